@@ -1,0 +1,1 @@
+//! Gather, act and report: the reconcile loops of the three kinds.

@@ -1,0 +1,12 @@
+//! Certwright keeps TLS Secrets filled with certificates from any ACME certificate authority.
+//!
+//! An issuance is one state machine: [`controller`] gathers what there is, [`core`] decides the next step without
+//! any I/O, [`controller`] carries it out through [`acme`] and [`solver`], and reports it in `status`.
+
+pub mod acme;
+pub mod api;
+pub mod controller;
+pub mod core;
+pub mod pki;
+pub mod runtime;
+pub mod solver;

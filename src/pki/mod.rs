@@ -1,0 +1,1 @@
+//! Private keys, certificate signing requests, certificate chains.

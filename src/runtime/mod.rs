@@ -1,0 +1,1 @@
+//! What a long-running process needs: logs, metrics, health, leadership, shutdown, and the clock.
