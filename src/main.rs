@@ -1,1 +1,3 @@
-fn main() {}
+fn main() {
+    print!("{}", certwright::api::crds_yaml().unwrap_or_default());
+}

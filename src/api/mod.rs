@@ -1,1 +1,73 @@
 //! The three kinds, `Issuer`, `ClusterIssuer` and `Certificate`, with their conditions and reasons; no logic.
+//!
+//! Every spec field that cert-manager v1 has for the same thing keeps its name, shape and meaning. The
+//! CustomResourceDefinitions in `crds/` are generated from here: the doc comment of a field is what
+//! `kubectl explain` says of it.
+
+mod certificate;
+mod conditions;
+mod issuer;
+mod schema;
+mod unsupported;
+
+pub use certificate::*;
+pub use conditions::*;
+pub use issuer::*;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+
+/// The API group of all three kinds.
+pub const GROUP: &str = "certwright.dev";
+/// The API version of all three kinds.
+pub const VERSION: &str = "v1alpha1";
+/// Field manager of every server-side apply, and reporting controller of every event.
+pub const FIELD_MANAGER: &str = "certwright";
+
+/// Label that marks an object as made by Certwright.
+pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Value of [`LABEL_MANAGED_BY`].
+pub const MANAGED_BY: &str = "certwright";
+/// Label on each Secret that Certwright made; its value is one of the `SECRET_*` constants.
+pub const LABEL_SECRET: &str = "certwright.dev/secret";
+/// [`LABEL_SECRET`] of an issued certificate.
+pub const SECRET_TLS: &str = "tls";
+/// [`LABEL_SECRET`] of the private key of an issuance that is under way.
+pub const SECRET_NEXT_PRIVATE_KEY: &str = "next-private-key";
+/// [`LABEL_SECRET`] of an ACME account key.
+pub const SECRET_ACCOUNT_KEY: &str = "account-key";
+
+/// On a TLS Secret: the Certificate, in the same namespace, that it belongs to.
+pub const ANNOTATION_CERTIFICATE: &str = "certwright.dev/certificate-name";
+/// On a TLS Secret: `metadata.name` of the issuer that its certificate came from.
+pub const ANNOTATION_ISSUER_NAME: &str = "certwright.dev/issuer-name";
+/// On a TLS Secret: kind of the issuer that its certificate came from.
+pub const ANNOTATION_ISSUER_KIND: &str = "certwright.dev/issuer-kind";
+/// On an account key Secret: the URL of the account that the CA gave to this key.
+pub const ANNOTATION_ACCOUNT_URL: &str = "certwright.dev/account-url";
+/// On an account key Secret: the directory URL of the CA that the account is at.
+pub const ANNOTATION_ACME_SERVER: &str = "certwright.dev/acme-server";
+/// On an account key Secret: the key id of the external account that the account is bound to.
+pub const ANNOTATION_EAB_KEY_ID: &str = "certwright.dev/eab-key-id";
+/// On a Certificate, set by a human: a value that was not there before asks for a renewal now.
+pub const ANNOTATION_RENEW: &str = "certwright.dev/renew";
+
+/// Data key of a Secret with a private key.
+pub const SECRET_KEY_TLS_KEY: &str = "tls.key";
+/// Data key of a TLS Secret with the certificate and its chain.
+pub const SECRET_KEY_TLS_CRT: &str = "tls.crt";
+/// Data key of a TLS Secret with the topmost certificate that the CA sent along.
+pub const SECRET_KEY_CA_CRT: &str = "ca.crt";
+
+/// The CustomResourceDefinitions, as `crds/` has them.
+pub fn crds() -> [CustomResourceDefinition; 3] {
+    [Certificate::crd(), Issuer::crd(), ClusterIssuer::crd()]
+}
+
+/// The CustomResourceDefinitions as one YAML stream, one document each.
+///
+/// # Errors
+/// Only if the definitions cannot be written as YAML, which would be a mistake in the types.
+pub fn crds_yaml() -> Result<String, serde_yaml::Error> {
+    crds().iter().map(|crd| Ok(format!("---\n{}", serde_yaml::to_string(crd)?))).collect()
+}

@@ -1,0 +1,291 @@
+//! `Certificate`: names, the Secret that shall hold their certificate, and the issuer to ask.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::core::Duration;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::schema;
+use super::unsupported::UnsupportedCertificateFields;
+
+/// What the certificate shall be.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "certwright.dev",
+    version = "v1alpha1",
+    kind = "Certificate",
+    plural = "certificates",
+    shortname = "cert",
+    shortname = "certs",
+    category = "certwright",
+    namespaced,
+    status = "CertificateStatus",
+    derive = "Default",
+    derive = "PartialEq",
+    doc = "A Certificate keeps a TLS Secret filled with a valid certificate for its names.",
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(name = "Secret", type_ = "string", json_path = ".spec.secretName"),
+    printcolumn(name = "Issuer", type_ = "string", json_path = ".spec.issuerRef.name"),
+    printcolumn(
+        name = "Status",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1
+    ),
+    printcolumn(name = "Expires", type_ = "date", json_path = ".status.notAfter"),
+    printcolumn(name = "Renewal", type_ = "date", json_path = ".status.renewalTime", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("size(self.?dnsNames.orValue([])) + size(self.?ipAddresses.orValue([])) > 0 || (has(self.commonName) && self.commonName != '')")
+        .message("a certificate needs a name: set dnsNames, ipAddresses or commonName"),
+    validation = Rule::new("!(has(self.renewBefore) && has(self.renewBeforePercentage))")
+        .message("renewBefore and renewBeforePercentage exclude each other; remove one")
+)]
+pub struct CertificateSpec {
+    /// Name of the Secret, in the Certificate's namespace, that holds `tls.crt`, `tls.key` and, if known, `ca.crt`.
+    /// It is made if it does not exist. One that belongs to somebody else is never touched.
+    #[schemars(length(min = 1, max = 253))]
+    pub secret_name: String,
+    /// DNS names, each validated by the CA. `*.example.com` needs a solver for dns-01.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::dns_names")]
+    pub dns_names: Vec<String>,
+    /// IP addresses, each validated by the CA.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::ip_addresses")]
+    pub ip_addresses: Vec<String>,
+    /// Common name of the subject, at most 64 characters. It is also requested as a name: CAs take it only as one
+    /// of the names that they validated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub common_name: Option<String>,
+    /// The issuer to ask.
+    pub issuer_ref: IssuerRef,
+    /// The certificate's private key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private_key: Option<CertificatePrivateKey>,
+    /// How long before its expiry the certificate is renewed, such as `720h`. By default it is renewed when two
+    /// thirds of its lifetime have passed, or half of a lifetime under ten days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::duration")]
+    pub renew_before: Option<Duration>,
+    /// How much of the lifetime shall be left, in percent, when the certificate is renewed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 99))]
+    pub renew_before_percentage: Option<i32>,
+    /// Labels and annotations for the Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_template: Option<SecretTemplate>,
+    /// Accepted for manifests written for cert-manager, and without effect: no request objects exist to be kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision_history_limit: Option<i32>,
+    /// Fields that an ACME CA cannot honour.
+    #[serde(flatten)]
+    pub unsupported: UnsupportedCertificateFields,
+}
+
+/// A reference to an Issuer in the same namespace, or to a ClusterIssuer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IssuerRef {
+    /// Name of the issuer.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// `Issuer` (the default) or `ClusterIssuer`.
+    #[serde(default)]
+    pub kind: IssuerKind,
+    /// `certwright.dev`, the default.
+    #[serde(default = "IssuerRef::default_group")]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = Rule::new("self == 'certwright.dev'").message("issuerRef.group: only certwright.dev is known; remove the field"))]
+    pub group: String,
+}
+
+impl IssuerRef {
+    fn default_group() -> String {
+        super::GROUP.to_owned()
+    }
+}
+
+/// Kinds of issuer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = schema::without_description)]
+pub enum IssuerKind {
+    /// In the Certificate's namespace.
+    #[default]
+    Issuer,
+    /// For the whole cluster.
+    ClusterIssuer,
+}
+
+impl IssuerKind {
+    /// The kind as the API writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            IssuerKind::Issuer => "Issuer",
+            IssuerKind::ClusterIssuer => "ClusterIssuer",
+        }
+    }
+}
+
+/// What the private key shall be.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.size) || (self.?algorithm.orValue('RSA') == 'RSA' ? self.size >= 2048 && self.size <= 8192 : true)")
+        .message("privateKey.size: RSA keys have 2048 to 8192 bits"),
+    validation = Rule::new("!has(self.size) || (self.?algorithm.orValue('RSA') == 'ECDSA' ? self.size in [256, 384, 521] : true)")
+        .message("privateKey.size: ECDSA keys have 256, 384 or 521 bits")
+)]
+pub struct CertificatePrivateKey {
+    /// `RSA` (the default) or `ECDSA`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub algorithm: Option<PrivateKeyAlgorithm>,
+    /// Bits. RSA: 2048 (the default) to 8192. ECDSA: 256 (the default), 384 or 521.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<i32>,
+    /// `PKCS1` (the default; for ECDSA it means SEC 1) or `PKCS8`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<PrivateKeyEncoding>,
+    /// `Always` (the default): each issuance has a new key. `Never`: the key in the Secret is used again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation_policy: Option<RotationPolicy>,
+}
+
+/// Families of private keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = schema::without_description)]
+pub enum PrivateKeyAlgorithm {
+    /// RSA.
+    #[default]
+    #[serde(rename = "RSA")]
+    Rsa,
+    /// ECDSA on a NIST curve.
+    #[serde(rename = "ECDSA")]
+    Ecdsa,
+}
+
+/// PEM encodings of a private key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = schema::without_description)]
+pub enum PrivateKeyEncoding {
+    /// PKCS#1 for RSA, SEC 1 for ECDSA.
+    #[default]
+    #[serde(rename = "PKCS1")]
+    Pkcs1,
+    /// PKCS#8.
+    #[serde(rename = "PKCS8")]
+    Pkcs8,
+}
+
+/// Whether an issuance has a new private key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = schema::without_description)]
+pub enum RotationPolicy {
+    /// A new key each time.
+    #[default]
+    Always,
+    /// The key in the Secret, if it has the right algorithm and size.
+    Never,
+}
+
+/// Metadata for the Secret.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretTemplate {
+    /// Labels for the Secret.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations for the Secret.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// What is known of the certificate and of the issuance that is under way.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CertificateStatus {
+    /// `Ready`: the Secret holds a valid certificate as the spec asks for. `Issuing`: an issuance is under way.
+    #[schemars(schema_with = "schema::conditions")]
+    pub conditions: Vec<Condition>,
+    /// Start of the validity of the certificate in the Secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Time>,
+    /// End of the validity of the certificate in the Secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<Time>,
+    /// When the certificate will be renewed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renewal_time: Option<Time>,
+    /// How many certificates were issued for this object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<i64>,
+    /// Serial number of the certificate in the Secret, in hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub serial_number: Option<String>,
+    /// Secret that holds the private key of the issuance under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_private_key_secret_name: Option<String>,
+    /// Failures since the last success.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_issuance_attempts: Option<i32>,
+    /// When the last issuance failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_failure_time: Option<Time>,
+    /// When the next issuance is tried, after a failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_attempt_time: Option<Time>,
+    /// The value of the annotation `certwright.dev/renew` that the last issuance answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_renew_request: Option<String>,
+    /// The order that is under way at the CA.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<OrderStatus>,
+    /// The challenges of that order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub challenges: Vec<ChallengeStatus>,
+}
+
+/// An order that is under way at the CA.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderStatus {
+    /// URL of the order: what a restarted operator goes on with.
+    pub url: String,
+    /// State of the order as the CA last gave it: `pending`, `ready`, `processing`, `valid` or `invalid`.
+    pub state: String,
+    /// When the CA forgets the order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Time>,
+    /// When the order was made.
+    pub created: Time,
+    /// URL of the account that the order belongs to.
+    pub account: String,
+}
+
+/// A challenge of the order under way.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ChallengeStatus {
+    /// The name whose control is to be proved, without `*.`.
+    pub name: String,
+    /// Type of the challenge, such as `http-01`.
+    #[serde(rename = "type")]
+    pub type_: String,
+    /// `pending`, `processing`, `valid` or `invalid`, as of the last write of this status.
+    pub state: String,
+    /// What it waits for, or why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The token that the CA gave; every replica of the operator answers it from here.
+    pub token: String,
+    /// URL of the challenge.
+    pub url: String,
+    /// URL of the authorization that the challenge belongs to.
+    pub authorization: String,
+}

@@ -1,0 +1,357 @@
+//! `Issuer` and `ClusterIssuer`: an account at a CA, and the ways to prove control of names to it.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::schema;
+
+/// What issues the certificates.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "certwright.dev",
+    version = "v1alpha1",
+    kind = "Issuer",
+    plural = "issuers",
+    category = "certwright",
+    namespaced,
+    status = "IssuerStatus",
+    derive = "Default",
+    derive = "PartialEq",
+    doc = "An Issuer is an account at an ACME CA, for the Certificates of its namespace.",
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(name = "Server", type_ = "string", json_path = ".spec.acme.server"),
+    printcolumn(
+        name = "Status",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1
+    ),
+    printcolumn(name = "Account", type_ = "string", json_path = ".status.acme.uri", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct IssuerSpec {
+    /// The ACME CA.
+    pub acme: AcmeIssuer,
+}
+
+/// What issues the certificates.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "certwright.dev",
+    version = "v1alpha1",
+    kind = "ClusterIssuer",
+    plural = "clusterissuers",
+    shortname = "cissuer",
+    category = "certwright",
+    status = "IssuerStatus",
+    derive = "Default",
+    derive = "PartialEq",
+    doc = "A ClusterIssuer is an account at an ACME CA, for the Certificates of every namespace. Its Secrets live in the operator's namespace.",
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(name = "Server", type_ = "string", json_path = ".spec.acme.server"),
+    printcolumn(
+        name = "Status",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1
+    ),
+    printcolumn(name = "Account", type_ = "string", json_path = ".status.acme.uri", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterIssuerSpec {
+    /// The ACME CA.
+    pub acme: AcmeIssuer,
+}
+
+/// An account at an ACME CA.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!(has(self.caBundle) && self.?skipTLSVerify.orValue(false))")
+        .message("caBundle and skipTLSVerify exclude each other; remove one")
+)]
+pub struct AcmeIssuer {
+    /// URL of the CA's directory, such as `https://acme-v02.api.letsencrypt.org/directory`. Another URL, also one
+    /// that differs in its path only, is another account.
+    #[schemars(length(min = 1, max = 2048))]
+    #[x_kube(validation = Rule::new("isURL(self) && (url(self).getScheme() == 'https' || url(self).getScheme() == 'http')")
+        .message("server: the URL of an ACME directory, such as https://acme-v02.api.letsencrypt.org/directory"))]
+    pub server: String,
+    /// E-mail address that the CA writes to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 254))]
+    pub email: Option<String>,
+    /// Secret that holds the account's private key in `tls.key` (or the key named). It is made if it does not exist.
+    /// By default its name is the issuer's with `-account-key` behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private_key_secret_ref: Option<PrivateKeySecretRef>,
+    /// Credentials of an account at the CA outside ACME. They are used once, to register.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_account_binding: Option<ExternalAccountBinding>,
+    /// PEM certificates that the CA's HTTPS certificate is checked against, in place of the public ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::bytes")]
+    pub ca_bundle: Option<ByteString>,
+    /// Accept any HTTPS certificate from the CA. For tests only: whoever sits between can have certificates issued.
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "skipTLSVerify")]
+    pub skip_tls_verify: Option<bool>,
+    /// Common name of an issuer in the chain that is preferred where the CA offers several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub preferred_chain: Option<String>,
+    /// Profile to ask the CA for; the directory lists those that it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 255))]
+    pub profile: Option<String>,
+    /// The account's private key, if Certwright makes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_key: Option<AccountKey>,
+    /// Ways to prove control of names. The one whose selector fits a name best is used for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    pub solvers: Vec<Solver>,
+}
+
+/// Where the account's private key is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PrivateKeySecretRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Key in its data; `tls.key` by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub key: Option<String>,
+}
+
+/// A value in a Secret.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretKeySelector {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Key in its data; `secret` by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub key: Option<String>,
+}
+
+/// Credentials that bind the ACME account to an account at the CA (RFC 8555 section 7.3.4).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalAccountBinding {
+    /// Key id that the CA gave. Another one is another account.
+    #[serde(rename = "keyID")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub key_id: String,
+    /// The MAC key that the CA gave, in base64url; standard base64, padding and white space around it are accepted.
+    /// It may go away once the account is registered.
+    pub key_secret_ref: SecretKeySelector,
+    /// Algorithm of the MAC; `HS256` by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_algorithm: Option<MacAlgorithm>,
+}
+
+/// MAC algorithms of an external account binding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+#[schemars(transform = schema::without_description)]
+pub enum MacAlgorithm {
+    /// HMAC with SHA-256.
+    #[default]
+    Hs256,
+    /// HMAC with SHA-384.
+    Hs384,
+    /// HMAC with SHA-512.
+    Hs512,
+}
+
+/// The account key that Certwright makes where the Secret has none.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.size) || (self.?algorithm.orValue('ECDSA') == 'RSA' ? self.size in [2048, 3072, 4096] : true)")
+        .message("accountKey.size: RSA account keys have 2048, 3072 or 4096 bits"),
+    validation = Rule::new("!has(self.size) || (self.?algorithm.orValue('ECDSA') == 'ECDSA' ? self.size in [256, 384] : true)")
+        .message("accountKey.size: ECDSA account keys have 256 or 384 bits")
+)]
+pub struct AccountKey {
+    /// `ECDSA` (the default) or `RSA`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub algorithm: Option<AccountKeyAlgorithm>,
+    /// Bits. ECDSA: 256 (the default) or 384. RSA: 2048, 3072 (the default) or 4096.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<i32>,
+}
+
+/// Families of account keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = schema::without_description)]
+pub enum AccountKeyAlgorithm {
+    /// ECDSA on a NIST curve.
+    #[default]
+    #[serde(rename = "ECDSA")]
+    Ecdsa,
+    /// RSA.
+    #[serde(rename = "RSA")]
+    Rsa,
+}
+
+/// A way to prove control of names.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.http01)").message("a solver needs http01"))]
+pub struct Solver {
+    /// Names that this solver is for; all, if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<SolverSelector>,
+    /// Prove control by answering over HTTP at port 80.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http01: Option<Http01Solver>,
+}
+
+/// Which names a solver is for. All parts that are given must match.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SolverSelector {
+    /// Labels that the Certificate has.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub match_labels: BTreeMap<String, String>,
+    /// These very names. A solver that names a name wins over one that names its zone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dns_names: Vec<String>,
+    /// Names in these zones, at any depth. The longest zone wins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dns_zones: Vec<String>,
+}
+
+/// http-01 (RFC 8555 section 8.3).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.ingress)").message("http01 needs ingress"))]
+pub struct Http01Solver {
+    /// Through temporary Ingresses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingress: Option<Http01Ingress>,
+}
+
+/// Temporary Ingresses that lead `/.well-known/acme-challenge/` to the operator.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("[has(self.ingressClassName), has(self.class), has(self.name)].filter(x, x).size() <= 1")
+        .message("http01.ingress: ingressClassName, class and name exclude each other; keep one")
+)]
+pub struct Http01Ingress {
+    /// `spec.ingressClassName` of the Ingress.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub ingress_class_name: Option<String>,
+    /// Value of the annotation `kubernetes.io/ingress.class`, for controllers that do not know `ingressClassName`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub class: Option<String>,
+    /// An Ingress to edit in place. Refused in this version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = Rule::new("self == ''").message("http01.ingress.name: this version does not edit an Ingress in place; use ingressClassName"))]
+    pub name: Option<String>,
+    /// Labels and annotations for the Ingress.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingress_template: Option<IngressTemplate>,
+    /// Type of the Service behind the Ingress: `ClusterIP` (the default) or `NodePort`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_type: Option<ServiceType>,
+    /// Refused: no pods are started, the operator itself answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::object")]
+    #[x_kube(validation = Rule::new("false").message("http01.ingress.podTemplate: no solver pods are started, the operator itself answers; remove the field"))]
+    pub pod_template: Option<Value>,
+}
+
+/// Metadata for the temporary Ingress.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IngressTemplate {
+    /// Its metadata.
+    #[serde(default)]
+    pub metadata: IngressTemplateMetadata,
+}
+
+/// Labels and annotations.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct IngressTemplateMetadata {
+    /// Labels to add.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations to add.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Types of the Service behind the Ingress.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = schema::without_description)]
+pub enum ServiceType {
+    /// Reachable within the cluster.
+    #[default]
+    #[serde(rename = "ClusterIP")]
+    ClusterIp,
+    /// For ingress controllers that come in through the nodes.
+    NodePort,
+}
+
+/// What is known of the account.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct IssuerStatus {
+    /// `Ready`: the account can be used.
+    #[schemars(schema_with = "schema::conditions")]
+    pub conditions: Vec<Condition>,
+    /// The account at the CA.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acme: Option<AcmeAccountStatus>,
+    /// Failures since the last success.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_attempts: Option<i32>,
+    /// When the account was last refused, or the CA could not be reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_failure_time: Option<Time>,
+    /// When it is tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_attempt_time: Option<Time>,
+}
+
+/// An account at a CA.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AcmeAccountStatus {
+    /// URL of the account.
+    pub uri: String,
+    /// URL of the directory of the CA that the account is at.
+    pub server: String,
+    /// E-mail address that the CA was last given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_registered_email: Option<String>,
+    /// RFC 7638 thumbprint of the account key, in base64url.
+    pub key_thumbprint: String,
+    /// Algorithm and size of the account key, such as `ECDSA P-256`.
+    pub key_algorithm: String,
+    /// Key id of the external account that the account is bound to.
+    #[serde(skip_serializing_if = "Option::is_none", rename = "boundKeyID")]
+    pub bound_key_id: Option<String>,
+    /// Terms of service that were agreed to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub terms_of_service: Option<String>,
+}

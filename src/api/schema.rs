@@ -1,0 +1,93 @@
+//! Schemas that the types alone cannot say: lists with their own rules, and fields that exist to be refused.
+
+use schemars::{Schema, SchemaGenerator, json_schema};
+
+/// At most so many names in one certificate; it also bounds the cost of the rules below.
+pub const MAX_NAMES: usize = 250;
+
+/// DNS names, each once, each valid, a wildcard only as the whole leftmost label.
+pub fn dns_names(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": MAX_NAMES,
+        "x-kubernetes-list-type": "set",
+        "items": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 253,
+            "x-kubernetes-validations": [
+                {
+                    "rule": "!self.contains('*') || (self.startsWith('*.') && !self.substring(2).contains('*'))",
+                    "messageExpression": "\"'\" + self + \"': a wildcard must be the whole leftmost label, as in *.example.com\"",
+                    "message": "a wildcard must be the whole leftmost label, as in *.example.com"
+                },
+                {
+                    "rule": format!("self.matches('{DNS_NAME}')"),
+                    "messageExpression": "\"'\" + self + \"' is not a DNS name: labels of letters, digits and '-', at most 63 each, joined by dots; write other scripts as xn-- labels\"",
+                    "message": "not a DNS name: labels of letters, digits and '-', at most 63 each, joined by dots"
+                }
+            ]
+        }
+    })
+}
+
+const DNS_NAME: &str =
+    r"^([*][.])?([a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?[.])*[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$";
+
+/// IP addresses, each once, each valid.
+pub fn ip_addresses(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": MAX_NAMES,
+        "x-kubernetes-list-type": "set",
+        "items": {
+            "type": "string",
+            "maxLength": 45,
+            "x-kubernetes-validations": [{
+                "rule": "isIP(self)",
+                "messageExpression": "\"'\" + self + \"' is not an IP address\"",
+                "message": "not an IP address"
+            }]
+        }
+    })
+}
+
+/// A PEM bundle, base64 in JSON as every byte string of the Kubernetes API.
+pub fn bytes(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "format": "byte" })
+}
+
+/// A duration as Go writes it, such as `720h` or `1h30m`.
+pub fn duration(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "pattern": "^([0-9]+([.][0-9]+)?(ns|us|µs|ms|s|m|h))+$" })
+}
+
+/// An object of any shape.
+pub fn object(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
+}
+
+/// A list of objects of any shape.
+pub fn objects(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "items": { "type": "object", "x-kubernetes-preserve-unknown-fields": true }
+    })
+}
+
+/// Conditions, one a type.
+pub fn conditions(generator: &mut SchemaGenerator) -> Schema {
+    let condition =
+        generator.subschema_for::<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>();
+    json_schema!({
+        "type": "array",
+        "items": condition,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"]
+    })
+}
+
+/// Takes a type's own description away, so that `kubectl explain` shows that of the field that uses it.
+pub fn without_description(schema: &mut Schema) {
+    schema.remove("description");
+}
