@@ -1,1 +1,9 @@
 //! Private keys, certificate signing requests, certificate chains.
+
+mod chain;
+mod csr;
+mod key;
+
+pub use chain::{Chain, ChainError, Leaf};
+pub use csr::{CsrError, Subject, certificate_signing_request};
+pub use key::{Curve, KeyAlgorithm, KeyEncoding, KeyError, PrivateKey, PublicNumbers};
