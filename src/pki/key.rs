@@ -379,3 +379,6 @@ fn bits(big_endian: &[u8]) -> u32 {
     let len = u32::try_from(big_endian.len()).unwrap_or(u32::MAX);
     len.saturating_mul(8) - first.leading_zeros()
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,8 @@
 mod chain;
 mod csr;
 mod key;
+mod signature;
 
-pub use chain::{Chain, ChainError, Leaf};
+pub use chain::{CLOCK_SKEW, Chain, ChainError, Leaf};
 pub use csr::{CsrError, Subject, certificate_signing_request};
 pub use key::{Curve, KeyAlgorithm, KeyEncoding, KeyError, PrivateKey, PublicNumbers};
