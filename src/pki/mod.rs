@@ -1,1 +1,10 @@
 //! Private keys, certificate signing requests, certificate chains.
+
+mod chain;
+mod csr;
+mod key;
+mod signature;
+
+pub use chain::{CLOCK_SKEW, Chain, ChainError, Leaf};
+pub use csr::{CsrError, Subject, certificate_signing_request};
+pub use key::{Curve, KeyAlgorithm, KeyEncoding, KeyError, PrivateKey, PublicNumbers};

@@ -1,0 +1,384 @@
+use std::fmt;
+use std::sync::Arc;
+
+use aws_lc_rs::encoding::{AsDer, EcPrivateKeyRfc5915Der, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::{self, KeySize};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING,
+    ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING,
+    EcdsaKeyPair, EcdsaSigningAlgorithm, KeyPair, RSA_PKCS1_SHA256,
+};
+use pem::{EncodeConfig, LineEnding, Pem};
+use x509_parser::asn1_rs::{Any, FromDer, OctetString, Sequence};
+use zeroize::{Zeroize, Zeroizing};
+
+/// A private key for an ACME account or a certificate: RSA, or ECDSA on a NIST curve.
+///
+/// The key is held parsed, in memory that aws-lc wipes when the last clone is dropped. Cloning is cheap, and
+/// `Debug` shows the algorithm alone.
+#[derive(Clone)]
+pub struct PrivateKey(Arc<Held>);
+
+struct Held {
+    pair: Pair,
+    public_key_der: Vec<u8>,
+}
+
+enum Pair {
+    Ecdsa(Curve, EcdsaKeyPair),
+    Rsa(rsa::KeyPair),
+}
+
+impl PrivateKey {
+    /// Makes a new key.
+    ///
+    /// An RSA key costs from a tenth of a second to many seconds of CPU: call this within `spawn_blocking`.
+    ///
+    /// # Errors
+    /// [`KeyError::RsaSize`] for an RSA size not in [`KeyAlgorithm::RSA_SIZES`], [`KeyError::Generate`] if the
+    /// cryptography library fails.
+    pub fn generate(algorithm: KeyAlgorithm) -> Result<Self, KeyError> {
+        let failed = |_| KeyError::Generate(algorithm);
+        let pair = match algorithm {
+            KeyAlgorithm::Ecdsa(curve) => {
+                Pair::Ecdsa(curve, EcdsaKeyPair::generate(curve.fixed()).map_err(failed)?)
+            }
+            KeyAlgorithm::Rsa(bits) => Pair::Rsa(rsa::KeyPair::generate(key_size(bits)?).map_err(failed)?),
+        };
+        Self::holding(pair)
+    }
+
+    /// Reads the first private key of a PEM text: PKCS#8 (`PRIVATE KEY`), PKCS#1 (`RSA PRIVATE KEY`) or SEC1
+    /// (`EC PRIVATE KEY`). Whatever else the text holds, such as `EC PARAMETERS`, is passed over.
+    ///
+    /// # Errors
+    /// [`KeyError::Pem`], [`KeyError::Missing`], [`KeyError::Encrypted`] or [`KeyError::Rejected`].
+    pub fn from_pem(text: &[u8]) -> Result<Self, KeyError> {
+        let blocks = pem::parse_many(text).map_err(|_| KeyError::Pem)?;
+        let block =
+            blocks.into_iter().find(|block| block.tag().ends_with("PRIVATE KEY")).ok_or(KeyError::Missing)?;
+        let encrypted = block.tag() == "ENCRYPTED PRIVATE KEY" || block.headers().get("DEK-Info").is_some();
+        let tag = block.tag().to_owned();
+        let der = Zeroizing::new(block.into_contents());
+        let pair = match tag.as_str() {
+            _ if encrypted => return Err(KeyError::Encrypted),
+            "PRIVATE KEY" => pkcs8_pair(&der),
+            "RSA PRIVATE KEY" => rsa::KeyPair::from_der(&der).ok().map(Pair::Rsa),
+            "EC PRIVATE KEY" => sec1_pair(&der),
+            _ => None,
+        };
+        Self::holding(pair.ok_or(KeyError::Rejected)?)
+    }
+
+    /// The key as PEM, with `\n` line ends.
+    ///
+    /// # Errors
+    /// [`KeyError::Encode`] if the cryptography library fails.
+    pub fn to_pem(&self, encoding: KeyEncoding) -> Result<Zeroizing<String>, KeyError> {
+        let (tag, der) = match (encoding, &self.0.pair) {
+            (KeyEncoding::Pkcs8, _) => ("PRIVATE KEY", self.pkcs8_der()?),
+            (KeyEncoding::Pkcs1, Pair::Rsa(_)) => ("RSA PRIVATE KEY", pkcs1_der(&self.pkcs8_der()?)?),
+            (KeyEncoding::Pkcs1, Pair::Ecdsa(_, pair)) => {
+                let der: EcPrivateKeyRfc5915Der<'_> =
+                    pair.private_key().as_der().map_err(|_| KeyError::Encode)?;
+                ("EC PRIVATE KEY", Zeroizing::new(der.as_ref().to_vec()))
+            }
+        };
+        let block = Pem::new(tag, der.to_vec());
+        let text = pem::encode_config(&block, EncodeConfig::new().set_line_ending(LineEnding::LF));
+        block.into_contents().zeroize();
+        Ok(Zeroizing::new(text))
+    }
+
+    /// The algorithm and size of the key.
+    #[must_use]
+    pub fn algorithm(&self) -> KeyAlgorithm {
+        match &self.0.pair {
+            Pair::Ecdsa(curve, _) => KeyAlgorithm::Ecdsa(*curve),
+            Pair::Rsa(pair) => {
+                KeyAlgorithm::Rsa(bits(pair.public_key().modulus().big_endian_without_leading_zero()))
+            }
+        }
+    }
+
+    /// The public key as DER of a `SubjectPublicKeyInfo` (RFC 5280 section 4.1), as it stands in a certificate.
+    #[must_use]
+    pub fn public_key_der(&self) -> &[u8] {
+        &self.0.public_key_der
+    }
+
+    /// The numbers that make up the public key, as a JWK carries them (RFC 7518 section 6).
+    #[must_use]
+    pub fn public_numbers(&self) -> PublicNumbers {
+        match &self.0.pair {
+            Pair::Ecdsa(curve, pair) => {
+                // SEC 1 section 2.3.3: 0x04, then both coordinates, each as wide as the field.
+                let point = pair.public_key().as_ref();
+                let width = curve.coordinate_len();
+                let (x, y) = point.get(1..).and_then(|xy| xy.split_at_checked(width)).unwrap_or_default();
+                PublicNumbers::Ec { curve: *curve, x: x.to_vec(), y: y.to_vec() }
+            }
+            Pair::Rsa(pair) => PublicNumbers::Rsa {
+                n: pair.public_key().modulus().big_endian_without_leading_zero().to_vec(),
+                e: pair.public_key().exponent().big_endian_without_leading_zero().to_vec(),
+            },
+        }
+    }
+
+    /// Signs as JWS does (RFC 7518 section 3.1): ES256, ES384 or ES512 with `r` and `s` at fixed width, or RS256.
+    ///
+    /// # Errors
+    /// [`KeyError::Sign`] if the cryptography library fails.
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        match &self.0.pair {
+            Pair::Ecdsa(_, pair) => sign_ecdsa(pair, message),
+            Pair::Rsa(pair) => sign_rsa(pair, message),
+        }
+    }
+
+    /// Signs as X.509 does: ECDSA as a DER sequence (RFC 5758 section 3.2), or RSA with SHA-256.
+    pub(super) fn sign_x509(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        match &self.0.pair {
+            Pair::Ecdsa(curve, _) => {
+                let pair =
+                    EcdsaKeyPair::from_pkcs8(curve.asn1(), &self.pkcs8_der()?).map_err(|_| KeyError::Sign)?;
+                sign_ecdsa(&pair, message)
+            }
+            Pair::Rsa(pair) => sign_rsa(pair, message),
+        }
+    }
+
+    /// The content of the bit string in [`PrivateKey::public_key_der`].
+    pub(super) fn public_key_bits(&self) -> &[u8] {
+        match &self.0.pair {
+            Pair::Ecdsa(_, pair) => pair.public_key().as_ref(),
+            Pair::Rsa(pair) => pair.public_key().as_ref(),
+        }
+    }
+
+    fn holding(pair: Pair) -> Result<Self, KeyError> {
+        let public_key_der: PublicKeyX509Der<'_> = match &pair {
+            Pair::Ecdsa(_, pair) => pair.public_key().as_der(),
+            Pair::Rsa(pair) => pair.public_key().as_der(),
+        }
+        .map_err(|_| KeyError::Encode)?;
+        let public_key_der = public_key_der.as_ref().to_vec();
+        Ok(Self(Arc::new(Held { pair, public_key_der })))
+    }
+
+    fn pkcs8_der(&self) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        let failed = |_| KeyError::Encode;
+        match &self.0.pair {
+            Pair::Ecdsa(_, pair) => {
+                pair.to_pkcs8v1().map(|der| Zeroizing::new(der.as_ref().to_vec())).map_err(failed)
+            }
+            Pair::Rsa(pair) => AsDer::<Pkcs8V1Der<'_>>::as_der(pair)
+                .map(|der| Zeroizing::new(der.as_ref().to_vec()))
+                .map_err(failed),
+        }
+    }
+}
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PrivateKey({})", self.algorithm())
+    }
+}
+
+/// What kind of key, and how large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KeyAlgorithm {
+    /// ECDSA on a NIST curve.
+    Ecdsa(Curve),
+    /// RSA with a modulus of so many bits. Any size from 2048 to 8192 can be read; see [`KeyAlgorithm::RSA_SIZES`]
+    /// for those that can be made.
+    Rsa(u32),
+}
+
+impl KeyAlgorithm {
+    /// The RSA modulus sizes, in bits, that [`PrivateKey::generate`] can make.
+    pub const RSA_SIZES: [u32; 4] = [2048, 3072, 4096, 8192];
+    /// ECDSA on P-256.
+    pub const ECDSA_P256: Self = Self::Ecdsa(Curve::P256);
+    /// ECDSA on P-384.
+    pub const ECDSA_P384: Self = Self::Ecdsa(Curve::P384);
+    /// ECDSA on P-521.
+    pub const ECDSA_P521: Self = Self::Ecdsa(Curve::P521);
+}
+
+impl fmt::Display for KeyAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ecdsa(curve) => write!(f, "ECDSA {curve}"),
+            Self::Rsa(bits) => write!(f, "RSA {bits}"),
+        }
+    }
+}
+
+/// A NIST curve, named as in a JWK (RFC 7518 section 6.2.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Curve {
+    /// `P-256`, signed with SHA-256.
+    P256,
+    /// `P-384`, signed with SHA-384.
+    P384,
+    /// `P-521`, signed with SHA-512.
+    P521,
+}
+
+impl Curve {
+    const ALL: [Self; 3] = [Self::P256, Self::P384, Self::P521];
+
+    /// The width of a coordinate, in bytes.
+    #[must_use]
+    pub fn coordinate_len(self) -> usize {
+        match self {
+            Self::P256 => 32,
+            Self::P384 => 48,
+            Self::P521 => 66,
+        }
+    }
+
+    fn fixed(self) -> &'static EcdsaSigningAlgorithm {
+        match self {
+            Self::P256 => &ECDSA_P256_SHA256_FIXED_SIGNING,
+            Self::P384 => &ECDSA_P384_SHA384_FIXED_SIGNING,
+            Self::P521 => &ECDSA_P521_SHA512_FIXED_SIGNING,
+        }
+    }
+
+    fn asn1(self) -> &'static EcdsaSigningAlgorithm {
+        match self {
+            Self::P256 => &ECDSA_P256_SHA256_ASN1_SIGNING,
+            Self::P384 => &ECDSA_P384_SHA384_ASN1_SIGNING,
+            Self::P521 => &ECDSA_P521_SHA512_ASN1_SIGNING,
+        }
+    }
+}
+
+impl fmt::Display for Curve {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::P256 => "P-256",
+            Self::P384 => "P-384",
+            Self::P521 => "P-521",
+        })
+    }
+}
+
+/// How a private key is written as PEM; the words are cert-manager's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum KeyEncoding {
+    /// PKCS#1 for an RSA key (RFC 8017), SEC1 for an ECDSA key (RFC 5915).
+    #[default]
+    Pkcs1,
+    /// PKCS#8 (RFC 5958).
+    Pkcs8,
+}
+
+/// The numbers of a public key, all big-endian.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PublicNumbers {
+    /// A point on a curve; both coordinates are [`Curve::coordinate_len`] bytes.
+    Ec {
+        /// The curve.
+        curve: Curve,
+        /// The x coordinate.
+        x: Vec<u8>,
+        /// The y coordinate.
+        y: Vec<u8>,
+    },
+    /// Modulus and exponent, without leading zero bytes.
+    Rsa {
+        /// The modulus.
+        n: Vec<u8>,
+        /// The public exponent.
+        e: Vec<u8>,
+    },
+}
+
+/// Why a private key could not be made, read, written or used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// An RSA size that cannot be made.
+    #[error("an RSA key of {0} bits cannot be made: choose 2048, 3072, 4096 or 8192")]
+    RsaSize(u32),
+    /// The cryptography library made no key.
+    #[error("no {0} key could be made")]
+    Generate(KeyAlgorithm),
+    /// The text is not PEM.
+    #[error("the private key is not valid PEM")]
+    Pem,
+    /// The PEM text holds no private key.
+    #[error("the PEM text holds no private key")]
+    Missing,
+    /// The private key wants a passphrase.
+    #[error("the private key is encrypted; store it without a passphrase")]
+    Encrypted,
+    /// The private key is damaged, or of a kind that is not supported.
+    #[error(
+        "the private key is damaged, or is neither ECDSA on P-256, P-384 or P-521 nor RSA of 2048 to 8192 bits"
+    )]
+    Rejected,
+    /// The key could not be encoded.
+    #[error("the private key could not be encoded")]
+    Encode,
+    /// The key could not sign.
+    #[error("the private key could not sign")]
+    Sign,
+}
+
+fn key_size(bits: u32) -> Result<KeySize, KeyError> {
+    match bits {
+        2048 => Ok(KeySize::Rsa2048),
+        3072 => Ok(KeySize::Rsa3072),
+        4096 => Ok(KeySize::Rsa4096),
+        8192 => Ok(KeySize::Rsa8192),
+        other => Err(KeyError::RsaSize(other)),
+    }
+}
+
+fn pkcs8_pair(der: &[u8]) -> Option<Pair> {
+    let ecdsa = |curve: Curve| Some(Pair::Ecdsa(curve, EcdsaKeyPair::from_pkcs8(curve.fixed(), der).ok()?));
+    Curve::ALL.into_iter().find_map(ecdsa).or_else(|| rsa::KeyPair::from_pkcs8(der).ok().map(Pair::Rsa))
+}
+
+fn sec1_pair(der: &[u8]) -> Option<Pair> {
+    Curve::ALL.into_iter().find_map(|curve| {
+        Some(Pair::Ecdsa(curve, EcdsaKeyPair::from_private_key_der(curve.fixed(), der).ok()?))
+    })
+}
+
+/// The PKCS#1 key inside a PKCS#8 one: version, algorithm, then the key in an octet string (RFC 5958 section 2).
+fn pkcs1_der(pkcs8: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    let inner = || {
+        let (_, info) = Sequence::from_der(pkcs8).ok()?;
+        let (rest, _version) = Any::from_der(&info.content).ok()?;
+        let (rest, _algorithm) = Any::from_der(rest).ok()?;
+        let (_, key) = OctetString::from_der(rest).ok()?;
+        Some(Zeroizing::new(key.as_ref().to_vec()))
+    };
+    inner().ok_or(KeyError::Encode)
+}
+
+fn sign_ecdsa(pair: &EcdsaKeyPair, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+    let signature = pair.sign(&SystemRandom::new(), message).map_err(|_| KeyError::Sign)?;
+    Ok(signature.as_ref().to_vec())
+}
+
+fn sign_rsa(pair: &rsa::KeyPair, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+    let mut signature = vec![0; pair.public_modulus_len()];
+    pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
+        .map_err(|_| KeyError::Sign)?;
+    Ok(signature)
+}
+
+fn bits(big_endian: &[u8]) -> u32 {
+    let Some(first) = big_endian.first() else { return 0 };
+    let len = u32::try_from(big_endian.len()).unwrap_or(u32::MAX);
+    len.saturating_mul(8) - first.leading_zeros()
+}
+
+#[cfg(test)]
+mod tests;
