@@ -1,1 +1,20 @@
 //! What happens next: pure functions of a snapshot and `now`. No client, no clock, no async runtime.
+//!
+//! - [`spec`]: a Certificate's spec, checked once;
+//! - [`reissue`]: what makes an issuance due, as an ordered list of checks;
+//! - [`issuance`]: the next step of an issuance;
+//! - [`account`]: the next step of an issuer's account;
+//! - [`solvers`]: which solver is for which name;
+//! - [`disposition`]: what a CA's refusal means for what happens next;
+//! - [`renewal`], [`backoff`]: when;
+//! - [`naming`]: names of the objects that Certwright makes.
+
+pub mod account;
+pub mod backoff;
+pub mod disposition;
+pub mod issuance;
+pub mod naming;
+pub mod reissue;
+pub mod renewal;
+pub mod solvers;
+pub mod spec;

@@ -1,1 +1,3 @@
 //! Ways to prove control of a name.
+
+pub mod http01;

@@ -1,0 +1,64 @@
+//! How long to wait: after a failure, and between two looks at something that takes its time.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::naming::stable_fraction;
+use super::renewal::whole_seconds;
+
+/// Bounds of the wait after failures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// The wait after the first failure; it doubles with each further one.
+    pub first: Duration,
+    /// The longest wait.
+    pub longest: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { first: Duration::from_secs(60), longest: Duration::from_secs(8 * 3600) }
+    }
+}
+
+/// A wait is made longer by at most this part of it, so that what failed together is not tried again together.
+const JITTER: f64 = 0.2;
+
+impl Backoff {
+    /// When to try again after `failures` failures in a row, the last at `now`; never before `at_least` has passed.
+    /// In whole seconds, rounded up.
+    pub fn next_attempt(
+        &self,
+        failures: u32,
+        at_least: Option<Duration>,
+        now: Timestamp,
+        seed: &str,
+    ) -> Timestamp {
+        let doubled = self.first.saturating_mul(1u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX));
+        let wait = doubled.min(self.longest).max(at_least.unwrap_or_default());
+        let jitter = wait.mul_f64(JITTER * stable_fraction(&format!("{seed}/{failures}")));
+        let wait = SignedDuration::try_from(wait + jitter).unwrap_or(SignedDuration::MAX);
+        let until = now.saturating_add(wait).unwrap_or(now);
+        let ceiling = until.saturating_add(SignedDuration::from_millis(999)).unwrap_or(until);
+        whole_seconds(ceiling)
+    }
+
+    /// The same bounds for what only a human can mend: no sooner than an hour, unless the longest wait is shorter.
+    pub fn slow(&self) -> Self {
+        Self { first: self.first.saturating_mul(60).min(self.longest), longest: self.longest }
+    }
+}
+
+/// When to look again at something that began at `since` and was last looked at just now: the older it is, the
+/// longer the wait, within `bounds`. `retry_after`, if the other side gave one, is what counts.
+pub fn look_again(
+    since: Timestamp,
+    now: Timestamp,
+    retry_after: Option<Duration>,
+    bounds: (Duration, Duration),
+) -> Timestamp {
+    let age = Duration::try_from(now.duration_since(since)).unwrap_or_default();
+    let wait = retry_after.unwrap_or_else(|| (age / 2).clamp(bounds.0, bounds.1));
+    now.saturating_add(SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX)).unwrap_or(now)
+}

@@ -1,0 +1,434 @@
+//! The next step of an issuance.
+//!
+//! An issuance is one state machine. What outlives a restart stands in [`CertificateStatus`] and at the CA; what is
+//! learned on the way stands in [`Progress`] and can be lost at any moment. [`next_step`] looks at both and says what to
+//! do next; whoever does it records what came of it in either and asks again.
+
+mod progress;
+mod solve;
+
+pub use progress::{Progress, SelfCheckResult};
+pub use solve::{Challenged, NoSolver, challenges};
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::backoff::look_again;
+use super::reissue::{self, Current, Due, SecretView};
+use super::spec::{InvalidSpec, ValidatedCertificate};
+use crate::acme::{OrderStatus, Problem};
+use crate::api::{CertificateStatus, Solver, certificate_reason as reason};
+use crate::core::disposition::{Disposition, of_invalid};
+use crate::pki::KeyAlgorithm;
+
+/// How often an order is looked at again: at once when it is young, seldom when it is old.
+const ORDER_BOUNDS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(300));
+/// How often a self-check that fails is repeated.
+const SELF_CHECK_BOUNDS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(10));
+/// How long to wait for something in the cluster that no watch announces.
+const CLUSTER_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// An order that expires within this time is not begun to be proved.
+const EXPIRY_MARGIN: SignedDuration = SignedDuration::from_secs(5);
+
+/// The issuer that a Certificate names.
+#[derive(Clone, Debug, PartialEq)]
+pub enum IssuerView {
+    /// It does not exist.
+    NotFound,
+    /// It exists and cannot be used; the message says why.
+    NotReady {
+        /// What its condition says.
+        message: String,
+    },
+    /// Its account can be used.
+    Ready {
+        /// URL of the account.
+        account: String,
+        /// Its solvers.
+        solvers: Vec<Solver>,
+        /// The profile to ask for.
+        profile: Option<String>,
+    },
+}
+
+/// What the next step is decided on.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// Unique id of the Certificate.
+    pub uid: &'a str,
+    /// `metadata.generation` of the Certificate.
+    pub generation: i64,
+    /// Labels of the Certificate; solvers select by them.
+    pub labels: &'a BTreeMap<String, String>,
+    /// The annotation that asks for a renewal.
+    pub renew_request: Option<&'a str>,
+    /// The spec.
+    pub wanted: &'a Result<ValidatedCertificate, InvalidSpec>,
+    /// The other Certificate whose claim to the same Secret is older.
+    pub claimed_by: Option<&'a str>,
+    /// The TLS Secret.
+    pub secret: &'a SecretView,
+    /// The private key that is stored for this issuance.
+    pub next_key: Option<KeyAlgorithm>,
+    /// The issuer.
+    pub issuer: &'a IssuerView,
+    /// What is recorded.
+    pub status: &'a CertificateStatus,
+    /// What was learned on the way.
+    pub progress: &'a Progress,
+    /// How long a failing self-check is waited for before the CA is asked all the same.
+    pub self_check_timeout: Duration,
+    /// Name of the Certificate.
+    pub name: &'a str,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Nothing, before `until`; `None` if only a change of the cluster can make an issuance due.
+    Rest {
+        /// The renewal time.
+        until: Option<Timestamp>,
+    },
+    /// Nothing, before `until` or a change; the condition `Issuing` says what is waited for.
+    Wait {
+        /// When to look again; `None` if a watch will tell.
+        until: Option<Timestamp>,
+        /// A constant of [`certificate_reason`](crate::api::certificate_reason).
+        reason: &'static str,
+        /// A sentence for people.
+        message: String,
+    },
+    /// Nothing, before `until`: the failure that stands in the condition is not long enough ago.
+    BackOff {
+        /// `status.nextAttemptTime`.
+        until: Timestamp,
+    },
+    /// Take one of the issuer's places for orders under way.
+    TakePlace,
+    /// Make a private key and store it.
+    StoreKey,
+    /// Place an order.
+    PlaceOrder,
+    /// Ask for the order's state.
+    ReadOrder,
+    /// Ask for the state of the order's authorizations.
+    ReadAuthorizations,
+    /// Record the challenges, then put the answers where the CA will look.
+    Present(Vec<Challenged>),
+    /// See whether the answers can be seen.
+    SelfCheck,
+    /// Tell the CA to look.
+    Answer,
+    /// Send the certificate signing request.
+    Finalize,
+    /// Fetch the certificate, choose the chain, check it.
+    Download,
+    /// Write the TLS Secret.
+    StoreCertificate,
+    /// Remove whatever the issuance left.
+    CleanUp,
+    /// The order is of no use: remove what it left, and go on without it.
+    Abandon {
+        /// Why.
+        message: String,
+    },
+    /// The issuance has failed: record it, remove what it left.
+    Fail(Failure),
+}
+
+/// A failed issuance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// A constant of [`certificate_reason`](crate::api::certificate_reason).
+    pub reason: &'static str,
+    /// What happened, what the CA said, what to do.
+    pub message: String,
+    /// What happens next.
+    pub disposition: Disposition,
+    /// How long the CA wants to be left alone.
+    pub retry_after: Option<Duration>,
+}
+
+impl Situation<'_> {
+    /// What the reissue checks look at; `None` if the spec cannot be honoured.
+    pub fn current<'a>(&'a self, now: Timestamp) -> Option<Current<'a>> {
+        Some(Current {
+            wanted: self.wanted.as_ref().ok()?,
+            secret: self.secret,
+            uid: self.uid,
+            renew_request: self.renew_request,
+            observed_renew_request: self.status.observed_renew_request.as_deref(),
+            now,
+        })
+    }
+
+    /// Why an issuance is due, if one is.
+    pub fn due(&self, now: Timestamp) -> Option<Due> {
+        reissue::due(&self.current(now)?)
+    }
+
+    fn has_leftovers(&self) -> bool {
+        self.status.order.is_some()
+            || !self.status.challenges.is_empty()
+            || self.status.next_private_key_secret_name.is_some()
+            || self.next_key.is_some()
+            || self.progress.presented
+    }
+}
+
+/// Decides what to do next.
+pub fn next_step(situation: &Situation<'_>, now: Timestamp) -> Step {
+    let wanted = match situation.wanted {
+        Ok(wanted) => wanted,
+        Err(invalid) if situation.has_leftovers() => return Step::Abandon { message: invalid.to_string() },
+        Err(invalid) => return wait(None, reason::INVALID_SPEC, invalid.to_string()),
+    };
+    if let Some(step) = not_ours(situation, wanted) {
+        return step;
+    }
+    if situation.due(now).is_none() {
+        return match situation.has_leftovers() {
+            true => Step::CleanUp,
+            false => Step::Rest { until: situation.current(now).and_then(|current| current.renewal_time()) },
+        };
+    }
+    let (account, solvers, profile) = match situation.issuer {
+        IssuerView::NotFound => {
+            let message = format!(
+                "{} {} does not exist; apply it, or name another in issuerRef",
+                wanted.issuer_kind.as_str(),
+                wanted.issuer_name
+            );
+            return wait(None, reason::ISSUER_NOT_FOUND, message);
+        }
+        IssuerView::NotReady { message } => {
+            let message =
+                format!("{} {} is not ready: {message}", wanted.issuer_kind.as_str(), wanted.issuer_name);
+            return wait(None, reason::ISSUER_NOT_READY, message);
+        }
+        IssuerView::Ready { account, solvers, profile } => (account, solvers, profile),
+    };
+    if let Some(until) = backing_off(situation, now) {
+        return Step::BackOff { until };
+    }
+    match &situation.status.order {
+        None => begin(situation, wanted),
+        Some(order) if order.account != *account => {
+            Step::Abandon { message: "the order belongs to another account".to_owned() }
+        }
+        Some(_) => go_on(situation, wanted, solvers, profile.as_deref(), now),
+    }
+}
+
+/// The Secret, or the right to fill it, belongs to somebody else.
+fn not_ours(situation: &Situation<'_>, wanted: &ValidatedCertificate) -> Option<Step> {
+    let name = &wanted.secret_name;
+    let (reason, message) = match (&situation.secret.certificate_name, situation.claimed_by) {
+        (Some(owner), _) if owner == situation.name => return None,
+        (Some(owner), _) if situation.secret.exists => (
+            reason::SECRET_CLAIMED,
+            format!("Secret {name} belongs to Certificate {owner}; choose another secretName"),
+        ),
+        _ if situation.secret.exists => (
+            reason::SECRET_NOT_OURS,
+            format!(
+                "Secret {name} exists and was not made by Certwright, so it is left alone; delete it, choose another \
+                 secretName, or hand it over with the annotation {}: {}",
+                crate::api::ANNOTATION_CERTIFICATE,
+                situation.name
+            ),
+        ),
+        (_, Some(other)) => (
+            reason::SECRET_CLAIMED,
+            format!("Certificate {other}, which is older, has the same secretName {name}; choose another"),
+        ),
+        _ => return None,
+    };
+    Some(match situation.has_leftovers() {
+        true => Step::Abandon { message },
+        false => wait(None, reason, message),
+    })
+}
+
+/// The end of the wait after the last failure, unless it is over or the spec has changed since.
+fn backing_off(situation: &Situation<'_>, now: Timestamp) -> Option<Timestamp> {
+    let status = situation.status;
+    let until = status.next_attempt_time.as_ref()?.0;
+    (until > now && failed_generation(status) == Some(situation.generation)).then_some(until)
+}
+
+/// The generation of the spec whose issuance failed last.
+pub fn failed_generation(status: &CertificateStatus) -> Option<i64> {
+    let issuing = status.conditions.iter().find(|condition| condition.type_ == crate::api::CONDITION_ISSUING)?;
+    issuing.observed_generation
+}
+
+fn begin(situation: &Situation<'_>, wanted: &ValidatedCertificate) -> Step {
+    if !situation.progress.place {
+        return Step::TakePlace;
+    }
+    let has_key =
+        situation.next_key == Some(wanted.key) || reissue::reuses_key(wanted, situation.secret);
+    if has_key { Step::PlaceOrder } else { Step::StoreKey }
+}
+
+fn go_on(
+    situation: &Situation<'_>,
+    wanted: &ValidatedCertificate,
+    solvers: &[Solver],
+    profile: Option<&str>,
+    now: Timestamp,
+) -> Step {
+    let progress = situation.progress;
+    let Some(order) = &progress.order else { return Step::ReadOrder };
+    let mut asked_for = order.identifiers.clone();
+    asked_for.sort();
+    let mut names = wanted.identifiers();
+    names.sort();
+    if !asked_for.is_empty() && asked_for != names {
+        return Step::Abandon { message: "the names have changed since the order was placed".to_owned() };
+    }
+    if let (Some(asked), Some(wanted)) = (order.profile.as_deref(), profile)
+        && asked != wanted
+    {
+        return Step::Abandon { message: "the profile has changed since the order was placed".to_owned() };
+    }
+    let has_key =
+        situation.next_key == Some(wanted.key) || reissue::reuses_key(wanted, situation.secret);
+    if !has_key {
+        return Step::Abandon { message: "the private key of the order is gone, or is another".to_owned() };
+    }
+    let expired = order.expires.is_some_and(|expires| expires.duration_since(now) < EXPIRY_MARGIN);
+    match &order.status {
+        OrderStatus::Invalid => invalid(situation, progress),
+        OrderStatus::Valid if progress.chain.is_some() => Step::StoreCertificate,
+        OrderStatus::Valid => Step::Download,
+        _ if expired => Step::Fail(Failure {
+            reason: reason::FAILED,
+            message: "the order expired before it was done; it is ordered anew".to_owned(),
+            disposition: Disposition::OrderLost,
+            retry_after: None,
+        }),
+        OrderStatus::Pending if !progress.place => Step::TakePlace,
+        OrderStatus::Pending => prove(situation, solvers, now),
+        OrderStatus::Ready if !progress.place => Step::TakePlace,
+        OrderStatus::Ready => Step::Finalize,
+        OrderStatus::Processing | OrderStatus::Other(_) => {
+            poll(situation, now, reason::FINALIZING, "The CA is making the certificate".to_owned())
+        }
+    }
+}
+
+/// The order waits for its authorizations.
+fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestamp) -> Step {
+    let progress = situation.progress;
+    let Some(authorizations) = &progress.authorizations else { return Step::ReadAuthorizations };
+    if authorizations.iter().any(|(_, authorization)| authorization.is_dead()) {
+        return invalid(situation, progress);
+    }
+    let challenged = match challenges(authorizations, solvers, situation.labels) {
+        Ok(challenged) => challenged,
+        Err(none) => {
+            return Step::Fail(Failure {
+                reason: reason::NO_SOLVER,
+                message: none.to_string(),
+                disposition: Disposition::NotAllowed,
+                retry_after: None,
+            });
+        }
+    };
+    if challenged.is_empty() || progress.answered.is_some() {
+        let message = format!("The CA is validating {}", names(&challenged));
+        return poll(situation, now, reason::VALIDATING, message);
+    }
+    if challenged.iter().all(|challenged| challenged.processing) {
+        return Step::Answer;
+    }
+    if !progress.presented {
+        return Step::Present(challenged);
+    }
+    let deadline = progress.presented_at.and_then(|since| {
+        since.checked_add(SignedDuration::try_from(situation.self_check_timeout).ok()?).ok()
+    });
+    match &progress.self_check {
+        None => Step::SelfCheck,
+        Some(result) if result.failures.is_empty() => Step::Answer,
+        Some(_) if deadline.is_none_or(|deadline| now >= deadline) => Step::Answer,
+        Some(result) => {
+            let since = progress.presented_at.unwrap_or(now);
+            let until = look_again(since, result.at, None, SELF_CHECK_BOUNDS);
+            match until > now {
+                true => wait(
+                    Some(deadline.map_or(until, |deadline| until.min(deadline))),
+                    reason::SELF_CHECK,
+                    result.message(),
+                ),
+                false => Step::SelfCheck,
+            }
+        }
+    }
+}
+
+/// Waits for the CA, or asks it again once the wait is over.
+fn poll(situation: &Situation<'_>, now: Timestamp, reason: &'static str, message: String) -> Step {
+    let progress = situation.progress;
+    let created = situation.status.order.as_ref().map_or(now, |order| order.created.0);
+    let since = progress.answered.or(progress.finalized).unwrap_or(created);
+    let Some(asked_at) = progress.asked_at else { return Step::ReadOrder };
+    let until = look_again(since, asked_at, progress.retry_after, ORDER_BOUNDS);
+    if until > now { wait(Some(until), reason, message) } else { Step::ReadOrder }
+}
+
+/// The order, or one of its authorizations, has failed: says what the CA said.
+fn invalid(situation: &Situation<'_>, progress: &Progress) -> Step {
+    let Some(authorizations) = &progress.authorizations else { return Step::ReadAuthorizations };
+    let failed: Vec<(String, Option<&Problem>)> = authorizations
+        .iter()
+        .filter(|(_, authorization)| authorization.is_dead())
+        .map(|(_, authorization)| (authorization.name(), authorization.error()))
+        .collect();
+    let order_error = progress.order.as_ref().and_then(|order| order.error.as_ref());
+    let code = failed
+        .iter()
+        .find_map(|(_, problem)| problem.map(Problem::code))
+        .or(order_error.map(Problem::code))
+        .unwrap_or_default();
+    let mut said: Vec<String> = failed
+        .iter()
+        .map(|(name, problem)| match problem {
+            Some(problem) => format!("{name}: {problem}"),
+            None => format!("{name}: the CA gave no reason"),
+        })
+        .collect();
+    said.extend(order_error.map(|problem| format!("order: {problem}")));
+    let said = if said.is_empty() { "the CA gave no reason".to_owned() } else { said.join("; ") };
+    let seen = progress.self_check.as_ref().filter(|result| !result.failures.is_empty());
+    let hint = seen.map(|result| format!(". {}", result.message())).unwrap_or_default();
+    let disposition = of_invalid(code);
+    Step::Fail(Failure {
+        reason: if disposition == Disposition::TooFast { reason::RATE_LIMITED } else { reason::FAILED },
+        message: format!("The CA refused the order: {said}{hint}"),
+        disposition,
+        retry_after: situation.progress.retry_after,
+    })
+}
+
+fn names(challenged: &[Challenged]) -> String {
+    match challenged {
+        [] => "the order".to_owned(),
+        [one] => one.name.clone(),
+        [first, rest @ ..] => format!("{} and {} more names", first.name, rest.len()),
+    }
+}
+
+fn wait(until: Option<Timestamp>, reason: &'static str, message: String) -> Step {
+    Step::Wait { until, reason, message }
+}
+
+/// When to look again at something in the cluster that no watch announces, and that has been so since `since`.
+pub fn look_at_cluster_again(since: Timestamp, now: Timestamp) -> Timestamp {
+    look_again(since, now, None, CLUSTER_BOUNDS)
+}

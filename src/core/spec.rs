@@ -1,0 +1,160 @@
+//! A Certificate's spec, checked once: building from a [`ValidatedCertificate`] cannot fail.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use jiff::SignedDuration;
+
+use super::renewal::RenewalRule;
+use crate::acme::Identifier;
+use crate::api::{
+    CertificateSpec, IssuerKind, PrivateKeyAlgorithm, PrivateKeyEncoding, RotationPolicy,
+};
+use crate::pki::{Curve, KeyAlgorithm, KeyEncoding, Subject};
+
+/// A Certificate's spec with its defaults filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidatedCertificate {
+    /// Name of the Secret to fill.
+    pub secret_name: String,
+    /// The names: lower case, sorted, each once; the common name, if there is one, is among them.
+    pub subject: Subject,
+    /// The private key to make.
+    pub key: KeyAlgorithm,
+    /// How the private key is written.
+    pub encoding: KeyEncoding,
+    /// Whether an issuance has a new private key.
+    pub rotation: RotationPolicy,
+    /// Kind of the issuer.
+    pub issuer_kind: IssuerKind,
+    /// Name of the issuer.
+    pub issuer_name: String,
+    /// When to renew.
+    pub renewal: RenewalRule,
+    /// Labels for the Secret.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations for the Secret.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Why a spec cannot be honoured. What the CRD's own rules check is not repeated here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSpec {
+    /// No name at all.
+    #[error("a certificate needs a name: set dnsNames, ipAddresses or commonName")]
+    NoNames,
+    /// `ipAddresses` has something else.
+    #[error("ipAddresses: '{0}' is not an IP address")]
+    IpAddress(String),
+    /// `commonName` is no DNS name.
+    #[error("commonName: '{0}' is not a DNS name, and an ACME CA takes only names that it can validate; use dnsNames")]
+    CommonName(String),
+    /// `privateKey.size` cannot be made.
+    #[error("privateKey.size: no RSA key of {0} bits can be made; use 2048, 3072, 4096 or 8192")]
+    RsaSize(i32),
+    /// `privateKey.size` is no curve.
+    #[error("privateKey.size: there is no ECDSA curve of {0} bits; use 256, 384 or 521")]
+    EcdsaSize(i32),
+    /// `secretTemplate` sets what is ours.
+    #[error("secretTemplate: '{0}' belongs to Certwright; choose another key")]
+    ReservedKey(String),
+}
+
+impl ValidatedCertificate {
+    /// Checks `spec` and fills in its defaults.
+    ///
+    /// # Errors
+    /// [`InvalidSpec`], as a sentence that names the field.
+    pub fn new(spec: &CertificateSpec) -> Result<Self, InvalidSpec> {
+        let template = spec.secret_template.clone().unwrap_or_default();
+        for key in template.labels.keys().chain(template.annotations.keys()) {
+            if key.starts_with("certwright.dev/") || key == crate::api::LABEL_MANAGED_BY {
+                return Err(InvalidSpec::ReservedKey(key.clone()));
+            }
+        }
+        let key = spec.private_key.clone().unwrap_or_default();
+        Ok(Self {
+            secret_name: spec.secret_name.clone(),
+            subject: subject(spec)?,
+            key: key_algorithm(key.algorithm.unwrap_or_default(), key.size)?,
+            encoding: match key.encoding.unwrap_or_default() {
+                PrivateKeyEncoding::Pkcs1 => KeyEncoding::Pkcs1,
+                PrivateKeyEncoding::Pkcs8 => KeyEncoding::Pkcs8,
+            },
+            rotation: key.rotation_policy.unwrap_or_default(),
+            issuer_kind: spec.issuer_ref.kind,
+            issuer_name: spec.issuer_ref.name.clone(),
+            renewal: renewal_rule(spec),
+            labels: template.labels,
+            annotations: template.annotations,
+        })
+    }
+
+    /// The names as an order asks for them: DNS names first.
+    pub fn identifiers(&self) -> Vec<Identifier> {
+        let dns = self.subject.dns_names.iter().map(Identifier::dns);
+        dns.chain(self.subject.ip_addresses.iter().copied().map(Identifier::ip)).collect()
+    }
+}
+
+fn subject(spec: &CertificateSpec) -> Result<Subject, InvalidSpec> {
+    let common_name = spec.common_name.as_deref().filter(|name| !name.is_empty());
+    let mut dns_names: Vec<String> = spec.dns_names.iter().map(|name| name.to_ascii_lowercase()).collect();
+    let mut ip_addresses = spec
+        .ip_addresses
+        .iter()
+        .map(|text| text.parse::<IpAddr>().map_err(|_| InvalidSpec::IpAddress(text.clone())))
+        .collect::<Result<Vec<_>, _>>()?;
+    if let Some(name) = common_name {
+        match name.parse::<IpAddr>() {
+            Ok(address) => ip_addresses.push(address),
+            Err(_) if is_dns_name(name) => dns_names.push(name.to_ascii_lowercase()),
+            Err(_) => return Err(InvalidSpec::CommonName(name.to_owned())),
+        }
+    }
+    dns_names.sort();
+    dns_names.dedup();
+    ip_addresses.sort();
+    ip_addresses.dedup();
+    if dns_names.is_empty() && ip_addresses.is_empty() {
+        return Err(InvalidSpec::NoNames);
+    }
+    Ok(Subject { common_name: common_name.map(str::to_owned), dns_names, ip_addresses })
+}
+
+fn is_dns_name(name: &str) -> bool {
+    let name = name.strip_prefix("*.").unwrap_or(name);
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(label)
+}
+
+fn key_algorithm(algorithm: PrivateKeyAlgorithm, size: Option<i32>) -> Result<KeyAlgorithm, InvalidSpec> {
+    match (algorithm, size.filter(|size| *size != 0)) {
+        (PrivateKeyAlgorithm::Rsa, None) => Ok(KeyAlgorithm::Rsa(2048)),
+        (PrivateKeyAlgorithm::Rsa, Some(bits)) => u32::try_from(bits)
+            .ok()
+            .filter(|bits| KeyAlgorithm::RSA_SIZES.contains(bits))
+            .map(KeyAlgorithm::Rsa)
+            .ok_or(InvalidSpec::RsaSize(bits)),
+        (PrivateKeyAlgorithm::Ecdsa, None | Some(256)) => Ok(KeyAlgorithm::Ecdsa(Curve::P256)),
+        (PrivateKeyAlgorithm::Ecdsa, Some(384)) => Ok(KeyAlgorithm::Ecdsa(Curve::P384)),
+        (PrivateKeyAlgorithm::Ecdsa, Some(521)) => Ok(KeyAlgorithm::Ecdsa(Curve::P521)),
+        (PrivateKeyAlgorithm::Ecdsa, Some(size)) => Err(InvalidSpec::EcdsaSize(size)),
+    }
+}
+
+fn renewal_rule(spec: &CertificateSpec) -> RenewalRule {
+    if let Some(before) = spec.renew_before {
+        return SignedDuration::try_from(std::time::Duration::from(before))
+            .map_or(RenewalRule::Default, RenewalRule::Before);
+    }
+    match spec.renew_before_percentage.and_then(|percent| u8::try_from(percent).ok()) {
+        Some(percent) => RenewalRule::BeforePercentage(percent),
+        None => RenewalRule::Default,
+    }
+}

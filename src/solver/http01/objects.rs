@@ -1,0 +1,347 @@
+//! The objects that lead a CA's request to the operator's pods, rendered without a client.
+//!
+//! One temporary Ingress per Certificate and solver carries all names and tokens under validation. It points to one
+//! Service per namespace, which has no selector but EndpointSlices naming the operator's pods, so that no pod has to
+//! start. Every list is sorted, so that the same input renders the same bytes and applying it again writes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
+use k8s_openapi::api::networking::v1::{
+    HTTPIngressPath, HTTPIngressRuleValue, Ingress, IngressBackend, IngressRule, IngressServiceBackend,
+    IngressSpec, ServiceBackendPort,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::challenge_path;
+
+/// The label every object of an http-01 validation carries; its value is `true`.
+pub const HTTP01_LABEL: &str = "certwright.dev/http01";
+/// The label by which a Certificate's Ingresses are found again, whatever solver they were made for.
+pub const CERTIFICATE_UID_LABEL: &str = "certwright.dev/certificate-uid";
+
+const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+const MANAGED_BY: &str = "certwright";
+const SLICE_MANAGED_BY_LABEL: &str = "endpointslice.kubernetes.io/managed-by";
+const SLICE_MANAGED_BY: &str = "certwright.dev";
+const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+const INGRESS_CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
+const SSL_REDIRECT_ANNOTATION: &str = "nginx.ingress.kubernetes.io/ssl-redirect";
+const SOURCE_RANGE_ANNOTATION: &str = "nginx.ingress.kubernetes.io/whitelist-source-range";
+const SERVICE_PORT: i32 = 80;
+const PORT_NAME: &str = "http";
+
+/// What is presented for one Certificate through one solver.
+#[derive(Clone, Debug)]
+pub struct Presentation {
+    /// The Certificate's namespace.
+    pub namespace: String,
+    /// The Certificate's name.
+    pub certificate_name: String,
+    /// The Certificate's `metadata.uid`.
+    pub certificate_uid: String,
+    /// The challenges under validation, in any order.
+    pub challenges: Vec<PresentedChallenge>,
+    /// The solver's `http01.ingress.ingressClassName`.
+    pub ingress_class_name: Option<String>,
+    /// The solver's `http01.ingress.class`.
+    pub class: Option<String>,
+    /// The solver's `http01.ingress.ingressTemplate.metadata`.
+    pub template: IngressTemplate,
+    /// The solver's `http01.ingress.serviceType`.
+    pub service_type: ServiceType,
+    /// How the paths are matched.
+    pub path_type: PathType,
+}
+
+/// One name and the token a CA will ask for there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PresentedChallenge {
+    /// A DNS name or an IP address.
+    pub identifier: String,
+    /// The challenge's token.
+    pub token: String,
+}
+
+/// Labels and annotations to add to the Ingress.
+#[derive(Clone, Debug, Default)]
+pub struct IngressTemplate {
+    /// Added to our labels; ours win.
+    pub labels: BTreeMap<String, String>,
+    /// Added to our annotations; the template's win, as in cert-manager.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// The type of the Service behind the Ingress. Each has a Service of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ServiceType {
+    /// For ingress controllers that run in the cluster.
+    #[default]
+    ClusterIp,
+    /// For load balancers outside, which reach Services through ports of the nodes.
+    NodePort,
+}
+
+impl ServiceType {
+    /// All of them, for cleaning up.
+    pub const ALL: [Self; 2] = [Self::ClusterIp, Self::NodePort];
+
+    /// The name of the Service of this type, the same in every namespace.
+    pub fn service_name(self) -> &'static str {
+        match self {
+            Self::ClusterIp => "certwright-http01",
+            Self::NodePort => "certwright-http01-nodeport",
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::ClusterIp => "ClusterIP",
+            Self::NodePort => "NodePort",
+        }
+    }
+}
+
+/// An Ingress path's `pathType`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PathType {
+    /// This path and no other, on every controller.
+    #[default]
+    Exact,
+    /// As cert-manager before 1.18, for ingress-nginx releases whose strict path validation refuses the dot of
+    /// `.well-known` in an exact path (kubernetes/ingress-nginx issue 11176).
+    ImplementationSpecific,
+}
+
+/// The name of the Ingress for `presentation`: the same for the same Certificate and solver, whatever the challenges.
+pub fn ingress_name(presentation: &Presentation) -> String {
+    let mut hash = Context::new(&SHA256);
+    let mut add = |part: &str| {
+        // The length in front keeps neighbouring parts from running into one another.
+        hash.update(&(part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    };
+    add(&presentation.certificate_uid);
+    add(&presentation.certificate_name);
+    for option in [&presentation.ingress_class_name, &presentation.class] {
+        add(if option.is_some() { "some" } else { "none" });
+        add(option.as_deref().unwrap_or_default());
+    }
+    add(presentation.service_type.service_name());
+    for map in [&presentation.template.labels, &presentation.template.annotations] {
+        add(&map.len().to_string());
+        map.iter().for_each(|(key, value)| {
+            add(key);
+            add(value);
+        });
+    }
+    let digest = hash.finish();
+    let short = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>();
+    format!("certwright-http01-{short}")
+}
+
+/// The Ingress that routes all of a Certificate's challenge paths to the shared Service.
+pub fn ingress(presentation: &Presentation) -> Ingress {
+    let mut labels = presentation.template.labels.clone();
+    labels.extend(our_labels());
+    labels.insert(CERTIFICATE_UID_LABEL.into(), presentation.certificate_uid.clone());
+    Ingress {
+        metadata: ObjectMeta {
+            name: Some(ingress_name(presentation)),
+            namespace: Some(presentation.namespace.clone()),
+            labels: Some(labels),
+            annotations: Some(annotations(presentation)),
+            owner_references: Some(vec![certificate_owner(presentation)]),
+            ..ObjectMeta::default()
+        },
+        spec: Some(IngressSpec {
+            ingress_class_name: presentation.ingress_class_name.clone(),
+            rules: Some(rules(presentation)),
+            ..IngressSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// The Service behind the Ingresses of a namespace. `responder_port` is where the operator's pods answer.
+pub fn service(namespace: &str, service_type: ServiceType, responder_port: u16) -> Service {
+    Service {
+        metadata: ObjectMeta {
+            name: Some(service_type.service_name().into()),
+            namespace: Some(namespace.into()),
+            labels: Some(our_labels()),
+            ..ObjectMeta::default()
+        },
+        spec: Some(ServiceSpec {
+            type_: Some(service_type.as_str().into()),
+            ip_family_policy: Some("PreferDualStack".into()),
+            ports: Some(vec![ServicePort {
+                name: Some(PORT_NAME.into()),
+                port: SERVICE_PORT,
+                protocol: Some("TCP".into()),
+                target_port: Some(IntOrString::Int(responder_port.into())),
+                ..ServicePort::default()
+            }]),
+            ..ServiceSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// The EndpointSlices of [`service`], one per address family that `addresses` has.
+///
+/// Addresses the API server refuses in a slice (loopback, link-local, multicast, unspecified) are left out. With the
+/// Service's uid the slices are garbage-collected with it.
+pub fn endpoint_slices(
+    namespace: &str,
+    service_type: ServiceType,
+    service_uid: Option<&str>,
+    responder_port: u16,
+    addresses: &BTreeSet<IpAddr>,
+) -> Vec<EndpointSlice> {
+    let (six, four) =
+        addresses.iter().filter(|ip| is_routable(**ip)).partition::<Vec<IpAddr>, _>(|ip| ip.is_ipv6());
+    [("IPv4", four), ("IPv6", six)]
+        .into_iter()
+        .filter(|(_, addresses)| !addresses.is_empty())
+        .map(|(family, addresses)| EndpointSlice {
+            metadata: slice_metadata(namespace, service_type, service_uid, family),
+            address_type: family.into(),
+            endpoints: addresses.iter().map(ready_endpoint).collect(),
+            ports: Some(vec![EndpointPort {
+                name: Some(PORT_NAME.into()),
+                port: Some(responder_port.into()),
+                protocol: Some("TCP".into()),
+                ..EndpointPort::default()
+            }]),
+        })
+        .collect()
+}
+
+/// The name of the slice for `address_type` (`IPv4` or `IPv6`).
+pub fn endpoint_slice_name(service_type: ServiceType, address_type: &str) -> String {
+    format!("{}-{}", service_type.service_name(), address_type.to_ascii_lowercase())
+}
+
+fn our_labels() -> BTreeMap<String, String> {
+    BTreeMap::from([(MANAGED_BY_LABEL.into(), MANAGED_BY.into()), (HTTP01_LABEL.into(), "true".into())])
+}
+
+fn annotations(presentation: &Presentation) -> BTreeMap<String, String> {
+    let template = &presentation.template.annotations;
+    let mut annotations = BTreeMap::from([(SSL_REDIRECT_ANNOTATION.into(), "false".into())]);
+    // A CA comes from anywhere, so a default that limits sources is lifted, unless the template sets its own limit
+    // under whichever controller's prefix.
+    let limits_sources = |key: &String| key.rsplit('/').next() == Some("whitelist-source-range");
+    if !template.keys().any(limits_sources) {
+        annotations.insert(SOURCE_RANGE_ANNOTATION.into(), "0.0.0.0/0,::/0".into());
+    }
+    if let Some(class) = &presentation.class {
+        annotations.insert(INGRESS_CLASS_ANNOTATION.into(), class.clone());
+    }
+    annotations.extend(template.clone());
+    annotations
+}
+
+fn certificate_owner(presentation: &Presentation) -> OwnerReference {
+    OwnerReference {
+        api_version: "certwright.dev/v1alpha1".into(),
+        kind: "Certificate".into(),
+        name: presentation.certificate_name.clone(),
+        uid: presentation.certificate_uid.clone(),
+        controller: Some(true),
+        block_owner_deletion: Some(false),
+    }
+}
+
+/// A rule per host, and one without a host for IP addresses, which a rule cannot name.
+fn rules(presentation: &Presentation) -> Vec<IngressRule> {
+    let mut tokens = BTreeMap::<Option<String>, BTreeSet<&str>>::new();
+    for challenge in &presentation.challenges {
+        let is_ip = challenge.identifier.parse::<IpAddr>().is_ok();
+        let host = (!is_ip).then(|| challenge.identifier.to_ascii_lowercase());
+        tokens.entry(host).or_default().insert(&challenge.token);
+    }
+    tokens
+        .into_iter()
+        .map(|(host, tokens)| IngressRule {
+            host,
+            http: Some(HTTPIngressRuleValue {
+                paths: tokens.into_iter().map(|token| path(presentation, token)).collect(),
+            }),
+        })
+        .collect()
+}
+
+fn path(presentation: &Presentation, token: &str) -> HTTPIngressPath {
+    HTTPIngressPath {
+        path: Some(challenge_path(token)),
+        path_type: match presentation.path_type {
+            PathType::Exact => "Exact".into(),
+            PathType::ImplementationSpecific => "ImplementationSpecific".into(),
+        },
+        backend: IngressBackend {
+            service: Some(IngressServiceBackend {
+                name: presentation.service_type.service_name().into(),
+                port: Some(ServiceBackendPort { number: Some(SERVICE_PORT), name: None }),
+            }),
+            resource: None,
+        },
+    }
+}
+
+fn slice_metadata(
+    namespace: &str,
+    service_type: ServiceType,
+    service_uid: Option<&str>,
+    family: &str,
+) -> ObjectMeta {
+    let mut labels = our_labels();
+    labels.insert(SERVICE_NAME_LABEL.into(), service_type.service_name().into());
+    labels.insert(SLICE_MANAGED_BY_LABEL.into(), SLICE_MANAGED_BY.into());
+    ObjectMeta {
+        name: Some(endpoint_slice_name(service_type, family)),
+        namespace: Some(namespace.into()),
+        labels: Some(labels),
+        owner_references: service_uid.map(|uid| {
+            vec![OwnerReference {
+                api_version: "v1".into(),
+                kind: "Service".into(),
+                name: service_type.service_name().into(),
+                uid: uid.into(),
+                controller: Some(true),
+                block_owner_deletion: Some(false),
+            }]
+        }),
+        ..ObjectMeta::default()
+    }
+}
+
+/// One address an endpoint: proxies use only the first of several.
+fn ready_endpoint(address: &IpAddr) -> Endpoint {
+    Endpoint {
+        addresses: vec![address.to_string()],
+        conditions: Some(EndpointConditions {
+            ready: Some(true),
+            serving: Some(true),
+            terminating: Some(false),
+        }),
+        ..Endpoint::default()
+    }
+}
+
+fn is_routable(address: IpAddr) -> bool {
+    let refused = address.is_loopback() || address.is_unspecified() || address.is_multicast();
+    !refused
+        && match address {
+            IpAddr::V4(four) => !four.is_link_local(),
+            IpAddr::V6(six) => !six.is_unicast_link_local(),
+        }
+}
+
+#[cfg(test)]
+mod tests;
