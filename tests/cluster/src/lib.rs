@@ -1,0 +1,36 @@
+//! A real Kubernetes control plane, ACME servers, DNS and an ingress router for Certwright's tests.
+//!
+//! The binary `cluster` builds the programs and starts them in Linux namespaces of their own (`cluster exec`).
+//! What runs inside finds them through this library: [`Cluster::from_env`] first, then a [`TestNamespace`], a
+//! [`Pebble`] and an [`Operator`] for each test.
+
+pub mod ca;
+pub mod control_plane;
+pub mod description;
+pub mod dns;
+pub mod ports;
+pub mod process;
+pub mod router;
+pub mod sandbox;
+pub mod tools;
+
+mod cluster;
+mod namespace;
+mod operator;
+mod pebble;
+
+pub use cluster::Cluster;
+pub use dns::Dns;
+pub use namespace::TestNamespace;
+pub use operator::{Operator, OperatorBuilder};
+pub use pebble::{Pebble, PebbleBuilder};
+
+/// The address everything listens on. EndpointSlices refuse loopback addresses, so it is one from the documentation
+/// range (RFC 5737), put on the namespace's loopback device.
+pub const ADDRESS: &str = "192.0.2.10";
+
+/// A second address, for a second replica of the operator.
+pub const SECOND_ADDRESS: &str = "192.0.2.11";
+
+/// The address a real ingress controller listens on; the router has [`ADDRESS`].
+pub const INGRESS_CONTROLLER_ADDRESS: &str = "192.0.2.20";

@@ -1,0 +1,206 @@
+//! etcd, kube-apiserver and kube-controller-manager: a control plane without nodes.
+
+use std::{fs, path::Path, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::{
+    Api, Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+    runtime::wait::{await_condition, conditions},
+};
+use rcgen::KeyPair;
+use reqwest::Certificate;
+use serde_json::json;
+use tokio::process::Command;
+
+use crate::{ADDRESS, ca::TestCa, process::Process, tools::Tools};
+
+const ETCD: &str = "http://127.0.0.1:2379";
+const ADMIN_TOKEN: &str = "administrator";
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// What the tests rely on; there are no nodes for the other controllers to work with.
+const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,endpointslice-controller,\
+    endpoints-controller,serviceaccount-controller,serviceaccount-token-controller,\
+    root-ca-certificate-publisher-controller,clusterrole-aggregation-controller";
+
+/// A running control plane; it ends when this is dropped.
+pub struct ControlPlane {
+    _etcd: Process,
+    _api_server: Process,
+    controller_manager: Option<Process>,
+}
+
+/// URL of the API server.
+pub fn api_server_url() -> String {
+    format!("https://{ADDRESS}:6443")
+}
+
+impl ControlPlane {
+    /// Starts etcd and the API server, and returns once the API server is ready. `state/kubeconfig` is then an
+    /// administrator's.
+    pub async fn start(tools: &Tools, ca: &TestCa, state: &Path) -> Result<Self> {
+        let logs = state.join("logs");
+        let mut etcd = Process::start("etcd", etcd(tools, state)?, &logs)?;
+        write_files(ca, state)?;
+
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .tls_certs_only([Certificate::from_pem(ca.pem.as_bytes())?])
+            .build()?;
+        etcd.wait_ready(START_LIMIT, || answers(http.get(format!("{ETCD}/readyz")))).await?;
+
+        let mut api_server = Process::start("kube-apiserver", api_server(tools, state)?, &logs)?;
+        let readyz = format!("{}/readyz", api_server_url());
+        api_server.wait_ready(START_LIMIT, || answers(http.get(&readyz).bearer_auth(ADMIN_TOKEN))).await?;
+        Ok(Self { _etcd: etcd, _api_server: api_server, controller_manager: None })
+    }
+
+    /// Starts the controller manager. Its garbage collector learns of kinds every 30 seconds only, so this comes
+    /// after the CustomResourceDefinitions.
+    pub async fn start_controllers(&mut self, tools: &Tools, state: &Path) -> Result<()> {
+        let logs = state.join("logs");
+        let mut process =
+            Process::start("kube-controller-manager", controller_manager(tools, state)?, &logs)?;
+        let client = admin_client(&state.join("kubeconfig")).await?;
+        let accounts: Api<ServiceAccount> = Api::namespaced(client, "default");
+        let created = await_condition(accounts, "default", conditions::is_created());
+        tokio::select! {
+            result = created => drop(result?),
+            result = process.wait_ready(START_LIMIT, || async { false }) => result?,
+        }
+        self.controller_manager = Some(process);
+        Ok(())
+    }
+}
+
+/// A client with an administrator's rights.
+pub async fn admin_client(kubeconfig: &Path) -> Result<Client> {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    Ok(Client::try_from(config)?)
+}
+
+/// A kubeconfig with one user.
+pub fn kubeconfig(server: &str, ca_pem: &str, token: &str) -> String {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    // JSON is YAML.
+    let value = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "test",
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+        "clusters": [{"name": "test", "cluster": {
+            "server": server,
+            "certificate-authority-data": BASE64_STANDARD.encode(ca_pem),
+        }}],
+        "users": [{"name": "test", "user": {"token": token}}],
+    });
+    format!("{value:#}\n")
+}
+
+/// Runs kubectl as the administrator and returns what it printed.
+pub async fn kubectl(tools: &Tools, state: &Path, arguments: &[&str]) -> Result<String> {
+    let output = Command::new(tools.program("kubectl")?)
+        .arg("--kubeconfig")
+        .arg(state.join("kubeconfig"))
+        .args(arguments)
+        .output()
+        .await
+        .context("cannot run kubectl")?;
+    ensure!(
+        output.status.success(),
+        "kubectl {} failed: {}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+async fn answers(request: reqwest::RequestBuilder) -> bool {
+    request.send().await.is_ok_and(|response| response.status().is_success())
+}
+
+fn write_files(ca: &TestCa, state: &Path) -> Result<()> {
+    let names = [
+        ADDRESS,
+        "10.96.0.1",
+        "127.0.0.1",
+        "localhost",
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        "kubernetes.default.svc.cluster.local",
+    ];
+    ca.sign("kube-apiserver", &names)?.write(state, "apiserver")?;
+    ca.sign("front-proxy", &[])?.write(state, "front-proxy")?;
+    let service_accounts = KeyPair::generate()?;
+    fs::write(state.join("service-accounts.key"), service_accounts.serialize_pem())?;
+    fs::write(state.join("service-accounts.pub"), service_accounts.public_key_pem())?;
+    fs::write(state.join("tokens.csv"), format!("{ADMIN_TOKEN},admin,admin,\"system:masters\"\n"))?;
+    fs::write(state.join("kubeconfig"), kubeconfig(&api_server_url(), &ca.pem, ADMIN_TOKEN))?;
+    Ok(())
+}
+
+fn etcd(tools: &Tools, state: &Path) -> Result<Command> {
+    let mut command = Command::new(tools.program("etcd")?);
+    command
+        .args(["--unsafe-no-fsync", "--log-level=warn", "--listen-peer-urls=http://127.0.0.1:2380"])
+        .arg(format!("--listen-client-urls={ETCD}"))
+        .arg(format!("--advertise-client-urls={ETCD}"))
+        .arg(flag("--data-dir", &state.join("etcd")));
+    Ok(command)
+}
+
+fn api_server(tools: &Tools, state: &Path) -> Result<Command> {
+    let mut command = Command::new(tools.program("kube-apiserver")?);
+    command
+        .arg(format!("--etcd-servers={ETCD}"))
+        .arg(format!("--bind-address={ADDRESS}"))
+        .arg(format!("--advertise-address={ADDRESS}"))
+        .args([
+            "--service-cluster-ip-range=10.96.0.0/16",
+            "--authorization-mode=RBAC",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            "--enable-aggregator-routing",
+            "--requestheader-allowed-names=front-proxy",
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+            "--requestheader-group-headers=X-Remote-Group",
+            "--requestheader-username-headers=X-Remote-User",
+            "--max-requests-inflight=2000",
+            "--max-mutating-requests-inflight=1000",
+        ])
+        .arg(flag("--token-auth-file", &state.join("tokens.csv")))
+        .arg(flag("--client-ca-file", &state.join("ca.crt")))
+        .arg(flag("--tls-cert-file", &state.join("apiserver.crt")))
+        .arg(flag("--tls-private-key-file", &state.join("apiserver.key")))
+        .arg(flag("--service-account-key-file", &state.join("service-accounts.pub")))
+        .arg(flag("--service-account-signing-key-file", &state.join("service-accounts.key")))
+        .arg(flag("--requestheader-client-ca-file", &state.join("ca.crt")))
+        .arg(flag("--proxy-client-cert-file", &state.join("front-proxy.crt")))
+        .arg(flag("--proxy-client-key-file", &state.join("front-proxy.key")));
+    Ok(command)
+}
+
+fn controller_manager(tools: &Tools, state: &Path) -> Result<Command> {
+    let mut command = Command::new(tools.program("kube-controller-manager")?);
+    command
+        .arg(format!("--controllers={CONTROLLERS}"))
+        .args([
+            "--leader-elect=false",
+            "--kube-api-qps=1000",
+            "--kube-api-burst=2000",
+            "--concurrent-gc-syncs=20",
+            "--concurrent-namespace-syncs=20",
+            "--bind-address=127.0.0.1",
+        ])
+        .arg(flag("--kubeconfig", &state.join("kubeconfig")))
+        .arg(flag("--root-ca-file", &state.join("ca.crt")))
+        .arg(flag("--service-account-private-key-file", &state.join("service-accounts.key")));
+    Ok(command)
+}
+
+fn flag(name: &str, path: &Path) -> String {
+    format!("{name}={}", path.display())
+}

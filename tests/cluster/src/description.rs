@@ -1,0 +1,51 @@
+//! What `cluster exec` tells the programs it runs about the cluster around them.
+
+use std::{env, fs, net::SocketAddr, path::PathBuf};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::tools::Tools;
+
+/// The environment variable that names the file this is written to.
+pub const VARIABLE: &str = "CERTWRIGHT_TEST_CLUSTER";
+
+/// Everything there is to know about a running cluster, as JSON in the file `CERTWRIGHT_TEST_CLUSTER` names.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Description {
+    /// Kubeconfig of a cluster administrator.
+    pub kubeconfig: PathBuf,
+    /// URL of the API server.
+    pub api_server: String,
+    /// Directory with `ca.crt` and `ca.key` of the authority that signed every server's certificate.
+    pub ca: PathBuf,
+    /// The programs built for the tests.
+    pub tools: Tools,
+    /// The DNS server's address.
+    pub dns: SocketAddr,
+    /// URL at which the DNS server's records are changed.
+    pub dns_management: String,
+    /// Directory of this run, for logs and files; removed when the run ends.
+    pub state: PathBuf,
+}
+
+impl Description {
+    /// Reads the file that `CERTWRIGHT_TEST_CLUSTER` names.
+    pub fn from_env() -> Result<Self> {
+        let path = env::var_os(VARIABLE).with_context(|| {
+            format!("{VARIABLE} is not set: these tests need a cluster. Run them with `make test`")
+        })?;
+        let path = PathBuf::from(path);
+        let text = fs::read_to_string(&path).with_context(|| {
+            format!("cannot read {} ({VARIABLE}): is its cluster still running?", path.display())
+        })?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Writes itself into its own state directory and returns the file's path.
+    pub fn write(&self) -> Result<PathBuf> {
+        let path = self.state.join("cluster.json");
+        fs::write(&path, serde_json::to_vec_pretty(self)?)?;
+        Ok(path)
+    }
+}

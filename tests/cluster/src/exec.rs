@@ -1,0 +1,89 @@
+//! `cluster exec`: a cluster, and a command beside it.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use anyhow::{Context, Result};
+use certwright_cluster::{
+    ADDRESS,
+    ca::TestCa,
+    control_plane::{self, ControlPlane, kubectl},
+    description::{Description, VARIABLE},
+    dns,
+    process::Process,
+    router::Router,
+    sandbox,
+    tools::Tools,
+};
+use tokio::process::Command;
+
+/// Everything a run has running.
+pub struct Running {
+    pub description: Description,
+    _control_plane: ControlPlane,
+    _dns: Process,
+    _router: Router,
+}
+
+/// Starts a cluster, runs the command and returns its exit code.
+pub async fn run(state: &Path, command: Vec<OsString>) -> Result<i32> {
+    let start = Instant::now();
+    let running = start_cluster(state).await?;
+    eprintln!("Cluster ready after {:.1} s", start.elapsed().as_secs_f32());
+    let (program, arguments) = command.split_first().context("no command given")?;
+    let status = Command::new(program)
+        .args(arguments)
+        .env("KUBECONFIG", &running.description.kubeconfig)
+        .env(VARIABLE, running.description.write()?)
+        .env("PATH", running.description.tools.search_path()?)
+        .status()
+        .await
+        .with_context(|| format!("cannot run {}", program.display()))?;
+    Ok(sandbox::exit_code(status))
+}
+
+/// Starts control plane, DNS server and router, and installs what the operator needs.
+pub async fn start_cluster(state: &Path) -> Result<Running> {
+    sandbox::set_up_network()?;
+    let tools = Tools::build()?;
+    let ca = TestCa::create(state)?;
+    let (control_plane, dns_server) =
+        tokio::join!(ControlPlane::start(&tools, &ca, state), dns::start(&tools, state));
+    let (mut control_plane, dns_server) = (control_plane?, dns_server?);
+    install(&tools, state).await?;
+    control_plane.start_controllers(&tools, state).await?;
+
+    let kubeconfig = state.join("kubeconfig");
+    let router = Router::start(control_plane::admin_client(&kubeconfig).await?, ADDRESS).await?;
+    let description = Description {
+        kubeconfig,
+        api_server: control_plane::api_server_url(),
+        ca: state.into(),
+        tools,
+        dns: dns::address()?,
+        dns_management: dns::management_url(),
+        state: state.into(),
+    };
+    Ok(Running { description, _control_plane: control_plane, _dns: dns_server, _router: router })
+}
+
+/// Applies the repository's own manifests.
+async fn install(tools: &Tools, state: &Path) -> Result<()> {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let apply = |how: &'static str, path: PathBuf| async move {
+        let path = path.display().to_string();
+        kubectl(tools, state, &["apply", "--server-side", how, &path]).await.map(drop)
+    };
+    let crds = repository.join("crds");
+    if crds.exists() {
+        apply("--filename", crds).await?;
+    }
+    let base = repository.join("deploy/base");
+    if base.exists() {
+        apply("--kustomize", base).await?;
+    }
+    Ok(())
+}

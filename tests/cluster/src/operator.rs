@@ -1,0 +1,347 @@
+//! The operator itself, run as a child of the test with the rights of its own service account.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    fs::{self, File},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use k8s_openapi::api::{
+    authentication::v1::TokenRequest,
+    core::v1::ServiceAccount,
+    rbac::v1::{Role, RoleBinding},
+};
+use kube::{
+    Api, ResourceExt,
+    api::{Patch, PatchParams, PostParams},
+};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+
+use crate::{ADDRESS, TestNamespace, control_plane::kubeconfig, namespace::FIELD_MANAGER, ports, process};
+
+/// The operator's service account, and the namespace it is in.
+const ACCOUNT: &str = "certwright";
+const ACCOUNT_NAMESPACE: &str = "certwright";
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// How an [`Operator`] is to run.
+pub struct OperatorBuilder<'a> {
+    namespace: &'a TestNamespace,
+    api_server: String,
+    address: String,
+    binary: PathBuf,
+    arguments: BTreeMap<String, String>,
+    environment: BTreeMap<String, String>,
+}
+
+/// A running operator; it is killed when this is dropped.
+pub struct Operator {
+    /// `ip:port` at which it answers HTTP-01 challenges.
+    pub responder: String,
+    /// URL of its metrics and health endpoints, without a final slash.
+    pub metrics_url: String,
+    /// The file its output goes to.
+    pub log: PathBuf,
+    binary: PathBuf,
+    arguments: BTreeMap<String, String>,
+    environment: BTreeMap<String, String>,
+    process: OperatorProcess,
+    http: reqwest::Client,
+}
+
+/// A handle to kill an operator from anywhere, as from a [`Proxy`](crate::Proxy)'s script.
+#[derive(Clone)]
+pub struct OperatorProcess(Arc<Mutex<Child>>);
+
+impl Operator {
+    /// An operator for one test: it watches this namespace only, keeps its own things there, follows no
+    /// ClusterIssuers and takes no lease.
+    pub fn builder(namespace: &TestNamespace) -> OperatorBuilder<'_> {
+        OperatorBuilder {
+            namespace,
+            api_server: namespace.cluster.description.api_server.clone(),
+            address: ADDRESS.into(),
+            binary: binary(),
+            arguments: BTreeMap::new(),
+            environment: BTreeMap::new(),
+        }
+    }
+
+    /// Waits until it says it is ready.
+    pub async fn wait_ready(&self, timeout: Duration) -> Result<()> {
+        let url = format!("{}/readyz", self.metrics_url);
+        let start = Instant::now();
+        loop {
+            if let Ok(response) = self.http.get(&url).send().await
+                && response.status().is_success()
+            {
+                return Ok(());
+            }
+            if let Some(status) = self.process.lock().try_wait()? {
+                bail!("the operator ended with {status}:\n{}", process::tail(&self.log, 20));
+            }
+            if start.elapsed() > timeout {
+                bail!("the operator is not ready after {timeout:?}:\n{}", process::tail(&self.log, 20));
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Kills it with SIGKILL and waits until it is gone.
+    pub fn kill9(&self) -> Result<()> {
+        self.process.kill9()
+    }
+
+    /// A handle to kill it with, that can be given away.
+    pub fn process(&self) -> OperatorProcess {
+        self.process.clone()
+    }
+
+    /// Asks it to end with SIGTERM, and returns how long it took. Fails after a minute.
+    pub async fn terminate(&self) -> Result<Duration> {
+        let start = Instant::now();
+        kill_process(self.pid()?, Signal::TERM)?;
+        while self.process.lock().try_wait()?.is_none() {
+            if start.elapsed() > Duration::from_secs(60) {
+                bail!("the operator still runs a minute after SIGTERM:\n{}", process::tail(&self.log, 20));
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(start.elapsed())
+    }
+
+    /// Whether its process is there.
+    pub fn is_running(&self) -> Result<bool> {
+        Ok(self.process.lock().try_wait()?.is_none())
+    }
+
+    /// Kills it if it runs, starts it again with the same arguments and waits until it is ready.
+    pub async fn restart(&self) -> Result<()> {
+        self.kill9()?;
+        let child = spawn(&self.binary, &self.arguments, &self.environment, &self.log)?;
+        *self.process.lock() = child;
+        self.wait_ready(Duration::from_secs(30)).await
+    }
+
+    /// Every line it has printed, over all restarts.
+    pub fn logs(&self) -> Vec<String> {
+        let text = fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(&text).lines().map(Into::into).collect()
+    }
+
+    /// Its metrics, in the text format.
+    pub async fn metrics(&self) -> Result<String> {
+        let response = self.http.get(format!("{}/metrics", self.metrics_url)).send().await?;
+        Ok(response.error_for_status()?.text().await?)
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> Result<Pid> {
+        let id = i32::try_from(self.process.lock().id())?;
+        Pid::from_raw(id).context("a process id is not zero")
+    }
+
+    /// The processor time it has used since it was started, in user and kernel mode.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid()?))?;
+        // The second field is the program's name in parentheses and may hold anything.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks =
+            |index: usize| -> Result<u64> { Ok(fields.get(index).context("a short stat file")?.parse()?) };
+        let total = ticks(11)? + ticks(12)?;
+        Ok(Duration::from_millis(total * 1000 / rustix::param::clock_ticks_per_second()))
+    }
+
+    /// The memory it holds (resident set size), in bytes.
+    pub fn memory(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()?))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+        Ok(kibibytes * 1024)
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        let _ = self.kill9();
+    }
+}
+
+impl OperatorProcess {
+    /// Kills it with SIGKILL and waits until it is gone. Does nothing when it has ended.
+    pub fn kill9(&self) -> Result<()> {
+        let mut child = self.lock();
+        if child.try_wait()?.is_none() {
+            child.kill()?;
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Child> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl OperatorBuilder<'_> {
+    /// Sets an argument, as in `("--watch-namespaces", "a,b")`; it replaces the default.
+    pub fn argument(mut self, name: &str, value: &str) -> Self {
+        self.arguments.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sets an environment variable.
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.into(), value.into());
+        self
+    }
+
+    /// Talks to the API server through this URL, as that of a [`Proxy`](crate::Proxy).
+    pub fn api_server(mut self, url: &str) -> Self {
+        self.api_server = url.into();
+        self
+    }
+
+    /// Answers challenges on this address, as a second replica does.
+    pub fn address(mut self, address: &str) -> Self {
+        self.address = address.into();
+        self
+    }
+
+    /// Runs another binary than `CERTWRIGHT_BIN` or `target/debug/certwright`.
+    pub fn binary(mut self, path: impl Into<PathBuf>) -> Self {
+        self.binary = path.into();
+        self
+    }
+
+    /// Starts it and waits until it is ready.
+    pub async fn start(self) -> Result<Operator> {
+        let operator = self.spawn().await?;
+        operator.wait_ready(Duration::from_secs(30)).await?;
+        Ok(operator)
+    }
+
+    /// Starts it without waiting.
+    pub async fn spawn(mut self) -> Result<Operator> {
+        let description = &self.namespace.cluster.description;
+        let name = format!("operator-{}-{}", self.namespace.name, COUNT.fetch_add(1, Ordering::Relaxed));
+        let log = description.state.join("logs").join(format!("{name}.log"));
+        let credentials = description.state.join(format!("{name}.kubeconfig"));
+        fs::write(&credentials, self.credentials().await?)?;
+
+        let responder = format!("{}:{}", self.address, ports::free(&self.address)?);
+        let metrics = format!("127.0.0.1:{}", ports::free("127.0.0.1")?);
+        let defaults = [
+            ("--namespace", self.namespace.name.clone()),
+            ("--watch-namespaces", self.namespace.name.clone()),
+            ("--cluster-issuers", "false".into()),
+            ("--identity", name),
+            ("--responder-addr", responder),
+            ("--advertise-ip", self.address.clone()),
+            ("--metrics-addr", metrics),
+            ("--http01-nameservers", description.dns.to_string()),
+            ("--leader-elect", "false".into()),
+            ("--log-format", "json".into()),
+        ];
+        for (name, value) in defaults {
+            self.arguments.entry(name.into()).or_insert(value);
+        }
+        self.environment.insert("KUBECONFIG".into(), credentials.display().to_string());
+
+        let child = spawn(&self.binary, &self.arguments, &self.environment, &log)?;
+        self.namespace.add_operator_log(log.clone());
+        Ok(Operator {
+            responder: self.arguments["--responder-addr"].clone(),
+            metrics_url: format!("http://{}", self.arguments["--metrics-addr"]),
+            log,
+            binary: self.binary,
+            arguments: self.arguments,
+            environment: self.environment,
+            process: OperatorProcess(Arc::new(Mutex::new(child))),
+            http: reqwest::Client::builder().no_proxy().build()?,
+        })
+    }
+
+    /// A kubeconfig with a token of the operator's own service account, which so is held to its roles.
+    async fn credentials(&self) -> Result<String> {
+        let own = self.arguments.get("--namespace").unwrap_or(&self.namespace.name);
+        if own != ACCOUNT_NAMESPACE {
+            self.grant_own_namespace(own).await?;
+        }
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.namespace.client.clone(), ACCOUNT_NAMESPACE);
+        let request: TokenRequest = serde_json::from_value(json!({"spec": {"expirationSeconds": 86_400}}))?;
+        let token = accounts
+            .create_token_request(ACCOUNT, &PostParams::default(), &request)
+            .await
+            .context("cannot get a token of the service account certwright in namespace certwright")?;
+        let token = token.status.context("a token request without a token")?.token;
+        Ok(kubeconfig(&self.api_server, &self.namespace.cluster.ca()?.pem, &token))
+    }
+
+    /// Gives the service account in `namespace` the roles it has in its own namespace.
+    async fn grant_own_namespace(&self, namespace: &str) -> Result<()> {
+        let client = &self.namespace.client;
+        let bindings = Api::<RoleBinding>::namespaced(client.clone(), ACCOUNT_NAMESPACE);
+        let roles = Api::<Role>::namespaced(client.clone(), ACCOUNT_NAMESPACE);
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        for binding in bindings.list(&Default::default()).await? {
+            let ours = binding.subjects.iter().flatten().any(|subject| subject.name == ACCOUNT);
+            if !ours || binding.role_ref.kind != "Role" {
+                continue;
+            }
+            let role = roles.get(&binding.role_ref.name).await?;
+            let copy = json!({
+                "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+                "metadata": {"name": role.name_any()}, "rules": role.rules,
+            });
+            Api::<Role>::namespaced(client.clone(), namespace)
+                .patch(&role.name_any(), &params, &Patch::Apply(copy))
+                .await?;
+            let copy = json!({
+                "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+                "metadata": {"name": binding.name_any()},
+                "roleRef": binding.role_ref,
+                "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": ACCOUNT_NAMESPACE}],
+            });
+            Api::<RoleBinding>::namespaced(client.clone(), namespace)
+                .patch(&binding.name_any(), &params, &Patch::Apply(copy))
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+fn binary() -> PathBuf {
+    env::var_os("CERTWRIGHT_BIN").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/debug/certwright")),
+        PathBuf::from,
+    )
+}
+
+fn spawn(
+    binary: &PathBuf,
+    arguments: &BTreeMap<String, String>,
+    environment: &BTreeMap<String, String>,
+    log: &PathBuf,
+) -> Result<Child> {
+    let output = File::options().create(true).append(true).open(log)?;
+    Command::new(binary)
+        .arg("run")
+        .args(arguments.iter().map(|(name, value)| format!("{name}={value}")))
+        .envs(environment)
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        .spawn()
+        .with_context(|| format!("cannot start the operator {}", binary.display()))
+}

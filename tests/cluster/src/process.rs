@@ -1,0 +1,77 @@
+//! Programs run in the background, with their output in a file.
+
+use std::{
+    fs::{self, File},
+    future::Future,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use tokio::process::{Child, Command};
+
+/// A program in the background. It is killed when this is dropped.
+pub struct Process {
+    name: String,
+    log: PathBuf,
+    child: Child,
+}
+
+impl Process {
+    /// Starts `command`; what it prints goes to `<logs>/<name>.log`, after what is there already.
+    pub fn start(name: &str, mut command: Command, logs: &Path) -> Result<Self> {
+        fs::create_dir_all(logs)?;
+        let log = logs.join(format!("{name}.log"));
+        let output = File::options().create(true).append(true).open(&log)?;
+        let child = command
+            .stdin(std::process::Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("cannot start {name}"))?;
+        Ok(Self { name: name.into(), log, child })
+    }
+
+    /// Asks `ready` again and again until it says yes. Fails with the end of the log when the program ends before
+    /// that, or when `timeout` has passed.
+    pub async fn wait_ready<F, Fut>(&mut self, timeout: Duration, ready: F) -> Result<()>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = bool>,
+    {
+        let start = Instant::now();
+        while !ready().await {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("{} ended with {status}. The end of its log:\n{}", self.name, self.log_tail(30));
+            }
+            if start.elapsed() > timeout {
+                bail!(
+                    "{} is not ready after {} s. The end of its log:\n{}",
+                    self.name,
+                    timeout.as_secs(),
+                    self.log_tail(30)
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    /// Kills the program and waits until it is gone.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.child.kill().await.with_context(|| format!("cannot kill {}", self.name))
+    }
+
+    /// The last lines of what it printed.
+    pub fn log_tail(&self, lines: usize) -> String {
+        tail(&self.log, lines)
+    }
+}
+
+/// The last lines of a file; empty when it cannot be read.
+pub fn tail(path: &Path, lines: usize) -> String {
+    let text = fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let all: Vec<&str> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}

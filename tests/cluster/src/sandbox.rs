@@ -1,0 +1,173 @@
+//! Linux namespaces for a run: its own network, mounts and process ids.
+//!
+//! When the first process inside dies, by whatever cause, the kernel kills every other one and takes back addresses
+//! and mounts. So nothing has to be cleaned up, two runs never meet, and a killed run leaves nothing to trip over.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs::{self, File},
+    os::unix::{fs::PermissionsExt, process::ExitStatusExt},
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{WaitOptions, geteuid, wait};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{ADDRESS, INGRESS_CONTROLLER_ADDRESS, SECOND_ADDRESS};
+
+const PREFIX: &str = "certwright-";
+const LOCK: &str = ".lock";
+
+/// A directory for one run. Removed when dropped, unless `CERTWRIGHT_KEEP` is set.
+pub struct StateDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl StateDir {
+    /// Makes a new directory, and removes those whose runs were killed.
+    pub fn create() -> Result<Self> {
+        remove_abandoned();
+        let path = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .permissions(fs::Permissions::from_mode(0o700))
+            .tempdir()
+            .context("cannot create a directory for this run")?
+            .keep();
+        let lock = File::create(path.join(LOCK))?;
+        lock.lock()?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for StateDir {
+    fn drop(&mut self) {
+        if keep() {
+            eprintln!("Logs and files of this run are kept in {}", self.path.display());
+        } else {
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// Whether the user asked to keep what a run leaves behind.
+pub fn keep() -> bool {
+    env::var("CERTWRIGHT_KEEP").is_ok_and(|value| !value.is_empty() && value != "0")
+}
+
+/// A run holds a lock on its directory for as long as it lives.
+fn remove_abandoned() {
+    let Ok(entries) = fs::read_dir(env::temp_dir()) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        if !name.to_string_lossy().starts_with(PREFIX) {
+            continue;
+        }
+        let abandoned = File::open(entry.path().join(LOCK)).is_ok_and(|lock| lock.try_lock().is_ok());
+        if abandoned && !keep() {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Runs this program again with `arguments` as the first process of new namespaces, and waits for it.
+/// Returns its exit code.
+pub async fn run_inside(arguments: Vec<OsString>) -> Result<i32> {
+    // The parent's death has to reach `unshare`, and `unshare`'s death the first process inside.
+    let mut child = tokio::process::Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "unshare"])
+        .args(unshare_flags()?)
+        .arg("--")
+        .arg(env::current_exe()?)
+        .args(arguments)
+        .kill_on_drop(true)
+        .spawn()
+        .context("cannot start setpriv and unshare (Debian package util-linux)")?;
+
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let received = tokio::select! {
+        status = child.wait() => return Ok(exit_code(status?)),
+        _ = interrupt.recv() => 2,
+        _ = terminate.recv() => 15,
+    };
+    child.kill().await?;
+    Ok(128 + received)
+}
+
+/// An exit code as a shell gives it.
+pub fn exit_code(status: ExitStatus) -> i32 {
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
+}
+
+fn unshare_flags() -> Result<Vec<&'static str>> {
+    let mut flags = vec!["--net", "--mount", "--pid", "--fork", "--kill-child"];
+    if !geteuid().is_root() {
+        flags.push("--map-root-user");
+    }
+    let with_proc: Vec<_> = flags.iter().copied().chain(["--mount-proc"]).collect();
+    if try_unshare(&with_proc)?.is_none() {
+        return Ok(with_proc);
+    }
+    let Some(error) = try_unshare(&flags)? else {
+        eprintln!(
+            "This machine does not allow mounting /proc: CPU time and memory of operators cannot be read."
+        );
+        return Ok(flags);
+    };
+    bail!(
+        "cannot make network, mount and process namespaces: {}. Run as root, or allow unprivileged user namespaces \
+         (sysctl kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0)",
+        error.trim()
+    )
+}
+
+/// What `unshare` complains about with these flags, if it does.
+fn try_unshare(flags: &[&str]) -> Result<Option<String>> {
+    let output = Command::new("unshare").args(flags).arg("true").output().context(
+        "unshare is missing: it makes the namespaces the tests run in (Debian package util-linux)",
+    )?;
+    Ok((!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned()))
+}
+
+/// The first process inside: starts this program once more with the same arguments, and waits for whatever orphans
+/// end until that one does. Returns its exit code.
+pub fn be_init() -> Result<i32> {
+    let child = Command::new(env::current_exe()?).args(env::args_os().skip(1)).spawn()?;
+    loop {
+        let Some((pid, status)) = wait(WaitOptions::empty())? else { continue };
+        if u32::try_from(pid.as_raw_nonzero().get()) == Ok(child.id()) {
+            return Ok(exit_code(ExitStatus::from_raw(status.as_raw())));
+        }
+    }
+}
+
+/// Gives the network namespace its addresses.
+pub fn set_up_network() -> Result<()> {
+    ip(&["link", "set", "lo", "up"])?;
+    for address in [ADDRESS, SECOND_ADDRESS, INGRESS_CONTROLLER_ADDRESS] {
+        ip(&["address", "add", &format!("{address}/32"), "dev", "lo"])?;
+    }
+    Ok(())
+}
+
+fn ip(arguments: &[&str]) -> Result<()> {
+    let output = Command::new("ip").args(arguments).output().context(
+        "ip is missing: it sets the addresses of the tests' network. Get it by `apt-get install iproute2`",
+    )?;
+    ensure!(
+        output.status.success(),
+        "ip {} failed: {}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(())
+}

@@ -1,0 +1,286 @@
+//! The programs the tests need, built from pinned Go modules and cached by those pins.
+
+use std::{
+    env,
+    fs::{self, File},
+    io::{BufRead, BufReader, IsTerminal, Write},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+const BUILD_FLAGS: &[&str] = &["-trimpath", "-ldflags", "-s -w"];
+const GO_MINIMUM: (u32, u32) = (1, 26);
+
+/// A Go module under `tools/` and the programs built from it.
+struct Module {
+    name: &'static str,
+    programs: &'static [Program],
+}
+
+struct Program {
+    name: &'static str,
+    package: &'static str,
+    /// How long a first build takes on two cores, for the announcement.
+    seconds: u64,
+}
+
+const MODULES: &[Module] = &[
+    Module {
+        name: "kubernetes",
+        programs: &[
+            Program { name: "pebble", package: "github.com/letsencrypt/pebble/v2/cmd/pebble", seconds: 25 },
+            Program {
+                name: "pebble-challtestsrv",
+                package: "github.com/letsencrypt/pebble/v2/cmd/pebble-challtestsrv",
+                seconds: 6,
+            },
+            Program { name: "kube-apiserver", package: "k8s.io/kubernetes/cmd/kube-apiserver", seconds: 330 },
+            Program {
+                name: "kube-controller-manager",
+                package: "k8s.io/kubernetes/cmd/kube-controller-manager",
+                seconds: 100,
+            },
+            Program { name: "kubectl", package: "k8s.io/kubernetes/cmd/kubectl", seconds: 60 },
+            Program { name: "kube-proxy", package: "k8s.io/kubernetes/cmd/kube-proxy", seconds: 25 },
+        ],
+    },
+    Module {
+        name: "etcd",
+        programs: &[Program { name: "etcd", package: "go.etcd.io/etcd/server/v3", seconds: 40 }],
+    },
+    Module {
+        name: "step-ca",
+        programs: &[Program {
+            name: "step-ca",
+            package: "github.com/smallstep/certificates/cmd/step-ca",
+            seconds: 180,
+        }],
+    },
+];
+
+/// Where the built programs are.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Tools {
+    directories: Vec<PathBuf>,
+}
+
+impl Tools {
+    /// Builds the programs that are missing. Costs nothing when none is.
+    pub fn build() -> Result<Self> {
+        let cache = cache_dir()?.join("tools");
+        fs::create_dir_all(&cache).with_context(|| format!("cannot create {}", cache.display()))?;
+        let mut directories = Vec::new();
+        let mut missing = Vec::new();
+        for module in MODULES {
+            let directory = cache.join(format!("{}-{}", module.name, module.digest()?));
+            for program in module.programs {
+                if !directory.join(program.name).exists() {
+                    missing.push((module, program, directory.join(program.name)));
+                }
+            }
+            directories.push(directory);
+        }
+        if !missing.is_empty() {
+            check_go()?;
+            build_all(&cache, &missing)?;
+        }
+        Ok(Self { directories })
+    }
+
+    /// The path of a program.
+    pub fn program(&self, name: &str) -> Result<PathBuf> {
+        self.directories
+            .iter()
+            .map(|directory| directory.join(name))
+            .find(|path| path.exists())
+            .with_context(|| format!("the program {name} has not been built. Run `make tools`"))
+    }
+
+    /// The value of `PATH` with these programs first.
+    pub fn search_path(&self) -> Result<std::ffi::OsString> {
+        let inherited = env::var_os("PATH").unwrap_or_default();
+        Ok(env::join_paths(self.directories.iter().cloned().chain(env::split_paths(&inherited)))?)
+    }
+}
+
+/// Where built programs are kept between runs: `CERTWRIGHT_CACHE`, or `certwright` in the user's cache directory.
+pub fn cache_dir() -> Result<PathBuf> {
+    let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("CERTWRIGHT_CACHE")
+        .or_else(|| set("XDG_CACHE_HOME").map(|dir| dir.join("certwright")))
+        .or_else(|| set("HOME").map(|dir| dir.join(".cache/certwright")))
+        .context("no place for built programs: set CERTWRIGHT_CACHE to a directory, or HOME")
+}
+
+impl Module {
+    fn source(&self) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(self.name)
+    }
+
+    /// Changes whenever what would be built changes.
+    fn digest(&self) -> Result<String> {
+        let mut hash = Sha256::new();
+        for file in ["go.mod", "go.sum"] {
+            let path = self.source().join(file);
+            hash.update(fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?);
+        }
+        hash.update(BUILD_FLAGS.join(" "));
+        Ok(hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+fn check_go() -> Result<()> {
+    let advice = "The tests build Kubernetes, etcd and Pebble with it. Get it from https://go.dev/dl/";
+    let (major, minor) = GO_MINIMUM;
+    let output = Command::new("go").args(["env", "GOVERSION"]).output();
+    let Ok(output) = output else { bail!("Go {major}.{minor} or newer is missing. {advice}") };
+    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let mut numbers = version.trim_start_matches("go").split(['.', 'r', 'b']).map(str::parse::<u32>);
+    let found = (numbers.next(), numbers.next());
+    if let (Some(Ok(found_major)), Some(Ok(found_minor))) = found {
+        ensure!(
+            (found_major, found_minor) >= GO_MINIMUM,
+            "{version} is too old, Go {major}.{minor} or newer is needed. {advice}"
+        );
+    }
+    Ok(())
+}
+
+fn build_all(cache: &Path, missing: &[(&Module, &Program, PathBuf)]) -> Result<()> {
+    let lock = File::create(cache.join(".lock"))?;
+    if lock.try_lock().is_err() {
+        eprintln!("Another run is building the programs for the tests; waiting for it.");
+        lock.lock()?;
+    }
+    let seconds: u64 = missing.iter().map(|(_, program, _)| program.seconds).sum();
+    eprintln!(
+        "Building {} programs for the tests into {}, this once. On two cores it takes about {} minutes.",
+        missing.len(),
+        cache.display(),
+        seconds.div_ceil(60)
+    );
+    for (index, (module, program, target)) in missing.iter().enumerate() {
+        if target.exists() {
+            continue;
+        }
+        let title = format!("[{}/{}] {}", index + 1, missing.len(), program.name);
+        build(module, program, target, &title)?;
+    }
+    Ok(())
+}
+
+fn build(module: &Module, program: &Program, target: &Path, title: &str) -> Result<()> {
+    fs::create_dir_all(target.parent().context("a program's path has a directory")?)?;
+    let unfinished = target.with_extension("unfinished");
+    let mut go = Command::new("go")
+        .args(["build", "-v"])
+        .args(BUILD_FLAGS)
+        .arg("-o")
+        .arg(&unfinished)
+        .arg(program.package)
+        .current_dir(module.source())
+        .env("CGO_ENABLED", "0")
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("cannot start go")?;
+
+    // `go build -v` prints a line for each module it downloads and each package it compiles.
+    let progress = Progress::start(title, program.seconds);
+    let mut messages = Vec::new();
+    if let Some(stderr) = go.stderr.take() {
+        for line in BufReader::new(stderr).lines() {
+            let line = line?;
+            if line.starts_with("go: downloading") {
+                progress.downloaded.fetch_add(1, Ordering::Relaxed);
+            } else {
+                progress.compiled.fetch_add(1, Ordering::Relaxed);
+                messages.push(line);
+            }
+        }
+    }
+    let status = go.wait()?;
+    progress.finish(status.success());
+    if !status.success() {
+        let tail = messages[messages.len().saturating_sub(20)..].join("\n");
+        bail!("go build {} failed with {status}:\n{tail}", program.package);
+    }
+    fs::rename(&unfinished, target)?;
+    Ok(())
+}
+
+/// A line on standard error that says how far a build is: rewritten each second on a terminal, and otherwise a new
+/// line every 30 seconds.
+struct Progress {
+    title: String,
+    start: Instant,
+    downloaded: Arc<AtomicUsize>,
+    compiled: Arc<AtomicUsize>,
+    done: Arc<AtomicBool>,
+    ticker: thread::JoinHandle<()>,
+}
+
+impl Progress {
+    fn start(title: &str, expected: u64) -> Self {
+        let start = Instant::now();
+        let downloaded = Arc::new(AtomicUsize::new(0));
+        let compiled = Arc::new(AtomicUsize::new(0));
+        let done = Arc::new(AtomicBool::new(false));
+        let terminal = std::io::stderr().is_terminal();
+        let interval = Duration::from_secs(if terminal { 1 } else { 30 });
+        let ticker = thread::spawn({
+            let (title, downloaded, compiled, done) =
+                (title.to_owned(), downloaded.clone(), compiled.clone(), done.clone());
+            move || {
+                while !done.load(Ordering::Relaxed) {
+                    let line = format!(
+                        "{title}: {} s of about {expected} s, {} modules downloaded, {} packages compiled",
+                        start.elapsed().as_secs(),
+                        downloaded.load(Ordering::Relaxed),
+                        compiled.load(Ordering::Relaxed)
+                    );
+                    if terminal {
+                        eprint!("\r{line}\x1b[K");
+                        let _ = std::io::stderr().flush();
+                    } else {
+                        eprintln!("{line}");
+                    }
+                    thread::park_timeout(interval);
+                }
+            }
+        });
+        Self { title: title.into(), start, downloaded, compiled, done, ticker }
+    }
+
+    fn finish(self, success: bool) {
+        self.done.store(true, Ordering::Relaxed);
+        self.ticker.thread().unpark();
+        let _ = self.ticker.join();
+        let clear = if std::io::stderr().is_terminal() { "\r\x1b[K" } else { "" };
+        let what = if success { "built" } else { "failed" };
+        eprintln!("{clear}{}: {what} after {} s", self.title, self.start.elapsed().as_secs());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_module_has_its_pins() {
+        for module in MODULES {
+            let digest = module.digest().unwrap();
+            assert_eq!(digest.len(), 12, "{}", module.name);
+        }
+    }
+}
