@@ -5,7 +5,7 @@
 
 pub mod acme;
 pub mod api;
-pub mod controller;
+//pub mod controller;
 pub mod core;
 pub mod pki;
 pub mod runtime;

@@ -1,1 +1,8 @@
 //! What a long-running process needs: logs, metrics, health, leadership, shutdown, and the clock.
+
+pub mod clock;
+pub mod health;
+pub mod leader;
+pub mod logs;
+pub mod metrics;
+pub mod shutdown;

@@ -1,0 +1,213 @@
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::Problem;
+use crate::pki::KeyError;
+
+/// Why a call to a CA did not do what it should.
+///
+/// `Display` is stable: the same situation gives the same text, so that a condition made from it is not written again
+/// at each attempt. Ports, request ids and times are therefore left out; what the CA said is quoted word for word.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AcmeError {
+    /// The CA refused, with a problem document (RFC 8555 section 6.7).
+    #[error("{operation} failed: {}", Refusal(problem))]
+    Problem {
+        /// What was tried.
+        operation: Operation,
+        /// The HTTP status of the answer.
+        status: u16,
+        /// What the CA said.
+        problem: Box<Problem>,
+        /// How long the CA wants to be left alone, from 1 s to 24 h.
+        retry_after: Option<Duration>,
+    },
+    /// An answer that is neither success nor a problem document, such as a proxy's HTML page.
+    #[error("{operation} failed: {host} answered HTTP {status}{}", Quoted(excerpt))]
+    Http {
+        /// What was tried.
+        operation: Operation,
+        /// The host that was asked.
+        host: String,
+        /// The HTTP status of the answer.
+        status: u16,
+        /// The beginning of the body as plain text, without what changes from one answer to the next.
+        excerpt: String,
+        /// How long the server wants to be left alone, from 1 s to 24 h.
+        retry_after: Option<Duration>,
+    },
+    /// Success, but not with what the RFC asks for.
+    #[error("{operation} failed: the answer of {host} is not what RFC 8555 asks for: {what}")]
+    Malformed {
+        /// What was tried.
+        operation: Operation,
+        /// The host that was asked.
+        host: String,
+        /// What is wrong with the answer.
+        what: String,
+    },
+    /// No answer: the name does not resolve, the connection is refused or breaks.
+    #[error("cannot reach {host}: {cause}")]
+    Unreachable {
+        /// What was tried.
+        operation: Operation,
+        /// The host that was asked.
+        host: String,
+        /// What stood in the way.
+        cause: &'static str,
+    },
+    /// No answer in time.
+    #[error("no answer from {host} in time")]
+    Timeout {
+        /// What was tried.
+        operation: Operation,
+        /// The host that was asked.
+        host: String,
+    },
+    /// The server's certificate is not trusted, or the TLS handshake failed.
+    #[error("cannot reach {host}: TLS: {detail}")]
+    Tls {
+        /// What was tried.
+        operation: Operation,
+        /// The host that was asked.
+        host: String,
+        /// What went wrong.
+        detail: String,
+    },
+    /// The CA has told this account to slow down; nothing was sent.
+    #[error("the CA asked this account to pause, and the pause is not over")]
+    Paused {
+        /// When the pause ends.
+        until: Timestamp,
+    },
+    /// The account key could not sign.
+    #[error("the account key: {0}")]
+    Key(#[from] KeyError),
+    /// The directory's URL cannot be used.
+    #[error("the server URL {0:?} is not an http or https URL")]
+    DirectoryUrl(String),
+    /// The CA bundle cannot be used.
+    #[error("the CA bundle holds no usable PEM certificate")]
+    Bundle,
+    /// The HTTP client could not be made.
+    #[error("no HTTPS client could be made: {0}")]
+    Client(String),
+}
+
+impl AcmeError {
+    /// A short code: that of the problem (see [`Problem::code`]), else the kind of failure in one word.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Problem { problem, .. } => problem.code(),
+            Self::Http { .. } => "unexpectedStatus",
+            Self::Malformed { .. } => "malformedAnswer",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Timeout { .. } => "timeout",
+            Self::Tls { .. } => "tls",
+            Self::Paused { .. } => "paused",
+            Self::Key(_) => "accountKey",
+            Self::DirectoryUrl(_) => "directoryUrl",
+            Self::Bundle => "caBundle",
+            Self::Client(_) => "client",
+        }
+    }
+
+    /// The HTTP status of the answer, if it was not a success.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Problem { status, .. } | Self::Http { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// How long the CA wants to be left alone, from 1 s to 24 h, if it said so.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Problem { retry_after, .. } | Self::Http { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// What the CA said, if it said something.
+    #[must_use]
+    pub fn problem(&self) -> Option<&Problem> {
+        match self {
+            Self::Problem { problem, .. } => Some(problem),
+            _ => None,
+        }
+    }
+}
+
+/// What was tried. `Display` reads as the beginning of a sentence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// The directory (RFC 8555 section 7.1.1).
+    Directory,
+    /// newAccount (section 7.3).
+    NewAccount,
+    /// newAccount with `onlyReturnExisting` (section 7.3.1).
+    LookUpAccount,
+    /// The account object, read.
+    Account,
+    /// The account object, changed (section 7.3.2).
+    UpdateAccount,
+    /// newOrder (section 7.4).
+    NewOrder,
+    /// The order object.
+    Order,
+    /// The authorization object (section 7.5).
+    Authorization,
+    /// The challenge object, answered (section 7.5.1).
+    Challenge,
+    /// The authorization object, given up (section 7.5.2).
+    DeactivateAuthorization,
+    /// The order's finalize URL (section 7.4).
+    Finalize,
+    /// The certificate (section 7.4.2).
+    Certificate,
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Directory => "reading the directory",
+            Self::NewAccount => "registering the account",
+            Self::LookUpAccount => "looking up the account",
+            Self::Account => "reading the account",
+            Self::UpdateAccount => "updating the account",
+            Self::NewOrder => "placing the order",
+            Self::Order => "reading the order",
+            Self::Authorization => "reading the authorization",
+            Self::Challenge => "answering the challenge",
+            Self::DeactivateAuthorization => "deactivating the authorization",
+            Self::Finalize => "finalizing the order",
+            Self::Certificate => "downloading the certificate",
+        })
+    }
+}
+
+/// A problem as part of a stable text.
+struct Refusal<'a>(&'a Problem);
+
+impl fmt::Display for Refusal<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.code() {
+            // Its detail quotes the nonce, which differs at each attempt.
+            "badNonce" => write!(f, "the CA refused one nonce after another ({})", self.0.typ),
+            _ => self.0.fmt(f),
+        }
+    }
+}
+
+struct Quoted<'a>(&'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, ": {}", self.0) }
+    }
+}

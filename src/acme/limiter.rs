@@ -1,0 +1,159 @@
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::AcmeError;
+
+/// How many requests an account has in flight, and until when it makes none at all.
+///
+/// All clones of an [`Account`](super::Account) share one, so that a CA that says "too fast" to one Certificate is left
+/// alone by all of them.
+#[derive(Clone, Debug)]
+pub struct Limiter {
+    in_flight: Arc<Semaphore>,
+    paused_until: Arc<Mutex<Option<Timestamp>>>,
+}
+
+/// A place among the requests in flight, free again once dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// There always is one, since the semaphore is never closed.
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// The pause after a rate limit that says nothing of its length.
+const DEFAULT_PAUSE: Duration = Duration::from_secs(60);
+
+/// The longest pause of a whole account. A limit may concern one set of names only (such as the one on duplicate
+/// certificates) and last for days: who ran into it waits that long, the others ask again after this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+
+impl Limiter {
+    /// Requests in flight for one account, unless told otherwise.
+    pub const DEFAULT_IN_FLIGHT: usize = 16;
+
+    /// Lets at most `in_flight` requests run at once, and at least one.
+    #[must_use]
+    pub fn new(in_flight: usize) -> Self {
+        let permits = in_flight.clamp(1, Semaphore::MAX_PERMITS);
+        Self { in_flight: Arc::new(Semaphore::new(permits)), paused_until: Arc::default() }
+    }
+
+    /// When the pause ends, if there is one at `now`.
+    #[must_use]
+    pub fn paused_until(&self, now: Timestamp) -> Option<Timestamp> {
+        (*self.paused_until.lock().unwrap_or_else(PoisonError::into_inner)).filter(|until| *until > now)
+    }
+
+    /// Waits for a place among the requests in flight; refused during a pause.
+    pub(super) async fn enter(&self, clock: fn() -> Timestamp) -> Result<Place, AcmeError> {
+        self.refuse_while_paused(clock())?;
+        let place = Place { _permit: self.in_flight.clone().acquire_owned().await.ok() };
+        // Those before us in the queue may have been told to slow down.
+        self.refuse_while_paused(clock())?;
+        Ok(place)
+    }
+
+    /// Begins a pause, or lengthens it, if `error` asks for one.
+    pub(super) fn heed(&self, error: &AcmeError, now: Timestamp) {
+        let Some(until) = pause(error).and_then(|pause| now.checked_add(pause).ok()) else { return };
+        let mut paused_until = self.paused_until.lock().unwrap_or_else(PoisonError::into_inner);
+        *paused_until = (*paused_until).max(Some(until));
+    }
+
+    fn refuse_while_paused(&self, now: Timestamp) -> Result<(), AcmeError> {
+        self.paused_until(now).map_or(Ok(()), |until| Err(AcmeError::Paused { until }))
+    }
+}
+
+impl Default for Limiter {
+    fn default() -> Self {
+        Self::new(Self::DEFAULT_IN_FLIGHT)
+    }
+}
+
+fn pause(error: &AcmeError) -> Option<Duration> {
+    let too_fast = error.status() == Some(429) || matches!(error.code(), "rateLimited" | "RATE_LIMITED");
+    let pause = match error.retry_after() {
+        Some(wait) if too_fast || error.status() == Some(503) => wait,
+        None if too_fast => DEFAULT_PAUSE,
+        _ => return None,
+    };
+    Some(pause.min(LONGEST_PAUSE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::acme::Operation;
+
+    #[tokio::test]
+    async fn an_account_pauses_for_as_long_as_a_429_or_503_says() {
+        for status in [429, 503] {
+            let limiter = Limiter::default();
+            limiter.heed(&http(status, Some(90)), NOW);
+            let until = NOW + Duration::from_secs(90);
+            assert_eq!(limiter.enter(|| NOW).await.unwrap_err(), AcmeError::Paused { until });
+            assert_eq!(limiter.paused_until(until), None, "over at that very instant");
+        }
+    }
+
+    #[test]
+    fn a_rate_limit_without_retry_after_pauses_for_a_minute() {
+        let limiter = Limiter::default();
+        limiter.heed(&http(429, None), NOW);
+        assert_eq!(limiter.paused_until(NOW), Some(NOW + DEFAULT_PAUSE));
+    }
+
+    #[test]
+    fn other_failures_do_not_pause_the_account() {
+        let limiter = Limiter::default();
+        for error in [http(503, None), http(500, Some(90)), http(403, Some(90))] {
+            limiter.heed(&error, NOW);
+        }
+        assert_eq!(limiter.paused_until(NOW), None);
+    }
+
+    #[test]
+    fn a_limit_of_days_stops_the_others_for_an_hour_only() {
+        let limiter = Limiter::default();
+        limiter.heed(&http(429, Some(24 * 3600)), NOW);
+        assert_eq!(limiter.paused_until(NOW), Some(NOW + LONGEST_PAUSE));
+    }
+
+    #[test]
+    fn a_shorter_pause_does_not_end_a_longer_one() {
+        let limiter = Limiter::default();
+        limiter.heed(&http(429, Some(90)), NOW);
+        limiter.heed(&http(429, Some(10)), NOW);
+        assert_eq!(limiter.paused_until(NOW), Some(NOW + Duration::from_secs(90)));
+    }
+
+    #[tokio::test]
+    async fn who_waited_for_a_place_is_refused_if_a_pause_began_meanwhile() {
+        let limiter = Limiter::new(1);
+        let first = limiter.enter(|| NOW).await.unwrap();
+        let second = tokio::spawn({
+            let limiter = limiter.clone();
+            async move { limiter.enter(|| NOW).await.map(drop) }
+        });
+        tokio::task::yield_now().await;
+        limiter.heed(&http(429, None), NOW);
+        drop(first);
+        assert!(matches!(second.await.unwrap(), Err(AcmeError::Paused { .. })));
+    }
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn http(status: u16, retry_after: Option<u64>) -> AcmeError {
+        AcmeError::Http {
+            operation: Operation::NewOrder,
+            host: "ca.example".to_owned(),
+            status,
+            excerpt: String::new(),
+            retry_after: retry_after.map(Duration::from_secs),
+        }
+    }
+}

@@ -1,0 +1,53 @@
+use std::sync::{Mutex, PoisonError};
+
+/// The nonces that a server has handed out and nobody has used yet (RFC 8555 section 6.5).
+///
+/// The newest is used first, since it is the likeliest still to be known by the server.
+#[derive(Debug, Default)]
+pub(super) struct NoncePool(Mutex<Vec<String>>);
+
+/// More than an account can have in flight at once; what comes above it pushes out the oldest.
+const CAPACITY: usize = 128;
+
+impl NoncePool {
+    pub(super) fn take(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    pub(super) fn put(&self, nonce: String) {
+        let mut nonces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if nonces.len() >= CAPACITY {
+            nonces.remove(0);
+        }
+        nonces.push(nonce);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_nonce_is_used_first_and_each_only_once() {
+        let pool = NoncePool::default();
+        pool.put("old".to_owned());
+        pool.put("new".to_owned());
+        assert_eq!(pool.take().as_deref(), Some("new"));
+        assert_eq!(pool.take().as_deref(), Some("old"));
+        assert_eq!(pool.take(), None);
+    }
+
+    #[test]
+    fn a_full_pool_forgets_the_oldest_nonce() {
+        let pool = NoncePool::default();
+        for n in 0..=CAPACITY {
+            pool.put(n.to_string());
+        }
+        let mut left = Vec::new();
+        while let Some(nonce) = pool.take() {
+            left.push(nonce);
+        }
+        assert_eq!(left.len(), CAPACITY);
+        assert_eq!(left.last().map(String::as_str), Some("1"));
+    }
+}

@@ -1,0 +1,186 @@
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use reqwest::Url;
+use tokio::sync::Mutex;
+
+use super::jws::{AccountKey, KeyName};
+use super::nonce::NoncePool;
+use super::transport::{Reply, Transport};
+use super::{AcmeError, Directory, Operation};
+
+/// One CA's ACME server: its directory, connections and nonces. A clone shares them all.
+#[derive(Clone)]
+pub struct Server(Arc<Inner>);
+
+struct Inner {
+    config: ServerConfig,
+    transport: Transport,
+    nonces: NoncePool,
+    directory: Mutex<Option<Fetched>>,
+    /// How often the directory was asked for.
+    fetches: AtomicU64,
+}
+
+struct Fetched {
+    at: Timestamp,
+    outcome: Result<Arc<Directory>, AcmeError>,
+}
+
+/// How long a directory is taken to be true.
+const DIRECTORY_AGE: SignedDuration = SignedDuration::from_hours(1);
+
+/// How often a request is tried when the CA refuses its nonce. At a CA that refuses nine in ten (Pebble can be told to),
+/// one request in a thousand fails all the same.
+const NONCE_TRIES: usize = 64;
+
+impl Server {
+    /// Prepares to talk to a CA; sends nothing yet.
+    ///
+    /// # Errors
+    /// [`AcmeError::DirectoryUrl`], [`AcmeError::Bundle`] or [`AcmeError::Client`], all of them for the configuration.
+    pub fn new(config: ServerConfig) -> Result<Self, AcmeError> {
+        let usable = Url::parse(&config.directory_url)
+            .is_ok_and(|url| url.has_host() && matches!(url.scheme(), "http" | "https"));
+        if !usable {
+            return Err(AcmeError::DirectoryUrl(config.directory_url));
+        }
+        let transport = Transport::new(&config)?;
+        let (nonces, directory, fetches) = (NoncePool::default(), Mutex::default(), AtomicU64::new(0));
+        Ok(Self(Arc::new(Inner { config, transport, nonces, directory, fetches })))
+    }
+
+    /// The directory, fetched at most once an hour (RFC 8555 section 7.1.1). Who asks while it is being fetched gets
+    /// the same outcome, so that a CA that hangs costs a crowd of callers one timeout and not one each.
+    ///
+    /// # Errors
+    /// [`AcmeError`], if it had to be fetched and could not be.
+    pub async fn directory(&self) -> Result<Arc<Directory>, AcmeError> {
+        let Inner { config, directory, fetches, .. } = &*self.0;
+        let fetches_seen = fetches.load(Ordering::SeqCst);
+        let mut fetched = directory.lock().await;
+        if let Some(Fetched { at, outcome }) = &*fetched {
+            let age = (config.clock)().duration_since(*at);
+            let young = !age.is_negative() && age < DIRECTORY_AGE;
+            if fetches.load(Ordering::SeqCst) != fetches_seen || (young && outcome.is_ok()) {
+                return outcome.clone();
+            }
+        }
+        let outcome = self.fetch_directory().await;
+        fetches.fetch_add(1, Ordering::SeqCst);
+        *fetched = Some(Fetched { at: (config.clock)(), outcome: outcome.clone() });
+        outcome
+    }
+
+    /// The URL of the directory.
+    #[must_use]
+    pub fn directory_url(&self) -> &str {
+        &self.0.config.directory_url
+    }
+
+    pub(super) fn clock(&self) -> fn() -> Timestamp {
+        self.0.config.clock
+    }
+
+    /// Sends a signed request (RFC 8555 section 6.2), and sends it again as long as the CA refuses the nonce
+    /// (section 6.5). An empty payload makes a POST-as-GET (section 6.3).
+    pub(super) async fn post(
+        &self,
+        operation: Operation,
+        key: &AccountKey,
+        name: &KeyName,
+        url: &str,
+        payload: &str,
+    ) -> Result<Reply, AcmeError> {
+        let mut nonce = self.nonce(operation).await?;
+        let mut tries_left = NONCE_TRIES;
+        loop {
+            let jws = key.sign(name, &nonce, url, payload)?;
+            let reply = self.0.transport.post(operation, url, jws).await?;
+            let next_nonce = reply.nonce();
+            tries_left -= 1;
+            match (reply.accepted(), next_nonce) {
+                (Err(error), next_nonce) if error.code() == "badNonce" && tries_left > 0 => {
+                    // The nonce that comes with the error is the one to use (RFC 8555 section 6.5).
+                    nonce = match next_nonce {
+                        Some(nonce) => nonce,
+                        None => self.nonce(operation).await?,
+                    };
+                }
+                (outcome, next_nonce) => {
+                    next_nonce.into_iter().for_each(|nonce| self.0.nonces.put(nonce));
+                    return outcome;
+                }
+            }
+        }
+    }
+
+    async fn nonce(&self, operation: Operation) -> Result<String, AcmeError> {
+        if let Some(nonce) = self.0.nonces.take() {
+            return Ok(nonce);
+        }
+        let directory = self.directory().await?;
+        let reply = self.0.transport.head(operation, &directory.new_nonce).await?.accepted()?;
+        reply.nonce().ok_or_else(|| reply.malformed("newNonce gave no Replay-Nonce"))
+    }
+
+    async fn fetch_directory(&self) -> Result<Arc<Directory>, AcmeError> {
+        let reply = self.0.transport.get(Operation::Directory, self.directory_url()).await?;
+        reply.nonce().into_iter().for_each(|nonce| self.0.nonces.put(nonce));
+        reply.accepted()?.json().map(Arc::new)
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Server").field(&self.directory_url()).finish()
+    }
+}
+
+/// How to reach a CA.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Where its directory is (RFC 8555 section 7.1.1).
+    pub directory_url: String,
+    /// Which certificates of the server itself to trust.
+    pub trust: Trust,
+    /// What to call ourselves; see [`ServerConfig::USER_AGENT`].
+    pub user_agent: String,
+    /// How long a request may take from the first packet to the last; see [`ServerConfig::TIMEOUT`]. To connect may
+    /// take 10 s of it.
+    pub timeout: Duration,
+    /// The present. It measures pauses and the age of the directory.
+    pub clock: fn() -> Timestamp,
+}
+
+impl ServerConfig {
+    /// Our name and version (RFC 8555 section 6.1).
+    pub const USER_AGENT: &str = concat!("certwright/", env!("CARGO_PKG_VERSION"));
+    /// How long a request may take.
+    pub const TIMEOUT: Duration = Duration::from_secs(30);
+
+    /// With the system's roots, our name, and the usual timeout.
+    pub fn new(directory_url: impl Into<String>, clock: fn() -> Timestamp) -> Self {
+        Self {
+            directory_url: directory_url.into(),
+            trust: Trust::SystemRoots,
+            user_agent: Self::USER_AGENT.to_owned(),
+            timeout: Self::TIMEOUT,
+            clock,
+        }
+    }
+}
+
+/// Which certificates of an ACME server to trust.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Those that the system trusts.
+    SystemRoots,
+    /// Those that lead to one of these, in PEM, and no others.
+    Bundle(Vec<u8>),
+    /// Any: for tests.
+    SkipVerify,
+}

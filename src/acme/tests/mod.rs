@@ -1,0 +1,9 @@
+//! The layer as a whole, against a fake CA on the loopback interface.
+
+mod accounts;
+mod connections;
+mod fake_ca;
+mod nonces;
+mod orders;
+mod refusals;
+mod signatures;

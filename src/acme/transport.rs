@@ -1,0 +1,321 @@
+use std::time::Duration;
+
+use http::header::{ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, HeaderMap, HeaderValue, LINK, LOCATION};
+use http::{Method, StatusCode};
+use jiff::Timestamp;
+use reqwest::Url;
+use serde::de::DeserializeOwned;
+use tracing::debug;
+
+use super::retry_after::retry_after;
+use super::unreachable::unreachable;
+use super::{AcmeError, Answer, Operation, Problem, ServerConfig, Trust};
+
+/// Sends one request and reads one answer. Follows no redirect: a JWS is for one URL (RFC 8555 section 6.4).
+#[derive(Debug)]
+pub(super) struct Transport {
+    client: reqwest::Client,
+    clock: fn() -> Timestamp,
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Shorter than what load balancers allow, so that we are the first to close an idle connection.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Far above any order or chain.
+const MAX_BODY: usize = 1 << 20;
+/// What is looked at of an error's body; it is quoted only in part.
+const MAX_ERROR_BODY: usize = 64 << 10;
+
+impl Transport {
+    pub(super) fn new(config: &ServerConfig) -> Result<Self, AcmeError> {
+        let mut headers = HeaderMap::new();
+        // RFC 8555 section 6.1 asks for it; problems come back in the language of the logs.
+        headers.insert(ACCEPT_LANGUAGE, HeaderValue::from_static("en"));
+        let builder = reqwest::Client::builder()
+            .user_agent(&config.user_agent)
+            .default_headers(headers)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(config.timeout)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .tcp_nodelay(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false);
+        let builder = match &config.trust {
+            Trust::SystemRoots => builder,
+            Trust::Bundle(pem) => builder.tls_certs_only(bundle(pem)?),
+            Trust::SkipVerify => builder.tls_danger_accept_invalid_certs(true),
+        };
+        let client = builder.build().map_err(|error| match config.trust {
+            Trust::Bundle(_) => AcmeError::Bundle,
+            Trust::SystemRoots | Trust::SkipVerify => AcmeError::Client(root_cause(&error)),
+        })?;
+        Ok(Self { client, clock: config.clock })
+    }
+
+    pub(super) async fn get(&self, operation: Operation, url: &str) -> Result<Reply, AcmeError> {
+        self.send(operation, Method::GET, url, |request| request).await
+    }
+
+    pub(super) async fn head(&self, operation: Operation, url: &str) -> Result<Reply, AcmeError> {
+        self.send(operation, Method::HEAD, url, |request| request).await
+    }
+
+    pub(super) async fn post(
+        &self,
+        operation: Operation,
+        url: &str,
+        jws: String,
+    ) -> Result<Reply, AcmeError> {
+        self.send(operation, Method::POST, url, |request| {
+            let request = request.header(CONTENT_TYPE, "application/jose+json").body(jws);
+            match operation {
+                Operation::Certificate => request.header(ACCEPT, "application/pem-certificate-chain"),
+                _ => request,
+            }
+        })
+        .await
+    }
+
+    async fn send(
+        &self,
+        operation: Operation,
+        method: Method,
+        url: &str,
+        fill: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
+    ) -> Result<Reply, AcmeError> {
+        let parsed = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        let host = parsed.as_ref().and_then(Url::host_str).unwrap_or_default().to_owned();
+        let Some(parsed) = parsed else {
+            let what = format!("{url:?} is not an http or https URL");
+            return Err(AcmeError::Malformed { operation, host: "the CA".to_owned(), what });
+        };
+        let begun = (self.clock)();
+        let request = fill(self.client.request(method, parsed.clone()));
+        let mut response =
+            request.send().await.map_err(|error| unreachable(operation, &host, &error)).inspect_err(
+                |error| {
+                    debug!(?operation, url, %error, "no answer from the CA");
+                },
+            )?;
+        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+        let retry_after = retry_after(&headers, self.clock);
+        let body = Body::read(response, status).await;
+        let elapsed = (self.clock)().duration_since(begun);
+        debug!(?operation, url, status = status.as_u16(), %elapsed, "the CA answered");
+        let reply = Reply { operation, url: parsed, host, status, headers, retry_after, body: Vec::new() };
+        match body {
+            Ok(body) => Ok(Reply { body, ..reply }),
+            Err(Body::Timeout) => Err(AcmeError::Timeout { operation, host: reply.host }),
+            // The status alone says enough of a failure.
+            Err(_) if !status.is_success() => Ok(reply),
+            Err(Body::Cut) => Err(reply.malformed("it is cut short")),
+            Err(Body::TooLong) => Err(reply.malformed("it is longer than 1 MiB")),
+        }
+    }
+}
+
+/// An answer of whatever status.
+#[derive(Debug)]
+pub(super) struct Reply {
+    operation: Operation,
+    url: Url,
+    host: String,
+    pub(super) status: StatusCode,
+    headers: HeaderMap,
+    retry_after: Option<Duration>,
+    body: Vec<u8>,
+}
+
+impl Reply {
+    /// The answer if it is a success, else what the CA said (RFC 8555 section 6.7).
+    pub(super) fn accepted(self) -> Result<Self, AcmeError> {
+        if self.status.is_success() {
+            return Ok(self);
+        }
+        let Self { operation, retry_after, .. } = self;
+        let status = self.status.as_u16();
+        Err(match Problem::from_body(&self.body).map(Box::new) {
+            Some(problem) => AcmeError::Problem { operation, status, problem, retry_after },
+            None => {
+                let excerpt = match self.location() {
+                    Some(target) if self.status.is_redirection() => format!("it redirects to {target}"),
+                    _ => excerpt(&self.body, self.status),
+                };
+                AcmeError::Http { operation, host: self.host, status, excerpt, retry_after }
+            }
+        })
+    }
+
+    /// The nonce for the next request. RFC 8555 section 6.5.1 wants it to be base64url; a CA that sends other
+    /// characters understands them, too.
+    pub(super) fn nonce(&self) -> Option<String> {
+        let nonce = self.headers.get("replay-nonce")?.to_str().ok()?.trim();
+        (!nonce.is_empty()).then(|| nonce.to_owned())
+    }
+
+    /// The URL of the object, character for character as the CA wrote it: it is compared as a string.
+    pub(super) fn location(&self) -> Option<String> {
+        self.resolve(self.headers.get(LOCATION)?.to_str().ok()?.trim())
+    }
+
+    /// The same, where the RFC demands it.
+    pub(super) fn required_location(&self) -> Result<String, AcmeError> {
+        self.location().ok_or_else(|| self.malformed("it has no Location"))
+    }
+
+    /// The targets of the links with the relation `rel` (RFC 8288).
+    pub(super) fn links(&self, rel: &str) -> Vec<String> {
+        let headers = self.headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
+        headers.flat_map(|header| links(header, rel)).filter_map(|target| self.resolve(target)).collect()
+    }
+
+    /// The object in the body.
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, AcmeError> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            let text = error.to_string();
+            match error.classify() {
+                serde_json::error::Category::Data => {
+                    self.malformed(text.rsplit_once(" at line").map_or(text.as_str(), |(what, _)| what))
+                }
+                _ if self.body.trim_ascii().is_empty() => self.malformed("it is empty"),
+                serde_json::error::Category::Eof => self.malformed("it is cut short"),
+                _ => self.malformed(&format!("no JSON, but {:?}", excerpt(&self.body, self.status))),
+            }
+        })
+    }
+
+    /// The object in the body, with what stands around it.
+    pub(super) fn answer<T: DeserializeOwned>(&self) -> Result<Answer<T>, AcmeError> {
+        self.json().map(|value| self.answer_with(value))
+    }
+
+    pub(super) fn answer_with<T>(&self, value: T) -> Answer<T> {
+        Answer { value, location: self.location(), retry_after: self.retry_after }
+    }
+
+    /// The body as text.
+    pub(super) fn text(&self) -> Result<&str, AcmeError> {
+        std::str::from_utf8(&self.body).map_err(|_| self.malformed("it is not text"))
+    }
+
+    pub(super) fn malformed(&self, what: &str) -> AcmeError {
+        AcmeError::Malformed { operation: self.operation, host: self.host.clone(), what: what.to_owned() }
+    }
+
+    fn resolve(&self, target: &str) -> Option<String> {
+        match Url::parse(target) {
+            Ok(_) => Some(target.to_owned()),
+            Err(_) => self.url.join(target).ok().map(String::from),
+        }
+    }
+}
+
+/// Why a body could not be read.
+enum Body {
+    Cut,
+    TooLong,
+    Timeout,
+}
+
+impl Body {
+    async fn read(mut response: reqwest::Response, status: StatusCode) -> Result<Vec<u8>, Self> {
+        let mut body = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => return Ok(body),
+                Err(error) if error.is_timeout() => return Err(Self::Timeout),
+                Err(_) => return Err(Self::Cut),
+            }
+            if !status.is_success() && body.len() > MAX_ERROR_BODY {
+                body.truncate(MAX_ERROR_BODY);
+                return Ok(body);
+            }
+            if body.len() > MAX_BODY {
+                return Err(Self::TooLong);
+            }
+        }
+    }
+}
+
+fn bundle(pem: &[u8]) -> Result<Vec<reqwest::Certificate>, AcmeError> {
+    let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(|_| AcmeError::Bundle)?;
+    if certificates.is_empty() { Err(AcmeError::Bundle) } else { Ok(certificates) }
+}
+
+fn root_cause(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => root_cause(source),
+        None => error.to_string(),
+    }
+}
+
+fn links<'a>(header: &'a str, rel: &str) -> Vec<&'a str> {
+    let link = |part: &'a str| {
+        let (target, parameters) = part.split_once('>')?;
+        let relations = parameters.split(';').find_map(|parameter| {
+            let (name, value) = parameter.trim_matches([' ', ',', '\t']).split_once('=')?;
+            name.trim().eq_ignore_ascii_case("rel").then(|| value.trim().trim_matches('"'))
+        })?;
+        relations.split_whitespace().any(|relation| relation.eq_ignore_ascii_case(rel)).then_some(target)
+    };
+    header.split('<').skip(1).filter_map(link).collect()
+}
+
+/// The beginning of a body as text that is fit for a message: without markup, and without words that hold digits, which
+/// are times, request ids and addresses and differ from one answer to the next.
+fn excerpt(body: &[u8], status: StatusCode) -> String {
+    const MAX_CHARS: usize = 200;
+    let body = String::from_utf8_lossy(body);
+    let mut text = String::new();
+    for (index, part) in body.split('<').enumerate() {
+        let (tag, content) = if index == 0 { ("", part) } else { part.split_once('>').unwrap_or((part, "")) };
+        if !["style", "script", "!--"].iter().any(|invisible| tag.to_ascii_lowercase().starts_with(invisible))
+        {
+            text.push(' ');
+            text.push_str(content);
+        }
+    }
+    let mut words: Vec<&str> = Vec::new();
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+        let changing = word.contains(|c: char| c.is_ascii_digit()) && word != status.as_str();
+        match (changing, words.last()) {
+            (true, Some(&"…")) => {}
+            (true, _) => words.push("…"),
+            (false, _) => words.push(word),
+        }
+    }
+    let text = words.join(" ");
+    match text.char_indices().nth(MAX_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_html_page_is_quoted_as_text_without_what_changes() {
+        let page = b"<html><head><title>503 Service Unavailable</title><style>p{color:red}</style></head>\n\
+            <body><!-- node 7 --><h1>Sorry</h1><p>Request id: 8f3a-11 at 10:33:21</p></body></html>";
+        let text = excerpt(page, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(text, "503 Service Unavailable Sorry Request id: … at …");
+    }
+
+    #[test]
+    fn an_excerpt_is_short_and_printable() {
+        let text = excerpt("é\u{7}\u{1b}[".repeat(5000).as_bytes(), StatusCode::BAD_GATEWAY);
+        assert!(text.chars().count() <= 201 && !text.contains(|c: char| c.is_control()), "{text}");
+        assert_eq!(excerpt(&[0xff, 0xfe, 0x00], StatusCode::BAD_GATEWAY), "\u{fffd}\u{fffd}");
+        assert_eq!(excerpt(b"", StatusCode::BAD_GATEWAY), "");
+    }
+
+    #[test]
+    fn links_are_found_by_relation_among_others_in_one_header() {
+        let header = r#"<https://ca.example/dir>;rel="index", <https://ca.example/c/1,2>; title="x"; REL=alternate,</c/3>;rel="up alternate""#;
+        assert_eq!(links(header, "alternate"), ["https://ca.example/c/1,2", "/c/3"]);
+        assert_eq!(links("no link at all", "alternate"), [""; 0]);
+    }
+}

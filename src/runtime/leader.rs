@@ -1,0 +1,318 @@
+//! Which replica reconciles: the one that holds a Lease (`coordination.k8s.io/v1`).
+//!
+//! The holder renews the Lease with one write at a third of its duration, and steps down at two thirds if no renewal
+//! went through. The others read it every few seconds and take it over once it was released, or has not changed for its
+//! whole duration. That is counted on each replica's own clock, so that clocks need not agree; and a write only goes
+//! through on the version that was read, so that two replicas never both believe that they took it.
+
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{ObjectMeta, PostParams};
+use kube::{Api, Client};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{info, warn};
+
+use super::clock;
+use super::metrics::{ApiVerb, Metrics};
+
+/// What is contended for, and by whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Election {
+    /// The namespace of the Lease.
+    pub namespace: String,
+    /// The name of the Lease, which is created if need be.
+    pub name: String,
+    /// Who we are. Each replica has an identity of its own; the name of the pod is a good one, since a container that
+    /// starts again within its pod then leads at once.
+    pub identity: String,
+    /// After how much silence of the holder another replica takes over. A third of it lies between two renewals.
+    pub lease_duration: Duration,
+}
+
+impl Election {
+    /// The usual [`Election::lease_duration`], that of Kubernetes' own controllers: 15 seconds.
+    pub const LEASE_DURATION: Duration = Duration::from_secs(15);
+
+    fn renewal(&self) -> Duration {
+        self.lease_duration / 3
+    }
+
+    fn deadline(&self) -> Duration {
+        self.lease_duration * 2 / 3
+    }
+
+    /// How long one request may take.
+    fn patience(&self) -> Duration {
+        self.lease_duration / 5
+    }
+
+    fn retry(&self) -> Duration {
+        self.lease_duration * 2 / 15
+    }
+}
+
+/// Our part in an election, played by a task until the Lease is [released](Leadership::release).
+#[derive(Debug)]
+pub struct Leadership {
+    leads: watch::Receiver<bool>,
+    stop: DropGuard,
+    task: JoinHandle<()>,
+}
+
+impl Leadership {
+    /// Begins to contend. To be called within a tokio runtime.
+    #[must_use]
+    pub fn start(client: Client, election: Election, metrics: Metrics) -> Self {
+        let (sender, leads) = watch::channel(false);
+        let api = Api::namespaced(client, &election.namespace);
+        let candidate =
+            Candidate { api, election, metrics, leads: sender, held: None, seen: None, failing: false };
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(candidate.run(stop.clone()));
+        Self { leads, stop: stop.drop_guard(), task }
+    }
+
+    /// Whether this replica leads, now and whenever that changes. It turns false before another can take over.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<bool> {
+        self.leads.clone()
+    }
+
+    /// Leaves the election, and lets another replica take over at once. To be called when nothing is reconciled any
+    /// more. Returns within half of the lease duration, even if the API server does not answer.
+    pub async fn release(self) {
+        drop(self.stop);
+        if let Err(error) = self.task.await {
+            warn!(error = &error as &dyn std::error::Error, "the leader election broke");
+        }
+    }
+}
+
+/// Which request about the Lease failed.
+#[derive(Debug, thiserror::Error)]
+enum ElectionError {
+    #[error("the Lease cannot be read")]
+    Read(#[source] kube::Error),
+    #[error("the Lease cannot be created")]
+    Create(#[source] kube::Error),
+    #[error("the Lease cannot be written")]
+    Write(#[source] kube::Error),
+    #[error("the API server did not answer about the Lease in time")]
+    Timeout,
+}
+
+struct Candidate {
+    api: Api<Lease>,
+    election: Election,
+    metrics: Metrics,
+    leads: watch::Sender<bool>,
+    held: Option<Held>,
+    seen: Option<Seen>,
+    failing: bool,
+}
+
+/// The Lease as we last wrote it, and until when that lets us lead.
+struct Held {
+    lease: Lease,
+    until: Instant,
+}
+
+/// What the Lease said, and since when it has.
+struct Seen {
+    spec: LeaseSpec,
+    since: Instant,
+}
+
+impl Candidate {
+    async fn run(mut self, stop: CancellationToken) {
+        loop {
+            let wait = self.turn().await;
+            if timeout(wait, stop.cancelled()).await.is_ok() {
+                break;
+            }
+        }
+        self.release().await;
+    }
+
+    /// Renews the Lease, takes it, or finds it taken. Returns how long to wait for the next turn.
+    async fn turn(&mut self) -> Duration {
+        let began = clock::instant();
+        if self.held.as_ref().is_some_and(|held| held.until <= began) {
+            self.step_down("its renewals did not go through");
+        }
+        let patience = began + self.election.patience();
+        let limit = self.held.as_ref().map_or(patience, |held| patience.min(held.until));
+        let outcome = timeout_at(limit, self.contend()).await.unwrap_or(Err(ElectionError::Timeout));
+        self.note(&outcome);
+        match outcome {
+            Ok(Some(lease)) => {
+                self.lead(Held { lease, until: began + self.election.deadline() });
+                self.election.renewal()
+            }
+            Ok(None) => {
+                self.step_down("another replica holds the Lease");
+                self.election.retry()
+            }
+            Err(ElectionError::Timeout) => Duration::ZERO,
+            Err(_) => {
+                let left = self.held.as_ref().map(|held| held.until.duration_since(clock::instant()));
+                left.map_or(self.election.retry(), |left| left.min(self.election.retry()))
+            }
+        }
+    }
+
+    /// The Lease as it stands with us as its holder, if we are.
+    async fn contend(&mut self) -> Result<Option<Lease>, ElectionError> {
+        if let Some(held) = &self.held
+            && let Some(renewed) = self.write(self.claim(held.lease.clone())).await?
+        {
+            return Ok(Some(renewed));
+        }
+        match self.api.get_opt(&self.election.name).await.map_err(ElectionError::Read)? {
+            None => self.create().await,
+            Some(lease) if self.is_free(&lease) => self.write(self.claim(lease)).await,
+            Some(_) => Ok(None),
+        }
+    }
+
+    fn is_free(&mut self, lease: &Lease) -> bool {
+        let spec = lease.spec.clone().unwrap_or_default();
+        let holder = spec.holder_identity.as_deref().unwrap_or_default();
+        if holder.is_empty() || holder == self.election.identity {
+            return true;
+        }
+        let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+        let duration = seconds.map_or(self.election.lease_duration, Duration::from_secs);
+        match &self.seen {
+            Some(seen) if seen.spec == spec => seen.since.elapsed() >= duration,
+            _ => {
+                self.seen = Some(Seen { spec, since: clock::instant() });
+                false
+            }
+        }
+    }
+
+    /// The Lease with us as its holder, from now on.
+    fn claim(&self, mut lease: Lease) -> Lease {
+        let spec = lease.spec.get_or_insert_default();
+        let now = MicroTime(clock::now());
+        if spec.holder_identity.as_deref() != Some(&self.election.identity) {
+            spec.lease_transitions = Some(spec.lease_transitions.map_or(0, |transitions| transitions + 1));
+            spec.acquire_time = Some(now.clone());
+            spec.holder_identity = Some(self.election.identity.clone());
+        }
+        let seconds = self.election.lease_duration.as_secs_f64().ceil();
+        #[expect(clippy::cast_possible_truncation, reason = "a cast from a float saturates")]
+        let seconds = seconds as i32;
+        spec.lease_duration_seconds = Some(seconds);
+        spec.renew_time = Some(now);
+        lease
+    }
+
+    async fn create(&self) -> Result<Option<Lease>, ElectionError> {
+        let metadata = ObjectMeta { name: Some(self.election.name.clone()), ..ObjectMeta::default() };
+        let lease = self.claim(Lease { metadata, spec: None });
+        self.metrics.api_written("Lease", ApiVerb::Create);
+        let created = self.api.create(&PostParams::default(), &lease).await;
+        unless_outrun(created, &[409], ElectionError::Create)
+    }
+
+    /// Nothing if somebody else has written or deleted the Lease since it was read.
+    async fn write(&self, lease: Lease) -> Result<Option<Lease>, ElectionError> {
+        self.metrics.api_written("Lease", ApiVerb::Update);
+        let written = self.api.replace(&self.election.name, &PostParams::default(), &lease).await;
+        unless_outrun(written, &[404, 409], ElectionError::Write)
+    }
+
+    async fn release(mut self) {
+        let Some(held) = self.held.take() else { return };
+        self.announce(false);
+        let released = async {
+            if self.write(vacated(held.lease)).await?.is_some() {
+                return Ok(true);
+            }
+            // Whoever wrote it may have meant something else than to hold it, such as a label.
+            match self.api.get_opt(&self.election.name).await.map_err(ElectionError::Read)? {
+                Some(lease) if holder(&lease) == Some(&self.election.identity) => {
+                    Ok(self.write(vacated(lease)).await?.is_some())
+                }
+                _ => Ok(false),
+            }
+        };
+        match timeout(self.election.patience(), released).await.unwrap_or(Err(ElectionError::Timeout)) {
+            Ok(true) => info!("released the Lease: another replica may lead"),
+            Ok(false) => info!("the Lease was no longer ours to release"),
+            Err(error) => warn!(
+                error = &error as &dyn std::error::Error,
+                "the Lease was not released: another replica takes over when it runs out"
+            ),
+        }
+    }
+
+    fn lead(&mut self, held: Held) {
+        if self.held.replace(held).is_none() {
+            info!("leading");
+            self.announce(true);
+        }
+    }
+
+    fn step_down(&mut self, reason: &'static str) {
+        if self.held.take().is_some() {
+            self.announce(false);
+            warn!(reason, "no longer leading");
+        }
+    }
+
+    fn announce(&self, leads: bool) {
+        self.leads.send_replace(leads);
+        self.metrics.leading(leads);
+    }
+
+    /// Says once that the API server fails us, and once that it no longer does.
+    fn note(&mut self, outcome: &Result<Option<Lease>, ElectionError>) {
+        match outcome {
+            Err(error) if !self.failing => {
+                warn!(
+                    error = error as &dyn std::error::Error,
+                    "the leader election gets no answer, and goes on asking"
+                );
+            }
+            Ok(_) if self.failing => info!("the leader election gets answers again"),
+            _ => {}
+        }
+        self.failing = outcome.is_err();
+    }
+}
+
+/// The Lease with nobody as its holder. The duration of a second is for those who look at nothing else.
+fn vacated(mut lease: Lease) -> Lease {
+    let spec = lease.spec.get_or_insert_default();
+    spec.holder_identity = None;
+    spec.lease_duration_seconds = Some(1);
+    spec.renew_time = Some(MicroTime(clock::now()));
+    lease
+}
+
+fn holder(lease: &Lease) -> Option<&String> {
+    lease.spec.as_ref()?.holder_identity.as_ref()
+}
+
+fn unless_outrun(
+    written: Result<Lease, kube::Error>,
+    outrun: &[u16],
+    failed: impl FnOnce(kube::Error) -> ElectionError,
+) -> Result<Option<Lease>, ElectionError> {
+    match written {
+        Ok(lease) => Ok(Some(lease)),
+        Err(kube::Error::Api(status)) if outrun.contains(&status.code) => Ok(None),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,235 @@
+//! Log lines on standard error, as text for people or as JSON for machines.
+
+use std::fmt;
+use std::io::{self, IsTerminal};
+
+use serde_json::{Map, Value};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::fmt::format::{JsonFields, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormattedFields, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{EnvFilter, Layer};
+
+use super::clock;
+
+/// What is logged unless asked otherwise: our own doings, and only the troubles of the libraries below us.
+const DEFAULT_FILTER: &str = "info,kube=warn,kube_client=warn,kube_runtime=warn,hyper=warn,hyper_util=warn,\
+                              h2=warn,tower=warn,rustls=warn,reqwest=warn,hickory_net=warn,hickory_resolver=warn";
+
+/// How a log line is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line, with the fields of the event and of every span around it at its top level.
+    #[default]
+    Json,
+    /// Text, coloured on a terminal.
+    Text,
+}
+
+/// Begins to log. `RUST_LOG` decides what is logged if it is set; else `filter`, in the same syntax, adds to the
+/// default, which is `info`, and `warn` for the libraries that talk HTTP, TLS and DNS.
+///
+/// # Errors
+/// [`LogsError::Filter`] for a filter that cannot be read, [`LogsError::Started`] if this was called before.
+pub fn init(format: LogFormat, filter: Option<&str>) -> Result<(), LogsError> {
+    let filter = match std::env::var(EnvFilter::DEFAULT_ENV) {
+        Ok(everything) if !everything.is_empty() => EnvFilter::try_new(everything),
+        _ => EnvFilter::try_new(directives(filter)),
+    }?;
+    let registry = tracing_subscriber::registry().with(filter);
+    match format {
+        LogFormat::Json => registry.with(json(io::stderr)).try_init()?,
+        LogFormat::Text => {
+            let text = tracing_subscriber::fmt::layer().with_ansi(io::stderr().is_terminal());
+            registry.with(text.with_writer(io::stderr)).try_init()?;
+        }
+    }
+    Ok(())
+}
+
+/// Why logging could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum LogsError {
+    /// The filter is not in the syntax of `tracing_subscriber::EnvFilter`.
+    #[error("the log filter cannot be read")]
+    Filter(#[from] ParseError),
+    /// Something logs already.
+    #[error("logging has begun already")]
+    Started(#[from] TryInitError),
+}
+
+fn directives(filter: Option<&str>) -> String {
+    filter.map_or_else(|| DEFAULT_FILTER.to_owned(), |filter| format!("{DEFAULT_FILTER},{filter}"))
+}
+
+fn json<S, W>(writer: W) -> impl Layer<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    tracing_subscriber::fmt::layer().fmt_fields(JsonFields::new()).event_format(FlatJson).with_writer(writer)
+}
+
+/// Every field at the top level, so that `object`, `namespace` and `name` are found at one place whatever span they
+/// come from. An inner span's field covers an outer one's, and the event's covers both.
+struct FlatJson;
+
+impl<S> FormatEvent<S, JsonFields> for FlatJson
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, JsonFields>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let metadata = event.metadata();
+        let mut line = Map::new();
+        line.insert("timestamp".into(), format!("{:.6}", clock::now()).into());
+        line.insert("level".into(), metadata.level().as_str().into());
+        line.insert("target".into(), metadata.target().into());
+        for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
+            let extensions = span.extensions();
+            let fields = extensions.get::<FormattedFields<JsonFields>>();
+            if let Some(Ok(Value::Object(fields))) = fields.map(|fields| serde_json::from_str(fields)) {
+                line.extend(fields);
+            }
+        }
+        event.record(&mut Fields(&mut line));
+        writeln!(writer, "{}", Value::Object(line))
+    }
+}
+
+struct Fields<'a>(&'a mut Map<String, Value>);
+
+impl Fields<'_> {
+    fn insert(&mut self, field: &Field, value: impl Into<Value>) {
+        self.0.insert(field.name().to_owned(), value.into());
+    }
+}
+
+impl Visit for Fields<'_> {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.insert(field, value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.insert(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.insert(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.insert(field, value);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.insert(field, value);
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        let causes = std::iter::successors(Some(value), |error| error.source());
+        let text: Vec<_> = causes.map(ToString::to_string).collect();
+        self.insert(field, text.join(": "));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.insert(field, format!("{value:?}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tracing::{debug, info, info_span, warn};
+
+    use super::*;
+
+    #[test]
+    fn a_json_line_carries_the_fields_of_all_spans_around_it() {
+        let lines = logged(None, || {
+            let _object =
+                info_span!("reconcile", object = "Certificate", namespace = "web", name = "www").entered();
+            let _step = info_span!("step", step = "finalize", attempt = 2).entered();
+            info!(status = 200, ready = true, name = %"inner", "certificate stored");
+        });
+        let [line] = lines.as_slice() else { panic!("not one line: {lines:?}") };
+        let mut line = line.as_object().unwrap().clone();
+        let timestamp = line.remove("timestamp").unwrap();
+        assert!(timestamp.as_str().unwrap().parse::<jiff::Timestamp>().is_ok(), "{timestamp}");
+        assert_eq!(
+            Value::Object(line),
+            serde_json::json!({
+                "level": "INFO", "target": "certwright::runtime::logs::tests", "message": "certificate stored",
+                "object": "Certificate", "namespace": "web", "name": "inner", "step": "finalize", "attempt": 2,
+                "status": 200, "ready": true,
+            })
+        );
+    }
+
+    #[test]
+    fn an_error_is_logged_with_its_causes() {
+        let filter = EnvFilter::try_new("certwright=nonsense").unwrap_err();
+        let lines = logged(None, || {
+            let error = LogsError::from(filter);
+            warn!(error = &error as &dyn std::error::Error, "cannot log");
+        });
+        let error = lines.first().unwrap().get("error").unwrap().as_str().unwrap();
+        assert!(error.starts_with("the log filter cannot be read: "), "{error}");
+    }
+
+    #[test]
+    fn libraries_are_quiet_unless_named() {
+        let speak = || {
+            debug!("ours");
+            info!(target: "kube_client::client", "theirs");
+            debug!(target: "hyper", "theirs, in detail");
+        };
+        assert_eq!(messages(None, speak), Vec::<String>::new());
+        assert_eq!(messages(Some("debug"), speak), ["ours"]);
+        assert_eq!(messages(Some("debug,hyper=debug"), speak), ["ours", "theirs, in detail"]);
+    }
+
+    fn messages(filter: Option<&str>, speak: impl FnOnce()) -> Vec<String> {
+        let message = |line: &Value| line.get("message").unwrap().as_str().unwrap().to_owned();
+        logged(filter, speak).iter().map(message).collect()
+    }
+
+    fn logged(filter: Option<&str>, speak: impl FnOnce()) -> Vec<Value> {
+        let written = Written::default();
+        let filter = EnvFilter::try_new(directives(filter)).unwrap();
+        let registry = tracing_subscriber::registry().with(filter).with(json(written.clone()));
+        tracing::subscriber::with_default(registry, speak);
+        let bytes = written.0.lock().unwrap();
+        std::str::from_utf8(&bytes).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Written {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! What the process counts and measures, for Prometheus.
+
+mod certificates;
+mod process;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+pub use self::certificates::CertificateFacts;
+use self::certificates::Certificates;
+use self::process::Process;
+
+/// The content type of what [`Metrics::encode`] writes.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// All metrics of the process. Clones share them.
+///
+/// A label that is passed as `&'static str` is meant to be a constant, such as a condition's reason: whatever varies
+/// from object to object would make a new time series of each.
+#[derive(Clone, Debug)]
+pub struct Metrics(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    registry: Registry,
+    reconciles: Family<Reconciles, Counter>,
+    reconcile_duration: Durations<OfKind>,
+    acme_requests: Family<AcmeRequests, Counter>,
+    acme_request_duration: Durations<OfOperation>,
+    issuances: Family<Issuances, Counter>,
+    issuance_duration: Histogram,
+    api_writes: Family<ApiWrites, Counter>,
+    leader: Gauge,
+    certificates: Option<Certificates>,
+}
+
+/// Whether every Certificate has metrics of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PerCertificate {
+    /// Three time series for each Certificate.
+    #[default]
+    On,
+    /// None: for clusters with more Certificates than the monitoring can take.
+    Off,
+}
+
+impl Metrics {
+    /// Metrics that have counted nothing yet.
+    #[must_use]
+    pub fn new(per_certificate: PerCertificate) -> Self {
+        let mut root = Registry::default();
+        root.register_collector(Box::new(Process));
+        let registry = root.sub_registry_with_prefix("certwright");
+
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The version that is running", build);
+        let reconciles = Family::default();
+        registry.register("reconciles", "Reconciles that ended, by their outcome", reconciles.clone());
+        let reconcile_duration = durations(&[0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]);
+        let help = "Time that a reconcile took";
+        registry.register_with_unit("reconcile_duration", help, Unit::Seconds, reconcile_duration.clone());
+        let acme_requests = Family::default();
+        let help = "Requests to ACME servers, by HTTP status; \"none\" if no answer came";
+        registry.register("acme_requests", help, acme_requests.clone());
+        let acme_request_duration = durations(&[0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0]);
+        let help = "Time that an ACME server took to answer";
+        registry.register_with_unit(
+            "acme_request_duration",
+            help,
+            Unit::Seconds,
+            acme_request_duration.clone(),
+        );
+        let issuances = Family::default();
+        registry.register("issuances", "Issuances that ended, and why", issuances.clone());
+        let issuance_duration = Histogram::new([
+            1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0,
+        ]);
+        let help = "Time from the start of an issuance to the certificate in its Secret";
+        registry.register_with_unit("issuance_duration", help, Unit::Seconds, issuance_duration.clone());
+        let api_writes = Family::default();
+        let help = "Writes to the Kubernetes API, by kind of object and verb";
+        registry.register("api_writes", help, api_writes.clone());
+        let leader = Gauge::default();
+        registry.register("leader", "1 if this replica reconciles, 0 if it stands by", leader.clone());
+        let certificates = (per_certificate == PerCertificate::On).then(Certificates::default);
+        if let Some(certificates) = &certificates {
+            registry.register_collector(Box::new(certificates.clone()));
+        }
+
+        Self(Arc::new(Inner {
+            registry: root,
+            reconciles,
+            reconcile_duration,
+            acme_requests,
+            acme_request_duration,
+            issuances,
+            issuance_duration,
+            api_writes,
+            leader,
+            certificates,
+        }))
+    }
+
+    /// A reconcile has ended.
+    pub fn reconciled(&self, kind: &'static str, outcome: ReconcileOutcome, took: Duration) {
+        self.0.reconciles.get_or_create(&Reconciles { kind, outcome: outcome.as_str() }).inc();
+        self.0.reconcile_duration.get_or_create(&OfKind { kind }).observe(took.as_secs_f64());
+    }
+
+    /// An ACME server has answered with this HTTP status, or, without one, has failed to answer.
+    pub fn acme_requested(&self, operation: &'static str, status: Option<u16>, took: Duration) {
+        let code = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
+        self.0.acme_requests.get_or_create(&AcmeRequests { operation, status: code }).inc();
+        self.0.acme_request_duration.get_or_create(&OfOperation { operation }).observe(took.as_secs_f64());
+    }
+
+    /// A certificate stands in its Secret, `took` after its issuance began, for this reason.
+    pub fn issued(&self, reason: &'static str, took: Duration) {
+        self.0.issuances.get_or_create(&Issuances { result: "succeeded", reason }).inc();
+        self.0.issuance_duration.observe(took.as_secs_f64());
+    }
+
+    /// An issuance has failed for this reason.
+    pub fn issuance_failed(&self, reason: &'static str) {
+        self.0.issuances.get_or_create(&Issuances { result: "failed", reason }).inc();
+    }
+
+    /// An object of this kind was written through the Kubernetes API.
+    pub fn api_written(&self, kind: &'static str, verb: ApiVerb) {
+        self.0.api_writes.get_or_create(&ApiWrites { kind, verb: verb.as_str() }).inc();
+    }
+
+    /// This replica leads, or no longer does.
+    pub fn leading(&self, leads: bool) {
+        self.0.leader.set(leads.into());
+    }
+
+    /// How a Certificate stands now.
+    pub fn certificate(&self, namespace: &str, name: &str, facts: CertificateFacts) {
+        if let Some(certificates) = &self.0.certificates {
+            certificates.set(namespace, name, facts);
+        }
+    }
+
+    /// A Certificate is gone.
+    pub fn forget_certificate(&self, namespace: &str, name: &str) {
+        if let Some(certificates) = &self.0.certificates {
+            certificates.forget(namespace, name);
+        }
+    }
+
+    /// Everything as [`CONTENT_TYPE`].
+    ///
+    /// # Errors
+    /// Only if a metric refuses to be written, which none does.
+    pub fn encode(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        text::encode(&mut text, &self.0.registry)?;
+        Ok(text)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new(PerCertificate::default())
+    }
+}
+
+/// How a reconcile ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReconcileOutcome {
+    /// There was nothing to do.
+    Unchanged,
+    /// Something was done, or is waited for.
+    Progressed,
+    /// It failed, and is tried again.
+    Failed,
+}
+
+impl ReconcileOutcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Unchanged => "unchanged",
+            Self::Progressed => "progressed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A verb of the Kubernetes API that writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApiVerb {
+    /// `create`
+    Create,
+    /// `update`, which replaces
+    Update,
+    /// `patch`, which server-side apply is as well
+    Patch,
+    /// `delete`
+    Delete,
+}
+
+impl ApiVerb {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Patch => "patch",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reconciles {
+    kind: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfKind {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AcmeRequests {
+    operation: &'static str,
+    status: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfOperation {
+    operation: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Issuances {
+    result: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ApiWrites {
+    kind: &'static str,
+    verb: &'static str,
+}
+
+type Durations<L> = Family<L, Histogram, Buckets>;
+
+#[derive(Clone, Debug)]
+struct Buckets(&'static [f64]);
+
+impl prometheus_client::metrics::family::MetricConstructor<Histogram> for Buckets {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(self.0.iter().copied())
+    }
+}
+
+fn durations<L: Clone + std::hash::Hash + Eq>(buckets: &'static [f64]) -> Durations<L> {
+    Family::new_with_constructor(Buckets(buckets))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,73 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Unit;
+
+/// How a Certificate stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CertificateFacts {
+    /// Whether its condition `Ready` is true.
+    pub ready: bool,
+    /// When the certificate in its Secret expires.
+    pub not_after: Option<Timestamp>,
+    /// When it is to be renewed.
+    pub renewal: Option<Timestamp>,
+}
+
+/// The gauges of all Certificates, written from one map so that each name is held once.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Certificates(Arc<Mutex<BTreeMap<(String, String), CertificateFacts>>>);
+
+impl Certificates {
+    pub(super) fn set(&self, namespace: &str, name: &str, facts: CertificateFacts) {
+        self.lock().insert((namespace.to_owned(), name.to_owned()), facts);
+    }
+
+    pub(super) fn forget(&self, namespace: &str, name: &str) {
+        self.lock().remove(&(namespace.to_owned(), name.to_owned()));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(String, String), CertificateFacts>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Collector for Certificates {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let gauges: [Described; 3] = [
+            (
+                "certificate_not_after_timestamp",
+                "When the certificate expires",
+                Some(Unit::Seconds),
+                |facts| facts.not_after.map(Timestamp::as_second),
+            ),
+            (
+                "certificate_renewal_timestamp",
+                "When the certificate is to be renewed",
+                Some(Unit::Seconds),
+                |facts| facts.renewal.map(Timestamp::as_second),
+            ),
+            ("certificate_ready", "1 if the Certificate is ready, 0 if not", None, |facts| {
+                Some(facts.ready.into())
+            }),
+        ];
+        let certificates = self.lock();
+        for (metric, help, unit, value) in gauges {
+            let mut family = encoder.encode_descriptor(metric, help, unit.as_ref(), MetricType::Gauge)?;
+            for ((namespace, name), facts) in certificates.iter() {
+                let Some(value) = value(facts) else { continue };
+                let labels = [("namespace", namespace.as_str()), ("name", name.as_str())];
+                ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+type Described = (&'static str, &'static str, Option<Unit>, fn(&CertificateFacts) -> Option<i64>);

@@ -1,0 +1,86 @@
+use super::*;
+
+#[test]
+fn names_and_labels_are_those_that_are_documented() {
+    let metrics = Metrics::default();
+    metrics.reconciled("Certificate", ReconcileOutcome::Unchanged, Duration::from_millis(2));
+    metrics.acme_requested("newOrder", Some(201), Duration::from_millis(200));
+    metrics.acme_requested("newOrder", None, Duration::from_secs(30));
+    metrics.issued("Renewing", Duration::from_secs(3));
+    metrics.issuance_failed("RateLimited");
+    metrics.api_written("Secret", ApiVerb::Patch);
+    metrics.leading(true);
+    let text = metrics.encode().unwrap();
+    for line in [
+        concat!("certwright_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
+        "certwright_reconciles_total{kind=\"Certificate\",outcome=\"unchanged\"} 1",
+        "certwright_reconcile_duration_seconds_count{kind=\"Certificate\"} 1",
+        "certwright_reconcile_duration_seconds_bucket{le=\"0.003\",kind=\"Certificate\"} 1",
+        "certwright_acme_requests_total{operation=\"newOrder\",status=\"201\"} 1",
+        "certwright_acme_requests_total{operation=\"newOrder\",status=\"none\"} 1",
+        "certwright_acme_request_duration_seconds_sum{operation=\"newOrder\"} 30.2",
+        "certwright_issuances_total{result=\"succeeded\",reason=\"Renewing\"} 1",
+        "certwright_issuances_total{result=\"failed\",reason=\"RateLimited\"} 1",
+        "certwright_issuance_duration_seconds_count 1",
+        "certwright_api_writes_total{kind=\"Secret\",verb=\"patch\"} 1",
+        "certwright_leader 1",
+    ] {
+        assert!(text.lines().any(|written| written == line), "{line} is not in\n{text}");
+    }
+    assert!(text.ends_with("# EOF\n"));
+}
+
+#[test]
+fn a_certificate_is_shown_until_it_is_forgotten() {
+    let metrics = Metrics::default();
+    let time = |text: &str| Some(text.parse().unwrap());
+    let facts = CertificateFacts { ready: true, not_after: time("2026-06-30T00:00:00Z"), renewal: None };
+    metrics.certificate("web", "www", facts);
+    metrics.certificate("web", "new", CertificateFacts::default());
+    assert_eq!(
+        shown(&metrics),
+        [
+            "certwright_certificate_not_after_timestamp_seconds{namespace=\"web\",name=\"www\"} 1782777600",
+            "certwright_certificate_ready{namespace=\"web\",name=\"new\"} 0",
+            "certwright_certificate_ready{namespace=\"web\",name=\"www\"} 1",
+        ]
+    );
+
+    let renewed = CertificateFacts { renewal: time("2026-05-31T00:00:00Z"), ..facts };
+    metrics.certificate("web", "www", renewed);
+    metrics.forget_certificate("web", "new");
+    assert_eq!(
+        shown(&metrics),
+        [
+            "certwright_certificate_not_after_timestamp_seconds{namespace=\"web\",name=\"www\"} 1782777600",
+            "certwright_certificate_renewal_timestamp_seconds{namespace=\"web\",name=\"www\"} 1780185600",
+            "certwright_certificate_ready{namespace=\"web\",name=\"www\"} 1",
+        ]
+    );
+}
+
+#[test]
+fn metrics_of_single_certificates_can_be_turned_off() {
+    let metrics = Metrics::new(PerCertificate::Off);
+    metrics.certificate("web", "www", CertificateFacts::default());
+    metrics.forget_certificate("web", "www");
+    assert!(!metrics.encode().unwrap().contains("certwright_certificate"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_process_measures_itself() {
+    let text = Metrics::default().encode().unwrap();
+    let value = |name: &str| -> f64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).expect(name);
+        line.trim().parse().unwrap()
+    };
+    assert!(value("process_resident_memory_bytes ") > 1_000_000.0);
+    assert!(value("process_start_time_seconds ") > 1_700_000_000.0);
+    assert!(value("process_cpu_seconds_total ") >= 0.0);
+}
+
+fn shown(metrics: &Metrics) -> Vec<String> {
+    let text = metrics.encode().unwrap();
+    text.lines().filter(|line| line.starts_with("certwright_certificate_")).map(str::to_owned).collect()
+}
