@@ -10,20 +10,26 @@ pub mod description;
 pub mod dns;
 pub mod ports;
 pub mod process;
+pub mod proxy;
 pub mod router;
 pub mod sandbox;
 pub mod tools;
 
 mod cluster;
+mod metrics;
 mod namespace;
 mod operator;
 mod pebble;
+mod step_ca;
 
 pub use cluster::Cluster;
 pub use dns::Dns;
+pub use metrics::{ApiServerMetrics, RequestKind};
 pub use namespace::TestNamespace;
-pub use operator::{Operator, OperatorBuilder};
+pub use operator::{Operator, OperatorBuilder, OperatorProcess};
 pub use pebble::{Pebble, PebbleBuilder};
+pub use proxy::Proxy;
+pub use step_ca::StepCa;
 
 /// The address everything listens on. EndpointSlices refuse loopback addresses, so it is one from the documentation
 /// range (RFC 5737), put on the namespace's loopback device.

@@ -1,0 +1,295 @@
+//! A TLS proxy that records every request, and misbehaves on demand.
+
+use std::{
+    convert::Infallible,
+    future::pending,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use futures::{TryStreamExt, stream};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
+use hyper::{
+    body::{Frame, Incoming},
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use rustls::{
+    ServerConfig,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio_rustls::TlsAcceptor;
+
+use crate::{ADDRESS, Cluster, ports, router::end_to_end};
+
+type Body = BoxBody<Bytes, anyhow::Error>;
+type Script = Arc<dyn Fn(&RequestInfo) -> Action + Send + Sync>;
+
+/// A reverse proxy with a certificate of the test CA, in front of an ACME server or of the API server. It ends when
+/// this is dropped.
+pub struct Proxy {
+    /// `https://ip:port`
+    pub url: String,
+    state: Arc<State>,
+    _tasks: JoinSet<()>,
+}
+
+/// A request as a script sees it.
+#[derive(Clone, Debug)]
+pub struct RequestInfo {
+    /// How many requests came before this one, since the proxy started or [`Proxy::forget`] was called.
+    pub index: usize,
+    pub method: Method,
+    /// Path with query.
+    pub path: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// What becomes of a request.
+pub enum Action {
+    /// Forward it, and the answer back.
+    Pass,
+    /// Answer with this, and do not forward.
+    Respond { status: u16, headers: Vec<(&'static str, String)>, body: String },
+    /// Close the connection, and do not forward.
+    Drop,
+    /// Forward it, then close the connection: the answer is lost.
+    PassThenDrop,
+    /// Forward it, and run this once the whole answer has come and before it goes on.
+    PassThen(Box<dyn FnOnce() + Send>),
+    /// Never answer, and do not forward.
+    Hang,
+    /// Forward it, send half of the answer's body and close the connection.
+    CutBody,
+    /// Forward it, and answer with another body.
+    ReplaceBody(Box<dyn FnOnce(Bytes) -> Bytes + Send>),
+    /// Forward it after this long.
+    Delay(Duration),
+}
+
+/// A request that was made.
+#[derive(Clone, Debug)]
+pub struct Record {
+    pub method: Method,
+    /// Path with query.
+    pub path: String,
+    /// The status of the answer, once there is one.
+    pub status: Option<StatusCode>,
+    pub at: Instant,
+}
+
+struct State {
+    upstream: String,
+    http: reqwest::Client,
+    script: Mutex<Option<Script>>,
+    records: watch::Sender<Vec<Record>>,
+}
+
+impl Proxy {
+    /// Starts one in front of `https://<upstream>`, given as `ip:port`.
+    pub async fn start(cluster: &Cluster, upstream: &str) -> Result<Self> {
+        let listener = TcpListener::bind((ADDRESS, ports::free(ADDRESS)?)).await?;
+        let url = format!("https://{}", listener.local_addr()?);
+        let state = Arc::new(State {
+            upstream: upstream.into(),
+            // Requests are forwarded over HTTP/1.1, which alone carries the client's Host header to the other side.
+            http: reqwest::Client::builder()
+                .no_proxy()
+                .http1_only()
+                .redirect(reqwest::redirect::Policy::none())
+                .tls_danger_accept_invalid_certs(true)
+                .build()?,
+            script: Mutex::default(),
+            records: watch::Sender::default(),
+        });
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve(listener, tls(cluster)?, state.clone()));
+        Ok(Self { url, state, _tasks: tasks })
+    }
+
+    /// One in front of the API server.
+    pub async fn of_api_server(cluster: &Cluster) -> Result<Self> {
+        Self::start(cluster, cluster.description.api_server.trim_start_matches("https://")).await
+    }
+
+    /// Asks `script` from now on what becomes of each request.
+    pub fn script(&self, script: impl Fn(&RequestInfo) -> Action + Send + Sync + 'static) {
+        *lock(&self.state.script) = Some(Arc::new(script));
+    }
+
+    /// Forwards everything from now on.
+    pub fn pass(&self) {
+        *lock(&self.state.script) = None;
+    }
+
+    /// Every request so far.
+    pub fn requests(&self) -> Vec<Record> {
+        self.state.records.borrow().clone()
+    }
+
+    /// Forgets the requests so far, and counts from 0 again.
+    pub fn forget(&self) {
+        self.state.records.send_modify(Vec::clear);
+    }
+
+    /// The number of requests that change nothing: GET, HEAD, OPTIONS.
+    pub fn reads(&self) -> usize {
+        self.state.records.borrow().iter().filter(|record| record.method.is_safe()).count()
+    }
+
+    /// The number of all other requests.
+    pub fn writes(&self) -> usize {
+        self.state.records.borrow().iter().filter(|record| !record.method.is_safe()).count()
+    }
+
+    /// Waits for an answered request that is as wanted, and returns it. It may have been made already.
+    pub async fn wait_request(&self, timeout: Duration, wanted: impl Fn(&Record) -> bool) -> Result<Record> {
+        let mut records = self.state.records.subscribe();
+        let found = |records: &Vec<Record>| {
+            records.iter().find(|record| record.status.is_some() && wanted(record)).cloned()
+        };
+        match tokio::time::timeout(timeout, records.wait_for(|records| found(records).is_some())).await {
+            Ok(records) => found(&*records?).context("the request was forgotten"),
+            Err(_) => bail!("no such request after {timeout:?}; there were {:#?}", self.requests()),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn tls(cluster: &Cluster) -> Result<TlsAcceptor> {
+    let signed = cluster.ca()?.sign("proxy", &[ADDRESS, "localhost"])?;
+    let certificate = CertificateDer::from_pem_slice(signed.certificate.as_bytes())?;
+    let key = PrivateKeyDer::from_pem_slice(signed.key.as_bytes())?;
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+async fn serve(listener: TcpListener, tls: TlsAcceptor, state: Arc<State>) {
+    // Connections end with the proxy.
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let (tls, state) = (tls.clone(), state.clone());
+        connections.spawn(async move {
+            let Ok(stream) = tls.accept(stream).await else { return };
+            let service = service_fn(move |request| handle(state.clone(), request));
+            let connection = hyper::server::conn::http1::Builder::new();
+            let _ = connection.serve_connection(TokioIo::new(stream), service).await;
+        });
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+/// An error closes the connection without an answer.
+async fn handle(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Body>> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    let mut index = 0;
+    state.records.send_modify(|records| {
+        index = records.len();
+        let (method, path) = (parts.method.clone(), path.clone());
+        records.push(Record { method, path, status: None, at: Instant::now() });
+    });
+    let request = RequestInfo { index, method: parts.method, path, headers: parts.headers, body };
+
+    let script = lock(&state.script).clone();
+    let action = script.map_or(Action::Pass, |script| script(&request));
+    let response = state.act(&request, action).await;
+    let status = match &response {
+        Ok(response) => response.status(),
+        // As some proxies note that the client got no answer.
+        Err(_) => StatusCode::from_u16(499)?,
+    };
+    state.records.send_modify(|records| {
+        if let Some(record) = records.get_mut(index).filter(|record| record.path == request.path) {
+            record.status = Some(status);
+        }
+    });
+    response
+}
+
+impl State {
+    async fn act(&self, request: &RequestInfo, action: Action) -> Result<Response<Body>> {
+        match action {
+            Action::Pass => self.pass(request).await,
+            Action::Delay(time) => {
+                tokio::time::sleep(time).await;
+                self.pass(request).await
+            }
+            Action::Hang => pending().await,
+            Action::Drop => bail!("dropped on demand"),
+            Action::PassThenDrop => {
+                self.pass_whole(request).await?;
+                bail!("dropped on demand")
+            }
+            Action::PassThen(callback) => {
+                let (parts, body) = self.pass_whole(request).await?;
+                tokio::task::spawn_blocking(callback).await?;
+                Ok(Response::from_parts(parts, full(body)))
+            }
+            Action::ReplaceBody(replace) => {
+                let (parts, body) = self.pass_whole(request).await?;
+                Ok(Response::from_parts(parts, full(replace(body))))
+            }
+            Action::CutBody => {
+                let (mut parts, body) = self.pass_whole(request).await?;
+                parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+                let half = body.slice(..body.len() / 2);
+                let frames = [Ok(Frame::data(half)), Err(anyhow::anyhow!("cut on demand"))];
+                Ok(Response::from_parts(parts, BodyExt::boxed(StreamBody::new(stream::iter(frames)))))
+            }
+            Action::Respond { status, headers, body } => {
+                let mut response = Response::new(full(body.into()));
+                *response.status_mut() = StatusCode::from_u16(status)?;
+                for (name, value) in headers {
+                    response.headers_mut().insert(HeaderName::from_static(name), value.parse()?);
+                }
+                Ok(response)
+            }
+        }
+    }
+
+    /// Forwards a request, and its answer as it comes: a watch never ends.
+    async fn pass(&self, request: &RequestInfo) -> Result<Response<Body>> {
+        let response = self.send(request).await?;
+        let mut answer = Response::builder().status(response.status());
+        if let Some(headers) = answer.headers_mut() {
+            *headers = end_to_end(response.headers());
+        }
+        let frames = response.bytes_stream().map_ok(Frame::data).map_err(anyhow::Error::from);
+        Ok(answer.body(BodyExt::boxed(StreamBody::new(frames)))?)
+    }
+
+    /// Forwards a request and waits for the whole answer.
+    async fn pass_whole(&self, request: &RequestInfo) -> Result<(http::response::Parts, Bytes)> {
+        let (parts, body) = self.pass(request).await?.into_parts();
+        Ok((parts, body.collect().await?.to_bytes()))
+    }
+
+    async fn send(&self, request: &RequestInfo) -> Result<reqwest::Response> {
+        let url = format!("https://{}{}", self.upstream, request.path);
+        let sending = self
+            .http
+            .request(request.method.clone(), url)
+            .headers(end_to_end(&request.headers))
+            .body(request.body.clone());
+        Ok(sending.send().await?)
+    }
+}
+
+fn full(bytes: Bytes) -> Body {
+    Full::new(bytes).map_err(|never: Infallible| match never {}).boxed()
+}
