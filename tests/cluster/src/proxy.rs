@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use futures::{TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use hyper::{
@@ -248,8 +248,13 @@ impl State {
                 let (mut parts, body) = self.pass_whole(request).await?;
                 parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
                 let half = body.slice(..body.len() / 2);
-                let frames = [Ok(Frame::data(half)), Err(anyhow::anyhow!("cut on demand"))];
-                Ok(Response::from_parts(parts, BodyExt::boxed(StreamBody::new(stream::iter(frames)))))
+                let first = stream::once(async { Ok(Frame::data(half)) });
+                // An error at once would take with it what has not been sent yet.
+                let cut = stream::once(async {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    Err(anyhow::anyhow!("cut on demand"))
+                });
+                Ok(Response::from_parts(parts, BodyExt::boxed(StreamBody::new(first.chain(cut)))))
             }
             Action::Respond { status, headers, body } => {
                 let mut response = Response::new(full(body.into()));
