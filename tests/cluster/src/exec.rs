@@ -38,6 +38,8 @@ pub async fn run(state: &Path, command: Vec<OsString>) -> Result<i32> {
         .args(arguments)
         .env("KUBECONFIG", &running.description.kubeconfig)
         .env(VARIABLE, running.description.write()?)
+        // A failing test prints its error; where in the harness it was made is of no use.
+        .env("RUST_LIB_BACKTRACE", std::env::var_os("RUST_LIB_BACKTRACE").unwrap_or("0".into()))
         .env("PATH", running.description.tools.search_path()?)
         .status()
         .await

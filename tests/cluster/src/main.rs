@@ -6,6 +6,7 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, Result};
 use certwright_cluster::{
+    packages,
     sandbox::{self, StateDir},
     tools::Tools,
 };
@@ -46,7 +47,11 @@ fn main() -> ExitCode {
 fn run() -> Result<i32> {
     let arguments = Arguments::parse();
     match (arguments.inside, arguments.task) {
-        (_, Task::Tools) => Tools::build().map(|_| 0),
+        (_, Task::Tools) => {
+            let needs: Vec<_> = packages::BASE.iter().chain(packages::INGRESS_CONTROLLER).collect();
+            packages::ensure_installed(&needs)?;
+            Tools::build().map(|_| 0)
+        }
         (None, _) => outside(),
         (Some(_), _) if std::process::id() == 1 => sandbox::be_init(),
         (Some(state), Task::Exec { command }) => {
@@ -58,6 +63,7 @@ fn run() -> Result<i32> {
 
 /// Makes a directory for the run, goes into namespaces and does the task there.
 fn outside() -> Result<i32> {
+    packages::ensure_installed(&packages::BASE.iter().collect::<Vec<_>>())?;
     Tools::build()?;
     let state = StateDir::create()?;
     let own = std::env::args_os().skip(1);

@@ -50,7 +50,8 @@ async fn a_proxy_keeps_the_acme_servers_urls_to_itself() -> Result<()> {
         let pebble = Pebble::builder().start(&namespace.cluster).await?;
         let proxy = Proxy::start(&namespace.cluster, &pebble.address).await?;
         order(namespace, &format!("{}/dir", proxy.url), &pebble.ca_pem).await?;
-        let finalized = |record: &certwright_cluster::proxy::Record| record.path.starts_with("/finalize-order/");
+        let finalized =
+            |record: &certwright_cluster::proxy::Record| record.path.starts_with("/finalize-order/");
         proxy.wait_request(SECOND, finalized).await?;
         Ok(())
     })
@@ -156,8 +157,7 @@ async fn order(namespace: &TestNamespace, directory: &str, ca_pem: &str) -> Resu
     let ca_file = namespace.cluster.description.state.join(format!("{}.ca.crt", namespace.name));
     std::fs::write(&ca_file, ca_pem)?;
     let new = NewAccount { contact: &[], terms_of_service_agreed: true, only_return_existing: false };
-    let (account, _) =
-        Account::builder_with_root(&ca_file)?.create(&new, directory.into(), None).await?;
+    let (account, _) = Account::builder_with_root(&ca_file)?.create(&new, directory.into(), None).await?;
     let host = format!("{}.example.com", namespace.name);
     let mut order = account.new_order(&NewOrder::new(&[Identifier::Dns(host.clone())])).await?;
 
@@ -188,7 +188,8 @@ fn answer(text: String) -> io::Result<u16> {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut request = [0; 4096];
             let _ = stream.read(&mut request).await;
-            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", text.len());
+            let head =
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", text.len());
             let _ = stream.write_all(format!("{head}{text}").as_bytes()).await;
         }
     });
