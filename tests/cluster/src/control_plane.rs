@@ -17,7 +17,8 @@ use tokio::process::Command;
 use crate::{ADDRESS, ca::TestCa, process::Process, tools::Tools};
 
 const ETCD: &str = "http://127.0.0.1:2379";
-const ADMIN_TOKEN: &str = "administrator";
+/// The administrator's bearer token: a run can be reached from this machine only.
+pub const ADMIN_TOKEN: &str = "administrator";
 const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// What the tests rely on; there are no nodes for the other controllers to work with.

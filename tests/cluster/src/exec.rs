@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    fs,
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -19,6 +20,22 @@ use certwright_cluster::{
     tools::Tools,
 };
 use tokio::process::Command;
+
+const ALL_RIGHTS: &str = r#"
+apiVersion: v1
+kind: Namespace
+metadata: {name: certwright}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: certwright, namespace: certwright}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: certwright}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}
+subjects: [{kind: ServiceAccount, name: certwright, namespace: certwright}]
+"#;
 
 /// Everything a run has running.
 pub struct Running {
@@ -85,7 +102,11 @@ async fn install(tools: &Tools, state: &Path) -> Result<()> {
     }
     let base = repository.join("deploy/base");
     if base.exists() {
-        apply("--kustomize", base).await?;
+        apply("--kustomize", base).await
+    } else {
+        eprintln!("There is no deploy/base: the operator gets an administrator's rights");
+        let path = state.join("rights.yaml");
+        fs::write(&path, ALL_RIGHTS)?;
+        apply("--filename", path).await
     }
-    Ok(())
 }

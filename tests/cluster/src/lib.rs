@@ -8,6 +8,7 @@ pub mod ca;
 pub mod control_plane;
 pub mod description;
 pub mod dns;
+pub mod forward;
 pub mod packages;
 pub mod ports;
 pub mod process;
