@@ -33,15 +33,15 @@ struct Fetched {
 /// How long a directory is taken to be true.
 const DIRECTORY_AGE: SignedDuration = SignedDuration::from_hours(1);
 
-/// How often a request is tried when the CA refuses its nonce. At a CA that refuses nine in ten (Pebble can be told to),
-/// one request in a thousand fails all the same.
+/// How often a request is tried when the CA refuses its nonce. At a CA that refuses nine in ten (Pebble can
+/// be told to), one request in a thousand fails all the same.
 const NONCE_TRIES: usize = 64;
 
 impl Server {
     /// Prepares to talk to a CA; sends nothing yet.
     ///
     /// # Errors
-    /// [`AcmeError::DirectoryUrl`], [`AcmeError::Bundle`] or [`AcmeError::Client`], all of them for the configuration.
+    /// [`AcmeError::DirectoryUrl`], [`AcmeError::Bundle`] or [`AcmeError::Client`]: the configuration is wrong.
     pub fn new(config: ServerConfig) -> Result<Self, AcmeError> {
         let usable = Url::parse(&config.directory_url)
             .is_ok_and(|url| url.has_host() && matches!(url.scheme(), "http" | "https"));
@@ -53,8 +53,9 @@ impl Server {
         Ok(Self(Arc::new(Inner { config, transport, nonces, directory, fetches })))
     }
 
-    /// The directory, fetched at most once an hour (RFC 8555 section 7.1.1). Who asks while it is being fetched gets
-    /// the same outcome, so that a CA that hangs costs a crowd of callers one timeout and not one each.
+    /// The directory, fetched at most once an hour (RFC 8555 section 7.1.1). Who asks while it is being
+    /// fetched gets the same outcome, so that a CA that hangs costs a crowd of callers one timeout and not
+    /// one each.
     ///
     /// # Errors
     /// [`AcmeError`], if it had to be fetched and could not be.
@@ -79,6 +80,12 @@ impl Server {
     #[must_use]
     pub fn directory_url(&self) -> &str {
         &self.0.config.directory_url
+    }
+
+    /// Whether the two are one, with one connection pool and one pool of nonces.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     pub(super) fn clock(&self) -> fn() -> Timestamp {
@@ -140,8 +147,11 @@ impl fmt::Debug for Server {
     }
 }
 
+/// Told of each request: what was tried, the HTTP status if an answer came, and how long that took.
+pub type Observe = Arc<dyn Fn(Operation, Option<u16>, Duration) + Send + Sync>;
+
 /// How to reach a CA.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ServerConfig {
     /// Where its directory is (RFC 8555 section 7.1.1).
     pub directory_url: String,
@@ -149,11 +159,13 @@ pub struct ServerConfig {
     pub trust: Trust,
     /// What to call ourselves; see [`ServerConfig::USER_AGENT`].
     pub user_agent: String,
-    /// How long a request may take from the first packet to the last; see [`ServerConfig::TIMEOUT`]. To connect may
-    /// take 10 s of it.
+    /// How long a request may take from the first packet to the last; see [`ServerConfig::TIMEOUT`]. To
+    /// connect may take 10 s of it.
     pub timeout: Duration,
     /// The present. It measures pauses and the age of the directory.
     pub clock: fn() -> Timestamp,
+    /// Told of each request.
+    pub observe: Observe,
 }
 
 impl ServerConfig {
@@ -170,12 +182,13 @@ impl ServerConfig {
             user_agent: Self::USER_AGENT.to_owned(),
             timeout: Self::TIMEOUT,
             clock,
+            observe: Arc::new(|_, _, _| {}),
         }
     }
 }
 
 /// Which certificates of an ACME server to trust.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Trust {
     /// Those that the system trusts.
     SystemRoots,
