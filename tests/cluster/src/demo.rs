@@ -32,7 +32,8 @@ pub async fn run(state: &Path, api_port: u16, once: bool) -> Result<i32> {
     let description = running.description.clone();
     let cluster = Cluster::new(description.clone());
     let version = cluster.client().await?.apiserver_version().await?;
-    story.tell("Kubernetes", &format!("API server ready, kinds and roles applied ({})", version.platform));
+    let version = format!("{}.{}", version.major, version.minor);
+    story.tell("Kubernetes", &format!("{version} is ready, kinds and roles are applied"));
 
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/examples/demo");
     let [secret, issuer, certificate] =

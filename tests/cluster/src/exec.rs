@@ -1,11 +1,6 @@
 //! `cluster exec`: a cluster, and a command beside it.
 
-use std::{
-    ffi::OsString,
-    fs,
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use std::{ffi::OsString, path::Path, time::Instant};
 
 use anyhow::{Context, Result};
 use certwright_cluster::{
@@ -20,22 +15,6 @@ use certwright_cluster::{
     tools::Tools,
 };
 use tokio::process::Command;
-
-const ALL_RIGHTS: &str = r#"
-apiVersion: v1
-kind: Namespace
-metadata: {name: certwright}
----
-apiVersion: v1
-kind: ServiceAccount
-metadata: {name: certwright, namespace: certwright}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {name: certwright}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}
-subjects: [{kind: ServiceAccount, name: certwright, namespace: certwright}]
-"#;
 
 /// Everything a run has running.
 pub struct Running {
@@ -89,24 +68,8 @@ pub async fn start_cluster(state: &Path) -> Result<Running> {
     Ok(Running { description, _control_plane: control_plane, _dns: dns_server, _router: router })
 }
 
-/// Applies the repository's own manifests.
+/// Applies the repository's own manifests: what `deploy/base` puts together, CRDs included.
 async fn install(tools: &Tools, state: &Path) -> Result<()> {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let apply = |how: &'static str, path: PathBuf| async move {
-        let path = path.display().to_string();
-        kubectl(tools, state, &["apply", "--server-side", how, &path]).await.map(drop)
-    };
-    let crds = repository.join("crds");
-    if crds.exists() {
-        apply("--filename", crds).await?;
-    }
-    let base = repository.join("deploy/base");
-    if base.exists() {
-        apply("--kustomize", base).await
-    } else {
-        eprintln!("There is no deploy/base: the operator gets an administrator's rights");
-        let path = state.join("rights.yaml");
-        fs::write(&path, ALL_RIGHTS)?;
-        apply("--filename", path).await
-    }
+    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/base").display().to_string();
+    kubectl(tools, state, &["apply", "--server-side", "--kustomize", &base]).await.map(drop)
 }

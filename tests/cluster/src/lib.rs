@@ -16,8 +16,10 @@ pub mod proxy;
 pub mod router;
 pub mod sandbox;
 pub mod tools;
+pub mod venv;
 
 mod cluster;
+mod ingress_controller;
 mod metrics;
 mod namespace;
 mod operator;
@@ -26,6 +28,7 @@ mod step_ca;
 
 pub use cluster::Cluster;
 pub use dns::Dns;
+pub use ingress_controller::IngressController;
 pub use metrics::{ApiServerMetrics, RequestKind};
 pub use namespace::TestNamespace;
 pub use operator::{Operator, OperatorBuilder, OperatorProcess};

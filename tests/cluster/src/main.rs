@@ -11,6 +11,7 @@ use certwright_cluster::{
     packages,
     sandbox::{self, StateDir},
     tools::Tools,
+    venv,
 };
 use clap::{Parser, Subcommand};
 use tokio::net::TcpListener;
@@ -62,6 +63,7 @@ fn run() -> Result<i32> {
         (_, Task::Tools) => {
             let needs: Vec<_> = packages::BASE.iter().chain(packages::INGRESS_CONTROLLER).collect();
             packages::ensure_installed(&needs)?;
+            venv::install()?;
             Tools::build().map(|_| 0)
         }
         (None, _) => outside(),

@@ -68,7 +68,8 @@ pub fn search_path() -> OsString {
     env::join_paths(env::split_paths(&path).chain(system)).unwrap_or(path)
 }
 
-fn find(program: &str) -> Option<PathBuf> {
+/// The path of a program of the operating system.
+pub fn find(program: &str) -> Option<PathBuf> {
     env::split_paths(&search_path()).map(|directory| directory.join(program)).find(|path| path.is_file())
 }
 

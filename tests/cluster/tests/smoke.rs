@@ -12,7 +12,8 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use certwright_cluster::{
-    ADDRESS, Pebble, Proxy, StepCa, TestNamespace, description::VARIABLE, ports, proxy::Action,
+    ADDRESS, INGRESS_CONTROLLER_ADDRESS, IngressController, Pebble, Proxy, StepCa, TestNamespace,
+    description::VARIABLE, ports, proxy::Action, router,
 };
 use instant_acme::{
     Account, AuthorizationStatus, ChallengeType, Identifier, NewAccount, NewOrder, OrderStatus, RetryPolicy,
@@ -143,6 +144,18 @@ async fn a_wait_ends_with_the_change_it_waits_for_or_tells_what_it_saw() -> Resu
     .await
 }
 
+#[tokio::test]
+async fn a_real_ingress_controller_routes_to_the_endpoints_of_a_selectorless_service() -> Result<()> {
+    in_cluster(async |namespace| {
+        let _controller = IngressController::start(&namespace.cluster).await?;
+        let host = format!("{}.example.com", namespace.name);
+        let port = answer("from behind the ingress".into())?;
+        publish(namespace, IngressController::CLASS, &host, port).await?;
+        wait_routed(INGRESS_CONTROLLER_ADDRESS, &host).await
+    })
+    .await
+}
+
 /// Runs a test in a namespace of its own, where there is a cluster.
 async fn in_cluster(test: impl AsyncFnOnce(&TestNamespace) -> Result<()>) -> Result<()> {
     if std::env::var_os(VARIABLE).is_none() {
@@ -169,7 +182,8 @@ async fn order(namespace: &TestNamespace, directory: &str, ca_pem: &str) -> Resu
         }
         let mut challenge = authorization.challenge(ChallengeType::Http01).context("no http-01 challenge")?;
         let port = answer(challenge.key_authorization().as_str().to_owned())?;
-        publish(namespace, &host, port).await?;
+        publish(namespace, router::CLASS, &host, port).await?;
+        wait_routed(ADDRESS, &host).await?;
         challenge.set_ready().await?;
     }
     let status = order.poll_ready(&RetryPolicy::default()).await?;
@@ -196,7 +210,8 @@ fn answer(text: String) -> io::Result<u16> {
     Ok(port)
 }
 
-async fn publish(namespace: &TestNamespace, host: &str, port: u16) -> Result<()> {
+/// Leads a host to a port of ours.
+async fn publish(namespace: &TestNamespace, class: &str, host: &str, port: u16) -> Result<()> {
     let objects = format!(
         r#"
 apiVersion: v1
@@ -218,7 +233,7 @@ apiVersion: networking.k8s.io/v1
 kind: Ingress
 metadata: {{name: answer}}
 spec:
-  ingressClassName: router
+  ingressClassName: {class}
   rules:
   - host: {host}
     http:
@@ -229,13 +244,16 @@ spec:
 "#
     );
     namespace.apply(&objects).await?;
-    let url = format!("http://{ADDRESS}/.well-known/acme-challenge/any");
+    Ok(())
+}
+
+async fn wait_routed(address: &str, host: &str) -> Result<()> {
+    let url = format!("http://{address}/.well-known/acme-challenge/any");
     let http = reqwest::Client::builder().no_proxy().build()?;
     let routed = async {
-        while http.get(&url).header("host", host).send().await?.status() != 200 {
+        while !http.get(&url).header("host", host).send().await.is_ok_and(|answer| answer.status() == 200) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        anyhow::Ok(())
     };
-    tokio::time::timeout(5 * SECOND, routed).await.context("the router does not follow")?
+    tokio::time::timeout(10 * SECOND, routed).await.context("the ingress does not follow")
 }
