@@ -38,6 +38,11 @@ bench: need-cargo ## Measure the operator under load
 	$(CARGO) build --workspace --bins --release
 	$(TARGET)/release/cluster bench
 
+.PHONY: crds
+crds: need-cargo ## Write crds/ anew from src/api
+	$(CARGO) run --quiet --bin certwright -- crds | awk -v RS='---\n' \
+		'match($$0, /  name: [a-z]+/) { printf "%s", $$0 > ("crds/" substr($$0, RSTART + 8, RLENGTH - 8) ".yaml") }'
+
 .PHONY: clean
 clean: ## Remove what cargo built; built tools stay in the cache
 	$(CARGO) clean

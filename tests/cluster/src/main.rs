@@ -66,6 +66,8 @@ fn run() -> Result<i32> {
             venv::install()?;
             Tools::build().map(|_| 0)
         }
+        // Ctrl-C is how a demo ends.
+        (None, Task::Demo { once: false }) => outside().map(|code| if code == 130 { 0 } else { code }),
         (None, _) => outside(),
         (Some(_), _) if std::process::id() == 1 => sandbox::be_init(),
         (Some(state), task) => tokio::runtime::Runtime::new()?.block_on(async {

@@ -1,4 +1,4 @@
-//! The harness itself: what the operator's tests stand on. Run by `cluster exec`; elsewhere these tests do nothing.
+//! The harness itself: what the operator's tests stand on. Run by `make test`.
 
 use std::{
     io,
@@ -12,8 +12,10 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use certwright_cluster::{
-    ADDRESS, INGRESS_CONTROLLER_ADDRESS, IngressController, Pebble, Proxy, StepCa, TestNamespace,
-    description::VARIABLE, ports, proxy::Action, router,
+    ADDRESS, ApiServerMetrics, INGRESS_CONTROLLER_ADDRESS, IngressController, Operator, Pebble, Proxy,
+    RequestKind, StepCa, TestNamespace, ports,
+    proxy::{self, Action},
+    router,
 };
 use instant_acme::{
     Account, AuthorizationStatus, ChallengeType, Identifier, NewAccount, NewOrder, OrderStatus, RetryPolicy,
@@ -24,7 +26,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test]
 async fn a_client_gets_a_certificate_from_pebble_through_the_router() -> Result<()> {
-    in_cluster(async |namespace| {
+    TestNamespace::with("smoke", async |namespace| {
         let pebble = Pebble::builder().start(&namespace.cluster).await?;
         let chain = order(namespace, &pebble.directory_url, &pebble.ca_pem).await?;
         assert_eq!(chain.matches("BEGIN CERTIFICATE").count(), 2);
@@ -36,7 +38,7 @@ async fn a_client_gets_a_certificate_from_pebble_through_the_router() -> Result<
 
 #[tokio::test]
 async fn a_client_gets_a_certificate_from_step_ca() -> Result<()> {
-    in_cluster(async |namespace| {
+    TestNamespace::with("smoke", async |namespace| {
         let ca = StepCa::start(&namespace.cluster).await?;
         let chain = order(namespace, &ca.directory_url, &ca.root_pem).await?;
         assert_eq!(chain.matches("BEGIN CERTIFICATE").count(), 2);
@@ -47,12 +49,11 @@ async fn a_client_gets_a_certificate_from_step_ca() -> Result<()> {
 
 #[tokio::test]
 async fn a_proxy_keeps_the_acme_servers_urls_to_itself() -> Result<()> {
-    in_cluster(async |namespace| {
+    TestNamespace::with("smoke", async |namespace| {
         let pebble = Pebble::builder().start(&namespace.cluster).await?;
         let proxy = Proxy::start(&namespace.cluster, &pebble.address).await?;
         order(namespace, &format!("{}/dir", proxy.url), &pebble.ca_pem).await?;
-        let finalized =
-            |record: &certwright_cluster::proxy::Record| record.path.starts_with("/finalize-order/");
+        let finalized = |record: &proxy::Record| record.path.starts_with("/finalize-order/");
         proxy.wait_request(SECOND, finalized).await?;
         Ok(())
     })
@@ -61,7 +62,7 @@ async fn a_proxy_keeps_the_acme_servers_urls_to_itself() -> Result<()> {
 
 #[tokio::test]
 async fn a_proxy_does_what_its_script_says() -> Result<()> {
-    in_cluster(async |namespace| {
+    TestNamespace::with("smoke", async |namespace| {
         let proxy = Proxy::of_api_server(&namespace.cluster).await?;
         let ca = reqwest::Certificate::from_pem(namespace.cluster.ca()?.pem.as_bytes())?;
         let http = reqwest::Client::builder().no_proxy().tls_certs_only([ca]).timeout(SECOND).build()?;
@@ -110,7 +111,7 @@ async fn a_proxy_does_what_its_script_says() -> Result<()> {
 
 #[tokio::test]
 async fn a_stopped_pebble_refuses_connections_until_it_is_started_again() -> Result<()> {
-    in_cluster(async |namespace| {
+    TestNamespace::with("smoke", async |namespace| {
         let mut pebble = Pebble::builder().start(&namespace.cluster).await?;
         pebble.stop().await?;
         assert!(pebble.root_pem().await.is_err());
@@ -123,7 +124,7 @@ async fn a_stopped_pebble_refuses_connections_until_it_is_started_again() -> Res
 
 #[tokio::test]
 async fn a_wait_ends_with_the_change_it_waits_for_or_tells_what_it_saw() -> Result<()> {
-    in_cluster(async |namespace| {
+    TestNamespace::with("smoke", async |namespace| {
         let config = |value: &str| {
             format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: test}}, data: {{key: {value}}}}}")
         };
@@ -145,8 +146,49 @@ async fn a_wait_ends_with_the_change_it_waits_for_or_tells_what_it_saw() -> Resu
 }
 
 #[tokio::test]
+async fn an_operator_behind_a_proxy_is_killed_started_again_and_ended() -> Result<()> {
+    TestNamespace::with("smoke", async |namespace| {
+        let proxy = Proxy::of_api_server(&namespace.cluster).await?;
+        let operator = Operator::builder(namespace).api_server(&proxy.url).start().await?;
+        assert!(operator.metrics().await?.contains("# TYPE"));
+        assert!(operator.memory()? > 1_000_000);
+        operator.cpu_time()?;
+        let lists = |record: &proxy::Record| record.path.contains("/certificates?");
+        proxy.wait_request(5 * SECOND, lists).await?;
+
+        operator.kill9()?;
+        assert!(!operator.is_running()?);
+        operator.restart().await?;
+        operator.terminate().await?;
+        assert!(!operator.is_running()?);
+        assert!(!operator.logs().is_empty());
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn writes_to_the_api_server_are_counted() -> Result<()> {
+    TestNamespace::with("smoke", async |namespace| {
+        let kind =
+            RequestKind { verb: "APPLY".into(), resource: "limitranges".into(), subresource: "".into() };
+        let count = async || {
+            let writes = ApiServerMetrics::read(&namespace.client).await?.writes();
+            anyhow::Ok(writes.get(&kind).copied().unwrap_or_default())
+        };
+        let before = count().await?;
+        namespace
+            .apply("{apiVersion: v1, kind: LimitRange, metadata: {name: test}, spec: {limits: []}}")
+            .await?;
+        assert_eq!(count().await?, before + 1);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
 async fn a_real_ingress_controller_routes_to_the_endpoints_of_a_selectorless_service() -> Result<()> {
-    in_cluster(async |namespace| {
+    TestNamespace::with("smoke", async |namespace| {
         let _controller = IngressController::start(&namespace.cluster).await?;
         let host = format!("{}.example.com", namespace.name);
         let port = answer("from behind the ingress".into())?;
@@ -154,14 +196,6 @@ async fn a_real_ingress_controller_routes_to_the_endpoints_of_a_selectorless_ser
         wait_routed(INGRESS_CONTROLLER_ADDRESS, &host).await
     })
     .await
-}
-
-/// Runs a test in a namespace of its own, where there is a cluster.
-async fn in_cluster(test: impl AsyncFnOnce(&TestNamespace) -> Result<()>) -> Result<()> {
-    if std::env::var_os(VARIABLE).is_none() {
-        return Ok(());
-    }
-    TestNamespace::with("smoke", test).await
 }
 
 /// Orders a certificate for a name of the namespace's own, as the operator would: with an Ingress and a selectorless
