@@ -24,22 +24,43 @@ struct Known {
 impl InFlight {
     /// Takes the progress of a Certificate, to put it back with [`keep`](Self::keep).
     pub fn take(&self, uid: &str) -> Progress {
-        self.with(uid, |known| known.progress.take()).unwrap_or_default()
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get_mut(uid).and_then(|known| known.progress.take()).unwrap_or_default()
     }
 
-    /// Keeps the progress of a Certificate.
-    pub fn keep(&self, uid: &str, progress: Progress) {
-        self.with(uid, |known| known.progress = Some(progress));
+    /// Keeps the progress of a Certificate; `None` once it is at rest.
+    pub fn keep(&self, uid: &str, progress: Option<Progress>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match (progress, all.get_mut(uid)) {
+            (None, None) => {}
+            (None, Some(known)) if known.newest.is_none() && known.errors == 0 => {
+                all.remove(uid);
+            }
+            (progress, Some(known)) => known.progress = progress,
+            (progress, None) => {
+                all.insert(uid.to_owned(), Known { progress, ..Known::default() });
+            }
+        }
     }
 
     /// The newer of `cached` and of what the last write returned.
     pub fn newest(&self, cached: Arc<Certificate>) -> Arc<Certificate> {
-        let uid = cached.uid().unwrap_or_default();
-        self.with(&uid, |known| {
-            let newest = known.newest.take().filter(|written| version(written) > version(&cached));
-            known.newest.clone_from(&newest);
-            newest.unwrap_or(cached)
-        })
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = all.get(&cached.uid().unwrap_or_default()).and_then(|known| known.newest.clone());
+        written.filter(|written| version(written) > version(&cached)).unwrap_or(cached)
+    }
+
+    /// The watch has delivered a version: what a write returned is of no more use once the watch has caught up.
+    pub fn seen(&self, certificate: &Certificate) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let uid = certificate.metadata.uid.as_deref().unwrap_or_default();
+        let Some(known) = all.get_mut(uid) else { return };
+        if known.newest.as_ref().is_some_and(|written| version(written) <= version(certificate)) {
+            known.newest = None;
+        }
+        if known.newest.is_none() && known.progress.is_none() && known.errors == 0 {
+            all.remove(uid);
+        }
     }
 
     /// Remembers what a write returned.
@@ -61,10 +82,13 @@ impl InFlight {
 
     /// The API server did what it was asked.
     pub fn succeeded(&self, uid: &str) {
-        self.with(uid, |known| known.errors = 0);
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = all.get_mut(uid) {
+            known.errors = 0;
+        }
     }
 
-    /// Forgets a Certificate that is gone or at rest.
+    /// Forgets a Certificate that is gone.
     pub fn forget(&self, uid: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }

@@ -106,6 +106,7 @@ impl Observer for Reactions {
         match change {
             Change::Seen(certificate) => {
                 self.context.presenter.answer(&certificate);
+                self.context.in_flight.seen(&certificate);
                 let spec = (certificate.metadata.generation, certificate.annotations(), certificate.labels());
                 if self.matters(certificate.uid(), spec) {
                     self.context.wake_certificate.wake(ObjectRef::from_obj(&*certificate));

@@ -75,15 +75,17 @@ impl Written<'_> {
         }
     }
 
-    /// Applies the Secret over the version of it that was read. What other managers own of it stays.
+    /// Applies the Secret over the version of it that was read, or makes it if there was none. What other managers own
+    /// of it stays. One that somebody else has made in the meantime is not forced.
     ///
     /// # Errors
     /// [`Error::WriteSecret`], also if it has changed since it was read.
-    pub async fn apply(&self, client: &Client, metrics: &Metrics, over: &Secret) -> Result<(), Error> {
+    pub async fn apply(&self, client: &Client, metrics: &Metrics, over: Option<&Secret>) -> Result<(), Error> {
         let api = Api::<Secret>::namespaced(client.clone(), self.namespace);
         metrics.api_written(KIND, ApiVerb::Patch);
-        let secret = self.secret(over.metadata.resource_version.clone());
-        api.patch(self.name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&secret))
+        let secret = self.secret(over.and_then(|over| over.metadata.resource_version.clone()));
+        let params = PatchParams { force: over.is_some(), ..PatchParams::apply(FIELD_MANAGER) };
+        api.patch(self.name, &params, &Patch::Apply(&secret))
             .await
             .map(drop)
             .map_err(|source| self.failed(source))

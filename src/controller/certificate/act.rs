@@ -10,6 +10,7 @@ use super::gather::Work;
 use super::Next;
 use crate::acme::{AcmeError, Operation};
 use crate::api::certificate_reason as reason;
+use crate::controller::conditions::sentence;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::events;
@@ -25,7 +26,7 @@ impl Work {
             Step::Rest { until } => {
                 self.report_rest(now);
                 self.flush(context).await?;
-                context.in_flight.forget(&self.uid);
+                self.at_rest = true;
                 Ok(Next::Until(until))
             }
             Step::Wait { until, reason, message } => {
@@ -173,10 +174,4 @@ impl Work {
         events::publish(context, &self.reference(), EventType::Warning, failure.reason, "Issue", &failure.message).await;
         Ok(Next::Until(Some(until)))
     }
-}
-
-/// `text` with a capital letter at its beginning.
-pub(super) fn sentence(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }

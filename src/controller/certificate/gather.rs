@@ -42,6 +42,8 @@ pub(super) struct Work {
     pub(super) account: Option<Account>,
     pub(super) places: Option<Arc<Places>>,
     pub(super) progress: Progress,
+    /// Whether there is nothing to do, and so nothing to keep.
+    pub(super) at_rest: bool,
 }
 
 impl Work {
@@ -84,6 +86,7 @@ impl Work {
             issuer_view,
             account,
             places,
+            at_rest: false,
         };
         work.see_secret(secret, context);
         Ok(work)
@@ -162,7 +165,7 @@ impl Work {
 
     /// Puts the progress back for the next reconcile.
     pub(super) fn put_back(self, context: &Context) {
-        context.in_flight.keep(&self.uid, self.progress);
+        context.in_flight.keep(&self.uid, (!self.at_rest).then_some(self.progress));
     }
 }
 

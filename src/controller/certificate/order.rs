@@ -5,13 +5,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tracing::info;
 
 use super::Next;
-use super::act::sentence;
 use super::gather::Work;
 use crate::acme::{
     Account, AcmeError, Answer, Authorization, AuthorizationStatus, ChallengeStatus, NewOrder, Operation, Order,
     OrderStatus,
 };
 use crate::api::{self, ChallengeStatus as RecordedChallenge, certificate_reason as reason};
+use crate::controller::conditions::sentence;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::presenter;

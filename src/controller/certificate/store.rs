@@ -40,7 +40,7 @@ impl Work {
             self.next_key = match secrets::data(&found, api::SECRET_KEY_TLS_KEY).map(PrivateKey::from_pem) {
                 Some(Ok(stored)) if stored.algorithm() == wanted.key => Some(stored),
                 _ => {
-                    written.apply(&context.client, &context.metrics, &found).await?;
+                    written.apply(&context.client, &context.metrics, Some(&found)).await?;
                     Some(key)
                 }
             };
@@ -72,16 +72,7 @@ impl Work {
             owner: None,
             data,
         };
-        match &self.secret {
-            Some(over) => written.apply(&context.client, &context.metrics, over).await?,
-            None if written.create(&context.client, &context.metrics).await? => {}
-            // Somebody else made one in the meantime; look at it before anything else.
-            None => {
-                let found = secrets::read(&context.client, &self.namespace, &wanted.secret_name).await?;
-                self.see_secret(found, context);
-                return Ok(Next::Step);
-            }
-        }
+        written.apply(&context.client, &context.metrics, self.secret.as_ref()).await?;
         self.record_issued(&chain, &wanted, key, now, context).await;
         Ok(Next::Step)
     }

@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use tracing::info;
 
 use super::gather::Work;
-use crate::acme::{Account, AccountState, AccountStatus, AcmeError, Operation, Registered, Registration};
+use crate::acme::{Account, AccountState, AccountStatus, AcmeError, Operation, Registered, Registration, jwk_thumbprint};
 use crate::api::{self, AcmeAccountStatus, FIELD_MANAGER, issuer_reason as reason};
 use crate::controller::certificate::generate;
+use crate::controller::conditions::sentence;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::secrets;
@@ -68,8 +70,19 @@ impl Work {
 
     async fn make_key(&mut self, context: &Context) -> Result<Next, Error> {
         let key = generate(account_key_algorithm(&self.issuer.spec)).await?;
-        let (namespace, name, _) = self.account_secret.clone();
-        let made = self.written_secret(&key, BTreeMap::new())?.create(&context.client, &context.metrics).await?;
+        let (namespace, name, data_key) = self.account_secret.clone();
+        let pem = ByteString(key.to_pem(KeyEncoding::Pkcs8)?.as_bytes().to_vec());
+        let written = secrets::Written {
+            namespace: &namespace,
+            name: &name,
+            purpose: api::SECRET_ACCOUNT_KEY,
+            type_: None,
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            owner: None,
+            data: BTreeMap::from([(data_key, pem)]),
+        };
+        let made = written.create(&context.client, &context.metrics).await?;
         if made {
             info!(secret = name, key = %key.algorithm(), "made an account key");
         }
@@ -86,37 +99,40 @@ impl Work {
     async fn replace_key(&mut self, context: &Context) -> Result<Next, Error> {
         let (Some(over), Some(old)) = (self.secret.clone(), self.key.clone()) else { return Ok(Some(None)) };
         let key = generate(account_key_algorithm(&self.issuer.spec)).await?;
-        let mut kept: BTreeMap<String, ByteString> = over.data.clone().unwrap_or_default();
-        kept.remove(&self.account_secret.2);
-        let old_name = format!("{}.{}", self.account_secret.2, crate::acme::jwk_thumbprint(&old));
-        kept.insert(old_name, ByteString(old.to_pem(KeyEncoding::Pkcs8)?.as_bytes().to_vec()));
-        self.written_secret(&key, kept)?.apply(&context.client, &context.metrics, &over).await?;
+        let data_key = &self.account_secret.2;
+        let pem = |key: &PrivateKey| Ok::<_, Error>(ByteString(key.to_pem(KeyEncoding::Pkcs8)?.as_bytes().to_vec()));
+        let patch = json!({
+            "metadata": {
+                "resourceVersion": over.metadata.resource_version,
+                "annotations": {
+                    (api::ANNOTATION_ACCOUNT_URL): null,
+                    (api::ANNOTATION_ACME_SERVER): null,
+                    (api::ANNOTATION_EAB_KEY_ID): null,
+                },
+            },
+            "data": {
+                (data_key): pem(&key)?,
+                (format!("{data_key}.{}", jwk_thumbprint(&old))): pem(&old)?,
+            },
+        });
+        let patched = self.patch_secret(&patch, context).await?;
         info!(secret = self.account_secret.1, "made a new account key for another external account");
-        self.written = true;
-        let found = secrets::read(&context.client, &self.account_secret.0, &self.account_secret.1).await?;
-        self.see_secret(found);
+        self.see_secret(Some(patched));
         self.looked_up = true;
         Ok(None)
     }
 
-    fn written_secret(
-        &self,
-        key: &PrivateKey,
-        kept: BTreeMap<String, ByteString>,
-    ) -> Result<secrets::Written<'_>, Error> {
-        let mut data = kept;
-        let pem = key.to_pem(KeyEncoding::Pkcs8)?;
-        data.insert(self.account_secret.2.clone(), ByteString(pem.as_bytes().to_vec()));
-        Ok(secrets::Written {
-            namespace: &self.account_secret.0,
-            name: &self.account_secret.1,
-            purpose: api::SECRET_ACCOUNT_KEY,
-            type_: None,
-            labels: BTreeMap::new(),
-            annotations: BTreeMap::new(),
-            owner: None,
-            data,
-        })
+    async fn patch_secret(&mut self, patch: &serde_json::Value, context: &Context) -> Result<Secret, Error> {
+        let (namespace, name, _) = &self.account_secret;
+        let api = kube::Api::<Secret>::namespaced(context.client.clone(), namespace);
+        context.metrics.api_written("Secret", ApiVerb::Patch);
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let patched = api
+            .patch(name, &params, &Patch::Merge(patch))
+            .await
+            .map_err(|source| Error::WriteSecret { name: name.clone(), source })?;
+        self.written = true;
+        Ok(patched)
     }
 
     async fn look_up(&mut self, now: Timestamp, context: &Context) -> Result<Next, Error> {
@@ -231,19 +247,12 @@ impl Work {
         info!(account = account.url(), created, "the account is registered");
         let binding = self.issuer.spec.external_account_binding.as_ref();
         let key_id = binding.map(|binding| binding.key_id.clone());
-        let (namespace, name, _) = &self.account_secret;
-        let api = kube::Api::<k8s_openapi::api::core::v1::Secret>::namespaced(context.client.clone(), namespace);
         let patch = json!({ "metadata": { "annotations": {
             (api::ANNOTATION_ACCOUNT_URL): account.url(),
             (api::ANNOTATION_ACME_SERVER): self.issuer.spec.server,
             (api::ANNOTATION_EAB_KEY_ID): key_id,
         }}});
-        context.metrics.api_written("Secret", ApiVerb::Patch);
-        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        let patched = api
-            .patch(name, &params, &Patch::Merge(&patch))
-            .await
-            .map_err(|source| Error::WriteSecret { name: name.clone(), source })?;
+        let patched = self.patch_secret(&patch, context).await?;
         self.see_secret(Some(patched));
         self.see_account(&account, told.or_else(|| contact_of(&state)), key_id).await;
         Ok(None)
@@ -289,7 +298,7 @@ impl Work {
             AcmeError::Paused { .. } => (Disposition::TooFast, None),
             _ => (Disposition::Stumbled, None),
         };
-        let mut message = super::report::sentence(&error.to_string());
+        let mut message = sentence(&error.to_string());
         if let Some(link) = error.problem().filter(|_| code == "userActionRequired").and_then(|said| said.instance.as_ref()) {
             message = format!("{message}. Visit {link}");
         }

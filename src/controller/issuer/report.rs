@@ -87,9 +87,3 @@ impl Work {
             .map_err(Error::WriteStatus)
     }
 }
-
-/// `text` with a capital letter at its beginning.
-pub(super) fn sentence(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
-}
