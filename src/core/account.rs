@@ -160,8 +160,9 @@ fn with_key(
     let in_status = situation.status.acme.as_ref().filter(|acme| acme.key_thumbprint == thumbprint);
     let bound_as_wanted =
         |key_id: Option<&str>| wanted_key_id.is_none() || key_id == wanted_key_id;
+    let in_status = in_status.filter(|acme| acme.server == spec.server);
+    let on_secret = on_secret.filter(|recorded| recorded.server == spec.server);
     if let Some(acme) = in_status
-        && acme.server == spec.server
         && bound_as_wanted(acme.bound_key_id.as_deref())
     {
         return match wanted_contact(spec) == acme.last_registered_email.as_deref() {
@@ -169,14 +170,17 @@ fn with_key(
             false => Step::UpdateContact,
         };
     }
-    if let Some(recorded) = on_secret.filter(|recorded| recorded.server == spec.server) {
-        return match bound_as_wanted(recorded.key_id.as_deref()) {
-            true => Step::Adopt(recorded.clone()),
-            false if ours => Step::ReplaceKey,
-            false => register(situation, now),
-        };
+    if let Some(recorded) = on_secret
+        && bound_as_wanted(recorded.key_id.as_deref())
+    {
+        return Step::Adopt(recorded.clone());
     }
-    if !situation.looked_up { Step::LookUp } else { register(situation, now) }
+    let bound_otherwise = in_status.is_some() || on_secret.is_some();
+    match bound_otherwise {
+        true if ours => Step::ReplaceKey,
+        false if !situation.looked_up => Step::LookUp,
+        _ => register(situation, now),
+    }
 }
 
 fn register(situation: &Situation<'_>, now: Timestamp) -> Step {
@@ -253,3 +257,6 @@ pub fn account_key_algorithm(spec: &AcmeIssuer) -> KeyAlgorithm {
         (AccountKeyAlgorithm::Rsa, _) => KeyAlgorithm::Rsa(3072),
     }
 }
+
+#[cfg(test)]
+mod tests;
