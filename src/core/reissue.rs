@@ -215,3 +215,6 @@ fn asked_for(current: &Current<'_>) -> Option<Due> {
 pub fn reuses_key(wanted: &ValidatedCertificate, secret: &SecretView) -> bool {
     wanted.rotation == RotationPolicy::Never && secret.key_algorithm() == Some(wanted.key)
 }
+
+#[cfg(test)]
+mod tests;
