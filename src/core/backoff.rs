@@ -35,7 +35,8 @@ impl Backoff {
         now: Timestamp,
         seed: &str,
     ) -> Timestamp {
-        let doubled = self.first.saturating_mul(1u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX));
+        let doubled =
+            self.first.saturating_mul(1u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX));
         let wait = doubled.min(self.longest).max(at_least.unwrap_or_default());
         let jitter = wait.mul_f64(JITTER * stable_fraction(&format!("{seed}/{failures}")));
         let wait = SignedDuration::try_from(wait.saturating_add(jitter)).unwrap_or(SignedDuration::MAX);

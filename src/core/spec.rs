@@ -7,9 +7,7 @@ use jiff::SignedDuration;
 
 use super::renewal::RenewalRule;
 use crate::acme::Identifier;
-use crate::api::{
-    CertificateSpec, IssuerKind, PrivateKeyAlgorithm, PrivateKeyEncoding, RotationPolicy,
-};
+use crate::api::{CertificateSpec, IssuerKind, PrivateKeyAlgorithm, PrivateKeyEncoding, RotationPolicy};
 use crate::pki::{Curve, KeyAlgorithm, KeyEncoding, Subject};
 
 /// A Certificate's spec with its defaults filled in.
@@ -47,7 +45,9 @@ pub enum InvalidSpec {
     #[error("ipAddresses: '{0}' is not an IP address")]
     IpAddress(String),
     /// `commonName` is no DNS name.
-    #[error("commonName: '{0}' is not a DNS name, and an ACME CA takes only names that it can validate; use dnsNames")]
+    #[error(
+        "commonName: '{0}' is not a DNS name, and an ACME CA takes only names that it can validate; use dnsNames"
+    )]
     CommonName(String),
     /// `privateKey.size` cannot be made.
     #[error("privateKey.size: no RSA key of {0} bits can be made; use 2048, 3072, 4096 or 8192")]

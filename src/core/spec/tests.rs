@@ -49,7 +49,7 @@ fn the_common_name_is_written_as_it_stands_among_the_names() {
     ] {
         let spec = CertificateSpec { common_name: Some(common_name.to_owned()), ..named(&[]) };
         let validated = ValidatedCertificate::new(&spec).unwrap();
-        assert_eq!(validated.identifiers(), [expected.clone()]);
+        assert_eq!(validated.identifiers(), std::slice::from_ref(&expected));
         assert_eq!(validated.subject.common_name, Some(expected.value));
     }
 }
