@@ -5,9 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::backoff::look_again;
-use crate::api::{
-    AccountKeyAlgorithm, AcmeIssuer, CONDITION_READY, IssuerStatus, issuer_reason as reason,
-};
+use crate::api::{AccountKeyAlgorithm, AcmeIssuer, CONDITION_READY, IssuerStatus, issuer_reason as reason};
 use crate::pki::KeyAlgorithm;
 
 /// How long to wait for a Secret that does not exist yet: Secrets of others are not watched.
@@ -144,7 +142,9 @@ pub fn next_step(situation: &Situation<'_>, now: Timestamp) -> Step {
                 "Secret {name}, key {key}: {why}; put a PEM private key there, or delete the Secret to have one made"
             ),
         },
-        KeySecret::Key { thumbprint, ours, account } => with_key(situation, thumbprint, *ours, account.as_ref(), now),
+        KeySecret::Key { thumbprint, ours, account } => {
+            with_key(situation, thumbprint, *ours, account.as_ref(), now)
+        }
     }
 }
 
@@ -158,10 +158,10 @@ fn with_key(
     let spec = situation.spec;
     let wanted_key_id = spec.external_account_binding.as_ref().map(|binding| binding.key_id.as_str());
     let in_status = situation.status.acme.as_ref().filter(|acme| acme.key_thumbprint == thumbprint);
-    let bound_as_wanted =
-        |key_id: Option<&str>| wanted_key_id.is_none() || key_id == wanted_key_id;
+    let bound_as_wanted = |key_id: Option<&str>| wanted_key_id.is_none() || key_id == wanted_key_id;
+    let in_status = in_status.filter(|acme| acme.server == spec.server);
+    let on_secret = on_secret.filter(|recorded| recorded.server == spec.server);
     if let Some(acme) = in_status
-        && acme.server == spec.server
         && bound_as_wanted(acme.bound_key_id.as_deref())
     {
         return match wanted_contact(spec) == acme.last_registered_email.as_deref() {
@@ -169,14 +169,17 @@ fn with_key(
             false => Step::UpdateContact,
         };
     }
-    if let Some(recorded) = on_secret.filter(|recorded| recorded.server == spec.server) {
-        return match bound_as_wanted(recorded.key_id.as_deref()) {
-            true => Step::Adopt(recorded.clone()),
-            false if ours => Step::ReplaceKey,
-            false => register(situation, now),
-        };
+    if let Some(recorded) = on_secret
+        && bound_as_wanted(recorded.key_id.as_deref())
+    {
+        return Step::Adopt(recorded.clone());
     }
-    if !situation.looked_up { Step::LookUp } else { register(situation, now) }
+    let bound_otherwise = in_status.is_some() || on_secret.is_some();
+    match bound_otherwise {
+        true if ours => Step::ReplaceKey,
+        false if !situation.looked_up => Step::LookUp,
+        _ => register(situation, now),
+    }
 }
 
 fn register(situation: &Situation<'_>, now: Timestamp) -> Step {
@@ -187,7 +190,9 @@ fn register(situation: &Situation<'_>, now: Timestamp) -> Step {
         MacKey::Usable => return Step::Register,
         MacKey::SecretMissing => (
             reason::SECRET_NOT_FOUND,
-            format!("Secret {name}, which externalAccountBinding.keySecretRef names, does not exist; apply it"),
+            format!(
+                "Secret {name}, which externalAccountBinding.keySecretRef names, does not exist; apply it"
+            ),
         ),
         MacKey::NoSuchKey => (
             reason::SECRET_KEY_NOT_FOUND,
@@ -253,3 +258,6 @@ pub fn account_key_algorithm(spec: &AcmeIssuer) -> KeyAlgorithm {
         (AccountKeyAlgorithm::Rsa, _) => KeyAlgorithm::Rsa(3072),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,12 +35,13 @@ impl Backoff {
         now: Timestamp,
         seed: &str,
     ) -> Timestamp {
-        let doubled = self.first.saturating_mul(1u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX));
+        let doubled =
+            self.first.saturating_mul(1u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX));
         let wait = doubled.min(self.longest).max(at_least.unwrap_or_default());
         let jitter = wait.mul_f64(JITTER * stable_fraction(&format!("{seed}/{failures}")));
-        let wait = SignedDuration::try_from(wait + jitter).unwrap_or(SignedDuration::MAX);
+        let wait = SignedDuration::try_from(wait.saturating_add(jitter)).unwrap_or(SignedDuration::MAX);
         let until = now.saturating_add(wait).unwrap_or(now);
-        let ceiling = until.saturating_add(SignedDuration::from_millis(999)).unwrap_or(until);
+        let ceiling = until.saturating_add(SignedDuration::from_nanos(999_999_999)).unwrap_or(until);
         whole_seconds(ceiling)
     }
 
@@ -51,7 +52,8 @@ impl Backoff {
 }
 
 /// When to look again at something that began at `since` and was last looked at just now: the older it is, the
-/// longer the wait, within `bounds`. `retry_after`, if the other side gave one, is what counts.
+/// longer the wait, within `bounds`. `retry_after`, if the other side gave one, is what counts, but no less than the
+/// shorter bound.
 pub fn look_again(
     since: Timestamp,
     now: Timestamp,
@@ -59,6 +61,9 @@ pub fn look_again(
     bounds: (Duration, Duration),
 ) -> Timestamp {
     let age = Duration::try_from(now.duration_since(since)).unwrap_or_default();
-    let wait = retry_after.unwrap_or_else(|| (age / 2).clamp(bounds.0, bounds.1));
+    let wait = retry_after.unwrap_or((age / 2).min(bounds.1)).max(bounds.0);
     now.saturating_add(SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX)).unwrap_or(now)
 }
+
+#[cfg(test)]
+mod tests;

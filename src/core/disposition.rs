@@ -84,6 +84,7 @@ pub fn disposition(code: &str, status: Option<u16>, about: About) -> Disposition
 
         _ => match (status, about) {
             (Some(429), _) => TooFast,
+            (Some(408), _) => Stumbled,
             (Some(400..=499), About::Account) => CaOperatorMustAct,
             (Some(400..=499), About::Order) => OrderLost,
             _ => Stumbled,
@@ -98,3 +99,6 @@ pub fn of_invalid(code: &str) -> Disposition {
         known => known,
     }
 }
+
+#[cfg(test)]
+mod tests;

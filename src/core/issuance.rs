@@ -10,7 +10,8 @@ mod solve;
 pub use progress::{Progress, SelfCheckResult};
 pub use solve::{Challenged, NoSolver, challenges};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -18,10 +19,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::backoff::look_again;
 use super::reissue::{self, Current, Due, SecretView};
 use super::spec::{InvalidSpec, ValidatedCertificate};
-use crate::acme::{OrderStatus, Problem};
+use crate::acme::{Identifier, OrderStatus, Problem};
 use crate::api::{CertificateStatus, Solver, certificate_reason as reason};
 use crate::core::disposition::{Disposition, of_invalid};
-use crate::pki::KeyAlgorithm;
+use crate::pki::{Chain, KeyAlgorithm};
 
 /// How often an order is looked at again: at once when it is young, seldom when it is old.
 const ORDER_BOUNDS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(300));
@@ -29,6 +30,8 @@ const ORDER_BOUNDS: (Duration, Duration) = (Duration::from_millis(100), Duration
 const SELF_CHECK_BOUNDS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(10));
 /// How long to wait for something in the cluster that no watch announces.
 const CLUSTER_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// How long an order lives of which the CA does not say it.
+const ORDER_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
 /// An order that expires within this time is not begun to be proved.
 const EXPIRY_MARGIN: SignedDuration = SignedDuration::from_secs(5);
 
@@ -126,9 +129,10 @@ pub enum Step {
     Finalize,
     /// Fetch the certificate, choose the chain, check it.
     Download,
-    /// Write the TLS Secret.
+    /// Write the TLS Secret, and record the request for a renewal that this answers.
     StoreCertificate,
-    /// Remove whatever the issuance left.
+    /// No issuance is due: remove whatever the last one left, and forget its failures. Not before: a certificate that
+    /// is stored and due again at once is a failure, too.
     CleanUp,
     /// The order is of no use: remove what it left, and go on without it.
     Abandon {
@@ -177,6 +181,16 @@ impl Situation<'_> {
             || self.next_key.is_some()
             || self.progress.presented
     }
+
+    /// When what an order has left is of no use any more.
+    fn leftovers_end(&self) -> Option<Timestamp> {
+        let order = self.status.order.as_ref()?;
+        let expires = order.expires.as_ref().map(|expires| expires.0);
+        Some(
+            expires
+                .unwrap_or_else(|| order.created.0.saturating_add(ORDER_LIFETIME).unwrap_or(order.created.0)),
+        )
+    }
 }
 
 /// Decides what to do next.
@@ -186,7 +200,7 @@ pub fn next_step(situation: &Situation<'_>, now: Timestamp) -> Step {
         Err(invalid) if situation.has_leftovers() => return Step::Abandon { message: invalid.to_string() },
         Err(invalid) => return wait(None, reason::INVALID_SPEC, invalid.to_string()),
     };
-    if let Some(step) = not_ours(situation, wanted) {
+    if let Some(step) = not_ours(situation, wanted, now) {
         return step;
     }
     if situation.due(now).is_none() {
@@ -196,6 +210,9 @@ pub fn next_step(situation: &Situation<'_>, now: Timestamp) -> Step {
         };
     }
     let (account, solvers, profile) = match situation.issuer {
+        IssuerView::NotFound if situation.has_leftovers() => {
+            return Step::Abandon { message: "the issuer of the order does not exist any more".to_owned() };
+        }
         IssuerView::NotFound => {
             let message = format!(
                 "{} {} does not exist; apply it, or name another in issuerRef",
@@ -204,10 +221,13 @@ pub fn next_step(situation: &Situation<'_>, now: Timestamp) -> Step {
             );
             return wait(None, reason::ISSUER_NOT_FOUND, message);
         }
+        IssuerView::NotReady { .. } if situation.leftovers_end().is_some_and(|end| now >= end) => {
+            return Step::Abandon { message: "the order expired while its issuer was not ready".to_owned() };
+        }
         IssuerView::NotReady { message } => {
             let message =
                 format!("{} {} is not ready: {message}", wanted.issuer_kind.as_str(), wanted.issuer_name);
-            return wait(None, reason::ISSUER_NOT_READY, message);
+            return wait(situation.leftovers_end(), reason::ISSUER_NOT_READY, message);
         }
         IssuerView::Ready { account, solvers, profile } => (account, solvers, profile),
     };
@@ -224,7 +244,7 @@ pub fn next_step(situation: &Situation<'_>, now: Timestamp) -> Step {
 }
 
 /// The Secret, or the right to fill it, belongs to somebody else.
-fn not_ours(situation: &Situation<'_>, wanted: &ValidatedCertificate) -> Option<Step> {
+fn not_ours(situation: &Situation<'_>, wanted: &ValidatedCertificate, now: Timestamp) -> Option<Step> {
     let name = &wanted.secret_name;
     let (reason, message) = match (&situation.secret.certificate_name, situation.claimed_by) {
         (Some(owner), _) if owner == situation.name => return None,
@@ -249,8 +269,19 @@ fn not_ours(situation: &Situation<'_>, wanted: &ValidatedCertificate) -> Option<
     };
     Some(match situation.has_leftovers() {
         true => Step::Abandon { message },
-        false => wait(None, reason, message),
+        // A Secret of somebody else is not watched.
+        false => {
+            wait(Some(look_at_cluster_again(waiting_since(situation, reason, now), now)), reason, message)
+        }
     })
+}
+
+/// Since when the condition has said that `reason` is what is waited for.
+fn waiting_since(situation: &Situation<'_>, reason: &str, now: Timestamp) -> Timestamp {
+    let issuing =
+        situation.status.conditions.iter().find(|condition| condition.type_ == crate::api::CONDITION_ISSUING);
+    let same = issuing.filter(|condition| condition.reason == reason);
+    same.map_or(now, |condition| condition.last_transition_time.0)
 }
 
 /// The end of the wait after the last failure, unless it is over or the spec has changed since.
@@ -262,7 +293,8 @@ fn backing_off(situation: &Situation<'_>, now: Timestamp) -> Option<Timestamp> {
 
 /// The generation of the spec whose issuance failed last.
 pub fn failed_generation(status: &CertificateStatus) -> Option<i64> {
-    let issuing = status.conditions.iter().find(|condition| condition.type_ == crate::api::CONDITION_ISSUING)?;
+    let issuing =
+        status.conditions.iter().find(|condition| condition.type_ == crate::api::CONDITION_ISSUING)?;
     issuing.observed_generation
 }
 
@@ -270,9 +302,28 @@ fn begin(situation: &Situation<'_>, wanted: &ValidatedCertificate) -> Step {
     if !situation.progress.place {
         return Step::TakePlace;
     }
-    let has_key =
-        situation.next_key == Some(wanted.key) || reissue::reuses_key(wanted, situation.secret);
-    if has_key { Step::PlaceOrder } else { Step::StoreKey }
+    if has_key(situation, wanted) { Step::PlaceOrder } else { Step::StoreKey }
+}
+
+/// Whether the private key of the issuance is stored: the one made for it, or else the one in the Secret. It is the one
+/// that the certificate is for, if there is one already.
+fn has_key(situation: &Situation<'_>, wanted: &ValidatedCertificate) -> bool {
+    let leaf = situation.progress.chain.as_ref().map(Chain::leaf);
+    if situation.next_key == Some(wanted.key) {
+        return leaf.is_none_or(|leaf| leaf.public_key_algorithm == Some(wanted.key));
+    }
+    let public_key = || Some(&situation.secret.key.as_ref()?.as_ref().ok()?.1);
+    reissue::reuses_key(wanted, situation.secret)
+        && leaf.is_none_or(|leaf| public_key() == Some(&leaf.public_key_der))
+}
+
+/// Names that differ only in how they are written, or in their order, are the same.
+fn canonical(identifiers: &[Identifier]) -> BTreeSet<String> {
+    let name = |identifier: &Identifier| match identifier.value.parse::<IpAddr>() {
+        Ok(address) => address.to_string(),
+        Err(_) => identifier.value.to_ascii_lowercase(),
+    };
+    identifiers.iter().map(name).collect()
 }
 
 fn go_on(
@@ -284,11 +335,10 @@ fn go_on(
 ) -> Step {
     let progress = situation.progress;
     let Some(order) = &progress.order else { return Step::ReadOrder };
-    let mut asked_for = order.identifiers.clone();
-    asked_for.sort();
-    let mut names = wanted.identifiers();
-    names.sort();
-    if !asked_for.is_empty() && asked_for != names {
+    let chain_lacks_names =
+        progress.chain.as_ref().is_some_and(|chain| chain.leaf().check_names(&wanted.subject).is_err());
+    let asked_for = canonical(&order.identifiers);
+    if chain_lacks_names || (!asked_for.is_empty() && asked_for != canonical(&wanted.identifiers())) {
         return Step::Abandon { message: "the names have changed since the order was placed".to_owned() };
     }
     if let (Some(asked), Some(wanted)) = (order.profile.as_deref(), profile)
@@ -296,16 +346,16 @@ fn go_on(
     {
         return Step::Abandon { message: "the profile has changed since the order was placed".to_owned() };
     }
-    let has_key =
-        situation.next_key == Some(wanted.key) || reissue::reuses_key(wanted, situation.secret);
-    if !has_key {
+    if !has_key(situation, wanted) {
         return Step::Abandon { message: "the private key of the order is gone, or is another".to_owned() };
     }
     let expired = order.expires.is_some_and(|expires| expires.duration_since(now) < EXPIRY_MARGIN);
     match &order.status {
         OrderStatus::Invalid => invalid(situation, progress),
-        OrderStatus::Valid if progress.chain.is_some() => Step::StoreCertificate,
-        OrderStatus::Valid => Step::Download,
+        OrderStatus::Valid => match &progress.chain {
+            Some(chain) => store(situation, chain, now),
+            None => Step::Download,
+        },
         _ if expired => Step::Fail(Failure {
             reason: reason::FAILED,
             message: "the order expired before it was done; it is ordered anew".to_owned(),
@@ -320,6 +370,30 @@ fn go_on(
             poll(situation, now, reason::FINALIZING, "The CA is making the certificate".to_owned())
         }
     }
+}
+
+/// Stores the certificate, unless it is in the Secret already and an issuance is due all the same: to store it again, or
+/// to order another at once, would go on without end.
+fn store(situation: &Situation<'_>, chain: &Chain, now: Timestamp) -> Step {
+    if chain.leaf().check_validity(now).is_err() {
+        return Step::Abandon { message: "the certificate expired before it was stored".to_owned() };
+    }
+    let stored = situation.secret.leaf() == Some(chain.leaf());
+    let Some(due) = situation.due(now).filter(|_| stored) else { return Step::StoreCertificate };
+    let disposition = match due.reason {
+        reason::NAMES_CHANGED | reason::KEY_ALGORITHM_CHANGED => Disposition::NotAllowed,
+        reason::EXPIRED | reason::RENEWAL_DUE => Disposition::OrderLost,
+        _ => return Step::StoreCertificate,
+    };
+    Step::Fail(Failure {
+        reason: reason::CERTIFICATE_REFUSED,
+        message: format!(
+            "The certificate that the CA issued is stored and due for renewal at once: {}",
+            due.message
+        ),
+        disposition,
+        retry_after: None,
+    })
 }
 
 /// The order waits for its authorizations.
@@ -376,7 +450,7 @@ fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestamp) -> Step 
 fn poll(situation: &Situation<'_>, now: Timestamp, reason: &'static str, message: String) -> Step {
     let progress = situation.progress;
     let created = situation.status.order.as_ref().map_or(now, |order| order.created.0);
-    let since = progress.answered.or(progress.finalized).unwrap_or(created);
+    let since = progress.finalized.or(progress.answered).unwrap_or(created);
     let Some(asked_at) = progress.asked_at else { return Step::ReadOrder };
     let until = look_again(since, asked_at, progress.retry_after, ORDER_BOUNDS);
     if until > now { wait(Some(until), reason, message) } else { Step::ReadOrder }
@@ -420,6 +494,7 @@ fn names(challenged: &[Challenged]) -> String {
     match challenged {
         [] => "the order".to_owned(),
         [one] => one.name.clone(),
+        [first, _] => format!("{} and 1 more name", first.name),
         [first, rest @ ..] => format!("{} and {} more names", first.name, rest.len()),
     }
 }
@@ -432,3 +507,6 @@ fn wait(until: Option<Timestamp>, reason: &'static str, message: String) -> Step
 pub fn look_at_cluster_again(since: Timestamp, now: Timestamp) -> Timestamp {
     look_again(since, now, None, CLUSTER_BOUNDS)
 }
+
+#[cfg(test)]
+mod tests;

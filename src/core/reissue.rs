@@ -182,19 +182,22 @@ fn issuer_differs(current: &Current<'_>) -> Option<Due> {
         reason: reason::ISSUER_CHANGED,
         message: match found {
             Some((name, kind)) => {
-                format!("the certificate came from {kind} {name} and the spec names {} {}", wanted.1, wanted.0)
+                format!(
+                    "the certificate came from {kind} {name} and the spec names {} {}",
+                    wanted.1, wanted.0
+                )
             }
-            None => format!("the Secret does not say that its certificate came from {} {}", wanted.1, wanted.0),
+            None => {
+                format!("the Secret does not say that its certificate came from {} {}", wanted.1, wanted.0)
+            }
         },
     })
 }
 
 fn expired(current: &Current<'_>) -> Option<Due> {
     let not_after = current.secret.leaf()?.not_after;
-    (current.now > not_after).then(|| Due {
-        reason: reason::EXPIRED,
-        message: format!("the certificate expired at {not_after}"),
-    })
+    (current.now > not_after)
+        .then(|| Due { reason: reason::EXPIRED, message: format!("the certificate expired at {not_after}") })
 }
 
 fn due_by_time(current: &Current<'_>) -> Option<Due> {
@@ -215,3 +218,6 @@ fn asked_for(current: &Current<'_>) -> Option<Due> {
 pub fn reuses_key(wanted: &ValidatedCertificate, secret: &SecretView) -> bool {
     wanted.rotation == RotationPolicy::Never && secret.key_algorithm() == Some(wanted.key)
 }
+
+#[cfg(test)]
+mod tests;

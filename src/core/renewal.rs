@@ -55,3 +55,6 @@ fn part(lifetime: SignedDuration, fraction: f64) -> SignedDuration {
 pub fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,7 +36,8 @@ struct Fit {
 fn fit(selector: Option<&SolverSelector>, name: &str, labels: &BTreeMap<String, String>) -> Option<Fit> {
     let Some(selector) = selector else { return Some(Fit { exact_name: false, zone_labels: 0, labels: 0 }) };
     let exact_name = selector.dns_names.iter().any(|candidate| candidate.eq_ignore_ascii_case(name));
-    let zone = selector.dns_zones.iter().filter(|zone| in_zone(name, zone)).map(|zone| label_count(zone)).max();
+    let zone =
+        selector.dns_zones.iter().filter(|zone| in_zone(name, zone)).map(|zone| label_count(zone)).max();
     let labelled = selector.match_labels.iter().all(|(key, value)| labels.get(key) == Some(value));
     let matches = (selector.dns_names.is_empty() || exact_name)
         && (selector.dns_zones.is_empty() || zone.is_some())
@@ -71,10 +72,7 @@ mod tests {
             match_labels: labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
         };
         let ingress = crate::api::Http01Ingress { class: Some(class.to_owned()), ..Default::default() };
-        Solver {
-            selector: Some(selector),
-            http01: Some(crate::api::Http01Solver { ingress: Some(ingress) }),
-        }
+        Solver { selector: Some(selector), http01: Some(crate::api::Http01Solver { ingress: Some(ingress) }) }
     }
 
     fn chosen(solvers: &[Solver], name: &str, labels: &[(&str, &str)]) -> Option<String> {
@@ -95,7 +93,8 @@ mod tests {
         let both = solver("both", &["www.example.com"], &[], &[("team", "a")]);
         let second = solver("second", &[], &[], &[]);
         let wildcard = solver("wildcard", &["*.example.com"], &[], &[]);
-        let cases: [(&[&Solver], &str, &[(&str, &str)], Option<&str>); 14] = [
+        type Case<'a> = (&'a [&'a Solver], &'a str, &'a [(&'a str, &'a str)], Option<&'a str>);
+        let cases: [Case<'_>; 14] = [
             (&[&all], "a.test", &[], Some("all")),
             (&[&zone], "a.test", &[], None),
             (&[&all, &zone], "www.example.com", &[], Some("zone")),

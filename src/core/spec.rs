@@ -7,9 +7,7 @@ use jiff::SignedDuration;
 
 use super::renewal::RenewalRule;
 use crate::acme::Identifier;
-use crate::api::{
-    CertificateSpec, IssuerKind, PrivateKeyAlgorithm, PrivateKeyEncoding, RotationPolicy,
-};
+use crate::api::{CertificateSpec, IssuerKind, PrivateKeyAlgorithm, PrivateKeyEncoding, RotationPolicy};
 use crate::pki::{Curve, KeyAlgorithm, KeyEncoding, Subject};
 
 /// A Certificate's spec with its defaults filled in.
@@ -47,7 +45,9 @@ pub enum InvalidSpec {
     #[error("ipAddresses: '{0}' is not an IP address")]
     IpAddress(String),
     /// `commonName` is no DNS name.
-    #[error("commonName: '{0}' is not a DNS name, and an ACME CA takes only names that it can validate; use dnsNames")]
+    #[error(
+        "commonName: '{0}' is not a DNS name, and an ACME CA takes only names that it can validate; use dnsNames"
+    )]
     CommonName(String),
     /// `privateKey.size` cannot be made.
     #[error("privateKey.size: no RSA key of {0} bits can be made; use 2048, 3072, 4096 or 8192")]
@@ -98,18 +98,24 @@ impl ValidatedCertificate {
 }
 
 fn subject(spec: &CertificateSpec) -> Result<Subject, InvalidSpec> {
-    let common_name = spec.common_name.as_deref().filter(|name| !name.is_empty());
+    let mut common_name = spec.common_name.clone().filter(|name| !name.is_empty());
     let mut dns_names: Vec<String> = spec.dns_names.iter().map(|name| name.to_ascii_lowercase()).collect();
     let mut ip_addresses = spec
         .ip_addresses
         .iter()
         .map(|text| text.parse::<IpAddr>().map_err(|_| InvalidSpec::IpAddress(text.clone())))
         .collect::<Result<Vec<_>, _>>()?;
-    if let Some(name) = common_name {
+    if let Some(name) = &mut common_name {
         match name.parse::<IpAddr>() {
-            Ok(address) => ip_addresses.push(address),
-            Err(_) if is_dns_name(name) => dns_names.push(name.to_ascii_lowercase()),
-            Err(_) => return Err(InvalidSpec::CommonName(name.to_owned())),
+            Ok(address) => {
+                *name = address.to_string();
+                ip_addresses.push(address);
+            }
+            Err(_) if is_dns_name(name) => {
+                name.make_ascii_lowercase();
+                dns_names.push(name.clone());
+            }
+            Err(_) => return Err(InvalidSpec::CommonName(name.clone())),
         }
     }
     dns_names.sort();
@@ -119,7 +125,7 @@ fn subject(spec: &CertificateSpec) -> Result<Subject, InvalidSpec> {
     if dns_names.is_empty() && ip_addresses.is_empty() {
         return Err(InvalidSpec::NoNames);
     }
-    Ok(Subject { common_name: common_name.map(str::to_owned), dns_names, ip_addresses })
+    Ok(Subject { common_name, dns_names, ip_addresses })
 }
 
 fn is_dns_name(name: &str) -> bool {
@@ -158,3 +164,6 @@ fn renewal_rule(spec: &CertificateSpec) -> RenewalRule {
         None => RenewalRule::Default,
     }
 }
+
+#[cfg(test)]
+mod tests;

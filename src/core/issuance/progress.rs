@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::acme::{Authorization, Order};
+use crate::acme::{Authorization, Order, OrderStatus};
 use crate::pki::Chain;
 
 /// What was learned on the way.
@@ -34,6 +34,20 @@ pub struct Progress {
     pub reported_at: Option<Timestamp>,
     /// The certificate, downloaded and checked.
     pub chain: Option<Chain>,
+}
+
+impl Progress {
+    /// Takes in the order as the CA gave it at `now`, and how long the CA said to wait.
+    ///
+    /// The authorizations of an order that has become invalid are forgotten, to be asked for again: they say why.
+    pub fn saw_order(&mut self, order: Order, retry_after: Option<Duration>, now: Timestamp) {
+        if order.status == OrderStatus::Invalid {
+            self.authorizations = None;
+        }
+        self.order = Some(order);
+        self.asked_at = Some(now);
+        self.retry_after = retry_after;
+    }
 }
 
 /// What a self-check saw.

@@ -102,3 +102,6 @@ fn choose(
         ingress,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+use super::Disposition::*;
+use super::*;
+
+/// The table of what a CA's codes mean, row by row.
+const TABLE: [(Disposition, &[&str]); 5] = [
+    (
+        AccountUnusable,
+        &[
+            "DEACTIVATED_ACCOUNT",
+            "REVOKED_ACCOUNT",
+            "EXPIRED_ACCOUNT",
+            "DEACTIVATED_EXTERNAL_ACCOUNT",
+            "REVOKED_EXTERNAL_ACCOUNT",
+            "EXPIRED_EXTERNAL_ACCOUNT",
+            "EXTERNAL_ACCOUNT_NOT_FOUND",
+            "BAD_SIGNATURE",
+            "accountDoesNotExist",
+        ],
+    ),
+    (
+        CaOperatorMustAct,
+        &[
+            "PENDING_EXTERNAL_ACCOUNT",
+            "SUSPENDED_ACCOUNT",
+            "SUSPENDED_EXTERNAL_ACCOUNT",
+            "NO_DOCUMENT_FORM_FOUND",
+            "NO_VALID_ORGANIZATION_DOCUMENT_FOUND",
+            "ORGANIZATION_IS_NOT_VALID",
+            "OUT_OF_CREDIT",
+        ],
+    ),
+    (
+        NotAllowed,
+        &[
+            "DOMAIN_NOT_ASSOCIATED",
+            "DOMAIN_NOT_FOUND",
+            "UNAUTHORIZED_DOMAIN",
+            "INVALID_DOMAIN",
+            "INVALID_DOMAIN_FOR_WILDCARD_PROFILE",
+            "INVALID_PROFILE_FOR_WILDCARD",
+            "NOT_SAME_ORGANIZATION",
+            "INVALID_DNSCAA",
+            "caa",
+            "rejectedIdentifier",
+            "badCSR",
+            "badPublicKey",
+        ],
+    ),
+    (TooFast, &["RATE_LIMITED", "rateLimited"]),
+    (
+        Stumbled,
+        &[
+            "ACME_ORDER_NOT_READ",
+            "ACME_REQUEST_NOT_FOUND",
+            "ACME_ORDER_FINALIZE_ERROR",
+            "ACME_CA_ERROR",
+            "ACME_OTHER_ERROR",
+            "ACME_DEACTIVATED",
+            "serverInternal",
+        ],
+    ),
+];
+
+#[test]
+fn every_code_of_the_table_decides_whatever_the_status_and_the_call() {
+    for (expected, codes) in TABLE {
+        for code in codes {
+            for status in [None, Some(400), Some(403), Some(404), Some(429), Some(500), Some(503)] {
+                for about in [About::Account, About::Order] {
+                    assert_eq!(disposition(code, status, about), expected, "{code} {status:?} {about:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn unauthorized_condemns_the_account_on_account_calls_only() {
+    assert_eq!(disposition("unauthorized", Some(403), About::Account), AccountUnusable);
+    assert_eq!(disposition("unauthorized", Some(401), About::Account), AccountUnusable);
+    assert_eq!(disposition("unauthorized", Some(403), About::Order), OrderLost);
+}
+
+#[test]
+fn a_registration_that_a_human_must_mend_is_retried_slowly() {
+    for code in ["externalAccountRequired", "userActionRequired"] {
+        assert_eq!(disposition(code, Some(403), About::Account), CaOperatorMustAct, "{code}");
+    }
+}
+
+#[test]
+fn an_order_that_is_not_ready_and_a_bad_nonce_are_stumbles() {
+    assert_eq!(disposition("orderNotReady", Some(403), About::Order), Stumbled);
+    assert_eq!(disposition("badNonce", Some(400), About::Order), Stumbled);
+    assert_eq!(disposition("badNonce", Some(400), About::Account), Stumbled);
+}
+
+#[test]
+fn a_pause_of_our_own_is_too_fast() {
+    assert_eq!(disposition("paused", None, About::Order), TooFast);
+}
+
+#[test]
+fn without_a_known_code_the_status_decides() {
+    let cases = [
+        (Some(400), CaOperatorMustAct, OrderLost),
+        (Some(403), CaOperatorMustAct, OrderLost),
+        (Some(404), CaOperatorMustAct, OrderLost),
+        (Some(408), Stumbled, Stumbled),
+        (Some(410), CaOperatorMustAct, OrderLost),
+        (Some(429), TooFast, TooFast),
+        (Some(499), CaOperatorMustAct, OrderLost),
+        (Some(500), Stumbled, Stumbled),
+        (Some(502), Stumbled, Stumbled),
+        (Some(503), Stumbled, Stumbled),
+        (Some(504), Stumbled, Stumbled),
+        (Some(302), Stumbled, Stumbled),
+        (None, Stumbled, Stumbled),
+    ];
+    for (status, account, order) in cases {
+        for code in ["", "malformed", "unexpectedStatus", "NEVER_HEARD_OF"] {
+            assert_eq!(disposition(code, status, About::Account), account, "{code} {status:?}");
+            assert_eq!(disposition(code, status, About::Order), order, "{code} {status:?}");
+        }
+    }
+}
+
+#[test]
+fn no_answer_at_all_is_a_stumble() {
+    for code in ["timeout", "unreachable", "tls", "malformedAnswer"] {
+        for about in [About::Account, About::Order] {
+            assert_eq!(disposition(code, None, about), Stumbled, "{code}");
+        }
+    }
+}
+
+#[test]
+fn a_challenge_that_failed_is_proved_anew_unless_the_code_says_more() {
+    for code in ["", "unauthorized", "connection", "dns", "tls", "incorrectResponse", "serverInternal"] {
+        assert_eq!(of_invalid(code), ValidationFailed, "{code}");
+    }
+    assert_eq!(of_invalid("caa"), NotAllowed);
+    assert_eq!(of_invalid("INVALID_DNSCAA"), NotAllowed);
+    assert_eq!(of_invalid("RATE_LIMITED"), TooFast);
+    assert_eq!(of_invalid("OUT_OF_CREDIT"), CaOperatorMustAct);
+    assert_eq!(of_invalid("REVOKED_ACCOUNT"), AccountUnusable);
+}

@@ -1,0 +1,531 @@
+mod ca;
+mod machine;
+mod world;
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use self::ca::{Fault, Finalization, Flaw, Identifiers, Refusal, Validation};
+use self::world::{Turn, World};
+use super::*;
+use crate::api::RotationPolicy;
+
+#[test]
+fn an_issuance_runs_through_without_a_wait_where_nothing_has_to_be_waited_for() {
+    let mut world = World::new();
+    world.run_until_rest();
+    world.check_issued();
+    assert_eq!(
+        world.step_names(),
+        [
+            "TakePlace",
+            "StoreKey",
+            "PlaceOrder",
+            "ReadAuthorizations",
+            "Present",
+            "SelfCheck",
+            "Answer",
+            "Wait",
+            "ReadOrder",
+            "Finalize",
+            "Download",
+            "StoreCertificate",
+            "CleanUp",
+            "Rest"
+        ]
+    );
+}
+
+#[test]
+fn an_order_found_ready_needs_no_solver() {
+    let mut world = World::new();
+    world.ca.knows_the_names = true;
+    world.names_are(&["*.a.test"]);
+    assert!(matches!(world.run(), Turn::Rests(_)));
+    assert_eq!(
+        world.step_names(),
+        [
+            "TakePlace",
+            "StoreKey",
+            "PlaceOrder",
+            "Finalize",
+            "Download",
+            "StoreCertificate",
+            "CleanUp",
+            "Rest"
+        ]
+    );
+}
+
+#[test]
+fn a_name_that_cannot_be_proved_fails_before_anything_is_presented() {
+    let mut world = World::new();
+    world.names_are(&["a.test", "*.a.test"]);
+    let failure = failure_of(&mut world);
+    assert_eq!(failure.reason, reason::NO_SOLVER);
+    assert_eq!(failure.disposition, Disposition::NotAllowed);
+    assert!(
+        failure.message.starts_with("*.a.test: a wildcard can be proved by dns-01 only"),
+        "{}",
+        failure.message
+    );
+    assert!(world.presented.is_none());
+}
+
+#[test]
+fn a_failed_validation_says_what_the_ca_said() {
+    let mut world = World::new();
+    world.names_are(&["a.test"]);
+    world.ca.validation = Validation::Fails("connection");
+    let failure = failure_of(&mut world);
+    assert_eq!(
+        failure.message,
+        "The CA refused the order: a.test: the CA's own words (urn:ietf:params:acme:error:connection)"
+    );
+    assert_eq!((failure.reason, failure.disposition), (reason::FAILED, Disposition::ValidationFailed));
+    assert!(matches!(world.run(), Turn::Waits(Some(_))));
+    assert!(world.presented.is_none() && world.next_key.is_none());
+}
+
+#[test]
+fn a_failed_self_check_is_a_hint_when_the_ca_fails_too() {
+    let mut world = World::new();
+    world.names_are(&["a.test"]);
+    world.self_check_passes = false;
+    world.ca.validation = Validation::Fails("connection");
+    let failure = failure_of(&mut world);
+    assert!(
+        failure.message.ends_with(". The self-check does not see the answer yet: a.test: connection refused"),
+        "{}",
+        failure.message
+    );
+}
+
+#[test]
+fn a_rate_limit_on_validation_is_its_own_reason() {
+    let mut world = World::new();
+    world.ca.validation = Validation::Fails("rateLimited");
+    let failure = failure_of(&mut world);
+    assert_eq!((failure.reason, failure.disposition), (reason::RATE_LIMITED, Disposition::TooFast));
+}
+
+#[test]
+fn an_order_that_fails_when_it_is_finalized_says_why() {
+    let mut world = World::new();
+    world.ca.finalization = Finalization::Fails("OUT_OF_CREDIT");
+    let failure = failure_of(&mut world);
+    assert!(
+        failure.message.starts_with("The CA refused the order: order: the CA's own words"),
+        "{}",
+        failure.message
+    );
+    assert_eq!(failure.disposition, Disposition::CaOperatorMustAct);
+}
+
+#[test]
+fn a_self_check_that_keeps_failing_is_waited_for_and_then_the_ca_is_asked_all_the_same() {
+    let mut world = World::new();
+    world.self_check_passes = false;
+    world.ca.validation = Validation::Hangs;
+    let begin = world.now;
+    let mut looks = 0;
+    while world.progress.answered.is_none() {
+        match world.run() {
+            Turn::Waits(Some(until)) => world.now = until,
+            turn => panic!("{turn:?}"),
+        }
+        looks += 1;
+        assert!(looks < 60, "it is looked at ever less often");
+    }
+    assert_eq!(world.progress.answered, Some(begin + SignedDuration::from_secs(60)));
+}
+
+#[test]
+fn a_self_check_that_waits_says_what_it_saw() {
+    let mut world = World::new();
+    world.self_check_passes = false;
+    world.run();
+    match world.next_step() {
+        Step::Wait { reason, message, .. } => {
+            assert_eq!(reason, reason::SELF_CHECK);
+            assert_eq!(message, "The self-check does not see the answer yet: a.test: connection refused");
+        }
+        step => panic!("{step:?}"),
+    }
+}
+
+#[test]
+fn an_order_that_takes_hours_is_looked_at_every_five_minutes() {
+    let mut world = World::new();
+    world.ca.finalization = Finalization::Hangs;
+    let end = world.now + SignedDuration::from_hours(12);
+    while world.now < end {
+        match world.run() {
+            Turn::Waits(Some(until)) => world.now = until,
+            turn => panic!("{turn:?}"),
+        }
+    }
+    let looks = world.step_names().iter().filter(|step| **step == "ReadOrder").count();
+    assert!((144..180).contains(&looks), "{looks} looks in twelve hours");
+    assert_eq!(world.ca.orders.len(), 1);
+    world.crash();
+    world.ca.finalization = Finalization::Succeeds;
+    world.run_until_rest();
+    assert_eq!(world.ca.orders.len(), 1);
+}
+
+#[test]
+fn a_certificate_is_waited_for_briefly_even_after_a_long_validation() {
+    let mut world = World::new();
+    world.ca.validation = Validation::Hangs;
+    world.ca.finalization = Finalization::Hangs;
+    let end = world.now + SignedDuration::from_mins(20);
+    while world.progress.finalized.is_none() {
+        if world.now > end {
+            world.ca.validation = Validation::Succeeds;
+        }
+        if let Turn::Waits(Some(until)) = world.run() {
+            world.now = until;
+        }
+    }
+    let finalized = world.progress.finalized.unwrap();
+    assert!(world.now.duration_since(finalized) < SignedDuration::from_secs(1), "{} {finalized}", world.now);
+}
+
+#[test]
+fn what_the_ca_says_of_waiting_counts() {
+    let mut world = World::new();
+    world.ca.knows_the_names = true;
+    world.ca.finalization = Finalization::Hangs;
+    world.ca.retry_after = Some(Duration::from_secs(77));
+    let until = world.now + SignedDuration::from_secs(77);
+    assert_eq!(world.run(), Turn::Waits(Some(until)));
+}
+
+#[test]
+fn an_answer_to_finalize_that_is_lost_costs_no_second_order() {
+    let mut world = World::new();
+    world.ca.knows_the_names = true;
+    while !matches!(world.next_step(), Step::Finalize) {
+        world.step();
+    }
+    world.ca.faults.push_back(Fault { refusal: Refusal::no_answer(), answer_lost: true });
+    world.run_until_rest();
+    assert_eq!(world.ca.orders.len(), 1);
+    assert_eq!(world.step_names().iter().filter(|step| **step == "Finalize").count(), 1);
+}
+
+#[test]
+fn an_order_whose_key_is_lost_is_dropped_for_exactly_one_other() {
+    let mut world = World::new();
+    world.ca.knows_the_names = true;
+    while !matches!(world.next_step(), Step::Download) {
+        world.step();
+    }
+    world.next_key = None;
+    world.run_until_rest();
+    world.check_issued();
+    assert_eq!(world.ca.orders.len(), 2);
+}
+
+#[test]
+fn an_order_that_the_ca_forgot_is_placed_anew_after_a_while() {
+    let mut world = World::new();
+    world.run();
+    world.ca.orders[0].forgotten = true;
+    let begin = world.now;
+    world.run_until_rest();
+    assert_eq!(world.ca.orders.len(), 2);
+    assert!(world.now.duration_since(begin) >= SignedDuration::from_mins(1));
+}
+
+#[test]
+fn names_that_change_in_mid_order_abandon_it() {
+    let mut world = World::new();
+    world.run();
+    world.names_are(&["c.test"]);
+    let message = "the names have changed since the order was placed".to_owned();
+    assert_eq!(world.next_step(), Step::Abandon { message });
+    world.run_until_rest();
+    world.check_issued();
+}
+
+#[test]
+fn names_that_the_ca_writes_in_its_own_way_are_the_same_names() {
+    for identifiers in [Identifiers::InCapitals, Identifiers::LeftOut] {
+        let mut world = World::new();
+        world.ca.identifiers = identifiers;
+        world.run_until_rest();
+        world.check_issued();
+        assert_eq!(world.ca.orders.len(), 1, "{identifiers:?}");
+    }
+}
+
+#[test]
+fn names_that_change_after_the_download_are_not_stored_though_the_ca_names_none() {
+    let mut world = World::new();
+    world.ca.identifiers = Identifiers::LeftOut;
+    while !matches!(world.next_step(), Step::StoreCertificate) {
+        if let Turn::Waits(Some(until)) = world.step() {
+            world.now = until;
+        }
+    }
+    world.names_are(&["c.test"]);
+    assert!(matches!(world.next_step(), Step::Abandon { .. }), "{:?}", world.next_step());
+}
+
+#[test]
+fn a_key_that_is_used_again_and_changes_after_the_download_is_not_stored() {
+    let mut world = World::new();
+    world.rotation_is(RotationPolicy::Never);
+    world.run_until_rest();
+    world.renew_request = Some("now".to_owned());
+    while !matches!(world.next_step(), Step::StoreCertificate) {
+        if let Turn::Waits(Some(until)) = world.step() {
+            world.now = until;
+        }
+    }
+    let other = crate::pki::PrivateKey::generate(KeyAlgorithm::ECDSA_P256).unwrap();
+    world.secret.as_mut().unwrap().key = Some(Ok(other));
+    assert!(matches!(world.next_step(), Step::Abandon { .. }), "{:?}", world.next_step());
+}
+
+#[test]
+fn a_certificate_that_stays_due_when_it_is_stored_is_not_stored_again_and_again() {
+    for (flaw, disposition) in
+        [(Flaw::NameAdded, Disposition::NotAllowed), (Flaw::DueAlready, Disposition::OrderLost)]
+    {
+        let mut world = World::new();
+        world.ca.flaw = Some(flaw);
+        let failure = failure_of(&mut world);
+        assert_eq!(failure.reason, reason::CERTIFICATE_REFUSED);
+        assert_eq!(failure.disposition, disposition);
+        assert_eq!(world.step_names().iter().filter(|step| **step == "StoreCertificate").count(), 1);
+    }
+}
+
+#[test]
+fn a_crash_between_the_secret_and_its_status_is_made_good() {
+    let mut world = World::new();
+    world.ca.knows_the_names = true;
+    world.run_until_rest();
+    world.renew_request = Some("now".to_owned());
+    while !matches!(world.next_step(), Step::StoreCertificate) {
+        world.step();
+    }
+    world.crash_after = Some(0);
+    world.step();
+    assert_ne!(world.recorded.observed_renew_request.as_deref(), Some("now"));
+    world.run_until_rest();
+    assert_eq!(world.ca.orders.len(), 2);
+    assert_eq!(world.recorded.observed_renew_request.as_deref(), Some("now"));
+}
+
+#[test]
+fn a_secret_of_somebody_else_is_left_alone_and_looked_at_again() {
+    let mut world = World::new();
+    world.secret_belongs_to(None);
+    for (owner, reason) in [(None, reason::SECRET_NOT_OURS), (Some("another"), reason::SECRET_CLAIMED)] {
+        world.secret_belongs_to(owner);
+        match world.next_step() {
+            Step::Wait { until: Some(until), reason: found, .. } => {
+                assert_eq!(found, reason);
+                assert!(until > world.now && until <= world.now + SignedDuration::from_mins(1));
+            }
+            step => panic!("{step:?}"),
+        }
+    }
+    world.secret = None;
+    world.run_until_rest();
+    world.check_issued();
+}
+
+#[test]
+fn a_secret_that_turns_foreign_in_mid_order_ends_the_order() {
+    let mut world = World::new();
+    world.run();
+    world.secret_belongs_to(None);
+    assert!(matches!(world.next_step(), Step::Abandon { .. }));
+    world.run();
+    world.check_nothing_is_left();
+}
+
+#[test]
+fn the_older_claim_to_a_secret_wins() {
+    let mut world = World::new();
+    world.claimed_by = Some("another".to_owned());
+    match world.next_step() {
+        Step::Wait { reason, message, .. } => {
+            assert_eq!(reason, reason::SECRET_CLAIMED);
+            assert_eq!(
+                message,
+                "Certificate another, which is older, has the same secretName tls; choose another"
+            );
+        }
+        step => panic!("{step:?}"),
+    }
+    world.secret_belongs_to(Some(world::NAME));
+    assert_eq!(world.next_step(), Step::TakePlace, "who has the Secret keeps it");
+}
+
+#[test]
+fn an_issuer_that_is_missing_or_not_ready_is_waited_for_and_named() {
+    let mut world = World::new();
+    let said = |world: &World| match world.next_step() {
+        Step::Wait { until: None, reason, message } => (reason, message),
+        step => panic!("{step:?}"),
+    };
+    world.issuers.insert("one".to_owned(), IssuerView::NotReady { message: "no key".to_owned() });
+    assert_eq!(said(&world), (reason::ISSUER_NOT_READY, "Issuer one is not ready: no key".to_owned()));
+    world.issuers.clear();
+    assert_eq!(
+        said(&world),
+        (
+            reason::ISSUER_NOT_FOUND,
+            "Issuer one does not exist; apply it, or name another in issuerRef".to_owned()
+        )
+    );
+    world.issuer_is_ready("one", "account/one");
+    world.run_until_rest();
+    world.check_issued();
+}
+
+#[test]
+fn what_is_presented_is_removed_when_the_issuer_is_deleted() {
+    let mut world = World::new();
+    world.ca.validation = Validation::Hangs;
+    world.run();
+    assert!(world.presented.is_some());
+    world.issuers.clear();
+    assert_eq!(world.run(), Turn::Waits(None));
+    world.check_nothing_is_left();
+}
+
+#[test]
+fn an_order_survives_an_issuer_that_is_not_ready_for_a_while() {
+    let mut world = World::new();
+    world.run();
+    let not_ready = IssuerView::NotReady { message: "the CA cannot be reached".to_owned() };
+    let ready = world.issuers.insert("one".to_owned(), not_ready).unwrap();
+    let expires = world.now + ca::ORDER_LIFETIME;
+    assert_eq!(world.run(), Turn::Waits(Some(expires)));
+    world.issuers.insert("one".to_owned(), ready);
+    world.run_until_rest();
+    assert_eq!(world.ca.orders.len(), 1);
+}
+
+#[test]
+fn what_is_presented_is_removed_when_the_order_expires_and_the_issuer_is_not_ready() {
+    let mut world = World::new();
+    world.run();
+    world.issuers.insert("one".to_owned(), IssuerView::NotReady { message: "suspended".to_owned() });
+    world.now += ca::ORDER_LIFETIME;
+    assert_eq!(world.run(), Turn::Waits(None));
+    world.check_nothing_is_left();
+}
+
+#[test]
+fn an_order_of_another_account_is_abandoned() {
+    let mut world = World::new();
+    world.run();
+    world.issuer_is_ready("one", "account/new");
+    let message = "the order belongs to another account".to_owned();
+    assert_eq!(world.next_step(), Step::Abandon { message });
+    world.run_until_rest();
+    world.check_issued();
+}
+
+#[test]
+fn a_spec_that_cannot_be_honoured_ends_the_order_and_waits_for_another() {
+    let mut world = World::new();
+    world.run();
+    world.edit(|spec| spec.ip_addresses = vec!["none".to_owned()]);
+    assert_eq!(world.run(), Turn::Waits(None));
+    world.check_nothing_is_left();
+    match world.next_step() {
+        Step::Wait { reason, message, .. } => {
+            assert_eq!(
+                (reason, message.as_str()),
+                (reason::INVALID_SPEC, "ipAddresses: 'none' is not an IP address")
+            );
+        }
+        step => panic!("{step:?}"),
+    }
+}
+
+#[test]
+fn after_a_failure_a_changed_spec_is_tried_at_once_and_the_same_one_is_not() {
+    let mut world = World::new();
+    world.ca.validation = Validation::Fails("caa");
+    failure_of(&mut world);
+    let Turn::Waits(Some(until)) = world.run() else { panic!("{:?}", world.last_steps()) };
+    assert!(until >= world.now + SignedDuration::from_hours(1));
+    assert_eq!(world.next_step(), Step::BackOff { until });
+    world.crash();
+    assert_eq!(world.next_step(), Step::BackOff { until });
+    world.names_are(&["c.test"]);
+    assert_eq!(world.next_step(), Step::TakePlace);
+    world.ca.validation = Validation::Succeeds;
+    let begin = world.now;
+    world.run_until_rest();
+    assert!(world.now.duration_since(begin) < SignedDuration::from_mins(1));
+}
+
+#[test]
+fn a_key_is_kept_where_the_spec_says_never() {
+    let mut world = World::new();
+    world.rotation_is(RotationPolicy::Never);
+    let renewal = world.run_until_rest();
+    let key = |world: &World| {
+        world.secret.as_ref().unwrap().key.clone().unwrap().unwrap().public_key_der().to_vec()
+    };
+    let first = key(&world);
+    world.now = renewal;
+    world.run_until_rest();
+    assert_eq!(key(&world), first);
+    world.rotation_is(RotationPolicy::Always);
+    world.renew_request = Some("now".to_owned());
+    world.run_until_rest();
+    assert_ne!(key(&world), first);
+}
+
+#[test]
+fn an_order_about_to_expire_is_placed_anew() {
+    let mut world = World::new();
+    world.run();
+    world.now += ca::ORDER_LIFETIME - SignedDuration::from_secs(4);
+    let failure = failure_of(&mut world);
+    assert_eq!(failure.disposition, Disposition::OrderLost);
+    assert_eq!(failure.message, "the order expired before it was done; it is ordered anew");
+}
+
+#[test]
+fn what_waits_for_the_ca_names_the_names() {
+    let mut world = World::new();
+    world.ca.validation = Validation::Hangs;
+    world.run();
+    match world.next_step() {
+        Step::Wait { reason, message, .. } => {
+            assert_eq!(
+                (reason, message.as_str()),
+                (reason::VALIDATING, "The CA is validating a.test and 1 more name")
+            );
+        }
+        step => panic!("{step:?}"),
+    }
+}
+
+/// Lets time pass until the issuance fails, and carries that out.
+fn failure_of(world: &mut World) -> Failure {
+    for _ in 0..100 {
+        if let Step::Fail(failure) = world.next_step() {
+            world.step();
+            return failure;
+        }
+        if let Turn::Waits(Some(until)) = world.step() {
+            world.now = until;
+        }
+    }
+    panic!("no failure: {:#?}", world.last_steps());
+}

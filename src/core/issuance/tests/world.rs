@@ -1,0 +1,589 @@
+//! The world around an issuance: the cluster, the CA, the clock, and the operator that carries out the steps and may
+//! crash after any effect. Each effect checks what must always hold.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use super::ca::{Ca, Refusal};
+use crate::acme::{AuthorizationStatus, ChallengeStatus};
+use crate::api::{
+    CONDITION_ISSUING, CertificatePrivateKey, CertificateSpec, CertificateStatus, Http01Ingress,
+    Http01Solver, IssuerRef, OrderStatus, PrivateKeyAlgorithm, RotationPolicy, Solver,
+    certificate_reason as reason,
+};
+use crate::core::backoff::Backoff;
+use crate::core::disposition::{About, Disposition, disposition};
+use crate::core::issuance::{
+    Challenged, Failure, IssuerView, Progress, SelfCheckResult, Situation, Step, failed_generation, next_step,
+};
+use crate::core::reissue::{SecretView, reuses_key};
+use crate::core::spec::{InvalidSpec, ValidatedCertificate};
+use crate::pki::{Chain, PrivateKey};
+
+pub const NAME: &str = "cert";
+const UID: &str = "8d0e7a52";
+/// More steps than this, one after the other and without a wait, are a loop.
+const MOST_STEPS: usize = 40;
+
+pub struct World {
+    pub now: Timestamp,
+    pub ca: Ca,
+
+    // The cluster.
+    pub spec: CertificateSpec,
+    pub generation: i64,
+    pub renew_request: Option<String>,
+    pub claimed_by: Option<String>,
+    pub secret: Option<TlsSecret>,
+    pub next_key: Option<PrivateKey>,
+    /// The answers that the CA can see, by name.
+    pub presented: Option<BTreeMap<String, String>>,
+    pub issuers: BTreeMap<String, IssuerView>,
+    /// The status as the API server has it.
+    pub recorded: CertificateStatus,
+    pub self_check_passes: bool,
+    pub place_is_free: bool,
+
+    // The operator.
+    pub status: CertificateStatus,
+    pub progress: Progress,
+    /// Effects until the operator crashes.
+    pub crash_after: Option<u32>,
+    /// Whether the operator also writes the status when it begins to wait.
+    pub records_waits: bool,
+    pub steps: Vec<String>,
+}
+
+pub struct TlsSecret {
+    pub certificate_name: Option<String>,
+    pub issuer: Option<(String, String)>,
+    pub key: Option<Result<PrivateKey, String>>,
+    pub chain: Option<Result<Chain, String>>,
+}
+
+/// Where a step led.
+#[derive(Debug, PartialEq)]
+pub enum Turn {
+    /// On: another step follows at once.
+    On,
+    /// To a wait.
+    Waits(Option<Timestamp>),
+    /// To the end: nothing to do before the renewal time.
+    Rests(Timestamp),
+}
+
+struct Crash;
+
+impl World {
+    pub fn new() -> Self {
+        let mut world = Self {
+            now: "2026-01-01T00:00:00Z".parse().unwrap(),
+            ca: Ca::new(),
+            spec: CertificateSpec {
+                secret_name: "tls".to_owned(),
+                private_key: Some(CertificatePrivateKey {
+                    algorithm: Some(PrivateKeyAlgorithm::Ecdsa),
+                    ..CertificatePrivateKey::default()
+                }),
+                issuer_ref: IssuerRef { name: "one".to_owned(), ..IssuerRef::default() },
+                ..CertificateSpec::default()
+            },
+            generation: 0,
+            renew_request: None,
+            claimed_by: None,
+            secret: None,
+            next_key: None,
+            presented: None,
+            issuers: BTreeMap::new(),
+            recorded: CertificateStatus::default(),
+            self_check_passes: true,
+            place_is_free: true,
+            status: CertificateStatus::default(),
+            progress: Progress::default(),
+            crash_after: None,
+            records_waits: true,
+            steps: Vec::new(),
+        };
+        for issuer in ["one", "two"] {
+            world.issuer_is_ready(issuer, &format!("account/{issuer}"));
+        }
+        world.names_are(&["a.test", "b.test"]);
+        world
+    }
+
+    // What may happen.
+
+    pub fn names_are(&mut self, names: &[&str]) {
+        self.edit(|spec| spec.dns_names = names.iter().map(|name| (*name).to_owned()).collect());
+    }
+
+    pub fn edit(&mut self, change: impl FnOnce(&mut CertificateSpec)) {
+        change(&mut self.spec);
+        self.generation += 1;
+    }
+
+    pub fn issuer_is_ready(&mut self, name: &str, account: &str) {
+        let ingress = Http01Ingress { class: Some(name.to_owned()), ..Http01Ingress::default() };
+        let solver = Solver { selector: None, http01: Some(Http01Solver { ingress: Some(ingress) }) };
+        let view = IssuerView::Ready { account: account.to_owned(), solvers: vec![solver], profile: None };
+        self.issuers.insert(name.to_owned(), view);
+    }
+
+    /// Somebody makes the Secret, or hands it over.
+    pub fn secret_belongs_to(&mut self, owner: Option<&str>) {
+        let nothing = TlsSecret { certificate_name: None, issuer: None, key: None, chain: None };
+        self.secret.get_or_insert(nothing).certificate_name = owner.map(str::to_owned);
+    }
+
+    pub fn crash(&mut self) {
+        self.progress = Progress::default();
+        self.status = self.recorded.clone();
+        self.crash_after = None;
+    }
+
+    // What the operator does.
+
+    /// Steps until there is something to wait for.
+    ///
+    /// # Panics
+    /// If that takes too many steps.
+    pub fn run(&mut self) -> Turn {
+        let begin = self.steps.len();
+        loop {
+            let turn = self.step();
+            if turn != Turn::On {
+                return turn;
+            }
+            let steps = &self.steps[begin..];
+            assert!(steps.len() <= MOST_STEPS, "a loop without a wait: {steps:#?}");
+        }
+    }
+
+    /// Runs, and lets time pass whenever there is something to wait for, until nothing is left to do.
+    ///
+    /// # Panics
+    /// If it never ends, or waits for what nobody will tell.
+    pub fn run_until_rest(&mut self) -> Timestamp {
+        for _ in 0..200 {
+            match self.run() {
+                Turn::Rests(until) => return until,
+                Turn::Waits(Some(until)) => self.now = until,
+                turn => panic!("{turn:?} after {:?}", self.last_steps()),
+            }
+        }
+        panic!("no end is in sight: {:#?}", self.last_steps());
+    }
+
+    pub fn step(&mut self) -> Turn {
+        let step = self.next_step();
+        self.steps.push(format!("{step:?}"));
+        match self.carry_out(step) {
+            Ok(turn) => turn,
+            Err(Crash) => {
+                self.crash();
+                Turn::On
+            }
+        }
+    }
+
+    pub fn next_step(&self) -> Step {
+        let wanted = self.wanted();
+        let (secret, labels) = (self.secret_view(), BTreeMap::new());
+        next_step(&self.situation(&wanted, &secret, &labels), self.now)
+    }
+
+    fn situation<'a>(
+        &'a self,
+        wanted: &'a Result<ValidatedCertificate, InvalidSpec>,
+        secret: &'a SecretView,
+        labels: &'a BTreeMap<String, String>,
+    ) -> Situation<'a> {
+        Situation {
+            uid: UID,
+            generation: self.generation,
+            labels,
+            renew_request: self.renew_request.as_deref(),
+            wanted,
+            claimed_by: self.claimed_by.as_deref(),
+            secret,
+            next_key: self.next_key.as_ref().map(PrivateKey::algorithm),
+            issuer: self.issuers.get(&self.spec.issuer_ref.name).unwrap_or(&IssuerView::NotFound),
+            status: &self.status,
+            progress: &self.progress,
+            self_check_timeout: Duration::from_secs(60),
+            name: NAME,
+        }
+    }
+
+    pub fn wanted(&self) -> Result<ValidatedCertificate, InvalidSpec> {
+        ValidatedCertificate::new(&self.spec)
+    }
+
+    fn secret_view(&self) -> SecretView {
+        let Some(secret) = &self.secret else { return SecretView::default() };
+        SecretView {
+            exists: true,
+            certificate_name: secret.certificate_name.clone(),
+            issuer: secret.issuer.clone(),
+            key: secret.key.as_ref().map(|key| {
+                let key = key.as_ref().map_err(Clone::clone)?;
+                Ok((key.algorithm(), key.public_key_der().to_vec()))
+            }),
+            leaf: secret.chain.as_ref().map(|chain| Ok(chain.as_ref().map_err(Clone::clone)?.leaf().clone())),
+        }
+    }
+
+    fn carry_out(&mut self, step: Step) -> Result<Turn, Crash> {
+        match step {
+            Step::Rest { until } => {
+                self.check_nothing_is_left();
+                let until = until.expect("a certificate has a renewal time");
+                assert!(until > self.now);
+                return Ok(Turn::Rests(until));
+            }
+            Step::Wait { until, reason, .. } => {
+                assert!(until.is_none_or(|until| until > self.now), "a wait that is over");
+                if until.is_none() {
+                    assert!(self.presented.is_none(), "nobody will come to remove it: {reason}");
+                }
+                self.report(reason);
+                if self.records_waits {
+                    self.record()?;
+                }
+                return Ok(Turn::Waits(until));
+            }
+            Step::BackOff { until } => {
+                assert!(until > self.now, "a wait that is over");
+                return Ok(Turn::Waits(Some(until)));
+            }
+            Step::TakePlace if !self.place_is_free => {
+                return Ok(Turn::Waits(Some(self.now + SignedDuration::from_secs(1))));
+            }
+            Step::TakePlace => self.progress.place = true,
+            Step::StoreKey => {
+                let algorithm = self.wanted().unwrap().key;
+                self.next_key = Some(PrivateKey::generate(algorithm).unwrap());
+                self.effect()?;
+                self.status.next_private_key_secret_name = Some("next-key".to_owned());
+            }
+            Step::PlaceOrder => self.place_order()?,
+            Step::ReadOrder => {
+                let (account, url) = self.order();
+                match self.ca.read(&account, &url, self.now) {
+                    Ok(order) => self.progress.saw_order(order, self.ca.retry_after, self.now),
+                    Err(refusal) => self.refused(&refusal)?,
+                }
+            }
+            Step::ReadAuthorizations => {
+                let (account, url) = self.order();
+                match self.ca.authorizations(&account, &url, self.now) {
+                    Ok(authorizations) => self.progress.authorizations = Some(authorizations),
+                    Err(refusal) => self.refused(&refusal)?,
+                }
+            }
+            Step::Present(challenged) => self.present(&challenged)?,
+            Step::SelfCheck => {
+                assert!(self.presented.is_some());
+                let failure = ("a.test".to_owned(), "a.test: connection refused".to_owned());
+                let failures = if self.self_check_passes { Vec::new() } else { vec![failure] };
+                self.progress.self_check = Some(SelfCheckResult { at: self.now, failures });
+            }
+            Step::Answer => self.answer()?,
+            Step::Finalize => self.finalize()?,
+            Step::Download => self.download()?,
+            Step::StoreCertificate => self.store_certificate()?,
+            Step::CleanUp => {
+                self.status.failed_issuance_attempts = None;
+                self.status.last_failure_time = None;
+                self.status.next_attempt_time = None;
+                self.report(reason::ISSUED);
+                self.remove()?;
+            }
+            Step::Abandon { .. } => self.remove()?,
+            Step::Fail(failure) => self.fail(&failure)?,
+        }
+        Ok(Turn::On)
+    }
+
+    fn place_order(&mut self) -> Result<(), Crash> {
+        assert!(self.progress.place, "orders under way are bounded");
+        let identifiers = self.wanted().unwrap().identifiers();
+        let account = self.account();
+        match self.ca.place(&account, identifiers, self.now) {
+            Ok((url, order)) => {
+                self.effect()?;
+                self.status.order = Some(OrderStatus {
+                    url,
+                    state: order.status.to_string(),
+                    expires: order.expires.map(Time),
+                    created: Time(self.now),
+                    account,
+                });
+                self.progress.saw_order(order, None, self.now);
+                Ok(())
+            }
+            Err(refusal) => self.refused(&refusal),
+        }
+    }
+
+    fn present(&mut self, challenged: &[Challenged]) -> Result<(), Crash> {
+        let challenge = |challenged: &Challenged| crate::api::ChallengeStatus {
+            name: challenged.name.clone(),
+            token: challenged.token.clone(),
+            ..crate::api::ChallengeStatus::default()
+        };
+        self.status.challenges = challenged.iter().map(challenge).collect();
+        self.report(reason::ORDERING);
+        self.record()?;
+        self.presented = Some(challenged.iter().map(|one| (one.name.clone(), one.token.clone())).collect());
+        self.effect()?;
+        self.progress.presented = true;
+        self.progress.presented_at = Some(self.now);
+        self.progress.self_check = None;
+        Ok(())
+    }
+
+    fn answer(&mut self) -> Result<(), Crash> {
+        let (account, url) = self.order();
+        assert_eq!(
+            self.recorded.order.as_ref().map(|order| order.url.as_str()),
+            Some(url.as_str()),
+            "the order URL is recorded before the first challenge is answered"
+        );
+        for (authorization, found) in self.progress.authorizations.clone().unwrap() {
+            let challenge = &found.challenges[0];
+            if found.status != AuthorizationStatus::Pending || challenge.status != ChallengeStatus::Pending {
+                continue;
+            }
+            let seen = self.presented.as_ref().and_then(|answers| answers.get(&found.name()));
+            assert_eq!(seen, Some(&challenge.token), "what is answered is presented");
+            if let Err(refusal) = self.ca.answer(&account, &url, &authorization) {
+                return self.refused(&refusal);
+            }
+            self.effect()?;
+        }
+        self.progress.answered = Some(self.now);
+        Ok(())
+    }
+
+    fn finalize(&mut self) -> Result<(), Crash> {
+        self.report(reason::FINALIZING);
+        self.record()?;
+        let (account, url) = self.order();
+        let key = self.key().expect("the private key is stored before the request leaves");
+        let names = self.wanted().unwrap().identifiers();
+        match self.ca.finalize(&account, &url, &key, names, self.now) {
+            Ok(order) => {
+                self.effect()?;
+                self.progress.finalized = Some(self.now);
+                self.progress.saw_order(order, self.ca.retry_after, self.now);
+                Ok(())
+            }
+            Err(refusal) => self.refused(&refusal),
+        }
+    }
+
+    fn download(&mut self) -> Result<(), Crash> {
+        let (account, url) = self.order();
+        let pem = match self.ca.download(&account, &url) {
+            Ok(pem) => pem,
+            Err(refusal) => return self.refused(&refusal),
+        };
+        let chain = Chain::parse_pem(pem.as_bytes()).unwrap();
+        let key = self.key().expect("the private key of the order");
+        match chain.check(&key, &self.wanted().unwrap().subject, self.now) {
+            Ok(()) => {
+                self.progress.chain = Some(chain);
+                Ok(())
+            }
+            Err(error) => self.fail(&Failure {
+                reason: reason::CERTIFICATE_REFUSED,
+                message: error.to_string(),
+                disposition: Disposition::OrderLost,
+                retry_after: None,
+            }),
+        }
+    }
+
+    fn store_certificate(&mut self) -> Result<(), Crash> {
+        match &self.secret {
+            Some(secret) => {
+                assert_eq!(secret.certificate_name.as_deref(), Some(NAME), "the Secret is somebody else's");
+            }
+            None => assert_eq!(self.claimed_by, None, "the name of the Secret is somebody else's"),
+        }
+        let wanted = self.wanted().unwrap();
+        let key = self.key().expect("the private key of the certificate");
+        let chain = self.progress.chain.clone().expect("the certificate");
+        assert_eq!(chain.check(&key, &wanted.subject, self.now), Ok(()));
+        self.secret = Some(TlsSecret {
+            certificate_name: Some(NAME.to_owned()),
+            issuer: Some((wanted.issuer_name, wanted.issuer_kind.as_str().to_owned())),
+            key: Some(Ok(key)),
+            chain: Some(Ok(chain)),
+        });
+        self.effect()?;
+        self.status.observed_renew_request.clone_from(&self.renew_request);
+        self.record()
+    }
+
+    /// Removes what the issuance left: the objects first, so that what is left is on record until it is gone.
+    fn remove(&mut self) -> Result<(), Crash> {
+        if self.presented.take().is_some() {
+            self.effect()?;
+        }
+        if self.next_key.take().is_some() {
+            self.effect()?;
+        }
+        self.status.order = None;
+        self.status.challenges.clear();
+        self.status.next_private_key_secret_name = None;
+        self.progress = Progress::default();
+        self.record()
+    }
+
+    fn fail(&mut self, failure: &Failure) -> Result<(), Crash> {
+        assert!(!failure.message.is_empty());
+        self.back_off(failure);
+        self.remove()
+    }
+
+    /// The CA has refused a call.
+    fn refused(&mut self, refusal: &Refusal) -> Result<(), Crash> {
+        let disposition = disposition(refusal.code, refusal.status, About::Order);
+        let failure = Failure {
+            reason: reason::FAILED,
+            message: refusal.code.to_owned(),
+            disposition,
+            retry_after: refusal.retry_after,
+        };
+        match disposition {
+            Disposition::Stumbled | Disposition::TooFast => {
+                self.back_off(&failure);
+                self.progress = Progress::default();
+                self.record()
+            }
+            Disposition::AccountUnusable | Disposition::CaOperatorMustAct => {
+                let message = refusal.code.to_owned();
+                self.issuers.insert(self.spec.issuer_ref.name.clone(), IssuerView::NotReady { message });
+                self.fail(&failure)
+            }
+            Disposition::NotAllowed | Disposition::OrderLost | Disposition::ValidationFailed => {
+                self.fail(&failure)
+            }
+        }
+    }
+
+    fn back_off(&mut self, failure: &Failure) {
+        let slow = matches!(failure.disposition, Disposition::NotAllowed | Disposition::CaOperatorMustAct);
+        let backoff = if slow { Backoff::default().slow() } else { Backoff::default() };
+        let failures = self.status.failed_issuance_attempts.unwrap_or_default() + 1;
+        let until =
+            backoff.next_attempt(u32::try_from(failures).unwrap(), failure.retry_after, self.now, UID);
+        self.report(failure.reason);
+        self.status.failed_issuance_attempts = Some(failures);
+        self.status.last_failure_time = Some(Time(self.now));
+        self.status.next_attempt_time = Some(Time(until));
+    }
+
+    /// Sets the condition. A time to wait for that belongs to another generation of the spec does not outlive it.
+    fn report(&mut self, reason: &str) {
+        if failed_generation(&self.status) != Some(self.generation) {
+            self.status.next_attempt_time = None;
+        }
+        let unchanged = self.status.conditions.iter().find(|condition| condition.reason == reason);
+        let since = unchanged.map_or(Time(self.now), |condition| condition.last_transition_time.clone());
+        self.status.conditions = vec![Condition {
+            type_: CONDITION_ISSUING.to_owned(),
+            status: "True".to_owned(),
+            reason: reason.to_owned(),
+            message: String::new(),
+            observed_generation: Some(self.generation),
+            last_transition_time: since,
+        }];
+    }
+
+    fn record(&mut self) -> Result<(), Crash> {
+        self.recorded = self.status.clone();
+        self.effect()
+    }
+
+    /// Something has happened that a crash does not undo.
+    fn effect(&mut self) -> Result<(), Crash> {
+        match &mut self.crash_after {
+            Some(0) => Err(Crash),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn account(&self) -> String {
+        match self.issuers.get(&self.spec.issuer_ref.name) {
+            Some(IssuerView::Ready { account, .. }) => account.clone(),
+            issuer => panic!("the CA is called with the account of {issuer:?}"),
+        }
+    }
+
+    /// Account and URL of the order.
+    fn order(&self) -> (String, String) {
+        let order = self.status.order.as_ref().expect("an order");
+        assert_eq!(order.account, self.account(), "an order is never asked for with another account");
+        (order.account.clone(), order.url.clone())
+    }
+
+    /// The private key of the issuance: the one stored for it or, if there is none that fits, the one in the Secret.
+    fn key(&self) -> Option<PrivateKey> {
+        let wanted = self.wanted().unwrap();
+        let next = self.next_key.as_ref().filter(|key| key.algorithm() == wanted.key);
+        next.cloned().or_else(|| {
+            let used = reuses_key(&wanted, &self.secret_view());
+            self.secret.as_ref().filter(|_| used)?.key.clone()?.ok()
+        })
+    }
+
+    pub fn check_nothing_is_left(&self) {
+        assert_eq!(self.presented, None);
+        assert!(self.next_key.is_none(), "a private key is left");
+        for status in [&self.status, &self.recorded] {
+            assert_eq!(status.order, None);
+            assert_eq!(status.challenges, []);
+            assert_eq!(status.next_private_key_secret_name, None);
+        }
+    }
+
+    /// The Secret holds a certificate as the spec asks for.
+    pub fn check_issued(&self) {
+        let wanted = self.wanted().unwrap();
+        let secret = self.secret.as_ref().expect("a Secret");
+        assert_eq!(secret.certificate_name.as_deref(), Some(NAME));
+        let (Some(Ok(key)), Some(Ok(chain))) = (&secret.key, &secret.chain) else {
+            panic!("no key, no chain")
+        };
+        assert_eq!(key.algorithm(), wanted.key);
+        assert_eq!(chain.check(key, &wanted.subject, self.now), Ok(()));
+        assert_eq!(self.status.next_attempt_time, None);
+    }
+
+    pub fn last_steps(&self) -> &[String] {
+        &self.steps[self.steps.len().saturating_sub(MOST_STEPS)..]
+    }
+
+    /// The names of the steps that were taken.
+    pub fn step_names(&self) -> Vec<&str> {
+        self.steps.iter().map(|step| step.split([' ', '(', '{']).next().unwrap_or_default()).collect()
+    }
+
+    pub fn rotation_is(&mut self, policy: RotationPolicy) {
+        self.edit(|spec| spec.private_key.as_mut().unwrap().rotation_policy = Some(policy));
+    }
+
+    pub fn key_size_is(&mut self, size: i32) {
+        self.edit(|spec| spec.private_key.as_mut().unwrap().size = Some(size));
+    }
+}
