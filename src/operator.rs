@@ -56,14 +56,16 @@ pub enum OperatorError {
 /// [`OperatorError`], if it cannot start.
 pub async fn operate(settings: Run) -> Result<(), OperatorError> {
     let stop = shutdown::on_signal().map_err(OperatorError::Signals)?;
-    let metrics = Metrics::new(if settings.per_certificate_metrics { PerCertificate::On } else { PerCertificate::Off });
+    let metrics =
+        Metrics::new(if settings.per_certificate_metrics { PerCertificate::On } else { PerCertificate::Off });
     let readiness = Readiness::awaiting([WATCHES]);
     let health = health::Server::bind(settings.metrics_addr, metrics.clone(), readiness.clone()).await?;
     let responder = TcpListener::bind(settings.responder_addr)
         .await
         .map_err(|source| OperatorError::Responder { address: settings.responder_addr, source })?;
     let client = client().await?;
-    let config = config(&settings, responder.local_addr().map_or(settings.responder_addr.port(), |at| at.port()));
+    let config =
+        config(&settings, responder.local_addr().map_or(settings.responder_addr.port(), |at| at.port()));
     let (cache, watches) = Cache::new(&client, &config.watch_namespaces, config.cluster_issuers);
     let context = Context::new(client.clone(), config, metrics.clone(), cache)?;
     info!(version = env!("CARGO_PKG_VERSION"), namespace = settings.namespace, "certwright starts");
@@ -92,7 +94,13 @@ pub async fn operate(settings: Run) -> Result<(), OperatorError> {
 }
 
 /// Leads whenever this replica is elected.
-async fn elected(settings: &Run, client: Client, metrics: Metrics, context: &Arc<Context>, stop: &CancellationToken) {
+async fn elected(
+    settings: &Run,
+    client: Client,
+    metrics: Metrics,
+    context: &Arc<Context>,
+    stop: &CancellationToken,
+) {
     let election = Election {
         namespace: settings.namespace.clone(),
         name: settings.lease_name.clone(),

@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 use tracing::debug;
 
 use super::retry_after::retry_after;
-use super::unreachable::unreachable;
 use super::server::Observe;
+use super::unreachable::unreachable;
 use super::{AcmeError, Answer, Operation, Problem, ServerConfig, Trust};
 
 /// Sends one request and reads one answer. Follows no redirect: a JWS is for one URL (RFC 8555 section 6.4).
@@ -95,9 +95,10 @@ impl Transport {
         let answer = request.send().await;
         let took = Duration::try_from((self.clock)().duration_since(begun)).unwrap_or_default();
         (self.observe)(operation, answer.as_ref().ok().map(|answer| answer.status().as_u16()), took);
-        let mut response = answer.map_err(|error| unreachable(operation, &host, &error)).inspect_err(|error| {
-            debug!(?operation, url, %error, "no answer from the CA");
-        })?;
+        let mut response =
+            answer.map_err(|error| unreachable(operation, &host, &error)).inspect_err(|error| {
+                debug!(?operation, url, %error, "no answer from the CA");
+            })?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         let retry_after = retry_after(&headers, self.clock);
         let body = Body::read(response, status).await;

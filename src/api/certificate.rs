@@ -26,7 +26,11 @@ use super::unsupported::UnsupportedCertificateFields;
     derive = "Default",
     derive = "PartialEq",
     doc = "A Certificate keeps a TLS Secret filled with a valid certificate for its names.",
-    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
     printcolumn(name = "Secret", type_ = "string", json_path = ".spec.secretName"),
     printcolumn(name = "Issuer", type_ = "string", json_path = ".spec.issuerRef.name"),
     printcolumn(
@@ -113,7 +117,9 @@ impl IssuerRef {
 }
 
 /// Kinds of issuer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[schemars(transform = schema::without_description)]
 pub enum IssuerKind {
     /// In the Certificate's namespace.

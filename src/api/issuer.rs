@@ -24,7 +24,11 @@ use super::schema;
     derive = "Default",
     derive = "PartialEq",
     doc = "An Issuer is an account at an ACME CA, for the Certificates of its namespace.",
-    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
     printcolumn(name = "Server", type_ = "string", json_path = ".spec.acme.server"),
     printcolumn(
         name = "Status",
@@ -54,7 +58,11 @@ pub struct IssuerSpec {
     derive = "Default",
     derive = "PartialEq",
     doc = "A ClusterIssuer is an account at an ACME CA, for the Certificates of every namespace. Its Secrets live in the operator's namespace.",
-    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
     printcolumn(name = "Server", type_ = "string", json_path = ".spec.acme.server"),
     printcolumn(
         name = "Status",

@@ -168,7 +168,11 @@ impl Places {
         state.queue.retain(|(waiting, _)| waiting != uid);
         let changed = state.taken.remove(uid) || state.queue.len() < queued;
         let free = self.limit.saturating_sub(state.taken.len());
-        if changed && free > 0 { state.queue.get(free - 1).or(state.queue.back()).map(|(_, next)| next.clone()) } else { None }
+        if changed && free > 0 {
+            state.queue.get(free - 1).or(state.queue.back()).map(|(_, next)| next.clone())
+        } else {
+            None
+        }
     }
 }
 

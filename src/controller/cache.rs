@@ -68,7 +68,8 @@ impl Cache {
         };
         let scopes = scopes.into_iter().map(|namespace| watches.scope(client, namespace)).collect();
         let cluster_issuers = cluster_issuers.then(|| {
-            watches.add(whole(Api::<ClusterIssuer>::all(client.clone())), |to, change| to.cluster_issuer(change))
+            watches
+                .add(whole(Api::<ClusterIssuer>::all(client.clone())), |to, change| to.cluster_issuer(change))
         });
         (Self { scopes, cluster_issuers }, watches)
     }
@@ -97,7 +98,11 @@ impl Cache {
     }
 
     /// The Certificates of `namespace` for which `which` holds.
-    pub fn certificates(&self, namespace: &str, which: impl Fn(&Certificate) -> bool) -> Vec<Arc<Certificate>> {
+    pub fn certificates(
+        &self,
+        namespace: &str,
+        which: impl Fn(&Certificate) -> bool,
+    ) -> Vec<Arc<Certificate>> {
         let here = |certificate: &Certificate| {
             certificate.metadata.namespace.as_deref() == Some(namespace) && which(certificate)
         };
@@ -110,7 +115,10 @@ impl Cache {
             let reference = &certificate.spec.issuer_ref;
             reference.kind == issuer.kind
                 && reference.name == issuer.name
-                && issuer.namespace.as_ref().is_none_or(|own| certificate.metadata.namespace.as_ref() == Some(own))
+                && issuer
+                    .namespace
+                    .as_ref()
+                    .is_none_or(|own| certificate.metadata.namespace.as_ref() == Some(own))
         };
         self.scopes.iter().flat_map(|scope| scope.certificates.state_filter(names)).collect()
     }
@@ -150,7 +158,8 @@ impl Watches {
 
     fn scope(&mut self, client: &Client, namespace: Option<String>) -> Scope {
         Scope {
-            certificates: self.add(whole(api(client, namespace.as_deref())), |to, change| to.certificate(change)),
+            certificates: self
+                .add(whole(api(client, namespace.as_deref())), |to, change| to.certificate(change)),
             issuers: self.add(whole(api(client, namespace.as_deref())), |to, change| to.issuer(change)),
             secrets: self.add(
                 watcher(
@@ -172,7 +181,8 @@ impl Watches {
         K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
     {
         let (reader, writer) = store();
-        let stream = stream.default_backoff().modify(|object| object.managed_fields_mut().clear()).reflect(writer);
+        let stream =
+            stream.default_backoff().modify(|object| object.managed_fields_mut().clear()).reflect(writer);
         let reader_of_watch = reader.clone();
         self.0.push(Box::new(move |observer| Box::pin(follow(stream, reader_of_watch, observer, tell))));
         reader

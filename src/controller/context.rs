@@ -88,7 +88,8 @@ impl Context {
         metrics: Metrics,
         cache: Cache,
     ) -> Result<Arc<Self>, SelfCheckSetupError> {
-        let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: Some(config.identity.clone()) };
+        let reporter =
+            Reporter { controller: FIELD_MANAGER.to_owned(), instance: Some(config.identity.clone()) };
         Ok(Arc::new(Self {
             recorder: Recorder::new(client.clone(), reporter),
             accounts: Accounts::new(config.orders_per_account, metrics.clone()),

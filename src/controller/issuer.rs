@@ -20,7 +20,9 @@ use super::context::Context;
 use super::error::Error;
 use super::secrets;
 use crate::acme::Account;
-use crate::api::{AcmeIssuer, Certificate, ClusterIssuer, Issuer, IssuerKind, IssuerStatus, SECRET_KEY_TLS_KEY};
+use crate::api::{
+    AcmeIssuer, Certificate, ClusterIssuer, Issuer, IssuerKind, IssuerStatus, SECRET_KEY_TLS_KEY,
+};
 use crate::core::account::next_step;
 use crate::core::naming::account_key_secret;
 use crate::pki::PrivateKey;
@@ -115,7 +117,8 @@ impl From<&ClusterIssuer> for IssuerRecord {
 pub fn account_secret(issuer: &IssuerRecord, own_namespace: &str) -> AccountSecret {
     let namespace = issuer.id.namespace.clone().unwrap_or_else(|| own_namespace.to_owned());
     let reference = issuer.spec.private_key_secret_ref.as_ref();
-    let name = reference.map_or_else(|| account_key_secret(&issuer.id.name), |reference| reference.name.clone());
+    let name =
+        reference.map_or_else(|| account_key_secret(&issuer.id.name), |reference| reference.name.clone());
     let key = reference.and_then(|reference| reference.key.clone());
     (namespace, name, key.unwrap_or_else(|| SECRET_KEY_TLS_KEY.to_owned()))
 }
@@ -184,7 +187,10 @@ where
     .await
 }
 
-async fn reconcile_within(record: IssuerRecord, context: &Context) -> Result<(Option<Timestamp>, bool), Error> {
+async fn reconcile_within(
+    record: IssuerRecord,
+    context: &Context,
+) -> Result<(Option<Timestamp>, bool), Error> {
     let mut work = Work::gather(record, context).await?;
     for _ in 0..MAX_STEPS {
         let now = clock::now();

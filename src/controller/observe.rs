@@ -61,7 +61,8 @@ impl Reactions {
     /// Wakes the Certificates of an issuer that have something to wait for.
     fn wake_waiting(&self, issuer: &IssuerId) {
         for certificate in self.context.cache.certificates_of(issuer) {
-            let conditions = certificate.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+            let conditions =
+                certificate.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
             if !is_true(conditions, CONDITION_READY) || is_true(conditions, CONDITION_ISSUING) {
                 self.context.wake_certificate.wake(ObjectRef::from_obj(&*certificate));
             }
@@ -94,7 +95,11 @@ impl Reactions {
             let context = self.context.clone();
             tokio::spawn(async move {
                 if let Err(error) = presenter::leave(&context, &namespace, &uid).await {
-                    warn!(namespace, error = &error as &dyn std::error::Error, "http-01 answers could not be removed");
+                    warn!(
+                        namespace,
+                        error = &error as &dyn std::error::Error,
+                        "http-01 answers could not be removed"
+                    );
                 }
             });
         }
@@ -161,8 +166,10 @@ impl Reactions {
             secret.0 == namespace && secret.1 == name
         };
         let scopes = self.context.cache.scopes().iter();
-        let issuers = scopes.flat_map(|scope| scope.issuers.state()).map(|issuer| IssuerRecord::from(&*issuer));
-        let cluster_issuers = self.context.cache.cluster_issuers().map(|issuers| issuers.state()).unwrap_or_default();
+        let issuers =
+            scopes.flat_map(|scope| scope.issuers.state()).map(|issuer| IssuerRecord::from(&*issuer));
+        let cluster_issuers =
+            self.context.cache.cluster_issuers().map(|issuers| issuers.state()).unwrap_or_default();
         let cluster_issuers = cluster_issuers.iter().map(|issuer| IssuerRecord::from(&**issuer));
         for issuer in issuers.chain(cluster_issuers).filter(holds) {
             issuer.id.wake(&self.context);

@@ -61,8 +61,11 @@ impl Presenter {
     /// Answers the tokens in the status of a Certificate, and no others of it. Every replica does so.
     pub fn answer(&self, certificate: &Certificate) {
         let status = certificate.status.as_ref();
-        let tokens: Vec<String> =
-            status.iter().flat_map(|status| &status.challenges).map(|challenge| challenge.token.clone()).collect();
+        let tokens: Vec<String> = status
+            .iter()
+            .flat_map(|status| &status.challenges)
+            .map(|challenge| challenge.token.clone())
+            .collect();
         self.set_tokens(&certificate.uid().unwrap_or_default(), tokens, &IssuerId::of(certificate));
     }
 
@@ -108,7 +111,11 @@ impl Tokens {
 ///
 /// # Errors
 /// [`Error::Present`] or [`Error::ReadReplicas`]
-pub async fn present(context: &Context, certificate: &Certificate, challenged: &[Challenged]) -> Result<(), Error> {
+pub async fn present(
+    context: &Context,
+    certificate: &Certificate,
+    challenged: &[Challenged],
+) -> Result<(), Error> {
     let namespace = certificate.namespace().unwrap_or_default();
     let presentations = presentations(context, certificate, challenged);
     let wanted: BTreeSet<ServiceType> = presentations.iter().map(|one| one.service_type).collect();
@@ -125,9 +132,10 @@ pub async fn present(context: &Context, certificate: &Certificate, challenged: &
         }
         Ok::<_, Error>(())
     };
-    let ingresses = futures::future::try_join_all(
-        presentations.iter().map(|presentation| async { apply(context, &namespace, "Ingress", ingress(presentation)).await }),
-    );
+    let ingresses =
+        futures::future::try_join_all(presentations.iter().map(|presentation| async {
+            apply(context, &namespace, "Ingress", ingress(presentation)).await
+        }));
     futures::try_join!(services, ingresses)?;
     Ok(())
 }
@@ -195,7 +203,8 @@ pub async fn sweep(context: &Context) -> Result<(), Error> {
             Some(namespace) => Api::namespaced(context.client.clone(), namespace),
             None => Api::all(context.client.clone()),
         };
-        let list = api.list_metadata(&ours).await.map_err(|source| Error::Withdraw { kind: "Service", source })?;
+        let list =
+            api.list_metadata(&ours).await.map_err(|source| Error::Withdraw { kind: "Service", source })?;
         namespaces.extend(list.items.iter().filter_map(ResourceExt::namespace));
     }
     for namespace in namespaces {
@@ -204,7 +213,11 @@ pub async fn sweep(context: &Context) -> Result<(), Error> {
     Ok(())
 }
 
-fn presentations(context: &Context, certificate: &Certificate, challenged: &[Challenged]) -> Vec<Presentation> {
+fn presentations(
+    context: &Context,
+    certificate: &Certificate,
+    challenged: &[Challenged],
+) -> Vec<Presentation> {
     let mut by_ingress: BTreeMap<String, Presentation> = BTreeMap::new();
     for challenge in challenged {
         let spec = &challenge.ingress;
@@ -258,14 +271,20 @@ async fn replicas(context: &Context) -> Result<BTreeSet<IpAddr>, Error> {
             .into_iter()
             .flat_map(|slice| slice.endpoints)
             .filter(|endpoint| endpoint.conditions.as_ref().and_then(|known| known.ready) != Some(false));
-        addresses.extend(ready.flat_map(|endpoint| endpoint.addresses).filter_map(|text| text.parse::<IpAddr>().ok()));
+        addresses.extend(
+            ready.flat_map(|endpoint| endpoint.addresses).filter_map(|text| text.parse::<IpAddr>().ok()),
+        );
     }
     Ok(addresses)
 }
 
 async fn apply<K>(context: &Context, namespace: &str, kind: &'static str, object: K) -> Result<K, Error>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Serialize + DeserializeOwned + Clone + std::fmt::Debug,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Serialize
+        + DeserializeOwned
+        + Clone
+        + std::fmt::Debug,
 {
     let name = object.name_any();
     let api = Api::<K>::namespaced(context.client.clone(), namespace);
@@ -282,7 +301,10 @@ async fn delete_collection<K>(
     which: &ListParams,
 ) -> Result<(), Error>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + std::fmt::Debug,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + DeserializeOwned
+        + Clone
+        + std::fmt::Debug,
 {
     let api = Api::<K>::namespaced(context.client.clone(), namespace);
     context.metrics.api_written(kind, ApiVerb::Delete);

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use futures::channel::mpsc::UnboundedReceiver;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
+use kube::Resource;
 use kube::runtime::controller::{Action, Config, Error as ControllerError, applier};
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::Resource;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -26,7 +26,10 @@ pub async fn lead(context: Arc<Context>, stop: CancellationToken) {
     let swept = context.clone();
     tokio::spawn(async move {
         if let Err(error) = presenter::sweep(&swept).await {
-            warn!(error = &error as &dyn std::error::Error, "leftovers of former leaders could not be removed");
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "leftovers of former leaders could not be removed"
+            );
         }
     });
     tokio::select! {
@@ -57,7 +60,11 @@ fn start(context: &Arc<Context>) -> Vec<BoxFuture<'static, ()>> {
             issuer::error_policy,
             context.clone(),
         ));
-        scope.issuers.state().iter().for_each(|issuer| context.wake_issuer.wake(ObjectRef::from_obj(&**issuer)));
+        scope
+            .issuers
+            .state()
+            .iter()
+            .for_each(|issuer| context.wake_issuer.wake(ObjectRef::from_obj(&**issuer)));
         for certificate in scope.certificates.state() {
             context.wake_certificate.wake(ObjectRef::from_obj(&*certificate));
         }
@@ -70,7 +77,10 @@ fn start(context: &Arc<Context>) -> Vec<BoxFuture<'static, ()>> {
             issuer::error_policy,
             context.clone(),
         ));
-        issuers.state().iter().for_each(|issuer| context.wake_cluster_issuer.wake(ObjectRef::from_obj(&**issuer)));
+        issuers
+            .state()
+            .iter()
+            .for_each(|issuer| context.wake_cluster_issuer.wake(ObjectRef::from_obj(&**issuer)));
     }
     controllers
 }
@@ -100,4 +110,3 @@ where
         })
         .boxed()
 }
-

@@ -80,7 +80,12 @@ impl Written<'_> {
     ///
     /// # Errors
     /// [`Error::WriteSecret`], also if it has changed since it was read.
-    pub async fn apply(&self, client: &Client, metrics: &Metrics, over: Option<&Secret>) -> Result<(), Error> {
+    pub async fn apply(
+        &self,
+        client: &Client,
+        metrics: &Metrics,
+        over: Option<&Secret>,
+    ) -> Result<(), Error> {
         let api = Api::<Secret>::namespaced(client.clone(), self.namespace);
         metrics.api_written(KIND, ApiVerb::Patch);
         let secret = self.secret(over.and_then(|over| over.metadata.resource_version.clone()));

@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
-use tracing::info;
+use tracing::{debug, info};
 
-use super::gather::Work;
 use super::Next;
+use super::gather::Work;
 use crate::acme::{AcmeError, Operation};
 use crate::api::certificate_reason as reason;
 use crate::controller::conditions::sentence;
@@ -15,6 +15,7 @@ use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::events;
 use crate::controller::verdicts::Verdict;
+use crate::core::backoff::ask_once_more;
 use crate::core::disposition::{About, Disposition, disposition};
 use crate::core::issuance::{Failure, Step, failed_generation};
 use crate::core::renewal::whole_seconds;
@@ -112,6 +113,15 @@ impl Work {
                 return Ok(Next::Step);
             }
         }
+        if disposition == Disposition::Stumbled && error.retry_after().is_none() {
+            self.progress.stumbles += 1;
+            if let Some(soon) = ask_once_more(self.progress.stumbles, now) {
+                debug!(%error, %soon, "the CA stumbled and is asked once more");
+                // What it did all the same, the order tells.
+                self.progress.order = None;
+                return Ok(Next::Until(Some(soon)));
+            }
+        }
         if matches!(disposition, Disposition::AccountUnusable | Disposition::CaOperatorMustAct) {
             return self.blame_account(disposition, error.to_string(), now, context).await;
         }
@@ -121,7 +131,12 @@ impl Work {
             _ => reason::FAILED,
         };
         let retry_after = error.retry_after();
-        self.fail(Failure { reason, message: sentence(&error.to_string()), disposition, retry_after }, now, context).await
+        self.fail(
+            Failure { reason, message: sentence(&error.to_string()), disposition, retry_after },
+            now,
+            context,
+        )
+        .await
     }
 
     /// The account is at fault: the issuer's own controller says so, and this Certificate waits for it.
@@ -144,12 +159,18 @@ impl Work {
     }
 
     /// Records a failure, and removes what the issuance left if its order is of no more use.
-    pub(super) async fn fail(&mut self, failure: Failure, now: Timestamp, context: &Context) -> Result<Next, Error> {
+    pub(super) async fn fail(
+        &mut self,
+        failure: Failure,
+        now: Timestamp,
+        context: &Context,
+    ) -> Result<Next, Error> {
         let keeps_order = matches!(failure.disposition, Disposition::Stumbled | Disposition::TooFast)
             && !self.order_is_invalid();
         if keeps_order {
             self.leave_place(context);
-            self.progress = crate::core::issuance::Progress { presented: self.progress.presented, ..Default::default() };
+            self.progress =
+                crate::core::issuance::Progress { presented: self.progress.presented, ..Default::default() };
         } else {
             self.give_up_authorizations().await;
             self.withdraw(context).await?;
@@ -171,7 +192,15 @@ impl Work {
         info!(reason = failure.reason, attempts, %until, message = failure.message, "the issuance failed");
         context.metrics.issuance_failed(failure.reason);
         self.flush(context).await?;
-        events::publish(context, &self.reference(), EventType::Warning, failure.reason, "Issue", &failure.message).await;
+        events::publish(
+            context,
+            &self.reference(),
+            EventType::Warning,
+            failure.reason,
+            "Issue",
+            &failure.message,
+        )
+        .await;
         Ok(Next::Until(Some(until)))
     }
 }

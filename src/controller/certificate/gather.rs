@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{ObjectReference, Secret};
 use kube::{Resource, ResourceExt};
 
 use crate::acme::Account;
-use crate::api::{self, Certificate, CertificateStatus, CONDITION_READY};
+use crate::api::{self, CONDITION_READY, Certificate, CertificateStatus};
 use crate::controller::accounts::{AccountSecret, Places};
 use crate::controller::conditions::{condition, is_true};
 use crate::controller::context::Context;
@@ -68,7 +68,9 @@ impl Work {
             read_next_key,
             view_issuer(issuer.as_ref(), context),
         )?;
-        let places = issuer.as_ref().map(|issuer| context.accounts.places(&account_secret(issuer, &context.config.namespace)));
+        let places = issuer
+            .as_ref()
+            .map(|issuer| context.accounts.places(&account_secret(issuer, &context.config.namespace)));
         let mut work = Self {
             wanted: ValidatedCertificate::new(&certificate.spec),
             claimed_by: claimed_by(&certificate, context),
@@ -197,9 +199,10 @@ async fn view_issuer(
         return Ok((IssuerView::NotReady { message: verdict.message }, None));
     }
     let status = &issuer.status;
-    let usable = status.acme.as_ref().filter(|acme| {
-        is_true(&status.conditions, CONDITION_READY) && acme.server == issuer.spec.server
-    });
+    let usable = status
+        .acme
+        .as_ref()
+        .filter(|acme| is_true(&status.conditions, CONDITION_READY) && acme.server == issuer.spec.server);
     let Some(acme) = usable else {
         let message = condition(&status.conditions, CONDITION_READY)
             .filter(|ready| ready.status == "False")

@@ -7,8 +7,8 @@ use tracing::info;
 use super::Next;
 use super::gather::Work;
 use crate::acme::{
-    Account, AcmeError, Answer, Authorization, AuthorizationStatus, ChallengeStatus, NewOrder, Operation, Order,
-    OrderStatus,
+    Account, AcmeError, Answer, Authorization, AuthorizationStatus, ChallengeStatus, NewOrder, Operation,
+    Order, OrderStatus,
 };
 use crate::api::{self, ChallengeStatus as RecordedChallenge, certificate_reason as reason};
 use crate::controller::conditions::sentence;
@@ -23,7 +23,9 @@ use crate::runtime::clock;
 
 impl Work {
     pub(super) async fn place_order(&mut self, now: Timestamp, context: &Context) -> Result<Next, Error> {
-        let (Some(account), Ok(wanted)) = (self.account.clone(), &self.wanted) else { return Ok(Next::Until(None)) };
+        let (Some(account), Ok(wanted)) = (self.account.clone(), &self.wanted) else {
+            return Ok(Next::Until(None));
+        };
         let profile = self.issuer.as_ref().and_then(|issuer| issuer.spec.profile.clone());
         let order = NewOrder { identifiers: wanted.identifiers(), profile };
         match account.new_order(&order).await {
@@ -39,6 +41,7 @@ impl Work {
                 });
                 self.report_progress(reason::ORDERING, "The order is placed", now);
                 self.see_order(answer, now);
+                self.progress.stumbles = 0;
                 Ok(Next::Step)
             }
             Err(error) => self.refused(error, Operation::NewOrder, now, context).await,
@@ -62,7 +65,11 @@ impl Work {
         }
     }
 
-    pub(super) async fn read_authorizations(&mut self, now: Timestamp, context: &Context) -> Result<Next, Error> {
+    pub(super) async fn read_authorizations(
+        &mut self,
+        now: Timestamp,
+        context: &Context,
+    ) -> Result<Next, Error> {
         let (Some(account), Some(order)) = (self.account.clone(), self.progress.order.clone()) else {
             return Ok(Next::Until(None));
         };
@@ -110,13 +117,15 @@ impl Work {
         let Some(account) = self.account.clone() else { return Ok(Next::Until(None)) };
         let chosen = self.chosen();
         let open = chosen.iter().filter(|challenged| !challenged.processing);
-        let answers = futures::future::try_join_all(open.map(|challenged| account.answer(&challenged.url))).await;
+        let answers =
+            futures::future::try_join_all(open.map(|challenged| account.answer(&challenged.url))).await;
         match answers {
             Ok(answers) => {
                 let all_valid = !answers.is_empty()
                     && answers.iter().all(|answer| answer.value.status == ChallengeStatus::Valid);
                 let now = clock::now();
                 self.progress.answered = Some(now);
+                self.progress.stumbles = 0;
                 // A CA that validated while it answered is asked for the order at once.
                 self.progress.asked_at = if all_valid { None } else { Some(now) };
                 self.progress.retry_after = answers.iter().filter_map(|answer| answer.retry_after).max();
@@ -148,6 +157,7 @@ impl Work {
                 let now = clock::now();
                 self.progress.finalized = Some(now);
                 self.progress.answered = None;
+                self.progress.stumbles = 0;
                 self.see_order(answer, now);
                 self.leave_place(context);
                 Ok(Next::Step)
@@ -202,9 +212,12 @@ impl Work {
     /// Gives up the authorizations that are still pending, so that they do not count against the account. What cannot be
     /// given up expires at the CA by itself.
     pub(super) async fn give_up_authorizations(&mut self) {
-        let (Some(account), Some(authorizations)) = (&self.account, &self.progress.authorizations) else { return };
-        let pending =
-            authorizations.iter().filter(|(_, authorization)| authorization.status == AuthorizationStatus::Pending);
+        let (Some(account), Some(authorizations)) = (&self.account, &self.progress.authorizations) else {
+            return;
+        };
+        let pending = authorizations
+            .iter()
+            .filter(|(_, authorization)| authorization.status == AuthorizationStatus::Pending);
         let calls = pending.map(|(url, _)| account.deactivate_authorization(url));
         for error in futures::future::join_all(calls).await.into_iter().filter_map(Result::err) {
             tracing::debug!(%error, "a pending authorization could not be given up");
@@ -243,9 +256,9 @@ impl Work {
 }
 
 async fn read_all(account: &Account, urls: &[String]) -> Result<Vec<(String, Authorization)>, AcmeError> {
-    let reads = urls.iter().map(|url| async move {
-        Ok::<_, AcmeError>((url.clone(), account.authorization(url).await?.value))
-    });
+    let reads = urls
+        .iter()
+        .map(|url| async move { Ok::<_, AcmeError>((url.clone(), account.authorization(url).await?.value)) });
     let mut authorizations: Vec<_> = futures::future::try_join_all(reads).await?;
     // A CA may list them in another order each time; what is made from them shall stay the same.
     authorizations.sort_by_key(|(_, authorization): &(String, Authorization)| authorization.name());
@@ -255,7 +268,8 @@ async fn read_all(account: &Account, urls: &[String]) -> Result<Vec<(String, Aut
 /// The chain that has the preferred issuer, else the one that the CA serves.
 async fn choose_chain(account: &Account, url: &str, preferred: Option<&str>) -> Result<String, AcmeError> {
     let served = account.certificate(url).await?.value;
-    let has = |pem: &str, name: &str| Chain::parse_pem(pem.as_bytes()).is_ok_and(|chain| chain.issued_by(name));
+    let has =
+        |pem: &str, name: &str| Chain::parse_pem(pem.as_bytes()).is_ok_and(|chain| chain.issued_by(name));
     let Some(name) = preferred.filter(|name| !name.is_empty() && !has(&served.pem, name)) else {
         return Ok(served.pem);
     };

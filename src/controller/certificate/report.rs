@@ -10,7 +10,8 @@ use serde_json::json;
 
 use super::gather::Work;
 use crate::api::{
-    CONDITION_ISSUING, CONDITION_READY, Certificate, FIELD_MANAGER, GROUP, VERSION, certificate_reason as reason,
+    CONDITION_ISSUING, CONDITION_READY, Certificate, FIELD_MANAGER, GROUP, VERSION,
+    certificate_reason as reason,
 };
 use crate::controller::conditions::{condition, set_condition};
 use crate::controller::context::Context;
@@ -89,7 +90,9 @@ impl Work {
                 let until = self.status.not_after.as_ref().map_or(String::new(), |time| time.0.to_string());
                 (true, reason::READY, format!("The certificate is valid until {until}"))
             }
-            Some(due) if due.message.is_empty() || because.is_empty() => (false, waits_for, because.to_owned()),
+            Some(due) if due.message.is_empty() || because.is_empty() => {
+                (false, waits_for, because.to_owned())
+            }
             Some(due) => (false, waits_for, format!("{because} ({})", due.message)),
         };
         set_condition(&mut self.status.conditions, CONDITION_READY, is, reason, &message, generation, now);
@@ -97,7 +100,8 @@ impl Work {
 
     /// The challenges say what they wait for.
     fn report_challenges(&mut self) {
-        let failures = self.progress.self_check.as_ref().map(|seen| seen.failures.as_slice()).unwrap_or_default();
+        let failures =
+            self.progress.self_check.as_ref().map(|seen| seen.failures.as_slice()).unwrap_or_default();
         for challenge in &mut self.status.challenges {
             let failure = failures.iter().find(|(name, _)| *name == challenge.name);
             challenge.reason = failure.map(|(_, failure)| failure.clone());

@@ -50,7 +50,11 @@ impl Work {
     }
 
     /// Writes the TLS Secret, whole and in one write.
-    pub(super) async fn store_certificate(&mut self, now: Timestamp, context: &Context) -> Result<Next, Error> {
+    pub(super) async fn store_certificate(
+        &mut self,
+        now: Timestamp,
+        context: &Context,
+    ) -> Result<Next, Error> {
         let (Ok(wanted), Some(chain), Some(key)) =
             (self.wanted.clone(), self.progress.chain.clone(), self.key_of_order())
         else {

@@ -11,7 +11,9 @@ use serde_json::json;
 use tracing::info;
 
 use super::gather::Work;
-use crate::acme::{Account, AccountState, AccountStatus, AcmeError, Operation, Registered, Registration, jwk_thumbprint};
+use crate::acme::{
+    Account, AccountState, AccountStatus, AcmeError, Operation, Registered, Registration, jwk_thumbprint,
+};
 use crate::api::{self, AcmeAccountStatus, FIELD_MANAGER, issuer_reason as reason};
 use crate::controller::certificate::generate;
 use crate::controller::conditions::sentence;
@@ -100,7 +102,9 @@ impl Work {
         let (Some(over), Some(old)) = (self.secret.clone(), self.key.clone()) else { return Ok(Some(None)) };
         let key = generate(account_key_algorithm(&self.issuer.spec)).await?;
         let data_key = &self.account_secret.2;
-        let pem = |key: &PrivateKey| Ok::<_, Error>(ByteString(key.to_pem(KeyEncoding::Pkcs8)?.as_bytes().to_vec()));
+        let pem = |key: &PrivateKey| {
+            Ok::<_, Error>(ByteString(key.to_pem(KeyEncoding::Pkcs8)?.as_bytes().to_vec()))
+        };
         let patch = json!({
             "metadata": {
                 "resourceVersion": over.metadata.resource_version,
@@ -299,7 +303,9 @@ impl Work {
             _ => (Disposition::Stumbled, None),
         };
         let mut message = sentence(&error.to_string());
-        if let Some(link) = error.problem().filter(|_| code == "userActionRequired").and_then(|said| said.instance.as_ref()) {
+        if let Some(link) =
+            error.problem().filter(|_| code == "userActionRequired").and_then(|said| said.instance.as_ref())
+        {
             message = format!("{message}. Visit {link}");
         }
         self.fail(what, reason, &message, error.retry_after(), now, context).await.map(Some)

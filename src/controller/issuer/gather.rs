@@ -69,18 +69,20 @@ impl Work {
             None => KeySecret::Missing,
             Some(secret) => match secrets::data(secret, &self.account_secret.2) {
                 None => KeySecret::NoSuchKey,
-                Some(pem) => match PrivateKey::from_pem(pem).map_err(|error| error.to_string()).and_then(usable) {
-                    Err(why) => KeySecret::Unusable(why),
-                    Ok(key) => {
-                        let thumbprint = jwk_thumbprint(&key);
-                        self.key = Some(key);
-                        KeySecret::Key {
-                            thumbprint,
-                            ours: secrets::purpose(secret) == Some(SECRET_ACCOUNT_KEY),
-                            account: recorded(secret),
+                Some(pem) => {
+                    match PrivateKey::from_pem(pem).map_err(|error| error.to_string()).and_then(usable) {
+                        Err(why) => KeySecret::Unusable(why),
+                        Ok(key) => {
+                            let thumbprint = jwk_thumbprint(&key);
+                            self.key = Some(key);
+                            KeySecret::Key {
+                                thumbprint,
+                                ours: secrets::purpose(secret) == Some(SECRET_ACCOUNT_KEY),
+                                account: recorded(secret),
+                            }
                         }
                     }
-                },
+                }
             },
         };
         self.secret = secret;
@@ -120,7 +122,9 @@ impl Work {
 fn usable(key: PrivateKey) -> Result<PrivateKey, String> {
     match key.algorithm() {
         KeyAlgorithm::Ecdsa(Curve::P256 | Curve::P384) | KeyAlgorithm::Rsa(2048..=4096) => Ok(key),
-        other => Err(format!("an ACME account cannot have a key of {other}; use ECDSA P-256 or P-384, or RSA 2048 to 4096")),
+        other => Err(format!(
+            "an ACME account cannot have a key of {other}; use ECDSA P-256 or P-384, or RSA 2048 to 4096"
+        )),
     }
 }
 

@@ -8,7 +8,8 @@ use serde_json::json;
 
 use super::gather::Work;
 use crate::api::{
-    CONDITION_READY, ClusterIssuer, FIELD_MANAGER, GROUP, Issuer, IssuerKind, VERSION, issuer_reason as reason,
+    CONDITION_READY, ClusterIssuer, FIELD_MANAGER, GROUP, Issuer, IssuerKind, VERSION,
+    issuer_reason as reason,
 };
 use crate::controller::conditions::{condition, set_condition};
 use crate::controller::context::Context;
@@ -34,7 +35,15 @@ impl Work {
 
     fn set(&mut self, is: bool, reason: &str, message: &str, now: Timestamp) {
         let generation = self.issuer.generation;
-        set_condition(&mut self.issuer.status.conditions, CONDITION_READY, is, reason, message, generation, now);
+        set_condition(
+            &mut self.issuer.status.conditions,
+            CONDITION_READY,
+            is,
+            reason,
+            message,
+            generation,
+            now,
+        );
     }
 
     /// How often this spec has failed in a row.

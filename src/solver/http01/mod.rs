@@ -8,12 +8,13 @@ mod responder;
 mod self_check;
 
 pub use objects::{
-    CERTIFICATE_UID_LABEL, HTTP01_LABEL, IngressTemplate, PathType, Presentation, PresentedChallenge, ServiceType,
-    endpoint_slices, ingress, ingress_name, service,
+    CERTIFICATE_UID_LABEL, HTTP01_LABEL, IngressTemplate, PathType, Presentation, PresentedChallenge,
+    ServiceType, endpoint_slices, ingress, ingress_name, service,
 };
 pub use responder::{KeyAuthorizations, serve};
 pub use self_check::{
-    ConnectFailure, DnsFailure, NameServerFailure, OtherAddresses, SelfCheck, SelfCheckFailure, SelfCheckSetupError,
+    ConnectFailure, DnsFailure, NameServerFailure, OtherAddresses, SelfCheck, SelfCheckFailure,
+    SelfCheckSetupError,
 };
 
 /// Where a CA looks for a key authorization; the token follows.
