@@ -8,7 +8,7 @@ use tracing::{debug, info};
 
 use super::Next;
 use super::gather::Work;
-use crate::acme::{AcmeError, Operation};
+use crate::acme::AcmeError;
 use crate::api::certificate_reason as reason;
 use crate::controller::conditions::sentence;
 use crate::controller::context::Context;
@@ -88,7 +88,6 @@ impl Work {
     pub(super) async fn refused(
         &mut self,
         error: AcmeError,
-        operation: Operation,
         now: Timestamp,
         context: &Context,
     ) -> Result<Next, Error> {
@@ -105,14 +104,6 @@ impl Work {
             }
             _ => Disposition::Stumbled,
         };
-        if operation == Operation::Finalize && error.code() == "orderNotReady" {
-            // An earlier request may have got through although its answer was lost: the order tells.
-            self.progress.order = None;
-            self.progress.finalized = Some(now);
-            if self.progress.answered.is_none() {
-                return Ok(Next::Step);
-            }
-        }
         if disposition == Disposition::Stumbled && error.retry_after().is_none() {
             self.progress.stumbles += 1;
             if let Some(soon) = ask_once_more(self.progress.stumbles, now) {

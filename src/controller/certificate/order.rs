@@ -7,7 +7,7 @@ use tracing::info;
 use super::Next;
 use super::gather::Work;
 use crate::acme::{
-    Account, AcmeError, Answer, Authorization, AuthorizationStatus, ChallengeStatus, NewOrder, Operation,
+    Account, AcmeError, Answer, Authorization, AuthorizationStatus, ChallengeStatus, NewOrder,
     Order, OrderStatus,
 };
 use crate::api::{self, ChallengeStatus as RecordedChallenge, certificate_reason as reason};
@@ -44,7 +44,7 @@ impl Work {
                 self.progress.stumbles = 0;
                 Ok(Next::Step)
             }
-            Err(error) => self.refused(error, Operation::NewOrder, now, context).await,
+            Err(error) => self.refused(error, now, context).await,
         }
     }
 
@@ -61,7 +61,7 @@ impl Work {
                 }
                 Ok(Next::Step)
             }
-            Err(error) => self.refused(error, Operation::Order, now, context).await,
+            Err(error) => self.refused(error, now, context).await,
         }
     }
 
@@ -78,7 +78,7 @@ impl Work {
                 self.progress.authorizations = Some(authorizations);
                 Ok(Next::Step)
             }
-            Err(error) => self.refused(error, Operation::Authorization, now, context).await,
+            Err(error) => self.refused(error, now, context).await,
         }
     }
 
@@ -131,7 +131,7 @@ impl Work {
                 self.progress.retry_after = answers.iter().filter_map(|answer| answer.retry_after).max();
                 Ok(Next::Step)
             }
-            Err(error) => self.refused(error, Operation::Challenge, now, context).await,
+            Err(error) => self.refused(error, now, context).await,
         }
     }
 
@@ -162,7 +162,7 @@ impl Work {
                 self.leave_place(context);
                 Ok(Next::Step)
             }
-            Err(error) => self.refused(error, Operation::Finalize, now, context).await,
+            Err(error) => self.refused(error, now, context).await,
         }
     }
 
@@ -185,7 +185,7 @@ impl Work {
         let preferred = self.issuer.as_ref().and_then(|issuer| issuer.spec.preferred_chain.clone());
         let pem = match choose_chain(&account, &url, preferred.as_deref()).await {
             Ok(pem) => pem,
-            Err(error) => return self.refused(error, Operation::Certificate, now, context).await,
+            Err(error) => return self.refused(error, now, context).await,
         };
         let checked = Chain::parse_pem(pem.as_bytes())
             .and_then(|chain| chain.check(&key, &wanted.subject, now).map(|()| chain));
