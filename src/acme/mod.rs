@@ -8,6 +8,7 @@
 
 mod account;
 mod answer;
+mod config;
 mod directory;
 mod error;
 mod external_account;
@@ -27,6 +28,7 @@ mod tests;
 
 pub use account::{Account, AccountState, AccountStatus, Registered, Registration};
 pub use answer::Answer;
+pub use config::{Observe, ServerConfig, Trust};
 pub use directory::{Directory, Meta};
 pub use error::{AcmeError, Operation};
 pub use external_account::{ExternalAccountKey, MacAlgorithm, MacKeyError, parse_mac_key};
@@ -37,4 +39,4 @@ pub use order::{
     Identifier, NewOrder, Order, OrderStatus,
 };
 pub use problem::{Problem, Subproblem};
-pub use server::{Observe, Server, ServerConfig, Trust};
+pub use server::Server;

@@ -8,9 +8,8 @@ use serde::de::DeserializeOwned;
 use tracing::debug;
 
 use super::retry_after::retry_after;
-use super::server::Observe;
 use super::unreachable::unreachable;
-use super::{AcmeError, Answer, Operation, Problem, ServerConfig, Trust};
+use super::{AcmeError, Answer, Observe, Operation, Problem, ServerConfig, Trust};
 
 /// Sends one request and reads one answer. Follows no redirect: a JWS is for one URL (RFC 8555 section 6.4).
 pub(super) struct Transport {

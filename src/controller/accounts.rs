@@ -6,15 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use kube::runtime::reflector::ObjectRef;
 
-use super::issuer::IssuerRecord;
+use super::issuer_record::{AccountSecret, IssuerRecord};
 use crate::acme::{Account, AcmeError, Server, ServerConfig, Trust};
 use crate::api::{AcmeIssuer, Certificate};
 use crate::pki::PrivateKey;
 use crate::runtime::clock;
 use crate::runtime::metrics::Metrics;
-
-/// Where an account's key is: namespace and name of the Secret, and the key in its data.
-pub type AccountSecret = (String, String, String);
 
 /// The accounts in use.
 pub struct Accounts {

@@ -13,7 +13,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tracing::warn;
 
-use super::issuer::{IssuerId, IssuerRecord};
+use super::issuer_record::{IssuerId, IssuerRecord};
 use crate::api::{Certificate, ClusterIssuer, Issuer, IssuerKind, LABEL_SECRET};
 
 /// What is watched.

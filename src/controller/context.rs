@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use kube::Client;
 use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::ObjectRef;
 
 use super::accounts::Accounts;
 use super::cache::Cache;
 use super::in_flight::InFlight;
+use super::issuer_record::IssuerId;
 use super::presenter::Presenter;
 use super::verdicts::Verdicts;
 use super::wake::Wake;
-use crate::api::{Certificate, ClusterIssuer, FIELD_MANAGER, Issuer};
+use crate::api::{Certificate, ClusterIssuer, FIELD_MANAGER, Issuer, IssuerKind};
 use crate::core::backoff::Backoff;
 use crate::runtime::metrics::Metrics;
 use crate::solver::http01::{PathType, SelfCheck, SelfCheckSetupError};
@@ -105,5 +107,16 @@ impl Context {
             metrics,
             cache,
         }))
+    }
+
+    /// Asks for a reconcile of an issuer.
+    pub fn wake_issuer(&self, id: &IssuerId) {
+        match (id.kind, &id.namespace) {
+            (IssuerKind::ClusterIssuer, _) => self.wake_cluster_issuer.wake(ObjectRef::new(&id.name)),
+            (IssuerKind::Issuer, Some(namespace)) => {
+                self.wake_issuer.wake(ObjectRef::new(&id.name).within(namespace));
+            }
+            (IssuerKind::Issuer, None) => {}
+        }
     }
 }

@@ -8,120 +8,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::controller::Action;
-use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use tracing::{Instrument, debug, info_span, warn};
 
 use self::gather::Work;
-use super::accounts::AccountSecret;
 use super::context::Context;
 use super::error::Error;
+use super::issuer_record::{AccountSecret, IssuerRecord};
 use super::secrets;
 use crate::acme::Account;
-use crate::api::{
-    AcmeIssuer, Certificate, ClusterIssuer, Issuer, IssuerKind, IssuerStatus, SECRET_KEY_TLS_KEY,
-};
 use crate::core::account::next_step;
-use crate::core::naming::account_key_secret;
 use crate::pki::PrivateKey;
 use crate::runtime::clock::{self, Stopwatch};
 use crate::runtime::metrics::ReconcileOutcome;
 
 /// More steps than any registration needs between two waits.
 const MAX_STEPS: usize = 16;
-
-/// Which issuer.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct IssuerId {
-    /// Its kind.
-    pub kind: IssuerKind,
-    /// Its namespace; `None` for a ClusterIssuer.
-    pub namespace: Option<String>,
-    /// Its name.
-    pub name: String,
-}
-
-impl IssuerId {
-    /// The issuer that a Certificate names.
-    pub fn of(certificate: &Certificate) -> Self {
-        let reference = &certificate.spec.issuer_ref;
-        let namespace = match reference.kind {
-            IssuerKind::Issuer => certificate.namespace(),
-            IssuerKind::ClusterIssuer => None,
-        };
-        Self { kind: reference.kind, namespace, name: reference.name.clone() }
-    }
-
-    /// Asks for a reconcile of the issuer.
-    pub fn wake(&self, context: &Context) {
-        match (self.kind, &self.namespace) {
-            (IssuerKind::ClusterIssuer, _) => context.wake_cluster_issuer.wake(ObjectRef::new(&self.name)),
-            (IssuerKind::Issuer, Some(namespace)) => {
-                context.wake_issuer.wake(ObjectRef::new(&self.name).within(namespace));
-            }
-            (IssuerKind::Issuer, None) => {}
-        }
-    }
-}
-
-/// An issuer of either kind.
-#[derive(Clone, Debug)]
-pub struct IssuerRecord {
-    /// Which one.
-    pub id: IssuerId,
-    /// `metadata.uid`.
-    pub uid: String,
-    /// `metadata.generation`.
-    pub generation: i64,
-    /// Its spec.
-    pub spec: AcmeIssuer,
-    /// Its status.
-    pub status: IssuerStatus,
-    /// For events.
-    pub reference: ObjectReference,
-}
-
-impl IssuerRecord {
-    fn new<K: Resource<DynamicType = ()>>(
-        object: &K,
-        kind: IssuerKind,
-        spec: &AcmeIssuer,
-        status: Option<&IssuerStatus>,
-    ) -> Self {
-        Self {
-            id: IssuerId { kind, namespace: object.namespace(), name: object.name_any() },
-            uid: object.uid().unwrap_or_default(),
-            generation: object.meta().generation.unwrap_or_default(),
-            spec: spec.clone(),
-            status: status.cloned().unwrap_or_default(),
-            reference: object.object_ref(&()),
-        }
-    }
-}
-
-impl From<&Issuer> for IssuerRecord {
-    fn from(issuer: &Issuer) -> Self {
-        Self::new(issuer, IssuerKind::Issuer, &issuer.spec.acme, issuer.status.as_ref())
-    }
-}
-
-impl From<&ClusterIssuer> for IssuerRecord {
-    fn from(issuer: &ClusterIssuer) -> Self {
-        Self::new(issuer, IssuerKind::ClusterIssuer, &issuer.spec.acme, issuer.status.as_ref())
-    }
-}
-
-/// Where the account's key is.
-pub fn account_secret(issuer: &IssuerRecord, own_namespace: &str) -> AccountSecret {
-    let namespace = issuer.id.namespace.clone().unwrap_or_else(|| own_namespace.to_owned());
-    let reference = issuer.spec.private_key_secret_ref.as_ref();
-    let name =
-        reference.map_or_else(|| account_key_secret(&issuer.id.name), |reference| reference.name.clone());
-    let key = reference.and_then(|reference| reference.key.clone());
-    (namespace, name, key.unwrap_or_else(|| SECRET_KEY_TLS_KEY.to_owned()))
-}
 
 /// The account that an issuer's status names, or why it cannot be used.
 ///
@@ -139,7 +42,7 @@ pub async fn account_of(
     let found = secrets::read(&context.client, namespace, name).await?;
     let parsed = found.as_ref().and_then(|found| secrets::data(found, key)).map(PrivateKey::from_pem);
     let (Some(Ok(parsed)), Some(acme)) = (parsed, &issuer.status.acme) else {
-        issuer.id.wake(context);
+        context.wake_issuer(&issuer.id);
         return Ok(Err(format!("Secret {name} does not hold the account's key")));
     };
     let resumed = context.accounts.resume(&issuer.spec, secret.clone(), parsed, &acme.uri);

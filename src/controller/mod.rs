@@ -14,6 +14,7 @@ pub mod error;
 pub mod events;
 pub mod in_flight;
 pub mod issuer;
+pub mod issuer_record;
 pub mod observe;
 pub mod presenter;
 pub mod run;

@@ -13,7 +13,7 @@ use tracing::warn;
 use super::cache::{Change, Observer};
 use super::conditions::is_true;
 use super::context::Context;
-use super::issuer::{IssuerId, IssuerRecord, account_secret};
+use super::issuer_record::{IssuerId, IssuerRecord, account_secret};
 use super::presenter;
 use crate::api::{
     CONDITION_ISSUING, CONDITION_READY, Certificate, ClusterIssuer, Issuer, LABEL_SECRET, SECRET_ACCOUNT_KEY,
@@ -50,7 +50,7 @@ impl Reactions {
         let ready = is_true(&issuer.status.conditions, CONDITION_READY);
         let account = issuer.status.acme.as_ref().map(|acme| (&acme.uri, &acme.server, &acme.key_thumbprint));
         if self.matters(Some(issuer.uid.clone()), (issuer.generation, labels)) {
-            issuer.id.wake(&self.context);
+            self.context.wake_issuer(&issuer.id);
         }
         let for_certificates = format!("{}/certificates", issuer.uid);
         if self.matters(Some(for_certificates), (issuer.generation, ready, account)) {
@@ -172,7 +172,7 @@ impl Reactions {
             self.context.cache.cluster_issuers().map(|issuers| issuers.state()).unwrap_or_default();
         let cluster_issuers = cluster_issuers.iter().map(|issuer| IssuerRecord::from(&**issuer));
         for issuer in issuers.chain(cluster_issuers).filter(holds) {
-            issuer.id.wake(&self.context);
+            self.context.wake_issuer(&issuer.id);
         }
     }
 }

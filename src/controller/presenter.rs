@@ -19,7 +19,7 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use super::context::Context;
 use super::error::Error;
-use super::issuer::IssuerId;
+use super::issuer_record::IssuerId;
 use crate::api::{self, Certificate, FIELD_MANAGER};
 use crate::core::issuance::Challenged;
 use crate::runtime::metrics::ApiVerb;

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use super::issuer::IssuerId;
+use super::issuer_record::IssuerId;
 use crate::core::disposition::Disposition;
 
 /// What a CA said of an account.

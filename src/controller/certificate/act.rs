@@ -141,7 +141,7 @@ impl Work {
         let Some(issuer) = &self.issuer else { return Ok(Next::Until(None)) };
         let verdict = Verdict { generation: issuer.generation, disposition, message: message.clone() };
         context.verdicts.pass(issuer.id.clone(), verdict);
-        issuer.id.wake(context);
+        context.wake_issuer(&issuer.id);
         let message = format!("{} {} is not ready: {message}", issuer.id.kind.as_str(), issuer.id.name);
         self.leave_place(context);
         self.report_wait(reason::ISSUER_NOT_READY, &message, now);

@@ -7,11 +7,12 @@ use kube::{Resource, ResourceExt};
 
 use crate::acme::Account;
 use crate::api::{self, CONDITION_READY, Certificate, CertificateStatus};
-use crate::controller::accounts::{AccountSecret, Places};
+use crate::controller::accounts::Places;
 use crate::controller::conditions::{condition, is_true};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::controller::issuer::{IssuerId, IssuerRecord, account_of, account_secret};
+use crate::controller::issuer::account_of;
+use crate::controller::issuer_record::{AccountSecret, IssuerId, IssuerRecord, account_secret};
 use crate::controller::secrets;
 use crate::core::issuance::{IssuerView, Progress, Situation};
 use crate::core::naming::next_private_key_secret;

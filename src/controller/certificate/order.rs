@@ -7,8 +7,8 @@ use tracing::info;
 use super::Next;
 use super::gather::Work;
 use crate::acme::{
-    Account, AcmeError, Answer, Authorization, AuthorizationStatus, ChallengeStatus, NewOrder,
-    Order, OrderStatus,
+    Account, AcmeError, Answer, Authorization, AuthorizationStatus, ChallengeStatus, NewOrder, Order,
+    OrderStatus,
 };
 use crate::api::{self, ChallengeStatus as RecordedChallenge, certificate_reason as reason};
 use crate::controller::conditions::sentence;

@@ -2,12 +2,11 @@
 
 use k8s_openapi::api::core::v1::Secret;
 
-use super::{IssuerRecord, account_secret};
 use crate::acme::{ExternalAccountKey, MacAlgorithm, jwk_thumbprint, parse_mac_key};
 use crate::api::{self, SECRET_ACCOUNT_KEY};
-use crate::controller::accounts::AccountSecret;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
+use crate::controller::issuer_record::{AccountSecret, IssuerRecord, account_secret};
 use crate::controller::secrets;
 use crate::core::account::{KeySecret, MacKey, Recorded, Situation, mac_key_in_secret};
 use crate::pki::{Curve, KeyAlgorithm, PrivateKey};
