@@ -33,7 +33,7 @@ impl Work {
             Step::Wait { until, reason, message } => {
                 self.report_wait(reason, &message, now);
                 self.flush_if_worth_it(until, reason, now, context).await?;
-                if reason == reason::ISSUER_NOT_READY || reason == reason::ISSUER_NOT_FOUND {
+                if matches!(reason, reason::ISSUER_NOT_READY | reason::ISSUER_NOT_FOUND | reason::NO_SOLVER) {
                     self.leave_place(context);
                 }
                 Ok(Next::Until(until))
@@ -54,6 +54,7 @@ impl Work {
             Step::Finalize => self.finalize(now, context).await,
             Step::Download => self.download(now, context).await,
             Step::StoreCertificate => self.store_certificate(now, context).await,
+            Step::Withdraw => self.withdraw(context).await.map(|()| Next::Step),
             Step::CleanUp => self.clean_up(context).await,
             Step::Abandon { message } => self.abandon(&message, context).await,
             Step::Fail(failure) => self.fail(failure, now, context).await,

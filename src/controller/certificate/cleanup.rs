@@ -32,6 +32,8 @@ impl Work {
             presenter::withdraw(context, &self.namespace, &self.uid).await?;
         }
         self.progress.presented = false;
+        self.progress.presented_at = None;
+        self.progress.self_check = None;
         self.status.challenges.clear();
         Ok(())
     }

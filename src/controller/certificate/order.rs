@@ -54,11 +54,7 @@ impl Work {
         };
         match account.order(&order.url).await {
             Ok(answer) => {
-                let state = answer.value.status.clone();
                 self.see_order(answer, now);
-                if state == OrderStatus::Invalid {
-                    self.progress.authorizations = None;
-                }
                 Ok(Next::Step)
             }
             Err(error) => self.refused(error, now, context).await,
@@ -76,6 +72,7 @@ impl Work {
         match read_all(&account, &order.authorizations).await {
             Ok(authorizations) => {
                 self.progress.authorizations = Some(authorizations);
+                self.progress.asked_at = Some(now);
                 Ok(Next::Step)
             }
             Err(error) => self.refused(error, now, context).await,
@@ -249,9 +246,7 @@ impl Work {
         if let Some(order) = &mut self.status.order {
             order.state = answer.value.status.to_string();
         }
-        self.progress.asked_at = Some(now);
-        self.progress.retry_after = answer.retry_after;
-        self.progress.order = Some(answer.value);
+        self.progress.saw_order(answer.value, answer.retry_after, now);
     }
 }
 
