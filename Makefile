@@ -16,7 +16,7 @@ help: ## Say what can be made
 test: checks tools ## Check and test everything, on a real control plane
 	$(CARGO) test --workspace --no-run
 	$(CARGO) test --workspace --lib --bins
-	$(CLUSTER) exec -- $(CARGO) test --offline --workspace --test '*'
+	$(CLUSTER) exec -- $(CARGO) test --offline --workspace --no-fail-fast --test '*'
 
 .PHONY: checks
 checks: need-cargo ## Check formatting and lints
