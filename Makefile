@@ -6,6 +6,10 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # The whole workspace is always built together, or cargo builds shared dependencies twice with other features.
 CLUSTER := $(TARGET)/debug/cluster
 
+CACHE := $(or $(CERTWRIGHT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/certwright)
+DENY_VERSION := 0.20.2
+DENY := $(CACHE)/cargo/cargo-deny-$(DENY_VERSION)
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -19,9 +23,17 @@ test: checks tools ## Check and test everything, on a real control plane
 	$(CLUSTER) exec -- $(CARGO) test --offline --workspace --no-fail-fast --test '*'
 
 .PHONY: checks
-checks: need-cargo ## Check formatting and lints
+checks: need-cargo deny ## Check formatting, lints and dependencies
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+.PHONY: deny
+deny: need-cargo $(DENY)/bin/cargo-deny ## Check what the dependencies are: licences, bans, sources
+	$(DENY)/bin/cargo-deny --all-features check bans licenses sources
+
+$(DENY)/bin/cargo-deny:
+	@echo "Building cargo-deny $(DENY_VERSION), once: some 4 minutes on two cores"
+	$(CARGO) install --quiet --locked --root $(DENY) --version $(DENY_VERSION) cargo-deny
 
 .PHONY: tools
 tools: need-cargo ## Build what the tests need: Kubernetes, etcd, ACME servers

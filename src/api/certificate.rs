@@ -1,5 +1,7 @@
 //! `Certificate`: names, the Secret that shall hold their certificate, and the issuer to ask.
 
+#![allow(clippy::duplicated_attributes, reason = "each printer column has a name, a type and a path")]
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -39,8 +41,8 @@ use super::unsupported::UnsupportedCertificateFields;
         json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
         priority = 1
     ),
-    printcolumn(name = "Expires", type_ = "date", json_path = ".status.notAfter"),
-    printcolumn(name = "Renewal", type_ = "date", json_path = ".status.renewalTime", priority = 1),
+    printcolumn(name = "Expires", type_ = "string", json_path = ".status.notAfter"),
+    printcolumn(name = "Renewal", type_ = "string", json_path = ".status.renewalTime", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
@@ -54,6 +56,7 @@ pub struct CertificateSpec {
     /// Name of the Secret, in the Certificate's namespace, that holds `tls.crt`, `tls.key` and, if known, `ca.crt`.
     /// It is made if it does not exist. One that belongs to somebody else is never touched.
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message("secretName: a name of lower-case letters, digits, '-' and '.', with a letter or digit at both ends"))]
     pub secret_name: String,
     /// DNS names, each validated by the CA. `*.example.com` needs a solver for dns-01.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

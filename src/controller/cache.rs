@@ -1,9 +1,9 @@
 //! What is watched: Certificates and issuers whole, of our own Secrets the metadata only.
 
-use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::PartialObjectMeta;
@@ -54,9 +54,10 @@ pub trait Observer: Send + Sync + 'static {
 }
 
 /// The watches that fill a [`Cache`]; they run once their observer is known.
-pub struct Watches(Vec<Box<dyn FnOnce(Arc<dyn Observer>) -> Watch + Send>>);
+pub struct Watches(Vec<Start>);
 
-type Watch = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+/// Starts a watch that tells an observer.
+type Start = Box<dyn FnOnce(Arc<dyn Observer>) -> BoxFuture<'static, ()> + Send>;
 
 impl Cache {
     /// A cache of `namespaces` (empty for all), and the watches that fill it.
