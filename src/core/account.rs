@@ -174,11 +174,28 @@ fn with_key(
     {
         return Step::Adopt(recorded.clone());
     }
-    let bound_otherwise = in_status.is_some() || on_secret.is_some();
-    match bound_otherwise {
-        true if ours => Step::ReplaceKey,
-        false if !situation.looked_up => Step::LookUp,
-        _ => register(situation, now),
+    let bound_to = in_status
+        .map(|acme| acme.bound_key_id.as_deref())
+        .or_else(|| on_secret.map(|recorded| recorded.key_id.as_deref()));
+    match bound_to {
+        Some(_) if ours => Step::ReplaceKey,
+        Some(bound_to) => bound_otherwise(situation, bound_to, now),
+        None if !situation.looked_up => Step::LookUp,
+        None => register(situation, now),
+    }
+}
+
+/// A key has one account, and that is bound once and for all. A key of the user's is not ours to replace.
+fn bound_otherwise(situation: &Situation<'_>, bound_to: Option<&str>, now: Timestamp) -> Step {
+    let (name, key) = situation.key_secret_name;
+    let bound_to = bound_to.map_or("no external account".to_owned(), |key_id| format!("the key id {key_id}"));
+    Step::Wait {
+        until: Some(wait_for_secret(situation, now)),
+        reason: reason::INVALID_ACCOUNT_KEY,
+        message: format!(
+            "Secret {name}, key {key}: the account of this private key is bound to {bound_to} and cannot be bound to \
+             another; put a new private key there, or delete the Secret to have one made"
+        ),
     }
 }
 

@@ -185,7 +185,15 @@ fn a_key_of_the_users_is_never_replaced() {
     let mut case = Case { looked_up: true, mac_key: MacKey::Usable, ..Case::registered_and_bound() };
     case.key_secret = key("mine", false, Some(Recorded { key_id: Some("kid".into()), ..Case::recorded() }));
     case.spec.external_account_binding = Some(binding("kid-2"));
-    assert_eq!(case.step(), Step::Register);
+    assert_eq!(
+        case.waits(),
+        (
+            reason::INVALID_ACCOUNT_KEY,
+            "Secret account, key tls.key: the account of this private key is bound to the key id kid and cannot be bound \
+             to another; put a new private key there, or delete the Secret to have one made"
+                .to_owned()
+        )
+    );
     // It was registered, and only the Secret tells so far.
     case.key_secret = key("mine", false, Some(Recorded { key_id: Some("kid-2".into()), ..Case::recorded() }));
     assert!(matches!(case.step(), Step::Adopt(_)));
