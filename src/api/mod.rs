@@ -49,6 +49,8 @@ pub const ANNOTATION_ACCOUNT_URL: &str = "certwright.dev/account-url";
 pub const ANNOTATION_ACME_SERVER: &str = "certwright.dev/acme-server";
 /// On an account key Secret: the key id of the external account that the account is bound to.
 pub const ANNOTATION_EAB_KEY_ID: &str = "certwright.dev/eab-key-id";
+/// On an account key Secret: the RFC 7638 thumbprint of the key that all this is about; another key has another account.
+pub const ANNOTATION_KEY_THUMBPRINT: &str = "certwright.dev/key-thumbprint";
 /// On a Certificate, set by a human: a value that was not there before asks for a renewal now.
 pub const ANNOTATION_RENEW: &str = "certwright.dev/renew";
 

@@ -14,7 +14,7 @@ use crate::controller::conditions::sentence;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::events;
-use crate::controller::verdicts::Verdict;
+use crate::controller::verdicts::{Verdict, reason_of, words};
 use crate::core::backoff::ask_once_more;
 use crate::core::disposition::{About, Disposition, disposition};
 use crate::core::issuance::{Failure, Step, failed_generation};
@@ -115,7 +115,7 @@ impl Work {
             }
         }
         if matches!(disposition, Disposition::AccountUnusable | Disposition::CaOperatorMustAct) {
-            return self.blame_account(disposition, error.to_string(), now, context).await;
+            return self.blame_account(disposition, &error, now, context).await;
         }
         let reason = match disposition {
             Disposition::TooFast => reason::RATE_LIMITED,
@@ -135,12 +135,14 @@ impl Work {
     async fn blame_account(
         &mut self,
         disposition: Disposition,
-        message: String,
+        error: &AcmeError,
         now: Timestamp,
         context: &Context,
     ) -> Result<Next, Error> {
         let Some(issuer) = &self.issuer else { return Ok(Next::Until(None)) };
-        let verdict = Verdict { generation: issuer.generation, disposition, message: message.clone() };
+        let (reason, message) = (reason_of(error.code()), sentence(&words(error)));
+        let verdict =
+            Verdict { generation: issuer.generation, disposition, reason, message: message.clone() };
         context.verdicts.pass(issuer.id.clone(), verdict);
         context.wake_issuer(&issuer.id);
         let message = format!("{} {} is not ready: {message}", issuer.id.kind.as_str(), issuer.id.name);

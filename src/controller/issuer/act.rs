@@ -20,6 +20,7 @@ use crate::controller::conditions::sentence;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::secrets;
+use crate::controller::verdicts::{reason_of, words};
 use crate::core::account::{Recorded, Step, account_key_algorithm, wanted_contact};
 use crate::core::disposition::{About, Disposition, disposition};
 use crate::core::renewal::whole_seconds;
@@ -35,6 +36,8 @@ impl Work {
         match step {
             Step::Rest => self.rest(now, context).await.map(Some),
             Step::Wait { until, reason, message } => {
+                // What failed before is over: its next attempt must not hold up what is waited for now.
+                self.forget_failures();
                 self.not_ready(reason, &message, now);
                 self.flush(context).await?;
                 Ok(Some(until))
@@ -57,7 +60,9 @@ impl Work {
             // It stands until the wait that it leads to is over.
             let told = self.issuer.status.next_attempt_time.as_ref().map(|time| time.0);
             if told.is_none_or(|until| until > now) {
-                return self.fail(verdict.disposition, None, &verdict.message, None, now, context).await;
+                return self
+                    .fail(verdict.disposition, verdict.reason, &verdict.message, None, now, context)
+                    .await;
             }
             context.verdicts.lift(&self.issuer.id);
         }
@@ -112,6 +117,7 @@ impl Work {
                     (api::ANNOTATION_ACCOUNT_URL): null,
                     (api::ANNOTATION_ACME_SERVER): null,
                     (api::ANNOTATION_EAB_KEY_ID): null,
+                    (api::ANNOTATION_KEY_THUMBPRINT): null,
                 },
             },
             "data": {
@@ -203,10 +209,11 @@ impl Work {
             Err(error) => Err(error),
         };
         match state {
-            Ok((account, state)) => {
+            Ok((account, state)) if state.status == AccountStatus::Valid => {
                 self.see_account(&account, contact_of(&state), recorded.key_id.clone()).await;
                 Ok(None)
             }
+            Ok((account, state)) => self.has_ended(&account, &state, now, context).await.map(Some),
             Err(error) => self.refused(&error, Operation::Account, now, context).await,
         }
     }
@@ -244,9 +251,7 @@ impl Work {
     ) -> Result<Next, Error> {
         let Registered { account, state, created } = registered;
         if state.status != AccountStatus::Valid {
-            let message = format!("The CA says that the account {} is {}", account.url(), state.status);
-            let failed = self.fail(Disposition::AccountUnusable, None, &message, None, now, context);
-            return failed.await.map(Some);
+            return self.has_ended(&account, &state, now, context).await.map(Some);
         }
         info!(account = account.url(), created, "the account is registered");
         let binding = self.issuer.spec.external_account_binding.as_ref();
@@ -255,11 +260,24 @@ impl Work {
             (api::ANNOTATION_ACCOUNT_URL): account.url(),
             (api::ANNOTATION_ACME_SERVER): self.issuer.spec.server,
             (api::ANNOTATION_EAB_KEY_ID): key_id,
+            (api::ANNOTATION_KEY_THUMBPRINT): account.thumbprint(),
         }}});
         let patched = self.patch_secret(&patch, context).await?;
         self.see_secret(Some(patched));
         self.see_account(&account, told.or_else(|| contact_of(&state)), key_id).await;
         Ok(None)
+    }
+
+    /// The account is there, and was given up or taken away.
+    async fn has_ended(
+        &mut self,
+        account: &Account,
+        state: &AccountState,
+        now: Timestamp,
+        context: &Context,
+    ) -> Result<Option<Timestamp>, Error> {
+        let message = format!("The CA says that the account {} is {}", account.url(), state.status);
+        self.fail(Disposition::AccountUnusable, None, &message, None, now, context).await
     }
 
     async fn see_account(&mut self, account: &Account, email: Option<String>, key_id: Option<String>) {
@@ -292,22 +310,12 @@ impl Work {
                 (Disposition::CaOperatorMustAct, Some(reason::INVALID_SPEC))
             }
             AcmeError::Problem { status, .. } | AcmeError::Http { status, .. } => {
-                let reason = match code {
-                    "externalAccountRequired" => Some(reason::EXTERNAL_ACCOUNT_REQUIRED),
-                    "userActionRequired" => Some(reason::USER_ACTION_REQUIRED),
-                    _ => None,
-                };
-                (disposition(code, Some(*status), about(operation)), reason)
+                (disposition(code, Some(*status), about(operation)), reason_of(code))
             }
             AcmeError::Paused { .. } => (Disposition::TooFast, None),
             _ => (Disposition::Stumbled, None),
         };
-        let mut message = sentence(&error.to_string());
-        if let Some(link) =
-            error.problem().filter(|_| code == "userActionRequired").and_then(|said| said.instance.as_ref())
-        {
-            message = format!("{message}. Visit {link}");
-        }
+        let message = sentence(&words(error));
         self.fail(what, reason, &message, error.retry_after(), now, context).await.map(Some)
     }
 

@@ -75,9 +75,9 @@ impl Work {
                             let thumbprint = jwk_thumbprint(&key);
                             self.key = Some(key);
                             KeySecret::Key {
+                                account: recorded(secret, &thumbprint),
                                 thumbprint,
                                 ours: secrets::purpose(secret) == Some(SECRET_ACCOUNT_KEY),
-                                account: recorded(secret),
                             }
                         }
                     }
@@ -127,8 +127,11 @@ fn usable(key: PrivateKey) -> Result<PrivateKey, String> {
     }
 }
 
-/// The account that a Secret says its key has.
-fn recorded(secret: &Secret) -> Option<Recorded> {
+/// The account that a Secret says its key has, unless it says so of a key that somebody has replaced since.
+fn recorded(secret: &Secret, thumbprint: &str) -> Option<Recorded> {
+    if secrets::annotation(secret, api::ANNOTATION_KEY_THUMBPRINT).is_some_and(|of| of != thumbprint) {
+        return None;
+    }
     Some(Recorded {
         url: secrets::annotation(secret, api::ANNOTATION_ACCOUNT_URL)?.to_owned(),
         server: secrets::annotation(secret, api::ANNOTATION_ACME_SERVER)?.to_owned(),

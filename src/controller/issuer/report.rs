@@ -20,12 +20,17 @@ use crate::runtime::metrics::ApiVerb;
 impl Work {
     /// The account can be used.
     pub(super) fn ready(&mut self, now: Timestamp) {
-        self.issuer.status.failed_attempts = None;
-        self.issuer.status.last_failure_time = None;
-        self.issuer.status.next_attempt_time = None;
+        self.forget_failures();
         let uri = self.issuer.status.acme.as_ref().map_or("", |acme| acme.uri.as_str());
         let message = format!("The account {uri} is registered");
         self.set(true, reason::ACCOUNT_REGISTERED, &message, now);
+    }
+
+    /// Nothing has failed, or not lately.
+    pub(super) fn forget_failures(&mut self) {
+        self.issuer.status.failed_attempts = None;
+        self.issuer.status.last_failure_time = None;
+        self.issuer.status.next_attempt_time = None;
     }
 
     /// The account cannot be used.
