@@ -7,7 +7,9 @@ use jiff::SignedDuration;
 
 use super::renewal::RenewalRule;
 use crate::acme::Identifier;
-use crate::api::{CertificateSpec, IssuerKind, PrivateKeyAlgorithm, PrivateKeyEncoding, RotationPolicy};
+use crate::api::{
+    CertificateSpec, IssuerKind, PrivateKeyAlgorithm, PrivateKeyEncoding, RotationPolicy, SecretTemplate,
+};
 use crate::pki::{Curve, KeyAlgorithm, KeyEncoding, Subject};
 
 /// A Certificate's spec with its defaults filled in.
@@ -58,7 +60,22 @@ pub enum InvalidSpec {
     /// `secretTemplate` sets what is ours.
     #[error("secretTemplate: '{0}' belongs to Certwright; choose another key")]
     ReservedKey(String),
+    /// `secretTemplate.labels` has what is no label key.
+    #[error("secretTemplate.labels: '{0}' is not a label key: {KEY}")]
+    LabelKey(String),
+    /// `secretTemplate.labels` has what is no label value.
+    #[error(
+        "secretTemplate.labels: '{0}' is not a label value: at most 63 letters, digits, '-', '_' and '.', with a letter \
+         or digit at both ends"
+    )]
+    LabelValue(String),
+    /// `secretTemplate.annotations` has what is no annotation key.
+    #[error("secretTemplate.annotations: '{0}' is not an annotation key: {KEY}")]
+    AnnotationKey(String),
 }
+
+const KEY: &str = "at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends, and before them \
+                   perhaps a DNS name and '/'";
 
 impl ValidatedCertificate {
     /// Checks `spec` and fills in its defaults.
@@ -72,6 +89,7 @@ impl ValidatedCertificate {
                 return Err(InvalidSpec::ReservedKey(key.clone()));
             }
         }
+        check_template(&template)?;
         let key = spec.private_key.clone().unwrap_or_default();
         Ok(Self {
             secret_name: spec.secret_name.clone(),
@@ -137,6 +155,32 @@ fn is_dns_name(name: &str) -> bool {
             && !label.ends_with('-')
     };
     name.len() <= 253 && name.split('.').all(label)
+}
+
+/// What the API server would refuse in the Secret, after the CA has issued the certificate.
+fn check_template(template: &SecretTemplate) -> Result<(), InvalidSpec> {
+    let wrong = |key: &&String| !is_qualified_name(key);
+    if let Some(key) = template.labels.keys().find(wrong) {
+        return Err(InvalidSpec::LabelKey(key.clone()));
+    }
+    if let Some(value) = template.labels.values().find(|value| !value.is_empty() && !is_name(value)) {
+        return Err(InvalidSpec::LabelValue(value.clone()));
+    }
+    template.annotations.keys().find(wrong).map_or(Ok(()), |key| Err(InvalidSpec::AnnotationKey(key.clone())))
+}
+
+/// A name as labels and annotations have it, with or without a prefix.
+fn is_qualified_name(key: &str) -> bool {
+    let Some((prefix, name)) = key.split_once('/') else { return is_name(key) };
+    let lower_case = !prefix.contains(|c: char| c == '*' || c.is_ascii_uppercase());
+    lower_case && is_dns_name(prefix) && is_name(name)
+}
+
+fn is_name(name: &str) -> bool {
+    let ends = [name.bytes().next(), name.bytes().last()];
+    ends.iter().all(|end| end.is_some_and(|byte| byte.is_ascii_alphanumeric()))
+        && name.len() <= 63
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
 fn key_algorithm(algorithm: PrivateKeyAlgorithm, size: Option<i32>) -> Result<KeyAlgorithm, InvalidSpec> {
