@@ -11,7 +11,7 @@ use kube::{Resource, ResourceExt};
 use tracing::warn;
 
 use super::cache::{Change, Observer};
-use super::conditions::is_true;
+use super::conditions::{condition, is_true};
 use super::context::Context;
 use super::issuer_record::{IssuerId, IssuerRecord, account_secret};
 use super::presenter;
@@ -52,8 +52,9 @@ impl Reactions {
         if self.matters(Some(issuer.uid.clone()), (issuer.generation, labels)) {
             self.context.wake_issuer(&issuer.id);
         }
+        let reason = condition(&issuer.status.conditions, CONDITION_READY).map(|ready| &ready.reason);
         let for_certificates = format!("{}/certificates", issuer.uid);
-        if self.matters(Some(for_certificates), (issuer.generation, ready, account)) {
+        if self.matters(Some(for_certificates), (issuer.generation, ready, reason, account)) {
             self.wake_waiting(&issuer.id);
         }
     }

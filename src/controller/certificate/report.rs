@@ -131,7 +131,8 @@ impl Work {
             .and_then(|status| condition(&status.conditions, CONDITION_ISSUING))
             .is_some_and(|issuing| issuing.reason == reason && issuing.status == "True");
         let fresh = self.progress.reported_at.is_some_and(|at| now.duration_since(at) < WORDS_INTERVAL);
-        if same_reason && fresh {
+        // Words that nothing will make it look at again are written now or never.
+        if same_reason && fresh && until.is_some() {
             return Ok(());
         }
         if self.flush(context).await? {
