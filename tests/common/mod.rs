@@ -1,6 +1,8 @@
 //! What most tests begin with: a CA, an operator and an Issuer in a namespace of their own.
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
+pub mod overheard;
+
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -27,6 +29,24 @@ pub fn certificate(name: &str, names: &[&str], more: &str) -> String {
          dnsNames: {}\n{more}",
         serde_json::json!(names)
     )
+}
+
+/// The name of an issuer put in the place of `ca`, in what [`issuer`] or [`certificate`] returned.
+pub fn of_issuer(name: &str, yaml: &str) -> String {
+    yaml.replace("{ name: ca }", &format!("{{ name: {name} }}"))
+}
+
+/// What [`issuer`] takes for an external account; its MAC key is in the Secret `eab`, as [`mac_key`] makes it.
+pub fn external_account(key_id: &str) -> String {
+    format!("    externalAccountBinding: {{ keyID: {key_id}, keySecretRef: {{ name: eab }} }}\n")
+}
+
+/// A Secret with a MAC key.
+pub fn mac_key(name: &str, key: &str) -> String {
+    serde_json::json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "stringData": { "secret": key },
+    })
+    .to_string()
 }
 
 /// A CA and an operator with an Issuer `ca` for it that is ready.
