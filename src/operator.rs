@@ -82,6 +82,7 @@ pub async fn operate(settings: Run) -> Result<(), OperatorError> {
     if settings.leader_elect {
         elected(&settings, client, metrics, &context, &stop).await;
     } else if !stop.is_cancelled() {
+        metrics.leading(true);
         run::lead(context.clone(), stop.clone()).await;
     }
     stop.cancelled().await;

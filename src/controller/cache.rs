@@ -110,6 +110,15 @@ impl Cache {
         self.scope(namespace).map(|scope| scope.certificates.state_filter(here)).unwrap_or_default()
     }
 
+    /// Whether the Certificate with this uid exists, and is not being deleted.
+    pub fn has_certificate(&self, namespace: &str, name: &str, uid: &str) -> bool {
+        let reference = ObjectRef::new(name).within(namespace);
+        let found = self.scope(namespace).and_then(|scope| scope.certificates.get(&reference));
+        found.is_some_and(|found| {
+            found.metadata.uid.as_deref() == Some(uid) && found.metadata.deletion_timestamp.is_none()
+        })
+    }
+
     /// The Certificates that name `issuer`.
     pub fn certificates_of(&self, issuer: &IssuerId) -> Vec<Arc<Certificate>> {
         let names = |certificate: &Certificate| {

@@ -77,12 +77,15 @@ async fn reconcile_within(certificate: Arc<Certificate>, context: &Context) -> R
 
 async fn run(work: &mut Work, context: &Context) -> Result<Option<Timestamp>, Error> {
     for _ in 0..MAX_STEPS {
+        if !work.still_exists(context) {
+            return Ok(None);
+        }
         let now = clock::now();
         let step = next_step(&work.situation(context), now);
         debug!(?step, "next step");
         match work.act(step, now, context).await? {
             Next::Step => {}
-            Next::Until(until) => return Ok(until),
+            Next::Until(until) => return Ok(work.or_expiry(until, now)),
         }
     }
     let step = next_step(&work.situation(context), clock::now());

@@ -12,6 +12,8 @@ use super::error::Error;
 use crate::api::{FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_SECRET, MANAGED_BY};
 use crate::runtime::metrics::{ApiVerb, Metrics};
 
+/// Type of a Secret that holds a certificate and its key.
+pub const TYPE_TLS: &str = "kubernetes.io/tls";
 /// Kind of what is written, as metrics name it.
 const KIND: &str = "Secret";
 

@@ -256,7 +256,16 @@ pub fn next_step(situation: &Situation<'_>, now: Timestamp) -> Step {
 fn not_ours(situation: &Situation<'_>, wanted: &ValidatedCertificate, now: Timestamp) -> Option<Step> {
     let name = &wanted.secret_name;
     let (reason, message) = match (&situation.secret.certificate_name, situation.claimed_by) {
-        (Some(owner), _) if owner == situation.name => return None,
+        (Some(owner), _) if owner == situation.name => match &situation.secret.type_ {
+            None => return None,
+            Some(type_) => (
+                reason::SECRET_NOT_OURS,
+                format!(
+                    "Secret {name} is of type {type_}, which can never become kubernetes.io/tls; delete it, or choose \
+                     another secretName"
+                ),
+            ),
+        },
         (Some(owner), _) if situation.secret.exists => (
             reason::SECRET_CLAIMED,
             format!("Secret {name} belongs to Certificate {owner}; choose another secretName"),

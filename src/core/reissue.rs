@@ -1,5 +1,6 @@
 //! What makes an issuance due: an ordered list of checks, each giving a reason and a sentence.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -18,6 +19,10 @@ pub struct SecretView {
     pub certificate_name: Option<String>,
     /// Name and kind of the issuer that its certificate came from.
     pub issuer: Option<(String, String)>,
+    /// Its type, if that is not the one for TLS; it can never change.
+    pub type_: Option<String>,
+    /// The names that its certificate was ordered for.
+    pub requested_names: Option<BTreeSet<String>>,
     /// Algorithm and public key of `tls.key`, or why it cannot be read.
     pub key: Option<Result<(KeyAlgorithm, Vec<u8>), String>>,
     /// What `tls.crt` says, or why it cannot be read.
@@ -149,13 +154,11 @@ fn names_differ(current: &Current<'_>) -> Option<Due> {
         .cloned()
         .chain(wanted.ip_addresses.iter().filter(|ip| !leaf.ip_addresses.contains(ip)).map(IpAddr::to_string))
         .collect();
-    let surplus: Vec<String> = leaf
-        .dns_names
-        .iter()
-        .filter(|name| !wanted.dns_names.contains(name))
-        .cloned()
-        .chain(leaf.ip_addresses.iter().filter(|ip| !wanted.ip_addresses.contains(ip)).map(IpAddr::to_string))
-        .collect();
+    // What a CA adds to the names that it was asked for is its own affair.
+    let held =
+        || leaf.dns_names.iter().cloned().chain(leaf.ip_addresses.iter().map(IpAddr::to_string)).collect();
+    let asked_for: BTreeSet<String> = current.secret.requested_names.clone().unwrap_or_else(held);
+    let surplus: Vec<String> = asked_for.difference(&current.wanted.names()).cloned().collect();
     let said = match (missing.is_empty(), surplus.is_empty()) {
         (true, true) => return None,
         (false, true) => format!("lacks {}", missing.join(", ")),

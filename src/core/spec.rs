@@ -1,6 +1,6 @@
 //! A Certificate's spec, checked once: building from a [`ValidatedCertificate`] cannot fail.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use jiff::SignedDuration;
@@ -106,6 +106,11 @@ impl ValidatedCertificate {
             labels: template.labels,
             annotations: template.annotations,
         })
+    }
+
+    /// The names, of both kinds, as text.
+    pub fn names(&self) -> BTreeSet<String> {
+        self.identifiers().into_iter().map(|identifier| identifier.value).collect()
     }
 
     /// The names as an order asks for them: DNS names first.

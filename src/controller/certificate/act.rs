@@ -17,7 +17,7 @@ use crate::controller::events;
 use crate::controller::verdicts::{Verdict, reason_of, words};
 use crate::core::backoff::ask_once_more;
 use crate::core::disposition::{About, Disposition, disposition};
-use crate::core::issuance::{Failure, Step, failed_generation};
+use crate::core::issuance::{Failure, Step};
 use crate::core::renewal::whole_seconds;
 
 impl Work {
@@ -40,6 +40,7 @@ impl Work {
             }
             Step::BackOff { until } => {
                 self.leave_place(context);
+                self.report_backoff(now);
                 self.flush(context).await?;
                 Ok(Next::Until(Some(until)))
             }
@@ -170,9 +171,8 @@ impl Work {
             self.withdraw(context).await?;
             self.forget_order(context);
         }
-        let same_spec = failed_generation(&self.status) == Some(self.generation());
-        let before = self.status.failed_issuance_attempts.filter(|_| same_spec).unwrap_or_default();
-        let attempts = before.saturating_add(1);
+        self.report_failure(&failure, now);
+        let attempts = self.status.failed_issuance_attempts.unwrap_or_default().saturating_add(1);
         let backoff = match failure.disposition {
             Disposition::NotAllowed => context.config.backoff.slow(),
             _ => context.config.backoff,
@@ -182,7 +182,6 @@ impl Work {
         self.status.failed_issuance_attempts = Some(attempts);
         self.status.last_failure_time = Some(Time(whole_seconds(now)));
         self.status.next_attempt_time = Some(Time(until));
-        self.report_failure(&failure, now);
         info!(reason = failure.reason, attempts, %until, message = failure.message, "the issuance failed");
         context.metrics.issuance_failed(failure.reason);
         self.flush(context).await?;

@@ -125,6 +125,9 @@ impl Work {
                 issuer: secrets::annotation(secret, api::ANNOTATION_ISSUER_NAME)
                     .zip(secrets::annotation(secret, api::ANNOTATION_ISSUER_KIND))
                     .map(|(name, kind)| (name.to_owned(), kind.to_owned())),
+                type_: secret.type_.clone().filter(|type_| type_ != secrets::TYPE_TLS),
+                requested_names: secrets::annotation(secret, api::ANNOTATION_REQUESTED_NAMES)
+                    .map(|names| names.split(',').map(str::to_owned).collect()),
                 key: secrets::data(secret, api::SECRET_KEY_TLS_KEY).map(|pem| {
                     let key = PrivateKey::from_pem(pem).map_err(|error| error.to_string())?;
                     Ok((key.algorithm(), key.public_key_der().to_vec()))
@@ -148,6 +151,11 @@ impl Work {
         };
         let stands = owner == self.name || !context.cache.certificates(&self.namespace, claims).is_empty();
         Some(if stands { owner.to_owned() } else { self.name.clone() })
+    }
+
+    /// Whether the Certificate is still there. What is made for one that was deleted nobody would remove.
+    pub(super) fn still_exists(&self, context: &Context) -> bool {
+        context.cache.has_certificate(&self.namespace, &self.name, &self.uid)
     }
 
     pub(super) fn generation(&self) -> i64 {

@@ -225,13 +225,13 @@ impl Work {
         self.progress.order.as_ref().is_some_and(|order| order.status == OrderStatus::Invalid)
     }
 
-    /// The key of this issuance: the next one, or the current one if it is used again.
+    /// The key of this issuance: the one that was made for it, or else the current one if it is used again.
     pub(super) fn key_of_order(&self) -> Option<PrivateKey> {
         let wanted = self.wanted.as_ref().ok()?;
-        match crate::core::reissue::reuses_key(wanted, &self.secret_view) {
-            true => self.current_key.clone(),
-            false => self.next_key.clone(),
-        }
+        let made = self.next_key.clone().filter(|key| key.algorithm() == wanted.key);
+        made.or_else(|| {
+            self.current_key.clone().filter(|_| crate::core::reissue::reuses_key(wanted, &self.secret_view))
+        })
     }
 
     fn chosen(&self) -> Vec<Challenged> {

@@ -13,10 +13,10 @@ use crate::api::{
     CONDITION_ISSUING, CONDITION_READY, Certificate, FIELD_MANAGER, GROUP, VERSION,
     certificate_reason as reason,
 };
-use crate::controller::conditions::{condition, set_condition};
+use crate::controller::conditions::{condition, is_true, set_condition};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::core::issuance::Failure;
+use crate::core::issuance::{Failure, failed_generation};
 use crate::core::reissue;
 use crate::runtime::metrics::{ApiVerb, CertificateFacts};
 
@@ -58,9 +58,36 @@ impl Work {
         self.report_ready(now, failure.reason, &failure.message);
     }
 
+    /// The failure that stands in the condition is not long enough ago. The certificate may have expired since.
+    pub(super) fn report_backoff(&mut self, now: Timestamp) {
+        let failure = condition(&self.status.conditions, CONDITION_ISSUING).cloned();
+        if let Some(failure) = failure {
+            self.report_ready(now, &failure.reason, &failure.message);
+        }
+    }
+
+    /// `until`, or the end of the validity of a certificate that is ready, whichever comes first.
+    pub(super) fn or_expiry(&self, until: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+        // It is valid throughout the second that it names.
+        let not_after = self.status.not_after.as_ref();
+        let end = not_after.and_then(|time| time.0.saturating_add(SignedDuration::from_secs(1)).ok());
+        let counts = |end: &Timestamp| *end > now && is_true(&self.status.conditions, CONDITION_READY);
+        until.into_iter().chain(end.filter(counts)).min()
+    }
+
     fn issuing(&mut self, is: bool, reason: &str, message: &str, now: Timestamp) {
         let generation = self.generation();
+        self.forget_failures_of_other_specs();
         set_condition(&mut self.status.conditions, CONDITION_ISSUING, is, reason, message, generation, now);
+    }
+
+    /// A failure of another spec says nothing of this one.
+    pub(super) fn forget_failures_of_other_specs(&mut self) {
+        if failed_generation(&self.status) != Some(self.generation()) {
+            self.status.failed_issuance_attempts = None;
+            self.status.last_failure_time = None;
+            self.status.next_attempt_time = None;
+        }
     }
 
     /// Whether the Secret holds what the spec asks for; if not, why an issuance has not mended that yet.

@@ -70,7 +70,7 @@ impl Work {
             namespace: &self.namespace,
             name: &wanted.secret_name,
             purpose: api::SECRET_TLS,
-            type_: Some("kubernetes.io/tls"),
+            type_: Some(secrets::TYPE_TLS),
             labels: wanted.labels.clone(),
             annotations: annotations(&self.certificate, &wanted, &self.name),
             owner: None,
@@ -102,14 +102,12 @@ impl Work {
         self.secret_view.exists = true;
         self.secret_view.certificate_name = Some(self.name.clone());
         self.secret_view.issuer = Some((wanted.issuer_name.clone(), wanted.issuer_kind.as_str().to_owned()));
+        self.secret_view.requested_names = Some(wanted.names());
         self.secret_view.key = Some(Ok((key.algorithm(), key.public_key_der().to_vec())));
         self.secret_view.leaf = Some(Ok(leaf));
         self.current_key = Some(key);
         self.status.observed_renew_request = self.renew_request().map(str::to_owned);
         self.status.revision = Some(self.status.revision.unwrap_or_default() + 1);
-        self.status.failed_issuance_attempts = None;
-        self.status.last_failure_time = None;
-        self.status.next_attempt_time = None;
         events::publish(context, &self.reference(), EventType::Normal, reason::ISSUED, "Issue", &note).await;
     }
 }
@@ -132,7 +130,9 @@ fn annotations(
     name: &str,
 ) -> BTreeMap<String, String> {
     let mut annotations = wanted.annotations.clone();
+    let names: Vec<String> = wanted.names().into_iter().collect();
     annotations.extend([
+        (api::ANNOTATION_REQUESTED_NAMES.to_owned(), names.join(",")),
         (api::ANNOTATION_CERTIFICATE.to_owned(), name.to_owned()),
         (api::ANNOTATION_ISSUER_NAME.to_owned(), certificate.spec.issuer_ref.name.clone()),
         (api::ANNOTATION_ISSUER_KIND.to_owned(), certificate.spec.issuer_ref.kind.as_str().to_owned()),

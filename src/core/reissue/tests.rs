@@ -65,12 +65,22 @@ fn missing_and_surplus_names_are_told_apart() {
     assert_eq!(said(&["a.test"], &[]).unwrap(), "the certificate lacks b.test, 192.0.2.1");
     assert_eq!(
         said(&["a.test", "b.test", "c.test"], &["192.0.2.1", "192.0.2.2"]).unwrap(),
-        "the certificate has c.test, 192.0.2.2 that the spec has not"
+        "the certificate has 192.0.2.2, c.test that the spec has not"
     );
     assert_eq!(
         said(&["a.test", "c.test"], &["192.0.2.1"]).unwrap(),
         "the certificate lacks b.test and has c.test that the spec has not"
     );
+}
+
+#[test]
+fn a_name_that_the_ca_added_is_no_reason_to_order_again() {
+    let mut case = Case::default();
+    case.leaf().dns_names.insert("www.a.test".to_owned());
+    case.secret.requested_names = Some(case.wanted.names());
+    assert_eq!(case.due(), None);
+    case.secret.requested_names.as_mut().unwrap().insert("c.test".to_owned());
+    assert_eq!(case.due().unwrap().message, "the certificate has c.test that the spec has not");
 }
 
 #[test]
@@ -261,6 +271,8 @@ impl Default for Case {
                 annotations: BTreeMap::new(),
             },
             secret: SecretView {
+                type_: None,
+                requested_names: None,
                 exists: true,
                 certificate_name: Some("cert".to_owned()),
                 issuer: Some(("ca".to_owned(), "Issuer".to_owned())),

@@ -228,6 +228,8 @@ impl World {
             exists: true,
             certificate_name: secret.certificate_name.clone(),
             issuer: secret.issuer.clone(),
+            requested_names: None,
+            type_: None,
             key: secret.key.as_ref().map(|key| {
                 let key = key.as_ref().map_err(Clone::clone)?;
                 Ok((key.algorithm(), key.public_key_der().to_vec()))
