@@ -217,6 +217,20 @@ fn an_answer_to_finalize_that_is_lost_costs_no_second_order() {
 }
 
 #[test]
+fn a_key_that_is_stored_and_not_on_record_is_removed_all_the_same() {
+    let mut world = World::new();
+    while !matches!(world.next_step(), Step::StoreKey) {
+        world.step();
+    }
+    world.crash_after = Some(0);
+    world.step();
+    assert!(world.next_key.is_some() && world.status.next_private_key_secret_name.is_none());
+    world.secret_belongs_to(Some("another"));
+    world.run();
+    world.check_nothing_is_left();
+}
+
+#[test]
 fn an_order_whose_key_is_lost_is_dropped_for_exactly_one_other() {
     let mut world = World::new();
     world.ca.knows_the_names = true;
