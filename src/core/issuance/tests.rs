@@ -293,6 +293,17 @@ fn a_key_that_is_used_again_and_changes_after_the_download_is_not_stored() {
 }
 
 #[test]
+fn a_certificate_that_expires_before_it_is_stored_is_ordered_anew() {
+    let mut world = World::new();
+    run_to(&mut world, |step| matches!(step, Step::StoreCertificate));
+    world.now += SignedDuration::from_hours(91 * 24);
+    let message = "the certificate expired before it was stored".to_owned();
+    assert_eq!(world.next_step(), Step::Abandon { message });
+    world.run_until_rest();
+    world.check_issued();
+}
+
+#[test]
 fn a_certificate_that_stays_due_when_it_is_stored_is_not_stored_again_and_again() {
     for (flaw, disposition) in
         [(Flaw::NameAdded, Disposition::NotAllowed), (Flaw::DueAlready, Disposition::OrderLost)]
