@@ -5,8 +5,10 @@
 
 pub mod acme;
 pub mod api;
-//pub mod controller;
+pub mod cli;
+pub mod controller;
 pub mod core;
+pub mod operator;
 pub mod pki;
 pub mod runtime;
 pub mod solver;

@@ -26,8 +26,8 @@ pub struct Account {
 }
 
 impl Account {
-    /// Registers `key`, or finds the account that it has already (RFC 8555 section 7.3): to repeat this with the same
-    /// key is harmless. Agrees to the terms of service.
+    /// Registers `key`, or finds the account that it has already (RFC 8555 section 7.3): to repeat this with
+    /// the same key is harmless. Agrees to the terms of service.
     ///
     /// # Errors
     /// [`AcmeError`]

@@ -8,8 +8,9 @@ use crate::pki::KeyError;
 
 /// Why a call to a CA did not do what it should.
 ///
-/// `Display` is stable: the same situation gives the same text, so that a condition made from it is not written again
-/// at each attempt. Ports, request ids and times are therefore left out; what the CA said is quoted word for word.
+/// `Display` is stable: the same situation gives the same text, so that a condition made from it is not
+/// written again at each attempt. Ports, request ids and times are therefore left out; what the CA said is
+/// quoted word for word.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AcmeError {
     /// The CA refused, with a problem document (RFC 8555 section 6.7).
@@ -170,6 +171,27 @@ pub enum Operation {
     Finalize,
     /// The certificate (section 7.4.2).
     Certificate,
+}
+
+impl Operation {
+    /// The name of a metric's label.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Directory => "directory",
+            Self::NewAccount => "newAccount",
+            Self::LookUpAccount => "lookUpAccount",
+            Self::Account => "account",
+            Self::UpdateAccount => "updateAccount",
+            Self::NewOrder => "newOrder",
+            Self::Order => "order",
+            Self::Authorization => "authorization",
+            Self::Challenge => "challenge",
+            Self::DeactivateAuthorization => "deactivateAuthorization",
+            Self::Finalize => "finalize",
+            Self::Certificate => "certificate",
+        }
+    }
 }
 
 impl fmt::Display for Operation {

@@ -52,8 +52,8 @@ impl fmt::Display for MacAlgorithm {
     }
 }
 
-/// Decodes a MAC key as people paste it: base64url as the CAs hand it out, or standard base64, padded or not, with
-/// white space around it.
+/// Decodes a MAC key as people paste it: base64url as the CAs hand it out, or standard base64, padded or not,
+/// with white space around it.
 ///
 /// # Errors
 /// [`MacKeyError`] for anything else. The error never quotes the key.
@@ -79,7 +79,8 @@ pub enum MacKeyError {
     NotBase64,
 }
 
-/// Bits past the last byte are let through, as Go does: some CAs make keys up from random base64url characters.
+/// Bits past the last byte are let through, as Go does: some CAs make keys up from random base64url
+/// characters.
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_padding_mode(DecodePaddingMode::Indifferent)
     .with_decode_allow_trailing_bits(true);

@@ -27,7 +27,8 @@ impl AccountKey {
         &self.thumbprint
     }
 
-    /// A request body (RFC 8555 section 6.2): a JWS in the flattened JSON form. An empty payload makes a POST-as-GET.
+    /// A request body (RFC 8555 section 6.2): a JWS in the flattened JSON form. An empty payload makes a
+    /// POST-as-GET.
     pub(super) fn sign(
         &self,
         name: &KeyName,
@@ -86,7 +87,8 @@ impl Jwk {
         }
     }
 
-    /// The form that is hashed (RFC 7638 section 3): sorted, without white space. Nothing in it needs escaping.
+    /// The form that is hashed (RFC 7638 section 3): sorted, without white space. Nothing in it needs
+    /// escaping.
     fn canonical(&self) -> String {
         match self {
             Self::Ec { curve, x, y } => format!(r#"{{"crv":"{curve}","kty":"EC","x":"{x}","y":"{y}"}}"#),
@@ -97,6 +99,12 @@ impl Jwk {
     fn thumbprint(&self) -> String {
         encode(digest(&SHA256, self.canonical().as_bytes()))
     }
+}
+
+/// The thumbprint of an account key (RFC 7638), in base64url: what its key authorizations end with.
+#[must_use]
+pub fn jwk_thumbprint(key: &PrivateKey) -> String {
+    AccountKey::new(key.clone()).thumbprint
 }
 
 /// RFC 7518 section 3.1.
@@ -134,7 +142,8 @@ mod tests {
         assert_eq!(jwk.thumbprint(), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
     }
 
-    /// The key of RFC 7517 appendix A.1; the hash was made with OpenSSL over the text that RFC 7638 section 3.2 asks for.
+    /// The key of RFC 7517 appendix A.1; the hash was made with OpenSSL over the text that RFC 7638 section
+    /// 3.2 asks for.
     #[test]
     fn the_thumbprint_of_an_ec_key_covers_its_required_members_in_order() {
         let (x, y) =

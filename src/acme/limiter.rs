@@ -8,8 +8,8 @@ use super::AcmeError;
 
 /// How many requests an account has in flight, and until when it makes none at all.
 ///
-/// All clones of an [`Account`](super::Account) share one, so that a CA that says "too fast" to one Certificate is left
-/// alone by all of them.
+/// All clones of an [`Account`](super::Account) share one, so that a CA that says "too fast" to one
+/// Certificate is left alone by all of them.
 #[derive(Clone, Debug)]
 pub struct Limiter {
     in_flight: Arc<Semaphore>,
@@ -26,8 +26,9 @@ pub(super) struct Place {
 /// The pause after a rate limit that says nothing of its length.
 const DEFAULT_PAUSE: Duration = Duration::from_secs(60);
 
-/// The longest pause of a whole account. A limit may concern one set of names only (such as the one on duplicate
-/// certificates) and last for days: who ran into it waits that long, the others ask again after this.
+/// The longest pause of a whole account. A limit may concern one set of names only (such as the one on
+/// duplicate certificates) and last for days: who ran into it waits that long, the others ask again after
+/// this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 impl Limiter {

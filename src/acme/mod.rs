@@ -1,12 +1,14 @@
 //! The ACME client layer (RFC 8555): transport, accounts, orders, problems.
 //!
-//! A [`Server`] is one CA's directory with its connections and nonces. An [`Account`] signs with one key at one server
-//! and makes the calls; it holds no order, so that an issuance can go on from the URLs in its status after a restart.
-//! Every call is one request (more only after `badNonce`) and either answers with an [`Answer`] or says in an
-//! [`AcmeError`] what the CA said. Nothing here waits: a pause is an error with the instant at which it ends.
+//! A [`Server`] is one CA's directory with its connections and nonces. An [`Account`] signs with one key at
+//! one server and makes the calls; it holds no order, so that an issuance can go on from the URLs in its
+//! status after a restart. Every call is one request (more only after `badNonce`) and either answers with an
+//! [`Answer`] or says in an [`AcmeError`] what the CA said. Nothing here waits: a pause is an error with the
+//! instant at which it ends.
 
 mod account;
 mod answer;
+mod config;
 mod directory;
 mod error;
 mod external_account;
@@ -26,13 +28,15 @@ mod tests;
 
 pub use account::{Account, AccountState, AccountStatus, Registered, Registration};
 pub use answer::Answer;
+pub use config::{Observe, ServerConfig, Trust};
 pub use directory::{Directory, Meta};
 pub use error::{AcmeError, Operation};
 pub use external_account::{ExternalAccountKey, MacAlgorithm, MacKeyError, parse_mac_key};
+pub use jws::jwk_thumbprint;
 pub use limiter::Limiter;
 pub use order::{
     Authorization, AuthorizationStatus, Challenge, ChallengeStatus, ChallengeType, DownloadedChain,
     Identifier, NewOrder, Order, OrderStatus,
 };
 pub use problem::{Problem, Subproblem};
-pub use server::{Server, ServerConfig, Trust};
+pub use server::Server;

@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 use super::Identifier;
 use super::wire::{lenient, text};
 
-/// What a CA says when it refuses (RFC 7807, RFC 8555 section 6.7): as the answer to a request, or as the `error` of an
-/// order or a challenge.
+/// What a CA says when it refuses (RFC 7807, RFC 8555 section 6.7): as the answer to a request, or as the
+/// `error` of an order or a challenge.
 ///
-/// `Display` gives detail, type and every subproblem word for word. It leaves out `instance`, which differs from one
-/// refusal to the next.
+/// `Display` gives detail, type and every subproblem word for word. It leaves out `instance`, which differs
+/// from one refusal to the next, and sorts the subproblems by name, since CAs list them in any order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// The kind of problem, such as `urn:ietf:params:acme:error:rateLimited`; empty if the CA gave none.
@@ -33,25 +33,25 @@ pub struct Problem {
 }
 
 /// What a CA says about one name among several (RFC 8555 section 6.7.1).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Subproblem {
+    /// The name that it is about.
+    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    pub identifier: Option<Identifier>,
     /// The kind of problem; empty if the CA gave none.
     #[serde(rename = "type", default, deserialize_with = "text")]
     pub typ: String,
     /// What went wrong, for people; empty if the CA gave none.
     #[serde(default, deserialize_with = "text")]
     pub detail: String,
-    /// The name that it is about.
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
-    pub identifier: Option<Identifier>,
 }
 
 impl Problem {
     /// The short code: `rateLimited` for `urn:ietf:params:acme:error:rateLimited`.
     ///
-    /// Commercial CAs put words of their own (such as `OUT_OF_CREDIT`) into the type, the detail or a subproblem; such
-    /// a word is the code wherever it stands. A `compound` whose subproblems all agree has their code. Empty if the CA
-    /// gave no type.
+    /// Commercial CAs put words of their own (such as `OUT_OF_CREDIT`) into the type, the detail or a
+    /// subproblem; such a word is the code wherever it stands. A `compound` whose subproblems all agree has
+    /// their code. Empty if the CA gave no type.
     #[must_use]
     pub fn code(&self) -> &str {
         let own = [&self.typ, &self.detail].into_iter();
@@ -80,10 +80,9 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let detail = if self.detail.is_empty() { &self.title } else { &self.detail };
         said(f, detail, &self.typ)?;
-        for sub in &self.subproblems {
-            write!(f, "; {sub}")?;
-        }
-        Ok(())
+        let mut subproblems: Vec<&Subproblem> = self.subproblems.iter().collect();
+        subproblems.sort();
+        subproblems.into_iter().try_for_each(|sub| write!(f, "; {sub}"))
     }
 }
 
@@ -211,6 +210,18 @@ mod tests {
         assert_eq!((problem.detail.as_str(), problem.status, problem.subproblems.len()), ("42", None, 0));
         assert_eq!(Problem::from_body(b"[]"), None);
         assert_eq!(Problem::from_body(br#"{"type":"","detail":null}"#), None);
+    }
+
+    #[test]
+    fn the_text_is_the_same_in_whatever_order_the_ca_lists_the_names() {
+        let text = |names: [&str; 2]| {
+            let subproblems = names.map(
+                |name| json!({ "type": "t", "detail": "d", "identifier": { "type": "dns", "value": name } }),
+            );
+            read(json!({ "type": "x", "subproblems": subproblems })).to_string()
+        };
+        assert_eq!(text(["a", "b"]), "x; a: d (t); b: d (t)");
+        assert_eq!(text(["b", "a"]), text(["a", "b"]));
     }
 
     #[test]

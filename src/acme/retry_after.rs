@@ -9,10 +9,11 @@ pub(super) const SHORTEST: Duration = Duration::from_secs(1);
 /// The longest wait that a `Retry-After` can ask for.
 pub(super) const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Reads `Retry-After` in either of its forms (RFC 9110 section 10.2.3), clamped to [`SHORTEST`]..[`LONGEST`].
+/// Reads `Retry-After` in either of its forms (RFC 9110 section 10.2.3), clamped to
+/// [`SHORTEST`]..[`LONGEST`].
 ///
-/// An instant is measured against the answer's own `Date`, so that a local clock that is off does no harm; `clock` is
-/// asked only when there is none. `None` if the header is absent or is neither form.
+/// An instant is measured against the answer's own `Date`, so that a local clock that is off does no harm;
+/// `clock` is asked only when there is none. `None` if the header is absent or is neither form.
 pub(super) fn retry_after(headers: &HeaderMap, clock: fn() -> Timestamp) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {

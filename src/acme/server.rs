@@ -1,7 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::Url;
@@ -10,7 +9,7 @@ use tokio::sync::Mutex;
 use super::jws::{AccountKey, KeyName};
 use super::nonce::NoncePool;
 use super::transport::{Reply, Transport};
-use super::{AcmeError, Directory, Operation};
+use super::{AcmeError, Directory, Operation, ServerConfig};
 
 /// One CA's ACME server: its directory, connections and nonces. A clone shares them all.
 #[derive(Clone)]
@@ -33,15 +32,15 @@ struct Fetched {
 /// How long a directory is taken to be true.
 const DIRECTORY_AGE: SignedDuration = SignedDuration::from_hours(1);
 
-/// How often a request is tried when the CA refuses its nonce. At a CA that refuses nine in ten (Pebble can be told to),
-/// one request in a thousand fails all the same.
+/// How often a request is tried when the CA refuses its nonce. At a CA that refuses nine in ten (Pebble can
+/// be told to), one request in a thousand fails all the same.
 const NONCE_TRIES: usize = 64;
 
 impl Server {
     /// Prepares to talk to a CA; sends nothing yet.
     ///
     /// # Errors
-    /// [`AcmeError::DirectoryUrl`], [`AcmeError::Bundle`] or [`AcmeError::Client`], all of them for the configuration.
+    /// [`AcmeError::DirectoryUrl`], [`AcmeError::Bundle`] or [`AcmeError::Client`]: the configuration is wrong.
     pub fn new(config: ServerConfig) -> Result<Self, AcmeError> {
         let usable = Url::parse(&config.directory_url)
             .is_ok_and(|url| url.has_host() && matches!(url.scheme(), "http" | "https"));
@@ -53,8 +52,9 @@ impl Server {
         Ok(Self(Arc::new(Inner { config, transport, nonces, directory, fetches })))
     }
 
-    /// The directory, fetched at most once an hour (RFC 8555 section 7.1.1). Who asks while it is being fetched gets
-    /// the same outcome, so that a CA that hangs costs a crowd of callers one timeout and not one each.
+    /// The directory, fetched at most once an hour (RFC 8555 section 7.1.1). Who asks while it is being
+    /// fetched gets the same outcome, so that a CA that hangs costs a crowd of callers one timeout and not
+    /// one each.
     ///
     /// # Errors
     /// [`AcmeError`], if it had to be fetched and could not be.
@@ -79,6 +79,12 @@ impl Server {
     #[must_use]
     pub fn directory_url(&self) -> &str {
         &self.0.config.directory_url
+    }
+
+    /// Whether the two are one, with one connection pool and one pool of nonces.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     pub(super) fn clock(&self) -> fn() -> Timestamp {
@@ -138,49 +144,4 @@ impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Server").field(&self.directory_url()).finish()
     }
-}
-
-/// How to reach a CA.
-#[derive(Clone, Debug)]
-pub struct ServerConfig {
-    /// Where its directory is (RFC 8555 section 7.1.1).
-    pub directory_url: String,
-    /// Which certificates of the server itself to trust.
-    pub trust: Trust,
-    /// What to call ourselves; see [`ServerConfig::USER_AGENT`].
-    pub user_agent: String,
-    /// How long a request may take from the first packet to the last; see [`ServerConfig::TIMEOUT`]. To connect may
-    /// take 10 s of it.
-    pub timeout: Duration,
-    /// The present. It measures pauses and the age of the directory.
-    pub clock: fn() -> Timestamp,
-}
-
-impl ServerConfig {
-    /// Our name and version (RFC 8555 section 6.1).
-    pub const USER_AGENT: &str = concat!("certwright/", env!("CARGO_PKG_VERSION"));
-    /// How long a request may take.
-    pub const TIMEOUT: Duration = Duration::from_secs(30);
-
-    /// With the system's roots, our name, and the usual timeout.
-    pub fn new(directory_url: impl Into<String>, clock: fn() -> Timestamp) -> Self {
-        Self {
-            directory_url: directory_url.into(),
-            trust: Trust::SystemRoots,
-            user_agent: Self::USER_AGENT.to_owned(),
-            timeout: Self::TIMEOUT,
-            clock,
-        }
-    }
-}
-
-/// Which certificates of an ACME server to trust.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trust {
-    /// Those that the system trusts.
-    SystemRoots,
-    /// Those that lead to one of these, in PEM, and no others.
-    Bundle(Vec<u8>),
-    /// Any: for tests.
-    SkipVerify,
 }

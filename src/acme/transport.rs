@@ -9,13 +9,13 @@ use tracing::debug;
 
 use super::retry_after::retry_after;
 use super::unreachable::unreachable;
-use super::{AcmeError, Answer, Operation, Problem, ServerConfig, Trust};
+use super::{AcmeError, Answer, Observe, Operation, Problem, ServerConfig, Trust};
 
 /// Sends one request and reads one answer. Follows no redirect: a JWS is for one URL (RFC 8555 section 6.4).
-#[derive(Debug)]
 pub(super) struct Transport {
     client: reqwest::Client,
     clock: fn() -> Timestamp,
+    observe: Observe,
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -49,7 +49,7 @@ impl Transport {
             Trust::Bundle(_) => AcmeError::Bundle,
             Trust::SystemRoots | Trust::SkipVerify => AcmeError::Client(root_cause(&error)),
         })?;
-        Ok(Self { client, clock: config.clock })
+        Ok(Self { client, clock: config.clock, observe: config.observe.clone() })
     }
 
     pub(super) async fn get(&self, operation: Operation, url: &str) -> Result<Reply, AcmeError> {
@@ -91,12 +91,13 @@ impl Transport {
         };
         let begun = (self.clock)();
         let request = fill(self.client.request(method, parsed.clone()));
+        let answer = request.send().await;
+        let took = Duration::try_from((self.clock)().duration_since(begun)).unwrap_or_default();
+        (self.observe)(operation, answer.as_ref().ok().map(|answer| answer.status().as_u16()), took);
         let mut response =
-            request.send().await.map_err(|error| unreachable(operation, &host, &error)).inspect_err(
-                |error| {
-                    debug!(?operation, url, %error, "no answer from the CA");
-                },
-            )?;
+            answer.map_err(|error| unreachable(operation, &host, &error)).inspect_err(|error| {
+                debug!(?operation, url, %error, "no answer from the CA");
+            })?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         let retry_after = retry_after(&headers, self.clock);
         let body = Body::read(response, status).await;
@@ -105,9 +106,9 @@ impl Transport {
         let reply = Reply { operation, url: parsed, host, status, headers, retry_after, body: Vec::new() };
         match body {
             Ok(body) => Ok(Reply { body, ..reply }),
-            Err(Body::Timeout) => Err(AcmeError::Timeout { operation, host: reply.host }),
             // The status alone says enough of a failure.
             Err(_) if !status.is_success() => Ok(reply),
+            Err(Body::Timeout) => Err(AcmeError::Timeout { operation, host: reply.host }),
             Err(Body::Cut) => Err(reply.malformed("it is cut short")),
             Err(Body::TooLong) => Err(reply.malformed("it is longer than 1 MiB")),
         }
@@ -262,8 +263,8 @@ fn links<'a>(header: &'a str, rel: &str) -> Vec<&'a str> {
     header.split('<').skip(1).filter_map(link).collect()
 }
 
-/// The beginning of a body as text that is fit for a message: without markup, and without words that hold digits, which
-/// are times, request ids and addresses and differ from one answer to the next.
+/// The beginning of a body as text that is fit for a message: without markup, and without words that hold
+/// digits, which are times, request ids and addresses and differ from one answer to the next.
 fn excerpt(body: &[u8], status: StatusCode) -> String {
     const MAX_CHARS: usize = 200;
     let body = String::from_utf8_lossy(body);

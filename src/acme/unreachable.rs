@@ -7,8 +7,8 @@ use super::{AcmeError, Operation};
 
 /// Says why a request had no answer, in words that stay the same from one attempt to the next.
 ///
-/// The texts of the layers below carry ports, times and numbers of the operating system, so that only the kind of each
-/// error in the chain is looked at.
+/// The texts of the layers below carry ports, times and numbers of the operating system, so that only the
+/// kind of each error in the chain is looked at.
 pub(super) fn unreachable(operation: Operation, host: &str, error: &reqwest::Error) -> AcmeError {
     let host = host.to_owned();
     if error.is_timeout() {
@@ -94,7 +94,8 @@ fn certificate(error: &CertificateError) -> String {
     .to_owned()
 }
 
-/// `error` and what lies under it. What an `io::Error` wraps is not among its sources, and is looked at all the same.
+/// `error` and what lies under it. What an `io::Error` wraps is not among its sources, and is looked at all
+/// the same.
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {
         Some(io) => io.get_ref().map(|inner| inner as &(dyn Error + 'static)),

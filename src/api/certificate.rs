@@ -1,5 +1,7 @@
 //! `Certificate`: names, the Secret that shall hold their certificate, and the issuer to ask.
 
+#![allow(clippy::duplicated_attributes, reason = "each printer column has a name, a type and a path")]
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -26,7 +28,11 @@ use super::unsupported::UnsupportedCertificateFields;
     derive = "Default",
     derive = "PartialEq",
     doc = "A Certificate keeps a TLS Secret filled with a valid certificate for its names.",
-    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
     printcolumn(name = "Secret", type_ = "string", json_path = ".spec.secretName"),
     printcolumn(name = "Issuer", type_ = "string", json_path = ".spec.issuerRef.name"),
     printcolumn(
@@ -35,8 +41,8 @@ use super::unsupported::UnsupportedCertificateFields;
         json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
         priority = 1
     ),
-    printcolumn(name = "Expires", type_ = "date", json_path = ".status.notAfter"),
-    printcolumn(name = "Renewal", type_ = "date", json_path = ".status.renewalTime", priority = 1),
+    printcolumn(name = "Expires", type_ = "string", json_path = ".status.notAfter"),
+    printcolumn(name = "Renewal", type_ = "string", json_path = ".status.renewalTime", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
@@ -50,6 +56,7 @@ pub struct CertificateSpec {
     /// Name of the Secret, in the Certificate's namespace, that holds `tls.crt`, `tls.key` and, if known, `ca.crt`.
     /// It is made if it does not exist. One that belongs to somebody else is never touched.
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message("secretName: a name of lower-case letters, digits, '-' and '.', with a letter or digit at both ends"))]
     pub secret_name: String,
     /// DNS names, each validated by the CA. `*.example.com` needs a solver for dns-01.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -113,7 +120,9 @@ impl IssuerRef {
 }
 
 /// Kinds of issuer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[schemars(transform = schema::without_description)]
 pub enum IssuerKind {
     /// In the Certificate's namespace.

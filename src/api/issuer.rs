@@ -1,5 +1,7 @@
 //! `Issuer` and `ClusterIssuer`: an account at a CA, and the ways to prove control of names to it.
 
+#![allow(clippy::duplicated_attributes, reason = "each printer column has a name, a type and a path")]
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
@@ -24,7 +26,11 @@ use super::schema;
     derive = "Default",
     derive = "PartialEq",
     doc = "An Issuer is an account at an ACME CA, for the Certificates of its namespace.",
-    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
     printcolumn(name = "Server", type_ = "string", json_path = ".spec.acme.server"),
     printcolumn(
         name = "Status",
@@ -54,7 +60,11 @@ pub struct IssuerSpec {
     derive = "Default",
     derive = "PartialEq",
     doc = "A ClusterIssuer is an account at an ACME CA, for the Certificates of every namespace. Its Secrets live in the operator's namespace.",
-    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
     printcolumn(name = "Server", type_ = "string", json_path = ".spec.acme.server"),
     printcolumn(
         name = "Status",
@@ -121,28 +131,32 @@ pub struct AcmeIssuer {
 }
 
 /// Where the account's private key is.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PrivateKeySecretRef {
     /// Name of the Secret.
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message("privateKeySecretRef.name: a name of lower-case letters, digits, '-' and '.', with a letter or digit at both ends"))]
     pub name: String,
     /// Key in its data; `tls.key` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$')").message("privateKeySecretRef.key: a key of letters, digits, '-', '_' and '.'"))]
     pub key: Option<String>,
 }
 
 /// A value in a Secret.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretKeySelector {
     /// Name of the Secret.
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message("keySecretRef.name: a name of lower-case letters, digits, '-' and '.', with a letter or digit at both ends"))]
     pub name: String,
     /// Key in its data; `secret` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$')").message("keySecretRef.key: a key of letters, digits, '-', '_' and '.'"))]
     pub key: Option<String>,
 }
 

@@ -31,8 +31,7 @@ pub fn dns_names(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-const DNS_NAME: &str =
-    r"^([*][.])?([a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?[.])*[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$";
+const DNS_NAME: &str = r"^([*][.])?([a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?[.])*[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$";
 
 /// IP addresses, each once, each valid.
 pub fn ip_addresses(_: &mut SchemaGenerator) -> Schema {
@@ -77,8 +76,7 @@ pub fn objects(_: &mut SchemaGenerator) -> Schema {
 
 /// Conditions, one a type.
 pub fn conditions(generator: &mut SchemaGenerator) -> Schema {
-    let condition =
-        generator.subschema_for::<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>();
+    let condition = generator.subschema_for::<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>();
     json_schema!({
         "type": "array",
         "items": condition,

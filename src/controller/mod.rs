@@ -1,1 +1,25 @@
 //! Gather, act and report: the reconcile loops of the three kinds.
+//!
+//! - [`cache`] watches; [`wake`] asks for reconciles; [`run`] starts and stops them with leadership;
+//! - [`certificate`] and [`issuer`]: one reconcile each, in gather, act and report;
+//! - [`presenter`] puts http-01 answers where the CA will look;
+//! - [`accounts`], [`in_flight`], [`verdicts`]: what lives in memory only, and may be lost at any moment.
+
+pub mod accounts;
+pub mod cache;
+pub mod certificate;
+pub mod conditions;
+pub mod context;
+pub mod error;
+pub mod events;
+pub mod in_flight;
+pub mod issuer;
+pub mod issuer_record;
+pub mod observe;
+pub mod presenter;
+pub mod run;
+pub mod secrets;
+pub mod verdicts;
+pub mod wake;
+
+pub use context::{Config, Context};

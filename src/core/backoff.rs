@@ -51,6 +51,14 @@ impl Backoff {
     }
 }
 
+/// When to ask a CA once more that has stumbled for the `stumbles`th time in a row (from 1): soon, for a database conflict
+/// or a broken connection is over in a moment. `None` once it has stumbled too often for that; then it is a failure.
+pub fn ask_once_more(stumbles: u32, now: Timestamp) -> Option<Timestamp> {
+    const WAITS: [SignedDuration; 2] = [SignedDuration::from_millis(200), SignedDuration::from_millis(1500)];
+    let wait = WAITS.get(usize::try_from(stumbles.checked_sub(1)?).ok()?)?;
+    now.checked_add(*wait).ok()
+}
+
 /// When to look again at something that began at `since` and was last looked at just now: the older it is, the
 /// longer the wait, within `bounds`. `retry_after`, if the other side gave one, is what counts, but no less than the
 /// shorter bound.

@@ -28,6 +28,10 @@ use crate::pki::{Chain, KeyAlgorithm};
 const ORDER_BOUNDS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(300));
 /// How often a self-check that fails is repeated.
 const SELF_CHECK_BOUNDS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(10));
+/// How often authorizations that no solver fits are looked at again: a human may prove control at the CA by hand.
+const NO_SOLVER_BOUNDS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
+/// What is presented is taken away from an order that the CA has been processing for so long.
+const LONG_PROCESSING: SignedDuration = SignedDuration::from_secs(30);
 /// How long to wait for something in the cluster that no watch announces.
 const CLUSTER_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// How long an order lives of which the CA does not say it.
@@ -134,6 +138,8 @@ pub enum Step {
     /// No issuance is due: remove whatever the last one left, and forget its failures. Not before: a certificate that
     /// is stored and due again at once is a failure, too.
     CleanUp,
+    /// Remove what was presented; the order goes on without it.
+    Withdraw,
     /// The order is of no use: remove what it left, and go on without it.
     Abandon {
         /// Why.
@@ -176,10 +182,13 @@ impl Situation<'_> {
 
     fn has_leftovers(&self) -> bool {
         self.status.order.is_some()
-            || !self.status.challenges.is_empty()
+            || self.is_presented()
             || self.status.next_private_key_secret_name.is_some()
             || self.next_key.is_some()
-            || self.progress.presented
+    }
+
+    fn is_presented(&self) -> bool {
+        self.progress.presented || !self.status.challenges.is_empty()
     }
 
     /// When what an order has left is of no use any more.
@@ -366,6 +375,12 @@ fn go_on(
         OrderStatus::Pending => prove(situation, solvers, now),
         OrderStatus::Ready if !progress.place => Step::TakePlace,
         OrderStatus::Ready => Step::Finalize,
+        OrderStatus::Processing | OrderStatus::Other(_)
+            if situation.is_presented()
+                && now.duration_since(processing_since(situation, now)) > LONG_PROCESSING =>
+        {
+            Step::Withdraw
+        }
         OrderStatus::Processing | OrderStatus::Other(_) => {
             poll(situation, now, reason::FINALIZING, "The CA is making the certificate".to_owned())
         }
@@ -405,13 +420,15 @@ fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestamp) -> Step 
     }
     let challenged = match challenges(authorizations, solvers, situation.labels) {
         Ok(challenged) => challenged,
+        Err(_) if situation.is_presented() => return Step::Withdraw,
         Err(none) => {
-            return Step::Fail(Failure {
-                reason: reason::NO_SOLVER,
-                message: none.to_string(),
-                disposition: Disposition::NotAllowed,
-                retry_after: None,
-            });
+            let since = processing_since(situation, now);
+            let asked_at = progress.asked_at.unwrap_or(since);
+            let until = look_again(since, asked_at, progress.retry_after, NO_SOLVER_BOUNDS);
+            return match until > now {
+                true => wait(Some(until), reason::NO_SOLVER, none.to_string()),
+                false => Step::ReadAuthorizations,
+            };
         }
     };
     if challenged.is_empty() || progress.answered.is_some() {
@@ -449,11 +466,16 @@ fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestamp) -> Step 
 /// Waits for the CA, or asks it again once the wait is over.
 fn poll(situation: &Situation<'_>, now: Timestamp, reason: &'static str, message: String) -> Step {
     let progress = situation.progress;
-    let created = situation.status.order.as_ref().map_or(now, |order| order.created.0);
-    let since = progress.finalized.or(progress.answered).unwrap_or(created);
+    let since = processing_since(situation, now);
     let Some(asked_at) = progress.asked_at else { return Step::ReadOrder };
     let until = look_again(since, asked_at, progress.retry_after, ORDER_BOUNDS);
     if until > now { wait(Some(until), reason, message) } else { Step::ReadOrder }
+}
+
+/// Since when the CA has been busy with the order.
+fn processing_since(situation: &Situation<'_>, now: Timestamp) -> Timestamp {
+    let created = situation.status.order.as_ref().map_or(now, |order| order.created.0);
+    situation.progress.finalized.or(situation.progress.answered).unwrap_or(created)
 }
 
 /// The order, or one of its authorizations, has failed: says what the CA said.

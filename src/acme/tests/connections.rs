@@ -87,6 +87,13 @@ async fn a_body_that_stops_half_way_is_cut_short() {
 }
 
 #[tokio::test]
+async fn a_refusal_whose_body_stops_half_way_keeps_status_and_retry_after() {
+    let answer = "HTTP/1.1 429 Slow\r\nretry-after: 9\r\ncontent-length: 500\r\n\r\n{";
+    let error = directory_at(raw_server(answer)).await.unwrap_err();
+    assert_eq!((error.status(), error.retry_after()), (Some(429), Some(Duration::from_secs(9))));
+}
+
+#[tokio::test]
 async fn an_endless_body_is_not_read_to_its_end() {
     let body = "x".repeat(2 << 20);
     let error = directory_at(raw_server(ok(&body))).await.unwrap_err();

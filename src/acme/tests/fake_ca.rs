@@ -14,8 +14,8 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 use crate::acme::{Account, Server, ServerConfig};
 use crate::pki::{KeyAlgorithm, PrivateKey};
 
-/// A CA that demands what RFC 8555 section 6 demands of a request: the right content type, a nonce of its own that was
-/// not used before, and the URL in the header. What it answers is up to the test.
+/// A CA that demands what RFC 8555 section 6 demands of a request: the right content type, a nonce of its own
+/// that was not used before, and the URL in the header. What it answers is up to the test.
 pub(super) struct FakeCa {
     http: MockServer,
     state: Arc<Mutex<State>>,
@@ -33,7 +33,6 @@ struct State {
 /// A request as it arrived, decoded.
 #[derive(Clone, Debug)]
 pub(super) struct Jws {
-    pub(super) path: String,
     pub(super) header: Value,
     /// As text: empty for a POST-as-GET.
     pub(super) payload: String,
@@ -83,7 +82,7 @@ impl FakeCa {
             let mut state = state.lock().unwrap();
             let response = match state.accept(request) {
                 Ok(jws) => answer(&jws),
-                Err(problem) => problem,
+                Err(problem) => *problem,
             };
             state.with_nonce(response)
         };
@@ -133,7 +132,7 @@ impl FakeCa {
 }
 
 impl State {
-    fn accept(&mut self, request: &Request) -> Result<Jws, ResponseTemplate> {
+    fn accept(&mut self, request: &Request) -> Result<Jws, Box<ResponseTemplate>> {
         assert_eq!(request.headers["content-type"], "application/jose+json");
         let body: Value = serde_json::from_slice(&request.body).unwrap();
         let part = |name: &str| body[name].as_str().unwrap().to_owned();
@@ -146,10 +145,9 @@ impl State {
         if !known || self.refuse_nonce.is_some_and(|refuse| refuse(tried)) {
             self.refused_nonces += 1;
             let detail = format!("bad nonce {}", header["nonce"]);
-            return Err(problem(400, "urn:ietf:params:acme:error:badNonce", &detail));
+            return Err(Box::new(problem(400, "urn:ietf:params:acme:error:badNonce", &detail)));
         }
         let jws = Jws {
-            path: request.url.path().to_owned(),
             payload: String::from_utf8(decode(&part("payload"))).unwrap(),
             signed: format!("{}.{}", part("protected"), part("payload")),
             signature: decode(&part("signature")),

@@ -30,6 +30,10 @@ pub struct Progress {
     pub asked_at: Option<Timestamp>,
     /// How long it said to wait.
     pub retry_after: Option<Duration>,
+    /// How often in a row the CA has stumbled without a failure having been recorded.
+    pub stumbles: u32,
+    /// When the words of a wait were last written into the status.
+    pub reported_at: Option<Timestamp>,
     /// The certificate, downloaded and checked.
     pub chain: Option<Chain>,
 }

@@ -3,9 +3,19 @@
 //! [`objects`] renders what leads a CA's request to the operator's own pods, [`responder`] answers it there on every
 //! replica, and [`self_check`] makes the same request first, to say in words what a CA would trip over.
 
-pub mod objects;
-pub mod responder;
-pub mod self_check;
+mod objects;
+mod responder;
+mod self_check;
+
+pub use objects::{
+    CERTIFICATE_UID_LABEL, HTTP01_LABEL, IngressTemplate, PathType, Presentation, PresentedChallenge,
+    ServiceType, endpoint_slices, ingress, ingress_name, service,
+};
+pub use responder::{KeyAuthorizations, serve};
+pub use self_check::{
+    ConnectFailure, DnsFailure, NameServerFailure, OtherAddresses, SelfCheck, SelfCheckFailure,
+    SelfCheckSetupError,
+};
 
 /// Where a CA looks for a key authorization; the token follows.
 pub const CHALLENGE_PREFIX: &str = "/.well-known/acme-challenge/";

@@ -17,6 +17,11 @@ impl Cluster {
         Ok(Self { description: Description::from_env()? })
     }
 
+    /// The cluster described.
+    pub fn new(description: Description) -> Self {
+        Self { description }
+    }
+
     /// A new client with an administrator's rights.
     pub async fn client(&self) -> Result<Client> {
         admin_client(&self.description.kubeconfig).await

@@ -1,6 +1,10 @@
 //! etcd, kube-apiserver and kube-controller-manager: a control plane without nodes.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -17,13 +21,29 @@ use tokio::process::Command;
 use crate::{ADDRESS, ca::TestCa, process::Process, tools::Tools};
 
 const ETCD: &str = "http://127.0.0.1:2379";
-const ADMIN_TOKEN: &str = "administrator";
+/// The administrator's bearer token: a run can be reached from this machine only.
+pub const ADMIN_TOKEN: &str = "administrator";
 const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// What the tests rely on; there are no nodes for the other controllers to work with.
 const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,endpointslice-controller,\
     endpoints-controller,serviceaccount-controller,serviceaccount-token-controller,\
     root-ca-certificate-publisher-controller,clusterrole-aggregation-controller";
+
+/// What the operator may do is compared with what it does: its requests are recorded, watches from their start on.
+const AUDIT_POLICY: &str = r#"{
+    "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
+    "rules": [
+        {"level": "Metadata", "users": ["system:serviceaccount:certwright:certwright"]},
+        {"level": "None"}
+    ]
+}"#;
+
+/// The file, in a run's directory, with the requests of the operator's service account: a JSON object of the kind
+/// `Event` (`audit.k8s.io/v1`) a line.
+pub fn audit_log(state: &Path) -> PathBuf {
+    state.join("logs").join("audit.log")
+}
 
 /// A running control plane; it ends when this is dropped.
 pub struct ControlPlane {
@@ -139,6 +159,7 @@ fn write_files(ca: &TestCa, state: &Path) -> Result<()> {
     fs::write(state.join("service-accounts.key"), service_accounts.serialize_pem())?;
     fs::write(state.join("service-accounts.pub"), service_accounts.public_key_pem())?;
     fs::write(state.join("tokens.csv"), format!("{ADMIN_TOKEN},admin,admin,\"system:masters\"\n"))?;
+    fs::write(state.join("audit-policy.json"), AUDIT_POLICY)?;
     fs::write(state.join("kubeconfig"), kubeconfig(&api_server_url(), &ca.pem, ADMIN_TOKEN))?;
     Ok(())
 }
@@ -171,6 +192,8 @@ fn api_server(tools: &Tools, state: &Path) -> Result<Command> {
             "--max-requests-inflight=2000",
             "--max-mutating-requests-inflight=1000",
         ])
+        .arg(flag("--audit-policy-file", &state.join("audit-policy.json")))
+        .arg(flag("--audit-log-path", &audit_log(state)))
         .arg(flag("--token-auth-file", &state.join("tokens.csv")))
         .arg(flag("--client-ca-file", &state.join("ca.crt")))
         .arg(flag("--tls-cert-file", &state.join("apiserver.crt")))

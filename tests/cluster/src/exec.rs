@@ -1,10 +1,6 @@
 //! `cluster exec`: a cluster, and a command beside it.
 
-use std::{
-    ffi::OsString,
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use std::{ffi::OsString, path::Path, time::Instant};
 
 use anyhow::{Context, Result};
 use certwright_cluster::{
@@ -38,6 +34,8 @@ pub async fn run(state: &Path, command: Vec<OsString>) -> Result<i32> {
         .args(arguments)
         .env("KUBECONFIG", &running.description.kubeconfig)
         .env(VARIABLE, running.description.write()?)
+        // A failing test prints its error; where in the harness it was made is of no use.
+        .env("RUST_LIB_BACKTRACE", std::env::var_os("RUST_LIB_BACKTRACE").unwrap_or("0".into()))
         .env("PATH", running.description.tools.search_path()?)
         .status()
         .await
@@ -70,20 +68,8 @@ pub async fn start_cluster(state: &Path) -> Result<Running> {
     Ok(Running { description, _control_plane: control_plane, _dns: dns_server, _router: router })
 }
 
-/// Applies the repository's own manifests.
+/// Applies the repository's own manifests: what `deploy/base` puts together, CRDs included.
 async fn install(tools: &Tools, state: &Path) -> Result<()> {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let apply = |how: &'static str, path: PathBuf| async move {
-        let path = path.display().to_string();
-        kubectl(tools, state, &["apply", "--server-side", how, &path]).await.map(drop)
-    };
-    let crds = repository.join("crds");
-    if crds.exists() {
-        apply("--filename", crds).await?;
-    }
-    let base = repository.join("deploy/base");
-    if base.exists() {
-        apply("--kustomize", base).await?;
-    }
-    Ok(())
+    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/base").display().to_string();
+    kubectl(tools, state, &["apply", "--server-side", "--kustomize", &base]).await.map(drop)
 }

@@ -8,14 +8,18 @@ pub mod ca;
 pub mod control_plane;
 pub mod description;
 pub mod dns;
+pub mod forward;
+pub mod packages;
 pub mod ports;
 pub mod process;
 pub mod proxy;
 pub mod router;
 pub mod sandbox;
 pub mod tools;
+pub mod venv;
 
 mod cluster;
+mod ingress_controller;
 mod metrics;
 mod namespace;
 mod operator;
@@ -24,6 +28,7 @@ mod step_ca;
 
 pub use cluster::Cluster;
 pub use dns::Dns;
+pub use ingress_controller::IngressController;
 pub use metrics::{ApiServerMetrics, RequestKind};
 pub use namespace::TestNamespace;
 pub use operator::{Operator, OperatorBuilder, OperatorProcess};

@@ -1,15 +1,20 @@
 //! `cluster`: builds and starts the control plane that Certwright's tests run on.
 
+mod demo;
 mod exec;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use certwright_cluster::{
+    forward::{accept_outside, api_socket},
+    packages,
     sandbox::{self, StateDir},
     tools::Tools,
+    venv,
 };
 use clap::{Parser, Subcommand};
+use tokio::net::TcpListener;
 
 /// Builds and starts the control plane that Certwright's tests run on.
 #[derive(Parser)]
@@ -17,6 +22,9 @@ struct Arguments {
     /// The directory of the run this process is part of. Set by the program itself.
     #[arg(long, hide = true)]
     inside: Option<PathBuf>,
+    /// The port of this machine that leads to the API server. Set by the program itself.
+    #[arg(long, hide = true, default_value_t = 0)]
+    api_port: u16,
     #[command(subcommand)]
     task: Task,
 }
@@ -30,6 +38,12 @@ enum Task {
         /// The command and its arguments.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         command: Vec<OsString>,
+    },
+    /// Issue a certificate in a new cluster, showing each step, and keep the cluster until Ctrl-C.
+    Demo {
+        /// End once the certificate is issued.
+        #[arg(long, env = "ONCE", value_parser = clap::builder::FalseyValueParser::new())]
+        once: bool,
     },
 }
 
@@ -46,23 +60,39 @@ fn main() -> ExitCode {
 fn run() -> Result<i32> {
     let arguments = Arguments::parse();
     match (arguments.inside, arguments.task) {
-        (_, Task::Tools) => Tools::build().map(|_| 0),
+        (_, Task::Tools) => {
+            let needs: Vec<_> = packages::BASE.iter().chain(packages::INGRESS_CONTROLLER).collect();
+            packages::ensure_installed(&needs)?;
+            venv::install()?;
+            Tools::build().map(|_| 0)
+        }
+        // Ctrl-C is how a demo ends.
+        (None, Task::Demo { once: false }) => outside().map(|code| if code == 130 { 0 } else { code }),
         (None, _) => outside(),
         (Some(_), _) if std::process::id() == 1 => sandbox::be_init(),
-        (Some(state), Task::Exec { command }) => {
-            let runtime = tokio::runtime::Runtime::new()?;
-            runtime.block_on(exec::run(&state, command))
-        }
+        (Some(state), task) => tokio::runtime::Runtime::new()?.block_on(async {
+            match task {
+                Task::Tools => Ok(0),
+                Task::Exec { command } => exec::run(&state, command).await,
+                Task::Demo { once } => demo::run(&state, arguments.api_port, once).await,
+            }
+        }),
     }
 }
 
 /// Makes a directory for the run, goes into namespaces and does the task there.
 fn outside() -> Result<i32> {
+    packages::ensure_installed(&packages::BASE.iter().collect::<Vec<_>>())?;
     Tools::build()?;
     let state = StateDir::create()?;
-    let own = std::env::args_os().skip(1);
-    let inner = [OsString::from("--inside"), state.path().into()].into_iter().chain(own).collect();
     // On the main thread: the kernel ties the child's life to the thread that started it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(sandbox::run_inside(inner)).context("the run failed")
+    runtime.block_on(async {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let port = listener.local_addr()?.port();
+        tokio::spawn(accept_outside(listener, api_socket(state.path())));
+        let inner =
+            [OsString::from("--inside"), state.path().into(), "--api-port".into(), port.to_string().into()];
+        sandbox::run_inside(inner.into_iter().chain(std::env::args_os().skip(1)).collect()).await
+    })
 }

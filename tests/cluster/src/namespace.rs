@@ -45,12 +45,22 @@ pub struct TestNamespace {
 impl TestNamespace {
     /// Makes a namespace whose name begins with `prefix`.
     pub async fn create(prefix: &str) -> Result<Self> {
-        let cluster = Cluster::from_env()?;
-        let client = cluster.client().await?;
         let name = format!("{prefix}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        Self::named(Cluster::from_env()?, &name).await
+    }
+
+    /// Makes a namespace of this name.
+    pub async fn named(cluster: Cluster, name: &str) -> Result<Self> {
+        let client = cluster.client().await?;
         let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": name}}))?;
         Api::all(client.clone()).create(&PostParams::default(), &namespace).await?;
-        Ok(Self { name, cluster, client, discovery: Default::default(), operator_logs: Default::default() })
+        Ok(Self {
+            name: name.into(),
+            cluster,
+            client,
+            discovery: Default::default(),
+            operator_logs: Default::default(),
+        })
     }
 
     /// Runs `test` in a new namespace. Deletes it afterwards, unless the test failed and `CERTWRIGHT_KEEP` is set.

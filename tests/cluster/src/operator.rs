@@ -218,7 +218,7 @@ impl OperatorBuilder<'_> {
         self
     }
 
-    /// Runs another binary than `CERTWRIGHT_BIN` or `target/debug/certwright`.
+    /// Runs another binary than `CERTWRIGHT_BIN`, or the one cargo built along with this program.
     pub fn binary(mut self, path: impl Into<PathBuf>) -> Self {
         self.binary = path.into();
         self
@@ -321,11 +321,17 @@ impl OperatorBuilder<'_> {
     }
 }
 
+/// `CERTWRIGHT_BIN`, or what cargo built into the same directory as this program, or its parent for a test.
 fn binary() -> PathBuf {
-    env::var_os("CERTWRIGHT_BIN").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/debug/certwright")),
-        PathBuf::from,
-    )
+    let beside = || {
+        let own = env::current_exe().unwrap_or_default();
+        own.ancestors()
+            .skip(1)
+            .take(2)
+            .map(|directory| directory.join("certwright"))
+            .find(|path| path.exists())
+    };
+    env::var_os("CERTWRIGHT_BIN").map(PathBuf::from).or_else(beside).unwrap_or_else(|| "certwright".into())
 }
 
 fn spawn(

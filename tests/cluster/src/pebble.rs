@@ -22,6 +22,7 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 /// How a [`Pebble`] is to behave.
 #[derive(Clone, Debug, Default)]
 pub struct PebbleBuilder {
+    port: Option<u16>,
     config: serde_json::Map<String, Value>,
     eab_keys: BTreeMap<String, String>,
     profiles: BTreeMap<String, Value>,
@@ -119,6 +120,12 @@ impl PebbleBuilder {
         self
     }
 
+    /// Listens on this port, not on any free one.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self
+    }
+
     /// Sets an environment variable of Pebble.
     pub fn environment(mut self, name: &str, value: impl ToString) -> Self {
         self.environment.insert(name.into(), value.to_string());
@@ -134,7 +141,8 @@ impl PebbleBuilder {
         let ca = cluster.ca()?;
         ca.sign("pebble", &[ADDRESS, "127.0.0.1", "localhost", "pebble"])?.write(&directory, "tls")?;
 
-        let address = format!("{ADDRESS}:{}", ports::free(ADDRESS)?);
+        let port = self.port.map_or_else(|| ports::free(ADDRESS), Ok)?;
+        let address = format!("{ADDRESS}:{port}");
         let management = format!("{ADDRESS}:{}", ports::free(ADDRESS)?);
         let config = self.config_file(&address, &management, &directory);
         fs::write(directory.join("pebble.json"), serde_json::to_vec_pretty(&config)?)?;

@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{WaitOptions, geteuid, wait};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{ADDRESS, INGRESS_CONTROLLER_ADDRESS, SECOND_ADDRESS};
+use crate::{ADDRESS, INGRESS_CONTROLLER_ADDRESS, SECOND_ADDRESS, packages};
 
 const PREFIX: &str = "certwright-";
 const LOCK: &str = ".lock";
@@ -88,9 +88,10 @@ pub async fn run_inside(arguments: Vec<OsString>) -> Result<i32> {
         .arg("--")
         .arg(env::current_exe()?)
         .args(arguments)
+        .env("PATH", packages::search_path())
         .kill_on_drop(true)
         .spawn()
-        .context("cannot start setpriv and unshare (Debian package util-linux)")?;
+        .context("cannot start setpriv")?;
 
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -132,9 +133,12 @@ fn unshare_flags() -> Result<Vec<&'static str>> {
 
 /// What `unshare` complains about with these flags, if it does.
 fn try_unshare(flags: &[&str]) -> Result<Option<String>> {
-    let output = Command::new("unshare").args(flags).arg("true").output().context(
-        "unshare is missing: it makes the namespaces the tests run in (Debian package util-linux)",
-    )?;
+    let output = Command::new("unshare")
+        .args(flags)
+        .arg("true")
+        .env("PATH", packages::search_path())
+        .output()
+        .context("cannot start unshare")?;
     Ok((!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned()))
 }
 
@@ -160,9 +164,7 @@ pub fn set_up_network() -> Result<()> {
 }
 
 fn ip(arguments: &[&str]) -> Result<()> {
-    let output = Command::new("ip").args(arguments).output().context(
-        "ip is missing: it sets the addresses of the tests' network. Get it by `apt-get install iproute2`",
-    )?;
+    let output = Command::new("ip").args(arguments).output().context("cannot start ip")?;
     ensure!(
         output.status.success(),
         "ip {} failed: {}",

@@ -56,9 +56,13 @@ impl StepCa {
         fs::write(&config_file, serde_json::to_vec_pretty(&config)?)?;
 
         let mut command = Command::new(description.tools.program("step-ca")?);
-        command
-            .arg(&config_file)
-            .args(["--insecure", "--acme-http-port", "80", "--resolver", &description.dns.to_string()]);
+        command.arg(&config_file).args([
+            "--insecure",
+            "--acme-http-port",
+            "80",
+            "--resolver",
+            &description.dns.to_string(),
+        ]);
         let mut process = Process::start(&name, command, &description.state.join("logs"))?;
         let directory_url = format!("https://{address}/acme/acme/directory");
         let root_pem = root.pem();

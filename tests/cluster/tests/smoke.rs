@@ -1,4 +1,4 @@
-//! The harness itself: what the operator's tests stand on. Run by `cluster exec`; elsewhere these tests do nothing.
+//! The harness itself: what the operator's tests stand on. Run by `make test`.
 
 use std::{
     io,
@@ -12,7 +12,10 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use certwright_cluster::{
-    ADDRESS, Pebble, Proxy, StepCa, TestNamespace, description::VARIABLE, ports, proxy::Action,
+    ADDRESS, ApiServerMetrics, INGRESS_CONTROLLER_ADDRESS, IngressController, Operator, Pebble, Proxy,
+    RequestKind, StepCa, TestNamespace, ports,
+    proxy::{self, Action},
+    router,
 };
 use instant_acme::{
     Account, AuthorizationStatus, ChallengeType, Identifier, NewAccount, NewOrder, OrderStatus, RetryPolicy,
@@ -23,7 +26,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test]
 async fn a_client_gets_a_certificate_from_pebble_through_the_router() -> Result<()> {
-    in_cluster(async |namespace| {
+    TestNamespace::with("smoke", async |namespace| {
         let pebble = Pebble::builder().start(&namespace.cluster).await?;
         let chain = order(namespace, &pebble.directory_url, &pebble.ca_pem).await?;
         assert_eq!(chain.matches("BEGIN CERTIFICATE").count(), 2);
@@ -35,7 +38,7 @@ async fn a_client_gets_a_certificate_from_pebble_through_the_router() -> Result<
 
 #[tokio::test]
 async fn a_client_gets_a_certificate_from_step_ca() -> Result<()> {
-    in_cluster(async |namespace| {
+    TestNamespace::with("smoke", async |namespace| {
         let ca = StepCa::start(&namespace.cluster).await?;
         let chain = order(namespace, &ca.directory_url, &ca.root_pem).await?;
         assert_eq!(chain.matches("BEGIN CERTIFICATE").count(), 2);
@@ -46,11 +49,11 @@ async fn a_client_gets_a_certificate_from_step_ca() -> Result<()> {
 
 #[tokio::test]
 async fn a_proxy_keeps_the_acme_servers_urls_to_itself() -> Result<()> {
-    in_cluster(async |namespace| {
+    TestNamespace::with("smoke", async |namespace| {
         let pebble = Pebble::builder().start(&namespace.cluster).await?;
         let proxy = Proxy::start(&namespace.cluster, &pebble.address).await?;
         order(namespace, &format!("{}/dir", proxy.url), &pebble.ca_pem).await?;
-        let finalized = |record: &certwright_cluster::proxy::Record| record.path.starts_with("/finalize-order/");
+        let finalized = |record: &proxy::Record| record.path.starts_with("/finalize-order/");
         proxy.wait_request(SECOND, finalized).await?;
         Ok(())
     })
@@ -59,7 +62,7 @@ async fn a_proxy_keeps_the_acme_servers_urls_to_itself() -> Result<()> {
 
 #[tokio::test]
 async fn a_proxy_does_what_its_script_says() -> Result<()> {
-    in_cluster(async |namespace| {
+    TestNamespace::with("smoke", async |namespace| {
         let proxy = Proxy::of_api_server(&namespace.cluster).await?;
         let ca = reqwest::Certificate::from_pem(namespace.cluster.ca()?.pem.as_bytes())?;
         let http = reqwest::Client::builder().no_proxy().tls_certs_only([ca]).timeout(SECOND).build()?;
@@ -108,7 +111,7 @@ async fn a_proxy_does_what_its_script_says() -> Result<()> {
 
 #[tokio::test]
 async fn a_stopped_pebble_refuses_connections_until_it_is_started_again() -> Result<()> {
-    in_cluster(async |namespace| {
+    TestNamespace::with("smoke", async |namespace| {
         let mut pebble = Pebble::builder().start(&namespace.cluster).await?;
         pebble.stop().await?;
         assert!(pebble.root_pem().await.is_err());
@@ -121,7 +124,7 @@ async fn a_stopped_pebble_refuses_connections_until_it_is_started_again() -> Res
 
 #[tokio::test]
 async fn a_wait_ends_with_the_change_it_waits_for_or_tells_what_it_saw() -> Result<()> {
-    in_cluster(async |namespace| {
+    TestNamespace::with("smoke", async |namespace| {
         let config = |value: &str| {
             format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: test}}, data: {{key: {value}}}}}")
         };
@@ -142,12 +145,57 @@ async fn a_wait_ends_with_the_change_it_waits_for_or_tells_what_it_saw() -> Resu
     .await
 }
 
-/// Runs a test in a namespace of its own, where there is a cluster.
-async fn in_cluster(test: impl AsyncFnOnce(&TestNamespace) -> Result<()>) -> Result<()> {
-    if std::env::var_os(VARIABLE).is_none() {
-        return Ok(());
-    }
-    TestNamespace::with("smoke", test).await
+#[tokio::test]
+async fn an_operator_behind_a_proxy_is_killed_started_again_and_ended() -> Result<()> {
+    TestNamespace::with("smoke", async |namespace| {
+        let proxy = Proxy::of_api_server(&namespace.cluster).await?;
+        let operator = Operator::builder(namespace).api_server(&proxy.url).start().await?;
+        assert!(operator.metrics().await?.contains("# TYPE"));
+        assert!(operator.memory()? > 1_000_000);
+        operator.cpu_time()?;
+        let lists = |record: &proxy::Record| record.path.contains("/certificates?");
+        proxy.wait_request(5 * SECOND, lists).await?;
+
+        operator.kill9()?;
+        assert!(!operator.is_running()?);
+        operator.restart().await?;
+        operator.terminate().await?;
+        assert!(!operator.is_running()?);
+        assert!(!operator.logs().is_empty());
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn writes_to_the_api_server_are_counted() -> Result<()> {
+    TestNamespace::with("smoke", async |namespace| {
+        let kind =
+            RequestKind { verb: "APPLY".into(), resource: "limitranges".into(), subresource: "".into() };
+        let count = async || {
+            let writes = ApiServerMetrics::read(&namespace.client).await?.writes();
+            anyhow::Ok(writes.get(&kind).copied().unwrap_or_default())
+        };
+        let before = count().await?;
+        namespace
+            .apply("{apiVersion: v1, kind: LimitRange, metadata: {name: test}, spec: {limits: []}}")
+            .await?;
+        assert_eq!(count().await?, before + 1);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_real_ingress_controller_routes_to_the_endpoints_of_a_selectorless_service() -> Result<()> {
+    TestNamespace::with("smoke", async |namespace| {
+        let _controller = IngressController::start(&namespace.cluster).await?;
+        let host = format!("{}.example.com", namespace.name);
+        let port = answer("from behind the ingress".into())?;
+        publish(namespace, IngressController::CLASS, &host, port).await?;
+        wait_routed(INGRESS_CONTROLLER_ADDRESS, &host).await
+    })
+    .await
 }
 
 /// Orders a certificate for a name of the namespace's own, as the operator would: with an Ingress and a selectorless
@@ -156,8 +204,7 @@ async fn order(namespace: &TestNamespace, directory: &str, ca_pem: &str) -> Resu
     let ca_file = namespace.cluster.description.state.join(format!("{}.ca.crt", namespace.name));
     std::fs::write(&ca_file, ca_pem)?;
     let new = NewAccount { contact: &[], terms_of_service_agreed: true, only_return_existing: false };
-    let (account, _) =
-        Account::builder_with_root(&ca_file)?.create(&new, directory.into(), None).await?;
+    let (account, _) = Account::builder_with_root(&ca_file)?.create(&new, directory.into(), None).await?;
     let host = format!("{}.example.com", namespace.name);
     let mut order = account.new_order(&NewOrder::new(&[Identifier::Dns(host.clone())])).await?;
 
@@ -169,7 +216,8 @@ async fn order(namespace: &TestNamespace, directory: &str, ca_pem: &str) -> Resu
         }
         let mut challenge = authorization.challenge(ChallengeType::Http01).context("no http-01 challenge")?;
         let port = answer(challenge.key_authorization().as_str().to_owned())?;
-        publish(namespace, &host, port).await?;
+        publish(namespace, router::CLASS, &host, port).await?;
+        wait_routed(ADDRESS, &host).await?;
         challenge.set_ready().await?;
     }
     let status = order.poll_ready(&RetryPolicy::default()).await?;
@@ -188,14 +236,16 @@ fn answer(text: String) -> io::Result<u16> {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut request = [0; 4096];
             let _ = stream.read(&mut request).await;
-            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", text.len());
+            let head =
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", text.len());
             let _ = stream.write_all(format!("{head}{text}").as_bytes()).await;
         }
     });
     Ok(port)
 }
 
-async fn publish(namespace: &TestNamespace, host: &str, port: u16) -> Result<()> {
+/// Leads a host to a port of ours.
+async fn publish(namespace: &TestNamespace, class: &str, host: &str, port: u16) -> Result<()> {
     let objects = format!(
         r#"
 apiVersion: v1
@@ -217,7 +267,7 @@ apiVersion: networking.k8s.io/v1
 kind: Ingress
 metadata: {{name: answer}}
 spec:
-  ingressClassName: router
+  ingressClassName: {class}
   rules:
   - host: {host}
     http:
@@ -228,13 +278,16 @@ spec:
 "#
     );
     namespace.apply(&objects).await?;
-    let url = format!("http://{ADDRESS}/.well-known/acme-challenge/any");
+    Ok(())
+}
+
+async fn wait_routed(address: &str, host: &str) -> Result<()> {
+    let url = format!("http://{address}/.well-known/acme-challenge/any");
     let http = reqwest::Client::builder().no_proxy().build()?;
     let routed = async {
-        while http.get(&url).header("host", host).send().await?.status() != 200 {
+        while !http.get(&url).header("host", host).send().await.is_ok_and(|answer| answer.status() == 200) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        anyhow::Ok(())
     };
-    tokio::time::timeout(5 * SECOND, routed).await.context("the router does not follow")?
+    tokio::time::timeout(10 * SECOND, routed).await.context("the ingress does not follow")
 }

@@ -280,7 +280,10 @@ impl World {
             Step::ReadAuthorizations => {
                 let (account, url) = self.order();
                 match self.ca.authorizations(&account, &url, self.now) {
-                    Ok(authorizations) => self.progress.authorizations = Some(authorizations),
+                    Ok(authorizations) => {
+                        self.progress.authorizations = Some(authorizations);
+                        self.progress.asked_at = Some(self.now);
+                    }
                     Err(refusal) => self.refused(&refusal)?,
                 }
             }
@@ -295,6 +298,14 @@ impl World {
             Step::Finalize => self.finalize()?,
             Step::Download => self.download()?,
             Step::StoreCertificate => self.store_certificate()?,
+            Step::Withdraw => {
+                self.presented = None;
+                self.effect()?;
+                self.status.challenges.clear();
+                self.progress.presented = false;
+                self.progress.presented_at = None;
+                self.progress.self_check = None;
+            }
             Step::CleanUp => {
                 self.status.failed_issuance_attempts = None;
                 self.status.last_failure_time = None;

@@ -1,0 +1,65 @@
+# The first run builds Kubernetes, etcd and ACME servers from their pinned sources and keeps them in the user's cache
+# directory (CERTWRIGHT_CACHE): some 13 minutes on two cores. Later runs find them there.
+
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+# The whole workspace is always built together, or cargo builds shared dependencies twice with other features.
+CLUSTER := $(TARGET)/debug/cluster
+
+CACHE := $(or $(CERTWRIGHT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/certwright)
+DENY_VERSION := 0.20.2
+DENY := $(CACHE)/cargo/cargo-deny-$(DENY_VERSION)
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: test
+test: checks tools ## Check and test everything, on a real control plane
+	$(CARGO) test --workspace --no-run
+	$(CARGO) test --workspace --lib --bins
+	$(CLUSTER) exec -- $(CARGO) test --offline --workspace --no-fail-fast --test '*'
+
+.PHONY: checks
+checks: need-cargo deny ## Check formatting, lints and dependencies
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+.PHONY: deny
+deny: need-cargo $(DENY)/bin/cargo-deny ## Check what the dependencies are: licences, bans, sources
+	$(DENY)/bin/cargo-deny --all-features check bans licenses sources
+
+$(DENY)/bin/cargo-deny:
+	@echo "Building cargo-deny $(DENY_VERSION), once: some 4 minutes on two cores"
+	$(CARGO) install --quiet --locked --root $(DENY) --version $(DENY_VERSION) cargo-deny
+
+.PHONY: tools
+tools: need-cargo ## Build what the tests need: Kubernetes, etcd, ACME servers
+	$(CARGO) build --workspace --bin cluster
+	$(CLUSTER) tools
+
+.PHONY: demo
+demo: tools ## Issue a certificate in a new cluster, and keep it running; ONCE=1 ends it
+	$(CARGO) build --workspace --bins
+	$(CLUSTER) demo
+
+.PHONY: bench
+bench: need-cargo ## Measure the operator under load
+	$(CARGO) build --workspace --bins --release
+	$(TARGET)/release/cluster bench
+
+.PHONY: crds
+crds: need-cargo ## Write crds/ anew from src/api
+	$(CARGO) run --quiet --bin certwright -- crds | awk -v RS='---\n' \
+		'match($$0, /  name: [a-z]+/) { printf "%s", $$0 > ("crds/" substr($$0, RSTART + 8, RLENGTH - 8) ".yaml") }'
+
+.PHONY: clean
+clean: ## Remove what cargo built; built tools stay in the cache
+	$(CARGO) clean
+
+.PHONY: need-cargo
+need-cargo:
+	@command -v $(firstword $(CARGO)) >/dev/null || \
+		{ echo "cargo is missing: it builds Certwright. Get it from https://rustup.rs" >&2; exit 1; }

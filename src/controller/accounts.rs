@@ -1,0 +1,206 @@
+//! The accounts in use. Issuers that name one account Secret share one account, one limiter and one pool of nonces: a CA
+//! may take two users of one account for an attack.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kube::runtime::reflector::ObjectRef;
+
+use super::issuer_record::{AccountSecret, IssuerRecord};
+use crate::acme::{Account, AcmeError, Server, ServerConfig, Trust};
+use crate::api::{AcmeIssuer, Certificate};
+use crate::pki::PrivateKey;
+use crate::runtime::clock;
+use crate::runtime::metrics::Metrics;
+
+/// The accounts in use.
+pub struct Accounts {
+    places_per_account: usize,
+    metrics: Metrics,
+    accounts: Mutex<HashMap<AccountSecret, Account>>,
+    places: Mutex<HashMap<AccountSecret, Arc<Places>>>,
+    servers: Mutex<HashMap<(String, Trust), Server>>,
+}
+
+impl Accounts {
+    /// No accounts yet.
+    pub fn new(places_per_account: usize, metrics: Metrics) -> Self {
+        Self {
+            places_per_account,
+            metrics,
+            accounts: Mutex::default(),
+            places: Mutex::default(),
+            servers: Mutex::default(),
+        }
+    }
+
+    /// The server that a spec names.
+    ///
+    /// # Errors
+    /// If the URL or the CA bundle cannot be used.
+    pub fn server(&self, spec: &AcmeIssuer) -> Result<Server, AcmeError> {
+        let key = (spec.server.clone(), trust(spec));
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(server) = servers.get(&key) {
+            return Ok(server.clone());
+        }
+        let metrics = self.metrics.clone();
+        let server = Server::new(ServerConfig {
+            directory_url: key.0.clone(),
+            trust: key.1.clone(),
+            user_agent: ServerConfig::USER_AGENT.to_owned(),
+            timeout: ServerConfig::TIMEOUT,
+            clock: clock::now,
+            observe: Arc::new(move |operation, status, took| {
+                metrics.acme_requested(operation.as_str(), status, took);
+            }),
+        })?;
+        servers.insert(key, server.clone());
+        Ok(server)
+    }
+
+    /// The account of an issuer, if it is in use already and still the one that the issuer's status names.
+    pub fn get(&self, issuer: &IssuerRecord, secret: &AccountSecret) -> Option<Account> {
+        let recorded = issuer.status.acme.as_ref()?;
+        let server = self.server(&issuer.spec).ok()?;
+        let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let account = accounts.get(secret)?;
+        let same = account.url() == recorded.uri
+            && account.thumbprint() == recorded.key_thumbprint
+            && account.server().is(&server);
+        same.then(|| account.clone())
+    }
+
+    /// Puts an account into use: the one in use already, if it is the same.
+    ///
+    /// # Errors
+    /// If the URL or the CA bundle cannot be used.
+    pub fn resume(
+        &self,
+        spec: &AcmeIssuer,
+        secret: AccountSecret,
+        key: PrivateKey,
+        url: &str,
+    ) -> Result<Account, AcmeError> {
+        let account = Account::resume(&self.server(spec)?, key, url);
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(present) = accounts.get(&secret)
+            && present.url() == account.url()
+            && present.thumbprint() == account.thumbprint()
+            && present.server().is(account.server())
+        {
+            return Ok(present.clone());
+        }
+        accounts.insert(secret, account.clone());
+        Ok(account)
+    }
+
+    /// The places for orders under way of the account in `secret`.
+    pub fn places(&self, secret: &AccountSecret) -> Arc<Places> {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let limit = self.places_per_account;
+        places.entry(secret.clone()).or_insert_with(|| Arc::new(Places::new(limit))).clone()
+    }
+
+    /// Frees whatever a Certificate holds or waits for; returns those that may go on in its stead.
+    pub fn free(&self, uid: &str) -> Vec<ObjectRef<Certificate>> {
+        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.values().filter_map(|places| places.free(uid)).collect()
+    }
+}
+
+fn trust(spec: &AcmeIssuer) -> Trust {
+    match (&spec.ca_bundle, spec.skip_tls_verify) {
+        (Some(bundle), _) if !bundle.0.is_empty() => Trust::Bundle(bundle.0.clone()),
+        (_, Some(true)) => Trust::SkipVerify,
+        _ => Trust::SystemRoots,
+    }
+}
+
+/// The places for orders under way of one account, and the queue for them.
+pub struct Places {
+    limit: usize,
+    state: Mutex<PlacesState>,
+}
+
+#[derive(Default)]
+struct PlacesState {
+    taken: HashSet<String>,
+    queue: VecDeque<(String, ObjectRef<Certificate>)>,
+}
+
+impl Places {
+    fn new(limit: usize) -> Self {
+        Self { limit, state: Mutex::default() }
+    }
+
+    /// How many there are.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Takes a place for the Certificate with this uid, or queues it and returns false.
+    pub fn take(&self, uid: &str, certificate: ObjectRef<Certificate>) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.taken.contains(uid) {
+            return true;
+        }
+        let ahead = state.queue.iter().position(|(waiting, _)| waiting == uid);
+        let free = self.limit.saturating_sub(state.taken.len());
+        if ahead.unwrap_or(state.queue.len()) < free {
+            state.queue.retain(|(waiting, _)| waiting != uid);
+            state.taken.insert(uid.to_owned());
+            return true;
+        }
+        if ahead.is_none() {
+            state.queue.push_back((uid.to_owned(), certificate));
+        }
+        false
+    }
+
+    /// Frees the place of a Certificate, or its place in the queue; returns the one that may go on.
+    pub fn free(&self, uid: &str) -> Option<ObjectRef<Certificate>> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let queued = state.queue.len();
+        state.queue.retain(|(waiting, _)| waiting != uid);
+        let changed = state.taken.remove(uid) || state.queue.len() < queued;
+        let free = self.limit.saturating_sub(state.taken.len());
+        if changed && free > 0 {
+            state.queue.get(free - 1).or(state.queue.back()).map(|(_, next)| next.clone())
+        } else {
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn certificate(name: &str) -> ObjectRef<Certificate> {
+        ObjectRef::new(name).within("ns")
+    }
+
+    #[test]
+    fn a_place_that_is_freed_goes_to_the_one_that_waited_longest() {
+        let places = Places::new(1);
+        assert!(places.take("a", certificate("a")));
+        assert!(places.take("a", certificate("a")), "who has a place keeps it");
+        assert!(!places.take("b", certificate("b")));
+        assert!(!places.take("c", certificate("c")));
+        assert_eq!(places.free("a").map(|next| next.name), Some("b".to_owned()));
+        assert!(!places.take("c", certificate("c")), "b comes first");
+        assert!(places.take("b", certificate("b")));
+    }
+
+    #[test]
+    fn one_that_is_deleted_while_it_waits_does_not_hold_up_the_queue() {
+        let places = Places::new(1);
+        assert!(places.take("a", certificate("a")));
+        assert!(!places.take("b", certificate("b")));
+        assert!(!places.take("c", certificate("c")));
+        places.free("a");
+        assert_eq!(places.free("b").map(|next| next.name), Some("c".to_owned()));
+        assert!(places.take("c", certificate("c")));
+    }
+}

@@ -1,0 +1,235 @@
+//! What is watched: Certificates and issuers whole, of our own Secrets the metadata only.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use futures::{Stream, StreamExt};
+use k8s_openapi::api::core::v1::Secret;
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::{ObjectRef, Store, store};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tracing::warn;
+
+use super::issuer_record::{IssuerId, IssuerRecord};
+use crate::api::{Certificate, ClusterIssuer, Issuer, IssuerKind, LABEL_SECRET};
+
+/// What is watched.
+pub struct Cache {
+    scopes: Vec<Scope>,
+    cluster_issuers: Option<Store<ClusterIssuer>>,
+}
+
+/// What is watched in one namespace, or in all.
+pub struct Scope {
+    /// The namespace; `None` for all.
+    pub namespace: Option<String>,
+    /// The Certificates.
+    pub certificates: Store<Certificate>,
+    /// The Issuers.
+    pub issuers: Store<Issuer>,
+    secrets: Store<PartialObjectMeta<Secret>>,
+}
+
+/// A change that a watch has seen, after it is in the cache.
+pub enum Change<K> {
+    /// The object is there, new or changed.
+    Seen(Arc<K>),
+    /// The object is gone.
+    Gone(K),
+}
+
+/// Who is told of changes.
+pub trait Observer: Send + Sync + 'static {
+    /// A Certificate has changed.
+    fn certificate(&self, change: Change<Certificate>);
+    /// An Issuer has changed.
+    fn issuer(&self, change: Change<Issuer>);
+    /// A ClusterIssuer has changed.
+    fn cluster_issuer(&self, change: Change<ClusterIssuer>);
+    /// One of our own Secrets has changed.
+    fn secret(&self, change: Change<PartialObjectMeta<Secret>>);
+}
+
+/// The watches that fill a [`Cache`]; they run once their observer is known.
+pub struct Watches(Vec<Start>);
+
+/// Starts a watch that tells an observer.
+type Start = Box<dyn FnOnce(Arc<dyn Observer>) -> BoxFuture<'static, ()> + Send>;
+
+impl Cache {
+    /// A cache of `namespaces` (empty for all), and the watches that fill it.
+    pub fn new(client: &Client, namespaces: &[String], cluster_issuers: bool) -> (Self, Watches) {
+        let mut watches = Watches(Vec::new());
+        let scopes = match namespaces {
+            [] => vec![None],
+            some => some.iter().cloned().map(Some).collect(),
+        };
+        let scopes = scopes.into_iter().map(|namespace| watches.scope(client, namespace)).collect();
+        let cluster_issuers = cluster_issuers.then(|| {
+            watches
+                .add(whole(Api::<ClusterIssuer>::all(client.clone())), |to, change| to.cluster_issuer(change))
+        });
+        (Self { scopes, cluster_issuers }, watches)
+    }
+
+    /// The namespaces that are watched.
+    pub fn scopes(&self) -> &[Scope] {
+        &self.scopes
+    }
+
+    /// The ClusterIssuers, if they are served.
+    pub fn cluster_issuers(&self) -> Option<&Store<ClusterIssuer>> {
+        self.cluster_issuers.as_ref()
+    }
+
+    /// Waits until everything that there is has been seen.
+    pub async fn ready(&self) {
+        for scope in &self.scopes {
+            // It fails only if the watch has ended, which it does not.
+            let _ = scope.certificates.wait_until_ready().await;
+            let _ = scope.issuers.wait_until_ready().await;
+            let _ = scope.secrets.wait_until_ready().await;
+        }
+        if let Some(issuers) = &self.cluster_issuers {
+            let _ = issuers.wait_until_ready().await;
+        }
+    }
+
+    /// The Certificates of `namespace` for which `which` holds.
+    pub fn certificates(
+        &self,
+        namespace: &str,
+        which: impl Fn(&Certificate) -> bool,
+    ) -> Vec<Arc<Certificate>> {
+        let here = |certificate: &Certificate| {
+            certificate.metadata.namespace.as_deref() == Some(namespace) && which(certificate)
+        };
+        self.scope(namespace).map(|scope| scope.certificates.state_filter(here)).unwrap_or_default()
+    }
+
+    /// The Certificates that name `issuer`.
+    pub fn certificates_of(&self, issuer: &IssuerId) -> Vec<Arc<Certificate>> {
+        let names = |certificate: &Certificate| {
+            let reference = &certificate.spec.issuer_ref;
+            reference.kind == issuer.kind
+                && reference.name == issuer.name
+                && issuer
+                    .namespace
+                    .as_ref()
+                    .is_none_or(|own| certificate.metadata.namespace.as_ref() == Some(own))
+        };
+        self.scopes.iter().flat_map(|scope| scope.certificates.state_filter(names)).collect()
+    }
+
+    /// An issuer.
+    pub fn issuer(&self, id: &IssuerId) -> Option<IssuerRecord> {
+        match (id.kind, &id.namespace) {
+            (IssuerKind::Issuer, Some(namespace)) => {
+                let issuers = &self.scope(namespace)?.issuers;
+                let issuer = issuers.get(&ObjectRef::new(&id.name).within(namespace))?;
+                Some(IssuerRecord::from(&*issuer))
+            }
+            (IssuerKind::ClusterIssuer, _) => {
+                let issuer = self.cluster_issuers.as_ref()?.get(&ObjectRef::new(&id.name))?;
+                Some(IssuerRecord::from(&*issuer))
+            }
+            (IssuerKind::Issuer, None) => None,
+        }
+    }
+
+    /// Whether one of our own Secrets of this name exists.
+    pub fn has_secret(&self, namespace: &str, name: &str) -> bool {
+        let reference = ObjectRef::new(name).within(namespace);
+        self.scope(namespace).is_some_and(|scope| scope.secrets.get(&reference).is_some())
+    }
+
+    fn scope(&self, namespace: &str) -> Option<&Scope> {
+        self.scopes.iter().find(|scope| scope.namespace.as_deref().is_none_or(|own| own == namespace))
+    }
+}
+
+impl Watches {
+    /// Runs the watches until the future is dropped.
+    pub async fn run(self, observer: Arc<dyn Observer>) {
+        futures::future::join_all(self.0.into_iter().map(|watch| watch(observer.clone()))).await;
+    }
+
+    fn scope(&mut self, client: &Client, namespace: Option<String>) -> Scope {
+        Scope {
+            certificates: self
+                .add(whole(api(client, namespace.as_deref())), |to, change| to.certificate(change)),
+            issuers: self.add(whole(api(client, namespace.as_deref())), |to, change| to.issuer(change)),
+            secrets: self.add(
+                watcher(
+                    api::<PartialObjectMeta<Secret>>(client, namespace.as_deref()),
+                    watcher::Config::default().labels(LABEL_SECRET),
+                ),
+                |to, change| to.secret(change),
+            ),
+            namespace,
+        }
+    }
+
+    fn add<K>(
+        &mut self,
+        stream: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
+        tell: fn(&dyn Observer, Change<K>),
+    ) -> Store<K>
+    where
+        K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
+    {
+        let (reader, writer) = store();
+        let stream =
+            stream.default_backoff().modify(|object| object.managed_fields_mut().clear()).reflect(writer);
+        let reader_of_watch = reader.clone();
+        self.0.push(Box::new(move |observer| Box::pin(follow(stream, reader_of_watch, observer, tell))));
+        reader
+    }
+}
+
+fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+fn whole<K>(api: Api<K>) -> impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send
+where
+    K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
+{
+    watcher(api, watcher::Config::default())
+}
+
+async fn follow<K>(
+    stream: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send,
+    reader: Store<K>,
+    observer: Arc<dyn Observer>,
+    tell: fn(&dyn Observer, Change<K>),
+) where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    let mut stream = pin!(stream);
+    while let Some(event) = stream.next().await {
+        match event {
+            Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => {}
+            Ok(watcher::Event::InitDone) => {
+                for object in reader.state() {
+                    tell(&*observer, Change::Seen(object));
+                }
+            }
+            Ok(watcher::Event::Apply(object)) => tell(&*observer, Change::Seen(Arc::new(object))),
+            Ok(watcher::Event::Delete(object)) => tell(&*observer, Change::Gone(object)),
+            Err(error) => {
+                let kind = K::kind(&());
+                warn!(%kind, error = &error as &dyn std::error::Error, "a watch broke; it is taken up again");
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The reconcile of a Certificate: gather, decide, act and report, over and over, until there is something to wait for.
+
+mod act;
+mod cleanup;
+mod gather;
+mod order;
+mod report;
+mod store;
+
+pub(super) use store::generate;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::runtime::controller::Action;
+use tracing::{Instrument, debug, info_span, warn};
+
+use self::gather::Work;
+use super::context::Context;
+use super::error::Error;
+use crate::api::Certificate;
+use crate::core::issuance::next_step;
+use crate::runtime::clock::{self, Stopwatch};
+use crate::runtime::metrics::ReconcileOutcome;
+
+const KIND: &str = "Certificate";
+/// More steps than any issuance needs between two waits.
+const MAX_STEPS: usize = 64;
+
+/// What comes after a step.
+enum Next {
+    /// Decide again.
+    Step,
+    /// End the reconcile, and begin another at this time, or when something changes.
+    Until(Option<Timestamp>),
+}
+
+/// Reconciles a Certificate.
+///
+/// # Errors
+/// [`Error`], if the API server fails; see [`error_policy`].
+pub async fn reconcile(certificate: Arc<Certificate>, context: Arc<Context>) -> Result<Action, Error> {
+    let namespace = certificate.namespace().unwrap_or_default();
+    let span = info_span!("reconcile", object = KIND, namespace, name = certificate.name_any());
+    reconcile_within(certificate, &context).instrument(span).await
+}
+
+async fn reconcile_within(certificate: Arc<Certificate>, context: &Context) -> Result<Action, Error> {
+    let took = Stopwatch::start();
+    let uid = certificate.uid().unwrap_or_default();
+    let certificate = context.in_flight.newest(certificate);
+    if certificate.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let version = certificate.resource_version();
+    let mut work = Work::gather(certificate, context).await?;
+    let outcome = run(&mut work, context).await;
+    let changed = work.certificate.resource_version() != version;
+    work.put_back(context);
+    let metric = match (&outcome, changed) {
+        (Err(_), _) => ReconcileOutcome::Failed,
+        (Ok(_), true) => ReconcileOutcome::Progressed,
+        (Ok(_), false) => ReconcileOutcome::Unchanged,
+    };
+    context.metrics.reconciled(KIND, metric, took.elapsed());
+    let until = outcome?;
+    context.in_flight.succeeded(&uid);
+    Ok(match until {
+        None => Action::await_change(),
+        Some(until) => {
+            Action::requeue(Duration::try_from(until.duration_since(clock::now())).unwrap_or_default())
+        }
+    })
+}
+
+async fn run(work: &mut Work, context: &Context) -> Result<Option<Timestamp>, Error> {
+    for _ in 0..MAX_STEPS {
+        let now = clock::now();
+        let step = next_step(&work.situation(context), now);
+        debug!(?step, "next step");
+        match work.act(step, now, context).await? {
+            Next::Step => {}
+            Next::Until(until) => return Ok(until),
+        }
+    }
+    let step = next_step(&work.situation(context), clock::now());
+    Err(Error::Circles(format!("{step:?}").chars().take(40).collect()))
+}
+
+/// What happens after an error of the API server: the reconcile is tried again, later after each error.
+pub fn error_policy(certificate: Arc<Certificate>, error: &Error, context: Arc<Context>) -> Action {
+    let uid = certificate.uid().unwrap_or_default();
+    if error.object_is_gone() {
+        context.in_flight.forget(&uid);
+        return Action::await_change();
+    }
+    warn!(
+        object = KIND,
+        namespace = certificate.namespace().unwrap_or_default(),
+        name = certificate.name_any(),
+        step = error.step(),
+        error = error as &dyn std::error::Error,
+        "the reconcile failed and is tried again"
+    );
+    Action::requeue(context.in_flight.failed(&uid))
+}

@@ -1,0 +1,198 @@
+//! Act: one effect at a time, and what came of it is recorded before the next begins.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::runtime::events::EventType;
+use kube::runtime::reflector::ObjectRef;
+use tracing::{debug, info};
+
+use super::Next;
+use super::gather::Work;
+use crate::acme::AcmeError;
+use crate::api::certificate_reason as reason;
+use crate::controller::conditions::sentence;
+use crate::controller::context::Context;
+use crate::controller::error::Error;
+use crate::controller::events;
+use crate::controller::verdicts::Verdict;
+use crate::core::backoff::ask_once_more;
+use crate::core::disposition::{About, Disposition, disposition};
+use crate::core::issuance::{Failure, Step, failed_generation};
+use crate::core::renewal::whole_seconds;
+
+impl Work {
+    /// Does one step.
+    pub(super) async fn act(&mut self, step: Step, now: Timestamp, context: &Context) -> Result<Next, Error> {
+        match step {
+            Step::Rest { until } => {
+                self.report_rest(now);
+                self.flush(context).await?;
+                self.at_rest = true;
+                Ok(Next::Until(until))
+            }
+            Step::Wait { until, reason, message } => {
+                self.report_wait(reason, &message, now);
+                self.flush_if_worth_it(until, reason, now, context).await?;
+                if matches!(reason, reason::ISSUER_NOT_READY | reason::ISSUER_NOT_FOUND | reason::NO_SOLVER) {
+                    self.leave_place(context);
+                }
+                Ok(Next::Until(until))
+            }
+            Step::BackOff { until } => {
+                self.leave_place(context);
+                self.flush(context).await?;
+                Ok(Next::Until(Some(until)))
+            }
+            Step::TakePlace => self.take_place(now, context).await,
+            Step::StoreKey => self.store_key(context).await,
+            Step::PlaceOrder => self.place_order(now, context).await,
+            Step::ReadOrder => self.read_order(now, context).await,
+            Step::ReadAuthorizations => self.read_authorizations(now, context).await,
+            Step::Present(challenged) => self.present(&challenged, now, context).await,
+            Step::SelfCheck => self.self_check(context).await,
+            Step::Answer => self.answer(now, context).await,
+            Step::Finalize => self.finalize(now, context).await,
+            Step::Download => self.download(now, context).await,
+            Step::StoreCertificate => self.store_certificate(now, context).await,
+            Step::Withdraw => self.withdraw(context).await.map(|()| Next::Step),
+            Step::CleanUp => self.clean_up(context).await,
+            Step::Abandon { message } => self.abandon(&message, context).await,
+            Step::Fail(failure) => self.fail(failure, now, context).await,
+        }
+    }
+
+    async fn take_place(&mut self, now: Timestamp, context: &Context) -> Result<Next, Error> {
+        let Some(places) = self.places.clone() else { return Ok(Next::Until(None)) };
+        let reference = ObjectRef::new(&self.name).within(&self.namespace);
+        self.progress.place = places.take(&self.uid, reference);
+        if self.progress.place {
+            return Ok(Next::Step);
+        }
+        let issuer = self.wanted.as_ref().map(|wanted| wanted.issuer_name.clone()).unwrap_or_default();
+        let message = format!(
+            "Waits for a place: the account of {issuer} has {} orders under way, as many as it may",
+            places.limit()
+        );
+        self.report_wait(reason::QUEUED, &message, now);
+        self.flush(context).await?;
+        Ok(Next::Until(None))
+    }
+
+    /// Gives the place to the next in the queue.
+    pub(super) fn leave_place(&mut self, context: &Context) {
+        self.progress.place = false;
+        let next = self.places.as_ref().and_then(|places| places.free(&self.uid));
+        next.into_iter().for_each(|next| context.wake_certificate.wake(next));
+    }
+
+    /// What follows from an error of a call to the CA.
+    pub(super) async fn refused(
+        &mut self,
+        error: AcmeError,
+        now: Timestamp,
+        context: &Context,
+    ) -> Result<Next, Error> {
+        if let AcmeError::Paused { until } = error {
+            let until = whole_seconds(until);
+            let message = format!("{error}: it ends at {until}");
+            self.report_wait(reason::RATE_LIMITED, &message, now);
+            self.flush(context).await?;
+            return Ok(Next::Until(Some(until)));
+        }
+        let disposition = match &error {
+            AcmeError::Problem { status, .. } | AcmeError::Http { status, .. } => {
+                disposition(error.code(), Some(*status), About::Order)
+            }
+            _ => Disposition::Stumbled,
+        };
+        if disposition == Disposition::Stumbled && error.retry_after().is_none() {
+            self.progress.stumbles += 1;
+            if let Some(soon) = ask_once_more(self.progress.stumbles, now) {
+                debug!(%error, %soon, "the CA stumbled and is asked once more");
+                // What it did all the same, the order tells.
+                self.progress.order = None;
+                return Ok(Next::Until(Some(soon)));
+            }
+        }
+        if matches!(disposition, Disposition::AccountUnusable | Disposition::CaOperatorMustAct) {
+            return self.blame_account(disposition, error.to_string(), now, context).await;
+        }
+        let reason = match disposition {
+            Disposition::TooFast => reason::RATE_LIMITED,
+            Disposition::Stumbled => reason::CA_UNAVAILABLE,
+            _ => reason::FAILED,
+        };
+        let retry_after = error.retry_after();
+        self.fail(
+            Failure { reason, message: sentence(&error.to_string()), disposition, retry_after },
+            now,
+            context,
+        )
+        .await
+    }
+
+    /// The account is at fault: the issuer's own controller says so, and this Certificate waits for it.
+    async fn blame_account(
+        &mut self,
+        disposition: Disposition,
+        message: String,
+        now: Timestamp,
+        context: &Context,
+    ) -> Result<Next, Error> {
+        let Some(issuer) = &self.issuer else { return Ok(Next::Until(None)) };
+        let verdict = Verdict { generation: issuer.generation, disposition, message: message.clone() };
+        context.verdicts.pass(issuer.id.clone(), verdict);
+        context.wake_issuer(&issuer.id);
+        let message = format!("{} {} is not ready: {message}", issuer.id.kind.as_str(), issuer.id.name);
+        self.leave_place(context);
+        self.report_wait(reason::ISSUER_NOT_READY, &message, now);
+        self.flush(context).await?;
+        Ok(Next::Until(None))
+    }
+
+    /// Records a failure, and removes what the issuance left if its order is of no more use.
+    pub(super) async fn fail(
+        &mut self,
+        failure: Failure,
+        now: Timestamp,
+        context: &Context,
+    ) -> Result<Next, Error> {
+        let keeps_order = matches!(failure.disposition, Disposition::Stumbled | Disposition::TooFast)
+            && !self.order_is_invalid();
+        if keeps_order {
+            self.leave_place(context);
+            self.progress =
+                crate::core::issuance::Progress { presented: self.progress.presented, ..Default::default() };
+        } else {
+            self.give_up_authorizations().await;
+            self.withdraw(context).await?;
+            self.forget_order(context);
+        }
+        let same_spec = failed_generation(&self.status) == Some(self.generation());
+        let before = self.status.failed_issuance_attempts.filter(|_| same_spec).unwrap_or_default();
+        let attempts = before.saturating_add(1);
+        let backoff = match failure.disposition {
+            Disposition::NotAllowed => context.config.backoff.slow(),
+            _ => context.config.backoff,
+        };
+        let failures = u32::try_from(attempts).unwrap_or(1);
+        let until = backoff.next_attempt(failures, failure.retry_after, now, &self.uid);
+        self.status.failed_issuance_attempts = Some(attempts);
+        self.status.last_failure_time = Some(Time(whole_seconds(now)));
+        self.status.next_attempt_time = Some(Time(until));
+        self.report_failure(&failure, now);
+        info!(reason = failure.reason, attempts, %until, message = failure.message, "the issuance failed");
+        context.metrics.issuance_failed(failure.reason);
+        self.flush(context).await?;
+        events::publish(
+            context,
+            &self.reference(),
+            EventType::Warning,
+            failure.reason,
+            "Issue",
+            &failure.message,
+        )
+        .await;
+        Ok(Next::Until(Some(until)))
+    }
+}

@@ -1,0 +1,225 @@
+//! Gather: everything that the next step is decided on.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{ObjectReference, Secret};
+use kube::{Resource, ResourceExt};
+
+use crate::acme::Account;
+use crate::api::{self, CONDITION_READY, Certificate, CertificateStatus};
+use crate::controller::accounts::Places;
+use crate::controller::conditions::{condition, is_true};
+use crate::controller::context::Context;
+use crate::controller::error::Error;
+use crate::controller::issuer::account_of;
+use crate::controller::issuer_record::{AccountSecret, IssuerId, IssuerRecord, account_secret};
+use crate::controller::secrets;
+use crate::core::issuance::{IssuerView, Progress, Situation};
+use crate::core::naming::next_private_key_secret;
+use crate::core::reissue::SecretView;
+use crate::core::spec::{InvalidSpec, ValidatedCertificate};
+use crate::pki::{Chain, PrivateKey};
+
+/// One reconcile's view of a Certificate.
+pub(super) struct Work {
+    /// The Certificate as the API server last gave it.
+    pub(super) certificate: Arc<Certificate>,
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) uid: String,
+    /// Its status as it shall be; written when it must be.
+    pub(super) status: CertificateStatus,
+    pub(super) wanted: Result<ValidatedCertificate, InvalidSpec>,
+    pub(super) claimed_by: Option<String>,
+    /// The TLS Secret as it was read, and what it says.
+    pub(super) secret: Option<Secret>,
+    pub(super) secret_view: SecretView,
+    /// The key in the TLS Secret.
+    pub(super) current_key: Option<PrivateKey>,
+    /// The key that is stored for this issuance.
+    pub(super) next_key: Option<PrivateKey>,
+    pub(super) issuer: Option<IssuerRecord>,
+    pub(super) issuer_view: IssuerView,
+    pub(super) account: Option<Account>,
+    pub(super) places: Option<Arc<Places>>,
+    pub(super) progress: Progress,
+    /// Whether there is nothing to do, and so nothing to keep.
+    pub(super) at_rest: bool,
+}
+
+impl Work {
+    /// Reads what there is.
+    pub(super) async fn gather(certificate: Arc<Certificate>, context: &Context) -> Result<Self, Error> {
+        let namespace = certificate.namespace().unwrap_or_default();
+        let (name, uid) = (certificate.name_any(), certificate.uid().unwrap_or_default());
+        let status = certificate.status.clone().unwrap_or_default();
+        let next_key_name = next_private_key_secret(&name, &uid);
+        let has_next_key = status.next_private_key_secret_name.is_some()
+            || context.cache.has_secret(&namespace, &next_key_name);
+        let read_next_key = async {
+            match has_next_key {
+                true => secrets::read(&context.client, &namespace, &next_key_name).await,
+                false => Ok(None),
+            }
+        };
+        let secret_name = &certificate.spec.secret_name;
+        let issuer = context.cache.issuer(&IssuerId::of(&certificate));
+        let (secret, next_key, (issuer_view, account)) = futures::try_join!(
+            secrets::read(&context.client, &namespace, secret_name),
+            read_next_key,
+            view_issuer(issuer.as_ref(), context),
+        )?;
+        let places = issuer
+            .as_ref()
+            .map(|issuer| context.accounts.places(&account_secret(issuer, &context.config.namespace)));
+        let mut work = Self {
+            wanted: ValidatedCertificate::new(&certificate.spec),
+            claimed_by: claimed_by(&certificate, context),
+            secret: None,
+            secret_view: SecretView::default(),
+            current_key: None,
+            next_key: next_key.as_ref().and_then(private_key),
+            progress: context.in_flight.take(&uid),
+            certificate,
+            namespace,
+            name,
+            uid,
+            status,
+            issuer,
+            issuer_view,
+            account,
+            places,
+            at_rest: false,
+        };
+        work.see_secret(secret, context);
+        Ok(work)
+    }
+
+    /// What the next step is decided on.
+    pub(super) fn situation(&self, context: &Context) -> Situation<'_> {
+        Situation {
+            uid: &self.uid,
+            name: &self.name,
+            generation: self.generation(),
+            labels: self.certificate.labels(),
+            renew_request: self.renew_request(),
+            wanted: &self.wanted,
+            claimed_by: self.claimed_by.as_deref(),
+            secret: &self.secret_view,
+            next_key: self.next_key.as_ref().map(PrivateKey::algorithm),
+            issuer: &self.issuer_view,
+            status: &self.status,
+            progress: &self.progress,
+            self_check_timeout: context.config.self_check_timeout,
+        }
+    }
+
+    /// Takes note of the TLS Secret.
+    pub(super) fn see_secret(&mut self, secret: Option<Secret>, context: &Context) {
+        self.current_key = secret.as_ref().and_then(private_key);
+        self.secret_view = match &secret {
+            None => SecretView::default(),
+            Some(secret) => SecretView {
+                exists: true,
+                certificate_name: self.owner_of(secret, context),
+                issuer: secrets::annotation(secret, api::ANNOTATION_ISSUER_NAME)
+                    .zip(secrets::annotation(secret, api::ANNOTATION_ISSUER_KIND))
+                    .map(|(name, kind)| (name.to_owned(), kind.to_owned())),
+                key: secrets::data(secret, api::SECRET_KEY_TLS_KEY).map(|pem| {
+                    let key = PrivateKey::from_pem(pem).map_err(|error| error.to_string())?;
+                    Ok((key.algorithm(), key.public_key_der().to_vec()))
+                }),
+                leaf: secrets::data(secret, api::SECRET_KEY_TLS_CRT).map(|pem| {
+                    let chain = Chain::parse_pem(pem).map_err(|error| error.to_string())?;
+                    Ok(chain.leaf().clone())
+                }),
+            },
+        };
+        self.secret = secret;
+    }
+
+    /// The Certificate that a TLS Secret belongs to. One whose Certificate is gone, or has turned to another Secret,
+    /// may be taken over.
+    fn owner_of(&self, secret: &Secret, context: &Context) -> Option<String> {
+        let owner = secrets::annotation(secret, api::ANNOTATION_CERTIFICATE)?;
+        let secret_name = &self.certificate.spec.secret_name;
+        let claims = |certificate: &Certificate| {
+            certificate.name_any() == owner && certificate.spec.secret_name == *secret_name
+        };
+        let stands = owner == self.name || !context.cache.certificates(&self.namespace, claims).is_empty();
+        Some(if stands { owner.to_owned() } else { self.name.clone() })
+    }
+
+    pub(super) fn generation(&self) -> i64 {
+        self.certificate.metadata.generation.unwrap_or_default()
+    }
+
+    pub(super) fn renew_request(&self) -> Option<&str> {
+        self.certificate.annotations().get(api::ANNOTATION_RENEW).map(String::as_str)
+    }
+
+    pub(super) fn next_key_name(&self) -> String {
+        next_private_key_secret(&self.name, &self.uid)
+    }
+
+    pub(super) fn reference(&self) -> ObjectReference {
+        self.certificate.object_ref(&())
+    }
+
+    /// Puts the progress back for the next reconcile.
+    pub(super) fn put_back(self, context: &Context) {
+        context.in_flight.keep(&self.uid, (!self.at_rest).then_some(self.progress));
+    }
+}
+
+fn private_key(secret: &Secret) -> Option<PrivateKey> {
+    PrivateKey::from_pem(secrets::data(secret, api::SECRET_KEY_TLS_KEY)?).ok()
+}
+
+/// The oldest other Certificate with the same Secret, if it is older than this one.
+fn claimed_by(certificate: &Certificate, context: &Context) -> Option<String> {
+    let age = |certificate: &Certificate| {
+        (certificate.metadata.creation_timestamp.as_ref().map(|time| time.0), certificate.name_any())
+    };
+    let namespace = certificate.namespace().unwrap_or_default();
+    let same_secret = |other: &Certificate| {
+        other.spec.secret_name == certificate.spec.secret_name
+            && other.metadata.deletion_timestamp.is_none()
+            && age(other) < age(certificate)
+    };
+    let others = context.cache.certificates(&namespace, same_secret);
+    others.iter().min_by_key(|other| age(other)).map(|other| other.name_any())
+}
+
+async fn view_issuer(
+    issuer: Option<&IssuerRecord>,
+    context: &Context,
+) -> Result<(IssuerView, Option<Account>), Error> {
+    let Some(issuer) = issuer else { return Ok((IssuerView::NotFound, None)) };
+    if let Some(verdict) = context.verdicts.on(&issuer.id, issuer.generation) {
+        return Ok((IssuerView::NotReady { message: verdict.message }, None));
+    }
+    let status = &issuer.status;
+    let usable = status
+        .acme
+        .as_ref()
+        .filter(|acme| is_true(&status.conditions, CONDITION_READY) && acme.server == issuer.spec.server);
+    let Some(acme) = usable else {
+        let message = condition(&status.conditions, CONDITION_READY)
+            .filter(|ready| ready.status == "False")
+            .map_or("its account is not registered yet".to_owned(), |ready| ready.message.clone());
+        return Ok((IssuerView::NotReady { message }, None));
+    };
+    let secret: AccountSecret = account_secret(issuer, &context.config.namespace);
+    match account_of(issuer, &secret, context).await? {
+        Ok(account) => {
+            let view = IssuerView::Ready {
+                account: acme.uri.clone(),
+                solvers: issuer.spec.solvers.clone(),
+                profile: issuer.spec.profile.clone(),
+            };
+            Ok((view, Some(account)))
+        }
+        Err(message) => Ok((IssuerView::NotReady { message }, None)),
+    }
+}

@@ -1,0 +1,300 @@
+//! The calls to the CA, in the order of RFC 8555 section 7.4.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use tracing::info;
+
+use super::Next;
+use super::gather::Work;
+use crate::acme::{
+    Account, AcmeError, Answer, Authorization, AuthorizationStatus, ChallengeStatus, NewOrder, Order,
+    OrderStatus,
+};
+use crate::api::{self, ChallengeStatus as RecordedChallenge, certificate_reason as reason};
+use crate::controller::conditions::sentence;
+use crate::controller::context::Context;
+use crate::controller::error::Error;
+use crate::controller::presenter;
+use crate::core::disposition::Disposition;
+use crate::core::issuance::{Challenged, Failure, SelfCheckResult, challenges};
+use crate::core::renewal::whole_seconds;
+use crate::pki::{Chain, PrivateKey, certificate_signing_request};
+use crate::runtime::clock;
+
+impl Work {
+    pub(super) async fn place_order(&mut self, now: Timestamp, context: &Context) -> Result<Next, Error> {
+        let (Some(account), Ok(wanted)) = (self.account.clone(), &self.wanted) else {
+            return Ok(Next::Until(None));
+        };
+        let profile = self.issuer.as_ref().and_then(|issuer| issuer.spec.profile.clone());
+        let order = NewOrder { identifiers: wanted.identifiers(), profile };
+        match account.new_order(&order).await {
+            Ok(answer) => {
+                let url = answer.location.clone().unwrap_or_default();
+                info!(order = url, "placed an order");
+                self.status.order = Some(api::OrderStatus {
+                    url,
+                    state: answer.value.status.to_string(),
+                    expires: answer.value.expires.map(|time| Time(whole_seconds(time))),
+                    created: Time(whole_seconds(now)),
+                    account: account.url().to_owned(),
+                });
+                self.report_progress(reason::ORDERING, "The order is placed", now);
+                self.see_order(answer, now);
+                self.progress.stumbles = 0;
+                Ok(Next::Step)
+            }
+            Err(error) => self.refused(error, now, context).await,
+        }
+    }
+
+    pub(super) async fn read_order(&mut self, now: Timestamp, context: &Context) -> Result<Next, Error> {
+        let (Some(account), Some(order)) = (self.account.clone(), self.status.order.clone()) else {
+            return Ok(Next::Until(None));
+        };
+        match account.order(&order.url).await {
+            Ok(answer) => {
+                self.see_order(answer, now);
+                Ok(Next::Step)
+            }
+            Err(error) => self.refused(error, now, context).await,
+        }
+    }
+
+    pub(super) async fn read_authorizations(
+        &mut self,
+        now: Timestamp,
+        context: &Context,
+    ) -> Result<Next, Error> {
+        let (Some(account), Some(order)) = (self.account.clone(), self.progress.order.clone()) else {
+            return Ok(Next::Until(None));
+        };
+        match read_all(&account, &order.authorizations).await {
+            Ok(authorizations) => {
+                self.progress.authorizations = Some(authorizations);
+                self.progress.asked_at = Some(now);
+                Ok(Next::Step)
+            }
+            Err(error) => self.refused(error, now, context).await,
+        }
+    }
+
+    /// Records the challenges, then puts the answers where the CA will look.
+    pub(super) async fn present(
+        &mut self,
+        challenged: &[Challenged],
+        now: Timestamp,
+        context: &Context,
+    ) -> Result<Next, Error> {
+        self.status.challenges = challenged.iter().map(recorded).collect();
+        self.report_progress(reason::ORDERING, "The challenges are being presented", now);
+        self.flush(context).await?;
+        context.presenter.answer(&self.certificate);
+        presenter::present(context, &self.certificate, challenged).await?;
+        self.progress.presented = true;
+        self.progress.presented_at = Some(clock::now());
+        Ok(Next::Step)
+    }
+
+    pub(super) async fn self_check(&mut self, context: &Context) -> Result<Next, Error> {
+        let Some(account) = self.account.clone() else { return Ok(Next::Until(None)) };
+        let checks = self.status.challenges.iter().map(|challenge| {
+            let expected = account.key_authorization(&challenge.token);
+            async move {
+                let seen = context.self_check.check(&challenge.name, &challenge.token, &expected).await;
+                seen.err().map(|failure| (challenge.name.clone(), failure.to_string()))
+            }
+        });
+        let failures: Vec<_> = futures::future::join_all(checks).await.into_iter().flatten().collect();
+        self.progress.self_check = Some(SelfCheckResult { at: clock::now(), failures });
+        Ok(Next::Step)
+    }
+
+    pub(super) async fn answer(&mut self, now: Timestamp, context: &Context) -> Result<Next, Error> {
+        let Some(account) = self.account.clone() else { return Ok(Next::Until(None)) };
+        let chosen = self.chosen();
+        let open = chosen.iter().filter(|challenged| !challenged.processing);
+        let answers =
+            futures::future::try_join_all(open.map(|challenged| account.answer(&challenged.url))).await;
+        match answers {
+            Ok(answers) => {
+                let all_valid = !answers.is_empty()
+                    && answers.iter().all(|answer| answer.value.status == ChallengeStatus::Valid);
+                let now = clock::now();
+                self.progress.answered = Some(now);
+                self.progress.stumbles = 0;
+                // A CA that validated while it answered is asked for the order at once.
+                self.progress.asked_at = if all_valid { None } else { Some(now) };
+                self.progress.retry_after = answers.iter().filter_map(|answer| answer.retry_after).max();
+                Ok(Next::Step)
+            }
+            Err(error) => self.refused(error, now, context).await,
+        }
+    }
+
+    pub(super) async fn finalize(&mut self, now: Timestamp, context: &Context) -> Result<Next, Error> {
+        let (Some(account), Some(order), Ok(wanted)) =
+            (self.account.clone(), self.progress.order.clone(), self.wanted.clone())
+        else {
+            return Ok(Next::Until(None));
+        };
+        let Some(key) = self.key_of_order() else { return Ok(Next::Until(None)) };
+        // The order must be on record before the CA makes a certificate of it.
+        if self.certificate.status.as_ref().and_then(|status| status.order.as_ref()).map(|order| &order.url)
+            != self.status.order.as_ref().map(|order| &order.url)
+        {
+            self.flush(context).await?;
+        }
+        let request = match certificate_signing_request(&key, &wanted.subject) {
+            Ok(request) => request,
+            Err(error) => return self.fail(refused_here(&error), now, context).await,
+        };
+        match account.finalize(&order.finalize, &request).await {
+            Ok(answer) => {
+                let now = clock::now();
+                self.progress.finalized = Some(now);
+                self.progress.answered = None;
+                self.progress.stumbles = 0;
+                self.see_order(answer, now);
+                self.leave_place(context);
+                Ok(Next::Step)
+            }
+            Err(error) => self.refused(error, now, context).await,
+        }
+    }
+
+    /// Fetches the certificate, chooses the chain and checks it.
+    pub(super) async fn download(&mut self, now: Timestamp, context: &Context) -> Result<Next, Error> {
+        let (Some(account), Ok(wanted)) = (self.account.clone(), self.wanted.clone()) else {
+            return Ok(Next::Until(None));
+        };
+        let url = self.progress.order.as_ref().and_then(|order| order.certificate.clone());
+        let (Some(url), Some(key)) = (url, self.key_of_order()) else {
+            let message = "The CA says that the order is valid, but not where the certificate is".to_owned();
+            let failure = Failure {
+                reason: reason::CA_UNAVAILABLE,
+                message,
+                disposition: Disposition::Stumbled,
+                retry_after: None,
+            };
+            return self.fail(failure, now, context).await;
+        };
+        let preferred = self.issuer.as_ref().and_then(|issuer| issuer.spec.preferred_chain.clone());
+        let pem = match choose_chain(&account, &url, preferred.as_deref()).await {
+            Ok(pem) => pem,
+            Err(error) => return self.refused(error, now, context).await,
+        };
+        let checked = Chain::parse_pem(pem.as_bytes())
+            .and_then(|chain| chain.check(&key, &wanted.subject, now).map(|()| chain));
+        match checked {
+            Ok(chain) => {
+                self.progress.chain = Some(chain);
+                Ok(Next::Step)
+            }
+            Err(error) => {
+                let message = format!(
+                    "The CA sent a certificate that does not fit, and the Secret was left as it is: {error}"
+                );
+                let failure = Failure {
+                    reason: reason::CERTIFICATE_REFUSED,
+                    message,
+                    disposition: Disposition::OrderLost,
+                    retry_after: None,
+                };
+                self.fail(failure, now, context).await
+            }
+        }
+    }
+
+    /// Gives up the authorizations that are still pending, so that they do not count against the account. What cannot be
+    /// given up expires at the CA by itself.
+    pub(super) async fn give_up_authorizations(&mut self) {
+        let (Some(account), Some(authorizations)) = (&self.account, &self.progress.authorizations) else {
+            return;
+        };
+        let pending = authorizations
+            .iter()
+            .filter(|(_, authorization)| authorization.status == AuthorizationStatus::Pending);
+        let calls = pending.map(|(url, _)| account.deactivate_authorization(url));
+        for error in futures::future::join_all(calls).await.into_iter().filter_map(Result::err) {
+            tracing::debug!(%error, "a pending authorization could not be given up");
+        }
+    }
+
+    pub(super) fn order_is_invalid(&self) -> bool {
+        self.progress.order.as_ref().is_some_and(|order| order.status == OrderStatus::Invalid)
+    }
+
+    /// The key of this issuance: the next one, or the current one if it is used again.
+    pub(super) fn key_of_order(&self) -> Option<PrivateKey> {
+        let wanted = self.wanted.as_ref().ok()?;
+        match crate::core::reissue::reuses_key(wanted, &self.secret_view) {
+            true => self.current_key.clone(),
+            false => self.next_key.clone(),
+        }
+    }
+
+    fn chosen(&self) -> Vec<Challenged> {
+        let (Some(authorizations), Some(issuer)) = (&self.progress.authorizations, &self.issuer) else {
+            return Vec::new();
+        };
+        challenges(authorizations, &issuer.spec.solvers, kube::ResourceExt::labels(&*self.certificate))
+            .unwrap_or_default()
+    }
+
+    fn see_order(&mut self, answer: Answer<Order>, now: Timestamp) {
+        if let Some(order) = &mut self.status.order {
+            order.state = answer.value.status.to_string();
+        }
+        self.progress.saw_order(answer.value, answer.retry_after, now);
+    }
+}
+
+async fn read_all(account: &Account, urls: &[String]) -> Result<Vec<(String, Authorization)>, AcmeError> {
+    let reads = urls
+        .iter()
+        .map(|url| async move { Ok::<_, AcmeError>((url.clone(), account.authorization(url).await?.value)) });
+    let mut authorizations: Vec<_> = futures::future::try_join_all(reads).await?;
+    // A CA may list them in another order each time; what is made from them shall stay the same.
+    authorizations.sort_by_key(|(_, authorization): &(String, Authorization)| authorization.name());
+    Ok(authorizations)
+}
+
+/// The chain that has the preferred issuer, else the one that the CA serves.
+async fn choose_chain(account: &Account, url: &str, preferred: Option<&str>) -> Result<String, AcmeError> {
+    let served = account.certificate(url).await?.value;
+    let has =
+        |pem: &str, name: &str| Chain::parse_pem(pem.as_bytes()).is_ok_and(|chain| chain.issued_by(name));
+    let Some(name) = preferred.filter(|name| !name.is_empty() && !has(&served.pem, name)) else {
+        return Ok(served.pem);
+    };
+    for alternate in &served.alternates {
+        let offered = account.certificate(alternate).await?.value;
+        if has(&offered.pem, name) {
+            return Ok(offered.pem);
+        }
+    }
+    Ok(served.pem)
+}
+
+fn recorded(challenged: &Challenged) -> RecordedChallenge {
+    let state = if challenged.processing { ChallengeStatus::Processing } else { ChallengeStatus::Pending };
+    RecordedChallenge {
+        name: challenged.name.clone(),
+        type_: challenged.typ.to_string(),
+        state: state.to_string(),
+        reason: None,
+        token: challenged.token.clone(),
+        url: challenged.url.clone(),
+        authorization: challenged.authorization.clone(),
+    }
+}
+
+fn refused_here(error: &dyn std::error::Error) -> Failure {
+    Failure {
+        reason: reason::INVALID_SPEC,
+        message: sentence(&error.to_string()),
+        disposition: Disposition::NotAllowed,
+        retry_after: None,
+    }
+}

@@ -1,0 +1,174 @@
+//! Report: the status says what is, and is written when it must be and no oftener.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+
+use super::gather::Work;
+use crate::api::{
+    CONDITION_ISSUING, CONDITION_READY, Certificate, FIELD_MANAGER, GROUP, VERSION,
+    certificate_reason as reason,
+};
+use crate::controller::conditions::{condition, set_condition};
+use crate::controller::context::Context;
+use crate::controller::error::Error;
+use crate::core::issuance::Failure;
+use crate::core::reissue;
+use crate::runtime::metrics::{ApiVerb, CertificateFacts};
+
+/// A wait that is shorter is not worth a write.
+const SHORT_WAIT: SignedDuration = SignedDuration::from_secs(3);
+/// While the reason of a wait stays the same, its words are written at most once in this time.
+const WORDS_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
+
+impl Work {
+    /// Nothing is to be done.
+    pub(super) fn report_rest(&mut self, now: Timestamp) {
+        self.status.failed_issuance_attempts = None;
+        self.status.last_failure_time = None;
+        self.status.next_attempt_time = None;
+        if condition(&self.status.conditions, CONDITION_ISSUING).is_some() {
+            self.issuing(false, reason::ISSUED, "Nothing is under way", now);
+        }
+        self.report_ready(now, reason::READY, "");
+    }
+
+    /// Something is waited for.
+    pub(super) fn report_wait(&mut self, reason: &'static str, message: &str, now: Timestamp) {
+        if reason == reason::SELF_CHECK || reason == reason::VALIDATING {
+            self.report_challenges();
+        }
+        self.issuing(true, reason, message, now);
+        self.report_ready(now, reason, message);
+    }
+
+    /// The issuance goes on.
+    pub(super) fn report_progress(&mut self, reason: &'static str, message: &str, now: Timestamp) {
+        self.issuing(true, reason, message, now);
+        self.report_ready(now, reason, message);
+    }
+
+    /// The issuance has failed.
+    pub(super) fn report_failure(&mut self, failure: &Failure, now: Timestamp) {
+        self.issuing(false, failure.reason, &failure.message, now);
+        self.report_ready(now, failure.reason, &failure.message);
+    }
+
+    fn issuing(&mut self, is: bool, reason: &str, message: &str, now: Timestamp) {
+        let generation = self.generation();
+        set_condition(&mut self.status.conditions, CONDITION_ISSUING, is, reason, message, generation, now);
+    }
+
+    /// Whether the Secret holds what the spec asks for; if not, why an issuance has not mended that yet.
+    fn report_ready(&mut self, now: Timestamp, waits_for: &str, because: &str) {
+        let generation = self.generation();
+        let due = match (&self.wanted, self.secret_view.certificate_name.as_deref()) {
+            (Ok(wanted), owner) if owner == Some(&self.name) || !self.secret_view.exists => {
+                let current = reissue::Current {
+                    wanted,
+                    secret: &self.secret_view,
+                    uid: &self.uid,
+                    renew_request: None,
+                    observed_renew_request: None,
+                    now,
+                };
+                let leaf = self.secret_view.leaf();
+                self.status.not_before = leaf.map(|leaf| Time(leaf.not_before));
+                self.status.not_after = leaf.map(|leaf| Time(leaf.not_after));
+                self.status.serial_number = leaf.map(|leaf| leaf.serial_number.clone());
+                self.status.renewal_time = current.renewal_time().map(Time);
+                reissue::due(&current).filter(|due| !due.leaves_ready())
+            }
+            _ => Some(reissue::Due { reason: reason::SECRET_INVALID, message: String::new() }),
+        };
+        let (is, reason, message) = match due {
+            None => {
+                let until = self.status.not_after.as_ref().map_or(String::new(), |time| time.0.to_string());
+                (true, reason::READY, format!("The certificate is valid until {until}"))
+            }
+            Some(due) if due.message.is_empty() || because.is_empty() => {
+                (false, waits_for, because.to_owned())
+            }
+            Some(due) => (false, waits_for, format!("{because} ({})", due.message)),
+        };
+        set_condition(&mut self.status.conditions, CONDITION_READY, is, reason, &message, generation, now);
+    }
+
+    /// The challenges say what they wait for.
+    fn report_challenges(&mut self) {
+        let failures =
+            self.progress.self_check.as_ref().map(|seen| seen.failures.as_slice()).unwrap_or_default();
+        for challenge in &mut self.status.challenges {
+            let failure = failures.iter().find(|(name, _)| *name == challenge.name);
+            challenge.reason = failure.map(|(_, failure)| failure.clone());
+            if self.progress.answered.is_some() {
+                challenge.state = "processing".to_owned();
+            }
+        }
+    }
+
+    /// Writes the status if a human would want to know of the wait: not while it is short, and not each time that its
+    /// words change.
+    pub(super) async fn flush_if_worth_it(
+        &mut self,
+        until: Option<Timestamp>,
+        reason: &'static str,
+        now: Timestamp,
+        context: &Context,
+    ) -> Result<(), Error> {
+        let waits_since = self.progress.answered.or(self.progress.finalized).or(self.progress.presented_at);
+        let short = until.is_some_and(|until| until.duration_since(now) < SHORT_WAIT);
+        let young = waits_since.is_some_and(|since| now.duration_since(since) < SHORT_WAIT);
+        if short && young {
+            return Ok(());
+        }
+        let written = self.certificate.status.as_ref();
+        let same_reason = written
+            .and_then(|status| condition(&status.conditions, CONDITION_ISSUING))
+            .is_some_and(|issuing| issuing.reason == reason && issuing.status == "True");
+        let fresh = self.progress.reported_at.is_some_and(|at| now.duration_since(at) < WORDS_INTERVAL);
+        if same_reason && fresh {
+            return Ok(());
+        }
+        if self.flush(context).await? {
+            self.progress.reported_at = Some(now);
+        }
+        Ok(())
+    }
+
+    /// Writes the status, if it has changed.
+    pub(super) async fn flush(&mut self, context: &Context) -> Result<bool, Error> {
+        self.report_metrics(context);
+        if self.certificate.status.as_ref() == Some(&self.status) {
+            return Ok(false);
+        }
+        let api = Api::<Certificate>::namespaced(context.client.clone(), &self.namespace);
+        let patch = json!({
+            "apiVersion": format!("{GROUP}/{VERSION}"),
+            "kind": "Certificate",
+            "metadata": { "name": self.name, "uid": self.uid },
+            "status": self.status,
+        });
+        context.metrics.api_written("Certificate", ApiVerb::Patch);
+        let written = api
+            .patch_status(&self.name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&patch))
+            .await
+            .map_err(Error::WriteStatus)?;
+        self.certificate = Arc::new(written);
+        context.in_flight.written(self.certificate.clone());
+        Ok(true)
+    }
+
+    fn report_metrics(&self, context: &Context) {
+        let facts = CertificateFacts {
+            ready: crate::controller::conditions::is_true(&self.status.conditions, CONDITION_READY),
+            not_after: self.status.not_after.as_ref().map(|time| time.0),
+            renewal: self.status.renewal_time.as_ref().map(|time| time.0),
+        };
+        context.metrics.certificate(&self.namespace, &self.name, facts);
+    }
+}

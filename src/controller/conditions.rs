@@ -1,0 +1,55 @@
+//! Conditions that change only when something has changed.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use crate::core::renewal::whole_seconds;
+
+/// Longest message; the API allows 32,768 bytes.
+const MAX_MESSAGE: usize = 8192;
+
+/// Sets the condition `type_`. Its transition time moves only if its status does.
+pub fn set_condition(
+    conditions: &mut Vec<Condition>,
+    type_: &str,
+    is: bool,
+    reason: &str,
+    message: &str,
+    generation: i64,
+    now: Timestamp,
+) {
+    let status = if is { "True" } else { "False" };
+    let message: String = message.chars().take(MAX_MESSAGE).collect();
+    let since = conditions
+        .iter()
+        .find(|condition| condition.type_ == type_ && condition.status == status)
+        .map(|condition| condition.last_transition_time.clone());
+    let condition = Condition {
+        type_: type_.to_owned(),
+        status: status.to_owned(),
+        reason: reason.to_owned(),
+        message,
+        observed_generation: Some(generation),
+        last_transition_time: since.unwrap_or(Time(whole_seconds(now))),
+    };
+    match conditions.iter_mut().find(|present| present.type_ == type_) {
+        Some(present) => *present = condition,
+        None => conditions.push(condition),
+    }
+}
+
+/// The condition `type_`.
+pub fn condition<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|condition| condition.type_ == type_)
+}
+
+/// Whether the condition `type_` is true.
+pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
+    condition(conditions, type_).is_some_and(|condition| condition.status == "True")
+}
+
+/// `text` with a capital letter at its beginning.
+pub fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}

@@ -1,0 +1,122 @@
+//! What every reconcile shares.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::ObjectRef;
+
+use super::accounts::Accounts;
+use super::cache::Cache;
+use super::in_flight::InFlight;
+use super::issuer_record::IssuerId;
+use super::presenter::Presenter;
+use super::verdicts::Verdicts;
+use super::wake::Wake;
+use crate::api::{Certificate, ClusterIssuer, FIELD_MANAGER, Issuer, IssuerKind};
+use crate::core::backoff::Backoff;
+use crate::runtime::metrics::Metrics;
+use crate::solver::http01::{PathType, SelfCheck, SelfCheckSetupError};
+
+/// Settings of the controllers.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The operator's own namespace: Secrets of ClusterIssuers are here.
+    pub namespace: String,
+    /// Namespaces to watch; empty for all.
+    pub watch_namespaces: Vec<String>,
+    /// Whether ClusterIssuers are served.
+    pub cluster_issuers: bool,
+    /// Name of this replica, in events.
+    pub identity: String,
+    /// Port on which every replica answers http-01 challenges.
+    pub responder_port: u16,
+    /// Addresses at which this replica answers.
+    pub advertise: Vec<IpAddr>,
+    /// Service in the operator's namespace whose endpoints are all replicas.
+    pub responder_service: Option<String>,
+    /// Name servers of the self-check; empty for those of the system.
+    pub nameservers: Vec<SocketAddr>,
+    /// How long a failing self-check is waited for before the CA is asked all the same.
+    pub self_check_timeout: Duration,
+    /// How the paths of temporary Ingresses are matched.
+    pub path_type: PathType,
+    /// Waits after failures.
+    pub backoff: Backoff,
+    /// Orders that an account may have under way at once.
+    pub orders_per_account: usize,
+}
+
+/// What every reconcile shares.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// Settings.
+    pub config: Config,
+    /// Metrics.
+    pub metrics: Metrics,
+    /// Events.
+    pub recorder: Recorder,
+    /// What is watched.
+    pub cache: Cache,
+    /// Accounts at CAs.
+    pub accounts: Accounts,
+    /// http-01 answers and the way to them.
+    pub presenter: Presenter,
+    /// The operator's own look at http-01 answers.
+    pub self_check: SelfCheck,
+    /// Issuances under way.
+    pub in_flight: InFlight,
+    /// What CAs said of accounts when Certificates used them.
+    pub verdicts: Verdicts,
+    /// Asks for a reconcile of Certificates.
+    pub wake_certificate: Wake<Certificate>,
+    /// Asks for a reconcile of Issuers.
+    pub wake_issuer: Wake<Issuer>,
+    /// Asks for a reconcile of ClusterIssuers.
+    pub wake_cluster_issuer: Wake<ClusterIssuer>,
+}
+
+impl Context {
+    /// Puts the parts together.
+    ///
+    /// # Errors
+    /// If the name servers of the self-check cannot be used.
+    pub fn new(
+        client: Client,
+        config: Config,
+        metrics: Metrics,
+        cache: Cache,
+    ) -> Result<Arc<Self>, SelfCheckSetupError> {
+        let reporter =
+            Reporter { controller: FIELD_MANAGER.to_owned(), instance: Some(config.identity.clone()) };
+        Ok(Arc::new(Self {
+            recorder: Recorder::new(client.clone(), reporter),
+            accounts: Accounts::new(config.orders_per_account, metrics.clone()),
+            presenter: Presenter::default(),
+            self_check: SelfCheck::new(config.nameservers.clone())?,
+            in_flight: InFlight::default(),
+            verdicts: Verdicts::default(),
+            wake_certificate: Wake::default(),
+            wake_issuer: Wake::default(),
+            wake_cluster_issuer: Wake::default(),
+            client,
+            config,
+            metrics,
+            cache,
+        }))
+    }
+
+    /// Asks for a reconcile of an issuer.
+    pub fn wake_issuer(&self, id: &IssuerId) {
+        match (id.kind, &id.namespace) {
+            (IssuerKind::ClusterIssuer, _) => self.wake_cluster_issuer.wake(ObjectRef::new(&id.name)),
+            (IssuerKind::Issuer, Some(namespace)) => {
+                self.wake_issuer.wake(ObjectRef::new(&id.name).within(namespace));
+            }
+            (IssuerKind::Issuer, None) => {}
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What can go wrong between the controllers and the API server.
+
+use crate::pki::KeyError;
+
+/// Which request to the API server failed. A reconcile that ends with it is tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A Secret could not be read.
+    #[error("Secret {name} cannot be read")]
+    ReadSecret {
+        /// Its name.
+        name: String,
+        /// What the API server said.
+        source: kube::Error,
+    },
+    /// A Secret could not be written.
+    #[error("Secret {name} cannot be written")]
+    WriteSecret {
+        /// Its name.
+        name: String,
+        /// What the API server said.
+        source: kube::Error,
+    },
+    /// A status could not be written.
+    #[error("the status cannot be written")]
+    WriteStatus(#[source] kube::Error),
+    /// The way to an http-01 answer could not be made.
+    #[error("{kind} {name} cannot be written")]
+    Present {
+        /// Kind of the object.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// What the API server said.
+        source: kube::Error,
+    },
+    /// The way to an http-01 answer could not be removed.
+    #[error("{kind} of an http-01 answer cannot be removed")]
+    Withdraw {
+        /// Kind of the objects.
+        kind: &'static str,
+        /// What the API server said.
+        source: kube::Error,
+    },
+    /// The addresses of the replicas could not be read.
+    #[error("the EndpointSlices of Service {service} cannot be read")]
+    ReadReplicas {
+        /// Name of the Service.
+        service: String,
+        /// What the API server said.
+        source: kube::Error,
+    },
+    /// A private key could not be made.
+    #[error("no private key could be made: {0}")]
+    Key(#[from] KeyError),
+    /// The issuance takes more steps than any can need.
+    #[error("the issuance goes in circles at {0}")]
+    Circles(String),
+}
+
+impl Error {
+    /// Name of the variant: a label of metrics and logs.
+    pub fn step(&self) -> &'static str {
+        match self {
+            Self::ReadSecret { .. } => "ReadSecret",
+            Self::WriteSecret { .. } => "WriteSecret",
+            Self::WriteStatus(_) => "WriteStatus",
+            Self::Present { .. } => "Present",
+            Self::Withdraw { .. } => "Withdraw",
+            Self::ReadReplicas { .. } => "ReadReplicas",
+            Self::Key(_) => "Key",
+            Self::Circles(_) => "Circles",
+        }
+    }
+
+    /// Whether the object of the reconcile, or its namespace, is gone, so that there is nothing to try again.
+    pub fn object_is_gone(&self) -> bool {
+        match self {
+            Self::WriteStatus(kube::Error::Api(status)) => status.is_not_found(),
+            _ => false,
+        }
+    }
+}

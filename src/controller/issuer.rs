@@ -1,0 +1,127 @@
+//! The reconcile of an Issuer or ClusterIssuer: one account at a CA.
+
+mod act;
+mod gather;
+mod report;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::runtime::controller::Action;
+use kube::{Resource, ResourceExt};
+use tracing::{Instrument, debug, info_span, warn};
+
+use self::gather::Work;
+use super::context::Context;
+use super::error::Error;
+use super::issuer_record::{AccountSecret, IssuerRecord};
+use super::secrets;
+use crate::acme::Account;
+use crate::core::account::next_step;
+use crate::pki::PrivateKey;
+use crate::runtime::clock::{self, Stopwatch};
+use crate::runtime::metrics::ReconcileOutcome;
+
+/// More steps than any registration needs between two waits.
+const MAX_STEPS: usize = 16;
+
+/// The account that an issuer's status names, or why it cannot be used.
+///
+/// # Errors
+/// [`Error::ReadSecret`]
+pub async fn account_of(
+    issuer: &IssuerRecord,
+    secret: &AccountSecret,
+    context: &Context,
+) -> Result<Result<Account, String>, Error> {
+    if let Some(account) = context.accounts.get(issuer, secret) {
+        return Ok(Ok(account));
+    }
+    let (namespace, name, key) = secret;
+    let found = secrets::read(&context.client, namespace, name).await?;
+    let parsed = found.as_ref().and_then(|found| secrets::data(found, key)).map(PrivateKey::from_pem);
+    let (Some(Ok(parsed)), Some(acme)) = (parsed, &issuer.status.acme) else {
+        context.wake_issuer(&issuer.id);
+        return Ok(Err(format!("Secret {name} does not hold the account's key")));
+    };
+    let resumed = context.accounts.resume(&issuer.spec, secret.clone(), parsed, &acme.uri);
+    Ok(match resumed {
+        Ok(account) if account.thumbprint() == acme.key_thumbprint => Ok(account),
+        Ok(_) => Err(format!("Secret {name} holds another key than that of the account")),
+        Err(error) => Err(error.to_string()),
+    })
+}
+
+/// Reconciles an issuer of either kind.
+///
+/// # Errors
+/// [`Error`], if the API server fails; see [`error_policy`].
+pub async fn reconcile<K>(issuer: Arc<K>, context: Arc<Context>) -> Result<Action, Error>
+where
+    K: Resource<DynamicType = ()>,
+    for<'a> IssuerRecord: From<&'a K>,
+{
+    if issuer.meta().deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let record = IssuerRecord::from(&*issuer);
+    let kind = record.id.kind.as_str();
+    let namespace = record.id.namespace.clone().unwrap_or_default();
+    let span = info_span!("reconcile", object = kind, namespace, name = record.id.name);
+    async {
+        let took = Stopwatch::start();
+        let outcome = reconcile_within(record, &context).await;
+        let metric = match &outcome {
+            Err(_) => ReconcileOutcome::Failed,
+            Ok((_, true)) => ReconcileOutcome::Progressed,
+            Ok((_, false)) => ReconcileOutcome::Unchanged,
+        };
+        context.metrics.reconciled(kind, metric, took.elapsed());
+        let (until, _) = outcome?;
+        Ok(match until {
+            None => Action::await_change(),
+            Some(until) => {
+                Action::requeue(Duration::try_from(until.duration_since(clock::now())).unwrap_or_default())
+            }
+        })
+    }
+    .instrument(span)
+    .await
+}
+
+async fn reconcile_within(
+    record: IssuerRecord,
+    context: &Context,
+) -> Result<(Option<Timestamp>, bool), Error> {
+    let mut work = Work::gather(record, context).await?;
+    for _ in 0..MAX_STEPS {
+        let now = clock::now();
+        let step = next_step(&work.situation(), now);
+        debug!(?step, "next step");
+        if let Some(until) = work.act(step, now, context).await? {
+            return Ok((until, work.written));
+        }
+    }
+    let step = next_step(&work.situation(), clock::now());
+    Err(Error::Circles(format!("{step:?}").chars().take(40).collect()))
+}
+
+/// What happens after an error of the API server: the reconcile is tried again, later after each error.
+pub fn error_policy<K>(issuer: Arc<K>, error: &Error, context: Arc<Context>) -> Action
+where
+    K: Resource<DynamicType = ()>,
+{
+    if error.object_is_gone() {
+        return Action::await_change();
+    }
+    warn!(
+        object = %K::kind(&()),
+        namespace = issuer.namespace().unwrap_or_default(),
+        name = issuer.name_any(),
+        step = error.step(),
+        error = error as &dyn std::error::Error,
+        "the reconcile failed and is tried again"
+    );
+    Action::requeue(context.in_flight.failed(&issuer.uid().unwrap_or_default()))
+}

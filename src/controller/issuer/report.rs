@@ -1,0 +1,98 @@
+//! Report: the status says what is, and is written only if it has changed.
+
+use jiff::Timestamp;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::events::EventType;
+use kube::{Api, Resource};
+use serde_json::json;
+
+use super::gather::Work;
+use crate::api::{
+    CONDITION_READY, ClusterIssuer, FIELD_MANAGER, GROUP, Issuer, IssuerKind, VERSION,
+    issuer_reason as reason,
+};
+use crate::controller::conditions::{condition, set_condition};
+use crate::controller::context::Context;
+use crate::controller::error::Error;
+use crate::controller::events;
+use crate::runtime::metrics::ApiVerb;
+
+impl Work {
+    /// The account can be used.
+    pub(super) fn ready(&mut self, now: Timestamp) {
+        self.issuer.status.failed_attempts = None;
+        self.issuer.status.last_failure_time = None;
+        self.issuer.status.next_attempt_time = None;
+        let uri = self.issuer.status.acme.as_ref().map_or("", |acme| acme.uri.as_str());
+        let message = format!("The account {uri} is registered");
+        self.set(true, reason::ACCOUNT_REGISTERED, &message, now);
+    }
+
+    /// The account cannot be used.
+    pub(super) fn not_ready(&mut self, reason: &str, message: &str, now: Timestamp) {
+        self.set(false, reason, message, now);
+    }
+
+    fn set(&mut self, is: bool, reason: &str, message: &str, now: Timestamp) {
+        let generation = self.issuer.generation;
+        set_condition(
+            &mut self.issuer.status.conditions,
+            CONDITION_READY,
+            is,
+            reason,
+            message,
+            generation,
+            now,
+        );
+    }
+
+    /// How often this spec has failed in a row.
+    pub(super) fn attempts_of_this_spec(&self) -> i32 {
+        let ready = condition(&self.recorded_status.conditions, CONDITION_READY);
+        let same_spec = ready.is_some_and(|ready| ready.observed_generation == Some(self.issuer.generation));
+        self.recorded_status.failed_attempts.filter(|_| same_spec).unwrap_or_default()
+    }
+
+    /// Publishes an event, if the condition has changed.
+    pub(super) async fn warn(&self, reason: &str, message: &str, context: &Context) {
+        let before = condition(&self.recorded_status.conditions, CONDITION_READY);
+        if before.is_none_or(|before| before.message != message) {
+            let object = &self.issuer.reference;
+            events::publish(context, object, EventType::Warning, reason, "Register", message).await;
+        }
+    }
+
+    /// Writes the status, if it has changed.
+    pub(super) async fn flush(&mut self, context: &Context) -> Result<(), Error> {
+        if self.recorded_status == self.issuer.status {
+            return Ok(());
+        }
+        match (self.issuer.id.kind, &self.issuer.id.namespace) {
+            (IssuerKind::Issuer, Some(namespace)) => {
+                self.write(Api::<Issuer>::namespaced(context.client.clone(), namespace), context).await?;
+            }
+            _ => self.write(Api::<ClusterIssuer>::all(context.client.clone()), context).await?,
+        }
+        self.written = true;
+        Ok(())
+    }
+
+    async fn write<K>(&self, api: Api<K>, context: &Context) -> Result<(), Error>
+    where
+        K: Resource<DynamicType = ()> + serde::de::DeserializeOwned,
+    {
+        let kind = self.issuer.id.kind.as_str();
+        let patch = json!({
+            "apiVersion": format!("{GROUP}/{VERSION}"),
+            "kind": kind,
+            "metadata": { "name": self.issuer.id.name, "uid": self.issuer.uid },
+            "status": self.issuer.status,
+        });
+        context.metrics.api_written(kind, ApiVerb::Patch);
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        api.patch_status(&self.issuer.id.name, &params, &Patch::Apply(&patch))
+            .await
+            .map(drop)
+            .map_err(Error::WriteStatus)
+    }
+}

@@ -1,0 +1,92 @@
+//! The issuers, of either kind, as the controllers know them.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{Resource, ResourceExt};
+
+use crate::api::{
+    AcmeIssuer, Certificate, ClusterIssuer, Issuer, IssuerKind, IssuerStatus, SECRET_KEY_TLS_KEY,
+};
+use crate::core::naming::account_key_secret;
+
+/// Where an account's key is: namespace and name of the Secret, and the key in its data.
+pub type AccountSecret = (String, String, String);
+
+/// Which issuer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct IssuerId {
+    /// Its kind.
+    pub kind: IssuerKind,
+    /// Its namespace; `None` for a ClusterIssuer.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+}
+
+impl IssuerId {
+    /// The issuer that a Certificate names.
+    pub fn of(certificate: &Certificate) -> Self {
+        let reference = &certificate.spec.issuer_ref;
+        let namespace = match reference.kind {
+            IssuerKind::Issuer => certificate.namespace(),
+            IssuerKind::ClusterIssuer => None,
+        };
+        Self { kind: reference.kind, namespace, name: reference.name.clone() }
+    }
+}
+
+/// An issuer of either kind.
+#[derive(Clone, Debug)]
+pub struct IssuerRecord {
+    /// Which one.
+    pub id: IssuerId,
+    /// `metadata.uid`.
+    pub uid: String,
+    /// `metadata.generation`.
+    pub generation: i64,
+    /// Its spec.
+    pub spec: AcmeIssuer,
+    /// Its status.
+    pub status: IssuerStatus,
+    /// For events.
+    pub reference: ObjectReference,
+}
+
+impl IssuerRecord {
+    fn new<K: Resource<DynamicType = ()>>(
+        object: &K,
+        kind: IssuerKind,
+        spec: &AcmeIssuer,
+        status: Option<&IssuerStatus>,
+    ) -> Self {
+        Self {
+            id: IssuerId { kind, namespace: object.namespace(), name: object.name_any() },
+            uid: object.uid().unwrap_or_default(),
+            generation: object.meta().generation.unwrap_or_default(),
+            spec: spec.clone(),
+            status: status.cloned().unwrap_or_default(),
+            reference: object.object_ref(&()),
+        }
+    }
+}
+
+impl From<&Issuer> for IssuerRecord {
+    fn from(issuer: &Issuer) -> Self {
+        Self::new(issuer, IssuerKind::Issuer, &issuer.spec.acme, issuer.status.as_ref())
+    }
+}
+
+impl From<&ClusterIssuer> for IssuerRecord {
+    fn from(issuer: &ClusterIssuer) -> Self {
+        Self::new(issuer, IssuerKind::ClusterIssuer, &issuer.spec.acme, issuer.status.as_ref())
+    }
+}
+
+/// Where the account's key is.
+pub fn account_secret(issuer: &IssuerRecord, own_namespace: &str) -> AccountSecret {
+    let namespace = issuer.id.namespace.clone().unwrap_or_else(|| own_namespace.to_owned());
+    let reference = issuer.spec.private_key_secret_ref.as_ref();
+    let name =
+        reference.map_or_else(|| account_key_secret(&issuer.id.name), |reference| reference.name.clone());
+    let key = reference.and_then(|reference| reference.key.clone());
+    (namespace, name, key.unwrap_or_else(|| SECRET_KEY_TLS_KEY.to_owned()))
+}

@@ -1,0 +1,192 @@
+//! What a change in the cluster asks for.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
+use tracing::warn;
+
+use super::cache::{Change, Observer};
+use super::conditions::is_true;
+use super::context::Context;
+use super::issuer_record::{IssuerId, IssuerRecord, account_secret};
+use super::presenter;
+use crate::api::{
+    CONDITION_ISSUING, CONDITION_READY, Certificate, ClusterIssuer, Issuer, LABEL_SECRET, SECRET_ACCOUNT_KEY,
+};
+use crate::solver::http01::KeyAuthorizations;
+
+/// Turns changes into reconciles, and keeps the http-01 answers of this replica up to date.
+pub struct Reactions {
+    context: Arc<Context>,
+    /// What was last seen of each object, by uid: a change that matters not to us, such as our own write of a status,
+    /// asks for nothing.
+    seen: Mutex<HashMap<String, u64>>,
+}
+
+impl Reactions {
+    /// Reactions that have seen nothing yet.
+    pub fn new(context: Arc<Context>) -> Self {
+        Self { context, seen: Mutex::default() }
+    }
+
+    fn matters(&self, uid: Option<String>, what: impl Hash) -> bool {
+        let mut hasher = DefaultHasher::new();
+        what.hash(&mut hasher);
+        let hash = hasher.finish();
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.insert(uid.unwrap_or_default(), hash) != Some(hash)
+    }
+
+    fn forget(&self, uid: Option<&String>) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).remove(uid.map_or("", String::as_str));
+    }
+
+    fn issuer_seen(&self, issuer: &IssuerRecord, labels: u64) {
+        let ready = is_true(&issuer.status.conditions, CONDITION_READY);
+        let account = issuer.status.acme.as_ref().map(|acme| (&acme.uri, &acme.server, &acme.key_thumbprint));
+        if self.matters(Some(issuer.uid.clone()), (issuer.generation, labels)) {
+            self.context.wake_issuer(&issuer.id);
+        }
+        let for_certificates = format!("{}/certificates", issuer.uid);
+        if self.matters(Some(for_certificates), (issuer.generation, ready, account)) {
+            self.wake_waiting(&issuer.id);
+        }
+    }
+
+    /// Wakes the Certificates of an issuer that have something to wait for.
+    fn wake_waiting(&self, issuer: &IssuerId) {
+        for certificate in self.context.cache.certificates_of(issuer) {
+            let conditions =
+                certificate.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+            if !is_true(conditions, CONDITION_READY) || is_true(conditions, CONDITION_ISSUING) {
+                self.context.wake_certificate.wake(ObjectRef::from_obj(&*certificate));
+            }
+        }
+    }
+
+    /// Wakes the Certificates that name a Secret.
+    fn wake_by_secret(&self, namespace: &str, secret: &str, but: Option<&str>) {
+        let names = |certificate: &Certificate| {
+            certificate.spec.secret_name == secret && certificate.metadata.uid.as_deref() != but
+        };
+        for certificate in self.context.cache.certificates(namespace, names) {
+            self.context.wake_certificate.wake(ObjectRef::from_obj(&*certificate));
+        }
+    }
+
+    fn certificate_gone(&self, certificate: &Certificate) {
+        let uid = certificate.uid().unwrap_or_default();
+        let namespace = certificate.namespace().unwrap_or_default();
+        self.context.metrics.forget_certificate(&namespace, &certificate.name_any());
+        self.context.presenter.forget(&uid);
+        self.context.in_flight.forget(&uid);
+        for next in self.context.accounts.free(&uid) {
+            self.context.wake_certificate.wake(next);
+        }
+        self.wake_by_secret(&namespace, &certificate.spec.secret_name, Some(&uid));
+        let presented = certificate.status.as_ref().is_some_and(|status| !status.challenges.is_empty());
+        if presented && self.context.wake_certificate.is_connected() {
+            // Its Ingress goes with it; what it shared with others has to be looked at.
+            let context = self.context.clone();
+            tokio::spawn(async move {
+                if let Err(error) = presenter::leave(&context, &namespace, &uid).await {
+                    warn!(
+                        namespace,
+                        error = &error as &dyn std::error::Error,
+                        "http-01 answers could not be removed"
+                    );
+                }
+            });
+        }
+    }
+}
+
+impl Observer for Reactions {
+    fn certificate(&self, change: Change<Certificate>) {
+        match change {
+            Change::Seen(certificate) => {
+                self.context.presenter.answer(&certificate);
+                self.context.in_flight.seen(&certificate);
+                let spec = (certificate.metadata.generation, certificate.annotations(), certificate.labels());
+                if self.matters(certificate.uid(), spec) {
+                    self.context.wake_certificate.wake(ObjectRef::from_obj(&*certificate));
+                }
+            }
+            Change::Gone(certificate) => {
+                self.forget(certificate.metadata.uid.as_ref());
+                self.certificate_gone(&certificate);
+            }
+        }
+    }
+
+    fn issuer(&self, change: Change<Issuer>) {
+        match change {
+            Change::Seen(issuer) => self.issuer_seen(&IssuerRecord::from(&*issuer), label_hash(&*issuer)),
+            Change::Gone(issuer) => self.issuer_gone(&IssuerRecord::from(&issuer)),
+        }
+    }
+
+    fn cluster_issuer(&self, change: Change<ClusterIssuer>) {
+        match change {
+            Change::Seen(issuer) => self.issuer_seen(&IssuerRecord::from(&*issuer), label_hash(&*issuer)),
+            Change::Gone(issuer) => self.issuer_gone(&IssuerRecord::from(&issuer)),
+        }
+    }
+
+    fn secret(&self, change: Change<PartialObjectMeta<Secret>>) {
+        let (secret, gone) = match &change {
+            Change::Seen(secret) => (&**secret, false),
+            Change::Gone(secret) => (secret, true),
+        };
+        let namespace = secret.namespace().unwrap_or_default();
+        self.wake_by_secret(&namespace, &secret.name_any(), None);
+        if gone && secret.labels().get(LABEL_SECRET).map(String::as_str) == Some(SECRET_ACCOUNT_KEY) {
+            self.wake_issuers_of_secret(&namespace, &secret.name_any());
+        }
+    }
+}
+
+impl Reactions {
+    fn issuer_gone(&self, issuer: &IssuerRecord) {
+        self.forget(Some(&issuer.uid));
+        self.forget(Some(&format!("{}/certificates", issuer.uid)));
+        self.context.verdicts.lift(&issuer.id);
+        self.wake_waiting(&issuer.id);
+    }
+
+    fn wake_issuers_of_secret(&self, namespace: &str, name: &str) {
+        let own = &self.context.config.namespace;
+        let holds = |record: &IssuerRecord| {
+            let secret = account_secret(record, own);
+            secret.0 == namespace && secret.1 == name
+        };
+        let scopes = self.context.cache.scopes().iter();
+        let issuers =
+            scopes.flat_map(|scope| scope.issuers.state()).map(|issuer| IssuerRecord::from(&*issuer));
+        let cluster_issuers =
+            self.context.cache.cluster_issuers().map(|issuers| issuers.state()).unwrap_or_default();
+        let cluster_issuers = cluster_issuers.iter().map(|issuer| IssuerRecord::from(&**issuer));
+        for issuer in issuers.chain(cluster_issuers).filter(holds) {
+            self.context.wake_issuer(&issuer.id);
+        }
+    }
+}
+
+impl KeyAuthorizations for Context {
+    /// The token is enough to find the answer: it cannot be guessed, and a proxy may have changed the host.
+    fn find(&self, _host: &str, token: &str) -> Option<String> {
+        let issuer = self.cache.issuer(&self.presenter.issuer_of(token)?)?;
+        Some(format!("{token}.{}", issuer.status.acme?.key_thumbprint))
+    }
+}
+
+fn label_hash<K: Resource>(object: &K) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    object.annotations().hash(&mut hasher);
+    hasher.finish()
+}

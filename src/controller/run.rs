@@ -1,0 +1,112 @@
+//! The controllers run while this replica leads.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use futures::channel::mpsc::UnboundedReceiver;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
+use kube::Resource;
+use kube::runtime::controller::{Action, Config, Error as ControllerError, applier};
+use kube::runtime::reflector::{ObjectRef, Store};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::context::Context;
+use super::error::Error;
+use super::{certificate, issuer, presenter};
+
+/// Runs the controllers until `stop`. What is under way then is broken off, as by a crash: everything goes on from what is
+/// recorded.
+pub async fn lead(context: Arc<Context>, stop: CancellationToken) {
+    info!("leading");
+    context.in_flight.clear();
+    context.presenter.clear();
+    let controllers = start(&context);
+    let swept = context.clone();
+    tokio::spawn(async move {
+        if let Err(error) = presenter::sweep(&swept).await {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "leftovers of former leaders could not be removed"
+            );
+        }
+    });
+    tokio::select! {
+        () = stop.cancelled() => {}
+        _ = futures::future::join_all(controllers) => {}
+    }
+    context.wake_certificate.disconnect();
+    context.wake_issuer.disconnect();
+    context.wake_cluster_issuer.disconnect();
+    info!("no longer leading");
+}
+
+fn start(context: &Arc<Context>) -> Vec<BoxFuture<'static, ()>> {
+    let mut controllers = Vec::new();
+    for scope in context.cache.scopes() {
+        let namespace = scope.namespace.clone();
+        controllers.push(controller(
+            scope.certificates.clone(),
+            context.wake_certificate.connect(namespace.clone()),
+            certificate::reconcile,
+            certificate::error_policy,
+            context.clone(),
+        ));
+        controllers.push(controller(
+            scope.issuers.clone(),
+            context.wake_issuer.connect(namespace),
+            issuer::reconcile,
+            issuer::error_policy,
+            context.clone(),
+        ));
+        scope
+            .issuers
+            .state()
+            .iter()
+            .for_each(|issuer| context.wake_issuer.wake(ObjectRef::from_obj(&**issuer)));
+        for certificate in scope.certificates.state() {
+            context.wake_certificate.wake(ObjectRef::from_obj(&*certificate));
+        }
+    }
+    if let Some(issuers) = context.cache.cluster_issuers() {
+        controllers.push(controller(
+            issuers.clone(),
+            context.wake_cluster_issuer.connect(None),
+            issuer::reconcile,
+            issuer::error_policy,
+            context.clone(),
+        ));
+        issuers
+            .state()
+            .iter()
+            .for_each(|issuer| context.wake_cluster_issuer.wake(ObjectRef::from_obj(&**issuer)));
+    }
+    controllers
+}
+
+fn controller<K, F>(
+    store: Store<K>,
+    requests: UnboundedReceiver<ObjectRef<K>>,
+    reconcile: impl Fn(Arc<K>, Arc<Context>) -> F + Send + 'static,
+    error_policy: impl Fn(Arc<K>, &Error, Arc<Context>) -> Action + Send + Sync + 'static,
+    context: Arc<Context>,
+) -> BoxFuture<'static, ()>
+where
+    K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<Action, Error>> + Send + 'static,
+{
+    let requests = requests.map(Ok::<_, std::convert::Infallible>);
+    // The applier needs futures that can be moved while they run.
+    let reconcile = move |object, context| reconcile(object, context).boxed();
+    applier(reconcile, error_policy, context, store, requests, Config::default())
+        .for_each(|outcome| async {
+            match outcome {
+                Ok((object, action)) => debug!(%object, ?action, "reconciled"),
+                // The object has gone since its reconcile was asked for; other errors the policy has reported.
+                Err(ControllerError::ObjectNotFound(_) | ControllerError::ReconcilerFailed(..)) => {}
+                Err(error) => warn!(error = &error as &dyn std::error::Error, "a controller stumbled"),
+            }
+        })
+        .boxed()
+}

@@ -1,0 +1,136 @@
+//! Secrets are read by name, when they are needed, and not kept.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+
+use super::error::Error;
+use crate::api::{FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_SECRET, MANAGED_BY};
+use crate::runtime::metrics::{ApiVerb, Metrics};
+
+/// Kind of what is written, as metrics name it.
+const KIND: &str = "Secret";
+
+/// Reads a Secret.
+///
+/// # Errors
+/// [`Error::ReadSecret`]
+pub async fn read(client: &Client, namespace: &str, name: &str) -> Result<Option<Secret>, Error> {
+    let api = Api::<Secret>::namespaced(client.clone(), namespace);
+    api.get_opt(name).await.map_err(|source| Error::ReadSecret { name: name.to_owned(), source })
+}
+
+/// The bytes under `key`.
+pub fn data<'a>(secret: &'a Secret, key: &str) -> Option<&'a [u8]> {
+    secret.data.as_ref()?.get(key).map(|bytes| bytes.0.as_slice())
+}
+
+/// An annotation of a Secret.
+pub fn annotation<'a>(secret: &'a Secret, key: &str) -> Option<&'a str> {
+    secret.metadata.annotations.as_ref()?.get(key).map(String::as_str)
+}
+
+/// What [`LABEL_SECRET`] says of a Secret, if Certwright made it.
+pub fn purpose(secret: &Secret) -> Option<&str> {
+    secret.metadata.labels.as_ref()?.get(LABEL_SECRET).map(String::as_str)
+}
+
+/// A Secret of ours, to be written.
+pub struct Written<'a> {
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// What it is for: a `SECRET_*` constant of [`crate::api`].
+    pub purpose: &'static str,
+    /// Its type; `Opaque` if none.
+    pub type_: Option<&'static str>,
+    /// Labels beyond our own.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// Its owner, with which it goes.
+    pub owner: Option<OwnerReference>,
+    /// Its data.
+    pub data: BTreeMap<String, ByteString>,
+}
+
+impl Written<'_> {
+    /// Makes the Secret; false if one of that name exists.
+    ///
+    /// # Errors
+    /// [`Error::WriteSecret`]
+    pub async fn create(&self, client: &Client, metrics: &Metrics) -> Result<bool, Error> {
+        let api = Api::<Secret>::namespaced(client.clone(), self.namespace);
+        metrics.api_written(KIND, ApiVerb::Create);
+        let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        match api.create(&params, &self.secret(None)).await {
+            Ok(_) => Ok(true),
+            Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(false),
+            Err(source) => Err(self.failed(source)),
+        }
+    }
+
+    /// Applies the Secret over the version of it that was read, or makes it if there was none. What other managers own
+    /// of it stays. One that somebody else has made in the meantime is not forced.
+    ///
+    /// # Errors
+    /// [`Error::WriteSecret`], also if it has changed since it was read.
+    pub async fn apply(
+        &self,
+        client: &Client,
+        metrics: &Metrics,
+        over: Option<&Secret>,
+    ) -> Result<(), Error> {
+        let api = Api::<Secret>::namespaced(client.clone(), self.namespace);
+        metrics.api_written(KIND, ApiVerb::Patch);
+        let secret = self.secret(over.and_then(|over| over.metadata.resource_version.clone()));
+        let params = PatchParams { force: over.is_some(), ..PatchParams::apply(FIELD_MANAGER) };
+        api.patch(self.name, &params, &Patch::Apply(&secret))
+            .await
+            .map(drop)
+            .map_err(|source| self.failed(source))
+    }
+
+    fn failed(&self, source: kube::Error) -> Error {
+        Error::WriteSecret { name: self.name.to_owned(), source }
+    }
+
+    fn secret(&self, resource_version: Option<String>) -> Secret {
+        let mut labels = self.labels.clone();
+        labels.insert(LABEL_MANAGED_BY.to_owned(), MANAGED_BY.to_owned());
+        labels.insert(LABEL_SECRET.to_owned(), self.purpose.to_owned());
+        Secret {
+            metadata: ObjectMeta {
+                namespace: Some(self.namespace.to_owned()),
+                name: Some(self.name.to_owned()),
+                labels: Some(labels),
+                annotations: Some(self.annotations.clone()),
+                owner_references: self.owner.clone().map(|owner| vec![owner]),
+                resource_version,
+                ..ObjectMeta::default()
+            },
+            type_: self.type_.map(str::to_owned),
+            data: Some(self.data.clone()),
+            ..Secret::default()
+        }
+    }
+}
+
+/// Deletes a Secret of ours; it is no error if it is gone.
+///
+/// # Errors
+/// [`Error::WriteSecret`]
+pub async fn delete(client: &Client, metrics: &Metrics, namespace: &str, name: &str) -> Result<(), Error> {
+    let api = Api::<Secret>::namespaced(client.clone(), namespace);
+    metrics.api_written(KIND, ApiVerb::Delete);
+    match api.delete(name, &DeleteParams::default()).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(source) => Err(Error::WriteSecret { name: name.to_owned(), source }),
+    }
+}

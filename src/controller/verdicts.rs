@@ -1,0 +1,41 @@
+//! What CAs said of accounts when Certificates used them. A Certificate leaves a verdict here; the issuer's own
+//! controller writes it into the issuer's condition.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::issuer_record::IssuerId;
+use crate::core::disposition::Disposition;
+
+/// What a CA said of an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Generation of the issuer whose account was used.
+    pub generation: i64,
+    /// What happens next.
+    pub disposition: Disposition,
+    /// The CA's words.
+    pub message: String,
+}
+
+/// The verdicts that stand.
+#[derive(Default)]
+pub struct Verdicts(Mutex<HashMap<IssuerId, Verdict>>);
+
+impl Verdicts {
+    /// Records a verdict.
+    pub fn pass(&self, issuer: IssuerId, verdict: Verdict) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(issuer, verdict);
+    }
+
+    /// The verdict on the account of `issuer` as of `generation`.
+    pub fn on(&self, issuer: &IssuerId, generation: i64) -> Option<Verdict> {
+        let verdicts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        verdicts.get(issuer).filter(|verdict| verdict.generation == generation).cloned()
+    }
+
+    /// Forgets the verdict on `issuer`.
+    pub fn lift(&self, issuer: &IssuerId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(issuer);
+    }
+}

@@ -1,0 +1,54 @@
+//! Asks a controller for a reconcile. While this replica does not lead there is no controller, and nothing happens.
+
+use std::sync::{Mutex, PoisonError};
+
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use kube::runtime::reflector::{Lookup, ObjectRef};
+
+/// Asks the controllers of one kind, one a watched namespace, for reconciles.
+pub struct Wake<K: Lookup<DynamicType = ()> + 'static>(Mutex<Vec<Controller<K>>>);
+
+struct Controller<K: Lookup<DynamicType = ()> + 'static> {
+    /// The namespace that it is for; `None` for all.
+    namespace: Option<String>,
+    requests: UnboundedSender<ObjectRef<K>>,
+}
+
+impl<K: Lookup<DynamicType = ()>> Default for Wake<K> {
+    fn default() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+}
+
+impl<K: Lookup<DynamicType = ()>> Wake<K> {
+    /// Requests for a controller of `namespace` that is about to start.
+    pub fn connect(&self, namespace: Option<String>) -> UnboundedReceiver<ObjectRef<K>> {
+        let (requests, receiver) = unbounded();
+        let mut controllers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        controllers.retain(|controller| controller.namespace != namespace);
+        controllers.push(Controller { namespace, requests });
+        receiver
+    }
+
+    /// Ends all requests: the controllers stop once their reconciles are done.
+    pub fn disconnect(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Whether there is a controller.
+    pub fn is_connected(&self) -> bool {
+        !self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Asks for a reconcile of `object`.
+    pub fn wake(&self, object: ObjectRef<K>) {
+        let controllers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let serves = |controller: &&Controller<K>| {
+            controller.namespace.is_none() || controller.namespace == object.namespace
+        };
+        if let Some(controller) = controllers.iter().find(serves) {
+            // It fails only if the controller has just stopped.
+            let _ = controller.requests.unbounded_send(object);
+        }
+    }
+}

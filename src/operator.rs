@@ -1,0 +1,152 @@
+//! `certwright run`: puts the parts together, and takes them apart again.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use kube::Client;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::cli::Run;
+use crate::controller::cache::Cache;
+use crate::controller::observe::Reactions;
+use crate::controller::{Config, Context, run};
+use crate::core::backoff::Backoff;
+use crate::runtime::health::{self, HealthError, Readiness};
+use crate::runtime::leader::{Election, Leadership};
+use crate::runtime::metrics::{Metrics, PerCertificate};
+use crate::runtime::shutdown;
+use crate::solver::http01::{PathType, SelfCheckSetupError, serve};
+
+const WATCHES: &str = "the watches to have seen everything";
+
+/// Why the operator could not start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    /// No way to the API server.
+    #[error("no configuration for the Kubernetes API: run it in a pod, or set KUBECONFIG")]
+    Configuration(#[source] kube::config::InferConfigError),
+    /// The API client could not be made.
+    #[error("the client of the Kubernetes API could not be made")]
+    Client(#[source] kube::Error),
+    /// Signals cannot be caught.
+    #[error("signals cannot be caught")]
+    Signals(#[source] io::Error),
+    /// The responder's address cannot be used.
+    #[error("cannot listen on {address} for http-01 challenges; choose another with --responder-addr")]
+    Responder {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Health and metrics cannot be served.
+    #[error(transparent)]
+    Health(#[from] HealthError),
+    /// The self-check cannot be used.
+    #[error("the self-check cannot be set up; check --http01-nameservers")]
+    SelfCheck(#[from] SelfCheckSetupError),
+}
+
+/// Runs the operator until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`OperatorError`], if it cannot start.
+pub async fn operate(settings: Run) -> Result<(), OperatorError> {
+    let stop = shutdown::on_signal().map_err(OperatorError::Signals)?;
+    let metrics =
+        Metrics::new(if settings.per_certificate_metrics { PerCertificate::On } else { PerCertificate::Off });
+    let readiness = Readiness::awaiting([WATCHES]);
+    let health = health::Server::bind(settings.metrics_addr, metrics.clone(), readiness.clone()).await?;
+    let responder = TcpListener::bind(settings.responder_addr)
+        .await
+        .map_err(|source| OperatorError::Responder { address: settings.responder_addr, source })?;
+    let client = client().await?;
+    let config =
+        config(&settings, responder.local_addr().map_or(settings.responder_addr.port(), |at| at.port()));
+    let (cache, watches) = Cache::new(&client, &config.watch_namespaces, config.cluster_issuers);
+    let context = Context::new(client.clone(), config, metrics.clone(), cache)?;
+    info!(version = env!("CARGO_PKG_VERSION"), namespace = settings.namespace, "certwright starts");
+
+    let watches = tokio::spawn(watches.run(Arc::new(Reactions::new(context.clone()))));
+    let health = tokio::spawn(health.run(stop.clone()));
+    // Other replicas go on answering; so does this one while it waits for its reconciles to end.
+    let answering = CancellationToken::new();
+    let responder = tokio::spawn(serve(responder, context.clone(), answering.clone()));
+    tokio::select! {
+        () = context.cache.ready() => readiness.reached(WATCHES),
+        () = stop.cancelled() => {}
+    }
+    if settings.leader_elect {
+        elected(&settings, client, metrics, &context, &stop).await;
+    } else if !stop.is_cancelled() {
+        run::lead(context.clone(), stop.clone()).await;
+    }
+    stop.cancelled().await;
+    answering.cancel();
+    watches.abort();
+    responder.abort();
+    health.abort();
+    info!("certwright stops");
+    Ok(())
+}
+
+/// Leads whenever this replica is elected.
+async fn elected(
+    settings: &Run,
+    client: Client,
+    metrics: Metrics,
+    context: &Arc<Context>,
+    stop: &CancellationToken,
+) {
+    let election = Election {
+        namespace: settings.namespace.clone(),
+        name: settings.lease_name.clone(),
+        identity: settings.identity.clone(),
+        lease_duration: settings.lease_duration,
+    };
+    let leadership = Leadership::start(client, election, metrics);
+    let mut leads = leadership.watch();
+    while !stop.is_cancelled() {
+        tokio::select! {
+            elected = leads.wait_for(|leads| *leads) => if elected.is_err() { break },
+            () = stop.cancelled() => break,
+        }
+        let term = stop.child_token();
+        tokio::select! {
+            () = run::lead(context.clone(), term.clone()) => {}
+            _ = leads.wait_for(|leads| !*leads) => term.cancel(),
+        }
+        context.wake_certificate.disconnect();
+        context.wake_issuer.disconnect();
+        context.wake_cluster_issuer.disconnect();
+    }
+    leadership.release().await;
+}
+
+async fn client() -> Result<Client, OperatorError> {
+    let config = kube::Config::infer().await.map_err(OperatorError::Configuration)?;
+    Client::try_from(config).map_err(OperatorError::Client)
+}
+
+fn config(settings: &Run, responder_port: u16) -> Config {
+    Config {
+        namespace: settings.namespace.clone(),
+        watch_namespaces: settings.watch_namespaces.iter().filter(|name| !name.is_empty()).cloned().collect(),
+        cluster_issuers: settings.cluster_issuers,
+        identity: settings.identity.clone(),
+        responder_port,
+        advertise: settings.advertise_ip.clone(),
+        responder_service: settings.responder_service.clone().filter(|name| !name.is_empty()),
+        nameservers: settings.http01_nameservers.clone(),
+        self_check_timeout: settings.http01_self_check_timeout,
+        path_type: match settings.http01_path_type.as_str() {
+            "ImplementationSpecific" => PathType::ImplementationSpecific,
+            _ => PathType::Exact,
+        },
+        backoff: Backoff { first: settings.backoff_first, longest: settings.backoff_longest },
+        orders_per_account: settings.orders_per_account,
+    }
+}

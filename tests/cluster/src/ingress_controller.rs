@@ -1,0 +1,142 @@
+//! A real ingress controller that no one here wrote: EasyHAProxy, with kube-proxy for the services it forwards to.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::core::v1::Node;
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+use tokio::{net::TcpStream, process::Command};
+
+use crate::{
+    ADDRESS, Cluster, INGRESS_CONTROLLER_ADDRESS, control_plane::ADMIN_TOKEN, namespace::FIELD_MANAGER,
+    packages, process::Process, venv,
+};
+
+/// A running ingress controller. It listens on port 80 of [`INGRESS_CONTROLLER_ADDRESS`], so names have to be pointed
+/// there ([`Dns::set_a`](crate::Dns::set_a)). It looks at Ingresses once a second, routes by host to the service's
+/// cluster address and ignores paths. One at a time in a cluster; it ends when this is dropped.
+pub struct IngressController {
+    _kube_proxy: Process,
+    _controller: Process,
+}
+
+const NODE: &str = "node";
+/// Where EasyHAProxy has HAProxy write its process id.
+const HAPROXY_PID: &str = "/run/haproxy.pid";
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+impl IngressController {
+    /// The name of the ingress class it serves.
+    pub const CLASS: &str = "easyhaproxy";
+
+    /// Starts it, and kube-proxy.
+    pub async fn start(cluster: &Cluster) -> Result<Self> {
+        let program = venv::program()?;
+        ensure!(program.exists(), "the ingress controller is not installed. Run `make tools`");
+        let kube_proxy = start_kube_proxy(cluster).await?;
+        let base = cluster.description.state.join("easyhaproxy");
+        mount_service_account(cluster).await?;
+        let directories = ["haproxy/conf.d", "certs/haproxy", "certs/certbot", "www", "plugins", "bin"];
+        for directory in directories {
+            fs::create_dir_all(base.join(directory))?;
+        }
+        fs::write(base.join("www/welcome.html"), "")?;
+        write_haproxy(&base)?;
+
+        let mut command = Command::new(program);
+        command
+            .env("PATH", path_with(&base.join("bin"))?)
+            .env("EASYHAPROXY_BASE_PATH", &base)
+            .env("EASYHAPROXY_DISCOVER", "kubernetes")
+            .env("EASYHAPROXY_REFRESH_CONF", "1")
+            .env("EASYHAPROXY_DEPLOYMENT_MODE", "clusterip")
+            .env("EASYHAPROXY_UPDATE_INGRESS_STATUS", "false")
+            .env("HAPROXY_CUSTOMERRORS", "false")
+            .env("HAPROXY_STATS_ENABLE", "false")
+            .env("KUBERNETES_SERVICE_HOST", ADDRESS)
+            .env("KUBERNETES_SERVICE_PORT", "6443");
+        let mut controller = Process::start("easyhaproxy", command, &cluster.description.state.join("logs"))?;
+        let listens = || async { TcpStream::connect((INGRESS_CONTROLLER_ADDRESS, 80)).await.is_ok() };
+        controller.wait_ready(START_LIMIT, listens).await?;
+        Ok(Self { _kube_proxy: kube_proxy, _controller: controller })
+    }
+}
+
+impl Drop for IngressController {
+    fn drop(&mut self) {
+        let id = fs::read_to_string(HAPROXY_PID).ok().and_then(|id| id.trim().parse().ok());
+        if let Some(id) = id.and_then(Pid::from_raw) {
+            let _ = kill_process(id, Signal::KILL);
+        }
+    }
+}
+
+async fn start_kube_proxy(cluster: &Cluster) -> Result<Process> {
+    // kube-proxy asks for its node's address before it begins.
+    let nodes: Api<Node> = Api::all(cluster.client().await?);
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}});
+    nodes.patch(NODE, &params, &Patch::Apply(&node)).await?;
+    let addresses = json!({"status": {"addresses": [{"type": "InternalIP", "address": ADDRESS}]}});
+    nodes.patch_status(NODE, &PatchParams::default(), &Patch::Merge(addresses)).await?;
+
+    let mut command = Command::new(cluster.description.tools.program("kube-proxy")?);
+    command
+        .args([
+            "--proxy-mode=nftables",
+            "--conntrack-max-per-core=0",
+            "--metrics-bind-address=127.0.0.1:10249",
+        ])
+        .args(["--healthz-bind-address=127.0.0.1:10256", &format!("--hostname-override={NODE}")])
+        .arg(format!("--kubeconfig={}", cluster.description.kubeconfig.display()));
+    let mut process = Process::start("kube-proxy", command, &cluster.description.state.join("logs"))?;
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let healthy = || async {
+        let answer = http.get("http://127.0.0.1:10256/healthz").send().await;
+        answer.is_ok_and(|answer| answer.status().is_success())
+    };
+    process.wait_ready(START_LIMIT, healthy).await?;
+    Ok(process)
+}
+
+/// Puts credentials where pods have them. `/run` becomes a file system of the run's own, which also keeps HAProxy's
+/// process id and socket apart from those of other runs.
+async fn mount_service_account(cluster: &Cluster) -> Result<()> {
+    let status = Command::new("mount").args(["-t", "tmpfs", "tmpfs", "/run"]).status().await?;
+    ensure!(status.success(), "cannot mount a file system on /run");
+    let directory = Path::new("/var/run/secrets/kubernetes.io/serviceaccount");
+    fs::create_dir_all(directory)?;
+    fs::write(directory.join("token"), ADMIN_TOKEN)?;
+    fs::write(directory.join("ca.crt"), cluster.ca()?.pem)?;
+    Ok(())
+}
+
+/// Puts a `haproxy` before the real one that takes one address: EasyHAProxy's takes all, and the router has one.
+fn write_haproxy(base: &Path) -> Result<()> {
+    let real = packages::find("haproxy").context("haproxy is missing. Run `make tools`")?;
+    let path = base.join("bin/haproxy");
+    let script = format!(
+        "#!/bin/sh\nsed -i 's/bind \\*:/bind {INGRESS_CONTROLLER_ADDRESS}:/' '{}' 2>/dev/null\nexec '{}' \"$@\"\n",
+        base.join("haproxy/haproxy.cfg").display(),
+        real.display()
+    );
+    fs::write(&path, script)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+    Ok(())
+}
+
+fn path_with(first: &Path) -> Result<std::ffi::OsString> {
+    let rest = packages::search_path();
+    let paths = [PathBuf::from(first)].into_iter().chain(std::env::split_paths(&rest));
+    Ok(std::env::join_paths(paths)?)
+}

@@ -1,0 +1,90 @@
+//! Programs that come from the operating system.
+
+use std::{
+    env,
+    ffi::OsString,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::geteuid;
+
+/// A program, the Debian package that holds it, and what it is for.
+pub struct Need {
+    program: &'static str,
+    package: &'static str,
+    purpose: &'static str,
+}
+
+/// What every run needs.
+pub const BASE: &[Need] = &[
+    Need { program: "unshare", package: "util-linux", purpose: "makes the namespaces the tests run in" },
+    Need {
+        program: "setpriv",
+        package: "util-linux",
+        purpose: "ends the tests' processes with their parent",
+    },
+    Need { program: "ip", package: "iproute2", purpose: "sets the addresses of the tests' network" },
+];
+
+/// What the tests with a real ingress controller need.
+pub const INGRESS_CONTROLLER: &[Need] = &[
+    Need { program: "nft", package: "nftables", purpose: "lets kube-proxy make services reachable" },
+    Need {
+        program: "haproxy",
+        package: "haproxy",
+        purpose: "is the proxy of the ingress controller EasyHAProxy",
+    },
+    Need { program: "python3", package: "python3-venv", purpose: "runs the ingress controller EasyHAProxy" },
+];
+
+/// Fails when a program is missing, saying how to get it. As root on Debian, gets it.
+pub fn ensure_installed(needs: &[&Need]) -> Result<()> {
+    let missing: Vec<_> = needs.iter().filter(|need| find(need.program).is_none()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut packages: Vec<_> = missing.iter().map(|need| need.package).collect();
+    packages.dedup();
+    let packages = packages.join(" ");
+    let reasons: Vec<_> =
+        missing.iter().map(|need| format!("{} is missing: it {}.", need.program, need.purpose)).collect();
+    if !geteuid().is_root() || find("apt-get").is_none() {
+        bail!("{} On Debian, get it by `apt-get install {packages}`", reasons.join(" "));
+    }
+    eprintln!("{} Installing {packages}.", reasons.join(" "));
+    if apt_get(&format!("install {packages}")).is_err() {
+        apt_get("update")?;
+        apt_get(&format!("install {packages}"))?;
+    }
+    Ok(())
+}
+
+/// `PATH` and the directories of system programs, which `PATH` lacks for most users.
+pub fn search_path() -> OsString {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let system = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
+    env::join_paths(env::split_paths(&path).chain(system)).unwrap_or(path)
+}
+
+/// The path of a program of the operating system.
+pub fn find(program: &str) -> Option<PathBuf> {
+    env::split_paths(&search_path()).map(|directory| directory.join(program)).find(|path| path.is_file())
+}
+
+fn apt_get(arguments: &str) -> Result<()> {
+    let output = Command::new("apt-get")
+        .args(["--yes", "--quiet", "--no-install-recommends"])
+        .args(arguments.split(' '))
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null())
+        .output()
+        .context("cannot start apt-get")?;
+    ensure!(
+        output.status.success(),
+        "apt-get {arguments} failed: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(())
+}
