@@ -185,8 +185,9 @@ fn a_certificate_is_waited_for_briefly_even_after_a_long_validation() {
         if world.now > end {
             world.ca.validation = Validation::Succeeds;
         }
-        if let Turn::Waits(Some(until)) = world.run() {
-            world.now = until;
+        match world.run() {
+            Turn::Waits(Some(until)) => world.now = until,
+            turn => panic!("{turn:?}"),
         }
     }
     let finalized = world.progress.finalized.unwrap();
@@ -207,9 +208,7 @@ fn what_the_ca_says_of_waiting_counts() {
 fn an_answer_to_finalize_that_is_lost_costs_no_second_order() {
     let mut world = World::new();
     world.ca.knows_the_names = true;
-    while !matches!(world.next_step(), Step::Finalize) {
-        world.step();
-    }
+    run_to(&mut world, |step| matches!(step, Step::Finalize));
     world.ca.faults.push_back(Fault { refusal: Refusal::no_answer(), answer_lost: true });
     world.run_until_rest();
     assert_eq!(world.ca.orders.len(), 1);
@@ -217,12 +216,22 @@ fn an_answer_to_finalize_that_is_lost_costs_no_second_order() {
 }
 
 #[test]
+fn a_key_that_is_stored_and_not_on_record_is_removed_all_the_same() {
+    let mut world = World::new();
+    run_to(&mut world, |step| matches!(step, Step::StoreKey));
+    world.crash_after = Some(0);
+    world.step();
+    assert!(world.next_key.is_some() && world.status.next_private_key_secret_name.is_none());
+    world.secret_belongs_to(Some("another"));
+    world.run();
+    world.check_nothing_is_left();
+}
+
+#[test]
 fn an_order_whose_key_is_lost_is_dropped_for_exactly_one_other() {
     let mut world = World::new();
     world.ca.knows_the_names = true;
-    while !matches!(world.next_step(), Step::Download) {
-        world.step();
-    }
+    run_to(&mut world, |step| matches!(step, Step::Download));
     world.next_key = None;
     world.run_until_rest();
     world.check_issued();
@@ -266,11 +275,7 @@ fn names_that_the_ca_writes_in_its_own_way_are_the_same_names() {
 fn names_that_change_after_the_download_are_not_stored_though_the_ca_names_none() {
     let mut world = World::new();
     world.ca.identifiers = Identifiers::LeftOut;
-    while !matches!(world.next_step(), Step::StoreCertificate) {
-        if let Turn::Waits(Some(until)) = world.step() {
-            world.now = until;
-        }
-    }
+    run_to(&mut world, |step| matches!(step, Step::StoreCertificate));
     world.names_are(&["c.test"]);
     assert!(matches!(world.next_step(), Step::Abandon { .. }), "{:?}", world.next_step());
 }
@@ -281,14 +286,21 @@ fn a_key_that_is_used_again_and_changes_after_the_download_is_not_stored() {
     world.rotation_is(RotationPolicy::Never);
     world.run_until_rest();
     world.renew_request = Some("now".to_owned());
-    while !matches!(world.next_step(), Step::StoreCertificate) {
-        if let Turn::Waits(Some(until)) = world.step() {
-            world.now = until;
-        }
-    }
+    run_to(&mut world, |step| matches!(step, Step::StoreCertificate));
     let other = crate::pki::PrivateKey::generate(KeyAlgorithm::ECDSA_P256).unwrap();
     world.secret.as_mut().unwrap().key = Some(Ok(other));
     assert!(matches!(world.next_step(), Step::Abandon { .. }), "{:?}", world.next_step());
+}
+
+#[test]
+fn a_certificate_that_expires_before_it_is_stored_is_ordered_anew() {
+    let mut world = World::new();
+    run_to(&mut world, |step| matches!(step, Step::StoreCertificate));
+    world.now += SignedDuration::from_hours(91 * 24);
+    let message = "the certificate expired before it was stored".to_owned();
+    assert_eq!(world.next_step(), Step::Abandon { message });
+    world.run_until_rest();
+    world.check_issued();
 }
 
 #[test]
@@ -311,9 +323,7 @@ fn a_crash_between_the_secret_and_its_status_is_made_good() {
     world.ca.knows_the_names = true;
     world.run_until_rest();
     world.renew_request = Some("now".to_owned());
-    while !matches!(world.next_step(), Step::StoreCertificate) {
-        world.step();
-    }
+    run_to(&mut world, |step| matches!(step, Step::StoreCertificate));
     world.crash_after = Some(0);
     world.step();
     assert_ne!(world.recorded.observed_renew_request.as_deref(), Some("now"));
@@ -518,14 +528,21 @@ fn what_waits_for_the_ca_names_the_names() {
 
 /// Lets time pass until the issuance fails, and carries that out.
 fn failure_of(world: &mut World) -> Failure {
-    for _ in 0..100 {
-        if let Step::Fail(failure) = world.next_step() {
-            world.step();
-            return failure;
+    let Step::Fail(failure) = run_to(world, |step| matches!(step, Step::Fail(_))) else { unreachable!() };
+    world.step();
+    failure
+}
+
+/// Lets time pass until the next step is such a one.
+fn run_to(world: &mut World, wanted: impl Fn(&Step) -> bool) -> Step {
+    for _ in 0..200 {
+        let step = world.next_step();
+        if wanted(&step) {
+            return step;
         }
         if let Turn::Waits(Some(until)) = world.step() {
             world.now = until;
         }
     }
-    panic!("no failure: {:#?}", world.last_steps());
+    panic!("it never comes to that: {:#?}", world.last_steps());
 }

@@ -263,7 +263,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { max_shrink_iters: 4000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 500, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_the_end_is_a_certificate(events in prop::collection::vec(event(), 0..60)) {
@@ -289,6 +289,11 @@ proptest! {
         prop_assert_eq!(world.ca.orders.len(), orders + 1);
         world.check_issued();
     }
+
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 500, ..ProptestConfig::with_cases(40) })]
 
     /// As often as the CA refuses, and as often as the operator crashes: it asks no faster than the backoff allows.
     #[test]

@@ -343,6 +343,7 @@ impl World {
     }
 
     fn present(&mut self, challenged: &[Challenged]) -> Result<(), Crash> {
+        assert!(self.progress.place, "orders under way are bounded");
         let challenge = |challenged: &Challenged| crate::api::ChallengeStatus {
             name: challenged.name.clone(),
             token: challenged.token.clone(),
@@ -383,6 +384,7 @@ impl World {
     }
 
     fn finalize(&mut self) -> Result<(), Crash> {
+        assert!(self.progress.place, "orders under way are bounded");
         self.report(reason::FINALIZING);
         self.record()?;
         let (account, url) = self.order();
