@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::naming::stable_fraction;
-use super::renewal::whole_seconds;
+use super::renewal::whole_seconds_up;
 
 /// Bounds of the wait after failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +40,7 @@ impl Backoff {
         let wait = doubled.min(self.longest).max(at_least.unwrap_or_default());
         let jitter = wait.mul_f64(JITTER * stable_fraction(&format!("{seed}/{failures}")));
         let wait = SignedDuration::try_from(wait.saturating_add(jitter)).unwrap_or(SignedDuration::MAX);
-        let until = now.saturating_add(wait).unwrap_or(now);
-        let ceiling = until.saturating_add(SignedDuration::from_nanos(999_999_999)).unwrap_or(until);
-        whole_seconds(ceiling)
+        whole_seconds_up(now.saturating_add(wait).unwrap_or(now))
     }
 
     /// The same bounds for what only a human can mend: no sooner than an hour, unless the longest wait is shorter.

@@ -56,5 +56,10 @@ pub fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
+/// `time`, or the next whole second after it: what ends then is not looked at before.
+pub fn whole_seconds_up(time: Timestamp) -> Timestamp {
+    whole_seconds(time.saturating_add(SignedDuration::from_nanos(999_999_999)).unwrap_or(time))
+}
+
 #[cfg(test)]
 mod tests;

@@ -18,7 +18,7 @@ use crate::controller::verdicts::{Verdict, reason_of, words};
 use crate::core::backoff::ask_once_more;
 use crate::core::disposition::{About, Disposition, disposition};
 use crate::core::issuance::{Failure, Step};
-use crate::core::renewal::whole_seconds;
+use crate::core::renewal::{whole_seconds, whole_seconds_up};
 
 impl Work {
     /// Does one step.
@@ -94,7 +94,7 @@ impl Work {
         context: &Context,
     ) -> Result<Next, Error> {
         if let AcmeError::Paused { until } = error {
-            let until = whole_seconds(until);
+            let until = whole_seconds_up(until);
             let message = format!("{error}: it ends at {until}");
             self.report_wait(reason::RATE_LIMITED, &message, now);
             self.flush(context).await?;
@@ -112,6 +112,8 @@ impl Work {
                 debug!(%error, %soon, "the CA stumbled and is asked once more");
                 // What it did all the same, the order tells.
                 self.progress.order = None;
+                // An order that is not on record would be placed again.
+                self.flush(context).await?;
                 return Ok(Next::Until(Some(soon)));
             }
         }

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::super::renewal::whole_seconds;
 use super::*;
 
 #[test]
