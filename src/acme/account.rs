@@ -8,8 +8,8 @@ use super::jws::{AccountKey, KeyName, encode};
 use super::transport::Reply;
 use super::wire::{or_default, words};
 use super::{
-    AcmeError, Answer, Authorization, Challenge, DownloadedChain, ExternalAccountKey, Limiter, NewOrder,
-    Operation, Order, Server,
+    AcmeError, Answer, Authorization, Challenge, Directory, DownloadedChain, ExternalAccountKey, Limiter,
+    NewOrder, Operation, Order, Server,
 };
 use crate::pki::PrivateKey;
 
@@ -127,7 +127,7 @@ impl Account {
     /// # Errors
     /// [`AcmeError`]
     pub async fn new_order(&self, order: &NewOrder) -> Result<Answer<Order>, AcmeError> {
-        let url = self.server.directory().await?.new_order.clone();
+        let url = self.directory().await?.new_order.clone();
         let reply = self.post(Operation::NewOrder, &url, &json!(order)).await?;
         reply.required_location()?;
         reply.answer()
@@ -190,6 +190,13 @@ impl Account {
     fn new(server: &Server, key: Arc<AccountKey>, url: String) -> Self {
         let name = KeyName::Kid(url.clone());
         Self { server: server.clone(), key, name, url, limiter: Limiter::default() }
+    }
+
+    /// The server's directory. A refusal of it is one of the account, too.
+    async fn directory(&self) -> Result<Arc<Directory>, AcmeError> {
+        let clock = self.server.clock();
+        self.limiter.refuse_while_paused(clock())?;
+        self.server.directory().await.inspect_err(|error| self.limiter.heed(error, clock()))
     }
 
     async fn read(&self, operation: Operation, url: &str) -> Result<Reply, AcmeError> {

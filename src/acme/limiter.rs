@@ -64,7 +64,7 @@ impl Limiter {
         *paused_until = (*paused_until).max(Some(until));
     }
 
-    fn refuse_while_paused(&self, now: Timestamp) -> Result<(), AcmeError> {
+    pub(super) fn refuse_while_paused(&self, now: Timestamp) -> Result<(), AcmeError> {
         self.paused_until(now).map_or(Ok(()), |until| Err(AcmeError::Paused { until }))
     }
 }
