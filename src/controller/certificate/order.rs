@@ -212,6 +212,13 @@ impl Work {
         let (Some(account), Some(authorizations)) = (&self.account, &self.progress.authorizations) else {
             return;
         };
+        // They were read before they were proved.
+        let proved = |order: &Order| {
+            matches!(order.status, OrderStatus::Ready | OrderStatus::Processing | OrderStatus::Valid)
+        };
+        if self.progress.order.as_ref().is_some_and(proved) {
+            return;
+        }
         let pending = authorizations
             .iter()
             .filter(|(_, authorization)| authorization.status == AuthorizationStatus::Pending);
