@@ -18,7 +18,7 @@ use reqwest::Certificate;
 use serde_json::json;
 use tokio::process::Command;
 
-use crate::{ADDRESS, ca::TestCa, process::Process, tools::Tools};
+use crate::{ADDRESS, SERVICE_NETWORK, ca::TestCa, process::Process, tools::Tools};
 
 const ETCD: &str = "http://127.0.0.1:2379";
 /// The administrator's bearer token: a run can be reached from this machine only.
@@ -180,8 +180,8 @@ fn api_server(tools: &Tools, state: &Path) -> Result<Command> {
         .arg(format!("--etcd-servers={ETCD}"))
         .arg(format!("--bind-address={ADDRESS}"))
         .arg(format!("--advertise-address={ADDRESS}"))
+        .arg(format!("--service-cluster-ip-range={SERVICE_NETWORK}"))
         .args([
-            "--service-cluster-ip-range=10.96.0.0/16",
             "--authorization-mode=RBAC",
             "--service-account-issuer=https://kubernetes.default.svc",
             "--enable-aggregator-routing",

@@ -45,3 +45,6 @@ pub const SECOND_ADDRESS: &str = "192.0.2.11";
 
 /// The address a real ingress controller listens on; the router has [`ADDRESS`].
 pub const INGRESS_CONTROLLER_ADDRESS: &str = "192.0.2.20";
+
+/// Where services have their cluster addresses.
+pub const SERVICE_NETWORK: &str = "10.96.0.0/16";

@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{WaitOptions, geteuid, wait};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{ADDRESS, INGRESS_CONTROLLER_ADDRESS, SECOND_ADDRESS, packages};
+use crate::{ADDRESS, INGRESS_CONTROLLER_ADDRESS, SECOND_ADDRESS, SERVICE_NETWORK, packages};
 
 const PREFIX: &str = "certwright-";
 const LOCK: &str = ".lock";
@@ -160,6 +160,8 @@ pub fn set_up_network() -> Result<()> {
     for address in [ADDRESS, SECOND_ADDRESS, INGRESS_CONTROLLER_ADDRESS] {
         ip(&["address", "add", &format!("{address}/32"), "dev", "lo"])?;
     }
+    // Without a route nothing gets as far as kube-proxy's rules.
+    ip(&["route", "add", SERVICE_NETWORK, "dev", "lo", "src", ADDRESS])?;
     Ok(())
 }
 

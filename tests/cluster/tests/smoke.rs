@@ -191,9 +191,10 @@ async fn a_real_ingress_controller_routes_to_the_endpoints_of_a_selectorless_ser
     TestNamespace::with("smoke", async |namespace| {
         let _controller = IngressController::start(&namespace.cluster).await?;
         let host = format!("{}.example.com", namespace.name);
-        let port = answer("from behind the ingress".into())?;
+        let text = "from behind the ingress";
+        let port = answer(text.into())?;
         publish(namespace, IngressController::CLASS, &host, port).await?;
-        wait_routed(INGRESS_CONTROLLER_ADDRESS, &host).await
+        wait_routed(INGRESS_CONTROLLER_ADDRESS, &host, text).await
     })
     .await
 }
@@ -215,9 +216,10 @@ async fn order(namespace: &TestNamespace, directory: &str, ca_pem: &str) -> Resu
             continue;
         }
         let mut challenge = authorization.challenge(ChallengeType::Http01).context("no http-01 challenge")?;
-        let port = answer(challenge.key_authorization().as_str().to_owned())?;
+        let text = challenge.key_authorization().as_str().to_owned();
+        let port = answer(text.clone())?;
         publish(namespace, router::CLASS, &host, port).await?;
-        wait_routed(ADDRESS, &host).await?;
+        wait_routed(ADDRESS, &host, &text).await?;
         challenge.set_ready().await?;
     }
     let status = order.poll_ready(&RetryPolicy::default()).await?;
@@ -281,11 +283,13 @@ spec:
     Ok(())
 }
 
-async fn wait_routed(address: &str, host: &str) -> Result<()> {
+/// Waits until the answer comes through: an ingress controller may have a welcome page of its own.
+async fn wait_routed(address: &str, host: &str, text: &str) -> Result<()> {
     let url = format!("http://{address}/.well-known/acme-challenge/any");
     let http = reqwest::Client::builder().no_proxy().build()?;
     let routed = async {
-        while !http.get(&url).header("host", host).send().await.is_ok_and(|answer| answer.status() == 200) {
+        let get = async || http.get(&url).header("host", host).send().await?.text().await;
+        while !get().await.is_ok_and(|answer| answer == text) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
