@@ -467,6 +467,62 @@ async fn an_operator_killed_just_when_the_ca_has_registered_its_key_finds_the_ac
 }
 
 #[tokio::test]
+async fn two_issuers_with_one_key_have_one_account() -> Result<()> {
+    TestNamespace::with("account", async |ns| {
+        let ca = Ca::start(ns, Pebble::builder().eab("kid-1", MAC_KEY)).await?;
+        let _operator = Operator::builder(ns).start().await?;
+        ns.apply(&mac_key("eab", MAC_KEY)).await?;
+        let yaml = ca.issuer(&(external_account("kid-1") + "    privateKeySecretRef: { name: shared }\n"));
+        ns.apply(&yaml).await?;
+        let one = registered(ns, "ca").await?;
+        ns.apply(&of_issuer("another", &yaml)).await?;
+        let another = registered(ns, "another").await?;
+        assert_eq!(one["status"]["acme"], another["status"]["acme"]);
+        assert_eq!(ca.overheard.registrations().len(), 1);
+        for name in ["ca", "another"] {
+            ns.apply(&of_issuer(name, &certificate(name, &[&host(ns, name)], ""))).await?;
+            issued(ns, name).await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_ca_that_wants_fewer_registrations_is_left_alone_as_long_as_it_says() -> Result<()> {
+    TestNamespace::with("account", async |ns| {
+        let ca = Ca::start(ns, Pebble::builder()).await?;
+        let operator = Operator::builder(ns).argument("--backoff-first", "10ms").start().await?;
+        ca.overheard.script(&ca.proxy, |said| match said.registers() {
+            true => Action::Respond {
+                status: 429,
+                headers: vec![
+                    ("content-type", "application/problem+json".to_owned()),
+                    ("retry-after", "3".to_owned()),
+                ],
+                body: json!({ "type": "urn:ietf:params:acme:error:rateLimited", "detail": "Too many" })
+                    .to_string(),
+            },
+            false => Action::Pass,
+        });
+        ns.apply(&ca.issuer("")).await?;
+        let message = not_ready(ns, "RateLimited").await?;
+        assert!(message.contains("Too many (urn:ietf:params:acme:error:rateLimited)"), "{message}");
+        ca.overheard.script(&ca.proxy, |_| Action::Pass);
+        operator.restart().await?;
+        registered(ns, "ca").await?;
+        let asked: Vec<_> =
+            ca.proxy.requests().into_iter().filter(|request| request.path == NEW_ACCOUNT).collect();
+        let [first, .., last] = &asked[..] else { anyhow::bail!("it was not tried again: {asked:?}") };
+        let again = asked.iter().filter(|request| request.status.is_some_and(|status| status == 429)).count();
+        assert_eq!(again, 1, "{asked:?}");
+        assert!(last.at - first.at >= Duration::from_secs(3), "{asked:?}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
 async fn the_secrets_of_a_cluster_issuer_are_in_the_operators_namespace() -> Result<()> {
     let _alone = CLUSTER_ISSUERS.lock().await;
     TestNamespace::with("account", async |ns| {

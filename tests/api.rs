@@ -307,6 +307,29 @@ async fn a_refusal_is_what_kubectl_apply_shows() -> Result<()> {
 }
 
 #[tokio::test]
+async fn what_this_version_does_not_know_is_refused_by_kubectl_and_not_dropped() -> Result<()> {
+    TestNamespace::with("api", async |ns| {
+        let path = ns.cluster.description.state.join(format!("{}.yaml", ns.name));
+        for (fields, unknown) in [
+            ("solvers: [{ dns01: { rfc2136: { nameserver: 192.0.2.1 } } }]", "spec.acme.solvers[0].dns01"),
+            ("disableAccountKeyGeneration: true", "spec.acme.disableAccountKeyGeneration"),
+        ] {
+            let yaml = format!(
+                "{{ apiVersion: certwright.dev/v1alpha1, kind: Issuer, metadata: {{ name: a }}, spec: {{ acme: {{ server: \
+                 'https://a.test/dir', {fields} }} }} }}"
+            );
+            fs::write(&path, yaml)?;
+            let applied =
+                kubectl(&["apply", "--namespace", &ns.name, "--filename", &path.display().to_string()]);
+            let error = applied.err().context("accepted")?.to_string();
+            assert!(error.contains(&format!("unknown field \"{unknown}\"")), "{error}");
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
 async fn what_needs_more_than_a_rule_of_the_crd_is_said_in_a_condition_at_once() -> Result<()> {
     TestNamespace::with("api", async |ns| {
         let _operator = Operator::builder(ns).start().await?;
