@@ -4,11 +4,26 @@
 pub mod faults;
 pub mod overheard;
 
+use std::fmt::Debug;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use certwright_cluster::{Operator, Pebble, TestNamespace};
+use anyhow::{Context, Result, bail};
+use certwright::pki::{Chain, PrivateKey};
+use certwright_cluster::proxy::Action;
+use certwright_cluster::{Operator, Pebble, PebbleBuilder, Proxy, TestNamespace};
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::Ingress;
+use kube::core::NamespaceResourceScope;
+use kube::runtime::{WatchStreamExt, reflector, watcher};
+use kube::{Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 /// Long enough for anything that is expected to happen at once.
 pub const SOON: Duration = Duration::from_secs(30);
@@ -57,6 +72,162 @@ pub async fn ready(ns: &TestNamespace) -> Result<(Pebble, Operator)> {
     ns.apply(&issuer(&pebble.directory_url, &pebble.ca_pem, "")).await?;
     ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
     Ok((pebble, operator))
+}
+
+/// The same with a proxy between the two.
+pub async fn ready_through_proxy(
+    ns: &TestNamespace,
+    pebble: PebbleBuilder,
+    more: &str,
+) -> Result<(Pebble, Proxy, Operator)> {
+    let pebble = pebble.start(&ns.cluster).await?;
+    let proxy = Proxy::start(&ns.cluster, &pebble.address).await?;
+    let operator = Operator::builder(ns).start().await?;
+    ns.apply(&issuer(&format!("{}/dir", proxy.url), &pebble.ca_pem, more)).await?;
+    ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
+    Ok((pebble, proxy, operator))
+}
+
+/// How many requests a proxy has seen whose path begins with `path`.
+pub fn count(proxy: &Proxy, path: &str) -> usize {
+    proxy.requests().iter().filter(|request| request.path.starts_with(path)).count()
+}
+
+/// Requests that are held up at a proxy; [`Held::go_on`] lets them go.
+pub struct Held {
+    reached: watch::Receiver<usize>,
+    _gate: mpsc::Sender<()>,
+}
+
+impl Held {
+    /// Waits until a request is held up.
+    pub async fn reached(&mut self) -> Result<()> {
+        timeout(SOON, self.reached.wait_for(|reached| *reached > 0))
+            .await
+            .context("the request to be held up was not made")??;
+        Ok(())
+    }
+
+    /// Lets the requests go, and all that follow. Those of [`hang`] are never answered.
+    pub fn go_on(self, proxy: &Proxy) {
+        proxy.pass();
+    }
+}
+
+/// Holds up the answers to requests whose path begins with `path`: the CA knows of them, the operator does not know
+/// what it said.
+pub fn hold(proxy: &Proxy, path: &'static str) -> Held {
+    let (sender, reached) = watch::channel(0);
+    let (gate, closed) = mpsc::channel::<()>();
+    let (sender, closed) = (Arc::new(sender), Arc::new(Mutex::new(closed)));
+    proxy.script(move |request| {
+        if !request.path.starts_with(path) {
+            return Action::Pass;
+        }
+        let (sender, closed) = (sender.clone(), closed.clone());
+        Action::PassThen(Box::new(move || {
+            sender.send_modify(|reached| *reached += 1);
+            // It ends when the other side is dropped, also by a test that fails.
+            let _ = closed.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        }))
+    });
+    Held { reached, _gate: gate }
+}
+
+/// Does not answer requests whose path begins with `path`, nor passes them on.
+pub fn hang(proxy: &Proxy, path: &'static str) -> Held {
+    let (sender, reached) = watch::channel(0);
+    let (gate, _) = mpsc::channel();
+    proxy.script(move |request| {
+        if !request.path.starts_with(path) {
+            return Action::Pass;
+        }
+        sender.send_modify(|reached| *reached += 1);
+        Action::Hang
+    });
+    Held { reached, _gate: gate }
+}
+
+/// What is in a TLS Secret.
+pub struct Tls {
+    pub secret: Secret,
+    pub chain: Chain,
+    pub key: PrivateKey,
+    pub key_pem: String,
+}
+
+/// Reads the Secret of a Certificate, and checks that key and certificate belong together.
+pub async fn tls(ns: &TestNamespace, secret: &str) -> Result<Tls> {
+    let secret = ns.api::<Secret>().get(secret).await?;
+    let data = secret.data.as_ref().context("the Secret has no data")?;
+    let chain = Chain::parse_pem(&data.get("tls.crt").context("no tls.crt")?.0)?;
+    let key_pem = String::from_utf8(data.get("tls.key").context("no tls.key")?.0.clone())?;
+    let key = PrivateKey::from_pem(key_pem.as_bytes())?;
+    chain.leaf().check_key(&key)?;
+    Ok(Tls { secret, chain, key, key_pem })
+}
+
+/// Waits until so many certificates were issued for a Certificate and it is ready, and returns it.
+pub async fn revision(ns: &TestNamespace, name: &str, revision: i64) -> Result<Value> {
+    ns.wait(&format!("certificate/{name}"), SOON, |object| {
+        object["status"]["revision"] == revision
+            && condition(object, "Ready").is_some_and(|(status, ..)| status == "True")
+            && condition(object, "Issuing").is_some_and(|(status, ..)| status == "False")
+    })
+    .await
+}
+
+/// Watches the objects of a kind with these labels until they are as wanted, and returns them.
+pub async fn wait_all<K>(
+    ns: &TestNamespace,
+    labels: &str,
+    wanted: impl Fn(&[Arc<K>]) -> bool,
+) -> Result<Vec<Arc<K>>>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
+{
+    let (store, writer) = reflector::store();
+    let config = watcher::Config::default().labels(labels);
+    let mut events = pin!(watcher(ns.api::<K>(), config).default_backoff().reflect(writer));
+    let watching = async {
+        let mut complete = false;
+        while let Some(event) = events.next().await {
+            complete |= matches!(event, Ok(watcher::Event::InitDone));
+            if complete && wanted(&store.state()) {
+                return Ok(store.state());
+            }
+        }
+        bail!("the watch ended")
+    };
+    let waited = timeout(SOON, watching).await;
+    waited.with_context(|| {
+        let names: Vec<_> = store.state().iter().map(|object| object.name_any()).collect();
+        format!("the {} are not as wanted: {names:?}\n{}", K::plural(&()), ns.operator_log_tail(15))
+    })?
+}
+
+/// Label of all that leads a CA to the answers to http-01 challenges.
+pub const HTTP01: &str = "certwright.dev/http01=true";
+
+/// Waits until nothing leads a CA to answers any more.
+pub async fn wait_nothing_presented(ns: &TestNamespace) -> Result<()> {
+    wait_all::<Ingress>(ns, HTTP01, <[_]>::is_empty).await?;
+    wait_all::<Service>(ns, HTTP01, <[_]>::is_empty).await?;
+    wait_all::<EndpointSlice>(ns, HTTP01, <[_]>::is_empty).await?;
+    Ok(())
+}
+
+/// Waits until nothing is left of issuances: no way to an answer, no private key.
+pub async fn wait_nothing_left(ns: &TestNamespace) -> Result<()> {
+    wait_nothing_presented(ns).await?;
+    wait_all::<Secret>(ns, "certwright.dev/secret=next-private-key", <[_]>::is_empty).await?;
+    Ok(())
 }
 
 /// Waits until a Certificate is ready, and returns it.
