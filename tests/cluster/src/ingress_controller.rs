@@ -13,7 +13,6 @@ use kube::{
     Api,
     api::{Patch, PatchParams},
 };
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tokio::{net::TcpStream, process::Command};
 
@@ -31,8 +30,6 @@ pub struct IngressController {
 }
 
 const NODE: &str = "node";
-/// Where EasyHAProxy has HAProxy write its process id.
-const HAPROXY_PID: &str = "/run/haproxy.pid";
 const START_LIMIT: Duration = Duration::from_secs(30);
 
 impl IngressController {
@@ -53,8 +50,11 @@ impl IngressController {
         fs::write(base.join("www/welcome.html"), "")?;
         write_haproxy(&base)?;
 
-        let mut command = Command::new(program);
+        // It forks, and so does HAProxy: all of them end with the first process of a namespace of their own.
+        let mut command = Command::new("unshare");
         command
+            .args(["--pid", "--fork", "--kill-child", "--"])
+            .arg(program)
             .env("PATH", path_with(&base.join("bin"))?)
             .env("EASYHAPROXY_BASE_PATH", &base)
             .env("EASYHAPROXY_DISCOVER", "kubernetes")
@@ -69,15 +69,6 @@ impl IngressController {
         let listens = || async { TcpStream::connect((INGRESS_CONTROLLER_ADDRESS, 80)).await.is_ok() };
         controller.wait_ready(START_LIMIT, listens).await?;
         Ok(Self { _kube_proxy: kube_proxy, _controller: controller })
-    }
-}
-
-impl Drop for IngressController {
-    fn drop(&mut self) {
-        let id = fs::read_to_string(HAPROXY_PID).ok().and_then(|id| id.trim().parse().ok());
-        if let Some(id) = id.and_then(Pid::from_raw) {
-            let _ = kill_process(id, Signal::KILL);
-        }
     }
 }
 

@@ -267,7 +267,8 @@ endpoints: [{{addresses: ["{ADDRESS}"]}}]
 ---
 apiVersion: networking.k8s.io/v1
 kind: Ingress
-metadata: {{name: answer}}
+# EasyHAProxy cannot do without annotations, nor with a port that is given by name.
+metadata: {{name: answer, annotations: {{easyhaproxy.balance: roundrobin}}}}
 spec:
   ingressClassName: {class}
   rules:
@@ -276,7 +277,7 @@ spec:
       paths:
       - path: /.well-known/acme-challenge/
         pathType: Prefix
-        backend: {{service: {{name: answer, port: {{name: http}}}}}}
+        backend: {{service: {{name: answer, port: {{number: 8080}}}}}}
 "#
     );
     namespace.apply(&objects).await?;
