@@ -5,7 +5,7 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -484,7 +484,7 @@ async fn lose_order(
         if !request.path.starts_with(path::ORDER) {
             return Action::Pass;
         }
-        let mut first = first.lock().unwrap();
+        let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
         let first = first.get_or_insert_with(|| request.path.clone());
         if *first == request.path { action() } else { Action::Pass }
     });
