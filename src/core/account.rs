@@ -68,12 +68,24 @@ pub struct Situation<'a> {
     pub status: &'a IssuerStatus,
     /// Name of the account key Secret, and the key in its data.
     pub key_secret_name: (&'a str, &'a str),
+    /// The namespace of the issuer's Secrets, where the issuer itself has none.
+    pub secrets_namespace: Option<&'a str>,
     /// The account key Secret.
     pub key_secret: &'a KeySecret,
     /// The MAC key.
     pub mac_key: &'a MacKey,
     /// Whether the CA was asked, since this process started, if it knows the key.
     pub looked_up: bool,
+}
+
+impl Situation<'_> {
+    /// A Secret's name, with its namespace if that is not the issuer's own.
+    fn named(&self, secret: &str) -> String {
+        match self.secrets_namespace {
+            None => secret.to_owned(),
+            Some(namespace) => format!("{secret} in namespace {namespace}"),
+        }
+    }
 }
 
 /// What to do next.
@@ -117,6 +129,7 @@ pub fn next_step(situation: &Situation<'_>, now: Timestamp) -> Step {
         return step;
     }
     let (name, key) = situation.key_secret_name;
+    let name = situation.named(name);
     match situation.key_secret {
         KeySecret::Missing if lost(situation) => Step::Wait {
             until: Some(wait_for_secret(situation, now)),
@@ -188,6 +201,7 @@ fn with_key(
 /// A key has one account, and that is bound once and for all. A key of the user's is not ours to replace.
 fn bound_otherwise(situation: &Situation<'_>, bound_to: Option<&str>, now: Timestamp) -> Step {
     let (name, key) = situation.key_secret_name;
+    let name = situation.named(name);
     let bound_to = bound_to.map_or("no external account".to_owned(), |key_id| format!("the key id {key_id}"));
     Step::Wait {
         until: Some(wait_for_secret(situation, now)),
@@ -201,7 +215,7 @@ fn bound_otherwise(situation: &Situation<'_>, bound_to: Option<&str>, now: Times
 
 fn register(situation: &Situation<'_>, now: Timestamp) -> Step {
     let Some(binding) = &situation.spec.external_account_binding else { return Step::Register };
-    let (name, key) = (&binding.key_secret_ref.name, mac_key_in_secret(situation.spec));
+    let (name, key) = (situation.named(&binding.key_secret_ref.name), mac_key_in_secret(situation.spec));
     let (reason, message) = match situation.mac_key {
         MacKey::NotRead => return Step::ReadMacKey,
         MacKey::Usable => return Step::Register,

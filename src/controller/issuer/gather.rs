@@ -55,6 +55,7 @@ impl Work {
             generation: self.issuer.generation,
             status: &self.issuer.status,
             key_secret_name: (&self.account_secret.1, &self.account_secret.2),
+            secrets_namespace: self.issuer.id.namespace.is_none().then_some(self.account_secret.0.as_str()),
             key_secret: &self.key_secret,
             mac_key: &self.mac_key,
             looked_up: self.looked_up,

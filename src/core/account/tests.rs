@@ -333,6 +333,7 @@ impl Case {
             generation: self.generation,
             status: &self.status,
             key_secret_name: ("account", "tls.key"),
+            secrets_namespace: None,
             key_secret: &self.key_secret,
             mac_key: &self.mac_key,
             looked_up: self.looked_up,
