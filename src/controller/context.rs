@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
-use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::events::Reporter;
 use kube::runtime::reflector::ObjectRef;
 
 use super::accounts::Accounts;
@@ -57,8 +57,8 @@ pub struct Context {
     pub config: Config,
     /// Metrics.
     pub metrics: Metrics,
-    /// Events.
-    pub recorder: Recorder,
+    /// Who publishes events.
+    pub reporter: Reporter,
     /// What is watched.
     pub cache: Cache,
     /// Accounts at CAs.
@@ -93,7 +93,7 @@ impl Context {
         let reporter =
             Reporter { controller: FIELD_MANAGER.to_owned(), instance: Some(config.identity.clone()) };
         Ok(Arc::new(Self {
-            recorder: Recorder::new(client.clone(), reporter),
+            reporter,
             accounts: Accounts::new(config.orders_per_account, metrics.clone()),
             presenter: Presenter::default(),
             self_check: SelfCheck::new(config.nameservers.clone())?,

@@ -1,7 +1,7 @@
 //! Events: few, each when something has changed.
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::runtime::events::{Event, EventType};
+use kube::runtime::events::{Event, EventType, Recorder};
 use tracing::warn;
 
 use super::context::Context;
@@ -31,7 +31,9 @@ pub async fn publish(
         secondary: None,
     };
     context.metrics.api_written("Event", ApiVerb::Create);
-    if let Err(error) = context.recorder.publish(&event, object).await {
+    // A recorder that lasts would count a second event of the same reason, and keep the words of the first.
+    let recorder = Recorder::new(context.client.clone(), context.reporter.clone());
+    if let Err(error) = recorder.publish(&event, object).await {
         warn!(reason, error = &error as &dyn std::error::Error, "an event could not be published");
     }
 }
