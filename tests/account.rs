@@ -535,10 +535,16 @@ async fn the_secrets_of_a_cluster_issuer_are_in_the_operators_namespace() -> Res
                 .argument("--cluster-issuers", "true")
                 .start()
                 .await?;
-            own.apply(&mac_key("eab", MAC_KEY)).await?;
             let yaml = of_issuer(&name, &ca.issuer(&external_account("kid-1")));
             ns.apply(&yaml.replace("kind: Issuer", "kind: ClusterIssuer")).await?;
             let target = format!("clusterissuer/{name}");
+            let said =
+                |issuer: &Value| condition(issuer, "Ready").is_some_and(|ready| ready.1 == "SecretNotFound");
+            let issuer = ns.wait(&target, SOON, said).await?;
+            let (_, _, message) = condition(&issuer, "Ready").context("no condition")?;
+            let named = format!("Secret eab in namespace {}, which externalAccountBinding", own.name);
+            assert!(message.starts_with(&named), "{message}");
+            own.apply(&mac_key("eab", MAC_KEY)).await?;
             let issuer = ns.wait_condition(&target, "Ready", "True", SOON).await?;
             let secret = own.api::<Secret>().get(&format!("{name}-account-key")).await?;
             assert_eq!(secret.annotations()[api::ANNOTATION_ACCOUNT_URL], issuer["status"]["acme"]["uri"]);

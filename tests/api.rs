@@ -293,12 +293,9 @@ async fn a_refusal_is_what_kubectl_apply_shows() -> Result<()> {
             &path,
             spelled("secretName: a-tls, issuerRef: { name: ca }, dnsNames: [a.test], isCA: true"),
         )?;
-        let output = Command::new("kubectl")
-            .args(["apply", "--namespace", &ns.name, "--filename"])
-            .arg(&path)
-            .output()?;
-        assert!(!output.status.success());
-        let shown = String::from_utf8_lossy(&output.stderr);
+        let applied =
+            kubectl(ns, &["apply", "--namespace", &ns.name, "--filename", &path.display().to_string()]);
+        let shown = applied.err().context("accepted")?.to_string();
         let sentence = "isCA: an ACME CA issues no CA certificates; remove the field";
         assert!(shown.contains("spec.isCA: Invalid value") && shown.contains(sentence), "{shown}");
         Ok(())
@@ -320,7 +317,7 @@ async fn what_this_version_does_not_know_is_refused_by_kubectl_and_not_dropped()
             );
             fs::write(&path, yaml)?;
             let applied =
-                kubectl(&["apply", "--namespace", &ns.name, "--filename", &path.display().to_string()]);
+                kubectl(ns, &["apply", "--namespace", &ns.name, "--filename", &path.display().to_string()]);
             let error = applied.err().context("accepted")?.to_string();
             assert!(error.contains(&format!("unknown field \"{unknown}\"")), "{error}");
         }
@@ -409,12 +406,12 @@ async fn every_field_says_what_it_is() -> Result<()> {
                 assert!(silent.is_empty(), "these say nothing: {silent:#?}");
             }
             let plural = known["spec"]["names"]["plural"].as_str().context("no plural")?;
-            let explained = kubectl(&["explain", plural, "--recursive"])?;
+            let explained = kubectl(ns, &["explain", plural, "--recursive"])?;
             for field in ["spec\t", "status\t", "conditions\t", "observedGeneration\t"] {
                 assert!(explained.contains(field), "{field} in {explained}");
             }
         }
-        let explained = kubectl(&["explain", "issuer.spec.acme.externalAccountBinding.keyID"])?;
+        let explained = kubectl(ns, &["explain", "issuer.spec.acme.externalAccountBinding.keyID"])?;
         assert!(explained.contains("Key id that the CA gave."), "{explained}");
         Ok(())
     })
@@ -438,14 +435,14 @@ async fn what_kubectl_get_shows_answers_the_first_questions() -> Result<()> {
         ns.apply(&yaml).await?;
         let outcome = async {
             let get = |what: &str, output: &str| {
-                kubectl(&["get", what, "--namespace", &ns.name, "--output", output])
+                kubectl(ns, &["get", what, "--namespace", &ns.name, "--output", output])
             };
             let columns = |table: String| -> Vec<String> {
                 table.lines().next().unwrap_or_default().split_whitespace().map(str::to_owned).collect()
             };
             let wide = ["NAME", "READY", "SECRET", "ISSUER", "STATUS", "EXPIRES", "RENEWAL", "AGE"];
             assert_eq!(columns(get("cert", "wide")?), wide);
-            let narrow = kubectl(&["get", "certs", "--namespace", &ns.name])?;
+            let narrow = kubectl(ns, &["get", "certs", "--namespace", &ns.name])?;
             let row: Vec<_> = narrow.lines().nth(1).unwrap_or_default().split_whitespace().collect();
             assert_eq!(row.get(..4), Some(&["web", "True", "web-tls", "ca"][..]), "{narrow}");
             assert_eq!(columns(narrow), ["NAME", "READY", "SECRET", "ISSUER", "EXPIRES", "AGE"]);
@@ -514,7 +511,7 @@ async fn sectigos_cluster_issuer_for_cert_manager_works_with_another_api_version
         let (server, key_id) = ("https://acme.sectigo.com/v2/DV", "8LFTBfZ6OLbXjF1xJGaEGw");
         ensure!(published.contains(server) && published.contains(key_id), "{published}");
         // Nothing of it is unknown to the API: kubectl refuses what would be dropped.
-        kubectl(&["apply", "--dry-run=server", "--filename", &fixture.display().to_string()])?;
+        kubectl(ns, &["apply", "--dry-run=server", "--filename", &fixture.display().to_string()])?;
 
         let key = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
         let pebble = Pebble::builder().eab(key_id, key).start(&ns.cluster).await?;
@@ -586,8 +583,10 @@ fn walk(schema: &Value, path: &str, silent: &mut Vec<String>) {
     }
 }
 
-fn kubectl(arguments: &[&str]) -> Result<String> {
-    let output = Command::new("kubectl").args(arguments).output()?;
+/// With what it knows of this cluster alone: another cluster had the same address.
+fn kubectl(ns: &TestNamespace, arguments: &[&str]) -> Result<String> {
+    let cache = ns.cluster.description.state.join(format!("{}.kubectl", ns.name));
+    let output = Command::new("kubectl").arg("--cache-dir").arg(cache).args(arguments).output()?;
     let shown = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "kubectl {}: {shown}", arguments.join(" "));
     Ok(String::from_utf8(output.stdout)?)

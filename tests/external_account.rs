@@ -15,7 +15,7 @@ use certwright_cluster::{Operator, Pebble, PebbleBuilder, Proxy, TestNamespace, 
 use common::overheard::{NEW_ACCOUNT, NEW_ORDER, Overheard, problem, refusal};
 use common::{SOON, certificate, condition, external_account, issued, issuer, mac_key, of_issuer};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::{core::v1::Secret, events::v1::Event};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
@@ -340,7 +340,8 @@ async fn an_unusable_account_is_left_alone_until_the_spec_of_its_issuer_changes(
         let ca = Ca::start(ns, Pebble::builder()).await?;
         let operator = Operator::builder(ns).start().await?;
         ns.apply(&ca.issuer("")).await?;
-        ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
+        ns.apply(&certificate("before", &[&host(ns, "before")], "")).await?;
+        issued(ns, "before").await?;
         ca.refuse_orders("BAD_SIGNATURE");
         ns.apply(&certificate("one", &[&host(ns, "one")], "")).await?;
         let message = refused(ns, "ca", "AccountUnusable").await?;
@@ -358,6 +359,8 @@ async fn an_unusable_account_is_left_alone_until_the_spec_of_its_issuer_changes(
         waits_for_issuer(ns, "three", &words("BAD_SIGNATURE")).await?;
         let said = ca.overheard.all();
         assert!(said.is_empty(), "{said:?}");
+        let before = ns.get("certificate/before").await?.context("it is gone")?;
+        assert_eq!(condition(&before, "Ready").context("no condition")?.0, "True", "what was issued stays");
         let one = ns.get("certificate/one").await?.context("it is gone")?;
         assert!(
             one["status"]["failedIssuanceAttempts"].is_null(),
@@ -370,7 +373,7 @@ async fn an_unusable_account_is_left_alone_until_the_spec_of_its_issuer_changes(
         for name in ["one", "two", "three"] {
             issued(ns, name).await?;
         }
-        assert_eq!(ca.overheard.registrations().len(), 0, "with the same account");
+        assert!(ca.overheard.registrations().is_empty(), "with the same account");
         Ok(())
     })
     .await
@@ -395,6 +398,18 @@ async fn each_word_for_an_unusable_account_reaches_the_user_and_is_not_asked_for
             waits_for_issuer(ns, "web", &words(code)).await?;
             let orders = ca.overheard.those(|said| said.path == NEW_ORDER);
             assert_eq!(orders.len(), 1, "{code}");
+        }
+        ca.overheard.script(&ca.proxy, |_| Action::Pass);
+        ns.patch("issuer/ca", json!({ "spec": { "acme": { "preferredChain": "any" } } })).await?;
+        issued(ns, "web").await?;
+        let events = ns.api::<Event>().list(&Default::default()).await?;
+        for code in ACCOUNT_UNUSABLE {
+            let told = |event: &Event| {
+                event.reason.as_deref() == Some("AccountUnusable")
+                    && event.regarding.as_ref().is_some_and(|object| object.kind.as_deref() == Some("Issuer"))
+                    && event.note.as_ref().is_some_and(|note| note.contains(&words(code)))
+            };
+            assert!(events.iter().any(told), "no event says {code}");
         }
         Ok(())
     })

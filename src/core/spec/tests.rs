@@ -149,7 +149,9 @@ fn labels_and_annotations_of_ours_are_refused_and_others_taken() {
             format!("secretTemplate: '{key}' belongs to Certwright; choose another key")
         );
     }
-    for key in ["", "a b", "-a", "a-", "a/b/c", "Example.com/a", "*.example.com/a", "/a", "a/", &"a".repeat(64)] {
+    for key in
+        ["", "a b", "-a", "a-", "a/b/c", "Example.com/a", "*.example.com/a", "/a", "a/", &"a".repeat(64)]
+    {
         assert_eq!(with(&[key], &[]), Err(InvalidSpec::LabelKey(key.to_owned())));
         assert_eq!(with(&[], &[key]), Err(InvalidSpec::AnnotationKey(key.to_owned())));
     }
