@@ -110,6 +110,13 @@ impl Cache {
         self.scope(namespace).map(|scope| scope.certificates.state_filter(here)).unwrap_or_default()
     }
 
+    /// The same Certificate as it is by now.
+    pub fn same_certificate(&self, certificate: &Certificate) -> Option<Arc<Certificate>> {
+        let scope = self.scope(certificate.metadata.namespace.as_deref()?)?;
+        let found = scope.certificates.get(&ObjectRef::from_obj(certificate))?;
+        (found.metadata.uid == certificate.metadata.uid).then_some(found)
+    }
+
     /// Whether the Certificate with this uid exists, and is not being deleted.
     pub fn has_certificate(&self, namespace: &str, name: &str, uid: &str) -> bool {
         let reference = ObjectRef::new(name).within(namespace);

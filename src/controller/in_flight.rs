@@ -43,9 +43,11 @@ impl InFlight {
         }
     }
 
-    /// The newer of `cached` and of what the last write returned.
-    pub fn newest(&self, cached: Arc<Certificate>) -> Arc<Certificate> {
+    /// The newer of what the cache has and of what the last write returned.
+    pub fn newest(&self, cached: impl FnOnce() -> Arc<Certificate>) -> Arc<Certificate> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Looked up under the lock: what was cached before the watch caught up with a write would be older than it.
+        let cached = cached();
         let written = all.get(&cached.uid().unwrap_or_default()).and_then(|known| known.newest.clone());
         written.filter(|written| version(written) > version(&cached)).unwrap_or(cached)
     }
