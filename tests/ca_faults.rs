@@ -13,9 +13,9 @@ use certwright::pki::{Chain, PrivateKey};
 use certwright_cluster::proxy::{Action, RequestInfo};
 use certwright_cluster::{Operator, OperatorBuilder, Pebble, Proxy, TestNamespace};
 use common::faults::{
-    answered, change_json, issuing, path, ready_behind_proxy, refusal, requests_to, steady, time, with_issuer,
+    answered, change_json, issuing, path, ready_behind_proxy, refusal, requests_to, steady, time,
 };
-use common::{SOON, base64, certificate, condition, issued, issuer};
+use common::{SOON, base64, certificate, condition, issued, issuer, of_issuer};
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::Secret;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
@@ -110,7 +110,7 @@ async fn a_ca_that_hangs_holds_up_nobody_else() -> Result<()> {
         let pebble = steady().start(&ns.cluster).await?;
         let operator = quick_to_retry(ns).start().await?;
         let proxy = ready_behind_proxy(ns, &pebble, "ca").await?;
-        ns.apply(&with_issuer(&issuer(&pebble.directory_url, &pebble.ca_pem, ""), "other")).await?;
+        ns.apply(&of_issuer("other", &issuer(&pebble.directory_url, &pebble.ca_pem, ""))).await?;
         let (hung, hangs) = (AtomicBool::new(false), Arc::new(Notify::new()));
         let first = hangs.clone();
         proxy.script(move |request| match request.path.as_str() {
@@ -123,7 +123,7 @@ async fn a_ca_that_hangs_holds_up_nobody_else() -> Result<()> {
         ns.apply(&certificate("hangs", &["hangs.test"], "")).await?;
         tokio::time::timeout(SOON, hangs.notified()).await.context("nothing was ordered")?;
         ns.apply(&certificate("same-account", &["same.test"], "")).await?;
-        ns.apply(&with_issuer(&certificate("other-account", &["other.test"], ""), "other")).await?;
+        ns.apply(&of_issuer("other", &certificate("other-account", &["other.test"], ""))).await?;
         issued(ns, "same-account").await?;
         issued(ns, "other-account").await?;
         let orders = requests_to(&proxy, path::NEW_ORDER);
@@ -328,7 +328,7 @@ async fn twenty_orders_that_stay_processing_hold_up_nobody_and_a_restart_goes_on
         let pebble = steady().always_valid().start(&ns.cluster).await?;
         let operator = quick_to_retry(ns).argument("--orders-per-account", "2").start().await?;
         let proxy = ready_behind_proxy(ns, &pebble, "ca").await?;
-        ns.apply(&with_issuer(&issuer(&pebble.directory_url, &pebble.ca_pem, ""), "other")).await?;
+        ns.apply(&of_issuer("other", &issuer(&pebble.directory_url, &pebble.ca_pem, ""))).await?;
         proxy.script(stay_processing);
         let names: Vec<String> = (0..20).map(|number| format!("slow-{number}")).collect();
         for name in &names {
@@ -343,7 +343,7 @@ async fn twenty_orders_that_stay_processing_hold_up_nobody_and_a_restart_goes_on
         assert_eq!(urls.len(), 20);
         ns.apply(&certificate("same-account", &["quick.test"], "")).await?;
         issued(ns, "same-account").await.context("they hold no place")?;
-        ns.apply(&with_issuer(&certificate("other-account", &["other.test"], ""), "other")).await?;
+        ns.apply(&of_issuer("other", &certificate("other-account", &["other.test"], ""))).await?;
         issued(ns, "other-account").await?;
 
         operator.kill9()?;
@@ -419,8 +419,8 @@ async fn walk(
         _ => Action::Pass,
     });
     let directory = format!("{}{}", proxy.url, path::DIRECTORY);
-    ns.apply(&with_issuer(&issuer(&directory, &pebble.ca_pem, ""), &name)).await?;
-    ns.apply(&with_issuer(&certificate(&name, &[&format!("{name}.test")], ""), &name)).await?;
+    ns.apply(&of_issuer(&name, &issuer(&directory, &pebble.ca_pem, ""))).await?;
+    ns.apply(&of_issuer(&name, &certificate(&name, &[&format!("{name}.test")], ""))).await?;
     if matches!(fault, Fault::DownFrom(_)) {
         let (issuer, certificate) = (format!("issuer/{name}"), format!("certificate/{name}"));
         let told = |type_: &'static str| {
@@ -457,7 +457,7 @@ async fn stumble(
 ) -> Result<()> {
     let proxy = ready_behind_proxy(ns, pebble, name).await?;
     proxy.script(move |request| if request.path.starts_with(path) { action() } else { Action::Pass });
-    ns.apply(&with_issuer(&certificate(name, &[&format!("{name}.test")], ""), name)).await?;
+    ns.apply(&of_issuer(name, &certificate(name, &[&format!("{name}.test")], ""))).await?;
     let (stumbled, message) = issuing(ns, name, "CAUnavailable").await?;
     ensure!(message.contains(words), "{name}: {message}");
     ensure!(!message.contains('<'), "{name}: no markup: {message}");
@@ -488,7 +488,7 @@ async fn lose_order(
         let first = first.get_or_insert_with(|| request.path.clone());
         if *first == request.path { action() } else { Action::Pass }
     });
-    ns.apply(&with_issuer(&certificate(name, &[&format!("{name}.test")], ""), name)).await?;
+    ns.apply(&of_issuer(name, &certificate(name, &[&format!("{name}.test")], ""))).await?;
     let (failed, message) = issuing(ns, name, "Failed").await?;
     ensure!(message.contains(words), "{name}: {message}");
     assert_eq!(failed["status"]["order"], Value::Null, "{name}: the order is of no more use");

@@ -12,9 +12,8 @@ use certwright_cluster::proxy::Action;
 use certwright_cluster::{Operator, Pebble, Proxy, TestNamespace};
 use common::faults::{
     change_json, event, issuing, path, payload, ready_behind_proxy, refusal, requests_to, steady, time,
-    with_issuer,
 };
-use common::{SOON, certificate, issued, issuer};
+use common::{SOON, certificate, issued, issuer, of_issuer};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::networking::v1::Ingress;
@@ -196,13 +195,13 @@ async fn a_retry_after_that_is_absurd_or_past_is_cut_to_what_makes_sense() -> Re
         let [absurd, past] = ["absurd", "past"];
         let proxy = ready_behind_proxy(ns, &pebble, absurd).await?;
         proxy.script(limit_once(path::NEW_ORDER, || "99999999999999999999".to_owned()));
-        ns.apply(&with_issuer(&certificate("first", &["first.test"], ""), absurd)).await?;
+        ns.apply(&of_issuer(absurd, &certificate("first", &["first.test"], ""))).await?;
         let (failed, _) = issuing(ns, "first", "RateLimited").await?;
         let wait = time(&failed, "nextAttemptTime")?.duration_since(time(&failed, "lastFailureTime")?);
         let day = SignedDuration::from_hours(24);
         ensure!(wait >= day && wait <= day * 5 / 4, "who was told waits for {wait:#}");
 
-        ns.apply(&with_issuer(&certificate("second", &["second.test"], ""), absurd)).await?;
+        ns.apply(&of_issuer(absurd, &certificate("second", &["second.test"], ""))).await?;
         let (_, message) = issuing(ns, "second", "RateLimited").await?;
         let until: Timestamp = message.rsplit(' ').next().context("no time")?.parse()?;
         let pause = until.duration_since(clock::now());
@@ -214,7 +213,7 @@ async fn a_retry_after_that_is_absurd_or_past_is_cut_to_what_makes_sense() -> Re
 
         let proxy = ready_behind_proxy(ns, &pebble, past).await?;
         proxy.script(limit_once(path::NEW_ORDER, || "Thu, 01 Jan 1970 00:00:00 GMT".to_owned()));
-        ns.apply(&with_issuer(&certificate("third", &["third.test"], ""), past)).await?;
+        ns.apply(&of_issuer(past, &certificate("third", &["third.test"], ""))).await?;
         issued(ns, "third").await?;
         let pause = pause_after_limit(&proxy)?;
         ensure!(pause >= Duration::from_secs(1), "a time in the past is no reason to hurry: {pause:?}");
@@ -244,8 +243,8 @@ async fn a_restart_does_not_shorten_the_wait_after_a_rate_limit() -> Result<()> 
         operator.restart().await?;
         proxy.forget();
         // Once another one is issued, all have been looked at.
-        ns.apply(&with_issuer(&issuer(&pebble.directory_url, &pebble.ca_pem, ""), "other")).await?;
-        ns.apply(&with_issuer(&certificate("other", &["other.test"], ""), "other")).await?;
+        ns.apply(&of_issuer("other", &issuer(&pebble.directory_url, &pebble.ca_pem, ""))).await?;
+        ns.apply(&of_issuer("other", &certificate("other", &["other.test"], ""))).await?;
         issued(ns, "other").await?;
         tokio::time::timeout(Duration::from_secs(3), proxy.wait_request(SOON, |_| true))
             .await
@@ -391,9 +390,9 @@ async fn limited(
     issuer: &str,
     seconds: u64,
 ) -> Result<()> {
-    ns.apply(&with_issuer(&certificate(first, &[&format!("{first}.test")], ""), issuer)).await?;
+    ns.apply(&of_issuer(issuer, &certificate(first, &[&format!("{first}.test")], ""))).await?;
     proxy.wait_request(SOON, |record| record.status.is_some_and(|status| status == 429)).await?;
-    ns.apply(&with_issuer(&certificate(second, &[&format!("{second}.test")], ""), issuer)).await?;
+    ns.apply(&of_issuer(issuer, &certificate(second, &[&format!("{second}.test")], ""))).await?;
     let (_, message) = issuing(ns, second, "RateLimited").await?;
     ensure!(message.contains("pause"), "the other one says why it waits: {message}");
     let (refused, message) = issuing(ns, first, "RateLimited").await?;

@@ -9,7 +9,7 @@ use k8s_openapi::api::events::v1::Event;
 use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::Value;
 
-use super::{SOON, condition, issuer};
+use super::{SOON, condition, issuer, of_issuer};
 
 /// Paths of Pebble's ACME interface.
 pub mod path {
@@ -24,11 +24,6 @@ pub mod path {
     pub const CERTIFICATE: &str = "/certZ/";
 }
 
-/// The same objects with an issuer of another name than `ca`.
-pub fn with_issuer(yaml: &str, name: &str) -> String {
-    yaml.replace("{ name: ca }", &format!("{{ name: {name} }}"))
-}
-
 /// A CA that refuses no nonce, so that each request is made once.
 pub fn steady() -> PebbleBuilder {
     Pebble::builder().nonce_reject_percent(0)
@@ -38,7 +33,7 @@ pub fn steady() -> PebbleBuilder {
 pub async fn ready_behind_proxy(ns: &TestNamespace, pebble: &Pebble, name: &str) -> Result<Proxy> {
     let proxy = Proxy::start(&ns.cluster, &pebble.address).await?;
     let issuer = issuer(&format!("{}{}", proxy.url, path::DIRECTORY), &pebble.ca_pem, "");
-    ns.apply(&with_issuer(&issuer, name)).await?;
+    ns.apply(&of_issuer(name, &issuer)).await?;
     ns.wait_condition(&format!("issuer/{name}"), "Ready", "True", SOON).await?;
     Ok(proxy)
 }
