@@ -51,7 +51,8 @@ async fn reconcile_within(certificate: Arc<Certificate>, context: &Context) -> R
     let took = Stopwatch::start();
     let uid = certificate.uid().unwrap_or_default();
     // Reconciles of many Certificates take turns: since this one was begun, the watch may have gone on.
-    let certificate = context.in_flight.newest(|| context.cache.same_certificate(&certificate).unwrap_or(certificate));
+    let certificate =
+        context.in_flight.newest(|| context.cache.same_certificate(&certificate).unwrap_or(certificate));
     if certificate.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
