@@ -1,0 +1,256 @@
+//! The operator is killed after every single write that it makes, to the CA or to the API server, and started again.
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use base64::engine::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use certwright::pki::{Chain, PrivateKey};
+use certwright_cluster::proxy::{Action, RequestInfo};
+use certwright_cluster::{Operator, OperatorProcess, Pebble, Proxy, TestNamespace};
+use common::{SOON, certificate, external_account, issuer, mac_key};
+use futures::{StreamExt, TryStreamExt, stream};
+use http::Method;
+use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::Ingress;
+use kube::ResourceExt;
+use kube::api::ListParams;
+use tokio::sync::Notify;
+
+const MAC_KEY: &str = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
+/// Pebble's path for newAccount.
+const NEW_ACCOUNT: &str = "/sign-me-up";
+/// An issuance that makes more writes than this has gone wrong.
+const MOST_WRITES: usize = 60;
+/// So many runs go on at once.
+const AT_ONCE: usize = 4;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_after_any_write_leaves_one_certificate_one_account_and_nothing_else() -> Result<()> {
+    walk(When::Answered).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_before_any_write_leaves_one_certificate_one_account_and_nothing_else() -> Result<()> {
+    walk(When::NotSent).await
+}
+
+/// Crashes at the first write, at the second, and so on, until a run ends without having made so many.
+async fn walk(when: When) -> Result<()> {
+    let undisturbed = issuance(None, when).await?;
+    ensure!(undisturbed.writes > 10, "an issuance makes more than {} writes", undisturbed.writes);
+    let runs = stream::iter(1..=MOST_WRITES)
+        .map(|point| async move {
+            let run = issuance(Some(point), when).await.with_context(|| format!("crash at write {point}"))?;
+            Ok::<_, anyhow::Error>((point, run))
+        })
+        .buffered(AT_ONCE);
+    let crashed: Vec<(usize, Run)> = runs
+        .try_take_while(|(_, run)| futures::future::ready(Ok(run.crashed_at.is_some())))
+        .try_collect()
+        .await?;
+    for (point, run) in &crashed {
+        println!("{point:3} {}", run.crashed_at.as_deref().unwrap_or_default());
+    }
+    let walked = crashed.len();
+    ensure!(walked >= undisturbed.writes, "{walked} points were walked of {}", undisturbed.writes);
+    ensure!(walked < MOST_WRITES, "the operator goes on writing");
+    Ok(())
+}
+
+/// Whether the other side has done what was asked when the operator dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    /// It has, and its answer is lost.
+    Answered,
+    /// It has not heard of it.
+    NotSent,
+}
+
+/// How an issuance went.
+struct Run {
+    writes: usize,
+    /// The write at which the operator was killed, if it came to that.
+    crashed_at: Option<String>,
+}
+
+/// Counts writes, and kills the operator at one of them.
+struct Killer {
+    when: When,
+    point: Option<usize>,
+    writes: AtomicUsize,
+    operator: OnceLock<OperatorProcess>,
+    /// The writes that reached the CA: registrations with an external account, and requests to finalize, by path.
+    heard: Mutex<BTreeMap<String, usize>>,
+    crashed_at: Mutex<Option<String>>,
+    crashed: Notify,
+}
+
+impl Killer {
+    fn judge(self: &Arc<Self>, request: &RequestInfo) -> Action {
+        if !is_write(request) {
+            return Action::Pass;
+        }
+        let write = self.writes.fetch_add(1, Ordering::SeqCst) + 1;
+        let kills = Some(write) == self.point;
+        if (registers(request) || request.path.starts_with("/finalize-order/"))
+            && !(kills && self.when == When::NotSent)
+        {
+            let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+            *heard.entry(request.path.clone()).or_default() += 1;
+        }
+        if !kills {
+            return Action::Pass;
+        }
+        let killer = self.clone();
+        let what = format!("{} {}", request.method, request.path);
+        match self.when {
+            When::Answered => Action::PassThen(Box::new(move || killer.kill(what))),
+            When::NotSent => {
+                killer.kill(what);
+                Action::Drop
+            }
+        }
+    }
+
+    fn kill(&self, what: String) {
+        let operator = self.operator.get().expect("it writes, so it runs");
+        operator.kill9().expect("it can be killed");
+        *self.crashed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
+        self.crashed.notify_one();
+    }
+
+    fn crashed_at(&self) -> Option<String> {
+        self.crashed_at.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Whether a request changes something: at the CA a POST that is not a POST-as-GET (RFC 8555 section 6.3).
+fn is_write(request: &RequestInfo) -> bool {
+    match payload(request) {
+        Some(payload) => !payload.is_empty(),
+        None => [Method::POST, Method::PUT, Method::PATCH, Method::DELETE].contains(&request.method),
+    }
+}
+
+/// Whether a request registers an account with an external one (RFC 8555 section 7.3.4).
+fn registers(request: &RequestInfo) -> bool {
+    let payload = payload(request).unwrap_or_default();
+    request.path == NEW_ACCOUNT && String::from_utf8_lossy(&payload).contains("externalAccountBinding")
+}
+
+/// The payload of a signed request to the CA.
+fn payload(request: &RequestInfo) -> Option<Vec<u8>> {
+    let jws: serde_json::Value = serde_json::from_slice(&request.body).ok()?;
+    BASE64_URL_SAFE_NO_PAD.decode(jws["payload"].as_str()?).ok()
+}
+
+/// One issuance from nothing to a certificate, with a crash at the write `point`, and what must hold in the end.
+async fn issuance(point: Option<usize>, when: When) -> Result<Run> {
+    let mut run = None;
+    TestNamespace::with("crash", async |ns| {
+        // A refused nonce is a write that is sent twice; it has tests of its own.
+        let pebble = Pebble::builder().eab("kid", MAC_KEY).nonce_reject_percent(0).start(&ns.cluster).await?;
+        let ca = Proxy::start(&ns.cluster, &pebble.address).await?;
+        let api = Proxy::of_api_server(&ns.cluster).await?;
+        let killer = Arc::new(Killer {
+            when,
+            point,
+            writes: AtomicUsize::new(0),
+            operator: OnceLock::new(),
+            heard: Mutex::default(),
+            crashed_at: Mutex::default(),
+            crashed: Notify::new(),
+        });
+        for proxy in [&ca, &api] {
+            let killer = killer.clone();
+            proxy.script(move |request| killer.judge(request));
+        }
+        let operator =
+            Operator::builder(ns).api_server(&api.url).argument("--backoff-first", "1s").start().await?;
+        ensure!(killer.operator.set(operator.process()).is_ok(), "there is one operator");
+        let name = format!("{}.example.com", ns.name);
+        ns.apply(&mac_key("eab", MAC_KEY)).await?;
+        ns.apply(&issuer(&format!("{}/dir", ca.url), &pebble.ca_pem, &external_account("kid"))).await?;
+        ns.apply(&certificate("web", &[&name], "")).await?;
+        tokio::select! {
+            ready = ns.wait_condition("certificate/web", "Ready", "True", SOON) => drop(ready?),
+            () = killer.crashed.notified() => operator.restart().await?,
+        }
+        let reached = point.is_some_and(|point| killer.writes.load(Ordering::SeqCst) >= point);
+        if reached && !operator.is_running()? {
+            operator.restart().await?;
+        }
+        at_rest(ns).await?;
+        check_outcome(ns, &killer).await?;
+        run = Some(Run { writes: killer.writes.load(Ordering::SeqCst), crashed_at: killer.crashed_at() });
+        Ok(())
+    })
+    .await?;
+    run.context("the issuance did not end")
+}
+
+/// Waits until the Certificate is ready and nothing is under way.
+async fn at_rest(ns: &TestNamespace) -> Result<()> {
+    ns.wait("certificate/web", SOON, |certificate| {
+        let is = |type_: &str, status: &str| {
+            common::condition(certificate, type_).is_some_and(|(found, ..)| found == status)
+        };
+        is("Ready", "True") && is("Issuing", "False") && certificate["status"]["order"].is_null()
+    })
+    .await?;
+    Ok(())
+}
+
+async fn check_outcome(ns: &TestNamespace, killer: &Killer) -> Result<()> {
+    let secret = ns.api::<Secret>().get("web-tls").await?;
+    let data = secret.data.context("the Secret has no data")?;
+    let chain = Chain::parse_pem(&data["tls.crt"].0)?;
+    chain.leaf().check_key(&PrivateKey::from_pem(&data["tls.key"].0)?)?;
+
+    let heard = killer.heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    ensure!(heard.get(NEW_ACCOUNT) == Some(&1), "the external account was used more than once: {heard:?}");
+    ensure!(heard.values().all(|times| *times == 1), "an order was finalized twice: {heard:?}");
+
+    let left = tokio::time::timeout(SOON, async {
+        loop {
+            let left = leftovers(ns).await?;
+            if left.is_empty() {
+                return Ok::<_, anyhow::Error>(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    match left.await {
+        Ok(done) => done,
+        Err(_) => anyhow::bail!("left over: {:?}", leftovers(ns).await?),
+    }
+}
+
+/// What stands in the namespace beyond what shall be there.
+async fn leftovers(ns: &TestNamespace) -> Result<Vec<String>> {
+    let all = ListParams::default();
+    let names = BTreeSet::from(["web-tls", "ca-account-key", "eab"]);
+    let mut left: Vec<String> = Vec::new();
+    left.extend(
+        ns.api::<Ingress>().list(&all).await?.iter().map(|object| format!("Ingress {}", object.name_any())),
+    );
+    left.extend(
+        ns.api::<Service>().list(&all).await?.iter().map(|object| format!("Service {}", object.name_any())),
+    );
+    let slices = ns.api::<EndpointSlice>().list(&all).await?;
+    left.extend(slices.iter().map(|object| format!("EndpointSlice {}", object.name_any())));
+    let secrets = ns.api::<Secret>().list(&all).await?;
+    let found: BTreeSet<String> = secrets.iter().map(ResourceExt::name_any).collect();
+    left.extend(
+        found.iter().filter(|name| !names.contains(name.as_str())).map(|name| format!("Secret {name}")),
+    );
+    left.extend(names.iter().filter(|name| !found.contains(**name)).map(|name| format!("no Secret {name}")));
+    Ok(left)
+}
