@@ -1,5 +1,6 @@
 //! `cluster`: builds and starts the control plane that Certwright's tests run on.
 
+mod bench;
 mod demo;
 mod exec;
 
@@ -45,6 +46,8 @@ enum Task {
         #[arg(long, env = "ONCE", value_parser = clap::builder::FalseyValueParser::new())]
         once: bool,
     },
+    /// Measure what certificates cost in time, writes, ACME requests, processor time and memory.
+    Bench,
 }
 
 fn main() -> ExitCode {
@@ -75,6 +78,7 @@ fn run() -> Result<i32> {
                 Task::Tools => Ok(0),
                 Task::Exec { command } => exec::run(&state, command).await,
                 Task::Demo { once } => demo::run(&state, arguments.api_port, once).await,
+                Task::Bench => bench::run(&state).await,
             }
         }),
     }

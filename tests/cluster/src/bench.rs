@@ -1,0 +1,354 @@
+//! `cluster bench`: what certificates cost in time, writes, ACME requests, processor time and memory.
+//!
+//! Writes are what the API server counts, over all its clients, less the benchmark's own. Leases are left out, which the
+//! API server renews for itself. What Kubernetes adds to the operator's writes, as a Service's cluster address, counts
+//! and is marked in the lists.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    env, fs,
+    path::{Path, PathBuf},
+    pin::pin,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use certwright_cluster::{
+    ApiServerMetrics, Cluster, Operator, StepCa, TestNamespace, description::Description, router,
+};
+use futures::{StreamExt, TryStreamExt, future::try_join, stream};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{DynamicObject, Patch, PatchParams},
+    core::{ApiResource, GroupVersionKind},
+    runtime::{watcher, watcher::Event},
+};
+use serde_json::{Map, Value, json};
+use tokio::time::{sleep, timeout};
+
+use crate::exec::start_cluster;
+
+/// How many Certificates each scenario applies.
+const BATCHES: [usize; 3] = [1, 50, 500];
+/// How many requests apply Certificates at a time: enough for the operator never to wait for work.
+const APPLIES: usize = 16;
+/// Longer than any batch takes.
+const LIMIT: Duration = Duration::from_secs(300);
+/// Without a write for so long, the operator has done what there was to do.
+const SETTLED: Duration = Duration::from_secs(1);
+/// How long it is watched when nothing changes.
+const IDLE: Duration = Duration::from_secs(15);
+/// How long it is watched while a self-check fails.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Resources that Kubernetes itself writes when a Service comes and goes.
+const CONSEQUENCES: [&str; 2] = ["endpoints", "ipaddresses"];
+
+/// Counts by what is counted, as in `PATCH certificates/status`.
+type Counts = BTreeMap<String, u64>;
+
+/// Runs every scenario, prints the figures and writes them to `bench.json` in cargo's target directory.
+pub async fn run(state: &Path) -> Result<i32> {
+    if cfg!(debug_assertions) {
+        println!("This is a development build: its figures say nothing of a release. See `make bench`.");
+    }
+    let running = start_cluster(state).await?;
+    let ca = StepCa::start(&Cluster::new(running.description.clone())).await?;
+    let mut report = Report::create()?;
+    for n in BATCHES {
+        let scenario = format!("http01-{n}");
+        let site = Site::create(&scenario, &running.description, &ca, &[]).await?;
+        let figures = site.batch(n).await?;
+        report.add(&scenario, figures)?;
+        if n == 500 {
+            let writes = difference(&writes(&site.namespace.client).await?, &site.quiet(IDLE).await?);
+            print_counts(&format!("Writes in {} s without a change", IDLE.as_secs()), &writes, 1);
+            report.add("idle-500", json!({"writes": total(&writes)}))?;
+        }
+    }
+    let writes = failing_self_check(&running.description, &ca).await?;
+    report.add("self-check-failing", json!({"writes_per_minute": total(&writes)}))?;
+    report.print();
+    Ok(0)
+}
+
+/// The writes of a minute in which the self-check of one Certificate fails all the time.
+async fn failing_self_check(description: &Description, ca: &StepCa) -> Result<Counts> {
+    let arguments = [("--http01-self-check-timeout", "10m")];
+    let site = Site::create("self-check-failing", description, ca, &arguments).await?;
+    site.namespace.cluster.dns()?.set_servfail(&site.dns_name("web-0")).await?;
+    site.apply(&certificates(&site.namespace), 0).await?;
+    let challenge = |object: &Value| object["status"]["challenges"][0]["reason"].is_string();
+    site.namespace.wait("certificate.certwright.dev/web-0", LIMIT, challenge).await?;
+    let before = site.settled().await?;
+    let writes = difference(&before, &site.quiet(MINUTE).await?);
+    print_counts("Writes in a minute of failing self-checks", &writes, 1);
+    Ok(writes)
+}
+
+/// A namespace with an Issuer that is ready, and an operator of its own that has nothing to do yet.
+struct Site {
+    namespace: TestNamespace,
+    operator: Operator,
+}
+
+impl Site {
+    async fn create(
+        name: &str,
+        description: &Description,
+        ca: &StepCa,
+        arguments: &[(&str, &str)],
+    ) -> Result<Self> {
+        eprintln!("Measuring {name}");
+        let namespace = TestNamespace::named(Cluster::new(description.clone()), name).await?;
+        let builder = Operator::builder(&namespace);
+        let builder = arguments.iter().fold(builder, |builder, (name, value)| builder.argument(name, value));
+        let operator = builder.start().await?;
+        let issuer = json!({
+            "apiVersion": "certwright.dev/v1alpha1", "kind": "Issuer", "metadata": {"name": "ca"},
+            "spec": {"acme": {
+                "server": ca.directory_url,
+                "caBundle": BASE64_STANDARD.encode(&ca.root_pem),
+                "solvers": [{"http01": {"ingress": {"ingressClassName": router::CLASS}}}],
+            }},
+        });
+        namespace.apply(&issuer.to_string()).await?;
+        namespace.wait_condition("issuer.certwright.dev/ca", "Ready", "True", LIMIT).await?;
+        let site = Self { namespace, operator };
+        site.settled().await?;
+        Ok(site)
+    }
+
+    /// Has `n` certificates issued, and returns the figures.
+    async fn batch(&self, n: usize) -> Result<Value> {
+        let idle = self.operator.memory()?;
+        let cpu = self.operator.cpu_time()?;
+        let requests = acme_requests(&self.operator.metrics().await?);
+        let writes_before = writes(&self.namespace.client).await?;
+
+        let (mut times, whole) = timeout(LIMIT, self.issue(n)).await.with_context(|| {
+            format!("not all are Ready after {LIMIT:?}:\n{}", self.namespace.operator_log_tail(15))
+        })??;
+        let mut writes = difference(&writes_before, &self.settled().await?);
+        let cpu = self.operator.cpu_time()? - cpu;
+        let requests = difference(&requests, &acme_requests(&self.operator.metrics().await?));
+
+        let own = writes.get_mut("APPLY certificates").context("the API server did not count the applies")?;
+        *own = own.checked_sub(n as u64).context("the API server missed some applies")?;
+        writes.retain(|_, count| *count > 0);
+        print_counts(&format!("Writes per certificate, of {n}"), &writes, n);
+        print_counts(&format!("ACME requests per certificate, of {n}"), &requests, n);
+        times.sort();
+        let median = (times[(n - 1) / 2] + times[n / 2]) / 2;
+        let each = |total: f64| rounded(total / n as f64);
+        Ok(json!({
+            "n": n,
+            "median_s": rounded(median.as_secs_f64()),
+            "max_s": rounded(times[n - 1].as_secs_f64()),
+            "per_second": rounded(n as f64 / whole.as_secs_f64()),
+            "writes_per_certificate": each(total(&writes) as f64),
+            "acme_requests_per_certificate": each(total(&requests) as f64),
+            "operator_cpu_ms_per_certificate": each(cpu.as_secs_f64() * 1000.0),
+            "rss_mb_idle": megabytes(idle),
+            "rss_mb_peak": megabytes(self.peak_memory()?),
+            "rss_mb_after": megabytes(self.operator.memory()?),
+        }))
+    }
+
+    /// Applies `n` Certificates and waits until a watch shows all of them Ready. Returns the time each took since it
+    /// was sent, and the time of the whole.
+    async fn issue(&self, n: usize) -> Result<(Vec<Duration>, Duration)> {
+        let api = certificates(&self.namespace);
+        let mut events = pin!(watcher(api.clone(), watcher::Config::default()));
+        while !matches!(events.try_next().await?, None | Some(Event::InitDone)) {}
+
+        let start = Instant::now();
+        let sent = stream::iter(0..n)
+            .map(|number| self.apply(&api, number))
+            .buffer_unordered(APPLIES)
+            .try_collect::<HashMap<_, _>>();
+        let ready = async {
+            let mut ready = HashMap::new();
+            while ready.len() < n {
+                let event = events.try_next().await?.context("the watch of Certificates ended")?;
+                if let Event::Apply(object) | Event::InitApply(object) = event
+                    && is_ready(&object)
+                {
+                    ready.entry(object.name_any()).or_insert_with(Instant::now);
+                }
+            }
+            anyhow::Ok(ready)
+        };
+        let (sent, ready) = try_join(sent, ready).await?;
+        let whole = start.elapsed();
+        Ok((ready.into_iter().map(|(name, ready)| ready - sent[&name]).collect(), whole))
+    }
+
+    /// Applies a Certificate; returns its name and when it was sent.
+    async fn apply(&self, api: &Api<DynamicObject>, number: usize) -> Result<(String, Instant)> {
+        let name = format!("web-{number}");
+        let certificate = json!({
+            "apiVersion": "certwright.dev/v1alpha1", "kind": "Certificate", "metadata": {"name": name},
+            "spec": {
+                "secretName": format!("{name}-tls"),
+                "issuerRef": {"name": "ca"},
+                "privateKey": {"algorithm": "ECDSA", "size": 256},
+                "dnsNames": [self.dns_name(&name)],
+            },
+        });
+        let sent = Instant::now();
+        api.patch(&name, &PatchParams::apply("bench"), &Patch::Apply(certificate)).await?;
+        Ok((name, sent))
+    }
+
+    fn dns_name(&self, name: &str) -> String {
+        format!("{name}.{}.example", self.namespace.name)
+    }
+
+    /// Waits until nothing is written any more, and returns the writes until then.
+    async fn settled(&self) -> Result<Counts> {
+        let mut last = writes(&self.namespace.client).await?;
+        loop {
+            let now = self.quiet(SETTLED).await?;
+            if now == last {
+                return Ok(now);
+            }
+            last = now;
+        }
+    }
+
+    /// Lets time pass, and returns the writes until then.
+    async fn quiet(&self, period: Duration) -> Result<Counts> {
+        sleep(period).await;
+        writes(&self.namespace.client).await
+    }
+
+    /// The most memory the operator ever held, in bytes.
+    fn peak_memory(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.operator.pid()?))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+        let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+        Ok(kibibytes * 1024)
+    }
+}
+
+fn certificates(namespace: &TestNamespace) -> Api<DynamicObject> {
+    let kind = GroupVersionKind::gvk("certwright.dev", "v1alpha1", "Certificate");
+    Api::namespaced_with(namespace.client.clone(), &namespace.name, &ApiResource::from_gvk(&kind))
+}
+
+fn is_ready(certificate: &DynamicObject) -> bool {
+    let conditions = certificate.data["status"]["conditions"].as_array();
+    conditions.into_iter().flatten().any(|found| found["type"] == "Ready" && found["status"] == "True")
+}
+
+/// The writes that the API server has counted, but for leases.
+async fn writes(client: &Client) -> Result<Counts> {
+    let kinds = ApiServerMetrics::read(client).await?.writes().into_iter();
+    let counted = kinds.filter(|(kind, _)| kind.resource != "leases").map(|(kind, count)| {
+        let slash = if kind.subresource.is_empty() { "" } else { "/" };
+        (format!("{} {}{slash}{}", kind.verb, kind.resource, kind.subresource), count)
+    });
+    Ok(counted.collect())
+}
+
+/// The operator's requests to ACME servers, by operation and HTTP status.
+fn acme_requests(metrics: &str) -> Counts {
+    let lines = metrics.lines().filter_map(|line| line.strip_prefix("certwright_acme_requests_total{"));
+    let counts = lines.filter_map(|line| line.rsplit_once("} ")).map(|(labels, count)| {
+        let values: Vec<&str> = labels.split('"').skip(1).step_by(2).collect();
+        (values.join(" "), count.parse().unwrap_or_default())
+    });
+    counts.collect()
+}
+
+fn difference(before: &Counts, after: &Counts) -> Counts {
+    let more = |(what, count): (&String, &u64)| (what.clone(), count - before.get(what).unwrap_or(&0));
+    after.iter().map(more).filter(|(_, count)| *count > 0).collect()
+}
+
+fn total(counts: &Counts) -> u64 {
+    counts.values().sum()
+}
+
+fn print_counts(title: &str, counts: &Counts, n: usize) {
+    println!("\n{title}: {}", rounded(total(counts) as f64 / n as f64));
+    for (what, count) in counts {
+        let by_others = what.split(' ').nth(1).is_some_and(|resource| CONSEQUENCES.contains(&resource));
+        let mark = if by_others { "  (by Kubernetes itself)" } else { "" };
+        println!("  {:>8.2}  {what}{mark}", *count as f64 / n as f64);
+    }
+}
+
+fn rounded(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}
+
+fn megabytes(bytes: u64) -> f64 {
+    (bytes as f64 / 1e5).round() / 10.0
+}
+
+/// The figures of all scenarios, and the file they go to.
+struct Report {
+    file: PathBuf,
+    scenarios: Map<String, Value>,
+}
+
+impl Report {
+    fn create() -> Result<Self> {
+        let program = env::current_exe()?;
+        let target = program.ancestors().nth(2).context("this program is not in a target directory")?;
+        Ok(Self { file: target.join("bench.json"), scenarios: Map::new() })
+    }
+
+    /// Adds a scenario, and writes the file: what has been measured stays when a later scenario fails.
+    fn add(&mut self, scenario: &str, figures: Value) -> Result<()> {
+        self.scenarios.insert(scenario.into(), figures);
+        let text = serde_json::to_string_pretty(&self.scenarios)?;
+        fs::write(&self.file, text + "\n").with_context(|| format!("cannot write {}", self.file.display()))
+    }
+
+    fn figure(&self, scenario: &str, figure: &str) -> f64 {
+        self.scenarios.get(scenario).and_then(|figures| figures[figure].as_f64()).unwrap_or(f64::NAN)
+    }
+
+    fn print(&self) {
+        let scenarios = BATCHES.map(|n| format!("http01-{n}"));
+        println!("\n{:<32}{:>12}{:>12}{:>12}", "", scenarios[0], scenarios[1], scenarios[2]);
+        for name in self.scenarios[&scenarios[0]].as_object().into_iter().flat_map(Map::keys) {
+            let [one, fifty, most] = scenarios.each_ref().map(|scenario| self.figure(scenario, name));
+            println!("{name:<32}{one:>12.2}{fifty:>12.2}{most:>12.2}");
+        }
+        println!("\nThe processor time of one certificate is counted in steps of 10 ms.\n");
+        for (goal, value, met) in self.goals() {
+            println!("{:<7} {goal}: {value:.2}", if met { "met" } else { "missed" });
+        }
+        println!("\nFigures are in {}", self.file.display());
+    }
+
+    /// What is to be reached: the goal, the figure and whether it is met.
+    fn goals(&self) -> Vec<(String, f64, bool)> {
+        let at_most =
+            |goal: String, value: f64, most: f64| (format!("{goal} <= {most}"), value, value <= most);
+        let figure = |scenario: &str, name: &str, most| {
+            at_most(format!("{scenario} {name}"), self.figure(scenario, name), most)
+        };
+        let seconds = |n: usize, most| {
+            let whole = n as f64 / self.figure(&format!("http01-{n}"), "per_second");
+            at_most(format!("http01-{n} seconds for all"), whole, most)
+        };
+        let mut goals = vec![seconds(1, 1.0), seconds(50, 5.0)];
+        for scenario in &BATCHES.map(|n| format!("http01-{n}")) {
+            goals.push(figure(scenario, "writes_per_certificate", 12.0));
+            goals.push(figure(scenario, "acme_requests_per_certificate", 10.0));
+            goals.push(figure(scenario, "operator_cpu_ms_per_certificate", 10.0));
+            goals.push(figure(scenario, "rss_mb_idle", 30.0));
+        }
+        // Under 60 MB, that is; memory is given in tenths.
+        goals.push(figure("http01-500", "rss_mb_peak", 59.9));
+        goals.push(figure("idle-500", "writes", 0.0));
+        goals.push(figure("self-check-failing", "writes_per_minute", 1.0));
+        goals
+    }
+}
