@@ -59,32 +59,21 @@ pub async fn run(state: &Path) -> Result<i32> {
     for n in BATCHES {
         let scenario = format!("http01-{n}");
         let site = Site::create(&scenario, &running.description, &ca, &[]).await?;
-        let figures = site.batch(n).await?;
-        report.add(&scenario, figures)?;
+        report.add(&scenario, site.batch(n).await?)?;
         if n == 500 {
-            let writes = difference(&writes(&site.namespace.client).await?, &site.quiet(IDLE).await?);
-            print_counts(&format!("Writes in {} s without a change", IDLE.as_secs()), &writes, 1);
-            report.add("idle-500", json!({"writes": total(&writes)}))?;
+            report.add("idle-500", json!({"writes": site.writes_in(IDLE).await?}))?;
         }
     }
-    let writes = failing_self_check(&running.description, &ca).await?;
-    report.add("self-check-failing", json!({"writes_per_minute": total(&writes)}))?;
-    report.print();
-    Ok(0)
-}
 
-/// The writes of a minute in which the self-check of one Certificate fails all the time.
-async fn failing_self_check(description: &Description, ca: &StepCa) -> Result<Counts> {
     let arguments = [("--http01-self-check-timeout", "10m")];
-    let site = Site::create("self-check-failing", description, ca, &arguments).await?;
+    let site = Site::create("self-check-failing", &running.description, &ca, &arguments).await?;
     site.namespace.cluster.dns()?.set_servfail(&site.dns_name("web-0")).await?;
     site.apply(&certificates(&site.namespace), 0).await?;
-    let challenge = |object: &Value| object["status"]["challenges"][0]["reason"].is_string();
-    site.namespace.wait("certificate.certwright.dev/web-0", LIMIT, challenge).await?;
-    let before = site.settled().await?;
-    let writes = difference(&before, &site.quiet(MINUTE).await?);
-    print_counts("Writes in a minute of failing self-checks", &writes, 1);
-    Ok(writes)
+    let failing = |object: &Value| object["status"]["challenges"][0]["reason"].is_string();
+    site.namespace.wait("certificate.certwright.dev/web-0", LIMIT, failing).await?;
+    report.add("self-check-failing", json!({"writes_per_minute": site.writes_in(MINUTE).await?}))?;
+    report.print();
+    Ok(0)
 }
 
 /// A namespace with an Issuer that is ready, and an operator of its own that has nothing to do yet.
@@ -181,8 +170,7 @@ impl Site {
             anyhow::Ok(ready)
         };
         let (sent, ready) = try_join(sent, ready).await?;
-        let whole = start.elapsed();
-        Ok((ready.into_iter().map(|(name, ready)| ready - sent[&name]).collect(), whole))
+        Ok((ready.into_iter().map(|(name, ready)| ready - sent[&name]).collect(), start.elapsed()))
     }
 
     /// Applies a Certificate; returns its name and when it was sent.
@@ -204,6 +192,13 @@ impl Site {
 
     fn dns_name(&self, name: &str) -> String {
         format!("{name}.{}.example", self.namespace.name)
+    }
+
+    /// Counts and prints the writes of a period that begins when there is nothing new to do.
+    async fn writes_in(&self, period: Duration) -> Result<u64> {
+        let writes = difference(&self.settled().await?, &self.quiet(period).await?);
+        print_counts(&format!("Writes in {} s: {}", period.as_secs(), self.namespace.name), &writes, 1);
+        Ok(total(&writes))
     }
 
     /// Waits until nothing is written any more, and returns the writes until then.
