@@ -86,7 +86,8 @@ async fn a_ca_that_stumbles_is_told_in_words_and_its_order_goes_on_afterwards() 
         };
         let no_json =
             || Action::Respond { status: 200, headers: Vec::new(), body: "<b>Maintenance</b>".to_owned() };
-        let cases: [(&str, &'static str, fn() -> Action, &str); 4] = [
+        type Case = (&'static str, &'static str, fn() -> Action, &'static str);
+        let cases: [Case; 4] = [
             ("page", path::NEW_ORDER, page, "answered HTTP 503: Service Unavailable Request …"),
             ("cut", path::AUTHORIZATION, || Action::CutBody, "it is cut short"),
             ("nonsense", path::ORDER, no_json, "no JSON, but \"Maintenance\""),
@@ -229,7 +230,8 @@ async fn an_order_that_is_gone_is_ordered_anew_after_a_wait() -> Result<()> {
             let detail = "Account that authenticated the request does not own the specified order";
             refusal(401, &json!({"type": "urn:ietf:params:acme:error:unauthorized", "detail": detail}))
         };
-        let cases: [(&str, fn() -> Action, &str); 3] = [
+        type Case = (&'static str, fn() -> Action, &'static str);
+        let cases: [Case; 3] = [
             ("gone", empty, "HTTP 404"),
             ("expired", expired, "expired"),
             ("foreign", foreign, "does not own"),

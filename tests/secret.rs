@@ -9,6 +9,28 @@ use common::{SOON, base64, certificate, condition, issued, ready, revision, tls}
 use serde_json::{Value, json};
 
 #[tokio::test]
+async fn a_changed_template_or_key_encoding_is_applied_without_another_certificate() -> Result<()> {
+    TestNamespace::with("template", async |ns| {
+        let (_pebble, _operator) = ready(ns).await?;
+        ns.apply(&certificate("web", &["template.example.com"], "")).await?;
+        let serial = issued(ns, "web").await?["status"]["serialNumber"].clone();
+        let template = json!({ "labels": { "team": "a" }, "annotations": { "example.com/note": "b" } });
+        let change = json!({ "spec": { "secretTemplate": template, "privateKey": { "encoding": "PKCS8" } } });
+        ns.patch("certificate/web", change).await?;
+        let secret =
+            ns.wait("secret/web-tls", SOON, |secret| secret["metadata"]["labels"]["team"] == "a").await?;
+        assert_eq!(secret["metadata"]["annotations"]["example.com/note"], "b");
+        let key = tls(ns, "web-tls").await?.key_pem;
+        assert!(key.starts_with("-----BEGIN PRIVATE KEY-----"), "the key is written as PKCS#8");
+        ns.patch("certificate/web", json!({ "spec": { "secretTemplate": null } })).await?;
+        ns.wait("secret/web-tls", SOON, |secret| secret["metadata"]["labels"]["team"].is_null()).await?;
+        assert_eq!(issued(ns, "web").await?["status"]["serialNumber"], serial, "it is the same certificate");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
 async fn a_deleted_secret_is_issued_again() -> Result<()> {
     TestNamespace::with("secret", async |ns| {
         let (_pebble, _operator) = ready(ns).await?;

@@ -43,6 +43,8 @@ pub const ANNOTATION_CERTIFICATE: &str = "certwright.dev/certificate-name";
 pub const ANNOTATION_ISSUER_NAME: &str = "certwright.dev/issuer-name";
 /// On a TLS Secret: kind of the issuer that its certificate came from.
 pub const ANNOTATION_ISSUER_KIND: &str = "certwright.dev/issuer-kind";
+/// On a TLS Secret: a digest of the template and the key encoding that it was written with.
+pub const ANNOTATION_WRITTEN_AS: &str = "certwright.dev/written-as";
 /// On a TLS Secret: the names that its certificate was ordered for, joined by commas. A CA may add names of its own.
 pub const ANNOTATION_REQUESTED_NAMES: &str = "certwright.dev/requested-names";
 /// On an account key Secret: the URL of the account that the CA gave to this key.

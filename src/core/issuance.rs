@@ -140,6 +140,8 @@ pub enum Step {
     CleanUp,
     /// Remove what was presented; the order goes on without it.
     Withdraw,
+    /// Write the TLS Secret anew with the certificate that it has: its template, or how its key is written, has changed.
+    RefreshSecret,
     /// The order is of no use: remove what it left, and go on without it.
     Abandon {
         /// Why.
@@ -215,6 +217,7 @@ pub fn next_step(situation: &Situation<'_>, now: Timestamp) -> Step {
     if situation.due(now).is_none() {
         return match situation.has_leftovers() {
             true => Step::CleanUp,
+            false if !situation.secret.as_written => Step::RefreshSecret,
             false => Step::Rest { until: situation.current(now).and_then(|current| current.renewal_time()) },
         };
     }

@@ -8,7 +8,7 @@ const MAX_LABEL: usize = 63;
 
 /// Name of the Secret that holds the private key of an issuance under way.
 pub fn next_private_key_secret(certificate: &str, uid: &str) -> String {
-    with_suffix(certificate, &format!("next-key-{}", short(uid)))
+    with_suffix(certificate, &format!("next-key-{}", digest(uid)))
 }
 
 /// Name of an issuer's account key Secret where the spec gives none.
@@ -23,8 +23,9 @@ pub fn stable_fraction(seed: &str) -> f64 {
     f64::from(head) / (f64::from(u32::MAX) + 1.0)
 }
 
-fn short(uid: &str) -> String {
-    let digest = digest::digest(&digest::SHA256, uid.as_bytes());
+/// Eight hexadecimal digits that tell one `text` from another.
+pub fn digest(text: &str) -> String {
+    let digest = digest::digest(&digest::SHA256, text.as_bytes());
     digest.as_ref().iter().take(4).map(|byte| format!("{byte:02x}")).collect()
 }
 

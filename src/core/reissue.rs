@@ -21,6 +21,8 @@ pub struct SecretView {
     pub issuer: Option<(String, String)>,
     /// Its type, if that is not the one for TLS; it can never change.
     pub type_: Option<String>,
+    /// Whether its template, and how its key is written, are as the spec asks for.
+    pub as_written: bool,
     /// The names that its certificate was ordered for.
     pub requested_names: Option<BTreeSet<String>>,
     /// Algorithm and public key of `tls.key`, or why it cannot be read.

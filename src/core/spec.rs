@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use jiff::SignedDuration;
 
+use super::naming::digest;
 use super::renewal::RenewalRule;
 use crate::acme::Identifier;
 use crate::api::{
@@ -106,6 +107,11 @@ impl ValidatedCertificate {
             labels: template.labels,
             annotations: template.annotations,
         })
+    }
+
+    /// A digest of what of the Secret can change without another certificate: its template, and how its key is written.
+    pub fn written_as(&self) -> String {
+        digest(&format!("{:?}", (&self.labels, &self.annotations, self.encoding)))
     }
 
     /// The names, of both kinds, as text.

@@ -55,6 +55,7 @@ impl Work {
             Step::Finalize => self.finalize(now, context).await,
             Step::Download => self.download(now, context).await,
             Step::StoreCertificate => self.store_certificate(now, context).await,
+            Step::RefreshSecret => self.refresh_secret(context).await,
             Step::Withdraw => self.withdraw(context).await.map(|()| Next::Step),
             Step::CleanUp => self.clean_up(context).await,
             Step::Abandon { message } => self.abandon(&message, context).await,

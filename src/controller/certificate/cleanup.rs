@@ -12,6 +12,11 @@ use crate::core::issuance::Progress;
 impl Work {
     /// Removes what an issuance that has ended left.
     pub(super) async fn clean_up(&mut self, context: &Context) -> Result<Next, Error> {
+        // Counted here and not where it is stored, so that a crash in between does not lose it.
+        let issued = self.secret_view.leaf().map(|leaf| &leaf.serial_number);
+        if self.status.order.is_some() && issued.is_some() && issued != self.status.serial_number.as_ref() {
+            self.status.revision = Some(self.status.revision.unwrap_or_default() + 1);
+        }
         self.remove_all(context).await?;
         self.forget_order(context);
         Ok(Next::Step)

@@ -126,6 +126,9 @@ impl Work {
                     .zip(secrets::annotation(secret, api::ANNOTATION_ISSUER_KIND))
                     .map(|(name, kind)| (name.to_owned(), kind.to_owned())),
                 type_: secret.type_.clone().filter(|type_| type_ != secrets::TYPE_TLS),
+                as_written: self.wanted.as_ref().is_ok_and(|wanted| {
+                    secrets::annotation(secret, api::ANNOTATION_WRITTEN_AS) == Some(&wanted.written_as())
+                }),
                 requested_names: secrets::annotation(secret, api::ANNOTATION_REQUESTED_NAMES)
                     .map(|names| names.split(',').map(str::to_owned).collect()),
                 key: secrets::data(secret, api::SECRET_KEY_TLS_KEY).map(|pem| {

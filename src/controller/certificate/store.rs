@@ -60,25 +60,51 @@ impl Work {
         else {
             return Ok(Next::Until(None));
         };
+        let ca = ca(&chain).map(String::into_bytes);
+        self.write_secret(&wanted, chain.pem().into_bytes(), ca, &key, context).await?;
+        self.record_issued(&chain, &wanted, key, now, context).await;
+        Ok(Next::Step)
+    }
+
+    /// Writes the TLS Secret anew with the certificate that it has: its template, or how its key is written, has changed.
+    pub(super) async fn refresh_secret(&mut self, context: &Context) -> Result<Next, Error> {
+        let (Ok(wanted), Some(secret), Some(key)) =
+            (self.wanted.clone(), self.secret.clone(), self.current_key.clone())
+        else {
+            return Ok(Next::Until(None));
+        };
+        let bytes = |name: &str| secrets::data(&secret, name).map(<[u8]>::to_vec);
+        let (chain, ca) = (bytes(api::SECRET_KEY_TLS_CRT), bytes(api::SECRET_KEY_CA_CRT));
+        self.write_secret(&wanted, chain.unwrap_or_default(), ca, &key, context).await?;
+        self.secret_view.as_written = true;
+        Ok(Next::Step)
+    }
+
+    async fn write_secret(
+        &self,
+        wanted: &ValidatedCertificate,
+        chain: Vec<u8>,
+        ca: Option<Vec<u8>>,
+        key: &PrivateKey,
+        context: &Context,
+    ) -> Result<(), Error> {
         let pem = key.to_pem(wanted.encoding)?;
         let mut data = BTreeMap::from([
-            (api::SECRET_KEY_TLS_CRT.to_owned(), ByteString(chain.pem().into_bytes())),
+            (api::SECRET_KEY_TLS_CRT.to_owned(), ByteString(chain)),
             (api::SECRET_KEY_TLS_KEY.to_owned(), ByteString(pem.as_bytes().to_vec())),
         ]);
-        data.extend(ca(&chain).map(|ca| (api::SECRET_KEY_CA_CRT.to_owned(), ByteString(ca.into_bytes()))));
+        data.extend(ca.map(|ca| (api::SECRET_KEY_CA_CRT.to_owned(), ByteString(ca))));
         let written = secrets::Written {
             namespace: &self.namespace,
             name: &wanted.secret_name,
             purpose: api::SECRET_TLS,
             type_: Some(secrets::TYPE_TLS),
             labels: wanted.labels.clone(),
-            annotations: annotations(&self.certificate, &wanted, &self.name),
+            annotations: annotations(&self.certificate, wanted, &self.name),
             owner: None,
             data,
         };
-        written.apply(&context.client, &context.metrics, self.secret.as_ref()).await?;
-        self.record_issued(&chain, &wanted, key, now, context).await;
-        Ok(Next::Step)
+        written.apply(&context.client, &context.metrics, self.secret.as_ref()).await
     }
 
     async fn record_issued(
@@ -102,12 +128,12 @@ impl Work {
         self.secret_view.exists = true;
         self.secret_view.certificate_name = Some(self.name.clone());
         self.secret_view.issuer = Some((wanted.issuer_name.clone(), wanted.issuer_kind.as_str().to_owned()));
+        self.secret_view.as_written = true;
         self.secret_view.requested_names = Some(wanted.names());
         self.secret_view.key = Some(Ok((key.algorithm(), key.public_key_der().to_vec())));
         self.secret_view.leaf = Some(Ok(leaf));
         self.current_key = Some(key);
         self.status.observed_renew_request = self.renew_request().map(str::to_owned);
-        self.status.revision = Some(self.status.revision.unwrap_or_default() + 1);
         events::publish(context, &self.reference(), EventType::Normal, reason::ISSUED, "Issue", &note).await;
     }
 }
@@ -132,6 +158,7 @@ fn annotations(
     let mut annotations = wanted.annotations.clone();
     let names: Vec<String> = wanted.names().into_iter().collect();
     annotations.extend([
+        (api::ANNOTATION_WRITTEN_AS.to_owned(), wanted.written_as()),
         (api::ANNOTATION_REQUESTED_NAMES.to_owned(), names.join(",")),
         (api::ANNOTATION_CERTIFICATE.to_owned(), name.to_owned()),
         (api::ANNOTATION_ISSUER_NAME.to_owned(), certificate.spec.issuer_ref.name.clone()),

@@ -273,6 +273,7 @@ impl Default for Case {
             secret: SecretView {
                 type_: None,
                 requested_names: None,
+                as_written: true,
                 exists: true,
                 certificate_name: Some("cert".to_owned()),
                 issuer: Some(("ca".to_owned(), "Issuer".to_owned())),

@@ -229,6 +229,7 @@ impl World {
             certificate_name: secret.certificate_name.clone(),
             issuer: secret.issuer.clone(),
             requested_names: None,
+            as_written: true,
             type_: None,
             key: secret.key.as_ref().map(|key| {
                 let key = key.as_ref().map_err(Clone::clone)?;
@@ -300,6 +301,7 @@ impl World {
             Step::Finalize => self.finalize()?,
             Step::Download => self.download()?,
             Step::StoreCertificate => self.store_certificate()?,
+            Step::RefreshSecret => panic!("the Secret is always written as the spec asks for"),
             Step::Withdraw => {
                 self.presented = None;
                 self.effect()?;
