@@ -71,7 +71,8 @@ fn dry_run(namespace: &str, yaml: &str) -> Result<()> {
         if !document.contains("\n  namespace:") {
             kubectl.args(["--namespace", namespace]);
         }
-        let mut child = kubectl.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let mut child =
+            kubectl.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         child.stdin.take().context("no standard input")?.write_all(document.as_bytes())?;
         let output = child.wait_with_output()?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
