@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::Client;
 use tokio::net::TcpListener;
@@ -21,6 +22,9 @@ use crate::runtime::shutdown;
 use crate::solver::http01::{PathType, SelfCheckSetupError, serve};
 
 const WATCHES: &str = "the watches to have seen everything";
+
+/// How long the API server may take to answer a request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why the operator could not start, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -63,10 +67,10 @@ pub async fn operate(settings: Run) -> Result<(), OperatorError> {
     let responder = TcpListener::bind(settings.responder_addr)
         .await
         .map_err(|source| OperatorError::Responder { address: settings.responder_addr, source })?;
-    let client = client().await?;
+    let (watching, client) = clients().await?;
     let config =
         config(&settings, responder.local_addr().map_or(settings.responder_addr.port(), |at| at.port()));
-    let (cache, watches) = Cache::new(&client, &config.watch_namespaces, config.cluster_issuers);
+    let (cache, watches) = Cache::new(&watching, &config.watch_namespaces, config.cluster_issuers);
     let context = Context::new(client.clone(), config, metrics.clone(), cache)?;
     info!(version = env!("CARGO_PKG_VERSION"), namespace = settings.namespace, "certwright starts");
 
@@ -127,9 +131,13 @@ async fn elected(
     leadership.release().await;
 }
 
-async fn client() -> Result<Client, OperatorError> {
-    let config = kube::Config::infer().await.map_err(OperatorError::Configuration)?;
-    Client::try_from(config).map_err(OperatorError::Client)
+/// Two clients of the API server: one for watches, which may be silent for long, and one for all else, which may not.
+async fn clients() -> Result<(Client, Client), OperatorError> {
+    let for_watches = kube::Config::infer().await.map_err(OperatorError::Configuration)?;
+    let mut for_requests = for_watches.clone();
+    for_requests.read_timeout = Some(REQUEST_TIMEOUT);
+    let client = |config| Client::try_from(config).map_err(OperatorError::Client);
+    Ok((client(for_watches)?, client(for_requests)?))
 }
 
 fn config(settings: &Run, responder_port: u16) -> Config {

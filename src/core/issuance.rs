@@ -32,6 +32,10 @@ const SELF_CHECK_BOUNDS: (Duration, Duration) = (Duration::from_millis(50), Dura
 const NO_SOLVER_BOUNDS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
 /// What is presented is taken away from an order that the CA has been processing for so long.
 const LONG_PROCESSING: SignedDuration = SignedDuration::from_secs(30);
+/// How often a CA that has looked in vain, and keeps the challenge open, is told to look again.
+const ANSWER_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// A validation that takes longer is looked into: the authorizations say more than the order.
+pub const LONG_VALIDATION: SignedDuration = SignedDuration::from_secs(5);
 /// How long to wait for something in the cluster that no watch announces.
 const CLUSTER_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// How long an order lives of which the CA does not say it.
@@ -443,6 +447,14 @@ fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestamp) -> Step 
             };
         }
     };
+    if let Some(answered) = progress.answered
+        && challenged.iter().any(|challenged| challenged.stalled)
+    {
+        let last = progress.answered_again.unwrap_or(answered);
+        if look_again(answered, last, None, ANSWER_BOUNDS) <= now {
+            return Step::Answer;
+        }
+    }
     if challenged.is_empty() || progress.answered.is_some() {
         let message = format!("The CA is validating {}", names(&challenged));
         return poll(situation, now, reason::VALIDATING, message);

@@ -7,8 +7,8 @@ use tracing::info;
 use super::Next;
 use super::gather::Work;
 use crate::acme::{
-    Account, AcmeError, Answer, Authorization, AuthorizationStatus, ChallengeStatus, NewOrder, Order,
-    OrderStatus,
+    Account, AcmeError, Answer, Authorization, AuthorizationStatus, Challenge, ChallengeStatus, NewOrder,
+    Order, OrderStatus,
 };
 use crate::api::{self, ChallengeStatus as RecordedChallenge, certificate_reason as reason};
 use crate::controller::conditions::sentence;
@@ -16,7 +16,7 @@ use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::presenter;
 use crate::core::disposition::Disposition;
-use crate::core::issuance::{Challenged, Failure, SelfCheckResult, challenges};
+use crate::core::issuance::{Challenged, Failure, LONG_VALIDATION, Progress, SelfCheckResult, challenges};
 use crate::core::renewal::whole_seconds;
 use crate::pki::{Chain, PrivateKey, certificate_signing_request};
 use crate::runtime::clock;
@@ -55,6 +55,10 @@ impl Work {
         match account.order(&order.url).await {
             Ok(answer) => {
                 self.see_order(answer, now);
+                let long = |since: Timestamp| now.duration_since(since) > LONG_VALIDATION;
+                if self.progress.answered.is_some_and(long) {
+                    self.progress.authorizations = None;
+                }
                 Ok(Next::Step)
             }
             Err(error) => self.refused(error, now, context).await,
@@ -121,8 +125,10 @@ impl Work {
                 let all_valid = !answers.is_empty()
                     && answers.iter().all(|answer| answer.value.status == ChallengeStatus::Valid);
                 let now = clock::now();
-                self.progress.answered = Some(now);
+                self.progress.answered.get_or_insert(now);
+                self.progress.answered_again = Some(now);
                 self.progress.stumbles = 0;
+                answers.iter().for_each(|answer| see_challenge(&mut self.progress, &answer.value));
                 // A CA that validated while it answered is asked for the order at once.
                 self.progress.asked_at = if all_valid { None } else { Some(now) };
                 self.progress.retry_after = answers.iter().filter_map(|answer| answer.retry_after).max();
@@ -255,6 +261,13 @@ impl Work {
         }
         self.progress.saw_order(answer.value, answer.retry_after, now);
     }
+}
+
+/// Takes note of a challenge that the CA has just been told about.
+fn see_challenge(progress: &mut Progress, seen: &Challenge) {
+    let authorizations = progress.authorizations.iter_mut().flatten();
+    let challenges = authorizations.flat_map(|(_, authorization)| &mut authorization.challenges);
+    challenges.filter(|known| known.url == seen.url).for_each(|known| *known = seen.clone());
 }
 
 async fn read_all(account: &Account, urls: &[String]) -> Result<Vec<(String, Authorization)>, AcmeError> {

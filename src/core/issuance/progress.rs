@@ -24,6 +24,8 @@ pub struct Progress {
     pub self_check: Option<SelfCheckResult>,
     /// When the CA was told to look.
     pub answered: Option<Timestamp>,
+    /// When it was last told; a CA that could not see the proof may want to be told again.
+    pub answered_again: Option<Timestamp>,
     /// When the request was sent.
     pub finalized: Option<Timestamp>,
     /// When the CA was last asked for the order.

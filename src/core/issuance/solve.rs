@@ -21,6 +21,8 @@ pub struct Challenged {
     pub typ: ChallengeType,
     /// Whether the CA was told to look before.
     pub processing: bool,
+    /// Whether the CA has looked in vain, and waits to be told again (RFC 8555 section 8.2).
+    pub stalled: bool,
     /// The Ingress that leads to the answer.
     pub ingress: Http01Ingress,
 }
@@ -99,6 +101,7 @@ fn choose(
         token: challenge.token.clone(),
         typ: challenge.typ.clone(),
         processing: challenge.status == ChallengeStatus::Processing,
+        stalled: challenge.status == ChallengeStatus::Pending && challenge.error.is_some(),
         ingress,
     })
 }

@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 use self::ca::{Fault, Finalization, Flaw, Identifiers, Refusal, Validation};
 use self::world::{Turn, World};
 use super::*;
+use crate::acme::ChallengeStatus;
 use crate::api::RotationPolicy;
 
 #[test]
@@ -71,6 +72,24 @@ fn a_name_that_cannot_be_proved_fails_before_anything_is_presented() {
     assert!(message.starts_with("*.a.test: a wildcard can be proved by dns-01 only"), "{message}");
     assert!(until.is_some(), "a human may prove control by hand");
     assert!(world.presented.is_none());
+}
+
+#[test]
+fn a_challenge_that_the_ca_looked_at_in_vain_and_keeps_open_is_answered_again() {
+    let mut world = World::new();
+    while world.progress.answered.is_none() {
+        assert!(matches!(world.step(), Turn::On), "{:#?}", world.last_steps());
+    }
+    let (_, authorization) = &mut world.progress.authorizations.as_mut().unwrap()[0];
+    for challenge in &mut authorization.challenges {
+        challenge.status = ChallengeStatus::Pending;
+        challenge.error = Some(Problem { detail: "no route".to_owned(), ..Problem::default() });
+    }
+    assert_ne!(world.next_step(), Step::Answer, "not at once");
+    world.now += SignedDuration::from_secs(2);
+    assert_eq!(world.next_step(), Step::Answer);
+    world.progress.answered_again = Some(world.now);
+    assert_ne!(world.next_step(), Step::Answer, "and not without end");
 }
 
 #[test]

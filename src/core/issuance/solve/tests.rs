@@ -13,6 +13,7 @@ fn a_pending_authorization_is_proved_over_http() {
         token: "token-http-01".to_owned(),
         typ: ChallengeType::Http01,
         processing: false,
+        stalled: false,
         ingress: Http01Ingress { class: Some("any".to_owned()), ..Http01Ingress::default() },
     };
     assert_eq!(chosen, Ok(vec![expected]));
