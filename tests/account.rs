@@ -623,7 +623,7 @@ async fn an_account_is_looked_up_again_until_a_ca_that_stumbles_answers() -> Res
         });
         ns.apply(&secret.to_string()).await?;
         ns.apply(&ca.issuer("    privateKeySecretRef: { name: mine }\n")).await?;
-        let message = not_ready(ns, "CAUnavailable").await?;
+        let message = not_ready(ns, "ServerInternal").await?;
         assert!(message.contains("Oops (urn:ietf:params:acme:error:serverInternal)"), "{message}");
         assert!(ca.overheard.registrations().is_empty(), "nothing is registered while the CA does not know");
         ca.overheard.script(&ca.proxy, |_| Action::Pass);

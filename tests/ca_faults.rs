@@ -86,19 +86,28 @@ async fn a_ca_that_stumbles_is_told_in_words_and_its_order_goes_on_afterwards() 
         };
         let no_json =
             || Action::Respond { status: 200, headers: Vec::new(), body: "<b>Maintenance</b>".to_owned() };
-        type Case = (&'static str, &'static str, fn() -> Action, &'static str);
+        type Case = (&'static str, &'static str, fn() -> Action, &'static str, &'static str);
         let cases: [Case; 4] = [
-            ("page", path::NEW_ORDER, page, "answered HTTP 503: Service Unavailable Request …"),
-            ("cut", path::AUTHORIZATION, || Action::CutBody, "it is cut short"),
-            ("nonsense", path::ORDER, no_json, "no JSON, but \"Maintenance\""),
+            (
+                "page",
+                path::NEW_ORDER,
+                page,
+                "CAUnavailable",
+                "answered HTTP 503: Service Unavailable Request …",
+            ),
+            ("cut", path::AUTHORIZATION, || Action::CutBody, "CAUnavailable", "it is cut short"),
+            ("nonsense", path::ORDER, no_json, "CAUnavailable", "no JSON, but \"Maintenance\""),
             (
                 "internal",
                 path::FINALIZE,
                 || refusal(500, &json!({"type": INTERNAL, "detail": "out of disk"})),
+                "ServerInternal",
                 "out of disk",
             ),
         ];
-        let all = cases.map(|(name, path, action, words)| stumble(ns, &pebble, name, path, action, words));
+        let all = cases.map(|(name, path, action, reason, words)| {
+            stumble(ns, &pebble, name, path, action, reason, words)
+        });
         futures::future::try_join_all(all).await?;
         Ok(())
     })
@@ -230,13 +239,14 @@ async fn an_order_that_is_gone_is_ordered_anew_after_a_wait() -> Result<()> {
             let detail = "Account that authenticated the request does not own the specified order";
             refusal(401, &json!({"type": "urn:ietf:params:acme:error:unauthorized", "detail": detail}))
         };
-        type Case = (&'static str, fn() -> Action, &'static str);
+        type Case = (&'static str, fn() -> Action, &'static str, &'static str);
         let cases: [Case; 3] = [
-            ("gone", empty, "HTTP 404"),
-            ("expired", expired, "expired"),
-            ("foreign", foreign, "does not own"),
+            ("gone", empty, "Failed", "HTTP 404"),
+            ("expired", expired, "Failed", "expired"),
+            ("foreign", foreign, "Unauthorized", "does not own"),
         ];
-        let all = cases.map(|(name, action, words)| lose_order(ns, &pebble, name, action, words));
+        let all =
+            cases.map(|(name, action, reason, words)| lose_order(ns, &pebble, name, action, reason, words));
         futures::future::try_join_all(all).await?;
         Ok(())
     })
@@ -455,12 +465,13 @@ async fn stumble(
     name: &str,
     path: &'static str,
     action: fn() -> Action,
+    reason: &str,
     words: &str,
 ) -> Result<()> {
     let proxy = ready_behind_proxy(ns, pebble, name).await?;
     proxy.script(move |request| if request.path.starts_with(path) { action() } else { Action::Pass });
     ns.apply(&of_issuer(name, &certificate(name, &[&format!("{name}.test")], ""))).await?;
-    let (stumbled, message) = issuing(ns, name, "CAUnavailable").await?;
+    let (stumbled, message) = issuing(ns, name, reason).await?;
     ensure!(message.contains(words), "{name}: {message}");
     ensure!(!message.contains('<'), "{name}: no markup: {message}");
     let order = stumbled["status"]["order"]["url"].as_str();
@@ -478,6 +489,7 @@ async fn lose_order(
     pebble: &Pebble,
     name: &str,
     action: fn() -> Action,
+    reason: &str,
     words: &str,
 ) -> Result<()> {
     let proxy = ready_behind_proxy(ns, pebble, name).await?;
@@ -491,7 +503,7 @@ async fn lose_order(
         if *first == request.path { action() } else { Action::Pass }
     });
     ns.apply(&of_issuer(name, &certificate(name, &[&format!("{name}.test")], ""))).await?;
-    let (failed, message) = issuing(ns, name, "Failed").await?;
+    let (failed, message) = issuing(ns, name, reason).await?;
     ensure!(message.contains(words), "{name}: {message}");
     assert_eq!(failed["status"]["order"], Value::Null, "{name}: the order is of no more use");
     assert_eq!(failed["status"]["failedIssuanceAttempts"], 1, "{name}");

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use certwright::api::{certificate_reason, issuer_reason};
 use certwright::cli::Cli;
+use certwright::core::disposition;
 use certwright::runtime::metrics::{ApiVerb, CertificateFacts, Metrics, PerCertificate, ReconcileOutcome};
 use clap::CommandFactory;
 
@@ -19,6 +20,20 @@ fn every_reason_of_an_issuer_has_an_entry() -> Result<()> {
 #[test]
 fn every_reason_of_a_certificate_has_an_entry() -> Result<()> {
     assert_entries("Certificates", certificate_reason::ALL)
+}
+
+#[test]
+fn every_code_of_a_ca_has_a_row_that_says_what_happens_next() -> Result<()> {
+    let text = read("troubleshooting.md")?;
+    let (_, section) = text.split_once("\n## What a CA says\n").context("no heading")?;
+    let rows = section.split("\n## ").next().unwrap_or_default().lines();
+    let cells = rows.filter_map(|row| row.strip_prefix("| `")?.split_once(" | "));
+    let documented: BTreeSet<String> = cells
+        .flat_map(|(reasons, _)| reasons.split(", ").map(|reason| code(reason.trim_matches('`'))))
+        .collect();
+    let reasons = disposition::reasons().map(code).collect();
+    assert_same(&reasons, &documented, "docs/troubleshooting.md, What a CA says");
+    Ok(())
 }
 
 #[test]

@@ -317,7 +317,7 @@ async fn a_key_id_that_the_ca_does_not_know_is_said_and_not_tried_again_until_th
         let operator = Operator::builder(ns).start().await?;
         ns.apply(&mac_key("eab", &text(&key_bytes()))).await?;
         ns.apply(&ca.issuer(&external_account("kid-9"))).await?;
-        let message = refused(ns, "ca", "AccountUnusable").await?;
+        let message = refused(ns, "ca", "Unauthorized").await?;
         let words = "the field 'kid' references a key that is not known to the ACME server \
                      (urn:ietf:params:acme:error:unauthorized)";
         assert!(message.contains(words), "{message}");
@@ -344,7 +344,7 @@ async fn an_unusable_account_is_left_alone_until_the_spec_of_its_issuer_changes(
         issued(ns, "before").await?;
         ca.refuse_orders("BAD_SIGNATURE");
         ns.apply(&certificate("one", &[&host(ns, "one")], "")).await?;
-        let message = refused(ns, "ca", "AccountUnusable").await?;
+        let message = refused(ns, "ca", "BAD_SIGNATURE").await?;
         assert!(message.contains(&words("BAD_SIGNATURE")), "{message}");
         waits_for_issuer(ns, "one", &words("BAD_SIGNATURE")).await?;
         ca.overheard.forget();
@@ -391,7 +391,7 @@ async fn each_word_for_an_unusable_account_reaches_the_user_and_is_not_asked_for
             ca.overheard.forget();
             ns.patch("issuer/ca", json!({ "spec": { "acme": { "preferredChain": code } } })).await?;
             ns.apply(&certificate("web", &[&host(ns, "web")], "")).await?;
-            let message = refused(ns, "ca", "AccountUnusable").await?;
+            let message = refused(ns, "ca", &reason(code)).await?;
             assert!(message.contains(&words(code)), "{code}: {message}");
             let issuer = ns.get("issuer/ca").await?.context("it is gone")?;
             assert!(issuer["status"]["nextAttemptTime"].is_null(), "{code}: {}", issuer["status"]);
@@ -405,7 +405,7 @@ async fn each_word_for_an_unusable_account_reaches_the_user_and_is_not_asked_for
         let events = ns.api::<Event>().list(&Default::default()).await?;
         for code in ACCOUNT_UNUSABLE {
             let told = |event: &Event| {
-                event.reason.as_deref() == Some("AccountUnusable")
+                event.reason == Some(reason(code))
                     && event.regarding.as_ref().is_some_and(|object| object.kind.as_deref() == Some("Issuer"))
                     && event.note.as_ref().is_some_and(|note| note.contains(&words(code)))
             };
@@ -430,7 +430,7 @@ async fn each_word_for_what_the_cas_operator_must_do_reaches_the_user_and_is_ask
             ns.patch("issuer/ca", json!({ "spec": { "acme": { "preferredChain": code } } })).await?;
             ns.apply(&certificate("web", &[&host(ns, "web")], "")).await?;
             let told = |issuer: &Value| {
-                condition(issuer, "Ready").is_some_and(|ready| ready.0 == "False" && ready.2.contains(code))
+                condition(issuer, "Ready").is_some_and(|ready| ready.0 == "False" && ready.1 == reason(code))
             };
             let issuer = ns.wait("issuer/ca", SOON, told).await?;
             let (_, _, message) = condition(&issuer, "Ready").context("no condition")?;
@@ -557,6 +557,12 @@ fn words(code: &str) -> String {
 }
 
 /// Waits until an Issuer says that it is not ready for `reason`, and returns its words.
+/// The reason that a condition has for a CA's code.
+fn reason(code: &str) -> String {
+    let (first, rest) = code.split_at(1);
+    first.to_ascii_uppercase() + rest
+}
+
 async fn refused(ns: &TestNamespace, name: &str, reason: &str) -> Result<String> {
     let said =
         |issuer: &Value| condition(issuer, "Ready").filter(|ready| ready.0 == "False" && ready.1 == reason);

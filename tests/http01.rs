@@ -87,10 +87,10 @@ async fn after_a_failure_nothing_of_it_is_left() -> Result<()> {
         let name = host(ns, "refused");
         let _held = hold(ns, &name).await?;
         ns.apply(&certificate("web", &[&name], "")).await?;
-        let (failed, message) = issuing(ns, "web", "Failed").await?;
+        let (failed, message) = issuing(ns, "web", "Connection").await?;
         ensure!(message.contains("urn:ietf:params:acme:error:connection"), "the CA's words: {message}");
         ensure!(message.contains("refused the connection"), "and what the self-check saw: {message}");
-        let (_, note) = event(ns, "web", "Failed").await?;
+        let (_, note) = event(ns, "web", "Connection").await?;
         ensure!(note.contains("urn:ietf:params:acme:error:connection"), "{note}");
         assert_eq!(failed["status"]["challenges"], Value::Null);
         nothing_is_left(ns).await

@@ -42,8 +42,8 @@ async fn a_problem_and_its_subproblems_reach_condition_and_event_word_for_word()
             _ => Action::Pass,
         });
         ns.apply(&certificate("web", &["a.example.com", "b.example.com"], "")).await?;
-        let (failed, message) = issuing(ns, "web", "Failed").await?;
-        let (event_type, note) = event(ns, "web", "Failed").await?;
+        let (failed, message) = issuing(ns, "web", "Compound").await?;
+        let (event_type, note) = event(ns, "web", "Compound").await?;
         for words in [
             "Two of the names were rejected (urn:ietf:params:acme:error:compound)",
             "a.example.com: CAA at \"a\" forbids it (urn:ietf:params:acme:error:caa)",
@@ -90,7 +90,7 @@ async fn a_name_that_fails_is_told_from_those_that_do_not_and_nothing_is_left_of
         let presented =
             |object: &Value| object["status"]["challenges"].as_array().is_some_and(|all| all.len() == 3);
         let before = ns.wait("certificate/web", SOON, presented).await?;
-        let (failed, message) = issuing(ns, "web", "Failed").await?;
+        let (failed, message) = issuing(ns, "web", "Connection").await?;
 
         ensure!(message.contains(&format!("{bad}: ")), "the name that failed is told: {message}");
         ensure!(
@@ -124,12 +124,12 @@ async fn a_name_that_is_not_allowed_is_tried_again_after_an_hour_or_at_once_when
             false => Action::Pass,
         });
         let cases = [
-            ("rejected", "www.blocked.test", "rejectedIdentifier"),
-            ("caa", "www.caa.test", "CAA forbids it"),
+            ("rejected", "www.blocked.test", "RejectedIdentifier", "rejectedIdentifier"),
+            ("caa", "www.caa.test", "CAA", "CAA forbids it"),
         ];
-        for (name, host, words) in cases {
+        for (name, host, reason, words) in cases {
             ns.apply(&certificate(name, &[host], "")).await?;
-            let (failed, message) = issuing(ns, name, "Failed").await?;
+            let (failed, message) = issuing(ns, name, reason).await?;
             ensure!(message.contains(words), "{name}: {message}");
             let wait = time(&failed, "nextAttemptTime")?.duration_since(time(&failed, "lastFailureTime")?);
             ensure!(wait >= SignedDuration::from_hours(1), "{name} waits only {wait:#}");
@@ -217,6 +217,75 @@ async fn a_retry_after_that_is_absurd_or_past_is_cut_to_what_makes_sense() -> Re
         issued(ns, "third").await?;
         let pause = pause_after_limit(&proxy)?;
         ensure!(pause >= Duration::from_secs(1), "a time in the past is no reason to hurry: {pause:?}");
+        Ok(())
+    })
+    .await
+}
+
+/// The CA's words for a Certificate that asks for what it may not have, and those for a CA that has stumbled.
+const NOT_ALLOWED: [&str; 12] = [
+    "DOMAIN_NOT_ASSOCIATED",
+    "DOMAIN_NOT_FOUND",
+    "UNAUTHORIZED_DOMAIN",
+    "INVALID_DOMAIN",
+    "INVALID_DOMAIN_FOR_WILDCARD_PROFILE",
+    "INVALID_PROFILE_FOR_WILDCARD",
+    "NOT_SAME_ORGANIZATION",
+    "INVALID_DNSCAA",
+    "caa",
+    "rejectedIdentifier",
+    "badCSR",
+    "badPublicKey",
+];
+const STUMBLED: [&str; 7] = [
+    "ACME_ORDER_NOT_READ",
+    "ACME_REQUEST_NOT_FOUND",
+    "ACME_ORDER_FINALIZE_ERROR",
+    "ACME_CA_ERROR",
+    "ACME_OTHER_ERROR",
+    "ACME_DEACTIVATED",
+    "serverInternal",
+];
+const TOO_FAST: [&str; 2] = ["RATE_LIMITED", "rateLimited"];
+
+#[tokio::test]
+async fn each_word_of_a_ca_about_a_certificate_is_the_reason_and_decides_when_it_is_tried_again() -> Result<()>
+{
+    TestNamespace::with("codes", async |ns| {
+        let pebble = steady().start(&ns.cluster).await?;
+        let _operator = Operator::builder(ns).start().await?;
+        let all: Vec<&str> = [&NOT_ALLOWED[..], &STUMBLED, &TOO_FAST].concat();
+        // A proxy and an account each: a limit pauses the whole account.
+        let refused = all.iter().enumerate().map(async |(index, code)| {
+            let name = format!("code-{index}");
+            let proxy = ready_behind_proxy(ns, &pebble, &name).await?;
+            let type_ = format!("urn:ietf:params:acme:error:{code}");
+            let said = json!({ "type": type_, "detail": format!("these are our words for {code}") });
+            proxy.script(move |request| match request.path.as_str() {
+                path::NEW_ORDER => refusal(403, &said),
+                _ => Action::Pass,
+            });
+            ns.apply(&of_issuer(&name, &certificate(&name, &[&format!("{name}.test")], ""))).await?;
+            let failed = ns.wait(&format!("certificate/{name}"), SOON, |object| {
+                object["status"]["failedIssuanceAttempts"] == 1
+            });
+            let failed = failed.await.with_context(|| format!("{code} is not told"))?;
+            let (_, reason, message) =
+                common::condition(&failed, "Issuing").context("no condition Issuing")?;
+            ensure!(reason.eq_ignore_ascii_case(code), "the reason for {code} is {reason}");
+            let words = format!("these are our words for {code} ({type_})");
+            ensure!(message.contains(&words), "{code}: {message}");
+            let (_, note) = event(ns, &name, &reason).await?;
+            ensure!(note.contains(&words), "{code}: {note}");
+            let wait = time(&failed, "nextAttemptTime")?.duration_since(time(&failed, "lastFailureTime")?);
+            let expected = if NOT_ALLOWED.contains(code) { 60..=73 } else { 1..=2 };
+            ensure!(expected.contains(&wait.as_mins()), "after {code} it waits {wait:#}");
+            // A CA that has stumbled is asked twice more within some seconds before that counts as a failure.
+            let asked = requests_to(&proxy, path::NEW_ORDER).len();
+            assert_eq!(asked, if STUMBLED.contains(code) { 3 } else { 1 }, "{code}");
+            anyhow::Ok(())
+        });
+        futures::future::try_join_all(refused).await?;
         Ok(())
     })
     .await

@@ -6,7 +6,6 @@ use std::sync::{Mutex, PoisonError};
 
 use super::issuer_record::IssuerId;
 use crate::acme::AcmeError;
-use crate::api::issuer_reason as reason;
 use crate::core::disposition::Disposition;
 
 /// What a CA said of an account.
@@ -16,19 +15,10 @@ pub struct Verdict {
     pub generation: i64,
     /// What happens next.
     pub disposition: Disposition,
-    /// The reason for the issuer's condition, if the CA's code has one of its own.
+    /// The reason for the issuer's condition, if the CA's code is known.
     pub reason: Option<&'static str>,
     /// The CA's words.
     pub message: String,
-}
-
-/// The reason for the issuer's condition, if the CA's `code` has one of its own.
-pub fn reason_of(code: &str) -> Option<&'static str> {
-    match code {
-        "externalAccountRequired" => Some(reason::EXTERNAL_ACCOUNT_REQUIRED),
-        "userActionRequired" => Some(reason::USER_ACTION_REQUIRED),
-        _ => None,
-    }
 }
 
 /// The CA's words, with the page that a human has to visit (RFC 8555 section 6.7), if it names one.

@@ -246,11 +246,12 @@ fn holding(situation: &Situation<'_>, now: Timestamp) -> Option<Step> {
     if ready.observed_generation != Some(situation.generation) || ready.status == "True" {
         return None;
     }
-    if ready.reason == reason::ACCOUNT_UNUSABLE {
-        return Some(Step::Hold { until: None });
+    status.failed_attempts?;
+    match &status.next_attempt_time {
+        // The account is unusable, and nothing but another spec can mend that.
+        None => Some(Step::Hold { until: None }),
+        Some(until) => (until.0 > now).then_some(Step::Hold { until: Some(until.0) }),
     }
-    let until = status.next_attempt_time.as_ref()?.0;
-    (until > now).then_some(Step::Hold { until: Some(until) })
 }
 
 /// Whether the Secret that is missing held the key of an account that is on record.

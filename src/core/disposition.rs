@@ -28,68 +28,115 @@ pub enum About {
     Order,
 }
 
+/// A code that a CA gives for a refusal.
+struct Code {
+    code: &'static str,
+    /// The reason that conditions, events and metrics have for it.
+    reason: &'static str,
+    /// What happens next; `None` where that depends on the HTTP status.
+    next: Option<Disposition>,
+}
+
+/// One line a code. The words in capitals are Certigna's, and are the reason as they are; the others are the types of RFC
+/// 8555 section 6.7, RFC 8739 and the profiles draft, and begin with a capital letter as a reason.
+const CODES: &[Code] = {
+    use Disposition::*;
+    const fn code(code: &'static str, reason: &'static str, next: Disposition) -> Code {
+        Code { code, reason, next: Some(next) }
+    }
+    const fn word(word: &'static str, next: Disposition) -> Code {
+        code(word, word, next)
+    }
+    const fn by_status(code: &'static str, reason: &'static str) -> Code {
+        Code { code, reason, next: None }
+    }
+    &[
+        word("DEACTIVATED_ACCOUNT", AccountUnusable),
+        word("REVOKED_ACCOUNT", AccountUnusable),
+        word("EXPIRED_ACCOUNT", AccountUnusable),
+        word("DEACTIVATED_EXTERNAL_ACCOUNT", AccountUnusable),
+        word("REVOKED_EXTERNAL_ACCOUNT", AccountUnusable),
+        word("EXPIRED_EXTERNAL_ACCOUNT", AccountUnusable),
+        word("EXTERNAL_ACCOUNT_NOT_FOUND", AccountUnusable),
+        word("BAD_SIGNATURE", AccountUnusable),
+        code("accountDoesNotExist", "AccountDoesNotExist", AccountUnusable),
+        word("PENDING_EXTERNAL_ACCOUNT", CaOperatorMustAct),
+        word("SUSPENDED_ACCOUNT", CaOperatorMustAct),
+        word("SUSPENDED_EXTERNAL_ACCOUNT", CaOperatorMustAct),
+        word("NO_DOCUMENT_FORM_FOUND", CaOperatorMustAct),
+        word("NO_VALID_ORGANIZATION_DOCUMENT_FOUND", CaOperatorMustAct),
+        word("ORGANIZATION_IS_NOT_VALID", CaOperatorMustAct),
+        word("OUT_OF_CREDIT", CaOperatorMustAct),
+        code("externalAccountRequired", "ExternalAccountRequired", CaOperatorMustAct),
+        code("userActionRequired", "UserActionRequired", CaOperatorMustAct),
+        word("DOMAIN_NOT_ASSOCIATED", NotAllowed),
+        word("DOMAIN_NOT_FOUND", NotAllowed),
+        word("UNAUTHORIZED_DOMAIN", NotAllowed),
+        word("INVALID_DOMAIN", NotAllowed),
+        word("INVALID_DOMAIN_FOR_WILDCARD_PROFILE", NotAllowed),
+        word("INVALID_PROFILE_FOR_WILDCARD", NotAllowed),
+        word("NOT_SAME_ORGANIZATION", NotAllowed),
+        word("INVALID_DNSCAA", NotAllowed),
+        code("caa", "CAA", NotAllowed),
+        code("rejectedIdentifier", "RejectedIdentifier", NotAllowed),
+        code("unsupportedIdentifier", "UnsupportedIdentifier", NotAllowed),
+        code("badCSR", "BadCSR", NotAllowed),
+        code("badPublicKey", "BadPublicKey", NotAllowed),
+        code("invalidProfile", "InvalidProfile", NotAllowed),
+        word("RATE_LIMITED", TooFast),
+        code("rateLimited", "RateLimited", TooFast),
+        // Not a CA's word: the pause that we keep ourselves after one.
+        code("paused", "RateLimited", TooFast),
+        word("ACME_ORDER_NOT_READ", Stumbled),
+        word("ACME_REQUEST_NOT_FOUND", Stumbled),
+        word("ACME_ORDER_FINALIZE_ERROR", Stumbled),
+        word("ACME_CA_ERROR", Stumbled),
+        word("ACME_OTHER_ERROR", Stumbled),
+        word("ACME_DEACTIVATED", Stumbled),
+        code("serverInternal", "ServerInternal", Stumbled),
+        code("badNonce", "BadNonce", Stumbled),
+        code("orderNotReady", "OrderNotReady", Stumbled),
+        by_status("unauthorized", "Unauthorized"),
+        by_status("malformed", "Malformed"),
+        by_status("badSignatureAlgorithm", "BadSignatureAlgorithm"),
+        by_status("invalidContact", "InvalidContact"),
+        by_status("unsupportedContact", "UnsupportedContact"),
+        by_status("connection", "Connection"),
+        by_status("dns", "DNS"),
+        by_status("incorrectResponse", "IncorrectResponse"),
+        by_status("tls", "TLS"),
+        by_status("compound", "Compound"),
+    ]
+};
+
 /// What follows from a refusal with the short `code` (see [`crate::acme::Problem::code`]) and the HTTP `status`.
-///
-/// The words in capitals are Certigna's; the others are RFC 8555 section 6.7.
 pub fn disposition(code: &str, status: Option<u16>, about: About) -> Disposition {
     use Disposition::*;
-    match code {
-        "DEACTIVATED_ACCOUNT"
-        | "REVOKED_ACCOUNT"
-        | "EXPIRED_ACCOUNT"
-        | "DEACTIVATED_EXTERNAL_ACCOUNT"
-        | "REVOKED_EXTERNAL_ACCOUNT"
-        | "EXPIRED_EXTERNAL_ACCOUNT"
-        | "EXTERNAL_ACCOUNT_NOT_FOUND"
-        | "BAD_SIGNATURE"
-        | "accountDoesNotExist" => AccountUnusable,
-        "unauthorized" if about == About::Account => AccountUnusable,
-
-        "PENDING_EXTERNAL_ACCOUNT"
-        | "SUSPENDED_ACCOUNT"
-        | "SUSPENDED_EXTERNAL_ACCOUNT"
-        | "NO_DOCUMENT_FORM_FOUND"
-        | "NO_VALID_ORGANIZATION_DOCUMENT_FOUND"
-        | "ORGANIZATION_IS_NOT_VALID"
-        | "OUT_OF_CREDIT"
-        | "externalAccountRequired"
-        | "userActionRequired" => CaOperatorMustAct,
-
-        "DOMAIN_NOT_ASSOCIATED"
-        | "DOMAIN_NOT_FOUND"
-        | "UNAUTHORIZED_DOMAIN"
-        | "INVALID_DOMAIN"
-        | "INVALID_DOMAIN_FOR_WILDCARD_PROFILE"
-        | "INVALID_PROFILE_FOR_WILDCARD"
-        | "NOT_SAME_ORGANIZATION"
-        | "INVALID_DNSCAA"
-        | "caa"
-        | "rejectedIdentifier"
-        | "unsupportedIdentifier"
-        | "badCSR"
-        | "badPublicKey"
-        | "invalidProfile" => NotAllowed,
-
-        "RATE_LIMITED" | "rateLimited" | "paused" => TooFast,
-
-        "ACME_ORDER_NOT_READ"
-        | "ACME_REQUEST_NOT_FOUND"
-        | "ACME_ORDER_FINALIZE_ERROR"
-        | "ACME_CA_ERROR"
-        | "ACME_OTHER_ERROR"
-        | "ACME_DEACTIVATED"
-        | "serverInternal"
-        | "badNonce"
-        | "orderNotReady" => Stumbled,
-
-        _ => match (status, about) {
-            (Some(429), _) => TooFast,
-            (Some(408), _) => Stumbled,
-            (Some(400..=499), About::Account) => CaOperatorMustAct,
-            (Some(400..=499), About::Order) => OrderLost,
-            _ => Stumbled,
-        },
+    if let Some(known) = known(code).and_then(|known| known.next) {
+        return known;
     }
+    match (status, about) {
+        (_, About::Account) if code == "unauthorized" => AccountUnusable,
+        (Some(429), _) => TooFast,
+        (Some(408), _) => Stumbled,
+        (Some(400..=499), About::Account) => CaOperatorMustAct,
+        (Some(400..=499), About::Order) => OrderLost,
+        _ => Stumbled,
+    }
+}
+
+/// The reason that conditions, events and metrics have for a CA's `code`; `None` for a code that nobody has heard of.
+pub fn reason(code: &str) -> Option<&'static str> {
+    known(code).map(|known| known.reason)
+}
+
+/// All reasons that [`reason`] can give.
+pub fn reasons() -> impl Iterator<Item = &'static str> {
+    CODES.iter().map(|known| known.reason)
+}
+
+fn known(code: &str) -> Option<&'static Code> {
+    CODES.iter().find(|known| known.code == code)
 }
 
 /// What follows from the problem, with the short `code`, that made a challenge or an order invalid.

@@ -21,7 +21,7 @@ use super::reissue::{self, Current, Due, SecretView};
 use super::spec::{InvalidSpec, ValidatedCertificate};
 use crate::acme::{Identifier, OrderStatus, Problem};
 use crate::api::{CertificateStatus, Solver, certificate_reason as reason};
-use crate::core::disposition::{Disposition, of_invalid};
+use crate::core::disposition::{self, Disposition, of_invalid};
 use crate::pki::{Chain, KeyAlgorithm};
 
 /// How often an order is looked at again: at once when it is young, seldom when it is old.
@@ -529,7 +529,7 @@ fn invalid(situation: &Situation<'_>, progress: &Progress) -> Step {
     let hint = seen.map(|result| format!(". {}", result.message())).unwrap_or_default();
     let disposition = of_invalid(code);
     Step::Fail(Failure {
-        reason: if disposition == Disposition::TooFast { reason::RATE_LIMITED } else { reason::FAILED },
+        reason: disposition::reason(code).unwrap_or(reason::FAILED),
         message: format!("The CA refused the order: {said}{hint}"),
         disposition,
         retry_after: situation.progress.retry_after,

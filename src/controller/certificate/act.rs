@@ -14,9 +14,9 @@ use crate::controller::conditions::sentence;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::events;
-use crate::controller::verdicts::{Verdict, reason_of, words};
+use crate::controller::verdicts::{Verdict, words};
 use crate::core::backoff::ask_once_more;
-use crate::core::disposition::{About, Disposition, disposition};
+use crate::core::disposition::{self, About, Disposition, disposition};
 use crate::core::issuance::{Failure, Step};
 use crate::core::renewal::{whole_seconds, whole_seconds_up};
 
@@ -121,11 +121,11 @@ impl Work {
         if matches!(disposition, Disposition::AccountUnusable | Disposition::CaOperatorMustAct) {
             return self.blame_account(disposition, &error, now, context).await;
         }
-        let reason = match disposition {
+        let reason = disposition::reason(error.code()).unwrap_or(match disposition {
             Disposition::TooFast => reason::RATE_LIMITED,
             Disposition::Stumbled => reason::CA_UNAVAILABLE,
             _ => reason::FAILED,
-        };
+        });
         let retry_after = error.retry_after();
         self.fail(
             Failure { reason, message: sentence(&error.to_string()), disposition, retry_after },
@@ -144,7 +144,7 @@ impl Work {
         context: &Context,
     ) -> Result<Next, Error> {
         let Some(issuer) = &self.issuer else { return Ok(Next::Until(None)) };
-        let (reason, message) = (reason_of(error.code()), sentence(&words(error)));
+        let (reason, message) = (disposition::reason(error.code()), sentence(&words(error)));
         let verdict =
             Verdict { generation: issuer.generation, disposition, reason, message: message.clone() };
         context.verdicts.pass(issuer.id.clone(), verdict);

@@ -20,9 +20,9 @@ use crate::controller::conditions::sentence;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::secrets;
-use crate::controller::verdicts::{reason_of, words};
+use crate::controller::verdicts::words;
 use crate::core::account::{Recorded, Step, account_key_algorithm, wanted_contact};
-use crate::core::disposition::{About, Disposition, disposition};
+use crate::core::disposition::{self, About, Disposition, disposition};
 use crate::core::renewal::whole_seconds;
 use crate::pki::{KeyEncoding, PrivateKey};
 use crate::runtime::metrics::ApiVerb;
@@ -310,7 +310,7 @@ impl Work {
                 (Disposition::CaOperatorMustAct, Some(reason::INVALID_SPEC))
             }
             AcmeError::Problem { status, .. } | AcmeError::Http { status, .. } => {
-                (disposition(code, Some(*status), about(operation)), reason_of(code))
+                (disposition(code, Some(*status), about(operation)), disposition::reason(code))
             }
             AcmeError::Paused { .. } => (Disposition::TooFast, None),
             _ => (Disposition::Stumbled, None),

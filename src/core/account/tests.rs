@@ -220,7 +220,7 @@ fn a_changed_address_is_told_to_the_ca_and_nothing_else() {
 fn an_unusable_account_is_never_tried_again_until_the_spec_changes() {
     for mut case in [Case::registered(), Case::default(), Case { looked_up: true, ..Case::bound_to("kid") }] {
         case.condition("False", reason::ACCOUNT_UNUSABLE, case.generation);
-        case.status.next_attempt_time = Some(Time(now() - jiff::SignedDuration::from_hours(1)));
+        case.status.failed_attempts = Some(1);
         for hours in [0, 1, 24 * 365] {
             let step = next_step(&case.situation(), now() + jiff::SignedDuration::from_hours(hours));
             assert_eq!(step, Step::Hold { until: None });
@@ -234,6 +234,7 @@ fn an_unusable_account_is_never_tried_again_until_the_spec_changes() {
 fn after_a_failure_nothing_is_done_before_its_time_or_a_new_spec() {
     let mut case = Case::default();
     case.condition("False", reason::CA_UNAVAILABLE, case.generation);
+    case.status.failed_attempts = Some(1);
     let until = now() + jiff::SignedDuration::from_mins(1);
     case.status.next_attempt_time = Some(Time(until));
     assert_eq!(case.step(), Step::Hold { until: Some(until) });

@@ -145,3 +145,22 @@ fn a_challenge_that_failed_is_proved_anew_unless_the_code_says_more() {
     assert_eq!(of_invalid("OUT_OF_CREDIT"), CaOperatorMustAct);
     assert_eq!(of_invalid("REVOKED_ACCOUNT"), AccountUnusable);
 }
+
+#[test]
+fn a_known_code_is_the_reason_as_kubernetes_writes_reasons() {
+    for (_, codes) in TABLE {
+        for code in codes {
+            let known = reason(code).unwrap();
+            assert!(known.eq_ignore_ascii_case(code), "{code}: {known}");
+            assert!(known.starts_with(|c: char| c.is_ascii_uppercase()), "{code}: {known}");
+            assert!(known.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'), "{code}: {known}");
+        }
+    }
+    assert_eq!(reason("NEVER_HEARD_OF"), None, "what a CA makes up does not become a metric's label");
+}
+
+#[test]
+fn no_code_stands_twice() {
+    let codes: std::collections::BTreeSet<&str> = CODES.iter().map(|known| known.code).collect();
+    assert_eq!(codes.len(), CODES.len());
+}
