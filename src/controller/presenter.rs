@@ -170,23 +170,19 @@ pub async fn leave(context: &Context, namespace: &str, uid: &str) -> Result<(), 
     if others {
         return Ok(());
     }
-    let ours = ListParams::default().labels(&format!("{HTTP01_LABEL}=true"));
-    let slices = delete_collection::<EndpointSlice>(context, namespace, "EndpointSlice", &ours);
-    let services = async {
-        let present = if shared.services.is_empty() {
-            let api = Api::<Service>::namespaced(context.client.clone(), namespace);
-            let list = api.list_metadata(&ours).await;
-            let list = list.map_err(|source| Error::Withdraw { kind: "Service", source })?;
-            list.items.iter().map(ResourceExt::name_any).collect()
-        } else {
-            shared.services.iter().map(|service| service.service_name().to_owned()).collect::<Vec<_>>()
-        };
-        for name in present {
-            delete_service(context, namespace, &name).await?;
-        }
-        Ok(())
+    let present = if shared.services.is_empty() {
+        let ours = ListParams::default().labels(&format!("{HTTP01_LABEL}=true"));
+        let api = Api::<Service>::namespaced(context.client.clone(), namespace);
+        let list = api.list_metadata(&ours).await;
+        let list = list.map_err(|source| Error::Withdraw { kind: "Service", source })?;
+        list.items.iter().map(ResourceExt::name_any).collect()
+    } else {
+        shared.services.iter().map(|service| service.service_name().to_owned()).collect::<Vec<_>>()
     };
-    futures::try_join!(slices, services)?;
+    // The EndpointSlices go with the Service, which owns them.
+    for name in present {
+        delete_service(context, namespace, &name).await?;
+    }
     shared.services.clear();
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! `cluster bench`: what certificates cost in time, writes, ACME requests, processor time and memory.
 //!
-//! Writes are what the API server counts, over all its clients, less the benchmark's own. Leases are left out, which the
-//! API server renews for itself. What Kubernetes adds to the operator's writes, as a Service's cluster address, counts
-//! and is marked in the lists.
+//! Writes are what the API server has carried out, over all its clients, less the benchmark's own. Leases are left out,
+//! which the API server renews for itself. What Kubernetes adds to the operator's writes, as a Service's cluster address,
+//! is counted apart and marked in the lists.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -42,8 +42,9 @@ const IDLE: Duration = Duration::from_secs(15);
 /// How long it is watched while a self-check fails.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Resources that Kubernetes itself writes when a Service comes and goes.
-const CONSEQUENCES: [&str; 2] = ["endpoints", "ipaddresses"];
+/// What Kubernetes itself writes when a Service comes and goes: its cluster address, and the slices that it owns.
+const CONSEQUENCES: [&str; 4] =
+    ["DELETE endpoints", "POST ipaddresses", "DELETE ipaddresses", "DELETE endpointslices"];
 
 /// Counts by what is counted, as in `PATCH certificates/status`.
 type Counts = BTreeMap<String, u64>;
@@ -131,12 +132,15 @@ impl Site {
         times.sort();
         let median = (times[(n - 1) / 2] + times[n / 2]) / 2;
         let each = |total: f64| rounded(total / n as f64);
+        let by_kubernetes =
+            writes.iter().filter(|(what, _)| is_consequence(what)).map(|(_, count)| count).sum::<u64>();
         Ok(json!({
             "n": n,
             "median_s": rounded(median.as_secs_f64()),
             "max_s": rounded(times[n - 1].as_secs_f64()),
             "per_second": rounded(n as f64 / whole.as_secs_f64()),
-            "writes_per_certificate": each(total(&writes) as f64),
+            "writes_per_certificate": each((total(&writes) - by_kubernetes) as f64),
+            "writes_by_kubernetes_per_certificate": each(by_kubernetes as f64),
             "acme_requests_per_certificate": each(total(&requests) as f64),
             "operator_cpu_ms_per_certificate": each(cpu.as_secs_f64() * 1000.0),
             "rss_mb_idle": megabytes(idle),
@@ -270,10 +274,13 @@ fn total(counts: &Counts) -> u64 {
 fn print_counts(title: &str, counts: &Counts, n: usize) {
     println!("\n{title}: {}", rounded(total(counts) as f64 / n as f64));
     for (what, count) in counts {
-        let by_others = what.split(' ').nth(1).is_some_and(|resource| CONSEQUENCES.contains(&resource));
-        let mark = if by_others { "  (by Kubernetes itself)" } else { "" };
+        let mark = if is_consequence(what) { "  (by Kubernetes itself)" } else { "" };
         println!("  {:>8.2}  {what}{mark}", *count as f64 / n as f64);
     }
+}
+
+fn is_consequence(what: &str) -> bool {
+    CONSEQUENCES.contains(&what)
 }
 
 fn rounded(value: f64) -> f64 {

@@ -8,6 +8,7 @@ use kube::Client;
 /// Requests to the API server since it started, by kind.
 pub struct ApiServerMetrics {
     requests: BTreeMap<RequestKind, u64>,
+    carried_out: BTreeMap<RequestKind, u64>,
 }
 
 /// A kind of request.
@@ -28,12 +29,13 @@ impl ApiServerMetrics {
         Ok(Self::parse(&text))
     }
 
-    /// The number of requests that write, by kind.
+    /// The number of writes that were carried out, by kind. What was refused, as the deletion of what is gone, wrote
+    /// nothing.
     pub fn writes(&self) -> BTreeMap<RequestKind, u64> {
         let writes = |kind: &&RequestKind| {
             ["POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION"].contains(&kind.verb.as_str())
         };
-        self.requests.keys().filter(writes).map(|kind| (kind.clone(), self.requests[kind])).collect()
+        self.carried_out.keys().filter(writes).map(|kind| (kind.clone(), self.carried_out[kind])).collect()
     }
 
     /// The number of all requests, by kind.
@@ -42,7 +44,7 @@ impl ApiServerMetrics {
     }
 
     fn parse(text: &str) -> Self {
-        let mut requests = BTreeMap::new();
+        let (mut requests, mut carried_out) = (BTreeMap::new(), BTreeMap::new());
         for line in text.lines() {
             let Some(rest) = line.strip_prefix("apiserver_request_total{") else { continue };
             let Some((labels, count)) = rest.rsplit_once("} ") else { continue };
@@ -57,9 +59,13 @@ impl ApiServerMetrics {
                 subresource: label("subresource"),
             };
             // Prometheus writes large counts with an exponent.
-            *requests.entry(kind).or_default() += count.trim().parse::<f64>().unwrap_or_default() as u64;
+            let count = count.trim().parse::<f64>().unwrap_or_default() as u64;
+            if label("code").starts_with('2') {
+                *carried_out.entry(kind.clone()).or_default() += count;
+            }
+            *requests.entry(kind).or_default() += count;
         }
-        Self { requests }
+        Self { requests, carried_out }
     }
 }
 
@@ -68,12 +74,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_are_summed_over_answers_and_writes_are_told_from_reads() {
+    fn writes_are_what_was_carried_out_and_are_told_from_reads() {
         let metrics = ApiServerMetrics::parse(concat!(
             "apiserver_request_total{code=\"200\",component=\"apiserver\",dry_run=\"\",group=\"\",",
             "resource=\"secrets\",scope=\"resource\",subresource=\"\",verb=\"PATCH\",version=\"v1\"} 3\n",
-            "apiserver_request_total{code=\"409\",component=\"apiserver\",dry_run=\"\",group=\"\",",
+            "apiserver_request_total{code=\"201\",component=\"apiserver\",dry_run=\"\",group=\"\",",
             "resource=\"secrets\",scope=\"resource\",subresource=\"\",verb=\"PATCH\",version=\"v1\"} 1.2e+01\n",
+            "apiserver_request_total{code=\"409\",component=\"apiserver\",dry_run=\"\",group=\"\",",
+            "resource=\"secrets\",scope=\"resource\",subresource=\"\",verb=\"PATCH\",version=\"v1\"} 5\n",
             "apiserver_request_total{code=\"200\",component=\"apiserver\",dry_run=\"\",group=\"\",",
             "resource=\"secrets\",scope=\"resource\",subresource=\"\",verb=\"GET\",version=\"v1\"} 7\n",
         ));
