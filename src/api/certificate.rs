@@ -10,6 +10,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::dns01::Dns01Solver;
 use super::schema;
 use super::unsupported::UnsupportedCertificateFields;
 
@@ -258,6 +259,9 @@ pub struct CertificateStatus {
     /// The challenges of that order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub challenges: Vec<ChallengeStatus>,
+    /// TXT records that were put into the DNS and are not removed yet. Each is written down before it is put there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dns_records: Vec<DnsRecordStatus>,
 }
 
 /// An order that is under way at the CA.
@@ -297,4 +301,44 @@ pub struct ChallengeStatus {
     pub url: String,
     /// URL of the authorization that the challenge belongs to.
     pub authorization: String,
+    /// The Ingress that is edited in place, and has to be put back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingress: Option<String>,
+}
+
+/// A TXT record that was put into the DNS.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DnsRecordStatus {
+    /// The name whose control is to be proved, without `*.`.
+    pub name: String,
+    /// Name of the record, with the trailing dot: `_acme-challenge.<name>.`, or where a CNAME there leads.
+    pub fqdn: String,
+    /// The zone that the record is in, with the trailing dot.
+    pub zone: String,
+    /// Its value.
+    pub value: String,
+    /// What `value` is the digest of; some providers want it.
+    pub key_authorization: String,
+    /// The solver that put it there, as it was then.
+    #[schemars(schema_with = "schema::object")]
+    pub solver: Dns01Solver,
+    /// Namespace of the Secrets that the solver names.
+    pub secrets_namespace: String,
+    /// Set once the record is not needed any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removal: Option<DnsRecordRemoval>,
+}
+
+/// How the removal of a TXT record goes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DnsRecordRemoval {
+    /// Since when the record is not needed any more.
+    pub since: Time,
+    /// When the provider is asked again to remove it.
+    pub next_attempt_time: Time,
+    /// Why it is not removed yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }

@@ -84,6 +84,10 @@ pub mod certificate_reason {
         NO_SOLVER = "NoSolver";
         /// The order is being prepared: a private key, the order, its authorizations.
         ORDERING = "Ordering";
+        /// The answers to challenges could not be put where the CA looks; it is tried again.
+        PRESENTING = "WaitingForSolver";
+        /// TXT records are presented; name servers do not have them yet.
+        PROPAGATION = "WaitingForPropagation";
         /// Challenges are presented; the self-check does not see them yet.
         SELF_CHECK = "WaitingForSelfCheck";
         /// Challenges were answered; the CA is validating them.
@@ -98,6 +102,8 @@ pub mod certificate_reason {
         RATE_LIMITED = "RateLimited";
         /// The CA sent a certificate that does not fit and was not stored.
         CERTIFICATE_REFUSED = "CertificateRefused";
+        /// A TXT record could not be removed, and is left behind. Of events only.
+        RECORD_LEFT_BEHIND = "RecordLeftBehind";
         /// Nothing is under way.
         ISSUED = "Issued";
     }

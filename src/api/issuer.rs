@@ -2,16 +2,14 @@
 
 #![allow(clippy::duplicated_attributes, reason = "each printer column has a name, a type and a path")]
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::ByteString;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::schema;
+use super::solver::Solver;
 
 /// What issues the certificates.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -219,111 +217,6 @@ pub enum AccountKeyAlgorithm {
     /// RSA.
     #[serde(rename = "RSA")]
     Rsa,
-}
-
-/// A way to prove control of names.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.http01)").message("a solver needs http01"))]
-pub struct Solver {
-    /// Names that this solver is for; all, if there is none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub selector: Option<SolverSelector>,
-    /// Prove control by answering over HTTP at port 80.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub http01: Option<Http01Solver>,
-}
-
-/// Which names a solver is for. All parts that are given must match.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct SolverSelector {
-    /// Labels that the Certificate has.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub match_labels: BTreeMap<String, String>,
-    /// These very names. A solver that names a name wins over one that names its zone.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub dns_names: Vec<String>,
-    /// Names in these zones, at any depth. The longest zone wins.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub dns_zones: Vec<String>,
-}
-
-/// http-01 (RFC 8555 section 8.3).
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.ingress)").message("http01 needs ingress"))]
-pub struct Http01Solver {
-    /// Through temporary Ingresses.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ingress: Option<Http01Ingress>,
-}
-
-/// Temporary Ingresses that lead `/.well-known/acme-challenge/` to the operator.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("[has(self.ingressClassName), has(self.class), has(self.name)].filter(x, x).size() <= 1")
-        .message("http01.ingress: ingressClassName, class and name exclude each other; keep one")
-)]
-pub struct Http01Ingress {
-    /// `spec.ingressClassName` of the Ingress.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
-    pub ingress_class_name: Option<String>,
-    /// Value of the annotation `kubernetes.io/ingress.class`, for controllers that do not know `ingressClassName`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
-    pub class: Option<String>,
-    /// An Ingress to edit in place. Refused in this version.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
-    #[x_kube(validation = Rule::new("self == ''").message("http01.ingress.name: this version does not edit an Ingress in place; use ingressClassName"))]
-    pub name: Option<String>,
-    /// Labels and annotations for the Ingress.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ingress_template: Option<IngressTemplate>,
-    /// Type of the Service behind the Ingress: `ClusterIP` (the default) or `NodePort`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub service_type: Option<ServiceType>,
-    /// Refused: no pods are started, the operator itself answers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::object")]
-    #[x_kube(validation = Rule::new("false").message("http01.ingress.podTemplate: no solver pods are started, the operator itself answers; remove the field"))]
-    pub pod_template: Option<Value>,
-}
-
-/// Metadata for the temporary Ingress.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct IngressTemplate {
-    /// Its metadata.
-    #[serde(default)]
-    pub metadata: IngressTemplateMetadata,
-}
-
-/// Labels and annotations.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct IngressTemplateMetadata {
-    /// Labels to add.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
-    /// Annotations to add.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotations: BTreeMap<String, String>,
-}
-
-/// Types of the Service behind the Ingress.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(transform = schema::without_description)]
-pub enum ServiceType {
-    /// Reachable within the cluster.
-    #[default]
-    #[serde(rename = "ClusterIP")]
-    ClusterIp,
-    /// For ingress controllers that come in through the nodes.
-    NodePort,
 }
 
 /// What is known of the account.

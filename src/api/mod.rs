@@ -6,13 +6,19 @@
 
 mod certificate;
 mod conditions;
+mod dns01;
+mod http01;
 mod issuer;
 mod schema;
+mod solver;
 mod unsupported;
 
 pub use certificate::*;
 pub use conditions::*;
+pub use dns01::*;
+pub use http01::*;
 pub use issuer::*;
+pub use solver::*;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
@@ -57,6 +63,10 @@ pub const ANNOTATION_EAB_KEY_ID: &str = "certwright.dev/eab-key-id";
 pub const ANNOTATION_KEY_THUMBPRINT: &str = "certwright.dev/key-thumbprint";
 /// On a Certificate, set by a human: a value that was not there before asks for a renewal now.
 pub const ANNOTATION_RENEW: &str = "certwright.dev/renew";
+
+/// Finalizer on a Certificate while something of it is presented that does not go with it: a TXT record, or rules in an
+/// Ingress of somebody else.
+pub const FINALIZER: &str = "certwright.dev/presented";
 
 /// Data key of a Secret with a private key.
 pub const SECRET_KEY_TLS_KEY: &str = "tls.key";

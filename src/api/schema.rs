@@ -66,6 +66,11 @@ pub fn object(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
 }
 
+/// Anything at all.
+pub fn anything(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "x-kubernetes-preserve-unknown-fields": true })
+}
+
 /// A list of objects of any shape.
 pub fn objects(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

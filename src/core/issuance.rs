@@ -5,10 +5,13 @@
 //! do next; whoever does it records what came of it in either and asks again.
 
 mod progress;
+mod prove;
 mod solve;
 
-pub use progress::{Progress, SelfCheckResult};
-pub use solve::{Challenged, NoSolver, challenges};
+pub use progress::{PresentFailed, Progress, SelfCheckResult, Unseen};
+pub use solve::{Challenged, NoSolver, Way, challenges};
+
+use prove::{poll, processing_since, prove};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -17,6 +20,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::backoff::look_again;
+use super::records;
 use super::reissue::{self, Current, Due, SecretView};
 use super::spec::{InvalidSpec, ValidatedCertificate};
 use crate::acme::{Identifier, OrderStatus, Problem};
@@ -24,16 +28,8 @@ use crate::api::{CertificateStatus, Solver, certificate_reason as reason};
 use crate::core::disposition::{self, Disposition, of_invalid};
 use crate::pki::{Chain, KeyAlgorithm};
 
-/// How often an order is looked at again: at once when it is young, seldom when it is old.
-const ORDER_BOUNDS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(300));
-/// How often a self-check that fails is repeated.
-const SELF_CHECK_BOUNDS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(10));
-/// How often authorizations that no solver fits are looked at again: a human may prove control at the CA by hand.
-const NO_SOLVER_BOUNDS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
 /// What is presented is taken away from an order that the CA has been processing for so long.
 const LONG_PROCESSING: SignedDuration = SignedDuration::from_secs(30);
-/// How often a CA that has looked in vain, and keeps the challenge open, is told to look again.
-const ANSWER_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// A validation that takes longer is looked into: the authorizations say more than the order.
 pub const LONG_VALIDATION: SignedDuration = SignedDuration::from_secs(5);
 /// How long to wait for something in the cluster that no watch announces.
@@ -93,6 +89,8 @@ pub struct Situation<'a> {
     pub self_check_timeout: Duration,
     /// Name of the Certificate.
     pub name: &'a str,
+    /// Whether the Certificate has our finalizer.
+    pub held: bool,
 }
 
 /// What to do next.
@@ -111,6 +109,8 @@ pub enum Step {
         reason: &'static str,
         /// A sentence for people.
         message: String,
+        /// Whether the order makes room for others meanwhile.
+        makes_room: bool,
     },
     /// Nothing, before `until`: the failure that stands in the condition is not long enough ago.
     BackOff {
@@ -144,6 +144,10 @@ pub enum Step {
     CleanUp,
     /// Remove what was presented; the order goes on without it.
     Withdraw,
+    /// Have TXT records removed that are not needed any more.
+    RemoveRecords,
+    /// Nothing is presented any more that does not go with the Certificate: take its finalizer away.
+    Release,
     /// Write the TLS Secret anew with the certificate that it has: its template, or how its key is written, has changed.
     RefreshSecret,
     /// The order is of no use: remove what it left, and go on without it.
@@ -210,6 +214,9 @@ impl Situation<'_> {
 
 /// Decides what to do next.
 pub fn next_step(situation: &Situation<'_>, now: Timestamp) -> Step {
+    if let Some(step) = records::due(situation.status, situation.held, now) {
+        return step;
+    }
     let wanted = match situation.wanted {
         Ok(wanted) => wanted,
         Err(invalid) if situation.has_leftovers() => return Step::Abandon { message: invalid.to_string() },
@@ -235,7 +242,7 @@ pub fn next_step(situation: &Situation<'_>, now: Timestamp) -> Step {
                 wanted.issuer_kind.as_str(),
                 wanted.issuer_name
             );
-            return wait(None, reason::ISSUER_NOT_FOUND, message);
+            return make_room(None, reason::ISSUER_NOT_FOUND, message);
         }
         IssuerView::NotReady { .. } if situation.leftovers_end().is_some_and(|end| now >= end) => {
             return Step::Abandon { message: "the order expired while its issuer was not ready".to_owned() };
@@ -243,7 +250,7 @@ pub fn next_step(situation: &Situation<'_>, now: Timestamp) -> Step {
         IssuerView::NotReady { message } => {
             let message =
                 format!("{} {} is not ready: {message}", wanted.issuer_kind.as_str(), wanted.issuer_name);
-            return wait(situation.leftovers_end(), reason::ISSUER_NOT_READY, message);
+            return make_room(situation.leftovers_end(), reason::ISSUER_NOT_READY, message);
         }
         IssuerView::Ready { account, solvers, profile } => (account, solvers, profile),
     };
@@ -427,81 +434,6 @@ fn store(situation: &Situation<'_>, chain: &Chain, now: Timestamp) -> Step {
     })
 }
 
-/// The order waits for its authorizations.
-fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestamp) -> Step {
-    let progress = situation.progress;
-    let Some(authorizations) = &progress.authorizations else { return Step::ReadAuthorizations };
-    if authorizations.iter().any(|(_, authorization)| authorization.is_dead()) {
-        return invalid(situation, progress);
-    }
-    let challenged = match challenges(authorizations, solvers, situation.labels) {
-        Ok(challenged) => challenged,
-        Err(_) if situation.is_presented() => return Step::Withdraw,
-        Err(none) => {
-            let since = processing_since(situation, now);
-            let asked_at = progress.asked_at.unwrap_or(since);
-            let until = look_again(since, asked_at, progress.retry_after, NO_SOLVER_BOUNDS);
-            return match until > now {
-                true => wait(Some(until), reason::NO_SOLVER, none.to_string()),
-                false => Step::ReadAuthorizations,
-            };
-        }
-    };
-    if let Some(answered) = progress.answered
-        && challenged.iter().any(|challenged| challenged.stalled)
-    {
-        let last = progress.answered_again.unwrap_or(answered);
-        if look_again(answered, last, None, ANSWER_BOUNDS) <= now {
-            return Step::Answer;
-        }
-    }
-    if challenged.is_empty() || progress.answered.is_some() {
-        let message = format!("The CA is validating {}", names(&challenged));
-        return poll(situation, now, reason::VALIDATING, message);
-    }
-    if challenged.iter().all(|challenged| challenged.processing) {
-        return Step::Answer;
-    }
-    if !progress.presented {
-        return Step::Present(challenged);
-    }
-    let deadline = progress.presented_at.and_then(|since| {
-        since.checked_add(SignedDuration::try_from(situation.self_check_timeout).ok()?).ok()
-    });
-    match &progress.self_check {
-        None => Step::SelfCheck,
-        Some(result) if result.failures.is_empty() => Step::Answer,
-        Some(_) if deadline.is_none_or(|deadline| now >= deadline) => Step::Answer,
-        Some(result) => {
-            let since = progress.presented_at.unwrap_or(now);
-            let until = look_again(since, result.at, None, SELF_CHECK_BOUNDS);
-            match until > now {
-                true => wait(
-                    Some(deadline.map_or(until, |deadline| until.min(deadline))),
-                    reason::SELF_CHECK,
-                    result.message(),
-                ),
-                false => Step::SelfCheck,
-            }
-        }
-    }
-}
-
-/// Waits for the CA, or asks it again once the wait is over.
-fn poll(situation: &Situation<'_>, now: Timestamp, reason: &'static str, message: String) -> Step {
-    let progress = situation.progress;
-    let since = processing_since(situation, now);
-    let Some(asked_at) = progress.asked_at else { return Step::ReadOrder };
-    let until = look_again(since, asked_at, progress.retry_after, ORDER_BOUNDS);
-    if until > now { wait(Some(until), reason, message) } else { Step::ReadOrder }
-}
-
-/// Since when the CA has been busy with the order.
-fn processing_since(situation: &Situation<'_>, now: Timestamp) -> Timestamp {
-    let created = situation.status.order.as_ref().map_or(now, |order| order.created.0);
-    situation.progress.finalized.or(situation.progress.answered).unwrap_or(created)
-}
-
 /// The order, or one of its authorizations, has failed: says what the CA said.
 fn invalid(situation: &Situation<'_>, progress: &Progress) -> Step {
     let Some(authorizations) = &progress.authorizations else { return Step::ReadAuthorizations };
@@ -536,17 +468,13 @@ fn invalid(situation: &Situation<'_>, progress: &Progress) -> Step {
     })
 }
 
-fn names(challenged: &[Challenged]) -> String {
-    match challenged {
-        [] => "the order".to_owned(),
-        [one] => one.name.clone(),
-        [first, _] => format!("{} and 1 more name", first.name),
-        [first, rest @ ..] => format!("{} and {} more names", first.name, rest.len()),
-    }
+fn wait(until: Option<Timestamp>, reason: &'static str, message: String) -> Step {
+    Step::Wait { until, reason, message, makes_room: false }
 }
 
-fn wait(until: Option<Timestamp>, reason: &'static str, message: String) -> Step {
-    Step::Wait { until, reason, message }
+/// Waits for what may take long: others may go on meanwhile.
+fn make_room(until: Option<Timestamp>, reason: &'static str, message: String) -> Step {
+    Step::Wait { until, reason, message, makes_room: true }
 }
 
 /// When to look again at something in the cluster that no watch announces, and that has been so since `since`.

@@ -6,6 +6,7 @@
 //! - [`account`]: the next step of an issuer's account;
 //! - [`solvers`]: which solver is for which name;
 //! - [`disposition`]: what a CA's refusal means for what happens next;
+//! - [`records`]: TXT records that were presented, until they are removed;
 //! - [`renewal`], [`backoff`]: when;
 //! - [`naming`]: names of the objects that Certwright makes.
 
@@ -14,6 +15,7 @@ pub mod backoff;
 pub mod disposition;
 pub mod issuance;
 pub mod naming;
+pub mod records;
 pub mod reissue;
 pub mod renewal;
 pub mod solvers;

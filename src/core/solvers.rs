@@ -72,7 +72,8 @@ mod tests {
             match_labels: labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
         };
         let ingress = crate::api::Http01Ingress { class: Some(class.to_owned()), ..Default::default() };
-        Solver { selector: Some(selector), http01: Some(crate::api::Http01Solver { ingress: Some(ingress) }) }
+        let http01 = crate::api::Http01Solver { ingress: Some(ingress), ..Default::default() };
+        Solver { selector: Some(selector), http01: Some(http01), ..Solver::default() }
     }
 
     fn chosen(solvers: &[Solver], name: &str, labels: &[(&str, &str)]) -> Option<String> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::acme::{Authorization, Order, OrderStatus};
+use crate::acme::{Authorization, ChallengeType, Order, OrderStatus};
 use crate::pki::Chain;
 
 /// What was learned on the way.
@@ -16,6 +16,8 @@ pub struct Progress {
     pub order: Option<Order>,
     /// The authorizations, by URL, as the CA last gave them.
     pub authorizations: Option<Vec<(String, Authorization)>>,
+    /// Why the answers could not be put where the CA will look.
+    pub present_failed: Option<PresentFailed>,
     /// Whether the answers are where the CA will look.
     pub presented: bool,
     /// Since when.
@@ -54,19 +56,59 @@ impl Progress {
     }
 }
 
+/// Answers could not be put where the CA will look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresentFailed {
+    /// When that was first so.
+    pub since: Timestamp,
+    /// When it was last tried.
+    pub at: Timestamp,
+    /// What stood in the way, for each challenge.
+    pub failures: Vec<Unseen>,
+}
+
 /// What a self-check saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SelfCheckResult {
     /// When it ended.
     pub at: Timestamp,
-    /// The names whose answer was not seen, and what was seen instead.
-    pub failures: Vec<(String, String)>,
+    /// The challenges whose answer was not seen.
+    pub failures: Vec<Unseen>,
+}
+
+/// A challenge whose answer is not where the CA will look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unseen {
+    /// URL of the challenge.
+    pub challenge: String,
+    /// Its type.
+    pub typ: ChallengeType,
+    /// What was seen instead, or what stands in the way.
+    pub words: String,
+}
+
+impl PresentFailed {
+    /// What stood in the way, for people.
+    pub fn message(&self) -> String {
+        format!("The answer cannot be presented yet: {}", joined(&self.failures))
+    }
 }
 
 impl SelfCheckResult {
     /// What was seen, for people.
     pub fn message(&self) -> String {
-        let seen: Vec<&str> = self.failures.iter().map(|(_, failure)| failure.as_str()).collect();
-        format!("The self-check does not see the answer yet: {}", seen.join("; "))
+        format!("The self-check does not see the answer yet: {}", joined(&self.failures))
     }
+
+    /// Whether a TXT record was not seen.
+    pub fn lacks_record(&self) -> bool {
+        self.failures.iter().any(|failure| failure.typ == ChallengeType::Dns01)
+    }
+}
+
+fn joined(failures: &[Unseen]) -> String {
+    // A wildcard and its apex may say the same.
+    let mut words: Vec<&str> = failures.iter().map(|failure| failure.words.as_str()).collect();
+    words.dedup();
+    words.join("; ")
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::acme::{Authorization, AuthorizationStatus, ChallengeStatus, ChallengeType};
-use crate::api::{Http01Ingress, Solver};
+use crate::api::{Dns01Solver, Http01GatewayHttpRoute, Http01Ingress, Solver};
 use crate::core::solvers::solver_for;
 
 /// A challenge that was chosen, and how its answer is presented.
@@ -23,8 +23,37 @@ pub struct Challenged {
     pub processing: bool,
     /// Whether the CA has looked in vain, and waits to be told again (RFC 8555 section 8.2).
     pub stalled: bool,
-    /// The Ingress that leads to the answer.
-    pub ingress: Http01Ingress,
+    /// How its answer is presented.
+    pub way: Way,
+}
+
+/// How the answer to a challenge is presented.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Way {
+    /// By an Ingress that leads to it.
+    Ingress(Http01Ingress),
+    /// By an HTTPRoute that leads to it.
+    Route(Http01GatewayHttpRoute),
+    /// By a TXT record.
+    Record(Box<Dns01Solver>),
+}
+
+impl Way {
+    fn of(solver: &Solver) -> Option<Self> {
+        let http01 = solver.http01.as_ref();
+        let ingress = http01.and_then(|http01| http01.ingress.clone()).map(Self::Ingress);
+        let route = || http01.and_then(|http01| http01.gateway_http_route.clone()).map(Self::Route);
+        let record = || solver.dns01.clone().map(Box::new).map(Self::Record);
+        ingress.or_else(route).or_else(record)
+    }
+
+    /// The type of the challenges that are answered in this way.
+    pub fn challenge_type(&self) -> ChallengeType {
+        match self {
+            Self::Ingress(_) | Self::Route(_) => ChallengeType::Http01,
+            Self::Record(_) => ChallengeType::Dns01,
+        }
+    }
 }
 
 /// Control of some names cannot be proved.
@@ -72,27 +101,17 @@ fn choose(
     let full_name = authorization.name();
     let name = full_name.trim_start_matches("*.");
     let wildcard = full_name.starts_with("*.");
-    if wildcard {
-        return Err(format!(
-            "{full_name}: a wildcard can be proved by dns-01 only, and the issuer has solvers for http-01 only"
-        ));
-    }
-    let offered = authorization.challenges.iter().find(|challenge| challenge.typ == ChallengeType::Http01);
-    let Some(challenge) = offered else {
-        let offered: Vec<&str> =
-            authorization.challenges.iter().map(|challenge| challenge.typ.as_str()).collect();
-        return Err(format!(
-            "{full_name}: the CA offers {}, and the issuer has solvers for http-01 only",
-            if offered.is_empty() { "no challenge".to_owned() } else { offered.join(", ") }
-        ));
+    let offered = |typ: &ChallengeType| authorization.challenges.iter().find(|offer| offer.typ == *typ);
+    let usable = |solver: &Solver| {
+        Way::of(solver).is_some_and(|way| {
+            let typ = way.challenge_type();
+            offered(&typ).is_some() && (typ == ChallengeType::Dns01 || !wildcard)
+        })
     };
-    let solver = solver_for(solvers, name, wildcard, labels, |solver| solver.http01.is_some());
-    let ingress = solver.and_then(|solver| solver.http01.as_ref()?.ingress.clone());
-    let Some(ingress) = ingress else {
-        return Err(match solvers.is_empty() {
-            true => format!("{full_name}: the issuer has no solvers; add one to spec.acme.solvers"),
-            false => format!("{full_name}: no solver of the issuer selects this name and these labels"),
-        });
+    let way = solver_for(solvers, name, wildcard, labels, usable).and_then(Way::of);
+    let challenge = way.as_ref().and_then(|way| offered(&way.challenge_type()));
+    let (Some(way), Some(challenge)) = (way, challenge) else {
+        return Err(format!("{full_name}: {}", why_none(authorization, solvers, labels)));
     };
     Ok(Challenged {
         name: name.to_owned(),
@@ -102,8 +121,38 @@ fn choose(
         typ: challenge.typ.clone(),
         processing: challenge.status == ChallengeStatus::Processing,
         stalled: challenge.status == ChallengeStatus::Pending && challenge.error.is_some(),
-        ingress,
+        way,
     })
+}
+
+/// Why no solver can prove control of the name.
+fn why_none(authorization: &Authorization, solvers: &[Solver], labels: &BTreeMap<String, String>) -> String {
+    let full_name = authorization.name();
+    let name = full_name.trim_start_matches("*.");
+    let wildcard = full_name.starts_with("*.");
+    if solvers.is_empty() {
+        return "the issuer has no solvers; add one to spec.acme.solvers".to_owned();
+    }
+    let selecting = |typ: ChallengeType| {
+        let of_type = |solver: &Solver| Way::of(solver).is_some_and(|way| way.challenge_type() == typ);
+        solver_for(solvers, name, wildcard, labels, of_type).is_some()
+    };
+    let has = match (selecting(ChallengeType::Http01), selecting(ChallengeType::Dns01)) {
+        (false, false) => {
+            return "no solver of the issuer selects this name and these labels".to_owned();
+        }
+        (true, false) if wildcard => {
+            return "a wildcard can be proved by dns-01 only, and the issuer's solvers for it are for http-01"
+                .to_owned();
+        }
+        (true, false) => "http-01",
+        (false, true) => "dns-01",
+        (true, true) => "http-01 and dns-01",
+    };
+    let offered: Vec<&str> =
+        authorization.challenges.iter().map(|challenge| challenge.typ.as_str()).collect();
+    let offered = if offered.is_empty() { "no challenge".to_owned() } else { offered.join(", ") };
+    format!("the CA offers {offered}, and the issuer's solvers for it are for {has}")
 }
 
 #[cfg(test)]

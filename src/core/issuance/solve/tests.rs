@@ -1,6 +1,6 @@
 use super::*;
 use crate::acme::{Challenge, Identifier};
-use crate::api::{Http01Solver, SolverSelector};
+use crate::api::{Dns01Rfc2136, Http01Solver, SolverSelector};
 
 #[test]
 fn a_pending_authorization_is_proved_over_http() {
@@ -14,7 +14,7 @@ fn a_pending_authorization_is_proved_over_http() {
         typ: ChallengeType::Http01,
         processing: false,
         stalled: false,
-        ingress: Http01Ingress { class: Some("any".to_owned()), ..Http01Ingress::default() },
+        way: Way::Ingress(Http01Ingress { class: Some("any".to_owned()), ..Http01Ingress::default() }),
     };
     assert_eq!(chosen, Ok(vec![expected]));
 }
@@ -34,7 +34,7 @@ fn a_wildcard_says_that_it_needs_dns() {
     let why = refusal(&[pending("*.a.test", &["dns-01"])], &[solver("any", &[])]);
     assert_eq!(
         why,
-        "*.a.test: a wildcard can be proved by dns-01 only, and the issuer has solvers for http-01 only"
+        "*.a.test: a wildcard can be proved by dns-01 only, and the issuer's solvers for it are for http-01"
     );
 }
 
@@ -43,11 +43,11 @@ fn what_the_ca_offers_is_listed_where_nothing_of_it_can_be_solved() {
     let own_types = pending("a.test", &["sectigo-email-01", "tls-alpn-01", "dns-01"]);
     assert_eq!(
         refusal(&[own_types], &[solver("any", &[])]),
-        "a.test: the CA offers sectigo-email-01, tls-alpn-01, dns-01, and the issuer has solvers for http-01 only"
+        "a.test: the CA offers sectigo-email-01, tls-alpn-01, dns-01, and the issuer's solvers for it are for http-01"
     );
     assert_eq!(
         refusal(&[pending("a.test", &[])], &[solver("any", &[])]),
-        "a.test: the CA offers no challenge, and the issuer has solvers for http-01 only"
+        "a.test: the CA offers no challenge, and the issuer's solvers for it are for http-01"
     );
 }
 
@@ -61,6 +61,29 @@ fn an_issuer_without_a_fitting_solver_says_so() {
     assert_eq!(
         refusal(&authorizations, &[solver("b", &["b.test"])]),
         "a.test: no solver of the issuer selects this name and these labels"
+    );
+}
+
+#[test]
+fn the_offer_of_the_ca_decides_between_solvers() {
+    let solvers = [solver("any", &[]), dns_solver("192.0.2.53", &[])];
+    let types = |name: &str, offered: &[&str]| -> Vec<String> {
+        let chosen = challenges(&[pending(name, offered)], &solvers, &no_labels()).unwrap();
+        chosen.into_iter().map(|challenged| challenged.typ.to_string()).collect()
+    };
+    assert_eq!(types("a.test", &["dns-01", "http-01"]), ["http-01"], "the first in the list");
+    assert_eq!(types("a.test", &["dns-01"]), ["dns-01"], "what is not offered is not tried");
+    assert_eq!(types("*.a.test", &["http-01", "dns-01"]), ["dns-01"], "a wildcard is proved by dns-01 only");
+    let named = [solver("any", &[]), dns_solver("192.0.2.53", &["a.test"])];
+    let chosen = challenges(&[pending("a.test", &["http-01", "dns-01"])], &named, &no_labels()).unwrap();
+    assert_eq!(chosen[0].typ, ChallengeType::Dns01, "the selector that fits best wins");
+    assert_eq!(
+        refusal(&[pending("a.test", &["tls-alpn-01"])], &solvers),
+        "a.test: the CA offers tls-alpn-01, and the issuer's solvers for it are for http-01 and dns-01"
+    );
+    assert_eq!(
+        refusal(&[pending("a.test", &["http-01"])], &[dns_solver("192.0.2.53", &[])]),
+        "a.test: the CA offers http-01, and the issuer's solvers for it are for dns-01"
     );
 }
 
@@ -86,7 +109,11 @@ fn the_selector_chooses_by_name_and_by_label() {
     let authorizations = [pending("a.test", &["http-01"]), pending("b.test", &["http-01"])];
     let classes = |labels: &BTreeMap<String, String>| -> Vec<String> {
         let chosen = challenges(&authorizations, &solvers, labels).unwrap();
-        chosen.into_iter().filter_map(|challenged| challenged.ingress.class).collect()
+        let class = |way| match way {
+            Way::Ingress(ingress) => ingress.class,
+            Way::Route(_) | Way::Record(_) => None,
+        };
+        chosen.into_iter().filter_map(|challenged| class(challenged.way)).collect()
     };
     assert_eq!(classes(&no_labels()), ["any", "named"]);
     assert_eq!(classes(&BTreeMap::from([("team".to_owned(), "a".to_owned())])), ["labelled", "named"]);
@@ -140,8 +167,16 @@ fn solver(class: &str, names: &[&str]) -> Solver {
     let ingress = Http01Ingress { class: Some(class.to_owned()), ..Http01Ingress::default() };
     Solver {
         selector: (!names.is_empty()).then_some(selector),
-        http01: Some(Http01Solver { ingress: Some(ingress) }),
+        http01: Some(Http01Solver { ingress: Some(ingress), ..Http01Solver::default() }),
+        ..Solver::default()
     }
+}
+
+/// A solver for dns-01, told apart by its name server.
+fn dns_solver(nameserver: &str, names: &[&str]) -> Solver {
+    let rfc2136 = Dns01Rfc2136 { nameserver: nameserver.to_owned(), ..Dns01Rfc2136::default() };
+    let dns01 = Dns01Solver { rfc2136: Some(rfc2136), ..Dns01Solver::default() };
+    Solver { http01: None, dns01: Some(dns01), ..solver("", names) }
 }
 
 fn no_labels() -> BTreeMap<String, String> {

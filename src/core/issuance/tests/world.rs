@@ -127,7 +127,8 @@ impl World {
 
     pub fn issuer_is_ready(&mut self, name: &str, account: &str) {
         let ingress = Http01Ingress { class: Some(name.to_owned()), ..Http01Ingress::default() };
-        let solver = Solver { selector: None, http01: Some(Http01Solver { ingress: Some(ingress) }) };
+        let http01 = Http01Solver { ingress: Some(ingress), ..Http01Solver::default() };
+        let solver = Solver { http01: Some(http01), ..Solver::default() };
         let view = IssuerView::Ready { account: account.to_owned(), solvers: vec![solver], profile: None };
         self.issuers.insert(name.to_owned(), view);
     }
