@@ -11,6 +11,7 @@ mod answer;
 mod config;
 mod directory;
 mod error;
+pub(crate) mod excerpt;
 mod external_account;
 mod jws;
 mod limiter;
@@ -20,7 +21,7 @@ mod problem;
 mod retry_after;
 mod server;
 mod transport;
-mod unreachable;
+pub(crate) mod unreachable;
 mod wire;
 
 #[cfg(test)]

@@ -6,18 +6,37 @@ use rustls::CertificateError;
 use super::{AcmeError, Operation};
 
 /// Says why a request had no answer, in words that stay the same from one attempt to the next.
-///
-/// The texts of the layers below carry ports, times and numbers of the operating system, so that only the
-/// kind of each error in the chain is looked at.
 pub(super) fn unreachable(operation: Operation, host: &str, error: &reqwest::Error) -> AcmeError {
     let host = host.to_owned();
-    if error.is_timeout() {
-        return AcmeError::Timeout { operation, host };
+    match NoAnswer::of(error) {
+        NoAnswer::Timeout => AcmeError::Timeout { operation, host },
+        NoAnswer::Tls(detail) => AcmeError::Tls { operation, host, detail },
+        NoAnswer::Unreachable(cause) => AcmeError::Unreachable { operation, host, cause },
     }
-    if let Some(tls) = chain(error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
-        return AcmeError::Tls { operation, host, detail: tls_detail(tls) };
+}
+
+/// Why a request over HTTP had no answer.
+pub(crate) enum NoAnswer {
+    /// Nothing came in time.
+    Timeout,
+    /// The TLS handshake failed, and how.
+    Tls(String),
+    /// What stood in the way.
+    Unreachable(&'static str),
+}
+
+impl NoAnswer {
+    /// The texts of the layers below carry ports, times and numbers of the operating system, so that only the
+    /// kind of each error in the chain is looked at.
+    pub(crate) fn of(error: &reqwest::Error) -> Self {
+        if error.is_timeout() {
+            return Self::Timeout;
+        }
+        match chain(error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
+            Some(tls) => Self::Tls(tls_detail(tls)),
+            None => Self::Unreachable(cause(error)),
+        }
     }
-    AcmeError::Unreachable { operation, host, cause: cause(error) }
 }
 
 fn cause(error: &reqwest::Error) -> &'static str {

@@ -1,0 +1,342 @@
+//! Whether the world can see a record.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use futures::future::join_all;
+use hickory_resolver::proto::rr::{Name, RecordType};
+use tokio::time::timeout;
+
+use super::locate::{Location, shown};
+use super::name_server::NameServer;
+use super::resolver::{Answer, Resolver, ServerFailure, ServerFailures, fully_qualified};
+
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+
+/// Which servers have to have a record before it counts as visible.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum PropagationMode {
+    /// Every authoritative server of the zone, each asked directly.
+    #[default]
+    Authoritative,
+    /// The recursive servers, where no others can be reached. They may remember that there was no record.
+    Recursive,
+}
+
+/// Why a record is not visible. `Display` is stable; names have no trailing dot.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotVisible {
+    /// Servers were asked, and these do not have it.
+    #[error("{} of {asked} {whose} have the TXT record at {fqdn}: {}", asked - lacking.len(), Listed(lacking))]
+    Lacking {
+        /// Where the record belongs.
+        fqdn: String,
+        /// Whose servers were asked, in words.
+        whose: String,
+        /// How many were asked.
+        asked: usize,
+        /// Those that do not have it, in the order of their names.
+        lacking: Vec<ServerReport>,
+    },
+    /// The zone's name servers could not be found out.
+    #[error(
+        "the name servers of {zone} are not known: {failures}; see to these name servers or name others for dns-01"
+    )]
+    NameServers {
+        /// The zone.
+        zone: String,
+        /// What each recursive server did.
+        failures: ServerFailures,
+    },
+    /// The zone has no NS records.
+    #[error(
+        "the zone {zone} has no name servers: it lacks NS records; add them, or let recursive name servers be asked"
+    )]
+    NoNameServers {
+        /// The zone.
+        zone: String,
+    },
+    /// The location is not one of [`Resolver::locate`].
+    #[error("{name:?} is not a DNS name")]
+    NotAName {
+        /// What was given.
+        name: String,
+    },
+    /// The queries took too long altogether.
+    #[error("asking for the TXT record at {fqdn} took longer than {} s; see to the name servers", TIME_LIMIT.as_secs())]
+    OutOfTime {
+        /// Where the record belongs.
+        fqdn: String,
+    },
+}
+
+impl NotVisible {
+    /// The variant's name, as event reason and metric label.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Lacking { .. } => "Lacking",
+            Self::NameServers { .. } => "NameServers",
+            Self::NoNameServers { .. } => "NoNameServers",
+            Self::NotAName { .. } => "NotAName",
+            Self::OutOfTime { .. } => "OutOfTime",
+        }
+    }
+
+    /// Whether no server gave any answer, as where port 53 is blocked: then asking again in
+    /// [`PropagationMode::Recursive`] may say more.
+    #[must_use]
+    pub fn none_answered(&self) -> bool {
+        match self {
+            Self::Lacking { asked, lacking, .. } => {
+                let silent = |report: &ServerReport| {
+                    matches!(report.what, Lacking::Failure(ServerFailure::NoAnswer(_)))
+                };
+                lacking.len() == *asked && lacking.iter().all(silent)
+            }
+            Self::OutOfTime { .. } => true,
+            Self::NameServers { .. } | Self::NoNameServers { .. } | Self::NotAName { .. } => false,
+        }
+    }
+}
+
+/// A server that does not have a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerReport {
+    /// Its name and address, or what is configured.
+    pub server: String,
+    /// What it has instead.
+    pub what: Lacking,
+}
+
+impl fmt::Display for ServerReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.server, self.what)
+    }
+}
+
+/// What a server has instead of the record. `Display` continues a sentence that begins with the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lacking {
+    /// The name does not exist there (NXDOMAIN).
+    NoSuchName {
+        /// How long a recursive server may remember that, in seconds; from the zone's SOA (RFC 2308 section 5).
+        cached_at_most: Option<u32>,
+    },
+    /// The name exists, but has no TXT record.
+    NoTxt {
+        /// As above.
+        cached_at_most: Option<u32>,
+    },
+    /// There are TXT records, but with other values.
+    OtherValues,
+    /// There is a CNAME record, beside which no TXT record can be.
+    Cname {
+        /// Where it leads.
+        target: String,
+    },
+    /// The server does not serve the zone, though the zone names it (RFC 8499: a lame delegation).
+    Lame,
+    /// The server ought to serve the zone, but answered SERVFAIL.
+    NotLoaded,
+    /// The server's name has no address.
+    NoAddress,
+    /// The server's address could not be looked up.
+    AddressLookup(ServerFailures),
+    /// The server did something else than answer.
+    Failure(ServerFailure),
+}
+
+impl fmt::Display for Lacking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSuchName { cached_at_most } => {
+                write!(f, "has no such name (NXDOMAIN){}", Cached(*cached_at_most))
+            }
+            Self::NoTxt { cached_at_most } => write!(f, "has no TXT record there{}", Cached(*cached_at_most)),
+            Self::OtherValues => f.write_str("has TXT records with other values there"),
+            Self::Cname { target } => {
+                write!(
+                    f,
+                    "has a CNAME there that leads to {target}; set cnameStrategy to Follow or remove it"
+                )
+            }
+            Self::Lame => f.write_str("does not serve the zone, although an NS record names it"),
+            Self::NotLoaded => {
+                f.write_str("answered SERVFAIL (it has not loaded the zone, or its copy is too old)")
+            }
+            Self::NoAddress => f.write_str("has no address in DNS, although an NS record names it"),
+            Self::AddressLookup(failures) => write!(f, "has an address that cannot be looked up: {failures}"),
+            Self::Failure(failure) => failure.fmt(f),
+        }
+    }
+}
+
+struct Cached(Option<u32>);
+
+impl fmt::Display for Cached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(seconds) => {
+                write!(
+                    f,
+                    "; it may remember that from before, for at most {seconds} s (the zone's SOA minimum)"
+                )
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+struct Listed<'a>(&'a [ServerReport]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, report) in self.0.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(f, "{comma}{report}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Resolver {
+    /// Whether `value` is among the TXT records at `location`, as the servers that `mode` says see it.
+    ///
+    /// Each is asked once, all at the same time; nothing waits for a record to appear. Takes 30 seconds at most.
+    pub async fn visible(
+        &self,
+        location: &Location,
+        value: &str,
+        mode: PropagationMode,
+    ) -> Result<(), NotVisible> {
+        let asked = async {
+            match mode {
+                PropagationMode::Authoritative => self.visible_at_authoritative(location, value).await,
+                PropagationMode::Recursive => self.visible_at_recursive(location, value).await,
+            }
+        };
+        let out_of_time = || NotVisible::OutOfTime { fqdn: undotted(&location.fqdn) };
+        timeout(TIME_LIMIT, asked).await.unwrap_or_else(|_| Err(out_of_time()))
+    }
+
+    async fn visible_at_authoritative(&self, location: &Location, value: &str) -> Result<(), NotVisible> {
+        let zone = undotted(&location.zone);
+        let (zone_name, fqdn) = (parsed(&location.zone)?, parsed(&location.fqdn)?);
+        let names = self
+            .recurse(&zone_name, RecordType::NS)
+            .await
+            .map_err(|failures| NotVisible::NameServers { zone: zone.clone(), failures })?
+            .name_servers();
+        if names.is_empty() {
+            return Err(NotVisible::NoNameServers { zone });
+        }
+        let reports = join_all(names.iter().map(|server| self.ask_name_server(server, &fqdn, value))).await;
+        let (asked, lacking) = (names.len(), reports.into_iter().flatten());
+        verdict(location, format!("name servers of {zone}"), asked, lacking)
+    }
+
+    async fn visible_at_recursive(&self, location: &Location, value: &str) -> Result<(), NotVisible> {
+        let whose = "recursive name servers".to_owned();
+        let asked = self.servers().len();
+        let fqdn = parsed(&location.fqdn)?;
+        let reports = self.servers().iter().map(|server| self.ask_cache(server, &fqdn, value));
+        verdict(location, whose, asked, join_all(reports).await.into_iter().flatten())
+    }
+
+    /// Asks the name server called `server` at each of its addresses. Addresses that give no answer count only if none
+    /// does: there may be no IPv6 here, say.
+    async fn ask_name_server(&self, server: &Name, fqdn: &Name, value: &str) -> Option<ServerReport> {
+        let addresses = match self.addresses(server).await {
+            Ok(addresses) => addresses,
+            Err(what) => return Some(ServerReport { server: shown(server), what }),
+        };
+        let ask = |address: IpAddr| async move {
+            let answer = self.ask_authoritative(address, fqdn, RecordType::TXT).await;
+            (address, judge(answer, fqdn, value))
+        };
+        let answers = join_all(addresses.into_iter().map(ask)).await;
+        let silent =
+            |lacking: &Option<Lacking>| matches!(lacking, Some(Lacking::Failure(ServerFailure::NoAnswer(_))));
+        let any_answered = answers.iter().any(|(_, lacking)| !silent(lacking));
+        let of_interest = answers.into_iter().filter(|(_, lacking)| !any_answered || !silent(lacking));
+        let (address, what) =
+            of_interest.into_iter().find_map(|(address, lacking)| Some((address, lacking?)))?;
+        Some(ServerReport { server: format!("{} ({address})", shown(server)), what })
+    }
+
+    async fn addresses(&self, server: &Name) -> Result<Vec<IpAddr>, Lacking> {
+        let (six, four) =
+            tokio::join!(self.recurse(server, RecordType::AAAA), self.recurse(server, RecordType::A));
+        let addresses = match (six, four) {
+            (Ok(six), Ok(four)) => [six.addresses(), four.addresses()].concat(),
+            (Ok(found), Err(_)) | (Err(_), Ok(found)) if !found.addresses().is_empty() => found.addresses(),
+            (_, Err(failures)) | (Err(failures), _) => return Err(Lacking::AddressLookup(failures)),
+        };
+        if addresses.is_empty() { Err(Lacking::NoAddress) } else { Ok(addresses) }
+    }
+
+    async fn ask_cache(&self, server: &NameServer, fqdn: &Name, value: &str) -> Option<ServerReport> {
+        let answer = self.ask_recursive(server, fqdn, RecordType::TXT).await;
+        let what = match answer {
+            Err(failure) => Lacking::Failure(failure),
+            Ok(answer) if has(&answer, value) => return None,
+            Ok(answer) => {
+                let cached_at_most = answer.negative_soa().map(|soa| soa.minimum);
+                match answer.txt_values().next() {
+                    Some(_) => Lacking::OtherValues,
+                    None if answer.is_nx_domain() => Lacking::NoSuchName { cached_at_most },
+                    None => Lacking::NoTxt { cached_at_most },
+                }
+            }
+        };
+        Some(ServerReport { server: server.to_string(), what })
+    }
+}
+
+/// What a server that ought to serve the zone has instead of `value`.
+fn judge(answer: Result<Answer, ServerFailure>, fqdn: &Name, value: &str) -> Option<Lacking> {
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(ServerFailure::ServFail) => return Some(Lacking::NotLoaded),
+        Err(failure) => return Some(Lacking::Failure(failure)),
+    };
+    match () {
+        () if has(&answer, value) => None,
+        () if !answer.is_authoritative() => Some(Lacking::Lame),
+        () if answer.is_nx_domain() => Some(Lacking::NoSuchName { cached_at_most: None }),
+        () => Some(match answer.cname(fqdn) {
+            Some(target) => Lacking::Cname { target: shown(&target) },
+            None if answer.txt_values().next().is_some() => Lacking::OtherValues,
+            None => Lacking::NoTxt { cached_at_most: None },
+        }),
+    }
+}
+
+fn has(answer: &Answer, value: &str) -> bool {
+    answer.txt_values().any(|found| found == value.as_bytes())
+}
+
+fn verdict(
+    location: &Location,
+    whose: String,
+    asked: usize,
+    lacking: impl IntoIterator<Item = ServerReport>,
+) -> Result<(), NotVisible> {
+    let mut lacking = lacking.into_iter().collect::<Vec<_>>();
+    lacking.sort_unstable_by(|a, b| a.server.cmp(&b.server));
+    match lacking.is_empty() {
+        true => Ok(()),
+        false => Err(NotVisible::Lacking { fqdn: undotted(&location.fqdn), whose, asked, lacking }),
+    }
+}
+
+fn parsed(name: &str) -> Result<Name, NotVisible> {
+    let parsed = Name::from_ascii(name).map_err(|_| NotVisible::NotAName { name: name.to_owned() });
+    parsed.map(fully_qualified)
+}
+
+fn undotted(name: &str) -> String {
+    name.strip_suffix('.').unwrap_or(name).to_owned()
+}
