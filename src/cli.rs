@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::runtime::logs::LogFormat;
+use crate::solver::dns01::NameServer;
 
 /// Keeps TLS Secrets filled with certificates from any ACME certificate authority.
 #[derive(Debug, Parser)]
@@ -65,6 +66,14 @@ pub struct Run {
     /// of `.well-known` in an exact path.
     #[arg(long, env = "CERTWRIGHT_HTTP01_PATH_TYPE", default_value = "Exact", value_parser = ["Exact", "ImplementationSpecific"])]
     pub http01_path_type: String,
+    /// Name servers that dns-01 asks where a record belongs and whether it is there, separated by commas: `ip`, `ip:port`, or
+    /// the URL of a server for DNS over HTTPS. Those of the system by default. A solver may name its own.
+    #[arg(long, env = "CERTWRIGHT_DNS01_RECURSIVE_NAMESERVERS", value_delimiter = ',')]
+    pub dns01_recursive_nameservers: Vec<NameServer>,
+    /// Whether dns-01 asks these alone if a record is there, and not the authoritative servers of its zone; for where port
+    /// 53 is blocked.
+    #[arg(long, env = "CERTWRIGHT_DNS01_RECURSIVE_NAMESERVERS_ONLY", default_value_t = false, action = ArgAction::Set)]
+    pub dns01_recursive_nameservers_only: bool,
     /// Orders that one account may have under way at once; further Certificates wait for a place.
     #[arg(long, env = "CERTWRIGHT_ORDERS_PER_ACCOUNT", default_value_t = 50)]
     pub orders_per_account: usize,

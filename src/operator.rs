@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use crate::api::PropagationCheck;
 use crate::cli::Run;
 use crate::controller::cache::Cache;
 use crate::controller::observe::Reactions;
@@ -156,6 +157,11 @@ fn config(settings: &Run, responder_port: u16) -> Config {
             _ => PathType::Exact,
         },
         backoff: Backoff { first: settings.backoff_first, longest: settings.backoff_longest },
+        recursive_nameservers: settings.dns01_recursive_nameservers.clone(),
+        propagation_check: match settings.dns01_recursive_nameservers_only {
+            true => PropagationCheck::Recursive,
+            false => PropagationCheck::Authoritative,
+        },
         orders_per_account: settings.orders_per_account,
     }
 }

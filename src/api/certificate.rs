@@ -301,9 +301,29 @@ pub struct ChallengeStatus {
     pub url: String,
     /// URL of the authorization that the challenge belongs to.
     pub authorization: String,
+    /// How its answer is presented.
+    #[serde(default)]
+    pub way: ChallengeWay,
     /// The Ingress that is edited in place, and has to be put back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress: Option<String>,
+}
+
+/// How the answer to a challenge is presented.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = schema::without_description)]
+pub enum ChallengeWay {
+    /// By a temporary Ingress.
+    #[default]
+    Ingress,
+    /// By rules in an Ingress of somebody else.
+    EditedIngress,
+    /// By temporary HTTPRoutes.
+    #[serde(rename = "HTTPRoute")]
+    HttpRoute,
+    /// By a TXT record.
+    #[serde(rename = "TXTRecord")]
+    TxtRecord,
 }
 
 /// A TXT record that was put into the DNS.
@@ -325,6 +345,9 @@ pub struct DnsRecordStatus {
     pub solver: Dns01Solver,
     /// Namespace of the Secrets that the solver names.
     pub secrets_namespace: String,
+    /// Whether the provider may use credentials of its surroundings: for a ClusterIssuer it may.
+    #[serde(default)]
+    pub allow_ambient_credentials: bool,
     /// Set once the record is not needed any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removal: Option<DnsRecordRemoval>,

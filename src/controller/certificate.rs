@@ -20,8 +20,9 @@ use tracing::{Instrument, debug, info_span, warn};
 use self::gather::Work;
 use super::context::Context;
 use super::error::Error;
-use crate::api::Certificate;
-use crate::core::issuance::next_step;
+use crate::api::{Certificate, FINALIZER};
+use crate::core::issuance::{Step, next_step};
+use crate::core::records;
 use crate::runtime::clock::{self, Stopwatch};
 use crate::runtime::metrics::ReconcileOutcome;
 
@@ -53,12 +54,13 @@ async fn reconcile_within(certificate: Arc<Certificate>, context: &Context) -> R
     // Reconciles of many Certificates take turns: since this one was begun, the watch may have gone on.
     let certificate =
         context.in_flight.newest(|| context.cache.same_certificate(&certificate).unwrap_or(certificate));
-    if certificate.metadata.deletion_timestamp.is_some() {
+    let deleted = certificate.metadata.deletion_timestamp.is_some();
+    if deleted && !certificate.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
         return Ok(Action::await_change());
     }
     let version = certificate.resource_version();
     let mut work = Work::gather(certificate, context).await?;
-    let outcome = run(&mut work, context).await;
+    let outcome = if deleted { end(&mut work, context).await } else { run(&mut work, context).await };
     let changed = work.certificate.resource_version() != version;
     work.put_back(context);
     let metric = match (&outcome, changed) {
@@ -87,11 +89,32 @@ async fn run(work: &mut Work, context: &Context) -> Result<Option<Timestamp>, Er
         debug!(?step, "next step");
         match work.act(step, now, context).await? {
             Next::Step => {}
-            Next::Until(until) => return Ok(work.or_expiry(until, now)),
+            Next::Until(until) => {
+                let removal = records::next_removal(&work.status);
+                return Ok(work.or_expiry(until, now).into_iter().chain(removal).min());
+            }
         }
     }
     let step = next_step(&work.situation(context), clock::now());
     Err(Error::Circles(format!("{step:?}").chars().take(40).collect()))
+}
+
+/// Withdraws what a Certificate that is being deleted has presented, and lets it go.
+async fn end(work: &mut Work, context: &Context) -> Result<Option<Timestamp>, Error> {
+    for _ in 0..MAX_STEPS {
+        let now = clock::now();
+        let Some(step) = records::last_step(&work.status, work.held(), now) else {
+            work.flush(context).await?;
+            return Ok(records::next_removal(&work.status));
+        };
+        debug!(?step, "last step");
+        if step == Step::Release {
+            work.release(context).await?;
+            return Ok(None);
+        }
+        work.act(step, now, context).await?;
+    }
+    Err(Error::Circles("the end of a Certificate".to_owned()))
 }
 
 /// What happens after an error of the API server: the reconcile is tried again, later after each error.

@@ -13,11 +13,13 @@ use super::cache::Cache;
 use super::in_flight::InFlight;
 use super::issuer_record::IssuerId;
 use super::presenter::Presenter;
+use super::resolvers::Resolvers;
 use super::verdicts::Verdicts;
 use super::wake::Wake;
-use crate::api::{Certificate, ClusterIssuer, FIELD_MANAGER, Issuer, IssuerKind};
+use crate::api::{Certificate, ClusterIssuer, FIELD_MANAGER, Issuer, IssuerKind, PropagationCheck};
 use crate::core::backoff::Backoff;
 use crate::runtime::metrics::Metrics;
+use crate::solver::dns01::NameServer;
 use crate::solver::http01::{PathType, SelfCheck, SelfCheckSetupError};
 
 /// Settings of the controllers.
@@ -41,6 +43,10 @@ pub struct Config {
     pub nameservers: Vec<SocketAddr>,
     /// How long a failing self-check is waited for before the CA is asked all the same.
     pub self_check_timeout: Duration,
+    /// Name servers that dns-01 goes by; empty for those of the system.
+    pub recursive_nameservers: Vec<NameServer>,
+    /// Who has to have a TXT record before the CA is told, unless the solver says otherwise.
+    pub propagation_check: PropagationCheck,
     /// How the paths of temporary Ingresses are matched.
     pub path_type: PathType,
     /// Waits after failures.
@@ -67,6 +73,8 @@ pub struct Context {
     pub presenter: Presenter,
     /// The operator's own look at http-01 answers.
     pub self_check: SelfCheck,
+    /// The operator's own look at TXT records.
+    pub resolvers: Resolvers,
     /// Issuances under way.
     pub in_flight: InFlight,
     /// What CAs said of accounts when Certificates used them.
@@ -97,6 +105,7 @@ impl Context {
             accounts: Accounts::new(config.orders_per_account, metrics.clone()),
             presenter: Presenter::default(),
             self_check: SelfCheck::new(config.nameservers.clone())?,
+            resolvers: Resolvers::default(),
             in_flight: InFlight::default(),
             verdicts: Verdicts::default(),
             wake_certificate: Wake::default(),

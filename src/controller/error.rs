@@ -42,6 +42,23 @@ pub enum Error {
         /// What the API server said.
         source: kube::Error,
     },
+    /// An Ingress of somebody else could not be edited.
+    #[error("Ingress {name} cannot be edited")]
+    EditIngress {
+        /// Its name.
+        name: String,
+        /// What the API server said.
+        source: kube::Error,
+    },
+    /// HTTPRoutes could not be read.
+    #[error("HTTPRoutes cannot be read")]
+    ReadRoutes {
+        /// What the API server said.
+        source: kube::Error,
+    },
+    /// The finalizer could not be set, or not be removed.
+    #[error("the finalizer cannot be written")]
+    WriteFinalizer(#[source] kube::Error),
     /// The addresses of the replicas could not be read.
     #[error("the EndpointSlices of Service {service} cannot be read")]
     ReadReplicas {
@@ -67,6 +84,9 @@ impl Error {
             Self::WriteStatus(_) => "WriteStatus",
             Self::Present { .. } => "Present",
             Self::Withdraw { .. } => "Withdraw",
+            Self::EditIngress { .. } => "EditIngress",
+            Self::ReadRoutes { .. } => "ReadRoutes",
+            Self::WriteFinalizer(_) => "WriteFinalizer",
             Self::ReadReplicas { .. } => "ReadReplicas",
             Self::Key(_) => "Key",
             Self::Circles(_) => "Circles",
@@ -76,7 +96,9 @@ impl Error {
     /// Whether the object of the reconcile, or its namespace, is gone, so that there is nothing to try again.
     pub fn object_is_gone(&self) -> bool {
         match self {
-            Self::WriteStatus(kube::Error::Api(status)) => status.is_not_found(),
+            Self::WriteStatus(kube::Error::Api(status)) | Self::WriteFinalizer(kube::Error::Api(status)) => {
+                status.is_not_found()
+            }
             _ => false,
         }
     }

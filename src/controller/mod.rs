@@ -2,8 +2,8 @@
 //!
 //! - [`cache`] watches; [`wake`] asks for reconciles; [`run`] starts and stops them with leadership;
 //! - [`certificate`] and [`issuer`]: one reconcile each, in gather, act and report;
-//! - [`presenter`] puts http-01 answers where the CA will look;
-//! - [`accounts`], [`in_flight`], [`verdicts`]: what lives in memory only, and may be lost at any moment.
+//! - [`presenter`] puts the answers to challenges where the CA will look;
+//! - [`accounts`], [`resolvers`], [`in_flight`], [`verdicts`]: what lives in memory only, and may be lost at any moment.
 
 pub mod accounts;
 pub mod cache;
@@ -17,8 +17,10 @@ pub mod issuer;
 pub mod issuer_record;
 pub mod observe;
 pub mod presenter;
+pub mod resolvers;
 pub mod run;
-pub mod secrets;
+pub mod resolvers;
+mod secrets;
 pub mod verdicts;
 pub mod wake;
 

@@ -214,9 +214,16 @@ impl Situation<'_> {
 
 /// Decides what to do next.
 pub fn next_step(situation: &Situation<'_>, now: Timestamp) -> Step {
-    if let Some(step) = records::due(situation.status, situation.held, now) {
-        return step;
+    match next_of_issuance(situation, now) {
+        // What is left to tidy up waits for what is urgent.
+        step @ (Step::Rest { .. } | Step::Wait { .. } | Step::BackOff { .. }) => {
+            records::due(situation.status, situation.held, now).unwrap_or(step)
+        }
+        step => step,
     }
+}
+
+fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> Step {
     let wanted = match situation.wanted {
         Ok(wanted) => wanted,
         Err(invalid) if situation.has_leftovers() => return Step::Abandon { message: invalid.to_string() },

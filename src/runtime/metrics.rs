@@ -89,6 +89,9 @@ impl Metrics {
         let api_writes = Family::default();
         let help = "Writes to the Kubernetes API, by kind of object and verb";
         registry.register("api_writes", help, api_writes.clone());
+        let dns_records_left_behind = Counter::default();
+        let help = "TXT records that no provider removed in time";
+        registry.register("dns_records_left_behind", help, dns_records_left_behind.clone());
         let leader = Gauge::default();
         registry.register("leader", "1 if this replica reconciles, 0 if it stands by", leader.clone());
         let certificates = (per_certificate == PerCertificate::On).then(Certificates::default);
@@ -105,6 +108,7 @@ impl Metrics {
             issuances,
             issuance_duration,
             api_writes,
+            dns_records_left_behind,
             leader,
             certificates,
         }))
@@ -132,6 +136,11 @@ impl Metrics {
     /// An issuance has failed for this reason.
     pub fn issuance_failed(&self, reason: &'static str) {
         self.0.issuances.get_or_create(&Issuances { result: "failed", reason }).inc();
+    }
+
+    /// A TXT record is left behind.
+    pub fn record_left_behind(&self) {
+        self.0.dns_records_left_behind.inc();
     }
 
     /// An object of this kind was written through the Kubernetes API.

@@ -1,5 +1,7 @@
 //! Act: one effect at a time, and what came of it is recorded before the next begins.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::runtime::events::EventType;
@@ -20,6 +22,9 @@ use crate::core::disposition::{self, About, Disposition, disposition};
 use crate::core::issuance::{Failure, Step};
 use crate::core::renewal::{whole_seconds, whole_seconds_up};
 
+/// For how long a provider is waited for that is asked to remove a record while nothing else is to be done.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 impl Work {
     /// Does one step.
     pub(super) async fn act(&mut self, step: Step, now: Timestamp, context: &Context) -> Result<Next, Error> {
@@ -30,10 +35,10 @@ impl Work {
                 self.at_rest = true;
                 Ok(Next::Until(until))
             }
-            Step::Wait { until, reason, message } => {
+            Step::Wait { until, reason, message, makes_room } => {
                 self.report_wait(reason, &message, now);
                 self.flush_if_worth_it(until, reason, now, context).await?;
-                if matches!(reason, reason::ISSUER_NOT_READY | reason::ISSUER_NOT_FOUND | reason::NO_SOLVER) {
+                if makes_room {
                     self.leave_place(context);
                 }
                 Ok(Next::Until(until))
@@ -50,15 +55,17 @@ impl Work {
             Step::ReadOrder => self.read_order(now, context).await,
             Step::ReadAuthorizations => self.read_authorizations(now, context).await,
             Step::Present(challenged) => self.present(&challenged, now, context).await,
-            Step::SelfCheck => self.self_check(context).await,
+            Step::SelfCheck => self.self_check(now, context).await,
             Step::Answer => self.answer(now, context).await,
             Step::Finalize => self.finalize(now, context).await,
             Step::Download => self.download(now, context).await,
             Step::StoreCertificate => self.store_certificate(now, context).await,
             Step::RefreshSecret => self.refresh_secret(context).await,
-            Step::Withdraw => self.withdraw(context).await.map(|()| Next::Step),
-            Step::CleanUp => self.clean_up(context).await,
-            Step::Abandon { message } => self.abandon(&message, context).await,
+            Step::Withdraw => self.withdraw(now, context).await.map(|()| Next::Step),
+            Step::RemoveRecords => self.remove_records(now, PATIENCE, context).await.map(|()| Next::Step),
+            Step::Release => self.release(context).await.map(|()| Next::Step),
+            Step::CleanUp => self.clean_up(now, context).await,
+            Step::Abandon { message } => self.abandon(&message, now, context).await,
             Step::Fail(failure) => self.fail(failure, now, context).await,
         }
     }
@@ -171,7 +178,7 @@ impl Work {
                 crate::core::issuance::Progress { presented: self.progress.presented, ..Default::default() };
         } else {
             self.give_up_authorizations().await;
-            self.withdraw(context).await?;
+            self.withdraw(now, context).await?;
             self.forget_order(context);
         }
         self.report_failure(&failure, now);

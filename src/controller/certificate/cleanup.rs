@@ -1,45 +1,145 @@
 //! Whatever an issuance left is removed, however it ended.
 
-use tracing::info;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::events::EventType;
+use serde_json::json;
+use tracing::{info, warn};
 
 use super::Next;
 use super::gather::Work;
+use crate::api::{Certificate, DnsRecordStatus, FINALIZER, GROUP, VERSION, certificate_reason as reason};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::controller::{presenter, secrets};
+use crate::controller::{events, presenter, secrets};
 use crate::core::issuance::Progress;
+use crate::core::records;
+use crate::runtime::metrics::ApiVerb;
+
+/// For how long a provider is waited for that is asked to remove a record while an issuance waits for its end.
+const HASTE: Duration = Duration::from_secs(2);
 
 impl Work {
     /// Removes what an issuance that has ended left.
-    pub(super) async fn clean_up(&mut self, context: &Context) -> Result<Next, Error> {
+    pub(super) async fn clean_up(&mut self, now: Timestamp, context: &Context) -> Result<Next, Error> {
         // Counted here and not where it is stored, so that a crash in between does not lose it.
         let issued = self.secret_view.leaf().map(|leaf| &leaf.serial_number);
         if self.status.order.is_some() && issued.is_some() && issued != self.status.serial_number.as_ref() {
             self.status.revision = Some(self.status.revision.unwrap_or_default() + 1);
         }
-        self.remove_all(context).await?;
+        self.remove_all(now, context).await?;
         self.forget_order(context);
         Ok(Next::Step)
     }
 
     /// Goes on without the order that is under way.
-    pub(super) async fn abandon(&mut self, message: &str, context: &Context) -> Result<Next, Error> {
+    pub(super) async fn abandon(
+        &mut self,
+        message: &str,
+        now: Timestamp,
+        context: &Context,
+    ) -> Result<Next, Error> {
         info!(message, "the order is abandoned");
         self.give_up_authorizations().await;
-        self.remove_all(context).await?;
+        self.remove_all(now, context).await?;
         self.forget_order(context);
         Ok(Next::Step)
     }
 
-    /// Removes what was presented.
-    pub(super) async fn withdraw(&mut self, context: &Context) -> Result<(), Error> {
-        if self.progress.presented || !self.status.challenges.is_empty() {
-            presenter::withdraw(context, &self.namespace, &self.uid).await?;
+    /// Removes what was presented. A provider that does not remove its record at once is asked again later.
+    pub(super) async fn withdraw(&mut self, now: Timestamp, context: &Context) -> Result<(), Error> {
+        records::retire(&mut self.status.dns_records, |_| true, now);
+        let challenges = std::mem::take(&mut self.status.challenges);
+        let (namespace, uid) = (self.namespace.clone(), self.uid.clone());
+        let over_http = presenter::withdraw(context, &namespace, &uid, &challenges);
+        let outcome = futures::try_join!(over_http, self.remove_records(now, HASTE, context));
+        if outcome.is_err() {
+            // What is still there has to stay on record.
+            self.status.challenges = challenges;
         }
+        outcome?;
         self.progress.presented = false;
         self.progress.presented_at = None;
+        self.progress.present_failed = None;
         self.progress.self_check = None;
-        self.status.challenges.clear();
+        Ok(())
+    }
+
+    /// Has the records removed whose time has come, all at once and each within `bound`. Those that providers fail to
+    /// remove stay in the ledger, or are left behind in the end.
+    pub(super) async fn remove_records(
+        &mut self,
+        now: Timestamp,
+        bound: Duration,
+        context: &Context,
+    ) -> Result<(), Error> {
+        let due = |record: &DnsRecordStatus| {
+            record.removal.as_ref().is_some_and(|removal| removal.next_attempt_time.0 <= now)
+        };
+        let removals = self.status.dns_records.iter().map(async |record| {
+            Ok::<_, Error>(match due(record) {
+                true => presenter::remove(context, &self.uid, record, bound).await?.err(),
+                false => record.removal.as_ref().and_then(|removal| removal.reason.clone()),
+            })
+        });
+        let failures = futures::future::try_join_all(removals).await?;
+        let deleted = self.certificate.metadata.deletion_timestamp.as_ref().map(|time| time.0);
+        let ledger = std::mem::take(&mut self.status.dns_records);
+        for (mut record, failure) in ledger.into_iter().zip(failures) {
+            match failure {
+                _ if !due(&record) => self.status.dns_records.push(record),
+                None => {}
+                Some(words) => match records::after_failed_removal(&record, &words, deleted, now) {
+                    Some(removal) => {
+                        record.removal = Some(removal);
+                        self.status.dns_records.push(record);
+                    }
+                    None => self.leave_behind(&record, &words, context).await,
+                },
+            }
+        }
+        Ok(())
+    }
+
+    async fn leave_behind(&self, record: &DnsRecordStatus, words: &str, context: &Context) {
+        let note = format!(
+            "The TXT record {} with the value {} could not be removed and is left behind; remove it by hand: {words}",
+            record.fqdn, record.value
+        );
+        warn!(fqdn = record.fqdn, words, "a TXT record is left behind");
+        context.metrics.record_left_behind();
+        let reason = reason::RECORD_LEFT_BEHIND;
+        events::publish(context, &self.reference(), EventType::Warning, reason, "CleanUp", &note).await;
+    }
+
+    /// Sets our finalizer: something is about to be presented that does not go with the Certificate.
+    pub(super) async fn hold(&mut self, context: &Context) -> Result<(), Error> {
+        self.write_finalizers(&[FINALIZER], context).await
+    }
+
+    /// Takes our finalizer away.
+    pub(super) async fn release(&mut self, context: &Context) -> Result<(), Error> {
+        self.write_finalizers(&[], context).await
+    }
+
+    async fn write_finalizers(&mut self, finalizers: &[&str], context: &Context) -> Result<(), Error> {
+        let api = Api::<Certificate>::namespaced(context.client.clone(), &self.namespace);
+        let patch = json!({
+            "apiVersion": format!("{GROUP}/{VERSION}"),
+            "kind": "Certificate",
+            "metadata": { "name": self.name, "uid": self.uid, "finalizers": finalizers },
+        });
+        context.metrics.api_written("Certificate", ApiVerb::Patch);
+        // Of its own manager, since each applies all that it has: the other one has the status.
+        let params = PatchParams::apply("certwright-finalizer").force();
+        let written =
+            api.patch(&self.name, &params, &Patch::Apply(&patch)).await.map_err(Error::WriteFinalizer)?;
+        self.certificate = Arc::new(written);
+        context.in_flight.written(self.certificate.clone());
         Ok(())
     }
 
@@ -50,7 +150,7 @@ impl Work {
         self.progress = Progress::default();
     }
 
-    async fn remove_all(&mut self, context: &Context) -> Result<(), Error> {
+    async fn remove_all(&mut self, now: Timestamp, context: &Context) -> Result<(), Error> {
         let name = self.next_key_name();
         let namespace = self.namespace.clone();
         let has_key = self.next_key.is_some() || self.status.next_private_key_secret_name.is_some();
@@ -60,7 +160,7 @@ impl Work {
                 false => Ok(()),
             }
         };
-        futures::try_join!(key, self.withdraw(context))?;
+        futures::try_join!(key, self.withdraw(now, context))?;
         self.next_key = None;
         self.status.next_private_key_secret_name = None;
         Ok(())

@@ -111,6 +111,7 @@ impl Work {
             status: &self.status,
             progress: &self.progress,
             self_check_timeout: context.config.self_check_timeout,
+            held: self.held(),
         }
     }
 
@@ -159,6 +160,11 @@ impl Work {
     /// Whether the Certificate is still there. What is made for one that was deleted nobody would remove.
     pub(super) fn still_exists(&self, context: &Context) -> bool {
         context.cache.has_certificate(&self.namespace, &self.name, &self.uid)
+    }
+
+    /// Whether the Certificate has our finalizer.
+    pub(super) fn held(&self) -> bool {
+        self.certificate.finalizers().iter().any(|finalizer| finalizer == api::FINALIZER)
     }
 
     pub(super) fn generation(&self) -> i64 {

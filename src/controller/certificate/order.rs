@@ -7,16 +7,23 @@ use tracing::info;
 use super::Next;
 use super::gather::Work;
 use crate::acme::{
-    Account, AcmeError, Answer, Authorization, AuthorizationStatus, Challenge, ChallengeStatus, NewOrder,
-    Order, OrderStatus,
+    Account, AcmeError, Answer, Authorization, AuthorizationStatus, Challenge, ChallengeStatus, ChallengeType,
+    NewOrder, Order, OrderStatus,
 };
-use crate::api::{self, ChallengeStatus as RecordedChallenge, certificate_reason as reason};
+use crate::api::{
+    self, ChallengeStatus as RecordedChallenge, ChallengeWay, DnsRecordStatus, IssuerKind,
+    certificate_reason as reason,
+};
 use crate::controller::conditions::sentence;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
+use crate::controller::issuer_record::account_secret;
 use crate::controller::presenter;
 use crate::core::disposition::Disposition;
-use crate::core::issuance::{Challenged, Failure, LONG_VALIDATION, Progress, SelfCheckResult, challenges};
+use crate::core::issuance::{
+    Challenged, Failure, LONG_VALIDATION, PresentFailed, Progress, SelfCheckResult, Unseen, challenges,
+};
+use crate::core::records;
 use crate::core::renewal::whole_seconds;
 use crate::pki::{Chain, PrivateKey, certificate_signing_request};
 use crate::runtime::clock;
@@ -83,30 +90,73 @@ impl Work {
         }
     }
 
-    /// Records the challenges, then puts the answers where the CA will look.
+    /// Records the challenges and the TXT records, then puts the answers where the CA will look.
     pub(super) async fn present(
         &mut self,
         challenged: &[Challenged],
         now: Timestamp,
         context: &Context,
     ) -> Result<Next, Error> {
+        let (Some(account), Some(issuer)) = (self.account.clone(), self.issuer.clone()) else {
+            return Ok(Next::Until(None));
+        };
+        let secrets = account_secret(&issuer, &context.config.namespace).0;
+        let cluster_wide = issuer.id.kind == IssuerKind::ClusterIssuer;
+        let (located, mut failures) =
+            presenter::located(context, &account, challenged, &secrets, cluster_wide).await;
+        self.record(located, now);
         self.status.challenges = challenged.iter().map(recorded).collect();
         self.report_progress(reason::ORDERING, "The challenges are being presented", now);
+        if records::holds(&self.status) && !self.held() {
+            self.hold(context).await?;
+        }
         self.flush(context).await?;
         context.presenter.answer(&self.certificate);
-        presenter::present(context, &self.certificate, challenged).await?;
-        self.progress.presented = true;
-        self.progress.presented_at = Some(clock::now());
+        failures.extend(presenter::present(context, &self.certificate, challenged).await?);
+        let now = clock::now();
+        self.progress.presented = failures.is_empty();
+        self.progress.presented_at = Some(now).filter(|_| failures.is_empty());
+        self.progress.present_failed = (!failures.is_empty()).then(|| PresentFailed {
+            since: self.progress.present_failed.as_ref().map_or(now, |failed| failed.since),
+            at: now,
+            failures,
+        });
         Ok(Next::Step)
     }
 
-    pub(super) async fn self_check(&mut self, context: &Context) -> Result<Next, Error> {
+    /// Takes the records that are needed into the ledger; those that are not needed any more are to be removed.
+    fn record(&mut self, needed: Vec<DnsRecordStatus>, now: Timestamp) {
+        let same = |one: &DnsRecordStatus, other: &DnsRecordStatus| {
+            (&one.fqdn, &one.value, &one.solver) == (&other.fqdn, &other.value, &other.solver)
+        };
+        let ledger = &mut self.status.dns_records;
+        let is_needed = |record: &DnsRecordStatus| needed.iter().any(|needed| same(needed, record));
+        records::retire(ledger, |record| !is_needed(record), now);
+        ledger.retain(|record| !is_needed(record));
+        ledger.extend(needed);
+    }
+
+    pub(super) async fn self_check(&mut self, now: Timestamp, context: &Context) -> Result<Next, Error> {
         let Some(account) = self.account.clone() else { return Ok(Next::Until(None)) };
-        let checks = self.status.challenges.iter().map(|challenge| {
+        let challenges = &self.status.challenges;
+        let refused = presenter::refused_routes(context, &self.namespace, &self.uid, challenges).await?;
+        let checks = challenges.iter().map(|challenge| {
             let expected = account.key_authorization(&challenge.token);
+            let (refused, records) = (&refused, &self.status.dns_records);
             async move {
-                let seen = context.self_check.check(&challenge.name, &challenge.token, &expected).await;
-                seen.err().map(|failure| (challenge.name.clone(), failure.to_string()))
+                let words = match challenge.way {
+                    ChallengeWay::TxtRecord => see_record(context, records, &expected).await,
+                    ChallengeWay::HttpRoute if refused.is_some() => refused.clone(),
+                    ChallengeWay::HttpRoute | ChallengeWay::Ingress | ChallengeWay::EditedIngress => {
+                        let seen = context.self_check.check(&challenge.name, &challenge.token, &expected).await;
+                        seen.err().map(|failure| failure.to_string())
+                    }
+                }?;
+                let typ = match challenge.way {
+                    ChallengeWay::TxtRecord => ChallengeType::Dns01,
+                    _ => ChallengeType::Http01,
+                };
+                Some(Unseen { challenge: challenge.url.clone(), typ, words })
             }
         });
         let failures: Vec<_> = futures::future::join_all(checks).await.into_iter().flatten().collect();
@@ -263,6 +313,15 @@ impl Work {
     }
 }
 
+/// What keeps the record with this key authorization from being seen.
+async fn see_record(context: &Context, records: &[DnsRecordStatus], expected: &str) -> Option<String> {
+    let its = |record: &&DnsRecordStatus| record.removal.is_none() && record.key_authorization == expected;
+    match records.iter().find(its) {
+        Some(record) => presenter::visible(context, record).await.err(),
+        None => Some("the TXT record is not on record in the status".to_owned()),
+    }
+}
+
 /// Takes note of a challenge that the CA has just been told about.
 fn see_challenge(progress: &mut Progress, seen: &Challenge) {
     let authorizations = progress.authorizations.iter_mut().flatten();
@@ -299,6 +358,7 @@ async fn choose_chain(account: &Account, url: &str, preferred: Option<&str>) -> 
 
 fn recorded(challenged: &Challenged) -> RecordedChallenge {
     let state = if challenged.processing { ChallengeStatus::Processing } else { ChallengeStatus::Pending };
+    let (way, ingress) = presenter::recorded_way(&challenged.way);
     RecordedChallenge {
         name: challenged.name.clone(),
         type_: challenged.typ.to_string(),
@@ -307,6 +367,8 @@ fn recorded(challenged: &Challenged) -> RecordedChallenge {
         token: challenged.token.clone(),
         url: challenged.url.clone(),
         authorization: challenged.authorization.clone(),
+        way,
+        ingress,
     }
 }
 

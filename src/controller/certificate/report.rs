@@ -39,7 +39,10 @@ impl Work {
 
     /// Something is waited for.
     pub(super) fn report_wait(&mut self, reason: &'static str, message: &str, now: Timestamp) {
-        if reason == reason::SELF_CHECK || reason == reason::VALIDATING {
+        if matches!(
+            reason,
+            reason::SELF_CHECK | reason::PROPAGATION | reason::PRESENTING | reason::VALIDATING
+        ) {
             self.report_challenges();
         }
         self.issuing(true, reason, message, now);
@@ -127,11 +130,12 @@ impl Work {
 
     /// The challenges say what they wait for.
     fn report_challenges(&mut self) {
-        let failures =
-            self.progress.self_check.as_ref().map(|seen| seen.failures.as_slice()).unwrap_or_default();
+        let seen = self.progress.self_check.as_ref().map(|seen| seen.failures.as_slice());
+        let failed = self.progress.present_failed.as_ref().map(|failed| failed.failures.as_slice());
+        let failures = failed.or(seen).unwrap_or_default();
         for challenge in &mut self.status.challenges {
-            let failure = failures.iter().find(|(name, _)| *name == challenge.name);
-            challenge.reason = failure.map(|(_, failure)| failure.clone());
+            let failure = failures.iter().find(|failure| failure.challenge == challenge.url);
+            challenge.reason = failure.map(|failure| failure.words.clone());
             if self.progress.answered.is_some() {
                 challenge.state = "processing".to_owned();
             }

@@ -3,10 +3,12 @@
 //! [`objects`] renders what leads a CA's request to the operator's own pods, [`responder`] answers it there on every
 //! replica, and [`self_check`] makes the same request first, to say in words what a CA would trip over.
 
+mod in_place;
 mod objects;
 mod responder;
 mod self_check;
 
+pub use in_place::{put_in, take_out};
 pub use objects::{
     CERTIFICATE_UID_LABEL, HTTP01_LABEL, IngressTemplate, PathType, Presentation, PresentedChallenge,
     ServiceType, endpoint_slices, ingress, ingress_name, service,

@@ -271,22 +271,25 @@ fn rules(presentation: &Presentation) -> Vec<IngressRule> {
         .map(|(host, tokens)| IngressRule {
             host,
             http: Some(HTTPIngressRuleValue {
-                paths: tokens.into_iter().map(|token| path(presentation, token)).collect(),
+                paths: tokens
+                    .into_iter()
+                    .map(|token| path(token, presentation.service_type, presentation.path_type))
+                    .collect(),
             }),
         })
         .collect()
 }
 
-fn path(presentation: &Presentation, token: &str) -> HTTPIngressPath {
+pub(super) fn path(token: &str, service_type: ServiceType, path_type: PathType) -> HTTPIngressPath {
     HTTPIngressPath {
         path: Some(challenge_path(token)),
-        path_type: match presentation.path_type {
+        path_type: match path_type {
             PathType::Exact => "Exact".into(),
             PathType::ImplementationSpecific => "ImplementationSpecific".into(),
         },
         backend: IngressBackend {
             service: Some(IngressServiceBackend {
-                name: presentation.service_type.service_name().into(),
+                name: service_type.service_name().into(),
                 port: Some(ServiceBackendPort { number: Some(SERVICE_PORT), name: None }),
             }),
             resource: None,

@@ -1,0 +1,91 @@
+//! Which tokens this process answers over HTTP, and what it shares with others in a namespace.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use kube::ResourceExt;
+use tokio::sync::Mutex as AsyncMutex;
+
+use crate::api::{Certificate, ChallengeWay};
+use crate::controller::issuer_record::IssuerId;
+use crate::solver::http01::ServiceType;
+
+/// Who presents what.
+#[derive(Default)]
+pub struct Presenter {
+    namespaces: Mutex<HashMap<String, Arc<AsyncMutex<Namespace>>>>,
+    tokens: RwLock<Tokens>,
+}
+
+/// What this process did in a namespace.
+#[derive(Default)]
+pub(super) struct Namespace {
+    /// Uids of the Certificates that have answers presented.
+    pub(super) presenting: HashSet<String>,
+    /// Uids of those that had; the cache may not show it yet.
+    pub(super) left: HashSet<String>,
+    /// Services that are there.
+    pub(super) services: BTreeSet<ServiceType>,
+}
+
+#[derive(Default)]
+struct Tokens {
+    issuers: HashMap<String, IssuerId>,
+    by_certificate: HashMap<String, Vec<String>>,
+}
+
+impl Presenter {
+    /// The issuer whose account answers `token`.
+    pub fn issuer_of(&self, token: &str) -> Option<IssuerId> {
+        self.tokens.read().unwrap_or_else(PoisonError::into_inner).issuers.get(token).cloned()
+    }
+
+    /// Answers the tokens in the status of a Certificate, and no others of it. Every replica does so.
+    pub fn answer(&self, certificate: &Certificate) {
+        let status = certificate.status.as_ref();
+        let tokens: Vec<String> = status
+            .iter()
+            .flat_map(|status| &status.challenges)
+            .filter(|challenge| challenge.way != ChallengeWay::TxtRecord)
+            .map(|challenge| challenge.token.clone())
+            .collect();
+        self.set_tokens(&certificate.uid().unwrap_or_default(), tokens, &IssuerId::of(certificate));
+    }
+
+    /// No longer answers any token of the Certificate with this uid.
+    pub fn forget(&self, uid: &str) {
+        self.tokens.write().unwrap_or_else(PoisonError::into_inner).replace(uid, Vec::new(), None);
+    }
+
+    /// Forgets what this process did: another replica may have done otherwise since.
+    pub fn clear(&self) {
+        self.namespaces.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    fn set_tokens(&self, uid: &str, tokens: Vec<String>, issuer: &IssuerId) {
+        let unchanged = {
+            let known = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
+            known.by_certificate.get(uid).map_or(tokens.is_empty(), |known| *known == tokens)
+        };
+        if !unchanged {
+            self.tokens.write().unwrap_or_else(PoisonError::into_inner).replace(uid, tokens, Some(issuer));
+        }
+    }
+
+    pub(super) fn namespace(&self, namespace: &str) -> Arc<AsyncMutex<Namespace>> {
+        let mut namespaces = self.namespaces.lock().unwrap_or_else(PoisonError::into_inner);
+        namespaces.entry(namespace.to_owned()).or_default().clone()
+    }
+}
+
+impl Tokens {
+    fn replace(&mut self, uid: &str, tokens: Vec<String>, issuer: Option<&IssuerId>) {
+        for token in self.by_certificate.remove(uid).unwrap_or_default() {
+            self.issuers.remove(&token);
+        }
+        if let Some(issuer) = issuer.filter(|_| !tokens.is_empty()) {
+            self.issuers.extend(tokens.iter().map(|token| (token.clone(), issuer.clone())));
+            self.by_certificate.insert(uid.to_owned(), tokens);
+        }
+    }
+}

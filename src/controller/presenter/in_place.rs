@@ -1,0 +1,114 @@
+//! Ingresses of somebody else that are edited in place: what was put in is taken out again, and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::networking::v1::Ingress;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, ResourceExt};
+use serde_json::json;
+
+use super::{not_presented, service_type_of};
+use crate::api::{Certificate, ChallengeStatus, FIELD_MANAGER, Http01Ingress};
+use crate::controller::context::Context;
+use crate::controller::error::Error;
+use crate::core::issuance::{Challenged, Unseen, Way};
+use crate::runtime::metrics::ApiVerb;
+use crate::solver::http01::{PresentedChallenge, ServiceType, put_in, take_out};
+
+/// How often an edit is made anew because somebody else has edited the Ingress meanwhile.
+const MAX_EDITS: usize = 20;
+
+/// The Ingress that the solver has edited in place, if it has.
+pub fn name(spec: &Http01Ingress) -> Option<&str> {
+    spec.name.as_deref().filter(|name| !name.is_empty())
+}
+
+/// Puts the paths of all challenges into the Ingresses that their solvers name.
+///
+/// # Errors
+/// [`Error::EditIngress`]
+pub async fn present(
+    context: &Context,
+    certificate: &Certificate,
+    challenged: &[Challenged],
+) -> Result<Vec<Unseen>, Error> {
+    let namespace = certificate.namespace().unwrap_or_default();
+    let mut by_ingress: BTreeMap<&str, Vec<(&Challenged, ServiceType)>> = BTreeMap::new();
+    for challenge in challenged {
+        if let Way::Ingress(spec) = &challenge.way
+            && let Some(name) = name(spec)
+        {
+            by_ingress.entry(name).or_default().push((challenge, service_type_of(spec.service_type)));
+        }
+    }
+    let mut missing = Vec::new();
+    for (name, challenges) in by_ingress {
+        let found = edit(context, &namespace, name, |ingress| {
+            for (challenge, service_type) in &challenges {
+                let presented = PresentedChallenge {
+                    identifier: challenge.name.clone(),
+                    token: challenge.token.clone(),
+                };
+                put_in(ingress, &presented, *service_type, context.config.path_type);
+            }
+        });
+        if !found.await? {
+            let words =
+                format!("Ingress {name}, which http01.ingress.name names, does not exist; apply it, or name another");
+            missing.extend(challenges.iter().map(|(challenge, _)| not_presented(challenge, words.clone())));
+        }
+    }
+    Ok(missing)
+}
+
+/// Takes the paths of all challenges out of the Ingresses that were edited for them.
+///
+/// # Errors
+/// [`Error::EditIngress`]
+pub async fn withdraw(
+    context: &Context,
+    namespace: &str,
+    challenges: &[ChallengeStatus],
+) -> Result<(), Error> {
+    let edited: BTreeSet<&str> =
+        challenges.iter().filter_map(|challenge| challenge.ingress.as_deref()).collect();
+    let tokens: BTreeSet<&str> = challenges.iter().map(|challenge| challenge.token.as_str()).collect();
+    for name in edited {
+        edit(context, namespace, name, |ingress| take_out(ingress, &tokens)).await?;
+    }
+    Ok(())
+}
+
+/// Edits an Ingress, anew if somebody else was faster. False if there is none.
+async fn edit(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+    change: impl Fn(&mut Ingress),
+) -> Result<bool, Error> {
+    let failed = |source| Error::EditIngress { name: name.to_owned(), source };
+    let api = Api::<Ingress>::namespaced(context.client.clone(), namespace);
+    let mut edits = 0;
+    loop {
+        let Some(found) = api.get_opt(name).await.map_err(failed)? else { return Ok(false) };
+        let mut edited = found.clone();
+        change(&mut edited);
+        if edited == found {
+            return Ok(true);
+        }
+        // The rules are one list to the API: it is replaced whole, but only if it is still the one that was read.
+        let rules = edited.spec.and_then(|spec| spec.rules).filter(|rules| !rules.is_empty());
+        let patch = json!({
+            "metadata": { "resourceVersion": found.resource_version() },
+            "spec": { "rules": rules },
+        });
+        context.metrics.api_written("Ingress", ApiVerb::Patch);
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        match api.patch(name, &params, &Patch::Merge(&patch)).await {
+            Ok(_) => return Ok(true),
+            Err(kube::Error::Api(status)) if status.is_conflict() && edits < MAX_EDITS => edits += 1,
+            Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(false),
+            Err(source) => return Err(failed(source)),
+        }
+    }
+}

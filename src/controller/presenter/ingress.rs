@@ -1,0 +1,69 @@
+//! Temporary Ingresses.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::networking::v1::Ingress;
+use kube::ResourceExt;
+
+use super::objects::{apply, delete_collection, of_certificate};
+use super::{in_place, service_type_of};
+use crate::api::Certificate;
+use crate::controller::context::Context;
+use crate::controller::error::Error;
+use crate::core::issuance::{Challenged, Way};
+use crate::solver::http01::{IngressTemplate, Presentation, PresentedChallenge, ingress, ingress_name};
+
+/// Applies the Ingresses of a Certificate: one for each solver, with all names.
+///
+/// # Errors
+/// [`Error::Present`]
+pub async fn present(
+    context: &Context,
+    certificate: &Certificate,
+    challenged: &[Challenged],
+) -> Result<(), Error> {
+    let namespace = certificate.namespace().unwrap_or_default();
+    let presentations = presentations(context, certificate, challenged);
+    let applied = presentations.iter().map(|one| apply(context, &namespace, "Ingress", ingress(one)));
+    futures::future::try_join_all(applied).await.map(drop)
+}
+
+/// Removes them.
+///
+/// # Errors
+/// [`Error::Withdraw`]
+pub async fn withdraw(context: &Context, namespace: &str, uid: &str) -> Result<(), Error> {
+    delete_collection::<Ingress>(context, namespace, "Ingress", &of_certificate(uid)).await
+}
+
+fn presentations(
+    context: &Context,
+    certificate: &Certificate,
+    challenged: &[Challenged],
+) -> Vec<Presentation> {
+    let mut by_ingress: BTreeMap<String, Presentation> = BTreeMap::new();
+    for challenge in challenged {
+        let Way::Ingress(spec) = &challenge.way else { continue };
+        if in_place::name(spec).is_some() {
+            continue;
+        }
+        let template = spec.ingress_template.clone().unwrap_or_default().metadata;
+        let presentation = Presentation {
+            namespace: certificate.namespace().unwrap_or_default(),
+            certificate_name: certificate.name_any(),
+            certificate_uid: certificate.uid().unwrap_or_default(),
+            challenges: Vec::new(),
+            ingress_class_name: spec.ingress_class_name.clone(),
+            class: spec.class.clone(),
+            template: IngressTemplate { labels: template.labels, annotations: template.annotations },
+            service_type: service_type_of(spec.service_type),
+            path_type: context.config.path_type,
+        };
+        by_ingress
+            .entry(ingress_name(&presentation))
+            .or_insert(presentation)
+            .challenges
+            .push(PresentedChallenge { identifier: challenge.name.clone(), token: challenge.token.clone() });
+    }
+    by_ingress.into_values().collect()
+}

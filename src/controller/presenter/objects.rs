@@ -1,0 +1,62 @@
+//! Objects that are applied, and removed by their labels.
+
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::api::FIELD_MANAGER;
+use crate::controller::context::Context;
+use crate::controller::error::Error;
+use crate::runtime::metrics::ApiVerb;
+use crate::solver::http01::CERTIFICATE_UID_LABEL;
+
+/// Applies an object of ours.
+///
+/// # Errors
+/// [`Error::Present`]
+pub async fn apply<K>(context: &Context, namespace: &str, kind: &'static str, object: K) -> Result<K, Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Serialize
+        + DeserializeOwned
+        + Clone
+        + std::fmt::Debug,
+{
+    let name = object.name_any();
+    let api = Api::<K>::namespaced(context.client.clone(), namespace);
+    context.metrics.api_written(kind, ApiVerb::Patch);
+    api.patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&object))
+        .await
+        .map_err(|source| Error::Present { kind, name, source })
+}
+
+/// The objects of a Certificate.
+pub fn of_certificate(uid: &str) -> ListParams {
+    ListParams::default().labels(&format!("{CERTIFICATE_UID_LABEL}={uid}"))
+}
+
+/// Removes the objects of a kind that `which` selects.
+///
+/// # Errors
+/// [`Error::Withdraw`]
+pub async fn delete_collection<K>(
+    context: &Context,
+    namespace: &str,
+    kind: &'static str,
+    which: &ListParams,
+) -> Result<(), Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + DeserializeOwned
+        + Clone
+        + std::fmt::Debug,
+{
+    let api = Api::<K>::namespaced(context.client.clone(), namespace);
+    context.metrics.api_written(kind, ApiVerb::Delete);
+    api.delete_collection(&DeleteParams::default(), which)
+        .await
+        .map(drop)
+        .map_err(|source| Error::Withdraw { kind, source })
+}

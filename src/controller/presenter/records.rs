@@ -1,0 +1,152 @@
+//! TXT records: where each belongs, its way into the DNS through a provider, and out again.
+
+use std::time::Duration;
+
+use futures::future::{join_all, try_join_all};
+use tokio::time::timeout;
+
+use super::provider::Provider;
+use crate::acme::{Account, ChallengeType};
+use crate::api::{self, Certificate, Dns01Solver, DnsRecordStatus};
+use crate::controller::context::Context;
+use crate::controller::error::Error;
+use crate::core::issuance::{Challenged, Unseen, Way};
+use crate::solver::dns01::{CnameStrategy, Location, NameServer, PropagationMode, Record, Resolver, txt_value};
+
+/// Finds out where the records of the challenges belong. Returns them, as the ledger has them, and what stood in the way of
+/// others. `secrets_namespace` is where the Secrets of the issuer are; one for the whole cluster may let a provider use
+/// credentials of its surroundings.
+pub async fn located(
+    context: &Context,
+    account: &Account,
+    challenged: &[Challenged],
+    secrets_namespace: &str,
+    cluster_wide: bool,
+) -> (Vec<DnsRecordStatus>, Vec<Unseen>) {
+    let searches = challenged.iter().filter_map(|challenge| match &challenge.way {
+        Way::Record(solver) => Some(async move {
+            let key_authorization = account.key_authorization(&challenge.token);
+            let location = locate(context, solver, &challenge.name).await;
+            let location = location.map_err(|words| not_presented(challenge, words))?;
+            Ok(DnsRecordStatus {
+                name: challenge.name.clone(),
+                fqdn: location.fqdn,
+                zone: location.zone,
+                value: txt_value(&key_authorization),
+                key_authorization,
+                solver: (**solver).clone(),
+                secrets_namespace: secrets_namespace.to_owned(),
+                allow_ambient_credentials: cluster_wide,
+                removal: None,
+            })
+        }),
+        Way::Ingress(_) | Way::Route(_) => None,
+    });
+    let (mut records, mut failures) = (Vec::new(), Vec::new());
+    for found in join_all(searches).await {
+        match found {
+            Ok(record) => records.push(record),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    (records, failures)
+}
+
+/// Has the records in the ledger that are needed put into the DNS. Returns what stood in the way.
+///
+/// # Errors
+/// [`Error::ReadSecret`]
+pub async fn present(
+    context: &Context,
+    certificate: &Certificate,
+    challenged: &[Challenged],
+) -> Result<Vec<Unseen>, Error> {
+    let ledger = certificate.status.iter().flat_map(|status| &status.dns_records);
+    let presented = ledger.filter(|record| record.removal.is_none()).map(async |record| {
+        let done = match Provider::of(context, record).await? {
+            Ok(provider) => provider.present(context, &certificate_uid(certificate), &as_record(record)).await,
+            Err(words) => Err(words),
+        };
+        let is_its = |challenge: &&Challenged| {
+            challenge.name == record.name && record.key_authorization.starts_with(&format!("{}.", challenge.token))
+        };
+        let challenge = challenged.iter().find(is_its);
+        Ok::<_, Error>(done.err().zip(challenge).map(|(words, challenge)| not_presented(challenge, words)))
+    });
+    Ok(try_join_all(presented).await?.into_iter().flatten().collect())
+}
+
+/// Has a record removed from the DNS within `bound`, or says in words what stood in the way.
+///
+/// # Errors
+/// [`Error::ReadSecret`]
+pub async fn remove(
+    context: &Context,
+    uid: &str,
+    record: &DnsRecordStatus,
+    bound: Duration,
+) -> Result<Result<(), String>, Error> {
+    let provider = match Provider::of(context, record).await? {
+        Ok(provider) => provider,
+        Err(words) => return Ok(Err(words)),
+    };
+    let removed = timeout(bound, provider.clean_up(context, uid, &as_record(record))).await;
+    Ok(removed.unwrap_or_else(|_| Err("the provider did not answer in time".to_owned())))
+}
+
+/// Whether the name servers have a record; if not, in words, which lack it.
+pub async fn visible(context: &Context, record: &DnsRecordStatus) -> Result<(), String> {
+    let resolver = resolver(context, &record.solver)?;
+    let check = record.solver.propagation.as_ref().and_then(|propagation| propagation.check);
+    let mode = match check.unwrap_or(context.config.propagation_check) {
+        api::PropagationCheck::Authoritative => PropagationMode::Authoritative,
+        api::PropagationCheck::Recursive => PropagationMode::Recursive,
+    };
+    let location = Location { fqdn: record.fqdn.clone(), zone: record.zone.clone() };
+    resolver.visible(&location, &record.value, mode).await.map_err(|lacking| lacking.to_string())
+}
+
+async fn locate(context: &Context, solver: &Dns01Solver, name: &str) -> Result<Location, String> {
+    let strategy = match solver.cname_strategy.unwrap_or_default() {
+        // acme-dns answers for a name of its own, to which the CNAME leads: there is no other way.
+        _ if solver.acme_dns.is_some() => CnameStrategy::Follow,
+        api::CnameStrategy::None => CnameStrategy::None,
+        api::CnameStrategy::Follow => CnameStrategy::Follow,
+    };
+    resolver(context, solver)?.locate(name, strategy).await.map_err(|error| error.to_string())
+}
+
+fn resolver(context: &Context, solver: &Dns01Solver) -> Result<Resolver, String> {
+    let own = solver.propagation.as_ref().map(|propagation| propagation.nameservers.as_slice());
+    let servers = match own.filter(|own| !own.is_empty()) {
+        Some(own) => {
+            let parsed = own.iter().map(|text| text.parse::<NameServer>());
+            parsed.collect::<Result<Vec<_>, _>>().map_err(|error| format!("propagation.nameservers: {error}"))?
+        }
+        None => context.config.recursive_nameservers.clone(),
+    };
+    context.resolvers.of(&servers).map_err(|error| error.to_string())
+}
+
+fn as_record(record: &DnsRecordStatus) -> Record {
+    Record {
+        fqdn: record.fqdn.clone(),
+        zone: record.zone.clone(),
+        value: record.value.clone(),
+        domain: record.name.clone(),
+        token: record.key_authorization.split('.').next().unwrap_or_default().to_owned(),
+        key_authorization: record.key_authorization.clone(),
+    }
+}
+
+fn certificate_uid(certificate: &Certificate) -> String {
+    certificate.metadata.uid.clone().unwrap_or_default()
+}
+
+fn not_presented(challenged: &Challenged, words: String) -> Unseen {
+    Unseen {
+        challenge: challenged.url.clone(),
+        typ: ChallengeType::Dns01,
+        words: format!("{}: {words}", challenged.name),
+    }
+}

@@ -1,0 +1,111 @@
+//! Temporary HTTPRoutes, and whether Gateways have taken them.
+
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
+
+use super::objects::{apply, delete_collection, of_certificate};
+use super::{not_presented, service_type_of};
+use crate::api::{Certificate, Http01GatewayHttpRoute};
+use crate::controller::context::Context;
+use crate::controller::error::Error;
+use crate::core::issuance::{Challenged, Unseen, Way};
+use crate::solver::http01::{
+    Acceptance, HttpRoute, ParentReference, PresentedChallenge, RoutePresentation, acceptance, routes,
+};
+
+const KIND: &str = "HTTPRoute";
+const NOT_INSTALLED: &str = "the cluster does not know HTTPRoutes of gateway.networking.k8s.io/v1; install the Gateway API, or use \
+                             http01.ingress or dns01";
+
+/// Applies the HTTPRoutes of a Certificate: for each solver one with all names, or as many as these need.
+///
+/// # Errors
+/// [`Error::Present`]
+pub async fn present(
+    context: &Context,
+    certificate: &Certificate,
+    challenged: &[Challenged],
+) -> Result<Vec<Unseen>, Error> {
+    let namespace = certificate.namespace().unwrap_or_default();
+    let mut by_solver: Vec<(&Http01GatewayHttpRoute, Vec<&Challenged>)> = Vec::new();
+    for challenge in challenged {
+        let Way::Route(spec) = &challenge.way else { continue };
+        match by_solver.iter_mut().find(|(known, _)| *known == spec) {
+            Some((_, challenges)) => challenges.push(challenge),
+            None => by_solver.push((spec, vec![challenge])),
+        }
+    }
+    let mut failed = Vec::new();
+    for (spec, challenges) in by_solver {
+        let rendered = routes(&presentation(certificate, spec, &challenges));
+        let applied = rendered.into_iter().map(|route| apply(context, &namespace, KIND, route));
+        match futures::future::try_join_all(applied).await {
+            Ok(_) => {}
+            Err(Error::Present { source: kube::Error::Api(status), .. }) if status.is_not_found() => {
+                failed.extend(challenges.iter().map(|one| not_presented(one, NOT_INSTALLED.to_owned())));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(failed)
+}
+
+/// Removes them.
+///
+/// # Errors
+/// [`Error::Withdraw`]
+pub async fn withdraw(context: &Context, namespace: &str, uid: &str) -> Result<(), Error> {
+    match delete_collection::<HttpRoute>(context, namespace, KIND, &of_certificate(uid)).await {
+        // The Gateway API was never installed, or has gone and taken them along.
+        Err(Error::Withdraw { source: kube::Error::Api(status), .. }) if status.is_not_found() => Ok(()),
+        other => other,
+    }
+}
+
+/// What Gateways say against the HTTPRoutes of a Certificate, or which have not said anything yet.
+///
+/// # Errors
+/// [`Error::ReadRoutes`]
+pub async fn refused(context: &Context, namespace: &str, uid: &str) -> Result<Option<String>, Error> {
+    let api = Api::<HttpRoute>::namespaced(context.client.clone(), namespace);
+    let found: Vec<HttpRoute> = match api.list(&of_certificate(uid)).await {
+        Ok(found) => found.items,
+        Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(Some(NOT_INSTALLED.to_owned())),
+        Err(source) => return Err(Error::ReadRoutes { source }),
+    };
+    Ok(match acceptance(&found) {
+        Acceptance::Accepted => None,
+        Acceptance::Pending(parents) => Some(format!(
+            "{} has not said yet whether it accepts the HTTPRoute; does it exist, and does its controller run?",
+            parents.join(" and ")
+        )),
+        Acceptance::Refused(sentences) => Some(sentences.join("; ")),
+    })
+}
+
+fn presentation(
+    certificate: &Certificate,
+    spec: &Http01GatewayHttpRoute,
+    challenges: &[&Challenged],
+) -> RoutePresentation {
+    let parent = |reference: &crate::api::ParentReference| ParentReference {
+        group: reference.group.clone(),
+        kind: reference.kind.clone(),
+        namespace: reference.namespace.clone(),
+        name: reference.name.clone(),
+        section_name: reference.section_name.clone(),
+        port: reference.port.and_then(|port| u16::try_from(port).ok()),
+    };
+    RoutePresentation {
+        namespace: certificate.namespace().unwrap_or_default(),
+        certificate_name: certificate.name_any(),
+        certificate_uid: certificate.uid().unwrap_or_default(),
+        challenges: challenges
+            .iter()
+            .map(|one| PresentedChallenge { identifier: one.name.clone(), token: one.token.clone() })
+            .collect(),
+        parent_refs: spec.parent_refs.iter().map(parent).collect(),
+        labels: spec.labels.clone(),
+        service_type: service_type_of(spec.service_type),
+    }
+}

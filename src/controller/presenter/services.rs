@@ -1,0 +1,141 @@
+//! The Service and the EndpointSlices of a namespace, which lead to the operator's replicas: the first Certificate that has
+//! something to present makes them, the last removes them.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::api::{DeleteParams, ListParams};
+use kube::{Api, ResourceExt};
+
+use super::objects::apply;
+use crate::api::{Certificate, ChallengeWay};
+use crate::controller::context::Context;
+use crate::controller::error::Error;
+use crate::runtime::metrics::ApiVerb;
+use crate::solver::http01::{HTTP01_LABEL, ServiceType, endpoint_slices, service};
+
+/// Makes the Services that are missing, and notes that the Certificate needs them.
+///
+/// # Errors
+/// [`Error::Present`] or [`Error::ReadReplicas`]
+pub async fn enter(
+    context: &Context,
+    certificate: &Certificate,
+    wanted: &BTreeSet<ServiceType>,
+) -> Result<(), Error> {
+    let namespace = certificate.namespace().unwrap_or_default();
+    let shared = context.presenter.namespace(&namespace);
+    let mut shared = shared.lock().await;
+    let uid = certificate.uid().unwrap_or_default();
+    shared.left.remove(&uid);
+    shared.presenting.insert(uid);
+    let missing: Vec<ServiceType> = wanted.difference(&shared.services).copied().collect();
+    for service_type in missing {
+        make_service(context, &namespace, service_type).await?;
+        shared.services.insert(service_type);
+    }
+    Ok(())
+}
+
+/// Removes what is shared if no Certificate of the namespace, other than the one with this uid, needs it.
+///
+/// # Errors
+/// [`Error::Withdraw`]
+pub async fn leave(context: &Context, namespace: &str, uid: &str) -> Result<(), Error> {
+    let shared = context.presenter.namespace(namespace);
+    let mut shared = shared.lock().await;
+    shared.presenting.remove(uid);
+    shared.left.insert(uid.to_owned());
+    let recorded = |certificate: &Certificate| {
+        let challenges = certificate.status.iter().flat_map(|status| &status.challenges);
+        let presents = challenges.into_iter().any(|challenge| challenge.way != ChallengeWay::TxtRecord);
+        presents && !certificate.metadata.uid.as_ref().is_some_and(|uid| shared.left.contains(uid))
+    };
+    // A Certificate that another leader began is not in `presenting`, but its status says so.
+    let others = !shared.presenting.is_empty() || !context.cache.certificates(namespace, recorded).is_empty();
+    if others {
+        return Ok(());
+    }
+    let present = if shared.services.is_empty() {
+        let ours = ListParams::default().labels(&format!("{HTTP01_LABEL}=true"));
+        let api = Api::<Service>::namespaced(context.client.clone(), namespace);
+        let list = api.list_metadata(&ours).await;
+        let list = list.map_err(|source| Error::Withdraw { kind: "Service", source })?;
+        list.items.iter().map(ResourceExt::name_any).collect()
+    } else {
+        shared.services.iter().map(|service| service.service_name().to_owned()).collect::<Vec<_>>()
+    };
+    // The EndpointSlices go with the Service, which owns them.
+    for name in present {
+        delete_service(context, namespace, &name).await?;
+    }
+    shared.services.clear();
+    Ok(())
+}
+
+/// Removes what former leaders left in namespaces where no Certificate has answers presented.
+///
+/// # Errors
+/// [`Error::Withdraw`]
+pub async fn sweep(context: &Context) -> Result<(), Error> {
+    let ours = ListParams::default().labels(&format!("{HTTP01_LABEL}=true"));
+    let mut namespaces = BTreeSet::new();
+    for scope in context.cache.scopes() {
+        let api: Api<Service> = match &scope.namespace {
+            Some(namespace) => Api::namespaced(context.client.clone(), namespace),
+            None => Api::all(context.client.clone()),
+        };
+        let list =
+            api.list_metadata(&ours).await.map_err(|source| Error::Withdraw { kind: "Service", source })?;
+        namespaces.extend(list.items.iter().filter_map(ResourceExt::namespace));
+    }
+    for namespace in namespaces {
+        leave(context, &namespace, "").await?;
+    }
+    Ok(())
+}
+
+async fn make_service(context: &Context, namespace: &str, service_type: ServiceType) -> Result<(), Error> {
+    let port = context.config.responder_port;
+    let addresses = replicas(context).await?;
+    let made = apply(context, namespace, "Service", service(namespace, service_type, port)).await?;
+    let uid = made.uid();
+    for slice in endpoint_slices(namespace, service_type, uid.as_deref(), port, &addresses) {
+        apply(context, namespace, "EndpointSlice", slice).await?;
+    }
+    Ok(())
+}
+
+/// The addresses of all replicas: those of the Service that Kubernetes keeps for them, and our own.
+async fn replicas(context: &Context) -> Result<BTreeSet<IpAddr>, Error> {
+    let mut addresses: BTreeSet<IpAddr> = context.config.advertise.iter().copied().collect();
+    if let Some(name) = &context.config.responder_service {
+        let api = Api::<EndpointSlice>::namespaced(context.client.clone(), &context.config.namespace);
+        let of_service = ListParams::default().labels(&format!("kubernetes.io/service-name={name}"));
+        let slices = api
+            .list(&of_service)
+            .await
+            .map_err(|source| Error::ReadReplicas { service: name.clone(), source })?;
+        let ready = slices
+            .items
+            .into_iter()
+            .flat_map(|slice| slice.endpoints)
+            .filter(|endpoint| endpoint.conditions.as_ref().and_then(|known| known.ready) != Some(false));
+        addresses.extend(
+            ready.flat_map(|endpoint| endpoint.addresses).filter_map(|text| text.parse::<IpAddr>().ok()),
+        );
+    }
+    Ok(addresses)
+}
+
+async fn delete_service(context: &Context, namespace: &str, name: &str) -> Result<(), Error> {
+    let api = Api::<Service>::namespaced(context.client.clone(), namespace);
+    context.metrics.api_written("Service", ApiVerb::Delete);
+    match api.delete(name, &DeleteParams::default()).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(source) => Err(Error::Withdraw { kind: "Service", source }),
+    }
+}

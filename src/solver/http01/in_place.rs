@@ -1,0 +1,135 @@
+//! Rules in an Ingress of somebody else: put in for a validation, and taken out again whatever else has changed meanwhile.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use k8s_openapi::api::networking::v1::{HTTPIngressPath, HTTPIngressRuleValue, Ingress, IngressRule};
+
+use super::objects::{PathType, PresentedChallenge, ServiceType, path};
+use super::{CHALLENGE_PREFIX, challenge_path};
+
+/// Puts the path of a challenge into an Ingress: into the rule of its host, or else into a rule of its own. What is there
+/// already stays as it is.
+pub fn put_in(
+    ingress: &mut Ingress,
+    challenge: &PresentedChallenge,
+    service_type: ServiceType,
+    path_type: PathType,
+) {
+    let is_ip = challenge.identifier.parse::<IpAddr>().is_ok();
+    let host = (!is_ip).then(|| challenge.identifier.to_ascii_lowercase());
+    let rules = ingress.spec.get_or_insert_default().rules.get_or_insert_default();
+    let wanted = challenge_path(&challenge.token);
+    if rules.iter().filter(|rule| rule.host == host).any(|rule| paths(rule).any(|path| leads_to(path, &wanted)))
+    {
+        return;
+    }
+    let path = path(&challenge.token, service_type, path_type);
+    // A rule without paths sends all to the default backend, and has to go on doing so.
+    let of_host = rules.iter_mut().find(|rule| rule.host == host && rule.http.is_some());
+    match of_host.and_then(|rule| rule.http.as_mut()) {
+        Some(http) => http.paths.push(path),
+        None => rules.push(IngressRule { host, http: Some(HTTPIngressRuleValue { paths: vec![path] }) }),
+    }
+}
+
+/// Takes the paths of `tokens` out again, and the rules that hold nothing else.
+pub fn take_out(ingress: &mut Ingress, tokens: &BTreeSet<&str>) {
+    let Some(rules) = ingress.spec.as_mut().and_then(|spec| spec.rules.as_mut()) else { return };
+    rules.retain_mut(|rule| {
+        let Some(http) = &mut rule.http else { return true };
+        let before = http.paths.len();
+        http.paths.retain(|path| !is_of(path, tokens));
+        // The API takes no rule with an empty list of paths, so that one which is empty now was put in whole.
+        !http.paths.is_empty() || http.paths.len() == before
+    });
+}
+
+fn paths(rule: &IngressRule) -> impl Iterator<Item = &HTTPIngressPath> {
+    rule.http.iter().flat_map(|http| &http.paths)
+}
+
+fn leads_to(path: &HTTPIngressPath, wanted: &str) -> bool {
+    path.path.as_deref() == Some(wanted) && is_ours(path)
+}
+
+fn is_of(path: &HTTPIngressPath, tokens: &BTreeSet<&str>) -> bool {
+    let token = path.path.as_deref().and_then(|path| path.strip_prefix(CHALLENGE_PREFIX));
+    token.is_some_and(|token| tokens.contains(token)) && is_ours(path)
+}
+
+fn is_ours(path: &HTTPIngressPath) -> bool {
+    let service = path.backend.service.as_ref().map(|service| service.name.as_str());
+    ServiceType::ALL.iter().any(|ours| service == Some(ours.service_name()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_was_put_in_is_taken_out_and_nothing_else() {
+        let before = ingress(json!([
+            { "host": "a.test", "http": { "paths": [
+                { "path": "/", "pathType": "Prefix", "backend": { "service": { "name": "web", "port": { "number": 80 } } } },
+            ] } },
+            { "host": "b.test" },
+        ]));
+        let mut edited = before.clone();
+        for (host, token) in [("a.test", "one"), ("b.test", "two"), ("c.test", "three"), ("192.0.2.1", "four")] {
+            let challenge = PresentedChallenge { identifier: host.to_owned(), token: token.to_owned() };
+            put_in(&mut edited, &challenge, ServiceType::ClusterIp, PathType::Exact);
+        }
+        let rules = rules(&edited);
+        assert_eq!(rules.len(), 5, "one for each name that had none with paths");
+        assert_eq!(paths(&rules[0]).count(), 2);
+        assert_eq!(rules[1], self::rules(&before)[1], "it goes on to send all to the default backend");
+        assert!(leads_to(paths(&rules[0]).nth(1).unwrap(), "/.well-known/acme-challenge/one"));
+        assert_eq!(rules[4].host, None, "a rule cannot name an address");
+        take_out(&mut edited, &BTreeSet::from(["one", "two", "three", "four"]));
+        assert_eq!(edited, before);
+    }
+
+    #[test]
+    fn to_put_in_twice_is_to_put_in_once() {
+        let mut edited = ingress(json!([]));
+        let challenge = PresentedChallenge { identifier: "A.test".to_owned(), token: "one".to_owned() };
+        put_in(&mut edited, &challenge, ServiceType::ClusterIp, PathType::Exact);
+        let once = edited.clone();
+        put_in(&mut edited, &challenge, ServiceType::ClusterIp, PathType::Exact);
+        assert_eq!(edited, once);
+    }
+
+    #[test]
+    fn what_others_have_edited_meanwhile_stays() {
+        let mut edited = ingress(json!([]));
+        let challenge = PresentedChallenge { identifier: "a.test".to_owned(), token: "one".to_owned() };
+        put_in(&mut edited, &challenge, ServiceType::ClusterIp, PathType::Exact);
+        let others = ingress(json!([
+            { "host": "a.test", "http": { "paths": [
+                { "path": "/.well-known/acme-challenge/one", "pathType": "Exact",
+                  "backend": { "service": { "name": "theirs", "port": { "number": 80 } } } },
+                { "path": "/.well-known/acme-challenge/another", "pathType": "Exact",
+                  "backend": { "service": { "name": "certwright-http01", "port": { "number": 80 } } } },
+            ] } },
+        ]));
+        let mut added = rules(&others).to_vec();
+        rules_mut(&mut edited).append(&mut added);
+        take_out(&mut edited, &BTreeSet::from(["one"]));
+        assert_eq!(edited, others, "neither a path of another service nor that of another token is ours");
+    }
+
+    fn ingress(rules: serde_json::Value) -> Ingress {
+        serde_json::from_value(json!({ "metadata": { "name": "web" }, "spec": { "rules": rules } })).unwrap()
+    }
+
+    fn rules(ingress: &Ingress) -> &[IngressRule] {
+        ingress.spec.as_ref().unwrap().rules.as_deref().unwrap_or_default()
+    }
+
+    fn rules_mut(ingress: &mut Ingress) -> &mut Vec<IngressRule> {
+        ingress.spec.as_mut().unwrap().rules.as_mut().unwrap()
+    }
+}
