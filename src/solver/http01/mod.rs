@@ -1,19 +1,26 @@
 //! The http-01 challenge ([RFC 8555 section 8.3](https://www.rfc-editor.org/rfc/rfc8555#section-8.3)).
 //!
-//! [`objects`] renders what leads a CA's request to the operator's own pods, [`responder`] answers it there on every
-//! replica, and [`self_check`] makes the same request first, to say in words what a CA would trip over.
+//! [`objects`] and [`route`] render what leads a CA's request to the operator's own pods, [`responder`] answers it there
+//! on every replica, and [`self_check`] makes the same request first, to say in words what a CA would trip over.
 
 mod in_place;
 mod objects;
+mod ownership;
 mod responder;
+mod route;
 mod self_check;
 
 pub use in_place::{put_in, take_out};
 pub use objects::{
-    CERTIFICATE_UID_LABEL, HTTP01_LABEL, IngressTemplate, PathType, Presentation, PresentedChallenge,
-    ServiceType, endpoint_slices, ingress, ingress_name, service,
+    IngressTemplate, PathType, Presentation, PresentedChallenge, ServiceType, endpoint_slices, ingress,
+    ingress_name, service,
 };
+pub use ownership::{CERTIFICATE_UID_LABEL, HTTP01_LABEL};
 pub use responder::{KeyAuthorizations, serve};
+pub use route::{
+    Acceptance, HttpRoute, HttpRouteSpec, HttpRouteStatus, ParentReference, RoutePresentation, acceptance,
+    route_name, routes,
+};
 pub use self_check::{
     ConnectFailure, DnsFailure, NameServerFailure, OtherAddresses, SelfCheck, SelfCheckFailure,
     SelfCheckSetupError,

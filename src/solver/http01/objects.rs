@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use aws_lc_rs::digest::{Context, SHA256};
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
 use k8s_openapi::api::networking::v1::{
@@ -18,21 +17,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::challenge_path;
+use super::ownership::{NameDigest, certificate_labels, certificate_owner, our_labels};
 
-/// The label every object of an http-01 validation carries; its value is `true`.
-pub const HTTP01_LABEL: &str = "certwright.dev/http01";
-/// The label by which a Certificate's Ingresses are found again, whatever solver they were made for.
-pub const CERTIFICATE_UID_LABEL: &str = "certwright.dev/certificate-uid";
-
-const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
-const MANAGED_BY: &str = "certwright";
 const SLICE_MANAGED_BY_LABEL: &str = "endpointslice.kubernetes.io/managed-by";
 const SLICE_MANAGED_BY: &str = "certwright.dev";
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 const INGRESS_CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
 const SSL_REDIRECT_ANNOTATION: &str = "nginx.ingress.kubernetes.io/ssl-redirect";
 const SOURCE_RANGE_ANNOTATION: &str = "nginx.ingress.kubernetes.io/whitelist-source-range";
-const SERVICE_PORT: i32 = 80;
+/// The port of the Services behind Ingresses and HTTPRoutes.
+pub(super) const SERVICE_PORT: i32 = 80;
 const PORT_NAME: &str = "http";
 
 /// What is presented for one Certificate through one solver.
@@ -119,43 +113,28 @@ pub enum PathType {
 
 /// The name of the Ingress for `presentation`: the same for the same Certificate and solver, whatever the challenges.
 pub fn ingress_name(presentation: &Presentation) -> String {
-    let mut hash = Context::new(&SHA256);
-    let mut add = |part: &str| {
-        // The length in front keeps neighbouring parts from running into one another.
-        hash.update(&(part.len() as u64).to_be_bytes());
-        hash.update(part.as_bytes());
-    };
-    add(&presentation.certificate_uid);
-    add(&presentation.certificate_name);
+    let mut digest =
+        NameDigest::of_certificate(&presentation.certificate_uid, &presentation.certificate_name);
     for option in [&presentation.ingress_class_name, &presentation.class] {
-        add(if option.is_some() { "some" } else { "none" });
-        add(option.as_deref().unwrap_or_default());
+        digest.add_option(option.as_deref());
     }
-    add(presentation.service_type.service_name());
-    for map in [&presentation.template.labels, &presentation.template.annotations] {
-        add(&map.len().to_string());
-        map.iter().for_each(|(key, value)| {
-            add(key);
-            add(value);
-        });
-    }
-    let digest = hash.finish();
-    let short = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>();
-    format!("certwright-http01-{short}")
+    digest.add(presentation.service_type.service_name());
+    digest.add_map(&presentation.template.labels);
+    digest.add_map(&presentation.template.annotations);
+    digest.name()
 }
 
 /// The Ingress that routes all of a Certificate's challenge paths to the shared Service.
 pub fn ingress(presentation: &Presentation) -> Ingress {
-    let mut labels = presentation.template.labels.clone();
-    labels.extend(our_labels());
-    labels.insert(CERTIFICATE_UID_LABEL.into(), presentation.certificate_uid.clone());
+    let labels = certificate_labels(&presentation.template.labels, &presentation.certificate_uid);
+    let owner = certificate_owner(&presentation.certificate_name, &presentation.certificate_uid);
     Ingress {
         metadata: ObjectMeta {
             name: Some(ingress_name(presentation)),
             namespace: Some(presentation.namespace.clone()),
             labels: Some(labels),
             annotations: Some(annotations(presentation)),
-            owner_references: Some(vec![certificate_owner(presentation)]),
+            owner_references: Some(vec![owner]),
             ..ObjectMeta::default()
         },
         spec: Some(IngressSpec {
@@ -227,10 +206,6 @@ pub fn endpoint_slice_name(service_type: ServiceType, address_type: &str) -> Str
     format!("{}-{}", service_type.service_name(), address_type.to_ascii_lowercase())
 }
 
-fn our_labels() -> BTreeMap<String, String> {
-    BTreeMap::from([(MANAGED_BY_LABEL.into(), MANAGED_BY.into()), (HTTP01_LABEL.into(), "true".into())])
-}
-
 fn annotations(presentation: &Presentation) -> BTreeMap<String, String> {
     let template = &presentation.template.annotations;
     let mut annotations = BTreeMap::from([(SSL_REDIRECT_ANNOTATION.into(), "false".into())]);
@@ -245,17 +220,6 @@ fn annotations(presentation: &Presentation) -> BTreeMap<String, String> {
     }
     annotations.extend(template.clone());
     annotations
-}
-
-fn certificate_owner(presentation: &Presentation) -> OwnerReference {
-    OwnerReference {
-        api_version: "certwright.dev/v1alpha1".into(),
-        kind: "Certificate".into(),
-        name: presentation.certificate_name.clone(),
-        uid: presentation.certificate_uid.clone(),
-        controller: Some(true),
-        block_owner_deletion: Some(false),
-    }
 }
 
 /// A rule per host, and one without a host for IP addresses, which a rule cannot name.

@@ -1,6 +1,7 @@
 use serde::Serialize;
 
 use super::*;
+use crate::solver::http01::HTTP01_LABEL;
 
 #[test]
 fn an_ingress_carries_all_names_and_tokens_of_a_certificate() {

@@ -1,0 +1,79 @@
+//! What marks an object as made for a Certificate's validation: its labels, its owner and its name.
+
+use std::collections::BTreeMap;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+
+/// The label every object of an http-01 validation carries; its value is `true`.
+pub const HTTP01_LABEL: &str = "certwright.dev/http01";
+/// The label by which a Certificate's Ingresses and HTTPRoutes are found again, whatever solver they were made for.
+pub const CERTIFICATE_UID_LABEL: &str = "certwright.dev/certificate-uid";
+
+const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+const MANAGED_BY: &str = "certwright";
+
+/// The labels of every object.
+pub(super) fn our_labels() -> BTreeMap<String, String> {
+    BTreeMap::from([(MANAGED_BY_LABEL.into(), MANAGED_BY.into()), (HTTP01_LABEL.into(), "true".into())])
+}
+
+/// The labels of an object made for one Certificate: those its solver adds, and ours, which win.
+pub(super) fn certificate_labels(
+    added: &BTreeMap<String, String>,
+    certificate_uid: &str,
+) -> BTreeMap<String, String> {
+    let mut labels = added.clone();
+    labels.extend(our_labels());
+    labels.insert(CERTIFICATE_UID_LABEL.into(), certificate_uid.into());
+    labels
+}
+
+/// The owner of an object made for one Certificate, with which it goes.
+pub(super) fn certificate_owner(name: &str, uid: &str) -> OwnerReference {
+    OwnerReference {
+        api_version: "certwright.dev/v1alpha1".into(),
+        kind: "Certificate".into(),
+        name: name.into(),
+        uid: uid.into(),
+        controller: Some(true),
+        block_owner_deletion: Some(false),
+    }
+}
+
+/// Makes a name of all that tells an object from others: a Certificate, and a solver's settings.
+pub(super) struct NameDigest(Context);
+
+impl NameDigest {
+    pub(super) fn of_certificate(uid: &str, name: &str) -> Self {
+        let mut digest = Self(Context::new(&SHA256));
+        digest.add(uid);
+        digest.add(name);
+        digest
+    }
+
+    pub(super) fn add(&mut self, part: &str) {
+        // The length in front keeps neighbouring parts from running into one another.
+        self.0.update(&(part.len() as u64).to_be_bytes());
+        self.0.update(part.as_bytes());
+    }
+
+    pub(super) fn add_option(&mut self, part: Option<&str>) {
+        self.add(if part.is_some() { "some" } else { "none" });
+        self.add(part.unwrap_or_default());
+    }
+
+    pub(super) fn add_map(&mut self, map: &BTreeMap<String, String>) {
+        self.add(&map.len().to_string());
+        for (key, value) in map {
+            self.add(key);
+            self.add(value);
+        }
+    }
+
+    pub(super) fn name(self) -> String {
+        let digest = self.0.finish();
+        let short = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>();
+        format!("certwright-http01-{short}")
+    }
+}

@@ -1,0 +1,258 @@
+//! The HTTPRoutes that lead a CA's request through a Gateway to the operator's pods, and what Gateways say of them.
+//!
+//! They are rendered, as the Ingress is, without a client and the same bytes for the same input, and lead to the same
+//! Service. In an HTTPRoute all paths belong to all hostnames; as tokens are unguessable, and answered for their own
+//! names alone, that gives nothing away.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
+use kube::CustomResource;
+use serde::{Deserialize, Serialize};
+
+use super::challenge_path;
+use super::objects::{PresentedChallenge, SERVICE_PORT, ServiceType};
+use super::ownership::{NameDigest, certificate_labels, certificate_owner};
+
+mod acceptance;
+#[cfg(test)]
+mod tests;
+
+pub use acceptance::{Acceptance, acceptance};
+
+/// Limits of the API (v1.7.0): `spec.hostnames`, and `matches` of a rule.
+const MAX_HOSTNAMES: usize = 16;
+const MAX_MATCHES: usize = 64;
+
+/// What is presented for one Certificate through one solver.
+#[derive(Clone, Debug)]
+pub struct RoutePresentation {
+    /// The Certificate's namespace.
+    pub namespace: String,
+    /// The Certificate's name.
+    pub certificate_name: String,
+    /// The Certificate's `metadata.uid`.
+    pub certificate_uid: String,
+    /// The challenges under validation, in any order.
+    pub challenges: Vec<PresentedChallenge>,
+    /// The solver's `http01.gatewayHTTPRoute.parentRefs`.
+    pub parent_refs: Vec<ParentReference>,
+    /// The solver's `http01.gatewayHTTPRoute.labels`, added to ours; ours win.
+    pub labels: BTreeMap<String, String>,
+    /// The solver's `http01.gatewayHTTPRoute.serviceType`.
+    pub service_type: ServiceType,
+}
+
+/// A `gateway.networking.k8s.io/v1` HTTPRoute, as far as it is written and read here.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "gateway.networking.k8s.io",
+    version = "v1",
+    kind = "HTTPRoute",
+    plural = "httproutes",
+    root = "HttpRoute",
+    namespaced,
+    status = "HttpRouteStatus",
+    schema = "disabled",
+    derive = "Default",
+    derive = "PartialEq",
+    doc = "An HTTPRoute, as far as it is written and read here."
+)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpRouteSpec {
+    /// The Gateways to attach to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parent_refs: Vec<ParentReference>,
+    /// The names it is for; none is all that the Gateways listen for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hostnames: Vec<String>,
+    /// What is routed where.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<HttpRouteRule>,
+}
+
+/// A Gateway, or a part of one, that a route attaches to; as in `gatewayHTTPRoute.parentRefs`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ParentReference {
+    /// The API group of the parent, by default `gateway.networking.k8s.io`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// The kind of the parent, by default `Gateway`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The parent's namespace, by default the route's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// The parent's name.
+    pub name: String,
+    /// The name of a listener; by default all are attached to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub section_name: Option<String>,
+    /// The port of listeners; by default any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+}
+
+/// Requests that fit one of `matches` go to `backend_refs`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpRouteRule {
+    /// Which requests.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub matches: Vec<HttpRouteMatch>,
+    /// Where they go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backend_refs: Vec<BackendReference>,
+}
+
+/// One way for a request to fit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HttpRouteMatch {
+    /// What its path has to be; the API server puts `/` as a prefix where it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<HttpPathMatch>,
+}
+
+/// A condition on a path.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HttpPathMatch {
+    /// `Exact`, `PathPrefix` or `RegularExpression`.
+    #[serde(rename = "type")]
+    pub type_: String,
+    /// The path.
+    pub value: String,
+}
+
+/// A Service to send requests to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BackendReference {
+    /// The Service's name, in the route's namespace.
+    pub name: String,
+    /// The Service's port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+}
+
+/// What Gateways say of a route.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HttpRouteStatus {
+    /// What each parent says, by the controller that keeps it.
+    #[serde(default)]
+    pub parents: Vec<RouteParentStatus>,
+}
+
+/// What a parent says of a route.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteParentStatus {
+    /// Which parent, as in the route's `spec.parentRefs`.
+    pub parent_ref: ParentReference,
+    /// Who wrote this.
+    #[serde(default)]
+    pub controller_name: String,
+    /// `Accepted`, `ResolvedRefs` and others.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
+}
+
+/// The name of the first of [`routes`]: the same for the same Certificate and solver, whatever the challenges. Those
+/// of further routes begin with it.
+pub fn route_name(presentation: &RoutePresentation) -> String {
+    let mut digest =
+        NameDigest::of_certificate(&presentation.certificate_uid, &presentation.certificate_name);
+    digest.add(&presentation.parent_refs.len().to_string());
+    for parent in &presentation.parent_refs {
+        for option in [&parent.group, &parent.kind, &parent.namespace, &parent.section_name] {
+            digest.add_option(option.as_deref());
+        }
+        digest.add(&parent.name);
+        digest.add_option(parent.port.map(|port| port.to_string()).as_deref());
+    }
+    digest.add_map(&presentation.labels);
+    digest.add(presentation.service_type.service_name());
+    digest.name()
+}
+
+/// The HTTPRoutes that lead all of a Certificate's challenge paths to the shared Service: one for up to 16 names, which
+/// is as many as an HTTPRoute takes, and one without a name for IP addresses, which an HTTPRoute cannot name.
+///
+/// A route that was rendered for more challenges than there are now may be rendered no more; it can stay until all of
+/// the Certificate's are removed.
+pub fn routes(presentation: &RoutePresentation) -> Vec<HttpRoute> {
+    let base = route_name(presentation);
+    let (addresses, names): (Vec<_>, Vec<_>) =
+        presentation.challenges.iter().partition(|challenge| challenge.identifier.parse::<IpAddr>().is_ok());
+    let named = |prefix: String, parts: Vec<Part>| {
+        parts.into_iter().enumerate().map(move |(index, part)| match index {
+            0 => (prefix.clone(), part),
+            _ => (format!("{prefix}-{}", index + 1), part),
+        })
+    };
+    let for_names =
+        named(base.clone(), parts(names, |challenge| Some(challenge.identifier.to_ascii_lowercase())));
+    let for_addresses = named(format!("{base}-ip"), parts(addresses, |_| None));
+    for_names.chain(for_addresses).map(|(name, part)| route(presentation, name, part)).collect()
+}
+
+/// What one HTTPRoute holds.
+#[derive(Default)]
+struct Part {
+    hostnames: BTreeSet<String>,
+    tokens: BTreeSet<String>,
+}
+
+/// Splits challenges into parts that an HTTPRoute can hold, in the order of names and tokens.
+fn parts(
+    challenges: Vec<&PresentedChallenge>,
+    hostname: impl Fn(&PresentedChallenge) -> Option<String>,
+) -> Vec<Part> {
+    let sorted: BTreeSet<(Option<String>, &str)> =
+        challenges.into_iter().map(|challenge| (hostname(challenge), challenge.token.as_str())).collect();
+    let mut parts: Vec<Part> = Vec::new();
+    for (hostname, token) in sorted {
+        let fits = |part: &Part| {
+            let known = hostname.as_ref().is_none_or(|name| part.hostnames.contains(name));
+            (known || part.hostnames.len() < MAX_HOSTNAMES)
+                && (part.tokens.contains(token) || part.tokens.len() < MAX_MATCHES)
+        };
+        if !parts.last().is_some_and(fits) {
+            parts.push(Part::default());
+        }
+        if let Some(part) = parts.last_mut() {
+            part.hostnames.extend(hostname);
+            part.tokens.insert(token.to_owned());
+        }
+    }
+    parts
+}
+
+fn route(presentation: &RoutePresentation, name: String, part: Part) -> HttpRoute {
+    let owner = certificate_owner(&presentation.certificate_name, &presentation.certificate_uid);
+    HttpRoute {
+        metadata: ObjectMeta {
+            name: Some(name),
+            namespace: Some(presentation.namespace.clone()),
+            labels: Some(certificate_labels(&presentation.labels, &presentation.certificate_uid)),
+            owner_references: Some(vec![owner]),
+            ..ObjectMeta::default()
+        },
+        spec: HttpRouteSpec {
+            parent_refs: presentation.parent_refs.clone(),
+            hostnames: part.hostnames.into_iter().collect(),
+            rules: vec![HttpRouteRule {
+                matches: part.tokens.iter().map(|token| exactly(challenge_path(token))).collect(),
+                backend_refs: vec![BackendReference {
+                    name: presentation.service_type.service_name().into(),
+                    port: u16::try_from(SERVICE_PORT).ok(),
+                }],
+            }],
+        },
+        status: None,
+    }
+}
+
+fn exactly(path: String) -> HttpRouteMatch {
+    HttpRouteMatch { path: Some(HttpPathMatch { type_: "Exact".into(), value: path }) }
+}
