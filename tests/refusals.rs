@@ -266,10 +266,9 @@ async fn each_word_of_a_ca_about_a_certificate_is_the_reason_and_decides_when_it
                 _ => Action::Pass,
             });
             ns.apply(&of_issuer(&name, &certificate(&name, &[&format!("{name}.test")], ""))).await?;
-            let failed = ns.wait(&format!("certificate/{name}"), SOON, |object| {
-                object["status"]["failedIssuanceAttempts"] == 1
-            });
-            let failed = failed.await.with_context(|| format!("{code} is not told"))?;
+            let told = |object: &Value| object["status"]["failedIssuanceAttempts"] == 1;
+            let failed = ns.wait(&format!("certificate/{name}"), SOON, told).await;
+            let failed = failed.with_context(|| format!("{code} is not told"))?;
             let (_, reason, message) =
                 common::condition(&failed, "Issuing").context("no condition Issuing")?;
             ensure!(reason.eq_ignore_ascii_case(code), "the reason for {code} is {reason}");

@@ -19,7 +19,6 @@ pub mod observe;
 pub mod presenter;
 pub mod resolvers;
 pub mod run;
-pub mod resolvers;
 mod secrets;
 pub mod verdicts;
 pub mod wake;

@@ -37,7 +37,8 @@ pub async fn present(
     challenged: &[Challenged],
 ) -> Result<Vec<Unseen>, Error> {
     let records = records::present(context, certificate, challenged);
-    let services: BTreeSet<ServiceType> = challenged.iter().filter_map(|one| service_type(&one.way)).collect();
+    let services: BTreeSet<ServiceType> =
+        challenged.iter().filter_map(|one| service_type(&one.way)).collect();
     let over_http = async {
         if services.is_empty() {
             return Ok(Vec::new());

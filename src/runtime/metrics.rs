@@ -39,6 +39,7 @@ struct Inner {
     issuances: Family<Issuances, Counter>,
     issuance_duration: Histogram,
     api_writes: Family<ApiWrites, Counter>,
+    dns_records_left_behind: Counter,
     leader: Gauge,
     certificates: Option<Certificates>,
 }

@@ -55,7 +55,7 @@ impl Work {
             Step::ReadOrder => self.read_order(now, context).await,
             Step::ReadAuthorizations => self.read_authorizations(now, context).await,
             Step::Present(challenged) => self.present(&challenged, now, context).await,
-            Step::SelfCheck => self.self_check(now, context).await,
+            Step::SelfCheck => self.self_check(context).await,
             Step::Answer => self.answer(now, context).await,
             Step::Finalize => self.finalize(now, context).await,
             Step::Download => self.download(now, context).await,

@@ -7,8 +7,8 @@ use tracing::info;
 use super::Next;
 use super::gather::Work;
 use crate::acme::{
-    Account, AcmeError, Answer, Authorization, AuthorizationStatus, Challenge, ChallengeStatus, ChallengeType,
-    NewOrder, Order, OrderStatus,
+    Account, AcmeError, Answer, Authorization, AuthorizationStatus, Challenge, ChallengeStatus,
+    ChallengeType, NewOrder, Order, OrderStatus,
 };
 use crate::api::{
     self, ChallengeStatus as RecordedChallenge, ChallengeWay, DnsRecordStatus, IssuerKind,
@@ -136,7 +136,7 @@ impl Work {
         ledger.extend(needed);
     }
 
-    pub(super) async fn self_check(&mut self, now: Timestamp, context: &Context) -> Result<Next, Error> {
+    pub(super) async fn self_check(&mut self, context: &Context) -> Result<Next, Error> {
         let Some(account) = self.account.clone() else { return Ok(Next::Until(None)) };
         let challenges = &self.status.challenges;
         let refused = presenter::refused_routes(context, &self.namespace, &self.uid, challenges).await?;
@@ -148,7 +148,8 @@ impl Work {
                     ChallengeWay::TxtRecord => see_record(context, records, &expected).await,
                     ChallengeWay::HttpRoute if refused.is_some() => refused.clone(),
                     ChallengeWay::HttpRoute | ChallengeWay::Ingress | ChallengeWay::EditedIngress => {
-                        let seen = context.self_check.check(&challenge.name, &challenge.token, &expected).await;
+                        let seen =
+                            context.self_check.check(&challenge.name, &challenge.token, &expected).await;
                         seen.err().map(|failure| failure.to_string())
                     }
                 }?;

@@ -45,16 +45,15 @@ pub async fn present(
     for (name, challenges) in by_ingress {
         let found = edit(context, &namespace, name, |ingress| {
             for (challenge, service_type) in &challenges {
-                let presented = PresentedChallenge {
-                    identifier: challenge.name.clone(),
-                    token: challenge.token.clone(),
-                };
+                let presented =
+                    PresentedChallenge { identifier: challenge.name.clone(), token: challenge.token.clone() };
                 put_in(ingress, &presented, *service_type, context.config.path_type);
             }
         });
         if !found.await? {
-            let words =
-                format!("Ingress {name}, which http01.ingress.name names, does not exist; apply it, or name another");
+            let words = format!(
+                "Ingress {name}, which http01.ingress.name names, does not exist; apply it, or name another"
+            );
             missing.extend(challenges.iter().map(|(challenge, _)| not_presented(challenge, words.clone())));
         }
     }

@@ -95,10 +95,10 @@ impl Provider {
         let Self::Webhook { settings, namespace, ambient } = self else { return Ok(()) };
         let Dns01Webhook { group_name, solver_name, config } = settings;
         let request_id = format!("{uid}-{}", digest(&format!("{action:?} {}", record.value)));
-        let payload =
-            webhook::request(&request_id, action, record, namespace, *ambient, config.clone());
+        let payload = webhook::request(&request_id, action, record, namespace, *ambient, config.clone());
         let named = |words: String| format!("the webhook {solver_name} of {group_name} {words}");
-        let body = serde_json::to_vec(&payload).map_err(|error| named(format!("cannot be asked: {error}")))?;
+        let body =
+            serde_json::to_vec(&payload).map_err(|error| named(format!("cannot be asked: {error}")))?;
         let request = Request::post(format!("/apis/{group_name}/v1alpha1/{solver_name}"))
             .header(http::header::CONTENT_TYPE, "application/json")
             .body(Body::from(body))
@@ -111,7 +111,9 @@ impl Provider {
         match webhook::read(&body, &request_id) {
             Ok(()) if status.is_success() => Ok(()),
             Ok(()) => Err(named(format!("answered HTTP {}", status.as_u16()))),
-            Err(webhook::Error::NotJson { .. }) if !status.is_success() => Err(named(http_failure(status, &body))),
+            Err(webhook::Error::NotJson { .. }) if !status.is_success() => {
+                Err(named(http_failure(status, &body)))
+            }
             Err(error) => Err(named(error.to_string())),
         }
     }
@@ -141,7 +143,9 @@ impl Secrets<'_> {
                 Err(words) => return Ok(Err(words)),
             };
             match (self.text(&secret, "username"), self.text(&secret, "password")) {
-                (Ok(user), Ok(password)) => http_request::Credentials::Basic { user, password: password.into() },
+                (Ok(user), Ok(password)) => {
+                    http_request::Credentials::Basic { user, password: password.into() }
+                }
                 (Err(words), _) | (_, Err(words)) => return Ok(Err(words)),
             }
         } else if let Some(reference) = &settings.bearer_token_secret_ref {
@@ -217,8 +221,7 @@ impl Secrets<'_> {
 
     async fn secret(&self, name: &str, field: &str) -> Result<Result<Secret, String>, Error> {
         let found = secrets::read(&self.context.client, self.namespace, name).await?;
-        let missing =
-            || format!("{}, which {field} names, does not exist; apply it", self.named(name));
+        let missing = || format!("{}, which {field} names, does not exist; apply it", self.named(name));
         Ok(found.ok_or_else(missing))
     }
 
@@ -236,7 +239,8 @@ impl Secrets<'_> {
         let named = || self.named(secret.metadata.name.as_deref().unwrap_or_default());
         let bytes = secrets::data(secret, key)
             .ok_or_else(|| format!("{} has no key {key}; add it, or name another", named()))?;
-        let text = std::str::from_utf8(bytes).map_err(|_| format!("{}, key {key}: it is not text", named()))?;
+        let text =
+            std::str::from_utf8(bytes).map_err(|_| format!("{}, key {key}: it is not text", named()))?;
         Ok(text.trim_end_matches(['\n', '\r']).to_owned())
     }
 

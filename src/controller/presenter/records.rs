@@ -11,7 +11,9 @@ use crate::api::{self, Certificate, Dns01Solver, DnsRecordStatus};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::core::issuance::{Challenged, Unseen, Way};
-use crate::solver::dns01::{CnameStrategy, Location, NameServer, PropagationMode, Record, Resolver, txt_value};
+use crate::solver::dns01::{
+    CnameStrategy, Location, NameServer, PropagationMode, Record, Resolver, txt_value,
+};
 
 /// Finds out where the records of the challenges belong. Returns them, as the ledger has them, and what stood in the way of
 /// others. `secrets_namespace` is where the Secrets of the issuer are; one for the whole cluster may let a provider use
@@ -64,11 +66,14 @@ pub async fn present(
     let ledger = certificate.status.iter().flat_map(|status| &status.dns_records);
     let presented = ledger.filter(|record| record.removal.is_none()).map(async |record| {
         let done = match Provider::of(context, record).await? {
-            Ok(provider) => provider.present(context, &certificate_uid(certificate), &as_record(record)).await,
+            Ok(provider) => {
+                provider.present(context, &certificate_uid(certificate), &as_record(record)).await
+            }
             Err(words) => Err(words),
         };
         let is_its = |challenge: &&Challenged| {
-            challenge.name == record.name && record.key_authorization.starts_with(&format!("{}.", challenge.token))
+            challenge.name == record.name
+                && record.key_authorization.starts_with(&format!("{}.", challenge.token))
         };
         let challenge = challenged.iter().find(is_its);
         Ok::<_, Error>(done.err().zip(challenge).map(|(words, challenge)| not_presented(challenge, words)))
@@ -121,7 +126,9 @@ fn resolver(context: &Context, solver: &Dns01Solver) -> Result<Resolver, String>
     let servers = match own.filter(|own| !own.is_empty()) {
         Some(own) => {
             let parsed = own.iter().map(|text| text.parse::<NameServer>());
-            parsed.collect::<Result<Vec<_>, _>>().map_err(|error| format!("propagation.nameservers: {error}"))?
+            parsed
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(|error| format!("propagation.nameservers: {error}"))?
         }
         None => context.config.recursive_nameservers.clone(),
     };

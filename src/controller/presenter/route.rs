@@ -1,6 +1,5 @@
 //! Temporary HTTPRoutes, and whether Gateways have taken them.
 
-use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
 use super::objects::{apply, delete_collection, of_certificate};

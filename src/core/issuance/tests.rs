@@ -1,4 +1,5 @@
 mod ca;
+mod dns;
 mod machine;
 mod world;
 
@@ -65,7 +66,7 @@ fn a_name_that_cannot_be_proved_fails_before_anything_is_presented() {
     world.names_are(&["a.test", "*.a.test"]);
     let (until, message) = loop {
         match world.next_step() {
-            Step::Wait { until, reason: reason::NO_SOLVER, message } => break (until, message),
+            Step::Wait { until, reason: reason::NO_SOLVER, message, .. } => break (until, message),
             _ => drop(world.step()),
         }
     };
@@ -402,7 +403,7 @@ fn the_older_claim_to_a_secret_wins() {
 fn an_issuer_that_is_missing_or_not_ready_is_waited_for_and_named() {
     let mut world = World::new();
     let said = |world: &World| match world.next_step() {
-        Step::Wait { until: None, reason, message } => (reason, message),
+        Step::Wait { until: None, reason, message, .. } => (reason, message),
         step => panic!("{step:?}"),
     };
     world.issuers.insert("one".to_owned(), IssuerView::NotReady { message: "no key".to_owned() });

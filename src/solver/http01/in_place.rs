@@ -20,7 +20,10 @@ pub fn put_in(
     let host = (!is_ip).then(|| challenge.identifier.to_ascii_lowercase());
     let rules = ingress.spec.get_or_insert_default().rules.get_or_insert_default();
     let wanted = challenge_path(&challenge.token);
-    if rules.iter().filter(|rule| rule.host == host).any(|rule| paths(rule).any(|path| leads_to(path, &wanted)))
+    if rules
+        .iter()
+        .filter(|rule| rule.host == host)
+        .any(|rule| paths(rule).any(|path| leads_to(path, &wanted)))
     {
         return;
     }
@@ -78,7 +81,9 @@ mod tests {
             { "host": "b.test" },
         ]));
         let mut edited = before.clone();
-        for (host, token) in [("a.test", "one"), ("b.test", "two"), ("c.test", "three"), ("192.0.2.1", "four")] {
+        for (host, token) in
+            [("a.test", "one"), ("b.test", "two"), ("c.test", "three"), ("192.0.2.1", "four")]
+        {
             let challenge = PresentedChallenge { identifier: host.to_owned(), token: token.to_owned() };
             put_in(&mut edited, &challenge, ServiceType::ClusterIp, PathType::Exact);
         }

@@ -17,7 +17,8 @@ use crate::api::{
 use crate::core::backoff::Backoff;
 use crate::core::disposition::{About, Disposition, disposition};
 use crate::core::issuance::{
-    Challenged, Failure, IssuerView, Progress, SelfCheckResult, Situation, Step, failed_generation, next_step,
+    Challenged, Failure, IssuerView, Progress, SelfCheckResult, Situation, Step, Unseen, failed_generation,
+    next_step,
 };
 use crate::core::reissue::{SecretView, reuses_key};
 use crate::core::spec::{InvalidSpec, ValidatedCertificate};
@@ -128,7 +129,10 @@ impl World {
     pub fn issuer_is_ready(&mut self, name: &str, account: &str) {
         let ingress = Http01Ingress { class: Some(name.to_owned()), ..Http01Ingress::default() };
         let http01 = Http01Solver { ingress: Some(ingress), ..Http01Solver::default() };
-        let solver = Solver { http01: Some(http01), ..Solver::default() };
+        self.issuer_solves(name, account, Solver { http01: Some(http01), ..Solver::default() });
+    }
+
+    pub fn issuer_solves(&mut self, name: &str, account: &str, solver: Solver) {
         let view = IssuerView::Ready { account: account.to_owned(), solvers: vec![solver], profile: None };
         self.issuers.insert(name.to_owned(), view);
     }
@@ -216,6 +220,7 @@ impl World {
             progress: &self.progress,
             self_check_timeout: Duration::from_secs(60),
             name: NAME,
+            held: false,
         }
     }
 
@@ -294,7 +299,12 @@ impl World {
             Step::Present(challenged) => self.present(&challenged)?,
             Step::SelfCheck => {
                 assert!(self.presented.is_some());
-                let failure = ("a.test".to_owned(), "a.test: connection refused".to_owned());
+                let challenge = &self.status.challenges[0];
+                let failure = Unseen {
+                    challenge: challenge.url.clone(),
+                    typ: serde_json::from_value(challenge.type_.clone().into()).unwrap(),
+                    words: "a.test: connection refused".to_owned(),
+                };
                 let failures = if self.self_check_passes { Vec::new() } else { vec![failure] };
                 self.progress.self_check = Some(SelfCheckResult { at: self.now, failures });
             }
@@ -303,6 +313,7 @@ impl World {
             Step::Download => self.download()?,
             Step::StoreCertificate => self.store_certificate()?,
             Step::RefreshSecret => panic!("the Secret is always written as the spec asks for"),
+            Step::RemoveRecords | Step::Release => panic!("there is no ledger of records in this world"),
             Step::Withdraw => {
                 self.presented = None;
                 self.effect()?;
@@ -349,7 +360,9 @@ impl World {
         assert!(self.progress.place, "orders under way are bounded");
         let challenge = |challenged: &Challenged| crate::api::ChallengeStatus {
             name: challenged.name.clone(),
+            type_: challenged.typ.to_string(),
             token: challenged.token.clone(),
+            url: challenged.url.clone(),
             ..crate::api::ChallengeStatus::default()
         };
         self.status.challenges = challenged.iter().map(challenge).collect();
@@ -375,7 +388,10 @@ impl World {
             if found.status != AuthorizationStatus::Pending || challenge.status != ChallengeStatus::Pending {
                 continue;
             }
-            let seen = self.presented.as_ref().and_then(|answers| answers.get(&found.name()));
+            let seen = self
+                .presented
+                .as_ref()
+                .and_then(|answers| answers.get(found.name().trim_start_matches("*.")));
             assert_eq!(seen, Some(&challenge.token), "what is answered is presented");
             if let Err(refusal) = self.ca.answer(&account, &url, &authorization) {
                 return self.refused(&refusal);
