@@ -18,8 +18,6 @@ const AVAILABLE_LIMIT: Duration = Duration::from_secs(60);
 /// gone makes discovery fail for everybody.
 pub(crate) struct ApiService {
     pub(crate) group: String,
-    /// The Service that leads to the server.
-    pub(crate) service: String,
     kubectl: PathBuf,
     kubeconfig: PathBuf,
 }
@@ -41,7 +39,6 @@ impl ApiService {
         let description = &namespace.cluster.description;
         let registered = Self {
             group: group.into(),
-            service: service.clone(),
             kubectl: description.tools.program("kubectl")?,
             kubeconfig: description.kubeconfig.clone(),
         };
