@@ -45,7 +45,7 @@ pub async fn run(state: &Path, command: Vec<OsString>) -> Result<i32> {
 
 /// Starts control plane, DNS server and router, and installs what the operator needs.
 pub async fn start_cluster(state: &Path) -> Result<Running> {
-    sandbox::set_up_network()?;
+    sandbox::set_up_network(state)?;
     let tools = Tools::build()?;
     let ca = TestCa::create(state)?;
     let (control_plane, dns_server) =

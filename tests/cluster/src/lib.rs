@@ -4,6 +4,7 @@
 //! What runs inside finds them through this library: [`Cluster::from_env`] first, then a [`TestNamespace`], a
 //! [`Pebble`] and an [`Operator`] for each test.
 
+pub mod addresses;
 pub mod ca;
 pub mod control_plane;
 pub mod description;
@@ -18,23 +19,41 @@ pub mod sandbox;
 pub mod tools;
 pub mod venv;
 
+mod api_service;
+mod bind;
+mod bind_config;
 mod cluster;
+mod http_server;
 mod ingress_controller;
+mod knot;
 mod metrics;
+mod name_server;
 mod namespace;
 mod operator;
 mod pebble;
+mod provider_protocol;
+mod scripted_provider;
 mod step_ca;
+mod webhook_provider;
+mod zone;
 
+pub use addresses::Address;
+pub use bind::{Bind, BindBuilder, DnsQuery};
 pub use cluster::Cluster;
 pub use dns::Dns;
 pub use ingress_controller::IngressController;
+pub use knot::Knot;
 pub use metrics::{ApiServerMetrics, RequestKind};
+pub use name_server::{Answer, NameServer, TsigKey};
 pub use namespace::TestNamespace;
 pub use operator::{Operator, OperatorBuilder, OperatorProcess};
 pub use pebble::{Pebble, PebbleBuilder};
+pub use provider_protocol::AcmeDnsAccount;
 pub use proxy::Proxy;
+pub use scripted_provider::{ProviderRequest, Reply, ScriptedProvider};
 pub use step_ca::StepCa;
+pub use webhook_provider::WebhookProvider;
+pub use zone::Zone;
 
 /// The address everything listens on. EndpointSlices refuse loopback addresses, so it is one from the documentation
 /// range (RFC 5737), put on the namespace's loopback device.

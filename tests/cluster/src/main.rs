@@ -64,8 +64,8 @@ fn run() -> Result<i32> {
     let arguments = Arguments::parse();
     match (arguments.inside, arguments.task) {
         (_, Task::Tools) => {
-            let needs: Vec<_> = packages::BASE.iter().chain(packages::INGRESS_CONTROLLER).collect();
-            packages::ensure_installed(&needs)?;
+            let needs = [packages::BASE, packages::INGRESS_CONTROLLER, packages::NAME_SERVERS].concat();
+            packages::ensure_installed(&needs.iter().collect::<Vec<_>>())?;
             venv::install()?;
             Tools::build().map(|_| 0)
         }

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::geteuid;
 
 /// A program, the Debian package that holds it, and what it is for.
+#[derive(Clone, Copy)]
 pub struct Need {
     program: &'static str,
     package: &'static str,
@@ -37,6 +38,20 @@ pub const INGRESS_CONTROLLER: &[Need] = &[
         purpose: "is the proxy of the ingress controller EasyHAProxy",
     },
     Need { program: "python3", package: "python3-venv", purpose: "runs the ingress controller EasyHAProxy" },
+];
+
+/// What the tests with name servers need.
+pub const NAME_SERVERS: &[Need] = &[
+    Need { program: "named", package: "bind9", purpose: "is the name server of most tests of DNS-01" },
+    Need { program: "rndc", package: "bind9-utils", purpose: "tells named when to transfer a zone" },
+    Need { program: "dig", package: "bind9-dnsutils", purpose: "asks the tests' name servers" },
+    Need {
+        program: "nsupdate",
+        package: "bind9-dnsutils",
+        purpose: "changes zones of the tests' name servers",
+    },
+    Need { program: "knotd", package: "knot", purpose: "is a name server by other authors" },
+    Need { program: "faketime", package: "faketime", purpose: "gives a name server a wrong clock" },
 ];
 
 /// Fails when a program is missing, saying how to get it. As root on Debian, gets it.

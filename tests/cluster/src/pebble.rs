@@ -23,6 +23,7 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 #[derive(Clone, Debug, Default)]
 pub struct PebbleBuilder {
     port: Option<u16>,
+    dns_server: Option<String>,
     config: serde_json::Map<String, Value>,
     eab_keys: BTreeMap<String, String>,
     profiles: BTreeMap<String, Value>,
@@ -126,6 +127,12 @@ impl PebbleBuilder {
         self
     }
 
+    /// Looks names up at this server, given as `ip:port`, not at the cluster's [`Dns`](crate::Dns).
+    pub fn dns_server(mut self, address: &str) -> Self {
+        self.dns_server = Some(address.into());
+        self
+    }
+
     /// Sets an environment variable of Pebble.
     pub fn environment(mut self, name: &str, value: impl ToString) -> Self {
         self.environment.insert(name.into(), value.to_string());
@@ -193,11 +200,12 @@ impl Pebble {
     /// Starts it again on the same ports, after [`Pebble::stop`]. It has forgotten every account and order, and has
     /// a new root.
     pub async fn start(&mut self) -> Result<()> {
+        let dns_server = self.builder.dns_server.clone().unwrap_or(self.description.dns.to_string());
         let mut command = Command::new(self.description.tools.program("pebble")?);
         command
             .arg("-config")
             .arg(self.directory.join("pebble.json"))
-            .args(["-dnsserver", &self.description.dns.to_string()])
+            .args(["-dnsserver", &dns_server])
             .envs(&self.builder.environment);
         let mut process = Process::start(&self.name, command, &self.description.state.join("logs"))?;
         let ready = || async { self.http.get(&self.directory_url).send().await.is_ok() };

@@ -1,7 +1,6 @@
 //! A TLS proxy that records every request, and misbehaves on demand.
 
 use std::{
-    convert::Infallible,
     future::pending,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -11,23 +10,17 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
-use hyper::{
-    body::{Frame, Incoming},
-    service::service_fn,
-};
-use hyper_util::rt::TokioIo;
-use rustls::{
-    ServerConfig,
-    crypto::aws_lc_rs,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::{Frame, Incoming};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
-use tokio_rustls::TlsAcceptor;
 
-use crate::{ADDRESS, Cluster, ports, router::end_to_end};
+use crate::{
+    ADDRESS, Cluster,
+    http_server::{self, Body, full},
+    ports,
+    router::end_to_end,
+};
 
-type Body = BoxBody<Bytes, anyhow::Error>;
 type Script = Arc<dyn Fn(&RequestInfo) -> Action + Send + Sync>;
 
 /// A reverse proxy with a certificate of the test CA, in front of an ACME server or of the API server. It ends when
@@ -109,7 +102,9 @@ impl Proxy {
             records: watch::Sender::default(),
         });
         let mut tasks = JoinSet::new();
-        tasks.spawn(serve(listener, tls(cluster)?, state.clone()));
+        let tls = http_server::tls(cluster, &[ADDRESS, "localhost"])?;
+        let handler = state.clone();
+        tasks.spawn(http_server::serve(listener, Some(tls), move |request| handle(handler.clone(), request)));
         Ok(Self { url, state, _tasks: tasks })
     }
 
@@ -163,33 +158,6 @@ impl Proxy {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn tls(cluster: &Cluster) -> Result<TlsAcceptor> {
-    let signed = cluster.ca()?.sign("proxy", &[ADDRESS, "localhost"])?;
-    let certificate = CertificateDer::from_pem_slice(signed.certificate.as_bytes())?;
-    let key = PrivateKeyDer::from_pem_slice(signed.key.as_bytes())?;
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
-}
-
-async fn serve(listener: TcpListener, tls: TlsAcceptor, state: Arc<State>) {
-    // Connections end with the proxy.
-    let mut connections = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        let (tls, state) = (tls.clone(), state.clone());
-        connections.spawn(async move {
-            let Ok(stream) = tls.accept(stream).await else { return };
-            let service = service_fn(move |request| handle(state.clone(), request));
-            let connection = hyper::server::conn::http1::Builder::new();
-            let _ = connection.serve_connection(TokioIo::new(stream), service).await;
-        });
-        while connections.try_join_next().is_some() {}
-    }
 }
 
 /// An error closes the connection without an answer.
@@ -293,8 +261,4 @@ impl State {
             .body(request.body.clone());
         Ok(sending.send().await?)
     }
-}
-
-fn full(bytes: Bytes) -> Body {
-    Full::new(bytes).map_err(|never: Infallible| match never {}).boxed()
 }

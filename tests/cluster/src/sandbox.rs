@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{WaitOptions, geteuid, wait};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{ADDRESS, INGRESS_CONTROLLER_ADDRESS, SECOND_ADDRESS, SERVICE_NETWORK, packages};
+use crate::{ADDRESS, INGRESS_CONTROLLER_ADDRESS, SECOND_ADDRESS, SERVICE_NETWORK, addresses, packages};
 
 const PREFIX: &str = "certwright-";
 const LOCK: &str = ".lock";
@@ -154,12 +154,17 @@ pub fn be_init() -> Result<i32> {
     }
 }
 
-/// Gives the network namespace its addresses.
-pub fn set_up_network() -> Result<()> {
+/// Gives the network namespace its addresses. `state` is the directory of the run.
+pub fn set_up_network(state: &Path) -> Result<()> {
     ip(&["link", "set", "lo", "up"])?;
     for address in [ADDRESS, SECOND_ADDRESS, INGRESS_CONTROLLER_ADDRESS] {
         ip(&["address", "add", &format!("{address}/32"), "dev", "lo"])?;
     }
+    let batch: String =
+        addresses::all().map(|address| format!("address add {address}/32 dev lo\n")).collect();
+    let file = state.join("addresses.batch");
+    fs::write(&file, batch)?;
+    ip(&["-batch", &file.display().to_string()])?;
     // Without a route nothing gets as far as kube-proxy's rules.
     ip(&["route", "add", SERVICE_NETWORK, "dev", "lo", "src", ADDRESS])?;
     Ok(())

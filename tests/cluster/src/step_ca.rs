@@ -28,6 +28,11 @@ pub struct StepCa {
 impl StepCa {
     /// Starts one on a port of its own.
     pub async fn start(cluster: &Cluster) -> Result<Self> {
+        Self::start_with_dns_server(cluster, &cluster.description.dns.to_string()).await
+    }
+
+    /// Starts one that looks names up at this server, given as `ip:port`.
+    pub async fn start_with_dns_server(cluster: &Cluster, dns_server: &str) -> Result<Self> {
         let description = &cluster.description;
         let name = format!("step-ca-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let directory = description.state.join(&name);
@@ -56,13 +61,10 @@ impl StepCa {
         fs::write(&config_file, serde_json::to_vec_pretty(&config)?)?;
 
         let mut command = Command::new(description.tools.program("step-ca")?);
-        command.arg(&config_file).args([
-            "--insecure",
-            "--acme-http-port",
-            "80",
-            "--resolver",
-            &description.dns.to_string(),
-        ]);
+        command
+            .arg(&config_file)
+            .args(["--insecure", "--acme-http-port", "80"])
+            .args(["--resolver", dns_server]);
         let mut process = Process::start(&name, command, &description.state.join("logs"))?;
         let directory_url = format!("https://{address}/acme/acme/directory");
         let root_pem = root.pem();

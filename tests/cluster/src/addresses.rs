@@ -1,0 +1,52 @@
+//! Addresses for servers that want a well-known port, as name servers do.
+
+use std::{
+    fmt,
+    fs::{self, File},
+};
+
+use anyhow::{Result, bail};
+
+use crate::Cluster;
+
+/// The last numbers of the addresses 192.0.2.*n* that are handed out.
+const RANGE: std::ops::Range<u8> = 64..128;
+
+/// An address nobody else has, until this is dropped.
+#[derive(Debug)]
+pub struct Address {
+    ip: String,
+    _lock: File,
+}
+
+impl Address {
+    /// One that neither another test of this process nor another process of the run has. The kernel gives it back
+    /// when the process that holds it dies.
+    pub fn free(cluster: &Cluster) -> Result<Self> {
+        let directory = cluster.description.state.join("addresses");
+        fs::create_dir_all(&directory)?;
+        for ip in all() {
+            let lock = File::create(directory.join(&ip))?;
+            if lock.try_lock().is_ok() {
+                return Ok(Self { ip, _lock: lock });
+            }
+        }
+        bail!("each of the {} addresses is taken", RANGE.len())
+    }
+
+    /// The address, without a port.
+    pub fn ip(&self) -> &str {
+        &self.ip
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.ip)
+    }
+}
+
+/// Every address there is to hand out.
+pub(crate) fn all() -> impl Iterator<Item = String> {
+    RANGE.map(|number| format!("192.0.2.{number}"))
+}

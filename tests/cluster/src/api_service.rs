@@ -1,0 +1,139 @@
+//! API groups that the API server forwards to servers of tests (the aggregation layer), as it does to DNS webhooks.
+
+use std::{path::PathBuf, process::Command, time::Duration};
+
+use anyhow::{Context, Result};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::json;
+
+use crate::{ADDRESS, TestNamespace};
+
+/// The one version of webhook APIs.
+pub(crate) const VERSION: &str = "v1alpha1";
+
+/// Long enough for the API server to look again.
+const AVAILABLE_LIMIT: Duration = Duration::from_secs(60);
+
+/// An API group that leads to a port of [`ADDRESS`]. It is taken away when this is dropped: a group whose server is
+/// gone makes discovery fail for everybody.
+pub(crate) struct ApiService {
+    pub(crate) group: String,
+    kubectl: PathBuf,
+    kubeconfig: PathBuf,
+}
+
+impl ApiService {
+    /// The name of a group's Service.
+    pub(crate) fn service_name(group: &str) -> String {
+        group.replace('.', "-")
+    }
+
+    /// The name the API server wants the server's certificate to be for.
+    pub(crate) fn host(namespace: &TestNamespace, group: &str) -> String {
+        format!("{}.{}.svc", Self::service_name(group), namespace.name)
+    }
+
+    /// Registers the group. The server, on this port of [`ADDRESS`], has a certificate of the test CA.
+    pub(crate) async fn register(namespace: &TestNamespace, group: &str, port: u16) -> Result<Self> {
+        let service = Self::service_name(group);
+        let description = &namespace.cluster.description;
+        let registered = Self {
+            group: group.into(),
+            kubectl: description.tools.program("kubectl")?,
+            kubeconfig: description.kubeconfig.clone(),
+        };
+        let ca = BASE64_STANDARD.encode(namespace.cluster.ca()?.pem);
+        let objects = [
+            json!({
+                "apiVersion": "v1", "kind": "Service", "metadata": {"name": service},
+                "spec": {"ports": [{"name": "https", "port": 443}]},
+            }),
+            json!({
+                "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+                "metadata": {"name": service, "labels": {"kubernetes.io/service-name": service}},
+                "addressType": "IPv4",
+                "ports": [{"name": "https", "port": port}],
+                "endpoints": [{"addresses": [ADDRESS], "conditions": {"ready": true}}],
+            }),
+            json!({
+                "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
+                "metadata": {"name": registered.name()},
+                "spec": {
+                    "group": group, "version": VERSION,
+                    "groupPriorityMinimum": 1000, "versionPriority": 15,
+                    "caBundle": ca,
+                    "service": {"name": service, "namespace": namespace.name, "port": 443},
+                },
+            }),
+        ];
+        for object in objects {
+            namespace.apply(&object.to_string()).await?;
+        }
+        registered.wait_available(namespace).await?;
+        Ok(registered)
+    }
+
+    /// Waits until the API server forwards requests. It looks after what was away at longer and longer intervals,
+    /// and at once after a change.
+    pub(crate) async fn wait_available(&self, namespace: &TestNamespace) -> Result<()> {
+        let target = format!("apiservice/{}", self.name());
+        let nudge = async {
+            for count in 0_u32.. {
+                let patch = json!({"metadata": {"annotations": {"test/nudge": count.to_string()}}});
+                namespace.patch(&target, patch).await?;
+                tokio::time::sleep(Duration::from_millis(250)).await;
+            }
+            anyhow::Ok(())
+        };
+        let available = namespace.wait_condition(&target, "Available", "True", AVAILABLE_LIMIT);
+        tokio::select! {
+            result = available => result.map(drop),
+            result = nudge => result,
+        }
+        .with_context(|| format!("the API server does not forward requests for {}", self.group))
+    }
+
+    /// Lets the operator's service account call every solver of the group, as the rule does that comes with a
+    /// provider.
+    pub(crate) async fn allow_operator(&self, namespace: &TestNamespace) -> Result<()> {
+        let name = &self.group;
+        let role = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name},
+            "rules": [{"apiGroups": [self.group], "resources": ["*"], "verbs": ["create"]}],
+        });
+        let account = json!({"kind": "ServiceAccount", "name": "certwright", "namespace": "certwright"});
+        let binding = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+            "subjects": [account],
+        });
+        namespace.apply(&role.to_string()).await?;
+        namespace.apply(&binding.to_string()).await?;
+        Ok(())
+    }
+
+    /// The name of what a provider itself may do in the whole cluster.
+    pub(crate) fn delegation_name(group: &str) -> String {
+        format!("{group}:delegation")
+    }
+
+    fn name(&self) -> String {
+        format!("{VERSION}.{}", self.group)
+    }
+}
+
+impl Drop for ApiService {
+    fn drop(&mut self) {
+        // A test that ends has no runtime to wait in.
+        let _ = Command::new(&self.kubectl)
+            .arg("--kubeconfig")
+            .arg(&self.kubeconfig)
+            .args(["delete", "--namespace=kube-system", "--ignore-not-found", "--wait=false"])
+            .arg(format!("apiservice/{}", self.name()))
+            .arg(format!("clusterrole/{}", self.group))
+            .arg(format!("clusterrolebinding/{}", self.group))
+            .arg(format!("clusterrolebinding/{}", Self::delegation_name(&self.group)))
+            .arg(format!("rolebinding/{}", Self::delegation_name(&self.group)))
+            .output();
+    }
+}

@@ -1,0 +1,139 @@
+//! The configuration files of [`Bind`](crate::Bind).
+
+use std::{fs, net::SocketAddr, path::Path};
+
+use anyhow::Result;
+
+use crate::{TsigKey, Zone, name_server::TEST_ADDRESS};
+
+/// The port at which a server takes commands.
+pub(crate) const CONTROL_PORT: &str = "953";
+/// The file with what rndc needs.
+pub(crate) const RNDC_CONFIG: &str = "rndc.conf";
+
+/// What a server is to serve.
+#[derive(Default)]
+pub(crate) struct Config {
+    pub(crate) zones: Vec<Zone>,
+    pub(crate) keys: Vec<TsigKey>,
+    /// Zones and the addresses of their primaries.
+    pub(crate) secondaries: Vec<(String, String)>,
+    /// Zones that are looked up elsewhere, and where.
+    pub(crate) stubs: Vec<(String, String)>,
+    pub(crate) recursive: bool,
+    pub(crate) caching: bool,
+    pub(crate) https: bool,
+    pub(crate) options: Vec<String>,
+}
+
+impl Config {
+    /// The zones it has itself.
+    pub(crate) fn zone_names(&self) -> Vec<String> {
+        let secondaries = self.secondaries.iter().map(|(zone, _)| zone);
+        self.zones.iter().map(|zone| &zone.name).chain(secondaries).cloned().collect()
+    }
+
+    /// Writes everything the server at this address needs. `others` answers what a resolver finds nowhere else.
+    pub(crate) fn write(&self, directory: &Path, ip: &str, others: SocketAddr) -> Result<()> {
+        for zone in &self.zones {
+            fs::write(directory.join(format!("{}.zone", zone.name)), zone.file(ip))?;
+        }
+        fs::write(directory.join("named.conf"), self.named(directory, ip, others))?;
+        let control = key(&control_key());
+        let rndc = format!("{control}options {{ default-key control; }};\n");
+        fs::write(directory.join(RNDC_CONFIG), rndc)?;
+        Ok(())
+    }
+
+    fn named(&self, directory: &Path, ip: &str, others: SocketAddr) -> String {
+        let directory = directory.display();
+        let recursion = self.recursion(others);
+        let https = if self.https {
+            format!("listen-on port 443 tls own http default {{ {ip}; }};")
+        } else {
+            String::new()
+        };
+        let more = self.options.join("\n    ");
+        let mut text = format!(
+            r#"options {{
+    directory "{directory}";
+    managed-keys-directory "{directory}";
+    pid-file none;
+    lock-file none;
+    session-keyfile none;
+    listen-on port 53 {{ {ip}; }};
+    listen-on-v6 {{ none; }};
+    {https}
+    query-source address {ip};
+    transfer-source {ip};
+    interface-interval 0;
+    empty-zones-enable no;
+    dnssec-validation no;
+    max-cache-size 16m;
+    allow-query {{ any; }};
+    allow-transfer {{ any; }};
+    notify no;
+    querylog yes;
+    {recursion}
+    {more}
+}};
+logging {{
+    channel out {{ stderr; severity info; print-time yes; print-category yes; }};
+    channel queries {{ file "{directory}/queries.log"; severity info; }};
+    category default {{ out; }};
+    category queries {{ queries; }};
+}};
+controls {{ inet {ip} port {CONTROL_PORT} allow {{ any; }} keys {{ control; }}; }};
+"#
+        );
+        if self.https {
+            text += &format!(
+                "tls own {{ cert-file \"{directory}/tls.crt\"; key-file \"{directory}/tls.key\"; }};\n"
+            );
+        }
+        text += &key(&control_key());
+        self.keys.iter().for_each(|tsig| text += &key(tsig));
+        for zone in &self.zones {
+            let keys: String = zone.keys(&self.keys).iter().map(|name| format!(" key \"{name}\";")).collect();
+            text += &format!(
+                "zone \"{0}\" {{ type primary; file \"{0}.zone\"; allow-update {{ {TEST_ADDRESS};{keys} }}; }};\n",
+                zone.name
+            );
+        }
+        for (zone, primary) in &self.secondaries {
+            text += &format!(
+                "zone \"{zone}\" {{ type secondary; file \"{zone}.copy\"; primaries {{ {primary}; }}; \
+                 allow-notify {{ none; }}; }};\n"
+            );
+        }
+        for (zone, server) in &self.stubs {
+            text += &format!(
+                "zone \"{zone}\" {{ type static-stub; server-addresses {{ {server}; }}; forwarders {{ }}; }};\n"
+            );
+        }
+        text
+    }
+
+    fn recursion(&self, others: SocketAddr) -> String {
+        if !self.recursive {
+            return "recursion no;".into();
+        }
+        let memory = if self.caching { "" } else { "max-cache-ttl 0; max-ncache-ttl 0; servfail-ttl 0;" };
+        format!(
+            "recursion yes; allow-recursion {{ any; }}; allow-query-cache {{ any; }}; qname-minimization off;\n    \
+             forward only; forwarders {{ {} port {}; }};\n    {memory}",
+            others.ip(),
+            others.port()
+        )
+    }
+}
+
+/// The key that commands are signed with. Only the run itself reaches the server.
+fn control_key() -> TsigKey {
+    TsigKey::new("control", "hmac-sha256")
+}
+
+fn key(key: &TsigKey) -> String {
+    let TsigKey { name, algorithm, secret } = key;
+    format!("key \"{name}\" {{ algorithm {algorithm}; secret \"{secret}\"; }};\n")
+}

@@ -1,0 +1,170 @@
+//! Knot DNS: an authoritative name server by other authors than [`Bind`](crate::Bind)'s.
+
+use std::{
+    fs,
+    ops::Deref,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use tokio::process::Command;
+
+use crate::{
+    Cluster, NameServer, TsigKey, Zone, addresses::Address, name_server::TEST_ADDRESS, packages,
+    process::Process,
+};
+
+const START_LIMIT: Duration = Duration::from_secs(20);
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// A running knotd with one zone, on port 53 of an address of its own; it ends when this is dropped. Questions and
+/// changes to it are [`NameServer`]'s.
+pub struct Knot {
+    server: NameServer,
+    zone: Zone,
+    name: String,
+    directory: PathBuf,
+    logs: PathBuf,
+    clock_ahead: i32,
+    process: Option<Process>,
+    _address: Address,
+}
+
+impl Knot {
+    /// Starts one that lets the zone be changed with this key, and returns once it answers.
+    pub async fn start(cluster: &Cluster, zone: impl Into<Zone>, key: &TsigKey) -> Result<Self> {
+        Self::start_ahead(cluster, zone, key, 0).await
+    }
+
+    /// Starts one that takes the time for this many seconds later than it is: beyond 300 it refuses signed updates
+    /// with `BADTIME` (RFC 8945, section 5.2.3).
+    pub async fn start_ahead(
+        cluster: &Cluster,
+        zone: impl Into<Zone>,
+        key: &TsigKey,
+        seconds: i32,
+    ) -> Result<Self> {
+        let zone = zone.into();
+        let address = Address::free(cluster)?;
+        let state = &cluster.description.state;
+        let name = format!("knot-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let directory = state.join(&name);
+        fs::create_dir_all(&directory)?;
+        fs::write(directory.join("zone"), zone.file(address.ip()))?;
+        fs::write(directory.join("knot.conf"), config(&directory, address.ip(), &zone, key))?;
+
+        let mut knot = Self {
+            server: NameServer::new(address.ip()),
+            zone,
+            name,
+            directory,
+            logs: state.join("logs"),
+            clock_ahead: seconds,
+            process: None,
+            _address: address,
+        };
+        knot.restart().await?;
+        Ok(knot)
+    }
+
+    /// Kills it if it runs, and starts it again on the same address with its zone as it was.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.stop().await?;
+        let knotd = packages::find("knotd").context("knotd is missing. Run `make tools`")?;
+        let mut command = Command::new(knotd);
+        command.arg("-c").arg(self.directory.join("knot.conf"));
+        if self.clock_ahead != 0 {
+            // Only the date is another: it waits by the true clock.
+            command
+                .env("LD_PRELOAD", fake_time_library().await?)
+                .env("FAKETIME", format!("{:+}s", self.clock_ahead))
+                .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        }
+        let mut process = Process::start(&self.name, command, &self.logs)?;
+        let zones = [self.zone.name.clone()];
+        process.wait_ready(START_LIMIT, || self.server.serves(&zones)).await?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// Kills it; questions get no answer from now on.
+    pub async fn stop(&mut self) -> Result<()> {
+        match self.process.take() {
+            Some(mut process) => process.kill().await,
+            None => Ok(()),
+        }
+    }
+
+    /// The last lines of its log.
+    pub fn log_tail(&self, lines: usize) -> String {
+        self.process.as_ref().map(|process| process.log_tail(lines)).unwrap_or_default()
+    }
+}
+
+impl Deref for Knot {
+    type Target = NameServer;
+
+    fn deref(&self) -> &NameServer {
+        &self.server
+    }
+}
+
+/// The library that changes a program's clock. The program faketime, which knows where it is, would stand between
+/// us and the server.
+async fn fake_time_library() -> Result<String> {
+    let output = Command::new("faketime")
+        .args(["-f", "+1s", "printenv", "LD_PRELOAD"])
+        .output()
+        .await
+        .context("cannot start faketime. Run `make tools`")?;
+    ensure!(output.status.success(), "faketime failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    Ok(String::from_utf8_lossy(&output.stdout).trim().into())
+}
+
+fn config(directory: &Path, ip: &str, zone: &Zone, key: &TsigKey) -> String {
+    let TsigKey { name, algorithm, secret } = key;
+    let directory = directory.display();
+    let keys = zone.keys(std::slice::from_ref(key));
+    let signed = if keys.is_empty() { "test" } else { "test, signed" };
+    format!(
+        r#"
+server:
+    listen: {ip}@53
+    rundir: {directory}
+    udp-workers: 1
+    tcp-workers: 1
+    background-workers: 1
+log:
+  - target: stderr
+    any: info
+database:
+    storage: {directory}
+    journal-db-max-size: 64M
+    kasp-db-max-size: 16M
+    timer-db-max-size: 16M
+key:
+  - id: {name}
+    algorithm: {algorithm}
+    secret: {secret}
+acl:
+  - id: test
+    address: {TEST_ADDRESS}
+    action: update
+  - id: signed
+    key: {name}
+    action: update
+zone:
+  - domain: {zone}
+    storage: {directory}
+    file: zone
+    zonefile-sync: -1
+    zonefile-load: whole
+    journal-content: changes
+    acl: [{signed}]
+"#,
+        zone = zone.name
+    )
+}
