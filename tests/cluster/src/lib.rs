@@ -9,6 +9,7 @@ pub mod control_plane;
 pub mod description;
 pub mod dns;
 pub mod forward;
+pub mod gateway_api;
 pub mod packages;
 pub mod ports;
 pub mod process;
@@ -28,6 +29,7 @@ mod step_ca;
 
 pub use cluster::Cluster;
 pub use dns::Dns;
+pub use gateway_api::{GatewayApi, NoGatewayApi};
 pub use ingress_controller::IngressController;
 pub use metrics::{ApiServerMetrics, RequestKind};
 pub use namespace::TestNamespace;
