@@ -9,6 +9,7 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use certwright_cluster::{
     forward::{accept_outside, api_socket},
+    gateway_api::definitions,
     packages,
     sandbox::{self, StateDir},
     tools::Tools,
@@ -67,6 +68,7 @@ fn run() -> Result<i32> {
             let needs = [packages::BASE, packages::INGRESS_CONTROLLER, packages::NAME_SERVERS].concat();
             packages::ensure_installed(&needs.iter().collect::<Vec<_>>())?;
             venv::install()?;
+            definitions::install()?;
             Tools::build().map(|_| 0)
         }
         // Ctrl-C is how a demo ends.

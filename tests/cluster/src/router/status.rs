@@ -1,0 +1,134 @@
+//! What the router says of Gateways and HTTPRoutes in their status.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+    jiff::Timestamp,
+};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{Patch, PatchParams},
+    core::NamespaceResourceScope,
+};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+use super::{
+    Routes,
+    gateway::{CONTROLLER_NAME, Gateway, GatewayClass, HttpRoute, ParentStatus},
+    route::{Verdict, accepted},
+};
+
+/// How long to wait before a status that could not be written is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Keeps the status of all objects up to date: after each change, whatever changed, all are looked at.
+pub(super) async fn report(client: Client, address: String, routes: Arc<Routes>, changed: Arc<Notify>) {
+    loop {
+        changed.notified().await;
+        if let Err(error) = routes.report(&client, &address).await {
+            eprintln!("router: cannot write a status: {error}");
+            tokio::time::sleep(RETRY).await;
+            changed.notify_one();
+        }
+    }
+}
+
+impl Routes {
+    async fn report(&self, client: &Client, address: &str) -> kube::Result<()> {
+        for class in self.gateway_classes.state() {
+            if class.spec.controller_name == CONTROLLER_NAME {
+                let before = class.status.clone().unwrap_or_default().conditions;
+                let conditions = conditions(&*class, &before, &[("Accepted", Verdict::yes("Accepted"))]);
+                if conditions != before {
+                    let api: Api<GatewayClass> = Api::all(client.clone());
+                    write(&api, &*class, json!({"conditions": conditions})).await?;
+                }
+            }
+        }
+        for gateway in self.gateways.state().iter().filter(|gateway| self.is_served(gateway)) {
+            let before = gateway.status.clone().unwrap_or_default().conditions;
+            let said = [("Accepted", Verdict::yes("Accepted")), ("Programmed", Verdict::yes("Programmed"))];
+            let conditions = conditions(&**gateway, &before, &said);
+            if conditions != before {
+                let addresses = json!([{"type": "IPAddress", "value": address}]);
+                let status = json!({"conditions": conditions, "addresses": addresses});
+                write(&api::<Gateway>(client, &**gateway), &**gateway, status).await?;
+            }
+        }
+        for route in self.http_routes.state() {
+            let before = route.status.clone().unwrap_or_default().parents;
+            let parents = self.parents(&route, &before);
+            if parents != before {
+                write(&api::<HttpRoute>(client, &route), &*route, json!({"parents": parents})).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is said of a route: by others, as it is, and by the router of each Gateway that it serves.
+    fn parents(&self, route: &HttpRoute, before: &[ParentStatus]) -> Vec<ParentStatus> {
+        let (ours, others): (Vec<_>, Vec<_>) =
+            before.iter().cloned().partition(|entry| entry.controller_name == CONTROLLER_NAME);
+        let said = route.spec.parent_refs.iter().filter_map(|parent| {
+            let gateway = self.parent(route, parent)?;
+            let known = ours.iter().find(|entry| entry.parent_ref == *parent);
+            let known = known.map(|entry| entry.conditions.clone()).unwrap_or_default();
+            let said =
+                [("Accepted", accepted(route, parent, &gateway)), ("ResolvedRefs", self.resolved(route))];
+            Some(ParentStatus {
+                parent_ref: parent.clone(),
+                controller_name: CONTROLLER_NAME.into(),
+                conditions: conditions(route, &known, &said),
+            })
+        });
+        others.into_iter().chain(said).collect()
+    }
+}
+
+/// Conditions for an object as it is now; the time of one whose status stays is kept.
+fn conditions<K: Resource>(object: &K, before: &[Condition], said: &[(&str, Verdict)]) -> Vec<Condition> {
+    said.iter()
+        .map(|(type_, verdict)| {
+            let status = if verdict.holds { "True" } else { "False" };
+            let known = before.iter().find(|known| known.type_ == *type_ && known.status == status);
+            Condition {
+                type_: (*type_).into(),
+                status: status.into(),
+                reason: verdict.reason.into(),
+                message: verdict.message.clone(),
+                observed_generation: object.meta().generation,
+                last_transition_time: known.map_or_else(now, |known| known.last_transition_time.clone()),
+            }
+        })
+        .collect()
+}
+
+/// As precise as the API keeps it.
+fn now() -> Time {
+    let seconds = Timestamp::now().as_second();
+    Time(Timestamp::from_second(seconds).unwrap_or_default())
+}
+
+fn api<K>(client: &Client, object: &K) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    Api::namespaced(client.clone(), &object.namespace().unwrap_or_default())
+}
+
+/// Writes a status, unless the object has changed or gone meanwhile: that is heard of, too.
+async fn write<K>(api: &Api<K>, object: &K, status: Value) -> kube::Result<()>
+where
+    K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let version = object.resource_version();
+    let patch = json!({"metadata": {"resourceVersion": version}, "status": status});
+    let written = api.patch_status(&object.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await;
+    match written {
+        Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => Ok(()),
+        other => other.map(drop),
+    }
+}
