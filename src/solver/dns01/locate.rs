@@ -5,8 +5,8 @@ use std::time::Duration;
 use hickory_resolver::proto::rr::{Name, RecordType};
 use tokio::time::timeout;
 
-use super::base_domain;
 use super::resolver::{Answer, Resolver, ServerFailures, fully_qualified};
+use super::{base_domain, undotted};
 
 /// The label under the validated name (RFC 8555 section 8.4).
 const CHALLENGE_LABEL: &str = "_acme-challenge";
@@ -205,6 +205,10 @@ impl Resolver {
     /// nobody has; a private one may well hold names of its own.
     async fn has_domain(&self, zone: &Name, name: &Name) -> Result<bool, LocateError> {
         let domain = fully_qualified(name.trim_to(labels(zone) + 1));
+        // The challenge of the top-level domain itself, which need not be there yet.
+        if domain.iter().next() == Some(CHALLENGE_LABEL.as_bytes()) {
+            return Ok(true);
+        }
         Ok(!self.look_up(&domain, RecordType::SOA).await?.is_nx_domain())
     }
 
@@ -250,6 +254,5 @@ fn made_up_label() -> String {
 
 /// A name as it stands in a sentence.
 pub(super) fn shown(name: &Name) -> String {
-    let text = name.to_ascii();
-    text.strip_suffix('.').filter(|text| !text.is_empty()).unwrap_or(&text).to_owned()
+    undotted(&name.to_ascii()).to_owned()
 }

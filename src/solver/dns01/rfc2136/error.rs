@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::Settings;
 use super::tsig::TsigFailure;
 use crate::solver::dns01::resolver::rcode;
-use crate::solver::dns01::{NoAnswer, Record};
+use crate::solver::dns01::{NoAnswer, Record, undotted};
 
 /// Why an update failed. `Display` is stable: the same situation gives the same text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,16 +53,18 @@ pub enum Error {
         /// What it did instead.
         failure: NoAnswer,
     },
-    /// NOTAUTH: it is not the primary of the zone.
+    /// NOTAUTH: it is not the primary of the zone, or does not let us (Knot DNS says so in both cases).
     #[error(
-        "{operation} failed: name server {server} answered NOTAUTH: it is not authoritative for the zone {zone}; send \
-         updates to the zone's primary, or configure the zone there"
+        "{operation} failed: name server {server} answered NOTAUTH: it does not serve the zone {zone} as its primary, or \
+         does not let {who} change it; send updates to the primary, and allow them there"
     )]
     NotAuth {
         /// What was tried.
         operation: Operation,
         /// The server as configured.
         server: String,
+        /// The key, or us without one, in words.
+        who: String,
         /// The zone.
         zone: String,
     },
@@ -283,17 +285,15 @@ impl Error {
         operation: Operation,
     ) -> Self {
         let server = settings.nameserver.to_string();
-        let (fqdn, zone) = (record.fqdn.clone(), record.zone.clone());
+        let (fqdn, zone) = (undotted(&record.fqdn).to_owned(), undotted(&record.zone).to_owned());
+        let who = match &settings.key {
+            Some(key) => format!("the key {}", key.shown_name()),
+            None => "us without a TSIG key".to_owned(),
+        };
         match code {
-            ResponseCode::NotAuth => Self::NotAuth { operation, server, zone },
+            ResponseCode::NotAuth => Self::NotAuth { operation, server, who, zone },
             ResponseCode::NotZone => Self::NotZone { operation, server, fqdn, zone },
-            ResponseCode::Refused => {
-                let who = match &settings.key {
-                    Some(key) => format!("the key {}", key.name),
-                    None => "us without a TSIG key".to_owned(),
-                };
-                Self::Refused { operation, server, who, fqdn, zone }
-            }
+            ResponseCode::Refused => Self::Refused { operation, server, who, fqdn, zone },
             ResponseCode::ServFail => Self::ServFail { operation, server, zone },
             ResponseCode::NotImp => Self::NotImp { operation, server },
             ResponseCode::FormErr => Self::FormErr { operation, server },
@@ -304,7 +304,7 @@ impl Error {
     pub(super) fn tsig(failure: TsigFailure, settings: &Settings, operation: Operation) -> Self {
         let server = settings.nameserver.to_string();
         let (key, algorithm) = match &settings.key {
-            Some(key) => (key.name.to_string(), key.algorithm.to_string()),
+            Some(key) => (key.shown_name(), key.algorithm.to_string()),
             None => Default::default(),
         };
         match failure {
