@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use futures::future::join_all;
 use hickory_resolver::proto::rr::{Name, RecordType};
@@ -11,8 +10,6 @@ use tokio::time::timeout;
 use super::locate::{Location, shown};
 use super::resolver::{Answer, Recursive, Resolver, ServerFailure, ServerFailures, fully_qualified};
 use super::undotted;
-
-const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// Which servers have to have a record before it counts as visible.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -64,7 +61,7 @@ pub enum NotVisible {
         name: String,
     },
     /// The queries took too long altogether.
-    #[error("asking for the TXT record at {fqdn} took longer than {} s; see to the name servers", TIME_LIMIT.as_secs())]
+    #[error("asking for the TXT record at {fqdn} took too long altogether; see to the name servers")]
     OutOfTime {
         /// Where the record belongs.
         fqdn: String,
@@ -218,7 +215,7 @@ impl Resolver {
             }
         };
         let out_of_time = || NotVisible::OutOfTime { fqdn: undotted(&location.fqdn).to_owned() };
-        timeout(TIME_LIMIT, asked).await.unwrap_or_else(|_| Err(out_of_time()))
+        timeout(self.time_limit(), asked).await.unwrap_or_else(|_| Err(out_of_time()))
     }
 
     async fn visible_at_authoritative(&self, location: &Location, value: &str) -> Result<(), NotVisible> {

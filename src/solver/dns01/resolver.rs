@@ -58,6 +58,10 @@ impl Resolver {
         Self { limits, ..self }
     }
 
+    pub(super) fn time_limit(&self) -> Duration {
+        self.limits.call
+    }
+
     pub(super) fn servers(&self) -> &[Recursive] {
         &self.servers
     }

@@ -239,7 +239,10 @@ pub enum Error {
         key: String,
     },
     /// Signed at quite another time.
-    #[error("{operation} failed: the answer of name server {server} was not signed now: {}; set the clocks", Difference(Some(*difference)))]
+    #[error(
+        "{operation} failed: the answer of name server {server} was not signed now: {}; set the clocks",
+        Difference(Some(*difference))
+    )]
     AnswerTime {
         /// What was tried.
         operation: Operation,

@@ -2,7 +2,7 @@ use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::RecordType;
 use tokio::net::UdpSocket;
 
-use super::world::{IMPATIENT, Over, World};
+use super::world::{HURRIED, IMPATIENT, Over, World};
 use crate::solver::dns01::{CnameStrategy, LocateError, Location, NameServer, Resolver};
 
 async fn follow(world: &World, name: &str) -> Result<Location, LocateError> {
@@ -278,4 +278,31 @@ async fn the_next_server_decides_where_one_fails() {
             servers[0], servers[1], servers[2]
         )
     );
+}
+
+#[tokio::test]
+async fn a_failing_lookup_behind_a_cname_says_how_it_was_come_upon() {
+    let world = world().await;
+    world
+        .known
+        .add(&["_acme-challenge.a.test CNAME x.lame.test"])
+        .code("x.lame.test", ResponseCode::ServFail);
+    let text = text(&world, "a.test").await;
+    let start =
+        "looking up x.lame.test, where the CNAME at _acme-challenge.a.test leads, failed: name server ";
+    assert!(text.starts_with(start), "{text}");
+}
+
+#[tokio::test]
+async fn a_call_ends_even_if_every_server_is_slow() {
+    let world = world().await;
+    world.known.silent("_acme-challenge.a.test");
+    let resolver = world.resolver().with_limits(HURRIED);
+    for strategy in [CnameStrategy::None, CnameStrategy::Follow] {
+        assert_eq!(
+            resolver.locate("a.test", strategy).await.unwrap_err().to_string(),
+            "the lookups for _acme-challenge.a.test took too long altogether; see to the name servers or name others for \
+             dns-01"
+        );
+    }
 }

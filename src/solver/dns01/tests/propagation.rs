@@ -4,7 +4,7 @@ use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::rdata::TXT;
 use hickory_resolver::proto::rr::{RData, Record, RecordType};
 
-use super::world::{Data, IMPATIENT, Over, SOA_MINIMUM, World, name};
+use super::world::{Data, HURRIED, IMPATIENT, Over, SOA_MINIMUM, World, name};
 use crate::solver::dns01::{Location, NameServer, NotVisible, PropagationMode};
 
 const FQDN: &str = "_acme-challenge.a.test";
@@ -252,4 +252,18 @@ async fn a_negative_answer_may_be_a_remembered_one() {
     world.known.add(&["_acme-challenge.a.test TXT x"]);
     let text = recursive(&world).await.unwrap_err().to_string();
     assert_eq!(text, format!("{start} has TXT records with other values there"));
+}
+
+#[tokio::test]
+async fn a_call_ends_even_if_every_server_is_slow() {
+    let world = World::new().await;
+    world.known.silent("a.test").silent(FQDN);
+    let resolver = world.resolver().with_limits(HURRIED);
+    for mode in [PropagationMode::Authoritative, PropagationMode::Recursive] {
+        let error = resolver.visible(&location(), "ours", mode).await.unwrap_err();
+        let text =
+            format!("asking for the TXT record at {FQDN} took too long altogether; see to the name servers");
+        assert_eq!(error.to_string(), text);
+        assert!(error.none_answered());
+    }
 }

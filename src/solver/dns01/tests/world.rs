@@ -19,9 +19,13 @@ const ADDRESSES: u8 = 4;
 pub(in crate::solver::dns01) const SOA_MINIMUM: u32 = 300;
 const MAX_DATAGRAM: usize = 1232;
 
-/// Short where silence is expected.
+/// Short where silence is expected of servers.
 pub(in crate::solver::dns01) const IMPATIENT: TimeLimits =
-    TimeLimits { udp: Duration::from_millis(30), tcp: Duration::from_millis(60) };
+    TimeLimits { udp: Duration::from_millis(30), tcp: Duration::from_millis(60), ..TimeLimits::USUAL };
+
+/// Short where the whole call shall come to an end.
+pub(in crate::solver::dns01) const HURRIED: TimeLimits =
+    TimeLimits { call: Duration::from_millis(30), ..TimeLimits::USUAL };
 
 pub(in crate::solver::dns01) struct World {
     pub(in crate::solver::dns01) port: u16,
