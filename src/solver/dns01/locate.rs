@@ -127,7 +127,7 @@ impl LocateError {
     }
 
     /// The same, telling by which challenge's CNAME the name was come upon.
-    fn from(self, challenge: &Name) -> Self {
+    fn come_upon_at(self, challenge: &Name) -> Self {
         match self {
             Self::Lookup { name, failures, .. } => {
                 let from = Some(shown(challenge)).filter(|from| !is_at_or_below(from, &name));
@@ -171,9 +171,9 @@ impl Resolver {
         loop {
             let end = path.last().unwrap_or(challenge).clone();
             let answer =
-                self.look_up(&end, RecordType::CNAME).await.map_err(|error| error.from(challenge))?;
+                self.look_up(&end, RecordType::CNAME).await.map_err(|error| error.come_upon_at(challenge))?;
             let Some(target) = answer.cname(&end) else {
-                let zone = self.zone(&end, &answer).await.map_err(|error| error.from(challenge))?;
+                let zone = self.zone(&end, &answer).await.map_err(|error| error.come_upon_at(challenge))?;
                 return match zone {
                     Some(zone) => Ok(Location { fqdn: end.to_ascii(), zone: zone.to_ascii() }),
                     None => Err(no_zone(challenge, &end)),

@@ -55,8 +55,8 @@ pub enum Error {
     },
     /// NOTAUTH: it is not the primary of the zone, or does not let us (Knot DNS says so in both cases).
     #[error(
-        "{operation} failed: name server {server} answered NOTAUTH: it does not serve the zone {zone} as its primary, or \
-         does not let {who} change it; send updates to the primary, and allow them there"
+        "{operation} failed: name server {server} answered NOTAUTH: it does not serve the zone {zone} as its primary, \
+         or does not let {who} change it; send updates to the primary, and allow them there"
     )]
     NotAuth {
         /// What was tried.
@@ -203,8 +203,8 @@ pub enum Error {
     },
     /// A success that is not signed.
     #[error(
-        "{operation} failed: the answer of name server {server} is not signed, so it may be forged; check that it knows \
-         the key {key}, and that nothing between strips signatures"
+        "{operation} failed: the answer of name server {server} is not signed, so it may be forged; check that it \
+         knows the key {key}, and that nothing between strips signatures"
     )]
     Unsigned {
         /// What was tried.
@@ -216,7 +216,8 @@ pub enum Error {
     },
     /// Signed with another key.
     #[error(
-        "{operation} failed: the answer of name server {server} is signed with another key than {key}, so it may be forged"
+        "{operation} failed: the answer of name server {server} is signed with another key than {key}, so it may \
+         be forged"
     )]
     OtherKey {
         /// What was tried.
@@ -228,7 +229,8 @@ pub enum Error {
     },
     /// Signed, but the MAC is wrong.
     #[error(
-        "{operation} failed: the signature of name server {server} is wrong, so its answer may be forged; check that the secret of the key {key} is the one of its configuration"
+        "{operation} failed: the signature of name server {server} is wrong, so its answer may be forged; check that the \
+         secret of the key {key} is the one of its configuration"
     )]
     WrongMac {
         /// What was tried.

@@ -26,7 +26,7 @@ fn key(algorithm: Algorithm) -> TsigKey {
 
 fn settings(world: &World, key: Option<TsigKey>) -> Settings {
     let server = world.address(2).to_string().parse().unwrap();
-    Settings { limits: IMPATIENT, ..Settings::new(server, key, now) }
+    Settings::new(server, key, now)
 }
 
 /// A name server that takes updates.
@@ -397,7 +397,7 @@ async fn tcp_is_used_when_the_answer_is_cut_short_or_asked_for() {
 #[tokio::test]
 async fn a_server_that_does_not_answer_is_named() {
     let mut world = World::new().await;
-    let mut settings = settings(&world, None);
+    let mut settings = Settings { limits: IMPATIENT, ..settings(&world, None) };
     world.serve(2, Arc::new(|_, _| None));
     let error = clean_up(&settings, &record("a.test")).await.unwrap_err().to_string();
     let server = settings.nameserver.clone();

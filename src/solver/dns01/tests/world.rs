@@ -21,7 +21,7 @@ const MAX_DATAGRAM: usize = 1232;
 
 /// Short where silence is expected of servers.
 pub(in crate::solver::dns01) const IMPATIENT: TimeLimits =
-    TimeLimits { udp: Duration::from_millis(30), tcp: Duration::from_millis(60), ..TimeLimits::USUAL };
+    TimeLimits { udp: Duration::from_millis(150), tcp: Duration::from_millis(150), ..TimeLimits::USUAL };
 
 /// Short where the whole call shall come to an end.
 pub(in crate::solver::dns01) const HURRIED: TimeLimits =
@@ -32,6 +32,7 @@ pub(in crate::solver::dns01) struct World {
     /// What the recursive server knows.
     pub(in crate::solver::dns01) known: Data,
     sockets: Vec<Option<Sockets>>,
+    unserved: Vec<TcpListener>,
 }
 
 impl World {
@@ -39,7 +40,7 @@ impl World {
         let (port, mut sockets) = sockets().await;
         let known = Data::default();
         sockets[0].take().unwrap().serve(known.handler());
-        Self { port, known, sockets }
+        Self { port, known, sockets, unserved: Vec::new() }
     }
 
     pub(in crate::solver::dns01) fn resolver(&self) -> Resolver {
@@ -72,6 +73,11 @@ impl World {
     /// Leaves nobody listening at 127.0.0.`number`.
     pub(in crate::solver::dns01) fn close(&mut self, number: u8) {
         self.sockets[usize::from(number) - 1] = None;
+    }
+
+    /// Lets 127.0.0.`number` accept TCP connections and do nothing more.
+    pub(in crate::solver::dns01) fn hang_tcp(&mut self, number: u8) {
+        self.unserved.extend(self.sockets[usize::from(number) - 1].as_mut().unwrap().tcp.take());
     }
 
     /// Leaves 127.0.0.`number` without TCP.
