@@ -132,8 +132,8 @@ pub enum Error {
     },
     /// 401: wrong user or password, or this address may not use the account.
     #[error(
-        "updating the TXT record failed: {host} refuses the account of {domain}: {failure}; the account is unknown, its \
-         password wrong, or its allowfrom lacks our address"
+        "updating the TXT record failed: {host} refuses the account of {domain}: {failure}; the account is unknown, \
+         its password wrong, or its allowfrom lacks our address"
     )]
     Unauthorized {
         /// The server's host.
@@ -145,7 +145,8 @@ pub enum Error {
     },
     /// 400: the subdomain or the value is not as it likes them.
     #[error(
-        "updating the TXT record failed: {host} refuses the update for {domain}: {failure}; check the account's subdomain"
+        "updating the TXT record failed: {host} refuses the update for {domain}: {failure}; check the account's \
+         subdomain"
     )]
     BadRequest {
         /// The server's host.

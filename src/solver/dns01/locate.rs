@@ -1,18 +1,15 @@
 //! Where a challenge's record belongs: CNAMEs followed, and the zone found.
 
-use std::time::Duration;
-
 use hickory_resolver::proto::rr::{Name, RecordType};
 use tokio::time::timeout;
 
-use super::base_domain;
 use super::resolver::{Answer, Resolver, ServerFailures, fully_qualified};
+use super::{base_domain, undotted};
 
 /// The label under the validated name (RFC 8555 section 8.4).
 const CHALLENGE_LABEL: &str = "_acme-challenge";
 /// CAs follow fewer.
 const MAX_HOPS: usize = 16;
-const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// What to do about CNAME records at the challenge's name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -43,10 +40,15 @@ pub enum LocateError {
         name: String,
     },
     /// No name server looked a name up.
-    #[error("looking up {name} failed: {failures}; see to these name servers or name others for dns-01")]
+    #[error(
+        "looking up {name}{} failed: {failures}; see to these name servers or name others for dns-01",
+        from.as_ref().map(|from| format!(", where the CNAME at {from} leads,")).unwrap_or_default()
+    )]
     Lookup {
-        /// The name, or a wildcard for a made-up name.
+        /// The name, or what it is if it is made up.
         name: String,
+        /// The challenge's name, if it is a CNAME there that leads to `name`.
+        from: Option<String>,
         /// What each server did instead.
         failures: ServerFailures,
     },
@@ -63,7 +65,10 @@ pub enum LocateError {
         target: String,
     },
     /// CNAMEs that lead back to where they came from.
-    #[error("the CNAMEs at {name} go round in a circle ({}); let the last lead to where the TXT record shall be", path.join(" to "))]
+    #[error(
+        "the CNAMEs at {name} go round in a circle ({}); let the last lead to where the TXT record shall be",
+        path.join(" to ")
+    )]
     CnameLoop {
         /// The challenge's name.
         name: String,
@@ -96,7 +101,9 @@ pub enum LocateError {
         name: String,
     },
     /// The lookups took too long altogether.
-    #[error("the lookups for {name} took longer than {} s; see to the name servers or name others for dns-01", TIME_LIMIT.as_secs())]
+    #[error(
+        "the lookups for {name} took too long altogether; see to the name servers or name others for dns-01"
+    )]
     OutOfTime {
         /// The challenge's name.
         name: String,
@@ -118,6 +125,17 @@ impl LocateError {
             Self::OutOfTime { .. } => "OutOfTime",
         }
     }
+
+    /// The same, telling by which challenge's CNAME the name was come upon.
+    fn come_upon_at(self, challenge: &Name) -> Self {
+        match self {
+            Self::Lookup { name, failures, .. } => {
+                let from = Some(shown(challenge)).filter(|from| !is_at_or_below(from, &name));
+                Self::Lookup { name, from, failures }
+            }
+            other => other,
+        }
+    }
 }
 
 impl Resolver {
@@ -128,11 +146,15 @@ impl Resolver {
     /// that for a while: as long as the zone's SOA says.
     pub async fn locate(&self, name: &str, strategy: CnameStrategy) -> Result<Location, LocateError> {
         let challenge = challenge_name(name)?;
-        let located = match strategy {
-            CnameStrategy::None => timeout(TIME_LIMIT, self.locate_as_it_is(&challenge)).await,
-            CnameStrategy::Follow => timeout(TIME_LIMIT, self.locate_following(&challenge)).await,
+        let located = async {
+            match strategy {
+                CnameStrategy::None => self.locate_as_it_is(&challenge).await,
+                CnameStrategy::Follow => self.locate_following(&challenge).await,
+            }
         };
-        located.unwrap_or_else(|_| Err(LocateError::OutOfTime { name: shown(&challenge) }))
+        timeout(self.time_limit(), located)
+            .await
+            .unwrap_or_else(|_| Err(LocateError::OutOfTime { name: shown(&challenge) }))
     }
 
     async fn locate_as_it_is(&self, challenge: &Name) -> Result<Location, LocateError> {
@@ -148,9 +170,11 @@ impl Resolver {
         let mut path = vec![challenge.clone()];
         loop {
             let end = path.last().unwrap_or(challenge).clone();
-            let answer = self.look_up(&end, RecordType::CNAME).await?;
+            let answer =
+                self.look_up(&end, RecordType::CNAME).await.map_err(|error| error.come_upon_at(challenge))?;
             let Some(target) = answer.cname(&end) else {
-                return match self.zone(&end, &answer).await? {
+                let zone = self.zone(&end, &answer).await.map_err(|error| error.come_upon_at(challenge))?;
+                return match zone {
                     Some(zone) => Ok(Location { fqdn: end.to_ascii(), zone: zone.to_ascii() }),
                     None => Err(no_zone(challenge, &end)),
                 };
@@ -176,7 +200,8 @@ impl Resolver {
         // A name so long that nothing fits beside it.
         let Ok(sibling) = parent.prepend_label(made_up_label()) else { return Ok(()) };
         let answer = self.recurse(&sibling, RecordType::CNAME).await.map_err(|failures| {
-            LocateError::Lookup { name: format!("a made-up name under {}", shown(&parent)), failures }
+            let name = format!("a made-up name under {}", shown(&parent));
+            LocateError::Lookup { name, from: None, failures }
         })?;
         match answer.cname(&sibling) {
             Some(same) if same == *target => {
@@ -205,12 +230,16 @@ impl Resolver {
     /// nobody has; a private one may well hold names of its own.
     async fn has_domain(&self, zone: &Name, name: &Name) -> Result<bool, LocateError> {
         let domain = fully_qualified(name.trim_to(labels(zone) + 1));
+        // The challenge of the top-level domain itself, which need not be there yet.
+        if domain.iter().next() == Some(CHALLENGE_LABEL.as_bytes()) {
+            return Ok(true);
+        }
         Ok(!self.look_up(&domain, RecordType::SOA).await?.is_nx_domain())
     }
 
     async fn look_up(&self, name: &Name, kind: RecordType) -> Result<Answer, LocateError> {
         let looked_up = self.recurse(name, kind).await;
-        looked_up.map_err(|failures| LocateError::Lookup { name: shown(name), failures })
+        looked_up.map_err(|failures| LocateError::Lookup { name: shown(name), from: None, failures })
     }
 }
 
@@ -236,6 +265,11 @@ fn no_zone(challenge: &Name, end: &Name) -> LocateError {
     }
 }
 
+/// Whether `name` is `ancestor` or below it.
+fn is_at_or_below(name: &str, ancestor: &str) -> bool {
+    name.strip_suffix(ancestor).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
 /// As many labels as there are, an asterisk included.
 fn labels(name: &Name) -> usize {
     name.iter().len()
@@ -250,6 +284,5 @@ fn made_up_label() -> String {
 
 /// A name as it stands in a sentence.
 pub(super) fn shown(name: &Name) -> String {
-    let text = name.to_ascii();
-    text.strip_suffix('.').filter(|text| !text.is_empty()).unwrap_or(&text).to_owned()
+    undotted(&name.to_ascii()).to_owned()
 }

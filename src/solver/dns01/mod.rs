@@ -24,7 +24,7 @@ pub mod webhook;
 #[cfg(test)]
 mod tests;
 
-pub use self::http::HttpFailure;
+pub use self::http::{ClientError, HttpFailure};
 pub use self::locate::{CnameStrategy, LocateError, Location};
 pub use self::name_server::{NameServer, NameServerError};
 pub use self::propagation::{Lacking, NotVisible, PropagationMode, ServerReport};
@@ -60,6 +60,11 @@ impl Record {
 #[must_use]
 pub fn txt_value(key_authorization: &str) -> String {
     URL_SAFE_NO_PAD.encode(digest(&SHA256, key_authorization.as_bytes()))
+}
+
+/// A name as it stands in a sentence.
+fn undotted(name: &str) -> &str {
+    name.strip_suffix('.').filter(|rest| !rest.is_empty()).unwrap_or(name)
 }
 
 fn base_domain(domain: &str) -> &str {

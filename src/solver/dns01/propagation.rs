@@ -2,17 +2,14 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use futures::future::join_all;
 use hickory_resolver::proto::rr::{Name, RecordType};
 use tokio::time::timeout;
 
 use super::locate::{Location, shown};
-use super::name_server::NameServer;
-use super::resolver::{Answer, Resolver, ServerFailure, ServerFailures, fully_qualified};
-
-const TIME_LIMIT: Duration = Duration::from_secs(30);
+use super::resolver::{Answer, Recursive, Resolver, ServerFailure, ServerFailures, fully_qualified};
+use super::undotted;
 
 /// Which servers have to have a record before it counts as visible.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -64,7 +61,7 @@ pub enum NotVisible {
         name: String,
     },
     /// The queries took too long altogether.
-    #[error("asking for the TXT record at {fqdn} took longer than {} s; see to the name servers", TIME_LIMIT.as_secs())]
+    #[error("asking for the TXT record at {fqdn} took too long altogether; see to the name servers")]
     OutOfTime {
         /// Where the record belongs.
         fqdn: String,
@@ -217,12 +214,12 @@ impl Resolver {
                 PropagationMode::Recursive => self.visible_at_recursive(location, value).await,
             }
         };
-        let out_of_time = || NotVisible::OutOfTime { fqdn: undotted(&location.fqdn) };
-        timeout(TIME_LIMIT, asked).await.unwrap_or_else(|_| Err(out_of_time()))
+        let out_of_time = || NotVisible::OutOfTime { fqdn: undotted(&location.fqdn).to_owned() };
+        timeout(self.time_limit(), asked).await.unwrap_or_else(|_| Err(out_of_time()))
     }
 
     async fn visible_at_authoritative(&self, location: &Location, value: &str) -> Result<(), NotVisible> {
-        let zone = undotted(&location.zone);
+        let zone = undotted(&location.zone).to_owned();
         let (zone_name, fqdn) = (parsed(&location.zone)?, parsed(&location.fqdn)?);
         let names = self
             .recurse(&zone_name, RecordType::NS)
@@ -277,7 +274,7 @@ impl Resolver {
         if addresses.is_empty() { Err(Lacking::NoAddress) } else { Ok(addresses) }
     }
 
-    async fn ask_cache(&self, server: &NameServer, fqdn: &Name, value: &str) -> Option<ServerReport> {
+    async fn ask_cache(&self, server: &Recursive, fqdn: &Name, value: &str) -> Option<ServerReport> {
         let answer = self.ask_recursive(server, fqdn, RecordType::TXT).await;
         let what = match answer {
             Err(failure) => Lacking::Failure(failure),
@@ -302,16 +299,17 @@ fn judge(answer: Result<Answer, ServerFailure>, fqdn: &Name, value: &str) -> Opt
         Err(ServerFailure::ServFail) => return Some(Lacking::NotLoaded),
         Err(failure) => return Some(Lacking::Failure(failure)),
     };
-    match () {
-        () if has(&answer, value) => None,
-        () if !answer.is_authoritative() => Some(Lacking::Lame),
-        () if answer.is_nx_domain() => Some(Lacking::NoSuchName { cached_at_most: None }),
-        () => Some(match answer.cname(fqdn) {
-            Some(target) => Lacking::Cname { target: shown(&target) },
-            None if answer.txt_values().next().is_some() => Lacking::OtherValues,
-            None => Lacking::NoTxt { cached_at_most: None },
-        }),
+    if has(&answer, value) {
+        return None;
     }
+    Some(match answer.cname(fqdn) {
+        // Any response code is about what the CNAME leads to.
+        Some(target) => Lacking::Cname { target: shown(&target) },
+        None if !answer.is_authoritative() => Lacking::Lame,
+        None if answer.is_nx_domain() => Lacking::NoSuchName { cached_at_most: None },
+        None if answer.txt_values().next().is_some() => Lacking::OtherValues,
+        None => Lacking::NoTxt { cached_at_most: None },
+    })
 }
 
 fn has(answer: &Answer, value: &str) -> bool {
@@ -328,15 +326,13 @@ fn verdict(
     lacking.sort_unstable_by(|a, b| a.server.cmp(&b.server));
     match lacking.is_empty() {
         true => Ok(()),
-        false => Err(NotVisible::Lacking { fqdn: undotted(&location.fqdn), whose, asked, lacking }),
+        false => {
+            Err(NotVisible::Lacking { fqdn: undotted(&location.fqdn).to_owned(), whose, asked, lacking })
+        }
     }
 }
 
 fn parsed(name: &str) -> Result<Name, NotVisible> {
     let parsed = Name::from_ascii(name).map_err(|_| NotVisible::NotAName { name: name.to_owned() });
     parsed.map(fully_qualified)
-}
-
-fn undotted(name: &str) -> String {
-    name.strip_suffix('.').unwrap_or(name).to_owned()
 }

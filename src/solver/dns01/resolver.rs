@@ -1,7 +1,7 @@
 //! Asking name servers, and telling the ways that can fail apart.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +10,10 @@ use futures::stream::FuturesOrdered;
 use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::rdata::SOA;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use reqwest::Url;
 use tracing::debug;
 
-use super::name_server::DNS_PORT;
+use super::name_server::{DNS_PORT, shown};
 use super::transport::{NoAnswer, Request, TimeLimits, ask};
 use super::{NameServer, doh, http};
 
@@ -21,8 +22,7 @@ const HTTPS_TIMEOUT: Duration = Duration::from_secs(5);
 /// Looks names up, and remembers nothing. Clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Resolver {
-    servers: Arc<[NameServer]>,
-    https: reqwest::Client,
+    servers: Arc<[Recursive]>,
     authoritative_port: u16,
     limits: TimeLimits,
 }
@@ -43,12 +43,8 @@ impl Resolver {
     /// configuration if there are none.
     pub fn new(servers: &[NameServer]) -> Result<Self, ResolverSetupError> {
         let servers = if servers.is_empty() { system_servers()? } else { servers.to_vec() };
-        Ok(Self {
-            servers: servers.into(),
-            https: http::client(HTTPS_TIMEOUT, None)?,
-            authoritative_port: DNS_PORT,
-            limits: TimeLimits::USUAL,
-        })
+        let servers = servers.into_iter().map(Recursive::new).collect::<Result<_, _>>()?;
+        Ok(Self { servers, authoritative_port: DNS_PORT, limits: TimeLimits::USUAL })
     }
 
     /// The same, but authoritative servers are asked at `port`, as where they are behind a redirection.
@@ -62,7 +58,11 @@ impl Resolver {
         Self { limits, ..self }
     }
 
-    pub(super) fn servers(&self) -> &[NameServer] {
+    pub(super) fn time_limit(&self) -> Duration {
+        self.limits.call
+    }
+
+    pub(super) fn servers(&self) -> &[Recursive] {
         &self.servers
     }
 
@@ -84,14 +84,14 @@ impl Resolver {
     /// Lets one recursive server look `name` up.
     pub(super) async fn ask_recursive(
         &self,
-        server: &NameServer,
+        server: &Recursive,
         name: &Name,
         kind: RecordType,
     ) -> Result<Answer, ServerFailure> {
         let request = Request::query(name, kind, true).map_err(ServerFailure::NoAnswer)?;
         let reply = match server {
-            NameServer::Plain(address) => ask(*address, &request, self.limits).await,
-            NameServer::Https(url) => doh::ask(&self.https, url, &request).await,
+            Recursive::Plain(address) => ask(*address, &request, self.limits).await,
+            Recursive::Https(url, client) => doh::ask(client, url, &request).await,
         };
         Answer::judge(reply.map(|reply| reply.message))
             .inspect_err(|failure| debug!(%server, %name, %kind, %failure, "a DNS lookup failed"))
@@ -100,7 +100,7 @@ impl Resolver {
     /// Asks a server what it knows of `name` by itself.
     pub(super) async fn ask_authoritative(
         &self,
-        server: std::net::IpAddr,
+        server: IpAddr,
         name: &Name,
         kind: RecordType,
     ) -> Result<Answer, ServerFailure> {
@@ -108,6 +108,31 @@ impl Resolver {
         let server = SocketAddr::new(server, self.authoritative_port);
         Answer::judge(ask(server, &request, self.limits).await.map(|reply| reply.message))
             .inspect_err(|failure| debug!(%server, %name, %kind, %failure, "a name server failed"))
+    }
+}
+
+/// A recursive name server, with what it takes to ask it.
+#[derive(Debug)]
+pub(super) enum Recursive {
+    Plain(SocketAddr),
+    Https(Url, reqwest::Client),
+}
+
+impl Recursive {
+    fn new(server: NameServer) -> Result<Self, http::ClientError> {
+        Ok(match server {
+            NameServer::Plain(address) => Self::Plain(address),
+            NameServer::Https(url) => Self::Https(url, http::client(HTTPS_TIMEOUT, None)?),
+        })
+    }
+}
+
+impl fmt::Display for Recursive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain(address) => f.write_str(&shown(*address)),
+            Self::Https(url, _) => url.fmt(f),
+        }
     }
 }
 
@@ -169,18 +194,18 @@ impl Answer {
 
     /// The names of the name servers, in order.
     pub(super) fn name_servers(&self) -> Vec<Name> {
-        let mut names = self.0.answers.iter().filter_map(|record| match &record.data {
+        let names = self.0.answers.iter().filter_map(|record| match &record.data {
             RData::NS(server) => Some(fully_qualified(server.0.to_lowercase())),
             _ => None,
         });
-        let mut names = names.by_ref().collect::<Vec<_>>();
+        let mut names = names.collect::<Vec<_>>();
         names.sort_unstable();
         names.dedup();
         names
     }
 
     /// The IP addresses, in order, as servers shuffle them.
-    pub(super) fn addresses(&self) -> Vec<std::net::IpAddr> {
+    pub(super) fn addresses(&self) -> Vec<IpAddr> {
         let addresses = self.0.answers.iter().filter_map(|record| match &record.data {
             RData::A(address) => Some(address.0.into()),
             RData::AAAA(address) => Some(address.0.into()),

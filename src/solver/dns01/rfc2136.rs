@@ -15,10 +15,10 @@ use jiff::Timestamp;
 use tokio::time::timeout;
 
 use self::tsig::Signed;
-use super::Record;
 use super::name_server::DNS_PORT;
 use super::resolver::fully_qualified;
 use super::transport::{NoAnswer, Reply, Request, TimeLimits, ask, over_tcp};
+use super::{Record, undotted};
 
 mod algorithm;
 mod error;
@@ -134,7 +134,7 @@ async fn update(settings: &Settings, record: &Record, operation: Operation) -> R
         Some(key) => Signed::new(message, key, (settings.clock)()),
         None => Request::new(message).map(Signed::without_key),
     }
-    .map_err(|_| Error::TooLong { fqdn: record.fqdn.clone() })?;
+    .map_err(|_| Error::TooLong { fqdn: undotted(&record.fqdn).to_owned() })?;
     let reply = exchange(settings, &signed.request, operation).await?;
     let code = match &settings.key {
         Some(key) => signed.verify(&reply, key, (settings.clock)()),
@@ -156,7 +156,8 @@ fn message(settings: &Settings, record: &Record, operation: Operation) -> Result
     };
     let (fqdn, zone) = (name(&record.fqdn)?, name(&record.zone)?);
     if !zone.zone_of(&fqdn) {
-        return Err(Error::OutsideZone { fqdn: record.fqdn.clone(), zone: record.zone.clone() });
+        let (fqdn, zone) = (undotted(&record.fqdn).to_owned(), undotted(&record.zone).to_owned());
+        return Err(Error::OutsideZone { fqdn, zone });
     }
     let value = RData::TXT(TXT::new(vec![record.value.clone()]));
     let records = RecordSet::from(DnsRecord::from_rdata(fqdn, settings.ttl, value));

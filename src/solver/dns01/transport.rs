@@ -25,10 +25,13 @@ pub(super) struct TimeLimits {
     pub(super) udp: Duration,
     /// For an exchange over TCP, from connecting to the last byte.
     pub(super) tcp: Duration,
+    /// For all the queries of one call.
+    pub(super) call: Duration,
 }
 
 impl TimeLimits {
-    pub(super) const USUAL: Self = Self { udp: Duration::from_millis(1500), tcp: Duration::from_secs(4) };
+    pub(super) const USUAL: Self =
+        Self { udp: Duration::from_millis(1500), tcp: Duration::from_secs(4), call: Duration::from_secs(30) };
 }
 
 /// Datagrams get lost, but not twice in a row where it is worth asking.

@@ -101,8 +101,8 @@ pub struct Status {
     pub code: Option<i32>,
 }
 
-/// Why a webhook did not do what it was asked to. `Display` is stable as far as the webhook's words are, and is to stand
-/// after the webhook's name.
+/// Why a webhook did not do what it was asked to. `Display` is stable as far as the webhook's words are, and is to
+/// stand after the webhook's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// It says that it failed.

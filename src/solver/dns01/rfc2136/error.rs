@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::Settings;
 use super::tsig::TsigFailure;
 use crate::solver::dns01::resolver::rcode;
-use crate::solver::dns01::{NoAnswer, Record};
+use crate::solver::dns01::{NoAnswer, Record, undotted};
 
 /// Why an update failed. `Display` is stable: the same situation gives the same text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,16 +53,18 @@ pub enum Error {
         /// What it did instead.
         failure: NoAnswer,
     },
-    /// NOTAUTH: it is not the primary of the zone.
+    /// NOTAUTH: it is not the primary of the zone, or does not let us (Knot DNS says so in both cases).
     #[error(
-        "{operation} failed: name server {server} answered NOTAUTH: it is not authoritative for the zone {zone}; send \
-         updates to the zone's primary, or configure the zone there"
+        "{operation} failed: name server {server} answered NOTAUTH: it does not serve the zone {zone} as its primary, \
+         or does not let {who} change it; send updates to the primary, and allow them there"
     )]
     NotAuth {
         /// What was tried.
         operation: Operation,
         /// The server as configured.
         server: String,
+        /// The key, or us without one, in words.
+        who: String,
         /// The zone.
         zone: String,
     },
@@ -201,8 +203,8 @@ pub enum Error {
     },
     /// A success that is not signed.
     #[error(
-        "{operation} failed: the answer of name server {server} is not signed, so it may be forged; check that it knows \
-         the key {key}, and that nothing between strips signatures"
+        "{operation} failed: the answer of name server {server} is not signed, so it may be forged; check that it \
+         knows the key {key}, and that nothing between strips signatures"
     )]
     Unsigned {
         /// What was tried.
@@ -214,7 +216,8 @@ pub enum Error {
     },
     /// Signed with another key.
     #[error(
-        "{operation} failed: the answer of name server {server} is signed with another key than {key}, so it may be forged"
+        "{operation} failed: the answer of name server {server} is signed with another key than {key}, so it may \
+         be forged"
     )]
     OtherKey {
         /// What was tried.
@@ -226,7 +229,8 @@ pub enum Error {
     },
     /// Signed, but the MAC is wrong.
     #[error(
-        "{operation} failed: the signature of name server {server} is wrong, so its answer may be forged; check that the secret of the key {key} is the one of its configuration"
+        "{operation} failed: the signature of name server {server} is wrong, so its answer may be forged; check that the \
+         secret of the key {key} is the one of its configuration"
     )]
     WrongMac {
         /// What was tried.
@@ -237,7 +241,10 @@ pub enum Error {
         key: String,
     },
     /// Signed at quite another time.
-    #[error("{operation} failed: the answer of name server {server} was not signed now: {}; set the clocks", Difference(Some(*difference)))]
+    #[error(
+        "{operation} failed: the answer of name server {server} was not signed now: {}; set the clocks",
+        Difference(Some(*difference))
+    )]
     AnswerTime {
         /// What was tried.
         operation: Operation,
@@ -283,17 +290,15 @@ impl Error {
         operation: Operation,
     ) -> Self {
         let server = settings.nameserver.to_string();
-        let (fqdn, zone) = (record.fqdn.clone(), record.zone.clone());
+        let (fqdn, zone) = (undotted(&record.fqdn).to_owned(), undotted(&record.zone).to_owned());
+        let who = match &settings.key {
+            Some(key) => format!("the key {}", key.shown_name()),
+            None => "us without a TSIG key".to_owned(),
+        };
         match code {
-            ResponseCode::NotAuth => Self::NotAuth { operation, server, zone },
+            ResponseCode::NotAuth => Self::NotAuth { operation, server, who, zone },
             ResponseCode::NotZone => Self::NotZone { operation, server, fqdn, zone },
-            ResponseCode::Refused => {
-                let who = match &settings.key {
-                    Some(key) => format!("the key {}", key.name),
-                    None => "us without a TSIG key".to_owned(),
-                };
-                Self::Refused { operation, server, who, fqdn, zone }
-            }
+            ResponseCode::Refused => Self::Refused { operation, server, who, fqdn, zone },
             ResponseCode::ServFail => Self::ServFail { operation, server, zone },
             ResponseCode::NotImp => Self::NotImp { operation, server },
             ResponseCode::FormErr => Self::FormErr { operation, server },
@@ -304,7 +309,7 @@ impl Error {
     pub(super) fn tsig(failure: TsigFailure, settings: &Settings, operation: Operation) -> Self {
         let server = settings.nameserver.to_string();
         let (key, algorithm) = match &settings.key {
-            Some(key) => (key.name.to_string(), key.algorithm.to_string()),
+            Some(key) => (key.shown_name(), key.algorithm.to_string()),
             None => Default::default(),
         };
         match failure {

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use super::Algorithm;
 use super::algorithm::AlgorithmError;
 use crate::solver::dns01::resolver::fully_qualified;
+use crate::solver::dns01::undotted;
 
 /// As key files have it, whose padding gets lost in copying.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -67,11 +68,16 @@ impl TsigKey {
         }
         Ok(Self { name: fully_qualified(parsed), algorithm, secret: secret.into() })
     }
+
+    /// The name as it stands in a sentence.
+    pub(super) fn shown_name(&self) -> String {
+        undotted(&self.name.to_ascii()).to_owned()
+    }
 }
 
 impl fmt::Debug for TsigKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TsigKey({}, {})", self.name, self.algorithm)
+        write!(f, "TsigKey({}, {})", self.shown_name(), self.algorithm)
     }
 }
 
@@ -102,6 +108,6 @@ mod tests {
 
     #[test]
     fn a_key_does_not_show_its_secret() {
-        assert_eq!(format!("{:?}", key("k.test", "c2VjcmV0IQ==").unwrap()), "TsigKey(k.test., hmac-sha256)");
+        assert_eq!(format!("{:?}", key("k.test", "c2VjcmV0IQ==").unwrap()), "TsigKey(k.test, hmac-sha256)");
     }
 }
