@@ -4,9 +4,11 @@ use std::{path::PathBuf, process::Command, time::Duration};
 
 use anyhow::{Context, Result};
 use base64::{Engine, prelude::BASE64_STANDARD};
+use reqwest::Certificate;
 use serde_json::json;
+use tokio::time::timeout;
 
-use crate::{ADDRESS, TestNamespace};
+use crate::{ADDRESS, TestNamespace, control_plane::ADMIN_TOKEN};
 
 /// The one version of webhook APIs.
 pub(crate) const VERSION: &str = "v1alpha1";
@@ -73,24 +75,29 @@ impl ApiService {
         Ok(registered)
     }
 
-    /// Waits until the API server forwards requests. It looks after what was away at longer and longer intervals,
-    /// and at once after a change.
+    /// Waits until the API server forwards requests, and the server knows on whose behalf. The API server looks after
+    /// what was away at longer and longer intervals, and at once after a change.
     pub(crate) async fn wait_available(&self, namespace: &TestNamespace) -> Result<()> {
+        let ca = Certificate::from_pem(namespace.cluster.ca()?.pem.as_bytes())?;
+        let http = reqwest::Client::builder().no_proxy().tls_certs_only([ca]).build()?;
+        let url = format!("{}/apis/{}/{VERSION}", namespace.cluster.description.api_server, self.group);
         let target = format!("apiservice/{}", self.name());
-        let nudge = async {
-            for count in 0_u32.. {
-                let patch = json!({"metadata": {"annotations": {"test/nudge": count.to_string()}}});
-                namespace.patch(&target, patch).await?;
-                tokio::time::sleep(Duration::from_millis(250)).await;
+        let forwarded = async {
+            for attempt in 0_u32.. {
+                let answer = http.get(&url).bearer_auth(ADMIN_TOKEN).send().await;
+                if answer.is_ok_and(|answer| answer.status().is_success()) {
+                    break;
+                }
+                if attempt.is_multiple_of(10) {
+                    let patch = json!({"metadata": {"annotations": {"test/attempt": attempt.to_string()}}});
+                    namespace.patch(&target, patch).await?;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
             anyhow::Ok(())
         };
-        let available = namespace.wait_condition(&target, "Available", "True", AVAILABLE_LIMIT);
-        tokio::select! {
-            result = available => result.map(drop),
-            result = nudge => result,
-        }
-        .with_context(|| format!("the API server does not forward requests for {}", self.group))
+        let result = timeout(AVAILABLE_LIMIT, forwarded).await;
+        result.with_context(|| format!("the API server does not forward requests for {}", self.group))?
     }
 
     /// Lets the operator's service account call every solver of the group, as the rule does that comes with a

@@ -1,11 +1,10 @@
-//! BIND's named: authoritative name servers, primary and secondary, and resolvers, as many as a test wants.
+//! BIND's named: authoritative name servers, primary and secondary, as many as a test wants.
 
 use std::{
     fs,
-    net::IpAddr,
     ops::Deref,
-    path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, AtomicUsize, Ordering},
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -15,10 +14,10 @@ use tokio::{process::Command, time::timeout};
 use crate::{
     Cluster, NameServer, TsigKey, Zone,
     addresses::Address,
-    bind_config::{CONTROL_PORT, Config, RNDC_CONFIG},
-    name_server::is_test,
+    bind_config::{CONTROL_PORT, Config, QUERY_LOG, RNDC_CONFIG},
     packages,
     process::Process,
+    query_log::{DnsQuery, QueryLog},
 };
 
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -42,22 +41,8 @@ pub struct Bind {
     directory: PathBuf,
     logs: PathBuf,
     process: Option<Process>,
-    forgotten: AtomicUsize,
+    queries: QueryLog,
     _address: Address,
-}
-
-/// A question that a name server was asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DnsQuery {
-    /// Who asked. A client in the run's network has the address of the server it asks, unless it has another one by
-    /// its configuration, as [`Bind`]'s resolvers and secondaries have: their own.
-    pub client: IpAddr,
-    /// Without a final dot.
-    pub name: String,
-    /// `TXT`, `SOA`; `AXFR` is a secondary's transfer.
-    pub kind: String,
-    /// Over TCP, not UDP.
-    pub tcp: bool,
 }
 
 impl BindBuilder {
@@ -86,26 +71,6 @@ impl BindBuilder {
         self
     }
 
-    /// Of a resolver: asks this server about names in this zone. All other names it looks up at the cluster's
-    /// [`Dns`](crate::Dns).
-    pub fn zone_at(mut self, zone: &str, server: &NameServer) -> Self {
-        self.config.recursive = true;
-        self.config.stubs.push((zone.into(), server.ip().into()));
-        self
-    }
-
-    /// Of a resolver: remembers answers, also that there are none, for as long as they say.
-    pub fn caching(mut self) -> Self {
-        self.config.caching = true;
-        self
-    }
-
-    /// Answers over HTTPS too, at [`Bind::https_url`].
-    pub fn https(mut self) -> Self {
-        self.config.https = true;
-        self
-    }
-
     /// Sets anything else among the `options` of its configuration file: `max-udp-size 512;`.
     pub fn option(mut self, option: &str) -> Self {
         self.config.options.push(option.into());
@@ -119,19 +84,16 @@ impl BindBuilder {
         let name = format!("bind-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let directory = state.join(&name);
         fs::create_dir_all(&directory)?;
-        if self.config.https {
-            cluster.ca()?.sign("bind", &[address.ip()])?.write(&directory, "tls")?;
-        }
-        self.config.write(&directory, address.ip(), cluster.description.dns)?;
+        self.config.write(&directory, address.ip())?;
 
         let mut bind = Bind {
             server: NameServer::new(address.ip()),
             config: self.config,
             name,
+            queries: QueryLog::new(&directory.join(QUERY_LOG), DnsQuery::of_bind),
             directory,
             logs: state.join("logs"),
             process: None,
-            forgotten: AtomicUsize::new(0),
             _address: address,
         };
         bind.start().await?;
@@ -143,15 +105,6 @@ impl Bind {
     /// An authoritative server. With no zone it refuses every question.
     pub fn builder() -> BindBuilder {
         BindBuilder::default()
-    }
-
-    /// A server that looks names up for others, each time anew: at the servers named by [`BindBuilder::zone_at`], and
-    /// otherwise at the cluster's [`Dns`](crate::Dns). Good for an ACME server, and for an operator that may ask no
-    /// authoritative server.
-    pub fn resolver() -> BindBuilder {
-        let mut builder = Self::builder();
-        builder.config.recursive = true;
-        builder
     }
 
     /// Starts it again on the same address, after [`Bind::stop`], with its zones as they were.
@@ -190,28 +143,14 @@ impl Bind {
         Ok(())
     }
 
-    /// Of a caching resolver: forgets every answer.
-    pub async fn forget_answers(&self) -> Result<()> {
-        self.rndc(&["flush"]).await
-    }
-
-    /// The URL for DNS over HTTPS (RFC 8484), with a certificate of the run's own authority
-    /// ([`Cluster::ca`](crate::Cluster::ca)).
-    pub fn https_url(&self) -> String {
-        format!("https://{}/dns-query", self.server.ip())
-    }
-
     /// Every question so far, but for those of the test itself ([`NameServer::query`]).
     pub fn queries(&self) -> Result<Vec<DnsQuery>> {
-        let queries = self.read_queries()?;
-        let new = queries.into_iter().skip(self.forgotten.load(Ordering::Relaxed));
-        Ok(new.filter(|query| !is_test(query.client)).collect())
+        self.queries.all()
     }
 
     /// Forgets the questions so far.
     pub fn forget_queries(&self) -> Result<()> {
-        self.forgotten.store(self.read_queries()?.len(), Ordering::Relaxed);
-        Ok(())
+        self.queries.forget()
     }
 
     /// The last lines of its log.
@@ -246,10 +185,6 @@ impl Bind {
         );
         Ok(())
     }
-
-    fn read_queries(&self) -> Result<Vec<DnsQuery>> {
-        read_queries(&self.directory.join("queries.log"))
-    }
 }
 
 impl Deref for Bind {
@@ -257,40 +192,5 @@ impl Deref for Bind {
 
     fn deref(&self) -> &NameServer {
         &self.server
-    }
-}
-
-fn read_queries(path: &Path) -> Result<Vec<DnsQuery>> {
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    // What is being written is left for the next time.
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    Ok(whole.lines().filter_map(DnsQuery::parse).collect())
-}
-
-impl DnsQuery {
-    /// Reads a line like `client @0x7f37452de098 192.0.2.70#45003 (t.a.test): query: t.a.test IN TXT +E(0)K
-    /// (192.0.2.70)`.
-    fn parse(line: &str) -> Option<Self> {
-        let (from, question) = line.split_once(": query: ")?;
-        let client = from.split(' ').find(|word| word.contains('#'))?.split('#').next()?.parse().ok()?;
-        let mut words = question.split(' ');
-        let name = words.next()?.to_ascii_lowercase();
-        let kind = words.nth(1)?.into();
-        let tcp = words.next()?.contains('T');
-        Some(Self { client, name, kind, tcp })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn questions_are_read_from_the_log() {
-        let line = "client @0x7f3 192.0.2.70#59537/key k (T.a.test): query: T.a.test IN SOA -ST (192.0.2.70)";
-        let query = DnsQuery::parse(line).unwrap();
-        let (name, kind) = ("t.a.test".into(), "SOA".into());
-        assert_eq!(query, DnsQuery { client: "192.0.2.70".parse().unwrap(), name, kind, tcp: true });
-        assert_eq!(DnsQuery::parse("something else"), None);
     }
 }

@@ -1,6 +1,6 @@
 //! The configuration files of [`Bind`](crate::Bind).
 
-use std::{fs, net::SocketAddr, path::Path};
+use std::{fs, path::Path};
 
 use anyhow::Result;
 
@@ -11,6 +11,9 @@ pub(crate) const CONTROL_PORT: &str = "953";
 /// The file with what rndc needs.
 pub(crate) const RNDC_CONFIG: &str = "rndc.conf";
 
+/// The file with the questions it was asked.
+pub(crate) const QUERY_LOG: &str = "queries.log";
+
 /// What a server is to serve.
 #[derive(Default)]
 pub(crate) struct Config {
@@ -18,11 +21,6 @@ pub(crate) struct Config {
     pub(crate) keys: Vec<TsigKey>,
     /// Zones and the addresses of their primaries.
     pub(crate) secondaries: Vec<(String, String)>,
-    /// Zones that are looked up elsewhere, and where.
-    pub(crate) stubs: Vec<(String, String)>,
-    pub(crate) recursive: bool,
-    pub(crate) caching: bool,
-    pub(crate) https: bool,
     pub(crate) options: Vec<String>,
 }
 
@@ -33,26 +31,20 @@ impl Config {
         self.zones.iter().map(|zone| &zone.name).chain(secondaries).cloned().collect()
     }
 
-    /// Writes everything the server at this address needs. `others` answers what a resolver finds nowhere else.
-    pub(crate) fn write(&self, directory: &Path, ip: &str, others: SocketAddr) -> Result<()> {
+    /// Writes everything the server at this address needs.
+    pub(crate) fn write(&self, directory: &Path, ip: &str) -> Result<()> {
         for zone in &self.zones {
             fs::write(directory.join(format!("{}.zone", zone.name)), zone.file(ip))?;
         }
-        fs::write(directory.join("named.conf"), self.named(directory, ip, others))?;
+        fs::write(directory.join("named.conf"), self.named(directory, ip))?;
         let control = key(&control_key());
         let rndc = format!("{control}options {{ default-key control; }};\n");
         fs::write(directory.join(RNDC_CONFIG), rndc)?;
         Ok(())
     }
 
-    fn named(&self, directory: &Path, ip: &str, others: SocketAddr) -> String {
+    fn named(&self, directory: &Path, ip: &str) -> String {
         let directory = directory.display();
-        let recursion = self.recursion(others);
-        let https = if self.https {
-            format!("listen-on port 443 tls own http default {{ {ip}; }};")
-        } else {
-            String::new()
-        };
         let more = self.options.join("\n    ");
         let mut text = format!(
             r#"options {{
@@ -63,34 +55,26 @@ impl Config {
     session-keyfile none;
     listen-on port 53 {{ {ip}; }};
     listen-on-v6 {{ none; }};
-    {https}
-    query-source address {ip};
     transfer-source {ip};
     interface-interval 0;
     empty-zones-enable no;
-    dnssec-validation no;
     max-cache-size 16m;
     allow-query {{ any; }};
     allow-transfer {{ any; }};
     notify no;
     querylog yes;
-    {recursion}
+    recursion no;
     {more}
 }};
 logging {{
     channel out {{ stderr; severity info; print-time yes; print-category yes; }};
-    channel queries {{ file "{directory}/queries.log"; severity info; }};
+    channel queries {{ file "{QUERY_LOG}"; severity info; }};
     category default {{ out; }};
     category queries {{ queries; }};
 }};
 controls {{ inet {ip} port {CONTROL_PORT} allow {{ any; }} keys {{ control; }}; }};
 "#
         );
-        if self.https {
-            text += &format!(
-                "tls own {{ cert-file \"{directory}/tls.crt\"; key-file \"{directory}/tls.key\"; }};\n"
-            );
-        }
         text += &key(&control_key());
         self.keys.iter().for_each(|tsig| text += &key(tsig));
         for zone in &self.zones {
@@ -106,25 +90,7 @@ controls {{ inet {ip} port {CONTROL_PORT} allow {{ any; }} keys {{ control; }}; 
                  allow-notify {{ none; }}; }};\n"
             );
         }
-        for (zone, server) in &self.stubs {
-            text += &format!(
-                "zone \"{zone}\" {{ type static-stub; server-addresses {{ {server}; }}; forwarders {{ }}; }};\n"
-            );
-        }
         text
-    }
-
-    fn recursion(&self, others: SocketAddr) -> String {
-        if !self.recursive {
-            return "recursion no;".into();
-        }
-        let memory = if self.caching { "" } else { "max-cache-ttl 0; max-ncache-ttl 0; servfail-ttl 0;" };
-        format!(
-            "recursion yes; allow-recursion {{ any; }}; allow-query-cache {{ any; }}; qname-minimization off;\n    \
-             forward only; forwarders {{ {} port {}; }};\n    {memory}",
-            others.ip(),
-            others.port()
-        )
     }
 }
 

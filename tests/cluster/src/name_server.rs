@@ -1,6 +1,6 @@
 //! What a test asks of a name server, and tells it.
 
-use std::{net::IpAddr, process::Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -171,9 +171,8 @@ impl Answer {
         let status = after("status: ").and_then(|rest| rest.split(',').next()).context("no status")?;
         let flags = after("flags: ").and_then(|rest| rest.split(';').next()).unwrap_or_default();
         let values = text.lines().filter(|line| !line.starts_with(';')).filter_map(|line| {
-            let mut fields = line.split_ascii_whitespace().skip(3);
-            let found = fields.next()?;
-            let data = line.split_once(&format!("\t{found}\t"))?.1;
+            // Name, time to live, class, type, and the data with blanks of its own.
+            let (found, data) = (1..=3).try_fold(line, |rest, _| after_word(rest)).and_then(word)?;
             found.eq_ignore_ascii_case(kind).then(|| match found {
                 "TXT" => data.trim_matches('"').to_owned(),
                 _ => data.to_owned(),
@@ -187,9 +186,13 @@ impl Answer {
     }
 }
 
-/// Whether a client is the test itself.
-pub(crate) fn is_test(client: IpAddr) -> bool {
-    client.to_string() == TEST_ADDRESS
+/// The first word of a line, and what follows the blanks behind it.
+fn word(text: &str) -> Option<(&str, &str)> {
+    text.split_once([' ', '\t']).map(|(word, rest)| (word, rest.trim_start()))
+}
+
+fn after_word(text: &str) -> Option<&str> {
+    word(text).map(|(_, rest)| rest)
 }
 
 #[cfg(test)]
@@ -201,7 +204,7 @@ mod tests {
         let text = ";; Got answer:\n;; ->>HEADER<<- opcode: QUERY, status: NOERROR, id: 7\n\
             ;; flags: qr aa rd; QUERY: 1, ANSWER: 3\n\n;; ANSWER SECTION:\n\
             www.a.test.\t\t5\tIN\tCNAME\tx.b.test.\nx.b.test.\t5\tIN\tTXT\t\"one\"\n\
-            x.b.test.\t5\tIN\tTXT\t\"two words\"\n";
+            long.name.b.test. 5 IN\tTXT \"two words\"\n";
         let answer = Answer::parse(text, "txt").unwrap();
         let values = vec!["one".to_owned(), "two words".to_owned()];
         assert_eq!(answer, Answer { status: "NOERROR".into(), authoritative: true, values });

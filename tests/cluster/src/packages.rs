@@ -51,6 +51,7 @@ pub const NAME_SERVERS: &[Need] = &[
         purpose: "changes zones of the tests' name servers",
     },
     Need { program: "knotd", package: "knot", purpose: "is a name server by other authors" },
+    Need { program: "unbound", package: "unbound", purpose: "is the resolver of tests of DNS-01" },
     Need { program: "faketime", package: "faketime", purpose: "gives a name server a wrong clock" },
 ];
 

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use certwright_cluster::{
-    Address, Bind, Knot, NameServer, Pebble, Reply, ScriptedProvider, StepCa, TestNamespace, TsigKey,
-    WebhookProvider, Zone,
+    Address, Bind, Knot, NameServer, Pebble, Reply, Resolver, ScriptedProvider, StepCa, TestNamespace,
+    TsigKey, WebhookProvider, Zone,
 };
 use instant_acme::{
     Account, AuthorizationStatus, ChallengeType, Identifier, NewAccount, NewOrder, OrderStatus, RetryPolicy,
 };
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -122,7 +123,7 @@ async fn a_hundred_values_at_one_name_need_tcp() -> Result<()> {
         let values = (0..100).map(|n| format!("update add x.a.test. 5 TXT {n:043}\n"));
         bind.edit(&values.collect::<String>()).await?;
 
-        let resolver = Bind::resolver().zone_at("a.test", &bind).start(&ns.cluster).await?;
+        let resolver = Resolver::builder().zone_at("a.test", &bind).start(&ns.cluster).await?;
         bind.forget_queries()?;
         assert_eq!(resolver.query("x.a.test", "TXT").await?.len(), 100);
         let queries = bind.queries()?;
@@ -137,15 +138,15 @@ async fn a_hundred_values_at_one_name_need_tcp() -> Result<()> {
 async fn only_a_caching_resolver_remembers_that_there_was_nothing() -> Result<()> {
     TestNamespace::with("dns", async |ns| {
         let bind = Bind::builder().zone(Zone::new("a.test").negative_ttl(600)).start(&ns.cluster).await?;
-        let fresh = Bind::resolver().zone_at("a.test", &bind).https().start(&ns.cluster).await?;
-        let caching = Bind::resolver().zone_at("a.test", &bind).caching().start(&ns.cluster).await?;
+        let fresh = Resolver::builder().zone_at("a.test", &bind).https().start(&ns.cluster).await?;
+        let mut caching = Resolver::builder().zone_at("a.test", &bind).caching().start(&ns.cluster).await?;
         for resolver in [&fresh, &caching] {
             assert_eq!(resolver.answer("x.a.test", "TXT").await?.status, "NXDOMAIN");
         }
         bind.add_txt("x.a.test", "text").await?;
         assert_eq!(fresh.query("x.a.test", "TXT").await?, ["text"]);
         assert_eq!(caching.answer("x.a.test", "TXT").await?.status, "NXDOMAIN");
-        caching.forget_answers().await?;
+        caching.restart().await?;
         assert_eq!(caching.query("x.a.test", "TXT").await?, ["text"]);
 
         // Everything else is the cluster's DNS server's.
@@ -159,6 +160,11 @@ async fn only_a_caching_resolver_remembers_that_there_was_nothing() -> Result<()
         let url = format!("{}?dns=AAABAAABAAAAAAAAAXgBYQR0ZXN0AAAQAAE", fresh.https_url());
         let answer = http.get(url).send().await?.error_for_status()?.bytes().await?;
         assert!(answer.windows(4).any(|window| window == b"text"), "{answer:?}");
+        let queries = fresh.queries()?;
+        assert_eq!(
+            (queries.len(), queries[0].name.as_str(), queries[0].kind.as_str()),
+            (1, "x.a.test", "TXT")
+        );
         Ok(())
     })
     .await
@@ -198,10 +204,12 @@ async fn a_knot_with_a_wrong_clock_refuses_what_is_signed() -> Result<()> {
 async fn acme_servers_look_up_what_a_bind_has() -> Result<()> {
     TestNamespace::with("dns", async |ns| {
         let bind = Bind::builder().zone("a.test").start(&ns.cluster).await?;
-        let resolver = Bind::resolver().zone_at("a.test", &bind).start(&ns.cluster).await?;
-        let pebble = Pebble::builder().dns_server(&resolver.address()).start(&ns.cluster).await?;
-        let chain = order(ns, &pebble.directory_url, &pebble.ca_pem, &bind).await?;
-        assert_eq!(chain.matches("BEGIN CERTIFICATE").count(), 2);
+        let resolver = Resolver::builder().zone_at("a.test", &bind).start(&ns.cluster).await?;
+        for server in [&bind as &NameServer, &resolver] {
+            let pebble = Pebble::builder().dns_server(&server.address()).start(&ns.cluster).await?;
+            let chain = order(ns, &pebble.directory_url, &pebble.ca_pem, &bind).await?;
+            assert_eq!(chain.matches("BEGIN CERTIFICATE").count(), 2);
+        }
 
         let step_ca = StepCa::start_with_dns_server(&ns.cluster, &resolver.address()).await?;
         let chain = order(ns, &step_ca.directory_url, &step_ca.root_pem, &bind).await?;
@@ -234,7 +242,8 @@ async fn a_provider_of_cert_managers_library_answers_through_the_api_server() ->
         assert_eq!(bind.query("_acme-challenge.a.test", "TXT").await?, ["value"]);
 
         provider.stop().await?;
-        assert!(call("CleanUp").await.is_err());
+        // The client tries again and again.
+        assert!(timeout(SECOND, call("CleanUp")).await.is_err());
         provider.restart().await?;
         let answer = call("CleanUp").await?;
         assert_eq!(answer["response"]["success"], true, "{answer}");

@@ -1,0 +1,199 @@
+//! Unbound: a resolver, which looks names up for others.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    ops::Deref,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use tokio::process::Command;
+
+use crate::{
+    Cluster, NameServer,
+    addresses::Address,
+    packages,
+    process::Process,
+    query_log::{DnsQuery, QueryLog},
+};
+
+const START_LIMIT: Duration = Duration::from_secs(20);
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// How a [`Resolver`] is to find names.
+#[derive(Default)]
+pub struct ResolverBuilder {
+    zones: Vec<(String, String)>,
+    caching: bool,
+    https: bool,
+}
+
+/// A running resolver on port 53 of an address of its own, for an ACME server, or for an operator that may ask no
+/// authoritative server. It ends when this is dropped. Questions to it are [`NameServer`]'s.
+pub struct Resolver {
+    server: NameServer,
+    name: String,
+    directory: PathBuf,
+    logs: PathBuf,
+    queries: QueryLog,
+    process: Option<Process>,
+    _address: Address,
+}
+
+impl ResolverBuilder {
+    /// Asks this server about names in this zone. All other names it looks up at the cluster's [`Dns`](crate::Dns).
+    pub fn zone_at(mut self, zone: &str, server: &NameServer) -> Self {
+        self.zones.push((zone.into(), server.ip().into()));
+        self
+    }
+
+    /// Remembers answers, also that there are none, for as long as they say.
+    pub fn caching(mut self) -> Self {
+        self.caching = true;
+        self
+    }
+
+    /// Answers over HTTPS too, at [`Resolver::https_url`].
+    pub fn https(mut self) -> Self {
+        self.https = true;
+        self
+    }
+
+    /// Starts it, and returns once it answers.
+    pub async fn start(self, cluster: &Cluster) -> Result<Resolver> {
+        let address = Address::free(cluster)?;
+        let state = &cluster.description.state;
+        let name = format!("resolver-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let directory = state.join(&name);
+        fs::create_dir_all(&directory)?;
+        if self.https {
+            cluster.ca()?.sign("resolver", &[address.ip()])?.write(&directory, "tls")?;
+        }
+        let config = self.config(&directory, address.ip(), cluster.description.dns);
+        fs::write(directory.join("unbound.conf"), config)?;
+
+        let logs = state.join("logs");
+        let mut resolver = Resolver {
+            server: NameServer::new(address.ip()),
+            queries: QueryLog::new(&logs.join(format!("{name}.log")), DnsQuery::of_unbound),
+            name,
+            directory,
+            logs,
+            process: None,
+            _address: address,
+        };
+        resolver.restart().await?;
+        Ok(resolver)
+    }
+
+    fn config(&self, directory: &Path, ip: &str, others: SocketAddr) -> String {
+        let directory = directory.display();
+        let memory = if self.caching { "" } else { "cache-max-ttl: 0\n    cache-max-negative-ttl: 0" };
+        let https = if self.https {
+            format!(
+                "interface: {ip}@443\n    https-port: 443\n    http-endpoint: \"/dns-query\"\n    \
+                 tls-service-pem: \"{directory}/tls.crt\"\n    tls-service-key: \"{directory}/tls.key\""
+            )
+        } else {
+            String::new()
+        };
+        // Zones under `test` are none of its own here, and no root vouches for them.
+        let mut text = format!(
+            r#"server:
+    directory: "{directory}"
+    chroot: ""
+    username: ""
+    pidfile: ""
+    use-syslog: no
+    logfile: ""
+    log-queries: yes
+    do-daemonize: no
+    num-threads: 1
+    interface: {ip}@53
+    outgoing-interface: {ip}
+    access-control: 0.0.0.0/0 allow
+    do-ip6: no
+    module-config: "iterator"
+    local-zone: "test." nodefault
+    unblock-lan-zones: yes
+    insecure-lan-zones: yes
+    qname-minimisation: no
+    infra-host-ttl: 0
+    {memory}
+    {https}
+forward-zone:
+    name: "."
+    forward-addr: {}@{}
+"#,
+            others.ip(),
+            others.port()
+        );
+        for (zone, server) in &self.zones {
+            text += &format!("stub-zone:\n    name: \"{zone}\"\n    stub-addr: {server}\n");
+        }
+        text
+    }
+}
+
+impl Resolver {
+    /// One that looks every name up anew.
+    pub fn builder() -> ResolverBuilder {
+        ResolverBuilder::default()
+    }
+
+    /// Kills it if it runs, and starts it again on the same address. It has forgotten every answer.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.stop().await?;
+        let unbound = packages::find("unbound").context("unbound is missing. Run `make tools`")?;
+        // Where AppArmor runs, it keeps the program out of this directory, but not a copy that is in it.
+        let program = self.directory.join("unbound");
+        fs::copy(unbound, &program)?;
+        let mut command = Command::new(program);
+        command.args(["-d", "-c"]).arg(self.directory.join("unbound.conf"));
+        let mut process = Process::start(&self.name, command, &self.logs)?;
+        process.wait_ready(START_LIMIT, || self.server.serves(&[])).await?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// Kills it; questions get no answer from now on.
+    pub async fn stop(&mut self) -> Result<()> {
+        match self.process.take() {
+            Some(mut process) => process.kill().await,
+            None => Ok(()),
+        }
+    }
+
+    /// The URL for DNS over HTTPS (RFC 8484), with a certificate of the run's own authority
+    /// ([`Cluster::ca`](crate::Cluster::ca)).
+    pub fn https_url(&self) -> String {
+        format!("https://{}/dns-query", self.server.ip())
+    }
+
+    /// Every question so far, but for those of the test itself ([`NameServer::query`]).
+    pub fn queries(&self) -> Result<Vec<DnsQuery>> {
+        self.queries.all()
+    }
+
+    /// Forgets the questions so far.
+    pub fn forget_queries(&self) -> Result<()> {
+        self.queries.forget()
+    }
+
+    /// The last lines of its log.
+    pub fn log_tail(&self, lines: usize) -> String {
+        self.process.as_ref().map(|process| process.log_tail(lines)).unwrap_or_default()
+    }
+}
+
+impl Deref for Resolver {
+    type Target = NameServer;
+
+    fn deref(&self) -> &NameServer {
+        &self.server
+    }
+}
