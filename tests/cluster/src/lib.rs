@@ -15,11 +15,13 @@ pub mod ports;
 pub mod process;
 pub mod proxy;
 pub mod router;
+pub mod rust_web_server;
 pub mod sandbox;
 pub mod tools;
 pub mod venv;
 
 mod cluster;
+mod gateway_controller;
 mod ingress_controller;
 mod metrics;
 mod namespace;
@@ -30,6 +32,7 @@ mod step_ca;
 pub use cluster::Cluster;
 pub use dns::Dns;
 pub use gateway_api::{GatewayApi, NoGatewayApi};
+pub use gateway_controller::GatewayController;
 pub use ingress_controller::IngressController;
 pub use metrics::{ApiServerMetrics, RequestKind};
 pub use namespace::TestNamespace;
@@ -47,6 +50,9 @@ pub const SECOND_ADDRESS: &str = "192.0.2.11";
 
 /// The address a real ingress controller listens on; the router has [`ADDRESS`].
 pub const INGRESS_CONTROLLER_ADDRESS: &str = "192.0.2.20";
+
+/// The address a real Gateway controller listens on.
+pub const GATEWAY_CONTROLLER_ADDRESS: &str = "192.0.2.21";
 
 /// Where services have their cluster addresses.
 pub const SERVICE_NETWORK: &str = "10.96.0.0/16";
