@@ -30,7 +30,7 @@ pub fn install() -> Result<()> {
         return Ok(());
     }
     let start = Instant::now();
-    eprintln!("Building the Gateway controller of rust-web-server, this once: some 6 minutes on two cores.");
+    eprintln!("Building the Gateway controller of rust-web-server, this once: some 4 minutes on two cores.");
     let target = directory.join("target");
     // It declares a newer compiler than it needs.
     let output = Command::new("cargo")
