@@ -1,5 +1,5 @@
-# The first run builds Kubernetes, etcd and ACME servers from their pinned sources and keeps them in the user's cache
-# directory (CERTWRIGHT_CACHE): some 13 minutes on two cores. Later runs find them there.
+# The first run builds Kubernetes, etcd, ACME servers and a Gateway controller from their pinned sources and keeps them in
+# the user's cache directory (CERTWRIGHT_CACHE): some 17 minutes on two cores. Later runs find them there.
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -36,7 +36,7 @@ $(DENY)/bin/cargo-deny:
 	$(CARGO) install --quiet --locked --root $(DENY) --version $(DENY_VERSION) cargo-deny
 
 .PHONY: tools
-tools: need-cargo ## Build what the tests need: Kubernetes, etcd, ACME servers
+tools: need-cargo ## Build what the tests need: Kubernetes, etcd, ACME servers, a Gateway controller
 	$(CARGO) build --workspace --bin cluster
 	$(CLUSTER) tools
 

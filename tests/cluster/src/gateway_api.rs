@@ -8,6 +8,7 @@ use std::{fs::File, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use kube::discovery::Discovery;
+use serde_json::json;
 
 use crate::{
     Cluster,
@@ -68,15 +69,16 @@ impl Cluster {
         let wait = ["wait", "--for=condition=Established", "--timeout=60s"];
         self.kubectl(&wait.into_iter().chain(named()).collect::<Vec<_>>()).await?;
         self.wait_discovered(true).await?;
-        self.make_gateway_class().await
+        self.make_gateway_class(CLASS, CONTROLLER_NAME).await
     }
 
-    async fn make_gateway_class(&self) -> Result<()> {
-        let class = serde_json::json!({
-            "apiVersion": format!("{GROUP}/v1"), "kind": "GatewayClass", "metadata": {"name": CLASS},
-            "spec": {"controllerName": CONTROLLER_NAME},
+    /// Makes a GatewayClass, in a cluster that has the Gateway API.
+    pub(crate) async fn make_gateway_class(&self, name: &str, controller: &str) -> Result<()> {
+        let class = json!({
+            "apiVersion": format!("{GROUP}/v1"), "kind": "GatewayClass", "metadata": {"name": name},
+            "spec": {"controllerName": controller},
         });
-        let path = self.description.state.join("gateway-class.json");
+        let path = self.description.state.join(format!("gateway-class-{name}.json"));
         std::fs::write(&path, class.to_string())?;
         let path = path.display().to_string();
         self.kubectl(&["apply", "--server-side", "--filename", &path]).await

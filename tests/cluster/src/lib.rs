@@ -16,6 +16,7 @@ pub mod ports;
 pub mod process;
 pub mod proxy;
 pub mod router;
+pub mod rust_web_server;
 pub mod sandbox;
 pub mod tools;
 pub mod venv;
@@ -25,6 +26,7 @@ mod bind;
 mod bind_config;
 mod cluster;
 mod http_server;
+mod gateway_controller;
 mod ingress_controller;
 mod knot;
 mod metrics;
@@ -45,6 +47,7 @@ pub use bind::{Bind, BindBuilder};
 pub use cluster::Cluster;
 pub use dns::Dns;
 pub use gateway_api::{GatewayApi, NoGatewayApi};
+pub use gateway_controller::GatewayController;
 pub use ingress_controller::IngressController;
 pub use knot::Knot;
 pub use metrics::{ApiServerMetrics, RequestKind};
@@ -70,6 +73,9 @@ pub const SECOND_ADDRESS: &str = "192.0.2.11";
 
 /// The address a real ingress controller listens on; the router has [`ADDRESS`].
 pub const INGRESS_CONTROLLER_ADDRESS: &str = "192.0.2.20";
+
+/// The address a real Gateway controller listens on.
+pub const GATEWAY_CONTROLLER_ADDRESS: &str = "192.0.2.21";
 
 /// Where services have their cluster addresses.
 pub const SERVICE_NETWORK: &str = "10.96.0.0/16";

@@ -10,7 +10,7 @@ use anyhow::Result;
 use certwright_cluster::{
     forward::{accept_outside, api_socket},
     gateway_api::definitions,
-    packages,
+    packages, rust_web_server,
     sandbox::{self, StateDir},
     tools::Tools,
     venv,
@@ -69,6 +69,7 @@ fn run() -> Result<i32> {
             packages::ensure_installed(&needs.iter().collect::<Vec<_>>())?;
             venv::install()?;
             definitions::install()?;
+            rust_web_server::install()?;
             Tools::build().map(|_| 0)
         }
         // Ctrl-C is how a demo ends.

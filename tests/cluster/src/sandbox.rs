@@ -16,7 +16,10 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{WaitOptions, geteuid, wait};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{ADDRESS, INGRESS_CONTROLLER_ADDRESS, SECOND_ADDRESS, SERVICE_NETWORK, addresses, packages};
+use crate::{
+    ADDRESS, GATEWAY_CONTROLLER_ADDRESS, INGRESS_CONTROLLER_ADDRESS, SECOND_ADDRESS, SERVICE_NETWORK, addresses,
+    packages,
+};
 
 const PREFIX: &str = "certwright-";
 const LOCK: &str = ".lock";
@@ -157,7 +160,7 @@ pub fn be_init() -> Result<i32> {
 /// Gives the network namespace its addresses. `state` is the directory of the run.
 pub fn set_up_network(state: &Path) -> Result<()> {
     ip(&["link", "set", "lo", "up"])?;
-    for address in [ADDRESS, SECOND_ADDRESS, INGRESS_CONTROLLER_ADDRESS] {
+    for address in [ADDRESS, SECOND_ADDRESS, INGRESS_CONTROLLER_ADDRESS, GATEWAY_CONTROLLER_ADDRESS] {
         ip(&["address", "add", &format!("{address}/32"), "dev", "lo"])?;
     }
     let batch: String =

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use certwright_cluster::{ADDRESS, TestNamespace, ports, router::CONTROLLER_NAME};
+use certwright_cluster::{
+    ADDRESS, GATEWAY_CONTROLLER_ADDRESS, GatewayController, TestNamespace, ports,
+    router::{self, CONTROLLER_NAME},
+};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -18,7 +21,7 @@ async fn the_router_takes_a_route_and_leads_where_it_says() -> Result<()> {
         let _gateway_api = ns.cluster.gateway_api().await?;
         let host = format!("web.{}.test", ns.name);
         let _backend = backend(ns, "here").await?;
-        ns.apply(&gateway("public", &json!({}))).await?;
+        ns.apply(&gateway(router::CLASS, "public", &json!({}))).await?;
         ns.wait_condition("gateway/public", "Programmed", "True", SOON).await?;
         ns.apply(&route("web", &json!([{"name": "public"}]), &host)).await?;
         let route = ns.wait("httproute/web", SOON, |route| route["status"]["parents"][0].is_object()).await?;
@@ -50,9 +53,9 @@ async fn what_keeps_a_route_from_being_taken_is_said_and_taken_back() -> Result<
         let _gateway_api = ns.cluster.gateway_api().await?;
         let other = TestNamespace::create("refused-other").await?;
         let host = format!("web.{}.test", ns.name);
-        other.apply(&gateway("closed", &json!({}))).await?;
-        ns.apply(&gateway("elsewhere", &json!({"hostname": "example.org"}))).await?;
-        ns.apply(&gateway("open", &json!({}))).await?;
+        other.apply(&gateway(router::CLASS, "closed", &json!({}))).await?;
+        ns.apply(&gateway(router::CLASS, "elsewhere", &json!({"hostname": "example.org"}))).await?;
+        ns.apply(&gateway(router::CLASS, "open", &json!({}))).await?;
         let parents = json!([
             {"name": "closed", "namespace": other.name},
             {"name": "elsewhere"},
@@ -78,8 +81,8 @@ async fn what_keeps_a_route_from_being_taken_is_said_and_taken_back() -> Result<
 
         let _backend = backend(ns, "here").await?;
         let all = json!({"allowedRoutes": {"namespaces": {"from": "All"}}});
-        other.apply(&gateway("closed", &all)).await?;
-        ns.apply(&gateway("elsewhere", &json!({"hostname": "*.test"}))).await?;
+        other.apply(&gateway(router::CLASS, "closed", &all)).await?;
+        ns.apply(&gateway(router::CLASS, "elsewhere", &json!({"hostname": "*.test"}))).await?;
         let taken = |route: &Value| {
             let said = [said(route, 0), said(route, 1), said(route, 3)].concat();
             said.len() == 6 && said.iter().all(|(_, status, _)| *status == "True")
@@ -107,22 +110,42 @@ async fn the_router_follows_a_gateway_api_that_goes_and_comes_again() -> Result<
         list().await?;
         let host = format!("web.{}.test", ns.name);
         let _backend = backend(ns, "here").await?;
-        ns.apply(&gateway("public", &json!({}))).await?;
+        ns.apply(&gateway(router::CLASS, "public", &json!({}))).await?;
         ns.apply(&route("web", &json!([{"name": "public"}]), &host)).await?;
         leads(&host, "/exact", "here").await
     })
     .await
 }
 
-/// A Gateway of the router's class with a listener `http`.
-fn gateway(name: &str, listener: &Value) -> String {
+#[tokio::test]
+async fn a_real_gateway_controller_routes_to_the_endpoints_of_a_selectorless_service() -> Result<()> {
+    TestNamespace::with("real", async |ns| {
+        let gateway_api = ns.cluster.gateway_api().await?;
+        let _controller = GatewayController::start(&ns.cluster, &gateway_api).await?;
+        let host = format!("web.{}.test", ns.name);
+        let _backend = backend(ns, "here").await?;
+        ns.apply(&gateway(GatewayController::CLASS, "public", &json!({}))).await?;
+        ns.apply(&route("web", &json!([{"name": "public"}]), &host)).await?;
+        let taken =
+            |route: &Value| said(route, 0).iter().filter(|(_, status, _)| *status == "True").count() == 2;
+        let route = ns.wait("httproute/web", SOON, taken).await?;
+        let mut said = said(&route, 0);
+        said.sort();
+        assert_eq!(said, [("Accepted", "True", "Accepted"), ("ResolvedRefs", "True", "ResolvedRefs")]);
+        leads_at(GATEWAY_CONTROLLER_ADDRESS, &host, "/exact", "here").await
+    })
+    .await
+}
+
+/// A Gateway with a listener `http`.
+fn gateway(class: &str, name: &str, listener: &Value) -> String {
     let mut http = json!({"name": "http", "port": 80, "protocol": "HTTP"});
     for (key, value) in listener.as_object().into_iter().flatten() {
         http[key] = value.clone();
     }
     let gateway = json!({
         "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": {"name": name},
-        "spec": {"gatewayClassName": "router", "listeners": [http]},
+        "spec": {"gatewayClassName": class, "listeners": [http]},
     });
     gateway.to_string()
 }
@@ -183,18 +206,25 @@ async fn backend(ns: &TestNamespace, text: &'static str) -> Result<tokio::task::
 
 /// Waits until a path of a host is answered with `text`.
 async fn leads(host: &str, path: &str, text: &str) -> Result<()> {
+    leads_at(ADDRESS, host, path, text).await
+}
+
+async fn leads_at(address: &str, host: &str, path: &str, text: &str) -> Result<()> {
     let routed = async {
-        while get(host, path).await?.as_deref() != Some(text) {
+        while !get_at(address, host, path).await.is_ok_and(|answer| answer.as_deref() == Some(text)) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        anyhow::Ok(())
     };
-    tokio::time::timeout(SOON, routed).await.context("the router does not follow")?
+    tokio::time::timeout(SOON, routed).await.context("the router does not follow")
 }
 
 /// What the router answers, if it has a way.
 async fn get(host: &str, path: &str) -> Result<Option<String>> {
+    get_at(ADDRESS, host, path).await
+}
+
+async fn get_at(address: &str, host: &str, path: &str) -> Result<Option<String>> {
     let http = reqwest::Client::builder().no_proxy().build()?;
-    let answer = http.get(format!("http://{ADDRESS}{path}")).header("host", host).send().await?;
+    let answer = http.get(format!("http://{address}{path}")).header("host", host).send().await?;
     Ok(if answer.status().is_success() { Some(answer.text().await?) } else { None })
 }
