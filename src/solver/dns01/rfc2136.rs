@@ -27,7 +27,7 @@ mod key;
 mod tests;
 mod tsig;
 
-pub use self::algorithm::Algorithm;
+pub use self::algorithm::{Algorithm, AlgorithmError};
 pub use self::error::{ClockDifference, Error, Operation};
 pub use self::key::{KeyError, TsigKey};
 
