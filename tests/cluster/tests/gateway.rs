@@ -20,7 +20,7 @@ async fn the_router_takes_a_route_and_leads_where_it_says() -> Result<()> {
     TestNamespace::with("route", async |ns| {
         let _gateway_api = ns.cluster.gateway_api().await?;
         let host = format!("web.{}.test", ns.name);
-        let _backend = backend(ns, "here").await?;
+        backend(ns, "here").await?;
         ns.apply(&gateway(router::CLASS, "public", &json!({}))).await?;
         ns.wait_condition("gateway/public", "Programmed", "True", SOON).await?;
         ns.apply(&route("web", &json!([{"name": "public"}]), &host)).await?;
@@ -79,7 +79,7 @@ async fn what_keeps_a_route_from_being_taken_is_said_and_taken_back() -> Result<
         assert_eq!(said(&refused, 3)[1], ("ResolvedRefs", "False", "BackendNotFound"));
         assert_eq!(get(&host, "/exact").await?, None);
 
-        let _backend = backend(ns, "here").await?;
+        backend(ns, "here").await?;
         let all = json!({"allowedRoutes": {"namespaces": {"from": "All"}}});
         other.apply(&gateway(router::CLASS, "closed", &all)).await?;
         ns.apply(&gateway(router::CLASS, "elsewhere", &json!({"hostname": "*.test"}))).await?;
@@ -109,7 +109,7 @@ async fn the_router_follows_a_gateway_api_that_goes_and_comes_again() -> Result<
         absent.install().await?;
         list().await?;
         let host = format!("web.{}.test", ns.name);
-        let _backend = backend(ns, "here").await?;
+        backend(ns, "here").await?;
         ns.apply(&gateway(router::CLASS, "public", &json!({}))).await?;
         ns.apply(&route("web", &json!([{"name": "public"}]), &host)).await?;
         leads(&host, "/exact", "here").await
@@ -123,7 +123,7 @@ async fn a_real_gateway_controller_routes_to_the_endpoints_of_a_selectorless_ser
         let gateway_api = ns.cluster.gateway_api().await?;
         let _controller = GatewayController::start(&ns.cluster, &gateway_api).await?;
         let host = format!("web.{}.test", ns.name);
-        let _backend = backend(ns, "here").await?;
+        backend(ns, "here").await?;
         ns.apply(&gateway(GatewayController::CLASS, "public", &json!({}))).await?;
         ns.apply(&route("web", &json!([{"name": "public"}]), &host)).await?;
         let taken =
@@ -179,11 +179,11 @@ fn said(route: &Value, parent: usize) -> Vec<(&str, &str, &str)> {
         .collect()
 }
 
-/// A Service `answer` that answers every request with `text`, while the result is held.
-async fn backend(ns: &TestNamespace, text: &'static str) -> Result<tokio::task::AbortHandle> {
+/// A Service `answer` that answers every request with `text` until the test ends.
+async fn backend(ns: &TestNamespace, text: &'static str) -> Result<()> {
     let port = ports::free(ADDRESS)?;
     let listener = TcpListener::bind((ADDRESS, port)).await?;
-    let task = tokio::spawn(async move {
+    tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let _ = stream.read(&mut [0; 4096]).await;
             let head =
@@ -201,7 +201,7 @@ async fn backend(ns: &TestNamespace, text: &'static str) -> Result<tokio::task::
         "addressType": "IPv4", "endpoints": [{"addresses": [ADDRESS]}], "ports": [{"name": "http", "port": port}],
     });
     ns.apply(&format!("{service}\n---\n{slice}")).await?;
-    Ok(task.abort_handle())
+    Ok(())
 }
 
 /// Waits until a path of a host is answered with `text`.
