@@ -1,7 +1,9 @@
 //! What tests of dns-01 begin with: a name server that takes updates, a resolver that everybody asks, a CA, an operator.
 
 use anyhow::Result;
-use certwright_cluster::{Bind, BindBuilder, Operator, OperatorBuilder, Pebble, TestNamespace, TsigKey};
+use certwright_cluster::{
+    Bind, BindBuilder, Operator, OperatorBuilder, Pebble, Resolver, TestNamespace, TsigKey,
+};
 use serde_json::{Value, json};
 
 use super::{SOON, base64};
@@ -14,7 +16,7 @@ pub struct Ground {
     /// Has the zones, and takes updates signed with the key [`KEY`].
     pub bind: Bind,
     /// Looks up what `bind` has, and remembers nothing.
-    pub resolver: Bind,
+    pub resolver: Resolver,
     pub pebble: Pebble,
     pub operator: Operator,
 }
@@ -36,7 +38,7 @@ impl Ground {
         let key = key();
         let bind = bind.tsig_key(&key).start(&ns.cluster).await?;
         ns.apply(&key.object(KEY)).await?;
-        let resolver = zones.iter().fold(Bind::resolver(), |resolver, zone| resolver.zone_at(zone, &bind));
+        let resolver = zones.iter().fold(Resolver::builder(), |resolver, zone| resolver.zone_at(zone, &bind));
         let resolver = resolver.start(&ns.cluster).await?;
         let pebble = Pebble::builder().dns_server(&resolver.address()).start(&ns.cluster).await?;
         let builder = Operator::builder(ns).argument("--dns01-recursive-nameservers", &resolver.address());

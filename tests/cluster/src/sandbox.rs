@@ -17,8 +17,8 @@ use rustix::process::{WaitOptions, geteuid, wait};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    ADDRESS, GATEWAY_CONTROLLER_ADDRESS, INGRESS_CONTROLLER_ADDRESS, SECOND_ADDRESS, SERVICE_NETWORK, addresses,
-    packages,
+    ADDRESS, GATEWAY_CONTROLLER_ADDRESS, INGRESS_CONTROLLER_ADDRESS, SECOND_ADDRESS, SERVICE_NETWORK,
+    addresses, packages,
 };
 
 const PREFIX: &str = "certwright-";
