@@ -3,7 +3,7 @@
 use std::{
     env,
     ffi::OsString,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -87,6 +87,21 @@ pub fn search_path() -> OsString {
 /// The path of a program of the operating system.
 pub fn find(program: &str) -> Option<PathBuf> {
     env::split_paths(&search_path()).map(|directory| directory.join(program)).find(|path| path.is_file())
+}
+
+/// A copy, in `directory`, of a program of the operating system. Where AppArmor runs, it keeps servers out of all
+/// directories but their own; it knows them by their paths.
+pub fn copy(program: &str, directory: &Path) -> Result<PathBuf> {
+    let original = find(program).with_context(|| format!("{program} is missing. Run `make tools`"))?;
+    let copy = directory.join(program);
+    // A file this process itself writes cannot be run while a child, just forked by another thread, has it open.
+    let output = Command::new("cp").arg(original).arg(&copy).output().context("cannot start cp")?;
+    ensure!(
+        output.status.success(),
+        "cannot copy {program}: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(copy)
 }
 
 fn apt_get(arguments: &str) -> Result<()> {

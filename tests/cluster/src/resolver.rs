@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use tokio::process::Command;
 
 use crate::{
@@ -148,11 +148,7 @@ impl Resolver {
     /// Kills it if it runs, and starts it again on the same address. It has forgotten every answer.
     pub async fn restart(&mut self) -> Result<()> {
         self.stop().await?;
-        let unbound = packages::find("unbound").context("unbound is missing. Run `make tools`")?;
-        // Where AppArmor runs, it keeps the program out of this directory, but not a copy that is in it.
-        let program = self.directory.join("unbound");
-        fs::copy(unbound, &program)?;
-        let mut command = Command::new(program);
+        let mut command = Command::new(packages::copy("unbound", &self.directory)?);
         command.args(["-d", "-c"]).arg(self.directory.join("unbound.conf"));
         let mut process = Process::start(&self.name, command, &self.logs)?;
         process.wait_ready(START_LIMIT, || self.server.serves(&[])).await?;
