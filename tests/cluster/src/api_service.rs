@@ -4,8 +4,10 @@ use std::{path::PathBuf, process::Command, time::Duration};
 
 use anyhow::{Context, Result};
 use base64::{Engine, prelude::BASE64_STANDARD};
+use k8s_openapi::api::authorization::v1::SubjectAccessReview;
+use kube::{Api, api::PostParams};
 use reqwest::Certificate;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::{ADDRESS, TestNamespace, control_plane::ADMIN_TOKEN};
@@ -15,6 +17,7 @@ pub(crate) const VERSION: &str = "v1alpha1";
 
 /// Long enough for the API server to look again.
 const AVAILABLE_LIMIT: Duration = Duration::from_secs(60);
+const ALLOWED_LIMIT: Duration = Duration::from_secs(20);
 
 /// An API group that leads to a port of [`ADDRESS`]. It is taken away when this is dropped: a group whose server is
 /// gone makes discovery fail for everybody.
@@ -116,7 +119,8 @@ impl ApiService {
         });
         namespace.apply(&role.to_string()).await?;
         namespace.apply(&binding.to_string()).await?;
-        Ok(())
+        let any = json!({"group": self.group, "resource": "any", "verb": "create"});
+        wait_allowed(namespace, "system:serviceaccount:certwright:certwright", &any).await
     }
 
     /// The name of what a provider itself may do in the whole cluster.
@@ -127,6 +131,25 @@ impl ApiService {
     fn name(&self) -> String {
         format!("{VERSION}.{}", self.group)
     }
+}
+
+/// Waits until the API server lets a user do something: it learns of new bindings a little later.
+pub(crate) async fn wait_allowed(namespace: &TestNamespace, user: &str, attributes: &Value) -> Result<()> {
+    let review: SubjectAccessReview = serde_json::from_value(
+        json!({"metadata": {}, "spec": {"user": user, "resourceAttributes": attributes}}),
+    )?;
+    let reviews = Api::<SubjectAccessReview>::all(namespace.client.clone());
+    let allowed = async {
+        loop {
+            let answer = reviews.create(&PostParams::default(), &review).await?;
+            if answer.status.is_some_and(|status| status.allowed) {
+                return anyhow::Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let result = timeout(ALLOWED_LIMIT, allowed).await;
+    result.with_context(|| format!("{user} is not allowed {attributes}"))?
 }
 
 impl Drop for ApiService {

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use tokio::process::Command;
 
 use crate::{
@@ -73,21 +73,34 @@ impl Knot {
     /// Kills it if it runs, and starts it again on the same address with its zone as it was.
     pub async fn restart(&mut self) -> Result<()> {
         self.stop().await?;
-        let knotd = packages::find("knotd").context("knotd is missing. Run `make tools`")?;
-        let mut command = Command::new(knotd);
-        command.arg("-c").arg(self.directory.join("knot.conf"));
-        if self.clock_ahead != 0 {
-            // Only the date is another: it waits by the true clock.
-            command
-                .env("LD_PRELOAD", fake_time_library().await?)
-                .env("FAKETIME", format!("{:+}s", self.clock_ahead))
-                .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-        }
-        let mut process = Process::start(&self.name, command, &self.logs)?;
+        // One that was killed leaves its process id behind, and another process may have it by now.
+        let _ = fs::remove_file(self.directory.join("knot.pid"));
+        let mut process = Process::start(&self.name, self.command()?, &self.logs)?;
         let zones = [self.zone.name.clone()];
         process.wait_ready(START_LIMIT, || self.server.serves(&zones)).await?;
         self.process = Some(process);
         Ok(())
+    }
+
+    fn command(&self) -> Result<Command> {
+        let knotd = packages::find("knotd").context("knotd is missing. Run `make tools`")?;
+        let mut command = if self.clock_ahead == 0 {
+            Command::new(knotd)
+        } else {
+            // The library that changes the clock keeps things in shared memory under its process id, which other
+            // runs have too. Its own program, which knows where it is, would stand between us and the server.
+            let script = "mount -t tmpfs tmpfs /dev/shm && \
+                LD_PRELOAD=$(faketime -f +1s printenv LD_PRELOAD) exec \"$0\" \"$@\"";
+            let mut command = Command::new("unshare");
+            command.args(["--mount", "--", "sh", "-c", script]).arg(knotd);
+            // Only the date is another: it waits by the true clock.
+            command
+                .env("FAKETIME", format!("{:+}s", self.clock_ahead))
+                .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+            command
+        };
+        command.arg("-c").arg(self.directory.join("knot.conf"));
+        Ok(command)
     }
 
     /// Kills it; questions get no answer from now on.
@@ -110,18 +123,6 @@ impl Deref for Knot {
     fn deref(&self) -> &NameServer {
         &self.server
     }
-}
-
-/// The library that changes a program's clock. The program faketime, which knows where it is, would stand between
-/// us and the server.
-async fn fake_time_library() -> Result<String> {
-    let output = Command::new("faketime")
-        .args(["-f", "+1s", "printenv", "LD_PRELOAD"])
-        .output()
-        .await
-        .context("cannot start faketime. Run `make tools`")?;
-    ensure!(output.status.success(), "faketime failed: {}", String::from_utf8_lossy(&output.stderr).trim());
-    Ok(String::from_utf8_lossy(&output.stdout).trim().into())
 }
 
 fn config(directory: &Path, ip: &str, zone: &Zone, key: &TsigKey) -> String {

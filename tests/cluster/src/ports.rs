@@ -11,11 +11,16 @@ const RANGE: std::ops::Range<u16> = 20_000..32_000;
 
 static NEXT: AtomicU16 = AtomicU16::new(0);
 
+/// How far apart processes begin to look, so that two at once do not find the same port free.
+const STRIDE: u32 = 149;
+
 /// A TCP port on `address` that nothing listens on, and that this process has not handed out lately.
 pub fn free(address: &str) -> io::Result<u16> {
+    let first = std::process::id().wrapping_mul(STRIDE) % u32::from(RANGE.end - RANGE.start);
     for _ in RANGE {
-        let offset = NEXT.fetch_add(1, Ordering::Relaxed) % (RANGE.end - RANGE.start);
-        let port = RANGE.start + offset;
+        let next = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
+        let offset = (first + next) % u32::from(RANGE.end - RANGE.start);
+        let port = RANGE.start + offset as u16;
         if TcpListener::bind((address, port)).is_ok() {
             return Ok(port);
         }

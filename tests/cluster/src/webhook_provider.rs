@@ -15,7 +15,11 @@ use serde_json::json;
 use tokio::process::Command;
 
 use crate::{
-    ADDRESS, TestNamespace, api_service::ApiService, control_plane::kubeconfig, ports, process::Process,
+    ADDRESS, TestNamespace,
+    api_service::{ApiService, wait_allowed},
+    control_plane::kubeconfig,
+    ports,
+    process::Process,
 };
 
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -148,6 +152,18 @@ async fn grant(namespace: &TestNamespace, group: &str) -> Result<()> {
     ];
     for object in objects {
         namespace.apply(&object.to_string()).await?;
+    }
+    // It ends at once when it may not read these.
+    let user = format!("system:serviceaccount:{}:{ACCOUNT}", namespace.name);
+    let configuration = json!({
+        "namespace": "kube-system", "resource": "configmaps", "verb": "list",
+        "name": "extension-apiserver-authentication",
+    });
+    let secrets = json!({"namespace": namespace.name, "resource": "secrets", "verb": "list"});
+    let reviews =
+        json!({"group": "authorization.k8s.io", "resource": "subjectaccessreviews", "verb": "create"});
+    for attributes in [configuration, secrets, reviews] {
+        wait_allowed(namespace, &user, &attributes).await?;
     }
     Ok(())
 }

@@ -10,6 +10,8 @@ use certwright_cluster::{
 use instant_acme::{
     Account, AuthorizationStatus, ChallengeType, Identifier, NewAccount, NewOrder, OrderStatus, RetryPolicy,
 };
+use k8s_openapi::api::authorization::v1::SubjectAccessReview;
+use kube::{Api, api::PostParams};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -227,7 +229,9 @@ async fn a_provider_of_cert_managers_library_answers_through_the_api_server() ->
         ns.apply(&key.object("tsig")).await?;
         let group = format!("{}.example.test", ns.name);
         let mut provider = WebhookProvider::start(ns, &group).await?;
+        assert!(!operator_may_call(ns, &group, WebhookProvider::SOLVER).await?);
         provider.allow_operator().await?;
+        assert!(operator_may_call(ns, &group, WebhookProvider::SOLVER).await?);
         let config = json!({
             "nameserver": bind.address(), "tsigKeyName": "key", "tsigAlgorithm": "HMACSHA256",
             "tsigSecretSecretRef": {"name": "tsig", "key": "secret"},
@@ -361,6 +365,16 @@ async fn call(ns: &TestNamespace, group: &str, solver: &str, action: &str, confi
         .header("content-type", "application/json")
         .body(serde_json::to_vec(&body)?)?;
     Ok(ns.client.request(request).await?)
+}
+
+async fn operator_may_call(ns: &TestNamespace, group: &str, solver: &str) -> Result<bool> {
+    let review = serde_json::from_value(json!({"metadata": {}, "spec": {
+        "user": "system:serviceaccount:certwright:certwright",
+        "resourceAttributes": {"group": group, "resource": solver, "verb": "create"},
+    }}))?;
+    let reviews = Api::<SubjectAccessReview>::all(ns.client.clone());
+    let answer = reviews.create(&PostParams::default(), &review).await?;
+    Ok(answer.status.context("an access review without an answer")?.allowed)
 }
 
 /// Orders a certificate for `*.a.test`, whose record it puts into the name server.
