@@ -11,8 +11,10 @@ use base64::engine::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use certwright::pki::{Chain, PrivateKey};
 use certwright_cluster::proxy::{Action, RequestInfo};
-use certwright_cluster::{Operator, OperatorProcess, Pebble, Proxy, TestNamespace};
-use common::{SOON, certificate, external_account, issuer, mac_key, wait_nothing_left};
+use certwright_cluster::{
+    Bind, Operator, OperatorProcess, Pebble, ProviderRequest, Proxy, Reply, ScriptedProvider, TestNamespace,
+};
+use common::{SOON, certificate, mac_key, wait_nothing_left};
 use futures::{StreamExt, TryStreamExt, stream};
 use http::Method;
 use k8s_openapi::api::core::v1::{Secret, Service};
@@ -20,6 +22,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::ResourceExt;
 use kube::api::ListParams;
+use serde_json::json;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -33,20 +36,31 @@ const AT_ONCE: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_after_any_write_leaves_one_certificate_one_account_and_nothing_else() -> Result<()> {
-    walk(When::Answered).await
+    walk(When::Answered, Proof::Http).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_before_any_write_leaves_one_certificate_one_account_and_nothing_else() -> Result<()> {
-    walk(When::NotSent).await
+    walk(When::NotSent, Proof::Http).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_after_any_write_leaves_no_record_in_the_dns() -> Result<()> {
+    walk(When::Answered, Proof::Record).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_before_any_write_leaves_no_record_in_the_dns() -> Result<()> {
+    walk(When::NotSent, Proof::Record).await
 }
 
 /// Crashes at the first write, at the second, and so on, until a run ends without having made so many. How many a run
 /// makes depends on how long it has to wait for the CA.
-async fn walk(when: When) -> Result<()> {
+async fn walk(when: When, proof: Proof) -> Result<()> {
     let mut runs = stream::iter(1..=MOST_WRITES)
         .map(|point| async move {
-            let run = issuance(point, when).await.with_context(|| format!("crash at write {point}"))?;
+            let run =
+                issuance(point, when, proof).await.with_context(|| format!("crash at write {point}"))?;
             Ok::<_, anyhow::Error>((point, run))
         })
         .buffered(AT_ONCE);
@@ -69,6 +83,15 @@ enum When {
     Answered,
     /// It has not heard of it.
     NotSent,
+}
+
+/// How control of the name is proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proof {
+    /// Over HTTP.
+    Http,
+    /// By a TXT record, through a provider; what that is told counts as a write.
+    Record,
 }
 
 /// How an issuance went.
@@ -95,8 +118,7 @@ impl Killer {
         if !is_write(request) {
             return Action::Pass;
         }
-        let write = self.writes.fetch_add(1, Ordering::SeqCst) + 1;
-        let kills = write == self.point;
+        let kills = self.counts_to_point();
         if (registers(request) || request.path.starts_with("/finalize-order/"))
             && !(kills && self.when == When::NotSent)
         {
@@ -115,6 +137,23 @@ impl Killer {
                 Action::Drop
             }
         }
+    }
+
+    /// The same for a provider of TXT records.
+    fn judge_provider(&self, request: &ProviderRequest) -> Reply {
+        if !self.counts_to_point() {
+            return Reply::Fulfill;
+        }
+        self.kill(format!("POST {}", request.path));
+        match self.when {
+            When::Answered => Reply::FulfillThenDrop,
+            When::NotSent => Reply::Drop,
+        }
+    }
+
+    /// Counts a write; true if it is the one to die at.
+    fn counts_to_point(&self) -> bool {
+        self.writes.fetch_add(1, Ordering::SeqCst) + 1 == self.point
     }
 
     fn kill(&self, what: String) {
@@ -152,11 +191,18 @@ fn payload(request: &RequestInfo) -> Option<Vec<u8>> {
 }
 
 /// One issuance from nothing to a certificate, with a crash at the write `point`, and what must hold in the end.
-async fn issuance(point: usize, when: When) -> Result<Run> {
+async fn issuance(point: usize, when: When, proof: Proof) -> Result<Run> {
     let mut run = None;
     TestNamespace::with("crash", async |ns| {
         // A refused nonce is a write that is sent twice; it has tests of its own.
-        let pebble = Pebble::builder().eab("kid", MAC_KEY).nonce_reject_percent(0).start(&ns.cluster).await?;
+        let bind = Bind::builder().zone("crash.test").start(&ns.cluster).await?;
+        let pebble = Pebble::builder().eab("kid", MAC_KEY).nonce_reject_percent(0);
+        let pebble = match proof {
+            Proof::Http => pebble,
+            Proof::Record => pebble.dns_server(&bind.address()),
+        };
+        let pebble = pebble.start(&ns.cluster).await?;
+        let provider = ScriptedProvider::http().await?.publish_to(&bind);
         let ca = Proxy::start(&ns.cluster, &pebble.address).await?;
         let api = Proxy::of_api_server(&ns.cluster).await?;
         let killer = Arc::new(Killer {
@@ -172,12 +218,30 @@ async fn issuance(point: usize, when: When) -> Result<Run> {
             let killer = killer.clone();
             proxy.script(move |request| killer.judge(request));
         }
-        let operator =
-            Operator::builder(ns).api_server(&api.url).argument("--backoff-first", "1s").start().await?;
+        let judge = killer.clone();
+        provider.script(move |request| judge.judge_provider(request));
+        let operator = Operator::builder(ns)
+            .api_server(&api.url)
+            .argument("--backoff-first", "1s")
+            .argument("--dns01-recursive-nameservers", &bind.address())
+            .start()
+            .await?;
         ensure!(killer.operator.set(operator.process()).is_ok(), "there is one operator");
-        let name = format!("{}.example.com", ns.name);
+        let (name, solver) = match proof {
+            Proof::Http => (
+                format!("{}.example.com", ns.name),
+                json!({"http01": {"ingress": {"ingressClassName": "router"}}}),
+            ),
+            Proof::Record => {
+                ("*.crash.test".to_owned(), json!({"dns01": {"httpRequest": {"url": provider.url}}}))
+            }
+        };
         ns.apply(&mac_key("eab", MAC_KEY)).await?;
-        ns.apply(&issuer(&format!("{}/dir", ca.url), &pebble.ca_pem, &external_account("kid"))).await?;
+        let mut issuer =
+            common::dns::issuer("ca", &format!("{}/dir", ca.url), &pebble.ca_pem, &json!([solver]));
+        issuer["spec"]["acme"]["externalAccountBinding"] =
+            json!({"keyID": "kid", "keySecretRef": {"name": "eab"}});
+        ns.apply(&issuer.to_string()).await?;
         ns.apply(&certificate("web", &[&name], "")).await?;
         tokio::select! {
             ready = ns.wait_condition("certificate/web", "Ready", "True", SOON) => drop(ready?),
@@ -193,6 +257,8 @@ async fn issuance(point: usize, when: When) -> Result<Run> {
         }
         at_rest(ns).await?;
         check_outcome(ns, &killer).await?;
+        let left = bind.query("_acme-challenge.crash.test", "TXT").await?;
+        ensure!(left.is_empty(), "left in the DNS: {left:?}");
         run = Some(Run { writes: killer.writes.load(Ordering::SeqCst), crashed_at: killer.crashed_at() });
         Ok(())
     })
@@ -206,7 +272,9 @@ async fn at_rest(ns: &TestNamespace) -> Result<()> {
         let is = |type_: &str, status: &str| {
             common::condition(certificate, type_).is_some_and(|(found, ..)| found == status)
         };
-        is("Ready", "True") && is("Issuing", "False") && certificate["status"]["order"].is_null()
+        let (status, metadata) = (&certificate["status"], &certificate["metadata"]);
+        let nothing_left = [&status["order"], &status["dnsRecords"], &metadata["finalizers"]];
+        is("Ready", "True") && is("Issuing", "False") && nothing_left.iter().all(|left| left.is_null())
     })
     .await?;
     Ok(())

@@ -4,10 +4,13 @@
 //! which the API server renews for itself. What Kubernetes adds to the operator's writes, as a Service's cluster address,
 //! is counted apart and marked in the lists.
 
+mod counts;
+mod report;
+
 use std::{
-    collections::{BTreeMap, HashMap},
-    env, fs,
-    path::{Path, PathBuf},
+    collections::HashMap,
+    fs,
+    path::Path,
     pin::pin,
     time::{Duration, Instant},
 };
@@ -15,22 +18,32 @@ use std::{
 use anyhow::{Context, Result};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use certwright_cluster::{
-    ApiServerMetrics, Cluster, Operator, StepCa, TestNamespace, description::Description, router,
+    Bind, Cluster, Operator, StepCa, TestNamespace, TsigKey, description::Description, router,
 };
 use futures::{StreamExt, TryStreamExt, future::try_join, stream};
 use kube::{
-    Api, Client, ResourceExt,
+    Api, ResourceExt,
     api::{DynamicObject, Patch, PatchParams},
     core::{ApiResource, GroupVersionKind},
     runtime::{watcher, watcher::Event},
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
+use self::{
+    counts::{
+        Counts, acme_requests, difference, is_consequence, megabytes, print_counts, rounded, total, writes,
+    },
+    report::Report,
+};
 use crate::exec::start_cluster;
 
-/// How many Certificates each scenario applies.
+/// How many Certificates each scenario over HTTP applies.
 const BATCHES: [usize; 3] = [1, 50, 500];
+/// How many Certificates for wildcards each scenario over TXT records applies.
+const RECORD_BATCHES: [usize; 2] = [1, 50];
+/// The zone of these wildcards.
+const ZONE: &str = "bench.test";
 /// How many requests apply Certificates at a time: enough for the operator never to wait for work.
 const APPLIES: usize = 16;
 /// Longer than any batch takes.
@@ -42,13 +55,6 @@ const IDLE: Duration = Duration::from_secs(15);
 /// How long it is watched while a self-check fails.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What Kubernetes itself writes when a Service comes and goes: its cluster address, and the slices that it owns.
-const CONSEQUENCES: [&str; 4] =
-    ["DELETE endpoints", "POST ipaddresses", "DELETE ipaddresses", "DELETE endpointslices"];
-
-/// Counts by what is counted, as in `PATCH certificates/status`.
-type Counts = BTreeMap<String, u64>;
-
 /// Runs every scenario, prints the figures and writes them to `bench.json` in cargo's target directory.
 pub async fn run(state: &Path) -> Result<i32> {
     if cfg!(debug_assertions) {
@@ -59,7 +65,7 @@ pub async fn run(state: &Path) -> Result<i32> {
     let mut report = Report::create()?;
     for n in BATCHES {
         let scenario = format!("http01-{n}");
-        let site = Site::create(&scenario, &running.description, &ca, &[]).await?;
+        let site = Site::create(&scenario, &running.description, &ca, &Proof::Http, &[]).await?;
         report.add(&scenario, site.batch(n).await?)?;
         if n == 500 {
             report.add("idle-500", json!({"writes": site.writes_in(IDLE).await?}))?;
@@ -67,27 +73,82 @@ pub async fn run(state: &Path) -> Result<i32> {
     }
 
     let arguments = [("--http01-self-check-timeout", "10m")];
-    let site = Site::create("self-check-failing", &running.description, &ca, &arguments).await?;
+    let site =
+        Site::create("self-check-failing", &running.description, &ca, &Proof::Http, &arguments).await?;
     site.namespace.cluster.dns()?.set_servfail(&site.dns_name("web-0")).await?;
     site.apply(&certificates(&site.namespace), 0).await?;
     let failing = |object: &Value| object["status"]["challenges"][0]["reason"].is_string();
     site.namespace.wait("certificate.certwright.dev/web-0", LIMIT, failing).await?;
     report.add("self-check-failing", json!({"writes_per_minute": site.writes_in(MINUTE).await?}))?;
+    with_records(&running.description, &mut report).await?;
     report.print();
     Ok(0)
 }
 
-/// A namespace with an Issuer that is ready, and an operator of its own that has nothing to do yet.
-struct Site {
-    namespace: TestNamespace,
-    operator: Operator,
+/// The scenarios over TXT records: RFC 2136, with a bind9 that the CA asks as well.
+async fn with_records(description: &Description, report: &mut Report) -> Result<()> {
+    let cluster = Cluster::new(description.clone());
+    let key = TsigKey::new("bench", "hmac-sha256");
+    let bind = Bind::builder().zone(ZONE).tsig_key(&key).start(&cluster).await?;
+    let ca = StepCa::start_with_dns_server(&cluster, &bind.address()).await?;
+    let proof = Proof::Records { nameserver: bind.address(), key };
+    for n in RECORD_BATCHES {
+        let scenario = format!("dns01-rfc2136-{n}");
+        let address = bind.address();
+        let arguments = [("--dns01-recursive-nameservers", address.as_str())];
+        let site = Site::create(&scenario, description, &ca, &proof, &arguments).await?;
+        bind.forget_queries()?;
+        let mut figures = site.batch(n).await?;
+        let queries = bind.queries()?;
+        let mut kinds = Counts::new();
+        for query in &queries {
+            *kinds.entry(query.kind.clone()).or_default() += 1;
+        }
+        print_counts(&format!("DNS queries per certificate, of {n}, the CA's among them"), &kinds, n);
+        figures["dns_queries_per_certificate"] = rounded(queries.len() as f64 / n as f64).into();
+        report.add(&scenario, figures)?;
+    }
+    Ok(())
 }
 
-impl Site {
+/// How control of the names is proved.
+enum Proof {
+    Http,
+    Records { nameserver: String, key: TsigKey },
+}
+
+impl Proof {
+    fn solver(&self) -> Value {
+        match self {
+            Self::Http => json!({"http01": {"ingress": {"ingressClassName": router::CLASS}}}),
+            Self::Records { nameserver, key } => json!({"dns01": {"rfc2136": {
+                "nameserver": nameserver, "tsigKeyName": key.name, "tsigAlgorithm": "HMACSHA256",
+                "tsigSecretSecretRef": {"name": "tsig", "key": "secret"},
+            }}}),
+        }
+    }
+
+    fn dns_name(&self, name: &str, namespace: &str) -> String {
+        match self {
+            Self::Http => format!("{name}.{namespace}.example"),
+            Self::Records { .. } => format!("*.{name}.{ZONE}"),
+        }
+    }
+}
+
+/// A namespace with an Issuer that is ready, and an operator of its own that has nothing to do yet.
+struct Site<'a> {
+    namespace: TestNamespace,
+    operator: Operator,
+    proof: &'a Proof,
+}
+
+impl<'a> Site<'a> {
     async fn create(
         name: &str,
         description: &Description,
         ca: &StepCa,
+        proof: &'a Proof,
         arguments: &[(&str, &str)],
     ) -> Result<Self> {
         eprintln!("Measuring {name}");
@@ -100,12 +161,15 @@ impl Site {
             "spec": {"acme": {
                 "server": ca.directory_url,
                 "caBundle": BASE64_STANDARD.encode(&ca.root_pem),
-                "solvers": [{"http01": {"ingress": {"ingressClassName": router::CLASS}}}],
+                "solvers": [proof.solver()],
             }},
         });
+        if let Proof::Records { key, .. } = proof {
+            namespace.apply(&key.object("tsig")).await?;
+        }
         namespace.apply(&issuer.to_string()).await?;
         namespace.wait_condition("issuer.certwright.dev/ca", "Ready", "True", LIMIT).await?;
-        let site = Self { namespace, operator };
+        let site = Self { namespace, operator, proof };
         site.settled().await?;
         Ok(site)
     }
@@ -195,7 +259,7 @@ impl Site {
     }
 
     fn dns_name(&self, name: &str) -> String {
-        format!("{name}.{}.example", self.namespace.name)
+        self.proof.dns_name(name, &self.namespace.name)
     }
 
     /// Counts and prints the writes of a period that begins when there is nothing new to do.
@@ -240,117 +304,4 @@ fn certificates(namespace: &TestNamespace) -> Api<DynamicObject> {
 fn is_ready(certificate: &DynamicObject) -> bool {
     let conditions = certificate.data["status"]["conditions"].as_array();
     conditions.into_iter().flatten().any(|found| found["type"] == "Ready" && found["status"] == "True")
-}
-
-/// The writes that the API server has counted, but for leases.
-async fn writes(client: &Client) -> Result<Counts> {
-    let kinds = ApiServerMetrics::read(client).await?.writes().into_iter();
-    let counted = kinds.filter(|(kind, _)| kind.resource != "leases").map(|(kind, count)| {
-        let slash = if kind.subresource.is_empty() { "" } else { "/" };
-        (format!("{} {}{slash}{}", kind.verb, kind.resource, kind.subresource), count)
-    });
-    Ok(counted.collect())
-}
-
-/// The operator's requests to ACME servers, by operation and HTTP status.
-fn acme_requests(metrics: &str) -> Counts {
-    let lines = metrics.lines().filter_map(|line| line.strip_prefix("certwright_acme_requests_total{"));
-    let counts = lines.filter_map(|line| line.rsplit_once("} ")).map(|(labels, count)| {
-        let values: Vec<&str> = labels.split('"').skip(1).step_by(2).collect();
-        (values.join(" "), count.parse().unwrap_or_default())
-    });
-    counts.collect()
-}
-
-fn difference(before: &Counts, after: &Counts) -> Counts {
-    let more = |(what, count): (&String, &u64)| (what.clone(), count - before.get(what).unwrap_or(&0));
-    after.iter().map(more).filter(|(_, count)| *count > 0).collect()
-}
-
-fn total(counts: &Counts) -> u64 {
-    counts.values().sum()
-}
-
-fn print_counts(title: &str, counts: &Counts, n: usize) {
-    println!("\n{title}: {}", rounded(total(counts) as f64 / n as f64));
-    for (what, count) in counts {
-        let mark = if is_consequence(what) { "  (by Kubernetes itself)" } else { "" };
-        println!("  {:>8.2}  {what}{mark}", *count as f64 / n as f64);
-    }
-}
-
-fn is_consequence(what: &str) -> bool {
-    CONSEQUENCES.contains(&what)
-}
-
-fn rounded(value: f64) -> f64 {
-    (value * 1000.0).round() / 1000.0
-}
-
-fn megabytes(bytes: u64) -> f64 {
-    (bytes as f64 / 1e5).round() / 10.0
-}
-
-/// The figures of all scenarios, and the file they go to.
-struct Report {
-    file: PathBuf,
-    scenarios: Map<String, Value>,
-}
-
-impl Report {
-    fn create() -> Result<Self> {
-        let program = env::current_exe()?;
-        let target = program.ancestors().nth(2).context("this program is not in a target directory")?;
-        Ok(Self { file: target.join("bench.json"), scenarios: Map::new() })
-    }
-
-    /// Adds a scenario, and writes the file: what has been measured stays when a later scenario fails.
-    fn add(&mut self, scenario: &str, figures: Value) -> Result<()> {
-        self.scenarios.insert(scenario.into(), figures);
-        let text = serde_json::to_string_pretty(&self.scenarios)?;
-        fs::write(&self.file, text + "\n").with_context(|| format!("cannot write {}", self.file.display()))
-    }
-
-    fn figure(&self, scenario: &str, figure: &str) -> f64 {
-        self.scenarios.get(scenario).and_then(|figures| figures[figure].as_f64()).unwrap_or(f64::NAN)
-    }
-
-    fn print(&self) {
-        let scenarios = BATCHES.map(|n| format!("http01-{n}"));
-        println!("\n{:<32}{:>12}{:>12}{:>12}", "", scenarios[0], scenarios[1], scenarios[2]);
-        for name in self.scenarios[&scenarios[0]].as_object().into_iter().flat_map(Map::keys) {
-            let [one, fifty, most] = scenarios.each_ref().map(|scenario| self.figure(scenario, name));
-            println!("{name:<32}{one:>12.2}{fifty:>12.2}{most:>12.2}");
-        }
-        println!("\nThe processor time of one certificate is counted in steps of 10 ms.\n");
-        for (goal, value, met) in self.goals() {
-            println!("{:<7} {goal}: {value:.2}", if met { "met" } else { "missed" });
-        }
-        println!("\nFigures are in {}", self.file.display());
-    }
-
-    /// What is to be reached: the goal, the figure and whether it is met.
-    fn goals(&self) -> Vec<(String, f64, bool)> {
-        let at_most =
-            |goal: String, value: f64, most: f64| (format!("{goal} <= {most}"), value, value <= most);
-        let figure = |scenario: &str, name: &str, most| {
-            at_most(format!("{scenario} {name}"), self.figure(scenario, name), most)
-        };
-        let seconds = |n: usize, most| {
-            let whole = n as f64 / self.figure(&format!("http01-{n}"), "per_second");
-            at_most(format!("http01-{n} seconds for all"), whole, most)
-        };
-        let mut goals = vec![seconds(1, 1.0), seconds(50, 5.0)];
-        for scenario in &BATCHES.map(|n| format!("http01-{n}")) {
-            goals.push(figure(scenario, "writes_per_certificate", 12.0));
-            goals.push(figure(scenario, "acme_requests_per_certificate", 10.0));
-            goals.push(figure(scenario, "operator_cpu_ms_per_certificate", 10.0));
-            goals.push(figure(scenario, "rss_mb_idle", 30.0));
-        }
-        // Under 60 MB, that is; memory is given in tenths.
-        goals.push(figure("http01-500", "rss_mb_peak", 59.9));
-        goals.push(figure("idle-500", "writes", 0.0));
-        goals.push(figure("self-check-failing", "writes_per_minute", 1.0));
-        goals
-    }
 }

@@ -1,0 +1,84 @@
+//! The figures of a benchmark: printed, written down, and held against what is to be reached.
+
+use std::{env, fs, path::PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::{Map, Value};
+
+use super::{BATCHES, RECORD_BATCHES};
+
+/// The figures of all scenarios, and the file they go to.
+pub struct Report {
+    file: PathBuf,
+    scenarios: Map<String, Value>,
+}
+
+impl Report {
+    /// Nothing measured yet.
+    pub fn create() -> Result<Self> {
+        let program = env::current_exe()?;
+        let target = program.ancestors().nth(2).context("this program is not in a target directory")?;
+        Ok(Self { file: target.join("bench.json"), scenarios: Map::new() })
+    }
+
+    /// Adds a scenario, and writes the file: what has been measured stays when a later scenario fails.
+    pub fn add(&mut self, scenario: &str, figures: Value) -> Result<()> {
+        self.scenarios.insert(scenario.into(), figures);
+        let text = serde_json::to_string_pretty(&self.scenarios)?;
+        fs::write(&self.file, text + "\n").with_context(|| format!("cannot write {}", self.file.display()))
+    }
+
+    fn figure(&self, scenario: &str, figure: &str) -> f64 {
+        self.scenarios.get(scenario).and_then(|figures| figures[figure].as_f64()).unwrap_or(f64::NAN)
+    }
+
+    /// Prints all figures, and which goals they meet.
+    pub fn print(&self) {
+        for kind in ["http01", "dns01-rfc2136"] {
+            let scenarios: Vec<&String> =
+                self.scenarios.keys().filter(|name| name.starts_with(kind)).collect();
+            let Some(first) = scenarios.first() else { continue };
+            let heads: String = scenarios.iter().map(|name| format!("{name:>18}")).collect();
+            println!("\n{:<38}{heads}", "");
+            for figure in self.scenarios[*first].as_object().into_iter().flat_map(Map::keys) {
+                let values: String =
+                    scenarios.iter().map(|name| format!("{:>18.2}", self.figure(name, figure))).collect();
+                println!("{figure:<38}{values}");
+            }
+        }
+        println!("\nThe processor time of one certificate is counted in steps of 10 ms.\n");
+        for (goal, value, met) in self.goals() {
+            println!("{:<7} {goal}: {value:.2}", if met { "met" } else { "missed" });
+        }
+        println!("\nFigures are in {}", self.file.display());
+    }
+
+    /// What is to be reached: the goal, the figure and whether it is met.
+    fn goals(&self) -> Vec<(String, f64, bool)> {
+        let at_most =
+            |goal: String, value: f64, most: f64| (format!("{goal} <= {most}"), value, value <= most);
+        let figure = |scenario: &str, name: &str, most| {
+            at_most(format!("{scenario} {name}"), self.figure(scenario, name), most)
+        };
+        let seconds = |kind: &str, n: usize, most| {
+            let whole = n as f64 / self.figure(&format!("{kind}-{n}"), "per_second");
+            at_most(format!("{kind}-{n} seconds for all"), whole, most)
+        };
+        let mut goals = vec![seconds("http01", 1, 1.0), seconds("http01", 50, 5.0)];
+        for scenario in &BATCHES.map(|n| format!("http01-{n}")) {
+            goals.push(figure(scenario, "writes_per_certificate", 12.0));
+            goals.push(figure(scenario, "acme_requests_per_certificate", 10.0));
+            goals.push(figure(scenario, "operator_cpu_ms_per_certificate", 10.0));
+            goals.push(figure(scenario, "rss_mb_idle", 30.0));
+        }
+        goals.extend([seconds("dns01-rfc2136", 1, 1.5), seconds("dns01-rfc2136", 50, 10.0)]);
+        for scenario in &RECORD_BATCHES.map(|n| format!("dns01-rfc2136-{n}")) {
+            goals.push(figure(scenario, "writes_per_certificate", 8.0));
+        }
+        // Under 60 MB, that is; memory is given in tenths.
+        goals.push(figure("http01-500", "rss_mb_peak", 59.9));
+        goals.push(figure("idle-500", "writes", 0.0));
+        goals.push(figure("self-check-failing", "writes_per_minute", 1.0));
+        goals
+    }
+}
