@@ -19,7 +19,7 @@ use super::wake::Wake;
 use crate::api::{Certificate, ClusterIssuer, FIELD_MANAGER, Issuer, IssuerKind, PropagationCheck};
 use crate::core::backoff::Backoff;
 use crate::runtime::metrics::Metrics;
-use crate::solver::dns01::NameServer;
+use crate::solver::dns01::{Clients, NameServer};
 use crate::solver::http01::{PathType, SelfCheck, SelfCheckSetupError};
 
 /// Settings of the controllers.
@@ -75,6 +75,8 @@ pub struct Context {
     pub self_check: SelfCheck,
     /// The operator's own look at TXT records.
     pub resolvers: Resolvers,
+    /// For providers of TXT records that are asked over HTTP.
+    pub http_clients: Clients,
     /// Issuances under way.
     pub in_flight: InFlight,
     /// What CAs said of accounts when Certificates used them.
@@ -106,6 +108,7 @@ impl Context {
             presenter: Presenter::default(),
             self_check: SelfCheck::new(config.nameservers.clone())?,
             resolvers: Resolvers::default(),
+            http_clients: Clients::default(),
             in_flight: InFlight::default(),
             verdicts: Verdicts::default(),
             wake_certificate: Wake::default(),

@@ -18,6 +18,8 @@ use crate::api::{CertificateStatus, Dns01Solver, DnsRecordRemoval, DnsRecordStat
 const REMOVAL_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 /// A record that a provider fails to remove for so long is left behind, if nothing waits for it.
 const LEFT_BEHIND_AFTER: SignedDuration = SignedDuration::from_hours(24);
+/// A provider that answers at all answers within this.
+const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 /// For how long a deletion waits for a provider, unless the solver says otherwise.
 const CLEANUP_TIMEOUT: SignedDuration = SignedDuration::from_secs(60);
 
@@ -60,6 +62,20 @@ pub fn retire(records: &mut [DnsRecordStatus], which: impl Fn(&DnsRecordStatus) 
         record.removal =
             Some(DnsRecordRemoval { since: now.clone(), next_attempt_time: now.clone(), reason: None });
     }
+}
+
+/// For how long a provider may take to remove a record: `usual`, or as long as a deletion still waits for it.
+pub fn patience(
+    record: &DnsRecordStatus,
+    usual: Duration,
+    deleted: Option<Timestamp>,
+    now: Timestamp,
+) -> Duration {
+    let Some(deleted) = deleted else { return usual };
+    let end = deleted.saturating_add(cleanup_timeout(&record.solver)).unwrap_or(now);
+    // Even one that is late already gets a chance.
+    let left = Duration::try_from(end.duration_since(now)).unwrap_or_default();
+    usual.min(left.max(LEAST_PATIENCE))
 }
 
 /// What becomes of a record that a provider has failed to remove, for the reason in `words`: when it is tried again, or

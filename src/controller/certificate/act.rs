@@ -120,8 +120,10 @@ impl Work {
                 debug!(%error, %soon, "the CA stumbled and is asked once more");
                 // What it did all the same, the order tells.
                 self.progress.order = None;
-                // An order that is not on record would be placed again.
-                self.flush(context).await?;
+                if self.status.order.is_some() {
+                    // One that is not on record would be placed again.
+                    self.flush(context).await?;
+                }
                 return Ok(Next::Until(Some(soon)));
             }
         }

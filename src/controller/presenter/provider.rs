@@ -159,7 +159,7 @@ impl Secrets<'_> {
         let Ok(url) = Url::parse(&settings.url) else {
             return Ok(Err("httpRequest.url is not a URL".to_owned()));
         };
-        let provider = http_request::Provider::new(http_request::Settings {
+        let settings = http_request::Settings {
             url,
             mode: match settings.mode.unwrap_or_default() {
                 api::HttpRequestMode::Default => http_request::Mode::Default,
@@ -168,7 +168,8 @@ impl Secrets<'_> {
             credentials,
             ca_bundle: settings.ca_bundle.as_ref().map(|bundle| bundle.0.clone()),
             timeout: settings.timeout.map_or(http_request::DEFAULT_TIMEOUT, Into::into),
-        });
+        };
+        let provider = http_request::Provider::new(settings, &self.context.http_clients);
         Ok(provider.map(Provider::HttpRequest).map_err(|error| error.to_string()))
     }
 
@@ -215,7 +216,8 @@ impl Secrets<'_> {
         let Ok(host) = Url::parse(&settings.host) else {
             return Ok(Err("acmeDNS.host is not a URL".to_owned()));
         };
-        let provider = acme_dns::Provider::new(acme_dns::Settings { host, accounts });
+        let provider =
+            acme_dns::Provider::new(acme_dns::Settings { host, accounts }, &self.context.http_clients);
         Ok(provider.map(Provider::AcmeDns).map_err(|error| error.to_string()))
     }
 

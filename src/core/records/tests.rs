@@ -66,6 +66,16 @@ fn a_deletion_waits_for_a_provider_no_longer_than_the_solver_says() {
 }
 
 #[test]
+fn a_provider_may_take_no_longer_than_a_deletion_waits() {
+    let usual = Duration::from_secs(30);
+    let record = &with_record(Some("5s")).dns_records[0];
+    assert_eq!(patience(record, usual, None, at(0)), usual);
+    assert_eq!(patience(record, usual, Some(at(0)), at(2)), Duration::from_secs(3));
+    assert_eq!(patience(record, usual, Some(at(0)), at(100)), Duration::from_secs(1));
+    assert_eq!(patience(&with_record(None).dns_records[0], usual, Some(at(0)), at(2)), usual);
+}
+
+#[test]
 fn a_certificate_that_is_deleted_withdraws_what_is_presented_and_is_then_released() {
     let mut status = with_record(None);
     assert_eq!(last_step(&status, true, at(0)), Some(Step::Withdraw));

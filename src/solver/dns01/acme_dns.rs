@@ -10,7 +10,7 @@ use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 
-use super::http::{ClientError, HttpFailure, client, send};
+use super::http::{ClientError, Clients, HttpFailure, send};
 use super::{Record, base_domain};
 
 #[cfg(test)]
@@ -183,12 +183,12 @@ impl Error {
 
 impl Provider {
     /// A server to be asked by these settings.
-    pub fn new(settings: Settings) -> Result<Self, Error> {
+    pub fn new(settings: Settings, clients: &Clients) -> Result<Self, Error> {
         let host = &settings.host;
         if !matches!(host.scheme(), "http" | "https") || host.host_str().is_none() {
             return Err(Error::Url { url: host.to_string() });
         }
-        Ok(Self { client: client(TIMEOUT, None)?, settings })
+        Ok(Self { client: clients.trusting(None)?, settings })
     }
 
     /// Adds the record's value; the older of the two that the account had goes.
@@ -212,7 +212,7 @@ impl Provider {
             .header("X-Api-User", account.username.expose_secret())
             .header("X-Api-Key", account.password.expose_secret())
             .body(body.to_string());
-        send(request).await.map(drop).map_err(|failure| match failure {
+        send(request, TIMEOUT).await.map(drop).map_err(|failure| match failure {
             HttpFailure::Status { status: 401, .. } => Error::Unauthorized { host, domain, failure },
             HttpFailure::Status { status: 400, .. } => Error::BadRequest { host, domain, failure },
             failure => Error::Request { host, failure },

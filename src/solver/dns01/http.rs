@@ -1,6 +1,8 @@
 //! HTTP as the providers and DNS over HTTPS use it: one POST, one answer, no redirects.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -59,12 +61,28 @@ impl fmt::Display for HttpFailure {
     }
 }
 
-/// A client that trusts the system's roots, or `bundle` (PEM) and nothing else.
-pub(super) fn client(timeout: Duration, bundle: Option<&[u8]>) -> Result<Client, ClientError> {
+/// The clients in use, one for each bundle that servers are held against: to make one reads all that the system trusts.
+#[derive(Debug, Default)]
+pub struct Clients(Mutex<HashMap<Option<Vec<u8>>, Client>>);
+
+impl Clients {
+    /// A client that trusts the system's roots, or `bundle` (PEM) and nothing else. Each request sets its own timeout.
+    pub(super) fn trusting(&self, bundle: Option<&[u8]>) -> Result<Client, ClientError> {
+        let bundle = bundle.map(<[u8]>::to_vec);
+        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&bundle) {
+            return Ok(client.clone());
+        }
+        let client = client(bundle.as_deref())?;
+        clients.insert(bundle, client.clone());
+        Ok(client)
+    }
+}
+
+fn client(bundle: Option<&[u8]>) -> Result<Client, ClientError> {
     let builder = Client::builder()
         .user_agent(ServerConfig::USER_AGENT)
         .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(timeout)
         .tcp_nodelay(true)
         .redirect(reqwest::redirect::Policy::none())
         .referer(false);
@@ -76,9 +94,9 @@ pub(super) fn client(timeout: Duration, bundle: Option<&[u8]>) -> Result<Client,
     builder.tls_certs_only(certificates).build().map_err(|_| ClientError::Bundle)
 }
 
-/// Sends a request and reads the body of a success.
-pub(super) async fn send(request: RequestBuilder) -> Result<Vec<u8>, HttpFailure> {
-    let response = request.send().await.map_err(|error| no_answer(&error))?;
+/// Sends a request and reads the body of a success, all within `timeout`.
+pub(super) async fn send(request: RequestBuilder, timeout: Duration) -> Result<Vec<u8>, HttpFailure> {
+    let response = request.timeout(timeout).send().await.map_err(|error| no_answer(&error))?;
     let status = response.status();
     let body = body(response).await;
     if status.is_success() { body } else { Err(refusal(status, &body.unwrap_or_default())) }

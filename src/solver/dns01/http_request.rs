@@ -9,7 +9,7 @@ use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
-use super::http::{ClientError, HttpFailure, client, send};
+use super::http::{ClientError, Clients, HttpFailure, send};
 use super::{Record, base_domain};
 
 #[cfg(test)]
@@ -158,12 +158,12 @@ impl<'a> Body<'a> {
 
 impl Provider {
     /// An endpoint to be asked by these settings.
-    pub fn new(settings: Settings) -> Result<Self, Error> {
+    pub fn new(settings: Settings, clients: &Clients) -> Result<Self, Error> {
         let url = &settings.url;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
             return Err(Error::Url { url: shown(url) });
         }
-        let client = client(settings.timeout, settings.ca_bundle.as_deref())?;
+        let client = clients.trusting(settings.ca_bundle.as_deref())?;
         Ok(Self { settings, client })
     }
 
@@ -190,7 +190,7 @@ impl Provider {
             Credentials::Basic { user, password } => request.basic_auth(user, Some(password.expose_secret())),
             Credentials::Bearer(token) => request.bearer_auth(token.expose_secret()),
         };
-        let sent = send(request).await;
+        let sent = send(request, self.settings.timeout).await;
         sent.map(drop).map_err(|failure| Error::Request { operation, url: shown(&url), failure })
     }
 }

@@ -24,7 +24,7 @@ pub mod webhook;
 #[cfg(test)]
 mod tests;
 
-pub use self::http::{ClientError, HttpFailure};
+pub use self::http::{ClientError, Clients, HttpFailure};
 pub use self::locate::{CnameStrategy, LocateError, Location};
 pub use self::name_server::{NameServer, NameServerError};
 pub use self::propagation::{Lacking, NotVisible, PropagationMode, ServerReport};

@@ -17,8 +17,6 @@ use super::name_server::{DNS_PORT, shown};
 use super::transport::{NoAnswer, Request, TimeLimits, ask};
 use super::{NameServer, doh, http};
 
-const HTTPS_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// Looks names up, and remembers nothing. Clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Resolver {
@@ -122,7 +120,7 @@ impl Recursive {
     fn new(server: NameServer) -> Result<Self, http::ClientError> {
         Ok(match server {
             NameServer::Plain(address) => Self::Plain(address),
-            NameServer::Https(url) => Self::Https(url, http::client(HTTPS_TIMEOUT, None)?),
+            NameServer::Https(url) => Self::Https(url, http::Clients::default().trusting(None)?),
         })
     }
 }

@@ -19,8 +19,7 @@ fn accounts() -> Accounts {
 async fn provider(template: ResponseTemplate) -> (MockServer, Provider) {
     let server = MockServer::start().await;
     Mock::given(method("POST")).respond_with(template).mount(&server).await;
-    let provider =
-        Provider::new(Settings { host: server.uri().parse().unwrap(), accounts: accounts() }).unwrap();
+    let provider = asked_by(Settings { host: server.uri().parse().unwrap(), accounts: accounts() }).unwrap();
     (server, provider)
 }
 
@@ -38,7 +37,7 @@ async fn the_value_goes_to_the_account_of_the_domain() {
         .mount(&server)
         .await;
     let host = format!("{}/base/", server.uri()).parse().unwrap();
-    let provider = Provider::new(Settings { host, accounts: accounts() }).unwrap();
+    let provider = asked_by(Settings { host, accounts: accounts() }).unwrap();
     provider.present(&record).await.unwrap();
     // Asks for nothing.
     provider.clean_up(&record).await.unwrap();
@@ -121,6 +120,10 @@ fn nothing_shows_a_password() {
 #[test]
 fn a_url_of_another_kind_is_refused() {
     let settings = Settings { host: "ftp://host/".parse().unwrap(), accounts: accounts() };
-    let error = Provider::new(settings).unwrap_err().to_string();
+    let error = asked_by(settings).unwrap_err().to_string();
     assert_eq!(error, "ftp://host/ is not an http or https URL; correct acmeDNS.host");
+}
+
+fn asked_by(settings: Settings) -> Result<Provider, Error> {
+    Provider::new(settings, &Clients::default())
 }

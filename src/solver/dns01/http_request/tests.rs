@@ -38,7 +38,7 @@ async fn the_record_is_told() {
     let server = answering(ResponseTemplate::new(204)).await;
     let body = json!({"fqdn": "_acme-challenge.a.test.", "value": record("a.test").value});
     for base in ["", "/", "/some/base", "/some/base/"] {
-        let provider = Provider::new(settings(&format!("{}{base}", server.uri()))).unwrap();
+        let provider = asked_by(settings(&format!("{}{base}", server.uri()))).unwrap();
         provider.present(&record("*.a.test")).await.unwrap();
         provider.clean_up(&record("a.test")).await.unwrap();
     }
@@ -54,7 +54,7 @@ async fn the_record_is_told() {
 #[tokio::test]
 async fn the_challenge_is_told_in_raw_mode() {
     let server = answering(ResponseTemplate::new(200).set_body_string("<html>whatever</html>")).await;
-    let provider = Provider::new(Settings { mode: Mode::Raw, ..settings(&server.uri()) }).unwrap();
+    let provider = asked_by(Settings { mode: Mode::Raw, ..settings(&server.uri()) }).unwrap();
     provider.present(&record("*.a.test")).await.unwrap();
     let body = json!({"domain": "a.test", "token": "token", "keyAuth": "token.thumbprint"});
     assert_eq!(requests(&server).await, [("/present".to_owned(), None, body)]);
@@ -66,7 +66,7 @@ async fn credentials_are_sent_and_never_shown() {
     let basic = Credentials::Basic { user: "me".to_owned(), password: "hunter2".into() };
     let bearer = Credentials::Bearer("hunter2".into());
     for credentials in [basic, bearer] {
-        let provider = Provider::new(Settings { credentials, ..settings(&server.uri()) }).unwrap();
+        let provider = asked_by(Settings { credentials, ..settings(&server.uri()) }).unwrap();
         provider.present(&record("a.test")).await.unwrap();
         assert!(!format!("{provider:?}").contains("hunter2"));
     }
@@ -79,7 +79,7 @@ async fn a_refusal_is_quoted_without_what_changes() {
     let page = "<html><h1>Internal error</h1> request 8f3a-11</html>";
     let server = answering(ResponseTemplate::new(500).set_body_string(page)).await;
     let url = server.uri().replace("http://", "http://me:hunter2@");
-    let provider = Provider::new(settings(&format!("{url}/?key=hunter2"))).unwrap();
+    let provider = asked_by(settings(&format!("{url}/?key=hunter2"))).unwrap();
     for (result, text) in [
         (provider.present(&record("a.test")).await, "having the TXT record added failed"),
         (provider.clean_up(&record("a.test")).await, "having the TXT record deleted failed"),
@@ -95,7 +95,7 @@ async fn a_refusal_is_quoted_without_what_changes() {
 #[tokio::test]
 async fn redirects_are_not_followed() {
     let server = answering(ResponseTemplate::new(302).insert_header("location", "/elsewhere")).await;
-    let provider = Provider::new(settings(&server.uri())).unwrap();
+    let provider = asked_by(settings(&server.uri())).unwrap();
     let error = provider.present(&record("a.test")).await.unwrap_err().to_string();
     assert!(error.ends_with("/present answered HTTP 302"), "{error}");
     assert_eq!(requests(&server).await.len(), 1);
@@ -105,14 +105,14 @@ async fn redirects_are_not_followed() {
 async fn an_endpoint_that_hangs_is_left_in_time() {
     let server = answering(ResponseTemplate::new(200).set_delay(Duration::from_secs(60))).await;
     let timeout = Duration::from_millis(50);
-    let provider = Provider::new(Settings { timeout, ..settings(&server.uri()) }).unwrap();
+    let provider = asked_by(Settings { timeout, ..settings(&server.uri()) }).unwrap();
     let error = provider.present(&record("a.test")).await.unwrap_err().to_string();
     assert!(error.ends_with("/present did not answer in time"), "{error}");
 }
 
 #[tokio::test]
 async fn an_endpoint_that_is_not_there_is_named() {
-    let provider = Provider::new(settings("http://127.0.0.1:1/dns")).unwrap();
+    let provider = asked_by(settings("http://127.0.0.1:1/dns")).unwrap();
     assert_eq!(
         provider.present(&record("a.test")).await.unwrap_err().to_string(),
         "having the TXT record added failed: http://127.0.0.1:1/dns/present cannot be reached: connection refused"
@@ -121,10 +121,10 @@ async fn an_endpoint_that_is_not_there_is_named() {
 
 #[test]
 fn what_cannot_be_set_up_says_why() {
-    let error = Provider::new(settings("ftp://host/")).unwrap_err().to_string();
+    let error = asked_by(settings("ftp://host/")).unwrap_err().to_string();
     assert_eq!(error, "ftp://host/ is not an http or https URL; correct httpRequest.url");
     let ca_bundle = Some(b"no PEM".to_vec());
-    let error = Provider::new(Settings { ca_bundle, ..settings("https://host/") }).unwrap_err();
+    let error = asked_by(Settings { ca_bundle, ..settings("https://host/") }).unwrap_err();
     assert_eq!(
         error.to_string(),
         "httpRequest cannot be set up: the CA bundle holds no usable PEM certificate"
@@ -137,9 +137,9 @@ async fn a_ca_bundle_is_trusted_and_needed() {
     let pem = made.cert.pem().into_bytes();
     let port = https_server(&made, 2).await;
     let url = format!("https://localhost:{port}/");
-    let trusting = Provider::new(Settings { ca_bundle: Some(pem), ..settings(&url) }).unwrap();
+    let trusting = asked_by(Settings { ca_bundle: Some(pem), ..settings(&url) }).unwrap();
     trusting.present(&record("a.test")).await.unwrap();
-    let other = Provider::new(settings(&url)).unwrap();
+    let other = asked_by(settings(&url)).unwrap();
     let error = other.present(&record("a.test")).await.unwrap_err().to_string();
     assert!(error.contains("present cannot be reached: TLS: certificate not trusted: "), "{error}");
 }
@@ -171,4 +171,8 @@ async fn https_server(made: &rcgen::CertifiedKey<rcgen::KeyPair>, connections: u
         }
     });
     port
+}
+
+fn asked_by(settings: Settings) -> Result<Provider, Error> {
+    Provider::new(settings, &Clients::default())
 }
