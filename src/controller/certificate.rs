@@ -21,8 +21,8 @@ use self::gather::Work;
 use super::context::Context;
 use super::error::Error;
 use crate::api::{Certificate, FINALIZER};
-use crate::core::issuance::{Step, next_step};
-use crate::core::records;
+use crate::core::issuance::next_step;
+use crate::core::records::{self, Chore};
 use crate::runtime::clock::{self, Stopwatch};
 use crate::runtime::metrics::ReconcileOutcome;
 
@@ -104,16 +104,15 @@ async fn end(work: &mut Work, context: &Context) -> Result<Option<Timestamp>, Er
     work.leave_place(context);
     for _ in 0..MAX_STEPS {
         let now = clock::now();
-        let Some(step) = records::last_step(&work.status, work.held(), now) else {
+        let Some(chore) = records::last_chore(&work.status, work.held(), now) else {
             work.flush(context).await?;
             return Ok(records::next_removal(&work.status));
         };
-        debug!(?step, "last step");
-        if step == Step::Release {
-            work.release(context).await?;
+        debug!(?chore, "a chore before the end");
+        work.tidy(chore, now, context).await?;
+        if chore == Chore::Release {
             return Ok(None);
         }
-        work.act(step, now, context).await?;
     }
     Err(Error::Circles("the end of a Certificate".to_owned()))
 }

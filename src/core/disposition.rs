@@ -85,8 +85,6 @@ const CODES: &[Code] = {
         code("invalidProfile", "InvalidProfile", NotAllowed),
         word("RATE_LIMITED", TooFast),
         code("rateLimited", "RateLimited", TooFast),
-        // Not a CA's word: the pause that we keep ourselves after one.
-        code("paused", "RateLimited", TooFast),
         word("ACME_ORDER_NOT_READ", Stumbled),
         word("ACME_REQUEST_NOT_FOUND", Stumbled),
         word("ACME_ORDER_FINALIZE_ERROR", Stumbled),

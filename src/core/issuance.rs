@@ -6,27 +6,29 @@
 
 mod progress;
 mod prove;
+mod situation;
 mod solve;
 
 pub use progress::{PresentFailed, Progress, SelfCheckResult, Unseen};
+pub use situation::{Failure, IssuerView, Situation, Step};
 pub use solve::{Challenged, NoSolver, Way, challenges};
 
 use prove::{poll, processing_since, prove};
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::backoff::look_again;
-use super::records;
-use super::reissue::{self, Current, Due, SecretView};
-use super::spec::{InvalidSpec, ValidatedCertificate};
+use super::records::{self, Chore};
+use super::reissue;
+use super::spec::ValidatedCertificate;
 use crate::acme::{Identifier, OrderStatus, Problem};
 use crate::api::{CertificateStatus, Solver, certificate_reason as reason};
 use crate::core::disposition::{self, Disposition, of_invalid};
-use crate::pki::{Chain, KeyAlgorithm};
+use crate::pki::Chain;
 
 /// What is presented is taken away from an order that the CA has been processing for so long.
 const LONG_PROCESSING: SignedDuration = SignedDuration::from_secs(30);
@@ -34,190 +36,15 @@ const LONG_PROCESSING: SignedDuration = SignedDuration::from_secs(30);
 pub const LONG_VALIDATION: SignedDuration = SignedDuration::from_secs(5);
 /// How long to wait for something in the cluster that no watch announces.
 const CLUSTER_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-/// How long an order lives of which the CA does not say it.
-const ORDER_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
 /// An order that expires within this time is not begun to be proved.
 const EXPIRY_MARGIN: SignedDuration = SignedDuration::from_secs(5);
-
-/// The issuer that a Certificate names.
-#[derive(Clone, Debug, PartialEq)]
-pub enum IssuerView {
-    /// It does not exist.
-    NotFound,
-    /// It exists and cannot be used; the message says why.
-    NotReady {
-        /// What its condition says.
-        message: String,
-    },
-    /// Its account can be used.
-    Ready {
-        /// URL of the account.
-        account: String,
-        /// Its solvers.
-        solvers: Vec<Solver>,
-        /// The profile to ask for.
-        profile: Option<String>,
-    },
-}
-
-/// What the next step is decided on.
-#[derive(Clone, Copy, Debug)]
-pub struct Situation<'a> {
-    /// Unique id of the Certificate.
-    pub uid: &'a str,
-    /// `metadata.generation` of the Certificate.
-    pub generation: i64,
-    /// Labels of the Certificate; solvers select by them.
-    pub labels: &'a BTreeMap<String, String>,
-    /// The annotation that asks for a renewal.
-    pub renew_request: Option<&'a str>,
-    /// The spec.
-    pub wanted: &'a Result<ValidatedCertificate, InvalidSpec>,
-    /// The other Certificate whose claim to the same Secret is older.
-    pub claimed_by: Option<&'a str>,
-    /// The TLS Secret.
-    pub secret: &'a SecretView,
-    /// The private key that is stored for this issuance.
-    pub next_key: Option<KeyAlgorithm>,
-    /// The issuer.
-    pub issuer: &'a IssuerView,
-    /// What is recorded.
-    pub status: &'a CertificateStatus,
-    /// What was learned on the way.
-    pub progress: &'a Progress,
-    /// How long a failing self-check is waited for before the CA is asked all the same.
-    pub self_check_timeout: Duration,
-    /// Name of the Certificate.
-    pub name: &'a str,
-    /// Whether the Certificate has our finalizer.
-    pub held: bool,
-}
-
-/// What to do next.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Step {
-    /// Nothing, before `until`; `None` if only a change of the cluster can make an issuance due.
-    Rest {
-        /// The renewal time.
-        until: Option<Timestamp>,
-    },
-    /// Nothing, before `until` or a change; the condition `Issuing` says what is waited for.
-    Wait {
-        /// When to look again; `None` if a watch will tell.
-        until: Option<Timestamp>,
-        /// A constant of [`certificate_reason`](crate::api::certificate_reason).
-        reason: &'static str,
-        /// A sentence for people.
-        message: String,
-        /// Whether the order makes room for others meanwhile.
-        makes_room: bool,
-    },
-    /// Nothing, before `until`: the failure that stands in the condition is not long enough ago.
-    BackOff {
-        /// `status.nextAttemptTime`.
-        until: Timestamp,
-    },
-    /// Take one of the issuer's places for orders under way.
-    TakePlace,
-    /// Make a private key and store it.
-    StoreKey,
-    /// Place an order.
-    PlaceOrder,
-    /// Ask for the order's state.
-    ReadOrder,
-    /// Ask for the state of the order's authorizations.
-    ReadAuthorizations,
-    /// Record the challenges, then put the answers where the CA will look.
-    Present(Vec<Challenged>),
-    /// See whether the answers can be seen.
-    SelfCheck,
-    /// Tell the CA to look.
-    Answer,
-    /// Send the certificate signing request.
-    Finalize,
-    /// Fetch the certificate, choose the chain, check it.
-    Download,
-    /// Write the TLS Secret, and record the request for a renewal that this answers.
-    StoreCertificate,
-    /// No issuance is due: remove whatever the last one left, and forget its failures. Not before: a certificate that
-    /// is stored and due again at once is a failure, too.
-    CleanUp,
-    /// Remove what was presented; the order goes on without it.
-    Withdraw,
-    /// Have TXT records removed that are not needed any more.
-    RemoveRecords,
-    /// Nothing is presented any more that does not go with the Certificate: take its finalizer away.
-    Release,
-    /// Write the TLS Secret anew with the certificate that it has: its template, or how its key is written, has changed.
-    RefreshSecret,
-    /// The order is of no use: remove what it left, and go on without it.
-    Abandon {
-        /// Why.
-        message: String,
-    },
-    /// The issuance has failed: record it, remove what it left.
-    Fail(Failure),
-}
-
-/// A failed issuance.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// A constant of [`certificate_reason`](crate::api::certificate_reason).
-    pub reason: &'static str,
-    /// What happened, what the CA said, what to do.
-    pub message: String,
-    /// What happens next.
-    pub disposition: Disposition,
-    /// How long the CA wants to be left alone.
-    pub retry_after: Option<Duration>,
-}
-
-impl Situation<'_> {
-    /// What the reissue checks look at; `None` if the spec cannot be honoured.
-    pub fn current<'a>(&'a self, now: Timestamp) -> Option<Current<'a>> {
-        Some(Current {
-            wanted: self.wanted.as_ref().ok()?,
-            secret: self.secret,
-            uid: self.uid,
-            renew_request: self.renew_request,
-            observed_renew_request: self.status.observed_renew_request.as_deref(),
-            now,
-        })
-    }
-
-    /// Why an issuance is due, if one is.
-    pub fn due(&self, now: Timestamp) -> Option<Due> {
-        reissue::due(&self.current(now)?)
-    }
-
-    fn has_leftovers(&self) -> bool {
-        self.status.order.is_some()
-            || self.is_presented()
-            || self.status.next_private_key_secret_name.is_some()
-            || self.next_key.is_some()
-    }
-
-    fn is_presented(&self) -> bool {
-        self.progress.presented || !self.status.challenges.is_empty()
-    }
-
-    /// When what an order has left is of no use any more.
-    fn leftovers_end(&self) -> Option<Timestamp> {
-        let order = self.status.order.as_ref()?;
-        let expires = order.expires.as_ref().map(|expires| expires.0);
-        Some(
-            expires
-                .unwrap_or_else(|| order.created.0.saturating_add(ORDER_LIFETIME).unwrap_or(order.created.0)),
-        )
-    }
-}
 
 /// Decides what to do next.
 pub fn next_step(situation: &Situation<'_>, now: Timestamp) -> Step {
     match next_of_issuance(situation, now) {
         // What is left to tidy up waits for what is urgent.
         step @ (Step::Rest { .. } | Step::Wait { .. } | Step::BackOff { .. }) => {
-            records::due(situation.status, situation.held, now).unwrap_or(step)
+            records::due(situation.status, situation.held, now).map_or(step, Step::Tidy)
         }
         step => step,
     }
@@ -409,7 +236,7 @@ fn go_on(
             if situation.is_presented()
                 && now.duration_since(processing_since(situation, now)) > LONG_PROCESSING =>
         {
-            Step::Withdraw
+            Step::Tidy(Chore::Withdraw)
         }
         OrderStatus::Processing | OrderStatus::Other(_) => {
             poll(situation, now, reason::FINALIZING, "The CA is making the certificate".to_owned())

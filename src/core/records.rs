@@ -10,7 +10,6 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::backoff::look_again;
-use super::issuance::Step;
 use super::renewal::{whole_seconds, whole_seconds_up};
 use crate::api::{CertificateStatus, Dns01Solver, DnsRecordRemoval, DnsRecordStatus};
 
@@ -23,13 +22,24 @@ const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 /// For how long a deletion waits for a provider, unless the solver says otherwise.
 const CLEANUP_TIMEOUT: SignedDuration = SignedDuration::from_secs(60);
 
-/// What the ledger asks for at once: a removal whose time has come, or the end of the hold on the Certificate.
-pub fn due(status: &CertificateStatus, held: bool, now: Timestamp) -> Option<Step> {
+/// What is to be tidied up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chore {
+    /// Remove whatever is presented.
+    Withdraw,
+    /// Have the records removed whose time has come.
+    RemoveRecords,
+    /// Nothing is presented any more that does not go with the Certificate: take its finalizer away.
+    Release,
+}
+
+/// What the ledger asks for at once.
+pub fn due(status: &CertificateStatus, held: bool, now: Timestamp) -> Option<Chore> {
     let removals = status.dns_records.iter().filter_map(|record| record.removal.as_ref());
     if removals.into_iter().any(|removal| removal.next_attempt_time.0 <= now) {
-        return Some(Step::RemoveRecords);
+        return Some(Chore::RemoveRecords);
     }
-    (held && !holds(status)).then_some(Step::Release)
+    (held && !holds(status)).then_some(Chore::Release)
 }
 
 /// Whether something is presented that does not go with the Certificate.
@@ -44,13 +54,13 @@ pub fn next_removal(status: &CertificateStatus) -> Option<Timestamp> {
 }
 
 /// What is left to do for a Certificate that is being deleted; `None` once nothing is.
-pub fn last_step(status: &CertificateStatus, held: bool, now: Timestamp) -> Option<Step> {
+pub fn last_chore(status: &CertificateStatus, held: bool, now: Timestamp) -> Option<Chore> {
     if !held {
         return None;
     }
     let unmarked = status.dns_records.iter().any(|record| record.removal.is_none());
     if unmarked || !status.challenges.is_empty() {
-        return Some(Step::Withdraw);
+        return Some(Chore::Withdraw);
     }
     due(status, held, now)
 }

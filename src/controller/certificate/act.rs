@@ -10,7 +10,7 @@ use tracing::{debug, info};
 
 use super::Next;
 use super::gather::Work;
-use crate::acme::AcmeError;
+use crate::acme::{AcmeError, Problem};
 use crate::api::certificate_reason as reason;
 use crate::controller::conditions::sentence;
 use crate::controller::context::Context;
@@ -20,6 +20,7 @@ use crate::controller::verdicts::{Verdict, words};
 use crate::core::backoff::ask_once_more;
 use crate::core::disposition::{self, About, Disposition, disposition};
 use crate::core::issuance::{Failure, Step};
+use crate::core::records::Chore;
 use crate::core::renewal::{whole_seconds, whole_seconds_up};
 
 /// For how long a provider is waited for that is asked to remove a record while nothing else is to be done.
@@ -61,12 +62,24 @@ impl Work {
             Step::Download => self.download(now, context).await,
             Step::StoreCertificate => self.store_certificate(now, context).await,
             Step::RefreshSecret => self.refresh_secret(context).await,
-            Step::Withdraw => self.withdraw(now, context).await.map(|()| Next::Step),
-            Step::RemoveRecords => self.remove_records(now, PATIENCE, context).await.map(|()| Next::Step),
-            Step::Release => self.release(context).await.map(|()| Next::Step),
+            Step::Tidy(chore) => self.tidy(chore, now, context).await.map(|()| Next::Step),
             Step::CleanUp => self.clean_up(now, context).await,
             Step::Abandon { message } => self.abandon(&message, now, context).await,
             Step::Fail(failure) => self.fail(failure, now, context).await,
+        }
+    }
+
+    /// Does a chore.
+    pub(super) async fn tidy(
+        &mut self,
+        chore: Chore,
+        now: Timestamp,
+        context: &Context,
+    ) -> Result<(), Error> {
+        match chore {
+            Chore::Withdraw => self.withdraw(now, context).await,
+            Chore::RemoveRecords => self.remove_records(now, PATIENCE, context).await,
+            Chore::Release => self.release(context).await,
         }
     }
 
@@ -130,7 +143,9 @@ impl Work {
         if matches!(disposition, Disposition::AccountUnusable | Disposition::CaOperatorMustAct) {
             return self.blame_account(disposition, &error, now, context).await;
         }
-        let reason = disposition::reason(error.code()).unwrap_or(match disposition {
+        // Only the CA's own codes are reasons: our word for a broken handshake is that of RFC 8555 for another thing.
+        let code = error.problem().map(Problem::code).unwrap_or_default();
+        let reason = disposition::reason(code).unwrap_or(match disposition {
             Disposition::TooFast => reason::RATE_LIMITED,
             Disposition::Stumbled => reason::CA_UNAVAILABLE,
             _ => reason::FAILED,

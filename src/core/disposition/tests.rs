@@ -96,11 +96,6 @@ fn an_order_that_is_not_ready_and_a_bad_nonce_are_stumbles() {
 }
 
 #[test]
-fn a_pause_of_our_own_is_too_fast() {
-    assert_eq!(disposition("paused", None, About::Order), TooFast);
-}
-
-#[test]
 fn without_a_known_code_the_status_decides() {
     let cases = [
         (Some(400), CaOperatorMustAct, OrderLost),

@@ -8,6 +8,7 @@ use super::solve::{Challenged, Way, challenges};
 use super::{SelfCheckResult, Situation, Step, invalid, make_room, wait};
 use crate::api::{Solver, certificate_reason as reason};
 use crate::core::backoff::look_again;
+use crate::core::records::Chore;
 
 /// How often an order is looked at again: at once when it is young, seldom when it is old.
 const ORDER_BOUNDS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(300));
@@ -33,7 +34,7 @@ pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestam
     }
     let challenged = match challenges(authorizations, solvers, situation.labels) {
         Ok(challenged) => challenged,
-        Err(_) if situation.is_presented() => return Step::Withdraw,
+        Err(_) if situation.is_presented() => return Step::Tidy(Chore::Withdraw),
         Err(none) => {
             let since = processing_since(situation, now);
             let asked_at = progress.asked_at.unwrap_or(since);

@@ -13,7 +13,7 @@ fn a_record_that_is_needed_is_left_alone_and_holds_the_certificate() {
 fn a_record_that_is_not_needed_any_more_is_removed_at_once() {
     let mut status = with_record(None);
     retire(&mut status.dns_records, |_| true, at(0));
-    assert_eq!(due(&status, true, at(0)), Some(Step::RemoveRecords));
+    assert_eq!(due(&status, true, at(0)), Some(Chore::RemoveRecords));
     assert_eq!(next_removal(&status), Some(at(0)));
 }
 
@@ -28,7 +28,7 @@ fn a_record_that_is_retired_again_keeps_its_time() {
 #[test]
 fn the_certificate_is_released_once_nothing_is_left_in_the_dns_or_in_ingresses_of_others() {
     let mut status = CertificateStatus::default();
-    assert_eq!(due(&status, true, at(0)), Some(Step::Release));
+    assert_eq!(due(&status, true, at(0)), Some(Chore::Release));
     assert_eq!(due(&status, false, at(0)), None);
     status.challenges.push(ChallengeStatus { ingress: Some("web".to_owned()), ..ChallengeStatus::default() });
     assert_eq!(due(&status, true, at(0)), None);
@@ -78,12 +78,12 @@ fn a_provider_may_take_no_longer_than_a_deletion_waits() {
 #[test]
 fn a_certificate_that_is_deleted_withdraws_what_is_presented_and_is_then_released() {
     let mut status = with_record(None);
-    assert_eq!(last_step(&status, true, at(0)), Some(Step::Withdraw));
+    assert_eq!(last_chore(&status, true, at(0)), Some(Chore::Withdraw));
     retire(&mut status.dns_records, |_| true, at(0));
-    assert_eq!(last_step(&status, true, at(0)), Some(Step::RemoveRecords));
+    assert_eq!(last_chore(&status, true, at(0)), Some(Chore::RemoveRecords));
     status.dns_records.clear();
-    assert_eq!(last_step(&status, true, at(0)), Some(Step::Release));
-    assert_eq!(last_step(&status, false, at(0)), None);
+    assert_eq!(last_chore(&status, true, at(0)), Some(Chore::Release));
+    assert_eq!(last_chore(&status, false, at(0)), None);
 }
 
 fn with_record(cleanup_timeout: Option<&str>) -> CertificateStatus {

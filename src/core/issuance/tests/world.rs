@@ -20,6 +20,7 @@ use crate::core::issuance::{
     Challenged, Failure, IssuerView, Progress, SelfCheckResult, Situation, Step, Unseen, failed_generation,
     next_step,
 };
+use crate::core::records::Chore;
 use crate::core::reissue::{SecretView, reuses_key};
 use crate::core::spec::{InvalidSpec, ValidatedCertificate};
 use crate::pki::{Chain, PrivateKey};
@@ -313,8 +314,10 @@ impl World {
             Step::Download => self.download()?,
             Step::StoreCertificate => self.store_certificate()?,
             Step::RefreshSecret => panic!("the Secret is always written as the spec asks for"),
-            Step::RemoveRecords | Step::Release => panic!("there is no ledger of records in this world"),
-            Step::Withdraw => {
+            Step::Tidy(Chore::RemoveRecords | Chore::Release) => {
+                panic!("there is no ledger of records in this world")
+            }
+            Step::Tidy(Chore::Withdraw) => {
                 self.presented = None;
                 self.effect()?;
                 self.status.challenges.clear();
