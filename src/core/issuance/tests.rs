@@ -307,7 +307,7 @@ fn a_key_that_is_used_again_and_changes_after_the_download_is_not_stored() {
     world.run_until_rest();
     world.renew_request = Some("now".to_owned());
     run_to(&mut world, |step| matches!(step, Step::StoreCertificate));
-    let other = crate::pki::PrivateKey::generate(KeyAlgorithm::ECDSA_P256).unwrap();
+    let other = crate::pki::PrivateKey::generate(crate::pki::KeyAlgorithm::ECDSA_P256).unwrap();
     world.secret.as_mut().unwrap().key = Some(Ok(other));
     assert!(matches!(world.next_step(), Step::Abandon { .. }), "{:?}", world.next_step());
 }
