@@ -128,7 +128,9 @@ impl Work {
         if matches!(disposition, Disposition::AccountUnusable | Disposition::CaOperatorMustAct) {
             return self.blame_account(disposition, &error, now, context).await;
         }
-        let reason = disposition::reason(error.code()).unwrap_or(match disposition {
+        // What keeps us from reaching the CA may have the name of one of its codes, and is no word of the CA's.
+        let said = error.problem().and_then(|problem| disposition::reason(problem.code()));
+        let reason = said.unwrap_or(match disposition {
             Disposition::TooFast => reason::RATE_LIMITED,
             Disposition::Stumbled => reason::CA_UNAVAILABLE,
             _ => reason::FAILED,
