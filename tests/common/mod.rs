@@ -4,6 +4,7 @@
 pub mod api;
 pub mod dns;
 pub mod faults;
+pub mod http01;
 pub mod overheard;
 
 use std::fmt::Debug;
