@@ -2,17 +2,13 @@
 
 mod common;
 
-use std::{collections::BTreeMap, fs, path::Path, process::Command, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use certwright::api::{crds, crds_yaml};
 use certwright_cluster::{Operator, Pebble, TestNamespace};
+use common::api::{is_refused, kubectl};
 use common::{SOON, certificate, condition, issued, issuer, mac_key};
-use kube::{
-    Api,
-    api::{DynamicObject, PostParams},
-    core::{ApiResource, GroupVersionKind},
-};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
@@ -181,8 +177,6 @@ async fn an_issuer_that_cannot_be_honoured_is_refused_with_a_sentence() -> Resul
     TestNamespace::with("api", async |ns| {
         let url = "server: the URL of an ACME directory, such as https://acme-v02.api.letsencrypt.org/directory";
         let server = "server: 'https://a.test/dir'";
-        let ingress = |fields: &str| format!("{server}, solvers: [{{ http01: {{ ingress: {{ {fields} }} }} }}]");
-        let one = "http01.ingress: ingressClassName, class and name exclude each other; keep one";
         let cases = [
             ("email: a@a.test".to_owned(), "spec.acme.server: Required value"),
             ("server: ''".into(), "spec.acme.server"),
@@ -220,20 +214,6 @@ async fn an_issuer_that_cannot_be_honoured_is_refused_with_a_sentence() -> Resul
                 format!("{server}, externalAccountBinding: {{ keyID: a, keySecretRef: {{ name: a/b }} }}"),
                 "keySecretRef.name: a name of lower-case letters, digits, '-' and '.'",
             ),
-            (format!("{server}, solvers: [{{}}]"), "a solver needs http01"),
-            (format!("{server}, solvers: [{{ http01: {{}} }}]"), "http01 needs ingress"),
-            (ingress("ingressClassName: a, class: b"), one),
-            (ingress("ingressClassName: a, name: b"), one),
-            (ingress("class: a, name: b"), one),
-            (
-                ingress("name: web"),
-                "http01.ingress.name: this version does not edit an Ingress in place; use ingressClassName",
-            ),
-            (
-                ingress("podTemplate: { spec: { nodeSelector: { a: b } } }"),
-                "http01.ingress.podTemplate: no solver pods are started, the operator itself answers; remove the field",
-            ),
-            (ingress("serviceType: LoadBalancer"), "supported values: \"ClusterIP\", \"NodePort\""),
         ];
         for kind in ["Issuer", "ClusterIssuer"] {
             for (fields, sentence) in &cases {
@@ -264,13 +244,6 @@ async fn an_issuer_written_for_cert_manager_is_accepted_as_it_is() -> Result<()>
             format!("{server}, accountKey: {{ size: 384 }}"),
             format!(
                 "{server}, externalAccountBinding: {{ keyID: a, keyAlgorithm: HS512, keySecretRef: {{ name: b, key: c }} }}"
-            ),
-            format!("{server}, solvers: [{{ http01: {{ ingress: {{}} }} }}]"),
-            format!("{server}, solvers: [{{ http01: {{ ingress: {{ class: nginx }} }}, selector: {{}} }}]"),
-            format!(
-                "{server}, solvers: [{{ selector: {{ dnsNames: [a.test], dnsZones: [test], matchLabels: {{ a: b }} }}, \
-                 http01: {{ ingress: {{ ingressClassName: a, serviceType: NodePort, ingressTemplate: {{ metadata: {{ \
-                 labels: {{ a: b }}, annotations: {{ c: d }} }} }} }} }} }}]"
             ),
         ];
         for fields in good {
@@ -308,7 +281,7 @@ async fn what_this_version_does_not_know_is_refused_by_kubectl_and_not_dropped()
     TestNamespace::with("api", async |ns| {
         let path = ns.cluster.description.state.join(format!("{}.yaml", ns.name));
         for (fields, unknown) in [
-            ("solvers: [{ dns01: { rfc2136: { nameserver: 192.0.2.1 } } }]", "spec.acme.solvers[0].dns01"),
+            ("solvers: [{ dns01: { hetzner: {} } }]", "spec.acme.solvers[0].dns01.hetzner"),
             ("disableAccountKeyGeneration: true", "spec.acme.disableAccountKeyGeneration"),
         ] {
             let yaml = format!(
@@ -544,29 +517,6 @@ fn spelled(fields: &str) -> String {
     )
 }
 
-async fn is_refused(ns: &TestNamespace, yaml: &str, sentence: &str) -> Result<()> {
-    let object: DynamicObject = serde_yaml::from_str(yaml)?;
-    let types = object.types.clone().context("no kind")?;
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("certwright.dev", "v1alpha1", &types.kind));
-    let api = match types.kind.as_str() {
-        "ClusterIssuer" => Api::<DynamicObject>::all_with(ns.client.clone(), &resource),
-        _ => Api::namespaced_with(ns.client.clone(), &ns.name, &resource),
-    };
-    // To create it is what kubectl apply does with an object that is new.
-    let status = match api.create(&PostParams::default(), &object).await {
-        Ok(_) => bail!("accepted, though {sentence:?}: {yaml}"),
-        Err(kube::Error::Api(status)) => status,
-        Err(error) => return Err(error.into()),
-    };
-    ensure!(status.code == 422, "{yaml}: {status:?}");
-    ensure!(
-        status.message.contains(sentence),
-        "{yaml}\nis refused by: {}\nnot by: {sentence}",
-        status.message
-    );
-    Ok(())
-}
-
 /// Collects the paths of the properties that have no description.
 fn walk(schema: &Value, path: &str, silent: &mut Vec<String>) {
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
@@ -581,13 +531,4 @@ fn walk(schema: &Value, path: &str, silent: &mut Vec<String>) {
             walk(&schema[part], path, silent);
         }
     }
-}
-
-/// With what it knows of this cluster alone: another cluster had the same address.
-fn kubectl(ns: &TestNamespace, arguments: &[&str]) -> Result<String> {
-    let cache = ns.cluster.description.state.join(format!("{}.kubectl", ns.name));
-    let output = Command::new("kubectl").arg("--cache-dir").arg(cache).args(arguments).output()?;
-    let shown = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "kubectl {}: {shown}", arguments.join(" "));
-    Ok(String::from_utf8(output.stdout)?)
 }

@@ -11,14 +11,11 @@ use certwright_cluster::{
     ADDRESS, INGRESS_CONTROLLER_ADDRESS, IngressController, Operator, Pebble, TestNamespace, ports,
 };
 use common::faults::{event, issuing, ready_behind_proxy, steady};
+use common::http01::{hold, host, ingresses, nothing_is_left, ours, presented, stays_as_it_is};
 use common::{SOON, certificate, issued, issuer};
-use futures::TryStreamExt;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use k8s_openapi::api::networking::v1::Ingress;
 use kube::ResourceExt;
-use kube::api::ListParams;
-use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
@@ -367,7 +364,6 @@ async fn a_certificate_is_issued_through_a_real_ingress_controller() -> Result<(
     .await
 }
 
-const NOBODY: &str = "127.80.0.1";
 const SLOW: &str = "127.80.0.2";
 const REDIRECTS: &str = "127.80.0.3";
 const BREAKS_OFF: &str = "127.80.0.4";
@@ -381,65 +377,6 @@ async fn with_solver(ns: &TestNamespace, ingress: &str) -> Result<(Pebble, Opera
     ns.apply(&yaml.replace("{ ingressClassName: router }", ingress)).await?;
     ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
     Ok((pebble, operator))
-}
-
-/// A name that no other test has.
-fn host(ns: &TestNamespace, name: &str) -> String {
-    format!("{name}.{}.test", ns.name)
-}
-
-/// A name that leads to where nobody listens, so that its answer is not seen.
-struct Held {
-    dns: certwright_cluster::Dns,
-    name: String,
-}
-
-async fn hold(ns: &TestNamespace, name: &str) -> Result<Held> {
-    let dns = ns.cluster.dns()?;
-    dns.set_a(name, &[NOBODY]).await?;
-    Ok(Held { dns, name: name.to_owned() })
-}
-
-impl Held {
-    async fn let_go(self) -> Result<()> {
-        self.dns.clear_a(&self.name).await
-    }
-}
-
-/// Waits until the self-check of a Certificate has failed: then all is presented.
-async fn presented(ns: &TestNamespace, name: &str) -> Result<Value> {
-    Ok(issuing(ns, name, "WaitingForSelfCheck").await?.0)
-}
-
-fn ours() -> ListParams {
-    ListParams::default().labels("certwright.dev/http01=true")
-}
-
-async fn ingresses(ns: &TestNamespace) -> Result<Vec<Ingress>> {
-    Ok(ns.api::<Ingress>().list(&ours()).await?.items)
-}
-
-/// Nothing of the way to an answer is left; the Secret of the next key is not either.
-async fn nothing_is_left(ns: &TestNamespace) -> Result<()> {
-    assert_eq!(ingresses(ns).await?.len(), 0, "Ingresses");
-    assert_eq!(ns.api::<Service>().list(&ours()).await?.items.len(), 0, "Services");
-    assert_eq!(ns.api::<EndpointSlice>().list(&ours()).await?.items.len(), 0, "EndpointSlices");
-    Ok(())
-}
-
-/// Nothing is written to a Certificate for so long.
-async fn stays_as_it_is(ns: &TestNamespace, name: &str, quiet: Duration) -> Result<()> {
-    let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let mut changes =
-        std::pin::pin!(watcher(ns.api::<certwright::api::Certificate>(), config).applied_objects());
-    let first = changes.try_next().await?.context("it is gone")?;
-    match tokio::time::timeout(quiet, changes.try_next()).await {
-        Err(_) => Ok(()),
-        Ok(change) => {
-            let change = change?.context("the watch ended")?;
-            anyhow::bail!("it was written: from {:#?}\nto {:#?}", first.status, change.status)
-        }
-    }
 }
 
 /// A listener that ends when this is dropped.

@@ -51,8 +51,10 @@ async fn the_roles_grant_what_is_used_and_nothing_else() -> Result<()> {
 }
 
 /// Everything that the operator does: an issuer of each kind, with and without a registration, and Certificates that
-/// are issued, renewed, mended, refused again and again, and deleted; two replicas, of which one hands over.
+/// are issued, renewed, mended, refused again and again, and deleted; by an Ingress of the operator's own, one of somebody
+/// else, and an HTTPRoute; two replicas, of which one hands over.
 async fn live_a_full_life(ns: &TestNamespace) -> Result<()> {
+    let _gateway_api = ns.cluster.gateway_api().await?;
     let pebble = Pebble::builder().blocked_domain("blocked.example.net").start(&ns.cluster).await?;
     let replica = || {
         Operator::builder(ns)
@@ -67,8 +69,9 @@ async fn live_a_full_life(ns: &TestNamespace) -> Result<()> {
     let cluster_wide = own
         .replace("kind: Issuer", "kind: ClusterIssuer")
         .replace("metadata: { name: ca }", &format!("metadata: {{ name: {} }}", ns.name));
-    ns.apply(&own).await?;
+    ns.apply(&own.replace("solvers: [", &format!("solvers: [{OTHER_SOLVERS}, "))).await?;
     ns.apply(&cluster_wide).await?;
+    ns.apply(ENTRANCES).await?;
     ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
     ns.wait_condition(&format!("clusterissuer/{}", ns.name), "Ready", "True", SOON).await?;
 
@@ -78,6 +81,10 @@ async fn live_a_full_life(ns: &TestNamespace) -> Result<()> {
     ns.apply(&other.replace("issuerRef: { name: ca }", &by_cluster_issuer)).await?;
     issued(ns, "web").await?;
     issued(ns, "other").await?;
+    for name in ["edited", "routed"] {
+        ns.apply(&certificate(name, &[&format!("{name}.example.com")], "")).await?;
+        issued(ns, name).await?;
+    }
     let renew = json!({"metadata": {"annotations": {"certwright.dev/renew": "now"}}});
     ns.patch("certificate/web", renew).await?;
     revision(ns, "web", 2).await?;
@@ -99,6 +106,23 @@ async fn live_a_full_life(ns: &TestNamespace) -> Result<()> {
     other.terminate().await?;
     Ok(())
 }
+
+/// A solver that edits an Ingress, and one that makes HTTPRoutes.
+const OTHER_SOLVERS: &str = "{ selector: { dnsNames: [edited.example.com] }, http01: { ingress: { name: shop } } }, { \
+                             selector: { dnsNames: [routed.example.com] }, http01: { gatewayHTTPRoute: { parentRefs: \
+                             [{ name: public }] } } }";
+/// The Ingress and the Gateway that they name.
+const ENTRANCES: &str = "
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: { name: shop }
+spec: { ingressClassName: router, defaultBackend: { service: { name: shop, port: { number: 80 } } } }
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: { name: public }
+spec: { gatewayClassName: router, listeners: [{ name: http, port: 80, protocol: HTTP }] }
+";
 
 /// A verb on a resource, as a role grants it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -93,15 +93,20 @@ pub enum ServiceType {
 /// Temporary HTTPRoutes that lead `/.well-known/acme-challenge/` to the operator.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("size(self.?parentRefs.orValue([])) > 0")
-    .message("http01.gatewayHTTPRoute: parentRefs must name a Gateway"))]
+#[x_kube(
+    validation = Rule::new("size(self.?parentRefs.orValue([])) > 0")
+        .message("http01.gatewayHTTPRoute: parentRefs must name a Gateway"),
+    // The Gateway API would refuse the HTTPRoute. It tells groups apart, too, which would cost too much here.
+    validation = Rule::new("!has(self.parentRefs) || self.parentRefs.all(p, self.parentRefs.exists_one(q, p.name == q.name && (has(p.__namespace__) ? has(q.__namespace__) && p.__namespace__ == q.__namespace__ : !has(q.__namespace__)) && ((!has(p.kind) || p.kind == 'Gateway') ? (!has(q.kind) || q.kind == 'Gateway') : has(q.kind) && p.kind == q.kind) && (!has(p.sectionName) || !has(q.sectionName) || p.sectionName == q.sectionName)))")
+        .message("http01.gatewayHTTPRoute: parentRefs that name the same Gateway need a sectionName each, and another one")
+)]
 pub struct Http01GatewayHttpRoute {
     /// Labels for the HTTPRoute.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// The Gateways, as `spec.parentRefs` of an HTTPRoute has them. Each must have a listener for HTTP at port 80.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32))]
+    #[schemars(length(max = 16))]
     pub parent_refs: Vec<ParentReference>,
     /// Type of the Service behind the route: `ClusterIP` (the default) or `NodePort`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

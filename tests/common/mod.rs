@@ -1,8 +1,10 @@
 //! What most tests begin with: a CA, an operator and an Issuer in a namespace of their own.
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
+pub mod api;
 pub mod dns;
 pub mod faults;
+pub mod http01;
 pub mod overheard;
 
 use std::fmt::Debug;

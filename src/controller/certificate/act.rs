@@ -10,7 +10,7 @@ use tracing::{debug, info};
 
 use super::Next;
 use super::gather::Work;
-use crate::acme::{AcmeError, Problem};
+use crate::acme::AcmeError;
 use crate::api::certificate_reason as reason;
 use crate::controller::conditions::sentence;
 use crate::controller::context::Context;
@@ -143,9 +143,9 @@ impl Work {
         if matches!(disposition, Disposition::AccountUnusable | Disposition::CaOperatorMustAct) {
             return self.blame_account(disposition, &error, now, context).await;
         }
-        // Only the CA's own codes are reasons: our word for a broken handshake is that of RFC 8555 for another thing.
-        let code = error.problem().map(Problem::code).unwrap_or_default();
-        let reason = disposition::reason(code).unwrap_or(match disposition {
+        // What keeps us from reaching the CA may have the name of one of its codes, and is no word of the CA's.
+        let said = error.problem().and_then(|problem| disposition::reason(problem.code()));
+        let reason = said.unwrap_or(match disposition {
             Disposition::TooFast => reason::RATE_LIMITED,
             Disposition::Stumbled => reason::CA_UNAVAILABLE,
             _ => reason::FAILED,

@@ -106,7 +106,11 @@ impl Work {
             presenter::located(context, &account, challenged, &secrets, cluster_wide).await;
         self.record(located, now);
         self.status.challenges = challenged.iter().map(recorded).collect();
-        self.report_progress(reason::ORDERING, "The challenges are being presented", now);
+        match &self.progress.present_failed {
+            // To try again is not worth a write: until it succeeds, what stands in the way is what there is to say.
+            Some(_) => self.report_challenges(),
+            None => self.report_progress(reason::ORDERING, "The challenges are being presented", now),
+        }
         if records::holds(&self.status) && !self.held() {
             self.hold(context).await?;
         }

@@ -129,7 +129,7 @@ impl Work {
     }
 
     /// The challenges say what they wait for.
-    fn report_challenges(&mut self) {
+    pub(super) fn report_challenges(&mut self) {
         let seen = self.progress.self_check.as_ref().map(|seen| seen.failures.as_slice());
         let failed = self.progress.present_failed.as_ref().map(|failed| failed.failures.as_slice());
         let failures = failed.or(seen).unwrap_or_default();

@@ -87,6 +87,9 @@ async fn edit(
 ) -> Result<bool, Error> {
     let failed = |source| Error::EditIngress { name: name.to_owned(), source };
     let api = Api::<Ingress>::namespaced(context.client.clone(), namespace);
+    // Certificates that have the same Ingress edited would be in each other's way.
+    let shared = context.presenter.namespace(namespace);
+    let _turn = shared.lock().await;
     let mut edits = 0;
     loop {
         let Some(found) = api.get_opt(name).await.map_err(failed)? else { return Ok(false) };

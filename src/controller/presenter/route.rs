@@ -1,5 +1,6 @@
 //! Temporary HTTPRoutes, and whether Gateways have taken them.
 
+use kube::core::Status;
 use kube::{Api, ResourceExt};
 
 use super::objects::{apply, delete_collection, of_certificate};
@@ -40,8 +41,13 @@ pub async fn present(
         let applied = rendered.into_iter().map(|route| apply(context, &namespace, KIND, route));
         match futures::future::try_join_all(applied).await {
             Ok(_) => {}
-            Err(Error::Present { source: kube::Error::Api(status), .. }) if status.is_not_found() => {
+            Err(Error::Present { source: kube::Error::Api(status), .. }) if is_unknown(&status) => {
                 failed.extend(challenges.iter().map(|one| not_presented(one, NOT_INSTALLED.to_owned())));
+            }
+            // Also when the HTTPRoute is not as the Gateway API wants it, only a human can mend that.
+            Err(Error::Present { source: kube::Error::Api(status), .. }) if status.code == 422 => {
+                let words = format!("the API server refuses the HTTPRoute: {}", status.message);
+                failed.extend(challenges.iter().map(|one| not_presented(one, words.clone())));
             }
             Err(error) => return Err(error),
         }
@@ -56,7 +62,7 @@ pub async fn present(
 pub async fn withdraw(context: &Context, namespace: &str, uid: &str) -> Result<(), Error> {
     match delete_collection::<HttpRoute>(context, namespace, KIND, &of_certificate(uid)).await {
         // The Gateway API was never installed, or has gone and taken them along.
-        Err(Error::Withdraw { source: kube::Error::Api(status), .. }) if status.is_not_found() => Ok(()),
+        Err(Error::Withdraw { source: kube::Error::Api(status), .. }) if is_unknown(&status) => Ok(()),
         other => other,
     }
 }
@@ -69,7 +75,7 @@ pub async fn refused(context: &Context, namespace: &str, uid: &str) -> Result<Op
     let api = Api::<HttpRoute>::namespaced(context.client.clone(), namespace);
     let found: Vec<HttpRoute> = match api.list(&of_certificate(uid)).await {
         Ok(found) => found.items,
-        Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(Some(NOT_INSTALLED.to_owned())),
+        Err(kube::Error::Api(status)) if is_unknown(&status) => return Ok(Some(NOT_INSTALLED.to_owned())),
         Err(source) => return Err(Error::ReadRoutes { source }),
     };
     Ok(match acceptance(&found) {
@@ -80,6 +86,11 @@ pub async fn refused(context: &Context, namespace: &str, uid: &str) -> Result<Op
         )),
         Acceptance::Refused(sentences) => Some(sentences.join("; ")),
     })
+}
+
+/// Whether the API server does not know the kind: it says so in plain text, in which `kube` finds no reason.
+fn is_unknown(status: &Status) -> bool {
+    status.code == 404
 }
 
 fn presentation(

@@ -1,0 +1,81 @@
+//! What tests of http-01 share: names of a test's own, and validations that are held.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use certwright::api::Certificate;
+use certwright_cluster::{Dns, TestNamespace};
+use futures::TryStreamExt;
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::networking::v1::Ingress;
+use kube::api::ListParams;
+use kube::runtime::{WatchStreamExt, watcher};
+use serde_json::Value;
+
+use super::faults::issuing;
+use super::{HTTP01, wait_nothing_presented};
+
+/// An address at which nobody listens on port 80.
+const NOBODY: &str = "127.80.0.1";
+
+/// A name that no other test has.
+pub fn host(ns: &TestNamespace, name: &str) -> String {
+    format!("{name}.{}.test", ns.name)
+}
+
+/// A name that leads to where nobody listens, so that its answer is not seen.
+pub struct HeldName {
+    dns: Dns,
+    name: String,
+}
+
+/// Holds the validation of a name.
+pub async fn hold(ns: &TestNamespace, name: &str) -> Result<HeldName> {
+    let dns = ns.cluster.dns()?;
+    dns.set_a(name, &[NOBODY]).await?;
+    Ok(HeldName { dns, name: name.to_owned() })
+}
+
+impl HeldName {
+    /// Lets the validation go on.
+    pub async fn let_go(self) -> Result<()> {
+        self.dns.clear_a(&self.name).await
+    }
+}
+
+/// Waits until the self-check of a Certificate has failed: then all is presented.
+pub async fn presented(ns: &TestNamespace, name: &str) -> Result<Value> {
+    Ok(issuing(ns, name, "WaitingForSelfCheck").await?.0)
+}
+
+/// What leads to answers.
+pub fn ours() -> ListParams {
+    ListParams::default().labels(HTTP01)
+}
+
+/// The Ingresses that lead to answers.
+pub async fn ingresses(ns: &TestNamespace) -> Result<Vec<Ingress>> {
+    Ok(ns.api::<Ingress>().list(&ours()).await?.items)
+}
+
+/// Nothing of the way to an answer is left; the EndpointSlices go with their Service, which Kubernetes sees to.
+pub async fn nothing_is_left(ns: &TestNamespace) -> Result<()> {
+    assert_eq!(ingresses(ns).await?.len(), 0, "Ingresses");
+    assert_eq!(ns.api::<Service>().list(&ours()).await?.items.len(), 0, "Services");
+    wait_nothing_presented(ns).await
+}
+
+/// Nothing is written to a Certificate for so long.
+pub async fn stays_as_it_is(ns: &TestNamespace, name: &str, quiet: Duration) -> Result<()> {
+    let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+    let mut changes = pin!(watcher(ns.api::<Certificate>(), config).applied_objects());
+    let first = changes.try_next().await?.context("it is gone")?;
+    match tokio::time::timeout(quiet, changes.try_next()).await {
+        Err(_) => Ok(()),
+        Ok(change) => {
+            let change = change?.context("the watch ended")?;
+            bail!("it was written: from {:#?}\nto {:#?}", first.status, change.status)
+        }
+    }
+}
