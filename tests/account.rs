@@ -9,6 +9,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use certwright::{acme::jwk_thumbprint, api, pki::PrivateKey};
 use certwright_cluster::{Operator, Pebble, Proxy, TestNamespace, proxy::Action};
+use common::faults::path::NEW_ORDER;
 use common::overheard::{ACCOUNT, NEW_ACCOUNT, Overheard, refusal};
 use common::{SOON, certificate, condition, external_account, issued, issuer, mac_key, of_issuer};
 use k8s_openapi::api::core::v1::Secret;
@@ -290,6 +291,52 @@ async fn an_account_that_was_given_up_in_the_meantime_is_not_taken_over() -> Res
             ca.overheard.registrations().is_empty(),
             "a deactivated account is never made again in silence"
         );
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_account_that_has_ended_at_the_ca_is_noticed_with_the_next_order() -> Result<()> {
+    TestNamespace::with("account", async |ns| {
+        let ca = Ca::start(ns, Pebble::builder()).await?;
+        let _operator = Operator::builder(ns).start().await?;
+        ns.apply(&ca.issuer("")).await?;
+        registered(ns, "ca").await?;
+        // RFC 8555 section 7.3.6: whatever such an account asks for is unauthorized.
+        let unauthorized = |detail: &str| {
+            refusal(401, json!({ "type": "urn:ietf:params:acme:error:unauthorized", "detail": detail }))
+        };
+        ca.overheard.script(&ca.proxy, move |said| match &said.path {
+            path if path == NEW_ORDER || path.starts_with(ACCOUNT) => unauthorized("Account is deactivated"),
+            _ => Action::Pass,
+        });
+        ns.apply(&certificate("web", &[&host(ns, "web")], "")).await?;
+        let message = not_ready(ns, "Unauthorized").await?;
+        assert!(message.contains("Account is deactivated"), "{message}");
+        let waits = |object: &Value| {
+            condition(object, "Issuing").is_some_and(|(_, reason, _)| reason == "IssuerNotReady")
+        };
+        let web = ns.wait("certificate/web", SOON, waits).await?;
+        assert!(
+            web["status"]["failedIssuanceAttempts"].is_null(),
+            "to wait is not to fail: {}",
+            web["status"]
+        );
+
+        // The same word for an order of an account that goes on is about the order.
+        ca.overheard.script(&ca.proxy, move |said| match said.path == NEW_ORDER {
+            true => unauthorized("Not for you"),
+            false => Action::Pass,
+        });
+        ns.patch("issuer/ca", json!({ "spec": { "acme": { "preferredChain": "any" } } })).await?;
+        let failed = |object: &Value| {
+            condition(object, "Issuing").is_some_and(|(_, reason, message)| {
+                reason == "Unauthorized" && message.contains("Not for you")
+            })
+        };
+        ns.wait("certificate/web", SOON, failed).await?;
+        ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
         Ok(())
     })
     .await

@@ -556,13 +556,13 @@ fn words(code: &str) -> String {
     }
 }
 
-/// Waits until an Issuer says that it is not ready for `reason`, and returns its words.
 /// The reason that a condition has for a CA's code.
 fn reason(code: &str) -> String {
     let (first, rest) = code.split_at(1);
     first.to_ascii_uppercase() + rest
 }
 
+/// Waits until an Issuer says that it is not ready for `reason`, and returns its words.
 async fn refused(ns: &TestNamespace, name: &str, reason: &str) -> Result<String> {
     let said =
         |issuer: &Value| condition(issuer, "Ready").filter(|ready| ready.0 == "False" && ready.1 == reason);

@@ -10,7 +10,7 @@ use tracing::{debug, info};
 
 use super::Next;
 use super::gather::Work;
-use crate::acme::AcmeError;
+use crate::acme::{AccountStatus, AcmeError};
 use crate::api::certificate_reason as reason;
 use crate::controller::conditions::sentence;
 use crate::controller::context::Context;
@@ -122,6 +122,10 @@ impl Work {
             return Ok(Next::Until(Some(until)));
         }
         let disposition = match &error {
+            // RFC 8555 section 7.3.6: all that an account asks for after it has ended is answered so.
+            AcmeError::Problem { .. } if error.code() == "unauthorized" && self.account_has_ended().await => {
+                Disposition::AccountUnusable
+            }
             AcmeError::Problem { status, .. } | AcmeError::Http { status, .. } => {
                 disposition(error.code(), Some(*status), About::Order)
             }
@@ -157,6 +161,15 @@ impl Work {
             context,
         )
         .await
+    }
+
+    /// Whether the CA says that the account cannot be used any more, when asked for it.
+    async fn account_has_ended(&self) -> bool {
+        let Some(account) = &self.account else { return false };
+        match account.state().await {
+            Ok(state) => state.status != AccountStatus::Valid,
+            Err(error) => matches!(error.code(), "unauthorized" | "accountDoesNotExist"),
+        }
     }
 
     /// The account is at fault: the issuer's own controller says so, and this Certificate waits for it.
