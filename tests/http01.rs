@@ -11,14 +11,12 @@ use certwright_cluster::{
     ADDRESS, INGRESS_CONTROLLER_ADDRESS, IngressController, Operator, Pebble, TestNamespace, ports,
 };
 use common::faults::{event, issuing, ready_behind_proxy, steady};
-use common::{SOON, certificate, issued, issuer};
-use futures::TryStreamExt;
+use common::{SOON, certificate, issued, issuer, stays_as_it_is};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::ResourceExt;
 use kube::api::ListParams;
-use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
@@ -425,21 +423,6 @@ async fn nothing_is_left(ns: &TestNamespace) -> Result<()> {
     assert_eq!(ns.api::<Service>().list(&ours()).await?.items.len(), 0, "Services");
     assert_eq!(ns.api::<EndpointSlice>().list(&ours()).await?.items.len(), 0, "EndpointSlices");
     Ok(())
-}
-
-/// Nothing is written to a Certificate for so long.
-async fn stays_as_it_is(ns: &TestNamespace, name: &str, quiet: Duration) -> Result<()> {
-    let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let mut changes =
-        std::pin::pin!(watcher(ns.api::<certwright::api::Certificate>(), config).applied_objects());
-    let first = changes.try_next().await?.context("it is gone")?;
-    match tokio::time::timeout(quiet, changes.try_next()).await {
-        Err(_) => Ok(()),
-        Ok(change) => {
-            let change = change?.context("the watch ended")?;
-            anyhow::bail!("it was written: from {:#?}\nto {:#?}", first.status, change.status)
-        }
-    }
 }
 
 /// A listener that ends when this is dropped.
