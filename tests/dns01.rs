@@ -223,7 +223,8 @@ async fn a_value_beside_a_hundred_others_is_seen_and_removed_alone() -> Result<(
         assert_eq!(ground.values("a.test").await?, others);
         let operators = |query: &certwright_cluster::DnsQuery| query.client.to_string() == ground.bind.ip();
         let queries = ground.bind.queries()?;
-        let over_tcp = queries.iter().filter(|query| query.kind == "TXT" && query.tcp && operators(query)).count();
+        let over_tcp =
+            queries.iter().filter(|query| query.kind == "TXT" && query.tcp && operators(query)).count();
         ensure!(over_tcp >= 2, "each of the two values is seen over TCP: {queries:#?}");
         Ok(())
     })
@@ -265,7 +266,10 @@ async fn each_name_goes_to_the_provider_whose_selector_fits_best() -> Result<()>
             let presented = requests.iter().filter(|request| !request.is_cleanup);
             let mut names: Vec<_> = presented.filter_map(|request| request.body["fqdn"].as_str()).collect();
             names.sort_unstable();
-            names.iter().map(|name| name.trim_start_matches("_acme-challenge.").to_owned()).collect::<Vec<_>>()
+            names
+                .iter()
+                .map(|name| name.trim_start_matches("_acme-challenge.").to_owned())
+                .collect::<Vec<_>>()
         };
         assert_eq!(asked("name"), ["www.sub.a.test."], "a name wins over the zones that it is in");
         assert_eq!(asked("deeper"), ["sub.a.test.", "sub.a.test.", "x.sub.a.test."], "the longest zone wins");

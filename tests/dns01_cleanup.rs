@@ -110,7 +110,8 @@ async fn a_spec_changed_in_mid_order_takes_the_values_of_the_old_one_away() -> R
 async fn a_solver_changed_in_mid_order_takes_the_values_of_the_old_one_away() -> Result<()> {
     TestNamespace::with("solver", async |ns| {
         let ground = Ground::builder().zone("a.test").start(ns).await?;
-        let (old, new) = (ScriptedProvider::http().await?, ScriptedProvider::http().await?.publish_to(&ground.bind));
+        let (old, new) =
+            (ScriptedProvider::http().await?, ScriptedProvider::http().await?.publish_to(&ground.bind));
         // It says that it puts records somewhere.
         ground.solve_by(ns, http_request(&old.url, json!({}))).await?;
         ns.apply(&certificate("web", &["a.test"], "")).await?;

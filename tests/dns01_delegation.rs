@@ -16,9 +16,7 @@ async fn a_delegated_name_is_followed_over_several_zones_and_servers() -> Result
     TestNamespace::with("delegation", async |ns| {
         let knot = Knot::start(&ns.cluster, "acme.test", &key()).await?;
         let ground = Ground::builder()
-            .zone_with("a.test", |zone| {
-                zone.record("_acme-challenge CNAME a.hop.b.test.").refuse_updates()
-            })
+            .zone_with("a.test", |zone| zone.record("_acme-challenge CNAME a.hop.b.test.").refuse_updates())
             .zone_with("b.test", |zone| zone.record("a.hop CNAME x.acme.test.").refuse_updates())
             .zone_at("acme.test", &knot)
             .start(ns)

@@ -147,8 +147,7 @@ async fn a_solver_asks_its_own_name_servers_also_over_https() -> Result<()> {
             .start(ns)
             .await?;
         let own = || Resolver::builder().zone_at("a.test", &ground.bind);
-        let (plain, over_https) =
-            (own().start(&ns.cluster).await?, own().https().start(&ns.cluster).await?);
+        let (plain, over_https) = (own().start(&ns.cluster).await?, own().https().start(&ns.cluster).await?);
         let cases = [
             ("plain", &plain, plain.address(), "Authoritative"),
             ("https", &over_https, over_https.https_url(), "Authoritative"),
@@ -166,7 +165,10 @@ async fn a_solver_asks_its_own_name_servers_also_over_https() -> Result<()> {
             ensure!(kinds.iter().any(|kind| kind == "SOA"), "{name}: the zone is looked up there: {kinds:?}");
             ensure!(kinds.iter().any(|kind| kind == wanted), "{name}: the record as well: {kinds:?}");
             let others: Vec<_> = ground.resolver.queries()?.into_iter().map(|query| query.kind).collect();
-            ensure!(!others.iter().any(|kind| kind == "SOA" || kind == "NS"), "{name}: and nowhere else: {others:?}");
+            ensure!(
+                !others.iter().any(|kind| kind == "SOA" || kind == "NS"),
+                "{name}: and nowhere else: {others:?}"
+            );
         }
         Ok(())
     })

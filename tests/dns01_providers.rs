@@ -67,7 +67,8 @@ async fn a_webhook_that_is_down_is_told_and_asked_again() -> Result<()> {
         ground.solve_by(ns, of_library(&provider, &ground)).await?;
         provider.stop().await?;
         ns.apply(&certificate("web", &["a.test"], "")).await?;
-        let words = format!("the webhook {} of {} answered HTTP 503", WebhookProvider::SOLVER, provider.group());
+        let words =
+            format!("the webhook {} of {} answered HTTP 503", WebhookProvider::SOLVER, provider.group());
         waiting(ns, "web", "WaitingForSolver", &words).await?;
         provider.restart().await?;
         issued(ns, "web").await?;
@@ -281,10 +282,16 @@ async fn a_provider_that_fails_is_quoted_and_holds_up_its_own_certificates_only(
         let ground = Ground::builder().zone("a.test").argument("--orders-per-account", "1").start(ns).await?;
         let html = "<html><head><title>Bad Gateway</title></head><body>try tomorrow</body></html>";
         let html = Reply::Respond { status: 502, content_type: "text/html", body: html.into() };
-        let empty = Reply::Respond { status: 200, content_type: "text/html", body: "<html>Welcome</html>".into() };
+        let empty =
+            Reply::Respond { status: 200, content_type: "text/html", body: "<html>Welcome</html>".into() };
         let cases = [
             ("hangs", Reply::Hang, "WaitingForSolver", "/present did not answer in time"),
-            ("fails", Reply::Fail("out of quota".into()), "WaitingForSolver", "/present answered HTTP 500: {\"error\":\"out of quota\"}"),
+            (
+                "fails",
+                Reply::Fail("out of quota".into()),
+                "WaitingForSolver",
+                "/present answered HTTP 500: {\"error\":\"out of quota\"}",
+            ),
             ("page", html, "WaitingForSolver", "/present answered HTTP 502: Bad Gateway try tomorrow"),
             ("drops", Reply::Drop, "WaitingForSolver", "/present cannot be reached: connection closed"),
             ("lies", Reply::Lie, "WaitingForPropagation", "ns1.a.test"),
@@ -333,8 +340,12 @@ async fn a_webhook_that_fails_is_quoted() -> Result<()> {
         let page = "<html><h1>Not here</h1></html>";
         provider.script(move |request: &ProviderRequest| match request.body["request"]["dnsName"].as_str() {
             Some("refused.a.test") => Reply::Fail("the account is closed".into()),
-            Some("page.a.test") => Reply::Respond { status: 200, content_type: "text/html", body: page.into() },
-            Some("error.a.test") => Reply::Respond { status: 500, content_type: "text/html", body: page.into() },
+            Some("page.a.test") => {
+                Reply::Respond { status: 200, content_type: "text/html", body: page.into() }
+            }
+            Some("error.a.test") => {
+                Reply::Respond { status: 500, content_type: "text/html", body: page.into() }
+            }
             Some("other.a.test") => {
                 let body = json!({ "response": { "uid": "another", "success": true } }).to_string();
                 Reply::Respond { status: 201, content_type: "application/json", body }

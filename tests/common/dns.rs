@@ -172,7 +172,8 @@ impl GroundBuilder {
         };
         let pebble = pebble.start(&ns.cluster).await?;
         let builder = Operator::builder(ns).argument("--dns01-recursive-nameservers", &resolver.address());
-        let builder = self.arguments.iter().fold(builder, |builder, (name, value)| builder.argument(name, value));
+        let builder =
+            self.arguments.iter().fold(builder, |builder, (name, value)| builder.argument(name, value));
         let builder =
             self.environment.iter().fold(builder, |builder, (name, value)| builder.environment(name, value));
         let operator = builder.start().await?;

@@ -240,8 +240,7 @@ pub async fn issued(ns: &TestNamespace, name: &str) -> Result<Value> {
 /// Nothing is written to a Certificate for so long.
 pub async fn stays_as_it_is(ns: &TestNamespace, name: &str, quiet: Duration) -> Result<()> {
     let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let mut changes =
-        pin!(watcher(ns.api::<certwright::api::Certificate>(), config).applied_objects());
+    let mut changes = pin!(watcher(ns.api::<certwright::api::Certificate>(), config).applied_objects());
     let first = changes.try_next().await?.context("it is gone")?;
     match timeout(quiet, changes.try_next()).await {
         Err(_) => Ok(()),
