@@ -212,7 +212,8 @@ async fn a_value_that_is_visible_at_once_costs_a_few_queries_and_no_waiting() ->
 #[tokio::test]
 async fn a_value_beside_a_hundred_others_is_seen_and_removed_alone() -> Result<()> {
     TestNamespace::with("dns01", async |ns| {
-        let ground = Ground::builder().zone("a.test").start(ns).await?;
+        // BIND takes a hundred at most, unless told otherwise.
+        let ground = Ground::builder().zone("a.test").option("max-records-per-type 0;").start(ns).await?;
         ground.solve_by(ns, ground.rfc2136()).await?;
         let others: Vec<String> = (0..100).map(|number| format!("{number:043}")).collect();
         let adding = |value: &String| format!("update add _acme-challenge.a.test. 5 TXT {value}\n");

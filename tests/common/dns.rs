@@ -141,6 +141,12 @@ impl GroundBuilder {
         self
     }
 
+    /// `bind` has this among its options, as in [`BindBuilder::option`].
+    pub fn option(mut self, option: &str) -> Self {
+        self.bind = self.bind.option(option);
+        self
+    }
+
     /// The CA looks names up where the zones are not known.
     pub fn unseen_by_the_ca(mut self) -> Self {
         self.ca_sees_zones = false;
