@@ -68,11 +68,11 @@ pub async fn operate(settings: Run) -> Result<(), OperatorError> {
     let responder = TcpListener::bind(settings.responder_addr)
         .await
         .map_err(|source| OperatorError::Responder { address: settings.responder_addr, source })?;
-    let (watching, client) = clients().await?;
+    let Clients { watching, client, calling } = clients().await?;
     let config =
         config(&settings, responder.local_addr().map_or(settings.responder_addr.port(), |at| at.port()));
     let (cache, watches) = Cache::new(&watching, &config.watch_namespaces, config.cluster_issuers);
-    let context = Context::new(client.clone(), config, metrics.clone(), cache)?;
+    let context = Context::new(client.clone(), calling, config, metrics.clone(), cache)?;
     info!(version = env!("CARGO_PKG_VERSION"), namespace = settings.namespace, "certwright starts");
 
     let watches = tokio::spawn(watches.run(Arc::new(Reactions::new(context.clone()))));
@@ -132,13 +132,24 @@ async fn elected(
     leadership.release().await;
 }
 
-/// Two clients of the API server: one for watches, which may be silent for long, and one for all else, which may not.
-async fn clients() -> Result<(Client, Client), OperatorError> {
+/// Clients of the API server.
+struct Clients {
+    /// For watches, which may be silent for long.
+    watching: Client,
+    /// For all else, which may not.
+    client: Client,
+    /// For APIs of others behind it, which each call has a limit of its own for: that one is down is told, not waited out.
+    calling: Client,
+}
+
+async fn clients() -> Result<Clients, OperatorError> {
     let for_watches = kube::Config::infer().await.map_err(OperatorError::Configuration)?;
     let mut for_requests = for_watches.clone();
     for_requests.read_timeout = Some(REQUEST_TIMEOUT);
+    let mut for_calls = for_watches.clone();
+    for_calls.default_retry = false;
     let client = |config| Client::try_from(config).map_err(OperatorError::Client);
-    Ok((client(for_watches)?, client(for_requests)?))
+    Ok(Clients { watching: client(for_watches)?, client: client(for_requests)?, calling: client(for_calls)? })
 }
 
 fn config(settings: &Run, responder_port: u16) -> Config {

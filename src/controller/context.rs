@@ -59,6 +59,8 @@ pub struct Config {
 pub struct Context {
     /// The API server.
     pub client: Client,
+    /// The same, for calls to APIs of others behind it: no call is repeated.
+    pub calling: Client,
     /// Settings.
     pub config: Config,
     /// Metrics.
@@ -94,6 +96,7 @@ impl Context {
     /// If the name servers of the self-check cannot be used.
     pub fn new(
         client: Client,
+        calling: Client,
         config: Config,
         metrics: Metrics,
         cache: Cache,
@@ -112,6 +115,7 @@ impl Context {
             wake_issuer: Wake::default(),
             wake_cluster_issuer: Wake::default(),
             client,
+            calling,
             config,
             metrics,
             cache,
