@@ -88,6 +88,21 @@ pub fn after_failed_removal(
     })
 }
 
+/// For how long a provider may take to remove a record: `most`, or for a Certificate that is being deleted since `deleted`
+/// what is left of the time that this may wait, but always some.
+pub fn patience(
+    record: &DnsRecordStatus,
+    most: Duration,
+    deleted: Option<Timestamp>,
+    now: Timestamp,
+) -> Duration {
+    const LEAST: Duration = Duration::from_secs(1);
+    let Some(deleted) = deleted else { return most };
+    let end = deleted.saturating_add(cleanup_timeout(&record.solver)).unwrap_or(now);
+    let left = Duration::try_from(end.duration_since(now)).unwrap_or_default();
+    most.min(left.max(LEAST))
+}
+
 fn cleanup_timeout(solver: &Dns01Solver) -> SignedDuration {
     let set = solver.cleanup_timeout.map(Duration::from).map(SignedDuration::try_from);
     set.and_then(Result::ok).unwrap_or(CLEANUP_TIMEOUT)

@@ -18,6 +18,7 @@ use crate::controller::error::Error;
 use crate::controller::{events, presenter, secrets};
 use crate::core::issuance::Progress;
 use crate::core::records;
+use crate::runtime::clock;
 use crate::runtime::metrics::ApiVerb;
 
 /// For how long a provider is waited for that is asked to remove a record while an issuance waits for its end.
@@ -80,20 +81,23 @@ impl Work {
         let due = |record: &DnsRecordStatus| {
             record.removal.as_ref().is_some_and(|removal| removal.next_attempt_time.0 <= now)
         };
+        let deleted = self.certificate.metadata.deletion_timestamp.as_ref().map(|time| time.0);
         let removals = self.status.dns_records.iter().map(async |record| {
+            let bound = records::patience(record, bound, deleted, now);
             Ok::<_, Error>(match due(record) {
                 true => presenter::remove(context, &self.uid, record, bound).await?.err(),
                 false => record.removal.as_ref().and_then(|removal| removal.reason.clone()),
             })
         });
         let failures = futures::future::try_join_all(removals).await?;
-        let deleted = self.certificate.metadata.deletion_timestamp.as_ref().map(|time| time.0);
+        // A provider that hangs has taken its time: the next attempt is counted from its end.
+        let ended = clock::now();
         let ledger = std::mem::take(&mut self.status.dns_records);
         for (mut record, failure) in ledger.into_iter().zip(failures) {
             match failure {
                 _ if !due(&record) => self.status.dns_records.push(record),
                 None => {}
-                Some(words) => match records::after_failed_removal(&record, &words, deleted, now) {
+                Some(words) => match records::after_failed_removal(&record, &words, deleted, ended) {
                     Some(removal) => {
                         record.removal = Some(removal);
                         self.status.dns_records.push(record);

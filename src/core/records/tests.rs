@@ -66,6 +66,21 @@ fn a_deletion_waits_for_a_provider_no_longer_than_the_solver_says() {
 }
 
 #[test]
+fn a_provider_that_hangs_does_not_hold_a_deletion_up_beyond_its_end() {
+    let most = Duration::from_secs(30);
+    let mut status = with_record(Some("5s"));
+    let record = &status.dns_records[0];
+    let taking = |deleted, now| patience(record, most, deleted, now).as_secs();
+    assert_eq!(taking(None, at(0)), 30);
+    assert_eq!(taking(Some(at(0)), at(0)), 5);
+    assert_eq!(taking(Some(at(0)), at(2)), 3);
+    assert_eq!(taking(Some(at(0)), at(5)), 1, "it is asked once more, and briefly");
+    assert_eq!(taking(Some(at(0)), at(500)), 1);
+    status.dns_records[0].solver.cleanup_timeout = None;
+    assert_eq!(patience(&status.dns_records[0], most, Some(at(0)), at(0)), most);
+}
+
+#[test]
 fn a_certificate_that_is_deleted_withdraws_what_is_presented_and_is_then_released() {
     let mut status = with_record(None);
     assert_eq!(last_step(&status, true, at(0)), Some(Step::Withdraw));
