@@ -204,6 +204,7 @@ impl Work {
             &failure.message,
         )
         .await;
-        Ok(Next::Until(Some(until)))
+        // What was presented is gone, or removed later: the ledger says what becomes of the hold on the Certificate.
+        if self.held() { Ok(Next::Step) } else { Ok(Next::Until(Some(until))) }
     }
 }
