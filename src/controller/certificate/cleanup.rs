@@ -63,10 +63,7 @@ impl Work {
             self.status.challenges = challenges;
         }
         outcome?;
-        self.progress.presented = false;
-        self.progress.presented_at = None;
-        self.progress.present_failed = None;
-        self.progress.self_check = None;
+        self.progress.saw_withdrawn();
         Ok(())
     }
 

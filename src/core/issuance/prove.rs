@@ -59,12 +59,17 @@ pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestam
     if challenged.iter().all(|challenged| challenged.processing) {
         return Step::Answer;
     }
+    // The issuer's solvers have changed since.
+    let changed = |old: &Challenged| challenged.iter().any(|new| new.url == old.url && new.way != old.way);
+    if progress.presented_for.iter().any(changed) {
+        return Step::Withdraw;
+    }
     if !progress.presented {
         return present(situation, challenged, now);
     }
     match &progress.self_check {
         None => Step::SelfCheck,
-        Some(result) => see(situation, result, &challenged, now),
+        Some(result) => see(situation, result, challenged, now),
     }
 }
 
@@ -84,7 +89,7 @@ fn present(situation: &Situation<'_>, challenged: Vec<Challenged>, now: Timestam
 fn see(
     situation: &Situation<'_>,
     result: &SelfCheckResult,
-    challenged: &[Challenged],
+    challenged: Vec<Challenged>,
     now: Timestamp,
 ) -> Step {
     if result.failures.is_empty() {
@@ -115,6 +120,8 @@ fn see(
     match until > now {
         true if overdue => make_room(Some(until), reason::PROPAGATION, result.message()),
         true => wait(Some(until), reason::PROPAGATION, result.message()),
+        // The provider may have lost it, or never had it.
+        false if overdue => Step::Present(challenged),
         false => Step::SelfCheck,
     }
 }
