@@ -137,7 +137,7 @@ async fn clients() -> Result<(Client, Client), OperatorError> {
     let for_watches = kube::Config::infer().await.map_err(OperatorError::Configuration)?;
     let mut for_requests = for_watches.clone();
     for_requests.read_timeout = Some(REQUEST_TIMEOUT);
-    // It would go on within a reconcile for minutes, where a provider behind the API server is down. A reconcile that
+    // It would go on within a reconcile for minutes, as where a provider behind the API server is down. A reconcile that
     // fails is tried again, and says why.
     for_requests.default_retry = false;
     let client = |config| Client::try_from(config).map_err(OperatorError::Client);

@@ -11,8 +11,8 @@ use certwright_cluster::{
     ADDRESS, INGRESS_CONTROLLER_ADDRESS, IngressController, Operator, Pebble, TestNamespace, ports,
 };
 use common::faults::{event, issuing, ready_behind_proxy, steady};
-use common::http01::{hold, host, ingresses, nothing_is_left, ours, presented, stays_as_it_is};
-use common::{SOON, certificate, issued, issuer};
+use common::http01::{hold, host, ingresses, nothing_is_left, ours, presented};
+use common::{SOON, certificate, issued, issuer, stays_as_it_is};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;

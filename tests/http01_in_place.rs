@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use certwright_cluster::{Operator, OperatorBuilder, Pebble, TestNamespace};
 use common::faults::{issuing, steady};
-use common::http01::{hold, host, ingresses, nothing_is_left, stays_as_it_is};
-use common::{SOON, certificate, issued, issuer, wait_nothing_presented};
+use common::http01::{hold, host, ingresses, nothing_is_left};
+use common::{SOON, certificate, issued, issuer, stays_as_it_is, wait_nothing_presented};
 use serde_json::{Value, json};
 
 /// Long enough for the operator to take out what it has put in.

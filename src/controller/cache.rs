@@ -126,6 +126,15 @@ impl Cache {
         })
     }
 
+    /// Whether the Certificate with this uid is being deleted: something holds it that is to be removed first.
+    pub fn is_being_deleted(&self, namespace: &str, name: &str, uid: &str) -> bool {
+        let reference = ObjectRef::new(name).within(namespace);
+        let found = self.scope(namespace).and_then(|scope| scope.certificates.get(&reference));
+        found.is_some_and(|found| {
+            found.metadata.uid.as_deref() == Some(uid) && found.metadata.deletion_timestamp.is_some()
+        })
+    }
+
     /// The Certificates that name `issuer`.
     pub fn certificates_of(&self, issuer: &IssuerId) -> Vec<Arc<Certificate>> {
         let names = |certificate: &Certificate| {

@@ -60,7 +60,16 @@ async fn reconcile_within(certificate: Arc<Certificate>, context: &Context) -> R
     }
     let version = certificate.resource_version();
     let mut work = Work::gather(certificate, context).await?;
-    let outcome = if deleted { end(&mut work, context).await } else { run(&mut work, context).await };
+    let (namespace, name) = (work.namespace.clone(), work.name.clone());
+    let outcome = match deleted {
+        true => end(&mut work, context).await,
+        false => tokio::select! {
+            outcome = run(&mut work, context) => outcome,
+            // Neither a CA nor a provider that takes its time holds a deletion up. What is under way is broken off, as by
+            // a crash; the deletion itself has asked for the next reconcile.
+            () = context.deleted(&namespace, &name, &uid) => Ok(None),
+        },
+    };
     let changed = work.certificate.resource_version() != version;
     work.put_back(context);
     let metric = match (&outcome, changed) {

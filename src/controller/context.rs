@@ -1,12 +1,14 @@
 //! What every reconcile shares.
 
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
 use kube::runtime::events::Reporter;
 use kube::runtime::reflector::ObjectRef;
+use tokio::sync::Notify;
 
 use super::accounts::Accounts;
 use super::cache::Cache;
@@ -79,6 +81,8 @@ pub struct Context {
     pub http_clients: Clients,
     /// Issuances under way.
     pub in_flight: InFlight,
+    /// Notified when a Certificate begins to be deleted.
+    pub deletions: Notify,
     /// What CAs said of accounts when Certificates used them.
     pub verdicts: Verdicts,
     /// Asks for a reconcile of Certificates.
@@ -110,6 +114,7 @@ impl Context {
             resolvers: Resolvers::default(),
             http_clients: Clients::default(),
             in_flight: InFlight::default(),
+            deletions: Notify::new(),
             verdicts: Verdicts::default(),
             wake_certificate: Wake::default(),
             wake_issuer: Wake::default(),
@@ -119,6 +124,18 @@ impl Context {
             metrics,
             cache,
         }))
+    }
+
+    /// Waits until a Certificate is being deleted.
+    pub async fn deleted(&self, namespace: &str, name: &str, uid: &str) {
+        loop {
+            let mut next = pin!(self.deletions.notified());
+            next.as_mut().enable();
+            if self.cache.is_being_deleted(namespace, name, uid) {
+                return;
+            }
+            next.await;
+        }
     }
 
     /// Asks for a reconcile of an issuer.

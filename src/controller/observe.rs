@@ -113,6 +113,9 @@ impl Observer for Reactions {
             Change::Seen(certificate) => {
                 self.context.presenter.answer(&certificate);
                 self.context.in_flight.seen(&certificate);
+                if certificate.metadata.deletion_timestamp.is_some() {
+                    self.context.deletions.notify_waiters();
+                }
                 let spec = (certificate.metadata.generation, certificate.annotations(), certificate.labels());
                 if self.matters(certificate.uid(), spec) {
                     self.context.wake_certificate.wake(ObjectRef::from_obj(&*certificate));

@@ -17,8 +17,6 @@ use crate::api::{CertificateStatus, Dns01Solver, DnsRecordRemoval, DnsRecordStat
 const REMOVAL_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 /// A record that a provider fails to remove for so long is left behind, if nothing waits for it.
 const LEFT_BEHIND_AFTER: SignedDuration = SignedDuration::from_hours(24);
-/// A provider that answers at all answers within this.
-const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 /// For how long a deletion waits for a provider, unless the solver says otherwise.
 const CLEANUP_TIMEOUT: SignedDuration = SignedDuration::from_secs(60);
 
@@ -35,11 +33,25 @@ pub enum Chore {
 
 /// What the ledger asks for at once.
 pub fn due(status: &CertificateStatus, held: bool, now: Timestamp) -> Option<Chore> {
-    let removals = status.dns_records.iter().filter_map(|record| record.removal.as_ref());
-    if removals.into_iter().any(|removal| removal.next_attempt_time.0 <= now) {
+    let records = &status.dns_records;
+    if records.iter().any(|record| is_due(records, record, now)) {
         return Some(Chore::RemoveRecords);
     }
     (held && !holds(status)).then_some(Chore::Release)
+}
+
+/// Whether it is time to have a record removed.
+pub fn is_due(ledger: &[DnsRecordStatus], record: &DnsRecordStatus, now: Timestamp) -> bool {
+    removal_time(ledger, record).is_some_and(|time| time <= now)
+}
+
+/// When a record is to be removed. Not while the same one is needed again, by way of another solver.
+fn removal_time(ledger: &[DnsRecordStatus], record: &DnsRecordStatus) -> Option<Timestamp> {
+    let needed = |other: &DnsRecordStatus| {
+        other.removal.is_none() && (&other.fqdn, &other.value) == (&record.fqdn, &record.value)
+    };
+    let removal = record.removal.as_ref().filter(|_| !ledger.iter().any(needed))?;
+    Some(removal.next_attempt_time.0)
 }
 
 /// Whether something is presented that does not go with the Certificate.
@@ -49,8 +61,8 @@ pub fn holds(status: &CertificateStatus) -> bool {
 
 /// When a provider is next asked to remove a record.
 pub fn next_removal(status: &CertificateStatus) -> Option<Timestamp> {
-    let removals = status.dns_records.iter().filter_map(|record| record.removal.as_ref());
-    removals.map(|removal| removal.next_attempt_time.0).min()
+    let ledger = &status.dns_records;
+    ledger.iter().filter_map(|record| removal_time(ledger, record)).min()
 }
 
 /// What is left to do for a Certificate that is being deleted; `None` once nothing is.
@@ -72,20 +84,6 @@ pub fn retire(records: &mut [DnsRecordStatus], which: impl Fn(&DnsRecordStatus) 
         record.removal =
             Some(DnsRecordRemoval { since: now.clone(), next_attempt_time: now.clone(), reason: None });
     }
-}
-
-/// For how long a provider may take to remove a record: `usual`, or as long as a deletion still waits for it.
-pub fn patience(
-    record: &DnsRecordStatus,
-    usual: Duration,
-    deleted: Option<Timestamp>,
-    now: Timestamp,
-) -> Duration {
-    let Some(deleted) = deleted else { return usual };
-    let end = deleted.saturating_add(cleanup_timeout(&record.solver)).unwrap_or(now);
-    // Even one that is late already gets a chance.
-    let left = Duration::try_from(end.duration_since(now)).unwrap_or_default();
-    usual.min(left.max(LEAST_PATIENCE))
 }
 
 /// What becomes of a record that a provider has failed to remove, for the reason in `words`: when it is tried again, or
@@ -112,6 +110,21 @@ pub fn after_failed_removal(
         next_attempt_time: Time(again),
         reason: Some(words.to_owned()),
     })
+}
+
+/// For how long a provider may take to remove a record: `most`, or for a Certificate that is being deleted since `deleted`
+/// what is left of the time that this may wait, but always some.
+pub fn patience(
+    record: &DnsRecordStatus,
+    most: Duration,
+    deleted: Option<Timestamp>,
+    now: Timestamp,
+) -> Duration {
+    const LEAST: Duration = Duration::from_secs(1);
+    let Some(deleted) = deleted else { return most };
+    let end = deleted.saturating_add(cleanup_timeout(&record.solver)).unwrap_or(now);
+    let left = Duration::try_from(end.duration_since(now)).unwrap_or_default();
+    most.min(left.max(LEAST))
 }
 
 fn cleanup_timeout(solver: &Dns01Solver) -> SignedDuration {

@@ -50,7 +50,7 @@ fn fit(selector: Option<&SolverSelector>, name: &str, labels: &BTreeMap<String, 
 }
 
 fn in_zone(name: &str, zone: &str) -> bool {
-    let name = name.trim_start_matches("*.").trim_end_matches('.').to_ascii_lowercase();
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
     let zone = zone.trim_end_matches('.').to_ascii_lowercase();
     name.strip_suffix(&zone).is_some_and(|head| head.is_empty() || head.ends_with('.'))
 }
@@ -94,8 +94,18 @@ mod tests {
         let both = solver("both", &["www.example.com"], &[], &[("team", "a")]);
         let second = solver("second", &[], &[], &[]);
         let wildcard = solver("wildcard", &["*.example.com"], &[], &[]);
+        let wildcards = solver("wildcards", &[], &["*.example.com"], &[]);
+        let apex = solver("apex", &["example.com"], &[], &[]);
+        let name_elsewhere = solver("name elsewhere", &["www.example.com"], &["other.test"], &[]);
+        let name_in_zone = solver("name in zone", &["www.example.com"], &["example.com"], &[]);
+        let zones = solver("zones", &[], &["com", "sub.example.com", "other.test"], &[]);
+        let zone_labelled = solver("zone labelled", &[], &["example.com"], &[("team", "a")]);
+        let two_labels = solver("two labels", &[], &[], &[("team", "a"), ("env", "prod")]);
+        let other_zone = solver("other zone", &[], &["example.com"], &[]);
+        let of_a = &[("team", "a")][..];
+        let of_a_in_prod = &[("team", "a"), ("env", "prod"), ("unasked", "for")][..];
         type Case<'a> = (&'a [&'a Solver], &'a str, &'a [(&'a str, &'a str)], Option<&'a str>);
-        let cases: [Case<'_>; 14] = [
+        let cases: &[Case<'_>] = &[
             (&[&all], "a.test", &[], Some("all")),
             (&[&zone], "a.test", &[], None),
             (&[&all, &zone], "www.example.com", &[], Some("zone")),
@@ -110,10 +120,52 @@ mod tests {
             (&[&all, &second], "a.test", &[], Some("all")),
             (&[&all, &wildcard], "*.example.com", &[], Some("wildcard")),
             (&[&zone], "notexample.com", &[], None),
+            // A name wins over zones however long and labels however many.
+            (&[&deeper, &two_labels, &name], "www.example.com", of_a_in_prod, Some("name")),
+            (&[&name, &name_in_zone], "www.example.com", &[], Some("name in zone")),
+            (&[&name_elsewhere], "www.example.com", &[], None),
+            (&[&name_elsewhere], "a.other.test", &[], None),
+            (&[&all, &name_elsewhere], "www.example.com", &[], Some("all")),
+            // A wildcard is a name of its own, and is in the zone of its apex.
+            (&[&wildcard], "a.example.com", &[], None),
+            (&[&wildcard], "example.com", &[], None),
+            (&[&apex], "*.example.com", &[], None),
+            (&[&zone, &wildcard], "*.example.com", &[], Some("wildcard")),
+            (&[&zone, &apex], "*.example.com", &[], Some("zone")),
+            // As in cert-manager, a zone may be one of wildcards.
+            (&[&wildcards], "*.example.com", &[], Some("wildcards")),
+            (&[&wildcards], "a.example.com", &[], None),
+            // Of the zones of one solver the longest that fits counts, and only that.
+            (&[&zones, &zone], "a.example.com", &[], Some("zone")),
+            (&[&zone, &zones], "a.sub.example.com", &[], Some("zones")),
+            (&[&deeper, &zones], "sub.example.com", &[], Some("deeper")),
+            (&[&zones], "a.net", &[], None),
+            // Zones win over labels, labels over their lack; all that are asked for have to be there.
+            (&[&two_labels, &zone], "a.example.com", of_a_in_prod, Some("zone")),
+            (&[&zone, &zone_labelled], "a.example.com", of_a, Some("zone labelled")),
+            (&[&zone_labelled, &zone], "a.example.com", &[], Some("zone")),
+            (&[&zone_labelled, &deeper], "a.sub.example.com", of_a, Some("deeper")),
+            (&[&labelled, &two_labels], "a.test", of_a_in_prod, Some("two labels")),
+            (&[&labelled, &two_labels], "a.test", of_a, Some("labelled")),
+            (&[&two_labels], "a.test", of_a, None),
+            // Of equals the first.
+            (&[&zone, &other_zone], "a.example.com", &[], Some("zone")),
+            (&[&other_zone, &zone], "a.example.com", &[], Some("other zone")),
+            (&[], "a.test", &[], None),
         ];
-        for (solvers, name, labels, expected) in cases {
+        for (solvers, name, labels, expected) in cases.iter().copied() {
             let solvers: Vec<Solver> = solvers.iter().map(|solver| (*solver).clone()).collect();
             assert_eq!(chosen(&solvers, name, labels).as_deref(), expected, "{name} {labels:?}");
+        }
+    }
+
+    #[test]
+    fn a_solver_without_a_selector_is_as_one_whose_selector_asks_for_nothing() {
+        let mut without = solver("without", &[], &[], &[]);
+        without.selector = None;
+        let empty = solver("empty", &[], &[], &[]);
+        for (solvers, first) in [([without.clone(), empty.clone()], "without"), ([empty, without], "empty")] {
+            assert_eq!(chosen(&solvers, "a.test", &[("team", "a")]).as_deref(), Some(first));
         }
     }
 

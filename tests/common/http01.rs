@@ -1,16 +1,10 @@
 //! What tests of http-01 share: names of a test's own, and validations that are held.
 
-use std::pin::pin;
-use std::time::Duration;
-
-use anyhow::{Context, Result, bail};
-use certwright::api::Certificate;
+use anyhow::Result;
 use certwright_cluster::{Dns, TestNamespace};
-use futures::TryStreamExt;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::api::ListParams;
-use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::Value;
 
 use super::faults::issuing;
@@ -64,18 +58,4 @@ pub async fn nothing_is_left(ns: &TestNamespace) -> Result<()> {
     assert_eq!(ingresses(ns).await?.len(), 0, "Ingresses");
     assert_eq!(ns.api::<Service>().list(&ours()).await?.items.len(), 0, "Services");
     wait_nothing_presented(ns).await
-}
-
-/// Nothing is written to a Certificate for so long.
-pub async fn stays_as_it_is(ns: &TestNamespace, name: &str, quiet: Duration) -> Result<()> {
-    let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let mut changes = pin!(watcher(ns.api::<Certificate>(), config).applied_objects());
-    let first = changes.try_next().await?.context("it is gone")?;
-    match tokio::time::timeout(quiet, changes.try_next()).await {
-        Err(_) => Ok(()),
-        Ok(change) => {
-            let change = change?.context("the watch ended")?;
-            bail!("it was written: from {:#?}\nto {:#?}", first.status, change.status)
-        }
-    }
 }

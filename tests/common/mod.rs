@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail};
 use certwright::pki::{Chain, PrivateKey};
 use certwright_cluster::proxy::Action;
 use certwright_cluster::{Operator, Pebble, PebbleBuilder, Proxy, TestNamespace};
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::Ingress;
@@ -237,6 +237,20 @@ pub async fn wait_nothing_left(ns: &TestNamespace) -> Result<()> {
 pub async fn issued(ns: &TestNamespace, name: &str) -> Result<Value> {
     ns.wait_condition(&format!("certificate/{name}"), "Ready", "True", SOON).await?;
     ns.get(&format!("certificate/{name}")).await?.context("the Certificate is gone")
+}
+
+/// Nothing is written to a Certificate for so long.
+pub async fn stays_as_it_is(ns: &TestNamespace, name: &str, quiet: Duration) -> Result<()> {
+    let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+    let mut changes = pin!(watcher(ns.api::<certwright::api::Certificate>(), config).applied_objects());
+    let first = changes.try_next().await?.context("it is gone")?;
+    match timeout(quiet, changes.try_next()).await {
+        Err(_) => Ok(()),
+        Ok(change) => {
+            let change = change?.context("the watch ended")?;
+            bail!("it was written: from {:#?}\nto {:#?}", first.status, change.status)
+        }
+    }
 }
 
 /// A condition of an object: status, reason and message.

@@ -19,7 +19,7 @@ use crate::controller::events;
 use crate::controller::verdicts::{Verdict, words};
 use crate::core::backoff::ask_once_more;
 use crate::core::disposition::{self, About, Disposition, disposition};
-use crate::core::issuance::{Failure, Step};
+use crate::core::issuance::{Failure, Progress, Step};
 use crate::core::records::Chore;
 use crate::core::renewal::{whole_seconds, whole_seconds_up};
 
@@ -204,8 +204,11 @@ impl Work {
             && !self.order_is_invalid();
         if keeps_order {
             self.leave_place(context);
-            self.progress =
-                crate::core::issuance::Progress { presented: self.progress.presented, ..Default::default() };
+            self.progress = Progress {
+                presented: self.progress.presented,
+                presented_for: std::mem::take(&mut self.progress.presented_for),
+                ..Progress::default()
+            };
         } else {
             self.give_up_authorizations().await;
             self.withdraw(now, context).await?;
@@ -234,6 +237,7 @@ impl Work {
             &failure.message,
         )
         .await;
-        Ok(Next::Until(Some(until)))
+        // What was presented is gone, or removed later: the ledger says what becomes of the hold on the Certificate.
+        if self.held() { Ok(Next::Step) } else { Ok(Next::Until(Some(until))) }
     }
 }

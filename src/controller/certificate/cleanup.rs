@@ -63,10 +63,7 @@ impl Work {
             self.status.challenges = challenges;
         }
         outcome?;
-        self.progress.presented = false;
-        self.progress.presented_at = None;
-        self.progress.present_failed = None;
-        self.progress.self_check = None;
+        self.progress.saw_withdrawn();
         Ok(())
     }
 
@@ -78,25 +75,25 @@ impl Work {
         bound: Duration,
         context: &Context,
     ) -> Result<(), Error> {
-        let due = |record: &DnsRecordStatus| {
-            record.removal.as_ref().is_some_and(|removal| removal.next_attempt_time.0 <= now)
-        };
+        let ledger = &self.status.dns_records;
+        let due: Vec<bool> = ledger.iter().map(|record| records::is_due(ledger, record, now)).collect();
         let deleted = self.certificate.metadata.deletion_timestamp.as_ref().map(|time| time.0);
-        let removals = self.status.dns_records.iter().map(async |record| {
+        let removals = ledger.iter().zip(&due).map(async |(record, due)| {
             let bound = records::patience(record, bound, deleted, now);
-            Ok::<_, Error>(match due(record) {
+            Ok::<_, Error>(match due {
                 true => presenter::remove(context, &self.uid, record, bound).await?.err(),
-                false => record.removal.as_ref().and_then(|removal| removal.reason.clone()),
+                false => None,
             })
         });
         let failures = futures::future::try_join_all(removals).await?;
-        let later = clock::now();
+        // A provider that hangs has taken its time: the next attempt is counted from its end.
+        let ended = clock::now();
         let ledger = std::mem::take(&mut self.status.dns_records);
-        for (mut record, failure) in ledger.into_iter().zip(failures) {
+        for ((mut record, due), failure) in ledger.into_iter().zip(due).zip(failures) {
             match failure {
-                _ if !due(&record) => self.status.dns_records.push(record),
+                _ if !due => self.status.dns_records.push(record),
                 None => {}
-                Some(words) => match records::after_failed_removal(&record, &words, deleted, later) {
+                Some(words) => match records::after_failed_removal(&record, &words, deleted, ended) {
                     Some(removal) => {
                         record.removal = Some(removal);
                         self.status.dns_records.push(record);

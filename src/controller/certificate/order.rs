@@ -21,7 +21,7 @@ use crate::controller::issuer_record::account_secret;
 use crate::controller::presenter;
 use crate::core::disposition::Disposition;
 use crate::core::issuance::{
-    Challenged, Failure, LONG_VALIDATION, PresentFailed, Progress, SelfCheckResult, Unseen, challenges,
+    Challenged, Failure, LONG_VALIDATION, Progress, SelfCheckResult, Unseen, challenges,
 };
 use crate::core::records;
 use crate::core::renewal::whole_seconds;
@@ -105,11 +105,11 @@ impl Work {
         let (located, mut failures) =
             presenter::located(context, &account, challenged, &secrets, cluster_wide).await;
         self.record(located, now);
-        self.status.challenges = challenged.iter().map(recorded).collect();
-        match &self.progress.present_failed {
-            // To try again is not worth a write: until it succeeds, what stands in the way is what there is to say.
-            Some(_) => self.report_challenges(),
-            None => self.report_progress(reason::ORDERING, "The challenges are being presented", now),
+        self.status.challenges =
+            challenged.iter().map(|one| recorded(one, &self.status.challenges)).collect();
+        // When it is tried again, what is said stands until there is something else to say.
+        if self.progress.present_failed.is_none() && self.progress.presented_at.is_none() {
+            self.report_progress(reason::ORDERING, "The challenges are being presented", now);
         }
         if records::holds(&self.status) && !self.held() {
             self.hold(context).await?;
@@ -117,14 +117,7 @@ impl Work {
         self.flush(context).await?;
         context.presenter.answer(&self.certificate);
         failures.extend(presenter::present(context, &self.certificate, challenged).await?);
-        let now = clock::now();
-        self.progress.presented = failures.is_empty();
-        self.progress.presented_at = Some(now).filter(|_| failures.is_empty());
-        self.progress.present_failed = (!failures.is_empty()).then(|| PresentFailed {
-            since: self.progress.present_failed.as_ref().map_or(now, |failed| failed.since),
-            at: now,
-            failures,
-        });
+        self.progress.saw_presented(challenged, failures, clock::now());
         Ok(Next::Step)
     }
 
@@ -361,14 +354,16 @@ async fn choose_chain(account: &Account, url: &str, preferred: Option<&str>) -> 
     Ok(served.pem)
 }
 
-fn recorded(challenged: &Challenged) -> RecordedChallenge {
+/// A challenge as the status has it; `before` are those that it has so far.
+fn recorded(challenged: &Challenged, before: &[RecordedChallenge]) -> RecordedChallenge {
+    let before = before.iter().find(|before| before.url == challenged.url);
     let state = if challenged.processing { ChallengeStatus::Processing } else { ChallengeStatus::Pending };
     let (way, ingress) = presenter::recorded_way(&challenged.way);
     RecordedChallenge {
         name: challenged.name.clone(),
         type_: challenged.typ.to_string(),
         state: state.to_string(),
-        reason: None,
+        reason: before.and_then(|before| before.reason.clone()),
         token: challenged.token.clone(),
         url: challenged.url.clone(),
         authorization: challenged.authorization.clone(),

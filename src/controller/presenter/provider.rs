@@ -1,11 +1,14 @@
 //! A solver's provider, with what its Secrets hold.
 
+use std::time::Duration;
+
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use k8s_openapi::api::core::v1::Secret;
 use kube::client::Body;
 use reqwest::Url;
 use secrecy::SecretString;
+use tokio::time::timeout;
 
 use crate::acme::excerpt::excerpt;
 use crate::api::{self, Dns01SecretKeySelector, Dns01Webhook, DnsRecordStatus};
@@ -15,6 +18,9 @@ use crate::controller::secrets;
 use crate::core::naming::digest;
 use crate::runtime::clock;
 use crate::solver::dns01::{Record, acme_dns, http_request, rfc2136, webhook};
+
+/// For how long a webhook's answer is waited for: the API server itself waits for a minute.
+const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Who puts TXT records into the DNS.
 pub enum Provider {
@@ -103,11 +109,15 @@ impl Provider {
             .header(http::header::CONTENT_TYPE, "application/json")
             .body(Body::from(body))
             .map_err(|error| named(format!("cannot be asked: {error}")))?;
-        let answer = context.client.send(request).await;
-        let answer = answer.map_err(|_| named("cannot be reached through the API server".to_owned()))?;
-        let status = answer.status();
-        let body = answer.into_body().collect().await;
-        let body = body.map_err(|_| named("broke off its answer".to_owned()))?.to_bytes();
+        let called = async {
+            let answer = context.client.send(request).await;
+            let answer = answer.map_err(|_| "cannot be reached through the API server")?;
+            let status = answer.status();
+            let body = answer.into_body().collect().await.map_err(|_| "broke off its answer")?;
+            Ok((status, body.to_bytes()))
+        };
+        let called = timeout(WEBHOOK_TIMEOUT, called).await.unwrap_or(Err("did not answer in time"));
+        let (status, body) = called.map_err(|words| named(words.to_owned()))?;
         match webhook::read(&body, &request_id) {
             Ok(()) if status.is_success() => Ok(()),
             Ok(()) => Err(named(format!("answered HTTP {}", status.as_u16()))),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::Challenged;
 use crate::acme::{Authorization, ChallengeType, Order, OrderStatus};
 use crate::pki::Chain;
 
@@ -22,6 +23,8 @@ pub struct Progress {
     pub presented: bool,
     /// Since when.
     pub presented_at: Option<Timestamp>,
+    /// What they were presented for, and how.
+    pub presented_for: Vec<Challenged>,
     /// What the last self-check saw.
     pub self_check: Option<SelfCheckResult>,
     /// When the CA was told to look.
@@ -54,11 +57,39 @@ impl Progress {
         self.asked_at = Some(now);
         self.retry_after = retry_after;
     }
+
+    /// Takes note that the answers to `challenged` were presented at `now`, or of what stood in the way.
+    pub fn saw_presented(&mut self, challenged: &[Challenged], failures: Vec<Unseen>, now: Timestamp) {
+        self.self_check = None;
+        self.presented = failures.is_empty();
+        self.presented_for = challenged.to_vec();
+        if failures.is_empty() {
+            self.presented_at.get_or_insert(now);
+            self.present_failed = None;
+            return;
+        }
+        self.presented_at = None;
+        let before = self.present_failed.take().filter(|before| before.challenged == challenged);
+        let since = before.map_or(now, |before| before.since);
+        self.present_failed =
+            Some(PresentFailed { challenged: challenged.to_vec(), since, at: now, failures });
+    }
+
+    /// What was presented has been taken away.
+    pub fn saw_withdrawn(&mut self) {
+        self.presented = false;
+        self.presented_at = None;
+        self.presented_for.clear();
+        self.present_failed = None;
+        self.self_check = None;
+    }
 }
 
 /// Answers could not be put where the CA will look.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PresentFailed {
+    /// What they were to be presented for, and how.
+    pub challenged: Vec<Challenged>,
     /// When that was first so.
     pub since: Timestamp,
     /// When it was last tried.

@@ -60,12 +60,17 @@ pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestam
     if challenged.iter().all(|challenged| challenged.processing) {
         return Step::Answer;
     }
+    // The issuer's solvers have changed since.
+    let changed = |old: &Challenged| challenged.iter().any(|new| new.url == old.url && new.way != old.way);
+    if progress.presented_for.iter().any(changed) {
+        return Step::Tidy(Chore::Withdraw);
+    }
     if !progress.presented {
         return present(situation, challenged, now);
     }
     match &progress.self_check {
         None => Step::SelfCheck,
-        Some(result) => see(situation, result, &challenged, now),
+        Some(result) => see(situation, result, challenged, now),
     }
 }
 
@@ -85,7 +90,7 @@ fn present(situation: &Situation<'_>, challenged: Vec<Challenged>, now: Timestam
 fn see(
     situation: &Situation<'_>,
     result: &SelfCheckResult,
-    challenged: &[Challenged],
+    challenged: Vec<Challenged>,
     now: Timestamp,
 ) -> Step {
     if result.failures.is_empty() {
@@ -107,15 +112,19 @@ fn see(
         };
     }
     let timeouts = challenged.iter().filter_map(|challenged| match &challenged.way {
-        Way::Record(solver) => Some(solver.propagation.as_ref()?.timeout?.into()),
+        Way::Record(solver) => {
+            let set = solver.propagation.as_ref().and_then(|propagation| propagation.timeout);
+            Some(set.map_or(PROPAGATION_TIMEOUT, Duration::from))
+        }
         Way::Ingress(_) | Way::Route(_) => None,
     });
-    let overdue =
-        deadline(timeouts.max().unwrap_or(PROPAGATION_TIMEOUT)).is_some_and(|deadline| now >= deadline);
+    let overdue = deadline(timeouts.max().unwrap_or_default()).is_some_and(|deadline| now >= deadline);
     let until = look_again(since, result.at, None, if overdue { OVERDUE_BOUNDS } else { SELF_CHECK_BOUNDS });
     match until > now {
         true if overdue => make_room(Some(until), reason::PROPAGATION, result.message()),
         true => wait(Some(until), reason::PROPAGATION, result.message()),
+        // The provider may have lost it, or never had it.
+        false if overdue => Step::Present(challenged),
         false => Step::SelfCheck,
     }
 }

@@ -321,9 +321,7 @@ impl World {
                 self.presented = None;
                 self.effect()?;
                 self.status.challenges.clear();
-                self.progress.presented = false;
-                self.progress.presented_at = None;
-                self.progress.self_check = None;
+                self.progress.saw_withdrawn();
             }
             Step::CleanUp => {
                 self.status.failed_issuance_attempts = None;
@@ -373,9 +371,7 @@ impl World {
         self.record()?;
         self.presented = Some(challenged.iter().map(|one| (one.name.clone(), one.token.clone())).collect());
         self.effect()?;
-        self.progress.presented = true;
-        self.progress.presented_at = Some(self.now);
-        self.progress.self_check = None;
+        self.progress.saw_presented(challenged, Vec::new(), self.now);
         Ok(())
     }
 
