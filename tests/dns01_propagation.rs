@@ -93,6 +93,33 @@ async fn what_a_recursive_server_remembers_is_waited_for_where_it_alone_is_asked
 }
 
 #[tokio::test]
+async fn authoritative_servers_are_left_alone_where_the_operator_is_told_so() -> Result<()> {
+    TestNamespace::with("only", async |ns| {
+        let ground = Ground::builder().argument("--dns01-recursive-nameservers-only", "true");
+        let (ground, lagging) = with_lagging_server(ns, ground).await?;
+        ground.solve_by(ns, ground.rfc2136()).await?;
+        ground.bind.forget_queries()?;
+        ns.apply(&certificate("web", &["a.test"], "")).await?;
+        issued(ns, "web").await?;
+        for server in [&ground.bind, &lagging] {
+            let queries = server.queries()?;
+            let directly = queries.iter().filter(|query| query.client.to_string() == server.ip());
+            assert_eq!(directly.count(), 0, "{queries:#?}");
+        }
+
+        // A solver may say otherwise.
+        let propagation = json!({ "check": "Authoritative" });
+        ground.solve_by(ns, with(ground.rfc2136(), json!({ "propagation": propagation }))).await?;
+        ns.apply(&certificate("other", &["other.a.test"], "")).await?;
+        waiting(ns, "other", "WaitingForPropagation", "ns2.a.test").await?;
+        lagging.catch_up().await?;
+        issued(ns, "other").await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
 async fn an_order_whose_record_is_overdue_gives_its_place_to_others() -> Result<()> {
     TestNamespace::with("overdue", async |ns| {
         let ground = Ground::builder().zone("b.test").argument("--orders-per-account", "1");

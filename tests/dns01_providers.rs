@@ -377,6 +377,31 @@ async fn a_webhook_that_fails_is_quoted() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_provider_whose_answers_are_lost_is_asked_again_for_the_same_values() -> Result<()> {
+    TestNamespace::with("lost", async |ns| {
+        let ground = Ground::builder().zone("a.test").start(ns).await?;
+        let provider = ScriptedProvider::http().await?.publish_to(&ground.bind);
+        ground.bind.add_txt("_acme-challenge.a.test", "of somebody else").await?;
+        let first_of_each = |request: &ProviderRequest| request.index == 0 || request.index == 2;
+        provider.script(move |request| match first_of_each(request) {
+            true => Reply::FulfillThenDrop,
+            false => Reply::Fulfill,
+        });
+        ground.solve_by(ns, http_request(&provider.url, json!({}))).await?;
+        ns.apply(&certificate("web", &["a.test"], "")).await?;
+        issued(ns, "web").await?;
+        ns.wait("certificate/web", SOON, |object| object["status"]["dnsRecords"].is_null()).await?;
+        let requests = provider.requests();
+        let asked: Vec<bool> = requests.iter().map(|request| request.is_cleanup).collect();
+        assert_eq!(asked, [false, false, true, true]);
+        ensure!(requests.iter().all(|request| request.body == requests[0].body), "{requests:#?}");
+        assert_eq!(ground.values("a.test").await?, ["of somebody else"]);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
 async fn a_failure_that_stays_the_same_is_not_written_again_and_again() -> Result<()> {
     TestNamespace::with("quiet", async |ns| {
         let ground = Ground::builder().zone("a.test").start(ns).await?;
