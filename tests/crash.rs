@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use base64::engine::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use certwright::pki::{Chain, PrivateKey};
+use certwright::solver::http01::HttpRoute;
 use certwright_cluster::proxy::{Action, RequestInfo};
 use certwright_cluster::{Operator, OperatorProcess, Pebble, Proxy, TestNamespace};
 use common::{SOON, certificate, external_account, issuer, mac_key, wait_nothing_left};
@@ -20,12 +21,26 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::ResourceExt;
 use kube::api::ListParams;
+use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 const MAC_KEY: &str = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
 /// Pebble's path for newAccount.
 const NEW_ACCOUNT: &str = "/sign-me-up";
+/// An Ingress of somebody else, and a Gateway.
+const ENTRANCES: &str = "
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: { name: shop }
+spec: { ingressClassName: router, defaultBackend: { service: { name: shop, port: { number: 80 } } } }
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: { name: public }
+spec: { gatewayClassName: router, listeners: [{ name: http, port: 80, protocol: HTTP }] }
+";
+const ROUTE: &str = "http01: { gatewayHTTPRoute: { parentRefs: [{ name: public }] } }";
 /// An issuance that makes more writes than this has gone wrong.
 const MOST_WRITES: usize = 60;
 /// So many runs go on at once.
@@ -33,20 +48,31 @@ const AT_ONCE: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_after_any_write_leaves_one_certificate_one_account_and_nothing_else() -> Result<()> {
-    walk(When::Answered).await
+    walk(When::Answered, Through::Ingress).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_before_any_write_leaves_one_certificate_one_account_and_nothing_else() -> Result<()> {
-    walk(When::NotSent).await
+    walk(When::NotSent, Through::Ingress).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_after_any_write_leaves_no_route_and_an_edited_ingress_as_it_was() -> Result<()> {
+    walk(When::Answered, Through::EditedIngressAndRoute).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_before_any_write_leaves_no_route_and_an_edited_ingress_as_it_was() -> Result<()> {
+    walk(When::NotSent, Through::EditedIngressAndRoute).await
 }
 
 /// Crashes at the first write, at the second, and so on, until a run ends without having made so many. How many a run
 /// makes depends on how long it has to wait for the CA.
-async fn walk(when: When) -> Result<()> {
+async fn walk(when: When, through: Through) -> Result<()> {
     let mut runs = stream::iter(1..=MOST_WRITES)
         .map(|point| async move {
-            let run = issuance(point, when).await.with_context(|| format!("crash at write {point}"))?;
+            let run =
+                issuance(point, when, through).await.with_context(|| format!("crash at write {point}"))?;
             Ok::<_, anyhow::Error>((point, run))
         })
         .buffered(AT_ONCE);
@@ -69,6 +95,13 @@ enum When {
     Answered,
     /// It has not heard of it.
     NotSent,
+}
+
+/// What leads the CA to the answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Through {
+    Ingress,
+    EditedIngressAndRoute,
 }
 
 /// How an issuance went.
@@ -147,12 +180,12 @@ fn registers(request: &RequestInfo) -> bool {
 
 /// The payload of a signed request to the CA.
 fn payload(request: &RequestInfo) -> Option<Vec<u8>> {
-    let jws: serde_json::Value = serde_json::from_slice(&request.body).ok()?;
+    let jws: Value = serde_json::from_slice(&request.body).ok()?;
     BASE64_URL_SAFE_NO_PAD.decode(jws["payload"].as_str()?).ok()
 }
 
 /// One issuance from nothing to a certificate, with a crash at the write `point`, and what must hold in the end.
-async fn issuance(point: usize, when: When) -> Result<Run> {
+async fn issuance(point: usize, when: When, through: Through) -> Result<Run> {
     let mut run = None;
     TestNamespace::with("crash", async |ns| {
         // A refused nonce is a write that is sent twice; it has tests of its own.
@@ -175,10 +208,24 @@ async fn issuance(point: usize, when: When) -> Result<Run> {
         let operator =
             Operator::builder(ns).api_server(&api.url).argument("--backoff-first", "1s").start().await?;
         ensure!(killer.operator.set(operator.process()).is_ok(), "there is one operator");
-        let name = format!("{}.example.com", ns.name);
+        let names = ["web", "routed"].map(|name| format!("{name}.{}.example.com", ns.name));
+        let mut names = Vec::from_iter(names.iter().map(String::as_str));
+        let mut issuer = issuer(&format!("{}/dir", ca.url), &pebble.ca_pem, &external_account("kid"));
+        let _gateway_api = ns.cluster.gateway_api().await?;
+        ns.apply(ENTRANCES).await?;
+        match through {
+            Through::Ingress => names.truncate(1),
+            Through::EditedIngressAndRoute => {
+                let routed = format!("{{ selector: {{ dnsNames: [{}] }}, {ROUTE} }}", names[1]);
+                let solvers = format!("solvers: [{{ http01: {{ ingress: {{ name: shop }} }} }}, {routed}]");
+                let own = "solvers: [{ http01: { ingress: { ingressClassName: router } } }]";
+                issuer = issuer.replace(own, &solvers);
+            }
+        }
+        let shop = ns.get("ingress/shop").await?.context("no Ingress")?["spec"].clone();
         ns.apply(&mac_key("eab", MAC_KEY)).await?;
-        ns.apply(&issuer(&format!("{}/dir", ca.url), &pebble.ca_pem, &external_account("kid"))).await?;
-        ns.apply(&certificate("web", &[&name], "")).await?;
+        ns.apply(&issuer).await?;
+        ns.apply(&certificate("web", &names, "")).await?;
         tokio::select! {
             ready = ns.wait_condition("certificate/web", "Ready", "True", SOON) => drop(ready?),
             () = killer.crashed.notified() => operator.restart().await?,
@@ -193,6 +240,10 @@ async fn issuance(point: usize, when: When) -> Result<Run> {
         }
         at_rest(ns).await?;
         check_outcome(ns, &killer).await?;
+        let now = ns.get("ingress/shop").await?.context("the Ingress is gone")?["spec"].clone();
+        ensure!(now == shop, "the Ingress of somebody else is not what it was: {now:#}, but was: {shop:#}");
+        let held = |web: &Value| !web["metadata"]["finalizers"].is_null();
+        ns.wait("certificate/web", SOON, |web| !held(web)).await.context("it is let go")?;
         run = Some(Run { writes: killer.writes.load(Ordering::SeqCst), crashed_at: killer.crashed_at() });
         Ok(())
     })
@@ -233,9 +284,11 @@ async fn leftovers(ns: &TestNamespace) -> Result<Vec<String>> {
     let all = ListParams::default();
     let names = BTreeSet::from(["web-tls", "ca-account-key", "eab"]);
     let mut left: Vec<String> = Vec::new();
-    left.extend(
-        ns.api::<Ingress>().list(&all).await?.iter().map(|object| format!("Ingress {}", object.name_any())),
-    );
+    let ingresses = ns.api::<Ingress>().list(&all).await?;
+    let ours = ingresses.iter().map(ResourceExt::name_any).filter(|name| name != "shop");
+    left.extend(ours.map(|name| format!("Ingress {name}")));
+    let routes = ns.api::<HttpRoute>().list(&all).await?;
+    left.extend(routes.iter().map(|object| format!("HTTPRoute {}", object.name_any())));
     left.extend(
         ns.api::<Service>().list(&all).await?.iter().map(|object| format!("Service {}", object.name_any())),
     );
