@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use base64::engine::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use certwright::pki::{Chain, PrivateKey};
+use certwright::solver::http01::HttpRoute;
 use certwright_cluster::proxy::{Action, RequestInfo};
 use certwright_cluster::{
     Bind, Operator, OperatorProcess, Pebble, ProviderRequest, Proxy, Reply, ScriptedProvider, TestNamespace,
@@ -29,6 +30,18 @@ use tokio::time::timeout;
 const MAC_KEY: &str = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
 /// Pebble's path for newAccount.
 const NEW_ACCOUNT: &str = "/sign-me-up";
+/// An Ingress of somebody else, and a Gateway.
+const ENTRANCES: &str = "
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: { name: shop }
+spec: { ingressClassName: router, defaultBackend: { service: { name: shop, port: { number: 80 } } } }
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: { name: public }
+spec: { gatewayClassName: router, listeners: [{ name: http, port: 80, protocol: HTTP }] }
+";
 /// An issuance that makes more writes than this has gone wrong.
 const MOST_WRITES: usize = 60;
 /// So many runs go on at once.
@@ -36,12 +49,22 @@ const AT_ONCE: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_after_any_write_leaves_one_certificate_one_account_and_nothing_else() -> Result<()> {
-    walk(When::Answered, Proof::Http).await
+    walk(When::Answered, Proof::Ingress).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_before_any_write_leaves_one_certificate_one_account_and_nothing_else() -> Result<()> {
-    walk(When::NotSent, Proof::Http).await
+    walk(When::NotSent, Proof::Ingress).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_after_any_write_leaves_no_route_and_an_edited_ingress_as_it_was() -> Result<()> {
+    walk(When::Answered, Proof::EditedIngressAndRoute).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_before_any_write_leaves_no_route_and_an_edited_ingress_as_it_was() -> Result<()> {
+    walk(When::NotSent, Proof::EditedIngressAndRoute).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,8 +111,10 @@ enum When {
 /// How control of the name is proved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Proof {
-    /// Over HTTP.
-    Http,
+    /// Over HTTP, through a temporary Ingress.
+    Ingress,
+    /// Over HTTP, one name through an Ingress of somebody else and one through an HTTPRoute.
+    EditedIngressAndRoute,
     /// By a TXT record, through a provider; what that is told counts as a write.
     Record,
 }
@@ -198,7 +223,7 @@ async fn issuance(point: usize, when: When, proof: Proof) -> Result<Run> {
         let bind = Bind::builder().zone("crash.test").start(&ns.cluster).await?;
         let pebble = Pebble::builder().eab("kid", MAC_KEY).nonce_reject_percent(0);
         let pebble = match proof {
-            Proof::Http => pebble,
+            Proof::Ingress | Proof::EditedIngressAndRoute => pebble,
             Proof::Record => pebble.dns_server(&bind.address()),
         };
         let pebble = pebble.start(&ns.cluster).await?;
@@ -227,22 +252,31 @@ async fn issuance(point: usize, when: When, proof: Proof) -> Result<Run> {
             .start()
             .await?;
         ensure!(killer.operator.set(operator.process()).is_ok(), "there is one operator");
-        let (name, solver) = match proof {
-            Proof::Http => (
-                format!("{}.example.com", ns.name),
-                json!({"http01": {"ingress": {"ingressClassName": "router"}}}),
-            ),
+        let _gateway_api = ns.cluster.gateway_api().await?;
+        ns.apply(ENTRANCES).await?;
+        let shop = ns.get("ingress/shop").await?.context("no Ingress")?["spec"].clone();
+        let [web, routed] = ["web", "routed"].map(|name| format!("{name}.{}.example.com", ns.name));
+        let (names, solvers) = match proof {
+            Proof::Ingress => (vec![web], json!([{"http01": {"ingress": {"ingressClassName": "router"}}}])),
+            Proof::EditedIngressAndRoute => {
+                let route = json!({"gatewayHTTPRoute": {"parentRefs": [{"name": "public"}]}});
+                let selector = json!({"dnsNames": [routed]});
+                let solvers = json!([
+                    {"http01": {"ingress": {"name": "shop"}}}, {"http01": route, "selector": selector},
+                ]);
+                (vec![web, routed], solvers)
+            }
             Proof::Record => {
-                ("*.crash.test".to_owned(), json!({"dns01": {"httpRequest": {"url": provider.url}}}))
+                (vec!["*.crash.test".to_owned()], json!([{"dns01": {"httpRequest": {"url": provider.url}}}]))
             }
         };
         ns.apply(&mac_key("eab", MAC_KEY)).await?;
-        let mut issuer =
-            common::dns::issuer("ca", &format!("{}/dir", ca.url), &pebble.ca_pem, &json!([solver]));
+        let mut issuer = common::dns::issuer("ca", &format!("{}/dir", ca.url), &pebble.ca_pem, &solvers);
         issuer["spec"]["acme"]["externalAccountBinding"] =
             json!({"keyID": "kid", "keySecretRef": {"name": "eab"}});
         ns.apply(&issuer.to_string()).await?;
-        ns.apply(&certificate("web", &[&name], "")).await?;
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        ns.apply(&certificate("web", &names, "")).await?;
         tokio::select! {
             ready = ns.wait_condition("certificate/web", "Ready", "True", SOON) => drop(ready?),
             () = killer.crashed.notified() => operator.restart().await?,
@@ -257,6 +291,8 @@ async fn issuance(point: usize, when: When, proof: Proof) -> Result<Run> {
         }
         at_rest(ns).await?;
         check_outcome(ns, &killer).await?;
+        let now = ns.get("ingress/shop").await?.context("the Ingress is gone")?["spec"].clone();
+        ensure!(now == shop, "the Ingress of somebody else is not what it was: {now:#}, but was: {shop:#}");
         let left = bind.query("_acme-challenge.crash.test", "TXT").await?;
         ensure!(left.is_empty(), "left in the DNS: {left:?}");
         run = Some(Run { writes: killer.writes.load(Ordering::SeqCst), crashed_at: killer.crashed_at() });
@@ -301,9 +337,11 @@ async fn leftovers(ns: &TestNamespace) -> Result<Vec<String>> {
     let all = ListParams::default();
     let names = BTreeSet::from(["web-tls", "ca-account-key", "eab"]);
     let mut left: Vec<String> = Vec::new();
-    left.extend(
-        ns.api::<Ingress>().list(&all).await?.iter().map(|object| format!("Ingress {}", object.name_any())),
-    );
+    let ingresses = ns.api::<Ingress>().list(&all).await?;
+    let ours = ingresses.iter().map(ResourceExt::name_any).filter(|name| name != "shop");
+    left.extend(ours.map(|name| format!("Ingress {name}")));
+    let routes = ns.api::<HttpRoute>().list(&all).await?;
+    left.extend(routes.iter().map(|object| format!("HTTPRoute {}", object.name_any())));
     left.extend(
         ns.api::<Service>().list(&all).await?.iter().map(|object| format!("Service {}", object.name_any())),
     );

@@ -112,7 +112,7 @@ async fn what_others_have_edited_meanwhile_stays() -> Result<()> {
         expected["spec"].as_object_mut().context("no spec")?.remove("defaultBackend");
         let list = expected["spec"]["rules"].as_array_mut().context("no rules")?;
         list[0]["http"]["paths"] = json!([theirs, path("/", "shop")]);
-        list.push(rule(&new, &[theirs.clone()]));
+        list.push(rule(&new, std::slice::from_ref(&theirs)));
         list.insert(0, added);
         held.let_go().await?;
         issued(ns, "web").await?;
@@ -393,9 +393,6 @@ fn answers(ingress: &Value) -> Vec<(String, String)> {
 /// The Ingress `shop` is what it was, to the byte.
 async fn is_again(ns: &TestNamespace, before: &Value) -> Result<()> {
     let now = seen(ns).await?;
-    ensure!(
-        now.to_string() == before.to_string(),
-        "it is not what it was: {now:#}\nbut should be: {before:#}"
-    );
+    ensure!(now == *before, "it is not what it was: {now:#}\nbut should be: {before:#}");
     Ok(())
 }
