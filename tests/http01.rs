@@ -373,10 +373,14 @@ const FORBIDS: &str = "127.80.0.5";
 async fn with_solver(ns: &TestNamespace, ingress: &str) -> Result<(Pebble, Operator)> {
     let pebble = steady().start(&ns.cluster).await?;
     let operator = Operator::builder(ns).start().await?;
-    let yaml = issuer(&pebble.directory_url, &pebble.ca_pem, "");
-    ns.apply(&yaml.replace("{ ingressClassName: router }", ingress)).await?;
+    ns.apply(&solving(&pebble, ingress)).await?;
     ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
     Ok((pebble, operator))
+}
+
+/// An Issuer `ca` with one solver, whose `http01.ingress` is this.
+fn solving(pebble: &Pebble, ingress: &str) -> String {
+    issuer(&pebble.directory_url, &pebble.ca_pem, "").replace("{ ingressClassName: router }", ingress)
 }
 
 /// A listener that ends when this is dropped.

@@ -93,6 +93,18 @@ impl Error {
         }
     }
 
+    /// What the API server says against an object that leads to an http-01 answer, if only a human can mend that: it is not
+    /// as it wants it, or we may not write it.
+    pub fn refusal(&self) -> Option<String> {
+        let (Self::Present { source, .. } | Self::EditIngress { source, .. }) = self else { return None };
+        match source {
+            kube::Error::Api(status) if matches!(status.code, 400 | 403 | 422) => {
+                Some(format!("{self}, as the API server refuses it: {}", status.message))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the object of the reconcile, or its namespace, is gone, so that there is nothing to try again.
     pub fn object_is_gone(&self) -> bool {
         match self {

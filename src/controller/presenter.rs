@@ -43,13 +43,22 @@ pub async fn present(
         if services.is_empty() {
             return Ok(Vec::new());
         }
-        let (_, _, edited, routed) = futures::try_join!(
+        let presented = futures::try_join!(
             services::enter(context, certificate, &services),
             ingress::present(context, certificate, challenged),
             in_place::present(context, certificate, challenged),
             route::present(context, certificate, challenged),
-        )?;
-        Ok([edited, routed].concat())
+        );
+        match presented {
+            Ok((_, _, edited, routed)) => Ok([edited, routed].concat()),
+            Err(error) => match error.refusal() {
+                // To try again at once would not help: a human has to mend that.
+                Some(words) => {
+                    Ok(over_http(challenged).map(|one| not_presented(one, words.clone())).collect())
+                }
+                None => Err(error),
+            },
+        }
     };
     let (records, over_http) = futures::try_join!(records, over_http)?;
     Ok([records, over_http].concat())
@@ -109,6 +118,10 @@ pub fn recorded_way(way: &Way) -> (ChallengeWay, Option<String>) {
         Way::Route(_) => (ChallengeWay::HttpRoute, None),
         Way::Record(_) => (ChallengeWay::TxtRecord, None),
     }
+}
+
+fn over_http(challenged: &[Challenged]) -> impl Iterator<Item = &Challenged> {
+    challenged.iter().filter(|challenge| challenge.typ == ChallengeType::Http01)
 }
 
 fn service_type(way: &Way) -> Option<ServiceType> {

@@ -44,11 +44,6 @@ pub async fn present(
             Err(Error::Present { source: kube::Error::Api(status), .. }) if is_unknown(&status) => {
                 failed.extend(challenges.iter().map(|one| not_presented(one, NOT_INSTALLED.to_owned())));
             }
-            // Also when the HTTPRoute is not as the Gateway API wants it, only a human can mend that.
-            Err(Error::Present { source: kube::Error::Api(status), .. }) if status.code == 422 => {
-                let words = format!("the API server refuses the HTTPRoute: {}", status.message);
-                failed.extend(challenges.iter().map(|one| not_presented(one, words.clone())));
-            }
             Err(error) => return Err(error),
         }
     }
