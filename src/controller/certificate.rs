@@ -110,6 +110,7 @@ async fn run(work: &mut Work, context: &Context) -> Result<Option<Timestamp>, Er
 
 /// Withdraws what a Certificate that is being deleted has presented, and lets it go.
 async fn end(work: &mut Work, context: &Context) -> Result<Option<Timestamp>, Error> {
+    work.leave_place(context);
     for _ in 0..MAX_STEPS {
         let now = clock::now();
         let Some(step) = records::last_step(&work.status, work.held(), now) else {
