@@ -24,6 +24,8 @@ use crate::core::renewal::{whole_seconds, whole_seconds_up};
 
 /// For how long a provider is waited for that is asked to remove a record while nothing else is to be done.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The same while an issuance waits for the end of it.
+pub(super) const HASTE: Duration = Duration::from_secs(2);
 
 impl Work {
     /// Does one step.
@@ -62,7 +64,10 @@ impl Work {
             Step::StoreCertificate => self.store_certificate(now, context).await,
             Step::RefreshSecret => self.refresh_secret(context).await,
             Step::Withdraw => self.withdraw(now, context).await.map(|()| Next::Step),
-            Step::RemoveRecords => self.remove_records(now, PATIENCE, context).await.map(|()| Next::Step),
+            Step::RemoveRecords => {
+                let bound = if self.status.order.is_some() { HASTE } else { PATIENCE };
+                self.remove_records(now, bound, context).await.map(|()| Next::Step)
+            }
             Step::Release => self.release(context).await.map(|()| Next::Step),
             Step::CleanUp => self.clean_up(now, context).await,
             Step::Abandon { message } => self.abandon(&message, now, context).await,
