@@ -134,6 +134,30 @@ async fn a_solver_changed_in_mid_order_takes_the_values_of_the_old_one_away() ->
 }
 
 #[tokio::test]
+async fn a_former_provider_that_hangs_does_not_hold_an_order_up() -> Result<()> {
+    TestNamespace::with("former", async |ns| {
+        let (ground, lagging) = with_lagging_server(ns, Ground::builder()).await?;
+        let former = ScriptedProvider::http().await?;
+        former.script(hangs_at_cleanup);
+        ground.solve_by(ns, http_request(&former.url, json!({}))).await?;
+        ns.apply(&certificate("web", &["a.test"], "")).await?;
+        waiting(ns, "web", "WaitingForPropagation", "0 of 2 name servers").await?;
+        ground.solve_by(ns, ground.rfc2136()).await?;
+        ground.wait_values("a.test", 1).await?;
+        // The first attempt was made before the order went on.
+        former.wait_request(SOON, |request| request.is_cleanup && request.index > 1).await?;
+        lagging.catch_up().await?;
+        let caught_up = Instant::now();
+        issued(ns, "web").await?;
+        ensure!(caught_up.elapsed() < Duration::from_secs(10), "it took {:?}", caught_up.elapsed());
+        former.fulfill();
+        ns.wait("certificate/web", SOON * 2, |object| object["status"]["dnsRecords"].is_null()).await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
 async fn after_the_issuer_is_deleted_the_values_are_gone() -> Result<()> {
     TestNamespace::with("issuer", async |ns| {
         let (ground, _lagging) = in_mid_order(ns).await?;
@@ -242,6 +266,30 @@ async fn a_deletion_is_over_at_once_when_the_provider_comes_back() -> Result<()>
         provider.fulfill();
         ns.wait_gone("certificate/web", SOON).await?;
         assert_eq!(ground.values("a.test").await?, [""; 0]);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_being_deleted_gives_its_place_to_others() -> Result<()> {
+    TestNamespace::with("place", async |ns| {
+        let ground = Ground::builder().zone("b.test").argument("--orders-per-account", "1");
+        let (ground, _lagging) = with_lagging_server(ns, ground).await?;
+        let provider = ScriptedProvider::http().await?.publish_to(&ground.bind);
+        provider.script(refuses_cleanup);
+        let patient = json!({ "cleanupTimeout": "10m" });
+        ground.solve_by(ns, with(http_request(&provider.url, json!({})), patient)).await?;
+        ns.apply(&certificate("doomed", &["a.test"], "")).await?;
+        waiting(ns, "doomed", "WaitingForPropagation", "ns2.a.test").await?;
+        ns.apply(&certificate("next", &["b.test"], "")).await?;
+        issuing(ns, "next", "Queued").await?;
+        ns.delete_object("certificate/doomed").await?;
+        issued(ns, "next").await?;
+        let doomed = ns.get("certificate/doomed").await?.context("it is gone")?;
+        ensure!(!doomed["metadata"]["deletionTimestamp"].is_null(), "{doomed}");
+        provider.fulfill();
+        ns.wait_gone("certificate/doomed", SOON).await?;
         Ok(())
     })
     .await

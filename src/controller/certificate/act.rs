@@ -25,6 +25,8 @@ use crate::core::renewal::{whole_seconds, whole_seconds_up};
 
 /// For how long a provider is waited for that is asked to remove a record while nothing else is to be done.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The same while an issuance waits for the end of it.
+pub(super) const HASTE: Duration = Duration::from_secs(2);
 
 impl Work {
     /// Does one step.
@@ -78,7 +80,11 @@ impl Work {
     ) -> Result<(), Error> {
         match chore {
             Chore::Withdraw => self.withdraw(now, context).await,
-            Chore::RemoveRecords => self.remove_records(now, PATIENCE, context).await,
+            Chore::RemoveRecords => {
+                let deleted = self.certificate.metadata.deletion_timestamp.is_some();
+                let bound = if self.status.order.is_some() && !deleted { HASTE } else { PATIENCE };
+                self.remove_records(now, bound, context).await
+            }
             Chore::Release => self.release(context).await,
         }
     }

@@ -11,6 +11,7 @@ use serde_json::json;
 use tracing::{info, warn};
 
 use super::Next;
+use super::act::HASTE;
 use super::gather::Work;
 use crate::api::{Certificate, DnsRecordStatus, FINALIZER, GROUP, VERSION, certificate_reason as reason};
 use crate::controller::context::Context;
@@ -20,9 +21,6 @@ use crate::core::issuance::Progress;
 use crate::core::records;
 use crate::runtime::clock;
 use crate::runtime::metrics::ApiVerb;
-
-/// For how long a provider is waited for that is asked to remove a record while an issuance waits for its end.
-const HASTE: Duration = Duration::from_secs(2);
 
 impl Work {
     /// Removes what an issuance that has ended left.

@@ -19,8 +19,8 @@ use crate::core::naming::digest;
 use crate::runtime::clock;
 use crate::solver::dns01::{Record, acme_dns, http_request, rfc2136, webhook};
 
-/// For how long a webhook's answer is waited for: the API server itself waits for a minute.
-const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(30);
+/// For how long a webhook's answer is waited for: less than for the API server's own.
+const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// Who puts TXT records into the DNS.
 pub enum Provider {
