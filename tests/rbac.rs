@@ -40,7 +40,10 @@ async fn the_roles_grant_what_is_used_and_nothing_else() -> Result<()> {
             unused.is_empty(),
             "granted and never used; take them out of deploy/base/rbac.yaml: {unused:#?}"
         );
-        let denied: BTreeSet<&Request> = requests.iter().filter(|request| request.role.is_none()).collect();
+        // What a DNS provider serves, whoever installs it lets the operator call: tests of that are before this one.
+        let of_provider = |request: &&Request| request.group.ends_with(".example.test");
+        let denied = requests.iter().filter(|request| request.role.is_none() && !of_provider(request));
+        let denied: BTreeSet<&Request> = denied.collect();
         assert!(
             denied.is_empty(),
             "asked for and not granted; add them to deploy/base/rbac.yaml: {denied:#?}"
