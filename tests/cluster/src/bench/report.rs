@@ -60,20 +60,26 @@ impl Report {
         let figure = |scenario: &str, name: &str, most| {
             at_most(format!("{scenario} {name}"), self.figure(scenario, name), most)
         };
+        // All of them, whoever makes them: what Kubernetes adds to the operator's is paid for as well.
+        let writes = |scenario: &str, most| {
+            let kinds = ["writes_per_certificate", "writes_by_kubernetes_per_certificate"];
+            let all = kinds.iter().map(|kind| self.figure(scenario, kind)).sum();
+            at_most(format!("{scenario} writes per certificate, all"), all, most)
+        };
         let seconds = |kind: &str, n: usize, most| {
             let whole = n as f64 / self.figure(&format!("{kind}-{n}"), "per_second");
             at_most(format!("{kind}-{n} seconds for all"), whole, most)
         };
         let mut goals = vec![seconds("http01", 1, 1.0), seconds("http01", 50, 5.0)];
         for scenario in &BATCHES.map(|n| format!("http01-{n}")) {
-            goals.push(figure(scenario, "writes_per_certificate", 12.0));
+            goals.push(writes(scenario, 12.0));
             goals.push(figure(scenario, "acme_requests_per_certificate", 10.0));
             goals.push(figure(scenario, "operator_cpu_ms_per_certificate", 10.0));
             goals.push(figure(scenario, "rss_mb_idle", 30.0));
         }
         goals.extend([seconds("dns01-rfc2136", 1, 1.5), seconds("dns01-rfc2136", 50, 10.0)]);
         for scenario in &RECORD_BATCHES.map(|n| format!("dns01-rfc2136-{n}")) {
-            goals.push(figure(scenario, "writes_per_certificate", 8.0));
+            goals.push(writes(scenario, 8.0));
         }
         // Under 60 MB, that is; memory is given in tenths.
         goals.push(figure("http01-500", "rss_mb_peak", 59.9));
