@@ -2,30 +2,21 @@
 
 mod common;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
-use base64::engine::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use certwright::pki::{Chain, PrivateKey};
 use certwright::solver::http01::HttpRoute;
-use certwright_cluster::proxy::{Action, RequestInfo};
-use certwright_cluster::{
-    Bind, Operator, OperatorProcess, Pebble, ProviderRequest, Proxy, Reply, ScriptedProvider, TestNamespace,
-};
+use certwright_cluster::proxy::RequestInfo;
+use certwright_cluster::{Bind, Operator, Pebble, Proxy, ScriptedProvider, TestNamespace};
+use common::crash::{Killer, Run, When, payload, walk};
 use common::{SOON, certificate, mac_key, wait_nothing_left};
-use futures::{StreamExt, TryStreamExt, stream};
-use http::Method;
 use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::ResourceExt;
 use kube::api::ListParams;
 use serde_json::json;
-use tokio::sync::Notify;
-use tokio::time::timeout;
 
 const MAC_KEY: &str = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
 /// Pebble's path for newAccount.
@@ -42,70 +33,41 @@ kind: Gateway
 metadata: { name: public }
 spec: { gatewayClassName: router, listeners: [{ name: http, port: 80, protocol: HTTP }] }
 ";
-/// An issuance that makes more writes than this has gone wrong.
-const MOST_WRITES: usize = 60;
-/// So many runs go on at once.
-const AT_ONCE: usize = 4;
+/// An issuance makes more writes than this, however control is proved.
+const LEAST_WRITES: usize = 10;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_after_any_write_leaves_one_certificate_one_account_and_nothing_else() -> Result<()> {
-    walk(When::Answered, Proof::Ingress).await
+    walk_issuance(When::Answered, Proof::Ingress).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_before_any_write_leaves_one_certificate_one_account_and_nothing_else() -> Result<()> {
-    walk(When::NotSent, Proof::Ingress).await
+    walk_issuance(When::NotSent, Proof::Ingress).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_after_any_write_leaves_no_route_and_an_edited_ingress_as_it_was() -> Result<()> {
-    walk(When::Answered, Proof::EditedIngressAndRoute).await
+    walk_issuance(When::Answered, Proof::EditedIngressAndRoute).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_before_any_write_leaves_no_route_and_an_edited_ingress_as_it_was() -> Result<()> {
-    walk(When::NotSent, Proof::EditedIngressAndRoute).await
+    walk_issuance(When::NotSent, Proof::EditedIngressAndRoute).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_after_any_write_leaves_no_record_in_the_dns() -> Result<()> {
-    walk(When::Answered, Proof::Record).await
+    walk_issuance(When::Answered, Proof::Record).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_before_any_write_leaves_no_record_in_the_dns() -> Result<()> {
-    walk(When::NotSent, Proof::Record).await
+    walk_issuance(When::NotSent, Proof::Record).await
 }
 
-/// Crashes at the first write, at the second, and so on, until a run ends without having made so many. How many a run
-/// makes depends on how long it has to wait for the CA.
-async fn walk(when: When, proof: Proof) -> Result<()> {
-    let mut runs = stream::iter(1..=MOST_WRITES)
-        .map(|point| async move {
-            let run =
-                issuance(point, when, proof).await.with_context(|| format!("crash at write {point}"))?;
-            Ok::<_, anyhow::Error>((point, run))
-        })
-        .buffered(AT_ONCE);
-    while let Some((point, run)) = runs.try_next().await? {
-        if let Some(write) = run.crashed_at {
-            println!("{point:3} {write}");
-            continue;
-        }
-        ensure!(run.writes < point, "the operator was not killed at write {point} of {}", run.writes);
-        ensure!(run.writes > 10, "an issuance makes more than {} writes", run.writes);
-        return Ok(());
-    }
-    anyhow::bail!("the operator goes on writing")
-}
-
-/// Whether the other side has done what was asked when the operator dies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum When {
-    /// It has, and its answer is lost.
-    Answered,
-    /// It has not heard of it.
-    NotSent,
+async fn walk_issuance(when: When, proof: Proof) -> Result<()> {
+    walk(LEAST_WRITES, |point| issuance(point, when, proof)).await
 }
 
 /// How control of the name is proved.
@@ -119,100 +81,12 @@ enum Proof {
     Record,
 }
 
-/// How an issuance went.
-struct Run {
-    writes: usize,
-    /// The write at which the operator was killed, if it came to that.
-    crashed_at: Option<String>,
-}
-
-/// Counts writes, and kills the operator at one of them.
-struct Killer {
-    when: When,
-    point: usize,
-    writes: AtomicUsize,
-    operator: OnceLock<OperatorProcess>,
-    /// The writes that reached the CA: registrations with an external account, and requests to finalize, by path.
-    heard: Mutex<BTreeMap<String, usize>>,
-    crashed_at: Mutex<Option<String>>,
-    crashed: Notify,
-}
-
-impl Killer {
-    fn judge(self: &Arc<Self>, request: &RequestInfo) -> Action {
-        if !is_write(request) {
-            return Action::Pass;
-        }
-        let kills = self.counts_to_point();
-        if (registers(request) || request.path.starts_with("/finalize-order/"))
-            && !(kills && self.when == When::NotSent)
-        {
-            let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-            *heard.entry(request.path.clone()).or_default() += 1;
-        }
-        if !kills {
-            return Action::Pass;
-        }
-        let killer = self.clone();
-        let what = format!("{} {}", request.method, request.path);
-        match self.when {
-            When::Answered => Action::PassThen(Box::new(move || killer.kill(what))),
-            When::NotSent => {
-                killer.kill(what);
-                Action::Drop
-            }
-        }
-    }
-
-    /// The same for a provider of TXT records.
-    fn judge_provider(&self, request: &ProviderRequest) -> Reply {
-        if !self.counts_to_point() {
-            return Reply::Fulfill;
-        }
-        self.kill(format!("POST {}", request.path));
-        match self.when {
-            When::Answered => Reply::FulfillThenDrop,
-            When::NotSent => Reply::Drop,
-        }
-    }
-
-    /// Counts a write; true if it is the one to die at.
-    fn counts_to_point(&self) -> bool {
-        self.writes.fetch_add(1, Ordering::SeqCst) + 1 == self.point
-    }
-
-    fn kill(&self, what: String) {
-        // One that cannot be killed goes on, and the walk fails.
-        if !matches!(self.operator.get().map(OperatorProcess::kill9), Some(Ok(()))) {
-            return;
-        }
-        *self.crashed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
-        self.crashed.notify_one();
-    }
-
-    fn crashed_at(&self) -> Option<String> {
-        self.crashed_at.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-/// Whether a request changes something: at the CA a POST that is not a POST-as-GET (RFC 8555 section 6.3).
-fn is_write(request: &RequestInfo) -> bool {
-    match payload(request) {
-        Some(payload) => !payload.is_empty(),
-        None => [Method::POST, Method::PUT, Method::PATCH, Method::DELETE].contains(&request.method),
-    }
-}
-
-/// Whether a request registers an account with an external one (RFC 8555 section 7.3.4).
-fn registers(request: &RequestInfo) -> bool {
+/// Whether a request registers an account with an external one (RFC 8555 section 7.3.4), or finalizes an order.
+fn is_notable(request: &RequestInfo) -> bool {
     let payload = payload(request).unwrap_or_default();
-    request.path == NEW_ACCOUNT && String::from_utf8_lossy(&payload).contains("externalAccountBinding")
-}
-
-/// The payload of a signed request to the CA.
-fn payload(request: &RequestInfo) -> Option<Vec<u8>> {
-    let jws: serde_json::Value = serde_json::from_slice(&request.body).ok()?;
-    BASE64_URL_SAFE_NO_PAD.decode(jws["payload"].as_str()?).ok()
+    let registers =
+        request.path == NEW_ACCOUNT && String::from_utf8_lossy(&payload).contains("externalAccountBinding");
+    registers || request.path.starts_with("/finalize-order/")
 }
 
 /// One issuance from nothing to a certificate, with a crash at the write `point`, and what must hold in the end.
@@ -230,19 +104,8 @@ async fn issuance(point: usize, when: When, proof: Proof) -> Result<Run> {
         let provider = ScriptedProvider::http().await?.publish_to(&bind);
         let ca = Proxy::start(&ns.cluster, &pebble.address).await?;
         let api = Proxy::of_api_server(&ns.cluster).await?;
-        let killer = Arc::new(Killer {
-            when,
-            point,
-            writes: AtomicUsize::new(0),
-            operator: OnceLock::new(),
-            heard: Mutex::default(),
-            crashed_at: Mutex::default(),
-            crashed: Notify::new(),
-        });
-        for proxy in [&ca, &api] {
-            let killer = killer.clone();
-            proxy.script(move |request| killer.judge(request));
-        }
+        let killer = Killer::new(when, point, is_notable);
+        [&ca, &api].into_iter().for_each(|proxy| killer.stand_at(proxy));
         let judge = killer.clone();
         provider.script(move |request| judge.judge_provider(request));
         let operator = Operator::builder(ns)
@@ -251,7 +114,7 @@ async fn issuance(point: usize, when: When, proof: Proof) -> Result<Run> {
             .argument("--dns01-recursive-nameservers", &bind.address())
             .start()
             .await?;
-        ensure!(killer.operator.set(operator.process()).is_ok(), "there is one operator");
+        killer.arm(&operator)?;
         let _gateway_api = ns.cluster.gateway_api().await?;
         ns.apply(ENTRANCES).await?;
         let shop = ns.get("ingress/shop").await?.context("no Ingress")?["spec"].clone();
@@ -277,25 +140,14 @@ async fn issuance(point: usize, when: When, proof: Proof) -> Result<Run> {
         ns.apply(&issuer.to_string()).await?;
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         ns.apply(&certificate("web", &names, "")).await?;
-        tokio::select! {
-            ready = ns.wait_condition("certificate/web", "Ready", "True", SOON) => drop(ready?),
-            () = killer.crashed.notified() => operator.restart().await?,
-        }
-        let reached = killer.writes.load(Ordering::SeqCst) >= point;
-        if reached && killer.crashed_at().is_none() {
-            // The last write has made it ready, and the operator is about to die of it.
-            timeout(SOON, killer.crashed.notified()).await.context("the operator was not killed")?;
-        }
-        if !operator.is_running()? {
-            operator.restart().await?;
-        }
+        killer.until(ns.wait_condition("certificate/web", "Ready", "True", SOON), &operator).await?;
         at_rest(ns).await?;
         check_outcome(ns, &killer).await?;
         let now = ns.get("ingress/shop").await?.context("the Ingress is gone")?["spec"].clone();
         ensure!(now == shop, "the Ingress of somebody else is not what it was: {now:#}, but was: {shop:#}");
         let left = bind.query("_acme-challenge.crash.test", "TXT").await?;
         ensure!(left.is_empty(), "left in the DNS: {left:?}");
-        run = Some(Run { writes: killer.writes.load(Ordering::SeqCst), crashed_at: killer.crashed_at() });
+        run = Some(killer.run());
         Ok(())
     })
     .await?;
@@ -322,7 +174,7 @@ async fn check_outcome(ns: &TestNamespace, killer: &Killer) -> Result<()> {
     let chain = Chain::parse_pem(&data["tls.crt"].0)?;
     chain.leaf().check_key(&PrivateKey::from_pem(&data["tls.key"].0)?)?;
 
-    let heard = killer.heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let heard = killer.heard();
     ensure!(heard.get(NEW_ACCOUNT) == Some(&1), "the external account was used more than once: {heard:?}");
     ensure!(heard.values().all(|times| *times == 1), "an order was finalized twice: {heard:?}");
 

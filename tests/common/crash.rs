@@ -1,0 +1,199 @@
+//! The operator is killed at a write that it makes, to the CA or to the API server, and started again.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use anyhow::{Context, Result, ensure};
+use base64::engine::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use certwright_cluster::proxy::{Action, RequestInfo};
+use certwright_cluster::{Operator, OperatorProcess, ProviderRequest, Proxy, Reply};
+use futures::{StreamExt, TryStreamExt, stream};
+use http::Method;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use super::SOON;
+
+/// What makes more writes than this has gone wrong.
+const MOST_WRITES: usize = 60;
+/// So many runs go on at once.
+const AT_ONCE: usize = 4;
+
+/// Crashes at the first write, at the second, and so on, until a run ends without having made so many. How many a run
+/// makes depends on how long it has to wait for the CA; it is more than `least`.
+pub async fn walk<F: Future<Output = Result<Run>>>(least: usize, run: impl Fn(usize) -> F) -> Result<()> {
+    let run = &run;
+    let mut runs = stream::iter(1..=MOST_WRITES)
+        .map(|point| async move {
+            let run = run(point).await.with_context(|| format!("crash at write {point}"))?;
+            Ok::<_, anyhow::Error>((point, run))
+        })
+        .buffered(AT_ONCE);
+    while let Some((point, run)) = runs.try_next().await? {
+        if let Some(write) = run.crashed_at {
+            println!("{point:3} {write}");
+            continue;
+        }
+        ensure!(run.writes < point, "the operator was not killed at write {point} of {}", run.writes);
+        ensure!(run.writes > least, "it made {} writes, but should make more than {least}", run.writes);
+        return Ok(());
+    }
+    anyhow::bail!("the operator goes on writing")
+}
+
+/// Whether the other side has done what was asked when the operator dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// It has, and its answer is lost.
+    Answered,
+    /// It has not heard of it.
+    NotSent,
+}
+
+/// How a run went.
+pub struct Run {
+    /// The writes that were made.
+    pub writes: usize,
+    /// The write at which the operator was killed, if it came to that.
+    pub crashed_at: Option<String>,
+}
+
+/// Counts writes from when it is armed, and kills the operator at one of them.
+pub struct Killer {
+    when: When,
+    point: usize,
+    /// Requests to the CA that are noted when they reach it.
+    notable: fn(&RequestInfo) -> bool,
+    armed: AtomicBool,
+    writes: AtomicUsize,
+    operator: OnceLock<OperatorProcess>,
+    heard: Mutex<BTreeMap<String, usize>>,
+    crashed_at: Mutex<Option<String>>,
+    crashed: Notify,
+}
+
+impl Killer {
+    /// Kills at the write `point`, counted from 1.
+    pub fn new(when: When, point: usize, notable: fn(&RequestInfo) -> bool) -> Arc<Self> {
+        Arc::new(Self {
+            when,
+            point,
+            notable,
+            armed: AtomicBool::new(false),
+            writes: AtomicUsize::new(0),
+            operator: OnceLock::new(),
+            heard: Mutex::default(),
+            crashed_at: Mutex::default(),
+            crashed: Notify::new(),
+        })
+    }
+
+    /// Judges what passes through `proxy`.
+    pub fn stand_at(self: &Arc<Self>, proxy: &Proxy) {
+        let killer = self.clone();
+        proxy.script(move |request| killer.judge(request));
+    }
+
+    /// Writes count from now on.
+    pub fn arm(&self, operator: &Operator) -> Result<()> {
+        ensure!(self.operator.set(operator.process()).is_ok(), "there is one operator");
+        self.armed.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn judge(self: &Arc<Self>, request: &RequestInfo) -> Action {
+        if !is_write(request) {
+            return Action::Pass;
+        }
+        let kills = self.counts_to_point();
+        if (self.notable)(request) && !(kills && self.when == When::NotSent) {
+            let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+            *heard.entry(request.path.clone()).or_default() += 1;
+        }
+        if !kills {
+            return Action::Pass;
+        }
+        let killer = self.clone();
+        let what = format!("{} {}", request.method, request.path);
+        match self.when {
+            When::Answered => Action::PassThen(Box::new(move || killer.kill(what))),
+            When::NotSent => {
+                killer.kill(what);
+                Action::Drop
+            }
+        }
+    }
+
+    /// The same for a provider of TXT records.
+    pub fn judge_provider(&self, request: &ProviderRequest) -> Reply {
+        if !self.counts_to_point() {
+            return Reply::Fulfill;
+        }
+        self.kill(format!("POST {}", request.path));
+        match self.when {
+            When::Answered => Reply::FulfillThenDrop,
+            When::NotSent => Reply::Drop,
+        }
+    }
+
+    /// Counts a write; true if it is the one to die at.
+    fn counts_to_point(&self) -> bool {
+        self.armed.load(Ordering::SeqCst) && self.writes.fetch_add(1, Ordering::SeqCst) + 1 == self.point
+    }
+
+    fn kill(&self, what: String) {
+        // One that cannot be killed goes on, and the walk fails.
+        if !matches!(self.operator.get().map(OperatorProcess::kill9), Some(Ok(()))) {
+            return;
+        }
+        *self.crashed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
+        self.crashed.notify_one();
+    }
+
+    /// Waits until `done`, or until the operator was killed, and sees to it that one runs.
+    pub async fn until<T>(&self, done: impl Future<Output = Result<T>>, operator: &Operator) -> Result<()> {
+        tokio::select! {
+            done = done => drop(done?),
+            () = self.crashed.notified() => operator.restart().await?,
+        }
+        let reached = self.writes.load(Ordering::SeqCst) >= self.point;
+        if reached && self.crashed_at().is_none() {
+            // The last write has made it so, and the operator is about to die of it.
+            timeout(SOON, self.crashed.notified()).await.context("the operator was not killed")?;
+        }
+        if !operator.is_running()? {
+            operator.restart().await?;
+        }
+        Ok(())
+    }
+
+    /// How often the CA heard each notable request, by path.
+    pub fn heard(&self) -> BTreeMap<String, usize> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn crashed_at(&self) -> Option<String> {
+        self.crashed_at.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How it went.
+    pub fn run(&self) -> Run {
+        Run { writes: self.writes.load(Ordering::SeqCst), crashed_at: self.crashed_at() }
+    }
+}
+
+/// Whether a request changes something: at the CA a POST that is not a POST-as-GET (RFC 8555 section 6.3).
+fn is_write(request: &RequestInfo) -> bool {
+    match payload(request) {
+        Some(payload) => !payload.is_empty(),
+        None => [Method::POST, Method::PUT, Method::PATCH, Method::DELETE].contains(&request.method),
+    }
+}
+
+/// The payload of a signed request to the CA.
+pub fn payload(request: &RequestInfo) -> Option<Vec<u8>> {
+    let jws: serde_json::Value = serde_json::from_slice(&request.body).ok()?;
+    BASE64_URL_SAFE_NO_PAD.decode(jws["payload"].as_str()?).ok()
+}
