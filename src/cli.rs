@@ -77,6 +77,10 @@ pub struct Run {
     /// Orders that one account may have under way at once; further Certificates wait for a place.
     #[arg(long, env = "CERTWRIGHT_ORDERS_PER_ACCOUNT", default_value_t = 50)]
     pub orders_per_account: usize,
+    /// So many certificates with the same names a Certificate obtains within a week because its Secret was deleted or
+    /// overwritten; then it waits. 0 for any number.
+    #[arg(long, env = "CERTWRIGHT_DUPLICATE_CERTIFICATE_LIMIT", default_value_t = 4)]
+    pub duplicate_certificate_limit: usize,
     /// The wait after the first failed issuance; it doubles with each further one.
     #[arg(long, env = "CERTWRIGHT_BACKOFF_FIRST", default_value = "1m", value_parser = duration)]
     pub backoff_first: Duration,

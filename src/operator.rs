@@ -166,5 +166,6 @@ fn config(settings: &Run, responder_port: u16) -> Config {
             false => PropagationCheck::Authoritative,
         },
         orders_per_account: settings.orders_per_account,
+        duplicate_certificate_limit: settings.duplicate_certificate_limit,
     }
 }

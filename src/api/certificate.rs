@@ -253,6 +253,9 @@ pub struct CertificateStatus {
     /// The value of the annotation `certwright.dev/renew` that the last issuance answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_renew_request: Option<String>,
+    /// Certificates that were issued lately, while they count among the equal ones that the CA issues within a week.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub recent_issuances: Vec<IssuanceRecord>,
     /// The order that is under way at the CA.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order: Option<OrderStatus>,
@@ -262,6 +265,20 @@ pub struct CertificateStatus {
     /// TXT records that were put into the DNS and are not removed yet. Each is written down before it is put there.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dns_records: Vec<DnsRecordStatus>,
+}
+
+/// A certificate that was issued.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IssuanceRecord {
+    /// When it was ordered.
+    pub time: Time,
+    /// End of its validity.
+    pub not_after: Time,
+    /// Digest of its names: equal certificates have the same.
+    pub names_digest: String,
+    /// URL of the account that ordered it.
+    pub account: String,
 }
 
 /// An order that is under way at the CA.

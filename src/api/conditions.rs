@@ -102,6 +102,10 @@ pub mod certificate_reason {
         RATE_LIMITED = "RateLimited";
         /// The CA sent a certificate that does not fit and was not stored.
         CERTIFICATE_REFUSED = "CertificateRefused";
+        /// Equal certificates were issued again and again, since the Secret was lost each time; the next one is ordered later.
+        DUPLICATE_CERTIFICATES = "DuplicateCertificates";
+        /// The Secret was lost, and was written again with the certificate that it had. Of events only.
+        SECRET_RESTORED = "SecretRestored";
         /// A TXT record could not be removed, and is left behind. Of events only.
         RECORD_LEFT_BEHIND = "RecordLeftBehind";
         /// Nothing is under way.

@@ -55,6 +55,8 @@ pub struct Config {
     pub backoff: Backoff,
     /// Orders that an account may have under way at once.
     pub orders_per_account: usize,
+    /// So many equal certificates are ordered within a week because the Secret was lost; 0 for any number.
+    pub duplicate_certificate_limit: usize,
 }
 
 /// What every reconcile shares.

@@ -78,7 +78,7 @@ impl Written<'_> {
     }
 
     /// Applies the Secret over the version of it that was read, or makes it if there was none. What other managers own
-    /// of it stays. One that somebody else has made in the meantime is not forced.
+    /// of it stays. One that somebody else has made in the meantime is not forced. Returns what is then there.
     ///
     /// # Errors
     /// [`Error::WriteSecret`], also if it has changed since it was read.
@@ -87,15 +87,12 @@ impl Written<'_> {
         client: &Client,
         metrics: &Metrics,
         over: Option<&Secret>,
-    ) -> Result<(), Error> {
+    ) -> Result<Secret, Error> {
         let api = Api::<Secret>::namespaced(client.clone(), self.namespace);
         metrics.api_written(KIND, ApiVerb::Patch);
         let secret = self.secret(over.and_then(|over| over.metadata.resource_version.clone()));
         let params = PatchParams { force: over.is_some(), ..PatchParams::apply(FIELD_MANAGER) };
-        api.patch(self.name, &params, &Patch::Apply(&secret))
-            .await
-            .map(drop)
-            .map_err(|source| self.failed(source))
+        api.patch(self.name, &params, &Patch::Apply(&secret)).await.map_err(|source| self.failed(source))
     }
 
     fn failed(&self, source: kube::Error) -> Error {

@@ -22,8 +22,9 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::backoff::look_again;
+use super::duplicates;
 use super::records::{self, Chore};
-use super::reissue;
+use super::reissue::{self, Due};
 use super::spec::ValidatedCertificate;
 use crate::acme::{Identifier, OrderStatus, Problem};
 use crate::api::{CertificateStatus, Solver, certificate_reason as reason};
@@ -53,21 +54,26 @@ pub fn next_step(situation: &Situation<'_>, now: Timestamp) -> Step {
 fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> Step {
     let wanted = match situation.wanted {
         Ok(wanted) => wanted,
-        Err(invalid) if situation.has_leftovers() => return Step::Abandon { message: invalid.to_string() },
+        Err(invalid) if situation.has_leftovers(now) => {
+            return Step::Abandon { message: invalid.to_string() };
+        }
         Err(invalid) => return wait(None, reason::INVALID_SPEC, invalid.to_string()),
     };
     if let Some(step) = not_ours(situation, wanted, now) {
         return step;
     }
-    if situation.due(now).is_none() {
-        return match situation.has_leftovers() {
+    let Some(due) = situation.due(now) else {
+        return match situation.has_leftovers(now) {
             true => Step::CleanUp,
             false if !situation.secret.as_written => Step::RefreshSecret,
-            false => Step::Rest { until: situation.current(now).and_then(|current| current.renewal_time()) },
+            false => Step::Rest { until: look_again_at_rest(situation, now) },
         };
+    };
+    if duplicates::is_loss(&due) && situation.can_restore(now) {
+        return Step::RestoreSecret;
     }
     let (account, solvers, profile) = match situation.issuer {
-        IssuerView::NotFound if situation.has_leftovers() => {
+        IssuerView::NotFound if situation.has_leftovers(now) => {
             return Step::Abandon { message: "the issuer of the order does not exist any more".to_owned() };
         }
         IssuerView::NotFound => {
@@ -92,7 +98,7 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> Step {
         return Step::BackOff { until };
     }
     match &situation.status.order {
-        None => begin(situation, wanted),
+        None => too_many(situation, wanted, &due, now).unwrap_or_else(|| begin(situation, wanted)),
         Some(order) if order.account != *account => {
             Step::Abandon { message: "the order belongs to another account".to_owned() }
         }
@@ -133,7 +139,7 @@ fn not_ours(situation: &Situation<'_>, wanted: &ValidatedCertificate, now: Times
         ),
         _ => return None,
     };
-    Some(match situation.has_leftovers() {
+    Some(match situation.has_leftovers(now) {
         true => Step::Abandon { message },
         // A Secret of somebody else is not watched.
         false => {
@@ -162,6 +168,37 @@ pub fn failed_generation(status: &CertificateStatus) -> Option<i64> {
     let issuing =
         status.conditions.iter().find(|condition| condition.type_ == crate::api::CONDITION_ISSUING)?;
     issuing.observed_generation
+}
+
+/// When there is something to do again: the renewal, or before it the removal of what is kept for a lost Secret.
+fn look_again_at_rest(situation: &Situation<'_>, now: Timestamp) -> Option<Timestamp> {
+    let renewal = situation.current(now).and_then(|current| current.renewal_time());
+    let kept_until = situation.backup.and_then(|_| situation.next_duplicate(now));
+    renewal.into_iter().chain(kept_until).min()
+}
+
+/// The Secret was lost, and so were as many equal certificates within a week as may be ordered for that. Whoever asks
+/// for one gets it.
+fn too_many(
+    situation: &Situation<'_>,
+    wanted: &ValidatedCertificate,
+    due: &Due,
+    now: Timestamp,
+) -> Option<Step> {
+    let asked_for = situation.renew_request.is_some()
+        && situation.renew_request != situation.status.observed_renew_request.as_deref();
+    let until = situation.next_duplicate(now).filter(|_| duplicates::is_loss(due) && !asked_for)?;
+    let names = duplicates::names_digest(&wanted.names());
+    let message = format!(
+        "{}, and certificates for the same names were issued {} times within a week, which the CA does not go on with for \
+         long; the next one is ordered at {until}. Find out what deletes or overwrites Secret {}; to have a certificate \
+         at once, give the annotation {} a new value",
+        due.message,
+        duplicates::counted(&situation.status.recent_issuances, &names, now).count(),
+        wanted.secret_name,
+        crate::api::ANNOTATION_RENEW,
+    );
+    Some(make_room(Some(until), reason::DUPLICATE_CERTIFICATES, message))
 }
 
 fn begin(situation: &Situation<'_>, wanted: &ValidatedCertificate) -> Step {

@@ -6,6 +6,7 @@
 //! - [`account`]: the next step of an issuer's account;
 //! - [`solvers`]: which solver is for which name;
 //! - [`disposition`]: what a CA's refusal means for what happens next;
+//! - [`duplicates`]: equal certificates, of which a CA issues only so many;
 //! - [`records`]: TXT records that were presented, until they are removed;
 //! - [`renewal`], [`backoff`]: when;
 //! - [`naming`]: names of the objects that Certwright makes.
@@ -13,6 +14,7 @@
 pub mod account;
 pub mod backoff;
 pub mod disposition;
+pub mod duplicates;
 pub mod issuance;
 pub mod naming;
 pub mod records;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::events::EventType;
@@ -13,10 +14,13 @@ use tracing::{info, warn};
 use super::Next;
 use super::act::HASTE;
 use super::gather::Work;
-use crate::api::{Certificate, DnsRecordStatus, FINALIZER, GROUP, VERSION, certificate_reason as reason};
+use crate::api::{
+    Certificate, DnsRecordStatus, FINALIZER, GROUP, IssuanceRecord, VERSION, certificate_reason as reason,
+};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::{events, presenter, secrets};
+use crate::core::duplicates;
 use crate::core::issuance::Progress;
 use crate::core::records;
 use crate::runtime::clock;
@@ -29,10 +33,34 @@ impl Work {
         let issued = self.secret_view.leaf().map(|leaf| &leaf.serial_number);
         if self.status.order.is_some() && issued.is_some() && issued != self.status.serial_number.as_ref() {
             self.status.revision = Some(self.status.revision.unwrap_or_default() + 1);
+            self.record_issuance(now);
         }
-        self.remove_all(now, context).await?;
+        match self.situation(context).next_duplicate(now) {
+            Some(_) if self.status.order.is_some() => {
+                self.keep_backup(context).await?;
+                self.withdraw(now, context).await?;
+                self.status.next_private_key_secret_name = None;
+            }
+            _ => self.remove_all(now, context).await?,
+        }
         self.forget_order(context);
         Ok(Next::Step)
+    }
+
+    /// Counts the certificate among the equal ones.
+    fn record_issuance(&mut self, now: Timestamp) {
+        let (Ok(wanted), Some(leaf), Some(order)) =
+            (&self.wanted, self.secret_view.leaf(), &self.status.order)
+        else {
+            return;
+        };
+        let issued = IssuanceRecord {
+            time: order.created.clone(),
+            not_after: Time(leaf.not_after),
+            names_digest: duplicates::names_digest(&wanted.names()),
+            account: order.account.clone(),
+        };
+        duplicates::record(&mut self.status.recent_issuances, issued, now);
     }
 
     /// Goes on without the order that is under way.
@@ -151,7 +179,9 @@ impl Work {
     async fn remove_all(&mut self, now: Timestamp, context: &Context) -> Result<(), Error> {
         let name = self.next_key_name();
         let namespace = self.namespace.clone();
-        let has_key = self.next_key.is_some() || self.status.next_private_key_secret_name.is_some();
+        let has_key = self.next_key.is_some()
+            || self.backup.is_some()
+            || self.status.next_private_key_secret_name.is_some();
         let key = async {
             match has_key {
                 true => secrets::delete(&context.client, &context.metrics, &namespace, &name).await,
@@ -160,6 +190,7 @@ impl Work {
         };
         futures::try_join!(key, self.withdraw(now, context))?;
         self.next_key = None;
+        (self.backup, self.backup_view) = (None, None);
         self.status.next_private_key_secret_name = None;
         Ok(())
     }

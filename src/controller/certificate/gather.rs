@@ -36,6 +36,9 @@ pub(super) struct Work {
     pub(super) secret_view: SecretView,
     /// The key in the TLS Secret.
     pub(super) current_key: Option<PrivateKey>,
+    /// The certificate and its key that are kept for when the TLS Secret is lost once more.
+    pub(super) backup: Option<Secret>,
+    pub(super) backup_view: Option<SecretView>,
     /// The key that is stored for this issuance.
     pub(super) next_key: Option<PrivateKey>,
     pub(super) issuer: Option<IssuerRecord>,
@@ -78,7 +81,9 @@ impl Work {
             secret: None,
             secret_view: SecretView::default(),
             current_key: None,
-            next_key: next_key.as_ref().and_then(private_key),
+            backup: None,
+            backup_view: None,
+            next_key: None,
             progress: context.in_flight.take(&uid),
             certificate,
             namespace,
@@ -92,6 +97,7 @@ impl Work {
             at_rest: false,
         };
         work.see_secret(secret, context);
+        work.see_next_key(next_key, context);
         Ok(work)
     }
 
@@ -106,6 +112,8 @@ impl Work {
             wanted: &self.wanted,
             claimed_by: self.claimed_by.as_deref(),
             secret: &self.secret_view,
+            backup: self.backup_view.as_ref(),
+            duplicate_limit: context.config.duplicate_certificate_limit,
             next_key: self.next_key.as_ref().map(PrivateKey::algorithm),
             issuer: &self.issuer_view,
             status: &self.status,
@@ -118,31 +126,45 @@ impl Work {
     /// Takes note of the TLS Secret.
     pub(super) fn see_secret(&mut self, secret: Option<Secret>, context: &Context) {
         self.current_key = secret.as_ref().and_then(private_key);
-        self.secret_view = match &secret {
-            None => SecretView::default(),
-            Some(secret) => SecretView {
-                exists: true,
-                certificate_name: self.owner_of(secret, context),
-                issuer: secrets::annotation(secret, api::ANNOTATION_ISSUER_NAME)
-                    .zip(secrets::annotation(secret, api::ANNOTATION_ISSUER_KIND))
-                    .map(|(name, kind)| (name.to_owned(), kind.to_owned())),
-                type_: secret.type_.clone().filter(|type_| type_ != secrets::TYPE_TLS),
-                as_written: self.wanted.as_ref().is_ok_and(|wanted| {
-                    secrets::annotation(secret, api::ANNOTATION_WRITTEN_AS) == Some(&wanted.written_as())
-                }),
-                requested_names: secrets::annotation(secret, api::ANNOTATION_REQUESTED_NAMES)
-                    .map(|names| names.split(',').map(str::to_owned).collect()),
-                key: secrets::data(secret, api::SECRET_KEY_TLS_KEY).map(|pem| {
-                    let key = PrivateKey::from_pem(pem).map_err(|error| error.to_string())?;
-                    Ok((key.algorithm(), key.public_key_der().to_vec()))
-                }),
-                leaf: secrets::data(secret, api::SECRET_KEY_TLS_CRT).map(|pem| {
-                    let chain = Chain::parse_pem(pem).map_err(|error| error.to_string())?;
-                    Ok(chain.leaf().clone())
-                }),
-            },
-        };
+        self.secret_view =
+            secret.as_ref().map_or_else(SecretView::default, |secret| self.view(secret, context));
         self.secret = secret;
+    }
+
+    /// Takes note of the Secret for the key of an issuance. After too many equal ones it keeps the whole certificate.
+    pub(super) fn see_next_key(&mut self, secret: Option<Secret>, context: &Context) {
+        match secret {
+            Some(secret) if is_backup(&secret) => {
+                self.backup_view = Some(self.view(&secret, context));
+                (self.backup, self.next_key) = (Some(secret), None);
+            }
+            secret => self.next_key = secret.as_ref().and_then(private_key),
+        }
+    }
+
+    /// What a Secret says that holds a certificate.
+    fn view(&self, secret: &Secret, context: &Context) -> SecretView {
+        SecretView {
+            exists: true,
+            certificate_name: self.owner_of(secret, context),
+            issuer: secrets::annotation(secret, api::ANNOTATION_ISSUER_NAME)
+                .zip(secrets::annotation(secret, api::ANNOTATION_ISSUER_KIND))
+                .map(|(name, kind)| (name.to_owned(), kind.to_owned())),
+            type_: secret.type_.clone().filter(|type_| type_ != secrets::TYPE_TLS),
+            as_written: self.wanted.as_ref().is_ok_and(|wanted| {
+                secrets::annotation(secret, api::ANNOTATION_WRITTEN_AS) == Some(&wanted.written_as())
+            }),
+            requested_names: secrets::annotation(secret, api::ANNOTATION_REQUESTED_NAMES)
+                .map(|names| names.split(',').map(str::to_owned).collect()),
+            key: secrets::data(secret, api::SECRET_KEY_TLS_KEY).map(|pem| {
+                let key = PrivateKey::from_pem(pem).map_err(|error| error.to_string())?;
+                Ok((key.algorithm(), key.public_key_der().to_vec()))
+            }),
+            leaf: secrets::data(secret, api::SECRET_KEY_TLS_CRT).map(|pem| {
+                let chain = Chain::parse_pem(pem).map_err(|error| error.to_string())?;
+                Ok(chain.leaf().clone())
+            }),
+        }
     }
 
     /// The Certificate that a TLS Secret belongs to. One whose Certificate is gone, or has turned to another Secret,
@@ -189,7 +211,12 @@ impl Work {
     }
 }
 
-fn private_key(secret: &Secret) -> Option<PrivateKey> {
+/// Whether the Secret for the key of an issuance holds a certificate as well.
+pub(super) fn is_backup(secret: &Secret) -> bool {
+    secrets::data(secret, api::SECRET_KEY_TLS_CRT).is_some()
+}
+
+pub(super) fn private_key(secret: &Secret) -> Option<PrivateKey> {
     PrivateKey::from_pem(secrets::data(secret, api::SECRET_KEY_TLS_KEY)?).ok()
 }
 

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
 use kube::Resource;
 use kube::runtime::events::EventType;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::Next;
-use super::gather::Work;
+use super::gather::{Work, is_backup, private_key};
 use crate::api::{self, Certificate, certificate_reason as reason};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
@@ -37,14 +38,15 @@ impl Work {
         if written.create(&context.client, &context.metrics).await? {
             self.next_key = Some(key);
         } else if let Some(found) = secrets::read(&context.client, &self.namespace, &name).await? {
-            self.next_key = match secrets::data(&found, api::SECRET_KEY_TLS_KEY).map(PrivateKey::from_pem) {
-                Some(Ok(stored)) if stored.algorithm() == wanted.key => Some(stored),
+            self.next_key = match private_key(&found) {
+                Some(stored) if stored.algorithm() == wanted.key && !is_backup(&found) => Some(stored),
                 _ => {
                     written.apply(&context.client, &context.metrics, Some(&found)).await?;
                     Some(key)
                 }
             };
         }
+        (self.backup, self.backup_view) = (None, None);
         self.status.next_private_key_secret_name = Some(name);
         Ok(Next::Step)
     }
@@ -60,41 +62,84 @@ impl Work {
         else {
             return Ok(Next::Until(None));
         };
-        let ca = ca(&chain).map(String::into_bytes);
-        self.write_secret(&wanted, chain.pem().into_bytes(), ca, &key, context).await?;
-        self.record_issued(&chain, &wanted, key, now, context).await;
+        let held = Held { chain: chain.pem().into_bytes(), ca: ca(&chain).map(String::into_bytes), key };
+        let why = self.situation(context).due(now).map_or(reason::SECRET_MISSING, |due| due.reason);
+        self.write_secret(&wanted, &held, context).await?;
+        self.record_issued(&chain, why, now, context).await;
         Ok(Next::Step)
     }
 
     /// Writes the TLS Secret anew with the certificate that it has: its template, or how its key is written, has changed.
     pub(super) async fn refresh_secret(&mut self, context: &Context) -> Result<Next, Error> {
-        let (Ok(wanted), Some(secret), Some(key)) =
-            (self.wanted.clone(), self.secret.clone(), self.current_key.clone())
-        else {
+        let (Ok(wanted), Some(held)) = (self.wanted.clone(), self.secret.as_ref().and_then(Held::by)) else {
             return Ok(Next::Until(None));
         };
-        let bytes = |name: &str| secrets::data(&secret, name).map(<[u8]>::to_vec);
-        let (chain, ca) = (bytes(api::SECRET_KEY_TLS_CRT), bytes(api::SECRET_KEY_CA_CRT));
-        self.write_secret(&wanted, chain.unwrap_or_default(), ca, &key, context).await?;
-        self.secret_view.as_written = true;
+        self.write_secret(&wanted, &held, context).await?;
         Ok(Next::Step)
     }
 
+    /// Writes the TLS Secret, which was lost, anew with the certificate that is kept.
+    pub(super) async fn restore_secret(&mut self, context: &Context) -> Result<Next, Error> {
+        let (Ok(wanted), Some(held)) = (self.wanted.clone(), self.backup.as_ref().and_then(Held::by)) else {
+            return Ok(Next::Until(None));
+        };
+        self.write_secret(&wanted, &held, context).await?;
+        let note = format!(
+            "Secret {} was lost once more and has the certificate again that it had; so many equal ones were issued within a \
+             week that none is ordered for this. Find out what deletes or overwrites it",
+            wanted.secret_name
+        );
+        warn!(secret = wanted.secret_name, "a lost Secret is restored");
+        let (reference, reason) = (self.reference(), reason::SECRET_RESTORED);
+        events::publish(context, &reference, EventType::Warning, reason, "Restore", &note).await;
+        Ok(Next::Step)
+    }
+
+    /// Keeps the certificate and the key that the TLS Secret holds in the place of the key of the issuance.
+    pub(super) async fn keep_backup(&mut self, context: &Context) -> Result<(), Error> {
+        let (Ok(wanted), Some(held)) = (&self.wanted, self.secret.as_ref().and_then(Held::by)) else {
+            return Ok(());
+        };
+        let name = self.next_key_name();
+        let kept = secrets::Written {
+            name: &name,
+            purpose: api::SECRET_NEXT_PRIVATE_KEY,
+            type_: None,
+            labels: BTreeMap::new(),
+            owner: self.certificate.controller_owner_ref(&()),
+            ..self.certificate_secret(wanted, &held)?
+        };
+        let over = secrets::read(&context.client, &self.namespace, &name).await?;
+        let kept = kept.apply(&context.client, &context.metrics, over.as_ref()).await?;
+        self.see_next_key(Some(kept), context);
+        Ok(())
+    }
+
     async fn write_secret(
-        &self,
+        &mut self,
         wanted: &ValidatedCertificate,
-        chain: Vec<u8>,
-        ca: Option<Vec<u8>>,
-        key: &PrivateKey,
+        held: &Held,
         context: &Context,
     ) -> Result<(), Error> {
-        let pem = key.to_pem(wanted.encoding)?;
+        let written = self.certificate_secret(wanted, held)?;
+        let written = written.apply(&context.client, &context.metrics, self.secret.as_ref()).await?;
+        self.see_secret(Some(written), context);
+        Ok(())
+    }
+
+    /// The TLS Secret as it shall be.
+    fn certificate_secret<'a>(
+        &'a self,
+        wanted: &'a ValidatedCertificate,
+        held: &Held,
+    ) -> Result<secrets::Written<'a>, Error> {
+        let pem = held.key.to_pem(wanted.encoding)?;
         let mut data = BTreeMap::from([
-            (api::SECRET_KEY_TLS_CRT.to_owned(), ByteString(chain)),
+            (api::SECRET_KEY_TLS_CRT.to_owned(), ByteString(held.chain.clone())),
             (api::SECRET_KEY_TLS_KEY.to_owned(), ByteString(pem.as_bytes().to_vec())),
         ]);
-        data.extend(ca.map(|ca| (api::SECRET_KEY_CA_CRT.to_owned(), ByteString(ca))));
-        let written = secrets::Written {
+        data.extend(held.ca.clone().map(|ca| (api::SECRET_KEY_CA_CRT.to_owned(), ByteString(ca))));
+        Ok(secrets::Written {
             namespace: &self.namespace,
             name: &wanted.secret_name,
             purpose: api::SECRET_TLS,
@@ -103,20 +148,12 @@ impl Work {
             annotations: annotations(&self.certificate, wanted, &self.name),
             owner: None,
             data,
-        };
-        written.apply(&context.client, &context.metrics, self.secret.as_ref()).await
+        })
     }
 
-    async fn record_issued(
-        &mut self,
-        chain: &Chain,
-        wanted: &ValidatedCertificate,
-        key: PrivateKey,
-        now: Timestamp,
-        context: &Context,
-    ) {
-        let leaf = chain.leaf().clone();
-        let why = self.situation(context).due(now).map_or(reason::SECRET_MISSING, |due| due.reason);
+    /// The Secret holds the certificate, which was due for the reason `why`.
+    async fn record_issued(&mut self, chain: &Chain, why: &'static str, now: Timestamp, context: &Context) {
+        let leaf = chain.leaf();
         let begun = self.status.order.as_ref().map_or(now, |order| order.created.0);
         let took = std::time::Duration::try_from(now.duration_since(begun)).unwrap_or_default();
         context.metrics.issued(why, took);
@@ -125,16 +162,27 @@ impl Work {
             leaf.issuer_name, leaf.serial_number, leaf.not_after
         );
         info!(serial_number = leaf.serial_number, not_after = %leaf.not_after, "issued");
-        self.secret_view.exists = true;
-        self.secret_view.certificate_name = Some(self.name.clone());
-        self.secret_view.issuer = Some((wanted.issuer_name.clone(), wanted.issuer_kind.as_str().to_owned()));
-        self.secret_view.as_written = true;
-        self.secret_view.requested_names = Some(wanted.names());
-        self.secret_view.key = Some(Ok((key.algorithm(), key.public_key_der().to_vec())));
-        self.secret_view.leaf = Some(Ok(leaf));
-        self.current_key = Some(key);
         self.status.observed_renew_request = self.renew_request().map(str::to_owned);
         events::publish(context, &self.reference(), EventType::Normal, reason::ISSUED, "Issue", &note).await;
+    }
+}
+
+/// A certificate with its key, as a Secret holds it.
+struct Held {
+    /// The certificate and what it is signed with, in PEM.
+    chain: Vec<u8>,
+    ca: Option<Vec<u8>>,
+    key: PrivateKey,
+}
+
+impl Held {
+    fn by(secret: &Secret) -> Option<Self> {
+        let bytes = |name: &str| secrets::data(secret, name).map(<[u8]>::to_vec);
+        Some(Self {
+            chain: bytes(api::SECRET_KEY_TLS_CRT)?,
+            ca: bytes(api::SECRET_KEY_CA_CRT),
+            key: private_key(secret)?,
+        })
     }
 }
 

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Challenged, Progress};
 use crate::api::{CertificateStatus, Solver};
 use crate::core::disposition::Disposition;
+use crate::core::duplicates;
 use crate::core::records::Chore;
 use crate::core::reissue::{self, Current, Due, SecretView};
 use crate::core::spec::{InvalidSpec, ValidatedCertificate};
@@ -54,6 +55,10 @@ pub struct Situation<'a> {
     pub claimed_by: Option<&'a str>,
     /// The TLS Secret.
     pub secret: &'a SecretView,
+    /// The certificate and its key that are kept for when the Secret is lost once more, as the Secret would hold them.
+    pub backup: Option<&'a SecretView>,
+    /// So many equal certificates are ordered within a week because the Secret was lost; 0 for any number.
+    pub duplicate_limit: usize,
     /// The private key that is stored for this issuance.
     pub next_key: Option<KeyAlgorithm>,
     /// The issuer.
@@ -123,6 +128,8 @@ pub enum Step {
     Tidy(Chore),
     /// Write the TLS Secret anew with the certificate that it has: its template, or how its key is written, has changed.
     RefreshSecret,
+    /// Write the TLS Secret, which was lost, anew with the certificate that is kept.
+    RestoreSecret,
     /// The order is of no use: remove what it left, and go on without it.
     Abandon {
         /// Why.
@@ -163,11 +170,24 @@ impl Situation<'_> {
         reissue::due(&self.current(now)?)
     }
 
-    pub(super) fn has_leftovers(&self) -> bool {
+    pub(super) fn has_leftovers(&self, now: Timestamp) -> bool {
         self.status.order.is_some()
+            || (self.backup.is_some() && self.next_duplicate(now).is_none())
             || self.is_presented()
             || self.status.next_private_key_secret_name.is_some()
             || self.next_key.is_some()
+    }
+
+    /// When the next equal certificate may be ordered because the Secret was lost, if it may not now.
+    pub fn next_duplicate(&self, now: Timestamp) -> Option<Timestamp> {
+        let names = duplicates::names_digest(&self.wanted.as_ref().ok()?.names());
+        duplicates::free_at(&self.status.recent_issuances, &names, self.duplicate_limit, now)
+    }
+
+    /// Whether what is kept is what the spec asks for.
+    pub(super) fn can_restore(&self, now: Timestamp) -> bool {
+        let (Some(backup), Some(current)) = (self.backup, self.current(now)) else { return false };
+        reissue::due(&Current { secret: backup, renew_request: None, ..current }).is_none()
     }
 
     pub(super) fn is_presented(&self) -> bool {

@@ -1,5 +1,6 @@
 mod ca;
 mod dns;
+mod duplicates;
 mod machine;
 mod world;
 

@@ -11,11 +11,12 @@ use super::ca::{Ca, Refusal};
 use crate::acme::{AuthorizationStatus, ChallengeStatus};
 use crate::api::{
     CONDITION_ISSUING, CertificatePrivateKey, CertificateSpec, CertificateStatus, Http01Ingress,
-    Http01Solver, IssuerRef, OrderStatus, PrivateKeyAlgorithm, RotationPolicy, Solver,
+    Http01Solver, IssuanceRecord, IssuerRef, OrderStatus, PrivateKeyAlgorithm, RotationPolicy, Solver,
     certificate_reason as reason,
 };
 use crate::core::backoff::Backoff;
 use crate::core::disposition::{About, Disposition, disposition};
+use crate::core::duplicates::{self, names_digest};
 use crate::core::issuance::{
     Challenged, Failure, IssuerView, Progress, SelfCheckResult, Situation, Step, Unseen, failed_generation,
     next_step,
@@ -29,6 +30,7 @@ pub const NAME: &str = "cert";
 const UID: &str = "8d0e7a52";
 /// More steps than this, one after the other and without a wait, are a loop.
 const MOST_STEPS: usize = 40;
+pub const DUPLICATE_LIMIT: usize = 4;
 
 pub struct World {
     pub now: Timestamp,
@@ -41,6 +43,7 @@ pub struct World {
     pub claimed_by: Option<String>,
     pub secret: Option<TlsSecret>,
     pub next_key: Option<PrivateKey>,
+    pub backup: Option<TlsSecret>,
     /// The answers that the CA can see, by name.
     pub presented: Option<BTreeMap<String, String>>,
     pub issuers: BTreeMap<String, IssuerView>,
@@ -59,6 +62,7 @@ pub struct World {
     pub steps: Vec<String>,
 }
 
+#[derive(Clone)]
 pub struct TlsSecret {
     pub certificate_name: Option<String>,
     pub issuer: Option<(String, String)>,
@@ -98,6 +102,7 @@ impl World {
             claimed_by: None,
             secret: None,
             next_key: None,
+            backup: None,
             presented: None,
             issuers: BTreeMap::new(),
             recorded: CertificateStatus::default(),
@@ -198,13 +203,15 @@ impl World {
     pub fn next_step(&self) -> Step {
         let wanted = self.wanted();
         let (secret, labels) = (self.secret_view(), BTreeMap::new());
-        next_step(&self.situation(&wanted, &secret, &labels), self.now)
+        let backup = self.backup.as_ref().map(view);
+        next_step(&self.situation(&wanted, &secret, backup.as_ref(), &labels), self.now)
     }
 
     fn situation<'a>(
         &'a self,
         wanted: &'a Result<ValidatedCertificate, InvalidSpec>,
         secret: &'a SecretView,
+        backup: Option<&'a SecretView>,
         labels: &'a BTreeMap<String, String>,
     ) -> Situation<'a> {
         Situation {
@@ -215,6 +222,8 @@ impl World {
             wanted,
             claimed_by: self.claimed_by.as_deref(),
             secret,
+            backup,
+            duplicate_limit: DUPLICATE_LIMIT,
             next_key: self.next_key.as_ref().map(PrivateKey::algorithm),
             issuer: self.issuers.get(&self.spec.issuer_ref.name).unwrap_or(&IssuerView::NotFound),
             status: &self.status,
@@ -230,20 +239,7 @@ impl World {
     }
 
     fn secret_view(&self) -> SecretView {
-        let Some(secret) = &self.secret else { return SecretView::default() };
-        SecretView {
-            exists: true,
-            certificate_name: secret.certificate_name.clone(),
-            issuer: secret.issuer.clone(),
-            requested_names: None,
-            as_written: true,
-            type_: None,
-            key: secret.key.as_ref().map(|key| {
-                let key = key.as_ref().map_err(Clone::clone)?;
-                Ok((key.algorithm(), key.public_key_der().to_vec()))
-            }),
-            leaf: secret.chain.as_ref().map(|chain| Ok(chain.as_ref().map_err(Clone::clone)?.leaf().clone())),
-        }
+        self.secret.as_ref().map_or_else(SecretView::default, view)
     }
 
     fn carry_out(&mut self, step: Step) -> Result<Turn, Crash> {
@@ -276,6 +272,7 @@ impl World {
             Step::StoreKey => {
                 let algorithm = self.wanted().unwrap().key;
                 self.next_key = Some(PrivateKey::generate(algorithm).unwrap());
+                self.backup = None;
                 self.effect()?;
                 self.status.next_private_key_secret_name = Some("next-key".to_owned());
             }
@@ -313,6 +310,10 @@ impl World {
             Step::Finalize => self.finalize()?,
             Step::Download => self.download()?,
             Step::StoreCertificate => self.store_certificate()?,
+            Step::RestoreSecret => {
+                self.secret.clone_from(&self.backup);
+                self.effect()?;
+            }
             Step::RefreshSecret => panic!("the Secret is always written as the spec asks for"),
             Step::Tidy(Chore::RemoveRecords | Chore::Release) => {
                 panic!("there is no ledger of records in this world")
@@ -328,7 +329,7 @@ impl World {
                 self.status.last_failure_time = None;
                 self.status.next_attempt_time = None;
                 self.report(reason::ISSUED);
-                self.remove()?;
+                self.clean_up()?;
             }
             Step::Abandon { .. } => self.remove()?,
             Step::Fail(failure) => self.fail(&failure)?,
@@ -461,6 +462,26 @@ impl World {
         self.effect()?;
         self.status.observed_renew_request.clone_from(&self.renew_request);
         self.record()
+    }
+
+    /// Counts the certificate, and keeps it if it may not be ordered again soon.
+    fn clean_up(&mut self) -> Result<(), Crash> {
+        let names = names_digest(&self.wanted().unwrap().names());
+        if let (Some(order), Some(leaf)) = (&self.status.order, self.secret_view().leaf()) {
+            let issued = IssuanceRecord {
+                time: order.created.clone(),
+                not_after: Time(leaf.not_after),
+                names_digest: names.clone(),
+                account: order.account.clone(),
+            };
+            duplicates::record(&mut self.status.recent_issuances, issued, self.now);
+        }
+        let free_at = duplicates::free_at(&self.status.recent_issuances, &names, DUPLICATE_LIMIT, self.now);
+        let keeps = free_at.is_some() && self.status.order.is_some();
+        self.next_key = None;
+        self.backup = self.secret.clone().filter(|_| keeps);
+        self.effect()?;
+        self.remove()
     }
 
     /// Removes what the issuance left: the objects first, so that what is left is on record until it is gone.
@@ -618,5 +639,21 @@ impl World {
 
     pub fn key_size_is(&mut self, size: i32) {
         self.edit(|spec| spec.private_key.as_mut().unwrap().size = Some(size));
+    }
+}
+
+fn view(secret: &TlsSecret) -> SecretView {
+    SecretView {
+        exists: true,
+        certificate_name: secret.certificate_name.clone(),
+        issuer: secret.issuer.clone(),
+        requested_names: None,
+        as_written: true,
+        type_: None,
+        key: secret.key.as_ref().map(|key| {
+            let key = key.as_ref().map_err(Clone::clone)?;
+            Ok((key.algorithm(), key.public_key_der().to_vec()))
+        }),
+        leaf: secret.chain.as_ref().map(|chain| Ok(chain.as_ref().map_err(Clone::clone)?.leaf().clone())),
     }
 }
