@@ -106,6 +106,16 @@ impl Account {
         format!("{token}.{}", self.thumbprint())
     }
 
+    /// Asks the CA what time it is, unless the account is to leave it alone. See [`Server::ahead`].
+    ///
+    /// # Errors
+    /// [`AcmeError`]
+    pub async fn ask_time(&self) -> Result<(), AcmeError> {
+        let clock = self.server.clock();
+        let _place = self.limiter.enter(clock).await?;
+        self.server.ask_time().await.inspect_err(|error| self.limiter.heed(error, clock()))
+    }
+
     /// Reads the account (RFC 8555 section 7.1.2).
     ///
     /// # Errors

@@ -149,6 +149,8 @@ impl AcmeError {
 pub enum Operation {
     /// The directory (RFC 8555 section 7.1.1).
     Directory,
+    /// newNonce (section 7.2).
+    NewNonce,
     /// newAccount (section 7.3).
     NewAccount,
     /// newAccount with `onlyReturnExisting` (section 7.3.1).
@@ -179,6 +181,7 @@ impl Operation {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Directory => "directory",
+            Self::NewNonce => "newNonce",
             Self::NewAccount => "newAccount",
             Self::LookUpAccount => "lookUpAccount",
             Self::Account => "account",
@@ -198,6 +201,7 @@ impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Directory => "reading the directory",
+            Self::NewNonce => "fetching a nonce",
             Self::NewAccount => "registering the account",
             Self::LookUpAccount => "looking up the account",
             Self::Account => "reading the account",

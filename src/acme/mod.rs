@@ -20,6 +20,7 @@ mod order;
 mod problem;
 mod retry_after;
 mod server;
+mod time;
 mod transport;
 pub(crate) mod unreachable;
 mod wire;

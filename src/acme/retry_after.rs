@@ -1,8 +1,10 @@
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
-use http::header::{DATE, RETRY_AFTER};
+use http::header::RETRY_AFTER;
 use jiff::Timestamp;
+
+use super::time::sent_at;
 
 /// The shortest wait that a `Retry-After` can ask for; 0 and instants in the past mean this.
 pub(super) const SHORTEST: Duration = Duration::from_secs(1);
@@ -21,17 +23,16 @@ pub(super) fn retry_after(headers: &HeaderMap, clock: fn() -> Timestamp) -> Opti
         Duration::from_secs(value.parse().unwrap_or(u64::MAX))
     } else {
         let until = httpdate::parse_http_date(value).ok()?;
-        until.duration_since(sent_at(headers).unwrap_or_else(|| clock().into())).unwrap_or_default()
+        let sent = SystemTime::from(sent_at(headers).unwrap_or_else(clock));
+        until.duration_since(sent).unwrap_or_default()
     };
     Some(wait.clamp(SHORTEST, LONGEST))
 }
 
-fn sent_at(headers: &HeaderMap) -> Option<SystemTime> {
-    httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use http::header::DATE;
+
     use super::*;
 
     #[test]

@@ -87,6 +87,24 @@ impl Server {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// How far the CA's clock is ahead of the local one, as its answers tell; `None` before the first. A difference of less
+    /// than a minute is none.
+    #[must_use]
+    pub fn ahead(&self) -> Option<SignedDuration> {
+        self.0.transport.ahead.get()
+    }
+
+    /// Asks what time it is, as [`Server::ahead`] then says. The nonce that comes with the answer saves the next request
+    /// one.
+    ///
+    /// # Errors
+    /// [`AcmeError`]
+    pub async fn ask_time(&self) -> Result<(), AcmeError> {
+        let nonce = self.new_nonce().await?;
+        self.0.nonces.put(nonce);
+        Ok(())
+    }
+
     pub(super) fn clock(&self) -> fn() -> Timestamp {
         self.0.config.clock
     }
@@ -101,7 +119,7 @@ impl Server {
         url: &str,
         payload: &str,
     ) -> Result<Reply, AcmeError> {
-        let mut nonce = self.nonce(operation).await?;
+        let mut nonce = self.nonce().await?;
         let mut tries_left = NONCE_TRIES;
         loop {
             let jws = key.sign(name, &nonce, url, payload)?;
@@ -113,7 +131,7 @@ impl Server {
                     // The nonce that comes with the error is the one to use (RFC 8555 section 6.5).
                     nonce = match next_nonce {
                         Some(nonce) => nonce,
-                        None => self.nonce(operation).await?,
+                        None => self.nonce().await?,
                     };
                 }
                 (outcome, next_nonce) => {
@@ -124,12 +142,17 @@ impl Server {
         }
     }
 
-    async fn nonce(&self, operation: Operation) -> Result<String, AcmeError> {
+    async fn nonce(&self) -> Result<String, AcmeError> {
         if let Some(nonce) = self.0.nonces.take() {
             return Ok(nonce);
         }
+        self.new_nonce().await
+    }
+
+    /// Gets a nonce from the CA (RFC 8555 section 7.2).
+    async fn new_nonce(&self) -> Result<String, AcmeError> {
         let directory = self.directory().await?;
-        let reply = self.0.transport.head(operation, &directory.new_nonce).await?.accepted()?;
+        let reply = self.0.transport.head(Operation::NewNonce, &directory.new_nonce).await?.accepted()?;
         reply.nonce().ok_or_else(|| reply.malformed("newNonce gave no Replay-Nonce"))
     }
 

@@ -5,10 +5,11 @@ use http::{Method, StatusCode};
 use jiff::Timestamp;
 use reqwest::Url;
 use serde::de::DeserializeOwned;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::excerpt::excerpt;
 use super::retry_after::retry_after;
+use super::time::TimeDifference;
 use super::unreachable::unreachable;
 use super::{AcmeError, Answer, Observe, Operation, Problem, ServerConfig, Trust};
 
@@ -17,6 +18,7 @@ pub(super) struct Transport {
     client: reqwest::Client,
     clock: fn() -> Timestamp,
     observe: Observe,
+    pub(super) ahead: TimeDifference,
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -50,7 +52,8 @@ impl Transport {
             Trust::Bundle(_) => AcmeError::Bundle,
             Trust::SystemRoots | Trust::SkipVerify => AcmeError::Client(root_cause(&error)),
         })?;
-        Ok(Self { client, clock: config.clock, observe: config.observe.clone() })
+        let ahead = TimeDifference::default();
+        Ok(Self { client, clock: config.clock, observe: config.observe.clone(), ahead })
     }
 
     pub(super) async fn get(&self, operation: Operation, url: &str) -> Result<Reply, AcmeError> {
@@ -101,6 +104,14 @@ impl Transport {
             })?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         let retry_after = retry_after(&headers, self.clock);
+        if self.ahead.see(&headers, (self.clock)()) {
+            let ahead = self.ahead.get().unwrap_or_default();
+            warn!(
+                host,
+                ca_ahead_seconds = ahead.as_secs(),
+                "the clocks of this node and of the CA differ; the CA's is gone by"
+            );
+        }
         let body = Body::read(response, status).await;
         let elapsed = (self.clock)().duration_since(begun);
         debug!(?operation, url, status = status.as_u16(), %elapsed, "the CA answered");

@@ -98,6 +98,7 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> Step {
         return Step::BackOff { until };
     }
     match &situation.status.order {
+        None if due.by_time() && situation.ca_ahead.is_none() => Step::AskTime,
         None => too_many(situation, wanted, &due, now).unwrap_or_else(|| begin(situation, wanted)),
         Some(order) if order.account != *account => {
             Step::Abandon { message: "the order belongs to another account".to_owned() }
@@ -173,6 +174,7 @@ pub fn failed_generation(status: &CertificateStatus) -> Option<i64> {
 /// When there is something to do again: the renewal, or before it the removal of what is kept for a lost Secret.
 fn look_again_at_rest(situation: &Situation<'_>, now: Timestamp) -> Option<Timestamp> {
     let renewal = situation.current(now).and_then(|current| current.renewal_time());
+    let renewal = renewal.map(|time| situation.here(time));
     let kept_until = situation.backup.and_then(|_| situation.next_duplicate(now));
     renewal.into_iter().chain(kept_until).min()
 }
@@ -252,7 +254,8 @@ fn go_on(
     if !has_key(situation, wanted) {
         return Step::Abandon { message: "the private key of the order is gone, or is another".to_owned() };
     }
-    let expired = order.expires.is_some_and(|expires| expires.duration_since(now) < EXPIRY_MARGIN);
+    let left = |expires: Timestamp| expires.duration_since(situation.at_ca(now));
+    let expired = order.expires.is_some_and(|expires| left(expires) < EXPIRY_MARGIN);
     match &order.status {
         OrderStatus::Invalid => invalid(situation, progress),
         OrderStatus::Valid => match &progress.chain {
@@ -284,7 +287,7 @@ fn go_on(
 /// Stores the certificate, unless it is in the Secret already and an issuance is due all the same: to store it again, or
 /// to order another at once, would go on without end.
 fn store(situation: &Situation<'_>, chain: &Chain, now: Timestamp) -> Step {
-    if chain.leaf().check_validity(now).is_err() {
+    if chain.leaf().check_validity(situation.at_ca(now)).is_err() {
         return Step::Abandon { message: "the certificate expired before it was stored".to_owned() };
     }
     let stored = situation.secret.leaf() == Some(chain.leaf());

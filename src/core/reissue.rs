@@ -79,6 +79,11 @@ pub struct Due {
 }
 
 impl Due {
+    /// Whether it is the time alone that makes it due.
+    pub fn by_time(&self) -> bool {
+        matches!(self.reason, reason::RENEWAL_DUE | reason::EXPIRED)
+    }
+
     /// Whether the certificate in the Secret is, all the same, what the spec asks for.
     pub fn leaves_ready(&self) -> bool {
         matches!(self.reason, reason::RENEWAL_DUE | reason::RENEWAL_REQUESTED)

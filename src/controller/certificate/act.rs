@@ -52,6 +52,7 @@ impl Work {
                 self.flush(context).await?;
                 Ok(Next::Until(Some(until)))
             }
+            Step::AskTime => self.ask_time(now, context).await,
             Step::TakePlace => self.take_place(now, context).await,
             Step::StoreKey => self.store_key(context).await,
             Step::PlaceOrder => self.place_order(now, context).await,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ObjectReference, Secret};
 use kube::{Resource, ResourceExt};
 
@@ -118,6 +119,7 @@ impl Work {
             issuer: &self.issuer_view,
             status: &self.status,
             progress: &self.progress,
+            ca_ahead: self.ca_ahead(),
             self_check_timeout: context.config.self_check_timeout,
             held: self.held(),
         }
@@ -177,6 +179,16 @@ impl Work {
         };
         let stands = owner == self.name || !context.cache.certificates(&self.namespace, claims).is_empty();
         Some(if stands { owner.to_owned() } else { self.name.clone() })
+    }
+
+    /// How far the clock of the CA is ahead.
+    pub(super) fn ca_ahead(&self) -> Option<SignedDuration> {
+        self.account.as_ref()?.server().ahead()
+    }
+
+    /// What time it is at the CA when it is `now` here.
+    pub(super) fn at_ca(&self, now: Timestamp) -> Timestamp {
+        now.saturating_add(self.ca_ahead().unwrap_or_default()).unwrap_or(now)
     }
 
     /// Whether the Certificate is still there. What is made for one that was deleted nobody would remove.

@@ -29,6 +29,15 @@ use crate::pki::{Chain, PrivateKey, certificate_signing_request};
 use crate::runtime::clock;
 
 impl Work {
+    /// Asks the CA what time it is.
+    pub(super) async fn ask_time(&mut self, now: Timestamp, context: &Context) -> Result<Next, Error> {
+        let Some(account) = self.account.clone() else { return Ok(Next::Until(None)) };
+        match account.ask_time().await {
+            Ok(()) => Ok(Next::Step),
+            Err(error) => self.refused(error, now, context).await,
+        }
+    }
+
     pub(super) async fn place_order(&mut self, now: Timestamp, context: &Context) -> Result<Next, Error> {
         let (Some(account), Ok(wanted)) = (self.account.clone(), &self.wanted) else {
             return Ok(Next::Until(None));
@@ -239,7 +248,7 @@ impl Work {
             Err(error) => return self.refused(error, now, context).await,
         };
         let checked = Chain::parse_pem(pem.as_bytes())
-            .and_then(|chain| chain.check(&key, &wanted.subject, now).map(|()| chain));
+            .and_then(|chain| chain.check(&key, &wanted.subject, self.at_ca(now)).map(|()| chain));
         match checked {
             Ok(chain) => {
                 self.progress.chain = Some(chain);

@@ -73,7 +73,8 @@ impl Work {
     pub(super) fn or_expiry(&self, until: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
         // It is valid throughout the second that it names.
         let not_after = self.status.not_after.as_ref();
-        let end = not_after.and_then(|time| time.0.saturating_add(SignedDuration::from_secs(1)).ok());
+        let second = SignedDuration::from_secs(1) - self.ca_ahead().unwrap_or_default();
+        let end = not_after.and_then(|time| time.0.saturating_add(second).ok());
         let counts = |end: &Timestamp| *end > now && is_true(&self.status.conditions, CONDITION_READY);
         until.into_iter().chain(end.filter(counts)).min()
     }
@@ -104,7 +105,7 @@ impl Work {
                     uid: &self.uid,
                     renew_request: None,
                     observed_renew_request: None,
-                    now,
+                    now: self.at_ca(now),
                 };
                 let leaf = self.secret_view.leaf();
                 self.status.not_before = leaf.map(|leaf| Time(leaf.not_before));

@@ -67,6 +67,8 @@ pub struct Situation<'a> {
     pub status: &'a CertificateStatus,
     /// What was learned on the way.
     pub progress: &'a Progress,
+    /// How far the clock of the issuer's CA is ahead of the local one; `None` if the CA was not asked yet.
+    pub ca_ahead: Option<SignedDuration>,
     /// How long a failing self-check is waited for before the CA is asked all the same.
     pub self_check_timeout: Duration,
     /// Name of the Certificate.
@@ -99,6 +101,8 @@ pub enum Step {
         /// `status.nextAttemptTime`.
         until: Timestamp,
     },
+    /// Ask the CA what time it is: before an order that is due because of the time.
+    AskTime,
     /// Take one of the issuer's places for orders under way.
     TakePlace,
     /// Make a private key and store it.
@@ -161,8 +165,18 @@ impl Situation<'_> {
             uid: self.uid,
             renew_request: self.renew_request,
             observed_renew_request: self.status.observed_renew_request.as_deref(),
-            now,
+            now: self.at_ca(now),
         })
+    }
+
+    /// What time it is at the CA when it is `now` here: what it says of certificates and orders is measured by its clock.
+    pub fn at_ca(&self, now: Timestamp) -> Timestamp {
+        now.saturating_add(self.ca_ahead.unwrap_or_default()).unwrap_or(now)
+    }
+
+    /// What time it is here when it is `then` at the CA.
+    pub(super) fn here(&self, then: Timestamp) -> Timestamp {
+        then.saturating_sub(self.ca_ahead.unwrap_or_default()).unwrap_or(then)
     }
 
     /// Why an issuance is due, if one is.
@@ -197,7 +211,7 @@ impl Situation<'_> {
     /// When what an order has left is of no use any more.
     pub(super) fn leftovers_end(&self) -> Option<Timestamp> {
         let order = self.status.order.as_ref()?;
-        let expires = order.expires.as_ref().map(|expires| expires.0);
+        let expires = order.expires.as_ref().map(|expires| self.here(expires.0));
         Some(
             expires
                 .unwrap_or_else(|| order.created.0.saturating_add(ORDER_LIFETIME).unwrap_or(order.created.0)),

@@ -1,4 +1,5 @@
 mod ca;
+mod clock;
 mod dns;
 mod duplicates;
 mod machine;

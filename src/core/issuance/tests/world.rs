@@ -50,6 +50,9 @@ pub struct World {
     /// The status as the API server has it.
     pub recorded: CertificateStatus,
     pub self_check_passes: bool,
+    /// How far the CA's clock is ahead, and whether the operator has asked.
+    pub ca_ahead: SignedDuration,
+    pub asked_time: bool,
     pub place_is_free: bool,
 
     // The operator.
@@ -107,6 +110,8 @@ impl World {
             issuers: BTreeMap::new(),
             recorded: CertificateStatus::default(),
             self_check_passes: true,
+            ca_ahead: SignedDuration::ZERO,
+            asked_time: false,
             place_is_free: true,
             status: CertificateStatus::default(),
             progress: Progress::default(),
@@ -152,6 +157,7 @@ impl World {
     pub fn crash(&mut self) {
         self.progress = Progress::default();
         self.status = self.recorded.clone();
+        self.asked_time = false;
         self.crash_after = None;
     }
 
@@ -186,6 +192,11 @@ impl World {
             }
         }
         panic!("no end is in sight: {:#?}", self.last_steps());
+    }
+
+    /// The time by the CA's clock.
+    pub fn at_ca(&self) -> Timestamp {
+        self.now + self.ca_ahead
     }
 
     pub fn step(&mut self) -> Turn {
@@ -228,6 +239,7 @@ impl World {
             issuer: self.issuers.get(&self.spec.issuer_ref.name).unwrap_or(&IssuerView::NotFound),
             status: &self.status,
             progress: &self.progress,
+            ca_ahead: self.asked_time.then_some(self.ca_ahead),
             self_check_timeout: Duration::from_secs(60),
             name: NAME,
             held: false,
@@ -265,6 +277,7 @@ impl World {
                 assert!(until > self.now, "a wait that is over");
                 return Ok(Turn::Waits(Some(until)));
             }
+            Step::AskTime => self.asked_time = true,
             Step::TakePlace if !self.place_is_free => {
                 return Ok(Turn::Waits(Some(self.now + SignedDuration::from_secs(1))));
             }
@@ -279,14 +292,14 @@ impl World {
             Step::PlaceOrder => self.place_order()?,
             Step::ReadOrder => {
                 let (account, url) = self.order();
-                match self.ca.read(&account, &url, self.now) {
+                match self.ca.read(&account, &url, self.at_ca()) {
                     Ok(order) => self.progress.saw_order(order, self.ca.retry_after, self.now),
                     Err(refusal) => self.refused(&refusal)?,
                 }
             }
             Step::ReadAuthorizations => {
                 let (account, url) = self.order();
-                match self.ca.authorizations(&account, &url, self.now) {
+                match self.ca.authorizations(&account, &url, self.at_ca()) {
                     Ok(authorizations) => {
                         self.progress.authorizations = Some(authorizations);
                         self.progress.asked_at = Some(self.now);
@@ -341,7 +354,7 @@ impl World {
         assert!(self.progress.place, "orders under way are bounded");
         let identifiers = self.wanted().unwrap().identifiers();
         let account = self.account();
-        match self.ca.place(&account, identifiers, self.now) {
+        match self.ca.place(&account, identifiers, self.at_ca()) {
             Ok((url, order)) => {
                 self.effect()?;
                 self.status.order = Some(OrderStatus {
@@ -409,7 +422,7 @@ impl World {
         let (account, url) = self.order();
         let key = self.key().expect("the private key is stored before the request leaves");
         let names = self.wanted().unwrap().identifiers();
-        match self.ca.finalize(&account, &url, &key, names, self.now) {
+        match self.ca.finalize(&account, &url, &key, names, self.at_ca()) {
             Ok(order) => {
                 self.effect()?;
                 self.progress.finalized = Some(self.now);
@@ -428,7 +441,7 @@ impl World {
         };
         let chain = Chain::parse_pem(pem.as_bytes()).unwrap();
         let key = self.key().expect("the private key of the order");
-        match chain.check(&key, &self.wanted().unwrap().subject, self.now) {
+        match chain.check(&key, &self.wanted().unwrap().subject, self.at_ca()) {
             Ok(()) => {
                 self.progress.chain = Some(chain);
                 Ok(())
@@ -452,7 +465,7 @@ impl World {
         let wanted = self.wanted().unwrap();
         let key = self.key().expect("the private key of the certificate");
         let chain = self.progress.chain.clone().expect("the certificate");
-        assert_eq!(chain.check(&key, &wanted.subject, self.now), Ok(()));
+        assert_eq!(chain.check(&key, &wanted.subject, self.at_ca()), Ok(()));
         self.secret = Some(TlsSecret {
             certificate_name: Some(NAME.to_owned()),
             issuer: Some((wanted.issuer_name, wanted.issuer_kind.as_str().to_owned())),
@@ -620,7 +633,7 @@ impl World {
             panic!("no key, no chain")
         };
         assert_eq!(key.algorithm(), wanted.key);
-        assert_eq!(chain.check(key, &wanted.subject, self.now), Ok(()));
+        assert_eq!(chain.check(key, &wanted.subject, self.at_ca()), Ok(()));
         assert_eq!(self.status.next_attempt_time, None);
     }
 
