@@ -50,7 +50,7 @@ pub enum AcmeError {
         what: String,
     },
     /// No answer: the name does not resolve, the connection is refused or breaks.
-    #[error("cannot reach {host}: {cause}")]
+    #[error("{operation} failed: cannot reach {host}: {cause}")]
     Unreachable {
         /// What was tried.
         operation: Operation,
@@ -60,7 +60,7 @@ pub enum AcmeError {
         cause: &'static str,
     },
     /// No answer in time.
-    #[error("no answer from {host} in time")]
+    #[error("{operation} failed: no answer from {host} in time")]
     Timeout {
         /// What was tried.
         operation: Operation,
@@ -68,7 +68,7 @@ pub enum AcmeError {
         host: String,
     },
     /// The server's certificate is not trusted, or the TLS handshake failed.
-    #[error("cannot reach {host}: TLS: {detail}")]
+    #[error("{operation} failed: cannot reach {host}: TLS: {detail}")]
     Tls {
         /// What was tried.
         operation: Operation,
@@ -113,6 +113,20 @@ impl AcmeError {
             Self::DirectoryUrl(_) => "directoryUrl",
             Self::Bundle => "caBundle",
             Self::Client(_) => "client",
+        }
+    }
+
+    /// What was tried, if it came to a request.
+    #[must_use]
+    pub fn operation(&self) -> Option<Operation> {
+        match self {
+            Self::Problem { operation, .. }
+            | Self::Http { operation, .. }
+            | Self::Malformed { operation, .. }
+            | Self::Unreachable { operation, .. }
+            | Self::Timeout { operation, .. }
+            | Self::Tls { operation, .. } => Some(*operation),
+            _ => None,
         }
     }
 

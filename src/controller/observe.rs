@@ -52,9 +52,11 @@ impl Reactions {
         if self.matters(Some(issuer.uid.clone()), (issuer.generation, labels)) {
             self.context.wake_issuer(&issuer.id);
         }
-        let reason = condition(&issuer.status.conditions, CONDITION_READY).map(|ready| &ready.reason);
+        // Those that wait for it quote it.
+        let words = condition(&issuer.status.conditions, CONDITION_READY)
+            .map(|ready| (&ready.reason, &ready.message));
         let for_certificates = format!("{}/certificates", issuer.uid);
-        if self.matters(Some(for_certificates), (issuer.generation, ready, reason, account)) {
+        if self.matters(Some(for_certificates), (issuer.generation, ready, words, account)) {
             self.wake_waiting(&issuer.id);
         }
     }

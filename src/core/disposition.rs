@@ -1,5 +1,7 @@
 //! What a CA's refusal means for what happens next.
 
+use crate::acme::Operation;
+
 /// What happens next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Disposition {
@@ -19,9 +21,11 @@ pub enum Disposition {
     ValidationFailed,
 }
 
-/// Whether a refusal answers a call about the account or one about an order.
+/// What the call was about that a refusal answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum About {
+    /// The directory or newNonce: that says nothing of an account or an order.
+    Server,
     /// newAccount, or a request to the account's URL.
     Account,
     /// newOrder, or a request to the URL of an order, authorization, challenge or certificate.
@@ -107,6 +111,23 @@ const CODES: &[Code] = {
     ]
 };
 
+/// What a call that does `operation` is about.
+pub fn about(operation: Operation) -> About {
+    match operation {
+        Operation::Directory | Operation::NewNonce => About::Server,
+        Operation::NewAccount | Operation::LookUpAccount | Operation::Account | Operation::UpdateAccount => {
+            About::Account
+        }
+        Operation::NewOrder
+        | Operation::Order
+        | Operation::Authorization
+        | Operation::Challenge
+        | Operation::DeactivateAuthorization
+        | Operation::Finalize
+        | Operation::Certificate => About::Order,
+    }
+}
+
 /// What follows from a refusal with the short `code` (see [`crate::acme::Problem::code`]) and the HTTP `status`.
 pub fn disposition(code: &str, status: Option<u16>, about: About) -> Disposition {
     use Disposition::*;
@@ -116,7 +137,7 @@ pub fn disposition(code: &str, status: Option<u16>, about: About) -> Disposition
     match (status, about) {
         (_, About::Account) if code == "unauthorized" => AccountUnusable,
         (Some(429), _) => TooFast,
-        (Some(408), _) => Stumbled,
+        (Some(408), _) | (_, About::Server) => Stumbled,
         (Some(400..=499), About::Account) => CaOperatorMustAct,
         (Some(400..=499), About::Order) => OrderLost,
         _ => Stumbled,

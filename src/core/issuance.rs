@@ -257,6 +257,12 @@ fn go_on(
     let left = |expires: Timestamp| expires.duration_since(situation.at_ca(now));
     let expired = order.expires.is_some_and(|expires| left(expires) < EXPIRY_MARGIN);
     match &order.status {
+        // What made it wait for so long has been a failure before, and is none now.
+        OrderStatus::Invalid | OrderStatus::Pending | OrderStatus::Ready
+            if expired && order.error.is_none() && situation.failed_with_this_order() =>
+        {
+            Step::Abandon { message: "the order expired before it was tried again".to_owned() }
+        }
         OrderStatus::Invalid => invalid(situation, progress),
         OrderStatus::Valid => match &progress.chain {
             Some(chain) => store(situation, chain, now),

@@ -4,6 +4,7 @@
 pub mod api;
 pub mod crash;
 pub mod dns;
+pub mod fault_cells;
 pub mod faults;
 pub mod http01;
 pub mod overheard;

@@ -75,7 +75,7 @@ async fn a_server_that_hangs_times_out() {
     let account = crate::acme::Account::resume(&server, super::fake_ca::key(), ca.url("/account/1"));
     let error = account.order(&ca.url("/order/1")).await.unwrap_err();
     assert!(matches!(error, AcmeError::Timeout { .. }), "{error:?}");
-    assert_eq!(error.to_string(), "no answer from 127.0.0.1 in time");
+    assert_eq!(error.to_string(), "reading the order failed: no answer from 127.0.0.1 in time");
 }
 
 #[tokio::test]
@@ -123,15 +123,18 @@ async fn refused_connections_on_different_ports_read_the_same() {
         drop(listener);
         texts.push(directory_at(url).await.unwrap_err().to_string());
     }
-    assert_eq!(texts, ["cannot reach 127.0.0.1: connection refused"; 2]);
+    assert_eq!(texts, ["reading the directory failed: cannot reach 127.0.0.1: connection refused"; 2]);
 }
 
 #[tokio::test]
 async fn a_connection_closed_without_an_answer_is_told_from_a_server_that_speaks_no_http() {
     let error = directory_at(raw_server("")).await.unwrap_err();
-    assert_eq!(error.to_string(), "cannot reach 127.0.0.1: connection closed");
+    assert_eq!(error.to_string(), "reading the directory failed: cannot reach 127.0.0.1: connection closed");
     let error = directory_at(raw_server("220 mail.example ESMTP\r\n")).await.unwrap_err();
-    assert_eq!(error.to_string(), "cannot reach 127.0.0.1: what answers there does not speak HTTP");
+    assert_eq!(
+        error.to_string(),
+        "reading the directory failed: cannot reach 127.0.0.1: what answers there does not speak HTTP"
+    );
 }
 
 #[tokio::test]
@@ -148,7 +151,12 @@ async fn a_certificate_is_trusted_only_with_the_bundle_that_holds_its_root() {
     let error = unlocked(with(bundle(other.cert.pem()))).await.unwrap_err();
     assert!(matches!(error, AcmeError::Tls { .. }), "{error:?}");
     let text = error.to_string();
-    assert!(text.starts_with("cannot reach localhost: TLS: certificate not trusted: "), "{text}");
+    assert!(
+        text.starts_with(
+            "reading the directory failed: cannot reach localhost: TLS: certificate not trusted: "
+        ),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -157,7 +165,10 @@ async fn an_expired_certificate_reads_the_same_at_every_attempt() {
     let trust = Trust::Bundle(expired.cert.pem().into_bytes());
     let config = ServerConfig { trust, ..ServerConfig::new(tls_server(&expired), epoch) };
     let error = Server::new(config).unwrap().directory().await.unwrap_err();
-    assert_eq!(error.to_string(), "cannot reach localhost: TLS: certificate not trusted: expired");
+    assert_eq!(
+        error.to_string(),
+        "reading the directory failed: cannot reach localhost: TLS: certificate not trusted: expired"
+    );
 }
 
 #[tokio::test]
@@ -165,7 +176,10 @@ async fn https_to_a_port_that_speaks_none_is_explained() {
     let url = raw_server("HTTP/1.1 400 Bad Request\r\n\r\n").replace("http://", "https://");
     let config = ServerConfig { trust: Trust::SkipVerify, ..ServerConfig::new(url, epoch) };
     let error = Server::new(config).unwrap().directory().await.unwrap_err();
-    assert_eq!(error.to_string(), "cannot reach 127.0.0.1: TLS: what answers there does not speak TLS");
+    assert_eq!(
+        error.to_string(),
+        "reading the directory failed: cannot reach 127.0.0.1: TLS: what answers there does not speak TLS"
+    );
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::controller::error::Error;
 use crate::controller::events;
 use crate::controller::verdicts::{Verdict, words};
 use crate::core::backoff::ask_once_more;
-use crate::core::disposition::{self, About, Disposition, disposition};
+use crate::core::disposition::{self, About, Disposition, about, disposition};
 use crate::core::issuance::{Failure, Progress, Step};
 use crate::core::records::Chore;
 use crate::core::renewal::{whole_seconds, whole_seconds_up};
@@ -135,11 +135,13 @@ impl Work {
                 Disposition::AccountUnusable
             }
             AcmeError::Problem { status, .. } | AcmeError::Http { status, .. } => {
-                disposition(error.code(), Some(*status), About::Order)
+                disposition(error.code(), Some(*status), error.operation().map_or(About::Order, about))
             }
             _ => Disposition::Stumbled,
         };
-        if disposition == Disposition::Stumbled && error.retry_after().is_none() {
+        // A CA that takes no nonce has been asked often enough by then.
+        let asked_often = error.code() == "badNonce" || error.retry_after().is_some();
+        if disposition == Disposition::Stumbled && !asked_often {
             self.progress.stumbles += 1;
             if let Some(soon) = ask_once_more(self.progress.stumbles, now) {
                 debug!(%error, %soon, "the CA stumbled and is asked once more");

@@ -22,7 +22,7 @@ use crate::controller::error::Error;
 use crate::controller::secrets;
 use crate::controller::verdicts::words;
 use crate::core::account::{Recorded, Step, account_key_algorithm, wanted_contact};
-use crate::core::disposition::{self, About, Disposition, disposition};
+use crate::core::disposition::{self, Disposition, about, disposition};
 use crate::core::renewal::whole_seconds;
 use crate::pki::{KeyEncoding, PrivateKey};
 use crate::runtime::metrics::ApiVerb;
@@ -310,7 +310,8 @@ impl Work {
                 (Disposition::CaOperatorMustAct, Some(reason::INVALID_SPEC))
             }
             AcmeError::Problem { status, .. } | AcmeError::Http { status, .. } => {
-                (disposition(code, Some(*status), about(operation)), disposition::reason(code))
+                let about = about(error.operation().unwrap_or(operation));
+                (disposition(code, Some(*status), about), disposition::reason(code))
             }
             AcmeError::Paused { .. } => (Disposition::TooFast, None),
             _ => (Disposition::Stumbled, None),
@@ -356,13 +357,6 @@ impl Work {
         self.flush(context).await?;
         self.warn(reason, &message, context).await;
         Ok((what != Disposition::AccountUnusable).then_some(until))
-    }
-}
-
-fn about(operation: Operation) -> About {
-    match operation {
-        Operation::Directory => About::Order,
-        _ => About::Account,
     }
 }
 

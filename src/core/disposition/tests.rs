@@ -66,7 +66,7 @@ fn every_code_of_the_table_decides_whatever_the_status_and_the_call() {
     for (expected, codes) in TABLE {
         for code in codes {
             for status in [None, Some(400), Some(403), Some(404), Some(429), Some(500), Some(503)] {
-                for about in [About::Account, About::Order] {
+                for about in [About::Server, About::Account, About::Order] {
                     assert_eq!(disposition(code, status, about), expected, "{code} {status:?} {about:?}");
                 }
             }
@@ -79,6 +79,7 @@ fn unauthorized_condemns_the_account_on_account_calls_only() {
     assert_eq!(disposition("unauthorized", Some(403), About::Account), AccountUnusable);
     assert_eq!(disposition("unauthorized", Some(401), About::Account), AccountUnusable);
     assert_eq!(disposition("unauthorized", Some(403), About::Order), OrderLost);
+    assert_eq!(disposition("unauthorized", Some(403), About::Server), Stumbled);
 }
 
 #[test]
@@ -116,6 +117,8 @@ fn without_a_known_code_the_status_decides() {
         for code in ["", "malformed", "unexpectedStatus", "NEVER_HEARD_OF"] {
             assert_eq!(disposition(code, status, About::Account), account, "{code} {status:?}");
             assert_eq!(disposition(code, status, About::Order), order, "{code} {status:?}");
+            let server = if status == Some(429) { TooFast } else { Stumbled };
+            assert_eq!(disposition(code, status, About::Server), server, "{code} {status:?}");
         }
     }
 }

@@ -208,6 +208,12 @@ impl Situation<'_> {
         self.progress.presented || !self.status.challenges.is_empty()
     }
 
+    /// Whether the order was there already when the issuance failed last.
+    pub(super) fn failed_with_this_order(&self) -> bool {
+        let failed = self.status.last_failure_time.as_ref();
+        self.status.order.as_ref().zip(failed).is_some_and(|(order, failed)| order.created <= *failed)
+    }
+
     /// When what an order has left is of no use any more.
     pub(super) fn leftovers_end(&self) -> Option<Timestamp> {
         let order = self.status.order.as_ref()?;

@@ -533,6 +533,28 @@ fn an_order_about_to_expire_is_placed_anew() {
 }
 
 #[test]
+fn an_order_that_expired_while_the_ca_was_down_is_placed_anew_at_once() {
+    let mut world = World::new();
+    world.ca.validation = Validation::Hangs;
+    world.run();
+    // Down for longer than an order lives.
+    let down = Fault { refusal: Refusal::no_answer(), answer_lost: false };
+    while world.now < world.ca.orders[0].expires {
+        world.ca.faults.push_back(down.clone());
+        let Turn::Waits(Some(until)) = world.run() else { panic!("it does not wait") };
+        world.now = until;
+    }
+    let failures = world.status.failed_issuance_attempts;
+    let begin = world.now;
+    world.ca.mend();
+    world.run_until_rest();
+    assert!(failures > Some(1), "{failures:?}");
+    assert_eq!(world.ca.orders.len(), 2);
+    let took = world.now.duration_since(begin);
+    assert!(took < SignedDuration::from_mins(1), "{took:#}: {:#?}", world.last_steps());
+}
+
+#[test]
 fn what_waits_for_the_ca_names_the_names() {
     let mut world = World::new();
     world.ca.validation = Validation::Hangs;

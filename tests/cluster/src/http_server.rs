@@ -1,6 +1,13 @@
 //! The HTTP server under what tests can make misbehave.
 
-use std::{convert::Infallible, future::Future, sync::Arc};
+use std::{
+    convert::Infallible,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
 
 use anyhow::Result;
 use bytes::Bytes;
@@ -12,6 +19,8 @@ use rustls::{
     ServerConfig,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::{ClientHello, NoServerSessionStorage, ResolvesServerCert},
+    sign::CertifiedKey,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -32,15 +41,61 @@ pub(crate) fn full(bytes: Bytes) -> Body {
 
 /// What speaks TLS with a certificate of the test CA for these names.
 pub(crate) fn tls(cluster: &Cluster, names: &[&str]) -> Result<TlsAcceptor> {
-    let signed = cluster.ca()?.sign("test server", names)?;
-    let certificate = CertificateDer::from_pem_slice(signed.certificate.as_bytes())?;
-    let key = PrivateKeyDer::from_pem_slice(signed.key.as_bytes())?;
-    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    Ok(Handshakes::new(cluster, names)?.acceptor())
+}
+
+/// TLS with a certificate of the test CA, that can be made to fail.
+#[derive(Debug)]
+pub(crate) struct Handshakes {
+    certificate: Arc<CertifiedKey>,
+    failing: AtomicBool,
+    failed: AtomicUsize,
+}
+
+impl Handshakes {
+    pub(crate) fn new(cluster: &Cluster, names: &[&str]) -> Result<Arc<Self>> {
+        let signed = cluster.ca()?.sign("test server", names)?;
+        let certificate = CertificateDer::from_pem_slice(signed.certificate.as_bytes())?;
+        let key = PrivateKeyDer::from_pem_slice(signed.key.as_bytes())?;
+        let key = aws_lc_rs::sign::any_supported_type(&key)?;
+        let certificate = Arc::new(CertifiedKey::new(vec![certificate], key));
+        Ok(Arc::new(Self { certificate, failing: false.into(), failed: 0.into() }))
+    }
+
+    pub(crate) fn acceptor(self: Arc<Self>) -> TlsAcceptor {
+        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("the provider speaks TLS 1.3")
+            .with_no_client_auth()
+            .with_cert_resolver(self);
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // A session that is resumed is no handshake that could fail.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        TlsAcceptor::from(Arc::new(config))
+    }
+
+    pub(crate) fn fail(&self, failing: bool) {
+        self.failing.store(failing, Ordering::SeqCst);
+    }
+
+    pub(crate) fn are_failing(&self) -> bool {
+        self.failing.load(Ordering::SeqCst)
+    }
+
+    /// How many have failed.
+    pub(crate) fn failed(&self) -> usize {
+        self.failed.load(Ordering::SeqCst)
+    }
+}
+
+impl ResolvesServerCert for Handshakes {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        if self.are_failing() {
+            self.failed.fetch_add(1, Ordering::SeqCst);
+            return None;
+        }
+        Some(self.certificate.clone())
+    }
 }
 
 /// Serves HTTP/1.1, over TLS if there is what speaks it. An error of `handle` closes the connection without an

@@ -12,8 +12,8 @@ use anyhow::{Context, Result};
 use tokio::process::Command;
 
 use crate::{
-    Cluster, NameServer, TsigKey, Zone, addresses::Address, name_server::TEST_ADDRESS, packages,
-    process::Process,
+    Cluster, NameServer, TsigKey, Zone, addresses::Address, fake_clock::under_faketime,
+    name_server::TEST_ADDRESS, packages, process::Process,
 };
 
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -87,12 +87,9 @@ impl Knot {
         let mut command = if self.clock_ahead == 0 {
             Command::new(knotd)
         } else {
-            // The library that changes the clock keeps things in shared memory under its process id, which other
-            // runs have too. Its own program, which knows where it is, would stand between us and the server.
-            let script = "mount -t tmpfs tmpfs /dev/shm && \
-                LD_PRELOAD=$(faketime -f +1s printenv LD_PRELOAD) exec \"$0\" \"$@\"";
-            let mut command = Command::new("unshare");
-            command.args(["--mount", "--", "sh", "-c", script]).arg(knotd);
+            let words = under_faketime(&knotd);
+            let mut command = Command::new(&words[0]);
+            command.args(&words[1..]);
             // Only the date is another: it waits by the true clock.
             command
                 .env("FAKETIME", format!("{:+}s", self.clock_ahead))

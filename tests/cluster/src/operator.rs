@@ -26,7 +26,10 @@ use kube::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use crate::{ADDRESS, TestNamespace, control_plane::kubeconfig, namespace::FIELD_MANAGER, ports, process};
+use crate::{
+    ADDRESS, FakeClock, TestNamespace, control_plane::kubeconfig, fake_clock::under_faketime,
+    namespace::FIELD_MANAGER, ports, process,
+};
 
 /// The operator's service account, and the namespace it is in.
 const ACCOUNT: &str = "certwright";
@@ -42,6 +45,7 @@ pub struct OperatorBuilder<'a> {
     binary: PathBuf,
     arguments: BTreeMap<String, String>,
     environment: BTreeMap<String, String>,
+    faketime: bool,
 }
 
 /// A running operator; it is killed when this is dropped.
@@ -55,6 +59,7 @@ pub struct Operator {
     binary: PathBuf,
     arguments: BTreeMap<String, String>,
     environment: BTreeMap<String, String>,
+    faketime: bool,
     process: OperatorProcess,
     http: reqwest::Client,
 }
@@ -74,6 +79,7 @@ impl Operator {
             binary: binary(),
             arguments: BTreeMap::new(),
             environment: BTreeMap::new(),
+            faketime: false,
         }
     }
 
@@ -128,7 +134,7 @@ impl Operator {
     /// Kills it if it runs, starts it again with the same arguments and waits until it is ready.
     pub async fn restart(&self) -> Result<()> {
         self.kill9()?;
-        let child = spawn(&self.binary, &self.arguments, &self.environment, &self.log)?;
+        let child = spawn(&self.binary, &self.arguments, &self.environment, self.faketime, &self.log)?;
         *self.process.lock() = child;
         self.wait_ready(Duration::from_secs(30)).await
     }
@@ -206,6 +212,15 @@ impl OperatorBuilder<'_> {
         self
     }
 
+    /// Lives by this clock.
+    pub fn clock(mut self, clock: &FakeClock) -> Self {
+        for (name, value) in clock.environment() {
+            self = self.environment(name, &value.to_string_lossy());
+        }
+        self.faketime = true;
+        self
+    }
+
     /// Talks to the API server through this URL, as that of a [`Proxy`](crate::Proxy).
     pub fn api_server(mut self, url: &str) -> Self {
         self.api_server = url.into();
@@ -258,7 +273,7 @@ impl OperatorBuilder<'_> {
         }
         self.environment.insert("KUBECONFIG".into(), credentials.display().to_string());
 
-        let child = spawn(&self.binary, &self.arguments, &self.environment, &log)?;
+        let child = spawn(&self.binary, &self.arguments, &self.environment, self.faketime, &log)?;
         self.namespace.add_operator_log(log.clone());
         Ok(Operator {
             responder: self.arguments["--responder-addr"].clone(),
@@ -267,6 +282,7 @@ impl OperatorBuilder<'_> {
             binary: self.binary,
             arguments: self.arguments,
             environment: self.environment,
+            faketime: self.faketime,
             process: OperatorProcess(Arc::new(Mutex::new(child))),
             http: reqwest::Client::builder().no_proxy().build()?,
         })
@@ -338,10 +354,13 @@ fn spawn(
     binary: &PathBuf,
     arguments: &BTreeMap<String, String>,
     environment: &BTreeMap<String, String>,
+    faketime: bool,
     log: &PathBuf,
 ) -> Result<Child> {
     let output = File::options().create(true).append(true).open(log)?;
-    Command::new(binary)
+    let words = if faketime { under_faketime(binary) } else { vec![binary.into()] };
+    Command::new(&words[0])
+        .args(&words[1..])
         .arg("run")
         .args(arguments.iter().map(|(name, value)| format!("{name}={value}")))
         .envs(environment)

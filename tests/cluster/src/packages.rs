@@ -52,7 +52,7 @@ pub const NAME_SERVERS: &[Need] = &[
     },
     Need { program: "knotd", package: "knot", purpose: "is a name server by other authors" },
     Need { program: "unbound", package: "unbound", purpose: "is the resolver of tests of DNS-01" },
-    Need { program: "faketime", package: "faketime", purpose: "gives a name server a wrong clock" },
+    Need { program: "faketime", package: "faketime", purpose: "gives programs another clock" },
 ];
 
 /// Fails when a program is missing, saying how to get it. As root on Debian, gets it.

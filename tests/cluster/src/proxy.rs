@@ -16,7 +16,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
     ADDRESS, Cluster,
-    http_server::{self, Body, full},
+    http_server::{self, Body, Handshakes, full},
     ports,
     router::end_to_end,
 };
@@ -52,6 +52,8 @@ pub enum Action {
     Respond { status: u16, headers: Vec<(&'static str, String)>, body: String },
     /// Close the connection, and do not forward.
     Drop,
+    /// The same, and let every TLS handshake fail from now on, until there is another script or none.
+    FailHandshakes,
     /// Forward it, then close the connection: the answer is lost.
     PassThenDrop,
     /// Forward it, and run this once the whole answer has come and before it goes on.
@@ -82,6 +84,7 @@ struct State {
     http: reqwest::Client,
     script: Mutex<Option<Script>>,
     records: watch::Sender<Vec<Record>>,
+    handshakes: Arc<Handshakes>,
 }
 
 impl Proxy {
@@ -89,6 +92,8 @@ impl Proxy {
     pub async fn start(cluster: &Cluster, upstream: &str) -> Result<Self> {
         let listener = TcpListener::bind((ADDRESS, ports::free(ADDRESS)?)).await?;
         let url = format!("https://{}", listener.local_addr()?);
+        let handshakes = Handshakes::new(cluster, &[ADDRESS, "localhost"])?;
+        let tls = handshakes.clone().acceptor();
         let state = Arc::new(State {
             upstream: upstream.into(),
             // Requests are forwarded over HTTP/1.1, which alone carries the client's Host header to the other side.
@@ -100,9 +105,9 @@ impl Proxy {
                 .build()?,
             script: Mutex::default(),
             records: watch::Sender::default(),
+            handshakes,
         });
         let mut tasks = JoinSet::new();
-        let tls = http_server::tls(cluster, &[ADDRESS, "localhost"])?;
         let handler = state.clone();
         tasks.spawn(http_server::serve(listener, Some(tls), move |request| handle(handler.clone(), request)));
         Ok(Self { url, state, _tasks: tasks })
@@ -116,11 +121,23 @@ impl Proxy {
     /// Asks `script` from now on what becomes of each request.
     pub fn script(&self, script: impl Fn(&RequestInfo) -> Action + Send + Sync + 'static) {
         *lock(&self.state.script) = Some(Arc::new(script));
+        self.state.handshakes.fail(false);
     }
 
     /// Forwards everything from now on.
     pub fn pass(&self) {
         *lock(&self.state.script) = None;
+        self.state.handshakes.fail(false);
+    }
+
+    /// Lets every TLS handshake fail from now on, until there is another script or none.
+    pub fn fail_handshakes(&self) {
+        self.state.handshakes.fail(true);
+    }
+
+    /// How many TLS handshakes have failed on demand.
+    pub fn failed_handshakes(&self) -> usize {
+        self.state.handshakes.failed()
     }
 
     /// Every request so far.
@@ -192,6 +209,8 @@ async fn handle(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
 impl State {
     async fn act(&self, request: &RequestInfo, action: Action) -> Result<Response<Body>> {
         match action {
+            // Where handshakes fail, connections from before are of no use either.
+            _ if self.handshakes.are_failing() => bail!("dropped on demand"),
             Action::Pass => self.pass(request).await,
             Action::Delay(time) => {
                 tokio::time::sleep(time).await;
@@ -199,6 +218,10 @@ impl State {
             }
             Action::Hang => pending().await,
             Action::Drop => bail!("dropped on demand"),
+            Action::FailHandshakes => {
+                self.handshakes.fail(true);
+                bail!("dropped on demand")
+            }
             Action::PassThenDrop => {
                 self.pass_whole(request).await?;
                 bail!("dropped on demand")

@@ -35,7 +35,7 @@ pub struct CaOrder {
     account: String,
     identifiers: Vec<Identifier>,
     pub status: OrderStatus,
-    expires: Timestamp,
+    pub expires: Timestamp,
     authorizations: Vec<Authorization>,
     key: Option<PrivateKey>,
     error: Option<Problem>,
