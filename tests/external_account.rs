@@ -14,34 +14,9 @@ use certwright::{acme::jwk_thumbprint, api, pki::PrivateKey};
 use certwright_cluster::{Operator, Pebble, PebbleBuilder, Proxy, TestNamespace, proxy::Action};
 use common::overheard::{NEW_ACCOUNT, NEW_ORDER, Overheard, problem, refusal};
 use common::{SOON, certificate, condition, external_account, issued, issuer, mac_key, of_issuer};
-use jiff::Timestamp;
-use k8s_openapi::api::{core::v1::Secret, events::v1::Event};
+use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use serde_json::{Value, json};
-
-/// What CAs say of an account that is of no use any more.
-const ACCOUNT_UNUSABLE: [&str; 9] = [
-    "DEACTIVATED_ACCOUNT",
-    "REVOKED_ACCOUNT",
-    "EXPIRED_ACCOUNT",
-    "DEACTIVATED_EXTERNAL_ACCOUNT",
-    "REVOKED_EXTERNAL_ACCOUNT",
-    "EXPIRED_EXTERNAL_ACCOUNT",
-    "EXTERNAL_ACCOUNT_NOT_FOUND",
-    "BAD_SIGNATURE",
-    "accountDoesNotExist",
-];
-
-/// What CAs say when somebody has to do something there.
-const OPERATOR_MUST_ACT: [&str; 7] = [
-    "PENDING_EXTERNAL_ACCOUNT",
-    "SUSPENDED_ACCOUNT",
-    "SUSPENDED_EXTERNAL_ACCOUNT",
-    "NO_DOCUMENT_FORM_FOUND",
-    "NO_VALID_ORGANIZATION_DOCUMENT_FOUND",
-    "ORGANIZATION_IS_NOT_VALID",
-    "OUT_OF_CREDIT",
-];
 
 #[tokio::test]
 async fn a_mac_key_is_accepted_in_every_spelling() -> Result<()> {
@@ -380,77 +355,6 @@ async fn an_unusable_account_is_left_alone_until_the_spec_of_its_issuer_changes(
 }
 
 #[tokio::test]
-async fn each_word_for_an_unusable_account_reaches_the_user_and_is_not_asked_for_twice() -> Result<()> {
-    TestNamespace::with("eab", async |ns| {
-        let ca = Ca::start(ns, Pebble::builder()).await?;
-        let _operator = Operator::builder(ns).start().await?;
-        ns.apply(&ca.issuer("")).await?;
-        ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
-        for code in ACCOUNT_UNUSABLE {
-            ca.refuse_orders(code);
-            ca.overheard.forget();
-            ns.patch("issuer/ca", json!({ "spec": { "acme": { "preferredChain": code } } })).await?;
-            ns.apply(&certificate("web", &[&host(ns, "web")], "")).await?;
-            let message = refused(ns, "ca", &reason(code)).await?;
-            assert!(message.contains(&words(code)), "{code}: {message}");
-            let issuer = ns.get("issuer/ca").await?.context("it is gone")?;
-            assert!(issuer["status"]["nextAttemptTime"].is_null(), "{code}: {}", issuer["status"]);
-            waits_for_issuer(ns, "web", &words(code)).await?;
-            let orders = ca.overheard.those(|said| said.path == NEW_ORDER);
-            assert_eq!(orders.len(), 1, "{code}");
-        }
-        ca.overheard.script(&ca.proxy, |_| Action::Pass);
-        ns.patch("issuer/ca", json!({ "spec": { "acme": { "preferredChain": "any" } } })).await?;
-        issued(ns, "web").await?;
-        let events = ns.api::<Event>().list(&Default::default()).await?;
-        for code in ACCOUNT_UNUSABLE {
-            let told = |event: &Event| {
-                event.reason == Some(reason(code))
-                    && event.regarding.as_ref().is_some_and(|object| object.kind.as_deref() == Some("Issuer"))
-                    && event.note.as_ref().is_some_and(|note| note.contains(&words(code)))
-            };
-            assert!(events.iter().any(told), "no event says {code}");
-        }
-        Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
-async fn each_word_for_what_the_cas_operator_must_do_reaches_the_user_and_is_asked_for_slowly() -> Result<()>
-{
-    TestNamespace::with("eab", async |ns| {
-        let ca = Ca::start(ns, Pebble::builder()).await?;
-        let _operator = Operator::builder(ns).start().await?;
-        ns.apply(&ca.issuer("")).await?;
-        ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
-        for code in OPERATOR_MUST_ACT {
-            ca.refuse_orders(code);
-            ca.overheard.forget();
-            ns.patch("issuer/ca", json!({ "spec": { "acme": { "preferredChain": code } } })).await?;
-            ns.apply(&certificate("web", &[&host(ns, "web")], "")).await?;
-            let told = |issuer: &Value| {
-                condition(issuer, "Ready").is_some_and(|ready| ready.0 == "False" && ready.1 == reason(code))
-            };
-            let issuer = ns.wait("issuer/ca", SOON, told).await?;
-            let (_, _, message) = condition(&issuer, "Ready").context("no condition")?;
-            assert!(message.contains(&words(code)), "{code}: {message}");
-            assert!(!message.contains("until the spec"), "{code}: {message}");
-            let time = |field: &str| -> Result<Timestamp> {
-                Ok(issuer["status"][field].as_str().context(field.to_owned())?.parse()?)
-            };
-            let wait = time("nextAttemptTime")?.duration_since(time("lastFailureTime")?);
-            assert!((60..=73).contains(&wait.as_mins()), "{code}: {wait}");
-            waits_for_issuer(ns, "web", &words(code)).await?;
-            let orders = ca.overheard.those(|said| said.path == NEW_ORDER);
-            assert_eq!(orders.len(), 1, "{code}");
-        }
-        Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
 async fn what_the_cas_operator_has_mended_is_noticed_without_a_change_here() -> Result<()> {
     TestNamespace::with("eab", async |ns| {
         let ca = Ca::start(ns, Pebble::builder()).await?;
@@ -537,9 +441,6 @@ impl Ca {
     /// Refuses orders as CAs do that have words of their own: the type is one of RFC 8555, the code is in the detail.
     fn refuse_orders(&self, code: &'static str) {
         self.overheard.script(&self.proxy, move |said| match said.path == NEW_ORDER {
-            true if code == "accountDoesNotExist" => {
-                problem(400, "urn:ietf:params:acme:error:accountDoesNotExist", DETAIL)
-            }
             true => problem(403, "urn:ietf:params:acme:error:unauthorized", &format!("{code}: {DETAIL}")),
             false => Action::Pass,
         });
@@ -550,16 +451,7 @@ const DETAIL: &str = "see \"your\" portal, <account> no. 4711";
 
 /// What has to reach the user, word for word.
 fn words(code: &str) -> String {
-    match code {
-        "accountDoesNotExist" => format!("{DETAIL} (urn:ietf:params:acme:error:accountDoesNotExist)"),
-        code => format!("{code}: {DETAIL} (urn:ietf:params:acme:error:unauthorized)"),
-    }
-}
-
-/// The reason that a condition has for a CA's code.
-fn reason(code: &str) -> String {
-    let (first, rest) = code.split_at(1);
-    first.to_ascii_uppercase() + rest
+    format!("{code}: {DETAIL} (urn:ietf:params:acme:error:unauthorized)")
 }
 
 /// Waits until an Issuer says that it is not ready for `reason`, and returns its words.

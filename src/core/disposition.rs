@@ -33,12 +33,14 @@ pub enum About {
 }
 
 /// A code that a CA gives for a refusal.
-struct Code {
-    code: &'static str,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Code {
+    /// As [`crate::acme::Problem::code`] has it.
+    pub code: &'static str,
     /// The reason that conditions, events and metrics have for it.
-    reason: &'static str,
+    pub reason: &'static str,
     /// What happens next; `None` where that depends on the HTTP status.
-    next: Option<Disposition>,
+    pub next: Option<Disposition>,
 }
 
 /// One line a code. The words in capitals are Certigna's, and are the reason as they are; the others are the types of RFC
@@ -149,9 +151,9 @@ pub fn reason(code: &str) -> Option<&'static str> {
     known(code).map(|known| known.reason)
 }
 
-/// All reasons that [`reason`] can give.
-pub fn reasons() -> impl Iterator<Item = &'static str> {
-    CODES.iter().map(|known| known.reason)
+/// All codes that are known.
+pub fn codes() -> &'static [Code] {
+    CODES
 }
 
 fn known(code: &str) -> Option<&'static Code> {
