@@ -55,6 +55,12 @@ crds: need-cargo ## Write crds/ anew from src/api
 	$(CARGO) run --quiet --bin certwright -- crds | awk -v RS='---\n' \
 		'match($$0, /  name: [a-z]+/) { printf "%s", $$0 > ("crds/" substr($$0, RSTART + 8, RLENGTH - 8) ".yaml") }'
 
+.PHONY: features
+features: tools ## Write the table of docs/ca-features.md anew, from what CAs do
+	$(CARGO) build --workspace --bins
+	$(CARGO) test --workspace --no-run --test lifecycle
+	CERTWRIGHT_WRITE_DOCS=1 $(CLUSTER) exec -- $(CARGO) test --offline --workspace --test lifecycle
+
 .PHONY: clean
 clean: ## Remove what cargo built; built tools stay in the cache
 	$(CARGO) clean

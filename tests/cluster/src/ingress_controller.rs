@@ -38,8 +38,7 @@ impl IngressController {
 
     /// Starts it, and kube-proxy.
     pub async fn start(cluster: &Cluster) -> Result<Self> {
-        let program = venv::program()?;
-        ensure!(program.exists(), "the ingress controller is not installed. Run `make tools`");
+        let program = venv::EASYHAPROXY.program("easy-haproxy")?;
         let kube_proxy = start_kube_proxy(cluster).await?;
         let base = cluster.description.state.join("easyhaproxy");
         mount_service_account(cluster).await?;

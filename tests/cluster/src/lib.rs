@@ -21,6 +21,7 @@ pub mod sandbox;
 pub mod tools;
 pub mod venv;
 
+mod acme2certifier;
 mod api_service;
 mod bind;
 mod bind_config;
@@ -43,6 +44,7 @@ mod step_ca;
 mod webhook_provider;
 mod zone;
 
+pub use acme2certifier::Acme2certifier;
 pub use addresses::Address;
 pub use bind::{Bind, BindBuilder};
 pub use cluster::Cluster;

@@ -37,7 +37,7 @@ pub const INGRESS_CONTROLLER: &[Need] = &[
         package: "haproxy",
         purpose: "is the proxy of the ingress controller EasyHAProxy",
     },
-    Need { program: "python3", package: "python3-venv", purpose: "runs the ingress controller EasyHAProxy" },
+    Need { program: "python3", package: "python3-venv", purpose: "runs EasyHAProxy, and acme2certifier" },
 ];
 
 /// What the tests with name servers need.

@@ -1,4 +1,4 @@
-//! The ingress controller EasyHAProxy, installed from the Python package index at pinned versions.
+//! Programs from the Python package index, at pinned versions, each in an environment of its own.
 
 use std::{
     fs::{self, File},
@@ -12,54 +12,93 @@ use sha2::{Digest, Sha256};
 
 use crate::tools::cache_dir;
 
-/// Installs it, if it is not there.
+/// An environment; its pins are in `tools/<name>/requirements.txt`.
+pub struct Venv {
+    name: &'static str,
+    /// What is there once it is complete.
+    last: &'static str,
+}
+
+/// The ingress controller EasyHAProxy.
+pub const EASYHAPROXY: Venv = Venv {
+    name: "easyhaproxy",
+    // pip writes it last.
+    last: "bin/easy-haproxy",
+};
+
+/// The ACME server acme2certifier.
+pub const ACME2CERTIFIER: Venv = Venv { name: "acme2certifier", last: "installed" };
+
+/// Installs all of them, those that are not there.
 pub fn install() -> Result<()> {
-    let directory = directory()?;
-    if program()?.exists() {
-        return Ok(());
+    [EASYHAPROXY, ACME2CERTIFIER].iter().try_for_each(Venv::install)
+}
+
+impl Venv {
+    fn install(&self) -> Result<()> {
+        let (directory, last) = (self.directory()?, self.last()?);
+        if last.exists() {
+            return Ok(());
+        }
+        let cache = directory.parent().context("the cache has a directory")?;
+        fs::create_dir_all(cache)?;
+        let lock = File::create(cache.join(".lock"))?;
+        lock.lock()?;
+        if last.exists() {
+            return Ok(());
+        }
+        let start = Instant::now();
+        eprintln!("Installing {} into {}", self.name, directory.display());
+        // What a broken-off run left is no good.
+        let _ = fs::remove_dir_all(&directory);
+        self.run(Command::new("python3").args(["-m", "venv"]).arg(&directory))?;
+        self.run(
+            Command::new(directory.join("bin/pip"))
+                .args(["install", "--quiet", "--no-deps", "--requirement"])
+                .arg(self.requirements()),
+        )?;
+        if !last.exists() {
+            File::create(&last)?;
+        }
+        eprintln!("{} is installed after {} s", self.name, start.elapsed().as_secs());
+        Ok(())
     }
-    let cache = directory.parent().context("the cache has a directory")?;
-    fs::create_dir_all(cache)?;
-    let lock = File::create(cache.join(".lock"))?;
-    lock.lock()?;
-    if program()?.exists() {
-        return Ok(());
+
+    /// A program of it.
+    pub fn program(&self, name: &str) -> Result<PathBuf> {
+        ensure!(self.last()?.exists(), "{} is not installed. Run `make tools`", self.name);
+        Ok(self.directory()?.join("bin").join(name))
     }
-    let start = Instant::now();
-    eprintln!("Installing the ingress controller EasyHAProxy into {}", directory.display());
-    // What a broken-off run left is no good.
-    let _ = fs::remove_dir_all(&directory);
-    run(Command::new("python3").args(["-m", "venv"]).arg(&directory))?;
-    run(Command::new(directory.join("bin/pip"))
-        .args(["install", "--quiet", "--no-deps", "--requirement"])
-        .arg(requirements()))?;
-    eprintln!("EasyHAProxy is installed after {} s", start.elapsed().as_secs());
-    Ok(())
-}
 
-/// Its program. pip writes this last, so it exists only once everything does.
-pub fn program() -> Result<PathBuf> {
-    Ok(directory()?.join("bin/easy-haproxy"))
-}
+    /// Its Python.
+    pub fn python(&self) -> Result<PathBuf> {
+        self.program("python")
+    }
 
-fn directory() -> Result<PathBuf> {
-    let path = requirements();
-    let pins = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let digest: String = Sha256::digest(pins).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-    Ok(cache_dir()?.join("python").join(format!("easyhaproxy-{digest}")))
-}
+    fn last(&self) -> Result<PathBuf> {
+        Ok(self.directory()?.join(self.last))
+    }
 
-fn requirements() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/easyhaproxy/requirements.txt")
-}
+    fn directory(&self) -> Result<PathBuf> {
+        let path = self.requirements();
+        let pins = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let digest: String = Sha256::digest(pins).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        Ok(cache_dir()?.join("python").join(format!("{}-{digest}", self.name)))
+    }
 
-fn run(command: &mut Command) -> Result<()> {
-    let program = command.get_program().display().to_string();
-    let output = command.output().with_context(|| format!("cannot start {program}"))?;
-    ensure!(
-        output.status.success(),
-        "{program} failed to install EasyHAProxy: {}",
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
-    Ok(())
+    fn requirements(&self) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(self.name).join("requirements.txt")
+    }
+
+    fn run(&self, command: &mut Command) -> Result<()> {
+        let program = command.get_program().display().to_string();
+        let output = command.output().with_context(|| format!("cannot start {program}"))?;
+        ensure!(
+            output.status.success(),
+            "{program} failed to install {}: {}",
+            self.name,
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+        Ok(())
+    }
 }

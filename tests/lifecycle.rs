@@ -1,0 +1,263 @@
+//! The whole life of an account and a certificate at ACME servers of three authors. What each of them can do makes the table
+//! in docs/ca-features.md.
+
+mod common;
+
+use std::any::Any;
+use std::fmt::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use certwright_cluster::{Acme2certifier, Operator, Pebble, Resolver, StepCa, TestNamespace};
+use common::{SOON, certificate, condition, issued, issuer, mac_key, of_issuer, revision, tls};
+use k8s_openapi::api::core::v1::Secret;
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn the_table_of_features_is_what_three_cas_do() -> Result<()> {
+    TestNamespace::with("life", async |ns| {
+        let _operator = Operator::builder(ns).start().await?;
+        let resolver = Resolver::builder().start(&ns.cluster).await?;
+        let mut lives = Vec::new();
+        for ca in [Ca::pebble(ns).await?, Ca::step_ca(ns).await?, Ca::acme2certifier(ns, &resolver).await?] {
+            let life = Life { ns, ca: &ca }.live().await.with_context(|| ca.title)?;
+            lives.push((ca.title, life));
+        }
+        check_docs(&table(&lives)?)
+    })
+    .await
+}
+
+/// A CA, which ends when this is dropped.
+struct Ca {
+    /// In the table.
+    title: &'static str,
+    /// In names of objects.
+    name: &'static str,
+    directory_url: String,
+    ca_pem: String,
+    _server: Box<dyn Any>,
+}
+
+const KEY_ID: &str = "kid-1";
+const MAC_KEY: &str = "bWFjLWtleS1vZi1hLXRlc3QtMDEyMzQ1Njc4OWFiY2RlZg";
+const WRONG_MAC_KEY: &str = "YW5vdGhlci1tYWMta2V5LTAxMjM0NTY3ODlhYmNkZWYwMQ";
+
+impl Ca {
+    async fn pebble(ns: &TestNamespace) -> Result<Self> {
+        let day = std::time::Duration::from_secs(24 * 3600);
+        let pebble = Pebble::builder()
+            .eab(KEY_ID, MAC_KEY)
+            .profile("default", "a day", day)
+            .profile("other", "two days", 2 * day)
+            .start(&ns.cluster)
+            .await?;
+        Ok(Self {
+            title: "Pebble",
+            name: "pebble",
+            directory_url: pebble.directory_url.clone(),
+            ca_pem: pebble.ca_pem.clone(),
+            _server: Box::new(pebble),
+        })
+    }
+
+    async fn step_ca(ns: &TestNamespace) -> Result<Self> {
+        let step_ca = StepCa::start(&ns.cluster).await?;
+        Ok(Self {
+            title: "step-ca",
+            name: "step",
+            directory_url: step_ca.directory_url.clone(),
+            ca_pem: step_ca.root_pem.clone(),
+            _server: Box::new(step_ca),
+        })
+    }
+
+    async fn acme2certifier(ns: &TestNamespace, resolver: &Resolver) -> Result<Self> {
+        let server = Acme2certifier::start(&ns.cluster, resolver.ip().parse()?, KEY_ID, MAC_KEY).await?;
+        Ok(Self {
+            title: "acme2certifier",
+            name: "a2c",
+            directory_url: server.directory_url.clone(),
+            ca_pem: server.ca_pem.clone(),
+            _server: Box::new(server),
+        })
+    }
+}
+
+/// What a CA makes of a feature.
+enum Outcome {
+    Yes,
+    /// What it does instead.
+    No(&'static str),
+}
+
+/// The features of a CA, in the order of the table.
+type Features = Vec<(&'static str, Outcome)>;
+
+struct Life<'a> {
+    ns: &'a TestNamespace,
+    ca: &'a Ca,
+}
+
+impl Life<'_> {
+    /// Lives through all of it. What no CA may lack has to work; what is left is found out.
+    async fn live(&self) -> Result<Features> {
+        self.ns.apply(&mac_key("eab", MAC_KEY)).await?;
+        self.ns.apply(&mac_key("wrong-eab", WRONG_MAC_KEY)).await?;
+        Ok(vec![
+            ("External account binding", self.external_account().await.context("external account")?),
+            ("Registration", self.register().await.context("registration")?),
+            ("Other contact", self.change_contact().await.context("contact")?),
+            ("Look-up by key", self.look_up().await.context("look-up")?),
+            ("http-01", self.issue().await.context("issuance")?),
+            ("Renewal", self.renew().await.context("renewal")?),
+            ("Profiles", self.profile().await.context("profile")?),
+        ])
+    }
+
+    /// A MAC key that is wrong is refused.
+    async fn external_account(&self) -> Result<Outcome> {
+        let name = self.name("wrong");
+        self.apply_issuer(&name, &binding("wrong-eab")).await?;
+        let settled = |object: &Value| {
+            let ready = condition(object, "Ready").is_some_and(|(status, ..)| status == "True");
+            ready || object["status"]["failedAttempts"] == 1
+        };
+        let settled = self.ns.wait(&format!("issuer/{name}"), SOON, settled).await?;
+        let (status, _, message) = condition(&settled, "Ready").context("no condition")?;
+        println!("{}: {message}", self.ca.title);
+        Ok(if status == "True" { Outcome::No("is not looked at") } else { Outcome::Yes })
+    }
+
+    async fn register(&self) -> Result<Outcome> {
+        let more = format!("    email: one@example.com\n{}", binding("eab"));
+        let issuer = self.apply_issuer(&self.name("ca"), &more).await?;
+        let issuer = self.ready(&issuer).await?;
+        ensure!(issuer["status"]["acme"]["boundKeyID"] == KEY_ID, "{}", issuer["status"]);
+        Ok(Outcome::Yes)
+    }
+
+    /// Whether the CA keeps it, the look-up tells.
+    async fn change_contact(&self) -> Result<Outcome> {
+        let name = format!("issuer/{}", self.name("ca"));
+        self.ns.patch(&name, json!({ "spec": { "acme": { "email": "two@example.com" } } })).await?;
+        let told = |object: &Value| object["status"]["acme"]["lastRegisteredEmail"] == "two@example.com";
+        self.ns.wait(&name, SOON, told).await?;
+        Ok(Outcome::Yes)
+    }
+
+    /// Another issuer with the same private key and no MAC key finds the same account.
+    async fn look_up(&self) -> Result<Outcome> {
+        let of = self.ns.get(&format!("issuer/{}", self.name("ca"))).await?.context("no issuer")?;
+        let secret = self.ns.api::<Secret>().get(&format!("{}-account-key", self.name("ca"))).await?;
+        let key = secret.data.context("no data")?["tls.key"].clone();
+        let found = self.name("found");
+        let copy = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": { "name": found }, "data": { "tls.key": key },
+        });
+        self.ns.apply(&copy.to_string()).await?;
+        let more = format!("    email: two@example.com\n    privateKeySecretRef: {{ name: {found} }}\n");
+        let issuer = self.apply_issuer(&found, &more).await?;
+        let issuer = self.ready(&issuer).await?;
+        ensure!(issuer["status"]["acme"]["uri"] == of["status"]["acme"]["uri"], "{}", issuer["status"]);
+        Ok(Outcome::Yes)
+    }
+
+    async fn issue(&self) -> Result<Outcome> {
+        self.apply_certificate(&self.name("web"), &self.name("ca")).await?;
+        issued(self.ns, &self.name("web")).await?;
+        tls(self.ns, &format!("{}-tls", self.name("web"))).await?;
+        Ok(Outcome::Yes)
+    }
+
+    async fn renew(&self) -> Result<Outcome> {
+        let (name, secret) = (self.name("web"), format!("{}-tls", self.name("web")));
+        let before = tls(self.ns, &secret).await?;
+        let now = json!({ "metadata": { "annotations": { "certwright.dev/renew": "now" } } });
+        self.ns.patch(&format!("certificate/{name}"), now).await?;
+        revision(self.ns, &name, 2).await?;
+        let after = tls(self.ns, &secret).await?;
+        ensure!(before.chain.leaf() != after.chain.leaf(), "it is the same certificate");
+        Ok(Outcome::Yes)
+    }
+
+    /// A profile that is offered leads to a certificate, and one that is not to a refusal.
+    async fn profile(&self) -> Result<Outcome> {
+        for (profile, refused) in [("other", false), ("nonsense", true)] {
+            let name = self.name(profile);
+            let key = format!("    privateKeySecretRef: {{ name: {}-account-key }}\n", self.name("ca"));
+            let more = format!("    email: two@example.com\n    profile: {profile}\n{key}{}", binding("eab"));
+            let issuer = self.apply_issuer(&name, &more).await?;
+            self.ready(&issuer).await?;
+            self.apply_certificate(&name, &name).await?;
+            let settled = |object: &Value| {
+                let ready = condition(object, "Ready").is_some_and(|(status, ..)| status == "True");
+                ready || object["status"]["failedIssuanceAttempts"] == 1
+            };
+            let object = self.ns.wait(&format!("certificate/{name}"), SOON, settled).await?;
+            let (status, reason, message) = condition(&object, "Ready").context("no condition")?;
+            println!("{}: profile {profile}: {reason}: {message}", self.ca.title);
+            ensure!(refused || status == "True", "a profile that is offered is refused: {message}");
+            if refused && status == "True" {
+                return Ok(Outcome::No("are not looked at"));
+            }
+        }
+        Ok(Outcome::Yes)
+    }
+
+    fn name(&self, what: &str) -> String {
+        format!("{}-{what}", self.ca.name)
+    }
+
+    async fn apply_issuer(&self, name: &str, more: &str) -> Result<String> {
+        let yaml = issuer(&self.ca.directory_url, &self.ca.ca_pem, more);
+        self.ns.apply(&of_issuer(name, &yaml)).await?;
+        Ok(format!("issuer/{name}"))
+    }
+
+    async fn apply_certificate(&self, name: &str, issuer: &str) -> Result<()> {
+        let host = format!("{name}.{}.example.com", self.ns.name);
+        self.ns.apply(&of_issuer(issuer, &certificate(name, &[&host], ""))).await.map(drop)
+    }
+
+    async fn ready(&self, issuer: &str) -> Result<Value> {
+        self.ns.wait_condition(issuer, "Ready", "True", SOON).await?;
+        self.ns.get(issuer).await?.context("it is gone")
+    }
+}
+
+fn binding(secret: &str) -> String {
+    format!("    externalAccountBinding: {{ keyID: {KEY_ID}, keySecretRef: {{ name: {secret} }} }}\n")
+}
+
+/// The lives as a table in Markdown.
+fn table(lives: &[(&str, Features)]) -> Result<String> {
+    let titles: Vec<&str> = lives.iter().map(|(title, _)| *title).collect();
+    let mut table = format!("| feature | {} |\n|---{}|\n", titles.join(" | "), "|---".repeat(titles.len()));
+    let (_, first) = lives.first().context("no CA")?;
+    for (index, (feature, _)) in first.iter().enumerate() {
+        let cells: Vec<String> = lives
+            .iter()
+            .map(|(_, features)| match &features[index].1 {
+                Outcome::Yes => "yes".to_owned(),
+                Outcome::No(instead) => format!("no: {instead}"),
+            })
+            .collect();
+        writeln!(table, "| {feature} | {} |", cells.join(" | "))?;
+    }
+    Ok(table)
+}
+
+/// Compares the table with that in the documentation, or writes it there if `CERTWRIGHT_WRITE_DOCS` is set.
+fn check_docs(table: &str) -> Result<()> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ca-features.md");
+    let text = std::fs::read_to_string(&path)?;
+    let (begin, end) = ("<!-- made by tests/lifecycle.rs -->\n", "<!-- end -->\n");
+    let (before, rest) = text.split_once(begin).context("no beginning of the table")?;
+    let (written, after) = rest.split_once(end).context("no end of the table")?;
+    if std::env::var_os("CERTWRIGHT_WRITE_DOCS").is_some() {
+        return Ok(std::fs::write(path, format!("{before}{begin}{table}{end}{after}"))?);
+    }
+    ensure!(written == table, "docs/ca-features.md is not what the CAs do; `make features` writes\n{table}");
+    Ok(())
+}
