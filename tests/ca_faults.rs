@@ -385,7 +385,7 @@ async fn twenty_orders_that_stay_processing_hold_up_nobody_and_a_restart_goes_on
 /// What a proxy notes of a request whose answer did not go on.
 const DROPPED: u16 = 499;
 const INTERNAL: &str = "urn:ietf:params:acme:error:serverInternal";
-const OPERATIONS: [&str; 9] = [
+const OPERATIONS: [&str; 10] = [
     path::DIRECTORY,
     path::NEW_NONCE,
     path::NEW_ACCOUNT,
@@ -395,6 +395,7 @@ const OPERATIONS: [&str; 9] = [
     path::CHALLENGE,
     path::FINALIZE,
     path::CERTIFICATE,
+    path::RENEWAL_INFO,
 ];
 
 fn quick_to_retry(ns: &TestNamespace) -> OperatorBuilder<'_> {

@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 /// Lives for 20 s and is renewed after a little under 5.
 const SHORT: &str = "  renewBefore: 15s\n";
 const LIFETIME: Duration = Duration::from_secs(20);
+/// Only the lifetime decides, not what Pebble suggests.
+const UNASKED: &str = "    renewalInformationSource: None\n";
 
 #[tokio::test]
 async fn a_certificate_is_renewed_at_the_time_in_its_status() -> Result<()> {
@@ -108,7 +110,7 @@ async fn the_spec_says_when_to_renew() -> Result<()> {
     TestNamespace::with("renewal", async |ns| {
         let hours = 1000;
         let pebble = Pebble::builder().certificate_validity(Duration::from_secs(hours * 3600));
-        let (_pebble, _proxy, _operator) = ready_through_proxy(ns, pebble, "").await?;
+        let (_pebble, _proxy, _operator) = ready_through_proxy(ns, pebble, UNASKED).await?;
         let cases = [
             ("default", "", 2.0 / 3.0),
             ("before", "  renewBefore: 100h\n", 0.9),
@@ -141,7 +143,7 @@ async fn the_spec_says_when_to_renew() -> Result<()> {
 async fn a_lifetime_under_ten_days_is_used_by_half() -> Result<()> {
     TestNamespace::with("renewal", async |ns| {
         let pebble = Pebble::builder().certificate_validity(Duration::from_secs(6 * 86_400));
-        let (_pebble, _proxy, _operator) = ready_through_proxy(ns, pebble, "").await?;
+        let (_pebble, _proxy, _operator) = ready_through_proxy(ns, pebble, UNASKED).await?;
         ns.apply(&certificate("web", &["a.example.com"], "")).await?;
         let used = used(&revision(ns, "web", 1).await?)?;
         assert!((0.4699..=0.5001).contains(&used), "{used}");

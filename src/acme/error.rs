@@ -40,7 +40,7 @@ pub enum AcmeError {
         retry_after: Option<Duration>,
     },
     /// Success, but not with what the RFC asks for.
-    #[error("{operation} failed: the answer of {host} is not what RFC 8555 asks for: {what}")]
+    #[error("{operation} failed: the answer of {host} is not what {} asks for: {what}", operation.standard())]
     Malformed {
         /// What was tried.
         operation: Operation,
@@ -187,6 +187,8 @@ pub enum Operation {
     Finalize,
     /// The certificate (section 7.4.2).
     Certificate,
+    /// The renewal information of a certificate (RFC 9773 section 4.1).
+    RenewalInfo,
 }
 
 impl Operation {
@@ -207,6 +209,17 @@ impl Operation {
             Self::DeactivateAuthorization => "deactivateAuthorization",
             Self::Finalize => "finalize",
             Self::Certificate => "certificate",
+            Self::RenewalInfo => "renewalInfo",
+        }
+    }
+}
+
+impl Operation {
+    /// What says how the other side has to answer.
+    fn standard(self) -> &'static str {
+        match self {
+            Self::RenewalInfo => "RFC 9773",
+            _ => "RFC 8555",
         }
     }
 }
@@ -227,6 +240,7 @@ impl fmt::Display for Operation {
             Self::DeactivateAuthorization => "deactivating the authorization",
             Self::Finalize => "finalizing the order",
             Self::Certificate => "downloading the certificate",
+            Self::RenewalInfo => "asking when to renew the certificate",
         })
     }
 }

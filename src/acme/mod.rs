@@ -18,6 +18,7 @@ mod limiter;
 mod nonce;
 mod order;
 mod problem;
+mod renewal_info;
 mod retry_after;
 mod server;
 mod time;
@@ -41,4 +42,5 @@ pub use order::{
     Identifier, NewOrder, Order, OrderStatus,
 };
 pub use problem::{Problem, Subproblem};
+pub use renewal_info::{RenewalInfo, SuggestedWindow};
 pub use server::Server;

@@ -45,6 +45,9 @@ pub struct NewOrder {
     /// One of the profiles in the directory (draft-ietf-acme-profiles).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
+    /// The id of the certificate that this one is to replace (RFC 9773 section 5), for a CA that has renewal information.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
 }
 
 /// A name that a certificate can carry (RFC 8555 section 9.7.7, RFC 8738 for addresses).
@@ -264,7 +267,8 @@ mod tests {
 
     #[test]
     fn a_new_order_carries_only_what_is_asked_for() {
-        let mut order = NewOrder { identifiers: vec![Identifier::dns("*.a.example")], profile: None };
+        let mut order =
+            NewOrder { identifiers: vec![Identifier::dns("*.a.example")], profile: None, replaces: None };
         let json = |order: &NewOrder| serde_json::to_value(order).unwrap();
         let identifiers = serde_json::json!([{"type": "dns", "value": "*.a.example"}]);
         assert_eq!(json(&order), serde_json::json!({"identifiers": identifiers}));

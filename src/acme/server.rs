@@ -142,6 +142,13 @@ impl Server {
         }
     }
 
+    /// Sends a request that needs no signature.
+    pub(super) async fn get(&self, operation: Operation, url: &str) -> Result<Reply, AcmeError> {
+        let reply = self.0.transport.get(operation, url).await?;
+        reply.nonce().into_iter().for_each(|nonce| self.0.nonces.put(nonce));
+        reply.accepted()
+    }
+
     async fn nonce(&self) -> Result<String, AcmeError> {
         if let Some(nonce) = self.0.nonces.take() {
             return Ok(nonce);
@@ -157,9 +164,7 @@ impl Server {
     }
 
     async fn fetch_directory(&self) -> Result<Arc<Directory>, AcmeError> {
-        let reply = self.0.transport.get(Operation::Directory, self.directory_url()).await?;
-        reply.nonce().into_iter().for_each(|nonce| self.0.nonces.put(nonce));
-        reply.accepted()?.json().map(Arc::new)
+        self.get(Operation::Directory, self.directory_url()).await?.json().map(Arc::new)
     }
 }
 

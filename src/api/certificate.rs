@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::dns01::Dns01Solver;
+use super::renewal::CertificateAcmeStatus;
 use super::schema;
 use super::unsupported::UnsupportedCertificateFields;
 
@@ -232,6 +233,9 @@ pub struct CertificateStatus {
     /// When the certificate will be renewed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renewal_time: Option<Time>,
+    /// What the ACME CA says of the certificate in the Secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acme: Option<CertificateAcmeStatus>,
     /// How many certificates were issued for this object.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<i64>,

@@ -8,6 +8,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::renewal::RenewalInformationSource;
 use super::schema;
 use super::solver::Solver;
 
@@ -119,6 +120,10 @@ pub struct AcmeIssuer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 255))]
     pub profile: Option<String>,
+    /// Whom to ask when a certificate is best renewed: `ARI` (the default), the CA itself (RFC 9773), if it has a service for
+    /// that; or `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewal_information_source: Option<RenewalInformationSource>,
     /// The account's private key, if Certwright makes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_key: Option<AccountKey>,

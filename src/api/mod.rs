@@ -9,6 +9,7 @@ mod conditions;
 mod dns01;
 mod http01;
 mod issuer;
+mod renewal;
 mod schema;
 mod solver;
 mod unsupported;
@@ -18,6 +19,7 @@ pub use conditions::*;
 pub use dns01::*;
 pub use http01::*;
 pub use issuer::*;
+pub use renewal::*;
 pub use solver::*;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

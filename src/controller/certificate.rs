@@ -4,6 +4,7 @@ mod act;
 mod cleanup;
 mod gather;
 mod order;
+mod renewal_info;
 mod report;
 mod store;
 
@@ -131,6 +132,7 @@ pub fn error_policy(certificate: Arc<Certificate>, error: &Error, context: Arc<C
     let uid = certificate.uid().unwrap_or_default();
     if error.object_is_gone() {
         context.in_flight.forget(&uid);
+        context.questions.forget(&uid);
         return Action::await_change();
     }
     warn!(

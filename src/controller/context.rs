@@ -15,11 +15,13 @@ use super::cache::Cache;
 use super::in_flight::InFlight;
 use super::issuer_record::IssuerId;
 use super::presenter::Presenter;
+use super::questions::Questions;
 use super::resolvers::Resolvers;
 use super::verdicts::Verdicts;
 use super::wake::Wake;
 use crate::api::{Certificate, ClusterIssuer, FIELD_MANAGER, Issuer, IssuerKind, PropagationCheck};
 use crate::core::backoff::Backoff;
+use crate::runtime::clock;
 use crate::runtime::metrics::Metrics;
 use crate::solver::dns01::{Clients, NameServer};
 use crate::solver::http01::{PathType, SelfCheck, SelfCheckSetupError};
@@ -83,6 +85,8 @@ pub struct Context {
     pub http_clients: Clients,
     /// Issuances under way.
     pub in_flight: InFlight,
+    /// When CAs were asked when certificates are best renewed.
+    pub questions: Questions,
     /// Notified when a Certificate begins to be deleted.
     pub deletions: Notify,
     /// What CAs said of accounts when Certificates used them.
@@ -116,6 +120,7 @@ impl Context {
             resolvers: Resolvers::default(),
             http_clients: Clients::default(),
             in_flight: InFlight::default(),
+            questions: Questions::new(clock::now()),
             deletions: Notify::new(),
             verdicts: Verdicts::default(),
             wake_certificate: Wake::default(),

@@ -3,7 +3,8 @@
 //! - [`cache`] watches; [`wake`] asks for reconciles; [`run`] starts and stops them with leadership;
 //! - [`certificate`] and [`issuer`]: one reconcile each, in gather, act and report;
 //! - [`presenter`] puts the answers to challenges where the CA will look;
-//! - [`accounts`], [`resolvers`], [`in_flight`], [`verdicts`]: what lives in memory only, and may be lost at any moment.
+//! - [`accounts`], [`resolvers`], [`in_flight`], [`questions`], [`verdicts`]: what lives in memory only, and may be lost at any
+//!   moment.
 
 pub mod accounts;
 pub mod cache;
@@ -17,6 +18,7 @@ pub mod issuer;
 pub mod issuer_record;
 pub mod observe;
 pub mod presenter;
+pub mod questions;
 pub mod resolvers;
 pub mod run;
 mod secrets;

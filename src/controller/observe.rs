@@ -88,6 +88,7 @@ impl Reactions {
         self.context.metrics.forget_certificate(&namespace, &certificate.name_any());
         self.context.presenter.forget(&uid);
         self.context.in_flight.forget(&uid);
+        self.context.questions.forget(&uid);
         for next in self.context.accounts.free(&uid) {
             self.context.wake_certificate.wake(next);
         }

@@ -15,12 +15,14 @@ use tracing::{debug, info, warn};
 use super::context::Context;
 use super::error::Error;
 use super::{certificate, issuer, presenter};
+use crate::runtime::clock;
 
 /// Runs the controllers until `stop`. What is under way then is broken off, as by a crash: everything goes on from what is
 /// recorded.
 pub async fn lead(context: Arc<Context>, stop: CancellationToken) {
     info!("leading");
     context.in_flight.clear();
+    context.questions.begin(clock::now());
     context.presenter.clear();
     let controllers = start(&context);
     let swept = context.clone();

@@ -126,7 +126,8 @@ pub fn about(operation: Operation) -> About {
         | Operation::Challenge
         | Operation::DeactivateAuthorization
         | Operation::Finalize
-        | Operation::Certificate => About::Order,
+        | Operation::Certificate
+        | Operation::RenewalInfo => About::Order,
     }
 }
 

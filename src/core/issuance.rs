@@ -37,6 +37,8 @@ const LONG_PROCESSING: SignedDuration = SignedDuration::from_secs(30);
 pub const LONG_VALIDATION: SignedDuration = SignedDuration::from_secs(5);
 /// How long to wait for something in the cluster that no watch announces.
 const CLUSTER_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// How long it takes until an issuer that is not ready is looked at again by who wants to ask its CA something.
+const UNASKED: SignedDuration = SignedDuration::from_mins(10);
 /// An order that expires within this time is not begun to be proved.
 const EXPIRY_MARGIN: SignedDuration = SignedDuration::from_secs(5);
 
@@ -45,9 +47,25 @@ pub fn next_step(situation: &Situation<'_>, now: Timestamp) -> Step {
     match next_of_issuance(situation, now) {
         // What is left to tidy up waits for what is urgent.
         step @ (Step::Rest { .. } | Step::Wait { .. } | Step::BackOff { .. }) => {
-            records::due(situation.status, situation.held, now).map_or(step, Step::Tidy)
+            let chore = records::due(situation.status, situation.held, now);
+            chore.map_or_else(|| ask_before_rest(situation, step, now), Step::Tidy)
         }
         step => step,
+    }
+}
+
+/// While nothing is to be done, the CA is asked now and then when the certificate is best renewed.
+fn ask_before_rest(situation: &Situation<'_>, step: Step, now: Timestamp) -> Step {
+    let Step::Rest { until } = step else { return step };
+    let Some(next) = situation.next_question() else { return Step::Rest { until } };
+    match situation.issuer {
+        IssuerView::Ready { .. } if next <= now => Step::AskForRenewalInfo,
+        IssuerView::Ready { .. } => Step::Rest { until: until.into_iter().chain([next]).min() },
+        // An issuer that becomes ready wakes only those that have something to wait for.
+        _ => {
+            let next = next.max(now.saturating_add(UNASKED).unwrap_or(now));
+            Step::Rest { until: until.into_iter().chain([next]).min() }
+        }
     }
 }
 

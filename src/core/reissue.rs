@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 
-use super::renewal::renewal_time;
+use super::renewal::{Plan, plan};
 use super::spec::ValidatedCertificate;
-use crate::api::{RotationPolicy, certificate_reason as reason};
+use crate::api::{RenewalInfoStatus, RotationPolicy, certificate_reason as reason};
 use crate::pki::{KeyAlgorithm, Leaf};
 
 /// What the TLS Secret holds.
@@ -52,6 +52,8 @@ pub struct Current<'a> {
     pub secret: &'a SecretView,
     /// Seed of the renewal jitter: the Certificate's uid.
     pub uid: &'a str,
+    /// What the CA suggests.
+    pub suggestion: Option<&'a RenewalInfoStatus>,
     /// The value of the annotation that asks for a renewal.
     pub renew_request: Option<&'a str>,
     /// The value of it that was answered.
@@ -61,12 +63,21 @@ pub struct Current<'a> {
 }
 
 impl Current<'_> {
-    /// When the certificate in the Secret is renewed.
-    pub fn renewal_time(&self) -> Option<Timestamp> {
+    /// When the certificate in the Secret is renewed, and who says so.
+    pub fn renewal(&self) -> Option<Plan> {
         let leaf = self.secret.leaf()?;
-        let seed = format!("{}/{}", self.uid, leaf.serial_number);
-        Some(renewal_time(leaf.not_before, leaf.not_after, self.wanted.renewal, &seed))
+        Some(plan(leaf, self.wanted.renewal, self.suggestion, &renewal_seed(self.uid, leaf)))
     }
+
+    /// The time of it.
+    pub fn renewal_time(&self) -> Option<Timestamp> {
+        self.renewal().map(|plan| plan.time)
+    }
+}
+
+/// Seed of what is chosen by chance about the renewal of `leaf`.
+pub fn renewal_seed(uid: &str, leaf: &Leaf) -> String {
+    format!("{uid}/{}", leaf.serial_number)
 }
 
 /// Why an issuance is due.
@@ -211,9 +222,10 @@ fn expired(current: &Current<'_>) -> Option<Due> {
 }
 
 fn due_by_time(current: &Current<'_>) -> Option<Due> {
-    let time = current.renewal_time()?;
+    let Plan { time, suggested } = current.renewal()?;
+    let whose = if suggested { "the time at which the CA suggests to renew it" } else { "its renewal time" };
     (current.now >= time)
-        .then(|| Due { reason: reason::RENEWAL_DUE, message: format!("its renewal time came at {time}") })
+        .then(|| Due { reason: reason::RENEWAL_DUE, message: format!("{whose} came at {time}") })
 }
 
 fn asked_for(current: &Current<'_>) -> Option<Due> {

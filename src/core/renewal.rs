@@ -1,5 +1,11 @@
 //! When a certificate is renewed.
 
+mod plan;
+mod suggestion;
+
+pub use plan::{Plan, plan};
+pub use suggestion::{Asked, Asking, NoSuggestion, Question};
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::naming::stable_fraction;
@@ -24,6 +30,10 @@ const JITTER: f64 = 0.03;
 /// A rule that leaves less than this part of the lifetime to be used would order without end; it is not followed.
 const LEAST_USE: f64 = 0.1;
 
+/// The part of the lifetime that is kept for renewals that fail, and the most of it.
+const MARGIN: f64 = 0.1;
+const LONGEST_MARGIN: SignedDuration = SignedDuration::from_hours(7 * 24);
+
 /// When a certificate that is valid from `not_before` to `not_after` is renewed, in whole seconds.
 ///
 /// The time given by the rule is moved forward by up to 3 % of the lifetime; how much follows from `seed`, so that
@@ -41,6 +51,14 @@ pub fn renewal_time(not_before: Timestamp, not_after: Timestamp, rule: RenewalRu
     let earlier = part(lifetime, JITTER * stable_fraction(seed));
     let used = (used - earlier).max(least);
     whole_seconds(not_before.saturating_add(used).unwrap_or(not_after)).min(not_after)
+}
+
+/// The latest moment at which a renewal may begin and still have time to fail and be tried again: a tenth of the lifetime
+/// before its end, or a week.
+fn latest(not_before: Timestamp, not_after: Timestamp) -> Timestamp {
+    let lifetime = not_after.duration_since(not_before).max(SignedDuration::ZERO);
+    let margin = part(lifetime, MARGIN).min(LONGEST_MARGIN);
+    whole_seconds(not_after.saturating_sub(margin).unwrap_or(not_after))
 }
 
 fn default_use(lifetime: SignedDuration) -> SignedDuration {

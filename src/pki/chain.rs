@@ -1,10 +1,12 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use jiff::{SignedDuration, Timestamp};
 use pem::{EncodeConfig, LineEnding, Pem};
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer;
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::X509Name;
@@ -104,6 +106,9 @@ pub struct Leaf {
     pub public_key_algorithm: Option<KeyAlgorithm>,
     /// The issuer's common name, or the whole of its name if it has none.
     pub issuer_name: String,
+    /// How the CA's renewal information knows it (RFC 9773 section 4.1): the authority key identifier and the serial
+    /// number, each in base64url. `None` if it lacks the former.
+    pub certificate_id: Option<String>,
 }
 
 impl Leaf {
@@ -121,6 +126,7 @@ impl Leaf {
             public_key_der: certificate.public_key().raw.to_vec(),
             public_key_algorithm: key_algorithm(certificate.public_key()),
             issuer_name: name(certificate.issuer()),
+            certificate_id: certificate_id(certificate),
         })
     }
 
@@ -273,6 +279,16 @@ fn ip_address(name: &GeneralName<'_>) -> Option<IpAddr> {
         4 => <[u8; 4]>::try_from(*bytes).ok().map(|bytes| Ipv4Addr::from(bytes).into()),
         _ => <[u8; 16]>::try_from(*bytes).ok().map(|bytes| Ipv6Addr::from(bytes).into()),
     }
+}
+
+fn certificate_id(certificate: &X509Certificate<'_>) -> Option<String> {
+    let authority =
+        certificate.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::AuthorityKeyIdentifier(authority) => authority.key_identifier.as_ref(),
+            _ => None,
+        })?;
+    // With the leading zero that keeps a number positive.
+    Some(format!("{}.{}", BASE64.encode(authority.0), BASE64.encode(certificate.raw_serial())))
 }
 
 fn timestamp(time: ASN1Time) -> Option<Timestamp> {

@@ -22,6 +22,7 @@ pub mod path {
     pub const CHALLENGE: &str = "/chalZ/";
     pub const FINALIZE: &str = "/finalize-order/";
     pub const CERTIFICATE: &str = "/certZ/";
+    pub const RENEWAL_INFO: &str = "/draft-ietf-acme-ari-03/renewalInfo/";
 }
 
 /// A CA that refuses no nonce, so that each request is made once.

@@ -64,6 +64,7 @@ impl Work {
             Step::Finalize => self.finalize(now, context).await,
             Step::Download => self.download(now, context).await,
             Step::StoreCertificate => self.store_certificate(now, context).await,
+            Step::AskForRenewalInfo => self.ask_for_renewal_info(now, context).await,
             Step::RefreshSecret => self.refresh_secret(context).await,
             Step::RestoreSecret => self.restore_secret(context).await,
             Step::Tidy(chore) => self.tidy(chore, now, context).await.map(|()| Next::Step),

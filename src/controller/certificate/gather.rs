@@ -18,6 +18,7 @@ use crate::controller::secrets;
 use crate::core::issuance::{IssuerView, Progress, Situation};
 use crate::core::naming::next_private_key_secret;
 use crate::core::reissue::SecretView;
+use crate::core::renewal::{Asked, Asking};
 use crate::core::spec::{InvalidSpec, ValidatedCertificate};
 use crate::pki::{Chain, PrivateKey};
 
@@ -47,6 +48,8 @@ pub(super) struct Work {
     pub(super) account: Option<Account>,
     pub(super) places: Option<Arc<Places>>,
     pub(super) progress: Progress,
+    /// When the CA was last asked when to renew.
+    pub(super) asked: Option<Asked>,
     /// Whether there is nothing to do, and so nothing to keep.
     pub(super) at_rest: bool,
 }
@@ -86,6 +89,7 @@ impl Work {
             backup_view: None,
             next_key: None,
             progress: context.in_flight.take(&uid),
+            asked: context.questions.last(&uid),
             certificate,
             namespace,
             name,
@@ -122,6 +126,11 @@ impl Work {
             ca_ahead: self.ca_ahead(),
             self_check_timeout: context.config.self_check_timeout,
             held: self.held(),
+            asking: Asking {
+                wanted: self.asks_ca(),
+                asked: self.asked.as_ref(),
+                began: context.questions.began(),
+            },
         }
     }
 

@@ -6,6 +6,7 @@ use tracing::info;
 
 use super::Next;
 use super::gather::Work;
+use super::renewal_info::new_order;
 use crate::acme::{
     Account, AcmeError, Answer, Authorization, AuthorizationStatus, Challenge, ChallengeStatus,
     ChallengeType, NewOrder, Order, OrderStatus,
@@ -43,8 +44,9 @@ impl Work {
             return Ok(Next::Until(None));
         };
         let profile = self.issuer.as_ref().and_then(|issuer| issuer.spec.profile.clone());
-        let order = NewOrder { identifiers: wanted.identifiers(), profile };
-        match account.new_order(&order).await {
+        let order = NewOrder { identifiers: wanted.identifiers(), profile, replaces: None };
+        let replaces = self.situation(context).replaces().map(str::to_owned);
+        match new_order(&account, order, replaces).await {
             Ok(answer) => {
                 let url = answer.location.clone().unwrap_or_default();
                 info!(order = url, "placed an order");

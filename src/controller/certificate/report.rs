@@ -28,6 +28,9 @@ const WORDS_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
 impl Work {
     /// Nothing is to be done.
     pub(super) fn report_rest(&mut self, now: Timestamp) {
+        if !self.asks_ca() {
+            self.status.acme = None;
+        }
         self.status.failed_issuance_attempts = None;
         self.status.last_failure_time = None;
         self.status.next_attempt_time = None;
@@ -103,16 +106,19 @@ impl Work {
                     wanted,
                     secret: &self.secret_view,
                     uid: &self.uid,
+                    suggestion: self.suggestion(),
                     renew_request: None,
                     observed_renew_request: None,
                     now: self.at_ca(now),
                 };
+                let renewal = current.renewal_time().map(Time);
+                let due = reissue::due(&current).filter(|due| !due.leaves_ready());
                 let leaf = self.secret_view.leaf();
                 self.status.not_before = leaf.map(|leaf| Time(leaf.not_before));
                 self.status.not_after = leaf.map(|leaf| Time(leaf.not_after));
                 self.status.serial_number = leaf.map(|leaf| leaf.serial_number.clone());
-                self.status.renewal_time = current.renewal_time().map(Time);
-                reissue::due(&current).filter(|due| !due.leaves_ready())
+                self.status.renewal_time = renewal;
+                due
             }
             _ => Some(reissue::Due { reason: reason::SECRET_INVALID, message: String::new() }),
         };

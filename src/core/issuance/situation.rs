@@ -6,11 +6,12 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Challenged, Progress};
-use crate::api::{CertificateStatus, Solver};
+use crate::api::{CertificateStatus, RenewalInfoStatus, Solver};
 use crate::core::disposition::Disposition;
 use crate::core::duplicates;
 use crate::core::records::Chore;
 use crate::core::reissue::{self, Current, Due, SecretView};
+use crate::core::renewal::Asking;
 use crate::core::spec::{InvalidSpec, ValidatedCertificate};
 use crate::pki::KeyAlgorithm;
 
@@ -75,6 +76,8 @@ pub struct Situation<'a> {
     pub name: &'a str,
     /// Whether the Certificate has our finalizer.
     pub held: bool,
+    /// Whether, and when, the CA is asked when the certificate is best renewed.
+    pub asking: Asking<'a>,
 }
 
 /// What to do next.
@@ -125,6 +128,8 @@ pub enum Step {
     Download,
     /// Write the TLS Secret, and record the request for a renewal that this answers.
     StoreCertificate,
+    /// Ask the CA when the certificate is best renewed.
+    AskForRenewalInfo,
     /// No issuance is due: remove whatever the last one left, and forget its failures. Not before: a certificate that
     /// is stored and due again at once is a failure, too.
     CleanUp,
@@ -163,6 +168,7 @@ impl Situation<'_> {
             wanted: self.wanted.as_ref().ok()?,
             secret: self.secret,
             uid: self.uid,
+            suggestion: self.suggestion(),
             renew_request: self.renew_request,
             observed_renew_request: self.status.observed_renew_request.as_deref(),
             now: self.at_ca(now),
@@ -177,6 +183,32 @@ impl Situation<'_> {
     /// What time it is here when it is `then` at the CA.
     pub(super) fn here(&self, then: Timestamp) -> Timestamp {
         then.saturating_sub(self.ca_ahead.unwrap_or_default()).unwrap_or(then)
+    }
+
+    /// When the CA suggests to renew the certificate, if it is to be heeded.
+    fn suggestion(&self) -> Option<&RenewalInfoStatus> {
+        self.status.acme.as_ref()?.ari.as_ref().filter(|_| self.asking.wanted)
+    }
+
+    /// When the CA is to be asked for that.
+    pub(super) fn next_question(&self) -> Option<Timestamp> {
+        let leaf = self.secret.leaf()?;
+        self.asking.next(leaf, self.suggestion(), &reissue::renewal_seed(self.uid, leaf))
+    }
+
+    /// The id of the certificate that an order placed now is to replace (RFC 9773 section 5): the one in the Secret, if it came
+    /// from this account, shares a name with the order, and the CA was heard of it.
+    pub fn replaces(&self) -> Option<&str> {
+        let (wanted, leaf) = (self.wanted.as_ref().ok()?, self.secret.leaf()?);
+        let IssuerView::Ready { account, .. } = self.issuer else { return None };
+        let id = leaf.certificate_id.as_deref()?;
+        let known = self.suggestion()?;
+        let issuer = (&wanted.issuer_name, wanted.issuer_kind.as_str());
+        let same_issuer =
+            self.secret.issuer.as_ref().is_some_and(|(name, kind)| (name, kind.as_str()) == issuer);
+        let shares_name = wanted.subject.dns_names.iter().any(|name| leaf.dns_names.contains(name))
+            || wanted.subject.ip_addresses.iter().any(|address| leaf.ip_addresses.contains(address));
+        (known.certificate_id == id && known.account == *account && same_issuer && shares_name).then_some(id)
     }
 
     /// Why an issuance is due, if one is.

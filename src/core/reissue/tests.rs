@@ -236,6 +236,7 @@ impl Case {
             wanted: &self.wanted,
             secret: &self.secret,
             uid: "uid",
+            suggestion: None,
             renew_request: self.renew_request.as_deref(),
             observed_renew_request: self.observed_renew_request.as_deref(),
             now: self.now,
@@ -298,5 +299,6 @@ fn leaf() -> Leaf {
         public_key_der: vec![1],
         public_key_algorithm: Some(KeyAlgorithm::ECDSA_P256),
         issuer_name: "Intermediate".to_owned(),
+        certificate_id: Some("aYhb.AQ".to_owned()),
     }
 }

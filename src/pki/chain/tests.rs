@@ -29,6 +29,23 @@ fn a_leaf_is_described() {
     assert_eq!(leaf.issuer_name, "Intermediate");
 }
 
+/// The example of RFC 9773 appendix A.
+#[test]
+fn a_certificate_has_the_id_that_the_rfc_gives_it() {
+    let pem = "-----BEGIN CERTIFICATE-----
+MIIBQzCB66ADAgECAgUAh2VDITAKBggqhkjOPQQDAjAVMRMwEQYDVQQDEwpFeGFt
+cGxlIENBMCIYDzAwMDEwMTAxMDAwMDAwWhgPMDAwMTAxMDEwMDAwMDBaMBYxFDAS
+BgNVBAMTC2V4YW1wbGUuY29tMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEeBZu
+7cbpAYNXZLbbh8rNIzuOoqOOtmxA1v7cRm//AwyMwWxyHz4zfwmBhcSrf47NUAFf
+qzLQ2PPQxdTXREYEnKMjMCEwHwYDVR0jBBgwFoAUaYhba4dGQEHhs3uEe6CuLN4B
+yNQwCgYIKoZIzj0EAwIDRwAwRAIge09+S5TZAlw5tgtiVvuERV6cT4mfutXIlwTb
++FYN/8oCIClDsqBklhB9KAelFiYt9+6FDj3z4KGVelYM5MdsO3pK
+-----END CERTIFICATE-----
+";
+    let chain = Chain::parse_pem(pem.as_bytes()).unwrap();
+    assert_eq!(chain.leaf().certificate_id.as_deref(), Some("aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE"));
+}
+
 #[test]
 fn every_algorithm_of_a_public_key_is_recognised() {
     for algorithm in [KeyAlgorithm::ECDSA_P384, KeyAlgorithm::ECDSA_P521, KeyAlgorithm::Rsa(2048)] {

@@ -23,6 +23,7 @@ use crate::core::issuance::{
 };
 use crate::core::records::Chore;
 use crate::core::reissue::{SecretView, reuses_key};
+use crate::core::renewal::Asking;
 use crate::core::spec::{InvalidSpec, ValidatedCertificate};
 use crate::pki::{Chain, PrivateKey};
 
@@ -243,6 +244,7 @@ impl World {
             self_check_timeout: Duration::from_secs(60),
             name: NAME,
             held: false,
+            asking: Asking { wanted: false, asked: None, began: self.now },
         }
     }
 
@@ -327,6 +329,7 @@ impl World {
                 self.secret.clone_from(&self.backup);
                 self.effect()?;
             }
+            Step::AskForRenewalInfo => panic!("the CA of this world suggests nothing"),
             Step::RefreshSecret => panic!("the Secret is always written as the spec asks for"),
             Step::Tidy(Chore::RemoveRecords | Chore::Release) => {
                 panic!("there is no ledger of records in this world")

@@ -1,0 +1,102 @@
+//! What the CA says of when the certificate is best renewed, and of what an order replaces (RFC 9773).
+
+use jiff::Timestamp;
+use tokio::time::timeout;
+use tracing::{debug, info};
+
+use super::Next;
+use super::act::HASTE;
+use super::gather::Work;
+use crate::acme::{Account, AcmeError, Answer, NewOrder, Order};
+use crate::api::{CertificateAcmeStatus, RenewalInfoStatus, RenewalInformationSource};
+use crate::controller::context::Context;
+use crate::core::reissue::renewal_seed;
+use crate::core::renewal::{NoSuggestion, Question};
+
+impl Work {
+    /// Whether the CA is asked when to renew. Without an issuer, what it said last still counts.
+    pub(super) fn asks_ca(&self) -> bool {
+        let source = self.issuer.as_ref().and_then(|issuer| issuer.spec.renewal_information_source);
+        source.unwrap_or_default() == RenewalInformationSource::Ari
+    }
+
+    /// What the CA suggests, if it is to be heeded.
+    pub(super) fn suggestion(&self) -> Option<&RenewalInfoStatus> {
+        self.status.acme.as_ref()?.ari.as_ref().filter(|_| self.asks_ca())
+    }
+
+    /// Asks the CA when the certificate is best renewed. Nothing depends on the answer: without one the lifetime decides.
+    pub(super) async fn ask_for_renewal_info(
+        &mut self,
+        now: Timestamp,
+        context: &Context,
+    ) -> Result<Next, crate::controller::error::Error> {
+        let (Some(account), Some(leaf)) = (self.account.clone(), self.secret_view.leaf().cloned()) else {
+            return Ok(Next::Until(None));
+        };
+        let Some(certificate_id) = leaf.certificate_id.clone() else { return Ok(Next::Until(None)) };
+        let before = self.suggestion().cloned();
+        let known = before.as_ref().is_some_and(|before| before.certificate_id == certificate_id);
+        let failures = self.asked.as_ref().filter(|asked| asked.certificate_id == certificate_id);
+        let question = Question {
+            leaf: &leaf,
+            certificate_id: &certificate_id,
+            seed: &renewal_seed(&self.uid, &leaf),
+            account: account.url(),
+            before: before.as_ref(),
+            failures: failures.map_or(0, |asked| asked.failures),
+            now,
+            at_ca: self.at_ca(now),
+        };
+        let call = account.renewal_info(&certificate_id);
+        // A certificate that was just issued is reported as ready together with the answer.
+        let answer = match known {
+            true => call.await.map_err(NoSuggestion::Call),
+            false => timeout(HASTE, call).await.map_or(Err(NoSuggestion::TooSlow), |answer| Ok(answer?)),
+        };
+        let (status, asked) = match answer {
+            Ok(Some(answer)) => {
+                let (status, asked) = question.answered(&answer.value, answer.retry_after);
+                (Some(status), asked)
+            }
+            Ok(None) => (None, question.without_service()),
+            Err(why) => {
+                debug!(%why, "the CA does not say when to renew");
+                question.failed(&why)
+            }
+        };
+        if status != before
+            && let Some(RenewalInfoStatus { selected_time: Some(time), explanation_url, .. }) = &status
+        {
+            info!(time = %time.0, explanation = explanation_url, "the CA suggests when to renew");
+        }
+        self.status.acme = status.map(|ari| CertificateAcmeStatus { ari: Some(ari) });
+        context.questions.remember(&self.uid, asked.clone());
+        self.asked = Some(asked);
+        Ok(Next::Step)
+    }
+}
+
+/// Places an order, and places it once more without saying what it replaces if the CA refuses it: whether that is the reason
+/// no CA says reliably, but for `alreadyReplaced`, and a certificate is worth more than its history.
+pub(super) async fn new_order(
+    account: &Account,
+    mut order: NewOrder,
+    replaces: Option<String>,
+) -> Result<Answer<Order>, AcmeError> {
+    order.replaces = match replaces {
+        Some(id) if account.has_renewal_info().await? => Some(id),
+        _ => None,
+    };
+    match account.new_order(&order).await {
+        Err(error) if order.replaces.is_some() && may_be_about_what_it_replaces(&error) => {
+            info!(%error, "ordered once more without saying what is replaced");
+            account.new_order(&NewOrder { replaces: None, ..order }).await
+        }
+        outcome => outcome,
+    }
+}
+
+fn may_be_about_what_it_replaces(error: &AcmeError) -> bool {
+    matches!(error, AcmeError::Problem { status, retry_after: None, .. } if !matches!(status, 429 | 503))
+}

@@ -1,0 +1,49 @@
+//! When the CA was last asked when a certificate is best renewed. All of it can be lost at any moment: the status says enough
+//! to go on from.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use jiff::Timestamp;
+
+use crate::core::renewal::Asked;
+
+/// The last question about each Certificate, by uid.
+pub struct Questions(Mutex<Known>);
+
+struct Known {
+    began: Timestamp,
+    asked: HashMap<String, Asked>,
+}
+
+impl Questions {
+    /// None yet.
+    pub fn new(now: Timestamp) -> Self {
+        Self(Mutex::new(Known { began: now, asked: HashMap::new() }))
+    }
+
+    /// Since when this process asks.
+    pub fn began(&self) -> Timestamp {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).began
+    }
+
+    /// The last question about a Certificate.
+    pub fn last(&self, uid: &str) -> Option<Asked> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).asked.get(uid).cloned()
+    }
+
+    /// Remembers a question.
+    pub fn remember(&self, uid: &str, asked: Asked) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).asked.insert(uid.to_owned(), asked);
+    }
+
+    /// Forgets a Certificate that is gone.
+    pub fn forget(&self, uid: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).asked.remove(uid);
+    }
+
+    /// Begins anew: another replica may have asked meanwhile.
+    pub fn begin(&self, now: Timestamp) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Known { began: now, asked: HashMap::new() };
+    }
+}
