@@ -61,6 +61,11 @@ features: tools ## Write the table of docs/ca-features.md anew, from what CAs do
 	$(CARGO) test --workspace --no-run --test lifecycle
 	CERTWRIGHT_WRITE_DOCS=1 $(CLUSTER) exec -- $(CARGO) test --offline --workspace --test lifecycle
 
+.PHONY: chart
+chart: tools ## Write anew what is made from the Helm chart: renderings, the table of values
+	$(CARGO) test --workspace --no-run --test chart
+	CERTWRIGHT_WRITE_DOCS=1 $(CLUSTER) exec -- $(CARGO) test --offline --workspace --test chart
+
 .PHONY: clean
 clean: ## Remove what cargo built; built tools stay in the cache
 	$(CARGO) clean

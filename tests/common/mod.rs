@@ -6,6 +6,7 @@ pub mod crash;
 pub mod dns;
 pub mod fault_cells;
 pub mod faults;
+pub mod helm;
 pub mod http01;
 pub mod overheard;
 

@@ -42,6 +42,7 @@ pub struct OperatorBuilder<'a> {
     namespace: &'a TestNamespace,
     api_server: String,
     address: String,
+    account: Option<String>,
     binary: PathBuf,
     arguments: BTreeMap<String, String>,
     environment: BTreeMap<String, String>,
@@ -76,6 +77,7 @@ impl Operator {
             namespace,
             api_server: namespace.cluster.description.api_server.clone(),
             address: ADDRESS.into(),
+            account: None,
             binary: binary(),
             arguments: BTreeMap::new(),
             environment: BTreeMap::new(),
@@ -233,6 +235,12 @@ impl OperatorBuilder<'_> {
         self
     }
 
+    /// Runs with the rights of this service account of the test's namespace, and with no others.
+    pub fn service_account(mut self, name: &str) -> Self {
+        self.account = Some(name.into());
+        self
+    }
+
     /// Runs another binary than `CERTWRIGHT_BIN`, or the one cargo built along with this program.
     pub fn binary(mut self, path: impl Into<PathBuf>) -> Self {
         self.binary = path.into();
@@ -288,18 +296,22 @@ impl OperatorBuilder<'_> {
         })
     }
 
-    /// A kubeconfig with a token of the operator's own service account, which so is held to its roles.
+    /// A kubeconfig with a token of the operator's service account, which so is held to its roles.
     async fn credentials(&self) -> Result<String> {
         let own = self.arguments.get("--namespace").unwrap_or(&self.namespace.name);
-        if own != ACCOUNT_NAMESPACE {
+        if self.account.is_none() && own != ACCOUNT_NAMESPACE {
             self.grant_own_namespace(own).await?;
         }
-        let accounts: Api<ServiceAccount> = Api::namespaced(self.namespace.client.clone(), ACCOUNT_NAMESPACE);
+        let (name, namespace) = match &self.account {
+            Some(account) => (account.as_str(), self.namespace.name.as_str()),
+            None => (ACCOUNT, ACCOUNT_NAMESPACE),
+        };
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.namespace.client.clone(), namespace);
         let request: TokenRequest = serde_json::from_value(json!({"spec": {"expirationSeconds": 86_400}}))?;
-        let token = accounts
-            .create_token_request(ACCOUNT, &PostParams::default(), &request)
-            .await
-            .context("cannot get a token of the service account certwright in namespace certwright")?;
+        let token =
+            accounts.create_token_request(name, &PostParams::default(), &request).await.with_context(
+                || format!("cannot get a token of the service account {name} in namespace {namespace}"),
+            )?;
         let token = token.status.context("a token request without a token")?.token;
         Ok(kubeconfig(&self.api_server, &self.namespace.cluster.ca()?.pem, &token))
     }

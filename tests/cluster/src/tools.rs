@@ -67,6 +67,10 @@ const MODULES: &[Module] = &[
         }],
     },
     Module {
+        name: "helm",
+        programs: &[Program { name: "helm", package: "helm.sh/helm/v3/cmd/helm", seconds: 165 }],
+    },
+    Module {
         name: "cert-manager-webhook",
         programs: &[Program { name: "cert-manager-webhook", package: ".", seconds: 170 }],
     },

@@ -1,0 +1,54 @@
+//! Helm, and what it renders.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The repository.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The chart.
+pub fn chart() -> PathBuf {
+    root().join("charts/certwright")
+}
+
+/// What a program that has to succeed prints.
+pub fn run(program: &str, arguments: &[&str]) -> Result<String> {
+    let output = output(program, arguments)?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{program} {}: {said}", arguments.join(" "));
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Runs a program to its end.
+pub fn output(program: &str, arguments: &[&str]) -> Result<Output> {
+    let output = Command::new(program).args(arguments).output();
+    output.with_context(|| format!("{program} cannot be run; `cluster exec` puts it into PATH"))
+}
+
+/// `helm template` of a release `certwright` in the namespace `certwright`.
+pub fn template(more: &[&str]) -> Result<Output> {
+    let chart = chart().display().to_string();
+    // It renders for the version that it was built for, if nobody tells; `go build` does not.
+    let fixed = ["template", "certwright", &chart, "--namespace", "certwright", "--kube-version", "1.36.0"];
+    output("helm", &[&fixed, more].concat())
+}
+
+/// What [`template`] renders.
+pub fn rendered(more: &[&str]) -> Result<String> {
+    let output = template(more)?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// The objects in a text of YAML documents.
+pub fn objects(yaml: &str) -> Result<Vec<Value>> {
+    let documents = serde_yaml::Deserializer::from_str(yaml);
+    let objects = documents.map(Value::deserialize).collect::<Result<Vec<_>, _>>()?;
+    Ok(objects.into_iter().filter(|object| !object.is_null()).collect())
+}
