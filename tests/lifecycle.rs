@@ -3,12 +3,15 @@
 
 mod common;
 
-use std::any::Any;
 use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use certwright_cluster::{Acme2certifier, Operator, Pebble, Resolver, StepCa, TestNamespace};
+use certwright::acme::{Account, Server, ServerConfig, Trust};
+use certwright::pki::{KeyEncoding, PrivateKey};
+use certwright::runtime::clock;
+use certwright_cluster::{Operator, Resolver, TestNamespace};
+use common::cas::{Ca, KEY_ID, MAC_KEY, WRONG_MAC_KEY};
 use common::{SOON, certificate, condition, issued, issuer, mac_key, of_issuer, revision, tls};
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value, json};
@@ -28,67 +31,11 @@ async fn the_table_of_features_is_what_three_cas_do() -> Result<()> {
     .await
 }
 
-/// A CA, which ends when this is dropped.
-struct Ca {
-    /// In the table.
-    title: &'static str,
-    /// In names of objects.
-    name: &'static str,
-    directory_url: String,
-    ca_pem: String,
-    _server: Box<dyn Any>,
-}
-
-const KEY_ID: &str = "kid-1";
-const MAC_KEY: &str = "bWFjLWtleS1vZi1hLXRlc3QtMDEyMzQ1Njc4OWFiY2RlZg";
-const WRONG_MAC_KEY: &str = "YW5vdGhlci1tYWMta2V5LTAxMjM0NTY3ODlhYmNkZWYwMQ";
-
-impl Ca {
-    async fn pebble(ns: &TestNamespace) -> Result<Self> {
-        let day = std::time::Duration::from_secs(24 * 3600);
-        let pebble = Pebble::builder()
-            .eab(KEY_ID, MAC_KEY)
-            .profile("default", "a day", day)
-            .profile("other", "two days", 2 * day)
-            .start(&ns.cluster)
-            .await?;
-        Ok(Self {
-            title: "Pebble",
-            name: "pebble",
-            directory_url: pebble.directory_url.clone(),
-            ca_pem: pebble.ca_pem.clone(),
-            _server: Box::new(pebble),
-        })
-    }
-
-    async fn step_ca(ns: &TestNamespace) -> Result<Self> {
-        let step_ca = StepCa::start(&ns.cluster).await?;
-        Ok(Self {
-            title: "step-ca",
-            name: "step",
-            directory_url: step_ca.directory_url.clone(),
-            ca_pem: step_ca.root_pem.clone(),
-            _server: Box::new(step_ca),
-        })
-    }
-
-    async fn acme2certifier(ns: &TestNamespace, resolver: &Resolver) -> Result<Self> {
-        let server = Acme2certifier::start(&ns.cluster, resolver.ip().parse()?, KEY_ID, MAC_KEY).await?;
-        Ok(Self {
-            title: "acme2certifier",
-            name: "a2c",
-            directory_url: server.directory_url.clone(),
-            ca_pem: server.ca_pem.clone(),
-            _server: Box::new(server),
-        })
-    }
-}
-
 /// What a CA makes of a feature.
 enum Outcome {
     Yes,
     /// What it does instead.
-    No(&'static str),
+    No(String),
 }
 
 /// The features of a CA, in the order of the table.
@@ -112,6 +59,7 @@ impl Life<'_> {
             ("http-01", self.issue().await.context("issuance")?),
             ("Renewal", self.renew().await.context("renewal")?),
             ("Profiles", self.profile().await.context("profile")?),
+            ("Renewal information (ARI)", self.renewal_information().await.context("ARI")?),
         ])
     }
 
@@ -126,7 +74,7 @@ impl Life<'_> {
         let settled = self.ns.wait(&format!("issuer/{name}"), SOON, settled).await?;
         let (status, _, message) = condition(&settled, "Ready").context("no condition")?;
         println!("{}: {message}", self.ca.title);
-        Ok(if status == "True" { Outcome::No("is not looked at") } else { Outcome::Yes })
+        Ok(if status == "True" { Outcome::No("is not looked at".to_owned()) } else { Outcome::Yes })
     }
 
     async fn register(&self) -> Result<Outcome> {
@@ -137,23 +85,25 @@ impl Life<'_> {
         Ok(Outcome::Yes)
     }
 
-    /// Whether the CA keeps it, the look-up tells.
     async fn change_contact(&self) -> Result<Outcome> {
-        let name = format!("issuer/{}", self.name("ca"));
-        self.ns.patch(&name, json!({ "spec": { "acme": { "email": "two@example.com" } } })).await?;
+        let name = self.name("ca");
+        let object = format!("issuer/{name}");
+        self.ns.patch(&object, json!({ "spec": { "acme": { "email": "two@example.com" } } })).await?;
         let told = |object: &Value| object["status"]["acme"]["lastRegisteredEmail"] == "two@example.com";
-        self.ns.wait(&name, SOON, told).await?;
+        self.ns.wait(&object, SOON, told).await?;
+        let known = Account::look_up(&self.server()?, self.account_key(&name).await?).await?;
+        let contact = known.context("the account is gone")?.state.contact;
+        ensure!(contact == ["mailto:two@example.com"], "the CA has {contact:?}");
         Ok(Outcome::Yes)
     }
 
     /// Another issuer with the same private key and no MAC key finds the same account.
     async fn look_up(&self) -> Result<Outcome> {
         let of = self.ns.get(&format!("issuer/{}", self.name("ca"))).await?.context("no issuer")?;
-        let secret = self.ns.api::<Secret>().get(&format!("{}-account-key", self.name("ca"))).await?;
-        let key = secret.data.context("no data")?["tls.key"].clone();
+        let key = self.account_key(&self.name("ca")).await?.to_pem(KeyEncoding::Pkcs8)?;
         let found = self.name("found");
         let copy = json!({
-            "apiVersion": "v1", "kind": "Secret", "metadata": { "name": found }, "data": { "tls.key": key },
+            "apiVersion": "v1", "kind": "Secret", "metadata": { "name": found }, "stringData": { "tls.key": *key },
         });
         self.ns.apply(&copy.to_string()).await?;
         let more = format!("    email: two@example.com\n    privateKeySecretRef: {{ name: {found} }}\n");
@@ -199,10 +149,37 @@ impl Life<'_> {
             println!("{}: profile {profile}: {reason}: {message}", self.ca.title);
             ensure!(refused || status == "True", "a profile that is offered is refused: {message}");
             if refused && status == "True" {
-                return Ok(Outcome::No("are not looked at"));
+                return Ok(Outcome::No("are not looked at".to_owned()));
             }
         }
         Ok(Outcome::Yes)
+    }
+
+    /// The CA is asked when the certificate is best renewed.
+    async fn renewal_information(&self) -> Result<Outcome> {
+        if self.server()?.directory().await?.renewal_info.is_none() {
+            return Ok(Outcome::No("is not offered".to_owned()));
+        }
+        let name = format!("certificate/{}", self.name("web"));
+        let asked = self.ns.wait(&name, SOON, |object| !object["status"]["acme"]["ari"].is_null()).await?;
+        let ari = &asked["status"]["acme"]["ari"];
+        println!("{}: {ari}", self.ca.title);
+        Ok(if ari["suggestedWindow"].is_null() {
+            Outcome::No("is of no use".to_owned())
+        } else {
+            Outcome::Yes
+        })
+    }
+
+    /// The CA itself, without the operator.
+    fn server(&self) -> Result<Server> {
+        let trust = Trust::Bundle(self.ca.ca_pem.as_bytes().to_vec());
+        Ok(Server::new(ServerConfig { trust, ..ServerConfig::new(&self.ca.directory_url, clock::now) })?)
+    }
+
+    async fn account_key(&self, issuer: &str) -> Result<PrivateKey> {
+        let secret = self.ns.api::<Secret>().get(&format!("{issuer}-account-key")).await?;
+        Ok(PrivateKey::from_pem(&secret.data.context("no data")?["tls.key"].0)?)
     }
 
     fn name(&self, what: &str) -> String {

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
 pub mod api;
+pub mod cas;
 pub mod crash;
 pub mod dns;
 pub mod fault_cells;
