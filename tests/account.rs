@@ -284,7 +284,7 @@ async fn an_account_that_was_given_up_in_the_meantime_is_not_taken_over() -> Res
             false => Action::Pass,
         });
         ns.apply(&ca.issuer("")).await?;
-        let message = not_ready(ns, "AccountUnusable").await?;
+        let message = not_ready(ns, "Deactivated").await?;
         let account = account.as_str().context("no URL")?;
         assert!(message.contains(account) && message.contains("deactivated"), "{message}");
         assert!(
@@ -388,9 +388,12 @@ async fn a_changed_email_address_is_told_to_the_ca_and_nothing_else() -> Result<
                 .await?;
             assert_eq!(condition(&issuer, "Ready").context("no condition")?.0, "True");
             let mut expected = before.clone();
+            expected["lastRegisteredEmails"] = if email.is_null() { Value::Null } else { json!([email]) };
             expected["lastRegisteredEmail"] = email;
             let mut account = issuer["status"]["acme"].clone();
-            account["lastRegisteredEmail"] = account["lastRegisteredEmail"].take();
+            for field in ["lastRegisteredEmail", "lastRegisteredEmails"] {
+                account[field] = account[field].take();
+            }
             assert_eq!(account, expected);
 
             operator.restart().await?;

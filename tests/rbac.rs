@@ -53,7 +53,7 @@ async fn the_roles_grant_what_is_used_and_nothing_else() -> Result<()> {
     .await
 }
 
-/// Everything that the operator does: an issuer of each kind, with and without a registration, and Certificates that
+/// Everything that the operator does: an issuer of each kind, one that takes its account along, and Certificates that
 /// are issued, renewed, mended, refused again and again, and deleted; by an Ingress of the operator's own, one of somebody
 /// else, and an HTTPRoute; two replicas, of which one hands over.
 async fn live_a_full_life(ns: &TestNamespace) -> Result<()> {
@@ -73,7 +73,13 @@ async fn live_a_full_life(ns: &TestNamespace) -> Result<()> {
         .replace("kind: Issuer", "kind: ClusterIssuer")
         .replace("metadata: { name: ca }", &format!("metadata: {{ name: {} }}", ns.name));
     ns.apply(&own.replace("solvers: [", &format!("solvers: [{OTHER_SOLVERS}, "))).await?;
-    ns.apply(&cluster_wide).await?;
+    let ending = own.replace("{ name: ca }", "{ name: ending }");
+    ns.apply(&ending.replace("    solvers:", "    accountPolicy: { onDelete: Deactivate }\n    solvers:"))
+        .await?;
+    ns.apply(
+        &cluster_wide.replace("    solvers:", "    accountPolicy: { onDelete: Deactivate }\n    solvers:"),
+    )
+    .await?;
     ns.apply(ENTRANCES).await?;
     ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
     ns.wait_condition(&format!("clusterissuer/{}", ns.name), "Ready", "True", SOON).await?;
@@ -97,9 +103,13 @@ async fn live_a_full_life(ns: &TestNamespace) -> Result<()> {
     ns.apply(&certificate("blocked", &["blocked.example.net"], "")).await?;
     let failed_twice = |object: &Value| object["status"]["failedIssuanceAttempts"].as_i64() >= Some(2);
     ns.wait("certificate/blocked", SOON, failed_twice).await?;
-    for target in ["certificate/blocked", "certificate/web", &format!("clusterissuer/{}", ns.name)] {
+    ns.wait_condition("issuer/ending", "Ready", "True", SOON).await?;
+    let cluster_issuer = format!("clusterissuer/{}", ns.name);
+    for target in ["certificate/blocked", "certificate/web", "issuer/ending", &cluster_issuer] {
         ns.delete_object(target).await?;
     }
+    ns.wait_gone("issuer/ending", SOON).await?;
+    ns.wait_gone(&cluster_issuer, SOON).await?;
     wait_nothing_left(ns).await?;
 
     let other = replica().start().await?;

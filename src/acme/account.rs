@@ -55,7 +55,10 @@ impl Account {
     /// # Errors
     /// [`AcmeError`]
     pub async fn look_up(server: &Server, key: PrivateKey) -> Result<Option<Registered>, AcmeError> {
-        let key = Arc::new(AccountKey::new(key));
+        Self::of_key(server, Arc::new(AccountKey::new(key))).await
+    }
+
+    async fn of_key(server: &Server, key: Arc<AccountKey>) -> Result<Option<Registered>, AcmeError> {
         let url = server.directory().await?.new_account.clone();
         let payload = json!({ "onlyReturnExisting": true }).to_string();
         match server.post(Operation::LookUpAccount, &key, &KeyName::Jwk, &url, &payload).await {
@@ -130,6 +133,40 @@ impl Account {
     /// [`AcmeError`]
     pub async fn update_contact(&self, contact: &[String]) -> Result<AccountState, AcmeError> {
         self.post(Operation::UpdateAccount, &self.url, &json!({ "contact": mailto(contact) })).await?.json()
+    }
+
+    /// Deactivates the account, for good (RFC 8555 section 7.3.6). It is no error if it was so already.
+    ///
+    /// # Errors
+    /// [`AcmeError`], also if the CA agrees and the account is valid all the same.
+    pub async fn deactivate(&self) -> Result<(), AcmeError> {
+        let payload = json!({ "status": AccountStatus::Deactivated.as_str() });
+        let answer = self.post(Operation::DeactivateAccount, &self.url, &payload).await;
+        let answered = match answer {
+            Ok(reply) if reply.json().is_ok_and(|state: AccountState| state.has_ended()) => return Ok(()),
+            Ok(reply) => reply,
+            Err(refusal) => return self.refused_since_it_has_ended(refusal).await,
+        };
+        // An answer that does not say so is no proof, either way: whatever such an account asks for is unauthorized.
+        match self.state().await {
+            Ok(state) if state.has_ended() => Ok(()),
+            Ok(state) => Err(answered.malformed(&format!("the account is {} all the same", state.status))),
+            Err(error) if error.code() == "unauthorized" => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Another key may have taken the place of ours, so that a refusal alone is no proof: the CA is asked what it knows of
+    /// the key.
+    async fn refused_since_it_has_ended(&self, refusal: AcmeError) -> Result<(), AcmeError> {
+        if refusal.code() != "unauthorized" {
+            return Err(refusal);
+        }
+        match Self::of_key(&self.server, self.key.clone()).await {
+            Ok(Some(registered)) if registered.state.has_ended() => Ok(()),
+            Err(error) if error.code() == "unauthorized" => Ok(()),
+            _ => Err(refusal),
+        }
     }
 
     /// Places an order (RFC 8555 section 7.4). The answer's location is the order's URL, and always there.
@@ -276,6 +313,19 @@ pub struct AccountState {
     /// Where its orders are listed, if the CA lists them.
     #[serde(default)]
     pub orders: Option<String>,
+}
+
+impl AccountState {
+    /// Whether it cannot be used any more, ever.
+    fn has_ended(&self) -> bool {
+        matches!(self.status, AccountStatus::Deactivated | AccountStatus::Revoked)
+    }
+
+    /// The e-mail addresses among the contacts.
+    #[must_use]
+    pub fn email_addresses(&self) -> Vec<String> {
+        self.contact.iter().filter_map(|contact| contact.strip_prefix("mailto:")).map(str::to_owned).collect()
+    }
 }
 
 words! {

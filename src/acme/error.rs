@@ -173,6 +173,8 @@ pub enum Operation {
     Account,
     /// The account object, changed (section 7.3.2).
     UpdateAccount,
+    /// The account object, given up (section 7.3.6).
+    DeactivateAccount,
     /// newOrder (section 7.4).
     NewOrder,
     /// The order object.
@@ -202,6 +204,7 @@ impl Operation {
             Self::LookUpAccount => "lookUpAccount",
             Self::Account => "account",
             Self::UpdateAccount => "updateAccount",
+            Self::DeactivateAccount => "deactivateAccount",
             Self::NewOrder => "newOrder",
             Self::Order => "order",
             Self::Authorization => "authorization",
@@ -233,6 +236,7 @@ impl fmt::Display for Operation {
             Self::LookUpAccount => "looking up the account",
             Self::Account => "reading the account",
             Self::UpdateAccount => "updating the account",
+            Self::DeactivateAccount => "deactivating the account",
             Self::NewOrder => "placing the order",
             Self::Order => "reading the order",
             Self::Authorization => "reading the authorization",

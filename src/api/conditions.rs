@@ -2,6 +2,8 @@
 
 /// Is the object in the state that its spec asks for?
 pub const CONDITION_READY: &str = "Ready";
+/// On an issuer, if a human asks for it by annotation: is the account deactivated?
+pub const CONDITION_ACCOUNT_DEACTIVATED: &str = "AccountDeactivated";
 /// On a Certificate: is an issuance under way?
 pub const CONDITION_ISSUING: &str = "Issuing";
 
@@ -15,7 +17,7 @@ macro_rules! reasons {
     };
 }
 
-/// Reasons of the `Ready` condition of an Issuer or ClusterIssuer.
+/// Reasons of the conditions of an Issuer or ClusterIssuer.
 pub mod issuer_reason {
     reasons! {
         /// The account exists and can be used.
@@ -30,6 +32,8 @@ pub mod issuer_reason {
         INVALID_ACCOUNT_KEY = "InvalidAccountKey";
         /// The MAC key of the external account is not base64.
         INVALID_MAC_KEY = "InvalidMACKey";
+        /// The Secret with the key id of the external account holds no key id.
+        INVALID_KEY_ID = "InvalidKeyID";
         /// The CA demands an external account binding and the spec has none.
         EXTERNAL_ACCOUNT_REQUIRED = "ExternalAccountRequired";
         /// The CA demands that a human agrees to its terms of service.
@@ -42,6 +46,14 @@ pub mod issuer_reason {
         REGISTRATION_REFUSED = "RegistrationRefused";
         /// The CA wants fewer requests; nothing is sent before the time that the message gives.
         RATE_LIMITED = "RateLimited";
+        /// The account is deactivated, and no other is registered unless a human sees to it.
+        DEACTIVATED = "Deactivated";
+        /// The annotation that asks for a deactivation names no account of this issuer.
+        UNKNOWN_ACCOUNT = "UnknownAccount";
+        /// The issuer is deleted, and its account stays, since another issuer uses it. Of events only.
+        ACCOUNT_RETAINED = "AccountRetained";
+        /// The issuer is deleted, and its account could not be deactivated. Of events only.
+        ACCOUNT_LEFT_BEHIND = "AccountLeftBehind";
     }
 }
 

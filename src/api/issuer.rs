@@ -8,6 +8,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::account_end::{AccountPolicy, DeactivationStatus, PreviousAccount};
 use super::renewal::RenewalInformationSource;
 use super::schema;
 use super::solver::Solver;
@@ -98,6 +99,10 @@ pub struct AcmeIssuer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 254))]
     pub email: Option<String>,
+    /// More e-mail addresses that the CA writes to, after `email`. Not every CA takes more than one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::email_addresses")]
+    pub emails: Vec<String>,
     /// Secret that holds the account's private key in `tls.key` (or the key named). It is made if it does not exist.
     /// By default its name is the issuer's with `-account-key` behind it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -127,6 +132,12 @@ pub struct AcmeIssuer {
     /// The account's private key, if Certwright makes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_key: Option<AccountKey>,
+    /// Never make an account key: the one in the Secret that `privateKeySecretRef` names is used, or waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disable_account_key_generation: Option<bool>,
+    /// How the account ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_policy: Option<AccountPolicy>,
     /// Ways to prove control of names. The one whose selector fits a name best is used for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
@@ -163,14 +174,36 @@ pub struct SecretKeySelector {
     pub key: Option<String>,
 }
 
-/// Credentials that bind the ACME account to an account at the CA (RFC 8555 section 7.3.4).
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// A key id in a Secret.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+pub struct KeyIdSecretRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message("keyIDSecretRef.name: a name of lower-case letters, digits, '-' and '.', with a letter or digit at both ends"))]
+    pub name: String,
+    /// Key in its data; `keyID` by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$')").message("keyIDSecretRef.key: a key of letters, digits, '-', '_' and '.'"))]
+    pub key: Option<String>,
+}
+
+/// Credentials that bind the ACME account to an account at the CA (RFC 8555 section 7.3.4).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.keyID) != has(self.keyIDSecretRef)")
+        .message("externalAccountBinding needs one of keyID and keyIDSecretRef")
+)]
 pub struct ExternalAccountBinding {
     /// Key id that the CA gave. Another one is another account.
-    #[serde(rename = "keyID")]
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "keyID")]
     #[schemars(length(min = 1, max = 1024))]
-    pub key_id: String,
+    pub key_id: Option<String>,
+    /// The key id in a Secret, where it is not to be in the spec. Another one there is another account.
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "keyIDSecretRef")]
+    pub key_id_secret_ref: Option<KeyIdSecretRef>,
     /// The MAC key that the CA gave, in base64url; standard base64, padding and white space around it are accepted.
     /// It may go away once the account is registered.
     pub key_secret_ref: SecretKeySelector,
@@ -243,6 +276,12 @@ pub struct IssuerStatus {
     /// When it is tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_attempt_time: Option<Time>,
+    /// Version of the Secrets with the MAC key and the key id that the CA refused. With another version it is tried at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused_external_account_version: Option<String>,
+    /// The deactivation of an account that was asked for and has failed so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deactivation: Option<DeactivationStatus>,
 }
 
 /// An account at a CA.
@@ -253,9 +292,12 @@ pub struct AcmeAccountStatus {
     pub uri: String,
     /// URL of the directory of the CA that the account is at.
     pub server: String,
-    /// E-mail address that the CA was last given.
+    /// E-mail address that the CA was last given; the first, if there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_registered_email: Option<String>,
+    /// All e-mail addresses that the CA was last given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub last_registered_emails: Vec<String>,
     /// RFC 7638 thumbprint of the account key, in base64url.
     pub key_thumbprint: String,
     /// Algorithm and size of the account key, such as `ECDSA P-256`.
@@ -266,4 +308,10 @@ pub struct AcmeAccountStatus {
     /// Terms of service that were agreed to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub terms_of_service: Option<String>,
+    /// When the CA confirmed that the account is deactivated; it cannot be used again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deactivation_time: Option<Time>,
+    /// Accounts that this issuer had before, the oldest first. Those without `deactivationTime` are still valid at the CA.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub previous_accounts: Vec<PreviousAccount>,
 }

@@ -4,6 +4,7 @@
 //! CustomResourceDefinitions in `crds/` are generated from here: the doc comment of a field is what
 //! `kubectl explain` says of it.
 
+mod account_end;
 mod certificate;
 mod conditions;
 mod dns01;
@@ -14,6 +15,7 @@ mod schema;
 mod solver;
 mod unsupported;
 
+pub use account_end::*;
 pub use certificate::*;
 pub use conditions::*;
 pub use dns01::*;
@@ -63,12 +65,20 @@ pub const ANNOTATION_ACME_SERVER: &str = "certwright.dev/acme-server";
 pub const ANNOTATION_EAB_KEY_ID: &str = "certwright.dev/eab-key-id";
 /// On an account key Secret: the RFC 7638 thumbprint of the key that all this is about; another key has another account.
 pub const ANNOTATION_KEY_THUMBPRINT: &str = "certwright.dev/key-thumbprint";
+/// On an account key Secret: when the CA confirmed that the account of this key is deactivated. No other is registered with it.
+pub const ANNOTATION_ACCOUNT_DEACTIVATED: &str = "certwright.dev/account-deactivated";
+/// On an account key Secret: the accounts that its issuers had before, as JSON; see [`PreviousAccount`].
+pub const ANNOTATION_PREVIOUS_ACCOUNTS: &str = "certwright.dev/previous-accounts";
+/// On an issuer, set by a human: the URL of an account of this issuer that is to be deactivated now, for good.
+pub const ANNOTATION_DEACTIVATE_ACCOUNT: &str = "certwright.dev/deactivate-account";
 /// On a Certificate, set by a human: a value that was not there before asks for a renewal now.
 pub const ANNOTATION_RENEW: &str = "certwright.dev/renew";
 
 /// Finalizer on a Certificate while something of it is presented that does not go with it: a TXT record, or rules in an
 /// Ingress of somebody else.
 pub const FINALIZER: &str = "certwright.dev/presented";
+/// Finalizer on an issuer whose account is to be deactivated when it is deleted.
+pub const FINALIZER_ACCOUNT: &str = "certwright.dev/account";
 
 /// Data key of a Secret with a private key.
 pub const SECRET_KEY_TLS_KEY: &str = "tls.key";

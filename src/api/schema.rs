@@ -51,6 +51,24 @@ pub fn ip_addresses(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// E-mail addresses, each once.
+pub fn email_addresses(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 20,
+        "x-kubernetes-list-type": "set",
+        "items": {
+            "type": "string",
+            "maxLength": 254,
+            "x-kubernetes-validations": [{
+                "rule": "self.matches('^[^@ ,<>?:]+@[^@ ,<>?:]+$')",
+                "messageExpression": "\"'\" + self + \"' is not an e-mail address, such as you@example.com\"",
+                "message": "not an e-mail address, such as you@example.com"
+            }]
+        }
+    })
+}
+
 /// A PEM bundle, base64 in JSON as every byte string of the Kubernetes API.
 pub fn bytes(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "format": "byte" })

@@ -165,6 +165,14 @@ impl Cache {
         }
     }
 
+    /// All issuers, of either kind.
+    pub fn issuers(&self) -> Vec<IssuerRecord> {
+        let issuers = self.scopes.iter().flat_map(|scope| scope.issuers.state());
+        let cluster_issuers = self.cluster_issuers.iter().flat_map(Store::state);
+        let issuers = issuers.map(|issuer| IssuerRecord::from(&*issuer));
+        issuers.chain(cluster_issuers.map(|issuer| IssuerRecord::from(&*issuer))).collect()
+    }
+
     /// Whether one of our own Secrets of this name exists.
     pub fn has_secret(&self, namespace: &str, name: &str) -> bool {
         let reference = ObjectRef::new(name).within(namespace);

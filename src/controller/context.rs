@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use super::accounts::Accounts;
 use super::cache::Cache;
 use super::in_flight::InFlight;
-use super::issuer_record::IssuerId;
+use super::issuer_record::{AccountSecret, IssuerId, IssuerRecord, account_secret};
 use super::presenter::Presenter;
 use super::questions::Questions;
 use super::resolvers::Resolvers;
@@ -87,7 +87,7 @@ pub struct Context {
     pub in_flight: InFlight,
     /// When CAs were asked when certificates are best renewed.
     pub questions: Questions,
-    /// Notified when a Certificate begins to be deleted.
+    /// Notified when a Certificate or an issuer begins to be deleted.
     pub deletions: Notify,
     /// What CAs said of accounts when Certificates used them.
     pub verdicts: Verdicts,
@@ -143,6 +143,28 @@ impl Context {
             }
             next.await;
         }
+    }
+
+    /// Waits until an issuer is being deleted.
+    pub async fn issuer_deleted(&self, id: &IssuerId, uid: &str) {
+        loop {
+            let mut next = pin!(self.deletions.notified());
+            next.as_mut().enable();
+            if self.cache.issuer(id).is_some_and(|issuer| issuer.uid == uid && issuer.deleted.is_some()) {
+                return;
+            }
+            next.await;
+        }
+    }
+
+    /// The issuers, but for one, that name an account key.
+    pub fn issuers_of_secret(&self, secret: &AccountSecret, but: Option<&IssuerId>) -> Vec<IssuerRecord> {
+        let issuers = self.cache.issuers().into_iter();
+        issuers
+            .filter(|issuer| {
+                Some(&issuer.id) != but && account_secret(issuer, &self.config.namespace) == *secret
+            })
+            .collect()
     }
 
     /// Asks for a reconcile of an issuer.

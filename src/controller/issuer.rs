@@ -1,7 +1,10 @@
 //! The reconcile of an Issuer or ClusterIssuer: one account at a CA.
 
 mod act;
+mod adoption;
+mod deactivation;
 mod gather;
+mod previous;
 mod report;
 
 use std::sync::Arc;
@@ -40,7 +43,7 @@ pub async fn account_of(
     }
     let (namespace, name, key) = secret;
     let found = secrets::read(&context.client, namespace, name).await?;
-    let parsed = found.as_ref().and_then(|found| secrets::data(found, key)).map(PrivateKey::from_pem);
+    let parsed = found.as_ref().and_then(|found| secrets::data(found, key)).map(PrivateKey::from_pem_or_jwk);
     let (Some(Ok(parsed)), Some(acme)) = (parsed, &issuer.status.acme) else {
         context.wake_issuer(&issuer.id);
         return Ok(Err(format!("Secret {name} does not hold the account's key")));
@@ -62,10 +65,10 @@ where
     K: Resource<DynamicType = ()>,
     for<'a> IssuerRecord: From<&'a K>,
 {
-    if issuer.meta().deletion_timestamp.is_some() {
+    let record = IssuerRecord::from(&*issuer);
+    if record.deleted.is_some() && !record.held {
         return Ok(Action::await_change());
     }
-    let record = IssuerRecord::from(&*issuer);
     let kind = record.id.kind.as_str();
     let namespace = record.id.namespace.clone().unwrap_or_default();
     let span = info_span!("reconcile", object = kind, namespace, name = record.id.name);
@@ -94,13 +97,28 @@ async fn reconcile_within(
     record: IssuerRecord,
     context: &Context,
 ) -> Result<(Option<Timestamp>, bool), Error> {
+    let (id, uid, deleted) = (record.id.clone(), record.uid.clone(), record.deleted);
     let mut work = Work::gather(record, context).await?;
+    let until = match deleted {
+        Some(deleted) => work.end(deleted, context).await?,
+        None => tokio::select! {
+            until = run(&mut work, context) => until?,
+            // A CA that takes its time does not hold a deletion up. What is under way is broken off, as by a crash; the
+            // deletion itself has asked for the next reconcile.
+            () = context.issuer_deleted(&id, &uid) => None,
+        },
+    };
+    Ok((until, work.written))
+}
+
+async fn run(work: &mut Work, context: &Context) -> Result<Option<Timestamp>, Error> {
     for _ in 0..MAX_STEPS {
         let now = clock::now();
+        work.see_request(now);
         let step = next_step(&work.situation(), now);
         debug!(?step, "next step");
         if let Some(until) = work.act(step, now, context).await? {
-            return Ok((until, work.written));
+            return Ok(until.into_iter().chain(work.next_deactivation()).min());
         }
     }
     let step = next_step(&work.situation(), clock::now());

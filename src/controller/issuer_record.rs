@@ -1,10 +1,12 @@
 //! The issuers, of either kind, as the controllers know them.
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Resource, ResourceExt};
 
 use crate::api::{
-    AcmeIssuer, Certificate, ClusterIssuer, Issuer, IssuerKind, IssuerStatus, SECRET_KEY_TLS_KEY,
+    ANNOTATION_DEACTIVATE_ACCOUNT, AcmeIssuer, Certificate, ClusterIssuer, FINALIZER_ACCOUNT, Issuer,
+    IssuerKind, IssuerStatus, SECRET_KEY_TLS_KEY,
 };
 use crate::core::naming::account_key_secret;
 
@@ -49,6 +51,12 @@ pub struct IssuerRecord {
     pub status: IssuerStatus,
     /// For events.
     pub reference: ObjectReference,
+    /// Since when it is being deleted.
+    pub deleted: Option<Timestamp>,
+    /// Whether it has our finalizer.
+    pub held: bool,
+    /// The account that a human wants deactivated, by annotation.
+    pub deactivate: Option<String>,
 }
 
 impl IssuerRecord {
@@ -65,6 +73,9 @@ impl IssuerRecord {
             spec: spec.clone(),
             status: status.cloned().unwrap_or_default(),
             reference: object.object_ref(&()),
+            deleted: object.meta().deletion_timestamp.as_ref().map(|time| time.0),
+            held: object.finalizers().iter().any(|finalizer| finalizer == FINALIZER_ACCOUNT),
+            deactivate: object.annotations().get(ANNOTATION_DEACTIVATE_ACCOUNT).cloned(),
         }
     }
 }

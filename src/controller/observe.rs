@@ -49,7 +49,10 @@ impl Reactions {
     fn issuer_seen(&self, issuer: &IssuerRecord, labels: u64) {
         let ready = is_true(&issuer.status.conditions, CONDITION_READY);
         let account = issuer.status.acme.as_ref().map(|acme| (&acme.uri, &acme.server, &acme.key_thumbprint));
-        if self.matters(Some(issuer.uid.clone()), (issuer.generation, labels)) {
+        if issuer.deleted.is_some() {
+            self.context.deletions.notify_waiters();
+        }
+        if self.matters(Some(issuer.uid.clone()), (issuer.generation, labels, issuer.deleted.is_some())) {
             self.context.wake_issuer(&issuer.id);
         }
         // Those that wait for it quote it.
@@ -172,13 +175,7 @@ impl Reactions {
             let secret = account_secret(record, own);
             secret.0 == namespace && secret.1 == name
         };
-        let scopes = self.context.cache.scopes().iter();
-        let issuers =
-            scopes.flat_map(|scope| scope.issuers.state()).map(|issuer| IssuerRecord::from(&*issuer));
-        let cluster_issuers =
-            self.context.cache.cluster_issuers().map(|issuers| issuers.state()).unwrap_or_default();
-        let cluster_issuers = cluster_issuers.iter().map(|issuer| IssuerRecord::from(&**issuer));
-        for issuer in issuers.chain(cluster_issuers).filter(holds) {
+        for issuer in self.context.cache.issuers().iter().filter(|issuer| holds(issuer)) {
             self.context.wake_issuer(&issuer.id);
         }
     }

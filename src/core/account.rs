@@ -1,15 +1,28 @@
 //! The next step of an issuer's account.
 
+mod contact;
+pub mod deactivation;
+mod history;
+
+pub use contact::{note_contact, wanted_contact};
+pub use history::{entry_of_previous, with_deactivated, with_previous};
+
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::backoff::look_again;
-use crate::api::{AccountKeyAlgorithm, AcmeIssuer, CONDITION_READY, IssuerStatus, issuer_reason as reason};
+use crate::api::{
+    AccountKeyAlgorithm, AcmeIssuer, CONDITION_READY, IssuerStatus, KeyIdSecretRef, PreviousAccount,
+    issuer_reason as reason,
+};
 use crate::pki::KeyAlgorithm;
 
 /// How long to wait for a Secret that does not exist yet: Secrets of others are not watched.
 const SECRET_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// How old the knowledge of a key id in a Secret may become.
+const KEY_ID_AGE: SignedDuration = SignedDuration::from_mins(10);
 
 /// What the account key Secret holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +53,23 @@ pub struct Recorded {
     pub server: String,
     /// Key id of the external account that it is bound to.
     pub key_id: Option<String>,
+    /// When the CA confirmed that it is deactivated.
+    pub deactivated: Option<Timestamp>,
+}
+
+/// The key id of the external account that the spec wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyId {
+    /// The spec wants no external account.
+    Unbound,
+    /// It is known.
+    Known(String),
+    /// There is no such Secret.
+    SecretMissing,
+    /// The Secret has no such key in its data.
+    NoSuchKey,
+    /// What it holds is no key id; the text says why.
+    Unusable(String),
 }
 
 /// The MAC key of the external account.
@@ -72,8 +102,18 @@ pub struct Situation<'a> {
     pub secrets_namespace: Option<&'a str>,
     /// The account key Secret.
     pub key_secret: &'a KeySecret,
+    /// The key id of the external account.
+    pub key_id: &'a KeyId,
     /// The MAC key.
     pub mac_key: &'a MacKey,
+    /// Version of the Secrets with the MAC key and the key id, if a CA has refused an earlier one.
+    pub external_account_version: Option<&'a str>,
+    /// The accounts that the issuers of this Secret had before.
+    pub history: &'a [PreviousAccount],
+    /// The annotation that asks for the deactivation of an account.
+    pub deactivate: Option<&'a str>,
+    /// Whether the issuer has our finalizer.
+    pub held: bool,
     /// Whether the CA was asked, since this process started, if it knows the key.
     pub looked_up: bool,
 }
@@ -85,6 +125,23 @@ impl Situation<'_> {
             None => secret.to_owned(),
             Some(namespace) => format!("{secret} in namespace {namespace}"),
         }
+    }
+
+    /// The key id that the account shall be bound to, if that is known.
+    fn wanted_key_id(&self) -> Option<&str> {
+        match self.key_id {
+            KeyId::Known(key_id) => Some(key_id),
+            _ => None,
+        }
+    }
+
+    fn may_make_key(&self) -> bool {
+        self.spec.disable_account_key_generation != Some(true)
+    }
+
+    /// How else a Secret that holds no usable key can be mended.
+    fn or_have_one_made(&self) -> &'static str {
+        if self.may_make_key() { ", or delete the Secret to have one made" } else { "" }
     }
 }
 
@@ -119,46 +176,77 @@ pub enum Step {
     Register,
     /// Take over the account that is on record: read its state from the CA.
     Adopt(Recorded),
-    /// Tell the CA the new e-mail address.
+    /// Take note that the account on record is deactivated.
+    NoteEnd(Recorded),
+    /// Put back the key of an account that the issuer had before; the present one is kept beside it.
+    ReturnTo(PreviousAccount),
+    /// Tell the CA the new e-mail addresses.
     UpdateContact,
+    /// Deactivate the account at this URL.
+    Deactivate(String),
+    /// Have the issuer's deletion wait for us.
+    SetFinalizer,
+    /// Have the issuer's deletion wait for us no more.
+    DropFinalizer,
 }
 
 /// Decides what to do next.
 pub fn next_step(situation: &Situation<'_>, now: Timestamp) -> Step {
-    if let Some(step) = holding(situation, now) {
-        return step;
+    let step = deactivation::due(situation, now)
+        .or_else(|| holding(situation, now))
+        .unwrap_or_else(|| with_secret(situation, now));
+    match (situation.held, deactivation::needs_hold(situation, &step)) {
+        (false, true) => Step::SetFinalizer,
+        (true, false) => Step::DropFinalizer,
+        _ => step,
     }
+}
+
+fn with_secret(situation: &Situation<'_>, now: Timestamp) -> Step {
     let (name, key) = situation.key_secret_name;
     let name = situation.named(name);
+    let until = Some(wait_for_secret(situation, now));
     match situation.key_secret {
-        KeySecret::Missing if lost(situation) => Step::Wait {
-            until: Some(wait_for_secret(situation, now)),
-            reason: reason::SECRET_NOT_FOUND,
-            message: format!(
-                "Secret {name}, which held the key of account {}, does not exist; restore it, or give up the account by \
-                 deleting this issuer and applying it again",
-                situation.status.acme.as_ref().map_or("", |acme| acme.uri.as_str())
-            ),
-        },
-        KeySecret::Missing => Step::MakeKey,
+        KeySecret::Missing => without_secret(situation, now),
         KeySecret::NoSuchKey => Step::Wait {
-            until: Some(wait_for_secret(situation, now)),
+            until,
             reason: reason::SECRET_KEY_NOT_FOUND,
             message: format!(
-                "Secret {name} has no key {key} for the account key; add it, or delete the Secret to have one made"
+                "Secret {name} has no key {key} for the account key; add it{}",
+                situation.or_have_one_made()
             ),
         },
         KeySecret::Unusable(why) => Step::Wait {
-            until: Some(wait_for_secret(situation, now)),
+            until,
             reason: reason::INVALID_ACCOUNT_KEY,
             message: format!(
-                "Secret {name}, key {key}: {why}; put a PEM private key there, or delete the Secret to have one made"
+                "Secret {name}, key {key}: {why}; put a private key there, as PEM or JWK{}",
+                situation.or_have_one_made()
             ),
         },
         KeySecret::Key { thumbprint, ours, account } => {
             with_key(situation, thumbprint, *ours, account.as_ref(), now)
         }
     }
+}
+
+fn without_secret(situation: &Situation<'_>, now: Timestamp) -> Step {
+    let name = situation.named(situation.key_secret_name.0);
+    let account = situation.status.acme.as_ref().filter(|_| lost(situation));
+    let message = match account {
+        Some(acme) if acme.deactivation_time.is_some() => return deactivation::ended(situation, &acme.uri),
+        Some(acme) => format!(
+            "Secret {name}, which held the key of account {}, does not exist; restore it, or give up the account by \
+             deleting this issuer and applying it again",
+            acme.uri
+        ),
+        None if situation.may_make_key() => return Step::MakeKey,
+        None => format!(
+            "Secret {name}, which is to hold the account key, does not exist, and disableAccountKeyGeneration forbids to \
+             make one; apply it"
+        ),
+    };
+    Step::Wait { until: Some(wait_for_secret(situation, now)), reason: reason::SECRET_NOT_FOUND, message }
 }
 
 fn with_key(
@@ -169,29 +257,38 @@ fn with_key(
     now: Timestamp,
 ) -> Step {
     let spec = situation.spec;
-    let wanted_key_id = spec.external_account_binding.as_ref().map(|binding| binding.key_id.as_str());
+    let wanted_key_id = situation.wanted_key_id();
     let in_status = situation.status.acme.as_ref().filter(|acme| acme.key_thumbprint == thumbprint);
     let bound_as_wanted = |key_id: Option<&str>| wanted_key_id.is_none() || key_id == wanted_key_id;
     let in_status = in_status.filter(|acme| acme.server == spec.server);
     let on_secret = on_secret.filter(|recorded| recorded.server == spec.server);
+    let ended = on_secret.filter(|recorded| recorded.deactivated.is_some());
     if let Some(acme) = in_status
         && bound_as_wanted(acme.bound_key_id.as_deref())
     {
-        return match wanted_contact(spec) == acme.last_registered_email.as_deref() {
-            true => Step::Rest,
-            false => Step::UpdateContact,
+        return match (&acme.deactivation_time, ended) {
+            (Some(_), _) => deactivation::ended(situation, &acme.uri),
+            (None, Some(ended)) => Step::NoteEnd(ended.clone()),
+            (None, None) if contact::is_told(acme, &wanted_contact(spec)) => Step::Rest,
+            (None, None) => Step::UpdateContact,
         };
     }
     if let Some(recorded) = on_secret
         && bound_as_wanted(recorded.key_id.as_deref())
     {
-        return Step::Adopt(recorded.clone());
+        let recorded = recorded.clone();
+        return if ended.is_some() { Step::NoteEnd(recorded) } else { Step::Adopt(recorded) };
+    }
+    if let Some(key_id) = wanted_key_id.filter(|_| ours)
+        && let Some(previous) = history::to_return_to(situation.history, &spec.server, key_id)
+    {
+        return Step::ReturnTo(previous.clone());
     }
     let bound_to = in_status
         .map(|acme| acme.bound_key_id.as_deref())
         .or_else(|| on_secret.map(|recorded| recorded.key_id.as_deref()));
     match bound_to {
-        Some(_) if ours => Step::ReplaceKey,
+        Some(_) if ours && situation.may_make_key() => Step::ReplaceKey,
         Some(bound_to) => bound_otherwise(situation, bound_to, now),
         None if !situation.looked_up => Step::LookUp,
         None => register(situation, now),
@@ -208,35 +305,62 @@ fn bound_otherwise(situation: &Situation<'_>, bound_to: Option<&str>, now: Times
         reason: reason::INVALID_ACCOUNT_KEY,
         message: format!(
             "Secret {name}, key {key}: the account of this private key is bound to {bound_to} and cannot be bound to \
-             another; put a new private key there, or delete the Secret to have one made"
+             another; put a new private key there{}",
+            situation.or_have_one_made()
         ),
     }
 }
 
 fn register(situation: &Situation<'_>, now: Timestamp) -> Step {
     let Some(binding) = &situation.spec.external_account_binding else { return Step::Register };
-    let (name, key) = (situation.named(&binding.key_secret_ref.name), mac_key_in_secret(situation.spec));
-    let (reason, message) = match situation.mac_key {
-        MacKey::NotRead => return Step::ReadMacKey,
-        MacKey::Usable => return Step::Register,
-        MacKey::SecretMissing => (
-            reason::SECRET_NOT_FOUND,
+    let mac_key = (binding.key_secret_ref.name.as_str(), mac_key_in_secret(situation.spec), "keySecretRef");
+    let key_id = binding.key_id_secret_ref.as_ref();
+    let key_id = key_id.map_or(("", "", "keyID"), |secret| {
+        (secret.name.as_str(), key_id_in_secret(secret), "keyIDSecretRef")
+    });
+    let (reason, message) = match (situation.key_id, situation.mac_key) {
+        (KeyId::SecretMissing, _) => no_secret(situation, key_id),
+        (KeyId::NoSuchKey, _) => no_key(situation, key_id),
+        (KeyId::Unusable(why), _) => (
+            reason::INVALID_KEY_ID,
             format!(
-                "Secret {name}, which externalAccountBinding.keySecretRef names, does not exist; apply it"
+                "Secret {}, key {}: {why}; paste the key id as the CA shows it",
+                situation.named(key_id.0),
+                key_id.1
             ),
         ),
-        MacKey::NoSuchKey => (
-            reason::SECRET_KEY_NOT_FOUND,
-            format!(
-                "Secret {name} has no key {key}, which externalAccountBinding.keySecretRef names; add it, or name another"
-            ),
-        ),
-        MacKey::Unusable(why) => (
+        (KeyId::Known(_) | KeyId::Unbound, MacKey::NotRead) => return Step::ReadMacKey,
+        (KeyId::Known(_) | KeyId::Unbound, MacKey::Usable) => return Step::Register,
+        (_, MacKey::SecretMissing) => no_secret(situation, mac_key),
+        (_, MacKey::NoSuchKey) => no_key(situation, mac_key),
+        (_, MacKey::Unusable(why)) => (
             reason::INVALID_MAC_KEY,
-            format!("Secret {name}, key {key}: {why}; paste the MAC key as the CA shows it"),
+            format!(
+                "Secret {}, key {}: {why}; paste the MAC key as the CA shows it",
+                situation.named(mac_key.0),
+                mac_key.1
+            ),
         ),
     };
     Step::Wait { until: Some(wait_for_secret(situation, now)), reason, message }
+}
+
+/// A part of the external account: the name of its Secret, the key in the data of that, and the field that names both.
+type Part<'a> = (&'a str, &'a str, &'a str);
+
+fn no_secret(situation: &Situation<'_>, (name, _, field): Part<'_>) -> (&'static str, String) {
+    let name = situation.named(name);
+    let message =
+        format!("Secret {name}, which externalAccountBinding.{field} names, does not exist; apply it");
+    (reason::SECRET_NOT_FOUND, message)
+}
+
+fn no_key(situation: &Situation<'_>, (name, key, field): Part<'_>) -> (&'static str, String) {
+    let name = situation.named(name);
+    let message = format!(
+        "Secret {name} has no key {key}, which externalAccountBinding.{field} names; add it, or name another"
+    );
+    (reason::SECRET_KEY_NOT_FOUND, message)
 }
 
 /// The condition says why nothing is done, and that has not changed.
@@ -247,18 +371,26 @@ fn holding(situation: &Situation<'_>, now: Timestamp) -> Option<Step> {
         return None;
     }
     status.failed_attempts?;
+    // What the CA has refused may have been the MAC key or the key id: others are tried at once.
+    let refused = status.refused_external_account_version.as_deref();
+    if refused.is_some() && situation.external_account_version.is_some_and(|version| Some(version) != refused)
+    {
+        return None;
+    }
+    let look = refused.map(|_| wait_for_secret(situation, now));
     match &status.next_attempt_time {
-        // The account is unusable, and nothing but another spec can mend that.
-        None => Some(Step::Hold { until: None }),
-        Some(until) => (until.0 > now).then_some(Step::Hold { until: Some(until.0) }),
+        // The account is unusable, and nothing but another spec, or another Secret, can mend that.
+        None => Some(Step::Hold { until: look }),
+        Some(until) if until.0 > now => Some(Step::Hold { until: look.into_iter().chain([until.0]).min() }),
+        Some(_) => None,
     }
 }
 
 /// Whether the Secret that is missing held the key of an account that is on record.
 fn lost(situation: &Situation<'_>) -> bool {
     situation.status.acme.as_ref().is_some_and(|acme| {
-        let wanted = situation.spec.external_account_binding.as_ref().map(|binding| &binding.key_id);
-        acme.server == situation.spec.server && (wanted.is_none() || acme.bound_key_id.as_ref() == wanted)
+        let wanted = situation.wanted_key_id();
+        acme.server == situation.spec.server && (wanted.is_none() || acme.bound_key_id.as_deref() == wanted)
     })
 }
 
@@ -268,15 +400,22 @@ fn wait_for_secret(situation: &Situation<'_>, now: Timestamp) -> Timestamp {
     look_again(since, now, None, SECRET_BOUNDS)
 }
 
-/// The contact that the CA shall have.
-pub fn wanted_contact(spec: &AcmeIssuer) -> Option<&str> {
-    spec.email.as_deref().filter(|email| !email.is_empty())
-}
-
 /// The key in the data of the MAC key's Secret.
 pub fn mac_key_in_secret(spec: &AcmeIssuer) -> &str {
     let binding = spec.external_account_binding.as_ref();
     binding.and_then(|binding| binding.key_secret_ref.key.as_deref()).unwrap_or("secret")
+}
+
+/// The key in the data of the Secret with the key id.
+pub fn key_id_in_secret(secret: &KeyIdSecretRef) -> &str {
+    secret.key.as_deref().unwrap_or("keyID")
+}
+
+/// When to look again at the Secret with the key id of an account that is ready: Secrets of others are not watched.
+pub fn look_at_key_id(spec: &AcmeIssuer, now: Timestamp) -> Option<Timestamp> {
+    let binding = spec.external_account_binding.as_ref()?;
+    binding.key_id_secret_ref.as_ref()?;
+    now.checked_add(KEY_ID_AGE).ok()
 }
 
 /// The account key to make.

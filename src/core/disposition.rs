@@ -117,9 +117,11 @@ const CODES: &[Code] = {
 pub fn about(operation: Operation) -> About {
     match operation {
         Operation::Directory | Operation::NewNonce => About::Server,
-        Operation::NewAccount | Operation::LookUpAccount | Operation::Account | Operation::UpdateAccount => {
-            About::Account
-        }
+        Operation::NewAccount
+        | Operation::LookUpAccount
+        | Operation::Account
+        | Operation::UpdateAccount
+        | Operation::DeactivateAccount => About::Account,
         Operation::NewOrder
         | Operation::Order
         | Operation::Authorization

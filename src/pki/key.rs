@@ -1,3 +1,5 @@
+mod jwk;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -313,6 +315,9 @@ pub enum KeyError {
     /// The PEM text holds no private key.
     #[error("the PEM text holds no private key")]
     Missing,
+    /// The text is JSON, and no private key.
+    #[error("the JSON text is no private key as JWK (RFC 7517): EC, or RSA with its primes")]
+    Jwk,
     /// The private key wants a passphrase.
     #[error("the private key is encrypted; store it without a passphrase")]
     Encrypted,

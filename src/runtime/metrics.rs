@@ -40,6 +40,7 @@ struct Inner {
     issuance_duration: Histogram,
     api_writes: Family<ApiWrites, Counter>,
     dns_records_left_behind: Counter,
+    accounts_left_behind: Counter,
     leader: Gauge,
     certificates: Option<Certificates>,
 }
@@ -93,6 +94,9 @@ impl Metrics {
         let dns_records_left_behind = Counter::default();
         let help = "TXT records that no provider removed in time";
         registry.register("dns_records_left_behind", help, dns_records_left_behind.clone());
+        let accounts_left_behind = Counter::default();
+        let help = "Accounts that were to be deactivated with their issuers and could not be in time";
+        registry.register("accounts_left_behind", help, accounts_left_behind.clone());
         let leader = Gauge::default();
         registry.register("leader", "1 if this replica reconciles, 0 if it stands by", leader.clone());
         let certificates = (per_certificate == PerCertificate::On).then(Certificates::default);
@@ -110,6 +114,7 @@ impl Metrics {
             issuance_duration,
             api_writes,
             dns_records_left_behind,
+            accounts_left_behind,
             leader,
             certificates,
         }))
@@ -142,6 +147,11 @@ impl Metrics {
     /// A TXT record is left behind.
     pub fn record_left_behind(&self) {
         self.0.dns_records_left_behind.inc();
+    }
+
+    /// An account that was to be deactivated is left behind.
+    pub fn account_left_behind(&self) {
+        self.0.accounts_left_behind.inc();
     }
 
     /// An object of this kind was written through the Kubernetes API.

@@ -1,6 +1,7 @@
 //! What most tests begin with: a CA, an operator and an Issuer in a namespace of their own.
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
+pub mod accounts;
 pub mod api;
 pub mod cas;
 pub mod crash;

@@ -11,24 +11,24 @@ use serde_json::json;
 use tracing::info;
 
 use super::gather::Work;
-use crate::acme::{
-    Account, AccountState, AccountStatus, AcmeError, Operation, Registered, Registration, jwk_thumbprint,
-};
-use crate::api::{self, AcmeAccountStatus, FIELD_MANAGER, issuer_reason as reason};
+use crate::acme::{Account, AccountState, AccountStatus, AcmeError, Operation, Registered, Registration};
+use crate::api::{self, AcmeAccountStatus, FIELD_MANAGER, FINALIZER_ACCOUNT, issuer_reason as reason};
 use crate::controller::certificate::generate;
 use crate::controller::conditions::sentence;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::secrets;
 use crate::controller::verdicts::words;
-use crate::core::account::{Recorded, Step, account_key_algorithm, wanted_contact};
+use crate::core::account::{
+    KeyId, Step, account_key_algorithm, look_at_key_id, note_contact, wanted_contact,
+};
 use crate::core::disposition::{self, Disposition, about, disposition};
 use crate::core::renewal::whole_seconds;
-use crate::pki::{KeyEncoding, PrivateKey};
+use crate::pki::KeyEncoding;
 use crate::runtime::metrics::ApiVerb;
 
 /// `Some`: end the reconcile, and begin another at this time, or when something changes.
-type Next = Option<Option<Timestamp>>;
+pub(super) type Next = Option<Option<Timestamp>>;
 
 impl Work {
     /// Does one step.
@@ -42,14 +42,25 @@ impl Work {
                 self.flush(context).await?;
                 Ok(Some(until))
             }
-            Step::Hold { until } => Ok(Some(until)),
+            Step::Hold { until } => {
+                self.flush(context).await?;
+                Ok(Some(until))
+            }
             Step::MakeKey => self.make_key(context).await,
-            Step::ReplaceKey => self.replace_key(context).await,
+            Step::ReplaceKey => self.replace_key(now, context).await,
             Step::LookUp => self.look_up(now, context).await,
             Step::ReadMacKey => self.read_mac_key(context).await.map(|()| None),
             Step::Register => self.register(now, context).await,
             Step::Adopt(recorded) => self.adopt(&recorded, now, context).await,
+            Step::NoteEnd(recorded) => {
+                self.note_end(&recorded);
+                Ok(None)
+            }
+            Step::ReturnTo(previous) => self.return_to(&previous, now, context).await,
             Step::UpdateContact => self.update_contact(now, context).await,
+            Step::Deactivate(url) => self.deactivate(&url, now, context).await,
+            Step::SetFinalizer => self.write_finalizers(&[FINALIZER_ACCOUNT], context).await.map(|()| None),
+            Step::DropFinalizer => self.write_finalizers(&[], context).await.map(|()| None),
         }
     }
 
@@ -72,7 +83,7 @@ impl Work {
         }
         self.ready(now);
         self.flush(context).await?;
-        Ok(None)
+        Ok(look_at_key_id(&self.issuer.spec, now))
     }
 
     async fn make_key(&mut self, context: &Context) -> Result<Next, Error> {
@@ -101,38 +112,11 @@ impl Work {
         Ok(None)
     }
 
-    /// A new external account needs a new account, and that a new key. The old key stays in the Secret, by its
-    /// thumbprint, since it alone can still end the old account.
-    async fn replace_key(&mut self, context: &Context) -> Result<Next, Error> {
-        let (Some(over), Some(old)) = (self.secret.clone(), self.key.clone()) else { return Ok(Some(None)) };
-        let key = generate(account_key_algorithm(&self.issuer.spec)).await?;
-        let data_key = &self.account_secret.2;
-        let pem = |key: &PrivateKey| {
-            Ok::<_, Error>(ByteString(key.to_pem(KeyEncoding::Pkcs8)?.as_bytes().to_vec()))
-        };
-        let patch = json!({
-            "metadata": {
-                "resourceVersion": over.metadata.resource_version,
-                "annotations": {
-                    (api::ANNOTATION_ACCOUNT_URL): null,
-                    (api::ANNOTATION_ACME_SERVER): null,
-                    (api::ANNOTATION_EAB_KEY_ID): null,
-                    (api::ANNOTATION_KEY_THUMBPRINT): null,
-                },
-            },
-            "data": {
-                (data_key): pem(&key)?,
-                (format!("{data_key}.{}", jwk_thumbprint(&old))): pem(&old)?,
-            },
-        });
-        let patched = self.patch_secret(&patch, context).await?;
-        info!(secret = self.account_secret.1, "made a new account key for another external account");
-        self.see_secret(Some(patched));
-        self.looked_up = true;
-        Ok(None)
-    }
-
-    async fn patch_secret(&mut self, patch: &serde_json::Value, context: &Context) -> Result<Secret, Error> {
+    pub(super) async fn patch_secret(
+        &mut self,
+        patch: &serde_json::Value,
+        context: &Context,
+    ) -> Result<Secret, Error> {
         let (namespace, name, _) = &self.account_secret;
         let api = kube::Api::<Secret>::namespaced(context.client.clone(), namespace);
         context.metrics.api_written("Secret", ApiVerb::Patch);
@@ -143,22 +127,6 @@ impl Work {
             .map_err(|source| Error::WriteSecret { name: name.clone(), source })?;
         self.written = true;
         Ok(patched)
-    }
-
-    async fn look_up(&mut self, now: Timestamp, context: &Context) -> Result<Next, Error> {
-        let Some(key) = self.key.clone() else { return Ok(Some(None)) };
-        let found = match context.accounts.server(&self.issuer.spec) {
-            Ok(server) => Account::look_up(&server, key).await,
-            Err(error) => Err(error),
-        };
-        match found {
-            Ok(None) => {
-                self.looked_up = true;
-                Ok(None)
-            }
-            Ok(Some(registered)) => self.record(registered, None, now, context).await,
-            Err(error) => self.refused(&error, Operation::LookUpAccount, now, context).await,
-        }
     }
 
     async fn register(&mut self, now: Timestamp, context: &Context) -> Result<Next, Error> {
@@ -188,33 +156,18 @@ impl Work {
             );
             return failed.await.map(Some);
         }
-        let email = wanted_contact(&self.issuer.spec).map(str::to_owned);
-        let contact = email.clone().into_iter().collect();
-        match Account::register(&server, key, &Registration { contact, external_account }).await {
+        let registration = Registration { contact: self.wanted_contact(), external_account };
+        match Account::register(&server, key, &registration).await {
             Ok(registered) => {
-                let told = email.filter(|_| registered.created);
+                let told = if registered.created { registration.contact } else { Vec::new() };
                 self.record(registered, told, now, context).await
             }
-            Err(error) => self.refused(&error, Operation::NewAccount, now, context).await,
-        }
-    }
-
-    /// Takes over an account that is on record with the key, without registering and without its MAC key.
-    async fn adopt(&mut self, recorded: &Recorded, now: Timestamp, context: &Context) -> Result<Next, Error> {
-        let Some(key) = self.key.clone() else { return Ok(Some(None)) };
-        let resumed =
-            context.accounts.resume(&self.issuer.spec, self.account_secret.clone(), key, &recorded.url);
-        let state = match resumed {
-            Ok(account) => account.state().await.map(|state| (account, state)),
-            Err(error) => Err(error),
-        };
-        match state {
-            Ok((account, state)) if state.status == AccountStatus::Valid => {
-                self.see_account(&account, contact_of(&state), recorded.key_id.clone()).await;
-                Ok(None)
+            Err(error) => {
+                let bound = registration.external_account.is_some() && error.problem().is_some();
+                self.issuer.status.refused_external_account_version =
+                    self.external_account_version.clone().filter(|_| bound);
+                self.refused(&error, Operation::NewAccount, now, context).await
             }
-            Ok((account, state)) => self.has_ended(&account, &state, now, context).await.map(Some),
-            Err(error) => self.refused(&error, Operation::Account, now, context).await,
         }
     }
 
@@ -222,7 +175,7 @@ impl Work {
         let (Some(key), Some(acme)) = (self.key.clone(), self.issuer.status.acme.clone()) else {
             return Ok(Some(None));
         };
-        let contact: Vec<String> = wanted_contact(&self.issuer.spec).map(str::to_owned).into_iter().collect();
+        let contact = self.wanted_contact();
         let resumed = context.accounts.resume(&self.issuer.spec, self.account_secret.clone(), key, &acme.uri);
         let updated = match resumed {
             Ok(account) => account.update_contact(&contact).await,
@@ -232,7 +185,7 @@ impl Work {
             Ok(_) => {
                 info!("updated the contact");
                 if let Some(acme) = &mut self.issuer.status.acme {
-                    acme.last_registered_email = contact.into_iter().next();
+                    note_contact(acme, contact);
                 }
                 Ok(None)
             }
@@ -241,63 +194,83 @@ impl Work {
     }
 
     /// Records an account that the CA has just confirmed: on its key's Secret first, since that outlives the issuer.
-    /// `told` is the e-mail address that it was registered with just now; some CAs do not repeat it.
-    async fn record(
+    /// `told` is the e-mail addresses that it was registered with just now; some CAs do not repeat them.
+    pub(super) async fn record(
         &mut self,
         registered: Registered,
-        told: Option<String>,
+        told: Vec<String>,
         now: Timestamp,
         context: &Context,
     ) -> Result<Next, Error> {
         let Registered { account, state, created } = registered;
         if state.status != AccountStatus::Valid {
-            return self.has_ended(&account, &state, now, context).await.map(Some);
+            return self.has_ended(&account, &state, now, context).await;
         }
         info!(account = account.url(), created, "the account is registered");
-        let binding = self.issuer.spec.external_account_binding.as_ref();
-        let key_id = binding.map(|binding| binding.key_id.clone());
+        let key_id = match &self.key_id {
+            KeyId::Known(key_id) => Some(key_id.clone()),
+            _ => None,
+        };
         let patch = json!({ "metadata": { "annotations": {
             (api::ANNOTATION_ACCOUNT_URL): account.url(),
             (api::ANNOTATION_ACME_SERVER): self.issuer.spec.server,
             (api::ANNOTATION_EAB_KEY_ID): key_id,
             (api::ANNOTATION_KEY_THUMBPRINT): account.thumbprint(),
+            (api::ANNOTATION_ACCOUNT_DEACTIVATED): null,
         }}});
         let patched = self.patch_secret(&patch, context).await?;
         self.see_secret(Some(patched));
-        self.see_account(&account, told.or_else(|| contact_of(&state)), key_id).await;
+        let told = if told.is_empty() { state.email_addresses() } else { told };
+        self.see_account(&account, told, key_id).await;
         Ok(None)
     }
 
     /// The account is there, and was given up or taken away.
-    async fn has_ended(
+    pub(super) async fn has_ended(
         &mut self,
         account: &Account,
         state: &AccountState,
         now: Timestamp,
         context: &Context,
-    ) -> Result<Option<Timestamp>, Error> {
+    ) -> Result<Next, Error> {
+        if state.status == AccountStatus::Deactivated {
+            self.mark_secret(account.url(), now, context).await?;
+            return Ok(None);
+        }
         let message = format!("The CA says that the account {} is {}", account.url(), state.status);
-        self.fail(Disposition::AccountUnusable, None, &message, None, now, context).await
+        self.fail(Disposition::AccountUnusable, None, &message, None, now, context).await.map(Some)
     }
 
-    async fn see_account(&mut self, account: &Account, email: Option<String>, key_id: Option<String>) {
+    pub(super) async fn see_account(
+        &mut self,
+        account: &Account,
+        contact: Vec<String>,
+        key_id: Option<String>,
+    ) {
         let terms_of_service = match account.server().directory().await {
             Ok(directory) => directory.meta.terms_of_service.clone(),
             Err(_) => None,
         };
-        self.issuer.status.acme = Some(AcmeAccountStatus {
+        let mut acme = AcmeAccountStatus {
             uri: account.url().to_owned(),
             server: self.issuer.spec.server.clone(),
-            last_registered_email: email,
             key_thumbprint: account.thumbprint().to_owned(),
             key_algorithm: self.key.as_ref().map(|key| key.algorithm().to_string()).unwrap_or_default(),
             bound_key_id: key_id,
             terms_of_service,
-        });
+            previous_accounts: self.history.clone(),
+            ..AcmeAccountStatus::default()
+        };
+        note_contact(&mut acme, contact);
+        self.issuer.status.acme = Some(acme);
+    }
+
+    fn wanted_contact(&self) -> Vec<String> {
+        wanted_contact(&self.issuer.spec).into_iter().map(str::to_owned).collect()
     }
 
     /// What follows from an error of a call to the CA.
-    async fn refused(
+    pub(super) async fn refused(
         &mut self,
         error: &AcmeError,
         operation: Operation,
@@ -321,7 +294,7 @@ impl Work {
     }
 
     /// Records a failure.
-    async fn fail(
+    pub(super) async fn fail(
         &mut self,
         what: Disposition,
         reason: Option<&'static str>,
@@ -336,9 +309,17 @@ impl Work {
             Disposition::Stumbled => reason::CA_UNAVAILABLE,
             _ => reason::REGISTRATION_REFUSED,
         });
+        let or_secret = match &self.issuer.spec.external_account_binding {
+            Some(binding) if self.issuer.status.refused_external_account_version.is_some() => {
+                format!(" or Secret {}", binding.key_secret_ref.name)
+            }
+            _ => String::new(),
+        };
         let message = match what {
             Disposition::AccountUnusable => {
-                format!("{message}. Nothing is sent to the CA until the spec of this issuer changes")
+                format!(
+                    "{message}. Nothing is sent to the CA until the spec of this issuer{or_secret} changes"
+                )
             }
             _ => message.to_owned(),
         };
@@ -353,14 +334,15 @@ impl Work {
         status.failed_attempts = Some(attempts);
         status.last_failure_time = Some(Time(whole_seconds(now)));
         status.next_attempt_time = (what != Disposition::AccountUnusable).then_some(Time(until));
+        let next = (what != Disposition::AccountUnusable).then_some(until);
         self.not_ready(reason, &message, now);
+        let is_news = self.is_news(&message);
         self.flush(context).await?;
-        self.warn(reason, &message, context).await;
-        Ok((what != Disposition::AccountUnusable).then_some(until))
+        if is_news {
+            self.warn(reason, &message, context).await;
+        }
+        // The Secrets of the external account are not watched: the next step says when to look at them.
+        let looks = self.issuer.status.refused_external_account_version.is_some();
+        Ok(if looks { Some(now) } else { next })
     }
-}
-
-/// The e-mail address that the CA has, as it says.
-fn contact_of(state: &AccountState) -> Option<String> {
-    state.contact.iter().find_map(|contact| contact.strip_prefix("mailto:")).map(str::to_owned)
 }

@@ -1,14 +1,17 @@
 //! Gather: everything that the next step is decided on.
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 
 use crate::acme::{ExternalAccountKey, MacAlgorithm, jwk_thumbprint, parse_mac_key};
-use crate::api::{self, SECRET_ACCOUNT_KEY};
+use crate::api::{self, PreviousAccount, SECRET_ACCOUNT_KEY};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer_record::{AccountSecret, IssuerRecord, account_secret};
 use crate::controller::secrets;
-use crate::core::account::{KeySecret, MacKey, Recorded, Situation, mac_key_in_secret};
+use crate::core::account::{
+    KeyId, KeySecret, MacKey, Recorded, Situation, key_id_in_secret, mac_key_in_secret,
+};
 use crate::pki::{Curve, KeyAlgorithm, PrivateKey};
 
 /// One reconcile's view of an issuer.
@@ -20,8 +23,14 @@ pub(super) struct Work {
     pub(super) secret: Option<Secret>,
     pub(super) key_secret: KeySecret,
     pub(super) key: Option<PrivateKey>,
+    pub(super) key_id: KeyId,
     pub(super) mac_key: MacKey,
     pub(super) external_account: Option<ExternalAccountKey>,
+    /// Version of the Secrets that the external account is from, once they were read.
+    pub(super) external_account_version: Option<String>,
+    external_account_versions: [String; 2],
+    /// The accounts that the issuers of this Secret had before.
+    pub(super) history: Vec<PreviousAccount>,
     pub(super) looked_up: bool,
     /// Whether this reconcile has written something.
     pub(super) written: bool,
@@ -39,12 +48,19 @@ impl Work {
             secret: None,
             key_secret: KeySecret::Missing,
             key: None,
+            key_id: KeyId::Unbound,
             mac_key: MacKey::NotRead,
             external_account: None,
+            external_account_version: None,
+            external_account_versions: Default::default(),
+            history: Vec::new(),
             looked_up: false,
             written: false,
         };
+        work.history =
+            work.issuer.status.acme.iter().flat_map(|acme| acme.previous_accounts.clone()).collect();
         work.see_secret(secret);
+        work.read_key_id(context).await?;
         Ok(work)
     }
 
@@ -57,7 +73,12 @@ impl Work {
             key_secret_name: (&self.account_secret.1, &self.account_secret.2),
             secrets_namespace: self.issuer.id.namespace.is_none().then_some(self.account_secret.0.as_str()),
             key_secret: &self.key_secret,
+            key_id: &self.key_id,
             mac_key: &self.mac_key,
+            external_account_version: self.external_account_version.as_deref(),
+            history: &self.history,
+            deactivate: self.issuer.deactivate.as_deref(),
+            held: self.issuer.held,
             looked_up: self.looked_up,
         }
     }
@@ -69,8 +90,11 @@ impl Work {
             None => KeySecret::Missing,
             Some(secret) => match secrets::data(secret, &self.account_secret.2) {
                 None => KeySecret::NoSuchKey,
-                Some(pem) => {
-                    match PrivateKey::from_pem(pem).map_err(|error| error.to_string()).and_then(usable) {
+                Some(text) => {
+                    match PrivateKey::from_pem_or_jwk(text)
+                        .map_err(|error| error.to_string())
+                        .and_then(usable)
+                    {
                         Err(why) => KeySecret::Unusable(why),
                         Ok(key) => {
                             let thumbprint = jwk_thumbprint(&key);
@@ -85,14 +109,56 @@ impl Work {
                 }
             },
         };
+        if let Some(history) = secret.as_ref().and_then(previous_accounts) {
+            self.history = history;
+        }
+        if let Some(acme) = &mut self.issuer.status.acme {
+            acme.previous_accounts.clone_from(&self.history);
+        }
         self.secret = secret;
+    }
+
+    /// Learns which external account the spec wants; and, if a CA has refused it before, whether its Secrets have changed.
+    async fn read_key_id(&mut self, context: &Context) -> Result<(), Error> {
+        let Some(binding) = self.issuer.spec.external_account_binding.clone() else { return Ok(()) };
+        self.key_id = match (binding.key_id, &binding.key_id_secret_ref) {
+            (Some(key_id), _) => KeyId::Known(key_id),
+            (None, None) => KeyId::Unbound,
+            (None, Some(reference)) => {
+                let secret = secrets::read(&context.client, &self.account_secret.0, &reference.name).await?;
+                self.saw_external_account(0, secret.as_ref());
+                match &secret {
+                    None => KeyId::SecretMissing,
+                    Some(secret) => {
+                        secrets::data(secret, key_id_in_secret(reference)).map_or(KeyId::NoSuchKey, key_id)
+                    }
+                }
+            }
+        };
+        if self.issuer.status.refused_external_account_version.is_some() {
+            let name = &binding.key_secret_ref.name;
+            let secret = secrets::read(&context.client, &self.account_secret.0, name).await?;
+            self.saw_external_account(1, secret.as_ref());
+        }
+        Ok(())
+    }
+
+    /// Takes note of the version of a Secret of the external account: the one with the key id (0), or the MAC key (1).
+    fn saw_external_account(&mut self, part: usize, secret: Option<&Secret>) {
+        let seen = secret.and_then(|secret| secret.metadata.resource_version.clone()).unwrap_or_default();
+        if let Some(version) = self.external_account_versions.get_mut(part) {
+            *version = seen;
+        }
+        self.external_account_version = Some(self.external_account_versions.join("/"));
     }
 
     /// Reads the MAC key.
     pub(super) async fn read_mac_key(&mut self, context: &Context) -> Result<(), Error> {
         let Some(binding) = self.issuer.spec.external_account_binding.clone() else { return Ok(()) };
+        let KeyId::Known(key_id) = self.key_id.clone() else { return Ok(()) };
         let secret =
             secrets::read(&context.client, &self.account_secret.0, &binding.key_secret_ref.name).await?;
+        self.saw_external_account(1, secret.as_ref());
         self.mac_key = match secret {
             None => MacKey::SecretMissing,
             Some(secret) => match secrets::data(&secret, mac_key_in_secret(&self.issuer.spec)) {
@@ -101,7 +167,7 @@ impl Work {
                     Err(error) => MacKey::Unusable(error.to_string()),
                     Ok(mac_key) => {
                         self.external_account = Some(ExternalAccountKey {
-                            key_id: binding.key_id.clone(),
+                            key_id,
                             mac_key,
                             algorithm: match binding.key_algorithm.unwrap_or_default() {
                                 api::MacAlgorithm::Hs256 => MacAlgorithm::Hs256,
@@ -137,5 +203,28 @@ fn recorded(secret: &Secret, thumbprint: &str) -> Option<Recorded> {
         url: secrets::annotation(secret, api::ANNOTATION_ACCOUNT_URL)?.to_owned(),
         server: secrets::annotation(secret, api::ANNOTATION_ACME_SERVER)?.to_owned(),
         key_id: secrets::annotation(secret, api::ANNOTATION_EAB_KEY_ID).map(str::to_owned),
+        deactivated: secrets::annotation(secret, api::ANNOTATION_ACCOUNT_DEACTIVATED)
+            .map(|time| time.parse().unwrap_or(Timestamp::UNIX_EPOCH)),
     })
+}
+
+/// The accounts that a Secret says its issuers had before. One that was restored without its annotations says nothing.
+fn previous_accounts(secret: &Secret) -> Option<Vec<PreviousAccount>> {
+    let written = secrets::annotation(secret, api::ANNOTATION_PREVIOUS_ACCOUNTS)?;
+    serde_json::from_str(written).ok()
+}
+
+/// A key id as people paste it.
+fn key_id(text: &[u8]) -> KeyId {
+    match std::str::from_utf8(text).map(str::trim) {
+        Ok("") => KeyId::Unusable("the key id is empty".to_owned()),
+        Ok(text) if text.len() > 1024 => {
+            KeyId::Unusable("the key id has more than 1024 characters".to_owned())
+        }
+        Ok(text) if text.chars().any(char::is_control) => {
+            KeyId::Unusable("the key id has more than one line, or control characters".to_owned())
+        }
+        Ok(text) => KeyId::Known(text.to_owned()),
+        Err(_) => KeyId::Unusable("the key id is not text".to_owned()),
+    }
 }

@@ -31,6 +31,7 @@ impl Work {
         self.issuer.status.failed_attempts = None;
         self.issuer.status.last_failure_time = None;
         self.issuer.status.next_attempt_time = None;
+        self.issuer.status.refused_external_account_version = None;
     }
 
     /// The account cannot be used.
@@ -58,13 +59,16 @@ impl Work {
         self.recorded_status.failed_attempts.filter(|_| same_spec).unwrap_or_default()
     }
 
-    /// Publishes an event, if the condition has changed.
-    pub(super) async fn warn(&self, reason: &str, message: &str, context: &Context) {
+    /// Whether the condition that is recorded says something else.
+    pub(super) fn is_news(&self, message: &str) -> bool {
         let before = condition(&self.recorded_status.conditions, CONDITION_READY);
-        if before.is_none_or(|before| before.message != message) {
-            let object = &self.issuer.reference;
-            events::publish(context, object, EventType::Warning, reason, "Register", message).await;
-        }
+        before.is_none_or(|before| before.message != message)
+    }
+
+    /// Publishes an event.
+    pub(super) async fn warn(&self, reason: &str, message: &str, context: &Context) {
+        let object = &self.issuer.reference;
+        events::publish(context, object, EventType::Warning, reason, "Register", message).await;
     }
 
     /// Writes the status, if it has changed.
@@ -72,14 +76,61 @@ impl Work {
         if self.recorded_status == self.issuer.status {
             return Ok(());
         }
+        self.tell_of_request(context).await;
         match (self.issuer.id.kind, &self.issuer.id.namespace) {
             (IssuerKind::Issuer, Some(namespace)) => {
                 self.write(Api::<Issuer>::namespaced(context.client.clone(), namespace), context).await?;
             }
             _ => self.write(Api::<ClusterIssuer>::all(context.client.clone()), context).await?,
         }
+        self.recorded_status = self.issuer.status.clone();
         self.written = true;
         Ok(())
+    }
+
+    /// Sets our finalizer, or takes it away.
+    pub(super) async fn write_finalizers(
+        &mut self,
+        finalizers: &[&str],
+        context: &Context,
+    ) -> Result<(), Error> {
+        match (self.issuer.id.kind, &self.issuer.id.namespace) {
+            (IssuerKind::Issuer, Some(namespace)) => {
+                let api = Api::<Issuer>::namespaced(context.client.clone(), namespace);
+                self.apply_finalizers(api, finalizers, context).await?;
+            }
+            _ => {
+                let api = Api::<ClusterIssuer>::all(context.client.clone());
+                self.apply_finalizers(api, finalizers, context).await?;
+            }
+        }
+        self.issuer.held = !finalizers.is_empty();
+        self.written = true;
+        Ok(())
+    }
+
+    async fn apply_finalizers<K>(
+        &self,
+        api: Api<K>,
+        finalizers: &[&str],
+        context: &Context,
+    ) -> Result<(), Error>
+    where
+        K: Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
+    {
+        let kind = self.issuer.id.kind.as_str();
+        let patch = json!({
+            "apiVersion": format!("{GROUP}/{VERSION}"),
+            "kind": kind,
+            "metadata": { "name": self.issuer.id.name, "uid": self.issuer.uid, "finalizers": finalizers },
+        });
+        context.metrics.api_written(kind, ApiVerb::Patch);
+        // Of its own manager, since each applies all that it has: the other one has the status.
+        let params = PatchParams::apply("certwright-finalizer").force();
+        api.patch(&self.issuer.id.name, &params, &Patch::Apply(&patch))
+            .await
+            .map(drop)
+            .map_err(Error::WriteFinalizer)
     }
 
     async fn write<K>(&self, api: Api<K>, context: &Context) -> Result<(), Error>

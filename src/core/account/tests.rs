@@ -78,8 +78,8 @@ fn a_key_secret_that_cannot_be_used_is_not_replaced() {
         waits(KeySecret::Unusable("the private key is not valid PEM".to_owned())),
         (
             reason::INVALID_ACCOUNT_KEY,
-            "Secret account, key tls.key: the private key is not valid PEM; put a PEM private key there, or delete \
-             the Secret to have one made"
+            "Secret account, key tls.key: the private key is not valid PEM; put a private key there, as PEM or \
+             JWK, or delete the Secret to have one made"
                 .to_owned()
         )
     );
@@ -94,7 +94,7 @@ fn a_lost_key_is_not_replaced_behind_the_users_back() {
         message.contains("Secret account") && message.contains("https://acme.test/account/1"),
         "{message}"
     );
-    case.spec.external_account_binding = Some(binding("kid"));
+    case.bind("kid");
     assert_eq!(case.step(), Step::MakeKey, "the account is given up anyway");
     case.status.acme = Some(account("lost", SERVER, Some("kid")));
     assert_eq!(case.waits().0, reason::SECRET_NOT_FOUND);
@@ -121,7 +121,7 @@ fn a_missing_secret_is_looked_for_again_within_a_minute() {
 fn an_account_on_record_is_used_without_asking() {
     assert_eq!(Case::registered().step(), Step::Rest);
     assert_eq!(Case::registered_and_bound().step(), Step::Rest);
-    let unbound = Case { spec: Case::default().spec, ..Case::registered_and_bound() };
+    let unbound = Case { spec: Case::default().spec, key_id: KeyId::Unbound, ..Case::registered_and_bound() };
     assert_eq!(unbound.step(), Step::Rest, "a binding that is no longer in the spec changes nothing");
 }
 
@@ -153,7 +153,7 @@ fn another_server_is_another_account_even_if_only_the_path_differs() {
 #[test]
 fn another_key_id_is_another_account_with_another_key() {
     let mut case = Case::registered_and_bound();
-    case.spec.external_account_binding = Some(binding("kid-2"));
+    case.bind("kid-2");
     assert_eq!(case.step(), Step::ReplaceKey);
     case.key_secret = key("second", true, None);
     assert_eq!(case.step(), Step::LookUp);
@@ -169,14 +169,14 @@ fn another_key_id_is_another_account_with_another_key() {
 fn another_key_id_replaces_the_key_also_where_only_the_status_knows_the_old_one() {
     let mut case = Case::registered_and_bound();
     case.key_secret = key("mine", true, None);
-    case.spec.external_account_binding = Some(binding("kid-2"));
+    case.bind("kid-2");
     assert_eq!(case.step(), Step::ReplaceKey);
 }
 
 #[test]
 fn a_binding_that_is_new_in_the_spec_is_another_account() {
     let mut case = Case::registered();
-    case.spec.external_account_binding = Some(binding("kid"));
+    case.bind("kid");
     assert_eq!(case.step(), Step::ReplaceKey);
 }
 
@@ -184,7 +184,7 @@ fn a_binding_that_is_new_in_the_spec_is_another_account() {
 fn a_key_of_the_users_is_never_replaced() {
     let mut case = Case { looked_up: true, mac_key: MacKey::Usable, ..Case::registered_and_bound() };
     case.key_secret = key("mine", false, Some(Recorded { key_id: Some("kid".into()), ..Case::recorded() }));
-    case.spec.external_account_binding = Some(binding("kid-2"));
+    case.bind("kid-2");
     assert_eq!(
         case.waits(),
         (
@@ -214,6 +214,128 @@ fn a_changed_address_is_told_to_the_ca_and_nothing_else() {
         case.status.acme.as_mut().unwrap().last_registered_email = told.map(str::to_owned);
         assert_eq!(case.step(), expected, "{spec:?} {told:?}");
     }
+}
+
+#[test]
+fn each_of_several_addresses_is_told_to_the_ca() {
+    let mut case = Case::registered();
+    case.spec.email = Some("a@test".to_owned());
+    case.spec.emails = vec!["b@test".to_owned()];
+    assert_eq!(case.step(), Step::UpdateContact);
+    note_contact(case.status.acme.as_mut().unwrap(), vec!["a@test".to_owned(), "b@test".to_owned()]);
+    assert_eq!(case.step(), Step::Rest);
+    case.spec.emails.clear();
+    assert_eq!(case.step(), Step::UpdateContact);
+}
+
+#[test]
+fn where_no_key_may_be_made_none_is_made() {
+    let mut case = Case { key_secret: KeySecret::Missing, ..Case::default() };
+    case.spec.disable_account_key_generation = Some(true);
+    assert_eq!(
+        case.waits(),
+        (
+            reason::SECRET_NOT_FOUND,
+            "Secret account, which is to hold the account key, does not exist, and disableAccountKeyGeneration forbids \
+             to make one; apply it"
+                .to_owned()
+        )
+    );
+    for key_secret in [KeySecret::NoSuchKey, KeySecret::Unusable("it is none".to_owned())] {
+        case.key_secret = key_secret;
+        let (_, message) = case.waits();
+        assert!(!message.contains("made"), "{message}");
+    }
+    let mut case = Case::registered_and_bound();
+    case.spec.disable_account_key_generation = Some(true);
+    case.bind("kid-2");
+    assert_eq!(case.waits().0, reason::INVALID_ACCOUNT_KEY);
+}
+
+#[test]
+fn a_key_id_that_cannot_be_read_changes_nothing_for_an_account_that_is_bound() {
+    for key_id in [KeyId::SecretMissing, KeyId::NoSuchKey, KeyId::Unusable("it is empty".to_owned())] {
+        let mut case = Case { key_id: key_id.clone(), ..Case::registered_and_bound() };
+        by_secret(&mut case);
+        assert_eq!(case.step(), Step::Rest, "{key_id:?}");
+        case.status.acme = None;
+        assert!(matches!(case.step(), Step::Adopt(_)), "{key_id:?}");
+        case.key_secret = KeySecret::Missing;
+        case.status.acme = Some(account("mine", SERVER, Some("kid")));
+        assert_eq!(case.waits().0, reason::SECRET_NOT_FOUND, "{key_id:?}");
+    }
+}
+
+#[test]
+fn a_new_account_waits_for_its_key_id() {
+    for (key_id, expected_reason, expected) in [
+        (
+            KeyId::SecretMissing,
+            reason::SECRET_NOT_FOUND,
+            "Secret ids, which externalAccountBinding.keyIDSecretRef names, does not exist; apply it",
+        ),
+        (
+            KeyId::NoSuchKey,
+            reason::SECRET_KEY_NOT_FOUND,
+            "Secret ids has no key keyID, which externalAccountBinding.keyIDSecretRef names; add it, or name another",
+        ),
+        (
+            KeyId::Unusable("the key id is empty".to_owned()),
+            reason::INVALID_KEY_ID,
+            "Secret ids, key keyID: the key id is empty; paste the key id as the CA shows it",
+        ),
+    ] {
+        let mut case = Case { looked_up: true, ..Case::bound_to("kid") };
+        by_secret(&mut case);
+        case.key_id = key_id;
+        assert_eq!(case.waits(), (expected_reason, expected.to_owned()));
+    }
+    let mut case = Case { looked_up: true, ..Case::bound_to("kid") };
+    by_secret(&mut case);
+    assert_eq!(case.step(), Step::ReadMacKey);
+}
+
+#[test]
+fn a_key_id_that_is_wanted_again_gets_its_account_back() {
+    let previous = PreviousAccount {
+        uri: "https://acme.test/account/0".to_owned(),
+        server: SERVER.to_owned(),
+        bound_key_id: Some("kid".to_owned()),
+        key_thumbprint: "old".to_owned(),
+        secret_key: Some("tls.key.old".to_owned()),
+        ..PreviousAccount::default()
+    };
+    let history = vec![previous.clone()];
+    let mut case =
+        Case { key_secret: key("new", true, None), history: history.clone(), ..Case::bound_to("kid-2") };
+    assert_eq!(case.step(), Step::LookUp);
+    case.bind("kid");
+    assert_eq!(case.step(), Step::ReturnTo(previous.clone()), "the new key was never registered");
+    let mut case = Case { history, ..Case::registered_and_bound() };
+    case.status.acme = Some(account("mine", SERVER, Some("kid-2")));
+    case.key_secret = key("mine", true, None);
+    assert_eq!(case.step(), Step::ReturnTo(previous), "the present account is bound to another");
+    case.key_secret = key("mine", false, None);
+    assert_eq!(case.waits().0, reason::INVALID_ACCOUNT_KEY, "a key of the user's is not replaced");
+}
+
+#[test]
+fn a_refused_external_account_is_tried_again_with_another_secret_only() {
+    let mut case = Case { looked_up: true, mac_key: MacKey::Usable, ..Case::bound_to("kid") };
+    case.condition("False", reason::ACCOUNT_UNUSABLE, case.generation);
+    case.status.failed_attempts = Some(1);
+    case.status.refused_external_account_version = Some("/7".to_owned());
+    case.external_account_version = Some("/7".to_owned());
+    let Step::Hold { until: Some(until) } = case.step() else { panic!("{:?}", case.step()) };
+    assert!(until.duration_since(now()).as_secs() <= 60, "its Secret is looked at");
+    case.external_account_version = Some("/8".to_owned());
+    assert_eq!(case.step(), Step::Register);
+}
+
+fn by_secret(case: &mut Case) {
+    let binding = case.spec.external_account_binding.as_mut().unwrap();
+    binding.key_id = None;
+    binding.key_id_secret_ref = Some(KeyIdSecretRef { name: "ids".to_owned(), key: None });
 }
 
 #[test]
@@ -276,7 +398,12 @@ struct Case {
     generation: i64,
     status: IssuerStatus,
     key_secret: KeySecret,
+    key_id: KeyId,
     mac_key: MacKey,
+    external_account_version: Option<String>,
+    history: Vec<PreviousAccount>,
+    deactivate: Option<String>,
+    held: bool,
     looked_up: bool,
 }
 
@@ -287,7 +414,12 @@ impl Default for Case {
             generation: 1,
             status: IssuerStatus::default(),
             key_secret: key("mine", true, None),
+            key_id: KeyId::Unbound,
             mac_key: MacKey::NotRead,
+            external_account_version: None,
+            history: Vec::new(),
+            deactivate: None,
+            held: false,
             looked_up: false,
         }
     }
@@ -309,8 +441,13 @@ impl Case {
 
     fn bound_to(key_id: &str) -> Self {
         let mut case = Self::default();
-        case.spec.external_account_binding = Some(binding(key_id));
+        case.bind(key_id);
         case
+    }
+
+    fn bind(&mut self, key_id: &str) {
+        self.spec.external_account_binding = Some(binding(key_id));
+        self.key_id = KeyId::Known(key_id.to_owned());
     }
 
     fn recorded() -> Recorded {
@@ -336,7 +473,12 @@ impl Case {
             key_secret_name: ("account", "tls.key"),
             secrets_namespace: None,
             key_secret: &self.key_secret,
+            key_id: &self.key_id,
             mac_key: &self.mac_key,
+            external_account_version: self.external_account_version.as_deref(),
+            history: &self.history,
+            deactivate: self.deactivate.as_deref(),
+            held: self.held,
             looked_up: self.looked_up,
         }
     }
@@ -372,12 +514,14 @@ fn recorded(server: &str, key_id: Option<&str>) -> Recorded {
         url: "https://acme.test/account/1".to_owned(),
         server: server.to_owned(),
         key_id: key_id.map(str::to_owned),
+        deactivated: None,
     }
 }
 
 fn binding(key_id: &str) -> ExternalAccountBinding {
     ExternalAccountBinding {
-        key_id: key_id.to_owned(),
+        key_id: Some(key_id.to_owned()),
+        key_id_secret_ref: None,
         key_secret_ref: SecretKeySelector { name: "eab".to_owned(), key: None },
         key_algorithm: None,
     }
