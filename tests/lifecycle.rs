@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use certwright::acme::{Account, Server, ServerConfig, Trust};
+use certwright::acme::{Account, AccountStatus, Server, ServerConfig, Trust};
 use certwright::pki::{KeyEncoding, PrivateKey};
 use certwright::runtime::clock;
 use certwright_cluster::{Operator, Resolver, TestNamespace};
@@ -60,6 +60,7 @@ impl Life<'_> {
             ("Renewal", self.renew().await.context("renewal")?),
             ("Profiles", self.profile().await.context("profile")?),
             ("Renewal information (ARI)", self.renewal_information().await.context("ARI")?),
+            ("Deactivation", self.deactivate().await.context("deactivation")?),
         ])
     }
 
@@ -171,6 +172,29 @@ impl Life<'_> {
         })
     }
 
+    /// The account ends.
+    async fn deactivate(&self) -> Result<Outcome> {
+        let name = self.name("ca");
+        let object = format!("issuer/{name}");
+        let account = self.ns.get(&object).await?.context("no issuer")?["status"]["acme"]["uri"].clone();
+        let ask = json!({ "metadata": { "annotations": { "certwright.dev/deactivate-account": account } } });
+        self.ns.patch(&object, ask).await?;
+        let said = |object: &Value| condition(object, "AccountDeactivated");
+        let ended = self.ns.wait(&object, SOON, |object| said(object).is_some()).await?;
+        let (status, reason, message) = said(&ended).unwrap_or_default();
+        println!("{}: {reason}: {message}", self.ca.title);
+        if status != "True" {
+            return Ok(Outcome::No(words(&message)));
+        }
+        // Some CAs speak of such an account, and some do not.
+        let known = Account::look_up(&self.server()?, self.account_key(&name).await?).await;
+        ensure!(
+            !matches!(&known, Ok(Some(known)) if known.state.status == AccountStatus::Valid),
+            "the CA still has it: {known:?}"
+        );
+        Ok(Outcome::Yes)
+    }
+
     /// The CA itself, without the operator.
     fn server(&self) -> Result<Server> {
         let trust = Trust::Bundle(self.ca.ca_pem.as_bytes().to_vec());
@@ -201,6 +225,12 @@ impl Life<'_> {
         self.ns.wait_condition(issuer, "Ready", "True", SOON).await?;
         self.ns.get(issuer).await?.context("it is gone")
     }
+}
+
+/// The CA's words in a message.
+fn words(message: &str) -> String {
+    let words = message.rsplit_once(" failed: ").map_or(message, |(_, words)| words);
+    format!("\"{}\"", words.split(" (urn:").next().unwrap_or_default())
 }
 
 fn binding(secret: &str) -> String {
