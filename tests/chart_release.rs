@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use certwright_cluster::{Operator, Pebble, TestNamespace};
 use common::helm::{chart, objects, rendered, root, run};
-use common::{SOON, certificate, issued, issuer};
+use common::{SOON, base64, certificate, issued, issuer};
 use serde_json::Value;
 
 /// Kinds that a release has in these tests.
@@ -89,6 +89,40 @@ async fn a_release_for_one_namespace_issues_there_by_its_own_roles_and_goes_with
             assert!(ns.get(&format!("secret/{name}-tls")).await?.is_some(), "{name}");
         }
         Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_roots_of_a_ca_bundle_are_trusted_with_the_variables_that_the_chart_sets() -> Result<()> {
+    TestNamespace::with("chart-roots", async |ns| {
+        let pebble = Pebble::builder().start(&ns.cluster).await?;
+        let roots = ns.cluster.description.state.join(format!("{}-roots.pem", ns.name));
+        fs::write(&roots, &pebble.ca_pem)?;
+        let mut operator = Operator::builder(ns);
+        let mut variables = 0;
+        for object in objects(&rendered(&["--set", "caBundle.configMap=roots"])?)? {
+            let env = object.pointer("/spec/template/spec/containers/0/env").and_then(Value::as_array);
+            for variable in env.into_iter().flatten() {
+                let (Some(name), Some(value)) = (variable["name"].as_str(), variable["value"].as_str())
+                else {
+                    continue;
+                };
+                if name.starts_with("SSL_") {
+                    // Where the ConfigMap would be mounted.
+                    let value = value.replace("/etc/certwright/ca/ca.crt", &roots.display().to_string());
+                    operator = operator.environment(name, &value);
+                    variables += 1;
+                }
+            }
+        }
+        assert_eq!(variables, 2, "the variables that say where roots are");
+        let _operator = operator.start().await?;
+        let bundle = format!("    caBundle: {}\n", base64(&pebble.ca_pem));
+        let issuer = issuer(&pebble.directory_url, &pebble.ca_pem, "");
+        ensure!(issuer.contains(&bundle), "an issuer with a bundle of its own: {issuer}");
+        ns.apply(&issuer.replace(&bundle, "")).await?;
+        ns.wait_condition("issuer/ca", "Ready", "True", SOON).await.map(drop)
     })
     .await
 }
