@@ -30,6 +30,10 @@ pub struct Problem {
     /// One entry a name (RFC 8555 section 6.7.1).
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
     pub subproblems: Vec<Subproblem>,
+    /// The terms of service that a human has to agree to (RFC 8555 section 7.3.3): the answer's link, not part of the
+    /// document.
+    #[serde(skip)]
+    pub terms_of_service: Option<String>,
 }
 
 /// What a CA says about one name among several (RFC 8555 section 6.7.1).

@@ -75,6 +75,13 @@ impl Server {
         outcome
     }
 
+    /// The directory as it was last fetched, if it was and nobody is fetching it; sends nothing.
+    #[must_use]
+    pub fn known_directory(&self) -> Option<Arc<Directory>> {
+        let fetched = self.0.directory.try_lock().ok()?;
+        fetched.as_ref().and_then(|fetched| fetched.outcome.clone().ok())
+    }
+
     /// The URL of the directory.
     #[must_use]
     pub fn directory_url(&self) -> &str {

@@ -148,7 +148,10 @@ impl Reply {
         let Self { operation, retry_after, .. } = self;
         let status = self.status.as_u16();
         Err(match Problem::from_body(&self.body).map(Box::new) {
-            Some(problem) => AcmeError::Problem { operation, status, problem, retry_after },
+            Some(mut problem) => {
+                problem.terms_of_service = self.links("terms-of-service").into_iter().next();
+                AcmeError::Problem { operation, status, problem, retry_after }
+            }
             None => {
                 let excerpt = match self.location() {
                     Some(target) if self.status.is_redirection() => format!("it redirects to {target}"),

@@ -46,6 +46,8 @@ pub mod issuer_reason {
         REGISTRATION_REFUSED = "RegistrationRefused";
         /// The CA wants fewer requests; nothing is sent before the time that the message gives.
         RATE_LIMITED = "RateLimited";
+        /// The CA has other terms of service than those that were agreed to. Of events only.
+        TERMS_OF_SERVICE_CHANGED = "TermsOfServiceChanged";
         /// The account is deactivated, and no other is registered unless a human sees to it.
         DEACTIVATED = "Deactivated";
         /// The annotation that asks for a deactivation names no account of this issuer.

@@ -308,6 +308,9 @@ pub struct AcmeAccountStatus {
     /// Terms of service that were agreed to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub terms_of_service: Option<String>,
+    /// Terms of service that the CA has by now, if they are others than those that were agreed to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latest_terms_of_service: Option<String>,
     /// When the CA confirmed that the account is deactivated; it cannot be used again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deactivation_time: Option<Time>,

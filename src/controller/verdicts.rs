@@ -21,13 +21,20 @@ pub struct Verdict {
     pub message: String,
 }
 
-/// The CA's words, with the page that a human has to visit (RFC 8555 section 6.7), if it names one.
+/// The CA's words; with the terms of service that a human has to agree to, and the page that tells how (RFC 8555 section
+/// 7.3.3), if it names them.
 pub fn words(error: &AcmeError) -> String {
-    let asks = error.problem().filter(|_| error.code() == "userActionRequired");
-    match asks.and_then(|problem| problem.instance.as_ref()) {
-        Some(link) => format!("{error}. Visit {link}"),
-        None => error.to_string(),
+    let mut words = error.to_string();
+    let Some(problem) = error.problem().filter(|_| error.code() == "userActionRequired") else {
+        return words;
+    };
+    if let Some(terms) = &problem.terms_of_service {
+        words.push_str(&format!(". The terms of service are at {terms}"));
     }
+    if let Some(page) = &problem.instance {
+        words.push_str(&format!(". Visit {page}"));
+    }
+    words
 }
 
 /// The verdicts that stand.

@@ -3,9 +3,11 @@
 mod contact;
 pub mod deactivation;
 mod history;
+mod terms;
 
 pub use contact::{note_contact, wanted_contact};
 pub use history::{entry_of_previous, with_deactivated, with_previous};
+pub use terms::{changed_terms, has_other_terms, note_terms};
 
 use std::time::Duration;
 

@@ -15,6 +15,7 @@ use crate::controller::error::Error;
 use crate::controller::issuer::account_of;
 use crate::controller::issuer_record::{AccountSecret, IssuerId, IssuerRecord, account_secret};
 use crate::controller::secrets;
+use crate::core::account::has_other_terms;
 use crate::core::issuance::{IssuerView, Progress, Situation};
 use crate::core::naming::next_private_key_secret;
 use crate::core::reissue::SecretView;
@@ -278,6 +279,11 @@ async fn view_issuer(
     let secret: AccountSecret = account_secret(issuer, &context.config.namespace);
     match account_of(issuer, &secret, context).await? {
         Ok(account) => {
+            let directory = account.server().known_directory();
+            let terms = directory.as_ref().and_then(|directory| directory.meta.terms_of_service.as_deref());
+            if has_other_terms(acme, terms) {
+                context.wake_issuer(&issuer.id);
+            }
             let view = IssuerView::Ready {
                 account: acme.uri.clone(),
                 solvers: issuer.spec.solvers.clone(),

@@ -7,6 +7,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Patch, PatchParams};
+use kube::runtime::events::EventType;
 use serde_json::json;
 use tracing::info;
 
@@ -17,10 +18,11 @@ use crate::controller::certificate::generate;
 use crate::controller::conditions::sentence;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::controller::secrets;
 use crate::controller::verdicts::words;
+use crate::controller::{events, secrets};
 use crate::core::account::{
-    KeyId, Step, account_key_algorithm, look_at_key_id, note_contact, wanted_contact,
+    KeyId, Step, account_key_algorithm, changed_terms, look_at_key_id, note_contact, note_terms,
+    wanted_contact,
 };
 use crate::core::disposition::{self, Disposition, about, disposition};
 use crate::core::renewal::whole_seconds;
@@ -81,9 +83,22 @@ impl Work {
             // It cannot fail: the same URL and bundle led to a registration.
             let _ = context.accounts.resume(&self.issuer.spec, self.account_secret.clone(), key, &acme.uri);
         }
+        let news = self.see_terms(context);
         self.ready(now);
         self.flush(context).await?;
+        if let Some(message) = news {
+            let object = &self.issuer.reference;
+            let reason = reason::TERMS_OF_SERVICE_CHANGED;
+            events::publish(context, object, EventType::Normal, reason, "Agree", &message).await;
+        }
         Ok(look_at_key_id(&self.issuer.spec, now))
+    }
+
+    /// The sentence about terms of service that have just changed. The directory that others have fetched tells of them.
+    fn see_terms(&mut self, context: &Context) -> Option<String> {
+        let directory = context.accounts.server(&self.issuer.spec).ok()?.known_directory()?;
+        let acme = self.issuer.status.acme.as_mut()?;
+        note_terms(acme, directory.meta.terms_of_service.as_deref()).then(|| changed_terms(acme)).flatten()
     }
 
     async fn make_key(&mut self, context: &Context) -> Result<Next, Error> {

@@ -15,6 +15,7 @@ use crate::controller::conditions::{condition, set_condition};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::events;
+use crate::core::account::changed_terms;
 use crate::runtime::metrics::ApiVerb;
 
 impl Work {
@@ -22,7 +23,10 @@ impl Work {
     pub(super) fn ready(&mut self, now: Timestamp) {
         self.forget_failures();
         let uri = self.issuer.status.acme.as_ref().map_or("", |acme| acme.uri.as_str());
-        let message = format!("The account {uri} is registered");
+        let mut message = format!("The account {uri} is registered");
+        if let Some(changed) = self.issuer.status.acme.as_ref().and_then(changed_terms) {
+            message = format!("{message}. {changed}");
+        }
         self.set(true, reason::ACCOUNT_REGISTERED, &message, now);
     }
 
