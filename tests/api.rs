@@ -65,7 +65,7 @@ async fn a_certificate_that_cannot_be_honoured_is_refused_with_a_sentence() -> R
                 "dnsNames: [a.test], privateKey: { algorithm: ECDSA, size: 2048 }",
                 "privateKey.size: ECDSA keys have 256, 384 or 521 bits",
             ),
-            ("dnsNames: [a.test], privateKey: { algorithm: Ed25519 }", "supported values: \"RSA\", \"ECDSA\""),
+            ("dnsNames: [a.test], privateKey: { algorithm: DSA }", "supported values: \"RSA\", \"ECDSA\", \"Ed25519\""),
             ("dnsNames: [a.test], privateKey: { encoding: DER }", "supported values: \"PKCS1\", \"PKCS8\""),
             ("dnsNames: [a.test], privateKey: { rotationPolicy: Often }", "supported values: \"Always\", \"Never\""),
             ("dnsNames: [a.test], isCA: true", "isCA: an ACME CA issues no CA certificates; remove the field"),
@@ -95,15 +95,28 @@ async fn a_certificate_that_cannot_be_honoured_is_refused_with_a_sentence() -> R
                 "dnsNames: [a.test], encodeUsagesInRequest: true",
                 "encodeUsagesInRequest: the request carries no usages, since several CAs refuse one that does; remove the field",
             ),
-            ("dnsNames: [a.test], duration: 2160h", "duration: the CA decides the lifetime; remove the field"),
             (
-                "dnsNames: [a.test], keystores: { jks: { create: true, passwordSecretRef: { name: a, key: b } } }",
-                "keystores: this version writes tls.crt, tls.key and ca.crt only; remove the field",
+                "dnsNames: [a.test], keystores: { pkcs12: { create: true } }",
+                "keystores.pkcs12: a keystore has a password: set either passwordSecretRef or password",
             ),
             (
-                "dnsNames: [a.test], additionalOutputFormats: [{ type: CombinedPEM }]",
-                "additionalOutputFormats: this version writes tls.crt, tls.key and ca.crt only; remove the field",
+                "dnsNames: [a.test], keystores: { jks: { create: true, password: a, passwordSecretRef: { name: a } } }",
+                "keystores.jks: a keystore has a password: set either passwordSecretRef or password",
             ),
+            (
+                "dnsNames: [a.test], keystores: { jks: { create: true, password: a, alias: 'schlüssel' } }",
+                "keystores.jks.alias: printable characters of ASCII",
+            ),
+            (
+                "dnsNames: [a.test], keystores: { jks: { create: true, passwordSecretRef: { name: A } } }",
+                "passwordSecretRef.name: a name of lower-case letters, digits, '-' and '.', with a letter or digit at both ends",
+            ),
+            (
+                "dnsNames: [a.test], keystores: { jks: { create: true, passwordSecretRef: { name: a, key: 'b/c' } } }",
+                "passwordSecretRef.key: a key of letters, digits, '-', '_' and '.'",
+            ),
+            ("dnsNames: [a.test], additionalOutputFormats: [{ type: PFX }]", "supported values: \"DER\", \"CombinedPEM\""),
+            ("dnsNames: [a.test], additionalOutputFormats: [{ type: DER }, { type: DER }]", "Duplicate value"),
             (
                 "dnsNames: [a.test], signatureAlgorithm: SHA256WithRSA",
                 "signatureAlgorithm: the private key decides it, always with SHA-256 or better; remove the field",
@@ -154,6 +167,11 @@ async fn a_certificate_written_for_cert_manager_is_accepted_as_it_is() -> Result
             "dnsNames: [a.test], renewBeforePercentage: 33",
             "dnsNames: [a.test], privateKey: { algorithm: RSA, encoding: PKCS8, size: 4096, rotationPolicy: Never }",
             "dnsNames: [a.test], privateKey: { algorithm: ECDSA, size: 521 }",
+            "dnsNames: [a.test], privateKey: { algorithm: Ed25519 }, duration: 2160h",
+            "dnsNames: [a.test], additionalOutputFormats: [{ type: CombinedPEM }, { type: DER }]",
+            "dnsNames: [a.test], keystores: { jks: { create: true, alias: a, passwordSecretRef: { name: a, key: b } } }",
+            "dnsNames: [a.test], keystores: { pkcs12: { create: true, profile: LegacyRC2, passwordSecretRef: { name: a, key: b } } }",
+            "dnsNames: [a.test], keystores: { pkcs12: { create: false }, jks: { create: true, password: changeit } }",
             "dnsNames: [a.test], secretTemplate: { labels: { a.test/b: c }, annotations: { d: 'e f' } }",
         ];
         for fields in good {

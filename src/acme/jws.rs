@@ -70,6 +70,7 @@ pub(super) enum KeyName {
 enum Jwk {
     Ec { curve: Curve, x: String, y: String },
     Rsa { n: String, e: String },
+    Ed25519 { x: String },
 }
 
 impl Jwk {
@@ -77,6 +78,7 @@ impl Jwk {
         match numbers {
             PublicNumbers::Ec { curve, x, y } => Self::Ec { curve: *curve, x: encode(x), y: encode(y) },
             PublicNumbers::Rsa { n, e } => Self::Rsa { n: encode(n), e: encode(e) },
+            PublicNumbers::Ed25519 { x } => Self::Ed25519 { x: encode(x) },
         }
     }
 
@@ -84,6 +86,7 @@ impl Jwk {
         match self {
             Self::Ec { curve, x, y } => json!({ "kty": "EC", "crv": curve.to_string(), "x": x, "y": y }),
             Self::Rsa { n, e } => json!({ "kty": "RSA", "n": n, "e": e }),
+            Self::Ed25519 { x } => json!({ "kty": "OKP", "crv": "Ed25519", "x": x }),
         }
     }
 
@@ -93,6 +96,7 @@ impl Jwk {
         match self {
             Self::Ec { curve, x, y } => format!(r#"{{"crv":"{curve}","kty":"EC","x":"{x}","y":"{y}"}}"#),
             Self::Rsa { n, e } => format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#),
+            Self::Ed25519 { x } => format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#),
         }
     }
 
@@ -107,13 +111,14 @@ pub fn jwk_thumbprint(key: &PrivateKey) -> String {
     AccountKey::new(key.clone()).thumbprint
 }
 
-/// RFC 7518 section 3.1.
+/// RFC 7518 section 3.1, RFC 8037 section 3.1.
 fn algorithm(numbers: &PublicNumbers) -> &'static str {
     match numbers {
         PublicNumbers::Ec { curve: Curve::P256, .. } => "ES256",
         PublicNumbers::Ec { curve: Curve::P384, .. } => "ES384",
         PublicNumbers::Ec { curve: Curve::P521, .. } => "ES512",
         PublicNumbers::Rsa { .. } => "RS256",
+        PublicNumbers::Ed25519 { .. } => "EdDSA",
     }
 }
 
@@ -131,6 +136,13 @@ mod tests {
 
     use super::*;
     use crate::pki::KeyAlgorithm;
+
+    #[test]
+    fn the_thumbprint_of_an_ed25519_key_is_that_of_rfc_8037() {
+        let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+        let jwk = Jwk::new(&PublicNumbers::Ed25519 { x: decode(x) });
+        assert_eq!(jwk.thumbprint(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+    }
 
     #[test]
     fn the_thumbprint_of_an_rsa_key_is_that_of_rfc_7638() {

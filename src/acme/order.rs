@@ -39,9 +39,13 @@ pub struct Order {
 
 /// What to ask for with newOrder (RFC 8555 section 7.4).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct NewOrder {
     /// The names; a wildcard is a DNS name that begins with `*.`.
     pub identifiers: Vec<Identifier>,
+    /// The end of the validity that the certificate shall have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<Timestamp>,
     /// One of the profiles in the directory (draft-ietf-acme-profiles).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
@@ -267,12 +271,14 @@ mod tests {
 
     #[test]
     fn a_new_order_carries_only_what_is_asked_for() {
-        let mut order =
-            NewOrder { identifiers: vec![Identifier::dns("*.a.example")], profile: None, replaces: None };
+        let identifiers = vec![Identifier::dns("*.a.example")];
+        let mut order = NewOrder { identifiers, not_after: None, profile: None, replaces: None };
         let json = |order: &NewOrder| serde_json::to_value(order).unwrap();
         let identifiers = serde_json::json!([{"type": "dns", "value": "*.a.example"}]);
         assert_eq!(json(&order), serde_json::json!({"identifiers": identifiers}));
         order.profile = Some("shortlived".to_owned());
-        assert_eq!(json(&order), serde_json::json!({"identifiers": identifiers, "profile": "shortlived"}));
+        order.not_after = Some(Timestamp::UNIX_EPOCH);
+        let wanted = serde_json::json!({"identifiers": identifiers, "notAfter": "1970-01-01T00:00:00Z", "profile": "shortlived"});
+        assert_eq!(json(&order), wanted);
     }
 }

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::dns01::Dns01Solver;
+use super::outputs::{AdditionalOutputFormat, Keystores};
 use super::renewal::CertificateAcmeStatus;
 use super::schema;
 use super::unsupported::UnsupportedCertificateFields;
@@ -78,6 +79,15 @@ pub struct CertificateSpec {
     /// The certificate's private key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private_key: Option<CertificatePrivateKey>,
+    /// Profile to ask the CA for, in the place of the issuer's. Another one counts from the next issuance on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 255))]
+    pub profile: Option<String>,
+    /// Lifetime to ask the CA for, such as `720h`, if the issuer says `enableDurationFeature`; else the CA decides alone.
+    /// Another one counts from the next issuance on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::duration")]
+    pub duration: Option<Duration>,
     /// How long before its expiry the certificate is renewed, such as `720h`. By default it is renewed when two
     /// thirds of its lifetime have passed, or half of a lifetime under ten days.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,6 +97,13 @@ pub struct CertificateSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 99))]
     pub renew_before_percentage: Option<i32>,
+    /// More ways to write the certificate and its key into the Secret.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 2), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub additional_output_formats: Vec<AdditionalOutputFormat>,
+    /// Keystores in the Secret, each protected by a password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keystores: Option<Keystores>,
     /// Labels and annotations for the Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_template: Option<SecretTemplate>,
@@ -154,13 +171,13 @@ impl IssuerKind {
         .message("privateKey.size: ECDSA keys have 256, 384 or 521 bits")
 )]
 pub struct CertificatePrivateKey {
-    /// `RSA` (the default) or `ECDSA`.
+    /// `RSA` (the default), `ECDSA` or `Ed25519`. Few CAs take Ed25519.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub algorithm: Option<PrivateKeyAlgorithm>,
-    /// Bits. RSA: 2048 (the default) to 8192. ECDSA: 256 (the default), 384 or 521.
+    /// Bits. RSA: 2048 (the default) to 8192. ECDSA: 256 (the default), 384 or 521. Of no meaning for Ed25519.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<i32>,
-    /// `PKCS1` (the default; for ECDSA it means SEC 1) or `PKCS8`.
+    /// `PKCS1` (the default; for ECDSA it means SEC 1) or `PKCS8`. An Ed25519 key is always PKCS#8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<PrivateKeyEncoding>,
     /// `Always` (the default): each issuance has a new key. `Never`: the key in the Secret is used again.
@@ -179,6 +196,8 @@ pub enum PrivateKeyAlgorithm {
     /// ECDSA on a NIST curve.
     #[serde(rename = "ECDSA")]
     Ecdsa,
+    /// Ed25519.
+    Ed25519,
 }
 
 /// PEM encodings of a private key.

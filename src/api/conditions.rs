@@ -94,6 +94,8 @@ pub mod certificate_reason {
         ISSUER_NOT_READY = "IssuerNotReady";
         /// The issuer has as many orders under way as it may; this one waits for a free place.
         QUEUED = "Queued";
+        /// The Secret with the password of a keystore does not exist, or has no such key.
+        PASSWORD_NOT_FOUND = "PasswordNotFound";
         /// No solver of the issuer can prove control of a name.
         NO_SOLVER = "NoSolver";
         /// The order is being prepared: a private key, the order, its authorizations.
@@ -120,6 +122,8 @@ pub mod certificate_reason {
         DUPLICATE_CERTIFICATES = "DuplicateCertificates";
         /// The Secret was lost, and was written again with the certificate that it had. Of events only.
         SECRET_RESTORED = "SecretRestored";
+        /// The CA offers no chain with the issuer that `preferredChain` names. Of events only.
+        PREFERRED_CHAIN_NOT_OFFERED = "PreferredChainNotOffered";
         /// A TXT record could not be removed, and is left behind. Of events only.
         RECORD_LEFT_BEHIND = "RecordLeftBehind";
         /// Nothing is under way.

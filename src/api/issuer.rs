@@ -129,6 +129,10 @@ pub struct AcmeIssuer {
     /// that; or `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewal_information_source: Option<RenewalInformationSource>,
+    /// Tell the CA the lifetime that a Certificate's `duration` asks for, as `notAfter` of the order (RFC 8555 section 7.4).
+    /// Few CAs take it; Let's Encrypt refuses the order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enable_duration_feature: Option<bool>,
     /// The account's private key, if Certwright makes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_key: Option<AccountKey>,

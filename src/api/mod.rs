@@ -10,6 +10,7 @@ mod conditions;
 mod dns01;
 mod http01;
 mod issuer;
+mod outputs;
 mod renewal;
 mod schema;
 mod solver;
@@ -21,6 +22,7 @@ pub use conditions::*;
 pub use dns01::*;
 pub use http01::*;
 pub use issuer::*;
+pub use outputs::*;
 pub use renewal::*;
 pub use solver::*;
 
@@ -55,6 +57,8 @@ pub const ANNOTATION_ISSUER_NAME: &str = "certwright.dev/issuer-name";
 pub const ANNOTATION_ISSUER_KIND: &str = "certwright.dev/issuer-kind";
 /// On a TLS Secret: a digest of the template and the key encoding that it was written with.
 pub const ANNOTATION_WRITTEN_AS: &str = "certwright.dev/written-as";
+/// On a TLS Secret: a digest of what its keystores were made with, which nobody can compute without the private key.
+pub const ANNOTATION_KEYSTORES: &str = "certwright.dev/keystores";
 /// On a TLS Secret: the names that its certificate was ordered for, joined by commas. A CA may add names of its own.
 pub const ANNOTATION_REQUESTED_NAMES: &str = "certwright.dev/requested-names";
 /// On an account key Secret: the URL of the account that the CA gave to this key.
@@ -86,6 +90,11 @@ pub const SECRET_KEY_TLS_KEY: &str = "tls.key";
 pub const SECRET_KEY_TLS_CRT: &str = "tls.crt";
 /// Data key of a TLS Secret with the topmost certificate that the CA sent along.
 pub const SECRET_KEY_CA_CRT: &str = "ca.crt";
+
+/// Data key of a TLS Secret with the private key in binary.
+pub const SECRET_KEY_DER: &str = "key.der";
+/// Data key of a TLS Secret with the private key and the chain in one PEM file.
+pub const SECRET_KEY_COMBINED_PEM: &str = "tls-combined.pem";
 
 /// The CustomResourceDefinitions, as `crds/` has them.
 pub fn crds() -> [CustomResourceDefinition; 3] {

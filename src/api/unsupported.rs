@@ -52,20 +52,6 @@ pub struct UnsupportedCertificateFields {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("!self").message("encodeUsagesInRequest: the request carries no usages, since several CAs refuse one that does; remove the field"))]
     pub encode_usages_in_request: Option<bool>,
-    /// Refused: the CA decides the lifetime.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new("false").message("duration: the CA decides the lifetime; remove the field"))]
-    pub duration: Option<String>,
-    /// Refused: this version writes `tls.crt`, `tls.key` and `ca.crt` only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::object")]
-    #[x_kube(validation = Rule::new("false").message("keystores: this version writes tls.crt, tls.key and ca.crt only; remove the field"))]
-    pub keystores: Option<Value>,
-    /// Refused: this version writes `tls.crt`, `tls.key` and `ca.crt` only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::objects")]
-    #[x_kube(validation = Rule::new("size(self) == 0").message("additionalOutputFormats: this version writes tls.crt, tls.key and ca.crt only; remove the field"))]
-    pub additional_output_formats: Option<Vec<Value>>,
     /// Refused: the private key decides how the request is signed, always with SHA-256 or better.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("false").message("signatureAlgorithm: the private key decides it, always with SHA-256 or better; remove the field"))]

@@ -4,6 +4,7 @@ mod act;
 mod cleanup;
 mod gather;
 mod order;
+mod outputs;
 mod renewal_info;
 mod report;
 mod store;

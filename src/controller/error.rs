@@ -1,6 +1,7 @@
 //! What can go wrong between the controllers and the API server.
 
 use crate::pki::KeyError;
+use crate::pki::keystore::KeystoreError;
 
 /// Which request to the API server failed. A reconcile that ends with it is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +71,9 @@ pub enum Error {
     /// A private key could not be made.
     #[error("no private key could be made: {0}")]
     Key(#[from] KeyError),
+    /// The keystores could not be made.
+    #[error(transparent)]
+    Keystore(#[from] KeystoreError),
     /// The issuance takes more steps than any can need.
     #[error("the issuance goes in circles at {0}")]
     Circles(String),
@@ -89,6 +93,7 @@ impl Error {
             Self::WriteFinalizer(_) => "WriteFinalizer",
             Self::ReadReplicas { .. } => "ReadReplicas",
             Self::Key(_) => "Key",
+            Self::Keystore(_) => "Keystore",
             Self::Circles(_) => "Circles",
         }
     }

@@ -39,6 +39,8 @@ pub const LONG_VALIDATION: SignedDuration = SignedDuration::from_secs(5);
 const CLUSTER_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// How long it takes until an issuer that is not ready is looked at again by who wants to ask its CA something.
 const UNASKED: SignedDuration = SignedDuration::from_mins(10);
+/// For how long a password of a keystore is taken to be the same.
+const PASSWORD_AGE: SignedDuration = SignedDuration::from_hours(1);
 /// An order that expires within this time is not begun to be proved.
 const EXPIRY_MARGIN: SignedDuration = SignedDuration::from_secs(5);
 
@@ -83,12 +85,14 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> Step {
     let Some(due) = situation.due(now) else {
         return match situation.has_leftovers(now) {
             true => Step::CleanUp,
-            false if !situation.secret.as_written => Step::RefreshSecret,
+            false if !situation.secret.as_written => {
+                without_password(situation, now).unwrap_or(Step::RefreshSecret)
+            }
             false => Step::Rest { until: look_again_at_rest(situation, now) },
         };
     };
     if duplicates::is_loss(&due) && situation.can_restore(now) {
-        return Step::RestoreSecret;
+        return without_password(situation, now).unwrap_or(Step::RestoreSecret);
     }
     let (account, solvers, profile) = match situation.issuer {
         IssuerView::NotFound if situation.has_leftovers(now) => {
@@ -117,7 +121,7 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> Step {
     }
     match &situation.status.order {
         None if due.by_time() && situation.ca_ahead.is_none() => Step::AskTime,
-        None => too_many(situation, wanted, &due, now).unwrap_or_else(|| begin(situation, wanted)),
+        None => too_many(situation, wanted, &due, now).unwrap_or_else(|| begin(situation, wanted, now)),
         Some(order) if order.account != *account => {
             Step::Abandon { message: "the order belongs to another account".to_owned() }
         }
@@ -189,12 +193,23 @@ pub fn failed_generation(status: &CertificateStatus) -> Option<i64> {
     issuing.observed_generation
 }
 
-/// When there is something to do again: the renewal, or before it the removal of what is kept for a lost Secret.
+/// Waits for a password without which the Secret cannot be written as the spec asks for.
+fn without_password(situation: &Situation<'_>, now: Timestamp) -> Option<Step> {
+    let message = situation.password_missing?.to_owned();
+    let until = look_at_cluster_again(waiting_since(situation, reason::PASSWORD_NOT_FOUND, now), now);
+    Some(make_room(Some(until), reason::PASSWORD_NOT_FOUND, message))
+}
+
+/// When there is something to do again: the renewal, or before it the removal of what is kept for a lost Secret. The
+/// Secrets with passwords of keystores are looked at every hour.
 fn look_again_at_rest(situation: &Situation<'_>, now: Timestamp) -> Option<Timestamp> {
     let renewal = situation.current(now).and_then(|current| current.renewal_time());
     let renewal = renewal.map(|time| situation.here(time));
     let kept_until = situation.backup.and_then(|_| situation.next_duplicate(now));
-    renewal.into_iter().chain(kept_until).min()
+    let wanted = situation.wanted.as_ref().ok();
+    let passwords = wanted.filter(|wanted| wanted.outputs.has_foreign_password());
+    let passwords = passwords.and_then(|_| now.checked_add(PASSWORD_AGE).ok());
+    renewal.into_iter().chain(kept_until).chain(passwords).min()
 }
 
 /// The Secret was lost, and so were as many equal certificates within a week as may be ordered for that. Whoever asks
@@ -221,7 +236,10 @@ fn too_many(
     Some(make_room(Some(until), reason::DUPLICATE_CERTIFICATES, message))
 }
 
-fn begin(situation: &Situation<'_>, wanted: &ValidatedCertificate) -> Step {
+fn begin(situation: &Situation<'_>, wanted: &ValidatedCertificate, now: Timestamp) -> Step {
+    if let Some(step) = without_password(situation, now) {
+        return step;
+    }
     if !situation.progress.place {
         return Step::TakePlace;
     }
@@ -313,6 +331,9 @@ fn go_on(
 fn store(situation: &Situation<'_>, chain: &Chain, now: Timestamp) -> Step {
     if chain.leaf().check_validity(situation.at_ca(now)).is_err() {
         return Step::Abandon { message: "the certificate expired before it was stored".to_owned() };
+    }
+    if let Some(step) = without_password(situation, now) {
+        return step;
     }
     let stored = situation.secret.leaf() == Some(chain.leaf());
     let Some(due) = situation.due(now).filter(|_| stored) else { return Step::StoreCertificate };

@@ -7,6 +7,7 @@
 //! - [`solvers`]: which solver is for which name;
 //! - [`disposition`]: what a CA's refusal means for what happens next;
 //! - [`duplicates`]: equal certificates, of which a CA issues only so many;
+//! - [`outputs`]: what the TLS Secret holds besides the certificate and its key;
 //! - [`records`]: TXT records that were presented, until they are removed;
 //! - [`renewal`], [`backoff`]: when;
 //! - [`naming`]: names of the objects that Certwright makes.
@@ -17,6 +18,7 @@ pub mod disposition;
 pub mod duplicates;
 pub mod issuance;
 pub mod naming;
+pub mod outputs;
 pub mod records;
 pub mod reissue;
 pub mod renewal;

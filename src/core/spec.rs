@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use jiff::SignedDuration;
 
 use super::naming::digest;
+use super::outputs::Outputs;
 use super::renewal::RenewalRule;
 use crate::acme::Identifier;
 use crate::api::{
@@ -30,8 +31,14 @@ pub struct ValidatedCertificate {
     pub issuer_kind: IssuerKind,
     /// Name of the issuer.
     pub issuer_name: String,
+    /// The profile to ask for, in the place of the issuer's.
+    pub profile: Option<String>,
+    /// The lifetime to ask for, where the issuer asks for any.
+    pub duration: Option<SignedDuration>,
     /// When to renew.
     pub renewal: RenewalRule,
+    /// What the Secret holds besides.
+    pub outputs: Outputs,
     /// Labels for the Secret.
     pub labels: BTreeMap<String, String>,
     /// Annotations for the Secret.
@@ -103,15 +110,22 @@ impl ValidatedCertificate {
             rotation: key.rotation_policy.unwrap_or_default(),
             issuer_kind: spec.issuer_ref.kind,
             issuer_name: spec.issuer_ref.name.clone(),
+            profile: spec.profile.clone().filter(|profile| !profile.is_empty()),
+            duration: spec
+                .duration
+                .and_then(|lifetime| SignedDuration::try_from(std::time::Duration::from(lifetime)).ok()),
             renewal: renewal_rule(spec),
+            outputs: Outputs::of(spec),
             labels: template.labels,
             annotations: template.annotations,
         })
     }
 
-    /// A digest of what of the Secret can change without another certificate: its template, and how its key is written.
+    /// A digest of what of the Secret can change without another certificate: its template, and how its key is written. What
+    /// its keystores were made with has a digest of its own.
     pub fn written_as(&self) -> String {
-        digest(&format!("{:?}", (&self.labels, &self.annotations, self.encoding)))
+        let formats = (self.outputs.der, self.outputs.combined_pem);
+        digest(&format!("{:?}", (&self.labels, &self.annotations, self.encoding, formats)))
     }
 
     /// The names, of both kinds, as text.
@@ -206,6 +220,7 @@ fn key_algorithm(algorithm: PrivateKeyAlgorithm, size: Option<i32>) -> Result<Ke
         (PrivateKeyAlgorithm::Ecdsa, Some(384)) => Ok(KeyAlgorithm::Ecdsa(Curve::P384)),
         (PrivateKeyAlgorithm::Ecdsa, Some(521)) => Ok(KeyAlgorithm::Ecdsa(Curve::P521)),
         (PrivateKeyAlgorithm::Ecdsa, Some(size)) => Err(InvalidSpec::EcdsaSize(size)),
+        (PrivateKeyAlgorithm::Ed25519, _) => Ok(KeyAlgorithm::Ed25519),
     }
 }
 

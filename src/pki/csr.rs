@@ -3,7 +3,8 @@ use std::net::IpAddr;
 use rcgen::string::Ia5String;
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
-    PKCS_ECDSA_P521_SHA512, PKCS_RSA_SHA256, PublicKeyData, SanType, SignatureAlgorithm, SigningKey,
+    PKCS_ECDSA_P521_SHA512, PKCS_ED25519, PKCS_RSA_SHA256, PublicKeyData, SanType, SignatureAlgorithm,
+    SigningKey,
 };
 
 use super::{Curve, KeyAlgorithm, PrivateKey};
@@ -23,7 +24,7 @@ pub struct Subject {
 }
 
 /// A certificate signing request (PKCS#10, RFC 2986) as DER, signed by `key`: ECDSA with the curve's own hash, RSA
-/// with SHA-256.
+/// with SHA-256, or Ed25519.
 ///
 /// It carries the subject alternative names and, unless longer than 64 characters, the common name. It asks for no
 /// key usage and no extended key usage: a CA sets them by its profile, and GlobalSign refuses a request that does.
@@ -77,6 +78,7 @@ impl PublicKeyData for Signer<'_> {
             KeyAlgorithm::Ecdsa(Curve::P384) => &PKCS_ECDSA_P384_SHA384,
             KeyAlgorithm::Ecdsa(Curve::P521) => &PKCS_ECDSA_P521_SHA512,
             KeyAlgorithm::Rsa(_) => &PKCS_RSA_SHA256,
+            KeyAlgorithm::Ed25519 => &PKCS_ED25519,
         }
     }
 }
@@ -122,6 +124,7 @@ mod tests {
             (KeyAlgorithm::ECDSA_P521, "1.2.840.10045.4.3.4"),
             (KeyAlgorithm::Rsa(2048), "1.2.840.113549.1.1.11"),
             (KeyAlgorithm::Rsa(3072), "1.2.840.113549.1.1.11"),
+            (KeyAlgorithm::Ed25519, "1.3.101.112"),
         ] {
             let der = request(algorithm, &everything());
             let (_, request) = X509CertificationRequest::from_der(&der).unwrap();
@@ -137,7 +140,7 @@ mod tests {
 
     #[test]
     fn the_public_key_of_a_request_is_that_of_the_key() {
-        for algorithm in [KeyAlgorithm::ECDSA_P521, KeyAlgorithm::Rsa(2048)] {
+        for algorithm in [KeyAlgorithm::ECDSA_P521, KeyAlgorithm::Rsa(2048), KeyAlgorithm::Ed25519] {
             let key = PrivateKey::generate(algorithm).unwrap();
             let der = certificate_signing_request(&key, &everything()).unwrap();
             let (_, request) = X509CertificationRequest::from_der(&der).unwrap();

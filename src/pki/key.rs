@@ -9,13 +9,13 @@ use aws_lc_rs::rsa::{self, KeySize};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING,
     ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING,
-    EcdsaKeyPair, EcdsaSigningAlgorithm, KeyPair, RSA_PKCS1_SHA256,
+    EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256,
 };
 use pem::{EncodeConfig, LineEnding, Pem};
 use x509_parser::asn1_rs::{Any, FromDer, OctetString, Sequence};
 use zeroize::{Zeroize, Zeroizing};
 
-/// A private key for an ACME account or a certificate: RSA, or ECDSA on a NIST curve.
+/// A private key for an ACME account or a certificate: RSA, ECDSA on a NIST curve, or Ed25519.
 ///
 /// The key is held parsed, in memory that aws-lc wipes when the last clone is dropped. Cloning is cheap, and
 /// `Debug` shows the algorithm alone.
@@ -30,6 +30,7 @@ struct Held {
 enum Pair {
     Ecdsa(Curve, EcdsaKeyPair),
     Rsa(rsa::KeyPair),
+    Ed25519(Ed25519KeyPair),
 }
 
 impl PrivateKey {
@@ -47,6 +48,7 @@ impl PrivateKey {
                 Pair::Ecdsa(curve, EcdsaKeyPair::generate(curve.fixed()).map_err(failed)?)
             }
             KeyAlgorithm::Rsa(bits) => Pair::Rsa(rsa::KeyPair::generate(key_size(bits)?).map_err(failed)?),
+            KeyAlgorithm::Ed25519 => Pair::Ed25519(Ed25519KeyPair::generate().map_err(failed)?),
         };
         Self::holding(pair)
     }
@@ -79,7 +81,7 @@ impl PrivateKey {
     /// [`KeyError::Encode`] if the cryptography library fails.
     pub fn to_pem(&self, encoding: KeyEncoding) -> Result<Zeroizing<String>, KeyError> {
         let (tag, der) = match (encoding, &self.0.pair) {
-            (KeyEncoding::Pkcs8, _) => ("PRIVATE KEY", self.pkcs8_der()?),
+            (KeyEncoding::Pkcs8, _) | (_, Pair::Ed25519(_)) => ("PRIVATE KEY", self.pkcs8_der()?),
             (KeyEncoding::Pkcs1, Pair::Rsa(_)) => ("RSA PRIVATE KEY", pkcs1_der(&self.pkcs8_der()?)?),
             (KeyEncoding::Pkcs1, Pair::Ecdsa(_, pair)) => {
                 let der: EcPrivateKeyRfc5915Der<'_> =
@@ -101,6 +103,7 @@ impl PrivateKey {
             Pair::Rsa(pair) => {
                 KeyAlgorithm::Rsa(bits(pair.public_key().modulus().big_endian_without_leading_zero()))
             }
+            Pair::Ed25519(_) => KeyAlgorithm::Ed25519,
         }
     }
 
@@ -125,10 +128,12 @@ impl PrivateKey {
                 n: pair.public_key().modulus().big_endian_without_leading_zero().to_vec(),
                 e: pair.public_key().exponent().big_endian_without_leading_zero().to_vec(),
             },
+            Pair::Ed25519(pair) => PublicNumbers::Ed25519 { x: pair.public_key().as_ref().to_vec() },
         }
     }
 
-    /// Signs as JWS does (RFC 7518 section 3.1): ES256, ES384 or ES512 with `r` and `s` at fixed width, or RS256.
+    /// Signs as JWS does (RFC 7518 section 3.1, RFC 8037): ES256, ES384 or ES512 with `r` and `s` at fixed width, RS256 or
+    /// EdDSA.
     ///
     /// # Errors
     /// [`KeyError::Sign`] if the cryptography library fails.
@@ -136,10 +141,11 @@ impl PrivateKey {
         match &self.0.pair {
             Pair::Ecdsa(_, pair) => sign_ecdsa(pair, message),
             Pair::Rsa(pair) => sign_rsa(pair, message),
+            Pair::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
         }
     }
 
-    /// Signs as X.509 does: ECDSA as a DER sequence (RFC 5758 section 3.2), or RSA with SHA-256.
+    /// Signs as X.509 does: ECDSA as a DER sequence (RFC 5758 section 3.2), RSA with SHA-256, or Ed25519 (RFC 8410).
     pub(super) fn sign_x509(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         match &self.0.pair {
             Pair::Ecdsa(curve, _) => {
@@ -148,6 +154,7 @@ impl PrivateKey {
                 sign_ecdsa(&pair, message)
             }
             Pair::Rsa(pair) => sign_rsa(pair, message),
+            Pair::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
         }
     }
 
@@ -156,6 +163,7 @@ impl PrivateKey {
         match &self.0.pair {
             Pair::Ecdsa(_, pair) => pair.public_key().as_ref(),
             Pair::Rsa(pair) => pair.public_key().as_ref(),
+            Pair::Ed25519(pair) => pair.public_key().as_ref(),
         }
     }
 
@@ -163,13 +171,15 @@ impl PrivateKey {
         let public_key_der: PublicKeyX509Der<'_> = match &pair {
             Pair::Ecdsa(_, pair) => pair.public_key().as_der(),
             Pair::Rsa(pair) => pair.public_key().as_der(),
+            Pair::Ed25519(pair) => pair.public_key().as_der(),
         }
         .map_err(|_| KeyError::Encode)?;
         let public_key_der = public_key_der.as_ref().to_vec();
         Ok(Self(Arc::new(Held { pair, public_key_der })))
     }
 
-    fn pkcs8_der(&self) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    /// The key as DER of PKCS#8 (RFC 5958).
+    pub(super) fn pkcs8_der(&self) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         let failed = |_| KeyError::Encode;
         match &self.0.pair {
             Pair::Ecdsa(_, pair) => {
@@ -178,6 +188,9 @@ impl PrivateKey {
             Pair::Rsa(pair) => AsDer::<Pkcs8V1Der<'_>>::as_der(pair)
                 .map(|der| Zeroizing::new(der.as_ref().to_vec()))
                 .map_err(failed),
+            Pair::Ed25519(pair) => {
+                pair.to_pkcs8v1().map(|der| Zeroizing::new(der.as_ref().to_vec())).map_err(failed)
+            }
         }
     }
 }
@@ -196,6 +209,8 @@ pub enum KeyAlgorithm {
     /// RSA with a modulus of so many bits. Any size from 2048 to 8192 can be read; see [`KeyAlgorithm::RSA_SIZES`]
     /// for those that can be made.
     Rsa(u32),
+    /// Ed25519 (RFC 8410).
+    Ed25519,
 }
 
 impl KeyAlgorithm {
@@ -214,6 +229,7 @@ impl fmt::Display for KeyAlgorithm {
         match self {
             Self::Ecdsa(curve) => write!(f, "ECDSA {curve}"),
             Self::Rsa(bits) => write!(f, "RSA {bits}"),
+            Self::Ed25519 => f.write_str("Ed25519"),
         }
     }
 }
@@ -272,7 +288,7 @@ impl fmt::Display for Curve {
 /// How a private key is written as PEM; the words are cert-manager's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum KeyEncoding {
-    /// PKCS#1 for an RSA key (RFC 8017), SEC1 for an ECDSA key (RFC 5915).
+    /// PKCS#1 for an RSA key (RFC 8017), SEC1 for an ECDSA key (RFC 5915), and PKCS#8 for an Ed25519 key, which has no other.
     #[default]
     Pkcs1,
     /// PKCS#8 (RFC 5958).
@@ -297,6 +313,11 @@ pub enum PublicNumbers {
         n: Vec<u8>,
         /// The public exponent.
         e: Vec<u8>,
+    },
+    /// A point on Curve25519 (RFC 8037).
+    Ed25519 {
+        /// The public key.
+        x: Vec<u8>,
     },
 }
 
@@ -323,7 +344,7 @@ pub enum KeyError {
     Encrypted,
     /// The private key is damaged, or of a kind that is not supported.
     #[error(
-        "the private key is damaged, or is neither ECDSA on P-256, P-384 or P-521 nor RSA of 2048 to 8192 bits"
+        "the private key is damaged, or is none of ECDSA on P-256, P-384 or P-521, RSA of 2048 to 8192 bits, and Ed25519"
     )]
     Rejected,
     /// The key could not be encoded.
@@ -346,7 +367,9 @@ fn key_size(bits: u32) -> Result<KeySize, KeyError> {
 
 fn pkcs8_pair(der: &[u8]) -> Option<Pair> {
     let ecdsa = |curve: Curve| Some(Pair::Ecdsa(curve, EcdsaKeyPair::from_pkcs8(curve.fixed(), der).ok()?));
-    Curve::ALL.into_iter().find_map(ecdsa).or_else(|| rsa::KeyPair::from_pkcs8(der).ok().map(Pair::Rsa))
+    let rsa = || rsa::KeyPair::from_pkcs8(der).ok().map(Pair::Rsa);
+    let ed25519 = || Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).ok().map(Pair::Ed25519);
+    Curve::ALL.into_iter().find_map(ecdsa).or_else(rsa).or_else(ed25519)
 }
 
 fn sec1_pair(der: &[u8]) -> Option<Pair> {

@@ -1,8 +1,9 @@
-//! Private keys, certificate signing requests, certificate chains.
+//! Private keys, certificate signing requests, certificate chains, keystores.
 
 mod chain;
 mod csr;
 mod key;
+pub mod keystore;
 mod signature;
 
 pub use chain::{CLOCK_SKEW, Chain, ChainError, Leaf};

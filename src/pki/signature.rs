@@ -63,6 +63,9 @@ pub(super) fn key_algorithm(key: &SubjectPublicKeyInfo<'_>) -> Option<KeyAlgorit
             .into_iter()
             .find_map(|(oid, known)| (curve == oid).then_some(KeyAlgorithm::Ecdsa(known)))
         }
+        PublicKey::Unknown(_) if key.algorithm.algorithm == oid::OID_SIG_ED25519 => {
+            Some(KeyAlgorithm::Ed25519)
+        }
         _ => None,
     }
 }

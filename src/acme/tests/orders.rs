@@ -14,7 +14,12 @@ async fn a_new_order_has_its_url_from_the_location() {
     })
     .await;
     let names = vec![Identifier::dns("a.example"), Identifier::ip("2001:db8::1".parse().unwrap())];
-    let order = NewOrder { identifiers: names, profile: Some("tlsserver".to_owned()), replaces: None };
+    let order = NewOrder {
+        identifiers: names,
+        not_after: None,
+        profile: Some("tlsserver".to_owned()),
+        replaces: None,
+    };
     let answer = ca.account().new_order(&order).await.unwrap();
     assert_eq!(answer.location, Some(ca.url("/order/1")));
     assert_eq!(answer.value.status, OrderStatus::Pending);
@@ -128,5 +133,10 @@ async fn a_certificate_that_is_none_is_malformed() {
 const CHAIN: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
 
 fn one_name() -> NewOrder {
-    NewOrder { identifiers: vec![Identifier::dns("a.example")], profile: None, replaces: None }
+    NewOrder {
+        identifiers: vec![Identifier::dns("a.example")],
+        not_after: None,
+        profile: None,
+        replaces: None,
+    }
 }

@@ -10,7 +10,7 @@ use tracing::{debug, info};
 
 use super::Next;
 use super::gather::Work;
-use crate::acme::{AccountStatus, AcmeError};
+use crate::acme::{AccountStatus, AcmeError, Operation};
 use crate::api::certificate_reason as reason;
 use crate::controller::conditions::sentence;
 use crate::controller::context::Context;
@@ -167,11 +167,29 @@ impl Work {
         });
         let retry_after = error.retry_after();
         self.fail(
-            Failure { reason, message: sentence(&error.to_string()), disposition, retry_after },
+            Failure {
+                reason,
+                message: sentence(&format!("{error}{}", self.hint(&error))),
+                disposition,
+                retry_after,
+            },
             now,
             context,
         )
         .await
+    }
+
+    /// What to do about a refusal that we are the likely cause of.
+    fn hint(&self, error: &AcmeError) -> &'static str {
+        match error {
+            AcmeError::Problem { operation: Operation::NewOrder, .. }
+                if error.code() == "malformed" && self.lifetime().is_some() =>
+            {
+                ". The order asks for the lifetime that duration gives, which few CAs take: remove enableDurationFeature from \
+                 the issuer if this one does not"
+            }
+            _ => "",
+        }
     }
 
     /// Whether the CA says that the account cannot be used any more, when asked for it.

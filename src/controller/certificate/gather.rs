@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ObjectReference, Secret};
 use kube::{Resource, ResourceExt};
 
+use super::outputs::{Passwords, read_passwords};
 use crate::acme::Account;
 use crate::api::{self, CONDITION_READY, Certificate, CertificateStatus};
 use crate::controller::accounts::Places;
@@ -37,6 +38,8 @@ pub(super) struct Work {
     /// The TLS Secret as it was read, and what it says.
     pub(super) secret: Option<Secret>,
     pub(super) secret_view: SecretView,
+    /// The passwords of the keystores.
+    pub(super) passwords: Passwords,
     /// The key in the TLS Secret.
     pub(super) current_key: Option<PrivateKey>,
     /// The certificate and its key that are kept for when the TLS Secret is lost once more.
@@ -72,16 +75,20 @@ impl Work {
         };
         let secret_name = &certificate.spec.secret_name;
         let issuer = context.cache.issuer(&IssuerId::of(&certificate));
-        let (secret, next_key, (issuer_view, account)) = futures::try_join!(
+        let wanted = ValidatedCertificate::new(&certificate.spec);
+        let outputs = wanted.as_ref().map(|wanted| wanted.outputs.clone()).unwrap_or_default();
+        let (secret, next_key, (issuer_view, account), passwords) = futures::try_join!(
             secrets::read(&context.client, &namespace, secret_name),
             read_next_key,
-            view_issuer(issuer.as_ref(), context),
+            view_issuer(issuer.as_ref(), certificate.spec.profile.as_deref(), context),
+            read_passwords(&outputs, &namespace, context),
         )?;
         let places = issuer
             .as_ref()
             .map(|issuer| context.accounts.places(&account_secret(issuer, &context.config.namespace)));
         let mut work = Self {
-            wanted: ValidatedCertificate::new(&certificate.spec),
+            wanted,
+            passwords,
             claimed_by: claimed_by(&certificate, context),
             secret: None,
             secret_view: SecretView::default(),
@@ -119,6 +126,7 @@ impl Work {
             claimed_by: self.claimed_by.as_deref(),
             secret: &self.secret_view,
             backup: self.backup_view.as_ref(),
+            password_missing: self.passwords.as_ref().err().map(String::as_str),
             duplicate_limit: context.config.duplicate_certificate_limit,
             next_key: self.next_key.as_ref().map(PrivateKey::algorithm),
             issuer: &self.issuer_view,
@@ -163,9 +171,7 @@ impl Work {
                 .zip(secrets::annotation(secret, api::ANNOTATION_ISSUER_KIND))
                 .map(|(name, kind)| (name.to_owned(), kind.to_owned())),
             type_: secret.type_.clone().filter(|type_| type_ != secrets::TYPE_TLS),
-            as_written: self.wanted.as_ref().is_ok_and(|wanted| {
-                secrets::annotation(secret, api::ANNOTATION_WRITTEN_AS) == Some(&wanted.written_as())
-            }),
+            as_written: self.is_as_written(secret),
             requested_names: secrets::annotation(secret, api::ANNOTATION_REQUESTED_NAMES)
                 .map(|names| names.split(',').map(str::to_owned).collect()),
             key: secrets::data(secret, api::SECRET_KEY_TLS_KEY).map(|pem| {
@@ -177,6 +183,18 @@ impl Work {
                 Ok(chain.leaf().clone())
             }),
         }
+    }
+
+    /// Whether a Secret was written as the spec asks for, with the passwords that its keystores shall have.
+    fn is_as_written(&self, secret: &Secret) -> bool {
+        let Ok(wanted) = &self.wanted else { return false };
+        let keystores = match private_key(secret) {
+            Some(key) if self.passwords.is_ok() => self.keystores_mark(&key).ok(),
+            _ => wanted.outputs.keystores.is_empty().then_some(None),
+        };
+        let annotation = |name| secrets::annotation(secret, name);
+        annotation(api::ANNOTATION_WRITTEN_AS) == Some(&wanted.written_as())
+            && keystores.is_some_and(|mark| annotation(api::ANNOTATION_KEYSTORES) == mark.as_deref())
     }
 
     /// The Certificate that a TLS Secret belongs to. One whose Certificate is gone, or has turned to another Secret,
@@ -259,6 +277,7 @@ fn claimed_by(certificate: &Certificate, context: &Context) -> Option<String> {
 
 async fn view_issuer(
     issuer: Option<&IssuerRecord>,
+    profile: Option<&str>,
     context: &Context,
 ) -> Result<(IssuerView, Option<Account>), Error> {
     let Some(issuer) = issuer else { return Ok((IssuerView::NotFound, None)) };
@@ -287,7 +306,7 @@ async fn view_issuer(
             let view = IssuerView::Ready {
                 account: acme.uri.clone(),
                 solvers: issuer.spec.solvers.clone(),
-                profile: issuer.spec.profile.clone(),
+                profile: profile.map(str::to_owned).or_else(|| issuer.spec.profile.clone()),
             };
             Ok((view, Some(account)))
         }

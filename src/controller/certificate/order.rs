@@ -1,7 +1,10 @@
 //! The calls to the CA, in the order of RFC 8555 section 7.4.
 
-use jiff::Timestamp;
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::runtime::events::EventType;
 use tracing::info;
 
 use super::Next;
@@ -19,10 +22,10 @@ use crate::controller::conditions::sentence;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer_record::account_secret;
-use crate::controller::presenter;
+use crate::controller::{events, presenter};
 use crate::core::disposition::Disposition;
 use crate::core::issuance::{
-    Challenged, Failure, LONG_VALIDATION, Progress, SelfCheckResult, Unseen, challenges,
+    Challenged, Failure, IssuerView, LONG_VALIDATION, Progress, SelfCheckResult, Unseen, challenges,
 };
 use crate::core::records;
 use crate::core::renewal::whole_seconds;
@@ -43,8 +46,13 @@ impl Work {
         let (Some(account), Ok(wanted)) = (self.account.clone(), &self.wanted) else {
             return Ok(Next::Until(None));
         };
-        let profile = self.issuer.as_ref().and_then(|issuer| issuer.spec.profile.clone());
-        let order = NewOrder { identifiers: wanted.identifiers(), profile, replaces: None };
+        let profile = match &self.issuer_view {
+            IssuerView::Ready { profile, .. } => profile.clone(),
+            _ => None,
+        };
+        let not_after = self.lifetime().and_then(|lifetime| self.at_ca(now).checked_add(lifetime).ok());
+        let not_after = not_after.map(whole_seconds);
+        let order = NewOrder { identifiers: wanted.identifiers(), not_after, profile, replaces: None };
         let replaces = self.situation(context).replaces().map(str::to_owned);
         match new_order(&account, order, replaces).await {
             Ok(answer) => {
@@ -245,8 +253,8 @@ impl Work {
             return self.fail(failure, now, context).await;
         };
         let preferred = self.issuer.as_ref().and_then(|issuer| issuer.spec.preferred_chain.clone());
-        let pem = match choose_chain(&account, &url, preferred.as_deref()).await {
-            Ok(pem) => pem,
+        let (pem, offered) = match choose_chain(&account, &url, preferred.as_deref()).await {
+            Ok(chosen) => chosen,
             Err(error) => return self.refused(error, now, context).await,
         };
         let checked = Chain::parse_pem(pem.as_bytes())
@@ -254,6 +262,9 @@ impl Work {
         match checked {
             Ok(chain) => {
                 self.progress.chain = Some(chain);
+                if let (Some(name), Some(offered)) = (preferred, offered) {
+                    self.report_chain_not_offered(&name, &offered, context).await;
+                }
                 Ok(Next::Step)
             }
             Err(error) => {
@@ -269,6 +280,23 @@ impl Work {
                 self.fail(failure, now, context).await
             }
         }
+    }
+
+    /// The lifetime to ask the CA for, where the issuer has it told.
+    pub(super) fn lifetime(&self) -> Option<SignedDuration> {
+        let enabled = self.issuer.as_ref()?.spec.enable_duration_feature == Some(true);
+        self.wanted.as_ref().ok()?.duration.filter(|_| enabled)
+    }
+
+    async fn report_chain_not_offered(&self, name: &str, offered: &BTreeSet<String>, context: &Context) {
+        let offered: Vec<&str> = offered.iter().map(String::as_str).collect();
+        let note = format!(
+            "The CA offers no chain with the issuer {name}, which preferredChain names, and the one that it serves is used. \
+             The issuers in what it offers: {}",
+            offered.join("; ")
+        );
+        let reason = reason::PREFERRED_CHAIN_NOT_OFFERED;
+        events::publish(context, &self.reference(), EventType::Warning, reason, "Download", &note).await;
     }
 
     /// Gives up the authorizations that are still pending, so that they do not count against the account. What cannot be
@@ -348,21 +376,31 @@ async fn read_all(account: &Account, urls: &[String]) -> Result<Vec<(String, Aut
     Ok(authorizations)
 }
 
-/// The chain that has the preferred issuer, else the one that the CA serves.
-async fn choose_chain(account: &Account, url: &str, preferred: Option<&str>) -> Result<String, AcmeError> {
+/// The chain that has the preferred issuer, else the one that the CA serves, and with it the issuers of all that it offers.
+async fn choose_chain(
+    account: &Account,
+    url: &str,
+    preferred: Option<&str>,
+) -> Result<(String, Option<BTreeSet<String>>), AcmeError> {
     let served = account.certificate(url).await?.value;
-    let has =
-        |pem: &str, name: &str| Chain::parse_pem(pem.as_bytes()).is_ok_and(|chain| chain.issued_by(name));
-    let Some(name) = preferred.filter(|name| !name.is_empty() && !has(&served.pem, name)) else {
-        return Ok(served.pem);
+    let Some(name) = preferred.filter(|name| !name.is_empty()) else { return Ok((served.pem, None)) };
+    let mut offered = BTreeSet::new();
+    let mut has = |pem: &str| {
+        let issuers =
+            Chain::parse_pem(pem.as_bytes()).map(|chain| chain.issuers().to_vec()).unwrap_or_default();
+        offered.extend(issuers);
+        offered.contains(name)
     };
+    if has(&served.pem) {
+        return Ok((served.pem, None));
+    }
     for alternate in &served.alternates {
-        let offered = account.certificate(alternate).await?.value;
-        if has(&offered.pem, name) {
-            return Ok(offered.pem);
+        let alternate = account.certificate(alternate).await?.value;
+        if has(&alternate.pem) {
+            return Ok((alternate.pem, None));
         }
     }
-    Ok(served.pem)
+    Ok((served.pem, Some(offered)))
 }
 
 /// A challenge as the status has it; `before` are those that it has so far.

@@ -1,12 +1,15 @@
 //! The Secrets of an issuance: the private key before anything is ordered, the certificate once it is checked.
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Resource;
 use kube::runtime::events::EventType;
+use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
 use super::Next;
@@ -107,7 +110,7 @@ impl Work {
             type_: None,
             labels: BTreeMap::new(),
             owner: self.certificate.controller_owner_ref(&()),
-            ..self.certificate_secret(wanted, &held)?
+            ..self.certificate_secret(wanted, &held).await?
         };
         let over = secrets::read(&context.client, &self.namespace, &name).await?;
         let kept = kept.apply(&context.client, &context.metrics, over.as_ref()).await?;
@@ -121,14 +124,14 @@ impl Work {
         held: &Held,
         context: &Context,
     ) -> Result<(), Error> {
-        let written = self.certificate_secret(wanted, held)?;
+        let written = self.certificate_secret(wanted, held).await?;
         let written = written.apply(&context.client, &context.metrics, self.secret.as_ref()).await?;
         self.see_secret(Some(written), context);
         Ok(())
     }
 
     /// The TLS Secret as it shall be.
-    fn certificate_secret<'a>(
+    async fn certificate_secret<'a>(
         &'a self,
         wanted: &'a ValidatedCertificate,
         held: &Held,
@@ -139,13 +142,17 @@ impl Work {
             (api::SECRET_KEY_TLS_KEY.to_owned(), ByteString(pem.as_bytes().to_vec())),
         ]);
         data.extend(held.ca.clone().map(|ca| (api::SECRET_KEY_CA_CRT.to_owned(), ByteString(ca))));
+        data.extend(self.more_data(wanted, held).await?);
+        let mut annotations = annotations(&self.certificate, wanted, &self.name);
+        let mark = self.keystores_mark(&held.key)?;
+        annotations.extend(mark.map(|mark| (api::ANNOTATION_KEYSTORES.to_owned(), mark)));
         Ok(secrets::Written {
             namespace: &self.namespace,
             name: &wanted.secret_name,
             purpose: api::SECRET_TLS,
             type_: Some(secrets::TYPE_TLS),
             labels: wanted.labels.clone(),
-            annotations: annotations(&self.certificate, wanted, &self.name),
+            annotations,
             owner: None,
             data,
         })
@@ -157,8 +164,17 @@ impl Work {
         let begun = self.status.order.as_ref().map_or(now, |order| order.created.0);
         let took = std::time::Duration::try_from(now.duration_since(begun)).unwrap_or_default();
         context.metrics.issued(why, took);
+        let wanted = self.wanted.as_ref().ok();
+        let not_asked = wanted.filter(|wanted| wanted.duration.is_some() && self.lifetime().is_none());
+        let duration = not_asked.map_or(String::new(), |wanted| {
+            format!(
+                ". The duration was not asked for, since {} {} does not say enableDurationFeature",
+                wanted.issuer_kind.as_str(),
+                wanted.issuer_name
+            )
+        });
         let note = format!(
-            "Issued by {}: serial number {}, valid until {}",
+            "Issued by {}: serial number {}, valid until {}{duration}",
             leaf.issuer_name, leaf.serial_number, leaf.not_after
         );
         info!(serial_number = leaf.serial_number, not_after = %leaf.not_after, "issued");
@@ -168,11 +184,13 @@ impl Work {
 }
 
 /// A certificate with its key, as a Secret holds it.
-struct Held {
+#[derive(Clone)]
+pub(super) struct Held {
     /// The certificate and what it is signed with, in PEM.
-    chain: Vec<u8>,
-    ca: Option<Vec<u8>>,
-    key: PrivateKey,
+    pub(super) chain: Vec<u8>,
+    /// What `ca.crt` holds.
+    pub(super) ca: Option<Vec<u8>>,
+    pub(super) key: PrivateKey,
 }
 
 impl Held {
@@ -186,8 +204,17 @@ impl Held {
     }
 }
 
-/// Makes a private key where it holds up nothing else.
+/// Makes a private key where it holds up nothing else: an RSA key takes up to a minute of a processor's time. One processor
+/// is left for all the rest.
 pub(in crate::controller) async fn generate(algorithm: KeyAlgorithm) -> Result<PrivateKey, Error> {
+    static MAKERS: LazyLock<Semaphore> = LazyLock::new(|| {
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        Semaphore::new(processors.saturating_sub(1).max(1))
+    });
+    let _maker = match algorithm {
+        KeyAlgorithm::Rsa(_) => MAKERS.acquire().await.ok(),
+        KeyAlgorithm::Ecdsa(_) | KeyAlgorithm::Ed25519 => None,
+    };
     let made = tokio::task::spawn_blocking(move || PrivateKey::generate(algorithm)).await;
     Ok(made.unwrap_or(Err(crate::pki::KeyError::Generate(algorithm)))?)
 }

@@ -60,6 +60,8 @@ pub struct Situation<'a> {
     pub backup: Option<&'a SecretView>,
     /// So many equal certificates are ordered within a week because the Secret was lost; 0 for any number.
     pub duplicate_limit: usize,
+    /// Why the Secret cannot be written: a password for its keystores is missing.
+    pub password_missing: Option<&'a str>,
     /// The private key that is stored for this issuance.
     pub next_key: Option<KeyAlgorithm>,
     /// The issuer.

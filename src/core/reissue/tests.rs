@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 
 use super::*;
 use crate::api::IssuerKind;
+use crate::core::outputs::Outputs;
 use crate::core::renewal::RenewalRule;
 use crate::pki::{KeyEncoding, Subject};
 
@@ -268,6 +269,9 @@ impl Default for Case {
                 issuer_kind: IssuerKind::Issuer,
                 issuer_name: "ca".to_owned(),
                 renewal: RenewalRule::Default,
+                outputs: Outputs::default(),
+                profile: None,
+                duration: None,
                 labels: BTreeMap::new(),
                 annotations: BTreeMap::new(),
             },

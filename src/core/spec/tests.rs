@@ -18,6 +18,9 @@ fn what_is_left_out_has_a_default() {
             issuer_kind: IssuerKind::Issuer,
             issuer_name: "ca".to_owned(),
             renewal: RenewalRule::Default,
+            outputs: Outputs::default(),
+            profile: None,
+            duration: None,
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
         }

@@ -48,7 +48,9 @@ yNQwCgYIKoZIzj0EAwIDRwAwRAIge09+S5TZAlw5tgtiVvuERV6cT4mfutXIlwTb
 
 #[test]
 fn every_algorithm_of_a_public_key_is_recognised() {
-    for algorithm in [KeyAlgorithm::ECDSA_P384, KeyAlgorithm::ECDSA_P521, KeyAlgorithm::Rsa(2048)] {
+    for algorithm in
+        [KeyAlgorithm::ECDSA_P384, KeyAlgorithm::ECDSA_P521, KeyAlgorithm::Rsa(2048), KeyAlgorithm::Ed25519]
+    {
         let ca = Authority::with_key(PrivateKey::generate(algorithm).unwrap());
         let chain = ca.chain(&ca.params());
         assert_eq!(chain.leaf().public_key_algorithm, Some(algorithm));
@@ -193,6 +195,12 @@ fn a_certificate_without_a_common_name_is_read() {
     let chain = ca.chain(&params);
     assert_eq!(chain.leaf().common_name, None);
     assert_eq!(chain.check(&ca.key, &wanted(), now()), Ok(()));
+}
+
+/// A chain for this key.
+pub fn chain_for(key: &PrivateKey) -> Chain {
+    let ca = Authority::with_key(key.clone());
+    ca.chain(&ca.params())
 }
 
 fn wanted() -> Subject {

@@ -55,6 +55,7 @@ pub struct World {
     pub ca_ahead: SignedDuration,
     pub asked_time: bool,
     pub place_is_free: bool,
+    pub password_missing: Option<String>,
 
     // The operator.
     pub status: CertificateStatus,
@@ -114,6 +115,7 @@ impl World {
             ca_ahead: SignedDuration::ZERO,
             asked_time: false,
             place_is_free: true,
+            password_missing: None,
             status: CertificateStatus::default(),
             progress: Progress::default(),
             crash_after: None,
@@ -236,6 +238,7 @@ impl World {
             secret,
             backup,
             duplicate_limit: DUPLICATE_LIMIT,
+            password_missing: self.password_missing.as_deref(),
             next_key: self.next_key.as_ref().map(PrivateKey::algorithm),
             issuer: self.issuers.get(&self.spec.issuer_ref.name).unwrap_or(&IssuerView::NotFound),
             status: &self.status,

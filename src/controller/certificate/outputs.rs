@@ -1,0 +1,140 @@
+//! What the TLS Secret holds besides the certificate and its key.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::ByteString;
+use zeroize::Zeroizing;
+
+use super::gather::Work;
+use super::store::Held;
+use crate::api;
+use crate::controller::context::Context;
+use crate::controller::error::Error;
+use crate::controller::secrets;
+use crate::core::outputs::{KeystoreFormat, Outputs, PasswordSource};
+use crate::core::spec::ValidatedCertificate;
+use crate::pki::keystore::{self, KeystoreError};
+use crate::pki::{Chain, PrivateKey};
+
+/// The passwords of the keystores, one for each in their order; or what is missing, and what to do about it.
+pub(super) type Passwords = Result<Arc<Vec<Zeroizing<String>>>, String>;
+
+/// Reads the passwords.
+pub(super) async fn read_passwords(
+    outputs: &Outputs,
+    namespace: &str,
+    context: &Context,
+) -> Result<Passwords, Error> {
+    let mut passwords = Vec::new();
+    for store in &outputs.keystores {
+        let (name, key) = match &store.password {
+            PasswordSource::Spec(password) => {
+                passwords.push(Zeroizing::new(password.0.clone()));
+                continue;
+            }
+            PasswordSource::Secret(name, key) => (name, key),
+        };
+        let file = store.format.data_keys().0;
+        let Some(secret) = secrets::read(&context.client, namespace, name).await? else {
+            return Ok(Err(format!(
+                "Secret {name} with the password of {file} does not exist; apply it, or remove the keystore from the spec"
+            )));
+        };
+        let text = secrets::data(&secret, key).map(|bytes| std::str::from_utf8(bytes));
+        match text {
+            Some(Ok(text)) if !text.is_empty() => passwords.push(Zeroizing::new(text.to_owned())),
+            found => {
+                let what = match found {
+                    None => format!("has no key {key}"),
+                    Some(Ok(_)) => format!("has nothing under the key {key}"),
+                    Some(Err(_)) => format!("has no text under the key {key}"),
+                };
+                return Ok(Err(format!(
+                    "Secret {name} {what} for the password of {file}; put the password there"
+                )));
+            }
+        }
+    }
+    Ok(Ok(Arc::new(passwords)))
+}
+
+impl Work {
+    /// What the Secret shall say of the keystores in it, if it shall have any and `key` is the one in them; an error if
+    /// that cannot be known.
+    pub(super) fn keystores_mark(&self, key: &PrivateKey) -> Result<Option<String>, Error> {
+        let (Ok(wanted), Ok(passwords)) = (&self.wanted, &self.passwords) else { return Ok(None) };
+        mark(&wanted.outputs, passwords, key)
+    }
+
+    /// What else is in the data of the Secret that holds this.
+    pub(super) async fn more_data(
+        &self,
+        wanted: &ValidatedCertificate,
+        held: &Held,
+    ) -> Result<BTreeMap<String, ByteString>, Error> {
+        let mut data = BTreeMap::new();
+        let pem = held.key.to_pem(wanted.encoding)?;
+        if wanted.outputs.der
+            && let Ok(block) = pem::parse(pem.as_bytes())
+        {
+            data.insert(api::SECRET_KEY_DER.to_owned(), ByteString(block.into_contents()));
+        }
+        if wanted.outputs.combined_pem {
+            let combined = [pem.as_bytes(), b"\n", &held.chain].concat();
+            data.insert(api::SECRET_KEY_COMBINED_PEM.to_owned(), ByteString(combined));
+        }
+        let (Ok(passwords), false) = (self.passwords.clone(), wanted.outputs.keystores.is_empty()) else {
+            return Ok(data);
+        };
+        let (outputs, held) = (wanted.outputs.clone(), held.clone());
+        // Each takes thousands of rounds of a digest.
+        let made = tokio::task::spawn_blocking(move || keystores(&outputs, &passwords, &held)).await;
+        data.extend(made.map_err(|_| Error::Keystore(KeystoreError::Interrupted))??);
+        Ok(data)
+    }
+}
+
+fn mark(
+    outputs: &Outputs,
+    passwords: &[Zeroizing<String>],
+    key: &PrivateKey,
+) -> Result<Option<String>, Error> {
+    if outputs.keystores.is_empty() {
+        return Ok(None);
+    }
+    let parts = outputs.keystores.iter().zip(passwords);
+    let parts: Vec<Zeroizing<String>> = parts
+        .map(|(store, password)| Zeroizing::new(format!("{:?}/{}", store.format, password.as_str())))
+        .collect();
+    let parts: Vec<&str> = parts.iter().map(|part| part.as_str()).collect();
+    Ok(Some(keystore::mark(key, &parts)?))
+}
+
+fn keystores(
+    outputs: &Outputs,
+    passwords: &[Zeroizing<String>],
+    held: &Held,
+) -> Result<BTreeMap<String, ByteString>, KeystoreError> {
+    let chain = Chain::parse_pem(&held.chain)?;
+    let ca = held.ca.as_deref().and_then(|ca| pem::parse(ca).ok()).map(pem::Pem::into_contents);
+    let mut data = BTreeMap::new();
+    for (store, password) in outputs.keystores.iter().zip(passwords) {
+        let (file, trusting_file) = store.format.data_keys();
+        let (with_key, trusting) = match &store.format {
+            KeystoreFormat::Pkcs12(profile) => (
+                keystore::pkcs12(&held.key, &chain, password, *profile)?,
+                ca.as_deref().map(|ca| keystore::pkcs12_trusting(ca, password, *profile)),
+            ),
+            KeystoreFormat::Jks(alias) => (
+                keystore::jks(&held.key, &chain, alias, password)?,
+                ca.as_deref().map(|ca| keystore::jks_trusting(ca, &chain, password)),
+            ),
+        };
+        data.insert(file.to_owned(), ByteString(with_key));
+        if let Some(trusting) = trusting {
+            data.insert(trusting_file.to_owned(), ByteString(trusting?));
+        }
+    }
+    Ok(data)
+}
