@@ -214,7 +214,7 @@ async fn an_issuer_that_cannot_be_honoured_is_refused_with_a_sentence() -> Resul
             ),
             (
                 format!("{server}, externalAccountBinding: {{ keySecretRef: {{ name: eab }} }}"),
-                "spec.acme.externalAccountBinding.keyID: Required value",
+                "externalAccountBinding needs one of keyID and keyIDSecretRef",
             ),
             (
                 format!("{server}, externalAccountBinding: {{ keyID: a, keyAlgorithm: MD5, keySecretRef: {{ name: eab }} }}"),
@@ -300,7 +300,7 @@ async fn what_this_version_does_not_know_is_refused_by_kubectl_and_not_dropped()
         let path = ns.cluster.description.state.join(format!("{}.yaml", ns.name));
         for (fields, unknown) in [
             ("solvers: [{ dns01: { hetzner: {} } }]", "spec.acme.solvers[0].dns01.hetzner"),
-            ("disableAccountKeyGeneration: true", "spec.acme.disableAccountKeyGeneration"),
+            ("accountURL: 'https://a.test/1'", "spec.acme.accountURL"),
         ] {
             let yaml = format!(
                 "{{ apiVersion: certwright.dev/v1alpha1, kind: Issuer, metadata: {{ name: a }}, spec: {{ acme: {{ server: \
