@@ -209,6 +209,11 @@ async fn an_issuer_that_cannot_be_honoured_is_refused_with_a_sentence() -> Resul
                 "accountKey.size: RSA account keys have 2048, 3072 or 4096 bits",
             ),
             (
+                format!("{server}, accountKey: {{ rolloverInterval: 59m }}"),
+                "accountKey.rolloverInterval: at least 1h",
+            ),
+            (format!("{server}, accountKey: {{ rolloverInterval: 90d }}"), "accountKey.rolloverInterval"),
+            (
                 format!("{server}, accountKey: {{ size: 521 }}"),
                 "accountKey.size: ECDSA account keys have 256 or 384 bits",
             ),
@@ -259,7 +264,8 @@ async fn an_issuer_written_for_cert_manager_is_accepted_as_it_is() -> Result<()>
             format!("{server}, caBundle: YQ==, skipTLSVerify: false"),
             format!("{server}, skipTLSVerify: true, preferredChain: ISRG Root X1, profile: shortlived"),
             format!("{server}, accountKey: {{ algorithm: RSA }}, privateKeySecretRef: {{ name: a, key: b }}"),
-            format!("{server}, accountKey: {{ size: 384 }}"),
+            format!("{server}, accountKey: {{ size: 384, rolloverInterval: 1h }}"),
+            format!("{server}, accountKey: {{ rolloverInterval: 2160h0m0s }}"),
             format!(
                 "{server}, externalAccountBinding: {{ keyID: a, keyAlgorithm: HS512, keySecretRef: {{ name: b, key: c }} }}"
             ),

@@ -134,6 +134,7 @@ fn used() -> Result<Metrics> {
     metrics.api_written("Secret", ApiVerb::Patch);
     metrics.record_left_behind();
     metrics.account_left_behind();
+    metrics.account_key_rolled_over(true);
     let now = Some("2026-01-01T00:00:00Z".parse()?);
     metrics.certificate("web", "www", CertificateFacts { ready: true, not_after: now, renewal: now });
     Ok(metrics)

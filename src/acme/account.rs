@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::jws::{AccountKey, KeyName, encode};
+use super::key_change::SharedKey;
 use super::transport::Reply;
 use super::wire::{or_default, words};
 use super::{
@@ -13,14 +14,15 @@ use super::{
 };
 use crate::pki::PrivateKey;
 
-/// An account at a CA (RFC 8555 section 7.1.2), and the calls that it signs. A clone shares the limiter.
+/// An account at a CA (RFC 8555 section 7.1.2), and the calls that it signs. A clone shares the limiter and the key, also
+/// when that is changed.
 ///
 /// One account is to be used from one place at a time: some CAs answer a second user with `BAD_SIGNATURE`.
 #[derive(Clone)]
 pub struct Account {
-    server: Server,
-    key: Arc<AccountKey>,
-    name: KeyName,
+    pub(super) server: Server,
+    pub(super) key: SharedKey,
+    pub(super) name: KeyName,
     url: String,
     limiter: Limiter,
 }
@@ -73,10 +75,10 @@ impl Account {
         Self::new(server, Arc::new(AccountKey::new(key)), url.into())
     }
 
-    /// Uses `limiter` from now on, such as that of the account object that this one replaces.
+    /// The same account, asked through `server`: one whose certificate is trusted otherwise. It shares limiter and key.
     #[must_use]
-    pub fn with_limiter(self, limiter: Limiter) -> Self {
-        Self { limiter, ..self }
+    pub fn through(&self, server: &Server) -> Self {
+        Self { server: server.clone(), ..self.clone() }
     }
 
     /// The account's URL, which names it in every request.
@@ -99,7 +101,7 @@ impl Account {
 
     /// The key's thumbprint (RFC 7638 with SHA-256, in base64url).
     #[must_use]
-    pub fn thumbprint(&self) -> &str {
+    pub fn thumbprint(&self) -> String {
         self.key.thumbprint()
     }
 
@@ -162,7 +164,7 @@ impl Account {
         if refusal.code() != "unauthorized" {
             return Err(refusal);
         }
-        match Self::of_key(&self.server, self.key.clone()).await {
+        match Self::of_key(&self.server, self.key.certain()?).await {
             Ok(Some(registered)) if registered.state.has_ended() => Ok(()),
             Err(error) if error.code() == "unauthorized" => Ok(()),
             _ => Err(refusal),
@@ -236,11 +238,11 @@ impl Account {
 
     fn new(server: &Server, key: Arc<AccountKey>, url: String) -> Self {
         let name = KeyName::Kid(url.clone());
-        Self { server: server.clone(), key, name, url, limiter: Limiter::default() }
+        Self { server: server.clone(), key: SharedKey::new(key), name, url, limiter: Limiter::default() }
     }
 
     /// The server's directory. A refusal of it is one of the account, too.
-    async fn directory(&self) -> Result<Arc<Directory>, AcmeError> {
+    pub(super) async fn directory(&self) -> Result<Arc<Directory>, AcmeError> {
         let clock = self.server.clock();
         self.limiter.refuse_while_paused(clock())?;
         self.server.directory().await.inspect_err(|error| self.limiter.heed(error, clock()))
@@ -257,7 +259,8 @@ impl Account {
     async fn send(&self, operation: Operation, url: &str, payload: &str) -> Result<Reply, AcmeError> {
         let clock = self.server.clock();
         let _place = self.limiter.enter(clock).await?;
-        let outcome = self.server.post(operation, &self.key, &self.name, url, payload).await;
+        let key = self.key.certain()?;
+        let outcome = self.server.post(operation, &key, &self.name, url, payload).await;
         outcome.inspect_err(|error| self.limiter.heed(error, clock()))
     }
 }

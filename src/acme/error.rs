@@ -83,6 +83,19 @@ pub enum AcmeError {
         /// When the pause ends.
         until: Timestamp,
     },
+    /// The directory has no such entry.
+    #[error("{operation} is not possible: the directory of {host} has no {entry}")]
+    NotOffered {
+        /// What was to be done.
+        operation: Operation,
+        /// The host of the CA.
+        host: String,
+        /// The entry.
+        entry: &'static str,
+    },
+    /// The account key was being changed, and the CA has not said yet which key it has; nothing was sent.
+    #[error("the account key is being changed, and the CA has not said yet which key the account has")]
+    KeyInDoubt,
     /// The account key could not sign.
     #[error("the account key: {0}")]
     Key(#[from] KeyError),
@@ -109,6 +122,8 @@ impl AcmeError {
             Self::Timeout { .. } => "timeout",
             Self::Tls { .. } => "tls",
             Self::Paused { .. } => "paused",
+            Self::NotOffered { .. } => "notOffered",
+            Self::KeyInDoubt => "keyInDoubt",
             Self::Key(_) => "accountKey",
             Self::DirectoryUrl(_) => "directoryUrl",
             Self::Bundle => "caBundle",
@@ -175,6 +190,8 @@ pub enum Operation {
     UpdateAccount,
     /// The account object, given up (section 7.3.6).
     DeactivateAccount,
+    /// keyChange (section 7.3.5).
+    KeyChange,
     /// newOrder (section 7.4).
     NewOrder,
     /// The order object.
@@ -205,6 +222,7 @@ impl Operation {
             Self::Account => "account",
             Self::UpdateAccount => "updateAccount",
             Self::DeactivateAccount => "deactivateAccount",
+            Self::KeyChange => "keyChange",
             Self::NewOrder => "newOrder",
             Self::Order => "order",
             Self::Authorization => "authorization",
@@ -237,6 +255,7 @@ impl fmt::Display for Operation {
             Self::Account => "reading the account",
             Self::UpdateAccount => "updating the account",
             Self::DeactivateAccount => "deactivating the account",
+            Self::KeyChange => "changing the account key",
             Self::NewOrder => "placing the order",
             Self::Order => "reading the order",
             Self::Authorization => "reading the authorization",

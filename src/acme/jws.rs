@@ -36,14 +36,27 @@ impl AccountKey {
         url: &str,
         payload: &str,
     ) -> Result<String, KeyError> {
-        let mut header = json!({ "alg": self.algorithm, "nonce": nonce, "url": url });
+        let mut header = json!({ "nonce": nonce, "url": url });
         match name {
             KeyName::Jwk => header["jwk"] = self.jwk.to_value(),
             KeyName::Kid(account_url) => header["kid"] = Value::from(account_url.as_str()),
         }
+        Ok(self.sign_with(header, payload)?.to_string())
+    }
+
+    /// What the next key of an account says when it takes the place of `current` (RFC 8555 section 7.3.5): a JWS that is
+    /// the payload of another, signed by `current`. It has no nonce.
+    pub(super) fn succeed(&self, current: &Self, account_url: &str, url: &str) -> Result<String, KeyError> {
+        let header = json!({ "jwk": self.jwk.to_value(), "url": url });
+        let payload = json!({ "account": account_url, "oldKey": current.jwk.to_value() });
+        Ok(self.sign_with(header, &payload.to_string())?.to_string())
+    }
+
+    fn sign_with(&self, mut header: Value, payload: &str) -> Result<Value, KeyError> {
+        header["alg"] = Value::from(self.algorithm);
         let (protected, payload) = (encode(header.to_string()), encode(payload));
         let signature = self.key.sign(format!("{protected}.{payload}").as_bytes())?;
-        Ok(flattened(&protected, &payload, &signature).to_string())
+        Ok(flattened(&protected, &payload, &signature))
     }
 
     /// The external account binding (RFC 8555 section 7.3.4): our public key, signed with the CA's MAC key.

@@ -13,10 +13,11 @@ use super::AcmeError;
 #[derive(Clone, Debug)]
 pub struct Limiter {
     in_flight: Arc<Semaphore>,
+    places: u32,
     paused_until: Arc<Mutex<Option<Timestamp>>>,
 }
 
-/// A place among the requests in flight, free again once dropped.
+/// A place among the requests in flight, or all of them; free again once dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     /// There always is one, since the semaphore is never closed.
@@ -38,8 +39,9 @@ impl Limiter {
     /// Lets at most `in_flight` requests run at once, and at least one.
     #[must_use]
     pub fn new(in_flight: usize) -> Self {
-        let permits = in_flight.clamp(1, Semaphore::MAX_PERMITS);
-        Self { in_flight: Arc::new(Semaphore::new(permits)), paused_until: Arc::default() }
+        let places = u32::try_from(in_flight.clamp(1, Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
+        let in_flight = Arc::new(Semaphore::new(usize::try_from(places).unwrap_or(Semaphore::MAX_PERMITS)));
+        Self { in_flight, places, paused_until: Arc::default() }
     }
 
     /// When the pause ends, if there is one at `now`.
@@ -50,8 +52,17 @@ impl Limiter {
 
     /// Waits for a place among the requests in flight; refused during a pause.
     pub(super) async fn enter(&self, clock: fn() -> Timestamp) -> Result<Place, AcmeError> {
+        self.take(1, clock).await
+    }
+
+    /// Waits until no request is in flight, and lets none in before the place is dropped; refused during a pause.
+    pub(super) async fn enter_alone(&self, clock: fn() -> Timestamp) -> Result<Place, AcmeError> {
+        self.take(self.places, clock).await
+    }
+
+    async fn take(&self, places: u32, clock: fn() -> Timestamp) -> Result<Place, AcmeError> {
         self.refuse_while_paused(clock())?;
-        let place = Place { _permit: self.in_flight.clone().acquire_owned().await.ok() };
+        let place = Place { _permit: self.in_flight.clone().acquire_many_owned(places).await.ok() };
         // Those before us in the queue may have been told to slow down.
         self.refuse_while_paused(clock())?;
         Ok(place)

@@ -14,6 +14,7 @@ mod error;
 pub(crate) mod excerpt;
 mod external_account;
 mod jws;
+mod key_change;
 mod limiter;
 mod nonce;
 mod order;
@@ -36,6 +37,7 @@ pub use directory::{Directory, Meta};
 pub use error::{AcmeError, Operation};
 pub use external_account::{ExternalAccountKey, MacAlgorithm, MacKeyError, parse_mac_key};
 pub use jws::jwk_thumbprint;
+pub use key_change::KeyChange;
 pub use limiter::Limiter;
 pub use order::{
     Authorization, AuthorizationStatus, Challenge, ChallengeStatus, ChallengeType, DownloadedChain,

@@ -112,6 +112,12 @@ impl Server {
         Ok(())
     }
 
+    /// The host of the directory.
+    pub(super) fn host(&self) -> String {
+        let url = Url::parse(self.directory_url()).ok();
+        url.as_ref().and_then(Url::host_str).unwrap_or_default().to_owned()
+    }
+
     pub(super) fn clock(&self) -> fn() -> Timestamp {
         self.0.config.clock
     }

@@ -7,6 +7,9 @@ pub const CONDITION_ACCOUNT_DEACTIVATED: &str = "AccountDeactivated";
 /// On a Certificate: is an issuance under way?
 pub const CONDITION_ISSUING: &str = "Issuing";
 
+/// On an Issuer or ClusterIssuer: was the account key changed when it last should be?
+pub const CONDITION_KEY_ROLLOVER: &str = "KeyRollover";
+
 /// Makes a constant of each reason, and a list of them all, which `tests/documentation.rs` compares with the documentation.
 macro_rules! reasons {
     ($($(#[$meta:meta])* $name:ident = $reason:literal;)*) => {
@@ -56,6 +59,14 @@ pub mod issuer_reason {
         ACCOUNT_RETAINED = "AccountRetained";
         /// The issuer is deleted, and its account could not be deactivated. Of events only.
         ACCOUNT_LEFT_BEHIND = "AccountLeftBehind";
+        /// The account key was changed at the CA.
+        KEY_ROLLED_OVER = "KeyRolledOver";
+        /// The CA does not offer to change account keys.
+        KEY_CHANGE_NOT_OFFERED = "KeyChangeNotOffered";
+        /// The CA refused to change the account key, or kept the old one.
+        KEY_CHANGE_REFUSED = "KeyChangeRefused";
+        /// Another issuer has the same account key Secret and would not go along with another key.
+        ACCOUNT_KEY_SHARED = "AccountKeyShared";
     }
 }
 

@@ -4,6 +4,7 @@
 
 use k8s_openapi::ByteString;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::core::Duration;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -230,7 +231,7 @@ pub enum MacAlgorithm {
     Hs512,
 }
 
-/// The account key that Certwright makes where the Secret has none.
+/// The account key that Certwright makes where the Secret has none, and when it is changed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -246,6 +247,12 @@ pub struct AccountKey {
     /// Bits. ECDSA: 256 (the default) or 384. RSA: 2048, 3072 (the default) or 4096.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<i32>,
+    /// How old the key becomes before another is put in its place at the CA (RFC 8555 section 7.3.5), such as `2160h`; at
+    /// least one hour. By default it stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::duration")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1h')").message("accountKey.rolloverInterval: at least 1h"))]
+    pub rollover_interval: Option<Duration>,
 }
 
 /// Families of account keys.
@@ -265,7 +272,7 @@ pub enum AccountKeyAlgorithm {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct IssuerStatus {
-    /// `Ready`: the account can be used.
+    /// `Ready`: the account can be used. `KeyRollover`: the account key was changed when it last should be.
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
     /// The account at the CA.
@@ -321,4 +328,34 @@ pub struct AcmeAccountStatus {
     /// Accounts that this issuer had before, the oldest first. Those without `deactivationTime` are still valid at the CA.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub previous_accounts: Vec<PreviousAccount>,
+    /// When the account key was made; for one that you brought, when its Secret was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_created: Option<Time>,
+    /// When the account key was last changed at the CA.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_key_rollover: Option<Time>,
+    /// When it is changed next, or that is tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_key_rollover: Option<Time>,
+    /// The value of the annotation `certwright.dev/rollover-account-key` that was answered last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_rollover_request: Option<String>,
+    /// The last attempt to change the account key, if it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_key_rollover: Option<FailedKeyRollover>,
+}
+
+/// An attempt to change the account key that failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FailedKeyRollover {
+    /// Failures in a row.
+    pub attempts: i32,
+    /// When it failed.
+    pub time: Time,
+    /// `metadata.generation` that it was for.
+    pub generation: i64,
+    /// The value of the annotation `certwright.dev/rollover-account-key` at that time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
 }

@@ -75,6 +75,14 @@ pub const ANNOTATION_ACCOUNT_DEACTIVATED: &str = "certwright.dev/account-deactiv
 pub const ANNOTATION_PREVIOUS_ACCOUNTS: &str = "certwright.dev/previous-accounts";
 /// On an issuer, set by a human: the URL of an account of this issuer that is to be deactivated now, for good.
 pub const ANNOTATION_DEACTIVATE_ACCOUNT: &str = "certwright.dev/deactivate-account";
+/// On an account key Secret: when the key was made.
+pub const ANNOTATION_KEY_CREATED: &str = "certwright.dev/key-created";
+/// On an account key Secret: when the key that is to follow was made.
+pub const ANNOTATION_NEXT_KEY_CREATED: &str = "certwright.dev/next-key-created";
+/// On an account key Secret: when the key took the place of another at the CA.
+pub const ANNOTATION_LAST_KEY_ROLLOVER: &str = "certwright.dev/last-key-rollover";
+/// On an Issuer or ClusterIssuer, set by a human: a value that was not there before asks for another account key now.
+pub const ANNOTATION_ROLLOVER: &str = "certwright.dev/rollover-account-key";
 /// On a Certificate, set by a human: a value that was not there before asks for a renewal now.
 pub const ANNOTATION_RENEW: &str = "certwright.dev/renew";
 

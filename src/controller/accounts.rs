@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kube::runtime::reflector::ObjectRef;
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use super::issuer_record::{AccountSecret, IssuerRecord};
 use crate::acme::{Account, AcmeError, Server, ServerConfig, Trust};
@@ -17,8 +18,12 @@ use crate::runtime::metrics::Metrics;
 pub struct Accounts {
     places_per_account: usize,
     metrics: Metrics,
-    accounts: Mutex<HashMap<AccountSecret, Account>>,
+    /// By the Secret of the key and the URL of the directory.
+    accounts: Mutex<HashMap<(AccountSecret, String), Account>>,
     places: Mutex<HashMap<AccountSecret, Arc<Places>>>,
+    writers: Mutex<HashMap<AccountSecret, Arc<AsyncMutex<()>>>>,
+    /// Accounts whose key is changed once no challenge is looked at.
+    waiting: Mutex<HashSet<AccountSecret>>,
     servers: Mutex<HashMap<(String, Trust), Server>>,
 }
 
@@ -30,6 +35,8 @@ impl Accounts {
             metrics,
             accounts: Mutex::default(),
             places: Mutex::default(),
+            writers: Mutex::default(),
+            waiting: Mutex::default(),
             servers: Mutex::default(),
         }
     }
@@ -62,13 +69,16 @@ impl Accounts {
     /// The account of an issuer, if it is in use already and still the one that the issuer's status names.
     pub fn get(&self, issuer: &IssuerRecord, secret: &AccountSecret) -> Option<Account> {
         let recorded = issuer.status.acme.as_ref()?;
-        let server = self.server(&issuer.spec).ok()?;
+        let account = self.in_use(&issuer.spec, secret)?;
+        let same = account.url() == recorded.uri && account.thumbprint() == recorded.key_thumbprint;
+        (same && !account.is_in_doubt()).then_some(account)
+    }
+
+    /// The account in use with the key in `secret` at the server that a spec names.
+    pub fn in_use(&self, spec: &AcmeIssuer, secret: &AccountSecret) -> Option<Account> {
+        let server = self.server(spec).ok()?;
         let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        let account = accounts.get(secret)?;
-        let same = account.url() == recorded.uri
-            && account.thumbprint() == recorded.key_thumbprint
-            && account.server().is(&server);
-        same.then(|| account.clone())
+        accounts.get(&(secret.clone(), spec.server.clone())).map(|account| account.through(&server))
     }
 
     /// Puts an account into use: the one in use already, if it is the same.
@@ -82,17 +92,48 @@ impl Accounts {
         key: PrivateKey,
         url: &str,
     ) -> Result<Account, AcmeError> {
-        let account = Account::resume(&self.server(spec)?, key, url);
+        let server = self.server(spec)?;
+        let account = Account::resume(&server, key, url);
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(present) = accounts.get(&secret)
+        let place = (secret, spec.server.clone());
+        if let Some(present) = accounts.get(&place)
             && present.url() == account.url()
             && present.thumbprint() == account.thumbprint()
-            && present.server().is(account.server())
         {
-            return Ok(present.clone());
+            return Ok(present.through(&server));
         }
-        accounts.insert(secret, account.clone());
+        accounts.insert(place, account.clone());
         Ok(account)
+    }
+
+    /// Takes all accounts out of use: another replica may have changed their keys.
+    pub fn clear(&self) {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Waits until nobody else works at the account in `secret`, nor does so before the guard is dropped: of several
+    /// issuers with one account, one at a time registers it, or changes its key.
+    pub async fn write(&self, secret: &AccountSecret) -> OwnedMutexGuard<()> {
+        let writer = {
+            let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
+            writers.entry(secret.clone()).or_default().clone()
+        };
+        writer.lock_owned().await
+    }
+
+    /// Whether the key in `secret` is to be changed once no challenge is looked at.
+    pub fn waits_for_validations(&self, secret: &AccountSecret) -> bool {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).contains(secret)
+    }
+
+    /// Takes note of whether it is.
+    pub fn wait_for_validations(&self, secret: &AccountSecret, waits: bool) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        match waits {
+            true => drop(waiting.insert(secret.clone())),
+            false => drop(waiting.remove(secret)),
+        }
     }
 
     /// The places for orders under way of the account in `secret`.

@@ -177,4 +177,11 @@ impl Context {
             (IssuerKind::Issuer, None) => {}
         }
     }
+
+    /// Wakes all Certificates of an issuer.
+    pub fn wake_certificates_of(&self, issuer: &IssuerId) {
+        for certificate in self.cache.certificates_of(issuer) {
+            self.wake_certificate.wake(ObjectRef::from_obj(&*certificate));
+        }
+    }
 }

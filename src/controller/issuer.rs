@@ -6,6 +6,7 @@ mod deactivation;
 mod gather;
 mod previous;
 mod report;
+mod rollover;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,9 +17,10 @@ use kube::{Resource, ResourceExt};
 use tracing::{Instrument, debug, info_span, warn};
 
 use self::gather::Work;
+use self::rollover::next_key;
 use super::context::Context;
 use super::error::Error;
-use super::issuer_record::{AccountSecret, IssuerRecord};
+use super::issuer_record::{AccountSecret, IssuerRecord, account_secret};
 use super::secrets;
 use crate::acme::Account;
 use crate::core::account::next_step;
@@ -44,6 +46,10 @@ pub async fn account_of(
     let (namespace, name, key) = secret;
     let found = secrets::read(&context.client, namespace, name).await?;
     let parsed = found.as_ref().and_then(|found| secrets::data(found, key)).map(PrivateKey::from_pem_or_jwk);
+    if found.as_ref().is_some_and(|found| secrets::data(found, &next_key(key)).is_some()) {
+        context.wake_issuer(&issuer.id);
+        return Ok(Err("it is about to find out which key its account has".to_owned()));
+    }
     let (Some(Ok(parsed)), Some(acme)) = (parsed, &issuer.status.acme) else {
         context.wake_issuer(&issuer.id);
         return Ok(Err(format!("Secret {name} does not hold the account's key")));
@@ -98,7 +104,9 @@ async fn reconcile_within(
     context: &Context,
 ) -> Result<(Option<Timestamp>, bool), Error> {
     let (id, uid, deleted) = (record.id.clone(), record.uid.clone(), record.deleted);
-    let mut work = Work::gather(record, context).await?;
+    let account_secret = account_secret(&record, &context.config.namespace);
+    let _writer = context.accounts.write(&account_secret).await;
+    let mut work = Work::gather(record, account_secret, context).await?;
     let until = match deleted {
         Some(deleted) => work.end(deleted, context).await?,
         None => tokio::select! {

@@ -5,8 +5,8 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Resource, ResourceExt};
 
 use crate::api::{
-    ANNOTATION_DEACTIVATE_ACCOUNT, AcmeIssuer, Certificate, ClusterIssuer, FINALIZER_ACCOUNT, Issuer,
-    IssuerKind, IssuerStatus, SECRET_KEY_TLS_KEY,
+    ANNOTATION_DEACTIVATE_ACCOUNT, ANNOTATION_ROLLOVER, AcmeIssuer, Certificate, ClusterIssuer,
+    FINALIZER_ACCOUNT, Issuer, IssuerKind, IssuerStatus, SECRET_KEY_TLS_KEY,
 };
 use crate::core::naming::account_key_secret;
 
@@ -57,6 +57,8 @@ pub struct IssuerRecord {
     pub held: bool,
     /// The account that a human wants deactivated, by annotation.
     pub deactivate: Option<String>,
+    /// The annotation that asks for another account key.
+    pub roll_over: Option<String>,
 }
 
 impl IssuerRecord {
@@ -76,6 +78,7 @@ impl IssuerRecord {
             deleted: object.meta().deletion_timestamp.as_ref().map(|time| time.0),
             held: object.finalizers().iter().any(|finalizer| finalizer == FINALIZER_ACCOUNT),
             deactivate: object.annotations().get(ANNOTATION_DEACTIVATE_ACCOUNT).cloned(),
+            roll_over: object.annotations().get(ANNOTATION_ROLLOVER).cloned(),
         }
     }
 }

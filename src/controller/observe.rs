@@ -126,9 +126,14 @@ impl Observer for Reactions {
                 if self.matters(certificate.uid(), spec) {
                     self.context.wake_certificate.wake(ObjectRef::from_obj(&*certificate));
                 }
+                let challenges = certificate.status.as_ref().map_or(0, |status| status.challenges.len());
+                if self.matters(presented_by(&certificate), challenges > 0) && challenges == 0 {
+                    self.nothing_is_presented(&certificate);
+                }
             }
             Change::Gone(certificate) => {
                 self.forget(certificate.metadata.uid.as_ref());
+                self.forget(presented_by(&certificate).as_ref());
                 self.certificate_gone(&certificate);
             }
         }
@@ -179,6 +184,18 @@ impl Reactions {
             self.context.wake_issuer(&issuer.id);
         }
     }
+
+    /// The change of an account key may have waited for this one.
+    fn nothing_is_presented(&self, certificate: &Certificate) {
+        let Some(issuer) = self.context.cache.issuer(&IssuerId::of(certificate)) else { return };
+        if self
+            .context
+            .accounts
+            .waits_for_validations(&account_secret(&issuer, &self.context.config.namespace))
+        {
+            self.context.wake_issuer(&issuer.id);
+        }
+    }
 }
 
 impl KeyAuthorizations for Context {
@@ -187,6 +204,10 @@ impl KeyAuthorizations for Context {
         let issuer = self.cache.issuer(&self.presenter.issuer_of(token)?)?;
         Some(format!("{token}.{}", issuer.status.acme?.key_thumbprint))
     }
+}
+
+fn presented_by(certificate: &Certificate) -> Option<String> {
+    Some(format!("{}/presented", certificate.metadata.uid.as_deref().unwrap_or_default()))
 }
 
 fn label_hash<K: Resource>(object: &K) -> u64 {

@@ -23,6 +23,7 @@ pub async fn lead(context: Arc<Context>, stop: CancellationToken) {
     info!("leading");
     context.in_flight.clear();
     context.questions.begin(clock::now());
+    context.accounts.clear();
     context.presenter.clear();
     let controllers = start(&context);
     let swept = context.clone();

@@ -3,6 +3,7 @@
 mod contact;
 pub mod deactivation;
 mod history;
+pub mod rollover;
 mod terms;
 
 pub use contact::{note_contact, wanted_contact};
@@ -118,9 +119,16 @@ pub struct Situation<'a> {
     pub held: bool,
     /// Whether the CA was asked, since this process started, if it knows the key.
     pub looked_up: bool,
+    /// The account key and the one that is to follow.
+    pub rollover: rollover::View<'a>,
 }
 
 impl Situation<'_> {
+    /// Whether Certwright made the account key's Secret.
+    fn key_is_ours(&self) -> bool {
+        matches!(self.key_secret, KeySecret::Key { ours: true, .. })
+    }
+
     /// A Secret's name, with its namespace if that is not the issuer's own.
     fn named(&self, secret: &str) -> String {
         match self.secrets_namespace {
@@ -190,13 +198,19 @@ pub enum Step {
     SetFinalizer,
     /// Have the issuer's deletion wait for us no more.
     DropFinalizer,
+    /// Change the account key, or find out whether it was changed.
+    Rollover(rollover::Step),
 }
 
 /// Decides what to do next.
 pub fn next_step(situation: &Situation<'_>, now: Timestamp) -> Step {
-    let step = deactivation::due(situation, now)
-        .or_else(|| holding(situation, now))
-        .unwrap_or_else(|| with_secret(situation, now));
+    let step = match rollover::in_doubt(situation) {
+        // Nothing can be asked of the account before it is known which key it has.
+        Some(doubt) => holding(situation, now).unwrap_or(Step::Rollover(doubt)),
+        None => deactivation::due(situation, now)
+            .or_else(|| holding(situation, now))
+            .unwrap_or_else(|| with_secret(situation, now)),
+    };
     match (situation.held, deactivation::needs_hold(situation, &step)) {
         (false, true) => Step::SetFinalizer,
         (true, false) => Step::DropFinalizer,
@@ -271,7 +285,9 @@ fn with_key(
         return match (&acme.deactivation_time, ended) {
             (Some(_), _) => deactivation::ended(situation, &acme.uri),
             (None, Some(ended)) => Step::NoteEnd(ended.clone()),
-            (None, None) if contact::is_told(acme, &wanted_contact(spec)) => Step::Rest,
+            (None, None) if contact::is_told(acme, &wanted_contact(spec)) => {
+                rollover::next_step(situation, now).map_or(Step::Rest, Step::Rollover)
+            }
             (None, None) => Step::UpdateContact,
         };
     }

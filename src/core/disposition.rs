@@ -121,7 +121,8 @@ pub fn about(operation: Operation) -> About {
         | Operation::LookUpAccount
         | Operation::Account
         | Operation::UpdateAccount
-        | Operation::DeactivateAccount => About::Account,
+        | Operation::DeactivateAccount
+        | Operation::KeyChange => About::Account,
         Operation::NewOrder
         | Operation::Order
         | Operation::Authorization

@@ -31,6 +31,15 @@ pub enum Chore {
     Release,
 }
 
+/// Whether a record is presented that proves control by another account key than that with this thumbprint.
+pub fn are_outdated(status: &CertificateStatus, thumbprint: &str) -> bool {
+    let its = |record: &&DnsRecordStatus| {
+        record.key_authorization.rsplit_once('.').is_some_and(|(_, of)| of == thumbprint)
+    };
+    let mut presented = status.dns_records.iter().filter(|record| record.removal.is_none());
+    presented.any(|record| !its(&record))
+}
+
 /// What the ledger asks for at once.
 pub fn due(status: &CertificateStatus, held: bool, now: Timestamp) -> Option<Chore> {
     let records = &status.dns_records;

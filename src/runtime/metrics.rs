@@ -41,6 +41,7 @@ struct Inner {
     api_writes: Family<ApiWrites, Counter>,
     dns_records_left_behind: Counter,
     accounts_left_behind: Counter,
+    account_key_rollovers: Family<Rollovers, Counter>,
     leader: Gauge,
     certificates: Option<Certificates>,
 }
@@ -97,6 +98,9 @@ impl Metrics {
         let accounts_left_behind = Counter::default();
         let help = "Accounts that were to be deactivated with their issuers and could not be in time";
         registry.register("accounts_left_behind", help, accounts_left_behind.clone());
+        let account_key_rollovers = Family::default();
+        let help = "Attempts to change an account key";
+        registry.register("account_key_rollovers", help, account_key_rollovers.clone());
         let leader = Gauge::default();
         registry.register("leader", "1 if this replica reconciles, 0 if it stands by", leader.clone());
         let certificates = (per_certificate == PerCertificate::On).then(Certificates::default);
@@ -115,6 +119,7 @@ impl Metrics {
             api_writes,
             dns_records_left_behind,
             accounts_left_behind,
+            account_key_rollovers,
             leader,
             certificates,
         }))
@@ -131,6 +136,12 @@ impl Metrics {
         let code = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
         self.0.acme_requests.get_or_create(&AcmeRequests { operation, status: code }).inc();
         self.0.acme_request_duration.get_or_create(&OfOperation { operation }).observe(took.as_secs_f64());
+    }
+
+    /// An attempt to change an account key has ended.
+    pub fn account_key_rolled_over(&self, succeeded: bool) {
+        let result = if succeeded { "succeeded" } else { "failed" };
+        self.0.account_key_rollovers.get_or_create(&Rollovers { result }).inc();
     }
 
     /// A certificate stands in its Secret, `took` after its issuance began, for this reason.
@@ -260,6 +271,11 @@ struct AcmeRequests {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfOperation {
     operation: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Rollovers {
+    result: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -49,12 +49,18 @@ impl Jws {
 
 impl FakeCa {
     pub(super) async fn start() -> Self {
+        Self::start_with(|_, _| ()).await
+    }
+
+    /// One with a directory that is changed; what changes it is told the URL of the CA.
+    pub(super) async fn start_with(change: impl FnOnce(&mut Value, &str)) -> Self {
         let ca = Self { http: MockServer::start().await, state: Arc::default() };
         let base = ca.http.uri();
-        let directory = json!({
+        let mut directory = json!({
             "newNonce": format!("{base}/nonce"), "newAccount": format!("{base}/account"),
             "newOrder": format!("{base}/order"), "meta": { "termsOfService": "https://ca.example/tos" },
         });
+        change(&mut directory, &base);
         Mock::given(method("GET"))
             .and(path("/directory"))
             .respond_with(ResponseTemplate::new(200).set_body_json(directory))

@@ -3,6 +3,7 @@
 mod accounts;
 mod connections;
 mod fake_ca;
+mod key_changes;
 mod nonces;
 mod orders;
 mod refusals;

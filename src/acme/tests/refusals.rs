@@ -119,11 +119,11 @@ async fn a_429_pauses_the_whole_account_without_a_request_until_it_is_over() {
 }
 
 #[tokio::test]
-async fn a_pause_outlives_the_account_object_if_its_limiter_is_handed_on() {
+async fn a_pause_is_one_of_the_account_through_whichever_server_it_is_asked() {
     let ca = FakeCa::start().await;
     ca.on("/order/1", |_| ResponseTemplate::new(429)).await;
     let account = ca.account();
     account.order(&ca.url("/order/1")).await.unwrap_err();
-    let heir = ca.account().with_limiter(account.limiter().clone());
+    let heir = account.through(&ca.server());
     assert!(matches!(heir.order(&ca.url("/order/1")).await, Err(AcmeError::Paused { .. })));
 }

@@ -130,6 +130,12 @@ impl Work {
             self.flush(context).await?;
             return Ok(Next::Until(Some(until)));
         }
+        if error == AcmeError::KeyInDoubt {
+            let message = format!("{error}; it goes on when the CA has");
+            self.report_wait(reason::ISSUER_NOT_READY, &sentence(&message), now);
+            self.flush(context).await?;
+            return Ok(Next::Until(None));
+        }
         let disposition = match &error {
             // RFC 8555 section 7.3.6: all that an account asks for after it has ended is answered so.
             AcmeError::Problem { .. } if error.code() == "unauthorized" && self.account_has_ended().await => {

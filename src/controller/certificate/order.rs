@@ -154,6 +154,9 @@ impl Work {
 
     pub(super) async fn self_check(&mut self, context: &Context) -> Result<Next, Error> {
         let Some(account) = self.account.clone() else { return Ok(Next::Until(None)) };
+        if self.is_outdated(&account) {
+            return Ok(Next::Step);
+        }
         let challenges = &self.status.challenges;
         let refused = presenter::refused_routes(context, &self.namespace, &self.uid, challenges).await?;
         let checks = challenges.iter().map(|challenge| {
@@ -181,8 +184,21 @@ impl Work {
         Ok(Next::Step)
     }
 
+    /// Whether the account has another key than when its records were presented. They are presented anew, for the CA goes
+    /// by the key that the account has when it looks.
+    fn is_outdated(&mut self, account: &Account) -> bool {
+        let outdated = records::are_outdated(&self.status, &account.thumbprint());
+        if outdated {
+            self.progress.saw_withdrawn();
+        }
+        outdated
+    }
+
     pub(super) async fn answer(&mut self, now: Timestamp, context: &Context) -> Result<Next, Error> {
         let Some(account) = self.account.clone() else { return Ok(Next::Until(None)) };
+        if self.progress.answered.is_none() && self.is_outdated(&account) {
+            return Ok(Next::Step);
+        }
         let chosen = self.chosen();
         let open = chosen.iter().filter(|challenged| !challenged.processing);
         let answers =

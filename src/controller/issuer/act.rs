@@ -36,6 +36,7 @@ impl Work {
     /// Does one step.
     pub(super) async fn act(&mut self, step: Step, now: Timestamp, context: &Context) -> Result<Next, Error> {
         match step {
+            Step::Rest if self.doubts_its_key(context) => Ok(None),
             Step::Rest => self.rest(now, context).await.map(Some),
             Step::Wait { until, reason, message } => {
                 // What failed before is over: its next attempt must not hold up what is waited for now.
@@ -48,7 +49,7 @@ impl Work {
                 self.flush(context).await?;
                 Ok(Some(until))
             }
-            Step::MakeKey => self.make_key(context).await,
+            Step::MakeKey => self.make_key(now, context).await,
             Step::ReplaceKey => self.replace_key(now, context).await,
             Step::LookUp => self.look_up(now, context).await,
             Step::ReadMacKey => self.read_mac_key(context).await.map(|()| None),
@@ -62,12 +63,17 @@ impl Work {
             Step::UpdateContact => self.update_contact(now, context).await,
             Step::Deactivate(url) => self.deactivate(&url, now, context).await,
             Step::SetFinalizer => self.write_finalizers(&[FINALIZER_ACCOUNT], context).await.map(|()| None),
+            Step::Rollover(step) => self.roll_over(step, now, context).await,
             Step::DropFinalizer => self.write_finalizers(&[], context).await.map(|()| None),
         }
     }
 
     /// The account can be used, unless a Certificate has found otherwise.
-    async fn rest(&mut self, now: Timestamp, context: &Context) -> Result<Option<Timestamp>, Error> {
+    pub(super) async fn rest(
+        &mut self,
+        now: Timestamp,
+        context: &Context,
+    ) -> Result<Option<Timestamp>, Error> {
         let verdict = context.verdicts.on(&self.issuer.id, self.issuer.generation);
         if let Some(verdict) = verdict {
             // It stands until the wait that it leads to is over.
@@ -85,13 +91,15 @@ impl Work {
         }
         let news = self.see_terms(context);
         self.ready(now);
+        let rollover = self.plan_rollover(now);
         self.flush(context).await?;
         if let Some(message) = news {
             let object = &self.issuer.reference;
             let reason = reason::TERMS_OF_SERVICE_CHANGED;
             events::publish(context, object, EventType::Normal, reason, "Agree", &message).await;
         }
-        Ok(look_at_key_id(&self.issuer.spec, now))
+        self.tell_who_waits(context);
+        Ok(look_at_key_id(&self.issuer.spec, now).into_iter().chain(rollover).min())
     }
 
     /// The sentence about terms of service that have just changed. The directory that others have fetched tells of them.
@@ -101,7 +109,7 @@ impl Work {
         note_terms(acme, directory.meta.terms_of_service.as_deref()).then(|| changed_terms(acme)).flatten()
     }
 
-    async fn make_key(&mut self, context: &Context) -> Result<Next, Error> {
+    async fn make_key(&mut self, now: Timestamp, context: &Context) -> Result<Next, Error> {
         let key = generate(account_key_algorithm(&self.issuer.spec)).await?;
         let (namespace, name, data_key) = self.account_secret.clone();
         let pem = ByteString(key.to_pem(KeyEncoding::Pkcs8)?.as_bytes().to_vec());
@@ -111,7 +119,10 @@ impl Work {
             purpose: api::SECRET_ACCOUNT_KEY,
             type_: None,
             labels: BTreeMap::new(),
-            annotations: BTreeMap::new(),
+            annotations: BTreeMap::from([(
+                api::ANNOTATION_KEY_CREATED.to_owned(),
+                whole_seconds(now).to_string(),
+            )]),
             owner: None,
             data: BTreeMap::from([(data_key, pem)]),
         };
@@ -236,7 +247,7 @@ impl Work {
         let patched = self.patch_secret(&patch, context).await?;
         self.see_secret(Some(patched));
         let told = if told.is_empty() { state.email_addresses() } else { told };
-        self.see_account(&account, told, key_id).await;
+        self.see_account(&account, told, key_id, now).await;
         Ok(None)
     }
 
@@ -261,6 +272,7 @@ impl Work {
         account: &Account,
         contact: Vec<String>,
         key_id: Option<String>,
+        now: Timestamp,
     ) {
         let terms_of_service = match account.server().directory().await {
             Ok(directory) => directory.meta.terms_of_service.clone(),
@@ -277,7 +289,8 @@ impl Work {
             ..AcmeAccountStatus::default()
         };
         note_contact(&mut acme, contact);
-        self.issuer.status.acme = Some(acme);
+        let before = self.issuer.status.acme.replace(acme);
+        self.see_key_dates(before, now);
     }
 
     fn wanted_contact(&self) -> Vec<String> {

@@ -45,7 +45,7 @@ impl Work {
         };
         match state {
             Ok((account, state)) if state.status == AccountStatus::Valid => {
-                self.see_account(&account, state.email_addresses(), recorded.key_id.clone()).await;
+                self.see_account(&account, state.email_addresses(), recorded.key_id.clone(), now).await;
                 Ok(None)
             }
             Ok((account, state)) => self.has_ended(&account, &state, now, context).await,

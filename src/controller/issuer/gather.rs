@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 
+use super::rollover::Rollover;
 use crate::acme::{ExternalAccountKey, MacAlgorithm, jwk_thumbprint, parse_mac_key};
 use crate::api::{self, PreviousAccount, SECRET_ACCOUNT_KEY};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::controller::issuer_record::{AccountSecret, IssuerRecord, account_secret};
+use crate::controller::issuer_record::{AccountSecret, IssuerRecord};
 use crate::controller::secrets;
 use crate::core::account::{
     KeyId, KeySecret, MacKey, Recorded, Situation, key_id_in_secret, mac_key_in_secret,
@@ -32,14 +33,18 @@ pub(super) struct Work {
     /// The accounts that the issuers of this Secret had before.
     pub(super) history: Vec<PreviousAccount>,
     pub(super) looked_up: bool,
+    pub(super) rollover: Rollover,
     /// Whether this reconcile has written something.
     pub(super) written: bool,
 }
 
 impl Work {
     /// Reads what there is.
-    pub(super) async fn gather(issuer: IssuerRecord, context: &Context) -> Result<Self, Error> {
-        let account_secret = account_secret(&issuer, &context.config.namespace);
+    pub(super) async fn gather(
+        issuer: IssuerRecord,
+        account_secret: AccountSecret,
+        context: &Context,
+    ) -> Result<Self, Error> {
         let secret = secrets::read(&context.client, &account_secret.0, &account_secret.1).await?;
         let mut work = Self {
             recorded_status: issuer.status.clone(),
@@ -55,12 +60,14 @@ impl Work {
             external_account_versions: Default::default(),
             history: Vec::new(),
             looked_up: false,
+            rollover: Rollover::default(),
             written: false,
         };
         work.history =
             work.issuer.status.acme.iter().flat_map(|acme| acme.previous_accounts.clone()).collect();
         work.see_secret(secret);
         work.read_key_id(context).await?;
+        work.gather_rollover(context);
         Ok(work)
     }
 
@@ -80,6 +87,7 @@ impl Work {
             deactivate: self.issuer.deactivate.as_deref(),
             held: self.issuer.held,
             looked_up: self.looked_up,
+            rollover: self.rollover_view(),
         }
     }
 
@@ -116,6 +124,7 @@ impl Work {
             acme.previous_accounts.clone_from(&self.history);
         }
         self.secret = secret;
+        self.see_next_key();
     }
 
     /// Learns which external account the spec wants; and, if a CA has refused it before, whether its Secrets have changed.
@@ -185,7 +194,7 @@ impl Work {
 }
 
 /// A key that an account can have.
-fn usable(key: PrivateKey) -> Result<PrivateKey, String> {
+pub(super) fn usable(key: PrivateKey) -> Result<PrivateKey, String> {
     match key.algorithm() {
         KeyAlgorithm::Ecdsa(Curve::P256 | Curve::P384) | KeyAlgorithm::Rsa(2048..=4096) => Ok(key),
         other => Err(format!(

@@ -10,6 +10,7 @@ use tracing::info;
 
 use super::act::Next;
 use super::gather::Work;
+use super::rollover::next_key;
 use crate::acme::jwk_thumbprint;
 use crate::api::{self, PreviousAccount};
 use crate::controller::certificate::generate;
@@ -65,7 +66,8 @@ impl Work {
         let (Some(over), Some(old)) = (self.secret.clone(), self.key.clone()) else { return Ok(()) };
         let data_key = self.account_secret.2.clone();
         let mut history = self.history.clone();
-        let mut data: BTreeMap<String, Option<ByteString>> = BTreeMap::from([(data_key.clone(), Some(key))]);
+        let mut data: BTreeMap<String, Option<ByteString>> =
+            BTreeMap::from([(data_key.clone(), Some(key)), (next_key(&data_key), None)]);
         if let Some(account) = account {
             history.retain(|known| known.uri != account.uri);
             data.extend(account.secret_key.clone().map(|entry| (entry, None)));
@@ -88,6 +90,9 @@ impl Work {
                     (api::ANNOTATION_EAB_KEY_ID): account.and_then(|account| account.bound_key_id.as_ref()),
                     (api::ANNOTATION_KEY_THUMBPRINT): account.map(|account| &account.key_thumbprint),
                     (api::ANNOTATION_ACCOUNT_DEACTIVATED): null,
+                    (api::ANNOTATION_KEY_CREATED): account.is_none().then(|| whole_seconds(now).to_string()),
+                    (api::ANNOTATION_NEXT_KEY_CREATED): null,
+                    (api::ANNOTATION_LAST_KEY_ROLLOVER): null,
                     (api::ANNOTATION_PREVIOUS_ACCOUNTS): json!(history).to_string(),
                 },
             },

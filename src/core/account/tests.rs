@@ -385,7 +385,10 @@ fn the_key_is_the_one_that_the_spec_asks_for() {
         (Some(Rsa), Some(3072), KeyAlgorithm::Rsa(3072)),
         (Some(Rsa), Some(4096), KeyAlgorithm::Rsa(4096)),
     ] {
-        let spec = AcmeIssuer { account_key: Some(AccountKey { algorithm, size }), ..AcmeIssuer::default() };
+        let spec = AcmeIssuer {
+            account_key: Some(AccountKey { algorithm, size, ..AccountKey::default() }),
+            ..AcmeIssuer::default()
+        };
         assert_eq!(account_key_algorithm(&spec), expected);
     }
     assert_eq!(account_key_algorithm(&AcmeIssuer::default()), KeyAlgorithm::ECDSA_P256);
@@ -480,6 +483,7 @@ impl Case {
             deactivate: self.deactivate.as_deref(),
             held: self.held,
             looked_up: self.looked_up,
+            rollover: rollover::View::default(),
         }
     }
 

@@ -233,6 +233,7 @@ impl Case {
             deactivate: self.deactivate.as_deref(),
             held: self.held,
             looked_up: self.looked_up,
+            rollover: super::super::rollover::View::default(),
         }
     }
 
