@@ -68,6 +68,13 @@ async fn a_certificate_that_cannot_be_honoured_is_refused_with_a_sentence() -> R
             ("dnsNames: [a.test], privateKey: { algorithm: DSA }", "supported values: \"RSA\", \"ECDSA\", \"Ed25519\""),
             ("dnsNames: [a.test], privateKey: { encoding: DER }", "supported values: \"PKCS1\", \"PKCS8\""),
             ("dnsNames: [a.test], privateKey: { rotationPolicy: Often }", "supported values: \"Always\", \"Never\""),
+            ("dnsNames: [a.test], revocation: { onDelete: Always }", "supported values: \"Never\", \"unspecified\", \"keyCompromise\""),
+            ("dnsNames: [a.test], revocation: { onReplace: KeyCompromise }", "spec.revocation.onReplace"),
+            (
+                "dnsNames: [a.test], revocation: { onReplace: superseded, deletionTimeout: 1m }",
+                "revocation.deletionTimeout: a deletion waits for a revocation only with onDelete; set that, or remove the field",
+            ),
+            ("dnsNames: [a.test], revocation: { onDelete: superseded, deletionTimeout: 1d }", "deletionTimeout"),
             ("dnsNames: [a.test], isCA: true", "isCA: an ACME CA issues no CA certificates; remove the field"),
             (
                 "dnsNames: [a.test], uris: ['spiffe://a.test/b']",

@@ -6,10 +6,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use certwright::api::{certificate_reason, issuer_reason};
+use certwright::api::{RevocationReason, certificate_reason, issuer_reason};
 use certwright::cli::Cli;
 use certwright::core::disposition;
-use certwright::runtime::metrics::{ApiVerb, CertificateFacts, Metrics, PerCertificate, ReconcileOutcome};
+use certwright::runtime::metrics::{
+    ApiVerb, CertificateFacts, Metrics, PerCertificate, ReconcileOutcome, RevocationOutcome,
+};
 use clap::CommandFactory;
 
 #[test]
@@ -135,6 +137,7 @@ fn used() -> Result<Metrics> {
     metrics.record_left_behind();
     metrics.account_left_behind();
     metrics.account_key_rolled_over(true);
+    metrics.revocation(RevocationOutcome::GivenUp, RevocationReason::Superseded.as_str());
     let now = Some("2026-01-01T00:00:00Z".parse()?);
     metrics.certificate("web", "www", CertificateFacts { ready: true, not_after: now, renewal: now });
     Ok(metrics)

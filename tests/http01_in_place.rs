@@ -301,7 +301,7 @@ async fn an_ingress_deleted_in_mid_order_does_not_hold_up_the_clean_up() -> Resu
 /// How many Certificates edit one Ingress at once: as many as an account may have orders under way.
 const MANY: usize = 50;
 /// The finalizer of a Certificate while something is presented that does not go with it.
-const FINALIZER: &str = "certwright.dev/presented";
+const FINALIZER: &str = "certwright.dev/cleanup";
 /// What the paths of answers begin with.
 const ANSWERS: &str = "/.well-known/acme-challenge/";
 

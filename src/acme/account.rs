@@ -252,7 +252,12 @@ impl Account {
         self.send(operation, url, "").await
     }
 
-    async fn post(&self, operation: Operation, url: &str, payload: &Value) -> Result<Reply, AcmeError> {
+    pub(super) async fn post(
+        &self,
+        operation: Operation,
+        url: &str,
+        payload: &Value,
+    ) -> Result<Reply, AcmeError> {
         self.send(operation, url, &payload.to_string()).await
     }
 

@@ -77,6 +77,16 @@ pub enum AcmeError {
         /// What went wrong.
         detail: String,
     },
+    /// The CA's directory has no place for it; nothing was sent.
+    #[error("{operation} failed: the CA does not offer it: its directory {directory} has no {entry}")]
+    NotOffered {
+        /// What was tried.
+        operation: Operation,
+        /// URL of the directory.
+        directory: String,
+        /// The entry that it lacks.
+        entry: &'static str,
+    },
     /// The CA has told this account to slow down; nothing was sent.
     #[error("the CA asked this account to pause, and the pause is not over")]
     Paused {
@@ -121,6 +131,7 @@ impl AcmeError {
             Self::Unreachable { .. } => "unreachable",
             Self::Timeout { .. } => "timeout",
             Self::Tls { .. } => "tls",
+            Self::NotOffered { .. } => "notOffered",
             Self::Paused { .. } => "paused",
             Self::NotOffered { .. } => "notOffered",
             Self::KeyInDoubt => "keyInDoubt",
@@ -208,6 +219,8 @@ pub enum Operation {
     Certificate,
     /// The renewal information of a certificate (RFC 9773 section 4.1).
     RenewalInfo,
+    /// revokeCert (section 7.6).
+    RevokeCertificate,
 }
 
 impl Operation {
@@ -230,6 +243,7 @@ impl Operation {
             Self::DeactivateAuthorization => "deactivateAuthorization",
             Self::Finalize => "finalize",
             Self::Certificate => "certificate",
+            Self::RevokeCertificate => "revokeCertificate",
             Self::RenewalInfo => "renewalInfo",
         }
     }
@@ -264,6 +278,7 @@ impl fmt::Display for Operation {
             Self::Finalize => "finalizing the order",
             Self::Certificate => "downloading the certificate",
             Self::RenewalInfo => "asking when to renew the certificate",
+            Self::RevokeCertificate => "revoking the certificate",
         })
     }
 }

@@ -21,6 +21,7 @@ mod order;
 mod problem;
 mod renewal_info;
 mod retry_after;
+mod revocation;
 mod server;
 mod time;
 mod transport;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::dns01::Dns01Solver;
 use super::outputs::{AdditionalOutputFormat, Keystores};
 use super::renewal::CertificateAcmeStatus;
+use super::revocation::{RevocationSpec, RevocationStatus};
 use super::schema;
 use super::unsupported::UnsupportedCertificateFields;
 
@@ -107,6 +108,9 @@ pub struct CertificateSpec {
     /// Labels and annotations for the Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_template: Option<SecretTemplate>,
+    /// Which certificates are revoked. By default none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revocation: Option<RevocationSpec>,
     /// Accepted for manifests written for cert-manager, and without effect: no request objects exist to be kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision_history_limit: Option<i32>,
@@ -288,6 +292,9 @@ pub struct CertificateStatus {
     /// TXT records that were put into the DNS and are not removed yet. Each is written down before it is put there.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dns_records: Vec<DnsRecordStatus>,
+    /// Certificates that may have to be revoked, and what became of those that had to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revocation: Option<RevocationStatus>,
 }
 
 /// A certificate that was issued.

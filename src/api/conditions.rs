@@ -6,6 +6,8 @@ pub const CONDITION_READY: &str = "Ready";
 pub const CONDITION_ACCOUNT_DEACTIVATED: &str = "AccountDeactivated";
 /// On a Certificate: is an issuance under way?
 pub const CONDITION_ISSUING: &str = "Issuing";
+/// On a Certificate: is the certificate revoked that was to be revoked last? Not there while none was.
+pub const CONDITION_REVOCATION: &str = "Revocation";
 
 /// On an Issuer or ClusterIssuer: was the account key changed when it last should be?
 pub const CONDITION_KEY_ROLLOVER: &str = "KeyRollover";
@@ -139,5 +141,15 @@ pub mod certificate_reason {
         RECORD_LEFT_BEHIND = "RecordLeftBehind";
         /// Nothing is under way.
         ISSUED = "Issued";
+        /// The CA has revoked the certificate.
+        REVOKED = "Revoked";
+        /// The certificate could not be revoked; it is tried again.
+        REVOCATION_FAILED = "RevocationFailed";
+        /// The certificate could not be revoked, and that is not tried any more.
+        REVOCATION_GIVEN_UP = "RevocationGivenUp";
+        /// The annotation that asks for a revocation names no reason that there is.
+        INVALID_REVOCATION_REASON = "InvalidRevocationReason";
+        /// A revocation was asked for, and there is no certificate.
+        NOTHING_TO_REVOKE = "NothingToRevoke";
     }
 }

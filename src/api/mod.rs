@@ -12,6 +12,7 @@ mod http01;
 mod issuer;
 mod outputs;
 mod renewal;
+mod revocation;
 mod schema;
 mod solver;
 mod unsupported;
@@ -24,6 +25,7 @@ pub use http01::*;
 pub use issuer::*;
 pub use outputs::*;
 pub use renewal::*;
+pub use revocation::*;
 pub use solver::*;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -85,10 +87,12 @@ pub const ANNOTATION_LAST_KEY_ROLLOVER: &str = "certwright.dev/last-key-rollover
 pub const ANNOTATION_ROLLOVER: &str = "certwright.dev/rollover-account-key";
 /// On a Certificate, set by a human: a value that was not there before asks for a renewal now.
 pub const ANNOTATION_RENEW: &str = "certwright.dev/renew";
+/// On a Certificate, set by a human: the reason for which its certificate is to be revoked now.
+pub const ANNOTATION_REVOKE: &str = "certwright.dev/revoke";
 
-/// Finalizer on a Certificate while something of it is presented that does not go with it: a TXT record, or rules in an
-/// Ingress of somebody else.
-pub const FINALIZER: &str = "certwright.dev/presented";
+/// Finalizer on a Certificate while something is to be done before it may go: to take away a TXT record, or rules in an
+/// Ingress of somebody else, or to revoke a certificate.
+pub const FINALIZER: &str = "certwright.dev/cleanup";
 /// Finalizer on an issuer whose account is to be deactivated when it is deleted.
 pub const FINALIZER_ACCOUNT: &str = "certwright.dev/account";
 

@@ -81,6 +81,15 @@ impl Accounts {
         accounts.get(&(secret.clone(), spec.server.clone())).map(|account| account.through(&server))
     }
 
+    /// The account with this URL whose key is in a Secret of `namespace`, if it was in use: also after its issuer, or the
+    /// Secret, has gone.
+    pub fn with_url(&self, url: &str, namespace: &str) -> Option<Account> {
+        let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it =
+            |(secret, account): &(&AccountSecret, &Account)| secret.0 == namespace && account.url() == url;
+        accounts.iter().find(is_it).map(|(_, account)| account.clone())
+    }
+
     /// Puts an account into use: the one in use already, if it is the same.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ mod order;
 mod outputs;
 mod renewal_info;
 mod report;
+mod revoke;
 mod store;
 
 pub(super) use store::generate;
@@ -25,6 +26,7 @@ use super::error::Error;
 use crate::api::{Certificate, FINALIZER};
 use crate::core::issuance::next_step;
 use crate::core::records::{self, Chore};
+use crate::core::revocation;
 use crate::runtime::clock::{self, Stopwatch};
 use crate::runtime::metrics::ReconcileOutcome;
 
@@ -102,7 +104,8 @@ async fn run(work: &mut Work, context: &Context) -> Result<Option<Timestamp>, Er
             Next::Step => {}
             Next::Until(until) => {
                 let removal = records::next_removal(&work.status);
-                return Ok(work.or_expiry(until, now).into_iter().chain(removal).min());
+                let revocation = revocation::next_attempt(&work.status);
+                return Ok(work.or_expiry(until, now).into_iter().chain(removal).chain(revocation).min());
             }
         }
     }
@@ -110,14 +113,20 @@ async fn run(work: &mut Work, context: &Context) -> Result<Option<Timestamp>, Er
     Err(Error::Circles(format!("{step:?}").chars().take(40).collect()))
 }
 
-/// Withdraws what a Certificate that is being deleted has presented, and lets it go.
+/// Revokes what is to be revoked with a Certificate that is being deleted, withdraws what it has presented, and lets it go.
 async fn end(work: &mut Work, context: &Context) -> Result<Option<Timestamp>, Error> {
     work.leave_place(context);
     for _ in 0..MAX_STEPS {
         let now = clock::now();
+        if let Some(chore) = revocation::next(&work.situation(context), now) {
+            debug!(?chore, "a revocation before the end");
+            work.see_to_revocation(chore, now, context).await?;
+            continue;
+        }
         let Some(chore) = records::last_chore(&work.status, work.held(), now) else {
             work.flush(context).await?;
-            return Ok(records::next_removal(&work.status));
+            let revocation = revocation::next_attempt(&work.status);
+            return Ok(records::next_removal(&work.status).into_iter().chain(revocation).min());
         };
         debug!(?chore, "a chore before the end");
         work.tidy(chore, now, context).await?;

@@ -130,7 +130,8 @@ pub fn about(operation: Operation) -> About {
         | Operation::DeactivateAuthorization
         | Operation::Finalize
         | Operation::Certificate
-        | Operation::RenewalInfo => About::Order,
+        | Operation::RenewalInfo
+        | Operation::RevokeCertificate => About::Order,
     }
 }
 

@@ -25,6 +25,7 @@ use super::backoff::look_again;
 use super::duplicates;
 use super::records::{self, Chore};
 use super::reissue::{self, Due};
+use super::revocation;
 use super::spec::ValidatedCertificate;
 use crate::acme::{Identifier, OrderStatus, Problem};
 use crate::api::{CertificateStatus, Solver, certificate_reason as reason};
@@ -46,6 +47,9 @@ const EXPIRY_MARGIN: SignedDuration = SignedDuration::from_secs(5);
 
 /// Decides what to do next.
 pub fn next_step(situation: &Situation<'_>, now: Timestamp) -> Step {
+    if let Some(chore) = revocation::next(situation, now) {
+        return Step::Revocation(chore);
+    }
     match next_of_issuance(situation, now) {
         // What is left to tidy up waits for what is urgent.
         step @ (Step::Rest { .. } | Step::Wait { .. } | Step::BackOff { .. }) => {

@@ -9,6 +9,7 @@
 //! - [`duplicates`]: equal certificates, of which a CA issues only so many;
 //! - [`outputs`]: what the TLS Secret holds besides the certificate and its key;
 //! - [`records`]: TXT records that were presented, until they are removed;
+//! - [`revocation`]: certificates that are to be revoked, until they are;
 //! - [`renewal`], [`backoff`]: when;
 //! - [`naming`]: names of the objects that Certwright makes.
 
@@ -22,5 +23,6 @@ pub mod outputs;
 pub mod records;
 pub mod reissue;
 pub mod renewal;
+pub mod revocation;
 pub mod solvers;
 pub mod spec;

@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::backoff::look_again;
 use super::renewal::{whole_seconds, whole_seconds_up};
+use super::revocation;
 use crate::api::{CertificateStatus, Dns01Solver, DnsRecordRemoval, DnsRecordStatus};
 
 /// How often a provider is asked again to remove a record.
@@ -27,7 +28,7 @@ pub enum Chore {
     Withdraw,
     /// Have the records removed whose time has come.
     RemoveRecords,
-    /// Nothing is presented any more that does not go with the Certificate: take its finalizer away.
+    /// Nothing is left to be done before the Certificate may go: take its finalizer away.
     Release,
 }
 
@@ -63,9 +64,11 @@ fn removal_time(ledger: &[DnsRecordStatus], record: &DnsRecordStatus) -> Option<
     Some(removal.next_attempt_time.0)
 }
 
-/// Whether something is presented that does not go with the Certificate.
+/// Whether something is to be done before the Certificate may go.
 pub fn holds(status: &CertificateStatus) -> bool {
-    !status.dns_records.is_empty() || status.challenges.iter().any(|challenge| challenge.ingress.is_some())
+    !status.dns_records.is_empty()
+        || status.challenges.iter().any(|challenge| challenge.ingress.is_some())
+        || revocation::holds(status)
 }
 
 /// When a provider is next asked to remove a record.

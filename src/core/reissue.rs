@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::renewal::{Plan, plan};
 use super::spec::ValidatedCertificate;
-use crate::api::{RenewalInfoStatus, RotationPolicy, certificate_reason as reason};
+use crate::api::{RenewalInfoStatus, RevocationReason, RotationPolicy, certificate_reason as reason};
 use crate::pki::{KeyAlgorithm, Leaf};
 
 /// What the TLS Secret holds.
@@ -29,6 +29,8 @@ pub struct SecretView {
     pub key: Option<Result<(KeyAlgorithm, Vec<u8>), String>>,
     /// What `tls.crt` says, or why it cannot be read.
     pub leaf: Option<Result<Leaf, String>>,
+    /// Why its certificate is revoked, or is to be.
+    pub revoked: Option<RevocationReason>,
 }
 
 impl SecretView {
@@ -104,11 +106,12 @@ impl Due {
 type Check = fn(&Current<'_>) -> Option<Due>;
 
 /// The checks, in the order in which they are asked: the first that answers gives the reason.
-const CHECKS: [Check; 10] = [
+const CHECKS: [Check; 11] = [
     secret_missing,
     data_missing,
     data_unreadable,
     key_differs,
+    revoked,
     names_differ,
     algorithm_differs,
     issuer_differs,
@@ -160,6 +163,11 @@ fn key_differs(current: &Current<'_>) -> Option<Due> {
         reason: reason::KEY_MISMATCH,
         message: format!("Secret {}: tls.key is not the key of tls.crt", current.wanted.secret_name),
     })
+}
+
+fn revoked(current: &Current<'_>) -> Option<Due> {
+    let why = current.secret.revoked?;
+    Some(Due { reason: reason::REVOKED, message: format!("the certificate is revoked: {}", why.as_str()) })
 }
 
 fn names_differ(current: &Current<'_>) -> Option<Due> {
@@ -236,9 +244,11 @@ fn asked_for(current: &Current<'_>) -> Option<Due> {
     })
 }
 
-/// Whether the issuance uses the key in the Secret again.
+/// Whether the issuance uses the key in the Secret again. One that is compromised is not.
 pub fn reuses_key(wanted: &ValidatedCertificate, secret: &SecretView) -> bool {
-    wanted.rotation == RotationPolicy::Never && secret.key_algorithm() == Some(wanted.key)
+    secret.revoked != Some(RevocationReason::KeyCompromise)
+        && wanted.rotation == RotationPolicy::Never
+        && secret.key_algorithm() == Some(wanted.key)
 }
 
 #[cfg(test)]

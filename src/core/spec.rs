@@ -10,7 +10,8 @@ use super::outputs::Outputs;
 use super::renewal::RenewalRule;
 use crate::acme::Identifier;
 use crate::api::{
-    CertificateSpec, IssuerKind, PrivateKeyAlgorithm, PrivateKeyEncoding, RotationPolicy, SecretTemplate,
+    CertificateSpec, IssuerKind, PrivateKeyAlgorithm, PrivateKeyEncoding, RevocationPolicy, RotationPolicy,
+    SecretTemplate,
 };
 use crate::pki::{Curve, KeyAlgorithm, KeyEncoding, Subject};
 
@@ -107,7 +108,7 @@ impl ValidatedCertificate {
                 PrivateKeyEncoding::Pkcs1 => KeyEncoding::Pkcs1,
                 PrivateKeyEncoding::Pkcs8 => KeyEncoding::Pkcs8,
             },
-            rotation: key.rotation_policy.unwrap_or_default(),
+            rotation: rotation(spec, key.rotation_policy.unwrap_or_default()),
             issuer_kind: spec.issuer_ref.kind,
             issuer_name: spec.issuer_ref.name.clone(),
             profile: spec.profile.clone().filter(|profile| !profile.is_empty()),
@@ -222,6 +223,12 @@ fn key_algorithm(algorithm: PrivateKeyAlgorithm, size: Option<i32>) -> Result<Ke
         (PrivateKeyAlgorithm::Ecdsa, Some(size)) => Err(InvalidSpec::EcdsaSize(size)),
         (PrivateKeyAlgorithm::Ed25519, _) => Ok(KeyAlgorithm::Ed25519),
     }
+}
+
+/// A certificate whose predecessor is revoked for its key has another one.
+fn rotation(spec: &CertificateSpec, asked: RotationPolicy) -> RotationPolicy {
+    let on_replace = spec.revocation.as_ref().map(|revocation| revocation.on_replace);
+    if on_replace == Some(RevocationPolicy::KeyCompromise) { RotationPolicy::Always } else { asked }
 }
 
 fn renewal_rule(spec: &CertificateSpec) -> RenewalRule {

@@ -109,9 +109,19 @@ pub struct Leaf {
     /// How the CA's renewal information knows it (RFC 9773 section 4.1): the authority key identifier and the serial
     /// number, each in base64url. `None` if it lacks the former.
     pub certificate_id: Option<String>,
+    /// The certificate itself, as DER.
+    pub der: Vec<u8>,
 }
 
 impl Leaf {
+    /// Reads a certificate as DER.
+    ///
+    /// # Errors
+    /// [`ChainError::Malformed`]
+    pub fn from_der(der: &[u8]) -> Result<Self, ChainError> {
+        Self::read(&parse(1, der)?)
+    }
+
     fn read(certificate: &X509Certificate<'_>) -> Result<Self, ChainError> {
         let malformed = ChainError::Malformed { position: 1 };
         let names = certificate.subject_alternative_name().map_err(|_| malformed.clone())?;
@@ -127,6 +137,7 @@ impl Leaf {
             public_key_algorithm: key_algorithm(certificate.public_key()),
             issuer_name: name(certificate.issuer()),
             certificate_id: certificate_id(certificate),
+            der: certificate.as_raw().to_vec(),
         })
     }
 

@@ -42,6 +42,7 @@ struct Inner {
     dns_records_left_behind: Counter,
     accounts_left_behind: Counter,
     account_key_rollovers: Family<Rollovers, Counter>,
+    revocations: Family<Revocations, Counter>,
     leader: Gauge,
     certificates: Option<Certificates>,
 }
@@ -101,6 +102,9 @@ impl Metrics {
         let account_key_rollovers = Family::default();
         let help = "Attempts to change an account key";
         registry.register("account_key_rollovers", help, account_key_rollovers.clone());
+        let revocations = Family::default();
+        let help = "Attempts to revoke a certificate, by how they ended and the reason that the CA was told";
+        registry.register("revocations", help, revocations.clone());
         let leader = Gauge::default();
         registry.register("leader", "1 if this replica reconciles, 0 if it stands by", leader.clone());
         let certificates = (per_certificate == PerCertificate::On).then(Certificates::default);
@@ -120,6 +124,7 @@ impl Metrics {
             dns_records_left_behind,
             accounts_left_behind,
             account_key_rollovers,
+            revocations,
             leader,
             certificates,
         }))
@@ -163,6 +168,11 @@ impl Metrics {
     /// An account that was to be deactivated is left behind.
     pub fn account_left_behind(&self) {
         self.0.accounts_left_behind.inc();
+    }
+
+    /// The CA was asked to revoke a certificate for this reason.
+    pub fn revocation(&self, outcome: RevocationOutcome, reason: &'static str) {
+        self.0.revocations.get_or_create(&Revocations { result: outcome.as_str(), reason }).inc();
     }
 
     /// An object of this kind was written through the Kubernetes API.
@@ -227,6 +237,27 @@ impl ReconcileOutcome {
     }
 }
 
+/// How an attempt to revoke a certificate ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RevocationOutcome {
+    /// It is revoked.
+    Succeeded,
+    /// It is not, and that is tried again.
+    Failed,
+    /// It is not, and stays so.
+    GivenUp,
+}
+
+impl RevocationOutcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::GivenUp => "given_up",
+        }
+    }
+}
+
 /// A verb of the Kubernetes API that writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ApiVerb {
@@ -280,6 +311,12 @@ struct Rollovers {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Issuances {
+    result: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Revocations {
     result: &'static str,
     reason: &'static str,
 }

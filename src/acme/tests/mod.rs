@@ -7,4 +7,5 @@ mod key_changes;
 mod nonces;
 mod orders;
 mod refusals;
+mod revocation;
 mod signatures;

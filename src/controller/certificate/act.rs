@@ -67,6 +67,7 @@ impl Work {
             Step::AskForRenewalInfo => self.ask_for_renewal_info(now, context).await,
             Step::RefreshSecret => self.refresh_secret(context).await,
             Step::RestoreSecret => self.restore_secret(context).await,
+            Step::Revocation(chore) => self.see_to_revocation(chore, now, context).await.map(|()| Next::Step),
             Step::Tidy(chore) => self.tidy(chore, now, context).await.map(|()| Next::Step),
             Step::CleanUp => self.clean_up(now, context).await,
             Step::Abandon { message } => self.abandon(&message, now, context).await,

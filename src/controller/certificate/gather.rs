@@ -21,6 +21,7 @@ use crate::core::issuance::{IssuerView, Progress, Situation};
 use crate::core::naming::next_private_key_secret;
 use crate::core::reissue::SecretView;
 use crate::core::renewal::{Asked, Asking};
+use crate::core::revocation;
 use crate::core::spec::{InvalidSpec, ValidatedCertificate};
 use crate::pki::{Chain, PrivateKey};
 
@@ -140,6 +141,7 @@ impl Work {
                 asked: self.asked.as_ref(),
                 began: context.questions.began(),
             },
+            revocation: self.asked_to_revoke(),
         }
     }
 
@@ -164,7 +166,7 @@ impl Work {
 
     /// What a Secret says that holds a certificate.
     fn view(&self, secret: &Secret, context: &Context) -> SecretView {
-        SecretView {
+        let mut view = SecretView {
             exists: true,
             certificate_name: self.owner_of(secret, context),
             issuer: secrets::annotation(secret, api::ANNOTATION_ISSUER_NAME)
@@ -182,7 +184,10 @@ impl Work {
                 let chain = Chain::parse_pem(pem).map_err(|error| error.to_string())?;
                 Ok(chain.leaf().clone())
             }),
-        }
+            revoked: None,
+        };
+        see_revocation(&self.status, &mut view);
+        view
     }
 
     /// Whether a Secret was written as the spec asks for, with the passwords that its keystores shall have.
@@ -249,6 +254,11 @@ impl Work {
     pub(super) fn put_back(self, context: &Context) {
         context.in_flight.keep(&self.uid, (!self.at_rest).then_some(self.progress));
     }
+}
+
+/// Takes note of why the certificate in a Secret is revoked, or is to be.
+pub(super) fn see_revocation(status: &CertificateStatus, view: &mut SecretView) {
+    view.revoked = view.leaf().and_then(|leaf| revocation::reason_of(status, &leaf.serial_number));
 }
 
 /// Whether the Secret for the key of an issuance holds a certificate as well.

@@ -67,6 +67,7 @@ impl Work {
         };
         let held = Held { chain: chain.pem().into_bytes(), ca: ca(&chain).map(String::into_bytes), key };
         let why = self.situation(context).due(now).map_or(reason::SECRET_MISSING, |due| due.reason);
+        self.record_revocable(context).await?;
         self.write_secret(&wanted, &held, context).await?;
         self.record_issued(&chain, why, now, context).await;
         Ok(Next::Step)

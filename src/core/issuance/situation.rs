@@ -12,6 +12,7 @@ use crate::core::duplicates;
 use crate::core::records::Chore;
 use crate::core::reissue::{self, Current, Due, SecretView};
 use crate::core::renewal::Asking;
+use crate::core::revocation::{self, Asked};
 use crate::core::spec::{InvalidSpec, ValidatedCertificate};
 use crate::pki::KeyAlgorithm;
 
@@ -80,6 +81,8 @@ pub struct Situation<'a> {
     pub held: bool,
     /// Whether, and when, the CA is asked when the certificate is best renewed.
     pub asking: Asking<'a>,
+    /// Which certificates are to be revoked.
+    pub revocation: Asked<'a>,
 }
 
 /// What to do next.
@@ -137,6 +140,8 @@ pub enum Step {
     CleanUp,
     /// Tidy up; an order that is under way goes on.
     Tidy(Chore),
+    /// See to the certificates that are to be revoked.
+    Revocation(revocation::Chore),
     /// Write the TLS Secret anew with the certificate that it has: its template, or how its key is written, has changed.
     RefreshSecret,
     /// Write the TLS Secret, which was lost, anew with the certificate that is kept.

@@ -284,6 +284,7 @@ impl Default for Case {
                 issuer: Some(("ca".to_owned(), "Issuer".to_owned())),
                 key: Some(Ok((KeyAlgorithm::ECDSA_P256, vec![1]))),
                 leaf: Some(Ok(leaf())),
+                revoked: None,
             },
             renew_request: None,
             observed_renew_request: None,
@@ -304,5 +305,6 @@ fn leaf() -> Leaf {
         public_key_algorithm: Some(KeyAlgorithm::ECDSA_P256),
         issuer_name: "Intermediate".to_owned(),
         certificate_id: Some("aYhb.AQ".to_owned()),
+        der: vec![1],
     }
 }

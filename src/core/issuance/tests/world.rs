@@ -24,6 +24,7 @@ use crate::core::issuance::{
 use crate::core::records::Chore;
 use crate::core::reissue::{SecretView, reuses_key};
 use crate::core::renewal::Asking;
+use crate::core::revocation::Asked;
 use crate::core::spec::{InvalidSpec, ValidatedCertificate};
 use crate::pki::{Chain, PrivateKey};
 
@@ -248,6 +249,7 @@ impl World {
             name: NAME,
             held: false,
             asking: Asking { wanted: false, asked: None, began: self.now },
+            revocation: Asked::default(),
         }
     }
 
@@ -334,6 +336,7 @@ impl World {
             }
             Step::AskForRenewalInfo => panic!("the CA of this world suggests nothing"),
             Step::RefreshSecret => panic!("the Secret is always written as the spec asks for"),
+            Step::Revocation(chore) => panic!("nobody asks for a revocation in this world: {chore:?}"),
             Step::Tidy(Chore::RemoveRecords | Chore::Release) => {
                 panic!("there is no ledger of records in this world")
             }
@@ -674,5 +677,6 @@ fn view(secret: &TlsSecret) -> SecretView {
             Ok((key.algorithm(), key.public_key_der().to_vec()))
         }),
         leaf: secret.chain.as_ref().map(|chain| Ok(chain.as_ref().map_err(Clone::clone)?.leaf().clone())),
+        revoked: None,
     }
 }

@@ -229,5 +229,6 @@ fn leaf_from(seconds: i64, id: &str) -> Leaf {
         public_key_algorithm: None,
         issuer_name: "Intermediate".to_owned(),
         certificate_id: Some(id.to_owned()),
+        der: Vec::new(),
     }
 }
