@@ -75,6 +75,35 @@ async fn a_certificate_that_cannot_be_honoured_is_refused_with_a_sentence() -> R
                 "revocation.deletionTimeout: a deletion waits for a revocation only with onDelete; set that, or remove the field",
             ),
             ("dnsNames: [a.test], revocation: { onDelete: superseded, deletionTimeout: 1d }", "deletionTimeout"),
+            ("dnsNames: [a.test], renewal: { policy: Never }", "supported values: \"RenewBefore\", \"Disabled\""),
+            (
+                "dnsNames: [a.test], renewal: { policy: Disabled, windows: [{ cron: '0 2 * * *', windowDuration: 1h }] }",
+                "renewal: with policy Disabled nothing is renewed, so that windows have no meaning; remove one",
+            ),
+            (
+                "dnsNames: [a.test], renewal: { windows: [{ cron: '60 2 * * *', windowDuration: 1h }] }",
+                "cron: five fields, minute (0-59), hour (0-23), day of the month (1-31), month (1-12)",
+            ),
+            (
+                "dnsNames: [a.test], renewal: { windows: [{ cron: '0 2 * *', windowDuration: 1h }] }",
+                "cron: five fields, minute (0-59), hour (0-23), day of the month (1-31), month (1-12)",
+            ),
+            (
+                "dnsNames: [a.test], renewal: { windows: [{ cron: '@daily', windowDuration: 1h }] }",
+                "cron: five fields, minute (0-59), hour (0-23), day of the month (1-31), month (1-12)",
+            ),
+            (
+                "dnsNames: [a.test], renewal: { windows: [{ cron: '0 2 * * *', windowDuration: 10s }] }",
+                "windowDuration: at least 1m, such as 4h",
+            ),
+            (
+                "dnsNames: [a.test], renewal: { windows: [{ cron: '0 2 * * *' }] }",
+                "windowDuration: Required value",
+            ),
+            (
+                "dnsNames: [a.test], renewal: { windows: [{ cron: '0 2 * * *', windowDuration: 1h, timezone: 'Paris, France' }] }",
+                "timezone: a time zone of the IANA, such as Europe/Paris",
+            ),
             ("dnsNames: [a.test], isCA: true", "isCA: an ACME CA issues no CA certificates; remove the field"),
             (
                 "dnsNames: [a.test], uris: ['spiffe://a.test/b']",
@@ -163,6 +192,8 @@ async fn a_certificate_that_cannot_be_honoured_is_refused_with_a_sentence() -> R
 async fn a_certificate_written_for_cert_manager_is_accepted_as_it_is() -> Result<()> {
     TestNamespace::with("api", async |ns| {
         let good = [
+            "dnsNames: [a.test], renewal: { policy: RenewBefore, windows: [{ cron: '*/15 1-5,22 1,15 JAN-mar Mon,5-7', windowDuration: 1h30m, timezone: Europe/Paris }] }",
+            "dnsNames: [a.test], renewal: { policy: Disabled }",
             "dnsNames: [a.test, '*.a.test', xn--mnchen-3ya.test, A.Example.TEST, a]",
             "ipAddresses: [192.0.2.1, '2001:db8::1']",
             "commonName: a.test",

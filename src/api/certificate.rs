@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dns01::Dns01Solver;
 use super::outputs::{AdditionalOutputFormat, Keystores};
-use super::renewal::CertificateAcmeStatus;
+use super::renewal::{CertificateAcmeStatus, CertificateRenewal};
 use super::revocation::{RevocationSpec, RevocationStatus};
 use super::schema;
 use super::unsupported::UnsupportedCertificateFields;
@@ -105,6 +105,9 @@ pub struct CertificateSpec {
     /// Keystores in the Secret, each protected by a password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keystores: Option<Keystores>,
+    /// When the certificate may be renewed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewal: Option<CertificateRenewal>,
     /// Labels and annotations for the Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_template: Option<SecretTemplate>,

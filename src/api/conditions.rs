@@ -12,6 +12,9 @@ pub const CONDITION_REVOCATION: &str = "Revocation";
 /// On an Issuer or ClusterIssuer: was the account key changed when it last should be?
 pub const CONDITION_KEY_ROLLOVER: &str = "KeyRollover";
 
+/// On a Certificate with `renewal.windows`: does its renewal begin within one of them?
+pub const CONDITION_RENEWAL_WINDOW: &str = "RenewalWindow";
+
 /// Makes a constant of each reason, and a list of them all, which `tests/documentation.rs` compares with the documentation.
 macro_rules! reasons {
     ($($(#[$meta:meta])* $name:ident = $reason:literal;)*) => {
@@ -139,6 +142,14 @@ pub mod certificate_reason {
         PREFERRED_CHAIN_NOT_OFFERED = "PreferredChainNotOffered";
         /// A TXT record could not be removed, and is left behind. Of events only.
         RECORD_LEFT_BEHIND = "RecordLeftBehind";
+        /// The renewal begins within a window of the spec.
+        WITHIN_WINDOW = "WithinWindow";
+        /// No window of the spec opens before it is too late; the renewal begins outside of them.
+        NO_WINDOW_IN_TIME = "NoWindowInTime";
+        /// The CA wants the certificate replaced before a window of the spec opens; the renewal begins outside of them.
+        CA_INSISTS = "CAInsists";
+        /// The windows of the spec cannot be read, and are not followed.
+        INVALID_WINDOW = "InvalidWindow";
         /// Nothing is under way.
         ISSUED = "Issued";
         /// The CA has revoked the certificate.

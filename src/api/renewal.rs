@@ -1,6 +1,7 @@
 //! When a certificate is renewed: what the spec says of it, and what the CA says.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::KubeSchema;
 use kube::core::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,59 @@ pub enum RenewalInformationSource {
     /// Nobody.
     #[serde(rename = "None")]
     Nobody,
+}
+
+/// When a certificate may be renewed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!(self.?policy.orValue('RenewBefore') == 'Disabled' && size(self.?windows.orValue([])) > 0)")
+        .message("renewal: with policy Disabled nothing is renewed, so that windows have no meaning; remove one")
+)]
+pub struct CertificateRenewal {
+    /// `RenewBefore` (the default): the certificate is renewed before it expires. `Disabled`: it is renewed only when the
+    /// annotation `certwright.dev/renew` asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<RenewalPolicy>,
+    /// Times in which a renewal may begin; without any it always may. It begins outside of them if none of them is open before
+    /// it is too late.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub windows: Vec<RenewalWindow>,
+}
+
+const CRON: &str = "self.matches('^ *(([*]|[0-5]?[0-9](-[0-5]?[0-9])?)(/[0-9]+)?)(,(([*]|[0-5]?[0-9](-[0-5]?[0-9])?)(/[0-9]+)?))* +(([*]|([01]?[0-9]|2[0-3])(-([01]?[0-9]|2[0-3]))?)(/[0-9]+)?)(,(([*]|([01]?[0-9]|2[0-3])(-([01]?[0-9]|2[0-3]))?)(/[0-9]+)?))* +(([*]|(0?[1-9]|[12][0-9]|3[01])(-(0?[1-9]|[12][0-9]|3[01]))?)(/[0-9]+)?)(,(([*]|(0?[1-9]|[12][0-9]|3[01])(-(0?[1-9]|[12][0-9]|3[01]))?)(/[0-9]+)?))* +(([*]|(0?[1-9]|1[0-2]|(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec))(-(0?[1-9]|1[0-2]|(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)))?)(/[0-9]+)?)(,(([*]|(0?[1-9]|1[0-2]|(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec))(-(0?[1-9]|1[0-2]|(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)))?)(/[0-9]+)?))* +(([*]|([0-7]|(?i:sun|mon|tue|wed|thu|fri|sat))(-([0-7]|(?i:sun|mon|tue|wed|thu|fri|sat)))?)(/[0-9]+)?)(,(([*]|([0-7]|(?i:sun|mon|tue|wed|thu|fri|sat))(-([0-7]|(?i:sun|mon|tue|wed|thu|fri|sat)))?)(/[0-9]+)?))* *$')";
+const CRON_MESSAGE: &str = "cron: five fields, minute (0-59), hour (0-23), day of the month (1-31), month (1-12) and day of the week (0-7), such as '0 2 * * 6'";
+
+/// Whether a certificate is renewed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = schema::without_description)]
+pub enum RenewalPolicy {
+    /// Before it expires.
+    #[default]
+    RenewBefore,
+    /// Only when asked for.
+    Disabled,
+}
+
+/// Times in which a renewal may begin.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RenewalWindow {
+    /// When it opens, as cron has it: minute (0-59), hour (0-23), day of the month (1-31), month (1-12) and day of the week
+    /// (0-7, Sunday is 0 and 7). `0 2 * * 6` is two o'clock on Saturdays.
+    #[schemars(length(min = 1, max = 100))]
+    #[x_kube(validation = Rule::new(CRON).message(CRON_MESSAGE))]
+    pub cron: String,
+    /// How long it is open, such as `4h`; at least `1m`.
+    #[schemars(schema_with = "schema::duration")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1m')").message("windowDuration: at least 1m, such as 4h"))]
+    pub window_duration: Duration,
+    /// Time zone of `cron`, as the IANA calls it, such as `Europe/Paris`; `UTC` by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$')").message("timezone: a time zone of the IANA, such as Europe/Paris"))]
+    pub timezone: Option<String>,
 }
 
 /// What the ACME CA says of the certificate in the Secret.

@@ -25,6 +25,7 @@ use super::backoff::look_again;
 use super::duplicates;
 use super::records::{self, Chore};
 use super::reissue::{self, Due};
+use super::renewal::Placement;
 use super::revocation;
 use super::spec::ValidatedCertificate;
 use crate::acme::{Identifier, OrderStatus, Problem};
@@ -92,7 +93,10 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> Step {
             false if !situation.secret.as_written => {
                 without_password(situation, now).unwrap_or(Step::RefreshSecret)
             }
-            false => Step::Rest { until: look_again_at_rest(situation, now) },
+            false => match waits_for_window(situation, now) {
+                Some(until) => Step::BackOff { until },
+                None => Step::Rest { until: look_again_at_rest(situation, now) },
+            },
         };
     };
     if duplicates::is_loss(&due) && situation.can_restore(now) {
@@ -202,6 +206,14 @@ fn without_password(situation: &Situation<'_>, now: Timestamp) -> Option<Step> {
     let message = situation.password_missing?.to_owned();
     let until = look_at_cluster_again(waiting_since(situation, reason::PASSWORD_NOT_FOUND, now), now);
     Some(make_room(Some(until), reason::PASSWORD_NOT_FOUND, message))
+}
+
+/// When the next window opens in which a renewal that failed in another is tried again.
+fn waits_for_window(situation: &Situation<'_>, now: Timestamp) -> Option<Timestamp> {
+    situation.status.failed_issuance_attempts?;
+    let plan = situation.current(now)?.renewal()?;
+    let same_spec = failed_generation(situation.status) == Some(situation.generation);
+    (same_spec && plan.windows == Placement::Missed).then(|| situation.here(plan.time))
 }
 
 /// When there is something to do again: the renewal, or before it the removal of what is kept for a lost Secret. The

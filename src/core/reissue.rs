@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 
-use super::renewal::{Plan, plan};
+use super::renewal::{Plan, Reasons, plan};
 use super::spec::ValidatedCertificate;
 use crate::api::{RenewalInfoStatus, RevocationReason, RotationPolicy, certificate_reason as reason};
 use crate::pki::{KeyAlgorithm, Leaf};
@@ -56,6 +56,8 @@ pub struct Current<'a> {
     pub uid: &'a str,
     /// What the CA suggests.
     pub suggestion: Option<&'a RenewalInfoStatus>,
+    /// Whether an order is under way.
+    pub under_way: bool,
     /// The value of the annotation that asks for a renewal.
     pub renew_request: Option<&'a str>,
     /// The value of it that was answered.
@@ -65,10 +67,18 @@ pub struct Current<'a> {
 }
 
 impl Current<'_> {
-    /// When the certificate in the Secret is renewed, and who says so.
+    /// When the certificate in the Secret is renewed, and why then; `None` if it is not.
     pub fn renewal(&self) -> Option<Plan> {
-        let leaf = self.secret.leaf()?;
-        Some(plan(leaf, self.wanted.renewal, self.suggestion, &renewal_seed(self.uid, leaf)))
+        let leaf = self.secret.leaf().filter(|_| self.wanted.renews)?;
+        Some(plan(&Reasons {
+            leaf,
+            rule: self.wanted.renewal,
+            suggestion: self.suggestion,
+            windows: &self.wanted.windows,
+            under_way: self.under_way,
+            seed: &renewal_seed(self.uid, leaf),
+            now: self.now,
+        }))
     }
 
     /// The time of it.
@@ -120,9 +130,15 @@ const CHECKS: [Check; 11] = [
     asked_for,
 ];
 
-/// Why an issuance is due, if one is.
+/// Why an issuance is due, if one is. An expired certificate that is not to be renewed is none.
 pub fn due(current: &Current<'_>) -> Option<Due> {
-    CHECKS.iter().find_map(|check| check(current))
+    let counts = |due: &Due| current.wanted.renews || due.reason != reason::EXPIRED;
+    CHECKS.iter().find_map(|check| check(current).filter(counts))
+}
+
+/// Why the certificate in the Secret is not what the spec asks for, if it is not.
+pub fn unready(current: &Current<'_>) -> Option<Due> {
+    CHECKS.iter().find_map(|check| check(current)).filter(|due| !due.leaves_ready())
 }
 
 fn secret_missing(current: &Current<'_>) -> Option<Due> {
@@ -230,7 +246,7 @@ fn expired(current: &Current<'_>) -> Option<Due> {
 }
 
 fn due_by_time(current: &Current<'_>) -> Option<Due> {
-    let Plan { time, suggested } = current.renewal()?;
+    let Plan { time, suggested, .. } = current.renewal()?;
     let whose = if suggested { "the time at which the CA suggests to renew it" } else { "its renewal time" };
     (current.now >= time)
         .then(|| Due { reason: reason::RENEWAL_DUE, message: format!("{whose} came at {time}") })

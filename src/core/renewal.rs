@@ -2,9 +2,11 @@
 
 mod plan;
 mod suggestion;
+mod windows;
 
-pub use plan::{Plan, plan};
+pub use plan::{Placement, Plan, Reasons, plan};
 pub use suggestion::{Asked, Asking, NoSuggestion, Question};
+pub use windows::{InvalidWindow, Windows};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -79,5 +81,7 @@ pub fn whole_seconds_up(time: Timestamp) -> Timestamp {
     whole_seconds(time.saturating_add(SignedDuration::from_nanos(999_999_999)).unwrap_or(time))
 }
 
+#[cfg(test)]
+mod lives;
 #[cfg(test)]
 mod tests;

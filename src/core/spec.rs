@@ -7,11 +7,11 @@ use jiff::SignedDuration;
 
 use super::naming::digest;
 use super::outputs::Outputs;
-use super::renewal::RenewalRule;
+use super::renewal::{InvalidWindow, RenewalRule, Windows};
 use crate::acme::Identifier;
 use crate::api::{
-    CertificateSpec, IssuerKind, PrivateKeyAlgorithm, PrivateKeyEncoding, RevocationPolicy, RotationPolicy,
-    SecretTemplate,
+    CertificateSpec, IssuerKind, PrivateKeyAlgorithm, PrivateKeyEncoding, RenewalPolicy, RevocationPolicy,
+    RotationPolicy, SecretTemplate,
 };
 use crate::pki::{Curve, KeyAlgorithm, KeyEncoding, Subject};
 
@@ -40,6 +40,10 @@ pub struct ValidatedCertificate {
     pub renewal: RenewalRule,
     /// What the Secret holds besides.
     pub outputs: Outputs,
+    /// Whether it is renewed at all, unless somebody asks for it.
+    pub renews: bool,
+    /// When a renewal may begin. A mistake in it does not keep the certificate from being renewed.
+    pub windows: Result<Windows, InvalidWindow>,
     /// Labels for the Secret.
     pub labels: BTreeMap<String, String>,
     /// Annotations for the Secret.
@@ -100,6 +104,7 @@ impl ValidatedCertificate {
         }
         check_template(&template)?;
         let key = spec.private_key.clone().unwrap_or_default();
+        let renewal = spec.renewal.clone().unwrap_or_default();
         Ok(Self {
             secret_name: spec.secret_name.clone(),
             subject: subject(spec)?,
@@ -117,6 +122,8 @@ impl ValidatedCertificate {
                 .and_then(|lifetime| SignedDuration::try_from(std::time::Duration::from(lifetime)).ok()),
             renewal: renewal_rule(spec),
             outputs: Outputs::of(spec),
+            renews: renewal.policy.unwrap_or_default() == RenewalPolicy::RenewBefore,
+            windows: Windows::new(&renewal.windows),
             labels: template.labels,
             annotations: template.annotations,
         })

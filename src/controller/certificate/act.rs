@@ -33,8 +33,20 @@ impl Work {
     pub(super) async fn act(&mut self, step: Step, now: Timestamp, context: &Context) -> Result<Next, Error> {
         match step {
             Step::Rest { until } => {
+                let overruled = self.windows_overruled();
                 self.report_rest(now);
                 self.flush(context).await?;
+                if let Some((reason, message)) = self.windows_overruled().filter(|_| overruled.is_none()) {
+                    events::publish(
+                        context,
+                        &self.reference(),
+                        EventType::Warning,
+                        reason,
+                        "Renew",
+                        &message,
+                    )
+                    .await;
+                }
                 self.at_rest = true;
                 Ok(Next::Until(until))
             }

@@ -10,14 +10,15 @@ use serde_json::json;
 
 use super::gather::Work;
 use crate::api::{
-    CONDITION_ISSUING, CONDITION_READY, Certificate, FIELD_MANAGER, GROUP, VERSION,
-    certificate_reason as reason,
+    ANNOTATION_RENEW, CONDITION_ISSUING, CONDITION_READY, CONDITION_RENEWAL_WINDOW, Certificate,
+    FIELD_MANAGER, GROUP, VERSION, certificate_reason as reason,
 };
-use crate::controller::conditions::{condition, is_true, set_condition};
+use crate::controller::conditions::{condition, is_true, sentence, set_condition};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::core::issuance::{Failure, failed_generation};
 use crate::core::reissue;
+use crate::core::renewal::{Placement, Plan};
 use crate::runtime::metrics::{ApiVerb, CertificateFacts};
 
 /// A wait that is shorter is not worth a write.
@@ -107,17 +108,19 @@ impl Work {
                     secret: &self.secret_view,
                     uid: &self.uid,
                     suggestion: self.suggestion(),
+                    under_way: self.status.order.is_some(),
                     renew_request: None,
                     observed_renew_request: None,
                     now: self.at_ca(now),
                 };
-                let renewal = current.renewal_time().map(Time);
-                let due = reissue::due(&current).filter(|due| !due.leaves_ready());
+                let renewal = current.renewal();
+                let due = reissue::unready(&current);
                 let leaf = self.secret_view.leaf();
                 self.status.not_before = leaf.map(|leaf| Time(leaf.not_before));
                 self.status.not_after = leaf.map(|leaf| Time(leaf.not_after));
                 self.status.serial_number = leaf.map(|leaf| leaf.serial_number.clone());
-                self.status.renewal_time = renewal;
+                self.status.renewal_time = renewal.as_ref().map(|plan| Time(plan.time));
+                self.report_windows(renewal.as_ref(), now);
                 due
             }
             _ => Some(reissue::Due { reason: reason::SECRET_INVALID, message: String::new() }),
@@ -125,14 +128,81 @@ impl Work {
         let (is, reason, message) = match due {
             None => {
                 let until = self.status.not_after.as_ref().map_or(String::new(), |time| time.0.to_string());
-                (true, reason::READY, format!("The certificate is valid until {until}"))
+                let renews = self.wanted.as_ref().is_ok_and(|wanted| wanted.renews);
+                let but = if renews { "" } else { ", and is not renewed: renewal.policy is Disabled" };
+                (true, reason::READY, format!("The certificate is valid until {until}{but}"))
             }
+            Some(due) if because.is_empty() && due.reason == reason::EXPIRED => (
+                false,
+                reason::EXPIRED,
+                format!(
+                    "{}, and is not renewed: renewal.policy is Disabled; to have it renewed, remove that, or give the \
+                     annotation {ANNOTATION_RENEW} a new value",
+                    sentence(&due.message)
+                ),
+            ),
             Some(due) if due.message.is_empty() || because.is_empty() => {
                 (false, waits_for, because.to_owned())
             }
             Some(due) => (false, waits_for, format!("{because} ({})", due.message)),
         };
         set_condition(&mut self.status.conditions, CONDITION_READY, is, reason, &message, generation, now);
+    }
+
+    /// Whether the renewal begins in one of the windows of the spec.
+    fn report_windows(&mut self, renewal: Option<&Plan>, now: Timestamp) {
+        let (is, reason, message) = match renewal.map(|plan| (plan.time, &plan.windows)) {
+            None | Some((_, Placement::Anytime)) => {
+                self.status.conditions.retain(|condition| condition.type_ != CONDITION_RENEWAL_WINDOW);
+                return;
+            }
+            Some((_, Placement::Within)) => {
+                (true, reason::WITHIN_WINDOW, "The renewal begins within a window".to_owned())
+            }
+            Some((_, Placement::Missed)) => (
+                true,
+                reason::WITHIN_WINDOW,
+                "The renewal did not come about in the window that it was planned for, and begins in the next one".to_owned(),
+            ),
+            Some((time, Placement::NoneInTime { due, latest })) => (
+                false,
+                reason::NO_WINDOW_IN_TIME,
+                format!(
+                    "The renewal begins outside of renewal.windows, at {time}: it is due at {due}, and no window opens by \
+                     {latest}, the latest time that is safe; have more windows, or longer ones"
+                ),
+            ),
+            Some((time, Placement::CaInsists { latest, .. })) => (
+                false,
+                reason::CA_INSISTS,
+                format!(
+                    "The renewal begins outside of renewal.windows, at {time}: the CA wants the certificate replaced by \
+                     {latest}, before it would be renewed, and no window opens in time{}",
+                    self.explanation()
+                ),
+            ),
+            Some((_, Placement::Invalid(why))) => (
+                false,
+                reason::INVALID_WINDOW,
+                format!("{why}; as long as that is so, the certificate is renewed as if there were no windows"),
+            ),
+        };
+        let generation = self.generation();
+        let conditions = &mut self.status.conditions;
+        set_condition(conditions, CONDITION_RENEWAL_WINDOW, is, reason, &message, generation, now);
+    }
+
+    /// Why the renewal does not begin within a window of the spec, if it does not.
+    pub(super) fn windows_overruled(&self) -> Option<(&'static str, String)> {
+        let condition = condition(&self.status.conditions, CONDITION_RENEWAL_WINDOW)?;
+        let reasons = [reason::NO_WINDOW_IN_TIME, reason::CA_INSISTS, reason::INVALID_WINDOW];
+        let reason = reasons.into_iter().find(|reason| condition.reason == *reason)?;
+        Some((reason, condition.message.clone()))
+    }
+
+    fn explanation(&self) -> String {
+        let url = self.suggestion().and_then(|suggestion| suggestion.explanation_url.as_ref());
+        url.map_or(String::new(), |url| format!("; it may say why at {url}"))
     }
 
     /// The challenges say what they wait for.

@@ -176,6 +176,7 @@ impl Situation<'_> {
             secret: self.secret,
             uid: self.uid,
             suggestion: self.suggestion(),
+            under_way: self.status.order.is_some(),
             renew_request: self.renew_request,
             observed_renew_request: self.status.observed_renew_request.as_deref(),
             now: self.at_ca(now),

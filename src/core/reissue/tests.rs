@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use super::*;
 use crate::api::IssuerKind;
 use crate::core::outputs::Outputs;
-use crate::core::renewal::RenewalRule;
+use crate::core::renewal::{RenewalRule, Windows};
 use crate::pki::{KeyEncoding, Subject};
 
 #[test]
@@ -238,6 +238,7 @@ impl Case {
             secret: &self.secret,
             uid: "uid",
             suggestion: None,
+            under_way: false,
             renew_request: self.renew_request.as_deref(),
             observed_renew_request: self.observed_renew_request.as_deref(),
             now: self.now,
@@ -272,6 +273,8 @@ impl Default for Case {
                 outputs: Outputs::default(),
                 profile: None,
                 duration: None,
+                renews: true,
+                windows: Ok(Windows::default()),
                 labels: BTreeMap::new(),
                 annotations: BTreeMap::new(),
             },

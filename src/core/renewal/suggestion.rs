@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{LEAST_USE, latest, part, whole_seconds};
+use super::{LEAST_USE, default_use, latest, part, whole_seconds};
 use crate::acme::{AcmeError, RenewalInfo, SuggestedWindow};
 use crate::api::{RenewalInfoStatus, SuggestedWindowStatus};
 use crate::core::naming::stable_fraction;
@@ -290,8 +290,14 @@ fn early_renewals(before: &RenewalInfoStatus, leaf: &Leaf, now: Timestamp) -> Op
     let end = before.suggested_window.as_ref()?.end.0;
     let used = end.duration_since(before.first_checked.0);
     let lifetime = leaf.not_after.duration_since(leaf.not_before);
-    let followed = before.selected_time.as_ref()?.0 <= now && used < part(lifetime, LEAST_USE);
-    followed.then(|| before.early_renewals.unwrap_or_default().saturating_add(1))
+    if before.selected_time.as_ref()?.0 > now {
+        None
+    } else if used < part(lifetime, LEAST_USE) {
+        Some(before.early_renewals.unwrap_or_default().saturating_add(1))
+    } else {
+        // One that had to wait for the count, and was wanted replaced all the while, does not end it.
+        before.early_renewals.filter(|_| used < default_use(lifetime))
+    }
 }
 
 /// When the CA suggests to renew the certificate, if it does.

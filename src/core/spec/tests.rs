@@ -21,6 +21,8 @@ fn what_is_left_out_has_a_default() {
             outputs: Outputs::default(),
             profile: None,
             duration: None,
+            renews: true,
+            windows: Ok(Windows::default()),
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
         }
