@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use certwright::acme::{Account, AccountStatus, Server, ServerConfig, Trust};
+use certwright::acme::{Account, AccountStatus, Server, ServerConfig, Trust, jwk_thumbprint};
 use certwright::pki::{KeyEncoding, PrivateKey};
 use certwright::runtime::clock;
 use certwright_cluster::{Operator, Resolver, TestNamespace};
@@ -60,6 +60,7 @@ impl Life<'_> {
             ("Renewal", self.renew().await.context("renewal")?),
             ("Profiles", self.profile().await.context("profile")?),
             ("Renewal information (ARI)", self.renewal_information().await.context("ARI")?),
+            ("Key rollover", self.roll_over().await.context("key rollover")?),
             ("Deactivation", self.deactivate().await.context("deactivation")?),
         ])
     }
@@ -170,6 +171,35 @@ impl Life<'_> {
         } else {
             Outcome::Yes
         })
+    }
+
+    /// The next key of the account is made known to the CA, and issues.
+    async fn roll_over(&self) -> Result<Outcome> {
+        let name = self.name("ca");
+        let before = self.account_key(&name).await?;
+        let ask = json!({ "metadata": { "annotations": { "certwright.dev/rollover-account-key": "now" } } });
+        self.ns.patch(&format!("issuer/{name}"), ask).await?;
+        let said = |object: &Value| condition(object, "KeyRollover");
+        let object = self.ns.wait(&format!("issuer/{name}"), SOON, |object| said(object).is_some()).await?;
+        let (status, reason, message) = said(&object).unwrap_or_default();
+        println!("{}: {reason}: {message}", self.ca.title);
+        let after = self.account_key(&name).await?;
+        let outcome = match status.as_str() {
+            "True" => {
+                ensure!(
+                    Account::look_up(&self.server()?, before).await?.is_none(),
+                    "the CA knows the old key"
+                );
+                Outcome::Yes
+            }
+            _ => {
+                ensure!(jwk_thumbprint(&before) == jwk_thumbprint(&after), "the key is lost");
+                Outcome::No(words(&message))
+            }
+        };
+        self.apply_certificate(&self.name("rolled"), &name).await?;
+        issued(self.ns, &self.name("rolled")).await?;
+        Ok(outcome)
     }
 
     /// The account ends.
