@@ -10,10 +10,14 @@ use anyhow::{Context, Result, ensure};
 use certwright::acme::{Account, AccountStatus, Server, ServerConfig, Trust, jwk_thumbprint};
 use certwright::pki::{KeyEncoding, PrivateKey};
 use certwright::runtime::clock;
-use certwright_cluster::{Operator, Resolver, TestNamespace};
+use certwright_cluster::proxy::Action;
+use certwright_cluster::{ADDRESS, Operator, Proxy, Resolver, TestNamespace};
 use common::cas::{Ca, KEY_ID, MAC_KEY, WRONG_MAC_KEY};
+use common::faults::event;
+use common::overheard::{Overheard, problem};
 use common::{SOON, certificate, condition, issued, issuer, mac_key, of_issuer, revision, tls};
 use k8s_openapi::api::core::v1::Secret;
+use reqwest::Url;
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -60,6 +64,8 @@ impl Life<'_> {
             ("Renewal", self.renew().await.context("renewal")?),
             ("Profiles", self.profile().await.context("profile")?),
             ("Renewal information (ARI)", self.renewal_information().await.context("ARI")?),
+            ("Revocation by the account", self.revoke().await.context("revocation")?),
+            ("Revocation by the certificate's key", self.revoke_with_own_key().await.context("own key")?),
             ("Key rollover", self.roll_over().await.context("key rollover")?),
             ("Deactivation", self.deactivate().await.context("deactivation")?),
         ])
@@ -171,6 +177,56 @@ impl Life<'_> {
         } else {
             Outcome::Yes
         })
+    }
+
+    /// The account revokes its certificate, and another takes its place.
+    async fn revoke(&self) -> Result<Outcome> {
+        let name = self.name("web");
+        self.ask_to_revoke(&name).await?;
+        self.revoked(&name, "signed by the account").await
+    }
+
+    /// The certificate's own key does, where the account may not.
+    async fn revoke_with_own_key(&self) -> Result<Outcome> {
+        let name = self.name("own");
+        let directory = Url::parse(&self.ca.directory_url)?;
+        let host = format!("{ADDRESS}:{}", directory.port().context("no port")?);
+        let proxy = Proxy::start(&self.ns.cluster, &host).await?;
+        let url = self.server()?.directory().await?.revoke_cert.clone().context("no revokeCert")?;
+        let path = Url::parse(&url)?.path().to_owned();
+        Overheard::at(&proxy).script(&proxy, move |said| {
+            match said.path == path && said.header["kid"].is_string() {
+                true => problem(403, "urn:ietf:params:acme:error:unauthorized", "not this account"),
+                false => Action::Pass,
+            }
+        });
+        let at_proxy = format!("{}{}", proxy.url, directory.path());
+        let more = format!("    email: two@example.com\n{}", binding("eab"));
+        let yaml = issuer(&at_proxy, &self.ns.cluster.ca()?.pem, &more);
+        self.ns.apply(&of_issuer(&name, &yaml)).await?;
+        self.apply_certificate(&name, &name).await?;
+        issued(self.ns, &name).await?;
+        self.ask_to_revoke(&name).await?;
+        self.revoked(&name, "signed with the certificate's own private key").await
+    }
+
+    async fn ask_to_revoke(&self, name: &str) -> Result<()> {
+        let ask = json!({ "metadata": { "annotations": { "certwright.dev/revoke": "superseded" } } });
+        self.ns.patch(&format!("certificate/{name}"), ask).await.map(drop)
+    }
+
+    async fn revoked(&self, name: &str, how: &str) -> Result<Outcome> {
+        let said = |object: &Value| condition(object, "Revocation");
+        let object =
+            self.ns.wait(&format!("certificate/{name}"), SOON, |object| said(object).is_some()).await?;
+        let (status, reason, message) = said(&object).unwrap_or_default();
+        println!("{}: {reason}: {message}", self.ca.title);
+        if status != "True" {
+            return Ok(Outcome::No(words(&message)));
+        }
+        let (_, note) = event(self.ns, name, &reason).await?;
+        ensure!(note.contains(how), "{note}");
+        Ok(Outcome::Yes)
     }
 
     /// The next key of the account is made known to the CA, and issues.
