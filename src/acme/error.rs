@@ -77,16 +77,6 @@ pub enum AcmeError {
         /// What went wrong.
         detail: String,
     },
-    /// The CA's directory has no place for it; nothing was sent.
-    #[error("{operation} failed: the CA does not offer it: its directory {directory} has no {entry}")]
-    NotOffered {
-        /// What was tried.
-        operation: Operation,
-        /// URL of the directory.
-        directory: String,
-        /// The entry that it lacks.
-        entry: &'static str,
-    },
     /// The CA has told this account to slow down; nothing was sent.
     #[error("the CA asked this account to pause, and the pause is not over")]
     Paused {
@@ -131,7 +121,6 @@ impl AcmeError {
             Self::Unreachable { .. } => "unreachable",
             Self::Timeout { .. } => "timeout",
             Self::Tls { .. } => "tls",
-            Self::NotOffered { .. } => "notOffered",
             Self::Paused { .. } => "paused",
             Self::NotOffered { .. } => "notOffered",
             Self::KeyInDoubt => "keyInDoubt",

@@ -41,7 +41,7 @@ impl Server {
 fn revoke_cert(directory: &Directory, server: &Server) -> Result<String, AcmeError> {
     directory.revoke_cert.clone().ok_or_else(|| AcmeError::NotOffered {
         operation: Operation::RevokeCertificate,
-        directory: server.directory_url().to_owned(),
+        host: server.host(),
         entry: "revokeCert",
     })
 }

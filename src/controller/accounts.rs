@@ -85,9 +85,9 @@ impl Accounts {
     /// Secret, has gone.
     pub fn with_url(&self, url: &str, namespace: &str) -> Option<Account> {
         let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_it =
-            |(secret, account): &(&AccountSecret, &Account)| secret.0 == namespace && account.url() == url;
-        accounts.iter().find(is_it).map(|(_, account)| account.clone())
+        let mut found =
+            accounts.iter().filter(|((secret, _), account)| secret.0 == namespace && account.url() == url);
+        found.next().map(|(_, account)| account.clone())
     }
 
     /// Puts an account into use: the one in use already, if it is the same.

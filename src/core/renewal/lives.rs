@@ -182,6 +182,7 @@ impl<'a> Life<'a> {
             public_key_algorithm: None,
             issuer_name: "Intermediate".to_owned(),
             certificate_id: Some(format!("aYhb.{:x}", self.orders)),
+            der: Vec::new(),
         });
         self.now
     }

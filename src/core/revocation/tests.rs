@@ -435,6 +435,7 @@ impl Case {
             backup: None,
             duplicate_limit: 0,
             ca_ahead: None,
+            password_missing: None,
             next_key: None,
             issuer: &self.issuer,
             status: &self.status,
