@@ -100,15 +100,12 @@ fn a_next_key_of_another_kind_than_wanted_is_replaced() {
 #[test]
 fn a_failure_is_repeated_when_its_time_has_come_or_something_has_changed() {
     let mut case = Case { request: Some("1"), next: Some(P256), ..Case::default() };
-    let failed = |request: Option<&str>| {
-        Some(FailedKeyRollover {
-            attempts: 3,
-            time: Time(now()),
-            generation: 1,
-            request: request.map(str::to_owned),
-        })
-    };
-    case.failed = failed(Some("1"));
+    case.failed = Some(FailedKeyRollover {
+        attempts: 3,
+        time: Time(now()),
+        generation: 1,
+        request: Some("1".to_owned()),
+    });
     case.retry = Some(now() + SignedDuration::from_hours(2));
     assert_eq!((case.step(), case.due(), case.failures()), (account::Step::Rest, case.retry, 3));
     case.retry = Some(now() - SignedDuration::from_secs(31));
