@@ -13,7 +13,7 @@ use common::dns::{Ground, KEY, http_request, key, rfc2136, values, waiting, with
 use common::{certificate, issued, of_issuer, tls, wait_nothing_left};
 use serde_json::{Value, json};
 use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 #[tokio::test]
@@ -293,8 +293,8 @@ struct Tunnel {
 
 impl Tunnel {
     async fn to(server: &str) -> Result<Self> {
-        let address = format!("{ADDRESS}:{}", ports::free(ADDRESS)?);
-        let listener = TcpListener::bind(&address).await?;
+        let listener = ports::listen(ADDRESS)?;
+        let address = listener.local_addr()?.to_string();
         let connections = Arc::new(AtomicUsize::new(0));
         let (server, count) = (server.to_owned(), connections.clone());
         let task = tokio::spawn(async move {

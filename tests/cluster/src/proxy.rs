@@ -12,7 +12,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
     ADDRESS, Cluster,
@@ -90,7 +90,7 @@ struct State {
 impl Proxy {
     /// Starts one in front of `https://<upstream>`, given as `ip:port`.
     pub async fn start(cluster: &Cluster, upstream: &str) -> Result<Self> {
-        let listener = TcpListener::bind((ADDRESS, ports::free(ADDRESS)?)).await?;
+        let listener = ports::listen(ADDRESS)?;
         let url = format!("https://{}", listener.local_addr()?);
         let handshakes = Handshakes::new(cluster, &[ADDRESS, "localhost"])?;
         let tls = handshakes.clone().acceptor();

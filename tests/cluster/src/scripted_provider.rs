@@ -80,21 +80,22 @@ struct State {
 impl ScriptedProvider {
     /// A provider that speaks as lego's `httpreq`, over plain HTTP.
     pub async fn http() -> Result<Self> {
-        Self::serve(Protocol::HttpRequest, None, ports::free(ADDRESS)?).await
+        Self::serve(Protocol::HttpRequest, None, ports::listen(ADDRESS)?)
     }
 
     /// The same over TLS, with a certificate of the test CA ([`Cluster::ca`]).
     pub async fn https(cluster: &Cluster) -> Result<Self> {
-        Self::serve(Protocol::HttpRequest, Some((cluster, &[ADDRESS])), ports::free(ADDRESS)?).await
+        Self::serve(Protocol::HttpRequest, Some((cluster, &[ADDRESS])), ports::listen(ADDRESS)?)
     }
 
     /// A provider behind the API server, with one solver in this API group, of which there is one in a cluster.
     pub async fn webhook(namespace: &TestNamespace, group: &str, solver: &str) -> Result<Self> {
-        let port = ports::free(ADDRESS)?;
+        let listener = ports::listen(ADDRESS)?;
+        let port = listener.local_addr()?.port();
         let protocol = Protocol::Webhook { group: group.into(), solver: solver.into() };
         let host = ApiService::host(namespace, group);
         let tls = Some((&namespace.cluster, &[host.as_str()][..]));
-        let mut provider = Self::serve(protocol, tls, port).await?;
+        let mut provider = Self::serve(protocol, tls, listener)?;
         provider.api = Some(ApiService::register(namespace, group, port).await?);
         Ok(provider)
     }
@@ -110,7 +111,7 @@ impl ScriptedProvider {
             subdomain,
         };
         let tls = Some((cluster, &[ADDRESS][..]));
-        let provider = Self::serve(Protocol::AcmeDns(account), tls, ports::free(ADDRESS)?).await?;
+        let provider = Self::serve(Protocol::AcmeDns(account), tls, ports::listen(ADDRESS)?)?;
         Ok(provider.publish_to(name_server))
     }
 
@@ -167,8 +168,7 @@ impl ScriptedProvider {
         }
     }
 
-    async fn serve(protocol: Protocol, tls: Option<(&Cluster, &[&str])>, port: u16) -> Result<Self> {
-        let listener = TcpListener::bind((ADDRESS, port)).await?;
+    fn serve(protocol: Protocol, tls: Option<(&Cluster, &[&str])>, listener: TcpListener) -> Result<Self> {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{}", listener.local_addr()?);
         let tls = tls.map(|(cluster, names)| http_server::tls(cluster, names)).transpose()?;
