@@ -112,6 +112,34 @@ async fn a_preferred_chain_that_is_not_offered_is_told_and_the_default_one_store
     .await
 }
 
+/// A CA changes its intermediate certificates every quarter: here another one stands in for it, with a root of its own.
+#[tokio::test]
+async fn a_chain_is_stored_as_it_is_served_also_when_its_intermediates_are_others_than_before() -> Result<()>
+{
+    TestNamespace::with("wishes", async |ns| {
+        let (_pebble, _operator) = ready(ns).await?;
+        ns.apply(&certificate("web", &["web.example.com"], "")).await?;
+        revision(ns, "web", 1).await?;
+        let before = tls(ns, "web-tls").await?.chain;
+        let other = Pebble::builder().chain_length(2).start(&ns.cluster).await?;
+        ns.apply(&issuer(&other.directory_url, &other.ca_pem, "")).await?;
+        ns.patch(
+            "certificate/web",
+            json!({ "metadata": { "annotations": { "certwright.dev/renew": "now" } } }),
+        )
+        .await?;
+        revision(ns, "web", 2).await?;
+        let after = tls(ns, "web-tls").await?;
+        assert_ne!(after.chain.leaf().issuer_name, before.leaf().issuer_name);
+        assert_eq!(after.chain.certificates().len(), 3, "the leaf and two intermediates");
+        let ca = after.secret.data.as_ref().and_then(|data| data.get("ca.crt")).context("no ca.crt")?;
+        let top = after.chain.certificates().last().context("an empty chain")?;
+        assert_eq!(pem::parse(&ca.0)?.contents(), top);
+        Ok(())
+    })
+    .await
+}
+
 #[tokio::test]
 async fn labels_and_annotations_of_others_stay_and_those_of_the_template_go_with_it() -> Result<()> {
     TestNamespace::with("wishes", async |ns| {
