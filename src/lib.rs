@@ -6,6 +6,7 @@
 pub mod acme;
 pub mod api;
 pub mod cli;
+pub mod command;
 pub mod controller;
 pub mod core;
 pub mod operator;

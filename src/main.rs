@@ -2,34 +2,28 @@ use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
 
-use certwright::cli::{Cli, Command};
-use certwright::runtime::logs;
-use certwright::{api, operator};
-use clap::Parser;
+use certwright::cli::Cli;
+use certwright::command::Exit;
 
 fn main() -> ExitCode {
-    match execute(Cli::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let mut message = format!("certwright: {error}");
-            let mut cause = error.source();
-            while let Some(error) = cause {
-                message.push_str(&format!(": {error}"));
-                cause = error.source();
-            }
-            let _ = writeln!(std::io::stderr(), "{message}");
-            ExitCode::FAILURE
-        }
+    let cli = Cli::of_arguments();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error, Exit::Failed),
+    };
+    match runtime.block_on(cli.execute()) {
+        Ok(exit) => exit.into(),
+        Err(error) => failed(&error, error.exit()),
     }
 }
 
-fn execute(command: Command) -> Result<(), Box<dyn Error>> {
-    match command {
-        Command::Crds => Ok(std::io::stdout().write_all(api::crds_yaml()?.as_bytes())?),
-        Command::Run(settings) => {
-            logs::init(settings.log_format, settings.log_level.as_deref())?;
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            Ok(runtime.block_on(operator::operate(*settings))?)
-        }
+fn failed(error: &dyn Error, exit: Exit) -> ExitCode {
+    let mut message = format!("certwright: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        message.push_str(&format!(": {error}"));
+        cause = error.source();
     }
+    let _ = writeln!(std::io::stderr(), "{message}");
+    exit.into()
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::api::PropagationCheck;
-use crate::cli::Run;
+use crate::command::Run;
 use crate::controller::cache::Cache;
 use crate::controller::observe::Reactions;
 use crate::controller::{Config, Context, run};

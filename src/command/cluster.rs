@@ -1,0 +1,70 @@
+//! The cluster that a command talks to, found as kubectl finds it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::{Client, Config};
+
+use super::Error;
+
+/// How long the API server may take to answer a request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Which cluster, and which of its namespaces; the flags are those of kubectl.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Cluster")]
+pub struct ClusterArgs {
+    /// The namespace; that of the context by default.
+    #[arg(short, long)]
+    pub namespace: Option<String>,
+    /// The context of the kubeconfig; its current one by default.
+    #[arg(long)]
+    pub context: Option<String>,
+    /// The kubeconfig file; by default those that KUBECONFIG lists, or ~/.kube/config.
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+}
+
+/// A cluster, and the namespace that is meant.
+#[derive(Clone)]
+pub struct Cluster {
+    /// For requests.
+    pub client: Client,
+    /// For watches, which may be silent for long.
+    pub watching: Client,
+    /// The namespace that is meant where no other is named.
+    pub namespace: String,
+}
+
+impl ClusterArgs {
+    /// The cluster. Nothing is sent to it yet.
+    ///
+    /// # Errors
+    /// [`Error`], if there is no usable configuration.
+    pub async fn connect(&self) -> Result<Cluster, Error> {
+        let for_watches = self.config().await?;
+        let mut for_requests = for_watches.clone();
+        for_requests.read_timeout = Some(REQUEST_TIMEOUT);
+        for_requests.default_retry = false;
+        let namespace = self.namespace.clone().unwrap_or_else(|| for_watches.default_namespace.clone());
+        let client = |config| Client::try_from(config).map_err(|error| Error::Client(Box::new(error)));
+        Ok(Cluster { client: client(for_requests)?, watching: client(for_watches)?, namespace })
+    }
+
+    async fn config(&self) -> Result<Config, Error> {
+        if self.context.is_none() && self.kubeconfig.is_none() {
+            return Config::infer().await.map_err(|error| Error::NoCluster(Box::new(error)));
+        }
+        let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
+        let refused = |error: KubeconfigError| Error::Kubeconfig(Box::new(error));
+        match &self.kubeconfig {
+            None => Config::from_kubeconfig(&options).await.map_err(refused),
+            Some(path) => {
+                let kubeconfig = Kubeconfig::read_from(path).map_err(refused)?;
+                Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(refused)
+            }
+        }
+    }
+}

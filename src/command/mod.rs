@@ -1,0 +1,24 @@
+//! The commands, a file each: its flags, what it asks the cluster for, and what it shows.
+//!
+//! To add one: a file here, or a folder if it is more than one thing, with a struct of flags that derives [`clap::Args`] and has
+//! `async fn execute(self) -> Result<Exit, Error>`; a variant and an arm in [`cli`](crate::cli); a section in
+//! `docs/command-line.md`, and its name in `docs/operations.md`. One that talks to a cluster flattens [`ClusterArgs`] into its
+//! flags and calls [`ClusterArgs::connect`]. One with errors of its own has a variant for them in [`Error`].
+//!
+//! What a command shows is made by functions from objects and `now` to text, without a client, and printed by [`print`].
+
+mod cluster;
+mod completion;
+pub mod crds;
+mod error;
+mod exit;
+pub mod man;
+mod output;
+mod run;
+
+pub use cluster::{Cluster, ClusterArgs};
+pub use completion::Completion;
+pub use error::Error;
+pub use exit::Exit;
+pub use output::print;
+pub use run::Run;
