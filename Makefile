@@ -9,6 +9,8 @@ CLUSTER := $(TARGET)/debug/cluster
 CACHE := $(or $(CERTWRIGHT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/certwright)
 DENY_VERSION := 0.20.2
 DENY := $(CACHE)/cargo/cargo-deny-$(DENY_VERSION)
+MDBOOK_VERSION := 0.5.4
+MDBOOK := $(CACHE)/cargo/mdbook-$(MDBOOK_VERSION)
 
 .DEFAULT_GOAL := help
 
@@ -23,7 +25,7 @@ test: checks tools ## Check and test everything, on a real control plane
 	$(CLUSTER) exec -- $(CARGO) test --offline --workspace --no-fail-fast --test '*'
 
 .PHONY: checks
-checks: need-cargo deny ## Check formatting, lints and dependencies
+checks: need-cargo deny docs ## Check formatting, lints, dependencies, and that the book builds
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
@@ -34,6 +36,17 @@ deny: need-cargo $(DENY)/bin/cargo-deny ## Check what the dependencies are: lice
 $(DENY)/bin/cargo-deny:
 	@echo "Building cargo-deny $(DENY_VERSION), once: some 4 minutes on two cores"
 	$(CARGO) install --quiet --locked --root $(DENY) --version $(DENY_VERSION) cargo-deny
+
+# mdBook tells what is wrong with a page by a warning and ends well; here that is an error. tests/book.rs follows the links.
+.PHONY: docs
+docs: need-cargo $(MDBOOK)/bin/mdbook ## Build the user guide, from docs/
+	@said=$$($(MDBOOK)/bin/mdbook build --dest-dir $(abspath $(TARGET))/book 2>&1) || { echo "$$said" >&2; exit 1; }; \
+	if echo "$$said" | grep -E 'WARN|ERROR' >&2; then exit 1; fi
+	@echo "The book is in $(TARGET)/book/index.html"
+
+$(MDBOOK)/bin/mdbook:
+	@echo "Building mdBook $(MDBOOK_VERSION), once: some 2 minutes on two cores"
+	$(CARGO) install --quiet --locked --root $(MDBOOK) --version $(MDBOOK_VERSION) --no-default-features --features search mdbook
 
 .PHONY: tools
 tools: need-cargo ## Build what the tests need: Kubernetes, etcd, ACME servers, a Gateway controller

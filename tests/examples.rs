@@ -1,19 +1,27 @@
-//! The examples, and the YAML in the documentation, apply as they are.
+//! The examples, and the YAML in the documentation, are taken as they are.
 
-use std::path::{Path, PathBuf};
-use std::{fs, io};
+mod common;
 
-use anyhow::{Context, Result, ensure};
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
 use certwright_cluster::TestNamespace;
+use common::helm::{objects, rendered, root, run};
+use common::markdown::{Block, Page, book, collect};
+use serde_json::Value;
 
 #[tokio::test]
 async fn every_example_applies() -> Result<()> {
     let mut files = Vec::new();
-    collect(&root().join("deploy/examples"), "yaml", &mut files)?;
+    collect(Path::new("deploy/examples"), "yaml", &mut files)?;
     ensure!(files.len() > 3, "there are examples");
     TestNamespace::with("examples", async |ns| {
         for file in &files {
-            let yaml = fs::read_to_string(file)?;
+            let yaml = fs::read_to_string(root().join(file))?;
             dry_run(&ns.name, &yaml).with_context(|| format!("{}", file.display()))?;
         }
         Ok(())
@@ -23,59 +31,86 @@ async fn every_example_applies() -> Result<()> {
 
 #[tokio::test]
 async fn every_yaml_block_in_the_documentation_applies() -> Result<()> {
-    let mut files = vec![root().join("README.md")];
-    collect(&root().join("docs"), "md", &mut files)?;
+    let mut pages = book()?;
+    pages.push(Page::read("README.md")?);
     TestNamespace::with("documentation", async |ns| {
-        let mut applied = 0;
-        for file in &files {
-            for yaml in yaml_blocks(&fs::read_to_string(file)?) {
-                dry_run(&ns.name, &yaml).with_context(|| format!("{}:\n{yaml}", file.display()))?;
-                applied += 1;
+        // There are blocks with a Gateway.
+        let _gateway_api = ns.cluster.gateway_api().await?;
+        let mut taken = 0;
+        for page in &pages {
+            for block in page.blocks() {
+                let outcome = take(&ns.name, &block);
+                taken += usize::from(
+                    outcome.with_context(|| format!("{}:\n{}", page.path.display(), block.code))?,
+                );
             }
         }
-        ensure!(applied > 0, "the documentation has YAML blocks");
+        ensure!(taken > 30, "the documentation has YAML blocks: {taken}");
         Ok(())
     })
     .await
 }
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn collect(folder: &Path, extension: &str, into: &mut Vec<PathBuf>) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            collect(&path, extension, into)?;
-        } else if path.extension().is_some_and(|found| found == extension) {
-            into.push(path);
+/// Gives a block to whom it is for, by its mark, as CONTRIBUTING.md lists them. False for what is no YAML.
+fn take(namespace: &str, block: &Block) -> Result<bool> {
+    match block.mark.as_str() {
+        "yaml" => dry_run(namespace, &block.code)?,
+        "yaml,values" => render(&block.code)?,
+        "yaml,kustomization" => kustomize(&block.code)?,
+        "yaml,foreign" => read(&block.code)?,
+        mark if mark.starts_with("yaml") => bail!("{mark} is not a mark of CONTRIBUTING.md"),
+        _ => {
+            let object = block.code.lines().any(|line| line.starts_with("apiVersion:"));
+            ensure!(!object, "this is an object: mark the block with `yaml`, so that a test applies it");
+            return Ok(false);
         }
     }
+    Ok(true)
+}
+
+/// Asks the API server to check the objects, without storing them. An object of another namespace goes into this one.
+fn dry_run(namespace: &str, yaml: &str) -> Result<()> {
+    let mut all = objects(yaml)?;
+    for object in &mut all {
+        let named = object.pointer_mut("/metadata/namespace");
+        named.into_iter().for_each(|name| *name = Value::String(namespace.to_owned()));
+    }
+    let list = serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": all });
+    let mut kubectl = Command::new("kubectl");
+    kubectl.args(["apply", "--dry-run=server", "--validate=strict", "--namespace", namespace, "-f", "-"]);
+    let mut child = kubectl.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    child.stdin.take().context("no standard input")?.write_all(list.to_string().as_bytes())?;
+    let output = child.wait_with_output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }
 
-/// The fenced blocks of a Markdown text that are marked as YAML.
-fn yaml_blocks(markdown: &str) -> Vec<String> {
-    let parts = markdown.split("```yaml\n").skip(1);
-    parts.filter_map(|part| part.split("```").next()).map(str::to_owned).collect()
+/// Has Helm render the chart with these values.
+fn render(values: &str) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("values.yaml");
+    fs::write(&file, values)?;
+    rendered(&["--values", &file.display().to_string()]).map(drop)
 }
 
-/// Asks the API server to check the objects, without storing them. Objects that name another namespace keep it.
-fn dry_run(namespace: &str, yaml: &str) -> Result<()> {
-    use std::io::Write;
-    use std::process::{Command, Stdio};
-    for document in yaml.split("\n---\n").filter(|document| document.contains("kind:")) {
-        let mut kubectl = Command::new("kubectl");
-        kubectl.args(["apply", "--dry-run=server", "--validate=strict", "-f", "-"]);
-        if !document.contains("\n  namespace:") {
-            kubectl.args(["--namespace", namespace]);
+/// Builds a kustomization that lies in a folder beside `deploy`.
+fn kustomize(kustomization: &str) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mine = folder.path().join("mine");
+    fs::create_dir(&mine)?;
+    fs::write(mine.join("kustomization.yaml"), kustomization)?;
+    symlink(root().join("deploy"), folder.path().join("deploy"))?;
+    let built = run("kubectl", &["kustomize", &mine.display().to_string()])?;
+    ensure!(objects(&built)?.len() > 10, "it makes nothing of the base: {built}");
+    Ok(())
+}
+
+/// Objects of kinds that this cluster does not have.
+fn read(yaml: &str) -> Result<()> {
+    for object in objects(yaml)? {
+        for field in ["/apiVersion", "/kind", "/metadata/name"] {
+            ensure!(object.pointer(field).is_some_and(Value::is_string), "an object without {field}");
         }
-        let mut child =
-            kubectl.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        child.stdin.take().context("no standard input")?.write_all(document.as_bytes())?;
-        let output = child.wait_with_output()?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
     Ok(())
 }

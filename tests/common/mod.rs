@@ -10,6 +10,7 @@ pub mod fault_cells;
 pub mod faults;
 pub mod helm;
 pub mod http01;
+pub mod markdown;
 pub mod overheard;
 
 use std::fmt::Debug;
