@@ -247,7 +247,11 @@ pub struct SecretTemplate {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CertificateStatus {
-    /// `Ready`: the Secret holds a valid certificate as the spec asks for. `Issuing`: an issuance is under way.
+    /// `metadata.generation` that the conditions are about; -1 before the operator has seen the object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`: the Secret holds a valid certificate as the spec asks for. `Issuing`: an issuance is under way. While it is not
+    /// ready, `Reconciling` or `Stalled` says whether that is being worked on.
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
     /// Start of the validity of the certificate in the Secret.

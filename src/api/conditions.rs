@@ -2,6 +2,10 @@
 
 /// Is the object in the state that its spec asks for?
 pub const CONDITION_READY: &str = "Ready";
+/// There while the object is not `Ready` and the operator works on that; not there otherwise (kstatus).
+pub const CONDITION_RECONCILING: &str = "Reconciling";
+/// There while the object is not `Ready` and will not be unless a human does something; not there otherwise (kstatus).
+pub const CONDITION_STALLED: &str = "Stalled";
 /// On an issuer, if a human asks for it by annotation: is the account deactivated?
 pub const CONDITION_ACCOUNT_DEACTIVATED: &str = "AccountDeactivated";
 /// On a Certificate: is an issuance under way?

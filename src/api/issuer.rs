@@ -272,7 +272,11 @@ pub enum AccountKeyAlgorithm {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct IssuerStatus {
-    /// `Ready`: the account can be used. `KeyRollover`: the account key was changed when it last should be.
+    /// `metadata.generation` that the conditions are about; -1 before the operator has seen the object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`: the account can be used. `KeyRollover`: the account key was changed when it last should be. While it is not
+    /// ready, `Reconciling` or `Stalled` says whether that is being worked on.
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
     /// The account at the CA.

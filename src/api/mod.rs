@@ -28,8 +28,9 @@ pub use renewal::*;
 pub use revocation::*;
 pub use solver::*;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};
 use kube::CustomResourceExt;
+use serde_json::json;
 
 /// The API group of all three kinds.
 pub const GROUP: &str = "certwright.dev";
@@ -108,9 +109,27 @@ pub const SECRET_KEY_DER: &str = "key.der";
 /// Data key of a TLS Secret with the private key and the chain in one PEM file.
 pub const SECRET_KEY_COMBINED_PEM: &str = "tls-combined.pem";
 
+/// `status.observedGeneration` of an object that the operator has not seen yet. No object has this generation.
+const UNOBSERVED: i64 = -1;
+
 /// The CustomResourceDefinitions, as `crds/` has them.
 pub fn crds() -> [CustomResourceDefinition; 3] {
-    [Certificate::crd(), Issuer::crd(), ClusterIssuer::crd()]
+    [Certificate::crd(), Issuer::crd(), ClusterIssuer::crd()].map(with_unobserved_status)
+}
+
+/// An object has this status from its creation until the operator has seen it. One without `observedGeneration` would be done, to
+/// whoever waits by kstatus.
+fn with_unobserved_status(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
+    let schemas = crd
+        .spec
+        .versions
+        .iter_mut()
+        .filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut());
+    let statuses = schemas.filter_map(|schema| schema.properties.as_mut()?.get_mut("status"));
+    for status in statuses {
+        status.default = Some(JSON(json!({ "observedGeneration": UNOBSERVED })));
+    }
+    crd
 }
 
 /// The CustomResourceDefinitions as one YAML stream, one document each.

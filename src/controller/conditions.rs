@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use crate::api::{CONDITION_READY, CONDITION_RECONCILING, CONDITION_STALLED};
+use crate::core::kstatus::Standing;
 use crate::core::renewal::whole_seconds;
 
 /// Longest message; the API allows 32,768 bytes.
@@ -35,6 +37,27 @@ pub fn set_condition(
     match conditions.iter_mut().find(|present| present.type_ == type_) {
         Some(present) => *present = condition,
         None => conditions.push(condition),
+    }
+}
+
+/// Has `Reconciling` or `Stalled` say what `Ready` says, as kstatus wants it; neither is there while the object is ready.
+pub fn set_standing(
+    conditions: &mut Vec<Condition>,
+    standing: Option<Standing>,
+    generation: i64,
+    now: Timestamp,
+) {
+    let type_ = standing.map(|standing| match standing {
+        Standing::Reconciling => CONDITION_RECONCILING,
+        Standing::Stalled => CONDITION_STALLED,
+    });
+    let kstatus = [CONDITION_RECONCILING, CONDITION_STALLED];
+    conditions
+        .retain(|found| !kstatus.contains(&found.type_.as_str()) || Some(found.type_.as_str()) == type_);
+    if let Some(type_) = type_
+        && let Some(ready) = condition(conditions, CONDITION_READY).cloned()
+    {
+        set_condition(conditions, type_, true, &ready.reason, &ready.message, generation, now);
     }
 }
 

@@ -6,6 +6,7 @@
 //! - [`account`]: the next step of an issuer's account;
 //! - [`solvers`]: which solver is for which name;
 //! - [`disposition`]: what a CA's refusal means for what happens next;
+//! - [`kstatus`]: what an object's conditions mean to GitOps tools;
 //! - [`duplicates`]: equal certificates, of which a CA issues only so many;
 //! - [`outputs`]: what the TLS Secret holds besides the certificate and its key;
 //! - [`records`]: TXT records that were presented, until they are removed;
@@ -18,6 +19,7 @@ pub mod backoff;
 pub mod disposition;
 pub mod duplicates;
 pub mod issuance;
+pub mod kstatus;
 pub mod naming;
 pub mod outputs;
 pub mod records;

@@ -8,6 +8,7 @@ pub mod crash;
 pub mod dns;
 pub mod fault_cells;
 pub mod faults;
+pub mod gitops;
 pub mod helm;
 pub mod http01;
 pub mod markdown;

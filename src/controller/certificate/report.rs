@@ -13,10 +13,11 @@ use crate::api::{
     ANNOTATION_RENEW, CONDITION_ISSUING, CONDITION_READY, CONDITION_RENEWAL_WINDOW, Certificate,
     FIELD_MANAGER, GROUP, VERSION, certificate_reason as reason,
 };
-use crate::controller::conditions::{condition, is_true, sentence, set_condition};
+use crate::controller::conditions::{condition, is_true, sentence, set_condition, set_standing};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::core::issuance::{Failure, failed_generation};
+use crate::core::kstatus;
 use crate::core::reissue;
 use crate::core::renewal::{Placement, Plan};
 use crate::runtime::metrics::{ApiVerb, CertificateFacts};
@@ -146,7 +147,11 @@ impl Work {
             }
             Some(due) => (false, waits_for, format!("{because} ({})", due.message)),
         };
-        set_condition(&mut self.status.conditions, CONDITION_READY, is, reason, &message, generation, now);
+        self.status.observed_generation = Some(generation);
+        let conditions = &mut self.status.conditions;
+        set_condition(conditions, CONDITION_READY, is, reason, &message, generation, now);
+        let standing = kstatus::of_certificate(conditions);
+        set_standing(conditions, standing, generation, now);
     }
 
     /// Whether the renewal begins in one of the windows of the spec.

@@ -11,11 +11,12 @@ use crate::api::{
     CONDITION_READY, ClusterIssuer, FIELD_MANAGER, GROUP, Issuer, IssuerKind, VERSION,
     issuer_reason as reason,
 };
-use crate::controller::conditions::{condition, set_condition};
+use crate::controller::conditions::{condition, set_condition, set_standing};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::events;
 use crate::core::account::changed_terms;
+use crate::core::kstatus;
 use crate::runtime::metrics::ApiVerb;
 
 impl Work {
@@ -45,15 +46,11 @@ impl Work {
 
     fn set(&mut self, is: bool, reason: &str, message: &str, now: Timestamp) {
         let generation = self.issuer.generation;
-        set_condition(
-            &mut self.issuer.status.conditions,
-            CONDITION_READY,
-            is,
-            reason,
-            message,
-            generation,
-            now,
-        );
+        self.issuer.status.observed_generation = Some(generation);
+        let conditions = &mut self.issuer.status.conditions;
+        set_condition(conditions, CONDITION_READY, is, reason, message, generation, now);
+        let standing = kstatus::of_issuer(conditions);
+        set_standing(conditions, standing, generation, now);
     }
 
     /// How often this spec has failed in a row.

@@ -71,6 +71,12 @@ const MODULES: &[Module] = &[
         programs: &[Program { name: "helm", package: "helm.sh/helm/v3/cmd/helm", seconds: 165 }],
     },
     Module {
+        name: "helm4",
+        programs: &[Program { name: "helm4", package: "helm.sh/helm/v4/cmd/helm", seconds: 165 }],
+    },
+    Module { name: "kstatus", programs: &[Program { name: "kstatus", package: ".", seconds: 50 }] },
+    Module { name: "argo-health", programs: &[Program { name: "argo-health", package: ".", seconds: 100 }] },
+    Module {
         name: "cert-manager-webhook",
         programs: &[Program { name: "cert-manager-webhook", package: ".", seconds: 170 }],
     },
@@ -202,6 +208,8 @@ fn build(module: &Module, program: &Program, target: &Path, title: &str) -> Resu
         .arg(program.package)
         .current_dir(module.source())
         .env("CGO_ENABLED", "0")
+        // One module needs a newer Go than others, and names it.
+        .env("GOTOOLCHAIN", "auto")
         .stdin(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
