@@ -68,6 +68,10 @@ crds: need-cargo ## Write crds/ anew from src/api
 	$(CARGO) run --quiet --bin certwright -- crds | awk -v RS='---\n' \
 		'match($$0, /  name: [a-z]+/) { printf "%s", $$0 > ("crds/" substr($$0, RSTART + 8, RLENGTH - 8) ".yaml") }'
 
+.PHONY: reference
+reference: need-cargo ## Write docs/api-reference.md anew from crds/
+	CERTWRIGHT_WRITE_DOCS=1 $(CARGO) test --workspace --test reference
+
 .PHONY: features
 features: tools ## Write the table of docs/ca-features.md anew, from what CAs do
 	$(CARGO) build --workspace --bins

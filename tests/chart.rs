@@ -10,11 +10,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use certwright::cli::Cli;
 use clap::CommandFactory;
-use common::helm::{chart, objects, rendered, root, run, template};
+use common::helm::{chart, compare, objects, rendered, root, run, template};
 use serde_json::{Map, Value};
 
-/// Set by `make chart`.
-const UPDATE: &str = "CERTWRIGHT_WRITE_DOCS";
 const LABEL: &str = "app.kubernetes.io";
 
 #[test]
@@ -31,7 +29,7 @@ fn the_renderings_are_those_in_the_repository() -> Result<()> {
         // The CRDs are compared with those of kustomize.
         let rendered = rendered(&["--values", text(&values)?, "--set", "crds.enabled=false"])?;
         let golden = PathBuf::from(text(&values)?.replace(".values.yaml", ".yaml"));
-        compare(&golden, &rendered)?;
+        compare(&golden, &rendered, "make chart")?;
     }
     Ok(())
 }
@@ -155,7 +153,7 @@ fn the_documentation_has_every_value_with_its_default() -> Result<()> {
     let heading = "| value | default | meaning |\n| --- | --- | --- |\n";
     // It is the last thing on the page.
     let (before, _) = page_text.split_once(heading).context("no table of values")?;
-    compare(&page, &format!("{before}{heading}{rows}"))
+    compare(&page, &format!("{before}{heading}{rows}"), "make chart")
 }
 
 #[test]
@@ -202,8 +200,16 @@ fn defaults_of_the_operator_are_told_as_they_are() -> Result<()> {
 fn alerts_and_dashboard_ask_for_metrics_that_there_are() -> Result<()> {
     let table = fs::read_to_string(root().join("docs/operations.md"))?;
     let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+    let rows: Vec<(&str, Vec<&str>)> = rows.map(|(name, rest)| (name, rest.split(" | ").collect())).collect();
     let documented: BTreeMap<&str, &str> =
-        rows.filter_map(|(name, rest)| Some((name, rest.split(" | ").next()?))).collect();
+        rows.iter().filter_map(|(name, cells)| Some((*name, *cells.first()?))).collect();
+    // Besides the metrics' own, there are those of the pod that is scraped and of a histogram's buckets.
+    let mut labels = BTreeSet::from(["pod", "le"]);
+    for (_, cells) in &rows {
+        labels.extend(
+            cells.get(1).into_iter().flat_map(|cell| cell.split(", ")).map(|label| label.trim_matches('`')),
+        );
+    }
     let exists = |name: &str| {
         let histogram = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
         documented.contains_key(name)
@@ -222,6 +228,9 @@ fn alerts_and_dashboard_ask_for_metrics_that_there_are() -> Result<()> {
             assert!(!metrics.is_empty(), "{file}: no metric in {query}");
             let unknown: Vec<_> = metrics.iter().filter(|name| !exists(name)).collect();
             assert!(unknown.is_empty(), "{file}: docs/operations.md has no {unknown:?}, in {query}");
+            let unknown: Vec<_> =
+                used_labels(query).into_iter().filter(|label| !labels.contains(label)).collect();
+            assert!(unknown.is_empty(), "{file}: docs/operations.md has no label {unknown:?}, in {query}");
         }
     }
     Ok(())
@@ -239,25 +248,6 @@ fn value_sets() -> Result<Vec<PathBuf>> {
     ensure!(sets.len() > 2, "there are sets of values: {sets:?}");
     sets.sort();
     Ok(sets)
-}
-
-/// The file has this content; with [`UPDATE`], it gets it.
-fn compare(file: &Path, content: &str) -> Result<()> {
-    if std::env::var_os(UPDATE).is_some() {
-        fs::write(file, content)?;
-    }
-    let written = fs::read_to_string(file).unwrap_or_default();
-    let other = || {
-        let mut lines = written.lines().zip(content.lines()).enumerate();
-        lines.find(|(_, (written, now))| written != now).map(|(at, lines)| (at + 1, lines))
-    };
-    assert!(
-        written == content,
-        "{} is out of date; run: make chart. The first line that differs: {:?}",
-        file.display(),
-        other()
-    );
-    Ok(())
 }
 
 /// Objects by kind and name, without what only Helm puts on them.
@@ -353,6 +343,16 @@ fn camel_case(flag: &str) -> String {
         name.push_str(rest);
     }
     name
+}
+
+/// The labels that a query selects by, groups by, or joins on.
+fn used_labels(query: &str) -> BTreeSet<&str> {
+    let selected = query.split('{').skip(1).filter_map(|rest| rest.split('}').next());
+    let selected =
+        selected.flat_map(|inside| inside.split(',')).filter_map(|pair| pair.split(['=', '!']).next());
+    let grouped = ["by (", "on(", "by(", "on ("].into_iter().flat_map(|word| query.split(word).skip(1));
+    let grouped = grouped.filter_map(|rest| rest.split(')').next()).flat_map(|inside| inside.split(','));
+    selected.chain(grouped).map(str::trim).collect()
 }
 
 /// The texts of all fields of this name.

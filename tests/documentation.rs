@@ -139,7 +139,12 @@ fn used() -> Result<Metrics> {
     metrics.account_key_rolled_over(true);
     metrics.revocation(RevocationOutcome::GivenUp, RevocationReason::Superseded.as_str());
     let now = Some("2026-01-01T00:00:00Z".parse()?);
-    metrics.certificate("web", "www", CertificateFacts { ready: true, not_after: now, renewal: now });
+    metrics.certificate(
+        "web",
+        "www",
+        CertificateFacts { ready: true, not_after: now, renewal: now, queued: false },
+    );
+    metrics.issuer("Issuer", "web", "ca", true);
     Ok(metrics)
 }
 

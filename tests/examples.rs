@@ -9,9 +9,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
-use certwright_cluster::TestNamespace;
+use certwright_cluster::{Operator, Pebble, TestNamespace};
 use common::helm::{objects, rendered, root, run};
 use common::markdown::{Block, Page, book, collect};
+use common::{SOON, base64};
 use serde_json::Value;
 
 #[tokio::test]
@@ -46,6 +47,32 @@ async fn every_yaml_block_in_the_documentation_applies() -> Result<()> {
             }
         }
         ensure!(taken > 30, "the documentation has YAML blocks: {taken}");
+        Ok(())
+    })
+    .await
+}
+
+/// The tutorial's own objects, with the CA and the ingress class of this cluster.
+#[tokio::test]
+async fn the_tutorial_leads_to_a_certificate_as_it_is_written() -> Result<()> {
+    TestNamespace::with("tutorial", async |ns| {
+        let pebble = Pebble::builder().start(&ns.cluster).await?;
+        let _operator = Operator::builder(ns).start().await?;
+        let ca = format!("{}\n    caBundle: {}", pebble.directory_url, base64(&pebble.ca_pem));
+        for block in Page::read("docs/first-certificate.md")?.blocks() {
+            if block.mark == "yaml" {
+                let yaml = block.code.replace("https://acme-staging-v02.api.letsencrypt.org/directory", &ca);
+                ns.apply(&yaml.replace("ingressClassName: nginx", "ingressClassName: router")).await?;
+            }
+        }
+        ns.wait_condition("certificate/www", "Ready", "True", SOON).await?;
+        let ingress = ns.get("ingress/www").await?.context("the tutorial makes no Ingress")?;
+        let used = ingress["spec"]["tls"][0]["secretName"].as_str().context("the Ingress uses no Secret")?;
+        let secret = ns
+            .get(&format!("secret/{used}"))
+            .await?
+            .context("the Ingress uses a Secret that there is not")?;
+        assert_eq!(secret["type"], "kubernetes.io/tls");
         Ok(())
     })
     .await

@@ -72,6 +72,8 @@ async fn metrics_have_names_with_units_and_name_no_object() -> Result<()> {
             ("certwright_issuance_duration_seconds", "histogram"),
             ("certwright_api_writes_total", "counter"),
             ("certwright_leader", "gauge"),
+            ("certwright_issuances_queued", "gauge"),
+            ("certwright_issuer_ready", "gauge"),
             ("certwright_certificate_ready", "gauge"),
             ("certwright_certificate_not_after_timestamp_seconds", "gauge"),
             ("certwright_certificate_renewal_timestamp_seconds", "gauge"),
@@ -95,12 +97,16 @@ async fn metrics_have_names_with_units_and_name_no_object() -> Result<()> {
                 with_names.insert(sample.split('{').next().unwrap_or_default());
             }
         }
-        let per_certificate = [
+        let of_one_object = [
             "certwright_certificate_not_after_timestamp_seconds",
             "certwright_certificate_ready",
             "certwright_certificate_renewal_timestamp_seconds",
+            "certwright_issuer_ready",
         ];
-        assert_eq!(Vec::from_iter(with_names), per_certificate);
+        assert_eq!(Vec::from_iter(with_names), of_one_object);
+        let issuer =
+            format!("certwright_issuer_ready{{kind=\"Issuer\",namespace=\"{}\",name=\"ca\"}}", ns.name);
+        assert_eq!(metrics.sum(&issuer), 1.0);
         assert_eq!(metrics.sum("certwright_certificate_ready"), 1.0);
         let not_after: jiff::Timestamp =
             issued["status"]["notAfter"].as_str().context("no notAfter")?.parse()?;

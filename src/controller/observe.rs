@@ -48,6 +48,8 @@ impl Reactions {
 
     fn issuer_seen(&self, issuer: &IssuerRecord, labels: u64) {
         let ready = is_true(&issuer.status.conditions, CONDITION_READY);
+        let (kind, namespace, name) = named(issuer);
+        self.context.metrics.issuer(kind, namespace, name, ready);
         let account = issuer.status.acme.as_ref().map(|acme| (&acme.uri, &acme.server, &acme.key_thumbprint));
         if issuer.deleted.is_some() {
             self.context.deletions.notify_waiters();
@@ -168,6 +170,8 @@ impl Observer for Reactions {
 
 impl Reactions {
     fn issuer_gone(&self, issuer: &IssuerRecord) {
+        let (kind, namespace, name) = named(issuer);
+        self.context.metrics.forget_issuer(kind, namespace, name);
         self.forget(Some(&issuer.uid));
         self.forget(Some(&format!("{}/certificates", issuer.uid)));
         self.context.verdicts.lift(&issuer.id);
@@ -208,6 +212,11 @@ impl KeyAuthorizations for Context {
 
 fn presented_by(certificate: &Certificate) -> Option<String> {
     Some(format!("{}/presented", certificate.metadata.uid.as_deref().unwrap_or_default()))
+}
+
+/// An issuer as its metric names it.
+fn named(issuer: &IssuerRecord) -> (&'static str, &str, &str) {
+    (issuer.id.kind.as_str(), issuer.id.namespace.as_deref().unwrap_or_default(), &issuer.id.name)
 }
 
 fn label_hash<K: Resource>(object: &K) -> u64 {

@@ -1,6 +1,7 @@
 //! What the process counts and measures, for Prometheus.
 
 mod certificates;
+mod issuers;
 mod process;
 
 use std::fmt;
@@ -17,6 +18,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 pub use self::certificates::CertificateFacts;
 use self::certificates::Certificates;
+use self::issuers::Issuers;
 use self::process::Process;
 
 /// The content type of what [`Metrics::encode`] writes.
@@ -44,7 +46,8 @@ struct Inner {
     account_key_rollovers: Family<Rollovers, Counter>,
     revocations: Family<Revocations, Counter>,
     leader: Gauge,
-    certificates: Option<Certificates>,
+    certificates: Certificates,
+    issuers: Issuers,
 }
 
 /// Whether every Certificate has metrics of its own.
@@ -107,10 +110,10 @@ impl Metrics {
         registry.register("revocations", help, revocations.clone());
         let leader = Gauge::default();
         registry.register("leader", "1 if this replica reconciles, 0 if it stands by", leader.clone());
-        let certificates = (per_certificate == PerCertificate::On).then(Certificates::default);
-        if let Some(certificates) = &certificates {
-            registry.register_collector(Box::new(certificates.clone()));
-        }
+        let certificates = Certificates::new(per_certificate);
+        registry.register_collector(Box::new(certificates.clone()));
+        let issuers = Issuers::default();
+        registry.register_collector(Box::new(issuers.clone()));
 
         Self(Arc::new(Inner {
             registry: root,
@@ -127,6 +130,7 @@ impl Metrics {
             revocations,
             leader,
             certificates,
+            issuers,
         }))
     }
 
@@ -187,16 +191,22 @@ impl Metrics {
 
     /// How a Certificate stands now.
     pub fn certificate(&self, namespace: &str, name: &str, facts: CertificateFacts) {
-        if let Some(certificates) = &self.0.certificates {
-            certificates.set(namespace, name, facts);
-        }
+        self.0.certificates.set(namespace, name, facts);
     }
 
     /// A Certificate is gone.
     pub fn forget_certificate(&self, namespace: &str, name: &str) {
-        if let Some(certificates) = &self.0.certificates {
-            certificates.forget(namespace, name);
-        }
+        self.0.certificates.forget(namespace, name);
+    }
+
+    /// An issuer of this kind is ready or not. A ClusterIssuer has an empty namespace.
+    pub fn issuer(&self, kind: &'static str, namespace: &str, name: &str, ready: bool) {
+        self.0.issuers.set(kind, namespace, name, ready);
+    }
+
+    /// An issuer is gone.
+    pub fn forget_issuer(&self, kind: &'static str, namespace: &str, name: &str) {
+        self.0.issuers.forget(kind, namespace, name);
     }
 
     /// Everything as [`CONTENT_TYPE`].

@@ -1,11 +1,15 @@
-//! Helm, and what it renders.
+//! Helm, what it renders, and files of the repository that are made from others.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use serde_json::Value;
+
+/// Set by what writes files of the repository anew, such as `make chart`.
+const UPDATE: &str = "CERTWRIGHT_WRITE_DOCS";
 
 /// The repository.
 pub fn root() -> &'static Path {
@@ -51,4 +55,23 @@ pub fn objects(yaml: &str) -> Result<Vec<Value>> {
     let documents = serde_yaml::Deserializer::from_str(yaml);
     let objects = documents.map(Value::deserialize).collect::<Result<Vec<_>, _>>()?;
     Ok(objects.into_iter().filter(|object| !object.is_null()).collect())
+}
+
+/// The file has this content; with [`UPDATE`], it gets it.
+pub fn compare(file: &Path, content: &str, make: &str) -> Result<()> {
+    if std::env::var_os(UPDATE).is_some() {
+        fs::write(file, content)?;
+    }
+    let written = fs::read_to_string(file).unwrap_or_default();
+    let other = || {
+        let mut lines = written.lines().zip(content.lines()).enumerate();
+        lines.find(|(_, (written, now))| written != now).map(|(at, lines)| (at + 1, lines))
+    };
+    assert!(
+        written == content,
+        "{} is out of date; run: {make}. The first line that differs: {:?}",
+        file.display(),
+        other()
+    );
+    Ok(())
 }

@@ -282,6 +282,8 @@ impl Work {
             ready: crate::controller::conditions::is_true(&self.status.conditions, CONDITION_READY),
             not_after: self.status.not_after.as_ref().map(|time| time.0),
             renewal: self.status.renewal_time.as_ref().map(|time| time.0),
+            queued: condition(&self.status.conditions, CONDITION_ISSUING)
+                .is_some_and(|issuing| issuing.status == "True" && issuing.reason == reason::QUEUED),
         };
         context.metrics.certificate(&self.namespace, &self.name, facts);
     }

@@ -9,6 +9,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
+use super::PerCertificate;
+
 /// How a Certificate stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CertificateFacts {
@@ -18,13 +20,22 @@ pub struct CertificateFacts {
     pub not_after: Option<Timestamp>,
     /// When it is to be renewed.
     pub renewal: Option<Timestamp>,
+    /// Whether it waits for a place among its account's orders.
+    pub queued: bool,
 }
 
 /// The gauges of all Certificates, written from one map so that each name is held once.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Certificates(Arc<Mutex<BTreeMap<(String, String), CertificateFacts>>>);
+#[derive(Clone, Debug)]
+pub(super) struct Certificates {
+    facts: Arc<Mutex<BTreeMap<(String, String), CertificateFacts>>>,
+    of_each: PerCertificate,
+}
 
 impl Certificates {
+    pub(super) fn new(of_each: PerCertificate) -> Self {
+        Self { facts: Arc::default(), of_each }
+    }
+
     pub(super) fn set(&self, namespace: &str, name: &str, facts: CertificateFacts) {
         self.lock().insert((namespace.to_owned(), name.to_owned()), facts);
     }
@@ -34,12 +45,20 @@ impl Certificates {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<(String, String), CertificateFacts>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Collector for Certificates {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let certificates = self.lock();
+        let queued = certificates.values().filter(|facts| facts.queued).count();
+        let help = "Certificates that wait for a place among their accounts' orders";
+        let family = encoder.encode_descriptor("issuances_queued", help, None, MetricType::Gauge)?;
+        ConstGauge::new(i64::try_from(queued).unwrap_or(i64::MAX)).encode(family)?;
+        if self.of_each == PerCertificate::Off {
+            return Ok(());
+        }
         let gauges: [Described; 3] = [
             (
                 "certificate_not_after_timestamp",
@@ -57,7 +76,6 @@ impl Collector for Certificates {
                 Some(facts.ready.into())
             }),
         ];
-        let certificates = self.lock();
         for (metric, help, unit, value) in gauges {
             let mut family = encoder.encode_descriptor(metric, help, unit.as_ref(), MetricType::Gauge)?;
             for ((namespace, name), facts) in certificates.iter() {

@@ -34,7 +34,8 @@ fn names_and_labels_are_those_that_are_documented() {
 fn a_certificate_is_shown_until_it_is_forgotten() {
     let metrics = Metrics::default();
     let time = |text: &str| Some(text.parse().unwrap());
-    let facts = CertificateFacts { ready: true, not_after: time("2026-06-30T00:00:00Z"), renewal: None };
+    let facts =
+        CertificateFacts { ready: true, not_after: time("2026-06-30T00:00:00Z"), ..Default::default() };
     metrics.certificate("web", "www", facts);
     metrics.certificate("web", "new", CertificateFacts::default());
     assert_eq!(
@@ -57,6 +58,28 @@ fn a_certificate_is_shown_until_it_is_forgotten() {
             "certwright_certificate_ready{namespace=\"web\",name=\"www\"} 1",
         ]
     );
+}
+
+#[test]
+fn certificates_that_wait_for_a_place_are_counted_also_without_metrics_of_each() {
+    let metrics = Metrics::new(PerCertificate::Off);
+    let queued = CertificateFacts { queued: true, ..Default::default() };
+    metrics.certificate("web", "www", queued);
+    metrics.certificate("web", "new", queued);
+    metrics.certificate("web", "new", CertificateFacts::default());
+    assert!(metrics.encode().unwrap().contains("\ncertwright_issuances_queued 1\n"));
+}
+
+#[test]
+fn an_issuer_is_shown_until_it_is_forgotten() {
+    let metrics = Metrics::default();
+    metrics.issuer("Issuer", "web", "ca", false);
+    metrics.issuer("ClusterIssuer", "", "ca", true);
+    let shown = |line: &str| metrics.encode().unwrap().lines().any(|written| written == line);
+    assert!(shown("certwright_issuer_ready{kind=\"Issuer\",namespace=\"web\",name=\"ca\"} 0"));
+    assert!(shown("certwright_issuer_ready{kind=\"ClusterIssuer\",namespace=\"\",name=\"ca\"} 1"));
+    metrics.forget_issuer("Issuer", "web", "ca");
+    assert!(!metrics.encode().unwrap().contains("kind=\"Issuer\""));
 }
 
 #[test]

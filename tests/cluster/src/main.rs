@@ -65,7 +65,9 @@ fn run() -> Result<i32> {
     let arguments = Arguments::parse();
     match (arguments.inside, arguments.task) {
         (_, Task::Tools) => {
-            let needs = [packages::BASE, packages::INGRESS_CONTROLLER, packages::NAME_SERVERS].concat();
+            let needs =
+                [packages::BASE, packages::INGRESS_CONTROLLER, packages::NAME_SERVERS, packages::MONITORING]
+                    .concat();
             packages::ensure_installed(&needs.iter().collect::<Vec<_>>())?;
             venv::install()?;
             definitions::install()?;

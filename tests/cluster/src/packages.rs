@@ -55,6 +55,10 @@ pub const NAME_SERVERS: &[Need] = &[
     Need { program: "faketime", package: "faketime", purpose: "gives programs another clock" },
 ];
 
+/// What the tests of alerts need.
+pub const MONITORING: &[Need] =
+    &[Need { program: "promtool", package: "prometheus", purpose: "tells which alerts fire" }];
+
 /// Fails when a program is missing, saying how to get it. As root on Debian, gets it.
 pub fn ensure_installed(needs: &[&Need]) -> Result<()> {
     let missing: Vec<_> = needs.iter().filter(|need| find(need.program).is_none()).collect();
