@@ -112,6 +112,8 @@ pub mod certificate_reason {
         ISSUER_NOT_FOUND = "IssuerNotFound";
         /// The Issuer or ClusterIssuer is not ready.
         ISSUER_NOT_READY = "IssuerNotReady";
+        /// The ClusterIssuer does not allow this Certificate: not in this namespace, or not for these names.
+        NOT_ALLOWED = "NotAllowed";
         /// The issuer has as many orders under way as it may; this one waits for a free place.
         QUEUED = "Queued";
         /// The Secret with the password of a keystore does not exist, or has no such key.

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::account_end::{AccountPolicy, DeactivationStatus, PreviousAccount};
+use super::allow::Allow;
 use super::renewal::RenewalInformationSource;
 use super::schema;
 use super::solver::Solver;
@@ -80,6 +81,9 @@ pub struct IssuerSpec {
 pub struct ClusterIssuerSpec {
     /// The ACME CA.
     pub acme: AcmeIssuer,
+    /// Which namespaces may use it, and for which names; without it, all may, for any name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow: Option<Allow>,
 }
 
 /// An account at an ACME CA.

@@ -5,6 +5,7 @@
 //! `kubectl explain` says of it.
 
 mod account_end;
+mod allow;
 mod certificate;
 mod conditions;
 mod dns01;
@@ -18,6 +19,7 @@ mod solver;
 mod unsupported;
 
 pub use account_end::*;
+pub use allow::*;
 pub use certificate::*;
 pub use conditions::*;
 pub use dns01::*;

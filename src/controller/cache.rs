@@ -1,11 +1,12 @@
 //! What is watched: Certificates and issuers whole, of our own Secrets the metadata only.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use futures::{Stream, StreamExt};
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::{WatchStreamExt, watcher};
@@ -19,7 +20,14 @@ use crate::api::{Certificate, ClusterIssuer, Issuer, IssuerKind, LABEL_SECRET};
 /// What is watched.
 pub struct Cache {
     scopes: Vec<Scope>,
-    cluster_issuers: Option<Store<ClusterIssuer>>,
+    cluster_wide: Option<ClusterWide>,
+}
+
+/// What is watched besides where ClusterIssuers are served.
+struct ClusterWide {
+    cluster_issuers: Store<ClusterIssuer>,
+    /// A ClusterIssuer may be for some of them only.
+    namespaces: Store<PartialObjectMeta<Namespace>>,
 }
 
 /// What is watched in one namespace, or in all.
@@ -51,6 +59,8 @@ pub trait Observer: Send + Sync + 'static {
     fn cluster_issuer(&self, change: Change<ClusterIssuer>);
     /// One of our own Secrets has changed.
     fn secret(&self, change: Change<PartialObjectMeta<Secret>>);
+    /// A namespace has changed.
+    fn namespace(&self, change: Change<PartialObjectMeta<Namespace>>);
 }
 
 /// The watches that fill a [`Cache`]; they run once their observer is known.
@@ -68,11 +78,16 @@ impl Cache {
             some => some.iter().cloned().map(Some).collect(),
         };
         let scopes = scopes.into_iter().map(|namespace| watches.scope(client, namespace)).collect();
-        let cluster_issuers = cluster_issuers.then(|| {
-            watches
-                .add(whole(Api::<ClusterIssuer>::all(client.clone())), |to, change| to.cluster_issuer(change))
+        let cluster_wide = cluster_issuers.then(|| ClusterWide {
+            cluster_issuers: watches.add(whole(Api::<ClusterIssuer>::all(client.clone())), |to, change| {
+                to.cluster_issuer(change)
+            }),
+            namespaces: watches
+                .add(whole(Api::<PartialObjectMeta<Namespace>>::all(client.clone())), |to, change| {
+                    to.namespace(change)
+                }),
         });
-        (Self { scopes, cluster_issuers }, watches)
+        (Self { scopes, cluster_wide }, watches)
     }
 
     /// The namespaces that are watched.
@@ -82,7 +97,14 @@ impl Cache {
 
     /// The ClusterIssuers, if they are served.
     pub fn cluster_issuers(&self) -> Option<&Store<ClusterIssuer>> {
-        self.cluster_issuers.as_ref()
+        self.cluster_wide.as_ref().map(|wide| &wide.cluster_issuers)
+    }
+
+    /// The labels of a namespace; none, if it is not known.
+    pub fn namespace_labels(&self, namespace: &str) -> BTreeMap<String, String> {
+        let namespaces = self.cluster_wide.as_ref().map(|wide| &wide.namespaces);
+        let found = namespaces.and_then(|namespaces| namespaces.get(&ObjectRef::new(namespace)));
+        found.map(|found| found.labels().clone()).unwrap_or_default()
     }
 
     /// Waits until everything that there is has been seen.
@@ -93,8 +115,9 @@ impl Cache {
             let _ = scope.issuers.wait_until_ready().await;
             let _ = scope.secrets.wait_until_ready().await;
         }
-        if let Some(issuers) = &self.cluster_issuers {
-            let _ = issuers.wait_until_ready().await;
+        if let Some(wide) = &self.cluster_wide {
+            let _ = wide.cluster_issuers.wait_until_ready().await;
+            let _ = wide.namespaces.wait_until_ready().await;
         }
     }
 
@@ -158,7 +181,7 @@ impl Cache {
                 Some(IssuerRecord::from(&*issuer))
             }
             (IssuerKind::ClusterIssuer, _) => {
-                let issuer = self.cluster_issuers.as_ref()?.get(&ObjectRef::new(&id.name))?;
+                let issuer = self.cluster_issuers()?.get(&ObjectRef::new(&id.name))?;
                 Some(IssuerRecord::from(&*issuer))
             }
             (IssuerKind::Issuer, None) => None,
@@ -168,7 +191,7 @@ impl Cache {
     /// All issuers, of either kind.
     pub fn issuers(&self) -> Vec<IssuerRecord> {
         let issuers = self.scopes.iter().flat_map(|scope| scope.issuers.state());
-        let cluster_issuers = self.cluster_issuers.iter().flat_map(Store::state);
+        let cluster_issuers = self.cluster_issuers().into_iter().flat_map(Store::state);
         let issuers = issuers.map(|issuer| IssuerRecord::from(&*issuer));
         issuers.chain(cluster_issuers.map(|issuer| IssuerRecord::from(&*issuer))).collect()
     }

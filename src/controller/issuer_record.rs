@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Resource, ResourceExt};
 
 use crate::api::{
-    ANNOTATION_DEACTIVATE_ACCOUNT, ANNOTATION_ROLLOVER, AcmeIssuer, Certificate, ClusterIssuer,
+    ANNOTATION_DEACTIVATE_ACCOUNT, ANNOTATION_ROLLOVER, AcmeIssuer, Allow, Certificate, ClusterIssuer,
     FINALIZER_ACCOUNT, Issuer, IssuerKind, IssuerStatus, SECRET_KEY_TLS_KEY,
 };
 use crate::core::naming::account_key_secret;
@@ -47,6 +47,8 @@ pub struct IssuerRecord {
     pub generation: i64,
     /// Its spec.
     pub spec: AcmeIssuer,
+    /// Who may use it; `None` for all whom it can serve.
+    pub allow: Option<Allow>,
     /// Its status.
     pub status: IssuerStatus,
     /// For events.
@@ -73,6 +75,7 @@ impl IssuerRecord {
             uid: object.uid().unwrap_or_default(),
             generation: object.meta().generation.unwrap_or_default(),
             spec: spec.clone(),
+            allow: None,
             status: status.cloned().unwrap_or_default(),
             reference: object.object_ref(&()),
             deleted: object.meta().deletion_timestamp.as_ref().map(|time| time.0),
@@ -91,7 +94,8 @@ impl From<&Issuer> for IssuerRecord {
 
 impl From<&ClusterIssuer> for IssuerRecord {
     fn from(issuer: &ClusterIssuer) -> Self {
-        Self::new(issuer, IssuerKind::ClusterIssuer, &issuer.spec.acme, issuer.status.as_ref())
+        let record = Self::new(issuer, IssuerKind::ClusterIssuer, &issuer.spec.acme, issuer.status.as_ref());
+        Self { allow: issuer.spec.allow.clone(), ..record }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
@@ -17,6 +17,7 @@ use super::issuer_record::{IssuerId, IssuerRecord, account_secret};
 use super::presenter;
 use crate::api::{
     CONDITION_ISSUING, CONDITION_READY, Certificate, ClusterIssuer, Issuer, LABEL_SECRET, SECRET_ACCOUNT_KEY,
+    certificate_reason,
 };
 use crate::solver::http01::KeyAuthorizations;
 
@@ -74,6 +75,18 @@ impl Reactions {
             if !is_true(conditions, CONDITION_READY) || is_true(conditions, CONDITION_ISSUING) {
                 self.context.wake_certificate.wake(ObjectRef::from_obj(&*certificate));
             }
+        }
+    }
+
+    /// Wakes the Certificates that wait for their namespace to have other labels.
+    fn wake_not_allowed(&self, namespace: &str) {
+        let waits = |certificate: &Certificate| {
+            let conditions = certificate.status.as_ref().map(|status| status.conditions.as_slice());
+            condition(conditions.unwrap_or_default(), CONDITION_ISSUING)
+                .is_some_and(|issuing| issuing.reason == certificate_reason::NOT_ALLOWED)
+        };
+        for certificate in self.context.cache.certificates(namespace, waits) {
+            self.context.wake_certificate.wake(ObjectRef::from_obj(&*certificate));
         }
     }
 
@@ -164,6 +177,17 @@ impl Observer for Reactions {
         self.wake_by_secret(&namespace, &secret.name_any(), None);
         if gone && secret.labels().get(LABEL_SECRET).map(String::as_str) == Some(SECRET_ACCOUNT_KEY) {
             self.wake_issuers_of_secret(&namespace, &secret.name_any());
+        }
+    }
+
+    fn namespace(&self, change: Change<PartialObjectMeta<Namespace>>) {
+        match change {
+            Change::Seen(namespace) => {
+                if self.matters(namespace.uid(), namespace.labels()) {
+                    self.wake_not_allowed(&namespace.name_any());
+                }
+            }
+            Change::Gone(namespace) => self.forget(namespace.metadata.uid.as_ref()),
         }
     }
 }

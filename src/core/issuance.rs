@@ -102,6 +102,12 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> Step {
     if duplicates::is_loss(&due) && situation.can_restore(now) {
         return without_password(situation, now).unwrap_or(Step::RestoreSecret);
     }
+    if let Some(message) = situation.not_allowed {
+        return match situation.has_leftovers(now) {
+            true => Step::Abandon { message: message.to_owned() },
+            false => make_room(None, reason::NOT_ALLOWED, message.to_owned()),
+        };
+    }
     let (account, solvers, profile) = match situation.issuer {
         IssuerView::NotFound if situation.has_leftovers(now) => {
             return Step::Abandon { message: "the issuer of the order does not exist any more".to_owned() };

@@ -3,6 +3,7 @@
 //! - [`spec`]: a Certificate's spec, checked once;
 //! - [`reissue`]: what makes an issuance due, as an ordered list of checks;
 //! - [`issuance`]: the next step of an issuance;
+//! - [`allow`]: who may use a ClusterIssuer;
 //! - [`account`]: the next step of an issuer's account;
 //! - [`solvers`]: which solver is for which name;
 //! - [`disposition`]: what a CA's refusal means for what happens next;
@@ -15,6 +16,7 @@
 //! - [`naming`]: names of the objects that Certwright makes.
 
 pub mod account;
+pub mod allow;
 pub mod backoff;
 pub mod disposition;
 pub mod duplicates;

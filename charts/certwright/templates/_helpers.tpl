@@ -97,7 +97,7 @@ labels:
 {{- define "certwright.namespacedRules" -}}
 {{- $rules := list }}
 {{- range include "certwright.rules" (dict "root" . "kind" "ClusterRole") | fromYamlArray }}
-{{- $resources := without .resources "clusterissuers" "clusterissuers/status" "clusterissuers/finalizers" }}
+{{- $resources := without .resources "clusterissuers" "clusterissuers/status" "clusterissuers/finalizers" "namespaces" }}
 {{- if $resources }}
 {{- $rules = append $rules (set . "resources" $resources) }}
 {{- end }}

@@ -17,6 +17,7 @@ use crate::controller::issuer::account_of;
 use crate::controller::issuer_record::{AccountSecret, IssuerId, IssuerRecord, account_secret};
 use crate::controller::secrets;
 use crate::core::account::has_other_terms;
+use crate::core::allow;
 use crate::core::issuance::{IssuerView, Progress, Situation};
 use crate::core::naming::next_private_key_secret;
 use crate::core::reissue::SecretView;
@@ -50,6 +51,8 @@ pub(super) struct Work {
     pub(super) next_key: Option<PrivateKey>,
     pub(super) issuer: Option<IssuerRecord>,
     pub(super) issuer_view: IssuerView,
+    /// Why the issuer is not for this Certificate.
+    pub(super) not_allowed: Option<String>,
     pub(super) account: Option<Account>,
     pub(super) places: Option<Arc<Places>>,
     pub(super) progress: Progress,
@@ -88,6 +91,7 @@ impl Work {
             .as_ref()
             .map(|issuer| context.accounts.places(&account_secret(issuer, &context.config.namespace)));
         let mut work = Self {
+            not_allowed: not_allowed(issuer.as_ref(), &namespace, wanted.as_ref().ok(), context),
             wanted,
             passwords,
             claimed_by: claimed_by(&certificate, context),
@@ -131,6 +135,7 @@ impl Work {
             duplicate_limit: context.config.duplicate_certificate_limit,
             next_key: self.next_key.as_ref().map(PrivateKey::algorithm),
             issuer: &self.issuer_view,
+            not_allowed: self.not_allowed.as_deref(),
             status: &self.status,
             progress: &self.progress,
             ca_ahead: self.ca_ahead(),
@@ -283,6 +288,19 @@ fn claimed_by(certificate: &Certificate, context: &Context) -> Option<String> {
     };
     let others = context.cache.certificates(&namespace, same_secret);
     others.iter().min_by_key(|other| age(other)).map(|other| other.name_any())
+}
+
+/// Why the issuer is not for this Certificate, if it is not.
+fn not_allowed(
+    issuer: Option<&IssuerRecord>,
+    namespace: &str,
+    wanted: Option<&ValidatedCertificate>,
+    context: &Context,
+) -> Option<String> {
+    let (issuer, wanted) = (issuer?, wanted?);
+    let labels = context.cache.namespace_labels(namespace);
+    let refusal = allow::check(issuer.allow.as_ref()?, namespace, &labels, &wanted.subject).err()?;
+    Some(format!("{} {} is not for this Certificate: {refusal}", issuer.id.kind.as_str(), issuer.id.name))
 }
 
 async fn view_issuer(

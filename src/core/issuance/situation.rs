@@ -67,6 +67,8 @@ pub struct Situation<'a> {
     pub next_key: Option<KeyAlgorithm>,
     /// The issuer.
     pub issuer: &'a IssuerView,
+    /// Why the issuer is not for this Certificate.
+    pub not_allowed: Option<&'a str>,
     /// What is recorded.
     pub status: &'a CertificateStatus,
     /// What was learned on the way.

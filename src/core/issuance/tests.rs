@@ -402,6 +402,32 @@ fn the_older_claim_to_a_secret_wins() {
 }
 
 #[test]
+fn nothing_is_ordered_from_an_issuer_that_is_not_for_the_certificate_and_an_order_is_given_up() {
+    let mut world = World::new();
+    world.not_allowed = Some("ClusterIssuer ca is not for this Certificate".to_owned());
+    match world.next_step() {
+        Step::Wait { until: None, reason, message, .. } => {
+            assert_eq!(
+                (reason, message.as_str()),
+                (reason::NOT_ALLOWED, "ClusterIssuer ca is not for this Certificate")
+            );
+        }
+        step => panic!("{step:?}"),
+    }
+    world.not_allowed = None;
+    world.run();
+    world.not_allowed = Some("ClusterIssuer ca is not for this Certificate".to_owned());
+    assert!(matches!(world.next_step(), Step::Abandon { .. }), "an order that is under way is given up");
+    world.run();
+    world.check_nothing_is_left();
+    world.not_allowed = None;
+    world.run_until_rest();
+    world.check_issued();
+    world.not_allowed = Some("ClusterIssuer ca is not for this Certificate".to_owned());
+    assert!(matches!(world.next_step(), Step::Rest { .. }), "what is there stays until it is due");
+}
+
+#[test]
 fn an_issuer_that_is_missing_or_not_ready_is_waited_for_and_named() {
     let mut world = World::new();
     let said = |world: &World| match world.next_step() {

@@ -437,6 +437,7 @@ impl Case {
             ca_ahead: None,
             password_missing: None,
             next_key: None,
+            not_allowed: None,
             issuer: &self.issuer,
             status: &self.status,
             progress: &self.progress,

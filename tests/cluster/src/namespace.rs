@@ -84,6 +84,13 @@ impl TestNamespace {
         Ok(())
     }
 
+    /// Changes the namespace itself by a JSON merge patch.
+    pub async fn patch_namespace(&self, patch: Value) -> Result<()> {
+        let namespaces = Api::<Namespace>::all(self.client.clone());
+        namespaces.patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        Ok(())
+    }
+
     /// An `Api` for a kind in this namespace.
     pub fn api<K>(&self) -> Api<K>
     where
