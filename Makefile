@@ -3,7 +3,9 @@
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-# The whole workspace is always built together, or cargo builds shared dependencies twice with other features.
+# The whole workspace is always built together, or cargo builds shared dependencies twice with other features. For the same
+# reason, what is tested always has the feature for traces; what is released has it not.
+BUILD := --workspace --features certwright/otlp
 CLUSTER := $(TARGET)/debug/cluster
 
 CACHE := $(or $(CERTWRIGHT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/certwright)
@@ -20,14 +22,14 @@ help: ## Say what can be made
 
 .PHONY: test
 test: checks tools ## Check and test everything, on a real control plane
-	$(CARGO) test --workspace --no-run
-	$(CARGO) test --workspace --lib --bins
-	$(CLUSTER) exec -- $(CARGO) test --offline --workspace --no-fail-fast --test '*'
+	$(CARGO) test $(BUILD) --no-run
+	$(CARGO) test $(BUILD) --lib --bins
+	$(CLUSTER) exec -- $(CARGO) test --offline $(BUILD) --no-fail-fast --test '*'
 
 .PHONY: checks
 checks: need-cargo deny docs ## Check formatting, lints, dependencies, and that the book builds
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy $(BUILD) --all-targets -- -D warnings
 
 .PHONY: deny
 deny: need-cargo $(DENY)/bin/cargo-deny ## Check what the dependencies are: licences, bans, sources
@@ -50,12 +52,12 @@ $(MDBOOK)/bin/mdbook:
 
 .PHONY: tools
 tools: need-cargo ## Build what the tests need: Kubernetes, etcd, ACME servers, a Gateway controller
-	$(CARGO) build --workspace --bin cluster
+	$(CARGO) build $(BUILD) --bin cluster
 	$(CLUSTER) tools
 
 .PHONY: demo
 demo: tools ## Issue a certificate in a new cluster, and keep it running; ONCE=1 ends it
-	$(CARGO) build --workspace --bins
+	$(CARGO) build $(BUILD) --bins
 	$(CLUSTER) demo
 
 .PHONY: bench
@@ -70,18 +72,18 @@ crds: need-cargo ## Write crds/ anew from src/api
 
 .PHONY: reference
 reference: need-cargo ## Write docs/api-reference.md anew from crds/
-	CERTWRIGHT_WRITE_DOCS=1 $(CARGO) test --workspace --test reference
+	CERTWRIGHT_WRITE_DOCS=1 $(CARGO) test $(BUILD) --test reference
 
 .PHONY: features
 features: tools ## Write the table of docs/ca-features.md anew, from what CAs do
-	$(CARGO) build --workspace --bins
-	$(CARGO) test --workspace --no-run --test lifecycle
-	CERTWRIGHT_WRITE_DOCS=1 $(CLUSTER) exec -- $(CARGO) test --offline --workspace --test lifecycle
+	$(CARGO) build $(BUILD) --bins
+	$(CARGO) test $(BUILD) --no-run --test lifecycle
+	CERTWRIGHT_WRITE_DOCS=1 $(CLUSTER) exec -- $(CARGO) test --offline $(BUILD) --test lifecycle
 
 .PHONY: chart
 chart: tools ## Write anew what is made from the Helm chart: renderings, the table of values
-	$(CARGO) test --workspace --no-run --test chart
-	CERTWRIGHT_WRITE_DOCS=1 $(CLUSTER) exec -- $(CARGO) test --offline --workspace --test chart
+	$(CARGO) test $(BUILD) --no-run --test chart
+	CERTWRIGHT_WRITE_DOCS=1 $(CLUSTER) exec -- $(CARGO) test --offline $(BUILD) --test chart
 
 .PHONY: clean
 clean: ## Remove what cargo built; built tools stay in the cache

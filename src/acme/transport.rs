@@ -5,7 +5,8 @@ use http::{Method, StatusCode};
 use jiff::Timestamp;
 use reqwest::Url;
 use serde::de::DeserializeOwned;
-use tracing::{debug, warn};
+use tracing::field::Empty;
+use tracing::{Instrument, Span, debug, debug_span, warn};
 
 use super::excerpt::excerpt;
 use super::retry_after::retry_after;
@@ -87,12 +88,31 @@ impl Transport {
         url: &str,
         fill: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
     ) -> Result<Reply, AcmeError> {
+        let span = debug_span!(
+            "ACME request",
+            otel.kind = "client",
+            operation = operation.as_str(),
+            server.address = Empty,
+            http.response.status_code = Empty
+        );
+        self.send_within(&span, operation, method, url, fill).instrument(span.clone()).await
+    }
+
+    async fn send_within(
+        &self,
+        span: &Span,
+        operation: Operation,
+        method: Method,
+        url: &str,
+        fill: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
+    ) -> Result<Reply, AcmeError> {
         let parsed = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let host = parsed.as_ref().and_then(Url::host_str).unwrap_or_default().to_owned();
         let Some(parsed) = parsed else {
             let what = format!("{url:?} is not an http or https URL");
             return Err(AcmeError::Malformed { operation, host: "the CA".to_owned(), what });
         };
+        span.record("server.address", host.as_str());
         let begun = (self.clock)();
         let request = fill(self.client.request(method, parsed.clone()));
         let answer = request.send().await;
@@ -103,6 +123,7 @@ impl Transport {
                 debug!(?operation, url, %error, "no answer from the CA");
             })?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+        span.record("http.response.status_code", status.as_u16());
         let retry_after = retry_after(&headers, self.clock);
         if self.ahead.see(&headers, (self.clock)()) {
             let ahead = self.ahead.get().unwrap_or_default();

@@ -7,6 +7,7 @@ use kube::config::{InferConfigError, KubeconfigError};
 use super::Exit;
 use crate::operator::OperatorError;
 use crate::runtime::logs::LogsError;
+use crate::runtime::traces::TracesError;
 
 /// Why a command could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,9 @@ pub enum Error {
     /// The operator could not log.
     #[error(transparent)]
     Logs(#[from] LogsError),
+    /// The operator could not send traces.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
 }
 
 impl Error {

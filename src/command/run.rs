@@ -8,6 +8,7 @@ use clap::{ArgAction, Args};
 use super::{Error, Exit};
 use crate::operator;
 use crate::runtime::logs::{self, LogFormat};
+use crate::runtime::traces::{self, Traces};
 use crate::solver::dns01::NameServer;
 
 /// Settings of the operator. Each can be given in the environment as well.
@@ -86,6 +87,10 @@ pub struct Run {
     /// What to log, such as `debug` or `certwright=debug`.
     #[arg(long, env = "CERTWRIGHT_LOG_LEVEL")]
     pub log_level: Option<String>,
+    /// URL of a collector that takes traces by OTLP over HTTP, such as http://collector:4318; for builds with the feature
+    /// `otlp`.
+    #[arg(long, env = "CERTWRIGHT_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<String>,
 }
 
 impl Run {
@@ -94,8 +99,14 @@ impl Run {
     /// # Errors
     /// [`Error`], if it cannot start.
     pub async fn execute(self) -> Result<Exit, Error> {
-        logs::init(self.log_format, self.log_level.as_deref())?;
-        operator::operate(self).await?;
+        let traces = traces::begin(self.otlp_endpoint.as_deref())?;
+        let layer = traces.as_ref().map(Traces::layer);
+        logs::init(self.log_format, self.log_level.as_deref(), layer)?;
+        let outcome = operator::operate(self).await;
+        if let Some(traces) = traces {
+            traces.end();
+        }
+        outcome?;
         Ok(Exit::Fine)
     }
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
-use tracing::{Instrument, debug, info_span, warn};
+use tracing::{Instrument, debug, debug_span, info_span, warn};
 
 use self::gather::Work;
 use super::context::Context;
@@ -29,6 +29,7 @@ use crate::core::records::{self, Chore};
 use crate::core::revocation;
 use crate::runtime::clock::{self, Stopwatch};
 use crate::runtime::metrics::ReconcileOutcome;
+use crate::runtime::traces::name_of;
 
 const KIND: &str = "Certificate";
 /// More steps than any issuance needs between two waits.
@@ -100,7 +101,8 @@ async fn run(work: &mut Work, context: &Context) -> Result<Option<Timestamp>, Er
         let now = clock::now();
         let step = next_step(&work.situation(context), now);
         debug!(?step, "next step");
-        match work.act(step, now, context).await? {
+        let span = debug_span!("step", step = name_of(&step));
+        match work.act(step, now, context).instrument(span).await? {
             Next::Step => {}
             Next::Until(until) => {
                 let removal = records::next_removal(&work.status);

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use super::accounts::Accounts;
 use super::cache::Cache;
+use super::events::Said;
 use super::in_flight::InFlight;
 use super::issuer_record::{AccountSecret, IssuerId, IssuerRecord, account_secret};
 use super::presenter::Presenter;
@@ -71,6 +72,8 @@ pub struct Context {
     pub metrics: Metrics,
     /// Who publishes events.
     pub reporter: Reporter,
+    /// What events have said lately.
+    pub said: Said,
     /// What is watched.
     pub cache: Cache,
     /// Accounts at CAs.
@@ -114,6 +117,7 @@ impl Context {
             Reporter { controller: FIELD_MANAGER.to_owned(), instance: Some(config.identity.clone()) };
         Ok(Arc::new(Self {
             reporter,
+            said: Said::default(),
             accounts: Accounts::new(config.orders_per_account, metrics.clone()),
             presenter: Presenter::default(),
             self_check: SelfCheck::new(config.nameservers.clone())?,

@@ -1,16 +1,45 @@
 //! Events: few, each when something has changed.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder};
 use tracing::warn;
 
 use super::context::Context;
+use crate::runtime::clock;
 use crate::runtime::metrics::ApiVerb;
 
 /// Longest note that the API takes, in bytes.
 const MAX_NOTE: usize = 1000;
 
-/// Publishes an event about `object`. One that cannot be published is logged: it must not hold up the work.
+/// For so long the API server keeps an event, unless told otherwise: whoever looks within it has seen the same words.
+const KEPT: SignedDuration = SignedDuration::from_hours(1);
+
+/// What was said of which object, and when. Known to this process only: after a restart it is said once more.
+#[derive(Default)]
+pub struct Said(Mutex<HashMap<Words, Timestamp>>);
+
+/// An object's uid, a reason and a note.
+type Words = (String, String, String);
+
+impl Said {
+    /// Whether these words are new, or were said so long ago that the event is gone.
+    fn is_news(&self, uid: &str, reason: &str, note: &str, now: Timestamp) -> bool {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        said.retain(|_, at| now.duration_since(*at) < KEPT);
+        let words = (uid.to_owned(), reason.to_owned(), note.to_owned());
+        let news = !said.contains_key(&words);
+        if news {
+            said.insert(words, now);
+        }
+        news
+    }
+}
+
+/// Publishes an event about `object`, unless the same was said lately. One that cannot be published is logged: it must not hold up the work.
 pub async fn publish(
     context: &Context,
     object: &ObjectReference,
@@ -22,6 +51,10 @@ pub async fn publish(
     let mut end = note.len().min(MAX_NOTE);
     while !note.is_char_boundary(end) {
         end -= 1;
+    }
+    let uid = object.uid.as_deref().unwrap_or_default();
+    if !context.said.is_news(uid, reason, &note[..end], clock::now()) {
+        return;
     }
     let event = Event {
         type_,
@@ -35,5 +68,22 @@ pub async fn publish(
     let recorder = Recorder::new(context.client.clone(), context.reporter.clone());
     if let Err(error) = recorder.publish(&event, object).await {
         warn!(reason, error = &error as &dyn std::error::Error, "an event could not be published");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_words_are_news_again_when_the_event_is_gone() {
+        let said = Said::default();
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        assert!(said.is_news("uid", "CAA", "forbidden", now));
+        assert!(!said.is_news("uid", "CAA", "forbidden", now + SignedDuration::from_mins(59)));
+        assert!(said.is_news("uid", "CAA", "forbidden for another reason", now));
+        assert!(said.is_news("another", "CAA", "forbidden", now));
+        assert!(said.is_news("uid", "CAA", "forbidden", now + SignedDuration::from_mins(60)));
+        assert_eq!(said.0.lock().unwrap().len(), 1, "what is old is forgotten");
     }
 }

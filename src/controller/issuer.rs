@@ -14,7 +14,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
-use tracing::{Instrument, debug, info_span, warn};
+use tracing::{Instrument, debug, debug_span, info_span, warn};
 
 use self::gather::Work;
 use self::rollover::next_key;
@@ -27,6 +27,7 @@ use crate::core::account::next_step;
 use crate::pki::PrivateKey;
 use crate::runtime::clock::{self, Stopwatch};
 use crate::runtime::metrics::ReconcileOutcome;
+use crate::runtime::traces::name_of;
 
 /// More steps than any registration needs between two waits.
 const MAX_STEPS: usize = 16;
@@ -125,7 +126,8 @@ async fn run(work: &mut Work, context: &Context) -> Result<Option<Timestamp>, Er
         work.see_request(now);
         let step = next_step(&work.situation(), now);
         debug!(?step, "next step");
-        if let Some(until) = work.act(step, now, context).await? {
+        let span = debug_span!("step", step = name_of(&step));
+        if let Some(until) = work.act(step, now, context).instrument(span).await? {
             return Ok(until.into_iter().chain(work.next_deactivation()).min());
         }
     }

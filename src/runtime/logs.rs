@@ -15,10 +15,12 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer};
 
 use super::clock;
+use super::traces::TraceLayer;
 
 /// What is logged unless asked otherwise: our own doings, and only the troubles of the libraries below us.
 const DEFAULT_FILTER: &str = "info,kube=warn,kube_client=warn,kube_runtime=warn,hyper=warn,hyper_util=warn,\
-                              h2=warn,tower=warn,rustls=warn,reqwest=warn,hickory_net=warn,hickory_resolver=warn";
+                              h2=warn,tower=warn,rustls=warn,reqwest=warn,hickory_net=warn,hickory_resolver=warn,\
+                              opentelemetry=warn";
 
 /// How a log line is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -31,21 +33,21 @@ pub enum LogFormat {
 }
 
 /// Begins to log. `RUST_LOG` decides what is logged if it is set; else `filter`, in the same syntax, adds to the
-/// default, which is `info`, and `warn` for the libraries that talk HTTP, TLS and DNS.
+/// default, which is `info`, and `warn` for the libraries that talk HTTP, TLS and DNS. Spans go to `traces` as well.
 ///
 /// # Errors
 /// [`LogsError::Filter`] for a filter that cannot be read, [`LogsError::Started`] if this was called before.
-pub fn init(format: LogFormat, filter: Option<&str>) -> Result<(), LogsError> {
+pub fn init(format: LogFormat, filter: Option<&str>, traces: Option<TraceLayer>) -> Result<(), LogsError> {
     let filter = match std::env::var(EnvFilter::DEFAULT_ENV) {
         Ok(everything) if !everything.is_empty() => EnvFilter::try_new(everything),
         _ => EnvFilter::try_new(directives(filter)),
     }?;
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(traces);
     match format {
-        LogFormat::Json => registry.with(json(io::stderr)).try_init()?,
+        LogFormat::Json => registry.with(json(io::stderr).with_filter(filter)).try_init()?,
         LogFormat::Text => {
             let text = tracing_subscriber::fmt::layer().with_ansi(io::stderr().is_terminal());
-            registry.with(text.with_writer(io::stderr)).try_init()?;
+            registry.with(text.with_writer(io::stderr).with_filter(filter)).try_init()?;
         }
     }
     Ok(())
@@ -206,7 +208,7 @@ mod tests {
     fn logged(filter: Option<&str>, speak: impl FnOnce()) -> Vec<Value> {
         let written = Written::default();
         let filter = EnvFilter::try_new(directives(filter)).unwrap();
-        let registry = tracing_subscriber::registry().with(filter).with(json(written.clone()));
+        let registry = tracing_subscriber::registry().with(json(written.clone()).with_filter(filter));
         tracing::subscriber::with_default(registry, speak);
         let bytes = written.0.lock().unwrap();
         std::str::from_utf8(&bytes).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()

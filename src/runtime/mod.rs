@@ -1,4 +1,4 @@
-//! What a long-running process needs: logs, metrics, health, leadership, shutdown, and the clock.
+//! What a long-running process needs: logs, metrics, traces, health, leadership, shutdown, and the clock.
 
 pub mod clock;
 pub mod health;
@@ -6,3 +6,4 @@ pub mod leader;
 pub mod logs;
 pub mod metrics;
 pub mod shutdown;
+pub mod traces;
