@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::command::{Completion, Error, Exit, Run, crds, man};
+use crate::command::{Completion, Error, Exit, Migrate, Run, crds, man};
 
 /// Keeps TLS Secrets filled with certificates from any ACME certificate authority.
 #[derive(Debug, Parser)]
@@ -27,6 +27,8 @@ pub enum Command {
     Completion(Completion),
     /// Print the manual page, in roff.
     Man,
+    /// Bring over Issuers, ClusterIssuers and Certificates of cert-manager.
+    Migrate(Box<Migrate>),
 }
 
 impl Cli {
@@ -47,6 +49,7 @@ impl Cli {
             Command::Crds => crds::execute(),
             Command::Completion(command) => command.execute(),
             Command::Man => man::execute(),
+            Command::Migrate(command) => command.execute().await,
         }
     }
 }

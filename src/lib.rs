@@ -9,6 +9,7 @@ pub mod cli;
 pub mod command;
 pub mod controller;
 pub mod core;
+pub mod migrate;
 pub mod operator;
 pub mod pki;
 pub mod runtime;

@@ -94,6 +94,9 @@ async fn live_a_full_life(ns: &TestNamespace) -> Result<()> {
         ns.apply(&certificate(name, &[&format!("{name}.example.com")], "")).await?;
         issued(ns, name).await?;
     }
+    let left_by_cert_manager =
+        json!({"metadata": {"annotations": {"cert-manager.io/certificate-name": "gone"}}});
+    ns.patch("secret/web-tls", left_by_cert_manager).await?;
     let renew = json!({"metadata": {"annotations": {"certwright.dev/renew": "now"}}});
     ns.patch("certificate/web", renew).await?;
     revision(ns, "web", 2).await?;

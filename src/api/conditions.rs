@@ -106,6 +106,8 @@ pub mod certificate_reason {
         SECRET_NOT_OURS = "SecretNotOurs";
         /// Another Certificate has the same `secretName` and the older claim.
         SECRET_CLAIMED = "SecretClaimed";
+        /// cert-manager has a Certificate that keeps the Secret, which is left alone as long as it does.
+        KEPT_BY_CERT_MANAGER = "KeptByCertManager";
         /// The spec cannot be honoured; the message says which field and why.
         INVALID_SPEC = "InvalidSpec";
         /// The Issuer or ClusterIssuer does not exist.

@@ -93,6 +93,11 @@ pub const ANNOTATION_RENEW: &str = "certwright.dev/renew";
 /// On a Certificate, set by a human: the reason for which its certificate is to be revoked now.
 pub const ANNOTATION_REVOKE: &str = "certwright.dev/revoke";
 
+/// On a Certificate that `certwright migrate --adopt` made: the one of cert-manager's in whose place it is, as JSON.
+pub const ANNOTATION_TAKEN_OVER_FROM: &str = "certwright.dev/taken-over-from";
+/// On a TLS Secret, set by cert-manager: its Certificate, in the same namespace, that keeps the Secret.
+pub const ANNOTATION_CERT_MANAGER_CERTIFICATE: &str = "cert-manager.io/certificate-name";
+
 /// Finalizer on a Certificate while something is to be done before it may go: to take away a TXT record, or rules in an
 /// Ingress of somebody else, or to revoke a certificate.
 pub const FINALIZER: &str = "certwright.dev/cleanup";

@@ -4,7 +4,7 @@ use std::io;
 
 use kube::config::{InferConfigError, KubeconfigError};
 
-use super::Exit;
+use super::{Exit, MigrateError};
 use crate::operator::OperatorError;
 use crate::runtime::logs::LogsError;
 use crate::runtime::traces::TracesError;
@@ -27,6 +27,9 @@ pub enum Error {
     /// The CustomResourceDefinitions could not be written.
     #[error("the CustomResourceDefinitions could not be written as YAML")]
     Crds(#[source] serde_yaml::Error),
+    /// What cert-manager has could not be brought over.
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
     /// The operator could not start.
     #[error(transparent)]
     Operator(#[from] OperatorError),

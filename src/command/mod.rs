@@ -13,6 +13,7 @@ pub mod crds;
 mod error;
 mod exit;
 pub mod man;
+mod migrate;
 mod output;
 mod run;
 
@@ -20,5 +21,6 @@ pub use cluster::{Cluster, ClusterArgs};
 pub use completion::Completion;
 pub use error::Error;
 pub use exit::Exit;
+pub use migrate::{Migrate, MigrateError};
 pub use output::print;
 pub use run::Run;

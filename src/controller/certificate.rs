@@ -3,6 +3,7 @@
 mod act;
 mod cleanup;
 mod gather;
+mod keeper;
 mod order;
 mod outputs;
 mod renewal_info;

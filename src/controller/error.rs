@@ -22,6 +22,14 @@ pub enum Error {
         /// What the API server said.
         source: kube::Error,
     },
+    /// A Certificate of cert-manager's could not be read.
+    #[error("cert-manager's Certificate {name} cannot be read")]
+    ReadKeeper {
+        /// Its name.
+        name: String,
+        /// What the API server said.
+        source: kube::Error,
+    },
     /// A status could not be written.
     #[error("the status cannot be written")]
     WriteStatus(#[source] kube::Error),
@@ -85,6 +93,7 @@ impl Error {
         match self {
             Self::ReadSecret { .. } => "ReadSecret",
             Self::WriteSecret { .. } => "WriteSecret",
+            Self::ReadKeeper { .. } => "ReadKeeper",
             Self::WriteStatus(_) => "WriteStatus",
             Self::Present { .. } => "Present",
             Self::Withdraw { .. } => "Withdraw",

@@ -147,6 +147,13 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> Step {
 fn not_ours(situation: &Situation<'_>, wanted: &ValidatedCertificate, now: Timestamp) -> Option<Step> {
     let name = &wanted.secret_name;
     let (reason, message) = match (&situation.secret.certificate_name, situation.claimed_by) {
+        _ if let Some(keeper) = situation.kept_by => (
+            reason::KEPT_BY_CERT_MANAGER,
+            format!(
+                "Secret {name} is kept by cert-manager's Certificate {keeper}, so it is left alone; have it taken over by \
+                 `certwright migrate --adopt`, or choose another secretName"
+            ),
+        ),
         (Some(owner), _) if owner == situation.name => match &situation.secret.type_ {
             None => return None,
             Some(type_) => (

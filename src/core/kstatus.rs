@@ -22,6 +22,7 @@ const HOLD_UP_CERTIFICATES: &[&str] = &[
     certificate_reason::INVALID_SPEC,
     certificate_reason::SECRET_NOT_OURS,
     certificate_reason::SECRET_CLAIMED,
+    certificate_reason::KEPT_BY_CERT_MANAGER,
     certificate_reason::NO_SOLVER,
     certificate_reason::NOT_ALLOWED,
     certificate_reason::DUPLICATE_CERTIFICATES,

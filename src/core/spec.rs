@@ -179,7 +179,8 @@ fn subject(spec: &CertificateSpec) -> Result<Subject, InvalidSpec> {
     Ok(Subject { common_name, dns_names, ip_addresses })
 }
 
-fn is_dns_name(name: &str) -> bool {
+/// Whether an ACME CA could validate a name, which may be a wildcard.
+pub fn is_dns_name(name: &str) -> bool {
     let name = name.strip_prefix("*.").unwrap_or(name);
     let label = |label: &str| {
         (1..=63).contains(&label.len())

@@ -12,6 +12,7 @@ pub mod gitops;
 pub mod helm;
 pub mod http01;
 pub mod markdown;
+pub mod migrate;
 pub mod overheard;
 
 use std::fmt::Debug;

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ObjectReference, Secret};
 use kube::{Resource, ResourceExt};
 
+use super::keeper::kept_by_cert_manager;
 use super::outputs::{Passwords, read_passwords};
 use crate::acme::Account;
 use crate::api::{self, CONDITION_READY, Certificate, CertificateStatus};
@@ -37,6 +38,8 @@ pub(super) struct Work {
     pub(super) status: CertificateStatus,
     pub(super) wanted: Result<ValidatedCertificate, InvalidSpec>,
     pub(super) claimed_by: Option<String>,
+    /// The Certificate of cert-manager's that keeps the Secret.
+    pub(super) kept_by: Option<String>,
     /// The TLS Secret as it was read, and what it says.
     pub(super) secret: Option<Secret>,
     pub(super) secret_view: SecretView,
@@ -87,6 +90,10 @@ impl Work {
             view_issuer(issuer.as_ref(), certificate.spec.profile.as_deref(), context),
             read_passwords(&outputs, &namespace, context),
         )?;
+        let kept_by = match &secret {
+            Some(secret) => kept_by_cert_manager(secret, &context.client).await?,
+            None => None,
+        };
         let places = issuer
             .as_ref()
             .map(|issuer| context.accounts.places(&account_secret(issuer, &context.config.namespace)));
@@ -95,6 +102,7 @@ impl Work {
             wanted,
             passwords,
             claimed_by: claimed_by(&certificate, context),
+            kept_by,
             secret: None,
             secret_view: SecretView::default(),
             current_key: None,
@@ -129,6 +137,7 @@ impl Work {
             renew_request: self.renew_request(),
             wanted: &self.wanted,
             claimed_by: self.claimed_by.as_deref(),
+            kept_by: self.kept_by.as_deref(),
             secret: &self.secret_view,
             backup: self.backup_view.as_ref(),
             password_missing: self.passwords.as_ref().err().map(String::as_str),

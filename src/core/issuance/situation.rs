@@ -55,6 +55,8 @@ pub struct Situation<'a> {
     pub wanted: &'a Result<ValidatedCertificate, InvalidSpec>,
     /// The other Certificate whose claim to the same Secret is older.
     pub claimed_by: Option<&'a str>,
+    /// The Certificate of cert-manager's that keeps the Secret.
+    pub kept_by: Option<&'a str>,
     /// The TLS Secret.
     pub secret: &'a SecretView,
     /// The certificate and its key that are kept for when the Secret is lost once more, as the Secret would hold them.

@@ -428,6 +428,27 @@ fn nothing_is_ordered_from_an_issuer_that_is_not_for_the_certificate_and_an_orde
 }
 
 #[test]
+fn a_secret_that_cert_manager_keeps_is_left_alone_whoever_it_says_it_belongs_to() {
+    let mut world = World::new();
+    world.run_until_rest();
+    world.kept_by = Some("theirs".to_owned());
+    for owner in [None, Some("another"), Some(world::NAME)] {
+        world.secret_belongs_to(owner);
+        match world.next_step() {
+            Step::Wait { until: Some(until), reason, message, .. } => {
+                assert_eq!(reason, reason::KEPT_BY_CERT_MANAGER);
+                assert!(message.contains("Certificate theirs"), "{message}");
+                assert!(until <= world.now + SignedDuration::from_mins(1));
+            }
+            step => panic!("{step:?}"),
+        }
+    }
+    world.kept_by = None;
+    world.run_until_rest();
+    world.check_issued();
+}
+
+#[test]
 fn an_issuer_that_is_missing_or_not_ready_is_waited_for_and_named() {
     let mut world = World::new();
     let said = |world: &World| match world.next_step() {

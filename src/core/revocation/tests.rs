@@ -431,6 +431,7 @@ impl Case {
             renew_request: None,
             wanted: &self.wanted,
             claimed_by: None,
+            kept_by: None,
             secret: &self.secret,
             backup: None,
             duplicate_limit: 0,

@@ -89,7 +89,7 @@ impl Cluster {
     }
 
     /// Waits for a lock on a file of the run; it is free again when the file is closed.
-    async fn turn(&self, name: &str, lock: fn(&File) -> std::io::Result<()>) -> Result<File> {
+    pub(crate) async fn turn(&self, name: &str, lock: fn(&File) -> std::io::Result<()>) -> Result<File> {
         let path = self.description.state.join(name);
         let locked = tokio::task::spawn_blocking(move || {
             let file = File::options().create(true).append(true).open(path)?;

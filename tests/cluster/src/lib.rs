@@ -6,6 +6,7 @@
 
 pub mod addresses;
 pub mod ca;
+pub mod cert_manager;
 pub mod control_plane;
 pub mod description;
 pub mod dns;
@@ -47,6 +48,7 @@ mod zone;
 pub use acme2certifier::Acme2certifier;
 pub use addresses::Address;
 pub use bind::{Bind, BindBuilder};
+pub use cert_manager::CertManager;
 pub use cluster::Cluster;
 pub use dns::Dns;
 pub use fake_clock::FakeClock;

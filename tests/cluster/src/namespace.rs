@@ -273,13 +273,14 @@ impl TestNamespace {
     }
 }
 
-/// Finds `kind`, `plural`, `kind.group` or `plural.group`; the core group comes first.
+/// Finds `kind`, `plural`, `kind.group` or `plural.group`; the core group comes first, then our own.
 fn by_name(discovery: &Discovery, wanted: &str) -> Option<(ApiResource, kube::discovery::ApiCapabilities)> {
     let wanted = wanted.to_ascii_lowercase();
     let (kind, group) =
         wanted.split_once('.').map_or((wanted.as_str(), None), |(kind, group)| (kind, Some(group)));
     let mut groups: Vec<_> = discovery.groups().collect();
-    groups.sort_by_key(|group| (!group.name().is_empty(), group.name().to_owned()));
+    let others = |name: &str| !["", "certwright.dev"].contains(&name);
+    groups.sort_by_key(|group| (others(group.name()), group.name().to_owned()));
     groups
         .into_iter()
         .filter(|found| group.is_none_or(|group| group == found.name()))

@@ -80,6 +80,7 @@ const MODULES: &[Module] = &[
         name: "cert-manager-webhook",
         programs: &[Program { name: "cert-manager-webhook", package: ".", seconds: 170 }],
     },
+    Module { name: "cert-manager", programs: &[Program { name: "cert-manager", package: ".", seconds: 90 }] },
 ];
 
 /// Where the built programs are.

@@ -1,0 +1,130 @@
+//! `certwright migrate`: brings over what cert-manager has.
+
+mod adopt;
+mod error;
+mod read;
+mod store;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::Value;
+
+pub use error::MigrateError;
+
+use super::{ClusterArgs, Error, Exit, print};
+use crate::migrate::{GROUP, Outcome, Source, Verdict, convert, report};
+use adopt::Adoption;
+
+/// What is read, and what is done with it.
+#[derive(Args, Clone, Debug)]
+pub struct Migrate {
+    /// Which cluster, and which namespace of it.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Read these files, directories, or standard input (`-`), and not the cluster.
+    #[arg(short, long, value_name = "FILE")]
+    pub filename: Vec<PathBuf>,
+    /// Read all namespaces.
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
+    /// Write our objects as files into this directory, not to standard output.
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Write what was done with each object into this file, not to standard error.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Take over the objects with their certificates and accounts, in the cluster. cert-manager's Certificates are deleted
+    /// once ours have their Secrets.
+    #[arg(long, conflicts_with = "give_back")]
+    pub adopt: bool,
+    /// Give Certificates that were taken over back to cert-manager.
+    #[arg(long, conflicts_with_all = ["filename", "output"])]
+    pub give_back: bool,
+    /// Only say what --adopt or --give-back would do.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The operator's own namespace, for the Secrets of ClusterIssuers.
+    #[arg(long, env = "CERTWRIGHT_NAMESPACE", default_value = "certwright", value_name = "NAMESPACE")]
+    pub operator_namespace: String,
+    /// The namespace where cert-manager has the Secrets of its ClusterIssuers.
+    #[arg(long, default_value = "cert-manager", value_name = "NAMESPACE")]
+    pub cert_manager_namespace: String,
+}
+
+impl Migrate {
+    /// Does it.
+    ///
+    /// # Errors
+    /// [`Error`]
+    pub async fn execute(self) -> Result<Exit, Error> {
+        if self.give_back {
+            let mut adoption = Adoption::new(&self).await?;
+            adoption.give_back(self.all_namespaces).await?;
+            print(&adoption.said(self.dry_run, "given back"))?;
+            return Ok(adoption.exit());
+        }
+        let outcomes = convert(&self.read().await?);
+        self.write_report(&report(&outcomes))?;
+        if let Some(directory) = &self.output {
+            write_files(directory, &outcomes)?;
+        }
+        if self.adopt {
+            let mut adoption = Adoption::new(&self).await?;
+            adoption.adopt(&outcomes).await?;
+            print(&adoption.said(self.dry_run, "taken over"))?;
+            return Ok(adoption.exit());
+        }
+        if self.output.is_none() {
+            print(&yaml(&outcomes)?)?;
+        }
+        let all = outcomes.iter().all(|outcome| outcome.verdict == Verdict::TakenOver);
+        Ok(if all { Exit::Fine } else { Exit::NotWell })
+    }
+
+    /// The objects of cert-manager's.
+    async fn read(&self) -> Result<Vec<Value>, Error> {
+        let objects = match self.filename.is_empty() {
+            false => read::files(&self.filename)?,
+            true => read::cluster(&self.cluster.connect().await?, self.all_namespaces).await?,
+        };
+        let of_cert_manager = |object: &Value| {
+            let source = Source::of(object);
+            source.group() == GROUP || source.group().ends_with(&format!(".{GROUP}"))
+        };
+        Ok(objects.into_iter().filter(of_cert_manager).collect())
+    }
+
+    fn write_report(&self, text: &str) -> Result<(), MigrateError> {
+        match &self.report {
+            Some(path) => std::fs::write(path, text)
+                .map_err(|source| MigrateError::Write { path: path.clone(), source }),
+            None => {
+                use std::io::Write;
+                // Whoever closed it does not want to know.
+                let _ = std::io::stderr().write_all(text.as_bytes());
+                Ok(())
+            }
+        }
+    }
+}
+
+fn yaml(outcomes: &[Outcome]) -> Result<String, MigrateError> {
+    let objects = outcomes.iter().filter_map(|outcome| outcome.object.as_ref());
+    objects
+        .map(|object| Ok(format!("---\n{}", serde_yaml::to_string(object).map_err(MigrateError::Yaml)?)))
+        .collect()
+}
+
+fn write_files(directory: &std::path::Path, outcomes: &[Outcome]) -> Result<(), MigrateError> {
+    let failed = |path: PathBuf| move |source| MigrateError::Write { path, source };
+    std::fs::create_dir_all(directory).map_err(failed(directory.to_owned()))?;
+    for outcome in outcomes.iter().filter(|outcome| outcome.object.is_some()) {
+        let Source { kind, namespace, name, .. } = &outcome.source;
+        let parts = [Some(kind.to_ascii_lowercase()), namespace.clone(), Some(name.clone())];
+        let parts: Vec<_> = parts.into_iter().flatten().map(|part| part.replace(['/', '\\'], "_")).collect();
+        let path = directory.join(format!("{}.yaml", parts.join("_")));
+        std::fs::write(&path, yaml(std::slice::from_ref(outcome))?).map_err(failed(path.clone()))?;
+    }
+    Ok(())
+}

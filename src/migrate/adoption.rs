@@ -1,0 +1,267 @@
+//! How what cert-manager left becomes ours: the certificate with no other order, the account with no other registration.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use serde_json::{Value, json};
+
+use super::convert::{Outcome, convert};
+use crate::acme::jwk_thumbprint;
+use crate::api::{self, CertificateSpec};
+use crate::core::reissue::{self, Current, SecretView};
+use crate::core::spec::ValidatedCertificate;
+use crate::pki::{Chain, PrivateKey};
+
+const TYPE_TLS: &str = "kubernetes.io/tls";
+const ISSUER_NAME: &str = "cert-manager.io/issuer-name";
+const ISSUER_KIND: &str = "cert-manager.io/issuer-kind";
+
+/// Annotations to be put on an object.
+pub type Marks = BTreeMap<String, String>;
+
+/// Why something cannot be taken over as it stands, and what to do.
+pub type Hindrance = String;
+
+/// The annotations by which a TLS Secret becomes the one of our Certificate, with the certificate that is in it.
+///
+/// # Errors
+/// Why it cannot become ours, or would lead to another order.
+pub fn marks_of_certificate(
+    outcome: &Outcome,
+    secret: Option<&Secret>,
+    now: Timestamp,
+) -> Result<Marks, Hindrance> {
+    let name = &outcome.source.name;
+    let spec = outcome.object.as_ref().and_then(|ours| serde_json::from_value(ours["spec"].clone()).ok());
+    let spec: CertificateSpec = spec.ok_or_else(|| "there is none of ours for it".to_owned())?;
+    let wanted = ValidatedCertificate::new(&spec).map_err(|error| error.to_string())?;
+    let secret_name = &wanted.secret_name;
+    under_way(&outcome.original)?;
+    let Some(secret) = secret else {
+        return Err(format!(
+            "there is no Secret {secret_name} to take over; to have it issued, apply what `certwright migrate` prints"
+        ));
+    };
+    let said =
+        |key: &str| secret.metadata.annotations.as_ref().and_then(|all| all.get(key)).map(String::as_str);
+    if secret.type_.as_deref() != Some(TYPE_TLS) {
+        return Err(format!(
+            "Secret {secret_name} is of type {}, which can never become {TYPE_TLS}; choose another secretName",
+            secret.type_.as_deref().unwrap_or("Opaque")
+        ));
+    }
+    match (said(api::ANNOTATION_CERTIFICATE), said(api::ANNOTATION_CERT_MANAGER_CERTIFICATE)) {
+        (Some(ours), _) if ours == name => {}
+        (Some(other), _) => {
+            return Err(format!("Secret {secret_name} belongs to Certwright's Certificate {other}"));
+        }
+        (None, Some(theirs)) if theirs == name => {}
+        (None, Some(other)) => {
+            return Err(format!("Secret {secret_name} is of another Certificate, {other}"));
+        }
+        (None, None) => return Err(format!("Secret {secret_name} does not say that cert-manager made it")),
+    }
+    let kind = said(ISSUER_KIND).filter(|kind| !kind.is_empty()).unwrap_or("Issuer");
+    let issuer = said(ISSUER_NAME).map(|name| (name, kind));
+    let named = (wanted.issuer_name.as_str(), wanted.issuer_kind.as_str());
+    if let Some((name, kind)) = issuer.filter(|issuer| *issuer != named) {
+        return Err(format!(
+            "its certificate came from {kind} {name}, and its spec names {} {}: it would be ordered anew. Wait until \
+             cert-manager has done that",
+            named.1, named.0
+        ));
+    }
+    let names = wanted.names();
+    let marks = Marks::from([
+        (api::ANNOTATION_CERTIFICATE.to_owned(), name.clone()),
+        (api::ANNOTATION_ISSUER_NAME.to_owned(), wanted.issuer_name.clone()),
+        (api::ANNOTATION_ISSUER_KIND.to_owned(), wanted.issuer_kind.as_str().to_owned()),
+        (api::ANNOTATION_REQUESTED_NAMES.to_owned(), names.iter().cloned().collect::<Vec<_>>().join(",")),
+    ]);
+    leads_to_no_order(&wanted, &view(secret, name, &wanted, names), now)?;
+    Ok(marks.into_iter().filter(|(key, value)| said(key) != Some(value)).collect())
+}
+
+/// What cert-manager says of its Certificate, if it says anything.
+fn under_way(original: &Value) -> Result<(), Hindrance> {
+    let conditions = original["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let status = |type_: &str| {
+        let found = conditions.iter().find(|condition| condition["type"] == type_);
+        found.map(|condition| {
+            (condition["status"].as_str().unwrap_or_default(), condition["message"].to_string())
+        })
+    };
+    if let Some(("True", _)) = status("Issuing") {
+        return Err("cert-manager is issuing for it; wait until that is done".to_owned());
+    }
+    match status("Ready") {
+        Some(("True", _)) | None => Ok(()),
+        Some((_, message)) => Err(format!(
+            "cert-manager says that it is not ready: {message}; see to that first, or apply what `certwright \
+                         migrate` prints and have it issued"
+        )),
+    }
+}
+
+/// An order that is due because of the time alone, cert-manager would place as well.
+fn leads_to_no_order(
+    wanted: &ValidatedCertificate,
+    secret: &SecretView,
+    now: Timestamp,
+) -> Result<(), Hindrance> {
+    let current = Current {
+        wanted,
+        secret,
+        uid: "",
+        suggestion: None,
+        under_way: false,
+        renew_request: None,
+        observed_renew_request: None,
+        now,
+    };
+    match reissue::due(&current).filter(|due| !due.by_time()) {
+        None => Ok(()),
+        Some(due) => Err(format!("it would be ordered anew, since {}; mend that first", due.message)),
+    }
+}
+
+fn view(secret: &Secret, name: &str, wanted: &ValidatedCertificate, names: BTreeSet<String>) -> SecretView {
+    let data =
+        |key: &str| secret.data.as_ref().and_then(|data| data.get(key)).map(|bytes| bytes.0.as_slice());
+    SecretView {
+        exists: true,
+        certificate_name: Some(name.to_owned()),
+        issuer: Some((wanted.issuer_name.clone(), wanted.issuer_kind.as_str().to_owned())),
+        type_: None,
+        as_written: true,
+        requested_names: Some(names),
+        key: data(api::SECRET_KEY_TLS_KEY).map(|pem| {
+            let key = PrivateKey::from_pem(pem).map_err(|error| error.to_string())?;
+            Ok((key.algorithm(), key.public_key_der().to_vec()))
+        }),
+        leaf: data(api::SECRET_KEY_TLS_CRT)
+            .map(|pem| Ok(Chain::parse_pem(pem).map_err(|error| error.to_string())?.leaf().clone())),
+        revoked: None,
+    }
+}
+
+/// The Secret with the account key of an issuer, and the key in its data.
+pub fn account_key(issuer: &Value) -> (String, String) {
+    let reference = &issuer["spec"]["acme"]["privateKeySecretRef"];
+    let text = |field: &str| reference[field].as_str().unwrap_or_default().to_owned();
+    let key = Some(text("key")).filter(|key| !key.is_empty());
+    (text("name"), key.unwrap_or_else(|| api::SECRET_KEY_TLS_KEY.to_owned()))
+}
+
+/// The annotations by which an account key Secret says which account its key has, so that nobody has to ask for it.
+///
+/// # Errors
+/// Why there is no account to take over.
+pub fn marks_of_account(outcome: &Outcome, secret: Option<&Secret>) -> Result<Marks, Hindrance> {
+    let issuer = &outcome.original;
+    let (name, data_key) = account_key(issuer);
+    let Some(secret) = secret else {
+        return Err(format!(
+            "there is no Secret {name} with its account key, so that another account would be registered; for that, apply \
+             what `certwright migrate` prints"
+        ));
+    };
+    let pem = secret.data.as_ref().and_then(|data| data.get(&data_key));
+    let pem = pem.ok_or_else(|| format!("Secret {name} has no {data_key}"))?;
+    let key =
+        PrivateKey::from_pem_or_jwk(&pem.0).map_err(|error| format!("Secret {name}: {data_key}: {error}"))?;
+    let said =
+        |key: &str| secret.metadata.annotations.as_ref().and_then(|all| all.get(key)).map(String::as_str);
+    // What is on record is true, or was put there by somebody who knows better. Without a URL the CA is asked for the key.
+    let url = issuer["status"]["acme"]["uri"].as_str().filter(|url| !url.is_empty());
+    let (None, Some(url)) = (said(api::ANNOTATION_ACCOUNT_URL), url.filter(|_| is_ready(issuer))) else {
+        return Ok(Marks::new());
+    };
+    let acme = &issuer["spec"]["acme"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut marks = Marks::from([
+        (api::ANNOTATION_ACCOUNT_URL.to_owned(), url.to_owned()),
+        (api::ANNOTATION_ACME_SERVER.to_owned(), text(&acme["server"])),
+        (api::ANNOTATION_KEY_THUMBPRINT.to_owned(), jwk_thumbprint(&key)),
+    ]);
+    if let Some(key_id) = acme["externalAccountBinding"]["keyID"].as_str() {
+        marks.insert(api::ANNOTATION_EAB_KEY_ID.to_owned(), key_id.to_owned());
+    }
+    Ok(marks)
+}
+
+/// Whether what the status says is about the spec as it is.
+fn is_ready(issuer: &Value) -> bool {
+    let conditions = issuer["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    conditions.iter().any(|condition| {
+        condition["type"] == "Ready"
+            && condition["status"] == "True"
+            && condition["observedGeneration"] == issuer["metadata"]["generation"]
+    })
+}
+
+/// The Secrets that an issuer names, also in what it hands to a webhook: whatever stands in a field whose name ends with
+/// `SecretRef`.
+pub fn secrets_of(issuer: &Value) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    collect_secrets(&issuer["spec"]["acme"], &mut names);
+    names
+}
+
+fn collect_secrets(value: &Value, names: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                if key.to_ascii_lowercase().ends_with("secretref") {
+                    names.extend(value["name"].as_str().map(str::to_owned));
+                }
+                collect_secrets(value, names);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect_secrets(item, names)),
+        _ => {}
+    }
+}
+
+/// What cert-manager's Certificate was, as far as it can be applied again: [`api::ANNOTATION_TAKEN_OVER_FROM`] keeps it.
+pub fn original(object: &Value) -> Value {
+    let mut metadata = json!({ "name": object["metadata"]["name"] });
+    for field in ["labels", "annotations"] {
+        if let Some(texts) = object["metadata"][field].as_object().filter(|texts| !texts.is_empty()) {
+            metadata[field] = json!(texts);
+            if let Some(texts) = metadata[field].as_object_mut() {
+                texts.remove("kubectl.kubernetes.io/last-applied-configuration");
+            }
+        }
+    }
+    json!({
+        "apiVersion": object["apiVersion"], "kind": object["kind"], "metadata": metadata, "spec": object["spec"],
+    })
+}
+
+/// cert-manager's Certificate as it was, with what has changed of its spec since ours took its place; but for what
+/// cert-manager does not know.
+pub fn given_back(mut theirs: Value, ours: &Value) -> Value {
+    let taken = convert(std::slice::from_ref(&theirs)).into_iter().next().and_then(|outcome| outcome.object);
+    let taken = taken.map(|taken| taken["spec"].clone()).unwrap_or_default();
+    let fields =
+        |spec: &Value| spec.as_object().map(|spec| spec.keys().cloned().collect()).unwrap_or_default();
+    let (before, after): (BTreeSet<String>, BTreeSet<String>) = (fields(&taken), fields(ours));
+    for field in
+        before.union(&after).filter(|field| !["issuerRef", "profile", "revocation"].contains(&field.as_str()))
+    {
+        match ours.get(field) {
+            value if value == taken.get(field) => {}
+            Some(value) => theirs["spec"][field] = value.clone(),
+            None => drop(theirs["spec"].as_object_mut().and_then(|spec| spec.remove(field))),
+        }
+    }
+    for field in ["name", "kind"] {
+        theirs["spec"]["issuerRef"][field] = ours["issuerRef"][field].clone();
+    }
+    theirs
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,205 @@
+//! Makes our objects from those of cert-manager.
+
+use serde_json::{Map, Value, json};
+
+use super::fields::{self, Fields, Note, What};
+use super::object::{GROUP, Source, VERSION};
+use crate::api::{self, CertificateSpec, ClusterIssuerSpec};
+use crate::core::spec::ValidatedCertificate;
+
+/// What became of an object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// Which object it was.
+    pub source: Source,
+    /// It, as it was read.
+    pub original: Value,
+    /// Ours.
+    pub object: Option<Value>,
+    /// Whether it is ours to go on with.
+    pub verdict: Verdict,
+    /// What was not taken over as it is.
+    pub notes: Vec<Note>,
+}
+
+/// Whether an object is ours to go on with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// There is one of ours that does the same.
+    TakenOver,
+    /// There is one of ours that cannot do all of it, and what is to be done about that.
+    Incomplete(String),
+    /// It stays with cert-manager, or needs another way, and why.
+    Left(String),
+}
+
+/// Converts objects that belong together: what an issuer is says what becomes of its Certificates.
+pub fn convert(objects: &[Value]) -> Vec<Outcome> {
+    let issuers: Vec<Outcome> = objects.iter().filter(|object| is_issuer(object)).map(issuer).collect();
+    let others =
+        objects.iter().filter(|object| !is_issuer(object)).map(|object| match is(object, "Certificate") {
+            true => certificate(object, &issuers),
+            false => left(object, Vec::new(), why_passed_over(&Source::of(object))),
+        });
+    let others: Vec<_> = others.collect();
+    issuers.into_iter().chain(others).collect()
+}
+
+fn is(object: &Value, kind: &str) -> bool {
+    object["apiVersion"] == VERSION && object["kind"] == kind
+}
+
+fn is_issuer(object: &Value) -> bool {
+    is(object, "Issuer") || is(object, "ClusterIssuer")
+}
+
+fn why_passed_over(source: &Source) -> String {
+    let known = ["Certificate", "Issuer", "ClusterIssuer"].contains(&source.kind.as_str());
+    match source.group() {
+        GROUP if known => format!(
+            "It is written for {}, and only {VERSION} is read. `kubectl get -o yaml` from a cluster gives that; for files, \
+             there is `cmctl convert`.",
+            source.api_version
+        ),
+        GROUP | "acme.cert-manager.io" => {
+            "There is no such object here: an issuance is all in the status of its Certificate.".to_owned()
+        }
+        _ => "It is none of cert-manager's, and was passed over.".to_owned(),
+    }
+}
+
+fn left(object: &Value, notes: Vec<Note>, why: String) -> Outcome {
+    let (source, original) = (Source::of(object), object.clone());
+    Outcome { source, original, object: None, verdict: Verdict::Left(why), notes }
+}
+
+fn issuer(object: &Value) -> Outcome {
+    if !object["spec"]["acme"].is_object() {
+        let kind =
+            object["spec"].as_object().and_then(|spec| spec.keys().next()).map_or("none", String::as_str);
+        let why = format!(
+            "It is an issuer of the type {kind}, and only ACME issuers exist here. Leave it, and what it issues, with \
+             cert-manager."
+        );
+        return left(object, Vec::new(), why);
+    }
+    let (mut taken, notes) = take(fields::ISSUER, object);
+    let lost = drop_lost_solvers(&mut taken);
+    if let Err(error) = serde_json::from_value::<ClusterIssuerSpec>(taken["spec"].clone()) {
+        return left(object, notes, format!("Its spec cannot be read: {error}. Mend it, and try again."));
+    }
+    let verdict = match lost.is_empty() {
+        true => Verdict::TakenOver,
+        false => Verdict::Incomplete(format!(
+            "{} left out, since its provider is not there: {}. Install a webhook for the provider, and apply an issuer of \
+             this name yourself. --adopt leaves this issuer and its Certificates with cert-manager until there is one.",
+            if lost.len() == 1 { "A solver is" } else { "Solvers are" },
+            lost.join(", ")
+        )),
+    };
+    Outcome { source: Source::of(object), original: object.clone(), object: Some(taken), verdict, notes }
+}
+
+/// Takes out the solvers of which nothing is left that proves control of a name, and says which.
+fn drop_lost_solvers(issuer: &mut Value) -> Vec<String> {
+    let Some(solvers) = issuer.pointer_mut("/spec/acme/solvers").and_then(Value::as_array_mut) else {
+        return Vec::new();
+    };
+    let proves = |solver: &Value| {
+        let has = |way: &str, names: &[&str]| names.iter().any(|name| solver[way][name].is_object());
+        has("http01", &["ingress", "gatewayHTTPRoute"]) || has("dns01", &["webhook", "rfc2136", "acmeDNS"])
+    };
+    let lost = solvers.iter().enumerate().filter(|(_, solver)| !proves(solver));
+    let lost = lost.map(|(index, _)| format!("spec.acme.solvers[{index}]")).collect();
+    solvers.retain(proves);
+    lost
+}
+
+fn certificate(object: &Value, issuers: &[Outcome]) -> Outcome {
+    if let Some(owner) = made_from(object) {
+        let why = format!(
+            "cert-manager made it from the annotations of {owner}. Change those, and Certwright makes one from them: see its \
+             documentation of annotations."
+        );
+        return left(object, Vec::new(), why);
+    }
+    let reference = &object["spec"]["issuerRef"];
+    let text = |field: &str| reference[field].as_str().unwrap_or_default();
+    if !["", GROUP].contains(&text("group")) || !["", "Issuer", "ClusterIssuer"].contains(&text("kind")) {
+        let why = format!(
+            "Its issuer is {} {} of the group {}, which only cert-manager can ask. Leave it there.",
+            text("kind"),
+            text("name"),
+            text("group")
+        );
+        return left(object, Vec::new(), why);
+    }
+    let issuer = issuers.iter().find(|issuer| is_issued_by(object, &issuer.source));
+    if let Some(Outcome { source, verdict: Verdict::Left(why), .. }) = issuer {
+        return left(object, Vec::new(), format!("It stays with its issuer, {source}. {why}"));
+    }
+    let (taken, mut notes) = take(fields::CERTIFICATE, object);
+    let invalid = match serde_json::from_value::<CertificateSpec>(taken["spec"].clone()) {
+        Ok(spec) => ValidatedCertificate::new(&spec).err().map(|error| error.to_string()),
+        Err(error) => Some(error.to_string()),
+    };
+    if let Some(invalid) = invalid {
+        return left(
+            object,
+            notes,
+            format!("It cannot be issued by an ACME CA: {invalid}. Mend it, or leave it."),
+        );
+    }
+    let verdict = match issuer.map(|issuer| (&issuer.source, &issuer.verdict)) {
+        Some((source, Verdict::Incomplete(_))) => {
+            Verdict::Incomplete(format!("Its issuer, {source}, lacks a solver."))
+        }
+        Some(_) => Verdict::TakenOver,
+        None => {
+            let text = "The issuer is not among what was read. See that there is one of this name here, for the same CA.";
+            notes.push(Note {
+                path: "spec.issuerRef".to_owned(),
+                what: What::Changed,
+                text: text.to_owned(),
+            });
+            Verdict::TakenOver
+        }
+    };
+    Outcome { source: Source::of(object), original: object.clone(), object: Some(taken), verdict, notes }
+}
+
+/// The Ingress, Gateway or the like from whose annotations cert-manager made a Certificate.
+fn made_from(certificate: &Value) -> Option<String> {
+    let owners = certificate["metadata"]["ownerReferences"].as_array()?;
+    let owner = owners.iter().find(|owner| {
+        ["Ingress", "Gateway", "ListenerSet", "XListenerSet"]
+            .contains(&owner["kind"].as_str().unwrap_or_default())
+    })?;
+    Some(format!("{} {}", owner["kind"].as_str()?, owner["name"].as_str()?))
+}
+
+/// Whether a Certificate names this issuer.
+fn is_issued_by(certificate: &Value, issuer: &Source) -> bool {
+    let reference = &certificate["spec"]["issuerRef"];
+    let kind = reference["kind"].as_str().filter(|kind| !kind.is_empty()).unwrap_or("Issuer");
+    let near = kind == "ClusterIssuer" || Source::of(certificate).namespace == issuer.namespace;
+    near && kind == issuer.kind && reference["name"] == issuer.name
+}
+
+fn take(table: &[Fields], object: &Value) -> (Value, Vec<Note>) {
+    let (taken, notes) = fields::take(table, object);
+    let mut metadata = taken["metadata"].clone();
+    if let Some(metadata) = metadata.as_object_mut() {
+        metadata.retain(|_, value| !value.as_object().is_some_and(Map::is_empty));
+    }
+    let ours = json!({
+        "apiVersion": format!("{}/{}", api::GROUP, api::VERSION),
+        "kind": object["kind"],
+        "metadata": metadata,
+        "spec": taken["spec"],
+    });
+    (ours, notes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,342 @@
+//! What becomes of each field of cert-manager's API. `docs/coming-from-cert-manager.md` has the same, for people.
+
+use serde_json::{Map, Value};
+
+use super::values;
+
+/// What becomes of a field.
+#[derive(Clone, Copy, Debug)]
+pub enum Fate {
+    /// It is taken over as it is.
+    Same,
+    /// It is taken over as it is, and means something else here, or needs something more.
+    Differs(&'static str),
+    /// It depends on its value.
+    Depends {
+        /// On what, for people.
+        rule: &'static str,
+        /// What becomes of a value.
+        of: fn(&Value) -> Adapted,
+    },
+    /// There is nothing like it here; it is left out, and what to do.
+    Nothing(&'static str),
+    /// It is what the API server or cert-manager keeps for itself; it is left out without a word.
+    Bookkeeping,
+}
+
+/// What becomes of a value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Adapted {
+    /// It is taken over.
+    Same,
+    /// Another one is, and why.
+    To(Value, String),
+    /// Another one is, which says the same.
+    Quietly(Value),
+    /// It is left out, and why.
+    Gone(String),
+}
+
+/// Fields that have the same fate. `{a,b}` in a path stands for either; `[]` for the items of a list; `.*` at its end for
+/// whatever is below.
+#[derive(Clone, Copy, Debug)]
+pub struct Fields {
+    /// Their path.
+    pub path: &'static str,
+    /// What becomes of them.
+    pub fate: Fate,
+}
+
+/// What was done with a field other than to take it over as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Its path, with the places in lists.
+    pub path: String,
+    /// What was done.
+    pub what: What,
+    /// Why, and what to do.
+    pub text: String,
+}
+
+/// What was done with a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// It is there, and is another or means something else.
+    Changed,
+    /// It is not there.
+    LeftOut,
+}
+
+const fn same(path: &'static str) -> Fields {
+    Fields { path, fate: Fate::Same }
+}
+
+const fn differs(path: &'static str, how: &'static str) -> Fields {
+    Fields { path, fate: Fate::Differs(how) }
+}
+
+const fn depends(path: &'static str, rule: &'static str, of: fn(&Value) -> Adapted) -> Fields {
+    Fields { path, fate: Fate::Depends { rule, of } }
+}
+
+const fn nothing(path: &'static str, why: &'static str) -> Fields {
+    Fields { path, fate: Fate::Nothing(why) }
+}
+
+const fn bookkeeping(path: &'static str) -> Fields {
+    Fields { path, fate: Fate::Bookkeeping }
+}
+
+const NO_PODS: &str = "No solver pods are started: the operator itself answers.";
+const NO_CLOUD: &str = "No cloud provider's code is in the operator. Install a webhook for the provider and name it in \
+                        dns01.webhook of an issuer of this name.";
+const NOT_ACME: &str = "Only ACME issuers exist here. Leave this one, and what it issues, with cert-manager.";
+const SUBJECT: &str = "The CA puts in what it has on file for the account (OV, EV) or nothing (DV).";
+
+/// Fields of all objects.
+pub const METADATA: &[Fields] = &[
+    same("metadata.{name,namespace}"),
+    depends(
+        "metadata.labels",
+        "Taken over, but for `app.kubernetes.io/managed-by: Helm`, which would be untrue.",
+        values::labels,
+    ),
+    depends(
+        "metadata.annotations",
+        "Taken over, but for those of cert-manager, of Helm's releases, and kubectl's own copy of the object.",
+        values::annotations,
+    ),
+    nothing(
+        "metadata.ownerReferences.*",
+        "The new object has no owner, so that it does not go with the old one.",
+    ),
+    nothing("metadata.finalizers.*", "They belong to who has set them."),
+    bookkeeping("{apiVersion,kind}"),
+    bookkeeping(
+        "metadata.{uid,resourceVersion,generation,creationTimestamp,deletionTimestamp,deletionGracePeriodSeconds,selfLink,generateName}",
+    ),
+    bookkeeping("metadata.managedFields.*"),
+    bookkeeping("status.*"),
+];
+
+/// Fields of a Certificate.
+pub const CERTIFICATE: &[Fields] = &[
+    same("spec.{secretName,duration,renewBefore,renewBeforePercentage}"),
+    depends(
+        "spec.{dnsNames,ipAddresses}",
+        "Taken over; one that is there twice is there once.",
+        values::unique,
+    ),
+    depends(
+        "spec.commonName",
+        "Taken over if it is a DNS name or IP address: an ACME CA takes nothing else.",
+        values::common_name,
+    ),
+    same("spec.issuerRef.name"),
+    depends("spec.issuerRef.kind", "Taken over; `Issuer` where it is empty.", values::kind),
+    depends("spec.issuerRef.group", "Left out: there is one group here.", values::group),
+    same("spec.privateKey.{algorithm,encoding,rotationPolicy,size}"),
+    same("spec.renewal.policy"),
+    same("spec.renewal.windows[].{cron,timezone,windowDuration}"),
+    same("spec.additionalOutputFormats[].type"),
+    same("spec.keystores.jks.{alias,create,password}"),
+    same("spec.keystores.jks.passwordSecretRef.{key,name}"),
+    same("spec.keystores.pkcs12.{create,password,profile}"),
+    same("spec.keystores.pkcs12.passwordSecretRef.{key,name}"),
+    depends(
+        "spec.secretTemplate.{labels,annotations}",
+        "Taken over, but for `app.kubernetes.io/managed-by` and `certwright.dev/…`, which the operator sets.",
+        values::template,
+    ),
+    differs(
+        "spec.revisionHistoryLimit",
+        "Accepted, without effect: there are no request objects to be kept.",
+    ),
+    depends("spec.isCA", "`false` is taken over. An ACME CA issues no CA certificates.", values::only_false),
+    depends(
+        "spec.encodeUsagesInRequest",
+        "`false` is taken over. The request carries no usages, since several CAs refuse one that does.",
+        values::only_false,
+    ),
+    depends(
+        "spec.usages",
+        "`digital signature`, `key encipherment` and `server auth` are taken over. The CA sets the others, or not.",
+        values::usages,
+    ),
+    depends(
+        "spec.{uris,emailAddresses}",
+        "Left out unless empty: an ACME CA validates DNS names and IP addresses only.",
+        values::only_empty,
+    ),
+    depends(
+        "spec.otherNames.*",
+        "Left out unless empty: an ACME CA validates DNS names and IP addresses only.",
+        values::only_empty,
+    ),
+    nothing("spec.subject.*", SUBJECT),
+    nothing("spec.literalSubject", SUBJECT),
+    nothing("spec.nameConstraints.*", "An ACME CA issues no CA certificates."),
+    nothing("spec.signatureAlgorithm", "The private key decides it, always with SHA-256 or better."),
+];
+
+/// Fields of an Issuer or ClusterIssuer.
+pub const ISSUER: &[Fields] = &[
+    same("spec.acme.{server,email,preferredChain,profile,caBundle,skipTLSVerify}"),
+    same("spec.acme.{disableAccountKeyGeneration,enableDurationFeature}"),
+    same("spec.acme.privateKeySecretRef.{name,key}"),
+    same("spec.acme.externalAccountBinding.{keyID,keyAlgorithm}"),
+    same("spec.acme.externalAccountBinding.keySecretRef.{name,key}"),
+    same("spec.acme.solvers[].selector.{dnsNames,dnsZones}"),
+    same("spec.acme.solvers[].selector.matchLabels.*"),
+    same("spec.acme.solvers[].http01.ingress.{name,class,ingressClassName,serviceType}"),
+    same("spec.acme.solvers[].http01.ingress.ingressTemplate.metadata.labels.*"),
+    same("spec.acme.solvers[].http01.ingress.ingressTemplate.metadata.annotations.*"),
+    nothing("spec.acme.solvers[].http01.ingress.podTemplate.*", NO_PODS),
+    same("spec.acme.solvers[].http01.gatewayHTTPRoute.serviceType"),
+    same("spec.acme.solvers[].http01.gatewayHTTPRoute.labels.*"),
+    same(
+        "spec.acme.solvers[].http01.gatewayHTTPRoute.parentRefs[].{group,kind,name,namespace,port,sectionName}",
+    ),
+    nothing("spec.acme.solvers[].http01.gatewayHTTPRoute.podTemplate.*", NO_PODS),
+    same("spec.acme.solvers[].dns01.cnameStrategy"),
+    same("spec.acme.solvers[].dns01.rfc2136.{nameserver,protocol,tsigAlgorithm,tsigKeyName}"),
+    same("spec.acme.solvers[].dns01.rfc2136.tsigSecretSecretRef.{name,key}"),
+    same("spec.acme.solvers[].dns01.acmeDNS.host"),
+    same("spec.acme.solvers[].dns01.acmeDNS.accountSecretRef.{name,key}"),
+    differs(
+        "spec.acme.solvers[].dns01.webhook.groupName",
+        "The webhook has to let in our service account: bind it to the webhook's role for `create` in this API group.",
+    ),
+    same("spec.acme.solvers[].dns01.webhook.solverName"),
+    same("spec.acme.solvers[].dns01.webhook.config.*"),
+    nothing(
+        "spec.acme.solvers[].dns01.{akamai,azureDNS,cloudDNS,cloudflare,digitalocean,route53}.*",
+        NO_CLOUD,
+    ),
+    nothing(
+        "spec.acme.solvers[].waitInsteadOfSelfCheck",
+        "The self-check is always made. Over HTTP, the CA is asked all the same after one minute; over DNS, say in \
+         dns01.propagation which name servers see the record.",
+    ),
+    nothing("spec.{ca,selfSigned,vault,venafi}.*", NOT_ACME),
+];
+
+impl Fields {
+    /// Each path that this stands for.
+    pub fn paths(&self) -> Vec<String> {
+        match (self.path.find('{'), self.path.find('}')) {
+            (Some(open), Some(close)) => {
+                let (before, rest) = (&self.path[..open], &self.path[close + 1..]);
+                self.path[open + 1..close].split(',').map(|word| format!("{before}{word}{rest}")).collect()
+            }
+            _ => vec![self.path.to_owned()],
+        }
+    }
+
+    /// Whether a path, with `[]` for places in lists, is one of these.
+    fn has(&self, path: &str) -> bool {
+        self.paths().iter().any(|own| match own.strip_suffix(".*") {
+            Some(above) => is_below(path, above),
+            None => path == own,
+        })
+    }
+
+    /// Whether one of these is below a path.
+    fn is_below(&self, path: &str) -> bool {
+        self.paths().iter().any(|own| own != path && is_below(own, path))
+    }
+}
+
+fn is_below(path: &str, above: &str) -> bool {
+    path.strip_prefix(above)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.') || rest.starts_with('['))
+}
+
+/// What becomes of the field at a path, with `[]` for places in lists, if it is known.
+pub fn fate(table: &[Fields], path: &str) -> Option<Fate> {
+    table.iter().chain(METADATA).find(|fields| fields.has(path)).map(|fields| fields.fate)
+}
+
+/// Takes an object over, field by field, and says what was not taken as it is.
+pub fn take(table: &[Fields], object: &Value) -> (Value, Vec<Note>) {
+    let mut notes = Vec::new();
+    let taken = take_field(table, object, &Place::default(), &mut notes);
+    (taken.unwrap_or_else(|| Value::Object(Map::new())), notes)
+}
+
+/// Where a field is: in this object, and in any.
+#[derive(Clone, Default)]
+struct Place {
+    here: String,
+    anywhere: String,
+}
+
+impl Place {
+    fn field(&self, name: &str) -> Self {
+        let below = |above: &str| if above.is_empty() { name.to_owned() } else { format!("{above}.{name}") };
+        Self { here: below(&self.here), anywhere: below(&self.anywhere) }
+    }
+
+    fn item(&self, index: usize) -> Self {
+        Self { here: format!("{}[{index}]", self.here), anywhere: format!("{}[]", self.anywhere) }
+    }
+
+    fn note(&self, what: What, text: impl Into<String>) -> Note {
+        Note { path: self.here.clone(), what, text: text.into() }
+    }
+}
+
+fn take_field(table: &[Fields], value: &Value, place: &Place, notes: &mut Vec<Note>) -> Option<Value> {
+    match fate(table, &place.anywhere) {
+        Some(Fate::Same) => Some(value.clone()),
+        Some(Fate::Differs(how)) => {
+            notes.push(place.note(What::Changed, how));
+            Some(value.clone())
+        }
+        Some(Fate::Depends { of, .. }) => match of(value) {
+            Adapted::Same => Some(value.clone()),
+            Adapted::Quietly(other) => Some(other),
+            Adapted::To(other, why) => {
+                notes.push(place.note(What::Changed, why));
+                Some(other)
+            }
+            Adapted::Gone(why) => {
+                notes.push(place.note(What::LeftOut, why));
+                None
+            }
+        },
+        Some(Fate::Nothing(why)) => {
+            notes.push(place.note(What::LeftOut, why));
+            None
+        }
+        Some(Fate::Bookkeeping) => None,
+        None => take_below(table, value, place, notes),
+    }
+}
+
+fn take_below(table: &[Fields], value: &Value, place: &Place, notes: &mut Vec<Note>) -> Option<Value> {
+    let leads_on = table.iter().chain(METADATA).any(|fields| fields.is_below(&place.anywhere));
+    match value {
+        Value::Null => None,
+        Value::Object(fields) if leads_on || place.here.is_empty() => Some(Value::Object(
+            fields
+                .iter()
+                .filter_map(|(name, value)| {
+                    Some((name.clone(), take_field(table, value, &place.field(name), notes)?))
+                })
+                .collect(),
+        )),
+        Value::Array(items) if leads_on => Some(Value::Array(
+            items
+                .iter()
+                .enumerate()
+                .filter_map(|(index, item)| take_field(table, item, &place.item(index), notes))
+                .collect(),
+        )),
+        _ => {
+            let text = "This field is not known to this version of Certwright; see whether you need it.";
+            notes.push(place.note(What::LeftOut, text));
+            None
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! What became of the objects, for people.
+
+use std::fmt::Write;
+
+use super::convert::{Outcome, Verdict};
+use super::fields::What;
+
+/// A line for each object, one for each field that was not taken over as it is, and how many there were at the end.
+pub fn report(outcomes: &[Outcome]) -> String {
+    let mut text = String::new();
+    for outcome in outcomes {
+        let said = match &outcome.verdict {
+            Verdict::TakenOver if outcome.notes.is_empty() => "taken over as it is".to_owned(),
+            Verdict::TakenOver => "taken over".to_owned(),
+            Verdict::Incomplete(why) => format!("INCOMPLETE. {why}"),
+            Verdict::Left(why) => format!("NOT TAKEN OVER. {why}"),
+        };
+        let _ = writeln!(text, "{}: {said}", outcome.source);
+        for note in &outcome.notes {
+            let what = match note.what {
+                What::Changed => "changed",
+                What::LeftOut => "left out",
+            };
+            let _ = writeln!(text, "  {what:8}  {}: {}", note.path, note.text);
+        }
+    }
+    let count =
+        |wanted: fn(&Verdict) -> bool| outcomes.iter().filter(|outcome| wanted(&outcome.verdict)).count();
+    let _ = writeln!(
+        text,
+        "{} taken over, {} incomplete, {} not taken over",
+        count(|verdict| *verdict == Verdict::TakenOver),
+        count(|verdict| matches!(verdict, Verdict::Incomplete(_))),
+        count(|verdict| matches!(verdict, Verdict::Left(_))),
+    );
+    text
+}

@@ -1,0 +1,123 @@
+//! What becomes of a value of a field whose fate depends on it.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use serde_json::{Map, Value};
+
+use super::fields::Adapted;
+use crate::api::LABEL_MANAGED_BY;
+use crate::core::spec::is_dns_name;
+
+const USAGES: [&str; 3] = ["digital signature", "key encipherment", "server auth"];
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+pub fn labels(value: &Value) -> Adapted {
+    without(value, |key, value| {
+        (key == LABEL_MANAGED_BY && value == "Helm").then_some("Helm does not manage the new object")
+    })
+}
+
+pub fn annotations(value: &Value) -> Adapted {
+    let mut value = value.clone();
+    // kubectl's own copy of the object that was applied.
+    let copied = value.as_object_mut().is_some_and(|map| map.remove(LAST_APPLIED).is_some());
+    let of_others = without(&value, |key, _| match key.split('/').next().unwrap_or_default() {
+        "meta.helm.sh" => Some("Helm does not manage the new object"),
+        prefix if prefix == "cert-manager.io" || prefix.ends_with(".cert-manager.io") => {
+            Some("cert-manager's annotations have no meaning here")
+        }
+        _ => None,
+    });
+    match of_others {
+        Adapted::Same if copied => Adapted::Quietly(value),
+        other => other,
+    }
+}
+
+pub fn template(value: &Value) -> Adapted {
+    without(value, |key, _| {
+        (key == LABEL_MANAGED_BY || key.starts_with("certwright.dev/"))
+            .then_some("the operator sets it itself")
+    })
+}
+
+/// Leaves out what `why` has a reason for.
+fn without(value: &Value, why: impl Fn(&str, &Value) -> Option<&'static str>) -> Adapted {
+    let Some(map) = value.as_object() else { return Adapted::Same };
+    let mut kept = Map::new();
+    let mut said = Vec::new();
+    for (key, value) in map {
+        match why(key, value) {
+            Some(why) => said.push(format!("{key} is left out: {why}.")),
+            None => drop(kept.insert(key.clone(), value.clone())),
+        }
+    }
+    match said.is_empty() {
+        true => Adapted::Same,
+        false => Adapted::To(Value::Object(kept), said.join(" ")),
+    }
+}
+
+pub fn unique(value: &Value) -> Adapted {
+    let mut seen = BTreeSet::new();
+    let items = value.as_array().cloned().unwrap_or_default();
+    let kept: Vec<_> = items.iter().filter(|item| seen.insert(item.to_string())).cloned().collect();
+    match kept.len() == items.len() {
+        true => Adapted::Same,
+        false => Adapted::To(Value::Array(kept), "What was there twice is there once.".to_owned()),
+    }
+}
+
+pub fn common_name(value: &Value) -> Adapted {
+    let name = value.as_str().unwrap_or_default();
+    match name.is_empty() || is_dns_name(name) || name.parse::<IpAddr>().is_ok() {
+        true => Adapted::Same,
+        false => Adapted::Gone(format!(
+            "'{name}' is no DNS name and no IP address, and an ACME CA takes nothing else."
+        )),
+    }
+}
+
+pub fn kind(value: &Value) -> Adapted {
+    match value.as_str() {
+        Some("") => Adapted::Quietly("Issuer".into()),
+        _ => Adapted::Same,
+    }
+}
+
+pub fn group(_: &Value) -> Adapted {
+    Adapted::Gone("There is one group here, certwright.dev, which is the default.".to_owned())
+}
+
+pub fn only_false(value: &Value) -> Adapted {
+    match value {
+        Value::Bool(false) => Adapted::Same,
+        _ => Adapted::Gone("An ACME CA decides this itself.".to_owned()),
+    }
+}
+
+pub fn usages(value: &Value) -> Adapted {
+    let items = value.as_array().cloned().unwrap_or_default();
+    let (kept, others): (Vec<_>, Vec<_>) =
+        items.into_iter().partition(|usage| usage.as_str().is_some_and(|usage| USAGES.contains(&usage)));
+    let others: Vec<_> = others.iter().filter_map(Value::as_str).collect();
+    match others.is_empty() {
+        true => Adapted::Same,
+        false => Adapted::To(
+            Value::Array(kept),
+            format!(
+                "{} is left out: the CA sets the usages. Where clients need certificates for themselves, leave those \
+                 with cert-manager and a private CA.",
+                others.join(", ")
+            ),
+        ),
+    }
+}
+
+pub fn only_empty(value: &Value) -> Adapted {
+    match value.as_array().is_some_and(Vec::is_empty) {
+        true => Adapted::Same,
+        false => Adapted::Gone("An ACME CA validates DNS names and IP addresses only.".to_owned()),
+    }
+}
