@@ -10,11 +10,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::api::PropagationCheck;
+use crate::api::{GROUP, IssuerKind, IssuerRef, PropagationCheck};
 use crate::command::Run;
 use crate::controller::cache::Cache;
 use crate::controller::observe::Reactions;
-use crate::controller::{Config, Context, run};
+use crate::controller::{AnnotationsConfig, Config, Context, run};
+use crate::core::annotated::AnnotationSettings;
 use crate::core::backoff::Backoff;
 use crate::runtime::health::{self, HealthError, Readiness};
 use crate::runtime::leader::{Election, Leadership};
@@ -125,9 +126,7 @@ async fn elected(
             () = run::lead(context.clone(), term.clone()) => {}
             _ = leads.wait_for(|leads| !*leads) => term.cancel(),
         }
-        context.wake_certificate.disconnect();
-        context.wake_issuer.disconnect();
-        context.wake_cluster_issuer.disconnect();
+        context.disconnect();
     }
     leadership.release().await;
 }
@@ -167,5 +166,21 @@ fn config(settings: &Run, responder_port: u16) -> Config {
         },
         orders_per_account: settings.orders_per_account,
         duplicate_certificate_limit: settings.duplicate_certificate_limit,
+        annotations: annotations(settings),
+    }
+}
+
+fn annotations(settings: &Run) -> AnnotationsConfig {
+    let name = settings.default_issuer_name.clone().filter(|name| !name.is_empty());
+    let kind = match settings.default_issuer_kind.as_str() {
+        "ClusterIssuer" => IssuerKind::ClusterIssuer,
+        _ => IssuerKind::Issuer,
+    };
+    AnnotationsConfig {
+        enabled: settings.annotations,
+        settings: AnnotationSettings {
+            cert_manager: settings.cert_manager_annotations,
+            default_issuer: name.map(|name| IssuerRef { name, kind, group: GROUP.to_owned() }),
+        },
     }
 }

@@ -67,6 +67,20 @@ fn kustomize_makes_the_same_objects() -> Result<()> {
 }
 
 #[test]
+fn rights_for_annotations_go_with_them() -> Result<()> {
+    let watches = |set: &str| -> Result<Vec<String>> {
+        let roles = objects(&rendered(&["--set", set])?)?;
+        let watched = roles.iter().filter(|role| role["rules"].to_string().contains("gateways"));
+        Ok(watched.map(|role| format!("{} {}", role["kind"], role["metadata"]["name"]).replace('"', "")).collect())
+    };
+    assert_eq!(watches("config.annotations=true")?, ["ClusterRole certwright-annotations"]);
+    assert_eq!(watches("watchNamespaces={shop}")?, ["Role certwright-certificates"]);
+    assert_eq!(watches("config.annotations=false")?, [""; 0]);
+    assert_eq!(watches("watchNamespaces={shop},config.annotations=false")?, [""; 0]);
+    Ok(())
+}
+
+#[test]
 fn crds_stay_when_a_release_goes_unless_asked_otherwise() -> Result<()> {
     let kept = |arguments: &[&str]| -> Result<Vec<bool>> {
         let all = objects(&rendered(arguments)?)?;
@@ -89,6 +103,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("config.http01PathType=Prefix", "at '/config/http01PathType': value must be one of"),
     ("config.responderAddr=8089", "at '/config/responderAddr': got number, want null or string"),
     ("config.ordersPerAccount=0", "at '/config/ordersPerAccount': minimum: got 0, want 1"),
+    ("config.annotations=maybe", "at '/config/annotations': got string, want boolean or null"),
+    ("config.defaultIssuerKind=Vault", "at '/config/defaultIssuerKind': value must be one of"),
     ("image.digest=latest", "at '/image/digest': 'latest' does not match pattern"),
     ("antiAffinity=maybe", "at '/antiAffinity': value must be one of 'soft', 'hard', 'none'"),
     ("webhooks[0].groupName=dns.example.com", "at '/webhooks/0': missing property 'solverName'"),

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use certwright::api::{RevocationReason, certificate_reason, issuer_reason};
+use certwright::api::{RevocationReason, annotated_reason, certificate_reason, issuer_reason};
 use certwright::cli::Cli;
+use certwright::core::annotated::{ANNOTATIONS, Effect};
 use certwright::core::disposition;
 use certwright::runtime::metrics::{
     ApiVerb, CertificateFacts, Metrics, PerCertificate, ReconcileOutcome, RevocationOutcome,
@@ -22,6 +23,29 @@ fn every_reason_of_an_issuer_has_an_entry() -> Result<()> {
 #[test]
 fn every_reason_of_a_certificate_has_an_entry() -> Result<()> {
     assert_entries("Certificates", certificate_reason::ALL)
+}
+
+#[test]
+fn every_reason_of_an_ingress_or_gateway_has_an_entry() -> Result<()> {
+    assert_entries("Ingresses and Gateways", annotated_reason::ALL)
+}
+
+#[test]
+fn every_annotation_is_in_the_table_with_what_it_does() -> Result<()> {
+    let known = ANNOTATIONS.iter().map(|annotation| {
+        let effect = match annotation.effect {
+            Effect::Issuer => "the issuer".to_owned(),
+            Effect::Listeners => "none".to_owned(),
+            Effect::Sets(field, _) => code(&format!("spec.{field}")),
+            Effect::NotUsed(why) => format!("not used: {why}"),
+        };
+        format!("{} | {effect}", code(annotation.name))
+    });
+    let documented = rows("annotations.md", &["`certwright.dev/", "`acme.certwright.dev/"])?;
+    let two_cells = |row: &String| row.split(" | ").take(2).collect::<Vec<_>>().join(" | ");
+    let documented = documented.iter().map(two_cells).collect();
+    assert_same(&known.collect(), &documented, "docs/annotations.md");
+    Ok(())
 }
 
 #[test]

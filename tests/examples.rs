@@ -21,6 +21,7 @@ async fn every_example_applies() -> Result<()> {
     collect(Path::new("deploy/examples"), "yaml", &mut files)?;
     ensure!(files.len() > 3, "there are examples");
     TestNamespace::with("examples", async |ns| {
+        let _gateway_api = ns.cluster.gateway_api().await?;
         for file in &files {
             let yaml = fs::read_to_string(root().join(file))?;
             dry_run(&ns.name, &yaml).with_context(|| format!("{}", file.display()))?;

@@ -172,3 +172,25 @@ pub mod certificate_reason {
         NOTHING_TO_REVOKE = "NothingToRevoke";
     }
 }
+
+/// Reasons of the events on an Ingress or a Gateway whose annotations ask for Certificates.
+pub mod annotated_reason {
+    reasons! {
+        /// A Certificate was made.
+        CERTIFICATE_CREATED = "CertificateCreated";
+        /// A Certificate was changed.
+        CERTIFICATE_UPDATED = "CertificateUpdated";
+        /// A Certificate is asked for no more, and was deleted.
+        CERTIFICATE_DELETED = "CertificateDeleted";
+        /// An annotation has a value that cannot be used. Nothing is changed until it is mended.
+        INVALID_ANNOTATION = "InvalidAnnotation";
+        /// An annotation does nothing.
+        ANNOTATION_NOT_USED = "AnnotationNotUsed";
+        /// A TLS block or listener names no host or no Secret, or a Secret that may not be filled.
+        TLS_SKIPPED = "TLSSkipped";
+        /// A Certificate of the name exists, and was not made from this object.
+        CERTIFICATE_NOT_OURS = "CertificateNotOurs";
+        /// The API server refuses the Certificate.
+        CERTIFICATE_NOT_WRITTEN = "CertificateNotWritten";
+    }
+}

@@ -41,6 +41,9 @@ pub const VERSION: &str = "v1alpha1";
 /// Field manager of every server-side apply, and reporting controller of every event.
 pub const FIELD_MANAGER: &str = "certwright";
 
+/// Field manager of Certificates that are made from annotations on an Ingress or a Gateway.
+pub const ANNOTATIONS_FIELD_MANAGER: &str = "certwright-annotations";
+
 /// Label that marks an object as made by Certwright.
 pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Value of [`LABEL_MANAGED_BY`].
@@ -66,6 +69,8 @@ pub const ANNOTATION_WRITTEN_AS: &str = "certwright.dev/written-as";
 pub const ANNOTATION_KEYSTORES: &str = "certwright.dev/keystores";
 /// On a TLS Secret: the names that its certificate was ordered for, joined by commas. A CA may add names of its own.
 pub const ANNOTATION_REQUESTED_NAMES: &str = "certwright.dev/requested-names";
+/// On a Certificate that is made from annotations on an Ingress or a Gateway: a digest of what it was made as.
+pub const ANNOTATION_MADE_AS: &str = "certwright.dev/made-as";
 /// On an account key Secret: the URL of the account that the CA gave to this key.
 pub const ANNOTATION_ACCOUNT_URL: &str = "certwright.dev/account-url";
 /// On an account key Secret: the directory URL of the CA that the account is at.

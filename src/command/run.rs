@@ -66,6 +66,18 @@ pub struct Run {
     /// overwritten; then it waits. 0 for any number.
     #[arg(long, env = "CERTWRIGHT_DUPLICATE_CERTIFICATE_LIMIT", default_value_t = 4)]
     pub duplicate_certificate_limit: usize,
+    /// Whether annotations on Ingresses and Gateways make Certificates; if not, these are not watched.
+    #[arg(long, env = "CERTWRIGHT_ANNOTATIONS", default_value_t = true, action = ArgAction::Set)]
+    pub annotations: bool,
+    /// Whether cert-manager's annotations (cert-manager.io/issuer and others) on Ingresses and Gateways are read, too.
+    #[arg(long, env = "CERTWRIGHT_CERT_MANAGER_ANNOTATIONS", default_value_t = false, action = ArgAction::Set)]
+    pub cert_manager_annotations: bool,
+    /// The issuer of Ingresses that say kubernetes.io/tls-acme: "true" and name none; without it, these are left alone.
+    #[arg(long, env = "CERTWRIGHT_DEFAULT_ISSUER_NAME")]
+    pub default_issuer_name: Option<String>,
+    /// The kind of that issuer.
+    #[arg(long, env = "CERTWRIGHT_DEFAULT_ISSUER_KIND", default_value = "Issuer", value_parser = ["Issuer", "ClusterIssuer"])]
+    pub default_issuer_kind: String,
     /// The wait after the first failed issuance; it doubles with each further one.
     #[arg(long, env = "CERTWRIGHT_BACKOFF_FIRST", default_value = "1m", value_parser = duration)]
     pub backoff_first: Duration,

@@ -12,13 +12,14 @@ use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::issuer_record::{IssuerId, IssuerRecord};
 use crate::api::{Certificate, ClusterIssuer, Issuer, IssuerKind, LABEL_SECRET};
 
 /// What is watched.
 pub struct Cache {
+    client: Client,
     scopes: Vec<Scope>,
     cluster_wide: Option<ClusterWide>,
 }
@@ -63,16 +64,20 @@ pub trait Observer: Send + Sync + 'static {
     fn namespace(&self, change: Change<PartialObjectMeta<Namespace>>);
 }
 
-/// The watches that fill a [`Cache`]; they run once their observer is known.
-pub struct Watches(Vec<Start>);
+/// Watches, such as those that fill a [`Cache`]; they run once their observer is known.
+pub struct Watches<O: ?Sized>(Vec<Start<O>>);
 
 /// Starts a watch that tells an observer.
-type Start = Box<dyn FnOnce(Arc<dyn Observer>) -> BoxFuture<'static, ()> + Send>;
+type Start<O> = Box<dyn FnOnce(Arc<O>) -> BoxFuture<'static, ()> + Send>;
 
 impl Cache {
     /// A cache of `namespaces` (empty for all), and the watches that fill it.
-    pub fn new(client: &Client, namespaces: &[String], cluster_issuers: bool) -> (Self, Watches) {
-        let mut watches = Watches(Vec::new());
+    pub fn new(
+        client: &Client,
+        namespaces: &[String],
+        cluster_issuers: bool,
+    ) -> (Self, Watches<dyn Observer>) {
+        let mut watches = Watches::default();
         let scopes = match namespaces {
             [] => vec![None],
             some => some.iter().cloned().map(Some).collect(),
@@ -87,7 +92,12 @@ impl Cache {
                     to.namespace(change)
                 }),
         });
-        (Self { scopes, cluster_wide }, watches)
+        (Self { client: client.clone(), scopes, cluster_wide }, watches)
+    }
+
+    /// The client of the watches, which may be silent for long.
+    pub fn client(&self) -> &Client {
+        &self.client
     }
 
     /// The namespaces that are watched.
@@ -207,12 +217,13 @@ impl Cache {
     }
 }
 
-impl Watches {
-    /// Runs the watches until the future is dropped.
-    pub async fn run(self, observer: Arc<dyn Observer>) {
-        futures::future::join_all(self.0.into_iter().map(|watch| watch(observer.clone()))).await;
+impl<O: ?Sized> Default for Watches<O> {
+    fn default() -> Self {
+        Self(Vec::new())
     }
+}
 
+impl Watches<dyn Observer> {
     fn scope(&mut self, client: &Client, namespace: Option<String>) -> Scope {
         Scope {
             certificates: self
@@ -228,11 +239,19 @@ impl Watches {
             namespace,
         }
     }
+}
 
-    fn add<K>(
+impl<O: ?Sized + Send + Sync + 'static> Watches<O> {
+    /// Runs the watches until the future is dropped.
+    pub async fn run(self, observer: Arc<O>) {
+        futures::future::join_all(self.0.into_iter().map(|watch| watch(observer.clone()))).await;
+    }
+
+    /// Adds a watch that tells of its changes.
+    pub fn add<K>(
         &mut self,
         stream: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
-        tell: fn(&dyn Observer, Change<K>),
+        tell: fn(&O, Change<K>),
     ) -> Store<K>
     where
         K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
@@ -246,7 +265,8 @@ impl Watches {
     }
 }
 
-fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+/// The objects of a kind in a namespace, or in all.
+pub fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
 where
     K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
 {
@@ -263,29 +283,48 @@ where
     watcher(api, watcher::Config::default())
 }
 
-async fn follow<K>(
+async fn follow<K, O: ?Sized>(
     stream: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send,
     reader: Store<K>,
-    observer: Arc<dyn Observer>,
-    tell: fn(&dyn Observer, Change<K>),
+    observer: Arc<O>,
+    tell: fn(&O, Change<K>),
 ) where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {
     let mut stream = pin!(stream);
+    let mut is_absent = false;
     while let Some(event) = stream.next().await {
         match event {
             Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => {}
             Ok(watcher::Event::InitDone) => {
+                is_absent = false;
                 for object in reader.state() {
                     tell(&*observer, Change::Seen(object));
                 }
             }
             Ok(watcher::Event::Apply(object)) => tell(&*observer, Change::Seen(Arc::new(object))),
             Ok(watcher::Event::Delete(object)) => tell(&*observer, Change::Gone(object)),
+            Err(error) if is_unknown(&error) => {
+                if !std::mem::replace(&mut is_absent, true) {
+                    let (kind, group) = (K::kind(&()), K::group(&()));
+                    info!(%kind, %group, "the cluster does not know this kind; it is looked for again, more and more seldom");
+                }
+            }
             Err(error) => {
                 let kind = K::kind(&());
                 warn!(%kind, error = &error as &dyn std::error::Error, "a watch broke; it is taken up again");
             }
         }
     }
+}
+
+/// Whether the API server does not know the kind: its CustomResourceDefinition may come later.
+fn is_unknown(error: &watcher::Error) -> bool {
+    let (watcher::Error::InitialListFailed(source)
+    | watcher::Error::WatchStartFailed(source)
+    | watcher::Error::WatchFailed(source)) = error
+    else {
+        return false;
+    };
+    matches!(source, kube::Error::Api(status) if status.code == 404)
 }

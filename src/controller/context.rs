@@ -11,6 +11,7 @@ use kube::runtime::reflector::ObjectRef;
 use tokio::sync::Notify;
 
 use super::accounts::Accounts;
+use super::annotated::{Entrances, Told};
 use super::cache::Cache;
 use super::events::Said;
 use super::in_flight::InFlight;
@@ -21,6 +22,7 @@ use super::resolvers::Resolvers;
 use super::verdicts::Verdicts;
 use super::wake::Wake;
 use crate::api::{Certificate, ClusterIssuer, FIELD_MANAGER, Issuer, IssuerKind, PropagationCheck};
+use crate::core::annotated::AnnotationSettings;
 use crate::core::backoff::Backoff;
 use crate::runtime::clock;
 use crate::runtime::metrics::Metrics;
@@ -60,6 +62,17 @@ pub struct Config {
     pub orders_per_account: usize,
     /// So many equal certificates are ordered within a week because the Secret was lost; 0 for any number.
     pub duplicate_certificate_limit: usize,
+    /// Certificates from annotations.
+    pub annotations: AnnotationsConfig,
+}
+
+/// Settings of Certificates that are made from annotations on Ingresses and Gateways.
+#[derive(Clone, Debug, Default)]
+pub struct AnnotationsConfig {
+    /// Whether there are any: if not, neither Ingresses nor Gateways are watched.
+    pub enabled: bool,
+    /// What annotations are read.
+    pub settings: AnnotationSettings,
 }
 
 /// What every reconcile shares.
@@ -100,6 +113,10 @@ pub struct Context {
     pub wake_issuer: Wake<Issuer>,
     /// Asks for a reconcile of ClusterIssuers.
     pub wake_cluster_issuer: Wake<ClusterIssuer>,
+    /// Ingresses and Gateways.
+    pub entrances: Entrances,
+    /// What was told of them.
+    pub told: Told,
 }
 
 impl Context {
@@ -130,11 +147,21 @@ impl Context {
             wake_certificate: Wake::default(),
             wake_issuer: Wake::default(),
             wake_cluster_issuer: Wake::default(),
+            entrances: Entrances::default(),
+            told: Told::default(),
             client,
             config,
             metrics,
             cache,
         }))
+    }
+
+    /// Ends all requests for reconciles: this replica leads no more.
+    pub fn disconnect(&self) {
+        self.wake_certificate.disconnect();
+        self.wake_issuer.disconnect();
+        self.wake_cluster_issuer.disconnect();
+        self.entrances.disconnect();
     }
 
     /// Waits until a Certificate is being deleted.

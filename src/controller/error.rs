@@ -65,6 +65,22 @@ pub enum Error {
         /// What the API server said.
         source: kube::Error,
     },
+    /// A Certificate that annotations ask for could not be read.
+    #[error("Certificate {name} cannot be read")]
+    ReadCertificate {
+        /// Its name.
+        name: String,
+        /// What the API server said.
+        source: kube::Error,
+    },
+    /// A Certificate that annotations ask for could not be written.
+    #[error("Certificate {name} cannot be written")]
+    WriteCertificate {
+        /// Its name.
+        name: String,
+        /// What the API server said.
+        source: kube::Error,
+    },
     /// The finalizer could not be set, or not be removed.
     #[error("the finalizer cannot be written")]
     WriteFinalizer(#[source] kube::Error),
@@ -99,6 +115,8 @@ impl Error {
             Self::Withdraw { .. } => "Withdraw",
             Self::EditIngress { .. } => "EditIngress",
             Self::ReadRoutes { .. } => "ReadRoutes",
+            Self::ReadCertificate { .. } => "ReadCertificate",
+            Self::WriteCertificate { .. } => "WriteCertificate",
             Self::WriteFinalizer(_) => "WriteFinalizer",
             Self::ReadReplicas { .. } => "ReadReplicas",
             Self::Key(_) => "Key",

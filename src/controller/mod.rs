@@ -2,11 +2,13 @@
 //!
 //! - [`cache`] watches; [`wake`] asks for reconciles; [`run`] starts and stops them with leadership;
 //! - [`certificate`] and [`issuer`]: one reconcile each, in gather, act and report;
+//! - [`annotated`] makes Certificates that Ingresses and Gateways ask for;
 //! - [`presenter`] puts the answers to challenges where the CA will look;
 //! - [`accounts`], [`resolvers`], [`in_flight`], [`questions`], [`verdicts`]: what lives in memory only, and may be lost at any
 //!   moment.
 
 pub mod accounts;
+pub mod annotated;
 pub mod cache;
 pub mod certificate;
 pub mod conditions;
@@ -25,4 +27,4 @@ mod secrets;
 pub mod verdicts;
 pub mod wake;
 
-pub use context::{Config, Context};
+pub use context::{AnnotationsConfig, Config, Context};

@@ -100,6 +100,12 @@ impl Reactions {
         }
     }
 
+    /// Wakes the Ingresses and Gateways that ask for a Certificate of this name.
+    fn wake_entrances_of(&self, certificate: &Certificate) {
+        let namespace = certificate.namespace().unwrap_or_default();
+        self.context.entrances.wake_by_secret(&namespace, &certificate.name_any());
+    }
+
     fn certificate_gone(&self, certificate: &Certificate) {
         let uid = certificate.uid().unwrap_or_default();
         let namespace = certificate.namespace().unwrap_or_default();
@@ -140,6 +146,7 @@ impl Observer for Reactions {
                 let spec = (certificate.metadata.generation, certificate.annotations(), certificate.labels());
                 if self.matters(certificate.uid(), spec) {
                     self.context.wake_certificate.wake(ObjectRef::from_obj(&*certificate));
+                    self.wake_entrances_of(&certificate);
                 }
                 let challenges = certificate.status.as_ref().map_or(0, |status| status.challenges.len());
                 if self.matters(presented_by(&certificate), challenges > 0) && challenges == 0 {
@@ -150,6 +157,7 @@ impl Observer for Reactions {
                 self.forget(certificate.metadata.uid.as_ref());
                 self.forget(presented_by(&certificate).as_ref());
                 self.certificate_gone(&certificate);
+                self.wake_entrances_of(&certificate);
             }
         }
     }

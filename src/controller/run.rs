@@ -14,7 +14,7 @@ use tracing::{debug, info, warn};
 
 use super::context::Context;
 use super::error::Error;
-use super::{certificate, issuer, presenter};
+use super::{annotated, certificate, issuer, presenter};
 use crate::runtime::clock;
 
 /// Runs the controllers until `stop`. What is under way then is broken off, as by a crash: everything goes on from what is
@@ -25,7 +25,10 @@ pub async fn lead(context: Arc<Context>, stop: CancellationToken) {
     context.questions.begin(clock::now());
     context.accounts.clear();
     context.presenter.clear();
-    let controllers = start(&context);
+    let mut controllers = start(&context);
+    if context.config.annotations.enabled {
+        controllers.extend(annotated::start(&context));
+    }
     let swept = context.clone();
     tokio::spawn(async move {
         if let Err(error) = presenter::sweep(&swept).await {
@@ -39,9 +42,7 @@ pub async fn lead(context: Arc<Context>, stop: CancellationToken) {
         () = stop.cancelled() => {}
         _ = futures::future::join_all(controllers) => {}
     }
-    context.wake_certificate.disconnect();
-    context.wake_issuer.disconnect();
-    context.wake_cluster_issuer.disconnect();
+    context.disconnect();
     info!("no longer leading");
 }
 
@@ -88,7 +89,8 @@ fn start(context: &Arc<Context>) -> Vec<BoxFuture<'static, ()>> {
     controllers
 }
 
-fn controller<K, F>(
+/// Reconciles what is asked for, until the requests end.
+pub(super) fn controller<K, F>(
     store: Store<K>,
     requests: UnboundedReceiver<ObjectRef<K>>,
     reconcile: impl Fn(Arc<K>, Arc<Context>) -> F + Send + 'static,

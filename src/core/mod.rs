@@ -5,6 +5,7 @@
 //! - [`issuance`]: the next step of an issuance;
 //! - [`allow`]: who may use a ClusterIssuer;
 //! - [`account`]: the next step of an issuer's account;
+//! - [`annotated`]: Certificates that annotations on Ingresses and Gateways ask for;
 //! - [`solvers`]: which solver is for which name;
 //! - [`disposition`]: what a CA's refusal means for what happens next;
 //! - [`kstatus`]: what an object's conditions mean to GitOps tools;
@@ -17,6 +18,7 @@
 
 pub mod account;
 pub mod allow;
+pub mod annotated;
 pub mod backoff;
 pub mod disposition;
 pub mod duplicates;

@@ -82,18 +82,24 @@ labels:
 {{- end }}
 {{- end }}
 
-{{/* The rules of a role of deploy/base, by its kind. */}}
+{{/* The rules of a role of deploy/base, by its kind and name. */}}
 {{- define "certwright.rules" -}}
 {{- $kind := .kind }}
+{{- $name := .name | default "certwright" }}
 {{- range splitList "\n---\n" (.root.Files.Get "files/rbac.yaml") }}
 {{- $role := fromYaml . }}
-{{- if eq $role.kind $kind }}
+{{- if and (eq $role.kind $kind) (eq $role.metadata.name $name) }}
 {{- toYaml $role.rules }}
 {{- end }}
 {{- end }}
 {{- end }}
 
-{{/* The rules of the ClusterRole that a Role can have: those for objects in namespaces. */}}
+{{/* Whether annotations on Ingresses and Gateways make Certificates: not empty if they do. */}}
+{{- define "certwright.annotations" -}}
+{{- if ne (toString .Values.config.annotations) "false" }}yes{{ end }}
+{{- end }}
+
+{{/* The rules of the ClusterRoles that a Role can have: those for objects in namespaces. */}}
 {{- define "certwright.namespacedRules" -}}
 {{- $rules := list }}
 {{- range include "certwright.rules" (dict "root" . "kind" "ClusterRole") | fromYamlArray }}
@@ -101,6 +107,10 @@ labels:
 {{- if $resources }}
 {{- $rules = append $rules (set . "resources" $resources) }}
 {{- end }}
+{{- end }}
+{{- if include "certwright.annotations" . }}
+{{- $annotations := include "certwright.rules" (dict "root" . "kind" "ClusterRole" "name" "certwright-annotations") }}
+{{- $rules = concat $rules ($annotations | fromYamlArray) }}
 {{- end }}
 {{- toYaml $rules }}
 {{- end }}

@@ -1,0 +1,129 @@
+//! The reconcile of an Ingress or a Gateway: the Certificates that its annotations ask for.
+//!
+//! Its watches and controllers run on the replica that leads, and nowhere else.
+
+mod act;
+mod watch;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kube::runtime::controller::Action;
+use kube::runtime::events::EventType;
+use kube::{Resource, ResourceExt};
+use tracing::{Instrument, info_span, warn};
+
+pub use self::watch::{Entrances, start};
+use super::context::Context;
+use super::error::Error;
+use super::events;
+use crate::core::annotated::{Decision, Entrance, Plan, Remark, decide, is_surplus, plan};
+use crate::runtime::clock::Stopwatch;
+use crate::runtime::metrics::ReconcileOutcome;
+
+/// What was told of each Ingress and Gateway by events, by uid: nothing is told twice in a row.
+#[derive(Default)]
+pub struct Told(Mutex<HashMap<String, BTreeSet<Remark>>>);
+
+impl Told {
+    /// Remembers what there is to say now, and returns what is new of it.
+    fn news(&self, uid: &str, remarks: BTreeSet<Remark>) -> Vec<Remark> {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = match remarks.is_empty() {
+            true => told.remove(uid),
+            false => told.insert(uid.to_owned(), remarks.clone()),
+        };
+        remarks.difference(&before.unwrap_or_default()).cloned().collect()
+    }
+
+    fn forget(&self, uid: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+}
+
+/// Reconciles an Ingress or a Gateway.
+///
+/// # Errors
+/// [`Error`], if the API server fails; see [`error_policy`].
+pub async fn reconcile<K>(object: Arc<K>, context: Arc<Context>) -> Result<Action, Error>
+where
+    K: Resource<DynamicType = ()>,
+    for<'a> Entrance: From<&'a K>,
+{
+    let entrance = Entrance::from(&*object);
+    // What is made from it goes with it.
+    if entrance.is_going {
+        return Ok(Action::await_change());
+    }
+    let kind = entrance.kind.as_str();
+    let span = info_span!("reconcile", object = kind, namespace = entrance.namespace, name = entrance.name);
+    async {
+        let took = Stopwatch::start();
+        let plan = plan(&entrance, &context.config.annotations.settings);
+        let mut remarks = BTreeSet::from_iter(plan.remarks.iter().cloned());
+        let outcome = follow(&entrance, &plan, &mut remarks, &context).await;
+        let reference = object.object_ref(&());
+        for Remark { reason, note } in context.told.news(&entrance.uid, remarks) {
+            let action = "MakeCertificate";
+            events::publish(&context, &reference, EventType::Warning, reason, action, &note).await;
+        }
+        let metric = match &outcome {
+            Err(_) => ReconcileOutcome::Failed,
+            Ok(written) if written.is_empty() => ReconcileOutcome::Unchanged,
+            Ok(_) => ReconcileOutcome::Progressed,
+        };
+        context.metrics.reconciled(kind, metric, took.elapsed());
+        for Remark { reason, note } in outcome? {
+            let action = "MakeCertificate";
+            events::publish(&context, &reference, EventType::Normal, reason, action, &note).await;
+        }
+        context.in_flight.succeeded(&entrance.uid);
+        Ok(Action::await_change())
+    }
+    .instrument(span)
+    .await
+}
+
+/// Makes, changes and deletes Certificates until they are as planned. Returns what was done.
+async fn follow(
+    entrance: &Entrance,
+    plan: &Plan,
+    remarks: &mut BTreeSet<Remark>,
+    context: &Context,
+) -> Result<Vec<Remark>, Error> {
+    let existing = context.cache.certificates(&entrance.namespace, |_| true);
+    let mut done = Vec::new();
+    for wanted in &plan.certificates {
+        let name = wanted.name_any();
+        let cached = existing.iter().find(|existing| existing.name_any() == name);
+        let decision = match decide(wanted, entrance, cached.map(|cached| &**cached)) {
+            Decision::Apply => act::apply(context, entrance, wanted, remarks).await?,
+            other => act::Applied::Not(other),
+        };
+        match decision {
+            act::Applied::Written(remark) => done.push(remark),
+            act::Applied::Not(Decision::Foreign(remark)) => drop(remarks.insert(remark)),
+            act::Applied::Not(_) => {}
+        }
+    }
+    for surplus in existing.iter().filter(|existing| is_surplus(existing, entrance, plan)) {
+        done.extend(act::delete(context, surplus).await?);
+    }
+    Ok(done)
+}
+
+/// What happens after an error of the API server: the reconcile is tried again, later after each error.
+pub fn error_policy<K>(object: Arc<K>, error: &Error, context: Arc<Context>) -> Action
+where
+    K: Resource<DynamicType = ()>,
+{
+    warn!(
+        object = %K::kind(&()),
+        namespace = object.namespace().unwrap_or_default(),
+        name = object.name_any(),
+        step = error.step(),
+        error = error as &dyn std::error::Error,
+        "the reconcile failed and is tried again"
+    );
+    Action::requeue(context.in_flight.failed(&object.uid().unwrap_or_default()))
+}

@@ -1,0 +1,87 @@
+//! Writes Certificates.
+
+use std::collections::BTreeSet;
+
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::{Api, ResourceExt};
+
+use crate::api::{ANNOTATIONS_FIELD_MANAGER, Certificate, annotated_reason as reason};
+use crate::controller::context::Context;
+use crate::controller::error::Error;
+use crate::core::annotated::{Decision, Entrance, Remark, decide};
+use crate::runtime::metrics::ApiVerb;
+
+const KIND: &str = "Certificate";
+
+/// What became of a Certificate that was to be written.
+pub enum Applied {
+    /// It is written.
+    Written(Remark),
+    /// It is not, since it turned out to be otherwise than the cache has it.
+    Not(Decision),
+}
+
+/// Makes or changes a Certificate. It is read before, since the cache may lag behind: an apply would become part of what
+/// somebody else has just made.
+///
+/// # Errors
+/// [`Error::ReadCertificate`], [`Error::WriteCertificate`]
+pub async fn apply(
+    context: &Context,
+    entrance: &Entrance,
+    wanted: &Certificate,
+    remarks: &mut BTreeSet<Remark>,
+) -> Result<Applied, Error> {
+    let name = wanted.name_any();
+    let api = Api::<Certificate>::namespaced(context.client.clone(), &entrance.namespace);
+    let existing = api.get_opt(&name).await;
+    let existing = existing.map_err(|source| Error::ReadCertificate { name: name.clone(), source })?;
+    match decide(wanted, entrance, existing.as_ref()) {
+        Decision::Apply => {}
+        other => return Ok(Applied::Not(other)),
+    }
+    let params = PatchParams::apply(ANNOTATIONS_FIELD_MANAGER);
+    let (params, reason, verb) = match &existing {
+        None => (params, reason::CERTIFICATE_CREATED, "made"),
+        // What somebody has changed in it is changed back.
+        Some(_) => (params.force(), reason::CERTIFICATE_UPDATED, "changed"),
+    };
+    context.metrics.api_written(KIND, ApiVerb::Patch);
+    match api.patch(&name, &params, &Patch::Apply(wanted)).await {
+        Ok(_) => Ok(Applied::Written(Remark { reason, note: format!("Certificate {name} was {verb}") })),
+        Err(source) => {
+            if let kube::Error::Api(status) = &source
+                && matches!(status.code, 400 | 403 | 422)
+            {
+                remarks.insert(refused(&name, &status.message));
+            }
+            Err(Error::WriteCertificate { name, source })
+        }
+    }
+}
+
+fn refused(name: &str, words: &str) -> Remark {
+    let note = format!("Certificate {name} cannot be written, as the API server refuses it: {words}");
+    Remark { reason: reason::CERTIFICATE_NOT_WRITTEN, note }
+}
+
+/// Deletes a Certificate, if it is still the same.
+///
+/// # Errors
+/// [`Error::WriteCertificate`]
+pub async fn delete(context: &Context, certificate: &Certificate) -> Result<Option<Remark>, Error> {
+    let name = certificate.name_any();
+    let namespace = certificate.namespace().unwrap_or_default();
+    let api = Api::<Certificate>::namespaced(context.client.clone(), &namespace);
+    let preconditions = Preconditions { uid: certificate.uid(), ..Preconditions::default() };
+    let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+    context.metrics.api_written(KIND, ApiVerb::Delete);
+    match api.delete(&name, &params).await {
+        Ok(_) => {
+            let note = format!("Certificate {name} is asked for no more, and was deleted");
+            Ok(Some(Remark { reason: reason::CERTIFICATE_DELETED, note }))
+        }
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+        Err(source) => Err(Error::WriteCertificate { name, source }),
+    }
+}

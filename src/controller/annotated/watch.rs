@@ -1,0 +1,109 @@
+//! The watches of Ingresses and Gateways, and their controllers, for as long as this replica leads.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use kube::ResourceExt;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::{WatchStreamExt, watcher};
+
+use super::{error_policy, reconcile};
+use crate::controller::cache::{Change, Watches, api};
+use crate::controller::context::Context;
+use crate::controller::run::controller;
+use crate::controller::wake::Wake;
+use crate::core::annotated::{Entrance, Gateway, Ingress, reduce_gateway, reduce_ingress};
+use crate::solver::http01::HTTP01_LABEL;
+
+/// The Ingresses and Gateways that are watched, while this replica leads.
+#[derive(Default)]
+pub struct Entrances {
+    scopes: Mutex<Vec<Scope>>,
+    ingresses: Wake<Ingress>,
+    gateways: Wake<Gateway>,
+}
+
+struct Scope {
+    ingresses: Store<Ingress>,
+    gateways: Store<Gateway>,
+}
+
+impl Entrances {
+    /// Asks for a reconcile of those that name a Secret: its Certificate has changed, or is gone.
+    pub fn wake_by_secret(&self, namespace: &str, secret: &str) {
+        for scope in &*self.scopes.lock().unwrap_or_else(PoisonError::into_inner) {
+            wake_by_secret(&scope.ingresses, &self.ingresses, namespace, secret);
+            wake_by_secret(&scope.gateways, &self.gateways, namespace, secret);
+        }
+    }
+
+    /// Ends all requests for reconciles, and forgets what was watched.
+    pub fn disconnect(&self) {
+        self.ingresses.disconnect();
+        self.gateways.disconnect();
+        self.scopes.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+fn wake_by_secret<K>(store: &Store<K>, wake: &Wake<K>, namespace: &str, secret: &str)
+where
+    K: kube::Resource<DynamicType = ()> + Clone + 'static,
+    for<'a> Entrance: From<&'a K>,
+{
+    let names = |object: &K| {
+        object.meta().namespace.as_deref() == Some(namespace) && Entrance::from(object).names_secret(secret)
+    };
+    store.state_filter(names).iter().for_each(|object| wake.wake(ObjectRef::from_obj(&**object)));
+}
+
+/// Watches Ingresses and Gateways, and reconciles them.
+pub fn start(context: &Arc<Context>) -> Vec<BoxFuture<'static, ()>> {
+    let mut running = Vec::new();
+    let mut watches = Watches::default();
+    let entrances = &context.entrances;
+    for namespace in context.cache.scopes().iter().map(|scope| scope.namespace.clone()) {
+        let client = context.cache.client();
+        // Our own Ingresses, which lead a CA to answers, are nobody's wish for a Certificate.
+        let which = watcher::Config::default().labels(&format!("!{HTTP01_LABEL}"));
+        let ingresses = watcher(api::<Ingress>(client, namespace.as_deref()), which).modify(reduce_ingress);
+        let gateways = api::<Gateway>(client, namespace.as_deref());
+        let gateways = watcher(gateways, watcher::Config::default()).modify(reduce_gateway);
+        let scope = Scope {
+            ingresses: watches
+                .add(ingresses, |to: &Context, change| seen(to, &to.entrances.ingresses, change)),
+            gateways: watches.add(gateways, |to: &Context, change| seen(to, &to.entrances.gateways, change)),
+        };
+        running.push(controller(
+            scope.ingresses.clone(),
+            entrances.ingresses.connect(namespace.clone()),
+            reconcile,
+            error_policy,
+            context.clone(),
+        ));
+        running.push(controller(
+            scope.gateways.clone(),
+            entrances.gateways.connect(namespace),
+            reconcile,
+            error_policy,
+            context.clone(),
+        ));
+        entrances.scopes.lock().unwrap_or_else(PoisonError::into_inner).push(scope);
+    }
+    running.push(watches.run(context.clone()).boxed());
+    running
+}
+
+fn seen<K>(context: &Context, wake: &Wake<K>, change: Change<K>)
+where
+    K: kube::Resource<DynamicType = ()>,
+{
+    match change {
+        Change::Seen(object) => wake.wake(ObjectRef::from_obj(&*object)),
+        Change::Gone(object) => {
+            let uid = object.uid().unwrap_or_default();
+            context.told.forget(&uid);
+            context.in_flight.forget(&uid);
+        }
+    }
+}
