@@ -71,7 +71,9 @@ fn rights_for_annotations_go_with_them() -> Result<()> {
     let watches = |set: &str| -> Result<Vec<String>> {
         let roles = objects(&rendered(&["--set", set])?)?;
         let watched = roles.iter().filter(|role| role["rules"].to_string().contains("gateways"));
-        Ok(watched.map(|role| format!("{} {}", role["kind"], role["metadata"]["name"]).replace('"', "")).collect())
+        Ok(watched
+            .map(|role| format!("{} {}", role["kind"], role["metadata"]["name"]).replace('"', ""))
+            .collect())
     };
     assert_eq!(watches("config.annotations=true")?, ["ClusterRole certwright-annotations"]);
     assert_eq!(watches("watchNamespaces={shop}")?, ["Role certwright-certificates"]);
@@ -103,7 +105,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("config.http01PathType=Prefix", "at '/config/http01PathType': value must be one of"),
     ("config.responderAddr=8089", "at '/config/responderAddr': got number, want null or string"),
     ("config.ordersPerAccount=0", "at '/config/ordersPerAccount': minimum: got 0, want 1"),
-    ("config.annotations=maybe", "at '/config/annotations': got string, want boolean or null"),
+    ("config.annotations=maybe", "at '/config/annotations': got string, want null or boolean"),
     ("config.defaultIssuerKind=Vault", "at '/config/defaultIssuerKind': value must be one of"),
     ("image.digest=latest", "at '/image/digest': 'latest' does not match pattern"),
     ("antiAffinity=maybe", "at '/antiAffinity': value must be one of 'soft', 'hard', 'none'"),

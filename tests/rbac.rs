@@ -55,7 +55,7 @@ async fn the_roles_grant_what_is_used_and_nothing_else() -> Result<()> {
 
 /// Everything that the operator does: an issuer of each kind, one that takes its account along, and Certificates that
 /// are issued, renewed, mended, refused again and again, and deleted; by an Ingress of the operator's own, one of somebody
-/// else, and an HTTPRoute; two replicas, of which one hands over.
+/// else, and an HTTPRoute; one that an Ingress asks for; two replicas, of which one hands over.
 async fn live_a_full_life(ns: &TestNamespace) -> Result<()> {
     let _gateway_api = ns.cluster.gateway_api().await?;
     let pebble = Pebble::builder().blocked_domain("blocked.example.net").start(&ns.cluster).await?;
@@ -103,6 +103,12 @@ async fn live_a_full_life(ns: &TestNamespace) -> Result<()> {
     ns.delete_object("secret/other-tls").await?;
     revision(ns, "other", 2).await?;
 
+    ns.apply(ANNOTATED).await?;
+    issued(ns, "shop-tls").await?;
+    ns.patch("ingress/annotated", json!({"metadata": {"annotations": {"certwright.dev/issuer": null}}}))
+        .await?;
+    ns.wait_gone("certificate/shop-tls", SOON).await?;
+
     ns.apply(&certificate("blocked", &["blocked.example.net"], "")).await?;
     let failed_twice = |object: &Value| object["status"]["failedIssuanceAttempts"].as_i64() >= Some(2);
     ns.wait("certificate/blocked", SOON, failed_twice).await?;
@@ -138,6 +144,17 @@ apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
 metadata: { name: public }
 spec: { gatewayClassName: router, listeners: [{ name: http, port: 80, protocol: HTTP }] }
+";
+
+/// An Ingress that asks for a Certificate.
+const ANNOTATED: &str = "
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: { name: annotated, annotations: { certwright.dev/issuer: ca } }
+spec:
+  ingressClassName: router
+  defaultBackend: { service: { name: shop, port: { number: 80 } } }
+  tls: [{ hosts: [annotated.example.com], secretName: shop-tls }]
 ";
 
 /// A verb on a resource, as a role grants it.

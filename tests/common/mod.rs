@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
 pub mod accounts;
+pub mod annotations;
 pub mod api;
 pub mod cas;
 pub mod crash;
