@@ -16,7 +16,7 @@ use kube::ResourceExt;
 
 pub use self::annotations::{ANNOTATIONS, Annotation, Effect};
 use self::annotations::{Annotations, Chosen};
-use self::certificate::{build, is_as_wanted, secrets};
+use self::certificate::{Secrets, build, is_as_wanted, secrets};
 pub use self::entrance::{Entrance, EntranceKind, Gateway, Ingress, reduce_gateway, reduce_ingress};
 use crate::api::{Certificate, IssuerRef, annotated_reason as reason};
 
@@ -83,16 +83,18 @@ pub fn plan(entrance: &Entrance, settings: &AnnotationSettings) -> Plan {
         Ok(Chosen::None) => return Plan::default(),
         Err(remark) => return Plan { kept: Kept::All, remarks: vec![remark], ..Plan::default() },
     };
-    let (secrets, kept, mut remarks) = secrets(entrance, &annotations.ignored_listeners());
     let fields = match annotations.fields() {
         Ok(fields) => fields,
         Err(mistakes) => return Plan { kept: Kept::All, remarks: mistakes, ..Plan::default() },
     };
-    let built: Result<Vec<Certificate>, Remark> =
-        secrets.into_iter().map(|(secret, hosts)| build(entrance, &issuer, &fields, secret, hosts)).collect();
-    remarks.extend(annotations.not_used());
-    match built {
-        Ok(certificates) => Plan { certificates, kept: Kept::These(kept), remarks },
+    let Secrets { wanted, kept, mut remarks } = secrets(entrance, &annotations.ignored_listeners());
+    let certificates =
+        wanted.into_iter().map(|(secret, hosts)| build(entrance, &issuer, &fields, secret, hosts));
+    match certificates.collect::<Result<Vec<Certificate>, Remark>>() {
+        Ok(certificates) => {
+            remarks.extend(annotations.not_used());
+            Plan { certificates, kept: Kept::These(kept), remarks }
+        }
         Err(remark) => Plan { kept: Kept::All, remarks: vec![remark], ..Plan::default() },
     }
 }

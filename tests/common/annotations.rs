@@ -74,10 +74,9 @@ pub fn requests(ns: &TestNamespace) -> Result<Vec<String>> {
     ensure!(!text.is_empty(), "the audit log is empty");
     // The last line may not be written to its end yet.
     let events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let here = events.filter(|event| {
-        event["objectRef"]["namespace"] == ns.name && event["stage"] != "ResponseStarted"
-            || event["verb"] == "watch" && event["objectRef"]["namespace"] == ns.name
-    });
+    // A watch is told of when it begins and when it ends.
+    let counts = |event: &Value| event["verb"] == "watch" || event["stage"] != "ResponseStarted";
+    let here = events.filter(|event| event["objectRef"]["namespace"] == ns.name && counts(event));
     Ok(here
         .map(|event| {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

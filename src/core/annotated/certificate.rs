@@ -16,32 +16,38 @@ use crate::core::spec::ValidatedCertificate;
 /// `kubectl apply --prune` of the set that the Ingress belongs to would take the Certificate away.
 const LEFT_OUT_LABEL: &str = "applyset.kubernetes.io/part-of";
 
-/// Secrets with the hosts that each shall be for, in the order of the spec; Secrets that are named where something is wrong;
-/// and what that is.
-pub fn secrets(
-    entrance: &Entrance,
-    ignored_listeners: &[&str],
-) -> (Vec<(String, Vec<String>)>, BTreeSet<String>, Vec<Remark>) {
-    let (mut secrets, mut kept, mut remarks) =
-        (Vec::<(String, Vec<String>)>::new(), BTreeSet::new(), Vec::new());
+/// What a spec says of Secrets.
+#[derive(Default)]
+pub struct Secrets {
+    /// Secrets with the hosts that each shall be for, in the order of the spec.
+    pub wanted: Vec<(String, Vec<String>)>,
+    /// Secrets that are named where something is wrong.
+    pub kept: BTreeSet<String>,
+    /// What is wrong there.
+    pub remarks: Vec<Remark>,
+}
+
+/// What a spec says of Secrets.
+pub fn secrets(entrance: &Entrance, ignored_listeners: &[&str]) -> Secrets {
+    let mut secrets = Secrets::default();
     for block in &entrance.blocks {
         if block.listener.as_deref().is_some_and(|name| ignored_listeners.contains(&name)) {
             continue;
         }
         let names = block.secrets.iter().map(|secret| secret.name.clone());
         if let Some(note) = mistake(entrance, block) {
-            kept.extend(names);
-            remarks.push(Remark { reason: reason::TLS_SKIPPED, note });
+            secrets.kept.extend(names);
+            secrets.remarks.push(Remark { reason: reason::TLS_SKIPPED, note });
             continue;
         }
         for name in names {
-            match secrets.iter_mut().find(|(known, _)| *known == name) {
+            match secrets.wanted.iter_mut().find(|(known, _)| *known == name) {
                 Some((_, hosts)) => hosts.extend(block.hosts.iter().cloned()),
-                None => secrets.push((name, block.hosts.clone())),
+                None => secrets.wanted.push((name, block.hosts.clone())),
             }
         }
     }
-    (secrets, kept, remarks)
+    secrets
 }
 
 /// Why no certificate can be made for a part of a spec.
