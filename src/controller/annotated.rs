@@ -5,8 +5,8 @@
 mod act;
 mod watch;
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
@@ -20,26 +20,6 @@ use super::events;
 use crate::core::annotated::{Decision, Entrance, Plan, Remark, decide, is_surplus, plan};
 use crate::runtime::clock::Stopwatch;
 use crate::runtime::metrics::ReconcileOutcome;
-
-/// What was told of each Ingress and Gateway by events, by uid: nothing is told twice in a row.
-#[derive(Default)]
-pub struct Told(Mutex<HashMap<String, BTreeSet<Remark>>>);
-
-impl Told {
-    /// Remembers what there is to say now, and returns what is new of it.
-    fn news(&self, uid: &str, remarks: BTreeSet<Remark>) -> Vec<Remark> {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = match remarks.is_empty() {
-            true => told.remove(uid),
-            false => told.insert(uid.to_owned(), remarks.clone()),
-        };
-        remarks.difference(&before.unwrap_or_default()).cloned().collect()
-    }
-
-    fn forget(&self, uid: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
-    }
-}
 
 /// Reconciles an Ingress or a Gateway.
 ///
@@ -63,7 +43,7 @@ where
         let mut remarks = BTreeSet::from_iter(plan.remarks.iter().cloned());
         let outcome = follow(&entrance, &plan, &mut remarks, &context).await;
         let reference = object.object_ref(&());
-        for Remark { reason, note } in context.told.news(&entrance.uid, remarks) {
+        for Remark { reason, note } in remarks {
             let action = "MakeCertificate";
             events::publish(&context, &reference, EventType::Warning, reason, action, &note).await;
         }

@@ -11,7 +11,7 @@ use kube::runtime::reflector::ObjectRef;
 use tokio::sync::Notify;
 
 use super::accounts::Accounts;
-use super::annotated::{Entrances, Told};
+use super::annotated::Entrances;
 use super::cache::Cache;
 use super::events::Said;
 use super::in_flight::InFlight;
@@ -115,8 +115,6 @@ pub struct Context {
     pub wake_cluster_issuer: Wake<ClusterIssuer>,
     /// Ingresses and Gateways.
     pub entrances: Entrances,
-    /// What was told of them.
-    pub told: Told,
 }
 
 impl Context {
@@ -148,7 +146,6 @@ impl Context {
             wake_issuer: Wake::default(),
             wake_cluster_issuer: Wake::default(),
             entrances: Entrances::default(),
-            told: Told::default(),
             client,
             config,
             metrics,

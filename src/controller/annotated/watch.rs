@@ -101,9 +101,7 @@ where
     match change {
         Change::Seen(object) => wake.wake(ObjectRef::from_obj(&*object)),
         Change::Gone(object) => {
-            let uid = object.uid().unwrap_or_default();
-            context.told.forget(&uid);
-            context.in_flight.forget(&uid);
+            context.in_flight.forget(&object.uid().unwrap_or_default());
         }
     }
 }
