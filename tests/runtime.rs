@@ -400,6 +400,33 @@ async fn a_leader_that_is_terminated_hands_over_at_once() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_leader_that_is_terminated_while_it_orders_hands_that_order_over() -> Result<()> {
+    TestNamespace::with("runtime", async |ns| {
+        let pebble = Pebble::builder().nonce_reject_percent(0).start(&ns.cluster).await?;
+        let proxy = Proxy::start(&ns.cluster, &pebble.address).await?;
+        let (first, _second) = replicas(ns, "15s", |builder| builder).await?;
+        ns.apply(&issuer(&format!("{}/dir", proxy.url), &pebble.ca_pem, "")).await?;
+        ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
+        let mut held = hold(&proxy, "/order-plz");
+        ns.apply(&certificate("web", &["a.example.com"], "")).await?;
+        held.reached().await?;
+        let answer_late = async {
+            let mut interval = tokio::time::interval(Duration::from_millis(10));
+            while !first.logs().iter().any(|line| line.contains("SIGTERM")) {
+                interval.tick().await;
+            }
+            held.go_on(&proxy);
+        };
+        let (ended, ()) = tokio::join!(first.terminate(), answer_late);
+        ended?;
+        revision(ns, "web", 1).await?;
+        assert_eq!(count(&proxy, "/order-plz"), 1, "another order was placed");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
 async fn a_replica_answers_what_a_dead_leader_presented() -> Result<()> {
     TestNamespace::with("runtime", async |ns| {
         let pebble = Pebble::builder().start(&ns.cluster).await?;

@@ -1,7 +1,8 @@
 //! The controllers run while this replica leads.
 
-use std::future::Future;
+use std::future::{self, Future};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedReceiver;
 use futures::future::BoxFuture;
@@ -17,8 +18,11 @@ use super::error::Error;
 use super::{annotated, certificate, issuer, presenter};
 use crate::runtime::clock;
 
-/// Runs the controllers until `stop`. What is under way then is broken off, as by a crash: everything goes on from what is
-/// recorded.
+/// How long reconciles that are under way may take to their end.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Runs the controllers until `stop`. What is under way then comes to its end, so that nothing which was just asked of a CA is
+/// asked again by the next leader; what takes too long is broken off, as by a crash: everything goes on from what is recorded.
 pub async fn lead(context: Arc<Context>, stop: CancellationToken) {
     info!("leading");
     context.in_flight.clear();
@@ -38,11 +42,16 @@ pub async fn lead(context: Arc<Context>, stop: CancellationToken) {
             );
         }
     });
+    let controllers = futures::future::join_all(controllers);
+    let farewell = async {
+        stop.cancelled().await;
+        context.disconnect();
+        tokio::time::timeout(FAREWELL, future::pending::<()>()).await
+    };
     tokio::select! {
-        () = stop.cancelled() => {}
-        _ = futures::future::join_all(controllers) => {}
+        _ = controllers => {}
+        _ = farewell => info!("reconciles that take too long are broken off"),
     }
-    context.disconnect();
     info!("no longer leading");
 }
 
