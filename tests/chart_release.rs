@@ -4,12 +4,11 @@
 mod common;
 
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use certwright_cluster::{Operator, Pebble, TestNamespace};
-use common::helm::{chart, objects, rendered, root, run};
+use common::helm::{for_this_api_server, objects, rendered, root, run};
 use common::{SOON, base64, certificate, issued, issuer};
 use serde_json::Value;
 
@@ -125,19 +124,6 @@ async fn the_roots_of_a_ca_bundle_are_trusted_with_the_variables_that_the_chart_
         ns.wait_condition("issuer/ca", "Ready", "True", SOON).await.map(drop)
     })
     .await
-}
-
-/// A copy of the chart for any version of Kubernetes: an API server that `go build` made does not know its own.
-fn for_this_api_server(copy: &Path) -> Result<String> {
-    let copy = copy.display().to_string();
-    run("cp", &["--recursive", "--dereference", &chart().display().to_string(), &copy])?;
-    let file = format!("{copy}/Chart.yaml");
-    let text = fs::read_to_string(&file)?;
-    fs::write(
-        file,
-        text.lines().filter(|line| !line.starts_with("kubeVersion:")).collect::<Vec<_>>().join("\n"),
-    )?;
-    Ok(copy)
 }
 
 /// How many replicas the release's Deployment wants.

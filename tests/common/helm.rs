@@ -21,6 +21,19 @@ pub fn chart() -> PathBuf {
     root().join("charts/certwright")
 }
 
+/// A copy of the chart for any version of Kubernetes: an API server that `go build` made does not know its own.
+pub fn for_this_api_server(copy: &Path) -> Result<String> {
+    let copy = copy.display().to_string();
+    run("cp", &["--recursive", "--dereference", &chart().display().to_string(), &copy])?;
+    let file = format!("{copy}/Chart.yaml");
+    let text = std::fs::read_to_string(&file)?;
+    std::fs::write(
+        file,
+        text.lines().filter(|line| !line.starts_with("kubeVersion:")).collect::<Vec<_>>().join("\n"),
+    )?;
+    Ok(copy)
+}
+
 /// What a program that has to succeed prints.
 pub fn run(program: &str, arguments: &[&str]) -> Result<String> {
     let output = output(program, arguments)?;

@@ -1,4 +1,4 @@
-//! etcd, kube-apiserver and kube-controller-manager: a control plane without nodes.
+//! etcd, kube-apiserver and kube-controller-manager: a control plane.
 
 use std::{
     fs,
@@ -25,10 +25,14 @@ const ETCD: &str = "http://127.0.0.1:2379";
 pub const ADMIN_TOKEN: &str = "administrator";
 const START_LIMIT: Duration = Duration::from_secs(60);
 
-/// What the tests rely on; there are no nodes for the other controllers to work with.
+/// What all tests rely on.
 const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,endpointslice-controller,\
     endpoints-controller,serviceaccount-controller,serviceaccount-token-controller,\
     root-ca-certificate-publisher-controller,clusterrole-aggregation-controller";
+
+/// What makes and ends pods, where there is a node for them.
+const POD_CONTROLLERS: &str = "deployment-controller,replicaset-controller,disruption-controller,\
+    node-lifecycle-controller,taint-eviction-controller,pod-garbage-collector-controller";
 
 /// What the operator may do is compared with what it does: its requests are recorded, watches from their start on.
 const AUDIT_POLICY: &str = r#"{
@@ -78,11 +82,11 @@ impl ControlPlane {
     }
 
     /// Starts the controller manager. Its garbage collector learns of kinds every 30 seconds only, so this comes
-    /// after the CustomResourceDefinitions.
-    pub async fn start_controllers(&mut self, tools: &Tools, state: &Path) -> Result<()> {
+    /// after the CustomResourceDefinitions. With `pods` it looks after those, too.
+    pub async fn start_controllers(&mut self, tools: &Tools, state: &Path, pods: bool) -> Result<()> {
         let logs = state.join("logs");
         let mut process =
-            Process::start("kube-controller-manager", controller_manager(tools, state)?, &logs)?;
+            Process::start("kube-controller-manager", controller_manager(tools, state, pods)?, &logs)?;
         let client = admin_client(&state.join("kubeconfig")).await?;
         let accounts: Api<ServiceAccount> = Api::namespaced(client, "default");
         let created = await_condition(accounts, "default", conditions::is_created());
@@ -185,6 +189,7 @@ fn api_server(tools: &Tools, state: &Path) -> Result<Command> {
             "--authorization-mode=RBAC",
             "--service-account-issuer=https://kubernetes.default.svc",
             "--enable-aggregator-routing",
+            "--kubelet-preferred-address-types=InternalIP",
             "--requestheader-allowed-names=front-proxy",
             "--requestheader-extra-headers-prefix=X-Remote-Extra-",
             "--requestheader-group-headers=X-Remote-Group",
@@ -206,10 +211,11 @@ fn api_server(tools: &Tools, state: &Path) -> Result<Command> {
     Ok(command)
 }
 
-fn controller_manager(tools: &Tools, state: &Path) -> Result<Command> {
+fn controller_manager(tools: &Tools, state: &Path, pods: bool) -> Result<Command> {
+    let controllers = if pods { format!("{CONTROLLERS},{POD_CONTROLLERS}") } else { CONTROLLERS.to_owned() };
     let mut command = Command::new(tools.program("kube-controller-manager")?);
     command
-        .arg(format!("--controllers={CONTROLLERS}"))
+        .arg(format!("--controllers={controllers}"))
         .args([
             "--leader-elect=false",
             "--kube-api-qps=1000",

@@ -25,6 +25,8 @@ pub struct Description {
     pub dns: SocketAddr,
     /// URL at which the DNS server's records are changed.
     pub dns_management: String,
+    /// Whether it has a node that runs pods; then nothing is installed.
+    pub node: bool,
     /// Directory of this run, for logs and files; removed when the run ends.
     pub state: PathBuf,
 }

@@ -4,11 +4,12 @@ use std::{ffi::OsString, path::Path, time::Instant};
 
 use anyhow::{Context, Result};
 use certwright_cluster::{
-    ADDRESS,
+    ADDRESS, Cluster,
     ca::TestCa,
     control_plane::{self, ControlPlane, kubectl},
     description::{Description, VARIABLE},
     dns,
+    node::machine::Machine,
     process::Process,
     router::Router,
     sandbox,
@@ -22,12 +23,13 @@ pub struct Running {
     _control_plane: ControlPlane,
     _dns: Process,
     _router: Router,
+    _machine: Option<Machine>,
 }
 
-/// Starts a cluster, runs the command and returns its exit code.
-pub async fn run(state: &Path, command: Vec<OsString>) -> Result<i32> {
+/// Starts a cluster, with a node or without, runs the command and returns its exit code.
+pub async fn run(state: &Path, node: bool, command: Vec<OsString>) -> Result<i32> {
     let start = Instant::now();
-    let running = start_cluster(state).await?;
+    let running = if node { start_cluster_with_node(state).await? } else { start_cluster(state).await? };
     eprintln!("Cluster ready after {:.1} s", start.elapsed().as_secs_f32());
     let (program, arguments) = command.split_first().context("no command given")?;
     let status = Command::new(program)
@@ -45,14 +47,30 @@ pub async fn run(state: &Path, command: Vec<OsString>) -> Result<i32> {
 
 /// Starts control plane, DNS server and router, and installs what the operator needs.
 pub async fn start_cluster(state: &Path) -> Result<Running> {
-    sandbox::set_up_network(state)?;
+    start(state, false).await
+}
+
+/// Starts the same with a node, and installs nothing.
+async fn start_cluster_with_node(state: &Path) -> Result<Running> {
+    let mut running = start(state, true).await?;
+    running._machine = Some(Machine::start(&Cluster::new(running.description.clone())).await?);
+    Ok(running)
+}
+
+async fn start(state: &Path, node: bool) -> Result<Running> {
+    sandbox::set_up(state)?;
+    if node {
+        sandbox::set_up_node(state)?;
+    }
     let tools = Tools::build()?;
     let ca = TestCa::create(state)?;
     let (control_plane, dns_server) =
         tokio::join!(ControlPlane::start(&tools, &ca, state), dns::start(&tools, state));
     let (mut control_plane, dns_server) = (control_plane?, dns_server?);
-    install(&tools, state).await?;
-    control_plane.start_controllers(&tools, state).await?;
+    if !node {
+        install(&tools, state).await?;
+    }
+    control_plane.start_controllers(&tools, state, node).await?;
 
     let kubeconfig = state.join("kubeconfig");
     let router = Router::start(control_plane::admin_client(&kubeconfig).await?, ADDRESS).await?;
@@ -63,9 +81,16 @@ pub async fn start_cluster(state: &Path) -> Result<Running> {
         tools,
         dns: dns::address()?,
         dns_management: dns::management_url(),
+        node,
         state: state.into(),
     };
-    Ok(Running { description, _control_plane: control_plane, _dns: dns_server, _router: router })
+    Ok(Running {
+        description,
+        _control_plane: control_plane,
+        _dns: dns_server,
+        _router: router,
+        _machine: None,
+    })
 }
 
 /// Applies the repository's own manifests: what `deploy/base` puts together, CRDs included.

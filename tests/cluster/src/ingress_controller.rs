@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::Node;
 use kube::{
     Api,
@@ -17,15 +17,15 @@ use serde_json::json;
 use tokio::{net::TcpStream, process::Command};
 
 use crate::{
-    ADDRESS, Cluster, INGRESS_CONTROLLER_ADDRESS, control_plane::ADMIN_TOKEN, namespace::FIELD_MANAGER,
-    packages, process::Process, venv,
+    ADDRESS, Cluster, INGRESS_CONTROLLER_ADDRESS, control_plane::ADMIN_TOKEN, kube_proxy,
+    namespace::FIELD_MANAGER, packages, process::Process, venv,
 };
 
 /// A running ingress controller. It listens on port 80 of [`INGRESS_CONTROLLER_ADDRESS`], so names have to be pointed
 /// there ([`Dns::set_a`](crate::Dns::set_a)). It looks at Ingresses once a second, routes by host to the service's
 /// cluster address and ignores paths. One at a time in a cluster; it ends when this is dropped.
 pub struct IngressController {
-    _kube_proxy: Process,
+    _kube_proxy: Option<Process>,
     _controller: Process,
 }
 
@@ -39,9 +39,10 @@ impl IngressController {
     /// Starts it, and kube-proxy.
     pub async fn start(cluster: &Cluster) -> Result<Self> {
         let program = venv::EASYHAPROXY.program("easy-haproxy")?;
-        let kube_proxy = start_kube_proxy(cluster).await?;
+        // A node has its own.
+        let kube_proxy = if cluster.description.node { None } else { Some(start_kube_proxy(cluster).await?) };
         let base = cluster.description.state.join("easyhaproxy");
-        mount_service_account(cluster).await?;
+        write_service_account(cluster)?;
         let directories = ["haproxy/conf.d", "certs/haproxy", "certs/certbot", "www", "plugins", "bin"];
         for directory in directories {
             fs::create_dir_all(base.join(directory))?;
@@ -80,30 +81,11 @@ async fn start_kube_proxy(cluster: &Cluster) -> Result<Process> {
     let addresses = json!({"status": {"addresses": [{"type": "InternalIP", "address": ADDRESS}]}});
     nodes.patch_status(NODE, &PatchParams::default(), &Patch::Merge(addresses)).await?;
 
-    let mut command = Command::new(cluster.description.tools.program("kube-proxy")?);
-    command
-        .args([
-            "--proxy-mode=nftables",
-            "--conntrack-max-per-core=0",
-            "--metrics-bind-address=127.0.0.1:10249",
-        ])
-        .args(["--healthz-bind-address=127.0.0.1:10256", &format!("--hostname-override={NODE}")])
-        .arg(format!("--kubeconfig={}", cluster.description.kubeconfig.display()));
-    let mut process = Process::start("kube-proxy", command, &cluster.description.state.join("logs"))?;
-    let http = reqwest::Client::builder().no_proxy().build()?;
-    let healthy = || async {
-        let answer = http.get("http://127.0.0.1:10256/healthz").send().await;
-        answer.is_ok_and(|answer| answer.status().is_success())
-    };
-    process.wait_ready(START_LIMIT, healthy).await?;
-    Ok(process)
+    kube_proxy::start(cluster, NODE).await
 }
 
-/// Puts credentials where pods have them. `/run` becomes a file system of the run's own, which also keeps HAProxy's
-/// process id and socket apart from those of other runs.
-async fn mount_service_account(cluster: &Cluster) -> Result<()> {
-    let status = Command::new("mount").args(["-t", "tmpfs", "tmpfs", "/run"]).status().await?;
-    ensure!(status.success(), "cannot mount a file system on /run");
+/// Puts credentials where pods have them. `/run` is the run's own, also for HAProxy's process id and socket.
+fn write_service_account(cluster: &Cluster) -> Result<()> {
     let directory = Path::new("/var/run/secrets/kubernetes.io/serviceaccount");
     fs::create_dir_all(directory)?;
     fs::write(directory.join("token"), ADMIN_TOKEN)?;

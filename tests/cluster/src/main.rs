@@ -37,6 +37,9 @@ enum Task {
     Tools,
     /// Run a command beside a new cluster: KUBECONFIG is set, and ports and processes are the run's own.
     Exec {
+        /// Give the cluster a node that runs pods, and install nothing.
+        #[arg(long)]
+        node: bool,
         /// The command and its arguments.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         command: Vec<OsString>,
@@ -65,9 +68,14 @@ fn run() -> Result<i32> {
     let arguments = Arguments::parse();
     match (arguments.inside, arguments.task) {
         (_, Task::Tools) => {
-            let needs =
-                [packages::BASE, packages::INGRESS_CONTROLLER, packages::NAME_SERVERS, packages::MONITORING]
-                    .concat();
+            let needs = [
+                packages::BASE,
+                packages::INGRESS_CONTROLLER,
+                packages::NAME_SERVERS,
+                packages::MONITORING,
+                packages::NODE,
+            ]
+            .concat();
             packages::ensure_installed(&needs.iter().collect::<Vec<_>>())?;
             venv::install()?;
             definitions::install()?;
@@ -81,7 +89,7 @@ fn run() -> Result<i32> {
         (Some(state), task) => tokio::runtime::Runtime::new()?.block_on(async {
             match task {
                 Task::Tools => Ok(0),
-                Task::Exec { command } => exec::run(&state, command).await,
+                Task::Exec { node, command } => exec::run(&state, node, command).await,
                 Task::Demo { once } => demo::run(&state, arguments.api_port, once).await,
                 Task::Bench => bench::run(&state).await,
             }

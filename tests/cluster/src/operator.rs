@@ -351,14 +351,7 @@ impl OperatorBuilder<'_> {
 
 /// `CERTWRIGHT_BIN`, or what cargo built into the same directory as this program, or its parent for a test.
 fn binary() -> PathBuf {
-    let beside = || {
-        let own = env::current_exe().unwrap_or_default();
-        own.ancestors()
-            .skip(1)
-            .take(2)
-            .map(|directory| directory.join("certwright"))
-            .find(|path| path.exists())
-    };
+    let beside = || process::built_beside("certwright");
     env::var_os("CERTWRIGHT_BIN").map(PathBuf::from).or_else(beside).unwrap_or_else(|| "certwright".into())
 }
 

@@ -40,6 +40,18 @@ pub const INGRESS_CONTROLLER: &[Need] = &[
     Need { program: "python3", package: "python3-venv", purpose: "runs EasyHAProxy, and acme2certifier" },
 ];
 
+/// What a node with pods needs.
+pub const NODE: &[Need] = &[
+    Need { program: "runc", package: "runc", purpose: "starts the containers of pods" },
+    Need {
+        program: "/usr/lib/cni/bridge",
+        package: "containernetworking-plugins",
+        purpose: "gives pods their network",
+    },
+    Need { program: "nft", package: "nftables", purpose: "lets kube-proxy make services reachable" },
+    Need { program: "unbound", package: "unbound", purpose: "is the resolver that pods ask" },
+];
+
 /// What the tests with name servers need.
 pub const NAME_SERVERS: &[Need] = &[
     Need { program: "named", package: "bind9", purpose: "is the name server of most tests of DNS-01" },

@@ -1,6 +1,7 @@
 //! Programs run in the background, with their output in a file.
 
 use std::{
+    env,
     fs::{self, File},
     future::Future,
     path::{Path, PathBuf},
@@ -67,6 +68,12 @@ impl Process {
     pub fn log_tail(&self, lines: usize) -> String {
         tail(&self.log, lines)
     }
+}
+
+/// A program that cargo built into the directory of this one, or its parent for a test.
+pub fn built_beside(name: &str) -> Option<PathBuf> {
+    let own = env::current_exe().ok()?;
+    own.ancestors().skip(1).take(2).map(|directory| directory.join(name)).find(|path| path.exists())
 }
 
 /// The last lines of a file; empty when it cannot be read.

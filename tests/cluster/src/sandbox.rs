@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     ADDRESS, GATEWAY_CONTROLLER_ADDRESS, INGRESS_CONTROLLER_ADDRESS, SECOND_ADDRESS, SERVICE_NETWORK,
-    addresses, packages,
+    addresses, cgroups, packages,
 };
 
 const PREFIX: &str = "certwright-";
@@ -53,6 +53,7 @@ impl StateDir {
 
 impl Drop for StateDir {
     fn drop(&mut self) {
+        cgroups::remove(&self.path);
         if keep() {
             eprintln!("Logs and files of this run are kept in {}", self.path.display());
         } else {
@@ -76,6 +77,7 @@ fn remove_abandoned() {
         }
         let abandoned = File::open(entry.path().join(LOCK)).is_ok_and(|lock| lock.try_lock().is_ok());
         if abandoned && !keep() {
+            cgroups::remove(&entry.path());
             let _ = fs::remove_dir_all(entry.path());
         }
     }
@@ -157,8 +159,9 @@ pub fn be_init() -> Result<i32> {
     }
 }
 
-/// Gives the network namespace its addresses. `state` is the directory of the run.
-pub fn set_up_network(state: &Path) -> Result<()> {
+/// Gives the namespaces addresses, and a `/run` of their own. `state` is the directory of the run.
+pub fn set_up(state: &Path) -> Result<()> {
+    mount(&["-t", "tmpfs", "tmpfs", "/run"])?;
     ip(&["link", "set", "lo", "up"])?;
     for address in [ADDRESS, SECOND_ADDRESS, INGRESS_CONTROLLER_ADDRESS, GATEWAY_CONTROLLER_ADDRESS] {
         ip(&["address", "add", &format!("{address}/32"), "dev", "lo"])?;
@@ -173,11 +176,46 @@ pub fn set_up_network(state: &Path) -> Result<()> {
     Ok(())
 }
 
+/// What a kubelet wants of the kernel.
+const KERNEL_SETTINGS: [(&str, &str); 6] = [
+    ("vm/overcommit_memory", "1"),
+    ("vm/panic_on_oom", "0"),
+    ("kernel/panic", "10"),
+    ("kernel/panic_on_oops", "1"),
+    ("kernel/keys/root_maxkeys", "1000000"),
+    ("kernel/keys/root_maxbytes", "25000000"),
+];
+
+/// Keeps what a node writes within the run: control groups, files, and settings of the kernel, which it finds as it wants
+/// them.
+pub fn set_up_node(state: &Path) -> Result<()> {
+    cgroups::create(state)?;
+    for directory in ["/var/lib", "/var/log"] {
+        mount(&["-t", "tmpfs", "tmpfs", directory])?;
+    }
+    for (setting, value) in KERNEL_SETTINGS {
+        let file = Path::new("/run").join(setting.replace('/', "."));
+        fs::write(&file, format!("{value}\n"))?;
+        mount(&["--bind", &file.display().to_string(), &format!("/proc/sys/{setting}")])?;
+    }
+    fs::write("/proc/sys/net/ipv4/ip_forward", "1").context("cannot let the network namespace forward")?;
+    Ok(())
+}
+
+fn mount(arguments: &[&str]) -> Result<()> {
+    run("mount", arguments)
+}
+
 fn ip(arguments: &[&str]) -> Result<()> {
-    let output = Command::new("ip").args(arguments).output().context("cannot start ip")?;
+    run("ip", arguments)
+}
+
+fn run(program: &str, arguments: &[&str]) -> Result<()> {
+    let output =
+        Command::new(program).args(arguments).output().with_context(|| format!("cannot start {program}"))?;
     ensure!(
         output.status.success(),
-        "ip {} failed: {}",
+        "{program} {} failed: {}",
         arguments.join(" "),
         String::from_utf8_lossy(&output.stderr).trim()
     );

@@ -24,6 +24,8 @@ const GO_MINIMUM: (u32, u32) = (1, 26);
 /// A Go module under `tools/` and the programs built from it.
 struct Module {
     name: &'static str,
+    /// Build tags, separated by commas.
+    tags: &'static str,
     programs: &'static [Program],
 }
 
@@ -37,6 +39,7 @@ struct Program {
 const MODULES: &[Module] = &[
     Module {
         name: "kubernetes",
+        tags: "",
         programs: &[
             Program { name: "pebble", package: "github.com/letsencrypt/pebble/v2/cmd/pebble", seconds: 25 },
             Program {
@@ -52,14 +55,36 @@ const MODULES: &[Module] = &[
             },
             Program { name: "kubectl", package: "k8s.io/kubernetes/cmd/kubectl", seconds: 60 },
             Program { name: "kube-proxy", package: "k8s.io/kubernetes/cmd/kube-proxy", seconds: 25 },
+            Program { name: "kubelet", package: "k8s.io/kubernetes/cmd/kubelet", seconds: 60 },
+            Program { name: "kube-scheduler", package: "k8s.io/kubernetes/cmd/kube-scheduler", seconds: 20 },
         ],
     },
     Module {
+        name: "containerd",
+        tags: "no_btrfs,no_devmapper,no_zfs",
+        programs: &[
+            Program {
+                name: "containerd",
+                package: "github.com/containerd/containerd/v2/cmd/containerd",
+                seconds: 60,
+            },
+            Program {
+                name: "containerd-shim-runc-v2",
+                package: "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+                seconds: 10,
+            },
+            Program { name: "ctr", package: "github.com/containerd/containerd/v2/cmd/ctr", seconds: 15 },
+        ],
+    },
+    Module { name: "pause", tags: "", programs: &[Program { name: "pause", package: ".", seconds: 2 }] },
+    Module {
         name: "etcd",
+        tags: "",
         programs: &[Program { name: "etcd", package: "go.etcd.io/etcd/server/v3", seconds: 40 }],
     },
     Module {
         name: "step-ca",
+        tags: "",
         programs: &[Program {
             name: "step-ca",
             package: "github.com/smallstep/certificates/cmd/step-ca",
@@ -68,19 +93,30 @@ const MODULES: &[Module] = &[
     },
     Module {
         name: "helm",
+        tags: "",
         programs: &[Program { name: "helm", package: "helm.sh/helm/v3/cmd/helm", seconds: 165 }],
     },
     Module {
         name: "helm4",
+        tags: "",
         programs: &[Program { name: "helm4", package: "helm.sh/helm/v4/cmd/helm", seconds: 165 }],
     },
-    Module { name: "kstatus", programs: &[Program { name: "kstatus", package: ".", seconds: 50 }] },
-    Module { name: "argo-health", programs: &[Program { name: "argo-health", package: ".", seconds: 100 }] },
+    Module { name: "kstatus", tags: "", programs: &[Program { name: "kstatus", package: ".", seconds: 50 }] },
+    Module {
+        name: "argo-health",
+        tags: "",
+        programs: &[Program { name: "argo-health", package: ".", seconds: 100 }],
+    },
     Module {
         name: "cert-manager-webhook",
+        tags: "",
         programs: &[Program { name: "cert-manager-webhook", package: ".", seconds: 170 }],
     },
-    Module { name: "cert-manager", programs: &[Program { name: "cert-manager", package: ".", seconds: 90 }] },
+    Module {
+        name: "cert-manager",
+        tags: "",
+        programs: &[Program { name: "cert-manager", package: ".", seconds: 90 }],
+    },
 ];
 
 /// Where the built programs are.
@@ -154,6 +190,7 @@ impl Module {
             hash.update(fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?);
         }
         hash.update(BUILD_FLAGS.join(" "));
+        hash.update(self.tags);
         Ok(hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect())
     }
 }
@@ -204,6 +241,7 @@ fn build(module: &Module, program: &Program, target: &Path, title: &str) -> Resu
     let mut go = Command::new("go")
         .args(["build", "-v"])
         .args(BUILD_FLAGS)
+        .args(["-tags", module.tags])
         .arg("-o")
         .arg(&unfinished)
         .arg(program.package)

@@ -1,0 +1,129 @@
+//! What `make image` has written: the operator and nothing that it does not need.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+
+use anyhow::{Context, Result, ensure};
+use certwright_cluster::node::operator_archive;
+use flate2::read::GzDecoder;
+use serde_json::Value;
+
+const MEGABYTE: u64 = 1_000_000;
+
+#[test]
+fn the_image_is_small() -> Result<()> {
+    let size = fs::metadata(operator_archive()?)?.len();
+    ensure!(size < 25 * MEGABYTE, "the archive has {size} bytes");
+    Ok(())
+}
+
+#[test]
+fn the_image_holds_the_operator_roots_and_papers_and_nothing_else() -> Result<()> {
+    let files = Image::read()?.files()?;
+    let expected = [
+        "certwright",
+        "etc/",
+        "etc/nsswitch.conf",
+        "etc/ssl/",
+        "etc/ssl/certs/",
+        "etc/ssl/certs/ca-certificates.crt",
+        "usr/",
+        "usr/share/",
+        "usr/share/doc/",
+        "usr/share/doc/certwright/",
+        "usr/share/doc/certwright/LICENSE",
+        "usr/share/doc/certwright/sbom.cdx.json",
+    ];
+    assert_eq!(Vec::from_iter(files.keys()), expected);
+    let roots = pem::parse_many(&files["etc/ssl/certs/ca-certificates.crt"])?;
+    ensure!(roots.len() > 100, "roots of public CAs: {}", roots.len());
+    Ok(())
+}
+
+#[test]
+fn the_image_says_what_it_is_and_runs_as_nobody() -> Result<()> {
+    let image = Image::read()?;
+    let labels = &image.config["config"]["Labels"];
+    assert_eq!(labels, &image.manifest["annotations"], "labels, and annotations");
+    let about = |name: &str| labels[format!("org.opencontainers.image.{name}")].as_str();
+    assert_eq!(about("title"), Some("Certwright"));
+    assert_eq!(about("version"), Some(env!("CARGO_PKG_VERSION")));
+    assert_eq!(about("licenses"), Some(env!("CARGO_PKG_LICENSE")));
+    for name in ["description", "created", "revision"] {
+        ensure!(about(name).is_some_and(|text| text.len() > 10), "{name}: {labels}");
+    }
+    assert_eq!(image.config["config"]["User"], "65532:65532");
+    assert_eq!(image.config["config"]["Entrypoint"], serde_json::json!(["/certwright"]));
+    Ok(())
+}
+
+#[test]
+fn the_bill_of_materials_names_what_the_operator_is_made_of() -> Result<()> {
+    let files = Image::read()?.files()?;
+    let bill: Value = serde_json::from_slice(&files["usr/share/doc/certwright/sbom.cdx.json"])?;
+    assert_eq!(bill["bomFormat"], "CycloneDX");
+    assert_eq!(bill["metadata"]["component"]["name"], "certwright");
+    let components = bill["components"].as_array().context("no components")?;
+    let names: Vec<&str> = components.iter().filter_map(|component| component["name"].as_str()).collect();
+    for name in ["kube", "rustls", "aws-lc-rs"] {
+        ensure!(names.contains(&name), "{name} is part of it: {names:?}");
+    }
+    ensure!(!names.contains(&"wiremock"), "what only tests use is no part of it");
+    Ok(())
+}
+
+#[test]
+fn no_path_of_the_machine_that_built_it_is_in_the_operator() -> Result<()> {
+    let files = Image::read()?.files()?;
+    let operator = String::from_utf8_lossy(&files["certwright"]).into_owned();
+    for path in [env!("CARGO_MANIFEST_DIR"), "/.cargo/registry/"] {
+        ensure!(!operator.contains(path), "{path} is in it");
+    }
+    Ok(())
+}
+
+/// The one image in the archive.
+struct Image {
+    manifest: Value,
+    config: Value,
+    layer: Vec<u8>,
+}
+
+impl Image {
+    fn read() -> Result<Self> {
+        let path = operator_archive()?;
+        let archive = fs::read(&path)
+            .with_context(|| format!("no image in {}; make it by `make image`", path.display()))?;
+        let mut archive = unpack(&archive)?;
+        let index: Value = serde_json::from_slice(&archive["index.json"])?;
+        ensure!(index["manifests"].as_array().is_some_and(|all| all.len() == 1), "one image: {index}");
+        let manifest: Value = serde_json::from_slice(blob(&mut archive, &index["manifests"][0])?.as_slice())?;
+        ensure!(manifest["layers"].as_array().is_some_and(|all| all.len() == 1), "one layer: {manifest}");
+        let config = serde_json::from_slice(&blob(&mut archive, &manifest["config"])?)?;
+        let mut layer = Vec::new();
+        GzDecoder::new(blob(&mut archive, &manifest["layers"][0])?.as_slice()).read_to_end(&mut layer)?;
+        Ok(Self { manifest, config, layer })
+    }
+
+    fn files(&self) -> Result<BTreeMap<String, Vec<u8>>> {
+        unpack(&self.layer)
+    }
+}
+
+fn blob(archive: &mut BTreeMap<String, Vec<u8>>, descriptor: &Value) -> Result<Vec<u8>> {
+    let digest = descriptor["digest"].as_str().context("a descriptor without a digest")?;
+    let path = format!("blobs/{}", digest.replace(':', "/"));
+    archive.remove(&path).with_context(|| format!("no {path}"))
+}
+
+fn unpack(archive: &[u8]) -> Result<BTreeMap<String, Vec<u8>>> {
+    let mut files = BTreeMap::new();
+    for entry in tar::Archive::new(archive).entries()? {
+        let mut entry = entry?;
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content)?;
+        files.insert(entry.path()?.to_string_lossy().into_owned(), content);
+    }
+    Ok(files)
+}
