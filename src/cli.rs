@@ -5,7 +5,9 @@ use std::path::Path;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::command::{Completion, Error, Exit, Migrate, Run, crds, man};
+use crate::command::{
+    Check, Completion, Error, Exit, Explain, List, Migrate, Renew, Revoke, Rollover, Run, Status, crds, man,
+};
 
 /// Keeps TLS Secrets filled with certificates from any ACME certificate authority.
 #[derive(Debug, Parser)]
@@ -23,6 +25,20 @@ pub enum Command {
     Run(Box<Run>),
     /// Print the CustomResourceDefinitions as YAML.
     Crds,
+    /// Say why a Certificate or an issuer is ready or not, and what comes next.
+    Status(Status),
+    /// List Certificates: when they expire, and what comes next.
+    List(List),
+    /// Have Certificates renewed now.
+    Renew(Renew),
+    /// Have the certificate of a Certificate revoked now.
+    Revoke(Revoke),
+    /// Have the account key of an issuer changed now.
+    Rollover(Rollover),
+    /// Look at all that an issuance needs: the installation, issuers, their CAs, names.
+    Check(Check),
+    /// Say what a reason means, or the code of a CA, and what to do.
+    Explain(Explain),
     /// Print a script that completes commands and flags in a shell.
     Completion(Completion),
     /// Print the manual page, in roff.
@@ -47,6 +63,13 @@ impl Cli {
         match self.command {
             Command::Run(command) => command.execute().await,
             Command::Crds => crds::execute(),
+            Command::Status(command) => command.execute().await,
+            Command::List(command) => command.execute().await,
+            Command::Renew(command) => command.execute().await,
+            Command::Revoke(command) => command.execute().await,
+            Command::Rollover(command) => command.execute().await,
+            Command::Check(command) => command.execute().await,
+            Command::Explain(command) => command.execute(),
             Command::Completion(command) => command.execute(),
             Command::Man => man::execute(),
             Command::Migrate(command) => command.execute().await,

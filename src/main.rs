@@ -3,7 +3,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use certwright::cli::Cli;
-use certwright::command::Exit;
+use certwright::command::{Exit, causes};
 
 fn main() -> ExitCode {
     let cli = Cli::of_arguments();
@@ -18,12 +18,7 @@ fn main() -> ExitCode {
 }
 
 fn failed(error: &dyn Error, exit: Exit) -> ExitCode {
-    let mut message = format!("certwright: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        message.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
+    let message = format!("certwright: {}", causes(error));
     let _ = writeln!(std::io::stderr(), "{message}");
     exit.into()
 }

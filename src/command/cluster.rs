@@ -1,13 +1,22 @@
 //! The cluster that a command talks to, found as kubectl finds it.
 
+use std::fmt::Debug;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use kube::api::{ListParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
-use kube::{Client, Config};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Client, Config, Resource};
+use serde::de::DeserializeOwned;
+use serde_json::json;
 
 use super::Error;
+use crate::api::Certificate;
+
+/// Who has set an annotation, as `managedFields` shows it.
+const FIELD_MANAGER: &str = "kubectl-certwright";
 
 /// How long the API server may take to answer a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -66,5 +75,76 @@ impl ClusterArgs {
                 Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(refused)
             }
         }
+    }
+}
+
+impl Cluster {
+    /// The Certificates of a namespace, or of all.
+    ///
+    /// # Errors
+    /// [`Error`], if they cannot be read.
+    pub async fn certificates(
+        &self,
+        namespace: Option<&str>,
+        parameters: &ListParams,
+    ) -> Result<Vec<Certificate>, Error> {
+        self.all(namespace, parameters, "Certificates").await
+    }
+
+    /// All objects of a kind, in a namespace or in all.
+    ///
+    /// # Errors
+    /// [`Error`], if they cannot be read.
+    pub async fn all<K>(
+        &self,
+        namespace: Option<&str>,
+        parameters: &ListParams,
+        kinds: &str,
+    ) -> Result<Vec<K>, Error>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+    {
+        let api: Api<K> = match namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        };
+        let found = api.list(parameters).await.map_err(|error| match &error {
+            kube::Error::Api(status) if status.code == 404 => Error::NotInstalled(kinds.to_owned()),
+            _ => Error::api(format!("list {kinds}"), &error),
+        })?;
+        Ok(found.items)
+    }
+
+    /// The object of this name; `called` is how people call it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or another if it cannot be read.
+    pub async fn one<K>(&self, api: &Api<K>, name: &str, called: &str) -> Result<K, Error>
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+    {
+        api.get(name).await.map_err(|error| Error::about("read", called, &error))
+    }
+
+    /// Sets annotations of an object, or takes them away.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or another if it cannot be written.
+    pub async fn annotate<K>(
+        &self,
+        api: &Api<K>,
+        name: &str,
+        called: &str,
+        annotation: (&str, Option<&str>),
+    ) -> Result<K, Error>
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+    {
+        let (key, value) = annotation;
+        let patch = json!({ "metadata": { "annotations": { key: value } } });
+        let parameters =
+            PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let patched = api.patch(name, &parameters, &Patch::Merge(&patch)).await;
+        patched.map_err(|error| Error::about("write", called, &error))
     }
 }

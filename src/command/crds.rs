@@ -8,6 +8,6 @@ use crate::api;
 /// # Errors
 /// [`Error`], if they cannot be written.
 pub fn execute() -> Result<Exit, Error> {
-    print(&api::crds_yaml().map_err(Error::Crds)?)?;
+    print(&api::crds_yaml().map_err(Error::Yaml)?)?;
     Ok(Exit::Fine)
 }

@@ -1,18 +1,55 @@
 //! `certwright man`: prints the manual page.
 
-use clap::CommandFactory;
+use std::io;
+
+use clap::{Command, CommandFactory};
 use clap_mangen::Man;
 
 use super::{Error, Exit, print};
 use crate::cli::Cli;
 
-/// Prints the manual page: the command line, then each command.
+/// Prints the manual page: the program, then each command with its flags.
 ///
 /// # Errors
 /// [`Error::Output`].
 pub fn execute() -> Result<Exit, Error> {
+    let mut root = Cli::command();
+    root.build();
     let mut page = Vec::new();
-    Man::new(Cli::command()).render(&mut page).map_err(Error::Output)?;
-    print(&String::from_utf8_lossy(&page))?;
+    let man = Man::new(root.clone());
+    man.render_title(&mut page)
+        .and_then(|()| man.render_name_section(&mut page))
+        .and_then(|()| man.render_synopsis_section(&mut page))
+        .and_then(|()| man.render_description_section(&mut page))
+        .map_err(Error::Output)?;
+    let mut page = String::from_utf8_lossy(&page).into_owned();
+    for command in root.get_subcommands().filter(|command| command.get_name() != "help") {
+        page.push_str(&section(command, "certwright").map_err(Error::Output)?);
+    }
+    page.push_str(EXIT_CODES);
+    print(&page)?;
     Ok(Exit::Fine)
+}
+
+const EXIT_CODES: &str = ".SH \"EXIT STATUS\"\n\
+    0: all is well. 1: it could not be done. 2: the command line cannot be understood. 3: done, and what was found is not well. \
+    4: there is no such object. 124: what was waited for did not come about in time.\n";
+
+/// A command, and those below it, as a section of its own each.
+fn section(command: &Command, above: &str) -> Result<String, io::Error> {
+    let name = format!("{above} {}", command.get_name());
+    let below: Vec<&Command> =
+        command.get_subcommands().filter(|command| command.get_name() != "help").collect();
+    if !below.is_empty() {
+        return below.into_iter().map(|below| section(below, &name)).collect();
+    }
+    let man = Man::new(command.clone());
+    let mut text = Vec::new();
+    man.render_synopsis_section(&mut text)?;
+    man.render_description_section(&mut text)?;
+    man.render_options_section(&mut text)?;
+    // What is a section in a page of its own is a part of one here. The program's definitions stand at the top.
+    let parts = String::from_utf8_lossy(&text).replace("\n.SH ", "\n.SS ");
+    let parts = parts.strip_prefix(".SH ").map_or(parts.clone(), |rest| format!(".SS {rest}"));
+    Ok(format!(".SH \"{}\"\n{parts}", name.to_uppercase().replace('-', "\\-")))
 }

@@ -7,20 +7,37 @@
 //!
 //! What a command shows is made by functions from objects and `now` to text, without a client, and printed by [`print`].
 
+mod check;
 mod cluster;
 mod completion;
 pub mod crds;
 mod error;
 mod exit;
+mod explain;
+mod handbook;
+mod list;
 pub mod man;
 mod migrate;
+mod outlook;
 mod output;
+mod renew;
+mod revoke;
+mod rollover;
 mod run;
+mod status;
+mod wait;
 
+pub use check::Check;
 pub use cluster::{Cluster, ClusterArgs};
 pub use completion::Completion;
-pub use error::Error;
+pub use error::{Error, causes};
 pub use exit::Exit;
+pub use explain::Explain;
+pub use list::List;
 pub use migrate::{Migrate, MigrateError};
 pub use output::print;
+pub use renew::Renew;
+pub use revoke::Revoke;
+pub use rollover::Rollover;
 pub use run::Run;
+pub use status::Status;

@@ -159,7 +159,8 @@ impl Accounts {
     }
 }
 
-fn trust(spec: &AcmeIssuer) -> Trust {
+/// Which certificates of its CA an issuer trusts.
+pub fn trust(spec: &AcmeIssuer) -> Trust {
     match (&spec.ca_bundle, spec.skip_tls_verify) {
         (Some(bundle), _) if !bundle.0.is_empty() => Trust::Bundle(bundle.0.clone()),
         (_, Some(true)) => Trust::SkipVerify,

@@ -15,6 +15,7 @@ pub mod http01;
 pub mod markdown;
 pub mod migrate;
 pub mod overheard;
+pub mod program;
 
 use std::fmt::Debug;
 use std::pin::pin;

@@ -1,0 +1,156 @@
+//! `certwright check`: is all there that an issuance needs? Each line says whether it is, and what to do if not.
+
+mod install;
+mod issuers;
+mod names;
+mod rights;
+
+use clap::Args;
+use kube::api::ListParams;
+
+use super::output::{BAD, GOOD, SO_SO, styled, tell, wrapped};
+use super::{ClusterArgs, Error, Exit, print};
+use crate::solver::dns01::NameServer;
+
+/// What to look at.
+#[derive(Args, Clone, Debug)]
+pub struct Check {
+    /// The operator's own namespace.
+    #[arg(long, value_name = "NAMESPACE", default_value = "certwright")]
+    pub operator_namespace: String,
+    /// Name of the operator's Lease.
+    #[arg(long, value_name = "NAME", default_value = "certwright")]
+    pub lease_name: String,
+    /// Look at what is in the cluster, and send nothing to CAs, names or name servers.
+    #[arg(long)]
+    pub cluster_only: bool,
+    /// Name servers to ask, as `ip` or `ip:port` separated by commas; those of this machine by default.
+    #[arg(long, value_delimiter = ',')]
+    pub nameservers: Vec<NameServer>,
+    /// Which cluster. Without a namespace, the issuers and Certificates of all namespaces are looked at.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+/// How well something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Level {
+    Ok,
+    Warn,
+    Fail,
+}
+
+/// What was looked at, how it is, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Finding {
+    level: Level,
+    words: String,
+    advice: String,
+}
+
+impl Finding {
+    fn ok(words: impl Into<String>) -> Self {
+        Self { level: Level::Ok, words: words.into(), advice: String::new() }
+    }
+
+    fn warn(words: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { level: Level::Warn, words: words.into(), advice: advice.into() }
+    }
+
+    fn fail(words: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { level: Level::Fail, words: words.into(), advice: advice.into() }
+    }
+}
+
+impl Check {
+    /// Looks at it all, and prints each finding as it comes. The exit code is 3 if something fails.
+    ///
+    /// # Errors
+    /// [`Error`], if there is no cluster to look at.
+    pub async fn execute(self) -> Result<Exit, Error> {
+        let cluster = self.cluster.connect().await?;
+        let namespace = self.cluster.namespace.as_deref();
+        let mut report = Report::default();
+        report.title("Cluster")?;
+        if !report.add(install::api_server(&cluster).await)? {
+            return report.end();
+        }
+        report.add(install::definitions(&cluster).await)?;
+        report.title("Operator")?;
+        let operator = install::Operator::find(&cluster, &self.operator_namespace).await;
+        report.add(operator.findings())?;
+        report.add(install::lease(&cluster, &self.operator_namespace, &self.lease_name, &operator).await)?;
+        report.add(rights::of_operator(&cluster, &self.operator_namespace, &operator).await)?;
+        report.title("You")?;
+        report.add(rights::of_user(&cluster, namespace).await)?;
+        report.title("Issuers")?;
+        let issuers = match issuers::all(&cluster, namespace).await {
+            Ok(issuers) => issuers,
+            Err(error) => {
+                report.add(vec![unreadable(&error)])?;
+                return report.end();
+            }
+        };
+        report.add(issuers::findings(&cluster, &issuers, &self.operator_namespace).await)?;
+        if !self.cluster_only {
+            report.add(issuers::directories(&issuers).await)?;
+            report.title("Names, as seen from this machine")?;
+            match cluster.certificates(namespace, &ListParams::default()).await {
+                Err(error) => report.add(vec![unreadable(&error)])?,
+                Ok(certificates) => {
+                    report.add(names::findings(&certificates, &issuers, &self.nameservers).await)?
+                }
+            };
+        }
+        report.end()
+    }
+}
+
+/// What cannot be read cannot be looked at.
+fn unreadable(error: &Error) -> Finding {
+    Finding::warn(error.to_string(), "Ask somebody who may, or restrict the check with --namespace.")
+}
+
+/// What was found so far.
+#[derive(Default)]
+struct Report {
+    failures: usize,
+    warnings: usize,
+}
+
+impl Report {
+    fn title(&self, title: &str) -> Result<(), Error> {
+        print(&format!("{title}\n"))
+    }
+
+    /// Prints findings; returns whether none of them is a failure.
+    fn add(&mut self, findings: Vec<Finding>) -> Result<bool, Error> {
+        let failures = findings.iter().filter(|finding| finding.level == Level::Fail).count();
+        self.failures += failures;
+        self.warnings += findings.iter().filter(|finding| finding.level == Level::Warn).count();
+        print(&findings.iter().map(rendered).collect::<String>())?;
+        Ok(failures == 0)
+    }
+
+    fn end(&self) -> Result<Exit, Error> {
+        let counted =
+            |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+        let (failures, warnings) = (counted(self.failures, "failure"), counted(self.warnings, "warning"));
+        tell(&format!("\n{failures}, {warnings}.\n"))?;
+        Ok(if self.failures > 0 { Exit::NotWell } else { Exit::Fine })
+    }
+}
+
+fn rendered(finding: &Finding) -> String {
+    const INDENT: usize = 8;
+    let mark = match finding.level {
+        Level::Ok => styled(GOOD, "ok  "),
+        Level::Warn => styled(SO_SO, "warn"),
+        Level::Fail => styled(BAD, "fail"),
+    };
+    let advice = match finding.advice.as_str() {
+        "" => String::new(),
+        advice => format!("{}{}\n", " ".repeat(INDENT), wrapped(advice, INDENT)),
+    };
+    format!("  {mark}  {}\n{advice}", wrapped(&finding.words, INDENT))
+}

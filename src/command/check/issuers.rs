@@ -1,0 +1,151 @@
+//! The issuers: are they ready, are their MAC keys well-formed, and do their CAs answer?
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::future::join_all;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::ListParams;
+
+use super::Finding;
+use crate::acme::{Server, ServerConfig, parse_mac_key};
+use crate::api::{CONDITION_READY, Certificate, ClusterIssuer, Issuer, IssuerKind};
+use crate::command::error::words;
+use crate::command::outlook::{condition, named};
+use crate::command::{Cluster, Error, causes};
+use crate::controller::accounts::trust;
+use crate::controller::issuer_record::{IssuerId, IssuerRecord};
+use crate::core::account::mac_key_in_secret;
+use crate::runtime::clock;
+
+/// How long a CA may take to answer.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// All issuers of a namespace or of all, and the ClusterIssuers.
+pub(super) async fn all(cluster: &Cluster, namespace: Option<&str>) -> Result<Vec<IssuerRecord>, Error> {
+    let issuers: Vec<Issuer> = cluster.all(namespace, &ListParams::default(), "Issuers").await?;
+    let api = Api::<ClusterIssuer>::all(cluster.client.clone());
+    // Who may see a namespace alone does without them.
+    let cluster_issuers = match api.list(&ListParams::default()).await {
+        Ok(found) => found.items,
+        Err(_) if namespace.is_some() => Vec::new(),
+        Err(error) => return Err(Error::api("list ClusterIssuers", &error)),
+    };
+    Ok(issuers.iter().map(IssuerRecord::from).chain(cluster_issuers.iter().map(IssuerRecord::from)).collect())
+}
+
+/// The issuer of a Certificate among these.
+pub(super) fn of<'a>(issuers: &'a [IssuerRecord], certificate: &Certificate) -> Option<&'a IssuerRecord> {
+    let id = IssuerId::of(certificate);
+    issuers.iter().find(|issuer| issuer.id == id)
+}
+
+fn called(issuer: &IssuerRecord) -> String {
+    named(issuer.id.kind.as_str(), issuer.id.namespace.as_deref(), &issuer.id.name)
+}
+
+/// Are they ready, and are their MAC keys well-formed?
+pub(super) async fn findings(
+    cluster: &Cluster,
+    issuers: &[IssuerRecord],
+    own_namespace: &str,
+) -> Vec<Finding> {
+    if issuers.is_empty() {
+        return vec![Finding::warn(
+            "there is no Issuer and no ClusterIssuer",
+            "Apply one: see docs/issuers.md.",
+        )];
+    }
+    let mut findings = Vec::new();
+    for issuer in issuers {
+        findings.push(readiness(issuer));
+        findings.extend(mac_key(cluster, issuer, own_namespace).await);
+    }
+    findings
+}
+
+fn readiness(issuer: &IssuerRecord) -> Finding {
+    let called = called(issuer);
+    let namespace =
+        issuer.id.namespace.as_ref().map_or(String::new(), |namespace| format!(" -n {namespace}"));
+    let kind = issuer.id.kind.as_str().to_lowercase();
+    let see = format!("See: certwright status {kind} {}{namespace}", issuer.id.name);
+    match condition(&issuer.status.conditions, CONDITION_READY) {
+        Some(ready) if ready.status == "True" => Finding::ok(format!("{called} is ready")),
+        Some(ready) => {
+            Finding::fail(format!("{called} is not ready: {}: {}", ready.reason, ready.message), see)
+        }
+        None => Finding::fail(format!("{called} was not looked at by the operator yet"), see),
+    }
+}
+
+/// Is the MAC key of an issuer that needs it well-formed?
+async fn mac_key(cluster: &Cluster, issuer: &IssuerRecord, own_namespace: &str) -> Option<Finding> {
+    let binding = issuer.spec.external_account_binding.as_ref()?;
+    let namespace = match issuer.id.kind {
+        IssuerKind::Issuer => issuer.id.namespace.as_deref()?,
+        IssuerKind::ClusterIssuer => own_namespace,
+    };
+    let (name, key) = (&binding.key_secret_ref.name, mac_key_in_secret(&issuer.spec));
+    let (called, secret) = (called(issuer), format!("Secret {namespace}/{name}"));
+    let registered = issuer.status.acme.is_some();
+    let found = Api::<Secret>::namespaced(cluster.client.clone(), namespace).get_opt(name).await;
+    let data = match &found {
+        Err(error) => {
+            let words = format!("the MAC key of {called} cannot be read: {}", words(error));
+            return Some(Finding::warn(words, "Have somebody check who may read Secrets there."));
+        }
+        Ok(None) if registered => {
+            return Some(Finding::ok(format!("{called} is registered, and needs {secret} no more")));
+        }
+        Ok(None) => {
+            return Some(Finding::fail(
+                format!("{secret} with the MAC key of {called} does not exist"),
+                "Apply it.",
+            ));
+        }
+        Ok(Some(found)) => found.data.as_ref().and_then(|data| data.get(key)),
+    };
+    Some(match data.map(|data| parse_mac_key(&data.0)) {
+        None => Finding::fail(
+            format!("{secret} has no {key}, where {called} looks for its MAC key"),
+            "Add it, or name another with externalAccountBinding.keySecretRef.key.",
+        ),
+        Some(Err(error)) => Finding::fail(
+            format!("{key} of {secret} is no MAC key for {called}: {error}"),
+            "Paste it as the CA shows it. In a manifest, stringData takes it as it is.",
+        ),
+        Some(Ok(_)) => Finding::ok(format!("{key} of {secret} is well-formed as the MAC key of {called}")),
+    })
+}
+
+/// Do the CAs answer?
+pub(super) async fn directories(issuers: &[IssuerRecord]) -> Vec<Finding> {
+    let mut servers = BTreeMap::new();
+    for issuer in issuers {
+        let bundle = issuer.spec.ca_bundle.as_ref().map(|bundle| bundle.0.clone());
+        servers.entry((issuer.spec.server.clone(), bundle, issuer.spec.skip_tls_verify)).or_insert(issuer);
+    }
+    join_all(servers.into_values().map(directory)).await
+}
+
+async fn directory(issuer: &IssuerRecord) -> Finding {
+    let url = &issuer.spec.server;
+    let config =
+        ServerConfig { trust: trust(&issuer.spec), timeout: PATIENCE, ..ServerConfig::new(url, clock::now) };
+    let answer = match Server::new(config) {
+        Ok(server) => server.directory().await,
+        Err(error) => Err(error),
+    };
+    match answer {
+        Ok(_) => Finding::ok(format!("the CA at {url} answers, from this machine")),
+        Err(error) => Finding::fail(
+            format!("the CA at {url} cannot be used from this machine: {}", causes(&error)),
+            format!(
+                "If {} is ready, the operator has another way to it. Else check the URL, DNS, firewalls and the proxy.",
+                called(issuer)
+            ),
+        ),
+    }
+}

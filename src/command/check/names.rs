@@ -1,0 +1,120 @@
+//! The names of Certificates: is port 80 open where http-01 needs it, and do name servers know the zones that dns-01 needs?
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use futures::{StreamExt, stream};
+
+use super::{Finding, issuers};
+use crate::api::Certificate;
+use crate::controller::issuer_record::IssuerRecord;
+use crate::core::solvers::solver_for;
+use crate::solver::dns01::{self, CnameStrategy, NameServer, Resolver};
+use crate::solver::http01::{SelfCheck, SelfCheckFailure};
+
+/// So many names are looked at; the first of each Certificate's.
+const MOST: usize = 50;
+/// So many at once.
+const AT_ONCE: usize = 8;
+/// No CA gives such a token.
+const TOKEN: &str = "certwright-check";
+
+/// How control of a name is proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Way {
+    Http,
+    Dns(bool),
+}
+
+/// Looks at each name as its solver will.
+pub(super) async fn findings(
+    certificates: &[Certificate],
+    issuers: &[IssuerRecord],
+    nameservers: &[NameServer],
+) -> Vec<Finding> {
+    let names = names(certificates, issuers);
+    if names.is_empty() {
+        return vec![Finding::ok("no Certificate has a name to look at")];
+    }
+    let plain: Vec<SocketAddr> =
+        nameservers.iter().filter_map(|server| server.to_string().parse().ok()).collect();
+    let (self_check, resolver) = match (SelfCheck::new(plain), Resolver::new(nameservers)) {
+        (Ok(self_check), Ok(resolver)) => (self_check, resolver),
+        (Err(error), _) => return vec![unusable(&error.to_string())],
+        (_, Err(error)) => return vec![unusable(&error.to_string())],
+    };
+    let more = names.len().saturating_sub(MOST);
+    let (self_check, resolver) = (&self_check, &resolver);
+    let look = |(name, way): (String, Way)| async move {
+        match way {
+            Way::Http => port_80(&name, self_check).await,
+            Way::Dns(follow) => zone(&name, follow, resolver).await,
+        }
+    };
+    let mut findings: Vec<Finding> =
+        stream::iter(names.into_iter().take(MOST)).map(look).buffered(AT_ONCE).collect().await;
+    if more > 0 {
+        findings.push(Finding::warn(
+            format!("{more} more names are not looked at"),
+            "Restrict the check with --namespace.",
+        ));
+    }
+    findings
+}
+
+/// The names, and how each is proved; those without a solver are told by their Certificates.
+fn names(certificates: &[Certificate], all: &[IssuerRecord]) -> BTreeMap<String, Way> {
+    let mut names = BTreeMap::new();
+    for certificate in certificates {
+        let Some(issuer) = issuers::of(all, certificate) else { continue };
+        let labels = certificate.metadata.labels.clone().unwrap_or_default();
+        for full in &certificate.spec.dns_names {
+            let (name, wildcard) =
+                full.strip_prefix("*.").map_or((full.as_str(), false), |name| (name, true));
+            let usable = |solver: &crate::api::Solver| solver.dns01.is_some() || !wildcard;
+            let Some(solver) = solver_for(&issuer.spec.solvers, name, wildcard, &labels, usable) else {
+                continue;
+            };
+            let way = match &solver.dns01 {
+                Some(dns01) => Way::Dns(dns01.cname_strategy == Some(crate::api::CnameStrategy::Follow)),
+                None => Way::Http,
+            };
+            names.insert(name.to_owned(), way);
+        }
+    }
+    names
+}
+
+/// Whatever answers over HTTP will do: the answer to a challenge is not there yet.
+async fn port_80(name: &str, self_check: &SelfCheck) -> Finding {
+    match self_check.check(name, TOKEN, TOKEN).await {
+        Ok(())
+        | Err(
+            SelfCheckFailure::WrongAnswer { .. }
+            | SelfCheckFailure::OtherAccount { .. }
+            | SelfCheckFailure::UnknownToken { .. }
+            | SelfCheckFailure::Status { .. },
+        ) => Finding::ok(format!("{name}: port 80 answers")),
+        Err(failure) => Finding::warn(
+            format!("{name}: {failure}"),
+            "The CA has to see port 80 from outside. From this machine it may look otherwise than from there.",
+        ),
+    }
+}
+
+async fn zone(name: &str, follow: bool, resolver: &Resolver) -> Finding {
+    let strategy = if follow { CnameStrategy::Follow } else { CnameStrategy::None };
+    match resolver.locate(name, strategy).await {
+        Ok(dns01::Location { fqdn, zone }) => {
+            Finding::ok(format!("{name}: name servers answer, and {fqdn} is in the zone {zone}"))
+        }
+        Err(error) => Finding::warn(
+            format!("{name}: {error}"),
+            "The operator asks name servers of its own. From this machine it may look otherwise than from there.",
+        ),
+    }
+}
+
+fn unusable(error: &str) -> Finding {
+    Finding::warn(format!("names cannot be looked up: {error}"), "Give --nameservers.")
+}

@@ -1,0 +1,219 @@
+//! What the operator may do, compared with the roles that it is shipped with, and what the user may.
+
+use std::collections::BTreeSet;
+
+use futures::{StreamExt, stream};
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec, SubjectAccessReview,
+    SubjectAccessReviewSpec,
+};
+use k8s_openapi::api::rbac::v1::ClusterRole;
+use kube::Api;
+use kube::api::PostParams;
+use serde::Deserialize;
+
+use super::Finding;
+use super::install::Operator;
+use crate::api::GROUP;
+use crate::command::Cluster;
+use crate::command::error::words;
+
+/// The roles that the operator is shipped with.
+const ROLES: &str = include_str!("../../../deploy/base/rbac.yaml");
+/// So many questions are asked at once.
+const AT_ONCE: usize = 8;
+
+/// May the operator do all that it has to?
+pub(super) async fn of_operator(cluster: &Cluster, own_namespace: &str, operator: &Operator) -> Vec<Finding> {
+    let account = operator.service_account();
+    let watched = operator.setting("--watch-namespaces", "CERTWRIGHT_WATCH_NAMESPACES").unwrap_or_default();
+    let watched: Vec<&str> = watched.split(',').filter(|name| !name.is_empty()).collect();
+    let cluster_issuers =
+        operator.setting("--cluster-issuers", "CERTWRIGHT_CLUSTER_ISSUERS").as_deref() != Some("false");
+    let rights = needed(own_namespace, &watched, cluster_issuers);
+    let user = format!("system:serviceaccount:{own_namespace}:{account}");
+    let groups = [
+        "system:serviceaccounts",
+        &format!("system:serviceaccounts:{own_namespace}"),
+        "system:authenticated",
+    ];
+    let ask = |right: ResourceAttributes| {
+        let (user, groups) = (user.clone(), groups.map(str::to_owned).to_vec());
+        async move {
+            let spec = SubjectAccessReviewSpec {
+                user: Some(user),
+                groups: Some(groups),
+                resource_attributes: Some(right.clone()),
+                ..SubjectAccessReviewSpec::default()
+            };
+            let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
+            let api = Api::<SubjectAccessReview>::all(cluster.client.clone());
+            let answer = api.create(&PostParams::default(), &review).await;
+            answer.map(|answer| (right, answer.status.is_some_and(|status| status.allowed)))
+        }
+    };
+    let answers: Result<Vec<_>, _> =
+        stream::iter(rights).map(ask).buffered(AT_ONCE).collect::<Vec<_>>().await.into_iter().collect();
+    let answers = match answers {
+        Ok(answers) => answers,
+        Err(error) => {
+            let words = format!(
+                "it cannot be asked what service account {own_namespace}/{account} may: {}",
+                words(&error)
+            );
+            return vec![Finding::warn(words, "Have somebody check who may create SubjectAccessReviews.")];
+        }
+    };
+    let lacking: BTreeSet<String> =
+        answers.iter().filter(|(_, may)| !may).map(|(right, _)| shown(right)).collect();
+    if lacking.is_empty() {
+        let words = format!(
+            "service account {own_namespace}/{account} may do all that it has to ({} rights)",
+            answers.len()
+        );
+        return vec![Finding::ok(words)];
+    }
+    if !operator.is_known() && answers.iter().all(|(_, may)| !may) {
+        let words =
+            format!("it is not known which service account it has; {own_namespace}/{account} may nothing");
+        return vec![Finding::warn(words, "Say where the operator is with --operator-namespace.")];
+    }
+    let lacking = Vec::from_iter(lacking).join(", ");
+    vec![Finding::fail(
+        format!("service account {own_namespace}/{account} may not: {lacking}"),
+        "Apply the roles of this version: deploy/base/rbac.yaml, or those of the chart.",
+    )]
+}
+
+/// All rights of the roles that the operator is shipped with.
+fn needed(own_namespace: &str, watched: &[&str], cluster_issuers: bool) -> Vec<ResourceAttributes> {
+    let mut rights = Vec::new();
+    for document in serde_yaml::Deserializer::from_str(ROLES) {
+        let Ok(value) = serde_json::Value::deserialize(document) else { continue };
+        let namespaces: Vec<Option<&str>> = match value["kind"].as_str() {
+            Some("ClusterRole") if watched.is_empty() => vec![None],
+            Some("ClusterRole") => watched.iter().copied().map(Some).collect(),
+            Some("Role") => vec![Some(own_namespace)],
+            _ => continue,
+        };
+        // A Role is a ClusterRole as far as its rules go.
+        let Ok(role) = serde_json::from_value::<ClusterRole>(serde_json::json!({ "rules": value["rules"] }))
+        else {
+            continue;
+        };
+        for rule in role.rules.unwrap_or_default() {
+            for (group, resource, verb) in each(&rule) {
+                let is_clusters = resource.starts_with("clusterissuers");
+                if is_clusters && !cluster_issuers {
+                    continue;
+                }
+                let of = |namespace: Option<&str>| attributes(namespace, &group, &resource, &verb);
+                match is_clusters {
+                    true => rights.push(of(None)),
+                    false => rights.extend(namespaces.iter().copied().map(of)),
+                }
+            }
+        }
+    }
+    rights
+}
+
+/// Each combination of group, resource and verb of a rule.
+fn each(rule: &k8s_openapi::api::rbac::v1::PolicyRule) -> Vec<(String, String, String)> {
+    let mut all = Vec::new();
+    for group in rule.api_groups.iter().flatten() {
+        for resource in rule.resources.iter().flatten() {
+            all.extend(rule.verbs.iter().map(|verb| (group.clone(), resource.clone(), verb.clone())));
+        }
+    }
+    all
+}
+
+fn attributes(namespace: Option<&str>, group: &str, resource: &str, verb: &str) -> ResourceAttributes {
+    let (resource, subresource) =
+        resource.split_once('/').map_or((resource, None), |(resource, sub)| (resource, Some(sub.to_owned())));
+    ResourceAttributes {
+        group: Some(group.to_owned()),
+        namespace: namespace.map(str::to_owned),
+        resource: Some(resource.to_owned()),
+        subresource,
+        verb: Some(verb.to_owned()),
+        ..ResourceAttributes::default()
+    }
+}
+
+fn shown(right: &ResourceAttributes) -> String {
+    let resource = right.resource.as_deref().unwrap_or_default();
+    let sub = right.subresource.as_ref().map_or(String::new(), |sub| format!("/{sub}"));
+    let group = right.group.as_ref().filter(|group| !group.is_empty());
+    let group = group.map_or(String::new(), |group| format!(".{group}"));
+    let place = right.namespace.as_ref().map_or(String::new(), |namespace| format!(" in {namespace}"));
+    format!("{} {resource}{group}{sub}{place}", right.verb.as_deref().unwrap_or_default())
+}
+
+/// What each command needs: what of, and which verbs.
+const OF_COMMANDS: [(&str, &str, &[&str]); 3] = [
+    ("certificates", "status, list, renew and revoke", &["get", "list", "watch", "patch"]),
+    ("issuers", "status and rollover", &["get", "list", "watch", "patch"]),
+    ("clusterissuers", "status and rollover", &["get", "list", "watch", "patch"]),
+];
+
+/// What may whoever asks do?
+pub(super) async fn of_user(cluster: &Cluster, namespace: Option<&str>) -> Vec<Finding> {
+    let api = Api::<SelfSubjectAccessReview>::all(cluster.client.clone());
+    let mut findings = Vec::new();
+    for (resource, commands, verbs) in OF_COMMANDS {
+        let mut lacking = Vec::new();
+        for verb in verbs {
+            let namespace = namespace.filter(|_| resource != "clusterissuers");
+            let right = attributes(namespace, GROUP, resource, verb);
+            let spec = SelfSubjectAccessReviewSpec {
+                resource_attributes: Some(right),
+                ..SelfSubjectAccessReviewSpec::default()
+            };
+            let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
+            let answer = api.create(&PostParams::default(), &review).await;
+            if !answer.is_ok_and(|answer| answer.status.is_some_and(|status| status.allowed)) {
+                lacking.push(*verb);
+            }
+        }
+        let place = namespace
+            .filter(|_| resource != "clusterissuers")
+            .map_or(String::new(), |name| format!(" in {name}"));
+        findings.push(match lacking.as_slice() {
+            [] => Finding::ok(format!("you may {} {resource}{place}", verbs.join(", "))),
+            lacking => Finding::warn(
+                format!("you may not {} {resource}{place}", lacking.join(", ")),
+                format!("Without that, these commands do only a part of their work or none: {commands}."),
+            ),
+        });
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rights_are_those_of_the_roles_in_the_namespaces_that_are_watched() {
+        let shown = |watched: &[&str], cluster_issuers| {
+            needed("own", watched, cluster_issuers).iter().map(shown).collect::<BTreeSet<_>>()
+        };
+        let everywhere = shown(&[], true);
+        for right in [
+            "list certificates.certwright.dev",
+            "patch clusterissuers.certwright.dev/status",
+            "get secrets",
+            "update leases.coordination.k8s.io in own",
+        ] {
+            assert!(everywhere.contains(right), "{right}: {everywhere:#?}");
+        }
+        let some = shown(&["a", "b"], false);
+        assert!(some.contains("get secrets in a") && some.contains("get secrets in b"), "{some:#?}");
+        assert!(
+            !some.iter().any(|right| right.contains("clusterissuers") || right == "get secrets"),
+            "{some:#?}"
+        );
+    }
+}

@@ -1,0 +1,53 @@
+//! `certwright explain`: what a reason means, and what to do.
+
+use clap::Args;
+
+use super::handbook::{self, Entry};
+use super::output::{BOLD, styled};
+use super::{Error, Exit, print};
+
+/// What to explain.
+#[derive(Args, Clone, Debug)]
+pub struct Explain {
+    /// A reason of a condition or an event, or the code of a CA's refusal, also as the CA sends it. Without it all are listed.
+    pub reason: Option<String>,
+}
+
+impl Explain {
+    /// Prints what the troubleshooting page says of it.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchReason`]
+    pub fn execute(self) -> Result<Exit, Error> {
+        let text = match &self.reason {
+            None => list(&handbook::entries()),
+            Some(reason) => {
+                let found = handbook::look_up(reason);
+                if found.is_empty() {
+                    return Err(Error::NoSuchReason(reason.clone()));
+                }
+                found.iter().map(shown).collect::<Vec<_>>().join("\n")
+            }
+        };
+        print(&text)?;
+        Ok(Exit::Fine)
+    }
+}
+
+fn shown(entry: &Entry) -> String {
+    format!("{} ({})\n\n{}\n", styled(BOLD, entry.reason), entry.of, handbook::plain(entry.text, 2))
+}
+
+fn list(entries: &[Entry]) -> String {
+    let mut text = String::new();
+    let mut of = "";
+    for entry in entries {
+        if entry.of != of {
+            let space = if of.is_empty() { "" } else { "\n" };
+            text.push_str(&format!("{space}{}\n", styled(BOLD, entry.of)));
+            of = entry.of;
+        }
+        text.push_str(&format!("  {}\n", entry.reason));
+    }
+    text
+}

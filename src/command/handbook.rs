@@ -1,0 +1,173 @@
+//! What `docs/troubleshooting.md` says of each reason: it is part of the binary, so that there is one source.
+
+use super::output::{BOLD, styled, wrapped};
+
+const PAGE: &str = include_str!("../../docs/troubleshooting.md");
+const OF_CAS: &str = "What a CA says";
+const OF_ANNOTATIONS: &str = "Ingresses and Gateways";
+
+/// Under which of the page's headings to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chapter {
+    /// Reasons of issuers.
+    Issuers,
+    /// Reasons of Certificates.
+    Certificates,
+}
+
+impl Chapter {
+    fn heading(self) -> &'static str {
+        match self {
+            Self::Issuers => "Issuers and ClusterIssuers",
+            Self::Certificates => "Certificates",
+        }
+    }
+}
+
+/// What the page says of a reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The reason.
+    pub reason: &'static str,
+    /// What it is a reason of: the heading above it.
+    pub of: &'static str,
+    /// What it means and what to do, in Markdown.
+    pub text: &'static str,
+}
+
+/// All entries, in the order of the page.
+pub fn entries() -> Vec<Entry> {
+    let mut entries = codes();
+    for of in [Chapter::Issuers.heading(), Chapter::Certificates.heading(), OF_ANNOTATIONS] {
+        let sections = section(of).split("\n### ").skip(1);
+        entries.extend(sections.filter_map(|entry| {
+            let (heading, text) = entry.split_once('\n')?;
+            Some(Entry { reason: heading.trim_matches('`'), of, text: text.trim() })
+        }));
+    }
+    entries
+}
+
+/// What to do about a reason of an issuer or a Certificate; for a code of a CA, what happens next.
+pub fn entry(chapter: Chapter, reason: &str) -> Option<Entry> {
+    let of =
+        |heading: &str| entries().into_iter().find(|entry| entry.of == heading && entry.reason == reason);
+    of(chapter.heading()).or_else(|| of(OF_CAS))
+}
+
+/// The entries of a reason, or of a code as a CA sends it; upper and lower case do not count.
+pub fn look_up(reason: &str) -> Vec<Entry> {
+    let reason = reason.rsplit([':', '/']).next().unwrap_or(reason);
+    entries().into_iter().filter(|entry| entry.reason.eq_ignore_ascii_case(reason)).collect()
+}
+
+/// The rows of the table of what CAs say, one entry a code.
+fn codes() -> Vec<Entry> {
+    let rows = section(OF_CAS)
+        .lines()
+        .filter_map(|row| row.strip_prefix("| `")?.strip_suffix(" |")?.split_once(" | "));
+    let of_row = |(codes, text): (&'static str, &'static str)| {
+        codes.split(", ").map(move |code| Entry { reason: code.trim_matches('`'), of: OF_CAS, text })
+    };
+    rows.flat_map(of_row).collect()
+}
+
+fn section(heading: &str) -> &'static str {
+    let after = PAGE.split("\n## ").find(|section| section.lines().next() == Some(heading));
+    after.unwrap_or_default()
+}
+
+/// Markdown as a terminal shows it: paragraphs and items wrapped behind `indent` spaces, tables as lists, links as their text and
+/// the page that they lead to.
+pub fn plain(markdown: &str, indent: usize) -> String {
+    let mut blocks: Vec<String> = Vec::new();
+    for line in markdown.lines() {
+        let row = line.strip_prefix("| ").and_then(|row| row.strip_suffix(" |"));
+        let begins = line.starts_with("- ") || row.is_some() || line.is_empty();
+        let text =
+            row.map_or_else(|| line.trim().to_owned(), |row| format!("- {}", row.replacen(" | ", ": ", 1)));
+        match blocks.last_mut() {
+            Some(last) if !begins && !last.is_empty() => *last = format!("{last} {text}"),
+            _ => blocks.push(text),
+        }
+    }
+    let is_rule = |block: &String| block.starts_with("- ---") || block.starts_with("- the sentence says");
+    let space = " ".repeat(indent);
+    let shown = blocks.iter().filter(|block| !is_rule(block)).map(|block| match block.strip_prefix("- ") {
+        _ if block.is_empty() => String::new(),
+        Some(item) => format!("{space}- {}", bold(&wrapped(&unlinked(item), indent + 2))),
+        None => format!("{space}{}", bold(&wrapped(&unlinked(block), indent))),
+    });
+    let text = shown.collect::<Vec<_>>().join("\n");
+    text.replace("\n\n\n", "\n\n")
+}
+
+/// Links as their text, and the page that they lead to if it is another one.
+fn unlinked(text: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some((before, label, target, after)) = first_link(rest) {
+        let page = target.split('#').next().unwrap_or_default();
+        let page = if page.is_empty() { String::new() } else { format!(" (docs/{page})") };
+        shown.push_str(&format!("{before}{label}{page}"));
+        rest = after;
+    }
+    shown.push_str(rest);
+    shown
+}
+
+fn first_link(text: &str) -> Option<(&str, &str, &str, &str)> {
+    let (head, tail) = text.split_once("](")?;
+    let (before, label) = head.rsplit_once('[')?;
+    let (target, after) = tail.split_once(')')?;
+    Some((before, label, target, after))
+}
+
+fn bold(text: &str) -> String {
+    let mut pieces = text.split("**");
+    let mut shown = pieces.next().unwrap_or_default().to_owned();
+    let mut is_bold = true;
+    for piece in pieces {
+        shown.push_str(&if is_bold { styled(BOLD, piece) } else { piece.to_owned() });
+        is_bold = !is_bold;
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{certificate_reason, issuer_reason};
+    use crate::core::disposition;
+
+    #[test]
+    fn every_reason_and_every_code_has_an_entry_that_says_something() {
+        let all = |chapter, reasons: &[&str]| {
+            for reason in reasons {
+                let entry = entry(chapter, reason).unwrap_or_else(|| panic!("{reason}"));
+                assert!(plain(entry.text, 0).len() > 20, "{reason}: {entry:?}");
+            }
+        };
+        all(Chapter::Issuers, issuer_reason::ALL);
+        all(Chapter::Certificates, certificate_reason::ALL);
+        let codes: Vec<&str> = disposition::codes().iter().map(|known| known.reason).collect();
+        all(Chapter::Certificates, &codes);
+    }
+
+    #[test]
+    fn a_code_is_found_as_the_ca_sends_it() {
+        let found = look_up("urn:ietf:params:acme:error:rateLimited");
+        assert_eq!(
+            found.iter().map(|entry| entry.of).collect::<Vec<_>>(),
+            ["What a CA says", "Issuers and ClusterIssuers", "Certificates"]
+        );
+        assert_eq!(look_up("no such thing"), []);
+    }
+
+    #[test]
+    fn markdown_becomes_text_for_a_terminal() {
+        let markdown = "One **bold** [link](http01.md#top)\nand [here](#x).\n\n| the sentence says | what to do |\n| --- | --- |\n| `a` | Do a. |\n\n- item\n  goes on";
+        let text = anstream::adapter::strip_str(&plain(markdown, 2)).to_string();
+        assert_eq!(text, "  One bold link (docs/http01.md) and here.\n\n  - `a`: Do a.\n\n  - item goes on");
+    }
+}

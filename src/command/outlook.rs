@@ -1,0 +1,213 @@
+//! How a Certificate or an issuer stands, read from its status: what it waits for, since when, and what comes next.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{Resource, ResourceExt};
+
+use super::output::{away, moment};
+use crate::api::{
+    CONDITION_ISSUING, CONDITION_READY, Certificate, IssuerKind, IssuerStatus, RenewalPolicy,
+    certificate_reason as reason,
+};
+use crate::core::issuance::failed_generation;
+
+/// How an object stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outlook {
+    /// `Some(true)`: ready. `None`: the operator has not said it yet, at least not of the spec as it is now.
+    pub ready: Option<bool>,
+    /// Since when.
+    pub since: Option<Timestamp>,
+    /// What is waited for, or what went wrong; `None` if there is nothing of that kind.
+    pub trouble: Option<Trouble>,
+    /// What comes next.
+    pub next: Next,
+}
+
+/// What is waited for, or what went wrong.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trouble {
+    /// The reason that the condition gives.
+    pub reason: String,
+    /// The words of the condition.
+    pub message: String,
+    /// Since when it is under way, or when it failed.
+    pub since: Option<Timestamp>,
+    /// Whether it has failed, and is not just under way.
+    pub failed: bool,
+}
+
+/// What comes next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    /// Something at a time that stands in the status.
+    At(&'static str, Timestamp),
+    /// Something that depends on something else.
+    When(String),
+}
+
+impl Next {
+    /// In a few words, for a column.
+    pub fn brief(&self, now: Timestamp) -> String {
+        match self {
+            Self::At(what, time) if *time <= now => format!("{what} now"),
+            Self::At(what, time) => format!("{what} {}", away(*time, now)),
+            Self::When(words) => words.clone(),
+        }
+    }
+
+    /// In a sentence.
+    pub fn sentence(&self, now: Timestamp) -> String {
+        match self {
+            Self::At(what, time) => format!("{what} at {}", moment(*time, now)),
+            Self::When(words) => words.clone(),
+        }
+    }
+}
+
+/// How a Certificate stands.
+pub fn of_certificate(certificate: &Certificate, now: Timestamp) -> Outlook {
+    let status = certificate.status.clone().unwrap_or_default();
+    let (ready, issuing) =
+        (condition(&status.conditions, CONDITION_READY), condition(&status.conditions, CONDITION_ISSUING));
+    let is_current = ready.is_some_and(|ready| ready.observed_generation == certificate.metadata.generation);
+    let under_way = issuing.is_some_and(|issuing| issuing.status == "True");
+    let next_attempt = status.next_attempt_time.as_ref().map(|time| time.0);
+    let failed = !under_way && status.failed_issuance_attempts.is_some();
+    let trouble = match issuing {
+        Some(issuing) if under_way => Some(trouble(issuing, Some(since(issuing)), false)),
+        Some(issuing) if failed => Some(trouble(issuing, time(status.last_failure_time.as_ref()), true)),
+        _ => ready.filter(|ready| ready.status != "True").map(|ready| trouble(ready, None, true)),
+    };
+    let renews =
+        certificate.spec.renewal.as_ref().and_then(|renewal| renewal.policy) != Some(RenewalPolicy::Disabled);
+    let next = match (&trouble, time(status.renewal_time.as_ref())) {
+        _ if certificate.meta().deletion_timestamp.is_some() => {
+            Next::When("is being deleted, once what it left behind is removed".to_owned())
+        }
+        _ if ready.is_none() || !is_current => unseen(),
+        (Some(trouble), _) if under_way => Next::When(looks_again(&trouble.reason).to_owned()),
+        (Some(_), _)
+            if next_attempt.is_some() && failed_generation(&status) == certificate.metadata.generation =>
+        {
+            Next::At("tries again", next_attempt.unwrap_or(now))
+        }
+        (Some(_), _) => Next::When("nothing, before something changes".to_owned()),
+        (None, Some(time)) if renews => Next::At("renews", time),
+        (None, _) => Next::When("is not renewed: renewal.policy is Disabled".to_owned()),
+    };
+    Outlook { ready: known(ready, is_current), since: ready.map(since), trouble, next }
+}
+
+/// How an issuer stands.
+pub fn of_issuer<K>(issuer: &K, status: Option<&IssuerStatus>) -> Outlook
+where
+    K: Resource<DynamicType = ()>,
+{
+    let status = status.cloned().unwrap_or_default();
+    let ready = condition(&status.conditions, CONDITION_READY);
+    let is_current = ready.is_some_and(|ready| ready.observed_generation == issuer.meta().generation);
+    let trouble = ready
+        .filter(|ready| ready.status != "True")
+        .map(|ready| trouble(ready, time(status.last_failure_time.as_ref()), true));
+    let rollover = status.acme.as_ref().and_then(|acme| time(acme.next_key_rollover.as_ref()));
+    let next = match (time(status.next_attempt_time.as_ref()), rollover) {
+        _ if issuer.meta().deletion_timestamp.is_some() => Next::When(
+            "is being deleted, once its account is deactivated or that has taken too long".to_owned(),
+        ),
+        _ if ready.is_none() || !is_current => unseen(),
+        (Some(time), _) if trouble.is_some() => Next::At("tries again", time),
+        _ if trouble.as_ref().is_some_and(|trouble| awaits_secret(&trouble.reason)) => {
+            Next::When("looks again at least once a minute".to_owned())
+        }
+        _ if trouble.is_some() => Next::When("nothing, before something changes".to_owned()),
+        (_, Some(time)) => Next::At("changes the account key", time),
+        _ => Next::When("nothing is due".to_owned()),
+    };
+    Outlook { ready: known(ready, is_current), since: ready.map(since), trouble, next }
+}
+
+/// When the operator goes on with what it waits for; `docs/troubleshooting.md` says the same at length.
+fn looks_again(awaited: &str) -> &'static str {
+    match awaited {
+        reason::ISSUER_NOT_FOUND => "goes on as soon as the issuer exists",
+        reason::ISSUER_NOT_READY => "goes on as soon as the issuer is ready",
+        reason::QUEUED => "goes on when another order of the account is done",
+        reason::NO_SOLVER => "asks the CA again at least once an hour, and at once when the issuer changes",
+        reason::PASSWORD_NOT_FOUND | reason::SECRET_NOT_OURS | reason::SECRET_CLAIMED => {
+            "looks again at least once a minute"
+        }
+        reason::PRESENTING | reason::VALIDATING | reason::FINALIZING => {
+            "looks again at least every five minutes"
+        }
+        reason::PROPAGATION => {
+            "looks again at least every ten seconds, and when that takes long every five minutes"
+        }
+        reason::SELF_CHECK => {
+            "looks again at least every ten seconds, and tells the CA to look once the self-check takes too long"
+        }
+        reason::RATE_LIMITED | reason::DUPLICATE_CERTIFICATES => "goes on at the time in the message",
+        reason::INVALID_SPEC => "nothing, before the spec changes",
+        _ => "goes on at once",
+    }
+}
+
+fn unseen() -> Next {
+    Next::When("waits for the operator to look at it; if that lasts, see `certwright check`".to_owned())
+}
+
+fn awaits_secret(reason: &str) -> bool {
+    use crate::api::issuer_reason as of_issuer;
+    [
+        of_issuer::SECRET_NOT_FOUND,
+        of_issuer::SECRET_KEY_NOT_FOUND,
+        of_issuer::INVALID_MAC_KEY,
+        of_issuer::INVALID_KEY_ID,
+        of_issuer::INVALID_ACCOUNT_KEY,
+    ]
+    .contains(&reason)
+}
+
+/// The condition `type_`.
+pub fn condition<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|condition| condition.type_ == type_)
+}
+
+fn known(ready: Option<&Condition>, is_current: bool) -> Option<bool> {
+    let ready = ready.map(|ready| ready.status == "True")?;
+    // What the operator has not looked at yet is not ready as it is now; what was not ready before is not either.
+    if is_current || !ready { Some(ready) } else { None }
+}
+
+fn trouble(condition: &Condition, since: Option<Timestamp>, failed: bool) -> Trouble {
+    Trouble { reason: condition.reason.clone(), message: condition.message.clone(), since, failed }
+}
+
+fn since(condition: &Condition) -> Timestamp {
+    condition.last_transition_time.0
+}
+
+/// The moment in a field of a status.
+pub fn time(time: Option<&Time>) -> Option<Timestamp> {
+    time.map(|time| time.0)
+}
+
+/// An object as people name it.
+pub fn named(kind: &str, namespace: Option<&str>, name: &str) -> String {
+    match namespace {
+        Some(namespace) => format!("{kind} {namespace}/{name}"),
+        None => format!("{kind} {name}"),
+    }
+}
+
+/// A Certificate as people name it.
+pub fn certificate_named(certificate: &Certificate) -> String {
+    named("Certificate", certificate.namespace().as_deref(), &certificate.name_any())
+}
+
+/// The issuer of a Certificate as people name it.
+pub fn issuer_named(certificate: &Certificate) -> String {
+    let reference = &certificate.spec.issuer_ref;
+    let namespace = certificate.namespace().filter(|_| reference.kind == IssuerKind::Issuer);
+    named(reference.kind.as_str(), namespace.as_deref(), &reference.name)
+}

@@ -1,0 +1,131 @@
+//! `certwright revoke`: asks the operator to have the certificate of a Certificate revoked now.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, IsTerminal};
+
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use kube::Api;
+
+use super::output::{moment, tell};
+use super::wait::{Verdict, Wait};
+use super::{Cluster, ClusterArgs, Error, Exit, outlook, print};
+use crate::api::{
+    ANNOTATION_REVOKE, CONDITION_REVOCATION, Certificate, LastRevocation, RevocationReason, RevocationResult,
+    certificate_reason as reason,
+};
+use crate::runtime::clock;
+
+/// Of which Certificate, and why.
+#[derive(Args, Clone, Debug)]
+pub struct Revoke {
+    /// Name of the Certificate.
+    pub name: String,
+    /// Why. With `keyCompromise` the next certificate has a new private key.
+    #[arg(long, value_parser = PossibleValuesParser::new(RevocationReason::ALL.iter().map(|reason| reason.as_str())))]
+    pub reason: String,
+    /// Do not ask for a confirmation.
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Whether to wait.
+    #[command(flatten)]
+    pub wait: Wait,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+/// What was so when the revocation was asked for.
+struct Asked {
+    reason: String,
+    last: Option<LastRevocation>,
+}
+
+impl Revoke {
+    /// Asks for it, by the annotation that a human would set.
+    ///
+    /// # Errors
+    /// [`Error`], if it cannot be asked for; with `--wait`, if that cannot be waited for.
+    pub async fn execute(self) -> Result<Exit, Error> {
+        let cluster = self.cluster.connect().await?;
+        let called = outlook::named("Certificate", Some(&cluster.namespace), &self.name);
+        let api = Api::<Certificate>::namespaced(cluster.client.clone(), &cluster.namespace);
+        let certificate = cluster.one(&api, &self.name, &called).await?;
+        if !self.yes && !self.confirmed(&called, &certificate)? {
+            return Err(Error::Usage("nothing was revoked".to_owned()));
+        }
+        if observed(&certificate) == Some(&self.reason) {
+            self.take_back(&cluster, &api, &called).await?;
+        }
+        let annotation = (ANNOTATION_REVOKE, Some(self.reason.as_str()));
+        cluster.annotate(&api, &self.name, &called, annotation).await?;
+        print(&format!("certificate.certwright.dev/{}: revocation asked for\n", self.name))?;
+        if !self.wait.wait {
+            return Ok(Exit::Fine);
+        }
+        let last = certificate.status.and_then(|status| status.revocation?.last);
+        let asked = BTreeMap::from([(self.name, Asked { reason: self.reason, last })]);
+        let api = Api::<Certificate>::namespaced(cluster.watching.clone(), &cluster.namespace);
+        self.wait.for_all(api, asked, judge).await
+    }
+
+    /// A revocation cannot be undone.
+    fn confirmed(&self, called: &str, certificate: &Certificate) -> Result<bool, Error> {
+        if !io::stdin().is_terminal() {
+            return Err(Error::Usage("a revocation cannot be undone: confirm it with --yes".to_owned()));
+        }
+        let status = certificate.status.clone().unwrap_or_default();
+        let until = outlook::time(status.not_after.as_ref());
+        let until =
+            until.map_or(String::new(), |until| format!(", valid until {}", moment(until, clock::now())));
+        let serial = status.serial_number.map_or(String::new(), |serial| format!(", serial number {serial}"));
+        tell(&format!(
+            "The certificate of {called}{serial}{until}, will be revoked for {}. That cannot be undone. Type yes to go on: ",
+            self.reason
+        ))?;
+        let mut answer = String::new();
+        io::stdin().lock().read_line(&mut answer).map_err(Error::Output)?;
+        Ok(answer.trim() == "yes")
+    }
+
+    /// The same request is heeded once more only after it was taken away.
+    async fn take_back(&self, cluster: &Cluster, api: &Api<Certificate>, called: &str) -> Result<(), Error> {
+        cluster.annotate(api, &self.name, called, (ANNOTATION_REVOKE, None)).await?;
+        let gone = |certificate: &Certificate, (): &()| match observed(certificate) {
+            Some(_) => Verdict::Pending(
+                "waits for the operator to forget the last request for this reason".to_owned(),
+            ),
+            None => Verdict::Done("the last request for this reason is forgotten".to_owned()),
+        };
+        let watched = Api::<Certificate>::namespaced(cluster.watching.clone(), &cluster.namespace);
+        self.wait.for_all(watched, BTreeMap::from([(self.name.clone(), ())]), gone).await.map(drop)
+    }
+}
+
+fn observed(certificate: &Certificate) -> Option<&String> {
+    certificate.status.as_ref()?.revocation.as_ref()?.observed_request.as_ref()
+}
+
+fn judge(certificate: &Certificate, asked: &Asked) -> Verdict {
+    let waits = || Verdict::Pending("waits for the operator".to_owned());
+    if observed(certificate) != Some(&asked.reason) {
+        return waits();
+    }
+    let Some(status) = &certificate.status else { return waits() };
+    let last = status.revocation.as_ref().and_then(|revocation| revocation.last.as_ref());
+    let condition = outlook::condition(&status.conditions, CONDITION_REVOCATION);
+    let said = condition.map_or(String::new(), |condition| condition.message.clone());
+    match last {
+        Some(last) if asked.last.as_ref() != Some(last) => match last.result {
+            RevocationResult::Revoked => {
+                Verdict::Done(format!("certificate {} is revoked; another is ordered", last.serial_number))
+            }
+            RevocationResult::GivenUp => Verdict::Failed(said),
+        },
+        _ => match condition.map(|condition| condition.reason.as_str()) {
+            Some(reason::NOTHING_TO_REVOKE | reason::INVALID_REVOCATION_REASON) => Verdict::Failed(said),
+            Some(reason::REVOCATION_FAILED) => Verdict::Pending(said),
+            _ => Verdict::Pending("the CA is asked to revoke it".to_owned()),
+        },
+    }
+}

@@ -1,0 +1,113 @@
+//! `certwright rollover`: asks the operator to change the account key of an issuer now.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use clap::{Args, Subcommand};
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
+
+use super::wait::{Verdict, Wait};
+use super::{Cluster, ClusterArgs, Error, Exit, outlook, print};
+use crate::api::{ANNOTATION_ROLLOVER, CONDITION_KEY_ROLLOVER, ClusterIssuer, Issuer, IssuerStatus};
+use crate::runtime::clock;
+
+/// Of which issuer.
+#[derive(Args, Clone, Debug)]
+pub struct Rollover {
+    /// Of which issuer.
+    #[command(subcommand)]
+    pub of: Of,
+}
+
+/// Of which issuer.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Of {
+    /// Of an Issuer.
+    Issuer(Named),
+    /// Of a ClusterIssuer.
+    Clusterissuer(Named),
+}
+
+/// Which issuer.
+#[derive(Args, Clone, Debug)]
+pub struct Named {
+    /// Its name.
+    pub name: String,
+    /// Whether to wait.
+    #[command(flatten)]
+    pub wait: Wait,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+impl Rollover {
+    /// Asks for it, by the annotation that a human would set.
+    ///
+    /// # Errors
+    /// [`Error`], if it cannot be asked for; with `--wait`, if that cannot be waited for.
+    pub async fn execute(self) -> Result<Exit, Error> {
+        match self.of {
+            Of::Issuer(named) => {
+                let cluster = named.cluster.connect().await?;
+                let api = |client| Api::<Issuer>::namespaced(client, &cluster.namespace);
+                let apis = (api(cluster.client.clone()), api(cluster.watching.clone()));
+                roll_over(&cluster, apis, Some(&cluster.namespace), &named, |issuer| issuer.status.as_ref())
+                    .await
+            }
+            Of::Clusterissuer(named) => {
+                let cluster = named.cluster.connect().await?;
+                let apis =
+                    (Api::<ClusterIssuer>::all(cluster.client.clone()), Api::all(cluster.watching.clone()));
+                roll_over(&cluster, apis, None, &named, |issuer| issuer.status.as_ref()).await
+            }
+        }
+    }
+}
+
+async fn roll_over<K>(
+    cluster: &Cluster,
+    (api, watched): (Api<K>, Api<K>),
+    namespace: Option<&str>,
+    named: &Named,
+    status: impl Fn(&K) -> Option<&IssuerStatus>,
+) -> Result<Exit, Error>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let kind = K::kind(&());
+    let called = outlook::named(&kind, namespace, &named.name);
+    let value = clock::now().to_string();
+    cluster.annotate(&api, &named.name, &called, (ANNOTATION_ROLLOVER, Some(&value))).await?;
+    print(&format!(
+        "{}.certwright.dev/{}: another account key asked for\n",
+        kind.to_lowercase(),
+        named.name
+    ))?;
+    if !named.wait.wait {
+        return Ok(Exit::Fine);
+    }
+    let asked = BTreeMap::from([(named.name.clone(), value)]);
+    named.wait.for_all(watched, asked, |issuer, value| judge(status(issuer), value)).await
+}
+
+fn judge(status: Option<&IssuerStatus>, value: &str) -> Verdict {
+    let waits = || Verdict::Pending("waits for the operator".to_owned());
+    let Some((status, acme)) = status.and_then(|status| Some((status, status.acme.as_ref()?))) else {
+        return Verdict::Pending("waits for the issuer to have an account".to_owned());
+    };
+    let condition = outlook::condition(&status.conditions, CONDITION_KEY_ROLLOVER);
+    let failed = acme.failed_key_rollover.as_ref().and_then(|failed| failed.request.as_deref());
+    match condition {
+        _ if acme.observed_rollover_request.as_deref() == Some(value) => {
+            Verdict::Done(format!("the account key is changed, and is {} now", acme.key_algorithm))
+        }
+        Some(condition) if failed == Some(value) => {
+            let again = outlook::time(acme.next_key_rollover.as_ref());
+            let again = again.map_or(String::new(), |again| format!("; it is tried again at {again}"));
+            Verdict::Failed(format!("{}: {}{again}", condition.reason, condition.message))
+        }
+        _ => waits(),
+    }
+}

@@ -1,0 +1,212 @@
+//! `certwright status`: one screen about one object.
+
+mod certificate;
+mod issuer;
+
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Event;
+use kube::Api;
+use kube::api::ListParams;
+
+use super::handbook::{self, Chapter};
+use super::outlook::{self, Outlook};
+use super::output::{BAD, BOLD, DIM, GOOD, SO_SO, away, moment, styled, table, wrapped};
+use super::{Cluster, ClusterArgs, Error, Exit, print};
+use crate::api::{Certificate, ClusterIssuer, Issuer, IssuerKind};
+use crate::runtime::clock;
+
+/// Where the values begin.
+const INDENT: usize = 14;
+/// So many events are shown.
+const EVENTS: usize = 5;
+
+/// Of what.
+#[derive(Args, Clone, Debug)]
+pub struct Status {
+    /// Of what.
+    #[command(subcommand)]
+    pub of: Of,
+}
+
+/// Of what.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Of {
+    /// Why a Certificate is ready or not, and what comes next.
+    #[command(visible_aliases = ["cert", "certificates"])]
+    Certificate(Named),
+    /// The same of an Issuer.
+    #[command(visible_alias = "issuers")]
+    Issuer(Named),
+    /// The same of a ClusterIssuer.
+    #[command(visible_aliases = ["cissuer", "clusterissuers"])]
+    Clusterissuer(Named),
+}
+
+/// Which object.
+#[derive(Args, Clone, Debug)]
+pub struct Named {
+    /// Its name.
+    pub name: String,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+impl Status {
+    /// Shows it. The exit code is 3 if it is not ready.
+    ///
+    /// # Errors
+    /// [`Error`], if it cannot be read.
+    pub async fn execute(self) -> Result<Exit, Error> {
+        let (Of::Certificate(named) | Of::Issuer(named) | Of::Clusterissuer(named)) = &self.of;
+        let (name, cluster) = (&named.name, named.cluster.connect().await?);
+        let (text, ready) = match &self.of {
+            Of::Certificate(_) => certificate_status(&cluster, name).await?,
+            Of::Issuer(_) => issuer_status(&cluster, name).await?,
+            Of::Clusterissuer(_) => cluster_issuer_status(&cluster, name).await?,
+        };
+        print(&text)?;
+        Ok(if ready == Some(true) { Exit::Fine } else { Exit::NotWell })
+    }
+}
+
+async fn certificate_status(cluster: &Cluster, name: &str) -> Result<(String, Option<bool>), Error> {
+    let api = Api::<Certificate>::namespaced(cluster.client.clone(), &cluster.namespace);
+    let called = outlook::named("Certificate", Some(&cluster.namespace), name);
+    let found = cluster.one(&api, name, &called).await?;
+    let issuer = issuer_of(cluster, &found).await;
+    let events = events(cluster, Some(&cluster.namespace), found.metadata.uid.as_deref()).await;
+    let now = clock::now();
+    let outlook = outlook::of_certificate(&found, now);
+    Ok((certificate::rendered(&found, &outlook, issuer.as_ref(), &events, now), outlook.ready))
+}
+
+async fn issuer_status(cluster: &Cluster, name: &str) -> Result<(String, Option<bool>), Error> {
+    let api = Api::<Issuer>::namespaced(cluster.client.clone(), &cluster.namespace);
+    let called = outlook::named("Issuer", Some(&cluster.namespace), name);
+    let found = cluster.one(&api, name, &called).await?;
+    let events = events(cluster, Some(&cluster.namespace), found.metadata.uid.as_deref()).await;
+    let now = clock::now();
+    let outlook = outlook::of_issuer(&found, found.status.as_ref());
+    let text = issuer::rendered(&called, &found.spec.acme, found.status.as_ref(), &outlook, &events, now);
+    Ok((text, outlook.ready))
+}
+
+async fn cluster_issuer_status(cluster: &Cluster, name: &str) -> Result<(String, Option<bool>), Error> {
+    let api = Api::<ClusterIssuer>::all(cluster.client.clone());
+    let called = outlook::named("ClusterIssuer", None, name);
+    let found = cluster.one(&api, name, &called).await?;
+    let events = events(cluster, None, found.metadata.uid.as_deref()).await;
+    let now = clock::now();
+    let outlook = outlook::of_issuer(&found, found.status.as_ref());
+    let text = issuer::rendered(&called, &found.spec.acme, found.status.as_ref(), &outlook, &events, now);
+    Ok((text, outlook.ready))
+}
+
+/// How the issuer of a Certificate stands; `None` if it cannot be seen.
+async fn issuer_of(cluster: &Cluster, certificate: &Certificate) -> Option<Outlook> {
+    let reference = &certificate.spec.issuer_ref;
+    match reference.kind {
+        IssuerKind::Issuer => {
+            let api = Api::<Issuer>::namespaced(cluster.client.clone(), &cluster.namespace);
+            let issuer = api.get(&reference.name).await.ok()?;
+            Some(outlook::of_issuer(&issuer, issuer.status.as_ref()))
+        }
+        IssuerKind::ClusterIssuer => {
+            let issuer = Api::<ClusterIssuer>::all(cluster.client.clone()).get(&reference.name).await.ok()?;
+            Some(outlook::of_issuer(&issuer, issuer.status.as_ref()))
+        }
+    }
+}
+
+/// What was told of an object, the newest first. Who may not read events sees none.
+async fn events(cluster: &Cluster, namespace: Option<&str>, uid: Option<&str>) -> Vec<Event> {
+    let parameters = ListParams::default().fields(&format!("involvedObject.uid={}", uid.unwrap_or_default()));
+    // Those about objects without a namespace are here.
+    let api = Api::<Event>::namespaced(cluster.client.clone(), namespace.unwrap_or("default"));
+    let mut events = api.list(&parameters).await.map(|found| found.items).unwrap_or_default();
+    events.sort_by_key(|event| std::cmp::Reverse(event_time(event)));
+    events.truncate(EVENTS);
+    events
+}
+
+fn event_time(event: &Event) -> Option<Timestamp> {
+    let seen = event.last_timestamp.as_ref().or(event.first_timestamp.as_ref()).map(|time| time.0);
+    seen.or_else(|| event.event_time.as_ref().map(|time| time.0))
+}
+
+/// The first line.
+fn headline(called: &str, outlook: &Outlook, now: Timestamp) -> String {
+    let word = match outlook.ready {
+        Some(true) if outlook.trouble.is_some() => styled(SO_SO, "ready"),
+        Some(true) => styled(GOOD, "ready"),
+        Some(false) => styled(BAD, "not ready"),
+        None => styled(SO_SO, "not looked at yet"),
+    };
+    let since = outlook.since.filter(|_| outlook.ready.is_some());
+    let since = since.map_or(String::new(), |since| format!(", since {}", moment(since, now)));
+    format!("{} is {word}{since}\n\n", styled(BOLD, called))
+}
+
+/// What is waited for or went wrong, what comes next, and what to do.
+fn trouble(outlook: &Outlook, chapter: Chapter, now: Timestamp) -> String {
+    let mut text = String::new();
+    if let Some(trouble) = &outlook.trouble {
+        let word = if trouble.failed { "failed" } else { "under way since" };
+        let since = trouble.since.map_or(String::new(), |since| format!(", {word} {}", moment(since, now)));
+        let label = if trouble.failed { "Problem" } else { "Waits for" };
+        text.push_str(&field(label, &format!("{}{since}", trouble.reason)));
+        if !trouble.message.is_empty() {
+            text.push_str(&format!("{}{}\n", " ".repeat(INDENT), wrapped(&trouble.message, INDENT)));
+        }
+    }
+    text.push_str(&field("Next", &outlook.next.sentence(now)));
+    if let Some(trouble) = &outlook.trouble {
+        text.push_str(&what_to_do(chapter, &trouble.reason));
+    }
+    text
+}
+
+fn what_to_do(chapter: Chapter, reason: &str) -> String {
+    let Some(entry) = handbook::entry(chapter, reason) else { return String::new() };
+    // The first paragraph; the rest is asked for.
+    let first = entry.text.split("\n\n").next().unwrap_or_default();
+    let words = handbook::plain(first, INDENT);
+    let more = if first.len() == entry.text.len() {
+        String::new()
+    } else {
+        format!("{}More: certwright explain {reason}\n", " ".repeat(INDENT))
+    };
+    format!("{}{}\n{more}", label("What to do"), words.trim_start())
+}
+
+fn label(label: &str) -> String {
+    format!("{}{}", styled(DIM, label), " ".repeat(INDENT.saturating_sub(label.len())))
+}
+
+fn field(name: &str, value: &str) -> String {
+    format!("{}{}\n", label(name), wrapped(value, INDENT))
+}
+
+fn optional(name: &str, value: Option<String>) -> String {
+    value.map_or(String::new(), |value| field(name, &value))
+}
+
+fn rendered_events(events: &[Event], now: Timestamp) -> String {
+    if events.is_empty() {
+        return String::new();
+    }
+    let row = |event: &Event| {
+        vec![
+            event_time(event).map_or("-".to_owned(), |time| away(time, now)),
+            event.type_.clone().unwrap_or_default(),
+            event.reason.clone().unwrap_or_default(),
+            event.message.clone().unwrap_or_default(),
+        ]
+    };
+    format!(
+        "\n{}",
+        table(&["EVENT", "TYPE", "REASON", "MESSAGE"], &events.iter().map(row).collect::<Vec<_>>())
+    )
+}

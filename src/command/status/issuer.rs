@@ -1,0 +1,75 @@
+//! One screen about an Issuer or ClusterIssuer.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Event;
+
+use super::{field, headline, optional, rendered_events, trouble, what_to_do};
+use crate::api::{
+    AcmeAccountStatus, AcmeIssuer, CONDITION_ACCOUNT_DEACTIVATED, CONDITION_KEY_ROLLOVER, IssuerStatus,
+};
+use crate::command::handbook::Chapter;
+use crate::command::outlook::{Outlook, condition, time};
+use crate::command::output::moment;
+
+/// The screen.
+pub(super) fn rendered(
+    called: &str,
+    spec: &AcmeIssuer,
+    status: Option<&IssuerStatus>,
+    outlook: &Outlook,
+    events: &[Event],
+    now: Timestamp,
+) -> String {
+    let status = status.cloned().unwrap_or_default();
+    let mut text = headline(called, outlook, now);
+    text.push_str(&trouble(outlook, Chapter::Issuers, now));
+    text.push('\n');
+    text.push_str(&field("Server", &spec.server));
+    text.push_str(&binding(spec));
+    text.push_str(&status.acme.as_ref().map_or(String::new(), |acme| account(acme, now)));
+    let failures = status.failed_attempts.map(|attempts| {
+        let last = time(status.last_failure_time.as_ref());
+        format!(
+            "{attempts} in a row{}",
+            last.map_or(String::new(), |last| format!(", last {}", moment(last, now)))
+        )
+    });
+    text.push_str(&optional("Failures", failures));
+    for (name, type_) in
+        [("Key change", CONDITION_KEY_ROLLOVER), ("Deactivation", CONDITION_ACCOUNT_DEACTIVATED)]
+    {
+        let Some(condition) = condition(&status.conditions, type_) else { continue };
+        text.push_str(&field(name, &format!("{}: {}", condition.reason, condition.message)));
+        if condition.status != "True" {
+            text.push_str(&what_to_do(Chapter::Issuers, &condition.reason));
+        }
+    }
+    text.push_str(&rendered_events(events, now));
+    text
+}
+
+fn binding(spec: &AcmeIssuer) -> String {
+    let Some(binding) = &spec.external_account_binding else { return String::new() };
+    let id = match (&binding.key_id, &binding.key_id_secret_ref) {
+        (Some(id), _) => format!("key id {id}"),
+        (None, Some(secret)) => format!("key id in Secret {}", secret.name),
+        (None, None) => "no key id".to_owned(),
+    };
+    field("Bound to", &format!("{id}, MAC key in Secret {}", binding.key_secret_ref.name))
+}
+
+fn account(acme: &AcmeAccountStatus, now: Timestamp) -> String {
+    let at = |field: Option<_>| time(field).map(|time| moment(time, now));
+    let emails = Some(acme.last_registered_emails.join(", ")).filter(|emails| !emails.is_empty());
+    [
+        field("Account", &acme.uri),
+        optional("Contact", emails.or_else(|| acme.last_registered_email.clone())),
+        field("Account key", &acme.key_algorithm),
+        optional("Key made", at(acme.key_created.as_ref())),
+        optional("Key changed", at(acme.last_key_rollover.as_ref())),
+        optional("Next key", at(acme.next_key_rollover.as_ref())),
+        optional("Deactivated", at(acme.deactivation_time.as_ref())),
+        optional("New terms", acme.latest_terms_of_service.clone()),
+    ]
+    .concat()
+}

@@ -1,0 +1,138 @@
+//! Waiting for what was asked for, by a watch, with a line whenever something has changed.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::pin::pin;
+use std::time::Duration;
+
+use clap::Args;
+use futures::StreamExt;
+use jiff::SignedDuration;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::error::{causes, words};
+use super::list::length;
+use super::output::{BAD, DIM, GOOD, styled, tell};
+use super::{Error, Exit, print};
+
+/// Whether to wait, and for how long.
+#[derive(Args, Clone, Debug)]
+pub struct Wait {
+    /// Wait until it is done, and say what happens meanwhile.
+    #[arg(long)]
+    pub wait: bool,
+    /// For how long; then the exit code is 124.
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = length)]
+    pub timeout: SignedDuration,
+}
+
+/// How far something has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is under way; what happens.
+    Pending(String),
+    /// It is done; what came of it.
+    Done(String),
+    /// It has failed; why, and what to do.
+    Failed(String),
+}
+
+impl Wait {
+    /// Watches objects until `judge` has a verdict on each. `awaited` are their names with what the judge has to know.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`]; or another if they cannot be watched, or one is deleted.
+    pub async fn for_all<K, T>(
+        &self,
+        api: Api<K>,
+        mut awaited: BTreeMap<String, T>,
+        judge: impl Fn(&K, &T) -> Verdict,
+    ) -> Result<Exit, Error>
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+    {
+        let limit = Duration::try_from(self.timeout).unwrap_or(Duration::MAX);
+        let watched = timeout(limit, watch(api, &mut awaited, judge)).await;
+        watched.unwrap_or_else(|_| {
+            let names: Vec<&str> = awaited.keys().map(String::as_str).collect();
+            Err(Error::TimedOut(format!("{} did not come to an end", names.join(", "))))
+        })
+    }
+}
+
+async fn watch<K, T>(
+    api: Api<K>,
+    awaited: &mut BTreeMap<String, T>,
+    judge: impl Fn(&K, &T) -> Verdict,
+) -> Result<Exit, Error>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let config = match awaited.keys().next() {
+        Some(name) if awaited.len() == 1 => {
+            watcher::Config::default().fields(&format!("metadata.name={name}"))
+        }
+        _ => watcher::Config::default(),
+    };
+    let mut events = pin!(watcher(api, config).default_backoff());
+    let mut told: BTreeMap<String, String> = BTreeMap::new();
+    let mut exit = Exit::Fine;
+    while !awaited.is_empty() {
+        let object = match events.next().await {
+            Some(Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object))) => object,
+            Some(Ok(watcher::Event::Delete(object))) => {
+                let name = object.name_any();
+                if awaited.contains_key(&name) {
+                    return Err(Error::NotFound(format!("{} {name}, which was deleted,", K::kind(&()))));
+                }
+                continue;
+            }
+            Some(Ok(watcher::Event::Init | watcher::Event::InitDone)) => continue,
+            Some(Err(error)) => {
+                refused(&error)?;
+                continue;
+            }
+            None => {
+                return Err(Error::Api { doing: "watch".to_owned(), words: "the watch ended".to_owned() });
+            }
+        };
+        let name = object.name_any();
+        let Some(known) = awaited.get(&name) else { continue };
+        match judge(&object, known) {
+            Verdict::Pending(words) => {
+                if told.get(&name) != Some(&words) {
+                    tell(&format!("{} {words}\n", styled(DIM, format!("{name}:"))))?;
+                    told.insert(name, words);
+                }
+            }
+            Verdict::Done(words) => {
+                print(&format!("{name}: {} {words}\n", styled(GOOD, "done:")))?;
+                awaited.remove(&name);
+            }
+            Verdict::Failed(words) => {
+                print(&format!("{name}: {} {words}\n", styled(BAD, "failed:")))?;
+                awaited.remove(&name);
+                exit = Exit::NotWell;
+            }
+        }
+    }
+    Ok(exit)
+}
+
+/// What a watch says is over in a moment, unless the right to it is missing.
+fn refused(error: &watcher::Error) -> Result<(), Error> {
+    let status = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => status,
+        other => return tell(&format!("the watch is begun anew: {}\n", causes(other))),
+    };
+    if !matches!(status.code, 401 | 403) {
+        return tell(&format!("the watch is begun anew: {}\n", status.message));
+    }
+    let words = words(&kube::Error::Api(status.clone()));
+    Err(Error::Api { doing: "watch".to_owned(), words })
+}
