@@ -61,11 +61,12 @@ pub async fn told(ns: &TestNamespace, name: &str) -> Result<Vec<String>> {
     Ok(notes)
 }
 
-/// Waits until the operator has seen to all that was asked before: it is asked for one thing more, and does it.
+/// Waits until the operator has seen to all that was asked before: it is asked for one thing more, does it, and says so.
 pub async fn caught_up(ns: &TestNamespace, marker: &str) -> Result<()> {
     let annotations = json!({ "certwright.dev/issuer": "ca" });
     ns.apply(&ingress(marker, &annotations, &[(marker, &[&format!("{marker}.test")])])).await?;
-    made(ns, marker).await.map(drop)
+    made(ns, marker).await?;
+    super::faults::event(ns, marker, "CertificateCreated").await.map(drop)
 }
 
 /// The requests of operators in a namespace, as `verb resource` or `verb resource/subresource`, from the audit log.
