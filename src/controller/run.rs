@@ -19,7 +19,7 @@ use super::{annotated, certificate, issuer, presenter};
 use crate::runtime::clock;
 
 /// How long reconciles that are under way may take to their end.
-const FAREWELL: Duration = Duration::from_secs(2);
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Runs the controllers until `stop`. What is under way then comes to its end, so that nothing which was just asked of a CA is
 /// asked again by the next leader; what takes too long is broken off, as by a crash: everything goes on from what is recorded.
@@ -29,10 +29,8 @@ pub async fn lead(context: Arc<Context>, stop: CancellationToken) {
     context.questions.begin(clock::now());
     context.accounts.clear();
     context.presenter.clear();
-    let mut controllers = start(&context);
-    if context.config.annotations.enabled {
-        controllers.extend(annotated::start(&context));
-    }
+    let controllers = start(&context);
+    let annotated = if context.config.annotations.enabled { annotated::start(&context) } else { Vec::new() };
     let swept = context.clone();
     tokio::spawn(async move {
         if let Err(error) = presenter::sweep(&swept).await {
@@ -48,8 +46,14 @@ pub async fn lead(context: Arc<Context>, stop: CancellationToken) {
         context.disconnect();
         tokio::time::timeout(FAREWELL, future::pending::<()>()).await
     };
+    // These ask no CA for anything: nobody has to wait for them.
+    let annotated = async {
+        futures::future::join_all(annotated).await;
+        future::pending::<()>().await;
+    };
     tokio::select! {
         _ = controllers => {}
+        () = annotated => {}
         _ = farewell => info!("reconciles that take too long are broken off"),
     }
     info!("no longer leading");
