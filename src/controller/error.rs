@@ -1,5 +1,7 @@
 //! What can go wrong between the controllers and the API server.
 
+use kube::core::Status;
+
 use crate::pki::KeyError;
 use crate::pki::keystore::KeystoreError;
 
@@ -146,4 +148,10 @@ impl Error {
             _ => false,
         }
     }
+}
+
+/// Whether an object is not there, or the API server does not know its kind: that it says in plain text, in which `kube` finds no
+/// reason.
+pub fn is_absent(status: &Status) -> bool {
+    status.code == 404
 }

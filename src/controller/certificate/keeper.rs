@@ -5,7 +5,7 @@ use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client};
 
 use crate::api::ANNOTATION_CERT_MANAGER_CERTIFICATE;
-use crate::controller::error::Error;
+use crate::controller::error::{Error, is_absent};
 use crate::controller::secrets;
 
 /// The Certificate of cert-manager's that keeps a Secret: the Secret says its name, and it is there and has not turned to
@@ -27,7 +27,7 @@ pub(super) async fn kept_by_cert_manager(secret: &Secret, client: &Client) -> Re
             Ok(keeps.then(|| name.to_owned()))
         }
         // Neither is cert-manager there, if the API server does not know the kind.
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+        Err(kube::Error::Api(status)) if is_absent(&status) => Ok(None),
         // Whoever took the right away has to see to it that cert-manager is gone.
         Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(None),
         Err(source) => Err(Error::ReadKeeper { name: name.to_owned(), source }),

@@ -1,13 +1,12 @@
 //! Temporary HTTPRoutes, and whether Gateways have taken them.
 
-use kube::core::Status;
 use kube::{Api, ResourceExt};
 
 use super::objects::{apply, delete_collection, of_certificate};
 use super::{not_presented, service_type_of};
 use crate::api::{Certificate, Http01GatewayHttpRoute};
 use crate::controller::context::Context;
-use crate::controller::error::Error;
+use crate::controller::error::{Error, is_absent};
 use crate::core::issuance::{Challenged, Unseen, Way};
 use crate::solver::http01::{
     Acceptance, HttpRoute, ParentReference, PresentedChallenge, RoutePresentation, acceptance, routes,
@@ -41,7 +40,7 @@ pub async fn present(
         let applied = rendered.into_iter().map(|route| apply(context, &namespace, KIND, route));
         match futures::future::try_join_all(applied).await {
             Ok(_) => {}
-            Err(Error::Present { source: kube::Error::Api(status), .. }) if is_unknown(&status) => {
+            Err(Error::Present { source: kube::Error::Api(status), .. }) if is_absent(&status) => {
                 failed.extend(challenges.iter().map(|one| not_presented(one, NOT_INSTALLED.to_owned())));
             }
             Err(error) => return Err(error),
@@ -57,7 +56,7 @@ pub async fn present(
 pub async fn withdraw(context: &Context, namespace: &str, uid: &str) -> Result<(), Error> {
     match delete_collection::<HttpRoute>(context, namespace, KIND, &of_certificate(uid)).await {
         // The Gateway API was never installed, or has gone and taken them along.
-        Err(Error::Withdraw { source: kube::Error::Api(status), .. }) if is_unknown(&status) => Ok(()),
+        Err(Error::Withdraw { source: kube::Error::Api(status), .. }) if is_absent(&status) => Ok(()),
         other => other,
     }
 }
@@ -70,7 +69,7 @@ pub async fn refused(context: &Context, namespace: &str, uid: &str) -> Result<Op
     let api = Api::<HttpRoute>::namespaced(context.client.clone(), namespace);
     let found: Vec<HttpRoute> = match api.list(&of_certificate(uid)).await {
         Ok(found) => found.items,
-        Err(kube::Error::Api(status)) if is_unknown(&status) => return Ok(Some(NOT_INSTALLED.to_owned())),
+        Err(kube::Error::Api(status)) if is_absent(&status) => return Ok(Some(NOT_INSTALLED.to_owned())),
         Err(source) => return Err(Error::ReadRoutes { source }),
     };
     Ok(match acceptance(&found) {
@@ -81,11 +80,6 @@ pub async fn refused(context: &Context, namespace: &str, uid: &str) -> Result<Op
         )),
         Acceptance::Refused(sentences) => Some(sentences.join("; ")),
     })
-}
-
-/// Whether the API server does not know the kind: it says so in plain text, in which `kube` finds no reason.
-fn is_unknown(status: &Status) -> bool {
-    status.code == 404
 }
 
 fn presentation(
