@@ -284,6 +284,9 @@ pub struct CertificateStatus {
     /// When the next issuance is tried, after a failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_attempt_time: Option<Time>,
+    /// The value of the annotation `certwright.dev/renew` when the last issuance failed. Another one ends the wait after that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_renew_request: Option<String>,
     /// The value of the annotation `certwright.dev/renew` that the last issuance answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_renew_request: Option<String>,

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use jiff::Timestamp;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
@@ -33,12 +32,6 @@ pub struct Renew {
     pub cluster: ClusterArgs,
 }
 
-/// What was so when the renewal was asked for.
-struct Asked {
-    value: String,
-    last_failure: Option<Timestamp>,
-}
-
 impl Renew {
     /// Asks for it, by the annotation that a human would set.
     ///
@@ -48,11 +41,9 @@ impl Renew {
         let cluster = self.cluster.connect().await?;
         let names = self.names(&cluster).await?;
         let api = Api::<Certificate>::namespaced(cluster.client.clone(), &cluster.namespace);
-        let now = clock::now();
-        let value = now.to_string();
+        let value = clock::now().to_string();
         let mut asked = BTreeMap::new();
         let mut failed = None;
-        let mut exit = Exit::Fine;
         for name in names {
             let called = outlook::named("Certificate", Some(&cluster.namespace), &name);
             let annotation = (ANNOTATION_RENEW, Some(value.as_str()));
@@ -61,24 +52,16 @@ impl Renew {
                     failed.iter().try_for_each(|error| tell(&format!("certwright: {error}\n")))?;
                     failed = Some(error);
                 }
-                Ok(certificate) => {
+                Ok(_) => {
                     print(&format!("certificate.certwright.dev/{name}: renewal asked for\n"))?;
-                    if let Some(words) = backs_off(&certificate, now) {
-                        tell(&format!("{name}: {words}\n"))?;
-                        exit = Exit::NotWell;
-                        continue;
-                    }
-                    let status = certificate.status.as_ref();
-                    let last_failure =
-                        status.and_then(|status| outlook::time(status.last_failure_time.as_ref()));
-                    asked.insert(name, Asked { value: value.clone(), last_failure });
+                    asked.insert(name, value.clone());
                 }
             }
         }
+        let mut exit = Exit::Fine;
         if self.wait.wait && !asked.is_empty() {
             let api = Api::<Certificate>::namespaced(cluster.watching.clone(), &cluster.namespace);
-            let waited = self.wait.for_all(api, asked, judge).await?;
-            exit = if exit == Exit::Fine { waited } else { exit };
+            exit = self.wait.for_all(api, asked, judge).await?;
         }
         failed.map_or(Ok(exit), Err)
     }
@@ -102,35 +85,17 @@ impl Renew {
     }
 }
 
-/// A wait after a failure is not ended by asking for a renewal.
-fn backs_off(certificate: &Certificate, now: Timestamp) -> Option<String> {
-    let outlook = outlook::of_certificate(certificate, now);
-    let trouble = outlook.trouble.filter(|trouble| trouble.failed)?;
-    let outlook::Next::At(_, time) = outlook.next else { return None };
-    (time > now).then(|| {
-        format!(
-            "it waits after a failure ({}), and asking does not end that: it is tried again at {}; to have it tried at \
-             once, change something in the spec",
-            trouble.reason,
-            super::output::moment(time, now)
-        )
-    })
-}
-
-fn judge(certificate: &Certificate, asked: &Asked) -> Verdict {
+fn judge(certificate: &Certificate, asked: &String) -> Verdict {
     let status = certificate.status.clone().unwrap_or_default();
-    if status.observed_renew_request.as_deref() == Some(&asked.value) {
+    if status.observed_renew_request.as_ref() == Some(asked) {
         let until = outlook::time(status.not_after.as_ref());
         return Verdict::Done(
             until.map_or("renewed".to_owned(), |until| format!("renewed, valid until {until}")),
         );
     }
     let issuing = outlook::condition(&status.conditions, crate::api::CONDITION_ISSUING);
-    let failed_at = outlook::time(status.last_failure_time.as_ref());
     match issuing {
-        Some(issuing)
-            if issuing.status == "False" && failed_at.is_some() && failed_at != asked.last_failure =>
-        {
+        Some(issuing) if issuing.status == "False" && status.failed_renew_request.as_ref() == Some(asked) => {
             Verdict::Failed(format!("{}: {}", issuing.reason, issuing.message))
         }
         Some(issuing) if issuing.status == "True" => {

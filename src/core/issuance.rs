@@ -200,11 +200,13 @@ fn waiting_since(situation: &Situation<'_>, reason: &str, now: Timestamp) -> Tim
     same.map_or(now, |condition| condition.last_transition_time.0)
 }
 
-/// The end of the wait after the last failure, unless it is over or the spec has changed since.
+/// The end of the wait after the last failure, unless it is over, or since then the spec has changed or somebody has asked.
 fn backing_off(situation: &Situation<'_>, now: Timestamp) -> Option<Timestamp> {
     let status = situation.status;
     let until = status.next_attempt_time.as_ref()?.0;
-    (until > now && failed_generation(status) == Some(situation.generation)).then_some(until)
+    let asked_before = [status.failed_renew_request.as_deref(), status.observed_renew_request.as_deref()];
+    let asked = situation.renew_request.is_some() && !asked_before.contains(&situation.renew_request);
+    (until > now && !asked && failed_generation(status) == Some(situation.generation)).then_some(until)
 }
 
 /// The generation of the spec whose issuance failed last.

@@ -273,6 +273,7 @@ impl Work {
         self.status.failed_issuance_attempts = Some(attempts);
         self.status.last_failure_time = Some(Time(whole_seconds(now)));
         self.status.next_attempt_time = Some(Time(until));
+        self.status.failed_renew_request = self.renew_request().map(str::to_owned);
         info!(reason = failure.reason, attempts, %until, message = failure.message, "the issuance failed");
         context.metrics.issuance_failed(failure.reason);
         self.flush(context).await?;

@@ -36,6 +36,7 @@ impl Work {
         self.status.failed_issuance_attempts = None;
         self.status.last_failure_time = None;
         self.status.next_attempt_time = None;
+        self.status.failed_renew_request = None;
         if condition(&self.status.conditions, CONDITION_ISSUING).is_some() {
             self.issuing(false, reason::ISSUED, "Nothing is under way", now);
         }
@@ -96,6 +97,7 @@ impl Work {
             self.status.failed_issuance_attempts = None;
             self.status.last_failure_time = None;
             self.status.next_attempt_time = None;
+            self.status.failed_renew_request = None;
         }
     }
 

@@ -552,6 +552,33 @@ fn after_a_failure_a_changed_spec_is_tried_at_once_and_the_same_one_is_not() {
 }
 
 #[test]
+fn after_a_failure_it_is_tried_at_once_for_each_time_that_somebody_asks() {
+    let mut world = World::new();
+    world.renew_request = Some("first".to_owned());
+    world.ca.validation = Validation::Fails("caa");
+    failure_of(&mut world);
+    let Turn::Waits(Some(until)) = world.run() else { panic!("{:?}", world.last_steps()) };
+    assert_eq!(world.next_step(), Step::BackOff { until }, "this request was there when it failed");
+    world.renew_request = Some("second".to_owned());
+    assert_eq!(world.next_step(), Step::TakePlace);
+    failure_of(&mut world);
+    let Turn::Waits(Some(longer)) = world.run() else { panic!("{:?}", world.last_steps()) };
+    assert!(longer > until, "the wait goes on to double");
+    world.crash();
+    assert_eq!(
+        world.next_step(),
+        Step::BackOff { until: longer },
+        "once for each request, also after a restart"
+    );
+    world.renew_request = None;
+    assert_eq!(world.next_step(), Step::BackOff { until: longer }, "to take it away asks for nothing");
+    world.renew_request = Some("third".to_owned());
+    world.ca.validation = Validation::Succeeds;
+    world.run_until_rest();
+    world.check_issued();
+}
+
+#[test]
 fn a_key_is_kept_where_the_spec_says_never() {
     let mut world = World::new();
     world.rotation_is(RotationPolicy::Never);

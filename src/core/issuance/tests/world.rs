@@ -356,6 +356,7 @@ impl World {
                 self.status.failed_issuance_attempts = None;
                 self.status.last_failure_time = None;
                 self.status.next_attempt_time = None;
+                self.status.failed_renew_request = None;
                 self.report(reason::ISSUED);
                 self.clean_up()?;
             }
@@ -569,6 +570,7 @@ impl World {
         self.status.failed_issuance_attempts = Some(failures);
         self.status.last_failure_time = Some(Time(self.now));
         self.status.next_attempt_time = Some(Time(until));
+        self.status.failed_renew_request.clone_from(&self.renew_request);
     }
 
     /// Sets the condition. A time to wait for that belongs to another generation of the spec does not outlive it.
