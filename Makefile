@@ -1,5 +1,5 @@
 # The first run builds Kubernetes, etcd, ACME servers and a Gateway controller from their pinned sources and keeps them in
-# the user's cache directory (CERTWRIGHT_CACHE): some 20 minutes on two cores. Later runs find them there.
+# the user's cache directory (CERTWRIGHT_CACHE): some 30 minutes on two cores. Later runs find them there.
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
