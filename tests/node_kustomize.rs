@@ -10,6 +10,7 @@ use certwright_cluster::{
 };
 use common::helm::{root, run};
 use common::{certificate, count, hold, issuer, revision, tls, wait_nothing_left};
+use tokio::task::spawn_blocking;
 
 /// A replica that is killed leads for as long as its lease says.
 const HANDOVER: Duration = Duration::from_secs(60);
@@ -51,6 +52,21 @@ async fn the_kustomize_base_issues_through_its_pods_outlives_one_and_goes_withou
     .await
 }
 
+/// The command line in the operator's own pod sees what the cluster sees: while a challenge for `b` is presented, something
+/// answers.
+async fn port_80_is_seen_from_a_pod() -> Result<()> {
+    let exec = ["exec", "--namespace=certwright", "deployment/certwright", "--"];
+    let check = ["/certwright", "check", "--namespace=web"];
+    // The proxy to the CA goes on meanwhile.
+    let seen = spawn_blocking(move || run("kubectl", &[exec.as_slice(), &check].concat())).await??;
+    for line in
+        ["Issuer web/ca is ready", "leads, and has renewed its Lease", "b.example.com: port 80 answers"]
+    {
+        assert!(seen.contains(line), "{line:?} is not said: {seen}");
+    }
+    Ok(())
+}
+
 async fn a_leader_that_is_killed_in_mid_challenge_loses_nothing(
     web: &TestNamespace,
     proxy: &Proxy,
@@ -59,6 +75,7 @@ async fn a_leader_that_is_killed_in_mid_challenge_loses_nothing(
     let mut held = hold(proxy, "/chalZ/");
     web.apply(&certificate("b", &["b.example.com"], "")).await?;
     held.reached().await?;
+    port_80_is_seen_from_a_pod().await?;
     let lease =
         ["get", "lease/certwright", "--namespace=certwright", "--output=jsonpath={.spec.holderIdentity}"];
     let leader = run("kubectl", &lease)?;
