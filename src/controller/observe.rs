@@ -207,6 +207,10 @@ impl Reactions {
         self.forget(Some(&issuer.uid));
         self.forget(Some(&format!("{}/certificates", issuer.uid)));
         self.context.verdicts.lift(&issuer.id);
+        let secret = account_secret(issuer, &self.context.config.namespace);
+        if self.context.issuers_of_secret(&secret, Some(&issuer.id)).is_empty() {
+            self.context.accounts.forget(&issuer.spec, &secret);
+        }
         self.wake_waiting(&issuer.id);
     }
 
