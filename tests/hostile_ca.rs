@@ -39,27 +39,53 @@ async fn a_ca_that_answers_without_measure_harms_only_its_own_issuer() -> Result
             ("headers", fat_headers, "its headers are longer than 32 KiB"),
             (
                 "urls",
-                |_| respond(r#"{"newNonce":"file:///etc/passwd","newAccount":"x","newOrder":"x"}"#.to_owned()),
+                |_| {
+                    respond(r#"{"newNonce":"file:///etc/passwd","newAccount":"x","newOrder":"x"}"#.to_owned())
+                },
                 "its newNonce URL is not an http or https URL",
             ),
         ];
         let orders: [(&str, Script, &str); 7] = [
-            ("many", many_fat_authorizations, "an order with 400 authorizations for 1 name; none of them was read"),
-            ("fat", |request| at(request, path::AUTHORIZATION, || respond(fat())), "it is longer than 64 KiB"),
-            ("token", |request| at(request, path::AUTHORIZATION, climbing_token), "22 to 256 characters of the base64url"),
+            (
+                "many",
+                many_fat_authorizations,
+                "an order with 400 authorizations for 1 name; none of them was read",
+            ),
+            (
+                "fat",
+                |request| at(request, path::AUTHORIZATION, || respond(fat())),
+                "it is longer than 64 KiB",
+            ),
+            (
+                "token",
+                |request| at(request, path::AUTHORIZATION, climbing_token),
+                "22 to 256 characters of the base64url",
+            ),
             (
                 "stranger",
-                |request| at(request, path::AUTHORIZATION, || change_json(|authz| authz["identifier"]["value"] = json!("victim.test"))),
+                |request| {
+                    at(request, path::AUTHORIZATION, || {
+                        change_json(|authz| authz["identifier"]["value"] = json!("victim.test"))
+                    })
+                },
                 "The CA wants control of \"victim.test\" to be proved, which the Certificate does not name",
             ),
             (
                 "other",
-                |request| at(request, path::NEW_ORDER, || change_json(|order| order["identifiers"][0]["value"] = json!("victim.test"))),
+                |request| {
+                    at(request, path::NEW_ORDER, || {
+                        change_json(|order| order["identifiers"][0]["value"] = json!("victim.test"))
+                    })
+                },
                 "The CA placed an order for other names than those that were asked for",
             ),
             (
                 "chain",
-                |request| at(request, path::CERTIFICATE, || Action::ReplaceBody(Box::new(|pem: Bytes| pem.repeat(20).into()))),
+                |request| {
+                    at(request, path::CERTIFICATE, || {
+                        Action::ReplaceBody(Box::new(|pem: Bytes| pem.repeat(20).into()))
+                    })
+                },
                 "certificates, and 10 are the most that is accepted",
             ),
             ("subproblems", |request| at(request, path::NEW_ORDER, subproblems), "one of many"),
@@ -77,19 +103,17 @@ async fn a_ca_that_answers_without_measure_harms_only_its_own_issuer() -> Result
             let host = format!("{name}.{}.example.com", scene.ns.name);
             scene.apply(&of_issuer(name, &certificate(name, &[&host], ""))).await?;
             let failed = |object: &Value| {
-                condition(object, "Issuing").is_some_and(|(status, _, message)| status == "False" && message.contains(words))
+                condition(object, "Issuing")
+                    .is_some_and(|(status, _, message)| status == "False" && message.contains(words))
             };
             let failed = scene.ns.wait(&format!("certificate/{name}"), SOON, failed).await;
             failed.with_context(|| format!("{name} did not fail with {words:?}"))?;
             anyhow::Ok((name, proxy))
         });
-        let (proxies, ()) = futures::try_join!(
-            try_join_all(orders),
-            async {
-                try_join_all(directories).await?;
-                not_ready(scene, "slow", "CAUnavailable", "in time").await
-            }
-        )?;
+        let (proxies, ()) = futures::try_join!(try_join_all(orders), async {
+            try_join_all(directories).await?;
+            not_ready(scene, "slow", "CAUnavailable", "in time").await
+        })?;
         wait_all::<Ingress>(&scene.ns, HTTP01, <[_]>::is_empty).await?;
         for (name, proxy) in &proxies {
             let orders = requests_to(proxy, path::NEW_ORDER).len();
@@ -127,7 +151,8 @@ async fn six_hundred_issuers_with_servers_of_their_own_do_not_grow_the_operator(
                 let list = format!("/apis/certwright.dev/v1alpha1/namespaces/{}/issuers", scene.ns.name);
                 let list: Value = scene.ns.client.request(http::Request::get(list).body(Vec::new())?).await?;
                 let items = list["items"].as_array().context("no list")?;
-                if items.iter().filter(|issuer| condition(issuer, "Ready").is_some()).count() == issuers.len() {
+                if items.iter().filter(|issuer| condition(issuer, "Ready").is_some()).count() == issuers.len()
+                {
                     return anyhow::Ok(());
                 }
             }
@@ -147,7 +172,8 @@ async fn a_provider_and_a_zone_without_measure_harm_only_their_own_certificates(
     let zone = (0..1000).fold(Zone::new("many.test"), |zone, number| {
         zone.record(&format!("@ NS ns-{number}")).record(&format!("ns-{number} A {ip}"))
     });
-    let bind = Bind::builder().address(address).option("max-records-per-type 0;").tsig_key(&dns::key()).zone(zone);
+    let bind =
+        Bind::builder().address(address).option("max-records-per-type 0;").tsig_key(&dns::key()).zone(zone);
     let bind = bind.start(&cluster).await?;
     let resolver = Resolver::builder().zone_at("many.test", &bind).start(&cluster).await?;
     let recursive = resolver.address();
@@ -168,7 +194,11 @@ async fn a_provider_and_a_zone_without_measure_harm_only_their_own_certificates(
             }
             scene.apply(&dns::key().object(dns::KEY)).await?;
             let solvers = [
-                ("http", http_request(&http.url, json!({})), "sent an answer of more than 128 KiB, which is not read"),
+                (
+                    "http",
+                    http_request(&http.url, json!({})),
+                    "sent an answer of more than 128 KiB, which is not read",
+                ),
                 (
                     "webhook",
                     json!({ "webhook": { "groupName": group, "solverName": "solver" } }),
@@ -178,13 +208,19 @@ async fn a_provider_and_a_zone_without_measure_harm_only_their_own_certificates(
             ];
             let attacks = solvers.map(async |(name, solver, words)| {
                 let (directory, ca_pem) = (&scene.pebble.directory_url, &scene.pebble.ca_pem);
-                scene.apply(&dns::issuer(name, directory, ca_pem, &json!([{ "dns01": solver }])).to_string()).await?;
+                scene
+                    .apply(&dns::issuer(name, directory, ca_pem, &json!([{ "dns01": solver }])).to_string())
+                    .await?;
                 let host = format!("{name}.many.test");
                 scene.apply(&of_issuer(name, &certificate(name, &[&host], ""))).await?;
                 let told = |object: &Value| {
                     condition(object, "Issuing").is_some_and(|(_, reason, message)| {
                         // The record is there, and the CA, which does not see the zone, has been told.
-                        if words.is_empty() { reason == "Validating" || reason == "DNS" || reason == "Unauthorized" } else { message.contains(words) }
+                        if words.is_empty() {
+                            reason == "Validating" || reason == "DNS" || reason == "Unauthorized"
+                        } else {
+                            message.contains(words)
+                        }
                     })
                 };
                 let told = scene.ns.wait(&format!("certificate/{name}"), SOON, told).await;
@@ -192,7 +228,8 @@ async fn a_provider_and_a_zone_without_measure_harm_only_their_own_certificates(
             });
             try_join_all(attacks).await?;
             let queries = bind.queries()?;
-            let looks = queries.iter().filter(|query| query.kind == "TXT" && query.client.to_string() == ip).count();
+            let looks =
+                queries.iter().filter(|query| query.kind == "TXT" && query.client.to_string() == ip).count();
             ensure!((1..=2 * 13).contains(&looks), "{looks} of a thousand name servers were asked");
             scene.aftermath().await
         },
@@ -246,7 +283,9 @@ fn many_fat_authorizations(request: &RequestInfo) -> Action {
     let urls: Vec<String> = (0..MANY).map(|number| format!("https://{host}/fat/{number}")).collect();
     match request.path.as_str() {
         path if path.starts_with("/fat/") => respond(fat()),
-        path if path == path::NEW_ORDER || path.starts_with(path::ORDER) => change_json(move |order| order["authorizations"] = json!(urls)),
+        path if path == path::NEW_ORDER || path.starts_with(path::ORDER) => {
+            change_json(move |order| order["authorizations"] = json!(urls))
+        }
         _ => Action::Pass,
     }
 }
@@ -260,8 +299,10 @@ fn climbing_token() -> Action {
 }
 
 fn subproblems() -> Action {
-    let subproblem = json!({ "type": "urn:ietf:params:acme:error:malformed", "detail": "one of many \u{1f525}" });
-    let problem = json!({ "type": "urn:ietf:params:acme:error:malformed", "subproblems": vec![subproblem; 600] });
+    let subproblem =
+        json!({ "type": "urn:ietf:params:acme:error:malformed", "detail": "one of many \u{1f525}" });
+    let problem =
+        json!({ "type": "urn:ietf:params:acme:error:malformed", "subproblems": vec![subproblem; 600] });
     refusal(400, &problem)
 }
 
@@ -310,7 +351,9 @@ async fn good_directory(mut stream: TcpStream, base: String) -> std::io::Result<
         let Some((head, body)) = text.split_once("\r\n\r\n") else {
             if read == 0 { return Ok(()) } else { continue }
         };
-        let announced = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+        let announced = head
+            .lines()
+            .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
         if body.len() < announced.unwrap_or(0) {
             continue;
         }

@@ -77,7 +77,9 @@ impl Bounded for Authorization {
     fn check(&self) -> Result<(), String> {
         let count = self.challenges.len();
         if count > MAX_CHALLENGES {
-            return Err(format!("it has {count} challenges, and {MAX_CHALLENGES} are the most that is accepted"));
+            return Err(format!(
+                "it has {count} challenges, and {MAX_CHALLENGES} are the most that is accepted"
+            ));
         }
         match self.status {
             AuthorizationStatus::Pending => self.challenges.iter().try_for_each(Challenge::check),
@@ -125,7 +127,9 @@ pub(super) fn check_chain(pem: &str) -> Result<(), String> {
     if count <= MAX_CHAIN_CERTIFICATES {
         return Ok(());
     }
-    Err(format!("its chain has {count} certificates, and {MAX_CHAIN_CERTIFICATES} are the most that is accepted"))
+    Err(format!(
+        "its chain has {count} certificates, and {MAX_CHAIN_CERTIFICATES} are the most that is accepted"
+    ))
 }
 
 fn too_long(what: &str) -> String {
@@ -145,7 +149,9 @@ mod tests {
             assert_eq!(check(good), Ok(()), "{good}");
         }
         let dots = format!("../../{}", "a".repeat(30));
-        for bad in ["", "short", &"a".repeat(21), &"a".repeat(257), &dots, &"a b".repeat(10), &"aaa=".repeat(10)] {
+        for bad in
+            ["", "short", &"a".repeat(21), &"a".repeat(257), &dots, &"a b".repeat(10), &"aaa=".repeat(10)]
+        {
             let refusal = check(bad).unwrap_err();
             assert!(refusal.contains("22 to 256 characters of the base64url alphabet"), "{bad}: {refusal}");
         }
@@ -157,10 +163,17 @@ mod tests {
     fn a_url_is_of_http_and_bounded() {
         assert_eq!(check_url("finalize", "https://ca.example/f/1"), Ok(()));
         for bad in ["", "/f/1", "ftp://ca.example/f", "file:///etc/passwd", "https://"] {
-            assert_eq!(check_url("finalize", bad).unwrap_err(), "its finalize URL is not an http or https URL", "{bad}");
+            assert_eq!(
+                check_url("finalize", bad).unwrap_err(),
+                "its finalize URL is not an http or https URL",
+                "{bad}"
+            );
         }
         let long = format!("https://ca.example/{}", "f".repeat(MAX_URL));
-        assert_eq!(check_url("finalize", &long).unwrap_err(), "its finalize URL is longer than 1024 characters");
+        assert_eq!(
+            check_url("finalize", &long).unwrap_err(),
+            "its finalize URL is longer than 1024 characters"
+        );
     }
 
     #[test]
@@ -168,7 +181,8 @@ mod tests {
         let order = |key: &str| {
             let mut order = json!({ "status": "pending", "finalize": "https://ca.example/f",
                 "authorizations": ["https://ca.example/a"], "certificate": "https://ca.example/c" });
-            order[key] = if key == "authorizations" { json!(["https://ca.example/a", "a"]) } else { json!("c") };
+            order[key] =
+                if key == "authorizations" { json!(["https://ca.example/a", "a"]) } else { json!("c") };
             serde_json::from_value::<Order>(order).unwrap().check()
         };
         for key in ["finalize", "authorizations", "certificate"] {
@@ -197,12 +211,14 @@ mod tests {
 
     #[test]
     fn a_chain_has_no_more_certificates_than_one_needs() {
-        let chain = |count: usize| "-----BEGIN CERTIFICATE-----\nAA\n-----END CERTIFICATE-----\n".repeat(count);
+        let chain =
+            |count: usize| "-----BEGIN CERTIFICATE-----\nAA\n-----END CERTIFICATE-----\n".repeat(count);
         assert_eq!(check_chain(&chain(MAX_CHAIN_CERTIFICATES)), Ok(()));
         assert!(check_chain(&chain(MAX_CHAIN_CERTIFICATES + 1)).unwrap_err().contains("11 certificates"));
     }
 
     fn challenge(typ: &str, url: &str, token: &str) -> Challenge {
-        serde_json::from_value(json!({ "type": typ, "url": url, "status": "pending", "token": token })).unwrap()
+        serde_json::from_value(json!({ "type": typ, "url": url, "status": "pending", "token": token }))
+            .unwrap()
     }
 }

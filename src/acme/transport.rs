@@ -203,7 +203,8 @@ impl Reply {
     /// characters understands them, too. One that is too long is none.
     pub(super) fn nonce(&self) -> Option<String> {
         let nonce = self.headers.get("replay-nonce")?.to_str().ok()?.trim();
-        let usable = (1..=MAX_NONCE).contains(&nonce.len()) && nonce.bytes().all(|byte| byte.is_ascii_graphic());
+        let usable =
+            (1..=MAX_NONCE).contains(&nonce.len()) && nonce.bytes().all(|byte| byte.is_ascii_graphic());
         usable.then(|| nonce.to_owned())
     }
 

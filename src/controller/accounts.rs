@@ -40,7 +40,8 @@ pub struct Accounts {
 impl Accounts {
     /// No accounts yet.
     pub fn new(own_namespace: String, places_per_account: usize, metrics: Metrics) -> Self {
-        let same_namespace = |one: &(AccountSecret, String), other: &(AccountSecret, String)| one.0.0 == other.0.0;
+        let same_namespace =
+            |one: &(AccountSecret, String), other: &(AccountSecret, String)| one.0.0 == other.0.0;
         Self {
             own_namespace,
             places_per_account,
@@ -132,10 +133,10 @@ impl Accounts {
         Ok(self.accounts.get_or_replace(&place, same, account.clone()).through(&server))
     }
 
-    /// An issuer is gone: its server is let go, unless another issuer or an account has it.
-    pub fn forget(&self, spec: &AcmeIssuer, secret: &AccountSecret) {
+    /// The last issuer with the server that a spec names is gone. An account is kept for a while: certificates may have to
+    /// be revoked with it.
+    pub fn forget_server(&self, spec: &AcmeIssuer) {
         self.servers.remove(&(spec.server.clone(), trust(spec)));
-        self.wait_for_validations(secret, false);
     }
 
     /// Takes all accounts out of use: another replica may have changed their keys.

@@ -370,7 +370,11 @@ fn finalize(situation: &Situation<'_>, now: Timestamp) -> Step {
     let (Some(sent), Some(order)) = (progress.finalized, &status.order) else { return Step::Finalize };
     let until = look_again(order.created.0, sent, progress.retry_after, FINALIZE_BOUNDS);
     match until > now {
-        true => wait(Some(until), reason::FINALIZING, "The CA took the request, and still waits for it".to_owned()),
+        true => wait(
+            Some(until),
+            reason::FINALIZING,
+            "The CA took the request, and still waits for it".to_owned(),
+        ),
         false => Step::Finalize,
     }
 }

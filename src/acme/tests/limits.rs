@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use wiremock::ResponseTemplate;
 
-use super::fake_ca::{FakeCa, epoch, key, order_json, problem, raw_server};
+use super::fake_ca::{FakeCa, epoch, key, problem, raw_server};
 use crate::acme::{Account, AcmeError, Server, ServerConfig, Share};
 
 #[tokio::test]
@@ -30,7 +30,8 @@ async fn an_answer_in_json_is_read_up_to_64_kib_whether_or_not_its_length_is_ann
 #[tokio::test]
 async fn headers_are_read_up_to_32_kib() {
     let fat: String = (0..40).map(|n| format!("x-fat-{n}: {}\r\n", "f".repeat(1000))).collect();
-    let error = directory(format!("HTTP/1.1 200 OK\r\n{fat}content-length: 2\r\n\r\n{{}}")).await.unwrap_err();
+    let error =
+        directory(format!("HTTP/1.1 200 OK\r\n{fat}content-length: 2\r\n\r\n{{}}")).await.unwrap_err();
     assert_eq!(what(&error), "its headers are longer than 32 KiB");
 }
 
@@ -54,7 +55,10 @@ async fn a_token_that_could_leave_its_path_is_not_accepted() {
     })
     .await;
     let error = ca.account().authorization(&ca.url("/authz/1")).await.unwrap_err();
-    assert!(what(&error).starts_with("the token of its http-01 challenge is not 22 to 256 characters"), "{error}");
+    assert!(
+        what(&error).starts_with("the token of its http-01 challenge is not 22 to 256 characters"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -83,7 +87,8 @@ async fn a_chain_is_read_up_to_ten_certificates_and_128_kib_and_ten_alternates()
 async fn of_a_problem_with_thousands_of_subproblems_a_hundred_are_kept() {
     let ca = FakeCa::start().await;
     let subproblem = json!({ "type": "t", "detail": "d" });
-    let body = json!({ "type": "urn:ietf:params:acme:error:compound", "subproblems": vec![subproblem; 2000] });
+    let body =
+        json!({ "type": "urn:ietf:params:acme:error:compound", "subproblems": vec![subproblem; 2000] });
     ca.on("/order/1", move |_| ResponseTemplate::new(403).set_body_json(&body)).await;
     let error = ca.account().order(&ca.url("/order/1")).await.unwrap_err();
     assert_eq!(error.problem().unwrap().subproblems.len(), 100);
@@ -164,7 +169,10 @@ fn slow_server() -> (String, Arc<AtomicUsize>) {
                 let _ = stream.read(&mut [0; 1]);
                 under_way.fetch_sub(1, Ordering::SeqCst);
                 let body = r#"{"newNonce":"http://ca.example/n","newAccount":"http://ca.example/a","newOrder":"http://ca.example/o"}"#;
-                let answer = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+                let answer = format!(
+                    "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                    body.len()
+                );
                 let _ = stream.write_all(answer.as_bytes());
             });
         }

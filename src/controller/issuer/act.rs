@@ -104,7 +104,8 @@ impl Work {
 
     /// The sentence about terms of service that have just changed. The directory that others have fetched tells of them.
     fn see_terms(&mut self, context: &Context) -> Option<String> {
-        let directory = context.accounts.server(&self.issuer.spec, &self.account_secret.0).ok()?.known_directory()?;
+        let directory =
+            context.accounts.server(&self.issuer.spec, &self.account_secret.0).ok()?.known_directory()?;
         let acme = self.issuer.status.acme.as_mut()?;
         note_terms(acme, directory.meta.terms_of_service.as_deref()).then(|| changed_terms(acme)).flatten()
     }

@@ -33,7 +33,11 @@ fn an_order_without_an_end_that_stays_pending_is_given_up_after_seven_days() {
     world.ca.orders[0].expires = "9999-01-01T00:00:00Z".parse().unwrap();
     expires(&mut world, None);
     let failure = fails_within(&mut world, SignedDuration::from_hours(8 * 24));
-    assert!(failure.message.starts_with("The CA has not finished the order within 7 days"), "{}", failure.message);
+    assert!(
+        failure.message.starts_with("The CA has not finished the order within 7 days"),
+        "{}",
+        failure.message
+    );
 }
 
 #[test]
@@ -107,7 +111,9 @@ fn an_order_for_other_names_or_another_profile_is_not_placed_again_at_once() {
     assert_eq!(misplaced(&order(&[Identifier::dns("A.test")], 1), &asked, None), None, "written otherwise");
     assert_eq!(misplaced(&order(&[], 1), &asked, None), None, "some CAs repeat nothing");
     let profiled = Order { profile: Some("short".to_owned()), ..order(&asked, 1) };
-    assert!(misplaced(&profiled, &asked, Some("long")).unwrap().message.contains("another profile than long"));
+    assert!(
+        misplaced(&profiled, &asked, Some("long")).unwrap().message.contains("another profile than long")
+    );
     assert_eq!(misplaced(&profiled, &asked, Some("short")), None);
     assert!(altered(&order(&asked, 1), &other).is_some());
     assert_eq!(altered(&order(&asked, 1), &order(&asked, 1)), None);
@@ -157,7 +163,8 @@ fn order(names: &[Identifier], authorizations: usize) -> Order {
 /// Has the status say when the order ends.
 fn expires(world: &mut World, time: Option<Timestamp>) {
     let set = |status: &mut CertificateStatus| {
-        status.order.as_mut().unwrap().expires = time.map(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time);
+        status.order.as_mut().unwrap().expires =
+            time.map(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time);
     };
     set(&mut world.status);
     set(&mut world.recorded);
