@@ -4,6 +4,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Problem;
+use crate::egress::Forbidden;
 use crate::pki::KeyError;
 
 /// Why a call to a CA did not do what it should.
@@ -58,6 +59,16 @@ pub enum AcmeError {
         host: String,
         /// What stood in the way.
         cause: &'static str,
+    },
+    /// The operator's egress rules forbid the connection; nothing was sent.
+    #[error("{operation} failed: {host} {forbidden}")]
+    Forbidden {
+        /// What was tried.
+        operation: Operation,
+        /// The host that was to be asked.
+        host: String,
+        /// What the rules say.
+        forbidden: Forbidden,
     },
     /// No answer in time.
     #[error("{operation} failed: no answer from {host} in time")]
@@ -119,6 +130,7 @@ impl AcmeError {
             Self::Http { .. } => "unexpectedStatus",
             Self::Malformed { .. } => "malformedAnswer",
             Self::Unreachable { .. } => "unreachable",
+            Self::Forbidden { .. } => "egressForbidden",
             Self::Timeout { .. } => "timeout",
             Self::Tls { .. } => "tls",
             Self::Paused { .. } => "paused",
@@ -139,6 +151,7 @@ impl AcmeError {
             | Self::Http { operation, .. }
             | Self::Malformed { operation, .. }
             | Self::Unreachable { operation, .. }
+            | Self::Forbidden { operation, .. }
             | Self::Timeout { operation, .. }
             | Self::Tls { operation, .. } => Some(*operation),
             _ => None,

@@ -13,10 +13,11 @@ use super::retry_after::retry_after;
 use super::time::TimeDifference;
 use super::unreachable::unreachable;
 use super::{AcmeError, Answer, Observe, Operation, Problem, ServerConfig, Trust};
+use crate::egress::{HttpClient, Purpose};
 
 /// Sends one request and reads one answer. Follows no redirect: a JWS is for one URL (RFC 8555 section 6.4).
 pub(super) struct Transport {
-    client: reqwest::Client,
+    client: HttpClient,
     clock: fn() -> Timestamp,
     observe: Observe,
     pub(super) ahead: TimeDifference,
@@ -35,21 +36,25 @@ impl Transport {
         let mut headers = HeaderMap::new();
         // RFC 8555 section 6.1 asks for it; problems come back in the language of the logs.
         headers.insert(ACCEPT_LANGUAGE, HeaderValue::from_static("en"));
-        let builder = reqwest::Client::builder()
-            .user_agent(&config.user_agent)
-            .default_headers(headers)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(config.timeout)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .tcp_nodelay(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false);
-        let builder = match &config.trust {
-            Trust::SystemRoots => builder,
-            Trust::Bundle(pem) => builder.tls_certs_only(bundle(pem)?),
-            Trust::SkipVerify => builder.tls_danger_accept_invalid_certs(true),
+        let roots = match &config.trust {
+            Trust::Bundle(pem) => bundle(pem)?,
+            Trust::SystemRoots | Trust::SkipVerify => Vec::new(),
         };
-        let client = builder.build().map_err(|error| match config.trust {
+        let client = HttpClient::new(&config.egress, Purpose::Acme, |builder| {
+            let builder = builder
+                .user_agent(&config.user_agent)
+                .default_headers(headers.clone())
+                .connect_timeout(CONNECT_TIMEOUT)
+                .timeout(config.timeout)
+                .pool_idle_timeout(IDLE_TIMEOUT)
+                .tcp_nodelay(true);
+            match &config.trust {
+                Trust::SystemRoots => builder,
+                Trust::Bundle(_) => builder.tls_certs_only(roots.clone()),
+                Trust::SkipVerify => builder.tls_danger_accept_invalid_certs(true),
+            }
+        });
+        let client = client.map_err(|error| match config.trust {
             Trust::Bundle(_) => AcmeError::Bundle,
             Trust::SystemRoots | Trust::SkipVerify => AcmeError::Client(root_cause(&error)),
         })?;
@@ -114,12 +119,11 @@ impl Transport {
         };
         span.record("server.address", host.as_str());
         let begun = (self.clock)();
-        let request = fill(self.client.request(method, parsed.clone()));
-        let answer = request.send().await;
+        let answer = self.client.send(method, parsed.clone(), fill).await;
         let took = Duration::try_from((self.clock)().duration_since(begun)).unwrap_or_default();
         (self.observe)(operation, answer.as_ref().ok().map(|answer| answer.status().as_u16()), took);
         let mut response =
-            answer.map_err(|error| unreachable(operation, &host, &error)).inspect_err(|error| {
+            answer.map_err(|error| unreachable(operation, &host, error)).inspect_err(|error| {
                 debug!(?operation, url, %error, "no answer from the CA");
             })?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));

@@ -10,6 +10,7 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use super::issuer_record::{AccountSecret, IssuerRecord};
 use crate::acme::{Account, AcmeError, Server, ServerConfig, Trust};
 use crate::api::{AcmeIssuer, Certificate};
+use crate::egress::Egress;
 use crate::pki::PrivateKey;
 use crate::runtime::clock;
 use crate::runtime::metrics::Metrics;
@@ -18,6 +19,7 @@ use crate::runtime::metrics::Metrics;
 pub struct Accounts {
     places_per_account: usize,
     metrics: Metrics,
+    egress: Egress,
     /// By the Secret of the key and the URL of the directory.
     accounts: Mutex<HashMap<(AccountSecret, String), Account>>,
     places: Mutex<HashMap<AccountSecret, Arc<Places>>>,
@@ -29,10 +31,11 @@ pub struct Accounts {
 
 impl Accounts {
     /// No accounts yet.
-    pub fn new(places_per_account: usize, metrics: Metrics) -> Self {
+    pub fn new(places_per_account: usize, metrics: Metrics, egress: Egress) -> Self {
         Self {
             places_per_account,
             metrics,
+            egress,
             accounts: Mutex::default(),
             places: Mutex::default(),
             writers: Mutex::default(),
@@ -61,6 +64,7 @@ impl Accounts {
             observe: Arc::new(move |operation, status, took| {
                 metrics.acme_requested(operation.as_str(), status, took);
             }),
+            egress: self.egress.clone(),
         })?;
         servers.insert(key, server.clone());
         Ok(server)

@@ -3,24 +3,33 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use crate::solver::dns01::{NameServer, Resolver, ResolverSetupError};
+use crate::egress::Egress;
+use crate::solver::dns01::{NameServer, Resolver, ResolverSetupError, Whose};
 
 /// The resolvers in use.
-#[derive(Default)]
-pub struct Resolvers(Mutex<HashMap<Vec<NameServer>, Resolver>>);
+pub struct Resolvers {
+    egress: Egress,
+    resolvers: Mutex<HashMap<(Whose, Vec<NameServer>), Resolver>>,
+}
 
 impl Resolvers {
+    /// No resolvers yet. They ask servers where `egress` permits it.
+    pub fn new(egress: Egress) -> Self {
+        Self { egress, resolvers: Mutex::default() }
+    }
+
     /// The resolver that asks `servers`; those of the system if there are none.
     ///
     /// # Errors
     /// If none can be made.
-    pub fn of(&self, servers: &[NameServer]) -> Result<Resolver, ResolverSetupError> {
-        let mut resolvers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(resolver) = resolvers.get(servers) {
+    pub fn of(&self, servers: &[NameServer], whose: Whose) -> Result<Resolver, ResolverSetupError> {
+        let mut resolvers = self.resolvers.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (whose, servers.to_vec());
+        if let Some(resolver) = resolvers.get(&key) {
             return Ok(resolver.clone());
         }
-        let resolver = Resolver::new(servers)?;
-        resolvers.insert(servers.to_vec(), resolver.clone());
+        let resolver = Resolver::new(servers, whose, &self.egress)?;
+        resolvers.insert(key, resolver.clone());
         Ok(resolver)
     }
 }

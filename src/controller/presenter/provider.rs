@@ -206,6 +206,7 @@ impl Secrets<'_> {
         Ok(match settings.nameserver.parse() {
             Ok(server) => {
                 let mut settings_of_update = rfc2136::Settings::new(server, key, clock::now);
+                settings_of_update.egress = self.context.egress.clone();
                 settings_of_update.tcp = settings.protocol == Some(api::DnsProtocol::Tcp);
                 Ok(Provider::Rfc2136(Box::new(settings_of_update)))
             }

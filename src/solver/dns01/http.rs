@@ -5,12 +5,13 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use http::StatusCode;
-use reqwest::{Client, RequestBuilder};
+use http::{Method, StatusCode};
+use reqwest::{RequestBuilder, Url};
 
 use crate::acme::ServerConfig;
 use crate::acme::excerpt::excerpt;
 use crate::acme::unreachable::NoAnswer;
+use crate::egress::{Egress, Forbidden, HttpClient, Purpose, SendError};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Far above any answer that is read here; a DNS message has 64 KiB at most.
@@ -31,6 +32,8 @@ pub enum ClientError {
 /// the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HttpFailure {
+    /// The egress rules forbid the connection.
+    Forbidden(Forbidden),
     /// Nothing came in time.
     Timeout,
     /// The connection failed or broke.
@@ -51,6 +54,7 @@ pub enum HttpFailure {
 impl fmt::Display for HttpFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Forbidden(forbidden) => forbidden.fmt(f),
             Self::Timeout => f.write_str("did not answer in time"),
             Self::Unreachable(cause) => write!(f, "cannot be reached: {cause}"),
             Self::Tls(detail) => write!(f, "cannot be reached: TLS: {detail}"),
@@ -62,41 +66,62 @@ impl fmt::Display for HttpFailure {
 }
 
 /// The clients in use, one for each bundle that servers are held against: to make one reads all that the system trusts.
-#[derive(Debug, Default)]
-pub struct Clients(Mutex<HashMap<Option<Vec<u8>>, Client>>);
+#[derive(Debug)]
+pub struct Clients {
+    egress: Egress,
+    purpose: Purpose,
+    by_bundle: Mutex<HashMap<Option<Vec<u8>>, HttpClient>>,
+}
 
 impl Clients {
+    /// No clients yet. They connect where `egress` permits it.
+    #[must_use]
+    pub fn new(egress: Egress, purpose: Purpose) -> Self {
+        Self { egress, purpose, by_bundle: Mutex::default() }
+    }
+
     /// A client that trusts the system's roots, or `bundle` (PEM) and nothing else. Each request sets its own timeout.
-    pub(super) fn trusting(&self, bundle: Option<&[u8]>) -> Result<Client, ClientError> {
+    pub(super) fn trusting(&self, bundle: Option<&[u8]>) -> Result<HttpClient, ClientError> {
         let bundle = bundle.map(<[u8]>::to_vec);
-        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = self.by_bundle.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&bundle) {
             return Ok(client.clone());
         }
-        let client = client(bundle.as_deref())?;
+        let client = self.client(bundle.as_deref())?;
         clients.insert(bundle, client.clone());
         Ok(client)
     }
-}
 
-fn client(bundle: Option<&[u8]>) -> Result<Client, ClientError> {
-    let builder = Client::builder()
-        .user_agent(ServerConfig::USER_AGENT)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true)
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false);
-    let Some(bundle) = bundle else { return builder.build().map_err(|_| ClientError::Client) };
-    let certificates = reqwest::Certificate::from_pem_bundle(bundle).map_err(|_| ClientError::Bundle)?;
-    if certificates.is_empty() {
-        return Err(ClientError::Bundle);
+    fn client(&self, bundle: Option<&[u8]>) -> Result<HttpClient, ClientError> {
+        let certificates = match bundle {
+            None => Vec::new(),
+            Some(bundle) => {
+                reqwest::Certificate::from_pem_bundle(bundle).map_err(|_| ClientError::Bundle)?
+            }
+        };
+        if bundle.is_some() && certificates.is_empty() {
+            return Err(ClientError::Bundle);
+        }
+        let client = HttpClient::new(&self.egress, self.purpose, |builder| {
+            let builder = builder
+                .user_agent(ServerConfig::USER_AGENT)
+                .connect_timeout(CONNECT_TIMEOUT)
+                .tcp_nodelay(true);
+            if bundle.is_none() { builder } else { builder.tls_certs_only(certificates.clone()) }
+        });
+        client.map_err(|_| if bundle.is_none() { ClientError::Client } else { ClientError::Bundle })
     }
-    builder.tls_certs_only(certificates).build().map_err(|_| ClientError::Bundle)
 }
 
-/// Sends a request and reads the body of a success, all within `timeout`.
-pub(super) async fn send(request: RequestBuilder, timeout: Duration) -> Result<Vec<u8>, HttpFailure> {
-    let response = request.timeout(timeout).send().await.map_err(|error| no_answer(&error))?;
+/// POSTs to `url` what `fill` makes of the request, and reads the body of a success, all within `timeout`.
+pub(super) async fn post(
+    client: &HttpClient,
+    url: &Url,
+    timeout: Duration,
+    fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
+) -> Result<Vec<u8>, HttpFailure> {
+    let sent = client.send(Method::POST, url.clone(), |request| fill(request).timeout(timeout)).await;
+    let response = sent.map_err(no_answer)?;
     let status = response.status();
     let body = body(response).await;
     if status.is_success() { body } else { Err(refusal(status, &body.unwrap_or_default())) }
@@ -121,8 +146,9 @@ async fn body(mut response: reqwest::Response) -> Result<Vec<u8>, HttpFailure> {
     }
 }
 
-fn no_answer(error: &reqwest::Error) -> HttpFailure {
+fn no_answer(error: SendError) -> HttpFailure {
     match NoAnswer::of(error) {
+        NoAnswer::Forbidden(forbidden) => HttpFailure::Forbidden(forbidden),
         NoAnswer::Timeout => HttpFailure::Timeout,
         NoAnswer::Tls(detail) => HttpFailure::Tls(detail),
         NoAnswer::Unreachable(cause) => HttpFailure::Unreachable(cause),

@@ -11,6 +11,7 @@ use tokio_rustls::TlsConnector;
 use self::answer::Answer;
 use self::dns::NameServers;
 use super::challenge_path;
+use crate::egress::Egress;
 
 mod answer;
 mod dns;
@@ -31,6 +32,7 @@ const ADDRESSES_PER_FAMILY: usize = 2;
 pub struct SelfCheck {
     name_servers: NameServers,
     tls: TlsConnector,
+    egress: Egress,
     ports: Ports,
     time_limit: Duration,
 }
@@ -47,11 +49,13 @@ pub enum SelfCheckSetupError {
 }
 
 impl SelfCheck {
-    /// Self-checks that look names up at `nameservers`, over UDP and TCP, or as the system is configured if empty.
-    pub fn new(nameservers: Vec<SocketAddr>) -> Result<Self, SelfCheckSetupError> {
+    /// Self-checks that look names up at `nameservers`, over UDP and TCP, or as the system is configured if empty, and connect
+    /// where `egress` permits it.
+    pub fn new(nameservers: Vec<SocketAddr>, egress: Egress) -> Result<Self, SelfCheckSetupError> {
         Ok(Self {
             name_servers: NameServers::new(&nameservers).map_err(SelfCheckSetupError::NameServers)?,
             tls: fetch::tls_without_verification().map_err(SelfCheckSetupError::Tls)?,
+            egress,
             ports: Ports { http: 80, redirects_to_any: false },
             time_limit: TIME_LIMIT,
         })
@@ -105,7 +109,8 @@ impl SelfCheck {
 
     async fn fetch(&self, url: &Url, progress: &mut Progress) -> Result<Answer, SelfCheckFailure> {
         let addresses = self.addresses(url, progress).await?;
-        let (stream, at) = fetch::connect(&addresses, progress).await?;
+        let host = url.host_str().unwrap_or_default();
+        let (stream, at) = fetch::connect(&self.egress, host, &addresses, progress).await?;
         progress.unfinished = SelfCheckFailure::NoAnswer { at };
         fetch::get(stream, at, url, &self.tls).await
     }

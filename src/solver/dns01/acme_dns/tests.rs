@@ -2,6 +2,7 @@ use serde_json::json;
 use wiremock::matchers::{body_json, header, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
+use crate::egress::{Egress, Purpose};
 use super::*;
 use crate::solver::dns01::tests::record;
 
@@ -125,5 +126,5 @@ fn a_url_of_another_kind_is_refused() {
 }
 
 fn asked_by(settings: Settings) -> Result<Provider, Error> {
-    Provider::new(settings, &Clients::default())
+    Provider::new(settings, &Clients::new(Egress::unrestricted(), Purpose::Provider))
 }

@@ -2,6 +2,7 @@ use serde_json::{Value, json};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
+use crate::egress::{Egress, Purpose};
 use super::*;
 use crate::solver::dns01::tests::record;
 
@@ -174,5 +175,5 @@ async fn https_server(made: &rcgen::CertifiedKey<rcgen::KeyPair>, connections: u
 }
 
 fn asked_by(settings: Settings) -> Result<Provider, Error> {
-    Provider::new(settings, &Clients::default())
+    Provider::new(settings, &Clients::new(Egress::unrestricted(), Purpose::Provider))
 }

@@ -7,6 +7,7 @@ use tokio::net::{TcpListener, UdpSocket};
 
 use self::world::{Page, World, Zone, closed_port, ok, redirect, tls_server};
 use super::*;
+use crate::egress::Rules;
 
 mod world;
 
@@ -271,4 +272,41 @@ async fn our_own_responder_passes_and_is_recognised_without_the_token() {
     tokio::spawn(crate::solver::http01::responder::serve(listener, Arc::new(One), shutdown));
     assert_eq!(check.check("own.test", TOKEN, EXPECTED).await, Ok(()));
     assert_eq!(check.check("own.test", "other", "other.thumb").await.unwrap_err().reason(), "UnknownToken");
+}
+
+#[tokio::test]
+async fn nothing_is_fetched_from_an_address_that_the_egress_rules_forbid() {
+    let world = World::new().await;
+    world.name("inner.test", Zone::at(&["127.0.0.1", "::1"]));
+    let check = world.self_check_with(Egress::default());
+    for host in ["inner.test", "127.0.0.1", "::1", "::ffff:127.0.0.1", "2130706433"] {
+        let failure = check.check(host, TOKEN, EXPECTED).await.unwrap_err();
+        assert_eq!(failure.reason(), "EgressForbidden", "{host}: {failure}");
+        let forbidden = " is not allowed: the operator's egress rules forbid its address; an administrator can allow it with \
+                         --egress-allow";
+        assert!(failure.to_string().ends_with(forbidden), "{failure}");
+    }
+    assert!(world.requests.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn each_redirect_is_checked_against_the_egress_rules() {
+    let world = World::new().await;
+    world.name("from.test", Zone::at(&["127.0.0.1"]));
+    world.name("inner.test", Zone::at(&["::1"]));
+    let rules = Rules { allow: vec!["127.0.0.1".parse().unwrap()], ..Rules::default() };
+    let check = world.self_check_with(Egress::new(rules, |_| {}));
+    for (target, host) in [
+        (format!("http://inner.test:{}/x", world.port), "inner.test"),
+        (format!("http://[::1]:{}/x", world.port), "[::1]"),
+        (format!("http://0:{}/x", world.port), "0.0.0.0"),
+        ("http://169.254.169.254/latest/meta-data/".to_owned(), "169.254.169.254"),
+        ("http://[64:ff9b::a9fe:a9fe]/".to_owned(), "[64:ff9b::a9fe:a9fe]"),
+    ] {
+        world.page("from.test", challenge_path(TOKEN), redirect(302, &target));
+        let failure = check.check("from.test", TOKEN, EXPECTED).await.unwrap_err();
+        assert_eq!(failure.reason(), "EgressForbidden", "{target}: {failure}");
+        assert!(failure.to_string().contains(&format!(": {host} is not allowed: ")), "{failure}");
+    }
+    assert_eq!(world.requests.lock().unwrap().len(), 5, "those to from.test alone");
 }
