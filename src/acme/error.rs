@@ -10,8 +10,8 @@ use crate::pki::KeyError;
 /// Why a call to a CA did not do what it should.
 ///
 /// `Display` is stable: the same situation gives the same text, so that a condition made from it is not
-/// written again at each attempt. Ports, request ids and times are therefore left out; what the CA said is
-/// quoted word for word.
+/// written again at each attempt. Ports, request ids and times are therefore left out. Problem documents of an
+/// ACME server are quoted; other answers are not, as they may come from a server that the reader cannot reach.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AcmeError {
     /// The CA refused, with a problem document (RFC 8555 section 6.7).
@@ -27,7 +27,7 @@ pub enum AcmeError {
         retry_after: Option<Duration>,
     },
     /// An answer that is neither success nor a problem document, such as a proxy's HTML page.
-    #[error("{operation} failed: {host} answered HTTP {status}{}", Quoted(excerpt))]
+    #[error("{operation} failed: {host} answered HTTP {status}{}", InParentheses(kind))]
     Http {
         /// What was tried.
         operation: Operation,
@@ -35,8 +35,9 @@ pub enum AcmeError {
         host: String,
         /// The HTTP status of the answer.
         status: u16,
-        /// The beginning of the body as plain text, without what changes from one answer to the next.
-        excerpt: String,
+        /// What it is: its media type, or that it is a redirect. Nothing of what it says, which may not be meant for
+        /// whoever reads this.
+        kind: String,
         /// How long the server wants to be left alone, from 1 s to 24 h.
         retry_after: Option<Duration>,
     },
@@ -298,10 +299,10 @@ impl fmt::Display for Refusal<'_> {
     }
 }
 
-struct Quoted<'a>(&'a str);
+struct InParentheses<'a>(&'a str);
 
-impl fmt::Display for Quoted<'_> {
+impl fmt::Display for InParentheses<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() { Ok(()) } else { write!(f, ": {}", self.0) }
+        if self.0.is_empty() { Ok(()) } else { write!(f, " ({})", self.0) }
     }
 }

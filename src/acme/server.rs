@@ -177,7 +177,9 @@ impl Server {
     }
 
     async fn fetch_directory(&self) -> Result<Arc<Directory>, AcmeError> {
-        self.get(Operation::Directory, self.directory_url()).await?.json().map(Arc::new)
+        let directory = self.get(Operation::Directory, self.directory_url()).await?.json().map(Arc::new)?;
+        self.0.transport.is_acme.store(true, Ordering::Relaxed);
+        Ok(directory)
     }
 }
 

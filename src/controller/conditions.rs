@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use crate::api::{CONDITION_READY, CONDITION_RECONCILING, CONDITION_STALLED};
 use crate::core::kstatus::Standing;
 use crate::core::renewal::whole_seconds;
+use crate::foreign_text::clean;
 
 /// Longest message; the API allows 32,768 bytes.
 const MAX_MESSAGE: usize = 8192;
@@ -21,7 +22,7 @@ pub fn set_condition(
     now: Timestamp,
 ) {
     let status = if is { "True" } else { "False" };
-    let message: String = message.chars().take(MAX_MESSAGE).collect();
+    let message = clean(message, MAX_MESSAGE);
     let since = conditions
         .iter()
         .find(|condition| condition.type_ == type_ && condition.status == status)

@@ -100,7 +100,7 @@ impl Proxied {
 impl SendError {
     /// The resolver's own error lies somewhere among the sources.
     fn of(error: reqwest::Error) -> Self {
-        let causes = std::iter::successors(error.source(), |cause| cause.source());
+        let causes = std::iter::successors(error.source(), |&cause| cause.source());
         match causes.into_iter().any(|cause| cause.is::<Forbidden>()) {
             true => Self::Forbidden(Forbidden),
             false => Self::Http(error),

@@ -33,7 +33,8 @@ async fn what_is_no_directory_says_what_it_lacks() {
     let error = directory_at(raw_server(ok(r#"{"hello":"world"}"#))).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "reading the directory failed: the answer of 127.0.0.1 is not what RFC 8555 asks for: missing field `newNonce`"
+        "reading the directory failed: the answer of 127.0.0.1 is not what RFC 8555 asks for: 200 of no type, no ACME \
+         directory (missing field `newNonce`)"
     );
 }
 
@@ -101,18 +102,20 @@ async fn an_endless_body_is_not_read_to_its_end() {
     assert!(matches!(&error, AcmeError::Malformed { what, .. } if what.contains("longer than")), "{error:?}");
     let answer = format!("HTTP/1.1 500 Oops\r\ncontent-length: {}\r\n\r\n{body}", body.len());
     let error = directory_at(raw_server(answer)).await.unwrap_err();
-    assert!(matches!(&error, AcmeError::Http { excerpt, .. } if excerpt.len() < 300), "{error:?}");
+    assert!(matches!(&error, AcmeError::Http { kind, .. } if kind.is_empty()), "{error:?}");
 }
 
 #[tokio::test]
-async fn a_redirect_is_not_followed_but_shown() {
-    let target = "https://ca.example/v2/directory";
-    let answer = format!("HTTP/1.1 301 Moved\r\nlocation: {target}\r\ncontent-length: 0\r\n\r\n");
-    let error = directory_at(raw_server(answer)).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "reading the directory failed: 127.0.0.1 answered HTTP 301: it redirects to https://ca.example/v2/directory"
-    );
+async fn a_redirect_is_not_followed_but_told() {
+    for (target, told) in [
+        ("https://127.0.0.1/v2/directory?secret", "a redirect to https://127.0.0.1"),
+        ("https://secret.example/v2/directory", "a redirect to another host"),
+    ] {
+        let answer = format!("HTTP/1.1 301 Moved\r\nlocation: {target}\r\ncontent-length: 0\r\n\r\n");
+        let error = directory_at(raw_server(answer)).await.unwrap_err();
+        let text = format!("reading the directory failed: 127.0.0.1 answered HTTP 301 ({told})");
+        assert_eq!(error.to_string(), text);
+    }
 }
 
 #[tokio::test]
@@ -275,6 +278,36 @@ async fn the_urls_in_a_directory_are_checked_as_its_own_is() {
 
 async fn directory_at(url: String) -> Result<Arc<crate::acme::Directory>, AcmeError> {
     Server::new(config(url)).unwrap().directory().await
+}
+
+/// What stands there is for whoever may talk to the server, and that need not be the one who wrote the issuer.
+#[tokio::test]
+async fn nothing_of_an_answer_that_is_no_directory_is_quoted() {
+    let start = "reading the directory failed: ";
+    let no_directory = |kind: &str| {
+        format!("{start}the answer of 127.0.0.1 is not what RFC 8555 asks for: {kind}, no ACME directory")
+    };
+    let acme = r#"{"type":"urn:ietf:params:acme:error:rateLimited","detail":"secret"}"#;
+    for (status, typ, body, text) in [
+        ("200 OK", "application/json", r#""secret""#, no_directory("200 application/json")),
+        ("200 OK", "application/json", r#"{"newNonce":{"secret":1}}"#, no_directory("200 application/json")),
+        ("200 OK", "text/html; a=secret", "<h1>secret</h1>", no_directory("200 text/html")),
+        ("403 No", "text/plain", "secret", format!("{start}127.0.0.1 answered HTTP 403 (text/plain)")),
+        (
+            "403 No",
+            "application/problem+json",
+            r#"{"type":"about:secret","title":"secret","detail":"secret","instance":"secret"}"#,
+            format!("{start}127.0.0.1 answered HTTP 403 (application/problem+json)"),
+        ),
+        ("429 No", "application/problem+json", acme, format!("{start}urn:ietf:params:acme:error:rateLimited")),
+    ] {
+        let length = body.len();
+        let answer =
+            format!("HTTP/1.1 {status}\r\ncontent-type: {typ}\r\ncontent-length: {length}\r\n\r\n{body}");
+        let error = directory_at(raw_server(answer)).await.unwrap_err();
+        assert_eq!(error.to_string(), text);
+        assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+    }
 }
 
 fn ok(body: &str) -> String {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{Request, StatusCode};
+use http::Request;
 use http_body_util::BodyExt;
 use k8s_openapi::api::core::v1::Secret;
 use kube::client::Body;
@@ -10,7 +10,6 @@ use reqwest::Url;
 use secrecy::SecretString;
 use tokio::time::timeout;
 
-use crate::acme::excerpt::excerpt;
 use crate::api::{self, Dns01SecretKeySelector, Dns01Webhook, DnsRecordStatus};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
@@ -121,18 +120,11 @@ impl Provider {
         match webhook::read(&body, &request_id) {
             Ok(()) if status.is_success() => Ok(()),
             Ok(()) => Err(named(format!("answered HTTP {}", status.as_u16()))),
-            Err(webhook::Error::NotJson { .. }) if !status.is_success() => {
-                Err(named(http_failure(status, &body)))
+            Err(webhook::Error::NotJson) if !status.is_success() => {
+                Err(named(format!("answered HTTP {}", status.as_u16())))
             }
             Err(error) => Err(named(error.to_string())),
         }
-    }
-}
-
-fn http_failure(status: StatusCode, body: &[u8]) -> String {
-    match excerpt(body, status) {
-        text if text.is_empty() => format!("answered HTTP {}", status.as_u16()),
-        text => format!("answered HTTP {}: {text}", status.as_u16()),
     }
 }
 

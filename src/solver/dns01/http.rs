@@ -5,11 +5,12 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{Method, StatusCode};
+use http::Method;
 use reqwest::{RequestBuilder, Url};
+use tracing::debug;
 
 use crate::acme::ServerConfig;
-use crate::acme::excerpt::excerpt;
+use crate::acme::excerpt::{excerpt, media_type};
 use crate::acme::unreachable::NoAnswer;
 use crate::egress::{Egress, Forbidden, HttpClient, Purpose, SendError};
 
@@ -44,8 +45,8 @@ pub enum HttpFailure {
     Status {
         /// The HTTP status of the answer.
         status: u16,
-        /// The beginning of the body as plain text, without what changes from one answer to the next.
-        excerpt: String,
+        /// The media type of the answer. Nothing of what it says, which may not be meant for whoever reads this.
+        media_type: Option<String>,
     },
     /// It answered with a success whose body is cut short or far too long.
     Body,
@@ -58,8 +59,10 @@ impl fmt::Display for HttpFailure {
             Self::Timeout => f.write_str("did not answer in time"),
             Self::Unreachable(cause) => write!(f, "cannot be reached: {cause}"),
             Self::Tls(detail) => write!(f, "cannot be reached: TLS: {detail}"),
-            Self::Status { status, excerpt } if excerpt.is_empty() => write!(f, "answered HTTP {status}"),
-            Self::Status { status, excerpt } => write!(f, "answered HTTP {status}: {excerpt}"),
+            Self::Status { status, media_type: None } => write!(f, "answered HTTP {status}"),
+            Self::Status { status, media_type: Some(media_type) } => {
+                write!(f, "answered HTTP {status} ({media_type})")
+            }
             Self::Body => f.write_str("sent an answer that is cut short or far too long"),
         }
     }
@@ -122,13 +125,14 @@ pub(super) async fn post(
 ) -> Result<Vec<u8>, HttpFailure> {
     let sent = client.send(Method::POST, url.clone(), |request| fill(request).timeout(timeout)).await;
     let response = sent.map_err(no_answer)?;
-    let status = response.status();
+    let (status, media_type) = (response.status(), media_type(response.headers()));
     let body = body(response).await;
-    if status.is_success() { body } else { Err(refusal(status, &body.unwrap_or_default())) }
-}
-
-fn refusal(status: StatusCode, body: &[u8]) -> HttpFailure {
-    HttpFailure::Status { status: status.as_u16(), excerpt: excerpt(body, status) }
+    if status.is_success() {
+        return body;
+    }
+    let (host, status) = (url.host_str(), status.as_u16());
+    debug!(host, status, excerpt = excerpt(&body.unwrap_or_default()), "a server refuses");
+    Err(HttpFailure::Status { status, media_type })
 }
 
 async fn body(mut response: reqwest::Response) -> Result<Vec<u8>, HttpFailure> {

@@ -117,8 +117,8 @@ pub enum SelfCheckFailure {
     WrongAnswer {
         /// Who answered.
         at: SocketAddr,
-        /// What came, shortened, with words that look like ids masked; not quoted after a redirect.
-        got: String,
+        /// What came, in words that quote nothing of it.
+        got: &'static str,
     },
     /// The right token's key authorization with the thumbprint of another account key.
     #[error(

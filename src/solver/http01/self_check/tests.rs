@@ -131,7 +131,7 @@ async fn ipv6_that_answers_wrongly_fails_though_ipv4_is_right() {
     world.page("both.test", challenge_path(TOKEN), ok(EXPECTED));
     world.pages_six.lock().unwrap().insert(("both.test".into(), challenge_path(TOKEN)), ok("It works!"));
     let text = world.text("both.test").await;
-    let start = format!("[::1]:{} answered with \"It works!\" instead of the key authorization;", world.port);
+    let start = format!("[::1]:{} answered with other text instead of the key authorization;", world.port);
     assert!(text.starts_with(&start), "{text}");
 }
 
@@ -179,7 +179,7 @@ async fn where_a_redirect_led_is_said_when_it_fails() {
     assert!(
         failure
             .to_string()
-            .starts_with("after a redirect to http://gone.test/x/<token>: DNS has no name gone.test"),
+            .starts_with("after a redirect to http://gone.test: DNS has no name gone.test"),
         "{failure}"
     );
 }
@@ -192,10 +192,10 @@ async fn what_stands_behind_a_redirect_is_not_quoted() {
     world.page("from.test", "/inside".into(), ok("password"));
     let text = world.text("from.test").await;
     assert!(
-        text.contains("/inside: 127.0.0.1:") && text.contains(" answered with something else instead"),
+        text.starts_with("after a redirect to http://from.test") && text.contains(" answered with other text instead"),
         "{text}"
     );
-    assert!(!text.contains("password"), "{text}");
+    assert!(!text.contains("password") && !text.contains("inside"), "{text}");
 }
 
 #[tokio::test]
@@ -228,7 +228,7 @@ async fn redirects_no_ca_follows_are_refused() {
     check.ports.redirects_to_any = false;
     for (page, expected) in [
         (redirect(302, "ftp://from.test/x"), " to ftp:, which is neither http nor https;"),
-        (redirect(302, "http://from.test:8080/x"), " to http://from.test:8080/x, and CAs follow only to"),
+        (redirect(302, "http://from.test:8080/x"), " to http://from.test:8080, and CAs follow only to"),
         (redirect(302, "http://[/"), " to something, which is not a URL;"),
         (
             Page::Raw("HTTP/1.1 302 Found\r\ncontent-length: 0\r\n\r\n".into()),
@@ -247,12 +247,12 @@ async fn redirects_in_a_circle_or_without_end_are_given_up() {
     let world = World::new().await;
     world.name("from.test", Zone::at(&["127.0.0.1"]));
     world.page("from.test", challenge_path(TOKEN), redirect(302, &challenge_path(TOKEN)));
-    assert!(world.text("from.test").await.contains("/<token>, where they came from;"));
+    assert!(world.text("from.test").await.contains(", where they came from;"));
     world.page("from.test", challenge_path(TOKEN), redirect(302, "/0"));
     for step in 0..20 {
         world.page("from.test", format!("/{step}"), redirect(302, &format!("/{}", step + 1)));
     }
-    assert!(world.text("from.test").await.contains("/10, the eleventh in a row;"));
+    assert!(world.text("from.test").await.contains(", the eleventh in a row;"));
 }
 
 #[tokio::test]
