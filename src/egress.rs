@@ -52,7 +52,9 @@ impl Purpose {
 /// A connection that the rules forbid. `Display` continues a sentence that begins with the host, and says nothing of the
 /// address: it may be that of a name which only the operator can resolve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is not allowed: the operator's egress rules forbid its address; an administrator can allow it with --egress-allow")]
+#[error(
+    "is not allowed: the operator's egress rules forbid its address; an administrator can allow it with --egress-allow"
+)]
 pub struct Forbidden;
 
 /// The rules in force, and who is told of what they refuse. Clones share both.

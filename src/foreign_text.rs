@@ -62,7 +62,8 @@ mod tests {
 
     #[test]
     fn plain_text_stays_as_it_is() {
-        for text in ["", "CAA record for a.example forbids issuance", "Größe „ß“ – 証明書 عربي"] {
+        for text in ["", "CAA record for a.example forbids issuance", "Größe „ß“ – 証明書 عربي"]
+        {
             assert_eq!(clean(text, 100), text);
         }
     }

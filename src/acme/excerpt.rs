@@ -21,7 +21,8 @@ pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
     let media_type = value.split(';').next()?.trim().to_ascii_lowercase();
     let (typ, subtype) = media_type.split_once('/')?;
     let token = |text: &str| {
-        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&byte))
+        !text.is_empty()
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&byte))
     };
     (token(typ) && token(subtype) && media_type.len() <= MAX_CHARS).then_some(media_type)
 }
@@ -51,7 +52,8 @@ mod tests {
             let headers = HeaderMap::from_iter([(CONTENT_TYPE, value.parse().unwrap())]);
             assert_eq!(media_type(&headers).as_deref(), told, "{value}");
         }
-        let long = HeaderMap::from_iter([(CONTENT_TYPE, format!("text/{}", "x".repeat(60)).parse().unwrap())]);
+        let long =
+            HeaderMap::from_iter([(CONTENT_TYPE, format!("text/{}", "x".repeat(60)).parse().unwrap())]);
         assert_eq!((media_type(&long), media_type(&HeaderMap::new())), (None, None));
     }
 }

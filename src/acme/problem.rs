@@ -314,7 +314,10 @@ mod tests {
         let shown = problem.to_string();
         assert!(shown.starts_with("[2Jline one line two [2Jline one line two "), "{shown}");
         assert!(shown.ends_with("; and 98 more"), "{shown}");
-        assert!(shown.len() < 5000 && !shown.contains(|c: char| c.is_control() || c == '\u{202e}'), "{shown}");
+        assert!(
+            shown.len() < 5000 && !shown.contains(|c: char| c.is_control() || c == '\u{202e}'),
+            "{shown}"
+        );
         assert!(serde_json::to_string(&problem).unwrap().len() < 200_000);
         assert!(problem.instance.unwrap().len() < 1010);
     }
@@ -322,7 +325,8 @@ mod tests {
     #[test]
     fn of_a_stranger_only_a_type_of_acme_is_left() {
         let typ = "urn:ietf:params:acme:error:rateLimited";
-        let problem = read(json!({ "type": typ, "detail": "secret", "title": "secret", "subproblems": [{}] }));
+        let problem =
+            read(json!({ "type": typ, "detail": "secret", "title": "secret", "subproblems": [{}] }));
         assert_eq!(problem.only_type(), Some(Problem { typ: typ.to_owned(), ..Problem::default() }));
         for typ in ["", "about:blank", "urn:ietf:params:acme:error:the secret", "https://inner/secret"] {
             assert_eq!(read(json!({ "type": typ, "detail": "secret" })).only_type(), None, "{typ}");

@@ -145,8 +145,7 @@ impl Transport {
         let elapsed = (self.clock)().duration_since(begun);
         debug!(?operation, url, status = status.as_u16(), %elapsed, "the CA answered");
         let (from_acme, url) = (self.is_acme.load(Ordering::Relaxed), parsed);
-        let reply =
-            Reply { operation, url, host, status, headers, retry_after, from_acme, body: Vec::new() };
+        let reply = Reply { operation, url, host, status, headers, retry_after, from_acme, body: Vec::new() };
         match body {
             Ok(body) => Ok(Reply { body, ..reply }),
             // The status alone says enough of a failure.

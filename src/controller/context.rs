@@ -136,7 +136,8 @@ impl Context {
         let reporter =
             Reporter { controller: FIELD_MANAGER.to_owned(), instance: Some(config.identity.clone()) };
         let refused = metrics.clone();
-        let egress = Egress::new(config.egress.clone(), move |purpose| refused.egress_refused(purpose.as_str()));
+        let egress =
+            Egress::new(config.egress.clone(), move |purpose| refused.egress_refused(purpose.as_str()));
         Ok(Arc::new(Self {
             reporter,
             said: Said::default(),

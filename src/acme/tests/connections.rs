@@ -167,7 +167,11 @@ async fn a_certificate_is_trusted_only_with_the_bundle_that_holds_its_root() {
 async fn an_expired_certificate_reads_the_same_at_every_attempt() {
     let expired = certificate(2001);
     let trust = Trust::Bundle(expired.cert.pem().into_bytes());
-    let error = Server::new(ServerConfig { trust, ..config(tls_server(&expired)) }).unwrap().directory().await.unwrap_err();
+    let error = Server::new(ServerConfig { trust, ..config(tls_server(&expired)) })
+        .unwrap()
+        .directory()
+        .await
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "reading the directory failed: cannot reach localhost: TLS: certificate not trusted: expired"
@@ -177,7 +181,11 @@ async fn an_expired_certificate_reads_the_same_at_every_attempt() {
 #[tokio::test]
 async fn https_to_a_port_that_speaks_none_is_explained() {
     let url = raw_server("HTTP/1.1 400 Bad Request\r\n\r\n").replace("http://", "https://");
-    let error = Server::new(ServerConfig { trust: Trust::SkipVerify, ..config(url) }).unwrap().directory().await.unwrap_err();
+    let error = Server::new(ServerConfig { trust: Trust::SkipVerify, ..config(url) })
+        .unwrap()
+        .directory()
+        .await
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "reading the directory failed: cannot reach 127.0.0.1: TLS: what answers there does not speak TLS"
@@ -224,9 +232,12 @@ fn the_proxy_of_the_environment_is_used() {
 #[ignore = "needs a proxy in its environment; the_proxy_of_the_environment_is_used runs it with one"]
 async fn behind_a_proxy() {
     // The proxy is on loopback, and resolves names. Addresses, and this host's name, are refused all the same.
-    let at = |url: &'static str| async move { Server::new(ServerConfig::new(url, epoch)).unwrap().directory().await };
+    let at = |url: &'static str| async move {
+        Server::new(ServerConfig::new(url, epoch)).unwrap().directory().await
+    };
     at("http://ca.invalid/directory").await.unwrap();
-    for url in ["http://169.254.169.254/", "http://2130706433/", "http://localhost/", "http://x.localhost./"] {
+    for url in ["http://169.254.169.254/", "http://2130706433/", "http://localhost/", "http://x.localhost./"]
+    {
         assert_eq!(at(url).await.unwrap_err().code(), "egressForbidden", "{url}");
     }
 }
@@ -299,7 +310,12 @@ async fn nothing_of_an_answer_that_is_no_directory_is_quoted() {
             r#"{"type":"about:secret","title":"secret","detail":"secret","instance":"secret"}"#,
             format!("{start}127.0.0.1 answered HTTP 403 (application/problem+json)"),
         ),
-        ("429 No", "application/problem+json", acme, format!("{start}urn:ietf:params:acme:error:rateLimited")),
+        (
+            "429 No",
+            "application/problem+json",
+            acme,
+            format!("{start}urn:ietf:params:acme:error:rateLimited"),
+        ),
     ] {
         let length = body.len();
         let answer =

@@ -52,10 +52,7 @@ async fn a_503_with_html_keeps_status_and_type() {
     ca.on("/order/1", move |_| ResponseTemplate::new(503).set_body_raw(page, "text/html")).await;
     let error = ca.account().order(&ca.url("/order/1")).await.unwrap_err();
     assert_eq!(error.status(), Some(503));
-    assert_eq!(
-        error.to_string(),
-        "reading the order failed: 127.0.0.1 answered HTTP 503 (text/html)"
-    );
+    assert_eq!(error.to_string(), "reading the order failed: 127.0.0.1 answered HTTP 503 (text/html)");
 }
 
 #[tokio::test]

@@ -41,7 +41,10 @@ pub(super) async fn findings(
         nameservers.iter().filter_map(|server| server.to_string().parse().ok()).collect();
     // The names are tenants', the machine is that of whoever looks.
     let egress = Egress::default();
-    let (self_check, resolver) = match (SelfCheck::new(plain, egress.clone()), Resolver::new(nameservers, Whose::Administrators, &egress)) {
+    let (self_check, resolver) = match (
+        SelfCheck::new(plain, egress.clone()),
+        Resolver::new(nameservers, Whose::Administrators, &egress),
+    ) {
         (Ok(self_check), Ok(resolver)) => (self_check, resolver),
         (Err(error), _) => return vec![unusable(&error.to_string())],
         (_, Err(error)) => return vec![unusable(&error.to_string())],

@@ -98,9 +98,7 @@ impl Clients {
     fn client(&self, bundle: Option<&[u8]>) -> Result<HttpClient, ClientError> {
         let certificates = match bundle {
             None => Vec::new(),
-            Some(bundle) => {
-                reqwest::Certificate::from_pem_bundle(bundle).map_err(|_| ClientError::Bundle)?
-            }
+            Some(bundle) => reqwest::Certificate::from_pem_bundle(bundle).map_err(|_| ClientError::Bundle)?,
         };
         if bundle.is_some() && certificates.is_empty() {
             return Err(ClientError::Bundle);

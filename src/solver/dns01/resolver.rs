@@ -64,7 +64,13 @@ impl Resolver {
         let servers =
             servers.into_iter().map(|server| Recursive::new(server, &clients)).collect::<Result<_, _>>()?;
         let authoritative = egress.clone();
-        Ok(Self { servers, recursive, authoritative, authoritative_port: DNS_PORT, limits: TimeLimits::USUAL })
+        Ok(Self {
+            servers,
+            recursive,
+            authoritative,
+            authoritative_port: DNS_PORT,
+            limits: TimeLimits::USUAL,
+        })
     }
 
     /// The same, but authoritative servers are asked at `port`, as where they are behind a redirection.

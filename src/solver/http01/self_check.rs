@@ -164,7 +164,10 @@ impl SelfCheck {
         };
         to.set_fragment(None);
         if !matches!(to.scheme(), "http" | "https") {
-            return Err(bad(clean(&format!("{}:", to.scheme()), MAX_SHOWN), "which is neither http nor https"));
+            return Err(bad(
+                clean(&format!("{}:", to.scheme()), MAX_SHOWN),
+                "which is neither http nor https",
+            ));
         }
         if !self.ports.redirects_to_any && !matches!(to.port_or_known_default(), Some(80 | 443)) {
             return Err(bad(shown(&to), "and CAs follow only to the ports 80 and 443"));

@@ -2,8 +2,8 @@ use serde_json::json;
 use wiremock::matchers::{body_json, header, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::egress::{Egress, Purpose};
 use super::*;
+use crate::egress::{Egress, Purpose};
 use crate::solver::dns01::tests::record;
 
 fn accounts() -> Accounts {

@@ -2,8 +2,8 @@ use serde_json::{Value, json};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::egress::{Egress, Purpose};
 use super::*;
+use crate::egress::{Egress, Purpose};
 use crate::solver::dns01::tests::record;
 
 fn settings(url: &str) -> Settings {

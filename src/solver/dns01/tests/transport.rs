@@ -147,16 +147,18 @@ async fn what_https_brings_has_to_be_an_answer() {
 /// Nothing is asked: the servers would answer.
 #[tokio::test]
 async fn name_servers_are_asked_only_where_the_egress_rules_permit_it() {
-    const FORBIDDEN: &str =
-        "is not allowed: the operator's egress rules forbid its address; an administrator can allow it with --egress-allow";
+    const FORBIDDEN: &str = "is not allowed: the operator's egress rules forbid its address; an administrator can allow it with --egress-allow";
     let mut world = World::new().await;
     world.known.add(&["a.test SOA", "a.test NS ns.a.test.", "ns.a.test A 127.0.0.2"]);
     let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let count = asked.clone();
-    world.serve(2, Arc::new(move |_, _| {
-        count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-        None
-    }));
+    world.serve(
+        2,
+        Arc::new(move |_, _| {
+            count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            None
+        }),
+    );
     let of = |server: NameServer, whose| {
         let resolver = Resolver::new(&[server], whose, &Egress::default()).unwrap();
         resolver.with_authoritative_port(world.port)

@@ -1,4 +1,5 @@
 //! Name servers on loopback: a recursive one that knows everything, and authoritative ones, all at the same port.
+#![allow(clippy::disallowed_methods, reason = "these are the tests' own connections")]
 
 use std::collections::{HashMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr};

@@ -157,7 +157,10 @@ mod tests {
             ("\u{fffd}secret", "something that is not text"),
         ] {
             let text = answer(200, body).judge("tok", "tok.thumb").unwrap_err().to_string();
-            assert!(text.starts_with(&format!("192.0.2.1:80 answered with {kind} instead of the key ")), "{text}");
+            assert!(
+                text.starts_with(&format!("192.0.2.1:80 answered with {kind} instead of the key ")),
+                "{text}"
+            );
             assert!(!text.contains("secret"), "{text}");
         }
     }

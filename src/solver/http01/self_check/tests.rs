@@ -177,9 +177,7 @@ async fn where_a_redirect_led_is_said_when_it_fails() {
     let failure = check.check("from.test", TOKEN, EXPECTED).await.unwrap_err();
     assert_eq!(failure.reason(), "NoSuchName");
     assert!(
-        failure
-            .to_string()
-            .starts_with("after a redirect to http://gone.test: DNS has no name gone.test"),
+        failure.to_string().starts_with("after a redirect to http://gone.test: DNS has no name gone.test"),
         "{failure}"
     );
 }
@@ -192,7 +190,8 @@ async fn what_stands_behind_a_redirect_is_not_quoted() {
     world.page("from.test", "/inside".into(), ok("password"));
     let text = world.text("from.test").await;
     assert!(
-        text.starts_with("after a redirect to http://from.test") && text.contains(" answered with other text instead"),
+        text.starts_with("after a redirect to http://from.test")
+            && text.contains(" answered with other text instead"),
         "{text}"
     );
     assert!(!text.contains("password") && !text.contains("inside"), "{text}");

@@ -1,4 +1,5 @@
 //! The name server and the web servers.
+#![allow(clippy::disallowed_methods, reason = "these are the tests' own connections")]
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
