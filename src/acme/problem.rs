@@ -3,6 +3,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Identifier;
+use super::limits::MAX_SUBPROBLEMS;
 use super::wire::{lenient, text};
 use crate::foreign_text::clean;
 
@@ -28,7 +29,7 @@ pub struct Problem {
     /// Names this very occurrence; for `userActionRequired` it is a page to visit.
     #[serde(default, deserialize_with = "instance", skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
-    /// One entry a name (RFC 8555 section 6.7.1).
+    /// One entry a name (RFC 8555 section 6.7.1); what comes after the hundredth is dropped.
     #[serde(default, deserialize_with = "subproblems", skip_serializing_if = "Vec::is_empty")]
     pub subproblems: Vec<Subproblem>,
     /// The terms of service that a human has to agree to (RFC 8555 section 7.3.3): the answer's link, not part of the
@@ -169,8 +170,6 @@ const MAX_SHORT: usize = 200;
 const MAX_LONG: usize = 1000;
 /// A DNS name has at most 253.
 const MAX_NAME: usize = 260;
-/// An order has at most 100 names at all known CAs.
-const MAX_SUBPROBLEMS: usize = 100;
 /// So many bytes of subproblems are shown.
 const MAX_SHOWN: usize = 3000;
 

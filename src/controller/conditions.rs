@@ -8,7 +8,7 @@ use crate::core::kstatus::Standing;
 use crate::core::renewal::whole_seconds;
 use crate::foreign_text::clean;
 
-/// Longest message; the API allows 32,768 bytes.
+/// Longest message, in bytes; the API allows 32,768, and three conditions may say the same.
 const MAX_MESSAGE: usize = 8192;
 
 /// Sets the condition `type_`. Its transition time moves only if its status does.
@@ -23,6 +23,7 @@ pub fn set_condition(
 ) {
     let status = if is { "True" } else { "False" };
     let message = clean(message, MAX_MESSAGE);
+    let message = message[..message.floor_char_boundary(MAX_MESSAGE)].to_owned();
     let since = conditions
         .iter()
         .find(|condition| condition.type_ == type_ && condition.status == status)

@@ -141,7 +141,12 @@ impl Context {
         Ok(Arc::new(Self {
             reporter,
             said: Said::default(),
-            accounts: Accounts::new(config.orders_per_account, metrics.clone(), egress.clone()),
+            accounts: Accounts::new(
+                config.namespace.clone(),
+                config.orders_per_account,
+                metrics.clone(),
+                egress.clone(),
+            ),
             presenter: Presenter::default(),
             self_check: SelfCheck::new(config.nameservers.clone(), egress.clone())?,
             resolvers: Resolvers::new(egress.clone()),

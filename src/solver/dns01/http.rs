@@ -1,8 +1,6 @@
 //! HTTP as the providers and DNS over HTTPS use it: one POST, one answer, no redirects.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use http::Method;
@@ -13,10 +11,22 @@ use crate::acme::ServerConfig;
 use crate::acme::excerpt::{excerpt, media_type};
 use crate::acme::unreachable::NoAnswer;
 use crate::egress::{Egress, Forbidden, HttpClient, Purpose, SendError};
+use crate::runtime::clock;
+use crate::runtime::recent::Recent;
+use crate::tls;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Far above any answer that is read here; a DNS message has 64 KiB at most.
-const MAX_BODY: usize = 1 << 17;
+const MAX_BODY: usize = 128 << 10;
+/// What is looked at of the body of a refusal; it is quoted only in part.
+const MAX_REFUSAL: usize = 8 << 10;
+/// Clients that are kept: one for the system's roots, and one for each bundle.
+const MOST_CLIENTS: usize = 256;
+/// So many idle connections to one host are kept, for so long.
+const MAX_IDLE: usize = 2;
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// What a server may send over HTTP/2 before it is read: as much as the longest answer.
+const WINDOW: u32 = 128 << 10;
 
 /// Why no HTTP client could be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,8 +58,10 @@ pub enum HttpFailure {
         /// The media type of the answer. Nothing of what it says, which may not be meant for whoever reads this.
         media_type: Option<String>,
     },
-    /// It answered with a success whose body is cut short or far too long.
-    Body,
+    /// It answered with a success whose body is cut short.
+    Cut,
+    /// It answered with a success whose body is too long.
+    TooLong,
 }
 
 impl fmt::Display for HttpFailure {
@@ -63,54 +75,48 @@ impl fmt::Display for HttpFailure {
             Self::Status { status, media_type: Some(media_type) } => {
                 write!(f, "answered HTTP {status} ({media_type})")
             }
-            Self::Body => f.write_str("sent an answer that is cut short or far too long"),
+            Self::Cut => f.write_str("sent an answer that is cut short"),
+            Self::TooLong => f.write_str("sent an answer of more than 128 KiB, which is not read"),
         }
     }
 }
 
 /// The clients in use, one for each bundle that servers are held against: to make one reads all that the system trusts.
-#[derive(Debug)]
 pub struct Clients {
     egress: Egress,
     purpose: Purpose,
-    by_bundle: Mutex<HashMap<Option<Vec<u8>>, HttpClient>>,
+    by_bundle: Recent<Option<Vec<u8>>, HttpClient>,
 }
 
 impl Clients {
     /// No clients yet. They connect where `egress` permits it.
     #[must_use]
     pub fn new(egress: Egress, purpose: Purpose) -> Self {
-        Self { egress, purpose, by_bundle: Mutex::default() }
+        Self { egress, purpose, by_bundle: Recent::new(MOST_CLIENTS, clock::now) }
     }
 
     /// A client that trusts the system's roots, or `bundle` (PEM) and nothing else. Each request sets its own timeout.
     pub(super) fn trusting(&self, bundle: Option<&[u8]>) -> Result<HttpClient, ClientError> {
-        let bundle = bundle.map(<[u8]>::to_vec);
-        let mut clients = self.by_bundle.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&bundle) {
-            return Ok(client.clone());
-        }
-        let client = self.client(bundle.as_deref())?;
-        clients.insert(bundle, client.clone());
-        Ok(client)
+        self.by_bundle.get_or_try_insert(&bundle.map(<[u8]>::to_vec), || self.client(bundle))
     }
 
     fn client(&self, bundle: Option<&[u8]>) -> Result<HttpClient, ClientError> {
-        let certificates = match bundle {
-            None => Vec::new(),
-            Some(bundle) => reqwest::Certificate::from_pem_bundle(bundle).map_err(|_| ClientError::Bundle)?,
+        let tls = match bundle {
+            Some(bundle) => tls::bundle(bundle).map_err(|_| ClientError::Bundle)?,
+            None => tls::system_roots().map_err(|_| ClientError::Client)?,
         };
-        if bundle.is_some() && certificates.is_empty() {
-            return Err(ClientError::Bundle);
-        }
         let client = HttpClient::new(&self.egress, self.purpose, |builder| {
-            let builder = builder
+            builder
                 .user_agent(ServerConfig::USER_AGENT)
                 .connect_timeout(CONNECT_TIMEOUT)
-                .tcp_nodelay(true);
-            if bundle.is_none() { builder } else { builder.tls_certs_only(certificates.clone()) }
+                .pool_max_idle_per_host(MAX_IDLE)
+                .pool_idle_timeout(IDLE_TIMEOUT)
+                .http2_initial_stream_window_size(WINDOW)
+                .http2_initial_connection_window_size(WINDOW)
+                .tcp_nodelay(true)
+                .tls_backend_preconfigured(tls.clone())
         });
-        client.map_err(|_| if bundle.is_none() { ClientError::Client } else { ClientError::Bundle })
+        client.map_err(|_| ClientError::Client)
     }
 }
 
@@ -124,12 +130,12 @@ pub(super) async fn post(
     let sent = client.send(Method::POST, url.clone(), |request| fill(request).timeout(timeout)).await;
     let response = sent.map_err(no_answer)?;
     let (status, media_type) = (response.status(), media_type(response.headers()));
-    let body = body(response).await;
     if status.is_success() {
-        return body;
+        return body(response).await;
     }
     let (host, status) = (url.host_str(), status.as_u16());
-    debug!(host, status, excerpt = excerpt(&body.unwrap_or_default()), "a server refuses");
+    let beginning = beginning(response).await;
+    debug!(host, status, excerpt = excerpt(&beginning), "a server refuses");
     Err(HttpFailure::Status { status, media_type })
 }
 
@@ -140,12 +146,24 @@ async fn body(mut response: reqwest::Response) -> Result<Vec<u8>, HttpFailure> {
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
             Ok(None) => return Ok(body),
             Err(error) if error.is_timeout() => return Err(HttpFailure::Timeout),
-            Err(_) => return Err(HttpFailure::Body),
+            Err(_) => return Err(HttpFailure::Cut),
         }
         if body.len() > MAX_BODY {
-            return Err(HttpFailure::Body);
+            return Err(HttpFailure::TooLong);
         }
     }
+}
+
+/// The beginning of a refusal's body, as far as it comes.
+async fn beginning(mut response: reqwest::Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    while body.len() < MAX_REFUSAL
+        && let Ok(Some(chunk)) = response.chunk().await
+    {
+        body.extend_from_slice(&chunk);
+    }
+    body.truncate(MAX_REFUSAL);
+    body
 }
 
 fn no_answer(error: SendError) -> HttpFailure {
