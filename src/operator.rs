@@ -17,6 +17,7 @@ use crate::controller::observe::Reactions;
 use crate::controller::{AnnotationsConfig, Config, Context, run};
 use crate::core::annotated::AnnotationSettings;
 use crate::core::backoff::Backoff;
+use crate::egress::Rules;
 use crate::runtime::health::{self, HealthError, Readiness};
 use crate::runtime::leader::{Election, Leadership};
 use crate::runtime::metrics::{Metrics, PerCertificate};
@@ -158,6 +159,7 @@ fn config(settings: &Run, responder_port: u16) -> Config {
             "ImplementationSpecific" => PathType::ImplementationSpecific,
             _ => PathType::Exact,
         },
+        egress: Rules { deny: settings.egress_deny.clone(), allow: settings.egress_allow.clone() },
         backoff: Backoff { first: settings.backoff_first, longest: settings.backoff_longest },
         recursive_nameservers: settings.dns01_recursive_nameservers.clone(),
         propagation_check: match settings.dns01_recursive_nameservers_only {

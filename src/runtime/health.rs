@@ -118,6 +118,7 @@ async fn scrape(State(metrics): State<Metrics>) -> Response {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "these are the tests' own connections")]
 mod tests {
     use super::*;
 
