@@ -19,6 +19,7 @@ mod limiter;
 mod nonce;
 mod order;
 mod problem;
+mod rate_limit;
 mod renewal_info;
 mod retry_after;
 mod revocation;
