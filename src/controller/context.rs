@@ -141,7 +141,7 @@ impl Context {
         Ok(Arc::new(Self {
             reporter,
             said: Said::default(),
-            accounts: Accounts::new(metrics.clone()),
+            accounts: Accounts::new(config.namespace.clone(), metrics.clone()),
             places: Places::new(config.orders_per_account),
             key_makers: KeyMakers::default(),
             presenter: Presenter::default(),
