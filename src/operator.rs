@@ -168,6 +168,7 @@ fn config(settings: &Run, responder_port: u16) -> Config {
         },
         orders_per_account: settings.orders_per_account,
         duplicate_certificate_limit: settings.duplicate_certificate_limit,
+        min_issuance_interval: settings.min_issuance_interval,
         annotations: annotations(settings),
     }
 }

@@ -11,8 +11,6 @@ mod report;
 mod revoke;
 mod store;
 
-pub(super) use store::generate;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,6 +74,9 @@ async fn reconcile_within(certificate: Arc<Certificate>, context: &Context) -> R
             () = context.deleted(&namespace, &name, &uid) => Ok(None),
         },
     };
+    if outcome.is_ok() {
+        work.leave_unused_place(context);
+    }
     let changed = work.certificate.resource_version() != version;
     work.put_back(context);
     let metric = match (&outcome, changed) {

@@ -16,6 +16,8 @@ use super::cache::Cache;
 use super::events::Said;
 use super::in_flight::InFlight;
 use super::issuer_record::{AccountSecret, IssuerId, IssuerRecord, account_secret};
+use super::key_makers::KeyMakers;
+use super::places::Places;
 use super::presenter::Presenter;
 use super::questions::Questions;
 use super::resolvers::Resolvers;
@@ -65,6 +67,8 @@ pub struct Config {
     pub orders_per_account: usize,
     /// So many equal certificates are ordered within a week because the Secret was lost; 0 for any number.
     pub duplicate_certificate_limit: usize,
+    /// A certificate that is due because of the time is ordered so long after the last one at the earliest.
+    pub min_issuance_interval: Duration,
     /// Certificates from annotations.
     pub annotations: AnnotationsConfig,
 }
@@ -94,6 +98,10 @@ pub struct Context {
     pub cache: Cache,
     /// Accounts at CAs.
     pub accounts: Accounts,
+    /// Their places for orders under way.
+    pub places: Places,
+    /// Those who make private keys.
+    pub key_makers: KeyMakers,
     /// http-01 answers and the way to them.
     pub presenter: Presenter,
     /// The operator's own look at http-01 answers.
@@ -141,12 +149,9 @@ impl Context {
         Ok(Arc::new(Self {
             reporter,
             said: Said::default(),
-            accounts: Accounts::new(
-                config.namespace.clone(),
-                config.orders_per_account,
-                metrics.clone(),
-                egress.clone(),
-            ),
+            accounts: Accounts::new(config.namespace.clone(), metrics.clone(), egress.clone()),
+            places: Places::new(config.orders_per_account),
+            key_makers: KeyMakers::default(),
             presenter: Presenter::default(),
             self_check: SelfCheck::new(config.nameservers.clone(), egress.clone())?,
             resolvers: Resolvers::new(egress.clone()),

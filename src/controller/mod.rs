@@ -4,6 +4,7 @@
 //! - [`certificate`] and [`issuer`]: one reconcile each, in gather, act and report;
 //! - [`annotated`] makes Certificates that Ingresses and Gateways ask for;
 //! - [`presenter`] puts the answers to challenges where the CA will look;
+//! - [`places`] for orders and [`key_makers`] are shared fairly by namespaces;
 //! - [`accounts`], [`resolvers`], [`in_flight`], [`questions`], [`verdicts`]: what lives in memory only, and may be lost at any
 //!   moment.
 
@@ -18,7 +19,9 @@ pub mod events;
 pub mod in_flight;
 pub mod issuer;
 pub mod issuer_record;
+pub mod key_makers;
 pub mod observe;
+pub mod places;
 pub mod presenter;
 pub mod questions;
 pub mod resolvers;

@@ -113,7 +113,7 @@ impl Reactions {
         self.context.presenter.forget(&uid);
         self.context.in_flight.forget(&uid);
         self.context.questions.forget(&uid);
-        for next in self.context.accounts.free(&uid) {
+        for next in self.context.places.free(&uid) {
             self.context.wake_certificate.wake(next);
         }
         self.wake_by_secret(&namespace, &certificate.spec.secret_name, Some(&uid));

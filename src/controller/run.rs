@@ -28,6 +28,7 @@ pub async fn lead(context: Arc<Context>, stop: CancellationToken) {
     context.in_flight.clear();
     context.questions.begin(clock::now());
     context.accounts.clear();
+    context.places.clear();
     context.presenter.clear();
     let controllers = start(&context);
     let annotated = if context.config.annotations.enabled { annotated::start(&context) } else { Vec::new() };

@@ -5,6 +5,7 @@
 //! do next; whoever does it records what came of it in either and asks again.
 
 mod asked;
+mod pace;
 mod progress;
 mod prove;
 mod situation;
@@ -16,6 +17,7 @@ pub use situation::{Failure, IssuerView, Situation, Step};
 pub use solve::{Challenged, NoSolver, Way, challenges};
 
 use asked::canonical;
+use pace::{expired_unstored, too_soon};
 use prove::{poll, processing_since, prove};
 
 use std::time::Duration;
@@ -136,6 +138,11 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> Step {
     if let Some(until) = backing_off(situation, now) {
         return Step::BackOff { until };
     }
+    if situation.status.order.is_none()
+        && let Some(wait) = too_soon(situation, &due, now)
+    {
+        return wait;
+    }
     match &situation.status.order {
         None if due.by_time() && situation.ca_ahead.is_none() => Step::AskTime,
         None => too_many(situation, wanted, &due, now).unwrap_or_else(|| begin(situation, wanted, now)),
@@ -254,9 +261,8 @@ fn too_many(
     due: &Due,
     now: Timestamp,
 ) -> Option<Step> {
-    let asked_for = situation.renew_request.is_some()
-        && situation.renew_request != situation.status.observed_renew_request.as_deref();
-    let until = situation.next_duplicate(now).filter(|_| duplicates::is_loss(due) && !asked_for)?;
+    let counts = duplicates::is_loss(due) && !situation.asks_for_another();
+    let until = situation.next_duplicate(now).filter(|_| counts)?;
     let names = duplicates::names_digest(&wanted.names());
     let message = format!(
         "{}, and certificates for the same names were issued {} times within a week, which the CA does not go on with for \
@@ -274,10 +280,11 @@ fn begin(situation: &Situation<'_>, wanted: &ValidatedCertificate, now: Timestam
     if let Some(step) = without_password(situation, now) {
         return step;
     }
-    if !situation.progress.place {
-        return Step::TakePlace;
+    // Making a key may take minutes; nobody else waits for a place meanwhile.
+    if !has_key(situation, wanted) {
+        return Step::StoreKey;
     }
-    if has_key(situation, wanted) { Step::PlaceOrder } else { Step::StoreKey }
+    if situation.progress.place { Step::PlaceOrder } else { Step::TakePlace }
 }
 
 /// Whether the private key of the issuance is stored: the one made for it, or else the one in the Secret. It is the one
@@ -383,7 +390,7 @@ fn finalize(situation: &Situation<'_>, now: Timestamp) -> Step {
 /// to order another at once, would go on without end.
 fn store(situation: &Situation<'_>, chain: &Chain, now: Timestamp) -> Step {
     if chain.leaf().check_validity(situation.at_ca(now)).is_err() {
-        return Step::Abandon { message: "the certificate expired before it was stored".to_owned() };
+        return expired_unstored(situation, now);
     }
     if let Some(step) = without_password(situation, now) {
         return step;

@@ -6,6 +6,7 @@
 //! - [`allow`]: who may use a ClusterIssuer;
 //! - [`account`]: the next step of an issuer's account;
 //! - [`annotated`]: Certificates that annotations on Ingresses and Gateways ask for;
+//! - [`shares`]: places that are shared fairly between namespaces;
 //! - [`solvers`]: which solver is for which name;
 //! - [`disposition`]: what a CA's refusal means for what happens next;
 //! - [`kstatus`]: what an object's conditions mean to GitOps tools;
@@ -30,5 +31,6 @@ pub mod records;
 pub mod reissue;
 pub mod renewal;
 pub mod revocation;
+pub mod shares;
 pub mod solvers;
 pub mod spec;

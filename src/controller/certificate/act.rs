@@ -53,7 +53,8 @@ impl Work {
             Step::Wait { until, reason, message, makes_room } => {
                 self.report_wait(reason, &message, now);
                 self.flush_if_worth_it(until, reason, now, context).await?;
-                if makes_room {
+                // Without an order it takes none from those who have one to go on with.
+                if makes_room || self.status.order.is_none() {
                     self.leave_place(context);
                 }
                 Ok(Next::Until(until))
@@ -106,16 +107,21 @@ impl Work {
     }
 
     async fn take_place(&mut self, now: Timestamp, context: &Context) -> Result<Next, Error> {
-        let Some(places) = self.places.clone() else { return Ok(Next::Until(None)) };
+        let (Some(account), Some(issuer)) = (self.place_at.clone(), &self.issuer) else {
+            return Ok(Next::Until(None));
+        };
         let reference = ObjectRef::new(&self.name).within(&self.namespace);
-        self.progress.place = places.take(&self.uid, reference);
+        self.progress.place = context.places.take(&account, &self.uid, reference);
         if self.progress.place {
             return Ok(Next::Step);
         }
-        let issuer = self.wanted.as_ref().map(|wanted| wanted.issuer_name.clone()).unwrap_or_default();
+        self.queued = true;
         let message = format!(
-            "Waits for a place: the account of {issuer} has {} orders under way, as many as it may",
-            places.limit()
+            "Waiting for other orders to finish: the account of {} {} may have {} orders under way at once, and namespaces take \
+             turns",
+            issuer.id.kind.as_str(),
+            issuer.id.name,
+            context.places.per_account()
         );
         self.report_wait(reason::QUEUED, &message, now);
         self.flush(context).await?;
@@ -125,7 +131,14 @@ impl Work {
     /// Gives the place to the next in the queue.
     pub(super) fn leave_place(&mut self, context: &Context) {
         self.progress.place = false;
-        let next = self.places.as_ref().and_then(|places| places.free(&self.uid));
+        context.places.free(&self.uid).into_iter().for_each(|next| context.wake_certificate.wake(next));
+    }
+
+    /// Gives back a place that is not used: another issuer is named, or nothing is to be ordered any more.
+    pub(super) fn leave_unused_place(&mut self, context: &Context) {
+        let used = (self.progress.place || self.queued) && !self.at_rest;
+        let but = self.place_at.as_ref().filter(|_| used);
+        let next = context.places.free_elsewhere(&self.uid, but);
         next.into_iter().for_each(|next| context.wake_certificate.wake(next));
     }
 

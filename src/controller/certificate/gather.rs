@@ -10,7 +10,6 @@ use super::keeper::kept_by_cert_manager;
 use super::outputs::{Passwords, read_passwords};
 use crate::acme::Account;
 use crate::api::{self, CONDITION_READY, Certificate, CertificateStatus};
-use crate::controller::accounts::Places;
 use crate::controller::conditions::{condition, is_true};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
@@ -57,7 +56,10 @@ pub(super) struct Work {
     /// Why the issuer is not for this Certificate.
     pub(super) not_allowed: Option<String>,
     pub(super) account: Option<Account>,
-    pub(super) places: Option<Arc<Places>>,
+    /// The account at which a place for the order is taken.
+    pub(super) place_at: Option<AccountSecret>,
+    /// Whether it waits for one.
+    pub(super) queued: bool,
     pub(super) progress: Progress,
     /// When the CA was last asked when to renew.
     pub(super) asked: Option<Asked>,
@@ -94,9 +96,9 @@ impl Work {
             Some(secret) => kept_by_cert_manager(secret, &context.client).await?,
             None => None,
         };
-        let places = issuer
-            .as_ref()
-            .map(|issuer| context.accounts.places(&account_secret(issuer, &context.config.namespace)));
+        let place_at = issuer.as_ref().map(|issuer| account_secret(issuer, &context.config.namespace));
+        let mut progress = context.in_flight.take(&uid);
+        progress.place = place_at.as_ref().is_some_and(|account| context.places.has(account, &uid));
         let mut work = Self {
             not_allowed: not_allowed(issuer.as_ref(), &namespace, wanted.as_ref().ok(), context),
             wanted,
@@ -109,7 +111,7 @@ impl Work {
             backup: None,
             backup_view: None,
             next_key: None,
-            progress: context.in_flight.take(&uid),
+            progress,
             asked: context.questions.last(&uid),
             certificate,
             namespace,
@@ -119,7 +121,8 @@ impl Work {
             issuer,
             issuer_view,
             account,
-            places,
+            place_at,
+            queued: false,
             at_rest: false,
         };
         work.see_secret(secret, context);
@@ -142,6 +145,7 @@ impl Work {
             backup: self.backup_view.as_ref(),
             password_missing: self.passwords.as_ref().err().map(String::as_str),
             duplicate_limit: context.config.duplicate_certificate_limit,
+            min_interval: context.config.min_issuance_interval,
             next_key: self.next_key.as_ref().map(PrivateKey::algorithm),
             issuer: &self.issuer_view,
             not_allowed: self.not_allowed.as_deref(),

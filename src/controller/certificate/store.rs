@@ -1,15 +1,12 @@
 //! The Secrets of an issuance: the private key before anything is ordered, the certificate once it is checked.
 
 use std::collections::BTreeMap;
-use std::num::NonZero;
-use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Resource;
 use kube::runtime::events::EventType;
-use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
 use super::Next;
@@ -19,13 +16,13 @@ use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::{events, secrets};
 use crate::core::spec::ValidatedCertificate;
-use crate::pki::{Chain, KeyAlgorithm, PrivateKey};
+use crate::pki::{Chain, PrivateKey};
 
 impl Work {
     /// Makes the private key of this issuance and stores it.
     pub(super) async fn store_key(&mut self, context: &Context) -> Result<Next, Error> {
         let Ok(wanted) = &self.wanted else { return Ok(Next::Until(None)) };
-        let key = generate(wanted.key).await?;
+        let key = context.key_makers.make(wanted.key, &self.namespace).await?;
         let name = self.next_key_name();
         let pem = key.to_pem(wanted.encoding)?;
         let written = secrets::Written {
@@ -203,21 +200,6 @@ impl Held {
             key: private_key(secret)?,
         })
     }
-}
-
-/// Makes a private key where it holds up nothing else: an RSA key takes up to a minute of a processor's time. One processor
-/// is left for all the rest.
-pub(in crate::controller) async fn generate(algorithm: KeyAlgorithm) -> Result<PrivateKey, Error> {
-    static MAKERS: LazyLock<Semaphore> = LazyLock::new(|| {
-        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-        Semaphore::new(processors.saturating_sub(1).max(1))
-    });
-    let _maker = match algorithm {
-        KeyAlgorithm::Rsa(_) => MAKERS.acquire().await.ok(),
-        KeyAlgorithm::Ecdsa(_) | KeyAlgorithm::Ed25519 => None,
-    };
-    let made = tokio::task::spawn_blocking(move || PrivateKey::generate(algorithm)).await;
-    Ok(made.unwrap_or(Err(crate::pki::KeyError::Generate(algorithm)))?)
 }
 
 /// The topmost certificate of the chain: what a client may want to trust, unless it knows better.

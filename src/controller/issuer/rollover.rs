@@ -15,7 +15,6 @@ use crate::acme::{Account, AcmeError, KeyChange, Operation, jwk_thumbprint};
 use crate::api::{
     self, AcmeAccountStatus, CONDITION_KEY_ROLLOVER, Certificate, FailedKeyRollover, issuer_reason as reason,
 };
-use crate::controller::certificate::generate;
 use crate::controller::conditions::{condition, set_condition};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
@@ -178,7 +177,7 @@ impl Work {
             Ok(_) => {}
             Err(error) => return self.change_refused(Err(error), now, context).await,
         }
-        let key = generate(algorithm).await?;
+        let key = context.key_makers.make(algorithm, &self.account_secret.0).await?;
         let patch = json!({
             "metadata": {
                 "resourceVersion": self.resource_version(),

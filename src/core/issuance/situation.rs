@@ -67,6 +67,8 @@ pub struct Situation<'a> {
     pub backup: Option<&'a SecretView>,
     /// So many equal certificates are ordered within a week because the Secret was lost; 0 for any number.
     pub duplicate_limit: usize,
+    /// A certificate that is due because of the time is ordered so long after the last one at the earliest.
+    pub min_interval: Duration,
     /// Why the Secret cannot be written: a password for its keystores is missing.
     pub password_missing: Option<&'a str>,
     /// The private key that is stored for this issuance.
@@ -230,6 +232,11 @@ impl Situation<'_> {
     /// Why an issuance is due, if one is.
     pub fn due(&self, now: Timestamp) -> Option<Due> {
         reissue::due(&self.current(now)?)
+    }
+
+    /// Whether somebody asks for a certificate, and has not got it yet.
+    pub(super) fn asks_for_another(&self) -> bool {
+        self.renew_request.is_some() && self.renew_request != self.status.observed_renew_request.as_deref()
     }
 
     pub(super) fn has_leftovers(&self, now: Timestamp) -> bool {

@@ -4,6 +4,7 @@ mod dns;
 mod duplicates;
 mod hostile;
 mod machine;
+mod pace;
 mod world;
 
 use std::time::Duration;
@@ -24,8 +25,8 @@ fn an_issuance_runs_through_without_a_wait_where_nothing_has_to_be_waited_for() 
     assert_eq!(
         world.step_names(),
         [
-            "TakePlace",
             "StoreKey",
+            "TakePlace",
             "PlaceOrder",
             "ReadAuthorizations",
             "Present",
@@ -51,8 +52,8 @@ fn an_order_found_ready_needs_no_solver() {
     assert_eq!(
         world.step_names(),
         [
-            "TakePlace",
             "StoreKey",
+            "TakePlace",
             "PlaceOrder",
             "Finalize",
             "Download",
@@ -399,7 +400,7 @@ fn the_older_claim_to_a_secret_wins() {
         step => panic!("{step:?}"),
     }
     world.secret_belongs_to(Some(world::NAME));
-    assert_eq!(world.next_step(), Step::TakePlace, "who has the Secret keeps it");
+    assert_eq!(world.next_step(), Step::StoreKey, "who has the Secret keeps it");
 }
 
 #[test]
@@ -545,7 +546,7 @@ fn after_a_failure_a_changed_spec_is_tried_at_once_and_the_same_one_is_not() {
     world.crash();
     assert_eq!(world.next_step(), Step::BackOff { until });
     world.names_are(&["c.test"]);
-    assert_eq!(world.next_step(), Step::TakePlace);
+    assert_eq!(world.next_step(), Step::StoreKey);
     world.ca.validation = Validation::Succeeds;
     let begin = world.now;
     world.run_until_rest();
@@ -561,7 +562,7 @@ fn after_a_failure_it_is_tried_at_once_for_each_time_that_somebody_asks() {
     let Turn::Waits(Some(until)) = world.run() else { panic!("{:?}", world.last_steps()) };
     assert_eq!(world.next_step(), Step::BackOff { until }, "this request was there when it failed");
     world.renew_request = Some("second".to_owned());
-    assert_eq!(world.next_step(), Step::TakePlace);
+    assert_eq!(world.next_step(), Step::StoreKey);
     failure_of(&mut world);
     let Turn::Waits(Some(longer)) = world.run() else { panic!("{:?}", world.last_steps()) };
     assert!(longer > until, "the wait goes on to double");

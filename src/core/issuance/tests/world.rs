@@ -59,6 +59,7 @@ pub struct World {
     pub asked_time: bool,
     pub place_is_free: bool,
     pub password_missing: Option<String>,
+    pub min_interval: Duration,
 
     // The operator.
     pub status: CertificateStatus,
@@ -121,6 +122,7 @@ impl World {
             asked_time: false,
             place_is_free: true,
             password_missing: None,
+            min_interval: Duration::from_secs(60),
             status: CertificateStatus::default(),
             progress: Progress::default(),
             crash_after: None,
@@ -244,6 +246,7 @@ impl World {
             secret,
             backup,
             duplicate_limit: DUPLICATE_LIMIT,
+            min_interval: self.min_interval,
             password_missing: self.password_missing.as_deref(),
             next_key: self.next_key.as_ref().map(PrivateKey::algorithm),
             not_allowed: self.not_allowed.as_deref(),
