@@ -4,11 +4,13 @@
 //! - [`certificate`] and [`issuer`]: one reconcile each, in gather, act and report;
 //! - [`annotated`] makes Certificates that Ingresses and Gateways ask for;
 //! - [`presenter`] puts the answers to challenges where the CA will look;
+//! - [`api_server`] knows when the API server is away, and [`retry`] what follows when it fails a reconcile;
 //! - [`accounts`], [`resolvers`], [`in_flight`], [`questions`], [`verdicts`]: what lives in memory only, and may be lost at any
 //!   moment.
 
 pub mod accounts;
 pub mod annotated;
+pub mod api_server;
 pub mod cache;
 pub mod certificate;
 pub mod conditions;
@@ -22,9 +24,11 @@ pub mod observe;
 pub mod presenter;
 pub mod questions;
 pub mod resolvers;
+mod retry;
 pub mod run;
 mod secrets;
 pub mod verdicts;
 pub mod wake;
 
 pub use context::{AnnotationsConfig, Config, Context};
+pub use retry::wake_whoever_failed;
