@@ -84,7 +84,8 @@ impl Work {
     /// Removes what was presented. A provider that does not remove its record at once is asked again later.
     pub(super) async fn withdraw(&mut self, now: Timestamp, context: &Context) -> Result<(), Error> {
         records::retire(&mut self.status.dns_records, |_| true, now);
-        // What may still be there stays on record.
+        // What may still be there stays on record, and counts no longer as presented.
+        self.learn().will_withdraw();
         let challenges = self.status.challenges.clone();
         let (namespace, uid) = (self.namespace.clone(), self.uid.clone());
         let over_http = presenter::withdraw(context, &namespace, &uid, &challenges);

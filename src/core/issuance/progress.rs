@@ -67,8 +67,8 @@ impl Progress {
     /// anew.
     pub fn start_over(&mut self) {
         let learned = self.learned.take().map(|(url, learned)| {
-            let Learned { presented, presented_for, .. } = learned;
-            (url, Learned { presented, presented_for, ..Learned::NOTHING })
+            let Learned { presented, presented_for, withdrawing, .. } = learned;
+            (url, Learned { presented, presented_for, withdrawing, ..Learned::NOTHING })
         });
         *self = Self { learned, ..Self::default() };
     }
@@ -95,6 +95,8 @@ pub struct Learned {
     pub presented_at: Option<Timestamp>,
     /// What they were presented for, and how.
     pub presented_for: Vec<Challenged>,
+    /// Whether they are being taken away, all of them, and it is not known to be done.
+    pub withdrawing: bool,
     /// What the last self-check saw.
     pub self_check: Option<SelfCheckResult>,
     /// The challenges of which the CA was told to look, by URL.
@@ -129,6 +131,7 @@ impl Learned {
         presented: false,
         presented_at: None,
         presented_for: Vec::new(),
+        withdrawing: false,
         self_check: None,
         told: BTreeMap::new(),
         finalized: None,
@@ -192,13 +195,20 @@ impl Learned {
             Some(PresentFailed { challenged: challenged.to_vec(), since, at: now, failures });
     }
 
-    /// What was presented has been taken away.
-    pub fn saw_withdrawn(&mut self) {
+    /// What was presented is about to be taken away: from now on, nobody knows how much of it is still there.
+    pub fn will_withdraw(&mut self) {
+        self.withdrawing = true;
         self.presented = false;
         self.presented_at = None;
-        self.presented_for.clear();
         self.present_failed = None;
         self.self_check = None;
+    }
+
+    /// What was presented has been taken away.
+    pub fn saw_withdrawn(&mut self) {
+        self.will_withdraw();
+        self.withdrawing = false;
+        self.presented_for.clear();
     }
 }
 /// Answers could not be put where the CA will look.

@@ -52,8 +52,13 @@ pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestam
             };
         }
     };
-    let open: Vec<&Challenged> =
-        challenged.iter().filter(|one| tell_at(one, learned).is_some_and(|time| time <= now)).collect();
+    let is_open = |one: &&Challenged| tell_at(one, learned).is_some_and(|time| time <= now);
+    let open: Vec<&Challenged> = challenged.iter().filter(is_open).collect();
+    // What it says by now may be that it needs not be told again.
+    let is_old = |one: &&Challenged| tell_at(one, learned) > learned.authorizations_at;
+    if open.iter().any(is_old) {
+        return Step::ReadAuthorizations;
+    }
     if open.is_empty() {
         let next = challenged.iter().filter_map(|one| tell_at(one, learned)).min();
         let message = format!("The CA is validating {}", names(&challenged));
@@ -64,6 +69,9 @@ pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestam
             }
             step => step,
         };
+    }
+    if learned.withdrawing {
+        return Step::Tidy(Chore::Withdraw);
     }
     // The issuer's solvers have changed since.
     let changed = |old: &Challenged| challenged.iter().any(|new| new.url == old.url && new.way != old.way);

@@ -381,6 +381,7 @@ impl World {
                 panic!("there is no ledger of records in this world")
             }
             Step::Tidy(Chore::Withdraw) => {
+                self.learned().will_withdraw();
                 self.write(|world| world.presented = None)?;
                 self.status.challenges.clear();
                 self.learned().saw_withdrawn();
@@ -562,6 +563,7 @@ impl World {
 
     /// Removes what the issuance left: the objects first, so that what is left is on record until it is gone.
     fn remove(&mut self) -> Result<(), Broken> {
+        self.learned().will_withdraw();
         if self.presented.is_some() {
             self.write(|world| world.presented = None)?;
         }
