@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::solve::{Challenged, Way, challenges};
-use super::{LONG_VALIDATION, Learned, SelfCheckResult, Situation, Step, invalid, make_room, wait};
+use super::{LONG_VALIDATION, Learned, SelfCheckResult, Situation, Step, asked, invalid, make_room, wait};
 use crate::api::{Solver, certificate_reason as reason};
 use crate::core::backoff::look_again;
 use crate::core::records::Chore;
@@ -30,14 +30,17 @@ const PROPAGATION_TIMEOUT: Duration = Duration::from_secs(600);
 /// The order waits for its authorizations.
 pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestamp) -> Step {
     let learned = situation.learned();
-    let Some(authorizations) = &learned.authorizations else { return Step::ReadAuthorizations };
+    let Some(authorizations) = &learned.authorizations else { return asked::read(situation) };
+    if let Some(failure) = asked::for_other_name(situation, authorizations) {
+        return Step::Fail(failure);
+    }
     if authorizations.iter().any(|(_, authorization)| authorization.is_dead()) {
-        return invalid(learned);
+        return invalid(situation, learned);
     }
     // The order was asked for since, and still waits for them.
     let is_long = now.duration_since(processing_since(situation, now)) > LONG_VALIDATION;
     if is_long && learned.authorizations_at < learned.asked_at {
-        return Step::ReadAuthorizations;
+        return asked::read(situation);
     }
     let challenged = match challenges(authorizations, solvers, situation.labels) {
         Ok(challenged) => challenged,
@@ -48,16 +51,19 @@ pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestam
             let until = look_again(since, asked_at, learned.retry_after, NO_SOLVER_BOUNDS);
             return match until > now {
                 true => make_room(Some(until), reason::NO_SOLVER, none.to_string()),
-                false => Step::ReadAuthorizations,
+                false => asked::read(situation),
             };
         }
     };
+    if let Some(failure) = asked::too_long(&challenged) {
+        return Step::Fail(failure);
+    }
     let is_open = |one: &&Challenged| tell_at(one, learned).is_some_and(|time| time <= now);
     let open: Vec<&Challenged> = challenged.iter().filter(is_open).collect();
     // What it says by now may be that it needs not be told again.
     let is_old = |one: &&Challenged| tell_at(one, learned) > learned.authorizations_at;
     if open.iter().any(is_old) {
-        return Step::ReadAuthorizations;
+        return asked::read(situation);
     }
     if open.is_empty() {
         let next = challenged.iter().filter_map(|one| tell_at(one, learned)).min();
