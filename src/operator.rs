@@ -78,7 +78,8 @@ pub async fn operate(settings: Run) -> Result<(), OperatorError> {
     let (watching, client) = clients(&api_server).await?;
     let config =
         config(&settings, responder.local_addr().map_or(settings.responder_addr.port(), |at| at.port()));
-    let (cache, watches) = Cache::new(&watching, &api_server, &config.watch_namespaces, config.cluster_issuers);
+    let (cache, watches) =
+        Cache::new(&watching, &api_server, &config.watch_namespaces, config.cluster_issuers);
     let context = Context::new(client.clone(), api_server.clone(), config, metrics.clone(), cache)?;
     info!(version = env!("CARGO_PKG_VERSION"), namespace = settings.namespace, "certwright starts");
 

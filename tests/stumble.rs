@@ -102,7 +102,8 @@ async fn what_is_replaced_and_deleted_is_revoked_whichever_write_fails() -> Resu
                 let renew = json!({"metadata": {"annotations": {"certwright.dev/renew": "now"}}});
                 ns.patch(&format!("certificate/{name}"), renew).await?;
                 ns.wait(&format!("certificate/{name}"), SOON, |web| {
-                    at_rest(web) && web["status"]["revision"] == 2
+                    at_rest(web)
+                        && web["status"]["revision"] == 2
                         && web["status"]["revocation"]["last"]["result"] == "Revoked"
                 })
                 .await?;
@@ -176,7 +177,9 @@ async fn a_certificate_is_issued_renewed_and_deleted_though_watches_break_or_are
             load.operator.restart().await?;
             ns.apply(&certificate("web", &[&format!("a.{}.example.com", ns.name)], "")).await?;
             let issued = |revision: u32| {
-                ns.wait("certificate/web", LONG, move |web| at_rest(web) && web["status"]["revision"] == revision)
+                ns.wait("certificate/web", LONG, move |web| {
+                    at_rest(web) && web["status"]["revision"] == revision
+                })
             };
             issued(1).await?;
             let renew = json!({"metadata": {"annotations": {"certwright.dev/renew": "now"}}});
@@ -246,9 +249,6 @@ async fn many_issuances_end_though_one_write_in_ten_fails_at_random() -> Result<
 #[tokio::test(flavor = "multi_thread")]
 async fn all_goes_on_when_the_api_server_is_back_and_the_log_has_little_to_say_of_it() -> Result<()> {
     TestNamespace::with("stumble-away", async |ns| {
-        let elected = |operator: OperatorBuilder<'_>| {
-            operator.argument("--leader-elect", "true").argument("--lease-duration", "3s")
-        };
         let load = Load::start(ns, elected).await?;
         let n = how_many(20);
         load.apply(ns, n).await?;
@@ -262,7 +262,8 @@ async fn all_goes_on_when_the_api_server_is_back_and_the_log_has_little_to_say_o
         wait_nothing_left(ns).await?;
         let logs: Vec<Value> =
             load.operator.logs().iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        let troubles = logs.iter().filter(|line| ["WARN", "ERROR"].contains(&line["level"].as_str().unwrap_or("")));
+        let troubles =
+            logs.iter().filter(|line| ["WARN", "ERROR"].contains(&line["level"].as_str().unwrap_or("")));
         let said: Vec<&str> = troubles.filter_map(|line| line["message"].as_str()).collect();
         let expected = [
             "the API server is away; everything that it fails waits for it, and goes on when it is back",
@@ -290,6 +291,10 @@ const AWAY: Duration = Duration::from_secs(12);
 /// How many Certificates: `CERTWRIGHT_LOAD`, to try by hand what takes too long here.
 fn how_many(usually: usize) -> usize {
     std::env::var("CERTWRIGHT_LOAD").ok().and_then(|text| text.parse().ok()).unwrap_or(usually)
+}
+
+fn elected(operator: OperatorBuilder<'_>) -> OperatorBuilder<'_> {
+    operator.argument("--leader-elect", "true").argument("--lease-duration", "3s")
 }
 
 /// A CA that bears load, and an operator that reaches the API server through a proxy.
@@ -446,9 +451,8 @@ impl Scene {
         let bound = |issuer: &Value| issuer["status"]["acme"]["boundKeyID"] == "kid-2";
         ns.wait(&target, SOON, bound).await?;
         ns.patch(&target, deactivate(&old)).await?;
-        let ended = |issuer: &Value| {
-            issuer["status"]["acme"]["previousAccounts"][0]["deactivationTime"].is_string()
-        };
+        let ended =
+            |issuer: &Value| issuer["status"]["acme"]["previousAccounts"][0]["deactivationTime"].is_string();
         ns.wait(&target, SOON, ended).await?;
         let roll_over = json!({"metadata": {"annotations": {"certwright.dev/rollover-account-key": "now"}}});
         ns.patch(&target, roll_over).await?;
@@ -466,7 +470,10 @@ impl Scene {
         for key in [old_key, new_key] {
             let client = common::accounts::client_of(&self.pebble)?;
             let found = certwright::acme::Account::look_up(&client, key).await;
-            ensure!(found.is_err_and(|error| error.to_string().contains("deactivated")), "an account lives on");
+            ensure!(
+                found.is_err_and(|error| error.to_string().contains("deactivated")),
+                "an account lives on"
+            );
         }
         let data = ns.api::<Secret>().get(&secret).await?.data.context("no data")?;
         ensure!(data.len() == 1, "keys are left: {:?}", data.keys());

@@ -267,8 +267,10 @@ impl<O: ?Sized + Send + Sync + 'static> Watches<O> {
         K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
     {
         let (reader, writer) = store();
-        let stream =
-            stream.backoff(Pauses::new(&self.api_server)).modify(|object| object.managed_fields_mut().clear()).reflect(writer);
+        let stream = stream
+            .backoff(Pauses::new(&self.api_server))
+            .modify(|object| object.managed_fields_mut().clear())
+            .reflect(writer);
         let reader_of_watch = reader.clone();
         let api_server = self.api_server.clone();
         let follow = move |observer| follow(stream, reader_of_watch, observer, tell, api_server).boxed();

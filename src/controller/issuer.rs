@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::runtime::controller::Action;
 use kube::Resource;
+use kube::runtime::controller::Action;
 use tracing::{Instrument, debug, debug_span, info_span};
 
 use self::gather::Work;

@@ -320,7 +320,10 @@ impl Candidate {
     fn note(&mut self, outcome: &Result<Option<Lease>, ElectionError>) {
         match outcome {
             Err(error) if !error.is_refusal() => {
-                debug!(error = error as &dyn std::error::Error, "the leader election gets no answer, and goes on asking");
+                debug!(
+                    error = error as &dyn std::error::Error,
+                    "the leader election gets no answer, and goes on asking"
+                );
                 return;
             }
             Err(error) if !self.failing => {

@@ -57,11 +57,7 @@ pub async fn walk_in_every_way<F: Future<Output = Result<()>>>(walk: impl Fn(Gai
 
 /// Lets one write fail in each life, the first, the second and so on, until a life makes fewer writes. A life makes more
 /// than `least`.
-pub async fn walk(
-    stumbler: &Stumbler,
-    least: usize,
-    life: impl AsyncFn(usize) -> Result<()>,
-) -> Result<()> {
+pub async fn walk(stumbler: &Stumbler, least: usize, life: impl AsyncFn(usize) -> Result<()>) -> Result<()> {
     for point in 1..=MOST_WRITES {
         let life = async {
             life(point).await?;
@@ -178,7 +174,8 @@ impl Stumbler {
             Some(Way::NotSent) => Action::Drop,
             Some(Way::AnswerLost) => Action::PassThenDrop,
             Some(Way::Refused) if is_ca => {
-                let body = json!({ "type": "urn:ietf:params:acme:error:serverInternal", "detail": "a stumble" });
+                let body =
+                    json!({ "type": "urn:ietf:params:acme:error:serverInternal", "detail": "a stumble" });
                 let headers = vec![("content-type", "application/problem+json".to_owned())];
                 Action::Respond { status: 500, headers, body: body.to_string() }
             }

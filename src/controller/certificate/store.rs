@@ -164,7 +164,8 @@ impl Work {
     pub(super) fn record_issued(&mut self, now: Timestamp, context: &Context) {
         let learned = self.learned();
         let stored = learned.stored_for.zip(learned.chain.clone());
-        let Some((why, chain)) = stored.filter(|(_, chain)| self.secret_view.leaf() == Some(chain.leaf())) else {
+        let Some((why, chain)) = stored.filter(|(_, chain)| self.secret_view.leaf() == Some(chain.leaf()))
+        else {
             return;
         };
         self.learn().stored_for = None;

@@ -139,7 +139,8 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 fn writes() -> impl Strategy<Value = Vec<Write>> {
-    let write = prop_oneof![3 => Just(Write::Succeeds), 2 => Just(Write::Fails), 2 => Just(Write::AnswerLost)];
+    let write =
+        prop_oneof![3 => Just(Write::Succeeds), 2 => Just(Write::Fails), 2 => Just(Write::AnswerLost)];
     prop::collection::vec(write, 1..12)
 }
 

@@ -239,7 +239,8 @@ impl World {
                 Turn::On
             }
             Err(Broken::Api) => {
-                let (status, progress) = (std::mem::take(&mut self.status), std::mem::take(&mut self.progress));
+                let (status, progress) =
+                    (std::mem::take(&mut self.status), std::mem::take(&mut self.progress));
                 let memory = Memory::of(&self.known, status, progress);
                 (self.status, self.progress) = memory.resume(self.known.clone());
                 Turn::Waits(Some(self.now + SignedDuration::from_millis(500)))
