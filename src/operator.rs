@@ -5,16 +5,21 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Response;
 use kube::Client;
+use kube::client::{ClientBuilder, DynBody};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tower::BoxError;
+use tower::util::MapResultLayer;
 use tracing::info;
 
 use crate::api::{GROUP, IssuerKind, IssuerRef, PropagationCheck};
 use crate::command::Run;
+use crate::controller::api_server::ApiServer;
 use crate::controller::cache::Cache;
 use crate::controller::observe::Reactions;
-use crate::controller::{AnnotationsConfig, Config, Context, run};
+use crate::controller::{AnnotationsConfig, Config, Context, run, wake_whoever_failed};
 use crate::core::annotated::AnnotationSettings;
 use crate::core::backoff::Backoff;
 use crate::egress::Rules;
@@ -70,14 +75,21 @@ pub async fn operate(settings: Run) -> Result<(), OperatorError> {
     let responder = TcpListener::bind(settings.responder_addr)
         .await
         .map_err(|source| OperatorError::Responder { address: settings.responder_addr, source })?;
-    let (watching, client) = clients().await?;
+    let api_server = ApiServer::default();
+    let (watching, client) = clients(&api_server).await?;
     let config =
         config(&settings, responder.local_addr().map_or(settings.responder_addr.port(), |at| at.port()));
-    let (cache, watches) = Cache::new(&watching, &config.watch_namespaces, config.cluster_issuers);
-    let context = Context::new(client.clone(), config, metrics.clone(), cache)?;
+    let (cache, watches) =
+        Cache::new(&watching, &api_server, &config.watch_namespaces, config.cluster_issuers);
+    let context = Context::new(client.clone(), api_server.clone(), config, metrics.clone(), cache)?;
     info!(version = env!("CARGO_PKG_VERSION"), namespace = settings.namespace, "certwright starts");
 
-    let watches = tokio::spawn(watches.run(Arc::new(Reactions::new(context.clone()))));
+    let watches = watches.run(Arc::new(Reactions::new(context.clone())));
+    let back = context.clone();
+    let watched_over = client.clone();
+    let watches = tokio::spawn(async move {
+        tokio::join!(watches, api_server.watch_over(watched_over, || wake_whoever_failed(&back)))
+    });
     let health = tokio::spawn(health.run(stop.clone()));
     // Other replicas go on answering; so does this one while it waits for its reconciles to end.
     let answering = CancellationToken::new();
@@ -90,7 +102,7 @@ pub async fn operate(settings: Run) -> Result<(), OperatorError> {
         elected(&settings, client, metrics, &context, &stop).await;
     } else if !stop.is_cancelled() {
         metrics.leading(true);
-        run::lead(context.clone(), stop.clone()).await;
+        run::lead(context.clone(), None, stop.clone()).await;
     }
     stop.cancelled().await;
     answering.cancel();
@@ -124,7 +136,7 @@ async fn elected(
         }
         let term = stop.child_token();
         tokio::select! {
-            () = run::lead(context.clone(), term.clone()) => {}
+            () = run::lead(context.clone(), leadership.term(), term.clone()) => {}
             _ = leads.wait_for(|leads| !*leads) => term.cancel(),
         }
         context.disconnect();
@@ -133,14 +145,22 @@ async fn elected(
 }
 
 /// Two clients of the API server: one for watches, which may be silent for long, and one for all else, which may not.
-async fn clients() -> Result<(Client, Client), OperatorError> {
+async fn clients(api_server: &ApiServer) -> Result<(Client, Client), OperatorError> {
     let for_watches = kube::Config::infer().await.map_err(OperatorError::Configuration)?;
     let mut for_requests = for_watches.clone();
     for_requests.read_timeout = Some(REQUEST_TIMEOUT);
     // It would go on within a reconcile for minutes, as where a provider behind the API server is down. A reconcile that
     // fails is tried again, and says why.
     for_requests.default_retry = false;
-    let client = |config| Client::try_from(config).map_err(OperatorError::Client);
+    let client = |config| {
+        let api_server = api_server.clone();
+        let see = MapResultLayer::new(move |answer: Result<Response<Box<DynBody>>, BoxError>| {
+            api_server.saw(&answer);
+            answer
+        });
+        let builder = ClientBuilder::try_from(config).map_err(OperatorError::Client)?;
+        Ok::<_, OperatorError>(builder.with_layer(&see).build())
+    };
     Ok((client(for_watches)?, client(for_requests)?))
 }
 

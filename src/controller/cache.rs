@@ -3,18 +3,23 @@
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
-use futures::{Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store, store};
+use kube::runtime::utils::Backoff;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
+use super::api_server::{ApiServer, PROBES};
+use super::error;
 use super::issuer_record::{IssuerId, IssuerRecord};
+use super::retry::WORTH_A_WARNING;
 use crate::api::{Certificate, ClusterIssuer, Issuer, IssuerKind, LABEL_SECRET};
 
 /// What is watched.
@@ -65,7 +70,10 @@ pub trait Observer: Send + Sync + 'static {
 }
 
 /// Watches, such as those that fill a [`Cache`]; they run once their observer is known.
-pub struct Watches<O: ?Sized>(Vec<Start<O>>);
+pub struct Watches<O: ?Sized> {
+    api_server: ApiServer,
+    watches: Vec<Start<O>>,
+}
 
 /// Starts a watch that tells an observer.
 type Start<O> = Box<dyn FnOnce(Arc<O>) -> BoxFuture<'static, ()> + Send>;
@@ -74,10 +82,11 @@ impl Cache {
     /// A cache of `namespaces` (empty for all), and the watches that fill it.
     pub fn new(
         client: &Client,
+        api_server: &ApiServer,
         namespaces: &[String],
         cluster_issuers: bool,
     ) -> (Self, Watches<dyn Observer>) {
-        let mut watches = Watches::default();
+        let mut watches = Watches::new(api_server);
         let scopes = match namespaces {
             [] => vec![None],
             some => some.iter().cloned().map(Some).collect(),
@@ -217,9 +226,10 @@ impl Cache {
     }
 }
 
-impl<O: ?Sized> Default for Watches<O> {
-    fn default() -> Self {
-        Self(Vec::new())
+impl<O: ?Sized> Watches<O> {
+    /// No watches yet.
+    pub fn new(api_server: &ApiServer) -> Self {
+        Self { api_server: api_server.clone(), watches: Vec::new() }
     }
 }
 
@@ -244,7 +254,7 @@ impl Watches<dyn Observer> {
 impl<O: ?Sized + Send + Sync + 'static> Watches<O> {
     /// Runs the watches until the future is dropped.
     pub async fn run(self, observer: Arc<O>) {
-        futures::future::join_all(self.0.into_iter().map(|watch| watch(observer.clone()))).await;
+        futures::future::join_all(self.watches.into_iter().map(|watch| watch(observer.clone()))).await;
     }
 
     /// Adds a watch that tells of its changes.
@@ -257,10 +267,14 @@ impl<O: ?Sized + Send + Sync + 'static> Watches<O> {
         K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
     {
         let (reader, writer) = store();
-        let stream =
-            stream.default_backoff().modify(|object| object.managed_fields_mut().clear()).reflect(writer);
+        let stream = stream
+            .backoff(Pauses::new(&self.api_server))
+            .modify(|object| object.managed_fields_mut().clear())
+            .reflect(writer);
         let reader_of_watch = reader.clone();
-        self.0.push(Box::new(move |observer| Box::pin(follow(stream, reader_of_watch, observer, tell))));
+        let api_server = self.api_server.clone();
+        let follow = move |observer| follow(stream, reader_of_watch, observer, tell, api_server).boxed();
+        self.watches.push(Box::new(follow));
         reader
     }
 }
@@ -288,12 +302,17 @@ async fn follow<K, O: ?Sized>(
     reader: Store<K>,
     observer: Arc<O>,
     tell: fn(&O, Change<K>),
+    api_server: ApiServer,
 ) where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {
     let mut stream = pin!(stream);
     let mut is_absent = false;
+    let mut failures = 0_u32;
     while let Some(event) = stream.next().await {
+        if event.is_ok() {
+            failures = 0;
+        }
         match event {
             Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => {}
             Ok(watcher::Event::InitDone) => {
@@ -311,10 +330,54 @@ async fn follow<K, O: ?Sized>(
                 }
             }
             Err(error) => {
-                let kind = K::kind(&());
-                warn!(%kind, error = &error as &dyn std::error::Error, "a watch broke; it is taken up again");
+                failures += 1;
+                let (kind, cause) = (K::kind(&()), &error as &dyn std::error::Error);
+                let is_news = failures == WORTH_A_WARNING && !api_server.is_away();
+                match !may_pass(&error) || is_news {
+                    true => warn!(%kind, error = cause, "a watch broke; it is taken up again"),
+                    false => debug!(%kind, error = cause, failures, "a watch broke; it is taken up again"),
+                }
             }
         }
+    }
+}
+
+/// Whether it is usual for a watch to break like this: the API server is away, which is said elsewhere, or will have it again.
+fn may_pass(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(source)
+        | watcher::Error::WatchStartFailed(source)
+        | watcher::Error::WatchFailed(source) => error::may_pass(source),
+        watcher::Error::WatchError(status) => matches!(status.code, 410 | 429 | 500..=599),
+        watcher::Error::NoResourceVersion => false,
+    }
+}
+
+/// The pauses between attempts to take up a watch: more and more seldom, but for as long as the API server is away it is
+/// tried at the same pace as that is asked whether it is back.
+struct Pauses {
+    usual: watcher::DefaultBackoff,
+    api_server: ApiServer,
+}
+
+impl Pauses {
+    fn new(api_server: &ApiServer) -> Self {
+        Self { usual: watcher::DefaultBackoff::default(), api_server: api_server.clone() }
+    }
+}
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let usual = self.usual.next();
+        if self.api_server.is_away() { Some(PROBES) } else { usual }
+    }
+}
+
+impl Backoff for Pauses {
+    fn reset(&mut self) {
+        self.usual.reset();
     }
 }
 

@@ -5,11 +5,13 @@
 //! - [`annotated`] makes Certificates that Ingresses and Gateways ask for;
 //! - [`presenter`] puts the answers to challenges where the CA will look;
 //! - [`places`] for orders and [`key_makers`] are shared fairly by namespaces;
+//! - [`api_server`] knows when the API server is away, and [`retry`] what follows when it fails a reconcile;
 //! - [`accounts`], [`resolvers`], [`in_flight`], [`questions`], [`verdicts`]: what lives in memory only, and may be lost at any
 //!   moment.
 
 pub mod accounts;
 pub mod annotated;
+pub mod api_server;
 pub mod cache;
 pub mod certificate;
 pub mod conditions;
@@ -25,9 +27,11 @@ pub mod places;
 pub mod presenter;
 pub mod questions;
 pub mod resolvers;
+mod retry;
 pub mod run;
 mod secrets;
 pub mod verdicts;
 pub mod wake;
 
 pub use context::{AnnotationsConfig, Config, Context};
+pub use retry::wake_whoever_failed;

@@ -15,31 +15,37 @@ use tracing::{debug, info, warn};
 
 use super::context::Context;
 use super::error::Error;
+use super::retry::until_done;
 use super::{annotated, certificate, issuer, presenter};
 use crate::runtime::clock;
+use crate::runtime::leader::Term;
 
 /// How long reconciles that are under way may take to their end.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Runs the controllers until `stop`. What is under way then comes to its end, so that nothing which was just asked of a CA is
 /// asked again by the next leader; what takes too long is broken off, as by a crash: everything goes on from what is recorded.
-pub async fn lead(context: Arc<Context>, stop: CancellationToken) {
+///
+/// In the `term` in which it led before, what it knows still holds: nobody else has led since.
+pub async fn lead(context: Arc<Context>, term: Option<Term>, stop: CancellationToken) {
     info!("leading");
-    context.in_flight.clear();
-    context.questions.begin(clock::now());
-    context.accounts.clear();
-    context.places.clear();
-    context.presenter.clear();
+    if !context.led_before_in(term) {
+        context.in_flight.clear();
+        context.questions.begin(clock::now());
+        context.accounts.clear();
+        context.places.clear();
+        context.presenter.clear();
+    }
     let controllers = start(&context);
     let annotated = if context.config.annotations.enabled { annotated::start(&context) } else { Vec::new() };
     let swept = context.clone();
     tokio::spawn(async move {
-        if let Err(error) = presenter::sweep(&swept).await {
-            warn!(
-                error = &error as &dyn std::error::Error,
-                "leftovers of former leaders could not be removed"
-            );
-        }
+        let context = swept.clone();
+        let sweep = move || {
+            let context = context.clone();
+            async move { presenter::sweep(&context).await }.boxed()
+        };
+        until_done(&swept, "sweep", "the removal of what former leaders left", sweep).await;
     });
     let controllers = futures::future::join_all(controllers);
     let farewell = async {

@@ -57,6 +57,15 @@ pub fn ask_once_more(stumbles: u32, now: Timestamp) -> Option<Timestamp> {
     now.checked_add(*wait).ok()
 }
 
+/// How long to wait after the `failures`th error of the API server in a row (from 1): seconds at most, so that all go on soon
+/// after it does.
+pub fn after_api_error(failures: u32, seed: &str) -> Duration {
+    const FIRST: Duration = Duration::from_millis(500);
+    const LONGEST: Duration = Duration::from_secs(10);
+    let wait = FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST);
+    wait.mul_f64(1.0 + JITTER * stable_fraction(&format!("{seed}/{failures}")))
+}
+
 /// When to look again at something that began at `since` and was last looked at just now: the older it is, the
 /// longer the wait, within `bounds`. `retry_after`, if the other side gave one, is what counts, but no less than the
 /// shorter bound.

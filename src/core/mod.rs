@@ -11,6 +11,7 @@
 //! - [`disposition`]: what a CA's refusal means for what happens next;
 //! - [`kstatus`]: what an object's conditions mean to GitOps tools;
 //! - [`duplicates`]: equal certificates, of which a CA issues only so many;
+//! - [`outage`]: whether the API server is away, or a single request has failed;
 //! - [`outputs`]: what the TLS Secret holds besides the certificate and its key;
 //! - [`records`]: TXT records that were presented, until they are removed;
 //! - [`revocation`]: certificates that are to be revoked, until they are;
@@ -26,6 +27,7 @@ pub mod duplicates;
 pub mod issuance;
 pub mod kstatus;
 pub mod naming;
+pub mod outage;
 pub mod outputs;
 pub mod records;
 pub mod reissue;
