@@ -14,7 +14,7 @@ use crate::api::{GROUP, IssuerKind, IssuerRef, PropagationCheck};
 use crate::command::Run;
 use crate::controller::cache::Cache;
 use crate::controller::observe::Reactions;
-use crate::controller::{AnnotationsConfig, Config, Context, run};
+use crate::controller::{AnnotationsConfig, Config, Context, ledger_key, run};
 use crate::core::annotated::AnnotationSettings;
 use crate::core::backoff::Backoff;
 use crate::runtime::health::{self, HealthError, Readiness};
@@ -72,12 +72,15 @@ pub async fn operate(settings: Run) -> Result<(), OperatorError> {
     let (watching, client) = clients().await?;
     let config =
         config(&settings, responder.local_addr().map_or(settings.responder_addr.port(), |at| at.port()));
-    let (cache, watches) = Cache::new(&watching, &config.watch_namespaces, config.cluster_issuers);
-    let context = Context::new(client.clone(), config, metrics.clone(), cache)?;
     info!(version = env!("CARGO_PKG_VERSION"), namespace = settings.namespace, "certwright starts");
+    let health = tokio::spawn(health.run(stop.clone()));
+    let Some(keys) = ledger_key::await_keys(&client, &metrics, &config.namespace, &stop).await else {
+        return Ok(());
+    };
+    let (cache, watches) = Cache::new(&watching, &config.watch_namespaces, config.cluster_issuers);
+    let context = Context::new(client.clone(), config, metrics.clone(), cache, keys)?;
 
     let watches = tokio::spawn(watches.run(Arc::new(Reactions::new(context.clone()))));
-    let health = tokio::spawn(health.run(stop.clone()));
     // Other replicas go on answering; so does this one while it waits for its reconciles to end.
     let answering = CancellationToken::new();
     let responder = tokio::spawn(serve(responder, context.clone(), answering.clone()));

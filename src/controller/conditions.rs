@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::api::{CONDITION_READY, CONDITION_RECONCILING, CONDITION_STALLED};
+use crate::core::foreign_text::clean;
 use crate::core::kstatus::Standing;
 use crate::core::renewal::whole_seconds;
 
@@ -21,7 +22,7 @@ pub fn set_condition(
     now: Timestamp,
 ) {
     let status = if is { "True" } else { "False" };
-    let message: String = message.chars().take(MAX_MESSAGE).collect();
+    let message = clean(message, MAX_MESSAGE);
     let since = conditions
         .iter()
         .find(|condition| condition.type_ == type_ && condition.status == status)

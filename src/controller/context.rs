@@ -24,6 +24,7 @@ use super::wake::Wake;
 use crate::api::{Certificate, ClusterIssuer, FIELD_MANAGER, Issuer, IssuerKind, PropagationCheck};
 use crate::core::annotated::AnnotationSettings;
 use crate::core::backoff::Backoff;
+use crate::core::ledger::LedgerKeys;
 use crate::runtime::clock;
 use crate::runtime::metrics::Metrics;
 use crate::solver::dns01::{Clients, NameServer};
@@ -89,6 +90,8 @@ pub struct Context {
     pub said: Said,
     /// What is watched.
     pub cache: Cache,
+    /// By these the operator knows what of a status it has written itself.
+    pub ledger_keys: LedgerKeys,
     /// Accounts at CAs.
     pub accounts: Accounts,
     /// http-01 answers and the way to them.
@@ -127,6 +130,7 @@ impl Context {
         config: Config,
         metrics: Metrics,
         cache: Cache,
+        ledger_keys: LedgerKeys,
     ) -> Result<Arc<Self>, SelfCheckSetupError> {
         let reporter =
             Reporter { controller: FIELD_MANAGER.to_owned(), instance: Some(config.identity.clone()) };
@@ -150,6 +154,7 @@ impl Context {
             config,
             metrics,
             cache,
+            ledger_keys,
         }))
     }
 
