@@ -8,7 +8,7 @@ use crate::core::foreign_text::clean;
 use crate::core::kstatus::Standing;
 use crate::core::renewal::whole_seconds;
 
-/// Longest message; the API allows 32,768 bytes.
+/// Longest message, in bytes; the API allows 32,768, and three conditions may say the same.
 const MAX_MESSAGE: usize = 8192;
 
 /// Sets the condition `type_`. Its transition time moves only if its status does.
