@@ -19,7 +19,7 @@ use crate::command::Run;
 use crate::controller::api_server::ApiServer;
 use crate::controller::cache::Cache;
 use crate::controller::observe::Reactions;
-use crate::controller::{AnnotationsConfig, Config, Context, run, wake_whoever_failed};
+use crate::controller::{AnnotationsConfig, Config, Context, ledger_key, run, wake_whoever_failed};
 use crate::core::annotated::AnnotationSettings;
 use crate::core::backoff::Backoff;
 use crate::egress::Rules;
@@ -79,10 +79,14 @@ pub async fn operate(settings: Run) -> Result<(), OperatorError> {
     let (watching, client) = clients(&api_server).await?;
     let config =
         config(&settings, responder.local_addr().map_or(settings.responder_addr.port(), |at| at.port()));
+    info!(version = env!("CARGO_PKG_VERSION"), namespace = settings.namespace, "certwright starts");
+    let health = tokio::spawn(health.run(stop.clone()));
+    let Some(keys) = ledger_key::await_keys(&client, &metrics, &config.namespace, &stop).await else {
+        return Ok(());
+    };
     let (cache, watches) =
         Cache::new(&watching, &api_server, &config.watch_namespaces, config.cluster_issuers);
-    let context = Context::new(client.clone(), api_server.clone(), config, metrics.clone(), cache)?;
-    info!(version = env!("CARGO_PKG_VERSION"), namespace = settings.namespace, "certwright starts");
+    let context = Context::new(client.clone(), api_server.clone(), config, metrics.clone(), cache, keys)?;
 
     let watches = watches.run(Arc::new(Reactions::new(context.clone())));
     let back = context.clone();
@@ -90,7 +94,6 @@ pub async fn operate(settings: Run) -> Result<(), OperatorError> {
     let watches = tokio::spawn(async move {
         tokio::join!(watches, api_server.watch_over(watched_over, || wake_whoever_failed(&back)))
     });
-    let health = tokio::spawn(health.run(stop.clone()));
     // Other replicas go on answering; so does this one while it waits for its reconciles to end.
     let answering = CancellationToken::new();
     let responder = tokio::spawn(serve(responder, context.clone(), answering.clone()));

@@ -83,6 +83,9 @@ pub enum Error {
         /// What the API server said.
         source: kube::Error,
     },
+    /// The system has no random bytes.
+    #[error("no random key could be made")]
+    NoRandomness,
     /// The finalizer could not be set, or not be removed.
     #[error("the finalizer cannot be written")]
     WriteFinalizer(#[source] kube::Error),
@@ -119,6 +122,7 @@ impl Error {
             Self::ReadRoutes { .. } => "ReadRoutes",
             Self::ReadCertificate { .. } => "ReadCertificate",
             Self::WriteCertificate { .. } => "WriteCertificate",
+            Self::NoRandomness => "NoRandomness",
             Self::WriteFinalizer(_) => "WriteFinalizer",
             Self::ReadReplicas { .. } => "ReadReplicas",
             Self::Key(_) => "Key",

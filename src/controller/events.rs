@@ -9,8 +9,8 @@ use kube::runtime::events::{Event, EventType, Recorder};
 use tracing::{debug, warn};
 
 use super::context::Context;
-use crate::foreign_text::clean;
 use super::error::may_pass;
+use crate::foreign_text::clean;
 use crate::runtime::clock;
 use crate::runtime::metrics::ApiVerb;
 
@@ -82,7 +82,7 @@ pub async fn publish(
     let event = Event {
         type_,
         reason: reason.to_owned(),
-        note: Some(note[..end].to_owned()),
+        note: Some(note),
         action: action.to_owned(),
         secondary: None,
     };

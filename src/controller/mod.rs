@@ -3,6 +3,7 @@
 //! - [`cache`] watches; [`wake`] asks for reconciles; [`run`] starts and stops them with leadership;
 //! - [`certificate`] and [`issuer`]: one reconcile each, in gather, act and report;
 //! - [`annotated`] makes Certificates that Ingresses and Gateways ask for;
+//! - [`ledger_key`]: the Secret with the keys by which the operator knows what of a status is its own;
 //! - [`presenter`] puts the answers to challenges where the CA will look;
 //! - [`places`] for orders and [`key_makers`] are shared fairly by namespaces;
 //! - [`api_server`] knows when the API server is away, and [`retry`] what follows when it fails a reconcile;
@@ -22,6 +23,7 @@ pub mod in_flight;
 pub mod issuer;
 pub mod issuer_record;
 pub mod key_makers;
+pub mod ledger_key;
 pub mod observe;
 pub mod places;
 pub mod presenter;

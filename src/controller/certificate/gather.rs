@@ -20,6 +20,7 @@ use crate::controller::secrets;
 use crate::core::account::has_other_terms;
 use crate::core::allow;
 use crate::core::issuance::{IssuerView, Learned, Memory, Progress, Situation};
+use crate::core::ledger::{Owner, Unverified};
 use crate::core::naming::next_private_key_secret;
 use crate::core::reissue::SecretView;
 use crate::core::renewal::{Asked, Asking};
@@ -64,6 +65,8 @@ pub(super) struct Work {
     pub(super) progress: Progress,
     /// What is still to be said of what has happened.
     pub(super) news: Vec<News>,
+    /// What was in the status, and nothing shows that the operator has written it.
+    pub(super) unverified: Unverified,
     /// When the CA was last asked when to renew.
     pub(super) asked: Option<Asked>,
     /// Whether there is nothing to do, and so nothing to keep.
@@ -76,7 +79,10 @@ impl Work {
         let namespace = certificate.namespace().unwrap_or_default();
         let (name, uid) = (certificate.name_any(), certificate.uid().unwrap_or_default());
         let (memory, news) = context.in_flight.recall(&uid);
-        let (status, progress) = memory.resume(certificate.status.clone().unwrap_or_default());
+        let mut recorded = certificate.status.clone().unwrap_or_default();
+        let owner = Owner { namespace: &namespace, uid: &uid };
+        let unverified = context.ledger_keys.take_unverified(owner, &mut recorded);
+        let (status, progress) = memory.resume(recorded);
         let next_key_name = next_private_key_secret(&name, &uid);
         let has_next_key = status.next_private_key_secret_name.is_some()
             || context.cache.has_secret(&namespace, &next_key_name);
@@ -117,6 +123,7 @@ impl Work {
             next_key: None,
             progress,
             news,
+            unverified,
             asked: context.questions.last(&uid),
             certificate,
             namespace,
@@ -132,6 +139,7 @@ impl Work {
         };
         work.see_secret(secret, context);
         work.see_next_key(next_key, context);
+        work.find_out_again(context);
         Ok(work)
     }
 

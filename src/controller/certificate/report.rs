@@ -20,6 +20,7 @@ use crate::controller::error::Error;
 use crate::controller::events::{self, News};
 use crate::core::issuance::{Failure, failed_generation};
 use crate::core::kstatus;
+use crate::core::ledger::Owner;
 use crate::core::records;
 use crate::core::reissue;
 use crate::core::renewal::{Placement, Plan};
@@ -292,6 +293,7 @@ impl Work {
     }
 
     async fn write_status(&mut self, context: &Context) -> Result<bool, Error> {
+        context.ledger_keys.seal(Owner { namespace: &self.namespace, uid: &self.uid }, &mut self.status);
         // What is to be removed or revoked one day is never on record without that which keeps the Certificate until then.
         let deleted = self.certificate.metadata.deletion_timestamp.is_some();
         if records::holds(&self.status) && !self.held() && !deleted {

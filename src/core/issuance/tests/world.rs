@@ -420,6 +420,7 @@ impl World {
                     expires: order.expires.map(Time),
                     created: Time(self.now),
                     account,
+                    seal: None,
                 });
                 let now = self.now;
                 self.learned().saw_order(order, None, now);
