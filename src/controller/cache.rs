@@ -1,27 +1,35 @@
 //! What is watched: Certificates and issuers whole, of our own Secrets the metadata only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 use std::pin::pin;
 use std::sync::Arc;
 
+use futures::StreamExt;
 use futures::future::BoxFuture;
-use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
 use tracing::{info, warn};
 
 use super::issuer_record::{IssuerId, IssuerRecord};
+use super::unreadable::{Key, Unreadable};
 use crate::api::{Certificate, ClusterIssuer, Issuer, IssuerKind, LABEL_SECRET};
+use crate::core::reading::{Fault, Readable, Reading};
+use crate::runtime::metrics::Metrics;
+
+/// So many objects are asked for at once: an answer is held in memory as a whole, and an object may have more than a megabyte.
+const PAGE: u32 = 100;
 
 /// What is watched.
 pub struct Cache {
     client: Client,
     scopes: Vec<Scope>,
     cluster_wide: Option<ClusterWide>,
+    unreadable: Arc<Unreadable>,
 }
 
 /// What is watched besides where ClusterIssuers are served.
@@ -46,8 +54,10 @@ pub struct Scope {
 pub enum Change<K> {
     /// The object is there, new or changed.
     Seen(Arc<K>),
-    /// The object is gone.
+    /// The object is gone, or can no longer be read.
     Gone(K),
+    /// The object cannot be read: of this, only the metadata and the status are its own.
+    Unreadable(K),
 }
 
 /// Who is told of changes.
@@ -65,7 +75,10 @@ pub trait Observer: Send + Sync + 'static {
 }
 
 /// Watches, such as those that fill a [`Cache`]; they run once their observer is known.
-pub struct Watches<O: ?Sized>(Vec<Start<O>>);
+pub struct Watches<O: ?Sized> {
+    start: Vec<Start<O>>,
+    unreadable: Arc<Unreadable>,
+}
 
 /// Starts a watch that tells an observer.
 type Start<O> = Box<dyn FnOnce(Arc<O>) -> BoxFuture<'static, ()> + Send>;
@@ -76,23 +89,25 @@ impl Cache {
         client: &Client,
         namespaces: &[String],
         cluster_issuers: bool,
+        metrics: &Metrics,
     ) -> (Self, Watches<dyn Observer>) {
-        let mut watches = Watches::default();
+        let unreadable = Arc::new(Unreadable::new(metrics.clone()));
+        let mut watches = Watches::new(unreadable.clone());
         let scopes = match namespaces {
             [] => vec![None],
             some => some.iter().cloned().map(Some).collect(),
         };
         let scopes = scopes.into_iter().map(|namespace| watches.scope(client, namespace)).collect();
         let cluster_wide = cluster_issuers.then(|| ClusterWide {
-            cluster_issuers: watches.add(whole(Api::<ClusterIssuer>::all(client.clone())), |to, change| {
-                to.cluster_issuer(change)
-            }),
+            cluster_issuers: watches.add(
+                Api::all(client.clone()),
+                watcher::Config::default(),
+                |to, change| to.cluster_issuer(change),
+            ),
             namespaces: watches
-                .add(whole(Api::<PartialObjectMeta<Namespace>>::all(client.clone())), |to, change| {
-                    to.namespace(change)
-                }),
+                .add(Api::all(client.clone()), watcher::Config::default(), |to, change| to.namespace(change)),
         });
-        (Self { client: client.clone(), scopes, cluster_wide }, watches)
+        (Self { client: client.clone(), scopes, cluster_wide, unreadable }, watches)
     }
 
     /// The client of the watches, which may be silent for long.
@@ -108,6 +123,21 @@ impl Cache {
     /// The ClusterIssuers, if they are served.
     pub fn cluster_issuers(&self) -> Option<&Store<ClusterIssuer>> {
         self.cluster_wide.as_ref().map(|wide| &wide.cluster_issuers)
+    }
+
+    /// What cannot be read.
+    pub fn unreadable(&self) -> &Arc<Unreadable> {
+        &self.unreadable
+    }
+
+    /// Why an issuer cannot be used, if it exists and cannot be read.
+    pub fn issuer_fault(&self, id: &IssuerId) -> Option<Fault> {
+        self.unreadable.fault(id.kind.as_str(), id.namespace.as_deref(), &id.name)
+    }
+
+    /// Whether there is a Certificate of this name that cannot be read.
+    pub fn has_unreadable_certificate(&self, namespace: &str, name: &str) -> bool {
+        self.unreadable.fault("Certificate", Some(namespace), name).is_some()
     }
 
     /// The labels of a namespace; none, if it is not known.
@@ -217,23 +247,16 @@ impl Cache {
     }
 }
 
-impl<O: ?Sized> Default for Watches<O> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
 impl Watches<dyn Observer> {
     fn scope(&mut self, client: &Client, namespace: Option<String>) -> Scope {
+        let of = namespace.as_deref();
         Scope {
             certificates: self
-                .add(whole(api(client, namespace.as_deref())), |to, change| to.certificate(change)),
-            issuers: self.add(whole(api(client, namespace.as_deref())), |to, change| to.issuer(change)),
+                .add(api(client, of), watcher::Config::default(), |to, change| to.certificate(change)),
+            issuers: self.add(api(client, of), watcher::Config::default(), |to, change| to.issuer(change)),
             secrets: self.add(
-                watcher(
-                    api::<PartialObjectMeta<Secret>>(client, namespace.as_deref()),
-                    watcher::Config::default().labels(LABEL_SECRET),
-                ),
+                api(client, of),
+                watcher::Config::default().labels(LABEL_SECRET),
                 |to, change| to.secret(change),
             ),
             namespace,
@@ -241,26 +264,38 @@ impl Watches<dyn Observer> {
     }
 }
 
+impl<O: ?Sized> Watches<O> {
+    /// No watch yet. What they cannot read is kept in `unreadable`.
+    pub fn new(unreadable: Arc<Unreadable>) -> Self {
+        Self { start: Vec::new(), unreadable }
+    }
+}
+
 impl<O: ?Sized + Send + Sync + 'static> Watches<O> {
     /// Runs the watches until the future is dropped.
     pub async fn run(self, observer: Arc<O>) {
-        futures::future::join_all(self.0.into_iter().map(|watch| watch(observer.clone()))).await;
+        futures::future::join_all(self.start.into_iter().map(|watch| watch(observer.clone()))).await;
     }
 
     /// Adds a watch that tells of its changes.
     pub fn add<K>(
         &mut self,
-        stream: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
+        api: Api<Reading<K>>,
+        which: watcher::Config,
         tell: fn(&O, Change<K>),
     ) -> Store<K>
     where
-        K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
+        K: Readable + Clone + Debug + Send + Sync + 'static,
     {
         let (reader, writer) = store();
-        let stream =
-            stream.default_backoff().modify(|object| object.managed_fields_mut().clear()).reflect(writer);
-        let reader_of_watch = reader.clone();
-        self.0.push(Box::new(move |observer| Box::pin(follow(stream, reader_of_watch, observer, tell))));
+        let shelf = Shelf {
+            reader: reader.clone(),
+            writer,
+            unreadable: self.unreadable.clone(),
+            aside: BTreeSet::new(),
+            listed: Listed::default(),
+        };
+        self.start.push(Box::new(move |observer| Box::pin(follow(api, which, shelf, observer, tell))));
         reader
     }
 }
@@ -276,34 +311,23 @@ where
     }
 }
 
-fn whole<K>(api: Api<K>) -> impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send
-where
-    K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
-{
-    watcher(api, watcher::Config::default())
-}
-
 async fn follow<K, O: ?Sized>(
-    stream: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send,
-    reader: Store<K>,
+    api: Api<Reading<K>>,
+    which: watcher::Config,
+    mut shelf: Shelf<K>,
     observer: Arc<O>,
     tell: fn(&O, Change<K>),
 ) where
-    K: Resource<DynamicType = ()> + Clone + 'static,
+    K: Readable + Clone + Debug + Send + Sync + 'static,
 {
-    let mut stream = pin!(stream);
+    let mut stream = pin!(watcher(api, which.page_size(PAGE)).default_backoff());
     let mut is_absent = false;
     while let Some(event) = stream.next().await {
         match event {
-            Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => {}
-            Ok(watcher::Event::InitDone) => {
-                is_absent = false;
-                for object in reader.state() {
-                    tell(&*observer, Change::Seen(object));
-                }
+            Ok(event) => {
+                is_absent &= !matches!(event, watcher::Event::InitDone);
+                shelf.put(event, |change| tell(&*observer, change));
             }
-            Ok(watcher::Event::Apply(object)) => tell(&*observer, Change::Seen(Arc::new(object))),
-            Ok(watcher::Event::Delete(object)) => tell(&*observer, Change::Gone(object)),
             Err(error) if is_unknown(&error) => {
                 if !std::mem::replace(&mut is_absent, true) {
                     let (kind, group) = (K::kind(&()), K::group(&()));
@@ -315,6 +339,111 @@ async fn follow<K, O: ?Sized>(
                 warn!(%kind, error = &error as &dyn std::error::Error, "a watch broke; it is taken up again");
             }
         }
+    }
+}
+
+/// Where the objects of a watch are put: those that can be read into the cache, the others aside.
+struct Shelf<K: Resource<DynamicType = ()> + Clone + 'static> {
+    reader: Store<K>,
+    writer: Writer<K>,
+    unreadable: Arc<Unreadable>,
+    /// What this watch has put aside.
+    aside: BTreeSet<Key>,
+    listed: Listed<K>,
+}
+
+/// What is known while a list is read.
+struct Listed<K> {
+    before: Vec<Arc<K>>,
+    aside: BTreeSet<Key>,
+    unreadable: Vec<K>,
+}
+
+impl<K> Default for Listed<K> {
+    fn default() -> Self {
+        Self { before: Vec::new(), aside: BTreeSet::new(), unreadable: Vec::new() }
+    }
+}
+
+impl<K: Readable + Clone + Send + Sync + 'static> Shelf<K> {
+    /// Puts what a watch has brought where it belongs, and then tells of it.
+    fn put(&mut self, event: watcher::Event<Reading<K>>, mut tell: impl FnMut(Change<K>)) {
+        match event {
+            watcher::Event::Init => {
+                self.listed = Listed { before: self.reader.state(), ..Listed::default() };
+                self.writer.apply_watcher_event(&watcher::Event::Init);
+            }
+            watcher::Event::InitApply(reading) => {
+                if self.unreadable.note(&reading) {
+                    self.listed.aside.insert(Key::of(&reading));
+                }
+                match self.usable(reading) {
+                    Ok(object) => self.writer.apply_watcher_event(&watcher::Event::InitApply(object)),
+                    Err(bare) => self.listed.unreadable.push(bare),
+                }
+            }
+            watcher::Event::InitDone => {
+                self.writer.apply_watcher_event(&watcher::Event::InitDone);
+                let listed = std::mem::take(&mut self.listed);
+                for gone in self.aside.difference(&listed.aside) {
+                    self.unreadable.forget(gone);
+                }
+                self.aside = listed.aside;
+                for object in listed.before {
+                    if self.reader.get(&ObjectRef::from_obj(&*object)).is_none() {
+                        tell(Change::Gone(K::clone(&object)));
+                    }
+                }
+                listed.unreadable.into_iter().for_each(|bare| tell(Change::Unreadable(bare)));
+                self.reader.state().into_iter().for_each(|object| tell(Change::Seen(object)));
+            }
+            watcher::Event::Apply(reading) => {
+                let key = Key::of(&reading);
+                match self.unreadable.note(&reading) {
+                    true => self.aside.insert(key),
+                    false => self.aside.remove(&key),
+                };
+                match self.usable(reading) {
+                    Ok(object) => {
+                        let event = watcher::Event::Apply(object);
+                        self.writer.apply_watcher_event(&event);
+                        if let watcher::Event::Apply(object) = event {
+                            tell(Change::Seen(Arc::new(object)));
+                        }
+                    }
+                    Err(bare) => {
+                        if let Some(object) = self.reader.get(&ObjectRef::from_obj(&bare)) {
+                            self.writer.apply_watcher_event(&watcher::Event::Delete(bare.clone()));
+                            tell(Change::Gone(K::clone(&object)));
+                        }
+                        tell(Change::Unreadable(bare));
+                    }
+                }
+            }
+            watcher::Event::Delete(reading) => {
+                let key = Key::of(&reading);
+                self.unreadable.forget(&key);
+                self.aside.remove(&key);
+                let object = self.usable(reading).unwrap_or_else(|bare| bare);
+                self.writer.apply_watcher_event(&watcher::Event::Delete(object.clone()));
+                tell(Change::Gone(object));
+            }
+        }
+    }
+
+    fn usable(&self, reading: Reading<K>) -> Result<K, K> {
+        let Reading { mut object, fault, .. } = reading;
+        object.reduce();
+        match fault {
+            None => Ok(object),
+            Some(_) => Err(object),
+        }
+    }
+}
+
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Drop for Shelf<K> {
+    fn drop(&mut self) {
+        self.aside.iter().chain(&self.listed.aside).for_each(|key| self.unreadable.forget(key));
     }
 }
 

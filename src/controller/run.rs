@@ -15,7 +15,7 @@ use tracing::{debug, info, warn};
 
 use super::context::Context;
 use super::error::Error;
-use super::{annotated, certificate, issuer, presenter};
+use super::{annotated, certificate, issuer, presenter, unreadable};
 use crate::runtime::clock;
 
 /// How long reconciles that are under way may take to their end.
@@ -54,6 +54,7 @@ pub async fn lead(context: Arc<Context>, stop: CancellationToken) {
     tokio::select! {
         _ = controllers => {}
         () = annotated => {}
+        () = unreadable::report(context.clone()) => {}
         _ = farewell => info!("reconciles that take too long are broken off"),
     }
     info!("no longer leading");

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::{ANNOTATION_MADE_AS, IssuerKind};
+use crate::api::{ANNOTATION_MADE_AS, IssuerKind, RenewBefore};
 
 #[test]
 fn each_secret_of_an_ingress_has_a_certificate_with_its_hosts() {
@@ -141,7 +141,7 @@ fn every_field_is_set_by_its_annotation() {
         "secretTemplate": { "labels": { "a": "b" }, "annotations": { "example.com/c": "d" } },
     });
     for field in ["duration", "renewBefore"] {
-        let parsed = |value: &Value| value[field].as_str().unwrap().parse::<kube::core::Duration>().unwrap();
+        let parsed = |value: &Value| value[field].as_str().unwrap().parse::<RenewBefore>().unwrap();
         assert_eq!(parsed(&spec), parsed(&expected), "{field}");
     }
     for (field, value) in expected.as_object().unwrap().iter().filter(|(_, value)| !value.is_string()) {
