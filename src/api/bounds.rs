@@ -50,7 +50,8 @@ pub fn dns_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D:
     }
 }
 
-/// Reads the name of an object, as [`OBJECT_NAME`] describes it: it becomes part of the path of a request.
+/// Reads the name of an object, as [`OBJECT_NAME`] describes it: it becomes part of the path of a request. An empty one, which
+/// the schema refuses, names nothing.
 ///
 /// # Errors
 /// If it is something else.
@@ -58,19 +59,16 @@ pub fn object_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
     checked(String::deserialize(deserializer)?)
 }
 
-/// The same, where there may be none, or an empty one.
+/// The same, where there may be none.
 ///
 /// # Errors
 /// If it is something else.
 pub fn optional_object_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    match Option::<String>::deserialize(deserializer)? {
-        Some(name) if !name.is_empty() => checked(name).map(Some),
-        other => Ok(other),
-    }
+    Option::<String>::deserialize(deserializer)?.map(checked).transpose()
 }
 
 fn checked<E: Error>(name: String) -> Result<String, E> {
-    match name.len() <= MAX_OBJECT_NAME && is_object_name(&name) {
+    match name.is_empty() || (name.len() <= MAX_OBJECT_NAME && is_object_name(&name)) {
         true => Ok(name),
         false => Err(E::custom(
             "not a name of an object: at most 253 lower-case letters, digits, '-' and '.', with a letter or digit at both \

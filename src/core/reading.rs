@@ -270,7 +270,7 @@ impl Fault {
         let printable = |c: char| if c.is_control() { ' ' } else { c };
         let bounded = |text: &str| {
             let mut bounded: String = text.chars().take(MAX_WORDS).map(printable).collect();
-            if bounded.len() < text.len() {
+            if text.chars().nth(MAX_WORDS).is_some() {
                 bounded.push('…');
             }
             bounded

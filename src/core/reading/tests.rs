@@ -1,12 +1,17 @@
+#[allow(dead_code, reason = "tests on the cluster use another part of it")]
 mod schema;
+
+use std::collections::BTreeMap;
 
 use kube::ResourceExt;
 use kube::core::{ObjectList, WatchEvent};
 use proptest::prelude::*;
 
 use super::*;
+use crate::core::solvers::solver_for;
 use crate::core::spec::ValidatedCertificate;
-use crate::core::{kstatus, records, revocation};
+use crate::core::{allow, kstatus, records, revocation};
+use crate::pki::Subject;
 
 /// A Certificate with this spec and this status.
 fn certificate(spec: &Value, status: &Value) -> Value {
@@ -198,7 +203,8 @@ fn read_or_reported<K: Readable + Clone>(object: &Value) -> Result<Option<K>, Te
     prop_assert!(found[0].fault.is_none() && found[2].fault.is_none());
     let found = found.remove(1);
     prop_assert_eq!(found.name_any(), "any");
-    let event = json!({ "type": "MODIFIED", "object": object }).to_string();
+    // The type comes first, as the API server has it.
+    let event = format!("{{\"type\":\"MODIFIED\",\"object\":{object}}}");
     let WatchEvent::Modified(watched) = serde_json::from_str::<WatchEvent<Reading<K>>>(&event).unwrap()
     else {
         return Err(TestCaseError::fail("another event"));
@@ -230,11 +236,15 @@ proptest! {
     fn any_issuer_that_the_schema_takes_is_read_or_reported(object in schema::objects("issuers")) {
         let Some(issuer) = read_or_reported::<Issuer>(&object)? else { return Ok(()) };
         let _ = kstatus::of_issuer(&issuer.status.unwrap_or_default().conditions);
+        let _ = solver_for(&issuer.spec.acme.solvers, "a.test", true, &BTreeMap::new(), |_| true);
     }
 
     #[test]
     fn any_cluster_issuer_that_the_schema_takes_is_read_or_reported(object in schema::objects("clusterissuers")) {
         let Some(issuer) = read_or_reported::<ClusterIssuer>(&object)? else { return Ok(()) };
         let _ = kstatus::of_issuer(&issuer.status.unwrap_or_default().conditions);
+        let subject =
+            Subject { common_name: None, dns_names: vec!["a.test".to_owned()], ip_addresses: Vec::new() };
+        let _ = issuer.spec.allow.map(|allow| allow::check(&allow, "shop", &BTreeMap::new(), &subject));
     }
 }

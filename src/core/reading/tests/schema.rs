@@ -11,8 +11,7 @@ const LONG: usize = 300;
 
 /// Objects of a kind, by its plural.
 pub fn objects(plural: &str) -> BoxedStrategy<Value> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("crds/{plural}.yaml"));
-    let definition: Value = serde_yaml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let definition = definition(plural);
     let kind = definition["spec"]["names"]["kind"].clone();
     let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     let parts = (values(&schema["properties"]["spec"]), values(&schema["properties"]["status"]));
@@ -24,6 +23,26 @@ pub fn objects(plural: &str) -> BoxedStrategy<Value> {
             })
         })
         .boxed()
+}
+
+/// A field of a spec, or of the part of it at `pointer`, with a value.
+pub fn fields(plural: &str, pointer: &str) -> BoxedStrategy<(String, Value)> {
+    let definition = definition(plural);
+    let mut schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    for step in pointer.split('/').filter(|step| !step.is_empty()) {
+        schema = &schema["properties"][step];
+    }
+    let fields = schema["properties"].as_object().unwrap().iter().filter(|(_, schema)| !is_refused(schema));
+    let field = |(name, schema): (&String, &Value)| {
+        let name = name.clone();
+        values(schema).prop_map(move |value| (name.clone(), value)).boxed()
+    };
+    proptest::strategy::Union::new(fields.map(field)).boxed()
+}
+
+fn definition(plural: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("crds/{plural}.yaml"));
+    serde_yaml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
 /// Whatever a schema takes, and a little more: of its rules, only those that refuse a field altogether are heeded.
