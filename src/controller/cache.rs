@@ -1,6 +1,8 @@
 //! What is watched: Certificates and issuers whole, of our own Secrets the metadata only.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod shelf;
+
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,14 +11,14 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::core::PartialObjectMeta;
-use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use tracing::{info, warn};
 
+use self::shelf::Shelf;
 use super::issuer_record::{IssuerId, IssuerRecord};
-use super::unreadable::{Key, Unreadable};
+use super::unreadable::Unreadable;
 use crate::api::{Certificate, ClusterIssuer, Issuer, IssuerKind, LABEL_SECRET};
 use crate::core::reading::{Fault, Readable, Reading};
 use crate::runtime::metrics::Metrics;
@@ -288,13 +290,7 @@ impl<O: ?Sized + Send + Sync + 'static> Watches<O> {
         K: Readable + Clone + Debug + Send + Sync + 'static,
     {
         let (reader, writer) = store();
-        let shelf = Shelf {
-            reader: reader.clone(),
-            writer,
-            unreadable: self.unreadable.clone(),
-            aside: BTreeSet::new(),
-            listed: Listed::default(),
-        };
+        let shelf = Shelf::new(reader.clone(), writer, self.unreadable.clone());
         self.start.push(Box::new(move |observer| Box::pin(follow(api, which, shelf, observer, tell))));
         reader
     }
@@ -339,111 +335,6 @@ async fn follow<K, O: ?Sized>(
                 warn!(%kind, error = &error as &dyn std::error::Error, "a watch broke; it is taken up again");
             }
         }
-    }
-}
-
-/// Where the objects of a watch are put: those that can be read into the cache, the others aside.
-struct Shelf<K: Resource<DynamicType = ()> + Clone + 'static> {
-    reader: Store<K>,
-    writer: Writer<K>,
-    unreadable: Arc<Unreadable>,
-    /// What this watch has put aside.
-    aside: BTreeSet<Key>,
-    listed: Listed<K>,
-}
-
-/// What is known while a list is read.
-struct Listed<K> {
-    before: Vec<Arc<K>>,
-    aside: BTreeSet<Key>,
-    unreadable: Vec<K>,
-}
-
-impl<K> Default for Listed<K> {
-    fn default() -> Self {
-        Self { before: Vec::new(), aside: BTreeSet::new(), unreadable: Vec::new() }
-    }
-}
-
-impl<K: Readable + Clone + Send + Sync + 'static> Shelf<K> {
-    /// Puts what a watch has brought where it belongs, and then tells of it.
-    fn put(&mut self, event: watcher::Event<Reading<K>>, mut tell: impl FnMut(Change<K>)) {
-        match event {
-            watcher::Event::Init => {
-                self.listed = Listed { before: self.reader.state(), ..Listed::default() };
-                self.writer.apply_watcher_event(&watcher::Event::Init);
-            }
-            watcher::Event::InitApply(reading) => {
-                if self.unreadable.note(&reading) {
-                    self.listed.aside.insert(Key::of(&reading));
-                }
-                match self.usable(reading) {
-                    Ok(object) => self.writer.apply_watcher_event(&watcher::Event::InitApply(object)),
-                    Err(bare) => self.listed.unreadable.push(bare),
-                }
-            }
-            watcher::Event::InitDone => {
-                self.writer.apply_watcher_event(&watcher::Event::InitDone);
-                let listed = std::mem::take(&mut self.listed);
-                for gone in self.aside.difference(&listed.aside) {
-                    self.unreadable.forget(gone);
-                }
-                self.aside = listed.aside;
-                for object in listed.before {
-                    if self.reader.get(&ObjectRef::from_obj(&*object)).is_none() {
-                        tell(Change::Gone(K::clone(&object)));
-                    }
-                }
-                listed.unreadable.into_iter().for_each(|bare| tell(Change::Unreadable(bare)));
-                self.reader.state().into_iter().for_each(|object| tell(Change::Seen(object)));
-            }
-            watcher::Event::Apply(reading) => {
-                let key = Key::of(&reading);
-                match self.unreadable.note(&reading) {
-                    true => self.aside.insert(key),
-                    false => self.aside.remove(&key),
-                };
-                match self.usable(reading) {
-                    Ok(object) => {
-                        let event = watcher::Event::Apply(object);
-                        self.writer.apply_watcher_event(&event);
-                        if let watcher::Event::Apply(object) = event {
-                            tell(Change::Seen(Arc::new(object)));
-                        }
-                    }
-                    Err(bare) => {
-                        if let Some(object) = self.reader.get(&ObjectRef::from_obj(&bare)) {
-                            self.writer.apply_watcher_event(&watcher::Event::Delete(bare.clone()));
-                            tell(Change::Gone(K::clone(&object)));
-                        }
-                        tell(Change::Unreadable(bare));
-                    }
-                }
-            }
-            watcher::Event::Delete(reading) => {
-                let key = Key::of(&reading);
-                self.unreadable.forget(&key);
-                self.aside.remove(&key);
-                let object = self.usable(reading).unwrap_or_else(|bare| bare);
-                self.writer.apply_watcher_event(&watcher::Event::Delete(object.clone()));
-                tell(Change::Gone(object));
-            }
-        }
-    }
-
-    fn usable(&self, reading: Reading<K>) -> Result<K, K> {
-        let Reading { mut object, fault, .. } = reading;
-        object.reduce();
-        match fault {
-            None => Ok(object),
-            Some(_) => Err(object),
-        }
-    }
-}
-
-impl<K: Resource<DynamicType = ()> + Clone + 'static> Drop for Shelf<K> {
-    fn drop(&mut self) {
-        self.aside.iter().chain(&self.listed.aside).for_each(|key| self.unreadable.forget(key));
     }
 }
 

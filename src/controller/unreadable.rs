@@ -25,6 +25,8 @@ struct State {
     objects: BTreeMap<Key, Entry>,
     /// Those that are to be reported.
     news: BTreeSet<Key>,
+    /// How many there are of each kind.
+    counts: BTreeMap<(String, Part), i64>,
 }
 
 /// Which object.
@@ -84,8 +86,7 @@ impl Unreadable {
         };
         let mut state = self.state();
         if state.objects.get(&key) != Some(&entry) {
-            state.objects.insert(key.clone(), entry);
-            self.count(&state, &key.kind);
+            self.count(&mut state, &key, Some(entry));
             state.news.insert(key);
             self.news.notify_one();
         }
@@ -95,10 +96,8 @@ impl Unreadable {
     /// An object is gone, or can be read.
     pub fn forget(&self, key: &Key) {
         let mut state = self.state();
-        if state.objects.remove(key).is_some() {
-            state.news.remove(key);
-            self.count(&state, &key.kind);
-        }
+        state.news.remove(key);
+        self.count(&mut state, key, None);
     }
 
     /// Has all be reported: this replica begins to lead.
@@ -123,15 +122,27 @@ impl Unreadable {
         }
     }
 
-    fn count(&self, state: &State, kind: &str) {
-        let of_kind = state.objects.iter().filter(|(key, _)| key.kind == kind).map(|(_, entry)| entry);
-        let (mut specs, mut statuses) = (0, 0);
-        for entry in of_kind {
-            specs += i64::from(entry.fault.is_some());
-            statuses += i64::from(entry.status_fault.is_some());
+    /// Puts an entry in the place of the one that there was, and counts it.
+    fn count(&self, state: &mut State, key: &Key, entry: Option<Entry>) {
+        let of = |entry: Option<&Entry>, part: Part| {
+            let fault = entry.and_then(|entry| match part {
+                Part::Object => entry.fault.as_ref(),
+                Part::Status => entry.status_fault.as_ref(),
+            });
+            i64::from(fault.is_some())
+        };
+        for part in [Part::Object, Part::Status] {
+            let more = of(entry.as_ref(), part) - of(state.objects.get(key), part);
+            if more != 0 {
+                let count = state.counts.entry((key.kind.clone(), part)).or_default();
+                *count += more;
+                self.metrics.unreadable(&key.kind, part, *count);
+            }
         }
-        self.metrics.unreadable(kind, Part::Object, specs);
-        self.metrics.unreadable(kind, Part::Status, statuses);
+        match entry {
+            Some(entry) => state.objects.insert(key.clone(), entry),
+            None => state.objects.remove(key),
+        };
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

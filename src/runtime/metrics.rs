@@ -263,7 +263,7 @@ impl ReconcileOutcome {
 }
 
 /// What of an object cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
     /// The object: nothing is done for it.
     Object,

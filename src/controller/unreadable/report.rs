@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::api::{Patch, PatchParams};
+use kube::api::{ListParams, Patch, PatchParams};
 use kube::runtime::events::EventType;
 use kube::{Api, Resource};
 use serde::Serialize;
@@ -85,13 +85,17 @@ async fn tell(key: &Key, entry: &Entry, context: &Context) -> Result<(), Error> 
         %fault,
         "an object cannot be read; nothing is done for it until it is corrected"
     );
-    events::publish(context, object, EventType::Warning, reason::INVALID_SPEC, "Read", &words(fault)).await;
-    match key.kind.as_str() {
-        "Certificate" => write::<Certificate>(key, entry, fault, context).await,
-        "Issuer" => write::<Issuer>(key, entry, fault, context).await,
-        "ClusterIssuer" => write::<ClusterIssuer>(key, entry, fault, context).await,
-        _ => Ok(()),
+    let is_news = match key.kind.as_str() {
+        "Certificate" => write::<Certificate>(key, entry, fault, context).await?,
+        "Issuer" => write::<Issuer>(key, entry, fault, context).await?,
+        "ClusterIssuer" => write::<ClusterIssuer>(key, entry, fault, context).await?,
+        _ => true,
+    };
+    if is_news {
+        let note = words(fault);
+        events::publish(context, object, EventType::Warning, reason::INVALID_SPEC, "Read", &note).await;
     }
+    Ok(())
 }
 
 fn words(fault: &Fault) -> String {
@@ -108,14 +112,21 @@ trait Reported: Readable + Clone + Debug {
     fn standing(conditions: &[Condition]) -> Option<Standing>;
 }
 
-/// Has the conditions say what is wrong, unless they do.
-async fn write<K: Reported>(key: &Key, entry: &Entry, fault: &Fault, context: &Context) -> Result<(), Error> {
+/// Has the conditions say what is wrong; false if they do.
+async fn write<K: Reported>(
+    key: &Key,
+    entry: &Entry,
+    fault: &Fault,
+    context: &Context,
+) -> Result<bool, Error> {
     let api = K::api(key.namespace.as_deref(), context);
-    let found = api.get_opt(&key.name).await.map_err(Error::ReadObject)?;
+    // The operator may list issuers, as its watches do, and need not read them one by one.
+    let which = ListParams::default().fields(&format!("metadata.name={}", key.name));
+    let found = api.list(&which).await.map_err(Error::ReadObject)?.items.pop();
     // What has changed since, a watch brings.
-    let Some(found) = found.filter(|found| found.fault.as_ref() == Some(fault)) else { return Ok(()) };
+    let Some(found) = found.filter(|found| found.fault.as_ref() == Some(fault)) else { return Ok(false) };
     if found.meta().uid != entry.reference.uid {
-        return Ok(());
+        return Ok(false);
     }
     let generation = found.meta().generation.unwrap_or_default();
     let before = found.object.status().unwrap_or_default();
@@ -130,7 +141,7 @@ async fn write<K: Reported>(key: &Key, entry: &Entry, fault: &Fault, context: &C
     let standing = K::standing(conditions);
     set_standing(conditions, standing, generation, now);
     if status == before {
-        return Ok(());
+        return Ok(false);
     }
     let patch = json!({
         "apiVersion": format!("{GROUP}/{VERSION}"),
@@ -140,7 +151,8 @@ async fn write<K: Reported>(key: &Key, entry: &Entry, fault: &Fault, context: &C
     });
     context.metrics.api_written(kind(key), ApiVerb::Patch);
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    api.patch_status(&key.name, &params, &Patch::Apply(&patch)).await.map(drop).map_err(Error::WriteStatus)
+    api.patch_status(&key.name, &params, &Patch::Apply(&patch)).await.map_err(Error::WriteStatus)?;
+    Ok(true)
 }
 
 /// The kind as a constant, as metrics want it.
