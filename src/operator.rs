@@ -85,7 +85,7 @@ pub async fn operate(settings: Run) -> Result<(), OperatorError> {
         return Ok(());
     };
     let (cache, watches) =
-        Cache::new(&watching, &api_server, &config.watch_namespaces, config.cluster_issuers);
+        Cache::new(&watching, &api_server, &config.watch_namespaces, config.cluster_issuers, &metrics);
     let context = Context::new(client.clone(), api_server.clone(), config, metrics.clone(), cache, keys)?;
 
     let watches = watches.run(Arc::new(Reactions::new(context.clone())));

@@ -1,32 +1,42 @@
 //! What is watched: Certificates and issuers whole, of our own Secrets the metadata only.
 
+mod shelf;
+
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
 use futures::future::BoxFuture;
-use futures::{FutureExt, Stream, StreamExt};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::utils::Backoff;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
 use tracing::{debug, info, warn};
 
+use self::shelf::Shelf;
 use super::api_server::{ApiServer, PROBES};
 use super::error;
 use super::issuer_record::{IssuerId, IssuerRecord};
 use super::retry::WORTH_A_WARNING;
+use super::unreadable::Unreadable;
 use crate::api::{Certificate, ClusterIssuer, Issuer, IssuerKind, LABEL_SECRET};
+use crate::core::reading::{Fault, Readable, Reading};
+use crate::runtime::metrics::Metrics;
+
+/// So many objects are asked for at once: an answer is held in memory as a whole, and an object may have more than a megabyte.
+const PAGE: u32 = 100;
 
 /// What is watched.
 pub struct Cache {
     client: Client,
     scopes: Vec<Scope>,
     cluster_wide: Option<ClusterWide>,
+    unreadable: Arc<Unreadable>,
 }
 
 /// What is watched besides where ClusterIssuers are served.
@@ -51,8 +61,10 @@ pub struct Scope {
 pub enum Change<K> {
     /// The object is there, new or changed.
     Seen(Arc<K>),
-    /// The object is gone.
+    /// The object is gone, or can no longer be read.
     Gone(K),
+    /// The object cannot be read: of this, only the metadata and the status are its own.
+    Unreadable(K),
 }
 
 /// Who is told of changes.
@@ -71,8 +83,9 @@ pub trait Observer: Send + Sync + 'static {
 
 /// Watches, such as those that fill a [`Cache`]; they run once their observer is known.
 pub struct Watches<O: ?Sized> {
+    start: Vec<Start<O>>,
     api_server: ApiServer,
-    watches: Vec<Start<O>>,
+    unreadable: Arc<Unreadable>,
 }
 
 /// Starts a watch that tells an observer.
@@ -85,23 +98,25 @@ impl Cache {
         api_server: &ApiServer,
         namespaces: &[String],
         cluster_issuers: bool,
+        metrics: &Metrics,
     ) -> (Self, Watches<dyn Observer>) {
-        let mut watches = Watches::new(api_server);
+        let unreadable = Arc::new(Unreadable::new(metrics.clone()));
+        let mut watches = Watches::new(api_server, unreadable.clone());
         let scopes = match namespaces {
             [] => vec![None],
             some => some.iter().cloned().map(Some).collect(),
         };
         let scopes = scopes.into_iter().map(|namespace| watches.scope(client, namespace)).collect();
         let cluster_wide = cluster_issuers.then(|| ClusterWide {
-            cluster_issuers: watches.add(whole(Api::<ClusterIssuer>::all(client.clone())), |to, change| {
-                to.cluster_issuer(change)
-            }),
+            cluster_issuers: watches.add(
+                Api::all(client.clone()),
+                watcher::Config::default(),
+                |to, change| to.cluster_issuer(change),
+            ),
             namespaces: watches
-                .add(whole(Api::<PartialObjectMeta<Namespace>>::all(client.clone())), |to, change| {
-                    to.namespace(change)
-                }),
+                .add(Api::all(client.clone()), watcher::Config::default(), |to, change| to.namespace(change)),
         });
-        (Self { client: client.clone(), scopes, cluster_wide }, watches)
+        (Self { client: client.clone(), scopes, cluster_wide, unreadable }, watches)
     }
 
     /// The client of the watches, which may be silent for long.
@@ -117,6 +132,21 @@ impl Cache {
     /// The ClusterIssuers, if they are served.
     pub fn cluster_issuers(&self) -> Option<&Store<ClusterIssuer>> {
         self.cluster_wide.as_ref().map(|wide| &wide.cluster_issuers)
+    }
+
+    /// What cannot be read.
+    pub fn unreadable(&self) -> &Arc<Unreadable> {
+        &self.unreadable
+    }
+
+    /// Why an issuer cannot be used, if it exists and cannot be read.
+    pub fn issuer_fault(&self, id: &IssuerId) -> Option<Fault> {
+        self.unreadable.fault(id.kind.as_str(), id.namespace.as_deref(), &id.name)
+    }
+
+    /// Whether there is a Certificate of this name that cannot be read.
+    pub fn has_unreadable_certificate(&self, namespace: &str, name: &str) -> bool {
+        self.unreadable.fault("Certificate", Some(namespace), name).is_some()
     }
 
     /// The labels of a namespace; none, if it is not known.
@@ -226,24 +256,16 @@ impl Cache {
     }
 }
 
-impl<O: ?Sized> Watches<O> {
-    /// No watches yet.
-    pub fn new(api_server: &ApiServer) -> Self {
-        Self { api_server: api_server.clone(), watches: Vec::new() }
-    }
-}
-
 impl Watches<dyn Observer> {
     fn scope(&mut self, client: &Client, namespace: Option<String>) -> Scope {
+        let of = namespace.as_deref();
         Scope {
             certificates: self
-                .add(whole(api(client, namespace.as_deref())), |to, change| to.certificate(change)),
-            issuers: self.add(whole(api(client, namespace.as_deref())), |to, change| to.issuer(change)),
+                .add(api(client, of), watcher::Config::default(), |to, change| to.certificate(change)),
+            issuers: self.add(api(client, of), watcher::Config::default(), |to, change| to.issuer(change)),
             secrets: self.add(
-                watcher(
-                    api::<PartialObjectMeta<Secret>>(client, namespace.as_deref()),
-                    watcher::Config::default().labels(LABEL_SECRET),
-                ),
+                api(client, of),
+                watcher::Config::default().labels(LABEL_SECRET),
                 |to, change| to.secret(change),
             ),
             namespace,
@@ -251,30 +273,34 @@ impl Watches<dyn Observer> {
     }
 }
 
+impl<O: ?Sized> Watches<O> {
+    /// No watch yet. What they cannot read is kept in `unreadable`.
+    pub fn new(api_server: &ApiServer, unreadable: Arc<Unreadable>) -> Self {
+        Self { start: Vec::new(), api_server: api_server.clone(), unreadable }
+    }
+}
+
 impl<O: ?Sized + Send + Sync + 'static> Watches<O> {
     /// Runs the watches until the future is dropped.
     pub async fn run(self, observer: Arc<O>) {
-        futures::future::join_all(self.watches.into_iter().map(|watch| watch(observer.clone()))).await;
+        futures::future::join_all(self.start.into_iter().map(|watch| watch(observer.clone()))).await;
     }
 
     /// Adds a watch that tells of its changes.
     pub fn add<K>(
         &mut self,
-        stream: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
+        api: Api<Reading<K>>,
+        which: watcher::Config,
         tell: fn(&O, Change<K>),
     ) -> Store<K>
     where
-        K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
+        K: Readable + Clone + Debug + Send + Sync + 'static,
     {
         let (reader, writer) = store();
-        let stream = stream
-            .backoff(Pauses::new(&self.api_server))
-            .modify(|object| object.managed_fields_mut().clear())
-            .reflect(writer);
-        let reader_of_watch = reader.clone();
+        let shelf = Shelf::new(reader.clone(), writer, self.unreadable.clone());
         let api_server = self.api_server.clone();
-        let follow = move |observer| follow(stream, reader_of_watch, observer, tell, api_server).boxed();
-        self.watches.push(Box::new(follow));
+        self.start
+            .push(Box::new(move |observer| Box::pin(follow(api, which, shelf, observer, tell, api_server))));
         reader
     }
 }
@@ -290,23 +316,17 @@ where
     }
 }
 
-fn whole<K>(api: Api<K>) -> impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send
-where
-    K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
-{
-    watcher(api, watcher::Config::default())
-}
-
 async fn follow<K, O: ?Sized>(
-    stream: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send,
-    reader: Store<K>,
+    api: Api<Reading<K>>,
+    which: watcher::Config,
+    mut shelf: Shelf<K>,
     observer: Arc<O>,
     tell: fn(&O, Change<K>),
     api_server: ApiServer,
 ) where
-    K: Resource<DynamicType = ()> + Clone + 'static,
+    K: Readable + Clone + Debug + Send + Sync + 'static,
 {
-    let mut stream = pin!(stream);
+    let mut stream = pin!(watcher(api, which.page_size(PAGE)).backoff(Pauses::new(&api_server)));
     let mut is_absent = false;
     let mut failures = 0_u32;
     while let Some(event) = stream.next().await {
@@ -314,15 +334,10 @@ async fn follow<K, O: ?Sized>(
             failures = 0;
         }
         match event {
-            Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => {}
-            Ok(watcher::Event::InitDone) => {
-                is_absent = false;
-                for object in reader.state() {
-                    tell(&*observer, Change::Seen(object));
-                }
+            Ok(event) => {
+                is_absent &= !matches!(event, watcher::Event::InitDone);
+                shelf.put(event, |change| tell(&*observer, change));
             }
-            Ok(watcher::Event::Apply(object)) => tell(&*observer, Change::Seen(Arc::new(object))),
-            Ok(watcher::Event::Delete(object)) => tell(&*observer, Change::Gone(object)),
             Err(error) if is_unknown(&error) => {
                 if !std::mem::replace(&mut is_absent, true) {
                     let (kind, group) = (K::kind(&()), K::group(&()));

@@ -7,6 +7,7 @@
 //! - [`presenter`] puts the answers to challenges where the CA will look;
 //! - [`places`] for orders and [`key_makers`] are shared fairly by namespaces;
 //! - [`api_server`] knows when the API server is away, and [`retry`] what follows when it fails a reconcile;
+//! - [`unreadable`]: objects that cannot be read, each reported on itself;
 //! - [`accounts`], [`resolvers`], [`in_flight`], [`questions`], [`verdicts`]: what lives in memory only, and may be lost at any
 //!   moment.
 
@@ -32,6 +33,7 @@ pub mod resolvers;
 mod retry;
 pub mod run;
 mod secrets;
+pub mod unreadable;
 pub mod verdicts;
 pub mod wake;
 

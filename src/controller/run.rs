@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 use super::context::Context;
 use super::error::Error;
 use super::retry::until_done;
-use super::{annotated, certificate, issuer, presenter};
+use super::{annotated, certificate, issuer, presenter, unreadable};
 use crate::runtime::clock;
 use crate::runtime::leader::Term;
 
@@ -61,6 +61,7 @@ pub async fn lead(context: Arc<Context>, term: Option<Term>, stop: CancellationT
     tokio::select! {
         _ = controllers => {}
         () = annotated => {}
+        () = unreadable::report(context.clone()) => {}
         _ = farewell => info!("reconciles that take too long are broken off"),
     }
     info!("no longer leading");

@@ -14,6 +14,7 @@
 //! - [`ledger`]: what of a status the operator has written itself;
 //! - [`outage`]: whether the API server is away, or a single request has failed;
 //! - [`outputs`]: what the TLS Secret holds besides the certificate and its key;
+//! - [`reading`]: objects as the API server sends them, each read by itself;
 //! - [`records`]: TXT records that were presented, until they are removed;
 //! - [`revocation`]: certificates that are to be revoked, until they are;
 //! - [`renewal`], [`backoff`]: when;
@@ -31,6 +32,7 @@ pub mod ledger;
 pub mod naming;
 pub mod outage;
 pub mod outputs;
+pub mod reading;
 pub mod records;
 pub mod reissue;
 pub mod renewal;
