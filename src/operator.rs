@@ -73,19 +73,18 @@ pub async fn operate(settings: Run) -> Result<(), OperatorError> {
     let (stop, signals) = shutdown::on_signal().map_err(OperatorError::Signals)?;
     let metrics =
         Metrics::new(if settings.per_certificate_metrics { PerCertificate::On } else { PerCertificate::Off });
-    let readiness = Readiness::awaiting([WATCHES]);
-    let liveness = Liveness::default();
+    let health = health::Server::bind(settings.metrics_addr).await?;
+    let responder = TcpListener::bind(settings.responder_addr)
+        .await
+        .map_err(|source| OperatorError::Responder { address: settings.responder_addr, source })?;
     let api_server = kube::Config::infer().await.map_err(OperatorError::Configuration)?;
+    let (readiness, liveness) = (Readiness::awaiting([WATCHES]), Liveness::default());
     let vitals = Vitals {
         metrics: metrics.clone(),
         readiness: readiness.clone(),
         liveness: liveness.clone(),
         metrics_auth: settings.metrics_auth.then(|| api_server.clone()),
     };
-    let health = health::Server::bind(settings.metrics_addr, vitals).await?;
-    let responder = TcpListener::bind(settings.responder_addr)
-        .await
-        .map_err(|source| OperatorError::Responder { address: settings.responder_addr, source })?;
     let watching =
         api_server::for_watches(api_server.clone(), liveness.clone()).map_err(OperatorError::Client)?;
     let client = api_server::for_requests(api_server).map_err(OperatorError::Client)?;
@@ -101,7 +100,7 @@ pub async fn operate(settings: Run) -> Result<(), OperatorError> {
     let observer: Arc<dyn Observer> = Arc::new(Reactions::new(context.clone()));
     watches.spawn(&observer, &mut tasks);
     // Probes are answered, and other replicas go on answering challenges, while reconciles come to their end; so does this one.
-    tasks.spawn("health server", health.run(CancellationToken::new()));
+    tasks.spawn("health server", health.run(vitals, CancellationToken::new()));
     tasks.spawn("http-01 responder", respond(responder, context.clone()));
     let work = async {
         tokio::select! {

@@ -51,7 +51,6 @@ pub struct Vitals {
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
-    vitals: Vitals,
 }
 
 impl Server {
@@ -59,10 +58,10 @@ impl Server {
     ///
     /// # Errors
     /// [`HealthError::Listen`] if the address is taken or is not ours.
-    pub async fn bind(address: SocketAddr, vitals: Vitals) -> Result<Self, HealthError> {
+    pub async fn bind(address: SocketAddr) -> Result<Self, HealthError> {
         let listener =
             TcpListener::bind(address).await.map_err(|source| HealthError::Listen { address, source })?;
-        Ok(Self { listener, vitals })
+        Ok(Self { listener })
     }
 
     /// The address, with the port that the system chose if 0 was asked for.
@@ -74,14 +73,14 @@ impl Server {
     }
 
     /// Answers, on a thread of its own, until `stop` is cancelled or this is dropped.
-    pub async fn run(self, stop: CancellationToken) {
+    pub async fn run(self, vitals: Vitals, stop: CancellationToken) {
         // Whatever ends the thread, a panic included, drops its half.
         let (ends, ended) = oneshot::channel::<()>();
         let stop = stop.child_token();
         let _stops_with_this = stop.clone().drop_guard();
         let thread = std::thread::Builder::new().name("health".to_owned()).spawn(move || {
             let _ends = ends;
-            if let Err(error) = self.block(stop) {
+            if let Err(error) = self.block(vitals, stop) {
                 error!(error = &error as &dyn std::error::Error, "health and metrics cannot be served");
             }
         });
@@ -91,11 +90,11 @@ impl Server {
         }
     }
 
-    fn block(self, stop: CancellationToken) -> Result<(), HealthError> {
+    fn block(self, vitals: Vitals, stop: CancellationToken) -> Result<(), HealthError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.map_err(HealthError::Serve)?.block_on(async {
             let listener = self.listener.into_std().and_then(TcpListener::from_std).map_err(HealthError::Serve)?;
-            let router = router(self.vitals)?;
+            let router = router(vitals)?;
             let answer = move |request: hyper::Request<Incoming>| {
                 let router = router.clone();
                 async move { router.oneshot(request).await.unwrap_or_else(|never| match never {}) }

@@ -33,7 +33,6 @@ const MOST_REVIEWS: usize = 2;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Asks the API server who may read metrics.
-#[derive(Debug)]
 pub struct Gate {
     client: Client,
     metrics: Metrics,

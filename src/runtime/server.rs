@@ -45,7 +45,7 @@ pub struct Limits {
 /// Returns at the latest 10 seconds after `stop`, which is as long as a connection may last.
 pub async fn serve<A, F, B>(listener: TcpListener, answer: A, limits: Limits, stop: CancellationToken)
 where
-    A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    A: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {

@@ -37,7 +37,7 @@ fn health_is_answered_while_the_main_runtime_is_stuck() {
     runtime.spawn(running.liveness.clone().beat());
     let liveness = running.liveness.clone();
     let (release, held) = std::sync::mpsc::channel::<()>();
-    runtime.spawn(liveness.attend("controller of Issuers", async move { drop(held.recv()) }));
+    runtime.spawn(liveness.attend("controller of Issuers", async move { let _ = held.recv(); }));
     let url = format!("http://{}/healthz", running.address);
     let asking = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let status = asking.block_on(async { reqwest::get(url).await.unwrap().status() });
@@ -70,7 +70,7 @@ async fn the_version_is_told_as_json() {
 #[tokio::test]
 async fn an_address_in_use_is_named() {
     let server = Running::start(Readiness::default()).await;
-    let error = Server::bind(server.address, Vitals::default()).await.unwrap_err();
+    let error = Server::bind(server.address).await.unwrap_err();
     let expected = "cannot listen on {} for health and metrics; choose another with --metrics-addr";
     assert_eq!(error.to_string(), expected.replace("{}", &server.address.to_string()));
 }
@@ -94,9 +94,9 @@ fn on_a_runtime_of_its_own() -> (Stuck, tokio::runtime::Runtime) {
     let liveness = Liveness::default();
     let vitals = Vitals { liveness: liveness.clone(), ..Vitals::default() };
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let server = runtime.block_on(Server::bind(any, vitals)).unwrap();
+    let server = runtime.block_on(Server::bind(any)).unwrap();
     let address = server.local_addr().unwrap();
-    runtime.spawn(server.run(CancellationToken::new()));
+    runtime.spawn(server.run(vitals, CancellationToken::new()));
     (Stuck { address, liveness }, runtime)
 }
 
@@ -113,10 +113,10 @@ impl Running {
 
     async fn showing(vitals: Vitals) -> Self {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let server = Server::bind(any, vitals).await.unwrap();
+        let server = Server::bind(any).await.unwrap();
         let address = server.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let task = tokio::spawn(server.run(stop.clone()));
+        let task = tokio::spawn(server.run(vitals, stop.clone()));
         Self { address, stop, task }
     }
 
