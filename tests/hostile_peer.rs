@@ -65,12 +65,14 @@ async fn idle_slow_and_endless_requests_keep_nobody_from_challenges_or_health() 
             let mut pace = interval(Duration::from_millis(200));
             loop {
                 pace.tick().await;
-                probe(operator).await?;
+                if let Err(failed) = probe(operator).await {
+                    break failed;
+                }
             }
         };
         tokio::select! {
             served = served => served?,
-            failed = probed => failed?,
+            failed = probed => return Err(failed),
         }
         tasks.shutdown().await;
         let metrics = operator.metrics().await?;
@@ -130,7 +132,10 @@ async fn an_answer_of_the_api_server_that_cannot_be_read_does_not_reach_the_log(
         });
         told.await.context("no warning says that the watch broke")?;
         let longest = operator.logs().into_iter().max_by_key(String::len).unwrap_or_default();
-        ensure!(longest.len() < 4096 && !operator.logs().concat().contains("hunter2hunter2"), "{longest:.4096}");
+        ensure!(
+            longest.len() < 4096 && !operator.logs().concat().contains("hunter2hunter2"),
+            "{longest:.4096}"
+        );
         Ok(())
     })
     .await
@@ -255,7 +260,8 @@ async fn connect(port: SocketAddr, from: &str) -> Result<TcpStream> {
 async fn probe(operator: &Operator) -> Result<()> {
     let began = Instant::now();
     let probed = timeout(PROBE, get(operator, "/healthz", None)).await;
-    let (status, said) = probed.with_context(|| format!("no answer to a probe for {:?}", began.elapsed()))??;
+    let (status, said) =
+        probed.with_context(|| format!("no answer to a probe for {:?}", began.elapsed()))??;
     ensure!(status == 200, "{status}: {said}");
     Ok(())
 }

@@ -39,7 +39,8 @@ pub fn for_watches(mut config: Config, liveness: Liveness) -> Result<Client, kub
         let (client, liveness) = (client.clone(), liveness.clone());
         async move {
             let watched = watched(request.uri().path()).to_owned();
-            let response = timeout(FIRST_ANSWER_TIMEOUT, client.send(request)).await.map_err(|_| NoAnswer)??;
+            let response =
+                timeout(FIRST_ANSWER_TIMEOUT, client.send(request)).await.map_err(|_| NoAnswer)??;
             liveness.answered(&watched, clock::instant());
             Ok::<_, BoxError>(response)
         }

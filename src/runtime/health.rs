@@ -93,7 +93,8 @@ impl Server {
     fn block(self, vitals: Vitals, stop: CancellationToken) -> Result<(), HealthError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.map_err(HealthError::Serve)?.block_on(async {
-            let listener = self.listener.into_std().and_then(TcpListener::from_std).map_err(HealthError::Serve)?;
+            let listener =
+                self.listener.into_std().and_then(TcpListener::from_std).map_err(HealthError::Serve)?;
             let router = router(vitals)?;
             let answer = move |request: hyper::Request<Incoming>| {
                 let router = router.clone();
@@ -220,7 +221,11 @@ async fn scrape(State(exposition): State<Exposition>, headers: HeaderMap) -> Res
     let Vitals { metrics, readiness, liveness, .. } = &exposition.vitals;
     let encoded = exposition.scrapes.next(|| {
         let now = clock::instant();
-        metrics.vital_signs(liveness.ailment(now).is_none(), readiness.awaited().is_none(), liveness.silence(now));
+        metrics.vital_signs(
+            liveness.ailment(now).is_none(),
+            readiness.awaited().is_none(),
+            liveness.silence(now),
+        );
         metrics.encode()
     });
     match encoded {

@@ -159,15 +159,17 @@ impl Signs {
     fn ailment_of_reconciles(&self, now: Instant) -> Option<String> {
         let standstill = longer_than(LONGEST_STANDSTILL, self.reconciles_moved?, now)?;
         let (count, seconds) = (self.reconciles_under_way, standstill.as_secs());
-        (count > 0).then(|| format!("{count} reconciles are under way, and none has begun or ended for {seconds} s"))
+        (count > 0)
+            .then(|| format!("{count} reconciles are under way, and none has begun or ended for {seconds} s"))
     }
 
     fn ailment_of_watches(&self) -> Option<String> {
         let (watched, last) = self.answered.iter().min_by_key(|(_, answered)| answered.there)?;
         let silence = self.there.saturating_sub(last.there);
         let seconds = silence.as_secs();
-        (silence > LONGEST_SILENCE_OF_WATCH)
-            .then(|| format!("the API server has answered other watches for {seconds} s, but not that of {watched}"))
+        (silence > LONGEST_SILENCE_OF_WATCH).then(|| {
+            format!("the API server has answered other watches for {seconds} s, but not that of {watched}")
+        })
     }
 }
 
@@ -244,7 +246,9 @@ mod tests {
             observed.ailment(looked)
         });
         assert_eq!(liveness.ailment(looked), None, "it waits");
-        assert!(task.await.unwrap().starts_with("the task \"controller of Issuers\" has held its thread for "));
+        assert!(
+            task.await.unwrap().starts_with("the task \"controller of Issuers\" has held its thread for ")
+        );
         assert_eq!(liveness.ailment(looked), None, "it is over");
         assert!(liveness.signs().tasks.is_empty());
     }

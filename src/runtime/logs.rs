@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_cannot_be_read_is_not_logged_whatever_the_filter() {
-        let body = format!(r#"{{"data":{{"password":"{}"}}}}"#, "hunter2".repeat(1000));
+        let body = format!(r#"{{"metadata":7,"password":"{}"}}"#, "hunter2".repeat(1000));
         for filter in [None, Some("trace"), Some("kube_client=trace"), Some("kube_client::client=trace")] {
             let lines = logged(filter, || {
                 let answered = body.clone();

@@ -14,7 +14,10 @@ pub(super) struct Scrapes(Arc<Mutex<Vec<Weak<String>>>>);
 
 impl Scrapes {
     /// A new text; while as many are being sent as may be held, the newest of them.
-    pub(super) fn next(&self, encode: impl FnOnce() -> Result<String, fmt::Error>) -> Result<Bytes, fmt::Error> {
+    pub(super) fn next(
+        &self,
+        encode: impl FnOnce() -> Result<String, fmt::Error>,
+    ) -> Result<Bytes, fmt::Error> {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         held.retain(|text| text.strong_count() > 0);
         if held.len() >= MOST

@@ -91,7 +91,8 @@ impl Inner {
         let greed = |peer: IpAddr, count: usize| count + usize::from(peer == newcomer);
         let Some(most) = self.peers.iter().map(|(peer, held)| greed(*peer, held.len())).max() else { return };
         let greediest = self.peers.iter().filter(|(peer, held)| greed(**peer, held.len()) == most);
-        let held = greediest.flat_map(|(peer, held)| held.iter().map(|(id, held)| (*peer, *id, held.answering)));
+        let held =
+            greediest.flat_map(|(peer, held)| held.iter().map(|(id, held)| (*peer, *id, held.answering)));
         let Some((peer, id, _)) = held.min_by_key(|(_, id, answering)| (*answering, *id)) else { return };
         if let Some(connection) = self.remove(peer, id) {
             connection.displaced.cancel();

@@ -122,7 +122,9 @@ mod tests {
     }
 
     fn body(response: Response<Full<Bytes>>) -> String {
-        let bytes = futures::executor::block_on(http_body_util::BodyExt::collect(response.into_body())).unwrap().to_bytes();
+        let bytes = futures::executor::block_on(http_body_util::BodyExt::collect(response.into_body()))
+            .unwrap()
+            .to_bytes();
         String::from_utf8(bytes.to_vec()).unwrap()
     }
 

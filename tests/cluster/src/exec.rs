@@ -98,5 +98,7 @@ async fn install(tools: &Tools, state: &Path) -> Result<()> {
     let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy");
     let (base, roles) = (deploy.join("base"), deploy.join("metrics-auth/rbac.yaml"));
     kubectl(tools, state, &["apply", "--server-side", "--kustomize", &base.display().to_string()]).await?;
-    kubectl(tools, state, &["apply", "--server-side", "--filename", &roles.display().to_string()]).await.map(drop)
+    kubectl(tools, state, &["apply", "--server-side", "--filename", &roles.display().to_string()])
+        .await
+        .map(drop)
 }
