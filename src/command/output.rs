@@ -118,7 +118,8 @@ pub fn harmless(text: &str) -> String {
             rest = rest.get(style.len()..).unwrap_or_default();
             continue;
         }
-        let may_stay = matches!(character, '\n' | '\t') || !(breaks_out(character) || is_invisible(character));
+        let may_stay =
+            matches!(character, '\n' | '\t') || !(breaks_out(character) || is_invisible(character));
         left.extend(may_stay.then_some(character));
         rest = rest.get(character.len_utf8()..).unwrap_or_default();
     }

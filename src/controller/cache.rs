@@ -16,7 +16,7 @@ use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::utils::Backoff;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use self::shelf::Shelf;
 use super::api_server::{ApiServer, PROBES};
@@ -27,6 +27,8 @@ use super::unreadable::Unreadable;
 use crate::api::{Certificate, ClusterIssuer, Issuer, IssuerKind, LABEL_SECRET};
 use crate::core::reading::{Fault, Readable, Reading};
 use crate::runtime::metrics::Metrics;
+use crate::runtime::panics;
+use crate::runtime::supervisor::Supervisor;
 
 /// So many objects are asked for at once: an answer is held in memory as a whole, and an object may have more than a megabyte.
 const PAGE: u32 = 100;
@@ -81,9 +83,9 @@ pub trait Observer: Send + Sync + 'static {
     fn namespace(&self, change: Change<PartialObjectMeta<Namespace>>);
 }
 
-/// Watches, such as those that fill a [`Cache`]; they run once their observer is known.
+/// Watches, such as those that fill a [`Cache`], with their names; they run once their observer is known.
 pub struct Watches<O: ?Sized> {
-    start: Vec<Start<O>>,
+    start: Vec<(String, Start<O>)>,
     api_server: ApiServer,
     unreadable: Arc<Unreadable>,
 }
@@ -281,9 +283,11 @@ impl<O: ?Sized> Watches<O> {
 }
 
 impl<O: ?Sized + Send + Sync + 'static> Watches<O> {
-    /// Runs the watches until the future is dropped.
-    pub async fn run(self, observer: Arc<O>) {
-        futures::future::join_all(self.start.into_iter().map(|watch| watch(observer.clone()))).await;
+    /// Starts the watches.
+    pub fn spawn(self, observer: &Arc<O>, tasks: &mut Supervisor) {
+        for (name, watch) in self.start {
+            tasks.spawn(name, watch(observer.clone()));
+        }
     }
 
     /// Adds a watch that tells of its changes.
@@ -299,8 +303,10 @@ impl<O: ?Sized + Send + Sync + 'static> Watches<O> {
         let (reader, writer) = store();
         let shelf = Shelf::new(reader.clone(), writer, self.unreadable.clone());
         let api_server = self.api_server.clone();
-        self.start
-            .push(Box::new(move |observer| Box::pin(follow(api, which, shelf, observer, tell, api_server))));
+        let name = format!("watch of {}", K::plural(&()));
+        let watch: Start<O> =
+            Box::new(move |observer| Box::pin(follow(api, which, shelf, observer, tell, api_server)));
+        self.start.push((name, watch));
         reader
     }
 }
@@ -336,7 +342,7 @@ async fn follow<K, O: ?Sized>(
         match event {
             Ok(event) => {
                 is_absent &= !matches!(event, watcher::Event::InitDone);
-                shelf.put(event, |change| tell(&*observer, change));
+                shelf.put(event, |change| guarded(&*observer, change, tell));
             }
             Err(error) if is_unknown(&error) => {
                 if !std::mem::replace(&mut is_absent, true) {
@@ -393,6 +399,20 @@ impl Iterator for Pauses {
 impl Backoff for Pauses {
     fn reset(&mut self) {
         self.usual.reset();
+    }
+}
+
+/// Tells of a change. A panic about one object costs it this change, and others nothing.
+fn guarded<K, O: ?Sized>(observer: &O, change: Change<K>, tell: fn(&O, Change<K>))
+where
+    K: Resource<DynamicType = ()>,
+{
+    let object = match &change {
+        Change::Seen(object) => ObjectRef::from_obj(&**object),
+        Change::Gone(object) | Change::Unreadable(object) => ObjectRef::from_obj(object),
+    };
+    if let Err(panic) = panics::catch(|| tell(observer, change)) {
+        error!(%object, %panic, "a change of an object was passed over");
     }
 }
 

@@ -31,6 +31,7 @@ use crate::core::ledger::LedgerKeys;
 use crate::egress::{Egress, Purpose, Rules};
 use crate::runtime::clock;
 use crate::runtime::leader::Term;
+use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
 use crate::solver::dns01::{Clients, NameServer};
 use crate::solver::http01::{PathType, SelfCheck, SelfCheckSetupError};
@@ -95,6 +96,8 @@ pub struct Context {
     pub config: Config,
     /// Metrics.
     pub metrics: Metrics,
+    /// What `/healthz` goes by.
+    pub liveness: Liveness,
     /// Who publishes events.
     pub reporter: Reporter,
     /// What events have said lately.
@@ -149,6 +152,7 @@ impl Context {
         api_server: ApiServer,
         config: Config,
         metrics: Metrics,
+        liveness: Liveness,
         cache: Cache,
         ledger_keys: LedgerKeys,
     ) -> Result<Arc<Self>, SelfCheckSetupError> {
@@ -181,6 +185,7 @@ impl Context {
             api_server,
             config,
             metrics,
+            liveness,
             cache,
             ledger_keys,
         }))

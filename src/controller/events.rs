@@ -70,19 +70,16 @@ pub async fn publish(
     action: &str,
     note: &str,
 ) -> bool {
-    let note = clean(note, MAX_NOTE);
-    let mut end = note.len().min(MAX_NOTE);
-    while !note.is_char_boundary(end) {
-        end -= 1;
-    }
+    let mut note = clean(note, MAX_NOTE);
+    note.truncate(note.floor_char_boundary(MAX_NOTE));
     let uid = object.uid.as_deref().unwrap_or_default();
-    if !context.said.is_news(uid, reason, &note[..end], clock::now()) {
+    if !context.said.is_news(uid, reason, &note, clock::now()) {
         return true;
     }
     let event = Event {
         type_,
         reason: reason.to_owned(),
-        note: Some(note),
+        note: Some(note.clone()),
         action: action.to_owned(),
         secondary: None,
     };
@@ -90,7 +87,7 @@ pub async fn publish(
     // A recorder that lasts would count a second event of the same reason, and keep the words of the first.
     let recorder = Recorder::new(context.client.clone(), context.reporter.clone());
     let Err(error) = recorder.publish(&event, object).await else { return true };
-    context.said.take_back(uid, reason, &note[..end]);
+    context.said.take_back(uid, reason, &note);
     let (later, error) = (may_pass(&error), &error as &dyn std::error::Error);
     match later {
         true => debug!(reason, error, "an event could not be published yet"),

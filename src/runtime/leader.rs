@@ -20,6 +20,7 @@ use tracing::{debug, info, warn};
 
 use super::clock;
 use super::metrics::{ApiVerb, Metrics};
+use super::supervisor::Ended;
 
 /// What is contended for, and by whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,10 +102,16 @@ impl Leadership {
         self.leads.clone()
     }
 
-    /// The term in which this replica leads, or led last.
-    #[must_use]
-    pub fn term(&self) -> Option<Term> {
-        self.term.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Tells the term in which this replica leads, or led last.
+    pub fn term(&self) -> impl Fn() -> Option<Term> + use<> {
+        let term = self.term.clone();
+        move || term.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits for the end of our part, which does not come before it is [released](Leadership::release). Once it has come,
+    /// there is nothing to release.
+    pub async fn ended(&mut self) -> Ended {
+        Ended::of("leader election", (&mut self.task).await)
     }
 
     /// Leaves the election, and lets another replica take over at once. To be called when nothing is reconciled any

@@ -9,11 +9,11 @@ use crate::api::{ChallengeStatus, IssuerKind, certificate_reason as reason};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer_record::account_secret;
-use crate::controller::{events, presenter};
-use crate::foreign_text::clean;
+use crate::controller::presenter;
 use crate::core::ledger::Unverified;
 use crate::core::ledger::derive::{self, Known};
 use crate::core::revocation;
+use crate::foreign_text::clean;
 use crate::runtime::clock;
 
 /// So many entries are named one by one.
@@ -62,7 +62,7 @@ impl Work {
             let ours: Vec<_> = unverified.challenges.iter().filter(is_ours).cloned().collect();
             if !ours.is_empty() {
                 presenter::withdraw(context, &self.namespace, &self.uid, &ours).await?;
-                self.progress.saw_withdrawn();
+                self.learn().saw_withdrawn();
             }
         }
         if unverified.order.is_some() {
@@ -76,8 +76,7 @@ impl Work {
             named(&unverified)
         );
         warn!(note, "entries of a status are dropped");
-        let reason = reason::UNVERIFIED_STATUS;
-        events::publish(context, &self.reference(), EventType::Warning, reason, "Verify", &note).await;
+        self.tell(EventType::Warning, reason::UNVERIFIED_STATUS, "Verify", note);
         self.flush(context).await?;
         self.unverified = Unverified::default();
         Ok(())

@@ -3,7 +3,6 @@
 //! A [`ChallengePayload`] is POSTed to `/apis/<groupName>/v1alpha1/<solverName>` through the API server; the answer
 //! is the same object with a response in it.
 
-use http::StatusCode;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
