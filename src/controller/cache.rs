@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use futures::{FutureExt, Stream, StreamExt};
+use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store, store};
@@ -14,13 +14,15 @@ use kube::runtime::utils::Backoff;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::api_server::{ApiServer, PROBES};
 use super::error;
 use super::issuer_record::{IssuerId, IssuerRecord};
 use super::retry::WORTH_A_WARNING;
 use crate::api::{Certificate, ClusterIssuer, Issuer, IssuerKind, LABEL_SECRET};
+use crate::runtime::panics;
+use crate::runtime::supervisor::Supervisor;
 
 /// What is watched.
 pub struct Cache {
@@ -69,10 +71,10 @@ pub trait Observer: Send + Sync + 'static {
     fn namespace(&self, change: Change<PartialObjectMeta<Namespace>>);
 }
 
-/// Watches, such as those that fill a [`Cache`]; they run once their observer is known.
+/// Watches, such as those that fill a [`Cache`], with their names; they run once their observer is known.
 pub struct Watches<O: ?Sized> {
     api_server: ApiServer,
-    watches: Vec<Start<O>>,
+    watches: Vec<(String, Start<O>)>,
 }
 
 /// Starts a watch that tells an observer.
@@ -252,9 +254,11 @@ impl Watches<dyn Observer> {
 }
 
 impl<O: ?Sized + Send + Sync + 'static> Watches<O> {
-    /// Runs the watches until the future is dropped.
-    pub async fn run(self, observer: Arc<O>) {
-        futures::future::join_all(self.watches.into_iter().map(|watch| watch(observer.clone()))).await;
+    /// Starts the watches.
+    pub fn spawn(self, observer: &Arc<O>, tasks: &mut Supervisor) {
+        for (name, watch) in self.watches {
+            tasks.spawn(name, watch(observer.clone()));
+        }
     }
 
     /// Adds a watch that tells of its changes.
@@ -272,9 +276,11 @@ impl<O: ?Sized + Send + Sync + 'static> Watches<O> {
             .modify(|object| object.managed_fields_mut().clear())
             .reflect(writer);
         let reader_of_watch = reader.clone();
+        let name = format!("watch of {}", K::plural(&()));
         let api_server = self.api_server.clone();
-        let follow = move |observer| follow(stream, reader_of_watch, observer, tell, api_server).boxed();
-        self.watches.push(Box::new(follow));
+        let watch: Start<O> =
+            Box::new(move |observer| Box::pin(follow(stream, reader_of_watch, observer, tell, api_server)));
+        self.watches.push((name, watch));
         reader
     }
 }
@@ -318,11 +324,11 @@ async fn follow<K, O: ?Sized>(
             Ok(watcher::Event::InitDone) => {
                 is_absent = false;
                 for object in reader.state() {
-                    tell(&*observer, Change::Seen(object));
+                    guarded(&*observer, Change::Seen(object), tell);
                 }
             }
-            Ok(watcher::Event::Apply(object)) => tell(&*observer, Change::Seen(Arc::new(object))),
-            Ok(watcher::Event::Delete(object)) => tell(&*observer, Change::Gone(object)),
+            Ok(watcher::Event::Apply(object)) => guarded(&*observer, Change::Seen(Arc::new(object)), tell),
+            Ok(watcher::Event::Delete(object)) => guarded(&*observer, Change::Gone(object), tell),
             Err(error) if is_unknown(&error) => {
                 if !std::mem::replace(&mut is_absent, true) {
                     let (kind, group) = (K::kind(&()), K::group(&()));
@@ -378,6 +384,20 @@ impl Iterator for Pauses {
 impl Backoff for Pauses {
     fn reset(&mut self) {
         self.usual.reset();
+    }
+}
+
+/// Tells of a change. A panic about one object costs it this change, and others nothing.
+fn guarded<K, O: ?Sized>(observer: &O, change: Change<K>, tell: fn(&O, Change<K>))
+where
+    K: Resource<DynamicType = ()>,
+{
+    let object = match &change {
+        Change::Seen(object) => ObjectRef::from_obj(&**object),
+        Change::Gone(object) => ObjectRef::from_obj(object),
+    };
+    if let Err(panic) = panics::catch(|| tell(observer, change)) {
+        error!(%object, %panic, "a change of an object was passed over");
     }
 }
 

@@ -27,6 +27,7 @@ use crate::core::annotated::AnnotationSettings;
 use crate::core::backoff::Backoff;
 use crate::runtime::clock;
 use crate::runtime::leader::Term;
+use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
 use crate::solver::dns01::{Clients, NameServer};
 use crate::solver::http01::{PathType, SelfCheck, SelfCheckSetupError};
@@ -87,6 +88,8 @@ pub struct Context {
     pub config: Config,
     /// Metrics.
     pub metrics: Metrics,
+    /// What `/healthz` goes by.
+    pub liveness: Liveness,
     /// Who publishes events.
     pub reporter: Reporter,
     /// What events have said lately.
@@ -133,6 +136,7 @@ impl Context {
         api_server: ApiServer,
         config: Config,
         metrics: Metrics,
+        liveness: Liveness,
         cache: Cache,
     ) -> Result<Arc<Self>, SelfCheckSetupError> {
         let reporter =
@@ -158,6 +162,7 @@ impl Context {
             api_server,
             config,
             metrics,
+            liveness,
             cache,
         }))
     }
