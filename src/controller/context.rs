@@ -26,6 +26,7 @@ use crate::core::annotated::AnnotationSettings;
 use crate::core::backoff::Backoff;
 use crate::egress::{Egress, Purpose, Rules};
 use crate::runtime::clock;
+use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
 use crate::solver::dns01::{Clients, NameServer};
 use crate::solver::http01::{PathType, SelfCheck, SelfCheckSetupError};
@@ -86,6 +87,8 @@ pub struct Context {
     pub config: Config,
     /// Metrics.
     pub metrics: Metrics,
+    /// What `/healthz` goes by.
+    pub liveness: Liveness,
     /// Who publishes events.
     pub reporter: Reporter,
     /// What events have said lately.
@@ -131,6 +134,7 @@ impl Context {
         client: Client,
         config: Config,
         metrics: Metrics,
+        liveness: Liveness,
         cache: Cache,
     ) -> Result<Arc<Self>, SelfCheckSetupError> {
         let reporter =
@@ -163,6 +167,7 @@ impl Context {
             client,
             config,
             metrics,
+            liveness,
             cache,
         }))
     }
