@@ -10,6 +10,7 @@ use tracing::{debug, warn};
 
 use super::context::Context;
 use super::error::may_pass;
+use crate::foreign_text::clean;
 use crate::runtime::clock;
 use crate::runtime::metrics::ApiVerb;
 
@@ -69,6 +70,7 @@ pub async fn publish(
     action: &str,
     note: &str,
 ) -> bool {
+    let note = clean(note, MAX_NOTE);
     let mut end = note.len().min(MAX_NOTE);
     while !note.is_char_boundary(end) {
         end -= 1;
