@@ -52,13 +52,17 @@ async fn a_reconcile_that_panics_is_tried_again_more_and_more_seldom_and_others_
 #[tokio::test(start_paused = true)]
 async fn the_progress_of_an_object_whose_reconcile_panicked_is_dropped() {
     let scene = Scene::start(["bad"]);
-    let progress = Progress { place: true, ..Progress::default() };
+    let mut progress = Progress::default();
+    progress.about(None).presented = true;
     let memory = Memory::of(&CertificateStatus::default(), CertificateStatus::default(), progress);
     scene.context.in_flight.keep("bad", Some((memory, Vec::new())));
-    let knows_its_place = || scene.context.in_flight.recall("bad").0.resume(CertificateStatus::default()).1.place;
-    assert!(knows_its_place());
+    let is_known = || {
+        let (memory, _) = scene.context.in_flight.recall("bad");
+        memory.resume(CertificateStatus::default()).1.of(None).presented
+    };
+    assert!(is_known());
     scene.until_tried("bad").await;
-    assert!(!knows_its_place());
+    assert!(!is_known());
 }
 
 #[tokio::test(start_paused = true)]
