@@ -23,7 +23,7 @@ use crate::core::annotated::AnnotationSettings;
 use crate::core::backoff::Backoff;
 use crate::egress::Rules;
 use crate::runtime::health::{self, HealthError, Readiness, Vitals};
-use crate::runtime::leader::{Election, Leadership, Term};
+use crate::runtime::leader::{CurrentTerm, Election, Leadership};
 use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::{Metrics, PerCertificate};
 use crate::runtime::server::{self, Limits};
@@ -89,7 +89,7 @@ pub async fn operate(settings: Run) -> Result<(), OperatorError> {
     };
     let api_server = ApiServer::default();
     let seen = api_server.clone();
-    let saw = move |answer: &api_server::Answer| seen.saw(answer);
+    let saw = move |answer: api_server::Answered<'_>| seen.saw(answer);
     let watching = api_server::for_watches(reached.clone(), liveness.clone(), saw.clone())
         .map_err(OperatorError::Client)?;
     let client = api_server::for_requests(reached, saw).map_err(OperatorError::Client)?;
@@ -186,7 +186,7 @@ async fn elected(
 /// Leads for each term for which this replica is elected, until `stop`.
 async fn terms(
     mut leads: watch::Receiver<bool>,
-    term: impl Fn() -> Option<Term>,
+    term: CurrentTerm,
     context: &Arc<Context>,
     stop: &CancellationToken,
 ) -> Result<(), Ended> {
@@ -196,7 +196,7 @@ async fn terms(
             () = stop.cancelled() => break,
         }
         let lost = elect(&mut leads, false);
-        let outcome = run::lead(context.clone(), term(), stop.child_token(), lost).await;
+        let outcome = run::lead(context.clone(), term.get(), stop.child_token(), lost).await;
         context.disconnect();
         outcome?;
     }

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, StatusCode};
 use kube::Client;
 use tokio::sync::Notify;
 use tokio::time::{interval_at, timeout};
@@ -33,10 +33,10 @@ impl ApiServer {
     }
 
     /// Takes note of what came of a request.
-    pub fn saw<B, E: std::fmt::Display>(&self, answer: &Result<Response<B>, E>) {
+    pub fn saw(&self, answer: Result<StatusCode, &kube::Error>) {
         let failure = match answer {
-            Ok(answer) if answer.status().is_server_error() || answer.status() == 429 => {
-                format!("it answers {}", answer.status())
+            Ok(status) if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+                format!("it answers {status}")
             }
             Ok(_) => return self.outage(Outage::succeeded),
             Err(error) => error.to_string(),

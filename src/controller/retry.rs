@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 
 use super::context::Context;
 use super::error::Error;
-use crate::core::backoff::after_api_error;
+use crate::core::backoff::after_error;
 
 /// While the API server is away, the reconciles that wait for it are tried again after so long, should nobody wake them
 /// before.
@@ -33,7 +33,7 @@ pub fn retry<K: Resource<DynamicType = ()>>(object: &K, error: &Error, context: 
         true => debug!(object = %kind, namespace, name, step, error = cause, failures, "{words}"),
         false => warn!(object = %kind, namespace, name, step, error = cause, failures, "{words}"),
     }
-    Action::requeue(if is_away { UNWOKEN } else { after_api_error(failures, &uid) })
+    Action::requeue(if is_away { UNWOKEN } else { after_error(failures, error.may_pass(), &uid) })
 }
 
 /// Does work that belongs to no object's reconcile until it succeeds, or until this replica leads no more.
@@ -48,7 +48,7 @@ pub async fn until_done(
         let Err(error) = work().await else { return };
         failures += 1;
         note(&error, failures, what, context);
-        let _ = timeout(after_api_error(failures, seed), future::pending::<()>()).await;
+        let _ = timeout(after_error(failures, error.may_pass(), seed), future::pending::<()>()).await;
     }
 }
 

@@ -57,12 +57,12 @@ pub fn ask_once_more(stumbles: u32, now: Timestamp) -> Option<Timestamp> {
     now.checked_add(*wait).ok()
 }
 
-/// How long to wait after the `failures`th error of the API server in a row (from 1): seconds at most, so that all go on soon
-/// after it does.
-pub fn after_api_error(failures: u32, seed: &str) -> Duration {
+/// How long to wait after the `failures`th error in a row (from 1) of a reconcile. One that `may_pass` is an error of the API
+/// server: it is tried again within seconds, so that all go on soon after it does.
+pub fn after_error(failures: u32, may_pass: bool, seed: &str) -> Duration {
     const FIRST: Duration = Duration::from_millis(500);
-    const LONGEST: Duration = Duration::from_secs(10);
-    let wait = FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST);
+    let longest = Duration::from_secs(if may_pass { 10 } else { 60 });
+    let wait = FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(longest);
     wait.mul_f64(1.0 + JITTER * stable_fraction(&format!("{seed}/{failures}")))
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use http::{Request, Response};
-use kube::client::{Body, ClientBuilder, DynBody};
+use http::{Request, StatusCode};
+use kube::client::Body;
 use kube::{Client, Config};
 use tokio::time::timeout;
 use tower::BoxError;
@@ -29,19 +29,19 @@ pub type Answer = Result<Response<Box<DynBody>>, BoxError>;
 struct NoAnswer;
 
 /// A client for watches. A request that is not answered is given up in bounded time, so that the watch goes on when the API
-/// server, or the way to it, is back. `liveness` is told of each answer, and `saw` what came of each request.
+/// server, or the way to it, is back. `liveness` and `saw` are told of each answer.
 ///
 /// # Errors
 /// As [`Client::try_from`]
 pub fn for_watches(
     mut config: Config,
     liveness: Liveness,
-    saw: impl Fn(&Answer) + Clone + Send + Sync + 'static,
+    saw: impl Fn(Answered<'_>) + Clone + Send + Sync + 'static,
 ) -> Result<Client, kube::Error> {
     config.read_timeout = Some(SILENCE_TIMEOUT);
     // Else the time that a connection has rested before counts as well.
     config.reset_reader_on_write = true;
-    let client = client(config, saw)?;
+    let client = observed(Client::try_from(config)?, saw);
     let namespace = client.default_namespace().to_owned();
     let watched = tower::service_fn(move |request: Request<Body>| {
         let (client, liveness) = (client.clone(), liveness.clone());
@@ -56,30 +56,36 @@ pub fn for_watches(
     Ok(Client::new(watched, namespace))
 }
 
-/// A client for all else, which is answered soon or fails. `saw` is told what came of each request.
+/// A client for all else, which is answered soon or fails. `saw` is told of each answer.
 ///
 /// # Errors
 /// As [`Client::try_from`]
 pub fn for_requests(
     mut config: Config,
-    saw: impl Fn(&Answer) + Clone + Send + Sync + 'static,
+    saw: impl Fn(Answered<'_>) + Clone + Send + Sync + 'static,
 ) -> Result<Client, kube::Error> {
     config.read_timeout = Some(REQUEST_TIMEOUT);
     // It would go on within a reconcile for minutes, as where a provider behind the API server is down. A reconcile that
     // fails is tried again, and says why.
     config.default_retry = false;
-    client(config, saw)
+    Ok(observed(Client::try_from(config)?, saw))
 }
 
-fn client(
-    config: Config,
-    saw: impl Fn(&Answer) + Clone + Send + Sync + 'static,
-) -> Result<Client, kube::Error> {
-    let see = MapResultLayer::new(move |answer: Answer| {
-        saw(&answer);
-        answer
+/// What came of a request.
+pub type Answered<'a> = Result<StatusCode, &'a kube::Error>;
+
+/// The same client, where `saw` is told what came of each request.
+fn observed(client: Client, saw: impl Fn(Answered<'_>) + Clone + Send + Sync + 'static) -> Client {
+    let namespace = client.default_namespace().to_owned();
+    let observed = tower::service_fn(move |request: Request<Body>| {
+        let (client, saw) = (client.clone(), saw.clone());
+        async move {
+            let answer = client.send(request).await;
+            saw(answer.as_ref().map(|answer| answer.status()));
+            Ok::<_, BoxError>(answer?)
+        }
     });
-    Ok(ClientBuilder::try_from(config)?.with_layer(&see).build())
+    Client::new(observed, namespace)
 }
 
 /// What a path is about: the resource, after its namespace if there is one.

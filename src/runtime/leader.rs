@@ -65,11 +65,27 @@ pub struct Term {
     transitions: Option<i32>,
 }
 
+/// The term in which a replica leads, or led last. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct CurrentTerm(Arc<Mutex<Option<Term>>>);
+
+impl CurrentTerm {
+    /// The term, if there was one.
+    #[must_use]
+    pub fn get(&self) -> Option<Term> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn begin(&self, term: Term) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(term);
+    }
+}
+
 /// Our part in an election, played by a task until the Lease is [released](Leadership::release).
 #[derive(Debug)]
 pub struct Leadership {
     leads: watch::Receiver<bool>,
-    term: Arc<Mutex<Option<Term>>>,
+    term: CurrentTerm,
     stop: DropGuard,
     task: JoinHandle<()>,
 }
@@ -80,7 +96,7 @@ impl Leadership {
     pub fn start(client: Client, election: Election, metrics: Metrics) -> Self {
         let (sender, leads) = watch::channel(false);
         let api = Api::namespaced(client, &election.namespace);
-        let term = Arc::new(Mutex::default());
+        let term = CurrentTerm::default();
         let candidate = Candidate {
             api,
             election,
@@ -102,10 +118,10 @@ impl Leadership {
         self.leads.clone()
     }
 
-    /// Tells the term in which this replica leads, or led last.
-    pub fn term(&self) -> impl Fn() -> Option<Term> + use<> {
-        let term = self.term.clone();
-        move || term.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The term in which this replica leads, now and whenever it does.
+    #[must_use]
+    pub fn term(&self) -> CurrentTerm {
+        self.term.clone()
     }
 
     /// Waits for the end of our part, which does not come before it is [released](Leadership::release). Once it has come,
@@ -154,7 +170,7 @@ struct Candidate {
     election: Election,
     metrics: Metrics,
     leads: watch::Sender<bool>,
-    term: Arc<Mutex<Option<Term>>>,
+    term: CurrentTerm,
     held: Option<Held>,
     seen: Option<Seen>,
     failing: bool,
@@ -305,7 +321,7 @@ impl Candidate {
         };
         if self.held.replace(held).is_none() {
             info!("leading");
-            *self.term.lock().unwrap_or_else(PoisonError::into_inner) = Some(term);
+            self.term.begin(term);
             self.announce(true);
         }
     }

@@ -127,7 +127,7 @@ fn a_challenge_that_was_never_answered_is_answered_though_another_one_was() {
     run_to(&mut world, |step| matches!(step, Step::Answer(_)));
     let Step::Answer(all) = world.next_step() else { panic!("{:?}", world.next_step()) };
     assert_eq!(all.len(), 2);
-    world.ca.faults.extend([None, Some(Fault { refusal: Refusal::no_answer(), answer_lost: false })]);
+    world.ca.calls.extend([None, Some(Fault { refusal: Refusal::no_answer(), answer_lost: false })]);
     world.step();
     assert_eq!(world.learned().told.len(), 0, "a failure starts over");
     run_to(&mut world, |step| matches!(step, Step::Answer(_)));
@@ -305,7 +305,7 @@ fn an_answer_to_finalize_that_is_lost_costs_no_second_order() {
     let mut world = World::new();
     world.ca.knows_the_names = true;
     run_to(&mut world, |step| matches!(step, Step::Finalize));
-    world.ca.faults.push_back(Some(Fault { refusal: Refusal::no_answer(), answer_lost: true }));
+    world.ca.faults.push_back(Fault { refusal: Refusal::no_answer(), answer_lost: true });
     world.run_until_rest();
     assert_eq!(world.ca.orders.len(), 1);
     assert_eq!(world.step_names().iter().filter(|step| **step == "Finalize").count(), 1);
@@ -688,7 +688,7 @@ fn an_order_that_expired_while_the_ca_was_down_is_placed_anew_at_once() {
     // Down for longer than an order lives.
     let down = Fault { refusal: Refusal::no_answer(), answer_lost: false };
     while world.now < world.ca.orders[0].expires {
-        world.ca.faults.push_back(Some(down.clone()));
+        world.ca.faults.push_back(down.clone());
         let Turn::Waits(Some(until)) = world.run() else { panic!("it does not wait") };
         world.now = until;
     }

@@ -2,8 +2,8 @@
 //!
 //! A connection is never refused: when all places are taken, the peer that holds the most of them loses the one that has waited
 //! longest for a request. So idle connections of one peer cost only that peer. Where all connections come from one address, as
-//! behind an ingress controller or a load balancer that rewrites them, those who send their request at once are still served:
-//! the oldest connection goes first.
+//! behind an ingress controller or a load balancer that rewrites them, the oldest goes first: whoever sends a request at once is
+//! served, unless so many connect in the same moment that all places change hands.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};

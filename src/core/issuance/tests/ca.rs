@@ -20,7 +20,9 @@ pub const ORDER_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
 pub struct Ca {
     pub orders: Vec<CaOrder>,
     /// What happens to the next calls, one each.
-    pub faults: VecDeque<Option<Fault>>,
+    pub faults: VecDeque<Fault>,
+    /// The same, where some of them succeed; they come first.
+    pub calls: VecDeque<Option<Fault>>,
     /// How many orders were placed whose URL the answer that was lost would have told.
     pub orders_unheard_of: usize,
     pub validation: Validation,
@@ -103,6 +105,7 @@ impl Ca {
         Self {
             orders: Vec::new(),
             faults: VecDeque::new(),
+            calls: VecDeque::new(),
             orders_unheard_of: 0,
             validation: Validation::Succeeds,
             forgets_answers: false,
@@ -127,7 +130,7 @@ impl Ca {
         identifiers: Vec<Identifier>,
         now: Timestamp,
     ) -> Result<(String, Order), Refusal> {
-        if self.faults.front().is_some_and(|fault| fault.as_ref().is_some_and(|fault| fault.answer_lost)) {
+        if self.calls.front().is_some_and(|call| call.as_ref().is_some_and(|fault| fault.answer_lost)) {
             self.orders_unheard_of += 1;
         }
         self.call(|ca| {
@@ -278,7 +281,7 @@ impl Ca {
     }
 
     fn call<T>(&mut self, effect: impl FnOnce(&mut Self) -> Result<T, Refusal>) -> Result<T, Refusal> {
-        match self.faults.pop_front().flatten() {
+        match self.calls.pop_front().unwrap_or_else(|| self.faults.pop_front()) {
             None => effect(self),
             Some(fault) => {
                 if fault.answer_lost {

@@ -188,7 +188,7 @@ impl World {
             Event::WillCrash(effects) => self.crash_after = Some(effects),
             Event::RecordsWaits(records) => self.records_waits = records,
 
-            Event::NextCall(fault) => self.ca.faults.push_back(Some(fault)),
+            Event::NextCall(fault) => self.ca.faults.push_back(fault),
             Event::Validates(validation) => self.ca.validation = validation,
             Event::Finalizes(finalization) => self.ca.finalization = finalization,
             Event::KnowsTheNames(knows) => self.ca.knows_the_names = knows,
@@ -347,7 +347,7 @@ proptest! {
         let mut world = World::new();
         world.writes.extend(writes.into_iter().flatten());
         let fault = |answer_lost| Fault { refusal: Refusal::no_answer(), answer_lost };
-        world.ca.faults.extend(calls.iter().map(|call| call.map(fault)));
+        world.ca.calls.extend(calls.iter().map(|call| call.map(fault)));
         let (begin, faults) = (world.now, calls.iter().flatten().count());
         world.run_until_rest();
         world.check_issued();
