@@ -26,6 +26,7 @@ use crate::core::annotated::AnnotationSettings;
 use crate::core::backoff::Backoff;
 use crate::core::ledger::LedgerKeys;
 use crate::runtime::clock;
+use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
 use crate::solver::dns01::{Clients, NameServer};
 use crate::solver::http01::{PathType, SelfCheck, SelfCheckSetupError};
@@ -84,6 +85,8 @@ pub struct Context {
     pub config: Config,
     /// Metrics.
     pub metrics: Metrics,
+    /// What `/healthz` goes by.
+    pub liveness: Liveness,
     /// Who publishes events.
     pub reporter: Reporter,
     /// What events have said lately.
@@ -129,6 +132,7 @@ impl Context {
         client: Client,
         config: Config,
         metrics: Metrics,
+        liveness: Liveness,
         cache: Cache,
         ledger_keys: LedgerKeys,
     ) -> Result<Arc<Self>, SelfCheckSetupError> {
@@ -153,6 +157,7 @@ impl Context {
             client,
             config,
             metrics,
+            liveness,
             cache,
             ledger_keys,
         }))
