@@ -93,7 +93,7 @@ pub async fn operate(settings: Run) -> Result<(), OperatorError> {
     info!(version = env!("CARGO_PKG_VERSION"), namespace = settings.namespace, "certwright starts");
     let mut tasks = Supervisor::new(liveness.clone());
     tasks.spawn("signals", signals);
-    tasks.spawn("heartbeat", liveness.beat());
+    tasks.spawn("heartbeat", liveness.clone().beat());
     // Probes are answered, and other replicas go on answering challenges, while reconciles come to their end; so does this one.
     tasks.spawn("health server", health.run(vitals, CancellationToken::new()));
     let keys = tokio::select! {
