@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Error;
-use crate::core::foreign_text::{breaks_out, clean, is_hidden};
+use crate::foreign_text::{clean, is_invisible as is_hidden};
 
 /// What is well.
 pub const GOOD: Style = AnsiColor::Green.on_default();
@@ -94,6 +94,12 @@ pub fn shown<K: Serialize + DeserializeOwned>(object: &K) -> Result<K, Error> {
     let mut value = serde_json::to_value(object).map_err(Error::Json)?;
     clean_all(&mut value);
     serde_json::from_value(value).map_err(Error::Json)
+}
+
+/// Whether a character leaves its line, or tells a terminal to do something: those of C0 and C1, DEL, and the separators of
+/// lines and paragraphs.
+fn breaks_out(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
 }
 
 /// Words of others, in one line.

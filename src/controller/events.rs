@@ -9,7 +9,7 @@ use kube::runtime::events::{Event, EventType, Recorder};
 use tracing::warn;
 
 use super::context::Context;
-use crate::core::foreign_text::clean;
+use crate::foreign_text::clean;
 use crate::runtime::clock;
 use crate::runtime::metrics::ApiVerb;
 
@@ -50,14 +50,18 @@ pub async fn publish(
     note: &str,
 ) {
     let note = clean(note, MAX_NOTE);
+    let mut end = note.len().min(MAX_NOTE);
+    while !note.is_char_boundary(end) {
+        end -= 1;
+    }
     let uid = object.uid.as_deref().unwrap_or_default();
-    if !context.said.is_news(uid, reason, &note, clock::now()) {
+    if !context.said.is_news(uid, reason, &note[..end], clock::now()) {
         return;
     }
     let event = Event {
         type_,
         reason: reason.to_owned(),
-        note: Some(note),
+        note: Some(note[..end].to_owned()),
         action: action.to_owned(),
         secondary: None,
     };

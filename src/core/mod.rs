@@ -8,7 +8,6 @@
 //! - [`annotated`]: Certificates that annotations on Ingresses and Gateways ask for;
 //! - [`solvers`]: which solver is for which name;
 //! - [`disposition`]: what a CA's refusal means for what happens next;
-//! - [`foreign_text`]: words of others, before they are shown;
 //! - [`kstatus`]: what an object's conditions mean to GitOps tools;
 //! - [`duplicates`]: equal certificates, of which a CA issues only so many;
 //! - [`ledger`]: what of a status the operator has written itself;
@@ -24,7 +23,6 @@ pub mod annotated;
 pub mod backoff;
 pub mod disposition;
 pub mod duplicates;
-pub mod foreign_text;
 pub mod issuance;
 pub mod kstatus;
 pub mod ledger;

@@ -17,10 +17,10 @@ use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer_record::account_secret;
 use crate::controller::{events, presenter};
-use crate::core::foreign_text::clean;
 use crate::core::ledger::Unverified;
 use crate::core::ledger::derive::{self, Known};
 use crate::core::revocation;
+use crate::foreign_text::clean;
 use crate::runtime::clock;
 use crate::runtime::metrics::ApiVerb;
 
