@@ -5,7 +5,7 @@
 
 mod common;
 #[allow(dead_code, reason = "unit tests use another part of it")]
-#[path = "../src/core/reading/tests/schema.rs"]
+#[path = "common/schema.rs"]
 mod schema;
 
 use anyhow::{Context, Result, ensure};

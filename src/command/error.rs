@@ -7,7 +7,6 @@ use kube::config::{InferConfigError, KubeconfigError};
 
 use super::{Exit, MigrateError};
 use crate::core::reading::Fault;
-use crate::operator::OperatorError;
 use crate::runtime::logs::LogsError;
 use crate::runtime::traces::TracesError;
 
@@ -63,9 +62,6 @@ pub enum Error {
     /// Something could not be written as YAML.
     #[error("it could not be written as YAML")]
     Yaml(#[source] serde_yaml::Error),
-    /// The operator could not start.
-    #[error(transparent)]
-    Operator(#[from] OperatorError),
     /// The operator could not log.
     #[error(transparent)]
     Logs(#[from] LogsError),

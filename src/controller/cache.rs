@@ -14,7 +14,7 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use self::shelf::Shelf;
 use super::issuer_record::{IssuerId, IssuerRecord};
@@ -22,6 +22,8 @@ use super::unreadable::Unreadable;
 use crate::api::{Certificate, ClusterIssuer, Issuer, IssuerKind, LABEL_SECRET};
 use crate::core::reading::{Fault, Readable, Reading};
 use crate::runtime::metrics::Metrics;
+use crate::runtime::panics;
+use crate::runtime::supervisor::Supervisor;
 
 /// So many objects are asked for at once: an answer is held in memory as a whole, and an object may have more than a megabyte.
 const PAGE: u32 = 100;
@@ -76,9 +78,9 @@ pub trait Observer: Send + Sync + 'static {
     fn namespace(&self, change: Change<PartialObjectMeta<Namespace>>);
 }
 
-/// Watches, such as those that fill a [`Cache`]; they run once their observer is known.
+/// Watches, such as those that fill a [`Cache`], with their names; they run once their observer is known.
 pub struct Watches<O: ?Sized> {
-    start: Vec<Start<O>>,
+    start: Vec<(String, Start<O>)>,
     unreadable: Arc<Unreadable>,
 }
 
@@ -274,9 +276,11 @@ impl<O: ?Sized> Watches<O> {
 }
 
 impl<O: ?Sized + Send + Sync + 'static> Watches<O> {
-    /// Runs the watches until the future is dropped.
-    pub async fn run(self, observer: Arc<O>) {
-        futures::future::join_all(self.start.into_iter().map(|watch| watch(observer.clone()))).await;
+    /// Starts the watches.
+    pub fn spawn(self, observer: &Arc<O>, tasks: &mut Supervisor) {
+        for (name, watch) in self.start {
+            tasks.spawn(name, watch(observer.clone()));
+        }
     }
 
     /// Adds a watch that tells of its changes.
@@ -291,7 +295,9 @@ impl<O: ?Sized + Send + Sync + 'static> Watches<O> {
     {
         let (reader, writer) = store();
         let shelf = Shelf::new(reader.clone(), writer, self.unreadable.clone());
-        self.start.push(Box::new(move |observer| Box::pin(follow(api, which, shelf, observer, tell))));
+        let name = format!("watch of {}", K::plural(&()));
+        let watch: Start<O> = Box::new(move |observer| Box::pin(follow(api, which, shelf, observer, tell)));
+        self.start.push((name, watch));
         reader
     }
 }
@@ -322,7 +328,7 @@ async fn follow<K, O: ?Sized>(
         match event {
             Ok(event) => {
                 is_absent &= !matches!(event, watcher::Event::InitDone);
-                shelf.put(event, |change| tell(&*observer, change));
+                shelf.put(event, |change| guarded(&*observer, change, tell));
             }
             Err(error) if is_unknown(&error) => {
                 if !std::mem::replace(&mut is_absent, true) {
@@ -335,6 +341,20 @@ async fn follow<K, O: ?Sized>(
                 warn!(%kind, error = &error as &dyn std::error::Error, "a watch broke; it is taken up again");
             }
         }
+    }
+}
+
+/// Tells of a change. A panic about one object costs it this change, and others nothing.
+fn guarded<K, O: ?Sized>(observer: &O, change: Change<K>, tell: fn(&O, Change<K>))
+where
+    K: Resource<DynamicType = ()>,
+{
+    let object = match &change {
+        Change::Seen(object) => ObjectRef::from_obj(&**object),
+        Change::Gone(object) | Change::Unreadable(object) => ObjectRef::from_obj(object),
+    };
+    if let Err(panic) = panics::catch(|| tell(observer, change)) {
+        error!(%object, %panic, "a change of an object was passed over");
     }
 }
 
