@@ -143,7 +143,7 @@ fn context() -> (Arc<Context>, Watches<dyn Observer>) {
         panic!("not run")
     };
     let config = crate::operator::config(&settings, 0);
-    let (cache, watches) = Cache::new(&client, &[], false);
+    let (cache, watches) = Cache::new(&client, &[], false, &Metrics::default());
     let context = Context::new(client, config, Metrics::default(), Liveness::default(), cache).unwrap();
     (context, watches)
 }
