@@ -106,7 +106,7 @@ pub async fn operate(settings: Run) -> Result<(), OperatorError> {
         tasks.end().await;
         return Ok(());
     };
-    let (cache, watches) = Cache::new(&watching, &config.watch_namespaces, config.cluster_issuers);
+    let (cache, watches) = Cache::new(&watching, &config.watch_namespaces, config.cluster_issuers, &metrics);
     let context = Context::new(client.clone(), config, metrics.clone(), liveness.clone(), cache, keys)?;
 
     let observer: Arc<dyn Observer> = Arc::new(Reactions::new(context.clone()));

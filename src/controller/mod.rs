@@ -5,6 +5,7 @@
 //! - [`annotated`] makes Certificates that Ingresses and Gateways ask for;
 //! - [`ledger_key`]: the Secret with the keys by which the operator knows what of a status is its own;
 //! - [`presenter`] puts the answers to challenges where the CA will look;
+//! - [`unreadable`]: objects that cannot be read, each reported on itself;
 //! - [`accounts`], [`resolvers`], [`in_flight`], [`questions`], [`verdicts`]: what lives in memory only, and may be lost at any
 //!   moment.
 
@@ -26,6 +27,7 @@ pub mod questions;
 pub mod resolvers;
 pub mod run;
 mod secrets;
+pub mod unreadable;
 pub mod verdicts;
 pub mod wake;
 

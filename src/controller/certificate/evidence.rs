@@ -1,8 +1,6 @@
 //! What the status says is checked before anything is decided on it: what nothing shows to be the operator's own is dropped,
 //! and said.
 
-use std::sync::Arc;
-
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::events::EventType;
@@ -19,6 +17,7 @@ use crate::controller::issuer_record::account_secret;
 use crate::controller::{events, presenter};
 use crate::core::ledger::Unverified;
 use crate::core::ledger::derive::{self, Known};
+use crate::core::reading::Reading;
 use crate::core::revocation;
 use crate::foreign_text::clean;
 use crate::runtime::clock;
@@ -120,14 +119,12 @@ impl Work {
         if status.is_empty() {
             return Ok(());
         }
-        let api = Api::<Certificate>::namespaced(context.client.clone(), &self.namespace);
+        let api = Api::<Reading<Certificate>>::namespaced(context.client.clone(), &self.namespace);
         let patch = json!({ "metadata": { "uid": self.uid }, "status": status });
         context.metrics.api_written("Certificate", ApiVerb::Patch);
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let written = api.patch_status(&self.name, &params, &Patch::Merge(&patch)).await;
-        self.certificate = Arc::new(written.map_err(Error::WriteStatus)?);
-        context.in_flight.written(self.certificate.clone());
-        Ok(())
+        self.see_written(written.map_err(Error::WriteStatus)?, context)
     }
 
     /// Asks what is known without the status. Nothing is, without an issuer that is for this Certificate.
