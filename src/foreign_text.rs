@@ -29,16 +29,8 @@ pub fn clean(text: &str, most: usize) -> String {
     cleaned
 }
 
-/// Whether a character leaves its line, or tells a terminal to do something: the controls, and the separators of lines and
-/// paragraphs.
-#[must_use]
-pub fn breaks_out(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
-}
-
 /// Whether a character has no glyph of its own: Unicode's property `Default_Ignorable_Code_Point`, which holds the controls
 /// of direction (UAX #9) and the tags, and the interlinear annotations, which it leaves out.
-#[must_use]
 pub fn is_invisible(c: char) -> bool {
     matches!(
         c,

@@ -5,7 +5,7 @@
 
 mod common;
 #[allow(dead_code, reason = "unit tests use another part of it")]
-#[path = "../src/core/reading/tests/schema.rs"]
+#[path = "common/schema.rs"]
 mod schema;
 
 use anyhow::{Context, Result, ensure};
@@ -18,7 +18,7 @@ use common::program::certwright;
 use common::{SOON, certificate, condition, issuer, of_issuer};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::PostParams;
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
@@ -396,9 +396,10 @@ async fn with_lax_definitions<T>(ns: &TestNamespace, what: impl AsyncFnOnce() ->
 
 async fn replace(client: &Client, definition: CustomResourceDefinition) -> Result<()> {
     let api = Api::<CustomResourceDefinition>::all(client.clone());
-    let mut known = api.get(&definition.name_any()).await?;
+    let name = definition.name_any();
+    let mut known = api.get(&name).await?;
     known.spec = definition.spec;
-    api.replace(&definition.name_any(), &PostParams::default(), &known).await?;
+    api.replace(&name, &PostParams::default(), &known).await?;
     Ok(())
 }
 

@@ -200,6 +200,105 @@ async fn an_issuance_goes_on_after_the_key_of_the_ledger_was_lost() -> Result<()
     .await
 }
 
+/// `deploy/admission` as it is, but for its names, and for a label that the issuers of this test have.
+#[tokio::test]
+async fn a_policy_limits_what_issuers_may_name() -> Result<()> {
+    TestNamespace::with("policy", async |ns| {
+        let policy = std::fs::read_to_string(common::helm::root().join("deploy/admission/policy.yaml"))?;
+        let policy = policy.replace("certwright-issuers", &ns.name).replace("namespace: certwright", &format!("namespace: {}", ns.name));
+        let selector = format!("\n  matchResources: {{ objectSelector: {{ matchLabels: {{ policy: {} }} }} }}\n  paramRef:", ns.name);
+        let parameters = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": ns.name },
+            "data": {
+                "servers": "https://ca.example.com/dir\n", "providerURLs": "https://dns.example.com/x",
+                "nameservers": "ns1.example.com:53", "webhookGroups": "dns.example.com", "ingressAnnotations": "example.com/ok",
+            },
+        });
+        ns.apply(&parameters.to_string()).await?;
+        ns.apply(&policy.replace("\n  paramRef:", &selector)).await?;
+        let outcome = limits(ns).await;
+        for kind in ["validatingadmissionpolicybinding", "validatingadmissionpolicy"] {
+            ns.delete_object(&format!("{kind}/{}", ns.name)).await?;
+        }
+        outcome
+    })
+    .await
+}
+
+async fn limits(ns: &TestNamespace) -> Result<()> {
+    let issuer = |kind: &str, server: &str, solver: Value| {
+        json!({
+            "apiVersion": "certwright.dev/v1alpha1", "kind": kind,
+            "metadata": { "name": format!("limited-{}", ns.name), "labels": { "policy": ns.name } },
+            "spec": { "acme": { "server": server, "solvers": [solver] } },
+        })
+        .to_string()
+    };
+    const CA: &str = "https://ca.example.com/dir";
+    let annotated = |key: &str| json!({ "http01": { "ingress": { "ingressTemplate": { "metadata": { "annotations": { key: "x" } } } } } });
+    let request = |url: &str| json!({ "dns01": { "httpRequest": { "url": url } } });
+    let update = |server: &str, other: &str| json!({ "dns01": { "rfc2136": { "nameserver": server }, "propagation": { "nameservers": [other] } } });
+    let webhook = |group: &str| json!({ "dns01": { "webhook": { "groupName": group, "solverName": "x" } } });
+    let acme_dns = json!({ "dns01": { "acmeDNS": { "host": "https://evil.example.com", "accountSecretRef": { "name": "x" } } } });
+    let (one, other) = ("ns1.example.com:53", "192.0.2.1");
+    let refused = [
+        (
+            "https://evil.example.com/dir",
+            annotated("example.com/ok"),
+            "https://evil.example.com/dir is not allowed here",
+        ),
+        (CA, annotated("nginx.ingress.kubernetes.io/server-snippet"), "the annotation nginx.ingress"),
+        (CA, request("https://evil.example.com"), "the URL https://evil.example.com is not allowed"),
+        (CA, acme_dns, "the URL https://evil.example.com is not allowed"),
+        (CA, update(other, one), "the name server 192.0.2.1 is not allowed"),
+        (CA, update(one, other), "propagation.nameservers has 192.0.2.1"),
+        (CA, webhook("evil.example.com"), "the webhook evil.example.com"),
+    ];
+    // A policy is in force a moment after it was applied.
+    let in_force = async {
+        let mut ticks = tokio::time::interval(Duration::from_millis(500));
+        loop {
+            ticks.tick().await;
+            let (server, solver, _) = &refused[0];
+            if ns.apply(&issuer("Issuer", server, solver.clone())).await.is_err() {
+                return anyhow::Ok(());
+            }
+            ns.delete_object(&format!("issuer/limited-{}", ns.name)).await?;
+        }
+    };
+    tokio::time::timeout(SOON, in_force).await.context("the policy is not in force")??;
+    for kind in ["Issuer", "ClusterIssuer"] {
+        for solver in [
+            annotated("example.com/ok"),
+            request("https://dns.example.com/x"),
+            update(one, one),
+            webhook("dns.example.com"),
+        ] {
+            ns.apply(&issuer(kind, CA, solver)).await?;
+        }
+        // What is refused now is an update.
+        for (server, solver, said) in &refused {
+            let error = ns
+                .apply(&issuer(kind, server, solver.clone()))
+                .await
+                .err()
+                .with_context(|| format!("{kind} {solver} is taken"))?;
+            ensure!(format!("{error:#}").contains(said), "{error:#}");
+        }
+        let target = format!("{}/limited-{}", kind.to_lowercase(), ns.name);
+        ns.delete_object(&target).await?;
+        for (server, solver, said) in &refused {
+            let error = ns
+                .apply(&issuer(kind, server, solver.clone()))
+                .await
+                .err()
+                .with_context(|| format!("{kind} {solver} is taken"))?;
+            ensure!(format!("{error:#}").contains(said), "{error:#}");
+        }
+    }
+    Ok(())
+}
+
 fn secret(name: &str, token: &str) -> String {
     json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "stringData": { "token": token },

@@ -36,8 +36,11 @@ pub type SettingDuration = Bounded<0, TEN_YEARS>;
 
 /// The longest text of a duration, in characters.
 const MAX_TEXT: usize = 64;
-/// At most so many digits before a unit, and after a decimal point: no sum of such numbers overflows.
+/// At most so many digits count, before and after a decimal point: no sum of such numbers overflows.
 const MAX_DIGITS: usize = 18;
+/// What the schema takes. Within [`MAX_TEXT`] characters, no such text is more than the API server can count, which would be an error
+/// of a rule and not its refusal: objects that are stored already are let off the latter alone.
+const PATTERN: &str = "^([0-9]{1,5}([.][0-9]{1,9})?h|[0-9]{1,7}([.][0-9]{1,9})?m|[0-9]{1,9}([.][0-9]{1,9})?s|[0-9]{1,12}([.][0-9]{1,9})?ms|[0-9]{1,15}([.][0-9]{1,9})?(us|µs)|[0-9]{1,18}ns)+$";
 /// The longest part of a wrong value that is quoted.
 const MAX_QUOTED: usize = 40;
 
@@ -83,9 +86,11 @@ impl<const MIN: u64, const MAX: u64> Bounded<MIN, MAX> {
         json_schema!({
             "type": "string",
             "maxLength": MAX_TEXT,
-            "pattern": format!("^([0-9]{{1,{MAX_DIGITS}}}([.][0-9]{{1,{MAX_DIGITS}}})?(ns|us|µs|ms|s|m|h))+$"),
+            "pattern": PATTERN,
             "x-kubernetes-validations": [{
-                "rule": format!("duration(self) >= duration('{least}') && duration(self) <= duration('{most}')"),
+                "rule": format!(
+                    "self.matches('{PATTERN}') && duration(self) >= duration('{least}') && duration(self) <= duration('{most}')"
+                ),
                 "message": format!("must be a duration from {least} to {most}"),
             }]
         })

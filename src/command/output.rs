@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Error;
-use crate::foreign_text::{breaks_out, clean, is_invisible};
+use crate::foreign_text::{clean, is_invisible as is_hidden};
 
 /// What is well.
 pub const GOOD: Style = AnsiColor::Green.on_default();
@@ -66,7 +66,7 @@ pub fn json(object: &impl Serialize) -> Result<String, Error> {
     let mut escaped = String::with_capacity(text.len() + 1);
     for character in text.chars() {
         // Outside of strings there is none of these, and within them each can be written like this.
-        match character != '\n' && (breaks_out(character) || is_invisible(character)) {
+        match character != '\n' && (breaks_out(character) || is_hidden(character)) {
             true => character
                 .encode_utf16(&mut [0; 2])
                 .iter()
@@ -96,6 +96,12 @@ pub fn shown<K: Serialize + DeserializeOwned>(object: &K) -> Result<K, Error> {
     serde_json::from_value(value).map_err(Error::Json)
 }
 
+/// Whether a character leaves its line, or tells a terminal to do something: those of C0 and C1, DEL, and the separators of
+/// lines and paragraphs.
+fn breaks_out(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
+}
+
 /// Words of others, in one line.
 pub fn plain(text: &str) -> String {
     clean(text, usize::MAX)
@@ -118,8 +124,7 @@ pub fn harmless(text: &str) -> String {
             rest = rest.get(style.len()..).unwrap_or_default();
             continue;
         }
-        let may_stay =
-            matches!(character, '\n' | '\t') || !(breaks_out(character) || is_invisible(character));
+        let may_stay = matches!(character, '\n' | '\t') || !(breaks_out(character) || is_hidden(character));
         left.extend(may_stay.then_some(character));
         rest = rest.get(character.len_utf8()..).unwrap_or_default();
     }
@@ -240,7 +245,7 @@ mod tests {
     fn json_escapes_what_a_terminal_acts_upon_and_means_the_same() {
         let object = serde_json::json!({ "a": "\u{1b}[2J\u{9b}31m\u{7f}\n\u{202e}\u{200b}\u{e0041}ä" });
         let text = json(&object).unwrap();
-        let left: Vec<char> = text.chars().filter(|c| breaks_out(*c) || is_invisible(*c)).collect();
+        let left: Vec<char> = text.chars().filter(|c| breaks_out(*c) || is_hidden(*c)).collect();
         assert!(left.iter().all(|character| *character == '\n'), "{text}");
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), object);
     }

@@ -65,6 +65,7 @@ pub async fn lead(
         // These ask no CA for anything: nobody has to wait for them.
         Err(ended) = annotated.until_done(&stop) => Err(ended),
         never = sweep(&context) => match never {},
+        () = unreadable::report(context.clone()) => Ok(()),
         _ = farewell => {
             info!("reconciles that take too long are broken off");
             Ok(())

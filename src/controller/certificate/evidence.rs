@@ -1,20 +1,27 @@
 //! What the status says is checked before anything is decided on it: what nothing shows to be the operator's own is dropped,
 //! and said.
 
+use kube::Api;
+use kube::api::{Patch, PatchParams};
 use kube::runtime::events::EventType;
+use serde_json::{Map, Value, json};
 use tracing::warn;
 
 use super::gather::Work;
-use crate::api::{ChallengeStatus, IssuerKind, certificate_reason as reason};
+use crate::api::{
+    Certificate, ChallengeStatus, FIELD_MANAGER, IssuerKind, RevocationStatus, certificate_reason as reason,
+};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer_record::account_secret;
 use crate::controller::presenter;
 use crate::core::ledger::Unverified;
 use crate::core::ledger::derive::{self, Known};
+use crate::core::reading::Reading;
 use crate::core::revocation;
 use crate::foreign_text::clean;
 use crate::runtime::clock;
+use crate::runtime::metrics::ApiVerb;
 
 /// So many entries are named one by one.
 const NAMED: usize = 3;
@@ -78,8 +85,45 @@ impl Work {
         warn!(note, "entries of a status are dropped");
         self.tell(EventType::Warning, reason::UNVERIFIED_STATUS, "Verify", note);
         self.flush(context).await?;
+        self.remove(&unverified, context).await?;
         self.unverified = Unverified::default();
         Ok(())
+    }
+
+    /// Removes what was dropped from the object where nothing of ours takes its place: an apply leaves alone what others have
+    /// written.
+    async fn remove(&mut self, unverified: &Unverified, context: &Context) -> Result<(), Error> {
+        let mut status = Map::new();
+        if unverified.order.is_some() && self.status.order.is_none() {
+            status.insert("order".to_owned(), Value::Null);
+        }
+        if !unverified.challenges.is_empty() && self.status.challenges.is_empty() {
+            status.insert("challenges".to_owned(), Value::Null);
+        }
+        if !unverified.dns_records.is_empty() && self.status.dns_records.is_empty() {
+            status.insert("dnsRecords".to_owned(), Value::Null);
+        }
+        match &self.status.revocation {
+            _ if unverified.certificates.is_empty() => {}
+            Some(ledger) if *ledger != RevocationStatus::default() => {
+                if ledger.certificates.is_empty() {
+                    status.insert("revocation".to_owned(), json!({ "certificates": null }));
+                }
+            }
+            _ => {
+                self.status.revocation = None;
+                status.insert("revocation".to_owned(), Value::Null);
+            }
+        }
+        if status.is_empty() {
+            return Ok(());
+        }
+        let api = Api::<Reading<Certificate>>::namespaced(context.client.clone(), &self.namespace);
+        let patch = json!({ "metadata": { "uid": self.uid }, "status": status });
+        context.metrics.api_written("Certificate", ApiVerb::Patch);
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let written = api.patch_status(&self.name, &params, &Patch::Merge(&patch)).await;
+        self.see_written(written.map_err(Error::WriteStatus)?, context)
     }
 
     /// Asks what is known without the status. Nothing is, without an issuer that is for this Certificate.

@@ -17,6 +17,7 @@ use crate::controller::api_server::ApiServer;
 use crate::controller::cache::{Cache, Observer, Watches};
 use crate::controller::retry::retry;
 use crate::core::issuance::{Memory, Progress};
+use crate::core::ledger::LedgerKeys;
 use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
 
@@ -153,7 +154,17 @@ fn context() -> (Arc<Context>, Watches<dyn Observer>) {
         panic!("not run")
     };
     let config = crate::operator::config(&settings, 0);
-    let (cache, watches) = Cache::new(&client, &ApiServer::default(), &[], false);
-    let context = Context::new(client, ApiServer::default(), config, Metrics::default(), Liveness::default(), cache).unwrap();
+    let (cache, watches) = Cache::new(&client, &ApiServer::default(), &[], false, &Metrics::default());
+    let keys = LedgerKeys::new(&[0; 32], []);
+    let context = Context::new(
+        client,
+        ApiServer::default(),
+        config,
+        Metrics::default(),
+        Liveness::default(),
+        cache,
+        keys,
+    )
+    .unwrap();
     (context, watches)
 }

@@ -85,17 +85,18 @@ async fn tell(key: &Key, entry: &Entry, context: &Context) -> Result<(), Error> 
         %fault,
         "an object cannot be read; nothing is done for it until it is corrected"
     );
-    let is_news = match key.kind.as_str() {
-        "Certificate" => write::<Certificate>(key, entry, fault, context).await?,
-        "Issuer" => write::<Issuer>(key, entry, fault, context).await?,
-        "ClusterIssuer" => write::<ClusterIssuer>(key, entry, fault, context).await?,
-        _ => true,
+    let written = match key.kind.as_str() {
+        "Certificate" => write::<Certificate>(key, entry, fault, context).await,
+        "Issuer" => write::<Issuer>(key, entry, fault, context).await,
+        "ClusterIssuer" => write::<ClusterIssuer>(key, entry, fault, context).await,
+        _ => Ok(true),
     };
-    if is_news {
+    // What the status says already was told before; an API server that refuses the status may take an event.
+    if !matches!(written, Ok(false)) {
         let note = words(fault);
         events::publish(context, object, EventType::Warning, reason::INVALID_SPEC, "Read", &note).await;
     }
-    Ok(())
+    written.map(drop)
 }
 
 fn words(fault: &Fault) -> String {

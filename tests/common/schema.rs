@@ -70,16 +70,15 @@ fn records(schema: &Value) -> BoxedStrategy<Value> {
     let fields = schema["properties"].as_object().unwrap().iter();
     let fields: Vec<BoxedStrategy<Option<(String, Value)>>> = fields
         .map(|(name, schema)| {
+            let is_required = required.contains(&name.as_str());
             let name = name.clone();
-            let present = if required.contains(&name.as_str()) {
-                1.0
-            } else if is_refused(schema) {
-                0.01
-            } else {
-                0.4
-            };
-            proptest::option::weighted(present, values(schema).prop_map(move |value| (name.clone(), value)))
-                .boxed()
+            let field = values(schema).prop_map(move |value| (name.clone(), value));
+            match is_required {
+                true => field.prop_map(Some).boxed(),
+                false => {
+                    proptest::option::weighted(if is_refused(schema) { 0.01 } else { 0.4 }, field).boxed()
+                }
+            }
         })
         .collect();
     fields.prop_map(|fields| Value::Object(fields.into_iter().flatten().collect())).boxed()
@@ -122,7 +121,7 @@ fn numbers(schema: &Value) -> BoxedStrategy<Value> {
 fn texts(schema: &Value) -> BoxedStrategy<Value> {
     let most = count(schema, "maxLength");
     let texts = match (schema["pattern"].as_str(), schema["format"].as_str()) {
-        (Some(pattern), _) if pattern.contains("ms|s|m|h") => durations(),
+        (Some(pattern), _) if pattern.contains("(us|µs)") => durations(),
         (Some(pattern), _) => {
             proptest::string::string_regex(pattern.trim_start_matches('^').trim_end_matches('$'))
                 .unwrap()
@@ -221,7 +220,7 @@ fn durations() -> BoxedStrategy<String> {
         4 => select(known.to_vec()).prop_map(str::to_owned),
         1 => Just(format!("{}h", "9".repeat(18))),
         1 => Just(format!("{}h", "9".repeat(63))),
-        2 => "([0-9]{1,18}([.][0-9]{1,18})?(ns|us|µs|ms|s|m|h)){1,3}",
+        2 => "([0-9]{1,5}([.][0-9]{1,9})?h|[0-9]{1,7}m|[0-9]{1,9}s|[0-9]{1,18}ns){1,3}",
     ]
     .boxed()
 }
