@@ -7,7 +7,6 @@ use kube::client::Body;
 use kube::{Client, Config};
 use tokio::time::timeout;
 use tower::BoxError;
-use tower::util::MapResultLayer;
 
 use super::clock;
 use super::liveness::Liveness;
@@ -19,9 +18,6 @@ const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a watch may be silent. The API server ends each before (Kubernetes, "--min-request-timeout"), and most that are silent
 /// have a bookmark every minute.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(6 * 60);
-
-/// What came of a request.
-pub type Answer = Result<Response<Box<DynBody>>, BoxError>;
 
 /// Why a watch got no answer.
 #[derive(Debug, thiserror::Error)]
