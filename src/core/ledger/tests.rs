@@ -1,16 +1,15 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use k8s_openapi::ByteString;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use proptest::prelude::*;
 
 use super::derive::{self, Known};
 use super::*;
 use crate::api::{
-    CertificateRevocation, ChallengeWay, Dns01HttpRequest, Dns01SecretKeySelector, Dns01Solver, Dns01Webhook,
-    DnsRecordRemoval, Http01Ingress, Http01Solver, IssuerKind, RevocationCause, RevocationReason,
-    RevocationStatus, Solver,
+    Base64, CertificateRevocation, ChallengeWay, Dns01HttpRequest, Dns01SecretKeySelector, Dns01Solver,
+    Dns01Webhook, DnsRecordRemoval, Http01Ingress, Http01Solver, IssuerKind, RevocationCause,
+    RevocationReason, RevocationStatus, Solver,
 };
 use crate::solver::dns01::txt_value;
 
@@ -180,7 +179,7 @@ fn of_a_certificate_to_be_revoked_only_the_one_in_the_secret_is_confirmed_and_no
     let confirmed = derive::current(&entry, Some(current.clone())).unwrap();
     assert_eq!(confirmed, current, "nothing of the entry itself is taken over");
     assert_eq!(derive::current(&entry, None), None);
-    let other = RevocableCertificate { certificate: ByteString(vec![7]), ..current };
+    let other = RevocableCertificate { certificate: Base64(vec![7]), ..current };
     assert_eq!(derive::current(&entry, Some(other)), None);
 }
 
@@ -229,7 +228,7 @@ fn ledger() -> CertificateStatus {
             certificates: vec![RevocableCertificate {
                 serial_number: "01".to_owned(),
                 not_after: time.clone(),
-                certificate: ByteString(vec![1, 2, 3]),
+                certificate: Base64(vec![1, 2, 3]),
                 issuer_kind: IssuerKind::Issuer,
                 issuer_name: "ca".to_owned(),
                 account: Some("https://ca.test/account/1".to_owned()),
