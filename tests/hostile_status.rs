@@ -56,27 +56,29 @@ async fn a_forged_record_sends_no_secret_to_anybody() -> Result<()> {
 
 #[tokio::test]
 async fn a_forged_order_challenge_revocation_or_account_changes_nothing_for_anybody() -> Result<()> {
-    let with_cluster_issuers =
-        |builder: certwright_cluster::OperatorBuilder<'_>| builder.argument("--cluster-issuers", "true");
-    Scene::with_operator("ledger", with_cluster_issuers, async |scene| {
-        scene.grant_status().await?;
-        let listener = ScriptedProvider::http().await?;
-        let own = issuer(&scene.pebble.directory_url, &scene.pebble.ca_pem, "");
-        scene.apply(&own).await?;
-        scene.ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
-        let victim = shared_certificate(scene, &own).await?;
-        let host = format!("web.{}.example.com", scene.ns.name);
-        scene.apply(&certificate("web", &[&host], "")).await?;
-        issued(&scene.ns, "web").await?;
+    Scene::with_operator(
+        "ledger",
+        |builder| builder.argument("--cluster-issuers", "true"),
+        async |scene| {
+            scene.grant_status().await?;
+            let listener = ScriptedProvider::http().await?;
+            let own = issuer(&scene.pebble.directory_url, &scene.pebble.ca_pem, "");
+            scene.apply(&own).await?;
+            scene.ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
+            let victim = shared_certificate(scene, &own).await?;
+            let host = format!("web.{}.example.com", scene.ns.name);
+            scene.apply(&certificate("web", &[&host], "")).await?;
+            issued(&scene.ns, "web").await?;
 
-        revokes_no_certificate_of_others(scene, &victim).await?;
-        edits_no_ingress(scene).await?;
-        sends_no_request_about_an_order(scene, &own, &listener).await?;
-        sends_no_request_about_an_account(scene, &listener).await?;
-        assert!(listener.requests().is_empty(), "it was asked: {:#?}", listener.requests());
-        scene.bystander.delete_object(&format!("clusterissuer/{}", scene.ns.name)).await?;
-        scene.aftermath().await
-    })
+            revokes_no_certificate_of_others(scene, &victim).await?;
+            edits_no_ingress(scene).await?;
+            sends_no_request_about_an_order(scene, &own, &listener).await?;
+            sends_no_request_about_an_account(scene, &listener).await?;
+            assert!(listener.requests().is_empty(), "it was asked: {:#?}", listener.requests());
+            scene.bystander.delete_object(&format!("clusterissuer/{}", scene.ns.name)).await?;
+            scene.aftermath().await
+        },
+    )
     .await
 }
 

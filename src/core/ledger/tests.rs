@@ -8,9 +8,9 @@ use proptest::prelude::*;
 use super::derive::{self, Known};
 use super::*;
 use crate::api::{
-    CertificateRevocation, ChallengeWay, Dns01HttpRequest, Dns01SecretKeySelector, Dns01Solver, Dns01Webhook,
-    DnsRecordRemoval, Http01Ingress, Http01Solver, IssuerKind, RevocationCause, RevocationReason,
-    RevocationStatus, Solver,
+    Base64, CertificateRevocation, ChallengeWay, Dns01HttpRequest, Dns01SecretKeySelector, Dns01Solver,
+    Dns01Webhook, DnsRecordRemoval, Http01Ingress, Http01Solver, IssuerKind, RevocationCause,
+    RevocationReason, RevocationStatus, Solver,
 };
 use crate::solver::dns01::txt_value;
 
