@@ -199,7 +199,7 @@ mod tests {
             operation,
             host: "ca.example".to_owned(),
             status,
-            excerpt: String::new(),
+            kind: String::new(),
             retry_after: retry_after.map(Duration::from_secs),
         }
     }

@@ -4,12 +4,19 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
+use tracing::error;
 
 use super::{Error, Exit};
+use crate::egress::Network;
 use crate::operator;
 use crate::runtime::logs::{self, LogFormat};
+use crate::runtime::panics::{self, caught};
 use crate::runtime::traces::{self, Traces};
 use crate::solver::dns01::NameServer;
+
+/// How long the end of the process waits until the last spans are sent.
+const LAST_TRACES: Duration = Duration::from_secs(2);
+const LAST_TRACES_OF_A_FAILURE: Duration = Duration::from_millis(300);
 
 /// Settings of the operator. Each can be given in the environment as well.
 #[derive(Args, Clone, Debug)]
@@ -41,6 +48,9 @@ pub struct Run {
     /// Whether each Certificate has metrics of its own.
     #[arg(long, env = "CERTWRIGHT_PER_CERTIFICATE_METRICS", default_value_t = true, action = ArgAction::Set)]
     pub per_certificate_metrics: bool,
+    /// Whether metrics are shown only to those to whom a role of the cluster gives `get` on the path /metrics, by their bearer token.
+    #[arg(long, env = "CERTWRIGHT_METRICS_AUTH", default_value_t = false, action = ArgAction::Set)]
+    pub metrics_auth: bool,
     /// Name servers, as ip:port separated by commas, that the http-01 self-check asks; those of the system by default.
     #[arg(long, env = "CERTWRIGHT_HTTP01_NAMESERVERS", value_delimiter = ',')]
     pub http01_nameservers: Vec<SocketAddr>,
@@ -59,6 +69,14 @@ pub struct Run {
     /// 53 is blocked.
     #[arg(long, env = "CERTWRIGHT_DNS01_RECURSIVE_NAMESERVERS_ONLY", default_value_t = false, action = ArgAction::Set)]
     pub dns01_recursive_nameservers_only: bool,
+    /// Networks to which the operator opens no connection that an issuer or a Certificate asks for, in addition to loopback,
+    /// link-local, multicast and broadcast addresses and the metadata addresses of clouds; as 10.0.0.0/8, separated by commas.
+    #[arg(long, env = "CERTWRIGHT_EGRESS_DENY", value_delimiter = ',')]
+    pub egress_deny: Vec<Network>,
+    /// Networks to which it does all the same: these win over those of --egress-deny and over the addresses that are denied
+    /// by default.
+    #[arg(long, env = "CERTWRIGHT_EGRESS_ALLOW", value_delimiter = ',')]
+    pub egress_allow: Vec<Network>,
     /// Orders that one account may have under way at once; further Certificates wait for a place.
     #[arg(long, env = "CERTWRIGHT_ORDERS_PER_ACCOUNT", default_value_t = 50)]
     pub orders_per_account: usize,
@@ -113,17 +131,29 @@ impl Run {
     /// Runs the operator until it is told to stop.
     ///
     /// # Errors
-    /// [`Error`], if it cannot start.
+    /// [`Error`], if it cannot log. Whatever else stands in its way is in the log.
     pub async fn execute(self) -> Result<Exit, Error> {
         let traces = traces::begin(self.otlp_endpoint.as_deref())?;
         let layer = traces.as_ref().map(Traces::layer);
         logs::init(self.log_format, self.log_level.as_deref(), layer)?;
-        let outcome = operator::operate(self).await;
+        panics::log();
+        let outcome = caught(operator::operate(self)).await;
+        let exit = match outcome {
+            Ok(Ok(())) => Exit::Fine,
+            Ok(Err(error)) => {
+                error!(error = &error as &dyn std::error::Error, "certwright ends");
+                Exit::Failed
+            }
+            Err(panic) => {
+                error!(%panic, "certwright ends");
+                Exit::Failed
+            }
+        };
         if let Some(traces) = traces {
-            traces.end();
+            // Somebody waits for a process that has failed to be started again.
+            traces.end(if exit == Exit::Fine { LAST_TRACES } else { LAST_TRACES_OF_A_FAILURE });
         }
-        outcome?;
-        Ok(Exit::Fine)
+        Ok(exit)
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use super::issuer_record::{AccountSecret, IssuerRecord};
 use crate::acme::{Account, AcmeError, Server, ServerConfig, Share, Trust};
 use crate::api::AcmeIssuer;
+use crate::egress::Egress;
 use crate::pki::PrivateKey;
 use crate::runtime::clock;
 use crate::runtime::metrics::Metrics;
@@ -24,6 +25,7 @@ pub struct Accounts {
     /// The operator's own namespace, where the accounts of ClusterIssuers are.
     own_namespace: String,
     metrics: Metrics,
+    egress: Egress,
     /// By the Secret of the key and the URL of the directory.
     accounts: Recent<(AccountSecret, String), Account>,
     writers: Mutex<HashMap<AccountSecret, Arc<AsyncMutex<()>>>>,
@@ -36,12 +38,13 @@ pub struct Accounts {
 
 impl Accounts {
     /// No accounts yet.
-    pub fn new(own_namespace: String, metrics: Metrics) -> Self {
+    pub fn new(own_namespace: String, metrics: Metrics, egress: Egress) -> Self {
         let same_namespace =
             |one: &(AccountSecret, String), other: &(AccountSecret, String)| one.0.0 == other.0.0;
         Self {
             own_namespace,
             metrics,
+            egress,
             accounts: Recent::with_rivals(MOST_ACCOUNTS, same_namespace, clock::now),
             writers: Mutex::default(),
             waiting: Mutex::default(),
@@ -67,6 +70,7 @@ impl Accounts {
                 observe: Arc::new(move |operation, status, took| {
                     metrics.acme_requested(operation.as_str(), status, took);
                 }),
+                egress: self.egress.clone(),
             })
         })?;
         Ok(match self.share(namespace) {

@@ -6,6 +6,7 @@ mod process;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -41,11 +42,15 @@ struct Inner {
     issuances: Family<Issuances, Counter>,
     issuance_duration: Histogram,
     api_writes: Family<ApiWrites, Counter>,
+    egress_refused: Family<ForPurpose, Counter>,
     dns_records_left_behind: Counter,
     accounts_left_behind: Counter,
     account_key_rollovers: Family<Rollovers, Counter>,
     revocations: Family<Revocations, Counter>,
     leader: Gauge,
+    healthy: Gauge,
+    ready: Gauge,
+    watch_silence: Gauge<f64, AtomicU64>,
     certificates: Certificates,
     issuers: Issuers,
 }
@@ -96,6 +101,9 @@ impl Metrics {
         let api_writes = Family::default();
         let help = "Writes to the Kubernetes API, by kind of object and verb";
         registry.register("api_writes", help, api_writes.clone());
+        let egress_refused = Family::default();
+        let help = "Connections that the egress rules forbade, by what they were for";
+        registry.register("egress_refused", help, egress_refused.clone());
         let dns_records_left_behind = Counter::default();
         let help = "TXT records that no provider removed in time";
         registry.register("dns_records_left_behind", help, dns_records_left_behind.clone());
@@ -110,6 +118,13 @@ impl Metrics {
         registry.register("revocations", help, revocations.clone());
         let leader = Gauge::default();
         registry.register("leader", "1 if this replica reconciles, 0 if it stands by", leader.clone());
+        let healthy = Gauge::default();
+        registry.register("healthy", "1 if /healthz answers 200, 0 if it wants a restart", healthy.clone());
+        let ready = Gauge::default();
+        registry.register("ready", "1 if /readyz answers 200, 0 while a cache is not filled", ready.clone());
+        let watch_silence = Gauge::default();
+        let help = "Time since the API server last answered a watch, the longest of all watches";
+        registry.register_with_unit("watch_silence", help, Unit::Seconds, watch_silence.clone());
         let certificates = Certificates::new(per_certificate);
         registry.register_collector(Box::new(certificates.clone()));
         let issuers = Issuers::default();
@@ -124,14 +139,24 @@ impl Metrics {
             issuances,
             issuance_duration,
             api_writes,
+            egress_refused,
             dns_records_left_behind,
             accounts_left_behind,
             account_key_rollovers,
             revocations,
             leader,
+            healthy,
+            ready,
+            watch_silence,
             certificates,
             issuers,
         }))
+    }
+
+    /// Reconciles of this kind are about to begin. An alert sees how often one panicked only if it was 0 before.
+    pub fn reconciling(&self, kind: &'static str) {
+        let panicked = Reconciles { kind, outcome: ReconcileOutcome::Panicked.as_str() };
+        drop(self.0.reconciles.get_or_create(&panicked));
     }
 
     /// A reconcile has ended.
@@ -164,6 +189,11 @@ impl Metrics {
         self.0.issuances.get_or_create(&Issuances { result: "failed", reason }).inc();
     }
 
+    /// The egress rules forbade a connection for this purpose.
+    pub fn egress_refused(&self, purpose: &'static str) {
+        self.0.egress_refused.get_or_create(&ForPurpose { purpose }).inc();
+    }
+
     /// A TXT record is left behind.
     pub fn record_left_behind(&self) {
         self.0.dns_records_left_behind.inc();
@@ -187,6 +217,13 @@ impl Metrics {
     /// This replica leads, or no longer does.
     pub fn leading(&self, leads: bool) {
         self.0.leader.set(leads.into());
+    }
+
+    /// What the probes find, and for how long a watch has heard nothing from the API server.
+    pub fn vital_signs(&self, healthy: bool, ready: bool, silence: Duration) {
+        self.0.healthy.set(healthy.into());
+        self.0.ready.set(ready.into());
+        self.0.watch_silence.set(silence.as_secs_f64());
     }
 
     /// How a Certificate stands now.
@@ -235,6 +272,8 @@ pub enum ReconcileOutcome {
     Progressed,
     /// It failed, and is tried again.
     Failed,
+    /// It panicked, and is tried again.
+    Panicked,
 }
 
 impl ReconcileOutcome {
@@ -243,6 +282,7 @@ impl ReconcileOutcome {
             Self::Unchanged => "unchanged",
             Self::Progressed => "progressed",
             Self::Failed => "failed",
+            Self::Panicked => "panicked",
         }
     }
 }
@@ -296,6 +336,11 @@ impl ApiVerb {
 struct Reconciles {
     kind: &'static str,
     outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ForPurpose {
+    purpose: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

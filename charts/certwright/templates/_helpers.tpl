@@ -82,11 +82,11 @@ labels:
 {{- end }}
 {{- end }}
 
-{{/* The rules of a role of deploy/base, by its kind and name. */}}
+{{/* The rules of a role of deploy/base, or of another file, by its kind and name. */}}
 {{- define "certwright.rules" -}}
 {{- $kind := .kind }}
 {{- $name := .name | default "certwright" }}
-{{- range splitList "\n---\n" (.root.Files.Get "files/rbac.yaml") }}
+{{- range splitList "\n---\n" (.root.Files.Get (.file | default "files/rbac.yaml")) }}
 {{- $role := fromYaml . }}
 {{- if and (eq $role.kind $kind) (eq $role.metadata.name $name) }}
 {{- toYaml $role.rules }}
@@ -136,4 +136,28 @@ subjects:
 {{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) .Values.rbac.create }}
 {{- fail "serviceAccount.create is false and serviceAccount.name is empty: the roles would go to the namespace's ServiceAccount default, and so to every pod that names none. Name one." }}
 {{- end }}
+{{- end }}
+
+{{/* Where egress rules reach: everywhere but to what is excepted. Without exceptions they say nothing of it. */}}
+{{- define "certwright.egressTo" -}}
+{{- with .Values.networkPolicy.egressExcept -}}
+{{- $four := list }}
+{{- $six := list }}
+{{- range . }}
+{{- if contains ":" . }}{{ $six = append $six . }}{{ else }}{{ $four = append $four . }}{{ end }}
+{{- end -}}
+to:
+  - ipBlock:
+      cidr: 0.0.0.0/0
+      {{- with $four }}
+      except:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+  - ipBlock:
+      cidr: "::/0"
+      {{- with $six }}
+      except:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+{{- end -}}
 {{- end }}
