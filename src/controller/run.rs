@@ -157,7 +157,7 @@ where
             caught(reconcile).await.unwrap_or_else(|panic| {
                 context.metrics.reconciled(kind, ReconcileOutcome::Panicked, took.elapsed());
                 context.in_flight.keep(&uid, None);
-                for next in context.accounts.free(&uid) {
+                for next in context.places.free(&uid) {
                     context.wake_certificate.wake(next);
                 }
                 Err(Error::Panicked(panic))
