@@ -111,7 +111,7 @@ mod tests {
             operation: Operation::NewOrder,
             host: "ca.example".to_owned(),
             status: 503,
-            excerpt: String::new(),
+            kind: String::new(),
             retry_after: None,
         };
         assert_eq!(about(&busy), About::Account, "the CA is busy");

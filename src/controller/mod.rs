@@ -5,6 +5,7 @@
 //! - [`annotated`] makes Certificates that Ingresses and Gateways ask for;
 //! - [`presenter`] puts the answers to challenges where the CA will look;
 //! - [`places`] for orders and [`key_makers`] are shared fairly by namespaces;
+//! - [`unreadable`]: objects that cannot be read, each reported on itself;
 //! - [`accounts`], [`resolvers`], [`in_flight`], [`questions`], [`verdicts`]: what lives in memory only, and may be lost at any
 //!   moment.
 
@@ -27,6 +28,7 @@ pub mod questions;
 pub mod resolvers;
 pub mod run;
 mod secrets;
+pub mod unreadable;
 pub mod verdicts;
 pub mod wake;
 
