@@ -3,6 +3,7 @@
 //! - [`cache`] watches; [`wake`] asks for reconciles; [`run`] starts and stops them with leadership;
 //! - [`certificate`] and [`issuer`]: one reconcile each, in gather, act and report;
 //! - [`annotated`] makes Certificates that Ingresses and Gateways ask for;
+//! - [`ledger_key`]: the Secret with the keys by which the operator knows what of a status is its own;
 //! - [`presenter`] puts the answers to challenges where the CA will look;
 //! - [`places`] for orders and [`key_makers`] are shared fairly by namespaces;
 //! - [`unreadable`]: objects that cannot be read, each reported on itself;
@@ -20,7 +21,11 @@ pub mod events;
 pub mod in_flight;
 pub mod issuer;
 pub mod issuer_record;
+<<<<<<< HEAD
 pub mod key_makers;
+=======
+pub mod ledger_key;
+>>>>>>> main
 pub mod observe;
 pub mod places;
 pub mod presenter;
