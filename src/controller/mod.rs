@@ -21,11 +21,8 @@ pub mod events;
 pub mod in_flight;
 pub mod issuer;
 pub mod issuer_record;
-<<<<<<< HEAD
 pub mod key_makers;
-=======
 pub mod ledger_key;
->>>>>>> main
 pub mod observe;
 pub mod places;
 pub mod presenter;

@@ -124,12 +124,8 @@ impl Work {
             backup: None,
             backup_view: None,
             next_key: None,
-<<<<<<< HEAD
             progress,
-=======
-            progress: context.in_flight.take(&uid),
             unverified,
->>>>>>> main
             asked: context.questions.last(&uid),
             certificate,
             namespace,
