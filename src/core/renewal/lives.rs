@@ -55,6 +55,15 @@ enum Suggests {
     Nonsense,
 }
 
+/// A certificate that expired.
+struct Expiry {
+    /// By when a renewal had to begin.
+    due: Timestamp,
+    /// The first and the last attempt before its end.
+    tried: Option<(Timestamp, Timestamp)>,
+    at: Timestamp,
+}
+
 /// The certificate there is, and what the operator knows.
 struct Life<'a> {
     fate: &'a Fate,
@@ -69,8 +78,9 @@ struct Life<'a> {
     next_attempt: Timestamp,
     orders: i64,
     questions: i64,
-    /// From the moment at which a renewal was planned to the end of the certificate, for those that expired.
-    expired: Vec<(Timestamp, Timestamp)>,
+    /// The first and the last attempt to replace the certificate before its end, if they failed.
+    tried: Option<(Timestamp, Timestamp)>,
+    expired: Vec<Expiry>,
 }
 
 impl<'a> Life<'a> {
@@ -90,6 +100,7 @@ impl<'a> Life<'a> {
             next_attempt: begin,
             orders: 0,
             questions: 0,
+            tried: None,
             expired: Vec::new(),
         }
     }
@@ -105,14 +116,6 @@ impl<'a> Life<'a> {
     fn ca_is_up(&self) -> bool {
         let now = self.seconds();
         !self.fate.outages.iter().any(|(begin, length)| (*begin..begin + length).contains(&now))
-    }
-
-    /// How long the CA could not be reached between two moments.
-    fn downtime(&self, from: Timestamp, to: Timestamp) -> i64 {
-        let seconds = |time: Timestamp| time.duration_since(self.begin).as_secs();
-        let (from, to) = (seconds(from), seconds(to));
-        let overlap = |(begin, length): &(i64, i64)| (to.min(begin + length) - from.max(*begin)).max(0);
-        self.fate.outages.iter().map(overlap).sum()
     }
 
     fn plan(&self, leaf: &Leaf) -> Plan {
@@ -168,6 +171,10 @@ impl<'a> Life<'a> {
         }
         if !self.ca_is_up() {
             self.failures += 1;
+            if self.leaf.as_ref().is_some_and(|leaf| self.now <= leaf.not_after) {
+                let first = self.tried.map_or(self.now, |(first, _)| first);
+                self.tried = Some((first, self.now));
+            }
             self.next_attempt = Backoff::default().next_attempt(self.failures, None, self.now, "seed");
             return self.next_attempt;
         }
@@ -175,9 +182,10 @@ impl<'a> Life<'a> {
             let free = self.windows.as_ref().is_ok_and(Windows::is_empty);
             let due =
                 renewal_time(leaf.not_before, leaf.not_after, RenewalRule::Default, &leaf.serial_number);
-            let since = if free { due } else { latest(leaf.not_before, leaf.not_after) };
-            self.expired.push((since, leaf.not_after));
+            let due = if free { due } else { latest(leaf.not_before, leaf.not_after) };
+            self.expired.push(Expiry { due, tried: self.tried, at: leaf.not_after });
         }
+        self.tried = None;
         self.orders += 1;
         (self.failures, self.next_attempt) = (0, self.now);
         let backdated = SignedDuration::from_secs(BACKDATED.min(self.fate.lifetime / 12));
@@ -329,14 +337,16 @@ const DAYS: [i64; 6] = [6 * DAY, 45 * DAY, 47 * DAY, 90 * DAY, 200 * DAY, 398 * 
 
 fn check(fate: &Fate) -> Result<(), TestCaseError> {
     let life = Life::new(fate).live();
-    for (since, end) in &life.expired {
-        // The waits after failures double, so that they are about as long as what has failed before.
-        let time = end.duration_since(*since).as_secs();
-        let down = life.downtime(*since, *end);
-        prop_assert!(
-            down * 10 >= time * 4,
-            "expired at {end}, though the CA was down for {down} of the {time} seconds before only"
-        );
+    for Expiry { due, tried, at } in &life.expired {
+        // It was tried in time, and failed each time, for the CA was down.
+        let Some((first, last)) = tried else {
+            return Err(TestCaseError::fail(format!("expired at {at}, and nothing was tried")));
+        };
+        prop_assert!(first <= due, "expired at {at}, and first tried at {first}, after {due}");
+        // A wait is no longer than all before it together and a minute, and a fifth for the jitter.
+        let wait = (last.duration_since(*first) + SignedDuration::from_secs(60)) * 12 / 10;
+        let next = *last + wait + SignedDuration::from_secs(1);
+        prop_assert!(next >= *at, "expired at {at}, and last tried at {last}, after {first}");
     }
     let (most, why) = most_orders(fate);
     prop_assert!(life.orders <= most, "{} orders, and there may be {most}: {why}", life.orders);
