@@ -228,12 +228,7 @@ impl Account {
     /// # Errors
     /// [`AcmeError`]; an answer that holds no PEM certificate is [`AcmeError::Malformed`].
     pub async fn certificate(&self, url: &str) -> Result<Answer<DownloadedChain>, AcmeError> {
-        let reply = self.read(Operation::Certificate, url).await?;
-        let pem = reply.text()?.to_owned();
-        if !pem.contains("-----BEGIN CERTIFICATE-----") {
-            return Err(reply.malformed("it holds no certificate"));
-        }
-        Ok(reply.answer_with(DownloadedChain { pem, alternates: reply.links("alternate") }))
+        self.read(Operation::Certificate, url).await?.chain()
     }
 
     fn new(server: &Server, key: Arc<AccountKey>, url: String) -> Self {

@@ -12,7 +12,7 @@ use super::excerpt::excerpt;
 use super::retry_after::retry_after;
 use super::time::TimeDifference;
 use super::unreachable::unreachable;
-use super::{AcmeError, Answer, Observe, Operation, Problem, ServerConfig, Trust};
+use super::{AcmeError, Answer, DownloadedChain, Observe, Operation, Problem, ServerConfig, Trust};
 
 /// Sends one request and reads one answer. Follows no redirect: a JWS is for one URL (RFC 8555 section 6.4).
 pub(super) struct Transport {
@@ -230,6 +230,15 @@ impl Reply {
         Answer { value, location: self.location(), retry_after: self.retry_after }
     }
 
+    /// A chain in the body, and the links to others.
+    pub(super) fn chain(&self) -> Result<Answer<DownloadedChain>, AcmeError> {
+        let pem = self.text()?.to_owned();
+        if !pem.contains("-----BEGIN CERTIFICATE-----") {
+            return Err(self.malformed("it holds no certificate"));
+        }
+        Ok(self.answer_with(DownloadedChain { pem, alternates: self.links("alternate") }))
+    }
+
     /// The body as text.
     pub(super) fn text(&self) -> Result<&str, AcmeError> {
         std::str::from_utf8(&self.body).map_err(|_| self.malformed("it is not text"))
@@ -244,6 +253,16 @@ impl Reply {
             Ok(_) => Some(target.to_owned()),
             Err(_) => self.url.join(target).ok().map(String::from),
         }
+    }
+}
+
+#[cfg(feature = "fuzzing")]
+impl Reply {
+    /// What would have been read if this answer had come from `ca.example`.
+    pub(super) fn not_sent(operation: Operation, url: Url, response: http::Response<Vec<u8>>) -> Self {
+        let (head, body) = response.into_parts();
+        let retry_after = retry_after(&head.headers, Timestamp::default);
+        Self { operation, url, host: "ca.example".to_owned(), status: head.status, headers: head.headers, retry_after, body }
     }
 }
 

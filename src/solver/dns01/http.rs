@@ -102,7 +102,7 @@ pub(super) async fn send(request: RequestBuilder, timeout: Duration) -> Result<V
     if status.is_success() { body } else { Err(refusal(status, &body.unwrap_or_default())) }
 }
 
-fn refusal(status: StatusCode, body: &[u8]) -> HttpFailure {
+pub(super) fn refusal(status: StatusCode, body: &[u8]) -> HttpFailure {
     HttpFailure::Status { status: status.as_u16(), excerpt: excerpt(body, status) }
 }
 

@@ -113,7 +113,7 @@ async fn serve_connection(
     }
 }
 
-fn answer<B>(request: &Request<B>, answers: &dyn KeyAuthorizations) -> Response<Full<Bytes>> {
+pub(super) fn answer<B>(request: &Request<B>, answers: &dyn KeyAuthorizations) -> Response<Full<Bytes>> {
     let Some(token) = request.uri().path().strip_prefix(CHALLENGE_PREFIX) else {
         return plain(StatusCode::NOT_FOUND, NOT_A_CHALLENGE.into());
     };
