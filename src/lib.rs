@@ -14,3 +14,4 @@ pub mod operator;
 pub mod pki;
 pub mod runtime;
 pub mod solver;
+pub mod tls;

@@ -302,7 +302,7 @@ async fn when_no_solver_fits_the_condition_lists_what_the_ca_offers() -> Result<
         let proxy = ready_behind_proxy(ns, &pebble, "ca").await?;
         proxy.script(|request| match request.path.starts_with(path::AUTHORIZATION) {
             true => change_json(|authorization| {
-                let challenge = |typ: &str| json!({"type": typ, "url": "https://ca.test/c", "status": "pending", "token": "t"});
+                let challenge = |typ: &str| json!({"type": typ, "url": "https://ca.test/c", "status": "pending", "token": "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ"});
                 let offered = ["dns-01", "tls-alpn-01", "sectigo-email-01"].map(challenge);
                 authorization["challenges"] = offered.to_vec().into();
             }),

@@ -58,6 +58,7 @@ pub const TARGETS: &[Target] = &[
     target("http01-request", http01::request),
     target("http01-self-check", http01::self_check),
     target("flags", flags::run),
+    target("tls-bundle", pki::bundle),
 ];
 
 const fn target(name: &'static str, run: fn(&[u8])) -> Target {

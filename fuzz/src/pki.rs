@@ -115,3 +115,10 @@ pub fn keystores(data: &[u8]) {
             .map_err(|error| refusal(&error));
     }
 }
+
+/// Certificates that a server's own has to lead to.
+pub fn bundle(data: &[u8]) {
+    if let Err(error) = certwright::tls::bundle(data) {
+        refusal(&error);
+    }
+}

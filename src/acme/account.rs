@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::jws::{AccountKey, KeyName, encode};
 use super::key_change::SharedKey;
+use super::limits::MAX_CONTACTS;
 use super::transport::Reply;
 use super::wire::{or_default, words};
 use super::{
@@ -179,7 +180,7 @@ impl Account {
         let url = self.directory().await?.new_order.clone();
         let reply = self.post(Operation::NewOrder, &url, &json!(order)).await?;
         reply.required_location()?;
-        reply.answer()
+        reply.bounded()
     }
 
     /// Reads an order.
@@ -187,7 +188,7 @@ impl Account {
     /// # Errors
     /// [`AcmeError`]
     pub async fn order(&self, url: &str) -> Result<Answer<Order>, AcmeError> {
-        self.read(Operation::Order, url).await?.answer()
+        self.read(Operation::Order, url).await?.bounded()
     }
 
     /// Reads an authorization (RFC 8555 section 7.5).
@@ -195,7 +196,7 @@ impl Account {
     /// # Errors
     /// [`AcmeError`]
     pub async fn authorization(&self, url: &str) -> Result<Answer<Authorization>, AcmeError> {
-        self.read(Operation::Authorization, url).await?.answer()
+        self.read(Operation::Authorization, url).await?.bounded()
     }
 
     /// Tells the CA that the proof for a challenge is in place (RFC 8555 section 7.5.1).
@@ -220,7 +221,7 @@ impl Account {
     /// # Errors
     /// [`AcmeError`]
     pub async fn finalize(&self, finalize_url: &str, csr_der: &[u8]) -> Result<Answer<Order>, AcmeError> {
-        self.post(Operation::Finalize, finalize_url, &json!({ "csr": encode(csr_der) })).await?.answer()
+        self.post(Operation::Finalize, finalize_url, &json!({ "csr": encode(csr_der) })).await?.bounded()
     }
 
     /// Downloads a chain (RFC 8555 section 7.4.2): that of the order, or one of its alternates.
@@ -327,7 +328,9 @@ impl AccountState {
     /// The e-mail addresses among the contacts.
     #[must_use]
     pub fn email_addresses(&self) -> Vec<String> {
-        self.contact.iter().filter_map(|contact| contact.strip_prefix("mailto:")).map(str::to_owned).collect()
+        let (most, longest) = MAX_CONTACTS;
+        let addresses = self.contact.iter().filter_map(|contact| contact.strip_prefix("mailto:"));
+        addresses.filter(|address| address.len() <= longest).take(most).map(str::to_owned).collect()
     }
 }
 

@@ -49,6 +49,19 @@ pub enum AcmeError {
         /// What is wrong with the answer.
         what: String,
     },
+    /// Success, but with more than any CA needs to send, or with what must not be used.
+    #[error(
+        "{operation} failed: the answer of {host} is not accepted: {what}; check the issuer's server URL, or tell the CA's \
+         operator"
+    )]
+    OutOfBounds {
+        /// What was tried.
+        operation: Operation,
+        /// The host that was asked.
+        host: String,
+        /// What was sent, and what the limit is.
+        what: String,
+    },
     /// No answer: the name does not resolve, the connection is refused or breaks.
     #[error("{operation} failed: cannot reach {host}: {cause}")]
     Unreachable {
@@ -118,6 +131,7 @@ impl AcmeError {
             Self::Problem { problem, .. } => problem.code(),
             Self::Http { .. } => "unexpectedStatus",
             Self::Malformed { .. } => "malformedAnswer",
+            Self::OutOfBounds { .. } => "answerOutOfBounds",
             Self::Unreachable { .. } => "unreachable",
             Self::Timeout { .. } => "timeout",
             Self::Tls { .. } => "tls",
@@ -138,6 +152,7 @@ impl AcmeError {
             Self::Problem { operation, .. }
             | Self::Http { operation, .. }
             | Self::Malformed { operation, .. }
+            | Self::OutOfBounds { operation, .. }
             | Self::Unreachable { operation, .. }
             | Self::Timeout { operation, .. }
             | Self::Tls { operation, .. } => Some(*operation),

@@ -15,7 +15,7 @@ use super::{
 /// # Errors
 /// [`AcmeError`]
 pub fn directory(response: Response<Vec<u8>>) -> Result<Directory, AcmeError> {
-    accepted(Operation::Directory, response)?.json()
+    accepted(Operation::Directory, response)?.bounded().map(|answer| answer.value)
 }
 
 /// A nonce.
@@ -41,7 +41,7 @@ pub fn account(response: Response<Vec<u8>>) -> Result<(String, AccountState), Ac
 /// # Errors
 /// [`AcmeError`]
 pub fn order(response: Response<Vec<u8>>) -> Result<Answer<Order>, AcmeError> {
-    accepted(Operation::Order, response)?.answer()
+    accepted(Operation::Order, response)?.bounded()
 }
 
 /// An authorization.
@@ -49,7 +49,7 @@ pub fn order(response: Response<Vec<u8>>) -> Result<Answer<Order>, AcmeError> {
 /// # Errors
 /// [`AcmeError`]
 pub fn authorization(response: Response<Vec<u8>>) -> Result<Answer<Authorization>, AcmeError> {
-    accepted(Operation::Authorization, response)?.answer()
+    accepted(Operation::Authorization, response)?.bounded()
 }
 
 /// A challenge.

@@ -1,8 +1,9 @@
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Identifier;
+use super::limits::MAX_SUBPROBLEMS;
 use super::wire::{lenient, text};
 
 /// What a CA says when it refuses (RFC 7807, RFC 8555 section 6.7): as the answer to a request, or as the
@@ -27,8 +28,8 @@ pub struct Problem {
     /// Names this very occurrence; for `userActionRequired` it is a page to visit.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
-    /// One entry a name (RFC 8555 section 6.7.1).
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Vec::is_empty")]
+    /// One entry a name (RFC 8555 section 6.7.1); what comes after the hundredth is dropped.
+    #[serde(default, deserialize_with = "subproblems", skip_serializing_if = "Vec::is_empty")]
     pub subproblems: Vec<Subproblem>,
     /// The terms of service that a human has to agree to (RFC 8555 section 7.3.3): the answer's link, not part of the
     /// document.
@@ -78,6 +79,12 @@ impl Problem {
         let code = short(&self.subproblems.first()?.typ);
         self.subproblems.iter().all(|sub| short(&sub.typ) == code).then_some(code)
     }
+}
+
+fn subproblems<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Subproblem>, D::Error> {
+    let mut subproblems: Vec<Subproblem> = lenient(deserializer)?;
+    subproblems.truncate(MAX_SUBPROBLEMS);
+    Ok(subproblems)
 }
 
 impl fmt::Display for Problem {

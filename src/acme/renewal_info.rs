@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::limits::check_url;
 use super::wire::lenient;
 use super::{Account, AcmeError, Answer, Operation};
 
@@ -39,7 +40,10 @@ impl Account {
         let _place = self.limiter().enter(self.server().clock()).await?;
         let Some(base) = self.server().directory().await?.renewal_info.clone() else { return Ok(None) };
         let url = format!("{}/{certificate_id}", base.trim_end_matches('/'));
-        self.server().get(Operation::RenewalInfo, &url).await?.answer().map(Some)
+        let reply = self.server().get(Operation::RenewalInfo, &url).await?;
+        let mut answer = reply.answer::<RenewalInfo>()?;
+        answer.value.explanation_url.take_if(|page| check_url("explanation", page).is_err());
+        Ok(Some(answer))
     }
 
     /// Whether the CA has renewal information, and so wants to know what an order replaces.

@@ -9,10 +9,12 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span, debug, debug_span, warn};
 
 use super::excerpt::excerpt;
+use super::limits::{Bounded, MAX_HEADERS, MAX_LINKS, MAX_NONCE, MAX_URL, check_chain, check_url, max_body};
 use super::retry_after::retry_after;
 use super::time::TimeDifference;
 use super::unreachable::unreachable;
 use super::{AcmeError, Answer, DownloadedChain, Observe, Operation, Problem, ServerConfig, Trust};
+use crate::tls::{self, TlsError};
 
 /// Sends one request and reads one answer. Follows no redirect: a JWS is for one URL (RFC 8555 section 6.4).
 pub(super) struct Transport {
@@ -25,8 +27,10 @@ pub(super) struct Transport {
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Shorter than what load balancers allow, so that we are the first to close an idle connection.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Far above any order or chain.
-const MAX_BODY: usize = 1 << 20;
+/// So many idle connections to one host are kept.
+const MAX_IDLE: usize = 4;
+/// What a server may send over HTTP/2 before it is read: as much as the longest answer.
+const WINDOW: u32 = 128 << 10;
 /// What is looked at of an error's body; it is quoted only in part.
 const MAX_ERROR_BODY: usize = 64 << 10;
 
@@ -41,18 +45,24 @@ impl Transport {
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(config.timeout)
             .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(MAX_IDLE)
+            .http2_initial_stream_window_size(WINDOW)
+            .http2_initial_connection_window_size(WINDOW)
+            .http2_max_header_list_size(WINDOW / 4)
             .tcp_nodelay(true)
             .redirect(reqwest::redirect::Policy::none())
             .referer(false);
-        let builder = match &config.trust {
-            Trust::SystemRoots => builder,
-            Trust::Bundle(pem) => builder.tls_certs_only(bundle(pem)?),
-            Trust::SkipVerify => builder.tls_danger_accept_invalid_certs(true),
+        let tls = match &config.trust {
+            Trust::SystemRoots => tls::system_roots(),
+            Trust::Bundle(pem) => tls::bundle(pem),
+            Trust::SkipVerify => tls::no_verification(),
         };
-        let client = builder.build().map_err(|error| match config.trust {
-            Trust::Bundle(_) => AcmeError::Bundle,
-            Trust::SystemRoots | Trust::SkipVerify => AcmeError::Client(root_cause(&error)),
+        let tls = tls.map_err(|error| match error {
+            TlsError::Bundle => AcmeError::Bundle,
+            TlsError::Setup(words) => AcmeError::Client(words),
         })?;
+        let builder = builder.tls_backend_preconfigured(tls);
+        let client = builder.build().map_err(|error| AcmeError::Client(root_cause(&error)))?;
         let ahead = TimeDifference::default();
         Ok(Self { client, clock: config.clock, observe: config.observe.clone(), ahead })
     }
@@ -108,9 +118,9 @@ impl Transport {
     ) -> Result<Reply, AcmeError> {
         let parsed = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let host = parsed.as_ref().and_then(Url::host_str).unwrap_or_default().to_owned();
-        let Some(parsed) = parsed else {
-            let what = format!("{url:?} is not an http or https URL");
-            return Err(AcmeError::Malformed { operation, host: "the CA".to_owned(), what });
+        let Some(parsed) = parsed.filter(|_| url.len() <= MAX_URL) else {
+            let what = check_url("request", url).err().unwrap_or_default();
+            return Err(AcmeError::OutOfBounds { operation, host: "the CA".to_owned(), what });
         };
         span.record("server.address", host.as_str());
         let begun = (self.clock)();
@@ -133,7 +143,13 @@ impl Transport {
                 "the clocks of this node and of the CA differ; the CA's is gone by"
             );
         }
-        let body = Body::read(response, status).await;
+        let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        if size > MAX_HEADERS {
+            let what = "its headers are longer than 32 KiB".to_owned();
+            return Err(AcmeError::OutOfBounds { operation, host, what });
+        }
+        let (max_body, max_words) = max_body(operation);
+        let body = Body::read(response, status, max_body).await;
         let elapsed = (self.clock)().duration_since(begun);
         debug!(?operation, url, status = status.as_u16(), %elapsed, "the CA answered");
         let reply = Reply { operation, url: parsed, host, status, headers, retry_after, body: Vec::new() };
@@ -143,7 +159,7 @@ impl Transport {
             Err(_) if !status.is_success() => Ok(reply),
             Err(Body::Timeout) => Err(AcmeError::Timeout { operation, host: reply.host }),
             Err(Body::Cut) => Err(reply.malformed("it is cut short")),
-            Err(Body::TooLong) => Err(reply.malformed("it is longer than 1 MiB")),
+            Err(Body::TooLong) => Err(reply.out_of_bounds(&format!("it is longer than {max_words}"))),
         }
     }
 }
@@ -183,11 +199,13 @@ impl Reply {
         })
     }
 
-    /// The nonce for the next request. RFC 8555 section 6.5.1 wants it to be base64url; a CA that sends other
-    /// characters understands them, too.
+    /// The nonce for the next request. RFC 8555 section 6.5.1 wants it to be base64url; a CA that sends other printable
+    /// characters understands them, too. One that is too long is none.
     pub(super) fn nonce(&self) -> Option<String> {
         let nonce = self.headers.get("replay-nonce")?.to_str().ok()?.trim();
-        (!nonce.is_empty()).then(|| nonce.to_owned())
+        let usable =
+            (1..=MAX_NONCE).contains(&nonce.len()) && nonce.bytes().all(|byte| byte.is_ascii_graphic());
+        usable.then(|| nonce.to_owned())
     }
 
     /// The URL of the object, character for character as the CA wrote it: it is compared as a string.
@@ -197,7 +215,7 @@ impl Reply {
 
     /// The same, where the RFC demands it.
     pub(super) fn required_location(&self) -> Result<String, AcmeError> {
-        self.location().ok_or_else(|| self.malformed("it has no Location"))
+        self.location().ok_or_else(|| self.malformed("it has no usable Location"))
     }
 
     /// The targets of the links with the relation `rel` (RFC 8288).
@@ -221,6 +239,13 @@ impl Reply {
         })
     }
 
+    /// The same, once it is found to be within its bounds.
+    pub(super) fn bounded<T: DeserializeOwned + Bounded>(&self) -> Result<Answer<T>, AcmeError> {
+        let answer = self.answer::<T>()?;
+        answer.value.check().map_err(|what| self.out_of_bounds(&what))?;
+        Ok(answer)
+    }
+
     /// The object in the body, with what stands around it.
     pub(super) fn answer<T: DeserializeOwned>(&self) -> Result<Answer<T>, AcmeError> {
         self.json().map(|value| self.answer_with(value))
@@ -236,7 +261,9 @@ impl Reply {
         if !pem.contains("-----BEGIN CERTIFICATE-----") {
             return Err(self.malformed("it holds no certificate"));
         }
-        Ok(self.answer_with(DownloadedChain { pem, alternates: self.links("alternate") }))
+        check_chain(&pem).map_err(|what| self.out_of_bounds(&what))?;
+        let alternates = self.links("alternate").into_iter().take(MAX_LINKS).collect();
+        Ok(self.answer_with(DownloadedChain { pem, alternates }))
     }
 
     /// The body as text.
@@ -248,11 +275,17 @@ impl Reply {
         AcmeError::Malformed { operation: self.operation, host: self.host.clone(), what: what.to_owned() }
     }
 
+    pub(super) fn out_of_bounds(&self, what: &str) -> AcmeError {
+        AcmeError::OutOfBounds { operation: self.operation, host: self.host.clone(), what: what.to_owned() }
+    }
+
+    /// The absolute form of `target`, if something can be requested from it.
     fn resolve(&self, target: &str) -> Option<String> {
-        match Url::parse(target) {
-            Ok(_) => Some(target.to_owned()),
-            Err(_) => self.url.join(target).ok().map(String::from),
-        }
+        let absolute = match Url::parse(target) {
+            Ok(_) => target.to_owned(),
+            Err(_) => self.url.join(target).ok()?.into(),
+        };
+        check_url("target", &absolute).is_ok().then_some(absolute)
     }
 }
 
@@ -274,7 +307,15 @@ enum Body {
 }
 
 impl Body {
-    async fn read(mut response: reqwest::Response, status: StatusCode) -> Result<Vec<u8>, Self> {
+    async fn read(
+        mut response: reqwest::Response,
+        status: StatusCode,
+        max_body: usize,
+    ) -> Result<Vec<u8>, Self> {
+        let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
+        if status.is_success() && announced.is_some_and(|length| length > max_body) {
+            return Err(Self::TooLong);
+        }
         let mut body = Vec::new();
         loop {
             match response.chunk().await {
@@ -287,16 +328,11 @@ impl Body {
                 body.truncate(MAX_ERROR_BODY);
                 return Ok(body);
             }
-            if body.len() > MAX_BODY {
+            if body.len() > max_body {
                 return Err(Self::TooLong);
             }
         }
     }
-}
-
-fn bundle(pem: &[u8]) -> Result<Vec<reqwest::Certificate>, AcmeError> {
-    let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(|_| AcmeError::Bundle)?;
-    if certificates.is_empty() { Err(AcmeError::Bundle) } else { Ok(certificates) }
 }
 
 fn root_cause(error: &dyn std::error::Error) -> String {

@@ -58,6 +58,8 @@ pub mod issuer_reason {
         REGISTRATION_REFUSED = "RegistrationRefused";
         /// The CA wants fewer requests; nothing is sent before the time that the message gives.
         RATE_LIMITED = "RateLimited";
+        /// The server answered with more than any CA needs to send, or with what must not be used.
+        ANSWER_REFUSED = "AnswerRefused";
         /// The CA has other terms of service than those that were agreed to. Of events only.
         TERMS_OF_SERVICE_CHANGED = "TermsOfServiceChanged";
         /// The account is deactivated, and no other is registered unless a human sees to it.
@@ -140,6 +142,9 @@ pub mod certificate_reason {
         CA_UNAVAILABLE = "CAUnavailable";
         /// The CA wants fewer requests.
         RATE_LIMITED = "RateLimited";
+        /// The CA answered with more than any CA needs to send, or about something that was not asked for; the order is
+        /// given up.
+        ANSWER_REFUSED = "AnswerRefused";
         /// The CA sent a certificate that does not fit and was not stored.
         CERTIFICATE_REFUSED = "CertificateRefused";
         /// Equal certificates were issued again and again, since the Secret was lost each time; the next one is ordered later.

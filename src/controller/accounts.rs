@@ -8,62 +8,88 @@ use kube::runtime::reflector::ObjectRef;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use super::issuer_record::{AccountSecret, IssuerRecord};
-use crate::acme::{Account, AcmeError, Server, ServerConfig, Trust};
+use crate::acme::{Account, AcmeError, Server, ServerConfig, Share, Trust};
 use crate::api::{AcmeIssuer, Certificate};
 use crate::pki::PrivateKey;
 use crate::runtime::clock;
 use crate::runtime::metrics::Metrics;
+use crate::runtime::recent::Recent;
+
+/// Accounts that are kept for the issuers of one namespace. Another one's key is read again when it is used.
+const MOST_ACCOUNTS: usize = 512;
+/// Servers that are kept. The directory of another one is fetched again when it is used.
+const MOST_SERVERS: usize = 1024;
 
 /// The accounts in use.
 pub struct Accounts {
+    /// The operator's own namespace, where the accounts of ClusterIssuers are.
+    own_namespace: String,
     places_per_account: usize,
     metrics: Metrics,
     /// By the Secret of the key and the URL of the directory.
-    accounts: Mutex<HashMap<(AccountSecret, String), Account>>,
+    accounts: Recent<(AccountSecret, String), Account>,
     places: Mutex<HashMap<AccountSecret, Arc<Places>>>,
     writers: Mutex<HashMap<AccountSecret, Arc<AsyncMutex<()>>>>,
     /// Accounts whose key is changed once no challenge is looked at.
     waiting: Mutex<HashSet<AccountSecret>>,
-    servers: Mutex<HashMap<(String, Trust), Server>>,
+    servers: Recent<(String, Trust), Server>,
+    /// The requests that each namespace may have under way.
+    shares: Mutex<HashMap<String, Share>>,
 }
 
 impl Accounts {
     /// No accounts yet.
-    pub fn new(places_per_account: usize, metrics: Metrics) -> Self {
+    pub fn new(own_namespace: String, places_per_account: usize, metrics: Metrics) -> Self {
+        let same_namespace =
+            |one: &(AccountSecret, String), other: &(AccountSecret, String)| one.0.0 == other.0.0;
         Self {
+            own_namespace,
             places_per_account,
             metrics,
-            accounts: Mutex::default(),
+            accounts: Recent::with_rivals(MOST_ACCOUNTS, same_namespace, clock::now),
             places: Mutex::default(),
             writers: Mutex::default(),
             waiting: Mutex::default(),
-            servers: Mutex::default(),
+            servers: Recent::new(MOST_SERVERS, clock::now),
+            shares: Mutex::default(),
         }
     }
 
-    /// The server that a spec names.
+    /// The server that a spec names, for an issuer whose account's Secret is in `namespace`.
     ///
     /// # Errors
     /// If the URL or the CA bundle cannot be used.
-    pub fn server(&self, spec: &AcmeIssuer) -> Result<Server, AcmeError> {
+    pub fn server(&self, spec: &AcmeIssuer, namespace: &str) -> Result<Server, AcmeError> {
         let key = (spec.server.clone(), trust(spec));
-        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(server) = servers.get(&key) {
-            return Ok(server.clone());
-        }
-        let metrics = self.metrics.clone();
-        let server = Server::new(ServerConfig {
-            directory_url: key.0.clone(),
-            trust: key.1.clone(),
-            user_agent: ServerConfig::USER_AGENT.to_owned(),
-            timeout: ServerConfig::TIMEOUT,
-            clock: clock::now,
-            observe: Arc::new(move |operation, status, took| {
-                metrics.acme_requested(operation.as_str(), status, took);
-            }),
+        let server = self.servers.get_or_try_insert(&key, || {
+            let metrics = self.metrics.clone();
+            Server::new(ServerConfig {
+                directory_url: key.0.clone(),
+                trust: key.1.clone(),
+                user_agent: ServerConfig::USER_AGENT.to_owned(),
+                timeout: ServerConfig::TIMEOUT,
+                clock: clock::now,
+                observe: Arc::new(move |operation, status, took| {
+                    metrics.acme_requested(operation.as_str(), status, took);
+                }),
+            })
         })?;
-        servers.insert(key, server.clone());
-        Ok(server)
+        Ok(match self.share(namespace) {
+            Some(share) => server.within(share),
+            None => server,
+        })
+    }
+
+    /// The requests that the issuers of a namespace may have under way. The administrator's have no limit.
+    fn share(&self, namespace: &str) -> Option<Share> {
+        if namespace == self.own_namespace {
+            return None;
+        }
+        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        if !shares.contains_key(namespace) {
+            shares.retain(|_, share| share.is_in_use());
+        }
+        Some(shares.entry(namespace.to_owned()).or_default().clone())
     }
 
     /// The account of an issuer, if it is in use already and still the one that the issuer's status names.
@@ -76,18 +102,15 @@ impl Accounts {
 
     /// The account in use with the key in `secret` at the server that a spec names.
     pub fn in_use(&self, spec: &AcmeIssuer, secret: &AccountSecret) -> Option<Account> {
-        let server = self.server(spec).ok()?;
-        let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        accounts.get(&(secret.clone(), spec.server.clone())).map(|account| account.through(&server))
+        let server = self.server(spec, &secret.0).ok()?;
+        let account = self.accounts.get(&(secret.clone(), spec.server.clone()))?;
+        Some(account.through(&server))
     }
 
-    /// The account with this URL whose key is in a Secret of `namespace`, if it was in use: also after its issuer, or the
-    /// Secret, has gone.
+    /// The account with this URL whose key is in a Secret of `namespace`, if it was in use within the last hour: also
+    /// after its issuer, or the Secret, has gone.
     pub fn with_url(&self, url: &str, namespace: &str) -> Option<Account> {
-        let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut found =
-            accounts.iter().filter(|((secret, _), account)| secret.0 == namespace && account.url() == url);
-        found.next().map(|(_, account)| account.clone())
+        self.accounts.find(|(secret, _), account| secret.0 == namespace && account.url() == url)
     }
 
     /// Puts an account into use: the one in use already, if it is the same.
@@ -101,23 +124,24 @@ impl Accounts {
         key: PrivateKey,
         url: &str,
     ) -> Result<Account, AcmeError> {
-        let server = self.server(spec)?;
+        let server = self.server(spec, &secret.0)?;
         let account = Account::resume(&server, key, url);
-        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |present: &Account| {
+            present.url() == account.url() && present.thumbprint() == account.thumbprint()
+        };
         let place = (secret, spec.server.clone());
-        if let Some(present) = accounts.get(&place)
-            && present.url() == account.url()
-            && present.thumbprint() == account.thumbprint()
-        {
-            return Ok(present.through(&server));
-        }
-        accounts.insert(place, account.clone());
-        Ok(account)
+        Ok(self.accounts.get_or_replace(&place, same, account.clone()).through(&server))
+    }
+
+    /// The last issuer with the server that a spec names is gone. An account is kept for a while: certificates may have to
+    /// be revoked with it.
+    pub fn forget_server(&self, spec: &AcmeIssuer) {
+        self.servers.remove(&(spec.server.clone(), trust(spec)));
     }
 
     /// Takes all accounts out of use: another replica may have changed their keys.
     pub fn clear(&self) {
-        self.accounts.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.accounts.clear();
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
@@ -126,6 +150,7 @@ impl Accounts {
     pub async fn write(&self, secret: &AccountSecret) -> OwnedMutexGuard<()> {
         let writer = {
             let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
+            writers.retain(|_, writer| Arc::strong_count(writer) > 1);
             writers.entry(secret.clone()).or_default().clone()
         };
         writer.lock_owned().await

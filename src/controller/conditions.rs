@@ -7,7 +7,7 @@ use crate::api::{CONDITION_READY, CONDITION_RECONCILING, CONDITION_STALLED};
 use crate::core::kstatus::Standing;
 use crate::core::renewal::whole_seconds;
 
-/// Longest message; the API allows 32,768 bytes.
+/// Longest message, in bytes; the API allows 32,768, and three conditions may say the same.
 const MAX_MESSAGE: usize = 8192;
 
 /// Sets the condition `type_`. Its transition time moves only if its status does.
@@ -21,7 +21,7 @@ pub fn set_condition(
     now: Timestamp,
 ) {
     let status = if is { "True" } else { "False" };
-    let message: String = message.chars().take(MAX_MESSAGE).collect();
+    let message = message[..message.floor_char_boundary(MAX_MESSAGE)].to_owned();
     let since = conditions
         .iter()
         .find(|condition| condition.type_ == type_ && condition.status == status)

@@ -133,7 +133,7 @@ impl Context {
         Ok(Arc::new(Self {
             reporter,
             said: Said::default(),
-            accounts: Accounts::new(config.orders_per_account, metrics.clone()),
+            accounts: Accounts::new(config.namespace.clone(), config.orders_per_account, metrics.clone()),
             presenter: Presenter::default(),
             self_check: SelfCheck::new(config.nameservers.clone())?,
             resolvers: Resolvers::default(),

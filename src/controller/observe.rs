@@ -207,6 +207,16 @@ impl Reactions {
         self.forget(Some(&issuer.uid));
         self.forget(Some(&format!("{}/certificates", issuer.uid)));
         self.context.verdicts.lift(&issuer.id);
+        let own = &self.context.config.namespace;
+        let secret = account_secret(issuer, own);
+        let others = self.context.cache.issuers();
+        let others = || others.iter().filter(|other| other.id != issuer.id);
+        if !others().any(|other| other.spec.server == issuer.spec.server) {
+            self.context.accounts.forget_server(&issuer.spec);
+        }
+        if !others().any(|other| account_secret(other, own) == secret) {
+            self.context.accounts.wait_for_validations(&secret, false);
+        }
         self.wake_waiting(&issuer.id);
     }
 

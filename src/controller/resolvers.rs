@@ -1,13 +1,20 @@
 //! The resolvers in use, one for each list of name servers.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-
+use crate::runtime::clock;
+use crate::runtime::recent::Recent;
 use crate::solver::dns01::{NameServer, Resolver, ResolverSetupError};
 
+/// Resolvers that are kept: tenants name their own servers.
+const MOST: usize = 256;
+
 /// The resolvers in use.
-#[derive(Default)]
-pub struct Resolvers(Mutex<HashMap<Vec<NameServer>, Resolver>>);
+pub struct Resolvers(Recent<Vec<NameServer>, Resolver>);
+
+impl Default for Resolvers {
+    fn default() -> Self {
+        Self(Recent::new(MOST, clock::now))
+    }
+}
 
 impl Resolvers {
     /// The resolver that asks `servers`; those of the system if there are none.
@@ -15,12 +22,6 @@ impl Resolvers {
     /// # Errors
     /// If none can be made.
     pub fn of(&self, servers: &[NameServer]) -> Result<Resolver, ResolverSetupError> {
-        let mut resolvers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(resolver) = resolvers.get(servers) {
-            return Ok(resolver.clone());
-        }
-        let resolver = Resolver::new(servers)?;
-        resolvers.insert(servers.to_vec(), resolver.clone());
-        Ok(resolver)
+        self.0.get_or_try_insert(&servers.to_vec(), || Resolver::new(servers))
     }
 }

@@ -151,6 +151,15 @@ pub fn disposition(code: &str, status: Option<u16>, about: About) -> Disposition
     }
 }
 
+/// What follows from an answer that is not accepted, since it is too long or holds what must not be used. That may pass by
+/// itself where the CA was asked about itself or the account; the same order is never looked at again.
+pub fn of_unacceptable(about: About) -> Disposition {
+    match about {
+        About::Server | About::Account => Disposition::Stumbled,
+        About::Order => Disposition::OrderLost,
+    }
+}
+
 /// The reason that conditions, events and metrics have for a CA's `code`; `None` for a code that nobody has heard of.
 pub fn reason(code: &str) -> Option<&'static str> {
     known(code).map(|known| known.reason)

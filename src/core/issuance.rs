@@ -4,19 +4,20 @@
 //! learned on the way stands in [`Progress`] and can be lost at any moment. [`next_step`] looks at both and says what to
 //! do next; whoever does it records what came of it in either and asks again.
 
+mod asked;
 mod progress;
 mod prove;
 mod situation;
 mod solve;
 
+pub use asked::{altered, misplaced};
 pub use progress::{PresentFailed, Progress, SelfCheckResult, Unseen};
 pub use situation::{Failure, IssuerView, Situation, Step};
 pub use solve::{Challenged, NoSolver, Way, challenges};
 
+use asked::canonical;
 use prove::{poll, processing_since, prove};
 
-use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -28,7 +29,7 @@ use super::reissue::{self, Due};
 use super::renewal::Placement;
 use super::revocation;
 use super::spec::ValidatedCertificate;
-use crate::acme::{Identifier, OrderStatus, Problem};
+use crate::acme::{OrderStatus, Problem};
 use crate::api::{CertificateStatus, Solver, certificate_reason as reason};
 use crate::core::disposition::{self, Disposition, of_invalid};
 use crate::pki::Chain;
@@ -39,6 +40,8 @@ const LONG_PROCESSING: SignedDuration = SignedDuration::from_secs(30);
 pub const LONG_VALIDATION: SignedDuration = SignedDuration::from_secs(5);
 /// How long to wait for something in the cluster that no watch announces.
 const CLUSTER_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// How often the request is sent to a CA that waits for it although it took it.
+const FINALIZE_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 /// How long it takes until an issuer that is not ready is looked at again by who wants to ask its CA something.
 const UNASKED: SignedDuration = SignedDuration::from_mins(10);
 /// For how long a password of a keystore is taken to be the same.
@@ -289,15 +292,6 @@ fn has_key(situation: &Situation<'_>, wanted: &ValidatedCertificate) -> bool {
         && leaf.is_none_or(|leaf| public_key() == Some(&leaf.public_key_der))
 }
 
-/// Names that differ only in how they are written, or in their order, are the same.
-fn canonical(identifiers: &[Identifier]) -> BTreeSet<String> {
-    let name = |identifier: &Identifier| match identifier.value.parse::<IpAddr>() {
-        Ok(address) => address.to_string(),
-        Err(_) => identifier.value.to_ascii_lowercase(),
-    };
-    identifiers.iter().map(name).collect()
-}
-
 fn go_on(
     situation: &Situation<'_>,
     wanted: &ValidatedCertificate,
@@ -333,6 +327,10 @@ fn go_on(
         OrderStatus::Invalid => invalid(situation, progress),
         OrderStatus::Valid => match &progress.chain {
             Some(chain) => store(situation, chain, now),
+            None if (expired || situation.is_overdue(now)) && situation.failed_with_this_order() => {
+                let message = "its certificate could not be downloaded before the order expired";
+                Step::Abandon { message: message.to_owned() }
+            }
             None => Step::Download,
         },
         _ if expired => Step::Fail(Failure {
@@ -341,10 +339,19 @@ fn go_on(
             disposition: Disposition::OrderLost,
             retry_after: None,
         }),
+        _ if situation.is_overdue(now) => Step::Fail(Failure {
+            reason: reason::FAILED,
+            message: format!(
+                "The CA has not finished the order within {}, and it is given up; ask the CA's operator what became of it",
+                situation.patience_in_words()
+            ),
+            disposition: Disposition::OrderLost,
+            retry_after: None,
+        }),
         OrderStatus::Pending if !progress.place => Step::TakePlace,
         OrderStatus::Pending => prove(situation, solvers, now),
         OrderStatus::Ready if !progress.place => Step::TakePlace,
-        OrderStatus::Ready => Step::Finalize,
+        OrderStatus::Ready => finalize(situation, now),
         OrderStatus::Processing | OrderStatus::Other(_)
             if situation.is_presented()
                 && now.duration_since(processing_since(situation, now)) > LONG_PROCESSING =>
@@ -354,6 +361,21 @@ fn go_on(
         OrderStatus::Processing | OrderStatus::Other(_) => {
             poll(situation, now, reason::FINALIZING, "The CA is making the certificate".to_owned())
         }
+    }
+}
+
+/// Sends the request, and sends it again after a while to a CA that took it and went on to say that it waits for it.
+fn finalize(situation: &Situation<'_>, now: Timestamp) -> Step {
+    let (progress, status) = (situation.progress, situation.status);
+    let (Some(sent), Some(order)) = (progress.finalized, &status.order) else { return Step::Finalize };
+    let until = look_again(order.created.0, sent, progress.retry_after, FINALIZE_BOUNDS);
+    match until > now {
+        true => wait(
+            Some(until),
+            reason::FINALIZING,
+            "The CA took the request, and still waits for it".to_owned(),
+        ),
+        false => Step::Finalize,
     }
 }
 
@@ -386,7 +408,7 @@ fn store(situation: &Situation<'_>, chain: &Chain, now: Timestamp) -> Step {
 
 /// The order, or one of its authorizations, has failed: says what the CA said.
 fn invalid(situation: &Situation<'_>, progress: &Progress) -> Step {
-    let Some(authorizations) = &progress.authorizations else { return Step::ReadAuthorizations };
+    let Some(authorizations) = &progress.authorizations else { return asked::read(situation) };
     let failed: Vec<(String, Option<&Problem>)> = authorizations
         .iter()
         .filter(|(_, authorization)| authorization.is_dead())

@@ -5,5 +5,6 @@ pub mod health;
 pub mod leader;
 pub mod logs;
 pub mod metrics;
+pub mod recent;
 pub mod shutdown;
 pub mod traces;

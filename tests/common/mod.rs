@@ -11,6 +11,7 @@ pub mod fault_cells;
 pub mod faults;
 pub mod gitops;
 pub mod helm;
+pub mod hostile;
 pub mod http01;
 pub mod markdown;
 pub mod migrate;

@@ -4,6 +4,7 @@ mod accounts;
 mod connections;
 mod fake_ca;
 mod key_changes;
+mod limits;
 mod nonces;
 mod orders;
 mod refusals;

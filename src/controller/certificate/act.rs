@@ -18,7 +18,7 @@ use crate::controller::error::Error;
 use crate::controller::events;
 use crate::controller::verdicts::{Verdict, words};
 use crate::core::backoff::ask_once_more;
-use crate::core::disposition::{self, About, Disposition, about, disposition};
+use crate::core::disposition::{self, About, Disposition, about, disposition, of_unacceptable};
 use crate::core::issuance::{Failure, Progress, Step};
 use crate::core::records::Chore;
 use crate::core::renewal::{whole_seconds, whole_seconds_up};
@@ -157,10 +157,12 @@ impl Work {
             AcmeError::Problem { status, .. } | AcmeError::Http { status, .. } => {
                 disposition(error.code(), Some(*status), error.operation().map_or(About::Order, about))
             }
+            AcmeError::OutOfBounds { operation, .. } => of_unacceptable(about(*operation)),
             _ => Disposition::Stumbled,
         };
-        // A CA that takes no nonce has been asked often enough by then.
-        let asked_often = error.code() == "badNonce" || error.retry_after().is_some();
+        // A CA that takes no nonce has been asked often enough by then; one that sends too much would do so again.
+        let unacceptable = matches!(error, AcmeError::OutOfBounds { .. });
+        let asked_often = error.code() == "badNonce" || error.retry_after().is_some() || unacceptable;
         if disposition == Disposition::Stumbled && !asked_often {
             self.progress.stumbles += 1;
             if let Some(soon) = ask_once_more(self.progress.stumbles, now) {
@@ -180,6 +182,7 @@ impl Work {
         // What keeps us from reaching the CA may have the name of one of its codes, and is no word of the CA's.
         let said = error.problem().and_then(|problem| disposition::reason(problem.code()));
         let reason = said.unwrap_or(match disposition {
+            _ if unacceptable => reason::ANSWER_REFUSED,
             Disposition::TooFast => reason::RATE_LIMITED,
             Disposition::Stumbled => reason::CA_UNAVAILABLE,
             _ => reason::FAILED,

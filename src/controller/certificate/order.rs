@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use futures::{StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::runtime::events::EventType;
@@ -25,12 +26,16 @@ use crate::controller::issuer_record::account_secret;
 use crate::controller::{events, presenter};
 use crate::core::disposition::Disposition;
 use crate::core::issuance::{
-    Challenged, Failure, IssuerView, LONG_VALIDATION, Progress, SelfCheckResult, Unseen, challenges,
+    Challenged, Failure, IssuerView, LONG_VALIDATION, Progress, SelfCheckResult, Unseen, altered, challenges,
+    misplaced,
 };
 use crate::core::records;
 use crate::core::renewal::whole_seconds;
 use crate::pki::{Chain, PrivateKey, certificate_signing_request};
 use crate::runtime::clock;
+
+/// Authorizations of an order that are read at once.
+const READS: usize = 8;
 
 impl Work {
     /// Asks the CA what time it is.
@@ -54,8 +59,12 @@ impl Work {
         let not_after = not_after.map(whole_seconds);
         let order = NewOrder { identifiers: wanted.identifiers(), not_after, profile, replaces: None };
         let replaces = self.situation(context).replaces().map(str::to_owned);
+        let (asked, profile) = (order.identifiers.clone(), order.profile.clone());
         match new_order(&account, order, replaces).await {
             Ok(answer) => {
+                if let Some(failure) = misplaced(&answer.value, &asked, profile.as_deref()) {
+                    return self.fail(failure, now, context).await;
+                }
                 let url = answer.location.clone().unwrap_or_default();
                 info!(order = url, "placed an order");
                 self.status.order = Some(api::OrderStatus {
@@ -80,6 +89,10 @@ impl Work {
         };
         match account.order(&order.url).await {
             Ok(answer) => {
+                let before = self.progress.order.as_ref();
+                if let Some(failure) = before.and_then(|before| altered(before, &answer.value)) {
+                    return self.fail(failure, now, context).await;
+                }
                 self.see_order(answer, now);
                 let long = |since: Timestamp| now.duration_since(since) > LONG_VALIDATION;
                 if self.progress.answered.is_some_and(long) {
@@ -379,14 +392,16 @@ async fn see_record(context: &Context, records: &[DnsRecordStatus], expected: &s
 fn see_challenge(progress: &mut Progress, seen: &Challenge) {
     let authorizations = progress.authorizations.iter_mut().flatten();
     let challenges = authorizations.flat_map(|(_, authorization)| &mut authorization.challenges);
-    challenges.filter(|known| known.url == seen.url).for_each(|known| *known = seen.clone());
+    challenges.filter(|known| known.url == seen.url).for_each(|known| {
+        (known.status, known.error) = (seen.status.clone(), seen.error.clone());
+    });
 }
 
 async fn read_all(account: &Account, urls: &[String]) -> Result<Vec<(String, Authorization)>, AcmeError> {
-    let reads = urls
-        .iter()
-        .map(|url| async move { Ok::<_, AcmeError>((url.clone(), account.authorization(url).await?.value)) });
-    let mut authorizations: Vec<_> = futures::future::try_join_all(reads).await?;
+    let read =
+        |url: String| async move { account.authorization(&url).await.map(|answer| (url, answer.value)) };
+    let reads = futures::stream::iter(urls.to_vec()).map(read).buffered(READS);
+    let mut authorizations: Vec<_> = reads.try_collect().await?;
     // A CA may list them in another order each time; what is made from them shall stay the same.
     authorizations.sort_by_key(|(_, authorization): &(String, Authorization)| authorization.name());
     Ok(authorizations)

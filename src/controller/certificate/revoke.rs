@@ -159,7 +159,7 @@ impl Work {
                 format!("{} {name}, which the certificate came from, does not exist any more", kind.as_str());
             return Ok(Signers { account: Err(words), server: None });
         };
-        let server = context.accounts.server(&issuer.spec).ok();
+        let server = context.accounts.server(&issuer.spec, accounts_in).ok();
         let secret = account_secret(&issuer, &context.config.namespace);
         let account = account_of(&issuer, &secret, context).await?;
         let account =

@@ -104,7 +104,8 @@ impl Work {
 
     /// The sentence about terms of service that have just changed. The directory that others have fetched tells of them.
     fn see_terms(&mut self, context: &Context) -> Option<String> {
-        let directory = context.accounts.server(&self.issuer.spec).ok()?.known_directory()?;
+        let directory =
+            context.accounts.server(&self.issuer.spec, &self.account_secret.0).ok()?.known_directory()?;
         let acme = self.issuer.status.acme.as_mut()?;
         note_terms(acme, directory.meta.terms_of_service.as_deref()).then(|| changed_terms(acme)).flatten()
     }
@@ -157,7 +158,7 @@ impl Work {
 
     async fn register(&mut self, now: Timestamp, context: &Context) -> Result<Next, Error> {
         let Some(key) = self.key.clone() else { return Ok(Some(None)) };
-        let server = match context.accounts.server(&self.issuer.spec) {
+        let server = match context.accounts.server(&self.issuer.spec, &self.account_secret.0) {
             Ok(server) => server,
             Err(error) => return self.refused(&error, Operation::NewAccount, now, context).await,
         };
@@ -315,6 +316,7 @@ impl Work {
                 (disposition(code, Some(*status), about), disposition::reason(code))
             }
             AcmeError::Paused { .. } => (Disposition::TooFast, None),
+            AcmeError::OutOfBounds { .. } => (Disposition::Stumbled, Some(reason::ANSWER_REFUSED)),
             _ => (Disposition::Stumbled, None),
         };
         let message = sentence(&words(error));

@@ -83,7 +83,7 @@ impl Work {
 
     async fn ask_for_key(&self, context: &Context) -> Result<Option<Registered>, AcmeError> {
         let Some(key) = self.key.clone() else { return Ok(None) };
-        Account::look_up(&context.accounts.server(&self.issuer.spec)?, key).await
+        Account::look_up(&context.accounts.server(&self.issuer.spec, &self.account_secret.0)?, key).await
     }
 
     async fn found(&mut self, found: Registered, now: Timestamp, context: &Context) -> Result<Next, Error> {

@@ -194,7 +194,8 @@ impl Work {
             let account = match self.account_to_end(url, context)? {
                 Ok(account) => account,
                 Err((spec, key)) => {
-                    let server = context.accounts.server(&spec).map_err(Undone::from)?;
+                    let server =
+                        context.accounts.server(&spec, &self.account_secret.0).map_err(Undone::from)?;
                     match Account::look_up(&server, key).await.map_err(Undone::from)? {
                         Some(registered) => registered.account,
                         // There is no account: a crash came before its registration.
@@ -229,7 +230,11 @@ impl Work {
             let kept = kept.and_then(|kept| PrivateKey::from_pem_or_jwk(kept).ok());
             let key = kept.ok_or_else(|| self.no_key(url, secret_key))?;
             let spec = AcmeIssuer { server: server.clone(), ..spec.clone() };
-            return Ok(Ok(Account::resume(&context.accounts.server(&spec).map_err(Undone::from)?, key, url)));
+            return Ok(Ok(Account::resume(
+                &context.accounts.server(&spec, &self.account_secret.0).map_err(Undone::from)?,
+                key,
+                url,
+            )));
         }
         // The Secret may be gone before the issuer, such as with its namespace: the key may still be in use here.
         let in_use = context.accounts.get(&self.issuer, &self.account_secret);

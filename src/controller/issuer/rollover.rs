@@ -160,7 +160,7 @@ impl Work {
         now: Timestamp,
         context: &Context,
     ) -> Result<Next, Error> {
-        let directory = match context.accounts.server(&self.issuer.spec) {
+        let directory = match context.accounts.server(&self.issuer.spec, &self.account_secret.0) {
             Ok(server) => server.directory().await,
             Err(error) => Err(error),
         };
@@ -231,7 +231,7 @@ impl Work {
         let (Some(key), Some((next, _))) = (self.key.clone(), self.rollover.next.clone()) else {
             return Ok(Some(None));
         };
-        let server = match context.accounts.server(&self.issuer.spec) {
+        let server = match context.accounts.server(&self.issuer.spec, &self.account_secret.0) {
             Ok(server) => server,
             Err(error) => return self.refused(&error, Operation::LookUpAccount, now, context).await,
         };

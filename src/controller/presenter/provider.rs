@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{Request, StatusCode};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use k8s_openapi::api::core::v1::Secret;
 use kube::client::Body;
 use reqwest::Url;
@@ -113,7 +113,11 @@ impl Provider {
             let answer = context.client.send(request).await;
             let answer = answer.map_err(|_| "cannot be reached through the API server")?;
             let status = answer.status();
-            let body = answer.into_body().collect().await.map_err(|_| "broke off its answer")?;
+            let body = Limited::new(answer.into_body(), webhook::MAX_ANSWER).collect().await;
+            let body = body.map_err(|error| match error.is::<LengthLimitError>() {
+                true => "sent an answer of more than 128 KiB, which is not read; its log may say why",
+                false => "broke off its answer",
+            })?;
             Ok((status, body.to_bytes()))
         };
         let called = timeout(WEBHOOK_TIMEOUT, called).await.unwrap_or(Err("did not answer in time"));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::solve::{Challenged, Way, challenges};
-use super::{SelfCheckResult, Situation, Step, invalid, make_room, wait};
+use super::{SelfCheckResult, Situation, Step, asked, invalid, make_room, wait};
 use crate::api::{Solver, certificate_reason as reason};
 use crate::core::backoff::look_again;
 use crate::core::records::Chore;
@@ -28,7 +28,10 @@ const PROPAGATION_TIMEOUT: Duration = Duration::from_secs(600);
 /// The order waits for its authorizations.
 pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestamp) -> Step {
     let progress = situation.progress;
-    let Some(authorizations) = &progress.authorizations else { return Step::ReadAuthorizations };
+    let Some(authorizations) = &progress.authorizations else { return asked::read(situation) };
+    if let Some(failure) = asked::for_other_name(situation, authorizations) {
+        return Step::Fail(failure);
+    }
     if authorizations.iter().any(|(_, authorization)| authorization.is_dead()) {
         return invalid(situation, progress);
     }
@@ -41,10 +44,13 @@ pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestam
             let until = look_again(since, asked_at, progress.retry_after, NO_SOLVER_BOUNDS);
             return match until > now {
                 true => make_room(Some(until), reason::NO_SOLVER, none.to_string()),
-                false => Step::ReadAuthorizations,
+                false => asked::read(situation),
             };
         }
     };
+    if let Some(failure) = asked::too_long(&challenged) {
+        return Step::Fail(failure);
+    }
     if let Some(answered) = progress.answered
         && challenged.iter().any(|challenged| challenged.stalled)
     {

@@ -16,6 +16,10 @@ use crate::core::revocation::{self, Asked};
 use crate::core::spec::{InvalidSpec, ValidatedCertificate};
 use crate::pki::KeyAlgorithm;
 
+/// The longest that an order is waited for, whatever the CA says of its end: a human may have to approve it there.
+const LONGEST_ORDER: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// The same of an order of which the CA does not say when it ends.
+const ENDLESS_ORDER: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// How long an order lives of which the CA does not say it.
 const ORDER_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
 
@@ -261,10 +265,23 @@ impl Situation<'_> {
     /// When what an order has left is of no use any more.
     pub(super) fn leftovers_end(&self) -> Option<Timestamp> {
         let order = self.status.order.as_ref()?;
+        let after = |lifetime| order.created.0.saturating_add(lifetime).unwrap_or(order.created.0);
         let expires = order.expires.as_ref().map(|expires| self.here(expires.0));
-        Some(
-            expires
-                .unwrap_or_else(|| order.created.0.saturating_add(ORDER_LIFETIME).unwrap_or(order.created.0)),
-        )
+        Some(expires.unwrap_or_else(|| after(ORDER_LIFETIME)).min(after(LONGEST_ORDER)))
+    }
+
+    /// Whether the CA has taken longer for the order than it is waited for.
+    pub(super) fn is_overdue(&self, now: Timestamp) -> bool {
+        self.status.order.as_ref().is_some_and(|order| now.duration_since(order.created.0) > self.patience())
+    }
+
+    /// For how long the order is waited for, as messages say it.
+    pub(super) fn patience_in_words(&self) -> String {
+        format!("{} days", self.patience().as_hours() / 24)
+    }
+
+    fn patience(&self) -> SignedDuration {
+        let expires = self.status.order.as_ref().and_then(|order| order.expires.as_ref());
+        if expires.is_some() { LONGEST_ORDER } else { ENDLESS_ORDER }
     }
 }

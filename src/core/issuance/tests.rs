@@ -2,6 +2,7 @@ mod ca;
 mod clock;
 mod dns;
 mod duplicates;
+mod hostile;
 mod machine;
 mod world;
 

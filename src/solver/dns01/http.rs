@@ -1,8 +1,6 @@
 //! HTTP as the providers and DNS over HTTPS use it: one POST, one answer, no redirects.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -11,10 +9,22 @@ use reqwest::{Client, RequestBuilder};
 use crate::acme::ServerConfig;
 use crate::acme::excerpt::excerpt;
 use crate::acme::unreachable::NoAnswer;
+use crate::runtime::clock;
+use crate::runtime::recent::Recent;
+use crate::tls;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Far above any answer that is read here; a DNS message has 64 KiB at most.
-const MAX_BODY: usize = 1 << 17;
+const MAX_BODY: usize = 128 << 10;
+/// What is looked at of the body of a refusal; it is quoted only in part.
+const MAX_REFUSAL: usize = 8 << 10;
+/// Clients that are kept: one for the system's roots, and one for each bundle.
+const MOST_CLIENTS: usize = 256;
+/// So many idle connections to one host are kept, for so long.
+const MAX_IDLE: usize = 2;
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// What a server may send over HTTP/2 before it is read: as much as the longest answer.
+const WINDOW: u32 = 128 << 10;
 
 /// Why no HTTP client could be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,8 +54,10 @@ pub enum HttpFailure {
         /// The beginning of the body as plain text, without what changes from one answer to the next.
         excerpt: String,
     },
-    /// It answered with a success whose body is cut short or far too long.
-    Body,
+    /// It answered with a success whose body is cut short.
+    Cut,
+    /// It answered with a success whose body is too long.
+    TooLong,
 }
 
 impl fmt::Display for HttpFailure {
@@ -56,50 +68,54 @@ impl fmt::Display for HttpFailure {
             Self::Tls(detail) => write!(f, "cannot be reached: TLS: {detail}"),
             Self::Status { status, excerpt } if excerpt.is_empty() => write!(f, "answered HTTP {status}"),
             Self::Status { status, excerpt } => write!(f, "answered HTTP {status}: {excerpt}"),
-            Self::Body => f.write_str("sent an answer that is cut short or far too long"),
+            Self::Cut => f.write_str("sent an answer that is cut short"),
+            Self::TooLong => f.write_str("sent an answer of more than 128 KiB, which is not read"),
         }
     }
 }
 
 /// The clients in use, one for each bundle that servers are held against: to make one reads all that the system trusts.
-#[derive(Debug, Default)]
-pub struct Clients(Mutex<HashMap<Option<Vec<u8>>, Client>>);
+pub struct Clients(Recent<Option<Vec<u8>>, Client>);
+
+impl Default for Clients {
+    fn default() -> Self {
+        Self(Recent::new(MOST_CLIENTS, clock::now))
+    }
+}
 
 impl Clients {
     /// A client that trusts the system's roots, or `bundle` (PEM) and nothing else. Each request sets its own timeout.
     pub(super) fn trusting(&self, bundle: Option<&[u8]>) -> Result<Client, ClientError> {
-        let bundle = bundle.map(<[u8]>::to_vec);
-        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&bundle) {
-            return Ok(client.clone());
-        }
-        let client = client(bundle.as_deref())?;
-        clients.insert(bundle, client.clone());
-        Ok(client)
+        self.0.get_or_try_insert(&bundle.map(<[u8]>::to_vec), || client(bundle))
     }
 }
 
-fn client(bundle: Option<&[u8]>) -> Result<Client, ClientError> {
+pub(super) fn client(bundle: Option<&[u8]>) -> Result<Client, ClientError> {
     let builder = Client::builder()
         .user_agent(ServerConfig::USER_AGENT)
         .connect_timeout(CONNECT_TIMEOUT)
+        .pool_max_idle_per_host(MAX_IDLE)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .http2_initial_stream_window_size(WINDOW)
+        .http2_initial_connection_window_size(WINDOW)
         .tcp_nodelay(true)
         .redirect(reqwest::redirect::Policy::none())
         .referer(false);
-    let Some(bundle) = bundle else { return builder.build().map_err(|_| ClientError::Client) };
-    let certificates = reqwest::Certificate::from_pem_bundle(bundle).map_err(|_| ClientError::Bundle)?;
-    if certificates.is_empty() {
-        return Err(ClientError::Bundle);
-    }
-    builder.tls_certs_only(certificates).build().map_err(|_| ClientError::Bundle)
+    let tls = match bundle {
+        Some(bundle) => tls::bundle(bundle).map_err(|_| ClientError::Bundle)?,
+        None => tls::system_roots().map_err(|_| ClientError::Client)?,
+    };
+    builder.tls_backend_preconfigured(tls).build().map_err(|_| ClientError::Client)
 }
 
 /// Sends a request and reads the body of a success, all within `timeout`.
 pub(super) async fn send(request: RequestBuilder, timeout: Duration) -> Result<Vec<u8>, HttpFailure> {
     let response = request.timeout(timeout).send().await.map_err(|error| no_answer(&error))?;
     let status = response.status();
-    let body = body(response).await;
-    if status.is_success() { body } else { Err(refusal(status, &body.unwrap_or_default())) }
+    if status.is_success() {
+        return body(response).await;
+    }
+    Err(refusal(status, &beginning(response).await))
 }
 
 pub(super) fn refusal(status: StatusCode, body: &[u8]) -> HttpFailure {
@@ -113,12 +129,24 @@ async fn body(mut response: reqwest::Response) -> Result<Vec<u8>, HttpFailure> {
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
             Ok(None) => return Ok(body),
             Err(error) if error.is_timeout() => return Err(HttpFailure::Timeout),
-            Err(_) => return Err(HttpFailure::Body),
+            Err(_) => return Err(HttpFailure::Cut),
         }
         if body.len() > MAX_BODY {
-            return Err(HttpFailure::Body);
+            return Err(HttpFailure::TooLong);
         }
     }
+}
+
+/// The beginning of a refusal's body, as far as it comes.
+async fn beginning(mut response: reqwest::Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    while body.len() < MAX_REFUSAL
+        && let Ok(Some(chunk)) = response.chunk().await
+    {
+        body.extend_from_slice(&chunk);
+    }
+    body.truncate(MAX_REFUSAL);
+    body
 }
 
 fn no_answer(error: &reqwest::Error) -> HttpFailure {

@@ -11,6 +11,11 @@ use super::locate::{Location, shown};
 use super::resolver::{Answer, Recursive, Resolver, ServerFailure, ServerFailures, fully_qualified};
 use super::undotted;
 
+/// The most name servers of a zone that are asked. The root has so many, and no registry takes more of a domain.
+const MAX_NAME_SERVERS: usize = 13;
+/// The most addresses of one name server that are asked.
+const MAX_ADDRESSES: usize = 4;
+
 /// Which servers have to have a record before it counts as visible.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum PropagationMode {
@@ -221,7 +226,7 @@ impl Resolver {
     async fn visible_at_authoritative(&self, location: &Location, value: &str) -> Result<(), NotVisible> {
         let zone = undotted(&location.zone).to_owned();
         let (zone_name, fqdn) = (parsed(&location.zone)?, parsed(&location.fqdn)?);
-        let names = self
+        let mut names = self
             .recurse(&zone_name, RecordType::NS)
             .await
             .map_err(|failures| NotVisible::NameServers { zone: zone.clone(), failures })?
@@ -229,9 +234,14 @@ impl Resolver {
         if names.is_empty() {
             return Err(NotVisible::NoNameServers { zone });
         }
+        let mut whose = format!("name servers of {zone}");
+        if names.len() > MAX_NAME_SERVERS {
+            whose = format!("{whose} (it names {}, and {MAX_NAME_SERVERS} are asked)", names.len());
+            names.truncate(MAX_NAME_SERVERS);
+        }
         let reports = join_all(names.iter().map(|server| self.ask_name_server(server, &fqdn, value))).await;
         let (asked, lacking) = (names.len(), reports.into_iter().flatten());
-        verdict(location, format!("name servers of {zone}"), asked, lacking)
+        verdict(location, whose, asked, lacking)
     }
 
     async fn visible_at_recursive(&self, location: &Location, value: &str) -> Result<(), NotVisible> {
@@ -267,8 +277,10 @@ impl Resolver {
         let (six, four) =
             tokio::join!(self.recurse(server, RecordType::AAAA), self.recurse(server, RecordType::A));
         let addresses = match (six, four) {
-            (Ok(six), Ok(four)) => [six.addresses(), four.addresses()].concat(),
-            (Ok(found), Err(_)) | (Err(_), Ok(found)) if !found.addresses().is_empty() => found.addresses(),
+            (Ok(six), Ok(four)) => some_of_both(six.addresses(), four.addresses()),
+            (Ok(found), Err(_)) | (Err(_), Ok(found)) if !found.addresses().is_empty() => {
+                some_of_both(found.addresses(), Vec::new())
+            }
             (_, Err(failures)) | (Err(failures), _) => return Err(Lacking::AddressLookup(failures)),
         };
         if addresses.is_empty() { Err(Lacking::NoAddress) } else { Ok(addresses) }
@@ -290,6 +302,13 @@ impl Resolver {
         };
         Some(ServerReport { server: server.to_string(), what })
     }
+}
+
+/// As many addresses as are asked, of both kinds if there are both: there may be no IPv6 here.
+fn some_of_both(mut six: Vec<IpAddr>, mut four: Vec<IpAddr>) -> Vec<IpAddr> {
+    six.truncate(MAX_ADDRESSES - four.len().min(MAX_ADDRESSES / 2));
+    four.truncate(MAX_ADDRESSES - six.len());
+    [six, four].concat()
 }
 
 /// What a server that ought to serve the zone has instead of `value`.

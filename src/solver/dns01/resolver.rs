@@ -120,7 +120,7 @@ impl Recursive {
     fn new(server: NameServer) -> Result<Self, http::ClientError> {
         Ok(match server {
             NameServer::Plain(address) => Self::Plain(address),
-            NameServer::Https(url) => Self::Https(url, http::Clients::default().trusting(None)?),
+            NameServer::Https(url) => Self::Https(url, http::client(None)?),
         })
     }
 }

@@ -18,6 +18,9 @@ use tokio::time::timeout;
 /// What fits through every network without fragments (DNS flag day 2020).
 const MAX_UDP_PAYLOAD: u16 = 1232;
 
+/// What is read of a datagram: more than servers are told that fits.
+const MAX_DATAGRAM: usize = 4096;
+
 /// How long to wait for answers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TimeLimits {
@@ -163,7 +166,7 @@ async fn one_datagram(server: SocketAddr, request: &Request, garbled: &mut bool)
     let socket = UdpSocket::bind(any).await?;
     socket.connect(server).await?;
     socket.send(&request.bytes).await?;
-    let mut buffer = vec![0; usize::from(u16::MAX)];
+    let mut buffer = vec![0; MAX_DATAGRAM];
     loop {
         let length = socket.recv(&mut buffer).await?;
         match request.reply(&buffer[..length]) {

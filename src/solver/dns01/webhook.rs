@@ -15,6 +15,8 @@ mod tests;
 
 /// The object's `apiVersion`.
 pub const API_VERSION: &str = "webhook.acme.cert-manager.io/v1alpha1";
+/// The longest answer that is read.
+pub const MAX_ANSWER: usize = 128 << 10;
 /// The object's `kind`.
 pub const KIND: &str = "ChallengePayload";
 

@@ -3,7 +3,12 @@
 use anyhow::Result;
 use kube::Client;
 
-use crate::{Dns, ca::TestCa, control_plane::admin_client, description::Description};
+use crate::{
+    Dns,
+    ca::TestCa,
+    control_plane::{admin_client, admin_config},
+    description::Description,
+};
 
 /// The cluster around this process. Each test makes its own: a client belongs to one tokio runtime.
 pub struct Cluster {
@@ -25,6 +30,11 @@ impl Cluster {
     /// A new client with an administrator's rights.
     pub async fn client(&self) -> Result<Client> {
         admin_client(&self.description.kubeconfig).await
+    }
+
+    /// How an administrator reaches the API server.
+    pub async fn client_config(&self) -> Result<kube::Config> {
+        admin_config(&self.description.kubeconfig).await
     }
 
     /// The authority that signed the certificates of the API server and of the ACME servers' HTTPS ports.

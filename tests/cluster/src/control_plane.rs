@@ -101,9 +101,13 @@ impl ControlPlane {
 
 /// A client with an administrator's rights.
 pub async fn admin_client(kubeconfig: &Path) -> Result<Client> {
+    Ok(Client::try_from(admin_config(kubeconfig).await?)?)
+}
+
+/// How an administrator reaches the API server.
+pub async fn admin_config(kubeconfig: &Path) -> Result<Config> {
     let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-    Ok(Client::try_from(config)?)
+    Ok(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
 }
 
 /// A kubeconfig with one user.

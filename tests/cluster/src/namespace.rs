@@ -63,6 +63,19 @@ impl TestNamespace {
         })
     }
 
+    /// The same namespace, through a client that has only the rights that `user` has, by the API server's impersonation.
+    pub async fn acting_as(&self, user: &str) -> Result<Self> {
+        let mut config = self.cluster.client_config().await?;
+        config.auth_info.impersonate = Some(user.to_owned());
+        Ok(Self {
+            name: self.name.clone(),
+            cluster: Cluster::new(self.cluster.description.clone()),
+            client: Client::try_from(config)?,
+            discovery: Default::default(),
+            operator_logs: Default::default(),
+        })
+    }
+
     /// Runs `test` in a new namespace. Deletes it afterwards, unless the test failed and `CERTWRIGHT_KEEP` is set.
     /// When it failed, the end of its operators' logs is printed.
     pub async fn with(prefix: &str, test: impl AsyncFnOnce(&Self) -> Result<()>) -> Result<()> {

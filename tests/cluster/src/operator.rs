@@ -172,8 +172,18 @@ impl Operator {
 
     /// The memory it holds (resident set size), in bytes.
     pub fn memory(&self) -> Result<u64> {
+        self.memory_figure("VmRSS")
+    }
+
+    /// The most memory it has held since it was last started, in bytes.
+    pub fn peak_memory(&self) -> Result<u64> {
+        self.memory_figure("VmHWM")
+    }
+
+    fn memory_figure(&self, name: &str) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid()?))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let line = line.with_context(|| format!("no {name}"))?;
         let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
         Ok(kibibytes * 1024)
     }

@@ -312,6 +312,13 @@ impl Ca {
     }
 }
 
+impl CaOrder {
+    /// The CA also wants control of this name to be proved, or has seen it proved.
+    pub fn wants(&mut self, name: &str, valid: bool) {
+        self.authorizations.push(authorization(&Identifier::dns(name), 0, valid));
+    }
+}
+
 impl Refusal {
     pub fn no_answer() -> Self {
         Self { code: "timeout", status: None, retry_after: None }

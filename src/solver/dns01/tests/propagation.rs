@@ -277,3 +277,40 @@ async fn a_call_ends_even_if_every_server_is_slow() {
         assert!(error.none_answered());
     }
 }
+
+#[tokio::test]
+async fn of_a_zone_with_thousands_of_name_servers_thirteen_are_asked() {
+    let mut world = World::new().await;
+    world.known.add(&["a.test SOA"]);
+    for number in 0..2000 {
+        let ns = format!("ns{number}.a.test");
+        world.known.add(&[&format!("a.test NS {ns}"), &format!("{ns} A 127.0.0.2")]);
+    }
+    let server = world.server(2);
+    server.add(&["a.test SOA"]);
+    let text = text(&world).await;
+    let begin = "0 of 13 name servers of a.test (it names 2000, and 13 are asked) have the TXT record at";
+    assert!(text.starts_with(begin), "{text}");
+    let looks = 2;
+    let addresses = world.known.queries().iter().filter(|(_, kind, _)| *kind == RecordType::A).count();
+    assert_eq!((addresses, server.queries().len()), (13 * looks, 13 * looks));
+}
+
+#[tokio::test]
+async fn of_a_name_server_with_many_addresses_four_are_asked() {
+    let mut world = World::new().await;
+    world.known.add(&["a.test SOA", "a.test NS ns1.a.test"]);
+    let server = world.server(2);
+    server.add(&["a.test SOA", "_acme-challenge.a.test TXT ours"]);
+    world.known.add(&["ns1.a.test A 127.0.0.2"]);
+    for number in 3..200 {
+        // Nobody listens at these, which does not count beside one that answers.
+        world.known.add(&[&format!("ns1.a.test A 127.0.1.{number}")]);
+    }
+    assert_eq!(visible(&world).await, Ok(()));
+    for number in 3..200 {
+        world.known.add(&[&format!("ns1.a.test AAAA ::1:{number:x}")]);
+    }
+    assert_eq!(visible(&world).await, Ok(()), "of both kinds");
+    assert_eq!(server.queries().len(), 2);
+}
