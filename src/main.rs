@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use certwright::cli::Cli;
 use certwright::command::{Exit, causes};
+use certwright::runtime::panics::caught;
 
 fn main() -> ExitCode {
     let cli = Cli::of_arguments();
@@ -11,9 +12,13 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error, Exit::Failed),
     };
-    match runtime.block_on(cli.execute()) {
-        Ok(exit) => exit.into(),
-        Err(error) => failed(&error, error.exit()),
+    let outcome = runtime.block_on(caught(cli.execute()));
+    // What still runs, such as the making of a key, is waited for by nobody.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(Ok(exit)) => exit.into(),
+        Ok(Err(error)) => failed(&error, error.exit()),
+        Err(panic) => failed(&panic, Exit::Failed),
     }
 }
 

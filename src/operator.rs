@@ -1,32 +1,38 @@
 //! `certwright run`: puts the parts together, and takes them apart again.
 
+use std::future::{pending, ready};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
+use http::Request;
+use hyper::body::Incoming;
 use kube::Client;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::api::{GROUP, IssuerKind, IssuerRef, PropagationCheck};
 use crate::command::Run;
-use crate::controller::cache::Cache;
+use crate::controller::cache::{Cache, Observer};
 use crate::controller::observe::Reactions;
 use crate::controller::{AnnotationsConfig, Config, Context, run};
 use crate::core::annotated::AnnotationSettings;
 use crate::core::backoff::Backoff;
-use crate::runtime::health::{self, HealthError, Readiness};
+use crate::runtime::health::{self, HealthError, Readiness, Vitals};
 use crate::runtime::leader::{Election, Leadership};
+use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::{Metrics, PerCertificate};
-use crate::runtime::shutdown;
-use crate::solver::http01::{PathType, SelfCheckSetupError, serve};
+use crate::runtime::server::{self, Limits};
+use crate::runtime::supervisor::{Ended, Supervisor};
+use crate::runtime::{api_server, shutdown};
+use crate::solver::http01::{self, PathType, SelfCheckSetupError};
 
 const WATCHES: &str = "the watches to have seen everything";
 
-/// How long the API server may take to answer a request.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Challenges are asked for by a handful of a CA's servers, and by whoever else comes along.
+const RESPONDER: Limits = Limits { connections: 512, headers: 8 * 1024 };
 
 /// Why the operator could not start, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -51,53 +57,78 @@ pub enum OperatorError {
     /// Health and metrics cannot be served.
     #[error(transparent)]
     Health(#[from] HealthError),
+    /// A task has ended that is to last as long as the process.
+    #[error("certwright cannot go on, and is to be started again")]
+    Ended(#[from] Ended),
     /// The self-check cannot be used.
     #[error("the self-check cannot be set up; check --http01-nameservers")]
     SelfCheck(#[from] SelfCheckSetupError),
 }
 
-/// Runs the operator until SIGTERM or SIGINT.
+/// Runs the operator until SIGTERM or SIGINT, or until something of it ends that should not.
 ///
 /// # Errors
-/// [`OperatorError`], if it cannot start.
+/// [`OperatorError`], if it cannot start, or cannot go on.
 pub async fn operate(settings: Run) -> Result<(), OperatorError> {
-    let stop = shutdown::on_signal().map_err(OperatorError::Signals)?;
+    let (stop, signals) = shutdown::on_signal().map_err(OperatorError::Signals)?;
     let metrics =
         Metrics::new(if settings.per_certificate_metrics { PerCertificate::On } else { PerCertificate::Off });
-    let readiness = Readiness::awaiting([WATCHES]);
-    let health = health::Server::bind(settings.metrics_addr, metrics.clone(), readiness.clone()).await?;
+    let health = health::Server::bind(settings.metrics_addr).await?;
     let responder = TcpListener::bind(settings.responder_addr)
         .await
         .map_err(|source| OperatorError::Responder { address: settings.responder_addr, source })?;
-    let (watching, client) = clients().await?;
+    let api_server = kube::Config::infer().await.map_err(OperatorError::Configuration)?;
+    let (readiness, liveness) = (Readiness::awaiting([WATCHES]), Liveness::default());
+    let vitals = Vitals {
+        metrics: metrics.clone(),
+        readiness: readiness.clone(),
+        liveness: liveness.clone(),
+        metrics_auth: settings.metrics_auth.then(|| api_server.clone()),
+    };
+    let watching =
+        api_server::for_watches(api_server.clone(), liveness.clone()).map_err(OperatorError::Client)?;
+    let client = api_server::for_requests(api_server).map_err(OperatorError::Client)?;
     let config =
         config(&settings, responder.local_addr().map_or(settings.responder_addr.port(), |at| at.port()));
     let (cache, watches) = Cache::new(&watching, &config.watch_namespaces, config.cluster_issuers);
-    let context = Context::new(client.clone(), config, metrics.clone(), cache)?;
+    let context = Context::new(client.clone(), config, metrics.clone(), liveness.clone(), cache)?;
     info!(version = env!("CARGO_PKG_VERSION"), namespace = settings.namespace, "certwright starts");
 
-    let watches = tokio::spawn(watches.run(Arc::new(Reactions::new(context.clone()))));
-    let health = tokio::spawn(health.run(stop.clone()));
-    // Other replicas go on answering; so does this one while it waits for its reconciles to end.
-    let answering = CancellationToken::new();
-    let responder = tokio::spawn(serve(responder, context.clone(), answering.clone()));
-    tokio::select! {
-        () = context.cache.ready() => readiness.reached(WATCHES),
-        () = stop.cancelled() => {}
-    }
-    if settings.leader_elect {
-        elected(&settings, client, metrics, &context, &stop).await;
-    } else if !stop.is_cancelled() {
-        metrics.leading(true);
-        run::lead(context.clone(), stop.clone()).await;
-    }
-    stop.cancelled().await;
-    answering.cancel();
-    watches.abort();
-    responder.abort();
-    health.abort();
+    let mut tasks = Supervisor::new(liveness.clone());
+    tasks.spawn("signals", signals);
+    tasks.spawn("heartbeat", liveness.beat());
+    let observer: Arc<dyn Observer> = Arc::new(Reactions::new(context.clone()));
+    watches.spawn(&observer, &mut tasks);
+    // Probes are answered, and other replicas go on answering challenges, while reconciles come to their end; so does this one.
+    tasks.spawn("health server", health.run(vitals, CancellationToken::new()));
+    tasks.spawn("http-01 responder", respond(responder, context.clone()));
+    let work = async {
+        tokio::select! {
+            () = context.cache.ready() => readiness.reached(WATCHES),
+            () = stop.cancelled() => return Ok(()),
+        }
+        if settings.leader_elect {
+            elected(&settings, client, metrics, &context, &stop).await
+        } else {
+            metrics.leading(true);
+            run::lead(context.clone(), stop.clone(), pending()).await
+        }
+    };
+    let outcome = tokio::select! {
+        // Where both are over, what has fallen is the reason.
+        biased;
+        ended = tasks.ended() => Err(ended),
+        outcome = work => outcome,
+    };
+    outcome?;
+    tasks.end().await;
     info!("certwright stops");
     Ok(())
+}
+
+async fn respond(listener: TcpListener, context: Arc<Context>) {
+    let answer = move |request: Request<Incoming>| ready(http01::answer(&request, context.as_ref()));
+    server::serve(listener, answer, RESPONDER, CancellationToken::new()).await;
 }
 
 /// Leads whenever this replica is elected.
@@ -107,43 +138,51 @@ async fn elected(
     metrics: Metrics,
     context: &Arc<Context>,
     stop: &CancellationToken,
-) {
+) -> Result<(), Ended> {
     let election = Election {
         namespace: settings.namespace.clone(),
         name: settings.lease_name.clone(),
         identity: settings.identity.clone(),
         lease_duration: settings.lease_duration,
     };
-    let leadership = Leadership::start(client, election, metrics);
-    let mut leads = leadership.watch();
-    while !stop.is_cancelled() {
-        tokio::select! {
-            elected = leads.wait_for(|leads| *leads) => if elected.is_err() { break },
-            () = stop.cancelled() => break,
-        }
-        let term = stop.child_token();
-        tokio::select! {
-            () = run::lead(context.clone(), term.clone()) => {}
-            _ = leads.wait_for(|leads| !*leads) => term.cancel(),
-        }
-        context.disconnect();
+    let mut leadership = Leadership::start(client, election, metrics);
+    let leads = leadership.watch();
+    tokio::select! {
+        biased;
+        ended = leadership.ended() => return Err(ended),
+        outcome = terms(leads, context, stop) => outcome?,
     }
     leadership.release().await;
+    Ok(())
 }
 
-/// Two clients of the API server: one for watches, which may be silent for long, and one for all else, which may not.
-async fn clients() -> Result<(Client, Client), OperatorError> {
-    let for_watches = kube::Config::infer().await.map_err(OperatorError::Configuration)?;
-    let mut for_requests = for_watches.clone();
-    for_requests.read_timeout = Some(REQUEST_TIMEOUT);
-    // It would go on within a reconcile for minutes, as where a provider behind the API server is down. A reconcile that
-    // fails is tried again, and says why.
-    for_requests.default_retry = false;
-    let client = |config| Client::try_from(config).map_err(OperatorError::Client);
-    Ok((client(for_watches)?, client(for_requests)?))
+/// Leads for each term for which this replica is elected, until `stop`.
+async fn terms(
+    mut leads: watch::Receiver<bool>,
+    context: &Arc<Context>,
+    stop: &CancellationToken,
+) -> Result<(), Ended> {
+    while !stop.is_cancelled() {
+        tokio::select! {
+            _ = elect(&mut leads, true) => {}
+            () = stop.cancelled() => break,
+        }
+        let outcome = run::lead(context.clone(), stop.child_token(), elect(&mut leads, false)).await;
+        context.disconnect();
+        outcome?;
+    }
+    Ok(())
 }
 
-fn config(settings: &Run, responder_port: u16) -> Config {
+/// Waits until this replica leads, or no longer does; for ever, if nobody is there to say so.
+async fn elect(leads: &mut watch::Receiver<bool>, wanted: bool) {
+    if leads.wait_for(|leads| *leads == wanted).await.is_err() {
+        pending().await
+    }
+}
+
+/// The settings of the controllers.
+pub(crate) fn config(settings: &Run, responder_port: u16) -> Config {
     Config {
         namespace: settings.namespace.clone(),
         watch_namespaces: settings.watch_namespaces.iter().filter(|name| !name.is_empty()).cloned().collect(),

@@ -1,4 +1,4 @@
-//! The operator's roles in `deploy/base/rbac.yaml` grant what it does, and nothing else.
+//! The operator's roles in `deploy/base/rbac.yaml`, and those for `--metrics-auth` in `deploy/metrics-auth`, grant what it does, and nothing else.
 //!
 //! The API server's audit log says what the service account has done, and by which role it was allowed to.
 
@@ -13,6 +13,9 @@ use anyhow::{Context, Result};
 use certwright_cluster::control_plane::audit_log;
 use certwright_cluster::{Operator, Pebble, TestNamespace};
 use common::{SOON, certificate, issued, issuer, revision, wait_nothing_left};
+use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::PostParams;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::{interval, timeout};
@@ -66,8 +69,12 @@ async fn live_a_full_life(ns: &TestNamespace) -> Result<()> {
             .argument("--responder-service", "certwright")
             .argument("--backoff-first", "1s")
             .argument("--backoff-longest", "1s")
+            .argument("--metrics-auth", "true")
     };
     let operator = replica().start().await?;
+    // Whose token it is is asked first, then whether its owner may.
+    let refused = read_metrics(ns, &operator).await?;
+    anyhow::ensure!(refused == 403, "metrics were answered with {refused}");
     let own = issuer(&pebble.directory_url, &pebble.ca_pem, "");
     let cluster_wide = own
         .replace("kind: Issuer", "kind: ClusterIssuer")
@@ -129,6 +136,18 @@ async fn live_a_full_life(ns: &TestNamespace) -> Result<()> {
     Ok(())
 }
 
+/// The status of the answer to somebody whom no role lets read metrics.
+async fn read_metrics(ns: &TestNamespace, operator: &Operator) -> Result<u16> {
+    ns.apply("apiVersion: v1\nkind: ServiceAccount\nmetadata: { name: curious }\n").await?;
+    let request: TokenRequest = serde_json::from_value(json!({ "spec": {} }))?;
+    let token =
+        ns.api::<ServiceAccount>().create_token_request("curious", &PostParams::default(), &request).await?;
+    let token = token.status.context("a token request without a token")?.token;
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let response = http.get(format!("{}/metrics", operator.metrics_url)).bearer_auth(token).send().await?;
+    Ok(response.status().as_u16())
+}
+
 /// A solver that edits an Ingress, and one that makes HTTPRoutes.
 const OTHER_SOLVERS: &str = "{ selector: { dnsNames: [edited.example.com] }, http01: { ingress: { name: shop } } }, { \
                              selector: { dnsNames: [routed.example.com] }, http01: { gatewayHTTPRoute: { parentRefs: \
@@ -182,7 +201,8 @@ struct Request {
 
 /// What the roles grant.
 fn granted() -> Result<Vec<Grant>> {
-    let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/base/rbac.yaml"))?;
+    let read = |file: &str| fs::read_to_string(format!("{}/deploy/{file}", env!("CARGO_MANIFEST_DIR")));
+    let text = format!("{}\n---\n{}", read("base/rbac.yaml")?, read("metrics-auth/rbac.yaml")?);
     let mut granted = Vec::new();
     for document in serde_yaml::Deserializer::from_str(&text) {
         let role = Value::deserialize(document)?;
@@ -193,7 +213,7 @@ fn granted() -> Result<Vec<Grant>> {
             }
         }
     }
-    anyhow::ensure!(granted.len() > 20, "deploy/base/rbac.yaml was not understood: {granted:#?}");
+    anyhow::ensure!(granted.len() > 20, "the roles in deploy were not understood: {granted:#?}");
     Ok(granted)
 }
 

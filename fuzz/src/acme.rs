@@ -127,7 +127,10 @@ fn read<T>(data: &[u8], reader: fn(Response<Vec<u8>>) -> Result<T, AcmeError>) -
     reader(response(data)?).inspect_err(check).ok()
 }
 
-fn answer<T>(data: &[u8], reader: fn(Response<Vec<u8>>) -> Result<Answer<T>, AcmeError>) -> Option<Answer<T>> {
+fn answer<T>(
+    data: &[u8],
+    reader: fn(Response<Vec<u8>>) -> Result<Answer<T>, AcmeError>,
+) -> Option<Answer<T>> {
     let answer = read(data, reader)?;
     answer.location.iter().for_each(|url| check_url(url));
     answer.retry_after.iter().for_each(|wait| assert!(WAITS.contains(wait)));

@@ -295,7 +295,15 @@ impl Reply {
     pub(super) fn not_sent(operation: Operation, url: Url, response: http::Response<Vec<u8>>) -> Self {
         let (head, body) = response.into_parts();
         let retry_after = retry_after(&head.headers, Timestamp::default);
-        Self { operation, url, host: "ca.example".to_owned(), status: head.status, headers: head.headers, retry_after, body }
+        Self {
+            operation,
+            url,
+            host: "ca.example".to_owned(),
+            status: head.status,
+            headers: head.headers,
+            retry_after,
+            body,
+        }
     }
 }
 

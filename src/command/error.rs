@@ -6,7 +6,6 @@ use std::io;
 use kube::config::{InferConfigError, KubeconfigError};
 
 use super::{Exit, MigrateError};
-use crate::operator::OperatorError;
 use crate::runtime::logs::LogsError;
 use crate::runtime::traces::TracesError;
 
@@ -59,9 +58,6 @@ pub enum Error {
     /// Something could not be written as YAML.
     #[error("it could not be written as YAML")]
     Yaml(#[source] serde_yaml::Error),
-    /// The operator could not start.
-    #[error(transparent)]
-    Operator(#[from] OperatorError),
     /// The operator could not log.
     #[error(transparent)]
     Logs(#[from] LogsError),

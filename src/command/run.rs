@@ -4,12 +4,18 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
+use tracing::error;
 
 use super::{Error, Exit};
 use crate::operator;
 use crate::runtime::logs::{self, LogFormat};
+use crate::runtime::panics::{self, caught};
 use crate::runtime::traces::{self, Traces};
 use crate::solver::dns01::NameServer;
+
+/// How long the end of the process waits until the last spans are sent.
+const LAST_TRACES: Duration = Duration::from_secs(2);
+const LAST_TRACES_OF_A_FAILURE: Duration = Duration::from_millis(300);
 
 /// Settings of the operator. Each can be given in the environment as well.
 #[derive(Args, Clone, Debug)]
@@ -41,6 +47,9 @@ pub struct Run {
     /// Whether each Certificate has metrics of its own.
     #[arg(long, env = "CERTWRIGHT_PER_CERTIFICATE_METRICS", default_value_t = true, action = ArgAction::Set)]
     pub per_certificate_metrics: bool,
+    /// Whether metrics are shown only to those to whom a role of the cluster gives `get` on the path /metrics, by their bearer token.
+    #[arg(long, env = "CERTWRIGHT_METRICS_AUTH", default_value_t = false, action = ArgAction::Set)]
+    pub metrics_auth: bool,
     /// Name servers, as ip:port separated by commas, that the http-01 self-check asks; those of the system by default.
     #[arg(long, env = "CERTWRIGHT_HTTP01_NAMESERVERS", value_delimiter = ',')]
     pub http01_nameservers: Vec<SocketAddr>,
@@ -109,17 +118,29 @@ impl Run {
     /// Runs the operator until it is told to stop.
     ///
     /// # Errors
-    /// [`Error`], if it cannot start.
+    /// [`Error`], if it cannot log. Whatever else stands in its way is in the log.
     pub async fn execute(self) -> Result<Exit, Error> {
         let traces = traces::begin(self.otlp_endpoint.as_deref())?;
         let layer = traces.as_ref().map(Traces::layer);
         logs::init(self.log_format, self.log_level.as_deref(), layer)?;
-        let outcome = operator::operate(self).await;
+        panics::log();
+        let outcome = caught(operator::operate(self)).await;
+        let exit = match outcome {
+            Ok(Ok(())) => Exit::Fine,
+            Ok(Err(error)) => {
+                error!(error = &error as &dyn std::error::Error, "certwright ends");
+                Exit::Failed
+            }
+            Err(panic) => {
+                error!(%panic, "certwright ends");
+                Exit::Failed
+            }
+        };
         if let Some(traces) = traces {
-            traces.end();
+            // Somebody waits for a process that has failed to be started again.
+            traces.end(if exit == Exit::Fine { LAST_TRACES } else { LAST_TRACES_OF_A_FAILURE });
         }
-        outcome?;
-        Ok(Exit::Fine)
+        Ok(exit)
     }
 }
 

@@ -13,7 +13,7 @@ use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
 use tracing::{Instrument, info_span, warn};
 
-pub use self::watch::{Entrances, start};
+pub use self::watch::{Entrances, start, watches};
 use super::context::Context;
 use super::error::Error;
 use super::events;

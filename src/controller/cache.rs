@@ -12,10 +12,12 @@ use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::issuer_record::{IssuerId, IssuerRecord};
 use crate::api::{Certificate, ClusterIssuer, Issuer, IssuerKind, LABEL_SECRET};
+use crate::runtime::panics;
+use crate::runtime::supervisor::Supervisor;
 
 /// What is watched.
 pub struct Cache {
@@ -64,8 +66,8 @@ pub trait Observer: Send + Sync + 'static {
     fn namespace(&self, change: Change<PartialObjectMeta<Namespace>>);
 }
 
-/// Watches, such as those that fill a [`Cache`]; they run once their observer is known.
-pub struct Watches<O: ?Sized>(Vec<Start<O>>);
+/// Watches, such as those that fill a [`Cache`], with their names; they run once their observer is known.
+pub struct Watches<O: ?Sized>(Vec<(String, Start<O>)>);
 
 /// Starts a watch that tells an observer.
 type Start<O> = Box<dyn FnOnce(Arc<O>) -> BoxFuture<'static, ()> + Send>;
@@ -242,9 +244,11 @@ impl Watches<dyn Observer> {
 }
 
 impl<O: ?Sized + Send + Sync + 'static> Watches<O> {
-    /// Runs the watches until the future is dropped.
-    pub async fn run(self, observer: Arc<O>) {
-        futures::future::join_all(self.0.into_iter().map(|watch| watch(observer.clone()))).await;
+    /// Starts the watches.
+    pub fn spawn(self, observer: &Arc<O>, tasks: &mut Supervisor) {
+        for (name, watch) in self.0 {
+            tasks.spawn(name, watch(observer.clone()));
+        }
     }
 
     /// Adds a watch that tells of its changes.
@@ -260,7 +264,10 @@ impl<O: ?Sized + Send + Sync + 'static> Watches<O> {
         let stream =
             stream.default_backoff().modify(|object| object.managed_fields_mut().clear()).reflect(writer);
         let reader_of_watch = reader.clone();
-        self.0.push(Box::new(move |observer| Box::pin(follow(stream, reader_of_watch, observer, tell))));
+        let name = format!("watch of {}", K::plural(&()));
+        let watch: Start<O> =
+            Box::new(move |observer| Box::pin(follow(stream, reader_of_watch, observer, tell)));
+        self.0.push((name, watch));
         reader
     }
 }
@@ -299,11 +306,11 @@ async fn follow<K, O: ?Sized>(
             Ok(watcher::Event::InitDone) => {
                 is_absent = false;
                 for object in reader.state() {
-                    tell(&*observer, Change::Seen(object));
+                    guarded(&*observer, Change::Seen(object), tell);
                 }
             }
-            Ok(watcher::Event::Apply(object)) => tell(&*observer, Change::Seen(Arc::new(object))),
-            Ok(watcher::Event::Delete(object)) => tell(&*observer, Change::Gone(object)),
+            Ok(watcher::Event::Apply(object)) => guarded(&*observer, Change::Seen(Arc::new(object)), tell),
+            Ok(watcher::Event::Delete(object)) => guarded(&*observer, Change::Gone(object), tell),
             Err(error) if is_unknown(&error) => {
                 if !std::mem::replace(&mut is_absent, true) {
                     let (kind, group) = (K::kind(&()), K::group(&()));
@@ -315,6 +322,20 @@ async fn follow<K, O: ?Sized>(
                 warn!(%kind, error = &error as &dyn std::error::Error, "a watch broke; it is taken up again");
             }
         }
+    }
+}
+
+/// Tells of a change. A panic about one object costs it this change, and others nothing.
+fn guarded<K, O: ?Sized>(observer: &O, change: Change<K>, tell: fn(&O, Change<K>))
+where
+    K: Resource<DynamicType = ()>,
+{
+    let object = match &change {
+        Change::Seen(object) => ObjectRef::from_obj(&**object),
+        Change::Gone(object) => ObjectRef::from_obj(object),
+    };
+    if let Err(panic) = panics::catch(|| tell(observer, change)) {
+        error!(%object, %panic, "a change of an object was passed over");
     }
 }
 

@@ -25,6 +25,7 @@ use crate::api::{Certificate, ClusterIssuer, FIELD_MANAGER, Issuer, IssuerKind, 
 use crate::core::annotated::AnnotationSettings;
 use crate::core::backoff::Backoff;
 use crate::runtime::clock;
+use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
 use crate::solver::dns01::{Clients, NameServer};
 use crate::solver::http01::{PathType, SelfCheck, SelfCheckSetupError};
@@ -83,6 +84,8 @@ pub struct Context {
     pub config: Config,
     /// Metrics.
     pub metrics: Metrics,
+    /// What `/healthz` goes by.
+    pub liveness: Liveness,
     /// Who publishes events.
     pub reporter: Reporter,
     /// What events have said lately.
@@ -126,6 +129,7 @@ impl Context {
         client: Client,
         config: Config,
         metrics: Metrics,
+        liveness: Liveness,
         cache: Cache,
     ) -> Result<Arc<Self>, SelfCheckSetupError> {
         let reporter =
@@ -149,6 +153,7 @@ impl Context {
             client,
             config,
             metrics,
+            liveness,
             cache,
         }))
     }

@@ -4,6 +4,7 @@ use kube::core::Status;
 
 use crate::pki::KeyError;
 use crate::pki::keystore::KeystoreError;
+use crate::runtime::panics::Panic;
 
 /// Which request to the API server failed. A reconcile that ends with it is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +101,9 @@ pub enum Error {
     /// The keystores could not be made.
     #[error(transparent)]
     Keystore(#[from] KeystoreError),
+    /// A bug: the reconcile panicked.
+    #[error("the reconcile {0}")]
+    Panicked(Panic),
     /// The issuance takes more steps than any can need.
     #[error("the issuance goes in circles at {0}")]
     Circles(String),
@@ -123,6 +127,7 @@ impl Error {
             Self::ReadReplicas { .. } => "ReadReplicas",
             Self::Key(_) => "Key",
             Self::Keystore(_) => "Keystore",
+            Self::Panicked(_) => "Panicked",
             Self::Circles(_) => "Circles",
         }
     }

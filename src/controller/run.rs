@@ -1,5 +1,6 @@
 //! The controllers run while this replica leads.
 
+use std::convert::Infallible;
 use std::future::{self, Future};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,76 +8,104 @@ use std::time::Duration;
 use futures::channel::mpsc::UnboundedReceiver;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
-use kube::Resource;
 use kube::runtime::controller::{Action, Config, Error as ControllerError, applier};
 use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::context::Context;
 use super::error::Error;
 use super::{annotated, certificate, issuer, presenter};
-use crate::runtime::clock;
+use crate::runtime::clock::{self, Stopwatch};
+use crate::runtime::metrics::ReconcileOutcome;
+use crate::runtime::panics::caught;
+use crate::runtime::supervisor::{Ended, Supervisor};
 
 /// How long reconciles that are under way may take to their end.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Runs the controllers until `stop`. What is under way then comes to its end, so that nothing which was just asked of a CA is
 /// asked again by the next leader; what takes too long is broken off, as by a crash: everything goes on from what is recorded.
-pub async fn lead(context: Arc<Context>, stop: CancellationToken) {
+/// When the lead is `lost`, everything is broken off at once.
+///
+/// # Errors
+/// [`Ended`], if a controller, or a watch that belongs to one, panics, or ends before `stop`.
+pub async fn lead(
+    context: Arc<Context>,
+    stop: CancellationToken,
+    lost: impl Future<Output = ()>,
+) -> Result<(), Ended> {
     info!("leading");
     context.in_flight.clear();
     context.questions.begin(clock::now());
     context.accounts.clear();
     context.presenter.clear();
-    let controllers = start(&context);
-    let annotated = if context.config.annotations.enabled { annotated::start(&context) } else { Vec::new() };
-    let swept = context.clone();
-    tokio::spawn(async move {
-        if let Err(error) = presenter::sweep(&swept).await {
-            warn!(
-                error = &error as &dyn std::error::Error,
-                "leftovers of former leaders could not be removed"
-            );
-        }
-    });
-    let controllers = futures::future::join_all(controllers);
+    let mut controllers = Supervisor::new(context.liveness.clone());
+    let mut annotated = Supervisor::new(context.liveness.clone());
+    start(&context, &mut controllers);
+    if context.config.annotations.enabled {
+        annotated::start(&context, &mut annotated);
+    }
     let farewell = async {
         stop.cancelled().await;
         context.disconnect();
         tokio::time::timeout(FAREWELL, future::pending::<()>()).await
     };
-    // These ask no CA for anything: nobody has to wait for them.
-    let annotated = async {
-        futures::future::join_all(annotated).await;
-        future::pending::<()>().await;
+    let outcome = tokio::select! {
+        outcome = controllers.until_done(&stop) => outcome,
+        // These ask no CA for anything: nobody has to wait for them.
+        Err(ended) = annotated.until_done(&stop) => Err(ended),
+        never = sweep(&context) => match never {},
+        _ = farewell => {
+            info!("reconciles that take too long are broken off");
+            Ok(())
+        }
+        () = lost => Ok(()),
     };
-    tokio::select! {
-        _ = controllers => {}
-        () = annotated => {}
-        _ = farewell => info!("reconciles that take too long are broken off"),
+    if outcome.is_ok() {
+        controllers.end().await;
+        annotated.end().await;
+        context.liveness.unwatched(annotated::watches);
+        info!("no longer leading");
     }
-    info!("no longer leading");
+    outcome
 }
 
-fn start(context: &Arc<Context>) -> Vec<BoxFuture<'static, ()>> {
-    let mut controllers = Vec::new();
+/// Removes what former leaders have left behind.
+async fn sweep(context: &Context) -> Infallible {
+    match caught(presenter::sweep(context)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => warn!(
+            error = &error as &dyn std::error::Error,
+            "leftovers of former leaders could not be removed"
+        ),
+        Err(panic) => error!(%panic, "leftovers of former leaders could not be removed"),
+    }
+    future::pending().await
+}
+
+fn start(context: &Arc<Context>, controllers: &mut Supervisor) {
     for scope in context.cache.scopes() {
         let namespace = scope.namespace.clone();
-        controllers.push(controller(
+        let certificates = controller(
+            "Certificate",
             scope.certificates.clone(),
             context.wake_certificate.connect(namespace.clone()),
             certificate::reconcile,
             certificate::error_policy,
             context.clone(),
-        ));
-        controllers.push(controller(
+        );
+        controllers.spawn("controller of Certificates", certificates);
+        let issuers = controller(
+            "Issuer",
             scope.issuers.clone(),
             context.wake_issuer.connect(namespace),
             issuer::reconcile,
             issuer::error_policy,
             context.clone(),
-        ));
+        );
+        controllers.spawn("controller of Issuers", issuers);
         scope
             .issuers
             .state()
@@ -87,23 +116,25 @@ fn start(context: &Arc<Context>) -> Vec<BoxFuture<'static, ()>> {
         }
     }
     if let Some(issuers) = context.cache.cluster_issuers() {
-        controllers.push(controller(
+        let cluster_issuers = controller(
+            "ClusterIssuer",
             issuers.clone(),
             context.wake_cluster_issuer.connect(None),
             issuer::reconcile,
             issuer::error_policy,
             context.clone(),
-        ));
+        );
+        controllers.spawn("controller of ClusterIssuers", cluster_issuers);
         issuers
             .state()
             .iter()
             .for_each(|issuer| context.wake_cluster_issuer.wake(ObjectRef::from_obj(&**issuer)));
     }
-    controllers
 }
 
-/// Reconciles what is asked for, until the requests end.
+/// Reconciles what is asked for, until the requests end. A reconcile that panics fails, and is tried again, from what is recorded.
 pub(super) fn controller<K, F>(
+    kind: &'static str,
     store: Store<K>,
     requests: UnboundedReceiver<ObjectRef<K>>,
     reconcile: impl Fn(Arc<K>, Arc<Context>) -> F + Send + 'static,
@@ -114,9 +145,25 @@ where
     K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
     F: Future<Output = Result<Action, Error>> + Send + 'static,
 {
-    let requests = requests.map(Ok::<_, std::convert::Infallible>);
+    context.metrics.reconciling(kind);
+    let requests = requests.map(Ok::<_, Infallible>);
     // The applier needs futures that can be moved while they run.
-    let reconcile = move |object, context| reconcile(object, context).boxed();
+    let reconcile = move |object: Arc<K>, context: Arc<Context>| {
+        let (uid, took) = (object.uid().unwrap_or_default(), Stopwatch::start());
+        let reconcile = reconcile(object, context.clone());
+        async move {
+            let _under_way = context.liveness.reconcile();
+            caught(reconcile).await.unwrap_or_else(|panic| {
+                context.metrics.reconciled(kind, ReconcileOutcome::Panicked, took.elapsed());
+                context.in_flight.keep(&uid, None);
+                for next in context.accounts.free(&uid) {
+                    context.wake_certificate.wake(next);
+                }
+                Err(Error::Panicked(panic))
+            })
+        }
+        .boxed()
+    };
     applier(reconcile, error_policy, context, store, requests, Config::default())
         .for_each(|outcome| async {
             match outcome {
@@ -128,3 +175,6 @@ where
         })
         .boxed()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,26 +1,56 @@
 //! The port that kubelets and Prometheus ask: `/healthz`, `/readyz`, `/metrics`, `/version`.
+//!
+//! It is served by a thread with a runtime of its own, so that it also answers when the main one is stuck, and says so.
+
+mod scrapes;
 
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use hyper::body::Incoming;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+use tracing::{error, info};
 
+use self::scrapes::Scrapes;
+use super::liveness::Liveness;
 use super::metrics::{self, Metrics};
+use super::metrics_auth::Gate;
+use super::server::{Limits, serve};
+use super::{api_server, clock};
+
+/// A kubelet and two Prometheus servers need three connections.
+const LIMITS: Limits = Limits { connections: 64, headers: 16 * 1024 };
+
+/// What is shown on the port.
+#[derive(Clone, Debug, Default)]
+pub struct Vitals {
+    /// What `/metrics` shows.
+    pub metrics: Metrics,
+    /// What `/readyz` goes by.
+    pub readiness: Readiness,
+    /// What `/healthz` goes by.
+    pub liveness: Liveness,
+    /// How to ask the API server who may read metrics; nothing if everybody may.
+    pub metrics_auth: Option<kube::Config>,
+}
 
 /// A server that listens, and answers once it [runs](Server::run).
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
-    router: Router,
 }
 
 impl Server {
@@ -28,10 +58,10 @@ impl Server {
     ///
     /// # Errors
     /// [`HealthError::Listen`] if the address is taken or is not ours.
-    pub async fn bind(address: SocketAddr, metrics: Metrics, ready: Readiness) -> Result<Self, HealthError> {
+    pub async fn bind(address: SocketAddr) -> Result<Self, HealthError> {
         let listener =
             TcpListener::bind(address).await.map_err(|source| HealthError::Listen { address, source })?;
-        Ok(Self { listener, router: router(metrics, ready) })
+        Ok(Self { listener })
     }
 
     /// The address, with the port that the system chose if 0 was asked for.
@@ -42,13 +72,37 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Answers until `stop` is cancelled.
-    ///
-    /// # Errors
-    /// [`HealthError::Serve`] if the listener breaks.
-    pub async fn run(self, stop: CancellationToken) -> Result<(), HealthError> {
-        let served = axum::serve(self.listener, self.router).with_graceful_shutdown(stop.cancelled_owned());
-        served.await.map_err(HealthError::Serve)
+    /// Answers, on a thread of its own, until `stop` is cancelled or this is dropped.
+    pub async fn run(self, vitals: Vitals, stop: CancellationToken) {
+        // Whatever ends the thread, a panic included, drops its half.
+        let (ends, ended) = oneshot::channel::<()>();
+        let stop = stop.child_token();
+        let _stops_with_this = stop.clone().drop_guard();
+        let thread = std::thread::Builder::new().name("health".to_owned()).spawn(move || {
+            let _ends = ends;
+            if let Err(error) = self.block(vitals, stop) {
+                error!(error = &error as &dyn std::error::Error, "health and metrics cannot be served");
+            }
+        });
+        match thread {
+            Ok(_) => drop(ended.await),
+            Err(error) => error!(%error, "the thread for health and metrics cannot be started"),
+        }
+    }
+
+    fn block(self, vitals: Vitals, stop: CancellationToken) -> Result<(), HealthError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(HealthError::Serve)?.block_on(async {
+            let listener =
+                self.listener.into_std().and_then(TcpListener::from_std).map_err(HealthError::Serve)?;
+            let router = router(vitals)?;
+            let answer = move |request: hyper::Request<Incoming>| {
+                let router = router.clone();
+                async move { router.oneshot(request).await.unwrap_or_else(|never| match never {}) }
+            };
+            serve(listener, answer, LIMITS, stop).await;
+            Ok(())
+        })
     }
 }
 
@@ -56,16 +110,19 @@ impl Server {
 #[derive(Debug, thiserror::Error)]
 pub enum HealthError {
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}")]
+    #[error("cannot listen on {address} for health and metrics; choose another with --metrics-addr")]
     Listen {
         /// The address.
         address: SocketAddr,
         /// What the system said.
         source: io::Error,
     },
-    /// The listener broke.
-    #[error("the health server broke")]
+    /// The system lacks what the server needs.
+    #[error("the system does not let the health server run")]
     Serve(#[source] io::Error),
+    /// The API server cannot be asked who may read metrics.
+    #[error("the client for --metrics-auth could not be made")]
+    Client(#[source] Box<kube::Error>),
 }
 
 /// What the process waits for before it is ready. Clones share it.
@@ -94,13 +151,49 @@ impl Readiness {
     }
 }
 
-fn router(metrics: Metrics, ready: Readiness) -> Router {
+fn router(vitals: Vitals) -> Result<Router, HealthError> {
     let version = serde_json::json!({ "name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION") });
-    Router::new()
-        .route("/healthz", get("ok"))
-        .route("/readyz", get(readyz).with_state(ready))
-        .route("/metrics", get(scrape).with_state(metrics))
-        .route("/version", get(([(CONTENT_TYPE, "application/json")], version.to_string())))
+    let gate = match &vitals.metrics_auth {
+        None => None,
+        Some(config) => {
+            let client = api_server::for_requests(config.clone());
+            let client = client.map_err(|error| HealthError::Client(Box::new(error)))?;
+            Some(Arc::new(Gate::new(client, vitals.metrics.clone())))
+        }
+    };
+    let health = Health { liveness: vitals.liveness.clone(), ill: Arc::default() };
+    let exposition = Exposition { vitals: vitals.clone(), gate, scrapes: Scrapes::default() };
+    Ok(Router::new()
+        .route("/healthz", get(healthz).with_state(health))
+        .route("/readyz", get(readyz).with_state(vitals.readiness))
+        .route("/metrics", get(scrape).with_state(exposition))
+        .route("/version", get(([(CONTENT_TYPE, "application/json")], version.to_string()))))
+}
+
+#[derive(Clone)]
+struct Health {
+    liveness: Liveness,
+    /// What was answered last: each change is logged once.
+    ill: Arc<AtomicBool>,
+}
+
+async fn healthz(State(health): State<Health>) -> Response {
+    let ailment = health.liveness.ailment(clock::instant());
+    let was_ill = health.ill.swap(ailment.is_some(), Ordering::Relaxed);
+    match ailment {
+        None => {
+            if was_ill {
+                info!("/healthz answers 200 again");
+            }
+            "ok".into_response()
+        }
+        Some(ailment) => {
+            if !was_ill {
+                error!(ailment, "/healthz answers 503, so that this process is restarted");
+            }
+            (StatusCode::SERVICE_UNAVAILABLE, ailment).into_response()
+        }
+    }
 }
 
 async fn readyz(State(ready): State<Readiness>) -> Response {
@@ -110,86 +203,36 @@ async fn readyz(State(ready): State<Readiness>) -> Response {
     }
 }
 
-async fn scrape(State(metrics): State<Metrics>) -> Response {
-    match metrics.encode() {
-        Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+#[derive(Clone)]
+struct Exposition {
+    vitals: Vitals,
+    gate: Option<Arc<Gate>>,
+    scrapes: Scrapes,
+}
+
+async fn scrape(State(exposition): State<Exposition>, headers: HeaderMap) -> Response {
+    if let Some(gate) = &exposition.gate
+        && let Err(refusal) = gate.pass(&headers).await
+    {
+        let status = refusal.status();
+        let challenge = (status == StatusCode::UNAUTHORIZED).then_some([(WWW_AUTHENTICATE, "Bearer")]);
+        return (status, challenge, format!("{refusal}\n")).into_response();
+    }
+    let Vitals { metrics, readiness, liveness, .. } = &exposition.vitals;
+    let encoded = exposition.scrapes.next(|| {
+        let now = clock::instant();
+        metrics.vital_signs(
+            liveness.ailment(now).is_none(),
+            readiness.awaited().is_none(),
+            liveness.silence(now),
+        );
+        metrics.encode()
+    });
+    match encoded {
+        Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], Body::from(text)).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn readiness_says_what_it_waits_for() {
-        let ready = Readiness::awaiting(["Issuers", "Certificates"]);
-        let server = Running::start(ready.clone()).await;
-        assert_eq!(server.get("/readyz").await, (503, "waiting for Certificates, Issuers".into()));
-        ready.reached("Certificates");
-        assert_eq!(server.get("/readyz").await, (503, "waiting for Issuers".into()));
-        ready.reached("Issuers");
-        assert_eq!(server.get("/readyz").await, (200, "ok".into()));
-        assert_eq!(server.get("/healthz").await, (200, "ok".into()));
-    }
-
-    #[tokio::test]
-    async fn metrics_come_as_openmetrics() {
-        let server = Running::start(Readiness::default()).await;
-        let answer = reqwest::get(server.url("/metrics")).await.unwrap();
-        assert_eq!(answer.headers()["content-type"], metrics::CONTENT_TYPE);
-        assert!(answer.text().await.unwrap().ends_with("# EOF\n"));
-    }
-
-    #[tokio::test]
-    async fn the_version_is_told_as_json() {
-        let server = Running::start(Readiness::default()).await;
-        let (status, body) = server.get("/version").await;
-        assert_eq!(status, 200);
-        let version: serde_json::Value = serde_json::from_str(&body).unwrap();
-        assert_eq!(
-            version,
-            serde_json::json!({ "name": "certwright", "version": env!("CARGO_PKG_VERSION") })
-        );
-    }
-
-    #[tokio::test]
-    async fn an_address_in_use_is_named() {
-        let server = Running::start(Readiness::default()).await;
-        let error = Server::bind(server.address, Metrics::default(), Readiness::default()).await.unwrap_err();
-        assert_eq!(error.to_string(), format!("cannot listen on {}", server.address));
-    }
-
-    #[tokio::test]
-    async fn the_server_ends_when_told() {
-        let Running { stop, task, .. } = Running::start(Readiness::default()).await;
-        stop.cancel();
-        task.await.unwrap().unwrap();
-    }
-
-    struct Running {
-        address: SocketAddr,
-        stop: CancellationToken,
-        task: tokio::task::JoinHandle<Result<(), HealthError>>,
-    }
-
-    impl Running {
-        async fn start(ready: Readiness) -> Self {
-            let any = SocketAddr::from(([127, 0, 0, 1], 0));
-            let server = Server::bind(any, Metrics::default(), ready).await.unwrap();
-            let address = server.local_addr().unwrap();
-            let stop = CancellationToken::new();
-            let task = tokio::spawn(server.run(stop.clone()));
-            Self { address, stop, task }
-        }
-
-        fn url(&self, path: &str) -> String {
-            format!("http://{}{path}", self.address)
-        }
-
-        async fn get(&self, path: &str) -> (u16, String) {
-            let answer = reqwest::get(self.url(path)).await.unwrap();
-            (answer.status().as_u16(), answer.text().await.unwrap())
-        }
-    }
-}
+mod tests;

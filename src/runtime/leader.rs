@@ -19,6 +19,7 @@ use tracing::{info, warn};
 
 use super::clock;
 use super::metrics::{ApiVerb, Metrics};
+use super::supervisor::Ended;
 
 /// What is contended for, and by whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +82,12 @@ impl Leadership {
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<bool> {
         self.leads.clone()
+    }
+
+    /// Waits for the end of our part, which does not come before it is [released](Leadership::release). Once it has come,
+    /// there is nothing to release.
+    pub async fn ended(&mut self) -> Ended {
+        Ended::of("leader election", (&mut self.task).await)
     }
 
     /// Leaves the election, and lets another replica take over at once. To be called when nothing is reconciled any

@@ -6,6 +6,7 @@ mod process;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -46,6 +47,9 @@ struct Inner {
     account_key_rollovers: Family<Rollovers, Counter>,
     revocations: Family<Revocations, Counter>,
     leader: Gauge,
+    healthy: Gauge,
+    ready: Gauge,
+    watch_silence: Gauge<f64, AtomicU64>,
     certificates: Certificates,
     issuers: Issuers,
 }
@@ -110,6 +114,13 @@ impl Metrics {
         registry.register("revocations", help, revocations.clone());
         let leader = Gauge::default();
         registry.register("leader", "1 if this replica reconciles, 0 if it stands by", leader.clone());
+        let healthy = Gauge::default();
+        registry.register("healthy", "1 if /healthz answers 200, 0 if it wants a restart", healthy.clone());
+        let ready = Gauge::default();
+        registry.register("ready", "1 if /readyz answers 200, 0 while a cache is not filled", ready.clone());
+        let watch_silence = Gauge::default();
+        let help = "Time since the API server last answered a watch, the longest of all watches";
+        registry.register_with_unit("watch_silence", help, Unit::Seconds, watch_silence.clone());
         let certificates = Certificates::new(per_certificate);
         registry.register_collector(Box::new(certificates.clone()));
         let issuers = Issuers::default();
@@ -129,9 +140,18 @@ impl Metrics {
             account_key_rollovers,
             revocations,
             leader,
+            healthy,
+            ready,
+            watch_silence,
             certificates,
             issuers,
         }))
+    }
+
+    /// Reconciles of this kind are about to begin. An alert sees how often one panicked only if it was 0 before.
+    pub fn reconciling(&self, kind: &'static str) {
+        let panicked = Reconciles { kind, outcome: ReconcileOutcome::Panicked.as_str() };
+        drop(self.0.reconciles.get_or_create(&panicked));
     }
 
     /// A reconcile has ended.
@@ -189,6 +209,13 @@ impl Metrics {
         self.0.leader.set(leads.into());
     }
 
+    /// What the probes find, and for how long a watch has heard nothing from the API server.
+    pub fn vital_signs(&self, healthy: bool, ready: bool, silence: Duration) {
+        self.0.healthy.set(healthy.into());
+        self.0.ready.set(ready.into());
+        self.0.watch_silence.set(silence.as_secs_f64());
+    }
+
     /// How a Certificate stands now.
     pub fn certificate(&self, namespace: &str, name: &str, facts: CertificateFacts) {
         self.0.certificates.set(namespace, name, facts);
@@ -235,6 +262,8 @@ pub enum ReconcileOutcome {
     Progressed,
     /// It failed, and is tried again.
     Failed,
+    /// It panicked, and is tried again.
+    Panicked,
 }
 
 impl ReconcileOutcome {
@@ -243,6 +272,7 @@ impl ReconcileOutcome {
             Self::Unchanged => "unchanged",
             Self::Progressed => "progressed",
             Self::Failed => "failed",
+            Self::Panicked => "panicked",
         }
     }
 }

@@ -1,10 +1,16 @@
-//! What a long-running process needs: logs, metrics, traces, health, leadership, shutdown, and the clock.
+//! What a long-running process needs: logs, metrics, traces, health, leadership, supervision, shutdown, and the clock.
 
+pub mod api_server;
 pub mod clock;
 pub mod health;
 pub mod leader;
+pub mod liveness;
 pub mod logs;
 pub mod metrics;
+pub mod metrics_auth;
+pub mod panics;
 pub mod recent;
+pub mod server;
 pub mod shutdown;
+pub mod supervisor;
 pub mod traces;

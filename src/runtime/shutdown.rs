@@ -1,27 +1,30 @@
 //! The end of the process, when it is asked for.
 
+use std::future::{Future, pending};
 use std::io;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-/// A token that SIGTERM and SIGINT cancel. To be called within a tokio runtime.
+/// A token that SIGTERM and SIGINT cancel while the task runs, which lasts as long as the process. To be called within a tokio
+/// runtime.
 ///
 /// # Errors
 /// If the signals cannot be listened to.
-pub fn on_signal() -> io::Result<CancellationToken> {
+pub fn on_signal() -> io::Result<(CancellationToken, impl Future<Output = ()> + Send + 'static)> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let token = CancellationToken::new();
     let cancelled = token.clone();
-    tokio::spawn(async move {
+    let task = async move {
         let name = tokio::select! {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
         };
         info!("{name}: stopping");
         cancelled.cancel();
-    });
-    Ok(token)
+        pending().await
+    };
+    Ok((token, task))
 }

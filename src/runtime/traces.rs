@@ -30,6 +30,8 @@ pub use without::{Traces, begin};
 
 #[cfg(not(feature = "otlp"))]
 mod without {
+    use std::time::Duration;
+
     use super::{TraceLayer, TracesError};
 
     /// There are none.
@@ -43,7 +45,7 @@ mod without {
         }
 
         /// Cannot be called.
-        pub fn end(self) {
+        pub fn end(self, _patience: Duration) {
             match self {}
         }
     }
@@ -79,9 +81,6 @@ mod otlp {
 
     use super::{TraceLayer, TracesError};
 
-    /// How long the end of the process waits until the last spans are sent.
-    const PATIENCE: Duration = Duration::from_secs(2);
-
     /// Spans on their way to a collector.
     #[derive(Debug)]
     pub struct Traces(SdkTracerProvider);
@@ -102,8 +101,8 @@ mod otlp {
         }
 
         /// Sends what is left.
-        pub fn end(self) {
-            if let Err(error) = self.0.shutdown_with_timeout(PATIENCE) {
+        pub fn end(self, patience: Duration) {
+            if let Err(error) = self.0.shutdown_with_timeout(patience) {
                 warn!(%error, "the last traces could not be sent");
             }
         }

@@ -82,11 +82,11 @@ labels:
 {{- end }}
 {{- end }}
 
-{{/* The rules of a role of deploy/base, by its kind and name. */}}
+{{/* The rules of a role of deploy/base, or of another file, by its kind and name. */}}
 {{- define "certwright.rules" -}}
 {{- $kind := .kind }}
 {{- $name := .name | default "certwright" }}
-{{- range splitList "\n---\n" (.root.Files.Get "files/rbac.yaml") }}
+{{- range splitList "\n---\n" (.root.Files.Get (.file | default "files/rbac.yaml")) }}
 {{- $role := fromYaml . }}
 {{- if and (eq $role.kind $kind) (eq $role.metadata.name $name) }}
 {{- toYaml $role.rules }}

@@ -2,8 +2,6 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
@@ -14,6 +12,7 @@ use crate::controller::context::Context;
 use crate::controller::run::controller;
 use crate::controller::wake::Wake;
 use crate::core::annotated::{Entrance, Gateway, Ingress, reduce_gateway, reduce_ingress};
+use crate::runtime::supervisor::Supervisor;
 use crate::solver::http01::HTTP01_LABEL;
 
 /// The Ingresses and Gateways that are watched, while this replica leads.
@@ -57,9 +56,13 @@ where
     store.state_filter(names).iter().for_each(|object| wake.wake(ObjectRef::from_obj(&**object)));
 }
 
+/// Whether this, as [`Liveness`](crate::runtime::liveness::Liveness) has it, is watched here.
+pub fn watches(watched: &str) -> bool {
+    ["ingresses", "gateways"].contains(&watched.rsplit('/').next().unwrap_or_default())
+}
+
 /// Watches Ingresses and Gateways, and reconciles them.
-pub fn start(context: &Arc<Context>) -> Vec<BoxFuture<'static, ()>> {
-    let mut running = Vec::new();
+pub fn start(context: &Arc<Context>, tasks: &mut Supervisor) {
     let mut watches = Watches::default();
     let entrances = &context.entrances;
     for namespace in context.cache.scopes().iter().map(|scope| scope.namespace.clone()) {
@@ -74,24 +77,27 @@ pub fn start(context: &Arc<Context>) -> Vec<BoxFuture<'static, ()>> {
                 .add(ingresses, |to: &Context, change| seen(to, &to.entrances.ingresses, change)),
             gateways: watches.add(gateways, |to: &Context, change| seen(to, &to.entrances.gateways, change)),
         };
-        running.push(controller(
+        let ingresses = controller(
+            "Ingress",
             scope.ingresses.clone(),
             entrances.ingresses.connect(namespace.clone()),
             reconcile,
             error_policy,
             context.clone(),
-        ));
-        running.push(controller(
+        );
+        tasks.spawn("controller of Ingresses", ingresses);
+        let gateways = controller(
+            "Gateway",
             scope.gateways.clone(),
             entrances.gateways.connect(namespace),
             reconcile,
             error_policy,
             context.clone(),
-        ));
+        );
+        tasks.spawn("controller of Gateways", gateways);
         entrances.scopes.lock().unwrap_or_else(PoisonError::into_inner).push(scope);
     }
-    running.push(watches.run(context.clone()).boxed());
-    running
+    watches.spawn(context, tasks);
 }
 
 fn seen<K>(context: &Context, wake: &Wake<K>, change: Change<K>)

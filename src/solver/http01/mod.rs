@@ -19,7 +19,7 @@ pub use objects::{
     ingress_name, service,
 };
 pub use ownership::{CERTIFICATE_UID_LABEL, HTTP01_LABEL};
-pub use responder::{KeyAuthorizations, serve};
+pub use responder::{KeyAuthorizations, answer};
 pub use route::{
     Acceptance, HttpRoute, HttpRouteSpec, HttpRouteStatus, ParentReference, RoutePresentation, acceptance,
     route_name, routes,

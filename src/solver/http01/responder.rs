@@ -1,22 +1,9 @@
-//! The HTTP server that answers `/.well-known/acme-challenge/<token>` on every replica.
-//!
-//! It stands behind ingress controllers and, with them, behind the whole internet: every connection is short, bounded
-//! in time and size, and answers one request.
-
-use std::convert::Infallible;
-use std::sync::Arc;
-use std::time::Duration;
+//! What is answered to `/.well-known/acme-challenge/<token>`, on every replica.
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::sync::CancellationToken;
 
 use super::{CHALLENGE_PREFIX, is_token};
 
@@ -24,12 +11,6 @@ use super::{CHALLENGE_PREFIX, is_token};
 pub const UNKNOWN_TOKEN: &str = "certwright: no challenge with this token is pending for this host\n";
 
 const NOT_A_CHALLENGE: &str = "certwright: only ACME http-01 challenges are answered here\n";
-const MAX_CONNECTIONS: u32 = 512;
-const MAX_HEADER_BYTES: usize = 8 * 1024;
-const MAX_HEADERS: usize = 64;
-const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
-const PAUSE_AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(500);
 
 /// The key authorizations of the challenges that are pending now.
 pub trait KeyAuthorizations: Send + Sync + 'static {
@@ -40,80 +21,8 @@ pub trait KeyAuthorizations: Send + Sync + 'static {
     fn find(&self, host: &str, token: &str) -> Option<String>;
 }
 
-/// Answers challenges on `listener` until `shutdown` is cancelled, then lets open requests finish.
-///
-/// Returns at the latest 10 seconds after `shutdown`, which is as long as a connection may last.
-pub async fn serve(listener: TcpListener, answers: Arc<dyn KeyAuthorizations>, shutdown: CancellationToken) {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS as usize));
-    while let Some((stream, slot)) = next_connection(&listener, &slots, &shutdown).await {
-        let (answers, shutdown) = (answers.clone(), shutdown.clone());
-        tokio::spawn(async move {
-            serve_connection(stream, answers, shutdown).await;
-            drop(slot);
-        });
-    }
-    drop(listener);
-    // Every open connection holds a slot, so having them all means that all are done.
-    let _all_done = slots.acquire_many(MAX_CONNECTIONS).await;
-}
-
-/// The next connection together with the slot it takes, or none after shutdown. A slot comes first, so that with all
-/// taken, clients wait in the kernel's queue instead of in our memory.
-async fn next_connection(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-    shutdown: &CancellationToken,
-) -> Option<(TcpStream, OwnedSemaphorePermit)> {
-    let slot = shutdown.run_until_cancelled(slots.clone().acquire_owned()).await?.ok()?;
-    loop {
-        match shutdown.run_until_cancelled(listener.accept()).await? {
-            Ok((stream, _)) => return Some((stream, slot)),
-            Err(error) => {
-                // Out of file descriptors, most likely; trying again at once would only burn the processor.
-                tracing::warn!(%error, "the http-01 responder could not accept a connection");
-                if tokio::time::timeout(PAUSE_AFTER_FAILED_ACCEPT, shutdown.cancelled()).await.is_ok() {
-                    return None;
-                }
-            }
-        }
-    }
-}
-
-async fn serve_connection(
-    stream: TcpStream,
-    answers: Arc<dyn KeyAuthorizations>,
-    shutdown: CancellationToken,
-) {
-    let service = service_fn(move |request: Request<_>| {
-        let response = answer(&request, answers.as_ref());
-        async move { Ok::<_, Infallible>(response) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(MAX_HEADER_BYTES)
-        .max_headers(MAX_HEADERS)
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let served = tokio::time::timeout(CONNECTION_TIMEOUT, async {
-        tokio::select! {
-            biased;
-            result = connection.as_mut() => result,
-            () = shutdown.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        }
-    });
-    match served.await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "an http-01 connection broke off"),
-        Err(_) => tracing::debug!("an http-01 connection took too long and was closed"),
-    }
-}
-
-pub(super) fn answer<B>(request: &Request<B>, answers: &dyn KeyAuthorizations) -> Response<Full<Bytes>> {
+/// The answer to a request, of which only the head is looked at.
+pub fn answer<B>(request: &Request<B>, answers: &dyn KeyAuthorizations) -> Response<Full<Bytes>> {
     let Some(token) = request.uri().path().strip_prefix(CHALLENGE_PREFIX) else {
         return plain(StatusCode::NOT_FOUND, NOT_A_CHALLENGE.into());
     };
@@ -163,50 +72,35 @@ fn host_without_port(value: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
-    use std::net::SocketAddr;
-
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::task::JoinHandle;
 
     use super::*;
 
-    #[tokio::test]
-    async fn a_pending_challenge_is_answered_with_its_key_authorization() {
-        let server = Server::start().await;
-        let response = server.get("GET", "/.well-known/acme-challenge/tok-A_1", "example.com").await;
-        assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
-        assert!(response.contains("content-type: text/plain\r\n"), "{response}");
-        assert!(response.ends_with("\r\n\r\ntok-A_1.thumb"), "{response}");
+    #[test]
+    fn a_pending_challenge_is_answered_with_its_key_authorization() {
+        for method in ["GET", "HEAD"] {
+            let response = ask(method, "/.well-known/acme-challenge/tok-A_1", "example.com");
+            assert_eq!(response.status(), 200);
+            assert_eq!(response.headers()[CONTENT_TYPE], "text/plain");
+            assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
+            assert_eq!(body(response), "tok-A_1.thumb");
+        }
     }
 
-    #[tokio::test]
-    async fn head_gets_the_headers_alone() {
-        let server = Server::start().await;
-        let response = server.get("HEAD", "/.well-known/acme-challenge/tok-A_1", "example.com").await;
-        assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
-        assert!(response.contains("content-length: 13\r\n"), "{response}");
-        assert!(response.ends_with("\r\n\r\n"), "{response}");
-    }
-
-    #[tokio::test]
-    async fn the_host_is_found_with_port_case_brackets_and_dot_removed() {
-        let server = Server::start().await;
+    #[test]
+    fn the_host_is_found_with_port_case_brackets_and_dot_removed() {
         for host in ["EXAMPLE.com:80", "example.com.", "example.com.:8080"] {
-            let response = server.get("GET", "/.well-known/acme-challenge/tok-A_1", host).await;
-            assert!(response.ends_with("tok-A_1.thumb"), "{host}: {response}");
+            let response = ask("GET", "/.well-known/acme-challenge/tok-A_1", host);
+            assert_eq!(body(response), "tok-A_1.thumb", "{host}");
         }
         for host in ["[2001:DB8::1]", "[2001:db8::1]:80"] {
-            let response = server.get("GET", "/.well-known/acme-challenge/six", host).await;
-            assert!(response.ends_with("six.thumb"), "{host}: {response}");
+            assert_eq!(body(ask("GET", "/.well-known/acme-challenge/six", host)), "six.thumb", "{host}");
         }
-        let absolute =
-            server.get("GET", "http://example.com:80/.well-known/acme-challenge/tok-A_1", "other").await;
-        assert!(absolute.ends_with("tok-A_1.thumb"), "{absolute}");
+        let absolute = "http://example.com:80/.well-known/acme-challenge/tok-A_1";
+        assert_eq!(body(ask("GET", absolute, "other")), "tok-A_1.thumb");
     }
 
-    #[tokio::test]
-    async fn anything_else_is_not_found_and_says_so_in_a_line() {
-        let server = Server::start().await;
+    #[test]
+    fn anything_else_is_not_found_and_says_so_in_a_line() {
         for (method, target, host) in [
             ("GET", "/", "example.com"),
             ("GET", "/.well-known/acme-challenge/", "example.com"),
@@ -215,56 +109,23 @@ mod tests {
             ("GET", "/.well-known/acme-challenge/panic/..", "example.com"),
             ("POST", "/.well-known/acme-challenge/tok-A_1", "example.com"),
         ] {
-            let response = server.get(method, target, host).await;
-            assert!(response.starts_with("HTTP/1.1 404 Not Found\r\n"), "{method} {target}: {response}");
-            let (_, body) = response.split_once("\r\n\r\n").unwrap();
+            let response = ask(method, target, host);
+            assert_eq!(response.status(), 404, "{method} {target}");
+            let body = body(response);
             assert!(body.starts_with("certwright: ") && body.ends_with('\n'), "{body}");
         }
     }
 
-    #[tokio::test]
-    async fn large_headers_are_refused() {
-        let server = Server::start().await;
-        let host = "a".repeat(MAX_HEADER_BYTES * 2);
-        let response = server.get("GET", "/.well-known/acme-challenge/tok-A_1", &host).await;
-        assert!(!response.contains("200 OK"), "{response}");
+    fn ask(method: &str, target: &str, host: &str) -> Response<Full<Bytes>> {
+        let request = Request::builder().method(method).uri(target).header(HOST, host).body(()).unwrap();
+        answer(&request, &Pending::example())
     }
 
-    #[tokio::test]
-    async fn shutdown_does_not_wait_for_silent_clients() {
-        let server = Server::start().await;
-        let silent = TcpStream::connect(server.address).await.unwrap();
-        server.get("GET", "/", "example.com").await;
-        server.shutdown.cancel();
-        tokio::time::timeout(Duration::from_secs(2), server.task).await.unwrap().unwrap();
-        drop(silent);
-        assert!(TcpStream::connect(server.address).await.is_err());
-    }
-
-    struct Server {
-        address: SocketAddr,
-        shutdown: CancellationToken,
-        task: JoinHandle<()>,
-    }
-
-    impl Server {
-        async fn start() -> Self {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let address = listener.local_addr().unwrap();
-            let shutdown = CancellationToken::new();
-            let task = tokio::spawn(serve(listener, Arc::new(Pending::example()), shutdown.clone()));
-            Self { address, shutdown, task }
-        }
-
-        async fn get(&self, method: &str, target: &str, host: &str) -> String {
-            let mut stream = TcpStream::connect(self.address).await.unwrap();
-            let request = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
-            stream.write_all(request.as_bytes()).await.unwrap();
-            let mut response = Vec::new();
-            // The server may close with our bytes unread, which arrives here as a reset after the answer.
-            let _ = stream.read_to_end(&mut response).await;
-            String::from_utf8(response).unwrap()
-        }
+    fn body(response: Response<Full<Bytes>>) -> String {
+        let bytes = futures::executor::block_on(http_body_util::BodyExt::collect(response.into_body()))
+            .unwrap()
+            .to_bytes();
+        String::from_utf8(bytes.to_vec()).unwrap()
     }
 
     struct Pending(HashMap<(&'static str, &'static str), &'static str>);

@@ -93,8 +93,12 @@ async fn start(state: &Path, node: bool) -> Result<Running> {
     })
 }
 
-/// Applies the repository's own manifests: what `deploy/base` puts together, CRDs included.
+/// Applies the repository's own manifests: what `deploy/base` puts together, CRDs included, and the roles for `--metrics-auth`.
 async fn install(tools: &Tools, state: &Path) -> Result<()> {
-    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/base").display().to_string();
-    kubectl(tools, state, &["apply", "--server-side", "--kustomize", &base]).await.map(drop)
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy");
+    let (base, roles) = (deploy.join("base"), deploy.join("metrics-auth/rbac.yaml"));
+    kubectl(tools, state, &["apply", "--server-side", "--kustomize", &base.display().to_string()]).await?;
+    kubectl(tools, state, &["apply", "--server-side", "--filename", &roles.display().to_string()])
+        .await
+        .map(drop)
 }

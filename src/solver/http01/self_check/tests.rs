@@ -1,12 +1,11 @@
 //! Checks against a name server and web servers on loopback, which stand in for the world.
 
-use std::sync::Arc;
-
 use hickory_resolver::proto::op::ResponseCode;
 use tokio::net::{TcpListener, UdpSocket};
 
 use self::world::{Page, World, Zone, closed_port, ok, redirect, tls_server};
 use super::*;
+use crate::runtime::server::{Limits, serve};
 
 mod world;
 
@@ -267,8 +266,11 @@ async fn our_own_responder_passes_and_is_recognised_without_the_token() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut check = world.self_check();
     check.ports.http = listener.local_addr().unwrap().port();
-    let shutdown = tokio_util::sync::CancellationToken::new();
-    tokio::spawn(crate::solver::http01::responder::serve(listener, Arc::new(One), shutdown));
+    let answer = |request: http::Request<hyper::body::Incoming>| {
+        std::future::ready(crate::solver::http01::answer(&request, &One))
+    };
+    let limits = Limits { connections: 8, headers: 8 * 1024 };
+    tokio::spawn(serve(listener, answer, limits, tokio_util::sync::CancellationToken::new()));
     assert_eq!(check.check("own.test", TOKEN, EXPECTED).await, Ok(()));
     assert_eq!(check.check("own.test", "other", "other.thumb").await.unwrap_err().reason(), "UnknownToken");
 }

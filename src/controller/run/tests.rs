@@ -1,0 +1,159 @@
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use clap::Parser;
+use futures::channel::mpsc::unbounded;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::client::Body;
+use kube::runtime::reflector::store;
+use kube::runtime::watcher::Event;
+use kube::{Client, api::ObjectMeta};
+use tokio::time::{Instant, advance, timeout};
+
+use super::*;
+use crate::cli::{Cli, Command};
+use crate::controller::cache::{Cache, Observer, Watches};
+use crate::core::issuance::Progress;
+use crate::runtime::liveness::Liveness;
+use crate::runtime::metrics::Metrics;
+
+const LONG: Duration = Duration::from_secs(600);
+
+/// When each object was reconciled, by name.
+type Tries = Arc<Mutex<HashMap<String, Vec<Instant>>>>;
+
+#[tokio::test(start_paused = true)]
+async fn a_reconcile_that_panics_is_tried_again_more_and_more_seldom_and_others_go_on() {
+    let scene = Scene::start(["bad", "good"]);
+    let begun = clock::instant();
+    for _ in 0..600 {
+        advance(Duration::from_millis(500)).await;
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        scene.wake("good");
+    }
+    let waits = scene.waits("bad");
+    assert!((6..30).contains(&waits.len()), "{waits:?} in {:?}", begun.elapsed());
+    assert!(waits.windows(2).all(|pair| pair[0] <= pair[1]), "{waits:?}");
+    assert!(waits.last() > Some(&Duration::from_secs(30)), "{waits:?}");
+    assert!(scene.waits("good").len() > 500, "{}", scene.waits("good").len());
+    let metrics = scene.context.metrics.encode().unwrap();
+    let counted =
+        format!("certwright_reconciles_total{{kind=\"ConfigMap\",outcome=\"panicked\"}} {}", waits.len() + 1);
+    assert!(metrics.contains(&counted), "{counted} is not in {metrics}");
+    assert!(!scene.controller.is_finished());
+}
+
+/// What is remembered of the panics is their number alone.
+#[tokio::test(start_paused = true)]
+async fn the_progress_of_an_object_whose_reconcile_panicked_is_dropped() {
+    let scene = Scene::start(["bad"]);
+    scene.context.in_flight.keep("bad", Some(Progress { presented: true, ..Progress::default() }));
+    scene.until_tried("bad").await;
+    assert!(!scene.context.in_flight.take("bad").presented);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_controllers_end_once_they_are_told_to_and_not_before() {
+    let (context, _watches) = context();
+    let stop = CancellationToken::new();
+    let leads = tokio::spawn(lead(context.clone(), stop.clone(), future::pending()));
+    assert!(timeout(LONG, future::pending::<()>()).await.is_err() && !leads.is_finished());
+    stop.cancel();
+    assert_eq!(timeout(2 * FAREWELL, leads).await.unwrap().unwrap(), Ok(()));
+}
+
+#[tokio::test]
+async fn a_controller_that_ends_while_this_replica_leads_is_named() {
+    let (context, watches) = context();
+    // What a controller reconciles is filled by a watch: without it, the controller ends.
+    drop(watches);
+    let leads = lead(context, CancellationToken::new(), future::pending());
+    let ended = timeout(Duration::from_secs(1), leads).await.unwrap().unwrap_err().to_string();
+    assert!(ended.starts_with("the task \"controller of ") && ended.ends_with("\" has ended"), "{ended}");
+}
+
+struct Scene {
+    context: Arc<Context>,
+    tries: Tries,
+    requests: futures::channel::mpsc::UnboundedSender<ObjectRef<ConfigMap>>,
+    controller: tokio::task::JoinHandle<()>,
+}
+
+impl Scene {
+    /// A controller of these objects, in which the reconcile of `bad` panics.
+    fn start<const N: usize>(names: [&str; N]) -> Self {
+        let (context, watches) = context();
+        let (reader, mut writer) = store::<ConfigMap>();
+        writer.apply_watcher_event(&Event::Init);
+        for name in names {
+            let metadata =
+                ObjectMeta { name: Some(name.into()), uid: Some(name.into()), ..ObjectMeta::default() };
+            writer.apply_watcher_event(&Event::InitApply(ConfigMap { metadata, ..ConfigMap::default() }));
+        }
+        writer.apply_watcher_event(&Event::InitDone);
+        let (requests, receiver) = unbounded();
+        let tries = Tries::default();
+        let noted = tries.clone();
+        let reconcile = move |object: Arc<ConfigMap>, _: Arc<Context>| {
+            let noted = noted.clone();
+            async move {
+                noted
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .entry(object.name_any())
+                    .or_default()
+                    .push(clock::instant());
+                tokio::task::yield_now().await;
+                assert_ne!(object.name_any(), "bad", "a bad object");
+                Ok(Action::await_change())
+            }
+        };
+        let error_policy = |object: Arc<ConfigMap>, _: &Error, context: Arc<Context>| {
+            Action::requeue(context.in_flight.failed(&object.uid().unwrap_or_default()))
+        };
+        let running = controller("ConfigMap", reader, receiver, reconcile, error_policy, context.clone());
+        let controller = tokio::spawn(async move {
+            let _kept = (writer, watches);
+            running.await;
+        });
+        let scene = Self { context, tries, requests, controller };
+        names.iter().for_each(|name| scene.wake(name));
+        scene
+    }
+
+    fn wake(&self, name: &str) {
+        self.requests.unbounded_send(ObjectRef::new(name)).unwrap();
+    }
+
+    async fn until_tried(&self, name: &str) {
+        while !self.tries.lock().unwrap().contains_key(name) {
+            advance(Duration::from_millis(10)).await;
+        }
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The times between two tries.
+    fn waits(&self, name: &str) -> Vec<Duration> {
+        let tries = self.tries.lock().unwrap();
+        tries[name].windows(2).map(|pair| pair[1] - pair[0]).collect()
+    }
+}
+
+/// With an API server that does not answer.
+fn context() -> (Arc<Context>, Watches<dyn Observer>) {
+    let silent = tower::service_fn(|_: http::Request<Body>| {
+        future::pending::<Result<http::Response<Body>, tower::BoxError>>()
+    });
+    let client = Client::new(silent, "certwright");
+    let Command::Run(settings) = Cli::try_parse_from(["certwright", "run"]).unwrap().command else {
+        panic!("not run")
+    };
+    let config = crate::operator::config(&settings, 0);
+    let (cache, watches) = Cache::new(&client, &[], false);
+    let context = Context::new(client, config, Metrics::default(), Liveness::default(), cache).unwrap();
+    (context, watches)
+}

@@ -1,0 +1,79 @@
+//! The clients of the Kubernetes API server.
+
+use std::time::Duration;
+
+use http::Request;
+use kube::client::Body;
+use kube::{Client, Config};
+use tokio::time::timeout;
+use tower::BoxError;
+
+use super::clock;
+use super::liveness::Liveness;
+
+/// How long the API server may take to answer a request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long it may take until it begins to answer a request of a watch. A watch itself may be silent for long.
+const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a watch may be silent. The API server ends each before (Kubernetes, "--min-request-timeout"), and most that are silent
+/// have a bookmark every minute.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(6 * 60);
+
+/// Why a watch got no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the API server has not begun to answer for {} s", FIRST_ANSWER_TIMEOUT.as_secs())]
+struct NoAnswer;
+
+/// A client for watches. A request that is not answered is given up in bounded time, so that the watch goes on when the API
+/// server, or the way to it, is back. `liveness` is told of each answer.
+///
+/// # Errors
+/// As [`Client::try_from`]
+pub fn for_watches(mut config: Config, liveness: Liveness) -> Result<Client, kube::Error> {
+    config.read_timeout = Some(SILENCE_TIMEOUT);
+    // Else the time that a connection has rested before counts as well.
+    config.reset_reader_on_write = true;
+    let client = Client::try_from(config)?;
+    let namespace = client.default_namespace().to_owned();
+    let watched = tower::service_fn(move |request: Request<Body>| {
+        let (client, liveness) = (client.clone(), liveness.clone());
+        async move {
+            let watched = watched(request.uri().path()).to_owned();
+            let response =
+                timeout(FIRST_ANSWER_TIMEOUT, client.send(request)).await.map_err(|_| NoAnswer)??;
+            liveness.answered(&watched, clock::instant());
+            Ok::<_, BoxError>(response)
+        }
+    });
+    Ok(Client::new(watched, namespace))
+}
+
+/// A client for all else, which is answered soon or fails.
+///
+/// # Errors
+/// As [`Client::try_from`]
+pub fn for_requests(mut config: Config) -> Result<Client, kube::Error> {
+    config.read_timeout = Some(REQUEST_TIMEOUT);
+    // It would go on within a reconcile for minutes, as where a provider behind the API server is down. A reconcile that
+    // fails is tried again, and says why.
+    config.default_retry = false;
+    Client::try_from(config)
+}
+
+/// What a path is about: the resource, after its namespace if there is one.
+fn watched(path: &str) -> &str {
+    let path = path.trim_end_matches('/');
+    path.split_once("/namespaces/").map_or_else(|| path.rsplit('/').next().unwrap_or(path), |(_, rest)| rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_watched_is_in_the_path() {
+        assert_eq!(watched("/apis/certwright.dev/v1alpha1/certificates"), "certificates");
+        assert_eq!(watched("/apis/certwright.dev/v1alpha1/namespaces/web/issuers"), "web/issuers");
+        assert_eq!(watched("/api/v1/namespaces"), "namespaces");
+    }
+}

@@ -1,0 +1,305 @@
+//! Whether the process does what it is there for: what `/healthz` goes by.
+//!
+//! Only what a restart can mend counts. That the API server does not answer is no reason to restart; that one watch hears
+//! nothing from it while the others do is.
+
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::clock;
+
+/// How often the runtime shows that it runs tasks.
+const BEAT: Duration = Duration::from_secs(1);
+/// For how long the runtime may run no task.
+const LONGEST_SILENCE_OF_RUNTIME: Duration = Duration::from_secs(30);
+/// For how long a task may hold its thread. None should for longer than some milliseconds.
+const LONGEST_RUN: Duration = Duration::from_secs(60);
+/// For how long reconciles may be under way while none begins and none ends. Each request that one waits for is given up
+/// long before.
+const LONGEST_STANDSTILL: Duration = Duration::from_secs(15 * 60);
+/// For how long a watch may hear nothing from the API server while others do. Each begins anew every five minutes.
+const LONGEST_SILENCE_OF_WATCH: Duration = Duration::from_secs(15 * 60);
+/// When no watch hears anything for longer than this, the API server is away.
+const LONGEST_PAUSE_OF_API_SERVER: Duration = Duration::from_secs(6 * 60);
+
+/// What is known of the life of this process. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Liveness(Arc<Mutex<Signs>>);
+
+#[derive(Debug, Default)]
+struct Signs {
+    /// When the runtime last ran the task that shows this.
+    beat: Option<Instant>,
+    tasks: Vec<Arc<Task>>,
+    /// When the API server last began to answer a request of any watch.
+    heard: Option<Instant>,
+    /// For how long it has been there.
+    there: Duration,
+    /// When it last answered each watch, by what is watched.
+    answered: BTreeMap<String, Answered>,
+    reconciles_under_way: usize,
+    /// When a reconcile last began or ended.
+    reconciles_moved: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Answered {
+    at: Instant,
+    /// For how long it had been there.
+    there: Duration,
+}
+
+#[derive(Debug)]
+struct Task {
+    name: String,
+    /// Since when it holds a thread.
+    runs: Mutex<Option<Instant>>,
+}
+
+/// A reconcile that is under way, until this is dropped.
+#[derive(Debug)]
+pub struct Reconciling(Liveness);
+
+impl Liveness {
+    /// Shows, for as long as this runs, that the runtime runs tasks.
+    pub async fn beat(self) {
+        let mut beats = tokio::time::interval(BEAT);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            beats.tick().await;
+            self.signs().beat = Some(clock::instant());
+        }
+    }
+
+    /// Runs a task, and takes note of when it holds a thread.
+    pub fn attend<F: Future>(&self, name: &str, future: F) -> impl Future<Output = F::Output> + use<F> {
+        let task = Arc::new(Task { name: name.to_owned(), runs: Mutex::new(None) });
+        self.signs().tasks.push(task.clone());
+        let attended = Attended { liveness: self.clone(), task };
+        async move {
+            let mut future = pin!(future);
+            poll_fn(|context| {
+                let _runs = attended.task.run();
+                future.as_mut().poll(context)
+            })
+            .await
+        }
+    }
+
+    /// The API server has begun to answer a request of a watch. What it says does not matter: a process that has just
+    /// started would hear the same.
+    pub fn answered(&self, watched: &str, now: Instant) {
+        let mut signs = self.signs();
+        let pause = signs.heard.replace(now).map(|before| now.saturating_duration_since(before));
+        signs.there += pause.filter(|pause| *pause <= LONGEST_PAUSE_OF_API_SERVER).unwrap_or_default();
+        let answered = Answered { at: now, there: signs.there };
+        match signs.answered.get_mut(watched) {
+            Some(last) => *last = answered,
+            None => drop(signs.answered.insert(watched.to_owned(), answered)),
+        }
+    }
+
+    /// The longest time that has passed for a watch since the API server last answered it.
+    #[must_use]
+    pub fn silence(&self, now: Instant) -> Duration {
+        let oldest = self.signs().answered.values().map(|answered| answered.at).min();
+        oldest.map(|at| now.saturating_duration_since(at)).unwrap_or_default()
+    }
+
+    /// Nothing of this is watched any more.
+    pub fn unwatched(&self, which: impl Fn(&str) -> bool) {
+        self.signs().answered.retain(|watched, _| !which(watched));
+    }
+
+    /// A reconcile begins.
+    #[must_use]
+    pub fn reconcile(&self) -> Reconciling {
+        let mut signs = self.signs();
+        signs.reconciles_under_way += 1;
+        signs.reconciles_moved = Some(clock::instant());
+        Reconciling(self.clone())
+    }
+
+    /// What is wrong, if a restart would help.
+    #[must_use]
+    pub fn ailment(&self, now: Instant) -> Option<String> {
+        let signs = self.signs();
+        let of_runtime = signs.ailment_of_runtime(now);
+        let of_tasks = || signs.tasks.iter().find_map(|task| task.ailment(now));
+        of_runtime
+            .or_else(of_tasks)
+            .or_else(|| signs.ailment_of_reconciles(now))
+            .or_else(|| signs.ailment_of_watches())
+    }
+
+    fn signs(&self) -> MutexGuard<'_, Signs> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Reconciling {
+    fn drop(&mut self) {
+        let mut signs = self.0.signs();
+        signs.reconciles_under_way = signs.reconciles_under_way.saturating_sub(1);
+        signs.reconciles_moved = Some(clock::instant());
+    }
+}
+
+impl Signs {
+    fn ailment_of_runtime(&self, now: Instant) -> Option<String> {
+        let silence = longer_than(LONGEST_SILENCE_OF_RUNTIME, self.beat?, now)?;
+        Some(format!("no task has run for {} s", silence.as_secs()))
+    }
+
+    fn ailment_of_reconciles(&self, now: Instant) -> Option<String> {
+        let standstill = longer_than(LONGEST_STANDSTILL, self.reconciles_moved?, now)?;
+        let (count, seconds) = (self.reconciles_under_way, standstill.as_secs());
+        (count > 0)
+            .then(|| format!("{count} reconciles are under way, and none has begun or ended for {seconds} s"))
+    }
+
+    fn ailment_of_watches(&self) -> Option<String> {
+        let (watched, last) = self.answered.iter().min_by_key(|(_, answered)| answered.there)?;
+        let silence = self.there.saturating_sub(last.there);
+        let seconds = silence.as_secs();
+        (silence > LONGEST_SILENCE_OF_WATCH).then(|| {
+            format!("the API server has answered other watches for {seconds} s, but not that of {watched}")
+        })
+    }
+}
+
+impl Task {
+    fn run(&self) -> Runs<'_> {
+        *self.runs.lock().unwrap_or_else(PoisonError::into_inner) = Some(clock::instant());
+        Runs(self)
+    }
+
+    fn ailment(&self, now: Instant) -> Option<String> {
+        let since = (*self.runs.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let blocked = longer_than(LONGEST_RUN, since, now)?;
+        Some(format!("the task \"{}\" has held its thread for {} s", self.name, blocked.as_secs()))
+    }
+}
+
+/// A task holds a thread.
+struct Runs<'a>(&'a Task);
+
+impl Drop for Runs<'_> {
+    fn drop(&mut self) {
+        *self.0.runs.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// A task is there.
+struct Attended {
+    liveness: Liveness,
+    task: Arc<Task>,
+}
+
+impl Drop for Attended {
+    fn drop(&mut self) {
+        self.liveness.signs().tasks.retain(|task| !Arc::ptr_eq(task, &self.task));
+    }
+}
+
+fn longer_than(limit: Duration, since: Instant, now: Instant) -> Option<Duration> {
+    let passed = now.saturating_duration_since(since);
+    (passed > limit).then_some(passed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_runtime_that_runs_no_task_for_half_a_minute_is_ill() {
+        let liveness = Liveness::default();
+        let began = clock::instant();
+        assert_eq!(liveness.ailment(began + MINUTE), None, "not started yet");
+        let beating = tokio::spawn(liveness.clone().beat());
+        pass(10 * MINUTE).await;
+        assert_eq!(liveness.ailment(clock::instant()), None);
+        beating.abort();
+        pass(MINUTE).await;
+        let ailment = liveness.ailment(clock::instant()).unwrap();
+        assert!(ailment.starts_with("no task has run for "), "{ailment}");
+    }
+
+    /// Time passes, and tasks run meanwhile.
+    async fn pass(time: Duration) {
+        let _ = tokio::time::timeout(time, std::future::pending::<()>()).await;
+    }
+
+    #[tokio::test]
+    async fn a_task_that_does_not_give_its_thread_back_is_named() {
+        let liveness = Liveness::default();
+        let (observed, looked) = (liveness.clone(), clock::instant() + 2 * MINUTE);
+        let task = liveness.attend("controller of Issuers", async move {
+            tokio::task::yield_now().await;
+            observed.ailment(looked)
+        });
+        assert_eq!(liveness.ailment(looked), None, "it waits");
+        assert!(
+            task.await.unwrap().starts_with("the task \"controller of Issuers\" has held its thread for ")
+        );
+        assert_eq!(liveness.ailment(looked), None, "it is over");
+        assert!(liveness.signs().tasks.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn reconciles_of_which_none_ends_are_a_sign_and_an_empty_queue_is_none() {
+        let liveness = Liveness::default();
+        let first = liveness.reconcile();
+        tokio::time::advance(10 * MINUTE).await;
+        let second = liveness.reconcile();
+        tokio::time::advance(10 * MINUTE).await;
+        assert_eq!(liveness.ailment(clock::instant()), None, "the second began ten minutes ago");
+        tokio::time::advance(6 * MINUTE).await;
+        let ailment = "2 reconciles are under way, and none has begun or ended for 960 s";
+        assert_eq!(liveness.ailment(clock::instant()).as_deref(), Some(ailment));
+        drop(first);
+        assert_eq!(liveness.ailment(clock::instant()), None);
+        drop(second);
+        tokio::time::advance(100 * MINUTE).await;
+        assert_eq!(liveness.ailment(clock::instant()), None, "nothing is to do");
+    }
+
+    #[test]
+    fn a_watch_that_hears_nothing_while_others_do_is_a_sign() {
+        let liveness = Liveness::default();
+        let start = clock::instant();
+        let later = |minutes: u32| start + minutes * MINUTE;
+        liveness.answered("certificates", start);
+        for minutes in [0, 5, 10, 15] {
+            liveness.answered("issuers", later(minutes));
+        }
+        assert_eq!(liveness.ailment(later(15)), None);
+        liveness.answered("issuers", later(20));
+        let ailment = "the API server has answered other watches for 1200 s, but not that of certificates";
+        assert_eq!(liveness.ailment(later(20)).as_deref(), Some(ailment));
+        liveness.unwatched(|watched| watched == "certificates");
+        assert_eq!(liveness.ailment(later(20)), None);
+    }
+
+    #[test]
+    fn an_api_server_that_is_away_is_no_sign_neither_then_nor_when_it_is_back() {
+        let liveness = Liveness::default();
+        let start = clock::instant();
+        let later = |minutes: u32| start + minutes * MINUTE;
+        liveness.answered("certificates", start);
+        liveness.answered("issuers", later(4));
+        assert_eq!(liveness.ailment(later(100)), None, "nobody hears anything");
+        liveness.answered("issuers", later(100));
+        assert_eq!(liveness.ailment(later(101)), None, "the other watch may still wait for its next attempt");
+        liveness.answered("certificates", later(101));
+        liveness.answered("issuers", later(105));
+        assert_eq!(liveness.ailment(later(105)), None);
+    }
+}

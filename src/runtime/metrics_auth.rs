@@ -1,0 +1,199 @@
+//! Who may read metrics: those whom the API server knows by their bearer token, and to whom its roles give `get` on `/metrics`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, StatusCode};
+use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInfo};
+use k8s_openapi::api::authorization::v1::{
+    NonResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
+};
+use kube::api::PostParams;
+use kube::{Api, Client};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
+use tracing::warn;
+
+use super::clock;
+use super::metrics::{ApiVerb, Metrics};
+
+/// The path that a role has to name.
+const PATH: &str = "/metrics";
+/// For how long an answer of the API server counts.
+const LONGEST_TRUST: Duration = Duration::from_secs(60);
+/// For how long a refusal counts: not long, since roles may just have been applied.
+const LONGEST_DISTRUST: Duration = Duration::from_secs(10);
+/// How many answers are remembered.
+const MOST_ANSWERS: usize = 256;
+/// How many tokens are looked at at once. Others wait, in turn.
+const MOST_REVIEWS: usize = 2;
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Asks the API server who may read metrics.
+pub struct Gate {
+    client: Client,
+    metrics: Metrics,
+    answers: Mutex<HashMap<[u8; 32], Answer>>,
+    reviews: Semaphore,
+}
+
+/// What the API server said of a token, which itself is not kept.
+#[derive(Clone, Copy, Debug)]
+struct Answer {
+    verdict: Verdict,
+    until: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    May,
+    Unknown,
+    MayNot,
+}
+
+/// Why metrics are not shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// There is no token.
+    #[error("metrics are read with a bearer token of the cluster")]
+    NoToken,
+    /// The API server does not know the token.
+    #[error("the API server does not accept this token")]
+    Unknown,
+    /// The API server knows the token, and no role gives its owner the right.
+    #[error("no role lets the owner of this token get the path /metrics")]
+    MayNot,
+    /// The API server did not answer.
+    #[error("the API server did not say whether this token may read metrics; the operator's log says why")]
+    NoAnswer,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum ReviewError {
+    #[error("a TokenReview failed; the operator needs the role for --metrics-auth")]
+    Token(#[source] kube::Error),
+    #[error("a SubjectAccessReview failed; the operator needs the role for --metrics-auth")]
+    Access(#[source] kube::Error),
+    #[error("the API server did not answer within {} s", PATIENCE.as_secs())]
+    Timeout,
+}
+
+impl Gate {
+    /// A gate that asks with this client.
+    #[must_use]
+    pub fn new(client: Client, metrics: Metrics) -> Self {
+        Self { client, metrics, answers: Mutex::default(), reviews: Semaphore::new(MOST_REVIEWS) }
+    }
+
+    /// Lets a request for metrics pass.
+    ///
+    /// # Errors
+    /// [`Refusal`]
+    pub async fn pass(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let token = bearer(headers).ok_or(Refusal::NoToken)?;
+        let key = fingerprint(token);
+        let verdict = match self.remembered(&key) {
+            Some(verdict) => verdict,
+            None => self.reviewed(key, token).await?,
+        };
+        match verdict {
+            Verdict::May => Ok(()),
+            Verdict::Unknown => Err(Refusal::Unknown),
+            Verdict::MayNot => Err(Refusal::MayNot),
+        }
+    }
+
+    async fn reviewed(&self, key: [u8; 32], token: &str) -> Result<Verdict, Refusal> {
+        let _turn = self.reviews.acquire().await.map_err(|_| Refusal::NoAnswer)?;
+        // Another request with the same token may have been before.
+        if let Some(verdict) = self.remembered(&key) {
+            return Ok(verdict);
+        }
+        let reviewed = timeout(PATIENCE, self.review(token)).await.unwrap_or(Err(ReviewError::Timeout));
+        let verdict = reviewed.map_err(|error| {
+            warn!(error = &error as &dyn std::error::Error, "metrics are refused");
+            Refusal::NoAnswer
+        })?;
+        self.remember(key, verdict);
+        Ok(verdict)
+    }
+
+    async fn review(&self, token: &str) -> Result<Verdict, ReviewError> {
+        let spec = TokenReviewSpec { token: Some(token.to_owned()), ..TokenReviewSpec::default() };
+        let review = TokenReview { spec, ..TokenReview::default() };
+        self.metrics.api_written("TokenReview", ApiVerb::Create);
+        let reviews = Api::<TokenReview>::all(self.client.clone());
+        let reviewed = reviews.create(&PostParams::default(), &review).await.map_err(ReviewError::Token)?;
+        let status = reviewed.status.unwrap_or_default();
+        let Some(user) = status.user.filter(|_| status.authenticated == Some(true)) else {
+            return Ok(Verdict::Unknown);
+        };
+        self.metrics.api_written("SubjectAccessReview", ApiVerb::Create);
+        let reviews = Api::<SubjectAccessReview>::all(self.client.clone());
+        let reviewed = reviews.create(&PostParams::default(), &access(user)).await;
+        let status = reviewed.map_err(ReviewError::Access)?.status.unwrap_or_default();
+        Ok(if status.allowed && status.denied != Some(true) { Verdict::May } else { Verdict::MayNot })
+    }
+
+    fn remembered(&self, key: &[u8; 32]) -> Option<Verdict> {
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.get(key).filter(|answer| answer.until > clock::instant()).map(|answer| answer.verdict)
+    }
+
+    fn remember(&self, key: [u8; 32], verdict: Verdict) {
+        let now = clock::instant();
+        let trust = if verdict == Verdict::May { LONGEST_TRUST } else { LONGEST_DISTRUST };
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.retain(|_, answer| answer.until > now);
+        // Tokens that nobody knows do not push out those that somebody uses.
+        if answers.len() >= MOST_ANSWERS {
+            answers.retain(|_, answer| answer.verdict == Verdict::May);
+        }
+        if answers.len() < MOST_ANSWERS {
+            answers.insert(key, Answer { verdict, until: now + trust });
+        }
+    }
+}
+
+impl Refusal {
+    /// The status of the answer.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::NoToken | Self::Unknown => StatusCode::UNAUTHORIZED,
+            Self::MayNot => StatusCode::FORBIDDEN,
+            Self::NoAnswer => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+fn access(user: UserInfo) -> SubjectAccessReview {
+    let attributes = NonResourceAttributes { path: Some(PATH.to_owned()), verb: Some("get".to_owned()) };
+    let extra: Option<BTreeMap<_, _>> = user.extra;
+    let spec = SubjectAccessReviewSpec {
+        user: user.username,
+        groups: user.groups,
+        uid: user.uid,
+        extra,
+        non_resource_attributes: Some(attributes),
+        resource_attributes: None,
+    };
+    SubjectAccessReview { spec, ..SubjectAccessReview::default() }
+}
+
+/// The token of the header `Authorization` (RFC 6750 section 2.1).
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+fn fingerprint(token: &str) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
+    bytes
+}

@@ -1,0 +1,130 @@
+//! The HTTP servers of this process: that of http-01 answers, and that of health and metrics.
+//!
+//! Anybody may connect to them, so every connection is short, bounded in time and size, and answers one request; and no peer can
+//! keep another out by holding many: see [`Connections`].
+
+mod connections;
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use self::connections::{Connections, Ticket};
+
+const MAX_HEADERS: usize = 64;
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
+const PAUSE_AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(500);
+
+/// What one server spends on its peers.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at once.
+    pub connections: u32,
+    /// The size of a request's headers, in bytes; 8 KiB at least.
+    pub headers: usize,
+}
+
+/// Answers requests on `listener` until `stop` is cancelled, then lets open ones finish.
+///
+/// Returns at the latest 10 seconds after `stop`, which is as long as a connection may last.
+pub async fn serve<A, F, B>(listener: TcpListener, answer: A, limits: Limits, stop: CancellationToken)
+where
+    A: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
+    let connections = Connections::new(limits.connections as usize);
+    let slots = Arc::new(Semaphore::new(limits.connections as usize));
+    while let Some((stream, peer)) = next_connection(&listener, &stop).await {
+        // If there was no room, this closes another connection, which then gives its slot back.
+        let ticket = connections.enter(peer);
+        let Some(Ok(slot)) = stop.run_until_cancelled(slots.clone().acquire_owned()).await else { break };
+        let (answer, stop) = (answer.clone(), stop.clone());
+        tokio::spawn(async move {
+            serve_connection(stream, answer, limits, ticket, stop).await;
+            drop(slot);
+        });
+    }
+    drop(listener);
+    // Every open connection holds a slot, so having them all means that all are done.
+    let _all_done = slots.acquire_many(limits.connections).await;
+}
+
+async fn next_connection(listener: &TcpListener, stop: &CancellationToken) -> Option<(TcpStream, IpAddr)> {
+    loop {
+        match stop.run_until_cancelled(listener.accept()).await? {
+            Ok((stream, peer)) => return Some((stream, peer.ip())),
+            Err(error) => {
+                // Out of file descriptors, most likely; trying again at once would only burn the processor.
+                warn!(%error, "a connection could not be accepted");
+                if timeout(PAUSE_AFTER_FAILED_ACCEPT, stop.cancelled()).await.is_ok() {
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+async fn serve_connection<A, F, B>(
+    stream: TcpStream,
+    answer: A,
+    limits: Limits,
+    ticket: Ticket,
+    stop: CancellationToken,
+) where
+    A: Fn(Request<Incoming>) -> F,
+    F: Future<Output = Response<B>>,
+    B: Body<Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
+{
+    let service = service_fn(|request| {
+        ticket.answering();
+        let answer = answer(request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(limits.headers)
+        .max_headers(MAX_HEADERS)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let served = timeout(CONNECTION_TIMEOUT, async {
+        tokio::select! {
+            biased;
+            result = connection.as_mut() => result,
+            () = ticket.displaced() => {
+                debug!("a connection was closed to make room");
+                Ok(())
+            }
+            () = stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        }
+    });
+    match served.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => debug!(%error, "a connection broke off"),
+        Err(_) => debug!("a connection took too long and was closed"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

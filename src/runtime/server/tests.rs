@@ -1,0 +1,122 @@
+use std::future::ready;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
+use tokio::task::JoinHandle;
+
+use super::*;
+
+const LIMITS: Limits = Limits { connections: 8, headers: 8 * 1024 };
+
+#[tokio::test]
+async fn idle_connections_of_one_peer_do_not_keep_others_out() {
+    let server = Server::start();
+    let mut idle = Vec::new();
+    for _ in 0..100 {
+        idle.push(server.connect("127.0.0.1").await);
+    }
+    let asked = timeout(Duration::from_secs(2), server.get("127.0.0.2", "/", "")).await;
+    assert!(asked.unwrap().ends_with("answered"));
+    let asked = timeout(Duration::from_secs(2), server.get("127.0.0.1", "/", "")).await;
+    assert!(asked.unwrap().ends_with("answered"), "the greedy peer itself");
+}
+
+#[tokio::test]
+async fn a_connection_closed_to_make_room_is_the_oldest_of_its_peer() {
+    let server = Server::start();
+    let mut other = server.connect("127.0.0.2").await;
+    let mut idle = Vec::new();
+    for _ in 0..LIMITS.connections {
+        idle.push(server.connect("127.0.0.1").await);
+    }
+    let mut end = [0];
+    let closed = timeout(Duration::from_secs(2), idle[0].read(&mut end)).await.unwrap();
+    assert_eq!(closed.unwrap_or(0), 0);
+    assert!(ask(&mut other, "/", "").await.ends_with("answered"), "the other peer keeps its place");
+    assert!(ask(&mut idle[1], "/", "").await.ends_with("answered"), "so do the younger ones");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_sends_no_whole_request_in_time_is_closed() {
+    let server = Server::start();
+    let mut slow = server.connect("127.0.0.1").await;
+    slow.write_all(b"GET / HTTP/1.1\r\nHost: ").await.unwrap();
+    let mut silent = server.connect("127.0.0.1").await;
+    let began = tokio::time::Instant::now();
+    let mut end = Vec::new();
+    let _ = slow.read_to_end(&mut end).await;
+    let _ = silent.read_to_end(&mut end).await;
+    assert!(began.elapsed() <= CONNECTION_TIMEOUT, "{:?}", began.elapsed());
+    assert!(!String::from_utf8_lossy(&end).contains("200"), "{end:?}");
+}
+
+#[tokio::test]
+async fn large_headers_are_refused() {
+    let server = Server::start();
+    let header = format!("X-Large: {}\r\n", "a".repeat(LIMITS.headers * 2));
+    assert!(!server.get("127.0.0.1", "/", &header).await.contains("200 OK"));
+    let many = "X: 1\r\n".repeat(MAX_HEADERS + 1);
+    assert!(!server.get("127.0.0.1", "/", &many).await.contains("200 OK"));
+}
+
+#[tokio::test]
+async fn a_panic_harms_the_connection_that_it_is_in_and_no_other() {
+    let server = Server::start();
+    assert_eq!(server.get("127.0.0.1", "/panic", "").await, "");
+    assert!(server.get("127.0.0.1", "/", "").await.ends_with("answered"));
+}
+
+#[tokio::test]
+async fn the_end_does_not_wait_for_silent_peers() {
+    let server = Server::start();
+    let silent = server.connect("127.0.0.1").await;
+    server.get("127.0.0.1", "/", "").await;
+    server.stop.cancel();
+    timeout(Duration::from_secs(2), server.task).await.unwrap().unwrap();
+    drop(silent);
+    assert!(TcpStream::connect(server.address).await.is_err());
+}
+
+struct Server {
+    address: SocketAddr,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    fn start() -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let listener = TcpListener::from_std(listener).unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let answer = |request: Request<Incoming>| {
+            assert_ne!(request.uri().path(), "/panic");
+            ready(Response::new(Full::new(Bytes::from_static(b"answered"))))
+        };
+        let task = tokio::spawn(serve(listener, answer, LIMITS, stop.clone()));
+        Self { address, stop, task }
+    }
+
+    async fn connect(&self, from: &str) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(from.parse().unwrap(), 0)).unwrap();
+        socket.connect(self.address).await.unwrap()
+    }
+
+    async fn get(&self, from: &str, path: &str, headers: &str) -> String {
+        ask(&mut self.connect(from).await, path, headers).await
+    }
+}
+
+async fn ask(stream: &mut TcpStream, path: &str, headers: &str) -> String {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: example.com\r\n{headers}\r\n");
+    // The server may refuse before all is sent, and close with our bytes unread: that arrives here as a reset.
+    let _ = stream.write_all(request.as_bytes()).await;
+    let mut response = Vec::new();
+    let _ = stream.read_to_end(&mut response).await;
+    String::from_utf8(response).unwrap()
+}
