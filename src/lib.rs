@@ -9,6 +9,8 @@ pub mod cli;
 pub mod command;
 pub mod controller;
 pub mod core;
+pub mod egress;
+pub mod foreign_text;
 pub mod migrate;
 pub mod operator;
 pub mod pki;

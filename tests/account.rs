@@ -1,4 +1,5 @@
 //! One account for each issuer: its key is stored first, it is registered once, and it is found again.
+#![allow(clippy::disallowed_methods, reason = "these are the tests' own connections")]
 
 mod common;
 

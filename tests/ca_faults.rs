@@ -88,15 +88,9 @@ async fn a_ca_that_stumbles_is_told_in_words_and_its_order_goes_on_afterwards() 
             || Action::Respond { status: 200, headers: Vec::new(), body: "<b>Maintenance</b>".to_owned() };
         type Case = (&'static str, &'static str, fn() -> Action, &'static str, &'static str);
         let cases: [Case; 4] = [
-            (
-                "page",
-                path::NEW_ORDER,
-                page,
-                "CAUnavailable",
-                "answered HTTP 503: Service Unavailable Request …",
-            ),
+            ("page", path::NEW_ORDER, page, "CAUnavailable", "answered HTTP 503 (text/html)"),
             ("cut", path::AUTHORIZATION, || Action::CutBody, "CAUnavailable", "it is cut short"),
-            ("nonsense", path::ORDER, no_json, "CAUnavailable", "no JSON, but \"Maintenance\""),
+            ("nonsense", path::ORDER, no_json, "CAUnavailable", "200 of no type, no JSON"),
             (
                 "internal",
                 path::FINALIZE,

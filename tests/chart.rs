@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use certwright::cli::Cli;
 use clap::CommandFactory;
 use common::helm::{chart, compare, objects, rendered, root, run, template};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 const LABEL: &str = "app.kubernetes.io";
 
@@ -83,6 +83,28 @@ fn rights_for_annotations_go_with_them() -> Result<()> {
 }
 
 #[test]
+fn the_network_policy_can_except_networks() -> Result<()> {
+    let egress = |set: &str| -> Result<Value> {
+        let set = format!("networkPolicy.enabled=true,{set}");
+        let all = objects(&rendered(&["--set", &set])?)?;
+        let policy = all.into_iter().find(|object| object["kind"] == "NetworkPolicy");
+        Ok(policy.context("no NetworkPolicy")?["spec"]["egress"].clone())
+    };
+    let rules = egress("networkPolicy.egressExcept={169.254.0.0/16,fd00:ec2::/32}")?;
+    let to = json!([
+        { "ipBlock": { "cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"] } },
+        { "ipBlock": { "cidr": "::/0", "except": ["fd00:ec2::/32"] } },
+    ]);
+    assert_eq!(rules[0]["to"], Value::Null, "name servers may be anywhere: {rules}");
+    assert_eq!((&rules[1]["ports"][0]["port"], &rules[1]["to"]), (&json!(80), &to));
+    assert_eq!((&rules[2]["ports"][0]["port"], &rules[2]["to"]), (&json!(443), &to));
+    let rules = egress("networkPolicy.egressExcept={10.0.0.0/8}")?;
+    assert_eq!(rules[2]["to"][1], json!({ "ipBlock": { "cidr": "::/0" } }));
+    assert!(!egress("replicas=2")?.to_string().contains("ipBlock"), "only where networks are excepted");
+    Ok(())
+}
+
+#[test]
 fn crds_stay_when_a_release_goes_unless_asked_otherwise() -> Result<()> {
     let kept = |arguments: &[&str]| -> Result<Vec<bool>> {
         let all = objects(&rendered(arguments)?)?;
@@ -110,6 +132,11 @@ const REFUSED: &[(&str, &str)] = &[
     ("image.digest=latest", "at '/image/digest': 'latest' does not match pattern"),
     ("antiAffinity=maybe", "at '/antiAffinity': value must be one of 'soft', 'hard', 'none'"),
     ("webhooks[0].groupName=dns.example.com", "at '/webhooks/0': missing property 'solverName'"),
+    ("config.egressDeny={cluster}", "at '/config/egressDeny/0': 'cluster' does not match pattern"),
+    (
+        "networkPolicy.egressExcept={169.254.169.254}",
+        "at '/networkPolicy/egressExcept/0': '169.254.169.254' does not match pattern",
+    ),
     ("watchNamespaces={Shop}", "at '/watchNamespaces/0': 'Shop' does not match pattern"),
     ("config.leaderElect=false", "config.leaderElect is false and there is more than one replica"),
     (

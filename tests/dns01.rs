@@ -1,5 +1,6 @@
 //! dns-01 by updates of a name server (RFC 2136): TXT records put into the DNS, seen by all name servers, and removed
 //! again.
+#![allow(clippy::disallowed_methods, reason = "these are the tests' own connections")]
 
 mod common;
 

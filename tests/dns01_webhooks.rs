@@ -199,8 +199,8 @@ async fn a_webhook_that_fails_is_quoted() -> Result<()> {
         });
         let cases = [
             ("refused", "WaitingForSolver", "says: the account is closed"),
-            ("page", "WaitingForSolver", "answered with what is no JSON, but: Not here"),
-            ("error", "WaitingForSolver", "answered HTTP 500: Not here"),
+            ("page", "WaitingForSolver", "answered with what is no JSON; does groupName"),
+            ("error", "WaitingForSolver", "answered HTTP 500"),
             ("other", "WaitingForSolver", "answered another request than ours"),
             ("lies", "WaitingForPropagation", "0 of 1 name servers of a.test have the TXT record"),
         ];

@@ -1,5 +1,6 @@
 //! Whoever reaches the operator's ports, or sits between it and the API server, keeps neither challenges nor probes from being
 //! answered, and reads nothing that is not meant for them.
+#![allow(clippy::disallowed_methods, reason = "these are the tests' own connections")]
 
 mod common;
 

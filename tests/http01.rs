@@ -1,4 +1,5 @@
 //! The way to an http-01 answer: the objects that make it, the look at it before the CA's, and what is said of it.
+#![allow(clippy::disallowed_methods, reason = "these are the tests' own connections")]
 
 mod common;
 

@@ -368,7 +368,7 @@ async fn a_ca_that_does_not_change_keys_is_left_in_peace_and_issuing_goes_on() -
         };
         type Answer = Box<dyn Fn() -> Action + Send + Sync>;
         let answers: [(&str, Answer, &str, &str); 6] = [
-            ("404", Box::new(move || html(404)), "KeyChangeNotOffered", "answered HTTP 404: Nothing here"),
+            ("404", Box::new(move || html(404)), "KeyChangeNotOffered", "answered HTTP 404 (text/html)"),
             (
                 "501",
                 Box::new(move || problem(501, "Not built")),
@@ -382,7 +382,7 @@ async fn a_ca_that_does_not_change_keys_is_left_in_peace_and_issuing_goes_on() -
                 "Key is taken (urn:ietf",
             ),
             ("500", Box::new(move || oops(500)), "CAUnavailable", "Oops (urn:ietf"),
-            ("502", Box::new(move || html(502)), "CAUnavailable", "answered HTTP 502: Nothing here"),
+            ("502", Box::new(move || html(502)), "CAUnavailable", "answered HTTP 502 (text/html)"),
             ("drop", Box::new(|| Action::Drop), "CAUnavailable", "cannot reach"),
         ];
         for (name, answer, reason, words) in answers {

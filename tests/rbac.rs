@@ -1,6 +1,7 @@
 //! The operator's roles in `deploy/base/rbac.yaml`, and those for `--metrics-auth` in `deploy/metrics-auth`, grant what it does, and nothing else.
 //!
 //! The API server's audit log says what the service account has done, and by which role it was allowed to.
+#![allow(clippy::disallowed_methods, reason = "these are the tests' own connections")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The process: health, metrics, logs, leadership, and its end.
+#![allow(clippy::disallowed_methods, reason = "these are the tests' own connections")]
 
 mod common;
 

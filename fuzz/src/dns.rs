@@ -72,8 +72,8 @@ pub fn acme_dns_accounts(data: &[u8]) {
 
 /// What an HTTP endpoint or acme-dns answers.
 pub fn http_answer(data: &[u8]) {
-    let Some(Answer { status, body, .. }) = Answer::of(data) else { return };
-    own_words(&fuzzing::refusal(status, &body));
+    let Some(Answer { status, headers, body }) = Answer::of(data) else { return };
+    fuzzing::refusal(status, &headers, &body).iter().for_each(|words| own_words(words));
 }
 
 /// What a webhook answers.

@@ -4,6 +4,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Operation;
+use crate::egress::Egress;
 
 /// Told of each request: what was tried, the HTTP status if an answer came, and how long that took.
 pub type Observe = Arc<dyn Fn(Operation, Option<u16>, Duration) + Send + Sync>;
@@ -24,6 +25,8 @@ pub struct ServerConfig {
     pub clock: fn() -> Timestamp,
     /// Told of each request.
     pub observe: Observe,
+    /// Where it may be, and where the URLs in its answers may lead.
+    pub egress: Egress,
 }
 
 impl ServerConfig {
@@ -32,7 +35,7 @@ impl ServerConfig {
     /// How long a request may take.
     pub const TIMEOUT: Duration = Duration::from_secs(30);
 
-    /// With the system's roots, our name, and the usual timeout.
+    /// With the system's roots, our name, the usual timeout, and the egress rules that hold without flags.
     pub fn new(directory_url: impl Into<String>, clock: fn() -> Timestamp) -> Self {
         Self {
             directory_url: directory_url.into(),
@@ -41,6 +44,7 @@ impl ServerConfig {
             timeout: Self::TIMEOUT,
             clock,
             observe: Arc::new(|_, _, _| {}),
+            egress: Egress::default(),
         }
     }
 }

@@ -4,13 +4,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Problem;
+use crate::egress::Forbidden;
 use crate::pki::KeyError;
 
 /// Why a call to a CA did not do what it should.
 ///
 /// `Display` is stable: the same situation gives the same text, so that a condition made from it is not
-/// written again at each attempt. Ports, request ids and times are therefore left out; what the CA said is
-/// quoted word for word.
+/// written again at each attempt. Ports, request ids and times are therefore left out. Problem documents of an
+/// ACME server are quoted; other answers are not, as they may come from a server that the reader cannot reach.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AcmeError {
     /// The CA refused, with a problem document (RFC 8555 section 6.7).
@@ -26,7 +27,7 @@ pub enum AcmeError {
         retry_after: Option<Duration>,
     },
     /// An answer that is neither success nor a problem document, such as a proxy's HTML page.
-    #[error("{operation} failed: {host} answered HTTP {status}{}", Quoted(excerpt))]
+    #[error("{operation} failed: {host} answered HTTP {status}{}", InParentheses(kind))]
     Http {
         /// What was tried.
         operation: Operation,
@@ -34,8 +35,9 @@ pub enum AcmeError {
         host: String,
         /// The HTTP status of the answer.
         status: u16,
-        /// The beginning of the body as plain text, without what changes from one answer to the next.
-        excerpt: String,
+        /// What it is: its media type, or that it is a redirect. Nothing of what it says, which may not be meant for
+        /// whoever reads this.
+        kind: String,
         /// How long the server wants to be left alone, from 1 s to 24 h.
         retry_after: Option<Duration>,
     },
@@ -71,6 +73,16 @@ pub enum AcmeError {
         host: String,
         /// What stood in the way.
         cause: &'static str,
+    },
+    /// The operator's egress rules forbid the connection; nothing was sent.
+    #[error("{operation} failed: {host} {forbidden}")]
+    Forbidden {
+        /// What was tried.
+        operation: Operation,
+        /// The host that was to be asked.
+        host: String,
+        /// What the rules say.
+        forbidden: Forbidden,
     },
     /// No answer in time.
     #[error("{operation} failed: no answer from {host} in time")]
@@ -133,6 +145,7 @@ impl AcmeError {
             Self::Malformed { .. } => "malformedAnswer",
             Self::OutOfBounds { .. } => "answerOutOfBounds",
             Self::Unreachable { .. } => "unreachable",
+            Self::Forbidden { .. } => "egressForbidden",
             Self::Timeout { .. } => "timeout",
             Self::Tls { .. } => "tls",
             Self::Paused { .. } => "paused",
@@ -154,6 +167,7 @@ impl AcmeError {
             | Self::Malformed { operation, .. }
             | Self::OutOfBounds { operation, .. }
             | Self::Unreachable { operation, .. }
+            | Self::Forbidden { operation, .. }
             | Self::Timeout { operation, .. }
             | Self::Tls { operation, .. } => Some(*operation),
             _ => None,
@@ -300,10 +314,10 @@ impl fmt::Display for Refusal<'_> {
     }
 }
 
-struct Quoted<'a>(&'a str);
+struct InParentheses<'a>(&'a str);
 
-impl fmt::Display for Quoted<'_> {
+impl fmt::Display for InParentheses<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() { Ok(()) } else { write!(f, ": {}", self.0) }
+        if self.0.is_empty() { Ok(()) } else { write!(f, " ({})", self.0) }
     }
 }

@@ -1,33 +1,30 @@
-use http::StatusCode;
+//! What is told of an answer that is not what was asked for.
 
-/// The beginning of a body as text that is fit for a message: without markup, and without words that hold
-/// digits, which are times, request ids and addresses and differ from one answer to the next.
-pub(crate) fn excerpt(body: &[u8], status: StatusCode) -> String {
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+
+use crate::foreign_text::clean;
+
+/// The beginning of a body, for the operator's log. It goes nowhere else: what answers may be a server that only the operator
+/// can reach.
+pub(crate) fn excerpt(body: &[u8]) -> String {
     const MAX_CHARS: usize = 200;
-    let body = String::from_utf8_lossy(body);
-    let mut text = String::new();
-    for (index, part) in body.split('<').enumerate() {
-        let (tag, content) = if index == 0 { ("", part) } else { part.split_once('>').unwrap_or((part, "")) };
-        if !["style", "script", "!--"].iter().any(|invisible| tag.to_ascii_lowercase().starts_with(invisible))
-        {
-            text.push(' ');
-            text.push_str(content);
-        }
-    }
-    let mut words: Vec<&str> = Vec::new();
-    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
-        let changing = word.contains(|c: char| c.is_ascii_digit()) && word != status.as_str();
-        match (changing, words.last()) {
-            (true, Some(&"…")) => {}
-            (true, _) => words.push("…"),
-            (false, _) => words.push(word),
-        }
-    }
-    let text = words.join(" ");
-    match text.char_indices().nth(MAX_CHARS) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
+    // A character has at most four bytes, and what is invisible is left out.
+    let beginning = &body[..body.len().min(16 * MAX_CHARS)];
+    clean(&String::from_utf8_lossy(beginning), MAX_CHARS)
+}
+
+/// The media type of an answer, such as `text/html`: without its parameters, and only if it is one (RFC 9110 section 8.3.1).
+pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
+    const MAX_CHARS: usize = 60;
+    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    let media_type = value.split(';').next()?.trim().to_ascii_lowercase();
+    let (typ, subtype) = media_type.split_once('/')?;
+    let token = |text: &str| {
+        !text.is_empty()
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&byte))
+    };
+    (token(typ) && token(subtype) && media_type.len() <= MAX_CHARS).then_some(media_type)
 }
 
 #[cfg(test)]
@@ -35,18 +32,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_html_page_is_quoted_as_text_without_what_changes() {
-        let page = b"<html><head><title>503 Service Unavailable</title><style>p{color:red}</style></head>\n\
-            <body><!-- node 7 --><h1>Sorry</h1><p>Request id: 8f3a-11 at 10:33:21</p></body></html>";
-        let text = excerpt(page, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(text, "503 Service Unavailable Sorry Request id: … at …");
+    fn an_excerpt_is_short_and_printable() {
+        assert_eq!(excerpt(b"<h1>Oh</h1>\r\n  no\x1b[2J"), "<h1>Oh</h1> no [2J");
+        let text = excerpt("\u{e9}\u{7}\u{1b}[".repeat(5000).as_bytes());
+        assert!(text.chars().count() <= 201 && !text.contains(|c: char| c.is_control()), "{text}");
+        assert_eq!(excerpt(&[0xff, 0xfe, 0x00]), "\u{fffd}\u{fffd}");
     }
 
     #[test]
-    fn an_excerpt_is_short_and_printable() {
-        let text = excerpt("é\u{7}\u{1b}[".repeat(5000).as_bytes(), StatusCode::BAD_GATEWAY);
-        assert!(text.chars().count() <= 201 && !text.contains(|c: char| c.is_control()), "{text}");
-        assert_eq!(excerpt(&[0xff, 0xfe, 0x00], StatusCode::BAD_GATEWAY), "\u{fffd}\u{fffd}");
-        assert_eq!(excerpt(b"", StatusCode::BAD_GATEWAY), "");
+    fn a_media_type_is_told_without_its_parameters_and_nothing_else_is() {
+        for (value, told) in [
+            ("text/html; charset=utf-8", Some("text/html")),
+            ("Application/Problem+JSON", Some("application/problem+json")),
+            ("text/html password=hunter2", None),
+            ("secret", None),
+            ("/", None),
+            ("", None),
+        ] {
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, value.parse().unwrap())]);
+            assert_eq!(media_type(&headers).as_deref(), told, "{value}");
+        }
+        let long =
+            HeaderMap::from_iter([(CONTENT_TYPE, format!("text/{}", "x".repeat(60)).parse().unwrap())]);
+        assert_eq!((media_type(&long), media_type(&HeaderMap::new())), (None, None));
     }
 }

@@ -164,7 +164,7 @@ mod tests {
             operation: Operation::NewOrder,
             host: "ca.example".to_owned(),
             status,
-            excerpt: String::new(),
+            kind: String::new(),
             retry_after: retry_after.map(Duration::from_secs),
         }
     }

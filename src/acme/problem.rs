@@ -5,28 +5,29 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::Identifier;
 use super::limits::MAX_SUBPROBLEMS;
 use super::wire::{lenient, text};
+use crate::foreign_text::clean;
 
 /// What a CA says when it refuses (RFC 7807, RFC 8555 section 6.7): as the answer to a request, or as the
 /// `error` of an order or a challenge.
 ///
-/// `Display` gives detail, type and every subproblem word for word. It leaves out `instance`, which differs
-/// from one refusal to the next, and sorts the subproblems by name, since CAs list them in any order.
+/// `Display` quotes detail, type and the subproblems. It leaves out `instance`, which differs from one refusal to the next,
+/// and sorts the subproblems by name, since CAs list them in any order. All texts are [`clean`] and bounded in length.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// The kind of problem, such as `urn:ietf:params:acme:error:rateLimited`; empty if the CA gave none.
-    #[serde(rename = "type", default, deserialize_with = "text")]
+    #[serde(rename = "type", default, deserialize_with = "short_text")]
     pub typ: String,
     /// What went wrong this time, for people; empty if the CA gave none.
-    #[serde(default, deserialize_with = "text")]
+    #[serde(default, deserialize_with = "long_text")]
     pub detail: String,
     /// What went wrong, in general; some servers send it in place of a detail.
-    #[serde(default, deserialize_with = "text", skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "long_text", skip_serializing_if = "String::is_empty")]
     pub title: String,
     /// The HTTP status that the document itself names.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// Names this very occurrence; for `userActionRequired` it is a page to visit.
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "instance", skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
     /// One entry a name (RFC 8555 section 6.7.1); what comes after the hundredth is dropped.
     #[serde(default, deserialize_with = "subproblems", skip_serializing_if = "Vec::is_empty")]
@@ -41,13 +42,13 @@ pub struct Problem {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Subproblem {
     /// The name that it is about.
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "identifier", skip_serializing_if = "Option::is_none")]
     pub identifier: Option<Identifier>,
     /// The kind of problem; empty if the CA gave none.
-    #[serde(rename = "type", default, deserialize_with = "text")]
+    #[serde(rename = "type", default, deserialize_with = "short_text")]
     pub typ: String,
     /// What went wrong, for people; empty if the CA gave none.
-    #[serde(default, deserialize_with = "text")]
+    #[serde(default, deserialize_with = "long_text")]
     pub detail: String,
 }
 
@@ -59,12 +60,28 @@ impl Problem {
     /// their code. Empty if the CA gave no type.
     #[must_use]
     pub fn code(&self) -> &str {
-        let own = [&self.typ, &self.detail].into_iter();
-        let theirs = self.subproblems.iter().flat_map(|sub| [&sub.typ, &sub.detail]);
-        own.chain(theirs).find_map(|text| commercial_code(text)).unwrap_or_else(|| match short(&self.typ) {
+        self.commercial_code().unwrap_or_else(|| match short(&self.typ) {
             "compound" => self.common_code().unwrap_or("compound"),
             code => code,
         })
+    }
+
+    fn commercial_code(&self) -> Option<&'static str> {
+        let own = [&self.typ, &self.detail].into_iter();
+        let theirs = self.subproblems.iter().flat_map(|sub| [&sub.typ, &sub.detail]);
+        own.chain(theirs).find_map(|text| commercial_code(text))
+    }
+
+    /// Whether it is of a kind that only ACME servers have.
+    pub(super) fn is_of_acme(&self) -> bool {
+        self.typ.starts_with(ACME) || self.commercial_code().is_some()
+    }
+
+    /// The type alone, if it is one of ACME's.
+    pub(super) fn only_type(self) -> Option<Self> {
+        let word = self.typ.strip_prefix(ACME)?;
+        let is_word = word.len() <= 40 && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        is_word.then(|| Self { typ: self.typ, ..Self::default() })
     }
 
     /// Reads an answer's body; `None` if it is not a JSON object that says something.
@@ -81,19 +98,22 @@ impl Problem {
     }
 }
 
-fn subproblems<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Subproblem>, D::Error> {
-    let mut subproblems: Vec<Subproblem> = lenient(deserializer)?;
-    subproblems.truncate(MAX_SUBPROBLEMS);
-    Ok(subproblems)
-}
-
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let detail = if self.detail.is_empty() { &self.title } else { &self.detail };
         said(f, detail, &self.typ)?;
         let mut subproblems: Vec<&Subproblem> = self.subproblems.iter().collect();
         subproblems.sort();
-        subproblems.into_iter().try_for_each(|sub| write!(f, "; {sub}"))
+        let mut left = MAX_SHOWN;
+        for (index, sub) in subproblems.iter().enumerate() {
+            let text = format!("; {sub}");
+            if text.len() > left {
+                return write!(f, "; and {} more", subproblems.len() - index);
+            }
+            left -= text.len();
+            f.write_str(&text)?;
+        }
+        Ok(())
     }
 }
 
@@ -106,6 +126,34 @@ impl fmt::Display for Subproblem {
     }
 }
 
+/// A type, or another single word.
+fn short_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    text(deserializer).map(|text| clean(&text, MAX_SHORT))
+}
+
+/// A sentence or a few.
+fn long_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    text(deserializer).map(|text| clean(&text, MAX_LONG))
+}
+
+fn instance<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(lenient::<D, Option<String>>(deserializer)?.map(|url| clean(&url, MAX_LONG)))
+}
+
+fn identifier<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Identifier>, D::Error> {
+    let identifier: Option<Identifier> = lenient(deserializer)?;
+    Ok(identifier.map(|Identifier { typ, value }| Identifier {
+        typ: clean(&typ, MAX_SHORT),
+        value: clean(&value, MAX_NAME),
+    }))
+}
+
+fn subproblems<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Subproblem>, D::Error> {
+    let mut subproblems: Vec<Subproblem> = lenient(deserializer)?;
+    subproblems.truncate(MAX_SUBPROBLEMS);
+    Ok(subproblems)
+}
+
 fn said(f: &mut fmt::Formatter<'_>, detail: &str, typ: &str) -> fmt::Result {
     match (detail, typ) {
         ("", "") => f.write_str("no reason given"),
@@ -113,6 +161,17 @@ fn said(f: &mut fmt::Formatter<'_>, detail: &str, typ: &str) -> fmt::Result {
         (detail, typ) => write!(f, "{detail} ({typ})"),
     }
 }
+
+/// Under which RFC 8555 section 6.7 has its types.
+const ACME: &str = "urn:ietf:params:acme:error:";
+
+/// The lengths of texts, in characters. Sentences of CAs that people quote have some 300 at most.
+const MAX_SHORT: usize = 200;
+const MAX_LONG: usize = 1000;
+/// A DNS name has at most 253.
+const MAX_NAME: usize = 260;
+/// So many bytes of subproblems are shown.
+const MAX_SHOWN: usize = 3000;
 
 /// The last part of a problem type, be it a URN, a URL or a bare word.
 fn short(typ: &str) -> &str {
@@ -241,6 +300,36 @@ mod tests {
             read(json!({ "type": "about:blank", "title": "Forbidden" })).to_string(),
             "Forbidden (about:blank)"
         );
+    }
+
+    #[test]
+    fn what_a_ca_says_stays_on_its_line_and_within_bounds() {
+        let text = "\u{1b}[2Jline one\nline \u{202e}two\u{2028}".repeat(1000);
+        let identifier = json!({ "type": "dns", "value": format!("{text}.example") });
+        let part = json!({ "type": text, "detail": text, "identifier": identifier });
+        let problem = read(json!({
+            "type": text, "detail": text, "title": text, "instance": text, "subproblems": vec![part; 1000],
+        }));
+        let shown = problem.to_string();
+        assert!(shown.starts_with("[2Jline one line two [2Jline one line two "), "{shown}");
+        assert!(shown.ends_with("; and 98 more"), "{shown}");
+        assert!(
+            shown.len() < 5000 && !shown.contains(|c: char| c.is_control() || c == '\u{202e}'),
+            "{shown}"
+        );
+        assert!(serde_json::to_string(&problem).unwrap().len() < 200_000);
+        assert!(problem.instance.unwrap().len() < 1010);
+    }
+
+    #[test]
+    fn of_a_stranger_only_a_type_of_acme_is_left() {
+        let typ = "urn:ietf:params:acme:error:rateLimited";
+        let problem =
+            read(json!({ "type": typ, "detail": "secret", "title": "secret", "subproblems": [{}] }));
+        assert_eq!(problem.only_type(), Some(Problem { typ: typ.to_owned(), ..Problem::default() }));
+        for typ in ["", "about:blank", "urn:ietf:params:acme:error:the secret", "https://inner/secret"] {
+            assert_eq!(read(json!({ "type": typ, "detail": "secret" })).only_type(), None, "{typ}");
+        }
     }
 
     fn read(document: serde_json::Value) -> Problem {

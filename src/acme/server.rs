@@ -221,7 +221,9 @@ impl Server {
 
     async fn fetch_directory(&self) -> Result<Arc<Directory>, AcmeError> {
         let reply = self.inner.transport.get(Operation::Directory, self.directory_url()).await?;
-        Ok(Arc::new(self.accept(reply)?.bounded()?.value))
+        let directory = Arc::new(self.accept(reply)?.bounded()?.value);
+        self.inner.transport.is_acme.store(true, Ordering::Relaxed);
+        Ok(directory)
     }
 
     /// Waits for a place among the requests of the one who asks.

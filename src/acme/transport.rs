@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::header::{ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, HeaderMap, HeaderValue, LINK, LOCATION};
@@ -8,19 +9,22 @@ use serde::de::DeserializeOwned;
 use tracing::field::Empty;
 use tracing::{Instrument, Span, debug, debug_span, warn};
 
-use super::excerpt::excerpt;
+use super::excerpt::{excerpt, media_type};
 use super::limits::{Bounded, MAX_HEADERS, MAX_LINKS, MAX_NONCE, MAX_URL, check_chain, check_url, max_body};
 use super::retry_after::retry_after;
 use super::time::TimeDifference;
 use super::unreachable::unreachable;
 use super::{AcmeError, Answer, DownloadedChain, Observe, Operation, Problem, ServerConfig, Trust};
+use crate::egress::{HttpClient, Purpose};
 use crate::tls::{self, TlsError};
 
 /// Sends one request and reads one answer. Follows no redirect: a JWS is for one URL (RFC 8555 section 6.4).
 pub(super) struct Transport {
-    client: reqwest::Client,
+    client: HttpClient,
     clock: fn() -> Timestamp,
     observe: Observe,
+    /// Whether a directory was read, so that what answers is taken for an ACME server.
+    pub(super) is_acme: AtomicBool,
     pub(super) ahead: TimeDifference,
 }
 
@@ -39,19 +43,6 @@ impl Transport {
         let mut headers = HeaderMap::new();
         // RFC 8555 section 6.1 asks for it; problems come back in the language of the logs.
         headers.insert(ACCEPT_LANGUAGE, HeaderValue::from_static("en"));
-        let builder = reqwest::Client::builder()
-            .user_agent(&config.user_agent)
-            .default_headers(headers)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(config.timeout)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(MAX_IDLE)
-            .http2_initial_stream_window_size(WINDOW)
-            .http2_initial_connection_window_size(WINDOW)
-            .http2_max_header_list_size(WINDOW / 4)
-            .tcp_nodelay(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false);
         let tls = match &config.trust {
             Trust::SystemRoots => tls::system_roots(),
             Trust::Bundle(pem) => tls::bundle(pem),
@@ -61,10 +52,24 @@ impl Transport {
             TlsError::Bundle => AcmeError::Bundle,
             TlsError::Setup(words) => AcmeError::Client(words),
         })?;
-        let builder = builder.tls_backend_preconfigured(tls);
-        let client = builder.build().map_err(|error| AcmeError::Client(root_cause(&error)))?;
+        let client = HttpClient::new(&config.egress, Purpose::Acme, |builder| {
+            builder
+                .user_agent(&config.user_agent)
+                .default_headers(headers.clone())
+                .connect_timeout(CONNECT_TIMEOUT)
+                .timeout(config.timeout)
+                .pool_idle_timeout(IDLE_TIMEOUT)
+                .pool_max_idle_per_host(MAX_IDLE)
+                .http2_initial_stream_window_size(WINDOW)
+                .http2_initial_connection_window_size(WINDOW)
+                .http2_max_header_list_size(WINDOW / 4)
+                .tcp_nodelay(true)
+                .tls_backend_preconfigured(tls.clone())
+        });
+        let client = client.map_err(|error| AcmeError::Client(root_cause(&error)))?;
         let ahead = TimeDifference::default();
-        Ok(Self { client, clock: config.clock, observe: config.observe.clone(), ahead })
+        let is_acme = AtomicBool::new(false);
+        Ok(Self { client, clock: config.clock, observe: config.observe.clone(), is_acme, ahead })
     }
 
     pub(super) async fn get(&self, operation: Operation, url: &str) -> Result<Reply, AcmeError> {
@@ -124,12 +129,11 @@ impl Transport {
         };
         span.record("server.address", host.as_str());
         let begun = (self.clock)();
-        let request = fill(self.client.request(method, parsed.clone()));
-        let answer = request.send().await;
+        let answer = self.client.send(method, parsed.clone(), fill).await;
         let took = Duration::try_from((self.clock)().duration_since(begun)).unwrap_or_default();
         (self.observe)(operation, answer.as_ref().ok().map(|answer| answer.status().as_u16()), took);
         let mut response =
-            answer.map_err(|error| unreachable(operation, &host, &error)).inspect_err(|error| {
+            answer.map_err(|error| unreachable(operation, &host, error)).inspect_err(|error| {
                 debug!(?operation, url, %error, "no answer from the CA");
             })?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
@@ -152,7 +156,8 @@ impl Transport {
         let body = Body::read(response, status, max_body).await;
         let elapsed = (self.clock)().duration_since(begun);
         debug!(?operation, url, status = status.as_u16(), %elapsed, "the CA answered");
-        let reply = Reply { operation, url: parsed, host, status, headers, retry_after, body: Vec::new() };
+        let (from_acme, url) = (self.is_acme.load(Ordering::Relaxed), parsed);
+        let reply = Reply { operation, url, host, status, headers, retry_after, from_acme, body: Vec::new() };
         match body {
             Ok(body) => Ok(Reply { body, ..reply }),
             // The status alone says enough of a failure.
@@ -173,6 +178,8 @@ pub(super) struct Reply {
     pub(super) status: StatusCode,
     headers: HeaderMap,
     retry_after: Option<Duration>,
+    /// Whether it came from what had shown a directory before.
+    from_acme: bool,
     body: Vec<u8>,
 }
 
@@ -184,19 +191,46 @@ impl Reply {
         }
         let Self { operation, retry_after, .. } = self;
         let status = self.status.as_u16();
-        Err(match Problem::from_body(&self.body).map(Box::new) {
+        Err(match Problem::from_body(&self.body).and_then(|said| self.quotable(said)).map(Box::new) {
             Some(mut problem) => {
                 problem.terms_of_service = self.links("terms-of-service").into_iter().next();
                 AcmeError::Problem { operation, status, problem, retry_after }
             }
             None => {
-                let excerpt = match self.location() {
-                    Some(target) if self.status.is_redirection() => format!("it redirects to {target}"),
-                    _ => excerpt(&self.body, self.status),
-                };
-                AcmeError::Http { operation, host: self.host, status, excerpt, retry_after }
+                self.log("the answer is no problem document of an ACME server");
+                AcmeError::Http { operation, kind: self.kind(), host: self.host, status, retry_after }
             }
         })
+    }
+
+    /// What of a problem document may be shown to whoever reads the issuer. That is not always somebody who may talk to the
+    /// server: an issuer can name any, also one within the cluster, and so can a directory. Words are a CA's if a directory
+    /// was read before, and the answer looks like ACME. Of others, only a type that is ACME's own is left.
+    fn quotable(&self, said: Problem) -> Option<Problem> {
+        match self.from_acme && (self.nonce().is_some() || said.is_of_acme()) {
+            true => Some(said),
+            false => said.only_type(),
+        }
+    }
+
+    /// What the answer is, without what it says.
+    fn kind(&self) -> String {
+        let target = self.headers.get(LOCATION).filter(|_| self.status.is_redirection());
+        let target = target.and_then(|target| self.url.join(target.to_str().ok()?).ok());
+        match target {
+            Some(target) if target.host() == self.url.host() => {
+                format!("a redirect to {}", target.origin().ascii_serialization())
+            }
+            Some(_) => "a redirect to another host".to_owned(),
+            None => media_type(&self.headers).unwrap_or_default(),
+        }
+    }
+
+    /// Logs what was not expected, for the administrator alone.
+    fn log(&self, what: &str) {
+        let (operation, host, status) = (self.operation.as_str(), &self.host, self.status.as_u16());
+        let location = self.headers.get(LOCATION).map(|target| excerpt(target.as_bytes()));
+        debug!(operation, host, status, location, excerpt = excerpt(&self.body), "{what}");
     }
 
     /// The nonce for the next request. RFC 8555 section 6.5.1 wants it to be base64url; a CA that sends other printable
@@ -227,14 +261,24 @@ impl Reply {
     /// The object in the body.
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, AcmeError> {
         serde_json::from_slice(&self.body).map_err(|error| {
+            self.log("the answer cannot be read");
             let text = error.to_string();
-            match error.classify() {
-                serde_json::error::Category::Data => {
-                    self.malformed(text.rsplit_once(" at line").map_or(text.as_str(), |(what, _)| what))
+            let lacks = text.rsplit_once(" at line").map_or(text.as_str(), |(lacks, _)| lacks);
+            let (status, kind) = (self.status.as_u16(), self.kind());
+            let kind = if kind.is_empty() { "of no type".to_owned() } else { kind };
+            // The texts of other errors may quote the answer.
+            let lacks = Some(lacks).filter(|lacks| lacks.starts_with("missing field "));
+            match (error.classify(), self.operation) {
+                (_, _) if self.body.trim_ascii().is_empty() => self.malformed("it is empty"),
+                (serde_json::error::Category::Eof, _) => self.malformed("it is cut short"),
+                (_, Operation::Directory) => {
+                    let lacks = lacks.map(|lacks| format!(" ({lacks})")).unwrap_or_default();
+                    self.malformed(&format!("{status} {kind}, no ACME directory{lacks}"))
                 }
-                _ if self.body.trim_ascii().is_empty() => self.malformed("it is empty"),
-                serde_json::error::Category::Eof => self.malformed("it is cut short"),
-                _ => self.malformed(&format!("no JSON, but {:?}", excerpt(&self.body, self.status))),
+                (serde_json::error::Category::Data, _) => {
+                    self.malformed(lacks.unwrap_or("a field is of the wrong type"))
+                }
+                _ => self.malformed(&format!("{status} {kind}, no JSON")),
             }
         })
     }

@@ -4,11 +4,13 @@ use std::io;
 use rustls::CertificateError;
 
 use super::{AcmeError, Operation};
+use crate::egress::{Forbidden, SendError};
 
 /// Says why a request had no answer, in words that stay the same from one attempt to the next.
-pub(super) fn unreachable(operation: Operation, host: &str, error: &reqwest::Error) -> AcmeError {
+pub(super) fn unreachable(operation: Operation, host: &str, error: SendError) -> AcmeError {
     let host = host.to_owned();
     match NoAnswer::of(error) {
+        NoAnswer::Forbidden(forbidden) => AcmeError::Forbidden { operation, host, forbidden },
         NoAnswer::Timeout => AcmeError::Timeout { operation, host },
         NoAnswer::Tls(detail) => AcmeError::Tls { operation, host, detail },
         NoAnswer::Unreachable(cause) => AcmeError::Unreachable { operation, host, cause },
@@ -17,6 +19,8 @@ pub(super) fn unreachable(operation: Operation, host: &str, error: &reqwest::Err
 
 /// Why a request over HTTP had no answer.
 pub(crate) enum NoAnswer {
+    /// Nothing was sent.
+    Forbidden(Forbidden),
     /// Nothing came in time.
     Timeout,
     /// The TLS handshake failed, and how.
@@ -28,13 +32,17 @@ pub(crate) enum NoAnswer {
 impl NoAnswer {
     /// The texts of the layers below carry ports, times and numbers of the operating system, so that only the
     /// kind of each error in the chain is looked at.
-    pub(crate) fn of(error: &reqwest::Error) -> Self {
+    pub(crate) fn of(error: SendError) -> Self {
+        let error = match error {
+            SendError::Forbidden(forbidden) => return Self::Forbidden(forbidden),
+            SendError::Http(error) => error,
+        };
         if error.is_timeout() {
             return Self::Timeout;
         }
-        match chain(error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
+        match chain(&error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
             Some(tls) => Self::Tls(tls_detail(tls)),
-            None => Self::Unreachable(cause(error)),
+            None => Self::Unreachable(cause(&error)),
         }
     }
 }
@@ -98,9 +106,9 @@ fn certificate(error: &CertificateError) -> String {
         CertificateError::UnknownIssuer => "unknown issuer (is a CA bundle missing?)",
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "expired",
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "not valid yet",
-        CertificateError::NotValidForName => "made out for another name",
-        CertificateError::NotValidForNameContext { presented, .. } => {
-            return format!("made out for another name ({})", presented.join(", "));
+        // Which names it has is nothing for whoever can only name the server.
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "made out for another name"
         }
         CertificateError::Revoked => "revoked",
         CertificateError::BadEncoding => "damaged",

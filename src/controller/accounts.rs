@@ -10,6 +10,7 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use super::issuer_record::{AccountSecret, IssuerRecord};
 use crate::acme::{Account, AcmeError, Server, ServerConfig, Share, Trust};
 use crate::api::{AcmeIssuer, Certificate};
+use crate::egress::Egress;
 use crate::pki::PrivateKey;
 use crate::runtime::clock;
 use crate::runtime::metrics::Metrics;
@@ -26,6 +27,7 @@ pub struct Accounts {
     own_namespace: String,
     places_per_account: usize,
     metrics: Metrics,
+    egress: Egress,
     /// By the Secret of the key and the URL of the directory.
     accounts: Recent<(AccountSecret, String), Account>,
     places: Mutex<HashMap<AccountSecret, Arc<Places>>>,
@@ -39,13 +41,14 @@ pub struct Accounts {
 
 impl Accounts {
     /// No accounts yet.
-    pub fn new(own_namespace: String, places_per_account: usize, metrics: Metrics) -> Self {
+    pub fn new(own_namespace: String, places_per_account: usize, metrics: Metrics, egress: Egress) -> Self {
         let same_namespace =
             |one: &(AccountSecret, String), other: &(AccountSecret, String)| one.0.0 == other.0.0;
         Self {
             own_namespace,
             places_per_account,
             metrics,
+            egress,
             accounts: Recent::with_rivals(MOST_ACCOUNTS, same_namespace, clock::now),
             places: Mutex::default(),
             writers: Mutex::default(),
@@ -72,6 +75,7 @@ impl Accounts {
                 observe: Arc::new(move |operation, status, took| {
                     metrics.acme_requested(operation.as_str(), status, took);
                 }),
+                egress: self.egress.clone(),
             })
         })?;
         Ok(match self.share(namespace) {

@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use crate::api::{CONDITION_READY, CONDITION_RECONCILING, CONDITION_STALLED};
 use crate::core::kstatus::Standing;
 use crate::core::renewal::whole_seconds;
+use crate::foreign_text::clean;
 
 /// Longest message, in bytes; the API allows 32,768, and three conditions may say the same.
 const MAX_MESSAGE: usize = 8192;
@@ -21,6 +22,7 @@ pub fn set_condition(
     now: Timestamp,
 ) {
     let status = if is { "True" } else { "False" };
+    let message = clean(message, MAX_MESSAGE);
     let message = message[..message.floor_char_boundary(MAX_MESSAGE)].to_owned();
     let since = conditions
         .iter()

@@ -24,6 +24,7 @@ use super::wake::Wake;
 use crate::api::{Certificate, ClusterIssuer, FIELD_MANAGER, Issuer, IssuerKind, PropagationCheck};
 use crate::core::annotated::AnnotationSettings;
 use crate::core::backoff::Backoff;
+use crate::egress::{Egress, Purpose, Rules};
 use crate::runtime::clock;
 use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
@@ -55,6 +56,8 @@ pub struct Config {
     pub recursive_nameservers: Vec<NameServer>,
     /// Who has to have a TXT record before the CA is told, unless the solver says otherwise.
     pub propagation_check: PropagationCheck,
+    /// Where connections may be made that tenants ask for.
+    pub egress: Rules,
     /// How the paths of temporary Ingresses are matched.
     pub path_type: PathType,
     /// Waits after failures.
@@ -100,6 +103,8 @@ pub struct Context {
     pub self_check: SelfCheck,
     /// The operator's own look at TXT records.
     pub resolvers: Resolvers,
+    /// Where connections may be made.
+    pub egress: Egress,
     /// For providers of TXT records that are asked over HTTP.
     pub http_clients: Clients,
     /// Issuances under way.
@@ -134,14 +139,23 @@ impl Context {
     ) -> Result<Arc<Self>, SelfCheckSetupError> {
         let reporter =
             Reporter { controller: FIELD_MANAGER.to_owned(), instance: Some(config.identity.clone()) };
+        let refused = metrics.clone();
+        let egress =
+            Egress::new(config.egress.clone(), move |purpose| refused.egress_refused(purpose.as_str()));
         Ok(Arc::new(Self {
             reporter,
             said: Said::default(),
-            accounts: Accounts::new(config.namespace.clone(), config.orders_per_account, metrics.clone()),
+            accounts: Accounts::new(
+                config.namespace.clone(),
+                config.orders_per_account,
+                metrics.clone(),
+                egress.clone(),
+            ),
             presenter: Presenter::default(),
-            self_check: SelfCheck::new(config.nameservers.clone())?,
-            resolvers: Resolvers::default(),
-            http_clients: Clients::default(),
+            self_check: SelfCheck::new(config.nameservers.clone(), egress.clone())?,
+            resolvers: Resolvers::new(egress.clone()),
+            http_clients: Clients::new(egress.clone(), Purpose::Provider),
+            egress,
             in_flight: InFlight::default(),
             questions: Questions::new(clock::now()),
             deletions: Notify::new(),

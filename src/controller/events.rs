@@ -9,6 +9,7 @@ use kube::runtime::events::{Event, EventType, Recorder};
 use tracing::warn;
 
 use super::context::Context;
+use crate::foreign_text::clean;
 use crate::runtime::clock;
 use crate::runtime::metrics::ApiVerb;
 
@@ -48,6 +49,7 @@ pub async fn publish(
     action: &str,
     note: &str,
 ) {
+    let note = clean(note, MAX_NOTE);
     let mut end = note.len().min(MAX_NOTE);
     while !note.is_char_boundary(end) {
         end -= 1;

@@ -1,27 +1,31 @@
 //! The resolvers in use, one for each list of name servers.
 
+use crate::egress::Egress;
 use crate::runtime::clock;
 use crate::runtime::recent::Recent;
-use crate::solver::dns01::{NameServer, Resolver, ResolverSetupError};
+use crate::solver::dns01::{NameServer, Resolver, ResolverSetupError, Whose};
 
 /// Resolvers that are kept: tenants name their own servers.
 const MOST: usize = 256;
 
 /// The resolvers in use.
-pub struct Resolvers(Recent<Vec<NameServer>, Resolver>);
-
-impl Default for Resolvers {
-    fn default() -> Self {
-        Self(Recent::new(MOST, clock::now))
-    }
+pub struct Resolvers {
+    egress: Egress,
+    resolvers: Recent<(Whose, Vec<NameServer>), Resolver>,
 }
 
 impl Resolvers {
+    /// No resolvers yet. They ask servers where `egress` permits it.
+    pub fn new(egress: Egress) -> Self {
+        Self { egress, resolvers: Recent::new(MOST, clock::now) }
+    }
+
     /// The resolver that asks `servers`; those of the system if there are none.
     ///
     /// # Errors
     /// If none can be made.
-    pub fn of(&self, servers: &[NameServer]) -> Result<Resolver, ResolverSetupError> {
-        self.0.get_or_try_insert(&servers.to_vec(), || Resolver::new(servers))
+    pub fn of(&self, servers: &[NameServer], whose: Whose) -> Result<Resolver, ResolverSetupError> {
+        let make = || Resolver::new(servers, whose, &self.egress);
+        self.resolvers.get_or_try_insert(&(whose, servers.to_vec()), make)
     }
 }

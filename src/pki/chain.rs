@@ -13,6 +13,7 @@ use x509_parser::x509::X509Name;
 
 use super::signature::{key_algorithm, signed_by};
 use super::{KeyAlgorithm, PrivateKey, Subject};
+use crate::foreign_text::clean;
 
 /// How far the local clock may lag behind the CA's before a new certificate counts as not valid yet.
 pub const CLOCK_SKEW: SignedDuration = SignedDuration::from_hours(1);
@@ -282,8 +283,7 @@ fn common_name(name: &X509Name<'_>) -> Option<String> {
 
 /// A name as it can stand in a message: a CA may have put anything there.
 fn shown(name: &str) -> String {
-    let visible = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
-    name.chars().take(LONGEST_NAME).map(visible).collect()
+    clean(name, LONGEST_NAME)
 }
 
 fn dns_name(name: &GeneralName<'_>) -> Option<String> {

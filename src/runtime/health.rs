@@ -235,4 +235,5 @@ async fn scrape(State(exposition): State<Exposition>, headers: HeaderMap) -> Res
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "these are the tests' own connections")]
 mod tests;

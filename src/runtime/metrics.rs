@@ -42,6 +42,7 @@ struct Inner {
     issuances: Family<Issuances, Counter>,
     issuance_duration: Histogram,
     api_writes: Family<ApiWrites, Counter>,
+    egress_refused: Family<ForPurpose, Counter>,
     dns_records_left_behind: Counter,
     accounts_left_behind: Counter,
     account_key_rollovers: Family<Rollovers, Counter>,
@@ -100,6 +101,9 @@ impl Metrics {
         let api_writes = Family::default();
         let help = "Writes to the Kubernetes API, by kind of object and verb";
         registry.register("api_writes", help, api_writes.clone());
+        let egress_refused = Family::default();
+        let help = "Connections that the egress rules forbade, by what they were for";
+        registry.register("egress_refused", help, egress_refused.clone());
         let dns_records_left_behind = Counter::default();
         let help = "TXT records that no provider removed in time";
         registry.register("dns_records_left_behind", help, dns_records_left_behind.clone());
@@ -135,6 +139,7 @@ impl Metrics {
             issuances,
             issuance_duration,
             api_writes,
+            egress_refused,
             dns_records_left_behind,
             accounts_left_behind,
             account_key_rollovers,
@@ -182,6 +187,11 @@ impl Metrics {
     /// An issuance has failed for this reason.
     pub fn issuance_failed(&self, reason: &'static str) {
         self.0.issuances.get_or_create(&Issuances { result: "failed", reason }).inc();
+    }
+
+    /// The egress rules forbade a connection for this purpose.
+    pub fn egress_refused(&self, purpose: &'static str) {
+        self.0.egress_refused.get_or_create(&ForPurpose { purpose }).inc();
     }
 
     /// A TXT record is left behind.
@@ -326,6 +336,11 @@ impl ApiVerb {
 struct Reconciles {
     kind: &'static str,
     outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ForPurpose {
+    purpose: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -127,4 +127,5 @@ async fn serve_connection<A, F, B>(
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "these are the tests' own connections")]
 mod tests;

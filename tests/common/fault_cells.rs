@@ -242,9 +242,13 @@ impl Cell {
             fault if fault.is_limit() && self.endpoint == Endpoint::NewNonce => {
                 " answered HTTP 429".to_owned()
             }
+            // Nobody is known to be a CA before it has shown a directory.
+            fault if fault.is_limit() && self.endpoint == Endpoint::Directory => {
+                " failed: urn:ietf:params:acme:error:rateLimited".to_owned()
+            }
             fault if fault.is_limit() => format!("{LIMITED} (urn:ietf:params:acme:error:rateLimited)"),
             Fault::Page if self.endpoint == Endpoint::NewNonce => " answered HTTP 503".to_owned(),
-            Fault::Page => " answered HTTP 503: Down for maintenance Request …".to_owned(),
+            Fault::Page => " answered HTTP 503 (text/html)".to_owned(),
             Fault::Empty => " answered HTTP 404".to_owned(),
             Fault::Cut => " is not what RFC 8555 asks for: it is cut short".to_owned(),
             Fault::Hang => "no answer from 192.0.2.10 in time".to_owned(),

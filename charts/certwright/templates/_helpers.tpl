@@ -137,3 +137,27 @@ subjects:
 {{- fail "serviceAccount.create is false and serviceAccount.name is empty: the roles would go to the namespace's ServiceAccount default, and so to every pod that names none. Name one." }}
 {{- end }}
 {{- end }}
+
+{{/* Where egress rules reach: everywhere but to what is excepted. Without exceptions they say nothing of it. */}}
+{{- define "certwright.egressTo" -}}
+{{- with .Values.networkPolicy.egressExcept -}}
+{{- $four := list }}
+{{- $six := list }}
+{{- range . }}
+{{- if contains ":" . }}{{ $six = append $six . }}{{ else }}{{ $four = append $four . }}{{ end }}
+{{- end -}}
+to:
+  - ipBlock:
+      cidr: 0.0.0.0/0
+      {{- with $four }}
+      except:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+  - ipBlock:
+      cidr: "::/0"
+      {{- with $six }}
+      except:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+{{- end -}}
+{{- end }}

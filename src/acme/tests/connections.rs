@@ -12,8 +12,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use wiremock::matchers::method;
 use wiremock::{Mock, ResponseTemplate};
 
-use super::fake_ca::{FakeCa, epoch, raw_server};
-use crate::acme::{AcmeError, Server, ServerConfig, Trust};
+use super::fake_ca::{FakeCa, config, epoch, raw_server};
+use crate::acme::{AcmeError, Operation, Server, ServerConfig, Trust};
+use crate::egress::{Egress, Rules};
 
 #[tokio::test]
 async fn an_unknown_directory_entry_does_no_harm() {
@@ -32,7 +33,8 @@ async fn what_is_no_directory_says_what_it_lacks() {
     let error = directory_at(raw_server(ok(r#"{"hello":"world"}"#))).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "reading the directory failed: the answer of 127.0.0.1 is not what RFC 8555 asks for: missing field `newNonce`"
+        "reading the directory failed: the answer of 127.0.0.1 is not what RFC 8555 asks for: 200 of no type, no ACME \
+         directory (missing field `newNonce`)"
     );
 }
 
@@ -103,18 +105,20 @@ async fn an_endless_body_is_not_read_to_its_end() {
     );
     let answer = format!("HTTP/1.1 500 Oops\r\ncontent-length: {}\r\n\r\n{body}", body.len());
     let error = directory_at(raw_server(answer)).await.unwrap_err();
-    assert!(matches!(&error, AcmeError::Http { excerpt, .. } if excerpt.len() < 300), "{error:?}");
+    assert!(matches!(&error, AcmeError::Http { kind, .. } if kind.is_empty()), "{error:?}");
 }
 
 #[tokio::test]
-async fn a_redirect_is_not_followed_but_shown() {
-    let target = "https://ca.example/v2/directory";
-    let answer = format!("HTTP/1.1 301 Moved\r\nlocation: {target}\r\ncontent-length: 0\r\n\r\n");
-    let error = directory_at(raw_server(answer)).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "reading the directory failed: 127.0.0.1 answered HTTP 301: it redirects to https://ca.example/v2/directory"
-    );
+async fn a_redirect_is_not_followed_but_told() {
+    for (target, told) in [
+        ("https://127.0.0.1/v2/directory?secret", "a redirect to https://127.0.0.1"),
+        ("https://secret.example/v2/directory", "a redirect to another host"),
+    ] {
+        let answer = format!("HTTP/1.1 301 Moved\r\nlocation: {target}\r\ncontent-length: 0\r\n\r\n");
+        let error = directory_at(raw_server(answer)).await.unwrap_err();
+        let text = format!("reading the directory failed: 127.0.0.1 answered HTTP 301 ({told})");
+        assert_eq!(error.to_string(), text);
+    }
 }
 
 #[tokio::test]
@@ -144,7 +148,7 @@ async fn a_connection_closed_without_an_answer_is_told_from_a_server_that_speaks
 async fn a_certificate_is_trusted_only_with_the_bundle_that_holds_its_root() {
     let (ours, other) = (certificate(2096), certificate(2096));
     let url = tls_server(&ours);
-    let with = |trust| ServerConfig { trust, ..ServerConfig::new(url.clone(), epoch) };
+    let with = |trust| ServerConfig { trust, ..config(url.clone()) };
     let bundle = |pem: String| Trust::Bundle(pem.into_bytes());
     let unlocked = |trust| async move { Server::new(trust).unwrap().directory().await };
 
@@ -166,8 +170,11 @@ async fn a_certificate_is_trusted_only_with_the_bundle_that_holds_its_root() {
 async fn an_expired_certificate_reads_the_same_at_every_attempt() {
     let expired = certificate(2001);
     let trust = Trust::Bundle(expired.cert.pem().into_bytes());
-    let config = ServerConfig { trust, ..ServerConfig::new(tls_server(&expired), epoch) };
-    let error = Server::new(config).unwrap().directory().await.unwrap_err();
+    let error = Server::new(ServerConfig { trust, ..config(tls_server(&expired)) })
+        .unwrap()
+        .directory()
+        .await
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "reading the directory failed: cannot reach localhost: TLS: certificate not trusted: expired"
@@ -177,8 +184,11 @@ async fn an_expired_certificate_reads_the_same_at_every_attempt() {
 #[tokio::test]
 async fn https_to_a_port_that_speaks_none_is_explained() {
     let url = raw_server("HTTP/1.1 400 Bad Request\r\n\r\n").replace("http://", "https://");
-    let config = ServerConfig { trust: Trust::SkipVerify, ..ServerConfig::new(url, epoch) };
-    let error = Server::new(config).unwrap().directory().await.unwrap_err();
+    let error = Server::new(ServerConfig { trust: Trust::SkipVerify, ..config(url) })
+        .unwrap()
+        .directory()
+        .await
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "reading the directory failed: cannot reach 127.0.0.1: TLS: what answers there does not speak TLS"
@@ -188,7 +198,7 @@ async fn https_to_a_port_that_speaks_none_is_explained() {
 #[test]
 fn a_server_url_that_is_none_is_refused() {
     for url in ["", "ca.example/directory", "ftp://ca.example/", "https://", "mailto:ca@example.com"] {
-        let error = Server::new(ServerConfig::new(url, epoch)).unwrap_err();
+        let error = Server::new(config(url)).unwrap_err();
         assert_eq!(error, AcmeError::DirectoryUrl(url.to_owned()));
     }
 }
@@ -202,7 +212,7 @@ fn a_bundle_without_a_certificate_is_refused() {
         "-----BEGIN CERTIFICATE-----\n",
     ] {
         let trust = Trust::Bundle(pem.as_bytes().to_vec());
-        let config = ServerConfig { trust, ..ServerConfig::new("https://ca.example/directory", epoch) };
+        let config = ServerConfig { trust, ..config("https://ca.example/directory") };
         assert_eq!(Server::new(config).unwrap_err(), AcmeError::Bundle, "{pem:?}");
     }
 }
@@ -224,11 +234,99 @@ fn the_proxy_of_the_environment_is_used() {
 #[tokio::test]
 #[ignore = "needs a proxy in its environment; the_proxy_of_the_environment_is_used runs it with one"]
 async fn behind_a_proxy() {
-    directory_at("http://ca.invalid/directory".to_owned()).await.unwrap();
+    // The proxy is on loopback, and resolves names. Addresses, and this host's name, are refused all the same.
+    let at = |url: &'static str| async move {
+        Server::new(ServerConfig::new(url, epoch)).unwrap().directory().await
+    };
+    at("http://ca.invalid/directory").await.unwrap();
+    for url in ["http://169.254.169.254/", "http://2130706433/", "http://localhost/", "http://x.localhost./"]
+    {
+        assert_eq!(at(url).await.unwrap_err().code(), "egressForbidden", "{url}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_sent_to_an_address_that_the_egress_rules_forbid() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    for (host, shown) in [
+        ("127.0.0.1", "127.0.0.1"),
+        ("2130706433", "127.0.0.1"),
+        ("0x7f.1", "127.0.0.1"),
+        ("0177.0.0.1.", "127.0.0.1"),
+        ("0", "0.0.0.0"),
+        ("[::ffff:127.0.0.1]", "[::ffff:7f00:1]"),
+        ("[::ffff:7f00:1]", "[::ffff:7f00:1]"),
+        ("localhost", "localhost"),
+    ] {
+        let server = Server::new(ServerConfig::new(format!("http://{host}:{port}/metrics"), epoch)).unwrap();
+        let error = server.directory().await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "reading the directory failed: {shown} is not allowed: the operator's egress rules forbid its address; an \
+                 administrator can allow it with --egress-allow"
+            )
+        );
+    }
+    let accepted = futures::poll!(std::pin::pin!(listener.accept()));
+    assert!(accepted.is_pending(), "{accepted:?}");
+}
+
+#[tokio::test]
+async fn the_urls_in_a_directory_are_checked_as_its_own_is() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.2:0").await.unwrap();
+    let inner = format!("http://127.0.0.2:{}", listener.local_addr().unwrap().port());
+    let directory = format!(r#"{{"newNonce":"{inner}/n","newAccount":"{inner}/a","newOrder":"{inner}/o"}}"#);
+    let url = raw_server(ok(&directory));
+    let rules = Rules { allow: vec!["127.0.0.1".parse().unwrap()], ..Rules::default() };
+    let egress = Egress::new(rules, |_| {});
+    let server = Server::new(ServerConfig { egress, ..ServerConfig::new(url, epoch) }).unwrap();
+    server.directory().await.unwrap();
+    let account = crate::acme::Account::resume(&server, super::fake_ca::key(), format!("{inner}/account/1"));
+    let error = account.order(&format!("{inner}/order/1")).await.unwrap_err();
+    assert_eq!((error.code(), error.operation()), ("egressForbidden", Some(Operation::NewNonce)));
+    let accepted = futures::poll!(std::pin::pin!(listener.accept()));
+    assert!(accepted.is_pending(), "{accepted:?}");
 }
 
 async fn directory_at(url: String) -> Result<Arc<crate::acme::Directory>, AcmeError> {
-    Server::new(ServerConfig::new(url, epoch)).unwrap().directory().await
+    Server::new(config(url)).unwrap().directory().await
+}
+
+/// What stands there is for whoever may talk to the server, and that need not be the one who wrote the issuer.
+#[tokio::test]
+async fn nothing_of_an_answer_that_is_no_directory_is_quoted() {
+    let start = "reading the directory failed: ";
+    let no_directory = |kind: &str| {
+        format!("{start}the answer of 127.0.0.1 is not what RFC 8555 asks for: {kind}, no ACME directory")
+    };
+    let acme = r#"{"type":"urn:ietf:params:acme:error:rateLimited","detail":"secret"}"#;
+    for (status, typ, body, text) in [
+        ("200 OK", "application/json", r#""secret""#, no_directory("200 application/json")),
+        ("200 OK", "application/json", r#"{"newNonce":{"secret":1}}"#, no_directory("200 application/json")),
+        ("200 OK", "text/html; a=secret", "<h1>secret</h1>", no_directory("200 text/html")),
+        ("403 No", "text/plain", "secret", format!("{start}127.0.0.1 answered HTTP 403 (text/plain)")),
+        (
+            "403 No",
+            "application/problem+json",
+            r#"{"type":"about:secret","title":"secret","detail":"secret","instance":"secret"}"#,
+            format!("{start}127.0.0.1 answered HTTP 403 (application/problem+json)"),
+        ),
+        (
+            "429 No",
+            "application/problem+json",
+            acme,
+            format!("{start}urn:ietf:params:acme:error:rateLimited"),
+        ),
+    ] {
+        let length = body.len();
+        let answer =
+            format!("HTTP/1.1 {status}\r\ncontent-type: {typ}\r\ncontent-length: {length}\r\n\r\n{body}");
+        let error = directory_at(raw_server(answer)).await.unwrap_err();
+        assert_eq!(error.to_string(), text);
+        assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+    }
 }
 
 fn ok(body: &str) -> String {

@@ -12,6 +12,7 @@ use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use crate::acme::{Account, Server, ServerConfig};
+use crate::egress::Egress;
 use crate::pki::{KeyAlgorithm, PrivateKey};
 
 /// A CA that demands what RFC 8555 section 6 demands of a request: the right content type, a nonce of its own
@@ -125,7 +126,7 @@ impl FakeCa {
     }
 
     pub(super) fn config(&self) -> ServerConfig {
-        ServerConfig::new(self.url("/directory"), epoch)
+        config(self.url("/directory"))
     }
 
     pub(super) fn server(&self) -> Server {
@@ -183,6 +184,11 @@ pub(super) fn order_json() -> Value {
 
 pub(super) fn key() -> PrivateKey {
     PrivateKey::generate(KeyAlgorithm::ECDSA_P256).unwrap()
+}
+
+/// How to reach a server on loopback.
+pub(super) fn config(url: impl Into<String>) -> ServerConfig {
+    ServerConfig { egress: Egress::unrestricted(), ..ServerConfig::new(url, epoch) }
 }
 
 pub(super) fn epoch() -> Timestamp {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use wiremock::ResponseTemplate;
 
-use super::fake_ca::{FakeCa, epoch, key, problem, raw_server};
+use super::fake_ca::{FakeCa, config, key, problem, raw_server};
 use crate::acme::{Account, AcmeError, Server, ServerConfig, Share};
 
 #[tokio::test]
@@ -127,10 +127,7 @@ async fn a_ca_that_takes_its_time_to_refuse_each_nonce_is_not_asked_64_times() {
 async fn a_tenant_has_no_more_requests_under_way_than_its_share_at_all_its_cas_together() {
     let (base, most) = slow_server();
     let share = Share::new(3);
-    let servers = (0..20).map(|n| {
-        let config = ServerConfig::new(format!("{base}/{n}"), epoch);
-        Server::new(config).unwrap().within(share.clone())
-    });
+    let servers = (0..20).map(|n| Server::new(config(format!("{base}/{n}"))).unwrap().within(share.clone()));
     let servers: Vec<Server> = servers.collect();
     for outcome in join_all(servers.iter().map(Server::directory)).await {
         outcome.unwrap();
@@ -141,7 +138,7 @@ async fn a_tenant_has_no_more_requests_under_way_than_its_share_at_all_its_cas_t
 #[tokio::test]
 async fn a_tenant_that_waits_for_its_share_does_not_keep_others_from_the_same_directory() {
     let (base, _) = slow_server();
-    let server = Server::new(ServerConfig::new(base, epoch)).unwrap();
+    let server = Server::new(config(base)).unwrap();
     let share = Share::new(1);
     let taken = share.try_enter().unwrap();
     let waiting = server.within(share);
@@ -181,7 +178,7 @@ fn slow_server() -> (String, Arc<AtomicUsize>) {
 }
 
 async fn directory(answer: String) -> Result<Arc<crate::acme::Directory>, AcmeError> {
-    Server::new(ServerConfig::new(raw_server(answer), epoch)).unwrap().directory().await
+    Server::new(config(raw_server(answer))).unwrap().directory().await
 }
 
 fn what(error: &AcmeError) -> &str {

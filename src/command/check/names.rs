@@ -9,7 +9,8 @@ use super::{Finding, issuers};
 use crate::api::Certificate;
 use crate::controller::issuer_record::IssuerRecord;
 use crate::core::solvers::solver_for;
-use crate::solver::dns01::{self, CnameStrategy, NameServer, Resolver};
+use crate::egress::Egress;
+use crate::solver::dns01::{self, CnameStrategy, NameServer, Resolver, Whose};
 use crate::solver::http01::{SelfCheck, SelfCheckFailure};
 
 /// So many names are looked at; the first of each Certificate's.
@@ -38,7 +39,12 @@ pub(super) async fn findings(
     }
     let plain: Vec<SocketAddr> =
         nameservers.iter().filter_map(|server| server.to_string().parse().ok()).collect();
-    let (self_check, resolver) = match (SelfCheck::new(plain), Resolver::new(nameservers)) {
+    // The names are tenants', the machine is that of whoever looks.
+    let egress = Egress::default();
+    let (self_check, resolver) = match (
+        SelfCheck::new(plain, egress.clone()),
+        Resolver::new(nameservers, Whose::Administrators, &egress),
+    ) {
         (Ok(self_check), Ok(resolver)) => (self_check, resolver),
         (Err(error), _) => return vec![unusable(&error.to_string())],
         (_, Err(error)) => return vec![unusable(&error.to_string())],

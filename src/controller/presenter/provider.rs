@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{Request, StatusCode};
+use http::Request;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use k8s_openapi::api::core::v1::Secret;
 use kube::client::Body;
@@ -10,7 +10,6 @@ use reqwest::Url;
 use secrecy::SecretString;
 use tokio::time::timeout;
 
-use crate::acme::excerpt::excerpt;
 use crate::api::{self, Dns01SecretKeySelector, Dns01Webhook, DnsRecordStatus};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
@@ -125,18 +124,11 @@ impl Provider {
         match webhook::read(&body, &request_id) {
             Ok(()) if status.is_success() => Ok(()),
             Ok(()) => Err(named(format!("answered HTTP {}", status.as_u16()))),
-            Err(webhook::Error::NotJson { .. }) if !status.is_success() => {
-                Err(named(http_failure(status, &body)))
+            Err(webhook::Error::NotJson) if !status.is_success() => {
+                Err(named(format!("answered HTTP {}", status.as_u16())))
             }
             Err(error) => Err(named(error.to_string())),
         }
-    }
-}
-
-fn http_failure(status: StatusCode, body: &[u8]) -> String {
-    match excerpt(body, status) {
-        text if text.is_empty() => format!("answered HTTP {}", status.as_u16()),
-        text => format!("answered HTTP {}: {text}", status.as_u16()),
     }
 }
 
@@ -210,6 +202,7 @@ impl Secrets<'_> {
         Ok(match settings.nameserver.parse() {
             Ok(server) => {
                 let mut settings_of_update = rfc2136::Settings::new(server, key, clock::now);
+                settings_of_update.egress = self.context.egress.clone();
                 settings_of_update.tcp = settings.protocol == Some(api::DnsProtocol::Tcp);
                 Ok(Provider::Rfc2136(Box::new(settings_of_update)))
             }

@@ -12,7 +12,7 @@ use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::core::issuance::{Challenged, Unseen, Way};
 use crate::solver::dns01::{
-    CnameStrategy, Location, NameServer, PropagationMode, Record, Resolver, txt_value,
+    CnameStrategy, Location, NameServer, PropagationMode, Record, Resolver, Whose, txt_value,
 };
 
 /// Finds out where the records of the challenges belong. Returns them, as the ledger has them, and what stood in the way of
@@ -123,16 +123,15 @@ async fn locate(context: &Context, solver: &Dns01Solver, name: &str) -> Result<L
 
 fn resolver(context: &Context, solver: &Dns01Solver) -> Result<Resolver, String> {
     let own = solver.propagation.as_ref().map(|propagation| propagation.nameservers.as_slice());
-    let servers = match own.filter(|own| !own.is_empty()) {
+    let (servers, whose) = match own.filter(|own| !own.is_empty()) {
         Some(own) => {
             let parsed = own.iter().map(|text| text.parse::<NameServer>());
-            parsed
-                .collect::<Result<Vec<_>, _>>()
-                .map_err(|error| format!("propagation.nameservers: {error}"))?
+            let parsed = parsed.collect::<Result<Vec<_>, _>>();
+            (parsed.map_err(|error| format!("propagation.nameservers: {error}"))?, Whose::Tenants)
         }
-        None => context.config.recursive_nameservers.clone(),
+        None => (context.config.recursive_nameservers.clone(), Whose::Administrators),
     };
-    context.resolvers.of(&servers).map_err(|error| error.to_string())
+    context.resolvers.of(&servers, whose).map_err(|error| error.to_string())
 }
 
 fn as_record(record: &DnsRecordStatus) -> Record {

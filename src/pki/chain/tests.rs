@@ -202,9 +202,12 @@ fn the_names_in_a_certificate_can_stand_in_a_message() {
     let ca = Authority::new();
     let mut params = ca.params();
     params.distinguished_name.push(DnType::CommonName, "two\nlines\u{1b}[2J");
-    assert_eq!(ca.chain(&params).leaf().common_name.as_deref(), Some("two\u{fffd}lines\u{fffd}[2J"));
+    assert_eq!(ca.chain(&params).leaf().common_name.as_deref(), Some("two lines [2J"));
     params.distinguished_name.push(DnType::CommonName, "a".repeat(10_000));
-    assert_eq!(ca.chain(&params).leaf().common_name.as_ref().map(String::len), Some(LONGEST_NAME));
+    assert_eq!(
+        ca.chain(&params).leaf().common_name.as_ref().map(|name| name.chars().count()),
+        Some(LONGEST_NAME + 1)
+    );
 }
 
 /// A chain for this key.

@@ -10,8 +10,9 @@ use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 
-use super::http::{ClientError, Clients, HttpFailure, send};
+use super::http::{ClientError, Clients, HttpFailure, post};
 use super::{Record, base_domain};
+use crate::egress::HttpClient;
 
 #[cfg(test)]
 mod tests;
@@ -103,7 +104,7 @@ fn missing(json: &[u8]) -> Option<&'static str> {
 #[derive(Clone, Debug)]
 pub struct Provider {
     settings: Settings,
-    client: reqwest::Client,
+    client: HttpClient,
 }
 
 /// Why an acme-dns server did not do what it was asked to. `Display` is stable.
@@ -205,14 +206,14 @@ impl Provider {
             path.pop_if_empty().push("update");
         }
         let body = serde_json::json!({ "subdomain": account.subdomain, "txt": record.value });
-        let request = self
-            .client
-            .post(url)
-            .header(CONTENT_TYPE, "application/json")
-            .header("X-Api-User", account.username.expose_secret())
-            .header("X-Api-Key", account.password.expose_secret())
-            .body(body.to_string());
-        send(request, TIMEOUT).await.map(drop).map_err(|failure| match failure {
+        let sent = post(&self.client, &url, TIMEOUT, |request| {
+            request
+                .header(CONTENT_TYPE, "application/json")
+                .header("X-Api-User", account.username.expose_secret())
+                .header("X-Api-Key", account.password.expose_secret())
+                .body(body.to_string())
+        });
+        sent.await.map(drop).map_err(|failure| match failure {
             HttpFailure::Status { status: 401, .. } => Error::Unauthorized { host, domain, failure },
             HttpFailure::Status { status: 400, .. } => Error::BadRequest { host, domain, failure },
             failure => Error::Request { host, failure },

@@ -1,12 +1,13 @@
 //! Opens what reads name servers' and providers' answers to the fuzz targets in `fuzz/`. No part of the API.
 
-use ::http::StatusCode;
+use ::http::{HeaderMap, StatusCode};
 use hickory_resolver::proto::rr::{Name, RecordType};
 
-use super::http;
+use super::HttpFailure;
 use super::locate::shown;
 use super::resolver::Answer;
 use super::transport::Request;
+use crate::acme::excerpt::{excerpt, media_type};
 
 pub use super::rfc2136::fuzzing::answer_to_update;
 
@@ -44,7 +45,8 @@ pub fn answer(message: &[u8]) -> Option<Seen> {
     })
 }
 
-/// What is said of an answer over HTTP that is no success.
-pub fn refusal(status: StatusCode, body: &[u8]) -> String {
-    http::refusal(status, body).to_string()
+/// What is said of an answer over HTTP that is no success, and what is logged of it.
+pub fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> [String; 2] {
+    let failure = HttpFailure::Status { status: status.as_u16(), media_type: media_type(headers) };
+    [failure.to_string(), excerpt(body)]
 }

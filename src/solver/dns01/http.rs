@@ -3,12 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
-use http::StatusCode;
-use reqwest::{Client, RequestBuilder};
+use http::Method;
+use reqwest::{RequestBuilder, Url};
+use tracing::debug;
 
 use crate::acme::ServerConfig;
-use crate::acme::excerpt::excerpt;
+use crate::acme::excerpt::{excerpt, media_type};
 use crate::acme::unreachable::NoAnswer;
+use crate::egress::{Egress, Forbidden, HttpClient, Purpose, SendError};
 use crate::runtime::clock;
 use crate::runtime::recent::Recent;
 use crate::tls;
@@ -41,6 +43,8 @@ pub enum ClientError {
 /// the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HttpFailure {
+    /// The egress rules forbid the connection.
+    Forbidden(Forbidden),
     /// Nothing came in time.
     Timeout,
     /// The connection failed or broke.
@@ -51,8 +55,8 @@ pub enum HttpFailure {
     Status {
         /// The HTTP status of the answer.
         status: u16,
-        /// The beginning of the body as plain text, without what changes from one answer to the next.
-        excerpt: String,
+        /// The media type of the answer. Nothing of what it says, which may not be meant for whoever reads this.
+        media_type: Option<String>,
     },
     /// It answered with a success whose body is cut short.
     Cut,
@@ -63,11 +67,14 @@ pub enum HttpFailure {
 impl fmt::Display for HttpFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Forbidden(forbidden) => forbidden.fmt(f),
             Self::Timeout => f.write_str("did not answer in time"),
             Self::Unreachable(cause) => write!(f, "cannot be reached: {cause}"),
             Self::Tls(detail) => write!(f, "cannot be reached: TLS: {detail}"),
-            Self::Status { status, excerpt } if excerpt.is_empty() => write!(f, "answered HTTP {status}"),
-            Self::Status { status, excerpt } => write!(f, "answered HTTP {status}: {excerpt}"),
+            Self::Status { status, media_type: None } => write!(f, "answered HTTP {status}"),
+            Self::Status { status, media_type: Some(media_type) } => {
+                write!(f, "answered HTTP {status} ({media_type})")
+            }
             Self::Cut => f.write_str("sent an answer that is cut short"),
             Self::TooLong => f.write_str("sent an answer of more than 128 KiB, which is not read"),
         }
@@ -75,51 +82,61 @@ impl fmt::Display for HttpFailure {
 }
 
 /// The clients in use, one for each bundle that servers are held against: to make one reads all that the system trusts.
-pub struct Clients(Recent<Option<Vec<u8>>, Client>);
-
-impl Default for Clients {
-    fn default() -> Self {
-        Self(Recent::new(MOST_CLIENTS, clock::now))
-    }
+pub struct Clients {
+    egress: Egress,
+    purpose: Purpose,
+    by_bundle: Recent<Option<Vec<u8>>, HttpClient>,
 }
 
 impl Clients {
+    /// No clients yet. They connect where `egress` permits it.
+    #[must_use]
+    pub fn new(egress: Egress, purpose: Purpose) -> Self {
+        Self { egress, purpose, by_bundle: Recent::new(MOST_CLIENTS, clock::now) }
+    }
+
     /// A client that trusts the system's roots, or `bundle` (PEM) and nothing else. Each request sets its own timeout.
-    pub(super) fn trusting(&self, bundle: Option<&[u8]>) -> Result<Client, ClientError> {
-        self.0.get_or_try_insert(&bundle.map(<[u8]>::to_vec), || client(bundle))
+    pub(super) fn trusting(&self, bundle: Option<&[u8]>) -> Result<HttpClient, ClientError> {
+        self.by_bundle.get_or_try_insert(&bundle.map(<[u8]>::to_vec), || self.client(bundle))
+    }
+
+    fn client(&self, bundle: Option<&[u8]>) -> Result<HttpClient, ClientError> {
+        let tls = match bundle {
+            Some(bundle) => tls::bundle(bundle).map_err(|_| ClientError::Bundle)?,
+            None => tls::system_roots().map_err(|_| ClientError::Client)?,
+        };
+        let client = HttpClient::new(&self.egress, self.purpose, |builder| {
+            builder
+                .user_agent(ServerConfig::USER_AGENT)
+                .connect_timeout(CONNECT_TIMEOUT)
+                .pool_max_idle_per_host(MAX_IDLE)
+                .pool_idle_timeout(IDLE_TIMEOUT)
+                .http2_initial_stream_window_size(WINDOW)
+                .http2_initial_connection_window_size(WINDOW)
+                .tcp_nodelay(true)
+                .tls_backend_preconfigured(tls.clone())
+        });
+        client.map_err(|_| ClientError::Client)
     }
 }
 
-pub(super) fn client(bundle: Option<&[u8]>) -> Result<Client, ClientError> {
-    let builder = Client::builder()
-        .user_agent(ServerConfig::USER_AGENT)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .pool_max_idle_per_host(MAX_IDLE)
-        .pool_idle_timeout(IDLE_TIMEOUT)
-        .http2_initial_stream_window_size(WINDOW)
-        .http2_initial_connection_window_size(WINDOW)
-        .tcp_nodelay(true)
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false);
-    let tls = match bundle {
-        Some(bundle) => tls::bundle(bundle).map_err(|_| ClientError::Bundle)?,
-        None => tls::system_roots().map_err(|_| ClientError::Client)?,
-    };
-    builder.tls_backend_preconfigured(tls).build().map_err(|_| ClientError::Client)
-}
-
-/// Sends a request and reads the body of a success, all within `timeout`.
-pub(super) async fn send(request: RequestBuilder, timeout: Duration) -> Result<Vec<u8>, HttpFailure> {
-    let response = request.timeout(timeout).send().await.map_err(|error| no_answer(&error))?;
-    let status = response.status();
+/// POSTs to `url` what `fill` makes of the request, and reads the body of a success, all within `timeout`.
+pub(super) async fn post(
+    client: &HttpClient,
+    url: &Url,
+    timeout: Duration,
+    fill: impl FnOnce(RequestBuilder) -> RequestBuilder,
+) -> Result<Vec<u8>, HttpFailure> {
+    let sent = client.send(Method::POST, url.clone(), |request| fill(request).timeout(timeout)).await;
+    let response = sent.map_err(no_answer)?;
+    let (status, media_type) = (response.status(), media_type(response.headers()));
     if status.is_success() {
         return body(response).await;
     }
-    Err(refusal(status, &beginning(response).await))
-}
-
-pub(super) fn refusal(status: StatusCode, body: &[u8]) -> HttpFailure {
-    HttpFailure::Status { status: status.as_u16(), excerpt: excerpt(body, status) }
+    let (host, status) = (url.host_str(), status.as_u16());
+    let beginning = beginning(response).await;
+    debug!(host, status, excerpt = excerpt(&beginning), "a server refuses");
+    Err(HttpFailure::Status { status, media_type })
 }
 
 async fn body(mut response: reqwest::Response) -> Result<Vec<u8>, HttpFailure> {
@@ -149,8 +166,9 @@ async fn beginning(mut response: reqwest::Response) -> Vec<u8> {
     body
 }
 
-fn no_answer(error: &reqwest::Error) -> HttpFailure {
+fn no_answer(error: SendError) -> HttpFailure {
     match NoAnswer::of(error) {
+        NoAnswer::Forbidden(forbidden) => HttpFailure::Forbidden(forbidden),
         NoAnswer::Timeout => HttpFailure::Timeout,
         NoAnswer::Tls(detail) => HttpFailure::Tls(detail),
         NoAnswer::Unreachable(cause) => HttpFailure::Unreachable(cause),

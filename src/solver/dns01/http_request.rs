@@ -9,8 +9,9 @@ use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
-use super::http::{ClientError, Clients, HttpFailure, send};
+use super::http::{ClientError, Clients, HttpFailure, post};
 use super::{Record, base_domain};
+use crate::egress::HttpClient;
 
 #[cfg(test)]
 mod tests;
@@ -64,7 +65,7 @@ pub enum Credentials {
 #[derive(Clone, Debug)]
 pub struct Provider {
     settings: Settings,
-    client: reqwest::Client,
+    client: HttpClient,
 }
 
 /// Why an endpoint did not do what it was asked to. `Display` is stable.
@@ -183,14 +184,18 @@ impl Provider {
             path.pop_if_empty().push(operation.path());
         }
         let body = serde_json::json!(Body::new(self.settings.mode, record)).to_string();
-        let request = self.client.post(url.clone()).header(CONTENT_TYPE, "application/json");
-        let request = request.header(ACCEPT, "application/json").body(body);
-        let request = match &self.settings.credentials {
-            Credentials::None => request,
-            Credentials::Basic { user, password } => request.basic_auth(user, Some(password.expose_secret())),
-            Credentials::Bearer(token) => request.bearer_auth(token.expose_secret()),
-        };
-        let sent = send(request, self.settings.timeout).await;
+        let sent = post(&self.client, &url, self.settings.timeout, |request| {
+            let request = request.header(CONTENT_TYPE, "application/json");
+            let request = request.header(ACCEPT, "application/json").body(body);
+            match &self.settings.credentials {
+                Credentials::None => request,
+                Credentials::Basic { user, password } => {
+                    request.basic_auth(user, Some(password.expose_secret()))
+                }
+                Credentials::Bearer(token) => request.bearer_auth(token.expose_secret()),
+            }
+        });
+        let sent = sent.await;
         sent.map(drop).map_err(|failure| Error::Request { operation, url: shown(&url), failure })
     }
 }

@@ -31,7 +31,7 @@ pub use self::http::{ClientError, Clients, HttpFailure};
 pub use self::locate::{CnameStrategy, LocateError, Location};
 pub use self::name_server::{NameServer, NameServerError};
 pub use self::propagation::{Lacking, NotVisible, PropagationMode, ServerReport};
-pub use self::resolver::{Resolver, ResolverSetupError, ServerFailure, ServerFailures};
+pub use self::resolver::{Resolver, ResolverSetupError, ServerFailure, ServerFailures, Whose};
 pub use self::transport::NoAnswer;
 
 /// A TXT record to put into a zone, or to take out of it, and the challenge that it answers.

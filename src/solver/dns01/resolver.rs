@@ -16,13 +16,27 @@ use tracing::debug;
 use super::name_server::{DNS_PORT, shown};
 use super::transport::{NoAnswer, Request, TimeLimits, ask};
 use super::{NameServer, doh, http};
+use crate::egress::{Egress, HttpClient, Purpose};
 
 /// Looks names up, and remembers nothing. Clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Resolver {
     servers: Arc<[Recursive]>,
+    /// Where recursive servers may be.
+    recursive: Egress,
+    /// Where the servers of zones may be.
+    authoritative: Egress,
     authoritative_port: u16,
     limits: TimeLimits,
+}
+
+/// Whose word it is that name servers are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Whose {
+    /// That of the command line: they may be anywhere.
+    Administrators,
+    /// That of an issuer: they may be where the egress rules permit it.
+    Tenants,
 }
 
 /// Why no [`Resolver`] could be made.
@@ -38,11 +52,25 @@ pub enum ResolverSetupError {
 
 impl Resolver {
     /// A resolver that asks `servers`, which have to look up names on behalf of others, or those of the system's
-    /// configuration if there are none.
-    pub fn new(servers: &[NameServer]) -> Result<Self, ResolverSetupError> {
+    /// configuration if there are none. `whose` word it is says whether `egress` holds for them, as it does for all servers
+    /// that are found on the way.
+    pub fn new(servers: &[NameServer], whose: Whose, egress: &Egress) -> Result<Self, ResolverSetupError> {
+        let recursive = match whose {
+            Whose::Tenants if !servers.is_empty() => egress.clone(),
+            Whose::Tenants | Whose::Administrators => Egress::unrestricted(),
+        };
         let servers = if servers.is_empty() { system_servers()? } else { servers.to_vec() };
-        let servers = servers.into_iter().map(Recursive::new).collect::<Result<_, _>>()?;
-        Ok(Self { servers, authoritative_port: DNS_PORT, limits: TimeLimits::USUAL })
+        let clients = http::Clients::new(recursive.clone(), Purpose::Dns);
+        let servers =
+            servers.into_iter().map(|server| Recursive::new(server, &clients)).collect::<Result<_, _>>()?;
+        let authoritative = egress.clone();
+        Ok(Self {
+            servers,
+            recursive,
+            authoritative,
+            authoritative_port: DNS_PORT,
+            limits: TimeLimits::USUAL,
+        })
     }
 
     /// The same, but authoritative servers are asked at `port`, as where they are behind a redirection.
@@ -88,7 +116,7 @@ impl Resolver {
     ) -> Result<Answer, ServerFailure> {
         let request = Request::query(name, kind, true).map_err(ServerFailure::NoAnswer)?;
         let reply = match server {
-            Recursive::Plain(address) => ask(*address, &request, self.limits).await,
+            Recursive::Plain(address) => ask(&self.recursive, *address, &request, self.limits).await,
             Recursive::Https(url, client) => doh::ask(client, url, &request).await,
         };
         Answer::judge(reply.map(|reply| reply.message))
@@ -104,7 +132,8 @@ impl Resolver {
     ) -> Result<Answer, ServerFailure> {
         let request = Request::query(name, kind, false).map_err(ServerFailure::NoAnswer)?;
         let server = SocketAddr::new(server, self.authoritative_port);
-        Answer::judge(ask(server, &request, self.limits).await.map(|reply| reply.message))
+        let reply = ask(&self.authoritative, server, &request, self.limits).await;
+        Answer::judge(reply.map(|reply| reply.message))
             .inspect_err(|failure| debug!(%server, %name, %kind, %failure, "a name server failed"))
     }
 }
@@ -113,14 +142,14 @@ impl Resolver {
 #[derive(Debug)]
 pub(super) enum Recursive {
     Plain(SocketAddr),
-    Https(Url, reqwest::Client),
+    Https(Url, HttpClient),
 }
 
 impl Recursive {
-    fn new(server: NameServer) -> Result<Self, http::ClientError> {
+    fn new(server: NameServer, clients: &http::Clients) -> Result<Self, http::ClientError> {
         Ok(match server {
             NameServer::Plain(address) => Self::Plain(address),
-            NameServer::Https(url) => Self::Https(url, http::client(None)?),
+            NameServer::Https(url) => Self::Https(url, clients.trusting(None)?),
         })
     }
 }

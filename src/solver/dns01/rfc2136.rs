@@ -19,6 +19,7 @@ use super::name_server::DNS_PORT;
 use super::resolver::fully_qualified;
 use super::transport::{NoAnswer, Reply, Request, TimeLimits, ask, over_tcp};
 use super::{Record, undotted};
+use crate::egress::Egress;
 
 mod algorithm;
 mod error;
@@ -52,13 +53,16 @@ pub struct Settings {
     pub ttl: u32,
     /// The present, which is signed along with the message.
     pub clock: fn() -> Timestamp,
+    /// Where the server may be.
+    pub egress: Egress,
     pub(super) limits: TimeLimits,
 }
 
 impl Settings {
-    /// Updates over UDP first, with the usual TTL.
+    /// Updates over UDP first, with the usual TTL, and the egress rules that hold without flags.
     pub fn new(nameserver: Server, key: Option<TsigKey>, clock: fn() -> Timestamp) -> Self {
-        Self { nameserver, key, tcp: false, ttl: DEFAULT_TTL, clock, limits: TimeLimits::USUAL }
+        let (egress, limits) = (Egress::default(), TimeLimits::USUAL);
+        Self { nameserver, key, tcp: false, ttl: DEFAULT_TTL, clock, egress, limits }
     }
 }
 
@@ -179,8 +183,8 @@ async fn exchange(settings: &Settings, request: &Request, operation: Operation) 
     let mut first_failure = None;
     for address in addresses {
         let reply = match settings.tcp {
-            true => over_tcp(address, request, settings.limits.tcp).await,
-            false => ask(address, request, settings.limits).await,
+            true => over_tcp(&settings.egress, address, request, settings.limits.tcp).await,
+            false => ask(&settings.egress, address, request, settings.limits).await,
         };
         match reply {
             Ok(reply) => return Ok(reply),

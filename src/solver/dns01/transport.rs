@@ -6,14 +6,15 @@
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use hickory_resolver::proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
+
+use crate::egress::{Egress, Forbidden, Purpose, is_forbidden};
 
 /// What fits through every network without fragments (DNS flag day 2020).
 const MAX_UDP_PAYLOAD: u16 = 1232;
@@ -56,6 +57,8 @@ pub(super) struct Reply {
 /// Why a server's answer is missing. `Display` continues a sentence that begins with the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoAnswer {
+    /// It was not asked, as the egress rules forbid its address.
+    Forbidden,
     /// Nothing came back in time.
     Timeout {
         /// Whether that was over TCP, after an answer over UDP was cut short.
@@ -79,6 +82,7 @@ pub enum NoAnswer {
 impl fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Forbidden => Forbidden.fmt(f),
             Self::Timeout { over_tcp: false } => f.write_str("did not answer in time"),
             Self::Timeout { over_tcp: true } => {
                 f.write_str("did not answer in time over TCP; open its port for TCP as for UDP")
@@ -130,25 +134,31 @@ impl Request {
 
 /// Asks `server` over UDP, or TCP if the answer is cut short.
 pub(super) async fn ask(
+    egress: &Egress,
     server: SocketAddr,
     request: &Request,
     limits: TimeLimits,
 ) -> Result<Reply, NoAnswer> {
-    let reply = over_udp(server, request, limits.udp).await?;
+    let reply = over_udp(egress, server, request, limits.udp).await?;
     if !reply.message.metadata.truncation {
         return Ok(reply);
     }
-    over_tcp(server, request, limits.tcp).await.map_err(|failure| match failure {
+    over_tcp(egress, server, request, limits.tcp).await.map_err(|failure| match failure {
         NoAnswer::Timeout { .. } => NoAnswer::Timeout { over_tcp: true },
         NoAnswer::Refused { .. } => NoAnswer::Refused { over_tcp: true },
         other => other,
     })
 }
 
-async fn over_udp(server: SocketAddr, request: &Request, limit: Duration) -> Result<Reply, NoAnswer> {
+async fn over_udp(
+    egress: &Egress,
+    server: SocketAddr,
+    request: &Request,
+    limit: Duration,
+) -> Result<Reply, NoAnswer> {
     let mut garbled = false;
     for _ in 0..UDP_TRIES {
-        match timeout(limit, one_datagram(server, request, &mut garbled)).await {
+        match timeout(limit, one_datagram(egress, server, request, &mut garbled)).await {
             Ok(Ok(reply)) => return Ok(reply),
             Ok(Err(error)) => return Err(failure(&error)),
             Err(_) => {}
@@ -157,14 +167,14 @@ async fn over_udp(server: SocketAddr, request: &Request, limit: Duration) -> Res
     Err(if garbled { NoAnswer::Garbled } else { NoAnswer::Timeout { over_tcp: false } })
 }
 
-/// A new socket for each try, whose port nobody can guess; it is connected, so that the system drops what others send.
-async fn one_datagram(server: SocketAddr, request: &Request, garbled: &mut bool) -> io::Result<Reply> {
-    let any: SocketAddr = match server {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    let socket = UdpSocket::bind(any).await?;
-    socket.connect(server).await?;
+/// A new socket for each try, whose port nobody can guess.
+async fn one_datagram(
+    egress: &Egress,
+    server: SocketAddr,
+    request: &Request,
+    garbled: &mut bool,
+) -> io::Result<Reply> {
+    let socket = egress.udp(Purpose::Dns, "", server).await?;
     socket.send(&request.bytes).await?;
     let mut buffer = vec![0; MAX_DATAGRAM];
     loop {
@@ -179,20 +189,21 @@ async fn one_datagram(server: SocketAddr, request: &Request, garbled: &mut bool)
 
 /// Asks `server` over TCP at once.
 pub(super) async fn over_tcp(
+    egress: &Egress,
     server: SocketAddr,
     request: &Request,
     limit: Duration,
 ) -> Result<Reply, NoAnswer> {
-    match timeout(limit, one_connection(server, request)).await {
+    match timeout(limit, one_connection(egress, server, request)).await {
         Ok(Ok(bytes)) => request.reply(&bytes).ok_or(NoAnswer::Garbled),
         Ok(Err(error)) => Err(failure(&error)),
         Err(_) => Err(NoAnswer::Timeout { over_tcp: false }),
     }
 }
 
-async fn one_connection(server: SocketAddr, request: &Request) -> io::Result<Vec<u8>> {
+async fn one_connection(egress: &Egress, server: SocketAddr, request: &Request) -> io::Result<Vec<u8>> {
     let length = u16::try_from(request.bytes.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-    let mut stream = TcpStream::connect(server).await?;
+    let mut stream = egress.tcp(Purpose::Dns, "", server).await?;
     stream.set_nodelay(true)?;
     stream.write_all(&[&length.to_be_bytes(), request.bytes.as_slice()].concat()).await?;
     let length = stream.read_u16().await?;
@@ -203,6 +214,7 @@ async fn one_connection(server: SocketAddr, request: &Request) -> io::Result<Vec
 
 fn failure(error: &io::Error) -> NoAnswer {
     match error.kind() {
+        _ if is_forbidden(error) => NoAnswer::Forbidden,
         io::ErrorKind::ConnectionRefused => NoAnswer::Refused { over_tcp: false },
         io::ErrorKind::TimedOut => NoAnswer::Timeout { over_tcp: false },
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {

@@ -3,12 +3,13 @@
 //! A [`ChallengePayload`] is POSTed to `/apis/<groupName>/v1alpha1/<solverName>` through the API server; the answer
 //! is the same object with a response in it.
 
-use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tracing::debug;
 
 use super::Record;
 use crate::acme::excerpt::excerpt;
+use crate::foreign_text::clean;
 
 #[cfg(test)]
 mod tests;
@@ -118,11 +119,8 @@ pub enum Error {
         code: Option<i32>,
     },
     /// The answer is not JSON, but a proxy's page, say.
-    #[error("answered with what is no JSON{}; does groupName lead to the webhook?", Quoted(excerpt))]
-    NotJson {
-        /// The beginning of the answer as plain text, without what changes from one answer to the next.
-        excerpt: String,
-    },
+    #[error("answered with what is no JSON; does groupName lead to the webhook?")]
+    NotJson,
     /// The API server answered instead of the webhook.
     #[error("was not reached, as the API server says: {message}")]
     ApiServer {
@@ -146,7 +144,7 @@ impl Error {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Refused { .. } => "Refused",
-            Self::NotJson { .. } => "NotJson",
+            Self::NotJson => "NotJson",
             Self::ApiServer { .. } => "ApiServer",
             Self::NotAPayload => "NotAPayload",
             Self::NoResponse => "NoResponse",
@@ -172,13 +170,9 @@ impl std::fmt::Display for Refusal<'_> {
     }
 }
 
-struct Quoted<'a>(&'a str);
-
-impl std::fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.0.is_empty() { f.write_str(" (it is empty)") } else { write!(f, ", but: {}", self.0) }
-    }
-}
+/// The lengths of what a webhook says, in characters.
+const MAX_MESSAGE: usize = 1000;
+const MAX_REASON: usize = 100;
 
 /// A request to add or delete `record`. `config` is the issuer's, and `resource_namespace` where the Secrets it names
 /// are.
@@ -213,11 +207,11 @@ pub fn request(
 
 /// What a webhook made of the request with this `uid`, from the body of its answer.
 pub fn read(body: &[u8], uid: &str) -> Result<(), Error> {
-    let not_json = |_| Error::NotJson { excerpt: excerpt(body, StatusCode::OK) };
-    let value = serde_json::from_slice::<Value>(body).map_err(not_json)?;
+    let value = serde_json::from_slice::<Value>(body).map_err(|_| Error::NotJson);
+    let value = value.inspect_err(|_| debug!(excerpt = excerpt(body), "a webhook's answer is no JSON"))?;
     if value.get("kind").and_then(Value::as_str) == Some("Status") {
         let message = value.get("message").and_then(Value::as_str).unwrap_or_default();
-        return Err(Error::ApiServer { message: message.to_owned() });
+        return Err(Error::ApiServer { message: clean(message, MAX_MESSAGE) });
     }
     if !value.is_object() {
         return Err(Error::NotAPayload);
@@ -235,8 +229,8 @@ pub fn read(body: &[u8], uid: &str) -> Result<(), Error> {
     let Status { message, reason, code } = response.status.unwrap_or_default();
     let some = |text: String| Some(text).filter(|text| !text.is_empty());
     Err(Error::Refused {
-        message: message.unwrap_or_default().trim().to_owned(),
-        reason: reason.and_then(some),
+        message: clean(&message.unwrap_or_default(), MAX_MESSAGE),
+        reason: reason.and_then(|reason| some(clean(&reason, MAX_REASON))),
         code: code.filter(|code| *code != 0),
     })
 }

@@ -70,6 +70,7 @@ fn host_without_port(value: &str) -> &str {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "these are the tests' own connections")]
 mod tests {
     use std::collections::HashMap;
 

@@ -11,6 +11,8 @@ use tokio_rustls::TlsConnector;
 use self::answer::Answer;
 use self::dns::NameServers;
 use super::challenge_path;
+use crate::egress::Egress;
+use crate::foreign_text::clean;
 
 mod answer;
 mod dns;
@@ -28,11 +30,14 @@ pub use self::failure::{ConnectFailure, OtherAddresses, SelfCheckFailure};
 const MAX_REDIRECTS: usize = 10;
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 const ADDRESSES_PER_FAMILY: usize = 2;
+/// A DNS name has at most 253 characters.
+const MAX_SHOWN: usize = 280;
 
 /// Fetches challenges, through its own name servers and without any proxy. One serves the whole process.
 pub struct SelfCheck {
     name_servers: NameServers,
     tls: TlsConnector,
+    egress: Egress,
     ports: Ports,
     time_limit: Duration,
 }
@@ -49,11 +54,13 @@ pub enum SelfCheckSetupError {
 }
 
 impl SelfCheck {
-    /// Self-checks that look names up at `nameservers`, over UDP and TCP, or as the system is configured if empty.
-    pub fn new(nameservers: Vec<SocketAddr>) -> Result<Self, SelfCheckSetupError> {
+    /// Self-checks that look names up at `nameservers`, over UDP and TCP, or as the system is configured if empty, and connect
+    /// where `egress` permits it.
+    pub fn new(nameservers: Vec<SocketAddr>, egress: Egress) -> Result<Self, SelfCheckSetupError> {
         Ok(Self {
             name_servers: NameServers::new(&nameservers).map_err(SelfCheckSetupError::NameServers)?,
             tls: fetch::tls_without_verification().map_err(SelfCheckSetupError::Tls)?,
+            egress,
             ports: Ports { http: 80, redirects_to_any: false },
             time_limit: TIME_LIMIT,
         })
@@ -87,9 +94,9 @@ impl SelfCheck {
         loop {
             let answer = self.fetch(&url, progress).await?;
             if !answer.is_redirect() {
-                return answer.judge(token, expected, !visited.is_empty());
+                return answer.judge(token, expected);
             }
-            let next = self.redirect(&url, &answer, token)?;
+            let next = self.redirect(&url, &answer)?;
             visited.push(url);
             let looping = match () {
                 () if visited.contains(&next) => Some("where they came from"),
@@ -98,16 +105,17 @@ impl SelfCheck {
             };
             if let Some(why) = looping {
                 progress.redirected_to = None;
-                return Err(SelfCheckFailure::RedirectLoop { to: shown(&next, token), why });
+                return Err(SelfCheckFailure::RedirectLoop { to: shown(&next), why });
             }
-            progress.redirected_to = Some(shown(&next, token));
+            progress.redirected_to = Some(shown(&next));
             url = next;
         }
     }
 
     async fn fetch(&self, url: &Url, progress: &mut Progress) -> Result<Answer, SelfCheckFailure> {
         let addresses = self.addresses(url, progress).await?;
-        let (stream, at) = fetch::connect(&addresses, progress).await?;
+        let host = url.host_str().unwrap_or_default();
+        let (stream, at) = fetch::connect(&self.egress, host, &addresses, progress).await?;
         progress.unfinished = SelfCheckFailure::NoAnswer { at };
         fetch::get(stream, at, url, &self.tls).await
     }
@@ -143,7 +151,7 @@ impl SelfCheck {
             .ok_or_else(|| SelfCheckFailure::NotAnAddressOrName { identifier: identifier.to_owned() })
     }
 
-    fn redirect(&self, from: &Url, answer: &Answer, token: &str) -> Result<Url, SelfCheckFailure> {
+    fn redirect(&self, from: &Url, answer: &Answer) -> Result<Url, SelfCheckFailure> {
         let bad = |to: String, why| SelfCheckFailure::BadRedirect {
             at: answer.at,
             status: answer.status.as_u16(),
@@ -158,10 +166,13 @@ impl SelfCheck {
         };
         to.set_fragment(None);
         if !matches!(to.scheme(), "http" | "https") {
-            return Err(bad(format!("{}:", to.scheme()), "which is neither http nor https"));
+            return Err(bad(
+                clean(&format!("{}:", to.scheme()), MAX_SHOWN),
+                "which is neither http nor https",
+            ));
         }
         if !self.ports.redirects_to_any && !matches!(to.port_or_known_default(), Some(80 | 443)) {
-            return Err(bad(shown(&to, token), "and CAs follow only to the ports 80 and 443"));
+            return Err(bad(shown(&to), "and CAs follow only to the ports 80 and 443"));
         }
         Ok(to)
     }
@@ -192,14 +203,7 @@ fn ip(host: &str) -> Option<IpAddr> {
     host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host).parse().ok()
 }
 
-/// `url` as far as it can be expected to stay the same: no query, no path parameters, no token, no credentials.
-fn shown(url: &Url, token: &str) -> String {
-    let path = url.path().replace(token, "<token>");
-    let path = path.split(';').next().unwrap_or_default();
-    let path = match path.char_indices().nth(100) {
-        Some((end, _)) => format!("{}…", &path[..end]),
-        None => path.to_owned(),
-    };
-    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    format!("{}://{}{port}{path}", url.scheme(), url.host_str().unwrap_or_default())
+/// Where `url` leads, without its path and the like: whoever answered may have meant that for the operator alone.
+fn shown(url: &Url) -> String {
+    clean(&url.origin().ascii_serialization(), MAX_SHOWN)
 }

@@ -3,6 +3,7 @@ use wiremock::matchers::{body_json, header, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
+use crate::egress::{Egress, Purpose};
 use crate::solver::dns01::tests::record;
 
 fn accounts() -> Accounts {
@@ -73,17 +74,17 @@ async fn each_refusal_has_a_sentence_of_its_own() {
             401,
             r#"{"error": "forbidden"}"#,
             "Unauthorized",
-            "127.0.0.1 refuses the account of a.test: answered HTTP 401: {\"error\": \"forbidden\"}; the account is \
+            "127.0.0.1 refuses the account of a.test: answered HTTP 401 (text/plain); the account is \
              unknown, its password wrong, or its allowfrom lacks our address",
         ),
         (
             400,
             r#"{"error": "bad_subdomain"}"#,
             "BadRequest",
-            "127.0.0.1 refuses the update for a.test: answered HTTP 400: {\"error\": \"bad_subdomain\"}; check the \
+            "127.0.0.1 refuses the update for a.test: answered HTTP 400 (text/plain); check the \
              account's subdomain",
         ),
-        (500, "<h1>Oh</h1>", "Request", "127.0.0.1 answered HTTP 500: Oh"),
+        (500, "<h1>Oh</h1>", "Request", "127.0.0.1 answered HTTP 500 (text/plain)"),
     ] {
         let (_server, provider) = provider(ResponseTemplate::new(status).set_body_string(body)).await;
         let error = provider.present(&record("a.test")).await.unwrap_err();
@@ -125,5 +126,5 @@ fn a_url_of_another_kind_is_refused() {
 }
 
 fn asked_by(settings: Settings) -> Result<Provider, Error> {
-    Provider::new(settings, &Clients::default())
+    Provider::new(settings, &Clients::new(Egress::unrestricted(), Purpose::Provider))
 }

@@ -3,6 +3,7 @@ use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
+use crate::egress::{Egress, Purpose};
 use crate::solver::dns01::tests::record;
 
 fn settings(url: &str) -> Settings {
@@ -75,7 +76,7 @@ async fn credentials_are_sent_and_never_shown() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_quoted_without_what_changes() {
+async fn a_refusal_is_told_by_its_status_and_not_quoted() {
     let page = "<html><h1>Internal error</h1> request 8f3a-11</html>";
     let server = answering(ResponseTemplate::new(500).set_body_string(page)).await;
     let url = server.uri().replace("http://", "http://me:hunter2@");
@@ -86,7 +87,7 @@ async fn a_refusal_is_quoted_without_what_changes() {
     ] {
         let error = result.unwrap_err();
         let path = if text.contains("added") { "present" } else { "cleanup" };
-        let expected = format!("{text}: {}/{path} answered HTTP 500: Internal error request …", server.uri());
+        let expected = format!("{text}: {}/{path} answered HTTP 500 (text/plain)", server.uri());
         assert_eq!(error.to_string(), expected);
         assert_eq!(error.reason(), "Request");
     }
@@ -174,5 +175,5 @@ async fn https_server(made: &rcgen::CertifiedKey<rcgen::KeyPair>, connections: u
 }
 
 fn asked_by(settings: Settings) -> Result<Provider, Error> {
-    Provider::new(settings, &Clients::default())
+    Provider::new(settings, &Clients::new(Egress::unrestricted(), Purpose::Provider))
 }

@@ -10,6 +10,7 @@ use hickory_resolver::proto::rr::{DNSClass, RecordType};
 use secrecy::SecretString;
 
 use super::*;
+use crate::egress::Egress;
 use crate::solver::dns01::tests::record;
 use crate::solver::dns01::tests::world::{Handler, IMPATIENT, Over, World};
 
@@ -26,7 +27,7 @@ fn key(algorithm: Algorithm) -> TsigKey {
 
 fn settings(world: &World, key: Option<TsigKey>) -> Settings {
     let server = world.address(2).to_string().parse().unwrap();
-    Settings::new(server, key, now)
+    Settings { egress: Egress::unrestricted(), ..Settings::new(server, key, now) }
 }
 
 /// A name server that takes updates.
@@ -425,9 +426,16 @@ async fn a_host_name_is_resolved() {
     let port = world.port;
     // 127.0.0.1 is the recursive server; another world's would do as well.
     let _ = world.server(3);
-    let settings = Settings::new(format!("localhost:{port}").parse().unwrap(), None, now);
-    let error = present(&settings, &record("a.test")).await;
-    assert!(!matches!(error, Err(Error::NoSuchServer { .. })), "{error:?}");
+    let mut settings = Settings::new(format!("localhost:{port}").parse().unwrap(), None, now);
+    let error = present(&settings, &record("a.test")).await.unwrap_err().to_string();
+    let forbidden = format!(
+        "adding the TXT record failed: name server localhost:{port} is not allowed: the operator's egress rules forbid \
+         its address; an administrator can allow it with --egress-allow"
+    );
+    assert_eq!(error, forbidden);
+    settings.egress = Egress::unrestricted();
+    let error = present(&settings, &record("a.test")).await.unwrap_err().to_string();
+    assert!(error != forbidden && !error.contains("cannot be resolved"), "{error}");
 }
 
 #[tokio::test]

@@ -1,8 +1,12 @@
+#![allow(clippy::disallowed_methods, reason = "these are the tests' own connections")]
+
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::RecordType;
 use tokio::net::UdpSocket;
 
 use super::world::{HURRIED, IMPATIENT, Over, World};
+use crate::egress::Egress;
+use crate::solver::dns01::Whose;
 use crate::solver::dns01::{CnameStrategy, LocateError, Location, NameServer, Resolver};
 
 async fn follow(world: &World, name: &str) -> Result<Location, LocateError> {
@@ -249,7 +253,8 @@ async fn a_failing_lookup_of_a_made_up_name_does_not_show_that_name() {
             server.send_to(&answer, peer).await.unwrap();
         }
     });
-    let resolver = Resolver::new(&[NameServer::Plain(address)]).unwrap();
+    let resolver =
+        Resolver::new(&[NameServer::Plain(address)], Whose::Administrators, &Egress::default()).unwrap();
     let error = resolver.locate("a.test", CnameStrategy::Follow).await.unwrap_err().to_string();
     let expected =
         format!("looking up a made-up name under a.test failed: name server {address} answered REFUSED");

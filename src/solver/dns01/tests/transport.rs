@@ -5,7 +5,10 @@ use wiremock::matchers::{header, method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::world::{Handler, IMPATIENT, Over, World};
-use crate::solver::dns01::{CnameStrategy, Location, NameServer, Resolver};
+use crate::egress::Egress;
+use crate::solver::dns01::{
+    CnameStrategy, Location, NameServer, NotVisible, PropagationMode, Resolver, Whose,
+};
 
 async fn failure(resolver: &Resolver) -> String {
     let text = resolver.locate("a.test", CnameStrategy::Follow).await.unwrap_err().to_string();
@@ -19,6 +22,11 @@ async fn resolver_with(handler: Handler) -> Resolver {
     let mut world = World::new().await;
     world.serve(2, handler);
     world.resolver_of(&[NameServer::Plain(world.address(2))]).with_limits(IMPATIENT)
+}
+
+/// A resolver as an administrator may have it.
+fn resolver_of(server: NameServer) -> Resolver {
+    Resolver::new(&[server], Whose::Administrators, &Egress::default()).unwrap()
 }
 
 fn refusal(request: &[u8]) -> Message {
@@ -115,11 +123,11 @@ async fn names_are_looked_up_over_https() {
         .mount(&server)
         .await;
     let url = |path: &str| NameServer::Https(format!("{}{path}", server.uri()).parse().unwrap());
-    let resolver = Resolver::new(&[url("/dns-query")]).unwrap();
+    let resolver = resolver_of(url("/dns-query"));
     let located = resolver.locate("a.test", CnameStrategy::Follow).await;
     let expected = Location { fqdn: "_acme-challenge.a.test.".to_owned(), zone: "a.test.".to_owned() };
     assert_eq!(located, Ok(expected));
-    let resolver = Resolver::new(&[url("/elsewhere")]).unwrap();
+    let resolver = resolver_of(url("/elsewhere"));
     assert_eq!(failure(&resolver).await, "answered HTTP 404");
 }
 
@@ -130,8 +138,39 @@ async fn what_https_brings_has_to_be_an_answer() {
         .respond_with(ResponseTemplate::new(200).set_body_string("<html>Log in</html>"))
         .mount(&server)
         .await;
-    let resolver = Resolver::new(&[NameServer::Https(server.uri().parse().unwrap())]).unwrap();
+    let resolver = resolver_of(NameServer::Https(server.uri().parse().unwrap()));
     assert_eq!(failure(&resolver).await, "sent something that is no answer to the question");
-    let closed = Resolver::new(&["https://127.0.0.1:1/".parse().unwrap()]).unwrap();
+    let closed = resolver_of("https://127.0.0.1:1/".parse().unwrap());
     assert_eq!(failure(&closed).await, "cannot be reached: connection refused");
+}
+
+/// Nothing is asked: the servers would answer.
+#[tokio::test]
+async fn name_servers_are_asked_only_where_the_egress_rules_permit_it() {
+    const FORBIDDEN: &str = "is not allowed: the operator's egress rules forbid its address; an administrator can allow it with --egress-allow";
+    let mut world = World::new().await;
+    world.known.add(&["a.test SOA", "a.test NS ns.a.test.", "ns.a.test A 127.0.0.2"]);
+    let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = asked.clone();
+    world.serve(
+        2,
+        Arc::new(move |_, _| {
+            count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            None
+        }),
+    );
+    let of = |server: NameServer, whose| {
+        let resolver = Resolver::new(&[server], whose, &Egress::default()).unwrap();
+        resolver.with_authoritative_port(world.port)
+    };
+    assert_eq!(failure(&of(world.recursive(), Whose::Tenants)).await, FORBIDDEN);
+    let https = "https://127.0.0.1:1/".parse::<NameServer>().unwrap();
+    assert_eq!(failure(&of(https, Whose::Tenants)).await, FORBIDDEN);
+
+    let resolver = of(world.recursive(), Whose::Administrators);
+    let location = resolver.locate("a.test", CnameStrategy::Follow).await.unwrap();
+    let unseen = resolver.visible(&location, "value", PropagationMode::Authoritative).await.unwrap_err();
+    let NotVisible::Lacking { lacking, .. } = &unseen else { panic!("{unseen}") };
+    assert_eq!(lacking[0].to_string(), format!("ns.a.test (127.0.0.2) {FORBIDDEN}"));
+    assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 0);
 }

@@ -1,4 +1,5 @@
 //! Name servers on loopback: a recursive one that knows everything, and authoritative ones, all at the same port.
+#![allow(clippy::disallowed_methods, reason = "these are the tests' own connections")]
 
 use std::collections::{HashMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,8 +12,9 @@ use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 
+use crate::egress::Egress;
 use crate::solver::dns01::transport::TimeLimits;
-use crate::solver::dns01::{NameServer, Resolver};
+use crate::solver::dns01::{NameServer, Resolver, Whose};
 
 /// 127.0.0.1 is the recursive server, the others are authoritative.
 const ADDRESSES: u8 = 4;
@@ -48,7 +50,8 @@ impl World {
     }
 
     pub(in crate::solver::dns01) fn resolver_of(&self, servers: &[NameServer]) -> Resolver {
-        Resolver::new(servers).unwrap().with_authoritative_port(self.port)
+        let resolver = Resolver::new(servers, Whose::Tenants, &Egress::unrestricted()).unwrap();
+        resolver.with_authoritative_port(self.port)
     }
 
     pub(in crate::solver::dns01) fn recursive(&self) -> NameServer {

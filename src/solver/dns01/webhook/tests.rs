@@ -70,9 +70,9 @@ fn what_is_no_answer_has_a_sentence_for_each_case() {
         (
             "<html><title>502 Bad Gateway</title></html>",
             "NotJson",
-            "answered with what is no JSON, but: … Bad Gateway; does groupName lead to the webhook?",
+            "answered with what is no JSON; does groupName lead to the webhook?",
         ),
-        ("", "NotJson", "answered with what is no JSON (it is empty); does groupName lead to the webhook?"),
+        ("", "NotJson", "answered with what is no JSON; does groupName lead to the webhook?"),
         (
             "[]",
             "NotAPayload",

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use super::dns::NameServerFailure;
+use crate::egress::Forbidden;
 
 /// Why a challenge could not be fetched as a CA would fetch it, and what to do about it.
 ///
@@ -40,6 +41,14 @@ pub enum SelfCheckFailure {
         name: String,
         /// What each server did, in the configured order.
         failures: Vec<NameServerFailure>,
+    },
+    /// The egress rules forbid all addresses of the host.
+    #[error("{host} {forbidden}")]
+    Forbidden {
+        /// The host, as the Certificate or a redirect names it.
+        host: String,
+        /// What the rules say.
+        forbidden: Forbidden,
     },
     /// A connection was refused.
     #[error(
@@ -108,8 +117,8 @@ pub enum SelfCheckFailure {
     WrongAnswer {
         /// Who answered.
         at: SocketAddr,
-        /// What came, shortened, with words that look like ids masked; not quoted after a redirect.
-        got: String,
+        /// What came, in words that quote nothing of it.
+        got: &'static str,
     },
     /// The right token's key authorization with the thumbprint of another account key.
     #[error(
@@ -177,6 +186,7 @@ impl SelfCheckFailure {
             Self::NoSuchName { .. } => "NoSuchName",
             Self::NoAddress { .. } => "NoAddress",
             Self::Dns { .. } => "Dns",
+            Self::Forbidden { .. } => "EgressForbidden",
             Self::Refused { .. } => "Refused",
             Self::ConnectTimeout { .. } => "ConnectTimeout",
             Self::NoRoute { .. } => "NoRoute",

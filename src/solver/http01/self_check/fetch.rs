@@ -27,6 +27,7 @@ use tokio_rustls::TlsConnector;
 use super::answer::Answer;
 use super::failure::{ConnectFailure, OtherAddresses};
 use super::{Progress, SelfCheckFailure};
+use crate::egress::{Egress, Forbidden, Purpose, is_forbidden};
 
 const AGENT: &str = concat!("certwright/", env!("CARGO_PKG_VERSION"), " (http-01 self-check)");
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -35,19 +36,22 @@ const MAX_BODY_BYTES: usize = 4 * 1024;
 
 /// Connects to the first of `addresses` that accepts, as CAs do: only who does not accept at all is passed over.
 pub(super) async fn connect(
+    egress: &Egress,
+    host: &str,
     addresses: &[SocketAddr],
     progress: &mut Progress,
 ) -> Result<(TcpStream, SocketAddr), SelfCheckFailure> {
-    let mut tried = Vec::new();
+    let (mut tried, mut forbidden) = (Vec::new(), false);
     for &at in addresses {
         progress.unfinished = SelfCheckFailure::ConnectTimeout { at, others: OtherAddresses(tried.clone()) };
-        match tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(at)).await {
+        match tokio::time::timeout(CONNECT_TIMEOUT, egress.tcp(Purpose::SelfCheck, host, at)).await {
             Ok(Ok(stream)) => {
                 if !tried.is_empty() {
                     tracing::debug!(%at, before = %OtherAddresses(tried), "connected, but not at the first address");
                 }
                 return Ok((stream, at));
             }
+            Ok(Err(error)) if is_forbidden(&error) => forbidden = true,
             Ok(Err(error)) => {
                 tracing::debug!(%at, %error, "connecting failed");
                 tried.push((at, classify(error.kind())));
@@ -55,7 +59,10 @@ pub(super) async fn connect(
             Err(_) => tried.push((at, ConnectFailure::Timeout)),
         }
     }
-    Err(unreachable(tried))
+    match tried.is_empty() && forbidden {
+        true => Err(SelfCheckFailure::Forbidden { host: host.to_owned(), forbidden: Forbidden }),
+        false => Err(unreachable(tried)),
+    }
 }
 
 /// Sends one GET for `url` over `stream`, wrapped in TLS for https, and reads the answer.

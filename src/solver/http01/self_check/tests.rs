@@ -5,6 +5,7 @@ use tokio::net::{TcpListener, UdpSocket};
 
 use self::world::{Page, World, Zone, closed_port, ok, redirect, tls_server};
 use super::*;
+use crate::egress::Rules;
 use crate::runtime::server::{Limits, serve};
 
 mod world;
@@ -129,7 +130,7 @@ async fn ipv6_that_answers_wrongly_fails_though_ipv4_is_right() {
     world.page("both.test", challenge_path(TOKEN), ok(EXPECTED));
     world.pages_six.lock().unwrap().insert(("both.test".into(), challenge_path(TOKEN)), ok("It works!"));
     let text = world.text("both.test").await;
-    let start = format!("[::1]:{} answered with \"It works!\" instead of the key authorization;", world.port);
+    let start = format!("[::1]:{} answered with other text instead of the key authorization;", world.port);
     assert!(text.starts_with(&start), "{text}");
 }
 
@@ -175,9 +176,7 @@ async fn where_a_redirect_led_is_said_when_it_fails() {
     let failure = check.check("from.test", TOKEN, EXPECTED).await.unwrap_err();
     assert_eq!(failure.reason(), "NoSuchName");
     assert!(
-        failure
-            .to_string()
-            .starts_with("after a redirect to http://gone.test/x/<token>: DNS has no name gone.test"),
+        failure.to_string().starts_with("after a redirect to http://gone.test: DNS has no name gone.test"),
         "{failure}"
     );
 }
@@ -190,10 +189,11 @@ async fn what_stands_behind_a_redirect_is_not_quoted() {
     world.page("from.test", "/inside".into(), ok("password"));
     let text = world.text("from.test").await;
     assert!(
-        text.contains("/inside: 127.0.0.1:") && text.contains(" answered with something else instead"),
+        text.starts_with("after a redirect to http://from.test")
+            && text.contains(" answered with other text instead"),
         "{text}"
     );
-    assert!(!text.contains("password"), "{text}");
+    assert!(!text.contains("password") && !text.contains("inside"), "{text}");
 }
 
 #[tokio::test]
@@ -226,7 +226,7 @@ async fn redirects_no_ca_follows_are_refused() {
     check.ports.redirects_to_any = false;
     for (page, expected) in [
         (redirect(302, "ftp://from.test/x"), " to ftp:, which is neither http nor https;"),
-        (redirect(302, "http://from.test:8080/x"), " to http://from.test:8080/x, and CAs follow only to"),
+        (redirect(302, "http://from.test:8080/x"), " to http://from.test:8080, and CAs follow only to"),
         (redirect(302, "http://[/"), " to something, which is not a URL;"),
         (
             Page::Raw("HTTP/1.1 302 Found\r\ncontent-length: 0\r\n\r\n".into()),
@@ -245,12 +245,12 @@ async fn redirects_in_a_circle_or_without_end_are_given_up() {
     let world = World::new().await;
     world.name("from.test", Zone::at(&["127.0.0.1"]));
     world.page("from.test", challenge_path(TOKEN), redirect(302, &challenge_path(TOKEN)));
-    assert!(world.text("from.test").await.contains("/<token>, where they came from;"));
+    assert!(world.text("from.test").await.contains(", where they came from;"));
     world.page("from.test", challenge_path(TOKEN), redirect(302, "/0"));
     for step in 0..20 {
         world.page("from.test", format!("/{step}"), redirect(302, &format!("/{}", step + 1)));
     }
-    assert!(world.text("from.test").await.contains("/10, the eleventh in a row;"));
+    assert!(world.text("from.test").await.contains(", the eleventh in a row;"));
 }
 
 #[tokio::test]
@@ -273,4 +273,41 @@ async fn our_own_responder_passes_and_is_recognised_without_the_token() {
     tokio::spawn(serve(listener, answer, limits, tokio_util::sync::CancellationToken::new()));
     assert_eq!(check.check("own.test", TOKEN, EXPECTED).await, Ok(()));
     assert_eq!(check.check("own.test", "other", "other.thumb").await.unwrap_err().reason(), "UnknownToken");
+}
+
+#[tokio::test]
+async fn nothing_is_fetched_from_an_address_that_the_egress_rules_forbid() {
+    let world = World::new().await;
+    world.name("inner.test", Zone::at(&["127.0.0.1", "::1"]));
+    let check = world.self_check_with(Egress::default());
+    for host in ["inner.test", "127.0.0.1", "::1", "::ffff:127.0.0.1", "2130706433"] {
+        let failure = check.check(host, TOKEN, EXPECTED).await.unwrap_err();
+        assert_eq!(failure.reason(), "EgressForbidden", "{host}: {failure}");
+        let forbidden = " is not allowed: the operator's egress rules forbid its address; an administrator can allow it with \
+                         --egress-allow";
+        assert!(failure.to_string().ends_with(forbidden), "{failure}");
+    }
+    assert!(world.requests.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn each_redirect_is_checked_against_the_egress_rules() {
+    let world = World::new().await;
+    world.name("from.test", Zone::at(&["127.0.0.1"]));
+    world.name("inner.test", Zone::at(&["::1"]));
+    let rules = Rules { allow: vec!["127.0.0.1".parse().unwrap()], ..Rules::default() };
+    let check = world.self_check_with(Egress::new(rules, |_| {}));
+    for (target, host) in [
+        (format!("http://inner.test:{}/x", world.port), "inner.test"),
+        (format!("http://[::1]:{}/x", world.port), "[::1]"),
+        (format!("http://0:{}/x", world.port), "0.0.0.0"),
+        ("http://169.254.169.254/latest/meta-data/".to_owned(), "169.254.169.254"),
+        ("http://[64:ff9b::a9fe:a9fe]/".to_owned(), "[64:ff9b::a9fe:a9fe]"),
+    ] {
+        world.page("from.test", challenge_path(TOKEN), redirect(302, &target));
+        let failure = check.check("from.test", TOKEN, EXPECTED).await.unwrap_err();
+        assert_eq!(failure.reason(), "EgressForbidden", "{target}: {failure}");
+        assert!(failure.to_string().contains(&format!(": {host} is not allowed: ")), "{failure}");
+    }
+    assert_eq!(world.requests.lock().unwrap().len(), 5, "those to from.test alone");
 }

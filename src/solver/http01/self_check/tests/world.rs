@@ -1,4 +1,5 @@
 //! The name server and the web servers.
+#![allow(clippy::disallowed_methods, reason = "these are the tests' own connections")]
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -10,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 use super::{EXPECTED, TOKEN};
+use crate::egress::Egress;
 use crate::solver::http01::self_check::{Ports, SelfCheck, SelfCheckFailure};
 
 type Pages = Arc<Mutex<HashMap<(String, String), Page>>>;
@@ -44,7 +46,11 @@ impl World {
     }
 
     pub(super) fn self_check(&self) -> SelfCheck {
-        let mut check = SelfCheck::new(vec![self.name_server]).unwrap();
+        self.self_check_with(Egress::unrestricted())
+    }
+
+    pub(super) fn self_check_with(&self, egress: Egress) -> SelfCheck {
+        let mut check = SelfCheck::new(vec![self.name_server], egress).unwrap();
         check.ports = Ports { http: self.port, redirects_to_any: true };
         check
     }
