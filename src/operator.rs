@@ -91,7 +91,7 @@ pub async fn operate(settings: Run) -> Result<(), OperatorError> {
     let client = api_server::for_requests(api_server).map_err(OperatorError::Client)?;
     let config =
         config(&settings, responder.local_addr().map_or(settings.responder_addr.port(), |at| at.port()));
-    let (cache, watches) = Cache::new(&watching, &config.watch_namespaces, config.cluster_issuers);
+    let (cache, watches) = Cache::new(&watching, &config.watch_namespaces, config.cluster_issuers, &metrics);
     let context = Context::new(client.clone(), config, metrics.clone(), liveness.clone(), cache)?;
     info!(version = env!("CARGO_PKG_VERSION"), namespace = settings.namespace, "certwright starts");
 

@@ -94,7 +94,7 @@ async fn a_certificate_that_cannot_be_honoured_is_refused_with_a_sentence() -> R
             ),
             (
                 "dnsNames: [a.test], renewal: { windows: [{ cron: '0 2 * * *', windowDuration: 10s }] }",
-                "windowDuration: at least 1m, such as 4h",
+                "must be a duration from 1m to 8784h",
             ),
             (
                 "dnsNames: [a.test], renewal: { windows: [{ cron: '0 2 * * *' }] }",
@@ -248,7 +248,7 @@ async fn an_issuer_that_cannot_be_honoured_is_refused_with_a_sentence() -> Resul
             ),
             (
                 format!("{server}, accountKey: {{ rolloverInterval: 59m }}"),
-                "accountKey.rolloverInterval: at least 1h",
+                "must be a duration from 1h to 87600h",
             ),
             (format!("{server}, accountKey: {{ rolloverInterval: 90d }}"), "accountKey.rolloverInterval"),
             (

@@ -11,7 +11,7 @@ use certwright::cli::Cli;
 use certwright::core::annotated::{ANNOTATIONS, Effect};
 use certwright::core::disposition;
 use certwright::runtime::metrics::{
-    ApiVerb, CertificateFacts, Metrics, PerCertificate, ReconcileOutcome, RevocationOutcome,
+    ApiVerb, CertificateFacts, Metrics, Part, PerCertificate, ReconcileOutcome, RevocationOutcome,
 };
 use clap::CommandFactory;
 
@@ -161,6 +161,7 @@ fn used() -> Result<Metrics> {
     metrics.record_left_behind();
     metrics.account_left_behind();
     metrics.account_key_rolled_over(true);
+    metrics.unreadable("Certificate", Part::Object, 1);
     metrics.revocation(RevocationOutcome::GivenUp, RevocationReason::Superseded.as_str());
     let now = Some("2026-01-01T00:00:00Z".parse()?);
     metrics.certificate(

@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -131,7 +132,8 @@ async fn six_hundred_issuers_with_servers_of_their_own_do_not_grow_the_operator(
         let good = ports(good_directory).await?;
         let tls = Proxy::start(&scene.bystander.cluster, &scene.pebble.address).await?;
         let issuers = (0..600).map(|number| {
-            let (server, more) = match number % 3 {
+            // Those that fail are tried again, and write so: few, since writes are counted.
+            let (server, more) = match number % 20 {
                 // Nobody whom the system trusts has signed its certificate.
                 0 => (format!("{}/{number}", tls.url), ""),
                 1 => (format!("{}/{number}", tls.url), "    skipTLSVerify: true\n"),
@@ -204,10 +206,15 @@ async fn a_provider_and_a_zone_without_measure_harm_only_their_own_certificates(
                     json!({ "webhook": { "groupName": group, "solverName": "solver" } }),
                     "sent an answer of more than 128 KiB, which is not read",
                 ),
-                ("zone", json!({ "rfc2136": dns::rfc2136(&bind.address()) }), ""),
+                (
+                    "zone",
+                    json!({ "rfc2136": dns::rfc2136(&bind.address()) }),
+                    "(it names 1001, and 13 are asked)",
+                ),
             ];
             let attacks = solvers.map(async |(name, solver, words)| {
                 let (directory, ca_pem) = (&scene.pebble.directory_url, &scene.pebble.ca_pem);
+                let solver = dns::with(solver, json!({ "cleanupTimeout": "20s" }));
                 scene
                     .apply(&dns::issuer(name, directory, ca_pem, &json!([{ "dns01": solver }])).to_string())
                     .await?;
@@ -215,22 +222,20 @@ async fn a_provider_and_a_zone_without_measure_harm_only_their_own_certificates(
                 scene.apply(&of_issuer(name, &certificate(name, &[&host], ""))).await?;
                 let told = |object: &Value| {
                     condition(object, "Issuing").is_some_and(|(_, reason, message)| {
-                        // The record is there, and the CA, which does not see the zone, has been told.
-                        if words.is_empty() {
-                            reason == "Validating" || reason == "DNS" || reason == "Unauthorized"
-                        } else {
-                            message.contains(words)
-                        }
+                        // It depends on the resolver's patience with such a zone whether the record is seen.
+                        let seen = ["Validating", "DNS", "Unauthorized"].contains(&reason.as_str());
+                        message.contains(words) || (name == "zone" && seen)
                     })
                 };
                 let told = scene.ns.wait(&format!("certificate/{name}"), SOON, told).await;
                 told.map(drop).with_context(|| format!("{name} is not as expected"))
             });
             try_join_all(attacks).await?;
-            let queries = bind.queries()?;
-            let looks =
-                queries.iter().filter(|query| query.kind == "TXT" && query.client.to_string() == ip).count();
-            ensure!((1..=2 * 13).contains(&looks), "{looks} of a thousand name servers were asked");
+            let queries = resolver.queries()?;
+            let servers =
+                queries.iter().map(|query| query.name.as_str()).filter(|name| name.starts_with("ns-"));
+            let servers = servers.collect::<BTreeSet<_>>().len();
+            ensure!((1..=13).contains(&servers), "{servers} of a thousand name servers were looked up");
             scene.aftermath().await
         },
     )

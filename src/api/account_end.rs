@@ -1,10 +1,10 @@
 //! How the account of an issuer ends, and what is kept of those that it had before.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::core::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::duration::DeletionTimeout;
 use super::schema;
 
 /// How an account ends.
@@ -15,11 +15,11 @@ pub struct AccountPolicy {
     /// the Secret. `Deactivate`: the CA is told to deactivate it, for good; not while another issuer uses the same Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_delete: Option<AccountOnDelete>,
-    /// For how long the deletion of the issuer waits for the CA to deactivate the account, such as `2m`, the default. After
-    /// that the account is left behind, and an event says so.
+    /// For how long the deletion of the issuer waits for the CA to deactivate the account, such as `2m`, the default; at most
+    /// `1h`. After that the account is left behind, and an event says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::duration")]
-    pub deactivation_timeout: Option<Duration>,
+    #[schemars(schema_with = "DeletionTimeout::schema")]
+    pub deactivation_timeout: Option<DeletionTimeout>,
 }
 
 /// What becomes of an account when its issuer is deleted.

@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::bounds::{self, MAX_NAMES};
 use super::schema;
 
 /// What a Certificate has to fulfil to get anything from a ClusterIssuer. All parts that are given must be fulfilled.
@@ -16,7 +17,11 @@ pub struct Allow {
     pub namespace_selector: Option<LabelSelector>,
     /// Names that may be asked for: `www.example.com` is this name alone, `*.example.com` each one below `example.com` at any
     /// depth, wildcards among them, but not `example.com` itself. Where there is any, IP addresses may not be asked for.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "bounds::list::<_, _, MAX_NAMES>"
+    )]
     #[schemars(schema_with = "schema::dns_names")]
     pub dns_names: Vec<String>,
 }

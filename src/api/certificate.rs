@@ -5,12 +5,13 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::core::Duration;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::bounds::{self, MAX_ANNOTATION, MAX_LABEL, MAX_NAMES};
 use super::dns01::Dns01Solver;
+use super::duration::{Lifetime, RenewBefore};
 use super::outputs::{AdditionalOutputFormat, Keystores};
 use super::renewal::{CertificateAcmeStatus, CertificateRenewal};
 use super::revocation::{RevocationSpec, RevocationStatus};
@@ -59,15 +60,24 @@ use super::unsupported::UnsupportedCertificateFields;
 pub struct CertificateSpec {
     /// Name of the Secret, in the Certificate's namespace, that holds `tls.crt`, `tls.key` and, if known, `ca.crt`.
     /// It is made if it does not exist. One that belongs to somebody else is never touched.
+    #[serde(deserialize_with = "bounds::object_name")]
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message("secretName: a name of lower-case letters, digits, '-' and '.', with a letter or digit at both ends"))]
     pub secret_name: String,
     /// DNS names, each validated by the CA. `*.example.com` needs a solver for dns-01.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "bounds::list::<_, _, MAX_NAMES>"
+    )]
     #[schemars(schema_with = "schema::dns_names")]
     pub dns_names: Vec<String>,
     /// IP addresses, each validated by the CA.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "bounds::list::<_, _, MAX_NAMES>"
+    )]
     #[schemars(schema_with = "schema::ip_addresses")]
     pub ip_addresses: Vec<String>,
     /// Common name of the subject, at most 64 characters. It is also requested as a name: CAs take it only as one
@@ -87,13 +97,13 @@ pub struct CertificateSpec {
     /// Lifetime to ask the CA for, such as `720h`, if the issuer says `enableDurationFeature`; else the CA decides alone.
     /// Another one counts from the next issuance on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::duration")]
-    pub duration: Option<Duration>,
+    #[schemars(schema_with = "Lifetime::schema")]
+    pub duration: Option<Lifetime>,
     /// How long before its expiry the certificate is renewed, such as `720h`. By default it is renewed when two
     /// thirds of its lifetime have passed, or half of a lifetime under ten days.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::duration")]
-    pub renew_before: Option<Duration>,
+    #[schemars(schema_with = "RenewBefore::schema")]
+    pub renew_before: Option<RenewBefore>,
     /// How much of the lifetime shall be left, in percent, when the certificate is renewed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 99))]
@@ -236,10 +246,20 @@ pub enum RotationPolicy {
 #[serde(rename_all = "camelCase")]
 pub struct SecretTemplate {
     /// Labels for the Secret.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "bounds::labels::<_, MAX_LABEL>"
+    )]
+    #[schemars(schema_with = "schema::labels")]
     pub labels: BTreeMap<String, String>,
     /// Annotations for the Secret.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "bounds::labels::<_, MAX_ANNOTATION>"
+    )]
+    #[schemars(schema_with = "schema::annotations")]
     pub annotations: BTreeMap<String, String>,
 }
 

@@ -112,6 +112,8 @@ pub mod certificate_reason {
         KEPT_BY_CERT_MANAGER = "KeptByCertManager";
         /// The spec cannot be honoured; the message says which field and why.
         INVALID_SPEC = "InvalidSpec";
+        /// A part of the status cannot be read, and is ignored. Of events only, also on issuers.
+        INVALID_STATUS = "InvalidStatus";
         /// The Issuer or ClusterIssuer does not exist.
         ISSUER_NOT_FOUND = "IssuerNotFound";
         /// The Issuer or ClusterIssuer is not ready.
@@ -197,5 +199,7 @@ pub mod annotated_reason {
         CERTIFICATE_NOT_OURS = "CertificateNotOurs";
         /// The API server refuses the Certificate.
         CERTIFICATE_NOT_WRITTEN = "CertificateNotWritten";
+        /// The object cannot be read. What was made from it stays as it is.
+        INVALID_SPEC = "InvalidSpec";
     }
 }

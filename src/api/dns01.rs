@@ -1,12 +1,13 @@
 //! Ways to prove control of names: dns-01 through providers.
 
-use k8s_openapi::ByteString;
 use kube::KubeSchema;
-use kube::core::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::base64::PemBundle;
+use super::bounds::{self, MAX_URL};
+use super::duration::{DeletionTimeout, PropagationTimeout, RequestTimeout};
 use super::schema;
 
 /// dns-01 (RFC 8555 section 8.4): a TXT record at `_acme-challenge.<name>`, put there by a provider.
@@ -36,10 +37,10 @@ pub struct Dns01Solver {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub propagation: Option<Dns01Propagation>,
     /// For how long the deletion of a Certificate waits for a provider that fails to remove the record, such as `1m`, the
-    /// default. After that the record is left behind, and an event says so.
+    /// default; at most `1h`. After that the record is left behind, and an event says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::duration")]
-    pub cleanup_timeout: Option<Duration>,
+    #[schemars(schema_with = "DeletionTimeout::schema")]
+    pub cleanup_timeout: Option<DeletionTimeout>,
     /// Providers of cert-manager that are refused here.
     #[serde(flatten)]
     pub unsupported: UnsupportedDns01Providers,
@@ -61,14 +62,16 @@ pub enum CnameStrategy {
 #[serde(rename_all = "camelCase")]
 pub struct Dns01Webhook {
     /// API group that the provider serves.
-    #[schemars(length(min = 1, max = 253))]
+    #[serde(deserialize_with = "bounds::dns_name")]
+    #[schemars(length(min = 1, max = bounds::MAX_DNS_NAME), regex(pattern = bounds::DNS_NAME))]
     pub group_name: String,
     /// Name of the solver in that group.
-    #[schemars(length(min = 1, max = 253))]
+    #[serde(deserialize_with = "bounds::dns_name")]
+    #[schemars(length(min = 1, max = bounds::MAX_DNS_NAME), regex(pattern = bounds::DNS_NAME))]
     pub solver_name: String,
     /// Passed on to the provider as it is. It is kept in the status while a record stands: name Secrets in it, and put none
-    /// of their contents here.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// of their contents here. At most 65,536 characters of JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounds::config")]
     #[schemars(schema_with = "schema::anything")]
     pub config: Option<Value>,
 }
@@ -80,7 +83,8 @@ pub struct Dns01Webhook {
     .message("dns01.httpRequest: authSecretRef and bearerTokenSecretRef exclude each other; keep one"))]
 pub struct Dns01HttpRequest {
     /// URL that `/present` and `/cleanup` are added to.
-    #[schemars(length(min = 1, max = 2048))]
+    #[serde(deserialize_with = "bounds::text::<_, MAX_URL>")]
+    #[schemars(length(min = 1, max = MAX_URL))]
     #[x_kube(validation = Rule::new("isURL(self) && (url(self).getScheme() == 'https' || url(self).getScheme() == 'http')")
         .message("dns01.httpRequest.url: an http or https URL"))]
     pub url: String,
@@ -95,12 +99,12 @@ pub struct Dns01HttpRequest {
     pub bearer_token_secret_ref: Option<Dns01SecretKeySelector>,
     /// PEM certificates that the provider's HTTPS certificate is checked against, in place of the public ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::bytes")]
-    pub ca_bundle: Option<ByteString>,
-    /// For how long an answer is waited for, such as `30s`, the default.
+    #[schemars(schema_with = "PemBundle::schema")]
+    pub ca_bundle: Option<PemBundle>,
+    /// How long to wait for an answer, such as `30s`, the default; at most `5m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::duration")]
-    pub timeout: Option<Duration>,
+    #[schemars(schema_with = "RequestTimeout::schema")]
+    pub timeout: Option<RequestTimeout>,
 }
 
 /// What the body of a request has.
@@ -162,7 +166,8 @@ pub enum DnsProtocol {
 #[serde(rename_all = "camelCase")]
 pub struct Dns01AcmeDns {
     /// URL of the server.
-    #[schemars(length(min = 1, max = 2048))]
+    #[serde(deserialize_with = "bounds::text::<_, MAX_URL>")]
+    #[schemars(length(min = 1, max = MAX_URL))]
     #[x_kube(validation = Rule::new("isURL(self) && (url(self).getScheme() == 'https' || url(self).getScheme() == 'http')")
         .message("dns01.acmeDNS.host: an http or https URL"))]
     pub host: String,
@@ -176,7 +181,8 @@ pub struct Dns01AcmeDns {
 #[serde(rename_all = "camelCase")]
 pub struct Dns01SecretKeySelector {
     /// Name of the Secret, in the Issuer's namespace; for a ClusterIssuer in the operator's.
-    #[schemars(length(min = 1, max = 253))]
+    #[serde(deserialize_with = "bounds::object_name")]
+    #[schemars(length(min = 1, max = bounds::MAX_OBJECT_NAME), regex(pattern = bounds::OBJECT_NAME))]
     pub name: String,
     /// Key in its data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -188,7 +194,8 @@ pub struct Dns01SecretKeySelector {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LocalSecretRef {
     /// Name of the Secret, in the Issuer's namespace; for a ClusterIssuer in the operator's.
-    #[schemars(length(min = 1, max = 253))]
+    #[serde(deserialize_with = "bounds::object_name")]
+    #[schemars(length(min = 1, max = bounds::MAX_OBJECT_NAME), regex(pattern = bounds::OBJECT_NAME))]
     pub name: String,
 }
 
@@ -198,7 +205,7 @@ pub struct LocalSecretRef {
 pub struct Dns01Propagation {
     /// Recursive name servers to ask: `ip`, `ip:port`, or the URL of a server for DNS over HTTPS. By default those of
     /// `--dns01-recursive-nameservers`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "bounds::list::<_, _, 16>")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 300)))]
     pub nameservers: Vec<String>,
     /// `Authoritative`: each authoritative server of the zone has the record. `Recursive`: the recursive servers see it,
@@ -208,8 +215,8 @@ pub struct Dns01Propagation {
     /// After so long, such as `10m`, the default, an order whose record is still not seen makes room for others and is
     /// looked at less often.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::duration")]
-    pub timeout: Option<Duration>,
+    #[schemars(schema_with = "PropagationTimeout::schema")]
+    pub timeout: Option<PropagationTimeout>,
 }
 
 /// Who has to have the record.

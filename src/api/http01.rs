@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::bounds::{self, MAX_ANNOTATION, MAX_LABEL};
 use super::schema;
 
 /// http-01 (RFC 8555 section 8.3).
@@ -41,8 +42,12 @@ pub struct Http01Ingress {
     pub class: Option<String>,
     /// An Ingress, in the Certificate's namespace, that is edited in place for the time of a validation, for controllers
     /// that give each Ingress an address of its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "bounds::optional_object_name"
+    )]
+    #[schemars(length(max = 253), regex(pattern = "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$"))]
     pub name: Option<String>,
     /// Labels and annotations for the Ingress.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -71,10 +76,15 @@ pub struct IngressTemplate {
 #[serde(rename_all = "camelCase", default)]
 pub struct IngressTemplateMetadata {
     /// Labels to add.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "bounds::labels::<_, MAX_LABEL>")]
+    #[schemars(schema_with = "schema::labels")]
     pub labels: BTreeMap<String, String>,
     /// Annotations to add.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "bounds::labels::<_, MAX_ANNOTATION>"
+    )]
+    #[schemars(schema_with = "schema::annotations")]
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -102,10 +112,15 @@ pub enum ServiceType {
 )]
 pub struct Http01GatewayHttpRoute {
     /// Labels for the HTTPRoute.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "bounds::labels::<_, MAX_LABEL>"
+    )]
+    #[schemars(schema_with = "schema::labels")]
     pub labels: BTreeMap<String, String>,
     /// The Gateways, as `spec.parentRefs` of an HTTPRoute has them. Each must have a listener for HTTP at port 80.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "bounds::list::<_, _, 16>")]
     #[schemars(length(max = 16))]
     pub parent_refs: Vec<ParentReference>,
     /// Type of the Service behind the route: `ClusterIP` (the default) or `NodePort`.

@@ -2,15 +2,16 @@
 
 #![allow(clippy::duplicated_attributes, reason = "each printer column has a name, a type and a path")]
 
-use k8s_openapi::ByteString;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::core::Duration;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::account_end::{AccountPolicy, DeactivationStatus, PreviousAccount};
 use super::allow::Allow;
+use super::base64::PemBundle;
+use super::bounds::{self, MAX_SOLVERS, MAX_URL};
+use super::duration::RolloverInterval;
 use super::renewal::RenewalInformationSource;
 use super::schema;
 use super::solver::Solver;
@@ -96,7 +97,8 @@ pub struct ClusterIssuerSpec {
 pub struct AcmeIssuer {
     /// URL of the CA's directory, such as `https://acme-v02.api.letsencrypt.org/directory`. Another URL, also one
     /// that differs in its path only, is another account.
-    #[schemars(length(min = 1, max = 2048))]
+    #[serde(deserialize_with = "bounds::text::<_, MAX_URL>")]
+    #[schemars(length(min = 1, max = MAX_URL))]
     #[x_kube(validation = Rule::new("isURL(self) && (url(self).getScheme() == 'https' || url(self).getScheme() == 'http')")
         .message("server: the URL of an ACME directory, such as https://acme-v02.api.letsencrypt.org/directory"))]
     pub server: String,
@@ -117,8 +119,8 @@ pub struct AcmeIssuer {
     pub external_account_binding: Option<ExternalAccountBinding>,
     /// PEM certificates that the CA's HTTPS certificate is checked against, in place of the public ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::bytes")]
-    pub ca_bundle: Option<ByteString>,
+    #[schemars(schema_with = "PemBundle::schema")]
+    pub ca_bundle: Option<PemBundle>,
     /// Accept any HTTPS certificate from the CA. For tests only: whoever sits between can have certificates issued.
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "skipTLSVerify")]
     pub skip_tls_verify: Option<bool>,
@@ -148,8 +150,12 @@ pub struct AcmeIssuer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_policy: Option<AccountPolicy>,
     /// Ways to prove control of names. The one whose selector fits a name best is used for it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 100))]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "bounds::list::<_, _, MAX_SOLVERS>"
+    )]
+    #[schemars(length(max = MAX_SOLVERS))]
     pub solvers: Vec<Solver>,
 }
 
@@ -158,6 +164,7 @@ pub struct AcmeIssuer {
 #[serde(rename_all = "camelCase")]
 pub struct PrivateKeySecretRef {
     /// Name of the Secret.
+    #[serde(deserialize_with = "bounds::object_name")]
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message("privateKeySecretRef.name: a name of lower-case letters, digits, '-' and '.', with a letter or digit at both ends"))]
     pub name: String,
@@ -173,6 +180,7 @@ pub struct PrivateKeySecretRef {
 #[serde(rename_all = "camelCase")]
 pub struct SecretKeySelector {
     /// Name of the Secret.
+    #[serde(deserialize_with = "bounds::object_name")]
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message("keySecretRef.name: a name of lower-case letters, digits, '-' and '.', with a letter or digit at both ends"))]
     pub name: String,
@@ -188,6 +196,7 @@ pub struct SecretKeySelector {
 #[serde(rename_all = "camelCase")]
 pub struct KeyIdSecretRef {
     /// Name of the Secret.
+    #[serde(deserialize_with = "bounds::object_name")]
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message("keyIDSecretRef.name: a name of lower-case letters, digits, '-' and '.', with a letter or digit at both ends"))]
     pub name: String,
@@ -254,9 +263,8 @@ pub struct AccountKey {
     /// How old the key becomes before another is put in its place at the CA (RFC 8555 section 7.3.5), such as `2160h`; at
     /// least one hour. By default it stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::duration")]
-    #[x_kube(validation = Rule::new("duration(self) >= duration('1h')").message("accountKey.rolloverInterval: at least 1h"))]
-    pub rollover_interval: Option<Duration>,
+    #[schemars(schema_with = "RolloverInterval::schema")]
+    pub rollover_interval: Option<RolloverInterval>,
 }
 
 /// Families of account keys.

@@ -6,9 +6,12 @@
 
 mod account_end;
 mod allow;
+mod base64;
+pub mod bounds;
 mod certificate;
 mod conditions;
 mod dns01;
+mod duration;
 mod http01;
 mod issuer;
 mod outputs;
@@ -20,9 +23,11 @@ mod unsupported;
 
 pub use account_end::*;
 pub use allow::*;
+pub use base64::*;
 pub use certificate::*;
 pub use conditions::*;
 pub use dns01::*;
+pub use duration::*;
 pub use http01::*;
 pub use issuer::*;
 pub use outputs::*;

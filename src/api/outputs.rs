@@ -6,7 +6,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::schema;
+use super::{bounds, schema};
 
 /// One more way to write the certificate or its key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -109,6 +109,7 @@ pub struct JksKeystore {
 #[serde(rename_all = "camelCase")]
 pub struct PasswordSecretRef {
     /// Name of the Secret.
+    #[serde(deserialize_with = "bounds::object_name")]
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message("passwordSecretRef.name: a name of lower-case letters, digits, '-' and '.', with a letter or digit at both ends"))]
     pub name: String,

@@ -2,10 +2,11 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
-use kube::core::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::bounds;
+use super::duration::{CheckInterval, WindowDuration};
 use super::schema;
 
 /// Whom to ask when a certificate is best renewed.
@@ -35,7 +36,7 @@ pub struct CertificateRenewal {
     pub policy: Option<RenewalPolicy>,
     /// Times in which a renewal may begin; without any it always may. It begins outside of them if none of them is open before
     /// it is too late.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "bounds::list::<_, _, 20>")]
     #[schemars(length(max = 20))]
     pub windows: Vec<RenewalWindow>,
 }
@@ -64,9 +65,8 @@ pub struct RenewalWindow {
     #[x_kube(validation = Rule::new(CRON).message(CRON_MESSAGE))]
     pub cron: String,
     /// How long it is open, such as `4h`; at least `1m`.
-    #[schemars(schema_with = "schema::duration")]
-    #[x_kube(validation = Rule::new("duration(self) >= duration('1m')").message("windowDuration: at least 1m, such as 4h"))]
-    pub window_duration: Duration,
+    #[schemars(schema_with = "WindowDuration::schema")]
+    pub window_duration: WindowDuration,
     /// Time zone of `cron`, as the IANA calls it, such as `Europe/Paris`; `UTC` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
@@ -100,8 +100,8 @@ pub struct RenewalInfoStatus {
     /// How often the CA is asked: what its Retry-After says, but no oftener than once a minute and no more seldom than once a
     /// day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::duration")]
-    pub check_interval: Option<Duration>,
+    #[schemars(schema_with = "CheckInterval::schema")]
+    pub check_interval: Option<CheckInterval>,
     /// The time in which the CA suggests to renew the certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suggested_window: Option<SuggestedWindowStatus>,

@@ -1,13 +1,13 @@
 //! Revocation of a Certificate's certificates (RFC 8555 section 7.6): what the spec asks for and what the status knows.
 
-use k8s_openapi::ByteString;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
-use kube::core::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::base64::Der;
 use super::certificate::IssuerKind;
+use super::duration::DeletionTimeout;
 use super::schema;
 
 /// Which certificates are revoked.
@@ -26,11 +26,11 @@ pub struct RevocationSpec {
     /// each certificate has a private key of its own, whatever `privateKey.rotationPolicy` says.
     #[serde(default)]
     pub on_replace: RevocationPolicy,
-    /// For how long the deletion of the Certificate waits for a CA that cannot be reached, such as `1m`, the default.
+    /// For how long the deletion of the Certificate waits for a CA that cannot be reached, such as `1m`, the default; at most `1h`.
     /// After that the certificate is left valid, and an event says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::duration")]
-    pub deletion_timeout: Option<Duration>,
+    #[schemars(schema_with = "DeletionTimeout::schema")]
+    pub deletion_timeout: Option<DeletionTimeout>,
 }
 
 /// Makes the reasons for which a subscriber may have a certificate revoked, and the policies that name one of them.
@@ -123,8 +123,8 @@ pub struct RevocableCertificate {
     /// When it expires; after that it is not revoked any more.
     pub not_after: Time,
     /// The certificate itself (DER, in base64), which is what the CA has to be sent.
-    #[schemars(schema_with = "schema::bytes")]
-    pub certificate: ByteString,
+    #[schemars(schema_with = "Der::schema")]
+    pub certificate: Der,
     /// Kind of the issuer that it came from.
     pub issuer_kind: IssuerKind,
     /// Name of the issuer that it came from.

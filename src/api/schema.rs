@@ -2,8 +2,7 @@
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-/// At most so many names in one certificate; it also bounds the cost of the rules below.
-pub const MAX_NAMES: usize = 250;
+use super::bounds::{MAX_ANNOTATION, MAX_DNS_NAME, MAX_LABEL, MAX_LABELS, MAX_NAMES};
 
 /// DNS names, each once, each valid, a wildcard only as the whole leftmost label.
 pub fn dns_names(_: &mut SchemaGenerator) -> Schema {
@@ -14,7 +13,7 @@ pub fn dns_names(_: &mut SchemaGenerator) -> Schema {
         "items": {
             "type": "string",
             "minLength": 1,
-            "maxLength": 253,
+            "maxLength": MAX_DNS_NAME,
             "x-kubernetes-validations": [
                 {
                     "rule": "!self.contains('*') || (self.startsWith('*.') && !self.substring(2).contains('*'))",
@@ -69,14 +68,31 @@ pub fn email_addresses(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// A PEM bundle, base64 in JSON as every byte string of the Kubernetes API.
-pub fn bytes(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "format": "byte" })
+/// DNS names or zones of a selector.
+pub fn names(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": MAX_NAMES,
+        "items": { "type": "string", "maxLength": MAX_DNS_NAME },
+    })
 }
 
-/// A duration as Go writes it, such as `720h` or `1h30m`.
-pub fn duration(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "pattern": "^([0-9]+([.][0-9]+)?(ns|us|µs|ms|s|m|h))+$" })
+/// Labels for an object.
+pub fn labels(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": MAX_LABELS,
+        "additionalProperties": { "type": "string", "maxLength": MAX_LABEL },
+    })
+}
+
+/// Annotations for an object.
+pub fn annotations(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": MAX_LABELS,
+        "additionalProperties": { "type": "string", "maxLength": MAX_ANNOTATION },
+    })
 }
 
 /// An object of any shape.

@@ -6,8 +6,10 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::bounds::{self, MAX_LABEL, MAX_NAMES};
 use super::dns01::Dns01Solver;
 use super::http01::Http01Solver;
+use super::schema;
 
 /// A way to prove control of names.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -31,12 +33,27 @@ pub struct Solver {
 #[serde(rename_all = "camelCase")]
 pub struct SolverSelector {
     /// Labels that the Certificate has.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "bounds::labels::<_, MAX_LABEL>"
+    )]
+    #[schemars(schema_with = "schema::labels")]
     pub match_labels: BTreeMap<String, String>,
     /// These very names. A solver that names a name wins over one that names its zone.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "bounds::list::<_, _, MAX_NAMES>"
+    )]
+    #[schemars(schema_with = "schema::names")]
     pub dns_names: Vec<String>,
     /// Names in these zones, at any depth. The longest zone wins.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "bounds::list::<_, _, MAX_NAMES>"
+    )]
+    #[schemars(schema_with = "schema::names")]
     pub dns_zones: Vec<String>,
 }

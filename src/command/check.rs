@@ -84,14 +84,17 @@ impl Check {
         report.title("You")?;
         report.add(rights::of_user(&cluster, namespace).await)?;
         report.title("Issuers")?;
-        let issuers = match issuers::all(&cluster, namespace).await {
-            Ok(issuers) => issuers,
+        let (issuers, unread) = match issuers::all(&cluster, namespace).await {
+            Ok(found) => found,
             Err(error) => {
                 report.add(vec![unreadable(&error)])?;
                 return report.end();
             }
         };
-        report.add(issuers::findings(&cluster, &issuers, &self.operator_namespace).await)?;
+        if unread.is_empty() || !issuers.is_empty() {
+            report.add(issuers::findings(&cluster, &issuers, &self.operator_namespace).await)?;
+        }
+        report.add(unread)?;
         if !self.cluster_only {
             report.add(issuers::directories(&issuers).await)?;
             report.title("Names, as seen from this machine")?;

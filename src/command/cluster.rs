@@ -8,12 +8,14 @@ use clap::Args;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::core::NamespaceResourceScope;
-use kube::{Api, Client, Config, Resource};
-use serde::de::DeserializeOwned;
+use kube::{Api, Client, Config, ResourceExt};
 use serde_json::json;
 
 use super::Error;
+use super::outlook::named;
+use super::output::tell;
 use crate::api::Certificate;
+use crate::core::reading::{Readable, Reading};
 
 /// Who has set an annotation, as `managedFields` shows it.
 const FIELD_MANAGER: &str = "kubectl-certwright";
@@ -79,32 +81,41 @@ impl ClusterArgs {
 }
 
 impl Cluster {
-    /// The Certificates of a namespace, or of all.
+    /// The Certificates of a namespace, or of all. Those that cannot be read are left out, with a line for each.
     ///
     /// # Errors
-    /// [`Error`], if they cannot be read.
+    /// [`Error`], if they cannot be listed.
     pub async fn certificates(
         &self,
         namespace: Option<&str>,
         parameters: &ListParams,
     ) -> Result<Vec<Certificate>, Error> {
-        self.all(namespace, parameters, "Certificates").await
+        let found: Vec<Reading<Certificate>> = self.all(namespace, parameters, "Certificates").await?;
+        let mut certificates = Vec::with_capacity(found.len());
+        for reading in found {
+            let called = named("Certificate", reading.namespace().as_deref(), &reading.name_any());
+            match reading.usable() {
+                Ok(certificate) => certificates.push(certificate),
+                Err(fault) => tell(&format!("certwright: {}\n", Error::Unreadable(called, fault)))?,
+            }
+        }
+        Ok(certificates)
     }
 
     /// All objects of a kind, in a namespace or in all.
     ///
     /// # Errors
-    /// [`Error`], if they cannot be read.
+    /// [`Error`], if they cannot be listed.
     pub async fn all<K>(
         &self,
         namespace: Option<&str>,
         parameters: &ListParams,
         kinds: &str,
-    ) -> Result<Vec<K>, Error>
+    ) -> Result<Vec<Reading<K>>, Error>
     where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+        K: Readable<Scope = NamespaceResourceScope> + Clone + Debug,
     {
-        let api: Api<K> = match namespace {
+        let api: Api<Reading<K>> = match namespace {
             Some(namespace) => Api::namespaced(self.client.clone(), namespace),
             None => Api::all(self.client.clone()),
         };
@@ -119,11 +130,12 @@ impl Cluster {
     ///
     /// # Errors
     /// [`Error::NotFound`], or another if it cannot be read.
-    pub async fn one<K>(&self, api: &Api<K>, name: &str, called: &str) -> Result<K, Error>
+    pub async fn one<K>(&self, api: &Api<Reading<K>>, name: &str, called: &str) -> Result<K, Error>
     where
-        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+        K: Readable + Clone + Debug,
     {
-        api.get(name).await.map_err(|error| Error::about("read", called, &error))
+        let found = api.get(name).await.map_err(|error| Error::about("read", called, &error))?;
+        found.usable().map_err(|fault| Error::Unreadable(called.to_owned(), fault))
     }
 
     /// Sets annotations of an object, or takes them away.
@@ -132,19 +144,19 @@ impl Cluster {
     /// [`Error::NotFound`], or another if it cannot be written.
     pub async fn annotate<K>(
         &self,
-        api: &Api<K>,
+        api: &Api<Reading<K>>,
         name: &str,
         called: &str,
         annotation: (&str, Option<&str>),
-    ) -> Result<K, Error>
+    ) -> Result<(), Error>
     where
-        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+        K: Readable + Clone + Debug,
     {
         let (key, value) = annotation;
         let patch = json!({ "metadata": { "annotations": { key: value } } });
         let parameters =
             PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let patched = api.patch(name, &parameters, &Patch::Merge(&patch)).await;
-        patched.map_err(|error| Error::about("write", called, &error))
+        patched.map(drop).map_err(|error| Error::about("write", called, &error))
     }
 }

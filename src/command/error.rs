@@ -6,6 +6,7 @@ use std::io;
 use kube::config::{InferConfigError, KubeconfigError};
 
 use super::{Exit, MigrateError};
+use crate::core::reading::Fault;
 use crate::runtime::logs::LogsError;
 use crate::runtime::traces::TracesError;
 
@@ -34,6 +35,9 @@ pub enum Error {
         "the cluster has no {0}: Certwright's CustomResourceDefinitions are not installed there; see `certwright check`"
     )]
     NotInstalled(String),
+    /// There is such an object, and it cannot be read.
+    #[error("{0} cannot be read: {1}")]
+    Unreadable(String, Fault),
     /// There is no such object.
     #[error("{0} does not exist")]
     NotFound(String),

@@ -10,6 +10,7 @@ use super::output::tell;
 use super::wait::{Verdict, Wait};
 use super::{Cluster, ClusterArgs, Error, Exit, outlook, print};
 use crate::api::{ANNOTATION_RENEW, Certificate};
+use crate::core::reading::Reading;
 use crate::runtime::clock;
 
 /// Which Certificates.
@@ -40,7 +41,7 @@ impl Renew {
     pub async fn execute(self) -> Result<Exit, Error> {
         let cluster = self.cluster.connect().await?;
         let names = self.names(&cluster).await?;
-        let api = Api::<Certificate>::namespaced(cluster.client.clone(), &cluster.namespace);
+        let api = Api::<Reading<Certificate>>::namespaced(cluster.client.clone(), &cluster.namespace);
         let value = clock::now().to_string();
         let mut asked = BTreeMap::new();
         let mut failed = None;
@@ -60,7 +61,7 @@ impl Renew {
         }
         let mut exit = Exit::Fine;
         if self.wait.wait && !asked.is_empty() {
-            let api = Api::<Certificate>::namespaced(cluster.watching.clone(), &cluster.namespace);
+            let api = Api::<Reading<Certificate>>::namespaced(cluster.watching.clone(), &cluster.namespace);
             exit = self.wait.for_all(api, asked, judge).await?;
         }
         failed.map_or(Ok(exit), Err)

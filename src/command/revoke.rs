@@ -14,6 +14,7 @@ use crate::api::{
     ANNOTATION_REVOKE, CONDITION_REVOCATION, Certificate, LastRevocation, RevocationReason, RevocationResult,
     certificate_reason as reason,
 };
+use crate::core::reading::Reading;
 use crate::runtime::clock;
 
 /// Of which Certificate, and why.
@@ -49,7 +50,7 @@ impl Revoke {
     pub async fn execute(self) -> Result<Exit, Error> {
         let cluster = self.cluster.connect().await?;
         let called = outlook::named("Certificate", Some(&cluster.namespace), &self.name);
-        let api = Api::<Certificate>::namespaced(cluster.client.clone(), &cluster.namespace);
+        let api = Api::<Reading<Certificate>>::namespaced(cluster.client.clone(), &cluster.namespace);
         let certificate = cluster.one(&api, &self.name, &called).await?;
         if !self.yes && !self.confirmed(&called, &certificate)? {
             return Err(Error::Usage("nothing was revoked".to_owned()));
@@ -65,7 +66,7 @@ impl Revoke {
         }
         let last = certificate.status.and_then(|status| status.revocation?.last);
         let asked = BTreeMap::from([(self.name, Asked { reason: self.reason, last })]);
-        let api = Api::<Certificate>::namespaced(cluster.watching.clone(), &cluster.namespace);
+        let api = Api::<Reading<Certificate>>::namespaced(cluster.watching.clone(), &cluster.namespace);
         self.wait.for_all(api, asked, judge).await
     }
 
@@ -89,7 +90,12 @@ impl Revoke {
     }
 
     /// The same request is heeded once more only after it was taken away.
-    async fn take_back(&self, cluster: &Cluster, api: &Api<Certificate>, called: &str) -> Result<(), Error> {
+    async fn take_back(
+        &self,
+        cluster: &Cluster,
+        api: &Api<Reading<Certificate>>,
+        called: &str,
+    ) -> Result<(), Error> {
         cluster.annotate(api, &self.name, called, (ANNOTATION_REVOKE, None)).await?;
         let gone = |certificate: &Certificate, (): &()| match observed(certificate) {
             Some(_) => Verdict::Pending(
@@ -97,7 +103,7 @@ impl Revoke {
             ),
             None => Verdict::Done("the last request for this reason is forgotten".to_owned()),
         };
-        let watched = Api::<Certificate>::namespaced(cluster.watching.clone(), &cluster.namespace);
+        let watched = Api::<Reading<Certificate>>::namespaced(cluster.watching.clone(), &cluster.namespace);
         self.wait.for_all(watched, BTreeMap::from([(self.name.clone(), ())]), gone).await.map(drop)
     }
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use clap::{Args, Subcommand};
-use kube::{Api, Resource};
-use serde::de::DeserializeOwned;
+use kube::Api;
 
 use super::wait::{Verdict, Wait};
 use super::{Cluster, ClusterArgs, Error, Exit, outlook, print};
 use crate::api::{ANNOTATION_ROLLOVER, CONDITION_KEY_ROLLOVER, ClusterIssuer, Issuer, IssuerStatus};
+use crate::core::reading::{Readable, Reading};
 use crate::runtime::clock;
 
 /// Of which issuer.
@@ -51,15 +51,17 @@ impl Rollover {
         match self.of {
             Of::Issuer(named) => {
                 let cluster = named.cluster.connect().await?;
-                let api = |client| Api::<Issuer>::namespaced(client, &cluster.namespace);
+                let api = |client| Api::<Reading<Issuer>>::namespaced(client, &cluster.namespace);
                 let apis = (api(cluster.client.clone()), api(cluster.watching.clone()));
                 roll_over(&cluster, apis, Some(&cluster.namespace), &named, |issuer| issuer.status.as_ref())
                     .await
             }
             Of::Clusterissuer(named) => {
                 let cluster = named.cluster.connect().await?;
-                let apis =
-                    (Api::<ClusterIssuer>::all(cluster.client.clone()), Api::all(cluster.watching.clone()));
+                let apis = (
+                    Api::<Reading<ClusterIssuer>>::all(cluster.client.clone()),
+                    Api::all(cluster.watching.clone()),
+                );
                 roll_over(&cluster, apis, None, &named, |issuer| issuer.status.as_ref()).await
             }
         }
@@ -68,13 +70,13 @@ impl Rollover {
 
 async fn roll_over<K>(
     cluster: &Cluster,
-    (api, watched): (Api<K>, Api<K>),
+    (api, watched): (Api<Reading<K>>, Api<Reading<K>>),
     namespace: Option<&str>,
     named: &Named,
     status: impl Fn(&K) -> Option<&IssuerStatus>,
 ) -> Result<Exit, Error>
 where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+    K: Readable + Clone + Debug + Send + 'static,
 {
     let kind = K::kind(&());
     let called = outlook::named(&kind, namespace, &named.name);

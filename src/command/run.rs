@@ -7,6 +7,7 @@ use clap::{ArgAction, Args};
 use tracing::error;
 
 use super::{Error, Exit};
+use crate::api::SettingDuration;
 use crate::egress::Network;
 use crate::operator;
 use crate::runtime::logs::{self, LogFormat};
@@ -154,6 +155,5 @@ impl Run {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let parsed: kube::core::Duration = text.parse().map_err(|error| format!("{error}"))?;
-    if parsed.is_negative() { Err("a duration cannot be negative".to_owned()) } else { Ok(parsed.into()) }
+    text.parse::<SettingDuration>().map(Duration::from).map_err(|error| error.to_string())
 }

@@ -14,6 +14,7 @@ use super::outlook::{self, Outlook};
 use super::output::{BAD, BOLD, DIM, GOOD, SO_SO, away, moment, styled, table, wrapped};
 use super::{Cluster, ClusterArgs, Error, Exit, print};
 use crate::api::{Certificate, ClusterIssuer, Issuer, IssuerKind};
+use crate::core::reading::Reading;
 use crate::runtime::clock;
 
 /// Where the values begin.
@@ -72,7 +73,7 @@ impl Status {
 }
 
 async fn certificate_status(cluster: &Cluster, name: &str) -> Result<(String, Option<bool>), Error> {
-    let api = Api::<Certificate>::namespaced(cluster.client.clone(), &cluster.namespace);
+    let api = Api::<Reading<Certificate>>::namespaced(cluster.client.clone(), &cluster.namespace);
     let called = outlook::named("Certificate", Some(&cluster.namespace), name);
     let found = cluster.one(&api, name, &called).await?;
     let issuer = issuer_of(cluster, &found).await;
@@ -83,7 +84,7 @@ async fn certificate_status(cluster: &Cluster, name: &str) -> Result<(String, Op
 }
 
 async fn issuer_status(cluster: &Cluster, name: &str) -> Result<(String, Option<bool>), Error> {
-    let api = Api::<Issuer>::namespaced(cluster.client.clone(), &cluster.namespace);
+    let api = Api::<Reading<Issuer>>::namespaced(cluster.client.clone(), &cluster.namespace);
     let called = outlook::named("Issuer", Some(&cluster.namespace), name);
     let found = cluster.one(&api, name, &called).await?;
     let events = events(cluster, Some(&cluster.namespace), found.metadata.uid.as_deref()).await;
@@ -94,7 +95,7 @@ async fn issuer_status(cluster: &Cluster, name: &str) -> Result<(String, Option<
 }
 
 async fn cluster_issuer_status(cluster: &Cluster, name: &str) -> Result<(String, Option<bool>), Error> {
-    let api = Api::<ClusterIssuer>::all(cluster.client.clone());
+    let api = Api::<Reading<ClusterIssuer>>::all(cluster.client.clone());
     let called = outlook::named("ClusterIssuer", None, name);
     let found = cluster.one(&api, name, &called).await?;
     let events = events(cluster, None, found.metadata.uid.as_deref()).await;
@@ -109,12 +110,13 @@ async fn issuer_of(cluster: &Cluster, certificate: &Certificate) -> Option<Outlo
     let reference = &certificate.spec.issuer_ref;
     match reference.kind {
         IssuerKind::Issuer => {
-            let api = Api::<Issuer>::namespaced(cluster.client.clone(), &cluster.namespace);
-            let issuer = api.get(&reference.name).await.ok()?;
+            let api = Api::<Reading<Issuer>>::namespaced(cluster.client.clone(), &cluster.namespace);
+            let issuer = api.get(&reference.name).await.ok()?.usable().ok()?;
             Some(outlook::of_issuer(&issuer, issuer.status.as_ref()))
         }
         IssuerKind::ClusterIssuer => {
-            let issuer = Api::<ClusterIssuer>::all(cluster.client.clone()).get(&reference.name).await.ok()?;
+            let api = Api::<Reading<ClusterIssuer>>::all(cluster.client.clone());
+            let issuer = api.get(&reference.name).await.ok()?.usable().ok()?;
             Some(outlook::of_issuer(&issuer, issuer.status.as_ref()))
         }
     }

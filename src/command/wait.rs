@@ -9,14 +9,14 @@ use clap::Args;
 use futures::StreamExt;
 use jiff::SignedDuration;
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
+use kube::{Api, ResourceExt};
 use tokio::time::timeout;
 
 use super::error::{causes, words};
 use super::list::length;
 use super::output::{BAD, DIM, GOOD, styled, tell};
 use super::{Error, Exit, print};
+use crate::core::reading::{Readable, Reading};
 
 /// Whether to wait, and for how long.
 #[derive(Args, Clone, Debug)]
@@ -47,12 +47,12 @@ impl Wait {
     /// [`Error::TimedOut`]; or another if they cannot be watched, or one is deleted.
     pub async fn for_all<K, T>(
         &self,
-        api: Api<K>,
+        api: Api<Reading<K>>,
         mut awaited: BTreeMap<String, T>,
         judge: impl Fn(&K, &T) -> Verdict,
     ) -> Result<Exit, Error>
     where
-        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+        K: Readable + Clone + Debug + Send + 'static,
     {
         let limit = Duration::try_from(self.timeout).unwrap_or(Duration::MAX);
         let watched = timeout(limit, watch(api, &mut awaited, judge)).await;
@@ -64,12 +64,12 @@ impl Wait {
 }
 
 async fn watch<K, T>(
-    api: Api<K>,
+    api: Api<Reading<K>>,
     awaited: &mut BTreeMap<String, T>,
     judge: impl Fn(&K, &T) -> Verdict,
 ) -> Result<Exit, Error>
 where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+    K: Readable + Clone + Debug + Send + 'static,
 {
     let config = match awaited.keys().next() {
         Some(name) if awaited.len() == 1 => {
@@ -101,7 +101,11 @@ where
         };
         let name = object.name_any();
         let Some(known) = awaited.get(&name) else { continue };
-        match judge(&object, known) {
+        let verdict = match object.usable() {
+            Ok(object) => judge(&object, known),
+            Err(fault) => Verdict::Failed(format!("it cannot be read: {fault}")),
+        };
+        match verdict {
             Verdict::Pending(words) => {
                 if told.get(&name) != Some(&words) {
                     tell(&format!("{} {words}\n", styled(DIM, format!("{name}:"))))?;

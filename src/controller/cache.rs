@@ -1,29 +1,39 @@
 //! What is watched: Certificates and issuers whole, of our own Secrets the metadata only.
 
+mod shelf;
+
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::pin::pin;
 use std::sync::Arc;
 
+use futures::StreamExt;
 use futures::future::BoxFuture;
-use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
 use tracing::{error, info, warn};
 
+use self::shelf::Shelf;
 use super::issuer_record::{IssuerId, IssuerRecord};
+use super::unreadable::Unreadable;
 use crate::api::{Certificate, ClusterIssuer, Issuer, IssuerKind, LABEL_SECRET};
+use crate::core::reading::{Fault, Readable, Reading};
+use crate::runtime::metrics::Metrics;
 use crate::runtime::panics;
 use crate::runtime::supervisor::Supervisor;
+
+/// So many objects are asked for at once: an answer is held in memory as a whole, and an object may have more than a megabyte.
+const PAGE: u32 = 100;
 
 /// What is watched.
 pub struct Cache {
     client: Client,
     scopes: Vec<Scope>,
     cluster_wide: Option<ClusterWide>,
+    unreadable: Arc<Unreadable>,
 }
 
 /// What is watched besides where ClusterIssuers are served.
@@ -48,8 +58,10 @@ pub struct Scope {
 pub enum Change<K> {
     /// The object is there, new or changed.
     Seen(Arc<K>),
-    /// The object is gone.
+    /// The object is gone, or can no longer be read.
     Gone(K),
+    /// The object cannot be read: of this, only the metadata and the status are its own.
+    Unreadable(K),
 }
 
 /// Who is told of changes.
@@ -67,7 +79,10 @@ pub trait Observer: Send + Sync + 'static {
 }
 
 /// Watches, such as those that fill a [`Cache`], with their names; they run once their observer is known.
-pub struct Watches<O: ?Sized>(Vec<(String, Start<O>)>);
+pub struct Watches<O: ?Sized> {
+    start: Vec<(String, Start<O>)>,
+    unreadable: Arc<Unreadable>,
+}
 
 /// Starts a watch that tells an observer.
 type Start<O> = Box<dyn FnOnce(Arc<O>) -> BoxFuture<'static, ()> + Send>;
@@ -78,23 +93,25 @@ impl Cache {
         client: &Client,
         namespaces: &[String],
         cluster_issuers: bool,
+        metrics: &Metrics,
     ) -> (Self, Watches<dyn Observer>) {
-        let mut watches = Watches::default();
+        let unreadable = Arc::new(Unreadable::new(metrics.clone()));
+        let mut watches = Watches::new(unreadable.clone());
         let scopes = match namespaces {
             [] => vec![None],
             some => some.iter().cloned().map(Some).collect(),
         };
         let scopes = scopes.into_iter().map(|namespace| watches.scope(client, namespace)).collect();
         let cluster_wide = cluster_issuers.then(|| ClusterWide {
-            cluster_issuers: watches.add(whole(Api::<ClusterIssuer>::all(client.clone())), |to, change| {
-                to.cluster_issuer(change)
-            }),
+            cluster_issuers: watches.add(
+                Api::all(client.clone()),
+                watcher::Config::default(),
+                |to, change| to.cluster_issuer(change),
+            ),
             namespaces: watches
-                .add(whole(Api::<PartialObjectMeta<Namespace>>::all(client.clone())), |to, change| {
-                    to.namespace(change)
-                }),
+                .add(Api::all(client.clone()), watcher::Config::default(), |to, change| to.namespace(change)),
         });
-        (Self { client: client.clone(), scopes, cluster_wide }, watches)
+        (Self { client: client.clone(), scopes, cluster_wide, unreadable }, watches)
     }
 
     /// The client of the watches, which may be silent for long.
@@ -110,6 +127,21 @@ impl Cache {
     /// The ClusterIssuers, if they are served.
     pub fn cluster_issuers(&self) -> Option<&Store<ClusterIssuer>> {
         self.cluster_wide.as_ref().map(|wide| &wide.cluster_issuers)
+    }
+
+    /// What cannot be read.
+    pub fn unreadable(&self) -> &Arc<Unreadable> {
+        &self.unreadable
+    }
+
+    /// Why an issuer cannot be used, if it exists and cannot be read.
+    pub fn issuer_fault(&self, id: &IssuerId) -> Option<Fault> {
+        self.unreadable.fault(id.kind.as_str(), id.namespace.as_deref(), &id.name)
+    }
+
+    /// Whether there is a Certificate of this name that cannot be read.
+    pub fn has_unreadable_certificate(&self, namespace: &str, name: &str) -> bool {
+        self.unreadable.fault("Certificate", Some(namespace), name).is_some()
     }
 
     /// The labels of a namespace; none, if it is not known.
@@ -219,23 +251,16 @@ impl Cache {
     }
 }
 
-impl<O: ?Sized> Default for Watches<O> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
 impl Watches<dyn Observer> {
     fn scope(&mut self, client: &Client, namespace: Option<String>) -> Scope {
+        let of = namespace.as_deref();
         Scope {
             certificates: self
-                .add(whole(api(client, namespace.as_deref())), |to, change| to.certificate(change)),
-            issuers: self.add(whole(api(client, namespace.as_deref())), |to, change| to.issuer(change)),
+                .add(api(client, of), watcher::Config::default(), |to, change| to.certificate(change)),
+            issuers: self.add(api(client, of), watcher::Config::default(), |to, change| to.issuer(change)),
             secrets: self.add(
-                watcher(
-                    api::<PartialObjectMeta<Secret>>(client, namespace.as_deref()),
-                    watcher::Config::default().labels(LABEL_SECRET),
-                ),
+                api(client, of),
+                watcher::Config::default().labels(LABEL_SECRET),
                 |to, change| to.secret(change),
             ),
             namespace,
@@ -243,10 +268,17 @@ impl Watches<dyn Observer> {
     }
 }
 
+impl<O: ?Sized> Watches<O> {
+    /// No watch yet. What they cannot read is kept in `unreadable`.
+    pub fn new(unreadable: Arc<Unreadable>) -> Self {
+        Self { start: Vec::new(), unreadable }
+    }
+}
+
 impl<O: ?Sized + Send + Sync + 'static> Watches<O> {
     /// Starts the watches.
     pub fn spawn(self, observer: &Arc<O>, tasks: &mut Supervisor) {
-        for (name, watch) in self.0 {
+        for (name, watch) in self.start {
             tasks.spawn(name, watch(observer.clone()));
         }
     }
@@ -254,20 +286,18 @@ impl<O: ?Sized + Send + Sync + 'static> Watches<O> {
     /// Adds a watch that tells of its changes.
     pub fn add<K>(
         &mut self,
-        stream: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
+        api: Api<Reading<K>>,
+        which: watcher::Config,
         tell: fn(&O, Change<K>),
     ) -> Store<K>
     where
-        K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
+        K: Readable + Clone + Debug + Send + Sync + 'static,
     {
         let (reader, writer) = store();
-        let stream =
-            stream.default_backoff().modify(|object| object.managed_fields_mut().clear()).reflect(writer);
-        let reader_of_watch = reader.clone();
+        let shelf = Shelf::new(reader.clone(), writer, self.unreadable.clone());
         let name = format!("watch of {}", K::plural(&()));
-        let watch: Start<O> =
-            Box::new(move |observer| Box::pin(follow(stream, reader_of_watch, observer, tell)));
-        self.0.push((name, watch));
+        let watch: Start<O> = Box::new(move |observer| Box::pin(follow(api, which, shelf, observer, tell)));
+        self.start.push((name, watch));
         reader
     }
 }
@@ -283,34 +313,23 @@ where
     }
 }
 
-fn whole<K>(api: Api<K>) -> impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send
-where
-    K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
-{
-    watcher(api, watcher::Config::default())
-}
-
 async fn follow<K, O: ?Sized>(
-    stream: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send,
-    reader: Store<K>,
+    api: Api<Reading<K>>,
+    which: watcher::Config,
+    mut shelf: Shelf<K>,
     observer: Arc<O>,
     tell: fn(&O, Change<K>),
 ) where
-    K: Resource<DynamicType = ()> + Clone + 'static,
+    K: Readable + Clone + Debug + Send + Sync + 'static,
 {
-    let mut stream = pin!(stream);
+    let mut stream = pin!(watcher(api, which.page_size(PAGE)).default_backoff());
     let mut is_absent = false;
     while let Some(event) = stream.next().await {
         match event {
-            Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => {}
-            Ok(watcher::Event::InitDone) => {
-                is_absent = false;
-                for object in reader.state() {
-                    guarded(&*observer, Change::Seen(object), tell);
-                }
+            Ok(event) => {
+                is_absent &= !matches!(event, watcher::Event::InitDone);
+                shelf.put(event, |change| guarded(&*observer, change, tell));
             }
-            Ok(watcher::Event::Apply(object)) => guarded(&*observer, Change::Seen(Arc::new(object)), tell),
-            Ok(watcher::Event::Delete(object)) => guarded(&*observer, Change::Gone(object), tell),
             Err(error) if is_unknown(&error) => {
                 if !std::mem::replace(&mut is_absent, true) {
                     let (kind, group) = (K::kind(&()), K::group(&()));
@@ -332,7 +351,7 @@ where
 {
     let object = match &change {
         Change::Seen(object) => ObjectRef::from_obj(&**object),
-        Change::Gone(object) => ObjectRef::from_obj(object),
+        Change::Gone(object) | Change::Unreadable(object) => ObjectRef::from_obj(object),
     };
     if let Err(panic) = panics::catch(|| tell(observer, change)) {
         error!(%object, %panic, "a change of an object was passed over");

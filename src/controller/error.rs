@@ -2,6 +2,7 @@
 
 use kube::core::Status;
 
+use crate::core::reading::Fault;
 use crate::pki::KeyError;
 use crate::pki::keystore::KeystoreError;
 use crate::runtime::panics::Panic;
@@ -84,6 +85,12 @@ pub enum Error {
         /// What the API server said.
         source: kube::Error,
     },
+    /// An object that is to be told that it cannot be read could not be read from the API server.
+    #[error("the object cannot be read from the API server")]
+    ReadObject(#[source] kube::Error),
+    /// The object was changed in the meantime, and can no longer be read.
+    #[error("the object can no longer be read: {0}")]
+    Unreadable(Fault),
     /// The finalizer could not be set, or not be removed.
     #[error("the finalizer cannot be written")]
     WriteFinalizer(#[source] kube::Error),
@@ -123,6 +130,8 @@ impl Error {
             Self::ReadRoutes { .. } => "ReadRoutes",
             Self::ReadCertificate { .. } => "ReadCertificate",
             Self::WriteCertificate { .. } => "WriteCertificate",
+            Self::ReadObject(_) => "ReadObject",
+            Self::Unreadable(_) => "Unreadable",
             Self::WriteFinalizer(_) => "WriteFinalizer",
             Self::ReadReplicas { .. } => "ReadReplicas",
             Self::Key(_) => "Key",
@@ -144,9 +153,11 @@ impl Error {
         }
     }
 
-    /// Whether the object of the reconcile, or its namespace, is gone, so that there is nothing to try again.
+    /// Whether the object of the reconcile, or its namespace, is gone or can no longer be read, so that there is nothing to
+    /// try again.
     pub fn object_is_gone(&self) -> bool {
         match self {
+            Self::Unreadable(_) => true,
             Self::WriteStatus(kube::Error::Api(status)) | Self::WriteFinalizer(kube::Error::Api(status)) => {
                 status.is_not_found()
             }

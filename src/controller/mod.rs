@@ -4,6 +4,7 @@
 //! - [`certificate`] and [`issuer`]: one reconcile each, in gather, act and report;
 //! - [`annotated`] makes Certificates that Ingresses and Gateways ask for;
 //! - [`presenter`] puts the answers to challenges where the CA will look;
+//! - [`unreadable`]: objects that cannot be read, each reported on itself;
 //! - [`accounts`], [`resolvers`], [`in_flight`], [`questions`], [`verdicts`]: what lives in memory only, and may be lost at any
 //!   moment.
 
@@ -24,6 +25,7 @@ pub mod questions;
 pub mod resolvers;
 pub mod run;
 mod secrets;
+pub mod unreadable;
 pub mod verdicts;
 pub mod wake;
 

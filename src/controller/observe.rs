@@ -19,6 +19,7 @@ use crate::api::{
     CONDITION_ISSUING, CONDITION_READY, Certificate, ClusterIssuer, Issuer, LABEL_SECRET, SECRET_ACCOUNT_KEY,
     certificate_reason,
 };
+use crate::runtime::metrics::CertificateFacts;
 use crate::solver::http01::KeyAuthorizations;
 
 /// Turns changes into reconciles, and keeps the http-01 answers of this replica up to date.
@@ -159,6 +160,7 @@ impl Observer for Reactions {
                 self.certificate_gone(&certificate);
                 self.wake_entrances_of(&certificate);
             }
+            Change::Unreadable(certificate) => self.certificate_unreadable(&certificate),
         }
     }
 
@@ -166,6 +168,7 @@ impl Observer for Reactions {
         match change {
             Change::Seen(issuer) => self.issuer_seen(&IssuerRecord::from(&*issuer), label_hash(&*issuer)),
             Change::Gone(issuer) => self.issuer_gone(&IssuerRecord::from(&issuer)),
+            Change::Unreadable(issuer) => self.issuer_unreadable(&IssuerRecord::from(&issuer)),
         }
     }
 
@@ -173,6 +176,7 @@ impl Observer for Reactions {
         match change {
             Change::Seen(issuer) => self.issuer_seen(&IssuerRecord::from(&*issuer), label_hash(&*issuer)),
             Change::Gone(issuer) => self.issuer_gone(&IssuerRecord::from(&issuer)),
+            Change::Unreadable(issuer) => self.issuer_unreadable(&IssuerRecord::from(&issuer)),
         }
     }
 
@@ -180,6 +184,7 @@ impl Observer for Reactions {
         let (secret, gone) = match &change {
             Change::Seen(secret) => (&**secret, false),
             Change::Gone(secret) => (secret, true),
+            Change::Unreadable(_) => return,
         };
         let namespace = secret.namespace().unwrap_or_default();
         self.wake_by_secret(&namespace, &secret.name_any(), None);
@@ -196,11 +201,35 @@ impl Observer for Reactions {
                 }
             }
             Change::Gone(namespace) => self.forget(namespace.metadata.uid.as_ref()),
+            Change::Unreadable(_) => {}
         }
     }
 }
 
 impl Reactions {
+    /// Nothing is done for it; its Secret stays as it is.
+    fn certificate_unreadable(&self, certificate: &Certificate) {
+        let status = certificate.status.as_ref();
+        let facts = CertificateFacts {
+            ready: false,
+            not_after: status.and_then(|status| Some(status.not_after.as_ref()?.0)),
+            renewal: None,
+            queued: false,
+        };
+        let namespace = certificate.namespace().unwrap_or_default();
+        self.context.metrics.certificate(&namespace, &certificate.name_any(), facts);
+    }
+
+    /// Its Certificates say why they wait.
+    fn issuer_unreadable(&self, issuer: &IssuerRecord) {
+        let (kind, namespace, name) = named(issuer);
+        self.context.metrics.issuer(kind, namespace, name, false);
+        let fault = self.context.cache.issuer_fault(&issuer.id);
+        if self.matters(Some(format!("{}/certificates", issuer.uid)), fault) {
+            self.wake_waiting(&issuer.id);
+        }
+    }
+
     fn issuer_gone(&self, issuer: &IssuerRecord) {
         let (kind, namespace, name) = named(issuer);
         self.context.metrics.forget_issuer(kind, namespace, name);

@@ -16,7 +16,7 @@ use tracing::{debug, error, info, warn};
 
 use super::context::Context;
 use super::error::Error;
-use super::{annotated, certificate, issuer, presenter};
+use super::{annotated, certificate, issuer, presenter, unreadable};
 use crate::runtime::clock::{self, Stopwatch};
 use crate::runtime::metrics::ReconcileOutcome;
 use crate::runtime::panics::caught;
@@ -57,6 +57,7 @@ pub async fn lead(
         // These ask no CA for anything: nobody has to wait for them.
         Err(ended) = annotated.until_done(&stop) => Err(ended),
         never = sweep(&context) => match never {},
+        () = unreadable::report(context.clone()) => Ok(()),
         _ = farewell => {
             info!("reconciles that take too long are broken off");
             Ok(())

@@ -10,6 +10,7 @@ use kube::{Api, Client};
 
 use super::error::Error;
 use crate::api::{FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_SECRET, MANAGED_BY};
+use crate::core::reading::{Fault, Reading};
 use crate::runtime::metrics::{ApiVerb, Metrics};
 
 /// Type of a Secret that holds a certificate and its key.
@@ -22,8 +23,11 @@ const KIND: &str = "Secret";
 /// # Errors
 /// [`Error::ReadSecret`]
 pub async fn read(client: &Client, namespace: &str, name: &str) -> Result<Option<Secret>, Error> {
-    let api = Api::<Secret>::namespaced(client.clone(), namespace);
-    api.get_opt(name).await.map_err(|source| Error::ReadSecret { name: name.to_owned(), source })
+    let api = Api::<Reading<Secret>>::namespaced(client.clone(), namespace);
+    let failed = |source| Error::ReadSecret { name: name.to_owned(), source };
+    let Some(found) = api.get_opt(name).await.map_err(failed)? else { return Ok(None) };
+    let unreadable = |fault: Fault| failed(kube::Error::Service(fault.to_string().into()));
+    found.usable().map(Some).map_err(unreadable)
 }
 
 /// The bytes under `key`.

@@ -11,6 +11,7 @@
 //! - [`kstatus`]: what an object's conditions mean to GitOps tools;
 //! - [`duplicates`]: equal certificates, of which a CA issues only so many;
 //! - [`outputs`]: what the TLS Secret holds besides the certificate and its key;
+//! - [`reading`]: objects as the API server sends them, each read by itself;
 //! - [`records`]: TXT records that were presented, until they are removed;
 //! - [`revocation`]: certificates that are to be revoked, until they are;
 //! - [`renewal`], [`backoff`]: when;
@@ -26,6 +27,7 @@ pub mod issuance;
 pub mod kstatus;
 pub mod naming;
 pub mod outputs;
+pub mod reading;
 pub mod records;
 pub mod reissue;
 pub mod renewal;

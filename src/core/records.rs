@@ -140,8 +140,7 @@ pub fn patience(
 }
 
 fn cleanup_timeout(solver: &Dns01Solver) -> SignedDuration {
-    let set = solver.cleanup_timeout.map(Duration::from).map(SignedDuration::try_from);
-    set.and_then(Result::ok).unwrap_or(CLEANUP_TIMEOUT)
+    solver.cleanup_timeout.map_or(CLEANUP_TIMEOUT, SignedDuration::from)
 }
 
 #[cfg(test)]

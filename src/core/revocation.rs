@@ -8,7 +8,6 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::ByteString;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::backoff::{Backoff, look_again};
@@ -16,7 +15,7 @@ use super::disposition::{About, Disposition, disposition};
 use super::issuance::{IssuerView, Situation};
 use super::renewal::{whole_seconds, whole_seconds_up};
 use crate::api::{
-    CertificateRevocation, CertificateStatus, IssuerKind, LastRevocation, RevocableCertificate,
+    Base64, CertificateRevocation, CertificateStatus, IssuerKind, LastRevocation, RevocableCertificate,
     RevocationCause, RevocationReason, RevocationResult, RevocationSpec, RevocationStatus,
 };
 use crate::pki::Leaf;
@@ -60,12 +59,12 @@ impl Default for Asked<'_> {
 impl<'a> Asked<'a> {
     /// What a spec asks for, an annotation, and the deletion of the Certificate.
     pub fn new(spec: Option<&RevocationSpec>, request: Option<&'a str>, deleted: Option<Timestamp>) -> Self {
-        let timeout =
-            spec.and_then(|spec| SignedDuration::try_from(Duration::from(spec.deletion_timeout?)).ok());
         Self {
             on_delete: spec.and_then(|spec| spec.on_delete.reason()),
             on_replace: spec.and_then(|spec| spec.on_replace.reason()),
-            deletion_timeout: timeout.unwrap_or(DELETION_TIMEOUT),
+            deletion_timeout: spec
+                .and_then(|spec| spec.deletion_timeout)
+                .map_or(DELETION_TIMEOUT, SignedDuration::from),
             request,
             deleted,
         }
@@ -286,7 +285,7 @@ impl<'a> Current<'a> {
         RevocableCertificate {
             serial_number: self.leaf.serial_number.clone(),
             not_after: Time(self.leaf.not_after),
-            certificate: ByteString(self.leaf.der.clone()),
+            certificate: Base64(self.leaf.der.clone()),
             issuer_kind: self.issuer_kind,
             issuer_name: self.issuer_name.to_owned(),
             account: self.account.map(str::to_owned),

@@ -9,6 +9,7 @@ use super::naming::digest;
 use super::outputs::Outputs;
 use super::renewal::{InvalidWindow, RenewalRule, Windows};
 use crate::acme::Identifier;
+use crate::api::bounds::MAX_DNS_NAME;
 use crate::api::{
     CertificateSpec, IssuerKind, PrivateKeyAlgorithm, PrivateKeyEncoding, RenewalPolicy, RevocationPolicy,
     RotationPolicy, SecretTemplate,
@@ -56,6 +57,9 @@ pub enum InvalidSpec {
     /// No name at all.
     #[error("a certificate needs a name: set dnsNames, ipAddresses or commonName")]
     NoNames,
+    /// `dnsNames` has something else.
+    #[error("dnsNames: '{0}' is not a DNS name")]
+    DnsName(String),
     /// `ipAddresses` has something else.
     #[error("ipAddresses: '{0}' is not an IP address")]
     IpAddress(String),
@@ -117,9 +121,7 @@ impl ValidatedCertificate {
             issuer_kind: spec.issuer_ref.kind,
             issuer_name: spec.issuer_ref.name.clone(),
             profile: spec.profile.clone().filter(|profile| !profile.is_empty()),
-            duration: spec
-                .duration
-                .and_then(|lifetime| SignedDuration::try_from(std::time::Duration::from(lifetime)).ok()),
+            duration: spec.duration.map(SignedDuration::from),
             renewal: renewal_rule(spec),
             outputs: Outputs::of(spec),
             renews: renewal.policy.unwrap_or_default() == RenewalPolicy::RenewBefore,
@@ -151,6 +153,9 @@ impl ValidatedCertificate {
 fn subject(spec: &CertificateSpec) -> Result<Subject, InvalidSpec> {
     let mut common_name = spec.common_name.clone().filter(|name| !name.is_empty());
     let mut dns_names: Vec<String> = spec.dns_names.iter().map(|name| name.to_ascii_lowercase()).collect();
+    if let Some(wrong) = dns_names.iter().find(|name| !is_dns_name(name)) {
+        return Err(InvalidSpec::DnsName(wrong.chars().take(MAX_DNS_NAME).collect()));
+    }
     let mut ip_addresses = spec
         .ip_addresses
         .iter()
@@ -241,8 +246,7 @@ fn rotation(spec: &CertificateSpec, asked: RotationPolicy) -> RotationPolicy {
 
 fn renewal_rule(spec: &CertificateSpec) -> RenewalRule {
     if let Some(before) = spec.renew_before {
-        return SignedDuration::try_from(std::time::Duration::from(before))
-            .map_or(RenewalRule::Default, RenewalRule::Before);
+        return RenewalRule::Before(before.into());
     }
     match spec.renew_before_percentage.and_then(|percent| u8::try_from(percent).ok()) {
         Some(percent) => RenewalRule::BeforePercentage(percent),

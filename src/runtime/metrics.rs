@@ -47,6 +47,7 @@ struct Inner {
     accounts_left_behind: Counter,
     account_key_rollovers: Family<Rollovers, Counter>,
     revocations: Family<Revocations, Counter>,
+    unreadable_objects: Family<UnreadableObjects, Gauge>,
     leader: Gauge,
     healthy: Gauge,
     ready: Gauge,
@@ -116,6 +117,10 @@ impl Metrics {
         let revocations = Family::default();
         let help = "Attempts to revoke a certificate, by how they ended and the reason that the CA was told";
         registry.register("revocations", help, revocations.clone());
+        let unreadable_objects = Family::default();
+        let help =
+            "Objects that cannot be read, and are passed over, and those whose status cannot be read in full";
+        registry.register("unreadable_objects", help, unreadable_objects.clone());
         let leader = Gauge::default();
         registry.register("leader", "1 if this replica reconciles, 0 if it stands by", leader.clone());
         let healthy = Gauge::default();
@@ -144,6 +149,7 @@ impl Metrics {
             accounts_left_behind,
             account_key_rollovers,
             revocations,
+            unreadable_objects,
             leader,
             healthy,
             ready,
@@ -212,6 +218,15 @@ impl Metrics {
     /// An object of this kind was written through the Kubernetes API.
     pub fn api_written(&self, kind: &'static str, verb: ApiVerb) {
         self.0.api_writes.get_or_create(&ApiWrites { kind, verb: verb.as_str() }).inc();
+    }
+
+    /// So many objects of this kind cannot be read.
+    pub fn unreadable(&self, kind: &str, part: Part, count: i64) {
+        let labels = UnreadableObjects { kind: kind.to_owned(), part: part.as_str() };
+        match count {
+            0 => drop(self.0.unreadable_objects.remove(&labels)),
+            _ => drop(self.0.unreadable_objects.get_or_create(&labels).set(count)),
+        }
     }
 
     /// This replica leads, or no longer does.
@@ -283,6 +298,24 @@ impl ReconcileOutcome {
             Self::Progressed => "progressed",
             Self::Failed => "failed",
             Self::Panicked => "panicked",
+        }
+    }
+}
+
+/// What of an object cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// The object: nothing is done for it.
+    Object,
+    /// Its status, in part: that is ignored.
+    Status,
+}
+
+impl Part {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Object => "object",
+            Self::Status => "status",
         }
     }
 }
@@ -380,6 +413,12 @@ struct Revocations {
 struct ApiWrites {
     kind: &'static str,
     verb: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UnreadableObjects {
+    kind: String,
+    part: &'static str,
 }
 
 type Durations<L> = Family<L, Histogram, Buckets>;

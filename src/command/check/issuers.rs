@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Secret;
-use kube::Api;
 use kube::api::ListParams;
+use kube::{Api, Resource, ResourceExt};
 
 use super::Finding;
 use crate::acme::{Server, ServerConfig, parse_mac_key};
@@ -17,22 +17,44 @@ use crate::command::{Cluster, Error, causes};
 use crate::controller::accounts::trust;
 use crate::controller::issuer_record::{IssuerId, IssuerRecord};
 use crate::core::account::mac_key_in_secret;
+use crate::core::reading::Reading;
 use crate::runtime::clock;
 
 /// How long a CA may take to answer.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// All issuers of a namespace or of all, and the ClusterIssuers.
-pub(super) async fn all(cluster: &Cluster, namespace: Option<&str>) -> Result<Vec<IssuerRecord>, Error> {
-    let issuers: Vec<Issuer> = cluster.all(namespace, &ListParams::default(), "Issuers").await?;
-    let api = Api::<ClusterIssuer>::all(cluster.client.clone());
+/// All issuers of a namespace or of all, and the ClusterIssuers; and what is to be said of those that cannot be read.
+pub(super) async fn all(
+    cluster: &Cluster,
+    namespace: Option<&str>,
+) -> Result<(Vec<IssuerRecord>, Vec<Finding>), Error> {
+    let issuers: Vec<Reading<Issuer>> = cluster.all(namespace, &ListParams::default(), "Issuers").await?;
+    let api = Api::<Reading<ClusterIssuer>>::all(cluster.client.clone());
     // Who may see a namespace alone does without them.
     let cluster_issuers = match api.list(&ListParams::default()).await {
         Ok(found) => found.items,
         Err(_) if namespace.is_some() => Vec::new(),
         Err(error) => return Err(Error::api("list ClusterIssuers", &error)),
     };
-    Ok(issuers.iter().map(IssuerRecord::from).chain(cluster_issuers.iter().map(IssuerRecord::from)).collect())
+    let mut found = (Vec::new(), Vec::new());
+    issuers.into_iter().for_each(|issuer| sort(issuer, &mut found));
+    cluster_issuers.into_iter().for_each(|issuer| sort(issuer, &mut found));
+    Ok(found)
+}
+
+fn sort<K>(reading: Reading<K>, (issuers, findings): &mut (Vec<IssuerRecord>, Vec<Finding>))
+where
+    K: Resource<DynamicType = ()>,
+    for<'a> IssuerRecord: From<&'a K>,
+{
+    let called = named(&K::kind(&()), reading.namespace().as_deref(), &reading.name_any());
+    match reading.usable() {
+        Ok(issuer) => issuers.push(IssuerRecord::from(&issuer)),
+        Err(fault) => findings.push(Finding::fail(
+            Error::Unreadable(called, fault).to_string(),
+            "Correct the field. The operator does nothing for this object before that.",
+        )),
+    }
 }
 
 /// The issuer of a Certificate among these.

@@ -9,6 +9,7 @@ use crate::api::{ANNOTATIONS_FIELD_MANAGER, Certificate, annotated_reason as rea
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::core::annotated::{Decision, Entrance, Remark, decide};
+use crate::core::reading::Reading;
 use crate::runtime::metrics::ApiVerb;
 
 const KIND: &str = "Certificate";
@@ -33,9 +34,11 @@ pub async fn apply(
     remarks: &mut BTreeSet<Remark>,
 ) -> Result<Applied, Error> {
     let name = wanted.name_any();
-    let api = Api::<Certificate>::namespaced(context.client.clone(), &entrance.namespace);
+    let api = Api::<Reading<Certificate>>::namespaced(context.client.clone(), &entrance.namespace);
     let existing = api.get_opt(&name).await;
     let existing = existing.map_err(|source| Error::ReadCertificate { name: name.clone(), source })?;
+    // One that cannot be read still shows by its metadata whose it is, and is written anew if it is ours.
+    let existing = existing.map(|existing| existing.object);
     match decide(wanted, entrance, existing.as_ref()) {
         Decision::Apply => {}
         other => return Ok(Applied::Not(other)),
@@ -72,7 +75,7 @@ fn refused(name: &str, words: &str) -> Remark {
 pub async fn delete(context: &Context, certificate: &Certificate) -> Result<Option<Remark>, Error> {
     let name = certificate.name_any();
     let namespace = certificate.namespace().unwrap_or_default();
-    let api = Api::<Certificate>::namespaced(context.client.clone(), &namespace);
+    let api = Api::<Reading<Certificate>>::namespaced(context.client.clone(), &namespace);
     let preconditions = Preconditions { uid: certificate.uid(), ..Preconditions::default() };
     let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
     context.metrics.api_written(KIND, ApiVerb::Delete);

@@ -4,14 +4,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::watcher;
 
 use super::{error_policy, reconcile};
 use crate::controller::cache::{Change, Watches, api};
 use crate::controller::context::Context;
 use crate::controller::run::controller;
 use crate::controller::wake::Wake;
-use crate::core::annotated::{Entrance, Gateway, Ingress, reduce_gateway, reduce_ingress};
+use crate::core::annotated::{Entrance, Gateway, Ingress};
 use crate::runtime::supervisor::Supervisor;
 use crate::solver::http01::HTTP01_LABEL;
 
@@ -63,19 +63,20 @@ pub fn watches(watched: &str) -> bool {
 
 /// Watches Ingresses and Gateways, and reconciles them.
 pub fn start(context: &Arc<Context>, tasks: &mut Supervisor) {
-    let mut watches = Watches::default();
+    let mut watches = Watches::new(context.cache.unreadable().clone());
     let entrances = &context.entrances;
     for namespace in context.cache.scopes().iter().map(|scope| scope.namespace.clone()) {
         let client = context.cache.client();
         // Our own Ingresses, which lead a CA to answers, are nobody's wish for a Certificate.
         let which = watcher::Config::default().labels(&format!("!{HTTP01_LABEL}"));
-        let ingresses = watcher(api::<Ingress>(client, namespace.as_deref()), which).modify(reduce_ingress);
-        let gateways = api::<Gateway>(client, namespace.as_deref());
-        let gateways = watcher(gateways, watcher::Config::default()).modify(reduce_gateway);
+        let of = namespace.as_deref();
         let scope = Scope {
-            ingresses: watches
-                .add(ingresses, |to: &Context, change| seen(to, &to.entrances.ingresses, change)),
-            gateways: watches.add(gateways, |to: &Context, change| seen(to, &to.entrances.gateways, change)),
+            ingresses: watches.add(api(client, of), which, |to: &Context, change| {
+                seen(to, &to.entrances.ingresses, change)
+            }),
+            gateways: watches.add(api(client, of), watcher::Config::default(), |to: &Context, change| {
+                seen(to, &to.entrances.gateways, change)
+            }),
         };
         let ingresses = controller(
             "Ingress",
@@ -109,5 +110,7 @@ where
         Change::Gone(object) => {
             context.in_flight.forget(&object.uid().unwrap_or_default());
         }
+        // What was made from it stays as it is.
+        Change::Unreadable(_) => {}
     }
 }

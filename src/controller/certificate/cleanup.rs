@@ -1,6 +1,5 @@
 //! Whatever an issuance left is removed, however it ended.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -22,6 +21,7 @@ use crate::controller::error::Error;
 use crate::controller::{events, presenter, secrets};
 use crate::core::duplicates;
 use crate::core::issuance::Progress;
+use crate::core::reading::Reading;
 use crate::core::records;
 use crate::runtime::clock;
 use crate::runtime::metrics::ApiVerb;
@@ -153,7 +153,7 @@ impl Work {
     }
 
     async fn write_finalizers(&mut self, finalizers: &[&str], context: &Context) -> Result<(), Error> {
-        let api = Api::<Certificate>::namespaced(context.client.clone(), &self.namespace);
+        let api = Api::<Reading<Certificate>>::namespaced(context.client.clone(), &self.namespace);
         let patch = json!({
             "apiVersion": format!("{GROUP}/{VERSION}"),
             "kind": "Certificate",
@@ -164,9 +164,7 @@ impl Work {
         let params = PatchParams::apply("certwright-finalizer").force();
         let written =
             api.patch(&self.name, &params, &Patch::Apply(&patch)).await.map_err(Error::WriteFinalizer)?;
-        self.certificate = Arc::new(written);
-        context.in_flight.written(self.certificate.clone());
-        Ok(())
+        self.see_written(written, context)
     }
 
     /// Forgets the order.

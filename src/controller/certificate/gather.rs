@@ -81,13 +81,21 @@ impl Work {
             }
         };
         let secret_name = &certificate.spec.secret_name;
-        let issuer = context.cache.issuer(&IssuerId::of(&certificate));
+        let issuer_id = IssuerId::of(&certificate);
+        let issuer = context.cache.issuer(&issuer_id);
         let wanted = ValidatedCertificate::new(&certificate.spec);
         let outputs = wanted.as_ref().map(|wanted| wanted.outputs.clone()).unwrap_or_default();
+        let read_secret = async {
+            match secret_name.as_str() {
+                // It is being deleted, and its spec cannot be read.
+                "" => Ok(None),
+                name => secrets::read(&context.client, &namespace, name).await,
+            }
+        };
         let (secret, next_key, (issuer_view, account), passwords) = futures::try_join!(
-            secrets::read(&context.client, &namespace, secret_name),
+            read_secret,
             read_next_key,
-            view_issuer(issuer.as_ref(), certificate.spec.profile.as_deref(), context),
+            view_issuer(&issuer_id, issuer.as_ref(), certificate.spec.profile.as_deref(), context),
             read_passwords(&outputs, &namespace, context),
         )?;
         let kept_by = match &secret {
@@ -224,7 +232,9 @@ impl Work {
         let claims = |certificate: &Certificate| {
             certificate.name_any() == owner && certificate.spec.secret_name == *secret_name
         };
-        let stands = owner == self.name || !context.cache.certificates(&self.namespace, claims).is_empty();
+        let stands = owner == self.name
+            || !context.cache.certificates(&self.namespace, claims).is_empty()
+            || context.cache.has_unreadable_certificate(&self.namespace, owner);
         Some(if stands { owner.to_owned() } else { self.name.clone() })
     }
 
@@ -313,11 +323,17 @@ fn not_allowed(
 }
 
 async fn view_issuer(
+    id: &IssuerId,
     issuer: Option<&IssuerRecord>,
     profile: Option<&str>,
     context: &Context,
 ) -> Result<(IssuerView, Option<Account>), Error> {
-    let Some(issuer) = issuer else { return Ok((IssuerView::NotFound, None)) };
+    let Some(issuer) = issuer else {
+        let view = context.cache.issuer_fault(id).map_or(IssuerView::NotFound, |fault| {
+            IssuerView::NotReady { message: format!("it cannot be read: {fault}") }
+        });
+        return Ok((view, None));
+    };
     if let Some(verdict) = context.verdicts.on(&issuer.id, issuer.generation) {
         return Ok((IssuerView::NotReady { message: verdict.message }, None));
     }

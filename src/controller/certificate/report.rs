@@ -18,6 +18,7 @@ use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::core::issuance::{Failure, failed_generation};
 use crate::core::kstatus;
+use crate::core::reading::{Readable, Reading};
 use crate::core::reissue;
 use crate::core::renewal::{Placement, Plan};
 use crate::runtime::metrics::{ApiVerb, CertificateFacts};
@@ -262,7 +263,7 @@ impl Work {
         if self.certificate.status.as_ref() == Some(&self.status) {
             return Ok(false);
         }
-        let api = Api::<Certificate>::namespaced(context.client.clone(), &self.namespace);
+        let api = Api::<Reading<Certificate>>::namespaced(context.client.clone(), &self.namespace);
         let patch = json!({
             "apiVersion": format!("{GROUP}/{VERSION}"),
             "kind": "Certificate",
@@ -274,9 +275,21 @@ impl Work {
             .patch_status(&self.name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&patch))
             .await
             .map_err(Error::WriteStatus)?;
+        self.see_written(written, context)?;
+        Ok(true)
+    }
+
+    /// Takes note of the Certificate as a write has returned it.
+    pub(super) fn see_written(
+        &mut self,
+        written: Reading<Certificate>,
+        context: &Context,
+    ) -> Result<(), Error> {
+        let mut written = written.usable().map_err(Error::Unreadable)?;
+        written.reduce();
         self.certificate = Arc::new(written);
         context.in_flight.written(self.certificate.clone());
-        Ok(true)
+        Ok(())
     }
 
     fn report_metrics(&self, context: &Context) {

@@ -17,6 +17,7 @@ use crate::controller::error::Error;
 use crate::controller::events;
 use crate::core::account::changed_terms;
 use crate::core::kstatus;
+use crate::core::reading::Reading;
 use crate::runtime::metrics::ApiVerb;
 
 impl Work {
@@ -80,9 +81,10 @@ impl Work {
         self.tell_of_request(context).await;
         match (self.issuer.id.kind, &self.issuer.id.namespace) {
             (IssuerKind::Issuer, Some(namespace)) => {
-                self.write(Api::<Issuer>::namespaced(context.client.clone(), namespace), context).await?;
+                let api = Api::<Reading<Issuer>>::namespaced(context.client.clone(), namespace);
+                self.write(api, context).await?;
             }
-            _ => self.write(Api::<ClusterIssuer>::all(context.client.clone()), context).await?,
+            _ => self.write(Api::<Reading<ClusterIssuer>>::all(context.client.clone()), context).await?,
         }
         self.recorded_status = self.issuer.status.clone();
         self.written = true;
@@ -97,11 +99,11 @@ impl Work {
     ) -> Result<(), Error> {
         match (self.issuer.id.kind, &self.issuer.id.namespace) {
             (IssuerKind::Issuer, Some(namespace)) => {
-                let api = Api::<Issuer>::namespaced(context.client.clone(), namespace);
+                let api = Api::<Reading<Issuer>>::namespaced(context.client.clone(), namespace);
                 self.apply_finalizers(api, finalizers, context).await?;
             }
             _ => {
-                let api = Api::<ClusterIssuer>::all(context.client.clone());
+                let api = Api::<Reading<ClusterIssuer>>::all(context.client.clone());
                 self.apply_finalizers(api, finalizers, context).await?;
             }
         }

@@ -104,7 +104,7 @@ impl Provider {
         let named = |words: String| format!("the webhook {solver_name} of {group_name} {words}");
         let body =
             serde_json::to_vec(&payload).map_err(|error| named(format!("cannot be asked: {error}")))?;
-        let request = Request::post(format!("/apis/{group_name}/v1alpha1/{solver_name}"))
+        let request = Request::post(webhook::path(group_name, solver_name))
             .header(http::header::CONTENT_TYPE, "application/json")
             .body(Body::from(body))
             .map_err(|error| named(format!("cannot be asked: {error}")))?;

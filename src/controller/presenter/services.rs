@@ -7,14 +7,19 @@ use std::net::IpAddr;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{DeleteParams, ListParams};
+use kube::core::PartialObjectMeta;
 use kube::{Api, ResourceExt};
 
 use super::objects::apply;
 use crate::api::{Certificate, ChallengeWay};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
+use crate::core::reading::Reading;
 use crate::runtime::metrics::ApiVerb;
 use crate::solver::http01::{HTTP01_LABEL, ServiceType, endpoint_slices, service};
+
+/// A Service that was found.
+type Found = Reading<PartialObjectMeta<Service>>;
 
 /// Makes the Services that are missing, and notes that the Certificate needs them.
 ///
@@ -60,8 +65,8 @@ pub async fn leave(context: &Context, namespace: &str, uid: &str) -> Result<(), 
     }
     let present = if shared.services.is_empty() {
         let ours = ListParams::default().labels(&format!("{HTTP01_LABEL}=true"));
-        let api = Api::<Service>::namespaced(context.client.clone(), namespace);
-        let list = api.list_metadata(&ours).await;
+        let api = Api::<Found>::namespaced(context.client.clone(), namespace);
+        let list = api.list(&ours).await;
         let list = list.map_err(|source| Error::Withdraw { kind: "Service", source })?;
         list.items.iter().map(ResourceExt::name_any).collect()
     } else {
@@ -83,18 +88,19 @@ pub async fn sweep(context: &Context) -> Result<(), Error> {
     let ours = ListParams::default().labels(&format!("{HTTP01_LABEL}=true"));
     let mut namespaces = BTreeSet::new();
     for scope in context.cache.scopes() {
-        let api: Api<Service> = match &scope.namespace {
+        let api: Api<Found> = match &scope.namespace {
             Some(namespace) => Api::namespaced(context.client.clone(), namespace),
             None => Api::all(context.client.clone()),
         };
-        let list =
-            api.list_metadata(&ours).await.map_err(|source| Error::Withdraw { kind: "Service", source })?;
+        let list = api.list(&ours).await.map_err(|source| Error::Withdraw { kind: "Service", source })?;
         namespaces.extend(list.items.iter().filter_map(ResourceExt::namespace));
     }
+    // What cannot be removed in one namespace does not keep it from being removed in others.
+    let mut outcome = Ok(());
     for namespace in namespaces {
-        leave(context, &namespace, "").await?;
+        outcome = outcome.and(leave(context, &namespace, "").await);
     }
-    Ok(())
+    outcome
 }
 
 async fn make_service(context: &Context, namespace: &str, service_type: ServiceType) -> Result<(), Error> {

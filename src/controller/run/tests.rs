@@ -64,16 +64,6 @@ async fn the_controllers_end_once_they_are_told_to_and_not_before() {
     assert_eq!(timeout(2 * FAREWELL, leads).await.unwrap().unwrap(), Ok(()));
 }
 
-#[tokio::test]
-async fn a_controller_that_ends_while_this_replica_leads_is_named() {
-    let (context, watches) = context();
-    // What a controller reconciles is filled by a watch: without it, the controller ends.
-    drop(watches);
-    let leads = lead(context, CancellationToken::new(), future::pending());
-    let ended = timeout(Duration::from_secs(1), leads).await.unwrap().unwrap_err().to_string();
-    assert!(ended.starts_with("the task \"controller of ") && ended.ends_with("\" has ended"), "{ended}");
-}
-
 struct Scene {
     context: Arc<Context>,
     tries: Tries,
@@ -153,7 +143,7 @@ fn context() -> (Arc<Context>, Watches<dyn Observer>) {
         panic!("not run")
     };
     let config = crate::operator::config(&settings, 0);
-    let (cache, watches) = Cache::new(&client, &[], false);
+    let (cache, watches) = Cache::new(&client, &[], false, &Metrics::default());
     let context = Context::new(client, config, Metrics::default(), Liveness::default(), cache).unwrap();
     (context, watches)
 }

@@ -202,8 +202,8 @@ pub fn last_step(
 }
 
 fn timeout(policy: Option<&AccountPolicy>) -> SignedDuration {
-    let set = policy.and_then(|policy| policy.deactivation_timeout).map(Duration::from);
-    set.map(SignedDuration::try_from).and_then(Result::ok).unwrap_or(DEACTIVATION_TIMEOUT)
+    let set = policy.and_then(|policy| policy.deactivation_timeout);
+    set.map_or(DEACTIVATION_TIMEOUT, SignedDuration::from)
 }
 
 impl Situation<'_> {

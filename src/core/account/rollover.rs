@@ -3,8 +3,6 @@
 //! The next key is in the Secret before the CA is asked. From then on the CA alone knows which of the two the account
 //! has: it is asked with both after every answer, since an answer may be lost or untrue, and after every interruption.
 
-use std::time::Duration;
-
 use jiff::{SignedDuration, Timestamp};
 
 use super::{KeySecret, Recorded, Situation, account_key_algorithm};
@@ -158,8 +156,7 @@ fn wanted_at(situation: &Situation<'_>) -> Option<Timestamp> {
     if asked || of_another_kind {
         return Some(Timestamp::MIN);
     }
-    let interval = situation.spec.account_key.as_ref()?.rollover_interval.as_ref()?;
-    let interval = SignedDuration::try_from(Duration::from(*interval)).unwrap_or(SignedDuration::MAX);
+    let interval = SignedDuration::from(situation.spec.account_key.as_ref()?.rollover_interval?);
     Some(whole_seconds_up(view.created?.saturating_add(interval).unwrap_or(Timestamp::MAX)))
 }
 

@@ -1,8 +1,9 @@
 //! The annotations: which there are, and what each of them does.
 
 use std::net::IpAddr;
+use std::str::FromStr;
+use std::time::Duration;
 
-use kube::core::Duration;
 use serde::Deserialize;
 
 use super::entrance::{Entrance, EntranceKind};
@@ -67,11 +68,11 @@ pub const ANNOTATIONS: &[Annotation] = &[
     sets("certwright.dev/ip-sans", "ipAddresses", ip_sans),
     sets("certwright.dev/duration", "duration", |spec, value| {
         spec.duration =
-            Some(duration(value, MIN_DURATION).ok_or("a duration of an hour or more, such as 2160h")?);
+            Some(duration(value, MIN_DURATION).ok_or("a duration from 1h to 87600h, such as 2160h")?);
         Ok(())
     }),
     sets("certwright.dev/renew-before", "renewBefore", |spec, value| {
-        let allowed = "a duration of five minutes or more, such as 720h";
+        let allowed = "a duration from 5m to 87600h, such as 720h";
         spec.renew_before = Some(duration(value, MIN_RENEW_BEFORE).ok_or(allowed)?);
         Ok(())
     }),
@@ -270,12 +271,11 @@ pub fn wrong(key: &str, value: &str, allowed: &str) -> Remark {
 }
 
 /// cert-manager's least `duration` and `renewBefore`.
-const MIN_DURATION: std::time::Duration = std::time::Duration::from_secs(3600);
-const MIN_RENEW_BEFORE: std::time::Duration = std::time::Duration::from_secs(300);
+const MIN_DURATION: Duration = Duration::from_secs(3600);
+const MIN_RENEW_BEFORE: Duration = Duration::from_secs(300);
 
-fn duration(value: &str, least: std::time::Duration) -> Option<Duration> {
-    let duration: Duration = value.parse().ok()?;
-    (!duration.is_negative() && std::time::Duration::from(duration) >= least).then_some(duration)
+fn duration<D: FromStr + Copy + Into<Duration>>(value: &str, least: Duration) -> Option<D> {
+    value.parse().ok().filter(|duration: &D| (*duration).into() >= least)
 }
 
 fn common_name(spec: &mut CertificateSpec, value: &str) -> Result<(), &'static str> {

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::{ANNOTATION_MADE_AS, IssuerKind};
+use crate::api::{ANNOTATION_MADE_AS, IssuerKind, RenewBefore};
 
 #[test]
 fn each_secret_of_an_ingress_has_a_certificate_with_its_hosts() {
@@ -141,7 +141,7 @@ fn every_field_is_set_by_its_annotation() {
         "secretTemplate": { "labels": { "a": "b" }, "annotations": { "example.com/c": "d" } },
     });
     for field in ["duration", "renewBefore"] {
-        let parsed = |value: &Value| value[field].as_str().unwrap().parse::<kube::core::Duration>().unwrap();
+        let parsed = |value: &Value| value[field].as_str().unwrap().parse::<RenewBefore>().unwrap();
         assert_eq!(parsed(&spec), parsed(&expected), "{field}");
     }
     for (field, value) in expected.as_object().unwrap().iter().filter(|(_, value)| !value.is_string()) {
@@ -166,10 +166,10 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("common-name", "no name", "a DNS name or an IP address of at most 64 characters"),
     ("alt-names", "a.test,b c", "DNS names, separated by commas"),
     ("ip-sans", "a.test", "IP addresses, separated by commas"),
-    ("duration", "1d", "a duration of an hour or more, such as 2160h"),
-    ("duration", "1m", "a duration of an hour or more, such as 2160h"),
-    ("duration", "-5h", "a duration of an hour or more, such as 2160h"),
-    ("renew-before", "1m", "a duration of five minutes or more, such as 720h"),
+    ("duration", "1d", "a duration from 1h to 87600h, such as 2160h"),
+    ("duration", "1m", "a duration from 1h to 87600h, such as 2160h"),
+    ("duration", "-5h", "a duration from 1h to 87600h, such as 2160h"),
+    ("renew-before", "1m", "a duration from 5m to 87600h, such as 720h"),
     ("renew-before-percentage", "100", "a number from 1 to 99"),
     ("revision-history-limit", "0", "a number from 1 on"),
     ("private-key-algorithm", "DSA", "RSA, ECDSA or Ed25519"),

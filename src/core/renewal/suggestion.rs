@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{LEAST_USE, default_use, latest, part, whole_seconds};
 use crate::acme::{AcmeError, RenewalInfo, SuggestedWindow};
-use crate::api::{RenewalInfoStatus, SuggestedWindowStatus};
+use crate::api::{CheckInterval, RenewalInfoStatus, SuggestedWindowStatus};
 use crate::core::naming::stable_fraction;
 use crate::pki::Leaf;
 
@@ -274,9 +274,12 @@ fn select(window: &SuggestedWindowStatus, seed: &str) -> Timestamp {
 
 /// The interval to keep to: the one on record, unless the CA wants to be asked more seldom, or much oftener. A CA that says
 /// something else each time is no reason to write each time.
-fn interval(recorded: Option<kube::core::Duration>, asked: Duration) -> kube::core::Duration {
-    let keeps = |recorded: &Duration| *recorded >= asked && *recorded <= asked.saturating_mul(3) / 2;
-    recorded.map(Duration::from).filter(keeps).unwrap_or(asked).into()
+fn interval(recorded: Option<CheckInterval>, asked: Duration) -> CheckInterval {
+    let keeps = |recorded: &CheckInterval| {
+        let recorded = Duration::from(*recorded);
+        recorded >= asked && recorded <= asked.saturating_mul(3) / 2
+    };
+    recorded.filter(keeps).unwrap_or(CheckInterval::clamped(asked))
 }
 
 fn is_page(url: &str) -> bool {

@@ -44,9 +44,6 @@ pub enum InvalidWindow {
     /// `timezone` is unknown.
     #[error("renewal.windows[{0}].timezone: '{1}' is not a time zone of the IANA, such as Europe/Paris")]
     Zone(usize, String),
-    /// `windowDuration` is nothing.
-    #[error("renewal.windows[{0}].windowDuration: it has to be longer than nothing")]
-    Length(usize),
 }
 
 impl Windows {
@@ -94,10 +91,7 @@ impl Window {
             None | Some("") => TimeZone::UTC,
             Some(name) => ZONES.get(name).map_err(|_| InvalidWindow::Zone(index, name.to_owned()))?,
         };
-        let length = SignedDuration::try_from(std::time::Duration::from(spec.window_duration))
-            .ok()
-            .filter(SignedDuration::is_positive)
-            .ok_or(InvalidWindow::Length(index))?;
+        let length = SignedDuration::from(spec.window_duration);
         let window = Self { opens, zone, length };
         match window.next(Timestamp::UNIX_EPOCH) {
             Some(_) => Ok(window),

@@ -3,6 +3,7 @@
 //! A [`ChallengePayload`] is POSTed to `/apis/<groupName>/v1alpha1/<solverName>` through the API server; the answer
 //! is the same object with a response in it.
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing::debug;
@@ -20,6 +21,19 @@ pub const API_VERSION: &str = "webhook.acme.cert-manager.io/v1alpha1";
 pub const MAX_ANSWER: usize = 128 << 10;
 /// The object's `kind`.
 pub const KIND: &str = "ChallengePayload";
+
+/// Where a webhook is asked, behind the API server. The names stay single parts of the path, whatever they are.
+pub fn path(group_name: &str, solver_name: &str) -> String {
+    let part = |name: &str| {
+        let encoded = utf8_percent_encode(name, NON_ALPHANUMERIC).to_string();
+        // Dots and dashes mean nothing in a name that has more than these.
+        match name.bytes().any(|byte| byte.is_ascii_alphanumeric()) {
+            true => encoded.replace("%2E", ".").replace("%2D", "-"),
+            false => encoded,
+        }
+    };
+    format!("/apis/{}/v1alpha1/{}", part(group_name), part(solver_name))
+}
 
 /// A request to a webhook, or its answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,10 +1,11 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::core::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::api::{AccountKey, AccountKeyAlgorithm, AcmeAccountStatus, FailedKeyRollover, IssuerStatus};
+use crate::api::{
+    AccountKey, AccountKeyAlgorithm, AcmeAccountStatus, FailedKeyRollover, IssuerStatus, RolloverInterval,
+};
 use crate::core::account::{self, KeyId, KeySecret, MacKey};
 
 const SERVER: &str = "https://acme.test/dir";
@@ -309,8 +310,8 @@ fn recorded() -> Recorded {
     Recorded { url: ACCOUNT.to_owned(), server: SERVER.to_owned(), key_id: None, deactivated: None }
 }
 
-fn hours(hours: i64) -> Duration {
-    Duration::from(std::time::Duration::from_secs(u64::try_from(hours).unwrap() * 3600))
+fn hours(hours: i64) -> RolloverInterval {
+    format!("{hours}h").parse().unwrap()
 }
 
 fn now() -> Timestamp {

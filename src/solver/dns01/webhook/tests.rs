@@ -99,3 +99,12 @@ fn what_is_no_answer_has_a_sentence_for_each_case() {
         assert_eq!((error.reason(), error.to_string().as_str()), (reason, text), "{body}");
     }
 }
+
+#[test]
+fn names_of_a_webhook_are_single_parts_of_the_path() {
+    assert_eq!(path("acme.example.com", "my-dns"), "/apis/acme.example.com/v1alpha1/my-dns");
+    assert_eq!(
+        path("a/../../api/v1/namespaces/x/secrets?", ".."),
+        "/apis/a%2F..%2F..%2Fapi%2Fv1%2Fnamespaces%2Fx%2Fsecrets%3F/v1alpha1/%2E%2E"
+    );
+}

@@ -1,0 +1,126 @@
+//! What a watch has brought, put where it belongs.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use kube::Resource;
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher;
+
+use super::Change;
+use crate::controller::unreadable::{Key, Unreadable};
+use crate::core::reading::{Readable, Reading};
+
+/// Where the objects of a watch are put: those that can be read into the cache, the others aside.
+pub struct Shelf<K: Resource<DynamicType = ()> + Clone + 'static> {
+    reader: Store<K>,
+    writer: Writer<K>,
+    unreadable: Arc<Unreadable>,
+    /// What this watch has put aside.
+    aside: BTreeSet<Key>,
+    listed: Listed<K>,
+}
+
+/// What is known while a list is read.
+struct Listed<K> {
+    before: Vec<Arc<K>>,
+    aside: BTreeSet<Key>,
+    unreadable: Vec<K>,
+}
+
+impl<K> Default for Listed<K> {
+    fn default() -> Self {
+        Self { before: Vec::new(), aside: BTreeSet::new(), unreadable: Vec::new() }
+    }
+}
+
+impl<K: Readable + Clone + Send + Sync + 'static> Shelf<K> {
+    /// An empty shelf.
+    pub fn new(reader: Store<K>, writer: Writer<K>, unreadable: Arc<Unreadable>) -> Self {
+        Self { reader, writer, unreadable, aside: BTreeSet::new(), listed: Listed::default() }
+    }
+
+    /// Puts what a watch has brought where it belongs, and then tells of it.
+    pub fn put(&mut self, event: watcher::Event<Reading<K>>, mut tell: impl FnMut(Change<K>)) {
+        match event {
+            watcher::Event::Init => {
+                self.listed = Listed { before: self.reader.state(), ..Listed::default() };
+                self.writer.apply_watcher_event(&watcher::Event::Init);
+            }
+            watcher::Event::InitApply(reading) => {
+                if self.unreadable.note(&reading) {
+                    self.listed.aside.insert(Key::of(&reading));
+                }
+                match self.usable(reading) {
+                    Ok(object) => self.writer.apply_watcher_event(&watcher::Event::InitApply(object)),
+                    Err(bare) => self.listed.unreadable.push(bare),
+                }
+            }
+            watcher::Event::InitDone => {
+                self.writer.apply_watcher_event(&watcher::Event::InitDone);
+                let listed = std::mem::take(&mut self.listed);
+                for gone in self.aside.difference(&listed.aside) {
+                    self.unreadable.forget(gone);
+                }
+                self.aside = listed.aside;
+                for object in listed.before {
+                    if self.reader.get(&ObjectRef::from_obj(&*object)).is_none() {
+                        tell(Change::Gone(K::clone(&object)));
+                    }
+                }
+                listed.unreadable.into_iter().for_each(|bare| tell(Change::Unreadable(bare)));
+                self.reader.state().into_iter().for_each(|object| tell(Change::Seen(object)));
+            }
+            watcher::Event::Apply(reading) => {
+                let key = Key::of(&reading);
+                match self.unreadable.note(&reading) {
+                    true => self.aside.insert(key),
+                    false => self.aside.remove(&key),
+                };
+                match self.usable(reading) {
+                    Ok(object) => {
+                        let event = watcher::Event::Apply(object);
+                        self.writer.apply_watcher_event(&event);
+                        if let watcher::Event::Apply(object) = event {
+                            tell(Change::Seen(Arc::new(object)));
+                        }
+                    }
+                    Err(bare) => {
+                        if let Some(object) = self.reader.get(&ObjectRef::from_obj(&bare)) {
+                            self.writer.apply_watcher_event(&watcher::Event::Delete(bare.clone()));
+                            tell(Change::Gone(K::clone(&object)));
+                        }
+                        tell(Change::Unreadable(bare));
+                    }
+                }
+            }
+            watcher::Event::Delete(reading) => {
+                let key = Key::of(&reading);
+                self.unreadable.forget(&key);
+                self.aside.remove(&key);
+                let object = self.usable(reading).unwrap_or_else(|bare| bare);
+                self.writer.apply_watcher_event(&watcher::Event::Delete(object.clone()));
+                tell(Change::Gone(object));
+            }
+        }
+    }
+
+    fn usable(&self, reading: Reading<K>) -> Result<K, K> {
+        let Reading { mut object, fault, .. } = reading;
+        object.reduce();
+        match fault {
+            None => Ok(object),
+            Some(_) => Err(object),
+        }
+    }
+}
+
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Drop for Shelf<K> {
+    fn drop(&mut self) {
+        self.aside.iter().chain(&self.listed.aside).for_each(|key| self.unreadable.forget(key));
+    }
+}
+
+#[cfg(test)]
+mod tests;

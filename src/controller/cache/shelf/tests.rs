@@ -1,0 +1,98 @@
+use kube::ResourceExt;
+use kube::runtime::reflector::store;
+use kube::runtime::watcher::Event;
+use serde_json::json;
+
+use super::*;
+use crate::api::Certificate;
+use crate::runtime::metrics::Metrics;
+
+#[test]
+fn what_can_no_longer_be_read_leaves_the_cache_until_it_is_corrected() {
+    let mut case = Case::new();
+    assert_eq!(case.put(Event::Apply(web("1h"))), ["seen web"]);
+    assert_eq!(case.put(Event::Apply(web("absurd"))), ["gone web", "unreadable web"]);
+    assert_eq!((case.cached(), case.fault()), (0, Some("spec.renewBefore".to_owned())));
+    assert!(case.metrics.encode().unwrap().contains(METRIC));
+    assert_eq!(case.put(Event::Apply(web("absurd"))), ["unreadable web"]);
+    assert_eq!(case.put(Event::Apply(web("2h"))), ["seen web"]);
+    assert_eq!((case.cached(), case.fault()), (1, None));
+    assert!(!case.metrics.encode().unwrap().contains(METRIC));
+}
+
+#[test]
+fn a_list_is_complete_though_some_of_it_cannot_be_read() {
+    let mut case = Case::new();
+    let list = |case: &mut Case, readings: Vec<Reading<Certificate>>| {
+        case.put(Event::Init);
+        readings.into_iter().for_each(|reading| drop(case.put(Event::InitApply(reading))));
+        case.put(Event::InitDone)
+    };
+    assert_eq!(list(&mut case, vec![web("absurd"), named("api", "1h")]), ["unreadable web", "seen api"]);
+    assert_eq!(
+        list(&mut case, vec![web("1h"), named("api", "absurd")]),
+        ["gone api", "unreadable api", "seen web"]
+    );
+    assert_eq!(case.fault(), None);
+    // What was deleted while the watch was broken is gone, readable or not.
+    assert_eq!(list(&mut case, Vec::new()), ["gone web"]);
+    assert!(!case.metrics.encode().unwrap().contains(METRIC));
+}
+
+#[test]
+fn what_is_deleted_is_forgotten() {
+    let mut case = Case::new();
+    case.put(Event::Apply(web("absurd")));
+    assert_eq!(case.put(Event::Delete(web("absurd"))), ["gone web"]);
+    assert_eq!(case.fault(), None);
+    case.put(Event::Apply(web("absurd")));
+    drop(case.shelf);
+    assert!(!case.metrics.encode().unwrap().contains(METRIC), "with its watch it is forgotten");
+}
+
+const METRIC: &str = "certwright_unreadable_objects{kind=\"Certificate\",part=\"object\"} 1";
+
+struct Case {
+    shelf: Shelf<Certificate>,
+    metrics: Metrics,
+}
+
+impl Case {
+    fn new() -> Self {
+        let (reader, writer) = store();
+        let metrics = Metrics::default();
+        let unreadable = Arc::new(Unreadable::new(metrics.clone()));
+        Self { shelf: Shelf::new(reader, writer, unreadable), metrics }
+    }
+
+    /// What is told of an event.
+    fn put(&mut self, event: Event<Reading<Certificate>>) -> Vec<String> {
+        let mut told = Vec::new();
+        self.shelf.put(event, |change| {
+            told.push(match change {
+                Change::Seen(object) => format!("seen {}", object.name_any()),
+                Change::Gone(object) => format!("gone {}", object.name_any()),
+                Change::Unreadable(object) => format!("unreadable {}", object.name_any()),
+            });
+        });
+        told
+    }
+
+    fn cached(&self) -> usize {
+        self.shelf.reader.state().len()
+    }
+
+    fn fault(&self) -> Option<String> {
+        Some(self.shelf.unreadable.fault("Certificate", Some("shop"), "web")?.path)
+    }
+}
+
+fn web(renew_before: &str) -> Reading<Certificate> {
+    named("web", renew_before)
+}
+
+fn named(name: &str, renew_before: &str) -> Reading<Certificate> {
+    let spec = json!({ "secretName": name, "issuerRef": { "name": "ca" }, "renewBefore": renew_before });
+    serde_json::from_value(json!({ "metadata": { "name": name, "namespace": "shop" }, "spec": spec }))
+        .unwrap()
+}

@@ -1,0 +1,151 @@
+//! Objects that cannot be read: they are kept aside by name, and reported on themselves. All others go on.
+
+mod report;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{Resource, ResourceExt};
+use tokio::sync::Notify;
+
+pub use self::report::report;
+use crate::core::reading::{Fault, Reading};
+use crate::runtime::metrics::{Metrics, Part};
+
+/// The objects that cannot be read, and who is still to be told.
+pub struct Unreadable {
+    state: Mutex<State>,
+    news: Notify,
+    metrics: Metrics,
+}
+
+#[derive(Default)]
+struct State {
+    objects: BTreeMap<Key, Entry>,
+    /// Those that are to be reported.
+    news: BTreeSet<Key>,
+    /// How many there are of each kind.
+    counts: BTreeMap<(String, Part), i64>,
+}
+
+/// Which object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    kind: String,
+    namespace: Option<String>,
+    name: String,
+}
+
+/// What is known of an object that cannot be read.
+#[derive(Clone, Debug, PartialEq)]
+struct Entry {
+    reference: ObjectReference,
+    generation: i64,
+    /// Why it cannot be used.
+    fault: Option<Fault>,
+    /// Why its status is not complete.
+    status_fault: Option<Fault>,
+}
+
+impl Key {
+    /// The key of an object.
+    pub fn of<K: Resource<DynamicType = ()>>(object: &K) -> Self {
+        Self { kind: K::kind(&()).into_owned(), namespace: object.namespace(), name: object.name_any() }
+    }
+}
+
+impl Unreadable {
+    /// Nothing yet.
+    pub fn new(metrics: Metrics) -> Self {
+        Self { state: Mutex::default(), news: Notify::new(), metrics }
+    }
+
+    /// Why an object cannot be used, if it cannot.
+    pub fn fault(&self, kind: &str, namespace: Option<&str>, name: &str) -> Option<Fault> {
+        let key =
+            Key { kind: kind.to_owned(), namespace: namespace.map(str::to_owned), name: name.to_owned() };
+        self.state().objects.get(&key)?.fault.clone()
+    }
+
+    /// Takes note of what a watch has brought. Returns whether there is anything of it that cannot be read.
+    pub fn note<K: Resource<DynamicType = ()>>(&self, reading: &Reading<K>) -> bool {
+        let key = Key::of(reading);
+        if reading.fault.is_none() && reading.status_fault.is_none() {
+            self.forget(&key);
+            return false;
+        }
+        // As the object's own kind: the event is about that.
+        let mut reference = reading.object_ref(&());
+        reference.resource_version = None;
+        let entry = Entry {
+            reference,
+            generation: reading.meta().generation.unwrap_or_default(),
+            fault: reading.fault.clone(),
+            status_fault: reading.status_fault.clone(),
+        };
+        let mut state = self.state();
+        if state.objects.get(&key) != Some(&entry) {
+            self.count(&mut state, &key, Some(entry));
+            state.news.insert(key);
+            self.news.notify_one();
+        }
+        true
+    }
+
+    /// An object is gone, or can be read.
+    pub fn forget(&self, key: &Key) {
+        let mut state = self.state();
+        state.news.remove(key);
+        self.count(&mut state, key, None);
+    }
+
+    /// Has all be reported: this replica begins to lead.
+    fn begin(&self) {
+        let mut state = self.state();
+        state.news = state.objects.keys().cloned().collect();
+        self.news.notify_one();
+    }
+
+    /// Waits for the next object to report.
+    async fn next(&self) -> (Key, Entry) {
+        loop {
+            {
+                let mut state = self.state();
+                while let Some(key) = state.news.pop_first() {
+                    if let Some(entry) = state.objects.get(&key) {
+                        return (key, entry.clone());
+                    }
+                }
+            }
+            self.news.notified().await;
+        }
+    }
+
+    /// Puts an entry in the place of the one that there was, and counts it.
+    fn count(&self, state: &mut State, key: &Key, entry: Option<Entry>) {
+        let of = |entry: Option<&Entry>, part: Part| {
+            let fault = entry.and_then(|entry| match part {
+                Part::Object => entry.fault.as_ref(),
+                Part::Status => entry.status_fault.as_ref(),
+            });
+            i64::from(fault.is_some())
+        };
+        for part in [Part::Object, Part::Status] {
+            let more = of(entry.as_ref(), part) - of(state.objects.get(key), part);
+            if more != 0 {
+                let count = state.counts.entry((key.kind.clone(), part)).or_default();
+                *count += more;
+                self.metrics.unreadable(&key.kind, part, *count);
+            }
+        }
+        match entry {
+            Some(entry) => state.objects.insert(key.clone(), entry),
+            None => state.objects.remove(key),
+        };
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
