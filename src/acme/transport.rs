@@ -346,6 +346,7 @@ impl Reply {
             status: head.status,
             headers: head.headers,
             retry_after,
+            from_acme: true,
             body,
         }
     }
