@@ -1,6 +1,5 @@
 use std::collections::BTreeSet;
 
-use crate::api::Base64;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use proptest::prelude::*;
