@@ -31,7 +31,7 @@ pub fn clean(text: &str, most: usize) -> String {
 
 /// Whether a character has no glyph of its own: Unicode's property `Default_Ignorable_Code_Point`, which holds the controls
 /// of direction (UAX #9) and the tags, and the interlinear annotations, which it leaves out.
-fn is_invisible(c: char) -> bool {
+pub fn is_invisible(c: char) -> bool {
     matches!(
         c,
         '\u{ad}'

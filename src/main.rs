@@ -3,7 +3,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use certwright::cli::Cli;
-use certwright::command::{Exit, causes};
+use certwright::command::{Exit, causes, plain};
 use certwright::runtime::panics::caught;
 
 fn main() -> ExitCode {
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
 }
 
 fn failed(error: &dyn Error, exit: Exit) -> ExitCode {
-    let message = format!("certwright: {}", causes(error));
+    let message = format!("certwright: {}", plain(&causes(error)));
     let _ = writeln!(std::io::stderr(), "{message}");
     exit.into()
 }

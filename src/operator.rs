@@ -17,7 +17,7 @@ use crate::api::{GROUP, IssuerKind, IssuerRef, PropagationCheck};
 use crate::command::Run;
 use crate::controller::cache::{Cache, Observer};
 use crate::controller::observe::Reactions;
-use crate::controller::{AnnotationsConfig, Config, Context, run};
+use crate::controller::{AnnotationsConfig, Config, Context, ledger_key, run};
 use crate::core::annotated::AnnotationSettings;
 use crate::core::backoff::Backoff;
 use crate::egress::Rules;
@@ -91,17 +91,26 @@ pub async fn operate(settings: Run) -> Result<(), OperatorError> {
     let client = api_server::for_requests(api_server).map_err(OperatorError::Client)?;
     let config =
         config(&settings, responder.local_addr().map_or(settings.responder_addr.port(), |at| at.port()));
-    let (cache, watches) = Cache::new(&watching, &config.watch_namespaces, config.cluster_issuers, &metrics);
-    let context = Context::new(client.clone(), config, metrics.clone(), liveness.clone(), cache)?;
     info!(version = env!("CARGO_PKG_VERSION"), namespace = settings.namespace, "certwright starts");
-
     let mut tasks = Supervisor::new(liveness.clone());
     tasks.spawn("signals", signals);
-    tasks.spawn("heartbeat", liveness.beat());
-    let observer: Arc<dyn Observer> = Arc::new(Reactions::new(context.clone()));
-    watches.spawn(&observer, &mut tasks);
+    tasks.spawn("heartbeat", liveness.clone().beat());
     // Probes are answered, and other replicas go on answering challenges, while reconciles come to their end; so does this one.
     tasks.spawn("health server", health.run(vitals, CancellationToken::new()));
+    let keys = tokio::select! {
+        biased;
+        ended = tasks.ended() => return Err(ended.into()),
+        keys = ledger_key::await_keys(&client, &metrics, &config.namespace, &stop) => keys,
+    };
+    let Some(keys) = keys else {
+        tasks.end().await;
+        return Ok(());
+    };
+    let (cache, watches) = Cache::new(&watching, &config.watch_namespaces, config.cluster_issuers, &metrics);
+    let context = Context::new(client.clone(), config, metrics.clone(), liveness.clone(), cache, keys)?;
+
+    let observer: Arc<dyn Observer> = Arc::new(Reactions::new(context.clone()));
+    watches.spawn(&observer, &mut tasks);
     tasks.spawn("http-01 responder", respond(responder, context.clone()));
     let work = async {
         tokio::select! {

@@ -79,6 +79,15 @@ async fn certificates_and_accounts_go_over_and_back_without_an_order() -> Result
         stays_as_it_is(ns, "www", Duration::from_secs(2)).await?;
         let ordered = orders(&ca);
 
+        let before = version(ns, "certificate/www").await?;
+        let shown = migrated(ns, &["--give-back", "--dry-run"], 0).await?;
+        assert!(
+            shown.contains(
+                "www: makes this Certificate of cert-manager.io/v1:\n    apiVersion: cert-manager.io/v1\n"
+            ),
+            "{shown}"
+        );
+        assert_eq!(before, version(ns, "certificate/www").await?, "a dry run only shows it");
         let said = migrated(ns, &["--give-back"], 0).await?;
         assert!(said.contains("given back: 2; hindered: 0"), "{said}");
         for (name, held) in [("www", &renewed), ("api", &api)] {
@@ -101,6 +110,43 @@ async fn certificates_and_accounts_go_over_and_back_without_an_order() -> Result
             "nothing was ordered on the way back"
         );
         assert_eq!(requests_of(ns, &theirs).await?, 0, "cert-manager asks for nothing");
+        Ok(())
+    })
+    .await
+}
+
+/// The annotation that keeps what cert-manager had is a tenant's to write, and the rights are an administrator's.
+#[tokio::test]
+async fn giving_back_makes_nothing_but_certificates_and_marks_only_their_secrets() -> Result<()> {
+    TestNamespace::with("migrate", async |ns| {
+        ns.cluster.cert_manager_api().await?;
+        ns.apply("apiVersion: cert-manager.io/v1\nkind: Issuer\nmetadata: { name: ca }\nspec: { selfSigned: {} }\n")
+            .await?;
+        let binding = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+            "metadata": { "name": ns.name, "uid": "\u{1b}[2J" },
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin" },
+            "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "mallory" }],
+            "spec": {},
+        });
+        let original = json!({
+            "apiVersion": "cert-manager.io/v1", "kind": "Certificate", "metadata": { "name": "other" },
+            "spec": { "secretName": "theirs", "issuerRef": { "name": "ca" }, "dnsNames": ["\u{9b}31m.example.com"] },
+        });
+        for (name, kept) in [(ns.name.as_str(), &binding), ("other", &original)] {
+            let mut ours: Value = serde_yaml::from_str(&certificate(name, &["a.example.com"], ""))?;
+            ours["spec"]["secretName"] = "theirs".into();
+            ours["metadata"]["annotations"] = json!({ "certwright.dev/taken-over-from": kept.to_string() });
+            ns.apply(&ours.to_string()).await?;
+        }
+        ns.apply("apiVersion: v1\nkind: Secret\nmetadata: { name: theirs }\n").await?;
+        let before = version(ns, "secret/theirs").await?;
+        let said = migrated(ns, &["--give-back"], 3).await?;
+        assert!(said.contains("NOT GIVEN BACK") && said.contains("given back: 1; hindered: 1"), "{said}");
+        assert!(said.contains("ClusterRoleBinding"), "{said}");
+        assert!(!said.chars().any(|letter| letter.is_control() && letter != '\n'), "{said:?}");
+        assert_eq!(ns.get(&format!("clusterrolebinding/{}", ns.name)).await?, None);
+        assert_eq!(before, version(ns, "secret/theirs").await?, "it is no Secret of ours, and is left alone");
         Ok(())
     })
     .await

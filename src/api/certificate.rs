@@ -356,6 +356,9 @@ pub struct OrderStatus {
     pub created: Time,
     /// URL of the account that the order belongs to.
     pub account: String,
+    /// By this the operator knows that it has written the entry. It does not act upon one that has no seal, or a wrong one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal: Option<String>,
 }
 
 /// A challenge of the order under way.
@@ -384,6 +387,9 @@ pub struct ChallengeStatus {
     /// The Ingress that is edited in place, and has to be put back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress: Option<String>,
+    /// By this the operator knows that it has written the entry. It does not act upon one that has no seal, or a wrong one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal: Option<String>,
 }
 
 /// How the answer to a challenge is presented.
@@ -428,6 +434,9 @@ pub struct DnsRecordStatus {
     /// Set once the record is not needed any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removal: Option<DnsRecordRemoval>,
+    /// By this the operator knows that it has written the entry. It does not act upon one that has no seal, or a wrong one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal: Option<String>,
 }
 
 /// How the removal of a TXT record goes.

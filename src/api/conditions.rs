@@ -76,6 +76,8 @@ pub mod issuer_reason {
         KEY_CHANGE_NOT_OFFERED = "KeyChangeNotOffered";
         /// The CA refused to change the account key, or kept the old one.
         KEY_CHANGE_REFUSED = "KeyChangeRefused";
+        /// The Secret with the account key is somebody else's, so that no other key is put there.
+        ACCOUNT_KEY_NOT_OURS = "AccountKeyNotOurs";
         /// Another issuer has the same account key Secret and would not go along with another key.
         ACCOUNT_KEY_SHARED = "AccountKeyShared";
     }
@@ -157,6 +159,8 @@ pub mod certificate_reason {
         PREFERRED_CHAIN_NOT_OFFERED = "PreferredChainNotOffered";
         /// A TXT record could not be removed, and is left behind. Of events only.
         RECORD_LEFT_BEHIND = "RecordLeftBehind";
+        /// The status had something that this operator has not written, and nothing is done about it. Of events only.
+        UNVERIFIED_STATUS = "UnverifiedStatus";
         /// The renewal begins within a window of the spec.
         WITHIN_WINDOW = "WithinWindow";
         /// No window of the spec opens before it is too late; the renewal begins outside of them.

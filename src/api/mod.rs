@@ -61,6 +61,8 @@ pub const SECRET_TLS: &str = "tls";
 pub const SECRET_NEXT_PRIVATE_KEY: &str = "next-private-key";
 /// [`LABEL_SECRET`] of an ACME account key.
 pub const SECRET_ACCOUNT_KEY: &str = "account-key";
+/// [`LABEL_SECRET`] of the keys by which the operator knows what of a status it has written itself.
+pub const SECRET_LEDGER_KEY: &str = "ledger-key";
 
 /// On a TLS Secret: the Certificate, in the same namespace, that it belongs to.
 pub const ANNOTATION_CERTIFICATE: &str = "certwright.dev/certificate-name";

@@ -135,6 +135,9 @@ pub struct RevocableCertificate {
     /// How its revocation goes; not set while it is not to be revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revocation: Option<CertificateRevocation>,
+    /// By this the operator knows that it has written the entry. It does not act upon one that has no seal, or a wrong one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal: Option<String>,
 }
 
 /// How the revocation of a certificate goes.

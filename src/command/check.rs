@@ -8,7 +8,7 @@ mod rights;
 use clap::Args;
 use kube::api::ListParams;
 
-use super::output::{BAD, GOOD, SO_SO, styled, tell, wrapped};
+use super::output::{BAD, GOOD, SO_SO, plain, styled, tell, wrapped};
 use super::{ClusterArgs, Error, Exit, print};
 use crate::solver::dns01::NameServer;
 
@@ -153,7 +153,7 @@ fn rendered(finding: &Finding) -> String {
     };
     let advice = match finding.advice.as_str() {
         "" => String::new(),
-        advice => format!("{}{}\n", " ".repeat(INDENT), wrapped(advice, INDENT)),
+        advice => format!("{}{}\n", " ".repeat(INDENT), wrapped(&plain(advice), INDENT)),
     };
-    format!("  {mark}  {}\n{advice}", wrapped(&finding.words, INDENT))
+    format!("  {mark}  {}\n{advice}", wrapped(&plain(&finding.words), INDENT))
 }

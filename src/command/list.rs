@@ -6,7 +6,7 @@ use kube::ResourceExt;
 use kube::api::ListParams;
 use serde_json::json;
 
-use super::output::{away, table, tell};
+use super::output::{self, away, print_objects, shown, table, tell};
 use super::{ClusterArgs, Error, Exit, outlook, print};
 use crate::api::Certificate;
 use crate::runtime::clock;
@@ -59,11 +59,15 @@ impl List {
         if let Some(within) = self.expiring {
             found = expiring(found, within, now);
         }
-        let shown = match self.output {
+        let text = match self.output {
             Some(Format::Json) => {
-                format!("{}\n", serde_json::to_string_pretty(&objects(&found)).map_err(Error::Json)?)
+                print_objects(&output::json(&objects(&found))?)?;
+                String::new()
             }
-            Some(Format::Yaml) => serde_yaml::to_string(&objects(&found)).map_err(Error::Yaml)?,
+            Some(Format::Yaml) => {
+                print_objects(&serde_yaml::to_string(&objects(&found)).map_err(Error::Yaml)?)?;
+                String::new()
+            }
             None | Some(Format::Wide) if found.is_empty() => {
                 let place = namespace.map_or("any namespace".to_owned(), |name| format!("namespace {name}"));
                 let expires = if self.expiring.is_some() { " expires soon" } else { "" };
@@ -71,10 +75,11 @@ impl List {
                 String::new()
             }
             None | Some(Format::Wide) => {
+                let found = found.iter().map(shown).collect::<Result<Vec<_>, _>>()?;
                 rendered(&found, self.all_namespaces, self.output == Some(Format::Wide), now)
             }
         };
-        print(&shown)?;
+        print(&text)?;
         Ok(if self.expiring.is_some() && !found.is_empty() { Exit::NotWell } else { Exit::Fine })
     }
 }

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 pub use error::MigrateError;
 
+use super::output::{harmless, print_objects};
 use super::{ClusterArgs, Error, Exit, print};
 use crate::migrate::{GROUP, Outcome, Source, Verdict, convert, report};
 use adopt::Adoption;
@@ -76,7 +77,7 @@ impl Migrate {
             return Ok(adoption.exit());
         }
         if self.output.is_none() {
-            print(&yaml(&outcomes)?)?;
+            print_objects(&yaml(&outcomes)?)?;
         }
         let all = outcomes.iter().all(|outcome| outcome.verdict == Verdict::TakenOver);
         Ok(if all { Exit::Fine } else { Exit::NotWell })
@@ -102,7 +103,7 @@ impl Migrate {
             None => {
                 use std::io::Write;
                 // Whoever closed it does not want to know.
-                let _ = std::io::stderr().write_all(text.as_bytes());
+                let _ = std::io::stderr().write_all(harmless(text).as_bytes());
                 Ok(())
             }
         }

@@ -5,7 +5,8 @@
 //! `docs/command-line.md`, and its name in `docs/operations.md`. One that talks to a cluster flattens [`ClusterArgs`] into its
 //! flags and calls [`ClusterArgs::connect`]. One with errors of its own has a variant for them in [`Error`].
 //!
-//! What a command shows is made by functions from objects and `now` to text, without a client, and printed by [`print`].
+//! What a command shows is made by functions from objects and `now` to text, without a client, and printed by [`print`]. Whatever
+//! it shows of an object goes through [`shown`](output::shown) first, and other words from outside through [`plain`].
 
 mod check;
 mod cluster;
@@ -35,7 +36,7 @@ pub use exit::Exit;
 pub use explain::Explain;
 pub use list::List;
 pub use migrate::{Migrate, MigrateError};
-pub use output::print;
+pub use output::{plain, print};
 pub use renew::Renew;
 pub use revoke::Revoke;
 pub use rollover::Rollover;

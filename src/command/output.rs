@@ -1,12 +1,16 @@
 //! Where a command shows what it has to show, and in which words, widths and colours.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
 use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::Error;
+use crate::foreign_text::{clean, is_invisible as is_hidden};
 
 /// What is well.
 pub const GOOD: Style = AnsiColor::Green.on_default();
@@ -18,6 +22,9 @@ pub const BAD: Style = AnsiColor::Red.on_default();
 pub const BOLD: Style = Style::new().bold();
 /// What stands at the side.
 pub const DIM: Style = Style::new().dimmed();
+
+/// What ends a style.
+const RESET: &str = "\u{1b}[0m";
 
 /// Lines of text are no longer.
 pub const WIDTH: usize = 100;
@@ -38,7 +45,93 @@ pub fn tell(text: &str) -> Result<(), Error> {
     write(&mut anstream::stderr().lock(), text)
 }
 
+/// Prints objects as JSON or YAML. What JSON has in a string can be written so that no terminal acts upon it; YAML is written
+/// as it is to a file or a pipe.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_objects(text: &str) -> Result<(), Error> {
+    match io::stdout().is_terminal() {
+        true => print(text),
+        false => write_whole(&mut io::stdout().lock(), text),
+    }
+}
+
+/// An object as JSON. Characters that cannot be seen, or that a terminal acts upon, are escaped.
+///
+/// # Errors
+/// [`Error::Json`]
+pub fn json(object: &impl Serialize) -> Result<String, Error> {
+    let text = serde_json::to_string_pretty(object).map_err(Error::Json)?;
+    let mut escaped = String::with_capacity(text.len() + 1);
+    for character in text.chars() {
+        // Outside of strings there is none of these, and within them each can be written like this.
+        match character != '\n' && (breaks_out(character) || is_hidden(character)) {
+            true => character
+                .encode_utf16(&mut [0; 2])
+                .iter()
+                .for_each(|unit| escaped.push_str(&format!("\\u{unit:04x}"))),
+            false => escaped.push(character),
+        }
+    }
+    escaped.push('\n');
+    Ok(escaped)
+}
+
+/// An object as it can be shown: each of its texts is one line without anything that a terminal acts upon.
+///
+/// # Errors
+/// [`Error::Json`]
+pub fn shown<K: Serialize + DeserializeOwned>(object: &K) -> Result<K, Error> {
+    fn clean_all(value: &mut Value) {
+        match value {
+            Value::String(text) => *text = plain(text),
+            Value::Array(items) => items.iter_mut().for_each(clean_all),
+            Value::Object(fields) => fields.values_mut().for_each(clean_all),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+    let mut value = serde_json::to_value(object).map_err(Error::Json)?;
+    clean_all(&mut value);
+    serde_json::from_value(value).map_err(Error::Json)
+}
+
+/// Whether a character leaves its line, or tells a terminal to do something: those of C0 and C1, DEL, and the separators of
+/// lines and paragraphs.
+fn breaks_out(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
+}
+
+/// Words of others, in one line.
+pub fn plain(text: &str) -> String {
+    clean(text, usize::MAX)
+}
+
 fn write(output: &mut impl Write, text: &str) -> Result<(), Error> {
+    write_whole(output, &harmless(text))
+}
+
+/// What a terminal may be sent: text, the ends of its lines, and our own styles. Whatever else is in it has come from outside
+/// by a way that did not clean it.
+pub fn harmless(text: &str) -> String {
+    let styles = [GOOD, SO_SO, BAD, BOLD, DIM].map(|style| style.render().to_string());
+    let ours: Vec<&str> = styles.iter().map(String::as_str).chain([RESET]).collect();
+    let mut left = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(character) = rest.chars().next() {
+        if let Some(style) = ours.iter().find(|style| rest.starts_with(**style)) {
+            left.push_str(style);
+            rest = rest.get(style.len()..).unwrap_or_default();
+            continue;
+        }
+        let may_stay = matches!(character, '\n' | '\t') || !(breaks_out(character) || is_hidden(character));
+        left.extend(may_stay.then_some(character));
+        rest = rest.get(character.len_utf8()..).unwrap_or_default();
+    }
+    left
+}
+
+fn write_whole(output: &mut impl Write, text: &str) -> Result<(), Error> {
     match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::Output(error)),
         _ => Ok(()),
@@ -68,8 +161,10 @@ pub fn wrapped(text: &str, indent: usize) -> String {
     lines.join(&format!("\n{}", " ".repeat(indent)))
 }
 
-/// A table without lines, its columns as wide as they have to be. Cells have no colours.
+/// A table without lines, its columns as wide as they have to be. Cells have no colours, and are one line each.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect()).collect();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
         let widest = cells.map(|cell| cell.chars().count()).max().unwrap_or_default();
@@ -81,7 +176,7 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
         format!("{}\n", padded.collect::<Vec<_>>().join("   ").trim_end())
     };
     let mut text = line(&mut head.iter().copied());
-    for row in rows {
+    for row in &rows {
         text.push_str(&line(&mut row.iter().map(String::as_str)));
     }
     text
@@ -133,6 +228,33 @@ mod tests {
         assert_eq!(shown(2 * 86_400 + 3 * 3600 + 59), "2d3h");
         assert_eq!(shown(89 * 86_400 + 23 * 3600), "89d");
         assert_eq!(shown(-90), "1m30s");
+    }
+
+    #[test]
+    fn a_terminal_is_sent_nothing_but_text_and_our_own_styles() {
+        let text = format!("{}\n\tx\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}8m\r\u{202e}", styled(GOOD, "ready"));
+        assert_eq!(harmless(&text), format!("{}\n\tx[2J]0;title8m", styled(GOOD, "ready")));
+        for style in [GOOD, SO_SO, BAD, BOLD, DIM] {
+            let own = styled(style, "own");
+            assert_eq!(harmless(&own), own, "the styles that there are");
+            assert!(own.ends_with(RESET));
+        }
+    }
+
+    #[test]
+    fn json_escapes_what_a_terminal_acts_upon_and_means_the_same() {
+        let object = serde_json::json!({ "a": "\u{1b}[2J\u{9b}31m\u{7f}\n\u{202e}\u{200b}\u{e0041}ä" });
+        let text = json(&object).unwrap();
+        let left: Vec<char> = text.chars().filter(|c| breaks_out(*c) || is_hidden(*c)).collect();
+        assert!(left.iter().all(|character| *character == '\n'), "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), object);
+    }
+
+    #[test]
+    fn texts_of_an_object_cannot_pretend_to_be_lines_of_ours() {
+        let object = serde_json::json!({ "status": [{ "message": "no\n\u{1b}[32mREADY\u{1b}[0m" }], "n": 1 });
+        let expected = serde_json::json!({ "status": [{ "message": "no [32mREADY [0m" }], "n": 1 });
+        assert_eq!(shown(&object).unwrap(), expected);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use clap::Args;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
-use super::output::tell;
+use super::output::{plain, tell};
 use super::wait::{Verdict, Wait};
 use super::{Cluster, ClusterArgs, Error, Exit, outlook, print};
 use crate::api::{ANNOTATION_RENEW, Certificate};
@@ -50,7 +50,9 @@ impl Renew {
             let annotation = (ANNOTATION_RENEW, Some(value.as_str()));
             match cluster.annotate(&api, &name, &called, annotation).await {
                 Err(error) => {
-                    failed.iter().try_for_each(|error| tell(&format!("certwright: {error}\n")))?;
+                    failed.iter().try_for_each(|error: &Error| {
+                        tell(&format!("certwright: {}\n", plain(&error.to_string())))
+                    })?;
                     failed = Some(error);
                 }
                 Ok(_) => {

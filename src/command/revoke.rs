@@ -7,7 +7,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use kube::Api;
 
-use super::output::{moment, tell};
+use super::output::{moment, plain, tell};
 use super::wait::{Verdict, Wait};
 use super::{Cluster, ClusterArgs, Error, Exit, outlook, print};
 use crate::api::{
@@ -79,7 +79,9 @@ impl Revoke {
         let until = outlook::time(status.not_after.as_ref());
         let until =
             until.map_or(String::new(), |until| format!(", valid until {}", moment(until, clock::now())));
-        let serial = status.serial_number.map_or(String::new(), |serial| format!(", serial number {serial}"));
+        let serial = status
+            .serial_number
+            .map_or(String::new(), |serial| format!(", serial number {}", plain(&serial)));
         tell(&format!(
             "The certificate of {called}{serial}{until}, will be revoked for {}. That cannot be undone. Type yes to go on: ",
             self.reason

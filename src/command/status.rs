@@ -11,7 +11,7 @@ use kube::api::ListParams;
 
 use super::handbook::{self, Chapter};
 use super::outlook::{self, Outlook};
-use super::output::{BAD, BOLD, DIM, GOOD, SO_SO, away, moment, styled, table, wrapped};
+use super::output::{BAD, BOLD, DIM, GOOD, SO_SO, away, moment, shown, styled, table, wrapped};
 use super::{Cluster, ClusterArgs, Error, Exit, print};
 use crate::api::{Certificate, ClusterIssuer, Issuer, IssuerKind};
 use crate::core::reading::Reading;
@@ -75,7 +75,7 @@ impl Status {
 async fn certificate_status(cluster: &Cluster, name: &str) -> Result<(String, Option<bool>), Error> {
     let api = Api::<Reading<Certificate>>::namespaced(cluster.client.clone(), &cluster.namespace);
     let called = outlook::named("Certificate", Some(&cluster.namespace), name);
-    let found = cluster.one(&api, name, &called).await?;
+    let found = shown(&cluster.one(&api, name, &called).await?)?;
     let issuer = issuer_of(cluster, &found).await;
     let events = events(cluster, Some(&cluster.namespace), found.metadata.uid.as_deref()).await;
     let now = clock::now();
@@ -86,7 +86,7 @@ async fn certificate_status(cluster: &Cluster, name: &str) -> Result<(String, Op
 async fn issuer_status(cluster: &Cluster, name: &str) -> Result<(String, Option<bool>), Error> {
     let api = Api::<Reading<Issuer>>::namespaced(cluster.client.clone(), &cluster.namespace);
     let called = outlook::named("Issuer", Some(&cluster.namespace), name);
-    let found = cluster.one(&api, name, &called).await?;
+    let found = shown(&cluster.one(&api, name, &called).await?)?;
     let events = events(cluster, Some(&cluster.namespace), found.metadata.uid.as_deref()).await;
     let now = clock::now();
     let outlook = outlook::of_issuer(&found, found.status.as_ref());
@@ -97,7 +97,7 @@ async fn issuer_status(cluster: &Cluster, name: &str) -> Result<(String, Option<
 async fn cluster_issuer_status(cluster: &Cluster, name: &str) -> Result<(String, Option<bool>), Error> {
     let api = Api::<Reading<ClusterIssuer>>::all(cluster.client.clone());
     let called = outlook::named("ClusterIssuer", None, name);
-    let found = cluster.one(&api, name, &called).await?;
+    let found = shown(&cluster.one(&api, name, &called).await?)?;
     let events = events(cluster, None, found.metadata.uid.as_deref()).await;
     let now = clock::now();
     let outlook = outlook::of_issuer(&found, found.status.as_ref());
@@ -111,12 +111,12 @@ async fn issuer_of(cluster: &Cluster, certificate: &Certificate) -> Option<Outlo
     match reference.kind {
         IssuerKind::Issuer => {
             let api = Api::<Reading<Issuer>>::namespaced(cluster.client.clone(), &cluster.namespace);
-            let issuer = api.get(&reference.name).await.ok()?.usable().ok()?;
+            let issuer = shown(&api.get(&reference.name).await.ok()?.usable().ok()?).ok()?;
             Some(outlook::of_issuer(&issuer, issuer.status.as_ref()))
         }
         IssuerKind::ClusterIssuer => {
             let api = Api::<Reading<ClusterIssuer>>::all(cluster.client.clone());
-            let issuer = api.get(&reference.name).await.ok()?.usable().ok()?;
+            let issuer = shown(&api.get(&reference.name).await.ok()?.usable().ok()?).ok()?;
             Some(outlook::of_issuer(&issuer, issuer.status.as_ref()))
         }
     }

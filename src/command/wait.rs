@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::error::{causes, words};
 use super::list::length;
-use super::output::{BAD, DIM, GOOD, styled, tell};
+use super::output::{BAD, DIM, GOOD, plain, styled, tell};
 use super::{Error, Exit, print};
 use crate::core::reading::{Readable, Reading};
 
@@ -107,17 +107,18 @@ where
         };
         match verdict {
             Verdict::Pending(words) => {
+                let words = plain(&words);
                 if told.get(&name) != Some(&words) {
                     tell(&format!("{} {words}\n", styled(DIM, format!("{name}:"))))?;
                     told.insert(name, words);
                 }
             }
             Verdict::Done(words) => {
-                print(&format!("{name}: {} {words}\n", styled(GOOD, "done:")))?;
+                print(&format!("{name}: {} {}\n", styled(GOOD, "done:"), plain(&words)))?;
                 awaited.remove(&name);
             }
             Verdict::Failed(words) => {
-                print(&format!("{name}: {} {words}\n", styled(BAD, "failed:")))?;
+                print(&format!("{name}: {} {}\n", styled(BAD, "failed:"), plain(&words)))?;
                 awaited.remove(&name);
                 exit = Exit::NotWell;
             }
@@ -132,10 +133,10 @@ fn refused(error: &watcher::Error) -> Result<(), Error> {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))
         | watcher::Error::WatchError(status) => status,
-        other => return tell(&format!("the watch is begun anew: {}\n", causes(other))),
+        other => return tell(&format!("the watch is begun anew: {}\n", plain(&causes(other)))),
     };
     if !matches!(status.code, 401 | 403) {
-        return tell(&format!("the watch is begun anew: {}\n", status.message));
+        return tell(&format!("the watch is begun anew: {}\n", plain(&status.message)));
     }
     let words = words(&kube::Error::Api(status.clone()));
     Err(Error::Api { doing: "watch".to_owned(), words })

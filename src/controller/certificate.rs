@@ -2,6 +2,7 @@
 
 mod act;
 mod cleanup;
+mod evidence;
 mod gather;
 mod keeper;
 mod order;
@@ -66,6 +67,7 @@ async fn reconcile_within(certificate: Arc<Certificate>, context: &Context) -> R
     }
     let version = certificate.resource_version();
     let mut work = Work::gather(certificate, context).await?;
+    work.drop_unverified(context).await?;
     let (namespace, name) = (work.namespace.clone(), work.name.clone());
     let outcome = match deleted {
         true => end(&mut work, context).await,

@@ -85,6 +85,9 @@ pub enum Error {
         /// What the API server said.
         source: kube::Error,
     },
+    /// The system has no random bytes.
+    #[error("no random key could be made")]
+    NoRandomness,
     /// An object that is to be told that it cannot be read could not be read from the API server.
     #[error("the object cannot be read from the API server")]
     ReadObject(#[source] kube::Error),
@@ -130,6 +133,7 @@ impl Error {
             Self::ReadRoutes { .. } => "ReadRoutes",
             Self::ReadCertificate { .. } => "ReadCertificate",
             Self::WriteCertificate { .. } => "WriteCertificate",
+            Self::NoRandomness => "NoRandomness",
             Self::ReadObject(_) => "ReadObject",
             Self::Unreadable(_) => "Unreadable",
             Self::WriteFinalizer(_) => "WriteFinalizer",

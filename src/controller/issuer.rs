@@ -4,6 +4,7 @@ mod act;
 mod adoption;
 mod deactivation;
 mod gather;
+mod ownership;
 mod previous;
 mod report;
 mod rollover;
@@ -16,14 +17,14 @@ use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
 use tracing::{Instrument, debug, debug_span, info_span, warn};
 
-use self::gather::Work;
+use self::gather::{Work, recorded};
 use self::rollover::next_key;
 use super::context::Context;
 use super::error::Error;
 use super::issuer_record::{AccountSecret, IssuerRecord, account_secret};
 use super::secrets;
-use crate::acme::Account;
-use crate::core::account::next_step;
+use crate::acme::{Account, jwk_thumbprint};
+use crate::core::account::{evidence, next_step};
 use crate::pki::PrivateKey;
 use crate::runtime::clock::{self, Stopwatch};
 use crate::runtime::metrics::ReconcileOutcome;
@@ -55,6 +56,13 @@ pub async fn account_of(
         context.wake_issuer(&issuer.id);
         return Ok(Err(format!("Secret {name} does not hold the account's key")));
     };
+    let on_secret = found.as_ref().and_then(|found| recorded(found, &jwk_thumbprint(&parsed)));
+    if !evidence::is_confirmed(acme, on_secret.as_ref()) {
+        context.wake_issuer(&issuer.id);
+        return Ok(Err(format!(
+            "Secret {name} does not confirm the account in its status, which is looked for again"
+        )));
+    }
     let resumed = context.accounts.resume(&issuer.spec, secret.clone(), parsed, &acme.uri);
     Ok(match resumed {
         Ok(account) if account.thumbprint() == acme.key_thumbprint => Ok(account),

@@ -3,6 +3,7 @@
 //! - [`cache`] watches; [`wake`] asks for reconciles; [`run`] starts and stops them with leadership;
 //! - [`certificate`] and [`issuer`]: one reconcile each, in gather, act and report;
 //! - [`annotated`] makes Certificates that Ingresses and Gateways ask for;
+//! - [`ledger_key`]: the Secret with the keys by which the operator knows what of a status is its own;
 //! - [`presenter`] puts the answers to challenges where the CA will look;
 //! - [`unreadable`]: objects that cannot be read, each reported on itself;
 //! - [`accounts`], [`resolvers`], [`in_flight`], [`questions`], [`verdicts`]: what lives in memory only, and may be lost at any
@@ -19,6 +20,7 @@ pub mod events;
 pub mod in_flight;
 pub mod issuer;
 pub mod issuer_record;
+pub mod ledger_key;
 pub mod observe;
 pub mod presenter;
 pub mod questions;

@@ -139,7 +139,7 @@ impl Observer for Reactions {
     fn certificate(&self, change: Change<Certificate>) {
         match change {
             Change::Seen(certificate) => {
-                self.context.presenter.answer(&certificate);
+                self.context.presenter.answer(&certificate, &self.context.ledger_keys);
                 self.context.in_flight.seen(&certificate);
                 if certificate.metadata.deletion_timestamp.is_some() {
                     self.context.deletions.notify_waiters();

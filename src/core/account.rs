@@ -2,6 +2,7 @@
 
 mod contact;
 pub mod deactivation;
+pub mod evidence;
 mod history;
 pub mod rollover;
 mod terms;
@@ -36,6 +37,8 @@ pub enum KeySecret {
     NoSuchKey,
     /// What it holds is not a key that an account can have; the text says why.
     Unusable(String),
+    /// It is somebody else's, such as the one of a Certificate; the text says whose.
+    OfSomebodyElse(String),
     /// A key.
     Key {
         /// RFC 7638 thumbprint of the key.
@@ -238,6 +241,13 @@ fn with_secret(situation: &Situation<'_>, now: Timestamp) -> Step {
             message: format!(
                 "Secret {name}, key {key}: {why}; put a private key there, as PEM or JWK{}",
                 situation.or_have_one_made()
+            ),
+        },
+        KeySecret::OfSomebodyElse(why) => Step::Wait {
+            until,
+            reason: reason::INVALID_ACCOUNT_KEY,
+            message: format!(
+                "Secret {name} {why}, and its key is not used for an account; name another Secret in privateKeySecretRef"
             ),
         },
         KeySecret::Key { thumbprint, ours, account } => {

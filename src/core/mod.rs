@@ -10,6 +10,7 @@
 //! - [`disposition`]: what a CA's refusal means for what happens next;
 //! - [`kstatus`]: what an object's conditions mean to GitOps tools;
 //! - [`duplicates`]: equal certificates, of which a CA issues only so many;
+//! - [`ledger`]: what of a status the operator has written itself;
 //! - [`outputs`]: what the TLS Secret holds besides the certificate and its key;
 //! - [`reading`]: objects as the API server sends them, each read by itself;
 //! - [`records`]: TXT records that were presented, until they are removed;
@@ -25,6 +26,7 @@ pub mod disposition;
 pub mod duplicates;
 pub mod issuance;
 pub mod kstatus;
+pub mod ledger;
 pub mod naming;
 pub mod outputs;
 pub mod reading;

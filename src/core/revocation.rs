@@ -121,6 +121,11 @@ pub fn next(situation: &Situation<'_>, now: Timestamp) -> Option<Chore> {
     Some(Chore::Revoke(due.serial_number.clone()))
 }
 
+/// The certificate in the Secret, as the ledger has it before anything of it is decided.
+pub fn in_secret(situation: &Situation<'_>) -> Option<RevocableCertificate> {
+    Current::of(situation).map(|current| current.held())
+}
+
 /// When a CA is next asked to revoke a certificate.
 pub fn next_attempt(status: &CertificateStatus) -> Option<Timestamp> {
     let held = status.revocation.iter().flat_map(|ledger| &ledger.certificates);
@@ -290,6 +295,7 @@ impl<'a> Current<'a> {
             issuer_name: self.issuer_name.to_owned(),
             account: self.account.map(str::to_owned),
             revocation: None,
+            seal: None,
         }
     }
 }

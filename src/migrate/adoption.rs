@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value, json};
 
 use super::convert::{Outcome, convert};
+use super::object::{GROUP, Source, VERSION};
 use crate::acme::jwk_thumbprint;
 use crate::api::{self, CertificateSpec};
 use crate::core::reissue::{self, Current, SecretView};
@@ -238,6 +239,43 @@ pub fn original(object: &Value) -> Value {
     json!({
         "apiVersion": object["apiVersion"], "kind": object["kind"], "metadata": metadata, "spec": object["spec"],
     })
+}
+
+/// An annotation with more bytes is none that [`original`] has written: the API server takes 256 KiB of annotations in all.
+const LARGEST_ORIGINAL: usize = 256 * 1024;
+
+/// cert-manager's Certificate that the annotation of ours keeps, reduced to what may be made of it. Whoever may write ours may
+/// have written the annotation, and the rights are those of an administrator: so it is a Certificate of cert-manager's and
+/// nothing else, of the same name, in the same namespace, with labels, annotations and a spec; without owners or finalizers.
+///
+/// # Errors
+/// Why nothing is made of it.
+pub fn kept_original(annotation: &str, name: &str, namespace: &str) -> Result<Value, Hindrance> {
+    if annotation.len() > LARGEST_ORIGINAL {
+        return Err(format!("the annotation {} is too long", api::ANNOTATION_TAKEN_OVER_FROM));
+    }
+    let kept: Value = serde_json::from_str(annotation).map_err(|error| {
+        format!("the annotation {} is not the JSON of an object: {error}", api::ANNOTATION_TAKEN_OVER_FROM)
+    })?;
+    let source = Source::of(&kept);
+    let same_namespace = source.namespace.as_deref().is_none_or(|kept| kept == namespace);
+    let is_certificate = (source.api_version.as_str(), source.kind.as_str()) == (VERSION, "Certificate");
+    if !is_certificate || source.name != name || !same_namespace || !kept["spec"].is_object() {
+        return Err(format!(
+            "the annotation {} holds {} {source}, and not the Certificate {name} of {VERSION}; only that is made",
+            api::ANNOTATION_TAKEN_OVER_FROM,
+            if source.api_version.is_empty() { "no version," } else { source.api_version.as_str() },
+        ));
+    }
+    let mut original = original(&kept);
+    original["spec"]["issuerRef"]["group"] = GROUP.into();
+    Ok(original)
+}
+
+/// Whether a TLS Secret is the one of our Certificate.
+pub fn is_of(secret: &Secret, name: &str) -> bool {
+    let annotations = secret.metadata.annotations.as_ref();
+    annotations.and_then(|all| all.get(api::ANNOTATION_CERTIFICATE)).is_some_and(|of| of == name)
 }
 
 /// cert-manager's Certificate as it was, with what has changed of its spec since ours took its place; but for what

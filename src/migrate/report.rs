@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::convert::{Outcome, Verdict};
 use super::fields::What;
+use crate::foreign_text::clean;
 
 /// A line for each object, one for each field that was not taken over as it is, and how many there were at the end.
 pub fn report(outcomes: &[Outcome]) -> String {
@@ -15,13 +16,13 @@ pub fn report(outcomes: &[Outcome]) -> String {
             Verdict::Incomplete(why) => format!("INCOMPLETE. {why}"),
             Verdict::Left(why) => format!("NOT TAKEN OVER. {why}"),
         };
-        let _ = writeln!(text, "{}: {said}", outcome.source);
+        let _ = writeln!(text, "{}: {}", plain(&outcome.source.to_string()), plain(&said));
         for note in &outcome.notes {
             let what = match note.what {
                 What::Changed => "changed",
                 What::LeftOut => "left out",
             };
-            let _ = writeln!(text, "  {what:8}  {}: {}", note.path, note.text);
+            let _ = writeln!(text, "  {what:8}  {}: {}", plain(&note.path), plain(&note.text));
         }
     }
     let count =
@@ -34,4 +35,9 @@ pub fn report(outcomes: &[Outcome]) -> String {
         count(|verdict| matches!(verdict, Verdict::Left(_))),
     );
     text
+}
+
+/// What an object says, in one line.
+fn plain(text: &str) -> String {
+    clean(text, usize::MAX)
 }

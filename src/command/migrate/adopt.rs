@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use super::store::Store;
 use super::{Migrate, MigrateError};
 use crate::api::{self, ANNOTATION_TAKEN_OVER_FROM, LABEL_SECRET, SECRET_TLS};
-use crate::command::{Error, Exit};
+use crate::command::output::harmless;
+use crate::command::{Error, Exit, plain};
 use crate::migrate::adoption::{self, Marks};
 use crate::migrate::{GROUP, Outcome, Source, Verdict};
 use crate::runtime::clock;
@@ -72,7 +73,18 @@ impl Adoption {
     }
 
     fn say(&mut self, what: &str, text: impl Into<String>) {
-        self.lines.push(format!("{what}: {}", text.into()));
+        self.lines.push(plain(&format!("{what}: {}", text.into())));
+    }
+
+    fn not_given_back(&mut self, what: &str, why: &str) {
+        self.hindered += 1;
+        self.say(what, format!("NOT GIVEN BACK: {why}"));
+    }
+
+    /// Shows an object, line by line.
+    fn show(&mut self, object: &Value) {
+        let yaml = serde_yaml::to_string(object).unwrap_or_default();
+        self.lines.extend(yaml.lines().map(|line| format!("    {}", harmless(line))));
     }
 
     fn hindered(&mut self, what: &str, why: &str) {
@@ -236,9 +248,16 @@ impl Adoption {
     pub async fn give_back(&mut self, all: bool) -> Result<(), MigrateError> {
         let namespace = (!all).then(|| self.namespace.clone());
         for ours in self.store.our_certificates(namespace.as_deref()).await? {
-            let written = ours["metadata"]["annotations"][ANNOTATION_TAKEN_OVER_FROM].as_str();
-            if let Some(theirs) = written.and_then(|text| serde_json::from_str::<Value>(text).ok()) {
-                self.give_certificate_back(&ours, theirs).await?;
+            let Some(written) = ours["metadata"]["annotations"][ANNOTATION_TAKEN_OVER_FROM].as_str() else {
+                continue;
+            };
+            let Source { name, namespace, .. } = Source::of(&ours);
+            match adoption::kept_original(written, &name, namespace.as_deref().unwrap_or_default()) {
+                Ok(theirs) => self.give_certificate_back(&ours, theirs).await?,
+                Err(why) => {
+                    let what = label("Certificate", namespace.as_deref(), &name);
+                    self.not_given_back(&what, &why);
+                }
             }
         }
         Ok(())
@@ -254,17 +273,19 @@ impl Adoption {
         let issuer = reference["name"].as_str().unwrap_or_default();
         let of_issuer = (kind == "Issuer").then_some(namespace.as_str());
         if self.store.theirs(kind, of_issuer, issuer).await?.is_none() {
-            self.hindered += 1;
-            self.say(&what, format!("NOT GIVEN BACK: cert-manager has no {kind} {issuer}; apply it first"));
+            self.not_given_back(&what, &format!("cert-manager has no {kind} {issuer}; apply it first"));
             return Ok(());
         }
         if spec["revocation"]["onDelete"].as_str().is_some_and(|policy| policy != "Never") {
-            self.hindered += 1;
-            self.say(&what, "NOT GIVEN BACK: spec.revocation.onDelete would have its certificate revoked; remove it first");
+            self.not_given_back(
+                &what,
+                "spec.revocation.onDelete would have its certificate revoked; remove it first",
+            );
             return Ok(());
         }
         let secret_name = spec["secretName"].as_str().unwrap_or_default();
-        if let Some(secret) = self.store.secret(&namespace, secret_name).await? {
+        let secret = self.store.secret(&namespace, secret_name).await?;
+        if let Some(secret) = secret.filter(|secret| adoption::is_of(secret, &name)) {
             let marks = json!({
                 "cert-manager.io/certificate-name": name,
                 "cert-manager.io/issuer-name": issuer,
@@ -277,6 +298,8 @@ impl Adoption {
         // From here on ours leaves the Secret alone.
         if self.store.theirs("Certificate", Some(&namespace), &name).await?.is_none() {
             self.store.create(Some(&namespace), &theirs).await?;
+            self.say(&what, format!("makes this Certificate of {}:", crate::migrate::VERSION));
+            self.show(&theirs);
         }
         self.store.delete(&namespace, ours).await?;
         self.done += 1;

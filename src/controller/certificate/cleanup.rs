@@ -107,7 +107,7 @@ impl Work {
         let removals = ledger.iter().zip(&due).map(async |(record, due)| {
             let bound = records::patience(record, bound, deleted, now);
             Ok::<_, Error>(match due {
-                true => presenter::remove(context, &self.uid, record, bound).await?.err(),
+                true => presenter::remove(context, (&self.namespace, &self.uid), record, bound).await?.err(),
                 false => None,
             })
         });

@@ -20,6 +20,7 @@ use crate::controller::secrets;
 use crate::core::account::has_other_terms;
 use crate::core::allow;
 use crate::core::issuance::{IssuerView, Progress, Situation};
+use crate::core::ledger::{Owner, Unverified};
 use crate::core::naming::next_private_key_secret;
 use crate::core::reissue::SecretView;
 use crate::core::renewal::{Asked, Asking};
@@ -59,6 +60,8 @@ pub(super) struct Work {
     pub(super) account: Option<Account>,
     pub(super) places: Option<Arc<Places>>,
     pub(super) progress: Progress,
+    /// What was in the status, and nothing shows that the operator has written it.
+    pub(super) unverified: Unverified,
     /// When the CA was last asked when to renew.
     pub(super) asked: Option<Asked>,
     /// Whether there is nothing to do, and so nothing to keep.
@@ -70,7 +73,9 @@ impl Work {
     pub(super) async fn gather(certificate: Arc<Certificate>, context: &Context) -> Result<Self, Error> {
         let namespace = certificate.namespace().unwrap_or_default();
         let (name, uid) = (certificate.name_any(), certificate.uid().unwrap_or_default());
-        let status = certificate.status.clone().unwrap_or_default();
+        let mut status = certificate.status.clone().unwrap_or_default();
+        let owner = Owner { namespace: &namespace, uid: &uid };
+        let unverified = context.ledger_keys.take_unverified(owner, &mut status);
         let next_key_name = next_private_key_secret(&name, &uid);
         let has_next_key = status.next_private_key_secret_name.is_some()
             || context.cache.has_secret(&namespace, &next_key_name);
@@ -118,6 +123,7 @@ impl Work {
             backup_view: None,
             next_key: None,
             progress: context.in_flight.take(&uid),
+            unverified,
             asked: context.questions.last(&uid),
             certificate,
             namespace,
@@ -132,6 +138,7 @@ impl Work {
         };
         work.see_secret(secret, context);
         work.see_next_key(next_key, context);
+        work.find_out_again(context);
         Ok(work)
     }
 

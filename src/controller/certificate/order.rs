@@ -73,6 +73,7 @@ impl Work {
                     expires: answer.value.expires.map(|time| Time(whole_seconds(time))),
                     created: Time(whole_seconds(now)),
                     account: account.url().to_owned(),
+                    seal: None,
                 });
                 self.report_progress(reason::ORDERING, "The order is placed", now);
                 self.see_order(answer, now);
@@ -147,7 +148,7 @@ impl Work {
             self.hold(context).await?;
         }
         self.flush(context).await?;
-        context.presenter.answer(&self.certificate);
+        context.presenter.answer(&self.certificate, &context.ledger_keys);
         failures.extend(presenter::present(context, &self.certificate, challenged).await?);
         self.progress.saw_presented(challenged, failures, clock::now());
         Ok(Next::Step)
@@ -449,6 +450,7 @@ fn recorded(challenged: &Challenged, before: &[RecordedChallenge]) -> RecordedCh
         authorization: challenged.authorization.clone(),
         way,
         ingress,
+        seal: None,
     }
 }
 

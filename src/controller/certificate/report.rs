@@ -18,6 +18,7 @@ use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::core::issuance::{Failure, failed_generation};
 use crate::core::kstatus;
+use crate::core::ledger::Owner;
 use crate::core::reading::{Readable, Reading};
 use crate::core::reissue;
 use crate::core::renewal::{Placement, Plan};
@@ -260,6 +261,7 @@ impl Work {
     /// Writes the status, if it has changed.
     pub(super) async fn flush(&mut self, context: &Context) -> Result<bool, Error> {
         self.report_metrics(context);
+        context.ledger_keys.seal(Owner { namespace: &self.namespace, uid: &self.uid }, &mut self.status);
         if self.certificate.status.as_ref() == Some(&self.status) {
             return Ok(false);
         }

@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
+use tracing::warn;
 
+use super::ownership::of_somebody_else;
 use super::rollover::Rollover;
 use crate::acme::{ExternalAccountKey, MacAlgorithm, jwk_thumbprint, parse_mac_key};
 use crate::api::{self, PreviousAccount, SECRET_ACCOUNT_KEY};
@@ -10,6 +12,7 @@ use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer_record::{AccountSecret, IssuerRecord};
 use crate::controller::secrets;
+use crate::core::account::evidence;
 use crate::core::account::{
     KeyId, KeySecret, MacKey, Recorded, Situation, key_id_in_secret, mac_key_in_secret,
 };
@@ -63,9 +66,11 @@ impl Work {
             rollover: Rollover::default(),
             written: false,
         };
-        work.history =
-            work.issuer.status.acme.iter().flat_map(|acme| acme.previous_accounts.clone()).collect();
+        let server = &work.issuer.spec.server;
+        let previous = work.issuer.status.acme.iter().flat_map(|acme| &acme.previous_accounts);
+        work.history = previous.filter(|previous| evidence::is_harmless(previous, server)).cloned().collect();
         work.see_secret(secret);
+        work.doubt_account();
         work.read_key_id(context).await?;
         work.gather_rollover(context);
         Ok(work)
@@ -91,11 +96,26 @@ impl Work {
         }
     }
 
+    /// Forgets an account in the status that the Secret does not confirm. It is found out again.
+    fn doubt_account(&mut self) {
+        let KeySecret::Key { account: on_secret, .. } = &self.key_secret else { return };
+        let Some(acme) = &self.issuer.status.acme else { return };
+        if !evidence::is_confirmed(acme, on_secret.as_ref()) {
+            warn!(
+                account = acme.uri,
+                secret = self.account_secret.1,
+                "the Secret with the account key does not confirm the account in the status; it is looked for again"
+            );
+            self.issuer.status.acme = None;
+        }
+    }
+
     /// Takes note of the account key Secret.
     pub(super) fn see_secret(&mut self, secret: Option<Secret>) {
         self.key = None;
         self.key_secret = match &secret {
             None => KeySecret::Missing,
+            Some(secret) if let Some(why) = of_somebody_else(secret) => KeySecret::OfSomebodyElse(why),
             Some(secret) => match secrets::data(secret, &self.account_secret.2) {
                 None => KeySecret::NoSuchKey,
                 Some(text) => {
@@ -204,7 +224,7 @@ pub(super) fn usable(key: PrivateKey) -> Result<PrivateKey, String> {
 }
 
 /// The account that a Secret says its key has, unless it says so of a key that somebody has replaced since.
-fn recorded(secret: &Secret, thumbprint: &str) -> Option<Recorded> {
+pub(super) fn recorded(secret: &Secret, thumbprint: &str) -> Option<Recorded> {
     if secrets::annotation(secret, api::ANNOTATION_KEY_THUMBPRINT).is_some_and(|of| of != thumbprint) {
         return None;
     }

@@ -11,6 +11,7 @@ use tracing::info;
 
 use super::act::Next;
 use super::gather::{Work, usable};
+use super::ownership::must_keep_its_key;
 use crate::acme::{Account, AcmeError, KeyChange, Operation, jwk_thumbprint};
 use crate::api::{
     self, AcmeAccountStatus, CONDITION_KEY_ROLLOVER, Certificate, FailedKeyRollover, issuer_reason as reason,
@@ -45,6 +46,7 @@ pub(super) struct Rollover {
     known: Option<Known>,
     peers: Vec<Peer>,
     validating: bool,
+    must_stay: Option<String>,
     /// Whose keys the CA was asked about.
     account: Option<Recorded>,
     /// Whether Certificates may wait for what this reconcile has found out: which key the account has.
@@ -76,6 +78,7 @@ impl Work {
     /// Takes note of the key that is to follow, as the Secret has it.
     pub(super) fn see_next_key(&mut self) {
         let secret = self.secret.as_ref();
+        self.rollover.must_stay = secret.and_then(|secret| must_keep_its_key(secret, &self.issuer.spec));
         let time = |name: &str| {
             secret.and_then(|secret| secrets::annotation(secret, name)?.parse::<Timestamp>().ok())
         };
@@ -110,6 +113,7 @@ impl Work {
             request: self.request(),
             peers: &self.rollover.peers,
             validating: self.rollover.validating,
+            must_stay: self.rollover.must_stay.as_deref(),
         }
     }
 

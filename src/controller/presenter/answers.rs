@@ -8,6 +8,7 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use crate::api::{Certificate, ChallengeWay};
 use crate::controller::issuer_record::IssuerId;
+use crate::core::ledger::{LedgerKeys, Owner};
 use crate::solver::http01::ServiceType;
 
 /// Who presents what.
@@ -40,16 +41,20 @@ impl Presenter {
         self.tokens.read().unwrap_or_else(PoisonError::into_inner).issuers.get(token).cloned()
     }
 
-    /// Answers the tokens in the status of a Certificate, and no others of it. Every replica does so.
-    pub fn answer(&self, certificate: &Certificate) {
+    /// Answers the tokens in the status of a Certificate, and no others of it. Every replica does so. Those that the operator
+    /// has not written are not answered: one of them could be that of somebody else's challenge.
+    pub fn answer(&self, certificate: &Certificate, keys: &LedgerKeys) {
         let status = certificate.status.as_ref();
+        let (namespace, uid) =
+            (certificate.namespace().unwrap_or_default(), certificate.uid().unwrap_or_default());
+        let owner = Owner { namespace: &namespace, uid: &uid };
         let tokens: Vec<String> = status
             .iter()
             .flat_map(|status| &status.challenges)
-            .filter(|challenge| challenge.way != ChallengeWay::TxtRecord)
+            .filter(|challenge| challenge.way != ChallengeWay::TxtRecord && keys.knows(owner, challenge))
             .map(|challenge| challenge.token.clone())
             .collect();
-        self.set_tokens(&certificate.uid().unwrap_or_default(), tokens, &IssuerId::of(certificate));
+        self.set_tokens(&uid, tokens, &IssuerId::of(certificate));
     }
 
     /// No longer answers any token of the Certificate with this uid.

@@ -41,15 +41,25 @@ pub enum Provider {
 }
 
 impl Provider {
-    /// The provider of a record, with its Secrets read; or in words why there is none.
+    /// The provider of a record of a Certificate in `certificate_namespace`, with its Secrets read; or in words why there is
+    /// none.
     ///
     /// # Errors
     /// [`Error::ReadSecret`]
-    pub async fn of(context: &Context, record: &DnsRecordStatus) -> Result<Result<Self, String>, Error> {
+    pub async fn of(
+        context: &Context,
+        certificate_namespace: &str,
+        record: &DnsRecordStatus,
+    ) -> Result<Result<Self, String>, Error> {
         let solver = &record.solver;
-        let secrets = Secrets { context, namespace: &record.secrets_namespace };
+        // It follows from the kind of issuer. What the status says of it is for people.
+        let namespace = match record.allow_ambient_credentials {
+            true => &context.config.namespace,
+            false => certificate_namespace,
+        };
+        let secrets = Secrets { context, namespace };
         if let Some(settings) = &solver.webhook {
-            let namespace = record.secrets_namespace.clone();
+            let namespace = namespace.to_owned();
             let ambient = record.allow_ambient_credentials;
             return Ok(Ok(Self::Webhook { settings: settings.clone(), namespace, ambient }));
         }

@@ -40,6 +40,7 @@ pub async fn located(
                 secrets_namespace: secrets_namespace.to_owned(),
                 allow_ambient_credentials: cluster_wide,
                 removal: None,
+                seal: None,
             })
         }),
         Way::Ingress(_) | Way::Route(_) => None,
@@ -63,9 +64,10 @@ pub async fn present(
     certificate: &Certificate,
     challenged: &[Challenged],
 ) -> Result<Vec<Unseen>, Error> {
+    let namespace = certificate.metadata.namespace.clone().unwrap_or_default();
     let ledger = certificate.status.iter().flat_map(|status| &status.dns_records);
     let presented = ledger.filter(|record| record.removal.is_none()).map(async |record| {
-        let done = match Provider::of(context, record).await? {
+        let done = match Provider::of(context, &namespace, record).await? {
             Ok(provider) => {
                 provider.present(context, &certificate_uid(certificate), &as_record(record)).await
             }
@@ -81,17 +83,17 @@ pub async fn present(
     Ok(try_join_all(presented).await?.into_iter().flatten().collect())
 }
 
-/// Has a record removed from the DNS within `bound`, or says in words what stood in the way.
+/// Has a record of the Certificate with this namespace and uid removed from the DNS within `bound`, or says in words what stood in the way.
 ///
 /// # Errors
 /// [`Error::ReadSecret`]
 pub async fn remove(
     context: &Context,
-    uid: &str,
+    (namespace, uid): (&str, &str),
     record: &DnsRecordStatus,
     bound: Duration,
 ) -> Result<Result<(), String>, Error> {
-    let provider = match Provider::of(context, record).await? {
+    let provider = match Provider::of(context, namespace, record).await? {
         Ok(provider) => provider,
         Err(words) => return Ok(Err(words)),
     };

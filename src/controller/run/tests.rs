@@ -14,6 +14,7 @@ use super::*;
 use crate::cli::{Cli, Command};
 use crate::controller::cache::{Cache, Observer, Watches};
 use crate::core::issuance::Progress;
+use crate::core::ledger::{KEY_LENGTH, LedgerKeys};
 use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
 
@@ -144,6 +145,7 @@ fn context() -> (Arc<Context>, Watches<dyn Observer>) {
     };
     let config = crate::operator::config(&settings, 0);
     let (cache, watches) = Cache::new(&client, &[], false, &Metrics::default());
-    let context = Context::new(client, config, Metrics::default(), Liveness::default(), cache).unwrap();
+    let keys = LedgerKeys::new(&[1; KEY_LENGTH], []);
+    let context = Context::new(client, config, Metrics::default(), Liveness::default(), cache, keys).unwrap();
     (context, watches)
 }

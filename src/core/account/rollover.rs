@@ -31,6 +31,8 @@ pub struct View<'a> {
     pub peers: &'a [Peer],
     /// Whether the CA may be looking at answers to challenges of the account.
     pub validating: bool,
+    /// Why no other key may be put into the Secret, if that is so: it is somebody else's.
+    pub must_stay: Option<&'a str>,
 }
 
 /// The key that is to follow.
@@ -125,6 +127,11 @@ pub(super) fn next_step(situation: &Situation<'_>, now: Timestamp) -> Option<Ste
     }
     let view = &situation.rollover;
     let wanted = wanted_algorithm(situation)?;
+    if let Some(why) = view.must_stay {
+        let secret = situation.named(situation.key_secret_name.0);
+        let message = format!("The account key was not changed: Secret {secret} {why}");
+        return Some(Step::Refuse { reason: reason::ACCOUNT_KEY_NOT_OURS, message });
+    }
     if let Some(refused) = refused_by_peers(situation, wanted) {
         return Some(refused);
     }

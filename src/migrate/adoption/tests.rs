@@ -113,6 +113,56 @@ fn what_goes_back_is_what_came_with_what_has_changed_since() {
     assert_eq!(back["apiVersion"], "cert-manager.io/v1");
 }
 
+/// Whoever may write our Certificates may have written the annotation.
+#[test]
+fn nothing_but_a_certificate_of_cert_managers_of_the_same_name_is_given_back() {
+    let good = json!({
+        "apiVersion": "cert-manager.io/v1", "kind": "Certificate", "metadata": { "name": "www" },
+        "spec": { "secretName": "www-tls", "issuerRef": { "name": "ca" } },
+    });
+    let mut others = vec![("".to_owned(), "is not the JSON"), ("[".repeat(10_000), "is not the JSON")];
+    others.push((format!("{good}{}", " ".repeat(LARGEST_ORIGINAL)), "too long"));
+    for (pointer, value) in [
+        ("/kind", json!("ClusterRoleBinding")),
+        ("/kind", json!("Secret")),
+        ("/kind", Value::Null),
+        ("/apiVersion", json!("rbac.authorization.k8s.io/v1")),
+        ("/apiVersion", json!("cert-manager.io/v1beta1")),
+        ("/apiVersion", json!("v1")),
+        ("/metadata/name", json!("other")),
+        ("/metadata", json!({ "name": "www", "namespace": "kube-system" })),
+        ("/metadata", json!("www")),
+        ("/spec", json!("none")),
+    ] {
+        let mut forged = good.clone();
+        *forged.pointer_mut(pointer).unwrap() = value;
+        others.push((forged.to_string(), "only that is made"));
+    }
+    for (annotation, why) in others {
+        let said = kept_original(&annotation, "www", "shop").unwrap_err();
+        assert!(said.contains(why), "{said}");
+    }
+}
+
+#[test]
+fn what_is_given_back_has_neither_owners_nor_finalizers_and_names_issuers_of_cert_managers() {
+    let forged = json!({
+        "apiVersion": "cert-manager.io/v1", "kind": "Certificate",
+        "metadata": {
+            "name": "www", "namespace": "shop", "labels": { "app": "shop" }, "finalizers": ["example.com/for-ever"],
+            "ownerReferences": [{ "apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "1" }],
+        },
+        "spec": { "secretName": "www-tls", "issuerRef": { "name": "ca", "group": "issuers.example.com" } },
+        "status": { "conditions": [] },
+    });
+    let expected = json!({
+        "apiVersion": "cert-manager.io/v1", "kind": "Certificate",
+        "metadata": { "name": "www", "labels": { "app": "shop" } },
+        "spec": { "secretName": "www-tls", "issuerRef": { "name": "ca", "group": "cert-manager.io" } },
+    });
+    assert_eq!(kept_original(&forged.to_string(), "www", "shop"), Ok(expected));
+}
+
 #[test]
 fn whatever_an_annotation_holds_a_certificate_is_given_back_from_it() {
     let ours = json!({"secretName": "www-tls", "issuerRef": {"name": "ca", "kind": "Issuer"}});

@@ -40,6 +40,20 @@ fn a_rollover_stores_asks_finds_out_and_promotes() {
 }
 
 #[test]
+fn no_other_key_is_put_into_a_secret_of_somebody_else() {
+    let why = "was not made by Certwright; hand it over";
+    let mut case = Case { request: Some("1"), must_stay: Some(why), ..Case::default() };
+    let Step::Refuse { reason, message } = case.rollover() else { panic!("{:?}", case.rollover()) };
+    assert_eq!(reason, reason::ACCOUNT_KEY_NOT_OURS);
+    assert!(message.ends_with(why), "{message}");
+    // What was begun before is brought to its end, or the account would be lost.
+    (case.next, case.known) = (Some(P256), None);
+    assert_eq!(case.rollover(), Step::AskWhichKey(recorded()));
+    case.known = Some(Known::Next);
+    assert_eq!(case.rollover(), Step::PromoteKey);
+}
+
+#[test]
 fn which_key_the_account_has_is_found_out_before_anything_else() {
     for known in [None, Some(Known::NextIsTaken), Some(Known::Next)] {
         let case = Case { next: Some(P256), known, email: Some("a@test"), ..Case::default() };
@@ -207,6 +221,7 @@ struct Case {
     retry: Option<Timestamp>,
     peers: Vec<Peer>,
     validating: bool,
+    must_stay: Option<&'static str>,
 }
 
 impl Default for Case {
@@ -229,6 +244,7 @@ impl Default for Case {
             retry: None,
             peers: Vec::new(),
             validating: false,
+            must_stay: None,
         }
     }
 }
@@ -278,6 +294,7 @@ impl Case {
                 request: self.request,
                 peers: &self.peers,
                 validating: self.validating,
+                must_stay: self.must_stay,
             },
         })
     }

@@ -379,6 +379,7 @@ impl World {
                     expires: order.expires.map(Time),
                     created: Time(self.now),
                     account,
+                    seal: None,
                 });
                 self.progress.saw_order(order, None, self.now);
                 Ok(())

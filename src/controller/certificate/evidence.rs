@@ -1,0 +1,163 @@
+//! What the status says is checked before anything is decided on it: what nothing shows to be the operator's own is dropped,
+//! and said.
+
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::events::EventType;
+use serde_json::{Map, Value, json};
+use tracing::warn;
+
+use super::gather::Work;
+use crate::api::{
+    Certificate, ChallengeStatus, FIELD_MANAGER, IssuerKind, RevocationStatus, certificate_reason as reason,
+};
+use crate::controller::context::Context;
+use crate::controller::error::Error;
+use crate::controller::issuer_record::account_secret;
+use crate::controller::{events, presenter};
+use crate::core::ledger::Unverified;
+use crate::core::ledger::derive::{self, Known};
+use crate::core::reading::Reading;
+use crate::core::revocation;
+use crate::foreign_text::clean;
+use crate::runtime::clock;
+use crate::runtime::metrics::ApiVerb;
+
+/// So many entries are named one by one.
+const NAMED: usize = 3;
+/// No more of what an entry says is repeated, in bytes.
+const LONGEST: usize = 200;
+
+impl Work {
+    /// Takes back what was taken out of the status, as far as spec, issuer and Secret confirm it.
+    pub(super) fn find_out_again(&mut self, context: &Context) {
+        if self.unverified.is_empty() {
+            return;
+        }
+        let mut unverified = std::mem::take(&mut self.unverified);
+        let confirmed = |record: &_| self.known(context, |known| known.confirms_record(record));
+        let (records, others): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut unverified.dns_records).into_iter().partition(confirmed);
+        unverified.dns_records = others;
+        let in_secret = revocation::in_secret(&self.situation(context));
+        let mut certificates = Vec::new();
+        unverified.certificates.retain(|held| {
+            let current = derive::current(held, in_secret.clone());
+            let is_whole = current.is_some() && held.revocation.is_none();
+            certificates.extend(current);
+            !is_whole
+        });
+        self.status.dns_records.extend(records);
+        if let (Some(ledger), Some(current)) = (&mut self.status.revocation, certificates.pop())
+            && ledger.certificates.iter().all(|held| held.serial_number != current.serial_number)
+        {
+            ledger.certificates.push(current);
+        }
+        self.unverified = unverified;
+    }
+
+    /// Drops what is left of that, and says so. What may lead to answers of this Certificate is removed first.
+    pub(super) async fn drop_unverified(&mut self, context: &Context) -> Result<(), Error> {
+        if self.unverified.is_empty() {
+            return Ok(());
+        }
+        let unverified = self.unverified.clone();
+        if self.status.challenges.is_empty() {
+            let is_ours = |challenge: &&ChallengeStatus| {
+                self.known(context, |known| known.confirms_challenge(challenge))
+            };
+            let ours: Vec<_> = unverified.challenges.iter().filter(is_ours).cloned().collect();
+            if !ours.is_empty() {
+                presenter::withdraw(context, &self.namespace, &self.uid, &ours).await?;
+                self.progress.saw_withdrawn();
+            }
+        }
+        if unverified.order.is_some() {
+            self.abandon("the order in the status was not written by this operator", clock::now(), context)
+                .await?;
+        }
+        let note = format!(
+            "The status has what nothing shows to be written by this operator, and it is dropped: {}. No provider and no CA is \
+             asked for anything because of it; what was really there has to be removed, or revoked, by hand. Find out who may \
+             write certificates/status",
+            named(&unverified)
+        );
+        warn!(note, "entries of a status are dropped");
+        let reason = reason::UNVERIFIED_STATUS;
+        events::publish(context, &self.reference(), EventType::Warning, reason, "Verify", &note).await;
+        self.flush(context).await?;
+        self.remove(&unverified, context).await?;
+        self.unverified = Unverified::default();
+        Ok(())
+    }
+
+    /// Removes what was dropped from the object where nothing of ours takes its place: an apply leaves alone what others have
+    /// written.
+    async fn remove(&mut self, unverified: &Unverified, context: &Context) -> Result<(), Error> {
+        let mut status = Map::new();
+        if unverified.order.is_some() && self.status.order.is_none() {
+            status.insert("order".to_owned(), Value::Null);
+        }
+        if !unverified.challenges.is_empty() && self.status.challenges.is_empty() {
+            status.insert("challenges".to_owned(), Value::Null);
+        }
+        if !unverified.dns_records.is_empty() && self.status.dns_records.is_empty() {
+            status.insert("dnsRecords".to_owned(), Value::Null);
+        }
+        match &self.status.revocation {
+            _ if unverified.certificates.is_empty() => {}
+            Some(ledger) if *ledger != RevocationStatus::default() => {
+                if ledger.certificates.is_empty() {
+                    status.insert("revocation".to_owned(), json!({ "certificates": null }));
+                }
+            }
+            _ => {
+                self.status.revocation = None;
+                status.insert("revocation".to_owned(), Value::Null);
+            }
+        }
+        if status.is_empty() {
+            return Ok(());
+        }
+        let api = Api::<Reading<Certificate>>::namespaced(context.client.clone(), &self.namespace);
+        let patch = json!({ "metadata": { "uid": self.uid }, "status": status });
+        context.metrics.api_written("Certificate", ApiVerb::Patch);
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let written = api.patch_status(&self.name, &params, &Patch::Merge(&patch)).await;
+        self.see_written(written.map_err(Error::WriteStatus)?, context)
+    }
+
+    /// Asks what is known without the status. Nothing is, without an issuer that is for this Certificate.
+    fn known(&self, context: &Context, ask: impl Fn(&Known<'_>) -> bool) -> bool {
+        let (Ok(wanted), Some(issuer), None) = (&self.wanted, &self.issuer, &self.not_allowed) else {
+            return false;
+        };
+        let secrets = account_secret(issuer, &context.config.namespace);
+        ask(&Known {
+            names: &wanted.names(),
+            solvers: &issuer.spec.solvers,
+            secrets_namespace: &secrets.0,
+            cluster_wide: issuer.id.kind == IssuerKind::ClusterIssuer,
+        })
+    }
+}
+
+/// What was dropped, for people.
+fn named(unverified: &Unverified) -> String {
+    let order = unverified.order.iter().map(|order| format!("the order {}", order.url));
+    let records = unverified
+        .dns_records
+        .iter()
+        .map(|record| format!("the TXT record {} with the value {}", record.fqdn, record.value));
+    let certificates = unverified
+        .certificates
+        .iter()
+        .map(|held| format!("the certificate to be revoked {}", held.serial_number));
+    let challenges = unverified.challenges.iter().map(|one| format!("the challenge for {}", one.name));
+    let all: Vec<String> = order.chain(records).chain(certificates).chain(challenges).collect();
+    let mut named: Vec<String> = all.iter().take(NAMED).map(|one| clean(one, LONGEST)).collect();
+    if all.len() > NAMED {
+        named.push(format!("and {} more", all.len() - NAMED));
+    }
+    named.join("; ")
+}
