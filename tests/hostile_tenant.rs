@@ -148,7 +148,7 @@ async fn certificates_of_seconds_are_ordered_no_more_often_than_the_floor_allows
         ensure!(waits.len() >= 2 && waits.iter().all(|wait| *wait >= least), "{waits:?}");
         // Whoever asks does not wait.
         issuing(&scene.ns, "brief", "IssuedRecently").await?;
-        let asked = Instant::now();
+        let asked = Instant::now().into_std();
         scene
             .mallory
             .patch(
