@@ -85,8 +85,9 @@ impl Work {
         warn!(note, "entries of a status are dropped");
         let reason = reason::UNVERIFIED_STATUS;
         events::publish(context, &self.reference(), EventType::Warning, reason, "Verify", &note).await;
-        self.flush(context).await?;
+        // First, since an apply would leave an order of which only what others have written is there: no object.
         self.remove(&unverified, context).await?;
+        self.flush(context).await?;
         self.unverified = Unverified::default();
         Ok(())
     }
