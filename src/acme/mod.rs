@@ -13,6 +13,9 @@ mod directory;
 mod error;
 pub(crate) mod excerpt;
 mod external_account;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod jws;
 mod key_change;
 mod limiter;
@@ -20,6 +23,7 @@ mod limits;
 mod nonce;
 mod order;
 mod problem;
+mod rate_limit;
 mod renewal_info;
 mod retry_after;
 mod revocation;
