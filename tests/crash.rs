@@ -187,7 +187,7 @@ async fn check_outcome(ns: &TestNamespace, killer: &Killer) -> Result<()> {
 /// What stands in the namespace beyond what shall be there.
 async fn leftovers(ns: &TestNamespace) -> Result<Vec<String>> {
     let all = ListParams::default();
-    let names = BTreeSet::from(["web-tls", "ca-account-key", "eab"]);
+    let names = BTreeSet::from(["web-tls", "ca-account-key", "certwright-ledger-key", "eab"]);
     let mut left: Vec<String> = Vec::new();
     let ingresses = ns.api::<Ingress>().list(&all).await?;
     let ours = ingresses.iter().map(ResourceExt::name_any).filter(|name| name != "shop");

@@ -159,6 +159,7 @@ fn used() -> Result<Metrics> {
     metrics.issued(certificate_reason::RENEWAL_DUE, Duration::from_secs(3));
     metrics.api_written("Secret", ApiVerb::Patch);
     metrics.record_left_behind();
+    metrics.egress_refused("acme");
     metrics.account_left_behind();
     metrics.account_key_rolled_over(true);
     metrics.unreadable("Certificate", Part::Object, 1);

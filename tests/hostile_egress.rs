@@ -130,7 +130,7 @@ async fn providers_and_name_servers_on_loopback_are_not_asked() -> Result<()> {
     Scene::with_operator("providers", |builder| builder.argument("--dns01-recursive-nameservers", &servers), async |scene| {
         let (port, ns) = (trap.port, &scene.ns);
         scene.apply(&key.object("tsig")).await?;
-        let account = json!({ "a.test": {
+        let account = json!({ "acme-dns.a.test": {
             "username": "u", "password": "p", "subdomain": "s", "fulldomain": "a.test",
         }});
         let accounts = json!({

@@ -57,7 +57,7 @@ async fn a_certificate_for_one_name_leaves_nothing_but_its_secret() -> Result<()
         let made = wait_all::<Secret>(ns, "app.kubernetes.io/managed-by=certwright", |_| true).await?;
         let mut names: Vec<_> = made.iter().filter_map(|secret| secret.metadata.name.as_deref()).collect();
         names.sort_unstable();
-        assert_eq!(names, ["ca-account-key", "web-tls"]);
+        assert_eq!(names, ["ca-account-key", "certwright-ledger-key", "web-tls"]);
         wait_nothing_left(ns).await?;
         for field in ["challenges", "nextPrivateKeySecretName", "failedIssuanceAttempts", "nextAttemptTime"] {
             assert!(issued["status"][field].is_null(), "{field} is left: {issued}");

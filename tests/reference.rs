@@ -89,7 +89,7 @@ fn type_of(field: &Value) -> String {
         }
         (Some("string"), Some("date-time")) => "time".into(),
         (Some("string"), Some("byte")) => "bytes in base64".into(),
-        (Some("string"), _) if field["pattern"].as_str().is_some_and(|pattern| pattern.contains("ns|us")) => {
+        (Some("string"), _) if field["pattern"].as_str().is_some_and(|pattern| pattern.contains("us|µs")) => {
             "duration".into()
         }
         (Some(name), _) => name.into(),
