@@ -76,7 +76,7 @@ image: need-cargo $(CYCLONEDX)/bin/cargo-cyclonedx ## Write the operator's image
 	$(of-last-commit) $(CYCLONEDX)/bin/cargo-cyclonedx cyclonedx --quiet --format json --target $(IMAGE_TARGET) \
 		--override-filename certwright-sbom
 	sed 's|$(CURDIR)|/certwright|g' certwright-sbom.json > $(SBOM)
-	rm -f certwright-sbom.json image/certwright-sbom.json tests/cluster/certwright-sbom.json
+	rm -f certwright-sbom.json fuzz/certwright-sbom.json image/certwright-sbom.json tests/cluster/certwright-sbom.json
 	$(of-last-commit) $(TARGET)/debug/certwright-image write --version $(VERSION) --output $(IMAGE) --sbom $(SBOM) \
 		--program $(TARGET)/$(IMAGE_TARGET)/$(if $(filter dev,$(IMAGE_PROFILE)),debug,$(IMAGE_PROFILE))/certwright \
 		--revision "$$(git rev-parse HEAD)" $(if $(IMAGE_SOURCE),--source $(IMAGE_SOURCE))
@@ -97,6 +97,21 @@ demo: tools ## Issue a certificate in a new cluster, and keep it running; ONCE=1
 bench: need-cargo ## Measure the operator under load
 	$(CARGO) build --workspace --bins --release
 	$(TARGET)/release/cluster bench
+
+# libFuzzer wants no more than the compiler's own coverage pass, which stable Rust has. An explicit target keeps its flags away
+# from what runs at build time; the profile is dev's, so that this is not built twice.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGET ?= $(notdir $(wildcard fuzz/corpora/*))
+FUZZ_FLAGS := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+	-Cllvm-args=-sanitizer-coverage-trace-compares
+
+.PHONY: fuzz
+fuzz: need-cargo ## Fuzz what reads from outside: FUZZ_SECONDS for each target, or FUZZ_TARGET alone
+	RUSTFLAGS="$(FUZZ_FLAGS)" CARGO_PROFILE_DEV_OPT_LEVEL=1 \
+		$(CARGO) build --package certwright-fuzz --features libfuzzer --target $(IMAGE_TARGET)
+	FUZZ_SECONDS=$(FUZZ_SECONDS) fuzz/run $(abspath $(TARGET))/$(IMAGE_TARGET)/debug/certwright-fuzz \
+		$(abspath $(TARGET))/fuzz $(FUZZ_TARGET)
 
 .PHONY: crds
 crds: need-cargo ## Write crds/ anew from src/api

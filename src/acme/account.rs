@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::jws::{AccountKey, KeyName, encode};
 use super::key_change::SharedKey;
-use super::limits::{MAX_CONTACTS, MAX_LINKS, check_chain};
+use super::limits::MAX_CONTACTS;
 use super::transport::Reply;
 use super::wire::{or_default, words};
 use super::{
@@ -229,14 +229,7 @@ impl Account {
     /// # Errors
     /// [`AcmeError`]; an answer that holds no PEM certificate is [`AcmeError::Malformed`].
     pub async fn certificate(&self, url: &str) -> Result<Answer<DownloadedChain>, AcmeError> {
-        let reply = self.read(Operation::Certificate, url).await?;
-        let pem = reply.text()?.to_owned();
-        if !pem.contains("-----BEGIN CERTIFICATE-----") {
-            return Err(reply.malformed("it holds no certificate"));
-        }
-        check_chain(&pem).map_err(|what| reply.out_of_bounds(&what))?;
-        let alternates = reply.links("alternate").into_iter().take(MAX_LINKS).collect();
-        Ok(reply.answer_with(DownloadedChain { pem, alternates }))
+        self.read(Operation::Certificate, url).await?.chain()
     }
 
     fn new(server: &Server, key: Arc<AccountKey>, url: String) -> Self {

@@ -13,6 +13,9 @@ mod directory;
 mod error;
 pub(crate) mod excerpt;
 mod external_account;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod jws;
 mod key_change;
 mod limiter;

@@ -10,11 +10,11 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span, debug, debug_span, warn};
 
 use super::excerpt::{excerpt, media_type};
-use super::limits::{Bounded, MAX_HEADERS, MAX_NONCE, MAX_URL, check_url, max_body};
+use super::limits::{Bounded, MAX_HEADERS, MAX_LINKS, MAX_NONCE, MAX_URL, check_chain, check_url, max_body};
 use super::retry_after::retry_after;
 use super::time::TimeDifference;
 use super::unreachable::unreachable;
-use super::{AcmeError, Answer, Observe, Operation, Problem, ServerConfig, Trust};
+use super::{AcmeError, Answer, DownloadedChain, Observe, Operation, Problem, ServerConfig, Trust};
 use crate::egress::{HttpClient, Purpose};
 use crate::tls::{self, TlsError};
 
@@ -299,6 +299,17 @@ impl Reply {
         Answer { value, location: self.location(), retry_after: self.retry_after }
     }
 
+    /// A chain in the body, and the links to others.
+    pub(super) fn chain(&self) -> Result<Answer<DownloadedChain>, AcmeError> {
+        let pem = self.text()?.to_owned();
+        if !pem.contains("-----BEGIN CERTIFICATE-----") {
+            return Err(self.malformed("it holds no certificate"));
+        }
+        check_chain(&pem).map_err(|what| self.out_of_bounds(&what))?;
+        let alternates = self.links("alternate").into_iter().take(MAX_LINKS).collect();
+        Ok(self.answer_with(DownloadedChain { pem, alternates }))
+    }
+
     /// The body as text.
     pub(super) fn text(&self) -> Result<&str, AcmeError> {
         std::str::from_utf8(&self.body).map_err(|_| self.malformed("it is not text"))
@@ -319,6 +330,25 @@ impl Reply {
             Err(_) => self.url.join(target).ok()?.into(),
         };
         check_url("target", &absolute).is_ok().then_some(absolute)
+    }
+}
+
+#[cfg(feature = "fuzzing")]
+impl Reply {
+    /// What would have been read if this answer had come from `ca.example`.
+    pub(super) fn not_sent(operation: Operation, url: Url, response: http::Response<Vec<u8>>) -> Self {
+        let (head, body) = response.into_parts();
+        let retry_after = retry_after(&head.headers, Timestamp::default);
+        Self {
+            operation,
+            url,
+            host: "ca.example".to_owned(),
+            status: head.status,
+            headers: head.headers,
+            retry_after,
+            from_acme: true,
+            body,
+        }
     }
 }
 

@@ -281,6 +281,8 @@ pub fn is_of(secret: &Secret, name: &str) -> bool {
 /// cert-manager's Certificate as it was, with what has changed of its spec since ours took its place; but for what
 /// cert-manager does not know.
 pub fn given_back(mut theirs: Value, ours: &Value) -> Value {
+    // It comes from an annotation, which may hold anything.
+    object(&mut object(&mut object(&mut theirs)["spec"])["issuerRef"]);
     let taken = convert(std::slice::from_ref(&theirs)).into_iter().next().and_then(|outcome| outcome.object);
     let taken = taken.map(|taken| taken["spec"].clone()).unwrap_or_default();
     let fields =
@@ -299,6 +301,14 @@ pub fn given_back(mut theirs: Value, ours: &Value) -> Value {
         theirs["spec"]["issuerRef"][field] = ours["issuerRef"][field].clone();
     }
     theirs
+}
+
+/// The value, which is an empty object if it was none.
+fn object(value: &mut Value) -> &mut Value {
+    if !value.is_object() {
+        *value = json!({});
+    }
+    value
 }
 
 #[cfg(test)]

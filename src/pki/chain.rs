@@ -13,9 +13,13 @@ use x509_parser::x509::X509Name;
 
 use super::signature::{key_algorithm, signed_by};
 use super::{KeyAlgorithm, PrivateKey, Subject};
+use crate::foreign_text::clean;
 
 /// How far the local clock may lag behind the CA's before a new certificate counts as not valid yet.
 pub const CLOCK_SKEW: SignedDuration = SignedDuration::from_hours(1);
+
+/// A name is cut after so many characters. RFC 5280 allows a common name 64.
+const LONGEST_NAME: usize = 256;
 
 /// A certificate and those that lead from it towards a root, as a CA delivers them (RFC 8555 section 9.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -270,11 +274,16 @@ fn check_signatures(chain: &[X509Certificate<'_>]) -> Result<(), ChainError> {
 }
 
 fn name(name: &X509Name<'_>) -> String {
-    common_name(name).unwrap_or_else(|| name.to_string())
+    common_name(name).unwrap_or_else(|| shown(&name.to_string()))
 }
 
 fn common_name(name: &X509Name<'_>) -> Option<String> {
-    name.iter_common_name().next()?.as_str().ok().map(str::to_owned)
+    name.iter_common_name().next()?.as_str().ok().map(shown)
+}
+
+/// A name as it can stand in a message: a CA may have put anything there.
+fn shown(name: &str) -> String {
+    clean(name, LONGEST_NAME)
 }
 
 fn dns_name(name: &GeneralName<'_>) -> Option<String> {

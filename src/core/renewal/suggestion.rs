@@ -341,7 +341,7 @@ pub fn suggested_time(
 }
 
 fn early_wait(renewals: i32, lifetime: SignedDuration) -> SignedDuration {
-    let Ok(further) = u32::try_from(renewals - 1) else { return SignedDuration::ZERO };
+    let Ok(further) = u32::try_from(renewals.saturating_sub(1)) else { return SignedDuration::ZERO };
     let first = FIRST_EARLY_WAIT.min(part(lifetime, LEAST_USE));
     let factor = EARLY_FACTOR.saturating_pow(further);
     SignedDuration::from_secs(first.as_secs().saturating_mul(factor))

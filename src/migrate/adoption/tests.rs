@@ -164,6 +164,17 @@ fn what_is_given_back_has_neither_owners_nor_finalizers_and_names_issuers_of_cer
 }
 
 #[test]
+fn whatever_an_annotation_holds_a_certificate_is_given_back_from_it() {
+    let ours = json!({"secretName": "www-tls", "issuerRef": {"name": "ca", "kind": "Issuer"}});
+    for theirs in [json!([1]), json!("x"), json!({"spec": []}), json!({"spec": {"issuerRef": "x"}})] {
+        let back = given_back(theirs.clone(), &ours);
+        assert_eq!(back["spec"]["issuerRef"], json!({"name": "ca", "kind": "Issuer"}), "{theirs}");
+        assert_eq!(back["spec"]["secretName"], "www-tls", "{theirs}");
+        assert!(given_back(theirs, &json!(3))["spec"]["issuerRef"].is_object());
+    }
+}
+
+#[test]
 fn every_secret_that_an_issuer_names_is_known() {
     let names = secrets_of(&issuer(1).original);
     assert_eq!(names.into_iter().collect::<Vec<_>>(), ["eab", "hook", "key", "tsig"]);

@@ -197,6 +197,19 @@ fn a_certificate_without_a_common_name_is_read() {
     assert_eq!(chain.check(&ca.key, &wanted(), now()), Ok(()));
 }
 
+#[test]
+fn the_names_in_a_certificate_can_stand_in_a_message() {
+    let ca = Authority::new();
+    let mut params = ca.params();
+    params.distinguished_name.push(DnType::CommonName, "two\nlines\u{1b}[2J");
+    assert_eq!(ca.chain(&params).leaf().common_name.as_deref(), Some("two lines [2J"));
+    params.distinguished_name.push(DnType::CommonName, "a".repeat(10_000));
+    assert_eq!(
+        ca.chain(&params).leaf().common_name.as_ref().map(|name| name.chars().count()),
+        Some(LONGEST_NAME + 1)
+    );
+}
+
 /// A chain for this key.
 pub fn chain_for(key: &PrivateKey) -> Chain {
     let ca = Authority::with_key(key.clone());

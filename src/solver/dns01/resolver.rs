@@ -168,7 +168,7 @@ impl fmt::Display for Recursive {
 pub(super) struct Answer(Message);
 
 impl Answer {
-    fn judge(reply: Result<Message, NoAnswer>) -> Result<Self, ServerFailure> {
+    pub(super) fn judge(reply: Result<Message, NoAnswer>) -> Result<Self, ServerFailure> {
         let message = reply.map_err(ServerFailure::NoAnswer)?;
         match message.metadata.response_code {
             ResponseCode::NoError | ResponseCode::NXDomain => Ok(Self(message)),

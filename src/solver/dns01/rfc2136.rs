@@ -31,6 +31,8 @@ mod tsig;
 pub use self::algorithm::{Algorithm, AlgorithmError};
 pub use self::error::{ClockDifference, Error, Operation};
 pub use self::key::{KeyError, TsigKey};
+#[cfg(feature = "fuzzing")]
+pub(super) use self::tsig::fuzzing;
 
 /// How long recursive servers may keep the record, in seconds, unless said otherwise.
 pub const DEFAULT_TTL: u32 = 60;

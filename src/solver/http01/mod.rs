@@ -3,6 +3,9 @@
 //! [`objects`] and [`route`] render what leads a CA's request to the operator's own pods, [`responder`] answers it there
 //! on every replica, and [`self_check`] makes the same request first, to say in words what a CA would trip over.
 
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod in_place;
 mod objects;
 mod ownership;

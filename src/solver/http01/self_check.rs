@@ -18,6 +18,8 @@ mod answer;
 mod dns;
 mod failure;
 mod fetch;
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 #[cfg(test)]
 mod tests;
 

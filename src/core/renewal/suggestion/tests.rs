@@ -46,6 +46,15 @@ fn what_cannot_be_followed_is_refused_with_a_sentence() {
 }
 
 #[test]
+fn no_number_of_early_renewals_in_a_status_does_harm() {
+    let (mut status, _) = ask(None, 0).answered(&suggests(58 * DAY, 60 * DAY), None);
+    for renewals in [i32::MIN, -1, 0, i32::MAX] {
+        status.early_renewals = Some(renewals);
+        assert!(suggested_time(&leaf(), Some(&status), at(60 * DAY)).is_some(), "{renewals}");
+    }
+}
+
+#[test]
 fn what_the_ca_suggested_before_counts_while_it_cannot_be_asked() {
     let (good, _) = ask(None, 0).answered(&suggests(58 * DAY, 60 * DAY), None);
     let why = NoSuggestion::Call(AcmeError::Timeout {

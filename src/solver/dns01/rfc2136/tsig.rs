@@ -9,6 +9,9 @@ use hickory_resolver::proto::rr::{Name, RData, Record};
 use hickory_resolver::proto::serialize::binary::{BinDecodable, BinDecoder, BinEncodable, BinEncoder};
 use jiff::Timestamp;
 
+#[cfg(feature = "fuzzing")]
+pub(in crate::solver::dns01) mod fuzzing;
+
 use super::TsigKey;
 use super::error::ClockDifference;
 use crate::solver::dns01::transport::{NoAnswer, Reply, Request};

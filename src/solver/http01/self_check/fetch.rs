@@ -99,7 +99,7 @@ pub(super) fn tls_without_verification() -> Result<TlsConnector, rustls::Error> 
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-async fn exchange<S>(
+pub(super) async fn exchange<S>(
     stream: S,
     at: SocketAddr,
     request: Request<Empty<Bytes>>,
@@ -144,7 +144,7 @@ async fn read(mut body: Incoming) -> Result<Vec<u8>, hyper::Error> {
     Ok(bytes)
 }
 
-fn request(url: &Url) -> Result<Request<Empty<Bytes>>, SelfCheckFailure> {
+pub(super) fn request(url: &Url) -> Result<Request<Empty<Bytes>>, SelfCheckFailure> {
     let unusable =
         || SelfCheckFailure::NotAnAddressOrName { identifier: url.host_str().unwrap_or_default().into() };
     let host = url.host_str().ok_or_else(unusable)?;

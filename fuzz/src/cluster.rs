@@ -1,0 +1,331 @@
+//! Objects in the cluster, which whoever may write them wrote: specs, annotations, and status read back.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use certwright::acme::{Authorization, Order, Problem};
+use certwright::api::{
+    ANNOTATION_RENEW, ANNOTATION_REVOKE, ANNOTATION_TAKEN_OVER_FROM, Certificate, CertificateSpec,
+    ClusterIssuer, FINALIZER, IssuerRef, PreviousAccount, RenewalWindow, Solver,
+};
+use certwright::core::account::{self, KeyId, KeySecret, MacKey, Recorded, rollover};
+use certwright::core::annotated::{
+    AnnotationSettings, Decision, Entrance, Gateway, Ingress, Plan, decide, is_surplus, plan, reduce_gateway,
+    reduce_ingress,
+};
+use certwright::core::issuance::{IssuerView, Progress, Situation, Step, next_step};
+use certwright::core::reissue::SecretView;
+use certwright::core::renewal::{Asking, Windows};
+use certwright::core::spec::{ValidatedCertificate, is_dns_name};
+use certwright::core::{allow, disposition, kstatus, records, revocation};
+use certwright::pki::{KeyAlgorithm, certificate_signing_request};
+use certwright::solver::http01::{Acceptance, HttpRoute, acceptance};
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::pki::{CHAIN, KEY, NOW};
+use crate::property::{message, refusal};
+
+/// An object that can be read can be written and read again.
+fn read<T: DeserializeOwned + Serialize>(data: &[u8]) -> Option<T> {
+    let object: T = serde_json::from_slice(data).ok()?;
+    let written = serde_json::to_value(&object).expect("it can be written");
+    let again: T = serde_json::from_value(written.clone()).expect("what was written can be read");
+    assert_eq!(serde_json::to_value(&again).expect("it can be written again"), written);
+    Some(object)
+}
+
+/// A Certificate, as the watch brings it.
+pub fn certificate(data: &[u8]) {
+    let Some(object) = read::<Certificate>(data) else { return };
+    check_spec(&object.spec);
+    decide_on(&Case { certificate: object, ..Case::default() });
+}
+
+fn check_spec(spec: &CertificateSpec) {
+    let wanted = match ValidatedCertificate::new(spec) {
+        Ok(wanted) => wanted,
+        Err(error) => return refusal(&error),
+    };
+    assert!(!wanted.names().is_empty() && !wanted.identifiers().is_empty());
+    let _ = wanted.written_as();
+    match &wanted.windows {
+        Ok(windows) => check_windows(windows),
+        Err(error) => refusal(error),
+    }
+    // The CRD's rules see to the names.
+    if wanted.subject.dns_names.iter().all(|name| is_dns_name(name)) {
+        certificate_signing_request(&KEY, &wanted.subject)
+            .expect("a spec that was validated can be asked for");
+    }
+}
+
+/// What an issuance is decided on, as far as others wrote it.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Case {
+    certificate: Certificate,
+    order: Option<Order>,
+    authorizations: Option<Vec<(String, Authorization)>>,
+    solvers: Vec<Solver>,
+    secret: bool,
+    presented: bool,
+    seconds: i64,
+}
+
+/// A Certificate with its status, and the order and the authorizations as a CA gave them.
+pub fn certificate_step(data: &[u8]) {
+    let Ok(case) = serde_json::from_slice::<Case>(data) else { return };
+    decide_on(&case);
+}
+
+fn decide_on(case: &Case) {
+    let view = SecretView {
+        exists: case.secret,
+        certificate_name: Some(case.certificate.name_any()),
+        issuer: Some(("ca".to_owned(), "Issuer".to_owned())),
+        as_written: true,
+        key: Some(Ok((KEY.algorithm(), KEY.public_key_der().to_vec()))),
+        leaf: Some(Ok(CHAIN.leaf().clone())),
+        ..SecretView::default()
+    };
+    let secret = if case.secret { view } else { SecretView::default() };
+    decide(case, &secret);
+
+    fn decide(case: &Case, secret: &SecretView) {
+        let Case { certificate, order, authorizations, .. } = case;
+        let status = certificate.status.clone().unwrap_or_default();
+        let wanted = ValidatedCertificate::new(&certificate.spec);
+        let now = NOW.saturating_add(SignedDuration::from_secs(case.seconds)).unwrap_or(*NOW);
+        let mut progress = Progress { place: true, presented: case.presented, ..Progress::default() };
+        if let Some(order) = order {
+            progress.saw_order(order.clone(), None, now);
+        }
+        progress.authorizations.clone_from(authorizations);
+        let issuer = IssuerView::Ready {
+            account: "https://ca.example/account/1".to_owned(),
+            solvers: case.solvers.clone(),
+            profile: None,
+        };
+        let deleted = certificate.metadata.deletion_timestamp.as_ref().map(|time| time.0);
+        let request = certificate.annotations().get(ANNOTATION_REVOKE).map(String::as_str);
+        let situation = Situation {
+            uid: "uid-1",
+            generation: certificate.metadata.generation.unwrap_or_default(),
+            labels: certificate.labels(),
+            renew_request: certificate.annotations().get(ANNOTATION_RENEW).map(String::as_str),
+            wanted: &wanted,
+            claimed_by: None,
+            kept_by: None,
+            secret,
+            backup: None,
+            duplicate_limit: 4,
+            password_missing: None,
+            next_key: Some(KEY.algorithm()),
+            issuer: &issuer,
+            not_allowed: None,
+            status: &status,
+            progress: &progress,
+            ca_ahead: Some(SignedDuration::ZERO),
+            self_check_timeout: Duration::from_secs(60),
+            name: "www",
+            held: certificate.finalizers().iter().any(|finalizer| finalizer == FINALIZER),
+            asking: Asking { wanted: true, asked: None, began: *NOW },
+            revocation: revocation::Asked::new(certificate.spec.revocation.as_ref(), request, deleted),
+        };
+        check_step(next_step(&situation, now), now);
+        let _ = (situation.due(now), situation.replaces(), situation.next_duplicate(now));
+        let _ = kstatus::of_certificate(&status.conditions);
+        let _ = (records::holds(&status), records::next_removal(&status), revocation::next_attempt(&status));
+        let _ = records::last_chore(&status, true, now);
+        for record in &status.dns_records {
+            let _ = records::after_failed_removal(record, "words", deleted, now);
+            let _ = records::patience(record, Duration::from_secs(30), deleted, now);
+        }
+    }
+}
+
+/// A Secret of a Certificate for www.example.com holds this.
+pub fn decide_with(secret: SecretView) {
+    let spec = CertificateSpec {
+        secret_name: "www-tls".to_owned(),
+        dns_names: vec!["www.example.com".to_owned()],
+        issuer_ref: IssuerRef { name: "ca".to_owned(), ..IssuerRef::default() },
+        ..CertificateSpec::default()
+    };
+    let wanted = ValidatedCertificate::new(&spec).expect("it is valid");
+    let current = certwright::core::reissue::Current {
+        wanted: &wanted,
+        secret: &secret,
+        uid: "uid-1",
+        suggestion: None,
+        under_way: false,
+        renew_request: None,
+        observed_renew_request: None,
+        now: *NOW,
+    };
+    if let Some(due) = certwright::core::reissue::due(&current) {
+        message(&due.message);
+    }
+    let _ = current.renewal();
+}
+
+fn check_step(step: Step, now: Timestamp) {
+    match step {
+        Step::Wait { until, message: words, .. } => {
+            message(&words);
+            assert!(until.is_none_or(|until| until > now), "it waits for what is past: {until:?}, {words}");
+        }
+        Step::BackOff { until } => assert!(until > now),
+        Step::Abandon { message: words } => message(&words),
+        Step::Fail(failure) => message(&failure.message),
+        Step::Revocation(revocation::Chore::GiveUp(_, words)) => message(&words),
+        _ => {}
+    }
+}
+
+/// A ClusterIssuer, as the watch brings it. An Issuer has less.
+pub fn issuer(data: &[u8]) {
+    let Some(object) = read::<ClusterIssuer>(data) else { return };
+    let (spec, status) = (&object.spec.acme, object.status.clone().unwrap_or_default());
+    if let Some(rules) = &object.spec.allow {
+        let subject =
+            certwright::pki::Subject { dns_names: vec!["www.example.com".to_owned()], ..Default::default() };
+        let _ = allow::check(rules, "shop", &BTreeMap::new(), &subject).map_err(|error| refusal(&error));
+    }
+    let history: Vec<PreviousAccount> =
+        status.acme.iter().flat_map(|acme| acme.previous_accounts.clone()).collect();
+    let account = status.acme.as_ref().map(|acme| Recorded {
+        url: acme.uri.clone(),
+        server: acme.server.clone(),
+        key_id: acme.bound_key_id.clone(),
+        deactivated: None,
+    });
+    let thumbprint = status.acme.as_ref().map(|acme| acme.key_thumbprint.clone()).unwrap_or_default();
+    for ours in [true, false] {
+        let key_secret = KeySecret::Key {
+            thumbprint: thumbprint.clone(),
+            ours,
+            account: account.clone().filter(|_| ours),
+        };
+        let situation = account::Situation {
+            spec,
+            generation: object.metadata.generation.unwrap_or_default(),
+            status: &status,
+            key_secret_name: ("ca-account-key", "tls.key"),
+            secrets_namespace: Some("certwright"),
+            key_secret: &key_secret,
+            key_id: &KeyId::Known("kid-1".to_owned()),
+            mac_key: &MacKey::Usable,
+            external_account_version: None,
+            history: &history,
+            deactivate: object.annotations().get("certwright.dev/deactivate-account").map(String::as_str),
+            held: ours,
+            looked_up: true,
+            rollover: rollover::View {
+                algorithm: Some(KeyAlgorithm::ECDSA_P256),
+                created: status.acme.as_ref().and_then(|acme| acme.key_created.as_ref()).map(|time| time.0),
+                ..rollover::View::default()
+            },
+        };
+        match account::next_step(&situation, *NOW) {
+            account::Step::Wait { until, message: words, .. } => {
+                message(&words);
+                assert!(until.is_none_or(|until| until > *NOW));
+            }
+            account::Step::Hold { until } => assert!(until.is_none_or(|until| until > *NOW)),
+            _ => {}
+        }
+        let _ = (rollover::due(&situation), rollover::failures(&situation));
+        let _ = rollover::has_stale_failure(&situation, *NOW);
+    }
+    let _ = kstatus::of_issuer(&status.conditions);
+    let offered: Authorization = serde_json::from_value(serde_json::json!({
+        "status": "pending", "identifier": { "type": "dns", "value": "www.example.com" },
+        "challenges": [
+            { "type": "http-01", "url": "https://ca.example/c/1", "token": "t1" },
+            { "type": "dns-01", "url": "https://ca.example/c/2", "token": "t2" },
+        ],
+    }))
+    .expect("it is one");
+    let authorizations = [("https://ca.example/z/1".to_owned(), offered)];
+    match certwright::core::issuance::challenges(&authorizations, &spec.solvers, &BTreeMap::new()) {
+        Ok(chosen) => assert_eq!(chosen.len(), 1),
+        Err(error) => refusal(&error),
+    }
+}
+
+/// An Ingress with annotations.
+pub fn ingress(data: &[u8]) {
+    let Some(mut object) = read::<Ingress>(data) else { return };
+    reduce_ingress(&mut object);
+    entrance(&Entrance::from(&object));
+}
+
+/// A Gateway with annotations.
+pub fn gateway(data: &[u8]) {
+    let Some(mut object) = read::<Gateway>(data) else { return };
+    reduce_gateway(&mut object);
+    entrance(&Entrance::from(&object));
+}
+
+fn entrance(entrance: &Entrance) {
+    let default_issuer = Some(IssuerRef { name: "ca".to_owned(), ..IssuerRef::default() });
+    for settings in [AnnotationSettings { cert_manager: true, default_issuer }, AnnotationSettings::default()]
+    {
+        let planned @ Plan { certificates, remarks, .. } = &plan(entrance, &settings);
+        remarks.iter().for_each(|remark| message(&remark.note));
+        for certificate in certificates {
+            check_spec(&certificate.spec);
+            assert_eq!(decide(certificate, entrance, None), Decision::Apply);
+            assert_eq!(decide(certificate, entrance, Some(certificate)), Decision::Leave, "it is as wanted");
+            assert!(!is_surplus(certificate, entrance, planned));
+            assert!(!certificate.annotations().contains_key(ANNOTATION_TAKEN_OVER_FROM));
+        }
+    }
+}
+
+/// What Gateways say of an HTTPRoute.
+pub fn route_status(data: &[u8]) {
+    let Some(route) = read::<HttpRoute>(data) else { return };
+    match acceptance([&route]) {
+        Acceptance::Accepted => {}
+        Acceptance::Pending(words) | Acceptance::Refused(words) => {
+            words.iter().for_each(|words| message(words))
+        }
+    }
+}
+
+/// `spec.renewal.windows`.
+pub fn renewal_windows(data: &[u8]) {
+    let Some(windows) = read::<Vec<RenewalWindow>>(data) else { return };
+    match Windows::new(&windows) {
+        Ok(windows) => check_windows(&windows),
+        Err(error) => refusal(&error),
+    }
+}
+
+fn check_windows(windows: &Windows) {
+    for time in [*NOW, Timestamp::UNIX_EPOCH, Timestamp::MIN, Timestamp::MAX] {
+        if let Some(next) = windows.next(time) {
+            assert!(next.opens >= time && next.closes > next.opens);
+        }
+        if let Some(last) = windows.last(time) {
+            assert!(last.opens <= time);
+        }
+        if let Some(open) = windows.open_at(time) {
+            assert!(open.opens <= time && time < open.closes);
+        }
+    }
+}
+
+/// Whatever code a CA gives means something.
+pub fn refused(problem: &Problem, status: u16) {
+    use disposition::About;
+    for about in [About::Server, About::Account, About::Order] {
+        let _ = disposition::disposition(problem.code(), Some(status), about);
+        let _ = revocation::is_final(problem.code(), status, about);
+    }
+}

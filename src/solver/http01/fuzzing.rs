@@ -1,0 +1,24 @@
+//! Opens what answers challenges, and what judges the answers to them, to the fuzz targets in `fuzz/`. No part of the API.
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+
+use super::KeyAuthorizations;
+use super::responder::answer;
+
+pub use super::self_check::fuzzing::judge;
+
+/// The answer of the responder, while the challenge with the token `tok-A_1` is pending at `example.com` and `2001:db8::1`.
+pub fn respond(request: &Request<()>) -> Response<Full<Bytes>> {
+    answer(request, &Pending)
+}
+
+struct Pending;
+
+impl KeyAuthorizations for Pending {
+    fn find(&self, host: &str, token: &str) -> Option<String> {
+        let pending = ["example.com", "2001:db8::1"].contains(&host) && token == "tok-A_1";
+        pending.then(|| "tok-A_1.thumb".to_owned())
+    }
+}
