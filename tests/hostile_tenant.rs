@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use certwright_cluster::proxy::Action;
@@ -14,6 +14,7 @@ use jiff::SignedDuration;
 use kube::api::{DeleteParams, ListParams};
 use serde_json::json;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 /// ClusterIssuers are the whole cluster's.
 static CLUSTER_ISSUERS: Mutex<()> = Mutex::const_new(());
@@ -21,9 +22,9 @@ static CLUSTER_ISSUERS: Mutex<()> = Mutex::const_new(());
 #[tokio::test]
 async fn hundreds_of_queued_certificates_hold_up_no_other_namespace() -> Result<()> {
     let _alone = CLUSTER_ISSUERS.lock().await;
-    let arguments = |operator: OperatorBuilder<'_>| {
+    fn arguments(operator: OperatorBuilder<'_>) -> OperatorBuilder<'_> {
         operator.argument("--cluster-issuers", "true").argument("--orders-per-account", "16")
-    };
+    }
     Scene::with_operator("greedy", arguments, async |scene| {
         let ca = StepCa::start(&scene.ns.cluster).await?;
         shared(scene, &ca.directory_url, &ca.root_pem, async || {
@@ -54,7 +55,9 @@ async fn hundreds_of_queued_certificates_hold_up_no_other_namespace() -> Result<
 #[tokio::test]
 async fn a_rate_limit_on_names_of_one_tenant_does_not_pause_the_account_of_all() -> Result<()> {
     let _alone = CLUSTER_ISSUERS.lock().await;
-    let arguments = |operator: OperatorBuilder<'_>| operator.argument("--cluster-issuers", "true");
+    fn arguments(operator: OperatorBuilder<'_>) -> OperatorBuilder<'_> {
+        operator.argument("--cluster-issuers", "true")
+    }
     Scene::with_operator("limited", arguments, async |scene| {
         let proxy = Proxy::start(&scene.ns.cluster, &scene.pebble.address).await?;
         let host = format!("{}.example.com", scene.ns.name);
@@ -123,7 +126,9 @@ async fn large_rsa_keys_that_are_made_and_deleted_hold_up_no_other_namespace() -
 
 #[tokio::test]
 async fn certificates_of_seconds_are_ordered_no_more_often_than_the_floor_allows() -> Result<()> {
-    let arguments = |operator: OperatorBuilder<'_>| operator.argument("--min-issuance-interval", FLOOR);
+    fn arguments(operator: OperatorBuilder<'_>) -> OperatorBuilder<'_> {
+        operator.argument("--min-issuance-interval", FLOOR)
+    }
     Scene::with_operator("seconds", arguments, async |scene| {
         let pebble = steady().certificate_validity(Duration::from_secs(4)).start(&scene.ns.cluster).await?;
         let proxy = Proxy::start(&scene.ns.cluster, &pebble.address).await?;

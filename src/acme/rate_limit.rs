@@ -34,10 +34,10 @@ pub(super) fn about(error: &AcmeError) -> About {
     }
     let detail = problem.detail.to_ascii_lowercase();
     // Boulder may say first which of its parts refused.
-    let says = |words: &&str| detail.contains(words);
-    if OF_THE_ACCOUNT.iter().any(|words| says(words)) {
+    let says = |words: &&str| detail.contains(*words);
+    if OF_THE_ACCOUNT.iter().any(&says) {
         About::Account
-    } else if OF_NAMES.iter().any(|words| says(words)) {
+    } else if OF_NAMES.iter().any(&says) {
         About::Names
     } else {
         of_operation(error)

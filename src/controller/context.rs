@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kube::Client;
@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use super::accounts::Accounts;
 use super::annotated::Entrances;
+use super::api_server::ApiServer;
 use super::cache::Cache;
 use super::events::Said;
 use super::in_flight::InFlight;
@@ -29,6 +30,7 @@ use crate::core::backoff::Backoff;
 use crate::core::ledger::LedgerKeys;
 use crate::egress::{Egress, Purpose, Rules};
 use crate::runtime::clock;
+use crate::runtime::leader::Term;
 use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
 use crate::solver::dns01::{Clients, NameServer};
@@ -88,6 +90,8 @@ pub struct AnnotationsConfig {
 pub struct Context {
     /// The API server.
     pub client: Client,
+    /// Whether it is away.
+    pub api_server: ApiServer,
     /// Settings.
     pub config: Config,
     /// Metrics.
@@ -134,6 +138,8 @@ pub struct Context {
     pub wake_cluster_issuer: Wake<ClusterIssuer>,
     /// Ingresses and Gateways.
     pub entrances: Entrances,
+    /// The term in which this replica led last.
+    led: Mutex<Option<Term>>,
 }
 
 impl Context {
@@ -143,6 +149,7 @@ impl Context {
     /// If the name servers of the self-check cannot be used.
     pub fn new(
         client: Client,
+        api_server: ApiServer,
         config: Config,
         metrics: Metrics,
         liveness: Liveness,
@@ -173,13 +180,21 @@ impl Context {
             wake_issuer: Wake::default(),
             wake_cluster_issuer: Wake::default(),
             entrances: Entrances::default(),
+            led: Mutex::default(),
             client,
+            api_server,
             config,
             metrics,
             liveness,
             cache,
             ledger_keys,
         }))
+    }
+
+    /// Whether this replica has led before in this term, which begins again.
+    pub fn led_before_in(&self, term: Option<Term>) -> bool {
+        let mut led = self.led.lock().unwrap_or_else(PoisonError::into_inner);
+        term.is_some() && std::mem::replace(&mut *led, term.clone()) == term
     }
 
     /// Ends all requests for reconciles: this replica leads no more.

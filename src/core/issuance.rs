@@ -1,8 +1,9 @@
 //! The next step of an issuance.
 //!
 //! An issuance is one state machine. What outlives a restart stands in [`CertificateStatus`] and at the CA; what is
-//! learned on the way stands in [`Progress`] and can be lost at any moment. [`next_step`] looks at both and says what to
-//! do next; whoever does it records what came of it in either and asks again.
+//! learned on the way stands in [`Progress`] and can be lost with the process. [`next_step`] looks at both and says what to
+//! do next; whoever does it records what came of it in either and asks again. What is learned of an order goes with that
+//! order, and a status that could not be written goes with the progress that belongs to it ([`Memory`]).
 
 mod asked;
 mod pace;
@@ -12,7 +13,7 @@ mod situation;
 mod solve;
 
 pub use asked::{altered, misplaced};
-pub use progress::{PresentFailed, Progress, SelfCheckResult, Unseen};
+pub use progress::{Learned, Memory, PresentFailed, Progress, SelfCheckResult, Told, Unseen};
 pub use situation::{Failure, IssuerView, Situation, Step};
 pub use solve::{Challenged, NoSolver, Way, challenges};
 
@@ -290,7 +291,7 @@ fn begin(situation: &Situation<'_>, wanted: &ValidatedCertificate, now: Timestam
 /// Whether the private key of the issuance is stored: the one made for it, or else the one in the Secret. It is the one
 /// that the certificate is for, if there is one already.
 fn has_key(situation: &Situation<'_>, wanted: &ValidatedCertificate) -> bool {
-    let leaf = situation.progress.chain.as_ref().map(Chain::leaf);
+    let leaf = situation.learned().chain.as_ref().map(Chain::leaf);
     if situation.next_key == Some(wanted.key) {
         return leaf.is_none_or(|leaf| leaf.public_key_algorithm == Some(wanted.key));
     }
@@ -306,10 +307,10 @@ fn go_on(
     profile: Option<&str>,
     now: Timestamp,
 ) -> Step {
-    let progress = situation.progress;
-    let Some(order) = &progress.order else { return Step::ReadOrder };
+    let (progress, learned) = (situation.progress, situation.learned());
+    let Some(order) = &learned.order else { return Step::ReadOrder };
     let chain_lacks_names =
-        progress.chain.as_ref().is_some_and(|chain| chain.leaf().check_names(&wanted.subject).is_err());
+        learned.chain.as_ref().is_some_and(|chain| chain.leaf().check_names(&wanted.subject).is_err());
     let asked_for = canonical(&order.identifiers);
     if chain_lacks_names || (!asked_for.is_empty() && asked_for != canonical(&wanted.identifiers())) {
         return Step::Abandon { message: "the names have changed since the order was placed".to_owned() };
@@ -331,8 +332,8 @@ fn go_on(
         {
             Step::Abandon { message: "the order expired before it was tried again".to_owned() }
         }
-        OrderStatus::Invalid => invalid(situation, progress),
-        OrderStatus::Valid => match &progress.chain {
+        OrderStatus::Invalid => invalid(situation, learned),
+        OrderStatus::Valid => match &learned.chain {
             Some(chain) => store(situation, chain, now),
             None if (expired || situation.is_overdue(now)) && situation.failed_with_this_order() => {
                 let message = "its certificate could not be downloaded before the order expired";
@@ -373,9 +374,9 @@ fn go_on(
 
 /// Sends the request, and sends it again after a while to a CA that took it and went on to say that it waits for it.
 fn finalize(situation: &Situation<'_>, now: Timestamp) -> Step {
-    let (progress, status) = (situation.progress, situation.status);
-    let (Some(sent), Some(order)) = (progress.finalized, &status.order) else { return Step::Finalize };
-    let until = look_again(order.created.0, sent, progress.retry_after, FINALIZE_BOUNDS);
+    let (learned, status) = (situation.learned(), situation.status);
+    let (Some(sent), Some(order)) = (learned.finalized, &status.order) else { return Step::Finalize };
+    let until = look_again(order.created.0, sent, learned.retry_after, FINALIZE_BOUNDS);
     match until > now {
         true => wait(
             Some(until),
@@ -414,14 +415,14 @@ fn store(situation: &Situation<'_>, chain: &Chain, now: Timestamp) -> Step {
 }
 
 /// The order, or one of its authorizations, has failed: says what the CA said.
-fn invalid(situation: &Situation<'_>, progress: &Progress) -> Step {
-    let Some(authorizations) = &progress.authorizations else { return asked::read(situation) };
+fn invalid(situation: &Situation<'_>, learned: &Learned) -> Step {
+    let Some(authorizations) = &learned.authorizations else { return asked::read(situation) };
     let failed: Vec<(String, Option<&Problem>)> = authorizations
         .iter()
         .filter(|(_, authorization)| authorization.is_dead())
         .map(|(_, authorization)| (authorization.name(), authorization.error()))
         .collect();
-    let order_error = progress.order.as_ref().and_then(|order| order.error.as_ref());
+    let order_error = learned.order.as_ref().and_then(|order| order.error.as_ref());
     let code = failed
         .iter()
         .find_map(|(_, problem)| problem.map(Problem::code))
@@ -436,14 +437,14 @@ fn invalid(situation: &Situation<'_>, progress: &Progress) -> Step {
         .collect();
     said.extend(order_error.map(|problem| format!("order: {problem}")));
     let said = if said.is_empty() { "the CA gave no reason".to_owned() } else { said.join("; ") };
-    let seen = progress.self_check.as_ref().filter(|result| !result.failures.is_empty());
+    let seen = learned.self_check.as_ref().filter(|result| !result.failures.is_empty());
     let hint = seen.map(|result| format!(". {}", result.message())).unwrap_or_default();
     let disposition = of_invalid(code);
     Step::Fail(Failure {
         reason: disposition::reason(code).unwrap_or(reason::FAILED),
         message: format!("The CA refused the order: {said}{hint}"),
         disposition,
-        retry_after: situation.progress.retry_after,
+        retry_after: learned.retry_after,
     })
 }
 

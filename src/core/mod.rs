@@ -12,6 +12,7 @@
 //! - [`kstatus`]: what an object's conditions mean to GitOps tools;
 //! - [`duplicates`]: equal certificates, of which a CA issues only so many;
 //! - [`ledger`]: what of a status the operator has written itself;
+//! - [`outage`]: whether the API server is away, or a single request has failed;
 //! - [`outputs`]: what the TLS Secret holds besides the certificate and its key;
 //! - [`reading`]: objects as the API server sends them, each read by itself;
 //! - [`records`]: TXT records that were presented, until they are removed;
@@ -29,6 +30,7 @@ pub mod issuance;
 pub mod kstatus;
 pub mod ledger;
 pub mod naming;
+pub mod outage;
 pub mod outputs;
 pub mod reading;
 pub mod records;

@@ -261,6 +261,8 @@ impl Work {
         if let Some(in_use) = context.accounts.in_use(&self.issuer.spec, &self.account_secret) {
             in_use.settle(&key);
         }
+        // The account can be used again, whatever becomes of the status.
+        self.tell_who_waits(context);
         match self.rollover.change.take_if(|_| known == Known::Current) {
             Some(change) => self.change_refused(change.answer, now, context).await,
             None => Ok(None),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Challenged, Progress};
+use super::{Challenged, Learned, Progress};
 use crate::api::{CertificateStatus, RenewalInfoStatus, Solver};
 use crate::core::disposition::Disposition;
 use crate::core::duplicates;
@@ -135,8 +135,8 @@ pub enum Step {
     Present(Vec<Challenged>),
     /// See whether the answers can be seen.
     SelfCheck,
-    /// Tell the CA to look.
-    Answer,
+    /// Tell the CA to look at the challenges with these URLs.
+    Answer(Vec<String>),
     /// Send the certificate signing request.
     Finalize,
     /// Fetch the certificate, choose the chain, check it.
@@ -176,6 +176,13 @@ pub struct Failure {
     pub disposition: Disposition,
     /// How long the CA wants to be left alone.
     pub retry_after: Option<Duration>,
+}
+
+impl<'a> Situation<'a> {
+    /// What was learned of the order under way.
+    pub(super) fn learned(&self) -> &'a Learned {
+        self.progress.of(self.status.order.as_ref())
+    }
 }
 
 impl Situation<'_> {
@@ -260,7 +267,7 @@ impl Situation<'_> {
     }
 
     pub(super) fn is_presented(&self) -> bool {
-        self.progress.presented || !self.status.challenges.is_empty()
+        self.learned().presented || !self.status.challenges.is_empty()
     }
 
     /// Whether the order was there already when the issuance failed last.
