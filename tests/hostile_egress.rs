@@ -161,7 +161,7 @@ async fn providers_and_name_servers_on_loopback_are_not_asked() -> Result<()> {
             let said = |object: &Value| {
                 condition(object, "Issuing").is_some_and(|(_, _, message)| message.contains(FORBIDDEN))
             };
-            ns.wait(&format!("certificate/{name}"), SOON, said).await.with_context(|| format!("{name}"))?;
+            ns.wait(&format!("certificate/{name}"), SOON, said).await.with_context(|| (*name).to_owned())?;
         }
         trap.is_untouched()?;
         name_server.is_untouched()?;

@@ -70,7 +70,7 @@ async fn an_issuance_over_dns_ends_well_whichever_write_fails() -> Result<()> {
             let judge = scene.stumbler.clone();
             provider.script(move |request| judge.judge_provider(request));
             scene.issue_from(ns, &json!([{"dns01": {"httpRequest": {"url": provider.url}}}])).await?;
-            walk(&scene.stumbler, 12, async |point| {
+            walk(&scene.stumbler, 7, async |point| {
                 scene.stumbler.arm(point);
                 scene.issue(ns, point, &[&format!("*.w{point}.stumble.test")], "").await?;
                 scene.stumbler.disarm();
@@ -90,7 +90,7 @@ async fn what_is_replaced_and_deleted_is_revoked_whichever_write_fails() -> Resu
         TestNamespace::with("stumble-revoke", async move |ns| {
             let scene = Scene::start(ns, gait, None).await?;
             scene.issue_from(ns, &json!([{"http01": {"ingress": {"ingressClassName": "router"}}}])).await?;
-            walk(&scene.stumbler, 18, async |point| {
+            walk(&scene.stumbler, 14, async |point| {
                 let name = format!("web{point}");
                 let names = [format!("r{point}.{}.example.com", ns.name)];
                 let more = "  revocation: { onReplace: superseded, onDelete: cessationOfOperation }\n";
