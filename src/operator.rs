@@ -15,14 +15,15 @@ use tracing::info;
 
 use crate::api::{GROUP, IssuerKind, IssuerRef, PropagationCheck};
 use crate::command::Run;
+use crate::controller::api_server::ApiServer;
 use crate::controller::cache::{Cache, Observer};
 use crate::controller::observe::Reactions;
-use crate::controller::{AnnotationsConfig, Config, Context, ledger_key, run};
+use crate::controller::{AnnotationsConfig, Config, Context, ledger_key, run, wake_whoever_failed};
 use crate::core::annotated::AnnotationSettings;
 use crate::core::backoff::Backoff;
 use crate::egress::Rules;
 use crate::runtime::health::{self, HealthError, Readiness, Vitals};
-use crate::runtime::leader::{Election, Leadership};
+use crate::runtime::leader::{CurrentTerm, Election, Leadership};
 use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::{Metrics, PerCertificate};
 use crate::runtime::server::{self, Limits};
@@ -78,24 +79,27 @@ pub async fn operate(settings: Run) -> Result<(), OperatorError> {
     let responder = TcpListener::bind(settings.responder_addr)
         .await
         .map_err(|source| OperatorError::Responder { address: settings.responder_addr, source })?;
-    let api_server = kube::Config::infer().await.map_err(OperatorError::Configuration)?;
+    let reached = kube::Config::infer().await.map_err(OperatorError::Configuration)?;
     let (readiness, liveness) = (Readiness::awaiting([WATCHES]), Liveness::default());
     let vitals = Vitals {
         metrics: metrics.clone(),
         readiness: readiness.clone(),
         liveness: liveness.clone(),
-        metrics_auth: settings.metrics_auth.then(|| api_server.clone()),
+        metrics_auth: settings.metrics_auth.then(|| reached.clone()),
     };
-    let watching =
-        api_server::for_watches(api_server.clone(), liveness.clone()).map_err(OperatorError::Client)?;
-    let client = api_server::for_requests(api_server).map_err(OperatorError::Client)?;
+    let api_server = ApiServer::default();
+    let seen = api_server.clone();
+    let saw = move |answer: api_server::Answered<'_>| seen.saw(answer);
+    let watching = api_server::for_watches(reached.clone(), liveness.clone(), saw.clone())
+        .map_err(OperatorError::Client)?;
+    let client = api_server::for_requests(reached, saw).map_err(OperatorError::Client)?;
     let config =
         config(&settings, responder.local_addr().map_or(settings.responder_addr.port(), |at| at.port()));
     info!(version = env!("CARGO_PKG_VERSION"), namespace = settings.namespace, "certwright starts");
+
     let mut tasks = Supervisor::new(liveness.clone());
     tasks.spawn("signals", signals);
     tasks.spawn("heartbeat", liveness.clone().beat());
-    // Probes are answered, and other replicas go on answering challenges, while reconciles come to their end; so does this one.
     tasks.spawn("health server", health.run(vitals, CancellationToken::new()));
     let keys = tokio::select! {
         biased;
@@ -106,11 +110,24 @@ pub async fn operate(settings: Run) -> Result<(), OperatorError> {
         tasks.end().await;
         return Ok(());
     };
-    let (cache, watches) = Cache::new(&watching, &config.watch_namespaces, config.cluster_issuers, &metrics);
-    let context = Context::new(client.clone(), config, metrics.clone(), liveness.clone(), cache, keys)?;
-
+    let (cache, watches) =
+        Cache::new(&watching, &api_server, &config.watch_namespaces, config.cluster_issuers, &metrics);
+    let context = Context::new(
+        client.clone(),
+        api_server.clone(),
+        config,
+        metrics.clone(),
+        liveness.clone(),
+        cache,
+        keys,
+    )?;
     let observer: Arc<dyn Observer> = Arc::new(Reactions::new(context.clone()));
     watches.spawn(&observer, &mut tasks);
+    let (back, asking) = (context.clone(), client.clone());
+    tasks.spawn("watch over the API server", async move {
+        api_server.watch_over(asking, || wake_whoever_failed(&back)).await;
+    });
+    // Probes are answered, and other replicas go on answering challenges, while reconciles come to their end; so does this one.
     tasks.spawn("http-01 responder", respond(responder, context.clone()));
     let work = async {
         tokio::select! {
@@ -121,7 +138,7 @@ pub async fn operate(settings: Run) -> Result<(), OperatorError> {
             elected(&settings, client, metrics, &context, &stop).await
         } else {
             metrics.leading(true);
-            run::lead(context.clone(), stop.clone(), pending()).await
+            run::lead(context.clone(), None, stop.clone(), pending()).await
         }
     };
     let outcome = tokio::select! {
@@ -156,11 +173,11 @@ async fn elected(
         lease_duration: settings.lease_duration,
     };
     let mut leadership = Leadership::start(client, election, metrics);
-    let leads = leadership.watch();
+    let (leads, term) = (leadership.watch(), leadership.term());
     tokio::select! {
         biased;
         ended = leadership.ended() => return Err(ended),
-        outcome = terms(leads, context, stop) => outcome?,
+        outcome = terms(leads, term, context, stop) => outcome?,
     }
     leadership.release().await;
     Ok(())
@@ -169,6 +186,7 @@ async fn elected(
 /// Leads for each term for which this replica is elected, until `stop`.
 async fn terms(
     mut leads: watch::Receiver<bool>,
+    term: CurrentTerm,
     context: &Arc<Context>,
     stop: &CancellationToken,
 ) -> Result<(), Ended> {
@@ -177,7 +195,8 @@ async fn terms(
             _ = elect(&mut leads, true) => {}
             () = stop.cancelled() => break,
         }
-        let outcome = run::lead(context.clone(), stop.child_token(), elect(&mut leads, false)).await;
+        let lost = elect(&mut leads, false);
+        let outcome = run::lead(context.clone(), term.get(), stop.child_token(), lost).await;
         context.disconnect();
         outcome?;
     }
@@ -216,6 +235,7 @@ pub(crate) fn config(settings: &Run, responder_port: u16) -> Config {
         },
         orders_per_account: settings.orders_per_account,
         duplicate_certificate_limit: settings.duplicate_certificate_limit,
+        min_issuance_interval: settings.min_issuance_interval,
         annotations: annotations(settings),
     }
 }

@@ -123,14 +123,13 @@ fn response(data: &[u8]) -> Option<Response<Vec<u8>>> {
     Some(response)
 }
 
-fn read<T>(data: &[u8], reader: fn(Response<Vec<u8>>) -> Result<T, AcmeError>) -> Option<T> {
+fn read<T>(data: &[u8], reader: Reader<T>) -> Option<T> {
     reader(response(data)?).inspect_err(check).ok()
 }
 
-fn answer<T>(
-    data: &[u8],
-    reader: fn(Response<Vec<u8>>) -> Result<Answer<T>, AcmeError>,
-) -> Option<Answer<T>> {
+type Reader<T> = fn(Response<Vec<u8>>) -> Result<T, AcmeError>;
+
+fn answer<T>(data: &[u8], reader: Reader<Answer<T>>) -> Option<Answer<T>> {
     let answer = read(data, reader)?;
     answer.location.iter().for_each(|url| check_url(url));
     answer.retry_after.iter().for_each(|wait| assert!(WAITS.contains(wait)));

@@ -133,11 +133,14 @@ fn decide_on(case: &Case) {
         let status = certificate.status.clone().unwrap_or_default();
         let wanted = ValidatedCertificate::new(&certificate.spec);
         let now = NOW.saturating_add(SignedDuration::from_secs(case.seconds)).unwrap_or(*NOW);
-        let mut progress = Progress { place: true, presented: case.presented, ..Progress::default() };
+        let mut progress = Progress::default();
+        progress.place = true;
+        let learned = progress.about(status.order.as_ref());
+        learned.presented = case.presented;
         if let Some(order) = order {
-            progress.saw_order(order.clone(), None, now);
+            learned.saw_order(order.clone(), None, now);
         }
-        progress.authorizations.clone_from(authorizations);
+        learned.authorizations.clone_from(authorizations);
         let issuer = IssuerView::Ready {
             account: "https://ca.example/account/1".to_owned(),
             solvers: case.solvers.clone(),
@@ -157,6 +160,7 @@ fn decide_on(case: &Case) {
             backup: None,
             duplicate_limit: 4,
             password_missing: None,
+            min_interval: Duration::from_secs(60),
             next_key: Some(KEY.algorithm()),
             issuer: &issuer,
             not_allowed: None,

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::AcmeError;
+use super::rate_limit::{About, about};
 
 /// How many requests an account has in flight, and until when it makes none at all.
 ///
@@ -27,10 +28,12 @@ pub(super) struct Place {
 /// The pause after a rate limit that says nothing of its length.
 const DEFAULT_PAUSE: Duration = Duration::from_secs(60);
 
-/// The longest pause of a whole account. A limit may concern one set of names only (such as the one on
-/// duplicate certificates) and last for days: who ran into it waits that long, the others ask again after
-/// this.
+/// The longest pause of a whole account.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+
+/// The longest pause after an order was refused and the CA does not say whether for its names or for the account. Whoever asked
+/// waits as long as the CA says; the others do not wait for what may be no limit of theirs, and if it is one, the next order tells.
+const LONGEST_PAUSE_IN_DOUBT: Duration = Duration::from_secs(5 * 60);
 
 impl Limiter {
     /// Requests in flight for one account, unless told otherwise.
@@ -93,13 +96,17 @@ fn pause(error: &AcmeError) -> Option<Duration> {
         None if too_fast => DEFAULT_PAUSE,
         _ => return None,
     };
-    Some(pause.min(LONGEST_PAUSE))
+    match about(error) {
+        About::Names => None,
+        About::Account => Some(pause.min(LONGEST_PAUSE)),
+        About::AnOrder => Some(pause.min(LONGEST_PAUSE_IN_DOUBT)),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::acme::Operation;
+    use crate::acme::{Operation, Problem};
 
     #[tokio::test]
     async fn an_account_pauses_for_as_long_as_a_429_or_503_says() {
@@ -129,10 +136,34 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_of_days_stops_the_others_for_an_hour_only() {
+    fn a_limit_of_days_stops_the_others_for_an_hour_at_most_and_in_doubt_for_minutes() {
+        for (operation, longest) in
+            [(Operation::Order, LONGEST_PAUSE), (Operation::NewOrder, LONGEST_PAUSE_IN_DOUBT)]
+        {
+            let limiter = Limiter::default();
+            limiter.heed(&of(operation, 429, Some(24 * 3600)), NOW);
+            assert_eq!(limiter.paused_until(NOW), Some(NOW + longest));
+        }
+    }
+
+    #[test]
+    fn a_limit_on_names_does_not_pause_the_account() {
         let limiter = Limiter::default();
-        limiter.heed(&http(429, Some(24 * 3600)), NOW);
-        assert_eq!(limiter.paused_until(NOW), Some(NOW + LONGEST_PAUSE));
+        let detail =
+            "too many certificates (5) already issued for this exact set of identifiers in the last 168h0m0s";
+        let problem = Problem {
+            typ: "urn:ietf:params:acme:error:rateLimited".to_owned(),
+            detail: detail.to_owned(),
+            ..Problem::default()
+        };
+        let error = AcmeError::Problem {
+            operation: Operation::NewOrder,
+            status: 429,
+            problem: Box::new(problem),
+            retry_after: Some(Duration::from_secs(3600)),
+        };
+        limiter.heed(&error, NOW);
+        assert_eq!(limiter.paused_until(NOW), None);
     }
 
     #[test]
@@ -160,8 +191,12 @@ mod tests {
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
     fn http(status: u16, retry_after: Option<u64>) -> AcmeError {
+        of(Operation::NewOrder, status, retry_after)
+    }
+
+    fn of(operation: Operation, status: u16, retry_after: Option<u64>) -> AcmeError {
         AcmeError::Http {
-            operation: Operation::NewOrder,
+            operation,
             host: "ca.example".to_owned(),
             status,
             kind: String::new(),

@@ -23,6 +23,7 @@ mod limits;
 mod nonce;
 mod order;
 mod problem;
+mod rate_limit;
 mod renewal_info;
 mod retry_after;
 mod revocation;

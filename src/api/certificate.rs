@@ -310,7 +310,8 @@ pub struct CertificateStatus {
     /// The value of the annotation `certwright.dev/renew` that the last issuance answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_renew_request: Option<String>,
-    /// Certificates that were issued lately, while they count among the equal ones that the CA issues within a week.
+    /// Certificates that were issued lately, while they count among the equal ones that the CA issues within a week; the newest
+    /// always stays.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub recent_issuances: Vec<IssuanceRecord>,
     /// The order that is under way at the CA.

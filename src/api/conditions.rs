@@ -153,6 +153,8 @@ pub mod certificate_reason {
         CERTIFICATE_REFUSED = "CertificateRefused";
         /// Equal certificates were issued again and again, since the Secret was lost each time; the next one is ordered later.
         DUPLICATE_CERTIFICATES = "DuplicateCertificates";
+        /// The certificate is due so soon after it was ordered that the next one waits.
+        ISSUED_RECENTLY = "IssuedRecently";
         /// The Secret was lost, and was written again with the certificate that it had. Of events only.
         SECRET_RESTORED = "SecretRestored";
         /// The CA offers no chain with the issuer that `preferredChain` names. Of events only.

@@ -108,11 +108,14 @@ pub struct RenewalInfoStatus {
     /// The moment in that time that was chosen, by chance and for good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selected_time: Option<Time>,
+    /// The earliest moment that was chosen for this certificate before, if the CA has put it off since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earliest_time: Option<Time>,
     /// A page of the CA that may say why it suggests this time.
     #[serde(rename = "explanationURL", default, skip_serializing_if = "Option::is_none")]
     pub explanation_url: Option<String>,
-    /// How many certificates in a row were renewed before a tenth of their lifetime was used because the CA suggested it.
-    /// Each waits longer than the one before.
+    /// How many certificates in a row, before this one, the CA wanted replaced before a tenth of their lifetime was used. Each is
+    /// kept longer than the one before, in the end until its normal renewal time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub early_renewals: Option<i32>,
     /// Why the CA's last answer is of no use, or why there is none. What it suggested before still counts; without that the

@@ -146,7 +146,9 @@ fn looks_again(awaited: &str) -> &'static str {
         reason::SELF_CHECK => {
             "looks again at least every ten seconds, and tells the CA to look once the self-check takes too long"
         }
-        reason::RATE_LIMITED | reason::DUPLICATE_CERTIFICATES => "goes on at the time in the message",
+        reason::RATE_LIMITED | reason::DUPLICATE_CERTIFICATES | reason::ISSUED_RECENTLY => {
+            "goes on at the time in the message"
+        }
         reason::INVALID_SPEC => "nothing, before the spec changes",
         _ => "goes on at once",
     }

@@ -85,6 +85,10 @@ pub struct Run {
     /// overwritten; then it waits. 0 for any number.
     #[arg(long, env = "CERTWRIGHT_DUPLICATE_CERTIFICATE_LIMIT", default_value_t = 4)]
     pub duplicate_certificate_limit: usize,
+    /// A certificate that is due because of the time is ordered so long after the last one at the earliest, however briefly it
+    /// lives.
+    #[arg(long, env = "CERTWRIGHT_MIN_ISSUANCE_INTERVAL", default_value = "1m", value_parser = duration)]
+    pub min_issuance_interval: Duration,
     /// Whether annotations on Ingresses and Gateways make Certificates; if not, these are not watched.
     #[arg(long, env = "CERTWRIGHT_ANNOTATIONS", default_value_t = true, action = ArgAction::Set)]
     pub annotations: bool,

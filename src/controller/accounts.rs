@@ -1,15 +1,14 @@
 //! The accounts in use. Issuers that name one account Secret share one account, one limiter and one pool of nonces: a CA
 //! may take two users of one account for an attack.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use kube::runtime::reflector::ObjectRef;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use super::issuer_record::{AccountSecret, IssuerRecord};
 use crate::acme::{Account, AcmeError, Server, ServerConfig, Share, Trust};
-use crate::api::{AcmeIssuer, Certificate};
+use crate::api::AcmeIssuer;
 use crate::egress::Egress;
 use crate::pki::PrivateKey;
 use crate::runtime::clock;
@@ -25,12 +24,10 @@ const MOST_SERVERS: usize = 1024;
 pub struct Accounts {
     /// The operator's own namespace, where the accounts of ClusterIssuers are.
     own_namespace: String,
-    places_per_account: usize,
     metrics: Metrics,
     egress: Egress,
     /// By the Secret of the key and the URL of the directory.
     accounts: Recent<(AccountSecret, String), Account>,
-    places: Mutex<HashMap<AccountSecret, Arc<Places>>>,
     writers: Mutex<HashMap<AccountSecret, Arc<AsyncMutex<()>>>>,
     /// Accounts whose key is changed once no challenge is looked at.
     waiting: Mutex<HashSet<AccountSecret>>,
@@ -41,16 +38,14 @@ pub struct Accounts {
 
 impl Accounts {
     /// No accounts yet.
-    pub fn new(own_namespace: String, places_per_account: usize, metrics: Metrics, egress: Egress) -> Self {
+    pub fn new(own_namespace: String, metrics: Metrics, egress: Egress) -> Self {
         let same_namespace =
             |one: &(AccountSecret, String), other: &(AccountSecret, String)| one.0.0 == other.0.0;
         Self {
             own_namespace,
-            places_per_account,
             metrics,
             egress,
             accounts: Recent::with_rivals(MOST_ACCOUNTS, same_namespace, clock::now),
-            places: Mutex::default(),
             writers: Mutex::default(),
             waiting: Mutex::default(),
             servers: Recent::new(MOST_SERVERS, clock::now),
@@ -173,19 +168,6 @@ impl Accounts {
             false => drop(waiting.remove(secret)),
         }
     }
-
-    /// The places for orders under way of the account in `secret`.
-    pub fn places(&self, secret: &AccountSecret) -> Arc<Places> {
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        let limit = self.places_per_account;
-        places.entry(secret.clone()).or_insert_with(|| Arc::new(Places::new(limit))).clone()
-    }
-
-    /// Frees whatever a Certificate holds or waits for; returns those that may go on in its stead.
-    pub fn free(&self, uid: &str) -> Vec<ObjectRef<Certificate>> {
-        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        places.values().filter_map(|places| places.free(uid)).collect()
-    }
 }
 
 /// Which certificates of its CA an issuer trusts.
@@ -194,93 +176,5 @@ pub fn trust(spec: &AcmeIssuer) -> Trust {
         (Some(bundle), _) if !bundle.0.is_empty() => Trust::Bundle(bundle.0.clone()),
         (_, Some(true)) => Trust::SkipVerify,
         _ => Trust::SystemRoots,
-    }
-}
-
-/// The places for orders under way of one account, and the queue for them.
-pub struct Places {
-    limit: usize,
-    state: Mutex<PlacesState>,
-}
-
-#[derive(Default)]
-struct PlacesState {
-    taken: HashSet<String>,
-    queue: VecDeque<(String, ObjectRef<Certificate>)>,
-}
-
-impl Places {
-    fn new(limit: usize) -> Self {
-        Self { limit, state: Mutex::default() }
-    }
-
-    /// How many there are.
-    pub fn limit(&self) -> usize {
-        self.limit
-    }
-
-    /// Takes a place for the Certificate with this uid, or queues it and returns false.
-    pub fn take(&self, uid: &str, certificate: ObjectRef<Certificate>) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.taken.contains(uid) {
-            return true;
-        }
-        let ahead = state.queue.iter().position(|(waiting, _)| waiting == uid);
-        let free = self.limit.saturating_sub(state.taken.len());
-        if ahead.unwrap_or(state.queue.len()) < free {
-            state.queue.retain(|(waiting, _)| waiting != uid);
-            state.taken.insert(uid.to_owned());
-            return true;
-        }
-        if ahead.is_none() {
-            state.queue.push_back((uid.to_owned(), certificate));
-        }
-        false
-    }
-
-    /// Frees the place of a Certificate, or its place in the queue; returns the one that may go on.
-    pub fn free(&self, uid: &str) -> Option<ObjectRef<Certificate>> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let queued = state.queue.len();
-        state.queue.retain(|(waiting, _)| waiting != uid);
-        let changed = state.taken.remove(uid) || state.queue.len() < queued;
-        let free = self.limit.saturating_sub(state.taken.len());
-        if changed && free > 0 {
-            state.queue.get(free - 1).or(state.queue.back()).map(|(_, next)| next.clone())
-        } else {
-            None
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn certificate(name: &str) -> ObjectRef<Certificate> {
-        ObjectRef::new(name).within("ns")
-    }
-
-    #[test]
-    fn a_place_that_is_freed_goes_to_the_one_that_waited_longest() {
-        let places = Places::new(1);
-        assert!(places.take("a", certificate("a")));
-        assert!(places.take("a", certificate("a")), "who has a place keeps it");
-        assert!(!places.take("b", certificate("b")));
-        assert!(!places.take("c", certificate("c")));
-        assert_eq!(places.free("a").map(|next| next.name), Some("b".to_owned()));
-        assert!(!places.take("c", certificate("c")), "b comes first");
-        assert!(places.take("b", certificate("b")));
-    }
-
-    #[test]
-    fn one_that_is_deleted_while_it_waits_does_not_hold_up_the_queue() {
-        let places = Places::new(1);
-        assert!(places.take("a", certificate("a")));
-        assert!(!places.take("b", certificate("b")));
-        assert!(!places.take("c", certificate("c")));
-        places.free("a");
-        assert_eq!(places.free("b").map(|next| next.name), Some("c".to_owned()));
-        assert!(places.take("c", certificate("c")));
     }
 }

@@ -11,12 +11,13 @@ use std::sync::Arc;
 use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
-use tracing::{Instrument, info_span, warn};
+use tracing::{Instrument, info_span};
 
 pub use self::watch::{Entrances, start, watches};
 use super::context::Context;
 use super::error::Error;
 use super::events;
+use super::retry::retry;
 use crate::core::annotated::{Decision, Entrance, Plan, Remark, decide, is_surplus, plan};
 use crate::runtime::clock::Stopwatch;
 use crate::runtime::metrics::ReconcileOutcome;
@@ -97,13 +98,5 @@ pub fn error_policy<K>(object: Arc<K>, error: &Error, context: Arc<Context>) -> 
 where
     K: Resource<DynamicType = ()>,
 {
-    warn!(
-        object = %K::kind(&()),
-        namespace = object.namespace().unwrap_or_default(),
-        name = object.name_any(),
-        step = error.step(),
-        error = error as &dyn std::error::Error,
-        "the reconcile failed and is tried again"
-    );
-    Action::requeue(context.in_flight.failed(&object.uid().unwrap_or_default()))
+    retry(&*object, error, &context)
 }

@@ -6,18 +6,23 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store, store};
+use kube::runtime::utils::Backoff;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use self::shelf::Shelf;
+use super::api_server::{ApiServer, PROBES};
+use super::error;
 use super::issuer_record::{IssuerId, IssuerRecord};
+use super::retry::WORTH_A_WARNING;
 use super::unreadable::Unreadable;
 use crate::api::{Certificate, ClusterIssuer, Issuer, IssuerKind, LABEL_SECRET};
 use crate::core::reading::{Fault, Readable, Reading};
@@ -81,6 +86,7 @@ pub trait Observer: Send + Sync + 'static {
 /// Watches, such as those that fill a [`Cache`], with their names; they run once their observer is known.
 pub struct Watches<O: ?Sized> {
     start: Vec<(String, Start<O>)>,
+    api_server: ApiServer,
     unreadable: Arc<Unreadable>,
 }
 
@@ -91,12 +97,13 @@ impl Cache {
     /// A cache of `namespaces` (empty for all), and the watches that fill it.
     pub fn new(
         client: &Client,
+        api_server: &ApiServer,
         namespaces: &[String],
         cluster_issuers: bool,
         metrics: &Metrics,
     ) -> (Self, Watches<dyn Observer>) {
         let unreadable = Arc::new(Unreadable::new(metrics.clone()));
-        let mut watches = Watches::new(unreadable.clone());
+        let mut watches = Watches::new(api_server, unreadable.clone());
         let scopes = match namespaces {
             [] => vec![None],
             some => some.iter().cloned().map(Some).collect(),
@@ -270,8 +277,8 @@ impl Watches<dyn Observer> {
 
 impl<O: ?Sized> Watches<O> {
     /// No watch yet. What they cannot read is kept in `unreadable`.
-    pub fn new(unreadable: Arc<Unreadable>) -> Self {
-        Self { start: Vec::new(), unreadable }
+    pub fn new(api_server: &ApiServer, unreadable: Arc<Unreadable>) -> Self {
+        Self { start: Vec::new(), api_server: api_server.clone(), unreadable }
     }
 }
 
@@ -295,8 +302,10 @@ impl<O: ?Sized + Send + Sync + 'static> Watches<O> {
     {
         let (reader, writer) = store();
         let shelf = Shelf::new(reader.clone(), writer, self.unreadable.clone());
+        let api_server = self.api_server.clone();
         let name = format!("watch of {}", K::plural(&()));
-        let watch: Start<O> = Box::new(move |observer| Box::pin(follow(api, which, shelf, observer, tell)));
+        let watch: Start<O> =
+            Box::new(move |observer| Box::pin(follow(api, which, shelf, observer, tell, api_server)));
         self.start.push((name, watch));
         reader
     }
@@ -319,12 +328,17 @@ async fn follow<K, O: ?Sized>(
     mut shelf: Shelf<K>,
     observer: Arc<O>,
     tell: fn(&O, Change<K>),
+    api_server: ApiServer,
 ) where
     K: Readable + Clone + Debug + Send + Sync + 'static,
 {
-    let mut stream = pin!(watcher(api, which.page_size(PAGE)).default_backoff());
+    let mut stream = pin!(watcher(api, which.page_size(PAGE)).backoff(Pauses::new(&api_server)));
     let mut is_absent = false;
+    let mut failures = 0_u32;
     while let Some(event) = stream.next().await {
+        if event.is_ok() {
+            failures = 0;
+        }
         match event {
             Ok(event) => {
                 is_absent &= !matches!(event, watcher::Event::InitDone);
@@ -337,10 +351,54 @@ async fn follow<K, O: ?Sized>(
                 }
             }
             Err(error) => {
-                let kind = K::kind(&());
-                warn!(%kind, error = &error as &dyn std::error::Error, "a watch broke; it is taken up again");
+                failures += 1;
+                let (kind, cause) = (K::kind(&()), &error as &dyn std::error::Error);
+                let is_news = failures == WORTH_A_WARNING && !api_server.is_away();
+                match !may_pass(&error) || is_news {
+                    true => warn!(%kind, error = cause, "a watch broke; it is taken up again"),
+                    false => debug!(%kind, error = cause, failures, "a watch broke; it is taken up again"),
+                }
             }
         }
+    }
+}
+
+/// Whether it is usual for a watch to break like this: the API server is away, which is said elsewhere, or will have it again.
+fn may_pass(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(source)
+        | watcher::Error::WatchStartFailed(source)
+        | watcher::Error::WatchFailed(source) => error::may_pass(source),
+        watcher::Error::WatchError(status) => matches!(status.code, 410 | 429 | 500..=599),
+        watcher::Error::NoResourceVersion => false,
+    }
+}
+
+/// The pauses between attempts to take up a watch: more and more seldom, but for as long as the API server is away it is
+/// tried at the same pace as that is asked whether it is back.
+struct Pauses {
+    usual: watcher::DefaultBackoff,
+    api_server: ApiServer,
+}
+
+impl Pauses {
+    fn new(api_server: &ApiServer) -> Self {
+        Self { usual: watcher::DefaultBackoff::default(), api_server: api_server.clone() }
+    }
+}
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let usual = self.usual.next();
+        if self.api_server.is_away() { Some(PROBES) } else { usual }
+    }
+}
+
+impl Backoff for Pauses {
+    fn reset(&mut self) {
+        self.usual.reset();
     }
 }
 

@@ -12,19 +12,18 @@ mod report;
 mod revoke;
 mod store;
 
-pub(super) use store::generate;
-
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
-use tracing::{Instrument, debug, debug_span, info_span, warn};
+use tracing::{Instrument, debug, debug_span, info_span};
 
 use self::gather::Work;
 use super::context::Context;
 use super::error::Error;
+use super::retry::retry;
 use crate::api::{Certificate, FINALIZER};
 use crate::core::issuance::next_step;
 use crate::core::records::{self, Chore};
@@ -66,20 +65,24 @@ async fn reconcile_within(certificate: Arc<Certificate>, context: &Context) -> R
         return Ok(Action::await_change());
     }
     let version = certificate.resource_version();
-    let mut work = Work::gather(certificate, context).await?;
+    let mut kept = Kept { work: Work::gather(certificate, context).await?, context };
+    let work = &mut kept.work;
     work.drop_unverified(context).await?;
     let (namespace, name) = (work.namespace.clone(), work.name.clone());
     let outcome = match deleted {
-        true => end(&mut work, context).await,
+        true => end(work, context).await,
         false => tokio::select! {
-            outcome = run(&mut work, context) => outcome,
-            // Neither a CA nor a provider that takes its time holds a deletion up. What is under way is broken off, as by
-            // a crash; the deletion itself has asked for the next reconcile.
+            outcome = run(work, context) => outcome,
+            // Neither a CA nor a provider that takes its time holds a deletion up. What is under way is broken off; the
+            // deletion itself has asked for the next reconcile.
             () = context.deleted(&namespace, &name, &uid) => Ok(None),
         },
     };
-    let changed = work.certificate.resource_version() != version;
-    work.put_back(context);
+    if outcome.is_ok() {
+        work.leave_unused_place(context);
+    }
+    let changed = kept.work.certificate.resource_version() != version;
+    drop(kept);
     let metric = match (&outcome, changed) {
         (Err(_), _) => ReconcileOutcome::Failed,
         (Ok(_), true) => ReconcileOutcome::Progressed,
@@ -94,6 +97,21 @@ async fn reconcile_within(certificate: Arc<Certificate>, context: &Context) -> R
             Action::requeue(Duration::try_from(until.duration_since(clock::now())).unwrap_or_default())
         }
     })
+}
+
+/// However a reconcile ends, what it knows is kept for the next; but not if it panics, as what it knows may be the cause.
+struct Kept<'a> {
+    work: Work,
+    context: &'a Context,
+}
+
+impl Drop for Kept<'_> {
+    fn drop(&mut self) {
+        match std::thread::panicking() {
+            true => self.context.in_flight.keep(&self.work.uid, None),
+            false => self.work.put_back(self.context),
+        }
+    }
 }
 
 async fn run(work: &mut Work, context: &Context) -> Result<Option<Timestamp>, Error> {
@@ -150,13 +168,5 @@ pub fn error_policy(certificate: Arc<Certificate>, error: &Error, context: Arc<C
         context.questions.forget(&uid);
         return Action::await_change();
     }
-    warn!(
-        object = KIND,
-        namespace = certificate.namespace().unwrap_or_default(),
-        name = certificate.name_any(),
-        step = error.step(),
-        error = error as &dyn std::error::Error,
-        "the reconcile failed and is tried again"
-    );
-    Action::requeue(context.in_flight.failed(&uid))
+    retry(&*certificate, error, &context)
 }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kube::Client;
@@ -12,10 +12,13 @@ use tokio::sync::Notify;
 
 use super::accounts::Accounts;
 use super::annotated::Entrances;
+use super::api_server::ApiServer;
 use super::cache::Cache;
 use super::events::Said;
 use super::in_flight::InFlight;
 use super::issuer_record::{AccountSecret, IssuerId, IssuerRecord, account_secret};
+use super::key_makers::KeyMakers;
+use super::places::Places;
 use super::presenter::Presenter;
 use super::questions::Questions;
 use super::resolvers::Resolvers;
@@ -27,6 +30,7 @@ use crate::core::backoff::Backoff;
 use crate::core::ledger::LedgerKeys;
 use crate::egress::{Egress, Purpose, Rules};
 use crate::runtime::clock;
+use crate::runtime::leader::Term;
 use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
 use crate::solver::dns01::{Clients, NameServer};
@@ -67,6 +71,8 @@ pub struct Config {
     pub orders_per_account: usize,
     /// So many equal certificates are ordered within a week because the Secret was lost; 0 for any number.
     pub duplicate_certificate_limit: usize,
+    /// A certificate that is due because of the time is ordered so long after the last one at the earliest.
+    pub min_issuance_interval: Duration,
     /// Certificates from annotations.
     pub annotations: AnnotationsConfig,
 }
@@ -84,6 +90,8 @@ pub struct AnnotationsConfig {
 pub struct Context {
     /// The API server.
     pub client: Client,
+    /// Whether it is away.
+    pub api_server: ApiServer,
     /// Settings.
     pub config: Config,
     /// Metrics.
@@ -100,6 +108,10 @@ pub struct Context {
     pub ledger_keys: LedgerKeys,
     /// Accounts at CAs.
     pub accounts: Accounts,
+    /// Their places for orders under way.
+    pub places: Places,
+    /// Those who make private keys.
+    pub key_makers: KeyMakers,
     /// http-01 answers and the way to them.
     pub presenter: Presenter,
     /// The operator's own look at http-01 answers.
@@ -126,6 +138,8 @@ pub struct Context {
     pub wake_cluster_issuer: Wake<ClusterIssuer>,
     /// Ingresses and Gateways.
     pub entrances: Entrances,
+    /// The term in which this replica led last.
+    led: Mutex<Option<Term>>,
 }
 
 impl Context {
@@ -135,6 +149,7 @@ impl Context {
     /// If the name servers of the self-check cannot be used.
     pub fn new(
         client: Client,
+        api_server: ApiServer,
         config: Config,
         metrics: Metrics,
         liveness: Liveness,
@@ -149,12 +164,9 @@ impl Context {
         Ok(Arc::new(Self {
             reporter,
             said: Said::default(),
-            accounts: Accounts::new(
-                config.namespace.clone(),
-                config.orders_per_account,
-                metrics.clone(),
-                egress.clone(),
-            ),
+            accounts: Accounts::new(config.namespace.clone(), metrics.clone(), egress.clone()),
+            places: Places::new(config.orders_per_account),
+            key_makers: KeyMakers::default(),
             presenter: Presenter::default(),
             self_check: SelfCheck::new(config.nameservers.clone(), egress.clone())?,
             resolvers: Resolvers::new(egress.clone()),
@@ -168,13 +180,21 @@ impl Context {
             wake_issuer: Wake::default(),
             wake_cluster_issuer: Wake::default(),
             entrances: Entrances::default(),
+            led: Mutex::default(),
             client,
+            api_server,
             config,
             metrics,
             liveness,
             cache,
             ledger_keys,
         }))
+    }
+
+    /// Whether this replica has led before in this term, which begins again.
+    pub fn led_before_in(&self, term: Option<Term>) -> bool {
+        let mut led = self.led.lock().unwrap_or_else(PoisonError::into_inner);
+        term.is_some() && std::mem::replace(&mut *led, term.clone()) == term
     }
 
     /// Ends all requests for reconciles: this replica leads no more.

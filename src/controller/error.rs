@@ -157,6 +157,12 @@ impl Error {
         }
     }
 
+    /// Whether it may pass by itself: no answer came, or one that says that the API server could not, or that somebody else was
+    /// faster.
+    pub fn may_pass(&self) -> bool {
+        std::error::Error::source(self).and_then(|source| source.downcast_ref()).is_some_and(may_pass)
+    }
+
     /// Whether the object of the reconcile, or its namespace, is gone or can no longer be read, so that there is nothing to
     /// try again.
     pub fn object_is_gone(&self) -> bool {
@@ -167,6 +173,14 @@ impl Error {
             }
             _ => false,
         }
+    }
+}
+
+/// Whether an error of the API server may pass by itself; see [`Error::may_pass`].
+pub fn may_pass(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => matches!(status.code, 409 | 429 | 500..=599),
+        _ => true,
     }
 }
 

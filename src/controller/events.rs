@@ -6,9 +6,10 @@ use std::sync::{Mutex, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::context::Context;
+use super::error::may_pass;
 use crate::foreign_text::clean;
 use crate::runtime::clock;
 use crate::runtime::metrics::ApiVerb;
@@ -38,9 +39,29 @@ impl Said {
         }
         news
     }
+
+    /// Nobody has heard these words.
+    fn take_back(&self, uid: &str, reason: &str, note: &str) {
+        let words = (uid.to_owned(), reason.to_owned(), note.to_owned());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&words);
+    }
 }
 
-/// Publishes an event about `object`, unless the same was said lately. One that cannot be published is logged: it must not hold up the work.
+/// What is to be said in an event, once what it says is on record.
+#[derive(Clone, Debug)]
+pub struct News {
+    /// Whether it is bad news.
+    pub type_: EventType,
+    /// Why: a constant of the API.
+    pub reason: &'static str,
+    /// What was being done.
+    pub action: &'static str,
+    /// A sentence for people.
+    pub note: String,
+}
+
+/// Publishes an event about `object`, unless the same was said lately. Returns false if it could not be published now and may
+/// be later; that must not hold up the work.
 pub async fn publish(
     context: &Context,
     object: &ObjectReference,
@@ -48,29 +69,31 @@ pub async fn publish(
     reason: &str,
     action: &str,
     note: &str,
-) {
-    let note = clean(note, MAX_NOTE);
-    let mut end = note.len().min(MAX_NOTE);
-    while !note.is_char_boundary(end) {
-        end -= 1;
-    }
+) -> bool {
+    let mut note = clean(note, MAX_NOTE);
+    note.truncate(note.floor_char_boundary(MAX_NOTE));
     let uid = object.uid.as_deref().unwrap_or_default();
-    if !context.said.is_news(uid, reason, &note[..end], clock::now()) {
-        return;
+    if !context.said.is_news(uid, reason, &note, clock::now()) {
+        return true;
     }
     let event = Event {
         type_,
         reason: reason.to_owned(),
-        note: Some(note[..end].to_owned()),
+        note: Some(note.clone()),
         action: action.to_owned(),
         secondary: None,
     };
     context.metrics.api_written("Event", ApiVerb::Create);
     // A recorder that lasts would count a second event of the same reason, and keep the words of the first.
     let recorder = Recorder::new(context.client.clone(), context.reporter.clone());
-    if let Err(error) = recorder.publish(&event, object).await {
-        warn!(reason, error = &error as &dyn std::error::Error, "an event could not be published");
+    let Err(error) = recorder.publish(&event, object).await else { return true };
+    context.said.take_back(uid, reason, &note);
+    let (later, error) = (may_pass(&error), &error as &dyn std::error::Error);
+    match later {
+        true => debug!(reason, error, "an event could not be published yet"),
+        false => warn!(reason, error, "an event could not be published"),
     }
+    !later
 }
 
 #[cfg(test)]

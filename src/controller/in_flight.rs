@@ -1,14 +1,14 @@
-//! What this process knows of each Certificate beyond its cache: the progress of its issuance, and the newest version
-//! of the object, which a write has returned and the watch may not have delivered yet.
+//! What this process knows of each Certificate beyond its cache: the progress of its issuance with what could not be
+//! written of it, and the newest version of the object, which a write has returned and the watch may not have delivered yet.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use kube::ResourceExt;
 
+use super::events::News;
 use crate::api::Certificate;
-use crate::core::issuance::Progress;
+use crate::core::issuance::Memory;
 
 /// What is known of the Certificates, by uid.
 #[derive(Default)]
@@ -16,29 +16,32 @@ pub struct InFlight(Mutex<HashMap<String, Known>>);
 
 #[derive(Default)]
 struct Known {
-    progress: Option<Progress>,
+    kept: Option<Kept>,
     newest: Option<Arc<Certificate>>,
     errors: u32,
 }
 
+/// What one reconcile leaves to the next: what it knows, and what is still to be said.
+type Kept = (Memory, Vec<News>);
+
 impl InFlight {
-    /// Takes the progress of a Certificate, to put it back with [`keep`](Self::keep).
-    pub fn take(&self, uid: &str) -> Progress {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get_mut(uid).and_then(|known| known.progress.take()).unwrap_or_default()
+    /// What the last reconcile of a Certificate has kept.
+    pub fn recall(&self, uid: &str) -> Kept {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(uid).and_then(|known| known.kept.clone()).unwrap_or_default()
     }
 
-    /// Keeps the progress of a Certificate; `None` once it is at rest.
-    pub fn keep(&self, uid: &str, progress: Option<Progress>) {
+    /// Keeps what a reconcile knows of a Certificate; `None` once it is at rest.
+    pub fn keep(&self, uid: &str, kept: Option<Kept>) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match (progress, all.get_mut(uid)) {
+        match (kept, all.get_mut(uid)) {
             (None, None) => {}
             (None, Some(known)) if known.newest.is_none() && known.errors == 0 => {
                 all.remove(uid);
             }
-            (progress, Some(known)) => known.progress = progress,
-            (progress, None) => {
-                all.insert(uid.to_owned(), Known { progress, ..Known::default() });
+            (kept, Some(known)) => known.kept = kept,
+            (kept, None) => {
+                all.insert(uid.to_owned(), Known { kept, ..Known::default() });
             }
         }
     }
@@ -60,7 +63,7 @@ impl InFlight {
         if known.newest.as_ref().is_some_and(|written| version(written) <= version(certificate)) {
             known.newest = None;
         }
-        if known.newest.is_none() && known.progress.is_none() && known.errors == 0 {
+        if known.newest.is_none() && known.kept.is_none() && known.errors == 0 {
             all.remove(uid);
         }
     }
@@ -71,22 +74,27 @@ impl InFlight {
         self.with(&uid, |known| known.newest = Some(certificate));
     }
 
-    /// Counts an error of the API server, and says how long to wait before the next try.
-    pub fn failed(&self, uid: &str) -> Duration {
-        const FIRST: Duration = Duration::from_millis(500);
-        const LONGEST: Duration = Duration::from_secs(60);
+    /// Counts an error of the API server, and says how many there were in a row.
+    pub fn failed(&self, uid: &str) -> u32 {
         self.with(uid, |known| {
-            let wait = FIRST.saturating_mul(1 << known.errors.min(16)).min(LONGEST);
-            known.errors += 1;
-            wait
+            known.errors = known.errors.saturating_add(1);
+            known.errors
         })
+    }
+
+    /// The uids of those for whom the last reconcile ended with an error of the API server.
+    pub fn failing(&self) -> HashSet<String> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().filter(|(_, known)| known.errors > 0).map(|(uid, _)| uid.clone()).collect()
     }
 
     /// The API server did what it was asked.
     pub fn succeeded(&self, uid: &str) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = all.get_mut(uid) {
-            known.errors = 0;
+        let Some(known) = all.get_mut(uid) else { return };
+        known.errors = 0;
+        if known.newest.is_none() && known.kept.is_none() {
+            all.remove(uid);
         }
     }
 

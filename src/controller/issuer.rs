@@ -13,15 +13,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use kube::Resource;
 use kube::runtime::controller::Action;
-use kube::{Resource, ResourceExt};
-use tracing::{Instrument, debug, debug_span, info_span, warn};
+use tracing::{Instrument, debug, debug_span, info_span};
 
 use self::gather::{Work, recorded};
 use self::rollover::next_key;
 use super::context::Context;
 use super::error::Error;
 use super::issuer_record::{AccountSecret, IssuerRecord, account_secret};
+use super::retry::retry;
 use super::secrets;
 use crate::acme::{Account, jwk_thumbprint};
 use crate::core::account::{evidence, next_step};
@@ -87,6 +88,7 @@ where
     let kind = record.id.kind.as_str();
     let namespace = record.id.namespace.clone().unwrap_or_default();
     let span = info_span!("reconcile", object = kind, namespace, name = record.id.name);
+    let uid = record.uid.clone();
     async {
         let took = Stopwatch::start();
         let outcome = reconcile_within(record, &context).await;
@@ -97,6 +99,7 @@ where
         };
         context.metrics.reconciled(kind, metric, took.elapsed());
         let (until, _) = outcome?;
+        context.in_flight.succeeded(&uid);
         Ok(match until {
             None => Action::await_change(),
             Some(until) => {
@@ -151,13 +154,5 @@ where
     if error.object_is_gone() {
         return Action::await_change();
     }
-    warn!(
-        object = %K::kind(&()),
-        namespace = issuer.namespace().unwrap_or_default(),
-        name = issuer.name_any(),
-        step = error.step(),
-        error = error as &dyn std::error::Error,
-        "the reconcile failed and is tried again"
-    );
-    Action::requeue(context.in_flight.failed(&issuer.uid().unwrap_or_default()))
+    retry(&*issuer, error, &context)
 }

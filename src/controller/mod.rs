@@ -5,12 +5,15 @@
 //! - [`annotated`] makes Certificates that Ingresses and Gateways ask for;
 //! - [`ledger_key`]: the Secret with the keys by which the operator knows what of a status is its own;
 //! - [`presenter`] puts the answers to challenges where the CA will look;
+//! - [`places`] for orders and [`key_makers`] are shared fairly by namespaces;
+//! - [`api_server`] knows when the API server is away, and [`retry`] what follows when it fails a reconcile;
 //! - [`unreadable`]: objects that cannot be read, each reported on itself;
 //! - [`accounts`], [`resolvers`], [`in_flight`], [`questions`], [`verdicts`]: what lives in memory only, and may be lost at any
 //!   moment.
 
 pub mod accounts;
 pub mod annotated;
+pub mod api_server;
 pub mod cache;
 pub mod certificate;
 pub mod conditions;
@@ -20,11 +23,14 @@ pub mod events;
 pub mod in_flight;
 pub mod issuer;
 pub mod issuer_record;
+pub mod key_makers;
 pub mod ledger_key;
 pub mod observe;
+pub mod places;
 pub mod presenter;
 pub mod questions;
 pub mod resolvers;
+mod retry;
 pub mod run;
 mod secrets;
 pub mod unreadable;
@@ -32,3 +38,4 @@ pub mod verdicts;
 pub mod wake;
 
 pub use context::{AnnotationsConfig, Config, Context};
+pub use retry::wake_whoever_failed;

@@ -4,17 +4,18 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::FutureExt;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
-use tracing::warn;
 
 use super::cache::{Change, Observer};
 use super::conditions::{condition, is_true};
 use super::context::Context;
 use super::issuer_record::{IssuerId, IssuerRecord, account_secret};
 use super::presenter;
+use super::retry::until_done;
 use crate::api::{
     CONDITION_ISSUING, CONDITION_READY, Certificate, ClusterIssuer, Issuer, LABEL_SECRET, SECRET_ACCOUNT_KEY,
     certificate_reason,
@@ -114,7 +115,7 @@ impl Reactions {
         self.context.presenter.forget(&uid);
         self.context.in_flight.forget(&uid);
         self.context.questions.forget(&uid);
-        for next in self.context.accounts.free(&uid) {
+        for next in self.context.places.free(&uid) {
             self.context.wake_certificate.wake(next);
         }
         self.wake_by_secret(&namespace, &certificate.spec.secret_name, Some(&uid));
@@ -123,13 +124,12 @@ impl Reactions {
             // Its Ingress goes with it; what it shared with others has to be looked at.
             let context = self.context.clone();
             tokio::spawn(async move {
-                if let Err(error) = presenter::leave(&context, &namespace, &uid).await {
-                    warn!(
-                        namespace,
-                        error = &error as &dyn std::error::Error,
-                        "http-01 answers could not be removed"
-                    );
-                }
+                let leaving = (context.clone(), namespace, uid.clone());
+                let leave = move || {
+                    let (context, namespace, uid) = leaving.clone();
+                    async move { presenter::leave(&context, &namespace, &uid).await }.boxed()
+                };
+                until_done(&context, &uid, "the removal of http-01 answers", leave).await;
             });
         }
     }

@@ -16,8 +16,10 @@ use tracing::{debug, error, info, warn};
 
 use super::context::Context;
 use super::error::Error;
+use super::retry::until_done;
 use super::{annotated, certificate, issuer, presenter, unreadable};
 use crate::runtime::clock::{self, Stopwatch};
+use crate::runtime::leader::Term;
 use crate::runtime::metrics::ReconcileOutcome;
 use crate::runtime::panics::caught;
 use crate::runtime::supervisor::{Ended, Supervisor};
@@ -27,23 +29,29 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Runs the controllers until `stop`. What is under way then comes to its end, so that nothing which was just asked of a CA is
 /// asked again by the next leader; what takes too long is broken off, as by a crash: everything goes on from what is recorded.
-/// When the lead is `lost`, everything is broken off at once.
+/// When the lead is `lost`, everything is broken off at once. In the `term` in which it led before, what it knows still holds:
+/// nobody else has led since.
 ///
 /// # Errors
 /// [`Ended`], if a controller, or a watch that belongs to one, panics, or ends before `stop`.
 pub async fn lead(
     context: Arc<Context>,
+    term: Option<Term>,
     stop: CancellationToken,
     lost: impl Future<Output = ()>,
 ) -> Result<(), Ended> {
     info!("leading");
-    context.in_flight.clear();
-    context.questions.begin(clock::now());
-    context.accounts.clear();
-    context.presenter.clear();
+    if !context.led_before_in(term) {
+        context.in_flight.clear();
+        context.questions.begin(clock::now());
+        context.accounts.clear();
+        context.places.clear();
+        context.presenter.clear();
+    }
     let mut controllers = Supervisor::new(context.liveness.clone());
     let mut annotated = Supervisor::new(context.liveness.clone());
     start(&context, &mut controllers);
+    annotated.spawn("report of unreadable objects", unreadable::report(context.clone()));
     if context.config.annotations.enabled {
         annotated::start(&context, &mut annotated);
     }
@@ -74,14 +82,14 @@ pub async fn lead(
 }
 
 /// Removes what former leaders have left behind.
-async fn sweep(context: &Context) -> Infallible {
-    match caught(presenter::sweep(context)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => warn!(
-            error = &error as &dyn std::error::Error,
-            "leftovers of former leaders could not be removed"
-        ),
-        Err(panic) => error!(%panic, "leftovers of former leaders could not be removed"),
+async fn sweep(context: &Arc<Context>) -> Infallible {
+    let work = || {
+        let context = context.clone();
+        async move { presenter::sweep(&context).await }.boxed()
+    };
+    let swept = until_done(context, "sweep", "the removal of what former leaders left", work);
+    if let Err(panic) = caught(swept).await {
+        error!(%panic, "leftovers of former leaders could not be removed");
     }
     future::pending().await
 }
@@ -157,7 +165,7 @@ where
             caught(reconcile).await.unwrap_or_else(|panic| {
                 context.metrics.reconciled(kind, ReconcileOutcome::Panicked, took.elapsed());
                 context.in_flight.keep(&uid, None);
-                for next in context.accounts.free(&uid) {
+                for next in context.places.free(&uid) {
                     context.wake_certificate.wake(next);
                 }
                 Err(Error::Panicked(panic))

@@ -57,6 +57,15 @@ pub fn ask_once_more(stumbles: u32, now: Timestamp) -> Option<Timestamp> {
     now.checked_add(*wait).ok()
 }
 
+/// How long to wait after the `failures`th error in a row (from 1) of a reconcile. One that `may_pass` is an error of the API
+/// server: it is tried again within seconds, so that all go on soon after it does.
+pub fn after_error(failures: u32, may_pass: bool, seed: &str) -> Duration {
+    const FIRST: Duration = Duration::from_millis(500);
+    let longest = Duration::from_secs(if may_pass { 10 } else { 60 });
+    let wait = FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(longest);
+    wait.mul_f64(1.0 + JITTER * stable_fraction(&format!("{seed}/{failures}")))
+}
+
 /// When to look again at something that began at `since` and was last looked at just now: the older it is, the
 /// longer the wait, within `bounds`. `retry_after`, if the other side gave one, is what counts, but no less than the
 /// shorter bound.

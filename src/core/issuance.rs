@@ -1,21 +1,24 @@
 //! The next step of an issuance.
 //!
 //! An issuance is one state machine. What outlives a restart stands in [`CertificateStatus`] and at the CA; what is
-//! learned on the way stands in [`Progress`] and can be lost at any moment. [`next_step`] looks at both and says what to
-//! do next; whoever does it records what came of it in either and asks again.
+//! learned on the way stands in [`Progress`] and can be lost with the process. [`next_step`] looks at both and says what to
+//! do next; whoever does it records what came of it in either and asks again. What is learned of an order goes with that
+//! order, and a status that could not be written goes with the progress that belongs to it ([`Memory`]).
 
 mod asked;
+mod pace;
 mod progress;
 mod prove;
 mod situation;
 mod solve;
 
 pub use asked::{altered, misplaced};
-pub use progress::{PresentFailed, Progress, SelfCheckResult, Unseen};
+pub use progress::{Learned, Memory, PresentFailed, Progress, SelfCheckResult, Told, Unseen};
 pub use situation::{Failure, IssuerView, Situation, Step};
 pub use solve::{Challenged, NoSolver, Way, challenges};
 
 use asked::canonical;
+use pace::{expired_unstored, too_soon};
 use prove::{poll, processing_since, prove};
 
 use std::time::Duration;
@@ -136,6 +139,11 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> Step {
     if let Some(until) = backing_off(situation, now) {
         return Step::BackOff { until };
     }
+    if situation.status.order.is_none()
+        && let Some(wait) = too_soon(situation, &due, now)
+    {
+        return wait;
+    }
     match &situation.status.order {
         None if due.by_time() && situation.ca_ahead.is_none() => Step::AskTime,
         None => too_many(situation, wanted, &due, now).unwrap_or_else(|| begin(situation, wanted, now)),
@@ -254,9 +262,8 @@ fn too_many(
     due: &Due,
     now: Timestamp,
 ) -> Option<Step> {
-    let asked_for = situation.renew_request.is_some()
-        && situation.renew_request != situation.status.observed_renew_request.as_deref();
-    let until = situation.next_duplicate(now).filter(|_| duplicates::is_loss(due) && !asked_for)?;
+    let counts = duplicates::is_loss(due) && !situation.asks_for_another();
+    let until = situation.next_duplicate(now).filter(|_| counts)?;
     let names = duplicates::names_digest(&wanted.names());
     let message = format!(
         "{}, and certificates for the same names were issued {} times within a week, which the CA does not go on with for \
@@ -274,16 +281,17 @@ fn begin(situation: &Situation<'_>, wanted: &ValidatedCertificate, now: Timestam
     if let Some(step) = without_password(situation, now) {
         return step;
     }
-    if !situation.progress.place {
-        return Step::TakePlace;
+    // Making a key may take minutes; nobody else waits for a place meanwhile.
+    if !has_key(situation, wanted) {
+        return Step::StoreKey;
     }
-    if has_key(situation, wanted) { Step::PlaceOrder } else { Step::StoreKey }
+    if situation.progress.place { Step::PlaceOrder } else { Step::TakePlace }
 }
 
 /// Whether the private key of the issuance is stored: the one made for it, or else the one in the Secret. It is the one
 /// that the certificate is for, if there is one already.
 fn has_key(situation: &Situation<'_>, wanted: &ValidatedCertificate) -> bool {
-    let leaf = situation.progress.chain.as_ref().map(Chain::leaf);
+    let leaf = situation.learned().chain.as_ref().map(Chain::leaf);
     if situation.next_key == Some(wanted.key) {
         return leaf.is_none_or(|leaf| leaf.public_key_algorithm == Some(wanted.key));
     }
@@ -299,10 +307,10 @@ fn go_on(
     profile: Option<&str>,
     now: Timestamp,
 ) -> Step {
-    let progress = situation.progress;
-    let Some(order) = &progress.order else { return Step::ReadOrder };
+    let (progress, learned) = (situation.progress, situation.learned());
+    let Some(order) = &learned.order else { return Step::ReadOrder };
     let chain_lacks_names =
-        progress.chain.as_ref().is_some_and(|chain| chain.leaf().check_names(&wanted.subject).is_err());
+        learned.chain.as_ref().is_some_and(|chain| chain.leaf().check_names(&wanted.subject).is_err());
     let asked_for = canonical(&order.identifiers);
     if chain_lacks_names || (!asked_for.is_empty() && asked_for != canonical(&wanted.identifiers())) {
         return Step::Abandon { message: "the names have changed since the order was placed".to_owned() };
@@ -324,8 +332,8 @@ fn go_on(
         {
             Step::Abandon { message: "the order expired before it was tried again".to_owned() }
         }
-        OrderStatus::Invalid => invalid(situation, progress),
-        OrderStatus::Valid => match &progress.chain {
+        OrderStatus::Invalid => invalid(situation, learned),
+        OrderStatus::Valid => match &learned.chain {
             Some(chain) => store(situation, chain, now),
             None if (expired || situation.is_overdue(now)) && situation.failed_with_this_order() => {
                 let message = "its certificate could not be downloaded before the order expired";
@@ -366,9 +374,9 @@ fn go_on(
 
 /// Sends the request, and sends it again after a while to a CA that took it and went on to say that it waits for it.
 fn finalize(situation: &Situation<'_>, now: Timestamp) -> Step {
-    let (progress, status) = (situation.progress, situation.status);
-    let (Some(sent), Some(order)) = (progress.finalized, &status.order) else { return Step::Finalize };
-    let until = look_again(order.created.0, sent, progress.retry_after, FINALIZE_BOUNDS);
+    let (learned, status) = (situation.learned(), situation.status);
+    let (Some(sent), Some(order)) = (learned.finalized, &status.order) else { return Step::Finalize };
+    let until = look_again(order.created.0, sent, learned.retry_after, FINALIZE_BOUNDS);
     match until > now {
         true => wait(
             Some(until),
@@ -383,7 +391,7 @@ fn finalize(situation: &Situation<'_>, now: Timestamp) -> Step {
 /// to order another at once, would go on without end.
 fn store(situation: &Situation<'_>, chain: &Chain, now: Timestamp) -> Step {
     if chain.leaf().check_validity(situation.at_ca(now)).is_err() {
-        return Step::Abandon { message: "the certificate expired before it was stored".to_owned() };
+        return expired_unstored(situation, now);
     }
     if let Some(step) = without_password(situation, now) {
         return step;
@@ -407,14 +415,14 @@ fn store(situation: &Situation<'_>, chain: &Chain, now: Timestamp) -> Step {
 }
 
 /// The order, or one of its authorizations, has failed: says what the CA said.
-fn invalid(situation: &Situation<'_>, progress: &Progress) -> Step {
-    let Some(authorizations) = &progress.authorizations else { return asked::read(situation) };
+fn invalid(situation: &Situation<'_>, learned: &Learned) -> Step {
+    let Some(authorizations) = &learned.authorizations else { return asked::read(situation) };
     let failed: Vec<(String, Option<&Problem>)> = authorizations
         .iter()
         .filter(|(_, authorization)| authorization.is_dead())
         .map(|(_, authorization)| (authorization.name(), authorization.error()))
         .collect();
-    let order_error = progress.order.as_ref().and_then(|order| order.error.as_ref());
+    let order_error = learned.order.as_ref().and_then(|order| order.error.as_ref());
     let code = failed
         .iter()
         .find_map(|(_, problem)| problem.map(Problem::code))
@@ -429,14 +437,14 @@ fn invalid(situation: &Situation<'_>, progress: &Progress) -> Step {
         .collect();
     said.extend(order_error.map(|problem| format!("order: {problem}")));
     let said = if said.is_empty() { "the CA gave no reason".to_owned() } else { said.join("; ") };
-    let seen = progress.self_check.as_ref().filter(|result| !result.failures.is_empty());
+    let seen = learned.self_check.as_ref().filter(|result| !result.failures.is_empty());
     let hint = seen.map(|result| format!(". {}", result.message())).unwrap_or_default();
     let disposition = of_invalid(code);
     Step::Fail(Failure {
         reason: disposition::reason(code).unwrap_or(reason::FAILED),
         message: format!("The CA refused the order: {said}{hint}"),
         disposition,
-        retry_after: situation.progress.retry_after,
+        retry_after: learned.retry_after,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::Request;
+use http::{Request, StatusCode};
 use kube::client::Body;
 use kube::{Client, Config};
 use tokio::time::timeout;
@@ -25,15 +25,19 @@ const SILENCE_TIMEOUT: Duration = Duration::from_secs(6 * 60);
 struct NoAnswer;
 
 /// A client for watches. A request that is not answered is given up in bounded time, so that the watch goes on when the API
-/// server, or the way to it, is back. `liveness` is told of each answer.
+/// server, or the way to it, is back. `liveness` and `saw` are told of each answer.
 ///
 /// # Errors
 /// As [`Client::try_from`]
-pub fn for_watches(mut config: Config, liveness: Liveness) -> Result<Client, kube::Error> {
+pub fn for_watches(
+    mut config: Config,
+    liveness: Liveness,
+    saw: impl Fn(Answered<'_>) + Clone + Send + Sync + 'static,
+) -> Result<Client, kube::Error> {
     config.read_timeout = Some(SILENCE_TIMEOUT);
     // Else the time that a connection has rested before counts as well.
     config.reset_reader_on_write = true;
-    let client = Client::try_from(config)?;
+    let client = observed(Client::try_from(config)?, saw);
     let namespace = client.default_namespace().to_owned();
     let watched = tower::service_fn(move |request: Request<Body>| {
         let (client, liveness) = (client.clone(), liveness.clone());
@@ -48,16 +52,36 @@ pub fn for_watches(mut config: Config, liveness: Liveness) -> Result<Client, kub
     Ok(Client::new(watched, namespace))
 }
 
-/// A client for all else, which is answered soon or fails.
+/// A client for all else, which is answered soon or fails. `saw` is told of each answer.
 ///
 /// # Errors
 /// As [`Client::try_from`]
-pub fn for_requests(mut config: Config) -> Result<Client, kube::Error> {
+pub fn for_requests(
+    mut config: Config,
+    saw: impl Fn(Answered<'_>) + Clone + Send + Sync + 'static,
+) -> Result<Client, kube::Error> {
     config.read_timeout = Some(REQUEST_TIMEOUT);
     // It would go on within a reconcile for minutes, as where a provider behind the API server is down. A reconcile that
     // fails is tried again, and says why.
     config.default_retry = false;
-    Client::try_from(config)
+    Ok(observed(Client::try_from(config)?, saw))
+}
+
+/// What came of a request.
+pub type Answered<'a> = Result<StatusCode, &'a kube::Error>;
+
+/// The same client, where `saw` is told what came of each request.
+fn observed(client: Client, saw: impl Fn(Answered<'_>) + Clone + Send + Sync + 'static) -> Client {
+    let namespace = client.default_namespace().to_owned();
+    let observed = tower::service_fn(move |request: Request<Body>| {
+        let (client, saw) = (client.clone(), saw.clone());
+        async move {
+            let answer = client.send(request).await;
+            saw(answer.as_ref().map(|answer| answer.status()));
+            Ok::<_, BoxError>(answer?)
+        }
+    });
+    Client::new(observed, namespace)
 }
 
 /// What a path is about: the resource, after its namespace if there is one.

@@ -156,7 +156,7 @@ fn router(vitals: Vitals) -> Result<Router, HealthError> {
     let gate = match &vitals.metrics_auth {
         None => None,
         Some(config) => {
-            let client = api_server::for_requests(config.clone());
+            let client = api_server::for_requests(config.clone(), |_| {});
             let client = client.map_err(|error| HealthError::Client(Box::new(error)))?;
             Some(Arc::new(Gate::new(client, vitals.metrics.clone())))
         }

@@ -5,6 +5,7 @@
 //! whole duration. That is counted on each replica's own clock, so that clocks need not agree; and a write only goes
 //! through on the version that was read, so that two replicas never both believe that they took it.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -15,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::clock;
 use super::metrics::{ApiVerb, Metrics};
@@ -57,10 +58,34 @@ impl Election {
     }
 }
 
+/// A time during which one replica held the Lease, and no other did in between, however often that one stepped down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Term {
+    lease: Option<String>,
+    transitions: Option<i32>,
+}
+
+/// The term in which a replica leads, or led last. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct CurrentTerm(Arc<Mutex<Option<Term>>>);
+
+impl CurrentTerm {
+    /// The term, if there was one.
+    #[must_use]
+    pub fn get(&self) -> Option<Term> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn begin(&self, term: Term) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(term);
+    }
+}
+
 /// Our part in an election, played by a task until the Lease is [released](Leadership::release).
 #[derive(Debug)]
 pub struct Leadership {
     leads: watch::Receiver<bool>,
+    term: CurrentTerm,
     stop: DropGuard,
     task: JoinHandle<()>,
 }
@@ -71,17 +96,32 @@ impl Leadership {
     pub fn start(client: Client, election: Election, metrics: Metrics) -> Self {
         let (sender, leads) = watch::channel(false);
         let api = Api::namespaced(client, &election.namespace);
-        let candidate =
-            Candidate { api, election, metrics, leads: sender, held: None, seen: None, failing: false };
+        let term = CurrentTerm::default();
+        let candidate = Candidate {
+            api,
+            election,
+            metrics,
+            leads: sender,
+            term: term.clone(),
+            held: None,
+            seen: None,
+            failing: false,
+        };
         let stop = CancellationToken::new();
         let task = tokio::spawn(candidate.run(stop.clone()));
-        Self { leads, stop: stop.drop_guard(), task }
+        Self { leads, term, stop: stop.drop_guard(), task }
     }
 
     /// Whether this replica leads, now and whenever that changes. It turns false before another can take over.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<bool> {
         self.leads.clone()
+    }
+
+    /// The term in which this replica leads, now and whenever it does.
+    #[must_use]
+    pub fn term(&self) -> CurrentTerm {
+        self.term.clone()
     }
 
     /// Waits for the end of our part, which does not come before it is [released](Leadership::release). Once it has come,
@@ -113,11 +153,24 @@ enum ElectionError {
     Timeout,
 }
 
+impl ElectionError {
+    /// Whether the API server has answered, and does not let us.
+    fn is_refusal(&self) -> bool {
+        match self {
+            Self::Read(source) | Self::Create(source) | Self::Write(source) => {
+                matches!(source, kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429)
+            }
+            Self::Timeout => false,
+        }
+    }
+}
+
 struct Candidate {
     api: Api<Lease>,
     election: Election,
     metrics: Metrics,
     leads: watch::Sender<bool>,
+    term: CurrentTerm,
     held: Option<Held>,
     seen: Option<Seen>,
     failing: bool,
@@ -262,8 +315,13 @@ impl Candidate {
     }
 
     fn lead(&mut self, held: Held) {
+        let term = Term {
+            lease: held.lease.metadata.uid.clone(),
+            transitions: held.lease.spec.as_ref().and_then(|spec| spec.lease_transitions),
+        };
         if self.held.replace(held).is_none() {
             info!("leading");
+            self.term.begin(term);
             self.announce(true);
         }
     }
@@ -280,13 +338,21 @@ impl Candidate {
         self.metrics.leading(leads);
     }
 
-    /// Says once that the API server fails us, and once that it no longer does.
+    /// Says once that the API server refuses us, and once that it no longer does. That it does not answer at all is said for
+    /// everybody, elsewhere.
     fn note(&mut self, outcome: &Result<Option<Lease>, ElectionError>) {
         match outcome {
+            Err(error) if !error.is_refusal() => {
+                debug!(
+                    error = error as &dyn std::error::Error,
+                    "the leader election gets no answer, and goes on asking"
+                );
+                return;
+            }
             Err(error) if !self.failing => {
                 warn!(
                     error = error as &dyn std::error::Error,
-                    "the leader election gets no answer, and goes on asking"
+                    "the leader election is refused, and goes on asking"
                 );
             }
             Ok(_) if self.failing => info!("the leader election gets answers again"),

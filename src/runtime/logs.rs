@@ -18,8 +18,9 @@ use super::clock;
 use super::traces::TraceLayer;
 
 /// What is logged unless asked otherwise: our own doings, and only the troubles of the libraries below us.
-const DEFAULT_FILTER: &str = "info,kube=warn,kube_client=warn,kube_runtime=warn,hyper=warn,hyper_util=warn,\
-                              h2=warn,tower=warn,rustls=warn,reqwest=warn,hickory_net=warn,hickory_resolver=warn,\
+/// What its client says of each request that fails, we say ourselves.
+const DEFAULT_FILTER: &str = "info,kube=warn,kube_client=warn,kube_client::client::builder=off,kube_runtime=warn,\
+                              hyper=warn,hyper_util=warn,h2=warn,tower=warn,rustls=warn,reqwest=warn,hickory_net=warn,hickory_resolver=warn,\
                               opentelemetry=warn";
 
 /// How a log line is written.

@@ -59,11 +59,7 @@ impl Ca {
 
     /// Another client of the CA, which is not overheard.
     fn client(&self) -> Result<Server> {
-        let config = ServerConfig {
-            trust: Trust::Bundle(self.pebble.ca_pem.clone().into_bytes()),
-            ..ServerConfig::new(self.pebble.directory_url.clone(), certwright::runtime::clock::now)
-        };
-        Ok(Server::new(config)?)
+        client_of(&self.pebble)
     }
 
     /// Registers a key as another client would.
@@ -87,6 +83,15 @@ impl Ca {
         let said = self.says_of(key).await?;
         Ok(said.is_err_and(|error| error.to_string().contains("deactivated")))
     }
+}
+
+/// A client of a CA.
+pub fn client_of(pebble: &Pebble) -> Result<Server> {
+    let config = ServerConfig {
+        trust: Trust::Bundle(pebble.ca_pem.clone().into_bytes()),
+        ..ServerConfig::new(pebble.directory_url.clone(), certwright::runtime::clock::now)
+    };
+    Ok(Server::new(config)?)
 }
 
 /// Whether a request asks for the account to be deactivated.

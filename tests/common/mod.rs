@@ -17,6 +17,7 @@ pub mod markdown;
 pub mod migrate;
 pub mod overheard;
 pub mod program;
+pub mod stumble;
 
 use std::fmt::Debug;
 use std::pin::pin;

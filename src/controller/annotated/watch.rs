@@ -37,6 +37,14 @@ impl Entrances {
         }
     }
 
+    /// Asks for a reconcile of those for whose uid `which` holds.
+    pub fn wake_those(&self, which: impl Fn(&String) -> bool) {
+        for scope in &*self.scopes.lock().unwrap_or_else(PoisonError::into_inner) {
+            wake_those(&scope.ingresses, &self.ingresses, &which);
+            wake_those(&scope.gateways, &self.gateways, &which);
+        }
+    }
+
     /// Ends all requests for reconciles, and forgets what was watched.
     pub fn disconnect(&self) {
         self.ingresses.disconnect();
@@ -56,6 +64,14 @@ where
     store.state_filter(names).iter().for_each(|object| wake.wake(ObjectRef::from_obj(&**object)));
 }
 
+fn wake_those<K>(store: &Store<K>, wake: &Wake<K>, which: impl Fn(&String) -> bool)
+where
+    K: kube::Resource<DynamicType = ()> + Clone + 'static,
+{
+    let those = store.state_filter(|object| object.meta().uid.as_ref().is_some_and(&which));
+    those.iter().for_each(|object| wake.wake(ObjectRef::from_obj(&**object)));
+}
+
 /// Whether this, as [`Liveness`](crate::runtime::liveness::Liveness) has it, is watched here.
 pub fn watches(watched: &str) -> bool {
     ["ingresses", "gateways"].contains(&watched.rsplit('/').next().unwrap_or_default())
@@ -63,7 +79,7 @@ pub fn watches(watched: &str) -> bool {
 
 /// Watches Ingresses and Gateways, and reconciles them.
 pub fn start(context: &Arc<Context>, tasks: &mut Supervisor) {
-    let mut watches = Watches::new(context.cache.unreadable().clone());
+    let mut watches = Watches::new(&context.api_server, context.cache.unreadable().clone());
     let entrances = &context.entrances;
     for namespace in context.cache.scopes().iter().map(|scope| scope.namespace.clone()) {
         let client = context.cache.client();

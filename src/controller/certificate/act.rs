@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
@@ -15,11 +15,10 @@ use crate::api::certificate_reason as reason;
 use crate::controller::conditions::sentence;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::controller::events;
 use crate::controller::verdicts::{Verdict, words};
 use crate::core::backoff::ask_once_more;
 use crate::core::disposition::{self, About, Disposition, about, disposition, of_unacceptable};
-use crate::core::issuance::{Failure, Progress, Step};
+use crate::core::issuance::{Failure, Step};
 use crate::core::records::Chore;
 use crate::core::renewal::{whole_seconds, whole_seconds_up};
 
@@ -27,6 +26,10 @@ use crate::core::renewal::{whole_seconds, whole_seconds_up};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The same while an issuance waits for the end of it.
 pub(super) const HASTE: Duration = Duration::from_secs(2);
+/// When it is tried again to say what could not be said.
+const NEWS: SignedDuration = SignedDuration::from_secs(5);
+/// When an account is looked at again of whose key the CA is being asked, unless it is known before.
+const DOUBT: SignedDuration = SignedDuration::from_secs(10);
 
 impl Work {
     /// Does one step.
@@ -35,25 +38,20 @@ impl Work {
             Step::Rest { until } => {
                 let overruled = self.windows_overruled();
                 self.report_rest(now);
-                self.flush(context).await?;
                 if let Some((reason, message)) = self.windows_overruled().filter(|_| overruled.is_none()) {
-                    events::publish(
-                        context,
-                        &self.reference(),
-                        EventType::Warning,
-                        reason,
-                        "Renew",
-                        &message,
-                    )
-                    .await;
+                    self.tell(EventType::Warning, reason, "Renew", message);
                 }
-                self.at_rest = true;
-                Ok(Next::Until(until))
+                self.leave_place(context);
+                self.flush(context).await?;
+                self.at_rest = self.news.is_empty();
+                let again = now.checked_add(NEWS).ok().filter(|_| !self.at_rest);
+                Ok(Next::Until(until.into_iter().chain(again).min()))
             }
             Step::Wait { until, reason, message, makes_room } => {
                 self.report_wait(reason, &message, now);
                 self.flush_if_worth_it(until, reason, now, context).await?;
-                if makes_room {
+                // Without an order it takes none from those who have one to go on with.
+                if makes_room || self.status.order.is_none() {
                     self.leave_place(context);
                 }
                 Ok(Next::Until(until))
@@ -72,7 +70,7 @@ impl Work {
             Step::ReadAuthorizations => self.read_authorizations(now, context).await,
             Step::Present(challenged) => self.present(&challenged, now, context).await,
             Step::SelfCheck => self.self_check(context).await,
-            Step::Answer => self.answer(now, context).await,
+            Step::Answer(challenges) => self.answer(&challenges, now, context).await,
             Step::Finalize => self.finalize(now, context).await,
             Step::Download => self.download(now, context).await,
             Step::StoreCertificate => self.store_certificate(now, context).await,
@@ -106,26 +104,38 @@ impl Work {
     }
 
     async fn take_place(&mut self, now: Timestamp, context: &Context) -> Result<Next, Error> {
-        let Some(places) = self.places.clone() else { return Ok(Next::Until(None)) };
+        let (Some(account), Some(issuer)) = (self.place_at.clone(), &self.issuer) else {
+            return Ok(Next::Until(None));
+        };
         let reference = ObjectRef::new(&self.name).within(&self.namespace);
-        self.progress.place = places.take(&self.uid, reference);
+        self.progress.place = context.places.take(&account, &self.uid, reference);
         if self.progress.place {
             return Ok(Next::Step);
         }
-        let issuer = self.wanted.as_ref().map(|wanted| wanted.issuer_name.clone()).unwrap_or_default();
+        self.queued = true;
         let message = format!(
-            "Waits for a place: the account of {issuer} has {} orders under way, as many as it may",
-            places.limit()
+            "Waiting for other orders to finish: the account of {} {} may have {} orders under way at once, and namespaces take \
+             turns",
+            issuer.id.kind.as_str(),
+            issuer.id.name,
+            context.places.per_account()
         );
         self.report_wait(reason::QUEUED, &message, now);
         self.flush(context).await?;
         Ok(Next::Until(None))
     }
 
-    /// Gives the place to the next in the queue.
+    /// Gives the place to the next in the queue, whichever account it is a place of.
     pub(super) fn leave_place(&mut self, context: &Context) {
         self.progress.place = false;
-        let next = self.places.as_ref().and_then(|places| places.free(&self.uid));
+        context.places.free(&self.uid).into_iter().for_each(|next| context.wake_certificate.wake(next));
+    }
+
+    /// Gives back a place that is not used: another issuer is named, or nothing is to be ordered any more.
+    pub(super) fn leave_unused_place(&mut self, context: &Context) {
+        let used = (self.progress.place || self.queued) && !self.at_rest;
+        let but = self.place_at.as_ref().filter(|_| used);
+        let next = context.places.free_elsewhere(&self.uid, but);
         next.into_iter().for_each(|next| context.wake_certificate.wake(next));
     }
 
@@ -147,7 +157,7 @@ impl Work {
             let message = format!("{error}; it goes on when the CA has");
             self.report_wait(reason::ISSUER_NOT_READY, &sentence(&message), now);
             self.flush(context).await?;
-            return Ok(Next::Until(None));
+            return Ok(Next::Until(now.checked_add(DOUBT).ok()));
         }
         let disposition = match &error {
             // RFC 8555 section 7.3.6: all that an account asks for after it has ended is answered so.
@@ -168,7 +178,7 @@ impl Work {
             if let Some(soon) = ask_once_more(self.progress.stumbles, now) {
                 debug!(%error, %soon, "the CA stumbled and is asked once more");
                 // What it did all the same, the order tells.
-                self.progress.order = None;
+                self.learn().lost_answer();
                 if self.status.order.is_some() {
                     // One that is not on record would be placed again.
                     self.flush(context).await?;
@@ -255,11 +265,7 @@ impl Work {
             && !self.order_is_invalid();
         if keeps_order {
             self.leave_place(context);
-            self.progress = Progress {
-                presented: self.progress.presented,
-                presented_for: std::mem::take(&mut self.progress.presented_for),
-                ..Progress::default()
-            };
+            self.progress.start_over();
         } else {
             self.give_up_authorizations().await;
             self.withdraw(now, context).await?;
@@ -279,16 +285,8 @@ impl Work {
         self.status.failed_renew_request = self.renew_request().map(str::to_owned);
         info!(reason = failure.reason, attempts, %until, message = failure.message, "the issuance failed");
         context.metrics.issuance_failed(failure.reason);
+        self.tell(EventType::Warning, failure.reason, "Issue", failure.message);
         self.flush(context).await?;
-        events::publish(
-            context,
-            &self.reference(),
-            EventType::Warning,
-            failure.reason,
-            "Issue",
-            &failure.message,
-        )
-        .await;
         // What was presented is gone, or removed later: the ledger says what becomes of the hold on the Certificate.
         if self.held() { Ok(Next::Step) } else { Ok(Next::Until(Some(until))) }
     }

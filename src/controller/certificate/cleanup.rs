@@ -18,7 +18,7 @@ use crate::api::{
 };
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::controller::{events, presenter, secrets};
+use crate::controller::{presenter, secrets};
 use crate::core::duplicates;
 use crate::core::issuance::Progress;
 use crate::core::reading::Reading;
@@ -30,11 +30,15 @@ impl Work {
     /// Removes what an issuance that has ended left.
     pub(super) async fn clean_up(&mut self, now: Timestamp, context: &Context) -> Result<Next, Error> {
         // Counted here and not where it is stored, so that a crash in between does not lose it.
-        let issued = self.secret_view.leaf().map(|leaf| &leaf.serial_number);
-        if self.status.order.is_some() && issued.is_some() && issued != self.status.serial_number.as_ref() {
+        let issued = self.secret_view.leaf().map(|leaf| leaf.serial_number.clone());
+        if self.status.order.is_some() && issued.is_some() && issued != self.status.serial_number {
             self.status.revision = Some(self.status.revision.unwrap_or_default() + 1);
             self.record_issuance(now);
+            // What follows may fail, and come once more.
+            self.status.serial_number = issued;
         }
+        // The answer to the write of the Secret was lost.
+        self.record_issued(now, context);
         match self.situation(context).next_duplicate(now) {
             Some(_) if self.status.order.is_some() => {
                 self.keep_backup(context).await?;
@@ -80,16 +84,14 @@ impl Work {
     /// Removes what was presented. A provider that does not remove its record at once is asked again later.
     pub(super) async fn withdraw(&mut self, now: Timestamp, context: &Context) -> Result<(), Error> {
         records::retire(&mut self.status.dns_records, |_| true, now);
-        let challenges = std::mem::take(&mut self.status.challenges);
+        // What may still be there stays on record, and counts no longer as presented.
+        self.learn().will_withdraw();
+        let challenges = self.status.challenges.clone();
         let (namespace, uid) = (self.namespace.clone(), self.uid.clone());
         let over_http = presenter::withdraw(context, &namespace, &uid, &challenges);
-        let outcome = futures::try_join!(over_http, self.remove_records(now, HASTE, context));
-        if outcome.is_err() {
-            // What is still there has to stay on record.
-            self.status.challenges = challenges;
-        }
-        outcome?;
-        self.progress.saw_withdrawn();
+        futures::try_join!(over_http, self.remove_records(now, HASTE, context))?;
+        self.status.challenges.clear();
+        self.learn().saw_withdrawn();
         Ok(())
     }
 
@@ -124,22 +126,21 @@ impl Work {
                         record.removal = Some(removal);
                         self.status.dns_records.push(record);
                     }
-                    None => self.leave_behind(&record, &words, context).await,
+                    None => self.leave_behind(&record, &words, context),
                 },
             }
         }
         Ok(())
     }
 
-    async fn leave_behind(&self, record: &DnsRecordStatus, words: &str, context: &Context) {
+    fn leave_behind(&mut self, record: &DnsRecordStatus, words: &str, context: &Context) {
         let note = format!(
             "The TXT record {} with the value {} could not be removed and is left behind; remove it by hand: {words}",
             record.fqdn, record.value
         );
         warn!(fqdn = record.fqdn, words, "a TXT record is left behind");
         context.metrics.record_left_behind();
-        let reason = reason::RECORD_LEFT_BEHIND;
-        events::publish(context, &self.reference(), EventType::Warning, reason, "CleanUp", &note).await;
+        self.tell(EventType::Warning, reason::RECORD_LEFT_BEHIND, "CleanUp", note);
     }
 
     /// Sets our finalizer: something is about to be presented that does not go with the Certificate.
@@ -149,6 +150,8 @@ impl Work {
 
     /// Takes our finalizer away.
     pub(super) async fn release(&mut self, context: &Context) -> Result<(), Error> {
+        // Nothing can be said of a Certificate that is gone.
+        self.publish(context).await;
         self.write_finalizers(&[], context).await
     }
 

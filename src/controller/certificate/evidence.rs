@@ -14,7 +14,7 @@ use crate::api::{
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer_record::account_secret;
-use crate::controller::{events, presenter};
+use crate::controller::presenter;
 use crate::core::ledger::Unverified;
 use crate::core::ledger::derive::{self, Known};
 use crate::core::reading::Reading;
@@ -69,7 +69,7 @@ impl Work {
             let ours: Vec<_> = unverified.challenges.iter().filter(is_ours).cloned().collect();
             if !ours.is_empty() {
                 presenter::withdraw(context, &self.namespace, &self.uid, &ours).await?;
-                self.progress.saw_withdrawn();
+                self.learn().saw_withdrawn();
             }
         }
         if unverified.order.is_some() {
@@ -83,8 +83,7 @@ impl Work {
             named(&unverified)
         );
         warn!(note, "entries of a status are dropped");
-        let reason = reason::UNVERIFIED_STATUS;
-        events::publish(context, &self.reference(), EventType::Warning, reason, "Verify", &note).await;
+        self.tell(EventType::Warning, reason::UNVERIFIED_STATUS, "Verify", note);
         self.flush(context).await?;
         self.remove(&unverified, context).await?;
         self.unverified = Unverified::default();

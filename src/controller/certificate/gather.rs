@@ -10,16 +10,16 @@ use super::keeper::kept_by_cert_manager;
 use super::outputs::{Passwords, read_passwords};
 use crate::acme::Account;
 use crate::api::{self, CONDITION_READY, Certificate, CertificateStatus};
-use crate::controller::accounts::Places;
 use crate::controller::conditions::{condition, is_true};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
+use crate::controller::events::News;
 use crate::controller::issuer::account_of;
 use crate::controller::issuer_record::{AccountSecret, IssuerId, IssuerRecord, account_secret};
 use crate::controller::secrets;
 use crate::core::account::has_other_terms;
 use crate::core::allow;
-use crate::core::issuance::{IssuerView, Progress, Situation};
+use crate::core::issuance::{IssuerView, Learned, Memory, Progress, Situation};
 use crate::core::ledger::{Owner, Unverified};
 use crate::core::naming::next_private_key_secret;
 use crate::core::reissue::SecretView;
@@ -58,8 +58,13 @@ pub(super) struct Work {
     /// Why the issuer is not for this Certificate.
     pub(super) not_allowed: Option<String>,
     pub(super) account: Option<Account>,
-    pub(super) places: Option<Arc<Places>>,
+    /// The account at which a place for the order is taken.
+    pub(super) place_at: Option<AccountSecret>,
+    /// Whether it waits for one.
+    pub(super) queued: bool,
     pub(super) progress: Progress,
+    /// What is still to be said of what has happened.
+    pub(super) news: Vec<News>,
     /// What was in the status, and nothing shows that the operator has written it.
     pub(super) unverified: Unverified,
     /// When the CA was last asked when to renew.
@@ -73,9 +78,11 @@ impl Work {
     pub(super) async fn gather(certificate: Arc<Certificate>, context: &Context) -> Result<Self, Error> {
         let namespace = certificate.namespace().unwrap_or_default();
         let (name, uid) = (certificate.name_any(), certificate.uid().unwrap_or_default());
-        let mut status = certificate.status.clone().unwrap_or_default();
+        let (memory, news) = context.in_flight.recall(&uid);
+        let mut recorded = certificate.status.clone().unwrap_or_default();
         let owner = Owner { namespace: &namespace, uid: &uid };
-        let unverified = context.ledger_keys.take_unverified(owner, &mut status);
+        let unverified = context.ledger_keys.take_unverified(owner, &mut recorded);
+        let (status, progress) = memory.resume(recorded);
         let next_key_name = next_private_key_secret(&name, &uid);
         let has_next_key = status.next_private_key_secret_name.is_some()
             || context.cache.has_secret(&namespace, &next_key_name);
@@ -107,9 +114,9 @@ impl Work {
             Some(secret) => kept_by_cert_manager(secret, &context.client).await?,
             None => None,
         };
-        let places = issuer
-            .as_ref()
-            .map(|issuer| context.accounts.places(&account_secret(issuer, &context.config.namespace)));
+        let place_at = issuer.as_ref().map(|issuer| account_secret(issuer, &context.config.namespace));
+        let mut progress = progress;
+        progress.place = place_at.as_ref().is_some_and(|account| context.places.has(account, &uid));
         let mut work = Self {
             not_allowed: not_allowed(issuer.as_ref(), &namespace, wanted.as_ref().ok(), context),
             wanted,
@@ -122,7 +129,8 @@ impl Work {
             backup: None,
             backup_view: None,
             next_key: None,
-            progress: context.in_flight.take(&uid),
+            progress,
+            news,
             unverified,
             asked: context.questions.last(&uid),
             certificate,
@@ -133,7 +141,8 @@ impl Work {
             issuer,
             issuer_view,
             account,
-            places,
+            place_at,
+            queued: false,
             at_rest: false,
         };
         work.see_secret(secret, context);
@@ -157,6 +166,7 @@ impl Work {
             backup: self.backup_view.as_ref(),
             password_missing: self.passwords.as_ref().err().map(String::as_str),
             duplicate_limit: context.config.duplicate_certificate_limit,
+            min_interval: context.config.min_issuance_interval,
             next_key: self.next_key.as_ref().map(PrivateKey::algorithm),
             issuer: &self.issuer_view,
             not_allowed: self.not_allowed.as_deref(),
@@ -281,9 +291,25 @@ impl Work {
         self.certificate.object_ref(&())
     }
 
-    /// Puts the progress back for the next reconcile.
-    pub(super) fn put_back(self, context: &Context) {
-        context.in_flight.keep(&self.uid, (!self.at_rest).then_some(self.progress));
+    /// What was learned of the order under way.
+    pub(super) fn learned(&self) -> &Learned {
+        self.progress.of(self.status.order.as_ref())
+    }
+
+    /// The same, to be added to.
+    pub(super) fn learn(&mut self) -> &mut Learned {
+        self.progress.about(self.status.order.as_ref())
+    }
+
+    /// Keeps for the next reconcile what this one has learned, and what it could not write.
+    pub(super) fn put_back(&mut self, context: &Context) {
+        let (status, progress) = (std::mem::take(&mut self.status), std::mem::take(&mut self.progress));
+        let is_gone = context.cache.same_certificate(&self.certificate).is_none();
+        let kept = (!self.at_rest && !is_gone).then(|| {
+            let recorded = self.certificate.status.clone().unwrap_or_default();
+            (Memory::of(&recorded, status, progress), std::mem::take(&mut self.news))
+        });
+        context.in_flight.keep(&self.uid, kept);
     }
 }
 

@@ -23,11 +23,10 @@ use crate::controller::conditions::sentence;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer_record::account_secret;
-use crate::controller::{events, presenter};
+use crate::controller::presenter;
 use crate::core::disposition::Disposition;
 use crate::core::issuance::{
-    Challenged, Failure, IssuerView, LONG_VALIDATION, Progress, SelfCheckResult, Unseen, altered, challenges,
-    misplaced,
+    Challenged, Failure, IssuerView, Learned, SelfCheckResult, Unseen, altered, misplaced,
 };
 use crate::core::records;
 use crate::core::renewal::whole_seconds;
@@ -90,15 +89,11 @@ impl Work {
         };
         match account.order(&order.url).await {
             Ok(answer) => {
-                let before = self.progress.order.as_ref();
+                let before = self.learned().order.as_ref();
                 if let Some(failure) = before.and_then(|before| altered(before, &answer.value)) {
                     return self.fail(failure, now, context).await;
                 }
                 self.see_order(answer, now);
-                let long = |since: Timestamp| now.duration_since(since) > LONG_VALIDATION;
-                if self.progress.answered.is_some_and(long) {
-                    self.progress.authorizations = None;
-                }
                 Ok(Next::Step)
             }
             Err(error) => self.refused(error, now, context).await,
@@ -110,13 +105,12 @@ impl Work {
         now: Timestamp,
         context: &Context,
     ) -> Result<Next, Error> {
-        let (Some(account), Some(order)) = (self.account.clone(), self.progress.order.clone()) else {
+        let (Some(account), Some(order)) = (self.account.clone(), self.learned().order.clone()) else {
             return Ok(Next::Until(None));
         };
         match read_all(&account, &order.authorizations).await {
             Ok(authorizations) => {
-                self.progress.authorizations = Some(authorizations);
-                self.progress.asked_at = Some(now);
+                self.learn().saw_authorizations(authorizations, now);
                 Ok(Next::Step)
             }
             Err(error) => self.refused(error, now, context).await,
@@ -141,16 +135,13 @@ impl Work {
         self.status.challenges =
             challenged.iter().map(|one| recorded(one, &self.status.challenges)).collect();
         // When it is tried again, what is said stands until there is something else to say.
-        if self.progress.present_failed.is_none() && self.progress.presented_at.is_none() {
+        if self.learned().present_failed.is_none() && self.learned().presented_at.is_none() {
             self.report_progress(reason::ORDERING, "The challenges are being presented", now);
-        }
-        if records::holds(&self.status) && !self.held() {
-            self.hold(context).await?;
         }
         self.flush(context).await?;
         context.presenter.answer(&self.certificate, &context.ledger_keys);
         failures.extend(presenter::present(context, &self.certificate, challenged).await?);
-        self.progress.saw_presented(challenged, failures, clock::now());
+        self.learn().saw_presented(challenged, failures, clock::now());
         Ok(Next::Step)
     }
 
@@ -194,7 +185,7 @@ impl Work {
             }
         });
         let failures: Vec<_> = futures::future::join_all(checks).await.into_iter().flatten().collect();
-        self.progress.self_check = Some(SelfCheckResult { at: clock::now(), failures });
+        self.learn().self_check = Some(SelfCheckResult { at: clock::now(), failures });
         Ok(Next::Step)
     }
 
@@ -203,41 +194,50 @@ impl Work {
     fn is_outdated(&mut self, account: &Account) -> bool {
         let outdated = records::are_outdated(&self.status, &account.thumbprint());
         if outdated {
-            self.progress.saw_withdrawn();
+            self.learn().saw_withdrawn();
         }
         outdated
     }
 
-    pub(super) async fn answer(&mut self, now: Timestamp, context: &Context) -> Result<Next, Error> {
+    /// Tells the CA to look at challenges: at all of them, whatever becomes of one.
+    pub(super) async fn answer(
+        &mut self,
+        challenges: &[String],
+        now: Timestamp,
+        context: &Context,
+    ) -> Result<Next, Error> {
         let Some(account) = self.account.clone() else { return Ok(Next::Until(None)) };
-        if self.progress.answered.is_none() && self.is_outdated(&account) {
+        if self.learned().told.is_empty() && self.is_outdated(&account) {
             return Ok(Next::Step);
         }
-        let chosen = self.chosen();
-        let open = chosen.iter().filter(|challenged| !challenged.processing);
-        let answers =
-            futures::future::try_join_all(open.map(|challenged| account.answer(&challenged.url))).await;
-        match answers {
-            Ok(answers) => {
-                let all_valid = !answers.is_empty()
-                    && answers.iter().all(|answer| answer.value.status == ChallengeStatus::Valid);
-                let now = clock::now();
-                self.progress.answered.get_or_insert(now);
-                self.progress.answered_again = Some(now);
-                self.progress.stumbles = 0;
-                answers.iter().for_each(|answer| see_challenge(&mut self.progress, &answer.value));
-                // A CA that validated while it answered is asked for the order at once.
-                self.progress.asked_at = if all_valid { None } else { Some(now) };
-                self.progress.retry_after = answers.iter().filter_map(|answer| answer.retry_after).max();
-                Ok(Next::Step)
+        let calls = challenges.iter().map(|url| account.answer(url));
+        let (mut answers, mut refusal) = (Vec::new(), None);
+        for (url, answer) in challenges.iter().zip(futures::future::join_all(calls).await) {
+            match answer {
+                Ok(answer) => {
+                    self.learn().saw_told(url, clock::now());
+                    answers.push(answer);
+                }
+                Err(error) => refusal = Some(error),
             }
-            Err(error) => self.refused(error, now, context).await,
         }
+        if let Some(error) = refusal {
+            return self.refused(error, now, context).await;
+        }
+        self.progress.stumbles = 0;
+        let learned = self.learn();
+        answers.iter().for_each(|answer| see_challenge(learned, &answer.value));
+        learned.retry_after = answers.iter().filter_map(|answer| answer.retry_after).max();
+        // A CA that validated while it answered is asked for the order at once.
+        if answers.iter().all(|answer| answer.value.status == ChallengeStatus::Valid) {
+            learned.asked_at = None;
+        }
+        Ok(Next::Step)
     }
 
     pub(super) async fn finalize(&mut self, now: Timestamp, context: &Context) -> Result<Next, Error> {
         let (Some(account), Some(order), Ok(wanted)) =
-            (self.account.clone(), self.progress.order.clone(), self.wanted.clone())
+            (self.account.clone(), self.learned().order.clone(), self.wanted.clone())
         else {
             return Ok(Next::Until(None));
         };
@@ -255,8 +255,7 @@ impl Work {
         match account.finalize(&order.finalize, &request).await {
             Ok(answer) => {
                 let now = clock::now();
-                self.progress.finalized = Some(now);
-                self.progress.answered = None;
+                self.learn().finalized = Some(now);
                 self.progress.stumbles = 0;
                 self.see_order(answer, now);
                 self.leave_place(context);
@@ -271,7 +270,7 @@ impl Work {
         let (Some(account), Ok(wanted)) = (self.account.clone(), self.wanted.clone()) else {
             return Ok(Next::Until(None));
         };
-        let url = self.progress.order.as_ref().and_then(|order| order.certificate.clone());
+        let url = self.learned().order.as_ref().and_then(|order| order.certificate.clone());
         let (Some(url), Some(key)) = (url, self.key_of_order()) else {
             let message = "The CA says that the order is valid, but not where the certificate is".to_owned();
             let failure = Failure {
@@ -291,9 +290,9 @@ impl Work {
             .and_then(|chain| chain.check(&key, &wanted.subject, self.at_ca(now)).map(|()| chain));
         match checked {
             Ok(chain) => {
-                self.progress.chain = Some(chain);
+                self.learn().chain = Some(chain);
                 if let (Some(name), Some(offered)) = (preferred, offered) {
-                    self.report_chain_not_offered(&name, &offered, context).await;
+                    self.report_chain_not_offered(&name, &offered);
                 }
                 Ok(Next::Step)
             }
@@ -318,28 +317,27 @@ impl Work {
         self.wanted.as_ref().ok()?.duration.filter(|_| enabled)
     }
 
-    async fn report_chain_not_offered(&self, name: &str, offered: &BTreeSet<String>, context: &Context) {
+    fn report_chain_not_offered(&mut self, name: &str, offered: &BTreeSet<String>) {
         let offered: Vec<&str> = offered.iter().map(String::as_str).collect();
         let note = format!(
             "The CA offers no chain with the issuer {name}, which preferredChain names, and the one that it serves is used. \
              The issuers in what it offers: {}",
             offered.join("; ")
         );
-        let reason = reason::PREFERRED_CHAIN_NOT_OFFERED;
-        events::publish(context, &self.reference(), EventType::Warning, reason, "Download", &note).await;
+        self.tell(EventType::Warning, reason::PREFERRED_CHAIN_NOT_OFFERED, "Download", note);
     }
 
     /// Gives up the authorizations that are still pending, so that they do not count against the account. What cannot be
     /// given up expires at the CA by itself.
     pub(super) async fn give_up_authorizations(&mut self) {
-        let (Some(account), Some(authorizations)) = (&self.account, &self.progress.authorizations) else {
+        let (Some(account), Some(authorizations)) = (&self.account, &self.learned().authorizations) else {
             return;
         };
         // They were read before they were proved.
         let proved = |order: &Order| {
             matches!(order.status, OrderStatus::Ready | OrderStatus::Processing | OrderStatus::Valid)
         };
-        if self.progress.order.as_ref().is_some_and(proved) {
+        if self.learned().order.as_ref().is_some_and(proved) {
             return;
         }
         let pending = authorizations
@@ -352,7 +350,7 @@ impl Work {
     }
 
     pub(super) fn order_is_invalid(&self) -> bool {
-        self.progress.order.as_ref().is_some_and(|order| order.status == OrderStatus::Invalid)
+        self.learned().order.as_ref().is_some_and(|order| order.status == OrderStatus::Invalid)
     }
 
     /// The key of this issuance: the one that was made for it, or else the current one if it is used again.
@@ -364,19 +362,11 @@ impl Work {
         })
     }
 
-    fn chosen(&self) -> Vec<Challenged> {
-        let (Some(authorizations), Some(issuer)) = (&self.progress.authorizations, &self.issuer) else {
-            return Vec::new();
-        };
-        challenges(authorizations, &issuer.spec.solvers, kube::ResourceExt::labels(&*self.certificate))
-            .unwrap_or_default()
-    }
-
     fn see_order(&mut self, answer: Answer<Order>, now: Timestamp) {
         if let Some(order) = &mut self.status.order {
             order.state = answer.value.status.to_string();
         }
-        self.progress.saw_order(answer.value, answer.retry_after, now);
+        self.learn().saw_order(answer.value, answer.retry_after, now);
     }
 }
 
@@ -390,8 +380,8 @@ async fn see_record(context: &Context, records: &[DnsRecordStatus], expected: &s
 }
 
 /// Takes note of a challenge that the CA has just been told about.
-fn see_challenge(progress: &mut Progress, seen: &Challenge) {
-    let authorizations = progress.authorizations.iter_mut().flatten();
+fn see_challenge(learned: &mut Learned, seen: &Challenge) {
+    let authorizations = learned.authorizations.iter_mut().flatten();
     let challenges = authorizations.flat_map(|(_, authorization)| &mut authorization.challenges);
     challenges.filter(|known| known.url == seen.url).for_each(|known| {
         (known.status, known.error) = (seen.status.clone(), seen.error.clone());

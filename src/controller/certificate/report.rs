@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
+use kube::runtime::events::EventType;
 use serde_json::json;
 
 use super::gather::Work;
@@ -16,10 +17,12 @@ use crate::api::{
 use crate::controller::conditions::{condition, is_true, sentence, set_condition, set_standing};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
+use crate::controller::events::{self, News};
 use crate::core::issuance::{Failure, failed_generation};
 use crate::core::kstatus;
 use crate::core::ledger::Owner;
 use crate::core::reading::{Readable, Reading};
+use crate::core::records;
 use crate::core::reissue;
 use crate::core::renewal::{Placement, Plan};
 use crate::runtime::metrics::{ApiVerb, CertificateFacts};
@@ -216,13 +219,14 @@ impl Work {
 
     /// The challenges say what they wait for.
     pub(super) fn report_challenges(&mut self) {
-        let seen = self.progress.self_check.as_ref().map(|seen| seen.failures.as_slice());
-        let failed = self.progress.present_failed.as_ref().map(|failed| failed.failures.as_slice());
+        let learned = self.progress.of(self.status.order.as_ref());
+        let seen = learned.self_check.as_ref().map(|seen| seen.failures.as_slice());
+        let failed = learned.present_failed.as_ref().map(|failed| failed.failures.as_slice());
         let failures = failed.or(seen).unwrap_or_default();
         for challenge in &mut self.status.challenges {
             let failure = failures.iter().find(|failure| failure.challenge == challenge.url);
             challenge.reason = failure.map(|failure| failure.words.clone());
-            if self.progress.answered.is_some() {
+            if learned.told.contains_key(&challenge.url) {
                 challenge.state = "processing".to_owned();
             }
         }
@@ -237,7 +241,8 @@ impl Work {
         now: Timestamp,
         context: &Context,
     ) -> Result<(), Error> {
-        let waits_since = self.progress.answered.or(self.progress.finalized).or(self.progress.presented_at);
+        let learned = self.learned();
+        let waits_since = learned.finalized.or_else(|| learned.answered()).or(learned.presented_at);
         let short = until.is_some_and(|until| until.duration_since(now) < SHORT_WAIT);
         let young = waits_since.is_some_and(|since| now.duration_since(since) < SHORT_WAIT);
         if short && young {
@@ -258,10 +263,43 @@ impl Work {
         Ok(())
     }
 
-    /// Writes the status, if it has changed.
+    /// What is to be said once the status that goes with it is written.
+    pub(super) fn tell(
+        &mut self,
+        type_: EventType,
+        reason: &'static str,
+        action: &'static str,
+        note: String,
+    ) {
+        self.news.push(News { type_, reason, action, note });
+    }
+
+    /// Publishes what is to be said. What cannot be published now is kept for later.
+    pub(super) async fn publish(&mut self, context: &Context) {
+        let reference = self.reference();
+        while let Some(News { type_, reason, action, note }) = self.news.first().cloned() {
+            if !events::publish(context, &reference, type_, reason, action, &note).await {
+                break;
+            }
+            self.news.remove(0);
+        }
+    }
+
+    /// Writes the status if it has changed, and says what is to be said of it.
     pub(super) async fn flush(&mut self, context: &Context) -> Result<bool, Error> {
         self.report_metrics(context);
+        let written = self.write_status(context).await?;
+        self.publish(context).await;
+        Ok(written)
+    }
+
+    async fn write_status(&mut self, context: &Context) -> Result<bool, Error> {
         context.ledger_keys.seal(Owner { namespace: &self.namespace, uid: &self.uid }, &mut self.status);
+        // What is to be removed or revoked one day is never on record without that which keeps the Certificate until then.
+        let deleted = self.certificate.metadata.deletion_timestamp.is_some();
+        if records::holds(&self.status) && !self.held() && !deleted {
+            self.hold(context).await?;
+        }
         if self.certificate.status.as_ref() == Some(&self.status) {
             return Ok(false);
         }

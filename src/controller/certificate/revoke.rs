@@ -16,11 +16,9 @@ use crate::api::{
 use crate::controller::conditions::{condition, set_condition};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::controller::events;
 use crate::controller::issuer::account_of;
 use crate::controller::issuer_record::{IssuerId, account_secret};
 use crate::core::disposition::{About, about};
-use crate::core::records;
 use crate::core::revocation::{self, Asked, Chore, Refusal, Remark};
 use crate::pki::{Leaf, PrivateKey};
 use crate::runtime::clock;
@@ -59,9 +57,6 @@ impl Work {
             Chore::KeepLedger(ledger, remark) => {
                 let is_empty = *ledger == api::RevocationStatus::default();
                 self.status.revocation = (!is_empty).then_some(*ledger);
-                if records::holds(&self.status) && !self.held() {
-                    self.hold(context).await?;
-                }
                 if let Some(remark) = remark {
                     self.remark(&remark, now, context).await?;
                 }
@@ -188,7 +183,6 @@ impl Work {
         self.report_revocation(true, reason::REVOKED, &message, now);
         info!(serial_number = held.serial_number, reason = why.as_str(), "revoked");
         context.metrics.revocation(RevocationOutcome::Succeeded, why.as_str());
-        self.flush(context).await?;
         let how = match signed_by {
             SignedBy::Account => "signed by the account",
             SignedBy::CertificateKey => {
@@ -196,8 +190,8 @@ impl Work {
             }
         };
         let note = format!("{message}, {how}");
-        events::publish(context, &self.reference(), EventType::Normal, reason::REVOKED, "Revoke", &note)
-            .await;
+        self.tell(EventType::Normal, reason::REVOKED, "Revoke", note);
+        self.flush(context).await?;
         Ok(())
     }
 
@@ -224,11 +218,10 @@ impl Work {
         }
         self.report_revocation(false, reason::REVOCATION_FAILED, &message, now);
         context.metrics.revocation(RevocationOutcome::Failed, why.as_str());
-        self.flush(context).await?;
         if is_news {
-            let reason = reason::REVOCATION_FAILED;
-            events::publish(context, &self.reference(), EventType::Warning, reason, "Revoke", &message).await;
+            self.tell(EventType::Warning, reason::REVOCATION_FAILED, "Revoke", message);
         }
+        self.flush(context).await?;
         Ok(())
     }
 
@@ -252,9 +245,8 @@ impl Work {
         warn!(serial_number, words, "a certificate is not revoked, and stays so");
         self.report_revocation(false, reason::REVOCATION_GIVEN_UP, &message, now);
         context.metrics.revocation(RevocationOutcome::GivenUp, why.as_str());
+        self.tell(EventType::Warning, reason::REVOCATION_GIVEN_UP, "Revoke", message);
         self.flush(context).await?;
-        let reason = reason::REVOCATION_GIVEN_UP;
-        events::publish(context, &self.reference(), EventType::Warning, reason, "Revoke", &message).await;
         Ok(())
     }
 
@@ -288,8 +280,8 @@ impl Work {
             }
         };
         self.report_revocation(false, reason, &message, now);
+        self.tell(EventType::Warning, reason, "Revoke", message);
         self.flush(context).await?;
-        events::publish(context, &self.reference(), EventType::Warning, reason, "Revoke", &message).await;
         Ok(())
     }
 

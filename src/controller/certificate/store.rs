@@ -1,15 +1,12 @@
 //! The Secrets of an issuance: the private key before anything is ordered, the certificate once it is checked.
 
 use std::collections::BTreeMap;
-use std::num::NonZero;
-use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Resource;
 use kube::runtime::events::EventType;
-use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
 use super::Next;
@@ -17,15 +14,15 @@ use super::gather::{Work, is_backup, private_key};
 use crate::api::{self, Certificate, certificate_reason as reason};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::controller::{events, secrets};
+use crate::controller::secrets;
 use crate::core::spec::ValidatedCertificate;
-use crate::pki::{Chain, KeyAlgorithm, PrivateKey};
+use crate::pki::{Chain, PrivateKey};
 
 impl Work {
     /// Makes the private key of this issuance and stores it.
     pub(super) async fn store_key(&mut self, context: &Context) -> Result<Next, Error> {
         let Ok(wanted) = &self.wanted else { return Ok(Next::Until(None)) };
-        let key = generate(wanted.key).await?;
+        let key = context.key_makers.make(wanted.key, &self.namespace).await?;
         let name = self.next_key_name();
         let pem = key.to_pem(wanted.encoding)?;
         let written = secrets::Written {
@@ -61,15 +58,17 @@ impl Work {
         context: &Context,
     ) -> Result<Next, Error> {
         let (Ok(wanted), Some(chain), Some(key)) =
-            (self.wanted.clone(), self.progress.chain.clone(), self.key_of_order())
+            (self.wanted.clone(), self.learned().chain.clone(), self.key_of_order())
         else {
             return Ok(Next::Until(None));
         };
         let held = Held { chain: chain.pem().into_bytes(), ca: ca(&chain).map(String::into_bytes), key };
         let why = self.situation(context).due(now).map_or(reason::SECRET_MISSING, |due| due.reason);
         self.record_revocable(context).await?;
+        self.learn().stored_for = Some(why);
         self.write_secret(&wanted, &held, context).await?;
-        self.record_issued(&chain, why, now, context).await;
+        self.status.observed_renew_request = self.renew_request().map(str::to_owned);
+        self.record_issued(now, context);
         Ok(Next::Step)
     }
 
@@ -94,8 +93,7 @@ impl Work {
             wanted.secret_name
         );
         warn!(secret = wanted.secret_name, "a lost Secret is restored");
-        let (reference, reason) = (self.reference(), reason::SECRET_RESTORED);
-        events::publish(context, &reference, EventType::Warning, reason, "Restore", &note).await;
+        self.tell(EventType::Warning, reason::SECRET_RESTORED, "Restore", note);
         Ok(Next::Step)
     }
 
@@ -159,8 +157,15 @@ impl Work {
         })
     }
 
-    /// The Secret holds the certificate, which was due for the reason `why`.
-    async fn record_issued(&mut self, chain: &Chain, why: &'static str, now: Timestamp, context: &Context) {
+    /// Says that the certificate is in the Secret, unless that was said.
+    pub(super) fn record_issued(&mut self, now: Timestamp, context: &Context) {
+        let learned = self.learned();
+        let stored = learned.stored_for.zip(learned.chain.clone());
+        let Some((why, chain)) = stored.filter(|(_, chain)| self.secret_view.leaf() == Some(chain.leaf()))
+        else {
+            return;
+        };
+        self.learn().stored_for = None;
         let leaf = chain.leaf();
         let begun = self.status.order.as_ref().map_or(now, |order| order.created.0);
         let took = std::time::Duration::try_from(now.duration_since(begun)).unwrap_or_default();
@@ -179,8 +184,7 @@ impl Work {
             leaf.issuer_name, leaf.serial_number, leaf.not_after
         );
         info!(serial_number = leaf.serial_number, not_after = %leaf.not_after, "issued");
-        self.status.observed_renew_request = self.renew_request().map(str::to_owned);
-        events::publish(context, &self.reference(), EventType::Normal, reason::ISSUED, "Issue", &note).await;
+        self.tell(EventType::Normal, reason::ISSUED, "Issue", note);
     }
 }
 
@@ -203,21 +207,6 @@ impl Held {
             key: private_key(secret)?,
         })
     }
-}
-
-/// Makes a private key where it holds up nothing else: an RSA key takes up to a minute of a processor's time. One processor
-/// is left for all the rest.
-pub(in crate::controller) async fn generate(algorithm: KeyAlgorithm) -> Result<PrivateKey, Error> {
-    static MAKERS: LazyLock<Semaphore> = LazyLock::new(|| {
-        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-        Semaphore::new(processors.saturating_sub(1).max(1))
-    });
-    let _maker = match algorithm {
-        KeyAlgorithm::Rsa(_) => MAKERS.acquire().await.ok(),
-        KeyAlgorithm::Ecdsa(_) | KeyAlgorithm::Ed25519 => None,
-    };
-    let made = tokio::task::spawn_blocking(move || PrivateKey::generate(algorithm)).await;
-    Ok(made.unwrap_or(Err(crate::pki::KeyError::Generate(algorithm)))?)
 }
 
 /// The topmost certificate of the chain: what a client may want to trust, unless it knows better.

@@ -14,7 +14,6 @@ use tracing::info;
 use super::gather::Work;
 use crate::acme::{Account, AccountState, AccountStatus, AcmeError, Operation, Registered, Registration};
 use crate::api::{self, AcmeAccountStatus, FIELD_MANAGER, FINALIZER_ACCOUNT, issuer_reason as reason};
-use crate::controller::certificate::generate;
 use crate::controller::conditions::sentence;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
@@ -111,7 +110,8 @@ impl Work {
     }
 
     async fn make_key(&mut self, now: Timestamp, context: &Context) -> Result<Next, Error> {
-        let key = generate(account_key_algorithm(&self.issuer.spec)).await?;
+        let key =
+            context.key_makers.make(account_key_algorithm(&self.issuer.spec), &self.account_secret.0).await?;
         let (namespace, name, data_key) = self.account_secret.clone();
         let pem = ByteString(key.to_pem(KeyEncoding::Pkcs8)?.as_bytes().to_vec());
         let written = secrets::Written {

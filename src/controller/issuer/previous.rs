@@ -13,7 +13,6 @@ use super::gather::Work;
 use super::rollover::next_key;
 use crate::acme::jwk_thumbprint;
 use crate::api::{self, PreviousAccount};
-use crate::controller::certificate::generate;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::secrets;
@@ -25,7 +24,8 @@ impl Work {
     /// A new external account needs a new account, and that a new key. The old key stays in the Secret, by its
     /// thumbprint, since it alone can still end the old account.
     pub(super) async fn replace_key(&mut self, now: Timestamp, context: &Context) -> Result<Next, Error> {
-        let key = generate(account_key_algorithm(&self.issuer.spec)).await?;
+        let key =
+            context.key_makers.make(account_key_algorithm(&self.issuer.spec), &self.account_secret.0).await?;
         self.put_key(pem(&key)?, None, now, context).await?;
         info!(secret = self.account_secret.1, "made a new account key for another external account");
         self.looked_up = true;

@@ -16,7 +16,6 @@ use crate::acme::{Account, AcmeError, KeyChange, Operation, jwk_thumbprint};
 use crate::api::{
     self, AcmeAccountStatus, CONDITION_KEY_ROLLOVER, Certificate, FailedKeyRollover, issuer_reason as reason,
 };
-use crate::controller::certificate::generate;
 use crate::controller::conditions::{condition, set_condition};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
@@ -182,7 +181,7 @@ impl Work {
             Ok(_) => {}
             Err(error) => return self.change_refused(Err(error), now, context).await,
         }
-        let key = generate(algorithm).await?;
+        let key = context.key_makers.make(algorithm, &self.account_secret.0).await?;
         let patch = json!({
             "metadata": {
                 "resourceVersion": self.resource_version(),
@@ -262,6 +261,8 @@ impl Work {
         if let Some(in_use) = context.accounts.in_use(&self.issuer.spec, &self.account_secret) {
             in_use.settle(&key);
         }
+        // The account can be used again, whatever becomes of the status.
+        self.tell_who_waits(context);
         match self.rollover.change.take_if(|_| known == Known::Current) {
             Some(change) => self.change_refused(change.answer, now, context).await,
             None => Ok(None),

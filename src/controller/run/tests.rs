@@ -11,10 +11,13 @@ use kube::{Client, api::ObjectMeta};
 use tokio::time::{Instant, advance, timeout};
 
 use super::*;
+use crate::api::CertificateStatus;
 use crate::cli::{Cli, Command};
+use crate::controller::api_server::ApiServer;
 use crate::controller::cache::{Cache, Observer, Watches};
-use crate::core::issuance::Progress;
-use crate::core::ledger::{KEY_LENGTH, LedgerKeys};
+use crate::controller::retry::retry;
+use crate::core::issuance::{Memory, Progress};
+use crate::core::ledger::LedgerKeys;
 use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
 
@@ -36,7 +39,9 @@ async fn a_reconcile_that_panics_is_tried_again_more_and_more_seldom_and_others_
     }
     let waits = scene.waits("bad");
     assert!((6..30).contains(&waits.len()), "{waits:?} in {:?}", begun.elapsed());
-    assert!(waits.windows(2).all(|pair| pair[0] <= pair[1]), "{waits:?}");
+    // Each wait is longer than the one before, up to a minute and what is added at random.
+    let longest = Duration::from_secs(60);
+    assert!(waits.windows(2).all(|pair| pair[0] <= pair[1] || pair[1] >= longest), "{waits:?}");
     assert!(waits.last() > Some(&Duration::from_secs(30)), "{waits:?}");
     assert!(scene.waits("good").len() > 500, "{}", scene.waits("good").len());
     let metrics = scene.context.metrics.encode().unwrap();
@@ -50,16 +55,24 @@ async fn a_reconcile_that_panics_is_tried_again_more_and_more_seldom_and_others_
 #[tokio::test(start_paused = true)]
 async fn the_progress_of_an_object_whose_reconcile_panicked_is_dropped() {
     let scene = Scene::start(["bad"]);
-    scene.context.in_flight.keep("bad", Some(Progress { presented: true, ..Progress::default() }));
+    let mut progress = Progress::default();
+    progress.about(None).presented = true;
+    let memory = Memory::of(&CertificateStatus::default(), CertificateStatus::default(), progress);
+    scene.context.in_flight.keep("bad", Some((memory, Vec::new())));
+    let is_known = || {
+        let (memory, _) = scene.context.in_flight.recall("bad");
+        memory.resume(CertificateStatus::default()).1.of(None).presented
+    };
+    assert!(is_known());
     scene.until_tried("bad").await;
-    assert!(!scene.context.in_flight.take("bad").presented);
+    assert!(!is_known());
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_controllers_end_once_they_are_told_to_and_not_before() {
     let (context, _watches) = context();
     let stop = CancellationToken::new();
-    let leads = tokio::spawn(lead(context.clone(), stop.clone(), future::pending()));
+    let leads = tokio::spawn(lead(context.clone(), None, stop.clone(), future::pending()));
     assert!(timeout(LONG, future::pending::<()>()).await.is_err() && !leads.is_finished());
     stop.cancel();
     assert_eq!(timeout(2 * FAREWELL, leads).await.unwrap().unwrap(), Ok(()));
@@ -101,9 +114,8 @@ impl Scene {
                 Ok(Action::await_change())
             }
         };
-        let error_policy = |object: Arc<ConfigMap>, _: &Error, context: Arc<Context>| {
-            Action::requeue(context.in_flight.failed(&object.uid().unwrap_or_default()))
-        };
+        let error_policy =
+            |object: Arc<ConfigMap>, error: &Error, context: Arc<Context>| retry(&*object, error, &context);
         let running = controller("ConfigMap", reader, receiver, reconcile, error_policy, context.clone());
         let controller = tokio::spawn(async move {
             let _kept = (writer, watches);
@@ -144,8 +156,17 @@ fn context() -> (Arc<Context>, Watches<dyn Observer>) {
         panic!("not run")
     };
     let config = crate::operator::config(&settings, 0);
-    let (cache, watches) = Cache::new(&client, &[], false, &Metrics::default());
-    let keys = LedgerKeys::new(&[1; KEY_LENGTH], []);
-    let context = Context::new(client, config, Metrics::default(), Liveness::default(), cache, keys).unwrap();
+    let (cache, watches) = Cache::new(&client, &ApiServer::default(), &[], false, &Metrics::default());
+    let keys = LedgerKeys::new(&[0; 32], []);
+    let context = Context::new(
+        client,
+        ApiServer::default(),
+        config,
+        Metrics::default(),
+        Liveness::default(),
+        cache,
+        keys,
+    )
+    .unwrap();
     (context, watches)
 }

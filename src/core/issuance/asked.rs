@@ -36,7 +36,7 @@ pub fn altered(before: &Order, order: &Order) -> Option<Failure> {
 
 /// Reads the authorizations, unless there are more of them than names.
 pub(super) fn read(situation: &Situation<'_>) -> Step {
-    let order = situation.progress.order.as_ref();
+    let order = situation.learned().order.as_ref();
     match order.and_then(|order| too_many(order, &asked(situation))) {
         Some(failure) => Step::Fail(failure),
         None => Step::ReadAuthorizations,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::solve::{Challenged, Way, challenges};
-use super::{SelfCheckResult, Situation, Step, asked, invalid, make_room, wait};
+use super::{LONG_VALIDATION, Learned, SelfCheckResult, Situation, Step, asked, invalid, make_room, wait};
 use crate::api::{Solver, certificate_reason as reason};
 use crate::core::backoff::look_again;
 use crate::core::records::Chore;
@@ -22,26 +22,33 @@ const PRESENT_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::
 const NO_SOLVER_BOUNDS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
 /// How often a CA that has looked in vain, and keeps the challenge open, is told to look again.
 const ANSWER_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// How often a CA is told again that keeps a challenge open and says nothing of it: it may have forgotten.
+const SILENCE_BOUNDS: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(3600));
 /// How long a TXT record may take until all name servers have it, unless the solver says otherwise.
 const PROPAGATION_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The order waits for its authorizations.
 pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestamp) -> Step {
-    let progress = situation.progress;
-    let Some(authorizations) = &progress.authorizations else { return asked::read(situation) };
+    let learned = situation.learned();
+    let Some(authorizations) = &learned.authorizations else { return asked::read(situation) };
     if let Some(failure) = asked::for_other_name(situation, authorizations) {
         return Step::Fail(failure);
     }
     if authorizations.iter().any(|(_, authorization)| authorization.is_dead()) {
-        return invalid(situation, progress);
+        return invalid(situation, learned);
+    }
+    // The order was asked for since, and still waits for them.
+    let is_long = now.duration_since(processing_since(situation, now)) > LONG_VALIDATION;
+    if is_long && learned.authorizations_at < learned.asked_at {
+        return asked::read(situation);
     }
     let challenged = match challenges(authorizations, solvers, situation.labels) {
         Ok(challenged) => challenged,
         Err(_) if situation.is_presented() => return Step::Tidy(Chore::Withdraw),
         Err(none) => {
             let since = processing_since(situation, now);
-            let asked_at = progress.asked_at.unwrap_or(since);
-            let until = look_again(since, asked_at, progress.retry_after, NO_SOLVER_BOUNDS);
+            let asked_at = learned.asked_at.unwrap_or(since);
+            let until = look_again(since, asked_at, learned.retry_after, NO_SOLVER_BOUNDS);
             return match until > now {
                 true => make_room(Some(until), reason::NO_SOLVER, none.to_string()),
                 false => asked::read(situation),
@@ -51,38 +58,63 @@ pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestam
     if let Some(failure) = asked::too_long(&challenged) {
         return Step::Fail(failure);
     }
-    if let Some(answered) = progress.answered
-        && challenged.iter().any(|challenged| challenged.stalled)
-    {
-        let last = progress.answered_again.unwrap_or(answered);
-        if look_again(answered, last, None, ANSWER_BOUNDS) <= now {
-            return Step::Answer;
-        }
+    let is_open = |one: &&Challenged| tell_at(one, learned).is_some_and(|time| time <= now);
+    let open: Vec<&Challenged> = challenged.iter().filter(is_open).collect();
+    // What it says by now may be that it needs not be told again.
+    let is_old = |one: &&Challenged| tell_at(one, learned) > learned.authorizations_at;
+    if open.iter().any(is_old) {
+        return asked::read(situation);
     }
-    if challenged.is_empty() || progress.answered.is_some() {
+    if open.is_empty() {
+        let next = challenged.iter().filter_map(|one| tell_at(one, learned)).min();
         let message = format!("The CA is validating {}", names(&challenged));
-        return poll(situation, now, reason::VALIDATING, message);
+        return match poll(situation, now, reason::VALIDATING, message) {
+            Step::Wait { until: Some(until), reason, message, makes_room } => {
+                let until = Some(next.map_or(until, |next| next.min(until)));
+                Step::Wait { until, reason, message, makes_room }
+            }
+            step => step,
+        };
     }
-    if challenged.iter().all(|challenged| challenged.processing) {
-        return Step::Answer;
+    if learned.withdrawing {
+        return Step::Tidy(Chore::Withdraw);
     }
     // The issuer's solvers have changed since.
     let changed = |old: &Challenged| challenged.iter().any(|new| new.url == old.url && new.way != old.way);
-    if progress.presented_for.iter().any(changed) {
+    if learned.presented_for.iter().any(changed) {
         return Step::Tidy(Chore::Withdraw);
     }
-    if !progress.presented {
+    let is_presented = |one: &Challenged| learned.presented_for.iter().any(|old| old.url == one.url);
+    if !learned.presented || !open.iter().all(|one| is_presented(one)) {
         return present(situation, challenged, now);
     }
-    match &progress.self_check {
-        None => Step::SelfCheck,
-        Some(result) => see(situation, result, challenged, now),
+    let answer = Step::Answer(open.iter().map(|one| one.url.clone()).collect());
+    if open.iter().all(|one| learned.told.contains_key(&one.url)) {
+        return answer;
     }
+    match &learned.self_check {
+        None => Step::SelfCheck,
+        Some(result) => see(situation, result, challenged, answer, now),
+    }
+}
+
+/// From when on the CA is to be told, or told again, to look at a challenge; `None` while it says that it does.
+fn tell_at(challenged: &Challenged, learned: &Learned) -> Option<Timestamp> {
+    if challenged.processing {
+        return None;
+    }
+    Some(match learned.told.get(&challenged.url) {
+        None => Timestamp::MIN,
+        Some(told) => {
+            let bounds = if challenged.stalled { ANSWER_BOUNDS } else { SILENCE_BOUNDS };
+            look_again(told.first, told.last, None, bounds)
+        }
+    })
 }
 
 /// Presents the answers, or waits for what stood in the way of it.
 fn present(situation: &Situation<'_>, challenged: Vec<Challenged>, now: Timestamp) -> Step {
-    let Some(failed) = &situation.progress.present_failed else { return Step::Present(challenged) };
+    let Some(failed) = &situation.learned().present_failed else { return Step::Present(challenged) };
     let until = look_again(failed.since, failed.at, None, PRESENT_BOUNDS);
     if until > now {
         make_room(Some(until), reason::PRESENTING, failed.message())
@@ -97,17 +129,18 @@ fn see(
     situation: &Situation<'_>,
     result: &SelfCheckResult,
     challenged: Vec<Challenged>,
+    answer: Step,
     now: Timestamp,
 ) -> Step {
     if result.failures.is_empty() {
-        return Step::Answer;
+        return answer;
     }
-    let since = situation.progress.presented_at.unwrap_or(now);
+    let since = situation.learned().presented_at.unwrap_or(now);
     let deadline = |timeout: Duration| since.checked_add(SignedDuration::try_from(timeout).ok()?).ok();
     if !result.lacks_record() {
         let deadline = deadline(situation.self_check_timeout);
         if deadline.is_none_or(|deadline| now >= deadline) {
-            return Step::Answer;
+            return answer;
         }
         let until = look_again(since, result.at, None, SELF_CHECK_BOUNDS);
         let until = deadline.map_or(until, |deadline| until.min(deadline));
@@ -137,17 +170,18 @@ fn see(
 
 /// Waits for the CA, or asks it again once the wait is over.
 pub(super) fn poll(situation: &Situation<'_>, now: Timestamp, reason: &'static str, message: String) -> Step {
-    let progress = situation.progress;
+    let learned = situation.learned();
     let since = processing_since(situation, now);
-    let Some(asked_at) = progress.asked_at else { return Step::ReadOrder };
-    let until = look_again(since, asked_at, progress.retry_after, ORDER_BOUNDS);
+    let Some(asked_at) = learned.asked_at else { return Step::ReadOrder };
+    let until = look_again(since, asked_at, learned.retry_after, ORDER_BOUNDS);
     if until > now { wait(Some(until), reason, message) } else { Step::ReadOrder }
 }
 
 /// Since when the CA has been busy with the order.
 pub(super) fn processing_since(situation: &Situation<'_>, now: Timestamp) -> Timestamp {
     let created = situation.status.order.as_ref().map_or(now, |order| order.created.0);
-    situation.progress.finalized.or(situation.progress.answered).unwrap_or(created)
+    let learned = situation.learned();
+    learned.finalized.or_else(|| learned.answered()).unwrap_or(created)
 }
 
 fn names(challenged: &[Challenged]) -> String {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Challenged, Progress};
+use super::{Challenged, Learned, Progress};
 use crate::api::{CertificateStatus, RenewalInfoStatus, Solver};
 use crate::core::disposition::Disposition;
 use crate::core::duplicates;
@@ -67,6 +67,8 @@ pub struct Situation<'a> {
     pub backup: Option<&'a SecretView>,
     /// So many equal certificates are ordered within a week because the Secret was lost; 0 for any number.
     pub duplicate_limit: usize,
+    /// A certificate that is due because of the time is ordered so long after the last one at the earliest.
+    pub min_interval: Duration,
     /// Why the Secret cannot be written: a password for its keystores is missing.
     pub password_missing: Option<&'a str>,
     /// The private key that is stored for this issuance.
@@ -133,8 +135,8 @@ pub enum Step {
     Present(Vec<Challenged>),
     /// See whether the answers can be seen.
     SelfCheck,
-    /// Tell the CA to look.
-    Answer,
+    /// Tell the CA to look at the challenges with these URLs.
+    Answer(Vec<String>),
     /// Send the certificate signing request.
     Finalize,
     /// Fetch the certificate, choose the chain, check it.
@@ -174,6 +176,13 @@ pub struct Failure {
     pub disposition: Disposition,
     /// How long the CA wants to be left alone.
     pub retry_after: Option<Duration>,
+}
+
+impl<'a> Situation<'a> {
+    /// What was learned of the order under way.
+    pub(super) fn learned(&self) -> &'a Learned {
+        self.progress.of(self.status.order.as_ref())
+    }
 }
 
 impl Situation<'_> {
@@ -232,6 +241,11 @@ impl Situation<'_> {
         reissue::due(&self.current(now)?)
     }
 
+    /// Whether somebody asks for a certificate, and has not got it yet.
+    pub(super) fn asks_for_another(&self) -> bool {
+        self.renew_request.is_some() && self.renew_request != self.status.observed_renew_request.as_deref()
+    }
+
     pub(super) fn has_leftovers(&self, now: Timestamp) -> bool {
         self.status.order.is_some()
             || (self.backup.is_some() && self.next_duplicate(now).is_none())
@@ -253,7 +267,7 @@ impl Situation<'_> {
     }
 
     pub(super) fn is_presented(&self) -> bool {
-        self.progress.presented || !self.status.challenges.is_empty()
+        self.learned().presented || !self.status.challenges.is_empty()
     }
 
     /// Whether the order was there already when the issuance failed last.

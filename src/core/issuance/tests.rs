@@ -4,6 +4,7 @@ mod dns;
 mod duplicates;
 mod hostile;
 mod machine;
+mod pace;
 mod world;
 
 use std::time::Duration;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use self::ca::{Fault, Finalization, Flaw, Identifiers, Refusal, Validation};
-use self::world::{Turn, World};
+use self::world::{Turn, World, Write};
 use super::*;
 use crate::acme::ChallengeStatus;
 use crate::api::RotationPolicy;
@@ -24,8 +25,8 @@ fn an_issuance_runs_through_without_a_wait_where_nothing_has_to_be_waited_for() 
     assert_eq!(
         world.step_names(),
         [
-            "TakePlace",
             "StoreKey",
+            "TakePlace",
             "PlaceOrder",
             "ReadAuthorizations",
             "Present",
@@ -51,8 +52,8 @@ fn an_order_found_ready_needs_no_solver() {
     assert_eq!(
         world.step_names(),
         [
-            "TakePlace",
             "StoreKey",
+            "TakePlace",
             "PlaceOrder",
             "Finalize",
             "Download",
@@ -81,19 +82,91 @@ fn a_name_that_cannot_be_proved_fails_before_anything_is_presented() {
 #[test]
 fn a_challenge_that_the_ca_looked_at_in_vain_and_keeps_open_is_answered_again() {
     let mut world = World::new();
-    while world.progress.answered.is_none() {
+    while world.learned().told.is_empty() {
         assert!(matches!(world.step(), Turn::On), "{:#?}", world.last_steps());
     }
-    let (_, authorization) = &mut world.progress.authorizations.as_mut().unwrap()[0];
-    for challenge in &mut authorization.challenges {
-        challenge.status = ChallengeStatus::Pending;
-        challenge.error = Some(Problem { detail: "no route".to_owned(), ..Problem::default() });
-    }
-    assert_ne!(world.next_step(), Step::Answer, "not at once");
+    let (_, authorization) = &mut world.learned().authorizations.as_mut().unwrap()[0];
+    let challenge = &mut authorization.challenges[0];
+    challenge.status = ChallengeStatus::Pending;
+    challenge.error = Some(Problem { detail: "no route".to_owned(), ..Problem::default() });
+    let again = Step::Answer(vec![challenge.url.clone()]);
+    assert_ne!(world.next_step(), again, "not at once");
     world.now += SignedDuration::from_secs(2);
-    assert_eq!(world.next_step(), Step::Answer);
-    world.progress.answered_again = Some(world.now);
-    assert_ne!(world.next_step(), Step::Answer, "and not without end");
+    assert_eq!(world.next_step(), Step::ReadAuthorizations, "it may have looked again by itself");
+    let now = world.now;
+    world.learned().authorizations_at = Some(now);
+    assert_eq!(world.next_step(), again, "and no other with it");
+    let (now, url) = (world.now, challenge_url(&again));
+    world.learned().saw_told(&url, now);
+    assert_ne!(world.next_step(), again, "and not without end");
+}
+
+#[test]
+fn a_ca_that_keeps_a_challenge_open_in_silence_is_told_again_after_minutes() {
+    let mut world = World::new();
+    world.ca.forgets_answers = true;
+    let begin = world.now;
+    while world.now.duration_since(begin) < SignedDuration::from_hours(1) {
+        match world.run() {
+            Turn::Waits(Some(until)) => world.now = until,
+            turn => panic!("{turn:?}"),
+        }
+    }
+    let told = world.step_names().iter().filter(|step| **step == "Answer").count();
+    assert!((4..=8).contains(&told), "{told} times within an hour");
+    world.ca.forgets_answers = false;
+    world.run_until_rest();
+    world.check_issued();
+    assert_eq!(world.ca.orders.len(), 1);
+}
+
+#[test]
+fn a_challenge_that_was_never_answered_is_answered_though_another_one_was() {
+    let mut world = World::new();
+    world.ca.validation = Validation::Hangs;
+    run_to(&mut world, |step| matches!(step, Step::Answer(_)));
+    let Step::Answer(all) = world.next_step() else { panic!("{:?}", world.next_step()) };
+    assert_eq!(all.len(), 2);
+    world.ca.calls.extend([None, Some(Fault { refusal: Refusal::no_answer(), answer_lost: false })]);
+    world.step();
+    assert_eq!(world.learned().told.len(), 0, "a failure starts over");
+    run_to(&mut world, |step| matches!(step, Step::Answer(_)));
+    assert_eq!(world.next_step(), Step::Answer(vec![all[1].clone()]), "the other one is under way");
+    world.ca.validation = Validation::Succeeds;
+    world.run_until_rest();
+    world.check_issued();
+    assert_eq!(world.ca.orders.len(), 1);
+}
+
+#[test]
+fn what_was_learned_of_one_order_says_nothing_of_another() {
+    let mut world = World::new();
+    run_to(&mut world, |step| matches!(step, Step::Answer(_)));
+    world.step();
+    assert!(!world.learned().told.is_empty());
+    world.ca.place("account/one", world.wanted().unwrap().identifiers(), world.now).unwrap();
+    let order = world.status.order.as_mut().unwrap();
+    order.url = "order/1".to_owned();
+    assert_eq!(world.next_step(), Step::ReadOrder, "it is not known what has become of it");
+    world.recorded = world.status.clone();
+    world.run_until_rest();
+    world.check_issued();
+    assert_eq!(world.ca.orders.len(), 2);
+}
+
+#[test]
+fn an_order_that_could_not_be_recorded_is_recorded_next_and_not_placed_again() {
+    for write in [Write::Fails, Write::AnswerLost] {
+        let mut world = World::new();
+        run_to(&mut world, |step| matches!(step, Step::Present(_)));
+        world.writes.extend([write; 3]);
+        while !world.writes.is_empty() {
+            assert!(matches!(world.run(), Turn::Waits(Some(_))));
+        }
+        world.run_until_rest();
+        world.check_issued();
+        assert_eq!(world.ca.orders.len(), 1, "{write:?}");
+    }
 }
 
 #[test]
@@ -153,7 +226,7 @@ fn a_self_check_that_keeps_failing_is_waited_for_and_then_the_ca_is_asked_all_th
     world.ca.validation = Validation::Hangs;
     let begin = world.now;
     let mut looks = 0;
-    while world.progress.answered.is_none() {
+    while world.learned().told.is_empty() {
         match world.run() {
             Turn::Waits(Some(until)) => world.now = until,
             turn => panic!("{turn:?}"),
@@ -161,7 +234,7 @@ fn a_self_check_that_keeps_failing_is_waited_for_and_then_the_ca_is_asked_all_th
         looks += 1;
         assert!(looks < 60, "it is looked at ever less often");
     }
-    assert_eq!(world.progress.answered, Some(begin + SignedDuration::from_secs(60)));
+    assert_eq!(world.learned().answered(), Some(begin + SignedDuration::from_secs(60)));
 }
 
 #[test]
@@ -204,7 +277,7 @@ fn a_certificate_is_waited_for_briefly_even_after_a_long_validation() {
     world.ca.validation = Validation::Hangs;
     world.ca.finalization = Finalization::Hangs;
     let end = world.now + SignedDuration::from_mins(20);
-    while world.progress.finalized.is_none() {
+    while world.learned().finalized.is_none() {
         if world.now > end {
             world.ca.validation = Validation::Succeeds;
         }
@@ -213,7 +286,7 @@ fn a_certificate_is_waited_for_briefly_even_after_a_long_validation() {
             turn => panic!("{turn:?}"),
         }
     }
-    let finalized = world.progress.finalized.unwrap();
+    let finalized = world.learned().finalized.unwrap();
     assert!(world.now.duration_since(finalized) < SignedDuration::from_secs(1), "{} {finalized}", world.now);
 }
 
@@ -399,7 +472,7 @@ fn the_older_claim_to_a_secret_wins() {
         step => panic!("{step:?}"),
     }
     world.secret_belongs_to(Some(world::NAME));
-    assert_eq!(world.next_step(), Step::TakePlace, "who has the Secret keeps it");
+    assert_eq!(world.next_step(), Step::StoreKey, "who has the Secret keeps it");
 }
 
 #[test]
@@ -545,7 +618,7 @@ fn after_a_failure_a_changed_spec_is_tried_at_once_and_the_same_one_is_not() {
     world.crash();
     assert_eq!(world.next_step(), Step::BackOff { until });
     world.names_are(&["c.test"]);
-    assert_eq!(world.next_step(), Step::TakePlace);
+    assert_eq!(world.next_step(), Step::StoreKey);
     world.ca.validation = Validation::Succeeds;
     let begin = world.now;
     world.run_until_rest();
@@ -561,7 +634,7 @@ fn after_a_failure_it_is_tried_at_once_for_each_time_that_somebody_asks() {
     let Turn::Waits(Some(until)) = world.run() else { panic!("{:?}", world.last_steps()) };
     assert_eq!(world.next_step(), Step::BackOff { until }, "this request was there when it failed");
     world.renew_request = Some("second".to_owned());
-    assert_eq!(world.next_step(), Step::TakePlace);
+    assert_eq!(world.next_step(), Step::StoreKey);
     failure_of(&mut world);
     let Turn::Waits(Some(longer)) = world.run() else { panic!("{:?}", world.last_steps()) };
     assert!(longer > until, "the wait goes on to double");
@@ -646,6 +719,11 @@ fn what_waits_for_the_ca_names_the_names() {
 }
 
 /// Lets time pass until the issuance fails, and carries that out.
+fn challenge_url(answer: &Step) -> String {
+    let Step::Answer(challenges) = answer else { panic!("{answer:?}") };
+    challenges[0].clone()
+}
+
 fn failure_of(world: &mut World) -> Failure {
     let Step::Fail(failure) = run_to(world, |step| matches!(step, Step::Fail(_))) else { unreachable!() };
     world.step();

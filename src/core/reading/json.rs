@@ -10,11 +10,11 @@ use super::Fault;
 /// So deep an object may be nested. `serde_json` ends at 128 for all of what it reads, which may be a list of objects.
 const MAX_DEPTH: usize = 64;
 
-/// Reads an object. Fields that are nested too deeply are null in it; the first of them is returned with it.
-pub fn read<'de, D: Deserializer<'de>>(
-    deserializer: D,
-    metadata_only: bool,
-) -> Result<(Map<String, Value>, Option<Fault>), D::Error> {
+/// An object, and the first of its fields that is nested too deeply.
+type Read = (Map<String, Value>, Option<Fault>);
+
+/// Reads an object. Fields that are nested too deeply are null in it.
+pub fn read<'de, D: Deserializer<'de>>(deserializer: D, metadata_only: bool) -> Result<Read, D::Error> {
     let mut reader = Reader { metadata_only, path: Vec::new(), too_deep: None };
     match (Node { reader: &mut reader }).deserialize(deserializer)? {
         Value::Object(object) => Ok((object, reader.too_deep)),

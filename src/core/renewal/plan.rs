@@ -77,7 +77,8 @@ pub fn plan(reasons: &Reasons<'_>) -> Plan {
     let otherwise = renewal_time(leaf.not_before, leaf.not_after, RenewalRule::Default, seed);
     let suggested_time = suggested_time(leaf, suggestion, otherwise);
     let (due, suggested) = match suggested_time {
-        Some(time) if rule == RenewalRule::Default || time < by_lifetime => (time, true),
+        // One that is put off for as long as it can be is renewed as without a suggestion.
+        Some(time) if rule == RenewalRule::Default || time < by_lifetime => (time, time != otherwise),
         _ => (by_lifetime, false),
     };
     let windows = match windows {

@@ -21,10 +21,14 @@ const FIRST_WAIT: Duration = Duration::from_secs(60);
 const SILENT_FAILURES: u32 = 2;
 /// A restarted operator spreads over this time what it has to ask without knowing when it last asked.
 const SPREAD: Duration = Duration::from_secs(600);
-/// How long a certificate has to be in use that follows one that was hardly used; with each further one it is
-/// [`EARLY_FACTOR`] times longer.
+/// How long a certificate is used at least if the CA wanted the one before it replaced early; with each further one it is
+/// [`EARLY_FACTOR`] times longer, until the lifetime alone decides. A CA that wants every certificate replaced at once
+/// therefore gets one order at once and one after each of these waits (2 h, 12 h, 3 d, 18 d, 108 d) that is shorter than the
+/// normal use, and no further ones: five too many for certificates of 90 days, ever, not per lifetime.
 const FIRST_EARLY_WAIT: SignedDuration = SignedDuration::from_hours(2);
 const EARLY_FACTOR: i64 = 6;
+/// A certificate that the CA wanted replaced only after this part of its normal use ends the row of early ones.
+const FAIR_USE: f64 = 0.5;
 /// A suggestion that leaves more of the lifetime open than this says nothing.
 const WIDEST_WINDOW: f64 = 0.5;
 /// A URL that is longer is no page to visit.
@@ -169,8 +173,11 @@ impl Question<'_> {
         }
         let mut status = self.begin();
         let window = recorded(info.suggested_window);
-        if status.suggested_window.as_ref() != Some(&window) {
-            status.selected_time = Some(Time(select(&window, self.seed)));
+        if is_news(status.suggested_window.as_ref(), &window, self.at_ca) {
+            let selected = select(&window, self.seed);
+            let earliest = earliest_wish(&status).filter(|earliest| *earliest < selected);
+            status.earliest_time = earliest.map(Time);
+            status.selected_time = Some(Time(selected));
             status.suggested_window = Some(window);
         }
         status.check_interval = Some(interval(status.check_interval, asked));
@@ -227,6 +234,7 @@ impl Question<'_> {
             check_interval: None,
             suggested_window: None,
             selected_time: None,
+            earliest_time: None,
             explanation_url: None,
             early_renewals: self.before.and_then(|before| early_renewals(before, self.leaf, self.at_ca)),
             last_error: None,
@@ -287,19 +295,30 @@ fn is_page(url: &str) -> bool {
     url.len() <= MAX_URL && uri.is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")))
 }
 
-/// How many certificates in a row were hardly used because the CA suggested it, now that `leaf` follows the one that `before`
-/// is about.
+/// Whether a window says something that the recorded one does not. Of two that are over, both say "at once": a CA that counts
+/// its window back from each question has said nothing new.
+fn is_news(recorded: Option<&SuggestedWindowStatus>, window: &SuggestedWindowStatus, now: Timestamp) -> bool {
+    let is_over = |window: &SuggestedWindowStatus| window.end.0 <= now;
+    recorded.is_none_or(|recorded| recorded != window && !(is_over(recorded) && is_over(window)))
+}
+
+/// The earliest time at which the CA has wanted the certificate replaced, though it may have changed its mind since.
+fn earliest_wish(status: &RenewalInfoStatus) -> Option<Timestamp> {
+    [&status.earliest_time, &status.selected_time].into_iter().flatten().map(|time| time.0).min()
+}
+
+/// How many certificates in a row the CA wanted replaced when they had hardly been used, now that `leaf` follows the one that
+/// `before` is about. Whether they were kept longer all the same makes no difference: only a CA that lets one be used ends it.
 fn early_renewals(before: &RenewalInfoStatus, leaf: &Leaf, now: Timestamp) -> Option<i32> {
-    let end = before.suggested_window.as_ref()?.end.0;
-    let used = end.duration_since(before.first_checked.0);
+    let counted = before.early_renewals;
+    // What was replaced for another reason, or without a word of the CA's, says nothing of the CA.
+    let Some(wish) = earliest_wish(before).filter(|wish| *wish <= now) else { return counted };
+    let used = wish.duration_since(before.first_checked.0);
     let lifetime = leaf.not_after.duration_since(leaf.not_before);
-    if before.selected_time.as_ref()?.0 > now {
-        None
-    } else if used < part(lifetime, LEAST_USE) {
-        Some(before.early_renewals.unwrap_or_default().saturating_add(1))
+    if used < part(lifetime, LEAST_USE) {
+        Some(counted.unwrap_or_default().saturating_add(1))
     } else {
-        // One that had to wait for the count, and was wanted replaced all the while, does not end it.
-        before.early_renewals.filter(|_| used < default_use(lifetime))
+        counted.filter(|_| used < part(default_use(lifetime), FAIR_USE))
     }
 }
 

@@ -435,6 +435,7 @@ impl Case {
             secret: &self.secret,
             backup: None,
             duplicate_limit: 0,
+            min_interval: Duration::ZERO,
             ca_ahead: None,
             password_missing: None,
             next_key: None,

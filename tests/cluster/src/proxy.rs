@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, StreamBody};
+use http_body_util::{BodyExt, BodyStream, StreamBody};
 use hyper::body::{Frame, Incoming};
 use tokio::{sync::watch, task::JoinSet};
 
@@ -66,6 +66,10 @@ pub enum Action {
     ReplaceBody(Box<dyn FnOnce(Bytes) -> Bytes + Send>),
     /// Forward it after this long.
     Delay(Duration),
+    /// Forward it, and pass on each part of the answer this long after it has come: a watch is late.
+    Late(Duration),
+    /// Forward it, and close the connection this long after: a watch breaks.
+    BreakAfter(Duration),
 }
 
 /// A request that was made.
@@ -85,6 +89,8 @@ struct State {
     script: Mutex<Option<Script>>,
     records: watch::Sender<Vec<Record>>,
     handshakes: Arc<Handshakes>,
+    /// How often connections were cut.
+    cuts: watch::Sender<usize>,
 }
 
 impl Proxy {
@@ -106,6 +112,7 @@ impl Proxy {
             script: Mutex::default(),
             records: watch::Sender::default(),
             handshakes,
+            cuts: watch::Sender::default(),
         });
         let mut tasks = JoinSet::new();
         let handler = state.clone();
@@ -133,6 +140,12 @@ impl Proxy {
     /// Lets every TLS handshake fail from now on, until there is another script or none.
     pub fn fail_handshakes(&self) {
         self.state.handshakes.fail(true);
+    }
+
+    /// The server behind is gone until there is another script or none: handshakes fail, and what is under way is cut.
+    pub fn go_away(&self) {
+        self.state.handshakes.fail(true);
+        self.state.cuts.send_modify(|cuts| *cuts += 1);
     }
 
     /// How many TLS handshakes have failed on demand.
@@ -216,6 +229,23 @@ impl State {
                 tokio::time::sleep(time).await;
                 self.pass(request).await
             }
+            Action::Late(late) => Ok(self.pass(request).await?.map(|body| {
+                let frames = BodyStream::new(body).map(move |frame| {
+                    let at = Instant::now() + late;
+                    async move {
+                        tokio::time::sleep_until(at.into()).await;
+                        frame
+                    }
+                });
+                BodyExt::boxed(StreamBody::new(frames.buffered(4096)))
+            })),
+            Action::BreakAfter(time) => Ok(self.pass(request).await?.map(|body| {
+                let end = stream::once(async move {
+                    tokio::time::sleep(time).await;
+                    Err(anyhow::anyhow!("broken on demand"))
+                });
+                BodyExt::boxed(StreamBody::new(stream::select(BodyStream::new(body), Box::pin(end))))
+            })),
             Action::Hang => pending().await,
             Action::Drop => bail!("dropped on demand"),
             Action::FailHandshakes => {
@@ -266,6 +296,14 @@ impl State {
             *headers = end_to_end(response.headers());
         }
         let frames = response.bytes_stream().map_ok(Frame::data).map_err(anyhow::Error::from);
+        let cuts = self.cuts.subscribe();
+        let frames = stream::unfold((Box::pin(frames), cuts), |(mut frames, mut cuts)| async move {
+            let frame = tokio::select! {
+                frame = frames.next() => frame?,
+                _ = cuts.changed() => Err(anyhow::anyhow!("cut on demand")),
+            };
+            Some((frame, (frames, cuts)))
+        });
         Ok(answer.body(BodyExt::boxed(StreamBody::new(frames)))?)
     }
 

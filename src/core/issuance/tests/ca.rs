@@ -21,7 +21,13 @@ pub struct Ca {
     pub orders: Vec<CaOrder>,
     /// What happens to the next calls, one each.
     pub faults: VecDeque<Fault>,
+    /// The same, where some of them succeed; they come first.
+    pub calls: VecDeque<Option<Fault>>,
+    /// How many orders were placed whose URL the answer that was lost would have told.
+    pub orders_unheard_of: usize,
     pub validation: Validation,
+    /// It takes the answer to a challenge, and goes on as if it had not.
+    pub forgets_answers: bool,
     pub finalization: Finalization,
     /// New orders find their names validated already.
     pub knows_the_names: bool,
@@ -99,7 +105,10 @@ impl Ca {
         Self {
             orders: Vec::new(),
             faults: VecDeque::new(),
+            calls: VecDeque::new(),
+            orders_unheard_of: 0,
             validation: Validation::Succeeds,
+            forgets_answers: false,
             finalization: Finalization::Succeeds,
             knows_the_names: false,
             flaw: None,
@@ -121,6 +130,9 @@ impl Ca {
         identifiers: Vec<Identifier>,
         now: Timestamp,
     ) -> Result<(String, Order), Refusal> {
+        if self.calls.front().is_some_and(|call| call.as_ref().is_some_and(|fault| fault.answer_lost)) {
+            self.orders_unheard_of += 1;
+        }
         self.call(|ca| {
             let number = ca.orders.len();
             let authorizations =
@@ -178,7 +190,9 @@ impl Ca {
             if challenge.status != ChallengeStatus::Pending || order.status != OrderStatus::Pending {
                 return Err(Refusal { code: "malformed", status: Some(400), retry_after: None });
             }
-            challenge.status = ChallengeStatus::Processing;
+            if !ca.forgets_answers {
+                challenge.status = ChallengeStatus::Processing;
+            }
             Ok(())
         })
     }
@@ -267,7 +281,7 @@ impl Ca {
     }
 
     fn call<T>(&mut self, effect: impl FnOnce(&mut Self) -> Result<T, Refusal>) -> Result<T, Refusal> {
-        match self.faults.pop_front() {
+        match self.calls.pop_front().unwrap_or_else(|| self.faults.pop_front()) {
             None => effect(self),
             Some(fault) => {
                 if fault.answer_lost {

@@ -21,7 +21,7 @@ fn the_ca_is_never_told_of_a_record_that_is_not_seen() {
     let begin = world.now;
     while world.now.duration_since(begin) < SignedDuration::from_hours(2) {
         wait(&mut world);
-        assert_eq!(world.progress.answered, None);
+        assert_eq!(world.learned().answered(), None);
     }
     world.self_check_passes = true;
     world.run_until_rest();
@@ -77,7 +77,8 @@ fn what_cannot_be_presented_makes_room_and_is_tried_again_ever_less_often() {
     let Step::Present(challenged) = world.next_step() else { panic!("{:?}", world.next_step()) };
     let mut waits = Vec::new();
     for _ in 0..20 {
-        world.progress.saw_presented(&challenged, vec![failure.clone(), failure.clone()], world.now);
+        let now = world.now;
+        world.learned().saw_presented(&challenged, vec![failure.clone(), failure.clone()], now);
         let Step::Wait { until: Some(until), reason, message, makes_room: true } = world.next_step() else {
             panic!("{:?}", world.next_step())
         };
@@ -92,11 +93,12 @@ fn what_cannot_be_presented_makes_room_and_is_tried_again_ever_less_often() {
     assert!(world.now.duration_since(begin) >= SignedDuration::from_mins(10), "it was tried for long");
 
     // Another solver is tried at once.
-    world.progress.saw_presented(&challenged, vec![failure.clone()], world.now);
+    let now = world.now;
+    world.learned().saw_presented(&challenged, vec![failure.clone()], now);
     assert!(matches!(world.next_step(), Step::Wait { .. }));
     solve_by(&mut world, "192.0.2.54", None);
     assert_eq!(world.next_step(), Step::Tidy(Chore::Withdraw));
-    world.progress.saw_withdrawn();
+    world.learned().saw_withdrawn();
     assert!(matches!(world.next_step(), Step::Present(_)));
 }
 

@@ -125,7 +125,8 @@ fn a_ca_that_takes_the_request_and_still_waits_for_it_is_not_sent_it_without_end
     run_to(&mut world, |step| *step == Step::Finalize);
     world.step();
     let unmoved = Order { status: OrderStatus::Ready, ..order(&world.wanted().unwrap().identifiers(), 2) };
-    world.progress.saw_order(unmoved, None, world.now);
+    let now = world.now;
+    world.learned().saw_order(unmoved, None, now);
     let Step::Wait { until: Some(until), reason: reason::FINALIZING, .. } = world.next_step() else {
         panic!("{:?}", world.next_step())
     };
@@ -139,7 +140,7 @@ fn challenges_that_would_not_fit_into_the_status_end_the_order() {
         let mut world = World::new();
         world.names_are(&["a.test"]);
         run_to(&mut world, |step| matches!(step, Step::Present(_)));
-        let (_, authorization) = &mut world.progress.authorizations.as_mut().unwrap()[0];
+        let (_, authorization) = &mut world.learned().authorizations.as_mut().unwrap()[0];
         authorization.challenges[0].url = "u".repeat(length);
         world.next_step()
     };

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 
 use super::ca::{Fault, Finalization, Flaw, Identifiers, Refusal, Validation};
-use super::world::{NAME, Turn, World};
+use super::world::{NAME, Turn, World, Write};
 use crate::api::RotationPolicy;
 use crate::core::issuance::{IssuerView, Step};
 use crate::pki::PrivateKey;
@@ -24,6 +24,8 @@ enum Event {
     Crashes,
     /// The operator crashes after so many more effects.
     WillCrash(u32),
+    /// The next writes to the API server end like this.
+    NextWrites(Vec<Write>),
     RecordsWaits(bool),
 
     NextCall(Fault),
@@ -72,6 +74,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (1..120i64).prop_map(|day| Passes(SignedDuration::from_hours(24 * day))),
         1 => Just(Crashes),
         2 => (0..8u32).prop_map(WillCrash),
+        3 => writes().prop_map(NextWrites),
         1 => any::<bool>().prop_map(RecordsWaits),
     ];
     let ca = prop_oneof![
@@ -135,6 +138,12 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![6 => operator, 3 => ca, 2 => spec, 2 => cluster]
 }
 
+fn writes() -> impl Strategy<Value = Vec<Write>> {
+    let write =
+        prop_oneof![3 => Just(Write::Succeeds), 2 => Just(Write::Fails), 2 => Just(Write::AnswerLost)];
+    prop::collection::vec(write, 1..12)
+}
+
 fn fault() -> impl Strategy<Value = Fault> {
     let refusals = vec![
         ("timeout", None),
@@ -175,6 +184,7 @@ impl World {
             },
             Event::Passes(time) => self.now += time,
             Event::Crashes => self.crash(),
+            Event::NextWrites(writes) => self.writes.extend(writes),
             Event::WillCrash(effects) => self.crash_after = Some(effects),
             Event::RecordsWaits(records) => self.records_waits = records,
 
@@ -241,6 +251,7 @@ impl World {
     fn becomes_friendly(&mut self) {
         self.ca.mend();
         self.crash_after = None;
+        self.writes.clear();
         self.self_check_passes = true;
         self.place_is_free = true;
         self.claimed_by = None;
@@ -320,5 +331,30 @@ proptest! {
             }
         }
         prop_assert!(world.ca.orders.len() <= 31 + crashed, "{} orders in a week", world.ca.orders.len());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 2000, ..ProptestConfig::with_cases(200) })]
+
+    /// Whatever the API server and the CA do, and refuse, and lose the answer of, while the process lives on: once both
+    /// answer, there is a certificate within minutes, without help and without an order beside one that can go on.
+    #[test]
+    fn an_api_server_and_a_ca_that_stumble_cost_no_time_and_no_order(
+        writes in prop::collection::vec(writes(), 0..4),
+        calls in prop::collection::vec(prop::option::weighted(0.3, any::<bool>()), 0..10),
+    ) {
+        let mut world = World::new();
+        world.writes.extend(writes.into_iter().flatten());
+        let fault = |answer_lost| Fault { refusal: Refusal::no_answer(), answer_lost };
+        world.ca.calls.extend(calls.iter().map(|call| call.map(fault)));
+        let (begin, faults) = (world.now, calls.iter().flatten().count());
+        world.run_until_rest();
+        world.check_issued();
+        let orders = 1 + world.ca.orders_unheard_of;
+        prop_assert!(world.ca.orders.len() <= orders, "an order whose URL is known goes on: {:#?}", world.last_steps());
+        // The backoff after each failure of the CA, and no more than seconds beside it.
+        let most = SignedDuration::from_secs(72 * (1 << faults) + 60);
+        prop_assert!(world.now.duration_since(begin) <= most, "{} after {faults} failures", world.now);
     }
 }

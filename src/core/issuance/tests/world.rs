@@ -1,14 +1,14 @@
-//! The world around an issuance: the cluster, the CA, the clock, and the operator that carries out the steps and may
-//! crash after any effect. Each effect checks what must always hold.
+//! The world around an issuance: the cluster, the CA, the clock, and the operator that carries out the steps. It may crash
+//! after any effect, and any of its writes to the API server may fail while it lives on. Each effect checks what must always
+//! hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::ca::{Ca, Refusal};
-use crate::acme::{AuthorizationStatus, ChallengeStatus};
 use crate::api::{
     CONDITION_ISSUING, CertificatePrivateKey, CertificateSpec, CertificateStatus, Http01Ingress,
     Http01Solver, IssuanceRecord, IssuerRef, OrderStatus, PrivateKeyAlgorithm, RotationPolicy, Solver,
@@ -18,8 +18,8 @@ use crate::core::backoff::Backoff;
 use crate::core::disposition::{About, Disposition, disposition};
 use crate::core::duplicates::{self, names_digest};
 use crate::core::issuance::{
-    Challenged, Failure, IssuerView, Progress, SelfCheckResult, Situation, Step, Unseen, failed_generation,
-    next_step,
+    Challenged, Failure, IssuerView, Learned, Memory, Progress, SelfCheckResult, Situation, Step, Unseen,
+    failed_generation, next_step,
 };
 use crate::core::records::Chore;
 use crate::core::reissue::{SecretView, reuses_key};
@@ -53,16 +53,21 @@ pub struct World {
     pub issuers: BTreeMap<String, IssuerView>,
     /// The status as the API server has it.
     pub recorded: CertificateStatus,
+    /// What becomes of the next writes to the API server, one each.
+    pub writes: VecDeque<Write>,
     pub self_check_passes: bool,
     /// How far the CA's clock is ahead, and whether the operator has asked.
     pub ca_ahead: SignedDuration,
     pub asked_time: bool,
     pub place_is_free: bool,
     pub password_missing: Option<String>,
+    pub min_interval: Duration,
 
     // The operator.
     pub status: CertificateStatus,
     pub progress: Progress,
+    /// The status as the last answer of the API server had it.
+    known: CertificateStatus,
     /// Effects until the operator crashes.
     pub crash_after: Option<u32>,
     /// Whether the operator also writes the status when it begins to wait.
@@ -89,7 +94,22 @@ pub enum Turn {
     Rests(Timestamp),
 }
 
-struct Crash;
+/// What becomes of a write to the API server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    Succeeds,
+    /// It is refused, or times out before it takes effect: the operator cannot tell the one from the other.
+    Fails,
+    /// It takes effect, and its answer is lost.
+    AnswerLost,
+}
+
+/// What broke a step off.
+enum Broken {
+    Crash,
+    /// The API server has failed: the reconcile ends, and another begins soon.
+    Api,
+}
 
 impl World {
     pub fn new() -> Self {
@@ -116,13 +136,16 @@ impl World {
             presented: None,
             issuers: BTreeMap::new(),
             recorded: CertificateStatus::default(),
+            writes: VecDeque::new(),
             self_check_passes: true,
             ca_ahead: SignedDuration::ZERO,
             asked_time: false,
             place_is_free: true,
             password_missing: None,
+            min_interval: Duration::from_secs(60),
             status: CertificateStatus::default(),
             progress: Progress::default(),
+            known: CertificateStatus::default(),
             crash_after: None,
             records_waits: true,
             steps: Vec::new(),
@@ -165,6 +188,7 @@ impl World {
     pub fn crash(&mut self) {
         self.progress = Progress::default();
         self.status = self.recorded.clone();
+        self.known = self.recorded.clone();
         self.asked_time = false;
         self.crash_after = None;
     }
@@ -212,9 +236,16 @@ impl World {
         self.steps.push(format!("{step:?}"));
         match self.carry_out(step) {
             Ok(turn) => turn,
-            Err(Crash) => {
+            Err(Broken::Crash) => {
                 self.crash();
                 Turn::On
+            }
+            Err(Broken::Api) => {
+                let (status, progress) =
+                    (std::mem::take(&mut self.status), std::mem::take(&mut self.progress));
+                let memory = Memory::of(&self.known, status, progress);
+                (self.status, self.progress) = memory.resume(self.known.clone());
+                Turn::Waits(Some(self.now + SignedDuration::from_millis(500)))
             }
         }
     }
@@ -244,6 +275,7 @@ impl World {
             secret,
             backup,
             duplicate_limit: DUPLICATE_LIMIT,
+            min_interval: self.min_interval,
             password_missing: self.password_missing.as_deref(),
             next_key: self.next_key.as_ref().map(PrivateKey::algorithm),
             not_allowed: self.not_allowed.as_deref(),
@@ -267,9 +299,10 @@ impl World {
         self.secret.as_ref().map_or_else(SecretView::default, view)
     }
 
-    fn carry_out(&mut self, step: Step) -> Result<Turn, Crash> {
+    fn carry_out(&mut self, step: Step) -> Result<Turn, Broken> {
         match step {
             Step::Rest { until } => {
+                self.flush()?;
                 self.check_nothing_is_left();
                 let until = until.expect("a certificate has a renewal time");
                 assert!(until > self.now);
@@ -288,6 +321,7 @@ impl World {
             }
             Step::BackOff { until } => {
                 assert!(until > self.now, "a wait that is over");
+                self.flush()?;
                 return Ok(Turn::Waits(Some(until)));
             }
             Step::AskTime => self.asked_time = true,
@@ -297,16 +331,20 @@ impl World {
             Step::TakePlace => self.progress.place = true,
             Step::StoreKey => {
                 let algorithm = self.wanted().unwrap().key;
-                self.next_key = Some(PrivateKey::generate(algorithm).unwrap());
-                self.backup = None;
-                self.effect()?;
+                self.write(|world| {
+                    world.next_key = Some(PrivateKey::generate(algorithm).unwrap());
+                    world.backup = None;
+                })?;
                 self.status.next_private_key_secret_name = Some("next-key".to_owned());
             }
             Step::PlaceOrder => self.place_order()?,
             Step::ReadOrder => {
                 let (account, url) = self.order();
                 match self.ca.read(&account, &url, self.at_ca()) {
-                    Ok(order) => self.progress.saw_order(order, self.ca.retry_after, self.now),
+                    Ok(order) => {
+                        let (retry_after, now) = (self.ca.retry_after, self.now);
+                        self.learned().saw_order(order, retry_after, now);
+                    }
                     Err(refusal) => self.refused(&refusal)?,
                 }
             }
@@ -314,8 +352,8 @@ impl World {
                 let (account, url) = self.order();
                 match self.ca.authorizations(&account, &url, self.at_ca()) {
                     Ok(authorizations) => {
-                        self.progress.authorizations = Some(authorizations);
-                        self.progress.asked_at = Some(self.now);
+                        let now = self.now;
+                        self.learned().saw_authorizations(authorizations, now);
                     }
                     Err(refusal) => self.refused(&refusal)?,
                 }
@@ -330,15 +368,15 @@ impl World {
                     words: "a.test: connection refused".to_owned(),
                 };
                 let failures = if self.self_check_passes { Vec::new() } else { vec![failure] };
-                self.progress.self_check = Some(SelfCheckResult { at: self.now, failures });
+                let at = self.now;
+                self.learned().self_check = Some(SelfCheckResult { at, failures });
             }
-            Step::Answer => self.answer()?,
+            Step::Answer(challenges) => self.answer(&challenges)?,
             Step::Finalize => self.finalize()?,
             Step::Download => self.download()?,
             Step::StoreCertificate => self.store_certificate()?,
             Step::RestoreSecret => {
-                self.secret.clone_from(&self.backup);
-                self.effect()?;
+                self.write(|world| world.secret.clone_from(&world.backup))?;
             }
             Step::AskForRenewalInfo => panic!("the CA of this world suggests nothing"),
             Step::RefreshSecret => panic!("the Secret is always written as the spec asks for"),
@@ -347,10 +385,10 @@ impl World {
                 panic!("there is no ledger of records in this world")
             }
             Step::Tidy(Chore::Withdraw) => {
-                self.presented = None;
-                self.effect()?;
+                self.learned().will_withdraw();
+                self.write(|world| world.presented = None)?;
                 self.status.challenges.clear();
-                self.progress.saw_withdrawn();
+                self.learned().saw_withdrawn();
             }
             Step::CleanUp => {
                 self.status.failed_issuance_attempts = None;
@@ -360,13 +398,16 @@ impl World {
                 self.report(reason::ISSUED);
                 self.clean_up()?;
             }
-            Step::Abandon { .. } => self.remove()?,
+            Step::Abandon { .. } => {
+                self.remove()?;
+                self.record()?;
+            }
             Step::Fail(failure) => self.fail(&failure)?,
         }
         Ok(Turn::On)
     }
 
-    fn place_order(&mut self) -> Result<(), Crash> {
+    fn place_order(&mut self) -> Result<(), Broken> {
         assert!(self.progress.place, "orders under way are bounded");
         let identifiers = self.wanted().unwrap().identifiers();
         let account = self.account();
@@ -381,14 +422,15 @@ impl World {
                     account,
                     seal: None,
                 });
-                self.progress.saw_order(order, None, self.now);
+                let now = self.now;
+                self.learned().saw_order(order, None, now);
                 Ok(())
             }
             Err(refusal) => self.refused(&refusal),
         }
     }
 
-    fn present(&mut self, challenged: &[Challenged]) -> Result<(), Crash> {
+    fn present(&mut self, challenged: &[Challenged]) -> Result<(), Broken> {
         assert!(self.progress.place, "orders under way are bounded");
         let challenge = |challenged: &Challenged| crate::api::ChallengeStatus {
             name: challenged.name.clone(),
@@ -400,22 +442,24 @@ impl World {
         self.status.challenges = challenged.iter().map(challenge).collect();
         self.report(reason::ORDERING);
         self.record()?;
-        self.presented = Some(challenged.iter().map(|one| (one.name.clone(), one.token.clone())).collect());
-        self.effect()?;
-        self.progress.saw_presented(challenged, Vec::new(), self.now);
+        let answers = challenged.iter().map(|one| (one.name.clone(), one.token.clone())).collect();
+        self.write(|world| world.presented = Some(answers))?;
+        let now = self.now;
+        self.learned().saw_presented(challenged, Vec::new(), now);
         Ok(())
     }
 
-    fn answer(&mut self) -> Result<(), Crash> {
+    fn answer(&mut self, challenges: &[String]) -> Result<(), Broken> {
         let (account, url) = self.order();
         assert_eq!(
             self.recorded.order.as_ref().map(|order| order.url.as_str()),
             Some(url.as_str()),
             "the order URL is recorded before the first challenge is answered"
         );
-        for (authorization, found) in self.progress.authorizations.clone().unwrap() {
+        let mut refusal = None;
+        for (authorization, found) in self.learned().authorizations.clone().unwrap() {
             let challenge = &found.challenges[0];
-            if found.status != AuthorizationStatus::Pending || challenge.status != ChallengeStatus::Pending {
+            if !challenges.contains(&challenge.url) {
                 continue;
             }
             let seen = self
@@ -423,16 +467,20 @@ impl World {
                 .as_ref()
                 .and_then(|answers| answers.get(found.name().trim_start_matches("*.")));
             assert_eq!(seen, Some(&challenge.token), "what is answered is presented");
-            if let Err(refusal) = self.ca.answer(&account, &url, &authorization) {
-                return self.refused(&refusal);
+            // All are told, whatever becomes of one of them.
+            match self.ca.answer(&account, &url, &authorization) {
+                Ok(()) => {
+                    let now = self.now;
+                    self.learned().saw_told(&challenge.url, now);
+                    self.effect()?;
+                }
+                Err(refused) => refusal = Some(refused),
             }
-            self.effect()?;
         }
-        self.progress.answered = Some(self.now);
-        Ok(())
+        refusal.map_or(Ok(()), |refusal| self.refused(&refusal))
     }
 
-    fn finalize(&mut self) -> Result<(), Crash> {
+    fn finalize(&mut self) -> Result<(), Broken> {
         assert!(self.progress.place, "orders under way are bounded");
         self.report(reason::FINALIZING);
         self.record()?;
@@ -442,15 +490,17 @@ impl World {
         match self.ca.finalize(&account, &url, &key, names, self.at_ca()) {
             Ok(order) => {
                 self.effect()?;
-                self.progress.finalized = Some(self.now);
-                self.progress.saw_order(order, self.ca.retry_after, self.now);
+                let (retry_after, now) = (self.ca.retry_after, self.now);
+                let learned = self.learned();
+                learned.finalized = Some(now);
+                learned.saw_order(order, retry_after, now);
                 Ok(())
             }
             Err(refusal) => self.refused(&refusal),
         }
     }
 
-    fn download(&mut self) -> Result<(), Crash> {
+    fn download(&mut self) -> Result<(), Broken> {
         let (account, url) = self.order();
         let pem = match self.ca.download(&account, &url) {
             Ok(pem) => pem,
@@ -460,7 +510,7 @@ impl World {
         let key = self.key().expect("the private key of the order");
         match chain.check(&key, &self.wanted().unwrap().subject, self.at_ca()) {
             Ok(()) => {
-                self.progress.chain = Some(chain);
+                self.learned().chain = Some(chain);
                 Ok(())
             }
             Err(error) => self.fail(&Failure {
@@ -472,7 +522,7 @@ impl World {
         }
     }
 
-    fn store_certificate(&mut self) -> Result<(), Crash> {
+    fn store_certificate(&mut self) -> Result<(), Broken> {
         match &self.secret {
             Some(secret) => {
                 assert_eq!(secret.certificate_name.as_deref(), Some(NAME), "the Secret is somebody else's");
@@ -481,21 +531,21 @@ impl World {
         }
         let wanted = self.wanted().unwrap();
         let key = self.key().expect("the private key of the certificate");
-        let chain = self.progress.chain.clone().expect("the certificate");
+        let chain = self.learned().chain.clone().expect("the certificate");
         assert_eq!(chain.check(&key, &wanted.subject, self.at_ca()), Ok(()));
-        self.secret = Some(TlsSecret {
+        let secret = TlsSecret {
             certificate_name: Some(NAME.to_owned()),
             issuer: Some((wanted.issuer_name, wanted.issuer_kind.as_str().to_owned())),
             key: Some(Ok(key)),
             chain: Some(Ok(chain)),
-        });
-        self.effect()?;
+        };
+        self.write(|world| world.secret = Some(secret))?;
         self.status.observed_renew_request.clone_from(&self.renew_request);
         self.record()
     }
 
     /// Counts the certificate, and keeps it if it may not be ordered again soon.
-    fn clean_up(&mut self) -> Result<(), Crash> {
+    fn clean_up(&mut self) -> Result<(), Broken> {
         let names = names_digest(&self.wanted().unwrap().names());
         if let (Some(order), Some(leaf)) = (&self.status.order, self.secret_view().leaf()) {
             let issued = IssuanceRecord {
@@ -508,35 +558,39 @@ impl World {
         }
         let free_at = duplicates::free_at(&self.status.recent_issuances, &names, DUPLICATE_LIMIT, self.now);
         let keeps = free_at.is_some() && self.status.order.is_some();
-        self.next_key = None;
-        self.backup = self.secret.clone().filter(|_| keeps);
-        self.effect()?;
-        self.remove()
+        self.write(|world| {
+            world.next_key = None;
+            world.backup = world.secret.clone().filter(|_| keeps);
+        })?;
+        self.remove()?;
+        self.record()
     }
 
     /// Removes what the issuance left: the objects first, so that what is left is on record until it is gone.
-    fn remove(&mut self) -> Result<(), Crash> {
-        if self.presented.take().is_some() {
-            self.effect()?;
+    fn remove(&mut self) -> Result<(), Broken> {
+        self.learned().will_withdraw();
+        if self.presented.is_some() {
+            self.write(|world| world.presented = None)?;
         }
-        if self.next_key.take().is_some() {
-            self.effect()?;
+        if self.next_key.is_some() {
+            self.write(|world| world.next_key = None)?;
         }
         self.status.order = None;
         self.status.challenges.clear();
         self.status.next_private_key_secret_name = None;
         self.progress = Progress::default();
+        Ok(())
+    }
+
+    fn fail(&mut self, failure: &Failure) -> Result<(), Broken> {
+        assert!(!failure.message.is_empty());
+        self.remove()?;
+        self.back_off(failure);
         self.record()
     }
 
-    fn fail(&mut self, failure: &Failure) -> Result<(), Crash> {
-        assert!(!failure.message.is_empty());
-        self.back_off(failure);
-        self.remove()
-    }
-
     /// The CA has refused a call.
-    fn refused(&mut self, refusal: &Refusal) -> Result<(), Crash> {
+    fn refused(&mut self, refusal: &Refusal) -> Result<(), Broken> {
         let disposition = disposition(refusal.code, refusal.status, About::Order);
         let failure = Failure {
             reason: reason::FAILED,
@@ -547,7 +601,7 @@ impl World {
         match disposition {
             Disposition::Stumbled | Disposition::TooFast => {
                 self.back_off(&failure);
-                self.progress = Progress::default();
+                self.progress.start_over();
                 self.record()
             }
             Disposition::AccountUnusable | Disposition::CaOperatorMustAct => {
@@ -591,21 +645,47 @@ impl World {
         }];
     }
 
-    fn record(&mut self) -> Result<(), Crash> {
-        self.recorded = self.status.clone();
-        self.effect()
+    fn record(&mut self) -> Result<(), Broken> {
+        self.write(|world| world.recorded = world.status.clone())?;
+        self.known = self.recorded.clone();
+        Ok(())
+    }
+
+    /// Writes the status if it has changed.
+    fn flush(&mut self) -> Result<(), Broken> {
+        if self.known == self.status { Ok(()) } else { self.record() }
+    }
+
+    /// Writes to the API server.
+    fn write(&mut self, change: impl FnOnce(&mut Self)) -> Result<(), Broken> {
+        match self.writes.pop_front().unwrap_or(Write::Succeeds) {
+            Write::Succeeds => {
+                change(self);
+                self.effect()
+            }
+            Write::Fails => Err(Broken::Api),
+            Write::AnswerLost => {
+                change(self);
+                Err(Broken::Api)
+            }
+        }
     }
 
     /// Something has happened that a crash does not undo.
-    fn effect(&mut self) -> Result<(), Crash> {
+    fn effect(&mut self) -> Result<(), Broken> {
         match &mut self.crash_after {
-            Some(0) => Err(Crash),
+            Some(0) => Err(Broken::Crash),
             Some(left) => {
                 *left -= 1;
                 Ok(())
             }
             None => Ok(()),
         }
+    }
+
+    /// What was learned of the order under way.
+    pub fn learned(&mut self) -> &mut Learned {
+        self.progress.about(self.status.order.as_ref())
     }
 
     fn account(&self) -> String {

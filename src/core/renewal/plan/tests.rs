@@ -196,6 +196,7 @@ fn suggestion(start: i64, end: i64) -> RenewalInfoStatus {
         check_interval: None,
         suggested_window: Some(SuggestedWindowStatus { start: Time(at(start)), end: Time(at(end)) }),
         selected_time: Some(Time(at((start + end) / 2))),
+        earliest_time: None,
         explanation_url: None,
         early_renewals: None,
         last_error: None,

@@ -1,0 +1,185 @@
+//! RSA keys take up to minutes of a processor's time. They are made where that holds up nothing else, so many at once, and
+//! namespaces share the makers fairly.
+
+use std::num::NonZero;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::oneshot;
+
+use super::error::Error;
+use crate::core::shares::Shares;
+use crate::pki::{KeyAlgorithm, KeyError, PrivateKey};
+
+/// Those who make private keys.
+#[derive(Clone)]
+pub struct KeyMakers {
+    /// All but one processor, which is left for all the rest.
+    usual: Arc<Makers>,
+    /// One for the largest keys, so that the others never wait for a minute.
+    large: Arc<Makers>,
+}
+
+/// RSA keys with more bits are large.
+const LARGE: u32 = 4096;
+
+impl Default for KeyMakers {
+    fn default() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        Self { usual: Makers::new(processors.saturating_sub(1)), large: Makers::new(1) }
+    }
+}
+
+impl KeyMakers {
+    /// Makes a private key for somebody in `namespace`. In a namespace that waits for several, the smallest comes first.
+    ///
+    /// # Errors
+    /// If the key cannot be made.
+    pub async fn make(&self, algorithm: KeyAlgorithm, namespace: &str) -> Result<PrivateKey, Error> {
+        let generate = move || PrivateKey::generate(algorithm);
+        let made = match algorithm {
+            KeyAlgorithm::Rsa(bits) => {
+                let makers = if bits > LARGE { &self.large } else { &self.usual };
+                makers.run(namespace, bits, generate).await
+            }
+            KeyAlgorithm::Ecdsa(_) | KeyAlgorithm::Ed25519 => {
+                tokio::task::spawn_blocking(generate).await.ok()
+            }
+        };
+        Ok(made.unwrap_or(Err(KeyError::Generate(algorithm)))?)
+    }
+}
+
+/// So many threads at once, and the queue for them.
+struct Makers {
+    shares: Mutex<Shares<oneshot::Sender<()>>>,
+    ids: AtomicU64,
+}
+
+impl Makers {
+    fn new(threads: usize) -> Arc<Self> {
+        Arc::new(Self { shares: Mutex::new(Shares::new(threads)), ids: AtomicU64::new(0) })
+    }
+
+    /// Runs `work` on a thread of its own once it is its turn; `None` if it panics. Whoever does not wait any longer leaves the
+    /// queue. Work that has begun cannot be stopped, so that it keeps its place until its end.
+    async fn run<R: Send + 'static>(
+        self: &Arc<Self>,
+        namespace: &str,
+        rank: u32,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Option<R> {
+        let (token, turn) = oneshot::channel();
+        let id = self.ids.fetch_add(1, Ordering::Relaxed).to_string();
+        let has_place =
+            self.shares.lock().unwrap_or_else(PoisonError::into_inner).take(&id, namespace, rank, token);
+        let place = Place { makers: self.clone(), id };
+        if !has_place {
+            turn.await.ok()?;
+        }
+        tokio::task::spawn_blocking(move || {
+            let _place = place;
+            work()
+        })
+        .await
+        .ok()
+    }
+}
+
+/// A place, or one in the queue; free again once dropped.
+struct Place {
+    makers: Arc<Makers>,
+    id: String,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let next = self.makers.shares.lock().unwrap_or_else(PoisonError::into_inner).free(&self.id);
+        // Whoever does not wait any longer has left by itself.
+        for token in next {
+            let _ = token.send(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::sync::mpsc;
+
+    use futures::FutureExt;
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_that_nobody_waits_for_any_more_keeps_its_thread_until_its_end() {
+        let makers = Makers::new(1);
+        let (begun, has_begun) = mpsc::channel();
+        let (end, may_end) = mpsc::channel::<()>();
+        let abandoned = tokio::spawn(start(&makers, "deleted", move || {
+            begun.send(()).unwrap();
+            may_end.recv().unwrap();
+        }));
+        tokio::task::spawn_blocking(move || has_begun.recv().unwrap()).await.unwrap();
+        abandoned.abort();
+        abandoned.await.unwrap_err();
+        let mut next = Box::pin(start(&makers, "next", || "made"));
+        for _ in 0..100 {
+            assert!(next.as_mut().now_or_never().is_none(), "there is one thread, and it is busy");
+            yield_now().await;
+        }
+        end.send(()).unwrap();
+        assert_eq!(next.await, Some("made"));
+    }
+
+    #[tokio::test]
+    async fn those_who_leave_the_queue_take_no_place_with_them() {
+        let makers = Makers::new(1);
+        let (end, may_end) = mpsc::channel::<()>();
+        let first = tokio::spawn(start(&makers, "a", move || may_end.recv().unwrap()));
+        yield_now().await;
+        for _ in 0..100 {
+            let mut left = Box::pin(start(&makers, "a", || ()));
+            assert!(left.as_mut().now_or_never().is_none());
+        }
+        let last = tokio::spawn(start(&makers, "b", || ()));
+        yield_now().await;
+        end.send(()).unwrap();
+        first.await.unwrap();
+        assert_eq!(last.await.unwrap(), Some(()));
+        assert!(makers.shares.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_leaves_its_place() {
+        let makers = Makers::new(1);
+        assert_eq!(start(&makers, "a", || panic!("in a test")).await, None::<()>);
+        assert_eq!(start(&makers, "a", || 1).await, Some(1));
+    }
+
+    #[tokio::test]
+    async fn a_key_of_8192_bits_holds_up_no_other() {
+        let makers = KeyMakers::default();
+        let (end, may_end) = mpsc::channel::<()>();
+        let large = tokio::spawn({
+            let makers = makers.large.clone();
+            async move { makers.run("greedy", 8192, move || may_end.recv().unwrap()).await }
+        });
+        yield_now().await;
+        for algorithm in [KeyAlgorithm::Rsa(2048), KeyAlgorithm::ECDSA_P256, KeyAlgorithm::Ed25519] {
+            assert_eq!(makers.make(algorithm, "modest").await.unwrap().algorithm(), algorithm);
+        }
+        end.send(()).unwrap();
+        large.await.unwrap();
+    }
+
+    fn start<R: Send + 'static>(
+        makers: &Arc<Makers>,
+        namespace: &'static str,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> impl Future<Output = Option<R>> + Send + 'static {
+        let makers = makers.clone();
+        async move { makers.run(namespace, 0, work).await }
+    }
+}

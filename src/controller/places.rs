@@ -1,0 +1,132 @@
+//! The places for orders under way: each account has so many, and namespaces share them fairly.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use kube::runtime::reflector::ObjectRef;
+
+use super::issuer_record::AccountSecret;
+use crate::api::Certificate;
+use crate::core::shares::Shares;
+
+/// The places for orders under way of all accounts.
+pub struct Places {
+    per_account: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    accounts: HashMap<AccountSecret, Shares<ObjectRef<Certificate>>>,
+    /// The account at which a Certificate has a place, or waits for one, by uid.
+    at: HashMap<String, AccountSecret>,
+}
+
+/// An eighth of the places is kept for namespaces that hold none.
+const RESERVE: usize = 8;
+
+impl Places {
+    /// So many for each account.
+    pub fn new(per_account: usize) -> Self {
+        Self { per_account, state: Mutex::default() }
+    }
+
+    /// How many an account has.
+    pub fn per_account(&self) -> usize {
+        self.per_account
+    }
+
+    /// Takes a place among the orders of an account for the Certificate with this uid, or queues it and returns false.
+    pub fn take(&self, account: &AccountSecret, uid: &str, certificate: ObjectRef<Certificate>) -> bool {
+        let mut state = self.state();
+        let namespace = certificate.namespace.clone().unwrap_or_default();
+        let shares = state
+            .accounts
+            .entry(account.clone())
+            .or_insert_with(|| Shares::new(self.per_account).with_reserve(self.per_account / RESERVE));
+        let has_place = shares.take(uid, &namespace, 0, certificate);
+        state.at.insert(uid.to_owned(), account.clone());
+        has_place
+    }
+
+    /// Whether the Certificate with this uid has a place among the orders of an account.
+    pub fn has(&self, account: &AccountSecret, uid: &str) -> bool {
+        self.state().accounts.get(account).is_some_and(|shares| shares.has(uid))
+    }
+
+    /// Frees what a Certificate holds or waits for at any account but `but`; returns those that have a place now in its stead.
+    pub fn free_elsewhere(&self, uid: &str, but: Option<&AccountSecret>) -> Vec<ObjectRef<Certificate>> {
+        let mut state = self.state();
+        match state.at.get(uid) {
+            Some(account) if Some(account) != but => {}
+            _ => return Vec::new(),
+        }
+        let Some(account) = state.at.remove(uid) else { return Vec::new() };
+        let Some(shares) = state.accounts.get_mut(&account) else { return Vec::new() };
+        let next = shares.free(uid);
+        if shares.is_empty() {
+            state.accounts.remove(&account);
+        }
+        next
+    }
+
+    /// Frees what a Certificate holds or waits for; returns those that have a place now in its stead.
+    pub fn free(&self, uid: &str) -> Vec<ObjectRef<Certificate>> {
+        self.free_elsewhere(uid, None)
+    }
+
+    /// Frees all: what another leader has done meanwhile is not known.
+    pub fn clear(&self) {
+        *self.state() = State::default();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_that_is_freed_goes_to_the_namespace_that_has_none() {
+        let places = Places::new(2);
+        for name in ["a", "b", "c", "d"] {
+            places.take(&account("shared"), name, certificate("greedy", name));
+        }
+        assert!(!places.take(&account("shared"), "e", certificate("modest", "e")));
+        assert!(places.take(&account("other"), "f", certificate("greedy", "f")), "accounts are apart");
+        let next = places.free("a");
+        assert_eq!(next, [certificate("modest", "e")]);
+        assert!(places.take(&account("shared"), "e", certificate("modest", "e")));
+    }
+
+    #[test]
+    fn a_certificate_that_turns_to_another_issuer_holds_nobody_up_at_the_former_one() {
+        let places = Places::new(1);
+        assert!(places.take(&account("old"), "a", certificate("ns", "a")));
+        assert!(!places.take(&account("old"), "b", certificate("ns", "b")));
+        assert!(places.free_elsewhere("a", Some(&account("old"))).is_empty());
+        assert_eq!(places.free_elsewhere("a", Some(&account("new"))), [certificate("ns", "b")]);
+        assert!(places.take(&account("new"), "a", certificate("ns", "a")));
+    }
+
+    #[test]
+    fn an_account_without_orders_leaves_nothing_behind() {
+        let places = Places::new(1);
+        places.take(&account("one"), "a", certificate("ns", "a"));
+        places.take(&account("one"), "b", certificate("ns", "b"));
+        places.free("b");
+        places.free("a");
+        assert!(places.state().accounts.is_empty() && places.state().at.is_empty());
+    }
+
+    fn account(name: &str) -> AccountSecret {
+        ("ns".to_owned(), name.to_owned(), "tls.key".to_owned())
+    }
+
+    fn certificate(namespace: &str, name: &str) -> ObjectRef<Certificate> {
+        ObjectRef::new(name).within(namespace)
+    }
+}

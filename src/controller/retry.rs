@@ -1,0 +1,76 @@
+//! What follows when a reconcile has failed at the API server: it is tried again, soon; or when the API server is back.
+
+use std::future;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
+use tokio::time::timeout;
+use tracing::{debug, warn};
+
+use super::context::Context;
+use super::error::Error;
+use crate::core::backoff::after_error;
+
+/// While the API server is away, the reconciles that wait for it are tried again after so long, should nobody wake them
+/// before.
+const UNWOKEN: Duration = Duration::from_secs(60);
+/// An error that may pass by itself is a warning when it comes so often in a row for one object.
+pub const WORTH_A_WARNING: u32 = 3;
+
+/// When the reconcile of `object` is tried again, which has ended with `error`. The log says so, unless everybody has the
+/// same trouble, or it may be over with the next attempt.
+pub fn retry<K: Resource<DynamicType = ()>>(object: &K, error: &Error, context: &Context) -> Action {
+    let uid = object.uid().unwrap_or_default();
+    let failures = context.in_flight.failed(&uid);
+    let is_away = context.api_server.is_away();
+    let (kind, namespace, name) = (K::kind(&()), object.namespace().unwrap_or_default(), object.name_any());
+    let (step, cause) = (error.step(), error as &dyn std::error::Error);
+    let words = "the reconcile failed and is tried again";
+    match is_away || (error.may_pass() && failures < WORTH_A_WARNING) {
+        true => debug!(object = %kind, namespace, name, step, error = cause, failures, "{words}"),
+        false => warn!(object = %kind, namespace, name, step, error = cause, failures, "{words}"),
+    }
+    Action::requeue(if is_away { UNWOKEN } else { after_error(failures, error.may_pass(), &uid) })
+}
+
+/// Does work that belongs to no object's reconcile until it succeeds, or until this replica leads no more.
+pub async fn until_done(
+    context: &Context,
+    seed: &str,
+    what: &'static str,
+    work: impl Fn() -> BoxFuture<'static, Result<(), Error>>,
+) {
+    let mut failures = 0;
+    while context.wake_certificate.is_connected() {
+        let Err(error) = work().await else { return };
+        failures += 1;
+        note(&error, failures, what, context);
+        let _ = timeout(after_error(failures, error.may_pass(), seed), future::pending::<()>()).await;
+    }
+}
+
+fn note(error: &Error, failures: u32, what: &str, context: &Context) {
+    let cause = error as &dyn std::error::Error;
+    match context.api_server.is_away() || (error.may_pass() && failures < WORTH_A_WARNING) {
+        true => debug!(error = cause, failures, "{what} could not be done and is tried again"),
+        false => warn!(error = cause, failures, "{what} could not be done and is tried again"),
+    }
+}
+
+/// Wakes whoever has failed: the API server is back.
+pub fn wake_whoever_failed(context: &Context) {
+    let failing = context.in_flight.failing();
+    let is_failing = |uid: Option<&String>| uid.is_some_and(|uid| failing.contains(uid));
+    for scope in context.cache.scopes() {
+        for one in scope.certificates.state_filter(|one| is_failing(one.metadata.uid.as_ref())) {
+            context.wake_certificate.wake(ObjectRef::from_obj(&*one));
+        }
+    }
+    for issuer in context.cache.issuers().iter().filter(|issuer| failing.contains(&issuer.uid)) {
+        context.wake_issuer(&issuer.id);
+    }
+    context.entrances.wake_those(|uid| failing.contains(uid));
+}

@@ -1,0 +1,165 @@
+//! Places that are shared fairly between groups, such as the namespaces of a cluster, and the queue for them.
+
+use std::collections::{BTreeMap, HashMap};
+
+/// A number of places, who holds them, and who waits for one.
+///
+/// A place that is free goes to a group that holds none, if one waits, else to any that waits; among these the groups take
+/// turns. Within a group a lower rank comes first, then whoever came first. A group that holds a place already leaves the last
+/// places ([`with_reserve`](Self::with_reserve)) to those that hold none, so that no group can occupy all of them.
+///
+/// A place that is given to somebody who waits is theirs at once: nobody can overtake them, and they give it back even if they
+/// never use it. Everything costs the logarithm of the number of those who wait.
+#[derive(Debug)]
+pub struct Shares<T> {
+    limit: usize,
+    reserve: usize,
+    taken: usize,
+    arrivals: u64,
+    turns: u64,
+    groups: HashMap<String, Group<T>>,
+    members: HashMap<String, Member>,
+    /// Groups in which somebody waits, by turn: those that hold no place, and the others.
+    without: BTreeMap<u64, String>,
+    with: BTreeMap<u64, String>,
+}
+
+#[derive(Debug)]
+struct Group<T> {
+    held: usize,
+    /// When it is served next, if somebody waits.
+    turn: u64,
+    waiting: BTreeMap<(u32, u64), (String, T)>,
+}
+
+#[derive(Debug)]
+struct Member {
+    group: String,
+    /// Rank and arrival; `None` once it holds a place.
+    waits: Option<(u32, u64)>,
+}
+
+impl<T> Shares<T> {
+    /// So many places, and at least one.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            limit: limit.max(1),
+            reserve: 0,
+            taken: 0,
+            arrivals: 0,
+            turns: 0,
+            groups: HashMap::new(),
+            members: HashMap::new(),
+            without: BTreeMap::new(),
+            with: BTreeMap::new(),
+        }
+    }
+
+    /// The same, of which so many are for groups that hold none; at least one is for all.
+    pub fn with_reserve(self, reserve: usize) -> Self {
+        Self { reserve: reserve.min(self.limit - 1), ..self }
+    }
+
+    /// Whether `id` holds a place.
+    pub fn has(&self, id: &str) -> bool {
+        self.members.get(id).is_some_and(|member| member.waits.is_none())
+    }
+
+    /// Takes a place for `id`, or queues it and returns false. Whoever holds a place keeps it; whoever waits keeps waiting.
+    /// `token` is handed back when its turn comes.
+    pub fn take(&mut self, id: &str, group: &str, rank: u32, token: T) -> bool {
+        if let Some(member) = self.members.get(id) {
+            return member.waits.is_none();
+        }
+        let held = self.groups.get(group).map_or(0, |group| group.held);
+        // Nobody waits for a place that it could have.
+        let waits = if self.is_free_for(held) { None } else { Some((rank, self.arrivals)) };
+        self.members.insert(id.to_owned(), Member { group: group.to_owned(), waits });
+        let entry = self.groups.entry(group.to_owned()).or_insert_with(|| Group {
+            held: 0,
+            turn: 0,
+            waiting: BTreeMap::new(),
+        });
+        let Some(place) = waits else {
+            entry.held += 1;
+            self.taken += 1;
+            return true;
+        };
+        self.arrivals += 1;
+        if entry.waiting.is_empty() {
+            entry.turn = self.turns;
+            self.turns += 1;
+            let queue = if entry.held == 0 { &mut self.without } else { &mut self.with };
+            queue.insert(entry.turn, group.to_owned());
+        }
+        entry.waiting.insert(place, (id.to_owned(), token));
+        false
+    }
+
+    /// Frees whatever `id` holds or waits for; returns the tokens of those who have a place now.
+    pub fn free(&mut self, id: &str) -> Vec<T> {
+        let Some(member) = self.members.remove(id) else { return Vec::new() };
+        if let Some(group) = self.groups.get_mut(&member.group) {
+            match member.waits {
+                Some(place) => {
+                    group.waiting.remove(&place);
+                    if group.waiting.is_empty() {
+                        let queue = if group.held == 0 { &mut self.without } else { &mut self.with };
+                        queue.remove(&group.turn);
+                    }
+                }
+                None => {
+                    group.held -= 1;
+                    self.taken -= 1;
+                    if group.held == 0
+                        && !group.waiting.is_empty()
+                        && let Some(name) = self.with.remove(&group.turn)
+                    {
+                        self.without.insert(group.turn, name);
+                    }
+                }
+            }
+            if group.held == 0 && group.waiting.is_empty() {
+                self.groups.remove(&member.group);
+            }
+        }
+        std::iter::from_fn(|| self.serve()).collect()
+    }
+
+    /// Whether nobody holds a place, nor waits for one.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    fn is_free_for(&self, held: usize) -> bool {
+        let free = self.limit - self.taken;
+        free > if held == 0 { 0 } else { self.reserve }
+    }
+
+    /// Gives a place to whoever is next.
+    fn serve(&mut self) -> Option<T> {
+        let (turn, name) = match (self.without.first_key_value(), self.with.first_key_value()) {
+            (Some((turn, name)), _) if self.is_free_for(0) => (*turn, name.clone()),
+            (_, Some((turn, name))) if self.is_free_for(1) => (*turn, name.clone()),
+            _ => return None,
+        };
+        self.without.remove(&turn);
+        self.with.remove(&turn);
+        let group = self.groups.get_mut(&name)?;
+        let (_, (id, token)) = group.waiting.pop_first()?;
+        group.held += 1;
+        self.taken += 1;
+        if !group.waiting.is_empty() {
+            group.turn = self.turns;
+            self.turns += 1;
+            self.with.insert(group.turn, name);
+        }
+        if let Some(member) = self.members.get_mut(&id) {
+            member.waits = None;
+        }
+        Some(token)
+    }
+}
+
+#[cfg(test)]
+mod tests;
