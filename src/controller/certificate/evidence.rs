@@ -84,8 +84,9 @@ impl Work {
         );
         warn!(note, "entries of a status are dropped");
         self.tell(EventType::Warning, reason::UNVERIFIED_STATUS, "Verify", note);
-        self.flush(context).await?;
+        // First, since an apply would leave an order of which only what others have written is there: no object.
         self.remove(&unverified, context).await?;
+        self.flush(context).await?;
         self.unverified = Unverified::default();
         Ok(())
     }
