@@ -179,10 +179,11 @@ impl<'a> Life<'a> {
             return self.next_attempt;
         }
         if let Some(leaf) = self.leaf.take().filter(|leaf| leaf.not_after < self.now) {
-            let free = self.windows.as_ref().is_ok_and(Windows::is_empty);
+            let windows = !self.windows.as_ref().is_ok_and(Windows::is_empty);
+            let suggested = !matches!(self.fate.suggests, None | Some(Suggests::Nonsense));
             let due =
                 renewal_time(leaf.not_before, leaf.not_after, RenewalRule::Default, &leaf.serial_number);
-            let due = if free { due } else { latest(leaf.not_before, leaf.not_after) };
+            let due = if windows || suggested { latest(leaf.not_before, leaf.not_after) } else { due };
             self.expired.push(Expiry { due, tried: self.tried, at: leaf.not_after });
         }
         self.tried = None;
