@@ -14,6 +14,8 @@ use certwright::core::annotated::{
     reduce_ingress,
 };
 use certwright::core::issuance::{IssuerView, Progress, Situation, Step, next_step};
+use certwright::core::ledger::{KEY_LENGTH, LedgerKeys, Owner};
+use certwright::core::reading::{Readable, Reading};
 use certwright::core::reissue::SecretView;
 use certwright::core::renewal::{Asking, Windows};
 use certwright::core::spec::{ValidatedCertificate, is_dns_name};
@@ -21,27 +23,59 @@ use certwright::core::{allow, disposition, kstatus, records, revocation};
 use certwright::pki::{KeyAlgorithm, certificate_signing_request};
 use certwright::solver::http01::{Acceptance, HttpRoute, acceptance};
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::ResourceExt;
+use kube::core::PartialObjectMeta;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::pki::{CHAIN, KEY, NOW};
 use crate::property::{message, refusal};
 
-/// An object that can be read can be written and read again.
+/// An object as a watch brings it: what cannot be read of it is said, and the rest of it can be written and read again.
+fn watched<T: Readable + Serialize>(data: &[u8]) -> Option<T> {
+    let Reading { object, fault, status_fault } = serde_json::from_slice::<Reading<T>>(data).ok()?;
+    fault.iter().chain(&status_fault).for_each(refusal);
+    if fault.is_none() {
+        rewritten(&object);
+    }
+    Some(object)
+}
+
 fn read<T: DeserializeOwned + Serialize>(data: &[u8]) -> Option<T> {
     let object: T = serde_json::from_slice(data).ok()?;
-    let written = serde_json::to_value(&object).expect("it can be written");
+    rewritten(&object);
+    Some(object)
+}
+
+/// What can be read can be written and read again.
+fn rewritten<T: DeserializeOwned + Serialize>(object: &T) {
+    let written = serde_json::to_value(object).expect("it can be written");
     let again: T = serde_json::from_value(written.clone()).expect("what was written can be read");
     assert_eq!(serde_json::to_value(&again).expect("it can be written again"), written);
-    Some(object)
 }
 
 /// A Certificate, as the watch brings it.
 pub fn certificate(data: &[u8]) {
-    let Some(object) = read::<Certificate>(data) else { return };
+    let Some(object) = watched::<Certificate>(data) else { return };
     check_spec(&object.spec);
+    check_seals(&object);
     decide_on(&Case { certificate: object, ..Case::default() });
+}
+
+/// Nobody else can have sealed what the operator acts upon; and what it has sealed is so when it is read back.
+fn check_seals(certificate: &Certificate) {
+    let owner = Owner { namespace: "shop", uid: "uid-1" };
+    let keys = LedgerKeys::new(&[7; KEY_LENGTH], []);
+    let mut status = certificate.status.clone().unwrap_or_default();
+    let mut verified = status.clone();
+    keys.take_unverified(owner, &mut verified);
+    assert!(verified.order.is_none() && verified.challenges.is_empty() && verified.dns_records.is_empty());
+    assert!(verified.revocation.is_none_or(|ledger| ledger.certificates.is_empty()));
+    keys.seal(owner, &mut status);
+    let written = serde_json::to_string(&status).expect("it can be written");
+    let mut read = serde_json::from_str(&written).expect("what was written can be read");
+    assert!(keys.take_unverified(owner, &mut read).is_empty(), "a seal is lost in {written}");
 }
 
 fn check_spec(spec: &CertificateSpec) {
@@ -190,9 +224,24 @@ fn check_step(step: Step, now: Timestamp) {
     }
 }
 
+/// The metadata of a Secret or a Namespace, as the watch brings it.
+pub fn metadata(data: &[u8]) {
+    for secret in [true, false] {
+        let fault = match secret {
+            true => serde_json::from_slice::<Reading<PartialObjectMeta<Secret>>>(data)
+                .ok()
+                .and_then(|read| read.fault),
+            false => serde_json::from_slice::<Reading<PartialObjectMeta<Namespace>>>(data)
+                .ok()
+                .and_then(|read| read.fault),
+        };
+        fault.iter().for_each(refusal);
+    }
+}
+
 /// A ClusterIssuer, as the watch brings it. An Issuer has less.
 pub fn issuer(data: &[u8]) {
-    let Some(object) = read::<ClusterIssuer>(data) else { return };
+    let Some(object) = watched::<ClusterIssuer>(data) else { return };
     let (spec, status) = (&object.spec.acme, object.status.clone().unwrap_or_default());
     if let Some(rules) = &object.spec.allow {
         let subject =
@@ -263,14 +312,14 @@ pub fn issuer(data: &[u8]) {
 
 /// An Ingress with annotations.
 pub fn ingress(data: &[u8]) {
-    let Some(mut object) = read::<Ingress>(data) else { return };
+    let Some(mut object) = watched::<Ingress>(data) else { return };
     reduce_ingress(&mut object);
     entrance(&Entrance::from(&object));
 }
 
 /// A Gateway with annotations.
 pub fn gateway(data: &[u8]) {
-    let Some(mut object) = read::<Gateway>(data) else { return };
+    let Some(mut object) = watched::<Gateway>(data) else { return };
     reduce_gateway(&mut object);
     entrance(&Entrance::from(&object));
 }

@@ -4,7 +4,7 @@ use certwright::solver::dns01::{NameServer, acme_dns, fuzzing, rfc2136, webhook}
 use secrecy::SecretString;
 
 use crate::input::{Answer, line};
-use crate::property::{message, own_words, refusal};
+use crate::property::{message, refusal};
 
 /// The longest name in DNS as text, with every byte escaped.
 const LONGEST_NAME: usize = 255 * 4;
@@ -14,17 +14,17 @@ pub fn answer(data: &[u8]) {
     let Some(seen) = fuzzing::answer(data) else { return };
     for name in seen.names {
         assert!(name.len() <= LONGEST_NAME);
-        own_words(&name);
+        message(&name);
     }
     assert!(seen.values.iter().map(Vec::len).sum::<usize>() <= data.len());
-    seen.failure.iter().for_each(|failure| own_words(failure));
+    seen.failure.iter().for_each(|failure| message(failure));
 }
 
 /// The answer to an update that was signed; the first byte says whether it is to be signed rightly.
 pub fn tsig(data: &[u8]) {
     let Some((how, bytes)) = data.split_first() else { return };
     if let Some(Err(words)) = fuzzing::answer_to_update(bytes, how & 1 == 1) {
-        own_words(&words);
+        message(&words);
     }
 }
 
@@ -66,14 +66,14 @@ pub fn acme_dns_accounts(data: &[u8]) {
                 .domains()
                 .for_each(|domain| assert!(accounts.of(domain).is_some() || domain.ends_with('.')));
         }
-        Err(error) => own_words(&error.to_string()),
+        Err(error) => message(&error.to_string()),
     }
 }
 
 /// What an HTTP endpoint or acme-dns answers.
 pub fn http_answer(data: &[u8]) {
     let Some(Answer { status, headers, body }) = Answer::of(data) else { return };
-    fuzzing::refusal(status, &headers, &body).iter().for_each(|words| own_words(words));
+    fuzzing::refusal(status, &headers, &body).iter().for_each(|words| message(words));
 }
 
 /// What a webhook answers.

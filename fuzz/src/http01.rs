@@ -4,7 +4,7 @@ use certwright::solver::http01::fuzzing;
 use http_body::Body;
 
 use crate::input;
-use crate::property::own_words;
+use crate::property::message;
 
 /// What somebody sends to the responder, as it comes over the wire.
 pub fn request(data: &[u8]) {
@@ -20,7 +20,7 @@ pub fn request(data: &[u8]) {
 /// What a server answers to the self-check, as it comes over the wire.
 pub fn self_check(data: &[u8]) {
     if let Err(failure) = fuzzing::judge(data) {
-        own_words(&failure.to_string());
-        own_words(failure.reason());
+        message(&failure.to_string());
+        message(failure.reason());
     }
 }

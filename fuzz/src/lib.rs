@@ -36,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     target("certificate", cluster::certificate),
     target("certificate-step", cluster::certificate_step),
     target("issuer", cluster::issuer),
+    target("metadata", cluster::metadata),
     target("ingress", cluster::ingress),
     target("gateway", cluster::gateway),
     target("route-status", cluster::route_status),
@@ -58,6 +59,7 @@ pub const TARGETS: &[Target] = &[
     target("http01-request", http01::request),
     target("http01-self-check", http01::self_check),
     target("flags", flags::run),
+    target("flags-networks", flags::networks),
     target("tls-bundle", pki::bundle),
 ];
 

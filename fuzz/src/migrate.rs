@@ -3,7 +3,7 @@
 use certwright::migrate::{adoption, convert as convert_objects, documents, report};
 use k8s_openapi::api::core::v1::Secret;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::pki::NOW;
 use crate::property::{message, screen};
@@ -60,5 +60,19 @@ struct GivenBack {
 /// What an annotation of ours says that cert-manager's Certificate was, and our spec.
 pub fn give_back(data: &[u8]) {
     let Ok(GivenBack { theirs, ours }) = serde_json::from_slice(data) else { return };
-    let _ = adoption::given_back(theirs, &ours);
+    let annotation = match theirs {
+        Value::String(text) => text,
+        other => other.to_string(),
+    };
+    match adoption::kept_original(&annotation, "www", "shop") {
+        Ok(theirs) => {
+            let back = adoption::given_back(theirs, &ours);
+            assert_eq!(back["apiVersion"], "cert-manager.io/v1");
+            assert_eq!((&back["kind"], &back["metadata"]["name"]), (&json!("Certificate"), &json!("www")));
+            assert!(
+                back["metadata"]["ownerReferences"].is_null() && back["metadata"]["finalizers"].is_null()
+            );
+        }
+        Err(hindrance) => message(&hindrance),
+    }
 }

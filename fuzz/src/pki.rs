@@ -9,7 +9,7 @@ use certwright::pki::{Chain, KeyEncoding, Leaf, PrivateKey, Subject, certificate
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 
-use crate::property::{own_words, refusal};
+use crate::property::{message, refusal};
 
 /// A private key, and the chain that a CA issued for it: www.example.com, *.example.com and 192.0.2.1.
 pub static KEY: LazyLock<PrivateKey> =
@@ -58,8 +58,8 @@ fn check_leaf(leaf: &Leaf) {
             |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
         assert!(is_base64(authority) && is_base64(serial), "{id} goes into a URL");
     }
-    own_words(&leaf.issuer_name);
-    leaf.common_name.iter().for_each(|name| own_words(name));
+    message(&leaf.issuer_name);
+    leaf.common_name.iter().for_each(|name| message(name));
     assert_eq!(Leaf::from_der(&leaf.der).as_ref(), Ok(leaf));
     for time in [Timestamp::MIN, Timestamp::MAX, *NOW] {
         let _ = leaf.check_validity(time).map_err(|error| refusal(&error));

@@ -3,7 +3,7 @@
 /// The longest message for people, in characters. A condition holds 32 KiB, and a Certificate has many names.
 const LONGEST: usize = 8 << 10;
 
-/// `text` goes into a condition, an event, a log line or a terminal, and is not too long.
+/// `text` goes into a condition, an event, a log line or a terminal: one line, not too long, without control characters.
 pub fn message(text: &str) {
     let length = text.chars().count();
     assert!(
@@ -11,11 +11,6 @@ pub fn message(text: &str) {
         "a message of {length} characters: {}…",
         text.chars().take(200).collect::<String>()
     );
-}
-
-/// `text` is a message, and none of its words are others': it has no control characters.
-pub fn own_words(text: &str) {
-    message(text);
     assert!(!text.chars().any(char::is_control), "a control character in {text:?}");
 }
 

@@ -8,7 +8,11 @@ use jiff::Timestamp;
 use super::renewal::{Plan, Reasons, plan};
 use super::spec::ValidatedCertificate;
 use crate::api::{RenewalInfoStatus, RevocationReason, RotationPolicy, certificate_reason as reason};
+use crate::foreign_text::clean;
 use crate::pki::{KeyAlgorithm, Leaf};
+
+/// Of many names, so many characters are said.
+const LONGEST_LIST: usize = 1000;
 
 /// What the TLS Secret holds.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -201,13 +205,13 @@ fn names_differ(current: &Current<'_>) -> Option<Due> {
         || leaf.dns_names.iter().cloned().chain(leaf.ip_addresses.iter().map(IpAddr::to_string)).collect();
     let asked_for: BTreeSet<String> = current.secret.requested_names.clone().unwrap_or_else(held);
     let surplus: Vec<String> = asked_for.difference(&current.wanted.names()).cloned().collect();
+    // The surplus may be whatever is in the certificate, or in an annotation of the Secret.
+    let [lacks, has] = [&missing, &surplus].map(|names| clean(&names.join(", "), LONGEST_LIST));
     let said = match (missing.is_empty(), surplus.is_empty()) {
         (true, true) => return None,
-        (false, true) => format!("lacks {}", missing.join(", ")),
-        (true, false) => format!("has {} that the spec has not", surplus.join(", ")),
-        (false, false) => {
-            format!("lacks {} and has {} that the spec has not", missing.join(", "), surplus.join(", "))
-        }
+        (false, true) => format!("lacks {lacks}"),
+        (true, false) => format!("has {has} that the spec has not"),
+        (false, false) => format!("lacks {lacks} and has {has} that the spec has not"),
     };
     Some(Due { reason: reason::NAMES_CHANGED, message: format!("the certificate {said}") })
 }

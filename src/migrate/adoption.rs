@@ -12,6 +12,7 @@ use crate::acme::jwk_thumbprint;
 use crate::api::{self, CertificateSpec};
 use crate::core::reissue::{self, Current, SecretView};
 use crate::core::spec::ValidatedCertificate;
+use crate::foreign_text::clean;
 use crate::pki::{Chain, PrivateKey};
 
 const TYPE_TLS: &str = "kubernetes.io/tls";
@@ -262,13 +263,18 @@ pub fn kept_original(annotation: &str, name: &str, namespace: &str) -> Result<Va
     let is_certificate = (source.api_version.as_str(), source.kind.as_str()) == (VERSION, "Certificate");
     if !is_certificate || source.name != name || !same_namespace || !kept["spec"].is_object() {
         return Err(format!(
-            "the annotation {} holds {} {source}, and not the Certificate {name} of {VERSION}; only that is made",
+            "the annotation {} holds {} {}, and not the Certificate {name} of {VERSION}; only that is made",
             api::ANNOTATION_TAKEN_OVER_FROM,
-            if source.api_version.is_empty() { "no version," } else { source.api_version.as_str() },
+            if source.api_version.is_empty() {
+                "no version,".to_owned()
+            } else {
+                clean(&source.api_version, 100)
+            },
+            clean(&source.to_string(), 300),
         ));
     }
     let mut original = original(&kept);
-    original["spec"]["issuerRef"]["group"] = GROUP.into();
+    object(&mut original["spec"]["issuerRef"])["group"] = GROUP.into();
     Ok(original)
 }
 

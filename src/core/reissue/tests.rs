@@ -42,6 +42,16 @@ fn the_earlier_check_gives_the_reason() {
 }
 
 #[test]
+fn names_that_nobody_can_have_asked_for_are_said_on_one_line_of_bounded_length() {
+    let mut case = Case::default();
+    let names = (0..500).map(|number| format!("{number}\n.test"));
+    case.secret.requested_names = Some(names.collect());
+    let message = case.due().unwrap().message;
+    assert!(message.contains("0 .test, 1 .test") && message.chars().count() < 1200, "{message}");
+    assert!(!message.contains(char::is_control), "{message}");
+}
+
+#[test]
 fn both_files_missing_are_said_at_once_and_the_certificate_is_read_first() {
     let mut case = Case::default();
     case.secret.key = None;

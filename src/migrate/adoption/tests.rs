@@ -172,6 +172,17 @@ fn whatever_an_annotation_holds_a_certificate_is_given_back_from_it() {
         assert_eq!(back["spec"]["secretName"], "www-tls", "{theirs}");
         assert!(given_back(theirs, &json!(3))["spec"]["issuerRef"].is_object());
     }
+    let odd = |issuer: &str, name: &str| {
+        json!({
+            "apiVersion": "cert-manager.io/v1", "kind": "Certificate", "metadata": { "name": name },
+            "spec": { "issuerRef": issuer },
+        })
+        .to_string()
+    };
+    let kept = kept_original(&odd("x", "www"), "www", "shop").unwrap();
+    assert_eq!(kept["spec"]["issuerRef"], json!({ "group": "cert-manager.io" }));
+    let said = kept_original(&odd("x", "two\nlines"), "www", "shop").unwrap_err();
+    assert!(said.contains("two lines") && !said.contains('\n'), "{said}");
 }
 
 #[test]

@@ -6,7 +6,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource;
 
 use super::{HttpRoute, ParentReference, RouteParentStatus};
+use crate::foreign_text::clean;
 
+/// Of what a Gateway's controller says, so many characters are repeated.
+const LONGEST_MESSAGE: usize = 500;
+const LONGEST_REASON: usize = 100;
 const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
 const GATEWAY_KIND: &str = "Gateway";
 
@@ -17,7 +21,7 @@ pub enum Acceptance {
     Accepted,
     /// These parents have not said anything yet: `the Gateway infra/public, listener http`.
     Pending(Vec<String>),
-    /// A sentence for each parent that has refused a route, with its reason and message as they are.
+    /// A sentence for each parent that has refused a route, with its reason and message.
     Refused(Vec<String>),
 }
 
@@ -92,9 +96,10 @@ fn verdict(route: &HttpRoute, parent: &ParentReference, entry: &RouteParentStatu
 }
 
 fn sentence(parent: &str, what: &str, condition: &Condition) -> String {
-    match condition.message.trim() {
-        "" => format!("{parent} {what}: {}", condition.reason),
-        message => format!("{parent} {what}: {}: {message}", condition.reason),
+    let reason = clean(&condition.reason, LONGEST_REASON);
+    match clean(&condition.message, LONGEST_MESSAGE).as_str() {
+        "" => format!("{parent} {what}: {reason}"),
+        message => format!("{parent} {what}: {reason}: {message}"),
     }
 }
 

@@ -177,7 +177,7 @@ fn a_refusal_is_told_with_reason_and_message_and_counts_for_more_than_silence() 
     let public = json!({"name": "public", "namespace": "infra", "sectionName": "http"});
     let mut refusal = entry(&public, &[("Accepted", "False", 3), ("ResolvedRefs", "False", 3)]);
     refusal["conditions"][0]["reason"] = "NotAllowedByListeners".into();
-    refusal["conditions"][0]["message"] = "namespace shop isn't allowed".into();
+    refusal["conditions"][0]["message"] = "namespace shop\n isn't allowed".into();
     refusal["conditions"][1]["reason"] = "BackendNotFound".into();
     refusal["conditions"][1]["message"] = "".into();
     assert_eq!(
