@@ -7,6 +7,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # reason, what is tested always has the feature for traces; what is released has it not.
 BUILD := --workspace --features certwright/otlp
 CLUSTER := $(TARGET)/debug/cluster
+# Integration tests mostly wait, so that more of them than there are cores run at a time.
+TEST_THREADS ?= 4
 
 CACHE := $(or $(CERTWRIGHT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/certwright)
 DENY_VERSION := 0.20.2
@@ -34,7 +36,7 @@ help: ## Say what can be made
 test: checks tools image ## Check and test everything, on a real control plane
 	$(CARGO) test $(BUILD) --no-run
 	$(CARGO) test $(BUILD) --lib --bins
-	$(CLUSTER) exec -- $(CARGO) test --offline $(BUILD) --no-fail-fast --test '*'
+	$(CLUSTER) exec -- $(CARGO) test --offline $(BUILD) --no-fail-fast --test '*' -- --test-threads $(TEST_THREADS)
 
 .PHONY: checks
 checks: need-cargo deny docs ## Check formatting, lints, dependencies, and that the book builds
@@ -49,7 +51,7 @@ $(DENY)/bin/cargo-deny:
 	@echo "Building cargo-deny $(DENY_VERSION), once: some 4 minutes on two cores"
 	$(CARGO) install --quiet --locked --root $(DENY) --version $(DENY_VERSION) cargo-deny
 
-# mdBook tells what is wrong with a page by a warning and ends well; here that is an error. tests/book.rs follows the links.
+# mdBook tells what is wrong with a page by a warning and ends well; here that is an error. tests/it/book.rs follows the links.
 .PHONY: docs
 docs: need-cargo $(MDBOOK)/bin/mdbook ## Build the user guide, from docs/
 	@said=$$($(MDBOOK)/bin/mdbook build --dest-dir $(abspath $(TARGET))/book 2>&1) || { echo "$$said" >&2; exit 1; }; \
@@ -120,18 +122,18 @@ crds: need-cargo ## Write crds/ anew from src/api
 
 .PHONY: reference
 reference: need-cargo ## Write docs/api-reference.md anew from crds/
-	CERTWRIGHT_WRITE_DOCS=1 $(CARGO) test $(BUILD) --test reference
+	CERTWRIGHT_WRITE_DOCS=1 $(CARGO) test $(BUILD) --test it reference::
 
 .PHONY: features
 features: tools ## Write the table of docs/ca-features.md anew, from what CAs do
 	$(CARGO) build $(BUILD) --bins
-	$(CARGO) test $(BUILD) --no-run --test lifecycle
-	CERTWRIGHT_WRITE_DOCS=1 $(CLUSTER) exec -- $(CARGO) test --offline $(BUILD) --test lifecycle
+	$(CARGO) test $(BUILD) --no-run --test it
+	CERTWRIGHT_WRITE_DOCS=1 $(CLUSTER) exec -- $(CARGO) test --offline $(BUILD) --test it lifecycle::
 
 .PHONY: chart
 chart: tools ## Write anew what is made from the Helm chart: renderings, the table of values
-	$(CARGO) test $(BUILD) --no-run --test chart
-	CERTWRIGHT_WRITE_DOCS=1 $(CLUSTER) exec -- $(CARGO) test --offline $(BUILD) --test chart
+	$(CARGO) test $(BUILD) --no-run --test it
+	CERTWRIGHT_WRITE_DOCS=1 $(CLUSTER) exec -- $(CARGO) test --offline $(BUILD) --test it chart::
 
 .PHONY: clean
 clean: ## Remove what cargo built; built tools stay in the cache

@@ -19,7 +19,7 @@ pub const CONDITION_KEY_ROLLOVER: &str = "KeyRollover";
 /// On a Certificate with `renewal.windows`: does its renewal begin within one of them?
 pub const CONDITION_RENEWAL_WINDOW: &str = "RenewalWindow";
 
-/// Makes a constant of each reason, and a list of them all, which `tests/documentation.rs` compares with the documentation.
+/// Makes a constant of each reason, and a list of them all, which `tests/it/documentation.rs` compares with the documentation.
 macro_rules! reasons {
     ($($(#[$meta:meta])* $name:ident = $reason:literal;)*) => {
         $($(#[$meta])* pub const $name: &str = $reason;)*

@@ -17,6 +17,7 @@ pub mod markdown;
 pub mod migrate;
 pub mod overheard;
 pub mod program;
+pub mod schema;
 pub mod stumble;
 
 use std::fmt::Debug;
@@ -39,6 +40,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::timeout;
+
+/// Held by a test whose operator follows ClusterIssuers: it would follow those of other tests, too.
+pub static CLUSTER_ISSUERS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// Long enough for anything that is expected to happen at once.
 pub const SOON: Duration = Duration::from_secs(30);

@@ -286,6 +286,8 @@ impl OperatorBuilder<'_> {
             ("--leader-elect", "false".into()),
             // Servers of tests that need an address for themselves are there; the rest of the loopback network stays forbidden.
             ("--egress-allow", "127.80.0.0/16".into()),
+            // Tests have no time for certificates that live longer than seconds.
+            ("--min-issuance-interval", "1s".into()),
             ("--log-format", "json".into()),
         ];
         for (name, value) in defaults {

@@ -1,0 +1,269 @@
+//! The operator's roles in `deploy/base/rbac.yaml`, and those for `--metrics-auth` in `deploy/metrics-auth`, grant what it does, and nothing else.
+//!
+//! The API server's audit log says what the service account has done, and by which role it was allowed to.
+#![allow(clippy::disallowed_methods, reason = "these are the tests' own connections")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::common::{SOON, certificate, issued, issuer, revision, wait_nothing_left};
+use anyhow::{Context, Result};
+use certwright_cluster::control_plane::audit_log;
+use certwright_cluster::{Operator, Pebble, TestNamespace};
+use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::PostParams;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::{interval, timeout};
+
+#[tokio::test]
+async fn the_roles_grant_what_is_used_and_nothing_else() -> Result<()> {
+    TestNamespace::with("rbac", async |ns| {
+        live_a_full_life(ns).await?;
+        let log = audit_log(&ns.cluster.description.state);
+        let granted = granted()?;
+        // The API server writes of a request when it has been answered.
+        let mut interval = interval(Duration::from_millis(200));
+        let complete = timeout(Duration::from_secs(5), async {
+            while !unused(&granted, &requests(&log)?).is_empty() {
+                interval.tick().await;
+            }
+            anyhow::Ok(())
+        });
+        if let Ok(result) = complete.await {
+            result?;
+        }
+        let requests = requests(&log)?;
+        let unused = unused(&granted, &requests);
+        assert!(
+            unused.is_empty(),
+            "granted and never used; take them out of deploy/base/rbac.yaml: {unused:#?}"
+        );
+        // What a DNS provider serves, whoever installs it lets the operator call: tests of that are before this one.
+        let of_provider = |request: &&Request| request.group.ends_with(".example.test");
+        let denied = requests.iter().filter(|request| request.role.is_none() && !of_provider(request));
+        let denied: BTreeSet<&Request> = denied.collect();
+        assert!(
+            denied.is_empty(),
+            "asked for and not granted; add them to deploy/base/rbac.yaml: {denied:#?}"
+        );
+        Ok(())
+    })
+    .await
+}
+
+/// Everything that the operator does: an issuer of each kind, one that takes its account along, and Certificates that
+/// are issued, renewed, mended, refused again and again, and deleted; by an Ingress of the operator's own, one of somebody
+/// else, and an HTTPRoute; one that an Ingress asks for; two replicas, of which one hands over.
+async fn live_a_full_life(ns: &TestNamespace) -> Result<()> {
+    let _gateway_api = ns.cluster.gateway_api().await?;
+    let pebble = Pebble::builder().blocked_domain("blocked.example.net").start(&ns.cluster).await?;
+    let replica = || {
+        Operator::builder(ns)
+            .argument("--leader-elect", "true")
+            .argument("--cluster-issuers", "true")
+            .argument("--responder-service", "certwright")
+            .argument("--backoff-first", "1s")
+            .argument("--backoff-longest", "1s")
+            .argument("--metrics-auth", "true")
+    };
+    let operator = replica().start().await?;
+    // Whose token it is is asked first, then whether its owner may.
+    let refused = read_metrics(ns, &operator).await?;
+    anyhow::ensure!(refused == 403, "metrics were answered with {refused}");
+    let own = issuer(&pebble.directory_url, &pebble.ca_pem, "");
+    let cluster_wide = own
+        .replace("kind: Issuer", "kind: ClusterIssuer")
+        .replace("metadata: { name: ca }", &format!("metadata: {{ name: {} }}", ns.name));
+    ns.apply(&own.replace("solvers: [", &format!("solvers: [{OTHER_SOLVERS}, "))).await?;
+    let ending = own.replace("{ name: ca }", "{ name: ending }");
+    ns.apply(&ending.replace("    solvers:", "    accountPolicy: { onDelete: Deactivate }\n    solvers:"))
+        .await?;
+    ns.apply(
+        &cluster_wide.replace("    solvers:", "    accountPolicy: { onDelete: Deactivate }\n    solvers:"),
+    )
+    .await?;
+    ns.apply(ENTRANCES).await?;
+    ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
+    ns.wait_condition(&format!("clusterissuer/{}", ns.name), "Ready", "True", SOON).await?;
+
+    ns.apply(&certificate("web", &["a.example.com"], "")).await?;
+    let other = certificate("other", &["b.example.com"], "");
+    let by_cluster_issuer = format!("issuerRef: {{ name: {}, kind: ClusterIssuer }}", ns.name);
+    ns.apply(&other.replace("issuerRef: { name: ca }", &by_cluster_issuer)).await?;
+    issued(ns, "web").await?;
+    issued(ns, "other").await?;
+    for name in ["edited", "routed"] {
+        ns.apply(&certificate(name, &[&format!("{name}.example.com")], "")).await?;
+        issued(ns, name).await?;
+    }
+    let left_by_cert_manager =
+        json!({"metadata": {"annotations": {"cert-manager.io/certificate-name": "gone"}}});
+    ns.patch("secret/web-tls", left_by_cert_manager).await?;
+    let renew = json!({"metadata": {"annotations": {"certwright.dev/renew": "now"}}});
+    ns.patch("certificate/web", renew).await?;
+    revision(ns, "web", 2).await?;
+    ns.delete_object("secret/other-tls").await?;
+    revision(ns, "other", 2).await?;
+
+    ns.apply(ANNOTATED).await?;
+    issued(ns, "shop-tls").await?;
+    ns.patch("ingress/annotated", json!({"metadata": {"annotations": {"certwright.dev/issuer": null}}}))
+        .await?;
+    ns.wait_gone("certificate/shop-tls", SOON).await?;
+
+    ns.apply(&certificate("blocked", &["blocked.example.net"], "")).await?;
+    let failed_twice = |object: &Value| object["status"]["failedIssuanceAttempts"].as_i64() >= Some(2);
+    ns.wait("certificate/blocked", SOON, failed_twice).await?;
+    ns.wait_condition("issuer/ending", "Ready", "True", SOON).await?;
+    let cluster_issuer = format!("clusterissuer/{}", ns.name);
+    for target in ["certificate/blocked", "certificate/web", "issuer/ending", &cluster_issuer] {
+        ns.delete_object(target).await?;
+    }
+    ns.wait_gone("issuer/ending", SOON).await?;
+    ns.wait_gone(&cluster_issuer, SOON).await?;
+    wait_nothing_left(ns).await?;
+
+    let other = replica().start().await?;
+    operator.terminate().await?;
+    ns.apply(&certificate("last", &["c.example.com"], "")).await?;
+    issued(ns, "last").await?;
+    other.terminate().await?;
+    Ok(())
+}
+
+/// The status of the answer to somebody whom no role lets read metrics.
+async fn read_metrics(ns: &TestNamespace, operator: &Operator) -> Result<u16> {
+    ns.apply("apiVersion: v1\nkind: ServiceAccount\nmetadata: { name: curious }\n").await?;
+    let request: TokenRequest = serde_json::from_value(json!({ "spec": {} }))?;
+    let token =
+        ns.api::<ServiceAccount>().create_token_request("curious", &PostParams::default(), &request).await?;
+    let token = token.status.context("a token request without a token")?.token;
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let response = http.get(format!("{}/metrics", operator.metrics_url)).bearer_auth(token).send().await?;
+    Ok(response.status().as_u16())
+}
+
+/// A solver that edits an Ingress, and one that makes HTTPRoutes.
+const OTHER_SOLVERS: &str = "{ selector: { dnsNames: [edited.example.com] }, http01: { ingress: { name: shop } } }, { \
+                             selector: { dnsNames: [routed.example.com] }, http01: { gatewayHTTPRoute: { parentRefs: \
+                             [{ name: public }] } } }";
+/// The Ingress and the Gateway that they name.
+const ENTRANCES: &str = "
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: { name: shop }
+spec: { ingressClassName: router, defaultBackend: { service: { name: shop, port: { number: 80 } } } }
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: { name: public }
+spec: { gatewayClassName: router, listeners: [{ name: http, port: 80, protocol: HTTP }] }
+";
+
+/// An Ingress that asks for a Certificate.
+const ANNOTATED: &str = "
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: { name: annotated, annotations: { certwright.dev/issuer: ca } }
+spec:
+  ingressClassName: router
+  defaultBackend: { service: { name: shop, port: { number: 80 } } }
+  tls: [{ hosts: [annotated.example.com], secretName: shop-tls }]
+";
+
+/// A verb on a resource, as a role grants it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Grant {
+    /// `ClusterRole` or `Role`.
+    role: String,
+    group: String,
+    /// With its subresource.
+    resource: String,
+    verb: String,
+}
+
+/// A request that the service account has made.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Request {
+    /// Kind of the role that allowed it; nothing if none did.
+    role: Option<String>,
+    group: String,
+    resource: String,
+    verb: String,
+    /// Whether an object was made by it.
+    created: bool,
+}
+
+/// What the roles grant.
+fn granted() -> Result<Vec<Grant>> {
+    let read = |file: &str| fs::read_to_string(format!("{}/deploy/{file}", env!("CARGO_MANIFEST_DIR")));
+    let text = format!("{}\n---\n{}", read("base/rbac.yaml")?, read("metrics-auth/rbac.yaml")?);
+    let mut granted = Vec::new();
+    for document in serde_yaml::Deserializer::from_str(&text) {
+        let role = Value::deserialize(document)?;
+        let kind = role["kind"].as_str().unwrap_or_default().to_owned();
+        for rule in role["rules"].as_array().into_iter().flatten() {
+            for (group, resource, verb) in combinations(rule) {
+                granted.push(Grant { role: kind.clone(), group, resource, verb });
+            }
+        }
+    }
+    anyhow::ensure!(granted.len() > 20, "the roles in deploy were not understood: {granted:#?}");
+    Ok(granted)
+}
+
+fn combinations(rule: &Value) -> Vec<(String, String, String)> {
+    let texts = |field: &str| -> Vec<String> {
+        rule[field].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let mut all = Vec::new();
+    for group in texts("apiGroups") {
+        for resource in texts("resources") {
+            all.extend(texts("verbs").into_iter().map(|verb| (group.clone(), resource.clone(), verb)));
+        }
+    }
+    all
+}
+
+fn unused(granted: &[Grant], requests: &BTreeSet<Request>) -> Vec<Grant> {
+    let uses = |grant: &Grant, request: &Request| {
+        // An apply that makes an object needs `create` as well, which the log does not say.
+        let verb = request.verb == grant.verb
+            || (request.verb == "patch" && request.created && grant.verb == "create");
+        verb && request.role.as_ref() == Some(&grant.role)
+            && request.group == grant.group
+            && request.resource == grant.resource
+    };
+    granted.iter().filter(|grant| !requests.iter().any(|request| uses(grant, request))).cloned().collect()
+}
+
+/// The requests in the audit log, of this test and of those before it in the same run.
+fn requests(log: &PathBuf) -> Result<BTreeSet<Request>> {
+    let text = fs::read_to_string(log).with_context(|| format!("no audit log in {}", log.display()))?;
+    // The last line may not be written to its end yet.
+    let events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    Ok(events.filter_map(|event| request(&event)).collect())
+}
+
+fn request(event: &Value) -> Option<Request> {
+    let object = &event["objectRef"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let resource = match object["subresource"].as_str() {
+        Some(subresource) => format!("{}/{subresource}", object["resource"].as_str()?),
+        None => object["resource"].as_str()?.to_owned(),
+    };
+    let allowed = event["annotations"]["authorization.k8s.io/decision"] == "allow";
+    let reason = text(&event["annotations"]["authorization.k8s.io/reason"]);
+    let role = if reason.contains("of ClusterRole \"") { "ClusterRole" } else { "Role" };
+    Some(Request {
+        role: allowed.then(|| role.to_owned()),
+        group: text(&object["apiGroup"]),
+        resource,
+        verb: text(&event["verb"]),
+        created: event["responseStatus"]["code"] == 201,
+    })
+}

@@ -1,0 +1,438 @@
+//! An account ends when a human says so, or with its issuer; and it stays ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::common::accounts::{
+    Ca, deactivate, deactivates, events, key_in, key_secret, not_ready, registered, uri,
+};
+use crate::common::overheard::{ACCOUNT, NEW_ACCOUNT, problem, refusal};
+use crate::common::{SOON, certificate, condition, hang, issued, of_issuer};
+use anyhow::{Context, Result};
+use certwright::api;
+use certwright::runtime::clock::Stopwatch;
+use certwright_cluster::proxy::Action;
+use certwright_cluster::{Operator, Pebble, TestNamespace};
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+const DEACTIVATE: &str = "    accountPolicy: { onDelete: Deactivate }\n";
+/// A deletion that waits for the CA no longer than this.
+const BRIEFLY: &str = "    accountPolicy: { onDelete: Deactivate, deactivationTimeout: 2s }\n";
+
+#[tokio::test]
+async fn an_account_that_is_deactivated_by_annotation_stays_so_whatever_happens() -> Result<()> {
+    TestNamespace::with("deactivation", async |ns| {
+        let ca = Ca::start(ns, Pebble::builder()).await?;
+        let operator = Operator::builder(ns).start().await?;
+        let yaml = ca.issuer("    privateKeySecretRef: { name: shared }\n");
+        ns.apply(&yaml).await?;
+        ns.apply(&of_issuer("other", &yaml)).await?;
+        let account = uri(&registered(ns, "ca").await?);
+        registered(ns, "other").await?;
+        ns.apply(&certificate("before", &[&host(ns, "before")], "")).await?;
+        issued(ns, "before").await?;
+
+        ns.patch("issuer/ca", deactivate(&account)).await?;
+        let message = not_ready(ns, "ca", "Deactivated").await?;
+        assert!(message.contains(&account), "{message}");
+        let issuer = ns.get("issuer/ca").await?.context("no issuer")?;
+        assert!(issuer["status"]["acme"]["deactivationTime"].is_string(), "{}", issuer["status"]);
+        let asked = condition(&issuer, "AccountDeactivated").context("no condition")?;
+        assert_eq!((asked.0.as_str(), asked.1.as_str()), ("True", "Deactivated"));
+        assert!(ca.has_deactivated(key_in(ns, "shared", "tls.key").await?).await?, "the CA has done it");
+        assert_eq!(
+            events(ns, "Deactivated").await?,
+            [format!("The CA has deactivated the account {account}")]
+        );
+        let secret = ns.api::<Secret>().get("shared").await?;
+        assert!(secret.annotations().contains_key(api::ANNOTATION_ACCOUNT_DEACTIVATED), "{secret:?}");
+        not_ready(ns, "other", "Deactivated").await?;
+
+        ns.apply(&certificate("after", &[&host(ns, "after")], "")).await?;
+        waits_for_issuer(ns, "after").await?;
+        ca.overheard.forget();
+        operator.restart().await?;
+        ns.patch("issuer/ca", json!({ "spec": { "acme": { "email": "a@example.com" } } })).await?;
+        not_ready(ns, "ca", "Deactivated").await?;
+        for name in ["ca", "other"] {
+            ns.delete_object(&format!("issuer/{name}")).await?;
+            ns.wait_gone(&format!("issuer/{name}"), SOON).await?;
+        }
+        ns.apply(&yaml).await?;
+        let message = not_ready(ns, "ca", "Deactivated").await?;
+        assert!(message.contains(&account), "{message}");
+        waits_for_issuer(ns, "after").await?;
+        let said = ca.overheard.all();
+        assert!(said.is_empty(), "the CA is not asked any more: {said:?}");
+        let before = ns.get("certificate/before").await?.context("it is gone")?;
+        assert_eq!(condition(&before, "Ready").context("no condition")?.0, "True", "what was issued stays");
+
+        // The way to a new account is the one that the message tells.
+        ns.delete_object("issuer/ca").await?;
+        ns.wait_gone("issuer/ca", SOON).await?;
+        ns.delete_object("secret/shared").await?;
+        ns.apply(&yaml).await?;
+        assert_ne!(uri(&registered(ns, "ca").await?), account);
+        issued(ns, "after").await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_deactivated_account_whose_records_are_lost_is_not_registered_again() -> Result<()> {
+    TestNamespace::with("deactivation", async |ns| {
+        let ca = Ca::start(ns, Pebble::builder()).await?;
+        let _operator = Operator::builder(ns).start().await?;
+        ns.apply(&ca.issuer("")).await?;
+        let account = uri(&registered(ns, "ca").await?);
+        let backup = ns.api::<Secret>().get("ca-account-key").await?;
+        ns.patch("issuer/ca", deactivate(&account)).await?;
+        not_ready(ns, "ca", "Deactivated").await?;
+
+        // The Secret alone is lost, and then everything but the key.
+        ns.delete_object("secret/ca-account-key").await?;
+        ns.patch("issuer/ca", json!({ "spec": { "acme": { "preferredChain": "any" } } })).await?;
+        not_ready(ns, "ca", "Deactivated").await?;
+        ns.delete_object("issuer/ca").await?;
+        ns.wait_gone("issuer/ca", SOON).await?;
+        let bare = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "ca-account-key" }, "data": backup.data,
+        });
+        ns.apply(&bare.to_string()).await?;
+        ca.overheard.forget();
+        ns.apply(&ca.issuer("")).await?;
+        // Pebble refuses to speak of such an account at all; others return it.
+        let message = not_ready(ns, "ca", "Unauthorized").await?;
+        assert!(message.contains("exists but is deactivated"), "{message}");
+        let link = account.clone();
+        ca.script(move |said| {
+            let headers = vec![("content-type", "application/json".to_owned()), ("location", link.clone())];
+            let body = json!({ "status": "deactivated" }).to_string();
+            (said.path == NEW_ACCOUNT).then_some(Action::Respond { status: 200, headers, body })
+        });
+        ns.patch("issuer/ca", json!({ "spec": { "acme": { "preferredChain": "any" } } })).await?;
+        let message = not_ready(ns, "ca", "Deactivated").await?;
+        assert!(message.contains(&account), "{message}");
+        assert!(ca.overheard.registrations().is_empty());
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_url_that_is_not_of_this_issuer_deactivates_nothing() -> Result<()> {
+    TestNamespace::with("deactivation", async |ns| {
+        let ca = Ca::start(ns, Pebble::builder()).await?;
+        let _operator = Operator::builder(ns).start().await?;
+        ns.apply(&ca.issuer("")).await?;
+        ns.apply(&of_issuer("other", &ca.issuer(""))).await?;
+        let account = uri(&registered(ns, "ca").await?);
+        let others = uri(&registered(ns, "other").await?);
+        for url in [others.as_str(), "now", "https://ca.example/account/1"] {
+            ns.patch("issuer/ca", deactivate(url)).await?;
+            let told = |issuer: &Value| {
+                condition(issuer, "AccountDeactivated").is_some_and(|(status, reason, message)| {
+                    status == "False"
+                        && reason == "UnknownAccount"
+                        && message.contains(url)
+                        && message.contains(&account)
+                })
+            };
+            let issuer = ns.wait("issuer/ca", SOON, told).await?;
+            assert_eq!(condition(&issuer, "Ready").context("no condition")?.0, "True");
+        }
+        ns.apply(&certificate("web", &[&host(ns, "web")], "")).await?;
+        issued(ns, "web").await?;
+        assert!(ca.deactivations().is_empty());
+        assert_eq!(events(ns, "UnknownAccount").await?.len(), 3, "one event each");
+        ns.patch(
+            "issuer/ca",
+            json!({ "metadata": { "annotations": { "certwright.dev/deactivate-account": null } } }),
+        )
+        .await?;
+        ns.wait("issuer/ca", SOON, |issuer| condition(issuer, "AccountDeactivated").is_none()).await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_ca_that_agrees_and_does_nothing_is_not_believed() -> Result<()> {
+    TestNamespace::with("deactivation", async |ns| {
+        let ca = Ca::start(ns, Pebble::builder()).await?;
+        let _operator = Operator::builder(ns).argument("--backoff-first", "100ms").start().await?;
+        ns.apply(&ca.issuer("")).await?;
+        let account = uri(&registered(ns, "ca").await?);
+        for answer in [r#"{"status":"valid"}"#, "{}", ""] {
+            ca.script(move |said| {
+                let headers = vec![("content-type", "application/json".to_owned())];
+                deactivates(said).then(|| Action::Respond { status: 200, headers, body: answer.to_owned() })
+            });
+            let before = ca.deactivations().len();
+            ns.patch("issuer/ca", deactivate(&account)).await?;
+            ca.proxy.wait_request(SOON, |_| ca.deactivations().len() > before).await?;
+        }
+        let told = |issuer: &Value| {
+            condition(issuer, "AccountDeactivated").is_some_and(|(status, _, message)| {
+                status == "False" && message.contains("the account is valid all the same")
+            })
+        };
+        let issuer = ns.wait("issuer/ca", SOON, told).await?;
+        assert_eq!(
+            condition(&issuer, "Ready").context("no condition")?.0,
+            "True",
+            "it is used as long as it can be"
+        );
+        assert_eq!(issuer["status"]["deactivation"]["account"], account);
+
+        // One that does it, and whose answer does not say so.
+        ca.script(|said| deactivates(said).then(|| Action::ReplaceBody(Box::new(|_| "{}".into()))));
+        not_ready(ns, "ca", "Deactivated").await?;
+        let issuer = ns.get("issuer/ca").await?.context("no issuer")?;
+        assert!(issuer["status"]["deactivation"].is_null(), "{}", issuer["status"]);
+        assert!(ca.has_deactivated(key_in(ns, "ca-account-key", "tls.key").await?).await?);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_deactivation_that_the_ca_refuses_is_said_in_its_words_and_tried_again_at_its_time() -> Result<()> {
+    TestNamespace::with("deactivation", async |ns| {
+        let ca = Ca::start(ns, Pebble::builder()).await?;
+        let operator = Operator::builder(ns).start().await?;
+        ns.apply(&ca.issuer("")).await?;
+        let account = uri(&registered(ns, "ca").await?);
+        ca.script(|said| {
+            deactivates(said).then(|| problem(500, "urn:ietf:params:acme:error:serverInternal", "try tomorrow"))
+        });
+        ns.patch("issuer/ca", deactivate(&account)).await?;
+        let told = |issuer: &Value| {
+            condition(issuer, "AccountDeactivated").is_some_and(|(status, reason, message)| {
+                status == "False"
+                    && reason == "ServerInternal"
+                    && message == "Deactivating the account failed: try tomorrow (urn:ietf:params:acme:error:serverInternal)"
+            })
+        };
+        let issuer = ns.wait("issuer/ca", SOON, told).await?;
+        assert!(issuer["status"]["deactivation"]["nextAttemptTime"].is_string(), "{}", issuer["status"]);
+        operator.restart().await?;
+        ns.apply(&certificate("web", &[&host(ns, "web")], "")).await?;
+        issued(ns, "web").await?;
+        ns.patch("issuer/ca", json!({ "metadata": { "annotations": { "touched": "yes" } } })).await?;
+        registered(ns, "ca").await?;
+        assert_eq!(ca.deactivations().len(), 1, "not before its time");
+        assert_eq!(events(ns, "ServerInternal").await?.len(), 1);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_operator_killed_just_when_the_ca_has_deactivated_the_account_knows_it_afterwards() -> Result<()> {
+    TestNamespace::with("deactivation", async |ns| {
+        let ca = Ca::start(ns, Pebble::builder()).await?;
+        let operator = Operator::builder(ns).start().await?;
+        ns.apply(&ca.issuer("")).await?;
+        let account = uri(&registered(ns, "ca").await?);
+        let killed = Arc::new(Notify::new());
+        let (process, tell) = (operator.process(), killed.clone());
+        ca.script(move |said| {
+            let (process, tell) = (process.clone(), tell.clone());
+            deactivates(said).then(|| {
+                Action::PassThen(Box::new(move || {
+                    let _ = process.kill9();
+                    tell.notify_one();
+                }))
+            })
+        });
+        ns.patch("issuer/ca", deactivate(&account)).await?;
+        tokio::time::timeout(SOON, killed.notified()).await.context("nothing was deactivated")?;
+        ca.script(|_| None);
+        operator.restart().await?;
+        not_ready(ns, "ca", "Deactivated").await?;
+        assert!(ca.overheard.registrations().len() == 1, "and it is not registered again");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_issuer_takes_its_account_along_if_its_policy_says_so() -> Result<()> {
+    TestNamespace::with("deactivation", async |ns| {
+        let ca = Ca::start(ns, Pebble::builder()).await?;
+        let _operator = Operator::builder(ns).start().await?;
+        ns.apply(&ca.issuer(DEACTIVATE)).await?;
+        ns.apply(&of_issuer("kept", &ca.issuer(""))).await?;
+        let account = uri(&registered(ns, "ca").await?);
+        let kept = registered(ns, "kept").await?;
+        assert!(kept["metadata"]["finalizers"].is_null(), "nothing waits where there is nothing to do");
+        for name in ["ca", "kept"] {
+            ns.delete_object(&format!("issuer/{name}")).await?;
+            ns.wait_gone(&format!("issuer/{name}"), SOON).await?;
+        }
+        let ended: Vec<_> = ca.deactivations().iter().map(|said| said.header["kid"].clone()).collect();
+        assert_eq!(ended, [json!(account)]);
+        assert!(ca.has_deactivated(key_in(ns, "ca-account-key", "tls.key").await?).await?);
+        assert_eq!(
+            ca.says_of(key_in(ns, "kept-account-key", "tls.key").await?).await??,
+            Some(at_pebble(&ca, &uri(&kept)))
+        );
+        assert_eq!(events(ns, "Deactivated").await?.len(), 1);
+
+        ns.apply(&ca.issuer(DEACTIVATE)).await?;
+        not_ready(ns, "ca", "Deactivated").await?;
+        let issuer = ns.get("issuer/ca").await?.context("no issuer")?;
+        assert!(issuer["metadata"]["finalizers"].is_null(), "it is done already");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_policy_that_changes_decides_also_while_the_issuer_is_deleted() -> Result<()> {
+    TestNamespace::with("deactivation", async |ns| {
+        let ca = Ca::start(ns, Pebble::builder()).await?;
+        let _operator = Operator::builder(ns).start().await?;
+        ns.apply(&ca.issuer("")).await?;
+        registered(ns, "ca").await?;
+        let policy =
+            |policy: &str| json!({ "spec": { "acme": { "accountPolicy": { "onDelete": policy } } } });
+        let held = |issuer: &Value| issuer["metadata"]["finalizers"] == json!(["certwright.dev/account"]);
+        ns.patch("issuer/ca", policy("Deactivate")).await?;
+        ns.wait("issuer/ca", SOON, held).await?;
+        ns.patch("issuer/ca", policy("Retain")).await?;
+        ns.wait("issuer/ca", SOON, |issuer| !held(issuer)).await?;
+        ns.patch("issuer/ca", policy("Deactivate")).await?;
+        ns.wait("issuer/ca", SOON, held).await?;
+
+        ca.script(|said| {
+            deactivates(said).then(|| problem(503, "urn:ietf:params:acme:error:serverInternal", "closed"))
+        });
+        ns.delete_object("issuer/ca").await?;
+        ns.wait("issuer/ca", SOON, |issuer| !issuer["status"]["deactivation"].is_null()).await?;
+        ns.patch("issuer/ca", policy("Retain")).await?;
+        ns.wait_gone("issuer/ca", SOON).await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_deletion_never_hangs_on_a_ca() -> Result<()> {
+    TestNamespace::with("deactivation", async |ns| {
+        let ca = Ca::start(ns, Pebble::builder()).await?;
+        let _operator = Operator::builder(ns).start().await?;
+        let refuses =
+            || refusal(500, json!({ "type": "urn:ietf:params:acme:error:serverInternal", "detail": "Oops" }));
+        for (name, hangs) in [("hangs", true), ("refuses", false)] {
+            ns.apply(&of_issuer(name, &ca.issuer(BRIEFLY))).await?;
+            let account = uri(&registered(ns, name).await?);
+            ca.script(move |said| {
+                said.path.starts_with(ACCOUNT).then(|| if hangs { Action::Hang } else { refuses() })
+            });
+            let begun = Stopwatch::start();
+            ns.delete_object(&format!("issuer/{name}")).await?;
+            ns.wait_gone(&format!("issuer/{name}"), SOON).await?;
+            // The time of a deletion is in whole seconds.
+            assert!(begun.elapsed() >= Duration::from_secs(1), "{name}: it is given its time");
+            let told = events(ns, "AccountLeftBehind").await?;
+            let note = told.iter().find(|note| note.contains(&account)).context("no event")?;
+            let words = if hangs { "did not answer in time" } else { "Oops" };
+            assert!(note.contains(words) && note.contains(&format!("{name}-account-key")), "{note}");
+            ca.script(|_| None);
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_registration_that_hangs_does_not_hold_up_the_deletion() -> Result<()> {
+    TestNamespace::with("deactivation", async |ns| {
+        let ca = Ca::start(ns, Pebble::builder()).await?;
+        let _operator = Operator::builder(ns).start().await?;
+        let mut held = hang(&ca.proxy, NEW_ACCOUNT);
+        ns.apply(&ca.issuer(BRIEFLY)).await?;
+        held.reached().await?;
+        ns.delete_object("issuer/ca").await?;
+        // Shorter than the request's own limit.
+        ns.wait_gone("issuer/ca", Duration::from_secs(20)).await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_shared_account_goes_with_the_last_of_its_issuers() -> Result<()> {
+    TestNamespace::with("deactivation", async |ns| {
+        let ca = Ca::start(ns, Pebble::builder()).await?;
+        let _operator = Operator::builder(ns).start().await?;
+        let yaml = ca.issuer(&format!("{DEACTIVATE}    privateKeySecretRef: {{ name: shared }}\n"));
+        ns.apply(&yaml).await?;
+        let account = uri(&registered(ns, "ca").await?);
+        ns.apply(&of_issuer("other", &yaml)).await?;
+        registered(ns, "other").await?;
+
+        ns.delete_object("issuer/ca").await?;
+        ns.wait_gone("issuer/ca", SOON).await?;
+        assert!(ca.deactivations().is_empty());
+        let told = events(ns, "AccountRetained").await?;
+        assert_eq!(told, [format!("The account {account} stays, since Issuer other uses it")]);
+        ns.apply(&of_issuer("other", &certificate("web", &[&host(ns, "web")], ""))).await?;
+        issued(ns, "web").await?;
+
+        ns.delete_object("issuer/other").await?;
+        ns.wait_gone("issuer/other", SOON).await?;
+        assert_eq!(ca.deactivations().len(), 1);
+        assert!(ca.has_deactivated(key_in(ns, "shared", "tls.key").await?).await?);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_account_whose_secret_goes_first_is_deactivated_all_the_same() -> Result<()> {
+    TestNamespace::with("deactivation", async |ns| {
+        let ca = Ca::start(ns, Pebble::builder()).await?;
+        let _operator = Operator::builder(ns).start().await?;
+        // One that is not watched, as all of a namespace's may go in any order.
+        ns.apply(&key_secret("mine", include_str!("../fixtures/account-p256-sec1.pem"))).await?;
+        ns.apply(&ca.issuer(&format!("{DEACTIVATE}    privateKeySecretRef: {{ name: mine }}\n"))).await?;
+        registered(ns, "ca").await?;
+        let key = key_in(ns, "mine", "tls.key").await?;
+        ns.delete_object("secret/mine").await?;
+        ns.delete_object("issuer/ca").await?;
+        ns.wait_gone("issuer/ca", SOON).await?;
+        assert!(ca.has_deactivated(key).await?);
+        Ok(())
+    })
+    .await
+}
+
+/// Waits until a Certificate says that its issuer's account is deactivated.
+async fn waits_for_issuer(ns: &TestNamespace, name: &str) -> Result<()> {
+    let waits = |object: &Value| {
+        condition(object, "Issuing").is_some_and(|(_, reason, message)| {
+            reason == "IssuerNotReady" && message.contains("is deactivated and cannot be used again")
+        })
+    };
+    let object = ns.wait(&format!("certificate/{name}"), SOON, waits).await?;
+    assert!(object["status"]["failedIssuanceAttempts"].is_null(), "to wait is not to fail: {object}");
+    Ok(())
+}
+
+/// An account's URL as the CA itself has it: it names the host that it is asked at.
+fn at_pebble(ca: &Ca, url: &str) -> String {
+    let host = ca.pebble.directory_url.trim_end_matches("/dir");
+    url.replace(&ca.proxy.url, host)
+}
+
+/// A name of the test's own.
+fn host(ns: &TestNamespace, label: &str) -> String {
+    format!("{label}.{}.example.com", ns.name)
+}

@@ -1,0 +1,144 @@
+//! Certificates from annotations on Gateways, and a Gateway API that comes later.
+
+use std::time::Duration;
+
+use crate::common::annotations::{caught_up, certificate_that, certificates, made, told};
+use crate::common::faults::{event, steady};
+use crate::common::http01::host;
+use crate::common::{SOON, dns, issued, tls};
+use anyhow::Result;
+use certwright_cluster::{Operator, TestNamespace};
+use serde_json::{Value, json};
+
+/// The operator looks for the Gateway API more and more seldom, but at least twice a minute.
+const FOUND: Duration = Duration::from_secs(90);
+
+#[tokio::test]
+async fn an_annotated_gateway_gets_its_secret_filled() -> Result<()> {
+    TestNamespace::with("annotated", async |ns| {
+        let _gateway_api = ns.cluster.gateway_api().await?;
+        let pebble = steady().start(&ns.cluster).await?;
+        let _operator = Operator::builder(ns).start().await?;
+        let parents = json!({ "parentRefs": [{ "name": "public", "sectionName": "http" }] });
+        let solvers = json!([{ "http01": { "gatewayHTTPRoute": parents } }]);
+        ns.apply(&dns::issuer("ca", &pebble.directory_url, &pebble.ca_pem, &solvers).to_string()).await?;
+        let [a, b] = [host(ns, "a"), host(ns, "b")];
+        let listeners = [http(), https("a", &a, "public-tls"), https("b", &b, "public-tls")];
+        ns.apply(&gateway(&by_ca(), &listeners)).await?;
+        let made = issued(ns, "public-tls").await?;
+        assert_eq!(made["spec"]["dnsNames"], json!([a, b]));
+        let owner = &made["metadata"]["ownerReferences"][0];
+        assert_eq!((&owner["kind"], &owner["name"]), (&json!("Gateway"), &json!("public")));
+        tls(ns, "public-tls").await?;
+        assert_eq!(told(ns, "public").await?, ["CertificateCreated: Certificate public-tls was made"]);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_certificates_follow_the_listeners() -> Result<()> {
+    TestNamespace::with("follows", async |ns| {
+        let _gateway_api = ns.cluster.gateway_api().await?;
+        let _operator = Operator::builder(ns).start().await?;
+        let cluster_issuer = json!({ "certwright.dev/cluster-issuer": "ca" });
+        let listeners =
+            [http(), https("a", "*.a.test", "one"), https("b", "b.test", "one"), https("c", "c.test", "two")];
+        ns.apply(&gateway(&cluster_issuer, &listeners)).await?;
+        let one = certificate_that(ns, "one", |_| true).await?;
+        assert_eq!(one["spec"]["dnsNames"], json!(["*.a.test", "b.test"]));
+        assert_eq!(one["spec"]["issuerRef"]["kind"], "ClusterIssuer");
+        made(ns, "two").await?;
+
+        let mut through = https("c", "c.test", "two");
+        through["protocol"] = json!("TLS");
+        through["tls"]["mode"] = json!("Passthrough");
+        ns.apply(&gateway(&by_ca(), &[http(), https("a", "*.a.test", "one"), through])).await?;
+        let names = |object: &Value| object["spec"]["dnsNames"] == json!(["*.a.test"]);
+        let one = certificate_that(ns, "one", names).await?;
+        assert_eq!(one["spec"]["issuerRef"]["kind"], "Issuer");
+        ns.wait_gone("certificate/two", SOON).await?;
+
+        let ignoring = json!({ ISSUER: "ca", "certwright.dev/ignore-tls-listeners": "a" });
+        let listeners = [https("a", "*.a.test", "one"), https("b", "b.test", "three")];
+        ns.apply(&gateway(&ignoring, &listeners)).await?;
+        made(ns, "three").await?;
+        ns.wait_gone("certificate/one", SOON).await?;
+        ns.patch("gateway/public", json!({ "metadata": { "annotations": { ISSUER: null } } })).await?;
+        ns.wait_gone("certificate/three", SOON).await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_secret_of_another_namespace_is_refused() -> Result<()> {
+    TestNamespace::with("elsewhere", async |ns| {
+        let _gateway_api = ns.cluster.gateway_api().await?;
+        let _operator = Operator::builder(ns).start().await?;
+        let mut elsewhere = https("b", "b.test", "two");
+        elsewhere["tls"]["certificateRefs"][0]["namespace"] = json!("other");
+        ns.apply(&gateway(&by_ca(), &[https("a", "a.test", "one"), elsewhere])).await?;
+        made(ns, "one").await?;
+        let (kind, note) = event(ns, "public", "TLSSkipped").await?;
+        let words = format!(
+            "spec.listeners[1].tls.certificateRefs[0].namespace is 'other', and a Certificate fills Secrets of its own \
+             namespace only: make a Certificate there, or name a Secret of namespace {}",
+            ns.name
+        );
+        assert_eq!((kind.as_str(), note), ("Warning", words));
+        caught_up(ns, "marker").await?;
+        assert_eq!(certificates(ns).await?, ["marker", "one"]);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_gateway_api_that_comes_later_is_found_and_its_absence_disturbs_nothing() -> Result<()> {
+    TestNamespace::with("later", async |ns| {
+        let absent = ns.cluster.without_gateway_api().await?;
+        let operator = Operator::builder(ns).start().await?;
+        caught_up(ns, "marker").await?;
+        let told = |level: &str| -> Vec<String> {
+            let at =
+                |line: &String| serde_json::from_str::<Value>(line).is_ok_and(|line| line["level"] == level);
+            operator.logs().into_iter().filter(at).collect()
+        };
+        absent.install().await?;
+        ns.apply(&gateway(&by_ca(), &[https("a", "a.test", "tls")])).await?;
+        ns.wait("certificate/tls", FOUND, |_| true).await?;
+        let words = "the cluster does not know this kind; it is looked for again, more and more seldom";
+        let said: Vec<String> = told("INFO").into_iter().filter(|line| line.contains(words)).collect();
+        assert_eq!(said.len(), 1, "it is said once: {said:?}");
+        assert_eq!([told("WARN"), told("ERROR")].concat(), [""; 0]);
+        Ok(())
+    })
+    .await
+}
+
+const ISSUER: &str = "certwright.dev/issuer";
+
+/// The annotation that asks the Issuer `ca`.
+fn by_ca() -> Value {
+    json!({ ISSUER: "ca" })
+}
+
+fn gateway(annotations: &Value, listeners: &[Value]) -> String {
+    json!({
+        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway",
+        "metadata": { "name": "public", "annotations": annotations },
+        "spec": { "gatewayClassName": "router", "listeners": listeners },
+    })
+    .to_string()
+}
+
+fn http() -> Value {
+    json!({ "name": "http", "port": 80, "protocol": "HTTP" })
+}
+
+fn https(name: &str, host: &str, secret: &str) -> Value {
+    json!({
+        "name": name, "hostname": host, "port": 443, "protocol": "HTTPS",
+        "tls": { "mode": "Terminate", "certificateRefs": [{ "name": secret }] },
+    })
+}

@@ -1,0 +1,590 @@
+//! What the API refuses, accepts and tells.
+
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+
+use crate::common::api::{is_refused, kubectl};
+use crate::common::{CLUSTER_ISSUERS, SOON, certificate, condition, issued, issuer, mac_key};
+use anyhow::{Context, Result, ensure};
+use certwright::api::{crds, crds_yaml};
+use certwright_cluster::{Operator, Pebble, TestNamespace};
+use serde_json::Value;
+
+/// A second, and some patience with a busy machine.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
+#[tokio::test]
+async fn a_certificate_that_cannot_be_honoured_is_refused_with_a_sentence() -> Result<()> {
+    TestNamespace::with("api", async |ns| {
+        let long = "a".repeat(64);
+        let cases = [
+            ("", "a certificate needs a name: set dnsNames, ipAddresses or commonName"),
+            ("dnsNames: []", "a certificate needs a name"),
+            ("commonName: ''", "a certificate needs a name"),
+            (
+                "dnsNames: [a.test], renewBefore: 24h, renewBeforePercentage: 20",
+                "renewBefore and renewBeforePercentage exclude each other; remove one",
+            ),
+            ("dnsNames: [a.test], renewBefore: 30d", "spec.renewBefore"),
+            ("dnsNames: [a.test], renewBeforePercentage: 0", "spec.renewBeforePercentage"),
+            ("dnsNames: [a.test], renewBeforePercentage: 100", "spec.renewBeforePercentage"),
+            ("dnsNames: [exa mple.test]", "'exa mple.test' is not a DNS name"),
+            ("dnsNames: [-a.test]", "'-a.test' is not a DNS name"),
+            ("dnsNames: [a-.test]", "'a-.test' is not a DNS name"),
+            ("dnsNames: [a..test]", "'a..test' is not a DNS name"),
+            ("dnsNames: [a_b.test]", "'a_b.test' is not a DNS name"),
+            ("dnsNames: [a.test.]", "'a.test.' is not a DNS name"),
+            ("dnsNames: ['https://a.test']", "'https://a.test' is not a DNS name"),
+            ("dnsNames: [münchen.test]", "write other scripts as xn-- labels"),
+            (&format!("dnsNames: [{long}.test]"), "is not a DNS name: labels of letters, digits and '-', at most 63 each"),
+            ("dnsNames: ['']", "spec.dnsNames[0]"),
+            ("dnsNames: [a.*.test]", "'a.*.test': a wildcard must be the whole leftmost label, as in *.example.com"),
+            ("dnsNames: ['*a.test']", "'*a.test': a wildcard must be the whole leftmost label"),
+            ("dnsNames: ['*.*.test']", "'*.*.test': a wildcard must be the whole leftmost label"),
+            ("dnsNames: ['*']", "'*': a wildcard must be the whole leftmost label"),
+            ("dnsNames: [a.test, b.test, a.test]", "Duplicate value: \"a.test\""),
+            ("ipAddresses: [192.0.2.1, 192.0.2.1]", "Duplicate value: \"192.0.2.1\""),
+            ("ipAddresses: [192.0.2.256]", "'192.0.2.256' is not an IP address"),
+            ("ipAddresses: [a.test]", "'a.test' is not an IP address"),
+            (&format!("commonName: {long}a"), "spec.commonName"),
+            ("dnsNames: [a.test], privateKey: { size: 1024 }", "privateKey.size: RSA keys have 2048 to 8192 bits"),
+            (
+                "dnsNames: [a.test], privateKey: { algorithm: RSA, size: 16384 }",
+                "privateKey.size: RSA keys have 2048 to 8192 bits",
+            ),
+            (
+                "dnsNames: [a.test], privateKey: { algorithm: ECDSA, size: 224 }",
+                "privateKey.size: ECDSA keys have 256, 384 or 521 bits",
+            ),
+            (
+                "dnsNames: [a.test], privateKey: { algorithm: ECDSA, size: 2048 }",
+                "privateKey.size: ECDSA keys have 256, 384 or 521 bits",
+            ),
+            ("dnsNames: [a.test], privateKey: { algorithm: DSA }", "supported values: \"RSA\", \"ECDSA\", \"Ed25519\""),
+            ("dnsNames: [a.test], privateKey: { encoding: DER }", "supported values: \"PKCS1\", \"PKCS8\""),
+            ("dnsNames: [a.test], privateKey: { rotationPolicy: Often }", "supported values: \"Always\", \"Never\""),
+            ("dnsNames: [a.test], revocation: { onDelete: Always }", "supported values: \"Never\", \"unspecified\", \"keyCompromise\""),
+            ("dnsNames: [a.test], revocation: { onReplace: KeyCompromise }", "spec.revocation.onReplace"),
+            (
+                "dnsNames: [a.test], revocation: { onReplace: superseded, deletionTimeout: 1m }",
+                "revocation.deletionTimeout: a deletion waits for a revocation only with onDelete; set that, or remove the field",
+            ),
+            ("dnsNames: [a.test], revocation: { onDelete: superseded, deletionTimeout: 1d }", "deletionTimeout"),
+            ("dnsNames: [a.test], renewal: { policy: Never }", "supported values: \"RenewBefore\", \"Disabled\""),
+            (
+                "dnsNames: [a.test], renewal: { policy: Disabled, windows: [{ cron: '0 2 * * *', windowDuration: 1h }] }",
+                "renewal: with policy Disabled nothing is renewed, so that windows have no meaning; remove one",
+            ),
+            (
+                "dnsNames: [a.test], renewal: { windows: [{ cron: '60 2 * * *', windowDuration: 1h }] }",
+                "cron: five fields, minute (0-59), hour (0-23), day of the month (1-31), month (1-12)",
+            ),
+            (
+                "dnsNames: [a.test], renewal: { windows: [{ cron: '0 2 * *', windowDuration: 1h }] }",
+                "cron: five fields, minute (0-59), hour (0-23), day of the month (1-31), month (1-12)",
+            ),
+            (
+                "dnsNames: [a.test], renewal: { windows: [{ cron: '@daily', windowDuration: 1h }] }",
+                "cron: five fields, minute (0-59), hour (0-23), day of the month (1-31), month (1-12)",
+            ),
+            (
+                "dnsNames: [a.test], renewal: { windows: [{ cron: '0 2 * * *', windowDuration: 10s }] }",
+                "must be a duration from 1m to 8784h",
+            ),
+            (
+                "dnsNames: [a.test], renewal: { windows: [{ cron: '0 2 * * *' }] }",
+                "windowDuration: Required value",
+            ),
+            (
+                "dnsNames: [a.test], renewal: { windows: [{ cron: '0 2 * * *', windowDuration: 1h, timezone: 'Paris, France' }] }",
+                "timezone: a time zone of the IANA, such as Europe/Paris",
+            ),
+            ("dnsNames: [a.test], isCA: true", "isCA: an ACME CA issues no CA certificates; remove the field"),
+            (
+                "dnsNames: [a.test], uris: ['spiffe://a.test/b']",
+                "uris: an ACME CA validates DNS names and IP addresses only; remove the field",
+            ),
+            (
+                "dnsNames: [a.test], emailAddresses: [a@a.test]",
+                "emailAddresses: an ACME CA validates DNS names and IP addresses only; remove the field",
+            ),
+            (
+                "dnsNames: [a.test], otherNames: [{ oid: 1.3.6.1.4.1.311.20.2.3, utf8Value: a@a.test }]",
+                "otherNames: an ACME CA validates DNS names and IP addresses only; remove the field",
+            ),
+            ("dnsNames: [a.test], subject: { organizations: [Example] }", "subject: the CA puts in what it has on file"),
+            ("dnsNames: [a.test], literalSubject: O=Example", "literalSubject: the CA puts in what it has on file"),
+            (
+                "dnsNames: [a.test], nameConstraints: { critical: true }",
+                "nameConstraints: an ACME CA issues no CA certificates; remove the field",
+            ),
+            (
+                "dnsNames: [a.test], usages: [server auth, client auth]",
+                "usages: the CA sets them; only 'digital signature', 'key encipherment' and 'server auth' may be listed",
+            ),
+            (
+                "dnsNames: [a.test], encodeUsagesInRequest: true",
+                "encodeUsagesInRequest: the request carries no usages, since several CAs refuse one that does; remove the field",
+            ),
+            (
+                "dnsNames: [a.test], keystores: { pkcs12: { create: true } }",
+                "keystores.pkcs12: a keystore has a password: set either passwordSecretRef or password",
+            ),
+            (
+                "dnsNames: [a.test], keystores: { jks: { create: true, password: a, passwordSecretRef: { name: a } } }",
+                "keystores.jks: a keystore has a password: set either passwordSecretRef or password",
+            ),
+            (
+                "dnsNames: [a.test], keystores: { jks: { create: true, password: a, alias: 'schlüssel' } }",
+                "keystores.jks.alias: printable characters of ASCII",
+            ),
+            (
+                "dnsNames: [a.test], keystores: { jks: { create: true, passwordSecretRef: { name: A } } }",
+                "passwordSecretRef.name: a name of lower-case letters, digits, '-' and '.', with a letter or digit at both ends",
+            ),
+            (
+                "dnsNames: [a.test], keystores: { jks: { create: true, passwordSecretRef: { name: a, key: 'b/c' } } }",
+                "passwordSecretRef.key: a key of letters, digits, '-', '_' and '.'",
+            ),
+            ("dnsNames: [a.test], additionalOutputFormats: [{ type: PFX }]", "supported values: \"DER\", \"CombinedPEM\""),
+            ("dnsNames: [a.test], additionalOutputFormats: [{ type: DER }, { type: DER }]", "Duplicate value"),
+            (
+                "dnsNames: [a.test], signatureAlgorithm: SHA256WithRSA",
+                "signatureAlgorithm: the private key decides it, always with SHA-256 or better; remove the field",
+            ),
+        ];
+        for (fields, sentence) in cases {
+            let yaml = spelled(&format!("secretName: a-tls, issuerRef: {{ name: ca }}, {fields}"));
+            is_refused(ns, &yaml, sentence).await?;
+        }
+        let whole = [
+            ("issuerRef: { name: ca }, dnsNames: [a.test]", "spec.secretName: Required value"),
+            ("issuerRef: { name: ca }, secretName: '', dnsNames: [a.test]", "spec.secretName"),
+            (
+                "issuerRef: { name: ca }, secretName: A_TLS, dnsNames: [a.test]",
+                "secretName: a name of lower-case letters, digits, '-' and '.', with a letter or digit at both ends",
+            ),
+            ("secretName: a-tls, dnsNames: [a.test]", "spec.issuerRef: Required value"),
+            (
+                "secretName: a-tls, dnsNames: [a.test], issuerRef: { name: ca, group: cert-manager.io }",
+                "issuerRef.group: only certwright.dev is known; remove the field",
+            ),
+            (
+                "secretName: a-tls, dnsNames: [a.test], issuerRef: { name: ca, kind: AWSPCAIssuer }",
+                "supported values: \"Issuer\", \"ClusterIssuer\"",
+            ),
+        ];
+        for (fields, sentence) in whole {
+            is_refused(ns, &spelled(fields), sentence).await?;
+        }
+        assert!(ns.get("certificate/a").await?.is_none(), "nothing of it was stored");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_certificate_written_for_cert_manager_is_accepted_as_it_is() -> Result<()> {
+    TestNamespace::with("api", async |ns| {
+        let good = [
+            "dnsNames: [a.test], renewal: { policy: RenewBefore, windows: [{ cron: '*/15 1-5,22 1,15 JAN-mar Mon,5-7', windowDuration: 1h30m, timezone: Europe/Paris }] }",
+            "dnsNames: [a.test], renewal: { policy: Disabled }",
+            "dnsNames: [a.test, '*.a.test', xn--mnchen-3ya.test, A.Example.TEST, a]",
+            "ipAddresses: [192.0.2.1, '2001:db8::1']",
+            "commonName: a.test",
+            "dnsNames: [a.test], commonName: a.test, isCA: false",
+            "dnsNames: [a.test], uris: [], emailAddresses: [], otherNames: [], additionalOutputFormats: []",
+            "dnsNames: [a.test], usages: [digital signature, key encipherment]",
+            "dnsNames: [a.test], usages: [server auth], encodeUsagesInRequest: false",
+            "dnsNames: [a.test], renewBefore: 360h0m0s, revisionHistoryLimit: 1",
+            "dnsNames: [a.test], renewBeforePercentage: 33",
+            "dnsNames: [a.test], privateKey: { algorithm: RSA, encoding: PKCS8, size: 4096, rotationPolicy: Never }",
+            "dnsNames: [a.test], privateKey: { algorithm: ECDSA, size: 521 }",
+            "dnsNames: [a.test], privateKey: { algorithm: Ed25519 }, duration: 2160h",
+            "dnsNames: [a.test], additionalOutputFormats: [{ type: CombinedPEM }, { type: DER }]",
+            "dnsNames: [a.test], keystores: { jks: { create: true, alias: a, passwordSecretRef: { name: a, key: b } } }",
+            "dnsNames: [a.test], keystores: { pkcs12: { create: true, profile: LegacyRC2, passwordSecretRef: { name: a, key: b } } }",
+            "dnsNames: [a.test], keystores: { pkcs12: { create: false }, jks: { create: true, password: changeit } }",
+            "dnsNames: [a.test], secretTemplate: { labels: { a.test/b: c }, annotations: { d: 'e f' } }",
+        ];
+        for fields in good {
+            let reference = "issuerRef: { name: ca, kind: Issuer, group: certwright.dev }";
+            let yaml = spelled(&format!("secretName: a-tls, {reference}, {fields}"));
+            ns.apply(&yaml).await.with_context(|| fields.to_owned())?;
+            ns.delete_object("certificate/a").await?;
+        }
+        let yaml = spelled("secretName: a-tls, issuerRef: { name: ca }, dnsNames: [a.test]");
+        ns.apply(&yaml).await?;
+        let stored = ns.get("certificate/a").await?.context("it is gone")?;
+        assert_eq!(stored["spec"]["issuerRef"]["kind"], "Issuer", "the default is filled in");
+        assert_eq!(stored["spec"]["issuerRef"]["group"], "certwright.dev");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_issuer_that_cannot_be_honoured_is_refused_with_a_sentence() -> Result<()> {
+    TestNamespace::with("api", async |ns| {
+        let url = "server: the URL of an ACME directory, such as https://acme-v02.api.letsencrypt.org/directory";
+        let server = "server: 'https://a.test/dir'";
+        let cases = [
+            ("email: a@a.test".to_owned(), "spec.acme.server: Required value"),
+            ("server: ''".into(), "spec.acme.server"),
+            ("server: a.test/dir".into(), url),
+            ("server: 'ftp://a.test/dir'".into(), url),
+            (
+                format!("{server}, caBundle: YQ==, skipTLSVerify: true"),
+                "caBundle and skipTLSVerify exclude each other; remove one",
+            ),
+            (
+                format!("{server}, accountKey: {{ algorithm: RSA, size: 1024 }}"),
+                "accountKey.size: RSA account keys have 2048, 3072 or 4096 bits",
+            ),
+            (
+                format!("{server}, accountKey: {{ rolloverInterval: 59m }}"),
+                "must be a duration from 1h to 87600h",
+            ),
+            (format!("{server}, accountKey: {{ rolloverInterval: 90d }}"), "accountKey.rolloverInterval"),
+            (
+                format!("{server}, accountKey: {{ size: 521 }}"),
+                "accountKey.size: ECDSA account keys have 256 or 384 bits",
+            ),
+            (
+                format!("{server}, externalAccountBinding: {{ keySecretRef: {{ name: eab }} }}"),
+                "externalAccountBinding needs one of keyID and keyIDSecretRef",
+            ),
+            (
+                format!("{server}, externalAccountBinding: {{ keyID: a, keyAlgorithm: MD5, keySecretRef: {{ name: eab }} }}"),
+                "supported values: \"HS256\", \"HS384\", \"HS512\"",
+            ),
+            (
+                format!("{server}, privateKeySecretRef: {{ name: My_Key }}"),
+                "privateKeySecretRef.name: a name of lower-case letters, digits, '-' and '.'",
+            ),
+            (
+                format!("{server}, privateKeySecretRef: {{ name: a, key: 'my key' }}"),
+                "privateKeySecretRef.key: a key of letters, digits, '-', '_' and '.'",
+            ),
+            (
+                format!("{server}, externalAccountBinding: {{ keyID: a, keySecretRef: {{ name: a/b }} }}"),
+                "keySecretRef.name: a name of lower-case letters, digits, '-' and '.'",
+            ),
+        ];
+        for kind in ["Issuer", "ClusterIssuer"] {
+            for (fields, sentence) in &cases {
+                let yaml = format!(
+                    "{{ apiVersion: certwright.dev/v1alpha1, kind: {kind}, metadata: {{ name: {} }}, spec: {{ acme: \
+                     {{ {fields} }} }} }}",
+                    ns.name
+                );
+                is_refused(ns, &yaml, sentence).await?;
+            }
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_issuer_written_for_cert_manager_is_accepted_as_it_is() -> Result<()> {
+    TestNamespace::with("api", async |ns| {
+        let server = "server: 'https://a.test/dir'";
+        let good = [
+            server.to_owned(),
+            format!("{server}, email: '', solvers: []"),
+            "server: 'http://ca.internal:8080/acme'".to_owned(),
+            format!("{server}, caBundle: YQ==, skipTLSVerify: false"),
+            format!("{server}, skipTLSVerify: true, preferredChain: ISRG Root X1, profile: shortlived"),
+            format!("{server}, accountKey: {{ algorithm: RSA }}, privateKeySecretRef: {{ name: a, key: b }}"),
+            format!("{server}, accountKey: {{ size: 384, rolloverInterval: 1h }}"),
+            format!("{server}, accountKey: {{ rolloverInterval: 2160h0m0s }}"),
+            format!(
+                "{server}, externalAccountBinding: {{ keyID: a, keyAlgorithm: HS512, keySecretRef: {{ name: b, key: c }} }}"
+            ),
+        ];
+        for fields in good {
+            let yaml = format!(
+                "{{ apiVersion: certwright.dev/v1alpha1, kind: Issuer, metadata: {{ name: a }}, spec: {{ acme: {{ {fields} }} }} }}"
+            );
+            ns.apply(&yaml).await.with_context(|| fields.clone())?;
+            ns.delete_object("issuer/a").await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_refusal_is_what_kubectl_apply_shows() -> Result<()> {
+    TestNamespace::with("api", async |ns| {
+        let path = ns.cluster.description.state.join(format!("{}.yaml", ns.name));
+        fs::write(
+            &path,
+            spelled("secretName: a-tls, issuerRef: { name: ca }, dnsNames: [a.test], isCA: true"),
+        )?;
+        let applied =
+            kubectl(ns, &["apply", "--namespace", &ns.name, "--filename", &path.display().to_string()]);
+        let shown = applied.err().context("accepted")?.to_string();
+        let sentence = "isCA: an ACME CA issues no CA certificates; remove the field";
+        assert!(shown.contains("spec.isCA: Invalid value") && shown.contains(sentence), "{shown}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_this_version_does_not_know_is_refused_by_kubectl_and_not_dropped() -> Result<()> {
+    TestNamespace::with("api", async |ns| {
+        let path = ns.cluster.description.state.join(format!("{}.yaml", ns.name));
+        for (fields, unknown) in [
+            ("solvers: [{ dns01: { hetzner: {} } }]", "spec.acme.solvers[0].dns01.hetzner"),
+            ("accountURL: 'https://a.test/1'", "spec.acme.accountURL"),
+        ] {
+            let yaml = format!(
+                "{{ apiVersion: certwright.dev/v1alpha1, kind: Issuer, metadata: {{ name: a }}, spec: {{ acme: {{ server: \
+                 'https://a.test/dir', {fields} }} }} }}"
+            );
+            fs::write(&path, yaml)?;
+            let applied =
+                kubectl(ns, &["apply", "--namespace", &ns.name, "--filename", &path.display().to_string()]);
+            let error = applied.err().context("accepted")?.to_string();
+            assert!(error.contains(&format!("unknown field \"{unknown}\"")), "{error}");
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_needs_more_than_a_rule_of_the_crd_is_said_in_a_condition_at_once() -> Result<()> {
+    TestNamespace::with("api", async |ns| {
+        let _operator = Operator::builder(ns).start().await?;
+        let cases = [
+            (
+                "size",
+                "dnsNames: [a.test], privateKey: { algorithm: RSA, size: 2304 }",
+                "privateKey.size: no RSA key of 2304 bits can be made; use 2048, 3072, 4096 or 8192",
+            ),
+            (
+                "name",
+                "dnsNames: [a.test], commonName: Example Shop",
+                "commonName: 'Example Shop' is not a DNS name, and an ACME CA takes only names that it can validate; use \
+                 dnsNames",
+            ),
+            (
+                "label",
+                "dnsNames: [a.test], secretTemplate: { labels: { app.kubernetes.io/managed-by: me } }",
+                "secretTemplate: 'app.kubernetes.io/managed-by' belongs to Certwright; choose another key",
+            ),
+            (
+                "annotation",
+                "dnsNames: [a.test], secretTemplate: { annotations: { certwright.dev/issuer-name: me } }",
+                "secretTemplate: 'certwright.dev/issuer-name' belongs to Certwright; choose another key",
+            ),
+            (
+                "label-key",
+                "dnsNames: [a.test], secretTemplate: { labels: { 'no key': a } }",
+                "secretTemplate.labels: ",
+            ),
+            (
+                "label-value",
+                "dnsNames: [a.test], secretTemplate: { labels: { a: 'no value!' } }",
+                "secretTemplate.labels: ",
+            ),
+            (
+                "annotation-key",
+                "dnsNames: [a.test], secretTemplate: { annotations: { 'no/key/at/all': a } }",
+                "secretTemplate.annotations: ",
+            ),
+        ];
+        for (name, fields, sentence) in cases {
+            let yaml = spelled(&format!("secretName: a-tls, issuerRef: {{ name: ca }}, {fields}"));
+            let yaml = yaml.replace("name: a }", &format!("name: {name} }}")).replace("a-tls", &format!("{name}-tls"));
+            ns.apply(&yaml).await?;
+            let said = |object: &Value| {
+                ["Ready", "Issuing"].into_iter().all(|of| {
+                    condition(object, of)
+                        .is_some_and(|(_, reason, message)| reason == "InvalidSpec" && message.starts_with(sentence))
+                })
+            };
+            let object = ns.wait(&format!("certificate/{name}"), AT_ONCE, said).await?;
+            assert_eq!(condition(&object, "Ready").context("no condition")?.0, "False");
+        }
+
+        ns.apply(&issuer("https://a.test/dir", "no certificate", "")).await?;
+        let said = |issuer: &Value| condition(issuer, "Ready").is_some_and(|ready| ready.1 == "InvalidSpec");
+        let said = ns.wait("issuer/ca", AT_ONCE, said).await?;
+        let message = condition(&said, "Ready").context("no condition")?.2;
+        assert!(message.to_lowercase().contains("ca bundle holds no usable pem certificate"), "{message}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn every_field_says_what_it_is() -> Result<()> {
+    TestNamespace::with("api", async |ns| {
+        for crd in crds() {
+            let name = crd.metadata.name.context("no name")?;
+            let known =
+                ns.get(&format!("customresourcedefinition/{name}")).await?.context("it is not installed")?;
+            let versions = known["spec"]["versions"].as_array().context("no versions")?;
+            for version in versions {
+                let mut silent = Vec::new();
+                walk(&version["schema"]["openAPIV3Schema"], &name, &mut silent);
+                assert!(silent.is_empty(), "these say nothing: {silent:#?}");
+            }
+            let plural = known["spec"]["names"]["plural"].as_str().context("no plural")?;
+            let explained = kubectl(ns, &["explain", plural, "--recursive"])?;
+            for field in ["spec\t", "status\t", "conditions\t", "observedGeneration\t"] {
+                assert!(explained.contains(field), "{field} in {explained}");
+            }
+        }
+        let explained = kubectl(ns, &["explain", "issuer.spec.acme.externalAccountBinding.keyID"])?;
+        assert!(explained.contains("Key id that the CA gave."), "{explained}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_kubectl_get_shows_answers_the_first_questions() -> Result<()> {
+    let _alone = CLUSTER_ISSUERS.lock().await;
+    TestNamespace::with("api", async |ns| {
+        let pebble = Pebble::builder().start(&ns.cluster).await?;
+        let _operator = Operator::builder(ns).start().await?;
+        ns.apply(&issuer(&pebble.directory_url, &pebble.ca_pem, "")).await?;
+        ns.apply(&certificate("web", &[&format!("{}.example.com", ns.name)], "")).await?;
+        issued(ns, "web").await?;
+        let cluster_issuer = format!("cluster-{}", ns.name);
+        let yaml = issuer(&pebble.directory_url, &pebble.ca_pem, "");
+        let yaml = yaml
+            .replace("kind: Issuer", "kind: ClusterIssuer")
+            .replace("name: ca", &format!("name: {cluster_issuer}"));
+        ns.apply(&yaml).await?;
+        let outcome = async {
+            let get = |what: &str, output: &str| {
+                kubectl(ns, &["get", what, "--namespace", &ns.name, "--output", output])
+            };
+            let columns = |table: String| -> Vec<String> {
+                table.lines().next().unwrap_or_default().split_whitespace().map(str::to_owned).collect()
+            };
+            let wide = ["NAME", "READY", "SECRET", "ISSUER", "STATUS", "EXPIRES", "RENEWAL", "AGE"];
+            assert_eq!(columns(get("cert", "wide")?), wide);
+            let narrow = kubectl(ns, &["get", "certs", "--namespace", &ns.name])?;
+            let row: Vec<_> = narrow.lines().nth(1).unwrap_or_default().split_whitespace().collect();
+            assert_eq!(row.get(..4), Some(&["web", "True", "web-tls", "ca"][..]), "{narrow}");
+            assert_eq!(columns(narrow), ["NAME", "READY", "SECRET", "ISSUER", "EXPIRES", "AGE"]);
+
+            assert_eq!(
+                columns(get("issuers", "wide")?),
+                ["NAME", "READY", "SERVER", "STATUS", "ACCOUNT", "AGE"]
+            );
+            let row = get("issuer", "wide")?;
+            for shown in ["True", &pebble.directory_url, "/my-account/"] {
+                assert!(row.contains(shown), "{shown} in {row}");
+            }
+            assert_eq!(
+                columns(get("cissuer", "wide")?),
+                ["NAME", "READY", "SERVER", "STATUS", "ACCOUNT", "AGE"]
+            );
+
+            let all = get("certwright", "name")?;
+            for name in ["certificate.certwright.dev/web", "issuer.certwright.dev/ca"] {
+                assert!(all.lines().any(|line| line == name), "{name} in {all}");
+            }
+            assert!(all.contains(&format!("clusterissuer.certwright.dev/{cluster_issuer}")), "{all}");
+            anyhow::Ok(())
+        }
+        .await;
+        ns.delete_object(&format!("clusterissuer/{cluster_issuer}")).await?;
+        outcome
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_crds_in_the_repository_are_those_of_the_types() -> Result<()> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
+    let mut written = BTreeMap::new();
+    for entry in fs::read_dir(&directory)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name != "kustomization.yaml" {
+            written.insert(name, fs::read_to_string(&path)?);
+        }
+    }
+    let yaml = crds_yaml()?;
+    let mut generated = BTreeMap::new();
+    for (document, crd) in yaml.split_terminator("---\n").filter(|part| !part.is_empty()).zip(crds()) {
+        generated.insert(format!("{}.yaml", crd.spec.names.plural), document.to_owned());
+    }
+    assert_eq!(generated.len(), 3);
+    assert_eq!(Vec::from_iter(written.keys()), Vec::from_iter(generated.keys()), "files in crds/");
+    for (name, document) in &generated {
+        assert!(written[name] == *document, "crds/{name} is not what src/api says; run: make crds");
+    }
+    let listed = fs::read_to_string(directory.join("kustomization.yaml"))?;
+    for name in generated.keys() {
+        assert!(listed.contains(name), "crds/kustomization.yaml lacks {name}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn sectigos_cluster_issuer_for_cert_manager_works_with_another_api_version() -> Result<()> {
+    let _alone = CLUSTER_ISSUERS.lock().await;
+    TestNamespace::with("api", async |ns| {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/sectigo-clusterissuer.yaml");
+        let published = fs::read_to_string(&fixture)?;
+        let (server, key_id) = ("https://acme.sectigo.com/v2/DV", "8LFTBfZ6OLbXjF1xJGaEGw");
+        ensure!(published.contains(server) && published.contains(key_id), "{published}");
+        // Nothing of it is unknown to the API: kubectl refuses what would be dropped.
+        kubectl(ns, &["apply", "--dry-run=server", "--filename", &fixture.display().to_string()])?;
+
+        let key = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
+        let pebble = Pebble::builder().eab(key_id, key).start(&ns.cluster).await?;
+        // In place of the public roots, which vouch for the real one.
+        let roots = ns.cluster.description.state.join(format!("{}.roots.pem", ns.name));
+        fs::write(&roots, &pebble.ca_pem)?;
+        let _operator = Operator::builder(ns)
+            .argument("--cluster-issuers", "true")
+            .environment("SSL_CERT_FILE", &roots.display().to_string())
+            .start()
+            .await?;
+        ns.apply(&mac_key("sectigo-eab", key)).await?;
+        ns.apply(&published.replace(server, &pebble.directory_url)).await?;
+        let ready = ns.wait_condition("clusterissuer/sectigo", "Ready", "True", SOON).await;
+        let key_secret = ns.get("secret/sectigo-account-key").await;
+        ns.delete_object("clusterissuer/sectigo").await?;
+        let account = &ready?["status"]["acme"];
+        assert_eq!(account["lastRegisteredEmail"], "admin@example.com");
+        assert_eq!(account["boundKeyID"], key_id);
+        assert!(key_secret?.is_some(), "the account key's Secret has a default name");
+        Ok(())
+    })
+    .await
+}
+
+/// A Certificate called `a` with these fields in its spec.
+fn spelled(fields: &str) -> String {
+    format!(
+        "{{ apiVersion: certwright.dev/v1alpha1, kind: Certificate, metadata: {{ name: a }}, spec: {{ {fields} }} }}"
+    )
+}
+
+/// Collects the paths of the properties that have no description.
+fn walk(schema: &Value, path: &str, silent: &mut Vec<String>) {
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{path}.{name}");
+        if property["description"].as_str().is_none_or(|description| description.trim().is_empty()) {
+            silent.push(path.clone());
+        }
+        walk(property, &path, silent);
+    }
+    for part in ["items", "additionalProperties"] {
+        if schema[part].is_object() {
+            walk(&schema[part], path, silent);
+        }
+    }
+}

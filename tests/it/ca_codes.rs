@@ -1,0 +1,198 @@
+//! Every code that a CA can give for a refusal, from the table that decides on them, where CAs give it: it is the reason, its
+//! sentence reaches people word for word, and it decides what happens next.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::common::faults::{change_json, event, path, refusal, requests_to, steady, time};
+use crate::common::{SOON, certificate, condition, issuer, of_issuer};
+use anyhow::{Context, Result, ensure};
+use certwright::core::disposition::{About, Code, Disposition, codes, disposition, of_invalid};
+use certwright_cluster::proxy::{Action, RequestInfo};
+use certwright_cluster::{Operator, Pebble, Proxy, TestNamespace};
+use futures::{StreamExt, TryStreamExt, stream};
+use serde_json::{Value, json};
+
+/// As many are tried at once; Pebble does not bear many orders.
+const AT_ONCE: usize = 8;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_code_is_the_reason_reaches_people_word_for_word_and_decides_what_happens_next() -> Result<()> {
+    TestNamespace::with("codes", async |ns| {
+        let pebble = &steady().start(&ns.cluster).await?;
+        let _operator = Operator::builder(ns).start().await?;
+        let cases = codes().iter().flat_map(|code| places(code).iter().map(move |place| (code, *place)));
+        let tried = cases.enumerate().map(|(index, (code, place))| async move {
+            let tried = Case { name: format!("code-{index}"), code, place }.try_it(ns, pebble).await;
+            tried.with_context(|| format!("{} at {place:?}", code.code))
+        });
+        let tried: Vec<()> = stream::iter(tried).buffer_unordered(AT_ONCE).try_collect().await?;
+        ensure!(tried.len() > codes().len(), "only {} cases", tried.len());
+        Ok(())
+    })
+    .await
+}
+
+/// Where a CA refuses.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Place {
+    NewAccount,
+    NewOrder,
+    Finalize,
+    /// The challenge is answered, and the order is invalid afterwards.
+    Validation,
+}
+
+/// The places where a code occurs.
+fn places(code: &Code) -> &'static [Place] {
+    match code.next {
+        Some(Disposition::AccountUnusable | Disposition::CaOperatorMustAct) => {
+            &[Place::NewAccount, Place::NewOrder]
+        }
+        Some(Disposition::NotAllowed) => &[Place::NewOrder, Place::Finalize, Place::Validation],
+        Some(_) => &[Place::NewAccount, Place::NewOrder, Place::Finalize],
+        None => &[Place::NewAccount, Place::NewOrder, Place::Validation],
+    }
+}
+
+struct Case {
+    name: String,
+    code: &'static Code,
+    place: Place,
+}
+
+impl Case {
+    async fn try_it(&self, ns: &TestNamespace, pebble: &Pebble) -> Result<()> {
+        let (name, next) = (&self.name, self.next());
+        let proxy = Proxy::start(&ns.cluster, &pebble.address).await?;
+        self.script(&proxy);
+        let directory = format!("{}{}", proxy.url, path::DIRECTORY);
+        ns.apply(&of_issuer(name, &issuer(&directory, &pebble.ca_pem, ""))).await?;
+        ns.apply(&of_issuer(name, &certificate(name, &[&format!("{name}.test")], ""))).await?;
+
+        let of_account = matches!(next, Disposition::AccountUnusable | Disposition::CaOperatorMustAct);
+        let at_issuer = of_account || self.place == Place::NewAccount;
+        let (object, type_) = match at_issuer {
+            true => (format!("issuer/{name}"), "Ready"),
+            false => (format!("certificate/{name}"), "Issuing"),
+        };
+        let refused = |object: &Value| {
+            condition(object, type_)
+                .is_some_and(|(status, reason, _)| status == "False" && reason == self.code.reason)
+        };
+        let object = ns.wait(&object, SOON, refused).await?;
+        let (.., message) = condition(&object, type_).unwrap_or_default();
+        ensure!(message.contains(&self.words()), "its sentence is not in {message:?}");
+        let (_, note) = event(ns, name, self.code.reason).await?;
+        ensure!(note.contains(&self.words()), "its sentence is not in the event {note:?}");
+        if at_issuer {
+            self.certificate_waits(ns).await?;
+        } else {
+            assert_eq!(object["status"]["failedIssuanceAttempts"], 1);
+            let keeps = matches!(next, Disposition::Stumbled | Disposition::TooFast);
+            let kept = keeps && self.place != Place::NewOrder;
+            ensure!(object["status"]["order"].is_null() != kept, "the order: {}", object["status"]["order"]);
+        }
+
+        let says_so = message.contains("until the spec of this issuer changes");
+        assert_eq!(says_so, next == Disposition::AccountUnusable, "{message}");
+        if next == Disposition::AccountUnusable {
+            assert_eq!(object["status"]["nextAttemptTime"], Value::Null, "nothing is retried");
+        } else {
+            let wait = time(&object, "nextAttemptTime")?.duration_since(time(&object, "lastFailureTime")?);
+            let slow = of_account || next == Disposition::NotAllowed;
+            let minutes = if slow { 60..=73 } else { 1..=2 };
+            ensure!(minutes.contains(&wait.as_mins()), "it waits {wait:#}");
+        }
+        self.check_requests(&proxy, at_issuer)
+    }
+
+    /// What follows, as the table has it.
+    fn next(&self) -> Disposition {
+        match self.place {
+            Place::NewAccount => disposition(self.code.code, Some(403), About::Account),
+            Place::NewOrder | Place::Finalize => disposition(self.code.code, Some(403), About::Order),
+            Place::Validation => of_invalid(self.code.code),
+        }
+    }
+
+    /// CAs put words of their own into the detail.
+    fn problem(&self) -> Value {
+        let code = self.code.code;
+        let own = code.contains('_');
+        let typ = if own { "malformed" } else { code };
+        let detail = if own { format!("{code}: ask us") } else { format!("our words for {code}: ask us") };
+        json!({ "type": format!("urn:ietf:params:acme:error:{typ}"), "detail": detail })
+    }
+
+    /// What has to reach people.
+    fn words(&self) -> String {
+        let problem = self.problem();
+        let text = |key: &str| problem[key].as_str().unwrap_or_default().to_owned();
+        match self.code.code {
+            // What a CA says of nonces differs each time.
+            "badNonce" => format!("the CA refused one nonce after another ({})", text("type")),
+            _ => format!("{} ({})", text("detail"), text("type")),
+        }
+    }
+
+    fn path(&self) -> &'static str {
+        match self.place {
+            Place::NewAccount => path::NEW_ACCOUNT,
+            Place::NewOrder => path::NEW_ORDER,
+            Place::Finalize => path::FINALIZE,
+            Place::Validation => path::CHALLENGE,
+        }
+    }
+
+    fn script(&self, proxy: &Proxy) {
+        let (place, path, problem) = (self.place, self.path(), self.problem());
+        let answered = AtomicBool::new(false);
+        proxy.script(move |request: &RequestInfo| {
+            let there = request.path.starts_with(path);
+            if place != Place::Validation {
+                return if there { refusal(403, &problem) } else { Action::Pass };
+            }
+            if there {
+                answered.store(true, Ordering::SeqCst);
+            }
+            let invalid = answered.load(Ordering::SeqCst)
+                && [path::ORDER, path::AUTHORIZATION].iter().any(|path| request.path.starts_with(path));
+            if !invalid {
+                return Action::Pass;
+            }
+            let problem = problem.clone();
+            change_json(move |object| {
+                object["status"] = json!("invalid");
+                for challenge in object["challenges"].as_array_mut().into_iter().flatten() {
+                    challenge["status"] = json!("invalid");
+                    challenge["error"] = problem.clone();
+                }
+            })
+        });
+    }
+
+    /// The Certificate waits for its issuer and quotes it; that is no failure of its own.
+    async fn certificate_waits(&self, ns: &TestNamespace) -> Result<()> {
+        let waits = |object: &Value| {
+            condition(object, "Issuing").is_some_and(|(_, reason, message)| {
+                reason == "IssuerNotReady" && message.contains(&self.words())
+            })
+        };
+        let waiting = ns.wait(&format!("certificate/{}", self.name), SOON, waits).await?;
+        assert_eq!(waiting["status"]["failedIssuanceAttempts"], Value::Null);
+        Ok(())
+    }
+
+    /// A CA that has stumbled over an order is asked twice more within some seconds before that counts as a failure; one
+    /// that takes no nonce has been asked often enough.
+    fn check_requests(&self, proxy: &Proxy, at_issuer: bool) -> Result<()> {
+        let asked = requests_to(proxy, self.path()).len();
+        let expected = match self.next() {
+            Disposition::Stumbled if self.code.code == "badNonce" => 64,
+            Disposition::Stumbled if !at_issuer => 3,
+            _ => 1,
+        };
+        ensure!(asked == expected, "asked {asked} times, not {expected}");
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+//! `certwright check`: what an issuance needs, line by line.
+
+use crate::common;
+
+use crate::common::program::{certwright, command, run};
+use crate::common::{SOON, certificate, external_account, issued, issuer, mac_key, of_issuer};
+use anyhow::{Context, Result, ensure};
+use certwright_cluster::{Operator, Pebble, TestNamespace};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::PostParams;
+use serde_json::json;
+
+#[tokio::test]
+async fn what_is_as_it_should_be_is_ok_line_by_line() -> Result<()> {
+    TestNamespace::with("check", async |ns| {
+        let pebble = Pebble::builder().start(&ns.cluster).await?;
+        let _operator = Operator::builder(ns)
+            .argument("--leader-elect", "true")
+            .argument("--identity", "pod-1")
+            .start()
+            .await?;
+        ns.apply(&issuer(&pebble.directory_url, &pebble.ca_pem, "")).await?;
+        ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
+        ns.apply(&certificate("web", &["www.example.com"], "")).await?;
+        issued(ns, "web").await?;
+        let dns = ns.cluster.description.dns.to_string();
+        let ran = certwright(ns, &["check", "--operator-namespace", &ns.name, "--nameservers", &dns])
+            .await?
+            .ended(0)?;
+        let ran = ran.says(&[
+            "ok    Kubernetes ",
+            "ok    CustomResourceDefinition certificates.certwright.dev is that of ",
+            "ok    CustomResourceDefinition clusterissuers.certwright.dev is that of ",
+            "warn  there is no Deployment of it in namespace ",
+            "warn  it is not known which service account it has",
+            "ok    pod-1 leads, and has renewed its Lease ",
+            "ok    you may get, list, watch, patch certificates in ",
+            &format!("ok    Issuer {}/ca is ready\n", ns.name),
+            "answers, from this machine\n",
+            "ok    www.example.com: port 80 answers\n",
+        ])?;
+        ensure!(ran.errors.contains("0 failures, 2 warnings."), "{ran:?}");
+        // Where the operators of all tests have their rights.
+        let ran = certwright(ns, &["check", "--operator-namespace", "certwright", "--cluster-only"]).await?;
+        ran.says(&["ok    service account certwright/certwright may do all that it has to ("])?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_is_missing_or_broken_fails_with_what_to_do() -> Result<()> {
+    TestNamespace::with("check", async |ns| {
+        let pebble = Pebble::builder().start(&ns.cluster).await?;
+        let _operator = Operator::builder(ns).start().await?;
+        ns.apply(&mac_key("eab", "not*the*key")).await?;
+        let broken = issuer(&pebble.directory_url, &pebble.ca_pem, &external_account("kid-1"));
+        ns.apply(&of_issuer("broken", &broken)).await?;
+        ns.apply(&of_issuer("bare", &broken.replace("name: eab", "name: nothing"))).await?;
+        ns.apply(&of_issuer("away", &issuer("https://127.0.0.1:9/dir", &pebble.ca_pem, ""))).await?;
+        for name in ["broken", "bare", "away"] {
+            ns.wait_condition(&format!("issuer/{name}"), "Ready", "False", SOON).await?;
+        }
+        let ran = certwright(ns, &["check", "--operator-namespace", &ns.name]).await?.ended(3)?;
+        let ran = ran.says(&[
+            "fail  there is no Lease ",
+            &format!("fail  Issuer {}/broken is not ready: InvalidMACKey: ", ns.name),
+            "/eab is no MAC key for Issuer ",
+            "/nothing with the MAC key of Issuer ",
+            "fail  the CA at https://127.0.0.1:9/dir cannot be used from this machine: ",
+            &format!("certwright status issuer broken -n {}", ns.name),
+        ])?;
+        ensure!(!ran.output.contains("not*the*key"), "it shows a secret: {}", ran.output);
+        let ran =
+            certwright(ns, &["check", "--operator-namespace", &ns.name, "--cluster-only"]).await?.ended(3)?;
+        ensure!(!ran.output.contains("from this machine"), "it asks nobody: {}", ran.output);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_role_that_lacks_a_right_and_a_deployment_without_pods_are_told() -> Result<()> {
+    TestNamespace::with("check", async |ns| {
+        ns.apply(
+            &json!({
+                "apiVersion": "apps/v1", "kind": "Deployment",
+                "metadata": {"name": "certwright", "labels": {"app.kubernetes.io/name": "certwright"}},
+                "spec": {
+                    "replicas": 2,
+                    "selector": {"matchLabels": {"app": "certwright"}},
+                    "template": {
+                        "metadata": {"labels": {"app": "certwright"}},
+                        "spec": {
+                            "serviceAccountName": "weak",
+                            "containers": [{
+                                "name": "certwright", "image": "certwright:0.0.1",
+                                "env": [{"name": "CERTWRIGHT_WATCH_NAMESPACES", "value": ns.name}],
+                            }],
+                        },
+                    },
+                },
+            })
+            .to_string(),
+        )
+        .await?;
+        let ran =
+            certwright(ns, &["check", "--operator-namespace", &ns.name, "--cluster-only"]).await?.ended(3)?;
+        ran.says(&[
+            &format!("fail  Deployment {}/certwright has 0 of 2 replicas ready", ns.name),
+            "warn  its image is certwright:0.0.1, and this program is ",
+            &format!("fail  service account {}/weak may not: ", ns.name),
+            "warn  there is no Issuer",
+        ])?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn who_may_little_is_told_what_could_not_be_looked_at() -> Result<()> {
+    TestNamespace::with("check", async |ns| {
+        let account: ServiceAccount = serde_json::from_value(json!({"metadata": {"name": "nobody"}}))?;
+        ns.api::<ServiceAccount>().create(&PostParams::default(), &account).await?;
+        let kubeconfig = common::program::kubeconfig_of(ns, "nobody").await?;
+        let path = kubeconfig.path().to_str().context("path")?.to_owned();
+        let mut check = command(
+            ns,
+            &["check", "--operator-namespace", &ns.name, "--cluster-only", "--kubeconfig", &path],
+        );
+        check.env_remove("KUBECONFIG");
+        let ran = run(check).await?.ended(0)?;
+        ran.says(&[
+            "warn  the API server serves all kinds of certwright.dev/v1alpha1, and their definitions cannot be read: ",
+            "is forbidden",
+            "warn  you may not get, list, watch, patch certificates in ",
+            "warn  it cannot be asked what service account ",
+            "warn  cannot list Issuers: issuers.certwright.dev is forbidden",
+        ])?;
+        let mut list = command(ns, &["list", "--kubeconfig", &path]);
+        list.env_remove("KUBECONFIG");
+        let ran = run(list).await?.ended(1)?;
+        ensure!(
+            ran.errors
+                .contains("certwright: cannot list Certificates: certificates.certwright.dev is forbidden"),
+            "{ran:?}"
+        );
+        Ok(())
+    })
+    .await
+}

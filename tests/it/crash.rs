@@ -1,0 +1,209 @@
+//! The operator is killed after every single write that it makes, to the CA or to the API server, and started again.
+
+use crate::common;
+
+use std::collections::BTreeSet;
+
+use crate::common::crash::{Killer, Run, When, payload, walk};
+use crate::common::{SOON, certificate, mac_key, wait_nothing_left};
+use anyhow::{Context, Result, ensure};
+use certwright::pki::{Chain, PrivateKey};
+use certwright::solver::http01::HttpRoute;
+use certwright_cluster::proxy::RequestInfo;
+use certwright_cluster::{Bind, Operator, Pebble, Proxy, ScriptedProvider, TestNamespace};
+use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::Ingress;
+use kube::ResourceExt;
+use kube::api::ListParams;
+use serde_json::json;
+
+const MAC_KEY: &str = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
+/// Pebble's path for newAccount.
+const NEW_ACCOUNT: &str = "/sign-me-up";
+/// An Ingress of somebody else, and a Gateway.
+const ENTRANCES: &str = "
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: { name: shop }
+spec: { ingressClassName: router, defaultBackend: { service: { name: shop, port: { number: 80 } } } }
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: { name: public }
+spec: { gatewayClassName: router, listeners: [{ name: http, port: 80, protocol: HTTP }] }
+";
+/// An issuance makes more writes than this, however control is proved.
+const LEAST_WRITES: usize = 10;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_after_any_write_leaves_one_certificate_one_account_and_nothing_else() -> Result<()> {
+    walk_issuance(When::Answered, Proof::Ingress).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_before_any_write_leaves_one_certificate_one_account_and_nothing_else() -> Result<()> {
+    walk_issuance(When::NotSent, Proof::Ingress).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_after_any_write_leaves_no_route_and_an_edited_ingress_as_it_was() -> Result<()> {
+    walk_issuance(When::Answered, Proof::EditedIngressAndRoute).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_before_any_write_leaves_no_route_and_an_edited_ingress_as_it_was() -> Result<()> {
+    walk_issuance(When::NotSent, Proof::EditedIngressAndRoute).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_after_any_write_leaves_no_record_in_the_dns() -> Result<()> {
+    walk_issuance(When::Answered, Proof::Record).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_before_any_write_leaves_no_record_in_the_dns() -> Result<()> {
+    walk_issuance(When::NotSent, Proof::Record).await
+}
+
+async fn walk_issuance(when: When, proof: Proof) -> Result<()> {
+    walk(LEAST_WRITES, |point| issuance(point, when, proof)).await
+}
+
+/// How control of the name is proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proof {
+    /// Over HTTP, through a temporary Ingress.
+    Ingress,
+    /// Over HTTP, one name through an Ingress of somebody else and one through an HTTPRoute.
+    EditedIngressAndRoute,
+    /// By a TXT record, through a provider; what that is told counts as a write.
+    Record,
+}
+
+/// Whether a request registers an account with an external one (RFC 8555 section 7.3.4), or finalizes an order.
+fn is_notable(request: &RequestInfo) -> bool {
+    let payload = payload(request).unwrap_or_default();
+    let registers =
+        request.path == NEW_ACCOUNT && String::from_utf8_lossy(&payload).contains("externalAccountBinding");
+    registers || request.path.starts_with("/finalize-order/")
+}
+
+/// One issuance from nothing to a certificate, with a crash at the write `point`, and what must hold in the end.
+async fn issuance(point: usize, when: When, proof: Proof) -> Result<Run> {
+    let mut run = None;
+    TestNamespace::with("crash", async |ns| {
+        // A refused nonce is a write that is sent twice; it has tests of its own.
+        let bind = Bind::builder().zone("crash.test").start(&ns.cluster).await?;
+        let pebble = Pebble::builder().eab("kid", MAC_KEY).nonce_reject_percent(0);
+        let pebble = match proof {
+            Proof::Ingress | Proof::EditedIngressAndRoute => pebble,
+            Proof::Record => pebble.dns_server(&bind.address()),
+        };
+        let pebble = pebble.start(&ns.cluster).await?;
+        let provider = ScriptedProvider::http().await?.publish_to(&bind);
+        let ca = Proxy::start(&ns.cluster, &pebble.address).await?;
+        let api = Proxy::of_api_server(&ns.cluster).await?;
+        let killer = Killer::new(when, point, is_notable);
+        [&ca, &api].into_iter().for_each(|proxy| killer.stand_at(proxy));
+        let judge = killer.clone();
+        provider.script(move |request| judge.judge_provider(request));
+        let operator = Operator::builder(ns)
+            .api_server(&api.url)
+            .argument("--backoff-first", "1s")
+            .argument("--dns01-recursive-nameservers", &bind.address())
+            .start()
+            .await?;
+        killer.arm(&operator)?;
+        let _gateway_api = ns.cluster.gateway_api().await?;
+        ns.apply(ENTRANCES).await?;
+        let shop = ns.get("ingress/shop").await?.context("no Ingress")?["spec"].clone();
+        let [web, routed] = ["web", "routed"].map(|name| format!("{name}.{}.example.com", ns.name));
+        let (names, solvers) = match proof {
+            Proof::Ingress => (vec![web], json!([{"http01": {"ingress": {"ingressClassName": "router"}}}])),
+            Proof::EditedIngressAndRoute => {
+                let route = json!({"gatewayHTTPRoute": {"parentRefs": [{"name": "public"}]}});
+                let selector = json!({"dnsNames": [routed]});
+                let solvers = json!([
+                    {"http01": {"ingress": {"name": "shop"}}}, {"http01": route, "selector": selector},
+                ]);
+                (vec![web, routed], solvers)
+            }
+            Proof::Record => {
+                (vec!["*.crash.test".to_owned()], json!([{"dns01": {"httpRequest": {"url": provider.url}}}]))
+            }
+        };
+        ns.apply(&mac_key("eab", MAC_KEY)).await?;
+        let mut issuer = common::dns::issuer("ca", &format!("{}/dir", ca.url), &pebble.ca_pem, &solvers);
+        issuer["spec"]["acme"]["externalAccountBinding"] =
+            json!({"keyID": "kid", "keySecretRef": {"name": "eab"}});
+        ns.apply(&issuer.to_string()).await?;
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        ns.apply(&certificate("web", &names, "")).await?;
+        killer.until(ns.wait_condition("certificate/web", "Ready", "True", SOON), &operator).await?;
+        at_rest(ns).await?;
+        check_outcome(ns, &killer).await?;
+        let now = ns.get("ingress/shop").await?.context("the Ingress is gone")?["spec"].clone();
+        ensure!(now == shop, "the Ingress of somebody else is not what it was: {now:#}, but was: {shop:#}");
+        let left = bind.query("_acme-challenge.crash.test", "TXT").await?;
+        ensure!(left.is_empty(), "left in the DNS: {left:?}");
+        run = Some(killer.run());
+        Ok(())
+    })
+    .await?;
+    run.context("the issuance did not end")
+}
+
+/// Waits until the Certificate is ready and nothing is under way.
+async fn at_rest(ns: &TestNamespace) -> Result<()> {
+    ns.wait("certificate/web", SOON, |certificate| {
+        let is = |type_: &str, status: &str| {
+            common::condition(certificate, type_).is_some_and(|(found, ..)| found == status)
+        };
+        let (status, metadata) = (&certificate["status"], &certificate["metadata"]);
+        let nothing_left = [&status["order"], &status["dnsRecords"], &metadata["finalizers"]];
+        is("Ready", "True") && is("Issuing", "False") && nothing_left.iter().all(|left| left.is_null())
+    })
+    .await?;
+    Ok(())
+}
+
+async fn check_outcome(ns: &TestNamespace, killer: &Killer) -> Result<()> {
+    let secret = ns.api::<Secret>().get("web-tls").await?;
+    let data = secret.data.context("the Secret has no data")?;
+    let chain = Chain::parse_pem(&data["tls.crt"].0)?;
+    chain.leaf().check_key(&PrivateKey::from_pem(&data["tls.key"].0)?)?;
+
+    let heard = killer.heard();
+    ensure!(heard.get(NEW_ACCOUNT) == Some(&1), "the external account was used more than once: {heard:?}");
+    ensure!(heard.values().all(|times| *times == 1), "an order was finalized twice: {heard:?}");
+
+    wait_nothing_left(ns).await?;
+    let left = leftovers(ns).await?;
+    ensure!(left.is_empty(), "left over: {left:?}");
+    Ok(())
+}
+
+/// What stands in the namespace beyond what shall be there.
+async fn leftovers(ns: &TestNamespace) -> Result<Vec<String>> {
+    let all = ListParams::default();
+    let names = BTreeSet::from(["web-tls", "ca-account-key", "certwright-ledger-key", "eab"]);
+    let mut left: Vec<String> = Vec::new();
+    let ingresses = ns.api::<Ingress>().list(&all).await?;
+    let ours = ingresses.iter().map(ResourceExt::name_any).filter(|name| name != "shop");
+    left.extend(ours.map(|name| format!("Ingress {name}")));
+    let routes = ns.api::<HttpRoute>().list(&all).await?;
+    left.extend(routes.iter().map(|object| format!("HTTPRoute {}", object.name_any())));
+    left.extend(
+        ns.api::<Service>().list(&all).await?.iter().map(|object| format!("Service {}", object.name_any())),
+    );
+    let slices = ns.api::<EndpointSlice>().list(&all).await?;
+    left.extend(slices.iter().map(|object| format!("EndpointSlice {}", object.name_any())));
+    let secrets = ns.api::<Secret>().list(&all).await?;
+    let found: BTreeSet<String> = secrets.iter().map(ResourceExt::name_any).collect();
+    left.extend(
+        found.iter().filter(|name| !names.contains(name.as_str())).map(|name| format!("Secret {name}")),
+    );
+    left.extend(names.iter().filter(|name| !found.contains(**name)).map(|name| format!("no Secret {name}")));
+    Ok(left)
+}

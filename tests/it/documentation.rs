@@ -1,0 +1,210 @@
+//! The user documentation names what there is, and nothing that there is not: reasons, flags and metrics.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use certwright::api::{RevocationReason, annotated_reason, certificate_reason, issuer_reason};
+use certwright::cli::Cli;
+use certwright::core::annotated::{ANNOTATIONS, Effect};
+use certwright::core::disposition;
+use certwright::runtime::metrics::{
+    ApiVerb, CertificateFacts, Metrics, Part, PerCertificate, ReconcileOutcome, RevocationOutcome,
+};
+use clap::CommandFactory;
+
+#[test]
+fn every_reason_of_an_issuer_has_an_entry() -> Result<()> {
+    assert_entries("Issuers and ClusterIssuers", issuer_reason::ALL)
+}
+
+#[test]
+fn every_reason_of_a_certificate_has_an_entry() -> Result<()> {
+    assert_entries("Certificates", certificate_reason::ALL)
+}
+
+#[test]
+fn every_reason_of_an_ingress_or_gateway_has_an_entry() -> Result<()> {
+    assert_entries("Ingresses and Gateways", annotated_reason::ALL)
+}
+
+#[test]
+fn every_annotation_is_in_the_table_with_what_it_does() -> Result<()> {
+    let known = ANNOTATIONS.iter().map(|annotation| {
+        let effect = match annotation.effect {
+            Effect::Issuer => "the issuer".to_owned(),
+            Effect::Listeners => "none".to_owned(),
+            Effect::Sets(field, _) => code(&format!("spec.{field}")),
+            Effect::NotUsed(why) => format!("not used: {why}"),
+        };
+        format!("{} | {effect}", code(annotation.name))
+    });
+    let documented = rows("annotations.md", &["`certwright.dev/", "`acme.certwright.dev/"])?;
+    let two_cells = |row: &String| row.split(" | ").take(2).collect::<Vec<_>>().join(" | ");
+    let documented = documented.iter().map(two_cells).collect();
+    assert_same(&known.collect(), &documented, "docs/annotations.md");
+    Ok(())
+}
+
+#[test]
+fn every_code_of_a_ca_has_a_row_that_says_what_happens_next() -> Result<()> {
+    let text = read("troubleshooting.md")?;
+    let (_, section) = text.split_once("\n## What a CA says\n").context("no heading")?;
+    let rows = section.split("\n## ").next().unwrap_or_default().lines();
+    let cells = rows.filter_map(|row| row.strip_prefix("| `")?.split_once(" | "));
+    let documented: BTreeSet<String> = cells
+        .flat_map(|(reasons, _)| reasons.split(", ").map(|reason| code(reason.trim_matches('`'))))
+        .collect();
+    let reasons = disposition::codes().iter().map(|known| code(known.reason)).collect();
+    assert_same(&reasons, &documented, "docs/troubleshooting.md, What a CA says");
+    Ok(())
+}
+
+#[test]
+fn every_flag_is_in_the_table_with_its_variable_and_default() -> Result<()> {
+    let cli = Cli::command();
+    let run = cli.find_subcommand("run").context("there is no certwright run")?;
+    let flags: BTreeSet<String> = run
+        .get_arguments()
+        .filter_map(|argument| {
+            let long = argument.get_long().filter(|long| !["help", "version"].contains(long))?;
+            let variable = argument.get_env().map(|name| name.to_string_lossy().into_owned());
+            let defaults = argument.get_default_values();
+            let default: Vec<_> = defaults.iter().map(|value| value.to_string_lossy()).collect();
+            let default = if default.is_empty() { "none".to_owned() } else { code(&default.join(",")) };
+            Some([code(&format!("--{long}")), code(&variable.unwrap_or_default()), default].join(" | "))
+        })
+        .collect();
+    let documented = rows("operations.md", &["`--"])?;
+    assert!(flags.len() > 10, "there are flags: {flags:#?}");
+    assert_same(&flags, &documented, "docs/operations.md, the flags of certwright run");
+    Ok(())
+}
+
+#[test]
+fn every_subcommand_is_described() -> Result<()> {
+    let text = read("operations.md")?;
+    for subcommand in Cli::command().get_subcommands() {
+        let written = code(&format!("certwright {}", subcommand.get_name()));
+        assert!(text.contains(&written), "docs/operations.md lacks {written}");
+    }
+    Ok(())
+}
+
+#[test]
+fn every_metric_is_in_the_table_with_its_type_and_labels() -> Result<()> {
+    let exposed = exposed(&used()?.encode()?)?;
+    let documented = rows("operations.md", &["`certwright_", "`process_"])?;
+    assert_same(&exposed, &documented, "docs/operations.md, the metrics");
+    Ok(())
+}
+
+/// A metric with labels is not exposed before it is used, so that [`used`] has to use each: this finds one that it
+/// has forgotten.
+#[test]
+fn no_metric_is_registered_and_forgotten_here() -> Result<()> {
+    let exposed = used()?.encode()?;
+    let source = include_str!("../../src/runtime/metrics.rs");
+    let registered: Vec<&str> = source
+        .split("registry.register")
+        .skip(1)
+        .filter(|call| !call.starts_with("_collector"))
+        .filter_map(|call| call.split('"').nth(1))
+        .collect();
+    assert!(registered.len() > 5, "metrics are registered: {registered:?}");
+    for name in registered {
+        assert!(exposed.contains(&format!("# HELP certwright_{name}")), "{name} is not used in this test");
+    }
+    Ok(())
+}
+
+/// The entries of `docs/troubleshooting.md` under the heading `section` are those of `reasons`.
+fn assert_entries(section: &str, reasons: &[&str]) -> Result<()> {
+    let text = read("troubleshooting.md")?;
+    let heading = format!("\n## {section}\n");
+    let (_, section_on) = text.split_once(&heading).with_context(|| format!("no heading {heading:?}"))?;
+    let section = section_on.split("\n## ").next().unwrap_or_default();
+    let entries: Vec<&str> = section.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+    let documented: BTreeSet<String> = entries.iter().map(|&entry| entry.to_owned()).collect();
+    assert_eq!(entries.len(), documented.len(), "each reason has one entry: {entries:?}");
+    let reasons = reasons.iter().map(|reason| code(reason)).collect();
+    assert_same(&reasons, &documented, &format!("docs/troubleshooting.md,{}", heading.trim_end()));
+    Ok(())
+}
+
+fn assert_same(there_is: &BTreeSet<String>, documented: &BTreeSet<String>, place: &str) {
+    let lacks: Vec<_> = there_is.difference(documented).collect();
+    let surplus: Vec<_> = documented.difference(there_is).collect();
+    assert!(
+        lacks.is_empty() && surplus.is_empty(),
+        "{place}: lacks {lacks:#?}, and has what there is not: {surplus:#?}"
+    );
+}
+
+/// The first three cells of the table rows that begin with one of `beginnings`.
+fn rows(file: &str, beginnings: &[&str]) -> Result<BTreeSet<String>> {
+    let text = read(file)?;
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| "));
+    let rows = rows.filter(|row| beginnings.iter().any(|beginning| row.starts_with(beginning)));
+    Ok(rows.map(|row| row.split(" | ").take(3).collect::<Vec<_>>().join(" | ")).collect())
+}
+
+/// Metrics that have all been used.
+fn used() -> Result<Metrics> {
+    let metrics = Metrics::new(PerCertificate::On);
+    metrics.reconciled("Certificate", ReconcileOutcome::Unchanged, Duration::from_millis(2));
+    metrics.acme_requested("newOrder", Some(201), Duration::from_millis(200));
+    metrics.issued(certificate_reason::RENEWAL_DUE, Duration::from_secs(3));
+    metrics.api_written("Secret", ApiVerb::Patch);
+    metrics.record_left_behind();
+    metrics.egress_refused("acme");
+    metrics.account_left_behind();
+    metrics.account_key_rolled_over(true);
+    metrics.unreadable("Certificate", Part::Object, 1);
+    metrics.revocation(RevocationOutcome::GivenUp, RevocationReason::Superseded.as_str());
+    let now = Some("2026-01-01T00:00:00Z".parse()?);
+    metrics.certificate(
+        "web",
+        "www",
+        CertificateFacts { ready: true, not_after: now, renewal: now, queued: false },
+    );
+    metrics.issuer("Issuer", "web", "ca", true);
+    Ok(metrics)
+}
+
+/// `name | type | labels` of each metric in an OpenMetrics text, as the table has them.
+fn exposed(text: &str) -> Result<BTreeSet<String>> {
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    types
+        .map(|(name, kind)| {
+            let shown = match kind {
+                "counter" => format!("{name}_total"),
+                "info" => format!("{name}_info"),
+                _ => name.to_owned(),
+            };
+            let sample = text.lines().find(|line| !line.starts_with('#') && line.starts_with(name));
+            let labels = labels(sample.with_context(|| format!("{name} has no value"))?);
+            let labels = if labels.is_empty() { "none".to_owned() } else { labels.join(", ") };
+            Ok([code(&shown), kind.to_owned(), labels].join(" | "))
+        })
+        .collect()
+}
+
+/// The names of a sample's labels, but for the bounds of a histogram's buckets.
+fn labels(sample: &str) -> Vec<String> {
+    let inside = sample.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
+    let pairs = inside.map(|(inside, _)| inside.split(',')).into_iter().flatten();
+    let names = pairs.filter_map(|pair| Some(pair.split_once('=')?.0));
+    names.filter(|name| *name != "le").map(code).collect()
+}
+
+fn code(text: &str) -> String {
+    format!("`{text}`")
+}
+
+fn read(file: &str) -> Result<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(file);
+    fs::read_to_string(&path).with_context(|| path.display().to_string())
+}

@@ -1,0 +1,516 @@
+//! Certificates are revoked when a human asks for it, when the next one has taken their place, and when their Certificate is
+//! deleted; and a CA that will not revoke holds nothing up.
+
+use crate::common;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::common::faults::{change_json, event, path, payload, requests_to, steady};
+use crate::common::{
+    SOON, Tls, certificate, condition, hang, hold, issued, issuer, ready, revision, stays_as_it_is, tls,
+};
+use anyhow::{Context, Result, ensure};
+use base64::engine::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use certwright_cluster::proxy::{Action, RequestInfo};
+use certwright_cluster::{Operator, Pebble, Proxy, TestNamespace};
+use http::Method;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+/// Pebble's path for revokeCert.
+const REVOKE: &str = "/revoke-cert";
+const ON_REPLACE: &str = "  revocation: { onReplace: superseded }\n";
+const ON_DELETE: &str = "  revocation: { onDelete: cessationOfOperation }\n";
+/// Long enough for what waits for nothing.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
+#[tokio::test]
+async fn a_request_revokes_the_certificate_and_another_one_takes_its_place() -> Result<()> {
+    TestNamespace::with("revoke", async |ns| {
+        let (pebble, operator) = ready(ns).await?;
+        ns.apply(
+            &certificate("web", &["a.example.com"], "").replace("ECDSA", "ECDSA, rotationPolicy: Never"),
+        )
+        .await?;
+        revision(ns, "web", 1).await?;
+        let first = tls(ns, "web-tls").await?;
+
+        ask(ns, "superseded").await?;
+        revision(ns, "web", 2).await?;
+        let second = tls(ns, "web-tls").await?;
+        assert_eq!(status(&pebble, &first).await?, ("Revoked".to_owned(), 4));
+        assert_eq!(status(&pebble, &second).await?, ("Valid".to_owned(), 0));
+        assert_eq!(second.key_pem, first.key_pem, "the key is as good as it was");
+
+        ask(ns, "keyCompromise").await?;
+        revision(ns, "web", 3).await?;
+        let third = tls(ns, "web-tls").await?;
+        assert_eq!(status(&pebble, &second).await?, ("Revoked".to_owned(), 1));
+        assert_eq!(status(&pebble, &third).await?, ("Valid".to_owned(), 0));
+        assert!(third.key_pem != second.key_pem, "a compromised key is used again");
+
+        let web = at_rest(ns).await?;
+        let revocation = &web["status"]["revocation"];
+        assert_eq!(revocation["observedRequest"], "keyCompromise");
+        assert_eq!(revocation["certificates"], Value::Null);
+        let last = &revocation["last"];
+        assert_eq!(last["serialNumber"], json!(serial(&second)));
+        assert_eq!((&last["reason"], &last["cause"]), (&json!("keyCompromise"), &json!("Requested")));
+        let (is, reason, message) = condition(&web, "Revocation").context("no condition")?;
+        assert_eq!((is.as_str(), reason.as_str()), ("True", "Revoked"));
+        assert_eq!(message, format!("The certificate {} is revoked: keyCompromise", serial(&second)));
+        let (kind, note) = event(ns, "web", "Revoked").await?;
+        assert_eq!(kind, "Normal");
+        assert!(note.contains("signed by the account"), "{note}");
+        assert!(metric(&operator, "succeeded", "keyCompromise").await?, "it is not counted");
+        stays_as_it_is(ns, "web", AT_ONCE).await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_request_for_a_reason_that_there_is_not_is_refused_with_a_sentence() -> Result<()> {
+    TestNamespace::with("revoke", async |ns| {
+        let (pebble, _operator) = ready(ns).await?;
+        ns.apply(&certificate("web", &["a.example.com"], "")).await?;
+        revision(ns, "web", 1).await?;
+        ask(ns, "compromised").await?;
+        let message = revocation(ns, "InvalidRevocationReason").await?;
+        assert!(
+            message.contains("for the reason 'compromised', which there is not; nothing is revoked"),
+            "{message}"
+        );
+        assert!(message.contains("Give it one of unspecified, keyCompromise, "), "{message}");
+        assert_eq!(event(ns, "web", "InvalidRevocationReason").await?, ("Warning".to_owned(), message));
+        assert_eq!(status(&pebble, &tls(ns, "web-tls").await?).await?.0, "Valid");
+        stays_as_it_is(ns, "web", AT_ONCE).await?;
+
+        ns.patch("certificate/web", json!({"metadata": {"annotations": {"certwright.dev/revoke": null}}}))
+            .await?;
+        let gone =
+            |web: &Value| condition(web, "Revocation").is_none() && web["status"]["revocation"].is_null();
+        ns.wait("certificate/web", SOON, gone).await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_request_without_a_certificate_says_so_and_is_not_for_the_next_one() -> Result<()> {
+    TestNamespace::with("revoke", async |ns| {
+        let (pebble, _operator) = ready(ns).await?;
+        let annotated = "metadata: { name: web, annotations: { certwright.dev/revoke: superseded } }";
+        ns.apply(&certificate("web", &["a.example.com"], "").replace("metadata: { name: web }", annotated))
+            .await?;
+        revocation(ns, "NothingToRevoke").await?;
+        revision(ns, "web", 1).await?;
+        assert_eq!(status(&pebble, &tls(ns, "web-tls").await?).await?.0, "Valid");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_certificate_of_somebody_else_that_was_put_into_the_secret_is_not_revoked() -> Result<()> {
+    TestNamespace::with("revoke", async |ns| {
+        let (pebble, operator) = ready(ns).await?;
+        ns.apply(&certificate("victim", &["victim.example.com"], "")).await?;
+        ns.apply(&certificate(
+            "web",
+            &["a.example.com"],
+            "  revocation: { onReplace: superseded, onDelete: superseded }\n",
+        ))
+        .await?;
+        revision(ns, "victim", 1).await?;
+        revision(ns, "web", 1).await?;
+        operator.kill9()?;
+        let victim = tls(ns, "victim-tls").await?;
+        let theirs = ns.get("secret/victim-tls").await?.context("no Secret")?["data"]["tls.crt"].clone();
+        ns.patch("secret/web-tls", json!({"data": {"tls.crt": theirs}})).await?;
+        ask(ns, "keyCompromise").await?;
+        operator.restart().await?;
+        revision(ns, "web", 2).await?;
+        at_rest(ns).await?;
+        ns.delete_object("certificate/web").await?;
+        ns.wait_gone("certificate/web", SOON).await?;
+        assert_eq!(status(&pebble, &victim).await?.0, "Valid");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_replaced_certificate_is_revoked_once_the_next_one_is_in_the_secret() -> Result<()> {
+    TestNamespace::with("revoke", async |ns| {
+        let (pebble, proxy, _operator) = started(ns).await?;
+        ns.apply(&certificate("web", &["a.example.com"], ON_REPLACE)).await?;
+        revision(ns, "web", 1).await?;
+        let first = tls(ns, "web-tls").await?;
+        assert_eq!(held(ns).await?, [serial(&first)], "it is on record while it is in the Secret");
+        assert_eq!(requests_to(&proxy, REVOKE).len(), 0);
+
+        let mut revoking = hold(&proxy, REVOKE);
+        renew(ns, "now").await?;
+        revoking.reached().await?;
+        let second = tls(ns, "web-tls").await?;
+        assert!(serial(&second) != serial(&first), "it is revoked before another is in its place");
+        revoking.go_on(&proxy);
+        revision(ns, "web", 2).await?;
+        let web = at_rest(ns).await?;
+        assert_eq!(status(&pebble, &first).await?, ("Revoked".to_owned(), 4));
+        assert_eq!(status(&pebble, &second).await?.0, "Valid");
+        assert_eq!(web["status"]["revocation"]["last"]["cause"], "Replaced");
+        assert_eq!(held(ns).await?, [serial(&second)]);
+        assert_eq!(requests_to(&proxy, REVOKE).len(), 1);
+        stays_as_it_is(ns, "web", AT_ONCE).await?;
+
+        // The Secret is lost: what was in it is revoked all the same, once there is another.
+        ns.delete_object("secret/web-tls").await?;
+        revision(ns, "web", 3).await?;
+        at_rest(ns).await?;
+        assert_eq!(status(&pebble, &second).await?, ("Revoked".to_owned(), 4));
+
+        // Without the policy nothing is kept, nor revoked.
+        ns.patch("certificate/web", json!({"spec": {"revocation": null}})).await?;
+        ns.wait("certificate/web", SOON, |web| web["metadata"]["finalizers"].is_null()).await?;
+        let third = tls(ns, "web-tls").await?;
+        renew(ns, "again").await?;
+        revision(ns, "web", 4).await?;
+        assert_eq!(status(&pebble, &third).await?.0, "Valid");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_ca_that_stumbles_is_asked_again_and_a_certificate_that_is_revoked_already_is_a_success()
+-> Result<()> {
+    TestNamespace::with("revoke", async |ns| {
+        let (pebble, proxy, operator) = started(ns).await?;
+        ns.apply(&certificate("web", &["a.example.com"], ON_REPLACE)).await?;
+        revision(ns, "web", 1).await?;
+        let first = tls(ns, "web-tls").await?;
+        proxy.script(|request| match request.path.starts_with(REVOKE) {
+            true => Action::Respond {
+                status: 503,
+                headers: vec![("retry-after", "2".to_owned())],
+                body: "<h1>Down for maintenance</h1>".to_owned(),
+            },
+            false => Action::Pass,
+        });
+        renew(ns, "now").await?;
+        let message = revocation(ns, "RevocationFailed").await?;
+        let expected = format!(
+            "The certificate {} is not revoked yet: revoking the certificate failed: ",
+            serial(&first)
+        );
+        assert!(message.starts_with(&expected) && message.contains("Down for maintenance"), "{message}");
+        assert_eq!(event(ns, "web", "RevocationFailed").await?, ("Warning".to_owned(), message));
+        let web = revision(ns, "web", 2).await?;
+        let entry = &web["status"]["revocation"]["certificates"][0]["revocation"];
+        assert!(entry["nextAttemptTime"].is_string() && entry["failedAttempts"].is_number(), "{entry:#}");
+        assert!(metric(&operator, "failed", "superseded").await?, "it is not counted");
+
+        // The CA revokes it, and its answer is lost.
+        let lost = AtomicBool::new(false);
+        proxy.script(move |request| {
+            match request.path.starts_with(REVOKE) && !lost.swap(true, Ordering::SeqCst) {
+                true => Action::PassThenDrop,
+                false => Action::Pass,
+            }
+        });
+        let revoked = |web: &Value| condition(web, "Revocation").is_some_and(|(is, ..)| is == "True");
+        ns.wait("certificate/web", SOON, revoked).await?;
+        assert_eq!(status(&pebble, &first).await?, ("Revoked".to_owned(), 4));
+        ensure!(
+            requests_to(&proxy, REVOKE)
+                .iter()
+                .any(|request| request.status.is_some_and(|status| status == 400))
+        );
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn where_the_account_may_not_the_certificates_own_key_revokes() -> Result<()> {
+    TestNamespace::with("revoke", async |ns| {
+        let (pebble, proxy, _operator) = started(ns).await?;
+        for algorithm in ["ECDSA", "RSA"] {
+            ns.apply(&certificate("web", &["a.example.com"], "").replace("ECDSA", algorithm)).await?;
+            ns.wait("certificate/web", SOON, |web| {
+                condition(web, "Ready").is_some_and(|(is, ..)| is == "True")
+                    && web["status"]["conditions"][0]["observedGeneration"] == web["metadata"]["generation"]
+            })
+            .await?;
+            let first = tls(ns, "web-tls").await?;
+            refuse_the_account(&proxy);
+            ask(ns, if algorithm == "RSA" { "keyCompromise" } else { "cessationOfOperation" }).await?;
+            ns.wait("certificate/web", SOON, |web| {
+                web["status"]["revocation"]["last"]["serialNumber"] == json!(serial(&first))
+            })
+            .await?;
+            assert_eq!(status(&pebble, &first).await?.0, "Revoked");
+            ns.wait("certificate/web", SOON, |web| web["status"]["serialNumber"] != json!(serial(&first)))
+                .await?;
+            proxy.pass();
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_neither_key_may_revoke_is_given_up_and_told() -> Result<()> {
+    TestNamespace::with("revoke", async |ns| {
+        let (pebble, proxy, operator) = started(ns).await?;
+        ns.apply(&certificate("web", &["a.example.com"], ON_REPLACE)).await?;
+        revision(ns, "web", 1).await?;
+        let first = tls(ns, "web-tls").await?;
+        refuse_the_account(&proxy);
+        renew(ns, "now").await?;
+        let message = revocation(ns, "RevocationGivenUp").await?;
+        let parts = [
+            format!("The certificate {} could not be revoked", serial(&first)),
+            "not this account (urn:ietf:params:acme:error:unauthorized)".to_owned(),
+            "the certificate's own private key, which may revoke it as well, is not in the Secret any more"
+                .to_owned(),
+        ];
+        assert!(parts.iter().all(|part| message.contains(part)), "{message}");
+        assert_eq!(event(ns, "web", "RevocationGivenUp").await?.0, "Warning");
+        let web = at_rest(ns).await?;
+        assert_eq!(web["status"]["revocation"]["last"]["result"], "GivenUp");
+        assert_eq!(requests_to(&proxy, REVOKE).len(), 1, "it is asked again, though it would say the same");
+        assert!(metric(&operator, "given_up", "superseded").await?, "it is not counted");
+        assert_eq!(status(&pebble, &first).await?.0, "Valid");
+        issued(ns, "web").await?;
+        stays_as_it_is(ns, "web", AT_ONCE).await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_ca_that_does_not_revoke_is_not_asked() -> Result<()> {
+    TestNamespace::with("revoke", async |ns| {
+        let pebble = steady().start(&ns.cluster).await?;
+        let proxy = Proxy::start(&ns.cluster, &pebble.address).await?;
+        proxy.script(|request| match request.path == path::DIRECTORY {
+            true => change_json(|directory| {
+                drop(directory.as_object_mut().map(|entries| entries.remove("revokeCert")))
+            }),
+            false => Action::Pass,
+        });
+        let _operator = Operator::builder(ns).start().await?;
+        ns.apply(&issuer(&format!("{}/dir", proxy.url), &pebble.ca_pem, "")).await?;
+        ns.apply(&certificate("web", &["a.example.com"], "")).await?;
+        revision(ns, "web", 1).await?;
+        ask(ns, "superseded").await?;
+        let message = revocation(ns, "RevocationGivenUp").await?;
+        assert!(message.contains("is not possible: the directory of"), "{message}");
+        assert!(message.contains("has no revokeCert"), "{message}");
+        revision(ns, "web", 2).await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_deletion_revokes_also_what_is_not_in_the_secret_any_more() -> Result<()> {
+    TestNamespace::with("revoke", async |ns| {
+        let (pebble, operator) = ready(ns).await?;
+        for secret_goes_first in [false, true] {
+            ns.apply(&certificate("web", &["a.example.com"], ON_DELETE)).await?;
+            let ready = |web: &Value| {
+                condition(web, "Ready").is_some_and(|(is, ..)| is == "True")
+                    && web["metadata"]["finalizers"] == json!(["certwright.dev/cleanup"])
+                    && web["status"]["revocation"]["certificates"].is_array()
+            };
+            ns.wait("certificate/web", SOON, ready).await?;
+            let first = tls(ns, "web-tls").await?;
+            if secret_goes_first {
+                operator.kill9()?;
+                ns.delete_object("secret/web-tls").await?;
+            }
+            ns.delete_object("certificate/web").await?;
+            if secret_goes_first {
+                operator.restart().await?;
+            }
+            ns.wait_gone("certificate/web", SOON).await?;
+            assert_eq!(status(&pebble, &first).await?, ("Revoked".to_owned(), 5));
+            if !secret_goes_first {
+                ns.delete_object("secret/web-tls").await?;
+            }
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_namespace_that_is_deleted_has_its_certificates_revoked() -> Result<()> {
+    TestNamespace::with("revoke", async |ns| {
+        let doomed = TestNamespace::create("doomed").await?;
+        let pebble = Pebble::builder().start(&ns.cluster).await?;
+        let watched = format!("{},{}", ns.name, doomed.name);
+        let operator = Operator::builder(ns).argument("--watch-namespaces", &watched).start().await?;
+        doomed.apply(&issuer(&pebble.directory_url, &pebble.ca_pem, "")).await?;
+        for name in ["one", "two"] {
+            doomed.apply(&certificate(name, &["a.example.com"], ON_DELETE)).await?;
+        }
+        let mut certificates = Vec::new();
+        for name in ["one", "two"] {
+            revision(&doomed, name, 1).await?;
+            certificates.push(tls(&doomed, &format!("{name}-tls")).await?);
+        }
+        doomed.delete().await?;
+        ns.wait_gone(&format!("namespace/{}", doomed.name), Duration::from_secs(60)).await?;
+        for certificate in &certificates {
+            assert_eq!(status(&pebble, certificate).await?, ("Revoked".to_owned(), 5));
+        }
+        assert!(operator.is_running()?);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_deletion_does_not_hang_on_a_ca_that_hangs_or_is_gone() -> Result<()> {
+    for ca_is_gone in [false, true] {
+        TestNamespace::with("revoke", async |ns| {
+            let (mut pebble, proxy, operator) = started(ns).await?;
+            let bounded = "  revocation: { onDelete: superseded, deletionTimeout: 3s }\n";
+            ns.apply(&certificate("web", &["a.example.com"], bounded)).await?;
+            revision(ns, "web", 1).await?;
+            let hanging = hang(&proxy, REVOKE);
+            if ca_is_gone {
+                pebble.stop().await?;
+                hanging.go_on(&proxy);
+            }
+            let deleted = Instant::now();
+            ns.delete_object("certificate/web").await?;
+            ns.wait_gone("certificate/web", SOON).await?;
+            let took = deleted.elapsed();
+            assert!(took > Duration::from_secs(2), "it did not wait: {took:?}");
+            assert!(took < Duration::from_secs(10), "it took {took:?}");
+            let (kind, note) = event(ns, "web", "RevocationGivenUp").await?;
+            assert_eq!(kind, "Warning");
+            assert!(note.contains("could not be revoked"), "{note}");
+            assert!(metric(&operator, "given_up", "superseded").await?, "it is not counted");
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_replaced_certificate_is_revoked_by_the_issuer_that_it_came_from() -> Result<()> {
+    TestNamespace::with("revoke", async |ns| {
+        let (pebble, _operator) = ready(ns).await?;
+        let other = Pebble::builder().start(&ns.cluster).await?;
+        let other_issuer = issuer(&other.directory_url, &other.ca_pem, "");
+        ns.apply(&common::of_issuer("other", &other_issuer)).await?;
+        ns.wait_condition("issuer/other", "Ready", "True", SOON).await?;
+        ns.apply(&certificate("web", &["a.example.com"], ON_REPLACE)).await?;
+        revision(ns, "web", 1).await?;
+        let first = tls(ns, "web-tls").await?;
+        ns.patch("certificate/web", json!({"spec": {"issuerRef": {"name": "other"}}})).await?;
+        revision(ns, "web", 2).await?;
+        at_rest(ns).await?;
+        assert_eq!(status(&pebble, &first).await?, ("Revoked".to_owned(), 4));
+        assert_eq!(status(&other, &tls(ns, "web-tls").await?).await?.0, "Valid");
+        Ok(())
+    })
+    .await
+}
+
+/// A CA behind a proxy, and an operator that does not wait long after a failure.
+async fn started(ns: &TestNamespace) -> Result<(Pebble, Proxy, Operator)> {
+    let pebble = steady().start(&ns.cluster).await?;
+    let proxy = Proxy::start(&ns.cluster, &pebble.address).await?;
+    let operator = Operator::builder(ns).argument("--backoff-first", "1s").start().await?;
+    ns.apply(&issuer(&format!("{}/dir", proxy.url), &pebble.ca_pem, "")).await?;
+    ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
+    Ok((pebble, proxy, operator))
+}
+
+async fn ask(ns: &TestNamespace, reason: &str) -> Result<()> {
+    ns.patch("certificate/web", json!({"metadata": {"annotations": {"certwright.dev/revoke": reason}}}))
+        .await?;
+    Ok(())
+}
+
+async fn renew(ns: &TestNamespace, value: &str) -> Result<()> {
+    ns.patch("certificate/web", json!({"metadata": {"annotations": {"certwright.dev/renew": value}}}))
+        .await?;
+    Ok(())
+}
+
+/// Refuses requests to revoke that are signed by an account; those with the certificate's own key reach the CA.
+fn refuse_the_account(proxy: &Proxy) {
+    proxy.script(|request| match request.path.starts_with(REVOKE) && is_by_account(request) {
+        true => Action::Respond {
+            status: 403,
+            headers: vec![("content-type", "application/problem+json".to_owned())],
+            body: json!({"type": "urn:ietf:params:acme:error:unauthorized", "detail": "not this account"})
+                .to_string(),
+        },
+        false => Action::Pass,
+    });
+}
+
+fn is_by_account(request: &RequestInfo) -> bool {
+    let jws: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+    let header = BASE64_URL_SAFE_NO_PAD.decode(jws["protected"].as_str().unwrap_or_default());
+    let header: Value = serde_json::from_slice(&header.unwrap_or_default()).unwrap_or_default();
+    request.method == Method::POST
+        && header.get("kid").is_some()
+        && payload(request)["certificate"].is_string()
+}
+
+/// Waits until the condition `Revocation` is false for this reason, and returns its message.
+async fn revocation(ns: &TestNamespace, reason: &str) -> Result<String> {
+    let has = |web: &Value| {
+        condition(web, "Revocation").is_some_and(|(is, found, _)| is == "False" && found == reason)
+    };
+    let web = ns.wait("certificate/web", SOON, has).await?;
+    Ok(condition(&web, "Revocation").map(|(_, _, message)| message).unwrap_or_default())
+}
+
+/// Waits until no revocation is under way and nothing else is.
+async fn at_rest(ns: &TestNamespace) -> Result<Value> {
+    ns.wait("certificate/web", SOON, |web| {
+        let held = web["status"]["revocation"]["certificates"].as_array();
+        let open = held.is_some_and(|held| held.iter().any(|held| !held["revocation"].is_null()));
+        let is = |type_: &str, status: &str| condition(web, type_).is_some_and(|(found, ..)| found == status);
+        !open && is("Ready", "True") && is("Issuing", "False")
+    })
+    .await
+}
+
+/// Serial numbers of the certificates that are on record.
+async fn held(ns: &TestNamespace) -> Result<Vec<String>> {
+    let web = at_rest(ns).await?;
+    let held = web["status"]["revocation"]["certificates"].as_array().cloned().unwrap_or_default();
+    Ok(held.iter().filter_map(|held| held["serialNumber"].as_str()).map(str::to_owned).collect())
+}
+
+fn serial(tls: &Tls) -> String {
+    tls.chain.leaf().serial_number.clone()
+}
+
+/// What the CA says of a certificate, and the reason.
+async fn status(pebble: &Pebble, tls: &Tls) -> Result<(String, u64)> {
+    let status = pebble.certificate_status(&serial(tls)).await?;
+    let word = status["Status"].as_str().context("no status")?.to_owned();
+    Ok((word, status["Reason"].as_u64().unwrap_or_default()))
+}
+
+/// Whether revocations were counted that ended so.
+async fn metric(operator: &Operator, result: &str, reason: &str) -> Result<bool> {
+    let metrics = operator.metrics().await?;
+    let line = format!("certwright_revocations_total{{result=\"{result}\",reason=\"{reason}\"}}");
+    Ok(metrics.lines().any(|found| found.starts_with(&line)))
+}

@@ -1,0 +1,593 @@
+//! The process: health, metrics, logs, leadership, and its end.
+#![allow(clippy::disallowed_methods, reason = "these are the tests' own connections")]
+
+use crate::common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::TcpListener;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::common::{SOON, certificate, condition, count, hang, hold, issued, issuer, ready, revision, tls};
+use anyhow::{Context, Result, ensure};
+use certwright_cluster::proxy::Action;
+use certwright_cluster::{
+    ADDRESS, Operator, OperatorBuilder, Pebble, Proxy, SECOND_ADDRESS, TestNamespace, ports,
+};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::events::v1::Event;
+use kube::api::ListParams;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::time::Instant;
+
+#[tokio::test]
+async fn the_operator_says_how_it_is_and_which_version() -> Result<()> {
+    TestNamespace::with("runtime", async |ns| {
+        let operator = Operator::builder(ns).start().await?;
+        assert_eq!(get(&operator, "/healthz").await?, (200, "ok".to_owned()));
+        assert_eq!(get(&operator, "/readyz").await?, (200, "ok".to_owned()));
+        let (status, version) = get(&operator, "/version").await?;
+        assert_eq!(status, 200);
+        let version: Value = serde_json::from_str(&version)?;
+        assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
+        let printed = Command::new(env!("CARGO_BIN_EXE_certwright")).arg("--version").output()?;
+        assert_eq!(String::from_utf8(printed.stdout)?, format!("certwright {}\n", env!("CARGO_PKG_VERSION")));
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_operator_is_alive_but_not_ready_while_it_cannot_see_the_cluster() -> Result<()> {
+    TestNamespace::with("runtime", async |ns| {
+        let proxy = Proxy::of_api_server(&ns.cluster).await?;
+        let mut hanging = hang(&proxy, "/apis/certwright.dev/");
+        let operator = Operator::builder(ns).api_server(&proxy.url).spawn().await?;
+        hanging.reached().await?;
+        assert_eq!(get(&operator, "/healthz").await?.0, 200);
+        let (status, why) = get(&operator, "/readyz").await?;
+        assert_eq!(status, 503);
+        assert!(why.contains("watches"), "{why}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn metrics_have_names_with_units_and_name_no_object() -> Result<()> {
+    TestNamespace::with("runtime", async |ns| {
+        let (_pebble, operator) = ready(ns).await?;
+        ns.apply(&certificate("shop-front", &["a.example.com"], "")).await?;
+        let issued = issued(ns, "shop-front").await?;
+        let metrics = Metrics::parse(&operator.metrics().await?);
+
+        let expected = [
+            ("certwright_build_info", ""),
+            ("certwright_reconciles_total", "counter"),
+            ("certwright_reconcile_duration_seconds", "histogram"),
+            ("certwright_acme_requests_total", "counter"),
+            ("certwright_acme_request_duration_seconds", "histogram"),
+            ("certwright_issuances_total", "counter"),
+            ("certwright_issuance_duration_seconds", "histogram"),
+            ("certwright_api_writes_total", "counter"),
+            ("certwright_leader", "gauge"),
+            ("certwright_issuances_queued", "gauge"),
+            ("certwright_issuer_ready", "gauge"),
+            ("certwright_certificate_ready", "gauge"),
+            ("certwright_certificate_not_after_timestamp_seconds", "gauge"),
+            ("certwright_certificate_renewal_timestamp_seconds", "gauge"),
+        ];
+        for (name, type_) in expected {
+            let family = metrics.families.get(name.trim_end_matches("_total").trim_end_matches("_info"));
+            let family = family.with_context(|| format!("there is no {name}"))?;
+            assert!(type_.is_empty() || family.type_ == type_, "{name} is a {}", family.type_);
+            assert!(!family.help.is_empty(), "{name} has no help");
+        }
+        for (name, family) in &metrics.families {
+            assert!(name.starts_with("certwright_") || name.starts_with("process_"), "{name}");
+            if family.type_ == "histogram" || name.contains("timestamp") {
+                assert!(name.ends_with("_seconds"), "{name} says no unit");
+                assert_eq!(family.unit, "seconds", "{name}");
+            }
+        }
+        let mut with_names = BTreeSet::new();
+        for sample in &metrics.samples {
+            if sample.contains("shop-front") || sample.contains(&ns.name) || sample.contains("example.com") {
+                with_names.insert(sample.split('{').next().unwrap_or_default());
+            }
+        }
+        let of_one_object = [
+            "certwright_certificate_not_after_timestamp_seconds",
+            "certwright_certificate_ready",
+            "certwright_certificate_renewal_timestamp_seconds",
+            "certwright_issuer_ready",
+        ];
+        assert_eq!(Vec::from_iter(with_names), of_one_object);
+        let issuer =
+            format!("certwright_issuer_ready{{kind=\"Issuer\",namespace=\"{}\",name=\"ca\"}}", ns.name);
+        assert_eq!(metrics.sum(&issuer), 1.0);
+        assert_eq!(metrics.sum("certwright_certificate_ready"), 1.0);
+        let not_after: jiff::Timestamp =
+            issued["status"]["notAfter"].as_str().context("no notAfter")?.parse()?;
+        #[expect(clippy::cast_precision_loss, reason = "seconds of this century")]
+        let seconds = not_after.as_second() as f64;
+        assert_eq!(metrics.sum("certwright_certificate_not_after_timestamp_seconds"), seconds);
+        assert_eq!(metrics.sum("certwright_issuances_total{"), 1.0);
+        assert_eq!(metrics.sum("certwright_issuance_duration_seconds_count"), 1.0);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn metrics_of_single_certificates_can_be_turned_off() -> Result<()> {
+    TestNamespace::with("runtime", async |ns| {
+        let pebble = Pebble::builder().start(&ns.cluster).await?;
+        let operator = Operator::builder(ns).argument("--per-certificate-metrics", "false").start().await?;
+        ns.apply(&issuer(&pebble.directory_url, &pebble.ca_pem, "")).await?;
+        ns.apply(&certificate("shop-front", &["a.example.com"], "")).await?;
+        issued(ns, "shop-front").await?;
+        let metrics = operator.metrics().await?;
+        assert!(!metrics.contains("shop-front") && !metrics.contains("certwright_certificate_"), "{metrics}");
+        assert!(metrics.contains("certwright_issuances_total{"), "{metrics}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn every_write_and_every_acme_request_is_counted() -> Result<()> {
+    TestNamespace::with("runtime", async |ns| {
+        let pebble = Pebble::builder().nonce_reject_percent(0).start(&ns.cluster).await?;
+        let ca = Proxy::start(&ns.cluster, &pebble.address).await?;
+        let api_server = Proxy::of_api_server(&ns.cluster).await?;
+        let operator = Operator::builder(ns).api_server(&api_server.url).start().await?;
+        ns.apply(&issuer(&format!("{}/dir", ca.url), &pebble.ca_pem, "")).await?;
+        ns.apply(&certificate("web", &["a.example.com", "b.example.com"], "")).await?;
+        revision(ns, "web", 1).await?;
+        let metrics = Metrics::parse(&operator.metrics().await?);
+        let written = Vec::from_iter(
+            api_server
+                .requests()
+                .into_iter()
+                .filter(|one| !one.method.is_safe())
+                .map(|one| (one.method, one.path)),
+        );
+        #[expect(clippy::cast_precision_loss, reason = "small counts")]
+        let counts = (written.len() as f64, ca.requests().len() as f64);
+        let counted =
+            (metrics.sum("certwright_api_writes_total{"), metrics.sum("certwright_acme_requests_total{"));
+        assert_eq!(counted, counts, "{written:#?}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn sigterm_ends_the_operator_in_time_while_the_ca_hangs() -> Result<()> {
+    for leader_elect in ["false", "true"] {
+        TestNamespace::with("runtime", async |ns| {
+            let pebble = Pebble::builder().start(&ns.cluster).await?;
+            let proxy = Proxy::start(&ns.cluster, &pebble.address).await?;
+            let operator = Operator::builder(ns).argument("--leader-elect", leader_elect).start().await?;
+            ns.apply(&issuer(&format!("{}/dir", proxy.url), &pebble.ca_pem, "")).await?;
+            ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
+            let mut hanging = hang(&proxy, "/order-plz");
+            ns.apply(&certificate("web", &["a.example.com"], "")).await?;
+            hanging.reached().await?;
+            let took = operator.terminate().await?;
+            assert!(took < Duration::from_secs(5), "it took {took:?} with --leader-elect={leader_elect}");
+
+            hanging.go_on(&proxy);
+            operator.restart().await?;
+            issued(ns, "web").await?;
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn sigterm_ends_the_operator_in_time_while_the_api_server_hangs() -> Result<()> {
+    TestNamespace::with("runtime", async |ns| {
+        let proxy = Proxy::of_api_server(&ns.cluster).await?;
+        let operator =
+            Operator::builder(ns).api_server(&proxy.url).argument("--leader-elect", "true").start().await?;
+        wait_holder(ns, |holder| !holder.is_empty()).await?;
+        let mut hanging = hang(&proxy, "/");
+        ns.apply(&issuer("https://192.0.2.10:1/dir", &ns.cluster.ca()?.pem, "")).await?;
+        hanging.reached().await?;
+        let took = operator.terminate().await?;
+        assert!(took < Duration::from_secs(5), "it took {took:?}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn each_log_line_of_a_reconcile_names_its_object_and_none_holds_a_secret() -> Result<()> {
+    TestNamespace::with("runtime", async |ns| {
+        let mac_key = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
+        let pebble = Pebble::builder()
+            .eab("kid-1", mac_key)
+            .blocked_domain("blocked.example.net")
+            .start(&ns.cluster)
+            .await?;
+        let proxy = Proxy::start(&ns.cluster, &pebble.address).await?;
+        let operator = Operator::builder(ns)
+            .argument("--log-level", "trace")
+            .argument("--http01-self-check-timeout", "1s")
+            .start()
+            .await?;
+        ns.apply(&format!(
+            "{{apiVersion: v1, kind: Secret, metadata: {{name: eab}}, stringData: {{key: {mac_key}}}}}"
+        ))
+        .await?;
+        let eab = "    externalAccountBinding: { keyID: kid-1, keySecretRef: { name: eab, key: key } }\n";
+        ns.apply(&issuer(&format!("{}/dir", proxy.url), &pebble.ca_pem, eab)).await?;
+        let mut held = hold(&proxy, "/chalZ/");
+        ns.apply(&certificate("web", &["a.example.com"], "")).await?;
+        ns.apply(&certificate("blocked", &["blocked.example.net"], "")).await?;
+        held.reached().await?;
+        let mut secrets = Secrets::new(mac_key);
+        secrets.add_all(ns).await?;
+        let under_way = ns.get("certificate/web").await?.context("the Certificate is gone")?;
+        let thumbprint =
+            ns.get("issuer/ca").await?.context("the Issuer is gone")?["status"]["acme"]["keyThumbprint"]
+                .clone();
+        let token = &under_way["status"]["challenges"][0]["token"];
+        let (token, thumbprint) =
+            (token.as_str().context("no token")?, thumbprint.as_str().context("no thumbprint")?);
+        secrets.0.insert(format!("{token}.{thumbprint}"));
+        held.go_on(&proxy);
+        issued(ns, "web").await?;
+        secrets.add_all(ns).await?;
+        ns.wait("certificate/blocked", SOON, |object| !object["status"]["lastFailureTime"].is_null()).await?;
+
+        // What does not fit is said without being shown.
+        let short = "c2hvcnQ!not*base64";
+        ns.apply(&format!(
+            "{{apiVersion: v1, kind: Secret, metadata: {{name: bad}}, stringData: {{key: '{short}'}}}}"
+        ))
+        .await?;
+        secrets.0.insert(short.to_owned());
+        let bad = eab.replace("name: eab", "name: bad").replace("kid-1", "kid-2");
+        ns.apply(
+            &issuer(&format!("{}/dir", proxy.url), &pebble.ca_pem, &bad).replace("name: ca ", "name: bad "),
+        )
+        .await?;
+        ns.wait("issuer/bad", SOON, |object| {
+            condition(object, "Ready").is_some_and(|(_, reason, _)| reason == "InvalidMACKey")
+        })
+        .await?;
+        operator.terminate().await?;
+
+        ensure!(secrets.0.len() > 8, "too few secrets were found: {}", secrets.0.len());
+        let mut reconciles = BTreeSet::new();
+        for line in operator.logs() {
+            secrets.check(&line)?;
+            let fields: BTreeMap<String, Value> =
+                serde_json::from_str(&line).with_context(|| format!("not a line of JSON: {line}"))?;
+            let text = |field: &str| fields.get(field).and_then(Value::as_str).unwrap_or_default();
+            assert!(
+                !text("level").is_empty() && !text("timestamp").is_empty() && !text("message").is_empty(),
+                "{line}"
+            );
+            let target = text("target");
+            if target.starts_with("certwright::controller::certificate")
+                || target.starts_with("certwright::controller::issuer")
+            {
+                assert_eq!(text("namespace"), ns.name, "{line}");
+                reconciles.insert((text("object").to_owned(), text("name").to_owned()));
+            }
+        }
+        let named = |kind: &str, name: &str| (kind.to_owned(), name.to_owned());
+        let expected = [
+            named("Certificate", "blocked"),
+            named("Certificate", "web"),
+            named("Issuer", "bad"),
+            named("Issuer", "ca"),
+        ];
+        assert_eq!(Vec::from_iter(reconciles), expected);
+        for event in ns.api::<Event>().list(&ListParams::default()).await? {
+            secrets.check(&serde_json::to_string(&event)?)?;
+        }
+        for object in ["issuer/ca", "issuer/bad", "certificate/web", "certificate/blocked"] {
+            secrets.check(&ns.get(object).await?.context("gone")?.to_string())?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[test]
+fn crds_are_printed_as_they_are_in_the_repository() -> Result<()> {
+    let output = Command::new(env!("CARGO_BIN_EXE_certwright")).arg("crds").output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut printed = BTreeMap::new();
+    for document in serde_yaml::Deserializer::from_slice(&output.stdout) {
+        let crd = Value::deserialize(document)?;
+        printed.insert(crd["spec"]["names"]["plural"].as_str().context("no plural")?.to_owned(), crd);
+    }
+    let mut kept = BTreeMap::new();
+    for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/crds"))? {
+        let path = file?.path();
+        let crd: Value = serde_yaml::from_str(&std::fs::read_to_string(&path)?).unwrap_or_default();
+        if let Some(plural) = crd["spec"]["names"]["plural"].as_str() {
+            kept.insert(plural.to_owned(), crd);
+        }
+    }
+    assert_eq!(Vec::from_iter(printed.keys()), ["certificates", "clusterissuers", "issuers"]);
+    assert_eq!(printed, kept);
+    Ok(())
+}
+
+#[test]
+fn a_setting_that_cannot_be_used_is_refused_with_a_sentence() -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let taken = listener.local_addr()?.to_string();
+    let cases = [
+        (vec!["--metrics-addr", &taken], "cannot listen on"),
+        (vec!["--metrics-addr", "127.0.0.1:0", "--responder-addr", &taken], "--responder-addr"),
+        (vec!["--lease-duration", "soon"], "--lease-duration"),
+        (vec!["--log-level", "certwright=nonsense"], "log filter"),
+    ];
+    for (arguments, said) in cases {
+        let output = Command::new(env!("CARGO_BIN_EXE_certwright"))
+            .arg("run")
+            .args(&arguments)
+            .env_remove("RUST_LOG")
+            .output()?;
+        assert!(!output.status.success(), "{arguments:?}");
+        let error = String::from_utf8(output.stderr)?;
+        assert!(error.contains(said), "{arguments:?}: {error}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_leader_killed_in_mid_order_is_followed_by_one_that_finishes_the_same_order() -> Result<()> {
+    TestNamespace::with("runtime", async |ns| {
+        let pebble = Pebble::builder().nonce_reject_percent(0).start(&ns.cluster).await?;
+        let proxy = Proxy::start(&ns.cluster, &pebble.address).await?;
+        let (first, second) = replicas(ns, "3s", |builder| builder).await?;
+        ns.apply(&issuer(&format!("{}/dir", proxy.url), &pebble.ca_pem, "")).await?;
+        ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
+        let doomed = first.process();
+        proxy.script(move |request| match request.path.starts_with("/finalize-order/") {
+            true => {
+                let doomed = doomed.clone();
+                Action::PassThen(Box::new(move || doomed.kill9().unwrap_or_default()))
+            }
+            false => Action::Pass,
+        });
+        ns.apply(&certificate("web", &["a.example.com"], "")).await?;
+        revision(ns, "web", 1).await?;
+        tls(ns, "web-tls").await?;
+        assert!(!first.is_running()?);
+        assert_eq!(count(&proxy, "/order-plz"), 1, "another order was placed");
+        assert_eq!(count(&proxy, "/finalize-order/"), 1, "the order was finalized twice");
+        assert_eq!(holder(ns).await?.as_deref(), Some("second"));
+        let metrics = Metrics::parse(&second.metrics().await?);
+        assert_eq!(metrics.sum("certwright_leader"), 1.0);
+        common::wait_nothing_left(ns).await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_leader_that_is_terminated_hands_over_at_once() -> Result<()> {
+    TestNamespace::with("runtime", async |ns| {
+        let pebble = Pebble::builder().start(&ns.cluster).await?;
+        let (first, second) = replicas(ns, "15s", |builder| builder).await?;
+        let metrics = Metrics::parse(&second.metrics().await?);
+        assert_eq!(metrics.sum("certwright_leader"), 0.0);
+        let asked = Instant::now();
+        let (ended, taken) = tokio::join!(first.terminate(), wait_holder(ns, |holder| holder == "second"));
+        let ended = ended?;
+        taken?;
+        assert!(ended < Duration::from_secs(5), "it took {ended:?} to end");
+        let took = asked.elapsed();
+        assert!(took < Duration::from_millis(3500), "it took {took:?} to hand over");
+        ns.apply(&issuer(&pebble.directory_url, &pebble.ca_pem, "")).await?;
+        ns.apply(&certificate("web", &["a.example.com"], "")).await?;
+        issued(ns, "web").await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_leader_that_is_terminated_while_it_orders_hands_that_order_over() -> Result<()> {
+    TestNamespace::with("runtime", async |ns| {
+        let pebble = Pebble::builder().nonce_reject_percent(0).start(&ns.cluster).await?;
+        let proxy = Proxy::start(&ns.cluster, &pebble.address).await?;
+        let (first, _second) = replicas(ns, "15s", |builder| builder).await?;
+        ns.apply(&issuer(&format!("{}/dir", proxy.url), &pebble.ca_pem, "")).await?;
+        ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
+        let mut held = hold(&proxy, "/order-plz");
+        ns.apply(&certificate("web", &["a.example.com"], "")).await?;
+        held.reached().await?;
+        let answer_late = async {
+            let mut interval = tokio::time::interval(Duration::from_millis(10));
+            while !first.logs().iter().any(|line| line.contains("SIGTERM")) {
+                interval.tick().await;
+            }
+            held.go_on(&proxy);
+        };
+        let (ended, ()) = tokio::join!(first.terminate(), answer_late);
+        ended?;
+        revision(ns, "web", 1).await?;
+        assert_eq!(count(&proxy, "/order-plz"), 1, "another order was placed");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_replica_answers_what_a_dead_leader_presented() -> Result<()> {
+    TestNamespace::with("runtime", async |ns| {
+        let pebble = Pebble::builder().start(&ns.cluster).await?;
+        let proxy = Proxy::start(&ns.cluster, &pebble.address).await?;
+        ns.apply(&format!(
+            r#"
+apiVersion: v1
+kind: Service
+metadata: {{ name: certwright }}
+spec: {{ ports: [{{ name: http01, port: 8089 }}] }}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{ name: certwright-replicas, labels: {{ kubernetes.io/service-name: certwright }} }}
+addressType: IPv4
+ports: [{{ name: http01, port: 8089 }}]
+endpoints: [{{ addresses: ["{ADDRESS}"] }}, {{ addresses: ["{SECOND_ADDRESS}"] }}]
+"#
+        ))
+        .await?;
+        let (first, _second) =
+            replicas(ns, "3s", |builder| builder.argument("--responder-service", "certwright")).await?;
+        ns.apply(&issuer(&format!("{}/dir", proxy.url), &pebble.ca_pem, "")).await?;
+        ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
+        let mut hanging = hang(&proxy, "/chalZ/");
+        ns.apply(&certificate("web", &["a.example.com"], "")).await?;
+        hanging.reached().await?;
+        first.kill9()?;
+
+        let under_way = ns.get("certificate/web").await?.context("the Certificate is gone")?;
+        let token = under_way["status"]["challenges"][0]["token"].as_str().context("no token")?.to_owned();
+        let issuer = ns.get("issuer/ca").await?.context("the Issuer is gone")?;
+        let thumbprint =
+            issuer["status"]["acme"]["keyThumbprint"].as_str().context("no thumbprint")?.to_owned();
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        let url = format!("http://{ADDRESS}/.well-known/acme-challenge/{token}");
+        let answer = http.get(url).header("host", "a.example.com").send().await?;
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.text().await?, format!("{token}.{thumbprint}"));
+
+        hanging.go_on(&proxy);
+        revision(ns, "web", 1).await?;
+        assert_eq!(count(&proxy, "/finalize-order/"), 1 + refused(&proxy, "/finalize-order/"));
+        common::wait_nothing_left(ns).await
+    })
+    .await
+}
+
+/// Two replicas, of which the first leads.
+async fn replicas(
+    ns: &TestNamespace,
+    lease_duration: &str,
+    more: impl Fn(OperatorBuilder<'_>) -> OperatorBuilder<'_>,
+) -> Result<(Operator, Operator)> {
+    let port = ports::free(ADDRESS)?;
+    let replica = |identity: &str, address: &str| {
+        let builder = Operator::builder(ns)
+            .address(address)
+            .argument("--responder-addr", &format!("{address}:{port}"))
+            .argument("--identity", identity)
+            .argument("--leader-elect", "true")
+            .argument("--lease-duration", lease_duration);
+        more(builder)
+    };
+    let first = replica("first", ADDRESS).start().await?;
+    wait_holder(ns, |holder| holder == "first").await?;
+    let second = replica("second", SECOND_ADDRESS).start().await?;
+    Ok((first, second))
+}
+
+async fn wait_holder(ns: &TestNamespace, wanted: impl Fn(&str) -> bool) -> Result<()> {
+    ns.wait("lease/certwright", SOON, |lease| lease["spec"]["holderIdentity"].as_str().is_some_and(&wanted))
+        .await?;
+    Ok(())
+}
+
+async fn holder(ns: &TestNamespace) -> Result<Option<String>> {
+    Ok(ns.api::<Lease>().get("certwright").await?.spec.and_then(|spec| spec.holder_identity))
+}
+
+async fn get(operator: &Operator, path: &str) -> Result<(u16, String)> {
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let response = http.get(format!("{}{path}", operator.metrics_url)).send().await?;
+    Ok((response.status().as_u16(), response.text().await?))
+}
+
+/// How many requests were refused, as Pebble does with one nonce in twenty.
+fn refused(proxy: &Proxy, path: &str) -> usize {
+    let refused = |request: &&certwright_cluster::proxy::Record| {
+        request.path.starts_with(path) && request.status.is_some_and(|status| status == 400)
+    };
+    proxy.requests().iter().filter(refused).count()
+}
+
+/// Metrics in the OpenMetrics text format.
+#[derive(Default)]
+struct Metrics {
+    families: BTreeMap<String, Family>,
+    samples: Vec<String>,
+}
+
+#[derive(Default)]
+struct Family {
+    type_: String,
+    unit: String,
+    help: String,
+}
+
+impl Metrics {
+    fn parse(text: &str) -> Self {
+        let mut metrics = Self::default();
+        for line in text.lines() {
+            let Some(comment) = line.strip_prefix("# ") else {
+                metrics.samples.push(line.to_owned());
+                continue;
+            };
+            let mut words = comment.splitn(3, ' ');
+            let (Some(what), Some(name), Some(value)) = (words.next(), words.next(), words.next()) else {
+                continue;
+            };
+            let family = metrics.families.entry(name.to_owned()).or_default();
+            match what {
+                "TYPE" => family.type_ = value.to_owned(),
+                "UNIT" => family.unit = value.to_owned(),
+                _ => family.help = value.to_owned(),
+            }
+        }
+        metrics
+    }
+
+    /// The sum of all samples that begin with `start`.
+    fn sum(&self, start: &str) -> f64 {
+        let values = self.samples.iter().filter(|sample| sample.starts_with(start));
+        values.filter_map(|sample| sample.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+}
+
+/// Texts that nobody may see.
+struct Secrets(BTreeSet<String>);
+
+impl Secrets {
+    fn new(mac_key: &str) -> Self {
+        Self(BTreeSet::from([mac_key.to_owned()]))
+    }
+
+    /// Adds every private key in the namespace, line by line, and as it is in the API.
+    async fn add_all(&mut self, ns: &TestNamespace) -> Result<()> {
+        for secret in ns.api::<Secret>().list(&ListParams::default()).await? {
+            let Some(pem) = secret.data.as_ref().and_then(|data| data.get("tls.key")) else { continue };
+            let pem = String::from_utf8(pem.0.clone())?;
+            self.0.extend(pem.lines().filter(|line| line.len() == 64).map(str::to_owned));
+            let encoded = common::base64(&pem);
+            self.0.insert(encoded.chars().skip(80).take(60).collect());
+        }
+        Ok(())
+    }
+
+    fn check(&self, text: &str) -> Result<()> {
+        let found = self.0.iter().find(|secret| text.contains(secret.as_str()));
+        ensure!(found.is_none(), "a secret is shown: {text}");
+        Ok(())
+    }
+}
