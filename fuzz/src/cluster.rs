@@ -13,6 +13,7 @@ use certwright::core::annotated::{
     AnnotationSettings, Decision, Entrance, Gateway, Ingress, Plan, decide, is_surplus, plan, reduce_gateway,
     reduce_ingress,
 };
+use certwright::core::deletion::Deletion;
 use certwright::core::issuance::{IssuerView, Progress, Situation, Step, next_step};
 use certwright::core::ledger::{KEY_LENGTH, LedgerKeys, Owner};
 use certwright::core::reading::{Readable, Reading};
@@ -147,6 +148,7 @@ fn decide_on(case: &Case) {
             profile: None,
         };
         let deleted = certificate.metadata.deletion_timestamp.as_ref().map(|time| time.0);
+        let deleted = deleted.map(|since| Deletion { since, with_namespace: false });
         let request = certificate.annotations().get(ANNOTATION_REVOKE).map(String::as_str);
         let situation = Situation {
             uid: "uid-1",

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
 
 /// At most so many names in one certificate, and in a selector; it also bounds the cost of rules about them.
 pub const MAX_NAMES: usize = 250;
@@ -160,16 +159,4 @@ where
         }
     }
     deserializer.deserialize_map(Entries::<MAX>)
-}
-
-/// Reads the configuration of a webhook: any JSON of at most [`MAX_CONFIG`] characters.
-///
-/// # Errors
-/// If it is larger.
-pub fn config<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
-    let config = Option::<Value>::deserialize(deserializer)?;
-    match config.as_ref().is_some_and(|config| config.to_string().len() > MAX_CONFIG) {
-        false => Ok(config),
-        true => Err(D::Error::custom(format!("larger than {MAX_CONFIG} characters of JSON"))),
-    }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::base64::PemBundle;
 use super::bounds::{self, MAX_URL};
 use super::duration::{DeletionTimeout, PropagationTimeout, RequestTimeout};
+use super::opaque_json::OpaqueJson;
 use super::schema;
 
 /// dns-01 (RFC 8555 section 8.4): a TXT record at `_acme-challenge.<name>`, put there by a provider.
@@ -71,9 +72,9 @@ pub struct Dns01Webhook {
     pub solver_name: String,
     /// Passed on to the provider as it is. It is kept in the status while a record stands: name Secrets in it, and put none
     /// of their contents here. At most 65,536 characters of JSON.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounds::config")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::anything")]
-    pub config: Option<Value>,
+    pub config: Option<OpaqueJson>,
 }
 
 /// A provider that takes `POST <url>/present` and `POST <url>/cleanup`.

@@ -30,8 +30,8 @@ use crate::runtime::metrics::Metrics;
 use crate::runtime::panics;
 use crate::runtime::supervisor::Supervisor;
 
-/// So many objects are asked for at once: an answer is held in memory as a whole, and an object may have more than a megabyte.
-const PAGE: u32 = 100;
+/// So many objects are listed at once: an answer is held in memory as a whole, and an object may have one and a half megabytes.
+const PAGE: u32 = 10;
 
 /// What is watched.
 pub struct Cache {
@@ -156,6 +156,13 @@ impl Cache {
         let namespaces = self.cluster_wide.as_ref().map(|wide| &wide.namespaces);
         let found = namespaces.and_then(|namespaces| namespaces.get(&ObjectRef::new(namespace)));
         found.map(|found| found.labels().clone()).unwrap_or_default()
+    }
+
+    /// Whether a namespace is being deleted. It is not known where ClusterIssuers are not served.
+    pub fn namespace_is_ending(&self, namespace: &str) -> bool {
+        let namespaces = self.cluster_wide.as_ref().map(|wide| &wide.namespaces);
+        let found = namespaces.and_then(|namespaces| namespaces.get(&ObjectRef::new(namespace)));
+        found.is_some_and(|found| found.metadata.deletion_timestamp.is_some())
     }
 
     /// Waits until everything that there is has been seen.

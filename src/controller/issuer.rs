@@ -26,6 +26,7 @@ use super::retry::retry;
 use super::secrets;
 use crate::acme::{Account, jwk_thumbprint};
 use crate::core::account::{evidence, next_step};
+use crate::core::deletion::Deletion;
 use crate::pki::PrivateKey;
 use crate::runtime::clock::{self, Stopwatch};
 use crate::runtime::metrics::ReconcileOutcome;
@@ -120,7 +121,11 @@ async fn reconcile_within(
     let _writer = context.accounts.write(&account_secret).await;
     let mut work = Work::gather(record, account_secret, context).await?;
     let until = match deleted {
-        Some(deleted) => work.end(deleted, context).await?,
+        Some(since) => {
+            let namespace = id.namespace.as_deref();
+            let with_namespace = namespace.is_some_and(|name| context.cache.namespace_is_ending(name));
+            work.end(Deletion { since, with_namespace }, context).await?
+        }
         None => tokio::select! {
             until = run(&mut work, context) => until?,
             // A CA that takes its time does not hold a deletion up. What is under way is broken off, as by a crash; the

@@ -92,6 +92,19 @@ impl Reactions {
         }
     }
 
+    /// Wakes what is being deleted in a namespace: as the namespace is, too, it does not wait as long.
+    fn wake_deleted(&self, namespace: &str) {
+        let deleted = |certificate: &Certificate| certificate.metadata.deletion_timestamp.is_some();
+        for certificate in self.context.cache.certificates(namespace, deleted) {
+            self.context.wake_certificate.wake(ObjectRef::from_obj(&*certificate));
+        }
+        for issuer in self.context.cache.issuers() {
+            if issuer.deleted.is_some() && issuer.id.namespace.as_deref() == Some(namespace) {
+                self.context.wake_issuer(&issuer.id);
+            }
+        }
+    }
+
     /// Wakes the Certificates that name a Secret.
     fn wake_by_secret(&self, namespace: &str, secret: &str, but: Option<&str>) {
         let names = |certificate: &Certificate| {
@@ -196,8 +209,12 @@ impl Observer for Reactions {
     fn namespace(&self, change: Change<PartialObjectMeta<Namespace>>) {
         match change {
             Change::Seen(namespace) => {
-                if self.matters(namespace.uid(), namespace.labels()) {
+                let ending = namespace.metadata.deletion_timestamp.is_some();
+                if self.matters(namespace.uid(), (namespace.labels(), ending)) {
                     self.wake_not_allowed(&namespace.name_any());
+                    if ending {
+                        self.wake_deleted(&namespace.name_any());
+                    }
                 }
             }
             Change::Gone(namespace) => self.forget(namespace.metadata.uid.as_ref()),

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 use kube::ResourceExt;
 
-pub use self::annotations::{ANNOTATIONS, Annotation, Effect};
+pub use self::annotations::{ANNOTATIONS, Annotation, Effect, is_annotated};
 use self::annotations::{Annotations, Chosen};
 use self::certificate::{Secrets, build, is_as_wanted, secrets};
 pub use self::entrance::{Entrance, EntranceKind, Gateway, Ingress, reduce_gateway, reduce_ingress};

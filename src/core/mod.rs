@@ -24,6 +24,7 @@ pub mod account;
 pub mod allow;
 pub mod annotated;
 pub mod backoff;
+pub mod deletion;
 pub mod disposition;
 pub mod duplicates;
 pub mod issuance;

@@ -5,6 +5,8 @@
 
 mod json;
 
+pub use json::Bounds;
+
 use std::fmt;
 
 use k8s_openapi::api::core::v1::Secret;
@@ -19,13 +21,15 @@ use crate::api::{Certificate, CertificateSpec, ClusterIssuer, ClusterIssuerSpec,
 
 /// The longest text of a [`Fault`], in characters.
 const MAX_WORDS: usize = 500;
+/// How much of the annotations that somebody looks at is kept, in bytes.
+const MAX_ANNOTATIONS: usize = 64 << 10;
 /// So many parts of an object are left out one by one before all of it is.
 const MAX_CUTS: usize = 16;
 
 /// A kind that is read object by object.
 pub trait Readable: Resource<DynamicType = ()> + DeserializeOwned {
-    /// Whether nothing but the metadata is looked at.
-    const METADATA_ONLY: bool = false;
+    /// What of it is read.
+    const BOUNDS: Bounds = Bounds { metadata_only: false, spec: 128 << 10, only: None };
 
     /// A spec that asks for nothing, in the place of one that cannot be read.
     fn empty_spec() -> Value {
@@ -42,11 +46,23 @@ pub trait Readable: Resource<DynamicType = ()> + DeserializeOwned {
         false
     }
 
+    /// Whether anything is done for it; if not, it does not matter whether it can be read.
+    fn concerns_us(&self) -> bool {
+        true
+    }
+
     /// Takes out of the metadata what nobody looks at: it is not even kept in memory.
     fn reduce(&mut self) {
         let metadata = self.meta_mut();
         if let Some(annotations) = &mut metadata.annotations {
-            annotations.retain(|name, _| Self::needs_annotation(name));
+            let mut left = MAX_ANNOTATIONS;
+            annotations.retain(|name, value| {
+                Self::needs_annotation(name) && {
+                    let fits = left >= name.len() + value.len();
+                    left = left.saturating_sub(name.len() + value.len());
+                    fits
+                }
+            });
         }
         if let Some(labels) = &mut metadata.labels {
             labels.retain(|name, _| Self::needs_label(name));
@@ -130,21 +146,26 @@ impl<K: Resource<DynamicType = ()>> Resource for Reading<K> {
 impl<'de, K: Readable> Deserialize<'de> for Reading<K> {
     /// Fails only for what is no object at all.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (object, too_deep) = json::read(deserializer, K::METADATA_ONLY)?;
-        read(object, too_deep).ok_or_else(|| D::Error::custom("not an object of the Kubernetes API"))
+        let (object, passed_over) = json::read(deserializer, K::BOUNDS)?;
+        let reading = read::<K>(object, passed_over);
+        let mut reading = reading.ok_or_else(|| D::Error::custom("not an object of the Kubernetes API"))?;
+        if !reading.object.concerns_us() {
+            (reading.fault, reading.status_fault) = (None, None);
+        }
+        Ok(reading)
     }
 }
 
-/// Reads an object. `too_deep` is a field that was left out of it since it is nested too deeply.
-fn read<K: Readable>(object: Map<String, Value>, too_deep: Option<Fault>) -> Option<Reading<K>> {
+/// Reads an object. `passed_over` is a field of which not everything is in it, since it is too deep or too large.
+fn read<K: Readable>(object: Map<String, Value>, passed_over: Option<Fault>) -> Option<Reading<K>> {
     let whole = Value::Object(object);
-    if too_deep.is_none()
+    if passed_over.is_none()
         && let Ok(object) = K::deserialize(&whole)
     {
         return Some(Reading { object, fault: None, status_fault: None });
     }
     let Value::Object(mut object) = whole else { return None };
-    let (in_status, elsewhere) = match too_deep {
+    let (in_status, elsewhere) = match passed_over {
         Some(fault) if is_within(&fault.path, "status") => (Some(fault), None),
         other => (None, other),
     };
@@ -319,7 +340,7 @@ impl Readable for ClusterIssuer {
 impl Readable for Secret {}
 
 impl<K: Resource<DynamicType = ()>> Readable for PartialObjectMeta<K> {
-    const METADATA_ONLY: bool = true;
+    const BOUNDS: Bounds = Bounds { metadata_only: true, spec: 0, only: None };
 
     // What a ClusterIssuer allows may depend on any label of a namespace; what Secrets are for, only on ours.
     fn needs_label(name: &str) -> bool {
@@ -328,14 +349,26 @@ impl<K: Resource<DynamicType = ()>> Readable for PartialObjectMeta<K> {
 }
 
 impl Readable for annotated::Ingress {
+    const BOUNDS: Bounds = Bounds { metadata_only: false, spec: 128 << 10, only: Some("tls") };
+
     fn reduce(&mut self) {
         annotated::reduce_ingress(self);
+    }
+
+    fn concerns_us(&self) -> bool {
+        annotated::is_annotated(self)
     }
 }
 
 impl Readable for annotated::Gateway {
+    const BOUNDS: Bounds = Bounds { metadata_only: false, spec: 128 << 10, only: Some("listeners") };
+
     fn reduce(&mut self) {
         annotated::reduce_gateway(self);
+    }
+
+    fn concerns_us(&self) -> bool {
+        annotated::is_annotated(self)
     }
 }
 

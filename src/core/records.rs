@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::backoff::look_again;
+use super::deletion::Deletion;
 use super::renewal::{whole_seconds, whole_seconds_up};
 use super::revocation;
 use crate::api::{CertificateStatus, Dns01Solver, DnsRecordRemoval, DnsRecordStatus};
@@ -99,19 +100,18 @@ pub fn retire(records: &mut [DnsRecordStatus], which: impl Fn(&DnsRecordStatus) 
 }
 
 /// What becomes of a record that a provider has failed to remove, for the reason in `words`: when it is tried again, or
-/// `None` if it is left behind. `deleted` is since when the Certificate is being deleted.
+/// `None` if it is left behind. `deleted` is the deletion of the Certificate, if it is being deleted.
 pub fn after_failed_removal(
     record: &DnsRecordStatus,
     words: &str,
-    deleted: Option<Timestamp>,
+    deleted: Option<Deletion>,
     now: Timestamp,
 ) -> Option<DnsRecordRemoval> {
     let since = record.removal.as_ref().map_or(now, |removal| removal.since.0);
     let given_up = match deleted {
-        Some(deleted) => deleted.saturating_add(cleanup_timeout(&record.solver)),
-        None => since.saturating_add(LEFT_BEHIND_AFTER),
+        Some(deleted) => deleted.end(cleanup_timeout(&record.solver)),
+        None => since.saturating_add(LEFT_BEHIND_AFTER).unwrap_or(now),
     };
-    let given_up = given_up.unwrap_or(now);
     if now >= given_up {
         return None;
     }
@@ -124,17 +124,17 @@ pub fn after_failed_removal(
     })
 }
 
-/// For how long a provider may take to remove a record: `most`, or for a Certificate that is being deleted since `deleted`
+/// For how long a provider may take to remove a record: `most`, or for a Certificate that is being deleted
 /// what is left of the time that this may wait, but always some.
 pub fn patience(
     record: &DnsRecordStatus,
     most: Duration,
-    deleted: Option<Timestamp>,
+    deleted: Option<Deletion>,
     now: Timestamp,
 ) -> Duration {
     const LEAST: Duration = Duration::from_secs(1);
     let Some(deleted) = deleted else { return most };
-    let end = deleted.saturating_add(cleanup_timeout(&record.solver)).unwrap_or(now);
+    let end = deleted.end(cleanup_timeout(&record.solver));
     let left = Duration::try_from(end.duration_since(now)).unwrap_or_default();
     most.min(left.max(LEAST))
 }

@@ -18,6 +18,7 @@ use crate::api::{
     Base64, CertificateRevocation, CertificateStatus, IssuerKind, LastRevocation, RevocableCertificate,
     RevocationCause, RevocationReason, RevocationResult, RevocationSpec, RevocationStatus,
 };
+use crate::core::deletion::Deletion;
 use crate::pki::Leaf;
 
 /// A certificate that a CA fails to revoke for so long is given up, if nothing waits for it.
@@ -40,8 +41,8 @@ pub struct Asked<'a> {
     pub deletion_timeout: SignedDuration,
     /// The annotation that asks for a revocation now.
     pub request: Option<&'a str>,
-    /// Since when the Certificate is being deleted.
-    pub deleted: Option<Timestamp>,
+    /// The deletion of the Certificate, if it is being deleted.
+    pub deleted: Option<Deletion>,
 }
 
 impl Default for Asked<'_> {
@@ -58,7 +59,7 @@ impl Default for Asked<'_> {
 
 impl<'a> Asked<'a> {
     /// What a spec asks for, an annotation, and the deletion of the Certificate.
-    pub fn new(spec: Option<&RevocationSpec>, request: Option<&'a str>, deleted: Option<Timestamp>) -> Self {
+    pub fn new(spec: Option<&RevocationSpec>, request: Option<&'a str>, deleted: Option<Deletion>) -> Self {
         Self {
             on_delete: spec.and_then(|spec| spec.on_delete.reason()),
             on_replace: spec.and_then(|spec| spec.on_replace.reason()),
@@ -71,8 +72,7 @@ impl<'a> Asked<'a> {
     }
 
     fn end_of_deletion(&self) -> Option<Timestamp> {
-        let deleted = self.deleted?;
-        Some(deleted.saturating_add(self.deletion_timeout).unwrap_or(deleted))
+        Some(self.deleted?.end(self.deletion_timeout))
     }
 }
 
@@ -195,7 +195,7 @@ pub fn after_refusal(
     }
     let attempts = revocation.failed_attempts.unwrap_or_default().saturating_add(1);
     let again = match asked.deleted {
-        Some(deleted) => look_again(deleted, now, refusal.retry_after, DELETION_BOUNDS),
+        Some(deleted) => look_again(deleted.since, now, refusal.retry_after, DELETION_BOUNDS),
         None => {
             let failures = u32::try_from(attempts).unwrap_or(1);
             backoff.next_attempt(failures, refusal.retry_after, now, &held.serial_number)

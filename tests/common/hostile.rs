@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use super::faults::steady;
 use super::{SOON, certificate, issuer};
 
 /// The memory limit of the chart.
@@ -63,7 +64,7 @@ impl Scene<'_> {
             let user = format!("mallory-{}", ns.name);
             ns.apply(&edit_for(&user)).await?;
             let mallory = ns.acting_as(&user).await?;
-            let pebble = Pebble::builder().start(&bystander.cluster).await?;
+            let pebble = steady().start(&bystander.cluster).await?;
             let builder = Operator::builder(bystander)
                 .argument("--watch-namespaces", &format!("{},{}", ns.name, bystander.name))
                 .argument("--namespace", &home.name);

@@ -195,7 +195,7 @@ async fn a_failure_that_stays_the_same_is_not_written_again_and_again() -> Resul
         provider.script(|_| Reply::Fail("out of quota".into()));
         ground.solve_by(ns, http_request(&provider.url, json!({}))).await?;
         ns.apply(&certificate("web", &["a.test", "*.a.test"], "")).await?;
-        waiting(ns, "web", "WaitingForSolver", "out of quota").await?;
+        waiting(ns, "web", "WaitingForSolver", "/present answered HTTP 500").await?;
         provider.forget();
         stays_as_it_is(ns, "web", Duration::from_secs(10)).await?;
         ensure!(provider.requests().len() >= 2, "it was tried again meanwhile: {:?}", provider.requests());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::common::dns::{self, http_request};
 use crate::common::faults::{change_json, path, refusal, requests_to};
 use crate::common::hostile::Scene;
-use crate::common::{HTTP01, SOON, certificate, condition, issuer, of_issuer, wait_all};
+use crate::common::{CLUSTER_ISSUERS, HTTP01, SOON, certificate, condition, issuer, of_issuer, wait_all};
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use certwright_cluster::proxy::{Action, RequestInfo};
@@ -166,6 +166,7 @@ async fn six_hundred_issuers_with_servers_of_their_own_do_not_grow_the_operator(
 
 #[tokio::test]
 async fn a_provider_and_a_zone_without_measure_harm_only_their_own_certificates() -> Result<()> {
+    let _alone = CLUSTER_ISSUERS.lock().await;
     let cluster = Cluster::from_env()?;
     let address = Address::free(&cluster)?;
     let ip = address.ip().to_owned();
@@ -179,7 +180,11 @@ async fn a_provider_and_a_zone_without_measure_harm_only_their_own_certificates(
     let recursive = resolver.address();
     Scene::with_operator(
         "providers",
-        |operator| operator.argument("--dns01-recursive-nameservers", &recursive),
+        |operator| {
+            operator
+                .argument("--dns01-recursive-nameservers", &recursive)
+                .argument("--cluster-issuers", "true")
+        },
         async |scene| {
             let http = ScriptedProvider::http().await?;
             let group = format!("{}.example.test", scene.ns.name);
@@ -212,7 +217,7 @@ async fn a_provider_and_a_zone_without_measure_harm_only_their_own_certificates(
             ];
             let attacks = solvers.map(async |(name, solver, words)| {
                 let (directory, ca_pem) = (&scene.pebble.directory_url, &scene.pebble.ca_pem);
-                let solver = dns::with(solver, json!({ "cleanupTimeout": "20s" }));
+                let solver = dns::with(solver, json!({ "cleanupTimeout": "1h" }));
                 scene
                     .apply(&dns::issuer(name, directory, ca_pem, &json!([{ "dns01": solver }])).to_string())
                     .await?;

@@ -117,6 +117,7 @@ async fn the_self_check_goes_to_loopback_neither_by_a_name_nor_by_a_redirect() -
 
 #[tokio::test]
 async fn providers_and_name_servers_on_loopback_are_not_asked() -> Result<()> {
+    let _alone = common::CLUSTER_ISSUERS.lock().await;
     let cluster = Cluster::from_env()?;
     let key = key();
     // The zone's second server is on loopback.
@@ -127,7 +128,7 @@ async fn providers_and_name_servers_on_loopback_are_not_asked() -> Result<()> {
     let trap = Trap::on_loopback().await?;
     let name_server = Trap::at("127.0.0.78", 53).await?;
     let servers = resolver.address();
-    Scene::with_operator("providers", |builder| builder.argument("--dns01-recursive-nameservers", &servers), async |scene| {
+    Scene::with_operator("providers", |builder| builder.argument("--dns01-recursive-nameservers", &servers).argument("--cluster-issuers", "true"), async |scene| {
         let (port, ns) = (trap.port, &scene.ns);
         scene.apply(&key.object("tsig")).await?;
         let account = json!({ "acme-dns.a.test": {

@@ -47,6 +47,7 @@ mod gitops;
 mod hostile_ca;
 mod hostile_egress;
 mod hostile_peer;
+mod hostile_sizes;
 mod hostile_status;
 mod hostile_tenant;
 mod http01;

@@ -135,7 +135,7 @@ async fn giving_back_makes_nothing_but_certificates_and_marks_only_their_secrets
         for (name, kept) in [(ns.name.as_str(), &binding), ("other", &original)] {
             let mut ours: Value = serde_yaml::from_str(&certificate(name, &["a.example.com"], ""))?;
             ours["spec"]["secretName"] = "theirs".into();
-            ours["metadata"]["annotations"] = json!({ "certwright.dev/taken-over-from": kept.to_string() });
+            ours["metadata"]["annotations"] = json!({ "certwright.dev/taken-over-from": kept.to_string().replace('\u{9b}', "\\u009b") });
             ns.apply(&ours.to_string()).await?;
         }
         ns.apply("apiVersion: v1\nkind: Secret\nmetadata: { name: theirs }\n").await?;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::common::faults::event;
 use crate::common::{
     SOON, certificate, condition, issued, issuer, ready, ready_through_proxy, revision, tls,
 };
@@ -186,6 +187,7 @@ async fn nothing_is_written_while_nothing_changes() -> Result<()> {
         }
         for index in 0..5 {
             revision(ns, &format!("web{index}"), 1).await?;
+            event(ns, &format!("web{index}"), "Issued").await?;
         }
         let counted = counted_writes(&operator).await?;
         proxy.forget();

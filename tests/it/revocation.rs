@@ -206,7 +206,7 @@ async fn a_ca_that_stumbles_is_asked_again_and_a_certificate_that_is_revoked_alr
             "The certificate {} is not revoked yet: revoking the certificate failed: ",
             serial(&first)
         );
-        assert!(message.starts_with(&expected) && message.contains("Down for maintenance"), "{message}");
+        assert!(message.starts_with(&expected) && message.contains("answered HTTP 503"), "{message}");
         assert_eq!(event(ns, "web", "RevocationFailed").await?, ("Warning".to_owned(), message));
         let web = revision(ns, "web", 2).await?;
         let entry = &web["status"]["revocation"]["certificates"][0]["revocation"];

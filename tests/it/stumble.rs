@@ -395,7 +395,11 @@ impl Scene {
 
     /// Makes an Issuer with these solvers.
     async fn issue_from(&self, ns: &TestNamespace, solvers: &Value) -> Result<()> {
-        ns.apply(&issuer("ca", &self.directory(), &self.pebble.ca_pem, solvers).to_string()).await?;
+        let mut issuer = issuer("ca", &self.directory(), &self.pebble.ca_pem, solvers);
+        // Pebble does not find a certificate whose serial number begins with a zero, and then refuses the order that is to
+        // replace it: one more order.
+        issuer["spec"]["acme"]["renewalInformationSource"] = json!("None");
+        ns.apply(&issuer.to_string()).await?;
         ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
         Ok(())
     }

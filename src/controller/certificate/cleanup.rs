@@ -105,7 +105,7 @@ impl Work {
     ) -> Result<(), Error> {
         let ledger = &self.status.dns_records;
         let due: Vec<bool> = ledger.iter().map(|record| records::is_due(ledger, record, now)).collect();
-        let deleted = self.certificate.metadata.deletion_timestamp.as_ref().map(|time| time.0);
+        let deleted = self.deletion();
         let removals = ledger.iter().zip(&due).map(async |(record, due)| {
             let bound = records::patience(record, bound, deleted, now);
             Ok::<_, Error>(match due {

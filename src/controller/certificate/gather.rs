@@ -19,6 +19,7 @@ use crate::controller::issuer_record::{AccountSecret, IssuerId, IssuerRecord, ac
 use crate::controller::secrets;
 use crate::core::account::has_other_terms;
 use crate::core::allow;
+use crate::core::deletion::Deletion;
 use crate::core::issuance::{IssuerView, Learned, Memory, Progress, Situation};
 use crate::core::ledger::{Owner, Unverified};
 use crate::core::naming::next_private_key_secret;
@@ -71,6 +72,8 @@ pub(super) struct Work {
     pub(super) asked: Option<Asked>,
     /// Whether there is nothing to do, and so nothing to keep.
     pub(super) at_rest: bool,
+    /// Whether its namespace is being deleted.
+    pub(super) namespace_is_ending: bool,
 }
 
 impl Work {
@@ -117,6 +120,7 @@ impl Work {
         let place_at = issuer.as_ref().map(|issuer| account_secret(issuer, &context.config.namespace));
         let mut progress = progress;
         progress.place = place_at.as_ref().is_some_and(|account| context.places.has(account, &uid));
+        let namespace_is_ending = context.cache.namespace_is_ending(&namespace);
         let mut work = Self {
             not_allowed: not_allowed(issuer.as_ref(), &namespace, wanted.as_ref().ok(), context),
             wanted,
@@ -144,11 +148,18 @@ impl Work {
             place_at,
             queued: false,
             at_rest: false,
+            namespace_is_ending,
         };
         work.see_secret(secret, context);
         work.see_next_key(next_key, context);
         work.find_out_again(context);
         Ok(work)
+    }
+
+    /// The deletion of the Certificate, if it is being deleted.
+    pub(super) fn deletion(&self) -> Option<Deletion> {
+        let since = self.certificate.metadata.deletion_timestamp.as_ref()?.0;
+        Some(Deletion { since, with_namespace: self.namespace_is_ending })
     }
 
     /// What the next step is decided on.

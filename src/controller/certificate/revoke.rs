@@ -37,13 +37,8 @@ enum SignedBy {
 impl Work {
     /// What is to be revoked.
     pub(super) fn asked_to_revoke(&self) -> Asked<'_> {
-        let metadata = &self.certificate.metadata;
         let request = self.certificate.annotations().get(ANNOTATION_REVOKE);
-        Asked::new(
-            self.certificate.spec.revocation.as_ref(),
-            request.map(String::as_str),
-            metadata.deletion_timestamp.as_ref().map(|time| time.0),
-        )
+        Asked::new(self.certificate.spec.revocation.as_ref(), request.map(String::as_str), self.deletion())
     }
 
     /// Sees to the certificates that are to be revoked.

@@ -25,6 +25,7 @@ use crate::core::account::deactivation::{
     self, Asked, BACKOFF_OF_DELETION, LastStep, Standing, last_step, next_attempt_asked_for,
 };
 use crate::core::account::{Recorded, with_deactivated};
+use crate::core::deletion::Deletion;
 use crate::core::disposition::{self, Disposition, about, disposition};
 use crate::core::renewal::whole_seconds;
 use crate::pki::PrivateKey;
@@ -123,13 +124,13 @@ impl Work {
     /// time.
     pub(super) async fn end(
         &mut self,
-        deleted: Timestamp,
+        deletion: Deletion,
         context: &Context,
     ) -> Result<Option<Timestamp>, Error> {
         loop {
             let now = clock::now();
             let shared_with = self.shared_with(context);
-            let step = last_step(&self.situation(), shared_with.as_deref(), deleted, now);
+            let step = last_step(&self.situation(), shared_with.as_deref(), deletion, now);
             debug!(?step, "next step before the end");
             match step {
                 LastStep::Wait(until) => {

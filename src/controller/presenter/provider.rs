@@ -10,7 +10,7 @@ use reqwest::Url;
 use secrecy::SecretString;
 use tokio::time::timeout;
 
-use crate::api::{self, Dns01SecretKeySelector, Dns01Webhook, DnsRecordStatus};
+use crate::api::{self, Dns01SecretKeySelector, Dns01Webhook, DnsRecordStatus, OpaqueJson};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::secrets;
@@ -110,8 +110,10 @@ impl Provider {
         let Self::Webhook { settings, namespace, ambient } = self else { return Ok(()) };
         let Dns01Webhook { group_name, solver_name, config } = settings;
         let request_id = format!("{uid}-{}", digest(&format!("{action:?} {}", record.value)));
-        let payload = webhook::request(&request_id, action, record, namespace, *ambient, config.clone());
         let named = |words: String| format!("the webhook {solver_name} of {group_name} {words}");
+        let config = config.as_ref().map(OpaqueJson::value).transpose();
+        let config = config.map_err(|error| named(format!("cannot be asked: {error}")))?;
+        let payload = webhook::request(&request_id, action, record, namespace, *ambient, config);
         let body =
             serde_json::to_vec(&payload).map_err(|error| named(format!("cannot be asked: {error}")))?;
         let request = Request::post(webhook::path(group_name, solver_name))

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{KeySecret, Recorded, Situation, Step};
 use crate::api::{AccountOnDelete, AccountPolicy, PreviousAccount, issuer_reason as reason};
 use crate::core::backoff::Backoff;
+use crate::core::deletion::Deletion;
 
 /// For how long the deletion of an issuer waits for the CA, unless its policy says otherwise.
 const DEACTIVATION_TIMEOUT: SignedDuration = SignedDuration::from_secs(120);
@@ -164,12 +165,12 @@ pub enum LastStep {
     },
 }
 
-/// Decides what to do next for an issuer that is being deleted since `deleted`. `shared_with` is another one that has the
+/// Decides what to do next for an issuer that is being deleted. `shared_with` is another one that has the
 /// same account.
 pub fn last_step(
     situation: &Situation<'_>,
     shared_with: Option<&str>,
-    deleted: Timestamp,
+    deletion: Deletion,
     now: Timestamp,
 ) -> LastStep {
     if !deactivates(situation.spec.account_policy.as_ref()) {
@@ -187,11 +188,11 @@ pub fn last_step(
     if let Some(other) = shared_with {
         return LastStep::Retain(other.to_owned());
     }
-    let end = deleted.saturating_add(timeout(situation.spec.account_policy.as_ref())).unwrap_or(now);
+    let end = deletion.end(timeout(situation.spec.account_policy.as_ref()));
     // What has failed before the issuer was deleted is tried at once.
     let failed = situation.status.deactivation.as_ref();
-    let failed =
-        failed.filter(|failed| failed.last_failure_time.as_ref().is_some_and(|time| time.0 >= deleted));
+    let failed = failed
+        .filter(|failed| failed.last_failure_time.as_ref().is_some_and(|time| time.0 >= deletion.since));
     match failed.and_then(|failed| failed.next_attempt_time.as_ref()) {
         Some(_) if now >= end => return LastStep::GiveUp,
         Some(next) if next.0 > now => return LastStep::Wait(next.0.min(end)),

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use kube::{Resource, ResourceExt};
 use serde::Deserialize;
 
 use super::entrance::{Entrance, EntranceKind};
@@ -133,6 +134,11 @@ fn theirs(name: &str) -> String {
 pub fn is_read(key: &str) -> bool {
     let key = key.strip_prefix("acme.").unwrap_or(key);
     key.starts_with(OURS) || key.starts_with(THEIRS) || key == TLS_ACME
+}
+
+/// Whether an object has an annotation that means something to us.
+pub fn is_annotated<K: Resource>(object: &K) -> bool {
+    object.annotations().keys().any(|key| is_read(key))
 }
 
 /// The annotations of an Ingress or a Gateway.

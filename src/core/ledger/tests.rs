@@ -29,10 +29,10 @@ fn what_was_sealed_is_known_again_after_the_api_server_had_it() {
     let webhook =
         json!({ "z": 1.0, "a": { "y": null, "b": [1, 2.5, null] }, "big": 9_007_199_254_740_993_i64 });
     status.dns_records[0].solver.webhook =
-        Some(Dns01Webhook { config: Some(webhook), ..Dns01Webhook::default() });
+        Some(Dns01Webhook { config: Some((&webhook).into()), ..Dns01Webhook::default() });
     keys().seal(OWNER, &mut status);
     let as_stored = json!({ "a": { "b": [1, 2.5, null] }, "big": 9_007_199_254_740_993_i64, "z": 1 });
-    status.dns_records[0].solver.webhook.as_mut().unwrap().config = Some(as_stored);
+    status.dns_records[0].solver.webhook.as_mut().unwrap().config = Some((&as_stored).into());
     assert!(keys().take_unverified(OWNER, &mut status).is_empty());
 }
 

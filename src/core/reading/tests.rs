@@ -154,6 +154,47 @@ fn what_is_nested_too_deeply_is_the_problem_of_its_object() {
 }
 
 #[test]
+fn what_is_too_large_is_the_problem_of_its_object_and_is_not_kept() {
+    let mut maps = good();
+    maps["spec"]["more"] = Value::from(vec![json!({ "a": 0 }); 100_000]);
+    let mut text = good();
+    text["spec"]["secretName"] = json!("x".repeat(200_000));
+    let mut labels = good();
+    let many = (0..1000).map(|n| (format!("{n:0>60}"), json!("v".repeat(60))));
+    labels["metadata"]["labels"] = Value::Object(many.collect());
+    let mut status = good();
+    status["status"] = json!({ "conditions": vec![json!({}); 300_000] });
+    let mut annotations = good();
+    annotations["metadata"]["annotations"] = json!({ "certwright.dev/renew": "x".repeat(200_000) });
+    let found = listed::<Certificate>(&[good(), maps, text, labels, status, annotations, good()]);
+    let told = |fault: &Option<Fault>| fault.as_ref().map(ToString::to_string);
+    let faults: Vec<_> = found.iter().map(|one| told(&one.fault)).collect();
+    let large = |path: &str, most: u32| Some(format!("{path}: larger than {most} characters of JSON"));
+    let (spec, labels) = (large("spec", 131_072), large("metadata.labels", 16_384));
+    assert_eq!(faults, [None, spec.clone(), spec, labels, None, None, None]);
+    assert_eq!(told(&found[4].status_fault), large("status", 524_288));
+    let kept = serde_json::to_string(&found.iter().map(|one| &one.object).collect::<Vec<_>>()).unwrap();
+    // The status that was read in part is the largest; `reduce` takes the annotation away.
+    assert!(kept.len() < 900_000, "{} bytes are kept", kept.len());
+    assert!(found.iter().all(|one| one.name_any() == "web"));
+}
+
+#[test]
+fn an_ingress_that_asks_for_nothing_is_not_reported_however_it_is() {
+    let mut object = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": { "name": "shop", "annotations": {} },
+        "spec": { "tls": [{ "hosts": vec!["x".repeat(200); 1000] }], "rules": vec![json!({ "host": "a" }); 100_000] },
+    });
+    assert_eq!(listed::<annotated::Ingress>(&[object.clone()])[0].fault, None);
+    object["metadata"]["annotations"]["certwright.dev/issuer"] = json!("ca");
+    let found = listed::<annotated::Ingress>(&[object.clone()]);
+    assert_eq!(found[0].fault.as_ref().unwrap().path, "spec");
+    object["spec"]["tls"] = json!([{ "hosts": ["a.test"] }]);
+    let found = listed::<annotated::Ingress>(&[object]);
+    assert_eq!(found[0].fault, None, "its rules are not looked at");
+}
+
+#[test]
 fn metadata_that_cannot_be_read_leaves_a_name() {
     let mut object = good();
     object["metadata"]["creationTimestamp"] = json!("9999-12-31T23:59:59Z");

@@ -69,7 +69,7 @@ fn a_deletion_waits_for_a_provider_no_longer_than_the_solver_says() {
     for (timeout, seconds) in [(None, 60), (Some("5s"), 5), (Some("0s"), 0)] {
         let mut status = with_record(timeout);
         retire(&mut status.dns_records, |_| true, at(-100));
-        let (mut now, deleted) = (at(0), at(0));
+        let (mut now, deleted) = (at(0), deleted_at(0));
         while let Some(removal) = after_failed_removal(&status.dns_records[0], "no", Some(deleted), now) {
             now = removal.next_attempt_time.0;
             status.dns_records[0].removal = Some(removal);
@@ -85,12 +85,12 @@ fn a_provider_that_hangs_does_not_hold_a_deletion_up_beyond_its_end() {
     let record = &status.dns_records[0];
     let taking = |deleted, now| patience(record, most, deleted, now).as_secs();
     assert_eq!(taking(None, at(0)), 30);
-    assert_eq!(taking(Some(at(0)), at(0)), 5);
-    assert_eq!(taking(Some(at(0)), at(2)), 3);
-    assert_eq!(taking(Some(at(0)), at(5)), 1, "it is asked once more, and briefly");
-    assert_eq!(taking(Some(at(0)), at(500)), 1);
+    assert_eq!(taking(Some(deleted_at(0)), at(0)), 5);
+    assert_eq!(taking(Some(deleted_at(0)), at(2)), 3);
+    assert_eq!(taking(Some(deleted_at(0)), at(5)), 1, "it is asked once more, and briefly");
+    assert_eq!(taking(Some(deleted_at(0)), at(500)), 1);
     status.dns_records[0].solver.cleanup_timeout = None;
-    assert_eq!(patience(&status.dns_records[0], most, Some(at(0)), at(0)), most);
+    assert_eq!(patience(&status.dns_records[0], most, Some(deleted_at(0)), at(0)), most);
 }
 
 #[test]
@@ -122,4 +122,8 @@ fn with_record(cleanup_timeout: Option<&str>) -> CertificateStatus {
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+}
+
+fn deleted_at(seconds: i64) -> Deletion {
+    Deletion { since: at(seconds), with_namespace: false }
 }

@@ -192,7 +192,7 @@ fn a_deletion_does_not_wait_for_an_attempt_that_is_far_off() {
         case.now = next_attempt(&case.status).unwrap();
     }
     assert!((3..=40).contains(&attempts), "{attempts}");
-    let waited = case.now.duration_since(case.asked.deleted.unwrap());
+    let waited = case.now.duration_since(case.asked.deleted.unwrap().since);
     assert!(waited <= SignedDuration::from_secs(61), "{waited}");
 }
 
@@ -342,7 +342,7 @@ proptest! {
                 Event::Request(request) => case.asked.request = request,
                 Event::Passes(seconds) => case.now += SignedDuration::from_secs(seconds),
                 Event::Succeeds(does) => succeeds = does,
-                Event::Deleted => { case.asked.deleted.get_or_insert(case.now); }
+                Event::Deleted => { case.asked.deleted.get_or_insert(deleted_at(case.now)); }
             }
             let mut steps = 0;
             while let Some(chore) = case.next() {
@@ -374,7 +374,7 @@ proptest! {
                 prop_assert!(next > case.now);
             }
         }
-        let deleted = case.asked.deleted.unwrap();
+        let deleted = case.asked.deleted.unwrap().since;
         let bound = deleted + DELETION_TIMEOUT + SignedDuration::from_secs(2);
         while holds(&case.status) {
             case.now = next_attempt(&case.status).expect("something to wait for");
@@ -493,7 +493,7 @@ impl Case {
     }
 
     fn delete(&mut self) {
-        self.asked.deleted = Some(self.now);
+        self.asked.deleted = Some(deleted_at(self.now));
     }
 }
 
@@ -531,4 +531,8 @@ fn secret(serial: &str) -> SecretView {
         })),
         ..SecretView::default()
     }
+}
+
+fn deleted_at(since: Timestamp) -> Deletion {
+    Deletion { since, with_namespace: false }
 }

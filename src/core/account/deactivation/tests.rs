@@ -152,7 +152,7 @@ fn a_deletion_ends_in_bounded_time() {
     let mut at = now();
     let mut attempts = 0;
     loop {
-        match last_step(&case.situation(), None, now(), at) {
+        match last_step(&case.situation(), None, deleted(), at) {
             LastStep::Deactivate { patience, .. } => {
                 attempts += 1;
                 assert!(attempts < 20 && patience <= Duration::from_secs(120), "{attempts} {patience:?}");
@@ -172,10 +172,10 @@ fn a_deletion_ends_in_bounded_time() {
     // The operator was down all the time: it is tried once.
     case.status.deactivation = None;
     let late = now() + hour;
-    let once = last_step(&case.situation(), None, now(), late);
+    let once = last_step(&case.situation(), None, deleted(), late);
     assert_eq!(once, LastStep::Deactivate { url: Some(URL.to_owned()), patience: LEAST_PATIENCE });
     case.status.deactivation = Some(failed(URL, late, late + hour));
-    assert_eq!(last_step(&case.situation(), None, now(), late), LastStep::GiveUp);
+    assert_eq!(last_step(&case.situation(), None, deleted(), late), LastStep::GiveUp);
 }
 
 struct Case {
@@ -242,7 +242,7 @@ impl Case {
     }
 
     fn last(&self, shared_with: Option<&str>) -> LastStep {
-        last_step(&self.situation(), shared_with, now(), now())
+        last_step(&self.situation(), shared_with, deleted(), now())
     }
 }
 
@@ -271,4 +271,8 @@ fn failed(account: &str, at: Timestamp, next: Timestamp) -> DeactivationStatus {
 
 fn now() -> Timestamp {
     "2026-11-22T03:00:00Z".parse().unwrap()
+}
+
+fn deleted() -> Deletion {
+    Deletion { since: now(), with_namespace: false }
 }
