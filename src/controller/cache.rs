@@ -343,7 +343,8 @@ async fn follow<K, O: ?Sized>(
     let mut is_absent = false;
     let mut failures = 0_u32;
     while let Some(event) = stream.next().await {
-        if event.is_ok() {
+        // A list that fails has begun, too, and may have brought some objects.
+        if let Ok(watcher::Event::InitDone | watcher::Event::Apply(_) | watcher::Event::Delete(_)) = event {
             failures = 0;
         }
         match event {

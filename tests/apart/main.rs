@@ -1,7 +1,9 @@
-//! The tests that change kinds of the whole cluster, or look at what everybody does in it: they run when no others do.
+//! The tests that change kinds of the whole cluster, look at what everybody does in it, or live by a clock that is too fast for a
+//! busy machine: they run when no others do.
 
 #[path = "../common/mod.rs"]
 mod common;
 
+mod fault_matrix;
 mod hostile_objects;
 mod rbac;

@@ -10,7 +10,7 @@ use crate::common::{SOON, condition};
 /// What etcd takes, less what the API server adds.
 const LARGEST: usize = 1_300_000;
 /// A list brings several of them at a time.
-const COUNT: usize = 24;
+const COUNT: usize = 12;
 
 #[tokio::test]
 async fn objects_as_large_as_the_api_server_takes_do_not_exhaust_the_operator() -> Result<()> {

@@ -41,7 +41,6 @@ mod duplicates;
 mod events;
 mod examples;
 mod external_account;
-mod fault_matrix;
 mod gateway;
 mod gitops;
 mod hostile_ca;

@@ -1,7 +1,7 @@
 //! The Service and the EndpointSlices of a namespace, which lead to the operator's replicas: the first Certificate that has
 //! something to present makes them, the last removes them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::Service;
@@ -53,13 +53,15 @@ pub async fn leave(context: &Context, namespace: &str, uid: &str) -> Result<(), 
     let mut shared = shared.lock().await;
     shared.presenting.remove(uid);
     shared.left.insert(uid.to_owned());
-    let recorded = |certificate: &Certificate| {
+    let presents = |certificate: &Certificate| {
         let challenges = certificate.status.iter().flat_map(|status| &status.challenges);
-        let presents = challenges.into_iter().any(|challenge| challenge.way != ChallengeWay::TxtRecord);
-        presents && !certificate.metadata.uid.as_ref().is_some_and(|uid| shared.left.contains(uid))
+        challenges.into_iter().any(|challenge| challenge.way != ChallengeWay::TxtRecord)
     };
+    let recorded = context.cache.certificates(namespace, presents);
+    let recorded: HashSet<String> = recorded.iter().filter_map(|certificate| certificate.uid()).collect();
     // A Certificate that another leader began is not in `presenting`, but its status says so.
-    let others = !shared.presenting.is_empty() || !context.cache.certificates(namespace, recorded).is_empty();
+    let others = !shared.presenting.is_empty() || !recorded.is_subset(&shared.left);
+    shared.left.retain(|left| recorded.contains(left));
     if others {
         return Ok(());
     }
