@@ -67,7 +67,7 @@ pub fn optional_object_name<'de, D: Deserializer<'de>>(deserializer: D) -> Resul
 }
 
 fn checked<E: Error>(name: String) -> Result<String, E> {
-    match name.is_empty() || (name.len() <= MAX_OBJECT_NAME && is_object_name(&name)) {
+    match name.is_empty() || is_object_name(&name) {
         true => Ok(name),
         false => Err(E::custom(
             "not a name of an object: at most 253 lower-case letters, digits, '-' and '.', with a letter or digit at both \
@@ -76,10 +76,12 @@ fn checked<E: Error>(name: String) -> Result<String, E> {
     }
 }
 
-fn is_object_name(name: &str) -> bool {
+/// Whether an object may have this name, so that it can be part of a path.
+pub fn is_object_name(name: &str) -> bool {
     let is_end = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = name.as_bytes();
-    bytes.first().is_some_and(|first| is_end(*first))
+    bytes.len() <= MAX_OBJECT_NAME
+        && bytes.first().is_some_and(|first| is_end(*first))
         && bytes.last().is_some_and(|last| is_end(*last))
         && bytes.iter().all(|byte| is_end(*byte) || matches!(byte, b'-' | b'.'))
 }

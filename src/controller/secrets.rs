@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::error::Error;
 use crate::api::{FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_SECRET, MANAGED_BY};
@@ -18,16 +19,32 @@ pub const TYPE_TLS: &str = "kubernetes.io/tls";
 /// Kind of what is written, as metrics name it.
 const KIND: &str = "Secret";
 
-/// Reads a Secret.
+/// So many Secrets are read at a time: each may have a megabyte, and users may name the same one many times.
+static READS: Semaphore = Semaphore::const_new(4);
+/// What is larger than this under one key, in bytes, is not kept: it is no certificate, no key and no password.
+const MAX_DATA: usize = 64 << 10;
+
+/// Waits until one more object may be read that may be as large as the API server takes.
+pub async fn turn_to_read() -> Option<SemaphorePermit<'static>> {
+    // It fails only if it is closed, which it is not.
+    READS.acquire().await.ok()
+}
+
+/// Reads a Secret, without what is too large for us to need it.
 ///
 /// # Errors
 /// [`Error::ReadSecret`]
 pub async fn read(client: &Client, namespace: &str, name: &str) -> Result<Option<Secret>, Error> {
+    let _turn = turn_to_read().await;
     let api = Api::<Reading<Secret>>::namespaced(client.clone(), namespace);
     let failed = |source| Error::ReadSecret { name: name.to_owned(), source };
     let Some(found) = api.get_opt(name).await.map_err(failed)? else { return Ok(None) };
     let unreadable = |fault: Fault| failed(kube::Error::Service(fault.to_string().into()));
-    found.usable().map(Some).map_err(unreadable)
+    let mut secret = found.usable().map_err(unreadable)?;
+    if let Some(data) = &mut secret.data {
+        data.retain(|_, bytes| bytes.0.len() <= MAX_DATA);
+    }
+    Ok(Some(secret))
 }
 
 /// The bytes under `key`.

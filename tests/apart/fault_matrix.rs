@@ -24,6 +24,7 @@ const LATER: Duration = Duration::from_secs(36 * 3600);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_fault_at_each_endpoint_is_told_costs_the_ca_little_and_is_recovered_from() -> Result<()> {
+    let _alone = crate::ALONE.lock().await;
     TestNamespace::with("matrix", async |ns| {
         let clock = FakeClock::fast(&ns.cluster, SPEED)?;
         let _operator = Operator::builder(ns).clock(&clock).start().await?;

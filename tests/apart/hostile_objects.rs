@@ -19,10 +19,7 @@ use kube::{Api, Client, ResourceExt};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
 
-/// The definitions are the whole cluster's.
-static DEFINITIONS: Mutex<()> = Mutex::const_new(());
 
 /// No duration that anybody could mean.
 const ABSURD: &str = "99999999999999999999h";
@@ -42,7 +39,7 @@ const DURATIONS: &[(&str, &str, &str)] = &[
 
 #[tokio::test]
 async fn objects_that_cannot_be_read_are_reported_on_themselves_and_harm_nobody_else() -> Result<()> {
-    let _alone = DEFINITIONS.lock().await;
+    let _alone = crate::ALONE.lock().await;
     Scene::with("objects", async |scene| {
         held_by_finalizers(scene).await?;
         let mut expected = with_lax_definitions(&scene.ns, async || {
@@ -148,6 +145,7 @@ async fn held_by_finalizers(scene: &Scene<'_>) -> Result<()> {
 
 #[tokio::test]
 async fn a_forged_status_is_ignored_where_it_cannot_be_read() -> Result<()> {
+    let _alone = crate::ALONE.lock().await;
     Scene::with("forged", async |scene| {
         scene.grant_status().await?;
         scene.apply(&issuer(&scene.pebble.directory_url, &scene.pebble.ca_pem, "")).await?;
@@ -173,7 +171,7 @@ async fn a_forged_status_is_ignored_where_it_cannot_be_read() -> Result<()> {
 
 #[tokio::test]
 async fn the_api_server_refuses_what_is_beyond_the_bounds() -> Result<()> {
-    let _alone = DEFINITIONS.lock().await;
+    let _alone = crate::ALONE.lock().await;
     TestNamespace::with("bounds", async |ns| {
         for (kind, field, path) in DURATIONS {
             let refused = create(ns, kind, "absurd", absurd(kind, field), "?dryRun=All").await;
@@ -197,7 +195,7 @@ async fn the_api_server_refuses_what_is_beyond_the_bounds() -> Result<()> {
 /// cannot bound.
 #[tokio::test]
 async fn what_the_api_server_takes_is_read() -> Result<()> {
-    let _alone = DEFINITIONS.lock().await;
+    let _alone = crate::ALONE.lock().await;
     TestNamespace::with("taken", async |ns| {
         let certificate = json!({ "secretName": "a", "dnsNames": ["a.test"], "issuerRef": { "name": "ca" } });
         let issuer = with_solver(json!({ "webhook": { "groupName": "acme.test", "solverName": "dns" } }));

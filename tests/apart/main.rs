@@ -7,3 +7,6 @@ mod common;
 mod fault_matrix;
 mod hostile_objects;
 mod rbac;
+
+/// Held by each of them while it runs.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

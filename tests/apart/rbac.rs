@@ -21,6 +21,7 @@ use tokio::time::{interval, timeout};
 
 #[tokio::test]
 async fn the_roles_grant_what_is_used_and_nothing_else() -> Result<()> {
+    let _alone = crate::ALONE.lock().await;
     TestNamespace::with("rbac", async |ns| {
         live_a_full_life(ns).await?;
         let log = audit_log(&ns.cluster.description.state);

@@ -66,6 +66,34 @@ async fn objects_as_large_as_the_api_server_takes_do_not_exhaust_the_operator() 
     .await
 }
 
+/// Each Certificate looks at the Secret that it names, and one may be named by many.
+#[tokio::test]
+async fn a_large_secret_that_hundreds_of_certificates_name_does_not_exhaust_the_operator() -> Result<()> {
+    const CERTIFICATES: usize = 300;
+    Scene::with("secrets", async |scene| {
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "large" },
+            "stringData": { "tls.crt": "x".repeat(1_000_000) },
+        });
+        let path = format!("/api/v1/namespaces/{}/secrets", scene.ns.name);
+        let request = http::Request::post(path).header("content-type", "application/json");
+        scene.mallory.client.request_text(request.body(secret.to_string().into_bytes())?).await?;
+        let spec = json!({ "secretName": "large", "dnsNames": ["a.test"], "issuerRef": { "name": "none" } });
+        let objects = (0..CERTIFICATES).map(|n| {
+            object("certwright.dev/v1alpha1", "Certificate", json!({ "name": format!("web-{n}") }), spec.clone())
+        });
+        let created = stream::iter(objects).map(|object| create(scene, object)).buffer_unordered(4);
+        created.try_collect::<Vec<()>>().await?;
+        let told = |object: &Value| condition(object, "Ready").is_some();
+        for n in 0..CERTIFICATES {
+            scene.ns.wait(&format!("certificate/web-{n}"), SOON, told).await?;
+        }
+        scene.memory_is_bounded()?;
+        scene.aftermath().await
+    })
+    .await
+}
+
 fn object(api_version: &str, kind: &str, metadata: Value, spec: Value) -> Value {
     json!({ "apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec })
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::Remark;
 use super::entrance::{Block, Entrance, EntranceKind, SecretReference};
+use crate::api::bounds::is_object_name;
 use crate::api::{ANNOTATION_MADE_AS, Certificate, CertificateSpec, IssuerRef, annotated_reason as reason};
 use crate::core::naming::digest;
 use crate::core::spec::ValidatedCertificate;
@@ -68,6 +69,10 @@ fn mistake(entrance: &Entrance, block: &Block) -> Option<String> {
         if !is_secret(secret) {
             let kind = secret.kind.as_deref().unwrap_or("Secret");
             return Some(format!("{path} names a {kind} of its own group; a certificate is in a Secret"));
+        }
+        // It becomes the Certificate's name, and with that a part of a path. The Gateway API takes any text.
+        if !is_object_name(&secret.name) {
+            return Some(format!("{path} is no name that a Secret can have"));
         }
         let other = secret.namespace.as_ref().filter(|namespace| **namespace != entrance.namespace)?;
         Some(format!(

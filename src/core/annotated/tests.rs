@@ -74,11 +74,13 @@ fn what_cannot_be_used_is_left_out_with_a_sentence_and_its_certificate_stays() {
               "tls": { "certificateRefs": [{ "name": "elsewhere", "namespace": "other" }] } },
             { "name": "five", "hostname": "e.test", "protocol": "HTTPS",
               "tls": { "certificateRefs": [{ "name": "vault", "kind": "Vault", "group": "example.com" }] } },
+            { "name": "six", "hostname": "f.test", "protocol": "HTTPS",
+              "tls": { "certificateRefs": [{ "name": "victim/status" }] } },
         ]),
     );
     let plan = planned(&gateway);
     assert_eq!(names(&plan), ["fine"]);
-    let kept = ["no-host", "elsewhere", "vault"].map(str::to_owned);
+    let kept = ["no-host", "elsewhere", "vault", "victim/status"].map(str::to_owned);
     assert_eq!(plan.kept, Kept::These(BTreeSet::from(kept)));
     assert_eq!(
         notes(&plan),
@@ -89,6 +91,7 @@ fn what_cannot_be_used_is_left_out_with_a_sentence_and_its_certificate_stays() {
              its own namespace only: make a Certificate there, or name a Secret of namespace shop",
             "TLSSkipped: spec.listeners[4].tls.certificateRefs[0] names a Vault of its own group; a certificate is in a \
              Secret",
+            "TLSSkipped: spec.listeners[5].tls.certificateRefs[0] is no name that a Secret can have",
         ]
     );
     let ingress = ingress(
