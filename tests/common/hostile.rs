@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use certwright_cluster::{Operator, OperatorBuilder, Pebble, TestNamespace};
+use certwright_cluster::{without_api_groups, Operator, OperatorBuilder, Pebble, TestNamespace};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::{DynamicObject, ObjectMeta};
@@ -124,6 +124,7 @@ impl Scene<'_> {
         self.writes_are_few().await?;
         self.statuses_are_bounded().await?;
         self.memory_is_bounded()?;
+        let _none = without_api_groups().await;
         self.ns.delete().await?;
         self.gone().await
     }

@@ -151,6 +151,7 @@ async fn a_namespace_deleted_in_mid_order_is_gone_although_the_ca_hangs() -> Res
         doomed.apply(&certificate("web", &["a.example.com"], "")).await?;
         hanging.reached().await?;
         wait_all::<Ingress>(&doomed, HTTP01, |ingresses| ingresses.len() == 1).await?;
+        let _none = certwright_cluster::without_api_groups().await;
         doomed.delete().await?;
         ns.wait_gone(&format!("namespace/{}", doomed.name), SOON).await?;
 

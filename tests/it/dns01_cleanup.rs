@@ -337,6 +337,7 @@ async fn a_namespace_is_deleted_although_its_providers_are_down_and_its_secrets_
             ground.wait_values(&format!("{name}.a.test"), 1).await?;
             waiting(&doomed, name, "WaitingForPropagation", "ns2.a.test").await?;
         }
+        let _none = certwright_cluster::without_api_groups().await;
         doomed.delete().await?;
         ns.wait_gone(&format!("namespace/{}", doomed.name), SOON).await?;
         ensure!(ground.operator.is_running()?);

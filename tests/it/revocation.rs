@@ -364,6 +364,7 @@ async fn a_namespace_that_is_deleted_has_its_certificates_revoked() -> Result<()
             revision(&doomed, name, 1).await?;
             certificates.push(tls(&doomed, &format!("{name}-tls")).await?);
         }
+        let _none = certwright_cluster::without_api_groups().await;
         doomed.delete().await?;
         ns.wait_gone(&format!("namespace/{}", doomed.name), Duration::from_secs(60)).await?;
         for certificate in &certificates {

@@ -8,7 +8,8 @@ use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use kube::{Api, api::PostParams};
 use reqwest::Certificate;
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::time::{interval, timeout};
 
 use crate::{ADDRESS, TestNamespace, control_plane::ADMIN_TOKEN};
 
@@ -19,12 +20,29 @@ pub(crate) const VERSION: &str = "v1alpha1";
 const AVAILABLE_LIMIT: Duration = Duration::from_secs(60);
 const ALLOWED_LIMIT: Duration = Duration::from_secs(20);
 
+/// Held for reading by each group, and for writing by whoever cannot do with any.
+static GROUPS: RwLock<()> = RwLock::const_new(());
+
+/// Waits until no test of this program has an API group of its own, and keeps them from registering one while the result is
+/// held: Kubernetes deletes no namespace while one of them does not answer.
+pub async fn without_api_groups() -> RwLockWriteGuard<'static, ()> {
+    let mut again = interval(Duration::from_millis(100));
+    loop {
+        again.tick().await;
+        // To queue for it would keep a test that has one group from registering another.
+        if let Ok(alone) = GROUPS.try_write() {
+            return alone;
+        }
+    }
+}
+
 /// An API group that leads to a port of [`ADDRESS`]. It is taken away when this is dropped: a group whose server is
 /// gone makes discovery fail for everybody.
 pub(crate) struct ApiService {
     pub(crate) group: String,
     kubectl: PathBuf,
     kubeconfig: PathBuf,
+    _group: RwLockReadGuard<'static, ()>,
 }
 
 impl ApiService {
@@ -46,6 +64,7 @@ impl ApiService {
             group: group.into(),
             kubectl: description.tools.program("kubectl")?,
             kubeconfig: description.kubeconfig.clone(),
+            _group: GROUPS.read().await,
         };
         let ca = BASE64_STANDARD.encode(namespace.cluster.ca()?.pem);
         let objects = [
