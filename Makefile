@@ -7,8 +7,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # reason, what is tested always has the feature for traces; what is released has it not.
 BUILD := --workspace --features certwright/otlp
 CLUSTER := $(TARGET)/debug/cluster
-# Integration tests mostly wait, so that more of them than there are cores run at a time.
-TEST_THREADS ?= 4
+# Integration tests mostly wait, so that one more of them than there are cores runs at a time.
+TEST_THREADS ?= 3
 
 CACHE := $(or $(CERTWRIGHT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/certwright)
 DENY_VERSION := 0.20.2

@@ -20,7 +20,7 @@ pub const TYPE_TLS: &str = "kubernetes.io/tls";
 const KIND: &str = "Secret";
 
 /// So many Secrets are read at a time: each may have a megabyte, and users may name the same one many times.
-static READS: Semaphore = Semaphore::const_new(4);
+static READS: Semaphore = Semaphore::const_new(8);
 /// What is larger than this under one key, in bytes, is not kept: it is no certificate, no key and no password.
 const MAX_DATA: usize = 64 << 10;
 
