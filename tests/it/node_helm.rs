@@ -77,10 +77,11 @@ async fn a_release_is_installed_upgraded_rolled_back_and_uninstalled_with_no_cer
 }
 
 /// What the operator and Kubernetes have made in the release's namespace, and what the test has.
-const LEFT: [&str; 4] = [
+const LEFT: [&str; 5] = [
     "configmap/kube-root-ca.crt",
     "configmap/roots",
     "lease.coordination.k8s.io/certwright",
+    "secret/certwright-ledger-key",
     "serviceaccount/default",
 ];
 const CRDS: [&str; 3] = [
