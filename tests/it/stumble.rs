@@ -294,7 +294,7 @@ fn how_many(usually: usize) -> usize {
 }
 
 fn elected(operator: OperatorBuilder<'_>) -> OperatorBuilder<'_> {
-    operator.argument("--leader-elect", "true").argument("--lease-duration", "3s")
+    operator.argument("--leader-elect", "true").argument("--lease-duration", "8s")
 }
 
 /// A CA that bears load, and an operator that reaches the API server through a proxy.
