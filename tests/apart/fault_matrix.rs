@@ -66,7 +66,7 @@ async fn each_fault_at_each_endpoint_is_told_costs_the_ca_little_and_is_recovere
 struct Begun {
     cell: Cell,
     proxy: Proxy,
-    /// The first request there; with no TLS there is none.
+    /// The first request there, or the first handshake that failed.
     since: Option<Instant>,
 }
 
@@ -84,7 +84,7 @@ impl Begun {
         let requests: Vec<_> = requests.iter().filter(|request| within(request.at)).collect();
         let there =
             requests.iter().filter(|request| request.path.starts_with(self.cell.endpoint.path())).count();
-        let handshakes = self.proxy.failed_handshakes();
+        let handshakes = self.proxy.failed_handshakes().into_iter().filter(|at| within(*at)).count();
         Asked { there: there + handshakes, in_all: requests.len() + handshakes }
     }
 }
@@ -105,6 +105,7 @@ async fn begin(ns: &TestNamespace, pebble: &Pebble, cell: Cell) -> Result<Begun>
     ns.wait(&format!("certificate/{name}"), SOON, settled).await.with_context(|| name.clone())?;
     let there = |request: &Record| request.path.starts_with(cell.endpoint.path()).then_some(request.at);
     let since = proxy.requests().iter().find_map(there);
+    let since = since.or_else(|| proxy.failed_handshakes().first().copied());
     Ok(Begun { cell, proxy, since })
 }
 

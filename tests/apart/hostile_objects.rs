@@ -20,7 +20,6 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
-
 /// No duration that anybody could mean.
 const ABSURD: &str = "99999999999999999999h";
 

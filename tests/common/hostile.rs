@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use certwright_cluster::{without_api_groups, Operator, OperatorBuilder, Pebble, TestNamespace};
+use certwright_cluster::{Operator, OperatorBuilder, Pebble, TestNamespace, without_api_groups};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::{DynamicObject, ObjectMeta};

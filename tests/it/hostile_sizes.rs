@@ -80,7 +80,12 @@ async fn a_large_secret_that_hundreds_of_certificates_name_does_not_exhaust_the_
         scene.mallory.client.request_text(request.body(secret.to_string().into_bytes())?).await?;
         let spec = json!({ "secretName": "large", "dnsNames": ["a.test"], "issuerRef": { "name": "none" } });
         let objects = (0..CERTIFICATES).map(|n| {
-            object("certwright.dev/v1alpha1", "Certificate", json!({ "name": format!("web-{n}") }), spec.clone())
+            object(
+                "certwright.dev/v1alpha1",
+                "Certificate",
+                json!({ "name": format!("web-{n}") }),
+                spec.clone(),
+            )
         });
         let created = stream::iter(objects).map(|object| create(scene, object)).buffer_unordered(4);
         created.try_collect::<Vec<()>>().await?;

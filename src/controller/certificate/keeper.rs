@@ -73,7 +73,9 @@ mod tests {
             secret.metadata.annotations = Some(annotations.into());
             secret
         };
-        for name in ["../../../../../api/v1/namespaces/kube-system/secrets/token", "a?b", "A", "", &"a".repeat(254)] {
+        for name in
+            ["../../../../../api/v1/namespaces/kube-system/secrets/token", "a?b", "A", "", &"a".repeat(254)]
+        {
             let kept = kept_by_cert_manager(&secret(name), &client).await;
             assert_eq!(kept.unwrap(), None, "{name}");
         }

@@ -4,9 +4,10 @@ use std::{
     convert::Infallible,
     future::Future,
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
     },
+    time::Instant,
 };
 
 use anyhow::Result;
@@ -49,7 +50,7 @@ pub(crate) fn tls(cluster: &Cluster, names: &[&str]) -> Result<TlsAcceptor> {
 pub(crate) struct Handshakes {
     certificate: Arc<CertifiedKey>,
     failing: AtomicBool,
-    failed: AtomicUsize,
+    failed: Mutex<Vec<Instant>>,
 }
 
 impl Handshakes {
@@ -59,7 +60,7 @@ impl Handshakes {
         let key = PrivateKeyDer::from_pem_slice(signed.key.as_bytes())?;
         let key = aws_lc_rs::sign::any_supported_type(&key)?;
         let certificate = Arc::new(CertifiedKey::new(vec![certificate], key));
-        Ok(Arc::new(Self { certificate, failing: false.into(), failed: 0.into() }))
+        Ok(Arc::new(Self { certificate, failing: false.into(), failed: Mutex::default() }))
     }
 
     pub(crate) fn acceptor(self: Arc<Self>) -> TlsAcceptor {
@@ -82,16 +83,16 @@ impl Handshakes {
         self.failing.load(Ordering::SeqCst)
     }
 
-    /// How many have failed.
-    pub(crate) fn failed(&self) -> usize {
-        self.failed.load(Ordering::SeqCst)
+    /// When they have failed.
+    pub(crate) fn failed(&self) -> Vec<Instant> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl ResolvesServerCert for Handshakes {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         if self.are_failing() {
-            self.failed.fetch_add(1, Ordering::SeqCst);
+            self.failed.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
             return None;
         }
         Some(self.certificate.clone())

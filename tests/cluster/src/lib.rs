@@ -48,9 +48,9 @@ mod step_ca;
 mod webhook_provider;
 mod zone;
 
-pub use api_service::without_api_groups;
 pub use acme2certifier::Acme2certifier;
 pub use addresses::Address;
+pub use api_service::without_api_groups;
 pub use bind::{Bind, BindBuilder};
 pub use cert_manager::CertManager;
 pub use cluster::Cluster;

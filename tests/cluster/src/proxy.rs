@@ -148,8 +148,8 @@ impl Proxy {
         self.state.cuts.send_modify(|cuts| *cuts += 1);
     }
 
-    /// How many TLS handshakes have failed on demand.
-    pub fn failed_handshakes(&self) -> usize {
+    /// When TLS handshakes have failed on demand.
+    pub fn failed_handshakes(&self) -> Vec<Instant> {
         self.state.handshakes.failed()
     }
 
