@@ -21,8 +21,6 @@ const KIND: &str = "Secret";
 
 /// So many Secrets are read at a time: each may have a megabyte, and users may name the same one many times.
 static READS: Semaphore = Semaphore::const_new(8);
-/// What is larger than this under one key, in bytes, is not kept: it is no certificate, no key and no password.
-const MAX_DATA: usize = 64 << 10;
 
 /// Waits until one more object may be read that may be as large as the API server takes.
 pub async fn turn_to_read() -> Option<SemaphorePermit<'static>> {
@@ -30,7 +28,7 @@ pub async fn turn_to_read() -> Option<SemaphorePermit<'static>> {
     READS.acquire().await.ok()
 }
 
-/// Reads a Secret, without what is too large for us to need it.
+/// Reads a Secret. What is too large to be of any use is empty in it.
 ///
 /// # Errors
 /// [`Error::ReadSecret`]
@@ -40,11 +38,7 @@ pub async fn read(client: &Client, namespace: &str, name: &str) -> Result<Option
     let failed = |source| Error::ReadSecret { name: name.to_owned(), source };
     let Some(found) = api.get_opt(name).await.map_err(failed)? else { return Ok(None) };
     let unreadable = |fault: Fault| failed(kube::Error::Service(fault.to_string().into()));
-    let mut secret = found.usable().map_err(unreadable)?;
-    if let Some(data) = &mut secret.data {
-        data.retain(|_, bytes| bytes.0.len() <= MAX_DATA);
-    }
-    Ok(Some(secret))
+    found.usable().map(Some).map_err(unreadable)
 }
 
 /// The bytes under `key`.

@@ -29,7 +29,7 @@ const MAX_CUTS: usize = 16;
 /// A kind that is read object by object.
 pub trait Readable: Resource<DynamicType = ()> + DeserializeOwned {
     /// What of it is read.
-    const BOUNDS: Bounds = Bounds { metadata_only: false, spec: 128 << 10, only: None };
+    const BOUNDS: Bounds = Bounds { metadata_only: false, spec: 128 << 10, only: None, text: usize::MAX };
 
     /// A spec that asks for nothing, in the place of one that cannot be read.
     fn empty_spec() -> Value {
@@ -337,10 +337,13 @@ impl Readable for ClusterIssuer {
     }
 }
 
-impl Readable for Secret {}
+impl Readable for Secret {
+    // What is larger than 64 KiB, here in base64, is no certificate, no key and no password. It is not even decoded.
+    const BOUNDS: Bounds = Bounds { metadata_only: false, spec: 0, only: None, text: 88 << 10 };
+}
 
 impl<K: Resource<DynamicType = ()>> Readable for PartialObjectMeta<K> {
-    const BOUNDS: Bounds = Bounds { metadata_only: true, spec: 0, only: None };
+    const BOUNDS: Bounds = Bounds { metadata_only: true, spec: 0, only: None, text: usize::MAX };
 
     // What a ClusterIssuer allows may depend on any label of a namespace; what Secrets are for, only on ours.
     fn needs_label(name: &str) -> bool {
@@ -349,7 +352,8 @@ impl<K: Resource<DynamicType = ()>> Readable for PartialObjectMeta<K> {
 }
 
 impl Readable for annotated::Ingress {
-    const BOUNDS: Bounds = Bounds { metadata_only: false, spec: 128 << 10, only: Some("tls") };
+    const BOUNDS: Bounds =
+        Bounds { metadata_only: false, spec: 128 << 10, only: Some("tls"), text: usize::MAX };
 
     fn reduce(&mut self) {
         annotated::reduce_ingress(self);
@@ -361,7 +365,8 @@ impl Readable for annotated::Ingress {
 }
 
 impl Readable for annotated::Gateway {
-    const BOUNDS: Bounds = Bounds { metadata_only: false, spec: 128 << 10, only: Some("listeners") };
+    const BOUNDS: Bounds =
+        Bounds { metadata_only: false, spec: 128 << 10, only: Some("listeners"), text: usize::MAX };
 
     fn reduce(&mut self) {
         annotated::reduce_gateway(self);

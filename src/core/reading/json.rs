@@ -30,6 +30,8 @@ pub struct Bounds {
     pub spec: usize,
     /// The one field of the spec that is; all of them without.
     pub only: Option<&'static str>,
+    /// A longer text, in bytes, is empty.
+    pub text: usize,
 }
 
 /// Reads an object. Fields that are nested too deeply are null in it; what is too large ends early.
@@ -176,7 +178,7 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
-        let enough = self.reader.spend(LEAST + value.len());
+        let enough = self.reader.spend(LEAST + value.len()) && value.len() <= self.reader.bounds.text;
         Ok(Value::String(if enough { value.to_owned() } else { String::new() }))
     }
 

@@ -180,6 +180,23 @@ fn what_is_too_large_is_the_problem_of_its_object_and_is_not_kept() {
 }
 
 #[test]
+fn of_a_secret_what_is_no_key_and_no_certificate_by_its_size_is_empty() {
+    let base64 = |bytes: usize| "eHh4".repeat(bytes / 3);
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "tls" },
+        "data": { "tls.crt": base64(66_000), "tls.key": base64(60_000) },
+    });
+    let found = listed::<Secret>(&[secret]);
+    assert_eq!(found[0].fault, None);
+    let size = |key: &str| found[0].object.data.as_ref().unwrap()[key].0.len();
+    assert_eq!((size("tls.crt"), size("tls.key")), (66_000, 60_000), "a key and a chain of 64 KiB are read");
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "tls" }, "data": { "tls.crt": base64(600_000) },
+    });
+    assert_eq!(listed::<Secret>(&[secret])[0].object.data.as_ref().unwrap()["tls.crt"].0.len(), 0);
+}
+
+#[test]
 fn an_ingress_that_asks_for_nothing_is_not_reported_however_it_is() {
     let mut object = json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": { "name": "shop", "annotations": {} },
