@@ -254,7 +254,8 @@ async fn all_goes_on_when_the_api_server_is_back_and_the_log_has_little_to_say_o
         load.apply(ns, n).await?;
         ns.wait("certificate/web0", LONG, at_rest).await?;
         load.api.go_away();
-        let _ = timeout(AWAY, std::future::pending::<()>()).await;
+        let away = Duration::from_secs(by_hand("CERTWRIGHT_AWAY", AWAY) as u64);
+        let _ = timeout(away, std::future::pending::<()>()).await;
         load.api.pass();
         let took = load.wait(ns, n).await?;
         println!("{n} certificates {took:?} after the API server was back, {} orders", load.orders().await?);
@@ -285,12 +286,16 @@ fn hash(what: &impl Hash) -> u64 {
 
 /// Longer than anything takes here.
 const LONG: Duration = Duration::from_secs(90);
-/// How long the API server is away.
-const AWAY: Duration = Duration::from_secs(12);
+/// For how many seconds the API server is away; `CERTWRIGHT_AWAY` for longer.
+const AWAY: usize = 12;
 
 /// How many Certificates: `CERTWRIGHT_LOAD`, to try by hand what takes too long here.
 fn how_many(usually: usize) -> usize {
-    std::env::var("CERTWRIGHT_LOAD").ok().and_then(|text| text.parse().ok()).unwrap_or(usually)
+    by_hand("CERTWRIGHT_LOAD", usually)
+}
+
+fn by_hand(variable: &str, usually: usize) -> usize {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usually)
 }
 
 fn elected(operator: OperatorBuilder<'_>) -> OperatorBuilder<'_> {
