@@ -18,7 +18,7 @@ MDBOOK := $(CACHE)/cargo/mdbook-$(MDBOOK_VERSION)
 CYCLONEDX_VERSION := 0.5.9
 CYCLONEDX := $(CACHE)/cargo/cargo-cyclonedx-$(CYCLONEDX_VERSION)
 
-# `make image IMAGE_PROFILE=quick` takes a third of the time, and is larger.
+# `make image IMAGE_PROFILE=quick` leaves out all optimization.
 IMAGE_PROFILE ?= release
 IMAGE_TARGET ?= $(shell rustc --print host-tuple)
 IMAGE_SOURCE ?=

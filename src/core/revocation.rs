@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::backoff::{Backoff, look_again};
+use super::deletion::Deletion;
 use super::disposition::{About, Disposition, disposition};
 use super::issuance::{IssuerView, Situation};
 use super::renewal::{whole_seconds, whole_seconds_up};
@@ -18,7 +19,6 @@ use crate::api::{
     Base64, CertificateRevocation, CertificateStatus, IssuerKind, LastRevocation, RevocableCertificate,
     RevocationCause, RevocationReason, RevocationResult, RevocationSpec, RevocationStatus,
 };
-use crate::core::deletion::Deletion;
 use crate::pki::Leaf;
 
 /// A certificate that a CA fails to revoke for so long is given up, if nothing waits for it.
