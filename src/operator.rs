@@ -21,7 +21,6 @@ use crate::controller::observe::Reactions;
 use crate::controller::{AnnotationsConfig, Config, Context, ledger_key, run, wake_whoever_failed};
 use crate::core::annotated::AnnotationSettings;
 use crate::core::backoff::Backoff;
-use crate::egress::Rules;
 use crate::runtime::health::{self, HealthError, Readiness, Vitals};
 use crate::runtime::leader::{CurrentTerm, Election, Leadership};
 use crate::runtime::liveness::Liveness;
@@ -226,7 +225,7 @@ pub(crate) fn config(settings: &Run, responder_port: u16) -> Config {
             "ImplementationSpecific" => PathType::ImplementationSpecific,
             _ => PathType::Exact,
         },
-        egress: Rules { deny: settings.egress_deny.clone(), allow: settings.egress_allow.clone() },
+        egress: settings.egress.rules(),
         backoff: Backoff { first: settings.backoff_first, longest: settings.backoff_longest },
         recursive_nameservers: settings.dns01_recursive_nameservers.clone(),
         propagation_check: match settings.dns01_recursive_nameservers_only {

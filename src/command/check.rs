@@ -9,7 +9,8 @@ use clap::Args;
 use kube::api::ListParams;
 
 use super::output::{BAD, GOOD, SO_SO, plain, styled, tell, wrapped};
-use super::{ClusterArgs, Error, Exit, print};
+use super::{ClusterArgs, EgressArgs, Error, Exit, print};
+use crate::egress::Egress;
 use crate::solver::dns01::NameServer;
 
 /// What to look at.
@@ -27,6 +28,9 @@ pub struct Check {
     /// Name servers to ask, as `ip` or `ip:port` separated by commas; those of this machine by default.
     #[arg(long, value_delimiter = ',')]
     pub nameservers: Vec<NameServer>,
+    /// Where issuers and names may lead; give what the operator has.
+    #[command(flatten)]
+    pub egress: EgressArgs,
     /// Which cluster. Without a namespace, the issuers and Certificates of all namespaces are looked at.
     #[command(flatten)]
     pub cluster: ClusterArgs,
@@ -96,12 +100,13 @@ impl Check {
         }
         report.add(unread)?;
         if !self.cluster_only {
-            report.add(issuers::directories(&issuers).await)?;
+            let egress = Egress::new(self.egress.rules(), |_| {});
+            report.add(issuers::directories(&issuers, &egress).await)?;
             report.title("Names, as seen from this machine")?;
             match cluster.certificates(namespace, &ListParams::default()).await {
                 Err(error) => report.add(vec![unreadable(&error)])?,
                 Ok(certificates) => {
-                    report.add(names::findings(&certificates, &issuers, &self.nameservers).await)?
+                    report.add(names::findings(&certificates, &issuers, &self.nameservers, &egress).await)?
                 }
             };
         }

@@ -6,9 +6,8 @@ use std::time::Duration;
 use clap::{ArgAction, Args};
 use tracing::error;
 
-use super::{Error, Exit};
+use super::{EgressArgs, Error, Exit};
 use crate::api::SettingDuration;
-use crate::egress::Network;
 use crate::operator;
 use crate::runtime::logs::{self, LogFormat};
 use crate::runtime::panics::{self, caught};
@@ -70,14 +69,9 @@ pub struct Run {
     /// 53 is blocked.
     #[arg(long, env = "CERTWRIGHT_DNS01_RECURSIVE_NAMESERVERS_ONLY", default_value_t = false, action = ArgAction::Set)]
     pub dns01_recursive_nameservers_only: bool,
-    /// Networks to which the operator opens no connection that an issuer or a Certificate asks for, in addition to loopback,
-    /// link-local, multicast and broadcast addresses and the metadata addresses of clouds; as 10.0.0.0/8, separated by commas.
-    #[arg(long, env = "CERTWRIGHT_EGRESS_DENY", value_delimiter = ',')]
-    pub egress_deny: Vec<Network>,
-    /// Networks to which it does all the same: these win over those of --egress-deny and over the addresses that are denied
-    /// by default.
-    #[arg(long, env = "CERTWRIGHT_EGRESS_ALLOW", value_delimiter = ',')]
-    pub egress_allow: Vec<Network>,
+    /// Where issuers and Certificates may have it connect to.
+    #[command(flatten)]
+    pub egress: EgressArgs,
     /// Orders that one account may have under way at once; further Certificates wait for a place.
     #[arg(long, env = "CERTWRIGHT_ORDERS_PER_ACCOUNT", default_value_t = 50)]
     pub orders_per_account: usize,

@@ -68,9 +68,13 @@ async fn what_is_missing_or_broken_fails_with_what_to_do() -> Result<()> {
             "/eab is no MAC key for Issuer ",
             "/nothing with the MAC key of Issuer ",
             "fail  the CA at https://127.0.0.1:9/dir cannot be used from this machine: ",
+            "failed: 127.0.0.1 is not allowed: the operator's egress rules forbid its address",
             &format!("certwright status issuer broken -n {}", ns.name),
         ])?;
         ensure!(!ran.output.contains("not*the*key"), "it shows a secret: {}", ran.output);
+        let allowed = ["check", "--operator-namespace", &ns.name, "--egress-allow", "127.0.0.1"];
+        let ran = certwright(ns, &allowed).await?.ended(3)?;
+        ran.says(&["failed: cannot reach 127.0.0.1: connection refused"])?;
         let ran =
             certwright(ns, &["check", "--operator-namespace", &ns.name, "--cluster-only"]).await?.ended(3)?;
         ensure!(!ran.output.contains("from this machine"), "it asks nobody: {}", ran.output);

@@ -11,7 +11,7 @@ use crate::common::{CLUSTER_ISSUERS, HTTP01, SOON, certificate, condition, issue
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use certwright_cluster::proxy::{Action, RequestInfo};
-use certwright_cluster::{Address, Bind, Cluster, Proxy, Reply, Resolver, ScriptedProvider, Zone};
+use certwright_cluster::{Address, Bind, Cluster, FakeClock, Proxy, Reply, Resolver, ScriptedProvider, Zone};
 use futures::future::try_join_all;
 use k8s_openapi::api::networking::v1::Ingress;
 use serde_json::{Value, json};
@@ -26,6 +26,8 @@ const FAT: usize = 900_000;
 const LONGER_THAN_AN_ANSWER: Duration = Duration::from_secs(60);
 /// Authorizations of the order that has too many.
 const MANY: usize = 400;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What a hostile CA makes of a request that is meant for a good one.
 type Script = fn(&RequestInfo) -> Action;
@@ -114,6 +116,7 @@ async fn a_ca_that_answers_without_measure_harms_only_its_own_issuer() -> Result
             not_ready(scene, "slow", "CAUnavailable", "in time").await
         })?;
         wait_all::<Ingress>(&scene.ns, HTTP01, <[_]>::is_empty).await?;
+        alternates_without_end(scene).await?;
         for (name, proxy) in &proxies {
             let orders = requests_to(proxy, path::NEW_ORDER).len();
             ensure!(orders == 1, "{name}: {orders} orders");
@@ -121,6 +124,69 @@ async fn a_ca_that_answers_without_measure_harms_only_its_own_issuer() -> Result
         }
         scene.aftermath().await
     })
+    .await
+}
+
+/// A CA says of each chain that there are hundreds of others, and none is the preferred one: ten are looked at, and the
+/// certificate is issued.
+async fn alternates_without_end(scene: &Scene<'_>) -> Result<()> {
+    let name = "alternates";
+    let script: Script = |request| {
+        let url = format!("https://{}{}", host(request), request.path);
+        let link = format!("<{url}>;rel=\"alternate\"");
+        at(request, path::CERTIFICATE, || Action::AddHeaders(vec![("link", vec![link; 200].join(","))]))
+    };
+    let proxy = mallorys_ca(scene, name, script).await?;
+    let wish = json!({ "spec": { "acme": { "preferredChain": "Nobody" } } });
+    scene.mallory.patch(&format!("issuer/{name}"), wish).await?;
+    let host = format!("{name}.{}.example.com", scene.ns.name);
+    scene.apply(&of_issuer(name, &certificate(name, &[&host], ""))).await?;
+    scene.ns.wait_condition(&format!("certificate/{name}"), "Ready", "True", SOON).await?;
+    let chains = requests_to(&proxy, path::CERTIFICATE).len();
+    ensure!((2..=11).contains(&chains), "{chains} chains were downloaded");
+    Ok(())
+}
+
+/// A CA that never makes the certificate, and says of no order when it expires.
+#[tokio::test]
+async fn an_order_without_end_is_given_up() -> Result<()> {
+    let cluster = Cluster::from_env()?;
+    let clock = FakeClock::fast(&cluster, 1)?;
+    Scene::with_operator(
+        "endless",
+        |operator| operator.clock(&clock),
+        async |scene| {
+            let endless: Script = |request| match request.path.as_str() {
+                path if path.starts_with(path::FINALIZE) || path.starts_with(path::ORDER) => {
+                    change_json(|order| {
+                        order["expires"].take();
+                        if order["status"] == "valid" {
+                            order["status"] = json!("processing");
+                        }
+                    })
+                }
+                path::NEW_ORDER => change_json(|order| drop(order["expires"].take())),
+                _ => Action::Pass,
+            };
+            let proxy = mallorys_ca(scene, "endless", endless).await?;
+            let host = format!("endless.{}.example.com", scene.ns.name);
+            scene.apply(&of_issuer("endless", &certificate("endless", &[&host], ""))).await?;
+            let target = "certificate/endless";
+            let reads = "The CA is making the certificate";
+            let issuing = |words: &'static str| {
+                move |object: &Value| {
+                    condition(object, "Issuing").is_some_and(|(_, _, message)| message.contains(words))
+                }
+            };
+            scene.ns.wait(target, SOON, issuing(reads)).await?;
+            clock.leap(DAY * 8)?;
+            let given_up = "The CA has not finished the order within 7 days, and it is given up";
+            scene.ns.wait(target, SOON, issuing(given_up)).await?;
+            let orders = requests_to(&proxy, path::NEW_ORDER).len();
+            ensure!(orders == 1, "{orders} orders");
+            scene.aftermath().await
+        },
+    )
     .await
 }
 
@@ -275,6 +341,11 @@ fn at(request: &RequestInfo, path: &str, answer: impl FnOnce() -> Action) -> Act
     if request.path.starts_with(path) { answer() } else { Action::Pass }
 }
 
+/// The host that the operator speaks to.
+fn host(request: &RequestInfo) -> &str {
+    request.headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default()
+}
+
 fn respond(body: String) -> Action {
     let headers = vec![("content-type", "application/json".to_owned())];
     Action::Respond { status: 200, headers, body }
@@ -289,7 +360,7 @@ fn fat_headers(_: &RequestInfo) -> Action {
 }
 
 fn many_fat_authorizations(request: &RequestInfo) -> Action {
-    let host = request.headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let host = host(request);
     let urls: Vec<String> = (0..MANY).map(|number| format!("https://{host}/fat/{number}")).collect();
     match request.path.as_str() {
         path if path.starts_with("/fat/") => respond(fat()),

@@ -18,6 +18,7 @@ use crate::controller::accounts::trust;
 use crate::controller::issuer_record::{IssuerId, IssuerRecord};
 use crate::core::account::mac_key_in_secret;
 use crate::core::reading::Reading;
+use crate::egress::Egress;
 use crate::runtime::clock;
 
 /// How long a CA may take to answer.
@@ -143,19 +144,23 @@ async fn mac_key(cluster: &Cluster, issuer: &IssuerRecord, own_namespace: &str) 
 }
 
 /// Do the CAs answer?
-pub(super) async fn directories(issuers: &[IssuerRecord]) -> Vec<Finding> {
+pub(super) async fn directories(issuers: &[IssuerRecord], egress: &Egress) -> Vec<Finding> {
     let mut servers = BTreeMap::new();
     for issuer in issuers {
         let bundle = issuer.spec.ca_bundle.as_ref().map(|bundle| bundle.0.clone());
         servers.entry((issuer.spec.server.clone(), bundle, issuer.spec.skip_tls_verify)).or_insert(issuer);
     }
-    join_all(servers.into_values().map(directory)).await
+    join_all(servers.into_values().map(|issuer| directory(issuer, egress))).await
 }
 
-async fn directory(issuer: &IssuerRecord) -> Finding {
+async fn directory(issuer: &IssuerRecord, egress: &Egress) -> Finding {
     let url = &issuer.spec.server;
-    let config =
-        ServerConfig { trust: trust(&issuer.spec), timeout: PATIENCE, ..ServerConfig::new(url, clock::now) };
+    let config = ServerConfig {
+        trust: trust(&issuer.spec),
+        timeout: PATIENCE,
+        egress: egress.clone(),
+        ..ServerConfig::new(url, clock::now)
+    };
     let answer = match Server::new(config) {
         Ok(server) => server.directory().await,
         Err(error) => Err(error),

@@ -32,6 +32,7 @@ pub(super) async fn findings(
     certificates: &[Certificate],
     issuers: &[IssuerRecord],
     nameservers: &[NameServer],
+    egress: &Egress,
 ) -> Vec<Finding> {
     let names = names(certificates, issuers);
     if names.is_empty() {
@@ -39,11 +40,9 @@ pub(super) async fn findings(
     }
     let plain: Vec<SocketAddr> =
         nameservers.iter().filter_map(|server| server.to_string().parse().ok()).collect();
-    // The names are tenants', the machine is that of whoever looks.
-    let egress = Egress::default();
     let (self_check, resolver) = match (
         SelfCheck::new(plain, egress.clone()),
-        Resolver::new(nameservers, Whose::Administrators, &egress),
+        Resolver::new(nameservers, Whose::Administrators, egress),
     ) {
         (Ok(self_check), Ok(resolver)) => (self_check, resolver),
         (Err(error), _) => return vec![unusable(&error.to_string())],

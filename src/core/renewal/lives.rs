@@ -275,6 +275,9 @@ fn a_ca_that_always_says_now_costs_a_few_orders_and_not_a_few_per_certificate() 
         window_duration: "30m".parse().unwrap(),
         timezone: None,
     };
+    // In one of these it is renewed before the moment that the CA gave.
+    let minutes = RenewalWindow { cron: "*/10 * * * *".to_owned(), ..window.clone() };
+    let minutes = RenewalWindow { window_duration: "1m".parse().unwrap(), ..minutes };
     let fate = Fate {
         applied: 1,
         lifetime: 90 * DAY,
@@ -291,7 +294,8 @@ fn a_ca_that_always_says_now_costs_a_few_orders_and_not_a_few_per_certificate() 
         let fate = Fate { lifetime, ..fate.clone() };
         check(&fate).unwrap();
         check(&Fate { windows: Vec::new(), ..fate.clone() }).unwrap();
-        check(&Fate { windows: Vec::new(), suggests: Some(Suggests::Soon), ..fate }).unwrap();
+        check(&Fate { windows: Vec::new(), suggests: Some(Suggests::Soon), ..fate.clone() }).unwrap();
+        check(&Fate { suggests: Some(Suggests::Soon), windows: vec![minutes.clone()], ..fate }).unwrap();
     }
 }
 

@@ -94,7 +94,10 @@ pub fn plan(reasons: &Reasons<'_>) -> Plan {
     let window_end = suggestion.and_then(|status| Some(status.suggested_window.as_ref()?.end.0));
     let insisted = window_end.filter(|end| suggested && *end < otherwise);
     let latest = insisted.unwrap_or_else(|| latest(leaf.not_before, leaf.not_after)).max(due);
-    let (time, windows) = match place(reasons, windows, due, latest) {
+    // Certificates begin before they are issued; the wait that a CA is given does not.
+    let first_checked = suggestion.filter(|_| suggested).map(|status| status.first_checked.0);
+    let begin = first_checked.map_or(leaf.not_before, |time| time.max(leaf.not_before));
+    let (time, windows) = match place(reasons, windows, (begin, due, latest)) {
         Some(placed) => placed,
         None if insisted.is_some() => (due, Placement::CaInsists { due, latest }),
         None => (due, Placement::NoneInTime { due, latest }),
@@ -106,12 +109,11 @@ pub fn plan(reasons: &Reasons<'_>) -> Plan {
 fn place(
     reasons: &Reasons<'_>,
     windows: &Windows,
-    due: Timestamp,
-    latest: Timestamp,
+    (begin, due, latest): (Timestamp, Timestamp, Timestamp),
 ) -> Option<(Timestamp, Placement)> {
-    let now = reasons.now;
-    let forward = |from: Timestamp| within(windows, from, latest, reasons.seed);
-    let planned = forward(due).or_else(|| backward(reasons, windows, due));
+    let &Reasons { seed, now, .. } = reasons;
+    let forward = |from: Timestamp| within(windows, from, latest, seed);
+    let planned = forward(due).or_else(|| backward(windows, begin, due, seed));
     if let Some(time) = planned
         && (now < time || reasons.under_way || windows.open_at(now).is_some())
     {
@@ -133,10 +135,9 @@ fn within(windows: &Windows, from: Timestamp, latest: Timestamp, seed: &str) -> 
     windows.next(from).filter(|opening| opening.opens <= latest).map(|opening| spread(opening, latest, seed))
 }
 
-/// A moment in the last window before `due`, unless half of the time to `due` would be lost by it.
-fn backward(reasons: &Reasons<'_>, windows: &Windows, due: Timestamp) -> Option<Timestamp> {
-    let begin = reasons.leaf.not_before;
-    let time = spread(windows.last(due)?, due, reasons.seed);
+/// A moment in the last window before `due`, unless half of the time from `begin` to `due` would be lost by it.
+fn backward(windows: &Windows, begin: Timestamp, due: Timestamp, seed: &str) -> Option<Timestamp> {
+    let time = spread(windows.last(due)?, due, seed);
     (time.duration_since(begin) >= due.duration_since(begin) / 2).then_some(time)
 }
 

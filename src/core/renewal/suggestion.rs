@@ -308,18 +308,19 @@ fn earliest_wish(status: &RenewalInfoStatus) -> Option<Timestamp> {
 }
 
 /// How many certificates in a row the CA wanted replaced when they had hardly been used, now that `leaf` follows the one that
-/// `before` is about. Whether they were kept longer all the same makes no difference: only a CA that lets one be used ends it.
+/// `before` is about. Whether they were kept longer, or replaced still earlier since a window opened then, makes no difference:
+/// only a CA that lets one be used ends it.
 fn early_renewals(before: &RenewalInfoStatus, leaf: &Leaf, now: Timestamp) -> Option<i32> {
     let counted = before.early_renewals;
-    // What was replaced for another reason, or without a word of the CA's, says nothing of the CA.
-    let Some(wish) = earliest_wish(before).filter(|wish| *wish <= now) else { return counted };
+    let Some(wish) = earliest_wish(before) else { return counted };
     let used = wish.duration_since(before.first_checked.0);
     let lifetime = leaf.not_after.duration_since(leaf.not_before);
     if used < part(lifetime, LEAST_USE) {
-        Some(counted.unwrap_or_default().saturating_add(1))
-    } else {
-        counted.filter(|_| used < part(default_use(lifetime), FAIR_USE))
+        return Some(counted.unwrap_or_default().saturating_add(1));
     }
+    // One that was replaced before, for another reason, does not show that the CA would have let it be used.
+    let shown = wish <= now;
+    counted.filter(|_| !shown || used < part(default_use(lifetime), FAIR_USE))
 }
 
 /// When the CA suggests to renew the certificate, if it does.

@@ -64,6 +64,8 @@ pub enum Action {
     CutBody,
     /// Forward it, and answer with another body.
     ReplaceBody(Box<dyn FnOnce(Bytes) -> Bytes + Send>),
+    /// Forward it, and answer with these headers as well.
+    AddHeaders(Vec<(&'static str, String)>),
     /// Forward it after this long.
     Delay(Duration),
     /// Forward it, and pass on each part of the answer this long after it has come: a watch is late.
@@ -264,6 +266,13 @@ impl State {
             Action::ReplaceBody(replace) => {
                 let (parts, body) = self.pass_whole(request).await?;
                 Ok(Response::from_parts(parts, full(replace(body))))
+            }
+            Action::AddHeaders(headers) => {
+                let (mut parts, body) = self.pass_whole(request).await?;
+                for (name, value) in headers {
+                    parts.headers.append(HeaderName::from_static(name), value.parse()?);
+                }
+                Ok(Response::from_parts(parts, full(body)))
             }
             Action::CutBody => {
                 let (mut parts, body) = self.pass_whole(request).await?;
