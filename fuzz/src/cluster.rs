@@ -13,8 +13,9 @@ use certwright::core::annotated::{
     AnnotationSettings, Decision, Entrance, Gateway, Ingress, Plan, decide, is_surplus, plan, reduce_gateway,
     reduce_ingress,
 };
+use certwright::core::backoff::Backoff;
 use certwright::core::deletion::Deletion;
-use certwright::core::issuance::{IssuerView, Progress, Situation, Step, next_step};
+use certwright::core::issuance::{IssuerView, Snapshot, State, Step, next_step};
 use certwright::core::ledger::{KEY_LENGTH, LedgerKeys, Owner};
 use certwright::core::reading::{Readable, Reading};
 use certwright::core::reissue::SecretView;
@@ -134,9 +135,9 @@ fn decide_on(case: &Case) {
         let status = certificate.status.clone().unwrap_or_default();
         let wanted = ValidatedCertificate::new(&certificate.spec);
         let now = NOW.saturating_add(SignedDuration::from_secs(case.seconds)).unwrap_or(*NOW);
-        let mut progress = Progress::default();
-        progress.place = true;
-        let learned = progress.about(status.order.as_ref());
+        let mut state = State { status: status.clone(), ..State::default() };
+        state.progress.place = true;
+        let learned = state.learn();
         learned.presented = case.presented;
         if let Some(order) = order {
             learned.saw_order(order.clone(), None, now);
@@ -150,7 +151,7 @@ fn decide_on(case: &Case) {
         let deleted = certificate.metadata.deletion_timestamp.as_ref().map(|time| time.0);
         let deleted = deleted.map(|since| Deletion { since, with_namespace: false });
         let request = certificate.annotations().get(ANNOTATION_REVOKE).map(String::as_str);
-        let situation = Situation {
+        let seen = Snapshot {
             uid: "uid-1",
             generation: certificate.metadata.generation.unwrap_or_default(),
             labels: certificate.labels(),
@@ -166,8 +167,9 @@ fn decide_on(case: &Case) {
             next_key: Some(KEY.algorithm()),
             issuer: &issuer,
             not_allowed: None,
-            status: &status,
-            progress: &progress,
+            recorded: certificate.status.as_ref(),
+            asks_lifetime: false,
+            backoff: Backoff::default(),
             ca_ahead: Some(SignedDuration::ZERO),
             self_check_timeout: Duration::from_secs(60),
             name: "www",
@@ -175,7 +177,8 @@ fn decide_on(case: &Case) {
             asking: Asking { wanted: true, asked: None, began: *NOW },
             revocation: revocation::Asked::new(certificate.spec.revocation.as_ref(), request, deleted),
         };
-        check_step(next_step(&situation, now), now);
+        check_step(next_step(&state, &seen, now), now);
+        let situation = seen.with(&state);
         let _ = (situation.due(now), situation.replaces(), situation.next_duplicate(now));
         let _ = kstatus::of_certificate(&status.conditions);
         let _ = (records::holds(&status), records::next_removal(&status), revocation::next_attempt(&status));

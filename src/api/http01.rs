@@ -62,6 +62,13 @@ pub struct Http01Ingress {
     pub pod_template: Option<Value>,
 }
 
+impl Http01Ingress {
+    /// The Ingress that is edited in place, if one is.
+    pub fn edited(&self) -> Option<&str> {
+        self.name.as_deref().filter(|name| !name.is_empty())
+    }
+}
+
 /// Metadata for the temporary Ingress.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kube::runtime::controller::Action;
-use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
 use tracing::{Instrument, info_span};
 
@@ -19,6 +18,7 @@ use super::error::Error;
 use super::events;
 use super::retry::retry;
 use crate::core::annotated::{Decision, Entrance, Plan, Remark, decide, is_surplus, plan};
+use crate::core::events::Event;
 use crate::runtime::clock::Stopwatch;
 use crate::runtime::metrics::ReconcileOutcome;
 
@@ -45,8 +45,8 @@ where
         let outcome = follow(&entrance, &plan, &mut remarks, &context).await;
         let reference = object.object_ref(&());
         for Remark { reason, note } in remarks {
-            let action = "MakeCertificate";
-            events::publish(&context, &reference, EventType::Warning, reason, action, &note).await;
+            let event = Event::warning(reason, "MakeCertificate", note);
+            events::publish(&context, &reference, &event).await;
         }
         let metric = match &outcome {
             Err(_) => ReconcileOutcome::Failed,
@@ -55,8 +55,8 @@ where
         };
         context.metrics.reconciled(kind, metric, took.elapsed());
         for Remark { reason, note } in outcome? {
-            let action = "MakeCertificate";
-            events::publish(&context, &reference, EventType::Normal, reason, action, &note).await;
+            let event = Event::normal(reason, "MakeCertificate", note);
+            events::publish(&context, &reference, &event).await;
         }
         context.in_flight.succeeded(&entrance.uid);
         Ok(Action::await_change())

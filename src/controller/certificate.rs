@@ -25,7 +25,7 @@ use super::context::Context;
 use super::error::Error;
 use super::retry::retry;
 use crate::api::{Certificate, FINALIZER};
-use crate::core::issuance::next_step;
+use crate::core::issuance::{Next, next_step};
 use crate::core::records::{self, Chore};
 use crate::core::revocation;
 use crate::runtime::clock::{self, Stopwatch};
@@ -35,14 +35,6 @@ use crate::runtime::traces::name_of;
 const KIND: &str = "Certificate";
 /// More steps than any issuance needs between two waits.
 const MAX_STEPS: usize = 64;
-
-/// What comes after a step.
-enum Next {
-    /// Decide again.
-    Step,
-    /// End the reconcile, and begin another at this time, or when something changes.
-    Until(Option<Timestamp>),
-}
 
 /// Reconciles a Certificate.
 ///
@@ -120,19 +112,20 @@ async fn run(work: &mut Work, context: &Context) -> Result<Option<Timestamp>, Er
             return Ok(None);
         }
         let now = clock::now();
-        let step = next_step(&work.situation(context), now);
+        let step = next_step(&work.state, &work.seen.snapshot(context), now);
         debug!(?step, "next step");
         let span = debug_span!("step", step = name_of(&step));
-        match work.act(step, now, context).instrument(span).await? {
-            Next::Step => {}
-            Next::Until(until) => {
-                let removal = records::next_removal(&work.status);
-                let revocation = revocation::next_attempt(&work.status);
-                return Ok(work.or_expiry(until, now).into_iter().chain(removal).chain(revocation).min());
+        match work.act(step, context).instrument(span).await? {
+            Next::Decide => {}
+            Next::Wait(until) => {
+                let until = work.state.or_expiry(&work.seen.snapshot(context), until, now);
+                let removal = records::next_removal(&work.state.status);
+                let revocation = revocation::next_attempt(&work.state.status);
+                return Ok(until.into_iter().chain(removal).chain(revocation).min());
             }
         }
     }
-    let step = next_step(&work.situation(context), clock::now());
+    let step = next_step(&work.state, &work.seen.snapshot(context), clock::now());
     Err(Error::Circles(format!("{step:?}").chars().take(40).collect()))
 }
 
@@ -141,18 +134,19 @@ async fn end(work: &mut Work, context: &Context) -> Result<Option<Timestamp>, Er
     work.leave_place(context);
     for _ in 0..MAX_STEPS {
         let now = clock::now();
-        if let Some(chore) = revocation::next(&work.situation(context), now) {
+        let next = revocation::next(&work.seen.snapshot(context).with(&work.state), now);
+        if let Some(chore) = next {
             debug!(?chore, "a revocation before the end");
             work.see_to_revocation(chore, now, context).await?;
             continue;
         }
-        let Some(chore) = records::last_chore(&work.status, work.held(), now) else {
+        let Some(chore) = records::last_chore(&work.state.status, work.held(), now) else {
             work.flush(context).await?;
-            let revocation = revocation::next_attempt(&work.status);
-            return Ok(records::next_removal(&work.status).into_iter().chain(revocation).min());
+            let revocation = revocation::next_attempt(&work.state.status);
+            return Ok(records::next_removal(&work.state.status).into_iter().chain(revocation).min());
         };
         debug!(?chore, "a chore before the end");
-        work.tidy(chore, now, context).await?;
+        work.tidy(chore, context).await?;
         if chore == Chore::Release {
             return Ok(None);
         }

@@ -114,6 +114,9 @@ pub enum Error {
     /// A bug: the reconcile panicked.
     #[error("the reconcile {0}")]
     Panicked(Panic),
+    /// A bug: what a step needs is not there.
+    #[error("{0}; this is a bug of Certwright, please report it")]
+    Bug(&'static str),
     /// The issuance takes more steps than any can need.
     #[error("the issuance goes in circles at {0}")]
     Circles(String),
@@ -141,6 +144,7 @@ impl Error {
             Self::Key(_) => "Key",
             Self::Keystore(_) => "Keystore",
             Self::Panicked(_) => "Panicked",
+            Self::Bug(_) => "Bug",
             Self::Circles(_) => "Circles",
         }
     }

@@ -10,6 +10,7 @@ use tracing::{debug, warn};
 
 use super::context::Context;
 use super::error::may_pass;
+use crate::core::events as core;
 use crate::foreign_text::clean;
 use crate::runtime::clock;
 use crate::runtime::metrics::ApiVerb;
@@ -47,29 +48,10 @@ impl Said {
     }
 }
 
-/// What is to be said in an event, once what it says is on record.
-#[derive(Clone, Debug)]
-pub struct News {
-    /// Whether it is bad news.
-    pub type_: EventType,
-    /// Why: a constant of the API.
-    pub reason: &'static str,
-    /// What was being done.
-    pub action: &'static str,
-    /// A sentence for people.
-    pub note: String,
-}
-
 /// Publishes an event about `object`, unless the same was said lately. Returns false if it could not be published now and may
 /// be later; that must not hold up the work.
-pub async fn publish(
-    context: &Context,
-    object: &ObjectReference,
-    type_: EventType,
-    reason: &str,
-    action: &str,
-    note: &str,
-) -> bool {
+pub async fn publish(context: &Context, object: &ObjectReference, event: &core::Event) -> bool {
+    let core::Event { severity, action, reason, note } = event;
     let mut note = clean(note, MAX_NOTE);
     note.truncate(note.floor_char_boundary(MAX_NOTE));
     let uid = object.uid.as_deref().unwrap_or_default();
@@ -77,10 +59,13 @@ pub async fn publish(
         return true;
     }
     let event = Event {
-        type_,
-        reason: reason.to_owned(),
+        type_: match severity {
+            core::Severity::Normal => EventType::Normal,
+            core::Severity::Warning => EventType::Warning,
+        },
+        reason: reason.clone(),
         note: Some(note.clone()),
-        action: action.to_owned(),
+        action: (*action).to_owned(),
         secondary: None,
     };
     context.metrics.api_written("Event", ApiVerb::Create);

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use kube::ResourceExt;
 
-use super::events::News;
 use crate::api::Certificate;
+use crate::core::events::Event;
 use crate::core::issuance::Memory;
 
 /// What is known of the Certificates, by uid.
@@ -22,7 +22,7 @@ struct Known {
 }
 
 /// What one reconcile leaves to the next: what it knows, and what is still to be said.
-type Kept = (Memory, Vec<News>);
+type Kept = (Memory, Vec<Event>);
 
 impl InFlight {
     /// What the last reconcile of a Certificate has kept.

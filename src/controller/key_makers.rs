@@ -2,22 +2,18 @@
 //! namespaces share the makers fairly.
 
 use std::num::NonZero;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-
-use tokio::sync::oneshot;
 
 use super::error::Error;
-use crate::core::shares::Shares;
+use super::turns::Turns;
 use crate::pki::{KeyAlgorithm, KeyError, PrivateKey};
 
 /// Those who make private keys.
 #[derive(Clone)]
 pub struct KeyMakers {
     /// All but one processor, which is left for all the rest.
-    usual: Arc<Makers>,
+    usual: Turns,
     /// One for the largest keys, so that the others never wait for a minute.
-    large: Arc<Makers>,
+    large: Turns,
 }
 
 /// RSA keys with more bits are large.
@@ -26,7 +22,7 @@ const LARGE: u32 = 4096;
 impl Default for KeyMakers {
     fn default() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-        Self { usual: Makers::new(processors.saturating_sub(1)), large: Makers::new(1) }
+        Self { usual: Turns::new(processors.saturating_sub(1)), large: Turns::new(1) }
     }
 }
 
@@ -40,7 +36,7 @@ impl KeyMakers {
         let made = match algorithm {
             KeyAlgorithm::Rsa(bits) => {
                 let makers = if bits > LARGE { &self.large } else { &self.usual };
-                makers.run(namespace, bits, generate).await
+                run(makers, namespace, bits, generate).await
             }
             KeyAlgorithm::Ecdsa(_) | KeyAlgorithm::Ed25519 => {
                 tokio::task::spawn_blocking(generate).await.ok()
@@ -50,56 +46,21 @@ impl KeyMakers {
     }
 }
 
-/// So many threads at once, and the queue for them.
-struct Makers {
-    shares: Mutex<Shares<oneshot::Sender<()>>>,
-    ids: AtomicU64,
-}
-
-impl Makers {
-    fn new(threads: usize) -> Arc<Self> {
-        Arc::new(Self { shares: Mutex::new(Shares::new(threads)), ids: AtomicU64::new(0) })
-    }
-
-    /// Runs `work` on a thread of its own once it is its turn; `None` if it panics. Whoever does not wait any longer leaves the
-    /// queue. Work that has begun cannot be stopped, so that it keeps its place until its end.
-    async fn run<R: Send + 'static>(
-        self: &Arc<Self>,
-        namespace: &str,
-        rank: u32,
-        work: impl FnOnce() -> R + Send + 'static,
-    ) -> Option<R> {
-        let (token, turn) = oneshot::channel();
-        let id = self.ids.fetch_add(1, Ordering::Relaxed).to_string();
-        let has_place =
-            self.shares.lock().unwrap_or_else(PoisonError::into_inner).take(&id, namespace, rank, token);
-        let place = Place { makers: self.clone(), id };
-        if !has_place {
-            turn.await.ok()?;
-        }
-        tokio::task::spawn_blocking(move || {
-            let _place = place;
-            work()
-        })
-        .await
-        .ok()
-    }
-}
-
-/// A place, or one in the queue; free again once dropped.
-struct Place {
-    makers: Arc<Makers>,
-    id: String,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let next = self.makers.shares.lock().unwrap_or_else(PoisonError::into_inner).free(&self.id);
-        // Whoever does not wait any longer has left by itself.
-        for token in next {
-            let _ = token.send(());
-        }
-    }
+/// Runs `work` on a thread of its own once it is its turn; `None` if it panics. Whoever does not wait any longer leaves the queue.
+/// Work that has begun cannot be stopped, so that it keeps its place until its end.
+async fn run<R: Send + 'static>(
+    makers: &Turns,
+    namespace: &str,
+    rank: u32,
+    work: impl FnOnce() -> R + Send + 'static,
+) -> Option<R> {
+    let turn = makers.turn(namespace, rank).await?;
+    tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        work()
+    })
+    .await
+    .ok()
 }
 
 #[cfg(test)]
@@ -114,7 +75,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_that_nobody_waits_for_any_more_keeps_its_thread_until_its_end() {
-        let makers = Makers::new(1);
+        let makers = Turns::new(1);
         let (begun, has_begun) = mpsc::channel();
         let (end, may_end) = mpsc::channel::<()>();
         let abandoned = tokio::spawn(start(&makers, "deleted", move || {
@@ -135,7 +96,7 @@ mod tests {
 
     #[tokio::test]
     async fn those_who_leave_the_queue_take_no_place_with_them() {
-        let makers = Makers::new(1);
+        let makers = Turns::new(1);
         let (end, may_end) = mpsc::channel::<()>();
         let first = tokio::spawn(start(&makers, "a", move || may_end.recv().unwrap()));
         yield_now().await;
@@ -148,12 +109,12 @@ mod tests {
         end.send(()).unwrap();
         first.await.unwrap();
         assert_eq!(last.await.unwrap(), Some(()));
-        assert!(makers.shares.lock().unwrap().is_empty());
+        assert!(makers.is_empty());
     }
 
     #[tokio::test]
     async fn work_that_panics_leaves_its_place() {
-        let makers = Makers::new(1);
+        let makers = Turns::new(1);
         assert_eq!(start(&makers, "a", || panic!("in a test")).await, None::<()>);
         assert_eq!(start(&makers, "a", || 1).await, Some(1));
     }
@@ -164,7 +125,7 @@ mod tests {
         let (end, may_end) = mpsc::channel::<()>();
         let large = tokio::spawn({
             let makers = makers.large.clone();
-            async move { makers.run("greedy", 8192, move || may_end.recv().unwrap()).await }
+            async move { run(&makers, "greedy", 8192, move || may_end.recv().unwrap()).await }
         });
         yield_now().await;
         for algorithm in [KeyAlgorithm::Rsa(2048), KeyAlgorithm::ECDSA_P256, KeyAlgorithm::Ed25519] {
@@ -175,11 +136,11 @@ mod tests {
     }
 
     fn start<R: Send + 'static>(
-        makers: &Arc<Makers>,
+        makers: &Turns,
         namespace: &'static str,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> impl Future<Output = Option<R>> + Send + 'static {
         let makers = makers.clone();
-        async move { makers.run(namespace, 0, work).await }
+        async move { run(&makers, namespace, 0, work).await }
     }
 }

@@ -5,7 +5,7 @@
 //! - [`annotated`] makes Certificates that Ingresses and Gateways ask for;
 //! - [`ledger_key`]: the Secret with the keys by which the operator knows what of a status is its own;
 //! - [`presenter`] puts the answers to challenges where the CA will look;
-//! - [`places`] for orders and [`key_makers`] are shared fairly by namespaces;
+//! - [`places`] for orders, [`key_makers`] and reads of Secrets are shared fairly by namespaces (`turns`);
 //! - [`api_server`] knows when the API server is away, and [`retry`] what follows when it fails a reconcile;
 //! - [`unreadable`]: objects that cannot be read, each reported on itself;
 //! - [`accounts`], [`resolvers`], [`in_flight`], [`questions`], [`verdicts`]: what lives in memory only, and may be lost at any
@@ -16,7 +16,6 @@ pub mod annotated;
 pub mod api_server;
 pub mod cache;
 pub mod certificate;
-pub mod conditions;
 pub mod context;
 pub mod error;
 pub mod events;
@@ -33,6 +32,7 @@ pub mod resolvers;
 mod retry;
 pub mod run;
 mod secrets;
+mod turns;
 pub mod unreadable;
 pub mod verdicts;
 pub mod wake;

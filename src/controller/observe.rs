@@ -11,7 +11,6 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 
 use super::cache::{Change, Observer};
-use super::conditions::{condition, is_true};
 use super::context::Context;
 use super::issuer_record::{IssuerId, IssuerRecord, account_secret};
 use super::presenter;
@@ -20,6 +19,7 @@ use crate::api::{
     CONDITION_ISSUING, CONDITION_READY, Certificate, ClusterIssuer, Issuer, LABEL_SECRET, SECRET_ACCOUNT_KEY,
     certificate_reason,
 };
+use crate::core::conditions::{condition, is_true};
 use crate::runtime::metrics::CertificateFacts;
 use crate::solver::http01::KeyAuthorizations;
 

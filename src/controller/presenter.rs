@@ -108,18 +108,6 @@ pub async fn refused_routes(
     }
 }
 
-/// How a challenge is recorded to be answered.
-pub fn recorded_way(way: &Way) -> (ChallengeWay, Option<String>) {
-    match way {
-        Way::Ingress(spec) => match in_place::name(spec) {
-            Some(name) => (ChallengeWay::EditedIngress, Some(name.to_owned())),
-            None => (ChallengeWay::Ingress, None),
-        },
-        Way::Route(_) => (ChallengeWay::HttpRoute, None),
-        Way::Record(_) => (ChallengeWay::TxtRecord, None),
-    }
-}
-
 fn over_http(challenged: &[Challenged]) -> impl Iterator<Item = &Challenged> {
     challenged.iter().filter(|challenge| challenge.typ == ChallengeType::Http01)
 }

@@ -1,15 +1,16 @@
 //! Secrets are read by name, when they are needed, and not kept.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::error::Error;
+use super::turns::{Turn, Turns};
 use crate::api::{FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_SECRET, MANAGED_BY};
 use crate::core::reading::{Fault, Reading};
 use crate::runtime::metrics::{ApiVerb, Metrics};
@@ -20,12 +21,11 @@ pub const TYPE_TLS: &str = "kubernetes.io/tls";
 const KIND: &str = "Secret";
 
 /// So many Secrets are read at a time: each may have a megabyte, and users may name the same one many times.
-static READS: Semaphore = Semaphore::const_new(8);
+static READS: LazyLock<Turns> = LazyLock::new(|| Turns::new(8));
 
-/// Waits until one more object may be read that may be as large as the API server takes.
-pub async fn turn_to_read() -> Option<SemaphorePermit<'static>> {
-    // It fails only if it is closed, which it is not.
-    READS.acquire().await.ok()
+/// Waits until one more object of `namespace` may be read that may be as large as the API server takes.
+pub async fn turn_to_read(namespace: &str) -> Option<Turn> {
+    READS.turn(namespace, 0).await
 }
 
 /// Reads a Secret. What is too large to be of any use is empty in it.
@@ -33,7 +33,7 @@ pub async fn turn_to_read() -> Option<SemaphorePermit<'static>> {
 /// # Errors
 /// [`Error::ReadSecret`]
 pub async fn read(client: &Client, namespace: &str, name: &str) -> Result<Option<Secret>, Error> {
-    let _turn = turn_to_read().await;
+    let _turn = turn_to_read(namespace).await;
     let api = Api::<Reading<Secret>>::namespaced(client.clone(), namespace);
     let failed = |source| Error::ReadSecret { name: name.to_owned(), source };
     let Some(found) = api.get_opt(name).await.map_err(failed)? else { return Ok(None) };

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::issuer_record::IssuerId;
-use crate::acme::AcmeError;
 use crate::core::disposition::Disposition;
 
 /// What a CA said of an account.
@@ -19,22 +18,6 @@ pub struct Verdict {
     pub reason: Option<&'static str>,
     /// The CA's words.
     pub message: String,
-}
-
-/// The CA's words; with the terms of service that a human has to agree to, and the page that tells how (RFC 8555 section
-/// 7.3.3), if it names them.
-pub fn words(error: &AcmeError) -> String {
-    let mut words = error.to_string();
-    let Some(problem) = error.problem().filter(|_| error.code() == "userActionRequired") else {
-        return words;
-    };
-    if let Some(terms) = &problem.terms_of_service {
-        words.push_str(&format!(". The terms of service are at {terms}"));
-    }
-    if let Some(page) = &problem.instance {
-        words.push_str(&format!(". Visit {page}"));
-    }
-    words
 }
 
 /// The verdicts that stand.

@@ -1,6 +1,6 @@
 //! What a CA's refusal means for what happens next.
 
-use crate::acme::Operation;
+use crate::acme::{AcmeError, Operation};
 
 /// What happens next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -180,6 +180,22 @@ pub fn of_invalid(code: &str) -> Disposition {
         Disposition::Stumbled => Disposition::ValidationFailed,
         known => known,
     }
+}
+
+/// The CA's words; with the terms of service that a human has to agree to, and the page that tells how (RFC 8555 section
+/// 7.3.3), if it names them.
+pub fn words(error: &AcmeError) -> String {
+    let mut words = error.to_string();
+    let Some(problem) = error.problem().filter(|_| error.code() == "userActionRequired") else {
+        return words;
+    };
+    if let Some(terms) = &problem.terms_of_service {
+        words.push_str(&format!(". The terms of service are at {terms}"));
+    }
+    if let Some(page) = &problem.instance {
+        words.push_str(&format!(". Visit {page}"));
+    }
+    words
 }
 
 #[cfg(test)]

@@ -1,21 +1,30 @@
 //! The next step of an issuance.
 //!
-//! An issuance is one state machine. What outlives a restart stands in [`CertificateStatus`] and at the CA; what is
-//! learned on the way stands in [`Progress`] and can be lost with the process. [`next_step`] looks at both and says what to
-//! do next; whoever does it records what came of it in either and asks again. What is learned of an order goes with that
-//! order, and a status that could not be written goes with the progress that belongs to it ([`Memory`]).
+//! An issuance is one state machine. Its [`State`] has two parts: what outlives a restart is in [`CertificateStatus`] and at
+//! the CA; what is learned on the way is in [`Progress`] and can be lost with the process. [`next_step`] looks at the state and
+//! at a [`Snapshot`] of the cluster, and says what to do next. Whoever does it hands the [`Outcome`] to [`State::apply`], which
+//! makes every transition and says what to report, and asks again. What is learned of an order goes with that order, and a
+//! status that could not be written goes with the progress that belongs to it ([`Memory`]).
 
+mod apply;
 mod asked;
+mod ending;
 mod pace;
 mod progress;
 mod prove;
+mod refusal;
+mod report;
 mod situation;
 mod solve;
+mod state;
 
+pub use apply::{Consequence, Download, Next, Outcome, Report};
 pub use asked::{altered, misplaced};
-pub use progress::{Learned, Memory, PresentFailed, Progress, SelfCheckResult, Told, Unseen};
-pub use situation::{Failure, IssuerView, Situation, Step};
+pub use ending::{Ending, KeySecret, Leftovers};
+pub use progress::{Learned, PresentFailed, Progress, SelfCheckResult, Told, Unseen};
+pub use situation::{Failure, IssuerView, Situation, Snapshot, Step};
 pub use solve::{Challenged, NoSolver, Way, challenges};
+pub use state::{Memory, State};
 
 use asked::canonical;
 use pace::{expired_unstored, too_soon};
@@ -29,10 +38,10 @@ use super::backoff::look_again;
 use super::duplicates;
 use super::records::{self, Chore};
 use super::reissue::{self, Due};
-use super::renewal::Placement;
+use super::renewal::{Placement, whole_seconds};
 use super::revocation;
 use super::spec::ValidatedCertificate;
-use crate::acme::{OrderStatus, Problem};
+use crate::acme::{NewOrder, Order, OrderStatus, Problem};
 use crate::api::{CertificateStatus, Solver, certificate_reason as reason};
 use crate::core::disposition::{self, Disposition, of_invalid};
 use crate::pki::Chain;
@@ -53,14 +62,15 @@ const PASSWORD_AGE: SignedDuration = SignedDuration::from_hours(1);
 const EXPIRY_MARGIN: SignedDuration = SignedDuration::from_secs(5);
 
 /// Decides what to do next.
-pub fn next_step(situation: &Situation<'_>, now: Timestamp) -> Step {
+pub fn next_step(state: &State, seen: &Snapshot<'_>, now: Timestamp) -> Step {
+    let situation = &seen.with(state);
     if let Some(chore) = revocation::next(situation, now) {
         return Step::Revocation(chore);
     }
     match next_of_issuance(situation, now) {
         // What is left to tidy up waits for what is urgent.
         step @ (Step::Rest { .. } | Step::Wait { .. } | Step::BackOff { .. }) => {
-            let chore = records::due(situation.status, situation.held, now);
+            let chore = records::due(&situation.state.status, situation.held, now);
             chore.map_or_else(|| ask_before_rest(situation, step, now), Step::Tidy)
         }
         step => step,
@@ -83,6 +93,9 @@ fn ask_before_rest(situation: &Situation<'_>, step: Step, now: Timestamp) -> Ste
 }
 
 fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> Step {
+    if let Some(leftovers) = situation.state.leftovers(situation.seen, now) {
+        return Step::Remove(leftovers);
+    }
     let wanted = match situation.wanted {
         Ok(wanted) => wanted,
         Err(invalid) if situation.has_leftovers(now) => {
@@ -136,17 +149,21 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> Step {
         }
         IssuerView::Ready { account, solvers, profile } => (account, solvers, profile),
     };
+    if situation.state.progress.doubted.is_some() {
+        return Step::AskAccount;
+    }
     if let Some(until) = backing_off(situation, now) {
         return Step::BackOff { until };
     }
-    if situation.status.order.is_none()
+    if situation.state.status.order.is_none()
         && let Some(wait) = too_soon(situation, &due, now)
     {
         return wait;
     }
-    match &situation.status.order {
+    match &situation.state.status.order {
         None if due.by_time() && situation.ca_ahead.is_none() => Step::AskTime,
-        None => too_many(situation, wanted, &due, now).unwrap_or_else(|| begin(situation, wanted, now)),
+        None => too_many(situation, wanted, &due, now)
+            .unwrap_or_else(|| begin(situation, wanted, profile.clone(), now)),
         Some(order) if order.account != *account => {
             Step::Abandon { message: "the order belongs to another account".to_owned() }
         }
@@ -205,15 +222,19 @@ fn not_ours(situation: &Situation<'_>, wanted: &ValidatedCertificate, now: Times
 
 /// Since when the condition has said that `reason` is what is waited for.
 fn waiting_since(situation: &Situation<'_>, reason: &str, now: Timestamp) -> Timestamp {
-    let issuing =
-        situation.status.conditions.iter().find(|condition| condition.type_ == crate::api::CONDITION_ISSUING);
+    let issuing = situation
+        .state
+        .status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == crate::api::CONDITION_ISSUING);
     let same = issuing.filter(|condition| condition.reason == reason);
     same.map_or(now, |condition| condition.last_transition_time.0)
 }
 
 /// The end of the wait after the last failure, unless it is over, or since then the spec has changed or somebody has asked.
 fn backing_off(situation: &Situation<'_>, now: Timestamp) -> Option<Timestamp> {
-    let status = situation.status;
+    let status = &situation.state.status;
     let until = status.next_attempt_time.as_ref()?.0;
     let asked_before = [status.failed_renew_request.as_deref(), status.observed_renew_request.as_deref()];
     let asked = situation.renew_request.is_some() && !asked_before.contains(&situation.renew_request);
@@ -236,9 +257,9 @@ fn without_password(situation: &Situation<'_>, now: Timestamp) -> Option<Step> {
 
 /// When the next window opens in which a renewal that failed in another is tried again.
 fn waits_for_window(situation: &Situation<'_>, now: Timestamp) -> Option<Timestamp> {
-    situation.status.failed_issuance_attempts?;
+    situation.state.status.failed_issuance_attempts?;
     let plan = situation.current(now)?.renewal()?;
-    let same_spec = failed_generation(situation.status) == Some(situation.generation);
+    let same_spec = failed_generation(&situation.state.status) == Some(situation.generation);
     (same_spec && plan.windows == Placement::Missed).then(|| situation.here(plan.time))
 }
 
@@ -270,14 +291,19 @@ fn too_many(
          long; the next one is ordered at {until}. Find out what deletes or overwrites Secret {}; to have a certificate \
          at once, give the annotation {} a new value",
         due.message,
-        duplicates::counted(&situation.status.recent_issuances, &names, now).count(),
+        duplicates::counted(&situation.state.status.recent_issuances, &names, now).count(),
         wanted.secret_name,
         crate::api::ANNOTATION_RENEW,
     );
     Some(make_room(Some(until), reason::DUPLICATE_CERTIFICATES, message))
 }
 
-fn begin(situation: &Situation<'_>, wanted: &ValidatedCertificate, now: Timestamp) -> Step {
+fn begin(
+    situation: &Situation<'_>,
+    wanted: &ValidatedCertificate,
+    profile: Option<String>,
+    now: Timestamp,
+) -> Step {
     if let Some(step) = without_password(situation, now) {
         return step;
     }
@@ -285,7 +311,23 @@ fn begin(situation: &Situation<'_>, wanted: &ValidatedCertificate, now: Timestam
     if !has_key(situation, wanted) {
         return Step::StoreKey;
     }
-    if situation.progress.place { Step::PlaceOrder } else { Step::TakePlace }
+    if !situation.state.progress.place {
+        return Step::TakePlace;
+    }
+    let lifetime = situation.lifetime();
+    let not_after = lifetime.and_then(|lifetime| situation.at_ca(now).checked_add(lifetime).ok());
+    Step::PlaceOrder(Box::new(NewOrder {
+        identifiers: wanted.identifiers(),
+        not_after: not_after.map(whole_seconds),
+        profile,
+        replaces: situation.replaces().map(str::to_owned),
+    }))
+}
+
+/// Asks the CA for the order under way.
+fn read_order(situation: &Situation<'_>) -> Step {
+    let order = situation.state.status.order.as_ref();
+    Step::ReadOrder(order.map(|order| order.url.clone()).unwrap_or_default())
 }
 
 /// Whether the private key of the issuance is stored: the one made for it, or else the one in the Secret. It is the one
@@ -307,8 +349,8 @@ fn go_on(
     profile: Option<&str>,
     now: Timestamp,
 ) -> Step {
-    let (progress, learned) = (situation.progress, situation.learned());
-    let Some(order) = &learned.order else { return Step::ReadOrder };
+    let (progress, learned) = (&situation.state.progress, situation.learned());
+    let Some(order) = &learned.order else { return read_order(situation) };
     let chain_lacks_names =
         learned.chain.as_ref().is_some_and(|chain| chain.leaf().check_names(&wanted.subject).is_err());
     let asked_for = canonical(&order.identifiers);
@@ -339,7 +381,7 @@ fn go_on(
                 let message = "its certificate could not be downloaded before the order expired";
                 Step::Abandon { message: message.to_owned() }
             }
-            None => Step::Download,
+            None => download(order),
         },
         _ if expired => Step::Fail(Failure {
             reason: reason::FAILED,
@@ -359,7 +401,7 @@ fn go_on(
         OrderStatus::Pending if !progress.place => Step::TakePlace,
         OrderStatus::Pending => prove(situation, solvers, now),
         OrderStatus::Ready if !progress.place => Step::TakePlace,
-        OrderStatus::Ready => finalize(situation, now),
+        OrderStatus::Ready => finalize(situation, order, now),
         OrderStatus::Processing | OrderStatus::Other(_)
             if situation.is_presented()
                 && now.duration_since(processing_since(situation, now)) > LONG_PROCESSING =>
@@ -373,9 +415,15 @@ fn go_on(
 }
 
 /// Sends the request, and sends it again after a while to a CA that took it and went on to say that it waits for it.
-fn finalize(situation: &Situation<'_>, now: Timestamp) -> Step {
-    let (learned, status) = (situation.learned(), situation.status);
-    let (Some(sent), Some(order)) = (learned.finalized, &status.order) else { return Step::Finalize };
+fn finalize(situation: &Situation<'_>, order: &Order, now: Timestamp) -> Step {
+    let (learned, status) = (situation.learned(), &situation.state.status);
+    // The order must be on record before the CA makes a certificate of it.
+    let on_record = situation.recorded.and_then(|recorded| recorded.order.as_ref());
+    if on_record.map(|order| &order.url) != status.order.as_ref().map(|order| &order.url) {
+        return Step::Record;
+    }
+    let send = Step::Finalize(order.finalize.clone());
+    let (Some(sent), Some(order)) = (learned.finalized, &status.order) else { return send };
     let until = look_again(order.created.0, sent, learned.retry_after, FINALIZE_BOUNDS);
     match until > now {
         true => wait(
@@ -383,7 +431,19 @@ fn finalize(situation: &Situation<'_>, now: Timestamp) -> Step {
             reason::FINALIZING,
             "The CA took the request, and still waits for it".to_owned(),
         ),
-        false => Step::Finalize,
+        false => send,
+    }
+}
+
+fn download(order: &Order) -> Step {
+    match &order.certificate {
+        Some(url) => Step::Download(url.clone()),
+        None => Step::Fail(Failure {
+            reason: reason::CA_UNAVAILABLE,
+            message: "The CA says that the order is valid, but not where the certificate is".to_owned(),
+            disposition: Disposition::Stumbled,
+            retry_after: None,
+        }),
     }
 }
 
@@ -396,12 +456,18 @@ fn store(situation: &Situation<'_>, chain: &Chain, now: Timestamp) -> Step {
     if let Some(step) = without_password(situation, now) {
         return step;
     }
+    // The certificate that is about to be replaced has to be on record before it is.
+    let on_record = situation.recorded.and_then(|recorded| recorded.revocation.as_ref());
+    let store = match on_record == situation.state.status.revocation.as_ref() {
+        true => Step::StoreCertificate,
+        false => Step::Record,
+    };
     let stored = situation.secret.leaf() == Some(chain.leaf());
-    let Some(due) = situation.due(now).filter(|_| stored) else { return Step::StoreCertificate };
+    let Some(due) = situation.due(now).filter(|_| stored) else { return store };
     let disposition = match due.reason {
         reason::NAMES_CHANGED | reason::KEY_ALGORITHM_CHANGED => Disposition::NotAllowed,
         reason::EXPIRED | reason::RENEWAL_DUE => Disposition::OrderLost,
-        _ => return Step::StoreCertificate,
+        _ => return store,
     };
     Step::Fail(Failure {
         reason: reason::CERTIFICATE_REFUSED,

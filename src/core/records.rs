@@ -99,6 +99,42 @@ pub fn retire(records: &mut [DnsRecordStatus], which: impl Fn(&DnsRecordStatus) 
     }
 }
 
+/// Takes the records that are `needed` into the ledger; those that are no longer needed are to be removed.
+pub fn replace(ledger: &mut Vec<DnsRecordStatus>, needed: Vec<DnsRecordStatus>, now: Timestamp) {
+    let same = |one: &DnsRecordStatus, other: &DnsRecordStatus| {
+        (&one.fqdn, &one.value, &one.solver) == (&other.fqdn, &other.value, &other.solver)
+    };
+    let is_needed = |record: &DnsRecordStatus| needed.iter().any(|needed| same(needed, record));
+    retire(ledger, |record| !is_needed(record), now);
+    ledger.retain(|record| !is_needed(record));
+    ledger.extend(needed);
+}
+
+/// What is left of the ledger once providers were asked to remove records. `removals` says what came of it, in the order of the
+/// ledger; `None` for a record that was not due. Returns the records that are left behind, with the reason.
+pub fn after_removals(
+    ledger: &mut Vec<DnsRecordStatus>,
+    removals: Vec<Option<Result<(), String>>>,
+    deleted: Option<Deletion>,
+    now: Timestamp,
+) -> Vec<(DnsRecordStatus, String)> {
+    let mut left_behind = Vec::new();
+    for (mut record, removal) in std::mem::take(ledger).into_iter().zip(removals) {
+        match removal {
+            None => ledger.push(record),
+            Some(Ok(())) => {}
+            Some(Err(words)) => match after_failed_removal(&record, &words, deleted, now) {
+                Some(removal) => {
+                    record.removal = Some(removal);
+                    ledger.push(record);
+                }
+                None => left_behind.push((record, words)),
+            },
+        }
+    }
+    left_behind
+}
+
 /// What becomes of a record that a provider has failed to remove, for the reason in `words`: when it is tried again, or
 /// `None` if it is left behind. `deleted` is the deletion of the Certificate, if it is being deleted.
 pub fn after_failed_removal(

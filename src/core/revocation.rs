@@ -100,7 +100,7 @@ pub enum Remark {
 
 /// What is to be done at once.
 pub fn next(situation: &Situation<'_>, now: Timestamp) -> Option<Chore> {
-    let ledger = situation.status.revocation.clone().unwrap_or_default();
+    let ledger = situation.state.status.revocation.clone().unwrap_or_default();
     let current = Current::of(situation);
     let (kept, remark) = kept(ledger.clone(), &situation.revocation, current.as_ref(), now);
     if kept != ledger {

@@ -3,7 +3,6 @@
 
 use kube::Api;
 use kube::api::{Patch, PatchParams};
-use kube::runtime::events::EventType;
 use serde_json::{Map, Value, json};
 use tracing::warn;
 
@@ -15,12 +14,12 @@ use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer_record::account_secret;
 use crate::controller::presenter;
+use crate::core::events::Event;
 use crate::core::ledger::Unverified;
 use crate::core::ledger::derive::{self, Known};
 use crate::core::reading::Reading;
 use crate::core::revocation;
 use crate::foreign_text::clean;
-use crate::runtime::clock;
 use crate::runtime::metrics::ApiVerb;
 
 /// So many entries are named one by one.
@@ -39,7 +38,7 @@ impl Work {
         let (records, others): (Vec<_>, Vec<_>) =
             std::mem::take(&mut unverified.dns_records).into_iter().partition(confirmed);
         unverified.dns_records = others;
-        let in_secret = revocation::in_secret(&self.situation(context));
+        let in_secret = revocation::in_secret(&self.seen.snapshot(context).with(&self.state));
         let mut certificates = Vec::new();
         unverified.certificates.retain(|held| {
             let current = derive::current(held, in_secret.clone());
@@ -47,8 +46,8 @@ impl Work {
             certificates.extend(current);
             !is_whole
         });
-        self.status.dns_records.extend(records);
-        if let (Some(ledger), Some(current)) = (&mut self.status.revocation, certificates.pop())
+        self.state.status.dns_records.extend(records);
+        if let (Some(ledger), Some(current)) = (&mut self.state.status.revocation, certificates.pop())
             && ledger.certificates.iter().all(|held| held.serial_number != current.serial_number)
         {
             ledger.certificates.push(current);
@@ -62,19 +61,18 @@ impl Work {
             return Ok(());
         }
         let unverified = self.unverified.clone();
-        if self.status.challenges.is_empty() {
+        if self.state.status.challenges.is_empty() {
             let is_ours = |challenge: &&ChallengeStatus| {
                 self.known(context, |known| known.confirms_challenge(challenge))
             };
             let ours: Vec<_> = unverified.challenges.iter().filter(is_ours).cloned().collect();
             if !ours.is_empty() {
                 presenter::withdraw(context, &self.namespace, &self.uid, &ours).await?;
-                self.learn().saw_withdrawn();
+                self.state.learn().saw_withdrawn();
             }
         }
         if unverified.order.is_some() {
-            self.abandon("the order in the status was not written by this operator", clock::now(), context)
-                .await?;
+            self.abandon("the order in the status was not written by this operator", context).await?;
         }
         let note = format!(
             "The status has what nothing shows to be written by this operator, and it is dropped: {}. No provider and no CA is \
@@ -83,9 +81,9 @@ impl Work {
             named(&unverified)
         );
         warn!(note, "entries of a status are dropped");
-        self.tell(EventType::Warning, reason::UNVERIFIED_STATUS, "Verify", note);
+        self.news.push(Event::warning(reason::UNVERIFIED_STATUS, "Verify", note));
         // First, since an apply would leave an order of which only what others have written is there: no object.
-        self.remove(&unverified, context).await?;
+        self.erase(&unverified, context).await?;
         self.flush(context).await?;
         self.unverified = Unverified::default();
         Ok(())
@@ -93,18 +91,18 @@ impl Work {
 
     /// Removes what was dropped from the object where nothing of ours takes its place: an apply leaves alone what others have
     /// written.
-    async fn remove(&mut self, unverified: &Unverified, context: &Context) -> Result<(), Error> {
+    async fn erase(&mut self, unverified: &Unverified, context: &Context) -> Result<(), Error> {
         let mut status = Map::new();
-        if unverified.order.is_some() && self.status.order.is_none() {
+        if unverified.order.is_some() && self.state.status.order.is_none() {
             status.insert("order".to_owned(), Value::Null);
         }
-        if !unverified.challenges.is_empty() && self.status.challenges.is_empty() {
+        if !unverified.challenges.is_empty() && self.state.status.challenges.is_empty() {
             status.insert("challenges".to_owned(), Value::Null);
         }
-        if !unverified.dns_records.is_empty() && self.status.dns_records.is_empty() {
+        if !unverified.dns_records.is_empty() && self.state.status.dns_records.is_empty() {
             status.insert("dnsRecords".to_owned(), Value::Null);
         }
-        match &self.status.revocation {
+        match &self.state.status.revocation {
             _ if unverified.certificates.is_empty() => {}
             Some(ledger) if *ledger != RevocationStatus::default() => {
                 if ledger.certificates.is_empty() {
@@ -112,7 +110,7 @@ impl Work {
                 }
             }
             _ => {
-                self.status.revocation = None;
+                self.state.status.revocation = None;
                 status.insert("revocation".to_owned(), Value::Null);
             }
         }

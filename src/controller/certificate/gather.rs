@@ -1,5 +1,6 @@
 //! Gather: everything that the next step is decided on.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -10,17 +11,17 @@ use super::keeper::kept_by_cert_manager;
 use super::outputs::{Passwords, read_passwords};
 use crate::acme::Account;
 use crate::api::{self, CONDITION_READY, Certificate, CertificateStatus};
-use crate::controller::conditions::{condition, is_true};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::controller::events::News;
 use crate::controller::issuer::account_of;
 use crate::controller::issuer_record::{AccountSecret, IssuerId, IssuerRecord, account_secret};
 use crate::controller::secrets;
 use crate::core::account::has_other_terms;
 use crate::core::allow;
+use crate::core::conditions::{condition, is_true};
 use crate::core::deletion::Deletion;
-use crate::core::issuance::{IssuerView, Learned, Memory, Progress, Situation};
+use crate::core::events::Event;
+use crate::core::issuance::{IssuerView, Memory, Snapshot, State};
 use crate::core::ledger::{Owner, Unverified};
 use crate::core::naming::next_private_key_secret;
 use crate::core::reissue::SecretView;
@@ -29,15 +30,41 @@ use crate::core::revocation;
 use crate::core::spec::{InvalidSpec, ValidatedCertificate};
 use crate::pki::{Chain, PrivateKey};
 
-/// One reconcile's view of a Certificate.
+/// One reconcile of a Certificate.
 pub(super) struct Work {
+    /// What was found.
+    pub(super) seen: Seen,
+    /// The state of the issuance; what of it is to be recorded is written when it must be.
+    pub(super) state: State,
+    /// What is still to be said of what has happened.
+    pub(super) news: Vec<Event>,
+    /// What was in the status, and nothing shows that the operator has written it.
+    pub(super) unverified: Unverified,
+    /// Whether there is nothing to do, and so nothing to keep.
+    pub(super) at_rest: bool,
+}
+
+impl Deref for Work {
+    type Target = Seen;
+
+    fn deref(&self) -> &Seen {
+        &self.seen
+    }
+}
+
+impl DerefMut for Work {
+    fn deref_mut(&mut self) -> &mut Seen {
+        &mut self.seen
+    }
+}
+
+/// What was found in the cluster.
+pub(super) struct Seen {
     /// The Certificate as the API server last gave it.
     pub(super) certificate: Arc<Certificate>,
     pub(super) namespace: String,
     pub(super) name: String,
     pub(super) uid: String,
-    /// Its status as it shall be; written when it must be.
-    pub(super) status: CertificateStatus,
     pub(super) wanted: Result<ValidatedCertificate, InvalidSpec>,
     pub(super) claimed_by: Option<String>,
     /// The Certificate of cert-manager's that keeps the Secret.
@@ -63,17 +90,89 @@ pub(super) struct Work {
     pub(super) place_at: Option<AccountSecret>,
     /// Whether it waits for one.
     pub(super) queued: bool,
-    pub(super) progress: Progress,
-    /// What is still to be said of what has happened.
-    pub(super) news: Vec<News>,
-    /// What was in the status, and nothing shows that the operator has written it.
-    pub(super) unverified: Unverified,
     /// When the CA was last asked when to renew.
     pub(super) asked: Option<Asked>,
-    /// Whether there is nothing to do, and so nothing to keep.
-    pub(super) at_rest: bool,
     /// Whether its namespace is being deleted.
     pub(super) namespace_is_ending: bool,
+}
+
+impl Seen {
+    /// What was found, as the machine looks at it.
+    pub(super) fn snapshot(&self, context: &Context) -> Snapshot<'_> {
+        Snapshot {
+            uid: &self.uid,
+            name: &self.name,
+            generation: self.generation(),
+            labels: self.certificate.labels(),
+            renew_request: self.renew_request(),
+            wanted: &self.wanted,
+            claimed_by: self.claimed_by.as_deref(),
+            kept_by: self.kept_by.as_deref(),
+            secret: &self.secret_view,
+            backup: self.backup_view.as_ref(),
+            password_missing: self.passwords.as_ref().err().map(String::as_str),
+            duplicate_limit: context.config.duplicate_certificate_limit,
+            min_interval: context.config.min_issuance_interval,
+            next_key: self.next_key.as_ref().map(PrivateKey::algorithm),
+            issuer: &self.issuer_view,
+            not_allowed: self.not_allowed.as_deref(),
+            recorded: self.certificate.status.as_ref(),
+            asks_lifetime: self.issuer.as_ref().and_then(|issuer| issuer.spec.enable_duration_feature)
+                == Some(true),
+            backoff: context.config.backoff,
+            ca_ahead: self.ca_ahead(),
+            self_check_timeout: context.config.self_check_timeout,
+            held: self.held(),
+            asking: Asking {
+                wanted: self.asks_ca(),
+                asked: self.asked.as_ref(),
+                began: context.questions.began(),
+            },
+            revocation: self.asked_to_revoke(),
+        }
+    }
+
+    /// The deletion of the Certificate, if it is being deleted.
+    pub(super) fn deletion(&self) -> Option<Deletion> {
+        let since = self.certificate.metadata.deletion_timestamp.as_ref()?.0;
+        Some(Deletion { since, with_namespace: self.namespace_is_ending })
+    }
+
+    /// How far the clock of the CA is ahead.
+    pub(super) fn ca_ahead(&self) -> Option<SignedDuration> {
+        self.account.as_ref()?.server().ahead()
+    }
+
+    /// What time it is at the CA when it is `now` here.
+    pub(super) fn at_ca(&self, now: Timestamp) -> Timestamp {
+        now.saturating_add(self.ca_ahead().unwrap_or_default()).unwrap_or(now)
+    }
+
+    /// Whether the Certificate is still there. What is made for one that was deleted nobody would remove.
+    pub(super) fn still_exists(&self, context: &Context) -> bool {
+        context.cache.has_certificate(&self.namespace, &self.name, &self.uid)
+    }
+
+    /// Whether the Certificate has our finalizer.
+    pub(super) fn held(&self) -> bool {
+        self.certificate.finalizers().iter().any(|finalizer| finalizer == api::FINALIZER)
+    }
+
+    pub(super) fn generation(&self) -> i64 {
+        self.certificate.metadata.generation.unwrap_or_default()
+    }
+
+    pub(super) fn renew_request(&self) -> Option<&str> {
+        self.certificate.annotations().get(api::ANNOTATION_RENEW).map(String::as_str)
+    }
+
+    pub(super) fn next_key_name(&self) -> String {
+        next_private_key_secret(&self.name, &self.uid)
+    }
+
+    pub(super) fn reference(&self) -> ObjectReference {
+        self.certificate.object_ref(&())
+    }
 }
 
 impl Work {
@@ -85,9 +184,9 @@ impl Work {
         let mut recorded = certificate.status.clone().unwrap_or_default();
         let owner = Owner { namespace: &namespace, uid: &uid };
         let unverified = context.ledger_keys.take_unverified(owner, &mut recorded);
-        let (status, progress) = memory.resume(recorded);
+        let mut state = memory.resume(recorded);
         let next_key_name = next_private_key_secret(&name, &uid);
-        let has_next_key = status.next_private_key_secret_name.is_some()
+        let has_next_key = state.status.next_private_key_secret_name.is_some()
             || context.cache.has_secret(&namespace, &next_key_name);
         let read_next_key = async {
             match has_next_key {
@@ -118,10 +217,9 @@ impl Work {
             None => None,
         };
         let place_at = issuer.as_ref().map(|issuer| account_secret(issuer, &context.config.namespace));
-        let mut progress = progress;
-        progress.place = place_at.as_ref().is_some_and(|account| context.places.has(account, &uid));
+        state.progress.place = place_at.as_ref().is_some_and(|account| context.places.has(account, &uid));
         let namespace_is_ending = context.cache.namespace_is_ending(&namespace);
-        let mut work = Self {
+        let seen = Seen {
             not_allowed: not_allowed(issuer.as_ref(), &namespace, wanted.as_ref().ok(), context),
             wanted,
             passwords,
@@ -133,66 +231,23 @@ impl Work {
             backup: None,
             backup_view: None,
             next_key: None,
-            progress,
-            news,
-            unverified,
             asked: context.questions.last(&uid),
             certificate,
             namespace,
             name,
             uid,
-            status,
             issuer,
             issuer_view,
             account,
             place_at,
             queued: false,
-            at_rest: false,
             namespace_is_ending,
         };
+        let mut work = Self { seen, state, news, unverified, at_rest: false };
         work.see_secret(secret, context);
         work.see_next_key(next_key, context);
         work.find_out_again(context);
         Ok(work)
-    }
-
-    /// The deletion of the Certificate, if it is being deleted.
-    pub(super) fn deletion(&self) -> Option<Deletion> {
-        let since = self.certificate.metadata.deletion_timestamp.as_ref()?.0;
-        Some(Deletion { since, with_namespace: self.namespace_is_ending })
-    }
-
-    /// What the next step is decided on.
-    pub(super) fn situation(&self, context: &Context) -> Situation<'_> {
-        Situation {
-            uid: &self.uid,
-            name: &self.name,
-            generation: self.generation(),
-            labels: self.certificate.labels(),
-            renew_request: self.renew_request(),
-            wanted: &self.wanted,
-            claimed_by: self.claimed_by.as_deref(),
-            kept_by: self.kept_by.as_deref(),
-            secret: &self.secret_view,
-            backup: self.backup_view.as_ref(),
-            password_missing: self.passwords.as_ref().err().map(String::as_str),
-            duplicate_limit: context.config.duplicate_certificate_limit,
-            min_interval: context.config.min_issuance_interval,
-            next_key: self.next_key.as_ref().map(PrivateKey::algorithm),
-            issuer: &self.issuer_view,
-            not_allowed: self.not_allowed.as_deref(),
-            status: &self.status,
-            progress: &self.progress,
-            ca_ahead: self.ca_ahead(),
-            self_check_timeout: context.config.self_check_timeout,
-            held: self.held(),
-            asking: Asking {
-                wanted: self.asks_ca(),
-                asked: self.asked.as_ref(),
-                began: context.questions.began(),
-            },
-            revocation: self.asked_to_revoke(),
-        }
     }
 
     /// Takes note of the TLS Secret.
@@ -236,7 +291,7 @@ impl Work {
             }),
             revoked: None,
         };
-        see_revocation(&self.status, &mut view);
+        see_revocation(&self.state.status, &mut view);
         view
     }
 
@@ -266,59 +321,13 @@ impl Work {
         Some(if stands { owner.to_owned() } else { self.name.clone() })
     }
 
-    /// How far the clock of the CA is ahead.
-    pub(super) fn ca_ahead(&self) -> Option<SignedDuration> {
-        self.account.as_ref()?.server().ahead()
-    }
-
-    /// What time it is at the CA when it is `now` here.
-    pub(super) fn at_ca(&self, now: Timestamp) -> Timestamp {
-        now.saturating_add(self.ca_ahead().unwrap_or_default()).unwrap_or(now)
-    }
-
-    /// Whether the Certificate is still there. What is made for one that was deleted nobody would remove.
-    pub(super) fn still_exists(&self, context: &Context) -> bool {
-        context.cache.has_certificate(&self.namespace, &self.name, &self.uid)
-    }
-
-    /// Whether the Certificate has our finalizer.
-    pub(super) fn held(&self) -> bool {
-        self.certificate.finalizers().iter().any(|finalizer| finalizer == api::FINALIZER)
-    }
-
-    pub(super) fn generation(&self) -> i64 {
-        self.certificate.metadata.generation.unwrap_or_default()
-    }
-
-    pub(super) fn renew_request(&self) -> Option<&str> {
-        self.certificate.annotations().get(api::ANNOTATION_RENEW).map(String::as_str)
-    }
-
-    pub(super) fn next_key_name(&self) -> String {
-        next_private_key_secret(&self.name, &self.uid)
-    }
-
-    pub(super) fn reference(&self) -> ObjectReference {
-        self.certificate.object_ref(&())
-    }
-
-    /// What was learned of the order under way.
-    pub(super) fn learned(&self) -> &Learned {
-        self.progress.of(self.status.order.as_ref())
-    }
-
-    /// The same, to be added to.
-    pub(super) fn learn(&mut self) -> &mut Learned {
-        self.progress.about(self.status.order.as_ref())
-    }
-
     /// Keeps for the next reconcile what this one has learned, and what it could not write.
     pub(super) fn put_back(&mut self, context: &Context) {
-        let (status, progress) = (std::mem::take(&mut self.status), std::mem::take(&mut self.progress));
+        let state = std::mem::take(&mut self.state);
         let is_gone = context.cache.same_certificate(&self.certificate).is_none();
         let kept = (!self.at_rest && !is_gone).then(|| {
             let recorded = self.certificate.status.clone().unwrap_or_default();
-            (Memory::of(&recorded, status, progress), std::mem::take(&mut self.news))
+            (Memory::of(&recorded, state), std::mem::take(&mut self.news))
         });
         context.in_flight.keep(&self.uid, kept);
     }

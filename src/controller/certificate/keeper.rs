@@ -28,7 +28,7 @@ pub(super) async fn kept_by_cert_manager(secret: &Secret, client: &Client) -> Re
     let request = Request::get(path).body(Vec::new());
     let failed = |source| Error::ReadKeeper { name: name.to_owned(), source };
     let request = request.map_err(|error| failed(kube::Error::HttpError(error)))?;
-    let _turn = secrets::turn_to_read().await;
+    let _turn = secrets::turn_to_read(namespace).await;
     match client.request::<Keeper>(request).await {
         Ok(keeper) => {
             let keeps = keeper.spec.secret_name == secret.metadata.name;

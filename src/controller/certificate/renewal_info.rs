@@ -1,41 +1,37 @@
 //! What the CA says of when the certificate is best renewed, and of what an order replaces (RFC 9773).
 
-use jiff::Timestamp;
 use tokio::time::timeout;
 use tracing::{debug, info};
 
-use super::Next;
 use super::act::HASTE;
-use super::gather::Work;
+use super::gather::{Seen, Work};
 use crate::acme::{Account, AcmeError, Answer, NewOrder, Order};
-use crate::api::{CertificateAcmeStatus, RenewalInfoStatus, RenewalInformationSource};
+use crate::api::{RenewalInfoStatus, RenewalInformationSource};
 use crate::controller::context::Context;
+use crate::controller::error::Error;
+use crate::core::issuance::Outcome;
 use crate::core::reissue::renewal_seed;
 use crate::core::renewal::{NoSuggestion, Question};
+use crate::runtime::clock;
 
-impl Work {
+impl Seen {
     /// Whether the CA is asked when to renew. Without an issuer, what it said last still counts.
     pub(super) fn asks_ca(&self) -> bool {
         let source = self.issuer.as_ref().and_then(|issuer| issuer.spec.renewal_information_source);
         source.unwrap_or_default() == RenewalInformationSource::Ari
     }
+}
 
-    /// What the CA suggests, if it is to be heeded.
-    pub(super) fn suggestion(&self) -> Option<&RenewalInfoStatus> {
-        self.status.acme.as_ref()?.ari.as_ref().filter(|_| self.asks_ca())
-    }
-
+impl Work {
     /// Asks the CA when the certificate is best renewed. Nothing depends on the answer: without one the lifetime decides.
-    pub(super) async fn ask_for_renewal_info(
-        &mut self,
-        now: Timestamp,
-        context: &Context,
-    ) -> Result<Next, crate::controller::error::Error> {
-        let (Some(account), Some(leaf)) = (self.account.clone(), self.secret_view.leaf().cloned()) else {
-            return Ok(Next::Until(None));
-        };
-        let Some(certificate_id) = leaf.certificate_id.clone() else { return Ok(Next::Until(None)) };
-        let before = self.suggestion().cloned();
+    pub(super) async fn ask_for_renewal_info(&mut self, context: &Context) -> Result<Outcome, Error> {
+        let (account, now) = (self.account()?, clock::now());
+        let leaf = self.secret_view.leaf().cloned();
+        let leaf = leaf.ok_or(Error::Bug("the CA is to be asked about no certificate"))?;
+        let certificate_id = leaf.certificate_id.clone();
+        let certificate_id =
+            certificate_id.ok_or(Error::Bug("the CA is to be asked about one without an id"))?;
+        let before = self.seen.snapshot(context).with(&self.state).suggestion().cloned();
         let known = before.as_ref().is_some_and(|before| before.certificate_id == certificate_id);
         let failures = self.asked.as_ref().filter(|asked| asked.certificate_id == certificate_id);
         let question = Question {
@@ -70,24 +66,18 @@ impl Work {
         {
             info!(time = %time.0, explanation = explanation_url, "the CA suggests when to renew");
         }
-        self.status.acme = status.map(|ari| CertificateAcmeStatus { ari: Some(ari) });
         context.questions.remember(&self.uid, asked.clone());
         self.asked = Some(asked);
-        Ok(Next::Step)
+        Ok(Outcome::Suggested(status))
     }
 }
 
 /// Places an order, and places it once more without saying what it replaces if the CA refuses it: whether that is the reason
 /// no CA says reliably, but for `alreadyReplaced`, and a certificate is worth more than its history.
-pub(super) async fn new_order(
-    account: &Account,
-    mut order: NewOrder,
-    replaces: Option<String>,
-) -> Result<Answer<Order>, AcmeError> {
-    order.replaces = match replaces {
-        Some(id) if account.has_renewal_info().await? => Some(id),
-        _ => None,
-    };
+pub(super) async fn new_order(account: &Account, mut order: NewOrder) -> Result<Answer<Order>, AcmeError> {
+    if order.replaces.is_some() && !account.has_renewal_info().await? {
+        order.replaces = None;
+    }
     match account.new_order(&order).await {
         Err(error) if order.replaces.is_some() && may_be_about_what_it_replaces(&error) => {
             info!(%error, "ordered once more without saying what is replaced");

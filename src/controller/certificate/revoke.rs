@@ -4,21 +4,21 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kube::runtime::events::EventType;
 use tracing::{info, warn};
 
-use super::gather::{Work, see_revocation};
+use super::gather::{Seen, Work, see_revocation};
 use crate::acme::{Account, AcmeError, Operation, Server};
 use crate::api::{
     self, ANNOTATION_REVOKE, CONDITION_REVOCATION, IssuerKind, RevocableCertificate, RevocationReason,
     RevocationResult, certificate_reason as reason,
 };
-use crate::controller::conditions::{condition, set_condition};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer::account_of;
 use crate::controller::issuer_record::{IssuerId, account_secret};
+use crate::core::conditions::{condition, set_condition};
 use crate::core::disposition::{About, about};
+use crate::core::events::Event;
 use crate::core::revocation::{self, Asked, Chore, Refusal, Remark};
 use crate::pki::{Leaf, PrivateKey};
 use crate::runtime::clock;
@@ -34,13 +34,15 @@ enum SignedBy {
     CertificateKey,
 }
 
-impl Work {
+impl Seen {
     /// What is to be revoked.
     pub(super) fn asked_to_revoke(&self) -> Asked<'_> {
         let request = self.certificate.annotations().get(ANNOTATION_REVOKE);
         Asked::new(self.certificate.spec.revocation.as_ref(), request.map(String::as_str), self.deletion())
     }
+}
 
+impl Work {
     /// Sees to the certificates that are to be revoked.
     pub(super) async fn see_to_revocation(
         &mut self,
@@ -51,7 +53,7 @@ impl Work {
         match chore {
             Chore::KeepLedger(ledger, remark) => {
                 let is_empty = *ledger == api::RevocationStatus::default();
-                self.status.revocation = (!is_empty).then_some(*ledger);
+                self.state.status.revocation = (!is_empty).then_some(*ledger);
                 if let Some(remark) = remark {
                     self.remark(&remark, now, context).await?;
                 }
@@ -59,18 +61,9 @@ impl Work {
             Chore::Revoke(serial_number) => self.revoke(&serial_number, now, context).await?,
             Chore::GiveUp(serial_number, words) => self.give_up(&serial_number, &words, now, context).await?,
         }
-        see_revocation(&self.status, &mut self.secret_view);
-        if let Some(backup) = &mut self.backup_view {
-            see_revocation(&self.status, backup);
-        }
-        Ok(())
-    }
-
-    /// The certificate that is about to be replaced has to be on record before it is.
-    pub(super) async fn record_revocable(&mut self, context: &Context) -> Result<(), Error> {
-        let recorded = self.certificate.status.as_ref().and_then(|status| status.revocation.as_ref());
-        if recorded != self.status.revocation.as_ref() {
-            self.flush(context).await?;
+        see_revocation(&self.state.status, &mut self.seen.secret_view);
+        if let Some(backup) = &mut self.seen.backup_view {
+            see_revocation(&self.state.status, backup);
         }
         Ok(())
     }
@@ -96,7 +89,7 @@ impl Work {
     }
 
     fn held_certificate(&self, serial_number: &str) -> Option<(RevocableCertificate, RevocationReason)> {
-        let ledger = self.status.revocation.as_ref()?;
+        let ledger = self.state.status.revocation.as_ref()?;
         let held = ledger.certificates.iter().find(|held| held.serial_number == serial_number)?;
         Some((held.clone(), held.open()?.reason))
     }
@@ -171,7 +164,7 @@ impl Work {
         now: Timestamp,
         context: &Context,
     ) -> Result<(), Error> {
-        if let Some(ledger) = &mut self.status.revocation {
+        if let Some(ledger) = &mut self.state.status.revocation {
             revocation::end(ledger, &held.serial_number, RevocationResult::Revoked, None, now);
         }
         let message = format!("The certificate {} is revoked: {}", held.serial_number, why.as_str());
@@ -185,7 +178,7 @@ impl Work {
             }
         };
         let note = format!("{message}, {how}");
-        self.tell(EventType::Normal, reason::REVOKED, "Revoke", note);
+        self.news.push(Event::normal(reason::REVOKED, "Revoke", note));
         self.flush(context).await?;
         Ok(())
     }
@@ -207,14 +200,14 @@ impl Work {
         let message = format!("The certificate {serial_number} is not revoked yet: {}", refusal.words);
         warn!(serial_number, words = refusal.words, "a certificate is not revoked yet");
         let is_news = held.open().and_then(|open| open.message.as_ref()) != Some(&refusal.words);
-        let ledger = self.status.revocation.iter_mut().flat_map(|ledger| &mut ledger.certificates);
+        let ledger = self.state.status.revocation.iter_mut().flat_map(|ledger| &mut ledger.certificates);
         for entry in ledger.filter(|entry| entry.serial_number == *serial_number) {
             entry.revocation = Some(next.clone());
         }
         self.report_revocation(false, reason::REVOCATION_FAILED, &message, now);
         context.metrics.revocation(RevocationOutcome::Failed, why.as_str());
         if is_news {
-            self.tell(EventType::Warning, reason::REVOCATION_FAILED, "Revoke", message);
+            self.news.push(Event::warning(reason::REVOCATION_FAILED, "Revoke", message));
         }
         self.flush(context).await?;
         Ok(())
@@ -229,7 +222,7 @@ impl Work {
         context: &Context,
     ) -> Result<(), Error> {
         let Some((_, why)) = self.held_certificate(serial_number) else { return Ok(()) };
-        if let Some(ledger) = &mut self.status.revocation {
+        if let Some(ledger) = &mut self.state.status.revocation {
             let result = RevocationResult::GivenUp;
             revocation::end(ledger, serial_number, result, Some(words.to_owned()), now);
         }
@@ -240,7 +233,7 @@ impl Work {
         warn!(serial_number, words, "a certificate is not revoked, and stays so");
         self.report_revocation(false, reason::REVOCATION_GIVEN_UP, &message, now);
         context.metrics.revocation(RevocationOutcome::GivenUp, why.as_str());
-        self.tell(EventType::Warning, reason::REVOCATION_GIVEN_UP, "Revoke", message);
+        self.news.push(Event::warning(reason::REVOCATION_GIVEN_UP, "Revoke", message));
         self.flush(context).await?;
         Ok(())
     }
@@ -265,7 +258,7 @@ impl Work {
                 (reason::NOTHING_TO_REVOKE, message)
             }
             Remark::TakenBack => {
-                let conditions = &mut self.status.conditions;
+                let conditions = &mut self.state.status.conditions;
                 let is_refusal = condition(conditions, CONDITION_REVOCATION).is_some_and(|found| {
                     [reason::INVALID_REVOCATION_REASON, reason::NOTHING_TO_REVOKE]
                         .contains(&found.reason.as_str())
@@ -275,7 +268,7 @@ impl Work {
             }
         };
         self.report_revocation(false, reason, &message, now);
-        self.tell(EventType::Warning, reason, "Revoke", message);
+        self.news.push(Event::warning(reason, "Revoke", message));
         self.flush(context).await?;
         Ok(())
     }
@@ -283,7 +276,7 @@ impl Work {
     fn report_revocation(&mut self, is: bool, reason: &str, message: &str, now: Timestamp) {
         let generation = self.generation();
         set_condition(
-            &mut self.status.conditions,
+            &mut self.state.status.conditions,
             CONDITION_REVOCATION,
             is,
             reason,

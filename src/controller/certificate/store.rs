@@ -2,26 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Resource;
-use kube::runtime::events::EventType;
-use tracing::{info, warn};
+use tracing::warn;
 
-use super::Next;
 use super::gather::{Work, is_backup, private_key};
-use crate::api::{self, Certificate, certificate_reason as reason};
+use crate::api::{self, Certificate};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::secrets;
+use crate::core::issuance::Outcome;
 use crate::core::spec::ValidatedCertificate;
 use crate::pki::{Chain, PrivateKey};
+use crate::runtime::clock;
 
 impl Work {
     /// Makes the private key of this issuance and stores it.
-    pub(super) async fn store_key(&mut self, context: &Context) -> Result<Next, Error> {
-        let Ok(wanted) = &self.wanted else { return Ok(Next::Until(None)) };
+    pub(super) async fn store_key(&mut self, context: &Context) -> Result<Outcome, Error> {
+        let wanted = self.wanted.as_ref().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
         let key = context.key_makers.make(wanted.key, &self.namespace).await?;
         let name = self.next_key_name();
         let pem = key.to_pem(wanted.encoding)?;
@@ -47,54 +46,38 @@ impl Work {
             };
         }
         (self.backup, self.backup_view) = (None, None);
-        self.status.next_private_key_secret_name = Some(name);
-        Ok(Next::Step)
+        Ok(Outcome::KeyStored(name))
     }
 
     /// Writes the TLS Secret, whole and in one write.
-    pub(super) async fn store_certificate(
-        &mut self,
-        now: Timestamp,
-        context: &Context,
-    ) -> Result<Next, Error> {
-        let (Ok(wanted), Some(chain), Some(key)) =
-            (self.wanted.clone(), self.learned().chain.clone(), self.key_of_order())
-        else {
-            return Ok(Next::Until(None));
-        };
+    pub(super) async fn store_certificate(&mut self, context: &Context) -> Result<Outcome, Error> {
+        let wanted = self.wanted.clone().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
+        let chain = self.state.learned().chain.clone();
+        let chain = chain.ok_or(Error::Bug("there is no certificate to store"))?;
+        let key = self.key_of_order()?;
         let held = Held { chain: chain.pem().into_bytes(), ca: ca(&chain).map(String::into_bytes), key };
-        let why = self.situation(context).due(now).map_or(reason::SECRET_MISSING, |due| due.reason);
-        self.record_revocable(context).await?;
-        self.learn().stored_for = Some(why);
+        self.state.begin_storing(&self.seen.snapshot(context), clock::now());
         self.write_secret(&wanted, &held, context).await?;
-        self.status.observed_renew_request = self.renew_request().map(str::to_owned);
-        self.record_issued(now, context);
-        Ok(Next::Step)
+        Ok(Outcome::Stored)
     }
 
     /// Writes the TLS Secret anew with the certificate that it has: its template, or how its key is written, has changed.
-    pub(super) async fn refresh_secret(&mut self, context: &Context) -> Result<Next, Error> {
-        let (Ok(wanted), Some(held)) = (self.wanted.clone(), self.secret.as_ref().and_then(Held::by)) else {
-            return Ok(Next::Until(None));
-        };
-        self.write_secret(&wanted, &held, context).await?;
-        Ok(Next::Step)
+    pub(super) async fn refresh_secret(&mut self, context: &Context) -> Result<Outcome, Error> {
+        self.write_again(self.secret.as_ref().and_then(Held::by), context).await?;
+        Ok(Outcome::Refreshed)
     }
 
     /// Writes the TLS Secret, which was lost, anew with the certificate that is kept.
-    pub(super) async fn restore_secret(&mut self, context: &Context) -> Result<Next, Error> {
-        let (Ok(wanted), Some(held)) = (self.wanted.clone(), self.backup.as_ref().and_then(Held::by)) else {
-            return Ok(Next::Until(None));
-        };
-        self.write_secret(&wanted, &held, context).await?;
-        let note = format!(
-            "Secret {} was lost once more and has the certificate again that it had; so many equal ones were issued within a \
-             week that none is ordered for this. Find out what deletes or overwrites it",
-            wanted.secret_name
-        );
-        warn!(secret = wanted.secret_name, "a lost Secret is restored");
-        self.tell(EventType::Warning, reason::SECRET_RESTORED, "Restore", note);
-        Ok(Next::Step)
+    pub(super) async fn restore_secret(&mut self, context: &Context) -> Result<Outcome, Error> {
+        self.write_again(self.backup.as_ref().and_then(Held::by), context).await?;
+        warn!(secret = self.certificate.spec.secret_name, "a lost Secret is restored");
+        Ok(Outcome::Restored)
+    }
+
+    async fn write_again(&mut self, held: Option<Held>, context: &Context) -> Result<(), Error> {
+        let wanted = self.wanted.clone().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
+        let held = held.ok_or(Error::Bug("there is no certificate to write again"))?;
+        self.write_secret(&wanted, &held, context).await
     }
 
     /// Keeps the certificate and the key that the TLS Secret holds in the place of the key of the issuance.
@@ -155,36 +138,6 @@ impl Work {
             owner: None,
             data,
         })
-    }
-
-    /// Says that the certificate is in the Secret, unless that was said.
-    pub(super) fn record_issued(&mut self, now: Timestamp, context: &Context) {
-        let learned = self.learned();
-        let stored = learned.stored_for.zip(learned.chain.clone());
-        let Some((why, chain)) = stored.filter(|(_, chain)| self.secret_view.leaf() == Some(chain.leaf()))
-        else {
-            return;
-        };
-        self.learn().stored_for = None;
-        let leaf = chain.leaf();
-        let begun = self.status.order.as_ref().map_or(now, |order| order.created.0);
-        let took = std::time::Duration::try_from(now.duration_since(begun)).unwrap_or_default();
-        context.metrics.issued(why, took);
-        let wanted = self.wanted.as_ref().ok();
-        let not_asked = wanted.filter(|wanted| wanted.duration.is_some() && self.lifetime().is_none());
-        let duration = not_asked.map_or(String::new(), |wanted| {
-            format!(
-                ". The duration was not asked for, since {} {} does not say enableDurationFeature",
-                wanted.issuer_kind.as_str(),
-                wanted.issuer_name
-            )
-        });
-        let note = format!(
-            "Issued by {}: serial number {}, valid until {}{duration}",
-            leaf.issuer_name, leaf.serial_number, leaf.not_after
-        );
-        info!(serial_number = leaf.serial_number, not_after = %leaf.not_after, "issued");
-        self.tell(EventType::Normal, reason::ISSUED, "Issue", note);
     }
 }
 

@@ -7,23 +7,23 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Patch, PatchParams};
-use kube::runtime::events::EventType;
 use serde_json::json;
 use tracing::info;
 
 use super::gather::Work;
 use crate::acme::{Account, AccountState, AccountStatus, AcmeError, Operation, Registered, Registration};
 use crate::api::{self, AcmeAccountStatus, FIELD_MANAGER, FINALIZER_ACCOUNT, issuer_reason as reason};
-use crate::controller::conditions::sentence;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::controller::verdicts::words;
 use crate::controller::{events, secrets};
 use crate::core::account::{
     KeyId, Step, account_key_algorithm, changed_terms, look_at_key_id, note_contact, note_terms,
     wanted_contact,
 };
+use crate::core::conditions::sentence;
+use crate::core::disposition::words;
 use crate::core::disposition::{self, Disposition, about, disposition};
+use crate::core::events::Event;
 use crate::core::renewal::whole_seconds;
 use crate::pki::KeyEncoding;
 use crate::runtime::metrics::ApiVerb;
@@ -95,7 +95,7 @@ impl Work {
         if let Some(message) = news {
             let object = &self.issuer.reference;
             let reason = reason::TERMS_OF_SERVICE_CHANGED;
-            events::publish(context, object, EventType::Normal, reason, "Agree", &message).await;
+            events::publish(context, object, &Event::normal(reason, "Agree", message)).await;
         }
         self.tell_who_waits(context);
         Ok(look_at_key_id(&self.issuer.spec, now).into_iter().chain(rollover).min())

@@ -1,19 +1,19 @@
 //! An account that exists already is found again, without registering and without its MAC key.
 
 use jiff::Timestamp;
-use kube::runtime::events::EventType;
 use tracing::info;
 
 use super::act::Next;
 use super::gather::Work;
 use crate::acme::{Account, AccountStatus, AcmeError, Operation, Registered};
 use crate::api::issuer_reason as reason;
-use crate::controller::conditions::sentence;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::events;
 use crate::core::account::Recorded;
+use crate::core::conditions::sentence;
 use crate::core::disposition::{self, Disposition};
+use crate::core::events::Event;
 
 impl Work {
     /// Asks the CA whether it knows the key: it was brought from elsewhere or from a backup, or the URL of its account was
@@ -97,7 +97,7 @@ impl Work {
             info!(account = url, "the account of the key is taken over");
             let object = &self.issuer.reference;
             let reason = reason::ACCOUNT_REGISTERED;
-            events::publish(context, object, EventType::Normal, reason, "LookUp", &note).await;
+            events::publish(context, object, &Event::normal(reason, "LookUp", note)).await;
         }
         Ok(next)
     }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::runtime::events::EventType;
 use serde_json::json;
 use tracing::{debug, info, warn};
 
@@ -15,18 +14,19 @@ use crate::api::{
     self, AcmeAccountStatus, AcmeIssuer, CONDITION_ACCOUNT_DEACTIVATED, DeactivationStatus,
     issuer_reason as reason,
 };
-use crate::controller::conditions::{condition, sentence, set_condition};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer_record::{IssuerRecord, account_secret};
-use crate::controller::verdicts::words;
 use crate::controller::{events, secrets};
 use crate::core::account::deactivation::{
     self, Asked, BACKOFF_OF_DELETION, LastStep, Standing, last_step, next_attempt_asked_for,
 };
 use crate::core::account::{Recorded, with_deactivated};
+use crate::core::conditions::{condition, sentence, set_condition};
 use crate::core::deletion::Deletion;
+use crate::core::disposition::words;
 use crate::core::disposition::{self, Disposition, about, disposition};
+use crate::core::events::Event;
 use crate::core::renewal::whole_seconds;
 use crate::pki::PrivateKey;
 use crate::runtime::clock;
@@ -42,6 +42,9 @@ struct Undone {
     slow: bool,
     retry_after: Option<Duration>,
 }
+
+/// What events say was being done.
+const ACTION: &str = "Deactivate";
 
 impl Work {
     /// Deactivates the account that a human has named.
@@ -92,7 +95,8 @@ impl Work {
         if let Some(now) = now.filter(|now| now.status == "False")
             && before.is_none_or(|before| before.message != now.message)
         {
-            self.publish(EventType::Warning, &now.reason, &now.message, context).await;
+            let event = Event::warning(now.reason.clone(), ACTION, now.message.clone());
+            self.publish(event, context).await;
         }
     }
 
@@ -150,7 +154,7 @@ impl Work {
                 LastStep::Retain(other) => {
                     let note = format!("The account {} stays, since {other} uses it", self.account_uri());
                     info!(note, "the issuer is deleted");
-                    self.publish(EventType::Normal, reason::ACCOUNT_RETAINED, &note, context).await;
+                    self.publish(Event::normal(reason::ACCOUNT_RETAINED, ACTION, note), context).await;
                     return self.write_finalizers(&[], context).await.map(|()| None);
                 }
                 LastStep::GiveUp => {
@@ -172,7 +176,7 @@ impl Work {
         );
         warn!(note, "an account is left behind");
         context.metrics.account_left_behind();
-        self.publish(EventType::Warning, reason::ACCOUNT_LEFT_BEHIND, &note, context).await;
+        self.publish(Event::warning(reason::ACCOUNT_LEFT_BEHIND, ACTION, note), context).await;
     }
 
     /// Another issuer, not being deleted, that has the same account.
@@ -280,7 +284,7 @@ impl Work {
         }
         info!(account = url, "the account is deactivated");
         let note = format!("The CA has deactivated the account {url}");
-        self.publish(EventType::Normal, reason::DEACTIVATED, &note, context).await;
+        self.publish(Event::normal(reason::DEACTIVATED, ACTION, note), context).await;
         for other in sharing(&self.issuer, context) {
             context.wake_issuer(&other.id);
         }
@@ -355,8 +359,8 @@ impl Work {
         self.issuer.status.acme.as_ref().map_or("of its key", |acme| acme.uri.as_str())
     }
 
-    async fn publish(&self, type_: EventType, reason: &str, note: &str, context: &Context) {
-        events::publish(context, &self.issuer.reference, type_, reason, "Deactivate", note).await;
+    async fn publish(&self, event: Event, context: &Context) {
+        events::publish(context, &self.issuer.reference, &event).await;
     }
 }
 

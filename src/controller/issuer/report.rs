@@ -2,7 +2,6 @@
 
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
-use kube::runtime::events::EventType;
 use kube::{Api, Resource};
 use serde_json::json;
 
@@ -11,11 +10,12 @@ use crate::api::{
     CONDITION_READY, ClusterIssuer, FIELD_MANAGER, GROUP, Issuer, IssuerKind, VERSION,
     issuer_reason as reason,
 };
-use crate::controller::conditions::{condition, set_condition, set_standing};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::events;
 use crate::core::account::changed_terms;
+use crate::core::conditions::{condition, set_condition, set_standing};
+use crate::core::events::Event;
 use crate::core::kstatus;
 use crate::core::reading::Reading;
 use crate::runtime::metrics::ApiVerb;
@@ -68,9 +68,10 @@ impl Work {
     }
 
     /// Publishes an event.
-    pub(super) async fn warn(&self, reason: &str, message: &str, context: &Context) {
+    pub(super) async fn warn(&self, reason: &'static str, message: &str, context: &Context) {
         let object = &self.issuer.reference;
-        events::publish(context, object, EventType::Warning, reason, "Register", message).await;
+        let event = Event::warning(reason, "Register", message.to_owned());
+        events::publish(context, object, &event).await;
     }
 
     /// Writes the status, if it has changed.

@@ -5,7 +5,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::runtime::events::EventType;
 use serde_json::{Value, json};
 use tracing::info;
 
@@ -16,16 +15,17 @@ use crate::acme::{Account, AcmeError, KeyChange, Operation, jwk_thumbprint};
 use crate::api::{
     self, AcmeAccountStatus, CONDITION_KEY_ROLLOVER, Certificate, FailedKeyRollover, issuer_reason as reason,
 };
-use crate::controller::conditions::{condition, set_condition};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::events;
 use crate::controller::issuer_record::IssuerRecord;
 use crate::controller::secrets;
-use crate::controller::verdicts::words;
 use crate::core::account::Recorded;
 use crate::core::account::rollover::{self, Known, NextKey, Peer, Step, View, stated_algorithm};
+use crate::core::conditions::{condition, set_condition};
 use crate::core::disposition::Disposition;
+use crate::core::disposition::words;
+use crate::core::events::Event;
 use crate::core::renewal::whole_seconds;
 use crate::pki::{KeyAlgorithm, KeyEncoding, PrivateKey};
 
@@ -327,8 +327,8 @@ impl Work {
         self.rollover.change = None;
         let message = self.changed_message();
         let object = &self.issuer.reference;
-        events::publish(context, object, EventType::Normal, reason::KEY_ROLLED_OVER, "RollOver", &message)
-            .await;
+        let event = Event::normal(reason::KEY_ROLLED_OVER, "RollOver", message);
+        events::publish(context, object, &event).await;
         context
             .issuers_of_secret(&self.account_secret, None)
             .iter()
@@ -419,7 +419,8 @@ impl Work {
         self.flush(context).await?;
         if is_news {
             let object = &self.issuer.reference;
-            events::publish(context, object, EventType::Warning, reason, "RollOver", message).await;
+            let event = Event::warning(reason, "RollOver", message.to_owned());
+            events::publish(context, object, &event).await;
         }
         Ok(None)
     }

@@ -8,7 +8,7 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use super::{not_presented, service_type_of};
-use crate::api::{Certificate, ChallengeStatus, FIELD_MANAGER, Http01Ingress};
+use crate::api::{Certificate, ChallengeStatus, FIELD_MANAGER};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::core::issuance::{Challenged, Unseen, Way};
@@ -17,11 +17,6 @@ use crate::solver::http01::{PresentedChallenge, ServiceType, put_in, take_out};
 
 /// How often an edit is made anew because somebody else has edited the Ingress meanwhile.
 const MAX_EDITS: usize = 20;
-
-/// The Ingress that the solver has edited in place, if it has.
-pub fn name(spec: &Http01Ingress) -> Option<&str> {
-    spec.name.as_deref().filter(|name| !name.is_empty())
-}
 
 /// Puts the paths of all challenges into the Ingresses that their solvers name.
 ///
@@ -36,7 +31,7 @@ pub async fn present(
     let mut by_ingress: BTreeMap<&str, Vec<(&Challenged, ServiceType)>> = BTreeMap::new();
     for challenge in challenged {
         if let Way::Ingress(spec) = &challenge.way
-            && let Some(name) = name(spec)
+            && let Some(name) = spec.edited()
         {
             by_ingress.entry(name).or_default().push((challenge, service_type_of(spec.service_type)));
         }

@@ -6,7 +6,7 @@ use k8s_openapi::api::networking::v1::Ingress;
 use kube::ResourceExt;
 
 use super::objects::{apply, delete_collection, of_certificate};
-use super::{in_place, service_type_of};
+use super::service_type_of;
 use crate::api::Certificate;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
@@ -44,7 +44,7 @@ fn presentations(
     let mut by_ingress: BTreeMap<String, Presentation> = BTreeMap::new();
     for challenge in challenged {
         let Way::Ingress(spec) = &challenge.way else { continue };
-        if in_place::name(spec).is_some() {
+        if spec.edited().is_some() {
             continue;
         }
         let template = spec.ingress_template.clone().unwrap_or_default().metadata;

@@ -16,7 +16,7 @@ use crate::cli::{Cli, Command};
 use crate::controller::api_server::ApiServer;
 use crate::controller::cache::{Cache, Observer, Watches};
 use crate::controller::retry::retry;
-use crate::core::issuance::{Memory, Progress};
+use crate::core::issuance::{Memory, State};
 use crate::core::ledger::LedgerKeys;
 use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
@@ -55,13 +55,13 @@ async fn a_reconcile_that_panics_is_tried_again_more_and_more_seldom_and_others_
 #[tokio::test(start_paused = true)]
 async fn the_progress_of_an_object_whose_reconcile_panicked_is_dropped() {
     let scene = Scene::start(["bad"]);
-    let mut progress = Progress::default();
-    progress.about(None).presented = true;
-    let memory = Memory::of(&CertificateStatus::default(), CertificateStatus::default(), progress);
+    let mut state = State::default();
+    state.learn().presented = true;
+    let memory = Memory::of(&CertificateStatus::default(), state);
     scene.context.in_flight.keep("bad", Some((memory, Vec::new())));
     let is_known = || {
         let (memory, _) = scene.context.in_flight.recall("bad");
-        memory.resume(CertificateStatus::default()).1.of(None).presented
+        memory.resume(CertificateStatus::default()).learned().presented
     };
     assert!(is_known());
     scene.until_tried("bad").await;

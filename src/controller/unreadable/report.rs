@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{ListParams, Patch, PatchParams};
-use kube::runtime::events::EventType;
 use kube::{Api, Resource};
 use serde::Serialize;
 use serde_json::json;
@@ -19,10 +18,11 @@ use crate::api::{
     Issuer, IssuerStatus, VERSION, certificate_reason as reason,
 };
 use crate::controller::cache::api;
-use crate::controller::conditions::{condition, set_condition, set_standing};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::events;
+use crate::core::conditions::{condition, set_condition, set_standing};
+use crate::core::events::Event;
 use crate::core::kstatus::{self, Standing};
 use crate::core::reading::{Fault, Readable, Reading};
 use crate::runtime::clock;
@@ -75,7 +75,7 @@ async fn tell(key: &Key, entry: &Entry, context: &Context) -> Result<(), Error> 
             "a status cannot be read in full; what cannot be read of it is ignored"
         );
         let note = format!("{fault}; what cannot be read of the status is ignored");
-        events::publish(context, object, EventType::Warning, reason::INVALID_STATUS, "Read", &note).await;
+        events::publish(context, object, &Event::warning(reason::INVALID_STATUS, "Read", note)).await;
     }
     let Some(fault) = &entry.fault else { return Ok(()) };
     warn!(
@@ -94,7 +94,7 @@ async fn tell(key: &Key, entry: &Entry, context: &Context) -> Result<(), Error> 
     // What the status says already was told before; an API server that refuses the status may take an event.
     if !matches!(written, Ok(false)) {
         let note = words(fault);
-        events::publish(context, object, EventType::Warning, reason::INVALID_SPEC, "Read", &note).await;
+        events::publish(context, object, &Event::warning(reason::INVALID_SPEC, "Read", note)).await;
     }
     written.map(drop)
 }

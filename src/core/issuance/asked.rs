@@ -39,7 +39,7 @@ pub(super) fn read(situation: &Situation<'_>) -> Step {
     let order = situation.learned().order.as_ref();
     match order.and_then(|order| too_many(order, &asked(situation))) {
         Some(failure) => Step::Fail(failure),
-        None => Step::ReadAuthorizations,
+        None => Step::ReadAuthorizations(order.map(|order| order.authorizations.clone()).unwrap_or_default()),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::core::renewal::whole_seconds_up;
 /// seconds, one would be ordered after the other. A lost Secret whose certificate has expired anyway waits as well; a new spec and
 /// whoever asks for a certificate do not.
 pub(super) fn too_soon(situation: &Situation<'_>, due: &Due, now: Timestamp) -> Option<Step> {
-    let last = situation.status.recent_issuances.last()?;
+    let last = situation.state.status.recent_issuances.last()?;
     let by_time = due.by_time() || (duplicates::is_loss(due) && last.not_after.0 <= situation.at_ca(now));
     if !by_time || situation.asks_for_another() {
         return None;
@@ -32,7 +32,7 @@ pub(super) fn too_soon(situation: &Situation<'_>, due: &Due, now: Timestamp) -> 
 /// The certificate expired before it could be stored. If it was ordered just now, the next one would not live longer, and that is
 /// a failure; else another is ordered.
 pub(super) fn expired_unstored(situation: &Situation<'_>, now: Timestamp) -> Step {
-    let order = situation.status.order.as_ref();
+    let order = situation.state.status.order.as_ref();
     let floor = order.and_then(|order| floor_end(situation, order.created.0));
     if floor.is_some_and(|end| end > now) {
         return Step::Fail(Failure {

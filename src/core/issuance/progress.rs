@@ -5,33 +5,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::Challenged;
-use crate::acme::{Authorization, ChallengeType, Order, OrderStatus};
-use crate::api::{self, CertificateStatus};
+use super::{Challenged, Ending};
+use crate::acme::{AcmeError, Authorization, ChallengeType, Order, OrderStatus};
+use crate::api;
 use crate::pki::Chain;
-
-/// What one process knows of an issuance beyond what the API server has. It survives every error of the API server and
-/// of the CA, and goes as a whole when the process ends.
-#[derive(Clone, Debug, Default)]
-pub struct Memory {
-    progress: Progress,
-    /// The status as it is to be, if the API server does not have it so.
-    unwritten: Option<Box<CertificateStatus>>,
-}
-
-impl Memory {
-    /// What to remember, where the API server has `recorded`.
-    pub fn of(recorded: &CertificateStatus, status: CertificateStatus, progress: Progress) -> Self {
-        let unwritten = (*recorded != status).then(|| Box::new(status));
-        Self { progress, unwritten }
-    }
-
-    /// The status and the progress to go on from, where the API server has `recorded`. An order that could not be recorded
-    /// is in this status, and is recorded with the next write.
-    pub fn resume(self, recorded: CertificateStatus) -> (CertificateStatus, Progress) {
-        (self.unwritten.map_or(recorded, |unwritten| *unwritten), self.progress)
-    }
-}
 
 /// What was learned on the way.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +19,10 @@ pub struct Progress {
     pub stumbles: u32,
     /// When the words of a wait were last written into the status.
     pub reported_at: Option<Timestamp>,
+    /// A refusal that depends on what has become of the account, which the CA is asked for first.
+    pub doubted: Option<Box<AcmeError>>,
+    /// The issuance has ended, and what it has left is being removed.
+    pub ending: Option<Ending>,
     /// What was learned of one order, with the URL of that order.
     learned: Option<(String, Learned)>,
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::solve::{Challenged, Way, challenges};
-use super::{LONG_VALIDATION, Learned, SelfCheckResult, Situation, Step, asked, invalid, make_room, wait};
+use super::{
+    LONG_VALIDATION, Learned, SelfCheckResult, Situation, Step, asked, invalid, make_room, read_order, wait,
+};
 use crate::api::{Solver, certificate_reason as reason};
 use crate::core::backoff::look_again;
 use crate::core::records::Chore;
@@ -172,14 +174,14 @@ fn see(
 pub(super) fn poll(situation: &Situation<'_>, now: Timestamp, reason: &'static str, message: String) -> Step {
     let learned = situation.learned();
     let since = processing_since(situation, now);
-    let Some(asked_at) = learned.asked_at else { return Step::ReadOrder };
+    let Some(asked_at) = learned.asked_at else { return read_order(situation) };
     let until = look_again(since, asked_at, learned.retry_after, ORDER_BOUNDS);
-    if until > now { wait(Some(until), reason, message) } else { Step::ReadOrder }
+    if until > now { wait(Some(until), reason, message) } else { read_order(situation) }
 }
 
 /// Since when the CA has been busy with the order.
 pub(super) fn processing_since(situation: &Situation<'_>, now: Timestamp) -> Timestamp {
-    let created = situation.status.order.as_ref().map_or(now, |order| order.created.0);
+    let created = situation.state.status.order.as_ref().map_or(now, |order| order.created.0);
     let learned = situation.learned();
     learned.finalized.or_else(|| learned.answered()).unwrap_or(created)
 }

@@ -1,12 +1,15 @@
 //! What the next step of an issuance is decided on, and what it can be.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Challenged, Learned, Progress};
+use super::{Challenged, Learned, Leftovers, State};
+use crate::acme::NewOrder;
 use crate::api::{CertificateStatus, RenewalInfoStatus, Solver};
+use crate::core::backoff::Backoff;
 use crate::core::disposition::Disposition;
 use crate::core::duplicates;
 use crate::core::records::Chore;
@@ -44,9 +47,9 @@ pub enum IssuerView {
     },
 }
 
-/// What the next step is decided on.
+/// What was found in the cluster, and what the operator's settings are. The machine changes nothing of it.
 #[derive(Clone, Copy, Debug)]
-pub struct Situation<'a> {
+pub struct Snapshot<'a> {
     /// Unique id of the Certificate.
     pub uid: &'a str,
     /// `metadata.generation` of the Certificate.
@@ -77,10 +80,12 @@ pub struct Situation<'a> {
     pub issuer: &'a IssuerView,
     /// Why the issuer is not for this Certificate.
     pub not_allowed: Option<&'a str>,
-    /// What is recorded.
-    pub status: &'a CertificateStatus,
-    /// What was learned on the way.
-    pub progress: &'a Progress,
+    /// The status as the API server has it.
+    pub recorded: Option<&'a CertificateStatus>,
+    /// Whether the issuer lets CAs be asked for a lifetime.
+    pub asks_lifetime: bool,
+    /// Bounds of the wait after failures.
+    pub backoff: Backoff,
     /// How far the clock of the issuer's CA is ahead of the local one; `None` if the CA was not asked yet.
     pub ca_ahead: Option<SignedDuration>,
     /// How long a failing self-check is waited for before the CA is asked all the same.
@@ -93,6 +98,53 @@ pub struct Situation<'a> {
     pub asking: Asking<'a>,
     /// Which certificates are to be revoked.
     pub revocation: Asked<'a>,
+}
+
+/// What the next step is decided on: a snapshot, and the state that the issuance has reached.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// What was found.
+    pub seen: &'a Snapshot<'a>,
+    /// The state of the issuance.
+    pub state: &'a State,
+}
+
+impl<'a> Deref for Situation<'a> {
+    type Target = Snapshot<'a>;
+
+    fn deref(&self) -> &Snapshot<'a> {
+        self.seen
+    }
+}
+
+impl<'a> Snapshot<'a> {
+    /// What was found, and what `state` has come of it.
+    pub fn with(&'a self, state: &'a State) -> Situation<'a> {
+        Situation { seen: self, state }
+    }
+
+    /// What time it is at the CA when it is `now` here: what it says of certificates and orders is measured by its clock.
+    pub fn at_ca(&self, now: Timestamp) -> Timestamp {
+        now.saturating_add(self.ca_ahead.unwrap_or_default()).unwrap_or(now)
+    }
+
+    /// What time it is here when it is `then` at the CA.
+    pub(super) fn here(&self, then: Timestamp) -> Timestamp {
+        then.saturating_sub(self.ca_ahead.unwrap_or_default()).unwrap_or(then)
+    }
+
+    /// The issuer, for people.
+    pub(super) fn issuer_in_words(&self) -> String {
+        let wanted = self.wanted.as_ref().ok();
+        wanted.map_or_else(String::new, |wanted| {
+            format!("{} {}", wanted.issuer_kind.as_str(), wanted.issuer_name)
+        })
+    }
+
+    /// The lifetime to ask the CA for, where the issuer lets it be asked.
+    pub fn lifetime(&self) -> Option<SignedDuration> {
+        self.wanted.as_ref().ok()?.duration.filter(|_| self.asks_lifetime)
+    }
 }
 
 /// What to do next.
@@ -119,28 +171,32 @@ pub enum Step {
         /// `status.nextAttemptTime`.
         until: Timestamp,
     },
+    /// Write the status: what comes next must not be done before it is on record.
+    Record,
     /// Ask the CA what time it is: before an order that is due because of the time.
     AskTime,
+    /// Ask the CA for the account: it has refused something that an account which has ended is refused.
+    AskAccount,
     /// Take one of the issuer's places for orders under way.
     TakePlace,
     /// Make a private key and store it.
     StoreKey,
     /// Place an order.
-    PlaceOrder,
-    /// Ask for the order's state.
-    ReadOrder,
-    /// Ask for the state of the order's authorizations.
-    ReadAuthorizations,
+    PlaceOrder(Box<NewOrder>),
+    /// Ask for the state of the order with this URL.
+    ReadOrder(String),
+    /// Ask for the state of the order's authorizations, with these URLs.
+    ReadAuthorizations(Vec<String>),
     /// Record the challenges, then put the answers where the CA will look.
     Present(Vec<Challenged>),
     /// See whether the answers can be seen.
     SelfCheck,
     /// Tell the CA to look at the challenges with these URLs.
     Answer(Vec<String>),
-    /// Send the certificate signing request.
-    Finalize,
-    /// Fetch the certificate, choose the chain, check it.
-    Download,
+    /// Send the certificate signing request to this URL.
+    Finalize(String),
+    /// Fetch the certificate from this URL, choose the chain, check it.
+    Download(String),
     /// Write the TLS Secret, and record the request for a renewal that this answers.
     StoreCertificate,
     /// Ask the CA when the certificate is best renewed.
@@ -163,6 +219,8 @@ pub enum Step {
     },
     /// The issuance has failed: record it, remove what it left.
     Fail(Failure),
+    /// The issuance has ended: remove what is presented, and this.
+    Remove(Leftovers),
 }
 
 /// A failed issuance.
@@ -181,7 +239,7 @@ pub struct Failure {
 impl<'a> Situation<'a> {
     /// What was learned of the order under way.
     pub(super) fn learned(&self) -> &'a Learned {
-        self.progress.of(self.status.order.as_ref())
+        self.state.progress.of(self.state.status.order.as_ref())
     }
 }
 
@@ -193,26 +251,16 @@ impl Situation<'_> {
             secret: self.secret,
             uid: self.uid,
             suggestion: self.suggestion(),
-            under_way: self.status.order.is_some(),
+            under_way: self.state.status.order.is_some(),
             renew_request: self.renew_request,
-            observed_renew_request: self.status.observed_renew_request.as_deref(),
+            observed_renew_request: self.state.status.observed_renew_request.as_deref(),
             now: self.at_ca(now),
         })
     }
 
-    /// What time it is at the CA when it is `now` here: what it says of certificates and orders is measured by its clock.
-    pub fn at_ca(&self, now: Timestamp) -> Timestamp {
-        now.saturating_add(self.ca_ahead.unwrap_or_default()).unwrap_or(now)
-    }
-
-    /// What time it is here when it is `then` at the CA.
-    pub(super) fn here(&self, then: Timestamp) -> Timestamp {
-        then.saturating_sub(self.ca_ahead.unwrap_or_default()).unwrap_or(then)
-    }
-
     /// When the CA suggests to renew the certificate, if it is to be heeded.
-    fn suggestion(&self) -> Option<&RenewalInfoStatus> {
-        self.status.acme.as_ref()?.ari.as_ref().filter(|_| self.asking.wanted)
+    pub fn suggestion(&self) -> Option<&RenewalInfoStatus> {
+        self.state.status.acme.as_ref()?.ari.as_ref().filter(|_| self.asking.wanted)
     }
 
     /// When the CA is to be asked for that.
@@ -243,21 +291,22 @@ impl Situation<'_> {
 
     /// Whether somebody asks for a certificate, and has not got it yet.
     pub(super) fn asks_for_another(&self) -> bool {
-        self.renew_request.is_some() && self.renew_request != self.status.observed_renew_request.as_deref()
+        self.renew_request.is_some()
+            && self.renew_request != self.state.status.observed_renew_request.as_deref()
     }
 
     pub(super) fn has_leftovers(&self, now: Timestamp) -> bool {
-        self.status.order.is_some()
+        self.state.status.order.is_some()
             || (self.backup.is_some() && self.next_duplicate(now).is_none())
             || self.is_presented()
-            || self.status.next_private_key_secret_name.is_some()
+            || self.state.status.next_private_key_secret_name.is_some()
             || self.next_key.is_some()
     }
 
     /// When the next equal certificate may be ordered because the Secret was lost, if it may not now.
     pub fn next_duplicate(&self, now: Timestamp) -> Option<Timestamp> {
         let names = duplicates::names_digest(&self.wanted.as_ref().ok()?.names());
-        duplicates::free_at(&self.status.recent_issuances, &names, self.duplicate_limit, now)
+        duplicates::free_at(&self.state.status.recent_issuances, &names, self.duplicate_limit, now)
     }
 
     /// Whether what is kept is what the spec asks for.
@@ -267,18 +316,18 @@ impl Situation<'_> {
     }
 
     pub(super) fn is_presented(&self) -> bool {
-        self.learned().presented || !self.status.challenges.is_empty()
+        self.learned().presented || !self.state.status.challenges.is_empty()
     }
 
     /// Whether the order was there already when the issuance failed last.
     pub(super) fn failed_with_this_order(&self) -> bool {
-        let failed = self.status.last_failure_time.as_ref();
-        self.status.order.as_ref().zip(failed).is_some_and(|(order, failed)| order.created <= *failed)
+        let failed = self.state.status.last_failure_time.as_ref();
+        self.state.status.order.as_ref().zip(failed).is_some_and(|(order, failed)| order.created <= *failed)
     }
 
     /// When what an order has left is of no use any more.
     pub(super) fn leftovers_end(&self) -> Option<Timestamp> {
-        let order = self.status.order.as_ref()?;
+        let order = self.state.status.order.as_ref()?;
         let after = |lifetime| order.created.0.saturating_add(lifetime).unwrap_or(order.created.0);
         let expires = order.expires.as_ref().map(|expires| self.here(expires.0));
         Some(expires.unwrap_or_else(|| after(ORDER_LIFETIME)).min(after(LONGEST_ORDER)))
@@ -286,7 +335,11 @@ impl Situation<'_> {
 
     /// Whether the CA has taken longer for the order than it is waited for.
     pub(super) fn is_overdue(&self, now: Timestamp) -> bool {
-        self.status.order.as_ref().is_some_and(|order| now.duration_since(order.created.0) > self.patience())
+        self.state
+            .status
+            .order
+            .as_ref()
+            .is_some_and(|order| now.duration_since(order.created.0) > self.patience())
     }
 
     /// For how long the order is waited for, as messages say it.
@@ -295,7 +348,7 @@ impl Situation<'_> {
     }
 
     fn patience(&self) -> SignedDuration {
-        let expires = self.status.order.as_ref().and_then(|order| order.expires.as_ref());
+        let expires = self.state.status.order.as_ref().and_then(|order| order.expires.as_ref());
         if expires.is_some() { LONGEST_ORDER } else { ENDLESS_ORDER }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::acme::{Authorization, AuthorizationStatus, ChallengeStatus, ChallengeType};
-use crate::api::{Dns01Solver, Http01GatewayHttpRoute, Http01Ingress, Solver};
+use crate::api::{self, ChallengeWay, Dns01Solver, Http01GatewayHttpRoute, Http01Ingress, Solver};
 use crate::core::solvers::solver_for;
 
 /// A challenge that was chosen, and how its answer is presented.
@@ -27,6 +27,27 @@ pub struct Challenged {
     pub way: Way,
 }
 
+impl Challenged {
+    /// As a status has it; `before` are those that it has so far.
+    pub(super) fn recorded(&self, before: &[api::ChallengeStatus]) -> api::ChallengeStatus {
+        let before = before.iter().find(|before| before.url == self.url);
+        let state = if self.processing { ChallengeStatus::Processing } else { ChallengeStatus::Pending };
+        let (way, ingress) = self.way.recorded();
+        api::ChallengeStatus {
+            name: self.name.clone(),
+            type_: self.typ.to_string(),
+            state: state.to_string(),
+            reason: before.and_then(|before| before.reason.clone()),
+            token: self.token.clone(),
+            url: self.url.clone(),
+            authorization: self.authorization.clone(),
+            way,
+            ingress,
+            seal: None,
+        }
+    }
+}
+
 /// How the answer to a challenge is presented.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Way {
@@ -45,6 +66,18 @@ impl Way {
         let route = || http01.and_then(|http01| http01.gateway_http_route.clone()).map(Self::Route);
         let record = || solver.dns01.clone().map(Box::new).map(Self::Record);
         ingress.or_else(route).or_else(record)
+    }
+
+    /// How a status records it, and the name of the Ingress that is edited.
+    fn recorded(&self) -> (ChallengeWay, Option<String>) {
+        match self {
+            Self::Ingress(spec) => match spec.edited() {
+                Some(name) => (ChallengeWay::EditedIngress, Some(name.to_owned())),
+                None => (ChallengeWay::Ingress, None),
+            },
+            Self::Route(_) => (ChallengeWay::HttpRoute, None),
+            Self::Record(_) => (ChallengeWay::TxtRecord, None),
+        }
     }
 
     /// The type of the challenges that are answered in this way.

@@ -38,6 +38,7 @@ fn an_issuance_runs_through_without_a_wait_where_nothing_has_to_be_waited_for() 
             "Download",
             "StoreCertificate",
             "CleanUp",
+            "Remove",
             "Rest"
         ]
     );
@@ -55,10 +56,12 @@ fn an_order_found_ready_needs_no_solver() {
             "StoreKey",
             "TakePlace",
             "PlaceOrder",
+            "Record",
             "Finalize",
             "Download",
             "StoreCertificate",
             "CleanUp",
+            "Remove",
             "Rest"
         ]
     );
@@ -92,7 +95,8 @@ fn a_challenge_that_the_ca_looked_at_in_vain_and_keeps_open_is_answered_again() 
     let again = Step::Answer(vec![challenge.url.clone()]);
     assert_ne!(world.next_step(), again, "not at once");
     world.now += SignedDuration::from_secs(2);
-    assert_eq!(world.next_step(), Step::ReadAuthorizations, "it may have looked again by itself");
+    let read = world.next_step();
+    assert!(matches!(read, Step::ReadAuthorizations(_)), "it may have looked again by itself");
     let now = world.now;
     world.learned().authorizations_at = Some(now);
     assert_eq!(world.next_step(), again, "and no other with it");
@@ -129,7 +133,7 @@ fn a_challenge_that_was_never_answered_is_answered_though_another_one_was() {
     assert_eq!(all.len(), 2);
     world.ca.calls.extend([None, Some(Fault { refusal: Refusal::no_answer(), answer_lost: false })]);
     world.step();
-    assert_eq!(world.learned().told.len(), 0, "a failure starts over");
+    assert_eq!(world.learned().told.len(), 1);
     run_to(&mut world, |step| matches!(step, Step::Answer(_)));
     assert_eq!(world.next_step(), Step::Answer(vec![all[1].clone()]), "the other one is under way");
     world.ca.validation = Validation::Succeeds;
@@ -145,10 +149,10 @@ fn what_was_learned_of_one_order_says_nothing_of_another() {
     world.step();
     assert!(!world.learned().told.is_empty());
     world.ca.place("account/one", world.wanted().unwrap().identifiers(), world.now).unwrap();
-    let order = world.status.order.as_mut().unwrap();
+    let order = world.state.status.order.as_mut().unwrap();
     order.url = "order/1".to_owned();
-    assert_eq!(world.next_step(), Step::ReadOrder, "it is not known what has become of it");
-    world.recorded = world.status.clone();
+    assert!(matches!(world.next_step(), Step::ReadOrder(_)), "it is not known what has become of it");
+    world.recorded = world.state.status.clone();
     world.run_until_rest();
     world.check_issued();
     assert_eq!(world.ca.orders.len(), 2);
@@ -181,7 +185,83 @@ fn a_failed_validation_says_what_the_ca_said() {
     );
     assert_eq!((failure.reason, failure.disposition), ("Connection", Disposition::ValidationFailed));
     assert!(matches!(world.run(), Turn::Waits(Some(_))));
-    assert!(world.presented.is_none() && world.next_key.is_none());
+    assert!(world.presented.is_none());
+}
+
+#[test]
+fn a_failed_issuance_keeps_its_private_key_for_the_next_attempt() {
+    let mut world = World::new();
+    world.ca.validation = Validation::Fails("caa");
+    failure_of(&mut world);
+    let key = world.next_key.as_ref().expect("the key is kept").public_key_der().to_vec();
+    assert!(world.state.status.next_private_key_secret_name.is_some());
+    world.ca.mend();
+    world.run_until_rest();
+    let secret = world.secret.as_ref().unwrap();
+    assert_eq!(secret.key.as_ref().unwrap().as_ref().unwrap().public_key_der(), key);
+    assert!(world.next_key.is_none());
+}
+
+#[test]
+fn a_ca_that_stumbles_is_asked_twice_more_before_it_is_a_failure() {
+    for stumbles in 1..=3 {
+        let mut world = World::new();
+        run_to(&mut world, |step| matches!(step, Step::Finalize(_)));
+        let down = Fault { refusal: Refusal::no_answer(), answer_lost: false };
+        world.ca.faults.extend(vec![down; stumbles]);
+        let begin = world.now;
+        while !world.ca.faults.is_empty() {
+            if let Turn::Waits(Some(until)) = world.step() {
+                world.now = until;
+            }
+        }
+        let failed = world.state.status.failed_issuance_attempts;
+        assert_eq!(failed, (stumbles == 3).then_some(1), "after {stumbles}");
+        assert!(world.now.duration_since(begin) < SignedDuration::from_secs(5));
+        world.run_until_rest();
+        world.check_issued();
+        assert_eq!(world.ca.orders.len(), 1);
+    }
+}
+
+#[test]
+fn an_account_that_the_ca_refuses_is_no_failure_of_the_certificate() {
+    let refusal = |code, status| Refusal { code, status: Some(status), retry_after: None };
+    for (refusal, has_ended) in [
+        (refusal("BAD_SIGNATURE", 400), false),
+        (refusal("SUSPENDED_ACCOUNT", 403), false),
+        (refusal("unauthorized", 403), true),
+    ] {
+        let mut world = World::new();
+        world.account_has_ended = has_ended;
+        run_to(&mut world, |step| matches!(step, Step::PlaceOrder(_)));
+        let code = refusal.code;
+        world.ca.faults.push_back(Fault { refusal, answer_lost: false });
+        let Turn::Waits(_) = world.run() else { panic!("{code}: {:?}", world.last_steps()) };
+        let status = &world.state.status;
+        assert_eq!(status.failed_issuance_attempts, None, "{code}");
+        assert_eq!(status.next_attempt_time, None, "{code}");
+        let issuing = crate::core::conditions::condition(&status.conditions, crate::api::CONDITION_ISSUING);
+        assert_eq!(issuing.unwrap().reason, reason::ISSUER_NOT_READY, "{code}");
+        assert!(!world.state.progress.place, "{code}: others may go on");
+        let told = |report: &Report| matches!(report, Report::Account { .. });
+        assert_eq!(world.reports.iter().filter(|report| told(report)).count(), 1, "{code}");
+        world.account_has_ended = false;
+        world.issuer_is_ready("one", "account/one");
+        world.run_until_rest();
+        world.check_issued();
+    }
+}
+
+#[test]
+fn what_the_ca_refuses_an_account_that_is_valid_fails_the_certificate() {
+    let mut world = World::new();
+    run_to(&mut world, |step| matches!(step, Step::PlaceOrder(_)));
+    let refusal = Refusal { code: "unauthorized", status: Some(403), retry_after: None };
+    world.ca.faults.push_back(Fault { refusal, answer_lost: false });
+    world.run();
+    assert!(world.step_names().contains(&"AskAccount"));
+    assert_eq!(world.state.status.failed_issuance_attempts, Some(1));
 }
 
 #[test]
@@ -304,7 +384,7 @@ fn what_the_ca_says_of_waiting_counts() {
 fn an_answer_to_finalize_that_is_lost_costs_no_second_order() {
     let mut world = World::new();
     world.ca.knows_the_names = true;
-    run_to(&mut world, |step| matches!(step, Step::Finalize));
+    run_to(&mut world, |step| matches!(step, Step::Finalize(_)));
     world.ca.faults.push_back(Fault { refusal: Refusal::no_answer(), answer_lost: true });
     world.run_until_rest();
     assert_eq!(world.ca.orders.len(), 1);
@@ -317,7 +397,7 @@ fn a_key_that_is_stored_and_not_on_record_is_removed_all_the_same() {
     run_to(&mut world, |step| matches!(step, Step::StoreKey));
     world.crash_after = Some(0);
     world.step();
-    assert!(world.next_key.is_some() && world.status.next_private_key_secret_name.is_none());
+    assert!(world.next_key.is_some() && world.state.status.next_private_key_secret_name.is_none());
     world.secret_belongs_to(Some("another"));
     world.run();
     world.check_nothing_is_left();
@@ -327,7 +407,7 @@ fn a_key_that_is_stored_and_not_on_record_is_removed_all_the_same() {
 fn an_order_whose_key_is_lost_is_dropped_for_exactly_one_other() {
     let mut world = World::new();
     world.ca.knows_the_names = true;
-    run_to(&mut world, |step| matches!(step, Step::Download));
+    run_to(&mut world, |step| matches!(step, Step::Download(_)));
     world.next_key = None;
     world.run_until_rest();
     world.check_issued();
@@ -618,7 +698,7 @@ fn after_a_failure_a_changed_spec_is_tried_at_once_and_the_same_one_is_not() {
     world.crash();
     assert_eq!(world.next_step(), Step::BackOff { until });
     world.names_are(&["c.test"]);
-    assert_eq!(world.next_step(), Step::StoreKey);
+    assert_eq!(world.next_step(), Step::TakePlace);
     world.ca.validation = Validation::Succeeds;
     let begin = world.now;
     world.run_until_rest();
@@ -634,7 +714,7 @@ fn after_a_failure_it_is_tried_at_once_for_each_time_that_somebody_asks() {
     let Turn::Waits(Some(until)) = world.run() else { panic!("{:?}", world.last_steps()) };
     assert_eq!(world.next_step(), Step::BackOff { until }, "this request was there when it failed");
     world.renew_request = Some("second".to_owned());
-    assert_eq!(world.next_step(), Step::StoreKey);
+    assert_eq!(world.next_step(), Step::TakePlace);
     failure_of(&mut world);
     let Turn::Waits(Some(longer)) = world.run() else { panic!("{:?}", world.last_steps()) };
     assert!(longer > until, "the wait goes on to double");
@@ -692,7 +772,7 @@ fn an_order_that_expired_while_the_ca_was_down_is_placed_anew_at_once() {
         let Turn::Waits(Some(until)) = world.run() else { panic!("it does not wait") };
         world.now = until;
     }
-    let failures = world.status.failed_issuance_attempts;
+    let failures = world.state.status.failed_issuance_attempts;
     let begin = world.now;
     world.ca.mend();
     world.run_until_rest();

@@ -2,7 +2,8 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::core::issuance::Progress;
+use crate::core::backoff::Backoff;
+use crate::core::issuance::{Snapshot, State};
 use crate::core::reissue::SecretView;
 use crate::core::renewal::Asking;
 use crate::core::spec::{InvalidSpec, ValidatedCertificate};
@@ -26,7 +27,7 @@ fn a_certificate_is_on_record_while_it_is_in_the_secret() {
         assert_eq!(case.states(), [(OLD, "held")]);
         assert_eq!(case.ledger().certificates[0].account.as_deref(), Some("account/1"));
         assert_eq!(case.next(), None, "it is not revoked for that");
-        assert!(holds(&case.status));
+        assert!(holds(&case.state.status));
     }
 }
 
@@ -83,17 +84,17 @@ fn a_request_is_answered_once_and_its_certificate_stays_marked_until_it_is_repla
     case.asked.request = Some("keyCompromise");
     case.keeps_ledger(None);
     assert_eq!(case.next(), Some(Chore::Revoke(OLD.to_owned())));
-    assert_eq!(reason_of(&case.status, OLD), Some(RevocationReason::KeyCompromise));
+    assert_eq!(reason_of(&case.state.status, OLD), Some(RevocationReason::KeyCompromise));
     case.ends(OLD, RevocationResult::Revoked);
     assert_eq!(case.next(), None);
     case.secret = SecretView::default();
     assert_eq!(case.next(), None, "it could come back");
-    assert_eq!(reason_of(&case.status, OLD), Some(RevocationReason::KeyCompromise));
+    assert_eq!(reason_of(&case.state.status, OLD), Some(RevocationReason::KeyCompromise));
     case.secret = secret(NEW);
     case.keeps_ledger(None);
     assert_eq!(case.states(), []);
     assert_eq!(case.next(), None, "the annotation, which still stands, is not for the new one");
-    assert_eq!(reason_of(&case.status, NEW), None);
+    assert_eq!(reason_of(&case.state.status, NEW), None);
 }
 
 #[test]
@@ -141,7 +142,7 @@ fn a_request_with_a_worse_reason_overrides_one_that_is_not_answered_yet() {
     case.keeps_ledger(None);
     case.asked.request = Some("keyCompromise");
     case.keeps_ledger(None);
-    assert_eq!(reason_of(&case.status, OLD), Some(RevocationReason::KeyCompromise));
+    assert_eq!(reason_of(&case.state.status, OLD), Some(RevocationReason::KeyCompromise));
 }
 
 #[test]
@@ -154,7 +155,7 @@ fn a_deletion_revokes_what_was_in_the_secret_although_it_is_gone_first() {
     case.keeps_ledger(None);
     assert_eq!(case.next(), Some(Chore::Revoke(OLD.to_owned())));
     case.ends(OLD, RevocationResult::Revoked);
-    assert!(!holds(&case.status));
+    assert!(!holds(&case.state.status));
     assert_eq!(case.next(), None);
     case.secret = secret(OLD);
     assert_eq!(case.next(), None, "it is revoked once");
@@ -167,7 +168,7 @@ fn a_deletion_lets_go_what_is_revoked_only_when_replaced() {
     case.keeps_ledger(None);
     case.delete();
     case.keeps_ledger(None);
-    assert!(!holds(&case.status));
+    assert!(!holds(&case.state.status));
 }
 
 #[test]
@@ -180,7 +181,7 @@ fn a_deletion_does_not_wait_for_an_attempt_that_is_far_off() {
     case.now += SignedDuration::from_hours(1);
     case.fails(OLD, &stumble()).unwrap();
     assert_eq!(case.next(), None);
-    assert!(next_attempt(&case.status).unwrap() > case.now);
+    assert!(next_attempt(&case.state.status).unwrap() > case.now);
     case.delete();
     case.keeps_ledger(None);
     assert_eq!(case.states(), [(OLD, "open")]);
@@ -189,7 +190,7 @@ fn a_deletion_does_not_wait_for_an_attempt_that_is_far_off() {
     while case.fails(OLD, &stumble()).is_some() {
         attempts += 1;
         assert_eq!(case.next(), None);
-        case.now = next_attempt(&case.status).unwrap();
+        case.now = next_attempt(&case.state.status).unwrap();
     }
     assert!((3..=40).contains(&attempts), "{attempts}");
     let waited = case.now.duration_since(case.asked.deleted.unwrap().since);
@@ -205,7 +206,7 @@ fn a_ca_that_fails_is_asked_again_ever_more_slowly_for_a_week() {
     let mut attempts = 0;
     while case.fails(OLD, &stumble()).is_some() {
         attempts += 1;
-        case.now = next_attempt(&case.status).unwrap();
+        case.now = next_attempt(&case.state.status).unwrap();
     }
     assert!((20..60).contains(&attempts), "{attempts}");
     assert!(case.now.duration_since(begin) >= GIVEN_UP_AFTER);
@@ -246,7 +247,7 @@ fn when_the_policy_is_taken_back_nothing_is_kept() {
     case.keeps_ledger(None);
     case.asked = Asked::default();
     case.keeps_ledger(None);
-    assert!(!holds(&case.status));
+    assert!(!holds(&case.state.status));
 }
 
 #[test]
@@ -261,7 +262,7 @@ fn of_more_than_an_object_can_hold_the_oldest_is_given_up() {
         }
         while let Some(chore) = case.next() {
             match chore {
-                Chore::KeepLedger(ledger, _) => case.status.revocation = Some(*ledger),
+                Chore::KeepLedger(ledger, _) => case.state.status.revocation = Some(*ledger),
                 Chore::Revoke(serial) => drop(case.fails(&serial, &stumble()).unwrap()),
                 Chore::GiveUp(serial, _) => {
                     given_up += 1;
@@ -349,7 +350,7 @@ proptest! {
                 steps += 1;
                 prop_assert!(steps < 60, "no rest: {chore:?}");
                 match chore {
-                    Chore::KeepLedger(ledger, _) => case.status.revocation = Some(*ledger),
+                    Chore::KeepLedger(ledger, _) => case.state.status.revocation = Some(*ledger),
                     Chore::GiveUp(serial, _) => case.ends(&serial, RevocationResult::GivenUp),
                     Chore::Revoke(serial) => {
                         let held = case.entry(&serial);
@@ -370,18 +371,18 @@ proptest! {
                     }
                 }
             }
-            if let Some(next) = next_attempt(&case.status) {
+            if let Some(next) = next_attempt(&case.state.status) {
                 prop_assert!(next > case.now);
             }
         }
         let deleted = case.asked.deleted.unwrap().since;
         let bound = deleted + DELETION_TIMEOUT + SignedDuration::from_secs(2);
-        while holds(&case.status) {
-            case.now = next_attempt(&case.status).expect("something to wait for");
+        while holds(&case.state.status) {
+            case.now = next_attempt(&case.state.status).expect("something to wait for");
             prop_assert!(case.now <= bound, "it waits until {} and was deleted at {deleted}", case.now);
             while let Some(chore) = case.next() {
                 match chore {
-                    Chore::KeepLedger(ledger, _) => case.status.revocation = Some(*ledger),
+                    Chore::KeepLedger(ledger, _) => case.state.status.revocation = Some(*ledger),
                     Chore::GiveUp(serial, _) => case.ends(&serial, RevocationResult::GivenUp),
                     Chore::Revoke(serial) => if case.fails(&serial, &stumble()).is_none() {
                         case.ends(&serial, RevocationResult::GivenUp);
@@ -396,8 +397,7 @@ struct Case {
     wanted: Result<ValidatedCertificate, InvalidSpec>,
     secret: SecretView,
     issuer: IssuerView,
-    status: CertificateStatus,
-    progress: Progress,
+    state: State,
     labels: std::collections::BTreeMap<String, String>,
     asked: Asked<'static>,
     now: Timestamp,
@@ -415,8 +415,7 @@ impl Case {
             wanted: ValidatedCertificate::new(&spec),
             secret: secret(serial),
             issuer: IssuerView::Ready { account: "account/1".to_owned(), solvers: Vec::new(), profile: None },
-            status: CertificateStatus::default(),
-            progress: Progress::default(),
+            state: State::default(),
             labels: std::collections::BTreeMap::new(),
             asked: Asked::default(),
             now: "2026-01-10T00:00:00Z".parse().unwrap(),
@@ -424,7 +423,7 @@ impl Case {
     }
 
     fn next(&self) -> Option<Chore> {
-        let situation = Situation {
+        let seen = Snapshot {
             uid: "uid",
             generation: 1,
             labels: &self.labels,
@@ -441,27 +440,28 @@ impl Case {
             next_key: None,
             not_allowed: None,
             issuer: &self.issuer,
-            status: &self.status,
-            progress: &self.progress,
+            recorded: None,
+            asks_lifetime: false,
+            backoff: Backoff::default(),
             self_check_timeout: Duration::from_secs(60),
             name: "cert",
             held: true,
             asking: Asking { wanted: false, asked: None, began: self.now },
             revocation: self.asked,
         };
-        next(&situation, self.now)
+        next(&seen.with(&self.state), self.now)
     }
 
     /// The next chore is to keep the ledger; it is done.
     fn keeps_ledger(&mut self, expected: Option<Remark>) {
         let Some(Chore::KeepLedger(ledger, remark)) = self.next() else { panic!("{:?}", self.next()) };
         assert_eq!(remark, expected);
-        self.status.revocation = Some(*ledger);
+        self.state.status.revocation = Some(*ledger);
         assert!(!matches!(self.next(), Some(Chore::KeepLedger(..))), "it is not at rest: {:?}", self.next());
     }
 
     fn ledger(&self) -> RevocationStatus {
-        self.status.revocation.clone().unwrap_or_default()
+        self.state.status.revocation.clone().unwrap_or_default()
     }
 
     fn entry(&self, serial: &str) -> RevocableCertificate {
@@ -469,7 +469,7 @@ impl Case {
     }
 
     fn states(&self) -> Vec<(&str, &'static str)> {
-        let held = self.status.revocation.iter().flat_map(|ledger| &ledger.certificates);
+        let held = self.state.status.revocation.iter().flat_map(|ledger| &ledger.certificates);
         held.map(|held| {
             let state = match (&held.revocation, held.open()) {
                 (None, _) => "held",
@@ -482,12 +482,12 @@ impl Case {
     }
 
     fn ends(&mut self, serial: &str, result: RevocationResult) {
-        end(self.status.revocation.as_mut().unwrap(), serial, result, None, self.now);
+        end(self.state.status.revocation.as_mut().unwrap(), serial, result, None, self.now);
     }
 
     fn fails(&mut self, serial: &str, refusal: &Refusal) -> Option<CertificateRevocation> {
         let next = after_refusal(&self.entry(serial), refusal, &self.asked, Backoff::default(), self.now)?;
-        let mut held = self.status.revocation.as_mut().unwrap().certificates.iter_mut();
+        let mut held = self.state.status.revocation.as_mut().unwrap().certificates.iter_mut();
         held.find(|held| held.serial_number == serial).unwrap().revocation = Some(next.clone());
         Some(next)
     }

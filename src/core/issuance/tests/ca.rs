@@ -9,8 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose, SanType};
 
 use crate::acme::{
-    Authorization, AuthorizationStatus, Challenge, ChallengeStatus, ChallengeType, Identifier, Order,
-    OrderStatus, Problem,
+    AcmeError, Authorization, AuthorizationStatus, Challenge, ChallengeStatus, ChallengeType, Identifier,
+    Operation, Order, OrderStatus, Problem,
 };
 use crate::pki::{KeyEncoding, PrivateKey};
 
@@ -178,7 +178,7 @@ impl Ca {
     }
 
     /// The client says that the answer to the challenge of `authorization` is in place.
-    pub fn answer(&mut self, account: &str, url: &str, authorization: &str) -> Result<(), Refusal> {
+    pub fn answer(&mut self, account: &str, url: &str, authorization: &str) -> Result<Challenge, Refusal> {
         self.call(|ca| {
             let number = ca.known(account, url)?;
             let order = &mut ca.orders[number];
@@ -193,7 +193,7 @@ impl Ca {
             if !ca.forgets_answers {
                 challenge.status = ChallengeStatus::Processing;
             }
-            Ok(())
+            Ok(challenge.clone())
         })
     }
 
@@ -336,6 +336,23 @@ impl CaOrder {
 impl Refusal {
     pub fn no_answer() -> Self {
         Self { code: "timeout", status: None, retry_after: None }
+    }
+
+    /// As the client has it that tried `operation`.
+    pub fn error(self, operation: Operation) -> AcmeError {
+        let Self { code, status, retry_after } = self;
+        let host = "ca.test".to_owned();
+        match status {
+            None => AcmeError::Timeout { operation, host },
+            Some(status) if code == "unexpectedStatus" => {
+                AcmeError::Http { operation, host, status, kind: String::new(), retry_after }
+            }
+            Some(status) => {
+                let typ = format!("urn:ietf:params:acme:error:{code}");
+                let problem = Box::new(Problem { typ, detail: code.to_owned(), ..Problem::default() });
+                AcmeError::Problem { operation, status, problem, retry_after }
+            }
+        }
     }
 }
 

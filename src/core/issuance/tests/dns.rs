@@ -86,7 +86,7 @@ fn what_cannot_be_presented_makes_room_and_is_tried_again_ever_less_often() {
         assert_eq!(message, "The answer cannot be presented yet: a.test: the provider says no");
         waits.push(until.duration_since(world.now).as_secs());
         world.now = until;
-        world.progress.place = true;
+        world.state.progress.place = true;
         assert!(matches!(world.next_step(), Step::Present(_)));
     }
     assert!(waits.is_sorted() && waits.first() == Some(&1) && waits.last() == Some(&300), "{waits:?}");

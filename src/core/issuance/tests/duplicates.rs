@@ -114,7 +114,7 @@ fn is_kept_for_over_a_crash_at_any_point() {
         world.run_until_rest();
         world.check_issued();
         assert!(world.backup.is_some(), "crash {point}");
-        let kept = world.status.recent_issuances.len();
+        let kept = world.state.status.recent_issuances.len();
         assert_eq!(kept, DUPLICATE_LIMIT + 1, "crash {point}");
     }
 }

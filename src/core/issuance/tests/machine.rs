@@ -26,7 +26,6 @@ enum Event {
     WillCrash(u32),
     /// The next writes to the API server end like this.
     NextWrites(Vec<Write>),
-    RecordsWaits(bool),
 
     NextCall(Fault),
     Validates(Validation),
@@ -75,7 +74,6 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Crashes),
         2 => (0..8u32).prop_map(WillCrash),
         3 => writes().prop_map(NextWrites),
-        1 => any::<bool>().prop_map(RecordsWaits),
     ];
     let ca = prop_oneof![
         3 => fault().prop_map(NextCall),
@@ -186,7 +184,6 @@ impl World {
             Event::Crashes => self.crash(),
             Event::NextWrites(writes) => self.writes.extend(writes),
             Event::WillCrash(effects) => self.crash_after = Some(effects),
-            Event::RecordsWaits(records) => self.records_waits = records,
 
             Event::NextCall(fault) => self.ca.faults.push_back(fault),
             Event::Validates(validation) => self.ca.validation = validation,

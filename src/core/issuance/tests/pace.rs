@@ -30,7 +30,7 @@ fn live(world: &mut World, time: SignedDuration, restarts: bool) {
 fn is_asked_once_a_minute_and_the_condition_says_when() {
     let mut world = world();
     world.run_until_rest();
-    let ordered = world.status.recent_issuances[0].time.0;
+    let ordered = world.state.status.recent_issuances[0].time.0;
     world.now += SignedDuration::from_secs(6);
     let Step::Wait { until: Some(until), reason, message, makes_room: true } = world.next_step() else {
         panic!("{:?}", world.next_step())

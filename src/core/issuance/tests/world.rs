@@ -1,25 +1,22 @@
-//! The world around an issuance: the cluster, the CA, the clock, and the operator that carries out the steps. It may crash
-//! after any effect, and any of its writes to the API server may fail while it lives on. Each effect checks what must always
-//! hold.
+//! The world around an issuance: the cluster, the CA, the clock, and an operator that carries out the steps and decides nothing. It
+//! may crash after any effect, and any of its writes to the API server may fail while it lives on. Each effect checks what must
+//! always hold.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::ca::{Ca, Refusal};
+use crate::acme::{AccountStatus, AcmeError, Answer, Operation, Order};
 use crate::api::{
-    CONDITION_ISSUING, CertificatePrivateKey, CertificateSpec, CertificateStatus, Http01Ingress,
-    Http01Solver, IssuanceRecord, IssuerRef, OrderStatus, PrivateKeyAlgorithm, RotationPolicy, Solver,
-    certificate_reason as reason,
+    CertificatePrivateKey, CertificateSpec, CertificateStatus, Http01Ingress, Http01Solver, IssuerRef,
+    PrivateKeyAlgorithm, RotationPolicy, Solver,
 };
 use crate::core::backoff::Backoff;
-use crate::core::disposition::{About, Disposition, disposition};
-use crate::core::duplicates::{self, names_digest};
 use crate::core::issuance::{
-    Challenged, Failure, IssuerView, Learned, Memory, Progress, SelfCheckResult, Situation, Step, Unseen,
-    failed_generation, next_step,
+    Challenged, Consequence, Download, Ending, IssuerView, KeySecret, Learned, Leftovers, Memory, Next,
+    Outcome, Report, Snapshot, State, Step, Unseen, next_step,
 };
 use crate::core::records::Chore;
 use crate::core::reissue::{SecretView, reuses_key};
@@ -59,19 +56,20 @@ pub struct World {
     /// How far the CA's clock is ahead, and whether the operator has asked.
     pub ca_ahead: SignedDuration,
     pub asked_time: bool,
+    /// Whether the CA has ended the account.
+    pub account_has_ended: bool,
     pub place_is_free: bool,
     pub password_missing: Option<String>,
     pub min_interval: Duration,
 
     // The operator.
-    pub status: CertificateStatus,
-    pub progress: Progress,
+    pub state: State,
+    /// What was reported, but for the status.
+    pub reports: Vec<Report>,
     /// The status as the last answer of the API server had it.
     known: CertificateStatus,
     /// Effects until the operator crashes.
     pub crash_after: Option<u32>,
-    /// Whether the operator also writes the status when it begins to wait.
-    pub records_waits: bool,
     pub steps: Vec<String>,
 }
 
@@ -140,14 +138,14 @@ impl World {
             self_check_passes: true,
             ca_ahead: SignedDuration::ZERO,
             asked_time: false,
+            account_has_ended: false,
             place_is_free: true,
             password_missing: None,
             min_interval: Duration::from_secs(60),
-            status: CertificateStatus::default(),
-            progress: Progress::default(),
+            state: State::default(),
+            reports: Vec::new(),
             known: CertificateStatus::default(),
             crash_after: None,
-            records_waits: true,
             steps: Vec::new(),
         };
         for issuer in ["one", "two"] {
@@ -186,8 +184,7 @@ impl World {
     }
 
     pub fn crash(&mut self) {
-        self.progress = Progress::default();
-        self.status = self.recorded.clone();
+        self.state = State { status: self.recorded.clone(), ..State::default() };
         self.known = self.recorded.clone();
         self.asked_time = false;
         self.crash_after = None;
@@ -241,54 +238,80 @@ impl World {
                 Turn::On
             }
             Err(Broken::Api) => {
-                let (status, progress) =
-                    (std::mem::take(&mut self.status), std::mem::take(&mut self.progress));
-                let memory = Memory::of(&self.known, status, progress);
-                (self.status, self.progress) = memory.resume(self.known.clone());
+                let memory = Memory::of(&self.known, std::mem::take(&mut self.state));
+                self.state = memory.resume(self.known.clone());
                 Turn::Waits(Some(self.now + SignedDuration::from_millis(500)))
             }
         }
     }
 
     pub fn next_step(&self) -> Step {
-        let wanted = self.wanted();
-        let (secret, labels) = (self.secret_view(), BTreeMap::new());
-        let backup = self.backup.as_ref().map(view);
-        next_step(&self.situation(&wanted, &secret, backup.as_ref(), &labels), self.now)
+        self.look(&self.state, |seen, state| next_step(state, seen, self.now))
     }
 
-    fn situation<'a>(
-        &'a self,
-        wanted: &'a Result<ValidatedCertificate, InvalidSpec>,
-        secret: &'a SecretView,
-        backup: Option<&'a SecretView>,
-        labels: &'a BTreeMap<String, String>,
-    ) -> Situation<'a> {
-        Situation {
+    /// Looks at the cluster, and does something with `state`.
+    fn look<S, T>(&self, state: S, then: impl FnOnce(&Snapshot<'_>, S) -> T) -> T {
+        let (wanted, secret, labels) = (self.wanted(), self.secret_view(), BTreeMap::new());
+        let backup = self.backup.as_ref().map(view);
+        let seen = Snapshot {
             uid: UID,
             generation: self.generation,
-            labels,
+            labels: &labels,
             renew_request: self.renew_request.as_deref(),
-            wanted,
+            wanted: &wanted,
             claimed_by: self.claimed_by.as_deref(),
             kept_by: self.kept_by.as_deref(),
-            secret,
-            backup,
+            secret: &secret,
+            backup: backup.as_ref(),
             duplicate_limit: DUPLICATE_LIMIT,
             min_interval: self.min_interval,
             password_missing: self.password_missing.as_deref(),
             next_key: self.next_key.as_ref().map(PrivateKey::algorithm),
             not_allowed: self.not_allowed.as_deref(),
             issuer: self.issuers.get(&self.spec.issuer_ref.name).unwrap_or(&IssuerView::NotFound),
-            status: &self.status,
-            progress: &self.progress,
+            recorded: Some(&self.known),
+            asks_lifetime: false,
+            backoff: Backoff::default(),
             ca_ahead: self.asked_time.then_some(self.ca_ahead),
             self_check_timeout: Duration::from_secs(60),
             name: NAME,
             held: false,
             asking: Asking { wanted: false, asked: None, began: self.now },
             revocation: Asked::default(),
+        };
+        then(&seen, state)
+    }
+
+    /// The machine does something with its state, as the operator has it do.
+    fn change<T>(&mut self, change: impl FnOnce(&mut State, &Snapshot<'_>, Timestamp) -> T) -> T {
+        let mut state = std::mem::take(&mut self.state);
+        let outcome = self.look(&mut state, |seen, state| change(state, seen, self.now));
+        self.state = state;
+        outcome
+    }
+
+    /// Hands the machine an outcome, and does what it says is to be done.
+    fn take_in(&mut self, outcome: Outcome) -> Result<Turn, Broken> {
+        let Consequence { reports, next } = self.change(|state, seen, now| state.apply(seen, outcome, now));
+        let mut next = match next {
+            Next::Decide => Turn::On,
+            Next::Wait(until) => Turn::Waits(until),
+        };
+        for report in reports {
+            match &report {
+                Report::Write => self.flush()?,
+                Report::Account { message, .. } => {
+                    let message = message.clone();
+                    let name = self.spec.issuer_ref.name.clone();
+                    self.issuers.insert(name, IssuerView::NotReady { message });
+                    // The issuer's new condition wakes whoever waits for it.
+                    next = Turn::On;
+                }
+                _ => {}
+            }
+            self.reports.push(report);
         }
+        Ok(next)
     }
 
     pub fn wanted(&self) -> Result<ValidatedCertificate, InvalidSpec> {
@@ -300,83 +323,86 @@ impl World {
     }
 
     fn carry_out(&mut self, step: Step) -> Result<Turn, Broken> {
-        match step {
+        let outcome = match step {
             Step::Rest { until } => {
-                self.flush()?;
+                self.take_in(Outcome::Rested { until })?;
                 self.check_nothing_is_left();
                 let until = until.expect("a certificate has a renewal time");
                 assert!(until > self.now);
                 return Ok(Turn::Rests(until));
             }
-            Step::Wait { until, reason, .. } => {
+            Step::Wait { until, reason, message, makes_room } => {
                 assert!(until.is_none_or(|until| until > self.now), "a wait that is over");
                 if until.is_none() {
                     assert!(self.presented.is_none(), "nobody will come to remove it: {reason}");
                 }
-                self.report(reason);
-                if self.records_waits {
-                    self.record()?;
-                }
-                return Ok(Turn::Waits(until));
+                Outcome::Waited { until, reason, message, makes_room }
             }
             Step::BackOff { until } => {
                 assert!(until > self.now, "a wait that is over");
+                Outcome::BackedOff { until }
+            }
+            Step::Record => {
                 self.flush()?;
-                return Ok(Turn::Waits(Some(until)));
+                Outcome::Recorded
             }
-            Step::AskTime => self.asked_time = true,
-            Step::TakePlace if !self.place_is_free => {
-                return Ok(Turn::Waits(Some(self.now + SignedDuration::from_secs(1))));
+            Step::AskTime => {
+                self.asked_time = true;
+                Outcome::AskedTime(Ok(()))
             }
-            Step::TakePlace => self.progress.place = true,
+            Step::AskAccount => Outcome::AskedAccount(Ok(match self.account_has_ended {
+                true => AccountStatus::Deactivated,
+                false => AccountStatus::Valid,
+            })),
+            Step::TakePlace => {
+                let taken = self.place_is_free;
+                let turn = self.take_in(Outcome::Place { taken, per_account: 50 })?;
+                // Somebody leaves a place, and this one is next.
+                let soon = self.now + SignedDuration::from_secs(1);
+                return Ok(if taken { turn } else { Turn::Waits(Some(soon)) });
+            }
             Step::StoreKey => {
                 let algorithm = self.wanted().unwrap().key;
                 self.write(|world| {
-                    world.next_key = Some(PrivateKey::generate(algorithm).unwrap());
+                    let fits = |key: &PrivateKey| key.algorithm() == algorithm;
+                    if !world.next_key.as_ref().is_some_and(fits) {
+                        world.next_key = Some(PrivateKey::generate(algorithm).unwrap());
+                    }
                     world.backup = None;
                 })?;
-                self.status.next_private_key_secret_name = Some("next-key".to_owned());
+                Outcome::KeyStored("next-key".to_owned())
             }
-            Step::PlaceOrder => self.place_order()?,
-            Step::ReadOrder => {
+            Step::PlaceOrder(asked) => {
+                assert!(self.state.progress.place, "orders under way are bounded");
+                let account = self.account();
+                let placed = self.ca.place(&account, asked.identifiers.clone(), self.at_ca());
+                let answer = self.called(Operation::NewOrder, placed)?.map(|(url, order)| Answer {
+                    value: order,
+                    location: Some(url),
+                    retry_after: None,
+                });
+                Outcome::OrderPlaced { asked: *asked, account, answer }
+            }
+            Step::ReadOrder(url) => {
+                let (account, of_status) = self.order();
+                assert_eq!(url, of_status);
+                let read = self.ca.read(&account, &url, self.at_ca());
+                Outcome::OrderRead(self.order_answer(Operation::Order, read))
+            }
+            Step::ReadAuthorizations(_) => {
                 let (account, url) = self.order();
-                match self.ca.read(&account, &url, self.at_ca()) {
-                    Ok(order) => {
-                        let (retry_after, now) = (self.ca.retry_after, self.now);
-                        self.learned().saw_order(order, retry_after, now);
-                    }
-                    Err(refusal) => self.refused(&refusal)?,
-                }
+                let read = self.ca.authorizations(&account, &url, self.at_ca());
+                Outcome::AuthorizationsRead(read.map_err(|refusal| refusal.error(Operation::Authorization)))
             }
-            Step::ReadAuthorizations => {
-                let (account, url) = self.order();
-                match self.ca.authorizations(&account, &url, self.at_ca()) {
-                    Ok(authorizations) => {
-                        let now = self.now;
-                        self.learned().saw_authorizations(authorizations, now);
-                    }
-                    Err(refusal) => self.refused(&refusal)?,
-                }
-            }
-            Step::Present(challenged) => self.present(&challenged)?,
-            Step::SelfCheck => {
-                assert!(self.presented.is_some());
-                let challenge = &self.status.challenges[0];
-                let failure = Unseen {
-                    challenge: challenge.url.clone(),
-                    typ: serde_json::from_value(challenge.type_.clone().into()).unwrap(),
-                    words: "a.test: connection refused".to_owned(),
-                };
-                let failures = if self.self_check_passes { Vec::new() } else { vec![failure] };
-                let at = self.now;
-                self.learned().self_check = Some(SelfCheckResult { at, failures });
-            }
+            Step::Present(challenged) => self.present(challenged)?,
+            Step::SelfCheck => Outcome::SelfChecked(self.self_check()),
             Step::Answer(challenges) => self.answer(&challenges)?,
-            Step::Finalize => self.finalize()?,
-            Step::Download => self.download()?,
+            Step::Finalize(_) => self.finalize()?,
+            Step::Download(_) => self.download(),
             Step::StoreCertificate => self.store_certificate()?,
             Step::RestoreSecret => {
                 self.write(|world| world.secret.clone_from(&world.backup))?;
+                Outcome::Restored
             }
             Step::AskForRenewalInfo => panic!("the CA of this world suggests nothing"),
             Step::RefreshSecret => panic!("the Secret is always written as the spec asks for"),
@@ -385,79 +411,67 @@ impl World {
                 panic!("there is no ledger of records in this world")
             }
             Step::Tidy(Chore::Withdraw) => {
-                self.learned().will_withdraw();
+                self.change(|state, _, now| state.begin_withdrawal(now));
                 self.write(|world| world.presented = None)?;
-                self.status.challenges.clear();
-                self.learned().saw_withdrawn();
+                Outcome::Withdrawn
             }
-            Step::CleanUp => {
-                self.status.failed_issuance_attempts = None;
-                self.status.last_failure_time = None;
-                self.status.next_attempt_time = None;
-                self.status.failed_renew_request = None;
-                self.report(reason::ISSUED);
-                self.clean_up()?;
+            Step::CleanUp => Outcome::Ended(Ending::Done),
+            Step::Abandon { message } => Outcome::Ended(Ending::Abandoned(message)),
+            Step::Fail(failure) => {
+                assert!(!failure.message.is_empty());
+                Outcome::Ended(Ending::Failed(failure))
             }
-            Step::Abandon { .. } => {
-                self.remove()?;
-                self.record()?;
-            }
-            Step::Fail(failure) => self.fail(&failure)?,
-        }
-        Ok(Turn::On)
-    }
-
-    fn place_order(&mut self) -> Result<(), Broken> {
-        assert!(self.progress.place, "orders under way are bounded");
-        let identifiers = self.wanted().unwrap().identifiers();
-        let account = self.account();
-        match self.ca.place(&account, identifiers, self.at_ca()) {
-            Ok((url, order)) => {
-                self.effect()?;
-                self.status.order = Some(OrderStatus {
-                    url,
-                    state: order.status.to_string(),
-                    expires: order.expires.map(Time),
-                    created: Time(self.now),
-                    account,
-                    seal: None,
-                });
-                let now = self.now;
-                self.learned().saw_order(order, None, now);
-                Ok(())
-            }
-            Err(refusal) => self.refused(&refusal),
-        }
-    }
-
-    fn present(&mut self, challenged: &[Challenged]) -> Result<(), Broken> {
-        assert!(self.progress.place, "orders under way are bounded");
-        let challenge = |challenged: &Challenged| crate::api::ChallengeStatus {
-            name: challenged.name.clone(),
-            type_: challenged.typ.to_string(),
-            token: challenged.token.clone(),
-            url: challenged.url.clone(),
-            ..crate::api::ChallengeStatus::default()
+            Step::Remove(leftovers) => self.remove(&leftovers)?,
         };
-        self.status.challenges = challenged.iter().map(challenge).collect();
-        self.report(reason::ORDERING);
-        self.record()?;
+        self.take_in(outcome)
+    }
+
+    /// A call that the CA has taken is an effect that a crash does not undo.
+    fn called<T>(
+        &mut self,
+        operation: Operation,
+        outcome: Result<T, Refusal>,
+    ) -> Result<Result<T, AcmeError>, Broken> {
+        if outcome.is_ok() {
+            self.effect()?;
+        }
+        Ok(outcome.map_err(|refusal| refusal.error(operation)))
+    }
+
+    fn order_answer(
+        &self,
+        operation: Operation,
+        order: Result<Order, Refusal>,
+    ) -> Result<Answer<Order>, AcmeError> {
+        let answer = |value| Answer { value, location: None, retry_after: self.ca.retry_after };
+        order.map(answer).map_err(|refusal| refusal.error(operation))
+    }
+
+    fn self_check(&self) -> Vec<Unseen> {
+        assert!(self.presented.is_some());
+        let challenge = &self.state.status.challenges[0];
+        let failure = Unseen {
+            challenge: challenge.url.clone(),
+            typ: serde_json::from_value(challenge.type_.clone().into()).unwrap(),
+            words: "a.test: connection refused".to_owned(),
+        };
+        if self.self_check_passes { Vec::new() } else { vec![failure] }
+    }
+
+    fn present(&mut self, challenged: Vec<Challenged>) -> Result<Outcome, Broken> {
+        assert!(self.state.progress.place, "orders under way are bounded");
+        self.change(|state, seen, now| state.begin_presentation(seen, &challenged, Vec::new(), now));
+        self.flush()?;
         let answers = challenged.iter().map(|one| (one.name.clone(), one.token.clone())).collect();
         self.write(|world| world.presented = Some(answers))?;
-        let now = self.now;
-        self.learned().saw_presented(challenged, Vec::new(), now);
-        Ok(())
+        Ok(Outcome::Presented { challenged, failures: Vec::new() })
     }
 
-    fn answer(&mut self, challenges: &[String]) -> Result<(), Broken> {
+    fn answer(&mut self, challenges: &[String]) -> Result<Outcome, Broken> {
         let (account, url) = self.order();
-        assert_eq!(
-            self.recorded.order.as_ref().map(|order| order.url.as_str()),
-            Some(url.as_str()),
-            "the order URL is recorded before the first challenge is answered"
-        );
-        let mut refusal = None;
-        for (authorization, found) in self.learned().authorizations.clone().unwrap() {
+        self.check_order_is_recorded(&url);
+        let mut answers = Vec::new();
+        for (authorization, found) in self.state.learned().authorizations.clone().unwrap() {
             let challenge = &found.challenges[0];
             if !challenges.contains(&challenge.url) {
                 continue;
@@ -468,61 +482,46 @@ impl World {
                 .and_then(|answers| answers.get(found.name().trim_start_matches("*.")));
             assert_eq!(seen, Some(&challenge.token), "what is answered is presented");
             // All are told, whatever becomes of one of them.
-            match self.ca.answer(&account, &url, &authorization) {
-                Ok(()) => {
-                    let now = self.now;
-                    self.learned().saw_told(&challenge.url, now);
-                    self.effect()?;
-                }
-                Err(refused) => refusal = Some(refused),
-            }
+            let answer = self.ca.answer(&account, &url, &authorization);
+            let answer = self.called(Operation::Challenge, answer)?;
+            let retry_after = self.ca.retry_after;
+            let answer = answer.map(|value| Answer { value, location: None, retry_after });
+            answers.push((challenge.url.clone(), answer));
         }
-        refusal.map_or(Ok(()), |refusal| self.refused(&refusal))
+        Ok(Outcome::Answered(answers))
     }
 
-    fn finalize(&mut self) -> Result<(), Broken> {
-        assert!(self.progress.place, "orders under way are bounded");
-        self.report(reason::FINALIZING);
-        self.record()?;
+    fn finalize(&mut self) -> Result<Outcome, Broken> {
+        assert!(self.state.progress.place, "orders under way are bounded");
         let (account, url) = self.order();
+        self.check_order_is_recorded(&url);
         let key = self.key().expect("the private key is stored before the request leaves");
         let names = self.wanted().unwrap().identifiers();
-        match self.ca.finalize(&account, &url, &key, names, self.at_ca()) {
-            Ok(order) => {
-                self.effect()?;
-                let (retry_after, now) = (self.ca.retry_after, self.now);
-                let learned = self.learned();
-                learned.finalized = Some(now);
-                learned.saw_order(order, retry_after, now);
-                Ok(())
-            }
-            Err(refusal) => self.refused(&refusal),
+        let order = self.ca.finalize(&account, &url, &key, names, self.at_ca());
+        if order.is_ok() {
+            self.effect()?;
         }
+        Ok(Outcome::Finalized(self.order_answer(Operation::Finalize, order)))
     }
 
-    fn download(&mut self) -> Result<(), Broken> {
+    fn check_order_is_recorded(&self, url: &str) {
+        let recorded = self.recorded.order.as_ref().map(|order| order.url.as_str());
+        assert_eq!(recorded, Some(url), "the order is on record before the CA acts upon it");
+    }
+
+    fn download(&mut self) -> Outcome {
         let (account, url) = self.order();
-        let pem = match self.ca.download(&account, &url) {
-            Ok(pem) => pem,
-            Err(refusal) => return self.refused(&refusal),
-        };
-        let chain = Chain::parse_pem(pem.as_bytes()).unwrap();
+        let pem = self.ca.download(&account, &url);
         let key = self.key().expect("the private key of the order");
-        match chain.check(&key, &self.wanted().unwrap().subject, self.at_ca()) {
-            Ok(()) => {
-                self.learned().chain = Some(chain);
-                Ok(())
-            }
-            Err(error) => self.fail(&Failure {
-                reason: reason::CERTIFICATE_REFUSED,
-                message: error.to_string(),
-                disposition: Disposition::OrderLost,
-                retry_after: None,
-            }),
-        }
+        let (subject, now) = (self.wanted().unwrap().subject, self.at_ca());
+        Outcome::Downloaded(pem.map_err(|refusal| refusal.error(Operation::Certificate)).map(|pem| {
+            let chain = Chain::parse_pem(pem.as_bytes());
+            let chain = chain.and_then(|chain| chain.check(&key, &subject, now).map(|()| chain));
+            Download { chain, not_offered: None }
+        }))
     }
 
-    fn store_certificate(&mut self) -> Result<(), Broken> {
+    fn store_certificate(&mut self) -> Result<Outcome, Broken> {
         match &self.secret {
             Some(secret) => {
                 assert_eq!(secret.certificate_name.as_deref(), Some(NAME), "the Secret is somebody else's");
@@ -531,7 +530,7 @@ impl World {
         }
         let wanted = self.wanted().unwrap();
         let key = self.key().expect("the private key of the certificate");
-        let chain = self.learned().chain.clone().expect("the certificate");
+        let chain = self.state.learned().chain.clone().expect("the certificate");
         assert_eq!(chain.check(&key, &wanted.subject, self.at_ca()), Ok(()));
         let secret = TlsSecret {
             certificate_name: Some(NAME.to_owned()),
@@ -539,121 +538,38 @@ impl World {
             key: Some(Ok(key)),
             chain: Some(Ok(chain)),
         };
+        self.change(|state, seen, now| state.begin_storing(seen, now));
         self.write(|world| world.secret = Some(secret))?;
-        self.status.observed_renew_request.clone_from(&self.renew_request);
-        self.record()
+        Ok(Outcome::Stored)
     }
 
-    /// Counts the certificate, and keeps it if it may not be ordered again soon.
-    fn clean_up(&mut self) -> Result<(), Broken> {
-        let names = names_digest(&self.wanted().unwrap().names());
-        if let (Some(order), Some(leaf)) = (&self.status.order, self.secret_view().leaf()) {
-            let issued = IssuanceRecord {
-                time: order.created.clone(),
-                not_after: Time(leaf.not_after),
-                names_digest: names.clone(),
-                account: order.account.clone(),
-            };
-            duplicates::record(&mut self.status.recent_issuances, issued, self.now);
+    /// Removes what the issuance left.
+    fn remove(&mut self, leftovers: &Leftovers) -> Result<Outcome, Broken> {
+        if leftovers.key_secret == KeySecret::BackUp {
+            self.write(|world| {
+                world.next_key = None;
+                world.backup.clone_from(&world.secret);
+            })?;
         }
-        let free_at = duplicates::free_at(&self.status.recent_issuances, &names, DUPLICATE_LIMIT, self.now);
-        let keeps = free_at.is_some() && self.status.order.is_some();
-        self.write(|world| {
-            world.next_key = None;
-            world.backup = world.secret.clone().filter(|_| keeps);
-        })?;
-        self.remove()?;
-        self.record()
-    }
-
-    /// Removes what the issuance left: the objects first, so that what is left is on record until it is gone.
-    fn remove(&mut self) -> Result<(), Broken> {
-        self.learned().will_withdraw();
+        self.change(|state, _, now| state.begin_withdrawal(now));
         if self.presented.is_some() {
             self.write(|world| world.presented = None)?;
         }
-        if self.next_key.is_some() {
-            self.write(|world| world.next_key = None)?;
+        if leftovers.key_secret == KeySecret::Delete && (self.next_key.is_some() || self.backup.is_some()) {
+            self.write(|world| (world.next_key, world.backup) = (None, None))?;
         }
-        self.status.order = None;
-        self.status.challenges.clear();
-        self.status.next_private_key_secret_name = None;
-        self.progress = Progress::default();
-        Ok(())
-    }
-
-    fn fail(&mut self, failure: &Failure) -> Result<(), Broken> {
-        assert!(!failure.message.is_empty());
-        self.remove()?;
-        self.back_off(failure);
-        self.record()
-    }
-
-    /// The CA has refused a call.
-    fn refused(&mut self, refusal: &Refusal) -> Result<(), Broken> {
-        let disposition = disposition(refusal.code, refusal.status, About::Order);
-        let failure = Failure {
-            reason: reason::FAILED,
-            message: refusal.code.to_owned(),
-            disposition,
-            retry_after: refusal.retry_after,
-        };
-        match disposition {
-            Disposition::Stumbled | Disposition::TooFast => {
-                self.back_off(&failure);
-                self.progress.start_over();
-                self.record()
-            }
-            Disposition::AccountUnusable | Disposition::CaOperatorMustAct => {
-                let message = refusal.code.to_owned();
-                self.issuers.insert(self.spec.issuer_ref.name.clone(), IssuerView::NotReady { message });
-                self.fail(&failure)
-            }
-            Disposition::NotAllowed | Disposition::OrderLost | Disposition::ValidationFailed => {
-                self.fail(&failure)
-            }
-        }
-    }
-
-    fn back_off(&mut self, failure: &Failure) {
-        let slow = matches!(failure.disposition, Disposition::NotAllowed | Disposition::CaOperatorMustAct);
-        let backoff = if slow { Backoff::default().slow() } else { Backoff::default() };
-        let failures = self.status.failed_issuance_attempts.unwrap_or_default() + 1;
-        let until =
-            backoff.next_attempt(u32::try_from(failures).unwrap(), failure.retry_after, self.now, UID);
-        self.report(failure.reason);
-        self.status.failed_issuance_attempts = Some(failures);
-        self.status.last_failure_time = Some(Time(self.now));
-        self.status.next_attempt_time = Some(Time(until));
-        self.status.failed_renew_request.clone_from(&self.renew_request);
-    }
-
-    /// Sets the condition. A time to wait for that belongs to another generation of the spec does not outlive it.
-    fn report(&mut self, reason: &str) {
-        if failed_generation(&self.status) != Some(self.generation) {
-            self.status.next_attempt_time = None;
-        }
-        let unchanged = self.status.conditions.iter().find(|condition| condition.reason == reason);
-        let since = unchanged.map_or(Time(self.now), |condition| condition.last_transition_time.clone());
-        self.status.conditions = vec![Condition {
-            type_: CONDITION_ISSUING.to_owned(),
-            status: "True".to_owned(),
-            reason: reason.to_owned(),
-            message: String::new(),
-            observed_generation: Some(self.generation),
-            last_transition_time: since,
-        }];
+        Ok(Outcome::Removed)
     }
 
     fn record(&mut self) -> Result<(), Broken> {
-        self.write(|world| world.recorded = world.status.clone())?;
+        self.write(|world| world.recorded = world.state.status.clone())?;
         self.known = self.recorded.clone();
         Ok(())
     }
 
     /// Writes the status if it has changed.
     fn flush(&mut self) -> Result<(), Broken> {
-        if self.known == self.status { Ok(()) } else { self.record() }
+        if self.known == self.state.status { Ok(()) } else { self.record() }
     }
 
     /// Writes to the API server.
@@ -685,7 +601,7 @@ impl World {
 
     /// What was learned of the order under way.
     pub fn learned(&mut self) -> &mut Learned {
-        self.progress.about(self.status.order.as_ref())
+        self.state.learn()
     }
 
     fn account(&self) -> String {
@@ -697,7 +613,7 @@ impl World {
 
     /// Account and URL of the order.
     fn order(&self) -> (String, String) {
-        let order = self.status.order.as_ref().expect("an order");
+        let order = self.state.status.order.as_ref().expect("an order");
         assert_eq!(order.account, self.account(), "an order is never asked for with another account");
         (order.account.clone(), order.url.clone())
     }
@@ -715,7 +631,7 @@ impl World {
     pub fn check_nothing_is_left(&self) {
         assert_eq!(self.presented, None);
         assert!(self.next_key.is_none(), "a private key is left");
-        for status in [&self.status, &self.recorded] {
+        for status in [&self.state.status, &self.recorded] {
             assert_eq!(status.order, None);
             assert_eq!(status.challenges, []);
             assert_eq!(status.next_private_key_secret_name, None);
@@ -732,7 +648,7 @@ impl World {
         };
         assert_eq!(key.algorithm(), wanted.key);
         assert_eq!(chain.check(key, &wanted.subject, self.at_ca()), Ok(()));
-        assert_eq!(self.status.next_attempt_time, None);
+        assert_eq!(self.state.status.next_attempt_time, None);
     }
 
     pub fn last_steps(&self) -> &[String] {

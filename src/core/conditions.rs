@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use super::kstatus::Standing;
+use super::renewal::whole_seconds;
 use crate::api::{CONDITION_READY, CONDITION_RECONCILING, CONDITION_STALLED};
-use crate::core::kstatus::Standing;
-use crate::core::renewal::whole_seconds;
 use crate::foreign_text::clean;
 
 /// Longest message, in bytes; the API allows 32,768, and three conditions may say the same.

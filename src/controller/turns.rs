@@ -1,0 +1,60 @@
+//! Turns at something of which only so much can be done at a time. Namespaces take turns, so that none holds up another.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::oneshot;
+
+use crate::core::shares::Shares;
+
+/// So many at a time, and the queue for them. Clones share both.
+#[derive(Clone)]
+pub struct Turns(Arc<Inner>);
+
+struct Inner {
+    shares: Mutex<Shares<oneshot::Sender<()>>>,
+    ids: AtomicU64,
+}
+
+/// A turn, or a place in the queue; it ends when it is dropped.
+pub struct Turn {
+    turns: Turns,
+    id: String,
+}
+
+impl Turns {
+    /// So many at a time, and at least one.
+    pub fn new(limit: usize) -> Self {
+        Self(Arc::new(Inner { shares: Mutex::new(Shares::new(limit)), ids: AtomicU64::new(0) }))
+    }
+
+    /// Waits for a turn of somebody in `namespace`, among whom the lowest `rank` comes first. Whoever stops waiting leaves the
+    /// queue.
+    pub async fn turn(&self, namespace: &str, rank: u32) -> Option<Turn> {
+        let (token, given) = oneshot::channel();
+        let id = self.0.ids.fetch_add(1, Ordering::Relaxed).to_string();
+        let has_place =
+            self.0.shares.lock().unwrap_or_else(PoisonError::into_inner).take(&id, namespace, rank, token);
+        let turn = Turn { turns: self.clone(), id };
+        if !has_place {
+            given.await.ok()?;
+        }
+        Some(turn)
+    }
+
+    /// Whether nobody has a turn, or waits for one.
+    #[cfg(test)]
+    pub fn is_empty(&self) -> bool {
+        self.0.shares.lock().unwrap().is_empty()
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let next = self.turns.0.shares.lock().unwrap_or_else(PoisonError::into_inner).free(&self.id);
+        // Whoever does not wait any longer has left by itself.
+        for token in next {
+            let _ = token.send(());
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! What is told in the events of an object.
+
+/// An event. It is published once the status that says the same is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Whether it is bad news.
+    pub severity: Severity,
+    /// Why: a constant of the API.
+    pub reason: String,
+    /// What was being done.
+    pub action: &'static str,
+    /// A sentence for people.
+    pub note: String,
+}
+
+/// As Kubernetes tells events apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// `Normal`
+    Normal,
+    /// `Warning`
+    Warning,
+}
+
+impl Event {
+    /// One that needs attention.
+    pub fn warning(reason: impl Into<String>, action: &'static str, note: String) -> Self {
+        Self { severity: Severity::Warning, reason: reason.into(), action, note }
+    }
+
+    /// One that informs.
+    pub fn normal(reason: impl Into<String>, action: &'static str, note: String) -> Self {
+        Self { severity: Severity::Normal, reason: reason.into(), action, note }
+    }
+}

@@ -1,0 +1,521 @@
+//! What follows from the outcome of a step.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{
+    Challenged, Ending, Failure, Learned, SelfCheckResult, Snapshot, State, Unseen, altered, misplaced,
+};
+use crate::acme::{
+    AccountStatus, AcmeError, Answer, Authorization, Challenge, ChallengeStatus, NewOrder, Order,
+};
+use crate::api::{
+    self, CertificateAcmeStatus, DnsRecordStatus, RenewalInfoStatus, certificate_reason as reason,
+};
+use crate::core::conditions::sentence;
+use crate::core::deletion::Deletion;
+use crate::core::disposition::Disposition;
+use crate::core::events::Event;
+use crate::core::records;
+use crate::core::renewal::whole_seconds;
+use crate::pki::{Chain, ChainError};
+
+/// What came of a step.
+#[derive(Debug)]
+pub enum Outcome {
+    /// There was nothing to do.
+    Rested {
+        /// As the step says.
+        until: Option<Timestamp>,
+    },
+    /// There is something to wait for.
+    Waited {
+        /// As the step says.
+        until: Option<Timestamp>,
+        /// As the step says.
+        reason: &'static str,
+        /// As the step says.
+        message: String,
+        /// As the step says.
+        makes_room: bool,
+    },
+    /// The last failure is not long enough ago.
+    BackedOff {
+        /// As the step says.
+        until: Timestamp,
+    },
+    /// The status was written.
+    Recorded,
+    /// The CA was asked for the time.
+    AskedTime(Result<(), AcmeError>),
+    /// The CA was asked for the account.
+    AskedAccount(Result<AccountStatus, AcmeError>),
+    /// A place was asked for.
+    Place {
+        /// Whether there was one.
+        taken: bool,
+        /// How many an account has.
+        per_account: usize,
+    },
+    /// The private key is in the Secret with this name.
+    KeyStored(String),
+    /// An order was asked for.
+    OrderPlaced {
+        /// What was asked for.
+        asked: NewOrder,
+        /// URL of the account.
+        account: String,
+        /// What the CA said.
+        answer: Result<Answer<Order>, AcmeError>,
+    },
+    /// The CA was asked for the order.
+    OrderRead(Result<Answer<Order>, AcmeError>),
+    /// The CA was asked for the authorizations, each by its URL.
+    AuthorizationsRead(Result<Vec<(String, Authorization)>, AcmeError>),
+    /// The answers were to be put where the CA will look.
+    Presented {
+        /// To which challenges.
+        challenged: Vec<Challenged>,
+        /// What stood in the way.
+        failures: Vec<Unseen>,
+    },
+    /// Nothing was done, since the account has another key than when the answers were presented.
+    KeyChanged,
+    /// It was tried to see the answers; these were not seen.
+    SelfChecked(Vec<Unseen>),
+    /// The CA was told to look at challenges, each by its URL.
+    Answered(Vec<(String, Result<Answer<Challenge>, AcmeError>)>),
+    /// No certificate signing request can be made.
+    Unsignable(String),
+    /// The request was sent.
+    Finalized(Result<Answer<Order>, AcmeError>),
+    /// The certificate was fetched.
+    Downloaded(Result<Download, AcmeError>),
+    /// The certificate is in the TLS Secret.
+    Stored,
+    /// The TLS Secret was written anew with the certificate that it had.
+    Refreshed,
+    /// The TLS Secret was written anew with the certificate that was kept.
+    Restored,
+    /// The CA was asked when the certificate is best renewed.
+    Suggested(Option<RenewalInfoStatus>),
+    /// The issuance ends.
+    Ended(Ending),
+    /// What it has left is removed.
+    Removed,
+    /// What is presented is taken away.
+    Withdrawn,
+    /// Providers were asked to remove records, which are in the order of the ledger; `None` for those that are not due.
+    RecordsRemoved {
+        /// What each provider said.
+        removals: Vec<Option<Result<(), String>>>,
+        /// The deletion of the Certificate.
+        deleted: Option<Deletion>,
+    },
+}
+
+/// A certificate that was fetched.
+#[derive(Debug)]
+pub struct Download {
+    /// The chain, if it fits the order.
+    pub chain: Result<Chain, ChainError>,
+    /// The preferred issuer that no chain has, and those that there are.
+    pub not_offered: Option<(String, BTreeSet<String>)>,
+}
+
+/// What follows: what is to be told, in this order, and when to decide again.
+#[derive(Debug)]
+pub struct Consequence {
+    /// What is to be told.
+    pub reports: Vec<Report>,
+    /// What comes next.
+    pub next: Next,
+}
+
+/// What comes after a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Decide again at once.
+    Decide,
+    /// Decide again at this time, or when something changes.
+    Wait(Option<Timestamp>),
+}
+
+/// What somebody is to be told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Report {
+    /// The API server: the status, if it has changed.
+    Write,
+    /// Whoever reads events, once the status is written.
+    Event(Event),
+    /// The next in the queue: the place is free.
+    LeavePlace,
+    /// The issuer's own controller: the account is at fault.
+    Account {
+        /// What happens next.
+        disposition: Disposition,
+        /// The reason for the issuer's condition, if the CA's code is known.
+        reason: Option<&'static str>,
+        /// The CA's words.
+        message: String,
+    },
+    /// Log and metrics: an order is placed, with this URL.
+    Placed(String),
+    /// Log and metrics: the issuance has failed.
+    Failed {
+        /// Why.
+        reason: &'static str,
+        /// How often in a row.
+        attempts: i32,
+        /// When the next attempt is made.
+        until: Timestamp,
+        /// What happened.
+        message: String,
+    },
+    /// The log: the order is abandoned.
+    Abandoned(String),
+    /// The log: the CA stumbled, and is asked again at this time.
+    AskedAgain(String, Timestamp),
+    /// Log and metrics: a certificate was issued.
+    Issued {
+        /// What made the issuance due.
+        why: &'static str,
+        /// How long it took.
+        took: Duration,
+        /// The certificate's serial number.
+        serial_number: String,
+        /// The end of its validity.
+        not_after: Timestamp,
+    },
+    /// Log and metrics: a record could not be removed, for this reason.
+    LeftBehind(Box<DnsRecordStatus>, String),
+}
+
+impl Consequence {
+    pub(super) fn decide(reports: Vec<Report>) -> Self {
+        Self { reports, next: Next::Decide }
+    }
+
+    pub(super) fn wait(until: Option<Timestamp>, reports: Vec<Report>) -> Self {
+        Self { reports, next: Next::Wait(until) }
+    }
+
+    const DECIDE: Self = Self { reports: Vec::new(), next: Next::Decide };
+}
+
+impl State {
+    /// Takes in what came of a step that ended at `now`; says what is to be told, and what comes next.
+    pub fn apply(&mut self, seen: &Snapshot<'_>, outcome: Outcome, now: Timestamp) -> Consequence {
+        match outcome {
+            Outcome::Rested { until } => self.rest(seen, until, now),
+            Outcome::Waited { until, reason, message, makes_room } => {
+                let mut consequence = self.wait(seen, until, reason, &message, now);
+                // Without an order it takes none from those who have one to go on with.
+                if makes_room || self.status.order.is_none() {
+                    consequence.reports.push(self.leave_place());
+                }
+                consequence
+            }
+            Outcome::BackedOff { until } => {
+                self.report_backoff(seen, now);
+                Consequence::wait(Some(until), vec![self.leave_place(), Report::Write])
+            }
+            Outcome::Recorded | Outcome::Refreshed => Consequence::DECIDE,
+            Outcome::AskedTime(answer) => self.answered(seen, answer, now, |_, ()| Consequence::DECIDE),
+            Outcome::AskedAccount(answer) => self.learned_of_account(seen, answer, now),
+            Outcome::Place { taken, per_account } => self.place(seen, taken, per_account, now),
+            Outcome::KeyStored(name) => {
+                self.status.next_private_key_secret_name = Some(name);
+                Consequence::DECIDE
+            }
+            Outcome::OrderPlaced { asked, account, answer } => {
+                self.answered(seen, answer, now, |state, answer| {
+                    state.placed(seen, &asked, account, answer, now)
+                })
+            }
+            Outcome::OrderRead(answer) => self.answered(seen, answer, now, |state, answer| {
+                let before = state.learned().order.as_ref();
+                if let Some(failure) = before.and_then(|before| altered(before, &answer.value)) {
+                    return state.end(seen, Ending::Failed(failure), now);
+                }
+                state.saw_order(answer, now);
+                Consequence::DECIDE
+            }),
+            Outcome::AuthorizationsRead(answer) => self.answered(seen, answer, now, |state, found| {
+                state.learn().saw_authorizations(found, now);
+                Consequence::DECIDE
+            }),
+            Outcome::Presented { challenged, failures } => {
+                self.learn().saw_presented(&challenged, failures, now);
+                Consequence::DECIDE
+            }
+            Outcome::KeyChanged => {
+                self.learn().saw_withdrawn();
+                Consequence::DECIDE
+            }
+            Outcome::SelfChecked(failures) => {
+                self.learn().self_check = Some(SelfCheckResult { at: now, failures });
+                Consequence::DECIDE
+            }
+            Outcome::Answered(answers) => self.told(seen, answers, now),
+            Outcome::Unsignable(words) => self.end(seen, Ending::Failed(unsignable(&words)), now),
+            Outcome::Finalized(answer) => self.answered(seen, answer, now, |state, answer| {
+                state.learn().finalized = Some(now);
+                state.saw_order(answer, now);
+                Consequence::decide(vec![state.leave_place()])
+            }),
+            Outcome::Downloaded(answer) => {
+                self.answered(seen, answer, now, |state, download| state.downloaded(seen, download, now))
+            }
+            Outcome::Stored => {
+                self.status.observed_renew_request = seen.renew_request.map(str::to_owned);
+                Consequence::decide(self.issued(seen, now))
+            }
+            Outcome::Restored => Consequence::decide(vec![Report::Event(restored(seen))]),
+            Outcome::Suggested(suggestion) => {
+                self.status.acme = suggestion.map(|ari| CertificateAcmeStatus { ari: Some(ari) });
+                Consequence::DECIDE
+            }
+            Outcome::Ended(ending) => self.end(seen, ending, now),
+            Outcome::Removed => self.removed(seen, now),
+            Outcome::Withdrawn => {
+                self.withdrawn();
+                Consequence::DECIDE
+            }
+            Outcome::RecordsRemoved { removals, deleted } => {
+                let ledger = &mut self.status.dns_records;
+                let left = records::after_removals(ledger, removals, deleted, now);
+                Consequence::decide(left.into_iter().flat_map(left_behind).collect())
+            }
+        }
+    }
+
+    /// Goes on with the CA's answer, or with its refusal.
+    fn answered<T>(
+        &mut self,
+        seen: &Snapshot<'_>,
+        answer: Result<T, AcmeError>,
+        now: Timestamp,
+        go_on: impl FnOnce(&mut Self, T) -> Consequence,
+    ) -> Consequence {
+        match answer {
+            Ok(answer) => {
+                self.progress.stumbles = 0;
+                go_on(self, answer)
+            }
+            Err(error) => self.refused(seen, error, now),
+        }
+    }
+
+    fn leave_place(&mut self) -> Report {
+        self.progress.place = false;
+        Report::LeavePlace
+    }
+
+    fn place(&mut self, seen: &Snapshot<'_>, taken: bool, per_account: usize, now: Timestamp) -> Consequence {
+        self.progress.place = taken;
+        if taken {
+            return Consequence::DECIDE;
+        }
+        let message = format!(
+            "Waiting for other orders to finish: the account of {} may have {per_account} orders under way at once, and namespaces \
+             take turns",
+            seen.issuer_in_words()
+        );
+        self.report_wait(seen, reason::QUEUED, &message, now);
+        Consequence::wait(None, vec![Report::Write])
+    }
+
+    fn placed(
+        &mut self,
+        seen: &Snapshot<'_>,
+        asked: &NewOrder,
+        account: String,
+        answer: Answer<Order>,
+        now: Timestamp,
+    ) -> Consequence {
+        if let Some(failure) = misplaced(&answer.value, &asked.identifiers, asked.profile.as_deref()) {
+            return self.end(seen, Ending::Failed(failure), now);
+        }
+        let url = answer.location.clone().unwrap_or_default();
+        self.status.order = Some(api::OrderStatus {
+            url: url.clone(),
+            state: answer.value.status.to_string(),
+            expires: answer.value.expires.map(|time| Time(whole_seconds(time))),
+            created: Time(whole_seconds(now)),
+            account,
+            seal: None,
+        });
+        self.report_wait(seen, reason::ORDERING, "The order is placed", now);
+        self.saw_order(answer, now);
+        Consequence::decide(vec![Report::Placed(url)])
+    }
+
+    fn saw_order(&mut self, answer: Answer<Order>, now: Timestamp) {
+        if let Some(order) = &mut self.status.order {
+            order.state = answer.value.status.to_string();
+        }
+        self.learn().saw_order(answer.value, answer.retry_after, now);
+    }
+
+    /// The challenges, and the records that answer them, are about to be presented: they are on record before. Records that are
+    /// no longer needed are to be removed.
+    pub fn begin_presentation(
+        &mut self,
+        seen: &Snapshot<'_>,
+        challenged: &[Challenged],
+        needed: Vec<DnsRecordStatus>,
+        now: Timestamp,
+    ) {
+        records::replace(&mut self.status.dns_records, needed, now);
+        let before = std::mem::take(&mut self.status.challenges);
+        self.status.challenges = challenged.iter().map(|one| one.recorded(&before)).collect();
+        // When it is tried again, what is said stands until there is something else to say.
+        if self.learned().present_failed.is_none() && self.learned().presented_at.is_none() {
+            self.report_wait(seen, reason::ORDERING, "The challenges are being presented", now);
+        }
+    }
+
+    /// The CA was told to look at challenges: at all of them, whatever became of one.
+    fn told(
+        &mut self,
+        seen: &Snapshot<'_>,
+        answers: Vec<(String, Result<Answer<Challenge>, AcmeError>)>,
+        now: Timestamp,
+    ) -> Consequence {
+        let (mut taken, mut refusal) = (Vec::new(), None);
+        for (url, answer) in answers {
+            match answer {
+                Ok(answer) => {
+                    self.learn().saw_told(&url, now);
+                    taken.push(answer);
+                }
+                Err(error) => refusal = Some(error),
+            }
+        }
+        if let Some(error) = refusal {
+            return self.refused(seen, error, now);
+        }
+        self.progress.stumbles = 0;
+        let learned = self.learn();
+        taken.iter().for_each(|answer| saw_challenge(learned, &answer.value));
+        learned.retry_after = taken.iter().filter_map(|answer| answer.retry_after).max();
+        // A CA that validated while it answered is asked for the order at once.
+        if taken.iter().all(|answer| answer.value.status == ChallengeStatus::Valid) {
+            learned.asked_at = None;
+        }
+        Consequence::DECIDE
+    }
+
+    fn downloaded(&mut self, seen: &Snapshot<'_>, download: Download, now: Timestamp) -> Consequence {
+        match download.chain {
+            Ok(chain) => {
+                self.learn().chain = Some(chain);
+                let not_offered = download.not_offered.map(|(name, offered)| not_offered(&name, &offered));
+                Consequence::decide(not_offered.map(Report::Event).into_iter().collect())
+            }
+            Err(error) => {
+                let message = format!(
+                    "The CA sent a certificate that does not fit, and the Secret was left as it is: {error}"
+                );
+                let failure = Failure {
+                    reason: reason::CERTIFICATE_REFUSED,
+                    message,
+                    disposition: Disposition::OrderLost,
+                    retry_after: None,
+                };
+                self.end(seen, Ending::Failed(failure), now)
+            }
+        }
+    }
+
+    /// The TLS Secret is about to be written, and the answer may be lost: why that was due is known before.
+    pub fn begin_storing(&mut self, seen: &Snapshot<'_>, now: Timestamp) {
+        let why = seen.with(self).due(now).map_or(reason::SECRET_MISSING, |due| due.reason);
+        self.learn().stored_for = Some(why);
+    }
+
+    /// Says that the certificate is in the Secret, unless that was said.
+    pub(super) fn issued(&mut self, seen: &Snapshot<'_>, now: Timestamp) -> Vec<Report> {
+        let learned = self.learned();
+        let stored = learned.stored_for.zip(learned.chain.clone());
+        let Some((why, chain)) = stored.filter(|(_, chain)| seen.secret.leaf() == Some(chain.leaf())) else {
+            return Vec::new();
+        };
+        self.learn().stored_for = None;
+        let leaf = chain.leaf();
+        let begun = self.status.order.as_ref().map_or(now, |order| order.created.0);
+        let took = Duration::try_from(now.duration_since(begun)).unwrap_or_default();
+        let wanted = seen.wanted.as_ref().ok();
+        let not_asked = wanted.is_some_and(|wanted| wanted.duration.is_some()) && seen.lifetime().is_none();
+        let duration = match not_asked {
+            true => format!(
+                ". The duration was not asked for, since {} does not say enableDurationFeature",
+                seen.issuer_in_words()
+            ),
+            false => String::new(),
+        };
+        let note = format!(
+            "Issued by {}: serial number {}, valid until {}{duration}",
+            leaf.issuer_name, leaf.serial_number, leaf.not_after
+        );
+        vec![
+            Report::Issued {
+                why,
+                took,
+                serial_number: leaf.serial_number.clone(),
+                not_after: leaf.not_after,
+            },
+            Report::Event(Event::normal(reason::ISSUED, "Issue", note)),
+        ]
+    }
+}
+
+/// Takes note of a challenge that the CA has just been told about.
+fn saw_challenge(learned: &mut Learned, seen: &Challenge) {
+    let authorizations = learned.authorizations.iter_mut().flatten();
+    let challenges = authorizations.flat_map(|(_, authorization)| &mut authorization.challenges);
+    challenges.filter(|known| known.url == seen.url).for_each(|known| {
+        (known.status, known.error) = (seen.status.clone(), seen.error.clone());
+    });
+}
+
+fn not_offered(name: &str, offered: &BTreeSet<String>) -> Event {
+    let offered: Vec<&str> = offered.iter().map(String::as_str).collect();
+    let note = format!(
+        "The CA offers no chain with the issuer {name}, which preferredChain names, and the one that it serves is used. The \
+         issuers in what it offers: {}",
+        offered.join("; ")
+    );
+    Event::warning(reason::PREFERRED_CHAIN_NOT_OFFERED, "Download", note)
+}
+
+fn restored(seen: &Snapshot<'_>) -> Event {
+    let name = seen.wanted.as_ref().map(|wanted| wanted.secret_name.as_str()).unwrap_or_default();
+    let note = format!(
+        "Secret {name} was lost once more and has the certificate again that it had; so many equal ones were issued within a \
+         week that none is ordered for this. Find out what deletes or overwrites it"
+    );
+    Event::warning(reason::SECRET_RESTORED, "Restore", note)
+}
+
+fn left_behind((record, words): (DnsRecordStatus, String)) -> [Report; 2] {
+    let note = format!(
+        "The TXT record {} with the value {} could not be removed and is left behind; remove it by hand: {words}",
+        record.fqdn, record.value
+    );
+    let event = Event::warning(reason::RECORD_LEFT_BEHIND, "CleanUp", note);
+    [Report::LeftBehind(Box::new(record), words), Report::Event(event)]
+}
+
+fn unsignable(words: &str) -> Failure {
+    Failure {
+        reason: reason::INVALID_SPEC,
+        message: sentence(words),
+        disposition: Disposition::NotAllowed,
+        retry_after: None,
+    }
+}
