@@ -18,6 +18,7 @@ pub mod migrate;
 pub mod overheard;
 pub mod program;
 pub mod schema;
+pub mod secrets;
 pub mod stumble;
 
 use std::fmt::Debug;
