@@ -122,9 +122,13 @@ pub struct Held {
 impl Held {
     /// Waits until a request is held up.
     pub async fn reached(&mut self) -> Result<()> {
-        timeout(SOON, self.reached.wait_for(|reached| *reached > 0))
-            .await
-            .context("the request to be held up was not made")??;
+        self.reached_by(1).await
+    }
+
+    /// Waits until so many requests are held up.
+    pub async fn reached_by(&mut self, requests: usize) -> Result<()> {
+        let waited = timeout(SOON, self.reached.wait_for(|reached| *reached >= requests)).await;
+        waited.with_context(|| format!("not {requests} requests to be held up were made"))??;
         Ok(())
     }
 
