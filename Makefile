@@ -22,6 +22,8 @@ CYCLONEDX := $(CACHE)/cargo/cargo-cyclonedx-$(CYCLONEDX_VERSION)
 IMAGE_PROFILE ?= release
 IMAGE_TARGET ?= $(shell rustc --print host-tuple)
 IMAGE_SOURCE ?=
+# What the image is made from. tests/it/image.rs reads this line, too.
+IMAGE_INPUTS := Cargo.lock Cargo.toml LICENSE Makefile deploy/base/rbac.yaml docs/troubleshooting.md image src
 VERSION := $(shell sed -n '/^version = /{ s/.*"\(.*\)"/\1/p; q }' Cargo.toml)
 IMAGE := $(TARGET)/image/certwright-$(VERSION)-oci.tar
 SBOM := $(TARGET)/image/certwright-$(VERSION).cdx.json
@@ -84,7 +86,10 @@ image: need-cargo $(CYCLONEDX)/bin/cargo-cyclonedx ## Write the operator's image
 	rm -f certwright-sbom.json fuzz/certwright-sbom.json image/certwright-sbom.json tests/cluster/certwright-sbom.json
 	$(of-last-commit) $(TARGET)/debug/certwright-image write --version $(VERSION) --output $(IMAGE) --sbom $(SBOM) \
 		--program $(IMAGE_BUILD)/$(IMAGE_TARGET)/$(IMAGE_PROFILE)/certwright \
-		--revision "$$(git rev-parse HEAD)" $(if $(IMAGE_SOURCE),--source $(IMAGE_SOURCE))
+		--revision "$(image-revision)" $(if $(IMAGE_SOURCE),--source $(IMAGE_SOURCE))
+
+# The commit, and whether what the image is made from has been changed since.
+image-revision = $$(git rev-parse HEAD)$$(test -z "$$(git status --porcelain -- $(IMAGE_INPUTS))" || echo -dirty)
 
 # The time that everything in the image has.
 of-last-commit = SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct)

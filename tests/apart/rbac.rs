@@ -1,6 +1,7 @@
 //! The operator's roles in `deploy/base/rbac.yaml`, and those for `--metrics-auth` in `deploy/metrics-auth`, grant what it does, and nothing else.
 //!
-//! The API server's audit log says what the service account has done, and by which role it was allowed to.
+//! The API server's audit log says what these operators have done, and by which role they were allowed to. It names the token of
+//! each request, which tells them from the operators of other tests.
 #![allow(clippy::disallowed_methods, reason = "these are the tests' own connections")]
 
 use std::collections::BTreeSet;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use crate::common::{SOON, certificate, issued, issuer, revision, wait_nothing_left};
 use anyhow::{Context, Result};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use certwright_cluster::control_plane::audit_log;
 use certwright_cluster::{Operator, Pebble, TestNamespace};
 use k8s_openapi::api::authentication::v1::TokenRequest;
@@ -23,13 +25,13 @@ use tokio::time::{interval, timeout};
 async fn the_roles_grant_what_is_used_and_nothing_else() -> Result<()> {
     let _alone = crate::ALONE.lock().await;
     TestNamespace::with("rbac", async |ns| {
-        live_a_full_life(ns).await?;
+        let operators = live_a_full_life(ns).await?;
         let log = audit_log(&ns.cluster.description.state);
         let granted = granted()?;
         // The API server writes of a request when it has been answered.
         let mut interval = interval(Duration::from_millis(200));
         let complete = timeout(Duration::from_secs(5), async {
-            while !unused(&granted, &requests(&log)?).is_empty() {
+            while !unused(&granted, &requests(&log, &operators)?).is_empty() {
                 interval.tick().await;
             }
             anyhow::Ok(())
@@ -37,16 +39,13 @@ async fn the_roles_grant_what_is_used_and_nothing_else() -> Result<()> {
         if let Ok(result) = complete.await {
             result?;
         }
-        let requests = requests(&log)?;
+        let requests = requests(&log, &operators)?;
         let unused = unused(&granted, &requests);
         assert!(
             unused.is_empty(),
             "granted and never used; take them out of deploy/base/rbac.yaml: {unused:#?}"
         );
-        // What a DNS provider serves, whoever installs it lets the operator call: tests of that are before this one.
-        let of_provider = |request: &&Request| request.group.ends_with(".example.test");
-        let denied = requests.iter().filter(|request| request.role.is_none() && !of_provider(request));
-        let denied: BTreeSet<&Request> = denied.collect();
+        let denied: BTreeSet<&Request> = requests.iter().filter(|request| request.role.is_none()).collect();
         assert!(
             denied.is_empty(),
             "asked for and not granted; add them to deploy/base/rbac.yaml: {denied:#?}"
@@ -58,8 +57,9 @@ async fn the_roles_grant_what_is_used_and_nothing_else() -> Result<()> {
 
 /// Everything that the operator does: an issuer of each kind, one that takes its account along, and Certificates that
 /// are issued, renewed, mended, refused again and again, and deleted; by an Ingress of the operator's own, one of somebody
-/// else, and an HTTPRoute; one that an Ingress asks for; two replicas, of which one hands over.
-async fn live_a_full_life(ns: &TestNamespace) -> Result<()> {
+/// else, and an HTTPRoute; one that an Ingress asks for; two replicas, of which one hands over. Returns by which names the audit
+/// log knows the two.
+async fn live_a_full_life(ns: &TestNamespace) -> Result<[String; 2]> {
     let _gateway_api = ns.cluster.gateway_api().await?;
     let pebble = Pebble::builder().blocked_domain("blocked.example.net").start(&ns.cluster).await?;
     let replica = || {
@@ -133,7 +133,14 @@ async fn live_a_full_life(ns: &TestNamespace) -> Result<()> {
     ns.apply(&certificate("last", &["c.example.com"], "")).await?;
     issued(ns, "last").await?;
     other.terminate().await?;
-    Ok(())
+    Ok([credential(&operator)?, credential(&other)?])
+}
+
+/// By which name the audit log knows the token of an operator: that of the claim `jti` in it.
+fn credential(operator: &Operator) -> Result<String> {
+    let claims = operator.token.split('.').nth(1).context("the token is no JWT")?;
+    let claims: Value = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(claims)?)?;
+    Ok(format!("JTI={}", claims["jti"].as_str().context("the token has no jti")?))
 }
 
 /// The status of the answer to somebody whom no role lets read metrics.
@@ -187,7 +194,7 @@ struct Grant {
     verb: String,
 }
 
-/// A request that the service account has made.
+/// A request that an operator has made.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Request {
     /// Kind of the role that allowed it; nothing if none did.
@@ -242,12 +249,16 @@ fn unused(granted: &[Grant], requests: &BTreeSet<Request>) -> Vec<Grant> {
     granted.iter().filter(|grant| !requests.iter().any(|request| uses(grant, request))).cloned().collect()
 }
 
-/// The requests in the audit log, of this test and of those before it in the same run.
-fn requests(log: &PathBuf) -> Result<BTreeSet<Request>> {
+/// The requests that these operators have made, by the audit log.
+fn requests(log: &PathBuf, operators: &[String]) -> Result<BTreeSet<Request>> {
     let text = fs::read_to_string(log).with_context(|| format!("no audit log in {}", log.display()))?;
     // The last line may not be written to its end yet.
     let events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    Ok(events.filter_map(|event| request(&event)).collect())
+    let of_operators = events.filter(|event| {
+        let credentials = event["user"]["extra"]["authentication.kubernetes.io/credential-id"].as_array();
+        credentials.into_iter().flatten().any(|credential| operators.iter().any(|known| credential == known))
+    });
+    Ok(of_operators.filter_map(|event| request(&event)).collect())
 }
 
 fn request(event: &Value) -> Option<Request> {

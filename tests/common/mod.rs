@@ -18,6 +18,7 @@ pub mod migrate;
 pub mod overheard;
 pub mod program;
 pub mod schema;
+pub mod secrets;
 pub mod stumble;
 
 use std::fmt::Debug;
@@ -37,7 +38,7 @@ use kube::core::NamespaceResourceScope;
 use kube::runtime::{WatchStreamExt, reflector, watcher};
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -62,7 +63,7 @@ pub fn certificate(name: &str, names: &[&str], more: &str) -> String {
         "apiVersion: certwright.dev/v1alpha1\nkind: Certificate\nmetadata: {{ name: {name} }}\nspec:\n  \
          secretName: {name}-tls\n  issuerRef: {{ name: ca }}\n  privateKey: {{ algorithm: ECDSA }}\n  \
          dnsNames: {}\n{more}",
-        serde_json::json!(names)
+        json!(names)
     )
 }
 
@@ -78,7 +79,7 @@ pub fn external_account(key_id: &str) -> String {
 
 /// A Secret with a MAC key.
 pub fn mac_key(name: &str, key: &str) -> String {
-    serde_json::json!({
+    json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "stringData": { "secret": key },
     })
     .to_string()
@@ -121,9 +122,13 @@ pub struct Held {
 impl Held {
     /// Waits until a request is held up.
     pub async fn reached(&mut self) -> Result<()> {
-        timeout(SOON, self.reached.wait_for(|reached| *reached > 0))
-            .await
-            .context("the request to be held up was not made")??;
+        self.reached_by(1).await
+    }
+
+    /// Waits until so many requests are held up.
+    pub async fn reached_by(&mut self, requests: usize) -> Result<()> {
+        let waited = timeout(SOON, self.reached.wait_for(|reached| *reached >= requests)).await;
+        waited.with_context(|| format!("not {requests} requests to be held up were made"))??;
         Ok(())
     }
 
@@ -249,10 +254,24 @@ pub async fn wait_nothing_left(ns: &TestNamespace) -> Result<()> {
     Ok(())
 }
 
-/// Waits until a Certificate is ready, and returns it.
+/// Waits until the operator says that a Certificate is ready with the spec that it has now, and returns it. What needs
+/// another certificate although the spec stays the same is awaited by [`revision`].
 pub async fn issued(ns: &TestNamespace, name: &str) -> Result<Value> {
-    ns.wait_condition(&format!("certificate/{name}"), "Ready", "True", SOON).await?;
-    ns.get(&format!("certificate/{name}")).await?.context("the Certificate is gone")
+    let target = format!("certificate/{name}");
+    ns.wait(&target, SOON, is_issued).await?;
+    ns.get(&target).await?.context("the Certificate is gone")
+}
+
+/// Whether a Certificate is ready, and not just with a spec that it had before.
+pub fn is_issued(object: &Value) -> bool {
+    let generation = &object["metadata"]["generation"];
+    let conditions = object["status"]["conditions"].as_array();
+    conditions.into_iter().flatten().any(|condition| {
+        condition["type"] == "Ready"
+            && condition["status"] == "True"
+            && generation.is_i64()
+            && condition["observedGeneration"] == *generation
+    })
 }
 
 /// Nothing is written to a Certificate for so long.
@@ -281,4 +300,19 @@ pub fn condition(object: &Value, type_: &str) -> Option<(String, String, String)
 pub fn base64(text: &str) -> String {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.encode(text)
+}
+
+#[test]
+fn a_certificate_that_is_ready_with_an_earlier_spec_is_not_issued_yet() {
+    let certificate = |generation: i64, status: &str, observed: i64| {
+        let ready = json!({ "type": "Ready", "status": status, "observedGeneration": observed });
+        is_issued(&json!({
+            "metadata": { "generation": generation }, "status": { "conditions": [{ "type": "Issuing", "status": "False" }, ready] },
+        }))
+    };
+    assert!(certificate(1, "True", 1) && certificate(2, "True", 2));
+    assert!(!certificate(2, "True", 1), "of the spec before");
+    assert!(!certificate(1, "False", 1), "not ready");
+    assert!(!is_issued(&json!({ "metadata": { "generation": 1 } })), "nothing is known yet");
+    assert!(!is_issued(&json!({ "status": { "conditions": [{ "type": "Ready", "status": "True" }] } })));
 }

@@ -1,12 +1,13 @@
-//! Every code that a CA can give for a refusal, from the table that decides on them, where CAs give it: it is the reason, its
-//! sentence reaches people word for word, and it decides what happens next.
+//! Every code that a CA can give for a refusal, where CAs give it: it is the reason, its sentence reaches people word for word,
+//! and it decides what happens next. What is expected of each code stands here, as docs/troubleshooting.md tells it to people.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::common::faults::{change_json, event, path, refusal, requests_to, steady, time};
 use crate::common::{SOON, certificate, condition, issuer, of_issuer};
 use anyhow::{Context, Result, ensure};
-use certwright::core::disposition::{About, Code, Disposition, codes, disposition, of_invalid};
+use certwright::core::disposition;
 use certwright_cluster::proxy::{Action, RequestInfo};
 use certwright_cluster::{Operator, Pebble, Proxy, TestNamespace};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -20,17 +21,127 @@ async fn each_code_is_the_reason_reaches_people_word_for_word_and_decides_what_h
     TestNamespace::with("codes", async |ns| {
         let pebble = &steady().start(&ns.cluster).await?;
         let _operator = Operator::builder(ns).start().await?;
-        let cases = codes().iter().flat_map(|code| places(code).iter().map(move |place| (code, *place)));
+        let cases = CODES.iter().flat_map(|code| code.places().iter().map(move |place| (code, *place)));
         let tried = cases.enumerate().map(|(index, (code, place))| async move {
             let tried = Case { name: format!("code-{index}"), code, place }.try_it(ns, pebble).await;
             tried.with_context(|| format!("{} at {place:?}", code.code))
         });
         let tried: Vec<()> = stream::iter(tried).buffer_unordered(AT_ONCE).try_collect().await?;
-        ensure!(tried.len() > codes().len(), "only {} cases", tried.len());
+        ensure!(tried.len() > 2 * CODES.len(), "only {} cases", tried.len());
         Ok(())
     })
     .await
 }
+
+#[test]
+fn no_code_is_without_an_expectation() {
+    let known: BTreeSet<(&str, &str)> =
+        disposition::codes().iter().map(|known| (known.code, known.reason)).collect();
+    let expected: BTreeSet<(&str, &str)> = CODES.iter().map(|code| (code.code, code.reason)).collect();
+    assert_eq!(
+        known, expected,
+        "the codes that are known, with their reasons, and those that this test tries"
+    );
+}
+
+/// What happens after a refusal.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Next {
+    /// The account is unusable: nothing is tried again until the issuer's spec changes.
+    AccountUnusable,
+    /// The CA's operator must act: the issuer backs off slowly.
+    CaOperatorMustAct,
+    /// The Certificate asks for what it may not have: it backs off slowly.
+    NotAllowed,
+    /// Too fast: the same order goes on after a wait.
+    TooFast,
+    /// The CA stumbled: the same order goes on, at first within seconds.
+    Stumbled,
+    /// Another order is placed after a wait.
+    OrderAnew,
+}
+
+/// A code, and what follows from it.
+struct Code {
+    code: &'static str,
+    reason: &'static str,
+    follows: Follows,
+}
+
+/// What follows from a code.
+#[derive(Clone, Copy)]
+enum Follows {
+    /// The same wherever the CA gives it.
+    Always(Next),
+    /// This if the CA gives it of an account, and another order if of an order or a validation.
+    OfAccount(Next),
+}
+
+const CODES: &[Code] = {
+    use Follows::{Always, OfAccount};
+    use Next::*;
+    const fn code(code: &'static str, reason: &'static str, follows: Follows) -> Code {
+        Code { code, reason, follows }
+    }
+    const fn word(word: &'static str, next: Next) -> Code {
+        code(word, word, Always(next))
+    }
+    &[
+        word("DEACTIVATED_ACCOUNT", AccountUnusable),
+        word("REVOKED_ACCOUNT", AccountUnusable),
+        word("EXPIRED_ACCOUNT", AccountUnusable),
+        word("DEACTIVATED_EXTERNAL_ACCOUNT", AccountUnusable),
+        word("REVOKED_EXTERNAL_ACCOUNT", AccountUnusable),
+        word("EXPIRED_EXTERNAL_ACCOUNT", AccountUnusable),
+        word("EXTERNAL_ACCOUNT_NOT_FOUND", AccountUnusable),
+        word("BAD_SIGNATURE", AccountUnusable),
+        code("accountDoesNotExist", "AccountDoesNotExist", Always(AccountUnusable)),
+        word("PENDING_EXTERNAL_ACCOUNT", CaOperatorMustAct),
+        word("SUSPENDED_ACCOUNT", CaOperatorMustAct),
+        word("SUSPENDED_EXTERNAL_ACCOUNT", CaOperatorMustAct),
+        word("NO_DOCUMENT_FORM_FOUND", CaOperatorMustAct),
+        word("NO_VALID_ORGANIZATION_DOCUMENT_FOUND", CaOperatorMustAct),
+        word("ORGANIZATION_IS_NOT_VALID", CaOperatorMustAct),
+        word("OUT_OF_CREDIT", CaOperatorMustAct),
+        code("externalAccountRequired", "ExternalAccountRequired", Always(CaOperatorMustAct)),
+        code("userActionRequired", "UserActionRequired", Always(CaOperatorMustAct)),
+        word("DOMAIN_NOT_ASSOCIATED", NotAllowed),
+        word("DOMAIN_NOT_FOUND", NotAllowed),
+        word("UNAUTHORIZED_DOMAIN", NotAllowed),
+        word("INVALID_DOMAIN", NotAllowed),
+        word("INVALID_DOMAIN_FOR_WILDCARD_PROFILE", NotAllowed),
+        word("INVALID_PROFILE_FOR_WILDCARD", NotAllowed),
+        word("NOT_SAME_ORGANIZATION", NotAllowed),
+        word("INVALID_DNSCAA", NotAllowed),
+        code("caa", "CAA", Always(NotAllowed)),
+        code("rejectedIdentifier", "RejectedIdentifier", Always(NotAllowed)),
+        code("unsupportedIdentifier", "UnsupportedIdentifier", Always(NotAllowed)),
+        code("badCSR", "BadCSR", Always(NotAllowed)),
+        code("badPublicKey", "BadPublicKey", Always(NotAllowed)),
+        code("invalidProfile", "InvalidProfile", Always(NotAllowed)),
+        word("RATE_LIMITED", TooFast),
+        code("rateLimited", "RateLimited", Always(TooFast)),
+        word("ACME_ORDER_NOT_READ", Stumbled),
+        word("ACME_REQUEST_NOT_FOUND", Stumbled),
+        word("ACME_ORDER_FINALIZE_ERROR", Stumbled),
+        word("ACME_CA_ERROR", Stumbled),
+        word("ACME_OTHER_ERROR", Stumbled),
+        word("ACME_DEACTIVATED", Stumbled),
+        code("serverInternal", "ServerInternal", Always(Stumbled)),
+        code("badNonce", "BadNonce", Always(Stumbled)),
+        code("orderNotReady", "OrderNotReady", Always(Stumbled)),
+        code("unauthorized", "Unauthorized", OfAccount(AccountUnusable)),
+        code("malformed", "Malformed", OfAccount(CaOperatorMustAct)),
+        code("badSignatureAlgorithm", "BadSignatureAlgorithm", OfAccount(CaOperatorMustAct)),
+        code("invalidContact", "InvalidContact", OfAccount(CaOperatorMustAct)),
+        code("unsupportedContact", "UnsupportedContact", OfAccount(CaOperatorMustAct)),
+        code("connection", "Connection", OfAccount(CaOperatorMustAct)),
+        code("dns", "DNS", OfAccount(CaOperatorMustAct)),
+        code("incorrectResponse", "IncorrectResponse", OfAccount(CaOperatorMustAct)),
+        code("tls", "TLS", OfAccount(CaOperatorMustAct)),
+        code("compound", "Compound", OfAccount(CaOperatorMustAct)),
+    ]
+};
 
 /// Where a CA refuses.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,15 +153,17 @@ enum Place {
     Validation,
 }
 
-/// The places where a code occurs.
-fn places(code: &Code) -> &'static [Place] {
-    match code.next {
-        Some(Disposition::AccountUnusable | Disposition::CaOperatorMustAct) => {
-            &[Place::NewAccount, Place::NewOrder]
+impl Code {
+    /// The places where it occurs.
+    fn places(&self) -> &'static [Place] {
+        match self.follows {
+            Follows::Always(Next::AccountUnusable | Next::CaOperatorMustAct) => {
+                &[Place::NewAccount, Place::NewOrder]
+            }
+            Follows::Always(Next::NotAllowed) => &[Place::NewOrder, Place::Finalize, Place::Validation],
+            Follows::Always(_) => &[Place::NewAccount, Place::NewOrder, Place::Finalize],
+            Follows::OfAccount(_) => &[Place::NewAccount, Place::NewOrder, Place::Validation],
         }
-        Some(Disposition::NotAllowed) => &[Place::NewOrder, Place::Finalize, Place::Validation],
-        Some(_) => &[Place::NewAccount, Place::NewOrder, Place::Finalize],
-        None => &[Place::NewAccount, Place::NewOrder, Place::Validation],
     }
 }
 
@@ -69,7 +182,7 @@ impl Case {
         ns.apply(&of_issuer(name, &issuer(&directory, &pebble.ca_pem, ""))).await?;
         ns.apply(&of_issuer(name, &certificate(name, &[&format!("{name}.test")], ""))).await?;
 
-        let of_account = matches!(next, Disposition::AccountUnusable | Disposition::CaOperatorMustAct);
+        let of_account = matches!(next, Next::AccountUnusable | Next::CaOperatorMustAct);
         let at_issuer = of_account || self.place == Place::NewAccount;
         let (object, type_) = match at_issuer {
             true => (format!("issuer/{name}"), "Ready"),
@@ -88,30 +201,29 @@ impl Case {
             self.certificate_waits(ns).await?;
         } else {
             assert_eq!(object["status"]["failedIssuanceAttempts"], 1);
-            let keeps = matches!(next, Disposition::Stumbled | Disposition::TooFast);
+            let keeps = matches!(next, Next::Stumbled | Next::TooFast);
             let kept = keeps && self.place != Place::NewOrder;
             ensure!(object["status"]["order"].is_null() != kept, "the order: {}", object["status"]["order"]);
         }
 
         let says_so = message.contains("until the spec of this issuer changes");
-        assert_eq!(says_so, next == Disposition::AccountUnusable, "{message}");
-        if next == Disposition::AccountUnusable {
+        assert_eq!(says_so, next == Next::AccountUnusable, "{message}");
+        if next == Next::AccountUnusable {
             assert_eq!(object["status"]["nextAttemptTime"], Value::Null, "nothing is retried");
         } else {
             let wait = time(&object, "nextAttemptTime")?.duration_since(time(&object, "lastFailureTime")?);
-            let slow = of_account || next == Disposition::NotAllowed;
+            let slow = of_account || next == Next::NotAllowed;
             let minutes = if slow { 60..=73 } else { 1..=2 };
             ensure!(minutes.contains(&wait.as_mins()), "it waits {wait:#}");
         }
         self.check_requests(&proxy, at_issuer)
     }
 
-    /// What follows, as the table has it.
-    fn next(&self) -> Disposition {
-        match self.place {
-            Place::NewAccount => disposition(self.code.code, Some(403), About::Account),
-            Place::NewOrder | Place::Finalize => disposition(self.code.code, Some(403), About::Order),
-            Place::Validation => of_invalid(self.code.code),
+    /// What follows.
+    fn next(&self) -> Next {
+        match (self.code.follows, self.place) {
+            (Follows::Always(next), _) | (Follows::OfAccount(next), Place::NewAccount) => next,
+            (Follows::OfAccount(_), _) => Next::OrderAnew,
         }
     }
 
@@ -188,8 +300,8 @@ impl Case {
     fn check_requests(&self, proxy: &Proxy, at_issuer: bool) -> Result<()> {
         let asked = requests_to(proxy, self.path()).len();
         let expected = match self.next() {
-            Disposition::Stumbled if self.code.code == "badNonce" => 64,
-            Disposition::Stumbled if !at_issuer => 3,
+            Next::Stumbled if self.code.code == "badNonce" => 64,
+            Next::Stumbled if !at_issuer => 3,
             _ => 1,
         };
         ensure!(asked == expected, "asked {asked} times, not {expected}");

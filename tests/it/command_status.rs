@@ -1,32 +1,40 @@
 //! `certwright status`: what is wrong, since when, what the CA said, what to do, and when it goes on.
 
-use crate::common;
-
-use crate::common::faults::{issuing, path, ready_behind_proxy, refusal, steady, time};
+use crate::common::faults::{event, issuing, path, ready_behind_proxy, refusal, steady, time};
 use crate::common::http01::{hold, host};
-use crate::common::program::{certwright, command, run};
-use crate::common::{SOON, certificate, external_account, issued, issuer, mac_key, ready};
+use crate::common::markdown::Page;
+use crate::common::program::{Ran, certwright, command, run};
+use crate::common::{SOON, certificate, condition, external_account, issued, issuer, mac_key, ready};
 use anyhow::{Context, Result, ensure};
 use certwright_cluster::{Operator, Pebble, TestNamespace};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_certificate_that_is_ready_says_until_when_and_when_it_is_renewed() -> Result<()> {
     TestNamespace::with("status", async |ns| {
         let (_pebble, _operator) = ready(ns).await?;
         ns.apply(&certificate("web", &["a.example.com", "b.example.com"], "")).await?;
-        let web = issued(ns, "web").await?;
+        issued(ns, "web").await?;
+        let (_, note) = event(ns, "web", "Issued").await?;
         let ran = certwright(ns, &["status", "certificate", "web"]).await?.ended(0)?;
-        let renewal = web["status"]["renewalTime"].as_str().context("no renewalTime")?.to_owned();
-        let until = web["status"]["notAfter"].as_str().context("no notAfter")?.to_owned();
-        ran.says(&[
-            &format!("Certificate {}/web is ready, since ", ns.name),
-            &format!("Next          renews at {renewal} (in "),
-            "Names         a.example.com, b.example.com\n",
-            &format!("Issuer        Issuer {}/ca: ready\n", ns.name),
-            "Secret        web-tls\n",
-            &format!("Expires       {until} (in "),
-        ])?;
+        let web = ns.get("certificate/web").await?.context("it is gone")?;
+        let field = |name: &str| text(&web["status"][name]);
+        let expected = [
+            format!("Certificate {}/web is ready, since {} (… ago)", ns.name, since(&web, "Ready")?),
+            String::new(),
+            format!("Next          renews at {} (in …)", field("renewalTime")?),
+            String::new(),
+            "Names         a.example.com, b.example.com".to_owned(),
+            format!("Issuer        Issuer {}/ca: ready", ns.name),
+            "Secret        web-tls".to_owned(),
+            format!("Expires       {} (in …)", field("notAfter")?),
+            format!("Renewal       {} (in …)", field("renewalTime")?),
+            format!("Serial        {}", field("serialNumber")?),
+            String::new(),
+            "EVENT TYPE REASON MESSAGE".to_owned(),
+            format!("… ago Normal Issued {note}"),
+        ];
+        assert_shows(&ran, &expected);
         Ok(())
     })
     .await
@@ -39,23 +47,35 @@ async fn one_that_waits_says_for_what_with_its_challenges_and_what_to_do() -> Re
         let name = host(ns, "www");
         let _held = hold(ns, &name).await?;
         ns.apply(&certificate("web", &[&name], "")).await?;
-        let waits = |object: &serde_json::Value| {
-            common::condition(object, "Issuing").is_some_and(|(_, reason, _)| reason == "WaitingForSelfCheck")
-        };
-        let web = ns.wait("certificate/web", SOON, waits).await?;
-        let (_, _, message) = common::condition(&web, "Issuing").context("no condition")?;
+        let (_, message) = issuing(ns, "web", "WaitingForSelfCheck").await?;
+        // The name leads to where nobody listens, and the message says so.
+        ensure!(message.contains("127.80.0.1:80 refused the connection"), "{message}");
         let ran = certwright(ns, &["status", "certificate", "web"]).await?.ended(3)?;
-        let first = message.split_whitespace().next().context("no message")?;
-        ran.says(&[
-            "is not ready, since ",
-            "Waits for     WaitingForSelfCheck, under way since ",
-            first,
-            "Next          looks again at least every ten seconds",
-            "What to do    The challenges are presented, and the operator does not see all answers yet.",
-            "Order         pending, placed ",
-            "CHALLENGE",
-            &format!("{name}   http-01   pending"),
-        ])?;
+        let web = ns.get("certificate/web").await?.context("it is gone")?;
+        assert_eq!(condition(&web, "Issuing").context("no condition")?.2, message, "the message is still the same");
+        let order = &web["status"]["order"];
+        let reason = text(&web["status"]["challenges"][0]["reason"])?;
+        let expected = [
+            format!("Certificate {}/web is not ready, since {} (… ago)", ns.name, since(&web, "Ready")?),
+            String::new(),
+            format!(
+                "Waits for     WaitingForSelfCheck, under way since {} (… ago) {message}",
+                since(&web, "Issuing")?
+            ),
+            "Next          looks again at least every ten seconds, and tells the CA to look once the self-check takes \
+             too long"
+                .to_owned(),
+            what_to_do("Certificates", "WaitingForSelfCheck")?,
+            String::new(),
+            format!("Names         {name}"),
+            format!("Issuer        Issuer {}/ca: ready", ns.name),
+            "Secret        web-tls".to_owned(),
+            format!("Order         pending, placed {} (… ago); {}", text(&order["created"])?, text(&order["url"])?),
+            String::new(),
+            "CHALLENGE TYPE STATE WAITS FOR".to_owned(),
+            format!("{name} http-01 pending {reason}"),
+        ];
+        assert_shows(&ran, &expected);
         Ok(())
     })
     .await
@@ -75,22 +95,31 @@ async fn one_that_the_ca_refuses_has_its_words_and_the_time_of_the_next_try() ->
             _ => certwright_cluster::proxy::Action::Pass,
         });
         ns.apply(&certificate("web", &["a.example.com"], "")).await?;
-        let (failed, _) = issuing(ns, "web", "CAA").await?;
-        let next = time(&failed, "nextAttemptTime")?;
+        let (failed, message) = issuing(ns, "web", "CAA").await?;
+        let words = "CAA forbids it: 50 % of 2 (urn:ietf:params:acme:error:caa)";
+        ensure!(message.contains(words), "{message}");
+        let (_, note) = event(ns, "web", "CAA").await?;
+        ensure!(note.contains(words), "{note}");
+        let (last, next) = (time(&failed, "lastFailureTime")?, time(&failed, "nextAttemptTime")?);
         let ran = certwright(ns, &["status", "certificate", "web"]).await?.ended(3)?;
-        let one_line = ran.output.split_whitespace().collect::<Vec<_>>().join(" ");
-        ensure!(
-            one_line.contains("CAA forbids it: 50 % of 2 (urn:ietf:params:acme:error:caa)"),
-            "{}",
-            ran.output
-        );
-        ran.says(&[
-            "Problem       CAA, failed ",
-            &format!("Next          tries again at {next} (in "),
-            "What to do    The Certificate asks for what it may not have",
-            "Failures      1 in a row",
-            "Warning   CAA",
-        ])?;
+        let expected = [
+            format!("Certificate {}/web is not ready, since {} (… ago)", ns.name, since(&failed, "Ready")?),
+            String::new(),
+            format!("Problem       CAA, failed {last} (… ago) {message}"),
+            format!("Next          tries again at {next} (in …)"),
+            "What to do    The Certificate asks for what it may not have: change its spec, the CAA record, or what is \
+             arranged with the CA. The operator backs off slowly, and tries at once when the spec changes."
+                .to_owned(),
+            String::new(),
+            "Names         a.example.com".to_owned(),
+            format!("Issuer        Issuer {}/ca: ready", ns.name),
+            "Secret        web-tls".to_owned(),
+            format!("Failures      1 in a row, last {last} (… ago)"),
+            String::new(),
+            "EVENT TYPE REASON MESSAGE".to_owned(),
+            format!("… ago Warning CAA {note}"),
+        ];
+        assert_shows(&ran, &expected);
         Ok(())
     })
     .await
@@ -103,24 +132,47 @@ async fn an_issuer_with_a_broken_mac_key_is_told_by_itself_and_by_its_certificat
         let _operator = Operator::builder(ns).start().await?;
         ns.apply(&mac_key("eab", "not*the*key")).await?;
         ns.apply(&issuer(&pebble.directory_url, &pebble.ca_pem, &external_account("kid-1"))).await?;
-        ns.wait_condition("issuer/ca", "Ready", "False", SOON).await?;
+        let ca = ns.wait_condition("issuer/ca", "Ready", "False", SOON).await?;
+        let (_, reason, why) = condition(&ca, "Ready").context("no condition")?;
+        assert_eq!(reason, "InvalidMACKey");
+        ensure!(why.contains("Secret eab") && !why.contains("not*the*key"), "{why}");
         ns.apply(&certificate("web", &["a.example.com"], "")).await?;
-        ns.wait_condition("certificate/web", "Ready", "False", SOON).await?;
-        let what_to_do = "What to do    The MAC key is empty or not base64.";
-        let issuer = certwright(ns, &["status", "issuer", "ca"]).await?.ended(3)?;
-        issuer.says(&[
-            &format!("Issuer {}/ca is not ready, since ", ns.name),
-            "Problem       InvalidMACKey",
-            "Next          looks again at least once a minute",
+        let (_, message) = issuing(ns, "web", "IssuerNotReady").await?;
+        ensure!(message.contains(&why), "{message}");
+
+        let ran = certwright(ns, &["status", "issuer", "ca"]).await?.ended(3)?;
+        let what_to_do = what_to_do("Issuers and ClusterIssuers", "InvalidMACKey")?;
+        let expected = [
+            format!("Issuer {}/ca is not ready, since {} (… ago)", ns.name, since(&ca, "Ready")?),
+            String::new(),
+            format!("Problem       InvalidMACKey {why}"),
+            "Next          looks again at least once a minute".to_owned(),
+            what_to_do.clone(),
+            String::new(),
+            format!("Server        {}", pebble.directory_url),
+            "Bound to      key id kid-1, MAC key in Secret eab".to_owned(),
+        ];
+        assert_shows(&ran, &expected);
+
+        let ran = certwright(ns, &["status", "certificate", "web"]).await?.ended(3)?;
+        let web = ns.get("certificate/web").await?.context("it is gone")?;
+        let expected = [
+            format!("Certificate {}/web is not ready, since {} (… ago)", ns.name, since(&web, "Ready")?),
+            String::new(),
+            format!(
+                "Waits for     IssuerNotReady, under way since {} (… ago) {message}",
+                since(&web, "Issuing")?
+            ),
+            "Next          goes on as soon as the issuer is ready".to_owned(),
+            self::what_to_do("Certificates", "IssuerNotReady")?,
+            "Its issuer    looks again at least once a minute".to_owned(),
             what_to_do,
-            "Bound to      key id kid-1, MAC key in Secret eab\n",
-        ])?;
-        let web = certwright(ns, &["status", "certificate", "web"]).await?.ended(3)?;
-        web.says(&[
-            "Waits for     IssuerNotReady",
-            "Its issuer    looks again at least once a minute",
-            what_to_do,
-        ])?;
+            String::new(),
+            "Names         a.example.com".to_owned(),
+            format!("Issuer        Issuer {}/ca: not ready", ns.name),
+            "Secret        web-tls".to_owned(),
+        ];
+        assert_shows(&ran, &expected);
         Ok(())
     })
     .await
@@ -153,4 +205,73 @@ async fn what_does_not_exist_is_told_by_code_and_colours_are_for_terminals() -> 
         Ok(())
     })
     .await
+}
+
+/// Fails unless the screen has exactly these lines. A line that is broken counts as one, columns count as one space, and `…` stands
+/// for each length of time, which goes on while the test runs.
+fn assert_shows(ran: &Ran, expected: &[String]) {
+    let mut lines: Vec<String> = Vec::new();
+    for line in ran.output.lines() {
+        match lines.last_mut() {
+            // What belongs to a label stands behind 14 spaces.
+            Some(last) if line.starts_with("              ") => last.extend([" ", line.trim()]),
+            _ => lines.push(line.to_owned()),
+        }
+    }
+    let plain = |lines: &[String]| lines.iter().map(|line| without_lengths(line)).collect::<Vec<_>>();
+    assert_eq!(plain(&lines), plain(expected), "{}", ran.output);
+}
+
+/// A line with `…` in the place of `4m1s` in `in 4m1s` and `4m1s ago`.
+fn without_lengths(line: &str) -> String {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let is_length = |word: &str| {
+        word.starts_with(|first: char| first.is_ascii_digit())
+            && word.ends_with(['d', 'h', 'm', 's'])
+            && word.chars().all(|letter| letter.is_ascii_digit() || "dhms".contains(letter))
+    };
+    let shown = words.iter().enumerate().map(|(index, word)| {
+        let length = word.trim_matches(['(', ')', ';', ',', '.']);
+        let before = index.checked_sub(1).and_then(|before| words.get(before));
+        let is_away = before.is_some_and(|before| before.ends_with("in"))
+            || words.get(index + 1).is_some_and(|after| after.starts_with("ago"));
+        if is_length(length) && is_away { word.replace(length, "…") } else { (*word).to_owned() }
+    });
+    shown.collect::<Vec<_>>().join(" ")
+}
+
+/// What the screen says for a reason: the first paragraph of its entry in docs/troubleshooting.md, and how to see the rest.
+fn what_to_do(chapter: &str, reason: &str) -> Result<String> {
+    let page = Page::read("docs/troubleshooting.md")?;
+    let (_, chapter) = page.text.split_once(&format!("\n## {chapter}\n")).context("no such chapter")?;
+    let (_, entry) = chapter.split_once(&format!("\n### `{reason}`\n\n")).context("no such entry")?;
+    let entry = entry.split("\n#").next().unwrap_or_default().trim();
+    let (first, rest) = entry.split_once("\n\n").unwrap_or((entry, ""));
+    let first = first.split_whitespace().collect::<Vec<_>>().join(" ");
+    // A link is its text and the page that it leads to.
+    let mut text = String::new();
+    for (index, part) in first.split('[').enumerate() {
+        match part.split_once("](").and_then(|(label, part)| Some((label, part.split_once(')')?))) {
+            Some((label, (target, after))) if index > 0 => {
+                let page = target.split('#').next().unwrap_or_default();
+                let page = if page.is_empty() { String::new() } else { format!(" (docs/{page})") };
+                text.extend([label, &page, after]);
+            }
+            _ => text.push_str(part),
+        }
+    }
+    ensure!(text.len() > 40, "the entry of {reason} says nothing: {text:?}");
+    let more = if rest.is_empty() { String::new() } else { format!(" More: certwright explain {reason}") };
+    Ok(format!("What to do    {text}{more}"))
+}
+
+/// Since when a condition of an object is as it is.
+fn since(object: &Value, type_: &str) -> Result<String> {
+    let conditions = object["status"]["conditions"].as_array().context("no conditions")?;
+    let condition = conditions.iter().find(|condition| condition["type"] == type_).context("no condition")?;
+    text(&condition["lastTransitionTime"])
+}
+
+fn text(value: &Value) -> Result<String> {
+    Ok(value.as_str().with_context(|| format!("no text: {value}"))?.to_owned())
 }

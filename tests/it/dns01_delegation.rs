@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::common::dns::{Ground, key, rfc2136, values, wait_values, waiting, with, with_lagging_server};
 use crate::common::faults::{path, requests_to};
-use crate::common::{SOON, certificate, issued, of_issuer};
+use crate::common::{SOON, certificate, hold, is_issued, issued, of_issuer};
 use anyhow::{Context, Result, ensure};
 use certwright_cluster::{Knot, ScriptedProvider, TestNamespace};
 use serde_json::{Value, json};
@@ -65,21 +65,44 @@ async fn two_certificates_that_share_a_delegated_name_have_their_values_there_si
 }
 
 #[tokio::test]
-async fn two_certificates_that_share_a_delegated_name_are_issued_at_the_same_time() -> Result<()> {
+async fn certificates_that_share_a_delegated_name_are_issued_at_the_same_time() -> Result<()> {
     TestNamespace::with("delegation", async |ns| {
         let names = ["b", "c", "d", "e"];
         let ground = names.iter().fold(Ground::builder().zone("a.test"), |ground, name| {
             ground.zone_with(&format!("{name}.test"), |zone| zone.record("_acme-challenge CNAME x.a.test."))
         });
-        let ground = ground.start(ns).await?;
+        let mut ground = ground.start(ns).await?;
+        let proxy = ground.through_proxy(ns).await?;
         ground.solve_by(ns, follow(&ground.bind.address())).await?;
         ground.bind.add_txt("x.a.test", "of somebody else").await?;
+        // The CA is told to validate, and what it answers is held back: no order can end before all have come so far.
+        let mut held = hold(&proxy, path::CHALLENGE);
         let name = |name: &str| format!("{name}.test");
         let all: Vec<String> = names.iter().map(|one| certificate(one, &[&name(one)], "")).collect();
         ns.apply(&all.join("\n---\n")).await?;
+        held.reached_by(names.len()).await.context("each order has its challenge validated")?;
+        let together = values(&ground.bind, "x.a.test").await?;
+        let mut expected = vec!["of somebody else".to_owned()];
         for name in names {
-            issued(ns, name).await?;
+            let under_way = ns.get(&format!("certificate/{name}")).await?.context("it is gone")?;
+            ensure!(!is_issued(&under_way), "{name} is issued before the others: {}", under_way["status"]);
+            let value = under_way["status"]["dnsRecords"][0]["value"].as_str().context("no record")?;
+            expected.push(value.to_owned());
         }
+        expected.sort();
+        assert_eq!(together, expected, "the values of all of them are there at once");
+        assert_eq!(requests_to(&proxy, path::FINALIZE).len(), 0, "none is finalized yet");
+
+        held.go_on(&proxy);
+        for name in names {
+            let issued = issued(ns, name).await?;
+            assert_eq!(
+                issued["status"]["failedIssuanceAttempts"],
+                Value::Null,
+                "{name} is issued by its first order"
+            );
+        }
+        assert_eq!(requests_to(&proxy, path::NEW_ORDER).len(), names.len(), "one order each");
         assert_eq!(values(&ground.bind, "x.a.test").await?, ["of somebody else"]);
         Ok(())
     })

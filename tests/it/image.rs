@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
+use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use certwright_cluster::node::operator_archive;
@@ -58,6 +60,41 @@ fn the_image_says_what_it_is_and_runs_as_nobody() -> Result<()> {
     Ok(())
 }
 
+/// Its revision is the commit that it was made from, with `-dirty` if the sources had been changed since. Then their times have to tell.
+#[test]
+fn the_image_is_made_from_the_sources_as_they_are_now() -> Result<()> {
+    let image = Image::read()?;
+    let revision = &image.config["config"]["Labels"]["org.opencontainers.image.revision"];
+    let revision = revision.as_str().context("no revision")?;
+    let (commit, dirty) = match revision.strip_suffix("-dirty") {
+        Some(commit) => (commit, true),
+        None => (revision, false),
+    };
+    let inputs = inputs()?;
+    let inputs: Vec<&str> = inputs.split_whitespace().collect();
+    ensure!(inputs.contains(&"src") && inputs.contains(&"Cargo.lock"), "{inputs:?}");
+    let list = |options: &[&str]| git(&[options, &["--"], &inputs].concat());
+    let again = "make the image again by `make image`";
+    let changed =
+        list(&["diff", "--name-only", commit])? + &list(&["ls-files", "--others", "--exclude-standard"])?;
+    if !dirty {
+        ensure!(
+            changed.is_empty(),
+            "the image is of {commit}, and these have been changed since; {again}:\n{changed}"
+        );
+        return Ok(());
+    }
+    ensure!(!changed.is_empty(), "the image is of changes to {commit} that are gone; {again}");
+    let made = fs::metadata(operator_archive()?)?.modified()?;
+    for name in list(&["ls-files", "--cached", "--others", "--exclude-standard"])?.lines() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        // Of what is deleted, the folder has changed.
+        let path = path.ancestors().find(|path| path.exists()).context("no repository")?;
+        ensure!(fs::metadata(path)?.modified()? <= made, "{name} is newer than the image; {again}");
+    }
+    Ok(())
+}
+
 #[test]
 fn the_bill_of_materials_names_what_the_operator_is_made_of() -> Result<()> {
     let files = Image::read()?.files()?;
@@ -81,6 +118,25 @@ fn no_path_of_the_machine_that_built_it_is_in_the_operator() -> Result<()> {
         ensure!(!operator.contains(path), "{path} is in it");
     }
     Ok(())
+}
+
+/// What the image is made from, as the Makefile has it.
+fn inputs() -> Result<String> {
+    let makefile = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Makefile"))?;
+    let inputs = makefile.lines().find_map(|line| line.strip_prefix("IMAGE_INPUTS := "));
+    Ok(inputs.context("the Makefile has no IMAGE_INPUTS")?.to_owned())
+}
+
+fn git(arguments: &[&str]) -> Result<String> {
+    let output = Command::new("git")
+        // It may not write to the repository, not even what it remembers of it.
+        .arg("--no-optional-locks")
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "git {arguments:?}: {errors}");
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// The one image in the archive.

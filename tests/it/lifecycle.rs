@@ -1,15 +1,20 @@
 //! The whole life of an account and a certificate at ACME servers of three authors. What each of them can do makes the table
 //! in docs/ca-features.md.
+//!
+//! A feature is there if the CA answered what was asked of it and acts upon that, and it is not there if the CA's directory lacks it, or
+//! the CA refused in words of its own. Anything else, such as a CA that does not answer, fails the test.
 
 use std::fmt::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::common::cas::{Ca, KEY_ID, MAC_KEY, WRONG_MAC_KEY};
-use crate::common::faults::event;
+use crate::common::faults::{event, requests_to};
 use crate::common::overheard::{Overheard, problem};
 use crate::common::{SOON, certificate, condition, issued, issuer, mac_key, of_issuer, revision, tls};
-use anyhow::{Context, Result, ensure};
-use certwright::acme::{Account, AccountStatus, Server, ServerConfig, Trust, jwk_thumbprint};
+use anyhow::{Context, Result, bail, ensure};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use certwright::acme::{Account, AccountStatus, Directory, Server, ServerConfig, Trust, jwk_thumbprint};
 use certwright::pki::{KeyEncoding, PrivateKey};
 use certwright::runtime::clock;
 use certwright_cluster::proxy::Action;
@@ -25,7 +30,8 @@ async fn the_table_of_features_is_what_three_cas_do() -> Result<()> {
         let resolver = Resolver::builder().start(&ns.cluster).await?;
         let mut lives = Vec::new();
         for ca in [Ca::pebble(ns).await?, Ca::step_ca(ns).await?, Ca::acme2certifier(ns, &resolver).await?] {
-            let life = Life { ns, ca: &ca }.live().await.with_context(|| ca.title)?;
+            let life = Life::new(ns, &ca).await.with_context(|| ca.title)?;
+            let life = life.live().await.with_context(|| ca.title)?;
             lives.push((ca.title, life));
         }
         check_docs(&table(&lives)?)
@@ -46,9 +52,22 @@ type Features = Vec<(&'static str, Outcome)>;
 struct Life<'a> {
     ns: &'a TestNamespace,
     ca: &'a Ca,
+    /// What issuers know the CA by.
+    proxy: Proxy,
+    overheard: Overheard,
+    directory: Arc<Directory>,
 }
 
-impl Life<'_> {
+impl<'a> Life<'a> {
+    async fn new(ns: &'a TestNamespace, ca: &'a Ca) -> Result<Self> {
+        let url = Url::parse(&ca.directory_url)?;
+        let proxy =
+            Proxy::start(&ns.cluster, &format!("{ADDRESS}:{}", url.port().context("no port")?)).await?;
+        let overheard = Overheard::at(&proxy);
+        let directory = server(ca)?.directory().await?;
+        Ok(Self { ns, ca, proxy, overheard, directory })
+    }
+
     /// Lives through all of it. What no CA may lack has to work; what is left is found out.
     async fn live(&self) -> Result<Features> {
         self.ns.apply(&mac_key("eab", MAC_KEY)).await?;
@@ -69,9 +88,10 @@ impl Life<'_> {
         ])
     }
 
-    /// A MAC key that is wrong is refused.
+    /// A MAC key that is wrong is refused. That the right one is taken is seen by the registration.
     async fn external_account(&self) -> Result<Outcome> {
         let name = self.name("wrong");
+        self.proxy.forget();
         self.apply_issuer(&name, &binding("wrong-eab")).await?;
         let settled = |object: &Value| {
             let ready = condition(object, "Ready").is_some_and(|(status, ..)| status == "True");
@@ -80,7 +100,18 @@ impl Life<'_> {
         let settled = self.ns.wait(&format!("issuer/{name}"), SOON, settled).await?;
         let (status, _, message) = condition(&settled, "Ready").context("no condition")?;
         println!("{}: {message}", self.ca.title);
-        Ok(if status == "True" { Outcome::No("is not looked at".to_owned()) } else { Outcome::Yes })
+        let sent = self.overheard.those(|said| said.path == path(&self.directory.new_account));
+        ensure!(
+            sent.last().is_some_and(|said| !said.payload["externalAccountBinding"].is_null()),
+            "no binding was sent: {sent:?}"
+        );
+        if status != "True" {
+            self.refused(&self.directory.new_account, &message, &["unauthorized"])?;
+            return Ok(Outcome::Yes);
+        }
+        self.answered(&self.directory.new_account, 201)?;
+        ensure!(!self.directory.meta.external_account_required, "the CA's directory wants a binding");
+        Ok(Outcome::No("is not looked at".to_owned()))
     }
 
     async fn register(&self) -> Result<Outcome> {
@@ -88,6 +119,7 @@ impl Life<'_> {
         let issuer = self.apply_issuer(&self.name("ca"), &more).await?;
         let issuer = self.ready(&issuer).await?;
         ensure!(issuer["status"]["acme"]["boundKeyID"] == KEY_ID, "{}", issuer["status"]);
+        self.answered(&self.directory.new_account, 201)?;
         Ok(Outcome::Yes)
     }
 
@@ -97,7 +129,7 @@ impl Life<'_> {
         self.ns.patch(&object, json!({ "spec": { "acme": { "email": "two@example.com" } } })).await?;
         let told = |object: &Value| object["status"]["acme"]["lastRegisteredEmail"] == "two@example.com";
         self.ns.wait(&object, SOON, told).await?;
-        let known = Account::look_up(&self.server()?, self.account_key(&name).await?).await?;
+        let known = Account::look_up(&server(self.ca)?, self.account_key(&name).await?).await?;
         let contact = known.context("the account is gone")?.state.contact;
         ensure!(contact == ["mailto:two@example.com"], "the CA has {contact:?}");
         Ok(Outcome::Yes)
@@ -145,6 +177,8 @@ impl Life<'_> {
             let more = format!("    email: two@example.com\n    profile: {profile}\n{key}{}", binding("eab"));
             let issuer = self.apply_issuer(&name, &more).await?;
             self.ready(&issuer).await?;
+            self.proxy.forget();
+            self.overheard.forget();
             self.apply_certificate(&name, &name).await?;
             let settled = |object: &Value| {
                 let ready = condition(object, "Ready").is_some_and(|(status, ..)| status == "True");
@@ -153,9 +187,25 @@ impl Life<'_> {
             let object = self.ns.wait(&format!("certificate/{name}"), SOON, settled).await?;
             let (status, reason, message) = condition(&object, "Ready").context("no condition")?;
             println!("{}: profile {profile}: {reason}: {message}", self.ca.title);
-            ensure!(refused || status == "True", "a profile that is offered is refused: {message}");
-            if refused && status == "True" {
-                return Ok(Outcome::No("are not looked at".to_owned()));
+            let orders = self.overheard.those(|said| said.path == path(&self.directory.new_order));
+            ensure!(
+                orders.first().is_some_and(|order| order.payload["profile"] == profile),
+                "the order is for another profile than {profile}: {orders:?}"
+            );
+            if status == "True" {
+                self.answered(&self.directory.new_order, 201)?;
+            }
+            match (refused, status == "True") {
+                (false, true) => {}
+                (false, false) => bail!("a profile that is offered is refused: {message}"),
+                (true, false) => {
+                    ensure!(self.directory.meta.profiles.contains_key("other"), "{:?}", self.directory.meta);
+                    self.refused(&self.directory.new_order, &message, &["invalidProfile"])?;
+                }
+                (true, true) => {
+                    ensure!(self.directory.meta.profiles.is_empty(), "{:?}", self.directory.meta);
+                    return Ok(Outcome::No("are not looked at".to_owned()));
+                }
             }
         }
         Ok(Outcome::Yes)
@@ -163,49 +213,41 @@ impl Life<'_> {
 
     /// The CA is asked when the certificate is best renewed.
     async fn renewal_information(&self) -> Result<Outcome> {
-        if self.server()?.directory().await?.renewal_info.is_none() {
+        if self.directory.renewal_info.is_none() {
             return Ok(Outcome::No("is not offered".to_owned()));
         }
         let name = format!("certificate/{}", self.name("web"));
         let asked = self.ns.wait(&name, SOON, |object| !object["status"]["acme"]["ari"].is_null()).await?;
         let ari = &asked["status"]["acme"]["ari"];
         println!("{}: {ari}", self.ca.title);
-        Ok(if ari["suggestedWindow"].is_null() {
-            Outcome::No("is of no use".to_owned())
-        } else {
-            Outcome::Yes
-        })
+        ensure!(ari["suggestedWindow"]["start"].is_string(), "the CA offers it and suggests nothing: {ari}");
+        Ok(Outcome::Yes)
     }
 
     /// The account revokes its certificate, and another takes its place.
     async fn revoke(&self) -> Result<Outcome> {
         let name = self.name("web");
-        self.ask_to_revoke(&name).await?;
-        self.revoked(&name, "signed by the account").await
+        self.revoked(&name, "signed by the account", |header| header["kid"].is_string()).await
     }
 
     /// The certificate's own key does, where the account may not.
     async fn revoke_with_own_key(&self) -> Result<Outcome> {
         let name = self.name("own");
-        let directory = Url::parse(&self.ca.directory_url)?;
-        let host = format!("{ADDRESS}:{}", directory.port().context("no port")?);
-        let proxy = Proxy::start(&self.ns.cluster, &host).await?;
-        let url = self.server()?.directory().await?.revoke_cert.clone().context("no revokeCert")?;
-        let path = Url::parse(&url)?.path().to_owned();
-        Overheard::at(&proxy).script(&proxy, move |said| {
-            match said.path == path && said.header["kid"].is_string() {
+        let revoke_cert = path(self.directory.revoke_cert.as_ref().context("no revokeCert")?);
+        self.overheard.script(&self.proxy, move |said| {
+            match said.path == revoke_cert && said.header["kid"].is_string() {
                 true => problem(403, "urn:ietf:params:acme:error:unauthorized", "not this account"),
                 false => Action::Pass,
             }
         });
-        let at_proxy = format!("{}{}", proxy.url, directory.path());
         let more = format!("    email: two@example.com\n{}", binding("eab"));
-        let yaml = issuer(&at_proxy, &self.ns.cluster.ca()?.pem, &more);
-        self.ns.apply(&of_issuer(&name, &yaml)).await?;
+        self.apply_issuer(&name, &more).await?;
         self.apply_certificate(&name, &name).await?;
         issued(self.ns, &name).await?;
-        self.ask_to_revoke(&name).await?;
-        self.revoked(&name, "signed with the certificate's own private key").await
+        let how = "signed with the certificate's own private key";
+        let outcome = self.revoked(&name, how, |header| header["jwk"].is_object()).await?;
+        self.overheard.script(&self.proxy, |_| Action::Pass);
+        Ok(outcome)
     }
 
     async fn ask_to_revoke(&self, name: &str) -> Result<()> {
@@ -213,15 +255,31 @@ impl Life<'_> {
         self.ns.patch(&format!("certificate/{name}"), ask).await.map(drop)
     }
 
-    async fn revoked(&self, name: &str, how: &str) -> Result<Outcome> {
+    /// The CA is asked to revoke what is in the Secret, by a request whose header is as `signed` wants it.
+    async fn revoked(&self, name: &str, how: &str, signed: fn(&Value) -> bool) -> Result<Outcome> {
+        let url = self.directory.revoke_cert.as_ref().context("no revokeCert")?;
+        let before = tls(self.ns, &format!("{name}-tls")).await?;
+        let der = pem::parse(&before.secret.data.context("no data")?["tls.crt"].0)?.into_contents();
+        self.proxy.forget();
+        self.overheard.forget();
+        self.ask_to_revoke(name).await?;
         let said = |object: &Value| condition(object, "Revocation");
         let object =
             self.ns.wait(&format!("certificate/{name}"), SOON, |object| said(object).is_some()).await?;
         let (status, reason, message) = said(&object).unwrap_or_default();
         println!("{}: {reason}: {message}", self.ca.title);
+        let asked = self.overheard.those(|said| said.path == path(url) && signed(&said.header));
+        ensure!(
+            asked
+                .last()
+                .is_some_and(|said| said.payload["certificate"] == BASE64_URL_SAFE_NO_PAD.encode(&der)),
+            "the CA was not asked to revoke the certificate in the Secret {how}: {asked:?}"
+        );
         if status != "True" {
+            self.refused(url, &message, &["unauthorized"])?;
             return Ok(Outcome::No(words(&message)));
         }
+        self.answered(url, 200)?;
         let (_, note) = event(self.ns, name, &reason).await?;
         ensure!(note.contains(how), "{note}");
         Ok(Outcome::Yes)
@@ -232,24 +290,40 @@ impl Life<'_> {
         let name = self.name("ca");
         let before = self.account_key(&name).await?;
         let ask = json!({ "metadata": { "annotations": { "certwright.dev/rollover-account-key": "now" } } });
+        self.proxy.forget();
         self.ns.patch(&format!("issuer/{name}"), ask).await?;
         let said = |object: &Value| condition(object, "KeyRollover");
         let object = self.ns.wait(&format!("issuer/{name}"), SOON, |object| said(object).is_some()).await?;
         let (status, reason, message) = said(&object).unwrap_or_default();
         println!("{}: {reason}: {message}", self.ca.title);
         let after = self.account_key(&name).await?;
-        let outcome = match status.as_str() {
-            "True" => {
+        let server = server(self.ca)?;
+        let outcome = match (status.as_str(), &self.directory.key_change) {
+            ("True", Some(url)) => {
+                self.answered(url, 200)?;
+                ensure!(Account::look_up(&server, before).await?.is_none(), "the CA knows the old key");
+                let account = &object["status"]["acme"]["uri"];
+                let known =
+                    Account::look_up(&server, after).await?.context("the CA does not know the new key")?;
                 ensure!(
-                    Account::look_up(&self.server()?, before).await?.is_none(),
-                    "the CA knows the old key"
+                    account.as_str().map(path) == Some(path(known.account.url())),
+                    "it is the key of {}, not of {account}",
+                    known.account.url()
                 );
                 Outcome::Yes
             }
-            _ => {
+            (_, Some(url)) => {
+                // RFC 8555 has no type for that, and CAs take any.
+                self.answered(url, 501)?;
+                ensure!(reason == "KeyChangeNotOffered", "{reason}: {message}");
                 ensure!(jwk_thumbprint(&before) == jwk_thumbprint(&after), "the key is lost");
+                ensure!(
+                    Account::look_up(&server, before).await?.is_some(),
+                    "the CA does not know the key any more"
+                );
                 Outcome::No(words(&message))
             }
+            (_, None) => Outcome::No("is not offered".to_owned()),
         };
         self.apply_certificate(&self.name("rolled"), &name).await?;
         issued(self.ns, &self.name("rolled")).await?;
@@ -262,27 +336,57 @@ impl Life<'_> {
         let object = format!("issuer/{name}");
         let account = self.ns.get(&object).await?.context("no issuer")?["status"]["acme"]["uri"].clone();
         let ask = json!({ "metadata": { "annotations": { "certwright.dev/deactivate-account": account } } });
+        self.proxy.forget();
         self.ns.patch(&object, ask).await?;
         let said = |object: &Value| condition(object, "AccountDeactivated");
         let ended = self.ns.wait(&object, SOON, |object| said(object).is_some()).await?;
         let (status, reason, message) = said(&ended).unwrap_or_default();
         println!("{}: {reason}: {message}", self.ca.title);
+        let url = account.as_str().context("no account")?;
         if status != "True" {
+            self.refused(url, &message, &["unauthorized"])?;
             return Ok(Outcome::No(words(&message)));
         }
-        // Some CAs speak of such an account, and some do not.
-        let known = Account::look_up(&self.server()?, self.account_key(&name).await?).await;
-        ensure!(
-            !matches!(&known, Ok(Some(known)) if known.state.status == AccountStatus::Valid),
-            "the CA still has it: {known:?}"
-        );
+        self.answered(url, 200)?;
+        // RFC 8555 section 7.3.6 has it refused from now on. Some CAs speak of such an account, and some do not.
+        match Account::look_up(&server(self.ca)?, self.account_key(&name).await?).await {
+            Ok(None) => {}
+            Ok(Some(known)) => ensure!(known.state.status == AccountStatus::Deactivated, "{:?}", known.state),
+            Err(error) => {
+                println!("{}: {error}", self.ca.title);
+                ensure!(
+                    ["unauthorized", "accountDoesNotExist"].contains(&error.code()),
+                    "the CA was asked for it: {error}"
+                );
+            }
+        }
         Ok(Outcome::Yes)
     }
 
-    /// The CA itself, without the operator.
-    fn server(&self) -> Result<Server> {
-        let trust = Trust::Bundle(self.ca.ca_pem.as_bytes().to_vec());
-        Ok(Server::new(ServerConfig { trust, ..ServerConfig::new(&self.ca.directory_url, clock::now) })?)
+    /// The HTTP statuses with which the CA has answered requests to `url`, or to what is below it.
+    fn statuses(&self, url: &str) -> Vec<u16> {
+        let requests = requests_to(&self.proxy, &path(url));
+        requests.iter().filter_map(|request| Some(request.status?.as_u16())).collect()
+    }
+
+    /// Fails unless the last answer of the CA to requests to `url` had this status.
+    fn answered(&self, url: &str, status: u16) -> Result<()> {
+        let statuses = self.statuses(url);
+        ensure!(statuses.last() == Some(&status), "the CA did not answer {status}, but {statuses:?}");
+        Ok(())
+    }
+
+    /// Fails unless the CA refused a request to `url`, with a problem of one of these types, which `message` quotes.
+    fn refused(&self, url: &str, message: &str, types: &[&str]) -> Result<()> {
+        let statuses = self.statuses(url);
+        ensure!(
+            statuses.last().is_some_and(|status| (400..500).contains(status)),
+            "the CA did not refuse a request, but answered {statuses:?}: {message}"
+        );
+        let (_, said) = message.rsplit_once(" failed: ").context("the message has no words of the CA")?;
+        let quoted = |typ: &&str| said.contains(&format!("(urn:ietf:params:acme:error:{typ})"));
+        ensure!(types.iter().any(|typ| quoted(&typ)), "not a refusal of type {types:?}: {message}");
+        Ok(())
     }
 
     async fn account_key(&self, issuer: &str) -> Result<PrivateKey> {
@@ -295,7 +399,8 @@ impl Life<'_> {
     }
 
     async fn apply_issuer(&self, name: &str, more: &str) -> Result<String> {
-        let yaml = issuer(&self.ca.directory_url, &self.ca.ca_pem, more);
+        let directory = format!("{}{}", self.proxy.url, path(&self.ca.directory_url));
+        let yaml = issuer(&directory, &self.ns.cluster.ca()?.pem, more);
         self.ns.apply(&of_issuer(name, &yaml)).await?;
         Ok(format!("issuer/{name}"))
     }
@@ -309,6 +414,17 @@ impl Life<'_> {
         self.ns.wait_condition(issuer, "Ready", "True", SOON).await?;
         self.ns.get(issuer).await?.context("it is gone")
     }
+}
+
+/// The CA itself, without the operator.
+fn server(ca: &Ca) -> Result<Server> {
+    let trust = Trust::Bundle(ca.ca_pem.as_bytes().to_vec());
+    Ok(Server::new(ServerConfig { trust, ..ServerConfig::new(&ca.directory_url, clock::now) })?)
+}
+
+/// The path of a URL, which is the same at the CA and at the proxy before it.
+fn path(url: &str) -> String {
+    Url::parse(url).map(|url| url.path().to_owned()).unwrap_or_default()
 }
 
 /// The CA's words in a message.

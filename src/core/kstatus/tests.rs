@@ -4,7 +4,6 @@ use super::{Standing, of_certificate, of_issuer};
 use crate::api::{
     CONDITION_ISSUING, CONDITION_READY, certificate_reason as certificate, issuer_reason as issuer,
 };
-use crate::core::disposition::{self, Disposition};
 
 #[test]
 fn an_object_that_is_ready_is_neither_reconciling_nor_stalled() {
@@ -45,7 +44,15 @@ fn a_certificate_is_stalled_when_its_issuance_failed_or_only_a_human_can_help() 
     assert_eq!(of_certificate(&failed), Some(Standing::Stalled));
     let expired = [ready("False", certificate::EXPIRED), issuing("False", certificate::ISSUED)];
     assert_eq!(of_certificate(&expired), Some(Standing::Stalled));
-    let reasons = [certificate::INVALID_SPEC, certificate::SECRET_NOT_OURS, certificate::SECRET_CLAIMED];
+    let reasons = [
+        certificate::INVALID_SPEC,
+        certificate::SECRET_NOT_OURS,
+        certificate::SECRET_CLAIMED,
+        certificate::KEPT_BY_CERT_MANAGER,
+        certificate::NO_SOLVER,
+        certificate::NOT_ALLOWED,
+        certificate::DUPLICATE_CERTIFICATES,
+    ];
     for reason in reasons {
         let conditions = [ready("False", reason), issuing("True", reason)];
         assert_eq!(of_certificate(&conditions), Some(Standing::Stalled), "{reason}");
@@ -53,19 +60,71 @@ fn a_certificate_is_stalled_when_its_issuance_failed_or_only_a_human_can_help() 
 }
 
 #[test]
-fn an_issuer_is_reconciling_while_it_waits_for_a_secret_or_a_ca_and_else_stalled() {
-    let passing = disposition::codes()
-        .iter()
-        .filter(|code| matches!(code.next, Some(Disposition::Stumbled | Disposition::TooFast)));
-    let waits = [issuer::CA_UNAVAILABLE, issuer::RATE_LIMITED, issuer::SECRET_NOT_FOUND];
-    for reason in waits.into_iter().chain(passing.map(|code| code.reason)) {
+fn an_issuer_is_reconciling_while_it_waits_for_a_secret_or_a_ca() {
+    let waits = [
+        issuer::CA_UNAVAILABLE,
+        issuer::RATE_LIMITED,
+        issuer::SECRET_NOT_FOUND,
+        issuer::SECRET_KEY_NOT_FOUND,
+    ];
+    // A CA was asked too often, or has stumbled.
+    let passing = [
+        "RATE_LIMITED",
+        "RateLimited",
+        "ACME_ORDER_NOT_READ",
+        "ACME_REQUEST_NOT_FOUND",
+        "ACME_ORDER_FINALIZE_ERROR",
+        "ACME_CA_ERROR",
+        "ACME_OTHER_ERROR",
+        "ACME_DEACTIVATED",
+        "ServerInternal",
+        "BadNonce",
+        "OrderNotReady",
+    ];
+    for reason in waits.into_iter().chain(passing) {
         assert_eq!(of_issuer(&[ready("False", reason)]), Some(Standing::Reconciling), "{reason}");
     }
-    let lasting = disposition::codes().iter().filter(|code| {
-        matches!(code.next, Some(Disposition::AccountUnusable | Disposition::CaOperatorMustAct))
-    });
-    let ends = [issuer::INVALID_MAC_KEY, issuer::INVALID_SPEC, issuer::DEACTIVATED, issuer::ACCOUNT_UNUSABLE];
-    for reason in ends.into_iter().chain(lasting.map(|code| code.reason)) {
+}
+
+#[test]
+fn an_issuer_is_stalled_when_only_a_human_can_help() {
+    let ends = [
+        issuer::INVALID_MAC_KEY,
+        issuer::INVALID_KEY_ID,
+        issuer::INVALID_ACCOUNT_KEY,
+        issuer::INVALID_SPEC,
+        issuer::DEACTIVATED,
+        issuer::ACCOUNT_UNUSABLE,
+        issuer::REGISTRATION_REFUSED,
+    ];
+    // The account is unusable, the CA's operator must act, or the CA refuses the request.
+    let lasting = [
+        "DEACTIVATED_ACCOUNT",
+        "REVOKED_ACCOUNT",
+        "EXPIRED_ACCOUNT",
+        "DEACTIVATED_EXTERNAL_ACCOUNT",
+        "REVOKED_EXTERNAL_ACCOUNT",
+        "EXPIRED_EXTERNAL_ACCOUNT",
+        "EXTERNAL_ACCOUNT_NOT_FOUND",
+        "BAD_SIGNATURE",
+        "AccountDoesNotExist",
+        "PENDING_EXTERNAL_ACCOUNT",
+        "SUSPENDED_ACCOUNT",
+        "SUSPENDED_EXTERNAL_ACCOUNT",
+        "NO_DOCUMENT_FORM_FOUND",
+        "NO_VALID_ORGANIZATION_DOCUMENT_FOUND",
+        "ORGANIZATION_IS_NOT_VALID",
+        "OUT_OF_CREDIT",
+        "ExternalAccountRequired",
+        "UserActionRequired",
+        "Unauthorized",
+        "InvalidContact",
+        "UnsupportedContact",
+        "Malformed",
+        "BadSignatureAlgorithm",
+        "Compound",
+    ];
+    for reason in ends.into_iter().chain(lasting) {
         assert_eq!(of_issuer(&[ready("False", reason)]), Some(Standing::Stalled), "{reason}");
     }
 }

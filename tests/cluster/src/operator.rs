@@ -57,6 +57,8 @@ pub struct Operator {
     pub metrics_url: String,
     /// The file its output goes to.
     pub log: PathBuf,
+    /// The service account token that it shows to the API server. No other operator has the same.
+    pub token: String,
     binary: PathBuf,
     arguments: BTreeMap<String, String>,
     environment: BTreeMap<String, String>,
@@ -270,7 +272,8 @@ impl OperatorBuilder<'_> {
         let name = format!("operator-{}-{}", self.namespace.name, COUNT.fetch_add(1, Ordering::Relaxed));
         let log = description.state.join("logs").join(format!("{name}.log"));
         let credentials = description.state.join(format!("{name}.kubeconfig"));
-        fs::write(&credentials, self.credentials().await?)?;
+        let token = self.token().await?;
+        fs::write(&credentials, kubeconfig(&self.api_server, &self.namespace.cluster.ca()?.pem, &token))?;
 
         let responder = format!("{}:{}", self.address, ports::free(&self.address)?);
         let metrics = format!("127.0.0.1:{}", ports::free("127.0.0.1")?);
@@ -301,6 +304,7 @@ impl OperatorBuilder<'_> {
             responder: self.arguments["--responder-addr"].clone(),
             metrics_url: format!("http://{}", self.arguments["--metrics-addr"]),
             log,
+            token,
             binary: self.binary,
             arguments: self.arguments,
             environment: self.environment,
@@ -310,8 +314,8 @@ impl OperatorBuilder<'_> {
         })
     }
 
-    /// A kubeconfig with a token of the operator's service account, which so is held to its roles.
-    async fn credentials(&self) -> Result<String> {
+    /// A token of the operator's service account, which so is held to its roles.
+    async fn token(&self) -> Result<String> {
         let own = self.arguments.get("--namespace").unwrap_or(&self.namespace.name);
         if self.account.is_none() && own != ACCOUNT_NAMESPACE {
             self.grant_own_namespace(own).await?;
@@ -326,8 +330,7 @@ impl OperatorBuilder<'_> {
             accounts.create_token_request(name, &PostParams::default(), &request).await.with_context(
                 || format!("cannot get a token of the service account {name} in namespace {namespace}"),
             )?;
-        let token = token.status.context("a token request without a token")?.token;
-        Ok(kubeconfig(&self.api_server, &self.namespace.cluster.ca()?.pem, &token))
+        Ok(token.status.context("a token request without a token")?.token)
     }
 
     /// Gives the service account in `namespace` the roles it has in its own namespace.
