@@ -385,7 +385,7 @@ impl<'a> Life<'a> {
         );
         let (_, said) = message.rsplit_once(" failed: ").context("the message has no words of the CA")?;
         let quoted = |typ: &&str| said.contains(&format!("(urn:ietf:params:acme:error:{typ})"));
-        ensure!(types.iter().any(|typ| quoted(typ)), "not a refusal of type {types:?}: {message}");
+        ensure!(types.iter().any(quoted), "not a refusal of type {types:?}: {message}");
         Ok(())
     }
 
