@@ -73,7 +73,7 @@ async fn a_crowd_shares_one_failed_fetch_and_the_next_caller_tries_again() {
 async fn a_server_that_hangs_times_out() {
     let ca = FakeCa::start().await;
     ca.on("/order/1", |_| ResponseTemplate::new(200).set_delay(Duration::from_secs(30))).await;
-    let server = Server::new(ServerConfig { timeout: Duration::from_millis(300), ..ca.config() }).unwrap();
+    let server = Server::new(ServerConfig { timeout: Duration::from_secs(2), ..ca.config() }).unwrap();
     let account = crate::acme::Account::resume(&server, super::fake_ca::key(), ca.url("/account/1"));
     let error = account.order(&ca.url("/order/1")).await.unwrap_err();
     assert!(matches!(error, AcmeError::Timeout { .. }), "{error:?}");
