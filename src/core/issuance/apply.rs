@@ -264,6 +264,7 @@ impl State {
             Outcome::Unsignable(words) => self.end(seen, Ending::Failed(unsignable(&words)), now),
             Outcome::Finalized(answer) => self.answered(seen, answer, now, |state, answer| {
                 state.learn().finalized = Some(now);
+                state.progress.stumbles = 0;
                 state.saw_order(answer, now);
                 Consequence::decide(vec![state.leave_place()])
             }),
@@ -302,10 +303,7 @@ impl State {
         go_on: impl FnOnce(&mut Self, T) -> Consequence,
     ) -> Consequence {
         match answer {
-            Ok(answer) => {
-                self.progress.stumbles = 0;
-                go_on(self, answer)
-            }
+            Ok(answer) => go_on(self, answer),
             Err(error) => self.refused(seen, error, now),
         }
     }
@@ -350,6 +348,7 @@ impl State {
             seal: None,
         });
         self.report_wait(seen, reason::ORDERING, "The order is placed", now);
+        self.progress.stumbles = 0;
         self.saw_order(answer, now);
         Consequence::decide(vec![Report::Placed(url)])
     }

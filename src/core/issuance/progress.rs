@@ -15,7 +15,8 @@ use crate::pki::Chain;
 pub struct Progress {
     /// Whether one of the issuer's places for orders under way is taken.
     pub place: bool,
-    /// How often in a row the CA has stumbled without a failure having been recorded.
+    /// How often in a row the CA has stumbled without a failure having been recorded. Only what brings the order on ends the row: what
+    /// is read may be read again and again.
     pub stumbles: u32,
     /// When the words of a wait were last written into the status.
     pub reported_at: Option<Timestamp>,

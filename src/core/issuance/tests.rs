@@ -225,6 +225,29 @@ fn a_ca_that_stumbles_is_asked_twice_more_before_it_is_a_failure() {
 }
 
 #[test]
+fn a_ca_that_can_be_asked_for_the_order_and_not_for_what_is_next_is_asked_ever_less() {
+    for next in ["ReadAuthorizations", "Download"] {
+        let mut world = World::new();
+        let begin = world.now;
+        while world.now.duration_since(begin) < SignedDuration::from_hours(1) {
+            let step = format!("{:?}", world.next_step());
+            let fault = Fault { refusal: Refusal::no_answer(), answer_lost: false };
+            world.ca.calls = step.starts_with(next).then_some(Some(fault)).into_iter().collect();
+            if let Turn::Waits(Some(until)) = world.step() {
+                world.now = until;
+            }
+        }
+        assert!(world.state.status.failed_issuance_attempts.is_some_and(|attempts| attempts >= 3), "{next}");
+        let asked = world.step_names().iter().filter(|name| **name == next).count();
+        assert!((6..=24).contains(&asked), "{next}: {asked} times in an hour");
+        assert_eq!(world.ca.orders.len(), 1);
+        world.ca.calls.clear();
+        world.run_until_rest();
+        world.check_issued();
+    }
+}
+
+#[test]
 fn an_account_that_the_ca_refuses_is_no_failure_of_the_certificate() {
     let refusal = |code, status| Refusal { code, status: Some(status), retry_after: None };
     for (refusal, has_ended) in [
