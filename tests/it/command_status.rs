@@ -107,8 +107,8 @@ async fn one_that_the_ca_refuses_has_its_words_and_the_time_of_the_next_try() ->
             String::new(),
             format!("Problem       CAA, failed {last} (… ago) {message}"),
             format!("Next          tries again at {next} (in …)"),
-            "What to do    The Certificate asks for what it may not have: change its spec, the CAA record, or what is \
-             arranged with the CA. The operator backs off slowly, and tries at once when the spec changes."
+            "What to do    The CA does not allow what the Certificate requests: change its spec, the CAA record, or \
+             your arrangements with the CA. The operator backs off slowly, and retries immediately when the spec changes."
                 .to_owned(),
             String::new(),
             "Names         a.example.com".to_owned(),
