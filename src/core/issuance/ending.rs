@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::apply::{Consequence, Report};
+use super::outcome::{Consequence, Report};
 use super::{Failure, Snapshot, State};
 use crate::acme::{AuthorizationStatus, OrderStatus};
 use crate::api::IssuanceRecord;

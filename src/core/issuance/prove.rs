@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::order::{invalid, read_order};
 use super::solve::{Challenged, Way, challenges};
-use super::{
-    LONG_VALIDATION, Learned, SelfCheckResult, Situation, Step, asked, invalid, make_room, read_order, wait,
-};
+use super::{LONG_VALIDATION, Learned, SelfCheckResult, Situation, Step, asked, make_room, wait};
 use crate::api::{Solver, certificate_reason as reason};
 use crate::core::backoff::look_again;
 use crate::core::records::Chore;

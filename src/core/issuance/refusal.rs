@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::apply::{Consequence, Report};
+use super::outcome::{Consequence, Report};
 use super::{Ending, Failure, Snapshot, State};
 use crate::acme::{AccountStatus, AcmeError, Operation};
 use crate::api::certificate_reason as reason;

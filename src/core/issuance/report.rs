@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::apply::{Consequence, Report};
+use super::outcome::{Consequence, Report};
 use super::{Failure, Snapshot, State, failed_generation};
 use crate::api::{
     ANNOTATION_RENEW, CONDITION_ISSUING, CONDITION_READY, CONDITION_RENEWAL_WINDOW,

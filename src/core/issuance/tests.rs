@@ -14,8 +14,9 @@ use jiff::SignedDuration;
 use self::ca::{Fault, Finalization, Flaw, Identifiers, Refusal, Validation};
 use self::world::{Turn, World, Write};
 use super::*;
-use crate::acme::ChallengeStatus;
-use crate::api::RotationPolicy;
+use crate::acme::{ChallengeStatus, OrderStatus, Problem};
+use crate::api::{RotationPolicy, Solver};
+use crate::core::disposition::Disposition;
 
 #[test]
 fn an_issuance_runs_through_without_a_wait_where_nothing_has_to_be_waited_for() {
