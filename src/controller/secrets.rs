@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
-use kube::{Api, Client};
+use kube::api::{DeleteParams, GetParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client, Resource};
 
 use super::error::Error;
 use super::turns::{Turn, Turns};
@@ -34,11 +34,28 @@ pub async fn turn_to_read(namespace: &str) -> Option<Turn> {
 /// [`Error::ReadSecret`]
 pub async fn read(client: &Client, namespace: &str, name: &str) -> Result<Option<Secret>, Error> {
     let _turn = turn_to_read(namespace).await;
-    let api = Api::<Reading<Secret>>::namespaced(client.clone(), namespace);
     let failed = |source| Error::ReadSecret { name: name.to_owned(), source };
-    let Some(found) = api.get_opt(name).await.map_err(failed)? else { return Ok(None) };
+    let path = Secret::url_path(&(), Some(namespace));
+    let request = kube::core::Request::new(path).get(name, &GetParams::default());
+    let request = request.map_err(|error| failed(kube::Error::BuildRequest(error)))?;
+    let found = match client.request_text(request).await {
+        Ok(text) => parsed(text).await.map_err(failed)?,
+        Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
     let unreadable = |fault: Fault| failed(kube::Error::Service(fault.to_string().into()));
     found.usable().map(Some).map_err(unreadable)
+}
+
+/// What the API server has sent. What is large is parsed where that holds up nobody else.
+async fn parsed(text: String) -> Result<Reading<Secret>, kube::Error> {
+    const LARGE: usize = 64 << 10;
+    let parse = |text: &str| serde_json::from_str(text).map_err(kube::Error::SerdeError);
+    if text.len() < LARGE {
+        return parse(&text);
+    }
+    let parsed = tokio::task::spawn_blocking(move || parse(&text)).await;
+    parsed.unwrap_or_else(|ended| Err(kube::Error::Service(ended.into())))
 }
 
 /// The bytes under `key`.
