@@ -23,7 +23,7 @@ IMAGE_PROFILE ?= release
 IMAGE_TARGET ?= $(shell rustc --print host-tuple)
 IMAGE_SOURCE ?=
 # What the image is made from. tests/it/image.rs reads this line, too.
-IMAGE_INPUTS := Cargo.lock Cargo.toml LICENSE Makefile deploy/base/rbac.yaml docs/troubleshooting.md image src
+IMAGE_INPUTS := Cargo.lock Cargo.toml LICENSE Makefile crates deploy/base/rbac.yaml docs/troubleshooting.md image src
 VERSION := $(shell sed -n '/^version = /{ s/.*"\(.*\)"/\1/p; q }' Cargo.toml)
 IMAGE := $(TARGET)/image/certwright-$(VERSION)-oci.tar
 SBOM := $(TARGET)/image/certwright-$(VERSION).cdx.json
@@ -124,7 +124,7 @@ fuzz: need-cargo ## Fuzz what reads from outside: FUZZ_SECONDS for each target, 
 		$(abspath $(TARGET))/fuzz $(FUZZ_TARGET)
 
 .PHONY: crds
-crds: need-cargo ## Write crds/ anew from src/api
+crds: need-cargo ## Write crds/ anew from crates/api
 	$(CARGO) run --quiet --bin certwright -- crds | awk -v RS='---\n' \
 		'match($$0, /  name: [a-z]+/) { printf "%s", $$0 > ("crds/" substr($$0, RSTART + 8, RLENGTH - 8) ".yaml") }'
 

@@ -13,14 +13,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::api::{GROUP, IssuerKind, IssuerRef, PropagationCheck};
 use crate::command::Run;
 use crate::controller::api_server::ApiServer;
 use crate::controller::cache::{Cache, Observer};
 use crate::controller::observe::Reactions;
 use crate::controller::{AnnotationsConfig, Config, Context, ledger_key, run, wake_whoever_failed};
-use crate::core::annotated::AnnotationSettings;
-use crate::core::backoff::Backoff;
 use crate::runtime::health::{self, HealthError, Readiness, Vitals};
 use crate::runtime::leader::{CurrentTerm, Election, Leadership};
 use crate::runtime::liveness::Liveness;
@@ -28,7 +25,10 @@ use crate::runtime::metrics::{Metrics, PerCertificate};
 use crate::runtime::server::{self, Limits};
 use crate::runtime::supervisor::{Ended, Supervisor};
 use crate::runtime::{api_server, shutdown};
-use crate::solver::http01::{self, PathType, SelfCheckSetupError};
+use certwright_api::{GROUP, IssuerKind, IssuerRef, PropagationCheck};
+use certwright_core::annotated::AnnotationSettings;
+use certwright_core::backoff::Backoff;
+use certwright_solver::http01::{self, PathType, SelfCheckSetupError};
 
 const WATCHES: &str = "the watches to have seen everything";
 

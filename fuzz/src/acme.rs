@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use certwright::acme::{AcmeError, Answer, RenewalInfo, fuzzing};
-use certwright::core::renewal::{NoSuggestion, Question};
-use certwright::pki::Chain;
+use certwright_acme::{AcmeError, Answer, RenewalInfo, fuzzing};
+use certwright_core::renewal::{NoSuggestion, Question};
+use certwright_pki::Chain;
 use http::{HeaderValue, Response};
 
 use crate::cluster;
@@ -107,7 +107,7 @@ fn suggested(
     question: &Question<'_>,
     info: &RenewalInfo,
     retry_after: Option<Duration>,
-) -> certwright::api::RenewalInfoStatus {
+) -> certwright_api::RenewalInfoStatus {
     let (status, _) = question.answered(info, retry_after);
     // The CA says the same once more: nothing is written.
     let again = Question { before: Some(&status), ..*question };

@@ -3,27 +3,27 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use certwright::acme::{Authorization, Order, Problem};
-use certwright::api::{
+use certwright_acme::{Authorization, Order, Problem};
+use certwright_api::{
     ANNOTATION_RENEW, ANNOTATION_REVOKE, ANNOTATION_TAKEN_OVER_FROM, Certificate, CertificateSpec,
     ClusterIssuer, FINALIZER, IssuerRef, PreviousAccount, RenewalWindow, Solver,
 };
-use certwright::core::account::{self, KeyId, KeySecret, MacKey, Recorded, rollover};
-use certwright::core::annotated::{
+use certwright_core::account::{self, KeyId, KeySecret, MacKey, Recorded, rollover};
+use certwright_core::annotated::{
     AnnotationSettings, Decision, Entrance, Gateway, Ingress, Plan, decide, is_surplus, plan, reduce_gateway,
     reduce_ingress,
 };
-use certwright::core::backoff::Backoff;
-use certwright::core::deletion::Deletion;
-use certwright::core::issuance::{IssuerView, Snapshot, State, Step, next_step};
-use certwright::core::ledger::{KEY_LENGTH, LedgerKeys, Owner};
-use certwright::core::reading::{Readable, Reading};
-use certwright::core::reissue::SecretView;
-use certwright::core::renewal::{Asking, Windows};
-use certwright::core::spec::{ValidatedCertificate, is_dns_name};
-use certwright::core::{allow, disposition, kstatus, records, revocation};
-use certwright::pki::{KeyAlgorithm, certificate_signing_request};
-use certwright::solver::http01::{Acceptance, HttpRoute, acceptance};
+use certwright_core::backoff::Backoff;
+use certwright_core::deletion::Deletion;
+use certwright_core::issuance::{IssuerView, Snapshot, State, Step, next_step};
+use certwright_core::ledger::{KEY_LENGTH, LedgerKeys, Owner};
+use certwright_core::reading::{Readable, Reading};
+use certwright_core::reissue::SecretView;
+use certwright_core::renewal::{Asking, Windows};
+use certwright_core::spec::{ValidatedCertificate, is_dns_name};
+use certwright_core::{allow, disposition, kstatus, records, revocation};
+use certwright_pki::{KeyAlgorithm, certificate_signing_request};
+use certwright_solver::http01::{Acceptance, HttpRoute, acceptance};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::ResourceExt;
@@ -199,7 +199,7 @@ pub fn decide_with(secret: SecretView) {
         ..CertificateSpec::default()
     };
     let wanted = ValidatedCertificate::new(&spec).expect("it is valid");
-    let current = certwright::core::reissue::Current {
+    let current = certwright_core::reissue::Current {
         wanted: &wanted,
         secret: &secret,
         uid: "uid-1",
@@ -209,7 +209,7 @@ pub fn decide_with(secret: SecretView) {
         observed_renew_request: None,
         now: *NOW,
     };
-    if let Some(due) = certwright::core::reissue::due(&current) {
+    if let Some(due) = certwright_core::reissue::due(&current) {
         message(&due.message);
     }
     let _ = current.renewal();
@@ -250,7 +250,7 @@ pub fn issuer(data: &[u8]) {
     let (spec, status) = (&object.spec.acme, object.status.clone().unwrap_or_default());
     if let Some(rules) = &object.spec.allow {
         let subject =
-            certwright::pki::Subject { dns_names: vec!["www.example.com".to_owned()], ..Default::default() };
+            certwright_pki::Subject { dns_names: vec!["www.example.com".to_owned()], ..Default::default() };
         let _ = allow::check(rules, "shop", &BTreeMap::new(), &subject).map_err(|error| refusal(&error));
     }
     let history: Vec<PreviousAccount> =
@@ -309,7 +309,7 @@ pub fn issuer(data: &[u8]) {
     }))
     .expect("it is one");
     let authorizations = [("https://ca.example/z/1".to_owned(), offered)];
-    match certwright::core::issuance::challenges(&authorizations, &spec.solvers, &BTreeMap::new()) {
+    match certwright_core::issuance::challenges(&authorizations, &spec.solvers, &BTreeMap::new()) {
         Ok(chosen) => assert_eq!(chosen.len(), 1),
         Err(error) => refusal(&error),
     }

@@ -1,6 +1,6 @@
 //! DNS messages and their signatures; providers' answers, accounts and keys; how name servers are written down.
 
-use certwright::solver::dns01::{NameServer, acme_dns, fuzzing, rfc2136, webhook};
+use certwright_solver::dns01::{NameServer, acme_dns, fuzzing, rfc2136, webhook};
 use secrecy::SecretString;
 
 use crate::input::{Answer, line};

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use certwright::cli::Cli;
-use certwright::egress::{Network, Rules};
+use certwright_egress::{Network, Rules};
 use clap::Parser;
 
 use crate::property::{refusal, screen};

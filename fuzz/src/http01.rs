@@ -1,6 +1,6 @@
 //! Requests for challenges, and what a self-check is answered.
 
-use certwright::solver::http01::fuzzing;
+use certwright_solver::http01::fuzzing;
 use http_body::Body;
 
 use crate::input;

@@ -2,10 +2,10 @@
 
 use std::sync::LazyLock;
 
-use certwright::acme::{jwk_thumbprint, parse_mac_key};
-use certwright::api::Pkcs12Profile;
-use certwright::core::reissue::SecretView;
-use certwright::pki::{Chain, KeyEncoding, Leaf, PrivateKey, Subject, certificate_signing_request, keystore};
+use certwright_acme::{jwk_thumbprint, parse_mac_key};
+use certwright_core::reissue::SecretView;
+use certwright_pki::keystore::{self, Pkcs12Encryption};
+use certwright_pki::{Chain, KeyEncoding, Leaf, PrivateKey, Subject, certificate_signing_request};
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 
@@ -106,18 +106,18 @@ pub fn mac_key(data: &[u8]) {
 pub fn keystores(data: &[u8]) {
     let Ok(chain) = Chain::parse_pem(data) else { return };
     let _ = keystore::jks(&KEY, &chain, "certificate", "changeit").map_err(|error| refusal(&error));
-    let _ =
-        keystore::pkcs12(&KEY, &chain, "changeit", Pkcs12Profile::LegacyDes).map_err(|error| refusal(&error));
+    let _ = keystore::pkcs12(&KEY, &chain, "changeit", Pkcs12Encryption::TripleDes)
+        .map_err(|error| refusal(&error));
     if let Some(last) = chain.certificates().last() {
         let _ = keystore::jks_trusting(last, &chain, "changeit").map_err(|error| refusal(&error));
-        let _ = keystore::pkcs12_trusting(last, "changeit", Pkcs12Profile::LegacyDes)
+        let _ = keystore::pkcs12_trusting(last, "changeit", Pkcs12Encryption::TripleDes)
             .map_err(|error| refusal(&error));
     }
 }
 
 /// Certificates that a server's own has to lead to.
 pub fn bundle(data: &[u8]) {
-    if let Err(error) = certwright::tls::bundle(data) {
+    if let Err(error) = certwright_egress::tls::bundle(data) {
         refusal(&error);
     }
 }

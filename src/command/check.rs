@@ -10,8 +10,8 @@ use kube::api::ListParams;
 
 use super::output::{BAD, GOOD, SO_SO, plain, styled, tell, wrapped};
 use super::{ClusterArgs, EgressArgs, Error, Exit, print};
-use crate::egress::Egress;
-use crate::solver::dns01::NameServer;
+use certwright_egress::Egress;
+use certwright_solver::dns01::NameServer;
 
 /// What to look at.
 #[derive(Args, Clone, Debug)]

@@ -14,8 +14,8 @@ use serde_json::json;
 use super::Error;
 use super::outlook::named;
 use super::output::tell;
-use crate::api::Certificate;
-use crate::core::reading::{Readable, Reading};
+use certwright_api::Certificate;
+use certwright_core::reading::{Readable, Reading};
 
 /// Who has set an annotation, as `managedFields` shows it.
 const FIELD_MANAGER: &str = "kubectl-certwright";

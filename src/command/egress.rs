@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::egress::{Network, Rules};
+use certwright_egress::{Network, Rules};
 
 /// Where issuers and Certificates may have us connect to.
 #[derive(Args, Clone, Debug)]

@@ -6,9 +6,9 @@ use std::io;
 use kube::config::{InferConfigError, KubeconfigError};
 
 use super::{Exit, MigrateError};
-use crate::core::reading::Fault;
 use crate::runtime::logs::LogsError;
 use crate::runtime::traces::TracesError;
+use certwright_core::reading::Fault;
 
 /// Why a command could not be done.
 #[derive(Debug, thiserror::Error)]

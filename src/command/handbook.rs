@@ -137,8 +137,8 @@ fn bold(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{certificate_reason, issuer_reason};
-    use crate::core::disposition;
+    use certwright_api::{certificate_reason, issuer_reason};
+    use certwright_core::disposition;
 
     #[test]
     fn every_reason_and_every_code_has_an_entry_that_says_something() {

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::output::{self, away, print_objects, shown, table, tell};
 use super::{ClusterArgs, Error, Exit, outlook, print};
-use crate::api::Certificate;
 use crate::runtime::clock;
+use certwright_api::Certificate;
 
 /// Which Certificates, and how they are shown.
 #[derive(Args, Clone, Debug)]

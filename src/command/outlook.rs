@@ -5,11 +5,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{Resource, ResourceExt};
 
 use super::output::{away, moment};
-use crate::api::{
+use certwright_api::{
     CONDITION_ISSUING, CONDITION_READY, Certificate, IssuerKind, IssuerStatus, RenewalPolicy,
     certificate_reason as reason,
 };
-use crate::core::issuance::failed_generation;
+use certwright_core::issuance::failed_generation;
 
 /// How an object stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -159,7 +159,7 @@ fn unseen() -> Next {
 }
 
 fn awaits_secret(reason: &str) -> bool {
-    use crate::api::issuer_reason as of_issuer;
+    use certwright_api::issuer_reason as of_issuer;
     [
         of_issuer::SECRET_NOT_FOUND,
         of_issuer::SECRET_KEY_NOT_FOUND,

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Error;
-use crate::foreign_text::{clean, is_invisible as is_hidden};
+use certwright_text::{clean, is_invisible as is_hidden};
 
 /// What is well.
 pub const GOOD: Style = AnsiColor::Green.on_default();

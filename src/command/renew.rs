@@ -9,9 +9,9 @@ use kube::{Api, ResourceExt};
 use super::output::{plain, tell};
 use super::wait::{Verdict, Wait};
 use super::{Cluster, ClusterArgs, Error, Exit, outlook, print};
-use crate::api::{ANNOTATION_RENEW, Certificate};
-use crate::core::reading::Reading;
 use crate::runtime::clock;
+use certwright_api::{ANNOTATION_RENEW, Certificate};
+use certwright_core::reading::Reading;
 
 /// Which Certificates.
 #[derive(Args, Clone, Debug)]
@@ -96,7 +96,7 @@ fn judge(certificate: &Certificate, asked: &String) -> Verdict {
             until.map_or("renewed".to_owned(), |until| format!("renewed, valid until {until}")),
         );
     }
-    let issuing = outlook::condition(&status.conditions, crate::api::CONDITION_ISSUING);
+    let issuing = outlook::condition(&status.conditions, certwright_api::CONDITION_ISSUING);
     match issuing {
         Some(issuing) if issuing.status == "False" && status.failed_renew_request.as_ref() == Some(asked) => {
             Verdict::Failed(format!("{}: {}", issuing.reason, issuing.message))

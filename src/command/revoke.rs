@@ -10,12 +10,12 @@ use kube::Api;
 use super::output::{moment, plain, tell};
 use super::wait::{Verdict, Wait};
 use super::{Cluster, ClusterArgs, Error, Exit, outlook, print};
-use crate::api::{
+use crate::runtime::clock;
+use certwright_api::{
     ANNOTATION_REVOKE, CONDITION_REVOCATION, Certificate, LastRevocation, RevocationReason, RevocationResult,
     certificate_reason as reason,
 };
-use crate::core::reading::Reading;
-use crate::runtime::clock;
+use certwright_core::reading::Reading;
 
 /// Of which Certificate, and why.
 #[derive(Args, Clone, Debug)]

@@ -8,9 +8,9 @@ use kube::Api;
 
 use super::wait::{Verdict, Wait};
 use super::{Cluster, ClusterArgs, Error, Exit, outlook, print};
-use crate::api::{ANNOTATION_ROLLOVER, CONDITION_KEY_ROLLOVER, ClusterIssuer, Issuer, IssuerStatus};
-use crate::core::reading::{Readable, Reading};
 use crate::runtime::clock;
+use certwright_api::{ANNOTATION_ROLLOVER, CONDITION_KEY_ROLLOVER, ClusterIssuer, Issuer, IssuerStatus};
+use certwright_core::reading::{Readable, Reading};
 
 /// Of which issuer.
 #[derive(Args, Clone, Debug)]

@@ -7,12 +7,12 @@ use clap::{ArgAction, Args};
 use tracing::error;
 
 use super::{EgressArgs, Error, Exit};
-use crate::api::SettingDuration;
 use crate::operator;
 use crate::runtime::logs::{self, LogFormat};
 use crate::runtime::panics::{self, caught};
 use crate::runtime::traces::{self, Traces};
-use crate::solver::dns01::NameServer;
+use certwright_api::SettingDuration;
+use certwright_solver::dns01::NameServer;
 
 /// How long the end of the process waits until the last spans are sent.
 const LAST_TRACES: Duration = Duration::from_secs(2);

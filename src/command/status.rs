@@ -13,9 +13,9 @@ use super::handbook::{self, Chapter};
 use super::outlook::{self, Outlook};
 use super::output::{BAD, BOLD, DIM, GOOD, SO_SO, away, moment, shown, styled, table, wrapped};
 use super::{Cluster, ClusterArgs, Error, Exit, print};
-use crate::api::{Certificate, ClusterIssuer, Issuer, IssuerKind};
-use crate::core::reading::Reading;
 use crate::runtime::clock;
+use certwright_api::{Certificate, ClusterIssuer, Issuer, IssuerKind};
+use certwright_core::reading::Reading;
 
 /// Where the values begin.
 const INDENT: usize = 14;

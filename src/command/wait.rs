@@ -16,7 +16,7 @@ use super::error::{causes, words};
 use super::list::length;
 use super::output::{BAD, DIM, GOOD, plain, styled, tell};
 use super::{Error, Exit, print};
-use crate::core::reading::{Readable, Reading};
+use certwright_core::reading::{Readable, Reading};
 
 /// Whether to wait, and for how long.
 #[derive(Args, Clone, Debug)]

@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use super::issuer_record::{AccountSecret, IssuerRecord};
-use crate::acme::{Account, AcmeError, Server, ServerConfig, Share, Trust};
-use crate::api::AcmeIssuer;
-use crate::egress::Egress;
-use crate::pki::PrivateKey;
 use crate::runtime::clock;
 use crate::runtime::metrics::Metrics;
-use crate::runtime::recent::Recent;
+use certwright_acme::{Account, AcmeError, Server, ServerConfig, Share, Trust};
+use certwright_api::AcmeIssuer;
+use certwright_egress::Egress;
+use certwright_egress::recent::Recent;
+use certwright_pki::PrivateKey;
 
 /// Accounts that are kept for the issuers of one namespace. Another one's key is read again when it is used.
 const MOST_ACCOUNTS: usize = 512;

@@ -17,10 +17,10 @@ use super::context::Context;
 use super::error::Error;
 use super::events;
 use super::retry::retry;
-use crate::core::annotated::{Decision, Entrance, Plan, Remark, decide, is_surplus, plan};
-use crate::core::events::Event;
 use crate::runtime::clock::Stopwatch;
 use crate::runtime::metrics::ReconcileOutcome;
+use certwright_core::annotated::{Decision, Entrance, Plan, Remark, decide, is_surplus, plan};
+use certwright_core::events::Event;
 
 /// Reconciles an Ingress or a Gateway.
 ///

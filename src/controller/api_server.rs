@@ -10,8 +10,8 @@ use tokio::sync::Notify;
 use tokio::time::{interval_at, timeout};
 use tracing::{info, warn};
 
-use crate::core::outage::Outage;
 use crate::runtime::clock;
+use certwright_core::outage::Outage;
 
 /// While the API server is away, it is asked so often whether it is ready.
 pub const PROBES: Duration = Duration::from_secs(1);

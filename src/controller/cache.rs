@@ -24,11 +24,11 @@ use super::error;
 use super::issuer_record::{IssuerId, IssuerRecord};
 use super::retry::WORTH_A_WARNING;
 use super::unreadable::Unreadable;
-use crate::api::{Certificate, ClusterIssuer, Issuer, IssuerKind, LABEL_SECRET};
-use crate::core::reading::{Fault, Readable, Reading};
 use crate::runtime::metrics::Metrics;
 use crate::runtime::panics;
 use crate::runtime::supervisor::Supervisor;
+use certwright_api::{Certificate, ClusterIssuer, Issuer, IssuerKind, LABEL_SECRET};
+use certwright_core::reading::{Fault, Readable, Reading};
 
 /// So many objects are listed at once: an answer is held in memory as a whole, and an object may have one and a half megabytes.
 const PAGE: u32 = 10;

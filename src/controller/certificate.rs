@@ -24,13 +24,13 @@ use self::gather::Work;
 use super::context::Context;
 use super::error::Error;
 use super::retry::retry;
-use crate::api::{Certificate, FINALIZER};
-use crate::core::issuance::{Next, next_step};
-use crate::core::records::{self, Chore};
-use crate::core::revocation;
 use crate::runtime::clock::{self, Stopwatch};
 use crate::runtime::metrics::ReconcileOutcome;
 use crate::runtime::traces::name_of;
+use certwright_api::{Certificate, FINALIZER};
+use certwright_core::issuance::{Next, next_step};
+use certwright_core::records::{self, Chore};
+use certwright_core::revocation;
 
 const KIND: &str = "Certificate";
 /// More steps than any issuance needs between two waits.

@@ -24,17 +24,17 @@ use super::questions::Questions;
 use super::resolvers::Resolvers;
 use super::verdicts::Verdicts;
 use super::wake::Wake;
-use crate::api::{Certificate, ClusterIssuer, FIELD_MANAGER, Issuer, IssuerKind, PropagationCheck};
-use crate::core::annotated::AnnotationSettings;
-use crate::core::backoff::Backoff;
-use crate::core::ledger::LedgerKeys;
-use crate::egress::{Egress, Purpose, Rules};
 use crate::runtime::clock;
 use crate::runtime::leader::Term;
 use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
-use crate::solver::dns01::{Clients, NameServer};
-use crate::solver::http01::{PathType, SelfCheck, SelfCheckSetupError};
+use certwright_api::{Certificate, ClusterIssuer, FIELD_MANAGER, Issuer, IssuerKind, PropagationCheck};
+use certwright_core::annotated::AnnotationSettings;
+use certwright_core::backoff::Backoff;
+use certwright_core::ledger::LedgerKeys;
+use certwright_egress::{Egress, Purpose, Rules};
+use certwright_solver::dns01::{Clients, NameServer};
+use certwright_solver::http01::{PathType, SelfCheck, SelfCheckSetupError};
 
 /// Settings of the controllers.
 #[derive(Clone, Debug)]
@@ -170,7 +170,7 @@ impl Context {
             presenter: Presenter::default(),
             self_check: SelfCheck::new(config.nameservers.clone(), egress.clone())?,
             resolvers: Resolvers::new(egress.clone()),
-            http_clients: Clients::new(egress.clone(), Purpose::Provider),
+            http_clients: Clients::new(egress.clone(), Purpose::Provider, clock::now),
             egress,
             in_flight: InFlight::default(),
             questions: Questions::new(clock::now()),

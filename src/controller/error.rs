@@ -2,10 +2,10 @@
 
 use kube::core::Status;
 
-use crate::core::reading::Fault;
-use crate::pki::KeyError;
-use crate::pki::keystore::KeystoreError;
 use crate::runtime::panics::Panic;
+use certwright_core::reading::Fault;
+use certwright_pki::KeyError;
+use certwright_pki::keystore::KeystoreError;
 
 /// Which request to the API server failed. A reconcile that ends with it is tried again.
 #[derive(Debug, thiserror::Error)]

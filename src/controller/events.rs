@@ -10,10 +10,10 @@ use tracing::{debug, warn};
 
 use super::context::Context;
 use super::error::may_pass;
-use crate::core::events as core;
-use crate::foreign_text::clean;
 use crate::runtime::clock;
 use crate::runtime::metrics::ApiVerb;
+use certwright_core::events as core;
+use certwright_text::clean;
 
 /// Longest note that the API takes, in bytes.
 const MAX_NOTE: usize = 1000;

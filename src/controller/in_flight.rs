@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use kube::ResourceExt;
 
-use crate::api::Certificate;
-use crate::core::events::Event;
-use crate::core::issuance::Memory;
+use certwright_api::Certificate;
+use certwright_core::events::Event;
+use certwright_core::issuance::Memory;
 
 /// What is known of the Certificates, by uid.
 #[derive(Default)]

@@ -24,13 +24,13 @@ use super::error::Error;
 use super::issuer_record::{AccountSecret, IssuerRecord, account_secret};
 use super::retry::retry;
 use super::secrets;
-use crate::acme::{Account, jwk_thumbprint};
-use crate::core::account::{evidence, next_step};
-use crate::core::deletion::Deletion;
-use crate::pki::PrivateKey;
 use crate::runtime::clock::{self, Stopwatch};
 use crate::runtime::metrics::ReconcileOutcome;
 use crate::runtime::traces::name_of;
+use certwright_acme::{Account, jwk_thumbprint};
+use certwright_core::account::{evidence, next_step};
+use certwright_core::deletion::Deletion;
+use certwright_pki::PrivateKey;
 
 /// More steps than any registration needs between two waits.
 const MAX_STEPS: usize = 16;

@@ -4,11 +4,11 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Resource, ResourceExt};
 
-use crate::api::{
+use certwright_api::{
     ANNOTATION_DEACTIVATE_ACCOUNT, ANNOTATION_ROLLOVER, AcmeIssuer, Allow, Certificate, ClusterIssuer,
     FINALIZER_ACCOUNT, Issuer, IssuerKind, IssuerStatus, SECRET_KEY_TLS_KEY,
 };
-use crate::core::naming::account_key_secret;
+use certwright_core::naming::account_key_secret;
 
 /// Where an account's key is: namespace and name of the Secret, and the key in its data.
 pub type AccountSecret = (String, String, String);

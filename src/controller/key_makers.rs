@@ -5,7 +5,7 @@ use std::num::NonZero;
 
 use super::error::Error;
 use super::turns::Turns;
-use crate::pki::{KeyAlgorithm, KeyError, PrivateKey};
+use certwright_pki::{KeyAlgorithm, KeyError, PrivateKey};
 
 /// Those who make private keys.
 #[derive(Clone)]

@@ -19,9 +19,9 @@ use tracing::{info, warn};
 
 use super::error::Error;
 use super::secrets::{self, Written};
-use crate::api::{FIELD_MANAGER, SECRET_LEDGER_KEY};
-use crate::core::ledger::{KEY_LENGTH, LedgerKeys};
 use crate::runtime::metrics::{ApiVerb, Metrics};
+use certwright_api::{FIELD_MANAGER, SECRET_LEDGER_KEY};
+use certwright_core::ledger::{KEY_LENGTH, LedgerKeys};
 
 /// Name of the Secret.
 pub const SECRET: &str = "certwright-ledger-key";

@@ -15,13 +15,13 @@ use super::context::Context;
 use super::issuer_record::{IssuerId, IssuerRecord, account_secret};
 use super::presenter;
 use super::retry::until_done;
-use crate::api::{
+use crate::runtime::metrics::CertificateFacts;
+use certwright_api::{
     CONDITION_ISSUING, CONDITION_READY, Certificate, ClusterIssuer, Issuer, LABEL_SECRET, SECRET_ACCOUNT_KEY,
     certificate_reason,
 };
-use crate::core::conditions::{condition, is_true};
-use crate::runtime::metrics::CertificateFacts;
-use crate::solver::http01::KeyAuthorizations;
+use certwright_core::conditions::{condition, is_true};
+use certwright_solver::http01::KeyAuthorizations;
 
 /// Turns changes into reconciles, and keeps the http-01 answers of this replica up to date.
 pub struct Reactions {

@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use kube::runtime::reflector::ObjectRef;
 
 use super::issuer_record::AccountSecret;
-use crate::api::Certificate;
-use crate::core::shares::Shares;
+use certwright_api::Certificate;
+use certwright_core::shares::Shares;
 
 /// The places for orders under way of all accounts.
 pub struct Places {

@@ -20,10 +20,10 @@ pub use services::{leave, sweep};
 
 use super::context::Context;
 use super::error::Error;
-use crate::acme::ChallengeType;
-use crate::api::{self, Certificate, ChallengeStatus, ChallengeWay};
-use crate::core::issuance::{Challenged, Unseen, Way};
-use crate::solver::http01::ServiceType;
+use certwright_acme::ChallengeType;
+use certwright_api::{Certificate, ChallengeStatus, ChallengeWay};
+use certwright_core::issuance::{Challenged, Unseen, Way};
+use certwright_solver::http01::ServiceType;
 
 /// Presents the answers to `challenged`, all of the Certificate's at once. Its status has them on record already.
 ///
@@ -121,10 +121,10 @@ fn service_type(way: &Way) -> Option<ServiceType> {
     Some(service_type_of(asked_for))
 }
 
-fn service_type_of(asked_for: Option<api::ServiceType>) -> ServiceType {
+fn service_type_of(asked_for: Option<certwright_api::ServiceType>) -> ServiceType {
     match asked_for.unwrap_or_default() {
-        api::ServiceType::ClusterIp => ServiceType::ClusterIp,
-        api::ServiceType::NodePort => ServiceType::NodePort,
+        certwright_api::ServiceType::ClusterIp => ServiceType::ClusterIp,
+        certwright_api::ServiceType::NodePort => ServiceType::NodePort,
     }
 }
 

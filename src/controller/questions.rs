@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 
-use crate::core::renewal::Asked;
+use certwright_core::renewal::Asked;
 
 /// The last question about each Certificate, by uid.
 pub struct Questions(Mutex<Known>);

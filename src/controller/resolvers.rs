@@ -1,9 +1,9 @@
 //! The resolvers in use, one for each list of name servers.
 
-use crate::egress::Egress;
 use crate::runtime::clock;
-use crate::runtime::recent::Recent;
-use crate::solver::dns01::{NameServer, Resolver, ResolverSetupError, Whose};
+use certwright_egress::Egress;
+use certwright_egress::recent::Recent;
+use certwright_solver::dns01::{NameServer, Resolver, ResolverSetupError, Whose};
 
 /// Resolvers that are kept: tenants name their own servers.
 const MOST: usize = 256;

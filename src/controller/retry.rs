@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 
 use super::context::Context;
 use super::error::Error;
-use crate::core::backoff::after_error;
+use certwright_core::backoff::after_error;
 
 /// While the API server is away, the reconciles that wait for it are tried again after so long, should nobody wake them
 /// before.

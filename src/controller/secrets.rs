@@ -11,9 +11,9 @@ use kube::{Api, Client, Resource};
 
 use super::error::Error;
 use super::turns::{Turn, Turns};
-use crate::api::{FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_SECRET, MANAGED_BY};
-use crate::core::reading::{Fault, Reading};
 use crate::runtime::metrics::{ApiVerb, Metrics};
+use certwright_api::{FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_SECRET, MANAGED_BY};
+use certwright_core::reading::{Fault, Reading};
 
 /// Type of a Secret that holds a certificate and its key.
 pub const TYPE_TLS: &str = "kubernetes.io/tls";
@@ -79,7 +79,7 @@ pub struct Written<'a> {
     pub namespace: &'a str,
     /// Its name.
     pub name: &'a str,
-    /// What it is for: a `SECRET_*` constant of [`crate::api`].
+    /// What it is for: a `SECRET_*` constant of [`certwright_api`].
     pub purpose: &'static str,
     /// Its type; `Opaque` if none.
     pub type_: Option<&'static str>,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
-use crate::core::shares::Shares;
+use certwright_core::shares::Shares;
 
 /// So many at a time, and the queue for them. Clones share both.
 #[derive(Clone)]

@@ -10,8 +10,8 @@ use kube::{Resource, ResourceExt};
 use tokio::sync::Notify;
 
 pub use self::report::report;
-use crate::core::reading::{Fault, Reading};
 use crate::runtime::metrics::{Metrics, Part};
+use certwright_core::reading::{Fault, Reading};
 
 /// The objects that cannot be read, and who is still to be told.
 pub struct Unreadable {

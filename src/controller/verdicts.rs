@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::issuer_record::IssuerId;
-use crate::core::disposition::Disposition;
+use certwright_core::disposition::Disposition;
 
 /// What a CA said of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]

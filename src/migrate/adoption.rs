@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use super::convert::{Outcome, convert};
 use super::object::{GROUP, Source, VERSION};
-use crate::acme::jwk_thumbprint;
-use crate::api::{self, CertificateSpec};
-use crate::core::reissue::{self, Current, SecretView};
-use crate::core::spec::ValidatedCertificate;
-use crate::foreign_text::clean;
-use crate::pki::{Chain, PrivateKey};
+use certwright_acme::jwk_thumbprint;
+use certwright_api::CertificateSpec;
+use certwright_core::reissue::{self, Current, SecretView};
+use certwright_core::spec::ValidatedCertificate;
+use certwright_pki::{Chain, PrivateKey};
+use certwright_text::clean;
 
 const TYPE_TLS: &str = "kubernetes.io/tls";
 const ISSUER_NAME: &str = "cert-manager.io/issuer-name";
@@ -53,7 +53,10 @@ pub fn marks_of_certificate(
             secret.type_.as_deref().unwrap_or("Opaque")
         ));
     }
-    match (said(api::ANNOTATION_CERTIFICATE), said(api::ANNOTATION_CERT_MANAGER_CERTIFICATE)) {
+    match (
+        said(certwright_api::ANNOTATION_CERTIFICATE),
+        said(certwright_api::ANNOTATION_CERT_MANAGER_CERTIFICATE),
+    ) {
         (Some(ours), _) if ours == name => {}
         (Some(other), _) => {
             return Err(format!("Secret {secret_name} belongs to Certwright's Certificate {other}"));
@@ -76,10 +79,13 @@ pub fn marks_of_certificate(
     }
     let names = wanted.names();
     let marks = Marks::from([
-        (api::ANNOTATION_CERTIFICATE.to_owned(), name.clone()),
-        (api::ANNOTATION_ISSUER_NAME.to_owned(), wanted.issuer_name.clone()),
-        (api::ANNOTATION_ISSUER_KIND.to_owned(), wanted.issuer_kind.as_str().to_owned()),
-        (api::ANNOTATION_REQUESTED_NAMES.to_owned(), names.iter().cloned().collect::<Vec<_>>().join(",")),
+        (certwright_api::ANNOTATION_CERTIFICATE.to_owned(), name.clone()),
+        (certwright_api::ANNOTATION_ISSUER_NAME.to_owned(), wanted.issuer_name.clone()),
+        (certwright_api::ANNOTATION_ISSUER_KIND.to_owned(), wanted.issuer_kind.as_str().to_owned()),
+        (
+            certwright_api::ANNOTATION_REQUESTED_NAMES.to_owned(),
+            names.iter().cloned().collect::<Vec<_>>().join(","),
+        ),
     ]);
     leads_to_no_order(&wanted, &view(secret, name, &wanted, names), now)?;
     Ok(marks.into_iter().filter(|(key, value)| said(key) != Some(value)).collect())
@@ -138,11 +144,11 @@ fn view(secret: &Secret, name: &str, wanted: &ValidatedCertificate, names: BTree
         type_: None,
         as_written: true,
         requested_names: Some(names),
-        key: data(api::SECRET_KEY_TLS_KEY).map(|pem| {
+        key: data(certwright_api::SECRET_KEY_TLS_KEY).map(|pem| {
             let key = PrivateKey::from_pem(pem).map_err(|error| error.to_string())?;
             Ok((key.algorithm(), key.public_key_der().to_vec()))
         }),
-        leaf: data(api::SECRET_KEY_TLS_CRT)
+        leaf: data(certwright_api::SECRET_KEY_TLS_CRT)
             .map(|pem| Ok(Chain::parse_pem(pem).map_err(|error| error.to_string())?.leaf().clone())),
         revoked: None,
     }
@@ -153,7 +159,7 @@ pub fn account_key(issuer: &Value) -> (String, String) {
     let reference = &issuer["spec"]["acme"]["privateKeySecretRef"];
     let text = |field: &str| reference[field].as_str().unwrap_or_default().to_owned();
     let key = Some(text("key")).filter(|key| !key.is_empty());
-    (text("name"), key.unwrap_or_else(|| api::SECRET_KEY_TLS_KEY.to_owned()))
+    (text("name"), key.unwrap_or_else(|| certwright_api::SECRET_KEY_TLS_KEY.to_owned()))
 }
 
 /// The annotations by which an account key Secret says which account its key has, so that nobody has to ask for it.
@@ -177,18 +183,19 @@ pub fn marks_of_account(outcome: &Outcome, secret: Option<&Secret>) -> Result<Ma
         |key: &str| secret.metadata.annotations.as_ref().and_then(|all| all.get(key)).map(String::as_str);
     // What is on record is true, or was put there by somebody who knows better. Without a URL the CA is asked for the key.
     let url = issuer["status"]["acme"]["uri"].as_str().filter(|url| !url.is_empty());
-    let (None, Some(url)) = (said(api::ANNOTATION_ACCOUNT_URL), url.filter(|_| is_ready(issuer))) else {
+    let (None, Some(url)) = (said(certwright_api::ANNOTATION_ACCOUNT_URL), url.filter(|_| is_ready(issuer)))
+    else {
         return Ok(Marks::new());
     };
     let acme = &issuer["spec"]["acme"];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut marks = Marks::from([
-        (api::ANNOTATION_ACCOUNT_URL.to_owned(), url.to_owned()),
-        (api::ANNOTATION_ACME_SERVER.to_owned(), text(&acme["server"])),
-        (api::ANNOTATION_KEY_THUMBPRINT.to_owned(), jwk_thumbprint(&key)),
+        (certwright_api::ANNOTATION_ACCOUNT_URL.to_owned(), url.to_owned()),
+        (certwright_api::ANNOTATION_ACME_SERVER.to_owned(), text(&acme["server"])),
+        (certwright_api::ANNOTATION_KEY_THUMBPRINT.to_owned(), jwk_thumbprint(&key)),
     ]);
     if let Some(key_id) = acme["externalAccountBinding"]["keyID"].as_str() {
-        marks.insert(api::ANNOTATION_EAB_KEY_ID.to_owned(), key_id.to_owned());
+        marks.insert(certwright_api::ANNOTATION_EAB_KEY_ID.to_owned(), key_id.to_owned());
     }
     Ok(marks)
 }
@@ -226,7 +233,7 @@ fn collect_secrets(value: &Value, names: &mut BTreeSet<String>) {
     }
 }
 
-/// What cert-manager's Certificate was, as far as it can be applied again: [`api::ANNOTATION_TAKEN_OVER_FROM`] keeps it.
+/// What cert-manager's Certificate was, as far as it can be applied again: [`certwright_api::ANNOTATION_TAKEN_OVER_FROM`] keeps it.
 pub fn original(object: &Value) -> Value {
     let mut metadata = json!({ "name": object["metadata"]["name"] });
     for field in ["labels", "annotations"] {
@@ -253,10 +260,13 @@ const LARGEST_ORIGINAL: usize = 256 * 1024;
 /// Why nothing is made of it.
 pub fn kept_original(annotation: &str, name: &str, namespace: &str) -> Result<Value, Hindrance> {
     if annotation.len() > LARGEST_ORIGINAL {
-        return Err(format!("the annotation {} is too long", api::ANNOTATION_TAKEN_OVER_FROM));
+        return Err(format!("the annotation {} is too long", certwright_api::ANNOTATION_TAKEN_OVER_FROM));
     }
     let kept: Value = serde_json::from_str(annotation).map_err(|error| {
-        format!("the annotation {} is not the JSON of an object: {error}", api::ANNOTATION_TAKEN_OVER_FROM)
+        format!(
+            "the annotation {} is not the JSON of an object: {error}",
+            certwright_api::ANNOTATION_TAKEN_OVER_FROM
+        )
     })?;
     let source = Source::of(&kept);
     let same_namespace = source.namespace.as_deref().is_none_or(|kept| kept == namespace);
@@ -264,7 +274,7 @@ pub fn kept_original(annotation: &str, name: &str, namespace: &str) -> Result<Va
     if !is_certificate || source.name != name || !same_namespace || !kept["spec"].is_object() {
         return Err(format!(
             "the annotation {} holds {} {}, and not the Certificate {name} of {VERSION}; only that is made",
-            api::ANNOTATION_TAKEN_OVER_FROM,
+            certwright_api::ANNOTATION_TAKEN_OVER_FROM,
             if source.api_version.is_empty() {
                 "no version,".to_owned()
             } else {
@@ -281,7 +291,7 @@ pub fn kept_original(annotation: &str, name: &str, namespace: &str) -> Result<Va
 /// Whether a TLS Secret is the one of our Certificate.
 pub fn is_of(secret: &Secret, name: &str) -> bool {
     let annotations = secret.metadata.annotations.as_ref();
-    annotations.and_then(|all| all.get(api::ANNOTATION_CERTIFICATE)).is_some_and(|of| of == name)
+    annotations.and_then(|all| all.get(certwright_api::ANNOTATION_CERTIFICATE)).is_some_and(|of| of == name)
 }
 
 /// cert-manager's Certificate as it was, with what has changed of its spec since ours took its place; but for what

@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::fields::{self, Fields, Note, What};
 use super::object::{GROUP, Source, VERSION};
-use crate::api::{self, CertificateSpec, ClusterIssuerSpec};
-use crate::core::spec::ValidatedCertificate;
+use certwright_api::{CertificateSpec, ClusterIssuerSpec};
+use certwright_core::spec::ValidatedCertificate;
 
 /// What became of an object.
 #[derive(Clone, Debug, PartialEq)]
@@ -193,7 +193,7 @@ fn take(table: &[Fields], object: &Value) -> (Value, Vec<Note>) {
         metadata.retain(|_, value| !value.as_object().is_some_and(Map::is_empty));
     }
     let ours = json!({
-        "apiVersion": format!("{}/{}", api::GROUP, api::VERSION),
+        "apiVersion": format!("{}/{}", certwright_api::GROUP, certwright_api::VERSION),
         "kind": object["kind"],
         "metadata": metadata,
         "spec": taken["spec"],

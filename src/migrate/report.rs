@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::convert::{Outcome, Verdict};
 use super::fields::What;
-use crate::foreign_text::clean;
+use certwright_text::clean;
 
 /// A line for each object, one for each field that was not taken over as it is, and how many there were at the end.
 pub fn report(outcomes: &[Outcome]) -> String {

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use serde_json::{Map, Value};
 
 use super::fields::Adapted;
-use crate::api::LABEL_MANAGED_BY;
-use crate::core::spec::is_dns_name;
+use certwright_api::LABEL_MANAGED_BY;
+use certwright_core::spec::is_dns_name;
 
 const USAGES: [&str; 3] = ["digital signature", "key encipherment", "server auth"];
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";

@@ -9,7 +9,6 @@ pub mod logs;
 pub mod metrics;
 pub mod metrics_auth;
 pub mod panics;
-pub mod recent;
 pub mod server;
 pub mod shutdown;
 pub mod supervisor;

@@ -1,11 +1,11 @@
 //! A CA that is overheard, and what tests of accounts ask of it and of Issuers.
 
 use anyhow::{Context, Result};
-use certwright::acme::{
+use certwright_acme::{
     Account, AcmeError, ExternalAccountKey, Registered, Registration, Server, ServerConfig, Trust,
 };
-use certwright::pki::PrivateKey;
 use certwright_cluster::{Pebble, PebbleBuilder, Proxy, TestNamespace, proxy::Action};
+use certwright_pki::PrivateKey;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::events::v1::Event;
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ pub struct Ca {
 
 impl Ca {
     pub async fn start(ns: &TestNamespace, pebble: PebbleBuilder) -> Result<Self> {
-        let pebble = pebble.nonce_reject_percent(0).start(&ns.cluster).await?;
+        let pebble = pebble.start(&ns.cluster).await?;
         let proxy = Proxy::start(&ns.cluster, &pebble.address).await?;
         let overheard = Overheard::at(&proxy);
         Ok(Self { pebble, proxy, overheard })

@@ -1,7 +1,7 @@
 //! What tests of annotations on Ingresses and Gateways share.
 
 use anyhow::{Context, Result, ensure};
-use certwright::api::Certificate;
+use certwright_api::Certificate;
 use certwright_cluster::TestNamespace;
 use certwright_cluster::control_plane::audit_log;
 use k8s_openapi::api::events::v1::Event;

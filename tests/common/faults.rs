@@ -27,7 +27,7 @@ pub mod path {
 
 /// A CA that refuses no nonce, so that each request is made once.
 pub fn steady() -> PebbleBuilder {
-    Pebble::builder().nonce_reject_percent(0)
+    Pebble::builder()
 }
 
 /// A proxy before the CA, and an Issuer `name` for it that is ready.

@@ -27,9 +27,9 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use certwright::pki::{Chain, PrivateKey};
 use certwright_cluster::proxy::Action;
 use certwright_cluster::{Operator, Pebble, PebbleBuilder, Proxy, TestNamespace};
+use certwright_pki::{Chain, PrivateKey};
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -277,7 +277,7 @@ pub fn is_issued(object: &Value) -> bool {
 /// Nothing is written to a Certificate for so long.
 pub async fn stays_as_it_is(ns: &TestNamespace, name: &str, quiet: Duration) -> Result<()> {
     let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let mut changes = pin!(watcher(ns.api::<certwright::api::Certificate>(), config).applied_objects());
+    let mut changes = pin!(watcher(ns.api::<certwright_api::Certificate>(), config).applied_objects());
     let first = changes.try_next().await?.context("it is gone")?;
     match timeout(quiet, changes.try_next()).await {
         Err(_) => Ok(()),

@@ -11,8 +11,9 @@ use crate::common::{SOON, certificate, condition, external_account, issued, issu
 use anyhow::{Context, Result, ensure};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use certwright::{acme::jwk_thumbprint, api, pki::PrivateKey};
+use certwright_acme::jwk_thumbprint;
 use certwright_cluster::{Operator, Pebble, Proxy, TestNamespace, proxy::Action};
+use certwright_pki::PrivateKey;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use serde_json::{Value, json};
@@ -77,10 +78,10 @@ async fn the_account_is_on_record_in_the_status_and_on_its_keys_secret() -> Resu
         let secret = ns.api::<Secret>().get("ca-account-key").await?;
         let key = PrivateKey::from_pem(&secret.data.as_ref().context("no data")?["tls.key"].0)?;
         assert_eq!(account["keyThumbprint"], jwk_thumbprint(&key));
-        assert_eq!(secret.annotations()[api::ANNOTATION_ACCOUNT_URL], url);
-        assert_eq!(secret.annotations()[api::ANNOTATION_ACME_SERVER], ca.directory());
-        assert_eq!(secret.annotations()[api::ANNOTATION_EAB_KEY_ID], "kid-1");
-        assert_eq!(secret.labels()[api::LABEL_SECRET], api::SECRET_ACCOUNT_KEY);
+        assert_eq!(secret.annotations()[certwright_api::ANNOTATION_ACCOUNT_URL], url);
+        assert_eq!(secret.annotations()[certwright_api::ANNOTATION_ACME_SERVER], ca.directory());
+        assert_eq!(secret.annotations()[certwright_api::ANNOTATION_EAB_KEY_ID], "kid-1");
+        assert_eq!(secret.labels()[certwright_api::LABEL_SECRET], certwright_api::SECRET_ACCOUNT_KEY);
         assert!(secret.metadata.owner_references.is_none(), "it outlives its issuer");
         Ok(())
     })
@@ -110,7 +111,10 @@ async fn a_key_that_the_user_brings_is_registered_and_left_as_it_is() -> Result<
             assert_eq!(issuer["status"]["acme"]["keyAlgorithm"], algorithm, "{name}");
 
             let secret = ns.api::<Secret>().get(&format!("my-{name}")).await?;
-            assert_eq!(secret.annotations()[api::ANNOTATION_ACCOUNT_URL], issuer["status"]["acme"]["uri"]);
+            assert_eq!(
+                secret.annotations()[certwright_api::ANNOTATION_ACCOUNT_URL],
+                issuer["status"]["acme"]["uri"]
+            );
             assert!(secret.labels().is_empty(), "{name} is not taken for one of ours: {:?}", secret.labels());
             let data = secret.data.context("no data")?;
             assert_eq!(Vec::from_iter(data.keys()), ["account.pem"]);
@@ -595,7 +599,10 @@ async fn the_secrets_of_a_cluster_issuer_are_in_the_operators_namespace() -> Res
             own.apply(&mac_key("eab", MAC_KEY)).await?;
             let issuer = ns.wait_condition(&target, "Ready", "True", SOON).await?;
             let secret = own.api::<Secret>().get(&format!("{name}-account-key")).await?;
-            assert_eq!(secret.annotations()[api::ANNOTATION_ACCOUNT_URL], issuer["status"]["acme"]["uri"]);
+            assert_eq!(
+                secret.annotations()[certwright_api::ANNOTATION_ACCOUNT_URL],
+                issuer["status"]["acme"]["uri"]
+            );
 
             let yaml = certificate("web", &[&host(ns, "web")], "");
             let reference = format!("issuerRef: {{ kind: ClusterIssuer, name: {name} }}");
@@ -691,7 +698,7 @@ struct Ca {
 
 impl Ca {
     async fn start(ns: &TestNamespace, pebble: certwright_cluster::PebbleBuilder) -> Result<Self> {
-        let pebble = pebble.nonce_reject_percent(0).start(&ns.cluster).await?;
+        let pebble = pebble.start(&ns.cluster).await?;
         let proxy = Proxy::start(&ns.cluster, &pebble.address).await?;
         let overheard = Overheard::at(&proxy);
         Ok(Self { pebble, proxy, overheard })

@@ -4,9 +4,9 @@ use crate::common::accounts::{Ca, MAC_KEY, events, key_in, key_secret, not_ready
 use crate::common::overheard::{ACCOUNT, problem};
 use crate::common::{SOON, certificate, external_account, issued, mac_key, of_issuer};
 use anyhow::{Context, Result};
-use certwright::acme::{ExternalAccountKey, MacAlgorithm, jwk_thumbprint, parse_mac_key};
-use certwright::pki::{KeyAlgorithm, KeyEncoding, PrivateKey};
+use certwright_acme::{ExternalAccountKey, MacAlgorithm, jwk_thumbprint, parse_mac_key};
 use certwright_cluster::{Operator, Pebble, TestNamespace};
+use certwright_pki::{KeyAlgorithm, KeyEncoding, PrivateKey};
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::json;
 

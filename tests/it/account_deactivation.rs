@@ -9,7 +9,6 @@ use crate::common::accounts::{
 use crate::common::overheard::{ACCOUNT, NEW_ACCOUNT, problem, refusal};
 use crate::common::{SOON, certificate, condition, hang, issued, of_issuer};
 use anyhow::{Context, Result};
-use certwright::api;
 use certwright::runtime::clock::Stopwatch;
 use certwright_cluster::proxy::Action;
 use certwright_cluster::{Operator, Pebble, TestNamespace};
@@ -48,7 +47,10 @@ async fn an_account_that_is_deactivated_by_annotation_stays_so_whatever_happens(
             [format!("The CA has deactivated the account {account}")]
         );
         let secret = ns.api::<Secret>().get("shared").await?;
-        assert!(secret.annotations().contains_key(api::ANNOTATION_ACCOUNT_DEACTIVATED), "{secret:?}");
+        assert!(
+            secret.annotations().contains_key(certwright_api::ANNOTATION_ACCOUNT_DEACTIVATED),
+            "{secret:?}"
+        );
         not_ready(ns, "other", "Deactivated").await?;
 
         ns.apply(&certificate("after", &[&host(ns, "after")], "")).await?;

@@ -5,7 +5,7 @@ use crate::common::accounts::{
 };
 use crate::common::{SOON, certificate, condition, external_account, issued, mac_key};
 use anyhow::{Context, Result};
-use certwright::acme::jwk_thumbprint;
+use certwright_acme::jwk_thumbprint;
 use certwright_cluster::{Operator, Pebble, PebbleBuilder, TestNamespace};
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value, json};

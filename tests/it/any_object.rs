@@ -5,12 +5,12 @@ use crate::common::schema;
 
 use std::collections::BTreeMap;
 
-use certwright::api::{Certificate, ClusterIssuer, Issuer};
-use certwright::core::reading::{Readable, Reading};
-use certwright::core::solvers::solver_for;
-use certwright::core::spec::ValidatedCertificate;
-use certwright::core::{allow, kstatus, records, revocation};
-use certwright::pki::Subject;
+use certwright_api::{Certificate, ClusterIssuer, Issuer};
+use certwright_core::reading::{Readable, Reading};
+use certwright_core::solvers::solver_for;
+use certwright_core::spec::ValidatedCertificate;
+use certwright_core::{allow, kstatus, records, revocation};
+use certwright_pki::Subject;
 use kube::ResourceExt;
 use kube::core::{ObjectList, WatchEvent};
 use proptest::prelude::*;

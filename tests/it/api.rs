@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 use crate::common::api::{is_refused, kubectl};
 use crate::common::{CLUSTER_ISSUERS, SOON, certificate, condition, issued, issuer, mac_key};
 use anyhow::{Context, Result, ensure};
-use certwright::api::{crds, crds_yaml};
+use certwright_api::{crds, crds_yaml};
 use certwright_cluster::{Operator, Pebble, TestNamespace};
 use serde_json::Value;
 
@@ -522,7 +522,7 @@ async fn the_crds_in_the_repository_are_those_of_the_types() -> Result<()> {
     assert_eq!(generated.len(), 3);
     assert_eq!(Vec::from_iter(written.keys()), Vec::from_iter(generated.keys()), "files in crds/");
     for (name, document) in &generated {
-        assert!(written[name] == *document, "crds/{name} is not what src/api says; run: make crds");
+        assert!(written[name] == *document, "crds/{name} is not what crates/api says; run: make crds");
     }
     let listed = fs::read_to_string(directory.join("kustomization.yaml"))?;
     for name in generated.keys() {

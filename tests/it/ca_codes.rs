@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::common::faults::{change_json, event, path, refusal, requests_to, steady, time};
 use crate::common::{SOON, certificate, condition, issuer, of_issuer};
 use anyhow::{Context, Result, ensure};
-use certwright::core::disposition;
 use certwright_cluster::proxy::{Action, RequestInfo};
 use certwright_cluster::{Operator, Pebble, Proxy, TestNamespace};
+use certwright_core::disposition;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 

@@ -11,9 +11,9 @@ use crate::common::faults::{
 };
 use crate::common::{SOON, base64, certificate, condition, issued, issuer, of_issuer};
 use anyhow::{Context, Result, ensure};
-use certwright::pki::{Chain, PrivateKey};
 use certwright_cluster::proxy::{Action, RequestInfo};
 use certwright_cluster::{Operator, OperatorBuilder, Pebble, Proxy, TestNamespace};
+use certwright_pki::{Chain, PrivateKey};
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::Secret;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};

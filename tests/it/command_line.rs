@@ -7,10 +7,10 @@ use std::{env, fs, io::Write};
 use crate::common::program::{alone, link, run};
 use crate::common::{certificate, issued, ready};
 use anyhow::{Context, Result, ensure};
-use certwright::api::{certificate_reason, issuer_reason};
 use certwright::cli::Cli;
-use certwright::core::disposition;
+use certwright_api::{certificate_reason, issuer_reason};
 use certwright_cluster::TestNamespace;
+use certwright_core::disposition;
 use clap::CommandFactory;
 
 #[tokio::test]

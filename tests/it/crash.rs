@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 use crate::common::crash::{Killer, Run, When, payload, walk};
 use crate::common::{SOON, certificate, mac_key, wait_nothing_left};
 use anyhow::{Context, Result, ensure};
-use certwright::pki::{Chain, PrivateKey};
-use certwright::solver::http01::HttpRoute;
 use certwright_cluster::proxy::RequestInfo;
 use certwright_cluster::{Bind, Operator, Pebble, Proxy, ScriptedProvider, TestNamespace};
+use certwright_pki::{Chain, PrivateKey};
+use certwright_solver::http01::HttpRoute;
 use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::Ingress;
@@ -95,7 +95,7 @@ async fn issuance(point: usize, when: When, proof: Proof) -> Result<Run> {
     TestNamespace::with("crash", async |ns| {
         // A refused nonce is a write that is sent twice; it has tests of its own.
         let bind = Bind::builder().zone("crash.test").start(&ns.cluster).await?;
-        let pebble = Pebble::builder().eab("kid", MAC_KEY).nonce_reject_percent(0);
+        let pebble = Pebble::builder().eab("kid", MAC_KEY);
         let pebble = match proof {
             Proof::Ingress | Proof::EditedIngressAndRoute => pebble,
             Proof::Record => pebble.dns_server(&bind.address()),

@@ -6,13 +6,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use certwright::api::{RevocationReason, annotated_reason, certificate_reason, issuer_reason};
 use certwright::cli::Cli;
-use certwright::core::annotated::{ANNOTATIONS, Effect};
-use certwright::core::disposition;
 use certwright::runtime::metrics::{
     ApiVerb, CertificateFacts, Metrics, Part, PerCertificate, ReconcileOutcome, RevocationOutcome,
 };
+use certwright_api::{RevocationReason, annotated_reason, certificate_reason, issuer_reason};
+use certwright_core::annotated::{ANNOTATIONS, Effect};
+use certwright_core::disposition;
 use clap::CommandFactory;
 
 #[test]

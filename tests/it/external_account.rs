@@ -10,8 +10,9 @@ use base64::{
     Engine,
     prelude::{BASE64_STANDARD, BASE64_URL_SAFE, BASE64_URL_SAFE_NO_PAD},
 };
-use certwright::{acme::jwk_thumbprint, api, pki::PrivateKey};
+use certwright_acme::jwk_thumbprint;
 use certwright_cluster::{Operator, Pebble, PebbleBuilder, Proxy, TestNamespace, proxy::Action};
+use certwright_pki::PrivateKey;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use serde_json::{Value, json};
@@ -229,8 +230,8 @@ async fn another_key_id_binds_a_new_account_with_a_new_key_and_keeps_the_old_key
         assert_eq!((registrations.len(), keys.len()), (2, 2));
 
         let secret = ns.api::<Secret>().get("ca-account-key").await?;
-        assert_eq!(secret.annotations()[api::ANNOTATION_EAB_KEY_ID], "kid-2");
-        assert_eq!(secret.annotations()[api::ANNOTATION_ACCOUNT_URL], new["uri"]);
+        assert_eq!(secret.annotations()[certwright_api::ANNOTATION_EAB_KEY_ID], "kid-2");
+        assert_eq!(secret.annotations()[certwright_api::ANNOTATION_ACCOUNT_URL], new["uri"]);
         let data = secret.data.context("no data")?;
         assert_eq!(new["keyThumbprint"], jwk_thumbprint(&PrivateKey::from_pem(&data["tls.key"].0)?));
         let kept = format!("tls.key.{}", old["keyThumbprint"].as_str().context("no thumbprint")?);
@@ -417,7 +418,7 @@ struct Ca {
 
 impl Ca {
     async fn start(ns: &TestNamespace, pebble: PebbleBuilder) -> Result<Self> {
-        let pebble = pebble.nonce_reject_percent(0).start(&ns.cluster).await?;
+        let pebble = pebble.start(&ns.cluster).await?;
         let proxy = Proxy::start(&ns.cluster, &pebble.address).await?;
         let overheard = Overheard::at(&proxy);
         Ok(Self { pebble, proxy, overheard })

@@ -205,7 +205,7 @@ async fn modest_is_served(scene: &Scene<'_>, name: &str, more: &str) -> Result<(
 
 /// Deletes the attacker's Certificates.
 async fn delete_all(scene: &Scene<'_>) -> Result<()> {
-    let certificates = scene.mallory.api::<certwright::api::Certificate>();
+    let certificates = scene.mallory.api::<certwright_api::Certificate>();
     certificates.delete_collection(&DeleteParams::default(), &ListParams::default()).await?;
     Ok(())
 }

@@ -9,11 +9,10 @@ use crate::common::dns::{Ground, http_request};
 use crate::common::faults::{change_json, event, requests_to, steady};
 use crate::common::{CLUSTER_ISSUERS, SOON, certificate, condition, http01, issued, issuer, of_issuer};
 use anyhow::{Context, Result, ensure};
-use certwright::acme::{Account, Registration, Server, ServerConfig, Trust, jwk_thumbprint};
-use certwright::api;
-use certwright::pki::PrivateKey;
+use certwright_acme::{Account, Registration, Server, ServerConfig, Trust, jwk_thumbprint};
 use certwright_cluster::proxy::{Action, RequestInfo};
 use certwright_cluster::{Operator, Pebble, PebbleBuilder, Proxy, Reply, ScriptedProvider, TestNamespace};
+use certwright_pki::PrivateKey;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use serde_json::{Value, json};
@@ -58,7 +57,7 @@ async fn a_human_has_the_key_changed_by_annotation() -> Result<()> {
         assert_eq!(ca.account_of(&old).await?, None, "the old key is of no use any more");
         let secret = ns.api::<Secret>().get("ca-account-key").await?;
         assert_eq!(Vec::from_iter(secret.data.iter().flatten().map(|(key, _)| key.as_str())), ["tls.key"]);
-        assert_eq!(secret.annotations()[api::ANNOTATION_KEY_THUMBPRINT], jwk_thumbprint(&new));
+        assert_eq!(secret.annotations()[certwright_api::ANNOTATION_KEY_THUMBPRINT], jwk_thumbprint(&new));
         let issuer = ns.get("issuer/ca").await?.context("no Issuer")?;
         let (status, reason, message) = condition(&issuer, "KeyRollover").context("no condition")?;
         assert_eq!((status.as_str(), reason.as_str()), ("True", "KeyRolledOver"));
@@ -117,7 +116,7 @@ async fn a_key_that_is_too_old_is_changed() -> Result<()> {
         assert_eq!(next.duration_since(created), jiff::SignedDuration::from_hours(2160));
         assert_eq!(requests_to(&ca.proxy, KEY_CHANGE).len(), 0);
 
-        let long_ago = json!({ "metadata": { "annotations": { (api::ANNOTATION_KEY_CREATED): "2026-01-01T00:00:00Z" } } });
+        let long_ago = json!({ "metadata": { "annotations": { (certwright_api::ANNOTATION_KEY_CREATED): "2026-01-01T00:00:00Z" } } });
         ns.patch("secret/ca-account-key", long_ago).await?;
         ns.apply(&yaml("2161h")).await?;
         let after = rolled_over(ns, &before).await?;
@@ -410,7 +409,7 @@ async fn a_ca_that_does_not_change_keys_is_left_in_peace_and_issuing_goes_on() -
         assert_eq!(requests_to(&ca.proxy, KEY_CHANGE).len(), 1);
 
         // Who does not want it any more is not told of it any more.
-        let none = json!({ "metadata": { "annotations": { (api::ANNOTATION_ROLLOVER): null } } });
+        let none = json!({ "metadata": { "annotations": { (certwright_api::ANNOTATION_ROLLOVER): null } } });
         ns.patch("issuer/ca", none).await?;
         let quiet = |issuer: &Value| {
             condition(issuer, "KeyRollover").is_none()
@@ -576,7 +575,8 @@ async fn a_cluster_issuer_and_an_issuer_in_the_operators_namespace_share_an_acco
             let target = format!("clusterissuer/{name}");
             ns.wait_condition(&target, "Ready", "True", SOON).await?;
             let before = acme(ns).await?;
-            let request = json!({ "metadata": { "annotations": { (api::ANNOTATION_ROLLOVER): "1" } } });
+            let request =
+                json!({ "metadata": { "annotations": { (certwright_api::ANNOTATION_ROLLOVER): "1" } } });
             ns.patch(&target, request).await?;
             let after = rolled_over(ns, &before).await?;
             let follows =
@@ -726,7 +726,7 @@ fn registrations(proxy: &Proxy) -> usize {
 }
 
 async fn ask_for_rollover(ns: &TestNamespace, value: &str) -> Result<()> {
-    let request = json!({ "metadata": { "annotations": { (api::ANNOTATION_ROLLOVER): value } } });
+    let request = json!({ "metadata": { "annotations": { (certwright_api::ANNOTATION_ROLLOVER): value } } });
     ns.patch("issuer/ca", request).await?;
     Ok(())
 }

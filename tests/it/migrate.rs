@@ -10,9 +10,9 @@ use crate::common::{
     stays_as_it_is, tls,
 };
 use anyhow::{Context, Result};
-use certwright::acme::{ExternalAccountKey, MacAlgorithm, parse_mac_key};
-use certwright::pki::{KeyAlgorithm, KeyEncoding, PrivateKey};
+use certwright_acme::{ExternalAccountKey, MacAlgorithm, parse_mac_key};
 use certwright_cluster::{CertManager, Operator, Pebble, TestNamespace};
+use certwright_pki::{KeyAlgorithm, KeyEncoding, PrivateKey};
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value, json};
 

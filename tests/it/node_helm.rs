@@ -26,7 +26,7 @@ async fn a_release_is_installed_upgraded_rolled_back_and_uninstalled_with_no_cer
         node.import_operator().await?;
         node.tag(&image, "docker.io/library/certwright:next").await?;
         let web = TestNamespace::named(Cluster::from_env()?, "web").await?;
-        let pebble = Pebble::builder().nonce_reject_percent(0).start(&node.cluster).await?;
+        let pebble = Pebble::builder().start(&node.cluster).await?;
         let proxy = Proxy::start(&node.cluster, &pebble.address).await?;
         let release = Release::new(node)?;
         web.apply(&restricted_namespace(&pebble)).await?;

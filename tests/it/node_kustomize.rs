@@ -24,7 +24,7 @@ async fn the_kustomize_base_issues_through_its_pods_outlives_one_and_goes_withou
         run("kubectl", &rollout)?;
 
         let web = TestNamespace::named(Cluster::from_env()?, "web").await?;
-        let pebble = Pebble::builder().nonce_reject_percent(0).start(&node.cluster).await?;
+        let pebble = Pebble::builder().start(&node.cluster).await?;
         let proxy = Proxy::start(&node.cluster, &pebble.address).await?;
         // It finds the pods behind the Service's cluster address.
         let _ingress_controller = IngressController::start(&node.cluster).await?;

@@ -8,9 +8,9 @@ use crate::common::{
     SOON, certificate, condition, issued, issuer, ready, ready_through_proxy, revision, tls,
 };
 use anyhow::{Context, Result};
-use certwright::pki::Chain;
 use certwright_cluster::proxy::Action;
 use certwright_cluster::{Operator, Pebble, TestNamespace};
+use certwright_pki::Chain;
 use serde_json::json;
 
 #[tokio::test]

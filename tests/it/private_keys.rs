@@ -3,9 +3,9 @@
 use crate::common::faults::issuing;
 use crate::common::{certificate, condition, issued, issuer, ready, tls};
 use anyhow::Result;
-use certwright::pki::KeyAlgorithm;
 use certwright::runtime::clock::Stopwatch;
 use certwright_cluster::{Operator, StepCa, TestNamespace};
+use certwright_pki::KeyAlgorithm;
 
 #[tokio::test]
 async fn an_ed25519_key_is_made_for_a_ca_that_takes_it() -> Result<()> {

@@ -14,7 +14,7 @@ Every field of `certwright.dev/v1alpha1`, from the CustomResourceDefinitions. `k
 `kubectl explain issuer.spec.acme` say the same in a terminal. [Issuers](issuers.md) and [Certificates](certificates.md) tell
 what the fields are for. A rule is checked by the API server, which refuses what breaks it with the words given here.
 
-This page is made by `make reference`; edit the comments in `src/api` instead.
+This page is made by `make reference`; edit the comments in `crates/api` instead.
 ";
 
 #[test]

@@ -281,7 +281,7 @@ fn with_retry_after(action: Action, seconds: u64) -> Action {
 }
 
 fn ninety_days() -> PebbleBuilder {
-    Pebble::builder().certificate_validity(Duration::from_secs(90 * 86_400)).nonce_reject_percent(0)
+    Pebble::builder().certificate_validity(Duration::from_secs(90 * 86_400))
 }
 
 fn ari(certificate: &Value) -> Value {

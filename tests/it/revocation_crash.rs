@@ -50,7 +50,7 @@ async fn a_crash_before_any_write_of_a_deletion_revokes_the_one_certificate() ->
 async fn revocation(point: usize, when: When, cause: Cause) -> Result<Run> {
     let mut run = None;
     TestNamespace::with("crash", async |ns| {
-        let pebble = Pebble::builder().nonce_reject_percent(0).start(&ns.cluster).await?;
+        let pebble = Pebble::builder().start(&ns.cluster).await?;
         let ca = Proxy::start(&ns.cluster, &pebble.address).await?;
         let api = Proxy::of_api_server(&ns.cluster).await?;
         let killer = Killer::new(when, point, is_notable);

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use certwright::solver::http01::{
+use certwright_cluster::TestNamespace;
+use certwright_solver::http01::{
     Acceptance, HttpRoute, ParentReference, PresentedChallenge, RoutePresentation, ServiceType, acceptance,
     routes, service,
 };
-use certwright_cluster::TestNamespace;
 use futures::StreamExt;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::{WatchStreamExt, watcher};

@@ -140,7 +140,7 @@ async fn metrics_of_single_certificates_can_be_turned_off() -> Result<()> {
 #[tokio::test]
 async fn every_write_and_every_acme_request_is_counted() -> Result<()> {
     TestNamespace::with("runtime", async |ns| {
-        let pebble = Pebble::builder().nonce_reject_percent(0).start(&ns.cluster).await?;
+        let pebble = Pebble::builder().start(&ns.cluster).await?;
         let ca = Proxy::start(&ns.cluster, &pebble.address).await?;
         let api_server = Proxy::of_api_server(&ns.cluster).await?;
         let operator = Operator::builder(ns).api_server(&api_server.url).start().await?;
@@ -353,7 +353,7 @@ fn a_setting_that_cannot_be_used_is_refused_with_a_sentence() -> Result<()> {
 #[tokio::test]
 async fn a_leader_killed_in_mid_order_is_followed_by_one_that_finishes_the_same_order() -> Result<()> {
     TestNamespace::with("runtime", async |ns| {
-        let pebble = Pebble::builder().nonce_reject_percent(0).start(&ns.cluster).await?;
+        let pebble = Pebble::builder().start(&ns.cluster).await?;
         let proxy = Proxy::start(&ns.cluster, &pebble.address).await?;
         let (first, second) = replicas(ns, "3s", |builder| builder).await?;
         ns.apply(&issuer(&format!("{}/dir", proxy.url), &pebble.ca_pem, "")).await?;
@@ -405,7 +405,7 @@ async fn a_leader_that_is_terminated_hands_over_at_once() -> Result<()> {
 #[tokio::test]
 async fn a_leader_that_is_terminated_while_it_orders_hands_that_order_over() -> Result<()> {
     TestNamespace::with("runtime", async |ns| {
-        let pebble = Pebble::builder().nonce_reject_percent(0).start(&ns.cluster).await?;
+        let pebble = Pebble::builder().start(&ns.cluster).await?;
         let proxy = Proxy::start(&ns.cluster, &pebble.address).await?;
         let (first, _second) = replicas(ns, "15s", |builder| builder).await?;
         ns.apply(&issuer(&format!("{}/dir", proxy.url), &pebble.ca_pem, "")).await?;

@@ -4,8 +4,8 @@ use crate::common;
 
 use crate::common::{SOON, base64, certificate, condition, issued, ready, revision, tls};
 use anyhow::{Context, Result};
-use certwright::pki::{Curve, KeyAlgorithm, KeyEncoding, PrivateKey};
 use certwright_cluster::TestNamespace;
+use certwright_pki::{Curve, KeyAlgorithm, KeyEncoding, PrivateKey};
 use serde_json::{Value, json};
 
 #[tokio::test]

@@ -481,7 +481,7 @@ impl Scene {
         let new_key = key_in(ns, &secret, "tls.key").await?;
         for key in [old_key, new_key] {
             let client = common::accounts::client_of(&self.pebble)?;
-            let found = certwright::acme::Account::look_up(&client, key).await;
+            let found = certwright_acme::Account::look_up(&client, key).await;
             ensure!(
                 found.is_err_and(|error| error.to_string().contains("deactivated")),
                 "an account lives on"

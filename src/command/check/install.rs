@@ -9,7 +9,6 @@ use kube::{Api, ResourceExt};
 use serde_json::Value;
 
 use super::Finding;
-use crate::api;
 use crate::command::Cluster;
 use crate::command::error::words;
 use crate::command::output::{away, length};
@@ -40,7 +39,7 @@ pub(super) async fn api_server(cluster: &Cluster) -> Vec<Finding> {
 pub(super) async fn definitions(cluster: &Cluster) -> Vec<Finding> {
     let installed = Api::<CustomResourceDefinition>::all(cluster.client.clone());
     let mut findings = Vec::new();
-    for ours in api::crds() {
+    for ours in certwright_api::crds() {
         let name = ours.name_any();
         findings.push(match installed.get(&name).await {
             Err(kube::Error::Api(status)) if status.code == 404 => {
@@ -55,13 +54,15 @@ pub(super) async fn definitions(cluster: &Cluster) -> Vec<Finding> {
 
 /// Who may not read the definitions sees at least whether the kinds are served.
 async fn served(cluster: &Cluster, why: &str) -> Vec<Finding> {
-    let group = format!("{}/{}", api::GROUP, api::VERSION);
+    let group = format!("{}/{}", certwright_api::GROUP, certwright_api::VERSION);
     let resources = cluster.client.list_api_group_resources(&group).await;
     let served: Vec<String> = resources
         .map(|list| list.resources.into_iter().map(|resource| resource.name).collect())
         .unwrap_or_default();
-    let lacking =
-        api::crds().into_iter().map(|crd| crd.spec.names.plural).find(|plural| !served.contains(plural));
+    let lacking = certwright_api::crds()
+        .into_iter()
+        .map(|crd| crd.spec.names.plural)
+        .find(|plural| !served.contains(plural));
     vec![match lacking {
         Some(plural) => Finding::fail(format!("the API server serves no {plural} of {group}"), APPLY_CRDS),
         None => Finding::warn(
@@ -83,7 +84,7 @@ fn compared(name: &str, ours: &CustomResourceDefinition, theirs: &CustomResource
         );
     }
     let schema = |crd: &CustomResourceDefinition| {
-        let version = crd.spec.versions.iter().find(|version| version.name == api::VERSION);
+        let version = crd.spec.versions.iter().find(|version| version.name == certwright_api::VERSION);
         version.and_then(|version| serde_json::to_value(&version.schema).ok()).unwrap_or_default()
     };
     match difference(&schema(ours), &schema(theirs), "") {

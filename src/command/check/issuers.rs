@@ -9,17 +9,17 @@ use kube::api::ListParams;
 use kube::{Api, Resource, ResourceExt};
 
 use super::Finding;
-use crate::acme::{Server, ServerConfig, parse_mac_key};
-use crate::api::{CONDITION_READY, Certificate, ClusterIssuer, Issuer, IssuerKind};
 use crate::command::error::words;
 use crate::command::outlook::{condition, named};
 use crate::command::{Cluster, Error, causes};
 use crate::controller::accounts::trust;
 use crate::controller::issuer_record::{IssuerId, IssuerRecord};
-use crate::core::account::mac_key_in_secret;
-use crate::core::reading::Reading;
-use crate::egress::Egress;
 use crate::runtime::clock;
+use certwright_acme::{Server, ServerConfig, parse_mac_key};
+use certwright_api::{CONDITION_READY, Certificate, ClusterIssuer, Issuer, IssuerKind};
+use certwright_core::account::mac_key_in_secret;
+use certwright_core::reading::Reading;
+use certwright_egress::Egress;
 
 /// How long a CA may take to answer.
 const PATIENCE: Duration = Duration::from_secs(15);

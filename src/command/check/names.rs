@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use futures::{StreamExt, stream};
 
 use super::{Finding, issuers};
-use crate::api::Certificate;
 use crate::controller::issuer_record::IssuerRecord;
-use crate::core::solvers::solver_for;
-use crate::egress::Egress;
-use crate::solver::dns01::{self, CnameStrategy, NameServer, Resolver, Whose};
-use crate::solver::http01::{SelfCheck, SelfCheckFailure};
+use certwright_api::Certificate;
+use certwright_core::solvers::solver_for;
+use certwright_egress::Egress;
+use certwright_solver::dns01::{self, CnameStrategy, NameServer, Resolver, Whose};
+use certwright_solver::http01::{SelfCheck, SelfCheckFailure};
 
 /// So many names are looked at; the first of each Certificate's.
 const MOST: usize = 50;
@@ -76,12 +76,12 @@ fn names(certificates: &[Certificate], all: &[IssuerRecord]) -> BTreeMap<String,
         for full in &certificate.spec.dns_names {
             let (name, wildcard) =
                 full.strip_prefix("*.").map_or((full.as_str(), false), |name| (name, true));
-            let usable = |solver: &crate::api::Solver| solver.dns01.is_some() || !wildcard;
+            let usable = |solver: &certwright_api::Solver| solver.dns01.is_some() || !wildcard;
             let Some(solver) = solver_for(&issuer.spec.solvers, name, wildcard, &labels, usable) else {
                 continue;
             };
             let way = match &solver.dns01 {
-                Some(dns01) => Way::Dns(dns01.cname_strategy == Some(crate::api::CnameStrategy::Follow)),
+                Some(dns01) => Way::Dns(dns01.cname_strategy == Some(certwright_api::CnameStrategy::Follow)),
                 None => Way::Http,
             };
             names.insert(name.to_owned(), way);

@@ -14,9 +14,9 @@ use serde::Deserialize;
 
 use super::Finding;
 use super::install::Operator;
-use crate::api::GROUP;
 use crate::command::Cluster;
 use crate::command::error::words;
+use certwright_api::GROUP;
 
 /// The roles that the operator is shipped with.
 const ROLES: &str = include_str!("../../../deploy/base/rbac.yaml");

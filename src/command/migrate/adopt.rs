@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 
 use super::store::Store;
 use super::{Migrate, MigrateError};
-use crate::api::{self, ANNOTATION_TAKEN_OVER_FROM, LABEL_SECRET, SECRET_TLS};
 use crate::command::output::harmless;
 use crate::command::{Error, Exit, plain};
 use crate::migrate::adoption::{self, Marks};
 use crate::migrate::{GROUP, Outcome, Source, Verdict};
 use crate::runtime::clock;
+use certwright_api::{ANNOTATION_TAKEN_OVER_FROM, LABEL_SECRET, SECRET_TLS};
 
 /// A migration in the cluster.
 pub struct Adoption {
@@ -124,7 +124,8 @@ impl Adoption {
             Err(why) => self.hindered(&what, &why),
             Ok(marks) => {
                 if let Some(secret) = secret.filter(|_| !marks.is_empty()) {
-                    let account = marks.get(api::ANNOTATION_ACCOUNT_URL).cloned().unwrap_or_default();
+                    let account =
+                        marks.get(certwright_api::ANNOTATION_ACCOUNT_URL).cloned().unwrap_or_default();
                     self.store.patch_secret(&secret, json!({ "annotations": marks })).await?;
                     self.say(&what, format!("Secret {secret_name} says that its account is {account}"));
                 }

@@ -9,8 +9,8 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 
 use super::MigrateError;
-use crate::api::{FIELD_MANAGER, GROUP, VERSION};
 use crate::migrate::{self, Source};
+use certwright_api::{FIELD_MANAGER, GROUP, VERSION};
 
 /// The Lease of cert-manager's controller.
 const LEASE: &str = "cert-manager-controller";

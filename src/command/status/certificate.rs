@@ -4,13 +4,13 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Event;
 
 use super::{field, headline, optional, rendered_events, trouble, what_to_do};
-use crate::api::{
-    CONDITION_RENEWAL_WINDOW, CONDITION_REVOCATION, Certificate, CertificateStatus,
-    certificate_reason as reason,
-};
 use crate::command::handbook::Chapter;
 use crate::command::outlook::{self, Outlook, condition, time};
 use crate::command::output::{moment, table};
+use certwright_api::{
+    CONDITION_RENEWAL_WINDOW, CONDITION_REVOCATION, Certificate, CertificateStatus,
+    certificate_reason as reason,
+};
 
 /// The screen. `issuer` is how its issuer stands, as far as that is known.
 pub(super) fn rendered(
@@ -119,7 +119,7 @@ fn challenges(status: &CertificateStatus) -> String {
     if status.challenges.is_empty() {
         return String::new();
     }
-    let row = |challenge: &crate::api::ChallengeStatus| {
+    let row = |challenge: &certwright_api::ChallengeStatus| {
         let reason = challenge.reason.clone().unwrap_or_else(|| "-".to_owned());
         vec![challenge.name.clone(), challenge.type_.clone(), challenge.state.clone(), reason]
     };

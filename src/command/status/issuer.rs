@@ -4,12 +4,12 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Event;
 
 use super::{field, headline, optional, rendered_events, trouble, what_to_do};
-use crate::api::{
-    AcmeAccountStatus, AcmeIssuer, CONDITION_ACCOUNT_DEACTIVATED, CONDITION_KEY_ROLLOVER, IssuerStatus,
-};
 use crate::command::handbook::Chapter;
 use crate::command::outlook::{Outlook, condition, time};
 use crate::command::output::moment;
+use certwright_api::{
+    AcmeAccountStatus, AcmeIssuer, CONDITION_ACCOUNT_DEACTIVATED, CONDITION_KEY_ROLLOVER, IssuerStatus,
+};
 
 /// The screen.
 pub(super) fn rendered(

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Api, ResourceExt};
 
-use crate::api::{ANNOTATIONS_FIELD_MANAGER, Certificate, annotated_reason as reason};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::core::annotated::{Decision, Entrance, Remark, decide};
-use crate::core::reading::Reading;
 use crate::runtime::metrics::ApiVerb;
+use certwright_api::{ANNOTATIONS_FIELD_MANAGER, Certificate, annotated_reason as reason};
+use certwright_core::annotated::{Decision, Entrance, Remark, decide};
+use certwright_core::reading::Reading;
 
 const KIND: &str = "Certificate";
 

@@ -11,9 +11,9 @@ use crate::controller::cache::{Change, Watches, api};
 use crate::controller::context::Context;
 use crate::controller::run::controller;
 use crate::controller::wake::Wake;
-use crate::core::annotated::{Entrance, Gateway, Ingress};
 use crate::runtime::supervisor::Supervisor;
-use crate::solver::http01::HTTP01_LABEL;
+use certwright_core::annotated::{Entrance, Gateway, Ingress};
+use certwright_solver::http01::HTTP01_LABEL;
 
 /// The Ingresses and Gateways that are watched, while this replica leads.
 #[derive(Default)]

@@ -10,7 +10,7 @@ use kube::runtime::watcher;
 
 use super::Change;
 use crate::controller::unreadable::{Key, Unreadable};
-use crate::core::reading::{Readable, Reading};
+use certwright_core::reading::{Readable, Reading};
 
 /// Where the objects of a watch are put: those that can be read into the cache, the others aside.
 pub struct Shelf<K: Resource<DynamicType = ()> + Clone + 'static> {

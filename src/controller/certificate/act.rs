@@ -7,13 +7,13 @@ use kube::runtime::reflector::ObjectRef;
 use tracing::{debug, info, warn};
 
 use super::gather::Work;
-use crate::acme::Account;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::verdicts::Verdict;
-use crate::core::issuance::{Consequence, Ending, Next, Outcome, Report, Step};
-use crate::core::records::Chore;
 use crate::runtime::clock;
+use certwright_acme::Account;
+use certwright_core::issuance::{Consequence, Ending, Next, Outcome, Report, Step};
+use certwright_core::records::Chore;
 
 /// For how long a provider is waited for that is asked to remove a record while nothing else is to be done.
 const PATIENCE: Duration = Duration::from_secs(30);

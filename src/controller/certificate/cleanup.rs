@@ -9,15 +9,15 @@ use serde_json::json;
 
 use super::act::HASTE;
 use super::gather::Work;
-use crate::api::{Certificate, FINALIZER, GROUP, VERSION};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::{presenter, secrets};
-use crate::core::issuance::{Ending, KeySecret, Leftovers, Outcome};
-use crate::core::reading::Reading;
-use crate::core::records;
 use crate::runtime::clock;
 use crate::runtime::metrics::ApiVerb;
+use certwright_api::{Certificate, FINALIZER, GROUP, VERSION};
+use certwright_core::issuance::{Ending, KeySecret, Leftovers, Outcome};
+use certwright_core::reading::Reading;
+use certwright_core::records;
 
 impl Work {
     /// Removes what an issuance that has ended left.

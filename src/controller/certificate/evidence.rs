@@ -7,20 +7,20 @@ use serde_json::{Map, Value, json};
 use tracing::warn;
 
 use super::gather::Work;
-use crate::api::{
-    Certificate, ChallengeStatus, FIELD_MANAGER, IssuerKind, RevocationStatus, certificate_reason as reason,
-};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer_record::account_secret;
 use crate::controller::presenter;
-use crate::core::events::Event;
-use crate::core::ledger::Unverified;
-use crate::core::ledger::derive::{self, Known};
-use crate::core::reading::Reading;
-use crate::core::revocation;
-use crate::foreign_text::clean;
 use crate::runtime::metrics::ApiVerb;
+use certwright_api::{
+    Certificate, ChallengeStatus, FIELD_MANAGER, IssuerKind, RevocationStatus, certificate_reason as reason,
+};
+use certwright_core::events::Event;
+use certwright_core::ledger::Unverified;
+use certwright_core::ledger::derive::{self, Known};
+use certwright_core::reading::Reading;
+use certwright_core::revocation;
+use certwright_text::clean;
 
 /// So many entries are named one by one.
 const NAMED: usize = 3;

@@ -9,26 +9,26 @@ use kube::{Resource, ResourceExt};
 
 use super::keeper::kept_by_cert_manager;
 use super::outputs::{Passwords, read_passwords};
-use crate::acme::Account;
-use crate::api::{self, CONDITION_READY, Certificate, CertificateStatus};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer::account_of;
 use crate::controller::issuer_record::{AccountSecret, IssuerId, IssuerRecord, account_secret};
 use crate::controller::secrets;
-use crate::core::account::has_other_terms;
-use crate::core::allow;
-use crate::core::conditions::{condition, is_true};
-use crate::core::deletion::Deletion;
-use crate::core::events::Event;
-use crate::core::issuance::{IssuerView, Memory, Snapshot, State};
-use crate::core::ledger::{Owner, Unverified};
-use crate::core::naming::next_private_key_secret;
-use crate::core::reissue::SecretView;
-use crate::core::renewal::{Asked, Asking};
-use crate::core::revocation;
-use crate::core::spec::{InvalidSpec, ValidatedCertificate};
-use crate::pki::{Chain, PrivateKey};
+use certwright_acme::Account;
+use certwright_api::{CONDITION_READY, Certificate, CertificateStatus};
+use certwright_core::account::has_other_terms;
+use certwright_core::allow;
+use certwright_core::conditions::{condition, is_true};
+use certwright_core::deletion::Deletion;
+use certwright_core::events::Event;
+use certwright_core::issuance::{IssuerView, Memory, Snapshot, State};
+use certwright_core::ledger::{Owner, Unverified};
+use certwright_core::naming::next_private_key_secret;
+use certwright_core::reissue::SecretView;
+use certwright_core::renewal::{Asked, Asking};
+use certwright_core::revocation;
+use certwright_core::spec::{InvalidSpec, ValidatedCertificate};
+use certwright_pki::{Chain, PrivateKey};
 
 /// One reconcile of a Certificate.
 pub(super) struct Work {
@@ -155,7 +155,7 @@ impl Seen {
 
     /// Whether the Certificate has our finalizer.
     pub(super) fn held(&self) -> bool {
-        self.certificate.finalizers().iter().any(|finalizer| finalizer == api::FINALIZER)
+        self.certificate.finalizers().iter().any(|finalizer| finalizer == certwright_api::FINALIZER)
     }
 
     pub(super) fn generation(&self) -> i64 {
@@ -163,7 +163,7 @@ impl Seen {
     }
 
     pub(super) fn renew_request(&self) -> Option<&str> {
-        self.certificate.annotations().get(api::ANNOTATION_RENEW).map(String::as_str)
+        self.certificate.annotations().get(certwright_api::ANNOTATION_RENEW).map(String::as_str)
     }
 
     pub(super) fn next_key_name(&self) -> String {
@@ -274,18 +274,18 @@ impl Work {
         let mut view = SecretView {
             exists: true,
             certificate_name: self.owner_of(secret, context),
-            issuer: secrets::annotation(secret, api::ANNOTATION_ISSUER_NAME)
-                .zip(secrets::annotation(secret, api::ANNOTATION_ISSUER_KIND))
+            issuer: secrets::annotation(secret, certwright_api::ANNOTATION_ISSUER_NAME)
+                .zip(secrets::annotation(secret, certwright_api::ANNOTATION_ISSUER_KIND))
                 .map(|(name, kind)| (name.to_owned(), kind.to_owned())),
             type_: secret.type_.clone().filter(|type_| type_ != secrets::TYPE_TLS),
             as_written: self.is_as_written(secret),
-            requested_names: secrets::annotation(secret, api::ANNOTATION_REQUESTED_NAMES)
+            requested_names: secrets::annotation(secret, certwright_api::ANNOTATION_REQUESTED_NAMES)
                 .map(|names| names.split(',').map(str::to_owned).collect()),
-            key: secrets::data(secret, api::SECRET_KEY_TLS_KEY).map(|pem| {
+            key: secrets::data(secret, certwright_api::SECRET_KEY_TLS_KEY).map(|pem| {
                 let key = PrivateKey::from_pem(pem).map_err(|error| error.to_string())?;
                 Ok((key.algorithm(), key.public_key_der().to_vec()))
             }),
-            leaf: secrets::data(secret, api::SECRET_KEY_TLS_CRT).map(|pem| {
+            leaf: secrets::data(secret, certwright_api::SECRET_KEY_TLS_CRT).map(|pem| {
                 let chain = Chain::parse_pem(pem).map_err(|error| error.to_string())?;
                 Ok(chain.leaf().clone())
             }),
@@ -303,14 +303,15 @@ impl Work {
             _ => wanted.outputs.keystores.is_empty().then_some(None),
         };
         let annotation = |name| secrets::annotation(secret, name);
-        annotation(api::ANNOTATION_WRITTEN_AS) == Some(&wanted.written_as())
-            && keystores.is_some_and(|mark| annotation(api::ANNOTATION_KEYSTORES) == mark.as_deref())
+        annotation(certwright_api::ANNOTATION_WRITTEN_AS) == Some(&wanted.written_as())
+            && keystores
+                .is_some_and(|mark| annotation(certwright_api::ANNOTATION_KEYSTORES) == mark.as_deref())
     }
 
     /// The Certificate that a TLS Secret belongs to. One whose Certificate is gone, or has turned to another Secret,
     /// may be taken over.
     fn owner_of(&self, secret: &Secret, context: &Context) -> Option<String> {
-        let owner = secrets::annotation(secret, api::ANNOTATION_CERTIFICATE)?;
+        let owner = secrets::annotation(secret, certwright_api::ANNOTATION_CERTIFICATE)?;
         let secret_name = &self.certificate.spec.secret_name;
         let claims = |certificate: &Certificate| {
             certificate.name_any() == owner && certificate.spec.secret_name == *secret_name
@@ -340,11 +341,11 @@ pub(super) fn see_revocation(status: &CertificateStatus, view: &mut SecretView) 
 
 /// Whether the Secret for the key of an issuance holds a certificate as well.
 pub(super) fn is_backup(secret: &Secret) -> bool {
-    secrets::data(secret, api::SECRET_KEY_TLS_CRT).is_some()
+    secrets::data(secret, certwright_api::SECRET_KEY_TLS_CRT).is_some()
 }
 
 pub(super) fn private_key(secret: &Secret) -> Option<PrivateKey> {
-    PrivateKey::from_pem(secrets::data(secret, api::SECRET_KEY_TLS_KEY)?).ok()
+    PrivateKey::from_pem(secrets::data(secret, certwright_api::SECRET_KEY_TLS_KEY)?).ok()
 }
 
 /// The oldest other Certificate with the same Secret, if it is older than this one.

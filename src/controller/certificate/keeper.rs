@@ -5,10 +5,10 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use serde::Deserialize;
 
-use crate::api::ANNOTATION_CERT_MANAGER_CERTIFICATE;
-use crate::api::bounds::is_object_name;
 use crate::controller::error::{Error, is_absent};
 use crate::controller::secrets;
+use certwright_api::ANNOTATION_CERT_MANAGER_CERTIFICATE;
+use certwright_api::bounds::is_object_name;
 
 /// The Certificate of cert-manager's that keeps a Secret: the Secret says its name, and it is there and has not turned to
 /// another Secret.

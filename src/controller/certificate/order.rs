@@ -6,16 +6,16 @@ use futures::{StreamExt, TryStreamExt};
 
 use super::gather::Work;
 use super::renewal_info::new_order;
-use crate::acme::{Account, AcmeError, Authorization, ChallengeType, NewOrder};
-use crate::api::{ChallengeWay, DnsRecordStatus, IssuerKind};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer_record::account_secret;
 use crate::controller::presenter;
-use crate::core::issuance::{Challenged, Download, Outcome, Unseen};
-use crate::core::records;
-use crate::pki::{Chain, PrivateKey, certificate_signing_request};
 use crate::runtime::clock;
+use certwright_acme::{Account, AcmeError, Authorization, ChallengeType, NewOrder};
+use certwright_api::{ChallengeWay, DnsRecordStatus, IssuerKind};
+use certwright_core::issuance::{Challenged, Download, Outcome, Unseen};
+use certwright_core::records;
+use certwright_pki::{Chain, PrivateKey, certificate_signing_request};
 
 /// Authorizations of an order that are read at once.
 const READS: usize = 8;
@@ -136,7 +136,9 @@ impl Work {
         let wanted = self.wanted.as_ref().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
         let made = self.next_key.clone().filter(|key| key.algorithm() == wanted.key);
         let current = || {
-            self.current_key.clone().filter(|_| crate::core::reissue::reuses_key(wanted, &self.secret_view))
+            self.current_key
+                .clone()
+                .filter(|_| certwright_core::reissue::reuses_key(wanted, &self.secret_view))
         };
         made.or_else(current).ok_or(Error::Bug("an order goes on without its private key"))
     }

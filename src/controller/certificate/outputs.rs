@@ -8,14 +8,13 @@ use zeroize::Zeroizing;
 
 use super::gather::Work;
 use super::store::Held;
-use crate::api;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::secrets;
-use crate::core::outputs::{KeystoreFormat, Outputs, PasswordSource};
-use crate::core::spec::ValidatedCertificate;
-use crate::pki::keystore::{self, KeystoreError};
-use crate::pki::{Chain, PrivateKey};
+use certwright_core::outputs::{KeystoreFormat, Outputs, PasswordSource, encryption};
+use certwright_core::spec::ValidatedCertificate;
+use certwright_pki::keystore::{self, KeystoreError};
+use certwright_pki::{Chain, PrivateKey};
 
 /// The passwords of the keystores, one for each in their order; or what is missing, and what to do about it.
 pub(super) type Passwords = Result<Arc<Vec<Zeroizing<String>>>, String>;
@@ -78,11 +77,11 @@ impl Work {
         if wanted.outputs.der
             && let Ok(block) = pem::parse(pem.as_bytes())
         {
-            data.insert(api::SECRET_KEY_DER.to_owned(), ByteString(block.into_contents()));
+            data.insert(certwright_api::SECRET_KEY_DER.to_owned(), ByteString(block.into_contents()));
         }
         if wanted.outputs.combined_pem {
             let combined = [pem.as_bytes(), b"\n", &held.chain].concat();
-            data.insert(api::SECRET_KEY_COMBINED_PEM.to_owned(), ByteString(combined));
+            data.insert(certwright_api::SECRET_KEY_COMBINED_PEM.to_owned(), ByteString(combined));
         }
         let (Ok(passwords), false) = (self.passwords.clone(), wanted.outputs.keystores.is_empty()) else {
             return Ok(data);
@@ -122,10 +121,13 @@ fn keystores(
     for (store, password) in outputs.keystores.iter().zip(passwords) {
         let (file, trusting_file) = store.format.data_keys();
         let (with_key, trusting) = match &store.format {
-            KeystoreFormat::Pkcs12(profile) => (
-                keystore::pkcs12(&held.key, &chain, password, *profile)?,
-                ca.as_deref().map(|ca| keystore::pkcs12_trusting(ca, password, *profile)),
-            ),
+            KeystoreFormat::Pkcs12(profile) => {
+                let encryption = encryption(*profile);
+                (
+                    keystore::pkcs12(&held.key, &chain, password, encryption)?,
+                    ca.as_deref().map(|ca| keystore::pkcs12_trusting(ca, password, encryption)),
+                )
+            }
             KeystoreFormat::Jks(alias) => (
                 keystore::jks(&held.key, &chain, alias, password)?,
                 ca.as_deref().map(|ca| keystore::jks_trusting(ca, &chain, password)),

@@ -5,14 +5,14 @@ use tracing::{debug, info};
 
 use super::act::HASTE;
 use super::gather::{Seen, Work};
-use crate::acme::{Account, AcmeError, Answer, NewOrder, Order};
-use crate::api::{RenewalInfoStatus, RenewalInformationSource};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::core::issuance::Outcome;
-use crate::core::reissue::renewal_seed;
-use crate::core::renewal::{NoSuggestion, Question};
 use crate::runtime::clock;
+use certwright_acme::{Account, AcmeError, Answer, NewOrder, Order};
+use certwright_api::{RenewalInfoStatus, RenewalInformationSource};
+use certwright_core::issuance::Outcome;
+use certwright_core::reissue::renewal_seed;
+use certwright_core::renewal::{NoSuggestion, Question};
 
 impl Seen {
     /// Whether the CA is asked when to renew. Without an issuer, what it said last still counts.

@@ -7,18 +7,18 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use super::gather::Work;
-use crate::api::{
-    CONDITION_ISSUING, CONDITION_READY, Certificate, FIELD_MANAGER, GROUP, VERSION,
-    certificate_reason as reason,
-};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::events;
-use crate::core::conditions::{condition, is_true};
-use crate::core::ledger::Owner;
-use crate::core::reading::{Readable, Reading};
-use crate::core::records;
 use crate::runtime::metrics::{ApiVerb, CertificateFacts};
+use certwright_api::{
+    CONDITION_ISSUING, CONDITION_READY, Certificate, FIELD_MANAGER, GROUP, VERSION,
+    certificate_reason as reason,
+};
+use certwright_core::conditions::{condition, is_true};
+use certwright_core::ledger::Owner;
+use certwright_core::reading::{Readable, Reading};
+use certwright_core::records;
 
 impl Work {
     /// Publishes what is to be said. What cannot be published now is kept for later.

@@ -7,22 +7,22 @@ use kube::ResourceExt;
 use tracing::{info, warn};
 
 use super::gather::{Seen, Work, see_revocation};
-use crate::acme::{Account, AcmeError, Operation, Server};
-use crate::api::{
-    self, ANNOTATION_REVOKE, CONDITION_REVOCATION, IssuerKind, RevocableCertificate, RevocationReason,
-    RevocationResult, certificate_reason as reason,
-};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer::account_of;
 use crate::controller::issuer_record::{IssuerId, account_secret};
-use crate::core::conditions::{condition, set_condition};
-use crate::core::disposition::{About, about};
-use crate::core::events::Event;
-use crate::core::revocation::{self, Asked, Chore, Refusal, Remark};
-use crate::pki::{Leaf, PrivateKey};
 use crate::runtime::clock;
 use crate::runtime::metrics::RevocationOutcome;
+use certwright_acme::{Account, AcmeError, Operation, Server};
+use certwright_api::{
+    ANNOTATION_REVOKE, CONDITION_REVOCATION, IssuerKind, RevocableCertificate, RevocationReason,
+    RevocationResult, certificate_reason as reason,
+};
+use certwright_core::conditions::{condition, set_condition};
+use certwright_core::disposition::{About, about};
+use certwright_core::events::Event;
+use certwright_core::revocation::{self, Asked, Chore, Refusal, Remark};
+use certwright_pki::{Leaf, PrivateKey};
 
 /// For how long a CA is waited for that is asked to revoke a certificate.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -52,7 +52,7 @@ impl Work {
     ) -> Result<(), Error> {
         match chore {
             Chore::KeepLedger(ledger, remark) => {
-                let is_empty = *ledger == api::RevocationStatus::default();
+                let is_empty = *ledger == certwright_api::RevocationStatus::default();
                 self.state.status.revocation = (!is_empty).then_some(*ledger);
                 if let Some(remark) = remark {
                     self.remark(&remark, now, context).await?;

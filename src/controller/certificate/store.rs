@@ -8,14 +8,14 @@ use kube::Resource;
 use tracing::warn;
 
 use super::gather::{Work, is_backup, private_key};
-use crate::api::{self, Certificate};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::secrets;
-use crate::core::issuance::Outcome;
-use crate::core::spec::ValidatedCertificate;
-use crate::pki::{Chain, PrivateKey};
 use crate::runtime::clock;
+use certwright_api::Certificate;
+use certwright_core::issuance::Outcome;
+use certwright_core::spec::ValidatedCertificate;
+use certwright_pki::{Chain, PrivateKey};
 
 impl Work {
     /// Makes the private key of this issuance and stores it.
@@ -27,12 +27,18 @@ impl Work {
         let written = secrets::Written {
             namespace: &self.namespace,
             name: &name,
-            purpose: api::SECRET_NEXT_PRIVATE_KEY,
+            purpose: certwright_api::SECRET_NEXT_PRIVATE_KEY,
             type_: None,
             labels: BTreeMap::new(),
-            annotations: BTreeMap::from([(api::ANNOTATION_CERTIFICATE.to_owned(), self.name.clone())]),
+            annotations: BTreeMap::from([(
+                certwright_api::ANNOTATION_CERTIFICATE.to_owned(),
+                self.name.clone(),
+            )]),
             owner: self.certificate.controller_owner_ref(&()),
-            data: BTreeMap::from([(api::SECRET_KEY_TLS_KEY.to_owned(), ByteString(pem.as_bytes().to_vec()))]),
+            data: BTreeMap::from([(
+                certwright_api::SECRET_KEY_TLS_KEY.to_owned(),
+                ByteString(pem.as_bytes().to_vec()),
+            )]),
         };
         if written.create(&context.client, &context.metrics).await? {
             self.next_key = Some(key);
@@ -88,7 +94,7 @@ impl Work {
         let name = self.next_key_name();
         let kept = secrets::Written {
             name: &name,
-            purpose: api::SECRET_NEXT_PRIVATE_KEY,
+            purpose: certwright_api::SECRET_NEXT_PRIVATE_KEY,
             type_: None,
             labels: BTreeMap::new(),
             owner: self.certificate.controller_owner_ref(&()),
@@ -120,18 +126,18 @@ impl Work {
     ) -> Result<secrets::Written<'a>, Error> {
         let pem = held.key.to_pem(wanted.encoding)?;
         let mut data = BTreeMap::from([
-            (api::SECRET_KEY_TLS_CRT.to_owned(), ByteString(held.chain.clone())),
-            (api::SECRET_KEY_TLS_KEY.to_owned(), ByteString(pem.as_bytes().to_vec())),
+            (certwright_api::SECRET_KEY_TLS_CRT.to_owned(), ByteString(held.chain.clone())),
+            (certwright_api::SECRET_KEY_TLS_KEY.to_owned(), ByteString(pem.as_bytes().to_vec())),
         ]);
-        data.extend(held.ca.clone().map(|ca| (api::SECRET_KEY_CA_CRT.to_owned(), ByteString(ca))));
+        data.extend(held.ca.clone().map(|ca| (certwright_api::SECRET_KEY_CA_CRT.to_owned(), ByteString(ca))));
         data.extend(self.more_data(wanted, held).await?);
         let mut annotations = annotations(&self.certificate, wanted, &self.name);
         let mark = self.keystores_mark(&held.key)?;
-        annotations.extend(mark.map(|mark| (api::ANNOTATION_KEYSTORES.to_owned(), mark)));
+        annotations.extend(mark.map(|mark| (certwright_api::ANNOTATION_KEYSTORES.to_owned(), mark)));
         Ok(secrets::Written {
             namespace: &self.namespace,
             name: &wanted.secret_name,
-            purpose: api::SECRET_TLS,
+            purpose: certwright_api::SECRET_TLS,
             type_: Some(secrets::TYPE_TLS),
             labels: wanted.labels.clone(),
             annotations,
@@ -155,8 +161,8 @@ impl Held {
     fn by(secret: &Secret) -> Option<Self> {
         let bytes = |name: &str| secrets::data(secret, name).map(<[u8]>::to_vec);
         Some(Self {
-            chain: bytes(api::SECRET_KEY_TLS_CRT)?,
-            ca: bytes(api::SECRET_KEY_CA_CRT),
+            chain: bytes(certwright_api::SECRET_KEY_TLS_CRT)?,
+            ca: bytes(certwright_api::SECRET_KEY_CA_CRT),
             key: private_key(secret)?,
         })
     }
@@ -176,11 +182,14 @@ fn annotations(
     let mut annotations = wanted.annotations.clone();
     let names: Vec<String> = wanted.names().into_iter().collect();
     annotations.extend([
-        (api::ANNOTATION_WRITTEN_AS.to_owned(), wanted.written_as()),
-        (api::ANNOTATION_REQUESTED_NAMES.to_owned(), names.join(",")),
-        (api::ANNOTATION_CERTIFICATE.to_owned(), name.to_owned()),
-        (api::ANNOTATION_ISSUER_NAME.to_owned(), certificate.spec.issuer_ref.name.clone()),
-        (api::ANNOTATION_ISSUER_KIND.to_owned(), certificate.spec.issuer_ref.kind.as_str().to_owned()),
+        (certwright_api::ANNOTATION_WRITTEN_AS.to_owned(), wanted.written_as()),
+        (certwright_api::ANNOTATION_REQUESTED_NAMES.to_owned(), names.join(",")),
+        (certwright_api::ANNOTATION_CERTIFICATE.to_owned(), name.to_owned()),
+        (certwright_api::ANNOTATION_ISSUER_NAME.to_owned(), certificate.spec.issuer_ref.name.clone()),
+        (
+            certwright_api::ANNOTATION_ISSUER_KIND.to_owned(),
+            certificate.spec.issuer_ref.kind.as_str().to_owned(),
+        ),
     ]);
     annotations
 }

@@ -11,22 +11,22 @@ use serde_json::json;
 use tracing::info;
 
 use super::gather::Work;
-use crate::acme::{Account, AccountState, AccountStatus, AcmeError, Operation, Registered, Registration};
-use crate::api::{self, AcmeAccountStatus, FIELD_MANAGER, FINALIZER_ACCOUNT, issuer_reason as reason};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::{events, secrets};
-use crate::core::account::{
+use crate::runtime::metrics::ApiVerb;
+use certwright_acme::{Account, AccountState, AccountStatus, AcmeError, Operation, Registered, Registration};
+use certwright_api::{AcmeAccountStatus, FIELD_MANAGER, FINALIZER_ACCOUNT, issuer_reason as reason};
+use certwright_core::account::{
     KeyId, Step, account_key_algorithm, changed_terms, look_at_key_id, note_contact, note_terms,
     wanted_contact,
 };
-use crate::core::conditions::sentence;
-use crate::core::disposition::words;
-use crate::core::disposition::{self, Disposition, about, disposition};
-use crate::core::events::Event;
-use crate::core::renewal::whole_seconds;
-use crate::pki::KeyEncoding;
-use crate::runtime::metrics::ApiVerb;
+use certwright_core::conditions::sentence;
+use certwright_core::disposition::words;
+use certwright_core::disposition::{self, Disposition, about, disposition};
+use certwright_core::events::Event;
+use certwright_core::renewal::whole_seconds;
+use certwright_pki::KeyEncoding;
 
 /// `Some`: end the reconcile, and begin another at this time, or when something changes.
 pub(super) type Next = Option<Option<Timestamp>>;
@@ -117,11 +117,11 @@ impl Work {
         let written = secrets::Written {
             namespace: &namespace,
             name: &name,
-            purpose: api::SECRET_ACCOUNT_KEY,
+            purpose: certwright_api::SECRET_ACCOUNT_KEY,
             type_: None,
             labels: BTreeMap::new(),
             annotations: BTreeMap::from([(
-                api::ANNOTATION_KEY_CREATED.to_owned(),
+                certwright_api::ANNOTATION_KEY_CREATED.to_owned(),
                 whole_seconds(now).to_string(),
             )]),
             owner: None,
@@ -239,11 +239,11 @@ impl Work {
             _ => None,
         };
         let patch = json!({ "metadata": { "annotations": {
-            (api::ANNOTATION_ACCOUNT_URL): account.url(),
-            (api::ANNOTATION_ACME_SERVER): self.issuer.spec.server,
-            (api::ANNOTATION_EAB_KEY_ID): key_id,
-            (api::ANNOTATION_KEY_THUMBPRINT): account.thumbprint(),
-            (api::ANNOTATION_ACCOUNT_DEACTIVATED): null,
+            (certwright_api::ANNOTATION_ACCOUNT_URL): account.url(),
+            (certwright_api::ANNOTATION_ACME_SERVER): self.issuer.spec.server,
+            (certwright_api::ANNOTATION_EAB_KEY_ID): key_id,
+            (certwright_api::ANNOTATION_KEY_THUMBPRINT): account.thumbprint(),
+            (certwright_api::ANNOTATION_ACCOUNT_DEACTIVATED): null,
         }}});
         let patched = self.patch_secret(&patch, context).await?;
         self.see_secret(Some(patched));

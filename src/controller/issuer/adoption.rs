@@ -5,15 +5,15 @@ use tracing::info;
 
 use super::act::Next;
 use super::gather::Work;
-use crate::acme::{Account, AccountStatus, AcmeError, Operation, Registered};
-use crate::api::issuer_reason as reason;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::events;
-use crate::core::account::Recorded;
-use crate::core::conditions::sentence;
-use crate::core::disposition::{self, Disposition};
-use crate::core::events::Event;
+use certwright_acme::{Account, AccountStatus, AcmeError, Operation, Registered};
+use certwright_api::issuer_reason as reason;
+use certwright_core::account::Recorded;
+use certwright_core::conditions::sentence;
+use certwright_core::disposition::{self, Disposition};
+use certwright_core::events::Event;
 
 impl Work {
     /// Asks the CA whether it knows the key: it was brought from elsewhere or from a backup, or the URL of its account was

@@ -9,27 +9,26 @@ use tracing::{debug, info, warn};
 
 use super::act::Next;
 use super::gather::Work;
-use crate::acme::{Account, AcmeError};
-use crate::api::{
-    self, AcmeAccountStatus, AcmeIssuer, CONDITION_ACCOUNT_DEACTIVATED, DeactivationStatus,
-    issuer_reason as reason,
-};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer_record::{IssuerRecord, account_secret};
 use crate::controller::{events, secrets};
-use crate::core::account::deactivation::{
+use crate::runtime::clock;
+use certwright_acme::{Account, AcmeError};
+use certwright_api::{
+    AcmeAccountStatus, AcmeIssuer, CONDITION_ACCOUNT_DEACTIVATED, DeactivationStatus, issuer_reason as reason,
+};
+use certwright_core::account::deactivation::{
     self, Asked, BACKOFF_OF_DELETION, LastStep, Standing, last_step, next_attempt_asked_for,
 };
-use crate::core::account::{Recorded, with_deactivated};
-use crate::core::conditions::{condition, sentence, set_condition};
-use crate::core::deletion::Deletion;
-use crate::core::disposition::words;
-use crate::core::disposition::{self, Disposition, about, disposition};
-use crate::core::events::Event;
-use crate::core::renewal::whole_seconds;
-use crate::pki::PrivateKey;
-use crate::runtime::clock;
+use certwright_core::account::{Recorded, with_deactivated};
+use certwright_core::conditions::{condition, sentence, set_condition};
+use certwright_core::deletion::Deletion;
+use certwright_core::disposition::words;
+use certwright_core::disposition::{self, Disposition, about, disposition};
+use certwright_core::events::Event;
+use certwright_core::renewal::whole_seconds;
+use certwright_pki::PrivateKey;
 
 /// Longer than any request takes.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -104,7 +103,7 @@ impl Work {
     pub(super) fn note_end(&mut self, recorded: &Recorded) {
         let ended = recorded.deactivated.map(|time| Time(whole_seconds(time)));
         let key = self.key.as_ref();
-        let thumbprint = key.map(crate::acme::jwk_thumbprint).unwrap_or_default();
+        let thumbprint = key.map(certwright_acme::jwk_thumbprint).unwrap_or_default();
         match &mut self.issuer.status.acme {
             Some(acme) if acme.uri == recorded.url && acme.key_thumbprint == thumbprint => {
                 acme.deactivation_time = ended
@@ -274,7 +273,7 @@ impl Work {
         self.issuer.status.deactivation = None;
         if url.is_empty() {
             self.issuer.status.acme = None;
-            self.key_secret = crate::core::account::KeySecret::Missing;
+            self.key_secret = certwright_core::account::KeySecret::Missing;
             return Ok(());
         }
         if self.history.iter().any(|account| account.uri == url) {
@@ -301,10 +300,10 @@ impl Work {
         let now = whole_seconds(now);
         if let Some(key) = self.key.as_ref().filter(|_| self.secret.is_some()) {
             let patch = json!({ "metadata": { "annotations": {
-                (api::ANNOTATION_ACCOUNT_DEACTIVATED): now.to_string(),
-                (api::ANNOTATION_ACCOUNT_URL): url,
-                (api::ANNOTATION_ACME_SERVER): self.issuer.spec.server,
-                (api::ANNOTATION_KEY_THUMBPRINT): crate::acme::jwk_thumbprint(key),
+                (certwright_api::ANNOTATION_ACCOUNT_DEACTIVATED): now.to_string(),
+                (certwright_api::ANNOTATION_ACCOUNT_URL): url,
+                (certwright_api::ANNOTATION_ACME_SERVER): self.issuer.spec.server,
+                (certwright_api::ANNOTATION_KEY_THUMBPRINT): certwright_acme::jwk_thumbprint(key),
             }}});
             let patched = self.patch_secret(&patch, context).await?;
             self.see_secret(Some(patched));
@@ -320,7 +319,7 @@ impl Work {
         let entry = entry.and_then(|account| account.secret_key.clone());
         let history = with_deactivated(&self.history, url, now);
         let mut patch = json!({ "metadata": { "annotations": {
-            (api::ANNOTATION_PREVIOUS_ACCOUNTS): json!(history).to_string(),
+            (certwright_api::ANNOTATION_PREVIOUS_ACCOUNTS): json!(history).to_string(),
         }}});
         if let Some(entry) = entry {
             patch["data"] = json!({ (entry): null });

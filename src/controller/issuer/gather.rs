@@ -6,23 +6,23 @@ use tracing::warn;
 
 use super::ownership::of_somebody_else;
 use super::rollover::Rollover;
-use crate::acme::{ExternalAccountKey, MacAlgorithm, jwk_thumbprint, parse_mac_key};
-use crate::api::{self, PreviousAccount, SECRET_ACCOUNT_KEY};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer_record::{AccountSecret, IssuerRecord};
 use crate::controller::secrets;
-use crate::core::account::evidence;
-use crate::core::account::{
+use certwright_acme::{ExternalAccountKey, MacAlgorithm, jwk_thumbprint, parse_mac_key};
+use certwright_api::{PreviousAccount, SECRET_ACCOUNT_KEY};
+use certwright_core::account::evidence;
+use certwright_core::account::{
     KeyId, KeySecret, MacKey, Recorded, Situation, key_id_in_secret, mac_key_in_secret,
 };
-use crate::pki::{Curve, KeyAlgorithm, PrivateKey};
+use certwright_pki::{Curve, KeyAlgorithm, PrivateKey};
 
 /// One reconcile's view of an issuer.
 pub(super) struct Work {
     pub(super) issuer: IssuerRecord,
     /// The status as the API server has it.
-    pub(super) recorded_status: api::IssuerStatus,
+    pub(super) recorded_status: certwright_api::IssuerStatus,
     pub(super) account_secret: AccountSecret,
     pub(super) secret: Option<Secret>,
     pub(super) key_secret: KeySecret,
@@ -199,9 +199,9 @@ impl Work {
                             key_id,
                             mac_key,
                             algorithm: match binding.key_algorithm.unwrap_or_default() {
-                                api::MacAlgorithm::Hs256 => MacAlgorithm::Hs256,
-                                api::MacAlgorithm::Hs384 => MacAlgorithm::Hs384,
-                                api::MacAlgorithm::Hs512 => MacAlgorithm::Hs512,
+                                certwright_api::MacAlgorithm::Hs256 => MacAlgorithm::Hs256,
+                                certwright_api::MacAlgorithm::Hs384 => MacAlgorithm::Hs384,
+                                certwright_api::MacAlgorithm::Hs512 => MacAlgorithm::Hs512,
                             },
                         });
                         MacKey::Usable
@@ -225,21 +225,23 @@ pub(super) fn usable(key: PrivateKey) -> Result<PrivateKey, String> {
 
 /// The account that a Secret says its key has, unless it says so of a key that somebody has replaced since.
 pub(super) fn recorded(secret: &Secret, thumbprint: &str) -> Option<Recorded> {
-    if secrets::annotation(secret, api::ANNOTATION_KEY_THUMBPRINT).is_some_and(|of| of != thumbprint) {
+    if secrets::annotation(secret, certwright_api::ANNOTATION_KEY_THUMBPRINT)
+        .is_some_and(|of| of != thumbprint)
+    {
         return None;
     }
     Some(Recorded {
-        url: secrets::annotation(secret, api::ANNOTATION_ACCOUNT_URL)?.to_owned(),
-        server: secrets::annotation(secret, api::ANNOTATION_ACME_SERVER)?.to_owned(),
-        key_id: secrets::annotation(secret, api::ANNOTATION_EAB_KEY_ID).map(str::to_owned),
-        deactivated: secrets::annotation(secret, api::ANNOTATION_ACCOUNT_DEACTIVATED)
+        url: secrets::annotation(secret, certwright_api::ANNOTATION_ACCOUNT_URL)?.to_owned(),
+        server: secrets::annotation(secret, certwright_api::ANNOTATION_ACME_SERVER)?.to_owned(),
+        key_id: secrets::annotation(secret, certwright_api::ANNOTATION_EAB_KEY_ID).map(str::to_owned),
+        deactivated: secrets::annotation(secret, certwright_api::ANNOTATION_ACCOUNT_DEACTIVATED)
             .map(|time| time.parse().unwrap_or(Timestamp::UNIX_EPOCH)),
     })
 }
 
 /// The accounts that a Secret says its issuers had before. One that was restored without its annotations says nothing.
 fn previous_accounts(secret: &Secret) -> Option<Vec<PreviousAccount>> {
-    let written = secrets::annotation(secret, api::ANNOTATION_PREVIOUS_ACCOUNTS)?;
+    let written = secrets::annotation(secret, certwright_api::ANNOTATION_PREVIOUS_ACCOUNTS)?;
     serde_json::from_str(written).ok()
 }
 

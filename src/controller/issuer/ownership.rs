@@ -2,8 +2,8 @@
 
 use k8s_openapi::api::core::v1::Secret;
 
-use crate::api::{self, AcmeIssuer, SECRET_ACCOUNT_KEY};
 use crate::controller::secrets;
+use certwright_api::{AcmeIssuer, SECRET_ACCOUNT_KEY};
 
 /// Why what a Secret holds is somebody else's and no account key at all, if it is: the end of a sentence that begins with its
 /// name.
@@ -13,8 +13,9 @@ pub(super) fn of_somebody_else(secret: &Secret) -> Option<String> {
     if purpose.is_some_and(|purpose| purpose != SECRET_ACCOUNT_KEY) {
         return Some("was made by Certwright for something else".to_owned());
     }
-    let certificate = annotation(api::ANNOTATION_CERTIFICATE)
-        .or_else(|| annotation(api::ANNOTATION_CERT_MANAGER_CERTIFICATE).filter(|name| !name.is_empty()));
+    let certificate = annotation(certwright_api::ANNOTATION_CERTIFICATE).or_else(|| {
+        annotation(certwright_api::ANNOTATION_CERT_MANAGER_CERTIFICATE).filter(|name| !name.is_empty())
+    });
     if let Some(certificate) = certificate {
         return Some(format!("is the one of Certificate {certificate}"));
     }
@@ -50,7 +51,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::api::{PrivateKeySecretRef, SECRET_TLS};
+    use certwright_api::{PrivateKeySecretRef, SECRET_TLS};
 
     #[test]
     fn the_secret_of_a_certificate_holds_no_account_key() {

@@ -11,14 +11,16 @@ use tracing::info;
 use super::act::Next;
 use super::gather::Work;
 use super::rollover::next_key;
-use crate::acme::jwk_thumbprint;
-use crate::api::{self, PreviousAccount};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::secrets;
-use crate::core::account::{KeySecret, Recorded, account_key_algorithm, entry_of_previous, with_previous};
-use crate::core::renewal::whole_seconds;
-use crate::pki::{KeyEncoding, PrivateKey};
+use certwright_acme::jwk_thumbprint;
+use certwright_api::PreviousAccount;
+use certwright_core::account::{
+    KeySecret, Recorded, account_key_algorithm, entry_of_previous, with_previous,
+};
+use certwright_core::renewal::whole_seconds;
+use certwright_pki::{KeyEncoding, PrivateKey};
 
 impl Work {
     /// A new external account needs a new account, and that a new key. The old key stays in the Secret, by its
@@ -85,15 +87,15 @@ impl Work {
             "metadata": {
                 "resourceVersion": over.metadata.resource_version,
                 "annotations": {
-                    (api::ANNOTATION_ACCOUNT_URL): account.map(|account| &account.uri),
-                    (api::ANNOTATION_ACME_SERVER): account.map(|account| &account.server),
-                    (api::ANNOTATION_EAB_KEY_ID): account.and_then(|account| account.bound_key_id.as_ref()),
-                    (api::ANNOTATION_KEY_THUMBPRINT): account.map(|account| &account.key_thumbprint),
-                    (api::ANNOTATION_ACCOUNT_DEACTIVATED): null,
-                    (api::ANNOTATION_KEY_CREATED): account.is_none().then(|| whole_seconds(now).to_string()),
-                    (api::ANNOTATION_NEXT_KEY_CREATED): null,
-                    (api::ANNOTATION_LAST_KEY_ROLLOVER): null,
-                    (api::ANNOTATION_PREVIOUS_ACCOUNTS): json!(history).to_string(),
+                    (certwright_api::ANNOTATION_ACCOUNT_URL): account.map(|account| &account.uri),
+                    (certwright_api::ANNOTATION_ACME_SERVER): account.map(|account| &account.server),
+                    (certwright_api::ANNOTATION_EAB_KEY_ID): account.and_then(|account| account.bound_key_id.as_ref()),
+                    (certwright_api::ANNOTATION_KEY_THUMBPRINT): account.map(|account| &account.key_thumbprint),
+                    (certwright_api::ANNOTATION_ACCOUNT_DEACTIVATED): null,
+                    (certwright_api::ANNOTATION_KEY_CREATED): account.is_none().then(|| whole_seconds(now).to_string()),
+                    (certwright_api::ANNOTATION_NEXT_KEY_CREATED): null,
+                    (certwright_api::ANNOTATION_LAST_KEY_ROLLOVER): null,
+                    (certwright_api::ANNOTATION_PREVIOUS_ACCOUNTS): json!(history).to_string(),
                 },
             },
             "data": data,

@@ -6,19 +6,19 @@ use kube::{Api, Resource};
 use serde_json::json;
 
 use super::gather::Work;
-use crate::api::{
-    CONDITION_READY, ClusterIssuer, FIELD_MANAGER, GROUP, Issuer, IssuerKind, VERSION,
-    issuer_reason as reason,
-};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::events;
-use crate::core::account::changed_terms;
-use crate::core::conditions::{condition, set_condition, set_standing};
-use crate::core::events::Event;
-use crate::core::kstatus;
-use crate::core::reading::Reading;
 use crate::runtime::metrics::ApiVerb;
+use certwright_api::{
+    CONDITION_READY, ClusterIssuer, FIELD_MANAGER, GROUP, Issuer, IssuerKind, VERSION,
+    issuer_reason as reason,
+};
+use certwright_core::account::changed_terms;
+use certwright_core::conditions::{condition, set_condition, set_standing};
+use certwright_core::events::Event;
+use certwright_core::kstatus;
+use certwright_core::reading::Reading;
 
 impl Work {
     /// The account can be used.

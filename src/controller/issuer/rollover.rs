@@ -11,23 +11,23 @@ use tracing::info;
 use super::act::Next;
 use super::gather::{Work, usable};
 use super::ownership::must_keep_its_key;
-use crate::acme::{Account, AcmeError, KeyChange, Operation, jwk_thumbprint};
-use crate::api::{
-    self, AcmeAccountStatus, CONDITION_KEY_ROLLOVER, Certificate, FailedKeyRollover, issuer_reason as reason,
-};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::events;
 use crate::controller::issuer_record::IssuerRecord;
 use crate::controller::secrets;
-use crate::core::account::Recorded;
-use crate::core::account::rollover::{self, Known, NextKey, Peer, Step, View, stated_algorithm};
-use crate::core::conditions::{condition, set_condition};
-use crate::core::disposition::Disposition;
-use crate::core::disposition::words;
-use crate::core::events::Event;
-use crate::core::renewal::whole_seconds;
-use crate::pki::{KeyAlgorithm, KeyEncoding, PrivateKey};
+use certwright_acme::{Account, AcmeError, KeyChange, Operation, jwk_thumbprint};
+use certwright_api::{
+    AcmeAccountStatus, CONDITION_KEY_ROLLOVER, Certificate, FailedKeyRollover, issuer_reason as reason,
+};
+use certwright_core::account::Recorded;
+use certwright_core::account::rollover::{self, Known, NextKey, Peer, Step, View, stated_algorithm};
+use certwright_core::conditions::{condition, set_condition};
+use certwright_core::disposition::Disposition;
+use certwright_core::disposition::words;
+use certwright_core::events::Event;
+use certwright_core::renewal::whole_seconds;
+use certwright_pki::{KeyAlgorithm, KeyEncoding, PrivateKey};
 
 /// What every failure ends with.
 const GOES_ON: &str = "The account goes on with the key that it has";
@@ -86,12 +86,15 @@ impl Work {
             PrivateKey::from_pem(pem).map_err(|error| error.to_string()).and_then(usable).ok()
         });
         self.rollover.next = next.map(|next| {
-            let seen =
-                NextKey { algorithm: next.algorithm(), created: time(api::ANNOTATION_NEXT_KEY_CREATED) };
+            let seen = NextKey {
+                algorithm: next.algorithm(),
+                created: time(certwright_api::ANNOTATION_NEXT_KEY_CREATED),
+            };
             (next, seen)
         });
         let made = secret.and_then(|secret| secret.metadata.creation_timestamp.as_ref()).map(|time| time.0);
-        self.rollover.created = time(api::ANNOTATION_KEY_CREATED).filter(|_| self.annotated()).or(made);
+        self.rollover.created =
+            time(certwright_api::ANNOTATION_KEY_CREATED).filter(|_| self.annotated()).or(made);
     }
 
     /// Whether what the Secret says is about the key that it has.
@@ -99,7 +102,7 @@ impl Work {
         let of = self
             .secret
             .as_ref()
-            .and_then(|secret| secrets::annotation(secret, api::ANNOTATION_KEY_THUMBPRINT));
+            .and_then(|secret| secrets::annotation(secret, certwright_api::ANNOTATION_KEY_THUMBPRINT));
         of.is_none_or(|of| self.key.as_ref().is_some_and(|key| jwk_thumbprint(key) == of))
     }
 
@@ -185,7 +188,7 @@ impl Work {
         let patch = json!({
             "metadata": {
                 "resourceVersion": self.resource_version(),
-                "annotations": { (api::ANNOTATION_NEXT_KEY_CREATED): whole_seconds(now).to_string() },
+                "annotations": { (certwright_api::ANNOTATION_NEXT_KEY_CREATED): whole_seconds(now).to_string() },
             },
             "data": { (next_key(&self.account_secret.2)): pem(&key)? },
         });
@@ -295,13 +298,13 @@ impl Work {
             "metadata": {
                 "resourceVersion": self.resource_version(),
                 "annotations": {
-                    (api::ANNOTATION_ACCOUNT_URL): account.url,
-                    (api::ANNOTATION_ACME_SERVER): account.server,
-                    (api::ANNOTATION_EAB_KEY_ID): account.key_id,
-                    (api::ANNOTATION_KEY_THUMBPRINT): thumbprint,
-                    (api::ANNOTATION_KEY_CREATED): whole_seconds(created).to_string(),
-                    (api::ANNOTATION_NEXT_KEY_CREATED): null,
-                    (api::ANNOTATION_LAST_KEY_ROLLOVER): whole_seconds(now).to_string(),
+                    (certwright_api::ANNOTATION_ACCOUNT_URL): account.url,
+                    (certwright_api::ANNOTATION_ACME_SERVER): account.server,
+                    (certwright_api::ANNOTATION_EAB_KEY_ID): account.key_id,
+                    (certwright_api::ANNOTATION_KEY_THUMBPRINT): thumbprint,
+                    (certwright_api::ANNOTATION_KEY_CREATED): whole_seconds(created).to_string(),
+                    (certwright_api::ANNOTATION_NEXT_KEY_CREATED): null,
+                    (certwright_api::ANNOTATION_LAST_KEY_ROLLOVER): whole_seconds(now).to_string(),
                 },
             },
             "data": { (data_key): pem(&next)?, (next_key(data_key)): null },
@@ -342,7 +345,7 @@ impl Work {
         let patch = json!({
             "metadata": {
                 "resourceVersion": self.resource_version(),
-                "annotations": { (api::ANNOTATION_NEXT_KEY_CREATED): null },
+                "annotations": { (certwright_api::ANNOTATION_NEXT_KEY_CREATED): null },
             },
             "data": { (next_key(&self.account_secret.2)): null },
         });
@@ -429,7 +432,9 @@ impl Work {
     /// then what was asked for is done.
     pub(super) fn see_key_dates(&mut self, before: Option<AcmeAccountStatus>, now: Timestamp) {
         let rolled_over = self.secret.as_ref().filter(|_| self.annotated()).and_then(|secret| {
-            secrets::annotation(secret, api::ANNOTATION_LAST_KEY_ROLLOVER)?.parse::<Timestamp>().ok()
+            secrets::annotation(secret, certwright_api::ANNOTATION_LAST_KEY_ROLLOVER)?
+                .parse::<Timestamp>()
+                .ok()
         });
         let (request, created) = (self.request().map(str::to_owned), self.rollover.created);
         let Some(acme) = &mut self.issuer.status.acme else { return };

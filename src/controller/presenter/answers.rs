@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use kube::ResourceExt;
 use tokio::sync::Mutex as AsyncMutex;
 
-use crate::api::{Certificate, ChallengeWay};
 use crate::controller::issuer_record::IssuerId;
-use crate::core::ledger::{LedgerKeys, Owner};
-use crate::solver::http01::ServiceType;
+use certwright_api::{Certificate, ChallengeWay};
+use certwright_core::ledger::{LedgerKeys, Owner};
+use certwright_solver::http01::ServiceType;
 
 /// Who presents what.
 #[derive(Default)]

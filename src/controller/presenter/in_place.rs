@@ -8,12 +8,12 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use super::{not_presented, service_type_of};
-use crate::api::{Certificate, ChallengeStatus, FIELD_MANAGER};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::core::issuance::{Challenged, Unseen, Way};
 use crate::runtime::metrics::ApiVerb;
-use crate::solver::http01::{PresentedChallenge, ServiceType, put_in, take_out};
+use certwright_api::{Certificate, ChallengeStatus, FIELD_MANAGER};
+use certwright_core::issuance::{Challenged, Unseen, Way};
+use certwright_solver::http01::{PresentedChallenge, ServiceType, put_in, take_out};
 
 /// How often an edit is made anew because somebody else has edited the Ingress meanwhile.
 const MAX_EDITS: usize = 20;

@@ -7,11 +7,11 @@ use kube::ResourceExt;
 
 use super::objects::{apply, delete_collection, of_certificate};
 use super::service_type_of;
-use crate::api::Certificate;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::core::issuance::{Challenged, Way};
-use crate::solver::http01::{IngressTemplate, Presentation, PresentedChallenge, ingress, ingress_name};
+use certwright_api::Certificate;
+use certwright_core::issuance::{Challenged, Way};
+use certwright_solver::http01::{IngressTemplate, Presentation, PresentedChallenge, ingress, ingress_name};
 
 /// Applies the Ingresses of a Certificate: one for each solver, with all names.
 ///

@@ -6,11 +6,11 @@ use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::api::FIELD_MANAGER;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::runtime::metrics::ApiVerb;
-use crate::solver::http01::CERTIFICATE_UID_LABEL;
+use certwright_api::FIELD_MANAGER;
+use certwright_solver::http01::CERTIFICATE_UID_LABEL;
 
 /// Applies an object of ours.
 ///

@@ -10,13 +10,13 @@ use reqwest::Url;
 use secrecy::SecretString;
 use tokio::time::timeout;
 
-use crate::api::{self, Dns01SecretKeySelector, Dns01Webhook, DnsRecordStatus, OpaqueJson};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::secrets;
-use crate::core::naming::digest;
 use crate::runtime::clock;
-use crate::solver::dns01::{Record, acme_dns, http_request, rfc2136, webhook};
+use certwright_api::{Dns01SecretKeySelector, Dns01Webhook, DnsRecordStatus, OpaqueJson};
+use certwright_core::naming::digest;
+use certwright_solver::dns01::{Record, acme_dns, http_request, rfc2136, webhook};
 
 /// For how long a webhook's answer is waited for: less than for the API server's own.
 const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(25);
@@ -153,7 +153,7 @@ struct Secrets<'a> {
 impl Secrets<'_> {
     async fn http_request(
         &self,
-        settings: &api::Dns01HttpRequest,
+        settings: &certwright_api::Dns01HttpRequest,
     ) -> Result<Result<Provider, String>, Error> {
         let credentials = if let Some(reference) = &settings.auth_secret_ref {
             let secret = match self.secret(&reference.name, "httpRequest.authSecretRef").await? {
@@ -180,8 +180,8 @@ impl Secrets<'_> {
         let settings = http_request::Settings {
             url,
             mode: match settings.mode.unwrap_or_default() {
-                api::HttpRequestMode::Default => http_request::Mode::Default,
-                api::HttpRequestMode::Raw => http_request::Mode::Raw,
+                certwright_api::HttpRequestMode::Default => http_request::Mode::Default,
+                certwright_api::HttpRequestMode::Raw => http_request::Mode::Raw,
             },
             credentials,
             ca_bundle: settings.ca_bundle.as_ref().map(|bundle| bundle.0.clone()),
@@ -191,7 +191,10 @@ impl Secrets<'_> {
         Ok(provider.map(Provider::HttpRequest).map_err(|error| error.to_string()))
     }
 
-    async fn rfc2136(&self, settings: &api::Dns01Rfc2136) -> Result<Result<Provider, String>, Error> {
+    async fn rfc2136(
+        &self,
+        settings: &certwright_api::Dns01Rfc2136,
+    ) -> Result<Result<Provider, String>, Error> {
         /// As in cert-manager.
         const DEFAULT_ALGORITHM: &str = "HMACMD5";
         let key = match (&settings.tsig_key_name, &settings.tsig_secret_secret_ref) {
@@ -215,14 +218,17 @@ impl Secrets<'_> {
             Ok(server) => {
                 let mut settings_of_update = rfc2136::Settings::new(server, key, clock::now);
                 settings_of_update.egress = self.context.egress.clone();
-                settings_of_update.tcp = settings.protocol == Some(api::DnsProtocol::Tcp);
+                settings_of_update.tcp = settings.protocol == Some(certwright_api::DnsProtocol::Tcp);
                 Ok(Provider::Rfc2136(Box::new(settings_of_update)))
             }
             Err(error) => Err(format!("rfc2136.nameserver: {error}")),
         })
     }
 
-    async fn acme_dns(&self, settings: &api::Dns01AcmeDns) -> Result<Result<Provider, String>, Error> {
+    async fn acme_dns(
+        &self,
+        settings: &certwright_api::Dns01AcmeDns,
+    ) -> Result<Result<Provider, String>, Error> {
         let reference = &settings.account_secret_ref;
         let json = match self.value(reference, "acmedns.json", "acmeDNS.accountSecretRef").await? {
             Ok(json) => json,

@@ -6,13 +6,14 @@ use futures::future::{join_all, try_join_all};
 use tokio::time::timeout;
 
 use super::provider::Provider;
-use crate::acme::{Account, ChallengeType};
-use crate::api::{self, Certificate, Dns01Solver, DnsRecordStatus};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::core::issuance::{Challenged, Unseen, Way};
-use crate::solver::dns01::{
-    CnameStrategy, Location, NameServer, PropagationMode, Record, Resolver, Whose, txt_value,
+use certwright_acme::txt_value;
+use certwright_acme::{Account, ChallengeType};
+use certwright_api::{Certificate, Dns01Solver, DnsRecordStatus};
+use certwright_core::issuance::{Challenged, Unseen, Way};
+use certwright_solver::dns01::{
+    CnameStrategy, Location, NameServer, PropagationMode, Record, Resolver, Whose,
 };
 
 /// Finds out where the records of the challenges belong. Returns them, as the ledger has them, and what stood in the way of
@@ -106,8 +107,8 @@ pub async fn visible(context: &Context, record: &DnsRecordStatus) -> Result<(), 
     let resolver = resolver(context, &record.solver)?;
     let check = record.solver.propagation.as_ref().and_then(|propagation| propagation.check);
     let mode = match check.unwrap_or(context.config.propagation_check) {
-        api::PropagationCheck::Authoritative => PropagationMode::Authoritative,
-        api::PropagationCheck::Recursive => PropagationMode::Recursive,
+        certwright_api::PropagationCheck::Authoritative => PropagationMode::Authoritative,
+        certwright_api::PropagationCheck::Recursive => PropagationMode::Recursive,
     };
     let location = Location { fqdn: record.fqdn.clone(), zone: record.zone.clone() };
     resolver.visible(&location, &record.value, mode).await.map_err(|lacking| lacking.to_string())
@@ -117,8 +118,8 @@ async fn locate(context: &Context, solver: &Dns01Solver, name: &str) -> Result<L
     let strategy = match solver.cname_strategy.unwrap_or_default() {
         // acme-dns answers for a name of its own, to which the CNAME leads: there is no other way.
         _ if solver.acme_dns.is_some() => CnameStrategy::Follow,
-        api::CnameStrategy::None => CnameStrategy::None,
-        api::CnameStrategy::Follow => CnameStrategy::Follow,
+        certwright_api::CnameStrategy::None => CnameStrategy::None,
+        certwright_api::CnameStrategy::Follow => CnameStrategy::Follow,
     };
     resolver(context, solver)?.locate(name, strategy).await.map_err(|error| error.to_string())
 }

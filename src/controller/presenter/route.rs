@@ -4,11 +4,11 @@ use kube::{Api, ResourceExt};
 
 use super::objects::{apply, delete_collection, of_certificate};
 use super::{not_presented, service_type_of};
-use crate::api::{Certificate, Http01GatewayHttpRoute};
 use crate::controller::context::Context;
 use crate::controller::error::{Error, is_absent};
-use crate::core::issuance::{Challenged, Unseen, Way};
-use crate::solver::http01::{
+use certwright_api::{Certificate, Http01GatewayHttpRoute};
+use certwright_core::issuance::{Challenged, Unseen, Way};
+use certwright_solver::http01::{
     Acceptance, HttpRoute, ParentReference, PresentedChallenge, RoutePresentation, acceptance, routes,
 };
 
@@ -87,7 +87,7 @@ fn presentation(
     spec: &Http01GatewayHttpRoute,
     challenges: &[&Challenged],
 ) -> RoutePresentation {
-    let parent = |reference: &crate::api::ParentReference| ParentReference {
+    let parent = |reference: &certwright_api::ParentReference| ParentReference {
         group: reference.group.clone(),
         kind: reference.kind.clone(),
         namespace: reference.namespace.clone(),

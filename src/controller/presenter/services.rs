@@ -11,12 +11,12 @@ use kube::core::PartialObjectMeta;
 use kube::{Api, ResourceExt};
 
 use super::objects::apply;
-use crate::api::{Certificate, ChallengeWay};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::core::reading::Reading;
 use crate::runtime::metrics::ApiVerb;
-use crate::solver::http01::{HTTP01_LABEL, ServiceType, endpoint_slices, service};
+use certwright_api::{Certificate, ChallengeWay};
+use certwright_core::reading::Reading;
+use certwright_solver::http01::{HTTP01_LABEL, ServiceType, endpoint_slices, service};
 
 /// A Service that was found.
 type Found = Reading<PartialObjectMeta<Service>>;

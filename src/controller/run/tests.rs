@@ -11,15 +11,15 @@ use kube::{Client, api::ObjectMeta};
 use tokio::time::{Instant, advance, timeout};
 
 use super::*;
-use crate::api::CertificateStatus;
 use crate::cli::{Cli, Command};
 use crate::controller::api_server::ApiServer;
 use crate::controller::cache::{Cache, Observer, Watches};
 use crate::controller::retry::retry;
-use crate::core::issuance::{Memory, State};
-use crate::core::ledger::LedgerKeys;
 use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
+use certwright_api::CertificateStatus;
+use certwright_core::issuance::{Memory, State};
+use certwright_core::ledger::LedgerKeys;
 
 const LONG: Duration = Duration::from_secs(600);
 

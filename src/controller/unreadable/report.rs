@@ -13,20 +13,20 @@ use serde_json::json;
 use tracing::warn;
 
 use super::{Entry, Key};
-use crate::api::{
-    CONDITION_ISSUING, CONDITION_READY, Certificate, CertificateStatus, ClusterIssuer, FIELD_MANAGER, GROUP,
-    Issuer, IssuerStatus, VERSION, certificate_reason as reason,
-};
 use crate::controller::cache::api;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::events;
-use crate::core::conditions::{condition, set_condition, set_standing};
-use crate::core::events::Event;
-use crate::core::kstatus::{self, Standing};
-use crate::core::reading::{Fault, Readable, Reading};
 use crate::runtime::clock;
 use crate::runtime::metrics::ApiVerb;
+use certwright_api::{
+    CONDITION_ISSUING, CONDITION_READY, Certificate, CertificateStatus, ClusterIssuer, FIELD_MANAGER, GROUP,
+    Issuer, IssuerStatus, VERSION, certificate_reason as reason,
+};
+use certwright_core::conditions::{condition, set_condition, set_standing};
+use certwright_core::events::Event;
+use certwright_core::kstatus::{self, Standing};
+use certwright_core::reading::{Fault, Readable, Reading};
 
 /// After so long a report that failed is tried again.
 const AGAIN: Duration = Duration::from_secs(30);

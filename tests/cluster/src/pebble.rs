@@ -55,7 +55,7 @@ impl PebbleBuilder {
         self
     }
 
-    /// The share of good nonces it refuses, in percent; Pebble's default is 5.
+    /// The share of good nonces it refuses, in percent; Pebble's default is 5, ours is 0 so that each request is made once.
     pub fn nonce_reject_percent(self, percent: u8) -> Self {
         self.environment("PEBBLE_WFE_NONCEREJECT", percent)
     }
@@ -192,9 +192,12 @@ impl PebbleBuilder {
 }
 
 impl Pebble {
-    /// One that validates at once, and refuses one nonce in twenty.
+    /// One that validates at once, refuses no nonce and reuses no authorization, so that a test does the same each time.
     pub fn builder() -> PebbleBuilder {
-        PebbleBuilder::default().environment("PEBBLE_VA_NOSLEEP", 1).authorization_reuse_percent(0)
+        PebbleBuilder::default()
+            .environment("PEBBLE_VA_NOSLEEP", 1)
+            .authorization_reuse_percent(0)
+            .nonce_reject_percent(0)
     }
 
     /// Starts it again on the same ports, after [`Pebble::stop`]. It has forgotten every account and order, and has

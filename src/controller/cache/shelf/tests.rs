@@ -4,8 +4,8 @@ use kube::runtime::watcher::Event;
 use serde_json::json;
 
 use super::*;
-use crate::api::Certificate;
 use crate::runtime::metrics::Metrics;
+use certwright_api::Certificate;
 
 #[test]
 fn what_can_no_longer_be_read_leaves_the_cache_until_it_is_corrected() {

@@ -1,0 +1,358 @@
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::jws::{AccountKey, KeyName, encode};
+use crate::key_change::SharedKey;
+use crate::limits::MAX_CONTACTS;
+use crate::transport::Reply;
+use crate::wire::{or_default, words};
+use crate::{
+    AcmeError, Answer, Authorization, Challenge, Directory, DownloadedChain, ExternalAccountKey, Limiter,
+    NewOrder, Operation, Order, Server,
+};
+use certwright_pki::PrivateKey;
+
+/// An account at a CA (RFC 8555 section 7.1.2), and the calls that it signs. A clone shares the limiter and the key, also
+/// when that is changed.
+///
+/// One account is to be used from one place at a time: some CAs answer a second user with `BAD_SIGNATURE`.
+#[derive(Clone)]
+pub struct Account {
+    pub(super) server: Server,
+    pub(super) key: SharedKey,
+    pub(super) name: KeyName,
+    url: String,
+    limiter: Limiter,
+}
+
+impl Account {
+    /// Registers `key`, or finds the account that it has already (RFC 8555 section 7.3): to repeat this with
+    /// the same key is harmless. Agrees to the terms of service.
+    ///
+    /// # Errors
+    /// [`AcmeError`]
+    pub async fn register(
+        server: &Server,
+        key: PrivateKey,
+        registration: &Registration,
+    ) -> Result<Registered, AcmeError> {
+        let key = Arc::new(AccountKey::new(key));
+        let url = server.directory().await?.new_account.clone();
+        let mut payload = json!({ "termsOfServiceAgreed": true });
+        if !registration.contact.is_empty() {
+            payload["contact"] = mailto(&registration.contact);
+        }
+        if let Some(external) = &registration.external_account {
+            payload["externalAccountBinding"] = key.bind(external, &url);
+        }
+        let reply =
+            server.post(Operation::NewAccount, &key, &KeyName::Jwk, &url, &payload.to_string()).await?;
+        Registered::read(server, key, &reply)
+    }
+
+    /// Asks for the account of `key` without making one (RFC 8555 section 7.3.1); `None` if there is none.
+    ///
+    /// # Errors
+    /// [`AcmeError`]
+    pub async fn look_up(server: &Server, key: PrivateKey) -> Result<Option<Registered>, AcmeError> {
+        Self::of_key(server, Arc::new(AccountKey::new(key))).await
+    }
+
+    async fn of_key(server: &Server, key: Arc<AccountKey>) -> Result<Option<Registered>, AcmeError> {
+        let url = server.directory().await?.new_account.clone();
+        let payload = json!({ "onlyReturnExisting": true }).to_string();
+        match server.post(Operation::LookUpAccount, &key, &KeyName::Jwk, &url, &payload).await {
+            Ok(reply) => Registered::read(server, key, &reply).map(Some),
+            Err(error) if error.code() == "accountDoesNotExist" => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Goes on with an account whose URL is known; sends nothing.
+    pub fn resume(server: &Server, key: PrivateKey, url: impl Into<String>) -> Self {
+        Self::new(server, Arc::new(AccountKey::new(key)), url.into())
+    }
+
+    /// The same account, asked through `server`: one whose certificate is trusted otherwise. It shares limiter and key.
+    #[must_use]
+    pub fn through(&self, server: &Server) -> Self {
+        Self { server: server.clone(), ..self.clone() }
+    }
+
+    /// The account's URL, which names it in every request.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The server at which it is.
+    #[must_use]
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// What it may do at present.
+    #[must_use]
+    pub fn limiter(&self) -> &Limiter {
+        &self.limiter
+    }
+
+    /// The key's thumbprint (RFC 7638 with SHA-256, in base64url).
+    #[must_use]
+    pub fn thumbprint(&self) -> String {
+        self.key.thumbprint()
+    }
+
+    /// What proves that the holder of the account key answers a challenge (RFC 8555 section 8.1).
+    #[must_use]
+    pub fn key_authorization(&self, token: &str) -> String {
+        format!("{token}.{}", self.thumbprint())
+    }
+
+    /// Asks the CA what time it is, unless the account is to leave it alone. See [`Server::ahead`].
+    ///
+    /// # Errors
+    /// [`AcmeError`]
+    pub async fn ask_time(&self) -> Result<(), AcmeError> {
+        let clock = self.server.clock();
+        let _place = self.limiter.enter(clock).await?;
+        self.server.ask_time().await.inspect_err(|error| self.limiter.heed(error, clock()))
+    }
+
+    /// Reads the account (RFC 8555 section 7.1.2).
+    ///
+    /// # Errors
+    /// [`AcmeError`]
+    pub async fn state(&self) -> Result<AccountState, AcmeError> {
+        self.read(Operation::Account, &self.url).await?.json()
+    }
+
+    /// Replaces the contact addresses and nothing else (RFC 8555 section 7.3.2).
+    ///
+    /// # Errors
+    /// [`AcmeError`]
+    pub async fn update_contact(&self, contact: &[String]) -> Result<AccountState, AcmeError> {
+        self.post(Operation::UpdateAccount, &self.url, &json!({ "contact": mailto(contact) })).await?.json()
+    }
+
+    /// Deactivates the account, for good (RFC 8555 section 7.3.6). It is no error if it was so already.
+    ///
+    /// # Errors
+    /// [`AcmeError`], also if the CA agrees and the account is valid all the same.
+    pub async fn deactivate(&self) -> Result<(), AcmeError> {
+        let payload = json!({ "status": AccountStatus::Deactivated.as_str() });
+        let answer = self.post(Operation::DeactivateAccount, &self.url, &payload).await;
+        let answered = match answer {
+            Ok(reply) if reply.json().is_ok_and(|state: AccountState| state.has_ended()) => return Ok(()),
+            Ok(reply) => reply,
+            Err(refusal) => return self.refused_since_it_has_ended(refusal).await,
+        };
+        // An answer that does not say so is no proof, either way: whatever such an account asks for is unauthorized.
+        match self.state().await {
+            Ok(state) if state.has_ended() => Ok(()),
+            Ok(state) => Err(answered.malformed(&format!("the account is {} all the same", state.status))),
+            Err(error) if error.code() == "unauthorized" => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Another key may have taken the place of ours, so that a refusal alone is no proof: the CA is asked what it knows of
+    /// the key.
+    async fn refused_since_it_has_ended(&self, refusal: AcmeError) -> Result<(), AcmeError> {
+        if refusal.code() != "unauthorized" {
+            return Err(refusal);
+        }
+        match Self::of_key(&self.server, self.key.certain()?).await {
+            Ok(Some(registered)) if registered.state.has_ended() => Ok(()),
+            Err(error) if error.code() == "unauthorized" => Ok(()),
+            _ => Err(refusal),
+        }
+    }
+
+    /// Places an order (RFC 8555 section 7.4). The answer's location is the order's URL, and always there.
+    ///
+    /// # Errors
+    /// [`AcmeError`]
+    pub async fn new_order(&self, order: &NewOrder) -> Result<Answer<Order>, AcmeError> {
+        let url = self.directory().await?.new_order.clone();
+        let reply = self.post(Operation::NewOrder, &url, &json!(order)).await?;
+        reply.required_location()?;
+        reply.bounded()
+    }
+
+    /// Reads an order.
+    ///
+    /// # Errors
+    /// [`AcmeError`]
+    pub async fn order(&self, url: &str) -> Result<Answer<Order>, AcmeError> {
+        self.read(Operation::Order, url).await?.bounded()
+    }
+
+    /// Reads an authorization (RFC 8555 section 7.5).
+    ///
+    /// # Errors
+    /// [`AcmeError`]
+    pub async fn authorization(&self, url: &str) -> Result<Answer<Authorization>, AcmeError> {
+        self.read(Operation::Authorization, url).await?.bounded()
+    }
+
+    /// Tells the CA that the proof for a challenge is in place (RFC 8555 section 7.5.1).
+    ///
+    /// # Errors
+    /// [`AcmeError`]
+    pub async fn answer(&self, challenge_url: &str) -> Result<Answer<Challenge>, AcmeError> {
+        self.post(Operation::Challenge, challenge_url, &json!({})).await?.answer()
+    }
+
+    /// Gives an authorization up, so that it counts against no limit (RFC 8555 section 7.5.2).
+    ///
+    /// # Errors
+    /// [`AcmeError`]
+    pub async fn deactivate_authorization(&self, url: &str) -> Result<Answer<Authorization>, AcmeError> {
+        let payload = json!({ "status": "deactivated" });
+        self.post(Operation::DeactivateAuthorization, url, &payload).await?.answer()
+    }
+
+    /// Sends the certificate signing request of an order that is ready (RFC 8555 section 7.4).
+    ///
+    /// # Errors
+    /// [`AcmeError`]
+    pub async fn finalize(&self, finalize_url: &str, csr_der: &[u8]) -> Result<Answer<Order>, AcmeError> {
+        self.post(Operation::Finalize, finalize_url, &json!({ "csr": encode(csr_der) })).await?.bounded()
+    }
+
+    /// Downloads a chain (RFC 8555 section 7.4.2): that of the order, or one of its alternates.
+    ///
+    /// # Errors
+    /// [`AcmeError`]; an answer that holds no PEM certificate is [`AcmeError::Malformed`].
+    pub async fn certificate(&self, url: &str) -> Result<Answer<DownloadedChain>, AcmeError> {
+        self.read(Operation::Certificate, url).await?.chain()
+    }
+
+    fn new(server: &Server, key: Arc<AccountKey>, url: String) -> Self {
+        let name = KeyName::Kid(url.clone());
+        Self { server: server.clone(), key: SharedKey::new(key), name, url, limiter: Limiter::default() }
+    }
+
+    /// The server's directory. A refusal of it is one of the account, too.
+    pub(super) async fn directory(&self) -> Result<Arc<Directory>, AcmeError> {
+        let clock = self.server.clock();
+        self.limiter.refuse_while_paused(clock())?;
+        self.server.directory().await.inspect_err(|error| self.limiter.heed(error, clock()))
+    }
+
+    async fn read(&self, operation: Operation, url: &str) -> Result<Reply, AcmeError> {
+        self.send(operation, url, "").await
+    }
+
+    pub(super) async fn post(
+        &self,
+        operation: Operation,
+        url: &str,
+        payload: &Value,
+    ) -> Result<Reply, AcmeError> {
+        self.send(operation, url, &payload.to_string()).await
+    }
+
+    async fn send(&self, operation: Operation, url: &str, payload: &str) -> Result<Reply, AcmeError> {
+        let clock = self.server.clock();
+        let _place = self.limiter.enter(clock).await?;
+        let key = self.key.certain()?;
+        let outcome = self.server.post(operation, &key, &self.name, url, payload).await;
+        outcome.inspect_err(|error| self.limiter.heed(error, clock()))
+    }
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Account").field(&self.url).finish()
+    }
+}
+
+/// What a new account tells the CA (RFC 8555 section 7.3).
+#[derive(Debug, Default)]
+pub struct Registration {
+    /// E-mail addresses; `mailto:` is put before them.
+    pub contact: Vec<String>,
+    /// The credential that binds the account to a customer, where the CA wants one.
+    pub external_account: Option<ExternalAccountKey>,
+}
+
+/// An account that the CA has just confirmed.
+#[derive(Clone, Debug)]
+pub struct Registered {
+    /// The account.
+    pub account: Account,
+    /// What the CA knows about it.
+    pub state: AccountState,
+    /// Whether it is new (201), and was not there before (200).
+    pub created: bool,
+}
+
+impl Registered {
+    fn read(server: &Server, key: Arc<AccountKey>, reply: &Reply) -> Result<Self, AcmeError> {
+        Ok(Self {
+            account: Account::new(server, key, reply.required_location()?),
+            state: reply.json()?,
+            created: reply.status == http::StatusCode::CREATED,
+        })
+    }
+}
+
+/// What a CA knows about an account (RFC 8555 section 7.1.2).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountState {
+    /// Whether it can be used.
+    pub status: AccountStatus,
+    /// The contact URLs, as the CA keeps them. Some CAs keep none, or do not show them.
+    #[serde(default, deserialize_with = "or_default")]
+    pub contact: Vec<String>,
+    /// Whether the terms of service were agreed to, if the CA says so.
+    #[serde(default)]
+    pub terms_of_service_agreed: Option<bool>,
+    /// Where its orders are listed, if the CA lists them.
+    #[serde(default)]
+    pub orders: Option<String>,
+}
+
+impl AccountState {
+    /// Whether it cannot be used any more, ever.
+    fn has_ended(&self) -> bool {
+        matches!(self.status, AccountStatus::Deactivated | AccountStatus::Revoked)
+    }
+
+    /// The e-mail addresses among the contacts.
+    #[must_use]
+    pub fn email_addresses(&self) -> Vec<String> {
+        let (most, longest) = MAX_CONTACTS;
+        let addresses = self.contact.iter().filter_map(|contact| contact.strip_prefix("mailto:"));
+        addresses.filter(|address| address.len() <= longest).take(most).map(str::to_owned).collect()
+    }
+}
+
+words! {
+    /// The states of an account (RFC 8555 section 7.1.6).
+    AccountStatus {
+        /// It can be used.
+        Valid = "valid",
+        /// Its owner gave it up, for good.
+        Deactivated = "deactivated",
+        /// The CA took it away, for good.
+        Revoked = "revoked",
+    }
+}
+
+fn mailto(contact: &[String]) -> Value {
+    contact
+        .iter()
+        .map(
+            |address| {
+                if address.starts_with("mailto:") { address.clone() } else { format!("mailto:{address}") }
+            },
+        )
+        .collect()
+}

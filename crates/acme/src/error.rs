@@ -1,0 +1,334 @@
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::Problem;
+use certwright_egress::{Forbidden, NoAnswer, SendError};
+use certwright_pki::KeyError;
+
+/// Why a call to a CA did not do what it should.
+///
+/// `Display` is stable: the same situation gives the same text, so that a condition made from it is not
+/// written again at each attempt. Ports, request ids and times are therefore left out. Problem documents of an
+/// ACME server are quoted; other answers are not, as they may come from a server that the reader cannot reach.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AcmeError {
+    /// The CA refused, with a problem document (RFC 8555 section 6.7).
+    #[error("{operation} failed: {}", Refusal(problem))]
+    Problem {
+        /// What was tried.
+        operation: Operation,
+        /// The HTTP status of the answer.
+        status: u16,
+        /// What the CA said.
+        problem: Box<Problem>,
+        /// How long the CA wants to be left alone, from 1 s to 24 h.
+        retry_after: Option<Duration>,
+    },
+    /// An answer that is neither success nor a problem document, such as a proxy's HTML page.
+    #[error("{operation} failed: {host} answered HTTP {status}{}", InParentheses(kind))]
+    Http {
+        /// What was tried.
+        operation: Operation,
+        /// The host that was asked.
+        host: String,
+        /// The HTTP status of the answer.
+        status: u16,
+        /// What it is: its media type, or that it is a redirect. Nothing of what it says, which may not be meant for
+        /// whoever reads this.
+        kind: String,
+        /// How long the server wants to be left alone, from 1 s to 24 h.
+        retry_after: Option<Duration>,
+    },
+    /// Success, but not with what the RFC asks for.
+    #[error("{operation} failed: the answer of {host} is not what {} asks for: {what}", operation.standard())]
+    Malformed {
+        /// What was tried.
+        operation: Operation,
+        /// The host that was asked.
+        host: String,
+        /// What is wrong with the answer.
+        what: String,
+    },
+    /// Success, but with more than any CA needs to send, or with what must not be used.
+    #[error(
+        "{operation} failed: the answer of {host} is not accepted: {what}; check the issuer's server URL, or tell the CA's \
+         operator"
+    )]
+    OutOfBounds {
+        /// What was tried.
+        operation: Operation,
+        /// The host that was asked.
+        host: String,
+        /// What was sent, and what the limit is.
+        what: String,
+    },
+    /// No answer: the name does not resolve, the connection is refused or breaks.
+    #[error("{operation} failed: cannot reach {host}: {cause}")]
+    Unreachable {
+        /// What was tried.
+        operation: Operation,
+        /// The host that was asked.
+        host: String,
+        /// What stood in the way.
+        cause: &'static str,
+    },
+    /// The operator's egress rules forbid the connection; nothing was sent.
+    #[error("{operation} failed: {host} {forbidden}")]
+    Forbidden {
+        /// What was tried.
+        operation: Operation,
+        /// The host that was to be asked.
+        host: String,
+        /// What the rules say.
+        forbidden: Forbidden,
+    },
+    /// No answer in time.
+    #[error("{operation} failed: no answer from {host} in time")]
+    Timeout {
+        /// What was tried.
+        operation: Operation,
+        /// The host that was asked.
+        host: String,
+    },
+    /// The server's certificate is not trusted, or the TLS handshake failed.
+    #[error("{operation} failed: cannot reach {host}: TLS: {detail}")]
+    Tls {
+        /// What was tried.
+        operation: Operation,
+        /// The host that was asked.
+        host: String,
+        /// What went wrong.
+        detail: String,
+    },
+    /// The CA has told this account to slow down; nothing was sent.
+    #[error("the CA asked this account to pause, and the pause is not over")]
+    Paused {
+        /// When the pause ends.
+        until: Timestamp,
+    },
+    /// The directory has no such entry.
+    #[error("{operation} is not possible: the directory of {host} has no {entry}")]
+    NotOffered {
+        /// What was to be done.
+        operation: Operation,
+        /// The host of the CA.
+        host: String,
+        /// The entry.
+        entry: &'static str,
+    },
+    /// The account key was being changed, and the CA has not said yet which key it has; nothing was sent.
+    #[error("the account key is being changed, and the CA has not said yet which key the account has")]
+    KeyInDoubt,
+    /// The account key could not sign.
+    #[error("the account key: {0}")]
+    Key(#[from] KeyError),
+    /// The directory's URL cannot be used.
+    #[error("the server URL {0:?} is not an http or https URL")]
+    DirectoryUrl(String),
+    /// The CA bundle cannot be used.
+    #[error("the CA bundle holds no usable PEM certificate")]
+    Bundle,
+    /// The HTTP client could not be made.
+    #[error("no HTTPS client could be made: {0}")]
+    Client(String),
+}
+
+impl AcmeError {
+    /// Why a request to `host` had no answer.
+    pub(crate) fn no_answer(operation: Operation, host: &str, error: SendError) -> Self {
+        let host = host.to_owned();
+        match NoAnswer::of(error) {
+            NoAnswer::Forbidden(forbidden) => Self::Forbidden { operation, host, forbidden },
+            NoAnswer::Timeout => Self::Timeout { operation, host },
+            NoAnswer::Tls(detail) => Self::Tls { operation, host, detail },
+            NoAnswer::Unreachable(cause) => Self::Unreachable { operation, host, cause },
+        }
+    }
+
+    /// A short code: that of the problem (see [`Problem::code`]), else the kind of failure in one word.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Problem { problem, .. } => problem.code(),
+            Self::Http { .. } => "unexpectedStatus",
+            Self::Malformed { .. } => "malformedAnswer",
+            Self::OutOfBounds { .. } => "answerOutOfBounds",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Forbidden { .. } => "egressForbidden",
+            Self::Timeout { .. } => "timeout",
+            Self::Tls { .. } => "tls",
+            Self::Paused { .. } => "paused",
+            Self::NotOffered { .. } => "notOffered",
+            Self::KeyInDoubt => "keyInDoubt",
+            Self::Key(_) => "accountKey",
+            Self::DirectoryUrl(_) => "directoryUrl",
+            Self::Bundle => "caBundle",
+            Self::Client(_) => "client",
+        }
+    }
+
+    /// What was tried, if it came to a request.
+    #[must_use]
+    pub fn operation(&self) -> Option<Operation> {
+        match self {
+            Self::Problem { operation, .. }
+            | Self::Http { operation, .. }
+            | Self::Malformed { operation, .. }
+            | Self::OutOfBounds { operation, .. }
+            | Self::Unreachable { operation, .. }
+            | Self::Forbidden { operation, .. }
+            | Self::Timeout { operation, .. }
+            | Self::Tls { operation, .. } => Some(*operation),
+            _ => None,
+        }
+    }
+
+    /// The HTTP status of the answer, if it was not a success.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Problem { status, .. } | Self::Http { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// How long the CA wants to be left alone, from 1 s to 24 h, if it said so.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Problem { retry_after, .. } | Self::Http { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// What the CA said, if it said something.
+    #[must_use]
+    pub fn problem(&self) -> Option<&Problem> {
+        match self {
+            Self::Problem { problem, .. } => Some(problem),
+            _ => None,
+        }
+    }
+}
+
+/// What was tried. `Display` reads as the beginning of a sentence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// The directory (RFC 8555 section 7.1.1).
+    Directory,
+    /// newNonce (section 7.2).
+    NewNonce,
+    /// newAccount (section 7.3).
+    NewAccount,
+    /// newAccount with `onlyReturnExisting` (section 7.3.1).
+    LookUpAccount,
+    /// The account object, read.
+    Account,
+    /// The account object, changed (section 7.3.2).
+    UpdateAccount,
+    /// The account object, given up (section 7.3.6).
+    DeactivateAccount,
+    /// keyChange (section 7.3.5).
+    KeyChange,
+    /// newOrder (section 7.4).
+    NewOrder,
+    /// The order object.
+    Order,
+    /// The authorization object (section 7.5).
+    Authorization,
+    /// The challenge object, answered (section 7.5.1).
+    Challenge,
+    /// The authorization object, given up (section 7.5.2).
+    DeactivateAuthorization,
+    /// The order's finalize URL (section 7.4).
+    Finalize,
+    /// The certificate (section 7.4.2).
+    Certificate,
+    /// The renewal information of a certificate (RFC 9773 section 4.1).
+    RenewalInfo,
+    /// revokeCert (section 7.6).
+    RevokeCertificate,
+}
+
+impl Operation {
+    /// The name of a metric's label.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Directory => "directory",
+            Self::NewNonce => "newNonce",
+            Self::NewAccount => "newAccount",
+            Self::LookUpAccount => "lookUpAccount",
+            Self::Account => "account",
+            Self::UpdateAccount => "updateAccount",
+            Self::DeactivateAccount => "deactivateAccount",
+            Self::KeyChange => "keyChange",
+            Self::NewOrder => "newOrder",
+            Self::Order => "order",
+            Self::Authorization => "authorization",
+            Self::Challenge => "challenge",
+            Self::DeactivateAuthorization => "deactivateAuthorization",
+            Self::Finalize => "finalize",
+            Self::Certificate => "certificate",
+            Self::RevokeCertificate => "revokeCertificate",
+            Self::RenewalInfo => "renewalInfo",
+        }
+    }
+}
+
+impl Operation {
+    /// What says how the other side has to answer.
+    fn standard(self) -> &'static str {
+        match self {
+            Self::RenewalInfo => "RFC 9773",
+            _ => "RFC 8555",
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Directory => "reading the directory",
+            Self::NewNonce => "fetching a nonce",
+            Self::NewAccount => "registering the account",
+            Self::LookUpAccount => "looking up the account",
+            Self::Account => "reading the account",
+            Self::UpdateAccount => "updating the account",
+            Self::DeactivateAccount => "deactivating the account",
+            Self::KeyChange => "changing the account key",
+            Self::NewOrder => "placing the order",
+            Self::Order => "reading the order",
+            Self::Authorization => "reading the authorization",
+            Self::Challenge => "answering the challenge",
+            Self::DeactivateAuthorization => "deactivating the authorization",
+            Self::Finalize => "finalizing the order",
+            Self::Certificate => "downloading the certificate",
+            Self::RenewalInfo => "asking when to renew the certificate",
+            Self::RevokeCertificate => "revoking the certificate",
+        })
+    }
+}
+
+/// A problem as part of a stable text.
+struct Refusal<'a>(&'a Problem);
+
+impl fmt::Display for Refusal<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.code() {
+            // Its detail quotes the nonce, which differs at each attempt.
+            "badNonce" => write!(f, "the CA refused one nonce after another ({})", self.0.typ),
+            _ => self.0.fmt(f),
+        }
+    }
+}
+
+struct InParentheses<'a>(&'a str);
+
+impl fmt::Display for InParentheses<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, " ({})", self.0) }
+    }
+}

@@ -1,0 +1,90 @@
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::jws::AccountKey;
+use crate::limiter::Place;
+use crate::{Account, AcmeError, Operation};
+use certwright_pki::PrivateKey;
+
+impl Account {
+    /// Asks the CA to put `next` in the place of the account's key (RFC 8555 section 7.3.5). Requests that are in flight
+    /// end first, and none is begun before the [`KeyChange`] is dropped.
+    ///
+    /// Whatever the CA answers, the key is in doubt from then on, and the account signs nothing: an answer may be lost,
+    /// and some CAs answer with success and keep the old key. Ask with [`Account::look_up`] which key it knows, and say
+    /// so with [`Account::settle`].
+    ///
+    /// # Errors
+    /// [`AcmeError`], if the CA was not asked.
+    pub async fn change_key(&self, next: &PrivateKey) -> Result<KeyChange, AcmeError> {
+        let url = self.directory().await?.key_change.clone().ok_or_else(|| self.no_key_change())?;
+        let clock = self.server.clock();
+        let alone = self.limiter().enter_alone(clock).await?;
+        let current = self.key.certain()?;
+        let inner = AccountKey::new(next.clone()).succeed(&current, self.url(), &url)?;
+        self.key.doubt();
+        let answer = self.server.post(Operation::KeyChange, &current, &self.name, &url, &inner).await;
+        let answer = answer.map(drop).inspect_err(|error| self.limiter().heed(error, clock()));
+        Ok(KeyChange { answer, _alone: alone })
+    }
+
+    /// Whether the CA was asked to change the key, and nobody has found out yet what came of it.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        self.key.certain().is_err()
+    }
+
+    /// The CA knows this key. All clones of the account sign with it from now on.
+    pub fn settle(&self, key: &PrivateKey) {
+        self.key.settle(AccountKey::new(key.clone()));
+    }
+
+    fn no_key_change(&self) -> AcmeError {
+        AcmeError::NotOffered {
+            operation: Operation::KeyChange,
+            host: self.server.host(),
+            entry: "keyChange",
+        }
+    }
+}
+
+/// A change of an account's key that was asked for. Nothing is sent for the account before it is dropped.
+#[derive(Debug)]
+pub struct KeyChange {
+    /// What the CA answered.
+    pub answer: Result<(), AcmeError>,
+    _alone: Place,
+}
+
+/// The key that all clones of an account sign with.
+#[derive(Clone)]
+pub(super) struct SharedKey(Arc<RwLock<State>>);
+
+struct State {
+    key: Arc<AccountKey>,
+    in_doubt: bool,
+}
+
+impl SharedKey {
+    pub(super) fn new(key: Arc<AccountKey>) -> Self {
+        Self(Arc::new(RwLock::new(State { key, in_doubt: false })))
+    }
+
+    pub(super) fn thumbprint(&self) -> String {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).key.thumbprint().to_owned()
+    }
+
+    /// The key, if it is the one that the CA knows.
+    pub(super) fn certain(&self) -> Result<Arc<AccountKey>, AcmeError> {
+        let state = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if state.in_doubt { Err(AcmeError::KeyInDoubt) } else { Ok(state.key.clone()) }
+    }
+
+    fn doubt(&self) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).in_doubt = true;
+    }
+
+    fn settle(&self, key: AccountKey) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) =
+            State { key: Arc::new(key), in_doubt: false };
+    }
+}

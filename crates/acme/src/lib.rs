@@ -1,0 +1,56 @@
+//! The ACME client layer (RFC 8555): transport, accounts, orders, problems.
+//!
+//! A [`Server`] is one CA's directory with its connections and nonces. An [`Account`] signs with one key at
+//! one server and makes the calls; it holds no order, so that an issuance can go on from the URLs in its
+//! status after a restart. Every call is one request (more only after `badNonce`) and either answers with an
+//! [`Answer`] or says in an [`AcmeError`] what the CA said. Nothing here waits: a pause is an error with the
+//! instant at which it ends.
+
+mod account;
+mod answer;
+mod config;
+mod directory;
+mod error;
+mod external_account;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
+mod jws;
+mod key_authorization;
+mod key_change;
+mod limiter;
+mod limits;
+mod nonce;
+mod order;
+mod problem;
+mod rate_limit;
+mod renewal_info;
+mod retry_after;
+mod revocation;
+mod server;
+mod share;
+mod time;
+mod transport;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub use account::{Account, AccountState, AccountStatus, Registered, Registration};
+pub use answer::Answer;
+pub use config::{Observe, ServerConfig, Trust};
+pub use directory::{Directory, Meta};
+pub use error::{AcmeError, Operation};
+pub use external_account::{ExternalAccountKey, MacAlgorithm, MacKeyError, parse_mac_key};
+pub use jws::jwk_thumbprint;
+pub use key_authorization::txt_value;
+pub use key_change::KeyChange;
+pub use limiter::Limiter;
+pub use order::{
+    Authorization, AuthorizationStatus, Challenge, ChallengeStatus, ChallengeType, DownloadedChain,
+    Identifier, NewOrder, Order, OrderStatus,
+};
+pub use problem::{Problem, Subproblem};
+pub use renewal_info::{RenewalInfo, SuggestedWindow};
+pub use server::Server;
+pub use share::Share;

@@ -1,0 +1,224 @@
+//! How much a CA may answer. An ACME server is whatever a tenant's Issuer names, so what it sends is bounded before it is
+//! read, and checked before it is used.
+
+use crate::{Authorization, AuthorizationStatus, Challenge, ChallengeType, Directory, Operation, Order};
+
+/// The longest answer in JSON. An order for 250 names of ordinary length is half as long.
+pub(super) const MAX_JSON: usize = 64 << 10;
+/// The longest chain in PEM. A leaf with a hundred names and four RSA certificates above it take 16 KiB; a chain of
+/// post-quantum certificates takes about 40 KiB.
+pub(super) const MAX_CHAIN: usize = 128 << 10;
+/// The most certificates in a chain. Public CAs send two to four, a cross-signed private hierarchy perhaps six.
+pub(super) const MAX_CHAIN_CERTIFICATES: usize = 10;
+/// The most bytes in the headers of an answer, names and values.
+pub(super) const MAX_HEADERS: usize = 32 << 10;
+/// The longest URL in an answer.
+pub(super) const MAX_URL: usize = 1024;
+/// The most contacts of an account that are heeded, and the longest of them.
+pub(super) const MAX_CONTACTS: (usize, usize) = (10, 320);
+/// The longest nonce.
+pub(super) const MAX_NONCE: usize = 512;
+/// How many links of one kind are followed; the rest are ignored. Let's Encrypt offers one alternate chain.
+pub(super) const MAX_LINKS: usize = 10;
+/// The most challenges of an authorization.
+pub(super) const MAX_CHALLENGES: usize = 20;
+/// The most subproblems that are kept of a problem document.
+pub(super) const MAX_SUBPROBLEMS: usize = 100;
+/// How long a token can be. 22 characters of base64url hold the 128 bits that RFC 8555 section 8.3 demands.
+const TOKEN: std::ops::RangeInclusive<usize> = 22..=256;
+
+/// The longest body of a successful answer, and how to say so.
+pub(super) fn max_body(operation: Operation) -> (usize, &'static str) {
+    match operation {
+        Operation::Certificate => (MAX_CHAIN, "128 KiB"),
+        _ => (MAX_JSON, "64 KiB"),
+    }
+}
+
+/// What can be checked of an answer before it is used. The error continues a sentence about the answer.
+pub(super) trait Bounded {
+    /// Whether it is within its bounds.
+    fn check(&self) -> Result<(), String>;
+}
+
+impl Bounded for Directory {
+    fn check(&self) -> Result<(), String> {
+        let required = [
+            ("newNonce", Some(&self.new_nonce)),
+            ("newAccount", Some(&self.new_account)),
+            ("newOrder", Some(&self.new_order)),
+        ];
+        let optional = [
+            ("newAuthz", self.new_authz.as_ref()),
+            ("keyChange", self.key_change.as_ref()),
+            ("revokeCert", self.revoke_cert.as_ref()),
+            ("renewalInfo", self.renewal_info.as_ref()),
+        ];
+        let links = [("termsOfService", &self.meta.terms_of_service), ("website", &self.meta.website)];
+        for (entry, url) in required.into_iter().chain(optional) {
+            url.map_or(Ok(()), |url| check_url(entry, url))?;
+        }
+        links.into_iter().try_for_each(|(entry, link)| match link {
+            Some(link) if link.len() > MAX_URL => Err(too_long(entry)),
+            _ => Ok(()),
+        })
+    }
+}
+
+impl Bounded for Order {
+    fn check(&self) -> Result<(), String> {
+        check_url("finalize", &self.finalize)?;
+        self.certificate.as_ref().map_or(Ok(()), |url| check_url("certificate", url))?;
+        self.authorizations.iter().try_for_each(|url| check_url("authorization", url))
+    }
+}
+
+impl Bounded for Authorization {
+    fn check(&self) -> Result<(), String> {
+        let count = self.challenges.len();
+        if count > MAX_CHALLENGES {
+            return Err(format!(
+                "it has {count} challenges, and {MAX_CHALLENGES} are the most that is accepted"
+            ));
+        }
+        match self.status {
+            AuthorizationStatus::Pending => self.challenges.iter().try_for_each(Challenge::check),
+            // Nothing is used of its challenges.
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Challenge {
+    fn check(&self) -> Result<(), String> {
+        // Of other types nothing is used.
+        if !matches!(self.typ, ChallengeType::Http01 | ChallengeType::Dns01) {
+            return Ok(());
+        }
+        check_url("challenge", &self.url)?;
+        let base64url = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if TOKEN.contains(&self.token.len()) && self.token.bytes().all(base64url) {
+            return Ok(());
+        }
+        Err(format!(
+            "the token of its {} challenge is not {} to {} characters of the base64url alphabet (RFC 8555 section 8.3)",
+            self.typ,
+            TOKEN.start(),
+            TOKEN.end()
+        ))
+    }
+}
+
+/// Whether something can be requested from `url`, which `what` names.
+pub(super) fn check_url(what: &str, url: &str) -> Result<(), String> {
+    if url.len() > MAX_URL {
+        return Err(too_long(what));
+    }
+    let parsed = reqwest::Url::parse(url).ok();
+    match parsed.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
+        Some(_) => Ok(()),
+        None => Err(format!("its {what} URL is not an http or https URL")),
+    }
+}
+
+/// Whether a downloaded chain has no more certificates than a chain needs.
+pub(super) fn check_chain(pem: &str) -> Result<(), String> {
+    let count = pem.matches("-----BEGIN CERTIFICATE-----").count();
+    if count <= MAX_CHAIN_CERTIFICATES {
+        return Ok(());
+    }
+    Err(format!(
+        "its chain has {count} certificates, and {MAX_CHAIN_CERTIFICATES} are the most that is accepted"
+    ))
+}
+
+fn too_long(what: &str) -> String {
+    format!("its {what} URL is longer than {MAX_URL} characters")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_token_is_of_the_base64url_alphabet_and_has_128_bits() {
+        let check = |token: &str| challenge("http-01", "https://ca.example/c/1", token).check();
+        for good in ["evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr_oA", &"a".repeat(22), &"a".repeat(256)] {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+        let dots = format!("../../{}", "a".repeat(30));
+        for bad in
+            ["", "short", &"a".repeat(21), &"a".repeat(257), &dots, &"a b".repeat(10), &"aaa=".repeat(10)]
+        {
+            let refusal = check(bad).unwrap_err();
+            assert!(refusal.contains("22 to 256 characters of the base64url alphabet"), "{bad}: {refusal}");
+        }
+        assert!(challenge("dns-01", "https://ca.example/c/1", "x").check().is_err());
+        assert_eq!(challenge("dns-persist-01", "", "").check(), Ok(()), "of another type nothing is used");
+    }
+
+    #[test]
+    fn a_url_is_of_http_and_bounded() {
+        assert_eq!(check_url("finalize", "https://ca.example/f/1"), Ok(()));
+        for bad in ["", "/f/1", "ftp://ca.example/f", "file:///etc/passwd", "https://"] {
+            assert_eq!(
+                check_url("finalize", bad).unwrap_err(),
+                "its finalize URL is not an http or https URL",
+                "{bad}"
+            );
+        }
+        let long = format!("https://ca.example/{}", "f".repeat(MAX_URL));
+        assert_eq!(
+            check_url("finalize", &long).unwrap_err(),
+            "its finalize URL is longer than 1024 characters"
+        );
+    }
+
+    #[test]
+    fn every_url_of_an_order_and_a_directory_is_checked() {
+        let order = |key: &str| {
+            let mut order = json!({ "status": "pending", "finalize": "https://ca.example/f",
+                "authorizations": ["https://ca.example/a"], "certificate": "https://ca.example/c" });
+            order[key] =
+                if key == "authorizations" { json!(["https://ca.example/a", "a"]) } else { json!("c") };
+            serde_json::from_value::<Order>(order).unwrap().check()
+        };
+        for key in ["finalize", "authorizations", "certificate"] {
+            assert!(order(key).unwrap_err().contains("is not an http or https URL"), "{key}");
+        }
+        let directory = |key: &str| {
+            let url = "https://ca.example/x";
+            let mut directory = json!({ "newNonce": url, "newAccount": url, "newOrder": url, "keyChange": url,
+                "revokeCert": url, "renewalInfo": url });
+            directory[key] = json!("gopher://ca.example/");
+            serde_json::from_value::<Directory>(directory).unwrap().check()
+        };
+        for key in ["newNonce", "newAccount", "newOrder", "keyChange", "revokeCert", "renewalInfo"] {
+            assert_eq!(directory(key).unwrap_err(), format!("its {key} URL is not an http or https URL"));
+        }
+    }
+
+    #[test]
+    fn an_authorization_has_no_more_challenges_than_a_ca_knows_types() {
+        let challenges = vec![json!({ "type": "vendor-01" }); MAX_CHALLENGES + 1];
+        let authorization = json!({ "status": "pending", "identifier": { "type": "dns", "value": "a.example" },
+            "challenges": challenges });
+        let refusal = serde_json::from_value::<Authorization>(authorization).unwrap().check().unwrap_err();
+        assert_eq!(refusal, "it has 21 challenges, and 20 are the most that is accepted");
+    }
+
+    #[test]
+    fn a_chain_has_no_more_certificates_than_one_needs() {
+        let chain =
+            |count: usize| "-----BEGIN CERTIFICATE-----\nAA\n-----END CERTIFICATE-----\n".repeat(count);
+        assert_eq!(check_chain(&chain(MAX_CHAIN_CERTIFICATES)), Ok(()));
+        assert!(check_chain(&chain(MAX_CHAIN_CERTIFICATES + 1)).unwrap_err().contains("11 certificates"));
+    }
+
+    fn challenge(typ: &str, url: &str, token: &str) -> Challenge {
+        serde_json::from_value(json!({ "type": typ, "url": url, "status": "pending", "token": token }))
+            .unwrap()
+    }
+}

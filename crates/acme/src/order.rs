@@ -1,0 +1,290 @@
+use std::fmt;
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::Problem;
+use crate::wire::{lenient, or_default, time, words};
+
+/// A request for a certificate, as the CA sees it (RFC 8555 section 7.1.3).
+///
+/// Its URL is not part of it: that is the `Location` of the answer to newOrder.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Order {
+    /// How far it has come.
+    pub status: OrderStatus,
+    /// When the CA gives it up. `None` also if the CA's text is no RFC 3339 time.
+    #[serde(default, deserialize_with = "time")]
+    pub expires: Option<Timestamp>,
+    /// The names asked for.
+    #[serde(default, deserialize_with = "or_default")]
+    pub identifiers: Vec<Identifier>,
+    /// The URLs of the authorizations it needs.
+    #[serde(default, deserialize_with = "or_default")]
+    pub authorizations: Vec<String>,
+    /// Why it became invalid.
+    #[serde(default, deserialize_with = "lenient")]
+    pub error: Option<Problem>,
+    /// Where the certificate signing request goes once the order is ready.
+    pub finalize: String,
+    /// Where the certificate is once the order is valid.
+    #[serde(default)]
+    pub certificate: Option<String>,
+    /// The profile it was placed with (draft-ietf-acme-profiles).
+    #[serde(default)]
+    pub profile: Option<String>,
+}
+
+/// What to ask for with newOrder (RFC 8555 section 7.4).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewOrder {
+    /// The names; a wildcard is a DNS name that begins with `*.`.
+    pub identifiers: Vec<Identifier>,
+    /// The end of the validity that the certificate shall have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<Timestamp>,
+    /// One of the profiles in the directory (draft-ietf-acme-profiles).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// The id of the certificate that this one is to replace (RFC 9773 section 5), for a CA that has renewal information.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
+}
+
+/// A name that a certificate can carry (RFC 8555 section 9.7.7, RFC 8738 for addresses).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Identifier {
+    /// `dns`, `ip`, or a kind that is not known here.
+    #[serde(rename = "type")]
+    pub typ: String,
+    /// The name.
+    pub value: String,
+}
+
+impl Identifier {
+    /// A DNS name, also one that begins with `*.`.
+    pub fn dns(name: impl Into<String>) -> Self {
+        Self { typ: "dns".to_owned(), value: name.into() }
+    }
+
+    /// An IP address, in the text form of RFC 8738 section 3.
+    #[must_use]
+    pub fn ip(address: IpAddr) -> Self {
+        Self { typ: "ip".to_owned(), value: address.to_string() }
+    }
+}
+
+impl fmt::Display for Identifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.value)
+    }
+}
+
+/// A CA's permission, or its way to get it, for one name (RFC 8555 section 7.1.4).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Authorization {
+    /// The name, without the `*.` of a wildcard.
+    pub identifier: Identifier,
+    /// How far it has come.
+    pub status: AuthorizationStatus,
+    /// When it ends. `None` also if the CA's text is no RFC 3339 time.
+    #[serde(default, deserialize_with = "time")]
+    pub expires: Option<Timestamp>,
+    /// The ways to prove control of the name, any one of which will do.
+    #[serde(default, deserialize_with = "or_default")]
+    pub challenges: Vec<Challenge>,
+    /// Whether it is for the wildcard below the name.
+    #[serde(default, deserialize_with = "or_default")]
+    pub wildcard: bool,
+}
+
+impl Authorization {
+    /// Whether it will never become valid (again).
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        !matches!(self.status, AuthorizationStatus::Pending | AuthorizationStatus::Valid)
+    }
+
+    /// The name as it stands in the certificate: with `*.` for a wildcard.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let value = &self.identifier.value;
+        if self.wildcard && !value.starts_with("*.") { format!("*.{value}") } else { value.clone() }
+    }
+
+    /// What the CA says went wrong, if it says so: the error of the first challenge that has one.
+    #[must_use]
+    pub fn error(&self) -> Option<&Problem> {
+        self.challenges.iter().find_map(|challenge| challenge.error.as_ref())
+    }
+}
+
+/// One way to prove control of a name (RFC 8555 section 8).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Challenge {
+    /// Which way.
+    #[serde(rename = "type")]
+    pub typ: ChallengeType,
+    /// Where to say that the proof is in place. Empty for a type that is not known here and has none.
+    #[serde(default, deserialize_with = "or_default")]
+    pub url: String,
+    /// How far it has come.
+    #[serde(default)]
+    pub status: ChallengeStatus,
+    /// Goes into the key authorization (section 8.1). Empty for a type that has none.
+    #[serde(default, deserialize_with = "or_default")]
+    pub token: String,
+    /// Why the CA could not see the proof.
+    #[serde(default, deserialize_with = "lenient")]
+    pub error: Option<Problem>,
+}
+
+/// A PEM chain as the CA delivers it (RFC 8555 section 9.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DownloadedChain {
+    /// The leaf first, then the certificates that lead to a root.
+    pub pem: String,
+    /// The URLs of other chains for the same leaf (section 7.4.2).
+    pub alternates: Vec<String>,
+}
+
+words! {
+    /// The states of an order (RFC 8555 section 7.1.6).
+    OrderStatus {
+        /// Some authorization is not yet valid.
+        Pending = "pending",
+        /// The certificate signing request may be sent.
+        Ready = "ready",
+        /// The certificate is being made.
+        Processing = "processing",
+        /// The certificate can be downloaded.
+        Valid = "valid",
+        /// It is over.
+        Invalid = "invalid",
+    }
+}
+
+words! {
+    /// The states of an authorization (RFC 8555 section 7.1.6).
+    AuthorizationStatus {
+        /// Some challenge has to be answered.
+        Pending = "pending",
+        /// The CA is satisfied.
+        Valid = "valid",
+        /// A challenge failed.
+        Invalid = "invalid",
+        /// The account gave it up.
+        Deactivated = "deactivated",
+        /// It was valid for long enough.
+        Expired = "expired",
+        /// The CA took it back.
+        Revoked = "revoked",
+    }
+}
+
+words! {
+    /// The states of a challenge (RFC 8555 section 7.1.6).
+    ChallengeStatus {
+        /// The CA waits to be told.
+        Pending = "pending",
+        /// The CA is looking, perhaps again and again.
+        Processing = "processing",
+        /// The CA has seen the proof.
+        Valid = "valid",
+        /// The CA has given up.
+        Invalid = "invalid",
+    }
+}
+
+impl Default for ChallengeStatus {
+    fn default() -> Self {
+        Self::Other(String::new())
+    }
+}
+
+words! {
+    /// The ways to prove control of a name.
+    ChallengeType {
+        /// A file served over plain HTTP (RFC 8555 section 8.3).
+        Http01 = "http-01",
+        /// A TXT record (RFC 8555 section 8.4).
+        Dns01 = "dns-01",
+        /// A TLS handshake (RFC 8737).
+        TlsAlpn01 = "tls-alpn-01",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_with_unknown_status_and_fields_is_read() {
+        let order: Order = serde_json::from_str(
+            r#"{"status":"waiting-for-approval","finalize":"https://ca.example/f/1","expires":"soon",
+                "identifiers":[{"type":"onion","value":"abc.onion"}],"x-vendor":{"a":[1]}}"#,
+        )
+        .unwrap();
+        assert_eq!(order.status, OrderStatus::Other("waiting-for-approval".to_owned()));
+        assert_eq!(order.expires, None);
+        assert_eq!(order.identifiers[0].to_string(), "abc.onion");
+    }
+
+    #[test]
+    fn a_challenge_of_an_unknown_type_does_not_hide_the_known_one() {
+        let authorization: Authorization = serde_json::from_str(
+            r#"{"status":"pending","identifier":{"type":"dns","value":"a.example"},"challenges":[
+                {"type":"vendor-email-01","from":"ca@example"},
+                {"type":"http-01","url":"https://ca.example/c/1","status":"pending","token":"t"}]}"#,
+        )
+        .unwrap();
+        let types: Vec<&str> =
+            authorization.challenges.iter().map(|challenge| challenge.typ.as_str()).collect();
+        assert_eq!(types, ["vendor-email-01", "http-01"]);
+        assert_eq!(authorization.challenges[1].token, "t");
+    }
+
+    #[test]
+    fn a_failed_challenge_shows_the_problem_of_the_ca() {
+        let authorization: Authorization = serde_json::from_str(
+            r#"{"status":"invalid","identifier":{"type":"dns","value":"a.example"},"challenges":[
+                {"type":"dns-01","url":"u","status":"pending","token":"t"},
+                {"type":"http-01","url":"u","status":"invalid","token":"t","validated":"2026-11-22T03:00:00Z",
+                 "error":{"type":"urn:ietf:params:acme:error:connection","detail":"no route","status":400}}]}"#,
+        )
+        .unwrap();
+        let problem = authorization.error().unwrap();
+        assert_eq!(
+            (problem.code(), problem.detail.as_str(), problem.status),
+            ("connection", "no route", Some(400))
+        );
+    }
+
+    #[test]
+    fn a_wildcard_is_named_with_its_star() {
+        let name = |wildcard, value: &str| {
+            let authorization = serde_json::json!({"status": "valid", "wildcard": wildcard,
+                "identifier": {"type": "dns", "value": value}});
+            serde_json::from_value::<Authorization>(authorization).unwrap().name()
+        };
+        assert_eq!(name(true, "a.example"), "*.a.example");
+        assert_eq!(name(true, "*.a.example"), "*.a.example");
+        assert_eq!(name(false, "a.example"), "a.example");
+    }
+
+    #[test]
+    fn a_new_order_carries_only_what_is_asked_for() {
+        let identifiers = vec![Identifier::dns("*.a.example")];
+        let mut order = NewOrder { identifiers, not_after: None, profile: None, replaces: None };
+        let json = |order: &NewOrder| serde_json::to_value(order).unwrap();
+        let identifiers = serde_json::json!([{"type": "dns", "value": "*.a.example"}]);
+        assert_eq!(json(&order), serde_json::json!({"identifiers": identifiers}));
+        order.profile = Some("shortlived".to_owned());
+        order.not_after = Some(Timestamp::UNIX_EPOCH);
+        let wanted = serde_json::json!({"identifiers": identifiers, "notAfter": "1970-01-01T00:00:00Z", "profile": "shortlived"});
+        assert_eq!(json(&order), wanted);
+    }
+}

@@ -1,0 +1,242 @@
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use jiff::{SignedDuration, Timestamp};
+use reqwest::Url;
+use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit};
+
+use crate::jws::{AccountKey, KeyName};
+use crate::nonce::NoncePool;
+use crate::transport::{Reply, Transport};
+use crate::{AcmeError, Directory, Operation, ServerConfig, Share};
+
+/// One CA's ACME server: its directory, connections and nonces. A clone shares them all.
+#[derive(Clone)]
+pub struct Server {
+    inner: Arc<Inner>,
+    /// Whose requests it makes.
+    share: Option<Share>,
+}
+
+struct Inner {
+    config: ServerConfig,
+    transport: Transport,
+    nonces: NoncePool,
+    directory: Mutex<Option<Fetched>>,
+    /// How often the directory was asked for.
+    fetches: AtomicU64,
+}
+
+struct Fetched {
+    at: Timestamp,
+    outcome: Result<Arc<Directory>, AcmeError>,
+}
+
+/// How long a directory is taken to be true.
+const DIRECTORY_AGE: SignedDuration = SignedDuration::from_hours(1);
+
+/// How often a request is tried when the CA refuses its nonce. At a CA that refuses nine in ten (Pebble can
+/// be told to), one request in a thousand fails all the same.
+const NONCE_TRIES: usize = 64;
+/// And for how long: a server may take its time for each refusal.
+const NONCE_TIME: SignedDuration = SignedDuration::from_secs(60);
+
+impl Server {
+    /// Prepares to talk to a CA; sends nothing yet.
+    ///
+    /// # Errors
+    /// [`AcmeError::DirectoryUrl`], [`AcmeError::Bundle`] or [`AcmeError::Client`]: the configuration is wrong.
+    pub fn new(config: ServerConfig) -> Result<Self, AcmeError> {
+        let usable = Url::parse(&config.directory_url)
+            .is_ok_and(|url| url.has_host() && matches!(url.scheme(), "http" | "https"));
+        if !usable {
+            return Err(AcmeError::DirectoryUrl(config.directory_url));
+        }
+        let transport = Transport::new(&config)?;
+        let (nonces, directory, fetches) = (NoncePool::default(), Mutex::default(), AtomicU64::new(0));
+        let inner = Arc::new(Inner { config, transport, nonces, directory, fetches });
+        Ok(Self { inner, share: None })
+    }
+
+    /// The same server, whose requests count against `share`.
+    #[must_use]
+    pub fn within(&self, share: Share) -> Self {
+        Self { inner: self.inner.clone(), share: Some(share) }
+    }
+
+    /// The directory, fetched at most once an hour (RFC 8555 section 7.1.1). Who asks while it is being
+    /// fetched gets the same outcome, so that a CA that hangs costs a crowd of callers one timeout and not
+    /// one each.
+    ///
+    /// # Errors
+    /// [`AcmeError`], if it had to be fetched and could not be.
+    pub async fn directory(&self) -> Result<Arc<Directory>, AcmeError> {
+        let Inner { config, directory, fetches, .. } = &*self.inner;
+        let fetches_seen = fetches.load(Ordering::SeqCst);
+        let known = |fetched: &MutexGuard<'_, Option<Fetched>>| {
+            let Fetched { at, outcome } = fetched.as_ref()?;
+            let age = (config.clock)().duration_since(*at);
+            let young = !age.is_negative() && age < DIRECTORY_AGE;
+            let usable = fetches.load(Ordering::SeqCst) != fetches_seen || (young && outcome.is_ok());
+            usable.then(|| outcome.clone())
+        };
+        let mut fetched = directory.lock().await;
+        if let Some(outcome) = known(&fetched) {
+            return outcome;
+        }
+        let mut place = self.share.as_ref().and_then(Share::try_enter);
+        if place.is_none() && self.share.is_some() {
+            // Others, who need not wait for a place, can fetch it meanwhile.
+            drop(fetched);
+            place = self.enter().await;
+            fetched = directory.lock().await;
+            if let Some(outcome) = known(&fetched) {
+                return outcome;
+            }
+        }
+        let outcome = self.fetch_directory().await;
+        drop(place);
+        fetches.fetch_add(1, Ordering::SeqCst);
+        *fetched = Some(Fetched { at: (config.clock)(), outcome: outcome.clone() });
+        outcome
+    }
+
+    /// The directory as it was last fetched, if it was and nobody is fetching it; sends nothing.
+    #[must_use]
+    pub fn known_directory(&self) -> Option<Arc<Directory>> {
+        let fetched = self.inner.directory.try_lock().ok()?;
+        fetched.as_ref().and_then(|fetched| fetched.outcome.clone().ok())
+    }
+
+    /// The URL of the directory.
+    #[must_use]
+    pub fn directory_url(&self) -> &str {
+        &self.inner.config.directory_url
+    }
+
+    /// Whether the two are one, with one connection pool and one pool of nonces.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// How far the CA's clock is ahead of the local one, as its answers tell; `None` before the first. A difference of less
+    /// than a minute is none.
+    #[must_use]
+    pub fn ahead(&self) -> Option<SignedDuration> {
+        self.inner.transport.ahead.get()
+    }
+
+    /// Asks what time it is, as [`Server::ahead`] then says. The nonce that comes with the answer saves the next request
+    /// one.
+    ///
+    /// # Errors
+    /// [`AcmeError`]
+    pub async fn ask_time(&self) -> Result<(), AcmeError> {
+        let nonce = self.new_nonce().await?;
+        self.inner.nonces.put(nonce);
+        Ok(())
+    }
+
+    /// The host of the directory.
+    pub(super) fn host(&self) -> String {
+        let url = Url::parse(self.directory_url()).ok();
+        url.as_ref().and_then(Url::host_str).unwrap_or_default().to_owned()
+    }
+
+    pub(super) fn clock(&self) -> fn() -> Timestamp {
+        self.inner.config.clock
+    }
+
+    /// Sends a signed request (RFC 8555 section 6.2), and sends it again as long as the CA refuses the nonce
+    /// (section 6.5). An empty payload makes a POST-as-GET (section 6.3).
+    pub(super) async fn post(
+        &self,
+        operation: Operation,
+        key: &AccountKey,
+        name: &KeyName,
+        url: &str,
+        payload: &str,
+    ) -> Result<Reply, AcmeError> {
+        let mut nonce = self.nonce().await?;
+        let mut tries_left = NONCE_TRIES;
+        let clock = self.clock();
+        let begun = clock();
+        loop {
+            let jws = key.sign(name, &nonce, url, payload)?;
+            let place = self.enter().await;
+            let reply = self.inner.transport.post(operation, url, jws).await?;
+            drop(place);
+            let next_nonce = reply.nonce();
+            tries_left -= 1;
+            match (reply.accepted(), next_nonce) {
+                (Err(error), next_nonce)
+                    if error.code() == "badNonce"
+                        && tries_left > 0
+                        && clock().duration_since(begun) < NONCE_TIME =>
+                {
+                    // The nonce that comes with the error is the one to use (RFC 8555 section 6.5).
+                    nonce = match next_nonce {
+                        Some(nonce) => nonce,
+                        None => self.nonce().await?,
+                    };
+                }
+                (outcome, next_nonce) => {
+                    next_nonce.into_iter().for_each(|nonce| self.inner.nonces.put(nonce));
+                    return outcome;
+                }
+            }
+        }
+    }
+
+    /// Sends a request that needs no signature.
+    pub(super) async fn get(&self, operation: Operation, url: &str) -> Result<Reply, AcmeError> {
+        let place = self.enter().await;
+        let reply = self.inner.transport.get(operation, url).await?;
+        drop(place);
+        self.accept(reply)
+    }
+
+    fn accept(&self, reply: Reply) -> Result<Reply, AcmeError> {
+        reply.nonce().into_iter().for_each(|nonce| self.inner.nonces.put(nonce));
+        reply.accepted()
+    }
+
+    async fn nonce(&self) -> Result<String, AcmeError> {
+        if let Some(nonce) = self.inner.nonces.take() {
+            return Ok(nonce);
+        }
+        self.new_nonce().await
+    }
+
+    /// Gets a nonce from the CA (RFC 8555 section 7.2).
+    async fn new_nonce(&self) -> Result<String, AcmeError> {
+        let directory = self.directory().await?;
+        let place = self.enter().await;
+        let reply = self.inner.transport.head(Operation::NewNonce, &directory.new_nonce).await?.accepted()?;
+        drop(place);
+        reply.nonce().ok_or_else(|| reply.malformed("newNonce gave no Replay-Nonce"))
+    }
+
+    async fn fetch_directory(&self) -> Result<Arc<Directory>, AcmeError> {
+        let reply = self.inner.transport.get(Operation::Directory, self.directory_url()).await?;
+        let directory = Arc::new(self.accept(reply)?.bounded()?.value);
+        self.inner.transport.is_acme.store(true, Ordering::Relaxed);
+        Ok(directory)
+    }
+
+    /// Waits for a place among the requests of the one who asks.
+    async fn enter(&self) -> Option<OwnedSemaphorePermit> {
+        match &self.share {
+            Some(share) => share.enter().await,
+            None => None,
+        }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Server").field(&self.directory_url()).finish()
+    }
+}

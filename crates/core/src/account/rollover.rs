@@ -1,0 +1,231 @@
+//! When an account key is changed at the CA (RFC 8555 section 7.3.5), and the steps of it.
+//!
+//! The next key is in the Secret before the CA is asked. From then on the CA alone knows which of the two the account
+//! has: it is asked with both after every answer, since an answer may be lost or untrue, and after every interruption.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{KeySecret, Recorded, Situation, account_key_algorithm};
+use crate::renewal::whole_seconds_up;
+use certwright_api::{AcmeIssuer, issuer_reason as reason};
+use certwright_pki::KeyAlgorithm;
+
+/// For how long challenges that the CA may be looking at are waited for: what it sees proves control by the thumbprint of
+/// the key that the account had when it began to look.
+const LONGEST_VALIDATION: SignedDuration = SignedDuration::from_secs(30);
+
+/// What is known of the account key and the one that is to follow.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct View<'a> {
+    /// Algorithm and size of the account key.
+    pub algorithm: Option<KeyAlgorithm>,
+    /// When it was made.
+    pub created: Option<Timestamp>,
+    /// The key that is to follow, if one is stored.
+    pub next: Option<&'a NextKey>,
+    /// Which of the two the CA knows, if it was asked since it may have changed.
+    pub known: Option<Known>,
+    /// The annotation that asks for another key.
+    pub request: Option<&'a str>,
+    /// The other issuers with the same key.
+    pub peers: &'a [Peer],
+    /// Whether the CA may be looking at answers to challenges of the account.
+    pub validating: bool,
+    /// Why no other key may be put into the Secret, if that is so: it is somebody else's.
+    pub must_stay: Option<&'a str>,
+}
+
+/// The key that is to follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextKey {
+    /// Algorithm and size.
+    pub algorithm: KeyAlgorithm,
+    /// When it was stored.
+    pub created: Option<Timestamp>,
+}
+
+/// Which key the CA knows as that of the account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// The one that it had.
+    Current,
+    /// The one that was to follow.
+    Next,
+    /// The one that it had; the one that was to follow is that of another account.
+    NextIsTaken,
+}
+
+/// Another issuer with the same account key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its kind and name.
+    pub name: String,
+    /// URL of its directory.
+    pub server: String,
+    /// The key that its spec asks for, if it does.
+    pub algorithm: Option<KeyAlgorithm>,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Ask the CA which of the two keys the account has.
+    AskWhichKey(Recorded),
+    /// Store a key that is to follow.
+    StoreNextKey(KeyAlgorithm),
+    /// Wait until no challenge is looked at.
+    WaitForValidations {
+        /// When to go on all the same.
+        until: Timestamp,
+    },
+    /// Ask the CA to change the key.
+    ChangeKey,
+    /// Make the next key the account key.
+    PromoteKey,
+    /// Remove the next key: it is that of another account.
+    DiscardNextKey,
+    /// Nothing can be changed, as the issuers are.
+    Refuse {
+        /// A constant of [`issuer_reason`](certwright_api::issuer_reason).
+        reason: &'static str,
+        /// A sentence for people.
+        message: String,
+    },
+}
+
+/// What comes before anything else is asked of the account: to find out which key it has.
+pub(super) fn in_doubt(situation: &Situation<'_>) -> Option<Step> {
+    let view = &situation.rollover;
+    view.next?;
+    let KeySecret::Key { thumbprint, account: on_secret, .. } = situation.key_secret else { return None };
+    let in_status = situation.status.acme.as_ref().filter(|acme| acme.key_thumbprint == *thumbprint);
+    if in_status.is_some_and(|acme| acme.deactivation_time.is_some()) {
+        return None;
+    }
+    let in_status = in_status.map(|acme| Recorded {
+        url: acme.uri.clone(),
+        server: acme.server.clone(),
+        key_id: acme.bound_key_id.clone(),
+        deactivated: None,
+    });
+    let account = on_secret.clone().or(in_status)?;
+    if account.server != situation.spec.server || account.deactivated.is_some() {
+        return None;
+    }
+    match view.known {
+        None => Some(Step::AskWhichKey(account)),
+        Some(Known::Next) => Some(Step::PromoteKey),
+        Some(Known::NextIsTaken) => Some(Step::DiscardNextKey),
+        Some(Known::Current) => None,
+    }
+}
+
+/// The next step of an account that is otherwise as it shall be; `None` if there is none now.
+pub(super) fn next_step(situation: &Situation<'_>, now: Timestamp) -> Option<Step> {
+    if due(situation)? > now {
+        return None;
+    }
+    let view = &situation.rollover;
+    let wanted = wanted_algorithm(situation)?;
+    if let Some(why) = view.must_stay {
+        let secret = situation.named(situation.key_secret_name.0);
+        let message = format!("The account key was not changed: Secret {secret} {why}");
+        return Some(Step::Refuse { reason: reason::ACCOUNT_KEY_NOT_OURS, message });
+    }
+    if let Some(refused) = refused_by_peers(situation, wanted) {
+        return Some(refused);
+    }
+    let Some(next) = view.next.filter(|next| next.algorithm == wanted) else {
+        return Some(Step::StoreNextKey(wanted));
+    };
+    let stored = next.created.unwrap_or(now);
+    let tried_from = planned_retry(situation).map_or(stored, |retry| stored.max(retry));
+    let until = tried_from.saturating_add(LONGEST_VALIDATION).unwrap_or(now);
+    if view.validating && until > now {
+        return Some(Step::WaitForValidations { until });
+    }
+    Some(Step::ChangeKey)
+}
+
+/// When the key is changed next, or that is tried again; in the past if that is due now.
+pub fn due(situation: &Situation<'_>) -> Option<Timestamp> {
+    let wanted = wanted_at(situation)?;
+    Some(planned_retry(situation).map_or(wanted, |retry| retry.max(wanted)))
+}
+
+/// When the spec or a human wants the key to be changed.
+fn wanted_at(situation: &Situation<'_>) -> Option<Timestamp> {
+    let (view, acme) = (&situation.rollover, situation.status.acme.as_ref()?);
+    let asked = view.request.is_some() && view.request != acme.observed_rollover_request.as_deref();
+    // A key that the user brought is changed when that is asked for, and not because it is of another kind.
+    let of_another_kind = situation.key_is_ours()
+        && stated_algorithm(situation.spec).is_some_and(|stated| view.algorithm != Some(stated));
+    if asked || of_another_kind {
+        return Some(Timestamp::MIN);
+    }
+    let interval = SignedDuration::from(situation.spec.account_key.as_ref()?.rollover_interval?);
+    Some(whole_seconds_up(view.created?.saturating_add(interval).unwrap_or(Timestamp::MAX)))
+}
+
+/// When an attempt that failed is repeated, if nothing has changed since.
+fn planned_retry(situation: &Situation<'_>) -> Option<Timestamp> {
+    let acme = situation.status.acme.as_ref()?;
+    let failed = acme.failed_key_rollover.as_ref()?;
+    let same =
+        failed.generation == situation.generation && failed.request.as_deref() == situation.rollover.request;
+    acme.next_key_rollover.as_ref().filter(|_| same).map(|time| time.0)
+}
+
+/// How often in a row the attempt has failed that is made now.
+pub fn failures(situation: &Situation<'_>) -> i32 {
+    let failed = situation.status.acme.as_ref().and_then(|acme| acme.failed_key_rollover.as_ref());
+    let same = planned_retry(situation).is_some();
+    failed.filter(|_| same).map_or(0, |failed| failed.attempts)
+}
+
+/// The key that the spec asks for, if it asks for one.
+pub fn stated_algorithm(spec: &AcmeIssuer) -> Option<KeyAlgorithm> {
+    let key = spec.account_key.as_ref()?;
+    (key.algorithm.is_some() || key.size.is_some()).then(|| account_key_algorithm(spec))
+}
+
+/// The key that shall follow: what the spec asks for, else one like the present one.
+fn wanted_algorithm(situation: &Situation<'_>) -> Option<KeyAlgorithm> {
+    stated_algorithm(situation.spec).or_else(|| match situation.rollover.algorithm? {
+        KeyAlgorithm::Rsa(bits) => {
+            KeyAlgorithm::RSA_SIZES.into_iter().find(|size| *size >= bits).map(KeyAlgorithm::Rsa)
+        }
+        other => Some(other),
+    })
+}
+
+/// Issuers that share a key share what becomes of it.
+fn refused_by_peers(situation: &Situation<'_>, wanted: KeyAlgorithm) -> Option<Step> {
+    let (secret, _) = situation.key_secret_name;
+    let secret = situation.named(secret);
+    let peers = situation.rollover.peers;
+    let message = if let Some(peer) = peers.iter().find(|peer| peer.server != situation.spec.server) {
+        format!(
+            "The account key was not changed: {} uses the key in Secret {secret} as well, at {}, where it would not be \
+             changed; give each issuer a Secret of its own with privateKeySecretRef",
+            peer.name, peer.server
+        )
+    } else {
+        let peer = peers.iter().find(|peer| peer.algorithm.is_some_and(|stated| stated != wanted))?;
+        format!(
+            "The account key was not changed: {} uses the key in Secret {secret} as well, and its accountKey asks for \
+             another kind of key; make them the same",
+            peer.name
+        )
+    };
+    Some(Step::Refuse { reason: reason::ACCOUNT_KEY_SHARED, message })
+}
+
+/// Whether an attempt has failed that nobody wants any more.
+pub fn has_stale_failure(situation: &Situation<'_>, now: Timestamp) -> bool {
+    situation.status.acme.as_ref().is_some_and(|acme| acme.failed_key_rollover.is_some())
+        && wanted_at(situation).is_none_or(|wanted| wanted > now)
+}
+
+#[cfg(test)]
+mod tests;

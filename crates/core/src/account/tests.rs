@@ -1,0 +1,536 @@
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use super::*;
+use certwright_api::{AccountKey, AcmeAccountStatus, ExternalAccountBinding, SecretKeySelector};
+
+const SERVER: &str = "https://acme.test/v2/DV";
+
+#[test]
+fn a_new_issuer_makes_its_key_asks_the_ca_and_registers() {
+    let mut case = Case { key_secret: KeySecret::Missing, ..Case::default() };
+    assert_eq!(case.step(), Step::MakeKey);
+    case.key_secret = key("new", true, None);
+    assert_eq!(case.step(), Step::LookUp);
+    case.looked_up = true;
+    assert_eq!(case.step(), Step::Register);
+    case.status.acme = Some(account("new", SERVER, None));
+    assert_eq!(case.step(), Step::Rest);
+}
+
+#[test]
+fn a_binding_needs_its_mac_key_once() {
+    let mut case = Case { looked_up: true, key_secret: key("new", true, None), ..Case::bound_to("kid") };
+    assert_eq!(case.step(), Step::ReadMacKey);
+    case.mac_key = MacKey::Usable;
+    assert_eq!(case.step(), Step::Register);
+    case.status.acme = Some(account("new", SERVER, Some("kid")));
+    for mac_key in [MacKey::NotRead, MacKey::SecretMissing, MacKey::NoSuchKey, MacKey::Unusable("!".into())] {
+        case.mac_key = mac_key;
+        assert_eq!(case.step(), Step::Rest, "{:?}", case.mac_key);
+    }
+}
+
+#[test]
+fn each_fault_of_the_mac_key_names_secret_and_key() {
+    let step = |mac_key: MacKey, key: Option<&str>| {
+        let mut case = Case { looked_up: true, mac_key, ..Case::bound_to("kid") };
+        let binding = case.spec.external_account_binding.as_mut().unwrap();
+        binding.key_secret_ref.key = key.map(str::to_owned);
+        case.waits()
+    };
+    assert_eq!(
+        step(MacKey::SecretMissing, None),
+        (
+            reason::SECRET_NOT_FOUND,
+            "Secret eab, which externalAccountBinding.keySecretRef names, does not exist; apply it"
+                .to_owned()
+        )
+    );
+    assert_eq!(
+        step(MacKey::NoSuchKey, None),
+        (
+            reason::SECRET_KEY_NOT_FOUND,
+            "Secret eab has no key secret, which externalAccountBinding.keySecretRef names; add it, or name another"
+                .to_owned()
+        )
+    );
+    assert_eq!(
+        step(MacKey::Unusable("it is not base64".to_owned()), Some("mac")),
+        (
+            reason::INVALID_MAC_KEY,
+            "Secret eab, key mac: it is not base64; paste the MAC key as the CA shows it".to_owned()
+        )
+    );
+}
+
+#[test]
+fn a_key_secret_that_cannot_be_used_is_not_replaced() {
+    let waits = |key_secret| Case { key_secret, ..Case::default() }.waits();
+    assert_eq!(
+        waits(KeySecret::NoSuchKey),
+        (
+            reason::SECRET_KEY_NOT_FOUND,
+            "Secret account has no key tls.key for the account key; add it, or delete the Secret to have one made"
+                .to_owned()
+        )
+    );
+    assert_eq!(
+        waits(KeySecret::Unusable("the private key is not valid PEM".to_owned())),
+        (
+            reason::INVALID_ACCOUNT_KEY,
+            "Secret account, key tls.key: the private key is not valid PEM; put a private key there, as PEM or \
+             JWK, or delete the Secret to have one made"
+                .to_owned()
+        )
+    );
+}
+
+#[test]
+fn a_lost_key_is_not_replaced_behind_the_users_back() {
+    let mut case = Case { key_secret: KeySecret::Missing, ..Case::registered() };
+    let (reason, message) = case.waits();
+    assert_eq!(reason, reason::SECRET_NOT_FOUND);
+    assert!(
+        message.contains("Secret account") && message.contains("https://acme.test/account/1"),
+        "{message}"
+    );
+    case.bind("kid");
+    assert_eq!(case.step(), Step::MakeKey, "the account is given up anyway");
+    case.status.acme = Some(account("lost", SERVER, Some("kid")));
+    assert_eq!(case.waits().0, reason::SECRET_NOT_FOUND);
+    case.spec.server = "https://acme.test/v2/OV".to_owned();
+    assert_eq!(case.step(), Step::MakeKey, "the account is given up anyway");
+}
+
+#[test]
+fn a_missing_secret_is_looked_for_again_within_a_minute() {
+    let mut case = Case { key_secret: KeySecret::NoSuchKey, ..Case::default() };
+    let until = |case: &Case| match case.step() {
+        Step::Wait { until: Some(until), .. } => until.duration_since(now()).as_secs(),
+        step => panic!("{step:?}"),
+    };
+    assert_eq!(until(&case), 1);
+    for (age, wait) in [(10, 5), (3600, 60)] {
+        case.condition("False", reason::SECRET_KEY_NOT_FOUND, 1);
+        case.status.conditions[0].last_transition_time = Time(now() - jiff::SignedDuration::from_secs(age));
+        assert_eq!(until(&case), wait, "{age}");
+    }
+}
+
+#[test]
+fn an_account_on_record_is_used_without_asking() {
+    assert_eq!(Case::registered().step(), Step::Rest);
+    assert_eq!(Case::registered_and_bound().step(), Step::Rest);
+    let unbound = Case { spec: Case::default().spec, key_id: KeyId::Unbound, ..Case::registered_and_bound() };
+    assert_eq!(unbound.step(), Step::Rest, "a binding that is no longer in the spec changes nothing");
+}
+
+#[test]
+fn an_account_that_is_only_on_the_secret_is_adopted() {
+    let recorded = recorded(SERVER, None);
+    let mut case = Case { key_secret: key("mine", true, Some(recorded.clone())), ..Case::default() };
+    assert_eq!(case.step(), Step::Adopt(recorded.clone()));
+    case.status.acme = Some(account("another", SERVER, None));
+    assert_eq!(case.step(), Step::Adopt(recorded), "the status speaks of another key");
+    let bound = Recorded { key_id: Some("kid".to_owned()), ..Case::recorded() };
+    let case = Case { key_secret: key("mine", true, Some(bound.clone())), ..Case::bound_to("kid") };
+    assert_eq!(case.step(), Step::Adopt(bound));
+}
+
+#[test]
+fn another_server_is_another_account_even_if_only_the_path_differs() {
+    for server in ["https://acme.test/v2/OV", "https://other.test/v2/DV"] {
+        for mut case in [Case::registered(), Case::registered_and_bound()] {
+            case.spec.server = server.to_owned();
+            assert_eq!(case.step(), Step::LookUp, "{server}");
+            case.looked_up = true;
+            case.mac_key = MacKey::Usable;
+            assert_eq!(case.step(), Step::Register, "{server}");
+        }
+    }
+}
+
+#[test]
+fn another_key_id_is_another_account_with_another_key() {
+    let mut case = Case::registered_and_bound();
+    case.bind("kid-2");
+    assert_eq!(case.step(), Step::ReplaceKey);
+    case.key_secret = key("second", true, None);
+    assert_eq!(case.step(), Step::LookUp);
+    case.looked_up = true;
+    assert_eq!(case.step(), Step::ReadMacKey);
+    case.mac_key = MacKey::Usable;
+    assert_eq!(case.step(), Step::Register);
+    case.status.acme = Some(account("second", SERVER, Some("kid-2")));
+    assert_eq!(case.step(), Step::Rest);
+}
+
+#[test]
+fn another_key_id_replaces_the_key_also_where_only_the_status_knows_the_old_one() {
+    let mut case = Case::registered_and_bound();
+    case.key_secret = key("mine", true, None);
+    case.bind("kid-2");
+    assert_eq!(case.step(), Step::ReplaceKey);
+}
+
+#[test]
+fn a_binding_that_is_new_in_the_spec_is_another_account() {
+    let mut case = Case::registered();
+    case.bind("kid");
+    assert_eq!(case.step(), Step::ReplaceKey);
+}
+
+#[test]
+fn a_key_of_the_users_is_never_replaced() {
+    let mut case = Case { looked_up: true, mac_key: MacKey::Usable, ..Case::registered_and_bound() };
+    case.key_secret = key("mine", false, Some(Recorded { key_id: Some("kid".into()), ..Case::recorded() }));
+    case.bind("kid-2");
+    assert_eq!(
+        case.waits(),
+        (
+            reason::INVALID_ACCOUNT_KEY,
+            "Secret account, key tls.key: the account of this private key is bound to the key id kid and cannot be bound \
+             to another; put a new private key there, or delete the Secret to have one made"
+                .to_owned()
+        )
+    );
+    // It was registered, and only the Secret tells so far.
+    case.key_secret = key("mine", false, Some(Recorded { key_id: Some("kid-2".into()), ..Case::recorded() }));
+    assert!(matches!(case.step(), Step::Adopt(_)));
+}
+
+#[test]
+fn a_changed_address_is_told_to_the_ca_and_nothing_else() {
+    let mut case = Case::registered_and_bound();
+    for (spec, told, expected) in [
+        (Some("a@test"), None, Step::UpdateContact),
+        (Some("a@test"), Some("b@test"), Step::UpdateContact),
+        (None, Some("b@test"), Step::UpdateContact),
+        (Some(""), Some("b@test"), Step::UpdateContact),
+        (Some("a@test"), Some("a@test"), Step::Rest),
+        (Some(""), None, Step::Rest),
+    ] {
+        case.spec.email = spec.map(str::to_owned);
+        case.status.acme.as_mut().unwrap().last_registered_email = told.map(str::to_owned);
+        assert_eq!(case.step(), expected, "{spec:?} {told:?}");
+    }
+}
+
+#[test]
+fn each_of_several_addresses_is_told_to_the_ca() {
+    let mut case = Case::registered();
+    case.spec.email = Some("a@test".to_owned());
+    case.spec.emails = vec!["b@test".to_owned()];
+    assert_eq!(case.step(), Step::UpdateContact);
+    note_contact(case.status.acme.as_mut().unwrap(), vec!["a@test".to_owned(), "b@test".to_owned()]);
+    assert_eq!(case.step(), Step::Rest);
+    case.spec.emails.clear();
+    assert_eq!(case.step(), Step::UpdateContact);
+}
+
+#[test]
+fn where_no_key_may_be_made_none_is_made() {
+    let mut case = Case { key_secret: KeySecret::Missing, ..Case::default() };
+    case.spec.disable_account_key_generation = Some(true);
+    assert_eq!(
+        case.waits(),
+        (
+            reason::SECRET_NOT_FOUND,
+            "Secret account, which is to hold the account key, does not exist, and disableAccountKeyGeneration forbids \
+             to make one; apply it"
+                .to_owned()
+        )
+    );
+    for key_secret in [KeySecret::NoSuchKey, KeySecret::Unusable("it is none".to_owned())] {
+        case.key_secret = key_secret;
+        let (_, message) = case.waits();
+        assert!(!message.contains("made"), "{message}");
+    }
+    let mut case = Case::registered_and_bound();
+    case.spec.disable_account_key_generation = Some(true);
+    case.bind("kid-2");
+    assert_eq!(case.waits().0, reason::INVALID_ACCOUNT_KEY);
+}
+
+#[test]
+fn a_key_id_that_cannot_be_read_changes_nothing_for_an_account_that_is_bound() {
+    for key_id in [KeyId::SecretMissing, KeyId::NoSuchKey, KeyId::Unusable("it is empty".to_owned())] {
+        let mut case = Case { key_id: key_id.clone(), ..Case::registered_and_bound() };
+        by_secret(&mut case);
+        assert_eq!(case.step(), Step::Rest, "{key_id:?}");
+        case.status.acme = None;
+        assert!(matches!(case.step(), Step::Adopt(_)), "{key_id:?}");
+        case.key_secret = KeySecret::Missing;
+        case.status.acme = Some(account("mine", SERVER, Some("kid")));
+        assert_eq!(case.waits().0, reason::SECRET_NOT_FOUND, "{key_id:?}");
+    }
+}
+
+#[test]
+fn a_new_account_waits_for_its_key_id() {
+    for (key_id, expected_reason, expected) in [
+        (
+            KeyId::SecretMissing,
+            reason::SECRET_NOT_FOUND,
+            "Secret ids, which externalAccountBinding.keyIDSecretRef names, does not exist; apply it",
+        ),
+        (
+            KeyId::NoSuchKey,
+            reason::SECRET_KEY_NOT_FOUND,
+            "Secret ids has no key keyID, which externalAccountBinding.keyIDSecretRef names; add it, or name another",
+        ),
+        (
+            KeyId::Unusable("the key id is empty".to_owned()),
+            reason::INVALID_KEY_ID,
+            "Secret ids, key keyID: the key id is empty; paste the key id as the CA shows it",
+        ),
+    ] {
+        let mut case = Case { looked_up: true, ..Case::bound_to("kid") };
+        by_secret(&mut case);
+        case.key_id = key_id;
+        assert_eq!(case.waits(), (expected_reason, expected.to_owned()));
+    }
+    let mut case = Case { looked_up: true, ..Case::bound_to("kid") };
+    by_secret(&mut case);
+    assert_eq!(case.step(), Step::ReadMacKey);
+}
+
+#[test]
+fn a_key_id_that_is_wanted_again_gets_its_account_back() {
+    let previous = PreviousAccount {
+        uri: "https://acme.test/account/0".to_owned(),
+        server: SERVER.to_owned(),
+        bound_key_id: Some("kid".to_owned()),
+        key_thumbprint: "old".to_owned(),
+        secret_key: Some("tls.key.old".to_owned()),
+        ..PreviousAccount::default()
+    };
+    let history = vec![previous.clone()];
+    let mut case =
+        Case { key_secret: key("new", true, None), history: history.clone(), ..Case::bound_to("kid-2") };
+    assert_eq!(case.step(), Step::LookUp);
+    case.bind("kid");
+    assert_eq!(case.step(), Step::ReturnTo(previous.clone()), "the new key was never registered");
+    let mut case = Case { history, ..Case::registered_and_bound() };
+    case.status.acme = Some(account("mine", SERVER, Some("kid-2")));
+    case.key_secret = key("mine", true, None);
+    assert_eq!(case.step(), Step::ReturnTo(previous), "the present account is bound to another");
+    case.key_secret = key("mine", false, None);
+    assert_eq!(case.waits().0, reason::INVALID_ACCOUNT_KEY, "a key of the user's is not replaced");
+}
+
+#[test]
+fn a_refused_external_account_is_tried_again_with_another_secret_only() {
+    let mut case = Case { looked_up: true, mac_key: MacKey::Usable, ..Case::bound_to("kid") };
+    case.condition("False", reason::ACCOUNT_UNUSABLE, case.generation);
+    case.status.failed_attempts = Some(1);
+    case.status.refused_external_account_version = Some("/7".to_owned());
+    case.external_account_version = Some("/7".to_owned());
+    let Step::Hold { until: Some(until) } = case.step() else { panic!("{:?}", case.step()) };
+    assert!(until.duration_since(now()).as_secs() <= 60, "its Secret is looked at");
+    case.external_account_version = Some("/8".to_owned());
+    assert_eq!(case.step(), Step::Register);
+}
+
+fn by_secret(case: &mut Case) {
+    let binding = case.spec.external_account_binding.as_mut().unwrap();
+    binding.key_id = None;
+    binding.key_id_secret_ref = Some(KeyIdSecretRef { name: "ids".to_owned(), key: None });
+}
+
+#[test]
+fn an_unusable_account_is_never_tried_again_until_the_spec_changes() {
+    for mut case in [Case::registered(), Case::default(), Case { looked_up: true, ..Case::bound_to("kid") }] {
+        case.condition("False", reason::ACCOUNT_UNUSABLE, case.generation);
+        case.status.failed_attempts = Some(1);
+        for hours in [0, 1, 24 * 365] {
+            let step = next_step(&case.situation(), now() + jiff::SignedDuration::from_hours(hours));
+            assert_eq!(step, Step::Hold { until: None });
+        }
+        case.generation += 1;
+        assert_ne!(case.step(), Step::Hold { until: None });
+    }
+}
+
+#[test]
+fn after_a_failure_nothing_is_done_before_its_time_or_a_new_spec() {
+    let mut case = Case::default();
+    case.condition("False", reason::CA_UNAVAILABLE, case.generation);
+    case.status.failed_attempts = Some(1);
+    let until = now() + jiff::SignedDuration::from_mins(1);
+    case.status.next_attempt_time = Some(Time(until));
+    assert_eq!(case.step(), Step::Hold { until: Some(until) });
+    assert_eq!(next_step(&case.situation(), until), Step::LookUp);
+    case.generation += 1;
+    assert_eq!(case.step(), Step::LookUp);
+}
+
+#[test]
+fn a_time_that_is_left_over_does_not_hold_an_account_that_is_ready() {
+    let mut case = Case::registered();
+    case.condition("True", reason::ACCOUNT_REGISTERED, case.generation);
+    case.status.next_attempt_time = Some(Time(now() + jiff::SignedDuration::from_mins(1)));
+    assert_eq!(case.step(), Step::Rest);
+}
+
+#[test]
+fn the_key_is_the_one_that_the_spec_asks_for() {
+    use AccountKeyAlgorithm::{Ecdsa, Rsa};
+    for (algorithm, size, expected) in [
+        (None, None, KeyAlgorithm::ECDSA_P256),
+        (Some(Ecdsa), Some(256), KeyAlgorithm::ECDSA_P256),
+        (Some(Ecdsa), Some(384), KeyAlgorithm::ECDSA_P384),
+        (Some(Rsa), None, KeyAlgorithm::Rsa(3072)),
+        (Some(Rsa), Some(2048), KeyAlgorithm::Rsa(2048)),
+        (Some(Rsa), Some(3072), KeyAlgorithm::Rsa(3072)),
+        (Some(Rsa), Some(4096), KeyAlgorithm::Rsa(4096)),
+    ] {
+        let spec = AcmeIssuer {
+            account_key: Some(AccountKey { algorithm, size, ..AccountKey::default() }),
+            ..AcmeIssuer::default()
+        };
+        assert_eq!(account_key_algorithm(&spec), expected);
+    }
+    assert_eq!(account_key_algorithm(&AcmeIssuer::default()), KeyAlgorithm::ECDSA_P256);
+}
+
+/// What the next step is decided on; by default there is a key and nothing else.
+#[derive(Clone)]
+struct Case {
+    spec: AcmeIssuer,
+    generation: i64,
+    status: IssuerStatus,
+    key_secret: KeySecret,
+    key_id: KeyId,
+    mac_key: MacKey,
+    external_account_version: Option<String>,
+    history: Vec<PreviousAccount>,
+    deactivate: Option<String>,
+    held: bool,
+    looked_up: bool,
+}
+
+impl Default for Case {
+    fn default() -> Self {
+        Self {
+            spec: AcmeIssuer { server: SERVER.to_owned(), ..AcmeIssuer::default() },
+            generation: 1,
+            status: IssuerStatus::default(),
+            key_secret: key("mine", true, None),
+            key_id: KeyId::Unbound,
+            mac_key: MacKey::NotRead,
+            external_account_version: None,
+            history: Vec::new(),
+            deactivate: None,
+            held: false,
+            looked_up: false,
+        }
+    }
+}
+
+impl Case {
+    fn registered() -> Self {
+        let mut case = Self { key_secret: key("mine", true, Some(Self::recorded())), ..Self::default() };
+        case.status.acme = Some(account("mine", SERVER, None));
+        case
+    }
+
+    fn registered_and_bound() -> Self {
+        let recorded = Recorded { key_id: Some("kid".to_owned()), ..Self::recorded() };
+        let mut case = Self { key_secret: key("mine", true, Some(recorded)), ..Self::bound_to("kid") };
+        case.status.acme = Some(account("mine", SERVER, Some("kid")));
+        case
+    }
+
+    fn bound_to(key_id: &str) -> Self {
+        let mut case = Self::default();
+        case.bind(key_id);
+        case
+    }
+
+    fn bind(&mut self, key_id: &str) {
+        self.spec.external_account_binding = Some(binding(key_id));
+        self.key_id = KeyId::Known(key_id.to_owned());
+    }
+
+    fn recorded() -> Recorded {
+        recorded(SERVER, None)
+    }
+
+    fn condition(&mut self, status: &str, reason: &str, generation: i64) {
+        self.status.conditions = vec![Condition {
+            type_: CONDITION_READY.to_owned(),
+            status: status.to_owned(),
+            reason: reason.to_owned(),
+            message: String::new(),
+            observed_generation: Some(generation),
+            last_transition_time: Time(now()),
+        }];
+    }
+
+    fn situation(&self) -> Situation<'_> {
+        Situation {
+            spec: &self.spec,
+            generation: self.generation,
+            status: &self.status,
+            key_secret_name: ("account", "tls.key"),
+            secrets_namespace: None,
+            key_secret: &self.key_secret,
+            key_id: &self.key_id,
+            mac_key: &self.mac_key,
+            external_account_version: self.external_account_version.as_deref(),
+            history: &self.history,
+            deactivate: self.deactivate.as_deref(),
+            held: self.held,
+            looked_up: self.looked_up,
+            rollover: rollover::View::default(),
+        }
+    }
+
+    fn step(&self) -> Step {
+        next_step(&self.situation(), now())
+    }
+
+    fn waits(&self) -> (&'static str, String) {
+        match self.step() {
+            Step::Wait { until: Some(_), reason, message } => (reason, message),
+            step => panic!("{step:?}"),
+        }
+    }
+}
+
+fn key(thumbprint: &str, ours: bool, account: Option<Recorded>) -> KeySecret {
+    KeySecret::Key { thumbprint: thumbprint.to_owned(), ours, account }
+}
+
+fn account(thumbprint: &str, server: &str, key_id: Option<&str>) -> AcmeAccountStatus {
+    AcmeAccountStatus {
+        uri: "https://acme.test/account/1".to_owned(),
+        server: server.to_owned(),
+        key_thumbprint: thumbprint.to_owned(),
+        bound_key_id: key_id.map(str::to_owned),
+        ..AcmeAccountStatus::default()
+    }
+}
+
+fn recorded(server: &str, key_id: Option<&str>) -> Recorded {
+    Recorded {
+        url: "https://acme.test/account/1".to_owned(),
+        server: server.to_owned(),
+        key_id: key_id.map(str::to_owned),
+        deactivated: None,
+    }
+}
+
+fn binding(key_id: &str) -> ExternalAccountBinding {
+    ExternalAccountBinding {
+        key_id: Some(key_id.to_owned()),
+        key_id_secret_ref: None,
+        key_secret_ref: SecretKeySelector { name: "eab".to_owned(), key: None },
+        key_algorithm: None,
+    }
+}
+
+fn now() -> Timestamp {
+    "2026-11-22T03:00:00Z".parse().unwrap()
+}

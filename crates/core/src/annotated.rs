@@ -1,0 +1,149 @@
+//! Certificates that annotations on an Ingress or a Gateway ask for: which there shall be, and what to do about those that
+//! there are.
+//!
+//! The annotations, and what becomes of hosts and listeners, are those of cert-manager v1.21 (ingress-shim and
+//! gateway-shim), under our own prefix.
+
+mod annotations;
+mod certificate;
+mod entrance;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use kube::ResourceExt;
+
+pub use self::annotations::{ANNOTATIONS, Annotation, Effect, is_annotated};
+use self::annotations::{Annotations, Chosen};
+use self::certificate::{Secrets, build, is_as_wanted, secrets};
+pub use self::entrance::{Entrance, EntranceKind, Gateway, Ingress, reduce_gateway, reduce_ingress};
+use certwright_api::{Certificate, IssuerRef, annotated_reason as reason};
+
+/// What annotations are read.
+#[derive(Clone, Debug, Default)]
+pub struct AnnotationSettings {
+    /// Whether cert-manager's own names are read, too; where both stand, ours win.
+    pub cert_manager: bool,
+    /// The issuer of Ingresses that say `kubernetes.io/tls-acme: "true"` and name none.
+    pub default_issuer: Option<IssuerRef>,
+}
+
+/// What an Ingress or a Gateway asks for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// The Certificates that there shall be, each named after its Secret.
+    pub certificates: Vec<Certificate>,
+    /// Further Certificates that stay as they are, if there are any.
+    pub kept: Kept,
+    /// What its owner should know.
+    pub remarks: Vec<Remark>,
+}
+
+/// Certificates that stay as they are, as long as what asks for them has a mistake in it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kept {
+    /// Those with these names.
+    These(BTreeSet<String>),
+    /// All: it is not clear what is wanted.
+    All,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self::These(BTreeSet::new())
+    }
+}
+
+/// Something that is told by an event on an Ingress or a Gateway.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Remark {
+    /// One of [`annotated_reason`](certwright_api::annotated_reason).
+    pub reason: &'static str,
+    /// In words.
+    pub note: String,
+}
+
+/// What is to be done about one Certificate.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// Nothing: it is as wanted, or is just being deleted.
+    Leave,
+    /// It is made, or changed.
+    Apply,
+    /// It belongs to somebody else.
+    Foreign(Remark),
+}
+
+/// What an Ingress or a Gateway asks for.
+pub fn plan(entrance: &Entrance, settings: &AnnotationSettings) -> Plan {
+    let annotations = Annotations::of(entrance, settings);
+    let issuer = match annotations.issuer() {
+        Ok(Chosen::Issuer(issuer)) => issuer,
+        Ok(Chosen::None) => return Plan::default(),
+        Err(remark) => return Plan { kept: Kept::All, remarks: vec![remark], ..Plan::default() },
+    };
+    let fields = match annotations.fields() {
+        Ok(fields) => fields,
+        Err(mistakes) => return Plan { kept: Kept::All, remarks: mistakes, ..Plan::default() },
+    };
+    let Secrets { wanted, kept, mut remarks } = secrets(entrance, &annotations.ignored_listeners());
+    let certificates =
+        wanted.into_iter().map(|(secret, hosts)| build(entrance, &issuer, &fields, secret, hosts));
+    match certificates.collect::<Result<Vec<Certificate>, Remark>>() {
+        Ok(certificates) => {
+            remarks.extend(annotations.not_used());
+            Plan { certificates, kept: Kept::These(kept), remarks }
+        }
+        Err(remark) => Plan { kept: Kept::All, remarks: vec![remark], ..Plan::default() },
+    }
+}
+
+/// What is to be done about `existing`, the Certificate of this name, if there is one.
+pub fn decide(wanted: &Certificate, entrance: &Entrance, existing: Option<&Certificate>) -> Decision {
+    match existing {
+        None => Decision::Apply,
+        // Once it is gone, it is made anew.
+        Some(existing) if existing.metadata.deletion_timestamp.is_some() => Decision::Leave,
+        Some(existing) if !is_made_from(existing, entrance) => Decision::Foreign(foreign(existing)),
+        Some(existing) if is_as_wanted(existing, wanted) => Decision::Leave,
+        Some(_) => Decision::Apply,
+    }
+}
+
+/// Whether a Certificate was made from this Ingress or Gateway, and is wanted no more.
+pub fn is_surplus(certificate: &Certificate, entrance: &Entrance, plan: &Plan) -> bool {
+    let name = certificate.name_any();
+    let kept = match &plan.kept {
+        Kept::All => true,
+        Kept::These(names) => names.contains(&name),
+    };
+    is_made_from(certificate, entrance)
+        && certificate.metadata.deletion_timestamp.is_none()
+        && !kept
+        && !plan.certificates.iter().any(|wanted| wanted.name_any() == name)
+}
+
+/// Whether a Certificate was made from this Ingress or Gateway.
+pub fn is_made_from(certificate: &Certificate, entrance: &Entrance) -> bool {
+    certificate
+        .owner_references()
+        .iter()
+        .any(|owner| owner.controller == Some(true) && owner.uid == entrance.uid)
+}
+
+fn foreign(existing: &Certificate) -> Remark {
+    let name = existing.name_any();
+    let owner = existing.owner_references().iter().find(|owner| owner.controller == Some(true));
+    let note = match owner {
+        Some(owner) => format!(
+            "Certificate {name} was made from {} {}, and is left to it: name another Secret here, or all hosts there",
+            owner.kind, owner.name
+        ),
+        None => format!(
+            "Certificate {name} exists and was not made from annotations, so it is left alone: delete it, or name \
+             another Secret"
+        ),
+    };
+    Remark { reason: reason::CERTIFICATE_NOT_OURS, note }
+}

@@ -1,0 +1,358 @@
+//! The annotations: which there are, and what each of them does.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use kube::{Resource, ResourceExt};
+use serde::Deserialize;
+
+use super::entrance::{Entrance, EntranceKind};
+use super::{AnnotationSettings, Remark};
+use crate::spec::is_dns_name;
+use certwright_api::{
+    CertificateSpec, GROUP, IssuerKind, IssuerRef, PrivateKeyAlgorithm, PrivateKeyEncoding, RotationPolicy,
+    SecretTemplate, annotated_reason as reason,
+};
+use certwright_pki::KeyAlgorithm;
+
+const ISSUER: &str = "certwright.dev/issuer";
+const CLUSTER_ISSUER: &str = "certwright.dev/cluster-issuer";
+const ISSUER_KIND: &str = "certwright.dev/issuer-kind";
+const ISSUER_GROUP: &str = "certwright.dev/issuer-group";
+const IGNORED_LISTENERS: &str = "certwright.dev/ignore-tls-listeners";
+const TLS_ACME: &str = "kubernetes.io/tls-acme";
+
+/// What our names begin with, after `acme.` in some.
+const OURS: &str = "certwright.dev/";
+/// What cert-manager's names have in its place.
+const THEIRS: &str = "cert-manager.io/";
+/// The longest part of a value that is repeated in an event.
+const MAX_SHOWN: usize = 80;
+
+/// An annotation that is known.
+pub struct Annotation {
+    /// Its name, with our prefix.
+    pub name: &'static str,
+    /// What it does.
+    pub effect: Effect,
+}
+
+/// What an annotation does.
+pub enum Effect {
+    /// It says which issuer is asked.
+    Issuer,
+    /// It says which listeners of a Gateway are left out.
+    Listeners,
+    /// It sets this field of the Certificate.
+    Sets(&'static str, Setter),
+    /// It does nothing, for this reason.
+    NotUsed(&'static str),
+}
+
+/// Sets a field from a value, or says what may stand there.
+type Setter = fn(&mut CertificateSpec, &str) -> Result<(), &'static str>;
+
+const NAMES_ONLY: &str = "an ACME CA validates DNS names and IP addresses only";
+const SUBJECT: &str = "the CA puts in what it has on file for the account";
+const SOLVER: &str = "the solvers of the issuer say how http-01 is done";
+
+/// All of them, in the order in which they are applied.
+pub const ANNOTATIONS: &[Annotation] = &[
+    Annotation { name: ISSUER, effect: Effect::Issuer },
+    Annotation { name: CLUSTER_ISSUER, effect: Effect::Issuer },
+    Annotation { name: ISSUER_KIND, effect: Effect::Issuer },
+    Annotation { name: ISSUER_GROUP, effect: Effect::Issuer },
+    Annotation { name: IGNORED_LISTENERS, effect: Effect::Listeners },
+    sets("certwright.dev/common-name", "commonName", common_name),
+    sets("certwright.dev/alt-names", "dnsNames", alt_names),
+    sets("certwright.dev/ip-sans", "ipAddresses", ip_sans),
+    sets("certwright.dev/duration", "duration", |spec, value| {
+        spec.duration =
+            Some(duration(value, MIN_DURATION).ok_or("a duration from 1h to 87600h, such as 2160h")?);
+        Ok(())
+    }),
+    sets("certwright.dev/renew-before", "renewBefore", |spec, value| {
+        let allowed = "a duration from 5m to 87600h, such as 720h";
+        spec.renew_before = Some(duration(value, MIN_RENEW_BEFORE).ok_or(allowed)?);
+        Ok(())
+    }),
+    sets("certwright.dev/renew-before-percentage", "renewBeforePercentage", renew_before_percentage),
+    sets("certwright.dev/revision-history-limit", "revisionHistoryLimit", |spec, value| {
+        let limit = value.parse().ok().filter(|limit| *limit >= 1);
+        spec.revision_history_limit = Some(limit.ok_or("a number from 1 on")?);
+        Ok(())
+    }),
+    sets("certwright.dev/private-key-algorithm", "privateKey.algorithm", |spec, value| {
+        let algorithm = parsed::<PrivateKeyAlgorithm>(value).ok_or("RSA, ECDSA or Ed25519")?;
+        spec.private_key.get_or_insert_default().algorithm = Some(algorithm);
+        Ok(())
+    }),
+    sets("certwright.dev/private-key-encoding", "privateKey.encoding", |spec, value| {
+        let encoding = parsed::<PrivateKeyEncoding>(value).ok_or("PKCS1 or PKCS8")?;
+        spec.private_key.get_or_insert_default().encoding = Some(encoding);
+        Ok(())
+    }),
+    // After the algorithm, of which it depends.
+    sets("certwright.dev/private-key-size", "privateKey.size", private_key_size),
+    sets("certwright.dev/private-key-rotation-policy", "privateKey.rotationPolicy", |spec, value| {
+        let policy = parsed::<RotationPolicy>(value).ok_or("Always or Never")?;
+        spec.private_key.get_or_insert_default().rotation_policy = Some(policy);
+        Ok(())
+    }),
+    sets("certwright.dev/secret-template", "secretTemplate", secret_template),
+    not_used("certwright.dev/usages", "the CA sets the usages"),
+    not_used("certwright.dev/email-sans", NAMES_ONLY),
+    not_used("certwright.dev/uri-sans", NAMES_ONLY),
+    not_used("certwright.dev/subject-organizations", SUBJECT),
+    not_used("certwright.dev/subject-organizationalunits", SUBJECT),
+    not_used("certwright.dev/subject-countries", SUBJECT),
+    not_used("certwright.dev/subject-provinces", SUBJECT),
+    not_used("certwright.dev/subject-localities", SUBJECT),
+    not_used("certwright.dev/subject-postalcodes", SUBJECT),
+    not_used("certwright.dev/subject-streetaddresses", SUBJECT),
+    not_used("certwright.dev/subject-serialnumber", SUBJECT),
+    not_used("acme.certwright.dev/http01-edit-in-place", SOLVER),
+    not_used("acme.certwright.dev/http01-ingress-class", SOLVER),
+    not_used("acme.certwright.dev/http01-ingress-ingressclassname", SOLVER),
+];
+
+const fn sets(name: &'static str, field: &'static str, set: Setter) -> Annotation {
+    Annotation { name, effect: Effect::Sets(field, set) }
+}
+
+const fn not_used(name: &'static str, why: &'static str) -> Annotation {
+    Annotation { name, effect: Effect::NotUsed(why) }
+}
+
+/// cert-manager's name for the same.
+fn theirs(name: &str) -> String {
+    name.replace(OURS, THEIRS)
+}
+
+/// Whether an annotation can have a meaning here.
+pub fn is_read(key: &str) -> bool {
+    let key = key.strip_prefix("acme.").unwrap_or(key);
+    key.starts_with(OURS) || key.starts_with(THEIRS) || key == TLS_ACME
+}
+
+/// Whether an object has an annotation that means something to us.
+pub fn is_annotated<K: Resource>(object: &K) -> bool {
+    object.annotations().keys().any(|key| is_read(key))
+}
+
+/// The annotations of an Ingress or a Gateway.
+pub struct Annotations<'a> {
+    entrance: &'a Entrance,
+    settings: &'a AnnotationSettings,
+}
+
+/// Which issuer annotations name.
+#[derive(Debug, PartialEq)]
+pub enum Chosen {
+    /// This one.
+    Issuer(IssuerRef),
+    /// None, or one that is not ours.
+    None,
+}
+
+impl<'a> Annotations<'a> {
+    pub fn of(entrance: &'a Entrance, settings: &'a AnnotationSettings) -> Self {
+        Self { entrance, settings }
+    }
+
+    /// The issuer to ask. Where one is named by our annotations, cert-manager's say nothing of it.
+    pub fn issuer(&self) -> Result<Chosen, Remark> {
+        let read =
+            |key: &str| self.entrance.annotations.get(key).map(|value| (key.to_owned(), value.as_str()));
+        if let Some(named) = named(read(ISSUER), read(CLUSTER_ISSUER))? {
+            let group = read(ISSUER_GROUP);
+            if let Some((key, value)) = group.filter(|(_, group)| *group != GROUP) {
+                return Err(wrong(&key, value, GROUP));
+            }
+            return kind(named, read(ISSUER_KIND)).map(Chosen::Issuer);
+        }
+        let read = |key: &str| read(&theirs(key)).filter(|_| self.settings.cert_manager);
+        if let Some(named) = named(read(ISSUER), read(CLUSTER_ISSUER))? {
+            // Another group is that of an issuer of cert-manager that is not for ACME.
+            let groups = [GROUP, THEIRS.trim_end_matches('/')];
+            if read(ISSUER_GROUP).is_some_and(|(_, group)| !groups.contains(&group)) {
+                return Ok(Chosen::None);
+            }
+            return kind(named, read(ISSUER_KIND)).map(Chosen::Issuer);
+        }
+        let automatic = self.entrance.annotations.get(TLS_ACME).is_some_and(|value| is_true(value))
+            && self.entrance.kind == EntranceKind::Ingress;
+        let default = self.settings.default_issuer.clone().filter(|_| automatic);
+        Ok(default.map_or(Chosen::None, Chosen::Issuer))
+    }
+
+    /// The fields that annotations set, in the spec of a Certificate that has no others; or all that is wrong.
+    pub fn fields(&self) -> Result<CertificateSpec, Vec<Remark>> {
+        let mut spec = CertificateSpec::default();
+        let mut mistakes = Vec::new();
+        for annotation in ANNOTATIONS {
+            let Effect::Sets(_, set) = annotation.effect else { continue };
+            let Some((key, value)) = self.value(annotation.name) else { continue };
+            if let Err(allowed) = set(&mut spec, value) {
+                mistakes.push(wrong(&key, value, allowed));
+            }
+        }
+        if spec.renew_before.is_some() && spec.renew_before_percentage.is_some() {
+            let note = "certwright.dev/renew-before and certwright.dev/renew-before-percentage exclude each other; \
+                        remove one";
+            mistakes.push(Remark { reason: reason::INVALID_ANNOTATION, note: note.to_owned() });
+        }
+        if mistakes.is_empty() { Ok(spec) } else { Err(mistakes) }
+    }
+
+    /// Names of the listeners that are left out.
+    pub fn ignored_listeners(&self) -> Vec<&'a str> {
+        self.value(IGNORED_LISTENERS).map(|(_, value)| items(value).collect()).unwrap_or_default()
+    }
+
+    /// What stands there and does nothing.
+    pub fn not_used(&self) -> Vec<Remark> {
+        let known = ANNOTATIONS.iter().filter_map(|annotation| {
+            let Effect::NotUsed(why) = annotation.effect else { return None };
+            let (key, _) = self.value(annotation.name)?;
+            Some(format!("{key} is not used: {why}"))
+        });
+        let is_known = |key: &String| ANNOTATIONS.iter().any(|annotation| annotation.name == key);
+        let unknown = self.entrance.annotations.keys().filter(|key| key.contains(OURS) && !is_known(key));
+        let unknown = unknown.map(|key| format!("{key} is not used: there is no such annotation here"));
+        known.chain(unknown).map(|note| Remark { reason: reason::ANNOTATION_NOT_USED, note }).collect()
+    }
+
+    /// The value of an annotation, and the name under which it stands. An empty one is as good as none.
+    fn value(&self, name: &str) -> Option<(String, &'a str)> {
+        let read = |key: String| {
+            let value = self.entrance.annotations.get(&key).filter(|value| !value.is_empty())?;
+            Some((key, value.as_str()))
+        };
+        read(name.to_owned()).or_else(|| read(theirs(name)).filter(|_| self.settings.cert_manager))
+    }
+}
+
+/// The issuer that one of these annotations names.
+fn named(
+    issuer: Option<(String, &str)>,
+    cluster_issuer: Option<(String, &str)>,
+) -> Result<Option<IssuerRef>, Remark> {
+    let ((key, name), kind) = match (issuer, cluster_issuer) {
+        (None, None) => return Ok(None),
+        (Some((one, _)), Some((other, _))) => {
+            let note = format!("{one} and {other} exclude each other; remove one");
+            return Err(Remark { reason: reason::INVALID_ANNOTATION, note });
+        }
+        (Some(issuer), None) => (issuer, IssuerKind::Issuer),
+        (None, Some(issuer)) => (issuer, IssuerKind::ClusterIssuer),
+    };
+    if name.is_empty() {
+        return Err(wrong(&key, name, "the name of an issuer"));
+    }
+    Ok(Some(IssuerRef { name: name.to_owned(), kind, group: GROUP.to_owned() }))
+}
+
+/// The same issuer with the kind that another annotation gives it.
+fn kind(issuer: IssuerRef, named: Option<(String, &str)>) -> Result<IssuerRef, Remark> {
+    let Some((key, value)) = named else { return Ok(issuer) };
+    match value {
+        "ClusterIssuer" => Ok(IssuerRef { kind: IssuerKind::ClusterIssuer, ..issuer }),
+        "Issuer" if issuer.kind == IssuerKind::Issuer => Ok(issuer),
+        "Issuer" => Err(wrong(&key, value, "ClusterIssuer, as cluster-issuer names one")),
+        _ => Err(wrong(&key, value, "Issuer or ClusterIssuer")),
+    }
+}
+
+pub fn wrong(key: &str, value: &str, allowed: &str) -> Remark {
+    let mut shown: String = value.chars().take(MAX_SHOWN).collect();
+    if shown.len() < value.len() {
+        shown.push('…');
+    }
+    Remark {
+        reason: reason::INVALID_ANNOTATION,
+        note: format!("{key}: '{shown}' cannot be used; allowed is {allowed}"),
+    }
+}
+
+/// cert-manager's least `duration` and `renewBefore`.
+const MIN_DURATION: Duration = Duration::from_secs(3600);
+const MIN_RENEW_BEFORE: Duration = Duration::from_secs(300);
+
+fn duration<D: FromStr + Copy + Into<Duration>>(value: &str, least: Duration) -> Option<D> {
+    value.parse().ok().filter(|duration: &D| (*duration).into() >= least)
+}
+
+fn common_name(spec: &mut CertificateSpec, value: &str) -> Result<(), &'static str> {
+    let usable = value.len() <= 64 && (is_dns_name(value) || value.parse::<IpAddr>().is_ok());
+    spec.common_name = Some(value.to_owned());
+    usable.then_some(()).ok_or("a DNS name or an IP address of at most 64 characters")
+}
+
+fn alt_names(spec: &mut CertificateSpec, value: &str) -> Result<(), &'static str> {
+    spec.dns_names = items(value).map(str::to_ascii_lowercase).collect();
+    spec.dns_names.iter().all(|name| is_dns_name(name)).then_some(()).ok_or("DNS names, separated by commas")
+}
+
+fn ip_sans(spec: &mut CertificateSpec, value: &str) -> Result<(), &'static str> {
+    spec.ip_addresses = items(value).map(str::to_owned).collect();
+    let usable = spec.ip_addresses.iter().all(|address| address.parse::<IpAddr>().is_ok());
+    usable.then_some(()).ok_or("IP addresses, separated by commas")
+}
+
+fn renew_before_percentage(spec: &mut CertificateSpec, value: &str) -> Result<(), &'static str> {
+    let percentage = value.parse().ok().filter(|percent| (1..=99).contains(percent));
+    spec.renew_before_percentage = Some(percentage.ok_or("a number from 1 to 99")?);
+    Ok(())
+}
+
+fn private_key_size(spec: &mut CertificateSpec, value: &str) -> Result<(), &'static str> {
+    let key = spec.private_key.get_or_insert_default();
+    let size: Option<i32> = value.parse().ok();
+    let is_rsa_size =
+        |size: &i32| u32::try_from(*size).is_ok_and(|size| KeyAlgorithm::RSA_SIZES.contains(&size));
+    key.size = match key.algorithm.unwrap_or_default() {
+        PrivateKeyAlgorithm::Rsa => Some(
+            size.filter(is_rsa_size)
+                .ok_or("2048, 3072, 4096 or 8192 for an RSA key, which is the default")?,
+        ),
+        PrivateKeyAlgorithm::Ecdsa => Some(
+            size.filter(|size| [256, 384, 521].contains(size)).ok_or("256, 384 or 521 for an ECDSA key")?,
+        ),
+        // As cert-manager has it: of no meaning there.
+        PrivateKeyAlgorithm::Ed25519 => None,
+    };
+    Ok(())
+}
+
+fn secret_template(spec: &mut CertificateSpec, value: &str) -> Result<(), &'static str> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Template {
+        #[serde(default)]
+        labels: std::collections::BTreeMap<String, String>,
+        #[serde(default)]
+        annotations: std::collections::BTreeMap<String, String>,
+    }
+    let template: Template = serde_json::from_str(value)
+        .map_err(|_| "JSON with labels and annotations, such as {\"labels\": {\"team\": \"web\"}}")?;
+    spec.secret_template =
+        Some(SecretTemplate { labels: template.labels, annotations: template.annotations });
+    Ok(())
+}
+
+/// A value of an enum of the API, as it is written there.
+fn parsed<T: for<'de> Deserialize<'de>>(value: &str) -> Option<T> {
+    serde_json::from_value(value.into()).ok()
+}
+
+/// The parts of a list that are separated by commas.
+fn items(value: &str) -> impl Iterator<Item = &str> {
+    value.split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
+/// As Go's `strconv.ParseBool` has it.
+fn is_true(value: &str) -> bool {
+    matches!(value, "1" | "t" | "T" | "true" | "TRUE" | "True")
+}

@@ -1,0 +1,165 @@
+//! The Certificates that an Ingress or a Gateway asks for, and whether those that there are fit.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use kube::ResourceExt;
+use kube::api::ObjectMeta;
+use serde_json::Value;
+
+use super::Remark;
+use super::entrance::{Block, Entrance, EntranceKind, SecretReference};
+use crate::naming::digest;
+use crate::spec::ValidatedCertificate;
+use certwright_api::bounds::is_object_name;
+use certwright_api::{
+    ANNOTATION_MADE_AS, Certificate, CertificateSpec, IssuerRef, annotated_reason as reason,
+};
+
+/// `kubectl apply --prune` of the set that the Ingress belongs to would take the Certificate away.
+const LEFT_OUT_LABEL: &str = "applyset.kubernetes.io/part-of";
+
+/// What a spec says of Secrets.
+#[derive(Default)]
+pub struct Secrets {
+    /// Secrets with the hosts that each shall be for, in the order of the spec.
+    pub wanted: Vec<(String, Vec<String>)>,
+    /// Secrets that are named where something is wrong.
+    pub kept: BTreeSet<String>,
+    /// What is wrong there.
+    pub remarks: Vec<Remark>,
+}
+
+/// What a spec says of Secrets.
+pub fn secrets(entrance: &Entrance, ignored_listeners: &[&str]) -> Secrets {
+    let mut secrets = Secrets::default();
+    for block in &entrance.blocks {
+        if block.listener.as_deref().is_some_and(|name| ignored_listeners.contains(&name)) {
+            continue;
+        }
+        let names = block.secrets.iter().map(|secret| secret.name.clone());
+        if let Some(note) = mistake(entrance, block) {
+            secrets.kept.extend(names);
+            secrets.remarks.push(Remark { reason: reason::TLS_SKIPPED, note });
+            continue;
+        }
+        for name in names {
+            match secrets.wanted.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, hosts)) => hosts.extend(block.hosts.iter().cloned()),
+                None => secrets.wanted.push((name, block.hosts.clone())),
+            }
+        }
+    }
+    secrets
+}
+
+/// Why no certificate can be made for a part of a spec.
+fn mistake(entrance: &Entrance, block: &Block) -> Option<String> {
+    let path = &block.path;
+    let (hosts, secrets) = match entrance.kind {
+        EntranceKind::Ingress => ("hosts", "secretName"),
+        EntranceKind::Gateway => ("hostname", "tls.certificateRefs"),
+    };
+    if block.hosts.is_empty() {
+        return Some(format!("{path}.{hosts} is empty, so there is nothing to certify; name what it is for"));
+    }
+    if block.secrets.is_empty() {
+        return Some(format!("{path}.{secrets} is empty; name the Secret that shall hold the certificate"));
+    }
+    block.secrets.iter().enumerate().find_map(|(at, secret)| {
+        let path = format!("{path}.{secrets}[{at}]");
+        if !is_secret(secret) {
+            let kind = secret.kind.as_deref().unwrap_or("Secret");
+            return Some(format!("{path} names a {kind} of its own group; a certificate is in a Secret"));
+        }
+        // It becomes the Certificate's name, and with that a part of a path. The Gateway API takes any text.
+        if !is_object_name(&secret.name) {
+            return Some(format!("{path} is no name that a Secret can have"));
+        }
+        let other = secret.namespace.as_ref().filter(|namespace| **namespace != entrance.namespace)?;
+        Some(format!(
+            "{path}.namespace is '{other}', and a Certificate fills Secrets of its own namespace only: make a \
+             Certificate there, or name a Secret of namespace {}",
+            entrance.namespace
+        ))
+    })
+}
+
+fn is_secret(reference: &SecretReference) -> bool {
+    matches!(reference.kind.as_deref(), None | Some("" | "Secret"))
+        && matches!(reference.group.as_deref(), None | Some("" | "core"))
+}
+
+/// The Certificate for a Secret; `fields` are those that annotations set.
+pub fn build(
+    entrance: &Entrance,
+    issuer: &IssuerRef,
+    fields: &CertificateSpec,
+    secret: String,
+    hosts: Vec<String>,
+) -> Result<Certificate, Remark> {
+    let mut spec = CertificateSpec {
+        secret_name: secret.clone(),
+        issuer_ref: issuer.clone(),
+        dns_names: Vec::new(),
+        ip_addresses: Vec::new(),
+        ..fields.clone()
+    };
+    for host in
+        hosts.into_iter().map(|host| host.to_ascii_lowercase()).chain(fields.dns_names.iter().cloned())
+    {
+        let names = if host.parse::<IpAddr>().is_ok() { &mut spec.ip_addresses } else { &mut spec.dns_names };
+        add(names, host);
+    }
+    fields.ip_addresses.iter().for_each(|address| add(&mut spec.ip_addresses, address.clone()));
+    if let Err(error) = ValidatedCertificate::new(&spec) {
+        return Err(Remark { reason: reason::INVALID_ANNOTATION, note: error.to_string() });
+    }
+    let mut labels = entrance.labels.clone();
+    labels.remove(LEFT_OUT_LABEL);
+    let mut certificate = Certificate {
+        metadata: ObjectMeta {
+            name: Some(secret),
+            namespace: Some(entrance.namespace.clone()),
+            labels: Some(labels).filter(|labels| !labels.is_empty()),
+            owner_references: Some(vec![entrance.owner()]),
+            ..ObjectMeta::default()
+        },
+        spec,
+        status: None,
+    };
+    let made_as = digest(&value(&certificate).to_string());
+    certificate.metadata.annotations = Some(BTreeMap::from([(ANNOTATION_MADE_AS.to_owned(), made_as)]));
+    Ok(certificate)
+}
+
+/// Adds a name that is not there yet. Certificates with a name twice are refused.
+fn add(names: &mut Vec<String>, name: String) {
+    if !names.contains(&name) {
+        names.push(name);
+    }
+}
+
+/// Whether a Certificate was made from the same, and has it all still. It may have more: what others have set is theirs.
+pub fn is_as_wanted(existing: &Certificate, wanted: &Certificate) -> bool {
+    existing.annotations().get(ANNOTATION_MADE_AS) == wanted.annotations().get(ANNOTATION_MADE_AS)
+        && contains(&value(existing), &value(wanted))
+}
+
+fn value(certificate: &Certificate) -> Value {
+    // It is written as JSON to the API server, too.
+    serde_json::to_value(certificate).unwrap_or_default()
+}
+
+/// Whether all of `part` is in `whole`. Lists are sets here.
+fn contains(whole: &Value, part: &Value) -> bool {
+    match (whole, part) {
+        (Value::Object(whole), Value::Object(part)) => {
+            part.iter().all(|(key, part)| whole.get(key).is_some_and(|whole| contains(whole, part)))
+        }
+        (Value::Array(whole), Value::Array(part)) => {
+            part.iter().all(|part| whole.iter().any(|whole| contains(whole, part)))
+        }
+        (whole, part) => whole == part,
+    }
+}

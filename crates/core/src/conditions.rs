@@ -1,0 +1,80 @@
+//! Conditions that change only when something has changed.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use crate::kstatus::Standing;
+use crate::renewal::whole_seconds;
+use certwright_api::{CONDITION_READY, CONDITION_RECONCILING, CONDITION_STALLED};
+use certwright_text::clean;
+
+/// Longest message, in bytes; the API allows 32,768, and three conditions may say the same.
+const MAX_MESSAGE: usize = 8192;
+
+/// Sets the condition `type_`. Its transition time moves only if its status does.
+pub fn set_condition(
+    conditions: &mut Vec<Condition>,
+    type_: &str,
+    is: bool,
+    reason: &str,
+    message: &str,
+    generation: i64,
+    now: Timestamp,
+) {
+    let status = if is { "True" } else { "False" };
+    let message = clean(message, MAX_MESSAGE);
+    let message = message[..message.floor_char_boundary(MAX_MESSAGE)].to_owned();
+    let since = conditions
+        .iter()
+        .find(|condition| condition.type_ == type_ && condition.status == status)
+        .map(|condition| condition.last_transition_time.clone());
+    let condition = Condition {
+        type_: type_.to_owned(),
+        status: status.to_owned(),
+        reason: reason.to_owned(),
+        message,
+        observed_generation: Some(generation),
+        last_transition_time: since.unwrap_or(Time(whole_seconds(now))),
+    };
+    match conditions.iter_mut().find(|present| present.type_ == type_) {
+        Some(present) => *present = condition,
+        None => conditions.push(condition),
+    }
+}
+
+/// Has `Reconciling` or `Stalled` say what `Ready` says, as kstatus wants it; neither is there while the object is ready.
+pub fn set_standing(
+    conditions: &mut Vec<Condition>,
+    standing: Option<Standing>,
+    generation: i64,
+    now: Timestamp,
+) {
+    let type_ = standing.map(|standing| match standing {
+        Standing::Reconciling => CONDITION_RECONCILING,
+        Standing::Stalled => CONDITION_STALLED,
+    });
+    let kstatus = [CONDITION_RECONCILING, CONDITION_STALLED];
+    conditions
+        .retain(|found| !kstatus.contains(&found.type_.as_str()) || Some(found.type_.as_str()) == type_);
+    if let Some(type_) = type_
+        && let Some(ready) = condition(conditions, CONDITION_READY).cloned()
+    {
+        set_condition(conditions, type_, true, &ready.reason, &ready.message, generation, now);
+    }
+}
+
+/// The condition `type_`.
+pub fn condition<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|condition| condition.type_ == type_)
+}
+
+/// Whether the condition `type_` is true.
+pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
+    condition(conditions, type_).is_some_and(|condition| condition.status == "True")
+}
+
+/// `text` with a capital letter at its beginning.
+pub fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}

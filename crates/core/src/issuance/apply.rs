@@ -1,0 +1,330 @@
+//! What follows from the outcome of a step.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::outcome::{Consequence, Download, Outcome, Report};
+use super::{Challenged, Ending, Failure, Learned, SelfCheckResult, Snapshot, State, altered, misplaced};
+use crate::conditions::sentence;
+use crate::disposition::Disposition;
+use crate::events::Event;
+use crate::records;
+use crate::renewal::whole_seconds;
+use certwright_acme::{AcmeError, Answer, Challenge, ChallengeStatus, NewOrder, Order};
+use certwright_api::{CertificateAcmeStatus, DnsRecordStatus, certificate_reason as reason};
+
+impl State {
+    /// Takes in what came of a step that ended at `now`; says what is to be told, and what comes next.
+    pub fn apply(&mut self, seen: &Snapshot<'_>, outcome: Outcome, now: Timestamp) -> Consequence {
+        match outcome {
+            Outcome::Rested { until } => self.rest(seen, until, now),
+            Outcome::Waited { until, reason, message, makes_room } => {
+                let mut consequence = self.wait(seen, until, reason, &message, now);
+                // Without an order it takes none from those who have one to go on with.
+                if makes_room || self.status.order.is_none() {
+                    consequence.reports.push(self.leave_place());
+                }
+                consequence
+            }
+            Outcome::BackedOff { until } => {
+                self.report_backoff(seen, now);
+                Consequence::wait(Some(until), vec![self.leave_place(), Report::Write])
+            }
+            Outcome::Recorded | Outcome::Refreshed => Consequence::DECIDE,
+            Outcome::AskedTime(answer) => self.answered(seen, answer, now, |_, ()| Consequence::DECIDE),
+            Outcome::AskedAccount(answer) => self.learned_of_account(seen, answer, now),
+            Outcome::Place { taken, per_account } => self.place(seen, taken, per_account, now),
+            Outcome::KeyStored(name) => {
+                self.status.next_private_key_secret_name = Some(name);
+                Consequence::DECIDE
+            }
+            Outcome::OrderPlaced { asked, account, answer } => {
+                self.answered(seen, answer, now, |state, answer| {
+                    state.placed(seen, &asked, account, answer, now)
+                })
+            }
+            Outcome::OrderRead(answer) => self.answered(seen, answer, now, |state, answer| {
+                let before = state.learned().order.as_ref();
+                if let Some(failure) = before.and_then(|before| altered(before, &answer.value)) {
+                    return state.end(seen, Ending::Failed(failure), now);
+                }
+                state.saw_order(answer, now);
+                Consequence::DECIDE
+            }),
+            Outcome::AuthorizationsRead(answer) => self.answered(seen, answer, now, |state, found| {
+                state.learn().saw_authorizations(found, now);
+                Consequence::DECIDE
+            }),
+            Outcome::Presented { challenged, failures } => {
+                self.learn().saw_presented(&challenged, failures, now);
+                Consequence::DECIDE
+            }
+            Outcome::KeyChanged => {
+                self.learn().saw_withdrawn();
+                Consequence::DECIDE
+            }
+            Outcome::SelfChecked(failures) => {
+                self.learn().self_check = Some(SelfCheckResult { at: now, failures });
+                Consequence::DECIDE
+            }
+            Outcome::Answered(answers) => self.told(seen, answers, now),
+            Outcome::Unsignable(words) => self.end(seen, Ending::Failed(unsignable(&words)), now),
+            Outcome::Finalized(answer) => self.answered(seen, answer, now, |state, answer| {
+                state.learn().finalized = Some(now);
+                state.progress.stumbles = 0;
+                state.saw_order(answer, now);
+                Consequence::decide(vec![state.leave_place()])
+            }),
+            Outcome::Downloaded(answer) => {
+                self.answered(seen, answer, now, |state, download| state.downloaded(seen, download, now))
+            }
+            Outcome::Stored => {
+                self.status.observed_renew_request = seen.renew_request.map(str::to_owned);
+                Consequence::decide(self.issued(seen, now))
+            }
+            Outcome::Restored => Consequence::decide(vec![Report::Event(restored(seen))]),
+            Outcome::Suggested(suggestion) => {
+                self.status.acme = suggestion.map(|ari| CertificateAcmeStatus { ari: Some(ari) });
+                Consequence::DECIDE
+            }
+            Outcome::Ended(ending) => self.end(seen, ending, now),
+            Outcome::Removed => self.removed(seen, now),
+            Outcome::Withdrawn => {
+                self.withdrawn();
+                Consequence::DECIDE
+            }
+            Outcome::RecordsRemoved { removals, deleted } => {
+                let ledger = &mut self.status.dns_records;
+                let left = records::after_removals(ledger, removals, deleted, now);
+                Consequence::decide(left.into_iter().flat_map(left_behind).collect())
+            }
+        }
+    }
+
+    /// Goes on with the CA's answer, or with its refusal.
+    fn answered<T>(
+        &mut self,
+        seen: &Snapshot<'_>,
+        answer: Result<T, AcmeError>,
+        now: Timestamp,
+        go_on: impl FnOnce(&mut Self, T) -> Consequence,
+    ) -> Consequence {
+        match answer {
+            Ok(answer) => go_on(self, answer),
+            Err(error) => self.refused(seen, error, now),
+        }
+    }
+
+    fn leave_place(&mut self) -> Report {
+        self.progress.place = false;
+        Report::LeavePlace
+    }
+
+    fn place(&mut self, seen: &Snapshot<'_>, taken: bool, per_account: usize, now: Timestamp) -> Consequence {
+        self.progress.place = taken;
+        if taken {
+            return Consequence::DECIDE;
+        }
+        let message = format!(
+            "Waiting for other orders to finish: the account of {} may have {per_account} orders under way at once, and namespaces \
+             take turns",
+            seen.issuer_in_words()
+        );
+        self.report_wait(seen, reason::QUEUED, &message, now);
+        Consequence::wait(None, vec![Report::Write])
+    }
+
+    fn placed(
+        &mut self,
+        seen: &Snapshot<'_>,
+        asked: &NewOrder,
+        account: String,
+        answer: Answer<Order>,
+        now: Timestamp,
+    ) -> Consequence {
+        if let Some(failure) = misplaced(&answer.value, &asked.identifiers, asked.profile.as_deref()) {
+            return self.end(seen, Ending::Failed(failure), now);
+        }
+        let url = answer.location.clone().unwrap_or_default();
+        self.status.order = Some(certwright_api::OrderStatus {
+            url: url.clone(),
+            state: answer.value.status.to_string(),
+            expires: answer.value.expires.map(|time| Time(whole_seconds(time))),
+            created: Time(whole_seconds(now)),
+            account,
+            seal: None,
+        });
+        self.report_wait(seen, reason::ORDERING, "The order is placed", now);
+        self.progress.stumbles = 0;
+        self.saw_order(answer, now);
+        Consequence::decide(vec![Report::Placed(url)])
+    }
+
+    fn saw_order(&mut self, answer: Answer<Order>, now: Timestamp) {
+        if let Some(order) = &mut self.status.order {
+            order.state = answer.value.status.to_string();
+        }
+        self.learn().saw_order(answer.value, answer.retry_after, now);
+    }
+
+    /// The challenges, and the records that answer them, are about to be presented: they are on record before. Records that are
+    /// no longer needed are to be removed.
+    pub fn begin_presentation(
+        &mut self,
+        seen: &Snapshot<'_>,
+        challenged: &[Challenged],
+        needed: Vec<DnsRecordStatus>,
+        now: Timestamp,
+    ) {
+        records::replace(&mut self.status.dns_records, needed, now);
+        let before = std::mem::take(&mut self.status.challenges);
+        self.status.challenges = challenged.iter().map(|one| one.recorded(&before)).collect();
+        // When it is tried again, what is said stands until there is something else to say.
+        if self.learned().present_failed.is_none() && self.learned().presented_at.is_none() {
+            self.report_wait(seen, reason::ORDERING, "The challenges are being presented", now);
+        }
+    }
+
+    /// The CA was told to look at challenges: at all of them, whatever became of one.
+    fn told(
+        &mut self,
+        seen: &Snapshot<'_>,
+        answers: Vec<(String, Result<Answer<Challenge>, AcmeError>)>,
+        now: Timestamp,
+    ) -> Consequence {
+        let (mut taken, mut refusal) = (Vec::new(), None);
+        for (url, answer) in answers {
+            match answer {
+                Ok(answer) => {
+                    self.learn().saw_told(&url, now);
+                    taken.push(answer);
+                }
+                Err(error) => refusal = Some(error),
+            }
+        }
+        if let Some(error) = refusal {
+            return self.refused(seen, error, now);
+        }
+        self.progress.stumbles = 0;
+        let learned = self.learn();
+        taken.iter().for_each(|answer| saw_challenge(learned, &answer.value));
+        learned.retry_after = taken.iter().filter_map(|answer| answer.retry_after).max();
+        // A CA that validated while it answered is asked for the order at once.
+        if taken.iter().all(|answer| answer.value.status == ChallengeStatus::Valid) {
+            learned.asked_at = None;
+        }
+        Consequence::DECIDE
+    }
+
+    fn downloaded(&mut self, seen: &Snapshot<'_>, download: Download, now: Timestamp) -> Consequence {
+        match download.chain {
+            Ok(chain) => {
+                self.learn().chain = Some(chain);
+                let not_offered = download.not_offered.map(|(name, offered)| not_offered(&name, &offered));
+                Consequence::decide(not_offered.map(Report::Event).into_iter().collect())
+            }
+            Err(error) => {
+                let message = format!(
+                    "The CA sent a certificate that does not fit, and the Secret was left as it is: {error}"
+                );
+                let failure = Failure {
+                    reason: reason::CERTIFICATE_REFUSED,
+                    message,
+                    disposition: Disposition::OrderLost,
+                    retry_after: None,
+                };
+                self.end(seen, Ending::Failed(failure), now)
+            }
+        }
+    }
+
+    /// The TLS Secret is about to be written, and the answer may be lost: why that was due is known before.
+    pub fn begin_storing(&mut self, seen: &Snapshot<'_>, now: Timestamp) {
+        let why = seen.with(self).due(now).map_or(reason::SECRET_MISSING, |due| due.reason);
+        self.learn().stored_for = Some(why);
+    }
+
+    /// Says that the certificate is in the Secret, unless that was said.
+    pub(super) fn issued(&mut self, seen: &Snapshot<'_>, now: Timestamp) -> Vec<Report> {
+        let learned = self.learned();
+        let stored = learned.stored_for.zip(learned.chain.clone());
+        let Some((why, chain)) = stored.filter(|(_, chain)| seen.secret.leaf() == Some(chain.leaf())) else {
+            return Vec::new();
+        };
+        self.learn().stored_for = None;
+        let leaf = chain.leaf();
+        let begun = self.status.order.as_ref().map_or(now, |order| order.created.0);
+        let took = Duration::try_from(now.duration_since(begun)).unwrap_or_default();
+        let wanted = seen.wanted.as_ref().ok();
+        let not_asked = wanted.is_some_and(|wanted| wanted.duration.is_some()) && seen.lifetime().is_none();
+        let duration = match not_asked {
+            true => format!(
+                ". The duration was not asked for, since {} does not say enableDurationFeature",
+                seen.issuer_in_words()
+            ),
+            false => String::new(),
+        };
+        let note = format!(
+            "Issued by {}: serial number {}, valid until {}{duration}",
+            leaf.issuer_name, leaf.serial_number, leaf.not_after
+        );
+        vec![
+            Report::Issued {
+                why,
+                took,
+                serial_number: leaf.serial_number.clone(),
+                not_after: leaf.not_after,
+            },
+            Report::Event(Event::normal(reason::ISSUED, "Issue", note)),
+        ]
+    }
+}
+
+/// Takes note of a challenge that the CA has just been told about.
+fn saw_challenge(learned: &mut Learned, seen: &Challenge) {
+    let authorizations = learned.authorizations.iter_mut().flatten();
+    let challenges = authorizations.flat_map(|(_, authorization)| &mut authorization.challenges);
+    challenges.filter(|known| known.url == seen.url).for_each(|known| {
+        (known.status, known.error) = (seen.status.clone(), seen.error.clone());
+    });
+}
+
+fn not_offered(name: &str, offered: &BTreeSet<String>) -> Event {
+    let offered: Vec<&str> = offered.iter().map(String::as_str).collect();
+    let note = format!(
+        "The CA offers no chain with the issuer {name}, which preferredChain names, and the one that it serves is used. The \
+         issuers in what it offers: {}",
+        offered.join("; ")
+    );
+    Event::warning(reason::PREFERRED_CHAIN_NOT_OFFERED, "Download", note)
+}
+
+fn restored(seen: &Snapshot<'_>) -> Event {
+    let name = seen.wanted.as_ref().map(|wanted| wanted.secret_name.as_str()).unwrap_or_default();
+    let note = format!(
+        "Secret {name} was lost once more and has the certificate again that it had; so many equal ones were issued within a \
+         week that none is ordered for this. Find out what deletes or overwrites it"
+    );
+    Event::warning(reason::SECRET_RESTORED, "Restore", note)
+}
+
+fn left_behind((record, words): (DnsRecordStatus, String)) -> [Report; 2] {
+    let note = format!(
+        "The TXT record {} with the value {} could not be removed and is left behind; remove it by hand: {words}",
+        record.fqdn, record.value
+    );
+    let event = Event::warning(reason::RECORD_LEFT_BEHIND, "CleanUp", note);
+    [Report::LeftBehind(Box::new(record), words), Report::Event(event)]
+}
+
+fn unsignable(words: &str) -> Failure {
+    Failure {
+        reason: reason::INVALID_SPEC,
+        message: sentence(words),
+        disposition: Disposition::NotAllowed,
+        retry_after: None,
+    }
+}

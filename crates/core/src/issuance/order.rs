@@ -1,0 +1,202 @@
+//! The order under way: read, proved, finalized, downloaded, stored (RFC 8555 section 7.4).
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::asked::{self, canonical};
+use super::pace::expired_unstored;
+use super::prove::{poll, processing_since, prove};
+use super::{Failure, Learned, Situation, Step, has_key, wait, without_password};
+use crate::backoff::look_again;
+use crate::disposition::{self, Disposition, of_invalid};
+use crate::records::Chore;
+use crate::spec::ValidatedCertificate;
+use certwright_acme::{Order, OrderStatus, Problem};
+use certwright_api::{Solver, certificate_reason as reason};
+use certwright_pki::Chain;
+
+/// What is presented is taken away from an order that the CA has been processing for so long.
+const LONG_PROCESSING: SignedDuration = SignedDuration::from_secs(30);
+/// How often the request is sent to a CA that waits for it although it took it.
+const FINALIZE_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// An order that expires within this time is not begun to be proved.
+const EXPIRY_MARGIN: SignedDuration = SignedDuration::from_secs(5);
+/// Goes on with the order under way.
+pub(super) fn go_on(
+    situation: &Situation<'_>,
+    wanted: &ValidatedCertificate,
+    solvers: &[Solver],
+    profile: Option<&str>,
+    now: Timestamp,
+) -> Step {
+    let (progress, learned) = (&situation.state.progress, situation.learned());
+    let Some(order) = &learned.order else { return read_order(situation) };
+    let chain_lacks_names =
+        learned.chain.as_ref().is_some_and(|chain| chain.leaf().check_names(&wanted.subject).is_err());
+    let asked_for = canonical(&order.identifiers);
+    if chain_lacks_names || (!asked_for.is_empty() && asked_for != canonical(&wanted.identifiers())) {
+        return Step::Abandon { message: "the names have changed since the order was placed".to_owned() };
+    }
+    if let (Some(asked), Some(wanted)) = (order.profile.as_deref(), profile)
+        && asked != wanted
+    {
+        return Step::Abandon { message: "the profile has changed since the order was placed".to_owned() };
+    }
+    if !has_key(situation, wanted) {
+        return Step::Abandon { message: "the private key of the order is gone, or is another".to_owned() };
+    }
+    let left = |expires: Timestamp| expires.duration_since(situation.at_ca(now));
+    let expired = order.expires.is_some_and(|expires| left(expires) < EXPIRY_MARGIN);
+    match &order.status {
+        // What made it wait for so long has been a failure before, and is none now.
+        OrderStatus::Invalid | OrderStatus::Pending | OrderStatus::Ready
+            if expired && order.error.is_none() && situation.failed_with_this_order() =>
+        {
+            Step::Abandon { message: "the order expired before it was tried again".to_owned() }
+        }
+        OrderStatus::Invalid => invalid(situation, learned),
+        OrderStatus::Valid => match &learned.chain {
+            Some(chain) => store(situation, chain, now),
+            None if (expired || situation.is_overdue(now)) && situation.failed_with_this_order() => {
+                let message = "its certificate could not be downloaded before the order expired";
+                Step::Abandon { message: message.to_owned() }
+            }
+            None => download(order),
+        },
+        _ if expired => Step::Fail(Failure {
+            reason: reason::FAILED,
+            message: "the order expired before it was done; it is ordered anew".to_owned(),
+            disposition: Disposition::OrderLost,
+            retry_after: None,
+        }),
+        _ if situation.is_overdue(now) => Step::Fail(Failure {
+            reason: reason::FAILED,
+            message: format!(
+                "The CA has not finished the order within {}, and it is given up; ask the CA's operator what became of it",
+                situation.patience_in_words()
+            ),
+            disposition: Disposition::OrderLost,
+            retry_after: None,
+        }),
+        OrderStatus::Pending if !progress.place => Step::TakePlace,
+        OrderStatus::Pending => prove(situation, solvers, now),
+        OrderStatus::Ready if !progress.place => Step::TakePlace,
+        OrderStatus::Ready => finalize(situation, order, now),
+        OrderStatus::Processing | OrderStatus::Other(_)
+            if situation.is_presented()
+                && now.duration_since(processing_since(situation, now)) > LONG_PROCESSING =>
+        {
+            Step::Tidy(Chore::Withdraw)
+        }
+        OrderStatus::Processing | OrderStatus::Other(_) => {
+            poll(situation, now, reason::FINALIZING, "The CA is making the certificate".to_owned())
+        }
+    }
+}
+
+/// Sends the request, and sends it again after a while to a CA that took it and went on to say that it waits for it.
+fn finalize(situation: &Situation<'_>, order: &Order, now: Timestamp) -> Step {
+    let (learned, status) = (situation.learned(), &situation.state.status);
+    // The order must be on record before the CA makes a certificate of it.
+    let on_record = situation.recorded.and_then(|recorded| recorded.order.as_ref());
+    if on_record.map(|order| &order.url) != status.order.as_ref().map(|order| &order.url) {
+        return Step::Record;
+    }
+    let send = Step::Finalize(order.finalize.clone());
+    let (Some(sent), Some(order)) = (learned.finalized, &status.order) else { return send };
+    let until = look_again(order.created.0, sent, learned.retry_after, FINALIZE_BOUNDS);
+    match until > now {
+        true => wait(
+            Some(until),
+            reason::FINALIZING,
+            "The CA took the request, and still waits for it".to_owned(),
+        ),
+        false => send,
+    }
+}
+
+fn download(order: &Order) -> Step {
+    match &order.certificate {
+        Some(url) => Step::Download(url.clone()),
+        None => Step::Fail(Failure {
+            reason: reason::CA_UNAVAILABLE,
+            message: "The CA says that the order is valid, but not where the certificate is".to_owned(),
+            disposition: Disposition::Stumbled,
+            retry_after: None,
+        }),
+    }
+}
+
+/// Stores the certificate, unless it is in the Secret already and an issuance is due all the same: to store it again, or
+/// to order another at once, would go on without end.
+fn store(situation: &Situation<'_>, chain: &Chain, now: Timestamp) -> Step {
+    if chain.leaf().check_validity(situation.at_ca(now)).is_err() {
+        return expired_unstored(situation, now);
+    }
+    if let Some(step) = without_password(situation, now) {
+        return step;
+    }
+    // The certificate that is about to be replaced has to be on record before it is.
+    let on_record = situation.recorded.and_then(|recorded| recorded.revocation.as_ref());
+    let store = match on_record == situation.state.status.revocation.as_ref() {
+        true => Step::StoreCertificate,
+        false => Step::Record,
+    };
+    let stored = situation.secret.leaf() == Some(chain.leaf());
+    let Some(due) = situation.due(now).filter(|_| stored) else { return store };
+    let disposition = match due.reason {
+        reason::NAMES_CHANGED | reason::KEY_ALGORITHM_CHANGED => Disposition::NotAllowed,
+        reason::EXPIRED | reason::RENEWAL_DUE => Disposition::OrderLost,
+        _ => return store,
+    };
+    Step::Fail(Failure {
+        reason: reason::CERTIFICATE_REFUSED,
+        message: format!(
+            "The certificate that the CA issued is stored and due for renewal at once: {}",
+            due.message
+        ),
+        disposition,
+        retry_after: None,
+    })
+}
+
+/// The order, or one of its authorizations, has failed: says what the CA said.
+pub(super) fn invalid(situation: &Situation<'_>, learned: &Learned) -> Step {
+    let Some(authorizations) = &learned.authorizations else { return asked::read(situation) };
+    let failed: Vec<(String, Option<&Problem>)> = authorizations
+        .iter()
+        .filter(|(_, authorization)| authorization.is_dead())
+        .map(|(_, authorization)| (authorization.name(), authorization.error()))
+        .collect();
+    let order_error = learned.order.as_ref().and_then(|order| order.error.as_ref());
+    let code = failed
+        .iter()
+        .find_map(|(_, problem)| problem.map(Problem::code))
+        .or(order_error.map(Problem::code))
+        .unwrap_or_default();
+    let mut said: Vec<String> = failed
+        .iter()
+        .map(|(name, problem)| match problem {
+            Some(problem) => format!("{name}: {problem}"),
+            None => format!("{name}: the CA gave no reason"),
+        })
+        .collect();
+    said.extend(order_error.map(|problem| format!("order: {problem}")));
+    let said = if said.is_empty() { "the CA gave no reason".to_owned() } else { said.join("; ") };
+    let seen = learned.self_check.as_ref().filter(|result| !result.failures.is_empty());
+    let hint = seen.map(|result| format!(". {}", result.message())).unwrap_or_default();
+    let disposition = of_invalid(code);
+    Step::Fail(Failure {
+        reason: disposition::reason(code).unwrap_or(reason::FAILED),
+        message: format!("The CA refused the order: {said}{hint}"),
+        disposition,
+        retry_after: learned.retry_after,
+    })
+}
+
+/// Asks the CA for the order under way.
+pub(super) fn read_order(situation: &Situation<'_>) -> Step {
+    let order = situation.state.status.order.as_ref();
+    Step::ReadOrder(order.map(|order| order.url.clone()).unwrap_or_default())
+}

@@ -1,0 +1,50 @@
+//! How fast certificates follow one another.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Failure, Situation, Step, make_room};
+use crate::disposition::Disposition;
+use crate::duplicates;
+use crate::reissue::Due;
+use crate::renewal::whole_seconds_up;
+use certwright_api::certificate_reason as reason;
+
+/// A certificate that is due because of the time waits until the floor between two orders is over: where certificates live for
+/// seconds, one would be ordered after the other. A lost Secret whose certificate has expired anyway waits as well; a new spec and
+/// whoever asks for a certificate do not.
+pub(super) fn too_soon(situation: &Situation<'_>, due: &Due, now: Timestamp) -> Option<Step> {
+    let last = situation.state.status.recent_issuances.last()?;
+    let by_time = due.by_time() || (duplicates::is_loss(due) && last.not_after.0 <= situation.at_ca(now));
+    if !by_time || situation.asks_for_another() {
+        return None;
+    }
+    let until = whole_seconds_up(floor_end(situation, last.time.0)?);
+    let message = format!(
+        "The last certificate was ordered at {}, and is due for renewal already ({}); the next one is ordered at {until}. The CA's \
+         certificates live too briefly for --min-issuance-interval; to have one at once, give the annotation {} a new value",
+        last.time.0,
+        due.message,
+        certwright_api::ANNOTATION_RENEW,
+    );
+    (until > now).then(|| make_room(Some(until), reason::ISSUED_RECENTLY, message))
+}
+
+/// The certificate expired before it could be stored. If it was ordered just now, the next one would not live longer, and that is
+/// a failure; else another is ordered.
+pub(super) fn expired_unstored(situation: &Situation<'_>, now: Timestamp) -> Step {
+    let order = situation.state.status.order.as_ref();
+    let floor = order.and_then(|order| floor_end(situation, order.created.0));
+    if floor.is_some_and(|end| end > now) {
+        return Step::Fail(Failure {
+            reason: reason::CERTIFICATE_REFUSED,
+            message: "The certificate that the CA issued expired before it could be stored".to_owned(),
+            disposition: Disposition::OrderLost,
+            retry_after: None,
+        });
+    }
+    Step::Abandon { message: "the certificate expired before it was stored".to_owned() }
+}
+
+fn floor_end(situation: &Situation<'_>, ordered: Timestamp) -> Option<Timestamp> {
+    ordered.checked_add(SignedDuration::try_from(situation.min_interval).ok()?).ok()
+}

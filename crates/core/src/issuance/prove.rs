@@ -1,0 +1,195 @@
+//! An order that waits for its authorizations: present, see, tell the CA, ask it.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::order::{invalid, read_order};
+use super::solve::{Challenged, Way, challenges};
+use super::{LONG_VALIDATION, Learned, SelfCheckResult, Situation, Step, asked, make_room, wait};
+use crate::backoff::look_again;
+use crate::records::Chore;
+use certwright_api::{Solver, certificate_reason as reason};
+
+/// How often an order is looked at again: at once when it is young, seldom when it is old.
+const ORDER_BOUNDS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(300));
+/// How often a self-check that fails is repeated.
+const SELF_CHECK_BOUNDS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(10));
+/// How often a self-check is repeated once a TXT record is overdue.
+const OVERDUE_BOUNDS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(300));
+/// How often it is tried again to present an answer.
+const PRESENT_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// How often authorizations that no solver fits are looked at again: a human may prove control at the CA by hand.
+const NO_SOLVER_BOUNDS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
+/// How often a CA that has looked in vain, and keeps the challenge open, is told to look again.
+const ANSWER_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// How often a CA is told again that keeps a challenge open and says nothing of it: it may have forgotten.
+const SILENCE_BOUNDS: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(3600));
+/// How long a TXT record may take until all name servers have it, unless the solver says otherwise.
+const PROPAGATION_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// The order waits for its authorizations.
+pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestamp) -> Step {
+    let learned = situation.learned();
+    let Some(authorizations) = &learned.authorizations else { return asked::read(situation) };
+    if let Some(failure) = asked::for_other_name(situation, authorizations) {
+        return Step::Fail(failure);
+    }
+    if authorizations.iter().any(|(_, authorization)| authorization.is_dead()) {
+        return invalid(situation, learned);
+    }
+    // The order was asked for since, and still waits for them.
+    let is_long = now.duration_since(processing_since(situation, now)) > LONG_VALIDATION;
+    if is_long && learned.authorizations_at < learned.asked_at {
+        return asked::read(situation);
+    }
+    let challenged = match challenges(authorizations, solvers, situation.labels) {
+        Ok(challenged) => challenged,
+        Err(_) if situation.is_presented() => return Step::Tidy(Chore::Withdraw),
+        Err(none) => {
+            let since = processing_since(situation, now);
+            let asked_at = learned.asked_at.unwrap_or(since);
+            let until = look_again(since, asked_at, learned.retry_after, NO_SOLVER_BOUNDS);
+            return match until > now {
+                true => make_room(Some(until), reason::NO_SOLVER, none.to_string()),
+                false => asked::read(situation),
+            };
+        }
+    };
+    if let Some(failure) = asked::too_long(&challenged) {
+        return Step::Fail(failure);
+    }
+    let is_open = |one: &&Challenged| tell_at(one, learned).is_some_and(|time| time <= now);
+    let open: Vec<&Challenged> = challenged.iter().filter(is_open).collect();
+    // What it says by now may be that it needs not be told again.
+    let is_old = |one: &&Challenged| tell_at(one, learned) > learned.authorizations_at;
+    if open.iter().any(is_old) {
+        return asked::read(situation);
+    }
+    if open.is_empty() {
+        let next = challenged.iter().filter_map(|one| tell_at(one, learned)).min();
+        let message = format!("The CA is validating {}", names(&challenged));
+        return match poll(situation, now, reason::VALIDATING, message) {
+            Step::Wait { until: Some(until), reason, message, makes_room } => {
+                let until = Some(next.map_or(until, |next| next.min(until)));
+                Step::Wait { until, reason, message, makes_room }
+            }
+            step => step,
+        };
+    }
+    if learned.withdrawing {
+        return Step::Tidy(Chore::Withdraw);
+    }
+    // The issuer's solvers have changed since.
+    let changed = |old: &Challenged| challenged.iter().any(|new| new.url == old.url && new.way != old.way);
+    if learned.presented_for.iter().any(changed) {
+        return Step::Tidy(Chore::Withdraw);
+    }
+    let is_presented = |one: &Challenged| learned.presented_for.iter().any(|old| old.url == one.url);
+    if !learned.presented || !open.iter().all(|one| is_presented(one)) {
+        return present(situation, challenged, now);
+    }
+    let answer = Step::Answer(open.iter().map(|one| one.url.clone()).collect());
+    if open.iter().all(|one| learned.told.contains_key(&one.url)) {
+        return answer;
+    }
+    match &learned.self_check {
+        None => Step::SelfCheck,
+        Some(result) => see(situation, result, challenged, answer, now),
+    }
+}
+
+/// From when on the CA is to be told, or told again, to look at a challenge; `None` while it says that it does.
+fn tell_at(challenged: &Challenged, learned: &Learned) -> Option<Timestamp> {
+    if challenged.processing {
+        return None;
+    }
+    Some(match learned.told.get(&challenged.url) {
+        None => Timestamp::MIN,
+        Some(told) => {
+            let bounds = if challenged.stalled { ANSWER_BOUNDS } else { SILENCE_BOUNDS };
+            look_again(told.first, told.last, None, bounds)
+        }
+    })
+}
+
+/// Presents the answers, or waits for what stood in the way of it.
+fn present(situation: &Situation<'_>, challenged: Vec<Challenged>, now: Timestamp) -> Step {
+    let Some(failed) = &situation.learned().present_failed else { return Step::Present(challenged) };
+    let until = look_again(failed.since, failed.at, None, PRESENT_BOUNDS);
+    if until > now {
+        make_room(Some(until), reason::PRESENTING, failed.message())
+    } else {
+        Step::Present(challenged)
+    }
+}
+
+/// Goes by what the self-check saw. A CA that is told to look for a TXT record in vain refuses the order; over HTTP it may
+/// see what the operator cannot.
+fn see(
+    situation: &Situation<'_>,
+    result: &SelfCheckResult,
+    challenged: Vec<Challenged>,
+    answer: Step,
+    now: Timestamp,
+) -> Step {
+    if result.failures.is_empty() {
+        return answer;
+    }
+    let since = situation.learned().presented_at.unwrap_or(now);
+    let deadline = |timeout: Duration| since.checked_add(SignedDuration::try_from(timeout).ok()?).ok();
+    if !result.lacks_record() {
+        let deadline = deadline(situation.self_check_timeout);
+        if deadline.is_none_or(|deadline| now >= deadline) {
+            return answer;
+        }
+        let until = look_again(since, result.at, None, SELF_CHECK_BOUNDS);
+        let until = deadline.map_or(until, |deadline| until.min(deadline));
+        return if until > now {
+            wait(Some(until), reason::SELF_CHECK, result.message())
+        } else {
+            Step::SelfCheck
+        };
+    }
+    let timeouts = challenged.iter().filter_map(|challenged| match &challenged.way {
+        Way::Record(solver) => {
+            let set = solver.propagation.as_ref().and_then(|propagation| propagation.timeout);
+            Some(set.map_or(PROPAGATION_TIMEOUT, Duration::from))
+        }
+        Way::Ingress(_) | Way::Route(_) => None,
+    });
+    let overdue = deadline(timeouts.max().unwrap_or_default()).is_some_and(|deadline| now >= deadline);
+    let until = look_again(since, result.at, None, if overdue { OVERDUE_BOUNDS } else { SELF_CHECK_BOUNDS });
+    match until > now {
+        true if overdue => make_room(Some(until), reason::PROPAGATION, result.message()),
+        true => wait(Some(until), reason::PROPAGATION, result.message()),
+        // The provider may have lost it, or never had it.
+        false if overdue => Step::Present(challenged),
+        false => Step::SelfCheck,
+    }
+}
+
+/// Waits for the CA, or asks it again once the wait is over.
+pub(super) fn poll(situation: &Situation<'_>, now: Timestamp, reason: &'static str, message: String) -> Step {
+    let learned = situation.learned();
+    let since = processing_since(situation, now);
+    let Some(asked_at) = learned.asked_at else { return read_order(situation) };
+    let until = look_again(since, asked_at, learned.retry_after, ORDER_BOUNDS);
+    if until > now { wait(Some(until), reason, message) } else { read_order(situation) }
+}
+
+/// Since when the CA has been busy with the order.
+pub(super) fn processing_since(situation: &Situation<'_>, now: Timestamp) -> Timestamp {
+    let created = situation.state.status.order.as_ref().map_or(now, |order| order.created.0);
+    let learned = situation.learned();
+    learned.finalized.or_else(|| learned.answered()).unwrap_or(created)
+}
+
+fn names(challenged: &[Challenged]) -> String {
+    match challenged {
+        [] => "the order".to_owned(),
+        [one] => one.name.clone(),
+        [first, _] => format!("{} and 1 more name", first.name),
+        [first, rest @ ..] => format!("{} and {} more names", first.name, rest.len()),
+    }
+}

@@ -1,0 +1,155 @@
+//! What follows from a call to the CA that failed.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::outcome::{Consequence, Report};
+use super::{Ending, Failure, Snapshot, State};
+use crate::backoff::ask_once_more;
+use crate::conditions::sentence;
+use crate::disposition::{self, About, Disposition, about, disposition, of_unacceptable, words};
+use crate::renewal::whole_seconds_up;
+use certwright_acme::{AccountStatus, AcmeError, Operation};
+use certwright_api::certificate_reason as reason;
+
+/// When an account is looked at again of whose key the CA is being asked, unless it is known before.
+const DOUBT: SignedDuration = SignedDuration::from_secs(10);
+
+impl State {
+    pub(super) fn refused(&mut self, seen: &Snapshot<'_>, error: AcmeError, now: Timestamp) -> Consequence {
+        match error {
+            AcmeError::Paused { until } => {
+                let until = whole_seconds_up(until);
+                let message = format!("{error}: it ends at {until}");
+                self.wait_for_account(seen, Some(until), reason::RATE_LIMITED, &message, now)
+            }
+            AcmeError::KeyInDoubt => {
+                let message = sentence(&format!("{error}; it goes on when the CA has"));
+                let until = now.checked_add(DOUBT).ok();
+                self.wait_for_account(seen, until, reason::ISSUER_NOT_READY, &message, now)
+            }
+            // RFC 8555 section 7.3.6: all that an account asks for after it has ended is answered so.
+            AcmeError::Problem { .. } if error.code() == "unauthorized" => {
+                self.progress.doubted = Some(Box::new(error));
+                Consequence::decide(Vec::new())
+            }
+            error => {
+                let disposition = disposition_of(&error);
+                self.refused_as(seen, &error, disposition, now)
+            }
+        }
+    }
+
+    /// The CA was asked for the account because of a refusal that may be about it.
+    pub(super) fn learned_of_account(
+        &mut self,
+        seen: &Snapshot<'_>,
+        answer: Result<AccountStatus, AcmeError>,
+        now: Timestamp,
+    ) -> Consequence {
+        let Some(error) = self.progress.doubted.take() else { return Consequence::decide(Vec::new()) };
+        let has_ended = match answer {
+            Ok(status) => status != AccountStatus::Valid,
+            Err(error) => matches!(error.code(), "unauthorized" | "accountDoesNotExist"),
+        };
+        let disposition = if has_ended { Disposition::AccountUnusable } else { disposition_of(&error) };
+        self.refused_as(seen, &error, disposition, now)
+    }
+
+    fn wait_for_account(
+        &mut self,
+        seen: &Snapshot<'_>,
+        until: Option<Timestamp>,
+        reason: &'static str,
+        message: &str,
+        now: Timestamp,
+    ) -> Consequence {
+        self.report_wait(seen, reason, message, now);
+        Consequence::wait(until, vec![Report::Write])
+    }
+
+    fn refused_as(
+        &mut self,
+        seen: &Snapshot<'_>,
+        error: &AcmeError,
+        disposition: Disposition,
+        now: Timestamp,
+    ) -> Consequence {
+        // A CA that takes no nonce has been asked often enough by then; one that sends too much would do so again.
+        let unacceptable = matches!(error, AcmeError::OutOfBounds { .. });
+        let asked_often = error.code() == "badNonce" || error.retry_after().is_some() || unacceptable;
+        if disposition == Disposition::Stumbled && !asked_often {
+            self.progress.stumbles += 1;
+            if let Some(soon) = ask_once_more(self.progress.stumbles, now) {
+                return self.ask_once_more(error, soon);
+            }
+        }
+        if matches!(disposition, Disposition::AccountUnusable | Disposition::CaOperatorMustAct) {
+            return self.blame_account(seen, error, disposition, now);
+        }
+        // What keeps us from reaching the CA may have the name of one of its codes, and is no word of the CA's.
+        let said = error.problem().and_then(|problem| disposition::reason(problem.code()));
+        let reason = said.unwrap_or(match disposition {
+            _ if unacceptable => reason::ANSWER_REFUSED,
+            Disposition::TooFast => reason::RATE_LIMITED,
+            Disposition::Stumbled => reason::CA_UNAVAILABLE,
+            _ => reason::FAILED,
+        });
+        let failure = Failure {
+            reason,
+            message: sentence(&format!("{error}{}", hint(seen, error))),
+            disposition,
+            retry_after: error.retry_after(),
+        };
+        self.end(seen, Ending::Failed(failure), now)
+    }
+
+    /// The CA stumbled, and is asked once more soon. What it did all the same, the order tells; one that is not on record would be
+    /// placed again.
+    fn ask_once_more(&mut self, error: &AcmeError, soon: Timestamp) -> Consequence {
+        self.learn().lost_answer();
+        let mut reports = vec![Report::AskedAgain(error.to_string(), soon)];
+        reports.extend(self.status.order.is_some().then_some(Report::Write));
+        Consequence::wait(Some(soon), reports)
+    }
+
+    /// The account is at fault: the issuer's own controller says so, and this Certificate waits for it.
+    fn blame_account(
+        &mut self,
+        seen: &Snapshot<'_>,
+        error: &AcmeError,
+        disposition: Disposition,
+        now: Timestamp,
+    ) -> Consequence {
+        let message = sentence(&words(error));
+        let not_ready = format!("{} is not ready: {message}", seen.issuer_in_words());
+        let reason = disposition::reason(error.code());
+        self.progress.place = false;
+        self.report_wait(seen, reason::ISSUER_NOT_READY, &not_ready, now);
+        let reports =
+            vec![Report::Account { disposition, reason, message }, Report::LeavePlace, Report::Write];
+        Consequence::wait(None, reports)
+    }
+}
+
+fn disposition_of(error: &AcmeError) -> Disposition {
+    match error {
+        AcmeError::Problem { status, .. } | AcmeError::Http { status, .. } => {
+            disposition(error.code(), Some(*status), error.operation().map_or(About::Order, about))
+        }
+        AcmeError::OutOfBounds { operation, .. } => of_unacceptable(about(*operation)),
+        _ => Disposition::Stumbled,
+    }
+}
+
+/// What to do about a refusal that we are the likely cause of.
+fn hint(seen: &Snapshot<'_>, error: &AcmeError) -> &'static str {
+    match error {
+        AcmeError::Problem { operation: Operation::NewOrder, .. }
+            if error.code() == "malformed" && seen.lifetime().is_some() =>
+        {
+            ". The order asks for the lifetime that duration gives, which few CAs take: remove enableDurationFeature from the \
+             issuer if this one does not"
+        }
+        _ => "",
+    }
+}

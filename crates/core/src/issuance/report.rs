@@ -1,0 +1,281 @@
+//! What the status says of an issuance.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::outcome::{Consequence, Report};
+use super::{Failure, Snapshot, State, failed_generation};
+use crate::conditions::{condition, is_true, sentence, set_condition, set_standing};
+use crate::events::Event;
+use crate::kstatus;
+use crate::reissue;
+use crate::renewal::{Placement, Plan};
+use certwright_api::{
+    ANNOTATION_RENEW, CONDITION_ISSUING, CONDITION_READY, CONDITION_RENEWAL_WINDOW,
+    certificate_reason as reason,
+};
+
+/// A wait that is shorter is not worth a write.
+const SHORT_WAIT: SignedDuration = SignedDuration::from_secs(3);
+/// While the reason of a wait stays the same, its words are written at most once in this time.
+const WORDS_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
+
+impl State {
+    /// Nothing is to be done.
+    pub(super) fn rest(
+        &mut self,
+        seen: &Snapshot<'_>,
+        until: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Consequence {
+        let overruled = self.windows_overruled();
+        self.report_rest(seen, now);
+        let newly = self.windows_overruled().filter(|_| overruled.is_none());
+        let event = newly.map(|(reason, message)| Report::Event(Event::warning(reason, "Renew", message)));
+        self.progress.place = false;
+        let reports = event.into_iter().chain([Report::LeavePlace, Report::Write]).collect();
+        Consequence::wait(until, reports)
+    }
+
+    /// Something is waited for.
+    pub(super) fn wait(
+        &mut self,
+        seen: &Snapshot<'_>,
+        until: Option<Timestamp>,
+        reason: &'static str,
+        message: &str,
+        now: Timestamp,
+    ) -> Consequence {
+        self.report_wait(seen, reason, message, now);
+        if !self.is_worth_writing(seen, until, reason, now) {
+            return Consequence::wait(until, Vec::new());
+        }
+        if self.is_unrecorded(seen.recorded) {
+            self.progress.reported_at = Some(now);
+        }
+        Consequence::wait(until, vec![Report::Write])
+    }
+
+    /// Whether a human would want to know of the wait: not while it is short, and not each time that its words change.
+    fn is_worth_writing(
+        &self,
+        seen: &Snapshot<'_>,
+        until: Option<Timestamp>,
+        reason: &'static str,
+        now: Timestamp,
+    ) -> bool {
+        let learned = self.learned();
+        let waits_since = learned.finalized.or_else(|| learned.answered()).or(learned.presented_at);
+        let short = until.is_some_and(|until| until.duration_since(now) < SHORT_WAIT);
+        let young = waits_since.is_some_and(|since| now.duration_since(since) < SHORT_WAIT);
+        if short && young {
+            return false;
+        }
+        let same_reason = seen
+            .recorded
+            .and_then(|status| condition(&status.conditions, CONDITION_ISSUING))
+            .is_some_and(|issuing| issuing.reason == reason && issuing.status == "True");
+        let fresh = self.progress.reported_at.is_some_and(|at| now.duration_since(at) < WORDS_INTERVAL);
+        // Words that nothing will make it look at again are written now or never.
+        !(same_reason && fresh && until.is_some())
+    }
+
+    /// Nothing is to be done.
+    fn report_rest(&mut self, seen: &Snapshot<'_>, now: Timestamp) {
+        if !seen.asking.wanted {
+            self.status.acme = None;
+        }
+        self.status.failed_issuance_attempts = None;
+        self.status.last_failure_time = None;
+        self.status.next_attempt_time = None;
+        self.status.failed_renew_request = None;
+        if condition(&self.status.conditions, CONDITION_ISSUING).is_some() {
+            self.issuing(seen, false, reason::ISSUED, "Nothing is under way", now);
+        }
+        self.report_ready(seen, now, reason::READY, "");
+    }
+
+    /// Something is waited for.
+    pub(super) fn report_wait(
+        &mut self,
+        seen: &Snapshot<'_>,
+        reason: &'static str,
+        message: &str,
+        now: Timestamp,
+    ) {
+        if matches!(
+            reason,
+            reason::SELF_CHECK | reason::PROPAGATION | reason::PRESENTING | reason::VALIDATING
+        ) {
+            self.report_challenges();
+        }
+        self.issuing(seen, true, reason, message, now);
+        self.report_ready(seen, now, reason, message);
+    }
+
+    /// The issuance has failed.
+    pub(super) fn report_failure(&mut self, seen: &Snapshot<'_>, failure: &Failure, now: Timestamp) {
+        self.issuing(seen, false, failure.reason, &failure.message, now);
+        self.report_ready(seen, now, failure.reason, &failure.message);
+    }
+
+    /// The failure that stands in the condition is not long enough ago. The certificate may have expired since.
+    pub(super) fn report_backoff(&mut self, seen: &Snapshot<'_>, now: Timestamp) {
+        let failure = condition(&self.status.conditions, CONDITION_ISSUING).cloned();
+        if let Some(failure) = failure {
+            self.report_ready(seen, now, &failure.reason, &failure.message);
+        }
+    }
+
+    /// `until`, or the end of the validity of a certificate that is ready, whichever comes first.
+    pub fn or_expiry(
+        &self,
+        seen: &Snapshot<'_>,
+        until: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        // It is valid throughout the second that it names.
+        let not_after = self.status.not_after.as_ref();
+        let second = SignedDuration::from_secs(1) - seen.ca_ahead.unwrap_or_default();
+        let end = not_after.and_then(|time| time.0.saturating_add(second).ok());
+        let counts = |end: &Timestamp| *end > now && is_true(&self.status.conditions, CONDITION_READY);
+        until.into_iter().chain(end.filter(counts)).min()
+    }
+
+    fn issuing(&mut self, seen: &Snapshot<'_>, is: bool, reason: &str, message: &str, now: Timestamp) {
+        let generation = seen.generation;
+        self.forget_failures_of_other_specs(seen);
+        set_condition(&mut self.status.conditions, CONDITION_ISSUING, is, reason, message, generation, now);
+    }
+
+    /// A failure of another spec says nothing of this one.
+    pub fn forget_failures_of_other_specs(&mut self, seen: &Snapshot<'_>) {
+        if failed_generation(&self.status) != Some(seen.generation) {
+            self.status.failed_issuance_attempts = None;
+            self.status.last_failure_time = None;
+            self.status.next_attempt_time = None;
+            self.status.failed_renew_request = None;
+        }
+    }
+
+    /// Whether the Secret holds what the spec asks for; if not, why an issuance has not mended that yet.
+    fn report_ready(&mut self, seen: &Snapshot<'_>, now: Timestamp, waits_for: &str, because: &str) {
+        let generation = seen.generation;
+        let due = match (seen.wanted, seen.secret.certificate_name.as_deref()) {
+            (Ok(_), owner) if owner == Some(seen.name) || !seen.secret.exists => {
+                let situation = seen.with(self);
+                let Some(current) = situation.current(now) else { return };
+                let current =
+                    reissue::Current { renew_request: None, observed_renew_request: None, ..current };
+                let renewal = current.renewal();
+                let due = reissue::unready(&current);
+                let leaf = seen.secret.leaf();
+                self.status.not_before = leaf.map(|leaf| Time(leaf.not_before));
+                self.status.not_after = leaf.map(|leaf| Time(leaf.not_after));
+                self.status.serial_number = leaf.map(|leaf| leaf.serial_number.clone());
+                self.status.renewal_time = renewal.as_ref().map(|plan| Time(plan.time));
+                self.report_windows(seen, renewal.as_ref(), now);
+                due
+            }
+            _ => Some(reissue::Due { reason: reason::SECRET_INVALID, message: String::new() }),
+        };
+        let (is, reason, message) = match due {
+            None => {
+                let until = self.status.not_after.as_ref().map_or(String::new(), |time| time.0.to_string());
+                let renews = seen.wanted.as_ref().is_ok_and(|wanted| wanted.renews);
+                let but = if renews { "" } else { ", and is not renewed: renewal.policy is Disabled" };
+                (true, reason::READY, format!("The certificate is valid until {until}{but}"))
+            }
+            Some(due) if because.is_empty() && due.reason == reason::EXPIRED => (
+                false,
+                reason::EXPIRED,
+                format!(
+                    "{}, and is not renewed: renewal.policy is Disabled; to have it renewed, remove that, or give the \
+                     annotation {ANNOTATION_RENEW} a new value",
+                    sentence(&due.message)
+                ),
+            ),
+            Some(due) if due.message.is_empty() || because.is_empty() => {
+                (false, waits_for, because.to_owned())
+            }
+            Some(due) => (false, waits_for, format!("{because} ({})", due.message)),
+        };
+        self.status.observed_generation = Some(generation);
+        let conditions = &mut self.status.conditions;
+        set_condition(conditions, CONDITION_READY, is, reason, &message, generation, now);
+        let standing = kstatus::of_certificate(conditions);
+        set_standing(conditions, standing, generation, now);
+    }
+
+    /// Whether the renewal begins in one of the windows of the spec.
+    fn report_windows(&mut self, seen: &Snapshot<'_>, renewal: Option<&Plan>, now: Timestamp) {
+        let (is, reason, message) = match renewal.map(|plan| (plan.time, &plan.windows)) {
+            None | Some((_, Placement::Anytime)) => {
+                self.status.conditions.retain(|condition| condition.type_ != CONDITION_RENEWAL_WINDOW);
+                return;
+            }
+            Some((_, Placement::Within)) => {
+                (true, reason::WITHIN_WINDOW, "The renewal begins within a window".to_owned())
+            }
+            Some((_, Placement::Missed)) => (
+                true,
+                reason::WITHIN_WINDOW,
+                "The renewal did not come about in the window that it was planned for, and begins in the next one".to_owned(),
+            ),
+            Some((time, Placement::NoneInTime { due, latest })) => (
+                false,
+                reason::NO_WINDOW_IN_TIME,
+                format!(
+                    "The renewal begins outside of renewal.windows, at {time}: it is due at {due}, and no window opens by \
+                     {latest}, the latest time that is safe; have more windows, or longer ones"
+                ),
+            ),
+            Some((time, Placement::CaInsists { latest, .. })) => (
+                false,
+                reason::CA_INSISTS,
+                format!(
+                    "The renewal begins outside of renewal.windows, at {time}: the CA wants the certificate replaced by \
+                     {latest}, before it would be renewed, and no window opens in time{}",
+                    self.explanation(seen)
+                ),
+            ),
+            Some((_, Placement::Invalid(why))) => (
+                false,
+                reason::INVALID_WINDOW,
+                format!("{why}; as long as that is so, the certificate is renewed as if there were no windows"),
+            ),
+        };
+        let generation = seen.generation;
+        let conditions = &mut self.status.conditions;
+        set_condition(conditions, CONDITION_RENEWAL_WINDOW, is, reason, &message, generation, now);
+    }
+
+    /// Why the renewal does not begin within a window of the spec, if it does not.
+    fn windows_overruled(&self) -> Option<(&'static str, String)> {
+        let condition = condition(&self.status.conditions, CONDITION_RENEWAL_WINDOW)?;
+        let reasons = [reason::NO_WINDOW_IN_TIME, reason::CA_INSISTS, reason::INVALID_WINDOW];
+        let reason = reasons.into_iter().find(|reason| condition.reason == *reason)?;
+        Some((reason, condition.message.clone()))
+    }
+
+    fn explanation(&self, seen: &Snapshot<'_>) -> String {
+        let situation = seen.with(self);
+        let url = situation.suggestion().and_then(|suggestion| suggestion.explanation_url.as_ref());
+        url.map_or(String::new(), |url| format!("; it may say why at {url}"))
+    }
+
+    /// The challenges say what they wait for.
+    fn report_challenges(&mut self) {
+        let learned = self.progress.of(self.status.order.as_ref());
+        let seen = learned.self_check.as_ref().map(|seen| seen.failures.as_slice());
+        let failed = learned.present_failed.as_ref().map(|failed| failed.failures.as_slice());
+        let failures = failed.or(seen).unwrap_or_default();
+        for challenge in &mut self.status.challenges {
+            let failure = failures.iter().find(|failure| failure.challenge == challenge.url);
+            challenge.reason = failure.map(|failure| failure.words.clone());
+            if learned.told.contains_key(&challenge.url) {
+                challenge.state = "processing".to_owned();
+            }
+        }
+    }
+}

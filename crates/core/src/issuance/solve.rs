@@ -1,0 +1,188 @@
+//! Which challenge is taken of each authorization.
+
+use std::collections::BTreeMap;
+
+use crate::solvers::solver_for;
+use certwright_acme::{Authorization, AuthorizationStatus, ChallengeStatus, ChallengeType};
+use certwright_api::{ChallengeWay, Dns01Solver, Http01GatewayHttpRoute, Http01Ingress, Solver};
+
+/// A challenge that was chosen, and how its answer is presented.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Challenged {
+    /// The name, without `*.`.
+    pub name: String,
+    /// URL of its authorization.
+    pub authorization: String,
+    /// URL of the challenge.
+    pub url: String,
+    /// Token of the challenge.
+    pub token: String,
+    /// Type of the challenge.
+    pub typ: ChallengeType,
+    /// Whether the CA was told to look before.
+    pub processing: bool,
+    /// Whether the CA has looked in vain, and waits to be told again (RFC 8555 section 8.2).
+    pub stalled: bool,
+    /// How its answer is presented.
+    pub way: Way,
+}
+
+impl Challenged {
+    /// As a status has it; `before` are those that it has so far.
+    pub(super) fn recorded(
+        &self,
+        before: &[certwright_api::ChallengeStatus],
+    ) -> certwright_api::ChallengeStatus {
+        let before = before.iter().find(|before| before.url == self.url);
+        let state = if self.processing { ChallengeStatus::Processing } else { ChallengeStatus::Pending };
+        let (way, ingress) = self.way.recorded();
+        certwright_api::ChallengeStatus {
+            name: self.name.clone(),
+            type_: self.typ.to_string(),
+            state: state.to_string(),
+            reason: before.and_then(|before| before.reason.clone()),
+            token: self.token.clone(),
+            url: self.url.clone(),
+            authorization: self.authorization.clone(),
+            way,
+            ingress,
+            seal: None,
+        }
+    }
+}
+
+/// How the answer to a challenge is presented.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Way {
+    /// By an Ingress that leads to it.
+    Ingress(Http01Ingress),
+    /// By an HTTPRoute that leads to it.
+    Route(Http01GatewayHttpRoute),
+    /// By a TXT record.
+    Record(Box<Dns01Solver>),
+}
+
+impl Way {
+    fn of(solver: &Solver) -> Option<Self> {
+        let http01 = solver.http01.as_ref();
+        let ingress = http01.and_then(|http01| http01.ingress.clone()).map(Self::Ingress);
+        let route = || http01.and_then(|http01| http01.gateway_http_route.clone()).map(Self::Route);
+        let record = || solver.dns01.clone().map(Box::new).map(Self::Record);
+        ingress.or_else(route).or_else(record)
+    }
+
+    /// How a status records it, and the name of the Ingress that is edited.
+    fn recorded(&self) -> (ChallengeWay, Option<String>) {
+        match self {
+            Self::Ingress(spec) => match spec.edited() {
+                Some(name) => (ChallengeWay::EditedIngress, Some(name.to_owned())),
+                None => (ChallengeWay::Ingress, None),
+            },
+            Self::Route(_) => (ChallengeWay::HttpRoute, None),
+            Self::Record(_) => (ChallengeWay::TxtRecord, None),
+        }
+    }
+
+    /// The type of the challenges that are answered in this way.
+    pub fn challenge_type(&self) -> ChallengeType {
+        match self {
+            Self::Ingress(_) | Self::Route(_) => ChallengeType::Http01,
+            Self::Record(_) => ChallengeType::Dns01,
+        }
+    }
+}
+
+/// Control of some names cannot be proved.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("; "))]
+pub struct NoSolver(Vec<String>);
+
+/// The challenges to take, one for each authorization that is pending. An authorization that is valid already needs
+/// none, so no solver needs to match it.
+///
+/// # Errors
+/// [`NoSolver`], which says for each name what the CA offered and what the issuer has.
+pub fn challenges(
+    authorizations: &[(String, Authorization)],
+    solvers: &[Solver],
+    labels: &BTreeMap<String, String>,
+) -> Result<Vec<Challenged>, NoSolver> {
+    let mut chosen = Vec::new();
+    let mut without = Vec::new();
+    for (url, authorization) in authorizations {
+        if authorization.status != AuthorizationStatus::Pending {
+            continue;
+        }
+        match choose(url, authorization, solvers, labels) {
+            Ok(challenged) => chosen.push(challenged),
+            Err(why) => without.push(why),
+        }
+    }
+    if without.is_empty() { Ok(chosen) } else { Err(NoSolver(without)) }
+}
+
+fn choose(
+    url: &str,
+    authorization: &Authorization,
+    solvers: &[Solver],
+    labels: &BTreeMap<String, String>,
+) -> Result<Challenged, String> {
+    let full_name = authorization.name();
+    let name = full_name.trim_start_matches("*.");
+    let wildcard = full_name.starts_with("*.");
+    let offered = |typ: &ChallengeType| authorization.challenges.iter().find(|offer| offer.typ == *typ);
+    let usable = |solver: &Solver| {
+        Way::of(solver).is_some_and(|way| {
+            let typ = way.challenge_type();
+            offered(&typ).is_some() && (typ == ChallengeType::Dns01 || !wildcard)
+        })
+    };
+    let way = solver_for(solvers, name, wildcard, labels, usable).and_then(Way::of);
+    let challenge = way.as_ref().and_then(|way| offered(&way.challenge_type()));
+    let (Some(way), Some(challenge)) = (way, challenge) else {
+        return Err(format!("{full_name}: {}", why_none(authorization, solvers, labels)));
+    };
+    Ok(Challenged {
+        name: name.to_owned(),
+        authorization: url.to_owned(),
+        url: challenge.url.clone(),
+        token: challenge.token.clone(),
+        typ: challenge.typ.clone(),
+        processing: challenge.status == ChallengeStatus::Processing,
+        stalled: challenge.status == ChallengeStatus::Pending && challenge.error.is_some(),
+        way,
+    })
+}
+
+/// Why no solver can prove control of the name.
+fn why_none(authorization: &Authorization, solvers: &[Solver], labels: &BTreeMap<String, String>) -> String {
+    let full_name = authorization.name();
+    let name = full_name.trim_start_matches("*.");
+    let wildcard = full_name.starts_with("*.");
+    if solvers.is_empty() {
+        return "the issuer has no solvers; add one to spec.acme.solvers".to_owned();
+    }
+    let selecting = |typ: ChallengeType| {
+        let of_type = |solver: &Solver| Way::of(solver).is_some_and(|way| way.challenge_type() == typ);
+        solver_for(solvers, name, wildcard, labels, of_type).is_some()
+    };
+    let has = match (selecting(ChallengeType::Http01), selecting(ChallengeType::Dns01)) {
+        (false, false) => {
+            return "no solver of the issuer selects this name and these labels".to_owned();
+        }
+        (true, false) if wildcard => {
+            return "a wildcard can be proved by dns-01 only, and the issuer's solvers for it are for http-01"
+                .to_owned();
+        }
+        (true, false) => "http-01",
+        (false, true) => "dns-01",
+        (true, true) => "http-01 and dns-01",
+    };
+    let offered: Vec<&str> =
+        authorization.challenges.iter().map(|challenge| challenge.typ.as_str()).collect();
+    let offered = if offered.is_empty() { "no challenge".to_owned() } else { offered.join(", ") };
+    format!("the CA offers {offered}, and the issuer's solvers for it are for {has}")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,184 @@
+use super::*;
+use certwright_acme::{Challenge, Identifier};
+use certwright_api::{Dns01Rfc2136, Http01Solver, SolverSelector};
+
+#[test]
+fn a_pending_authorization_is_proved_over_http() {
+    let chosen =
+        challenges(&[pending("a.test", &["dns-01", "http-01"])], &[solver("any", &[])], &no_labels());
+    let expected = Challenged {
+        name: "a.test".to_owned(),
+        authorization: "authz/a.test".to_owned(),
+        url: "chall/a.test/http-01".to_owned(),
+        token: "token-http-01".to_owned(),
+        typ: ChallengeType::Http01,
+        processing: false,
+        stalled: false,
+        way: Way::Ingress(Http01Ingress { class: Some("any".to_owned()), ..Http01Ingress::default() }),
+    };
+    assert_eq!(chosen, Ok(vec![expected]));
+}
+
+#[test]
+fn an_authorization_that_is_valid_already_needs_no_solver() {
+    let mut valid = pending("*.a.test", &[]);
+    valid.1.status = AuthorizationStatus::Valid;
+    assert_eq!(challenges(&[valid.clone()], &[], &no_labels()), Ok(Vec::new()));
+    let chosen =
+        challenges(&[valid, pending("b.test", &["http-01"])], &[solver("b", &["b.test"])], &no_labels());
+    assert_eq!(chosen.unwrap().len(), 1);
+}
+
+#[test]
+fn a_wildcard_says_that_it_needs_dns() {
+    let why = refusal(&[pending("*.a.test", &["dns-01"])], &[solver("any", &[])]);
+    assert_eq!(
+        why,
+        "*.a.test: a wildcard can be proved by dns-01 only, and the issuer's solvers for it are for http-01"
+    );
+}
+
+#[test]
+fn what_the_ca_offers_is_listed_where_nothing_of_it_can_be_solved() {
+    let own_types = pending("a.test", &["sectigo-email-01", "tls-alpn-01", "dns-01"]);
+    assert_eq!(
+        refusal(&[own_types], &[solver("any", &[])]),
+        "a.test: the CA offers sectigo-email-01, tls-alpn-01, dns-01, and the issuer's solvers for it are for http-01"
+    );
+    assert_eq!(
+        refusal(&[pending("a.test", &[])], &[solver("any", &[])]),
+        "a.test: the CA offers no challenge, and the issuer's solvers for it are for http-01"
+    );
+}
+
+#[test]
+fn an_issuer_without_a_fitting_solver_says_so() {
+    let authorizations = [pending("a.test", &["http-01"])];
+    assert_eq!(
+        refusal(&authorizations, &[]),
+        "a.test: the issuer has no solvers; add one to spec.acme.solvers"
+    );
+    assert_eq!(
+        refusal(&authorizations, &[solver("b", &["b.test"])]),
+        "a.test: no solver of the issuer selects this name and these labels"
+    );
+}
+
+#[test]
+fn the_offer_of_the_ca_decides_between_solvers() {
+    let solvers = [solver("any", &[]), dns_solver("192.0.2.53", &[])];
+    let types = |name: &str, offered: &[&str]| -> Vec<String> {
+        let chosen = challenges(&[pending(name, offered)], &solvers, &no_labels()).unwrap();
+        chosen.into_iter().map(|challenged| challenged.typ.to_string()).collect()
+    };
+    assert_eq!(types("a.test", &["dns-01", "http-01"]), ["http-01"], "the first in the list");
+    assert_eq!(types("a.test", &["dns-01"]), ["dns-01"], "what is not offered is not tried");
+    assert_eq!(types("*.a.test", &["http-01", "dns-01"]), ["dns-01"], "a wildcard is proved by dns-01 only");
+    let named = [solver("any", &[]), dns_solver("192.0.2.53", &["a.test"])];
+    let chosen = challenges(&[pending("a.test", &["http-01", "dns-01"])], &named, &no_labels()).unwrap();
+    assert_eq!(chosen[0].typ, ChallengeType::Dns01, "the selector that fits best wins");
+    assert_eq!(
+        refusal(&[pending("a.test", &["tls-alpn-01"])], &solvers),
+        "a.test: the CA offers tls-alpn-01, and the issuer's solvers for it are for http-01 and dns-01"
+    );
+    assert_eq!(
+        refusal(&[pending("a.test", &["http-01"])], &[dns_solver("192.0.2.53", &[])]),
+        "a.test: the CA offers http-01, and the issuer's solvers for it are for dns-01"
+    );
+}
+
+#[test]
+fn every_name_without_a_solver_is_named() {
+    let authorizations =
+        [pending("a.test", &["http-01"]), pending("*.b.test", &["dns-01"]), pending("c.test", &["dns-01"])];
+    let why = refusal(&authorizations, &[solver("any", &[])]);
+    assert!(
+        why.starts_with("*.b.test: ") && why.contains("; c.test: ") && !why.contains("; a.test"),
+        "{why}"
+    );
+}
+
+#[test]
+fn the_selector_chooses_by_name_and_by_label() {
+    let mut labelled = solver("labelled", &[]);
+    labelled.selector = Some(SolverSelector {
+        match_labels: BTreeMap::from([("team".to_owned(), "a".to_owned())]),
+        ..SolverSelector::default()
+    });
+    let solvers = [solver("any", &[]), solver("named", &["b.test"]), labelled];
+    let authorizations = [pending("a.test", &["http-01"]), pending("b.test", &["http-01"])];
+    let classes = |labels: &BTreeMap<String, String>| -> Vec<String> {
+        let chosen = challenges(&authorizations, &solvers, labels).unwrap();
+        let class = |way| match way {
+            Way::Ingress(ingress) => ingress.class,
+            Way::Route(_) | Way::Record(_) => None,
+        };
+        chosen.into_iter().filter_map(|challenged| class(challenged.way)).collect()
+    };
+    assert_eq!(classes(&no_labels()), ["any", "named"]);
+    assert_eq!(classes(&BTreeMap::from([("team".to_owned(), "a".to_owned())])), ["labelled", "named"]);
+}
+
+#[test]
+fn a_challenge_that_was_answered_before_is_known() {
+    let mut answered = pending("a.test", &["http-01"]);
+    answered.1.challenges[0].status = ChallengeStatus::Processing;
+    let chosen = challenges(&[answered], &[solver("any", &[])], &no_labels()).unwrap();
+    assert!(chosen[0].processing);
+}
+
+#[test]
+fn an_authorization_that_ended_is_dead() {
+    use AuthorizationStatus::{Deactivated, Expired, Invalid, Pending, Revoked, Valid};
+    let dead = |status| Authorization { status, ..pending("a.test", &[]).1 }.is_dead();
+    assert!([Invalid, Deactivated, Expired, Revoked].into_iter().all(dead));
+    assert!(![Pending, Valid].into_iter().any(dead));
+}
+
+fn refusal(authorizations: &[(String, Authorization)], solvers: &[Solver]) -> String {
+    challenges(authorizations, solvers, &no_labels()).unwrap_err().to_string()
+}
+
+/// The authorization of `name`, pending, with challenges of the types `offered`.
+fn pending(name: &str, offered: &[&str]) -> (String, Authorization) {
+    let challenge = |typ: &&str| Challenge {
+        typ: serde_json::from_value((*typ).into()).unwrap(),
+        url: format!("chall/{name}/{typ}"),
+        status: ChallengeStatus::Pending,
+        token: format!("token-{typ}"),
+        error: None,
+    };
+    let authorization = Authorization {
+        identifier: Identifier::dns(name.trim_start_matches("*.")),
+        status: AuthorizationStatus::Pending,
+        expires: None,
+        challenges: offered.iter().map(challenge).collect(),
+        wildcard: name.starts_with("*."),
+    };
+    (format!("authz/{name}"), authorization)
+}
+
+/// A solver told apart by its ingress class.
+fn solver(class: &str, names: &[&str]) -> Solver {
+    let selector = SolverSelector {
+        dns_names: names.iter().map(|name| (*name).to_owned()).collect(),
+        ..SolverSelector::default()
+    };
+    let ingress = Http01Ingress { class: Some(class.to_owned()), ..Http01Ingress::default() };
+    Solver {
+        selector: (!names.is_empty()).then_some(selector),
+        http01: Some(Http01Solver { ingress: Some(ingress), ..Http01Solver::default() }),
+        ..Solver::default()
+    }
+}
+
+/// A solver for dns-01, told apart by its name server.
+fn dns_solver(nameserver: &str, names: &[&str]) -> Solver {
+    let rfc2136 = Dns01Rfc2136 { nameserver: nameserver.to_owned(), ..Dns01Rfc2136::default() };
+    let dns01 = Dns01Solver { rfc2136: Some(rfc2136), ..Dns01Solver::default() };
+    Solver { http01: None, dns01: Some(dns01), ..solver("", names) }
+}
+
+fn no_labels() -> BTreeMap<String, String> {
+    BTreeMap::new()
+}

@@ -1,0 +1,425 @@
+//! A CA in memory: orders as RFC 8555 section 7.1.6 lets them go, and real certificates.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose, SanType};
+
+use certwright_acme::{
+    AcmeError, Authorization, AuthorizationStatus, Challenge, ChallengeStatus, ChallengeType, Identifier,
+    Operation, Order, OrderStatus, Problem,
+};
+use certwright_pki::{KeyEncoding, PrivateKey};
+
+/// How long an order lives that is not done.
+pub const ORDER_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
+
+pub struct Ca {
+    pub orders: Vec<CaOrder>,
+    /// What happens to the next calls, one each.
+    pub faults: VecDeque<Fault>,
+    /// The same, where some of them succeed; they come first.
+    pub calls: VecDeque<Option<Fault>>,
+    /// How many orders were placed whose URL the answer that was lost would have told.
+    pub orders_unheard_of: usize,
+    pub validation: Validation,
+    /// It takes the answer to a challenge, and goes on as if it had not.
+    pub forgets_answers: bool,
+    pub finalization: Finalization,
+    /// New orders find their names validated already.
+    pub knows_the_names: bool,
+    pub flaw: Option<Flaw>,
+    pub identifiers: Identifiers,
+    pub retry_after: Option<Duration>,
+    pub lifetime: SignedDuration,
+}
+
+pub struct CaOrder {
+    account: String,
+    identifiers: Vec<Identifier>,
+    pub status: OrderStatus,
+    pub expires: Timestamp,
+    authorizations: Vec<Authorization>,
+    key: Option<PrivateKey>,
+    error: Option<Problem>,
+    chain: Option<String>,
+    /// The CA answers 404.
+    pub forgotten: bool,
+}
+
+/// What happens to a call.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    pub refusal: Refusal,
+    /// The call takes effect, and only the answer is lost.
+    pub answer_lost: bool,
+}
+
+/// A refusal, or no answer.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    pub code: &'static str,
+    pub status: Option<u16>,
+    pub retry_after: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Validation {
+    Succeeds,
+    Fails(&'static str),
+    Hangs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Finalization {
+    Succeeds,
+    Fails(&'static str),
+    Hangs,
+}
+
+/// What is wrong with the certificates.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Flaw {
+    OtherKey,
+    NameMissing,
+    NameAdded,
+    NoChain,
+    Expired,
+    /// Its renewal time is past when it is issued.
+    DueAlready,
+}
+
+/// How the CA writes the identifiers of an order.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Identifiers {
+    AsAsked,
+    InCapitals,
+    LeftOut,
+}
+
+impl Ca {
+    pub fn new() -> Self {
+        Self {
+            orders: Vec::new(),
+            faults: VecDeque::new(),
+            calls: VecDeque::new(),
+            orders_unheard_of: 0,
+            validation: Validation::Succeeds,
+            forgets_answers: false,
+            finalization: Finalization::Succeeds,
+            knows_the_names: false,
+            flaw: None,
+            identifiers: Identifiers::AsAsked,
+            retry_after: None,
+            lifetime: SignedDuration::from_hours(90 * 24),
+        }
+    }
+
+    /// Whatever was wrong is mended.
+    pub fn mend(&mut self) {
+        let orders = std::mem::take(&mut self.orders);
+        *self = Self { orders, identifiers: self.identifiers, ..Self::new() };
+    }
+
+    pub fn place(
+        &mut self,
+        account: &str,
+        identifiers: Vec<Identifier>,
+        now: Timestamp,
+    ) -> Result<(String, Order), Refusal> {
+        if self.calls.front().is_some_and(|call| call.as_ref().is_some_and(|fault| fault.answer_lost)) {
+            self.orders_unheard_of += 1;
+        }
+        self.call(|ca| {
+            let number = ca.orders.len();
+            let authorizations =
+                identifiers.iter().map(|name| authorization(name, number, ca.knows_the_names)).collect();
+            ca.orders.push(CaOrder {
+                account: account.to_owned(),
+                identifiers,
+                status: OrderStatus::Pending,
+                expires: now + ORDER_LIFETIME,
+                authorizations,
+                key: None,
+                error: None,
+                chain: None,
+                forgotten: false,
+            });
+            ca.work(now);
+            Ok((format!("order/{number}"), ca.shown(number)))
+        })
+    }
+
+    pub fn read(&mut self, account: &str, url: &str, now: Timestamp) -> Result<Order, Refusal> {
+        self.call(|ca| {
+            ca.work(now);
+            let number = ca.known(account, url)?;
+            Ok(ca.shown(number))
+        })
+    }
+
+    pub fn authorizations(
+        &mut self,
+        account: &str,
+        url: &str,
+        now: Timestamp,
+    ) -> Result<Vec<(String, Authorization)>, Refusal> {
+        self.call(|ca| {
+            ca.work(now);
+            let number = ca.known(account, url)?;
+            let authorizations = ca.orders[number].authorizations.iter().cloned();
+            Ok(authorizations
+                .map(|authorization| (format!("authz/{}", authorization.name()), authorization))
+                .collect())
+        })
+    }
+
+    /// The client says that the answer to the challenge of `authorization` is in place.
+    pub fn answer(&mut self, account: &str, url: &str, authorization: &str) -> Result<Challenge, Refusal> {
+        self.call(|ca| {
+            let number = ca.known(account, url)?;
+            let order = &mut ca.orders[number];
+            let found = order
+                .authorizations
+                .iter_mut()
+                .find(|found| format!("authz/{}", found.name()) == authorization);
+            let challenge = &mut found.expect("an authorization of this order").challenges[0];
+            if challenge.status != ChallengeStatus::Pending || order.status != OrderStatus::Pending {
+                return Err(Refusal { code: "malformed", status: Some(400), retry_after: None });
+            }
+            if !ca.forgets_answers {
+                challenge.status = ChallengeStatus::Processing;
+            }
+            Ok(challenge.clone())
+        })
+    }
+
+    pub fn finalize(
+        &mut self,
+        account: &str,
+        url: &str,
+        key: &PrivateKey,
+        names: Vec<Identifier>,
+        now: Timestamp,
+    ) -> Result<Order, Refusal> {
+        self.call(|ca| {
+            ca.work(now);
+            let number = ca.known(account, url)?;
+            let order = &mut ca.orders[number];
+            if order.status != OrderStatus::Ready {
+                return Err(Refusal { code: "orderNotReady", status: Some(403), retry_after: None });
+            }
+            if order.identifiers != names {
+                return Err(Refusal { code: "badCSR", status: Some(400), retry_after: None });
+            }
+            order.key = Some(key.clone());
+            order.status = OrderStatus::Processing;
+            ca.work(now);
+            Ok(ca.shown(number))
+        })
+    }
+
+    pub fn download(&mut self, account: &str, url: &str) -> Result<String, Refusal> {
+        self.call(|ca| {
+            let number = ca.known(account, url)?;
+            Ok(ca.orders[number].chain.clone().expect("only a valid order is downloaded"))
+        })
+    }
+
+    /// The CA does what it has to do by itself.
+    pub fn work(&mut self, now: Timestamp) {
+        for number in 0..self.orders.len() {
+            self.work_on(number, now);
+        }
+    }
+
+    fn work_on(&mut self, number: usize, now: Timestamp) {
+        let flaw = self.flaw;
+        let order = &mut self.orders[number];
+        if order.status == OrderStatus::Pending {
+            for authorization in &mut order.authorizations {
+                let challenge = &mut authorization.challenges[0];
+                match self.validation {
+                    _ if challenge.status != ChallengeStatus::Processing => {}
+                    Validation::Hangs => {}
+                    Validation::Succeeds => {
+                        challenge.status = ChallengeStatus::Valid;
+                        authorization.status = AuthorizationStatus::Valid;
+                    }
+                    Validation::Fails(code) => {
+                        challenge.status = ChallengeStatus::Invalid;
+                        challenge.error = Some(problem(code));
+                        authorization.status = AuthorizationStatus::Invalid;
+                        order.status = OrderStatus::Invalid;
+                    }
+                }
+            }
+            if order.authorizations.iter().all(|found| found.status == AuthorizationStatus::Valid) {
+                order.status = OrderStatus::Ready;
+            }
+        }
+        if order.status == OrderStatus::Processing {
+            match self.finalization {
+                Finalization::Hangs => {}
+                Finalization::Succeeds => {
+                    let key = order.key.as_ref().expect("the key of the request");
+                    order.chain = Some(certificate(key, &order.identifiers, flaw, now, self.lifetime));
+                    order.status = OrderStatus::Valid;
+                }
+                Finalization::Fails(code) => {
+                    order.error = Some(problem(code));
+                    order.status = OrderStatus::Invalid;
+                }
+            }
+        }
+        if now >= order.expires && order.status != OrderStatus::Valid {
+            order.status = OrderStatus::Invalid;
+        }
+    }
+
+    fn call<T>(&mut self, effect: impl FnOnce(&mut Self) -> Result<T, Refusal>) -> Result<T, Refusal> {
+        match self.calls.pop_front().unwrap_or_else(|| self.faults.pop_front()) {
+            None => effect(self),
+            Some(fault) => {
+                if fault.answer_lost {
+                    drop(effect(self));
+                }
+                Err(fault.refusal)
+            }
+        }
+    }
+
+    fn known(&self, account: &str, url: &str) -> Result<usize, Refusal> {
+        let number: usize = url.trim_start_matches("order/").parse().expect("an order's URL");
+        let order = &self.orders[number];
+        assert_eq!(order.account, account, "an order is never asked for with another account");
+        match order.forgotten {
+            true => Err(Refusal { code: "unexpectedStatus", status: Some(404), retry_after: None }),
+            false => Ok(number),
+        }
+    }
+
+    fn shown(&self, number: usize) -> Order {
+        let order = &self.orders[number];
+        let identifiers = match self.identifiers {
+            Identifiers::AsAsked => order.identifiers.clone(),
+            Identifiers::InCapitals => {
+                let capitals =
+                    |name: &Identifier| Identifier { value: name.value.to_uppercase(), ..name.clone() };
+                order.identifiers.iter().rev().map(capitals).collect()
+            }
+            Identifiers::LeftOut => Vec::new(),
+        };
+        Order {
+            status: order.status.clone(),
+            expires: Some(order.expires),
+            identifiers,
+            authorizations: Vec::new(),
+            error: order.error.clone(),
+            finalize: format!("finalize/{number}"),
+            certificate: order.chain.as_ref().map(|_| format!("certificate/{number}")),
+            profile: None,
+        }
+    }
+}
+
+impl CaOrder {
+    /// The CA also wants control of this name to be proved, or has seen it proved.
+    pub fn wants(&mut self, name: &str, valid: bool) {
+        self.authorizations.push(authorization(&Identifier::dns(name), 0, valid));
+    }
+}
+
+impl Refusal {
+    pub fn no_answer() -> Self {
+        Self { code: "timeout", status: None, retry_after: None }
+    }
+
+    /// As the client has it that tried `operation`.
+    pub fn error(self, operation: Operation) -> AcmeError {
+        let Self { code, status, retry_after } = self;
+        let host = "ca.test".to_owned();
+        match status {
+            None => AcmeError::Timeout { operation, host },
+            Some(status) if code == "unexpectedStatus" => {
+                AcmeError::Http { operation, host, status, kind: String::new(), retry_after }
+            }
+            Some(status) => {
+                let typ = format!("urn:ietf:params:acme:error:{code}");
+                let problem = Box::new(Problem { typ, detail: code.to_owned(), ..Problem::default() });
+                AcmeError::Problem { operation, status, problem, retry_after }
+            }
+        }
+    }
+}
+
+fn authorization(name: &Identifier, order: usize, valid: bool) -> Authorization {
+    let wildcard = name.value.starts_with("*.");
+    let typ = if wildcard { ChallengeType::Dns01 } else { ChallengeType::Http01 };
+    let challenge = Challenge {
+        typ,
+        url: format!("challenge/{order}/{name}"),
+        status: if valid { ChallengeStatus::Valid } else { ChallengeStatus::Pending },
+        token: format!("token-{order}-{name}"),
+        error: None,
+    };
+    Authorization {
+        identifier: Identifier { value: name.value.trim_start_matches("*.").to_owned(), ..name.clone() },
+        status: if valid { AuthorizationStatus::Valid } else { AuthorizationStatus::Pending },
+        expires: None,
+        challenges: vec![challenge],
+        wildcard,
+    }
+}
+
+fn problem(code: &str) -> Problem {
+    let typ = format!("urn:ietf:params:acme:error:{code}");
+    Problem { typ, detail: "the CA's own words".to_owned(), ..Problem::default() }
+}
+
+fn certificate(
+    key: &PrivateKey,
+    names: &[Identifier],
+    flaw: Option<Flaw>,
+    now: Timestamp,
+    lifetime: SignedDuration,
+) -> String {
+    let names = if flaw == Some(Flaw::NameMissing) { &names[1..] } else { names };
+    let san = |name: &Identifier| match name.value.parse::<IpAddr>() {
+        Ok(address) => SanType::IpAddress(address),
+        Err(_) => SanType::DnsName(name.value.as_str().try_into().unwrap()),
+    };
+    let mut params = CertificateParams::default();
+    params.subject_alt_names = names.iter().map(san).collect();
+    if flaw == Some(Flaw::NameAdded) {
+        params.subject_alt_names.push(SanType::DnsName("www.added.test".try_into().unwrap()));
+    }
+    let begin = match flaw {
+        Some(Flaw::Expired) => now - lifetime - SignedDuration::from_hours(1),
+        Some(Flaw::DueAlready) => now - lifetime * 9 / 10,
+        _ => now,
+    };
+    let at = |time: Timestamp| {
+        rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(u64::try_from(time.as_second()).unwrap())
+    };
+    params.not_before = at(begin);
+    params.not_after = at(begin + lifetime);
+    let other = PrivateKey::generate(key.algorithm()).unwrap();
+    let key = if flaw == Some(Flaw::OtherKey) { &other } else { key };
+    let key = KeyPair::from_pem(&key.to_pem(KeyEncoding::Pkcs8).unwrap()).unwrap();
+    let leaf = params.signed_by(&key, intermediate()).unwrap().pem();
+    if flaw == Some(Flaw::NoChain) { leaf } else { leaf + &intermediate().pem() }
+}
+
+fn intermediate() -> &'static CertifiedIssuer<'static, KeyPair> {
+    static INTERMEDIATE: OnceLock<CertifiedIssuer<'static, KeyPair>> = OnceLock::new();
+    INTERMEDIATE.get_or_init(|| {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    })
+}

@@ -1,0 +1,173 @@
+//! Issuances whose names are proved by TXT records.
+
+use jiff::SignedDuration;
+
+use super::world::{Turn, World};
+use super::*;
+use crate::records::Chore;
+use certwright_api::{Dns01Propagation, Dns01Rfc2136, Dns01Solver};
+
+#[test]
+fn a_wildcard_is_proved_by_a_record() {
+    let mut world = with_records(None);
+    world.run_until_rest();
+    world.check_issued();
+}
+
+#[test]
+fn the_ca_is_never_told_of_a_record_that_is_not_seen() {
+    let mut world = with_records(None);
+    world.self_check_passes = false;
+    let begin = world.now;
+    while world.now.duration_since(begin) < SignedDuration::from_hours(2) {
+        wait(&mut world);
+        assert_eq!(world.learned().answered(), None);
+    }
+    world.self_check_passes = true;
+    world.run_until_rest();
+    world.check_issued();
+}
+
+#[test]
+fn a_record_that_is_overdue_makes_room_for_others_and_is_looked_at_seldom() {
+    for (timeout, expected) in [(None, 600), (Some("30s"), 30)] {
+        let mut world = with_records(timeout);
+        world.self_check_passes = false;
+        let begin = world.now;
+        let mut looks = 0;
+        let overdue = loop {
+            wait(&mut world);
+            looks += 1;
+            match world.next_step() {
+                Step::Wait { makes_room: true, reason, message, .. } => {
+                    assert_eq!(reason, reason::PROPAGATION);
+                    assert_eq!(
+                        message,
+                        "The self-check does not see the answer yet: a.test: connection refused"
+                    );
+                    break world.now;
+                }
+                Step::Wait { makes_room, reason, .. } => {
+                    assert_eq!((makes_room, reason), (false, reason::PROPAGATION));
+                }
+                _ => {}
+            }
+        };
+        let took = overdue.duration_since(begin).as_secs();
+        assert!((expected..=expected + 15).contains(&took), "{timeout:?}: after {took} s");
+        assert!(looks < 100, "{timeout:?}: it looked {looks} times");
+        let before = world.now;
+        wait(&mut world);
+        assert!(world.now.duration_since(before) >= SignedDuration::from_secs(45));
+    }
+}
+
+#[test]
+fn what_cannot_be_presented_makes_room_and_is_tried_again_ever_less_often() {
+    let mut world = with_records(None);
+    while !matches!(world.next_step(), Step::Present(_)) {
+        world.step();
+    }
+    let begin = world.now;
+    let failure = Unseen {
+        challenge: "chall/1".to_owned(),
+        typ: certwright_acme::ChallengeType::Dns01,
+        words: "a.test: the provider says no".to_owned(),
+    };
+    let Step::Present(challenged) = world.next_step() else { panic!("{:?}", world.next_step()) };
+    let mut waits = Vec::new();
+    for _ in 0..20 {
+        let now = world.now;
+        world.learned().saw_presented(&challenged, vec![failure.clone(), failure.clone()], now);
+        let Step::Wait { until: Some(until), reason, message, makes_room: true } = world.next_step() else {
+            panic!("{:?}", world.next_step())
+        };
+        assert_eq!(reason, reason::PRESENTING);
+        assert_eq!(message, "The answer cannot be presented yet: a.test: the provider says no");
+        waits.push(until.duration_since(world.now).as_secs());
+        world.now = until;
+        world.state.progress.place = true;
+        assert!(matches!(world.next_step(), Step::Present(_)));
+    }
+    assert!(waits.is_sorted() && waits.first() == Some(&1) && waits.last() == Some(&300), "{waits:?}");
+    assert!(world.now.duration_since(begin) >= SignedDuration::from_mins(10), "it was tried for long");
+
+    // Another solver is tried at once.
+    let now = world.now;
+    world.learned().saw_presented(&challenged, vec![failure.clone()], now);
+    assert!(matches!(world.next_step(), Step::Wait { .. }));
+    solve_by(&mut world, "192.0.2.54", None);
+    assert_eq!(world.next_step(), Step::Tidy(Chore::Withdraw));
+    world.learned().saw_withdrawn();
+    assert!(matches!(world.next_step(), Step::Present(_)));
+}
+
+#[test]
+fn a_record_that_is_overdue_is_presented_anew() {
+    let mut world = with_records(Some("30s"));
+    world.self_check_passes = false;
+    let mut presented = 0;
+    let begin = world.now;
+    while world.now.duration_since(begin) < SignedDuration::from_mins(10) {
+        match world.next_step() {
+            Step::Wait { until: Some(until), .. } => world.now = until,
+            step => {
+                presented += u32::from(matches!(step, Step::Present(_)));
+                world.step();
+            }
+        }
+    }
+    assert!((4..=12).contains(&presented), "{presented} times");
+    world.self_check_passes = true;
+    world.run_until_rest();
+    world.check_issued();
+}
+
+#[test]
+fn a_record_of_another_solver_is_withdrawn_and_presented_by_the_one_that_there_is() {
+    let mut world = with_records(None);
+    world.self_check_passes = false;
+    wait(&mut world);
+    wait(&mut world);
+    solve_by(&mut world, "192.0.2.54", None);
+    assert_eq!(world.next_step(), Step::Tidy(Chore::Withdraw));
+    world.step();
+    let Step::Present(challenged) = world.next_step() else { panic!("{:?}", world.next_step()) };
+    let Way::Record(solver) = &challenged[0].way else { panic!("{challenged:?}") };
+    assert_eq!(solver.rfc2136.as_ref().unwrap().nameserver, "192.0.2.54");
+    world.self_check_passes = true;
+    world.run_until_rest();
+    world.check_issued();
+}
+
+/// A Certificate for a wildcard, and an issuer that solves by records.
+fn with_records(timeout: Option<&str>) -> World {
+    let mut world = World::new();
+    world.names_are(&["*.a.test"]);
+    solve_by(&mut world, "192.0.2.53", timeout);
+    world
+}
+
+/// The issuer solves by updates of this name server.
+fn solve_by(world: &mut World, nameserver: &str, timeout: Option<&str>) {
+    let propagation = Dns01Propagation {
+        timeout: timeout.map(|text| text.parse().unwrap()),
+        ..Dns01Propagation::default()
+    };
+    let dns01 = Dns01Solver {
+        rfc2136: Some(Dns01Rfc2136 { nameserver: nameserver.to_owned(), ..Dns01Rfc2136::default() }),
+        propagation: Some(propagation),
+        ..Dns01Solver::default()
+    };
+    let issuer = world.spec.issuer_ref.name.clone();
+    let account = format!("account/{issuer}");
+    world.issuer_solves(&issuer, &account, Solver { dns01: Some(dns01), ..Solver::default() });
+}
+
+/// Steps until there is something to wait for, and lets that time pass.
+fn wait(world: &mut World) {
+    match world.run() {
+        Turn::Waits(Some(until)) => world.now = until,
+        turn => panic!("{turn:?}"),
+    }
+}

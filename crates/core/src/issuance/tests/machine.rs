@@ -1,0 +1,357 @@
+//! An issuance in a world in which anything may happen at any time. Whatever it was: what must always hold does hold
+//! (see [`World`]), and once the world is friendly again there is a certificate.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use proptest::prelude::*;
+
+use super::ca::{Fault, Finalization, Flaw, Identifiers, Refusal, Validation};
+use super::world::{NAME, Turn, World, Write};
+use crate::issuance::{IssuerView, Step};
+use certwright_api::RotationPolicy;
+use certwright_pki::PrivateKey;
+
+#[derive(Clone, Debug)]
+enum Event {
+    /// The operator takes so many steps, unless it has to wait.
+    Steps(usize),
+    /// The operator goes on until it has to wait.
+    Runs,
+    /// The operator runs, and then as much time passes as it waits for.
+    Waits,
+    Passes(SignedDuration),
+    Crashes,
+    /// The operator crashes after so many more effects.
+    WillCrash(u32),
+    /// The next writes to the API server end like this.
+    NextWrites(Vec<Write>),
+
+    NextCall(Fault),
+    Validates(Validation),
+    Finalizes(Finalization),
+    KnowsTheNames(bool),
+    Certificates(Option<Flaw>),
+    WritesIdentifiers(Identifiers),
+    RetryAfter(Option<Duration>),
+    OrdersAreForgotten,
+
+    Names(&'static [&'static str]),
+    KeySize(i32),
+    Rotation(RotationPolicy),
+    /// The spec cannot be honoured, or can again.
+    Spoilt(bool),
+    NamesIssuer(&'static str),
+    RenewalIsRequested(u8),
+    IsClaimed(bool),
+
+    SecretIsDeleted,
+    /// The Secret is made by somebody else, or handed to somebody else.
+    SecretBelongsTo(Option<&'static str>),
+    SecretKeyIsReplaced,
+    SecretKeyIsSpoilt,
+    SecretCertificateIsRemoved,
+    SecretCertificateIsSpoilt,
+    SecretIssuerIsRemoved,
+    NextKeyIsLost,
+
+    IssuerIsGone(&'static str),
+    IssuerIsNotReady(&'static str),
+    IssuerIsReady(&'static str, &'static str),
+    SelfCheckPasses(bool),
+    PlaceIsFree(bool),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    use Event::*;
+    let issuer = || prop::sample::select(vec!["one", "two"]);
+    let operator = prop_oneof![
+        6 => (1..6usize).prop_map(Steps),
+        3 => Just(Runs),
+        4 => Just(Waits),
+        1 => (0..10_000i64).prop_map(|second| Passes(SignedDuration::from_secs(second))),
+        1 => (1..120i64).prop_map(|day| Passes(SignedDuration::from_hours(24 * day))),
+        1 => Just(Crashes),
+        2 => (0..8u32).prop_map(WillCrash),
+        3 => writes().prop_map(NextWrites),
+    ];
+    let ca = prop_oneof![
+        3 => fault().prop_map(NextCall),
+        2 => prop::sample::select(vec![
+            Validation::Succeeds,
+            Validation::Hangs,
+            Validation::Fails("connection"),
+            Validation::Fails("caa"),
+            Validation::Fails("rateLimited"),
+        ])
+        .prop_map(Validates),
+        2 => prop::sample::select(vec![
+            Finalization::Succeeds,
+            Finalization::Hangs,
+            Finalization::Fails("serverInternal"),
+            Finalization::Fails("OUT_OF_CREDIT"),
+        ])
+        .prop_map(Finalizes),
+        1 => any::<bool>().prop_map(KnowsTheNames),
+        1 => prop::option::of(prop::sample::select(vec![
+            Flaw::OtherKey,
+            Flaw::NameMissing,
+            Flaw::NameAdded,
+            Flaw::NoChain,
+            Flaw::Expired,
+            Flaw::DueAlready,
+        ]))
+        .prop_map(Certificates),
+        1 => prop::sample::select(vec![Identifiers::AsAsked, Identifiers::InCapitals, Identifiers::LeftOut])
+            .prop_map(WritesIdentifiers),
+        1 => prop::option::of((0..600u64).prop_map(Duration::from_secs)).prop_map(RetryAfter),
+        1 => Just(OrdersAreForgotten),
+    ];
+    let spec = prop_oneof![
+        3 => prop::sample::select(vec![&["a.test"] as &[_], &["b.test"], &["a.test", "b.test"], &["*.a.test", "b.test"]])
+            .prop_map(Names),
+        1 => prop::sample::select(vec![256, 384]).prop_map(KeySize),
+        2 => prop::sample::select(vec![RotationPolicy::Always, RotationPolicy::Never]).prop_map(Rotation),
+        1 => any::<bool>().prop_map(Spoilt),
+        1 => issuer().prop_map(NamesIssuer),
+        1 => any::<u8>().prop_map(RenewalIsRequested),
+        1 => any::<bool>().prop_map(IsClaimed),
+    ];
+    let cluster = prop_oneof![
+        Just(SecretIsDeleted),
+        prop::sample::select(vec![None, Some(NAME), Some("another")]).prop_map(SecretBelongsTo),
+        Just(SecretKeyIsReplaced),
+        Just(SecretKeyIsSpoilt),
+        Just(SecretCertificateIsRemoved),
+        Just(SecretCertificateIsSpoilt),
+        Just(SecretIssuerIsRemoved),
+        Just(NextKeyIsLost),
+        issuer().prop_map(IssuerIsGone),
+        issuer().prop_map(IssuerIsNotReady),
+        (issuer(), prop::sample::select(vec!["account/one", "account/two", "account/three"]))
+            .prop_map(|(issuer, account)| IssuerIsReady(issuer, account)),
+        any::<bool>().prop_map(SelfCheckPasses),
+        any::<bool>().prop_map(PlaceIsFree),
+    ];
+    prop_oneof![6 => operator, 3 => ca, 2 => spec, 2 => cluster]
+}
+
+fn writes() -> impl Strategy<Value = Vec<Write>> {
+    let write =
+        prop_oneof![3 => Just(Write::Succeeds), 2 => Just(Write::Fails), 2 => Just(Write::AnswerLost)];
+    prop::collection::vec(write, 1..12)
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    let refusals = vec![
+        ("timeout", None),
+        ("unexpectedStatus", Some(404)),
+        ("unexpectedStatus", Some(502)),
+        ("rateLimited", Some(429)),
+        ("serverInternal", Some(500)),
+        ("orderNotReady", Some(403)),
+        ("malformed", Some(400)),
+        ("badNonce", Some(400)),
+        ("rejectedIdentifier", Some(403)),
+        ("SUSPENDED_ACCOUNT", Some(403)),
+        ("BAD_SIGNATURE", Some(400)),
+    ];
+    let retry_after = prop::option::of((1..90_000u64).prop_map(Duration::from_secs));
+    (prop::sample::select(refusals), retry_after, any::<bool>()).prop_map(
+        |((code, status), retry_after, lost)| match lost {
+            true => Fault { refusal: Refusal::no_answer(), answer_lost: true },
+            false => Fault { refusal: Refusal { code, status, retry_after }, answer_lost: false },
+        },
+    )
+}
+
+impl World {
+    fn meet(&mut self, event: Event) {
+        match event {
+            Event::Steps(count) => {
+                for _ in 0..count {
+                    if self.step() != Turn::On {
+                        break;
+                    }
+                }
+            }
+            Event::Runs => drop(self.run()),
+            Event::Waits => match self.run() {
+                Turn::Waits(Some(until)) | Turn::Rests(until) => self.now = until,
+                _ => {}
+            },
+            Event::Passes(time) => self.now += time,
+            Event::Crashes => self.crash(),
+            Event::NextWrites(writes) => self.writes.extend(writes),
+            Event::WillCrash(effects) => self.crash_after = Some(effects),
+
+            Event::NextCall(fault) => self.ca.faults.push_back(fault),
+            Event::Validates(validation) => self.ca.validation = validation,
+            Event::Finalizes(finalization) => self.ca.finalization = finalization,
+            Event::KnowsTheNames(knows) => self.ca.knows_the_names = knows,
+            Event::Certificates(flaw) => self.ca.flaw = flaw,
+            Event::WritesIdentifiers(identifiers) => self.ca.identifiers = identifiers,
+            Event::RetryAfter(wait) => self.ca.retry_after = wait,
+            Event::OrdersAreForgotten => self.ca.orders.iter_mut().for_each(|order| order.forgotten = true),
+
+            Event::Names(names) => self.names_are(names),
+            Event::KeySize(size) => self.key_size_is(size),
+            Event::Rotation(policy) => self.rotation_is(policy),
+            Event::Spoilt(spoilt) => self.edit(|spec| {
+                spec.ip_addresses = if spoilt { vec!["none".to_owned()] } else { Vec::new() };
+            }),
+            Event::NamesIssuer(name) => self.edit(|spec| spec.issuer_ref.name = name.to_owned()),
+            Event::RenewalIsRequested(value) => self.renew_request = Some(value.to_string()),
+            Event::IsClaimed(claimed) => self.claimed_by = claimed.then(|| "another".to_owned()),
+
+            Event::SecretIsDeleted => self.secret = None,
+            Event::SecretBelongsTo(owner) => self.secret_belongs_to(owner),
+            Event::SecretKeyIsReplaced => {
+                if let Some(Some(Ok(key))) = self.secret.as_mut().map(|secret| &mut secret.key) {
+                    *key = PrivateKey::generate(key.algorithm()).unwrap();
+                }
+            }
+            Event::SecretKeyIsSpoilt => {
+                if let Some(secret) = &mut self.secret {
+                    secret.key = Some(Err("damaged".to_owned()));
+                }
+            }
+            Event::SecretCertificateIsRemoved => {
+                if let Some(secret) = &mut self.secret {
+                    secret.chain = None;
+                }
+            }
+            Event::SecretCertificateIsSpoilt => {
+                if let Some(secret) = &mut self.secret {
+                    secret.chain = Some(Err("damaged".to_owned()));
+                }
+            }
+            Event::SecretIssuerIsRemoved => {
+                if let Some(secret) = &mut self.secret {
+                    secret.issuer = None;
+                }
+            }
+            Event::NextKeyIsLost => self.next_key = None,
+
+            Event::IssuerIsGone(name) => drop(self.issuers.remove(name)),
+            Event::IssuerIsNotReady(name) => {
+                let message = "the CA cannot be reached".to_owned();
+                self.issuers.insert(name.to_owned(), IssuerView::NotReady { message });
+            }
+            Event::IssuerIsReady(name, account) => self.issuer_is_ready(name, account),
+            Event::SelfCheckPasses(passes) => self.self_check_passes = passes,
+            Event::PlaceIsFree(free) => self.place_is_free = free,
+        }
+    }
+
+    /// Whatever stood in the way is put right.
+    fn becomes_friendly(&mut self) {
+        self.ca.mend();
+        self.crash_after = None;
+        self.writes.clear();
+        self.self_check_passes = true;
+        self.place_is_free = true;
+        self.claimed_by = None;
+        if self.secret.as_ref().is_some_and(|secret| secret.certificate_name.as_deref() != Some(NAME)) {
+            self.secret = None;
+        }
+        for issuer in ["one", "two"] {
+            if !matches!(self.issuers.get(issuer), Some(IssuerView::Ready { .. })) {
+                self.issuer_is_ready(issuer, &format!("account/{issuer}"));
+            }
+        }
+        let unprovable = self.spec.dns_names.iter().any(|name| name.starts_with('*'));
+        if unprovable || !self.spec.ip_addresses.is_empty() {
+            self.edit(|spec| {
+                spec.ip_addresses.clear();
+                spec.dns_names = vec!["a.test".to_owned()];
+            });
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_the_end_is_a_certificate(events in prop::collection::vec(event(), 0..60)) {
+        let mut world = World::new();
+        for event in events {
+            world.meet(event);
+        }
+        world.becomes_friendly();
+        let (begin, orders) = (world.now, world.ca.orders.len());
+        let renewal = world.run_until_rest();
+        world.check_issued();
+        prop_assert!(world.ca.orders.len() <= orders + 2, "one order that is spoilt, and one that is not");
+        prop_assert!(world.now.duration_since(begin) <= SignedDuration::from_hours(36), "the longest Retry-After");
+
+        // Nothing happens before the renewal time, whatever crashes; then there is another certificate.
+        let orders = world.ca.orders.len();
+        world.now = renewal - SignedDuration::from_secs(1);
+        world.crash();
+        let rest = world.next_step();
+        prop_assert_eq!(rest, Step::Rest { until: Some(renewal) });
+        world.now = renewal;
+        prop_assert!(world.run_until_rest() > renewal);
+        prop_assert_eq!(world.ca.orders.len(), orders + 1);
+        world.check_issued();
+    }
+
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 500, ..ProptestConfig::with_cases(40) })]
+
+    /// As often as the CA refuses, and as often as the operator crashes: it asks no faster than the backoff allows.
+    #[test]
+    fn a_ca_that_always_fails_is_asked_ever_less(
+        validation in prop::sample::select(vec![Validation::Fails("connection"), Validation::Fails("caa")]),
+        flaw in prop::option::of(prop::sample::select(vec![
+            Flaw::OtherKey, Flaw::NameMissing, Flaw::NameAdded, Flaw::NoChain, Flaw::Expired, Flaw::DueAlready,
+        ])),
+        crashes in prop::collection::vec(0..12u32, 0..4),
+    ) {
+        let mut world = World::new();
+        match flaw {
+            Some(_) => world.ca.flaw = flaw,
+            None => world.ca.validation = validation,
+        }
+        let crashed = crashes.len();
+        let mut crashes = crashes.into_iter();
+        let end = world.now + SignedDuration::from_hours(7 * 24);
+        while world.now < end {
+            world.crash_after = crashes.next();
+            match world.run() {
+                Turn::Waits(Some(until)) => world.now = until,
+                turn => prop_assert!(false, "{:?} after {:?}", turn, world.last_steps()),
+            }
+        }
+        prop_assert!(world.ca.orders.len() <= 31 + crashed, "{} orders in a week", world.ca.orders.len());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 2000, ..ProptestConfig::with_cases(200) })]
+
+    /// Whatever the API server and the CA do, and refuse, and lose the answer of, while the process lives on: once both
+    /// answer, there is a certificate within minutes, without help and without an order beside one that can go on.
+    #[test]
+    fn an_api_server_and_a_ca_that_stumble_cost_no_time_and_no_order(
+        writes in prop::collection::vec(writes(), 0..4),
+        calls in prop::collection::vec(prop::option::weighted(0.3, any::<bool>()), 0..10),
+    ) {
+        let mut world = World::new();
+        world.writes.extend(writes.into_iter().flatten());
+        let fault = |answer_lost| Fault { refusal: Refusal::no_answer(), answer_lost };
+        world.ca.calls.extend(calls.iter().map(|call| call.map(fault)));
+        let (begin, faults) = (world.now, calls.iter().flatten().count());
+        world.run_until_rest();
+        world.check_issued();
+        let orders = 1 + world.ca.orders_unheard_of;
+        prop_assert!(world.ca.orders.len() <= orders, "an order whose URL is known goes on: {:#?}", world.last_steps());
+        // The backoff after each failure of the CA, and no more than seconds beside it.
+        let most = SignedDuration::from_secs(72 * (1 << faults) + 60);
+        prop_assert!(world.now.duration_since(begin) <= most, "{} after {faults} failures", world.now);
+    }
+}

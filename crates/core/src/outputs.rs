@@ -1,0 +1,103 @@
+//! What the TLS Secret holds besides the certificate and its key.
+
+use certwright_api::{
+    CertificateSpec, JksKeystore, OutputFormat, Password, PasswordSecretRef, Pkcs12Keystore, Pkcs12Profile,
+};
+use certwright_pki::keystore::{ALIAS, Pkcs12Encryption};
+
+/// What the TLS Secret holds besides the certificate and its key.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outputs {
+    /// The private key in binary.
+    pub der: bool,
+    /// The private key and the chain in one PEM file.
+    pub combined_pem: bool,
+    /// Keystores.
+    pub keystores: Vec<Keystore>,
+}
+
+/// A keystore.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Keystore {
+    /// Its format.
+    pub format: KeystoreFormat,
+    /// Where its password comes from.
+    pub password: PasswordSource,
+}
+
+/// The format of a keystore.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeystoreFormat {
+    /// PKCS#12.
+    Pkcs12(Pkcs12Profile),
+    /// Java's own, with the alias of the key.
+    Jks(String),
+}
+
+impl KeystoreFormat {
+    /// Data keys of the Secret: of the keystore, and of the truststore.
+    pub fn data_keys(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Pkcs12(_) => ("keystore.p12", "truststore.p12"),
+            Self::Jks(_) => ("keystore.jks", "truststore.jks"),
+        }
+    }
+}
+
+/// How a PKCS#12 keystore of this profile is encrypted.
+pub fn encryption(profile: Pkcs12Profile) -> Pkcs12Encryption {
+    match profile {
+        Pkcs12Profile::Modern2023 => Pkcs12Encryption::Aes256,
+        Pkcs12Profile::LegacyDes => Pkcs12Encryption::TripleDes,
+        Pkcs12Profile::LegacyRc2 => Pkcs12Encryption::Rc2,
+    }
+}
+
+/// Where a password comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PasswordSource {
+    /// The spec.
+    Spec(Password),
+    /// A Secret: its name, and the key in its data.
+    Secret(String, String),
+}
+
+impl Outputs {
+    /// What the spec asks for.
+    pub fn of(spec: &CertificateSpec) -> Self {
+        let has = |wanted| spec.additional_output_formats.iter().any(|format| format.type_ == wanted);
+        let stores = spec.keystores.clone().unwrap_or_default();
+        let pkcs12 = stores.pkcs12.filter(|store| store.create).map(
+            |Pkcs12Keystore { profile, password_secret_ref, password, .. }| Keystore {
+                format: KeystoreFormat::Pkcs12(profile.unwrap_or_default()),
+                password: source(password_secret_ref, password),
+            },
+        );
+        let jks = stores.jks.filter(|store| store.create).map(
+            |JksKeystore { alias, password_secret_ref, password, .. }| Keystore {
+                format: KeystoreFormat::Jks(alias.unwrap_or_else(|| ALIAS.to_owned())),
+                password: source(password_secret_ref, password),
+            },
+        );
+        Self {
+            der: has(OutputFormat::Der),
+            combined_pem: has(OutputFormat::CombinedPem),
+            keystores: pkcs12.into_iter().chain(jks).collect(),
+        }
+    }
+
+    /// Whether a password comes from a Secret, which is not watched.
+    pub fn has_foreign_password(&self) -> bool {
+        self.keystores.iter().any(|store| matches!(store.password, PasswordSource::Secret(..)))
+    }
+}
+
+/// The CRD lets one of the two be set, and no more.
+fn source(secret: Option<PasswordSecretRef>, password: Option<Password>) -> PasswordSource {
+    match (secret, password) {
+        (Some(secret), _) => {
+            PasswordSource::Secret(secret.name, secret.key.unwrap_or_else(|| "password".to_owned()))
+        }
+        (None, password) => PasswordSource::Spec(password.unwrap_or_default()),
+    }
+}

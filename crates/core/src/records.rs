@@ -1,0 +1,183 @@
+//! The ledger of TXT records: what is to be removed, and when it is tried again.
+//!
+//! A record is in `status.dnsRecords` before it is put into the DNS, with the solver that puts it there, and stays in it
+//! until it is removed: whatever becomes of the order, the spec, or the issuer. While there is one, the Certificate has a
+//! finalizer.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::backoff::look_again;
+use crate::deletion::Deletion;
+use crate::renewal::{whole_seconds, whole_seconds_up};
+use crate::revocation;
+use certwright_api::{CertificateStatus, Dns01Solver, DnsRecordRemoval, DnsRecordStatus};
+
+/// How often a provider is asked again to remove a record.
+const REMOVAL_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// A record that a provider fails to remove for so long is left behind, if nothing waits for it.
+const LEFT_BEHIND_AFTER: SignedDuration = SignedDuration::from_hours(24);
+/// For how long a deletion waits for a provider, unless the solver says otherwise.
+const CLEANUP_TIMEOUT: SignedDuration = SignedDuration::from_secs(60);
+
+/// What is to be tidied up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chore {
+    /// Remove whatever is presented.
+    Withdraw,
+    /// Have the records removed whose time has come.
+    RemoveRecords,
+    /// Nothing is left to be done before the Certificate may go: take its finalizer away.
+    Release,
+}
+
+/// Whether a record is presented that proves control by another account key than that with this thumbprint.
+pub fn are_outdated(status: &CertificateStatus, thumbprint: &str) -> bool {
+    let its = |record: &&DnsRecordStatus| {
+        record.key_authorization.rsplit_once('.').is_some_and(|(_, of)| of == thumbprint)
+    };
+    let mut presented = status.dns_records.iter().filter(|record| record.removal.is_none());
+    presented.any(|record| !its(&record))
+}
+
+/// What the ledger asks for at once.
+pub fn due(status: &CertificateStatus, held: bool, now: Timestamp) -> Option<Chore> {
+    let records = &status.dns_records;
+    if records.iter().any(|record| is_due(records, record, now)) {
+        return Some(Chore::RemoveRecords);
+    }
+    (held && !holds(status)).then_some(Chore::Release)
+}
+
+/// Whether it is time to have a record removed.
+pub fn is_due(ledger: &[DnsRecordStatus], record: &DnsRecordStatus, now: Timestamp) -> bool {
+    removal_time(ledger, record).is_some_and(|time| time <= now)
+}
+
+/// When a record is to be removed. Not while the same one is needed again, by way of another solver.
+fn removal_time(ledger: &[DnsRecordStatus], record: &DnsRecordStatus) -> Option<Timestamp> {
+    let needed = |other: &DnsRecordStatus| {
+        other.removal.is_none() && (&other.fqdn, &other.value) == (&record.fqdn, &record.value)
+    };
+    let removal = record.removal.as_ref().filter(|_| !ledger.iter().any(needed))?;
+    Some(removal.next_attempt_time.0)
+}
+
+/// Whether something is to be done before the Certificate may go.
+pub fn holds(status: &CertificateStatus) -> bool {
+    !status.dns_records.is_empty()
+        || status.challenges.iter().any(|challenge| challenge.ingress.is_some())
+        || revocation::holds(status)
+}
+
+/// When a provider is next asked to remove a record.
+pub fn next_removal(status: &CertificateStatus) -> Option<Timestamp> {
+    let ledger = &status.dns_records;
+    ledger.iter().filter_map(|record| removal_time(ledger, record)).min()
+}
+
+/// What is left to do for a Certificate that is being deleted; `None` once nothing is.
+pub fn last_chore(status: &CertificateStatus, held: bool, now: Timestamp) -> Option<Chore> {
+    if !held {
+        return None;
+    }
+    let unmarked = status.dns_records.iter().any(|record| record.removal.is_none());
+    if unmarked || !status.challenges.is_empty() {
+        return Some(Chore::Withdraw);
+    }
+    due(status, held, now)
+}
+
+/// Marks the records for which `which` holds as not needed any more; they are removed at once.
+pub fn retire(records: &mut [DnsRecordStatus], which: impl Fn(&DnsRecordStatus) -> bool, now: Timestamp) {
+    let now = Time(whole_seconds(now));
+    for record in records.iter_mut().filter(|record| record.removal.is_none() && which(record)) {
+        record.removal =
+            Some(DnsRecordRemoval { since: now.clone(), next_attempt_time: now.clone(), reason: None });
+    }
+}
+
+/// Takes the records that are `needed` into the ledger; those that are no longer needed are to be removed.
+pub fn replace(ledger: &mut Vec<DnsRecordStatus>, needed: Vec<DnsRecordStatus>, now: Timestamp) {
+    let same = |one: &DnsRecordStatus, other: &DnsRecordStatus| {
+        (&one.fqdn, &one.value, &one.solver) == (&other.fqdn, &other.value, &other.solver)
+    };
+    let is_needed = |record: &DnsRecordStatus| needed.iter().any(|needed| same(needed, record));
+    retire(ledger, |record| !is_needed(record), now);
+    ledger.retain(|record| !is_needed(record));
+    ledger.extend(needed);
+}
+
+/// What is left of the ledger once providers were asked to remove records. `removals` says what came of it, in the order of the
+/// ledger; `None` for a record that was not due. Returns the records that are left behind, with the reason.
+pub fn after_removals(
+    ledger: &mut Vec<DnsRecordStatus>,
+    removals: Vec<Option<Result<(), String>>>,
+    deleted: Option<Deletion>,
+    now: Timestamp,
+) -> Vec<(DnsRecordStatus, String)> {
+    let mut left_behind = Vec::new();
+    for (mut record, removal) in std::mem::take(ledger).into_iter().zip(removals) {
+        match removal {
+            None => ledger.push(record),
+            Some(Ok(())) => {}
+            Some(Err(words)) => match after_failed_removal(&record, &words, deleted, now) {
+                Some(removal) => {
+                    record.removal = Some(removal);
+                    ledger.push(record);
+                }
+                None => left_behind.push((record, words)),
+            },
+        }
+    }
+    left_behind
+}
+
+/// What becomes of a record that a provider has failed to remove, for the reason in `words`: when it is tried again, or
+/// `None` if it is left behind. `deleted` is the deletion of the Certificate, if it is being deleted.
+pub fn after_failed_removal(
+    record: &DnsRecordStatus,
+    words: &str,
+    deleted: Option<Deletion>,
+    now: Timestamp,
+) -> Option<DnsRecordRemoval> {
+    let since = record.removal.as_ref().map_or(now, |removal| removal.since.0);
+    let given_up = match deleted {
+        Some(deleted) => deleted.end(cleanup_timeout(&record.solver)),
+        None => since.saturating_add(LEFT_BEHIND_AFTER).unwrap_or(now),
+    };
+    if now >= given_up {
+        return None;
+    }
+    let again =
+        whole_seconds_up(look_again(since, now, None, REMOVAL_BOUNDS)).min(whole_seconds_up(given_up));
+    Some(DnsRecordRemoval {
+        since: Time(since),
+        next_attempt_time: Time(again),
+        reason: Some(words.to_owned()),
+    })
+}
+
+/// For how long a provider may take to remove a record: `most`, or for a Certificate that is being deleted
+/// what is left of the time that this may wait, but always some.
+pub fn patience(
+    record: &DnsRecordStatus,
+    most: Duration,
+    deleted: Option<Deletion>,
+    now: Timestamp,
+) -> Duration {
+    const LEAST: Duration = Duration::from_secs(1);
+    let Some(deleted) = deleted else { return most };
+    let end = deleted.end(cleanup_timeout(&record.solver));
+    let left = Duration::try_from(end.duration_since(now)).unwrap_or_default();
+    most.min(left.max(LEAST))
+}
+
+fn cleanup_timeout(solver: &Dns01Solver) -> SignedDuration {
+    solver.cleanup_timeout.map_or(CLEANUP_TIMEOUT, SignedDuration::from)
+}
+
+#[cfg(test)]
+mod tests;

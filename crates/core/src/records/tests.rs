@@ -1,0 +1,129 @@
+use super::*;
+use certwright_api::ChallengeStatus;
+
+#[test]
+fn a_record_that_is_needed_is_left_alone_and_holds_the_certificate() {
+    let status = with_record(None);
+    assert_eq!(due(&status, true, at(1_000_000)), None);
+    assert!(holds(&status));
+    assert_eq!(next_removal(&status), None);
+}
+
+#[test]
+fn a_record_that_is_not_needed_any_more_is_removed_at_once() {
+    let mut status = with_record(None);
+    retire(&mut status.dns_records, |_| true, at(0));
+    assert_eq!(due(&status, true, at(0)), Some(Chore::RemoveRecords));
+    assert_eq!(next_removal(&status), Some(at(0)));
+}
+
+#[test]
+fn a_record_that_is_needed_again_by_way_of_another_solver_is_not_removed_meanwhile() {
+    let mut status = with_record(None);
+    retire(&mut status.dns_records, |_| true, at(0));
+    let again = with_record(Some("7s")).dns_records.remove(0);
+    status.dns_records.push(again);
+    assert_eq!((due(&status, true, at(9)), next_removal(&status)), (None, None));
+    retire(&mut status.dns_records, |_| true, at(10));
+    assert_eq!(due(&status, true, at(10)), Some(Chore::RemoveRecords));
+    let ledger = &status.dns_records;
+    assert!(ledger.iter().all(|record| is_due(ledger, record, at(10))), "by both solvers");
+}
+
+#[test]
+fn a_record_that_is_retired_again_keeps_its_time() {
+    let mut status = with_record(None);
+    retire(&mut status.dns_records, |_| true, at(0));
+    retire(&mut status.dns_records, |_| true, at(500));
+    assert_eq!(status.dns_records[0].removal.as_ref().map(|removal| removal.since.0), Some(at(0)));
+}
+
+#[test]
+fn the_certificate_is_released_once_nothing_is_left_in_the_dns_or_in_ingresses_of_others() {
+    let mut status = CertificateStatus::default();
+    assert_eq!(due(&status, true, at(0)), Some(Chore::Release));
+    assert_eq!(due(&status, false, at(0)), None);
+    status.challenges.push(ChallengeStatus { ingress: Some("web".to_owned()), ..ChallengeStatus::default() });
+    assert_eq!(due(&status, true, at(0)), None);
+}
+
+#[test]
+fn a_failing_removal_is_tried_again_later_and_later_and_left_behind_after_a_day() {
+    let mut status = with_record(None);
+    retire(&mut status.dns_records, |_| true, at(0));
+    let (mut now, mut waits) = (at(0), Vec::new());
+    while let Some(removal) = after_failed_removal(&status.dns_records[0], "no route", None, now) {
+        assert_eq!(removal.reason.as_deref(), Some("no route"));
+        waits.push(removal.next_attempt_time.0.duration_since(now).as_secs());
+        now = removal.next_attempt_time.0;
+        status.dns_records[0].removal = Some(removal);
+        assert!(waits.len() < 1000, "it goes on without end");
+    }
+    assert_eq!(now, at(24 * 3600));
+    assert!(waits[0] == 1 && waits.iter().all(|wait| *wait <= 300), "{waits:?}");
+    assert!(waits[..5].is_sorted(), "{waits:?}");
+}
+
+#[test]
+fn a_deletion_waits_for_a_provider_no_longer_than_the_solver_says() {
+    for (timeout, seconds) in [(None, 60), (Some("5s"), 5), (Some("0s"), 0)] {
+        let mut status = with_record(timeout);
+        retire(&mut status.dns_records, |_| true, at(-100));
+        let (mut now, deleted) = (at(0), deleted_at(0));
+        while let Some(removal) = after_failed_removal(&status.dns_records[0], "no", Some(deleted), now) {
+            now = removal.next_attempt_time.0;
+            status.dns_records[0].removal = Some(removal);
+        }
+        assert_eq!(now, at(seconds), "{timeout:?}");
+    }
+}
+
+#[test]
+fn a_provider_that_hangs_does_not_hold_a_deletion_up_beyond_its_end() {
+    let most = Duration::from_secs(30);
+    let mut status = with_record(Some("5s"));
+    let record = &status.dns_records[0];
+    let taking = |deleted, now| patience(record, most, deleted, now).as_secs();
+    assert_eq!(taking(None, at(0)), 30);
+    assert_eq!(taking(Some(deleted_at(0)), at(0)), 5);
+    assert_eq!(taking(Some(deleted_at(0)), at(2)), 3);
+    assert_eq!(taking(Some(deleted_at(0)), at(5)), 1, "it is asked once more, and briefly");
+    assert_eq!(taking(Some(deleted_at(0)), at(500)), 1);
+    status.dns_records[0].solver.cleanup_timeout = None;
+    assert_eq!(patience(&status.dns_records[0], most, Some(deleted_at(0)), at(0)), most);
+}
+
+#[test]
+fn a_certificate_that_is_deleted_withdraws_what_is_presented_and_is_then_released() {
+    let mut status = with_record(None);
+    assert_eq!(last_chore(&status, true, at(0)), Some(Chore::Withdraw));
+    retire(&mut status.dns_records, |_| true, at(0));
+    assert_eq!(last_chore(&status, true, at(0)), Some(Chore::RemoveRecords));
+    status.dns_records.clear();
+    assert_eq!(last_chore(&status, true, at(0)), Some(Chore::Release));
+    assert_eq!(last_chore(&status, false, at(0)), None);
+}
+
+fn with_record(cleanup_timeout: Option<&str>) -> CertificateStatus {
+    let solver = Dns01Solver {
+        cleanup_timeout: cleanup_timeout.map(|text| text.parse().unwrap()),
+        ..Dns01Solver::default()
+    };
+    let record = DnsRecordStatus {
+        name: "a.test".to_owned(),
+        fqdn: "_acme-challenge.a.test.".to_owned(),
+        zone: "a.test.".to_owned(),
+        value: "value".to_owned(),
+        solver,
+        ..DnsRecordStatus::default()
+    };
+    CertificateStatus { dns_records: vec![record], ..CertificateStatus::default() }
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+}
+
+fn deleted_at(seconds: i64) -> Deletion {
+    Deletion { since: at(seconds), with_namespace: false }
+}

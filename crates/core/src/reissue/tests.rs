@@ -1,0 +1,323 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::SignedDuration;
+
+use super::*;
+use crate::outputs::Outputs;
+use crate::renewal::{RenewalRule, Windows};
+use certwright_api::IssuerKind;
+use certwright_pki::{KeyEncoding, Subject};
+
+#[test]
+fn a_secret_as_the_spec_asks_for_is_left_alone() {
+    assert_eq!(Case::default().due(), None);
+}
+
+#[test]
+fn each_fault_has_its_reason_and_its_sentence() {
+    for (fault, reason, message) in faults() {
+        let mut case = Case::default();
+        fault(&mut case);
+        let due = case.due().unwrap_or_else(|| panic!("{reason} is not seen"));
+        assert_eq!((due.reason, due.message.as_str()), (reason, message));
+    }
+}
+
+#[test]
+fn the_earlier_check_gives_the_reason() {
+    let faults = faults();
+    for (place, (first, reason, message)) in faults.iter().enumerate() {
+        for (second, second_reason, _) in &faults[place + 1..] {
+            if reason == second_reason {
+                continue;
+            }
+            // The later one first, so that the earlier one is not undone by it.
+            let mut case = Case::default();
+            second(&mut case);
+            first(&mut case);
+            let due = case.due().unwrap();
+            assert_eq!((due.reason, due.message.as_str()), (*reason, *message), "beside {second_reason}");
+        }
+    }
+}
+
+#[test]
+fn names_that_nobody_can_have_asked_for_are_said_on_one_line_of_bounded_length() {
+    let mut case = Case::default();
+    let names = (0..500).map(|number| format!("{number}\n.test"));
+    case.secret.requested_names = Some(names.collect());
+    let message = case.due().unwrap().message;
+    assert!(message.contains("0 .test, 1 .test") && message.chars().count() < 1200, "{message}");
+    assert!(!message.contains(char::is_control), "{message}");
+}
+
+#[test]
+fn both_files_missing_are_said_at_once_and_the_certificate_is_read_first() {
+    let mut case = Case::default();
+    case.secret.key = None;
+    case.secret.leaf = None;
+    assert_eq!(case.due().unwrap().message, "Secret tls has neither tls.crt nor tls.key");
+    let mut case = Case::default();
+    case.secret.key = Some(Err("bad key".to_owned()));
+    case.secret.leaf = Some(Err("bad certificate".to_owned()));
+    assert_eq!(case.due().unwrap().message, "Secret tls: tls.crt: bad certificate");
+}
+
+#[test]
+fn missing_and_surplus_names_are_told_apart() {
+    let said = |dns: &[&str], ips: &[&str]| {
+        let mut case = Case::default();
+        let leaf = case.leaf();
+        leaf.dns_names = dns.iter().map(|name| (*name).to_owned()).collect();
+        leaf.ip_addresses = ips.iter().map(|ip| ip.parse().unwrap()).collect();
+        case.due().map(|due| due.message)
+    };
+    assert_eq!(said(&["a.test", "b.test"], &["192.0.2.1"]), None);
+    assert_eq!(said(&["a.test"], &[]).unwrap(), "the certificate lacks b.test, 192.0.2.1");
+    assert_eq!(
+        said(&["a.test", "b.test", "c.test"], &["192.0.2.1", "192.0.2.2"]).unwrap(),
+        "the certificate has 192.0.2.2, c.test that the spec has not"
+    );
+    assert_eq!(
+        said(&["a.test", "c.test"], &["192.0.2.1"]).unwrap(),
+        "the certificate lacks b.test and has c.test that the spec has not"
+    );
+}
+
+#[test]
+fn a_name_that_the_ca_added_is_no_reason_to_order_again() {
+    let mut case = Case::default();
+    case.leaf().dns_names.insert("www.a.test".to_owned());
+    case.secret.requested_names = Some(case.wanted.names());
+    assert_eq!(case.due(), None);
+    case.secret.requested_names.as_mut().unwrap().insert("c.test".to_owned());
+    assert_eq!(case.due().unwrap().message, "the certificate has c.test that the spec has not");
+}
+
+#[test]
+fn an_issuer_of_the_same_name_and_another_kind_is_another() {
+    let mut case = Case::default();
+    case.secret.issuer = Some(("ca".to_owned(), "ClusterIssuer".to_owned()));
+    assert_eq!(
+        case.due().unwrap().message,
+        "the certificate came from ClusterIssuer ca and the spec names Issuer ca"
+    );
+    case.secret.issuer = None;
+    assert_eq!(
+        case.due().unwrap().message,
+        "the Secret does not say that its certificate came from Issuer ca"
+    );
+}
+
+#[test]
+fn a_certificate_is_renewed_at_its_renewal_time_and_not_before() {
+    let mut case = Case::default();
+    let time = case.current().renewal_time().unwrap();
+    case.now = time - SignedDuration::from_secs(1);
+    assert_eq!(case.due(), None);
+    case.now = time;
+    assert_eq!(case.due().unwrap().reason, reason::RENEWAL_DUE);
+}
+
+#[test]
+fn a_certificate_is_valid_in_its_last_second() {
+    let mut case = Case::default();
+    case.now = case.leaf().not_after;
+    assert_eq!(case.due().unwrap().reason, reason::RENEWAL_DUE);
+    case.now += SignedDuration::from_nanos(1);
+    assert_eq!(case.due().unwrap().reason, reason::EXPIRED);
+}
+
+#[test]
+fn a_request_is_answered_once() {
+    let mut case = Case { renew_request: Some("1".to_owned()), ..Case::default() };
+    assert_eq!(case.due().unwrap().reason, reason::RENEWAL_REQUESTED);
+    case.observed_renew_request = Some("1".to_owned());
+    assert_eq!(case.due(), None);
+    case.renew_request = Some("2".to_owned());
+    assert_eq!(case.due().unwrap().reason, reason::RENEWAL_REQUESTED);
+    case.renew_request = None;
+    assert_eq!(case.due(), None);
+}
+
+#[test]
+fn only_a_renewal_leaves_the_certificate_ready() {
+    for (fault, reason, _) in faults() {
+        let mut case = Case::default();
+        fault(&mut case);
+        let renewal = [reason::RENEWAL_DUE, reason::RENEWAL_REQUESTED].contains(&reason);
+        assert_eq!(case.due().unwrap().leaves_ready(), renewal, "{reason}");
+    }
+}
+
+#[test]
+fn two_certificates_of_one_day_have_different_renewal_times() {
+    let mut case = Case::default();
+    let mine = case.current().renewal_time();
+    let theirs = Current { uid: "another", ..case.current() }.renewal_time();
+    assert_ne!(mine, theirs);
+    case.leaf().serial_number = "02".to_owned();
+    assert_ne!(case.current().renewal_time(), mine);
+}
+
+#[test]
+fn a_key_is_used_again_only_if_the_spec_says_so_and_it_fits() {
+    let mut case = Case::default();
+    assert!(!reuses_key(&case.wanted, &case.secret));
+    case.wanted.rotation = RotationPolicy::Never;
+    assert!(reuses_key(&case.wanted, &case.secret));
+    for unfit in [None, Some(Err("damaged".to_owned())), Some(Ok((KeyAlgorithm::ECDSA_P384, vec![1])))] {
+        case.secret.key = unfit;
+        assert!(!reuses_key(&case.wanted, &case.secret), "{:?}", case.secret.key);
+    }
+}
+
+type Fault = fn(&mut Case);
+
+/// Each fault that a check looks for, in the order of the checks.
+fn faults() -> Vec<(Fault, &'static str, &'static str)> {
+    vec![
+        (|case| case.secret = SecretView::default(), reason::SECRET_MISSING, "Secret tls does not exist"),
+        (|case| case.secret.leaf = None, reason::SECRET_INVALID, "Secret tls has no tls.crt"),
+        (|case| case.secret.key = None, reason::SECRET_INVALID, "Secret tls has no tls.key"),
+        (
+            |case| case.secret.leaf = Some(Err("not PEM".to_owned())),
+            reason::SECRET_INVALID,
+            "Secret tls: tls.crt: not PEM",
+        ),
+        (
+            |case| case.secret.key = Some(Err("not PEM".to_owned())),
+            reason::SECRET_INVALID,
+            "Secret tls: tls.key: not PEM",
+        ),
+        (
+            |case| case.leaf().public_key_der = vec![2],
+            reason::KEY_MISMATCH,
+            "Secret tls: tls.key is not the key of tls.crt",
+        ),
+        (
+            |case| case.leaf().dns_names.retain(|name| name == "a.test"),
+            reason::NAMES_CHANGED,
+            "the certificate lacks b.test",
+        ),
+        (
+            |case| case.wanted.key = KeyAlgorithm::Rsa(3072),
+            reason::KEY_ALGORITHM_CHANGED,
+            "the private key is ECDSA P-256 and the spec asks for RSA 3072",
+        ),
+        (
+            |case| case.wanted.issuer_name = "other".to_owned(),
+            reason::ISSUER_CHANGED,
+            "the certificate came from Issuer ca and the spec names Issuer other",
+        ),
+        (
+            |case| case.now = "2026-04-01T00:00:01Z".parse().unwrap(),
+            reason::EXPIRED,
+            "the certificate expired at 2026-04-01T00:00:00Z",
+        ),
+        (
+            |case| case.now = case.now.max("2026-03-15T00:00:00Z".parse().unwrap()),
+            reason::RENEWAL_DUE,
+            "its renewal time came at 2026-02-28T21:42:57Z",
+        ),
+        (
+            |case| case.renew_request = Some("now".to_owned()),
+            reason::RENEWAL_REQUESTED,
+            "the annotation certwright.dev/renew asks for it",
+        ),
+    ]
+}
+
+/// What the checks look at; by default nothing is wrong.
+struct Case {
+    wanted: ValidatedCertificate,
+    secret: SecretView,
+    renew_request: Option<String>,
+    observed_renew_request: Option<String>,
+    now: Timestamp,
+}
+
+impl Case {
+    fn due(&self) -> Option<Due> {
+        due(&self.current())
+    }
+
+    fn current(&self) -> Current<'_> {
+        Current {
+            wanted: &self.wanted,
+            secret: &self.secret,
+            uid: "uid",
+            suggestion: None,
+            under_way: false,
+            renew_request: self.renew_request.as_deref(),
+            observed_renew_request: self.observed_renew_request.as_deref(),
+            now: self.now,
+        }
+    }
+
+    /// The certificate in the Secret; one that nobody looks at if there is none to be read.
+    fn leaf(&mut self) -> &mut Leaf {
+        match self.secret.leaf.as_mut() {
+            Some(Ok(leaf)) => leaf,
+            _ => Box::leak(Box::new(leaf())),
+        }
+    }
+}
+
+impl Default for Case {
+    fn default() -> Self {
+        Self {
+            wanted: ValidatedCertificate {
+                secret_name: "tls".to_owned(),
+                subject: Subject {
+                    common_name: None,
+                    dns_names: vec!["a.test".to_owned(), "b.test".to_owned()],
+                    ip_addresses: vec!["192.0.2.1".parse().unwrap()],
+                },
+                key: KeyAlgorithm::ECDSA_P256,
+                encoding: KeyEncoding::Pkcs1,
+                rotation: RotationPolicy::Always,
+                issuer_kind: IssuerKind::Issuer,
+                issuer_name: "ca".to_owned(),
+                renewal: RenewalRule::Default,
+                outputs: Outputs::default(),
+                profile: None,
+                duration: None,
+                renews: true,
+                windows: Ok(Windows::default()),
+                labels: BTreeMap::new(),
+                annotations: BTreeMap::new(),
+            },
+            secret: SecretView {
+                type_: None,
+                requested_names: None,
+                as_written: true,
+                exists: true,
+                certificate_name: Some("cert".to_owned()),
+                issuer: Some(("ca".to_owned(), "Issuer".to_owned())),
+                key: Some(Ok((KeyAlgorithm::ECDSA_P256, vec![1]))),
+                leaf: Some(Ok(leaf())),
+                revoked: None,
+            },
+            renew_request: None,
+            observed_renew_request: None,
+            now: "2026-01-10T00:00:00Z".parse().unwrap(),
+        }
+    }
+}
+
+fn leaf() -> Leaf {
+    Leaf {
+        not_before: "2026-01-01T00:00:00Z".parse().unwrap(),
+        not_after: "2026-04-01T00:00:00Z".parse().unwrap(),
+        serial_number: "01".to_owned(),
+        common_name: None,
+        dns_names: BTreeSet::from(["a.test".to_owned(), "b.test".to_owned()]),
+        ip_addresses: BTreeSet::from(["192.0.2.1".parse().unwrap()]),
+        public_key_der: vec![1],
+        public_key_algorithm: Some(KeyAlgorithm::ECDSA_P256),
+        issuer_name: "Intermediate".to_owned(),
+        certificate_id: Some("aYhb.AQ".to_owned()),
+        der: vec![1],
+    }
+}

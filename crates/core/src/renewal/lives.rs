@@ -1,0 +1,451 @@
+//! Three years in the life of a certificate: CAs that fail, CAs that suggest, windows, restarts.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+
+use super::*;
+use crate::backoff::Backoff;
+use crate::naming::stable_fraction;
+use certwright_acme::{AcmeError, Operation, RenewalInfo, SuggestedWindow};
+use certwright_api::{RenewalInfoStatus, RenewalWindow};
+use certwright_pki::Leaf;
+
+const HOUR: i64 = 3600;
+const DAY: i64 = 24 * HOUR;
+const THREE_YEARS: i64 = 3 * 365 * DAY;
+/// CAs let a certificate begin before it was made.
+const BACKDATED: i64 = HOUR;
+
+/// Three years, or as long as some hundreds of certificates are used.
+fn span(lifetime: i64) -> i64 {
+    THREE_YEARS.min(400 * lifetime)
+}
+
+/// What befalls a certificate.
+#[derive(Clone, Debug)]
+struct Fate {
+    /// When it is applied, in seconds since the beginning of a year.
+    applied: i64,
+    lifetime: i64,
+    windows: Vec<RenewalWindow>,
+    /// How the CA suggests a time, if it does.
+    suggests: Option<Suggests>,
+    /// When the CA cannot be reached: its beginning, in seconds after the application, and its length.
+    outages: Vec<(i64, i64)>,
+    /// When the CA wants whatever certificate there is replaced at once.
+    revocations: Vec<i64>,
+    /// When the operator is started anew.
+    restarts: Vec<i64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Suggests {
+    /// As Let's Encrypt does.
+    Sensibly,
+    /// Each certificate replaced at once.
+    Now,
+    /// Each certificate replaced soon, whenever it is asked.
+    Soon,
+    /// Any of this, another for each certificate, and times between.
+    Moody,
+    /// What says nothing.
+    Nonsense,
+}
+
+/// A certificate that expired.
+struct Expiry {
+    /// By when a renewal had to begin.
+    due: Timestamp,
+    /// The first and the last attempt before its end.
+    tried: Option<(Timestamp, Timestamp)>,
+    at: Timestamp,
+}
+
+/// The certificate there is, and what the operator knows.
+struct Life<'a> {
+    fate: &'a Fate,
+    windows: Result<Windows, InvalidWindow>,
+    begin: Timestamp,
+    now: Timestamp,
+    leaf: Option<Leaf>,
+    status: Option<RenewalInfoStatus>,
+    asked: Option<Asked>,
+    began: Timestamp,
+    failures: u32,
+    next_attempt: Timestamp,
+    orders: i64,
+    questions: i64,
+    /// The first and the last attempt to replace the certificate before its end, if they failed.
+    tried: Option<(Timestamp, Timestamp)>,
+    expired: Vec<Expiry>,
+}
+
+impl<'a> Life<'a> {
+    fn new(fate: &'a Fate) -> Self {
+        let year: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let begin = year + SignedDuration::from_secs(fate.applied);
+        Self {
+            fate,
+            windows: Windows::new(&fate.windows),
+            begin,
+            now: begin,
+            leaf: None,
+            status: None,
+            asked: None,
+            began: begin,
+            failures: 0,
+            next_attempt: begin,
+            orders: 0,
+            questions: 0,
+            tried: None,
+            expired: Vec::new(),
+        }
+    }
+
+    fn seconds(&self) -> i64 {
+        self.now.duration_since(self.begin).as_secs()
+    }
+
+    fn at(&self, seconds: i64) -> Timestamp {
+        self.begin + SignedDuration::from_secs(seconds)
+    }
+
+    fn ca_is_up(&self) -> bool {
+        let now = self.seconds();
+        !self.fate.outages.iter().any(|(begin, length)| (*begin..begin + length).contains(&now))
+    }
+
+    fn plan(&self, leaf: &Leaf) -> Plan {
+        plan(&Reasons {
+            leaf,
+            rule: RenewalRule::Default,
+            suggestion: self.status.as_ref(),
+            windows: &self.windows,
+            under_way: false,
+            seed: &leaf.serial_number,
+            now: self.now,
+        })
+    }
+
+    fn live(mut self) -> Self {
+        let span = span(self.fate.lifetime);
+        let mut restarts = self.fate.restarts.iter().map(|at| self.at(*at)).collect::<Vec<_>>().into_iter();
+        let mut restart = restarts.next();
+        while self.seconds() < span {
+            if restart.is_some_and(|at| at <= self.now) {
+                (self.asked, self.began, restart) = (None, self.now, restarts.next());
+            }
+            let next = self.turn();
+            assert!(next >= self.now, "time goes on");
+            self.now = next;
+        }
+        self
+    }
+
+    /// Does what is to be done now; returns when to look again.
+    fn turn(&mut self) -> Timestamp {
+        let Some(leaf) = self.leaf.clone() else { return self.attempt() };
+        let plan = self.plan(&leaf);
+        if self.now > leaf.not_after || plan.time <= self.now {
+            return self.attempt();
+        }
+        let asking =
+            Asking { wanted: self.fate.suggests.is_some(), asked: self.asked.as_ref(), began: self.began };
+        match asking.next(&leaf, self.status.as_ref(), &leaf.serial_number) {
+            Some(at) if at <= self.now => {
+                self.ask(&leaf);
+                self.now
+            }
+            Some(at) => at.min(plan.time).min(leaf.not_after + SignedDuration::from_secs(1)),
+            None => plan.time.min(leaf.not_after + SignedDuration::from_secs(1)),
+        }
+    }
+
+    /// A renewal, unless the last one has failed just now.
+    fn attempt(&mut self) -> Timestamp {
+        if self.next_attempt > self.now {
+            return self.next_attempt;
+        }
+        if !self.ca_is_up() {
+            self.failures += 1;
+            if self.leaf.as_ref().is_some_and(|leaf| self.now <= leaf.not_after) {
+                let first = self.tried.map_or(self.now, |(first, _)| first);
+                self.tried = Some((first, self.now));
+            }
+            self.next_attempt = Backoff::default().next_attempt(self.failures, None, self.now, "seed");
+            return self.next_attempt;
+        }
+        if let Some(leaf) = self.leaf.take().filter(|leaf| leaf.not_after < self.now) {
+            let windows = !self.windows.as_ref().is_ok_and(Windows::is_empty);
+            let suggested = !matches!(self.fate.suggests, None | Some(Suggests::Nonsense));
+            let due =
+                renewal_time(leaf.not_before, leaf.not_after, RenewalRule::Default, &leaf.serial_number);
+            let due = if windows || suggested { latest(leaf.not_before, leaf.not_after) } else { due };
+            self.expired.push(Expiry { due, tried: self.tried, at: leaf.not_after });
+        }
+        self.tried = None;
+        self.orders += 1;
+        (self.failures, self.next_attempt) = (0, self.now);
+        let backdated = SignedDuration::from_secs(BACKDATED.min(self.fate.lifetime / 12));
+        let not_before = whole_seconds(self.now - backdated);
+        self.leaf = Some(Leaf {
+            not_before,
+            not_after: not_before + SignedDuration::from_secs(self.fate.lifetime),
+            serial_number: format!("{:x}", self.orders),
+            common_name: None,
+            dns_names: BTreeSet::new(),
+            ip_addresses: BTreeSet::new(),
+            public_key_der: Vec::new(),
+            public_key_algorithm: None,
+            issuer_name: "Intermediate".to_owned(),
+            certificate_id: Some(format!("aYhb.{:x}", self.orders)),
+            der: Vec::new(),
+        });
+        self.now
+    }
+
+    fn ask(&mut self, leaf: &Leaf) {
+        self.questions += 1;
+        let id = leaf.certificate_id.clone().unwrap();
+        let failures = self.asked.as_ref().filter(|asked| asked.certificate_id == id);
+        let question = Question {
+            leaf,
+            certificate_id: &id,
+            seed: &leaf.serial_number,
+            account: "https://ca.example/account/1",
+            before: self.status.as_ref(),
+            failures: failures.map_or(0, |asked| asked.failures),
+            now: self.now,
+            at_ca: self.now,
+        };
+        if !self.ca_is_up() {
+            let why = AcmeError::Timeout { operation: Operation::RenewalInfo, host: "ca.example".to_owned() };
+            let (status, asked) = question.failed(&NoSuggestion::Call(why));
+            (self.status, self.asked) = (status, Some(asked));
+            return;
+        }
+        let (status, asked) = question.answered(&self.suggestion(leaf), Some(Duration::from_secs(6 * 3600)));
+        (self.status, self.asked) = (Some(status), Some(asked));
+    }
+
+    fn suggestion(&self, leaf: &Leaf) -> RenewalInfo {
+        let lifetime = SignedDuration::from_secs(self.fate.lifetime);
+        let now = SuggestedWindow {
+            start: self.now - SignedDuration::from_hours(1),
+            end: self.now - SignedDuration::from_secs(60),
+        };
+        let issued = leaf.not_before.duration_since(self.begin).as_secs();
+        let revoked =
+            self.fate.revocations.iter().any(|at| (issued + BACKDATED..=self.seconds()).contains(at));
+        let ideal = if self.fate.lifetime < 10 * DAY { 0.5 } else { 0.66 };
+        let around = |part: f64| leaf.not_before + part_of(lifetime, part);
+        let from_now = |begin: i64, end: i64| SuggestedWindow {
+            start: self.now + SignedDuration::from_secs(begin),
+            end: self.now + SignedDuration::from_secs(end),
+        };
+        let part = |part: f64| SuggestedWindow { start: around(part - 0.02), end: around(part + 0.02) };
+        let suggested_window = match self.fate.suggests {
+            Some(Suggests::Now) => now,
+            Some(Suggests::Soon) => from_now(300, HOUR),
+            Some(Suggests::Moody) => match (5.0 * stable_fraction(&leaf.serial_number)) as u8 {
+                0 | 1 => now,
+                2 => from_now(300, HOUR),
+                _ => part(0.03 + 0.6 * stable_fraction(&format!("{}/part", leaf.serial_number))),
+            },
+            _ if revoked => now,
+            Some(Suggests::Nonsense) => SuggestedWindow { start: leaf.not_after, end: leaf.not_before },
+            _ => part(ideal),
+        };
+        RenewalInfo { suggested_window, explanation_url: None }
+    }
+}
+
+fn part_of(lifetime: SignedDuration, fraction: f64) -> SignedDuration {
+    SignedDuration::from_secs_f64(lifetime.as_secs_f64() * fraction)
+}
+
+/// A CA that always wants a certificate replaced at once, and windows.
+#[test]
+fn a_ca_that_always_says_now_costs_a_few_orders_and_not_a_few_per_certificate() {
+    let window = RenewalWindow {
+        cron: "0 */2 * * *".to_owned(),
+        window_duration: "30m".parse().unwrap(),
+        timezone: None,
+    };
+    // In one of these it is renewed before the moment that the CA gave.
+    let minutes = RenewalWindow { cron: "*/10 * * * *".to_owned(), ..window.clone() };
+    let minutes = RenewalWindow { window_duration: "1m".parse().unwrap(), ..minutes };
+    let fate = Fate {
+        applied: 1,
+        lifetime: 90 * DAY,
+        windows: vec![window],
+        suggests: Some(Suggests::Now),
+        outages: Vec::new(),
+        revocations: Vec::new(),
+        restarts: vec![
+            20_257_186, 23_711_692, 29_908_083, 49_318_165, 67_776_802, 67_971_253, 76_941_979, 79_160_172,
+        ],
+    };
+    check(&fate).unwrap();
+    for lifetime in DAYS {
+        let fate = Fate { lifetime, ..fate.clone() };
+        check(&fate).unwrap();
+        check(&Fate { windows: Vec::new(), ..fate.clone() }).unwrap();
+        check(&Fate { windows: Vec::new(), suggests: Some(Suggests::Soon), ..fate.clone() }).unwrap();
+        check(&Fate { suggests: Some(Suggests::Soon), windows: vec![minutes.clone()], ..fate }).unwrap();
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(40))]
+
+    #[test]
+    fn in_three_years_nothing_expires_that_could_be_renewed_and_no_order_is_wasted(fate in fate(&DAYS)) {
+        check(&fate)?;
+    }
+
+    /// The CA is asked as often as it wants, and once more after each restart.
+    #[test]
+    fn the_ca_is_not_asked_more_often_than_it_wants(fate in fate(&DAYS)) {
+        let fate = Fate { outages: Vec::new(), windows: Vec::new(), ..fate };
+        let life = Life::new(&fate).live();
+        let restarts = i64::try_from(fate.restarts.len()).unwrap();
+        prop_assert!(
+            life.questions <= THREE_YEARS / (6 * HOUR) + life.orders + restarts + 1,
+            "{} questions",
+            life.questions
+        );
+    }
+}
+
+proptest! {
+    // Some eight hundred certificates each.
+    #![proptest_config(cases(20))]
+
+    #[test]
+    fn the_same_holds_for_certificates_of_six_hours(fate in fate(&[6 * HOUR])) {
+        check(&fate)?;
+    }
+}
+
+/// So many cases in the suite; `PROPTEST_CASES` asks for another number.
+fn cases(number: u32) -> ProptestConfig {
+    let asked_for = std::env::var_os("PROPTEST_CASES").is_some();
+    let default = ProptestConfig::default();
+    ProptestConfig { cases: if asked_for { default.cases } else { number }, max_shrink_iters: 20, ..default }
+}
+
+const DAYS: [i64; 6] = [6 * DAY, 45 * DAY, 47 * DAY, 90 * DAY, 200 * DAY, 398 * DAY];
+
+fn check(fate: &Fate) -> Result<(), TestCaseError> {
+    let life = Life::new(fate).live();
+    for Expiry { due, tried, at } in &life.expired {
+        // It was tried in time, and failed each time, for the CA was down.
+        let Some((first, last)) = tried else {
+            return Err(TestCaseError::fail(format!("expired at {at}, and nothing was tried")));
+        };
+        prop_assert!(first <= due, "expired at {at}, and first tried at {first}, after {due}");
+        // A wait is no longer than all before it together and a minute, and a fifth for the jitter.
+        let wait = (last.duration_since(*first) + SignedDuration::from_secs(60)) * 12 / 10;
+        let next = *last + wait + SignedDuration::from_secs(1);
+        prop_assert!(next >= *at, "expired at {at}, and last tried at {last}, after {first}");
+    }
+    let (most, why) = most_orders(fate);
+    prop_assert!(life.orders <= most, "{} orders, and there may be {most}: {why}", life.orders);
+    Ok(())
+}
+
+/// So many orders there may be, and why.
+fn most_orders(fate: &Fate) -> (i64, String) {
+    let &Fate { lifetime, suggests, .. } = fate;
+    let backdated = BACKDATED.min(lifetime / 12);
+    // What is left of the use where windows bring a renewal forward: half, and all of it where there are none.
+    let windows = if fate.windows.is_empty() { 1.0 } else { 0.5 };
+    let uses = |part: f64| span(lifetime) / ((lifetime as f64 * part * windows) as i64 - backdated - 60);
+    // By the rule less the jitter, which is also less than what a sensible CA suggests.
+    let normal = if lifetime < 10 * DAY { 0.45 } else { 0.63 };
+    let revocations = i64::try_from(fate.revocations.len()).unwrap();
+    let (early, why) = match suggests {
+        None => (0, "the CA is not asked".to_owned()),
+        // Each replaces one certificate before its time.
+        Some(Suggests::Sensibly | Suggests::Nonsense) => (revocations, format!("{revocations} revocations")),
+        // However often it says so: what ends the row is a certificate that the CA lets be used.
+        Some(Suggests::Now | Suggests::Soon) => {
+            (early_orders(fate), "one at once and one after each wait".to_owned())
+        }
+        // At worst each row of early ones is followed by one that is used for half of the normal time, and all others are used
+        // for a tenth of their lifetime.
+        Some(Suggests::Moody) => {
+            let rows = uses(normal / 2.0) + 1;
+            (rows * early_orders(fate) + uses(0.1), "a row of early ones for each that is used".to_owned())
+        }
+    };
+    let used = uses(normal);
+    (used + 1 + early, format!("{used} of normal use, the first, and {early}, for {why}"))
+}
+
+/// So many certificates are replaced early at most when the CA always says "now": one at once, and one after each wait that is
+/// shorter than the normal use.
+fn early_orders(fate: &Fate) -> i64 {
+    let normal = if fate.lifetime < 10 * DAY { fate.lifetime / 2 } else { fate.lifetime * 2 / 3 };
+    let first = (2 * HOUR).min(fate.lifetime / 10);
+    let waits = std::iter::successors(Some(first), |wait| Some(wait * 6)).take_while(|wait| *wait < normal);
+    1 + i64::try_from(waits.count()).unwrap()
+}
+
+fn fate(lifetimes: &[i64]) -> impl Strategy<Value = Fate> + use<> {
+    let lifetime = prop::sample::select(lifetimes.to_vec());
+    lifetime.prop_flat_map(|lifetime| {
+        let suggests = prop::option::of(prop::sample::select(vec![
+            Suggests::Sensibly,
+            Suggests::Now,
+            Suggests::Soon,
+            Suggests::Moody,
+            Suggests::Nonsense,
+        ]));
+        // As long as a certificate lives, and now and then much shorter.
+        let length = prop_oneof![60..lifetime, 60..lifetime / 4];
+        let span = span(lifetime);
+        let moments = move |most| prop::collection::vec(0..span, 0..most);
+        (
+            0..365 * DAY,
+            prop_oneof![2 => Just(Vec::new()), 3 => prop::collection::vec(window(), 1..3)],
+            suggests,
+            prop::collection::vec((0..span, length), 0..6),
+            moments(3),
+            moments(10),
+        )
+            .prop_map(move |(applied, windows, suggests, outages, revocations, mut restarts)| {
+                restarts.sort_unstable();
+                Fate { applied, lifetime, windows, suggests, outages, revocations, restarts }
+            })
+    })
+}
+
+fn window() -> impl Strategy<Value = RenewalWindow> {
+    let cron = prop::sample::select(vec![
+        "0 2 * * *",
+        "30 1 * * 6",
+        "0 22 * * 1-5",
+        "15 3 1 * *",
+        "0 */2 * * *",
+        "0 0 1 */3 *",
+        "0 4 29 2 *",
+    ]);
+    let zone = prop::sample::select(vec![
+        None,
+        Some("Europe/Paris"),
+        Some("America/New_York"),
+        Some("Asia/Kolkata"),
+    ]);
+    (cron, prop::sample::select(vec!["1m", "30m", "4h", "48h"]), zone).prop_map(|(cron, length, zone)| {
+        RenewalWindow {
+            cron: cron.to_owned(),
+            window_duration: length.parse().unwrap(),
+            timezone: zone.map(str::to_owned),
+        }
+    })
+}

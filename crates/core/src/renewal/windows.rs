@@ -1,0 +1,118 @@
+//! The times in which a renewal may begin.
+
+use std::sync::LazyLock;
+
+use croner::Cron;
+use croner::parser::{CronParser, Seconds, Year};
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+use jiff::{SignedDuration, Timestamp};
+
+use certwright_api::RenewalWindow;
+
+/// The time zones, as they were when this was built: what a system has is none of our business.
+static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
+
+/// Times in which a renewal may begin; without any it always may.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Windows(Vec<Window>);
+
+#[derive(Clone, Debug, PartialEq)]
+struct Window {
+    opens: Cron,
+    zone: TimeZone,
+    length: SignedDuration,
+}
+
+/// A time in which a renewal may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Opening {
+    /// Its beginning.
+    pub opens: Timestamp,
+    /// Its end, when it does not belong to it any more.
+    pub closes: Timestamp,
+}
+
+/// A window that says nothing. Fields count from 0, as in a path.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidWindow {
+    /// `cron` cannot be read.
+    #[error("renewal.windows[{0}].cron: '{1}' is not a time as cron has it, such as '0 2 * * 6': {2}")]
+    Cron(usize, String, String),
+    /// `cron` names a day that no year has.
+    #[error("renewal.windows[{0}].cron: '{1}' never comes")]
+    Never(usize, String),
+    /// `timezone` is unknown.
+    #[error("renewal.windows[{0}].timezone: '{1}' is not a time zone of the IANA, such as Europe/Paris")]
+    Zone(usize, String),
+}
+
+impl Windows {
+    /// Reads what a spec says.
+    ///
+    /// # Errors
+    /// [`InvalidWindow`], as a sentence that names the field.
+    pub fn new(spec: &[RenewalWindow]) -> Result<Self, InvalidWindow> {
+        spec.iter()
+            .enumerate()
+            .map(|(index, window)| Window::new(index, window))
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The window that is open at `time`; of several the one that is open longest.
+    pub fn open_at(&self, time: Timestamp) -> Option<Opening> {
+        let last = self.0.iter().filter_map(|window| window.last(time));
+        last.filter(|opening| opening.closes > time).max_by_key(|opening| opening.closes)
+    }
+
+    /// The window that opens next after `time`.
+    pub fn next(&self, time: Timestamp) -> Option<Opening> {
+        self.0.iter().filter_map(|window| window.next(time)).min()
+    }
+
+    /// The window that was open last before `time`, when none is open.
+    pub fn last(&self, time: Timestamp) -> Option<Opening> {
+        self.0.iter().filter_map(|window| window.last(time)).max_by_key(|opening| opening.closes)
+    }
+}
+
+impl Window {
+    fn new(index: usize, spec: &RenewalWindow) -> Result<Self, InvalidWindow> {
+        let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
+        let opens = parser
+            .parse(&spec.cron)
+            .map_err(|error| InvalidWindow::Cron(index, spec.cron.clone(), error.to_string()))?;
+        let zone = match spec.timezone.as_deref() {
+            None | Some("") => TimeZone::UTC,
+            Some(name) => ZONES.get(name).map_err(|_| InvalidWindow::Zone(index, name.to_owned()))?,
+        };
+        let length = SignedDuration::from(spec.window_duration);
+        let window = Self { opens, zone, length };
+        match window.next(Timestamp::UNIX_EPOCH) {
+            Some(_) => Ok(window),
+            None => Err(InvalidWindow::Never(index, spec.cron.clone())),
+        }
+    }
+
+    fn next(&self, time: Timestamp) -> Option<Opening> {
+        let next = self.opens.find_next_occurrence(&time.to_zoned(self.zone.clone()), false).ok()?;
+        Some(self.opening(next.timestamp()))
+    }
+
+    fn last(&self, time: Timestamp) -> Option<Opening> {
+        let last = self.opens.find_previous_occurrence(&time.to_zoned(self.zone.clone()), true).ok()?;
+        Some(self.opening(last.timestamp()))
+    }
+
+    fn opening(&self, opens: Timestamp) -> Opening {
+        Opening { opens, closes: opens.saturating_add(self.length).unwrap_or(Timestamp::MAX) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

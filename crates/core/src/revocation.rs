@@ -1,0 +1,382 @@
+//! The ledger of certificates that may have to be revoked: which are, when, and until when.
+//!
+//! A certificate is in `status.revocation` while it is in the Secret, so that it can be revoked once it is not there any
+//! more: the next one has taken its place, or the Secret is gone. What is to be revoked follows from the spec, an
+//! annotation, the deletion of the Certificate and from what is in the Secret; it stays in the ledger until the CA has
+//! revoked it or it is given up. While there is a ledger, the Certificate has a finalizer.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::backoff::{Backoff, look_again};
+use crate::deletion::Deletion;
+use crate::disposition::{About, Disposition, disposition};
+use crate::issuance::{IssuerView, Situation};
+use crate::renewal::{whole_seconds, whole_seconds_up};
+use certwright_api::{
+    Base64, CertificateRevocation, CertificateStatus, IssuerKind, LastRevocation, RevocableCertificate,
+    RevocationCause, RevocationReason, RevocationResult, RevocationSpec, RevocationStatus,
+};
+use certwright_pki::Leaf;
+
+/// A certificate that a CA fails to revoke for so long is given up, if nothing waits for it.
+const GIVEN_UP_AFTER: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// For how long a deletion waits for the CA, unless the spec says otherwise.
+const DELETION_TIMEOUT: SignedDuration = SignedDuration::from_secs(60);
+/// How often a CA is asked again while a deletion waits for it.
+const DELETION_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
+/// The certificates in a ledger are no larger, in bytes, so that the object can be stored.
+const LARGEST_LEDGER: usize = 256 * 1024;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked<'a> {
+    /// The reason for which a certificate is revoked when the Certificate is deleted.
+    pub on_delete: Option<RevocationReason>,
+    /// The reason for which a certificate is revoked that was replaced.
+    pub on_replace: Option<RevocationReason>,
+    /// For how long a deletion waits for the CA.
+    pub deletion_timeout: SignedDuration,
+    /// The annotation that asks for a revocation now.
+    pub request: Option<&'a str>,
+    /// The deletion of the Certificate, if it is being deleted.
+    pub deleted: Option<Deletion>,
+}
+
+impl Default for Asked<'_> {
+    fn default() -> Self {
+        Self {
+            on_delete: None,
+            on_replace: None,
+            deletion_timeout: DELETION_TIMEOUT,
+            request: None,
+            deleted: None,
+        }
+    }
+}
+
+impl<'a> Asked<'a> {
+    /// What a spec asks for, an annotation, and the deletion of the Certificate.
+    pub fn new(spec: Option<&RevocationSpec>, request: Option<&'a str>, deleted: Option<Deletion>) -> Self {
+        Self {
+            on_delete: spec.and_then(|spec| spec.on_delete.reason()),
+            on_replace: spec.and_then(|spec| spec.on_replace.reason()),
+            deletion_timeout: spec
+                .and_then(|spec| spec.deletion_timeout)
+                .map_or(DELETION_TIMEOUT, SignedDuration::from),
+            request,
+            deleted,
+        }
+    }
+
+    fn end_of_deletion(&self) -> Option<Timestamp> {
+        Some(self.deleted?.end(self.deletion_timeout))
+    }
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Chore {
+    /// Take the ledger as it is here into the status.
+    KeepLedger(Box<RevocationStatus>, Option<Remark>),
+    /// Ask the CA to revoke the certificate with this serial number.
+    Revoke(String),
+    /// Go on without having revoked the certificate with this serial number, for the reason in the second text.
+    GiveUp(String, String),
+}
+
+/// What is to be said of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remark {
+    /// It names no reason that there is.
+    InvalidReason(String),
+    /// There is no certificate.
+    NothingToRevoke,
+    /// It was taken back after it had been refused.
+    TakenBack,
+}
+
+/// What is to be done at once.
+pub fn next(situation: &Situation<'_>, now: Timestamp) -> Option<Chore> {
+    let ledger = situation.state.status.revocation.clone().unwrap_or_default();
+    let current = Current::of(situation);
+    let (kept, remark) = kept(ledger.clone(), &situation.revocation, current.as_ref(), now);
+    if kept != ledger {
+        return Some(Chore::KeepLedger(Box::new(kept), remark));
+    }
+    let open = || ledger.certificates.iter().filter_map(|held| Some((held, held.open()?)));
+    let size: usize = ledger.certificates.iter().map(|held| held.certificate.0.len()).sum();
+    if size > LARGEST_LEDGER
+        && let Some((oldest, _)) = open().next()
+    {
+        let words = "too many certificates wait to be revoked, and this is the oldest".to_owned();
+        return Some(Chore::GiveUp(oldest.serial_number.clone(), words));
+    }
+    let is_due = |revocation: &CertificateRevocation| {
+        revocation.next_attempt_time.as_ref().is_none_or(|time| time.0 <= now)
+    };
+    let (due, _) = open().find(|(_, revocation)| is_due(revocation))?;
+    Some(Chore::Revoke(due.serial_number.clone()))
+}
+
+/// The certificate in the Secret, as the ledger has it before anything of it is decided.
+pub fn in_secret(situation: &Situation<'_>) -> Option<RevocableCertificate> {
+    Current::of(situation).map(|current| current.held())
+}
+
+/// When a CA is next asked to revoke a certificate.
+pub fn next_attempt(status: &CertificateStatus) -> Option<Timestamp> {
+    let held = status.revocation.iter().flat_map(|ledger| &ledger.certificates);
+    held.filter_map(|held| Some(held.open()?.next_attempt_time.as_ref()?.0)).min()
+}
+
+/// Whether a certificate may still have to be revoked, so that the Certificate may not go without further ado.
+pub fn holds(status: &CertificateStatus) -> bool {
+    let mut held = status.revocation.iter().flat_map(|ledger| &ledger.certificates);
+    held.any(|held| !held.has_ended())
+}
+
+/// Why the certificate with this serial number is revoked, or is to be.
+pub fn reason_of(status: &CertificateStatus, serial_number: &str) -> Option<RevocationReason> {
+    let mut held = status.revocation.iter().flat_map(|ledger| &ledger.certificates);
+    Some(held.find(|held| held.serial_number == serial_number)?.revocation.as_ref()?.reason)
+}
+
+/// Whether the account may not revoke the certificate, so that the certificate's own key has to. The refusal has this code
+/// and HTTP status, and answers a call about this.
+pub fn account_may_not(code: &str, status: Option<u16>, about: About) -> bool {
+    let of_account = matches!(
+        disposition(code, status, about),
+        Disposition::AccountUnusable | Disposition::CaOperatorMustAct
+    );
+    about != About::Server && (of_account || code == "unauthorized" || matches!(status, Some(401 | 403)))
+}
+
+/// Why a certificate was not revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What happened, and what the CA said.
+    pub words: String,
+    /// Whether it would say the same each time.
+    pub is_final: bool,
+    /// How long it wants to be left alone.
+    pub retry_after: Option<Duration>,
+}
+
+/// Whether a CA that refuses a call about this, with this code and HTTP status, would do so each time.
+pub fn is_final(code: &str, status: u16, about: About) -> bool {
+    match disposition(code, Some(status), about) {
+        Disposition::TooFast | Disposition::Stumbled | Disposition::CaOperatorMustAct => false,
+        Disposition::AccountUnusable
+        | Disposition::NotAllowed
+        | Disposition::OrderLost
+        | Disposition::ValidationFailed => true,
+    }
+}
+
+/// What becomes of a certificate that was not revoked: how its revocation goes on, or `None` if it is given up.
+pub fn after_refusal(
+    held: &RevocableCertificate,
+    refusal: &Refusal,
+    asked: &Asked<'_>,
+    backoff: Backoff,
+    now: Timestamp,
+) -> Option<CertificateRevocation> {
+    let revocation = held.open()?;
+    let since = revocation.since.0;
+    let given_up = asked
+        .end_of_deletion()
+        .unwrap_or_else(|| since.saturating_add(GIVEN_UP_AFTER).unwrap_or(since))
+        .min(held.not_after.0);
+    if refusal.is_final || now >= given_up {
+        return None;
+    }
+    let attempts = revocation.failed_attempts.unwrap_or_default().saturating_add(1);
+    let again = match asked.deleted {
+        Some(deleted) => look_again(deleted.since, now, refusal.retry_after, DELETION_BOUNDS),
+        None => {
+            let failures = u32::try_from(attempts).unwrap_or(1);
+            backoff.next_attempt(failures, refusal.retry_after, now, &held.serial_number)
+        }
+    };
+    Some(CertificateRevocation {
+        failed_attempts: Some(attempts),
+        next_attempt_time: Some(Time(whole_seconds_up(again).min(whole_seconds_up(given_up)))),
+        message: Some(refusal.words.clone()),
+        ..revocation.clone()
+    })
+}
+
+/// For how long one attempt may take: `most`, or what is left of the time that a deletion may wait, but always some.
+pub fn patience(asked: &Asked<'_>, most: Duration, now: Timestamp) -> Duration {
+    const LEAST: Duration = Duration::from_secs(1);
+    let Some(end) = asked.end_of_deletion() else { return most };
+    most.min(Duration::try_from(end.duration_since(now)).unwrap_or_default().max(LEAST))
+}
+
+/// Takes note that the revocation of a certificate has ended.
+pub fn end(
+    ledger: &mut RevocationStatus,
+    serial_number: &str,
+    result: RevocationResult,
+    message: Option<String>,
+    now: Timestamp,
+) {
+    let mut held = ledger.certificates.iter_mut();
+    let Some(held) = held.find(|held| held.serial_number == serial_number) else { return };
+    let Some(revocation) = &mut held.revocation else { return };
+    revocation.next_attempt_time = None;
+    revocation.result = Some(result);
+    revocation.message = message;
+    ledger.last = Some(LastRevocation {
+        serial_number: serial_number.to_owned(),
+        reason: revocation.reason,
+        cause: revocation.cause,
+        result,
+        time: Time(whole_seconds(now)),
+    });
+}
+
+/// The certificate in the Secret. It counts only beside its own key: somebody who put a certificate of others there could
+/// have it revoked otherwise.
+struct Current<'a> {
+    leaf: &'a Leaf,
+    issuer_kind: IssuerKind,
+    issuer_name: &'a str,
+    account: Option<&'a str>,
+}
+
+impl<'a> Current<'a> {
+    fn of(situation: &Situation<'a>) -> Option<Self> {
+        let secret = situation.secret;
+        let leaf = secret.leaf()?;
+        let (_, public_key) = secret.key.as_ref()?.as_ref().ok()?;
+        let (name, kind) = secret.issuer.as_ref()?;
+        let is_ours = secret.certificate_name.as_deref() == Some(situation.name);
+        if !is_ours || *public_key != leaf.public_key_der {
+            return None;
+        }
+        let issuer_kind = [IssuerKind::Issuer, IssuerKind::ClusterIssuer]
+            .into_iter()
+            .find(|known| known.as_str() == kind)?;
+        let wanted = situation.wanted.as_ref().ok();
+        let same_issuer =
+            wanted.is_some_and(|wanted| (&wanted.issuer_name, wanted.issuer_kind) == (name, issuer_kind));
+        let account = match situation.issuer {
+            IssuerView::Ready { account, .. } if same_issuer => Some(account.as_str()),
+            _ => None,
+        };
+        Some(Self { leaf, issuer_kind, issuer_name: name, account })
+    }
+
+    fn is(&self, held: &RevocableCertificate) -> bool {
+        held.serial_number == self.leaf.serial_number
+    }
+
+    fn held(&self) -> RevocableCertificate {
+        RevocableCertificate {
+            serial_number: self.leaf.serial_number.clone(),
+            not_after: Time(self.leaf.not_after),
+            certificate: Base64(self.leaf.der.clone()),
+            issuer_kind: self.issuer_kind,
+            issuer_name: self.issuer_name.to_owned(),
+            account: self.account.map(str::to_owned),
+            revocation: None,
+            seal: None,
+        }
+    }
+}
+
+/// The ledger as it has to be now, and what is to be said of a new request.
+fn kept(
+    mut ledger: RevocationStatus,
+    asked: &Asked<'_>,
+    current: Option<&Current<'_>>,
+    now: Timestamp,
+) -> (RevocationStatus, Option<Remark>) {
+    let is_current = |held: &RevocableCertificate| current.is_some_and(|current| current.is(held));
+    // One that is revoked stays until it is replaced: it must not be taken for good, should it come back.
+    ledger.certificates.retain(|held| {
+        let is_past = held.has_ended() && current.is_some() && !is_current(held);
+        now <= held.not_after.0 && !is_past
+    });
+    let is_new = asked.request.is_some() && asked.request != ledger.observed_request.as_deref();
+    let requested = asked.request.filter(|_| is_new).map(reason_named);
+    let may_be_revoked = asked.on_delete.is_some() || asked.on_replace.is_some();
+    if let Some(current) = current.filter(|current| now <= current.leaf.not_after) {
+        match ledger.certificates.iter_mut().find(|held| current.is(held)) {
+            Some(held) if held.account.is_none() => held.account = current.account.map(str::to_owned),
+            Some(_) => {}
+            None if may_be_revoked || matches!(requested, Some(Ok(_))) => {
+                ledger.certificates.push(current.held());
+            }
+            None => {}
+        }
+    }
+    let remark = match requested {
+        Some(Ok(reason)) => {
+            let meant =
+                |held: &&mut RevocableCertificate| if current.is_some() { is_current(held) } else { true };
+            let mut found = false;
+            for held in ledger.certificates.iter_mut().filter(meant) {
+                found = true;
+                if !held.has_ended() {
+                    held.revocation = Some(begun(reason, RevocationCause::Requested, now));
+                }
+            }
+            (!found).then_some(Remark::NothingToRevoke)
+        }
+        Some(Err(value)) => Some(Remark::InvalidReason(value)),
+        None if asked.request.is_none() && ledger.observed_request.is_some() => Some(Remark::TakenBack),
+        None => None,
+    };
+    ledger.observed_request = asked.request.map(str::to_owned);
+    ledger.certificates.retain_mut(|held| {
+        if let Some(revocation) = &mut held.revocation {
+            hasten(revocation, asked, now);
+            return true;
+        }
+        let (reason, cause) = match asked.deleted {
+            Some(_) => (asked.on_delete, RevocationCause::Deleted),
+            None if current.is_some() && !is_current(held) => (asked.on_replace, RevocationCause::Replaced),
+            None => return may_be_revoked,
+        };
+        held.revocation = reason.map(|reason| begun(reason, cause, now));
+        held.revocation.is_some()
+    });
+    (ledger, remark)
+}
+
+/// The reason that an annotation names.
+fn reason_named(value: &str) -> Result<RevocationReason, String> {
+    let named = RevocationReason::ALL.iter().find(|reason| reason.as_str() == value);
+    named.copied().ok_or_else(|| value.to_owned())
+}
+
+fn begun(reason: RevocationReason, cause: RevocationCause, now: Timestamp) -> CertificateRevocation {
+    let now = Time(whole_seconds(now));
+    CertificateRevocation {
+        reason,
+        cause,
+        since: now.clone(),
+        failed_attempts: None,
+        next_attempt_time: Some(now),
+        result: None,
+        message: None,
+    }
+}
+
+/// A deletion does not wait for an attempt that is later than the time that it waits.
+fn hasten(revocation: &mut CertificateRevocation, asked: &Asked<'_>, now: Timestamp) {
+    let (Some(end), Some(next)) = (asked.end_of_deletion(), &mut revocation.next_attempt_time) else {
+        return;
+    };
+    if next.0 > whole_seconds_up(end) {
+        *next = Time(whole_seconds(now));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,258 @@
+//! A Certificate's spec, checked once: building from a [`ValidatedCertificate`] cannot fail.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use jiff::SignedDuration;
+
+use crate::naming::digest;
+use crate::outputs::Outputs;
+use crate::renewal::{InvalidWindow, RenewalRule, Windows};
+use certwright_acme::Identifier;
+use certwright_api::bounds::MAX_DNS_NAME;
+use certwright_api::{
+    CertificateSpec, IssuerKind, PrivateKeyAlgorithm, PrivateKeyEncoding, RenewalPolicy, RevocationPolicy,
+    RotationPolicy, SecretTemplate,
+};
+use certwright_pki::{Curve, KeyAlgorithm, KeyEncoding, Subject};
+
+/// A Certificate's spec with its defaults filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidatedCertificate {
+    /// Name of the Secret to fill.
+    pub secret_name: String,
+    /// The names: lower case, sorted, each once; the common name, if there is one, is among them.
+    pub subject: Subject,
+    /// The private key to make.
+    pub key: KeyAlgorithm,
+    /// How the private key is written.
+    pub encoding: KeyEncoding,
+    /// Whether an issuance has a new private key.
+    pub rotation: RotationPolicy,
+    /// Kind of the issuer.
+    pub issuer_kind: IssuerKind,
+    /// Name of the issuer.
+    pub issuer_name: String,
+    /// The profile to ask for, in the place of the issuer's.
+    pub profile: Option<String>,
+    /// The lifetime to ask for, where the issuer asks for any.
+    pub duration: Option<SignedDuration>,
+    /// When to renew.
+    pub renewal: RenewalRule,
+    /// What the Secret holds besides.
+    pub outputs: Outputs,
+    /// Whether it is renewed at all, unless somebody asks for it.
+    pub renews: bool,
+    /// When a renewal may begin. A mistake in it does not keep the certificate from being renewed.
+    pub windows: Result<Windows, InvalidWindow>,
+    /// Labels for the Secret.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations for the Secret.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Why a spec cannot be honoured. What the CRD's own rules check is not repeated here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSpec {
+    /// No name at all.
+    #[error("a certificate needs a name: set dnsNames, ipAddresses or commonName")]
+    NoNames,
+    /// `dnsNames` has something else.
+    #[error("dnsNames: '{0}' is not a DNS name")]
+    DnsName(String),
+    /// `ipAddresses` has something else.
+    #[error("ipAddresses: '{0}' is not an IP address")]
+    IpAddress(String),
+    /// `commonName` is no DNS name.
+    #[error(
+        "commonName: '{0}' is not a DNS name, and an ACME CA takes only names that it can validate; use dnsNames"
+    )]
+    CommonName(String),
+    /// `privateKey.size` cannot be made.
+    #[error("privateKey.size: no RSA key of {0} bits can be made; use 2048, 3072, 4096 or 8192")]
+    RsaSize(i32),
+    /// `privateKey.size` is no curve.
+    #[error("privateKey.size: there is no ECDSA curve of {0} bits; use 256, 384 or 521")]
+    EcdsaSize(i32),
+    /// `secretTemplate` sets what is ours.
+    #[error("secretTemplate: '{0}' belongs to Certwright; choose another key")]
+    ReservedKey(String),
+    /// `secretTemplate.labels` has what is no label key.
+    #[error("secretTemplate.labels: '{0}' is not a label key: {KEY}")]
+    LabelKey(String),
+    /// `secretTemplate.labels` has what is no label value.
+    #[error(
+        "secretTemplate.labels: '{0}' is not a label value: at most 63 letters, digits, '-', '_' and '.', with a letter \
+         or digit at both ends"
+    )]
+    LabelValue(String),
+    /// `secretTemplate.annotations` has what is no annotation key.
+    #[error("secretTemplate.annotations: '{0}' is not an annotation key: {KEY}")]
+    AnnotationKey(String),
+}
+
+const KEY: &str = "at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends, and before them \
+                   perhaps a DNS name and '/'";
+
+impl ValidatedCertificate {
+    /// Checks `spec` and fills in its defaults.
+    ///
+    /// # Errors
+    /// [`InvalidSpec`], as a sentence that names the field.
+    pub fn new(spec: &CertificateSpec) -> Result<Self, InvalidSpec> {
+        let template = spec.secret_template.clone().unwrap_or_default();
+        for key in template.labels.keys().chain(template.annotations.keys()) {
+            if key.starts_with("certwright.dev/") || key == certwright_api::LABEL_MANAGED_BY {
+                return Err(InvalidSpec::ReservedKey(key.clone()));
+            }
+        }
+        check_template(&template)?;
+        let key = spec.private_key.clone().unwrap_or_default();
+        let renewal = spec.renewal.clone().unwrap_or_default();
+        Ok(Self {
+            secret_name: spec.secret_name.clone(),
+            subject: subject(spec)?,
+            key: key_algorithm(key.algorithm.unwrap_or_default(), key.size)?,
+            encoding: match key.encoding.unwrap_or_default() {
+                PrivateKeyEncoding::Pkcs1 => KeyEncoding::Pkcs1,
+                PrivateKeyEncoding::Pkcs8 => KeyEncoding::Pkcs8,
+            },
+            rotation: rotation(spec, key.rotation_policy.unwrap_or_default()),
+            issuer_kind: spec.issuer_ref.kind,
+            issuer_name: spec.issuer_ref.name.clone(),
+            profile: spec.profile.clone().filter(|profile| !profile.is_empty()),
+            duration: spec.duration.map(SignedDuration::from),
+            renewal: renewal_rule(spec),
+            outputs: Outputs::of(spec),
+            renews: renewal.policy.unwrap_or_default() == RenewalPolicy::RenewBefore,
+            windows: Windows::new(&renewal.windows),
+            labels: template.labels,
+            annotations: template.annotations,
+        })
+    }
+
+    /// A digest of what of the Secret can change without another certificate: its template, and how its key is written. What
+    /// its keystores were made with has a digest of its own.
+    pub fn written_as(&self) -> String {
+        let formats = (self.outputs.der, self.outputs.combined_pem);
+        digest(&format!("{:?}", (&self.labels, &self.annotations, self.encoding, formats)))
+    }
+
+    /// The names, of both kinds, as text.
+    pub fn names(&self) -> BTreeSet<String> {
+        self.identifiers().into_iter().map(|identifier| identifier.value).collect()
+    }
+
+    /// The names as an order asks for them: DNS names first.
+    pub fn identifiers(&self) -> Vec<Identifier> {
+        let dns = self.subject.dns_names.iter().map(Identifier::dns);
+        dns.chain(self.subject.ip_addresses.iter().copied().map(Identifier::ip)).collect()
+    }
+}
+
+fn subject(spec: &CertificateSpec) -> Result<Subject, InvalidSpec> {
+    let mut common_name = spec.common_name.clone().filter(|name| !name.is_empty());
+    let mut dns_names: Vec<String> = spec.dns_names.iter().map(|name| name.to_ascii_lowercase()).collect();
+    if let Some(wrong) = dns_names.iter().find(|name| !is_dns_name(name)) {
+        return Err(InvalidSpec::DnsName(wrong.chars().take(MAX_DNS_NAME).collect()));
+    }
+    let mut ip_addresses = spec
+        .ip_addresses
+        .iter()
+        .map(|text| text.parse::<IpAddr>().map_err(|_| InvalidSpec::IpAddress(text.clone())))
+        .collect::<Result<Vec<_>, _>>()?;
+    if let Some(name) = &mut common_name {
+        match name.parse::<IpAddr>() {
+            Ok(address) => {
+                *name = address.to_string();
+                ip_addresses.push(address);
+            }
+            Err(_) if is_dns_name(name) => {
+                name.make_ascii_lowercase();
+                dns_names.push(name.clone());
+            }
+            Err(_) => return Err(InvalidSpec::CommonName(name.clone())),
+        }
+    }
+    dns_names.sort();
+    dns_names.dedup();
+    ip_addresses.sort();
+    ip_addresses.dedup();
+    if dns_names.is_empty() && ip_addresses.is_empty() {
+        return Err(InvalidSpec::NoNames);
+    }
+    Ok(Subject { common_name, dns_names, ip_addresses })
+}
+
+/// Whether an ACME CA could validate a name, which may be a wildcard.
+pub fn is_dns_name(name: &str) -> bool {
+    let name = name.strip_prefix("*.").unwrap_or(name);
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(label)
+}
+
+/// What the API server would refuse in the Secret, after the CA has issued the certificate.
+fn check_template(template: &SecretTemplate) -> Result<(), InvalidSpec> {
+    let wrong = |key: &&String| !is_qualified_name(key);
+    if let Some(key) = template.labels.keys().find(wrong) {
+        return Err(InvalidSpec::LabelKey(key.clone()));
+    }
+    if let Some(value) = template.labels.values().find(|value| !value.is_empty() && !is_name(value)) {
+        return Err(InvalidSpec::LabelValue(value.clone()));
+    }
+    template.annotations.keys().find(wrong).map_or(Ok(()), |key| Err(InvalidSpec::AnnotationKey(key.clone())))
+}
+
+/// A name as labels and annotations have it, with or without a prefix.
+fn is_qualified_name(key: &str) -> bool {
+    let Some((prefix, name)) = key.split_once('/') else { return is_name(key) };
+    let lower_case = !prefix.contains(|c: char| c == '*' || c.is_ascii_uppercase());
+    lower_case && is_dns_name(prefix) && is_name(name)
+}
+
+fn is_name(name: &str) -> bool {
+    let ends = [name.bytes().next(), name.bytes().last()];
+    ends.iter().all(|end| end.is_some_and(|byte| byte.is_ascii_alphanumeric()))
+        && name.len() <= 63
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+}
+
+fn key_algorithm(algorithm: PrivateKeyAlgorithm, size: Option<i32>) -> Result<KeyAlgorithm, InvalidSpec> {
+    match (algorithm, size.filter(|size| *size != 0)) {
+        (PrivateKeyAlgorithm::Rsa, None) => Ok(KeyAlgorithm::Rsa(2048)),
+        (PrivateKeyAlgorithm::Rsa, Some(bits)) => u32::try_from(bits)
+            .ok()
+            .filter(|bits| KeyAlgorithm::RSA_SIZES.contains(bits))
+            .map(KeyAlgorithm::Rsa)
+            .ok_or(InvalidSpec::RsaSize(bits)),
+        (PrivateKeyAlgorithm::Ecdsa, None | Some(256)) => Ok(KeyAlgorithm::Ecdsa(Curve::P256)),
+        (PrivateKeyAlgorithm::Ecdsa, Some(384)) => Ok(KeyAlgorithm::Ecdsa(Curve::P384)),
+        (PrivateKeyAlgorithm::Ecdsa, Some(521)) => Ok(KeyAlgorithm::Ecdsa(Curve::P521)),
+        (PrivateKeyAlgorithm::Ecdsa, Some(size)) => Err(InvalidSpec::EcdsaSize(size)),
+        (PrivateKeyAlgorithm::Ed25519, _) => Ok(KeyAlgorithm::Ed25519),
+    }
+}
+
+/// A certificate whose predecessor is revoked for its key has another one.
+fn rotation(spec: &CertificateSpec, asked: RotationPolicy) -> RotationPolicy {
+    let on_replace = spec.revocation.as_ref().map(|revocation| revocation.on_replace);
+    if on_replace == Some(RevocationPolicy::KeyCompromise) { RotationPolicy::Always } else { asked }
+}
+
+fn renewal_rule(spec: &CertificateSpec) -> RenewalRule {
+    if let Some(before) = spec.renew_before {
+        return RenewalRule::Before(before.into());
+    }
+    match spec.renew_before_percentage.and_then(|percent| u8::try_from(percent).ok()) {
+        Some(percent) => RenewalRule::BeforePercentage(percent),
+        None => RenewalRule::Default,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! Where the operator may connect.
+//!
+//! Tenants name servers, and what these answer names more: an issuer's `server` and the URLs in the answers of a CA,
+//! providers of TXT records, name servers, redirects. Every such connection is made here, and only after the address was
+//! checked: the very one that is connected to, since names are resolved first. Connections that the administrator asks
+//! for (the API server, the system's name servers, `--http01-nameservers`, `--dns01-recursive-nameservers`, a proxy, a
+//! collector of traces) are not concerned.
+//!
+//! `clippy.toml` forbids other ways to connect.
+
+pub mod excerpt;
+mod http;
+mod no_answer;
+pub mod recent;
+mod rules;
+mod sockets;
+pub mod tls;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tracing::warn;
+
+pub use self::http::{HttpClient, SendError};
+pub use self::no_answer::NoAnswer;
+pub use self::rules::{Network, NetworkError, Rules};
+pub use self::sockets::is_forbidden;
+
+/// The product and its version, as every request names them (RFC 8555 section 6.1).
+pub const USER_AGENT: &str = concat!("certwright/", env!("CARGO_PKG_VERSION"));
+
+/// What a connection is for, as metrics and logs name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// An ACME server.
+    Acme,
+    /// A provider of TXT records that speaks HTTP.
+    Provider,
+    /// A name server.
+    Dns,
+    /// The self-check of http-01.
+    SelfCheck,
+}
+
+impl Purpose {
+    /// The name of a metric's label.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Acme => "acme",
+            Self::Provider => "provider",
+            Self::Dns => "dns",
+            Self::SelfCheck => "self_check",
+        }
+    }
+}
+
+/// A connection that the rules forbid. `Display` continues a sentence that begins with the host, and says nothing of the
+/// address: it may be that of a name which only the operator can resolve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "is not allowed: the operator's egress rules forbid its address; an administrator can allow it with --egress-allow"
+)]
+pub struct Forbidden;
+
+/// The rules in force, and who is told of what they refuse. Clones share both.
+#[derive(Clone)]
+pub struct Egress(Arc<Inner>);
+
+struct Inner {
+    /// Without rules, everything is permitted.
+    rules: Option<Rules>,
+    observe: Box<dyn Fn(Purpose) + Send + Sync>,
+    said: Mutex<HashSet<(Purpose, String, IpAddr)>>,
+}
+
+/// So many refusals are logged; a tenant can think up any number of names.
+const MAX_SAID: usize = 500;
+
+impl Egress {
+    /// Connections as `rules` permit them. `observe` is told of each that is refused.
+    pub fn new(rules: Rules, observe: impl Fn(Purpose) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(Inner { rules: Some(rules), observe: Box::new(observe), said: Mutex::default() }))
+    }
+
+    /// Connections to wherever the administrator says.
+    #[must_use]
+    pub fn unrestricted() -> Self {
+        Self(Arc::new(Inner { rules: None, observe: Box::new(|_| {}), said: Mutex::default() }))
+    }
+
+    /// Whether a connection to this address may be made.
+    #[must_use]
+    pub fn permits(&self, address: IpAddr) -> bool {
+        self.0.rules.as_ref().is_none_or(|rules| rules.permits(address))
+    }
+
+    fn check(&self, purpose: Purpose, host: &str, address: IpAddr) -> Result<(), Forbidden> {
+        if self.permits(address) {
+            return Ok(());
+        }
+        self.refuse(purpose, host, address);
+        Err(Forbidden)
+    }
+
+    /// Counts a refusal, and logs it the first time.
+    fn refuse(&self, purpose: Purpose, host: &str, address: IpAddr) {
+        (self.0.observe)(purpose);
+        let mut said = self.0.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.len() >= MAX_SAID || !said.insert((purpose, host.to_owned(), address)) {
+            return;
+        }
+        let purpose = purpose.as_str();
+        warn!(purpose, host = ?host, %address, "the egress rules forbid a connection; --egress-allow would allow it");
+        if said.len() == MAX_SAID {
+            warn!("further connections that the egress rules forbid are counted, but not logged");
+        }
+    }
+}
+
+impl Default for Egress {
+    /// As without flags.
+    fn default() -> Self {
+        Self::new(Rules::default(), |_| {})
+    }
+}
+
+impl fmt::Debug for Egress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Egress").field(&self.0.rules).finish()
+    }
+}

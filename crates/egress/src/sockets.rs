@@ -1,0 +1,81 @@
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use tokio::net::{TcpStream, UdpSocket};
+
+use crate::{Egress, Forbidden, Purpose};
+
+impl Egress {
+    /// A TCP connection to `at`, which is an address of `host`.
+    ///
+    /// # Errors
+    /// One for which [`is_forbidden`] holds, if the rules say so; else the system's.
+    #[expect(clippy::disallowed_methods, reason = "the address has been checked")]
+    pub async fn tcp(&self, purpose: Purpose, host: &str, at: SocketAddr) -> io::Result<TcpStream> {
+        self.check(purpose, host, at.ip()).map_err(forbidden)?;
+        TcpStream::connect(at).await
+    }
+
+    /// A UDP socket with a port of its own, connected to `at`, so that the system drops what others send.
+    ///
+    /// # Errors
+    /// As for [`Egress::tcp`].
+    #[expect(clippy::disallowed_methods, reason = "the address has been checked")]
+    pub async fn udp(&self, purpose: Purpose, host: &str, at: SocketAddr) -> io::Result<UdpSocket> {
+        self.check(purpose, host, at.ip()).map_err(forbidden)?;
+        let any: SocketAddr = match at {
+            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        };
+        let socket = UdpSocket::bind(any).await?;
+        socket.connect(at).await?;
+        Ok(socket)
+    }
+}
+
+fn forbidden(forbidden: Forbidden) -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, forbidden)
+}
+
+/// Whether it was the egress rules that forbade a connection.
+#[must_use]
+pub fn is_forbidden(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<Forbidden>())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket as StdUdpSocket;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::Rules;
+
+    #[tokio::test]
+    async fn nothing_is_sent_to_an_address_that_is_forbidden() {
+        let refused = Arc::new(AtomicUsize::new(0));
+        let count = refused.clone();
+        let egress = Egress::new(Rules::default(), move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+        });
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let udp = StdUdpSocket::bind("127.0.0.1:0").unwrap();
+        let error = egress.tcp(Purpose::Dns, "", tcp.local_addr().unwrap()).await.unwrap_err();
+        assert!(is_forbidden(&error), "{error}");
+        let error = egress.udp(Purpose::Dns, "", udp.local_addr().unwrap()).await.unwrap_err();
+        assert!(is_forbidden(&error), "{error}");
+        assert_eq!(refused.load(Ordering::SeqCst), 2);
+        let accepted = futures::poll!(std::pin::pin!(tcp.accept()));
+        assert!(accepted.is_pending(), "{accepted:?}");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_of_the_system_is_none_of_ours() {
+        let egress = Egress::unrestricted();
+        let error = egress.tcp(Purpose::Dns, "", "127.0.0.1:1".parse().unwrap()).await.unwrap_err();
+        assert!(!is_forbidden(&error), "{error}");
+    }
+}

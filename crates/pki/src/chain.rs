@@ -1,0 +1,323 @@
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use jiff::{SignedDuration, Timestamp};
+use pem::{EncodeConfig, LineEnding, Pem};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
+use x509_parser::prelude::FromDer;
+use x509_parser::time::ASN1Time;
+use x509_parser::x509::X509Name;
+
+use crate::signature::{key_algorithm, signed_by};
+use crate::{KeyAlgorithm, PrivateKey, Subject};
+use certwright_text::clean;
+
+/// How far the local clock may lag behind the CA's before a new certificate counts as not valid yet.
+pub const CLOCK_SKEW: SignedDuration = SignedDuration::from_hours(1);
+
+/// A name is cut after so many characters. RFC 5280 allows a common name 64.
+const LONGEST_NAME: usize = 256;
+
+/// A certificate and those that lead from it towards a root, as a CA delivers them (RFC 8555 section 9.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chain {
+    leaf: Leaf,
+    issuers: Vec<String>,
+    certificates: Vec<Vec<u8>>,
+}
+
+impl Chain {
+    /// Reads a PEM text whose first certificate is the leaf. What is not a certificate is passed over.
+    ///
+    /// # Errors
+    /// [`ChainError::Pem`], [`ChainError::Empty`] or [`ChainError::Malformed`].
+    pub fn parse_pem(text: &[u8]) -> Result<Self, ChainError> {
+        let blocks = pem::parse_many(text).map_err(|_| ChainError::Pem)?;
+        let certificates: Vec<_> =
+            blocks.into_iter().filter(|block| block.tag() == "CERTIFICATE").map(Pem::into_contents).collect();
+        let parsed = parse_all(&certificates)?;
+        let leaf = Leaf::read(parsed.first().ok_or(ChainError::Empty)?)?;
+        let issuers = parsed.iter().map(|certificate| name(certificate.issuer())).collect();
+        Ok(Self { leaf, issuers, certificates })
+    }
+
+    /// What the first certificate says.
+    #[must_use]
+    pub fn leaf(&self) -> &Leaf {
+        &self.leaf
+    }
+
+    /// The name of the issuer of each certificate, the leaf's first: its common name, or all of it if it has none.
+    #[must_use]
+    pub fn issuers(&self) -> &[String] {
+        &self.issuers
+    }
+
+    /// Whether any certificate of the chain was issued by `name`, which is what `preferredChain` asks.
+    #[must_use]
+    pub fn issued_by(&self, name: &str) -> bool {
+        self.issuers.iter().any(|issuer| issuer == name)
+    }
+
+    /// The certificates as DER, the leaf first.
+    pub fn certificates(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        self.certificates.iter().map(Vec::as_slice)
+    }
+
+    /// The certificates as PEM, the leaf first, with `\n` line ends and nothing between them.
+    #[must_use]
+    pub fn pem(&self) -> String {
+        let config = EncodeConfig::new().set_line_ending(LineEnding::LF);
+        let encode = |der: &Vec<u8>| pem::encode_config(&Pem::new("CERTIFICATE", der.as_slice()), config);
+        self.certificates.iter().map(encode).collect()
+    }
+
+    /// Whether the chain may be served with `key` for the names in `wanted`: the leaf is for this key, holds every
+    /// DNS name (whatever the case) and IP address, and is valid at `now`; and each certificate is signed by the next,
+    /// of which there is at least one. Names that nobody asked for are no fault.
+    ///
+    /// # Errors
+    /// A variant of [`ChainError`] for each way to fail, the first in the order above.
+    pub fn check(&self, key: &PrivateKey, wanted: &Subject, now: Timestamp) -> Result<(), ChainError> {
+        self.leaf.check_key(key)?;
+        self.leaf.check_names(wanted)?;
+        self.leaf.check_validity(now)?;
+        check_signatures(&parse_all(&self.certificates)?)
+    }
+}
+
+/// What a certificate says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leaf {
+    /// The first second at which it is valid.
+    pub not_before: Timestamp,
+    /// The last second at which it is valid.
+    pub not_after: Timestamp,
+    /// The serial number in lower-case hexadecimal, two digits a byte.
+    pub serial_number: String,
+    /// The common name of the subject.
+    pub common_name: Option<String>,
+    /// The DNS names among the subject alternative names, in lower case.
+    pub dns_names: BTreeSet<String>,
+    /// The IP addresses among the subject alternative names.
+    pub ip_addresses: BTreeSet<IpAddr>,
+    /// The `SubjectPublicKeyInfo` as DER; compare it with [`PrivateKey::public_key_der`].
+    pub public_key_der: Vec<u8>,
+    /// The kind of public key, if it is one that we could have made.
+    pub public_key_algorithm: Option<KeyAlgorithm>,
+    /// The issuer's common name, or the whole of its name if it has none.
+    pub issuer_name: String,
+    /// How the CA's renewal information knows it (RFC 9773 section 4.1): the authority key identifier and the serial
+    /// number, each in base64url. `None` if it lacks the former.
+    pub certificate_id: Option<String>,
+    /// The certificate itself, as DER.
+    pub der: Vec<u8>,
+}
+
+impl Leaf {
+    /// Reads a certificate as DER.
+    ///
+    /// # Errors
+    /// [`ChainError::Malformed`]
+    pub fn from_der(der: &[u8]) -> Result<Self, ChainError> {
+        Self::read(&parse(1, der)?)
+    }
+
+    fn read(certificate: &X509Certificate<'_>) -> Result<Self, ChainError> {
+        let malformed = ChainError::Malformed { position: 1 };
+        let names = certificate.subject_alternative_name().map_err(|_| malformed.clone())?;
+        let names = names.map(|extension| extension.value.general_names.as_slice()).unwrap_or_default();
+        Ok(Self {
+            not_before: timestamp(certificate.validity().not_before).ok_or(malformed.clone())?,
+            not_after: timestamp(certificate.validity().not_after).ok_or(malformed)?,
+            serial_number: hex(&certificate.serial.to_bytes_be()),
+            common_name: common_name(certificate.subject()),
+            dns_names: names.iter().filter_map(dns_name).collect(),
+            ip_addresses: names.iter().filter_map(ip_address).collect(),
+            public_key_der: certificate.public_key().raw.to_vec(),
+            public_key_algorithm: key_algorithm(certificate.public_key()),
+            issuer_name: name(certificate.issuer()),
+            certificate_id: certificate_id(certificate),
+            der: certificate.as_raw().to_vec(),
+        })
+    }
+
+    /// Whether the certificate is for `key`.
+    ///
+    /// # Errors
+    /// [`ChainError::OtherKey`]
+    pub fn check_key(&self, key: &PrivateKey) -> Result<(), ChainError> {
+        if self.public_key_der == key.public_key_der() { Ok(()) } else { Err(ChainError::OtherKey) }
+    }
+
+    /// Whether the certificate holds every name in `wanted`. The common name is not looked for: clients ignore it, and
+    /// some CAs leave it out.
+    ///
+    /// # Errors
+    /// [`ChainError::MissingNames`], with all that are missing.
+    pub fn check_names(&self, wanted: &Subject) -> Result<(), ChainError> {
+        let dns_names =
+            wanted.dns_names.iter().filter(|name| !self.dns_names.contains(&name.to_ascii_lowercase()));
+        let ip_addresses = wanted.ip_addresses.iter().filter(|address| !self.ip_addresses.contains(address));
+        let missing: Vec<_> = dns_names.cloned().chain(ip_addresses.map(IpAddr::to_string)).collect();
+        if missing.is_empty() { Ok(()) } else { Err(ChainError::MissingNames(missing)) }
+    }
+
+    /// Whether the certificate is valid at `now`, give or take [`CLOCK_SKEW`] at its beginning.
+    ///
+    /// # Errors
+    /// [`ChainError::NotYetValid`] or [`ChainError::Expired`]
+    pub fn check_validity(&self, now: Timestamp) -> Result<(), ChainError> {
+        if self.not_before.duration_since(now) > CLOCK_SKEW {
+            return Err(ChainError::NotYetValid { not_before: self.not_before });
+        }
+        if now > self.not_after {
+            return Err(ChainError::Expired { not_after: self.not_after });
+        }
+        Ok(())
+    }
+}
+
+/// Why a chain was refused. Positions count from 1, the leaf.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChainError {
+    /// The text is not PEM.
+    #[error("the certificate is not valid PEM")]
+    Pem,
+    /// The text holds no certificate.
+    #[error("the PEM text holds no certificate")]
+    Empty,
+    /// A certificate cannot be read.
+    #[error("certificate {position} of the chain cannot be read")]
+    Malformed {
+        /// Its place in the chain.
+        position: usize,
+    },
+    /// The leaf is for a key that we do not hold.
+    #[error("the certificate is for another private key")]
+    OtherKey,
+    /// The leaf does not cover what was asked for.
+    #[error("the certificate lacks {}", .0.join(", "))]
+    MissingNames(Vec<String>),
+    /// The leaf's validity begins in the future.
+    #[error("the certificate is not valid before {not_before}")]
+    NotYetValid {
+        /// When it begins.
+        not_before: Timestamp,
+    },
+    /// The leaf's validity has ended.
+    #[error("the certificate expired at {not_after}")]
+    Expired {
+        /// When it ended.
+        not_after: Timestamp,
+    },
+    /// The leaf came alone.
+    #[error("the certificate came without the chain of its issuers")]
+    NoChain,
+    /// The next certificate belongs to somebody else than the issuer.
+    #[error("certificate {position} of the chain was issued by {issuer}, but the next one is for {subject}")]
+    WrongIssuer {
+        /// Its place in the chain.
+        position: usize,
+        /// The issuer that it names.
+        issuer: String,
+        /// The subject of the next certificate.
+        subject: String,
+    },
+    /// The next certificate did not sign this one.
+    #[error("certificate {position} of the chain was not signed with the key of the next one, {issuer}")]
+    WrongSignature {
+        /// Its place in the chain.
+        position: usize,
+        /// The issuer that it names.
+        issuer: String,
+    },
+}
+
+fn parse_all(certificates: &[Vec<u8>]) -> Result<Vec<X509Certificate<'_>>, ChainError> {
+    (1..).zip(certificates).map(|(position, der)| parse(position, der)).collect()
+}
+
+fn parse(position: usize, der: &[u8]) -> Result<X509Certificate<'_>, ChainError> {
+    match X509Certificate::from_der(der) {
+        Ok(([], certificate)) => Ok(certificate),
+        _ => Err(ChainError::Malformed { position }),
+    }
+}
+
+fn check_signatures(chain: &[X509Certificate<'_>]) -> Result<(), ChainError> {
+    if chain.len() < 2 {
+        return Err(ChainError::NoChain);
+    }
+    for (position, pair) in (1..).zip(chain.windows(2)) {
+        let [certificate, issuer] = pair else { continue };
+        if certificate.issuer().as_raw() != issuer.subject().as_raw() {
+            return Err(ChainError::WrongIssuer {
+                position,
+                issuer: name(certificate.issuer()),
+                subject: name(issuer.subject()),
+            });
+        }
+        if !signed_by(
+            issuer.public_key(),
+            &certificate.signature_algorithm,
+            &certificate.signature_value,
+            certificate.tbs_certificate.as_ref(),
+        ) {
+            return Err(ChainError::WrongSignature { position, issuer: name(certificate.issuer()) });
+        }
+    }
+    Ok(())
+}
+
+fn name(name: &X509Name<'_>) -> String {
+    common_name(name).unwrap_or_else(|| shown(&name.to_string()))
+}
+
+fn common_name(name: &X509Name<'_>) -> Option<String> {
+    name.iter_common_name().next()?.as_str().ok().map(shown)
+}
+
+/// A name as it can stand in a message: a CA may have put anything there.
+fn shown(name: &str) -> String {
+    clean(name, LONGEST_NAME)
+}
+
+fn dns_name(name: &GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+        _ => None,
+    }
+}
+
+fn ip_address(name: &GeneralName<'_>) -> Option<IpAddr> {
+    let GeneralName::IPAddress(bytes) = name else { return None };
+    match bytes.len() {
+        4 => <[u8; 4]>::try_from(*bytes).ok().map(|bytes| Ipv4Addr::from(bytes).into()),
+        _ => <[u8; 16]>::try_from(*bytes).ok().map(|bytes| Ipv6Addr::from(bytes).into()),
+    }
+}
+
+fn certificate_id(certificate: &X509Certificate<'_>) -> Option<String> {
+    let authority =
+        certificate.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::AuthorityKeyIdentifier(authority) => authority.key_identifier.as_ref(),
+            _ => None,
+        })?;
+    // With the leading zero that keeps a number positive.
+    Some(format!("{}.{}", BASE64.encode(authority.0), BASE64.encode(certificate.raw_serial())))
+}
+
+fn timestamp(time: ASN1Time) -> Option<Timestamp> {
+    Timestamp::from_second(time.timestamp()).ok()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,0 +1,228 @@
+//! Letting an acme-dns server (github.com/joohoi/acme-dns) answer for a name that a CNAME delegates to it.
+//!
+//! It keeps the last two values of each account and has no way to delete one, so that nothing is cleaned up.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use http::header::CONTENT_TYPE;
+use reqwest::Url;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer};
+
+use super::http::{ClientError, Clients, HttpFailure, post};
+use super::{Record, base_domain};
+use certwright_egress::HttpClient;
+
+#[cfg(test)]
+mod tests;
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Which server to ask, and as whom.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The server's URL, without `/update`.
+    pub host: Url,
+    /// The accounts, by the domains they are for.
+    pub accounts: Accounts,
+}
+
+/// Accounts by domain, as cert-manager and lego store them: a JSON object whose keys are domains, and whose values
+/// what the server answered when the account was registered.
+#[derive(Clone, Debug)]
+pub struct Accounts(BTreeMap<String, Account>);
+
+/// An account. `Debug` shows no secret.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Account {
+    #[serde(deserialize_with = "secret")]
+    username: SecretString,
+    #[serde(deserialize_with = "secret")]
+    password: SecretString,
+    subdomain: String,
+    /// Where the CNAME at `_acme-challenge.<domain>` has to lead.
+    #[serde(default)]
+    pub fulldomain: String,
+}
+
+/// What is stored is not the accounts.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the acme-dns accounts are not a JSON object of the form \
+     {{\"<domain>\": {{\"username\", \"password\", \"fulldomain\", \"subdomain\"}}}}: {0}"
+)]
+pub struct AccountsError(String);
+
+impl Accounts {
+    /// Reads what is in the Secret.
+    pub fn from_json(json: &[u8]) -> Result<Self, AccountsError> {
+        let parsed = serde_json::from_slice::<BTreeMap<String, Account>>(json);
+        // The error's own text may quote a value, which may be secret.
+        let accounts = parsed.map_err(|error| {
+            AccountsError(match error.classify() {
+                serde_json::error::Category::Data => {
+                    missing(json).unwrap_or("a value is of the wrong type").into()
+                }
+                _ => format!("no JSON from line {}", error.line()),
+            })
+        })?;
+        let key = |domain: String| domain.trim_end_matches('.').to_ascii_lowercase();
+        Ok(Self(accounts.into_iter().map(|(domain, account)| (key(domain), account)).collect()))
+    }
+
+    /// The account for `domain`: the one stored under exactly that name, else under the name without `*.`.
+    #[must_use]
+    pub fn of(&self, domain: &str) -> Option<&Account> {
+        let domain = domain.trim_end_matches('.').to_ascii_lowercase();
+        self.0.get(&domain).or_else(|| self.0.get(base_domain(&domain)))
+    }
+
+    /// The domains there are accounts for.
+    pub fn domains(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
+
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
+    String::deserialize(deserializer).map(SecretString::from)
+}
+
+/// Which field an account lacks, if that is what is wrong.
+fn missing(json: &[u8]) -> Option<&'static str> {
+    let accounts = serde_json::from_slice::<BTreeMap<String, serde_json::Value>>(json).ok()?;
+    let lacks = |field: &str| accounts.values().any(|account| account.get(field).is_none());
+    match () {
+        () if lacks("username") => Some("an account has no username"),
+        () if lacks("password") => Some("an account has no password"),
+        () if lacks("subdomain") => Some("an account has no subdomain"),
+        () => None,
+    }
+}
+
+/// An acme-dns server, with its connections.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    settings: Settings,
+    client: HttpClient,
+}
+
+/// Why an acme-dns server did not do what it was asked to. `Display` is stable.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The URL cannot be used.
+    #[error("{url} is not an http or https URL; correct acmeDNS.host")]
+    Url {
+        /// The URL.
+        url: String,
+    },
+    /// No client could be made.
+    #[error("acmeDNS cannot be set up: {0}")]
+    Client(#[from] ClientError),
+    /// There is no account for the domain.
+    #[error(
+        "there is no acme-dns account for {domain} among those that acmeDNS.accountSecretRef names ({}); register one, \
+         and store what the server answers under that name",
+        if domains.is_empty() { "it has none".to_owned() } else { domains.join(", ") }
+    )]
+    NoAccount {
+        /// The domain without `*.`.
+        domain: String,
+        /// The domains there are accounts for.
+        domains: Vec<String>,
+    },
+    /// 401: wrong user or password, or this address may not use the account.
+    #[error(
+        "updating the TXT record failed: {host} refuses the account of {domain}: {failure}; the account is unknown, \
+         its password wrong, or its allowfrom lacks our address"
+    )]
+    Unauthorized {
+        /// The server's host.
+        host: String,
+        /// The domain.
+        domain: String,
+        /// What it answered.
+        failure: HttpFailure,
+    },
+    /// 400: the subdomain or the value is not as it likes them.
+    #[error(
+        "updating the TXT record failed: {host} refuses the update for {domain}: {failure}; check the account's \
+         subdomain"
+    )]
+    BadRequest {
+        /// The server's host.
+        host: String,
+        /// The domain.
+        domain: String,
+        /// What it answered.
+        failure: HttpFailure,
+    },
+    /// The request failed in another way.
+    #[error("updating the TXT record failed: {host} {failure}")]
+    Request {
+        /// The server's host.
+        host: String,
+        /// What it did instead.
+        failure: HttpFailure,
+    },
+}
+
+impl Error {
+    /// The variant's name, as event reason and metric label.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Url { .. } => "Url",
+            Self::Client(_) => "Client",
+            Self::NoAccount { .. } => "NoAccount",
+            Self::Unauthorized { .. } => "Unauthorized",
+            Self::BadRequest { .. } => "BadRequest",
+            Self::Request { .. } => "Request",
+        }
+    }
+}
+
+impl Provider {
+    /// A server to be asked by these settings.
+    pub fn new(settings: Settings, clients: &Clients) -> Result<Self, Error> {
+        let host = &settings.host;
+        if !matches!(host.scheme(), "http" | "https") || host.host_str().is_none() {
+            return Err(Error::Url { url: host.to_string() });
+        }
+        Ok(Self { client: clients.trusting(None)?, settings })
+    }
+
+    /// Adds the record's value; the older of the two that the account had goes.
+    pub async fn present(&self, record: &Record) -> Result<(), Error> {
+        let domain = record.base_domain().to_owned();
+        let accounts = &self.settings.accounts;
+        let account = accounts.of(&record.domain).ok_or_else(|| Error::NoAccount {
+            domain: domain.clone(),
+            domains: accounts.domains().map(str::to_owned).collect(),
+        })?;
+        let mut url = self.settings.host.clone();
+        let host = url.host_str().unwrap_or_default().to_owned();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().push("update");
+        }
+        let body = serde_json::json!({ "subdomain": account.subdomain, "txt": record.value });
+        let sent = post(&self.client, &url, TIMEOUT, |request| {
+            request
+                .header(CONTENT_TYPE, "application/json")
+                .header("X-Api-User", account.username.expose_secret())
+                .header("X-Api-Key", account.password.expose_secret())
+                .body(body.to_string())
+        });
+        sent.await.map(drop).map_err(|failure| match failure {
+            HttpFailure::Status { status: 401, .. } => Error::Unauthorized { host, domain, failure },
+            HttpFailure::Status { status: 400, .. } => Error::BadRequest { host, domain, failure },
+            failure => Error::Request { host, failure },
+        })
+    }
+
+    /// Does nothing: values cannot be deleted there, and each new one pushes out the oldest.
+    #[expect(clippy::unused_async, reason = "as the other providers have it")]
+    pub async fn clean_up(&self, _record: &Record) -> Result<(), Error> {
+        Ok(())
+    }
+}

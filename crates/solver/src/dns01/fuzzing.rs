@@ -1,0 +1,52 @@
+//! Opens what reads name servers' and providers' answers to the fuzz targets in `fuzz/`. No part of the API.
+
+use ::http::{HeaderMap, StatusCode};
+use hickory_resolver::proto::rr::{Name, RecordType};
+
+use super::HttpFailure;
+use super::locate::shown;
+use super::resolver::Answer;
+use super::transport::Request;
+use certwright_egress::excerpt::{excerpt, media_type};
+
+pub use super::rfc2136::fuzzing::answer_to_update;
+
+/// The id of the query.
+const ID: u16 = 0x6162;
+
+/// What is learned from an answer.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// The names in it: where a CNAME leads, the zone, name servers.
+    pub names: Vec<String>,
+    /// Values of TXT records.
+    pub values: Vec<Vec<u8>>,
+    /// What the server did instead of answering.
+    pub failure: Option<String>,
+}
+
+/// What is learned from a message of a name server that was asked for the TXT records of `_acme-challenge.example.com`.
+/// Nothing if it is no answer to that.
+pub fn answer(message: &[u8]) -> Option<Seen> {
+    let name = Name::from_ascii("_acme-challenge.example.com.").ok()?;
+    let mut request = Request::query(&name, RecordType::TXT, true).ok()?;
+    request.message.metadata.id = ID;
+    let reply = request.reply(message)?;
+    let answer = match Answer::judge(Ok(reply.message)) {
+        Ok(answer) => answer,
+        Err(failure) => return Some(Seen { failure: Some(failure.to_string()), ..Seen::default() }),
+    };
+    let _ = (answer.is_nx_domain(), answer.is_authoritative(), answer.negative_soa(), answer.addresses());
+    let names = answer.cname(&name).into_iter().chain(answer.zone_of(&name)).chain(answer.name_servers());
+    Some(Seen {
+        names: names.map(|name| shown(&name)).collect(),
+        values: answer.txt_values().collect(),
+        failure: None,
+    })
+}
+
+/// What is said of an answer over HTTP that is no success, and what is logged of it.
+pub fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> [String; 2] {
+    let failure = HttpFailure::Status { status: status.as_u16(), media_type: media_type(headers) };
+    [failure.to_string(), excerpt(body)]
+}

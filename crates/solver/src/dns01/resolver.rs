@@ -1,0 +1,322 @@
+//! Asking name servers, and telling the ways that can fail apart.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesOrdered;
+use hickory_resolver::proto::op::{Message, ResponseCode};
+use hickory_resolver::proto::rr::rdata::SOA;
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use reqwest::Url;
+use tracing::debug;
+
+use super::name_server::{DNS_PORT, shown};
+use super::transport::{NoAnswer, Request, TimeLimits, ask};
+use super::{NameServer, doh, http};
+use certwright_egress::{Egress, HttpClient, Purpose};
+
+/// Looks names up, and remembers nothing. Clones share its connections.
+#[derive(Clone, Debug)]
+pub struct Resolver {
+    servers: Arc<[Recursive]>,
+    /// Where recursive servers may be.
+    recursive: Egress,
+    /// Where the servers of zones may be.
+    authoritative: Egress,
+    authoritative_port: u16,
+    limits: TimeLimits,
+}
+
+/// Whose word it is that name servers are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Whose {
+    /// That of the command line: they may be anywhere.
+    Administrators,
+    /// That of an issuer: they may be where the egress rules permit it.
+    Tenants,
+}
+
+/// Why no [`Resolver`] could be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResolverSetupError {
+    /// `/etc/resolv.conf` cannot be read or names no server.
+    #[error("the system's configuration has no usable name server: {0}; name some for dns-01")]
+    System(String),
+    /// The client for DNS over HTTPS could not be made.
+    #[error("DNS over HTTPS cannot be set up: {0}")]
+    Https(#[from] http::ClientError),
+}
+
+impl Resolver {
+    /// A resolver that asks `servers`, which have to look up names on behalf of others, or those of the system's
+    /// configuration if there are none. `whose` word it is says whether `egress` holds for them, as it does for all servers
+    /// that are found on the way.
+    pub fn new(servers: &[NameServer], whose: Whose, egress: &Egress) -> Result<Self, ResolverSetupError> {
+        let recursive = match whose {
+            Whose::Tenants if !servers.is_empty() => egress.clone(),
+            Whose::Tenants | Whose::Administrators => Egress::unrestricted(),
+        };
+        let servers = if servers.is_empty() { system_servers()? } else { servers.to_vec() };
+        let servers =
+            servers.into_iter().map(|server| Recursive::new(server, &recursive)).collect::<Result<_, _>>()?;
+        let authoritative = egress.clone();
+        Ok(Self {
+            servers,
+            recursive,
+            authoritative,
+            authoritative_port: DNS_PORT,
+            limits: TimeLimits::USUAL,
+        })
+    }
+
+    /// The same, but authoritative servers are asked at `port`, as where they are behind a redirection.
+    #[must_use]
+    pub fn with_authoritative_port(self, port: u16) -> Self {
+        Self { authoritative_port: port, ..self }
+    }
+
+    #[cfg(test)]
+    pub(super) fn with_limits(self, limits: TimeLimits) -> Self {
+        Self { limits, ..self }
+    }
+
+    pub(super) fn time_limit(&self) -> Duration {
+        self.limits.call
+    }
+
+    pub(super) fn servers(&self) -> &[Recursive] {
+        &self.servers
+    }
+
+    /// Lets the recursive servers look `name` up. All are asked at once, but the first configured one that knows
+    /// decides: a race would make the outcome change from one time to the next.
+    pub(super) async fn recurse(&self, name: &Name, kind: RecordType) -> Result<Answer, ServerFailures> {
+        let ask = |server| async move { (server, self.ask_recursive(server, name, kind).await) };
+        let mut answers = self.servers.iter().map(ask).collect::<FuturesOrdered<_>>();
+        let mut failures = Vec::new();
+        while let Some((server, answer)) = answers.next().await {
+            match answer {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failures.push((format!("name server {server}"), failure)),
+            }
+        }
+        Err(ServerFailures(failures))
+    }
+
+    /// Lets one recursive server look `name` up.
+    pub(super) async fn ask_recursive(
+        &self,
+        server: &Recursive,
+        name: &Name,
+        kind: RecordType,
+    ) -> Result<Answer, ServerFailure> {
+        let request = Request::query(name, kind, true).map_err(ServerFailure::NoAnswer)?;
+        let reply = match server {
+            Recursive::Plain(address) => ask(&self.recursive, *address, &request, self.limits).await,
+            Recursive::Https(url, client) => doh::ask(client, url, &request).await,
+        };
+        Answer::judge(reply.map(|reply| reply.message))
+            .inspect_err(|failure| debug!(%server, %name, %kind, %failure, "a DNS lookup failed"))
+    }
+
+    /// Asks a server what it knows of `name` by itself.
+    pub(super) async fn ask_authoritative(
+        &self,
+        server: IpAddr,
+        name: &Name,
+        kind: RecordType,
+    ) -> Result<Answer, ServerFailure> {
+        let request = Request::query(name, kind, false).map_err(ServerFailure::NoAnswer)?;
+        let server = SocketAddr::new(server, self.authoritative_port);
+        let reply = ask(&self.authoritative, server, &request, self.limits).await;
+        Answer::judge(reply.map(|reply| reply.message))
+            .inspect_err(|failure| debug!(%server, %name, %kind, %failure, "a name server failed"))
+    }
+}
+
+/// A recursive name server, with what it takes to ask it.
+#[derive(Debug)]
+pub(super) enum Recursive {
+    Plain(SocketAddr),
+    Https(Url, HttpClient),
+}
+
+impl Recursive {
+    fn new(server: NameServer, egress: &Egress) -> Result<Self, http::ClientError> {
+        Ok(match server {
+            NameServer::Plain(address) => Self::Plain(address),
+            NameServer::Https(url) => Self::Https(url, http::client(egress, Purpose::Dns, None)?),
+        })
+    }
+}
+
+impl fmt::Display for Recursive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain(address) => f.write_str(&shown(*address)),
+            Self::Https(url, _) => url.fmt(f),
+        }
+    }
+}
+
+/// An answer that says something: NOERROR or NXDOMAIN.
+#[derive(Clone, Debug)]
+pub(super) struct Answer(Message);
+
+impl Answer {
+    pub(super) fn judge(reply: Result<Message, NoAnswer>) -> Result<Self, ServerFailure> {
+        let message = reply.map_err(ServerFailure::NoAnswer)?;
+        match message.metadata.response_code {
+            ResponseCode::NoError | ResponseCode::NXDomain => Ok(Self(message)),
+            ResponseCode::ServFail => Err(ServerFailure::ServFail),
+            ResponseCode::Refused => Err(ServerFailure::Refused),
+            code => Err(ServerFailure::Code(rcode(code))),
+        }
+    }
+
+    pub(super) fn is_nx_domain(&self) -> bool {
+        self.0.metadata.response_code == ResponseCode::NXDomain
+    }
+
+    pub(super) fn is_authoritative(&self) -> bool {
+        self.0.metadata.authoritative
+    }
+
+    /// Where the CNAME at `name` points.
+    pub(super) fn cname(&self, name: &Name) -> Option<Name> {
+        self.0.answers.iter().find_map(|record| match &record.data {
+            RData::CNAME(target) if record.name == *name => Some(fully_qualified(target.0.to_lowercase())),
+            _ => None,
+        })
+    }
+
+    /// The zone of `name`, if the answer tells by an SOA record; one of a zone to which a CNAME leads is not it.
+    pub(super) fn zone_of(&self, name: &Name) -> Option<Name> {
+        let records = self.0.answers.iter().chain(&self.0.authorities);
+        records
+            .filter(|record| matches!(record.data, RData::SOA(_)) && record.name.zone_of(name))
+            .map(|record| fully_qualified(record.name.to_lowercase()))
+            .next()
+    }
+
+    /// The SOA record that goes with "there is no such record" (RFC 2308).
+    pub(super) fn negative_soa(&self) -> Option<&SOA> {
+        self.0.authorities.iter().find_map(|record| match &record.data {
+            RData::SOA(soa) => Some(soa),
+            _ => None,
+        })
+    }
+
+    /// The values of the TXT records, each joined from its character-strings (RFC 1464, RFC 7208 section 3.3).
+    pub(super) fn txt_values(&self) -> impl Iterator<Item = Vec<u8>> {
+        self.0.answers.iter().filter_map(|record| match &record.data {
+            RData::TXT(txt) => Some(txt.txt_data.concat()),
+            _ => None,
+        })
+    }
+
+    /// The names of the name servers, in order.
+    pub(super) fn name_servers(&self) -> Vec<Name> {
+        let names = self.0.answers.iter().filter_map(|record| match &record.data {
+            RData::NS(server) => Some(fully_qualified(server.0.to_lowercase())),
+            _ => None,
+        });
+        let mut names = names.collect::<Vec<_>>();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// The IP addresses, in order, as servers shuffle them.
+    pub(super) fn addresses(&self) -> Vec<IpAddr> {
+        let addresses = self.0.answers.iter().filter_map(|record| match &record.data {
+            RData::A(address) => Some(address.0.into()),
+            RData::AAAA(address) => Some(address.0.into()),
+            _ => None,
+        });
+        let mut addresses = addresses.collect::<Vec<_>>();
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses
+    }
+}
+
+/// What a server did instead of saying what is there. `Display` continues a sentence that begins with the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerFailure {
+    /// The response code SERVFAIL: it could not get an answer, or the answer's DNSSEC signatures are wrong.
+    ServFail,
+    /// The response code REFUSED: it does not serve us, or not this name.
+    Refused,
+    /// Another response code that is no answer.
+    Code(String),
+    /// No answer at all.
+    NoAnswer(NoAnswer),
+}
+
+impl fmt::Display for ServerFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ServFail => f.write_str(
+                "answered SERVFAIL (it cannot reach the zone's name servers, or DNSSEC signatures are wrong)",
+            ),
+            Self::Refused => {
+                f.write_str("answered REFUSED (it does not serve this client, or not this name)")
+            }
+            Self::Code(code) => write!(f, "answered {code}"),
+            Self::NoAnswer(failure) => failure.fmt(f),
+        }
+    }
+}
+
+/// Servers, each with what it did instead of saying what is there, in the order in which they are configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerFailures(pub Vec<(String, ServerFailure)>);
+
+impl fmt::Display for ServerFailures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (server, failure)) in self.0.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(f, "{comma}{server} {failure}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The name of a response code as the RFCs write it.
+pub(super) fn rcode(code: ResponseCode) -> String {
+    match code {
+        ResponseCode::FormErr => "FORMERR".to_owned(),
+        ResponseCode::NotImp => "NOTIMP".to_owned(),
+        ResponseCode::Refused => "REFUSED".to_owned(),
+        ResponseCode::ServFail => "SERVFAIL".to_owned(),
+        ResponseCode::NXDomain => "NXDOMAIN".to_owned(),
+        ResponseCode::YXDomain => "YXDOMAIN".to_owned(),
+        ResponseCode::YXRRSet => "YXRRSET".to_owned(),
+        ResponseCode::NXRRSet => "NXRRSET".to_owned(),
+        ResponseCode::NotAuth => "NOTAUTH".to_owned(),
+        ResponseCode::NotZone => "NOTZONE".to_owned(),
+        code => format!("the response code {}", u16::from(code)),
+    }
+}
+
+pub(super) fn fully_qualified(mut name: Name) -> Name {
+    name.set_fqdn(true);
+    name
+}
+
+fn system_servers() -> Result<Vec<NameServer>, ResolverSetupError> {
+    let (config, _) = hickory_resolver::system_conf::read_system_conf()
+        .map_err(|error| ResolverSetupError::System(error.to_string()))?;
+    Ok(config
+        .name_servers
+        .iter()
+        .map(|server| {
+            let port = server.connections.first().map_or(DNS_PORT, |connection| connection.port);
+            NameServer::Plain(SocketAddr::new(server.ip, port))
+        })
+        .collect())
+}

@@ -1,0 +1,395 @@
+//! Why an update failed.
+
+use std::fmt;
+
+use hickory_resolver::proto::op::ResponseCode;
+use jiff::Timestamp;
+
+use super::Settings;
+use super::tsig::TsigFailure;
+use crate::dns01::resolver::rcode;
+use crate::dns01::{NoAnswer, Record, undotted};
+
+/// Why an update failed. `Display` is stable: the same situation gives the same text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The record's name or zone is no DNS name.
+    #[error("{name:?} is not a DNS name")]
+    NotAName {
+        /// What was given.
+        name: String,
+    },
+    /// The record is not in its zone.
+    #[error("{fqdn} is not in the zone {zone}")]
+    OutsideZone {
+        /// Where the record belongs.
+        fqdn: String,
+        /// The zone.
+        zone: String,
+    },
+    /// The update is longer than a DNS message can be.
+    #[error("the update for {fqdn} is too long for a DNS message")]
+    TooLong {
+        /// Where the record belongs.
+        fqdn: String,
+    },
+    /// The server's host name has no address.
+    #[error(
+        "{operation} failed: the name server's name {server} cannot be resolved; correct rfc2136.nameserver"
+    )]
+    NoSuchServer {
+        /// What was tried.
+        operation: Operation,
+        /// The server as configured.
+        server: String,
+    },
+    /// The server did not answer.
+    #[error("{operation} failed: name server {server} {failure}")]
+    NoAnswer {
+        /// What was tried.
+        operation: Operation,
+        /// The server as configured.
+        server: String,
+        /// What it did instead.
+        failure: NoAnswer,
+    },
+    /// NOTAUTH: it is not the primary of the zone, or does not let us (Knot DNS says so in both cases).
+    #[error(
+        "{operation} failed: name server {server} answered NOTAUTH: it does not serve the zone {zone} as its primary, \
+         or does not let {who} change it; send updates to the primary, and allow them there"
+    )]
+    NotAuth {
+        /// What was tried.
+        operation: Operation,
+        /// The server as configured.
+        server: String,
+        /// The key, or us without one, in words.
+        who: String,
+        /// The zone.
+        zone: String,
+    },
+    /// NOTZONE: the name is not in the zone.
+    #[error(
+        "{operation} failed: name server {server} answered NOTZONE: {fqdn} is not in its zone {zone}; the zone seen in \
+         DNS and the server's differ, so check which zones it serves"
+    )]
+    NotZone {
+        /// What was tried.
+        operation: Operation,
+        /// The server as configured.
+        server: String,
+        /// Where the record belongs.
+        fqdn: String,
+        /// The zone.
+        zone: String,
+    },
+    /// REFUSED: its policy does not let us.
+    #[error(
+        "{operation} failed: name server {server} answered REFUSED: it does not let {who} change {fqdn} in the zone \
+         {zone}; allow TXT updates there (in BIND, update-policy or allow-update)"
+    )]
+    Refused {
+        /// What was tried.
+        operation: Operation,
+        /// The server as configured.
+        server: String,
+        /// The key, or us without one, in words.
+        who: String,
+        /// Where the record belongs.
+        fqdn: String,
+        /// The zone.
+        zone: String,
+    },
+    /// SERVFAIL: it could not make the change.
+    #[error(
+        "{operation} failed: name server {server} answered SERVFAIL: it could not write the change to the zone {zone}; \
+         its log says why (often it may not write its journal file, or is a secondary whose primary is down)"
+    )]
+    ServFail {
+        /// What was tried.
+        operation: Operation,
+        /// The server as configured.
+        server: String,
+        /// The zone.
+        zone: String,
+    },
+    /// NOTIMP: it knows no updates.
+    #[error(
+        "{operation} failed: name server {server} answered NOTIMP: it does not know dynamic updates (RFC 2136); switch \
+         them on there, or use another solver"
+    )]
+    NotImp {
+        /// What was tried.
+        operation: Operation,
+        /// The server as configured.
+        server: String,
+    },
+    /// FORMERR: it could not read the update.
+    #[error(
+        "{operation} failed: name server {server} answered FORMERR: it cannot read the update; an old server may not \
+         know the key's algorithm, or what stands between changes the messages"
+    )]
+    FormErr {
+        /// What was tried.
+        operation: Operation,
+        /// The server as configured.
+        server: String,
+    },
+    /// Another response code.
+    #[error(
+        "{operation} failed: name server {server} answered {code} to the update of {fqdn}; its log may say why"
+    )]
+    Code {
+        /// What was tried.
+        operation: Operation,
+        /// The server as configured.
+        server: String,
+        /// The response code's name or number.
+        code: String,
+        /// Where the record belongs.
+        fqdn: String,
+    },
+    /// BADKEY: it does not know the key.
+    #[error(
+        "{operation} failed: name server {server} answered BADKEY: it does not know a key {key} with the algorithm \
+         {algorithm}; both have to be as in its configuration"
+    )]
+    BadKey {
+        /// What was tried.
+        operation: Operation,
+        /// The server as configured.
+        server: String,
+        /// The key's name.
+        key: String,
+        /// The key's algorithm.
+        algorithm: String,
+    },
+    /// BADSIG: its secret is another.
+    #[error(
+        "{operation} failed: name server {server} answered BADSIG: its secret for the key {key} is another than ours; \
+         store the one of its configuration"
+    )]
+    BadSig {
+        /// What was tried.
+        operation: Operation,
+        /// The server as configured.
+        server: String,
+        /// The key's name.
+        key: String,
+    },
+    /// BADTIME: the clocks differ too much.
+    #[error("{operation} failed: name server {server} answered BADTIME: {}; set the clocks", Difference(*difference))]
+    BadTime {
+        /// What was tried.
+        operation: Operation,
+        /// The server as configured.
+        server: String,
+        /// Both clocks, if it sent its own.
+        difference: Option<ClockDifference>,
+    },
+    /// Another TSIG error code.
+    #[error(
+        "{operation} failed: name server {server} answered the TSIG error {code} for the key {key}; its log may say why"
+    )]
+    TsigCode {
+        /// What was tried.
+        operation: Operation,
+        /// The server as configured.
+        server: String,
+        /// The key's name.
+        key: String,
+        /// The code (RFC 8945 section 3).
+        code: u16,
+    },
+    /// A success that is not signed.
+    #[error(
+        "{operation} failed: the answer of name server {server} is not signed, so it may be forged; check that it \
+         knows the key {key}, and that nothing between strips signatures"
+    )]
+    Unsigned {
+        /// What was tried.
+        operation: Operation,
+        /// The server as configured.
+        server: String,
+        /// The key's name.
+        key: String,
+    },
+    /// Signed with another key.
+    #[error(
+        "{operation} failed: the answer of name server {server} is signed with another key than {key}, so it may \
+         be forged"
+    )]
+    OtherKey {
+        /// What was tried.
+        operation: Operation,
+        /// The server as configured.
+        server: String,
+        /// The key's name.
+        key: String,
+    },
+    /// Signed, but the MAC is wrong.
+    #[error(
+        "{operation} failed: the signature of name server {server} is wrong, so its answer may be forged; check that the \
+         secret of the key {key} is the one of its configuration"
+    )]
+    WrongMac {
+        /// What was tried.
+        operation: Operation,
+        /// The server as configured.
+        server: String,
+        /// The key's name.
+        key: String,
+    },
+    /// Signed at quite another time.
+    #[error(
+        "{operation} failed: the answer of name server {server} was not signed now: {}; set the clocks",
+        Difference(Some(*difference))
+    )]
+    AnswerTime {
+        /// What was tried.
+        operation: Operation,
+        /// The server as configured.
+        server: String,
+        /// Both clocks.
+        difference: ClockDifference,
+    },
+}
+
+impl Error {
+    /// The variant's name, as event reason and metric label.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NotAName { .. } => "NotAName",
+            Self::OutsideZone { .. } => "OutsideZone",
+            Self::TooLong { .. } => "TooLong",
+            Self::NoSuchServer { .. } => "NoSuchServer",
+            Self::NoAnswer { .. } => "NoAnswer",
+            Self::NotAuth { .. } => "NotAuth",
+            Self::NotZone { .. } => "NotZone",
+            Self::Refused { .. } => "Refused",
+            Self::ServFail { .. } => "ServFail",
+            Self::NotImp { .. } => "NotImp",
+            Self::FormErr { .. } => "FormErr",
+            Self::Code { .. } => "Code",
+            Self::BadKey { .. } => "BadKey",
+            Self::BadSig { .. } => "BadSig",
+            Self::BadTime { .. } => "BadTime",
+            Self::TsigCode { .. } => "TsigCode",
+            Self::Unsigned { .. } => "Unsigned",
+            Self::OtherKey { .. } => "OtherKey",
+            Self::WrongMac { .. } => "WrongMac",
+            Self::AnswerTime { .. } => "AnswerTime",
+        }
+    }
+
+    pub(super) fn refusal(
+        code: ResponseCode,
+        settings: &Settings,
+        record: &Record,
+        operation: Operation,
+    ) -> Self {
+        let server = settings.nameserver.to_string();
+        let (fqdn, zone) = (undotted(&record.fqdn).to_owned(), undotted(&record.zone).to_owned());
+        let who = match &settings.key {
+            Some(key) => format!("the key {}", key.shown_name()),
+            None => "us without a TSIG key".to_owned(),
+        };
+        match code {
+            ResponseCode::NotAuth => Self::NotAuth { operation, server, who, zone },
+            ResponseCode::NotZone => Self::NotZone { operation, server, fqdn, zone },
+            ResponseCode::Refused => Self::Refused { operation, server, who, fqdn, zone },
+            ResponseCode::ServFail => Self::ServFail { operation, server, zone },
+            ResponseCode::NotImp => Self::NotImp { operation, server },
+            ResponseCode::FormErr => Self::FormErr { operation, server },
+            code => Self::Code { operation, server, code: rcode(code), fqdn },
+        }
+    }
+
+    pub(super) fn tsig(failure: TsigFailure, settings: &Settings, operation: Operation) -> Self {
+        let server = settings.nameserver.to_string();
+        let (key, algorithm) = match &settings.key {
+            Some(key) => (key.shown_name(), key.algorithm.to_string()),
+            None => Default::default(),
+        };
+        match failure {
+            TsigFailure::Unsigned => Self::Unsigned { operation, server, key },
+            TsigFailure::OtherKey => Self::OtherKey { operation, server, key },
+            TsigFailure::WrongMac => Self::WrongMac { operation, server, key },
+            TsigFailure::AnswerTime(difference) => Self::AnswerTime { operation, server, difference },
+            TsigFailure::BadKey => Self::BadKey { operation, server, key, algorithm },
+            TsigFailure::BadSig => Self::BadSig { operation, server, key },
+            TsigFailure::BadTime(difference) => Self::BadTime { operation, server, difference },
+            TsigFailure::Other(code) => Self::TsigCode { operation, server, key, code },
+        }
+    }
+}
+
+/// What was tried. `Display` reads as the beginning of a sentence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// Adding the TXT record.
+    Present,
+    /// Deleting it.
+    CleanUp,
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Present => "adding the TXT record",
+            Self::CleanUp => "deleting the TXT record",
+        })
+    }
+}
+
+/// The server's clock and ours. `Display` gives their difference in a unit so coarse that it stays the same from one
+/// attempt to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockDifference {
+    /// Our clock.
+    pub ours: Timestamp,
+    /// The server's clock.
+    pub theirs: Timestamp,
+}
+
+impl ClockDifference {
+    pub(super) fn new(ours: Timestamp, theirs: u64) -> Option<Self> {
+        let theirs = Timestamp::from_second(i64::try_from(theirs).ok()?).ok()?;
+        Some(Self { ours, theirs })
+    }
+
+    /// How far they are apart, in seconds.
+    #[must_use]
+    pub fn seconds(&self) -> i64 {
+        (self.theirs.as_second() - self.ours.as_second()).abs()
+    }
+}
+
+impl fmt::Display for ClockDifference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MINUTE: i64 = 60;
+        const HOUR: i64 = 60 * MINUTE;
+        const DAY: i64 = 24 * HOUR;
+        let seconds = self.seconds();
+        let (number, unit) = match seconds {
+            0..HOUR => (seconds / MINUTE, "minute"),
+            HOUR..DAY => (seconds / HOUR, "hour"),
+            _ => (seconds / DAY, "day"),
+        };
+        let plural = if number == 1 { "" } else { "s" };
+        let side = if self.theirs > self.ours { "ahead of" } else { "behind" };
+        write!(f, "its clock is {number} {unit}{plural} {side} ours")
+    }
+}
+
+struct Difference(Option<ClockDifference>);
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(difference) => write!(f, "{difference}, and they may differ by 5 minutes at most"),
+            None => f.write_str("its clock and ours differ too much, by more than 5 minutes"),
+        }
+    }
+}

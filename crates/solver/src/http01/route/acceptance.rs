@@ -1,0 +1,136 @@
+//! Whether Gateways have taken a route, read from its status.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::Resource;
+
+use super::{HttpRoute, ParentReference, RouteParentStatus};
+use certwright_text::clean;
+
+/// Of what a Gateway's controller says, so many characters are repeated.
+const LONGEST_MESSAGE: usize = 500;
+const LONGEST_REASON: usize = 100;
+const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
+const GATEWAY_KIND: &str = "Gateway";
+
+/// What the parents of routes say of them, as they are now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Acceptance {
+    /// Every parent has accepted every route and found its backend.
+    Accepted,
+    /// These parents have not said anything yet: `the Gateway infra/public, listener http`.
+    Pending(Vec<String>),
+    /// A sentence for each parent that has refused a route, with its reason and message.
+    Refused(Vec<String>),
+}
+
+/// What is said of `routes`, all of one Certificate. A refusal counts for more than silence, and what was said of an
+/// earlier generation is none.
+///
+/// The conditions `Accepted` and `ResolvedRefs` decide. One without `observedGeneration` counts as current, and a
+/// missing `ResolvedRefs` as no objection, as not every implementation sets them.
+pub fn acceptance<'a>(routes: impl IntoIterator<Item = &'a HttpRoute>) -> Acceptance {
+    let mut pending = BTreeSet::new();
+    let mut refused = BTreeSet::new();
+    for route in routes {
+        for parent in &route.spec.parent_refs {
+            match said_by(route, parent) {
+                Said::Yes => {}
+                Said::Nothing => _ = pending.insert(shown(route, parent)),
+                Said::No(sentences) => refused.extend(sentences),
+            }
+        }
+    }
+    match (refused.is_empty(), pending.is_empty()) {
+        (false, _) => Acceptance::Refused(refused.into_iter().collect()),
+        (true, false) => Acceptance::Pending(pending.into_iter().collect()),
+        (true, true) => Acceptance::Accepted,
+    }
+}
+
+enum Said {
+    Yes,
+    No(Vec<String>),
+    Nothing,
+}
+
+/// A parent may have several entries while one controller takes it over from another: a yes counts most.
+fn said_by(route: &HttpRoute, parent: &ParentReference) -> Said {
+    let wanted = Key::of(route, parent);
+    let entries = route.status.iter().flat_map(|status| &status.parents);
+    let mut refusals = Vec::new();
+    for entry in entries.filter(|entry| Key::of(route, &entry.parent_ref) == wanted) {
+        match verdict(route, parent, entry) {
+            Said::Yes => return Said::Yes,
+            Said::No(sentences) => refusals.extend(sentences),
+            Said::Nothing => {}
+        }
+    }
+    if refusals.is_empty() { Said::Nothing } else { Said::No(refusals) }
+}
+
+fn verdict(route: &HttpRoute, parent: &ParentReference, entry: &RouteParentStatus) -> Said {
+    let current = |type_: &str| {
+        entry.conditions.iter().find(|condition| condition.type_ == type_).filter(|condition| {
+            condition.observed_generation.is_none()
+                || condition.observed_generation == route.meta().generation
+        })
+    };
+    let (accepted, resolved) = (current("Accepted"), current("ResolvedRefs"));
+    let mut refusals = Vec::new();
+    let mut refuses = |condition: Option<&Condition>, what: &str| {
+        if let Some(condition) = condition.filter(|condition| condition.status == "False") {
+            let sentence = sentence(&shown(route, parent), what, condition);
+            refusals.push(sentence);
+        }
+    };
+    refuses(accepted, "does not accept the HTTPRoute");
+    refuses(resolved, "cannot use the HTTPRoute's backend");
+    let is_true = |condition: &Condition| condition.status == "True";
+    match () {
+        () if !refusals.is_empty() => Said::No(refusals),
+        () if accepted.is_some_and(is_true) && resolved.is_none_or(is_true) => Said::Yes,
+        () => Said::Nothing,
+    }
+}
+
+fn sentence(parent: &str, what: &str, condition: &Condition) -> String {
+    let reason = clean(&condition.reason, LONGEST_REASON);
+    match clean(&condition.message, LONGEST_MESSAGE).as_str() {
+        "" => format!("{parent} {what}: {reason}"),
+        message => format!("{parent} {what}: {reason}: {message}"),
+    }
+}
+
+/// A parent with its defaults filled in: a status may have them where the spec has none.
+#[derive(PartialEq)]
+struct Key<'a> {
+    group: &'a str,
+    kind: &'a str,
+    namespace: &'a str,
+    name: &'a str,
+    section_name: Option<&'a str>,
+    port: Option<u16>,
+}
+
+impl<'a> Key<'a> {
+    fn of(route: &'a HttpRoute, parent: &'a ParentReference) -> Self {
+        let own = route.metadata.namespace.as_deref().unwrap_or_default();
+        Self {
+            group: parent.group.as_deref().unwrap_or(GATEWAY_GROUP),
+            kind: parent.kind.as_deref().unwrap_or(GATEWAY_KIND),
+            namespace: parent.namespace.as_deref().unwrap_or(own),
+            name: &parent.name,
+            section_name: parent.section_name.as_deref(),
+            port: parent.port,
+        }
+    }
+}
+
+fn shown(route: &HttpRoute, parent: &ParentReference) -> String {
+    let Key { kind, namespace, name, section_name, port, .. } = Key::of(route, parent);
+    let listener = section_name.map(|name| format!(", listener {name}")).unwrap_or_default();
+    let port = port.map(|port| format!(", port {port}")).unwrap_or_default();
+    format!("the {kind} {namespace}/{name}{listener}{port}")
+}

@@ -1,0 +1,209 @@
+//! Fetching a challenge as a CA would, before the CA is told to.
+//!
+//! A failed validation counts against the CA's limits and says little; this costs nothing and says what it saw.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use reqwest::Url;
+use tokio_rustls::TlsConnector;
+
+use self::answer::Answer;
+use self::dns::NameServers;
+use super::challenge_path;
+use certwright_egress::Egress;
+use certwright_text::clean;
+
+mod answer;
+mod dns;
+mod failure;
+mod fetch;
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
+#[cfg(test)]
+mod tests;
+
+pub use self::dns::{DnsFailure, NameServerFailure};
+pub use self::failure::{ConnectFailure, OtherAddresses, SelfCheckFailure};
+
+/// As many as Let's Encrypt follows.
+const MAX_REDIRECTS: usize = 10;
+const TIME_LIMIT: Duration = Duration::from_secs(10);
+const ADDRESSES_PER_FAMILY: usize = 2;
+/// A DNS name has at most 253 characters.
+const MAX_SHOWN: usize = 280;
+
+/// Fetches challenges, through its own name servers and without any proxy. One serves the whole process.
+pub struct SelfCheck {
+    name_servers: NameServers,
+    tls: TlsConnector,
+    egress: Egress,
+    ports: Ports,
+    time_limit: Duration,
+}
+
+/// Why no [`SelfCheck`] could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum SelfCheckSetupError {
+    /// The system's resolver configuration cannot be used.
+    #[error("the name servers for self-checks cannot be set up: {0}")]
+    NameServers(#[source] hickory_resolver::net::NetError),
+    /// The TLS library refused its own defaults.
+    #[error("TLS for self-checks cannot be set up: {0}")]
+    Tls(#[source] rustls::Error),
+}
+
+impl SelfCheck {
+    /// Self-checks that look names up at `nameservers`, over UDP and TCP, or as the system is configured if empty, and connect
+    /// where `egress` permits it.
+    pub fn new(nameservers: Vec<SocketAddr>, egress: Egress) -> Result<Self, SelfCheckSetupError> {
+        Ok(Self {
+            name_servers: NameServers::new(&nameservers).map_err(SelfCheckSetupError::NameServers)?,
+            tls: fetch::tls_without_verification().map_err(SelfCheckSetupError::Tls)?,
+            egress,
+            ports: Ports { http: 80, redirects_to_any: false },
+            time_limit: TIME_LIMIT,
+        })
+    }
+
+    /// Fetches `http://<identifier>/.well-known/acme-challenge/<token>` once and compares what comes with `expected`,
+    /// the key authorization. `identifier` is a DNS name or an IP address.
+    ///
+    /// Takes 10 seconds at most. Addresses are tried as CAs do, IPv6 first: one that does not accept a connection is
+    /// passed over, one that accepts decides.
+    pub async fn check(&self, identifier: &str, token: &str, expected: &str) -> Result<(), SelfCheckFailure> {
+        let url = self.url(identifier, token)?;
+        let mut progress = Progress::new(identifier);
+        let followed =
+            tokio::time::timeout(self.time_limit, self.follow(url, token, expected, &mut progress)).await;
+        let result = followed.unwrap_or_else(|_| Err(progress.unfinished.clone()));
+        result.map_err(|failure| match progress.redirected_to {
+            Some(to) => SelfCheckFailure::AfterRedirect { to, failure: Box::new(failure) },
+            None => failure,
+        })
+    }
+
+    async fn follow(
+        &self,
+        mut url: Url,
+        token: &str,
+        expected: &str,
+        progress: &mut Progress,
+    ) -> Result<(), SelfCheckFailure> {
+        let mut visited = Vec::new();
+        loop {
+            let answer = self.fetch(&url, progress).await?;
+            if !answer.is_redirect() {
+                return answer.judge(token, expected);
+            }
+            let next = self.redirect(&url, &answer)?;
+            visited.push(url);
+            let looping = match () {
+                () if visited.contains(&next) => Some("where they came from"),
+                () if visited.len() > MAX_REDIRECTS => Some("the eleventh in a row"),
+                () => None,
+            };
+            if let Some(why) = looping {
+                progress.redirected_to = None;
+                return Err(SelfCheckFailure::RedirectLoop { to: shown(&next), why });
+            }
+            progress.redirected_to = Some(shown(&next));
+            url = next;
+        }
+    }
+
+    async fn fetch(&self, url: &Url, progress: &mut Progress) -> Result<Answer, SelfCheckFailure> {
+        let addresses = self.addresses(url, progress).await?;
+        let host = url.host_str().unwrap_or_default();
+        let (stream, at) = fetch::connect(&self.egress, host, &addresses, progress).await?;
+        progress.unfinished = SelfCheckFailure::NoAnswer { at };
+        fetch::get(stream, at, url, &self.tls).await
+    }
+
+    /// Where to connect for `url`. A CA takes one or two addresses of many, and so do we.
+    async fn addresses(
+        &self,
+        url: &Url,
+        progress: &mut Progress,
+    ) -> Result<Vec<SocketAddr>, SelfCheckFailure> {
+        let host = url.host_str().unwrap_or_default();
+        let port = url.port_or_known_default().unwrap_or(self.ports.http);
+        if let Some(address) = ip(host) {
+            return Ok(vec![SocketAddr::new(address, port)]);
+        }
+        progress.unfinished = SelfCheckFailure::Dns { name: host.to_owned(), failures: Vec::new() };
+        let found = self.name_servers.addresses(host).await?;
+        let (six, four) = found.into_iter().partition::<Vec<_>, _>(IpAddr::is_ipv6);
+        let some = |family: Vec<IpAddr>| family.into_iter().take(ADDRESSES_PER_FAMILY);
+        Ok(some(six).chain(some(four)).map(|address| SocketAddr::new(address, port)).collect())
+    }
+
+    fn url(&self, identifier: &str, token: &str) -> Result<Url, SelfCheckFailure> {
+        let host = match ip(identifier) {
+            Some(IpAddr::V6(address)) => format!("[{address}]"),
+            _ => identifier.to_owned(),
+        };
+        let path = challenge_path(token);
+        // Port 80 vanishes in parsing, so that the Host header has none.
+        Url::parse(&format!("http://{host}:{}{path}", self.ports.http))
+            .ok()
+            .filter(|url| url.path() == path && url.username().is_empty() && url.query().is_none())
+            .ok_or_else(|| SelfCheckFailure::NotAnAddressOrName { identifier: identifier.to_owned() })
+    }
+
+    fn redirect(&self, from: &Url, answer: &Answer) -> Result<Url, SelfCheckFailure> {
+        let bad = |to: String, why| SelfCheckFailure::BadRedirect {
+            at: answer.at,
+            status: answer.status.as_u16(),
+            to,
+            why,
+        };
+        let Some(location) = &answer.location else {
+            return Err(bad("nowhere".into(), "as it has no Location"));
+        };
+        let Ok(mut to) = from.join(location) else {
+            return Err(bad("something".into(), "which is not a URL"));
+        };
+        to.set_fragment(None);
+        if !matches!(to.scheme(), "http" | "https") {
+            return Err(bad(
+                clean(&format!("{}:", to.scheme()), MAX_SHOWN),
+                "which is neither http nor https",
+            ));
+        }
+        if !self.ports.redirects_to_any && !matches!(to.port_or_known_default(), Some(80 | 443)) {
+            return Err(bad(shown(&to), "and CAs follow only to the ports 80 and 443"));
+        }
+        Ok(to)
+    }
+}
+
+/// The ports a check may use; others than the standard ones in tests alone.
+struct Ports {
+    http: u16,
+    redirects_to_any: bool,
+}
+
+/// How far a check has come, for when its time runs out.
+struct Progress {
+    /// Set once a redirect has been followed.
+    redirected_to: Option<String>,
+    /// What to report if the step under way never ends.
+    unfinished: SelfCheckFailure,
+}
+
+impl Progress {
+    fn new(identifier: &str) -> Self {
+        let name = identifier.to_owned();
+        Self { redirected_to: None, unfinished: SelfCheckFailure::Dns { name, failures: Vec::new() } }
+    }
+}
+
+fn ip(host: &str) -> Option<IpAddr> {
+    host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host).parse().ok()
+}
+
+/// Where `url` leads, without its path and the like: whoever answered may have meant that for the operator alone.
+fn shown(url: &Url) -> String {
+    clean(&url.origin().ascii_serialization(), MAX_SHOWN)
+}

@@ -1,0 +1,226 @@
+//! One HTTP request to one address, with every way it can fail told apart.
+//!
+//! A general HTTP client hides which of a name's addresses it talked to and how the others failed, which is what a
+//! self-check is for; hence a connection by hand.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONNECTION, HOST, LOCATION, SERVER, USER_AGENT};
+use http::{HeaderValue, Request};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use reqwest::Url;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::answer::Answer;
+use super::failure::{ConnectFailure, OtherAddresses};
+use super::{Progress, SelfCheckFailure};
+use certwright_egress::{Egress, Forbidden, Purpose, is_forbidden};
+
+const AGENT: &str = concat!("certwright/", env!("CARGO_PKG_VERSION"), " (http-01 self-check)");
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
+const MAX_HEADER_BYTES: usize = 16 * 1024;
+const MAX_BODY_BYTES: usize = 4 * 1024;
+
+/// Connects to the first of `addresses` that accepts, as CAs do: only who does not accept at all is passed over.
+pub(super) async fn connect(
+    egress: &Egress,
+    host: &str,
+    addresses: &[SocketAddr],
+    progress: &mut Progress,
+) -> Result<(TcpStream, SocketAddr), SelfCheckFailure> {
+    let (mut tried, mut forbidden) = (Vec::new(), false);
+    for &at in addresses {
+        progress.unfinished = SelfCheckFailure::ConnectTimeout { at, others: OtherAddresses(tried.clone()) };
+        match tokio::time::timeout(CONNECT_TIMEOUT, egress.tcp(Purpose::SelfCheck, host, at)).await {
+            Ok(Ok(stream)) => {
+                if !tried.is_empty() {
+                    tracing::debug!(%at, before = %OtherAddresses(tried), "connected, but not at the first address");
+                }
+                return Ok((stream, at));
+            }
+            Ok(Err(error)) if is_forbidden(&error) => forbidden = true,
+            Ok(Err(error)) => {
+                tracing::debug!(%at, %error, "connecting failed");
+                tried.push((at, classify(error.kind())));
+            }
+            Err(_) => tried.push((at, ConnectFailure::Timeout)),
+        }
+    }
+    match tried.is_empty() && forbidden {
+        true => Err(SelfCheckFailure::Forbidden { host: host.to_owned(), forbidden: Forbidden }),
+        false => Err(unreachable(tried)),
+    }
+}
+
+/// Sends one GET for `url` over `stream`, wrapped in TLS for https, and reads the answer.
+pub(super) async fn get(
+    stream: TcpStream,
+    at: SocketAddr,
+    url: &Url,
+    tls: &TlsConnector,
+) -> Result<Answer, SelfCheckFailure> {
+    let request = request(url)?;
+    if url.scheme() != "https" {
+        return exchange(stream, at, request).await;
+    }
+    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
+    let name = ServerName::try_from(host.clone())
+        .map_err(|_| SelfCheckFailure::NotAnAddressOrName { identifier: host })?;
+    let stream = tls.connect(name, stream).await.map_err(|error| {
+        let library = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        let reason = library.map_or_else(|| "the connection was closed".to_owned(), ToString::to_string);
+        SelfCheckFailure::Tls { at, reason }
+    })?;
+    exchange(stream, at, request).await
+}
+
+/// Accepts any certificate: the one that is to be replaced may be expired or self-signed, and CAs do not look at it.
+pub(super) fn tls_without_verification() -> Result<TlsConnector, rustls::Error> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+pub(super) async fn exchange<S>(
+    stream: S,
+    at: SocketAddr,
+    request: Request<Empty<Bytes>>,
+) -> Result<Answer, SelfCheckFailure>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let failed = |error: hyper::Error| broken(at, &error);
+    let (mut sender, connection) = http1::Builder::new()
+        .max_buf_size(MAX_HEADER_BYTES)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(failed)?;
+    let answer = async {
+        let response = sender.send_request(request).await?;
+        let (head, body) = response.into_parts();
+        let text =
+            |name| head.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let (location, server) = (text(LOCATION), text(SERVER));
+        Ok(Answer { at, status: head.status, location, server, body: read(body).await? })
+    };
+    let mut answer = std::pin::pin!(answer);
+    tokio::select! {
+        biased;
+        answer = answer.as_mut() => answer,
+        // A server may close as soon as all is sent; what was received is still there to be read.
+        _ = connection => answer.await,
+    }
+    .map_err(failed)
+}
+
+async fn read(mut body: Incoming) -> Result<Vec<u8>, hyper::Error> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        if let Some(data) = frame?.data_ref() {
+            bytes.extend_from_slice(&data[..data.len().min(MAX_BODY_BYTES - bytes.len())]);
+        }
+        if bytes.len() == MAX_BODY_BYTES {
+            break;
+        }
+    }
+    Ok(bytes)
+}
+
+pub(super) fn request(url: &Url) -> Result<Request<Empty<Bytes>>, SelfCheckFailure> {
+    let unusable =
+        || SelfCheckFailure::NotAnAddressOrName { identifier: url.host_str().unwrap_or_default().into() };
+    let host = url.host_str().ok_or_else(unusable)?;
+    let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    let target = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
+    Request::get(target)
+        .header(HOST, host)
+        .header(USER_AGENT, HeaderValue::from_static(AGENT))
+        .header(ACCEPT, HeaderValue::from_static("*/*"))
+        .header(CONNECTION, HeaderValue::from_static("close"))
+        .body(Empty::new())
+        .map_err(|_| unusable())
+}
+
+fn unreachable(mut tried: Vec<(SocketAddr, ConnectFailure)>) -> SelfCheckFailure {
+    // The last is IPv4 where the name has it, which is what most people mean.
+    match tried.pop() {
+        None => SelfCheckFailure::NotAnAddressOrName { identifier: String::new() },
+        Some((at, failure)) => {
+            let others = OtherAddresses(tried);
+            match failure {
+                ConnectFailure::Refused => SelfCheckFailure::Refused { at, others },
+                ConnectFailure::Timeout => SelfCheckFailure::ConnectTimeout { at, others },
+                ConnectFailure::NoRoute => SelfCheckFailure::NoRoute { at, others },
+            }
+        }
+    }
+}
+
+fn classify(kind: ErrorKind) -> ConnectFailure {
+    match kind {
+        ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset => ConnectFailure::Refused,
+        ErrorKind::TimedOut => ConnectFailure::Timeout,
+        _ => ConnectFailure::NoRoute,
+    }
+}
+
+fn broken(at: SocketAddr, error: &hyper::Error) -> SelfCheckFailure {
+    tracing::debug!(%at, %error, "an exchange broke off");
+    if error.is_parse() { SelfCheckFailure::NotHttp { at } } else { SelfCheckFailure::Reset { at } }
+}
+
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
