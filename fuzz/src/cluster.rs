@@ -6,7 +6,7 @@ use std::time::Duration;
 use certwright_acme::{Authorization, Order, Problem};
 use certwright_api::{
     ANNOTATION_RENEW, ANNOTATION_REVOKE, ANNOTATION_TAKEN_OVER_FROM, Certificate, CertificateSpec,
-    ClusterIssuer, FINALIZER, IssuerRef, PreviousAccount, RenewalWindow, Solver,
+    ClusterIssuer, FINALIZER, IssuerRef, RenewalWindow, Solver,
 };
 use certwright_core::account::{self, KeyId, KeySecret, MacKey, Recorded, rollover};
 use certwright_core::annotated::{
@@ -253,8 +253,6 @@ pub fn issuer(data: &[u8]) {
             certwright_pki::Subject { dns_names: vec!["www.example.com".to_owned()], ..Default::default() };
         let _ = allow::check(rules, "shop", &BTreeMap::new(), &subject).map_err(|error| refusal(&error));
     }
-    let history: Vec<PreviousAccount> =
-        status.acme.iter().flat_map(|acme| acme.previous_accounts.clone()).collect();
     let account = status.acme.as_ref().map(|acme| Recorded {
         url: acme.uri.clone(),
         server: acme.server.clone(),
@@ -268,27 +266,34 @@ pub fn issuer(data: &[u8]) {
             ours,
             account: account.clone().filter(|_| ours),
         };
-        let situation = account::Situation {
+        let snapshot = account::Snapshot {
             spec,
+            uid: "1",
             generation: object.metadata.generation.unwrap_or_default(),
-            status: &status,
             key_secret_name: ("ca-account-key", "tls.key"),
             secrets_namespace: Some("certwright"),
             key_secret: &key_secret,
             key_id: &KeyId::Known("kid-1".to_owned()),
             mac_key: &MacKey::Usable,
             external_account_version: None,
-            history: &history,
             deactivate: object.annotations().get("certwright.dev/deactivate-account").map(String::as_str),
+            deleted: None,
             held: ours,
-            looked_up: true,
-            rollover: rollover::View {
+            keys: rollover::Keys {
                 algorithm: Some(KeyAlgorithm::ECDSA_P256),
                 created: status.acme.as_ref().and_then(|acme| acme.key_created.as_ref()).map(|time| time.0),
-                ..rollover::View::default()
+                request: object.annotations().get("certwright.dev/rollover-account-key").map(String::as_str),
+                ..rollover::Keys::default()
             },
+            verdict: None,
+            latest_terms: None,
+            backoff: Backoff::default(),
         };
-        match account::next_step(&situation, *NOW) {
+        let mut state = account::State::new(status.clone(), &spec.server);
+        state.drop_unconfirmed(&key_secret);
+        state.key_is_known();
+        state.note_request(&snapshot, *NOW);
+        match account::next_step(&state, &snapshot, *NOW) {
             account::Step::Wait { until, message: words, .. } => {
                 message(&words);
                 assert!(until.is_none_or(|until| until > *NOW));
@@ -296,8 +301,9 @@ pub fn issuer(data: &[u8]) {
             account::Step::Hold { until } => assert!(until.is_none_or(|until| until > *NOW)),
             _ => {}
         }
-        let _ = (rollover::due(&situation), rollover::failures(&situation));
-        let _ = rollover::has_stale_failure(&situation, *NOW);
+        let _ = state.news_of_deactivation();
+        let consequence = state.apply(&snapshot, account::Outcome::Rested, *NOW);
+        assert!(consequence.reports.contains(&account::Report::Write));
     }
     let _ = kstatus::of_issuer(&status.conditions);
     let offered: Authorization = serde_json::from_value(serde_json::json!({

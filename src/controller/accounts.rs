@@ -10,7 +10,7 @@ use super::issuer_record::{AccountSecret, IssuerRecord};
 use crate::runtime::clock;
 use crate::runtime::metrics::Metrics;
 use certwright_acme::{Account, AcmeError, Server, ServerConfig, Share, Trust};
-use certwright_api::AcmeIssuer;
+use certwright_api::{AcmeAccountStatus, AcmeIssuer};
 use certwright_egress::Egress;
 use certwright_egress::recent::Recent;
 use certwright_pki::PrivateKey;
@@ -93,8 +93,17 @@ impl Accounts {
 
     /// The account of an issuer, if it is in use already and still the one that the issuer's status names.
     pub fn get(&self, issuer: &IssuerRecord, secret: &AccountSecret) -> Option<Account> {
-        let recorded = issuer.status.acme.as_ref()?;
-        let account = self.in_use(&issuer.spec, secret)?;
+        self.as_recorded(issuer.status.acme.as_ref()?, &issuer.spec, secret)
+    }
+
+    /// The account that a status records, if it is in use already and known to have the key that is recorded.
+    pub fn as_recorded(
+        &self,
+        recorded: &AcmeAccountStatus,
+        spec: &AcmeIssuer,
+        secret: &AccountSecret,
+    ) -> Option<Account> {
+        let account = self.in_use(spec, secret)?;
         let same = account.url() == recorded.uri && account.thumbprint() == recorded.key_thumbprint;
         (same && !account.is_in_doubt()).then_some(account)
     }

@@ -1,7 +1,6 @@
 //! The reconcile of an Issuer or ClusterIssuer: one account at a CA.
 
 mod act;
-mod adoption;
 mod deactivation;
 mod gather;
 mod ownership;
@@ -28,7 +27,7 @@ use crate::runtime::clock::{self, Stopwatch};
 use crate::runtime::metrics::ReconcileOutcome;
 use crate::runtime::traces::name_of;
 use certwright_acme::{Account, jwk_thumbprint};
-use certwright_core::account::{evidence, next_step};
+use certwright_core::account::{Next, evidence, next_step};
 use certwright_core::deletion::Deletion;
 use certwright_pki::PrivateKey;
 
@@ -139,15 +138,20 @@ async fn reconcile_within(
 async fn run(work: &mut Work, context: &Context) -> Result<Option<Timestamp>, Error> {
     for _ in 0..MAX_STEPS {
         let now = clock::now();
-        work.see_request(now);
-        let step = next_step(&work.situation(), now);
+        work.seen.look_around(context);
+        work.state.note_request(&work.seen.snapshot(), now);
+        let step = next_step(&work.state, &work.seen.snapshot(), now);
         debug!(?step, "next step");
         let span = debug_span!("step", step = name_of(&step));
-        if let Some(until) = work.act(step, now, context).instrument(span).await? {
-            return Ok(until.into_iter().chain(work.next_deactivation()).min());
+        let done = async {
+            let outcome = work.act(step, now, context).await?;
+            work.conclude(outcome, now, context).await
+        };
+        if let Next::Wait(until) = done.instrument(span).await? {
+            return Ok(until);
         }
     }
-    let step = next_step(&work.situation(), clock::now());
+    let step = next_step(&work.state, &work.seen.snapshot(), clock::now());
     Err(Error::Circles(format!("{step:?}").chars().take(40).collect()))
 }
 

@@ -5,20 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::issuer_record::IssuerId;
-use certwright_core::disposition::Disposition;
-
-/// What a CA said of an account.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
-    /// Generation of the issuer whose account was used.
-    pub generation: i64,
-    /// What happens next.
-    pub disposition: Disposition,
-    /// The reason for the issuer's condition, if the CA's code is known.
-    pub reason: Option<&'static str>,
-    /// The CA's words.
-    pub message: String,
-}
+use certwright_core::account::Verdict;
 
 /// The verdicts that stand.
 #[derive(Default)]

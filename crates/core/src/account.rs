@@ -1,18 +1,30 @@
-//! The next step of an issuer's account.
+//! The account of an issuer: one state machine.
+//!
+//! [`next_step`] decides what to do, a controller does it, and [`State::apply`] makes the transition that follows from the
+//! [`Outcome`]. Every condition, event, backoff and reading of a CA's error is made here.
 
+mod apply;
 mod contact;
 pub mod deactivation;
 pub mod evidence;
+mod failure;
 mod history;
+mod outcome;
+mod replacement;
 pub mod rollover;
+mod state;
 mod terms;
 
 pub use contact::{note_contact, wanted_contact};
 pub use history::{entry_of_previous, with_deactivated, with_previous};
+pub use outcome::{CaAccount, Consequence, Next, Outcome, Report, Undone, Verdict};
+pub use replacement::Replacement;
+pub use state::{Snapshot, State};
 pub use terms::{changed_terms, has_other_terms, note_terms};
 
 use std::time::Duration;
 
+use self::state::Pending;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::backoff::look_again;
@@ -93,9 +105,9 @@ pub enum MacKey {
     Usable,
 }
 
-/// What the next step is decided on.
+/// What is gathered and what is known, which the next step is decided on.
 #[derive(Clone, Copy, Debug)]
-pub struct Situation<'a> {
+struct Situation<'a> {
     /// The spec.
     pub spec: &'a AcmeIssuer,
     /// `metadata.generation` of the issuer.
@@ -189,6 +201,15 @@ pub enum Step {
     Register,
     /// Take over the account that is on record: read its state from the CA.
     Adopt(Recorded),
+    /// Write to the Secret of the key that the CA has confirmed its account.
+    RecordAccount {
+        /// URL of the account.
+        url: String,
+        /// Key id of the external account that it is bound to.
+        key_id: Option<String>,
+    },
+    /// Write to the Secret that the account at this URL is deactivated.
+    RecordEnd(String),
     /// Take note that the account on record is deactivated.
     NoteEnd(Recorded),
     /// Put back the key of an account that the issuer had before; the present one is kept beside it.
@@ -206,7 +227,30 @@ pub enum Step {
 }
 
 /// Decides what to do next.
-pub fn next_step(situation: &Situation<'_>, now: Timestamp) -> Step {
+pub fn next_step(state: &State, snapshot: &Snapshot<'_>, now: Timestamp) -> Step {
+    match &state.pending {
+        Some(Pending::Confirmed { account, .. }) => {
+            return Step::RecordAccount { url: account.url.clone(), key_id: snapshot.wanted_key_id() };
+        }
+        Some(Pending::Ended { url, .. }) => return Step::RecordEnd(url.clone()),
+        Some(Pending::Unknown { .. }) => return Step::LookUp,
+        None => {}
+    }
+    let situation = snapshot.with(state);
+    let step = decide(&situation, now);
+    // The CA refuses the account while another key stands ready: it may have taken that one after all.
+    let is_doubtful = step == Step::Rest
+        && snapshot.verdict.is_some()
+        && snapshot.keys.next.is_some()
+        && state.asked_about.is_none();
+    if is_doubtful {
+        let rollover = rollover::View { known: None, ..situation.rollover };
+        return decide(&Situation { rollover, ..situation }, now);
+    }
+    step
+}
+
+fn decide(situation: &Situation<'_>, now: Timestamp) -> Step {
     let step = match rollover::in_doubt(situation) {
         // Nothing can be asked of the account before it is known which key it has.
         Some(doubt) => holding(situation, now).unwrap_or(Step::Rollover(doubt)),

@@ -9,9 +9,9 @@ use tracing::{debug, info, warn};
 use super::gather::Work;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::controller::verdicts::Verdict;
 use crate::runtime::clock;
 use certwright_acme::Account;
+use certwright_core::account::Verdict;
 use certwright_core::issuance::{Consequence, Ending, Next, Outcome, Report, Step};
 use certwright_core::records::Chore;
 

@@ -1,5 +1,7 @@
 //! Gather: everything that the next step is decided on.
 
+use std::ops::Deref;
+
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use tracing::warn;
@@ -10,35 +12,49 @@ use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer_record::{AccountSecret, IssuerRecord};
 use crate::controller::secrets;
-use certwright_acme::{ExternalAccountKey, MacAlgorithm, jwk_thumbprint, parse_mac_key};
+use certwright_acme::{Account, ExternalAccountKey, KeyChange, MacAlgorithm, jwk_thumbprint, parse_mac_key};
 use certwright_api::{PreviousAccount, SECRET_ACCOUNT_KEY};
-use certwright_core::account::evidence;
 use certwright_core::account::{
-    KeyId, KeySecret, MacKey, Recorded, Situation, key_id_in_secret, mac_key_in_secret,
+    KeyId, KeySecret, MacKey, Recorded, Snapshot, State, Verdict, key_id_in_secret, mac_key_in_secret,
 };
+use certwright_core::backoff::Backoff;
 use certwright_pki::{Curve, KeyAlgorithm, PrivateKey};
 
-/// One reconcile's view of an issuer.
+/// One reconcile of an issuer.
 pub(super) struct Work {
-    pub(super) issuer: IssuerRecord,
-    /// The status as the API server has it.
-    pub(super) recorded_status: certwright_api::IssuerStatus,
-    pub(super) account_secret: AccountSecret,
-    pub(super) secret: Option<Secret>,
-    pub(super) key_secret: KeySecret,
-    pub(super) key: Option<PrivateKey>,
-    pub(super) key_id: KeyId,
-    pub(super) mac_key: MacKey,
-    pub(super) external_account: Option<ExternalAccountKey>,
-    /// Version of the Secrets that the external account is from, once they were read.
-    pub(super) external_account_version: Option<String>,
-    external_account_versions: [String; 2],
-    /// The accounts that the issuers of this Secret had before.
-    pub(super) history: Vec<PreviousAccount>,
-    pub(super) looked_up: bool,
-    pub(super) rollover: Rollover,
+    pub(super) seen: Seen,
+    pub(super) state: State,
+    /// A change of the key that was asked for. While it is kept here, nothing else is sent for the account.
+    pub(super) change: Option<KeyChange>,
     /// Whether this reconcile has written something.
     pub(super) written: bool,
+}
+
+impl Deref for Work {
+    type Target = Seen;
+
+    fn deref(&self) -> &Seen {
+        &self.seen
+    }
+}
+
+/// What was gathered.
+pub(super) struct Seen {
+    pub(super) issuer: IssuerRecord,
+    pub(super) account_secret: AccountSecret,
+    pub(super) secret: Option<Secret>,
+    key_secret: KeySecret,
+    pub(super) key: Option<PrivateKey>,
+    key_id: KeyId,
+    mac_key: MacKey,
+    pub(super) external_account: Option<ExternalAccountKey>,
+    /// Version of the Secrets that the external account is from, once they were read.
+    external_account_version: Option<String>,
+    external_account_versions: [String; 2],
+    pub(super) rollover: Rollover,
+    pub(super) verdict: Option<Verdict>,
+    pub(super) latest_terms: Option<String>,
+    backoff: Backoff,
 }
 
 impl Work {
@@ -49,8 +65,8 @@ impl Work {
         context: &Context,
     ) -> Result<Self, Error> {
         let secret = secrets::read(&context.client, &account_secret.0, &account_secret.1).await?;
-        let mut work = Self {
-            recorded_status: issuer.status.clone(),
+        let state = State::new(issuer.status.clone(), &issuer.spec.server);
+        let seen = Seen {
             issuer,
             account_secret,
             secret: None,
@@ -61,57 +77,71 @@ impl Work {
             external_account: None,
             external_account_version: None,
             external_account_versions: Default::default(),
-            history: Vec::new(),
-            looked_up: false,
             rollover: Rollover::default(),
-            written: false,
+            verdict: None,
+            latest_terms: None,
+            backoff: context.config.backoff,
         };
-        let server = &work.issuer.spec.server;
-        let previous = work.issuer.status.acme.iter().flat_map(|acme| &acme.previous_accounts);
-        work.history = previous.filter(|previous| evidence::is_harmless(previous, server)).cloned().collect();
+        let mut work = Self { seen, state, change: None, written: false };
         work.see_secret(secret);
-        work.doubt_account();
-        work.read_key_id(context).await?;
-        work.gather_rollover(context);
+        if let Some(account) = work.state.drop_unconfirmed(&work.seen.key_secret) {
+            warn!(
+                account,
+                secret = work.account_secret.1,
+                "the Secret with the account key does not confirm the account in the status; it is looked for again"
+            );
+        }
+        work.seen.read_key_id(context).await?;
+        work.seen.gather_rollover(context);
+        if work.account_in_use(context).is_some() {
+            work.state.key_is_known();
+        }
         Ok(work)
     }
 
+    /// Takes note of the account key Secret.
+    pub(super) fn see_secret(&mut self, secret: Option<Secret>) {
+        self.state.note_history(secret.as_ref().and_then(previous_accounts));
+        self.seen.see_secret(secret);
+    }
+
+    /// The account that the status names, if this process uses it already and knows its key.
+    pub(super) fn account_in_use(&self, context: &Context) -> Option<Account> {
+        let acme = self.state.status.acme.as_ref()?;
+        context.accounts.as_recorded(acme, &self.issuer.spec, &self.account_secret)
+    }
+}
+
+impl Seen {
+    /// Takes note of what may have changed since the last step.
+    pub(super) fn look_around(&mut self, context: &Context) {
+        self.verdict = context.verdicts.on(&self.issuer.id, self.issuer.generation);
+    }
+
     /// What the next step is decided on.
-    pub(super) fn situation(&self) -> Situation<'_> {
-        Situation {
+    pub(super) fn snapshot(&self) -> Snapshot<'_> {
+        Snapshot {
             spec: &self.issuer.spec,
+            uid: &self.issuer.uid,
             generation: self.issuer.generation,
-            status: &self.issuer.status,
             key_secret_name: (&self.account_secret.1, &self.account_secret.2),
             secrets_namespace: self.issuer.id.namespace.is_none().then_some(self.account_secret.0.as_str()),
             key_secret: &self.key_secret,
             key_id: &self.key_id,
             mac_key: &self.mac_key,
             external_account_version: self.external_account_version.as_deref(),
-            history: &self.history,
             deactivate: self.issuer.deactivate.as_deref(),
+            deleted: self.issuer.deleted,
             held: self.issuer.held,
-            looked_up: self.looked_up,
-            rollover: self.rollover_view(),
-        }
-    }
-
-    /// Forgets an account in the status that the Secret does not confirm. It is found out again.
-    fn doubt_account(&mut self) {
-        let KeySecret::Key { account: on_secret, .. } = &self.key_secret else { return };
-        let Some(acme) = &self.issuer.status.acme else { return };
-        if !evidence::is_confirmed(acme, on_secret.as_ref()) {
-            warn!(
-                account = acme.uri,
-                secret = self.account_secret.1,
-                "the Secret with the account key does not confirm the account in the status; it is looked for again"
-            );
-            self.issuer.status.acme = None;
+            keys: self.keys(),
+            verdict: self.verdict.as_ref(),
+            latest_terms: self.latest_terms.as_deref(),
+            backoff: self.backoff,
         }
     }
 
     /// Takes note of the account key Secret.
-    pub(super) fn see_secret(&mut self, secret: Option<Secret>) {
+    fn see_secret(&mut self, secret: Option<Secret>) {
         self.key = None;
         self.key_secret = match &secret {
             None => KeySecret::Missing,
@@ -137,12 +167,6 @@ impl Work {
                 }
             },
         };
-        if let Some(history) = secret.as_ref().and_then(previous_accounts) {
-            self.history = history;
-        }
-        if let Some(acme) = &mut self.issuer.status.acme {
-            acme.previous_accounts.clone_from(&self.history);
-        }
         self.secret = secret;
         self.see_next_key();
     }

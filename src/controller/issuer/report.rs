@@ -1,85 +1,103 @@
-//! Report: the status says what is, and is written only if it has changed.
+//! Report: what follows from a step is recorded, and told to whom it concerns.
 
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Resource};
 use serde_json::json;
+use tracing::{info, warn};
 
 use super::gather::Work;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::events;
 use crate::runtime::metrics::ApiVerb;
-use certwright_api::{
-    CONDITION_READY, ClusterIssuer, FIELD_MANAGER, GROUP, Issuer, IssuerKind, VERSION,
-    issuer_reason as reason,
-};
-use certwright_core::account::changed_terms;
-use certwright_core::conditions::{condition, set_condition, set_standing};
-use certwright_core::events::Event;
-use certwright_core::kstatus;
+use certwright_api::{ClusterIssuer, FIELD_MANAGER, GROUP, Issuer, IssuerKind, VERSION};
+use certwright_core::account::{Next, Outcome, Report};
 use certwright_core::reading::Reading;
 
 impl Work {
-    /// The account can be used.
-    pub(super) fn ready(&mut self, now: Timestamp) {
-        self.forget_failures();
-        let uri = self.issuer.status.acme.as_ref().map_or("", |acme| acme.uri.as_str());
-        let mut message = format!("The account {uri} is registered");
-        if let Some(changed) = self.issuer.status.acme.as_ref().and_then(changed_terms) {
-            message = format!("{message}. {changed}");
+    /// Makes the transition that follows from a step, and reports what it says.
+    pub(super) async fn conclude(
+        &mut self,
+        outcome: Outcome,
+        now: Timestamp,
+        context: &Context,
+    ) -> Result<Next, Error> {
+        let consequence = self.state.apply(&self.seen.snapshot(), outcome, now);
+        for report in consequence.reports {
+            self.report(report, context).await?;
         }
-        self.set(true, reason::ACCOUNT_REGISTERED, &message, now);
+        if self.state.change.is_none() {
+            self.change = None;
+        }
+        Ok(consequence.next)
     }
 
-    /// Nothing has failed, or not lately.
-    pub(super) fn forget_failures(&mut self) {
-        self.issuer.status.failed_attempts = None;
-        self.issuer.status.last_failure_time = None;
-        self.issuer.status.next_attempt_time = None;
-        self.issuer.status.refused_external_account_version = None;
-    }
-
-    /// The account cannot be used.
-    pub(super) fn not_ready(&mut self, reason: &str, message: &str, now: Timestamp) {
-        self.set(false, reason, message, now);
-    }
-
-    fn set(&mut self, is: bool, reason: &str, message: &str, now: Timestamp) {
-        let generation = self.issuer.generation;
-        self.issuer.status.observed_generation = Some(generation);
-        let conditions = &mut self.issuer.status.conditions;
-        set_condition(conditions, CONDITION_READY, is, reason, message, generation, now);
-        let standing = kstatus::of_issuer(conditions);
-        set_standing(conditions, standing, generation, now);
-    }
-
-    /// How often this spec has failed in a row.
-    pub(super) fn attempts_of_this_spec(&self) -> i32 {
-        let ready = condition(&self.recorded_status.conditions, CONDITION_READY);
-        let same_spec = ready.is_some_and(|ready| ready.observed_generation == Some(self.issuer.generation));
-        self.recorded_status.failed_attempts.filter(|_| same_spec).unwrap_or_default()
-    }
-
-    /// Whether the condition that is recorded says something else.
-    pub(super) fn is_news(&self, message: &str) -> bool {
-        let before = condition(&self.recorded_status.conditions, CONDITION_READY);
-        before.is_none_or(|before| before.message != message)
-    }
-
-    /// Publishes an event.
-    pub(super) async fn warn(&self, reason: &'static str, message: &str, context: &Context) {
-        let object = &self.issuer.reference;
-        let event = Event::warning(reason, "Register", message.to_owned());
-        events::publish(context, object, &event).await;
+    pub(super) async fn report(&mut self, report: Report, context: &Context) -> Result<(), Error> {
+        match report {
+            Report::Write => self.flush(context).await?,
+            Report::Event(event) => {
+                events::publish(context, &self.issuer.reference, &event).await;
+            }
+            Report::InUse => {
+                if let (Some(key), Some(acme)) = (self.key.clone(), &self.state.status.acme) {
+                    // It cannot fail: the same URL and bundle led to a registration.
+                    let secret = self.account_secret.clone();
+                    let _ = context.accounts.resume(&self.issuer.spec, secret, key, &acme.uri);
+                }
+            }
+            Report::KeySettled => {
+                let in_use = context.accounts.in_use(&self.issuer.spec, &self.account_secret);
+                if let (Some(in_use), Some(key)) = (in_use, &self.key) {
+                    in_use.settle(key);
+                }
+            }
+            // What Certificates wait with may not be seen by the watch yet.
+            Report::WakeCertificates => {
+                context.wake_certificates_of(&self.issuer.id);
+            }
+            Report::WakeSharing => {
+                for issuer in context.issuers_of_secret(&self.account_secret, None) {
+                    context.wake_issuer(&issuer.id);
+                }
+            }
+            Report::LiftVerdict => context.verdicts.lift(&self.issuer.id),
+            Report::Registered { url, found: true } => {
+                info!(account = url, "the account of the key is taken over")
+            }
+            Report::Registered { url, found: false } => info!(account = url, "the account is registered"),
+            Report::KeyChanged { url, thumbprint } => {
+                info!(account = url, thumbprint, "the account has another key");
+                context.metrics.account_key_rolled_over(true);
+            }
+            Report::KeyNotChanged { reason, attempts, until, message } => {
+                info!(reason, attempts, %until, message, "the account key was not changed");
+                context.metrics.account_key_rolled_over(false);
+            }
+            Report::KeyKnown { url, known } => {
+                info!(account = url, ?known, "the CA says which key the account has");
+            }
+            Report::Deactivated(url) => info!(account = url, "the account is deactivated"),
+            Report::NotDeactivated { url, attempts, until, message } => {
+                warn!(account = url, attempts, %until, message, "the account could not be deactivated");
+            }
+            Report::Retained(note) => info!(note, "the issuer is deleted"),
+            Report::LeftBehind(note) => {
+                warn!(note, "an account is left behind");
+                context.metrics.account_left_behind();
+            }
+        }
+        Ok(())
     }
 
     /// Writes the status, if it has changed.
     pub(super) async fn flush(&mut self, context: &Context) -> Result<(), Error> {
-        if self.recorded_status == self.issuer.status {
+        if self.state.recorded == self.state.status {
             return Ok(());
         }
-        self.tell_of_request(context).await;
+        if let Some(event) = self.state.news_of_deactivation() {
+            events::publish(context, &self.issuer.reference, &event).await;
+        }
         match (self.issuer.id.kind, &self.issuer.id.namespace) {
             (IssuerKind::Issuer, Some(namespace)) => {
                 let api = Api::<Reading<Issuer>>::namespaced(context.client.clone(), namespace);
@@ -87,7 +105,7 @@ impl Work {
             }
             _ => self.write(Api::<Reading<ClusterIssuer>>::all(context.client.clone()), context).await?,
         }
-        self.recorded_status = self.issuer.status.clone();
+        self.state.recorded = self.state.status.clone();
         self.written = true;
         Ok(())
     }
@@ -108,7 +126,7 @@ impl Work {
                 self.apply_finalizers(api, finalizers, context).await?;
             }
         }
-        self.issuer.held = !finalizers.is_empty();
+        self.seen.issuer.held = !finalizers.is_empty();
         self.written = true;
         Ok(())
     }
@@ -146,7 +164,7 @@ impl Work {
             "apiVersion": format!("{GROUP}/{VERSION}"),
             "kind": kind,
             "metadata": { "name": self.issuer.id.name, "uid": self.issuer.uid },
-            "status": self.issuer.status,
+            "status": self.state.status,
         });
         context.metrics.api_written(kind, ApiVerb::Patch);
         let params = PatchParams::apply(FIELD_MANAGER).force();

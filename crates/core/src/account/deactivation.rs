@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::state::{Pending, Snapshot, State};
 use super::{KeySecret, Recorded, Situation, Step};
 use crate::backoff::Backoff;
 use crate::deletion::Deletion;
@@ -12,7 +13,7 @@ use certwright_api::{AccountOnDelete, AccountPolicy, PreviousAccount, issuer_rea
 /// For how long the deletion of an issuer waits for the CA, unless its policy says otherwise.
 const DEACTIVATION_TIMEOUT: SignedDuration = SignedDuration::from_secs(120);
 /// How often the CA is asked while the deletion of an issuer waits for it.
-pub const BACKOFF_OF_DELETION: Backoff =
+const BACKOFF_OF_DELETION: Backoff =
     Backoff { first: Duration::from_secs(2), longest: Duration::from_secs(30) };
 /// The least that a CA is given to answer.
 const LEAST_PATIENCE: Duration = Duration::from_secs(1);
@@ -36,7 +37,11 @@ pub enum Standing {
 }
 
 /// What is known of the account `url`.
-pub fn standing(situation: &Situation<'_>, url: &str) -> Standing {
+pub fn standing(state: &State, snapshot: &Snapshot<'_>, url: &str) -> Standing {
+    standing_in(&snapshot.with(state), url)
+}
+
+fn standing_in(situation: &Situation<'_>, url: &str) -> Standing {
     let previous = situation.history.iter().find(|account| account.uri == url);
     match previous {
         Some(PreviousAccount { deactivation_time: None, secret_key: Some(key), server, .. }) => {
@@ -58,7 +63,7 @@ pub fn standing(situation: &Situation<'_>, url: &str) -> Standing {
 
 /// What the condition says of the deactivation that the annotation asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Asked {
+enum Asked {
     /// Nothing is asked for, or nothing is known yet.
     Nothing,
     /// It is still to be done; the condition says what went wrong so far.
@@ -70,9 +75,9 @@ pub enum Asked {
 }
 
 /// What has become of the deactivation that the annotation asks for.
-pub fn asked(situation: &Situation<'_>) -> Asked {
+fn asked(situation: &Situation<'_>) -> Asked {
     let Some(url) = situation.asked_to_deactivate() else { return Asked::Nothing };
-    match standing(situation, url) {
+    match standing_in(situation, url) {
         Standing::Current | Standing::Previous { .. } => Asked::Pending,
         Standing::Ended => Asked::Done(format!("The account {url} is deactivated")),
         Standing::Unknown if situation.status.acme.is_none() => Asked::Nothing,
@@ -91,12 +96,12 @@ pub fn asked(situation: &Situation<'_>) -> Asked {
 /// The deactivation that a human asks for, if it is time for it.
 pub(super) fn due(situation: &Situation<'_>, now: Timestamp) -> Option<Step> {
     let url = situation.asked_to_deactivate()?;
-    matches!(standing(situation, url), Standing::Current | Standing::Previous { .. }).then_some(())?;
+    matches!(standing_in(situation, url), Standing::Current | Standing::Previous { .. }).then_some(())?;
     (next_attempt(situation, url) <= Some(now)).then(|| Step::Deactivate(url.to_owned()))
 }
 
 /// When the deactivation that a human asks for is tried again.
-pub fn next_attempt_asked_for(situation: &Situation<'_>) -> Option<Timestamp> {
+fn next_attempt_asked_for(situation: &Situation<'_>) -> Option<Timestamp> {
     next_attempt(situation, situation.asked_to_deactivate()?)
 }
 
@@ -156,6 +161,8 @@ pub enum LastStep {
     GiveUp,
     /// Wait.
     Wait(Timestamp),
+    /// Write to the Secret that the account at this URL is deactivated.
+    RecordEnd(String),
     /// Deactivate the account at this URL, or the one of the key in the Secret if the URL is not known.
     Deactivate {
         /// URL of the account.
@@ -168,6 +175,22 @@ pub enum LastStep {
 /// Decides what to do next for an issuer that is being deleted. `shared_with` is another one that has the
 /// same account.
 pub fn last_step(
+    state: &State,
+    snapshot: &Snapshot<'_>,
+    shared_with: Option<&str>,
+    deletion: Deletion,
+    now: Timestamp,
+) -> LastStep {
+    if let Some(Pending::Ended { url, .. }) = &state.pending {
+        return LastStep::RecordEnd(url.clone());
+    }
+    if state.has_no_account {
+        return LastStep::Release;
+    }
+    decide_last(&snapshot.with(state), shared_with, deletion, now)
+}
+
+fn decide_last(
     situation: &Situation<'_>,
     shared_with: Option<&str>,
     deletion: Deletion,
@@ -227,6 +250,8 @@ impl Situation<'_> {
         self.deactivate.map(str::trim).filter(|url| !url.is_empty())
     }
 }
+
+mod apply;
 
 #[cfg(test)]
 mod tests;

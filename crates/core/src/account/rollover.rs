@@ -14,17 +14,17 @@ use certwright_pki::KeyAlgorithm;
 /// the key that the account had when it began to look.
 const LONGEST_VALIDATION: SignedDuration = SignedDuration::from_secs(30);
 
-/// What is known of the account key and the one that is to follow.
+/// What was gathered about the account key and the next one.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct View<'a> {
+pub struct Keys<'a> {
     /// Algorithm and size of the account key.
     pub algorithm: Option<KeyAlgorithm>,
     /// When it was made.
     pub created: Option<Timestamp>,
-    /// The key that is to follow, if one is stored.
+    /// When it took the place of another at the CA.
+    pub last_rollover: Option<Timestamp>,
+    /// The next key, if one is stored.
     pub next: Option<&'a NextKey>,
-    /// Which of the two the CA knows, if it was asked since it may have changed.
-    pub known: Option<Known>,
     /// The annotation that asks for another key.
     pub request: Option<&'a str>,
     /// The other issuers with the same key.
@@ -33,6 +33,17 @@ pub struct View<'a> {
     pub validating: bool,
     /// Why no other key may be put into the Secret, if that is so: it is somebody else's.
     pub must_stay: Option<&'a str>,
+}
+
+/// The keys, and what is known about them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct View<'a> {
+    /// What was gathered.
+    pub keys: Keys<'a>,
+    /// Which of the two the CA knows, if it was asked since that may have changed.
+    pub known: Option<Known>,
+    /// Whether the CA was asked and does not know the next key.
+    pub next_is_unknown: bool,
 }
 
 /// The key that is to follow.
@@ -69,8 +80,10 @@ pub struct Peer {
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Ask the CA which of the two keys the account has.
+    /// Ask the CA which of the two keys the account has: for the account of the next key.
     AskWhichKey(Recorded),
+    /// The CA does not know the next key: ask it for the account of the present one.
+    AskForPresentKey(Recorded),
     /// Store a key that is to follow.
     StoreNextKey(KeyAlgorithm),
     /// Wait until no challenge is looked at.
@@ -96,7 +109,7 @@ pub enum Step {
 /// What comes before anything else is asked of the account: to find out which key it has.
 pub(super) fn in_doubt(situation: &Situation<'_>) -> Option<Step> {
     let view = &situation.rollover;
-    view.next?;
+    view.keys.next?;
     let KeySecret::Key { thumbprint, account: on_secret, .. } = situation.key_secret else { return None };
     let in_status = situation.status.acme.as_ref().filter(|acme| acme.key_thumbprint == *thumbprint);
     if in_status.is_some_and(|acme| acme.deactivation_time.is_some()) {
@@ -113,6 +126,7 @@ pub(super) fn in_doubt(situation: &Situation<'_>) -> Option<Step> {
         return None;
     }
     match view.known {
+        None if view.next_is_unknown => Some(Step::AskForPresentKey(account)),
         None => Some(Step::AskWhichKey(account)),
         Some(Known::Next) => Some(Step::PromoteKey),
         Some(Known::NextIsTaken) => Some(Step::DiscardNextKey),
@@ -127,7 +141,7 @@ pub(super) fn next_step(situation: &Situation<'_>, now: Timestamp) -> Option<Ste
     }
     let view = &situation.rollover;
     let wanted = wanted_algorithm(situation)?;
-    if let Some(why) = view.must_stay {
+    if let Some(why) = view.keys.must_stay {
         let secret = situation.named(situation.key_secret_name.0);
         let message = format!("The account key was not changed: Secret {secret} {why}");
         return Some(Step::Refuse { reason: reason::ACCOUNT_KEY_NOT_OURS, message });
@@ -135,20 +149,20 @@ pub(super) fn next_step(situation: &Situation<'_>, now: Timestamp) -> Option<Ste
     if let Some(refused) = refused_by_peers(situation, wanted) {
         return Some(refused);
     }
-    let Some(next) = view.next.filter(|next| next.algorithm == wanted) else {
+    let Some(next) = view.keys.next.filter(|next| next.algorithm == wanted) else {
         return Some(Step::StoreNextKey(wanted));
     };
     let stored = next.created.unwrap_or(now);
     let tried_from = planned_retry(situation).map_or(stored, |retry| stored.max(retry));
     let until = tried_from.saturating_add(LONGEST_VALIDATION).unwrap_or(now);
-    if view.validating && until > now {
+    if view.keys.validating && until > now {
         return Some(Step::WaitForValidations { until });
     }
     Some(Step::ChangeKey)
 }
 
 /// When the key is changed next, or that is tried again; in the past if that is due now.
-pub fn due(situation: &Situation<'_>) -> Option<Timestamp> {
+fn due(situation: &Situation<'_>) -> Option<Timestamp> {
     let wanted = wanted_at(situation)?;
     Some(planned_retry(situation).map_or(wanted, |retry| retry.max(wanted)))
 }
@@ -156,28 +170,28 @@ pub fn due(situation: &Situation<'_>) -> Option<Timestamp> {
 /// When the spec or a human wants the key to be changed.
 fn wanted_at(situation: &Situation<'_>) -> Option<Timestamp> {
     let (view, acme) = (&situation.rollover, situation.status.acme.as_ref()?);
-    let asked = view.request.is_some() && view.request != acme.observed_rollover_request.as_deref();
+    let asked = view.keys.request.is_some() && view.keys.request != acme.observed_rollover_request.as_deref();
     // A key that the user brought is changed when that is asked for, and not because it is of another kind.
     let of_another_kind = situation.key_is_ours()
-        && stated_algorithm(situation.spec).is_some_and(|stated| view.algorithm != Some(stated));
+        && stated_algorithm(situation.spec).is_some_and(|stated| view.keys.algorithm != Some(stated));
     if asked || of_another_kind {
         return Some(Timestamp::MIN);
     }
     let interval = SignedDuration::from(situation.spec.account_key.as_ref()?.rollover_interval?);
-    Some(whole_seconds_up(view.created?.saturating_add(interval).unwrap_or(Timestamp::MAX)))
+    Some(whole_seconds_up(view.keys.created?.saturating_add(interval).unwrap_or(Timestamp::MAX)))
 }
 
 /// When an attempt that failed is repeated, if nothing has changed since.
 fn planned_retry(situation: &Situation<'_>) -> Option<Timestamp> {
     let acme = situation.status.acme.as_ref()?;
     let failed = acme.failed_key_rollover.as_ref()?;
-    let same =
-        failed.generation == situation.generation && failed.request.as_deref() == situation.rollover.request;
+    let same = failed.generation == situation.generation
+        && failed.request.as_deref() == situation.rollover.keys.request;
     acme.next_key_rollover.as_ref().filter(|_| same).map(|time| time.0)
 }
 
 /// How often in a row the attempt has failed that is made now.
-pub fn failures(situation: &Situation<'_>) -> i32 {
+fn failures(situation: &Situation<'_>) -> i32 {
     let failed = situation.status.acme.as_ref().and_then(|acme| acme.failed_key_rollover.as_ref());
     let same = planned_retry(situation).is_some();
     failed.filter(|_| same).map_or(0, |failed| failed.attempts)
@@ -191,7 +205,7 @@ pub fn stated_algorithm(spec: &AcmeIssuer) -> Option<KeyAlgorithm> {
 
 /// The key that shall follow: what the spec asks for, else one like the present one.
 fn wanted_algorithm(situation: &Situation<'_>) -> Option<KeyAlgorithm> {
-    stated_algorithm(situation.spec).or_else(|| match situation.rollover.algorithm? {
+    stated_algorithm(situation.spec).or_else(|| match situation.rollover.keys.algorithm? {
         KeyAlgorithm::Rsa(bits) => {
             KeyAlgorithm::RSA_SIZES.into_iter().find(|size| *size >= bits).map(KeyAlgorithm::Rsa)
         }
@@ -203,7 +217,7 @@ fn wanted_algorithm(situation: &Situation<'_>) -> Option<KeyAlgorithm> {
 fn refused_by_peers(situation: &Situation<'_>, wanted: KeyAlgorithm) -> Option<Step> {
     let (secret, _) = situation.key_secret_name;
     let secret = situation.named(secret);
-    let peers = situation.rollover.peers;
+    let peers = situation.rollover.keys.peers;
     let message = if let Some(peer) = peers.iter().find(|peer| peer.server != situation.spec.server) {
         format!(
             "The account key was not changed: {} uses the key in Secret {secret} as well, at {}, where it would not be \
@@ -222,10 +236,12 @@ fn refused_by_peers(situation: &Situation<'_>, wanted: KeyAlgorithm) -> Option<S
 }
 
 /// Whether an attempt has failed that nobody wants any more.
-pub fn has_stale_failure(situation: &Situation<'_>, now: Timestamp) -> bool {
+fn has_stale_failure(situation: &Situation<'_>, now: Timestamp) -> bool {
     situation.status.acme.as_ref().is_some_and(|acme| acme.failed_key_rollover.is_some())
         && wanted_at(situation).is_none_or(|wanted| wanted > now)
 }
+
+mod apply;
 
 #[cfg(test)]
 mod tests;

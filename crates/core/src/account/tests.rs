@@ -3,6 +3,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use super::*;
 use certwright_api::{AccountKey, AcmeAccountStatus, ExternalAccountBinding, SecretKeySelector};
 
+mod machine;
+mod world;
+
 const SERVER: &str = "https://acme.test/v2/DV";
 
 #[test]
@@ -344,7 +347,7 @@ fn an_unusable_account_is_never_tried_again_until_the_spec_changes() {
         case.condition("False", reason::ACCOUNT_UNUSABLE, case.generation);
         case.status.failed_attempts = Some(1);
         for hours in [0, 1, 24 * 365] {
-            let step = next_step(&case.situation(), now() + jiff::SignedDuration::from_hours(hours));
+            let step = decide(&case.situation(), now() + jiff::SignedDuration::from_hours(hours));
             assert_eq!(step, Step::Hold { until: None });
         }
         case.generation += 1;
@@ -360,7 +363,7 @@ fn after_a_failure_nothing_is_done_before_its_time_or_a_new_spec() {
     let until = now() + jiff::SignedDuration::from_mins(1);
     case.status.next_attempt_time = Some(Time(until));
     assert_eq!(case.step(), Step::Hold { until: Some(until) });
-    assert_eq!(next_step(&case.situation(), until), Step::LookUp);
+    assert_eq!(decide(&case.situation(), until), Step::LookUp);
     case.generation += 1;
     assert_eq!(case.step(), Step::LookUp);
 }
@@ -488,7 +491,7 @@ impl Case {
     }
 
     fn step(&self) -> Step {
-        next_step(&self.situation(), now())
+        decide(&self.situation(), now())
     }
 
     fn waits(&self) -> (&'static str, String) {

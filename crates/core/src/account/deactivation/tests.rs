@@ -2,7 +2,7 @@ use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::*;
-use crate::account::{KeyId, MacKey, next_step};
+use crate::account::{KeyId, MacKey, decide};
 use certwright_api::{AcmeAccountStatus, AcmeIssuer, DeactivationStatus, IssuerStatus};
 
 const URL: &str = "https://acme.test/account/1";
@@ -50,7 +50,7 @@ fn a_failed_deactivation_is_tried_again_at_its_time_and_the_account_is_used_unti
     case.status.deactivation = Some(failed(URL, now(), later));
     assert_eq!(case.step(), Step::Rest);
     assert_eq!(next_attempt_asked_for(&case.situation()), Some(later));
-    assert_eq!(next_step(&case.situation(), later), Step::Deactivate(URL.to_owned()));
+    assert_eq!(decide(&case.situation(), later), Step::Deactivate(URL.to_owned()));
     case.status.deactivation = Some(failed(OLD, now(), later));
     assert_eq!(case.step(), Step::Deactivate(URL.to_owned()), "what has failed was another");
 }
@@ -152,7 +152,7 @@ fn a_deletion_ends_in_bounded_time() {
     let mut at = now();
     let mut attempts = 0;
     loop {
-        match last_step(&case.situation(), None, deleted(), at) {
+        match decide_last(&case.situation(), None, deleted(), at) {
             LastStep::Deactivate { patience, .. } => {
                 attempts += 1;
                 assert!(attempts < 20 && patience <= Duration::from_secs(120), "{attempts} {patience:?}");
@@ -172,10 +172,10 @@ fn a_deletion_ends_in_bounded_time() {
     // The operator was down all the time: it is tried once.
     case.status.deactivation = None;
     let late = now() + hour;
-    let once = last_step(&case.situation(), None, deleted(), late);
+    let once = decide_last(&case.situation(), None, deleted(), late);
     assert_eq!(once, LastStep::Deactivate { url: Some(URL.to_owned()), patience: LEAST_PATIENCE });
     case.status.deactivation = Some(failed(URL, late, late + hour));
-    assert_eq!(last_step(&case.situation(), None, deleted(), late), LastStep::GiveUp);
+    assert_eq!(decide_last(&case.situation(), None, deleted(), late), LastStep::GiveUp);
 }
 
 struct Case {
@@ -238,11 +238,11 @@ impl Case {
     }
 
     fn step(&self) -> Step {
-        next_step(&self.situation(), now())
+        decide(&self.situation(), now())
     }
 
     fn last(&self, shared_with: Option<&str>) -> LastStep {
-        last_step(&self.situation(), shared_with, deleted(), now())
+        decide_last(&self.situation(), shared_with, deleted(), now())
     }
 }
 

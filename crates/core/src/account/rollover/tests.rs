@@ -287,20 +287,24 @@ impl Case {
             held: false,
             looked_up: false,
             rollover: View {
-                algorithm: Some(self.algorithm),
-                created: Some(self.created),
-                next: next.as_ref(),
+                keys: Keys {
+                    algorithm: Some(self.algorithm),
+                    created: Some(self.created),
+                    last_rollover: None,
+                    next: next.as_ref(),
+                    request: self.request,
+                    peers: &self.peers,
+                    validating: self.validating,
+                    must_stay: self.must_stay,
+                },
                 known: self.known,
-                request: self.request,
-                peers: &self.peers,
-                validating: self.validating,
-                must_stay: self.must_stay,
+                next_is_unknown: false,
             },
         })
     }
 
     fn step(&self) -> account::Step {
-        self.with(|situation| account::next_step(situation, now()))
+        self.with(|situation| account::decide(situation, now()))
     }
 
     fn rollover(&self) -> Step {

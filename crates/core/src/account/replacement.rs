@@ -1,0 +1,69 @@
+//! One account takes the place of another: the key of the former stays in the Secret, and its URL on record.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::state::{Snapshot, State};
+use super::{KeySecret, Recorded, entry_of_previous, with_previous};
+use crate::renewal::whole_seconds;
+use certwright_api::PreviousAccount;
+
+/// What the Secret has to hold besides another account key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Replacement {
+    /// The previous accounts.
+    pub history: Vec<PreviousAccount>,
+    /// Where to keep the key that is replaced, if it has an account: a key in the data of the Secret.
+    pub kept_under: Option<String>,
+}
+
+impl State {
+    /// What the Secret has to hold once another key takes the place of the present one: a new one, or that of a previous
+    /// account.
+    pub fn replacement(
+        &self,
+        snapshot: &Snapshot<'_>,
+        returned_to: Option<&PreviousAccount>,
+        now: Timestamp,
+    ) -> Replacement {
+        let mut history = self.history.clone();
+        if let Some(account) = returned_to {
+            history.retain(|known| known.uri != account.uri);
+        }
+        let mut kept_under = None;
+        if let Some(mut replaced) = self.account_to_replace(snapshot) {
+            if replaced.deactivation_time.is_none() {
+                kept_under = Some(entry_of_previous(snapshot.key_secret_name.1, &replaced.key_thumbprint));
+                replaced.secret_key.clone_from(&kept_under);
+            }
+            replaced.replacement_time = Some(Time(whole_seconds(now)));
+            history = with_previous(&history, replaced);
+        }
+        Replacement { history, kept_under }
+    }
+
+    /// The account of the present key, as the status or the Secret has it on record.
+    fn account_to_replace(&self, snapshot: &Snapshot<'_>) -> Option<PreviousAccount> {
+        let KeySecret::Key { thumbprint, account: on_secret, .. } = snapshot.key_secret else { return None };
+        let in_status = self.status.acme.as_ref().filter(|acme| acme.key_thumbprint == *thumbprint);
+        let on_secret = on_secret.as_ref();
+        let ended = |recorded: &Recorded| recorded.deactivated.map(|time| Time(whole_seconds(time)));
+        let uri = in_status.map(|acme| acme.uri.clone()).or(on_secret.map(|recorded| recorded.url.clone()))?;
+        let server =
+            in_status.map(|acme| acme.server.clone()).or(on_secret.map(|recorded| recorded.server.clone()))?;
+        let bound_key_id = match in_status {
+            Some(acme) => acme.bound_key_id.clone(),
+            None => on_secret.and_then(|recorded| recorded.key_id.clone()),
+        };
+        let deactivation_time =
+            in_status.and_then(|acme| acme.deactivation_time.clone()).or_else(|| on_secret.and_then(ended));
+        Some(PreviousAccount {
+            uri,
+            server,
+            bound_key_id,
+            key_thumbprint: thumbprint.clone(),
+            deactivation_time,
+            ..PreviousAccount::default()
+        })
+    }
+}

@@ -1,0 +1,173 @@
+//! Properties of the account machine, whatever fails and whenever the process is killed.
+
+use proptest::prelude::*;
+
+use super::super::*;
+use super::world::{Fate, KeyChanges, World, thumbprint};
+use crate::conditions::condition;
+use certwright_api::{AccountOnDelete, AccountPolicy, CONDITION_KEY_ROLLOVER};
+
+fn fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![
+        4 => Just(Fate::Works),
+        1 => Just(Fate::Refused),
+        1 => Just(Fate::AnswerLost),
+        1 => Just(Fate::KilledBefore),
+        1 => Just(Fate::KilledAfter),
+    ]
+}
+
+fn fates() -> impl Strategy<Value = Vec<Fate>> {
+    prop::collection::vec(fate(), 0..25)
+}
+
+proptest! {
+    /// One account, whose key is in its Secret, and whose URL is on the Secret and in the status.
+    #[test]
+    fn whatever_happens_one_account_is_registered(fates in fates(), bound in any::<bool>()) {
+        let mut world = World::new();
+        world.spec.email = Some("ops@example.com".to_owned());
+        world.requires_binding = bound;
+        if bound {
+            world.bind("kid-1");
+        }
+        world.fates.extend(fates);
+        world.settle();
+        check_account(&world);
+        prop_assert_eq!(world.accounts.len(), 1);
+        prop_assert_eq!(world.accounts[0].key_id.as_deref(), bound.then_some("kid-1"));
+        prop_assert_eq!(&world.accounts[0].contact, &["ops@example.com"]);
+        let effects = world.effects;
+        world.settle();
+        prop_assert_eq!(world.effects, effects, "an issuer that is ready costs nothing");
+    }
+
+    /// The same account has another key, once, and the Secret has the key that the CA knows.
+    #[test]
+    fn whatever_happens_the_key_is_changed_once(fates in fates()) {
+        let mut world = World::new();
+        world.settle();
+        let old = world.secret.as_ref().unwrap().key;
+        world.request = Some("now".to_owned());
+        world.fates.extend(fates);
+        world.settle();
+        check_account(&world);
+        let secret = world.secret.as_ref().unwrap();
+        prop_assert_ne!(secret.key, old);
+        prop_assert!(secret.next.is_none());
+        prop_assert_eq!(world.accounts.len(), 1);
+        let acme = world.status.acme.as_ref().unwrap();
+        prop_assert_eq!(acme.observed_rollover_request.as_deref(), Some("now"));
+        prop_assert!(acme.failed_key_rollover.is_none());
+        let key = secret.key;
+        world.settle();
+        prop_assert_eq!(world.secret.as_ref().unwrap().key, key, "it is not changed again");
+    }
+
+    /// A CA that keeps the old key, and says so or does not: the account goes on with it.
+    #[test]
+    fn a_key_that_is_not_changed_stays_usable(
+        fates in fates(),
+        changes in prop::sample::select(vec![KeyChanges::Pretended, KeyChanges::Refused, KeyChanges::NotOffered]),
+    ) {
+        let mut world = World::new();
+        world.settle();
+        let old = world.secret.as_ref().unwrap().key;
+        world.request = Some("now".to_owned());
+        world.changes = changes;
+        world.fates.extend(fates);
+        for _ in 0..40 {
+            world.settle();
+        }
+        check_account(&world);
+        prop_assert_eq!(world.secret.as_ref().unwrap().key, old);
+        let acme = world.status.acme.as_ref().unwrap();
+        prop_assert!(acme.failed_key_rollover.is_some() && acme.next_key_rollover.is_some());
+        let told = condition(&world.status.conditions, CONDITION_KEY_ROLLOVER).unwrap();
+        let reason = match changes {
+            KeyChanges::NotOffered => reason::KEY_CHANGE_NOT_OFFERED,
+            _ => reason::KEY_CHANGE_REFUSED,
+        };
+        prop_assert_eq!(told.reason.as_str(), reason);
+        prop_assert_eq!(told.status.as_str(), "False");
+    }
+
+    /// Another external account needs another account; the first one stays on record, with its key, and can be had back.
+    #[test]
+    fn whatever_happens_a_rebound_account_can_be_had_back(fates in fates(), back in fates()) {
+        let mut world = World::new();
+        world.bind("kid-1");
+        world.settle();
+        let first = world.accounts[0].clone();
+        world.bind("kid-2");
+        world.fates.extend(fates);
+        world.settle();
+        check_account(&world);
+        prop_assert_eq!(world.accounts.len(), 2);
+        let previous = &world.status.acme.as_ref().unwrap().previous_accounts;
+        prop_assert_eq!(previous.len(), 1);
+        prop_assert_eq!(&previous[0].uri, &first.url);
+        world.bind("kid-1");
+        world.fates.extend(back);
+        world.settle();
+        check_account(&world);
+        prop_assert_eq!(world.accounts.len(), 2, "no third account");
+        prop_assert_eq!(&world.status.acme.as_ref().unwrap().uri, &first.url);
+        prop_assert_eq!(world.secret.as_ref().unwrap().key, first.key);
+    }
+
+    /// The account that is named is deactivated, and no other is registered in its place.
+    #[test]
+    fn whatever_happens_a_deactivated_account_is_not_replaced(fates in fates()) {
+        let mut world = World::new();
+        world.settle();
+        world.deactivate = Some(world.accounts[0].url.clone());
+        world.fates.extend(fates);
+        world.settle();
+        prop_assert!(world.accounts[0].deactivated);
+        prop_assert_eq!(world.accounts.len(), 1);
+        prop_assert!(world.status.acme.as_ref().unwrap().deactivation_time.is_some());
+        prop_assert!(world.secret.as_ref().unwrap().account.as_ref().unwrap().deactivated.is_some());
+        prop_assert_eq!(world.ready().map(|ready| ready.reason.as_str()), Some(reason::DEACTIVATED));
+        world.deactivate = None;
+        world.status = IssuerStatus::default();
+        world.settle();
+        prop_assert_eq!(world.accounts.len(), 1, "nor when the status is lost");
+    }
+
+    /// An issuer whose account is to be deactivated with it is let go, in bounded time; and not before the CA has confirmed,
+    /// unless the time is over.
+    #[test]
+    fn whatever_happens_a_deleted_issuer_is_let_go(early in fates(), fates in fates(), registered in any::<bool>()) {
+        let mut world = World::new();
+        let policy = AccountPolicy { on_delete: Some(AccountOnDelete::Deactivate), ..AccountPolicy::default() };
+        world.spec.account_policy = Some(policy);
+        if registered {
+            world.settle();
+            prop_assert!(world.held);
+        }
+        world.fates.extend(early.into_iter().take(if registered { 0 } else { 5 }));
+        world.fates.extend(fates);
+        let begin = world.now;
+        world.deleted = Some(begin);
+        world.settle();
+        prop_assert!(world.released);
+        prop_assert!(world.now <= begin + jiff::SignedDuration::from_secs(180), "{}", world.now);
+        prop_assert!(world.accounts.iter().all(|account| account.deactivated));
+    }
+}
+
+/// The issuer is ready, and CA, Secret and status agree on its account.
+fn check_account(world: &World) {
+    assert!(world.is_ready(), "{:?}", world.status);
+    let acme = world.status.acme.as_ref().unwrap();
+    let secret = world.secret.as_ref().unwrap();
+    let account = world.accounts.iter().find(|account| account.url == acme.uri).unwrap();
+    assert!(!account.deactivated);
+    assert_eq!(account.key, secret.key, "the CA knows the key in the Secret");
+    assert_eq!(acme.key_thumbprint, thumbprint(secret.key));
+    let recorded = secret.account.as_ref().unwrap();
+    assert_eq!(recorded.url, account.url);
+    assert_eq!(recorded.key_id, account.key_id);
+    assert_eq!(world.status.failed_attempts, None);
+}
