@@ -81,8 +81,8 @@ async fn a_secret_of_another_namespace_is_refused() -> Result<()> {
         made(ns, "one").await?;
         let (kind, note) = event(ns, "public", "TLSSkipped").await?;
         let words = format!(
-            "spec.listeners[1].tls.certificateRefs[0].namespace is 'other', and a Certificate fills Secrets of its own \
-             namespace only: make a Certificate there, or name a Secret of namespace {}",
+            "spec.listeners[1].tls.certificateRefs[0].namespace is 'other', but a Certificate can fill only Secrets in \
+             its own namespace: create a Certificate there, or name a Secret in namespace {}",
             ns.name
         );
         assert_eq!((kind.as_str(), note), ("Warning", words));

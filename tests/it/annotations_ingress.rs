@@ -108,7 +108,7 @@ async fn a_certificate_of_somebody_else_is_left_alone() -> Result<()> {
         let note = event(ns, "shop", "CertificateNotOurs").await?.1;
         assert_eq!(
             note,
-            "Certificate mine exists and was not made from annotations, so it is left alone: delete it, or name another \
+            "Certificate mine exists and was not created from annotations, so it is not changed: delete it, or name another \
              Secret"
         );
         let mine = made(ns, "mine").await?;
@@ -118,8 +118,8 @@ async fn a_certificate_of_somebody_else_is_left_alone() -> Result<()> {
         // Of two Ingresses, the first one has the Secret.
         ns.apply(&ingress("second", &by_ca(), &[("tls", &["c.test"])])).await?;
         let note = event(ns, "second", "CertificateNotOurs").await?.1;
-        let words = "Certificate tls was made from Ingress shop, and is left to it: name another Secret here, or all hosts \
-                     there";
+        let words = "Certificate tls was created from Ingress shop, so it is not changed: name another Secret here, or \
+            list all hosts there";
         assert_eq!(note, words);
         assert_eq!(made(ns, "tls").await?["spec"]["dnsNames"], json!(["b.test"]));
 
@@ -148,9 +148,9 @@ async fn a_mistake_is_told_once_and_changes_no_certificate() -> Result<()> {
             told(ns, "shop").await?,
             [
                 "CertificateCreated: Certificate tls was made",
-                "InvalidAnnotation: certwright.dev/private-key-size: '1000' cannot be used; allowed is 2048, 3072, 4096 or \
+                "InvalidAnnotation: certwright.dev/private-key-size: '1000' is not valid; it must be 2048, 3072, 4096 or \
                  8192 for an RSA key, which is the default",
-                "InvalidAnnotation: certwright.dev/renew-before: 'a month' cannot be used; allowed is a duration from 5m \
+                "InvalidAnnotation: certwright.dev/renew-before: 'a month' is not valid; it must be a duration from 5m \
                  to 87600h, such as 720h",
             ]
         );
@@ -163,7 +163,7 @@ async fn a_mistake_is_told_once_and_changes_no_certificate() -> Result<()> {
         certificate_that(ns, "tls", |object| object["spec"]["dnsNames"] == json!(["b.test"])).await?;
         let not_used = "certwright.dev/email-sans is not used: an ACME CA validates DNS names and IP addresses only";
         assert_eq!(event(ns, "shop", "AnnotationNotUsed").await?.1, not_used);
-        let skipped = "spec.tls[1].hosts is empty, so there is nothing to certify; name what it is for";
+        let skipped = "spec.tls[1].hosts is empty; add the names for the certificate";
         assert_eq!(event(ns, "shop", "TLSSkipped").await?, ("Warning".into(), skipped.into()));
         Ok(())
     })

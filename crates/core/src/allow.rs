@@ -11,17 +11,17 @@ use certwright_pki::Subject;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAllowed {
     /// The selector itself is wrong.
-    #[error("its spec.allow.namespaceSelector cannot be read: {0}; correct it")]
+    #[error("its spec.allow.namespaceSelector is invalid: {0}; correct it")]
     Selector(String),
     /// Not in this namespace.
     #[error(
-        "its spec.allow.namespaceSelector does not select namespace {0}; use another issuer, or have the namespace labelled as it \
-         asks for"
+        "its spec.allow.namespaceSelector does not select namespace {0}; use another issuer, or have the namespace \
+         labelled accordingly"
     )]
     Namespace(String),
     /// Not for these names.
     #[error(
-        "its spec.allow.dnsNames does not have {0}; ask for other names, use another issuer, or have it allow them"
+        "its spec.allow.dnsNames does not include {0}; request other names, use another issuer, or have them added"
     )]
     Names(String),
 }

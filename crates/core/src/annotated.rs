@@ -137,11 +137,11 @@ fn foreign(existing: &Certificate) -> Remark {
     let owner = existing.owner_references().iter().find(|owner| owner.controller == Some(true));
     let note = match owner {
         Some(owner) => format!(
-            "Certificate {name} was made from {} {}, and is left to it: name another Secret here, or all hosts there",
+            "Certificate {name} was created from {} {}, so it is not changed: name another Secret here, or list all hosts there",
             owner.kind, owner.name
         ),
         None => format!(
-            "Certificate {name} exists and was not made from annotations, so it is left alone: delete it, or name \
+            "Certificate {name} exists and was not created from annotations, so it is not changed: delete it, or name \
              another Secret"
         ),
     };

@@ -123,11 +123,11 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> Step {
     }
     let (account, solvers, profile) = match situation.issuer {
         IssuerView::NotFound if situation.has_leftovers(now) => {
-            return Step::Abandon { message: "the issuer of the order does not exist any more".to_owned() };
+            return Step::Abandon { message: "the issuer of the order no longer exists".to_owned() };
         }
         IssuerView::NotFound => {
             let message = format!(
-                "{} {} does not exist; apply it, or name another in issuerRef",
+                "{} {} does not exist; create it, or name another in issuerRef",
                 wanted.issuer_kind.as_str(),
                 wanted.issuer_name
             );
@@ -172,8 +172,8 @@ fn not_ours(situation: &Situation<'_>, wanted: &ValidatedCertificate, now: Times
         _ if let Some(keeper) = situation.kept_by => (
             reason::KEPT_BY_CERT_MANAGER,
             format!(
-                "Secret {name} is kept by cert-manager's Certificate {keeper}, so it is left alone; have it taken over by \
-                 `certwright migrate --adopt`, or choose another secretName"
+                "Secret {name} is managed by cert-manager's Certificate {keeper}, so Certwright leaves it alone; take it \
+                 over with `certwright migrate --adopt`, or choose another secretName"
             ),
         ),
         (Some(owner), _) if owner == situation.name => match &situation.secret.type_ {
@@ -181,7 +181,7 @@ fn not_ours(situation: &Situation<'_>, wanted: &ValidatedCertificate, now: Times
             Some(type_) => (
                 reason::SECRET_NOT_OURS,
                 format!(
-                    "Secret {name} is of type {type_}, which can never become kubernetes.io/tls; delete it, or choose \
+                    "Secret {name} has type {type_}, which cannot be changed to kubernetes.io/tls; delete it, or choose \
                      another secretName"
                 ),
             ),
@@ -193,8 +193,8 @@ fn not_ours(situation: &Situation<'_>, wanted: &ValidatedCertificate, now: Times
         _ if situation.secret.exists => (
             reason::SECRET_NOT_OURS,
             format!(
-                "Secret {name} exists and was not made by Certwright, so it is left alone; delete it, choose another \
-                 secretName, or hand it over with the annotation {}: {}",
+                "Secret {name} exists and was not created by Certwright, so Certwright leaves it alone; delete it, choose \
+                 another secretName, or hand it over with the annotation {}: {}",
                 certwright_api::ANNOTATION_CERTIFICATE,
                 situation.name
             ),
@@ -281,9 +281,9 @@ fn too_many(
     let until = situation.next_duplicate(now).filter(|_| counts)?;
     let names = duplicates::names_digest(&wanted.names());
     let message = format!(
-        "{}, and certificates for the same names were issued {} times within a week, which the CA does not go on with for \
-         long; the next one is ordered at {until}. Find out what deletes or overwrites Secret {}; to have a certificate \
-         at once, give the annotation {} a new value",
+        "{}, and certificates for the same names were issued {} times within a week; another one could exceed the CA's \
+         rate limit, so the next one is ordered at {until}. Find out what deletes or overwrites Secret {}; to get a \
+         certificate immediately, give the annotation {} a new value",
         due.message,
         duplicates::counted(&situation.state.status.recent_issuances, &names, now).count(),
         wanted.secret_name,

@@ -181,7 +181,7 @@ fn key_differs(current: &Current<'_>) -> Option<Due> {
     let (_, public_key) = current.secret.key.as_ref()?.as_ref().ok()?;
     (current.secret.leaf()?.public_key_der != *public_key).then(|| Due {
         reason: reason::KEY_MISMATCH,
-        message: format!("Secret {}: tls.key is not the key of tls.crt", current.wanted.secret_name),
+        message: format!("Secret {}: tls.key does not match tls.crt", current.wanted.secret_name),
     })
 }
 
@@ -210,8 +210,8 @@ fn names_differ(current: &Current<'_>) -> Option<Due> {
     let said = match (missing.is_empty(), surplus.is_empty()) {
         (true, true) => return None,
         (false, true) => format!("lacks {lacks}"),
-        (true, false) => format!("has {has} that the spec has not"),
-        (false, false) => format!("lacks {lacks} and has {has} that the spec has not"),
+        (true, false) => format!("has {has}, which the spec does not list"),
+        (false, false) => format!("lacks {lacks} and has {has}, which the spec does not list"),
     };
     Some(Due { reason: reason::NAMES_CHANGED, message: format!("the certificate {said}") })
 }
@@ -220,7 +220,7 @@ fn algorithm_differs(current: &Current<'_>) -> Option<Due> {
     let found = current.secret.key_algorithm()?;
     (found != current.wanted.key).then(|| Due {
         reason: reason::KEY_ALGORITHM_CHANGED,
-        message: format!("the private key is {found} and the spec asks for {}", current.wanted.key),
+        message: format!("the private key is {found}, but the spec requires {}", current.wanted.key),
     })
 }
 
@@ -232,12 +232,15 @@ fn issuer_differs(current: &Current<'_>) -> Option<Due> {
         message: match found {
             Some((name, kind)) => {
                 format!(
-                    "the certificate came from {kind} {name} and the spec names {} {}",
+                    "the certificate was issued by {kind} {name}, but the spec names {} {}",
                     wanted.1, wanted.0
                 )
             }
             None => {
-                format!("the Secret does not say that its certificate came from {} {}", wanted.1, wanted.0)
+                format!(
+                    "the Secret does not say that its certificate was issued by {} {}",
+                    wanted.1, wanted.0
+                )
             }
         },
     })
@@ -251,16 +254,15 @@ fn expired(current: &Current<'_>) -> Option<Due> {
 
 fn due_by_time(current: &Current<'_>) -> Option<Due> {
     let Plan { time, suggested, .. } = current.renewal()?;
-    let whose = if suggested { "the time at which the CA suggests to renew it" } else { "its renewal time" };
-    (current.now >= time)
-        .then(|| Due { reason: reason::RENEWAL_DUE, message: format!("{whose} came at {time}") })
+    let whose = if suggested { "the renewal time suggested by the CA" } else { "its renewal time" };
+    (current.now >= time).then(|| Due { reason: reason::RENEWAL_DUE, message: format!("{whose} was {time}") })
 }
 
 fn asked_for(current: &Current<'_>) -> Option<Due> {
     let request = current.renew_request?;
     (current.observed_renew_request != Some(request)).then(|| Due {
         reason: reason::RENEWAL_REQUESTED,
-        message: format!("the annotation {} asks for it", certwright_api::ANNOTATION_RENEW),
+        message: format!("the annotation {} requests it", certwright_api::ANNOTATION_RENEW),
     })
 }
 

@@ -111,7 +111,7 @@ pub fn next(situation: &Situation<'_>, now: Timestamp) -> Option<Chore> {
     if size > LARGEST_LEDGER
         && let Some((oldest, _)) = open().next()
     {
-        let words = "too many certificates wait to be revoked, and this is the oldest".to_owned();
+        let words = "too many certificates are waiting to be revoked, and this is the oldest".to_owned();
         return Some(Chore::GiveUp(oldest.serial_number.clone(), words));
     }
     let is_due = |revocation: &CertificateRevocation| {

@@ -65,14 +65,14 @@ pub enum InvalidSpec {
     IpAddress(String),
     /// `commonName` is no DNS name.
     #[error(
-        "commonName: '{0}' is not a DNS name, and an ACME CA takes only names that it can validate; use dnsNames"
+        "commonName: '{0}' is not a DNS name, and an ACME CA accepts only names that it can validate; use dnsNames"
     )]
     CommonName(String),
     /// `privateKey.size` cannot be made.
-    #[error("privateKey.size: no RSA key of {0} bits can be made; use 2048, 3072, 4096 or 8192")]
+    #[error("privateKey.size: RSA keys of {0} bits are not supported; use 2048, 3072, 4096 or 8192")]
     RsaSize(i32),
     /// `privateKey.size` is no curve.
-    #[error("privateKey.size: there is no ECDSA curve of {0} bits; use 256, 384 or 521")]
+    #[error("privateKey.size: ECDSA keys of {0} bits are not supported; use 256, 384 or 521")]
     EcdsaSize(i32),
     /// `secretTemplate` sets what is ours.
     #[error("secretTemplate: '{0}' belongs to Certwright; choose another key")]
@@ -91,8 +91,8 @@ pub enum InvalidSpec {
     AnnotationKey(String),
 }
 
-const KEY: &str = "at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends, and before them \
-                   perhaps a DNS name and '/'";
+const KEY: &str = "at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends, optionally after a \
+    DNS name and '/'";
 
 impl ValidatedCertificate {
     /// Checks `spec` and fills in its defaults.

@@ -373,7 +373,7 @@ fn not_allowed(
     let (issuer, wanted) = (issuer?, wanted?);
     let labels = context.cache.namespace_labels(namespace);
     let refusal = allow::check(issuer.allow.as_ref()?, namespace, &labels, &wanted.subject).err()?;
-    Some(format!("{} {} is not for this Certificate: {refusal}", issuer.id.kind.as_str(), issuer.id.name))
+    Some(format!("{} {} does not allow this Certificate: {refusal}", issuer.id.kind.as_str(), issuer.id.name))
 }
 
 async fn view_issuer(

@@ -54,8 +54,8 @@ pub enum Effect {
 type Setter = fn(&mut CertificateSpec, &str) -> Result<(), &'static str>;
 
 const NAMES_ONLY: &str = "an ACME CA validates DNS names and IP addresses only";
-const SUBJECT: &str = "the CA puts in what it has on file for the account";
-const SOLVER: &str = "the solvers of the issuer say how http-01 is done";
+const SUBJECT: &str = "the CA uses the details on file for the account";
+const SOLVER: &str = "the issuer's solvers determine how http-01 is done";
 
 /// All of them, in the order in which they are applied.
 pub const ANNOTATIONS: &[Annotation] = &[
@@ -80,7 +80,7 @@ pub const ANNOTATIONS: &[Annotation] = &[
     sets("certwright.dev/renew-before-percentage", "renewBeforePercentage", renew_before_percentage),
     sets("certwright.dev/revision-history-limit", "revisionHistoryLimit", |spec, value| {
         let limit = value.parse().ok().filter(|limit| *limit >= 1);
-        spec.revision_history_limit = Some(limit.ok_or("a number from 1 on")?);
+        spec.revision_history_limit = Some(limit.ok_or("a number of at least 1")?);
         Ok(())
     }),
     sets("certwright.dev/private-key-algorithm", "privateKey.algorithm", |spec, value| {
@@ -199,8 +199,8 @@ impl<'a> Annotations<'a> {
             }
         }
         if spec.renew_before.is_some() && spec.renew_before_percentage.is_some() {
-            let note = "certwright.dev/renew-before and certwright.dev/renew-before-percentage exclude each other; \
-                        remove one";
+            let note = "certwright.dev/renew-before and certwright.dev/renew-before-percentage are mutually exclusive; \
+                remove one";
             mistakes.push(Remark { reason: reason::INVALID_ANNOTATION, note: note.to_owned() });
         }
         if mistakes.is_empty() { Ok(spec) } else { Err(mistakes) }
@@ -220,7 +220,7 @@ impl<'a> Annotations<'a> {
         });
         let is_known = |key: &String| ANNOTATIONS.iter().any(|annotation| annotation.name == key);
         let unknown = self.entrance.annotations.keys().filter(|key| key.contains(OURS) && !is_known(key));
-        let unknown = unknown.map(|key| format!("{key} is not used: there is no such annotation here"));
+        let unknown = unknown.map(|key| format!("{key} is not used: Certwright has no such annotation"));
         known.chain(unknown).map(|note| Remark { reason: reason::ANNOTATION_NOT_USED, note }).collect()
     }
 
@@ -242,7 +242,7 @@ fn named(
     let ((key, name), kind) = match (issuer, cluster_issuer) {
         (None, None) => return Ok(None),
         (Some((one, _)), Some((other, _))) => {
-            let note = format!("{one} and {other} exclude each other; remove one");
+            let note = format!("{one} and {other} are mutually exclusive; remove one");
             return Err(Remark { reason: reason::INVALID_ANNOTATION, note });
         }
         (Some(issuer), None) => (issuer, IssuerKind::Issuer),
@@ -260,7 +260,7 @@ fn kind(issuer: IssuerRef, named: Option<(String, &str)>) -> Result<IssuerRef, R
     match value {
         "ClusterIssuer" => Ok(IssuerRef { kind: IssuerKind::ClusterIssuer, ..issuer }),
         "Issuer" if issuer.kind == IssuerKind::Issuer => Ok(issuer),
-        "Issuer" => Err(wrong(&key, value, "ClusterIssuer, as cluster-issuer names one")),
+        "Issuer" => Err(wrong(&key, value, "ClusterIssuer, because cluster-issuer is set")),
         _ => Err(wrong(&key, value, "Issuer or ClusterIssuer")),
     }
 }
@@ -272,7 +272,7 @@ pub fn wrong(key: &str, value: &str, allowed: &str) -> Remark {
     }
     Remark {
         reason: reason::INVALID_ANNOTATION,
-        note: format!("{key}: '{shown}' cannot be used; allowed is {allowed}"),
+        note: format!("{key}: '{shown}' is not valid; it must be {allowed}"),
     }
 }
 

@@ -61,25 +61,25 @@ fn mistake(entrance: &Entrance, block: &Block) -> Option<String> {
         EntranceKind::Gateway => ("hostname", "tls.certificateRefs"),
     };
     if block.hosts.is_empty() {
-        return Some(format!("{path}.{hosts} is empty, so there is nothing to certify; name what it is for"));
+        return Some(format!("{path}.{hosts} is empty; add the names for the certificate"));
     }
     if block.secrets.is_empty() {
-        return Some(format!("{path}.{secrets} is empty; name the Secret that shall hold the certificate"));
+        return Some(format!("{path}.{secrets} is empty; name the Secret for the certificate"));
     }
     block.secrets.iter().enumerate().find_map(|(at, secret)| {
         let path = format!("{path}.{secrets}[{at}]");
         if !is_secret(secret) {
             let kind = secret.kind.as_deref().unwrap_or("Secret");
-            return Some(format!("{path} names a {kind} of its own group; a certificate is in a Secret"));
+            return Some(format!("{path} names a {kind} of another API group; name a Secret of the core group"));
         }
         // It becomes the Certificate's name, and with that a part of a path. The Gateway API takes any text.
         if !is_object_name(&secret.name) {
-            return Some(format!("{path} is no name that a Secret can have"));
+            return Some(format!("{path} is not a valid name of a Secret"));
         }
         let other = secret.namespace.as_ref().filter(|namespace| **namespace != entrance.namespace)?;
         Some(format!(
-            "{path}.namespace is '{other}', and a Certificate fills Secrets of its own namespace only: make a \
-             Certificate there, or name a Secret of namespace {}",
+            "{path}.namespace is '{other}', but a Certificate can fill only Secrets in its own namespace: create a \
+             Certificate there, or name a Secret in namespace {}",
             entrance.namespace
         ))
     })

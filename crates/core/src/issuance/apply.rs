@@ -129,8 +129,8 @@ impl State {
             return Consequence::DECIDE;
         }
         let message = format!(
-            "Waiting for other orders to finish: the account of {} may have {per_account} orders under way at once, and namespaces \
-             take turns",
+            "Waiting for other orders to finish: the account of {} is limited to {per_account} concurrent orders, and \
+             namespaces take turns",
             seen.issuer_in_words()
         );
         self.report_wait(seen, reason::QUEUED, &message, now);
@@ -228,7 +228,7 @@ impl State {
             }
             Err(error) => {
                 let message = format!(
-                    "The CA sent a certificate that does not fit, and the Secret was left as it is: {error}"
+                    "The CA sent a certificate that does not match the request, so the Secret was not changed: {error}"
                 );
                 let failure = Failure {
                     reason: reason::CERTIFICATE_REFUSED,
@@ -262,7 +262,7 @@ impl State {
         let not_asked = wanted.is_some_and(|wanted| wanted.duration.is_some()) && seen.lifetime().is_none();
         let duration = match not_asked {
             true => format!(
-                ". The duration was not asked for, since {} does not say enableDurationFeature",
+                ". The duration was not requested, because {} does not set enableDurationFeature",
                 seen.issuer_in_words()
             ),
             false => String::new(),
@@ -295,8 +295,8 @@ fn saw_challenge(learned: &mut Learned, seen: &Challenge) {
 fn not_offered(name: &str, offered: &BTreeSet<String>) -> Event {
     let offered: Vec<&str> = offered.iter().map(String::as_str).collect();
     let note = format!(
-        "The CA offers no chain with the issuer {name}, which preferredChain names, and the one that it serves is used. The \
-         issuers in what it offers: {}",
+        "The CA offers no chain with the issuer {name}, which preferredChain names, so its default chain is used. Issuers \
+         in the chains that it offers: {}",
         offered.join("; ")
     );
     Event::warning(reason::PREFERRED_CHAIN_NOT_OFFERED, "Download", note)
@@ -305,15 +305,15 @@ fn not_offered(name: &str, offered: &BTreeSet<String>) -> Event {
 fn restored(seen: &Snapshot<'_>) -> Event {
     let name = seen.wanted.as_ref().map(|wanted| wanted.secret_name.as_str()).unwrap_or_default();
     let note = format!(
-        "Secret {name} was lost once more and has the certificate again that it had; so many equal ones were issued within a \
-         week that none is ordered for this. Find out what deletes or overwrites it"
+        "Secret {name} was lost again, so its last certificate was restored; too many certificates for the same names \
+         were issued within a week to order another one. Find out what deletes or overwrites the Secret"
     );
     Event::warning(reason::SECRET_RESTORED, "Restore", note)
 }
 
 fn left_behind((record, words): (DnsRecordStatus, String)) -> [Report; 2] {
     let note = format!(
-        "The TXT record {} with the value {} could not be removed and is left behind; remove it by hand: {words}",
+        "The TXT record {} with the value {} could not be removed; remove it manually: {words}",
         record.fqdn, record.value
     );
     let event = Event::warning(reason::RECORD_LEFT_BEHIND, "CleanUp", note);

@@ -17,11 +17,11 @@ const LONGEST_NAME: usize = 255;
 /// end.
 pub fn misplaced(order: &Order, asked: &[Identifier], profile: Option<&str>) -> Option<Failure> {
     if !order.identifiers.is_empty() && canonical(&order.identifiers) != canonical(asked) {
-        return Some(refused("The CA placed an order for other names than those that were asked for"));
+        return Some(refused("The CA created an order for names other than those requested"));
     }
     match (order.profile.as_deref(), profile) {
         (Some(placed), Some(profile)) if placed != profile => {
-            Some(refused(&format!("The CA placed an order with another profile than {profile}")))
+            Some(refused(&format!("The CA created an order with a profile other than {profile}")))
         }
         _ => too_many(order, asked),
     }
@@ -31,7 +31,7 @@ pub fn misplaced(order: &Order, asked: &[Identifier], profile: Option<&str>) -> 
 pub fn altered(before: &Order, order: &Order) -> Option<Failure> {
     let said = !before.identifiers.is_empty() && !order.identifiers.is_empty();
     let same = !said || canonical(&before.identifiers) == canonical(&order.identifiers);
-    (!same).then(|| refused("The CA changed the names of an order that is under way"))
+    (!same).then(|| refused("The CA changed the names of an existing order"))
 }
 
 /// Reads the authorizations, unless there are more of them than names.
@@ -57,7 +57,7 @@ pub(super) fn for_other_name(
     let name = pending.into_iter().find(|name| !asked.contains(&canonical_name(name)))?;
     let shown: String = name.chars().filter(|c| c.is_ascii_graphic()).take(LONGEST_NAME).collect();
     Some(refused(&format!(
-        "The CA wants control of {shown:?} to be proved, which the Certificate does not name; nothing was presented for it"
+        "The CA requires validation of {shown:?}, which the Certificate does not list; nothing was presented for it"
     )))
 }
 
@@ -66,7 +66,9 @@ pub(super) fn too_long(challenged: &[Challenged]) -> Option<Failure> {
     let length = |one: &Challenged| one.url.len() + one.authorization.len() + one.token.len();
     let altogether: usize = challenged.iter().map(length).sum();
     (altogether > MAX_CHALLENGES).then(|| {
-        refused("The CA gave the challenges URLs and tokens of more than 48 KiB altogether, which are not written down")
+        refused(
+            "The URLs and tokens of the CA's challenges exceed 48 KiB in total, which is too much to record",
+        )
     })
 }
 
@@ -90,7 +92,7 @@ fn too_many(order: &Order, asked: &[Identifier]) -> Option<Failure> {
     let (count, names) = (order.authorizations.len(), asked.len());
     (count > names).then(|| {
         refused(&format!(
-            "The CA placed an order with {count} authorizations for {names} name{}; none of them was read",
+            "The CA created an order with {count} authorizations for {names} name{}; none of them was read",
             if names == 1 { "" } else { "s" }
         ))
     })
@@ -99,7 +101,7 @@ fn too_many(order: &Order, asked: &[Identifier]) -> Option<Failure> {
 fn refused(what: &str) -> Failure {
     Failure {
         reason: reason::ANSWER_REFUSED,
-        message: format!("{what}. The order is given up; tell the CA's operator"),
+        message: format!("{what}. The order is abandoned; tell the CA's operator"),
         disposition: Disposition::OrderLost,
         retry_after: None,
     }

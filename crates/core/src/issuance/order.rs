@@ -44,7 +44,9 @@ pub(super) fn go_on(
         return Step::Abandon { message: "the profile has changed since the order was placed".to_owned() };
     }
     if !has_key(situation, wanted) {
-        return Step::Abandon { message: "the private key of the order is gone, or is another".to_owned() };
+        return Step::Abandon {
+            message: "the private key of the order is missing or has changed".to_owned(),
+        };
     }
     let left = |expires: Timestamp| expires.duration_since(situation.at_ca(now));
     let expired = order.expires.is_some_and(|expires| left(expires) < EXPIRY_MARGIN);
@@ -53,7 +55,7 @@ pub(super) fn go_on(
         OrderStatus::Invalid | OrderStatus::Pending | OrderStatus::Ready
             if expired && order.error.is_none() && situation.failed_with_this_order() =>
         {
-            Step::Abandon { message: "the order expired before it was tried again".to_owned() }
+            Step::Abandon { message: "the order expired before the next attempt".to_owned() }
         }
         OrderStatus::Invalid => invalid(situation, learned),
         OrderStatus::Valid => match &learned.chain {
@@ -66,14 +68,14 @@ pub(super) fn go_on(
         },
         _ if expired => Step::Fail(Failure {
             reason: reason::FAILED,
-            message: "the order expired before it was done; it is ordered anew".to_owned(),
+            message: "The order expired before it was complete; the next attempt places a new one".to_owned(),
             disposition: Disposition::OrderLost,
             retry_after: None,
         }),
         _ if situation.is_overdue(now) => Step::Fail(Failure {
             reason: reason::FAILED,
             message: format!(
-                "The CA has not finished the order within {}, and it is given up; ask the CA's operator what became of it",
+                "The CA has not completed the order within {}, so it is abandoned; ask the CA's operator what happened to it",
                 situation.patience_in_words()
             ),
             disposition: Disposition::OrderLost,
@@ -90,7 +92,7 @@ pub(super) fn go_on(
             Step::Tidy(Chore::Withdraw)
         }
         OrderStatus::Processing | OrderStatus::Other(_) => {
-            poll(situation, now, reason::FINALIZING, "The CA is making the certificate".to_owned())
+            poll(situation, now, reason::FINALIZING, "The CA is issuing the certificate".to_owned())
         }
     }
 }
@@ -110,7 +112,8 @@ fn finalize(situation: &Situation<'_>, order: &Order, now: Timestamp) -> Step {
         true => wait(
             Some(until),
             reason::FINALIZING,
-            "The CA took the request, and still waits for it".to_owned(),
+            "The CA accepted the certificate signing request, but still reports the order as ready"
+                .to_owned(),
         ),
         false => send,
     }
@@ -121,7 +124,7 @@ fn download(order: &Order) -> Step {
         Some(url) => Step::Download(url.clone()),
         None => Step::Fail(Failure {
             reason: reason::CA_UNAVAILABLE,
-            message: "The CA says that the order is valid, but not where the certificate is".to_owned(),
+            message: "The CA reports the order as valid, but gives no URL of the certificate".to_owned(),
             disposition: Disposition::Stumbled,
             retry_after: None,
         }),
@@ -153,7 +156,7 @@ fn store(situation: &Situation<'_>, chain: &Chain, now: Timestamp) -> Step {
     Step::Fail(Failure {
         reason: reason::CERTIFICATE_REFUSED,
         message: format!(
-            "The certificate that the CA issued is stored and due for renewal at once: {}",
+            "The certificate that the CA issued is stored, but is already due for renewal: {}",
             due.message
         ),
         disposition,
@@ -189,7 +192,7 @@ pub(super) fn invalid(situation: &Situation<'_>, learned: &Learned) -> Step {
     let disposition = of_invalid(code);
     Step::Fail(Failure {
         reason: disposition::reason(code).unwrap_or(reason::FAILED),
-        message: format!("The CA refused the order: {said}{hint}"),
+        message: format!("The CA rejected the order: {said}{hint}"),
         disposition,
         retry_after: learned.retry_after,
     })

@@ -20,8 +20,9 @@ pub(super) fn too_soon(situation: &Situation<'_>, due: &Due, now: Timestamp) -> 
     }
     let until = whole_seconds_up(floor_end(situation, last.time.0)?);
     let message = format!(
-        "The last certificate was ordered at {}, and is due for renewal already ({}); the next one is ordered at {until}. The CA's \
-         certificates live too briefly for --min-issuance-interval; to have one at once, give the annotation {} a new value",
+        "The last certificate was ordered at {}, and is already due for renewal ({}); the next one is ordered at {until}. \
+         The CA's certificates are too short-lived for --min-issuance-interval; to get one immediately, give the \
+         annotation {} a new value",
         last.time.0,
         due.message,
         certwright_api::ANNOTATION_RENEW,

@@ -147,8 +147,8 @@ fn hint(seen: &Snapshot<'_>, error: &AcmeError) -> &'static str {
         AcmeError::Problem { operation: Operation::NewOrder, .. }
             if error.code() == "malformed" && seen.lifetime().is_some() =>
         {
-            ". The order asks for the lifetime that duration gives, which few CAs take: remove enableDurationFeature from the \
-             issuer if this one does not"
+            ". The order requests the lifetime set in duration, which few CAs support: remove enableDurationFeature from \
+             the issuer if this CA does not"
         }
         _ => "",
     }

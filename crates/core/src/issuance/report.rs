@@ -90,7 +90,7 @@ impl State {
         self.status.next_attempt_time = None;
         self.status.failed_renew_request = None;
         if condition(&self.status.conditions, CONDITION_ISSUING).is_some() {
-            self.issuing(seen, false, reason::ISSUED, "Nothing is under way", now);
+            self.issuing(seen, false, reason::ISSUED, "No issuance is in progress", now);
         }
         self.report_ready(seen, now, reason::READY, "");
     }
@@ -190,7 +190,7 @@ impl State {
                 false,
                 reason::EXPIRED,
                 format!(
-                    "{}, and is not renewed: renewal.policy is Disabled; to have it renewed, remove that, or give the \
+                    "{}, and is not renewed: renewal.policy is Disabled; to renew it, remove renewal.policy, or give the \
                      annotation {ANNOTATION_RENEW} a new value",
                     sentence(&due.message)
                 ),
@@ -220,14 +220,14 @@ impl State {
             Some((_, Placement::Missed)) => (
                 true,
                 reason::WITHIN_WINDOW,
-                "The renewal did not come about in the window that it was planned for, and begins in the next one".to_owned(),
+                "The renewal did not happen in its planned window, and begins in the next one".to_owned(),
             ),
             Some((time, Placement::NoneInTime { due, latest })) => (
                 false,
                 reason::NO_WINDOW_IN_TIME,
                 format!(
                     "The renewal begins outside of renewal.windows, at {time}: it is due at {due}, and no window opens by \
-                     {latest}, the latest time that is safe; have more windows, or longer ones"
+                     {latest}, the latest safe time; add windows, or make them longer"
                 ),
             ),
             Some((time, Placement::CaInsists { latest, .. })) => (
@@ -235,14 +235,16 @@ impl State {
                 reason::CA_INSISTS,
                 format!(
                     "The renewal begins outside of renewal.windows, at {time}: the CA wants the certificate replaced by \
-                     {latest}, before it would be renewed, and no window opens in time{}",
+                     {latest}, earlier than planned, and no window opens in time{}",
                     self.explanation(seen)
                 ),
             ),
             Some((_, Placement::Invalid(why))) => (
                 false,
                 reason::INVALID_WINDOW,
-                format!("{why}; as long as that is so, the certificate is renewed as if there were no windows"),
+                format!(
+                    "{why}; until this is corrected, the certificate is renewed as if there were no windows"
+                ),
             ),
         };
         let generation = seen.generation;
@@ -261,7 +263,7 @@ impl State {
     fn explanation(&self, seen: &Snapshot<'_>) -> String {
         let situation = seen.with(self);
         let url = situation.suggestion().and_then(|suggestion| suggestion.explanation_url.as_ref());
-        url.map_or(String::new(), |url| format!("; it may say why at {url}"))
+        url.map_or(String::new(), |url| format!("; it may explain why at {url}"))
     }
 
     /// The challenges say what they wait for.

@@ -168,11 +168,10 @@ fn why_none(authorization: &Authorization, solvers: &[Solver], labels: &BTreeMap
     };
     let has = match (selecting(ChallengeType::Http01), selecting(ChallengeType::Dns01)) {
         (false, false) => {
-            return "no solver of the issuer selects this name and these labels".to_owned();
+            return "no solver of the issuer matches this name and these labels".to_owned();
         }
         (true, false) if wildcard => {
-            return "a wildcard can be proved by dns-01 only, and the issuer's solvers for it are for http-01"
-                .to_owned();
+            return "a wildcard requires dns-01, but the issuer's solvers for it use http-01".to_owned();
         }
         (true, false) => "http-01",
         (false, true) => "dns-01",
@@ -181,7 +180,7 @@ fn why_none(authorization: &Authorization, solvers: &[Solver], labels: &BTreeMap
     let offered: Vec<&str> =
         authorization.challenges.iter().map(|challenge| challenge.typ.as_str()).collect();
     let offered = if offered.is_empty() { "no challenge".to_owned() } else { offered.join(", ") };
-    format!("the CA offers {offered}, and the issuer's solvers for it are for {has}")
+    format!("the CA offers {offered}, but the issuer's solvers for this name use {has}")
 }
 
 #[cfg(test)]

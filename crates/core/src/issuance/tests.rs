@@ -78,7 +78,7 @@ fn a_name_that_cannot_be_proved_fails_before_anything_is_presented() {
             _ => drop(world.step()),
         }
     };
-    assert!(message.starts_with("*.a.test: a wildcard can be proved by dns-01 only"), "{message}");
+    assert!(message.starts_with("*.a.test: a wildcard requires dns-01"), "{message}");
     assert!(until.is_some(), "a human may prove control by hand");
     assert!(world.presented.is_none());
 }
@@ -182,7 +182,7 @@ fn a_failed_validation_says_what_the_ca_said() {
     let failure = failure_of(&mut world);
     assert_eq!(
         failure.message,
-        "The CA refused the order: a.test: the CA's own words (urn:ietf:params:acme:error:connection)"
+        "The CA rejected the order: a.test: the CA's own words (urn:ietf:params:acme:error:connection)"
     );
     assert_eq!((failure.reason, failure.disposition), ("Connection", Disposition::ValidationFailed));
     assert!(matches!(world.run(), Turn::Waits(Some(_))));
@@ -316,7 +316,7 @@ fn an_order_that_fails_when_it_is_finalized_says_why() {
     world.ca.finalization = Finalization::Fails("OUT_OF_CREDIT");
     let failure = failure_of(&mut world);
     assert!(
-        failure.message.starts_with("The CA refused the order: order: the CA's own words"),
+        failure.message.starts_with("The CA rejected the order: order: the CA's own words"),
         "{}",
         failure.message
     );
@@ -582,26 +582,26 @@ fn the_older_claim_to_a_secret_wins() {
 #[test]
 fn nothing_is_ordered_from_an_issuer_that_is_not_for_the_certificate_and_an_order_is_given_up() {
     let mut world = World::new();
-    world.not_allowed = Some("ClusterIssuer ca is not for this Certificate".to_owned());
+    world.not_allowed = Some("ClusterIssuer ca does not allow this Certificate".to_owned());
     match world.next_step() {
         Step::Wait { until: None, reason, message, .. } => {
             assert_eq!(
                 (reason, message.as_str()),
-                (reason::NOT_ALLOWED, "ClusterIssuer ca is not for this Certificate")
+                (reason::NOT_ALLOWED, "ClusterIssuer ca does not allow this Certificate")
             );
         }
         step => panic!("{step:?}"),
     }
     world.not_allowed = None;
     world.run();
-    world.not_allowed = Some("ClusterIssuer ca is not for this Certificate".to_owned());
+    world.not_allowed = Some("ClusterIssuer ca does not allow this Certificate".to_owned());
     assert!(matches!(world.next_step(), Step::Abandon { .. }), "an order that is under way is given up");
     world.run();
     world.check_nothing_is_left();
     world.not_allowed = None;
     world.run_until_rest();
     world.check_issued();
-    world.not_allowed = Some("ClusterIssuer ca is not for this Certificate".to_owned());
+    world.not_allowed = Some("ClusterIssuer ca does not allow this Certificate".to_owned());
     assert!(matches!(world.next_step(), Step::Rest { .. }), "what is there stays until it is due");
 }
 
@@ -640,7 +640,7 @@ fn an_issuer_that_is_missing_or_not_ready_is_waited_for_and_named() {
         said(&world),
         (
             reason::ISSUER_NOT_FOUND,
-            "Issuer one does not exist; apply it, or name another in issuerRef".to_owned()
+            "Issuer one does not exist; create it, or name another in issuerRef".to_owned()
         )
     );
     world.issuer_is_ready("one", "account/one");
@@ -781,7 +781,10 @@ fn an_order_about_to_expire_is_placed_anew() {
     world.now += ca::ORDER_LIFETIME - SignedDuration::from_secs(4);
     let failure = failure_of(&mut world);
     assert_eq!(failure.disposition, Disposition::OrderLost);
-    assert_eq!(failure.message, "the order expired before it was done; it is ordered anew");
+    assert_eq!(
+        failure.message,
+        "The order expired before it was complete; the next attempt places a new one"
+    );
 }
 
 #[test]

@@ -101,7 +101,7 @@ pub enum NoSuggestion {
     #[error("asking when to renew the certificate failed: no answer in time")]
     TooSlow,
     /// Section 4.2 calls it invalid.
-    #[error("the window that the CA suggests ends at {end}, no later than it begins at {start}")]
+    #[error("the window that the CA suggests ends at {end}, not after its start at {start}")]
     Inverted {
         /// Its beginning.
         start: Timestamp,
@@ -117,7 +117,7 @@ pub enum NoSuggestion {
         end: Timestamp,
     },
     /// Whoever followed it would be without a certificate.
-    #[error("the window that the CA suggests begins at {start}, when the certificate has expired")]
+    #[error("the window that the CA suggests begins at {start}, after the certificate expires")]
     AfterExpiry {
         /// Its beginning.
         start: Timestamp,

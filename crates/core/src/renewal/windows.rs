@@ -36,13 +36,13 @@ pub struct Opening {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidWindow {
     /// `cron` cannot be read.
-    #[error("renewal.windows[{0}].cron: '{1}' is not a time as cron has it, such as '0 2 * * 6': {2}")]
+    #[error("renewal.windows[{0}].cron: '{1}' is not a cron expression such as '0 2 * * 6': {2}")]
     Cron(usize, String, String),
     /// `cron` names a day that no year has.
-    #[error("renewal.windows[{0}].cron: '{1}' never comes")]
+    #[error("renewal.windows[{0}].cron: '{1}' never occurs")]
     Never(usize, String),
     /// `timezone` is unknown.
-    #[error("renewal.windows[{0}].timezone: '{1}' is not a time zone of the IANA, such as Europe/Paris")]
+    #[error("renewal.windows[{0}].timezone: '{1}' is not an IANA time zone such as Europe/Paris")]
     Zone(usize, String),
 }
 

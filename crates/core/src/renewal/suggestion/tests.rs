@@ -32,10 +32,10 @@ fn the_moments_of_many_certificates_spread_over_the_window() {
 #[test]
 fn what_cannot_be_followed_is_refused_with_a_sentence() {
     for (start, end, word) in [
-        (60 * DAY, 60 * DAY, "no later than it begins"),
-        (60 * DAY, 58 * DAY, "no later than it begins"),
+        (60 * DAY, 60 * DAY, "not after its start"),
+        (60 * DAY, 58 * DAY, "not after its start"),
         (10 * DAY, 60 * DAY, "longer than half of the lifetime"),
-        (90 * DAY, 91 * DAY, "when the certificate has expired"),
+        (90 * DAY, 91 * DAY, "after the certificate expires"),
     ] {
         let (status, asked) = ask(None, 0).answered(&suggests(start, end), Some(Duration::from_secs(3600)));
         assert!(status.last_error.as_ref().unwrap().contains(word), "{status:?}");
