@@ -42,10 +42,7 @@ impl ApiServer {
             Err(error) => error.to_string(),
         };
         if self.outage(|outage| outage.failed(clock::now())) {
-            warn!(
-                error = failure,
-                "the API server is away; everything that it fails waits for it, and goes on when it is back"
-            );
+            warn!(error = failure, "the API server is away; failed work continues when it is back");
             self.0.gone.notify_one();
         }
     }

@@ -355,7 +355,7 @@ async fn follow<K, O: ?Sized>(
             Err(error) if is_unknown(&error) => {
                 if !std::mem::replace(&mut is_absent, true) {
                     let (kind, group) = (K::kind(&()), K::group(&()));
-                    info!(%kind, %group, "the cluster does not know this kind; it is looked for again, more and more seldom");
+                    info!(%kind, %group, "the cluster does not have this kind; checking again at growing intervals");
                 }
             }
             Err(error) => {
@@ -363,8 +363,8 @@ async fn follow<K, O: ?Sized>(
                 let (kind, cause) = (K::kind(&()), &error as &dyn std::error::Error);
                 let is_news = failures == WORTH_A_WARNING && !api_server.is_away();
                 match !may_pass(&error) || is_news {
-                    true => warn!(%kind, error = cause, "a watch broke; it is taken up again"),
-                    false => debug!(%kind, error = cause, failures, "a watch broke; it is taken up again"),
+                    true => warn!(%kind, error = cause, "a watch failed and is restarted"),
+                    false => debug!(%kind, error = cause, failures, "a watch failed and is restarted"),
                 }
             }
         }
@@ -420,7 +420,7 @@ where
         Change::Gone(object) | Change::Unreadable(object) => ObjectRef::from_obj(object),
     };
     if let Err(panic) = panics::catch(|| tell(observer, change)) {
-        error!(%object, %panic, "a change of an object was passed over");
+        error!(%object, %panic, "a change of an object was skipped");
     }
 }
 

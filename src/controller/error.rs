@@ -86,7 +86,7 @@ pub enum Error {
         source: kube::Error,
     },
     /// The system has no random bytes.
-    #[error("no random key could be made")]
+    #[error("generating a random key failed")]
     NoRandomness,
     /// An object that is to be told that it cannot be read could not be read from the API server.
     #[error("the object cannot be read from the API server")]
@@ -106,7 +106,7 @@ pub enum Error {
         source: kube::Error,
     },
     /// A private key could not be made.
-    #[error("no private key could be made: {0}")]
+    #[error("generating a private key failed: {0}")]
     Key(#[from] KeyError),
     /// The keystores could not be made.
     #[error(transparent)]
@@ -115,10 +115,10 @@ pub enum Error {
     #[error("the reconcile {0}")]
     Panicked(Panic),
     /// A bug: what a step needs is not there.
-    #[error("{0}; this is a bug of Certwright, please report it")]
+    #[error("{0}; this is a bug in Certwright, please report it")]
     Bug(&'static str),
     /// The issuance takes more steps than any can need.
-    #[error("the issuance goes in circles at {0}")]
+    #[error("the issuance does not get past {0}")]
     Circles(String),
 }
 
@@ -155,7 +155,7 @@ impl Error {
         let (Self::Present { source, .. } | Self::EditIngress { source, .. }) = self else { return None };
         match source {
             kube::Error::Api(status) if matches!(status.code, 400 | 403 | 422) => {
-                Some(format!("{self}, as the API server refuses it: {}", status.message))
+                Some(format!("{self}: the API server rejects it: {}", status.message))
             }
             _ => None,
         }

@@ -52,7 +52,7 @@ pub async fn await_keys(
             namespace,
             secret = SECRET,
             error = &error as &dyn std::error::Error,
-            "the operator cannot begin without the key of its ledger, and tries again; it needs the rights to get, create and \
+            "the operator cannot start without the key of its ledger, and retries; it needs permission to get, create and \
              patch this Secret"
         );
         if timeout(wait, stop.cancelled()).await.is_ok() {
@@ -72,7 +72,7 @@ async fn load(client: &Client, metrics: &Metrics, namespace: &str) -> Result<Led
         }
         tries += 1;
         match make(client, metrics, namespace, found.as_ref()).await {
-            Ok(()) => info!(secret = SECRET, "made a key to seal the status of Certificates with"),
+            Ok(()) => info!(secret = SECRET, "generated a key to seal the status of Certificates"),
             Err(Error::WriteSecret { source: kube::Error::Api(status), .. })
                 if status.is_conflict() && tries < TRIES => {}
             Err(error) => return Err(error),
@@ -87,7 +87,7 @@ fn keys(secret: &Secret) -> Option<LedgerKeys> {
     let others = secret.data.iter().flatten().filter(|(entry, _)| entry.as_str() != CURRENT);
     let (former, too_short): (Vec<_>, Vec<_>) = others.partition(|(_, bytes)| usable(&bytes.0.as_slice()));
     for (entry, _) in too_short {
-        warn!(secret = SECRET, entry, "no key: it has less than {KEY_LENGTH} bytes");
+        warn!(secret = SECRET, entry, "ignored a key that is shorter than {KEY_LENGTH} bytes");
     }
     Some(LedgerKeys::new(current, former.into_iter().map(|(_, bytes)| bytes.0.as_slice())))
 }

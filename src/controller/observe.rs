@@ -142,7 +142,7 @@ impl Reactions {
                     let (context, namespace, uid) = leaving.clone();
                     async move { presenter::leave(&context, &namespace, &uid).await }.boxed()
                 };
-                until_done(&context, &uid, "the removal of http-01 answers", leave).await;
+                until_done(&context, &uid, "removing http-01 answers", leave).await;
             });
         }
     }

@@ -28,7 +28,7 @@ pub fn retry<K: Resource<DynamicType = ()>>(object: &K, error: &Error, context: 
     let is_away = context.api_server.is_away();
     let (kind, namespace, name) = (K::kind(&()), object.namespace().unwrap_or_default(), object.name_any());
     let (step, cause) = (error.step(), error as &dyn std::error::Error);
-    let words = "the reconcile failed and is tried again";
+    let words = "the reconcile failed and is retried";
     match is_away || (error.may_pass() && failures < WORTH_A_WARNING) {
         true => debug!(object = %kind, namespace, name, step, error = cause, failures, "{words}"),
         false => warn!(object = %kind, namespace, name, step, error = cause, failures, "{words}"),
@@ -55,8 +55,8 @@ pub async fn until_done(
 fn note(error: &Error, failures: u32, what: &str, context: &Context) {
     let cause = error as &dyn std::error::Error;
     match context.api_server.is_away() || (error.may_pass() && failures < WORTH_A_WARNING) {
-        true => debug!(error = cause, failures, "{what} could not be done and is tried again"),
-        false => warn!(error = cause, failures, "{what} could not be done and is tried again"),
+        true => debug!(error = cause, failures, "{what} failed and is retried"),
+        false => warn!(error = cause, failures, "{what} failed and is retried"),
     }
 }
 

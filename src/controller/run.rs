@@ -67,7 +67,7 @@ pub async fn lead(
         never = sweep(&context) => match never {},
         () = unreadable::report(context.clone()) => Ok(()),
         _ = farewell => {
-            info!("reconciles that take too long are broken off");
+            info!("reconciles that take too long are cancelled");
             Ok(())
         }
         () = lost => Ok(()),
@@ -87,7 +87,7 @@ async fn sweep(context: &Arc<Context>) -> Infallible {
         let context = context.clone();
         async move { presenter::sweep(&context).await }.boxed()
     };
-    let swept = until_done(context, "sweep", "the removal of what former leaders left", work);
+    let swept = until_done(context, "sweep", "removing leftovers of former leaders", work);
     if let Err(panic) = caught(swept).await {
         error!(%panic, "leftovers of former leaders could not be removed");
     }
@@ -179,7 +179,7 @@ where
                 Ok((object, action)) => debug!(%object, ?action, "reconciled"),
                 // The object has gone since its reconcile was asked for; other errors the policy has reported.
                 Err(ControllerError::ObjectNotFound(_) | ControllerError::ReconcilerFailed(..)) => {}
-                Err(error) => warn!(error = &error as &dyn std::error::Error, "a controller stumbled"),
+                Err(error) => warn!(error = &error as &dyn std::error::Error, "a controller failed"),
             }
         })
         .boxed()

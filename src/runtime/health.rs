@@ -118,10 +118,10 @@ pub enum HealthError {
         source: io::Error,
     },
     /// The system lacks what the server needs.
-    #[error("the system does not let the health server run")]
+    #[error("the health server cannot run")]
     Serve(#[source] io::Error),
     /// The API server cannot be asked who may read metrics.
-    #[error("the client for --metrics-auth could not be made")]
+    #[error("creating the client for --metrics-auth failed")]
     Client(#[source] Box<kube::Error>),
 }
 

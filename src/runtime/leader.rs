@@ -135,7 +135,7 @@ impl Leadership {
     pub async fn release(self) {
         drop(self.stop);
         if let Err(error) = self.task.await {
-            warn!(error = &error as &dyn std::error::Error, "the leader election broke");
+            warn!(error = &error as &dyn std::error::Error, "the leader election failed");
         }
     }
 }
@@ -149,7 +149,7 @@ enum ElectionError {
     Create(#[source] kube::Error),
     #[error("the Lease cannot be written")]
     Write(#[source] kube::Error),
-    #[error("the API server did not answer about the Lease in time")]
+    #[error("the API server did not answer a request for the Lease in time")]
     Timeout,
 }
 
@@ -203,7 +203,7 @@ impl Candidate {
     async fn turn(&mut self) -> Duration {
         let began = clock::instant();
         if self.held.as_ref().is_some_and(|held| held.until <= began) {
-            self.step_down("its renewals did not go through");
+            self.step_down("renewing the Lease failed");
         }
         let patience = began + self.election.patience();
         let limit = self.held.as_ref().map_or(patience, |held| patience.min(held.until));
@@ -305,11 +305,11 @@ impl Candidate {
             }
         };
         match timeout(self.election.patience(), released).await.unwrap_or(Err(ElectionError::Timeout)) {
-            Ok(true) => info!("released the Lease: another replica may lead"),
-            Ok(false) => info!("the Lease was no longer ours to release"),
+            Ok(true) => info!("released the Lease: another replica can lead"),
+            Ok(false) => info!("another replica already holds the Lease"),
             Err(error) => warn!(
                 error = &error as &dyn std::error::Error,
-                "the Lease was not released: another replica takes over when it runs out"
+                "the Lease was not released: another replica takes over when it expires"
             ),
         }
     }
@@ -345,14 +345,14 @@ impl Candidate {
             Err(error) if !error.is_refusal() => {
                 debug!(
                     error = error as &dyn std::error::Error,
-                    "the leader election gets no answer, and goes on asking"
+                    "the leader election gets no answer; retrying"
                 );
                 return;
             }
             Err(error) if !self.failing => {
                 warn!(
                     error = error as &dyn std::error::Error,
-                    "the leader election is refused, and goes on asking"
+                    "the API server rejects the leader election's requests; retrying"
                 );
             }
             Ok(_) if self.failing => info!("the leader election gets answers again"),

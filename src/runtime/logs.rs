@@ -68,7 +68,7 @@ pub enum LogsError {
     #[error("the log filter cannot be read")]
     Filter(#[from] ParseError),
     /// Something logs already.
-    #[error("logging has begun already")]
+    #[error("logging is already initialized")]
     Started(#[from] TryInitError),
 }
 

@@ -75,17 +75,17 @@ impl Metrics {
         let registry = root.sub_registry_with_prefix("certwright");
 
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("build", "The version that is running", build);
+        registry.register("build", "Version of this process", build);
         let reconciles = Family::default();
         registry.register("reconciles", "Reconciles that ended, by their outcome", reconciles.clone());
         let reconcile_duration = durations(&[0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]);
-        let help = "Time that a reconcile took";
+        let help = "Duration of reconciles";
         registry.register_with_unit("reconcile_duration", help, Unit::Seconds, reconcile_duration.clone());
         let acme_requests = Family::default();
-        let help = "Requests to ACME servers, by HTTP status; \"none\" if no answer came";
+        let help = "Requests to ACME servers, by HTTP status; \"none\" if there was no answer";
         registry.register("acme_requests", help, acme_requests.clone());
         let acme_request_duration = durations(&[0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0]);
-        let help = "Time that an ACME server took to answer";
+        let help = "Duration of requests to ACME servers";
         registry.register_with_unit(
             "acme_request_duration",
             help,
@@ -93,7 +93,7 @@ impl Metrics {
             acme_request_duration.clone(),
         );
         let issuances = Family::default();
-        registry.register("issuances", "Issuances that ended, and why", issuances.clone());
+        registry.register("issuances", "Issuances that ended, by result and reason", issuances.clone());
         let issuance_duration = Histogram::new([
             1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0,
         ]);
@@ -103,32 +103,40 @@ impl Metrics {
         let help = "Writes to the Kubernetes API, by kind of object and verb";
         registry.register("api_writes", help, api_writes.clone());
         let egress_refused = Family::default();
-        let help = "Connections that the egress rules forbade, by what they were for";
+        let help = "Connections denied by the egress rules, by purpose";
         registry.register("egress_refused", help, egress_refused.clone());
         let dns_records_left_behind = Counter::default();
-        let help = "TXT records that no provider removed in time";
+        let help = "TXT records that could not be removed in time";
         registry.register("dns_records_left_behind", help, dns_records_left_behind.clone());
         let accounts_left_behind = Counter::default();
-        let help = "Accounts that were to be deactivated with their issuers and could not be in time";
+        let help = "Accounts that could not be deactivated in time when their issuers were deleted";
         registry.register("accounts_left_behind", help, accounts_left_behind.clone());
         let account_key_rollovers = Family::default();
         let help = "Attempts to change an account key";
         registry.register("account_key_rollovers", help, account_key_rollovers.clone());
         let revocations = Family::default();
-        let help = "Attempts to revoke a certificate, by how they ended and the reason that the CA was told";
+        let help = "Attempts to revoke a certificate, by result and revocation reason";
         registry.register("revocations", help, revocations.clone());
         let unreadable_objects = Family::default();
         let help =
-            "Objects that cannot be read, and are passed over, and those whose status cannot be read in full";
+            "Objects that are ignored because they cannot be read, and objects with an unreadable status";
         registry.register("unreadable_objects", help, unreadable_objects.clone());
         let leader = Gauge::default();
         registry.register("leader", "1 if this replica reconciles, 0 if it stands by", leader.clone());
         let healthy = Gauge::default();
-        registry.register("healthy", "1 if /healthz answers 200, 0 if it wants a restart", healthy.clone());
+        registry.register(
+            "healthy",
+            "1 if /healthz answers 200, 0 if the process needs a restart",
+            healthy.clone(),
+        );
         let ready = Gauge::default();
-        registry.register("ready", "1 if /readyz answers 200, 0 while a cache is not filled", ready.clone());
+        registry.register(
+            "ready",
+            "1 if /readyz answers 200, 0 while caches are being filled",
+            ready.clone(),
+        );
         let watch_silence = Gauge::default();
-        let help = "Time since the API server last answered a watch, the longest of all watches";
+        let help = "Longest time since the API server last answered a watch";
         registry.register_with_unit("watch_silence", help, Unit::Seconds, watch_silence.clone());
         let certificates = Certificates::new(per_certificate);
         registry.register_collector(Box::new(certificates.clone()));

@@ -58,16 +58,16 @@ enum Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// There is no token.
-    #[error("metrics are read with a bearer token of the cluster")]
+    #[error("reading metrics requires a bearer token of the cluster")]
     NoToken,
     /// The API server does not know the token.
     #[error("the API server does not accept this token")]
     Unknown,
     /// The API server knows the token, and no role gives its owner the right.
-    #[error("no role lets the owner of this token get the path /metrics")]
+    #[error("no role allows the owner of this token to get the path /metrics")]
     MayNot,
     /// The API server did not answer.
-    #[error("the API server did not say whether this token may read metrics; the operator's log says why")]
+    #[error("the API server could not be asked whether this token may read metrics; see the operator's log")]
     NoAnswer,
 }
 
@@ -114,7 +114,7 @@ impl Gate {
         }
         let reviewed = timeout(PATIENCE, self.review(token)).await.unwrap_or(Err(ReviewError::Timeout));
         let verdict = reviewed.map_err(|error| {
-            warn!(error = &error as &dyn std::error::Error, "metrics are refused");
+            warn!(error = &error as &dyn std::error::Error, "a request for metrics was denied");
             Refusal::NoAnswer
         })?;
         self.remember(key, verdict);

@@ -121,7 +121,7 @@ async fn serve_connection<A, F, B>(
     });
     match served.await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => debug!(%error, "a connection broke off"),
+        Ok(Err(error)) => debug!(%error, "a connection failed"),
         Err(_) => debug!("a connection took too long and was closed"),
     }
 }

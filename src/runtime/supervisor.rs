@@ -29,7 +29,7 @@ pub struct Ended {
 enum How {
     #[error("has ended")]
     Returned,
-    #[error("was broken off")]
+    #[error("was cancelled")]
     BrokenOff,
     #[error(transparent)]
     Panicked(Panic),

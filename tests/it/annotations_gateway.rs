@@ -107,7 +107,7 @@ async fn a_gateway_api_that_comes_later_is_found_and_its_absence_disturbs_nothin
         absent.install().await?;
         ns.apply(&gateway(&by_ca(), &[https("a", "a.test", "tls")])).await?;
         ns.wait("certificate/tls", FOUND, |_| true).await?;
-        let words = "the cluster does not know this kind; it is looked for again, more and more seldom";
+        let words = "the cluster does not have this kind; checking again at growing intervals";
         let said: Vec<String> = told("INFO").into_iter().filter(|line| line.contains(words)).collect();
         assert_eq!(said.len(), 1, "it is said once: {said:?}");
         assert_eq!([told("WARN"), told("ERROR")].concat(), [""; 0]);

@@ -33,7 +33,7 @@ async fn an_annotated_ingress_gets_its_secret_filled() -> Result<()> {
         let note = event(ns, "shop", "CertificateDeleted").await?;
         assert_eq!(
             note,
-            ("Normal".into(), "Certificate shop-tls is asked for no more, and was deleted".into())
+            ("Normal".into(), "Certificate shop-tls is no longer requested, and was deleted".into())
         );
         Ok(())
     })
@@ -180,7 +180,7 @@ async fn a_certificate_that_the_api_server_refuses_is_told_in_its_words() -> Res
         ns.apply(&ingress("shop", &by_ca(), &[("shop-tls", &many)])).await?;
         let (kind, note) = event(ns, "shop", "CertificateNotWritten").await?;
         assert_eq!(kind, "Warning");
-        let words = "Certificate shop-tls cannot be written, as the API server refuses it: ";
+        let words = "Certificate shop-tls cannot be written: the API server rejects it: ";
         ensure!(note.starts_with(words) && note.contains("spec.dnsNames: Too many: 251"), "{note}");
         ns.apply(&ingress("shop", &by_ca(), &[("shop-tls", &["a.test"])])).await?;
         made(ns, "shop-tls").await.map(drop)

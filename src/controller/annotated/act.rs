@@ -45,7 +45,7 @@ pub async fn apply(
     }
     let params = PatchParams::apply(ANNOTATIONS_FIELD_MANAGER);
     let (params, reason, verb) = match &existing {
-        None => (params, reason::CERTIFICATE_CREATED, "made"),
+        None => (params, reason::CERTIFICATE_CREATED, "created"),
         // What somebody has changed in it is changed back.
         Some(_) => (params.force(), reason::CERTIFICATE_UPDATED, "changed"),
     };
@@ -64,7 +64,7 @@ pub async fn apply(
 }
 
 fn refused(name: &str, words: &str) -> Remark {
-    let note = format!("Certificate {name} cannot be written, as the API server refuses it: {words}");
+    let note = format!("Certificate {name} cannot be written: the API server rejects it: {words}");
     Remark { reason: reason::CERTIFICATE_NOT_WRITTEN, note }
 }
 
@@ -81,7 +81,7 @@ pub async fn delete(context: &Context, certificate: &Certificate) -> Result<Opti
     context.metrics.api_written(KIND, ApiVerb::Delete);
     match api.delete(&name, &params).await {
         Ok(_) => {
-            let note = format!("Certificate {name} is asked for no more, and was deleted");
+            let note = format!("Certificate {name} is no longer requested, and was deleted");
             Ok(Some(Remark { reason: reason::CERTIFICATE_DELETED, note }))
         }
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),

@@ -96,7 +96,7 @@ impl Work {
             }
             Report::Abandoned(message) => info!(message, "the order is abandoned"),
             Report::AskedAgain(error, soon) => {
-                debug!(error, %soon, "the CA stumbled and is asked once more");
+                debug!(error, %soon, "the CA failed temporarily; asking again soon");
             }
             Report::Issued { why, took, serial_number, not_after } => {
                 info!(serial_number, %not_after, "issued");

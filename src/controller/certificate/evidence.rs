@@ -75,12 +75,12 @@ impl Work {
             self.abandon("the order in the status was not written by this operator", context).await?;
         }
         let note = format!(
-            "The status has what nothing shows to be written by this operator, and it is dropped: {}. No provider and no CA is \
-             asked for anything because of it; what was really there has to be removed, or revoked, by hand. Find out who may \
-             write certificates/status",
+            "The status has entries that cannot be verified as written by this operator, so they are dropped: {}. No \
+             request is sent to a provider or a CA because of them; if these records or certificates exist, remove or \
+             revoke them manually. Find out who can write certificates/status",
             named(&unverified)
         );
-        warn!(note, "entries of a status are dropped");
+        warn!(note, "dropped unverified entries of a status");
         self.news.push(Event::warning(reason::UNVERIFIED_STATUS, "Verify", note));
         // First, since an apply would leave an order of which only what others have written is there: no object.
         self.erase(&unverified, context).await?;

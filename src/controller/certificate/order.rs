@@ -127,7 +127,7 @@ impl Work {
         let Some(account) = &self.account else { return };
         let calls = authorizations.iter().map(|url| account.deactivate_authorization(url));
         for error in futures::future::join_all(calls).await.into_iter().filter_map(Result::err) {
-            tracing::debug!(%error, "a pending authorization could not be given up");
+            tracing::debug!(%error, "could not deactivate a pending authorization");
         }
     }
 
@@ -149,7 +149,7 @@ async fn see_record(context: &Context, records: &[DnsRecordStatus], expected: &s
     let its = |record: &&DnsRecordStatus| record.removal.is_none() && record.key_authorization == expected;
     match records.iter().find(its) {
         Some(record) => presenter::visible(context, record).await.err(),
-        None => Some("the TXT record is not on record in the status".to_owned()),
+        None => Some("the TXT record is missing from the status".to_owned()),
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) async fn read_passwords(
         let file = store.format.data_keys().0;
         let Some(secret) = secrets::read(&context.client, namespace, name).await? else {
             return Ok(Err(format!(
-                "Secret {name} with the password of {file} does not exist; apply it, or remove the keystore from the spec"
+                "Secret {name} with the password of {file} does not exist; create it, or remove the keystore from the spec"
             )));
         };
         let text = secrets::data(&secret, key).map(|bytes| std::str::from_utf8(bytes));
@@ -46,8 +46,8 @@ pub(super) async fn read_passwords(
             found => {
                 let what = match found {
                     None => format!("has no key {key}"),
-                    Some(Ok(_)) => format!("has nothing under the key {key}"),
-                    Some(Err(_)) => format!("has no text under the key {key}"),
+                    Some(Ok(_)) => format!("has an empty value for key {key}"),
+                    Some(Err(_)) => format!("has no text as the value of key {key}"),
                 };
                 return Ok(Err(format!(
                     "Secret {name} {what} for the password of {file}; put the password there"

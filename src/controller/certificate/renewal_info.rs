@@ -57,14 +57,14 @@ impl Work {
             }
             Ok(None) => (None, question.without_service()),
             Err(why) => {
-                debug!(%why, "the CA does not say when to renew");
+                debug!(%why, "the CA does not suggest a renewal time");
                 question.failed(&why)
             }
         };
         if status != before
             && let Some(RenewalInfoStatus { selected_time: Some(time), explanation_url, .. }) = &status
         {
-            info!(time = %time.0, explanation = explanation_url, "the CA suggests when to renew");
+            info!(time = %time.0, explanation = explanation_url, "the CA suggests a renewal time");
         }
         context.questions.remember(&self.uid, asked.clone());
         self.asked = Some(asked);
@@ -80,7 +80,7 @@ pub(super) async fn new_order(account: &Account, mut order: NewOrder) -> Result<
     }
     match account.new_order(&order).await {
         Err(error) if order.replaces.is_some() && may_be_about_what_it_replaces(&error) => {
-            info!(%error, "ordered once more without saying what is replaced");
+            info!(%error, "placing the order again without the field replaces");
             account.new_order(&NewOrder { replaces: None, ..order }).await
         }
         outcome => outcome,

@@ -112,7 +112,8 @@ impl Work {
             Err(words) => Refusal { words: words.clone(), is_final: false, retry_after: None },
         };
         let (Some(server), Some(key)) = (&signers.server, self.key_of(held)) else {
-            refusal.words += "; the certificate's own private key, which may revoke it as well, is not in the Secret any more";
+            refusal.words +=
+                "; the certificate's own private key, which could also revoke it, is no longer in the Secret";
             return Ok(Err(refusal));
         };
         Ok(match server.revoke_certificate_with_its_key(key, der, why.code()).await {
@@ -138,8 +139,7 @@ impl Work {
             return Ok(Signers { server: Some(account.server().clone()), account: Ok(account) });
         }
         let Some(issuer) = context.cache.issuer(&IssuerId { kind, namespace, name: name.clone() }) else {
-            let words =
-                format!("{} {name}, which the certificate came from, does not exist any more", kind.as_str());
+            let words = format!("{} {name}, which issued the certificate, no longer exists", kind.as_str());
             return Ok(Signers { account: Err(words), server: None });
         };
         let server = context.accounts.server(&issuer.spec, accounts_in).ok();
@@ -174,7 +174,7 @@ impl Work {
         let how = match signed_by {
             SignedBy::Account => "signed by the account",
             SignedBy::CertificateKey => {
-                "signed with the certificate's own private key, since the account may not"
+                "signed with the certificate's own private key, because the account may not revoke it"
             }
         };
         let note = format!("{message}, {how}");
@@ -227,10 +227,10 @@ impl Work {
             revocation::end(ledger, serial_number, result, Some(words.to_owned()), now);
         }
         let message = format!(
-            "The certificate {serial_number} could not be revoked, and that is not tried any more; have it revoked at the \
-             CA if it must not be used: {words}"
+            "The certificate {serial_number} could not be revoked, and the operator does not retry; if it must not be \
+             used, have it revoked at the CA: {words}"
         );
-        warn!(serial_number, words, "a certificate is not revoked, and stays so");
+        warn!(serial_number, words, "gave up revoking a certificate");
         self.report_revocation(false, reason::REVOCATION_GIVEN_UP, &message, now);
         context.metrics.revocation(RevocationOutcome::GivenUp, why.as_str());
         self.news.push(Event::warning(reason::REVOCATION_GIVEN_UP, "Revoke", message));
@@ -244,16 +244,16 @@ impl Work {
             Remark::InvalidReason(value) => {
                 let known: Vec<&str> = RevocationReason::ALL.iter().map(|reason| reason.as_str()).collect();
                 let message = format!(
-                    "The annotation {ANNOTATION_REVOKE} asks for a revocation for the reason '{value}', which there is not; \
-                     nothing is revoked. Give it one of {}",
+                    "The annotation {ANNOTATION_REVOKE} requests a revocation with the invalid reason '{value}'; nothing \
+                     is revoked. Use one of {}",
                     known.join(", ")
                 );
                 (reason::INVALID_REVOCATION_REASON, message)
             }
             Remark::NothingToRevoke => {
                 let message = format!(
-                    "The annotation {ANNOTATION_REVOKE} asks for a revocation, and there is no certificate with its key in \
-                     the Secret; nothing is revoked"
+                    "The annotation {ANNOTATION_REVOKE} requests a revocation, but the Secret contains no certificate \
+                     with its key; nothing is revoked"
                 );
                 (reason::NOTHING_TO_REVOKE, message)
             }

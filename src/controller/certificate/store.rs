@@ -76,7 +76,7 @@ impl Work {
     /// Writes the TLS Secret, which was lost, anew with the certificate that is kept.
     pub(super) async fn restore_secret(&mut self, context: &Context) -> Result<Outcome, Error> {
         self.write_again(self.backup.as_ref().and_then(Held::by), context).await?;
-        warn!(secret = self.certificate.spec.secret_name, "a lost Secret is restored");
+        warn!(secret = self.certificate.spec.secret_name, "restored a lost Secret");
         Ok(Outcome::Restored)
     }
 

@@ -47,7 +47,7 @@ pub async fn present(
         });
         if !found.await? {
             let words = format!(
-                "Ingress {name}, which http01.ingress.name names, does not exist; apply it, or name another"
+                "Ingress {name}, which http01.ingress.name names, does not exist; create it, or name another"
             );
             missing.extend(challenges.iter().map(|(challenge, _)| not_presented(challenge, words.clone())));
         }

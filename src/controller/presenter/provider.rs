@@ -112,22 +112,22 @@ impl Provider {
         let request_id = format!("{uid}-{}", digest(&format!("{action:?} {}", record.value)));
         let named = |words: String| format!("the webhook {solver_name} of {group_name} {words}");
         let config = config.as_ref().map(OpaqueJson::value).transpose();
-        let config = config.map_err(|error| named(format!("cannot be asked: {error}")))?;
+        let config = config.map_err(|error| named(format!("cannot be called: {error}")))?;
         let payload = webhook::request(&request_id, action, record, namespace, *ambient, config);
         let body =
-            serde_json::to_vec(&payload).map_err(|error| named(format!("cannot be asked: {error}")))?;
+            serde_json::to_vec(&payload).map_err(|error| named(format!("cannot be called: {error}")))?;
         let request = Request::post(webhook::path(group_name, solver_name))
             .header(http::header::CONTENT_TYPE, "application/json")
             .body(Body::from(body))
-            .map_err(|error| named(format!("cannot be asked: {error}")))?;
+            .map_err(|error| named(format!("cannot be called: {error}")))?;
         let called = async {
             let answer = context.client.send(request).await;
             let answer = answer.map_err(|_| "cannot be reached through the API server")?;
             let status = answer.status();
             let body = Limited::new(answer.into_body(), webhook::MAX_ANSWER).collect().await;
             let body = body.map_err(|error| match error.is::<LengthLimitError>() {
-                true => "sent an answer of more than 128 KiB, which is not read; its log may say why",
-                false => "broke off its answer",
+                true => "sent an answer of more than 128 KiB, which is not read; check its log",
+                false => "sent an incomplete answer",
             })?;
             Ok((status, body.to_bytes()))
         };
@@ -248,7 +248,7 @@ impl Secrets<'_> {
 
     async fn secret(&self, name: &str, field: &str) -> Result<Result<Secret, String>, Error> {
         let found = secrets::read(&self.context.client, self.namespace, name).await?;
-        let missing = || format!("{}, which {field} names, does not exist; apply it", self.named(name));
+        let missing = || format!("{}, which {field} names, does not exist; create it", self.named(name));
         Ok(found.ok_or_else(missing))
     }
 
@@ -266,8 +266,8 @@ impl Secrets<'_> {
         let named = || self.named(secret.metadata.name.as_deref().unwrap_or_default());
         let bytes = secrets::data(secret, key)
             .ok_or_else(|| format!("{} has no key {key}; add it, or name another", named()))?;
-        let text =
-            std::str::from_utf8(bytes).map_err(|_| format!("{}, key {key}: it is not text", named()))?;
+        let text = std::str::from_utf8(bytes)
+            .map_err(|_| format!("{}, key {key}: the value is not text", named()))?;
         Ok(text.trim_end_matches(['\n', '\r']).to_owned())
     }
 

@@ -13,8 +13,8 @@ use certwright_solver::http01::{
 };
 
 const KIND: &str = "HTTPRoute";
-const NOT_INSTALLED: &str = "the cluster does not know HTTPRoutes of gateway.networking.k8s.io/v1; install the Gateway API, or use \
-                             http01.ingress or dns01";
+const NOT_INSTALLED: &str = "the cluster does not have HTTPRoutes of gateway.networking.k8s.io/v1; install the Gateway API, or \
+                             use http01.ingress or dns01";
 
 /// Applies the HTTPRoutes of a Certificate: for each solver one with all names, or as many as these need.
 ///
@@ -75,7 +75,7 @@ pub async fn refused(context: &Context, namespace: &str, uid: &str) -> Result<Op
     Ok(match acceptance(&found) {
         Acceptance::Accepted => None,
         Acceptance::Pending(parents) => Some(format!(
-            "{} has not said yet whether it accepts the HTTPRoute; does it exist, and does its controller run?",
+            "{} has not accepted or rejected the HTTPRoute yet; check that it exists and that its controller is running",
             parents.join(" and ")
         )),
         Acceptance::Refused(sentences) => Some(sentences.join("; ")),

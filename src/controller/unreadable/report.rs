@@ -55,7 +55,7 @@ pub async fn report(context: Arc<Context>) {
                     let (kind, namespace, name) = (&key.kind, key.namespace.as_deref(), &key.name);
                     warn!(
                         object = kind,
-                        namespace, name, error, "it could not be reported that the object cannot be read"
+                        namespace, name, error, "could not report that an object cannot be read"
                     );
                 }
                 failed.insert(key, entry);
@@ -72,9 +72,9 @@ async fn tell(key: &Key, entry: &Entry, context: &Context) -> Result<(), Error> 
             namespace = key.namespace.as_deref(),
             name = key.name,
             %fault,
-            "a status cannot be read in full; what cannot be read of it is ignored"
+            "part of a status cannot be read, and is ignored"
         );
-        let note = format!("{fault}; what cannot be read of the status is ignored");
+        let note = format!("{fault}; this part of the status is ignored");
         events::publish(context, object, &Event::warning(reason::INVALID_STATUS, "Read", note)).await;
     }
     let Some(fault) = &entry.fault else { return Ok(()) };
@@ -83,7 +83,7 @@ async fn tell(key: &Key, entry: &Entry, context: &Context) -> Result<(), Error> 
         namespace = key.namespace.as_deref(),
         name = key.name,
         %fault,
-        "an object cannot be read; nothing is done for it until it is corrected"
+        "an object cannot be read; it is ignored until it is corrected"
     );
     let written = match key.kind.as_str() {
         "Certificate" => write::<Certificate>(key, entry, fault, context).await,
@@ -100,7 +100,7 @@ async fn tell(key: &Key, entry: &Entry, context: &Context) -> Result<(), Error> 
 }
 
 fn words(fault: &Fault) -> String {
-    format!("{fault}; nothing is done for this object until that is corrected")
+    format!("{fault}; this object is ignored until that is corrected")
 }
 
 /// A kind with conditions.

@@ -53,7 +53,7 @@ impl Collector for Certificates {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let certificates = self.lock();
         let queued = certificates.values().filter(|facts| facts.queued).count();
-        let help = "Certificates that wait for a place among their accounts' orders";
+        let help = "Certificates that wait because their account has its maximum number of orders";
         let family = encoder.encode_descriptor("issuances_queued", help, None, MetricType::Gauge)?;
         ConstGauge::new(i64::try_from(queued).unwrap_or(i64::MAX)).encode(family)?;
         if self.of_each == PerCertificate::Off {

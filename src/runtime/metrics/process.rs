@@ -31,11 +31,11 @@ impl Collector for Process {
         )?)?;
 
         let memory = ConstGauge::new(resident_bytes);
-        let (name, help) = ("process_resident_memory", "Memory that is held in RAM");
+        let (name, help) = ("process_resident_memory", "Resident memory");
         memory.encode(encoder.encode_descriptor(name, help, Some(&Unit::Bytes), memory.metric_type())?)?;
 
         let start = ConstGauge::new(start_time);
-        let (name, help) = ("process_start_time", "When the process began, since the Unix epoch");
+        let (name, help) = ("process_start_time", "Start time of the process, since the Unix epoch");
         start.encode(encoder.encode_descriptor(name, help, Some(&Unit::Seconds), start.metric_type())?)
     }
 }
