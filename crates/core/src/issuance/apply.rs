@@ -17,13 +17,13 @@ use certwright_acme::{AcmeError, Answer, Challenge, ChallengeStatus, NewOrder, O
 use certwright_api::{CertificateAcmeStatus, DnsRecordStatus, certificate_reason as reason};
 
 impl State {
-    /// Takes in what came of a step that ended at `now`; says what is to be told, and what comes next.
+    /// Applies the outcome of a step that ended at `now`; returns what to report, and what comes next.
     pub fn apply(&mut self, seen: &Snapshot<'_>, outcome: Outcome, now: Timestamp) -> Consequence {
         match outcome {
             Outcome::Rested { until } => self.rest(seen, until, now),
             Outcome::Waited { until, reason, message, makes_room } => {
                 let mut consequence = self.wait(seen, until, reason, &message, now);
-                // Without an order it takes none from those who have one to go on with.
+                // Without an order, it does not occupy an order slot.
                 if makes_room || self.status.order.is_none() {
                     consequence.reports.push(self.leave_place());
                 }
@@ -104,7 +104,7 @@ impl State {
         }
     }
 
-    /// Goes on with the CA's answer, or with its refusal.
+    /// Continues with the CA's answer, or with its error.
     fn answered<T>(
         &mut self,
         seen: &Snapshot<'_>,
@@ -170,8 +170,8 @@ impl State {
         self.learn().saw_order(answer.value, answer.retry_after, now);
     }
 
-    /// The challenges, and the records that answer them, are about to be presented: they are on record before. Records that are
-    /// no longer needed are to be removed.
+    /// The challenges and their records are about to be presented, and are recorded first. Records that are no longer needed
+    /// are marked for removal.
     pub fn begin_presentation(
         &mut self,
         seen: &Snapshot<'_>,
@@ -182,13 +182,13 @@ impl State {
         records::replace(&mut self.status.dns_records, needed, now);
         let before = std::mem::take(&mut self.status.challenges);
         self.status.challenges = challenged.iter().map(|one| one.recorded(&before)).collect();
-        // When it is tried again, what is said stands until there is something else to say.
+        // On a retry, the last message stays until there is a new one.
         if self.learned().present_failed.is_none() && self.learned().presented_at.is_none() {
             self.report_wait(seen, reason::ORDERING, "The challenges are being presented", now);
         }
     }
 
-    /// The CA was told to look at challenges: at all of them, whatever became of one.
+    /// The CA was told to validate challenges: all of them, even if one call failed.
     fn told(
         &mut self,
         seen: &Snapshot<'_>,
@@ -212,7 +212,7 @@ impl State {
         let learned = self.learn();
         taken.iter().for_each(|answer| saw_challenge(learned, &answer.value));
         learned.retry_after = taken.iter().filter_map(|answer| answer.retry_after).max();
-        // A CA that validated while it answered is asked for the order at once.
+        // If the CA validated immediately, the order is read at once.
         if taken.iter().all(|answer| answer.value.status == ChallengeStatus::Valid) {
             learned.asked_at = None;
         }
@@ -241,13 +241,13 @@ impl State {
         }
     }
 
-    /// The TLS Secret is about to be written, and the answer may be lost: why that was due is known before.
+    /// The TLS Secret is about to be written, and the answer may be lost: records beforehand why that was due.
     pub fn begin_storing(&mut self, seen: &Snapshot<'_>, now: Timestamp) {
         let why = seen.with(self).due(now).map_or(reason::SECRET_MISSING, |due| due.reason);
         self.learn().stored_for = Some(why);
     }
 
-    /// Says that the certificate is in the Secret, unless that was said.
+    /// Reports that the certificate is in the Secret, unless that was reported.
     pub(super) fn issued(&mut self, seen: &Snapshot<'_>, now: Timestamp) -> Vec<Report> {
         let learned = self.learned();
         let stored = learned.stored_for.zip(learned.chain.clone());
@@ -283,7 +283,7 @@ impl State {
     }
 }
 
-/// Takes note of a challenge that the CA has just been told about.
+/// Records a challenge as the CA returned it.
 fn saw_challenge(learned: &mut Learned, seen: &Challenge) {
     let authorizations = learned.authorizations.iter_mut().flatten();
     let challenges = authorizations.flat_map(|(_, authorization)| &mut authorization.challenges);
