@@ -1,6 +1,5 @@
-//! Which solver is for which name. The rules are cert-manager's: all parts of a selector that are given must match;
-//! a solver that names the name wins over one that names its zone, the longest zone wins, then more labels, then
-//! the order in the list.
+//! Selects the solver for a name. The rules are cert-manager's: all given parts of a selector must match; a solver that names
+//! the name wins over one that names its zone, the longest zone wins, then more labels, then the order in the list.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -135,12 +134,12 @@ mod tests {
             // As in cert-manager, a zone may be one of wildcards.
             (&[&wildcards], "*.example.com", &[], Some("wildcards")),
             (&[&wildcards], "a.example.com", &[], None),
-            // Of the zones of one solver the longest that fits counts, and only that.
+            // Only the longest matching zone of a solver counts.
             (&[&zones, &zone], "a.example.com", &[], Some("zone")),
             (&[&zone, &zones], "a.sub.example.com", &[], Some("zones")),
             (&[&deeper, &zones], "sub.example.com", &[], Some("deeper")),
             (&[&zones], "a.net", &[], None),
-            // Zones win over labels, labels over their lack; all that are asked for have to be there.
+            // Zones win over labels, labels win over no labels; all labels of the selector must be present.
             (&[&two_labels, &zone], "a.example.com", of_a_in_prod, Some("zone")),
             (&[&zone, &zone_labelled], "a.example.com", of_a, Some("zone labelled")),
             (&[&zone_labelled, &zone], "a.example.com", &[], Some("zone")),
@@ -148,7 +147,7 @@ mod tests {
             (&[&labelled, &two_labels], "a.test", of_a_in_prod, Some("two labels")),
             (&[&labelled, &two_labels], "a.test", of_a, Some("labelled")),
             (&[&two_labels], "a.test", of_a, None),
-            // Of equals the first.
+            // Between equals, the first wins.
             (&[&zone, &other_zone], "a.example.com", &[], Some("zone")),
             (&[&other_zone, &zone], "a.example.com", &[], Some("other zone")),
             (&[], "a.test", &[], None),
