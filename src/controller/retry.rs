@@ -1,4 +1,4 @@
-//! What follows when a reconcile has failed at the API server: it is tried again, soon; or when the API server is back.
+//! What happens when a reconcile fails because of the API server: it is retried soon, or when the API server is back.
 
 use std::future;
 use std::time::Duration;
@@ -14,14 +14,13 @@ use super::context::Context;
 use super::error::Error;
 use certwright_core::backoff::after_error;
 
-/// While the API server is away, the reconciles that wait for it are tried again after so long, should nobody wake them
-/// before.
+/// While the API server is away, waiting reconciles are retried after this time, if nothing wakes them earlier.
 const UNWOKEN: Duration = Duration::from_secs(60);
-/// An error that may pass by itself is a warning when it comes so often in a row for one object.
+/// A temporary error is logged as a warning if it occurs this often in a row for one object.
 pub const WORTH_A_WARNING: u32 = 3;
 
-/// When the reconcile of `object` is tried again, which has ended with `error`. The log says so, unless everybody has the
-/// same trouble, or it may be over with the next attempt.
+/// When to retry the reconcile of `object`, which has failed with `error`. This is logged as a warning, unless the API server
+/// is away, or the error may be gone with the next attempt.
 pub fn retry<K: Resource<DynamicType = ()>>(object: &K, error: &Error, context: &Context) -> Action {
     let uid = object.uid().unwrap_or_default();
     let failures = context.in_flight.failed(&uid);
@@ -36,7 +35,7 @@ pub fn retry<K: Resource<DynamicType = ()>>(object: &K, error: &Error, context: 
     Action::requeue(if is_away { UNWOKEN } else { after_error(failures, error.may_pass(), &uid) })
 }
 
-/// Does work that belongs to no object's reconcile until it succeeds, or until this replica leads no more.
+/// Repeats work that does not belong to a reconcile until it succeeds, or until this replica no longer leads.
 pub async fn until_done(
     context: &Context,
     seed: &str,
@@ -60,7 +59,7 @@ fn note(error: &Error, failures: u32, what: &str, context: &Context) {
     }
 }
 
-/// Wakes whoever has failed: the API server is back.
+/// Wakes all objects whose reconcile failed: the API server is back.
 pub fn wake_whoever_failed(context: &Context) {
     let failing = context.in_flight.failing();
     let is_failing = |uid: Option<&String>| uid.is_some_and(|uid| failing.contains(uid));

@@ -1,5 +1,5 @@
-//! What CAs said of accounts when Certificates used them. A Certificate leaves a verdict here; the issuer's own
-//! controller writes it into the issuer's condition.
+//! Errors about accounts that CAs returned to Certificates. A Certificate leaves a verdict here; the issuer's own controller
+//! writes it into the issuer's condition.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use super::issuer_record::IssuerId;
 use certwright_core::disposition::Disposition;
 
-/// What a CA said of an account.
+/// A CA's error about an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// Generation of the issuer whose account was used.
@@ -16,11 +16,11 @@ pub struct Verdict {
     pub disposition: Disposition,
     /// The reason for the issuer's condition, if the CA's code is known.
     pub reason: Option<&'static str>,
-    /// The CA's words.
+    /// The message with the CA's error.
     pub message: String,
 }
 
-/// The verdicts that stand.
+/// The current verdicts.
 #[derive(Default)]
 pub struct Verdicts(Mutex<HashMap<IssuerId, Verdict>>);
 

@@ -1,4 +1,4 @@
-//! A solver's provider, with what its Secrets hold.
+//! A solver's provider, with the content of its Secrets.
 
 use std::time::Duration;
 
@@ -18,18 +18,18 @@ use certwright_api::{Dns01SecretKeySelector, Dns01Webhook, DnsRecordStatus, Opaq
 use certwright_core::naming::digest;
 use certwright_solver::dns01::{Record, acme_dns, http_request, rfc2136, webhook};
 
-/// For how long a webhook's answer is waited for: less than for the API server's own.
+/// How long to wait for a webhook's answer: less than for the API server itself.
 const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// Who puts TXT records into the DNS.
+/// Adds TXT records to DNS, and removes them.
 pub enum Provider {
-    /// An API behind the Kubernetes API.
+    /// A webhook behind the Kubernetes API.
     Webhook {
         /// Which.
         settings: Dns01Webhook,
-        /// Where the Secrets are that its config names.
+        /// The namespace of the Secrets in its config.
         namespace: String,
-        /// Whether it may use credentials of its surroundings.
+        /// Whether it may use ambient credentials.
         ambient: bool,
     },
     /// An HTTP server.
@@ -41,8 +41,7 @@ pub enum Provider {
 }
 
 impl Provider {
-    /// The provider of a record of a Certificate in `certificate_namespace`, with its Secrets read; or in words why there is
-    /// none.
+    /// The provider of a record of a Certificate in `certificate_namespace`, with its Secrets; or why there is none.
     ///
     /// # Errors
     /// [`Error::ReadSecret`]
@@ -52,7 +51,7 @@ impl Provider {
         record: &DnsRecordStatus,
     ) -> Result<Result<Self, String>, Error> {
         let solver = &record.solver;
-        // It follows from the kind of issuer. What the status says of it is for people.
+        // This follows from the kind of issuer. The namespace in the status is only informative.
         let namespace = match record.allow_ambient_credentials {
             true => &context.config.namespace,
             false => certificate_namespace,
@@ -75,7 +74,7 @@ impl Provider {
         Ok(Err("the solver names no provider".to_owned()))
     }
 
-    /// Has a record put there; twice is the same as once.
+    /// Adds a record; this is idempotent.
     pub async fn present(&self, context: &Context, uid: &str, record: &Record) -> Result<(), String> {
         match self {
             Self::Webhook { .. } => self.call(context, uid, webhook::Action::Present, record).await,
@@ -87,7 +86,7 @@ impl Provider {
         }
     }
 
-    /// Has a record removed, and no other at its name.
+    /// Removes a record, and no other record with the same name.
     pub async fn clean_up(&self, context: &Context, uid: &str, record: &Record) -> Result<(), String> {
         match self {
             Self::Webhook { .. } => self.call(context, uid, webhook::Action::CleanUp, record).await,
