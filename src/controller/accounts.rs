@@ -79,7 +79,7 @@ impl Accounts {
         })
     }
 
-    /// The limit on concurrent requests of a namespace's issuers. ClusterIssuers have no limit.
+    /// The limit on concurrent requests of a namespace's issuers. The operator's own namespace has no limit.
     fn share(&self, namespace: &str) -> Option<Share> {
         if namespace == self.own_namespace {
             return None;

@@ -8,8 +8,8 @@
 //! - order slots ([`places`]), [`key_makers`] and reads of Secrets are shared fairly by namespaces (`turns`);
 //! - [`api_server`] knows when the API server is away, and [`retry`] handles failed reconciles;
 //! - [`unreadable`]: objects that cannot be read, and their reports;
-//! - [`accounts`], [`resolvers`], [`in_flight`], [`questions`], [`verdicts`]: what lives in memory only, and may be lost at any
-//!   moment.
+//! - [`accounts`], [`resolvers`], [`in_flight`], [`questions`], [`verdicts`]: state that is only in memory, and may be
+//!   lost at any time.
 
 pub mod accounts;
 pub mod annotated;

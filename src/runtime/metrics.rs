@@ -1,4 +1,4 @@
-//! What the process counts and measures, for Prometheus.
+//! The metrics of the process, for Prometheus.
 
 mod certificates;
 mod issuers;
@@ -27,8 +27,8 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 
 /// All metrics of the process. Clones share them.
 ///
-/// A label that is passed as `&'static str` is meant to be a constant, such as a condition's reason: whatever varies
-/// from object to object would make a new time series of each.
+/// A label that is passed as `&'static str` must be a constant, such as a condition's reason: a value that differs from object
+/// to object would create a new time series for each.
 #[derive(Clone, Debug)]
 pub struct Metrics(Arc<Inner>);
 
@@ -56,7 +56,7 @@ struct Inner {
     issuers: Issuers,
 }
 
-/// Whether every Certificate has metrics of its own.
+/// Whether every Certificate has its own metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PerCertificate {
     /// Three time series for each Certificate.
@@ -67,7 +67,7 @@ pub enum PerCertificate {
 }
 
 impl Metrics {
-    /// Metrics that have counted nothing yet.
+    /// Metrics with nothing counted yet.
     #[must_use]
     pub fn new(per_certificate: PerCertificate) -> Self {
         let mut root = Registry::default();
@@ -167,7 +167,7 @@ impl Metrics {
         }))
     }
 
-    /// Reconciles of this kind are about to begin. An alert sees how often one panicked only if it was 0 before.
+    /// Reconciles of this kind are about to start. An alert notices the first panic only if the counter was 0 before.
     pub fn reconciling(&self, kind: &'static str) {
         let panicked = Reconciles { kind, outcome: ReconcileOutcome::Panicked.as_str() };
         drop(self.0.reconciles.get_or_create(&panicked));
@@ -192,7 +192,7 @@ impl Metrics {
         self.0.account_key_rollovers.get_or_create(&Rollovers { result }).inc();
     }
 
-    /// A certificate stands in its Secret, `took` after its issuance began, for this reason.
+    /// A certificate is in its Secret, `took` after its issuance started, which was due for this reason.
     pub fn issued(&self, reason: &'static str, took: Duration) {
         self.0.issuances.get_or_create(&Issuances { result: "succeeded", reason }).inc();
         self.0.issuance_duration.observe(took.as_secs_f64());
@@ -203,7 +203,7 @@ impl Metrics {
         self.0.issuances.get_or_create(&Issuances { result: "failed", reason }).inc();
     }
 
-    /// The egress rules forbade a connection for this purpose.
+    /// The egress rules denied a connection for this purpose.
     pub fn egress_refused(&self, purpose: &'static str) {
         self.0.egress_refused.get_or_create(&ForPurpose { purpose }).inc();
     }
@@ -228,7 +228,7 @@ impl Metrics {
         self.0.api_writes.get_or_create(&ApiWrites { kind, verb: verb.as_str() }).inc();
     }
 
-    /// So many objects of this kind cannot be read.
+    /// This many objects of this kind cannot be read.
     pub fn unreadable(&self, kind: &str, part: Part, count: i64) {
         let labels = UnreadableObjects { kind: kind.to_owned(), part: part.as_str() };
         match count {
@@ -242,14 +242,14 @@ impl Metrics {
         self.0.leader.set(leads.into());
     }
 
-    /// What the probes find, and for how long a watch has heard nothing from the API server.
+    /// The results of the probes, and how long a watch has had no answer from the API server.
     pub fn vital_signs(&self, healthy: bool, ready: bool, silence: Duration) {
         self.0.healthy.set(healthy.into());
         self.0.ready.set(ready.into());
         self.0.watch_silence.set(silence.as_secs_f64());
     }
 
-    /// How a Certificate stands now.
+    /// The current facts about a Certificate.
     pub fn certificate(&self, namespace: &str, name: &str, facts: CertificateFacts) {
         self.0.certificates.set(namespace, name, facts);
     }
@@ -272,7 +272,7 @@ impl Metrics {
     /// Everything as [`CONTENT_TYPE`].
     ///
     /// # Errors
-    /// Only if a metric refuses to be written, which none does.
+    /// Only if a metric cannot be encoded, which does not happen.
     pub fn encode(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
         text::encode(&mut text, &self.0.registry)?;
@@ -291,11 +291,11 @@ impl Default for Metrics {
 pub enum ReconcileOutcome {
     /// There was nothing to do.
     Unchanged,
-    /// Something was done, or is waited for.
+    /// Something was done, or the reconcile waits.
     Progressed,
-    /// It failed, and is tried again.
+    /// It failed, and is retried.
     Failed,
-    /// It panicked, and is tried again.
+    /// It panicked, and is retried.
     Panicked,
 }
 
@@ -310,12 +310,12 @@ impl ReconcileOutcome {
     }
 }
 
-/// What of an object cannot be read.
+/// Which part of an object cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
-    /// The object: nothing is done for it.
+    /// The object: it is ignored.
     Object,
-    /// Its status, in part: that is ignored.
+    /// A part of its status, which is ignored.
     Status,
 }
 
@@ -333,9 +333,9 @@ impl Part {
 pub enum RevocationOutcome {
     /// It is revoked.
     Succeeded,
-    /// It is not, and that is tried again.
+    /// It is not revoked, and that is retried.
     Failed,
-    /// It is not, and stays so.
+    /// It is not revoked, and that is not retried.
     GivenUp,
 }
 
@@ -356,7 +356,7 @@ pub enum ApiVerb {
     Create,
     /// `update`, which replaces
     Update,
-    /// `patch`, which server-side apply is as well
+    /// `patch`, which includes server-side apply
     Patch,
     /// `delete`
     Delete,

@@ -11,20 +11,20 @@ use prometheus_client::registry::Unit;
 
 use super::PerCertificate;
 
-/// How a Certificate stands.
+/// The facts about a Certificate that are exported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CertificateFacts {
     /// Whether its condition `Ready` is true.
     pub ready: bool,
     /// When the certificate in its Secret expires.
     pub not_after: Option<Timestamp>,
-    /// When it is to be renewed.
+    /// When it will be renewed.
     pub renewal: Option<Timestamp>,
-    /// Whether it waits for a place among its account's orders.
+    /// Whether it waits for an order slot.
     pub queued: bool,
 }
 
-/// The gauges of all Certificates, written from one map so that each name is held once.
+/// The gauges of all Certificates, written from one map so that each name is stored once.
 #[derive(Clone, Debug)]
 pub(super) struct Certificates {
     facts: Arc<Mutex<BTreeMap<(String, String), CertificateFacts>>>,

@@ -7,11 +7,10 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
-/// Ticks in a second, as Linux tells them to user space on every architecture that matters (`USER_HZ`).
+/// Clock ticks per second in user space (`USER_HZ`), the same on all relevant architectures of Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// What every process exports (Prometheus, "Writing client libraries", process metrics), read at each scrape. Nothing
-/// where there is no `/proc`.
+/// The standard process metrics (Prometheus, "Writing client libraries"), read at each scrape. Empty without `/proc`.
 #[derive(Debug)]
 pub(super) struct Process;
 
@@ -55,7 +54,7 @@ impl Reading {
 
     /// The three files are described in proc(5).
     fn parse(stat: &str, status: &str, system: &str) -> Option<Self> {
-        // The second field, the command, may hold spaces and parentheses: the third comes after the last of them.
+        // The second field, the command, may contain spaces and parentheses: the third field follows the last parenthesis.
         let (_, fields) = stat.rsplit_once(") ")?;
         let ticks = |field: usize| fields.split_ascii_whitespace().nth(field - 3)?.parse::<f64>().ok();
         let boot: f64 = value(system, "btime ")?.parse().ok()?;
