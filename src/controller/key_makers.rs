@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn those_who_leave_the_queue_take_no_place_with_them() {
+    async fn leaving_the_queue_does_not_leak_a_slot() {
         let makers = Turns::new(1);
         let (end, may_end) = mpsc::channel::<()>();
         let first = tokio::spawn(start(&makers, "a", move || may_end.recv().unwrap()));
@@ -113,14 +113,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_that_panics_leaves_its_place() {
+    async fn work_that_panics_frees_its_slot() {
         let makers = Turns::new(1);
         assert_eq!(start(&makers, "a", || panic!("in a test")).await, None::<()>);
         assert_eq!(start(&makers, "a", || 1).await, Some(1));
     }
 
     #[tokio::test]
-    async fn a_key_of_8192_bits_holds_up_no_other() {
+    async fn a_key_of_8192_bits_does_not_delay_others() {
         let makers = KeyMakers::default();
         let (end, may_end) = mpsc::channel::<()>();
         let large = tokio::spawn({

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_that_turns_to_another_issuer_holds_nobody_up_at_the_former_one() {
+    fn a_certificate_that_changes_its_issuer_does_not_keep_its_old_slot() {
         let places = Places::new(1);
         assert!(places.take(&account("old"), "a", certificate("ns", "a")));
         assert!(!places.take(&account("old"), "b", certificate("ns", "b")));

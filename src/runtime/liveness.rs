@@ -218,7 +218,7 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     #[tokio::test(start_paused = true)]
-    async fn a_runtime_that_runs_no_task_for_half_a_minute_is_ill() {
+    async fn a_runtime_that_runs_no_task_for_half_a_minute_is_unhealthy() {
         let liveness = Liveness::default();
         let began = clock::instant();
         assert_eq!(liveness.ailment(began + MINUTE), None, "not started yet");
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn reconciles_of_which_none_ends_are_a_sign_and_an_empty_queue_is_none() {
+    async fn reconciles_that_never_end_are_an_ailment_and_an_empty_queue_is_not() {
         let liveness = Liveness::default();
         let first = liveness.reconcile();
         tokio::time::advance(10 * MINUTE).await;
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_that_hears_nothing_while_others_do_is_a_sign() {
+    fn a_watch_without_answers_while_others_have_them_is_an_ailment() {
         let liveness = Liveness::default();
         let start = clock::instant();
         let later = |minutes: u32| start + minutes * MINUTE;
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn an_api_server_that_is_away_is_no_sign_neither_then_nor_when_it_is_back() {
+    fn an_api_server_that_is_away_is_not_an_ailment_then_or_when_it_is_back() {
         let liveness = Liveness::default();
         let start = clock::instant();
         let later = |minutes: u32| start + minutes * MINUTE;

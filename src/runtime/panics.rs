@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_is_told_in_a_line_of_bounded_length() {
+    fn the_message_of_a_panic_is_one_line_of_bounded_length() {
         assert_eq!(catch(|| panic!("no such key")), Err::<(), _>(Panic("no such key".to_owned())));
         let quoted = format!("two\nlines \u{1b}[31m{}", "é".repeat(1000));
         let told = catch(|| panic!("{quoted}")).map(|(): ()| ()).unwrap_err().to_string();

@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_fail_between_others_are_no_outage() {
+    fn failures_between_successful_requests_are_not_an_outage() {
         let mut outage = Outage::default();
         for second in 0..100 {
             assert!(!outage.failed(at(second * 1000)));

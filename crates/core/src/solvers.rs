@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_solver_without_a_selector_is_as_one_whose_selector_asks_for_nothing() {
+    fn a_missing_selector_is_the_same_as_an_empty_one() {
         let mut without = solver("without", &[], &[], &[]);
         without.selector = None;
         let empty = solver("empty", &[], &[], &[]);
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unusable_solver_is_passed_over() {
+    fn an_unusable_solver_is_skipped() {
         let solvers = [solver("name", &["a.test"], &[], &[]), solver("all", &[], &[], &[])];
         let class = |solver: &Solver| solver.http01.as_ref()?.ingress.as_ref()?.class.clone();
         let usable = |solver: &Solver| class(solver).as_deref() == Some("all");

@@ -27,7 +27,7 @@ const LONG: Duration = Duration::from_secs(600);
 type Tries = Arc<Mutex<HashMap<String, Vec<Instant>>>>;
 
 #[tokio::test(start_paused = true)]
-async fn a_reconcile_that_panics_is_tried_again_more_and_more_seldom_and_others_go_on() {
+async fn a_reconcile_that_panics_is_retried_with_growing_delays_and_others_continue() {
     let scene = Scene::start(["bad", "good"]);
     let begun = clock::instant();
     for _ in 0..600 {

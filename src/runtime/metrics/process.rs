@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn files_in_another_form_yield_nothing() {
+    fn files_in_another_format_yield_nothing() {
         assert_eq!(Reading::parse("", "", ""), None);
         assert_eq!(Reading::parse("7 (x) S 1", "VmRSS: 1 kB", "btime 1"), None);
     }

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_with_a_request_goes_after_those_without() {
+    fn connections_without_a_request_are_closed_first() {
         let connections = Connections::new(2);
         let asked = enter(&connections, "192.0.2.1");
         asked.answering();
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn where_every_peer_has_one_the_oldest_goes() {
+    fn if_every_peer_has_one_connection_the_oldest_is_closed() {
         let connections = Connections::new(3);
         let held = ["192.0.2.1", "192.0.2.2", "192.0.2.3"].map(|address| enter(&connections, address));
         let _new = enter(&connections, "192.0.2.4");

@@ -135,7 +135,7 @@ proptest! {
 
     /// Something that takes `takes` is noticed at most half as long after, and is looked at seldom.
     #[test]
-    fn looking_again_is_soon_enough_and_seldom(takes in 0..=3 * 86_400i64) {
+    fn checks_are_repeated_soon_enough_but_rarely(takes in 0..=3 * 86_400i64) {
         let bounds = (Duration::from_millis(100), Duration::from_secs(300));
         let done = now() + SignedDuration::from_secs(takes);
         let (mut at, mut looks) = (now(), 0i64);

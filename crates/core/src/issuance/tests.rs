@@ -84,7 +84,7 @@ fn a_name_that_cannot_be_proved_fails_before_anything_is_presented() {
 }
 
 #[test]
-fn a_challenge_that_the_ca_looked_at_in_vain_and_keeps_open_is_answered_again() {
+fn a_challenge_that_stays_pending_after_a_failed_validation_is_answered_again() {
     let mut world = World::new();
     while world.learned().told.is_empty() {
         assert!(matches!(world.step(), Turn::On), "{:#?}", world.last_steps());
@@ -439,7 +439,7 @@ fn an_order_whose_key_is_lost_is_dropped_for_exactly_one_other() {
 }
 
 #[test]
-fn an_order_that_the_ca_forgot_is_placed_anew_after_a_while() {
+fn an_order_that_the_ca_forgot_is_placed_again_after_a_while() {
     let mut world = World::new();
     world.run();
     world.ca.orders[0].forgotten = true;
@@ -493,7 +493,7 @@ fn a_key_that_is_used_again_and_changes_after_the_download_is_not_stored() {
 }
 
 #[test]
-fn a_certificate_that_expires_before_it_is_stored_is_ordered_anew() {
+fn a_certificate_that_expires_before_it_is_stored_is_ordered_again() {
     let mut world = World::new();
     run_to(&mut world, |step| matches!(step, Step::StoreCertificate));
     world.now += SignedDuration::from_hours(91 * 24);
@@ -606,7 +606,7 @@ fn nothing_is_ordered_from_an_issuer_that_is_not_for_the_certificate_and_an_orde
 }
 
 #[test]
-fn a_secret_that_cert_manager_keeps_is_left_alone_whoever_it_says_it_belongs_to() {
+fn a_secret_that_cert_manager_manages_is_left_alone_whatever_its_annotations_say() {
     let mut world = World::new();
     world.run_until_rest();
     world.kept_by = Some("theirs".to_owned());
@@ -775,7 +775,7 @@ fn a_key_is_kept_where_the_spec_says_never() {
 }
 
 #[test]
-fn an_order_about_to_expire_is_placed_anew() {
+fn an_order_about_to_expire_is_placed_again() {
     let mut world = World::new();
     world.run();
     world.now += ca::ORDER_LIFETIME - SignedDuration::from_secs(4);
@@ -788,7 +788,7 @@ fn an_order_about_to_expire_is_placed_anew() {
 }
 
 #[test]
-fn an_order_that_expired_while_the_ca_was_down_is_placed_anew_at_once() {
+fn an_order_that_expired_while_the_ca_was_down_is_placed_again_immediately() {
     let mut world = World::new();
     world.ca.validation = Validation::Hangs;
     world.run();

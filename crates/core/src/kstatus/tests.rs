@@ -15,7 +15,7 @@ fn an_object_that_is_ready_is_neither_reconciling_nor_stalled() {
 }
 
 #[test]
-fn an_object_of_which_nothing_is_known_yet_is_neither() {
+fn an_object_without_conditions_is_neither() {
     assert_eq!(of_certificate(&[]), None);
     assert_eq!(of_issuer(&[]), None);
 }

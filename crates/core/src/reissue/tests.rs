@@ -85,7 +85,7 @@ fn missing_and_surplus_names_are_told_apart() {
 }
 
 #[test]
-fn a_name_that_the_ca_added_is_no_reason_to_order_again() {
+fn a_name_added_by_the_ca_does_not_cause_another_order() {
     let mut case = Case::default();
     case.leaf().dns_names.insert("www.a.test".to_owned());
     case.secret.requested_names = Some(case.wanted.names());

@@ -45,7 +45,7 @@ fn names_are_lower_case_sorted_and_there_once() {
 }
 
 #[test]
-fn the_common_name_is_written_as_it_stands_among_the_names() {
+fn the_common_name_is_spelled_as_among_the_names() {
     for (common_name, expected) in [
         ("Example.COM", Identifier::dns("example.com")),
         ("*.Example.com", Identifier::dns("*.example.com")),

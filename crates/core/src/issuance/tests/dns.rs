@@ -29,7 +29,7 @@ fn the_ca_is_never_told_of_a_record_that_is_not_seen() {
 }
 
 #[test]
-fn a_record_that_is_overdue_makes_room_for_others_and_is_looked_at_seldom() {
+fn an_overdue_record_frees_its_slot_and_is_checked_rarely() {
     for (timeout, expected) in [(None, 600), (Some("30s"), 30)] {
         let mut world = with_records(timeout);
         world.self_check_passes = false;
@@ -103,7 +103,7 @@ fn what_cannot_be_presented_makes_room_and_is_tried_again_ever_less_often() {
 }
 
 #[test]
-fn a_record_that_is_overdue_is_presented_anew() {
+fn an_overdue_record_is_presented_again() {
     let mut world = with_records(Some("30s"));
     world.self_check_passes = false;
     let mut presented = 0;

@@ -64,7 +64,7 @@ fn waits_once_what_was_kept_is_lost_as_well() {
 }
 
 #[test]
-fn is_ordered_for_whoever_asks() {
+fn is_ordered_on_request() {
     let mut world = used_up();
     (world.secret, world.backup) = (None, None);
     world.renew_request = Some("please".to_owned());

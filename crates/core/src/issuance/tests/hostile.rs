@@ -41,7 +41,7 @@ fn an_order_without_an_end_that_stays_pending_is_given_up_after_seven_days() {
 }
 
 #[test]
-fn a_certificate_that_cannot_be_downloaded_before_its_order_ends_is_ordered_anew() {
+fn a_certificate_that_cannot_be_downloaded_before_its_order_expires_is_ordered_again() {
     let mut world = World::new();
     run_to(&mut world, |step| matches!(step, Step::Download(_)));
     let down = Fault { refusal: Refusal::no_answer(), answer_lost: false };

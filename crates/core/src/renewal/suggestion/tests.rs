@@ -119,7 +119,7 @@ fn a_retry_after_that_differs_each_time_is_not_written_each_time() {
 }
 
 #[test]
-fn nobody_is_asked_of_an_expired_certificate_nor_of_one_without_an_id() {
+fn the_ca_is_not_asked_about_expired_certificates_or_those_without_an_id() {
     let asked = Asked { certificate_id: ID.to_owned(), at: at(91 * DAY), failures: 0, again: None };
     let (status, _) = ask(None, 0).answered(&suggests(58 * DAY, 60 * DAY), None);
     assert_eq!(next(Some(&status), Some(&asked)), None);
