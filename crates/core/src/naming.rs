@@ -6,7 +6,7 @@ use aws_lc_rs::digest;
 /// Longest name that is also valid as a label value.
 const MAX_LABEL: usize = 63;
 
-/// Name of the Secret that holds the private key of an issuance under way.
+/// Name of the Secret that holds the private key of a current issuance.
 pub fn next_private_key_secret(certificate: &str, uid: &str) -> String {
     with_suffix(certificate, &format!("next-key-{}", digest(uid)))
 }

@@ -37,7 +37,7 @@ pub struct Asked<'a> {
     pub on_delete: Option<RevocationReason>,
     /// The revocation reason to use for a replaced certificate.
     pub on_replace: Option<RevocationReason>,
-    /// For how long a deletion waits for the CA.
+    /// How long a deletion waits for the CA.
     pub deletion_timeout: SignedDuration,
     /// The annotation that requests a revocation now.
     pub request: Option<&'a str>,

@@ -62,7 +62,7 @@ fn label_count(zone: &str) -> usize {
 mod tests {
     use super::*;
 
-    /// A solver told apart by its ingress class.
+    /// A solver identified by its ingress class.
     fn solver(class: &str, names: &[&str], zones: &[&str], labels: &[(&str, &str)]) -> Solver {
         let owned = |items: &[&str]| items.iter().map(|item| (*item).to_owned()).collect();
         let selector = SolverSelector {
@@ -125,7 +125,7 @@ mod tests {
             (&[&name_elsewhere], "www.example.com", &[], None),
             (&[&name_elsewhere], "a.other.test", &[], None),
             (&[&all, &name_elsewhere], "www.example.com", &[], Some("all")),
-            // A wildcard is a name of its own, and is in the zone of its apex.
+            // A wildcard is a separate name, and is in the zone of its apex.
             (&[&wildcard], "a.example.com", &[], None),
             (&[&wildcard], "example.com", &[], None),
             (&[&apex], "*.example.com", &[], None),

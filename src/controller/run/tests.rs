@@ -51,7 +51,7 @@ async fn a_reconcile_that_panics_is_retried_with_growing_delays_and_others_conti
     assert!(!scene.controller.is_finished());
 }
 
-/// What is remembered of the panics is their number alone.
+/// Only the number of panics is remembered.
 #[tokio::test(start_paused = true)]
 async fn the_progress_of_an_object_whose_reconcile_panicked_is_dropped() {
     let scene = Scene::start(["bad"]);

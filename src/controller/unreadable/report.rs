@@ -31,7 +31,7 @@ use certwright_core::reading::{Fault, Readable, Reading};
 /// When to retry a failed report.
 const AGAIN: Duration = Duration::from_secs(30);
 
-/// Reports the objects that cannot be read, for as long as this replica leads.
+/// Reports the objects that cannot be read, while this replica leads.
 pub async fn report(context: Arc<Context>) {
     let unreadable = context.cache.unreadable();
     unreadable.begin();

@@ -114,7 +114,7 @@ impl Server {
 
 async fn ask(stream: &mut TcpStream, path: &str, headers: &str) -> String {
     let request = format!("GET {path} HTTP/1.1\r\nHost: example.com\r\n{headers}\r\n");
-    // The server may refuse before all is sent, and close with our bytes unread: that arrives here as a reset.
+    // The server may answer before everything is sent, and close with our bytes unread: that arrives here as a reset.
     let _ = stream.write_all(request.as_bytes()).await;
     let mut response = Vec::new();
     let _ = stream.read_to_end(&mut response).await;

@@ -167,7 +167,7 @@ pub(super) struct Block {
 }
 
 impl Entrance {
-    /// The owner of what is made from it.
+    /// The owner reference for Certificates that are created from it.
     pub(super) fn owner(&self) -> OwnerReference {
         OwnerReference {
             api_version: self.kind.api_version().to_owned(),

@@ -162,7 +162,7 @@ fn every_field_is_set_by_its_annotation() {
     assert_eq!(planned(&with(&percentage)).certificates[0].spec.renew_before_percentage, Some(25));
 }
 
-/// An annotation, a value that it cannot have, and what it can.
+/// An annotation, an invalid value, and the allowed values.
 const WRONG: &[(&str, &str, &str)] = &[
     ("issuer-kind", "Vault", "Issuer or ClusterIssuer"),
     ("issuer-group", "example.com", "certwright.dev"),

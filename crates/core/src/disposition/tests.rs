@@ -1,7 +1,7 @@
 use super::Disposition::*;
 use super::*;
 
-/// The table of what a CA's codes mean, row by row.
+/// The table of a CA's codes and their meaning, row by row.
 const TABLE: [(Disposition, &[&str]); 5] = [
     (
         AccountUnusable,
@@ -67,7 +67,7 @@ const TABLE: [(Disposition, &[&str]); 5] = [
     ),
 ];
 
-/// The codes of which the HTTP status and the call decide.
+/// The codes for which the HTTP status and the call decide.
 const BY_STATUS: &[&str] = &[
     "unauthorized",
     "malformed",
@@ -81,7 +81,7 @@ const BY_STATUS: &[&str] = &[
     "compound",
 ];
 
-/// The reasons of the codes that are not words in capitals; those are the reason as they are.
+/// The reasons of the codes that are not in capitals; those in capitals are used unchanged.
 const REASONS: &[(&str, &str)] = &[
     ("accountDoesNotExist", "AccountDoesNotExist"),
     ("externalAccountRequired", "ExternalAccountRequired"),

@@ -81,7 +81,7 @@ pub struct Snapshot<'a> {
     pub issuer: &'a IssuerView,
     /// Why the issuer does not allow this Certificate.
     pub not_allowed: Option<&'a str>,
-    /// The status as the API server has it.
+    /// The status in the API server.
     pub recorded: Option<&'a CertificateStatus>,
     /// Whether the issuer allows orders to request a lifetime.
     pub asks_lifetime: bool,
@@ -238,7 +238,7 @@ pub struct Failure {
 }
 
 impl<'a> Situation<'a> {
-    /// What was learned of the order under way.
+    /// What was learned about the current order.
     pub(super) fn learned(&self) -> &'a Learned {
         self.state.progress.of(self.state.status.order.as_ref())
     }

@@ -792,7 +792,7 @@ fn an_order_that_expired_while_the_ca_was_down_is_placed_again_immediately() {
     let mut world = World::new();
     world.ca.validation = Validation::Hangs;
     world.run();
-    // Down for longer than an order lives.
+    // Down for longer than the lifetime of an order.
     let down = Fault { refusal: Refusal::no_answer(), answer_lost: false };
     while world.now < world.ca.orders[0].expires {
         world.ca.faults.push_back(down.clone());
@@ -825,7 +825,7 @@ fn what_waits_for_the_ca_names_the_names() {
     }
 }
 
-/// Lets time pass until the issuance fails, and carries that out.
+/// Lets time pass until the issuance fails, and executes that step.
 fn challenge_url(answer: &Step) -> String {
     let Step::Answer(challenges) = answer else { panic!("{answer:?}") };
     challenges[0].clone()
@@ -837,7 +837,7 @@ fn failure_of(world: &mut World) -> Failure {
     failure
 }
 
-/// Lets time pass until the next step is such a one.
+/// Lets time pass until the next step matches.
 fn run_to(world: &mut World, wanted: impl Fn(&Step) -> bool) -> Step {
     for _ in 0..200 {
         let step = world.next_step();

@@ -67,7 +67,7 @@ fn an_issuer_is_reconciling_while_it_waits_for_a_secret_or_a_ca() {
         issuer::SECRET_NOT_FOUND,
         issuer::SECRET_KEY_NOT_FOUND,
     ];
-    // A CA was asked too often, or has stumbled.
+    // A rate limit, or a temporary error of the CA.
     let passing = [
         "RATE_LIMITED",
         "RateLimited",

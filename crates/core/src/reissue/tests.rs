@@ -31,7 +31,7 @@ fn the_earlier_check_gives_the_reason() {
             if reason == second_reason {
                 continue;
             }
-            // The later one first, so that the earlier one is not undone by it.
+            // The later one first, so that it does not undo the earlier one.
             let mut case = Case::default();
             second(&mut case);
             first(&mut case);
@@ -255,7 +255,7 @@ impl Case {
         }
     }
 
-    /// The certificate in the Secret; one that nobody looks at if there is none to be read.
+    /// The certificate in the Secret; an unused one if there is none.
     fn leaf(&mut self) -> &mut Leaf {
         match self.secret.leaf.as_mut() {
             Some(Ok(leaf)) => leaf,

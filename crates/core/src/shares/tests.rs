@@ -88,8 +88,8 @@ fn a_lower_rank_comes_first_within_a_namespace_only() {
 }
 
 proptest! {
-    /// Whatever comes and goes: no more places are taken than there are, nobody waits for a place that it could have, and no
-    /// namespace without one waits while another takes a second.
+    /// In any sequence of events: no more slots are taken than exist, nobody waits for a slot that it could have, and no
+    /// namespace without a slot waits while another takes a second one.
     #[test]
     fn slots_are_never_lost_or_assigned_twice(
         limit in 1usize..6,

@@ -155,7 +155,7 @@ fn pending(name: &str, offered: &[&str]) -> (String, Authorization) {
     (format!("authz/{name}"), authorization)
 }
 
-/// A solver told apart by its ingress class.
+/// A solver identified by its ingress class.
 fn solver(class: &str, names: &[&str]) -> Solver {
     let selector = SolverSelector {
         dns_names: names.iter().map(|name| (*name).to_owned()).collect(),
@@ -169,7 +169,7 @@ fn solver(class: &str, names: &[&str]) -> Solver {
     }
 }
 
-/// A solver for dns-01, told apart by its name server.
+/// A solver for dns-01, identified by its name server.
 fn dns_solver(nameserver: &str, names: &[&str]) -> Solver {
     let rfc2136 = Dns01Rfc2136 { nameserver: nameserver.to_owned(), ..Dns01Rfc2136::default() };
     let dns01 = Dns01Solver { rfc2136: Some(rfc2136), ..Dns01Solver::default() };

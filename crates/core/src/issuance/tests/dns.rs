@@ -1,4 +1,4 @@
-//! Issuances whose names are proved by TXT records.
+//! Issuances that are validated through TXT records.
 
 use jiff::SignedDuration;
 
@@ -140,7 +140,7 @@ fn a_record_of_another_solver_is_withdrawn_and_presented_by_the_one_that_there_i
     world.check_issued();
 }
 
-/// A Certificate for a wildcard, and an issuer that solves by records.
+/// A Certificate for a wildcard, and an issuer with a dns-01 solver.
 fn with_records(timeout: Option<&str>) -> World {
     let mut world = World::new();
     world.names_are(&["*.a.test"]);
@@ -148,7 +148,7 @@ fn with_records(timeout: Option<&str>) -> World {
     world
 }
 
-/// The issuer solves by updates of this name server.
+/// The issuer sends updates to this name server.
 fn solve_by(world: &mut World, nameserver: &str, timeout: Option<&str>) {
     let propagation = Dns01Propagation {
         timeout: timeout.map(|text| text.parse().unwrap()),

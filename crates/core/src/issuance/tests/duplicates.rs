@@ -3,7 +3,7 @@
 use super::*;
 use crate::issuance::tests::world::DUPLICATE_LIMIT;
 
-/// As many issuances as are ordered for a Secret that is lost each time.
+/// The maximum number of issuances for a Secret that is lost each time.
 fn used_up() -> World {
     let mut world = World::new();
     for _ in 0..DUPLICATE_LIMIT {

@@ -1,4 +1,4 @@
-//! A CA that asks for more than it should, or never comes to an end.
+//! A CA that requires more than it should, or never finishes.
 
 use super::*;
 use certwright_acme::{Identifier, Order};
@@ -50,7 +50,7 @@ fn a_certificate_that_cannot_be_downloaded_before_its_order_expires_is_ordered_a
         world.ca.faults.clear();
         // To read the order is possible, to download the certificate is not.
         run_to(&mut world, |step| matches!(step, Step::Download(_)));
-        // A CA that stumbles is asked twice more.
+        // After a temporary error, the CA is asked twice more.
         world.ca.faults.extend([down.clone(), down.clone(), down.clone()]);
         while !world.ca.faults.is_empty() {
             if let Turn::Waits(Some(until)) = world.step() {
@@ -168,7 +168,7 @@ fn order(names: &[Identifier], authorizations: usize) -> Order {
     }
 }
 
-/// Has the status say when the order ends.
+/// Sets the expiry of the order in the status.
 fn expires(world: &mut World, time: Option<Timestamp>) {
     let set = |status: &mut CertificateStatus| {
         status.order.as_mut().unwrap().expires =

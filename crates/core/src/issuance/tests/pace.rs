@@ -1,4 +1,4 @@
-//! A CA whose certificates live for seconds.
+//! A CA whose certificates are valid for seconds.
 
 use super::*;
 
@@ -12,7 +12,7 @@ fn orders(world: &World) -> usize {
     world.step_names().iter().filter(|name| **name == "PlaceOrder").count()
 }
 
-/// Lets so much time pass.
+/// Lets this much time pass.
 fn live(world: &mut World, time: SignedDuration, restarts: bool) {
     let end = world.now + time;
     while world.now < end {

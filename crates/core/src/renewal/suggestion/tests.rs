@@ -196,7 +196,7 @@ fn next(status: Option<&RenewalInfoStatus>, asked: Option<&Asked>) -> Option<Tim
     Asking { wanted: true, asked, began: at(0) }.next(&leaf(), status, "seed")
 }
 
-/// A question about a certificate of 90 days, so many seconds after its beginning.
+/// A request about a certificate of 90 days, this many seconds after its start.
 fn ask(before: Option<&RenewalInfoStatus>, now: i64) -> Question<'_> {
     Question {
         leaf: Box::leak(Box::new(leaf())),
