@@ -30,7 +30,7 @@ async fn an_annotated_gateway_gets_its_secret_filled() -> Result<()> {
         let owner = &made["metadata"]["ownerReferences"][0];
         assert_eq!((&owner["kind"], &owner["name"]), (&json!("Gateway"), &json!("public")));
         tls(ns, "public-tls").await?;
-        assert_eq!(told(ns, "public").await?, ["CertificateCreated: Certificate public-tls was made"]);
+        assert_eq!(told(ns, "public").await?, ["CertificateCreated: Certificate public-tls was created"]);
         Ok(())
     })
     .await

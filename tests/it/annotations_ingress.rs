@@ -25,7 +25,7 @@ async fn an_annotated_ingress_gets_its_secret_filled() -> Result<()> {
         let found = tls(ns, "shop-tls").await?;
         let names = &found.chain.leaf().dns_names;
         assert!([a, b].iter().all(|name| names.contains(name)), "{names:?}");
-        assert_eq!(told(ns, "shop").await?, ["CertificateCreated: Certificate shop-tls was made"]);
+        assert_eq!(told(ns, "shop").await?, ["CertificateCreated: Certificate shop-tls was created"]);
 
         ns.patch("ingress/shop", json!({ "metadata": { "annotations": { ISSUER: null } } })).await?;
         ns.wait_gone("certificate/shop-tls", SOON).await?;
@@ -147,7 +147,7 @@ async fn a_mistake_is_told_once_and_changes_no_certificate() -> Result<()> {
         assert_eq!(
             told(ns, "shop").await?,
             [
-                "CertificateCreated: Certificate tls was made",
+                "CertificateCreated: Certificate tls was created",
                 "InvalidAnnotation: certwright.dev/private-key-size: '1000' is not valid; it must be 2048, 3072, 4096 or \
                  8192 for an RSA key, which is the default",
                 "InvalidAnnotation: certwright.dev/renew-before: 'a month' is not valid; it must be a duration from 5m \
@@ -326,7 +326,7 @@ async fn an_ingress_that_is_edited_in_place_and_temporary_ones_are_no_other_wish
         assert_eq!(made["metadata"]["generation"], 1, "the rules that were put in made no difference");
         caught_up(ns, "marker").await?;
         assert_eq!(certificates(ns).await?, ["marker", "shop-tls"]);
-        assert_eq!(told(ns, "shop").await?, ["CertificateCreated: Certificate shop-tls was made"]);
+        assert_eq!(told(ns, "shop").await?, ["CertificateCreated: Certificate shop-tls was created"]);
         Ok(())
     })
     .await
