@@ -1,5 +1,5 @@
-//! The accounts in use. Issuers that name one account Secret share one account, one limiter and one pool of nonces: a CA
-//! may take two users of one account for an attack.
+//! The accounts in use. Issuers that name one account Secret share one account, one limiter and one pool of nonces: a CA may
+//! treat two users of one account as an attack.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,9 +15,9 @@ use certwright_egress::Egress;
 use certwright_egress::recent::Recent;
 use certwright_pki::PrivateKey;
 
-/// Accounts that are kept for the issuers of one namespace. Another one's key is read again when it is used.
+/// The maximum number of cached accounts of one namespace. The key of any other account is read again when it is used.
 const MOST_ACCOUNTS: usize = 512;
-/// Servers that are kept. The directory of another one is fetched again when it is used.
+/// The maximum number of cached servers. The directory of any other server is fetched again when it is used.
 const MOST_SERVERS: usize = 1024;
 
 /// The accounts in use.
@@ -29,10 +29,10 @@ pub struct Accounts {
     /// By the Secret of the key and the URL of the directory.
     accounts: Recent<(AccountSecret, String), Account>,
     writers: Mutex<HashMap<AccountSecret, Arc<AsyncMutex<()>>>>,
-    /// Accounts whose key is changed once no challenge is looked at.
+    /// Accounts whose key is changed when no challenge is being validated.
     waiting: Mutex<HashSet<AccountSecret>>,
     servers: Recent<(String, Trust), Server>,
-    /// The requests that each namespace may have under way.
+    /// The limit on concurrent requests of each namespace.
     shares: Mutex<HashMap<String, Share>>,
 }
 
@@ -53,7 +53,7 @@ impl Accounts {
         }
     }
 
-    /// The server that a spec names, for an issuer whose account's Secret is in `namespace`.
+    /// The server of a spec, for an issuer whose account's Secret is in `namespace`.
     ///
     /// # Errors
     /// If the URL or the CA bundle cannot be used.
@@ -79,7 +79,7 @@ impl Accounts {
         })
     }
 
-    /// The requests that the issuers of a namespace may have under way. The administrator's have no limit.
+    /// The limit on concurrent requests of a namespace's issuers. The operator's own namespace has no limit.
     fn share(&self, namespace: &str) -> Option<Share> {
         if namespace == self.own_namespace {
             return None;
@@ -91,7 +91,7 @@ impl Accounts {
         Some(shares.entry(namespace.to_owned()).or_default().clone())
     }
 
-    /// The account of an issuer, if it is in use already and still the one that the issuer's status names.
+    /// The account of an issuer, if it is already in use and matches the issuer's status.
     pub fn get(&self, issuer: &IssuerRecord, secret: &AccountSecret) -> Option<Account> {
         self.as_recorded(issuer.status.acme.as_ref()?, &issuer.spec, secret)
     }
@@ -108,7 +108,7 @@ impl Accounts {
         (same && !account.is_in_doubt()).then_some(account)
     }
 
-    /// The account in use with the key in `secret` at the server that a spec names.
+    /// The account in use with the key in `secret` at the server of a spec.
     pub fn in_use(&self, spec: &AcmeIssuer, secret: &AccountSecret) -> Option<Account> {
         let server = self.server(spec, &secret.0).ok()?;
         let account = self.accounts.get(&(secret.clone(), spec.server.clone()))?;
@@ -121,7 +121,7 @@ impl Accounts {
         self.accounts.find(|(secret, _), account| secret.0 == namespace && account.url() == url)
     }
 
-    /// Puts an account into use: the one in use already, if it is the same.
+    /// Puts an account into use, or returns the one in use if it is the same.
     ///
     /// # Errors
     /// If the URL or the CA bundle cannot be used.
@@ -141,20 +141,20 @@ impl Accounts {
         Ok(self.accounts.get_or_replace(&place, same, account.clone()).through(&server))
     }
 
-    /// The last issuer with the server that a spec names is gone. An account is kept for a while: certificates may have to
-    /// be revoked with it.
+    /// The last issuer with the server of this spec is gone. Its account is kept for a while: it may have to revoke
+    /// certificates.
     pub fn forget_server(&self, spec: &AcmeIssuer) {
         self.servers.remove(&(spec.server.clone(), trust(spec)));
     }
 
-    /// Takes all accounts out of use: another replica may have changed their keys.
+    /// Forgets all accounts: another replica may have changed their keys.
     pub fn clear(&self) {
         self.accounts.clear();
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Waits until nobody else works at the account in `secret`, nor does so before the guard is dropped: of several
-    /// issuers with one account, one at a time registers it, or changes its key.
+    /// Waits for exclusive access to the account in `secret`, until the guard is dropped: if several issuers share an account,
+    /// only one at a time registers it or changes its key.
     pub async fn write(&self, secret: &AccountSecret) -> OwnedMutexGuard<()> {
         let writer = {
             let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -164,12 +164,12 @@ impl Accounts {
         writer.lock_owned().await
     }
 
-    /// Whether the key in `secret` is to be changed once no challenge is looked at.
+    /// Whether the key in `secret` is to be changed when no challenge is being validated.
     pub fn waits_for_validations(&self, secret: &AccountSecret) -> bool {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).contains(secret)
     }
 
-    /// Takes note of whether it is.
+    /// Records whether it is.
     pub fn wait_for_validations(&self, secret: &AccountSecret, waits: bool) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         match waits {
@@ -179,7 +179,7 @@ impl Accounts {
     }
 }
 
-/// Which certificates of its CA an issuer trusts.
+/// Which server certificates of its CA an issuer trusts.
 pub fn trust(spec: &AcmeIssuer) -> Trust {
     match (&spec.ca_bundle, spec.skip_tls_verify) {
         (Some(bundle), _) if !bundle.0.is_empty() => Trust::Bundle(bundle.0.clone()),

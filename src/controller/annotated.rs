@@ -1,6 +1,6 @@
-//! The reconcile of an Ingress or a Gateway: the Certificates that its annotations ask for.
+//! The reconcile of an Ingress or a Gateway: creates the Certificates that its annotations request.
 //!
-//! Its watches and controllers run on the replica that leads, and nowhere else.
+//! Its watches and controllers run only on the leader.
 
 mod act;
 mod watch;
@@ -32,7 +32,7 @@ where
     for<'a> Entrance: From<&'a K>,
 {
     let entrance = Entrance::from(&*object);
-    // What is made from it goes with it.
+    // Its Certificates are deleted together with it.
     if entrance.is_going {
         return Ok(Action::await_change());
     }
@@ -65,7 +65,7 @@ where
     .await
 }
 
-/// Makes, changes and deletes Certificates until they are as planned. Returns what was done.
+/// Creates, changes and deletes Certificates according to the plan. Returns what was done.
 async fn follow(
     entrance: &Entrance,
     plan: &Plan,
@@ -93,7 +93,7 @@ async fn follow(
     Ok(done)
 }
 
-/// What happens after an error of the API server: the reconcile is tried again, later after each error.
+/// What happens after an error of the API server: the reconcile is retried, with growing delays.
 pub fn error_policy<K>(object: Arc<K>, error: &Error, context: Arc<Context>) -> Action
 where
     K: Resource<DynamicType = ()>,

@@ -1,5 +1,5 @@
-//! The API server as all requests together see it: one line in the log when it goes away and one when it is back, instead
-//! of one for each object; and whoever has failed meanwhile goes on at once when it is back.
+//! The availability of the API server, from the results of all requests: logs one line when it goes away and one when it is
+//! back, instead of one per object. Failed reconciles continue immediately when it is back.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,10 +13,10 @@ use tracing::{info, warn};
 use crate::runtime::clock;
 use certwright_core::outage::Outage;
 
-/// While the API server is away, it is asked so often whether it is ready.
+/// The polling interval while the API server is away.
 pub const PROBES: Duration = Duration::from_secs(1);
 
-/// What is known of the API server. Clones share it.
+/// The state of the API server. Clones share it.
 #[derive(Clone, Default)]
 pub struct ApiServer(Arc<Shared>);
 
@@ -32,7 +32,7 @@ impl ApiServer {
         self.outage(|outage| outage.is_away())
     }
 
-    /// Takes note of what came of a request.
+    /// Records the result of a request.
     pub fn saw(&self, answer: Result<StatusCode, &kube::Error>) {
         let failure = match answer {
             Ok(status) if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
@@ -42,15 +42,12 @@ impl ApiServer {
             Err(error) => error.to_string(),
         };
         if self.outage(|outage| outage.failed(clock::now())) {
-            warn!(
-                error = failure,
-                "the API server is away; everything that it fails waits for it, and goes on when it is back"
-            );
+            warn!(error = failure, "the API server is away; failed work continues when it is back");
             self.0.gone.notify_one();
         }
     }
 
-    /// Whenever it is away, asks it until it says that it is ready, and then calls `back`. Never ends.
+    /// Whenever it is away, polls it until it is ready, and then calls `back`. Never ends.
     pub async fn watch_over(&self, client: Client, back: impl Fn()) {
         loop {
             self.0.gone.notified().await;
@@ -76,7 +73,7 @@ async fn is_ready(client: &Client) -> bool {
     let Ok(request) = Request::get("/readyz").body(Vec::new()) else { return false };
     match timeout(PROBES * 2, client.request_text(request)).await {
         Ok(Ok(_)) => true,
-        // Where nobody may ask, an answer is all that there is to be had.
+        // If anonymous requests are not allowed, any answer counts.
         Ok(Err(kube::Error::Api(status))) => matches!(status.code, 401 | 403 | 404),
         _ => false,
     }

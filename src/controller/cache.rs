@@ -1,4 +1,4 @@
-//! What is watched: Certificates and issuers whole, of our own Secrets the metadata only.
+//! The watches and their cache: Certificates and issuers, and the metadata of our own Secrets.
 
 mod shelf;
 
@@ -30,7 +30,7 @@ use crate::runtime::supervisor::Supervisor;
 use certwright_api::{Certificate, ClusterIssuer, Issuer, IssuerKind, LABEL_SECRET};
 use certwright_core::reading::{Fault, Readable, Reading};
 
-/// So many objects are listed at once: an answer is held in memory as a whole, and an object may have one and a half megabytes.
+/// The page size of lists: a page is held in memory as a whole, and an object may have one and a half megabytes.
 const PAGE: u32 = 10;
 
 /// What is watched.
@@ -41,10 +41,10 @@ pub struct Cache {
     unreadable: Arc<Unreadable>,
 }
 
-/// What is watched besides where ClusterIssuers are served.
+/// What is watched in addition if ClusterIssuers are served.
 struct ClusterWide {
     cluster_issuers: Store<ClusterIssuer>,
-    /// A ClusterIssuer may be for some of them only.
+    /// A ClusterIssuer may allow only some of them.
     namespaces: Store<PartialObjectMeta<Namespace>>,
 }
 
@@ -59,17 +59,17 @@ pub struct Scope {
     secrets: Store<PartialObjectMeta<Secret>>,
 }
 
-/// A change that a watch has seen, after it is in the cache.
+/// A change that a watch has delivered, after it is in the cache.
 pub enum Change<K> {
-    /// The object is there, new or changed.
+    /// The object is new or changed.
     Seen(Arc<K>),
     /// The object is gone, or can no longer be read.
     Gone(K),
-    /// The object cannot be read: of this, only the metadata and the status are its own.
+    /// The object cannot be read: only its metadata and its status are real.
     Unreadable(K),
 }
 
-/// Who is told of changes.
+/// Receives changes.
 pub trait Observer: Send + Sync + 'static {
     /// A Certificate has changed.
     fn certificate(&self, change: Change<Certificate>);
@@ -83,14 +83,14 @@ pub trait Observer: Send + Sync + 'static {
     fn namespace(&self, change: Change<PartialObjectMeta<Namespace>>);
 }
 
-/// Watches, such as those that fill a [`Cache`], with their names; they run once their observer is known.
+/// Watches, such as those that fill a [`Cache`], with their names; they start when their observer is known.
 pub struct Watches<O: ?Sized> {
     start: Vec<(String, Start<O>)>,
     api_server: ApiServer,
     unreadable: Arc<Unreadable>,
 }
 
-/// Starts a watch that tells an observer.
+/// Starts a watch that notifies an observer.
 type Start<O> = Box<dyn FnOnce(Arc<O>) -> BoxFuture<'static, ()> + Send>;
 
 impl Cache {
@@ -121,7 +121,7 @@ impl Cache {
         (Self { client: client.clone(), scopes, cluster_wide, unreadable }, watches)
     }
 
-    /// The client of the watches, which may be silent for long.
+    /// The client for watches, which allows long silence.
     pub fn client(&self) -> &Client {
         &self.client
     }
@@ -136,7 +136,7 @@ impl Cache {
         self.cluster_wide.as_ref().map(|wide| &wide.cluster_issuers)
     }
 
-    /// What cannot be read.
+    /// The objects that cannot be read.
     pub fn unreadable(&self) -> &Arc<Unreadable> {
         &self.unreadable
     }
@@ -158,17 +158,17 @@ impl Cache {
         found.map(|found| found.labels().clone()).unwrap_or_default()
     }
 
-    /// Whether a namespace is being deleted. It is not known where ClusterIssuers are not served.
+    /// Whether a namespace is being deleted. This is unknown if ClusterIssuers are not served.
     pub fn namespace_is_ending(&self, namespace: &str) -> bool {
         let namespaces = self.cluster_wide.as_ref().map(|wide| &wide.namespaces);
         let found = namespaces.and_then(|namespaces| namespaces.get(&ObjectRef::new(namespace)));
         found.is_some_and(|found| found.metadata.deletion_timestamp.is_some())
     }
 
-    /// Waits until everything that there is has been seen.
+    /// Waits until all initial lists are complete.
     pub async fn ready(&self) {
         for scope in &self.scopes {
-            // It fails only if the watch has ended, which it does not.
+            // This fails only if the watch has ended, which does not happen.
             let _ = scope.certificates.wait_until_ready().await;
             let _ = scope.issuers.wait_until_ready().await;
             let _ = scope.secrets.wait_until_ready().await;
@@ -179,7 +179,7 @@ impl Cache {
         }
     }
 
-    /// The Certificates of `namespace` for which `which` holds.
+    /// The Certificates of `namespace` that match `which`.
     pub fn certificates(
         &self,
         namespace: &str,
@@ -191,7 +191,7 @@ impl Cache {
         self.scope(namespace).map(|scope| scope.certificates.state_filter(here)).unwrap_or_default()
     }
 
-    /// The same Certificate as it is by now.
+    /// The current version of the same Certificate.
     pub fn same_certificate(&self, certificate: &Certificate) -> Option<Arc<Certificate>> {
         let scope = self.scope(certificate.metadata.namespace.as_deref()?)?;
         let found = scope.certificates.get(&ObjectRef::from_obj(certificate))?;
@@ -207,7 +207,7 @@ impl Cache {
         })
     }
 
-    /// Whether the Certificate with this uid is being deleted: something holds it that is to be removed first.
+    /// Whether the Certificate with this uid is being deleted and still has a finalizer.
     pub fn is_being_deleted(&self, namespace: &str, name: &str, uid: &str) -> bool {
         let reference = ObjectRef::new(name).within(namespace);
         let found = self.scope(namespace).and_then(|scope| scope.certificates.get(&reference));
@@ -283,7 +283,7 @@ impl Watches<dyn Observer> {
 }
 
 impl<O: ?Sized> Watches<O> {
-    /// No watch yet. What they cannot read is kept in `unreadable`.
+    /// No watches yet. Objects that cannot be read are recorded in `unreadable`.
     pub fn new(api_server: &ApiServer, unreadable: Arc<Unreadable>) -> Self {
         Self { start: Vec::new(), api_server: api_server.clone(), unreadable }
     }
@@ -297,7 +297,7 @@ impl<O: ?Sized + Send + Sync + 'static> Watches<O> {
         }
     }
 
-    /// Adds a watch that tells of its changes.
+    /// Adds a watch that calls `tell` for its changes.
     pub fn add<K>(
         &mut self,
         api: Api<Reading<K>>,
@@ -343,7 +343,7 @@ async fn follow<K, O: ?Sized>(
     let mut is_absent = false;
     let mut failures = 0_u32;
     while let Some(event) = stream.next().await {
-        // A list that fails has begun, too, and may have brought some objects.
+        // The start of a list, and its objects, do not reset this: the list may still fail.
         if let Ok(watcher::Event::InitDone | watcher::Event::Apply(_) | watcher::Event::Delete(_)) = event {
             failures = 0;
         }
@@ -355,7 +355,7 @@ async fn follow<K, O: ?Sized>(
             Err(error) if is_unknown(&error) => {
                 if !std::mem::replace(&mut is_absent, true) {
                     let (kind, group) = (K::kind(&()), K::group(&()));
-                    info!(%kind, %group, "the cluster does not know this kind; it is looked for again, more and more seldom");
+                    info!(%kind, %group, "the cluster does not have this kind; checking again at growing intervals");
                 }
             }
             Err(error) => {
@@ -363,15 +363,15 @@ async fn follow<K, O: ?Sized>(
                 let (kind, cause) = (K::kind(&()), &error as &dyn std::error::Error);
                 let is_news = failures == WORTH_A_WARNING && !api_server.is_away();
                 match !may_pass(&error) || is_news {
-                    true => warn!(%kind, error = cause, "a watch broke; it is taken up again"),
-                    false => debug!(%kind, error = cause, failures, "a watch broke; it is taken up again"),
+                    true => warn!(%kind, error = cause, "a watch failed and is restarted"),
+                    false => debug!(%kind, error = cause, failures, "a watch failed and is restarted"),
                 }
             }
         }
     }
 }
 
-/// Whether it is usual for a watch to break like this: the API server is away, which is said elsewhere, or will have it again.
+/// Whether this is a usual failure of a watch: the API server is away, which is logged elsewhere, or requires a new watch.
 fn may_pass(error: &watcher::Error) -> bool {
     match error {
         watcher::Error::InitialListFailed(source)
@@ -382,8 +382,8 @@ fn may_pass(error: &watcher::Error) -> bool {
     }
 }
 
-/// The pauses between attempts to take up a watch: more and more seldom, but for as long as the API server is away it is
-/// tried at the same pace as that is asked whether it is back.
+/// The pauses between attempts to restart a watch: they grow, but while the API server is away, they are equal to its polling
+/// interval.
 struct Pauses {
     usual: watcher::DefaultBackoff,
     api_server: ApiServer,
@@ -410,7 +410,7 @@ impl Backoff for Pauses {
     }
 }
 
-/// Tells of a change. A panic about one object costs it this change, and others nothing.
+/// Delivers a change. A panic loses only this change, and does not affect other objects.
 fn guarded<K, O: ?Sized>(observer: &O, change: Change<K>, tell: fn(&O, Change<K>))
 where
     K: Resource<DynamicType = ()>,
@@ -420,11 +420,11 @@ where
         Change::Gone(object) | Change::Unreadable(object) => ObjectRef::from_obj(object),
     };
     if let Err(panic) = panics::catch(|| tell(observer, change)) {
-        error!(%object, %panic, "a change of an object was passed over");
+        error!(%object, %panic, "a change of an object was skipped");
     }
 }
 
-/// Whether the API server does not know the kind: its CustomResourceDefinition may come later.
+/// Whether the API server does not know the kind: its CustomResourceDefinition may be installed later.
 fn is_unknown(error: &watcher::Error) -> bool {
     let (watcher::Error::InitialListFailed(source)
     | watcher::Error::WatchStartFailed(source)

@@ -1,4 +1,4 @@
-//! The reconcile of a Certificate: gather, decide, act and report, over and over, until there is something to wait for.
+//! The reconcile of a Certificate: gathers, decides, acts and reports in a loop, until there is something to wait for.
 
 mod act;
 mod cleanup;
@@ -33,7 +33,7 @@ use certwright_core::records::{self, Chore};
 use certwright_core::revocation;
 
 const KIND: &str = "Certificate";
-/// More steps than any issuance needs between two waits.
+/// The maximum number of steps between two waits; no issuance needs as many.
 const MAX_STEPS: usize = 64;
 
 /// Reconciles a Certificate.
@@ -49,7 +49,7 @@ pub async fn reconcile(certificate: Arc<Certificate>, context: Arc<Context>) -> 
 async fn reconcile_within(certificate: Arc<Certificate>, context: &Context) -> Result<Action, Error> {
     let took = Stopwatch::start();
     let uid = certificate.uid().unwrap_or_default();
-    // Reconciles of many Certificates take turns: since this one was begun, the watch may have gone on.
+    // Many reconciles run concurrently: the watch may have delivered a newer version since this one was requested.
     let certificate =
         context.in_flight.newest(|| context.cache.same_certificate(&certificate).unwrap_or(certificate));
     let deleted = certificate.metadata.deletion_timestamp.is_some();
@@ -65,8 +65,8 @@ async fn reconcile_within(certificate: Arc<Certificate>, context: &Context) -> R
         true => end(work, context).await,
         false => tokio::select! {
             outcome = run(work, context) => outcome,
-            // Neither a CA nor a provider that takes its time holds a deletion up. What is under way is broken off; the
-            // deletion itself has asked for the next reconcile.
+            // A slow CA or provider must not delay a deletion. The current step is cancelled; the deletion itself has requested
+            // the next reconcile.
             () = context.deleted(&namespace, &name, &uid) => Ok(None),
         },
     };
@@ -91,7 +91,8 @@ async fn reconcile_within(certificate: Arc<Certificate>, context: &Context) -> R
     })
 }
 
-/// However a reconcile ends, what it knows is kept for the next; but not if it panics, as what it knows may be the cause.
+/// Keeps the memory of a reconcile for the next one, however it ends; but not if it panics, because the memory may be the
+/// cause.
 struct Kept<'a> {
     work: Work,
     context: &'a Context,
@@ -129,7 +130,8 @@ async fn run(work: &mut Work, context: &Context) -> Result<Option<Timestamp>, Er
     Err(Error::Circles(format!("{step:?}").chars().take(40).collect()))
 }
 
-/// Revokes what is to be revoked with a Certificate that is being deleted, withdraws what it has presented, and lets it go.
+/// For a Certificate that is being deleted: revokes what has to be revoked, withdraws what is presented, and removes the
+/// finalizer.
 async fn end(work: &mut Work, context: &Context) -> Result<Option<Timestamp>, Error> {
     work.leave_place(context);
     for _ in 0..MAX_STEPS {
@@ -154,7 +156,7 @@ async fn end(work: &mut Work, context: &Context) -> Result<Option<Timestamp>, Er
     Err(Error::Circles("the end of a Certificate".to_owned()))
 }
 
-/// What happens after an error of the API server: the reconcile is tried again, later after each error.
+/// What happens after an error of the API server: the reconcile is retried, with growing delays.
 pub fn error_policy(certificate: Arc<Certificate>, error: &Error, context: Arc<Context>) -> Action {
     let uid = certificate.uid().unwrap_or_default();
     if error.object_is_gone() {

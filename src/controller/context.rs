@@ -1,4 +1,4 @@
-//! What every reconcile shares.
+//! The shared state of all reconciles.
 
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
@@ -55,38 +55,39 @@ pub struct Config {
     pub responder_service: Option<String>,
     /// Name servers of the self-check; empty for those of the system.
     pub nameservers: Vec<SocketAddr>,
-    /// How long a failing self-check is waited for before the CA is asked all the same.
+    /// How long a self-check may fail before the CA is told to validate anyway.
     pub self_check_timeout: Duration,
-    /// Name servers that dns-01 goes by; empty for those of the system.
+    /// Name servers for dns-01; empty for those of the system.
     pub recursive_nameservers: Vec<NameServer>,
-    /// Who has to have a TXT record before the CA is told, unless the solver says otherwise.
+    /// Which name servers must have a TXT record before the CA is told, unless the solver sets it.
     pub propagation_check: PropagationCheck,
-    /// Where connections may be made that tenants ask for.
+    /// The allowed destinations of connections that tenants can cause.
     pub egress: Rules,
     /// How the paths of temporary Ingresses are matched.
     pub path_type: PathType,
     /// Waits after failures.
     pub backoff: Backoff,
-    /// Orders that an account may have under way at once.
+    /// The maximum number of concurrent orders of an account.
     pub orders_per_account: usize,
-    /// So many equal certificates are ordered within a week because the Secret was lost; 0 for any number.
+    /// The maximum number of certificates for the same names that are ordered within a week because the Secret was lost; 0
+    /// means no limit.
     pub duplicate_certificate_limit: usize,
-    /// A certificate that is due because of the time is ordered so long after the last one at the earliest.
+    /// The minimum time between the last order and one that is due because of time.
     pub min_issuance_interval: Duration,
     /// Certificates from annotations.
     pub annotations: AnnotationsConfig,
 }
 
-/// Settings of Certificates that are made from annotations on Ingresses and Gateways.
+/// Settings of Certificates that are created from annotations on Ingresses and Gateways.
 #[derive(Clone, Debug, Default)]
 pub struct AnnotationsConfig {
-    /// Whether there are any: if not, neither Ingresses nor Gateways are watched.
+    /// Whether this is enabled: if not, neither Ingresses nor Gateways are watched.
     pub enabled: bool,
-    /// What annotations are read.
+    /// Which annotations are read.
     pub settings: AnnotationSettings,
 }
 
-/// What every reconcile shares.
+/// The shared state of all reconciles.
 pub struct Context {
     /// The API server.
     pub client: Client,
@@ -96,49 +97,49 @@ pub struct Context {
     pub config: Config,
     /// Metrics.
     pub metrics: Metrics,
-    /// What `/healthz` goes by.
+    /// The state behind `/healthz`.
     pub liveness: Liveness,
-    /// Who publishes events.
+    /// The source of events.
     pub reporter: Reporter,
-    /// What events have said lately.
+    /// Recently published events.
     pub said: Said,
     /// What is watched.
     pub cache: Cache,
-    /// By these the operator knows what of a status it has written itself.
+    /// The keys that verify which entries of a status the operator wrote.
     pub ledger_keys: LedgerKeys,
     /// Accounts at CAs.
     pub accounts: Accounts,
-    /// Their places for orders under way.
+    /// Their order slots.
     pub places: Places,
-    /// Those who make private keys.
+    /// Generates private keys.
     pub key_makers: KeyMakers,
-    /// http-01 answers and the way to them.
+    /// http-01 answers and the routes to them.
     pub presenter: Presenter,
-    /// The operator's own look at http-01 answers.
+    /// The self-check of http-01 answers.
     pub self_check: SelfCheck,
-    /// The operator's own look at TXT records.
+    /// The self-check of TXT records.
     pub resolvers: Resolvers,
-    /// Where connections may be made.
+    /// The egress rules.
     pub egress: Egress,
-    /// For providers of TXT records that are asked over HTTP.
+    /// HTTP clients for providers of TXT records.
     pub http_clients: Clients,
     /// Issuances under way.
     pub in_flight: InFlight,
-    /// When CAs were asked when certificates are best renewed.
+    /// When CAs were asked for renewal information.
     pub questions: Questions,
-    /// Notified when a Certificate or an issuer begins to be deleted.
+    /// Notified when the deletion of a Certificate or an issuer starts.
     pub deletions: Notify,
-    /// What CAs said of accounts when Certificates used them.
+    /// Errors about accounts that CAs returned to Certificates.
     pub verdicts: Verdicts,
-    /// Asks for a reconcile of Certificates.
+    /// Requests reconciles of Certificates.
     pub wake_certificate: Wake<Certificate>,
-    /// Asks for a reconcile of Issuers.
+    /// Requests reconciles of Issuers.
     pub wake_issuer: Wake<Issuer>,
-    /// Asks for a reconcile of ClusterIssuers.
+    /// Requests reconciles of ClusterIssuers.
     pub wake_cluster_issuer: Wake<ClusterIssuer>,
     /// Ingresses and Gateways.
     pub entrances: Entrances,
-    /// The term in which this replica led last.
+    /// The term in which this replica last led.
     led: Mutex<Option<Term>>,
 }
 
@@ -191,13 +192,13 @@ impl Context {
         }))
     }
 
-    /// Whether this replica has led before in this term, which begins again.
+    /// Whether this replica has already led in this term.
     pub fn led_before_in(&self, term: Option<Term>) -> bool {
         let mut led = self.led.lock().unwrap_or_else(PoisonError::into_inner);
         term.is_some() && std::mem::replace(&mut *led, term.clone()) == term
     }
 
-    /// Ends all requests for reconciles: this replica leads no more.
+    /// Ends all requests for reconciles: this replica no longer leads.
     pub fn disconnect(&self) {
         self.wake_certificate.disconnect();
         self.wake_issuer.disconnect();
@@ -229,7 +230,7 @@ impl Context {
         }
     }
 
-    /// The issuers, but for one, that name an account key.
+    /// The issuers that use an account key, except one.
     pub fn issuers_of_secret(&self, secret: &AccountSecret, but: Option<&IssuerId>) -> Vec<IssuerRecord> {
         let issuers = self.cache.issuers().into_iter();
         issuers
@@ -239,7 +240,7 @@ impl Context {
             .collect()
     }
 
-    /// Asks for a reconcile of an issuer.
+    /// Requests a reconcile of an issuer.
     pub fn wake_issuer(&self, id: &IssuerId) {
         match (id.kind, &id.namespace) {
             (IssuerKind::ClusterIssuer, _) => self.wake_cluster_issuer.wake(ObjectRef::new(&id.name)),

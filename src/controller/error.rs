@@ -1,4 +1,4 @@
-//! What can go wrong between the controllers and the API server.
+//! Errors of reconciles, mostly of requests to the API server.
 
 use kube::core::Status;
 
@@ -7,7 +7,7 @@ use certwright_core::reading::Fault;
 use certwright_pki::KeyError;
 use certwright_pki::keystore::KeystoreError;
 
-/// Which request to the API server failed. A reconcile that ends with it is tried again.
+/// Which request to the API server failed. A reconcile that ends with it is retried.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A Secret could not be read.
@@ -26,7 +26,7 @@ pub enum Error {
         /// What the API server said.
         source: kube::Error,
     },
-    /// A Certificate of cert-manager's could not be read.
+    /// cert-manager's Certificate could not be read.
     #[error("cert-manager's Certificate {name} cannot be read")]
     ReadKeeper {
         /// Its name.
@@ -37,7 +37,7 @@ pub enum Error {
     /// A status could not be written.
     #[error("the status cannot be written")]
     WriteStatus(#[source] kube::Error),
-    /// The way to an http-01 answer could not be made.
+    /// An object that leads to an http-01 answer could not be written.
     #[error("{kind} {name} cannot be written")]
     Present {
         /// Kind of the object.
@@ -47,7 +47,7 @@ pub enum Error {
         /// What the API server said.
         source: kube::Error,
     },
-    /// The way to an http-01 answer could not be removed.
+    /// An object that leads to an http-01 answer could not be removed.
     #[error("{kind} of an http-01 answer cannot be removed")]
     Withdraw {
         /// Kind of the objects.
@@ -55,7 +55,7 @@ pub enum Error {
         /// What the API server said.
         source: kube::Error,
     },
-    /// An Ingress of somebody else could not be edited.
+    /// An existing Ingress could not be edited.
     #[error("Ingress {name} cannot be edited")]
     EditIngress {
         /// Its name.
@@ -69,7 +69,7 @@ pub enum Error {
         /// What the API server said.
         source: kube::Error,
     },
-    /// A Certificate that annotations ask for could not be read.
+    /// A Certificate that annotations request could not be read.
     #[error("Certificate {name} cannot be read")]
     ReadCertificate {
         /// Its name.
@@ -77,7 +77,7 @@ pub enum Error {
         /// What the API server said.
         source: kube::Error,
     },
-    /// A Certificate that annotations ask for could not be written.
+    /// A Certificate that annotations request could not be written.
     #[error("Certificate {name} cannot be written")]
     WriteCertificate {
         /// Its name.
@@ -86,15 +86,15 @@ pub enum Error {
         source: kube::Error,
     },
     /// The system has no random bytes.
-    #[error("no random key could be made")]
+    #[error("generating a random key failed")]
     NoRandomness,
-    /// An object that is to be told that it cannot be read could not be read from the API server.
+    /// Reporting on an unreadable object failed, because it could not be read from the API server.
     #[error("the object cannot be read from the API server")]
     ReadObject(#[source] kube::Error),
     /// The object was changed in the meantime, and can no longer be read.
     #[error("the object can no longer be read: {0}")]
     Unreadable(Fault),
-    /// The finalizer could not be set, or not be removed.
+    /// The finalizer could not be set or removed.
     #[error("the finalizer cannot be written")]
     WriteFinalizer(#[source] kube::Error),
     /// The addresses of the replicas could not be read.
@@ -105,20 +105,20 @@ pub enum Error {
         /// What the API server said.
         source: kube::Error,
     },
-    /// A private key could not be made.
-    #[error("no private key could be made: {0}")]
+    /// A private key could not be generated.
+    #[error("generating a private key failed: {0}")]
     Key(#[from] KeyError),
-    /// The keystores could not be made.
+    /// The keystores could not be created.
     #[error(transparent)]
     Keystore(#[from] KeystoreError),
     /// A bug: the reconcile panicked.
     #[error("the reconcile {0}")]
     Panicked(Panic),
-    /// A bug: what a step needs is not there.
-    #[error("{0}; this is a bug of Certwright, please report it")]
+    /// A bug: something that a step needs is missing.
+    #[error("{0}; this is a bug in Certwright, please report it")]
     Bug(&'static str),
-    /// The issuance takes more steps than any can need.
-    #[error("the issuance goes in circles at {0}")]
+    /// A bug: the issuance takes more steps than any issuance needs.
+    #[error("the issuance does not get past {0}")]
     Circles(String),
 }
 
@@ -149,26 +149,25 @@ impl Error {
         }
     }
 
-    /// What the API server says against an object that leads to an http-01 answer, if only a human can mend that: it is not
-    /// as it wants it, or we may not write it.
+    /// The API server's error about an object that leads to an http-01 answer, if only a person can fix it: the object is
+    /// invalid, or we lack a permission.
     pub fn refusal(&self) -> Option<String> {
         let (Self::Present { source, .. } | Self::EditIngress { source, .. }) = self else { return None };
         match source {
             kube::Error::Api(status) if matches!(status.code, 400 | 403 | 422) => {
-                Some(format!("{self}, as the API server refuses it: {}", status.message))
+                Some(format!("{self}: the API server rejects it: {}", status.message))
             }
             _ => None,
         }
     }
 
-    /// Whether it may pass by itself: no answer came, or one that says that the API server could not, or that somebody else was
-    /// faster.
+    /// Whether it may be temporary: there was no answer, a server error, or a conflict.
     pub fn may_pass(&self) -> bool {
         std::error::Error::source(self).and_then(|source| source.downcast_ref()).is_some_and(may_pass)
     }
 
     /// Whether the object of the reconcile, or its namespace, is gone or can no longer be read, so that there is nothing to
-    /// try again.
+    /// retry.
     pub fn object_is_gone(&self) -> bool {
         match self {
             Self::Unreadable(_) => true,
@@ -180,7 +179,7 @@ impl Error {
     }
 }
 
-/// Whether an error of the API server may pass by itself; see [`Error::may_pass`].
+/// Whether an error of the API server may be temporary; see [`Error::may_pass`].
 pub fn may_pass(error: &kube::Error) -> bool {
     match error {
         kube::Error::Api(status) => matches!(status.code, 409 | 429 | 500..=599),
@@ -188,8 +187,8 @@ pub fn may_pass(error: &kube::Error) -> bool {
     }
 }
 
-/// Whether an object is not there, or the API server does not know its kind: that it says in plain text, in which `kube` finds no
-/// reason.
+/// Whether an object does not exist, or the API server does not know its kind. In that case it answers in plain text, in which
+/// `kube` finds no reason, so only the code counts.
 pub fn is_absent(status: &Status) -> bool {
     status.code == 404
 }

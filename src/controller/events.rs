@@ -15,13 +15,14 @@ use crate::runtime::metrics::ApiVerb;
 use certwright_core::events as core;
 use certwright_text::clean;
 
-/// Longest note that the API takes, in bytes.
+/// The maximum length of a note in the API, in bytes.
 const MAX_NOTE: usize = 1000;
 
-/// For so long the API server keeps an event, unless told otherwise: whoever looks within it has seen the same words.
+/// How long the API server keeps an event by default: until then, the same event is not published again.
 const KEPT: SignedDuration = SignedDuration::from_hours(1);
 
-/// What was said of which object, and when. Known to this process only: after a restart it is said once more.
+/// Which events were published about which object, and when. This is lost with the process: after a restart, events are
+/// published again.
 #[derive(Default)]
 pub struct Said(Mutex<HashMap<Words, Timestamp>>);
 
@@ -29,7 +30,7 @@ pub struct Said(Mutex<HashMap<Words, Timestamp>>);
 type Words = (String, String, String);
 
 impl Said {
-    /// Whether these words are new, or were said so long ago that the event is gone.
+    /// Whether this event is new, or so old that the API server no longer has it.
     fn is_news(&self, uid: &str, reason: &str, note: &str, now: Timestamp) -> bool {
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         said.retain(|_, at| now.duration_since(*at) < KEPT);
@@ -41,15 +42,15 @@ impl Said {
         news
     }
 
-    /// Nobody has heard these words.
+    /// The event was not published.
     fn take_back(&self, uid: &str, reason: &str, note: &str) {
         let words = (uid.to_owned(), reason.to_owned(), note.to_owned());
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&words);
     }
 }
 
-/// Publishes an event about `object`, unless the same was said lately. Returns false if it could not be published now and may
-/// be later; that must not hold up the work.
+/// Publishes an event about `object`, unless the same one was published recently. Returns false if that failed and may succeed
+/// later; work must not wait for it.
 pub async fn publish(context: &Context, object: &ObjectReference, event: &core::Event) -> bool {
     let core::Event { severity, action, reason, note } = event;
     let mut note = clean(note, MAX_NOTE);
@@ -69,7 +70,7 @@ pub async fn publish(context: &Context, object: &ObjectReference, event: &core::
         secondary: None,
     };
     context.metrics.api_written("Event", ApiVerb::Create);
-    // A recorder that lasts would count a second event of the same reason, and keep the words of the first.
+    // A long-lived recorder would merge a second event with the same reason into the first, and keep the first note.
     let recorder = Recorder::new(context.client.clone(), context.reporter.clone());
     let Err(error) = recorder.publish(&event, object).await else { return true };
     context.said.take_back(uid, reason, &note);

@@ -1,5 +1,5 @@
-//! What this process knows of each Certificate beyond its cache: the progress of its issuance with what could not be
-//! written of it, and the newest version of the object, which a write has returned and the watch may not have delivered yet.
+//! What this process knows about each Certificate beyond its cache: the progress of its issuance, including what could not be
+//! written, and the newest version of the object, which a write has returned and the watch may not have delivered yet.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +10,7 @@ use certwright_api::Certificate;
 use certwright_core::events::Event;
 use certwright_core::issuance::Memory;
 
-/// What is known of the Certificates, by uid.
+/// What is known about the Certificates, by uid.
 #[derive(Default)]
 pub struct InFlight(Mutex<HashMap<String, Known>>);
 
@@ -21,11 +21,11 @@ struct Known {
     errors: u32,
 }
 
-/// What one reconcile leaves to the next: what it knows, and what is still to be said.
+/// What one reconcile passes to the next: its memory, and unpublished events.
 type Kept = (Memory, Vec<Event>);
 
 impl InFlight {
-    /// What the last reconcile of a Certificate has kept.
+    /// What the last reconcile of a Certificate kept.
     pub fn recall(&self, uid: &str) -> Kept {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(uid).and_then(|known| known.kept.clone()).unwrap_or_default()
@@ -46,16 +46,16 @@ impl InFlight {
         }
     }
 
-    /// The newer of what the cache has and of what the last write returned.
+    /// The newer of the cached version and the one that the last write returned.
     pub fn newest(&self, cached: impl FnOnce() -> Arc<Certificate>) -> Arc<Certificate> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Looked up under the lock: what was cached before the watch caught up with a write would be older than it.
+        // Looked up under the lock: otherwise it could be older than a write with which the watch has caught up in between.
         let cached = cached();
         let written = all.get(&cached.uid().unwrap_or_default()).and_then(|known| known.newest.clone());
         written.filter(|written| version(written) > version(&cached)).unwrap_or(cached)
     }
 
-    /// The watch has delivered a version: what a write returned is of no more use once the watch has caught up.
+    /// The watch has delivered a version: the result of a write is dropped when the watch has caught up.
     pub fn seen(&self, certificate: &Certificate) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let uid = certificate.metadata.uid.as_deref().unwrap_or_default();
@@ -74,7 +74,7 @@ impl InFlight {
         self.with(&uid, |known| known.newest = Some(certificate));
     }
 
-    /// Counts an error of the API server, and says how many there were in a row.
+    /// Counts an error of the API server, and returns how many there were in a row.
     pub fn failed(&self, uid: &str) -> u32 {
         self.with(uid, |known| {
             known.errors = known.errors.saturating_add(1);
@@ -82,13 +82,13 @@ impl InFlight {
         })
     }
 
-    /// The uids of those for whom the last reconcile ended with an error of the API server.
+    /// The uids of objects whose last reconcile failed with an error of the API server.
     pub fn failing(&self) -> HashSet<String> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.iter().filter(|(_, known)| known.errors > 0).map(|(uid, _)| uid.clone()).collect()
     }
 
-    /// The API server did what it was asked.
+    /// A reconcile has succeeded.
     pub fn succeeded(&self, uid: &str) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(known) = all.get_mut(uid) else { return };
@@ -103,7 +103,7 @@ impl InFlight {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 
-    /// Forgets all: another replica leads.
+    /// Forgets everything: another replica leads.
     pub fn clear(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }

@@ -1,5 +1,5 @@
-//! RSA keys take up to minutes of a processor's time. They are made where that holds up nothing else, so many at once, and
-//! namespaces share the makers fairly.
+//! Generating an RSA key takes up to minutes of CPU time. This runs on separate threads, with a limited concurrency that
+//! namespaces share fairly.
 
 use std::num::NonZero;
 
@@ -7,12 +7,12 @@ use super::error::Error;
 use super::turns::Turns;
 use certwright_pki::{KeyAlgorithm, KeyError, PrivateKey};
 
-/// Those who make private keys.
+/// Generates private keys.
 #[derive(Clone)]
 pub struct KeyMakers {
-    /// All but one processor, which is left for all the rest.
+    /// All CPUs except one, which is left for everything else.
     usual: Turns,
-    /// One for the largest keys, so that the others never wait for a minute.
+    /// One for the largest keys, so that the others do not wait for minutes.
     large: Turns,
 }
 
@@ -27,10 +27,10 @@ impl Default for KeyMakers {
 }
 
 impl KeyMakers {
-    /// Makes a private key for somebody in `namespace`. In a namespace that waits for several, the smallest comes first.
+    /// Generates a private key for `namespace`. If a namespace waits for several, the smallest comes first.
     ///
     /// # Errors
-    /// If the key cannot be made.
+    /// If the key cannot be generated.
     pub async fn make(&self, algorithm: KeyAlgorithm, namespace: &str) -> Result<PrivateKey, Error> {
         let generate = move || PrivateKey::generate(algorithm);
         let made = match algorithm {
@@ -46,8 +46,8 @@ impl KeyMakers {
     }
 }
 
-/// Runs `work` on a thread of its own once it is its turn; `None` if it panics. Whoever does not wait any longer leaves the queue.
-/// Work that has begun cannot be stopped, so that it keeps its place until its end.
+/// Runs `work` on its own thread when it is its turn; `None` if it panics. Dropping the future leaves the queue. Work that has
+/// started cannot be stopped, and keeps its slot until it ends.
 async fn run<R: Send + 'static>(
     makers: &Turns,
     namespace: &str,
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn those_who_leave_the_queue_take_no_place_with_them() {
+    async fn leaving_the_queue_does_not_leak_a_slot() {
         let makers = Turns::new(1);
         let (end, may_end) = mpsc::channel::<()>();
         let first = tokio::spawn(start(&makers, "a", move || may_end.recv().unwrap()));
@@ -113,14 +113,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_that_panics_leaves_its_place() {
+    async fn work_that_panics_frees_its_slot() {
         let makers = Turns::new(1);
         assert_eq!(start(&makers, "a", || panic!("in a test")).await, None::<()>);
         assert_eq!(start(&makers, "a", || 1).await, Some(1));
     }
 
     #[tokio::test]
-    async fn a_key_of_8192_bits_holds_up_no_other() {
+    async fn a_key_of_8192_bits_does_not_delay_others() {
         let makers = KeyMakers::default();
         let (end, may_end) = mpsc::channel::<()>();
         let large = tokio::spawn({

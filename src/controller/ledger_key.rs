@@ -1,5 +1,5 @@
-//! The Secret with the keys that the entries of a status are sealed with. It is in the operator's own namespace, and all
-//! replicas read the same one.
+//! The Secret with the keys that seal the entries of a status. It is in the operator's own namespace, and shared by all
+//! replicas.
 //!
 //! The key under [`CURRENT`] seals. Every other entry of its data is a key whose seals are still accepted: to change the key,
 //! move it to another entry and put a new one in its place, or none, and restart the operator.
@@ -28,14 +28,14 @@ pub const SECRET: &str = "certwright-ledger-key";
 /// The entry of its data with the key that seals.
 pub const CURRENT: &str = "key";
 
-/// How long to wait before the keys are asked for once more, at first and at most.
+/// The first and the longest wait before the keys are read again.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
-/// How often it is tried again when another replica makes the key at the same time.
+/// How often to retry if another replica creates the key at the same time.
 const TRIES: usize = 5;
 
-/// Reads the keys, again and again until the API server gives them; `None` if that is stopped. Without them nothing can be
-/// told from what others have written, so that nothing begins before.
+/// Reads the keys, and retries until that succeeds; `None` if it is stopped. Nothing starts before, because without the keys
+/// the operator cannot verify its own entries.
 pub async fn await_keys(
     client: &Client,
     metrics: &Metrics,
@@ -52,7 +52,7 @@ pub async fn await_keys(
             namespace,
             secret = SECRET,
             error = &error as &dyn std::error::Error,
-            "the operator cannot begin without the key of its ledger, and tries again; it needs the rights to get, create and \
+            "the operator cannot start without the key of its ledger, and retries; it needs permission to get, create and \
              patch this Secret"
         );
         if timeout(wait, stop.cancelled()).await.is_ok() {
@@ -62,7 +62,7 @@ pub async fn await_keys(
     }
 }
 
-/// Reads the keys, and makes one if there is none.
+/// Reads the keys, and generates one if there is none.
 async fn load(client: &Client, metrics: &Metrics, namespace: &str) -> Result<LedgerKeys, Error> {
     let mut tries = 0;
     loop {
@@ -72,7 +72,7 @@ async fn load(client: &Client, metrics: &Metrics, namespace: &str) -> Result<Led
         }
         tries += 1;
         match make(client, metrics, namespace, found.as_ref()).await {
-            Ok(()) => info!(secret = SECRET, "made a key to seal the status of Certificates with"),
+            Ok(()) => info!(secret = SECRET, "generated a key to seal the status of Certificates"),
             Err(Error::WriteSecret { source: kube::Error::Api(status), .. })
                 if status.is_conflict() && tries < TRIES => {}
             Err(error) => return Err(error),
@@ -87,7 +87,7 @@ fn keys(secret: &Secret) -> Option<LedgerKeys> {
     let others = secret.data.iter().flatten().filter(|(entry, _)| entry.as_str() != CURRENT);
     let (former, too_short): (Vec<_>, Vec<_>) = others.partition(|(_, bytes)| usable(&bytes.0.as_slice()));
     for (entry, _) in too_short {
-        warn!(secret = SECRET, entry, "no key: it has less than {KEY_LENGTH} bytes");
+        warn!(secret = SECRET, entry, "ignored a key that is shorter than {KEY_LENGTH} bytes");
     }
     Some(LedgerKeys::new(current, former.into_iter().map(|(_, bytes)| bytes.0.as_slice())))
 }

@@ -1,15 +1,15 @@
 //! Gather, act and report: the reconcile loops of the three kinds.
 //!
-//! - [`cache`] watches; [`wake`] asks for reconciles; [`run`] starts and stops them with leadership;
+//! - [`cache`] watches; [`wake`] requests reconciles; [`run`] starts and stops the controllers with leadership;
 //! - [`certificate`] and [`issuer`]: one reconcile each, in gather, act and report;
-//! - [`annotated`] makes Certificates that Ingresses and Gateways ask for;
-//! - [`ledger_key`]: the Secret with the keys by which the operator knows what of a status is its own;
-//! - [`presenter`] puts the answers to challenges where the CA will look;
-//! - [`places`] for orders, [`key_makers`] and reads of Secrets are shared fairly by namespaces (`turns`);
-//! - [`api_server`] knows when the API server is away, and [`retry`] what follows when it fails a reconcile;
-//! - [`unreadable`]: objects that cannot be read, each reported on itself;
-//! - [`accounts`], [`resolvers`], [`in_flight`], [`questions`], [`verdicts`]: what lives in memory only, and may be lost at any
-//!   moment.
+//! - [`annotated`] creates the Certificates that Ingresses and Gateways request;
+//! - [`ledger_key`]: the Secret with the keys that verify which entries of a status the operator wrote;
+//! - [`presenter`] presents the answers to challenges;
+//! - order slots ([`places`]), [`key_makers`] and reads of Secrets are shared fairly by namespaces (`turns`);
+//! - [`api_server`] knows when the API server is away, and [`retry`] handles failed reconciles;
+//! - [`unreadable`]: objects that cannot be read, and their reports;
+//! - [`accounts`], [`resolvers`], [`in_flight`], [`questions`], [`verdicts`]: state that is only in memory, and may be
+//!   lost at any time.
 
 pub mod accounts;
 pub mod annotated;

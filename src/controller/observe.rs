@@ -1,4 +1,4 @@
-//! What a change in the cluster asks for.
+//! Which reconciles a change in the cluster requests.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -26,8 +26,8 @@ use certwright_solver::http01::KeyAuthorizations;
 /// Turns changes into reconciles, and keeps the http-01 answers of this replica up to date.
 pub struct Reactions {
     context: Arc<Context>,
-    /// What was last seen of each object, by uid: a change that matters not to us, such as our own write of a status,
-    /// asks for nothing.
+    /// A hash of what was last seen of each object, by uid: a change that does not matter, such as our own write of a status,
+    /// requests nothing.
     seen: Mutex<HashMap<String, u64>>,
 }
 
@@ -60,7 +60,7 @@ impl Reactions {
         if self.matters(Some(issuer.uid.clone()), (issuer.generation, labels, issuer.deleted.is_some())) {
             self.context.wake_issuer(&issuer.id);
         }
-        // Those that wait for it quote it.
+        // Waiting Certificates quote its message.
         let words = condition(&issuer.status.conditions, CONDITION_READY)
             .map(|ready| (&ready.reason, &ready.message));
         let for_certificates = format!("{}/certificates", issuer.uid);
@@ -69,7 +69,7 @@ impl Reactions {
         }
     }
 
-    /// Wakes the Certificates of an issuer that have something to wait for.
+    /// Wakes the Certificates of an issuer that are waiting.
     fn wake_waiting(&self, issuer: &IssuerId) {
         for certificate in self.context.cache.certificates_of(issuer) {
             let conditions =
@@ -80,7 +80,7 @@ impl Reactions {
         }
     }
 
-    /// Wakes the Certificates that wait for their namespace to have other labels.
+    /// Wakes the Certificates that wait for a change of their namespace's labels.
     fn wake_not_allowed(&self, namespace: &str) {
         let waits = |certificate: &Certificate| {
             let conditions = certificate.status.as_ref().map(|status| status.conditions.as_slice());
@@ -92,7 +92,7 @@ impl Reactions {
         }
     }
 
-    /// Wakes what is being deleted in a namespace: as the namespace is, too, it does not wait as long.
+    /// Wakes objects that are being deleted in a namespace: now that the namespace is also being deleted, they wait less.
     fn wake_deleted(&self, namespace: &str) {
         let deleted = |certificate: &Certificate| certificate.metadata.deletion_timestamp.is_some();
         for certificate in self.context.cache.certificates(namespace, deleted) {
@@ -115,7 +115,7 @@ impl Reactions {
         }
     }
 
-    /// Wakes the Ingresses and Gateways that ask for a Certificate of this name.
+    /// Wakes the Ingresses and Gateways that request a Certificate with this name.
     fn wake_entrances_of(&self, certificate: &Certificate) {
         let namespace = certificate.namespace().unwrap_or_default();
         self.context.entrances.wake_by_secret(&namespace, &certificate.name_any());
@@ -134,7 +134,7 @@ impl Reactions {
         self.wake_by_secret(&namespace, &certificate.spec.secret_name, Some(&uid));
         let presented = certificate.status.as_ref().is_some_and(|status| !status.challenges.is_empty());
         if presented && self.context.wake_certificate.is_connected() {
-            // Its Ingress goes with it; what it shared with others has to be looked at.
+            // Its Ingress is deleted together with it; shared objects may have to be removed.
             let context = self.context.clone();
             tokio::spawn(async move {
                 let leaving = (context.clone(), namespace, uid.clone());
@@ -142,7 +142,7 @@ impl Reactions {
                     let (context, namespace, uid) = leaving.clone();
                     async move { presenter::leave(&context, &namespace, &uid).await }.boxed()
                 };
-                until_done(&context, &uid, "the removal of http-01 answers", leave).await;
+                until_done(&context, &uid, "removing http-01 answers", leave).await;
             });
         }
     }
@@ -224,7 +224,7 @@ impl Observer for Reactions {
 }
 
 impl Reactions {
-    /// Nothing is done for it; its Secret stays as it is.
+    /// It is ignored; its Secret stays as it is.
     fn certificate_unreadable(&self, certificate: &Certificate) {
         let status = certificate.status.as_ref();
         let facts = CertificateFacts {
@@ -237,7 +237,7 @@ impl Reactions {
         self.context.metrics.certificate(&namespace, &certificate.name_any(), facts);
     }
 
-    /// Its Certificates say why they wait.
+    /// Its Certificates report why they wait.
     fn issuer_unreadable(&self, issuer: &IssuerRecord) {
         let (kind, namespace, name) = named(issuer);
         self.context.metrics.issuer(kind, namespace, name, false);
@@ -277,7 +277,7 @@ impl Reactions {
         }
     }
 
-    /// The change of an account key may have waited for this one.
+    /// A key rollover may have waited for this Certificate.
     fn nothing_is_presented(&self, certificate: &Certificate) {
         let Some(issuer) = self.context.cache.issuer(&IssuerId::of(certificate)) else { return };
         if self
@@ -291,7 +291,7 @@ impl Reactions {
 }
 
 impl KeyAuthorizations for Context {
-    /// The token is enough to find the answer: it cannot be guessed, and a proxy may have changed the host.
+    /// The token is enough to find the answer: it cannot be guessed, and a proxy may change the host.
     fn find(&self, _host: &str, token: &str) -> Option<String> {
         let issuer = self.cache.issuer(&self.presenter.issuer_of(token)?)?;
         Some(format!("{token}.{}", issuer.status.acme?.key_thumbprint))
@@ -302,7 +302,7 @@ fn presented_by(certificate: &Certificate) -> Option<String> {
     Some(format!("{}/presented", certificate.metadata.uid.as_deref().unwrap_or_default()))
 }
 
-/// An issuer as its metric names it.
+/// The labels of an issuer's metric.
 fn named(issuer: &IssuerRecord) -> (&'static str, &str, &str) {
     (issuer.id.kind.as_str(), issuer.id.namespace.as_deref().unwrap_or_default(), &issuer.id.name)
 }

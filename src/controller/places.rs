@@ -1,4 +1,4 @@
-//! The places for orders under way: each account has so many, and namespaces share them fairly.
+//! The order slots: each account has a limited number, and namespaces share them fairly.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use super::issuer_record::AccountSecret;
 use certwright_api::Certificate;
 use certwright_core::shares::Shares;
 
-/// The places for orders under way of all accounts.
+/// The order slots of all accounts.
 pub struct Places {
     per_account: usize,
     state: Mutex<State>,
@@ -18,15 +18,15 @@ pub struct Places {
 #[derive(Default)]
 struct State {
     accounts: HashMap<AccountSecret, Shares<ObjectRef<Certificate>>>,
-    /// The account at which a Certificate has a place, or waits for one, by uid.
+    /// The account at which a Certificate has a slot, or waits for one, by uid.
     at: HashMap<String, AccountSecret>,
 }
 
-/// An eighth of the places is kept for namespaces that hold none.
+/// An eighth of the slots is reserved for namespaces that hold none.
 const RESERVE: usize = 8;
 
 impl Places {
-    /// So many for each account.
+    /// This many slots for each account.
     pub fn new(per_account: usize) -> Self {
         Self { per_account, state: Mutex::default() }
     }
@@ -36,7 +36,7 @@ impl Places {
         self.per_account
     }
 
-    /// Takes a place among the orders of an account for the Certificate with this uid, or queues it and returns false.
+    /// Takes an order slot of an account for the Certificate with this uid, or queues it and returns false.
     pub fn take(&self, account: &AccountSecret, uid: &str, certificate: ObjectRef<Certificate>) -> bool {
         let mut state = self.state();
         let namespace = certificate.namespace.clone().unwrap_or_default();
@@ -49,12 +49,12 @@ impl Places {
         has_place
     }
 
-    /// Whether the Certificate with this uid has a place among the orders of an account.
+    /// Whether the Certificate with this uid has an order slot of an account.
     pub fn has(&self, account: &AccountSecret, uid: &str) -> bool {
         self.state().accounts.get(account).is_some_and(|shares| shares.has(uid))
     }
 
-    /// Frees what a Certificate holds or waits for at any account but `but`; returns those that have a place now in its stead.
+    /// Frees the slot or the queue entry of a Certificate at any account except `but`; returns those that get a slot now.
     pub fn free_elsewhere(&self, uid: &str, but: Option<&AccountSecret>) -> Vec<ObjectRef<Certificate>> {
         let mut state = self.state();
         match state.at.get(uid) {
@@ -70,12 +70,12 @@ impl Places {
         next
     }
 
-    /// Frees what a Certificate holds or waits for; returns those that have a place now in its stead.
+    /// Frees the slot or the queue entry of a Certificate; returns those that get a slot now.
     pub fn free(&self, uid: &str) -> Vec<ObjectRef<Certificate>> {
         self.free_elsewhere(uid, None)
     }
 
-    /// Frees all: what another leader has done meanwhile is not known.
+    /// Frees all slots: it is unknown what another leader did meanwhile.
     pub fn clear(&self) {
         *self.state() = State::default();
     }
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_that_turns_to_another_issuer_holds_nobody_up_at_the_former_one() {
+    fn a_certificate_that_changes_its_issuer_does_not_keep_its_old_slot() {
         let places = Places::new(1);
         assert!(places.take(&account("old"), "a", certificate("ns", "a")));
         assert!(!places.take(&account("old"), "b", certificate("ns", "b")));

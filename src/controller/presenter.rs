@@ -1,7 +1,7 @@
-//! Puts the answers to challenges where the CA will look, and takes them away again.
+//! Presents the answers to challenges, and removes them again.
 //!
-//! Over HTTP, Ingresses or HTTPRoutes of the Certificate's own lead to the operator; the Service and the EndpointSlices
-//! behind them are shared by the Certificates of a namespace. TXT records are put into the DNS by providers.
+//! Over HTTP, each Certificate has its own Ingresses or HTTPRoutes that lead to the operator. The Certificates of a namespace
+//! share the Service and the EndpointSlices behind them. Providers add TXT records to DNS.
 
 mod answers;
 mod in_place;
@@ -25,7 +25,7 @@ use certwright_api::{Certificate, ChallengeStatus, ChallengeWay};
 use certwright_core::issuance::{Challenged, Unseen, Way};
 use certwright_solver::http01::ServiceType;
 
-/// Presents the answers to `challenged`, all of the Certificate's at once. Its status has them on record already.
+/// Presents the answers to `challenged`, all challenges of the Certificate. Its status already records them.
 ///
 /// Returns what could not be presented, and why.
 ///
@@ -52,7 +52,7 @@ pub async fn present(
         match presented {
             Ok((_, _, edited, routed)) => Ok([edited, routed].concat()),
             Err(error) => match error.refusal() {
-                // To try again at once would not help: a human has to mend that.
+                // An immediate retry would not help: a person has to fix this.
                 Some(words) => {
                     Ok(over_http(challenged).map(|one| not_presented(one, words.clone())).collect())
                 }
@@ -64,8 +64,8 @@ pub async fn present(
     Ok([records, over_http].concat())
 }
 
-/// Removes what leads to a Certificate's answers over HTTP, and what is shared if no other Certificate of the namespace
-/// needs it.
+/// Removes the routes to a Certificate's answers over HTTP, and the shared objects if no other Certificate of the namespace
+/// needs them.
 ///
 /// # Errors
 /// If the API server fails.
@@ -92,7 +92,7 @@ pub async fn withdraw(
     Ok(())
 }
 
-/// What keeps a Certificate's routes from leading anywhere, if it has any.
+/// Why a Certificate's routes do not work, if it has any and they do not.
 ///
 /// # Errors
 /// If the API server fails.

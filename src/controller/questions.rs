@@ -1,5 +1,4 @@
-//! When the CA was last asked when a certificate is best renewed. All of it can be lost at any moment: the status says enough
-//! to go on from.
+//! When the CA was last asked for renewal information. All of it may be lost at any time: the status has enough to continue.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,7 +7,7 @@ use jiff::Timestamp;
 
 use certwright_core::renewal::Asked;
 
-/// The last question about each Certificate, by uid.
+/// The last request about each Certificate, by uid.
 pub struct Questions(Mutex<Known>);
 
 struct Known {
@@ -22,17 +21,17 @@ impl Questions {
         Self(Mutex::new(Known { began: now, asked: HashMap::new() }))
     }
 
-    /// Since when this process asks.
+    /// Since when this process has been asking.
     pub fn began(&self) -> Timestamp {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).began
     }
 
-    /// The last question about a Certificate.
+    /// The last request about a Certificate.
     pub fn last(&self, uid: &str) -> Option<Asked> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).asked.get(uid).cloned()
     }
 
-    /// Remembers a question.
+    /// Remembers a request.
     pub fn remember(&self, uid: &str, asked: Asked) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).asked.insert(uid.to_owned(), asked);
     }
@@ -42,7 +41,7 @@ impl Questions {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).asked.remove(uid);
     }
 
-    /// Begins anew: another replica may have asked meanwhile.
+    /// Starts over: another replica may have asked meanwhile.
     pub fn begin(&self, now: Timestamp) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Known { began: now, asked: HashMap::new() };
     }

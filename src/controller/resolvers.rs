@@ -5,7 +5,7 @@ use certwright_egress::Egress;
 use certwright_egress::recent::Recent;
 use certwright_solver::dns01::{NameServer, Resolver, ResolverSetupError, Whose};
 
-/// Resolvers that are kept: tenants name their own servers.
+/// The maximum number of cached resolvers: tenants can name their own servers.
 const MOST: usize = 256;
 
 /// The resolvers in use.
@@ -15,7 +15,7 @@ pub struct Resolvers {
 }
 
 impl Resolvers {
-    /// No resolvers yet. They ask servers where `egress` permits it.
+    /// No resolvers yet. They use only servers that `egress` allows.
     pub fn new(egress: Egress) -> Self {
         Self { egress, resolvers: Recent::new(MOST, clock::now) }
     }
@@ -23,7 +23,7 @@ impl Resolvers {
     /// The resolver that asks `servers`; those of the system if there are none.
     ///
     /// # Errors
-    /// If none can be made.
+    /// If it cannot be created.
     pub fn of(&self, servers: &[NameServer], whose: Whose) -> Result<Resolver, ResolverSetupError> {
         let make = || Resolver::new(servers, whose, &self.egress);
         self.resolvers.get_or_try_insert(&(whose, servers.to_vec()), make)

@@ -1,4 +1,4 @@
-//! What follows when a reconcile has failed at the API server: it is tried again, soon; or when the API server is back.
+//! What happens when a reconcile fails because of the API server: it is retried soon, or when the API server is back.
 
 use std::future;
 use std::time::Duration;
@@ -14,21 +14,20 @@ use super::context::Context;
 use super::error::Error;
 use certwright_core::backoff::after_error;
 
-/// While the API server is away, the reconciles that wait for it are tried again after so long, should nobody wake them
-/// before.
+/// While the API server is away, waiting reconciles are retried after this time, if nothing wakes them earlier.
 const UNWOKEN: Duration = Duration::from_secs(60);
-/// An error that may pass by itself is a warning when it comes so often in a row for one object.
+/// A temporary error is logged as a warning if it occurs this often in a row for one object.
 pub const WORTH_A_WARNING: u32 = 3;
 
-/// When the reconcile of `object` is tried again, which has ended with `error`. The log says so, unless everybody has the
-/// same trouble, or it may be over with the next attempt.
+/// When to retry the reconcile of `object`, which has failed with `error`. This is logged as a warning, unless the API server
+/// is away, or the error may be gone with the next attempt.
 pub fn retry<K: Resource<DynamicType = ()>>(object: &K, error: &Error, context: &Context) -> Action {
     let uid = object.uid().unwrap_or_default();
     let failures = context.in_flight.failed(&uid);
     let is_away = context.api_server.is_away();
     let (kind, namespace, name) = (K::kind(&()), object.namespace().unwrap_or_default(), object.name_any());
     let (step, cause) = (error.step(), error as &dyn std::error::Error);
-    let words = "the reconcile failed and is tried again";
+    let words = "the reconcile failed and is retried";
     match is_away || (error.may_pass() && failures < WORTH_A_WARNING) {
         true => debug!(object = %kind, namespace, name, step, error = cause, failures, "{words}"),
         false => warn!(object = %kind, namespace, name, step, error = cause, failures, "{words}"),
@@ -36,7 +35,7 @@ pub fn retry<K: Resource<DynamicType = ()>>(object: &K, error: &Error, context: 
     Action::requeue(if is_away { UNWOKEN } else { after_error(failures, error.may_pass(), &uid) })
 }
 
-/// Does work that belongs to no object's reconcile until it succeeds, or until this replica leads no more.
+/// Repeats work that does not belong to a reconcile until it succeeds, or until this replica no longer leads.
 pub async fn until_done(
     context: &Context,
     seed: &str,
@@ -55,12 +54,12 @@ pub async fn until_done(
 fn note(error: &Error, failures: u32, what: &str, context: &Context) {
     let cause = error as &dyn std::error::Error;
     match context.api_server.is_away() || (error.may_pass() && failures < WORTH_A_WARNING) {
-        true => debug!(error = cause, failures, "{what} could not be done and is tried again"),
-        false => warn!(error = cause, failures, "{what} could not be done and is tried again"),
+        true => debug!(error = cause, failures, "{what} failed and is retried"),
+        false => warn!(error = cause, failures, "{what} failed and is retried"),
     }
 }
 
-/// Wakes whoever has failed: the API server is back.
+/// Wakes all objects whose reconcile failed: the API server is back.
 pub fn wake_whoever_failed(context: &Context) {
     let failing = context.in_flight.failing();
     let is_failing = |uid: Option<&String>| uid.is_some_and(|uid| failing.contains(uid));

@@ -1,4 +1,4 @@
-//! The controllers run while this replica leads.
+//! Runs the controllers while this replica leads.
 
 use std::convert::Infallible;
 use std::future::{self, Future};
@@ -24,13 +24,13 @@ use crate::runtime::metrics::ReconcileOutcome;
 use crate::runtime::panics::caught;
 use crate::runtime::supervisor::{Ended, Supervisor};
 
-/// How long reconciles that are under way may take to their end.
+/// How long current reconciles may take to finish.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Runs the controllers until `stop`. What is under way then comes to its end, so that nothing which was just asked of a CA is
-/// asked again by the next leader; what takes too long is broken off, as by a crash: everything goes on from what is recorded.
-/// When the lead is `lost`, everything is broken off at once. In the `term` in which it led before, what it knows still holds:
-/// nobody else has led since.
+/// Runs the controllers until `stop`. Current reconciles then finish, so that the next leader does not repeat requests to a CA.
+/// Those that take too long are cancelled, as in a crash: everything continues from what is recorded. When leadership is
+/// `lost`, everything is cancelled immediately. If this replica already led in this `term`, its memory is still valid: no other
+/// replica has led since.
 ///
 /// # Errors
 /// [`Ended`], if a controller, or a watch that belongs to one, panics, or ends before `stop`.
@@ -62,12 +62,12 @@ pub async fn lead(
     };
     let outcome = tokio::select! {
         outcome = controllers.until_done(&stop) => outcome,
-        // These ask no CA for anything: nobody has to wait for them.
+        // These send no requests to CAs: they need not finish.
         Err(ended) = annotated.until_done(&stop) => Err(ended),
         never = sweep(&context) => match never {},
         () = unreadable::report(context.clone()) => Ok(()),
         _ = farewell => {
-            info!("reconciles that take too long are broken off");
+            info!("reconciles that take too long are cancelled");
             Ok(())
         }
         () = lost => Ok(()),
@@ -81,13 +81,13 @@ pub async fn lead(
     outcome
 }
 
-/// Removes what former leaders have left behind.
+/// Removes leftovers of former leaders.
 async fn sweep(context: &Arc<Context>) -> Infallible {
     let work = || {
         let context = context.clone();
         async move { presenter::sweep(&context).await }.boxed()
     };
-    let swept = until_done(context, "sweep", "the removal of what former leaders left", work);
+    let swept = until_done(context, "sweep", "removing leftovers of former leaders", work);
     if let Err(panic) = caught(swept).await {
         error!(%panic, "leftovers of former leaders could not be removed");
     }
@@ -141,7 +141,8 @@ fn start(context: &Arc<Context>, controllers: &mut Supervisor) {
     }
 }
 
-/// Reconciles what is asked for, until the requests end. A reconcile that panics fails, and is tried again, from what is recorded.
+/// Reconciles requested objects, until the requests end. A reconcile that panics counts as failed, and is retried from what is
+/// recorded.
 pub(super) fn controller<K, F>(
     kind: &'static str,
     store: Store<K>,
@@ -156,7 +157,7 @@ where
 {
     context.metrics.reconciling(kind);
     let requests = requests.map(Ok::<_, Infallible>);
-    // The applier needs futures that can be moved while they run.
+    // The applier requires `Unpin` futures.
     let reconcile = move |object: Arc<K>, context: Arc<Context>| {
         let (uid, took) = (object.uid().unwrap_or_default(), Stopwatch::start());
         let reconcile = reconcile(object, context.clone());
@@ -177,9 +178,10 @@ where
         .for_each(|outcome| async {
             match outcome {
                 Ok((object, action)) => debug!(%object, ?action, "reconciled"),
-                // The object has gone since its reconcile was asked for; other errors the policy has reported.
+                // The object has been deleted since its reconcile was requested; other errors are already reported by the
+                // policy.
                 Err(ControllerError::ObjectNotFound(_) | ControllerError::ReconcilerFailed(..)) => {}
-                Err(error) => warn!(error = &error as &dyn std::error::Error, "a controller stumbled"),
+                Err(error) => warn!(error = &error as &dyn std::error::Error, "a controller failed"),
             }
         })
         .boxed()

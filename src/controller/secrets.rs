@@ -1,4 +1,4 @@
-//! Secrets are read by name, when they are needed, and not kept.
+//! Reads and writes Secrets. They are read by name when needed, and not cached.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -20,15 +20,15 @@ pub const TYPE_TLS: &str = "kubernetes.io/tls";
 /// Kind of what is written, as metrics name it.
 const KIND: &str = "Secret";
 
-/// So many Secrets are read at a time: each may have a megabyte, and users may name the same one many times.
+/// Limits how many Secrets are read concurrently: each may have a megabyte, and users may name the same one many times.
 static READS: LazyLock<Turns> = LazyLock::new(|| Turns::new(8));
 
-/// Waits until one more object of `namespace` may be read that may be as large as the API server takes.
+/// Waits for a turn to read an object of `namespace` that may have the maximum size.
 pub async fn turn_to_read(namespace: &str) -> Option<Turn> {
     READS.turn(namespace, 0).await
 }
 
-/// Reads a Secret. What is too large to be of any use is empty in it.
+/// Reads a Secret. Values that are too large to be useful are empty in it.
 ///
 /// # Errors
 /// [`Error::ReadSecret`]
@@ -47,7 +47,7 @@ pub async fn read(client: &Client, namespace: &str, name: &str) -> Result<Option
     found.usable().map(Some).map_err(unreadable)
 }
 
-/// What the API server has sent. What is large is parsed where that holds up nobody else.
+/// Parses the API server's answer. A large one is parsed on a separate thread.
 async fn parsed(text: String) -> Result<Reading<Secret>, kube::Error> {
     const LARGE: usize = 64 << 10;
     let parse = |text: &str| serde_json::from_str(text).map_err(kube::Error::SerdeError);
@@ -68,7 +68,7 @@ pub fn annotation<'a>(secret: &'a Secret, key: &str) -> Option<&'a str> {
     secret.metadata.annotations.as_ref()?.get(key).map(String::as_str)
 }
 
-/// What [`LABEL_SECRET`] says of a Secret, if Certwright made it.
+/// The value of [`LABEL_SECRET`], if Certwright created the Secret.
 pub fn purpose(secret: &Secret) -> Option<&str> {
     secret.metadata.labels.as_ref()?.get(LABEL_SECRET).map(String::as_str)
 }
@@ -83,18 +83,18 @@ pub struct Written<'a> {
     pub purpose: &'static str,
     /// Its type; `Opaque` if none.
     pub type_: Option<&'static str>,
-    /// Labels beyond our own.
+    /// Additional labels.
     pub labels: BTreeMap<String, String>,
     /// Annotations.
     pub annotations: BTreeMap<String, String>,
-    /// Its owner, with which it goes.
+    /// Its owner; it is deleted together with its owner.
     pub owner: Option<OwnerReference>,
     /// Its data.
     pub data: BTreeMap<String, ByteString>,
 }
 
 impl Written<'_> {
-    /// Makes the Secret; false if one of that name exists.
+    /// Creates the Secret; returns false if one with this name exists.
     ///
     /// # Errors
     /// [`Error::WriteSecret`]
@@ -109,8 +109,8 @@ impl Written<'_> {
         }
     }
 
-    /// Applies the Secret over the version of it that was read, or makes it if there was none. What other managers own
-    /// of it stays. One that somebody else has made in the meantime is not forced. Returns what is then there.
+    /// Applies the Secret over the version that was read, or creates it if there was none. Fields of other managers stay. If
+    /// somebody else has created it in the meantime, the apply is not forced. Returns the written Secret.
     ///
     /// # Errors
     /// [`Error::WriteSecret`], also if it has changed since it was read.
@@ -152,7 +152,7 @@ impl Written<'_> {
     }
 }
 
-/// Deletes a Secret of ours; it is no error if it is gone.
+/// Deletes a Secret of ours; it is not an error if it does not exist.
 ///
 /// # Errors
 /// [`Error::WriteSecret`]

@@ -1,4 +1,4 @@
-//! Turns at something of which only so much can be done at a time. Namespaces take turns, so that none holds up another.
+//! Limits concurrency. Namespaces take turns, so that none delays another.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use certwright_core::shares::Shares;
 
-/// So many at a time, and the queue for them. Clones share both.
+/// The limit and the queue. Clones share both.
 #[derive(Clone)]
 pub struct Turns(Arc<Inner>);
 
@@ -23,13 +23,12 @@ pub struct Turn {
 }
 
 impl Turns {
-    /// So many at a time, and at least one.
+    /// This many at a time, and at least one.
     pub fn new(limit: usize) -> Self {
         Self(Arc::new(Inner { shares: Mutex::new(Shares::new(limit)), ids: AtomicU64::new(0) }))
     }
 
-    /// Waits for a turn of somebody in `namespace`, among whom the lowest `rank` comes first. Whoever stops waiting leaves the
-    /// queue.
+    /// Waits for a turn of `namespace`, in which the lowest `rank` comes first. Dropping the future leaves the queue.
     pub async fn turn(&self, namespace: &str, rank: u32) -> Option<Turn> {
         let (token, given) = oneshot::channel();
         let id = self.0.ids.fetch_add(1, Ordering::Relaxed).to_string();
@@ -42,7 +41,7 @@ impl Turns {
         Some(turn)
     }
 
-    /// Whether nobody has a turn, or waits for one.
+    /// Whether nobody has a turn or waits for one.
     #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.0.shares.lock().unwrap().is_empty()
@@ -52,7 +51,7 @@ impl Turns {
 impl Drop for Turn {
     fn drop(&mut self) {
         let next = self.turns.0.shares.lock().unwrap_or_else(PoisonError::into_inner).free(&self.id);
-        // Whoever does not wait any longer has left by itself.
+        // A receiver that is gone frees its own turn.
         for token in next {
             let _ = token.send(());
         }

@@ -1,4 +1,5 @@
-//! Objects that cannot be read: they are kept aside by name, and reported on themselves. All others go on.
+//! Objects that cannot be read: they are remembered by name, and each is reported in its own status and events. Other objects
+//! are not affected.
 
 mod report;
 
@@ -13,7 +14,7 @@ pub use self::report::report;
 use crate::runtime::metrics::{Metrics, Part};
 use certwright_core::reading::{Fault, Reading};
 
-/// The objects that cannot be read, and who is still to be told.
+/// The objects that cannot be read, and which of them are still to be reported.
 pub struct Unreadable {
     state: Mutex<State>,
     news: Notify,
@@ -25,7 +26,7 @@ struct State {
     objects: BTreeMap<Key, Entry>,
     /// Those that are to be reported.
     news: BTreeSet<Key>,
-    /// How many there are of each kind.
+    /// How many there are of each kind and part.
     counts: BTreeMap<(String, Part), i64>,
 }
 
@@ -68,14 +69,14 @@ impl Unreadable {
         self.state().objects.get(&key)?.fault.clone()
     }
 
-    /// Takes note of what a watch has brought. Returns whether there is anything of it that cannot be read.
+    /// Records an object that a watch has delivered. Returns whether any part of it cannot be read.
     pub fn note<K: Resource<DynamicType = ()>>(&self, reading: &Reading<K>) -> bool {
         let key = Key::of(reading);
         if reading.fault.is_none() && reading.status_fault.is_none() {
             self.forget(&key);
             return false;
         }
-        // As the object's own kind: the event is about that.
+        // With the object's own kind, for the event.
         let mut reference = reading.object_ref(&());
         reference.resource_version = None;
         let entry = Entry {
@@ -100,7 +101,7 @@ impl Unreadable {
         self.count(&mut state, key, None);
     }
 
-    /// Has all be reported: this replica begins to lead.
+    /// Marks all as to be reported: this replica starts to lead.
     fn begin(&self) {
         let mut state = self.state();
         state.news = state.objects.keys().cloned().collect();
@@ -122,7 +123,7 @@ impl Unreadable {
         }
     }
 
-    /// Puts an entry in the place of the one that there was, and counts it.
+    /// Replaces an entry, and updates the counts.
     fn count(&self, state: &mut State, key: &Key, entry: Option<Entry>) {
         let of = |entry: Option<&Entry>, part: Part| {
             let fault = entry.and_then(|entry| match part {

@@ -1,5 +1,5 @@
-//! What CAs said of accounts when Certificates used them. A Certificate leaves a verdict here; the issuer's own
-//! controller writes it into the issuer's condition.
+//! Errors about accounts that CAs returned to Certificates. A Certificate leaves a verdict here; the issuer's own controller
+//! writes it into the issuer's condition.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use super::issuer_record::IssuerId;
 use certwright_core::account::Verdict;
 
-/// The verdicts that stand.
+/// The current verdicts.
 #[derive(Default)]
 pub struct Verdicts(Mutex<HashMap<IssuerId, Verdict>>);
 

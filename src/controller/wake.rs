@@ -1,11 +1,11 @@
-//! Asks a controller for a reconcile. While this replica does not lead there is no controller, and nothing happens.
+//! Requests reconciles from a controller. While this replica does not lead, there is no controller, and nothing happens.
 
 use std::sync::{Mutex, PoisonError};
 
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use kube::runtime::reflector::{Lookup, ObjectRef};
 
-/// Asks the controllers of one kind, one a watched namespace, for reconciles.
+/// Requests reconciles from the controllers of one kind, one per watched namespace.
 pub struct Wake<K: Lookup<DynamicType = ()> + 'static>(Mutex<Vec<Controller<K>>>);
 
 struct Controller<K: Lookup<DynamicType = ()> + 'static> {
@@ -21,7 +21,7 @@ impl<K: Lookup<DynamicType = ()>> Default for Wake<K> {
 }
 
 impl<K: Lookup<DynamicType = ()>> Wake<K> {
-    /// Requests for a controller of `namespace` that is about to start.
+    /// The requests for a controller of `namespace` that is about to start.
     pub fn connect(&self, namespace: Option<String>) -> UnboundedReceiver<ObjectRef<K>> {
         let (requests, receiver) = unbounded();
         let mut controllers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -30,7 +30,7 @@ impl<K: Lookup<DynamicType = ()>> Wake<K> {
         receiver
     }
 
-    /// Ends all requests: the controllers stop once their reconciles are done.
+    /// Ends all requests: the controllers stop when their reconciles are done.
     pub fn disconnect(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
@@ -40,14 +40,14 @@ impl<K: Lookup<DynamicType = ()>> Wake<K> {
         !self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
-    /// Asks for a reconcile of `object`.
+    /// Requests a reconcile of `object`.
     pub fn wake(&self, object: ObjectRef<K>) {
         let controllers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let serves = |controller: &&Controller<K>| {
             controller.namespace.is_none() || controller.namespace == object.namespace
         };
         if let Some(controller) = controllers.iter().find(serves) {
-            // It fails only if the controller has just stopped.
+            // This fails only if the controller has just stopped.
             let _ = controller.requests.unbounded_send(object);
         }
     }

@@ -13,10 +13,10 @@ use super::liveness::Liveness;
 
 /// How long the API server may take to answer a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long it may take until it begins to answer a request of a watch. A watch itself may be silent for long.
+/// How long it may take to start answering a request of a watch. A watch itself may be silent for long.
 const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a watch may be silent. The API server ends each before (Kubernetes, "--min-request-timeout"), and most that are silent
-/// have a bookmark every minute.
+/// How long a watch may be silent. The API server ends each watch earlier (Kubernetes, "--min-request-timeout"), and sends most
+/// silent watches a bookmark every minute.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(6 * 60);
 
 /// Why a watch got no answer.
@@ -24,8 +24,8 @@ const SILENCE_TIMEOUT: Duration = Duration::from_secs(6 * 60);
 #[error("the API server has not begun to answer for {} s", FIRST_ANSWER_TIMEOUT.as_secs())]
 struct NoAnswer;
 
-/// A client for watches. A request that is not answered is given up in bounded time, so that the watch goes on when the API
-/// server, or the way to it, is back. `liveness` and `saw` are told of each answer.
+/// A client for watches. A request without an answer times out, so that the watch continues when the API server, or the
+/// network, is back. Each answer is reported to `liveness` and `saw`.
 ///
 /// # Errors
 /// As [`Client::try_from`]
@@ -35,7 +35,7 @@ pub fn for_watches(
     saw: impl Fn(Answered<'_>) + Clone + Send + Sync + 'static,
 ) -> Result<Client, kube::Error> {
     config.read_timeout = Some(SILENCE_TIMEOUT);
-    // Else the time that a connection has rested before counts as well.
+    // Otherwise the idle time of a connection before the request also counts.
     config.reset_reader_on_write = true;
     let client = observed(Client::try_from(config)?, saw);
     let namespace = client.default_namespace().to_owned();
@@ -52,7 +52,7 @@ pub fn for_watches(
     Ok(Client::new(watched, namespace))
 }
 
-/// A client for all else, which is answered soon or fails. `saw` is told of each answer.
+/// A client for all other requests, which are answered soon or fail. Each answer is reported to `saw`.
 ///
 /// # Errors
 /// As [`Client::try_from`]
@@ -61,16 +61,16 @@ pub fn for_requests(
     saw: impl Fn(Answered<'_>) + Clone + Send + Sync + 'static,
 ) -> Result<Client, kube::Error> {
     config.read_timeout = Some(REQUEST_TIMEOUT);
-    // It would go on within a reconcile for minutes, as where a provider behind the API server is down. A reconcile that
-    // fails is tried again, and says why.
+    // It would block a reconcile for minutes, for example if a provider behind the API server is down. A failed reconcile is
+    // retried anyway, and reports why.
     config.default_retry = false;
     Ok(observed(Client::try_from(config)?, saw))
 }
 
-/// What came of a request.
+/// The result of a request.
 pub type Answered<'a> = Result<StatusCode, &'a kube::Error>;
 
-/// The same client, where `saw` is told what came of each request.
+/// The same client, which reports the result of each request to `saw`.
 fn observed(client: Client, saw: impl Fn(Answered<'_>) + Clone + Send + Sync + 'static) -> Client {
     let namespace = client.default_namespace().to_owned();
     let observed = tower::service_fn(move |request: Request<Body>| {
@@ -84,7 +84,7 @@ fn observed(client: Client, saw: impl Fn(Answered<'_>) + Clone + Send + Sync + '
     Client::new(observed, namespace)
 }
 
-/// What a path is about: the resource, after its namespace if there is one.
+/// The resource in a path, with its namespace if there is one.
 fn watched(path: &str) -> &str {
     let path = path.trim_end_matches('/');
     path.split_once("/namespaces/").map_or_else(|| path.rsplit('/').next().unwrap_or(path), |(_, rest)| rest)

@@ -1,4 +1,4 @@
-//! The one place where a clock is read; everything else is handed the time.
+//! The only place where the clock is read; everything else receives the time as a parameter.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub fn now() -> Timestamp {
     Timestamp::now()
 }
 
-/// A point on a clock that never goes back: what deadlines are counted on.
+/// The time of a monotonic clock, for deadlines.
 #[must_use]
 pub fn instant() -> Instant {
     Instant::now()
@@ -23,7 +23,7 @@ pub fn instant() -> Instant {
 pub struct Stopwatch(Instant);
 
 impl Stopwatch {
-    /// Begins to measure.
+    /// Starts to measure.
     #[must_use]
     pub fn start() -> Self {
         Self(instant())

@@ -1,6 +1,6 @@
-//! The port that kubelets and Prometheus ask: `/healthz`, `/readyz`, `/metrics`, `/version`.
+//! The port for kubelets and Prometheus: `/healthz`, `/readyz`, `/metrics`, `/version`.
 //!
-//! It is served by a thread with a runtime of its own, so that it also answers when the main one is stuck, and says so.
+//! A thread with its own runtime serves it, so that it still answers, and reports the problem, if the main runtime is stuck.
 
 mod scrapes;
 
@@ -34,30 +34,30 @@ use super::{api_server, clock};
 /// A kubelet and two Prometheus servers need three connections.
 const LIMITS: Limits = Limits { connections: 64, headers: 16 * 1024 };
 
-/// What is shown on the port.
+/// What the port exposes.
 #[derive(Clone, Debug, Default)]
 pub struct Vitals {
-    /// What `/metrics` shows.
+    /// The metrics behind `/metrics`.
     pub metrics: Metrics,
-    /// What `/readyz` goes by.
+    /// The state behind `/readyz`.
     pub readiness: Readiness,
-    /// What `/healthz` goes by.
+    /// The state behind `/healthz`.
     pub liveness: Liveness,
-    /// How to ask the API server who may read metrics; nothing if everybody may.
+    /// How to ask the API server who may read metrics; `None` if everybody may.
     pub metrics_auth: Option<kube::Config>,
 }
 
-/// A server that listens, and answers once it [runs](Server::run).
+/// A server that listens, and answers when it [runs](Server::run).
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
 }
 
 impl Server {
-    /// Begins to listen.
+    /// Starts to listen.
     ///
     /// # Errors
-    /// [`HealthError::Listen`] if the address is taken or is not ours.
+    /// [`HealthError::Listen`] if the address is in use or not local.
     pub async fn bind(address: SocketAddr) -> Result<Self, HealthError> {
         let listener =
             TcpListener::bind(address).await.map_err(|source| HealthError::Listen { address, source })?;
@@ -72,9 +72,9 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Answers, on a thread of its own, until `stop` is cancelled or this is dropped.
+    /// Answers, on its own thread, until `stop` is cancelled or this is dropped.
     pub async fn run(self, vitals: Vitals, stop: CancellationToken) {
-        // Whatever ends the thread, a panic included, drops its half.
+        // However the thread ends, even with a panic, its half is dropped.
         let (ends, ended) = oneshot::channel::<()>();
         let stop = stop.child_token();
         let _stops_with_this = stop.clone().drop_guard();
@@ -106,7 +106,7 @@ impl Server {
     }
 }
 
-/// Why nothing answers.
+/// Why the server cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum HealthError {
     /// The address cannot be listened on.
@@ -118,29 +118,29 @@ pub enum HealthError {
         source: io::Error,
     },
     /// The system lacks what the server needs.
-    #[error("the system does not let the health server run")]
+    #[error("the health server cannot run")]
     Serve(#[source] io::Error),
     /// The API server cannot be asked who may read metrics.
-    #[error("the client for --metrics-auth could not be made")]
+    #[error("creating the client for --metrics-auth failed")]
     Client(#[source] Box<kube::Error>),
 }
 
-/// What the process waits for before it is ready. Clones share it.
+/// What the process waits for until it is ready. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness(Arc<Mutex<BTreeSet<&'static str>>>);
 
 impl Readiness {
-    /// Ready once each of these parts, such as `Certificates` for their watch, has been [reached](Self::reached).
+    /// Ready when each of these parts, such as `Certificates` for their watch, has been [reached](Self::reached).
     pub fn awaiting(parts: impl IntoIterator<Item = &'static str>) -> Self {
         Self(Arc::new(Mutex::new(parts.into_iter().collect())))
     }
 
-    /// A part is there.
+    /// A part is ready.
     pub fn reached(&self, part: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(part);
     }
 
-    /// What is still waited for, in words; nothing once the process is ready.
+    /// What the process is still waiting for, as a message; `None` if it is ready.
     #[must_use]
     pub fn awaited(&self) -> Option<String> {
         let parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -173,7 +173,7 @@ fn router(vitals: Vitals) -> Result<Router, HealthError> {
 #[derive(Clone)]
 struct Health {
     liveness: Liveness,
-    /// What was answered last: each change is logged once.
+    /// The last answer: each change is logged once.
     ill: Arc<AtomicBool>,
 }
 

@@ -1,9 +1,9 @@
-//! Which replica reconciles: the one that holds a Lease (`coordination.k8s.io/v1`).
+//! Leader election: only the replica that holds a Lease reconciles (`coordination.k8s.io/v1`).
 //!
-//! The holder renews the Lease with one write at a third of its duration, and steps down at two thirds if no renewal
-//! went through. The others read it every few seconds and take it over once it was released, or has not changed for its
-//! whole duration. That is counted on each replica's own clock, so that clocks need not agree; and a write only goes
-//! through on the version that was read, so that two replicas never both believe that they took it.
+//! The holder renews the Lease with one write at a third of its duration, and steps down at two thirds if no renewal succeeded.
+//! The others read it every few seconds, and take it over when it is released, or has not changed for its whole duration. Each
+//! replica measures that with its own clock, so clocks need not agree. A write succeeds only on the version that was read, so
+//! two replicas can never both take it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,17 +22,17 @@ use super::clock;
 use super::metrics::{ApiVerb, Metrics};
 use super::supervisor::Ended;
 
-/// What is contended for, and by whom.
+/// The Lease and the candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Election {
     /// The namespace of the Lease.
     pub namespace: String,
-    /// The name of the Lease, which is created if need be.
+    /// The name of the Lease, which is created if necessary.
     pub name: String,
-    /// Who we are. Each replica has an identity of its own; the name of the pod is a good one, since a container that
-    /// starts again within its pod then leads at once.
+    /// Our identity, which must be unique among replicas. The name of the pod is a good choice: a container that restarts
+    /// within its pod leads immediately.
     pub identity: String,
-    /// After how much silence of the holder another replica takes over. A third of it lies between two renewals.
+    /// How long the holder may be silent until another replica takes over. The renewal interval is a third of it.
     pub lease_duration: Duration,
 }
 
@@ -58,14 +58,14 @@ impl Election {
     }
 }
 
-/// A time during which one replica held the Lease, and no other did in between, however often that one stepped down.
+/// A period during which one replica held the Lease and no other did, however often that one stepped down.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Term {
     lease: Option<String>,
     transitions: Option<i32>,
 }
 
-/// The term in which a replica leads, or led last. Clones share it.
+/// The term in which a replica leads, or last led. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct CurrentTerm(Arc<Mutex<Option<Term>>>);
 
@@ -81,7 +81,7 @@ impl CurrentTerm {
     }
 }
 
-/// Our part in an election, played by a task until the Lease is [released](Leadership::release).
+/// Our candidacy in an election, run by a task until the Lease is [released](Leadership::release).
 #[derive(Debug)]
 pub struct Leadership {
     leads: watch::Receiver<bool>,
@@ -91,7 +91,7 @@ pub struct Leadership {
 }
 
 impl Leadership {
-    /// Begins to contend. To be called within a tokio runtime.
+    /// Enters the election. Must be called within a tokio runtime.
     #[must_use]
     pub fn start(client: Client, election: Election, metrics: Metrics) -> Self {
         let (sender, leads) = watch::channel(false);
@@ -112,30 +112,30 @@ impl Leadership {
         Self { leads, term, stop: stop.drop_guard(), task }
     }
 
-    /// Whether this replica leads, now and whenever that changes. It turns false before another can take over.
+    /// Whether this replica leads, with all changes. It becomes false before another replica can take over.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<bool> {
         self.leads.clone()
     }
 
-    /// The term in which this replica leads, now and whenever it does.
+    /// The current term of this replica, with all changes.
     #[must_use]
     pub fn term(&self) -> CurrentTerm {
         self.term.clone()
     }
 
-    /// Waits for the end of our part, which does not come before it is [released](Leadership::release). Once it has come,
+    /// Waits for the end of the task, which does not happen before the Lease is [released](Leadership::release). After that,
     /// there is nothing to release.
     pub async fn ended(&mut self) -> Ended {
         Ended::of("leader election", (&mut self.task).await)
     }
 
-    /// Leaves the election, and lets another replica take over at once. To be called when nothing is reconciled any
-    /// more. Returns within half of the lease duration, even if the API server does not answer.
+    /// Leaves the election, and lets another replica take over immediately. Call this when no reconciles are running. Returns
+    /// within half of the lease duration, even if the API server does not answer.
     pub async fn release(self) {
         drop(self.stop);
         if let Err(error) = self.task.await {
-            warn!(error = &error as &dyn std::error::Error, "the leader election broke");
+            warn!(error = &error as &dyn std::error::Error, "the leader election failed");
         }
     }
 }
@@ -149,12 +149,12 @@ enum ElectionError {
     Create(#[source] kube::Error),
     #[error("the Lease cannot be written")]
     Write(#[source] kube::Error),
-    #[error("the API server did not answer about the Lease in time")]
+    #[error("the API server did not answer a request for the Lease in time")]
     Timeout,
 }
 
 impl ElectionError {
-    /// Whether the API server has answered, and does not let us.
+    /// Whether the API server has answered, and rejected the request.
     fn is_refusal(&self) -> bool {
         match self {
             Self::Read(source) | Self::Create(source) | Self::Write(source) => {
@@ -176,13 +176,13 @@ struct Candidate {
     failing: bool,
 }
 
-/// The Lease as we last wrote it, and until when that lets us lead.
+/// The Lease as we last wrote it, and until when we may lead.
 struct Held {
     lease: Lease,
     until: Instant,
 }
 
-/// What the Lease said, and since when it has.
+/// The content of the Lease, and since when it has not changed.
 struct Seen {
     spec: LeaseSpec,
     since: Instant,
@@ -199,11 +199,11 @@ impl Candidate {
         self.release().await;
     }
 
-    /// Renews the Lease, takes it, or finds it taken. Returns how long to wait for the next turn.
+    /// Renews the Lease, takes it, or finds it taken. Returns how long to wait until the next turn.
     async fn turn(&mut self) -> Duration {
         let began = clock::instant();
         if self.held.as_ref().is_some_and(|held| held.until <= began) {
-            self.step_down("its renewals did not go through");
+            self.step_down("renewing the Lease failed");
         }
         let patience = began + self.election.patience();
         let limit = self.held.as_ref().map_or(patience, |held| patience.min(held.until));
@@ -226,7 +226,7 @@ impl Candidate {
         }
     }
 
-    /// The Lease as it stands with us as its holder, if we are.
+    /// The Lease with us as its holder, if we are.
     async fn contend(&mut self) -> Result<Option<Lease>, ElectionError> {
         if let Some(held) = &self.held
             && let Some(renewed) = self.write(self.claim(held.lease.clone())).await?
@@ -282,7 +282,7 @@ impl Candidate {
         unless_outrun(created, &[409], ElectionError::Create)
     }
 
-    /// Nothing if somebody else has written or deleted the Lease since it was read.
+    /// `None` if somebody else has written or deleted the Lease since it was read.
     async fn write(&self, lease: Lease) -> Result<Option<Lease>, ElectionError> {
         self.metrics.api_written("Lease", ApiVerb::Update);
         let written = self.api.replace(&self.election.name, &PostParams::default(), &lease).await;
@@ -296,7 +296,7 @@ impl Candidate {
             if self.write(vacated(held.lease)).await?.is_some() {
                 return Ok(true);
             }
-            // Whoever wrote it may have meant something else than to hold it, such as a label.
+            // The other writer may only have changed something else, such as a label.
             match self.api.get_opt(&self.election.name).await.map_err(ElectionError::Read)? {
                 Some(lease) if holder(&lease) == Some(&self.election.identity) => {
                     Ok(self.write(vacated(lease)).await?.is_some())
@@ -305,11 +305,11 @@ impl Candidate {
             }
         };
         match timeout(self.election.patience(), released).await.unwrap_or(Err(ElectionError::Timeout)) {
-            Ok(true) => info!("released the Lease: another replica may lead"),
-            Ok(false) => info!("the Lease was no longer ours to release"),
+            Ok(true) => info!("released the Lease: another replica can lead"),
+            Ok(false) => info!("another replica already holds the Lease"),
             Err(error) => warn!(
                 error = &error as &dyn std::error::Error,
-                "the Lease was not released: another replica takes over when it runs out"
+                "the Lease was not released: another replica takes over when it expires"
             ),
         }
     }
@@ -338,21 +338,21 @@ impl Candidate {
         self.metrics.leading(leads);
     }
 
-    /// Says once that the API server refuses us, and once that it no longer does. That it does not answer at all is said for
-    /// everybody, elsewhere.
+    /// Logs once that the API server rejects our requests, and once that it no longer does. An API server that does not answer
+    /// is logged elsewhere, for all requests.
     fn note(&mut self, outcome: &Result<Option<Lease>, ElectionError>) {
         match outcome {
             Err(error) if !error.is_refusal() => {
                 debug!(
                     error = error as &dyn std::error::Error,
-                    "the leader election gets no answer, and goes on asking"
+                    "the leader election gets no answer; retrying"
                 );
                 return;
             }
             Err(error) if !self.failing => {
                 warn!(
                     error = error as &dyn std::error::Error,
-                    "the leader election is refused, and goes on asking"
+                    "the API server rejects the leader election's requests; retrying"
                 );
             }
             Ok(_) if self.failing => info!("the leader election gets answers again"),
@@ -362,7 +362,7 @@ impl Candidate {
     }
 }
 
-/// The Lease with nobody as its holder. The duration of a second is for those who look at nothing else.
+/// The Lease without a holder. The duration of a second is for candidates that check only that.
 fn vacated(mut lease: Lease) -> Lease {
     let spec = lease.spec.get_or_insert_default();
     spec.holder_identity = None;

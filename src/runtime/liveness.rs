@@ -1,7 +1,7 @@
-//! Whether the process does what it is there for: what `/healthz` goes by.
+//! Whether the process works: the state behind `/healthz`.
 //!
-//! Only what a restart can mend counts. That the API server does not answer is no reason to restart; that one watch hears
-//! nothing from it while the others do is.
+//! Only problems that a restart can fix count. An API server that does not answer is no reason to restart; a single watch
+//! without answers, while others have them, is.
 
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
@@ -13,60 +13,59 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::clock;
 
-/// How often the runtime shows that it runs tasks.
+/// How often the runtime proves that it runs tasks.
 const BEAT: Duration = Duration::from_secs(1);
-/// For how long the runtime may run no task.
+/// How long the runtime may run no task.
 const LONGEST_SILENCE_OF_RUNTIME: Duration = Duration::from_secs(30);
-/// For how long a task may hold its thread. None should for longer than some milliseconds.
+/// How long a task may block its thread. None should for more than a few milliseconds.
 const LONGEST_RUN: Duration = Duration::from_secs(60);
-/// For how long reconciles may be under way while none begins and none ends. Each request that one waits for is given up
-/// long before.
+/// How long reconciles may run while none starts or ends. The timeout of each of their requests is much shorter.
 const LONGEST_STANDSTILL: Duration = Duration::from_secs(15 * 60);
-/// For how long a watch may hear nothing from the API server while others do. Each begins anew every five minutes.
+/// How long a watch may get no answer from the API server while others do. Each watch restarts every five minutes.
 const LONGEST_SILENCE_OF_WATCH: Duration = Duration::from_secs(15 * 60);
-/// When no watch hears anything for longer than this, the API server is away.
+/// If no watch gets an answer for longer than this, the API server is away.
 const LONGEST_PAUSE_OF_API_SERVER: Duration = Duration::from_secs(6 * 60);
 
-/// What is known of the life of this process. Clones share it.
+/// The signs of life of this process. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Liveness(Arc<Mutex<Signs>>);
 
 #[derive(Debug, Default)]
 struct Signs {
-    /// When the runtime last ran the task that shows this.
+    /// When the runtime last ran the task that proves this.
     beat: Option<Instant>,
     tasks: Vec<Arc<Task>>,
-    /// When the API server last began to answer a request of any watch.
+    /// When the API server last started to answer a request of any watch.
     heard: Option<Instant>,
-    /// For how long it has been there.
+    /// How long it has been available in total.
     there: Duration,
-    /// When it last answered each watch, by what is watched.
+    /// When it last answered each watch, by resource.
     answered: BTreeMap<String, Answered>,
     reconciles_under_way: usize,
-    /// When a reconcile last began or ended.
+    /// When a reconcile last started or ended.
     reconciles_moved: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Answered {
     at: Instant,
-    /// For how long it had been there.
+    /// How long it had been available in total.
     there: Duration,
 }
 
 #[derive(Debug)]
 struct Task {
     name: String,
-    /// Since when it holds a thread.
+    /// Since when it has been running on a thread.
     runs: Mutex<Option<Instant>>,
 }
 
-/// A reconcile that is under way, until this is dropped.
+/// A running reconcile, until this is dropped.
 #[derive(Debug)]
 pub struct Reconciling(Liveness);
 
 impl Liveness {
-    /// Shows, for as long as this runs, that the runtime runs tasks.
+    /// While this runs, it proves that the runtime runs tasks.
     pub async fn beat(self) {
         let mut beats = tokio::time::interval(BEAT);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -76,7 +75,7 @@ impl Liveness {
         }
     }
 
-    /// Runs a task, and takes note of when it holds a thread.
+    /// Runs a task, and records when it runs on a thread.
     pub fn attend<F: Future>(&self, name: &str, future: F) -> impl Future<Output = F::Output> + use<F> {
         let task = Arc::new(Task { name: name.to_owned(), runs: Mutex::new(None) });
         self.signs().tasks.push(task.clone());
@@ -91,8 +90,8 @@ impl Liveness {
         }
     }
 
-    /// The API server has begun to answer a request of a watch. What it says does not matter: a process that has just
-    /// started would hear the same.
+    /// The API server has started to answer a request of a watch. The content does not matter: a restarted process would get
+    /// the same.
     pub fn answered(&self, watched: &str, now: Instant) {
         let mut signs = self.signs();
         let pause = signs.heard.replace(now).map(|before| now.saturating_duration_since(before));
@@ -104,19 +103,19 @@ impl Liveness {
         }
     }
 
-    /// The longest time that has passed for a watch since the API server last answered it.
+    /// The longest time since the API server last answered a watch.
     #[must_use]
     pub fn silence(&self, now: Instant) -> Duration {
         let oldest = self.signs().answered.values().map(|answered| answered.at).min();
         oldest.map(|at| now.saturating_duration_since(at)).unwrap_or_default()
     }
 
-    /// Nothing of this is watched any more.
+    /// These resources are no longer watched.
     pub fn unwatched(&self, which: impl Fn(&str) -> bool) {
         self.signs().answered.retain(|watched, _| !which(watched));
     }
 
-    /// A reconcile begins.
+    /// A reconcile starts.
     #[must_use]
     pub fn reconcile(&self) -> Reconciling {
         let mut signs = self.signs();
@@ -186,7 +185,7 @@ impl Task {
     }
 }
 
-/// A task holds a thread.
+/// A task is running on a thread.
 struct Runs<'a>(&'a Task);
 
 impl Drop for Runs<'_> {
@@ -195,7 +194,7 @@ impl Drop for Runs<'_> {
     }
 }
 
-/// A task is there.
+/// A task exists.
 struct Attended {
     liveness: Liveness,
     task: Arc<Task>,
@@ -219,7 +218,7 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     #[tokio::test(start_paused = true)]
-    async fn a_runtime_that_runs_no_task_for_half_a_minute_is_ill() {
+    async fn a_runtime_that_runs_no_task_for_half_a_minute_is_unhealthy() {
         let liveness = Liveness::default();
         let began = clock::instant();
         assert_eq!(liveness.ailment(began + MINUTE), None, "not started yet");
@@ -232,7 +231,7 @@ mod tests {
         assert!(ailment.starts_with("no task has run for "), "{ailment}");
     }
 
-    /// Time passes, and tasks run meanwhile.
+    /// Lets time pass while tasks run.
     async fn pass(time: Duration) {
         let _ = tokio::time::timeout(time, std::future::pending::<()>()).await;
     }
@@ -254,7 +253,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn reconciles_of_which_none_ends_are_a_sign_and_an_empty_queue_is_none() {
+    async fn reconciles_that_never_end_are_an_ailment_and_an_empty_queue_is_not() {
         let liveness = Liveness::default();
         let first = liveness.reconcile();
         tokio::time::advance(10 * MINUTE).await;
@@ -272,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_that_hears_nothing_while_others_do_is_a_sign() {
+    fn a_watch_without_answers_while_others_have_them_is_an_ailment() {
         let liveness = Liveness::default();
         let start = clock::instant();
         let later = |minutes: u32| start + minutes * MINUTE;
@@ -289,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn an_api_server_that_is_away_is_no_sign_neither_then_nor_when_it_is_back() {
+    fn an_api_server_that_is_away_is_not_an_ailment_then_or_when_it_is_back() {
         let liveness = Liveness::default();
         let start = clock::instant();
         let later = |minutes: u32| start + minutes * MINUTE;

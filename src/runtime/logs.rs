@@ -17,13 +17,13 @@ use tracing_subscriber::{EnvFilter, Layer};
 use super::clock;
 use super::traces::TraceLayer;
 
-/// What is logged unless asked otherwise: our own doings, and only the troubles of the libraries below us.
-/// What its client says of each request that fails, we say ourselves.
+/// The default filter: our own messages, and only warnings of the libraries. We log failed requests of the Kubernetes client
+/// ourselves.
 const DEFAULT_FILTER: &str = "info,kube=warn,kube_client=warn,kube_client::client::builder=off,kube_runtime=warn,\
                               hyper=warn,hyper_util=warn,h2=warn,tower=warn,rustls=warn,reqwest=warn,hickory_net=warn,hickory_resolver=warn,\
                               opentelemetry=warn";
 
-/// How a log line is written.
+/// The format of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
     /// One JSON object a line, with the fields of the event and of every span around it at its top level.
@@ -33,11 +33,11 @@ pub enum LogFormat {
     Text,
 }
 
-/// Begins to log. `RUST_LOG` decides what is logged if it is set; else `filter`, in the same syntax, adds to the
-/// default, which is `info`, and `warn` for the libraries that talk HTTP, TLS and DNS. Spans go to `traces` as well.
+/// Starts logging. If `RUST_LOG` is set, it is the filter; otherwise `filter`, in the same syntax, is added to the default,
+/// which is `info`, and `warn` for the libraries for HTTP, TLS and DNS. Spans also go to `traces`.
 ///
 /// # Errors
-/// [`LogsError::Filter`] for a filter that cannot be read, [`LogsError::Started`] if this was called before.
+/// [`LogsError::Filter`] for an invalid filter, [`LogsError::Started`] if this was called before.
 pub fn init(format: LogFormat, filter: Option<&str>, traces: Option<TraceLayer>) -> Result<(), LogsError> {
     let filter = match std::env::var(EnvFilter::DEFAULT_ENV) {
         Ok(everything) if !everything.is_empty() => EnvFilter::try_new(everything),
@@ -55,20 +55,20 @@ pub fn init(format: LogFormat, filter: Option<&str>, traces: Option<TraceLayer>)
     Ok(())
 }
 
-/// The Kubernetes client logs answers that it cannot read, whole: megabytes, and Secrets among them. No filter asks for that; the
-/// error that comes with it says what could not be read.
+/// The Kubernetes client logs answers that it cannot read in full: megabytes, including Secrets. No filter can enable that; the
+/// error that follows says what could not be read.
 fn has_no_body(metadata: &Metadata<'_>) -> bool {
     metadata.is_span() || metadata.target() != "kube_client::client" || *metadata.level() == Level::ERROR
 }
 
-/// Why logging could not begin.
+/// Why logging could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum LogsError {
     /// The filter is not in the syntax of `tracing_subscriber::EnvFilter`.
     #[error("the log filter cannot be read")]
     Filter(#[from] ParseError),
-    /// Something logs already.
-    #[error("logging has begun already")]
+    /// Logging is already initialized.
+    #[error("logging is already initialized")]
     Started(#[from] TryInitError),
 }
 
@@ -84,8 +84,8 @@ where
     tracing_subscriber::fmt::layer().fmt_fields(JsonFields::new()).event_format(FlatJson).with_writer(writer)
 }
 
-/// Every field at the top level, so that `object`, `namespace` and `name` are found at one place whatever span they
-/// come from. An inner span's field covers an outer one's, and the event's covers both.
+/// Every field is at the top level, so that `object`, `namespace` and `name` are always in the same place, whatever span they
+/// come from. An inner span's field replaces an outer one's, and the event's field replaces both.
 struct FlatJson;
 
 impl<S> FormatEvent<S, JsonFields> for FlatJson

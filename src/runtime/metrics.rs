@@ -1,4 +1,4 @@
-//! What the process counts and measures, for Prometheus.
+//! The metrics of the process, for Prometheus.
 
 mod certificates;
 mod issuers;
@@ -27,8 +27,8 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 
 /// All metrics of the process. Clones share them.
 ///
-/// A label that is passed as `&'static str` is meant to be a constant, such as a condition's reason: whatever varies
-/// from object to object would make a new time series of each.
+/// A label that is passed as `&'static str` must be a constant, such as a condition's reason: a value that differs from object
+/// to object would create a new time series for each.
 #[derive(Clone, Debug)]
 pub struct Metrics(Arc<Inner>);
 
@@ -56,7 +56,7 @@ struct Inner {
     issuers: Issuers,
 }
 
-/// Whether every Certificate has metrics of its own.
+/// Whether every Certificate has its own metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PerCertificate {
     /// Three time series for each Certificate.
@@ -67,7 +67,7 @@ pub enum PerCertificate {
 }
 
 impl Metrics {
-    /// Metrics that have counted nothing yet.
+    /// Metrics with nothing counted yet.
     #[must_use]
     pub fn new(per_certificate: PerCertificate) -> Self {
         let mut root = Registry::default();
@@ -75,17 +75,17 @@ impl Metrics {
         let registry = root.sub_registry_with_prefix("certwright");
 
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("build", "The version that is running", build);
+        registry.register("build", "Version of this process", build);
         let reconciles = Family::default();
         registry.register("reconciles", "Reconciles that ended, by their outcome", reconciles.clone());
         let reconcile_duration = durations(&[0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]);
-        let help = "Time that a reconcile took";
+        let help = "Duration of reconciles";
         registry.register_with_unit("reconcile_duration", help, Unit::Seconds, reconcile_duration.clone());
         let acme_requests = Family::default();
-        let help = "Requests to ACME servers, by HTTP status; \"none\" if no answer came";
+        let help = "Requests to ACME servers, by HTTP status; \"none\" if there was no answer";
         registry.register("acme_requests", help, acme_requests.clone());
         let acme_request_duration = durations(&[0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0]);
-        let help = "Time that an ACME server took to answer";
+        let help = "Duration of requests to ACME servers";
         registry.register_with_unit(
             "acme_request_duration",
             help,
@@ -93,7 +93,7 @@ impl Metrics {
             acme_request_duration.clone(),
         );
         let issuances = Family::default();
-        registry.register("issuances", "Issuances that ended, and why", issuances.clone());
+        registry.register("issuances", "Issuances that ended, by result and reason", issuances.clone());
         let issuance_duration = Histogram::new([
             1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0,
         ]);
@@ -103,32 +103,40 @@ impl Metrics {
         let help = "Writes to the Kubernetes API, by kind of object and verb";
         registry.register("api_writes", help, api_writes.clone());
         let egress_refused = Family::default();
-        let help = "Connections that the egress rules forbade, by what they were for";
+        let help = "Connections denied by the egress rules, by purpose";
         registry.register("egress_refused", help, egress_refused.clone());
         let dns_records_left_behind = Counter::default();
-        let help = "TXT records that no provider removed in time";
+        let help = "TXT records that could not be removed in time";
         registry.register("dns_records_left_behind", help, dns_records_left_behind.clone());
         let accounts_left_behind = Counter::default();
-        let help = "Accounts that were to be deactivated with their issuers and could not be in time";
+        let help = "Accounts that could not be deactivated in time when their issuers were deleted";
         registry.register("accounts_left_behind", help, accounts_left_behind.clone());
         let account_key_rollovers = Family::default();
         let help = "Attempts to change an account key";
         registry.register("account_key_rollovers", help, account_key_rollovers.clone());
         let revocations = Family::default();
-        let help = "Attempts to revoke a certificate, by how they ended and the reason that the CA was told";
+        let help = "Attempts to revoke a certificate, by result and revocation reason";
         registry.register("revocations", help, revocations.clone());
         let unreadable_objects = Family::default();
         let help =
-            "Objects that cannot be read, and are passed over, and those whose status cannot be read in full";
+            "Objects that are ignored because they cannot be read, and objects with an unreadable status";
         registry.register("unreadable_objects", help, unreadable_objects.clone());
         let leader = Gauge::default();
         registry.register("leader", "1 if this replica reconciles, 0 if it stands by", leader.clone());
         let healthy = Gauge::default();
-        registry.register("healthy", "1 if /healthz answers 200, 0 if it wants a restart", healthy.clone());
+        registry.register(
+            "healthy",
+            "1 if /healthz answers 200, 0 if the process needs a restart",
+            healthy.clone(),
+        );
         let ready = Gauge::default();
-        registry.register("ready", "1 if /readyz answers 200, 0 while a cache is not filled", ready.clone());
+        registry.register(
+            "ready",
+            "1 if /readyz answers 200, 0 while caches are being filled",
+            ready.clone(),
+        );
         let watch_silence = Gauge::default();
-        let help = "Time since the API server last answered a watch, the longest of all watches";
+        let help = "Longest time since the API server last answered a watch";
         registry.register_with_unit("watch_silence", help, Unit::Seconds, watch_silence.clone());
         let certificates = Certificates::new(per_certificate);
         registry.register_collector(Box::new(certificates.clone()));
@@ -159,7 +167,7 @@ impl Metrics {
         }))
     }
 
-    /// Reconciles of this kind are about to begin. An alert sees how often one panicked only if it was 0 before.
+    /// Reconciles of this kind are about to start. An alert notices the first panic only if the counter was 0 before.
     pub fn reconciling(&self, kind: &'static str) {
         let panicked = Reconciles { kind, outcome: ReconcileOutcome::Panicked.as_str() };
         drop(self.0.reconciles.get_or_create(&panicked));
@@ -184,7 +192,7 @@ impl Metrics {
         self.0.account_key_rollovers.get_or_create(&Rollovers { result }).inc();
     }
 
-    /// A certificate stands in its Secret, `took` after its issuance began, for this reason.
+    /// A certificate is in its Secret, `took` after its issuance started, which was due for this reason.
     pub fn issued(&self, reason: &'static str, took: Duration) {
         self.0.issuances.get_or_create(&Issuances { result: "succeeded", reason }).inc();
         self.0.issuance_duration.observe(took.as_secs_f64());
@@ -195,7 +203,7 @@ impl Metrics {
         self.0.issuances.get_or_create(&Issuances { result: "failed", reason }).inc();
     }
 
-    /// The egress rules forbade a connection for this purpose.
+    /// The egress rules denied a connection for this purpose.
     pub fn egress_refused(&self, purpose: &'static str) {
         self.0.egress_refused.get_or_create(&ForPurpose { purpose }).inc();
     }
@@ -220,7 +228,7 @@ impl Metrics {
         self.0.api_writes.get_or_create(&ApiWrites { kind, verb: verb.as_str() }).inc();
     }
 
-    /// So many objects of this kind cannot be read.
+    /// This many objects of this kind cannot be read.
     pub fn unreadable(&self, kind: &str, part: Part, count: i64) {
         let labels = UnreadableObjects { kind: kind.to_owned(), part: part.as_str() };
         match count {
@@ -234,14 +242,14 @@ impl Metrics {
         self.0.leader.set(leads.into());
     }
 
-    /// What the probes find, and for how long a watch has heard nothing from the API server.
+    /// The results of the probes, and how long a watch has had no answer from the API server.
     pub fn vital_signs(&self, healthy: bool, ready: bool, silence: Duration) {
         self.0.healthy.set(healthy.into());
         self.0.ready.set(ready.into());
         self.0.watch_silence.set(silence.as_secs_f64());
     }
 
-    /// How a Certificate stands now.
+    /// The current facts about a Certificate.
     pub fn certificate(&self, namespace: &str, name: &str, facts: CertificateFacts) {
         self.0.certificates.set(namespace, name, facts);
     }
@@ -264,7 +272,7 @@ impl Metrics {
     /// Everything as [`CONTENT_TYPE`].
     ///
     /// # Errors
-    /// Only if a metric refuses to be written, which none does.
+    /// Only if a metric cannot be encoded, which does not happen.
     pub fn encode(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
         text::encode(&mut text, &self.0.registry)?;
@@ -283,11 +291,11 @@ impl Default for Metrics {
 pub enum ReconcileOutcome {
     /// There was nothing to do.
     Unchanged,
-    /// Something was done, or is waited for.
+    /// Something was done, or the reconcile waits.
     Progressed,
-    /// It failed, and is tried again.
+    /// It failed, and is retried.
     Failed,
-    /// It panicked, and is tried again.
+    /// It panicked, and is retried.
     Panicked,
 }
 
@@ -302,12 +310,12 @@ impl ReconcileOutcome {
     }
 }
 
-/// What of an object cannot be read.
+/// Which part of an object cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
-    /// The object: nothing is done for it.
+    /// The object: it is ignored.
     Object,
-    /// Its status, in part: that is ignored.
+    /// A part of its status, which is ignored.
     Status,
 }
 
@@ -325,9 +333,9 @@ impl Part {
 pub enum RevocationOutcome {
     /// It is revoked.
     Succeeded,
-    /// It is not, and that is tried again.
+    /// It is not revoked, and that is retried.
     Failed,
-    /// It is not, and stays so.
+    /// It is not revoked, and that is not retried.
     GivenUp,
 }
 
@@ -348,7 +356,7 @@ pub enum ApiVerb {
     Create,
     /// `update`, which replaces
     Update,
-    /// `patch`, which server-side apply is as well
+    /// `patch`, which includes server-side apply
     Patch,
     /// `delete`
     Delete,

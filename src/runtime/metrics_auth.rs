@@ -1,4 +1,4 @@
-//! Who may read metrics: those whom the API server knows by their bearer token, and to whom its roles give `get` on `/metrics`.
+//! Who may read metrics: users whose bearer token the API server accepts, and whose roles allow `get` on `/metrics`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -20,15 +20,15 @@ use tracing::warn;
 use super::clock;
 use super::metrics::{ApiVerb, Metrics};
 
-/// The path that a role has to name.
+/// The path that a role must allow.
 const PATH: &str = "/metrics";
-/// For how long an answer of the API server counts.
+/// How long an answer of the API server is cached.
 const LONGEST_TRUST: Duration = Duration::from_secs(60);
-/// For how long a refusal counts: not long, since roles may just have been applied.
+/// How long a rejection is cached: not long, because roles may just be being applied.
 const LONGEST_DISTRUST: Duration = Duration::from_secs(10);
-/// How many answers are remembered.
+/// The maximum number of cached answers.
 const MOST_ANSWERS: usize = 256;
-/// How many tokens are looked at at once. Others wait, in turn.
+/// How many tokens are reviewed concurrently. Others wait.
 const MOST_REVIEWS: usize = 2;
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -40,7 +40,7 @@ pub struct Gate {
     reviews: Semaphore,
 }
 
-/// What the API server said of a token, which itself is not kept.
+/// The API server's answer about a token. The token itself is not stored.
 #[derive(Clone, Copy, Debug)]
 struct Answer {
     verdict: Verdict,
@@ -54,20 +54,20 @@ enum Verdict {
     MayNot,
 }
 
-/// Why metrics are not shown.
+/// Why a request for metrics is denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// There is no token.
-    #[error("metrics are read with a bearer token of the cluster")]
+    #[error("reading metrics requires a bearer token of the cluster")]
     NoToken,
     /// The API server does not know the token.
     #[error("the API server does not accept this token")]
     Unknown,
-    /// The API server knows the token, and no role gives its owner the right.
-    #[error("no role lets the owner of this token get the path /metrics")]
+    /// The API server knows the token, but no role allows its owner to read metrics.
+    #[error("no role allows the owner of this token to get the path /metrics")]
     MayNot,
     /// The API server did not answer.
-    #[error("the API server did not say whether this token may read metrics; the operator's log says why")]
+    #[error("the API server could not be asked whether this token may read metrics; see the operator's log")]
     NoAnswer,
 }
 
@@ -82,13 +82,13 @@ enum ReviewError {
 }
 
 impl Gate {
-    /// A gate that asks with this client.
+    /// A gate that uses this client.
     #[must_use]
     pub fn new(client: Client, metrics: Metrics) -> Self {
         Self { client, metrics, answers: Mutex::default(), reviews: Semaphore::new(MOST_REVIEWS) }
     }
 
-    /// Lets a request for metrics pass.
+    /// Checks a request for metrics.
     ///
     /// # Errors
     /// [`Refusal`]
@@ -108,13 +108,13 @@ impl Gate {
 
     async fn reviewed(&self, key: [u8; 32], token: &str) -> Result<Verdict, Refusal> {
         let _turn = self.reviews.acquire().await.map_err(|_| Refusal::NoAnswer)?;
-        // Another request with the same token may have been before.
+        // Another request with the same token may have been faster.
         if let Some(verdict) = self.remembered(&key) {
             return Ok(verdict);
         }
         let reviewed = timeout(PATIENCE, self.review(token)).await.unwrap_or(Err(ReviewError::Timeout));
         let verdict = reviewed.map_err(|error| {
-            warn!(error = &error as &dyn std::error::Error, "metrics are refused");
+            warn!(error = &error as &dyn std::error::Error, "a request for metrics was denied");
             Refusal::NoAnswer
         })?;
         self.remember(key, verdict);
@@ -148,7 +148,7 @@ impl Gate {
         let trust = if verdict == Verdict::May { LONGEST_TRUST } else { LONGEST_DISTRUST };
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         answers.retain(|_, answer| answer.until > now);
-        // Tokens that nobody knows do not push out those that somebody uses.
+        // Unknown tokens do not displace valid ones.
         if answers.len() >= MOST_ANSWERS {
             answers.retain(|_, answer| answer.verdict == Verdict::May);
         }

@@ -1,4 +1,5 @@
-//! What a long-running process needs: logs, metrics, traces, health, leadership, supervision, shutdown, and the clock.
+//! The infrastructure of a long-running process: logs, metrics, traces, health, leadership, supervision, shutdown, and the
+//! clock.
 
 pub mod api_server;
 pub mod clock;

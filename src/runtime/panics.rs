@@ -1,4 +1,4 @@
-//! Panics: each is logged where it happens, and caught where it can harm only what it is about.
+//! Panics: each is logged where it happens, and caught where it affects only one object.
 
 use std::any::Any;
 use std::future::Future;
@@ -7,16 +7,16 @@ use std::panic::{self, AssertUnwindSafe};
 use futures::FutureExt;
 use tracing::error;
 
-/// A message can quote what it is about, such as a text that was cut in the middle of a letter.
+/// A message can quote data, such as a string that was sliced inside a character.
 const LONGEST_MESSAGE: usize = 300;
 
-/// A panic that was caught.
+/// A caught panic.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("panicked: {0}")]
 pub struct Panic(String);
 
 impl Panic {
-    /// What a panic was raised with.
+    /// From the payload of a panic.
     #[must_use]
     pub fn of(payload: &(dyn Any + Send)) -> Self {
         let text = payload
@@ -29,8 +29,7 @@ impl Panic {
     }
 }
 
-/// Has every panic of this process logged with its place, and with the fields of the spans around it, in place of the lines that
-/// Rust prints.
+/// Logs every panic of this process with its location and the fields of the current spans, instead of Rust's default output.
 pub fn log() {
     panic::set_hook(Box::new(|info| {
         let Panic(message) = Panic::of(info.payload());
@@ -45,8 +44,7 @@ pub fn log() {
     }));
 }
 
-/// Does something that may panic. What it shares with others has to bear being left halfway: our locks take over what a panic
-/// has left behind.
+/// Calls a function that may panic. Its shared state must tolerate being left incomplete: our locks ignore poisoning.
 ///
 /// # Errors
 /// [`Panic`]
@@ -67,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_is_told_in_a_line_of_bounded_length() {
+    fn the_message_of_a_panic_is_one_line_of_bounded_length() {
         assert_eq!(catch(|| panic!("no such key")), Err::<(), _>(Panic("no such key".to_owned())));
         let quoted = format!("two\nlines \u{1b}[31m{}", "é".repeat(1000));
         let told = catch(|| panic!("{quoted}")).map(|(): ()| ()).unwrap_err().to_string();

@@ -1,7 +1,7 @@
-//! The HTTP servers of this process: that of http-01 answers, and that of health and metrics.
+//! The HTTP servers of this process: one for http-01 answers, one for health and metrics.
 //!
-//! Anybody may connect to them, so every connection is short, bounded in time and size, and answers one request; and no peer can
-//! keep another out by holding many: see [`Connections`].
+//! Anybody can connect to them. So every connection is short, limited in time and size, and answers one request; and no peer
+//! can block others by holding many connections: see [`Connections`].
 
 mod connections;
 
@@ -31,18 +31,18 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE_AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(500);
 
-/// What one server spends on its peers.
+/// Limits of a server.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at once.
+    /// Concurrent connections.
     pub connections: u32,
-    /// The size of a request's headers, in bytes; 8 KiB at least.
+    /// The maximum size of a request's headers, in bytes; at least 8 KiB.
     pub headers: usize,
 }
 
 /// Answers requests on `listener` until `stop` is cancelled, then lets open ones finish.
 ///
-/// Returns at the latest 10 seconds after `stop`, which is as long as a connection may last.
+/// Returns within 10 seconds after `stop`, the maximum duration of a connection.
 pub async fn serve<A, F, B>(listener: TcpListener, answer: A, limits: Limits, stop: CancellationToken)
 where
     A: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
@@ -52,7 +52,7 @@ where
     let connections = Connections::new(limits.connections as usize);
     let slots = Arc::new(Semaphore::new(limits.connections as usize));
     while let Some((stream, peer)) = next_connection(&listener, &stop).await {
-        // If there was no room, this closes another connection, which then gives its slot back.
+        // If all slots were taken, this closes another connection, which then frees its slot.
         let ticket = connections.enter(peer);
         let Some(Ok(slot)) = stop.run_until_cancelled(slots.clone().acquire_owned()).await else { break };
         let (answer, stop) = (answer.clone(), stop.clone());
@@ -62,7 +62,7 @@ where
         });
     }
     drop(listener);
-    // Every open connection holds a slot, so having them all means that all are done.
+    // Every open connection holds a slot, so acquiring all slots waits for all connections.
     let _all_done = slots.acquire_many(limits.connections).await;
 }
 
@@ -71,7 +71,7 @@ async fn next_connection(listener: &TcpListener, stop: &CancellationToken) -> Op
         match stop.run_until_cancelled(listener.accept()).await? {
             Ok((stream, peer)) => return Some((stream, peer.ip())),
             Err(error) => {
-                // Out of file descriptors, most likely; trying again at once would only burn the processor.
+                // Probably out of file descriptors; an immediate retry would only waste CPU time.
                 warn!(%error, "a connection could not be accepted");
                 if timeout(PAUSE_AFTER_FAILED_ACCEPT, stop.cancelled()).await.is_ok() {
                     return None;
@@ -121,7 +121,7 @@ async fn serve_connection<A, F, B>(
     });
     match served.await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => debug!(%error, "a connection broke off"),
+        Ok(Err(error)) => debug!(%error, "a connection failed"),
         Err(_) => debug!("a connection took too long and was closed"),
     }
 }

@@ -1,4 +1,4 @@
-//! The end of the process, when it is asked for.
+//! The requested end of the process.
 
 use std::future::{Future, pending};
 use std::io;
@@ -7,8 +7,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-/// A token that SIGTERM and SIGINT cancel while the task runs, which lasts as long as the process. To be called within a tokio
-/// runtime.
+/// A token that SIGTERM and SIGINT cancel, and the task that does so, which lasts as long as the process. Must be called within
+/// a tokio runtime.
 ///
 /// # Errors
 /// If the signals cannot be listened to.

@@ -1,4 +1,4 @@
-//! Tasks that last as long as the process, or as its leadership: none of them may end without being noticed.
+//! Tasks that last as long as the process or its leadership: none of them may end unnoticed.
 
 use std::collections::HashMap;
 use std::future::{Future, pending};
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::liveness::Liveness;
 use super::panics::Panic;
 
-/// A group of long-lived tasks. They are broken off when it is dropped.
+/// A group of long-lived tasks. They are cancelled when it is dropped.
 #[derive(Debug)]
 pub struct Supervisor {
     liveness: Liveness,
@@ -17,7 +17,7 @@ pub struct Supervisor {
     names: HashMap<Id, String>,
 }
 
-/// A task that should have gone on.
+/// A task that ended unexpectedly.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the task \"{task}\" {how}")]
 pub struct Ended {
@@ -29,20 +29,20 @@ pub struct Ended {
 enum How {
     #[error("has ended")]
     Returned,
-    #[error("was broken off")]
+    #[error("was cancelled")]
     BrokenOff,
     #[error(transparent)]
     Panicked(Panic),
 }
 
 impl Supervisor {
-    /// A group without tasks. `liveness` is told what they do.
+    /// A group without tasks. Their activity is reported to `liveness`.
     #[must_use]
     pub fn new(liveness: Liveness) -> Self {
         Self { liveness, tasks: JoinSet::new(), names: HashMap::new() }
     }
 
-    /// Starts a task. To be called within a tokio runtime.
+    /// Starts a task. Must be called within a tokio runtime.
     pub fn spawn(&mut self, name: impl Into<String>, task: impl Future<Output = ()> + Send + 'static) {
         let name = name.into();
         let task = self.liveness.attend(&name, task);
@@ -50,7 +50,7 @@ impl Supervisor {
         self.names.insert(id, name);
     }
 
-    /// Waits until one of the tasks ends, or for ever, if there is none.
+    /// Waits until one of the tasks ends, or forever if there is none.
     pub async fn ended(&mut self) -> Ended {
         match self.next().await {
             Some(ended) => ended,
@@ -58,10 +58,10 @@ impl Supervisor {
         }
     }
 
-    /// Waits until all tasks have ended. None may before `stop`, and none may panic.
+    /// Waits until all tasks have ended. None may end before `stop`, and none may panic.
     ///
     /// # Errors
-    /// [`Ended`], with the first that did.
+    /// [`Ended`], with the first task that did.
     pub async fn until_done(&mut self, stop: &CancellationToken) -> Result<(), Ended> {
         while let Some(ended) = self.next().await {
             if ended.how != How::Returned || !stop.is_cancelled() {
@@ -71,7 +71,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Breaks the tasks off, and waits until they are gone.
+    /// Cancels the tasks, and waits until they are gone.
     pub async fn end(mut self) {
         self.tasks.shutdown().await;
     }
@@ -85,7 +85,7 @@ impl Supervisor {
 }
 
 impl Ended {
-    /// How a task has ended, as its handle tells it.
+    /// How a task ended, according to its handle.
     pub fn of(task: impl Into<String>, joined: Result<(), JoinError>) -> Self {
         let how = match joined.map_err(JoinError::try_into_panic) {
             Ok(()) => How::Returned,

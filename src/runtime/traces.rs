@@ -1,25 +1,25 @@
-//! Traces by OTLP, in builds with the feature `otlp`: a span for each reconcile, each step and each request to a CA.
+//! Traces over OTLP, in builds with the feature `otlp`: a span for each reconcile, each step and each request to a CA.
 
 use std::fmt::Debug;
 
 use tracing_subscriber::{Layer, Registry};
 
-/// What turns spans into traces.
+/// The layer that turns spans into traces.
 pub type TraceLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// Why traces cannot be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum TracesError {
-    /// It was built without them.
+    /// This build has no traces.
     #[error("this build sends no traces: remove --otlp-endpoint, or build with `--features otlp`")]
     NotBuilt,
-    /// The exporter cannot be made.
+    /// The exporter cannot be created.
     #[error("traces cannot be sent; check --otlp-endpoint and the variables OTEL_*")]
     #[cfg(feature = "otlp")]
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
 }
 
-/// The name of a step, as a span has it: that of the variant, without what it holds.
+/// The name of a step in spans: that of the variant, without its fields.
 pub fn name_of(step: &impl Debug) -> String {
     let text = format!("{step:?}");
     text.split(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default().to_owned()
@@ -50,7 +50,7 @@ mod without {
         }
     }
 
-    /// Refuses an endpoint.
+    /// Rejects an endpoint.
     ///
     /// # Errors
     /// [`TracesError::NotBuilt`], if one is given.
@@ -86,7 +86,7 @@ mod otlp {
     pub struct Traces(SdkTracerProvider);
 
     impl Traces {
-        /// Takes the spans of this crate, and no events: what is logged stays in the log.
+        /// Exports the spans of this crate, but no events: log lines stay in the log.
         pub fn layer(&self) -> TraceLayer {
             let ours =
                 filter_fn(|metadata| metadata.is_span() && metadata.target().starts_with("certwright"));
@@ -100,7 +100,7 @@ mod otlp {
                 .boxed()
         }
 
-        /// Sends what is left.
+        /// Sends the remaining spans.
         pub fn end(self, patience: Duration) {
             if let Err(error) = self.0.shutdown_with_timeout(patience) {
                 warn!(%error, "the last traces could not be sent");
@@ -108,8 +108,8 @@ mod otlp {
         }
     }
 
-    /// Begins to send traces, over HTTP, if an endpoint is given or in the environment (OpenTelemetry, "OTLP Exporter
-    /// Configuration"). All else that the environment says of it is heeded.
+    /// Starts to send traces over HTTP, if an endpoint is given or in the environment (OpenTelemetry, "OTLP Exporter
+    /// Configuration"). The other variables in the environment apply, too.
     ///
     /// # Errors
     /// [`TracesError::Exporter`]

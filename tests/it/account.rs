@@ -633,7 +633,7 @@ async fn a_certificate_is_issued_once_its_issuer_appears() -> Result<()> {
         let waits = ns.wait_condition("certificate/web", "Issuing", "True", SOON).await?;
         let (_, reason, message) = condition(&waits, "Issuing").context("no condition")?;
         assert_eq!(reason, "IssuerNotFound");
-        assert_eq!(message, "Issuer ca does not exist; apply it, or name another in issuerRef");
+        assert_eq!(message, "Issuer ca does not exist; create it, or name another in issuerRef");
         ns.apply(&ca.issuer("")).await?;
         issued(ns, "web").await?;
         Ok(())

@@ -30,7 +30,7 @@ async fn an_annotated_gateway_gets_its_secret_filled() -> Result<()> {
         let owner = &made["metadata"]["ownerReferences"][0];
         assert_eq!((&owner["kind"], &owner["name"]), (&json!("Gateway"), &json!("public")));
         tls(ns, "public-tls").await?;
-        assert_eq!(told(ns, "public").await?, ["CertificateCreated: Certificate public-tls was made"]);
+        assert_eq!(told(ns, "public").await?, ["CertificateCreated: Certificate public-tls was created"]);
         Ok(())
     })
     .await
@@ -81,8 +81,8 @@ async fn a_secret_of_another_namespace_is_refused() -> Result<()> {
         made(ns, "one").await?;
         let (kind, note) = event(ns, "public", "TLSSkipped").await?;
         let words = format!(
-            "spec.listeners[1].tls.certificateRefs[0].namespace is 'other', and a Certificate fills Secrets of its own \
-             namespace only: make a Certificate there, or name a Secret of namespace {}",
+            "spec.listeners[1].tls.certificateRefs[0].namespace is 'other', but a Certificate can fill only Secrets in \
+             its own namespace: create a Certificate there, or name a Secret in namespace {}",
             ns.name
         );
         assert_eq!((kind.as_str(), note), ("Warning", words));
@@ -107,7 +107,7 @@ async fn a_gateway_api_that_comes_later_is_found_and_its_absence_disturbs_nothin
         absent.install().await?;
         ns.apply(&gateway(&by_ca(), &[https("a", "a.test", "tls")])).await?;
         ns.wait("certificate/tls", FOUND, |_| true).await?;
-        let words = "the cluster does not know this kind; it is looked for again, more and more seldom";
+        let words = "the cluster does not have this kind; checking again at growing intervals";
         let said: Vec<String> = told("INFO").into_iter().filter(|line| line.contains(words)).collect();
         assert_eq!(said.len(), 1, "it is said once: {said:?}");
         assert_eq!([told("WARN"), told("ERROR")].concat(), [""; 0]);

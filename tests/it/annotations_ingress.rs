@@ -25,7 +25,7 @@ async fn an_annotated_ingress_gets_its_secret_filled() -> Result<()> {
         let found = tls(ns, "shop-tls").await?;
         let names = &found.chain.leaf().dns_names;
         assert!([a, b].iter().all(|name| names.contains(name)), "{names:?}");
-        assert_eq!(told(ns, "shop").await?, ["CertificateCreated: Certificate shop-tls was made"]);
+        assert_eq!(told(ns, "shop").await?, ["CertificateCreated: Certificate shop-tls was created"]);
 
         ns.patch("ingress/shop", json!({ "metadata": { "annotations": { ISSUER: null } } })).await?;
         ns.wait_gone("certificate/shop-tls", SOON).await?;
@@ -33,7 +33,7 @@ async fn an_annotated_ingress_gets_its_secret_filled() -> Result<()> {
         let note = event(ns, "shop", "CertificateDeleted").await?;
         assert_eq!(
             note,
-            ("Normal".into(), "Certificate shop-tls is asked for no more, and was deleted".into())
+            ("Normal".into(), "Certificate shop-tls is no longer requested, and was deleted".into())
         );
         Ok(())
     })
@@ -108,7 +108,7 @@ async fn a_certificate_of_somebody_else_is_left_alone() -> Result<()> {
         let note = event(ns, "shop", "CertificateNotOurs").await?.1;
         assert_eq!(
             note,
-            "Certificate mine exists and was not made from annotations, so it is left alone: delete it, or name another \
+            "Certificate mine exists and was not created from annotations, so it is not changed: delete it, or name another \
              Secret"
         );
         let mine = made(ns, "mine").await?;
@@ -118,8 +118,8 @@ async fn a_certificate_of_somebody_else_is_left_alone() -> Result<()> {
         // Of two Ingresses, the first one has the Secret.
         ns.apply(&ingress("second", &by_ca(), &[("tls", &["c.test"])])).await?;
         let note = event(ns, "second", "CertificateNotOurs").await?.1;
-        let words = "Certificate tls was made from Ingress shop, and is left to it: name another Secret here, or all hosts \
-                     there";
+        let words = "Certificate tls was created from Ingress shop, so it is not changed: name another Secret here, or \
+            list all hosts there";
         assert_eq!(note, words);
         assert_eq!(made(ns, "tls").await?["spec"]["dnsNames"], json!(["b.test"]));
 
@@ -147,10 +147,10 @@ async fn a_mistake_is_told_once_and_changes_no_certificate() -> Result<()> {
         assert_eq!(
             told(ns, "shop").await?,
             [
-                "CertificateCreated: Certificate tls was made",
-                "InvalidAnnotation: certwright.dev/private-key-size: '1000' cannot be used; allowed is 2048, 3072, 4096 or \
+                "CertificateCreated: Certificate tls was created",
+                "InvalidAnnotation: certwright.dev/private-key-size: '1000' is not valid; it must be 2048, 3072, 4096 or \
                  8192 for an RSA key, which is the default",
-                "InvalidAnnotation: certwright.dev/renew-before: 'a month' cannot be used; allowed is a duration from 5m \
+                "InvalidAnnotation: certwright.dev/renew-before: 'a month' is not valid; it must be a duration from 5m \
                  to 87600h, such as 720h",
             ]
         );
@@ -163,7 +163,7 @@ async fn a_mistake_is_told_once_and_changes_no_certificate() -> Result<()> {
         certificate_that(ns, "tls", |object| object["spec"]["dnsNames"] == json!(["b.test"])).await?;
         let not_used = "certwright.dev/email-sans is not used: an ACME CA validates DNS names and IP addresses only";
         assert_eq!(event(ns, "shop", "AnnotationNotUsed").await?.1, not_used);
-        let skipped = "spec.tls[1].hosts is empty, so there is nothing to certify; name what it is for";
+        let skipped = "spec.tls[1].hosts is empty; add the names for the certificate";
         assert_eq!(event(ns, "shop", "TLSSkipped").await?, ("Warning".into(), skipped.into()));
         Ok(())
     })
@@ -180,7 +180,7 @@ async fn a_certificate_that_the_api_server_refuses_is_told_in_its_words() -> Res
         ns.apply(&ingress("shop", &by_ca(), &[("shop-tls", &many)])).await?;
         let (kind, note) = event(ns, "shop", "CertificateNotWritten").await?;
         assert_eq!(kind, "Warning");
-        let words = "Certificate shop-tls cannot be written, as the API server refuses it: ";
+        let words = "Certificate shop-tls cannot be written: the API server rejects it: ";
         ensure!(note.starts_with(words) && note.contains("spec.dnsNames: Too many: 251"), "{note}");
         ns.apply(&ingress("shop", &by_ca(), &[("shop-tls", &["a.test"])])).await?;
         made(ns, "shop-tls").await.map(drop)
@@ -326,7 +326,7 @@ async fn an_ingress_that_is_edited_in_place_and_temporary_ones_are_no_other_wish
         assert_eq!(made["metadata"]["generation"], 1, "the rules that were put in made no difference");
         caught_up(ns, "marker").await?;
         assert_eq!(certificates(ns).await?, ["marker", "shop-tls"]);
-        assert_eq!(told(ns, "shop").await?, ["CertificateCreated: Certificate shop-tls was made"]);
+        assert_eq!(told(ns, "shop").await?, ["CertificateCreated: Certificate shop-tls was created"]);
         Ok(())
     })
     .await

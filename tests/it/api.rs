@@ -363,12 +363,12 @@ async fn what_needs_more_than_a_rule_of_the_crd_is_said_in_a_condition_at_once()
             (
                 "size",
                 "dnsNames: [a.test], privateKey: { algorithm: RSA, size: 2304 }",
-                "privateKey.size: no RSA key of 2304 bits can be made; use 2048, 3072, 4096 or 8192",
+                "privateKey.size: RSA keys of 2304 bits are not supported; use 2048, 3072, 4096 or 8192",
             ),
             (
                 "name",
                 "dnsNames: [a.test], commonName: Example Shop",
-                "commonName: 'Example Shop' is not a DNS name, and an ACME CA takes only names that it can validate; use \
+                "commonName: 'Example Shop' is not a DNS name, and an ACME CA accepts only names that it can validate; use \
                  dnsNames",
             ),
             (

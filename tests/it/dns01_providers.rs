@@ -75,7 +75,7 @@ async fn what_keeps_a_server_over_http_from_being_asked_is_told() -> Result<()> 
                 "missing",
                 trusting(json!({ "authSecretRef": { "name": "nothing" } })),
                 format!(
-                    "Secret nothing in namespace {}, which httpRequest.authSecretRef names, does not exist; apply it",
+                    "Secret nothing in namespace {}, which httpRequest.authSecretRef names, does not exist; create it",
                     ns.name
                 ),
             ),

@@ -42,7 +42,7 @@ async fn a_secret_that_is_lost_again_and_again_is_restored_and_then_waits() -> R
         }
         let (type_, note) = event(ns, "web", "SecretRestored").await?;
         assert_eq!(type_, "Warning");
-        assert!(note.starts_with("Secret web-tls was lost once more"), "{note}");
+        assert!(note.starts_with("Secret web-tls was lost again"), "{note}");
         assert_eq!(count(&proxy, NEW_ORDER), orders, "nothing was ordered");
 
         // Where that is lost as well, it waits, and says why.

@@ -130,8 +130,8 @@ async fn a_gateway_that_does_not_exist_is_said_and_waited_for() -> Result<()> {
         assert_eq!(
             message,
             format!(
-                "The self-check does not see the answer yet: the Gateway {}/public has not said yet whether it accepts \
-                 the HTTPRoute; does it exist, and does its controller run?",
+                "The self-check does not see the answer yet: the Gateway {}/public has not accepted or rejected the \
+                 HTTPRoute yet; check that it exists and that its controller is running",
                 ns.name
             )
         );
@@ -185,8 +185,8 @@ async fn without_the_gateway_api_a_certificate_waits_for_it_and_holds_nobody_up(
         let (_, message) = issuing(ns, "web", "WaitingForSolver").await?;
         assert_eq!(
             message,
-            "The answer cannot be presented yet: the cluster does not know HTTPRoutes of \
-             gateway.networking.k8s.io/v1; install the Gateway API, or use http01.ingress or dns01"
+            "The answer cannot be presented yet: the cluster does not have HTTPRoutes of gateway.networking.k8s.io/v1; \
+             install the Gateway API, or use http01.ingress or dns01"
         );
         ns.apply(&certificate("other", &[&host(ns, "other")], "")).await?;
         issued(ns, "other").await.context("the only place of the account is free for it")?;

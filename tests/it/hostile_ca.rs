@@ -69,7 +69,7 @@ async fn a_ca_that_answers_without_measure_harms_only_its_own_issuer() -> Result
                         change_json(|authz| authz["identifier"]["value"] = json!("victim.test"))
                     })
                 },
-                "The CA wants control of \"victim.test\" to be proved, which the Certificate does not name",
+                "The CA requires validation of \"victim.test\", which the Certificate does not list",
             ),
             (
                 "other",
@@ -78,7 +78,7 @@ async fn a_ca_that_answers_without_measure_harms_only_its_own_issuer() -> Result
                         change_json(|order| order["identifiers"][0]["value"] = json!("victim.test"))
                     })
                 },
-                "The CA placed an order for other names than those that were asked for",
+                "The CA created an order for names other than those requested",
             ),
             (
                 "chain",
@@ -172,7 +172,7 @@ async fn an_order_without_end_is_given_up() -> Result<()> {
             let host = format!("endless.{}.example.com", scene.ns.name);
             scene.apply(&of_issuer("endless", &certificate("endless", &[&host], ""))).await?;
             let target = "certificate/endless";
-            let reads = "The CA is making the certificate";
+            let reads = "The CA is issuing the certificate";
             let issuing = |words: &'static str| {
                 move |object: &Value| {
                     condition(object, "Issuing").is_some_and(|(_, _, message)| message.contains(words))
@@ -180,7 +180,7 @@ async fn an_order_without_end_is_given_up() -> Result<()> {
             };
             scene.ns.wait(target, SOON, issuing(reads)).await?;
             clock.leap(DAY * 8)?;
-            let given_up = "The CA has not finished the order within 7 days, and it is given up";
+            let given_up = "The CA has not completed the order within 7 days, so it is abandoned";
             scene.ns.wait(target, SOON, issuing(given_up)).await?;
             let orders = requests_to(&proxy, path::NEW_ORDER).len();
             ensure!(orders == 1, "{orders} orders");

@@ -30,8 +30,8 @@ async fn hundreds_of_queued_certificates_hold_up_no_other_namespace() -> Result<
             scene.apply(&all.join("\n---\n")).await?;
             let (_, message) = issuing(&scene.ns, "greedy-299", "Queued").await?;
             let expected = format!(
-                "Waiting for other orders to finish: the account of ClusterIssuer {} may have 16 orders under way at once, and \
-                 namespaces take turns",
+                "Waiting for other orders to finish: the account of ClusterIssuer {} is limited to 16 concurrent orders, \
+                 and namespaces take turns",
                 scene.ns.name
             );
             assert_eq!(message, expected);

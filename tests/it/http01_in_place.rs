@@ -251,7 +251,7 @@ async fn an_ingress_that_does_not_exist_is_said_and_waited_for() -> Result<()> {
         let (_, message) = issuing(ns, "web", "WaitingForSolver").await?;
         assert_eq!(
             message,
-            "The answer cannot be presented yet: Ingress shop, which http01.ingress.name names, does not exist; apply \
+            "The answer cannot be presented yet: Ingress shop, which http01.ingress.name names, does not exist; create \
              it, or name another"
         );
         stays_as_it_is(ns, "web", Duration::from_secs(5)).await?;

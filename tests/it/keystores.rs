@@ -152,7 +152,7 @@ async fn a_keystore_that_is_added_changed_or_removed_costs_one_write_and_no_cert
         let (_, message) = issuing(ns, "web", "PasswordNotFound").await?;
         assert_eq!(
             message,
-            "Secret store with the password of keystore.p12 does not exist; apply it, or remove the keystore from the spec"
+            "Secret store with the password of keystore.p12 does not exist; create it, or remove the keystore from the spec"
         );
         assert_eq!(writes().await?, before, "nothing was written");
         ns.apply(&passwords("first", "")).await?;
@@ -200,7 +200,7 @@ async fn nothing_is_ordered_while_a_password_is_missing() -> Result<()> {
         let (object, message) = issuing(ns, "web", "PasswordNotFound").await?;
         assert_eq!(
             message,
-            "Secret store has nothing under the key password for the password of keystore.p12; put the password there"
+            "Secret store has an empty value for key password for the password of keystore.p12; put the password there"
         );
         assert!(object["status"]["order"].is_null(), "{}", object["status"]);
         ns.apply(&passwords("there", "java")).await?;

@@ -54,7 +54,7 @@ async fn a_certificate_without_a_place_says_so_and_gets_the_place_of_one_that_is
             ns.apply(&certificate(name, &[&host(name)], "")).await?;
             let (queued, message) = issuing(ns, name, "Queued").await?;
             ensure!(
-                message.contains("the account of Issuer ca may have 2 orders under way at once"),
+                message.contains("the account of Issuer ca is limited to 2 concurrent orders"),
                 "{name}: {message}"
             );
             let (ready, reason, _) = common::condition(&queued, "Ready").context("no condition Ready")?;

@@ -334,7 +334,7 @@ async fn a_solver_that_is_added_is_used_for_the_order_that_waits_for_it() -> Res
         ns.apply(&issuer(&directory, &pebble.ca_pem, "").replace("solvers: [{ http01:", selector)).await?;
         ns.apply(&certificate("web", &["web.test"], "")).await?;
         let (waits, message) = issuing(ns, "web", "NoSolver").await?;
-        ensure!(message.contains("web.test: no solver of the issuer selects this name"), "{message}");
+        ensure!(message.contains("web.test: no solver of the issuer matches this name"), "{message}");
         let order = waits["status"]["order"]["url"].clone();
         ns.apply(&issuer(&directory, &pebble.ca_pem, "")).await?;
         issued(ns, "web").await?;

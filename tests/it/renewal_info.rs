@@ -106,7 +106,7 @@ async fn an_answer_that_is_of_no_use_leaves_it_to_the_lifetime() -> Result<()> {
         let said = [
             Some("the window that the CA suggests ends at "),
             Some("is longer than half of the lifetime"),
-            Some("when the certificate has expired"),
+            Some("after the certificate expires"),
             Some("is not what RFC 9773 asks for: a field is of the wrong type"),
             Some("is not what RFC 9773 asks for: 200 of no type, no JSON"),
             Some("no such certificate"),

@@ -82,9 +82,9 @@ async fn windows_that_cannot_be_read_do_not_keep_a_certificate_from_being_renewe
                 "zone",
                 "0 2 * * *",
                 Some("Mars/Olympus"),
-                "windows[0].timezone: 'Mars/Olympus' is not a time zone",
+                "windows[0].timezone: 'Mars/Olympus' is not an IANA time zone",
             ),
-            ("never", "0 2 30 2 *", None, "renewal.windows[0].cron: '0 2 30 2 *' never comes"),
+            ("never", "0 2 30 2 *", None, "renewal.windows[0].cron: '0 2 30 2 *' never occurs"),
         ] {
             ns.apply(&certificate(name, &[&format!("{name}.example.com")], &windows(cron, "1h", zone)))
                 .await?;

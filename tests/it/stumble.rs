@@ -268,9 +268,9 @@ async fn all_goes_on_when_the_api_server_is_back_and_the_log_has_little_to_say_o
         let said: Vec<&str> = troubles.filter_map(|line| line["message"].as_str()).collect();
         // Until it is clear that not a single request has failed but the API server is away, one object may be told of.
         let expected = [
-            "the API server is away; everything that it fails waits for it, and goes on when it is back",
+            "the API server is away; failed work continues when it is back",
             "no longer leading",
-            "the reconcile failed and is tried again",
+            "the reconcile failed and is retried",
         ];
         let once = |words: &&str| said.iter().filter(|said| *said == words).count() <= 1;
         ensure!(said.iter().all(|words| expected.contains(words) && once(words)), "{said:#?}");

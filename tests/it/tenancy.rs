@@ -68,7 +68,7 @@ async fn a_cluster_issuer_serves_the_namespaces_that_it_selects_and_orders_nothi
         ns.apply(&by_cluster_issuer(ns, "web", &["web.example.com"])).await?;
         let message = refused(ns, "web", "NotAllowed", "namespaceSelector does not select namespace").await?;
         assert!(
-            message.starts_with(&format!("ClusterIssuer {} is not for this Certificate", ns.name)),
+            message.starts_with(&format!("ClusterIssuer {} does not allow this Certificate", ns.name)),
             "{message}"
         );
         ns.wait_condition("certificate/web", "Stalled", "True", SOON).await?;
@@ -101,13 +101,13 @@ async fn a_tenant_does_not_get_the_name_of_another() -> Result<()> {
             ns,
             "theirs",
             "NotAllowed",
-            "dnsNames does not have a.example.com, www.b.example.com; ask for",
+            "dnsNames does not include a.example.com, www.b.example.com; request",
         )
         .await?;
         let address =
             by_cluster_issuer(ns, "address", &[]).replace("dnsNames: []", "ipAddresses: [192.0.2.10]");
         ns.apply(&address).await?;
-        refused(ns, "address", "NotAllowed", "dnsNames does not have 192.0.2.10").await?;
+        refused(ns, "address", "NotAllowed", "dnsNames does not include 192.0.2.10").await?;
         let by_common_name = by_cluster_issuer(ns, "common", &["www.a.example.com"])
             .replace("dnsNames:", "commonName: www.b.example.com\n  dnsNames:");
         ns.apply(&by_common_name).await?;

@@ -1,4 +1,4 @@
-//! Who may use a ClusterIssuer, and for which names: checked before anything is asked of the CA.
+//! Who may use a ClusterIssuer, and for which names: checked before any request to the CA.
 
 use std::collections::BTreeMap;
 
@@ -7,29 +7,29 @@ use kube::core::{Selector, SelectorExt};
 use certwright_api::Allow;
 use certwright_pki::Subject;
 
-/// Why a ClusterIssuer is not for a Certificate.
+/// Why a ClusterIssuer does not allow a Certificate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAllowed {
-    /// The selector itself is wrong.
-    #[error("its spec.allow.namespaceSelector cannot be read: {0}; correct it")]
+    /// The selector is invalid.
+    #[error("its spec.allow.namespaceSelector is invalid: {0}; correct it")]
     Selector(String),
     /// Not in this namespace.
     #[error(
-        "its spec.allow.namespaceSelector does not select namespace {0}; use another issuer, or have the namespace labelled as it \
-         asks for"
+        "its spec.allow.namespaceSelector does not select namespace {0}; use another issuer, or have the namespace \
+         labelled accordingly"
     )]
     Namespace(String),
     /// Not for these names.
     #[error(
-        "its spec.allow.dnsNames does not have {0}; ask for other names, use another issuer, or have it allow them"
+        "its spec.allow.dnsNames does not include {0}; request other names, use another issuer, or have them added"
     )]
     Names(String),
 }
 
-/// Whether a Certificate for `subject`, in a namespace with these labels, may have it from a ClusterIssuer.
+/// Whether a ClusterIssuer may issue a Certificate for `subject`, in a namespace with these labels.
 ///
 /// # Errors
-/// [`NotAllowed`], as a part of a sentence that names the field.
+/// [`NotAllowed`], as a part of a message that names the field.
 pub fn check(
     allow: &Allow,
     namespace: &str,

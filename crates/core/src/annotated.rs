@@ -1,8 +1,8 @@
-//! Certificates that annotations on an Ingress or a Gateway ask for: which there shall be, and what to do about those that
-//! there are.
+//! Certificates requested by annotations on an Ingress or a Gateway: which ones should exist, and what to do about existing
+//! ones.
 //!
-//! The annotations, and what becomes of hosts and listeners, are those of cert-manager v1.21 (ingress-shim and
-//! gateway-shim), under our own prefix.
+//! The annotations, and the treatment of hosts and listeners, are those of cert-manager v1.21 (ingress-shim and gateway-shim),
+//! with our own prefix.
 
 mod annotations;
 mod certificate;
@@ -20,19 +20,19 @@ use self::certificate::{Secrets, build, is_as_wanted, secrets};
 pub use self::entrance::{Entrance, EntranceKind, Gateway, Ingress, reduce_gateway, reduce_ingress};
 use certwright_api::{Certificate, IssuerRef, annotated_reason as reason};
 
-/// What annotations are read.
+/// Which annotations are read.
 #[derive(Clone, Debug, Default)]
 pub struct AnnotationSettings {
-    /// Whether cert-manager's own names are read, too; where both stand, ours win.
+    /// Whether cert-manager's annotation names are also read; if both are present, ours win.
     pub cert_manager: bool,
-    /// The issuer of Ingresses that say `kubernetes.io/tls-acme: "true"` and name none.
+    /// The issuer for Ingresses with `kubernetes.io/tls-acme: "true"` that name none.
     pub default_issuer: Option<IssuerRef>,
 }
 
-/// What an Ingress or a Gateway asks for.
+/// What an Ingress or a Gateway requests.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    /// The Certificates that there shall be, each named after its Secret.
+    /// The Certificates that should exist, each named after its Secret.
     pub certificates: Vec<Certificate>,
     /// Further Certificates that stay as they are, if there are any.
     pub kept: Kept,
@@ -40,12 +40,12 @@ pub struct Plan {
     pub remarks: Vec<Remark>,
 }
 
-/// Certificates that stay as they are, as long as what asks for them has a mistake in it.
+/// Certificates that are not changed while their source contains a mistake.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kept {
     /// Those with these names.
     These(BTreeSet<String>),
-    /// All: it is not clear what is wanted.
+    /// All: it is unclear what is requested.
     All,
 }
 
@@ -55,27 +55,27 @@ impl Default for Kept {
     }
 }
 
-/// Something that is told by an event on an Ingress or a Gateway.
+/// An event on an Ingress or a Gateway.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Remark {
     /// One of [`annotated_reason`](certwright_api::annotated_reason).
     pub reason: &'static str,
-    /// In words.
+    /// The message.
     pub note: String,
 }
 
-/// What is to be done about one Certificate.
+/// What to do about one Certificate.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
-    /// Nothing: it is as wanted, or is just being deleted.
+    /// Nothing: it is up to date, or is being deleted.
     Leave,
-    /// It is made, or changed.
+    /// It is created or changed.
     Apply,
     /// It belongs to somebody else.
     Foreign(Remark),
 }
 
-/// What an Ingress or a Gateway asks for.
+/// What an Ingress or a Gateway requests.
 pub fn plan(entrance: &Entrance, settings: &AnnotationSettings) -> Plan {
     let annotations = Annotations::of(entrance, settings);
     let issuer = match annotations.issuer() {
@@ -99,11 +99,11 @@ pub fn plan(entrance: &Entrance, settings: &AnnotationSettings) -> Plan {
     }
 }
 
-/// What is to be done about `existing`, the Certificate of this name, if there is one.
+/// What to do about `existing`, the Certificate with this name, if there is one.
 pub fn decide(wanted: &Certificate, entrance: &Entrance, existing: Option<&Certificate>) -> Decision {
     match existing {
         None => Decision::Apply,
-        // Once it is gone, it is made anew.
+        // When it is gone, it is created again.
         Some(existing) if existing.metadata.deletion_timestamp.is_some() => Decision::Leave,
         Some(existing) if !is_made_from(existing, entrance) => Decision::Foreign(foreign(existing)),
         Some(existing) if is_as_wanted(existing, wanted) => Decision::Leave,
@@ -111,7 +111,7 @@ pub fn decide(wanted: &Certificate, entrance: &Entrance, existing: Option<&Certi
     }
 }
 
-/// Whether a Certificate was made from this Ingress or Gateway, and is wanted no more.
+/// Whether a Certificate was created from this Ingress or Gateway, and is no longer requested.
 pub fn is_surplus(certificate: &Certificate, entrance: &Entrance, plan: &Plan) -> bool {
     let name = certificate.name_any();
     let kept = match &plan.kept {
@@ -124,7 +124,7 @@ pub fn is_surplus(certificate: &Certificate, entrance: &Entrance, plan: &Plan) -
         && !plan.certificates.iter().any(|wanted| wanted.name_any() == name)
 }
 
-/// Whether a Certificate was made from this Ingress or Gateway.
+/// Whether a Certificate was created from this Ingress or Gateway.
 pub fn is_made_from(certificate: &Certificate, entrance: &Entrance) -> bool {
     certificate
         .owner_references()
@@ -137,11 +137,11 @@ fn foreign(existing: &Certificate) -> Remark {
     let owner = existing.owner_references().iter().find(|owner| owner.controller == Some(true));
     let note = match owner {
         Some(owner) => format!(
-            "Certificate {name} was made from {} {}, and is left to it: name another Secret here, or all hosts there",
+            "Certificate {name} was created from {} {}, so it is not changed: name another Secret here, or list all hosts there",
             owner.kind, owner.name
         ),
         None => format!(
-            "Certificate {name} exists and was not made from annotations, so it is left alone: delete it, or name \
+            "Certificate {name} exists and was not created from annotations, so it is not changed: delete it, or name \
              another Secret"
         ),
     };

@@ -1,4 +1,4 @@
-//! How long to wait: after a failure, and between two looks at something that takes its time.
+//! How long to wait: after a failure, and between two checks of something slow.
 
 use std::time::Duration;
 
@@ -22,12 +22,12 @@ impl Default for Backoff {
     }
 }
 
-/// A wait is made longer by at most this part of it, so that what failed together is not tried again together.
+/// Each wait is extended by at most this part of it, so that simultaneous failures are not retried simultaneously.
 const JITTER: f64 = 0.2;
 
 impl Backoff {
-    /// When to try again after `failures` failures in a row, the last at `now`; never before `at_least` has passed.
-    /// In whole seconds, rounded up.
+    /// When to retry after `failures` failures in a row, the last at `now`; not before `at_least` has passed. In whole seconds,
+    /// rounded up.
     pub fn next_attempt(
         &self,
         failures: u32,
@@ -43,22 +43,22 @@ impl Backoff {
         whole_seconds_up(now.saturating_add(wait).unwrap_or(now))
     }
 
-    /// The same bounds for what only a human can mend: no sooner than an hour, unless the longest wait is shorter.
+    /// The bounds for failures that only a person can fix: at least an hour, unless the longest wait is shorter.
     pub fn slow(&self) -> Self {
         Self { first: self.first.saturating_mul(60).min(self.longest), longest: self.longest }
     }
 }
 
-/// When to ask a CA once more that has stumbled for the `stumbles`th time in a row (from 1): soon, for a database conflict
-/// or a broken connection is over in a moment. `None` once it has stumbled too often for that; then it is a failure.
+/// When to ask a CA again after its `stumbles`th temporary error in a row (from 1): soon, because a database conflict or a
+/// broken connection usually passes quickly. `None` after too many errors; then it is a failure.
 pub fn ask_once_more(stumbles: u32, now: Timestamp) -> Option<Timestamp> {
     const WAITS: [SignedDuration; 2] = [SignedDuration::from_millis(200), SignedDuration::from_millis(1500)];
     let wait = WAITS.get(usize::try_from(stumbles.checked_sub(1)?).ok()?)?;
     now.checked_add(*wait).ok()
 }
 
-/// How long to wait after the `failures`th error in a row (from 1) of a reconcile. One that `may_pass` is an error of the API
-/// server: it is tried again within seconds, so that all go on soon after it does.
+/// How long to wait after the `failures`th error in a row (from 1) of a reconcile. An error that `may_pass` is one of the API
+/// server: it is retried within seconds, so that everything continues soon after the API server recovers.
 pub fn after_error(failures: u32, may_pass: bool, seed: &str) -> Duration {
     const FIRST: Duration = Duration::from_millis(500);
     let longest = Duration::from_secs(if may_pass { 10 } else { 60 });
@@ -66,9 +66,8 @@ pub fn after_error(failures: u32, may_pass: bool, seed: &str) -> Duration {
     wait.mul_f64(1.0 + JITTER * stable_fraction(&format!("{seed}/{failures}")))
 }
 
-/// When to look again at something that began at `since` and was last looked at just now: the older it is, the
-/// longer the wait, within `bounds`. `retry_after`, if the other side gave one, is what counts, but no less than the
-/// shorter bound.
+/// When to check again something that started at `since` and was last checked at `now`: the older it is, the longer the wait,
+/// within `bounds`. If the other side gave a `retry_after`, it is used instead, but not below the lower bound.
 pub fn look_again(
     since: Timestamp,
     now: Timestamp,

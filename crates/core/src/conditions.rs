@@ -1,4 +1,4 @@
-//! Conditions that change only when something has changed.
+//! Sets conditions; they change only when something has changed.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -42,7 +42,7 @@ pub fn set_condition(
     }
 }
 
-/// Has `Reconciling` or `Stalled` say what `Ready` says, as kstatus wants it; neither is there while the object is ready.
+/// Copies `Ready` to `Reconciling` or `Stalled`, as kstatus requires; neither is present while the object is ready.
 pub fn set_standing(
     conditions: &mut Vec<Condition>,
     standing: Option<Standing>,

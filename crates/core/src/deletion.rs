@@ -1,12 +1,12 @@
-//! For how long a deletion waits for somebody else, such as a CA or a DNS provider.
+//! How long a deletion waits for others, such as a CA or a DNS provider.
 
 use jiff::{SignedDuration, Timestamp};
 
-/// For how long one may wait where the whole namespace is being deleted, whatever the spec says: its Secrets go as well, so
-/// that there is little hope, and an administrator waits for the namespace.
+/// The maximum wait if the whole namespace is being deleted, whatever the spec says: its Secrets are deleted too, so the
+/// cleanup will hardly succeed, and an administrator is waiting for the namespace.
 const LONGEST_WITH_NAMESPACE: SignedDuration = SignedDuration::from_secs(20);
 
-/// The deletion of an object that holds it up by a finalizer.
+/// The deletion of an object that has our finalizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deletion {
     /// Since when the object is being deleted.
@@ -16,7 +16,7 @@ pub struct Deletion {
 }
 
 impl Deletion {
-    /// When what waits for somebody else is given up, if it may wait for `timeout`.
+    /// When the wait for others ends, if it may take `timeout`.
     pub fn end(self, timeout: SignedDuration) -> Timestamp {
         let timeout = if self.with_namespace { timeout.min(LONGEST_WITH_NAMESPACE) } else { timeout };
         self.since.saturating_add(timeout).unwrap_or(self.since)

@@ -1,30 +1,30 @@
-//! What a CA's refusal means for what happens next.
+//! What happens next after an error of the CA.
 
 use certwright_acme::{AcmeError, Operation};
 
 /// What happens next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Disposition {
-    /// The account is unusable: the issuer is not ready, its Certificates wait, nothing is retried.
+    /// The account cannot be used: the issuer is not ready, its Certificates wait, nothing is retried.
     AccountUnusable,
     /// The CA's operator, or a human with an account there, must act: the issuer is not ready, retried slowly.
     CaOperatorMustAct,
-    /// This Certificate asks for what it may not have: it fails, retried slowly or when its spec changes.
+    /// The CA does not allow what this Certificate requests: it fails, and is retried slowly or when its spec changes.
     NotAllowed,
-    /// Too fast: wait what Retry-After says, or back off.
+    /// Too many requests: wait as long as Retry-After says, or back off.
     TooFast,
-    /// The CA stumbled, or could not be reached: back off, then go on with the same order while it lives.
+    /// The CA failed temporarily, or could not be reached: back off, then continue with the same order while it is valid.
     Stumbled,
-    /// The order is gone, or will never become a certificate: back off, then order anew.
+    /// The order is gone, or can no longer succeed: back off, then place a new one.
     OrderLost,
-    /// The proof of control was not seen: back off, then order anew.
+    /// The CA could not validate a name: back off, then place a new order.
     ValidationFailed,
 }
 
-/// What the call was about that a refusal answers.
+/// What the failed call was about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum About {
-    /// The directory or newNonce: that says nothing of an account or an order.
+    /// The directory or newNonce: neither an account nor an order is affected.
     Server,
     /// newAccount, or a request to the account's URL.
     Account,
@@ -32,19 +32,19 @@ pub enum About {
     Order,
 }
 
-/// A code that a CA gives for a refusal.
+/// An error code of a CA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Code {
-    /// As [`certwright_acme::Problem::code`] has it.
+    /// As in [`certwright_acme::Problem::code`].
     pub code: &'static str,
     /// The reason that conditions, events and metrics have for it.
     pub reason: &'static str,
-    /// What happens next; `None` where that depends on the HTTP status.
+    /// What happens next; `None` if that depends on the HTTP status.
     pub next: Option<Disposition>,
 }
 
-/// One line a code. The words in capitals are Certigna's, and are the reason as they are; the others are the types of RFC
-/// 8555 section 6.7, RFC 8739 and the profiles draft, and begin with a capital letter as a reason.
+/// One line per code. The codes in capitals are Certigna's, and are used as reasons unchanged; the others are the types of RFC
+/// 8555 section 6.7, RFC 8739 and the profiles draft, and are capitalized as reasons.
 const CODES: &[Code] = {
     use Disposition::*;
     const fn code(code: &'static str, reason: &'static str, next: Disposition) -> Code {
@@ -113,7 +113,7 @@ const CODES: &[Code] = {
     ]
 };
 
-/// What a call that does `operation` is about.
+/// What a call with this operation is about.
 pub fn about(operation: Operation) -> About {
     match operation {
         Operation::Directory | Operation::NewNonce => About::Server,
@@ -135,7 +135,7 @@ pub fn about(operation: Operation) -> About {
     }
 }
 
-/// What follows from a refusal with the short `code` (see [`certwright_acme::Problem::code`]) and the HTTP `status`.
+/// What happens next after an error with the short `code` (see [`certwright_acme::Problem::code`]) and the HTTP `status`.
 pub fn disposition(code: &str, status: Option<u16>, about: About) -> Disposition {
     use Disposition::*;
     if let Some(known) = known(code).and_then(|known| known.next) {
@@ -151,8 +151,8 @@ pub fn disposition(code: &str, status: Option<u16>, about: About) -> Disposition
     }
 }
 
-/// What follows from an answer that is not accepted, since it is too long or holds what must not be used. That may pass by
-/// itself where the CA was asked about itself or the account; the same order is never looked at again.
+/// What happens next after an answer that is not accepted, because it is too long or contains something that must not be used.
+/// This may be temporary if the call was about the CA or the account; an order is not read again.
 pub fn of_unacceptable(about: About) -> Disposition {
     match about {
         About::Server | About::Account => Disposition::Stumbled,
@@ -160,7 +160,7 @@ pub fn of_unacceptable(about: About) -> Disposition {
     }
 }
 
-/// The reason that conditions, events and metrics have for a CA's `code`; `None` for a code that nobody has heard of.
+/// The reason that conditions, events and metrics have for a CA's `code`; `None` for an unknown code.
 pub fn reason(code: &str) -> Option<&'static str> {
     known(code).map(|known| known.reason)
 }
@@ -174,7 +174,7 @@ fn known(code: &str) -> Option<&'static Code> {
     CODES.iter().find(|known| known.code == code)
 }
 
-/// What follows from the problem, with the short `code`, that made a challenge or an order invalid.
+/// What happens next after the problem, with the short `code`, that made a challenge or an order invalid.
 pub fn of_invalid(code: &str) -> Disposition {
     match disposition(code, None, About::Order) {
         Disposition::Stumbled => Disposition::ValidationFailed,
@@ -182,8 +182,8 @@ pub fn of_invalid(code: &str) -> Disposition {
     }
 }
 
-/// The CA's words; with the terms of service that a human has to agree to, and the page that tells how (RFC 8555 section
-/// 7.3.3), if it names them.
+/// The CA's error; with the terms of service to accept, and the page that explains how (RFC 8555 section 7.3.3), if the CA
+/// gives them.
 pub fn words(error: &AcmeError) -> String {
     let mut words = error.to_string();
     let Some(problem) = error.problem().filter(|_| error.code() == "userActionRequired") else {

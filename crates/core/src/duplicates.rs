@@ -1,5 +1,5 @@
-//! Equal certificates. A CA issues only so many for the same names within a week, and an issuance that is due because the
-//! Secret was lost can be due again a minute later.
+//! Duplicate certificates. A CA limits how many it issues for the same names within a week, and an issuance that is due because
+//! the Secret was lost can be due again a minute later.
 
 use std::collections::BTreeSet;
 
@@ -9,24 +9,25 @@ use crate::naming::digest;
 use crate::reissue::Due;
 use certwright_api::{IssuanceRecord, certificate_reason as reason};
 
-/// The time over which a CA counts equal certificates.
+/// The period over which a CA counts duplicate certificates.
 const WEEK: SignedDuration = SignedDuration::from_hours(7 * 24);
-/// Records beyond these are the oldest ones of a spec that changes all the time.
+/// The maximum number of records; the oldest ones are dropped.
 const MOST_RECORDS: usize = 20;
 
-/// What equal certificates have in common.
+/// Duplicate certificates have the same digest.
 pub fn names_digest(names: &BTreeSet<String>) -> String {
     digest(&names.iter().map(String::as_str).collect::<Vec<_>>().join(","))
 }
 
-/// Takes an issuance into the ledger. What does not count any more leaves it, and so does what another account obtained.
+/// Adds an issuance to the ledger. Removes records that no longer count, and those of other accounts.
 pub fn record(ledger: &mut Vec<IssuanceRecord>, issued: IssuanceRecord, now: Timestamp) {
     ledger.retain(|record| record.account == issued.account && end(record) > now);
     ledger.push(issued);
     ledger.drain(..ledger.len().saturating_sub(MOST_RECORDS));
 }
 
-/// When fewer than `limit` certificates for these names count again; `None` if it is so now. A `limit` of 0 is none.
+/// When fewer than `limit` certificates for these names count again; `None` if that is the case now. A `limit` of 0 means no
+/// limit.
 pub fn free_at(ledger: &[IssuanceRecord], names: &str, limit: usize, now: Timestamp) -> Option<Timestamp> {
     let mut ends: Vec<Timestamp> = counted(ledger, names, now).map(end).collect();
     ends.sort_unstable();
@@ -43,12 +44,12 @@ pub fn counted<'a>(
     ledger.iter().filter(move |record| record.names_digest == names && end(record) > now)
 }
 
-/// Whether an issuance is due because a certificate was lost that is as good as the one that would be ordered.
+/// Whether an issuance is due only because the certificate was lost.
 pub fn is_loss(due: &Due) -> bool {
     matches!(due.reason, reason::SECRET_MISSING | reason::SECRET_INVALID | reason::KEY_MISMATCH)
 }
 
-/// A certificate counts for a week, and not beyond its own end: CAs of certificates that live for hours issue as many.
+/// A certificate counts for a week, but not after it expires: CAs with short-lived certificates must be able to issue more.
 fn end(record: &IssuanceRecord) -> Timestamp {
     let week_after = record.time.0.saturating_add(WEEK).unwrap_or(record.not_after.0);
     week_after.min(record.not_after.0)

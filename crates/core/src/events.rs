@@ -1,19 +1,19 @@
-//! What is told in the events of an object.
+//! The events of an object.
 
-/// An event. It is published once the status that says the same is written.
+/// An event. It is published after the matching status is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Whether it is bad news.
+    /// Its type.
     pub severity: Severity,
     /// Why: a constant of the API.
     pub reason: String,
     /// What was being done.
     pub action: &'static str,
-    /// A sentence for people.
+    /// The message.
     pub note: String,
 }
 
-/// As Kubernetes tells events apart.
+/// The types of events in Kubernetes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
     /// `Normal`

@@ -1,10 +1,10 @@
 //! The next step of an issuance.
 //!
-//! An issuance is one state machine. Its [`State`] has two parts: what outlives a restart is in [`CertificateStatus`] and at
-//! the CA; what is learned on the way is in [`Progress`] and can be lost with the process. [`next_step`] looks at the state and
-//! at a [`Snapshot`] of the cluster, and says what to do next. Whoever does it hands the [`Outcome`] to [`State::apply`], which
-//! makes every transition and says what to report, and asks again. What is learned of an order goes with that order, and a
-//! status that could not be written goes with the progress that belongs to it ([`Memory`]).
+//! An issuance is one state machine. Its [`State`] has two parts: what survives a restart is in [`CertificateStatus`] and at
+//! the CA; what is learned on the way is in [`Progress`] and may be lost with the process. [`next_step`] looks at the state and
+//! at a [`Snapshot`] of the cluster, and decides what to do next. The caller executes that step, passes the [`Outcome`] to
+//! [`State::apply`], which makes every transition and returns what to report, and asks for the next step. What is learned about
+//! an order is dropped with that order. A status that could not be written is kept together with its progress ([`Memory`]).
 
 mod apply;
 mod asked;
@@ -46,13 +46,13 @@ use certwright_acme::NewOrder;
 use certwright_api::{CertificateStatus, certificate_reason as reason};
 use certwright_pki::Chain;
 
-/// A validation that takes longer is looked into: the authorizations say more than the order.
+/// If a validation takes longer than this, the authorizations are read: they say more than the order.
 pub const LONG_VALIDATION: SignedDuration = SignedDuration::from_secs(5);
-/// How long to wait for something in the cluster that no watch announces.
+/// Bounds of the wait for something in the cluster that is not watched.
 const CLUSTER_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-/// How long it takes until an issuer that is not ready is looked at again by who wants to ask its CA something.
+/// If renewal information is due but the issuer is not ready, it is checked again after this time.
 const UNASKED: SignedDuration = SignedDuration::from_mins(10);
-/// For how long a password of a keystore is taken to be the same.
+/// How often passwords of keystores are read again.
 const PASSWORD_AGE: SignedDuration = SignedDuration::from_hours(1);
 
 /// Decides what to do next.
@@ -62,7 +62,7 @@ pub fn next_step(state: &State, seen: &Snapshot<'_>, now: Timestamp) -> Step {
         return Step::Revocation(chore);
     }
     match next_of_issuance(situation, now) {
-        // What is left to tidy up waits for what is urgent.
+        // Cleaning up is less urgent than the issuance.
         step @ (Step::Rest { .. } | Step::Wait { .. } | Step::BackOff { .. }) => {
             let chore = records::due(&situation.state.status, situation.held, now);
             chore.map_or_else(|| ask_before_rest(situation, step, now), Step::Tidy)
@@ -71,14 +71,14 @@ pub fn next_step(state: &State, seen: &Snapshot<'_>, now: Timestamp) -> Step {
     }
 }
 
-/// While nothing is to be done, the CA is asked now and then when the certificate is best renewed.
+/// While there is nothing to do, asks the CA at intervals for renewal information.
 fn ask_before_rest(situation: &Situation<'_>, step: Step, now: Timestamp) -> Step {
     let Step::Rest { until } = step else { return step };
     let Some(next) = situation.next_question() else { return Step::Rest { until } };
     match situation.issuer {
         IssuerView::Ready { .. } if next <= now => Step::AskForRenewalInfo,
         IssuerView::Ready { .. } => Step::Rest { until: until.into_iter().chain([next]).min() },
-        // An issuer that becomes ready wakes only those that have something to wait for.
+        // When an issuer becomes ready, it wakes only Certificates that are waiting for it.
         _ => {
             let next = next.max(now.saturating_add(UNASKED).unwrap_or(now));
             Step::Rest { until: until.into_iter().chain([next]).min() }
@@ -123,11 +123,11 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> Step {
     }
     let (account, solvers, profile) = match situation.issuer {
         IssuerView::NotFound if situation.has_leftovers(now) => {
-            return Step::Abandon { message: "the issuer of the order does not exist any more".to_owned() };
+            return Step::Abandon { message: "the issuer of the order no longer exists".to_owned() };
         }
         IssuerView::NotFound => {
             let message = format!(
-                "{} {} does not exist; apply it, or name another in issuerRef",
+                "{} {} does not exist; create it, or name another in issuerRef",
                 wanted.issuer_kind.as_str(),
                 wanted.issuer_name
             );
@@ -165,15 +165,15 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> Step {
     }
 }
 
-/// The Secret, or the right to fill it, belongs to somebody else.
+/// The Secret, or the claim to it, belongs to somebody else.
 fn not_ours(situation: &Situation<'_>, wanted: &ValidatedCertificate, now: Timestamp) -> Option<Step> {
     let name = &wanted.secret_name;
     let (reason, message) = match (&situation.secret.certificate_name, situation.claimed_by) {
         _ if let Some(keeper) = situation.kept_by => (
             reason::KEPT_BY_CERT_MANAGER,
             format!(
-                "Secret {name} is kept by cert-manager's Certificate {keeper}, so it is left alone; have it taken over by \
-                 `certwright migrate --adopt`, or choose another secretName"
+                "Secret {name} is managed by cert-manager's Certificate {keeper}, so Certwright leaves it alone; take it \
+                 over with `certwright migrate --adopt`, or choose another secretName"
             ),
         ),
         (Some(owner), _) if owner == situation.name => match &situation.secret.type_ {
@@ -181,7 +181,7 @@ fn not_ours(situation: &Situation<'_>, wanted: &ValidatedCertificate, now: Times
             Some(type_) => (
                 reason::SECRET_NOT_OURS,
                 format!(
-                    "Secret {name} is of type {type_}, which can never become kubernetes.io/tls; delete it, or choose \
+                    "Secret {name} has type {type_}, which cannot be changed to kubernetes.io/tls; delete it, or choose \
                      another secretName"
                 ),
             ),
@@ -193,8 +193,8 @@ fn not_ours(situation: &Situation<'_>, wanted: &ValidatedCertificate, now: Times
         _ if situation.secret.exists => (
             reason::SECRET_NOT_OURS,
             format!(
-                "Secret {name} exists and was not made by Certwright, so it is left alone; delete it, choose another \
-                 secretName, or hand it over with the annotation {}: {}",
+                "Secret {name} exists and was not created by Certwright, so Certwright leaves it alone; delete it, choose \
+                 another secretName, or hand it over with the annotation {}: {}",
                 certwright_api::ANNOTATION_CERTIFICATE,
                 situation.name
             ),
@@ -207,14 +207,14 @@ fn not_ours(situation: &Situation<'_>, wanted: &ValidatedCertificate, now: Times
     };
     Some(match situation.has_leftovers(now) {
         true => Step::Abandon { message },
-        // A Secret of somebody else is not watched.
+        // Secrets of others are not watched.
         false => {
             wait(Some(look_at_cluster_again(waiting_since(situation, reason, now), now)), reason, message)
         }
     })
 }
 
-/// Since when the condition has said that `reason` is what is waited for.
+/// Since when the condition `Issuing` has had this reason.
 fn waiting_since(situation: &Situation<'_>, reason: &str, now: Timestamp) -> Timestamp {
     let issuing = situation
         .state
@@ -226,7 +226,8 @@ fn waiting_since(situation: &Situation<'_>, reason: &str, now: Timestamp) -> Tim
     same.map_or(now, |condition| condition.last_transition_time.0)
 }
 
-/// The end of the wait after the last failure, unless it is over, or since then the spec has changed or somebody has asked.
+/// The end of the wait after the last failure, unless it has passed, the spec has changed, or a renewal has been requested
+/// since.
 fn backing_off(situation: &Situation<'_>, now: Timestamp) -> Option<Timestamp> {
     let status = &situation.state.status;
     let until = status.next_attempt_time.as_ref()?.0;
@@ -242,14 +243,14 @@ pub fn failed_generation(status: &CertificateStatus) -> Option<i64> {
     issuing.observed_generation
 }
 
-/// Waits for a password without which the Secret cannot be written as the spec asks for.
+/// Waits for a password that is required to write the Secret according to the spec.
 fn without_password(situation: &Situation<'_>, now: Timestamp) -> Option<Step> {
     let message = situation.password_missing?.to_owned();
     let until = look_at_cluster_again(waiting_since(situation, reason::PASSWORD_NOT_FOUND, now), now);
     Some(make_room(Some(until), reason::PASSWORD_NOT_FOUND, message))
 }
 
-/// When the next window opens in which a renewal that failed in another is tried again.
+/// After a renewal has failed in its window: when the next window opens, in which it is retried.
 fn waits_for_window(situation: &Situation<'_>, now: Timestamp) -> Option<Timestamp> {
     situation.state.status.failed_issuance_attempts?;
     let plan = situation.current(now)?.renewal()?;
@@ -257,8 +258,8 @@ fn waits_for_window(situation: &Situation<'_>, now: Timestamp) -> Option<Timesta
     (same_spec && plan.windows == Placement::Missed).then(|| situation.here(plan.time))
 }
 
-/// When there is something to do again: the renewal, or before it the removal of what is kept for a lost Secret. The
-/// Secrets with passwords of keystores are looked at every hour.
+/// When there is something to do again: the renewal, or before it the removal of the backup for a lost Secret. The Secrets with
+/// passwords of keystores are read every hour.
 fn look_again_at_rest(situation: &Situation<'_>, now: Timestamp) -> Option<Timestamp> {
     let renewal = situation.current(now).and_then(|current| current.renewal_time());
     let renewal = renewal.map(|time| situation.here(time));
@@ -269,8 +270,8 @@ fn look_again_at_rest(situation: &Situation<'_>, now: Timestamp) -> Option<Times
     renewal.into_iter().chain(kept_until).chain(passwords).min()
 }
 
-/// The Secret was lost, and so were as many equal certificates within a week as may be ordered for that. Whoever asks
-/// for one gets it.
+/// The Secret was lost, and the maximum number of certificates for the same names has been ordered within a week. A requested
+/// renewal is not limited.
 fn too_many(
     situation: &Situation<'_>,
     wanted: &ValidatedCertificate,
@@ -281,9 +282,9 @@ fn too_many(
     let until = situation.next_duplicate(now).filter(|_| counts)?;
     let names = duplicates::names_digest(&wanted.names());
     let message = format!(
-        "{}, and certificates for the same names were issued {} times within a week, which the CA does not go on with for \
-         long; the next one is ordered at {until}. Find out what deletes or overwrites Secret {}; to have a certificate \
-         at once, give the annotation {} a new value",
+        "{}, and certificates for the same names were issued {} times within a week; another one could exceed the CA's \
+         rate limit, so the next one is ordered at {until}. Find out what deletes or overwrites Secret {}; to get a \
+         certificate immediately, give the annotation {} a new value",
         due.message,
         duplicates::counted(&situation.state.status.recent_issuances, &names, now).count(),
         wanted.secret_name,
@@ -301,7 +302,7 @@ fn begin(
     if let Some(step) = without_password(situation, now) {
         return step;
     }
-    // Making a key may take minutes; nobody else waits for a place meanwhile.
+    // Generating a key may take minutes. It happens before an order slot is taken, so nobody waits for that slot.
     if !has_key(situation, wanted) {
         return Step::StoreKey;
     }
@@ -318,8 +319,8 @@ fn begin(
     }))
 }
 
-/// Whether the private key of the issuance is stored: the one made for it, or else the one in the Secret. It is the one
-/// that the certificate is for, if there is one already.
+/// Whether the private key of the issuance is stored: the one generated for it, or else the one in the Secret. If the
+/// certificate has been downloaded, the key must match it.
 fn has_key(situation: &Situation<'_>, wanted: &ValidatedCertificate) -> bool {
     let leaf = situation.learned().chain.as_ref().map(Chain::leaf);
     if situation.next_key == Some(wanted.key) {
@@ -334,12 +335,12 @@ fn wait(until: Option<Timestamp>, reason: &'static str, message: String) -> Step
     Step::Wait { until, reason, message, makes_room: false }
 }
 
-/// Waits for what may take long: others may go on meanwhile.
+/// Waits for something that may take long, and gives up its order slot.
 fn make_room(until: Option<Timestamp>, reason: &'static str, message: String) -> Step {
     Step::Wait { until, reason, message, makes_room: true }
 }
 
-/// When to look again at something in the cluster that no watch announces, and that has been so since `since`.
+/// When to check again something in the cluster that is not watched, and that has been unchanged since `since`.
 pub fn look_at_cluster_again(since: Timestamp, now: Timestamp) -> Timestamp {
     look_again(since, now, None, CLUSTER_BOUNDS)
 }

@@ -1,23 +1,23 @@
-//! What an object's conditions mean to tools that know nothing of it, such as Flux, Argo CD, and `helm --wait`.
+//! The meaning of an object's conditions for generic tools such as Flux, Argo CD, and `helm --wait`.
 //!
-//! The convention is kstatus (`sigs.k8s.io/cli-utils`, and `fluxcd/cli-utils`): an object is being worked on while `Reconciling`
-//! is true, has failed while `Stalled` is, and is as it should be while neither is there and `Ready` is true.
+//! The convention is kstatus (`sigs.k8s.io/cli-utils`, and `fluxcd/cli-utils`): an object is in progress while `Reconciling` is
+//! true, has failed while `Stalled` is true, and is current if neither is present and `Ready` is true.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::disposition::{self, Disposition};
 use certwright_api::{CONDITION_ISSUING, CONDITION_READY, certificate_reason, issuer_reason};
 
-/// How an object stands that is not ready.
+/// The standing of an object that is not ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// It is being worked on, and may become ready without a human.
+    /// It is in progress, and may become ready without help.
     Reconciling,
-    /// Nothing is under way, or only a human can help.
+    /// Nothing is in progress, or only a person can help.
     Stalled,
 }
 
-/// What holds up a Certificate until a human does something about it, though it is waited for.
+/// Reasons of waits that block a Certificate until a person acts.
 const HOLD_UP_CERTIFICATES: &[&str] = &[
     certificate_reason::INVALID_SPEC,
     certificate_reason::SECRET_NOT_OURS,
@@ -28,7 +28,7 @@ const HOLD_UP_CERTIFICATES: &[&str] = &[
     certificate_reason::DUPLICATE_CERTIFICATES,
 ];
 
-/// What may keep an issuer from being ready for a while only: what it needs may be applied a moment later, and a CA come back.
+/// Reasons that may be temporary for an issuer: a missing object may be created a moment later, and a CA may recover.
 const PASS_FOR_ISSUERS: &[&str] = &[
     issuer_reason::CA_UNAVAILABLE,
     issuer_reason::RATE_LIMITED,
@@ -36,20 +36,20 @@ const PASS_FOR_ISSUERS: &[&str] = &[
     issuer_reason::SECRET_KEY_NOT_FOUND,
 ];
 
-/// How a Certificate stands; `None` if it is ready. While one that is ready is renewed, it is as it should be.
+/// The standing of a Certificate; `None` if it is ready, even while it is renewed.
 pub fn of_certificate(conditions: &[Condition]) -> Option<Standing> {
     let reason = unready(conditions)?;
     let issuing = conditions.iter().any(|found| found.type_ == CONDITION_ISSUING && found.status == "True");
     Some(standing(issuing && !HOLD_UP_CERTIFICATES.contains(&reason)))
 }
 
-/// How an Issuer or ClusterIssuer stands; `None` if it is ready.
+/// The standing of an Issuer or ClusterIssuer; `None` if it is ready.
 pub fn of_issuer(conditions: &[Condition]) -> Option<Standing> {
     let reason = unready(conditions)?;
     Some(standing(PASS_FOR_ISSUERS.contains(&reason) || passes(reason)))
 }
 
-/// Whether a CA gives this reason when it has stumbled, or was asked too often.
+/// Whether this is the reason of a temporary error of the CA, or of a rate limit.
 fn passes(reason: &str) -> bool {
     let passing = [Some(Disposition::Stumbled), Some(Disposition::TooFast)];
     disposition::codes().iter().any(|code| code.reason == reason && passing.contains(&code.next))

@@ -1,9 +1,9 @@
-//! The status of a Certificate is evidence, not an order: whoever may write it could have written anything.
+//! The status of a Certificate is not trusted: anybody who can write it could have written anything.
 //!
-//! What the operator acts upon later (an order, challenges, TXT records, certificates to revoke) it seals as it writes the
-//! status, with a key that only it has, and checks as it reads it. The seal is over what the entry says and over whose it is,
-//! so that an entry of one Certificate is worth nothing in another. What has no valid seal is taken out before anything is
-//! decided on it; [`derive`] says what can be found out again without it.
+//! When the operator writes entries that it acts on later (an order, challenges, TXT records, certificates to revoke), it seals
+//! them with a key that only it has. It checks the seals when it reads them. A seal covers the content of the entry and its
+//! owner, so an entry cannot be moved to another Certificate. Entries without a valid seal are removed before any decision;
+//! [`derive`] determines what can be recovered without a seal.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
@@ -20,10 +20,10 @@ pub mod derive;
 
 /// Length of a key, in bytes.
 pub const KEY_LENGTH: usize = 32;
-/// How much of the HMAC a seal has, in bytes (RFC 2104 section 5: no less than half).
+/// The length of a seal, a truncated HMAC, in bytes (RFC 2104 section 5: at least half).
 const SEAL_LENGTH: usize = 16;
 
-/// The keys that entries are sealed with.
+/// The keys that seal entries.
 pub struct LedgerKeys {
     current: hmac::Key,
     former: Vec<hmac::Key>,
@@ -38,7 +38,7 @@ pub struct Owner<'a> {
     pub uid: &'a str,
 }
 
-/// What was taken out of a status, because nothing shows that the operator has written it.
+/// What was removed from a status, because it is not verifiably written by the operator.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Unverified {
     /// The order.
@@ -58,7 +58,7 @@ impl LedgerKeys {
         Self { current: key(current), former: former.into_iter().map(key).collect() }
     }
 
-    /// Seals every entry. To be done with entries that are known to be the operator's only.
+    /// Seals every entry. Call this only with entries that are known to be the operator's.
     pub fn seal(&self, owner: Owner<'_>, status: &mut CertificateStatus) {
         if let Some(order) = &mut status.order {
             order.seal = Some(self.seal_of(owner, order));
@@ -74,7 +74,7 @@ impl LedgerKeys {
         }
     }
 
-    /// Takes out of a status what has no valid seal.
+    /// Removes entries without a valid seal from a status.
     pub fn take_unverified(&self, owner: Owner<'_>, status: &mut CertificateStatus) -> Unverified {
         let order = status.order.take_if(|order| !self.is_sealed(owner, order));
         let challenges = self.take(owner, &mut status.challenges);
@@ -125,7 +125,7 @@ trait Entry {
     const KIND: &'static str;
     /// The seal that it has.
     fn sealed(&self) -> Option<&str>;
-    /// What the seal is over: all that the operator goes by, and nothing that only says when.
+    /// What the seal covers: everything that the operator acts on, except times.
     fn content(&self) -> Value;
 }
 
@@ -203,12 +203,12 @@ fn sealed_text<T: Entry>(owner: Owner<'_>, entry: &T) -> Vec<u8> {
     as_json(&text)
 }
 
-/// Cannot fail for a [`Value`]; no text at all would be the seal of nothing.
+/// Cannot fail for a [`Value`]; an empty text matches no seal.
 fn as_json(text: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(text).unwrap_or_default()
 }
 
-/// A value as it is after the API server had it: without nulls, with keys in order, and with `1.0` as `1`.
+/// A value as the API server returns it: without nulls, with sorted keys, and with `1.0` as `1`.
 fn canonical(value: Value) -> Value {
     match value {
         Value::Array(items) => items.into_iter().map(canonical).collect(),

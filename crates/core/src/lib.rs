@@ -1,25 +1,25 @@
-//! What happens next: pure functions of a snapshot and `now`. No client, no clock, no async runtime.
+//! Decides what happens next: pure functions of a snapshot and `now`. No client, no clock, no async runtime.
 //!
 //! - [`spec`]: a Certificate's spec, checked once;
-//! - [`reissue`]: what makes an issuance due, as an ordered list of checks;
+//! - [`reissue`]: when an issuance is due, as an ordered list of checks;
 //! - [`issuance`]: the next step of an issuance;
 //! - [`allow`]: who may use a ClusterIssuer;
 //! - [`account`]: the next step of an issuer's account;
-//! - [`annotated`]: Certificates that annotations on Ingresses and Gateways ask for;
-//! - [`shares`]: places that are shared fairly between namespaces;
-//! - [`solvers`]: which solver is for which name;
-//! - [`disposition`]: what a CA's refusal means for what happens next;
+//! - [`annotated`]: Certificates requested by annotations on Ingresses and Gateways;
+//! - [`shares`]: slots that are shared fairly between namespaces;
+//! - [`solvers`]: selects the solver for a name;
+//! - [`disposition`]: what happens next after an error of the CA;
 //! - [`conditions`] and [`events`]: what is reported;
-//! - [`kstatus`]: what an object's conditions mean to GitOps tools;
-//! - [`duplicates`]: equal certificates, of which a CA issues only so many;
-//! - [`ledger`]: what of a status the operator has written itself;
+//! - [`kstatus`]: the meaning of conditions for GitOps tools;
+//! - [`duplicates`]: duplicate certificates, whose number CAs limit;
+//! - [`ledger`]: verifies which entries of a status the operator wrote;
 //! - [`outage`]: whether the API server is away, or a single request has failed;
-//! - [`outputs`]: what the TLS Secret holds besides the certificate and its key;
-//! - [`reading`]: objects as the API server sends them, each read by itself;
+//! - [`outputs`]: what the TLS Secret contains besides the certificate and its key;
+//! - [`reading`]: objects as the API server sends them, each decoded separately;
 //! - [`records`]: TXT records that were presented, until they are removed;
-//! - [`revocation`]: certificates that are to be revoked, until they are;
+//! - [`revocation`]: pending revocations;
 //! - [`renewal`], [`backoff`]: when;
-//! - [`naming`]: names of the objects that Certwright makes.
+//! - [`naming`]: names of the objects that Certwright creates.
 
 pub mod account;
 pub mod allow;

@@ -1,17 +1,17 @@
-//! Names of the objects that Certwright makes. They follow from the object that they are made for, so that a
-//! restarted operator finds them again.
+//! Names of the objects that Certwright creates. They are derived from the object they are created for, so that a restarted
+//! operator finds them again.
 
 use aws_lc_rs::digest;
 
 /// Longest name that is also valid as a label value.
 const MAX_LABEL: usize = 63;
 
-/// Name of the Secret that holds the private key of an issuance under way.
+/// Name of the Secret that holds the private key of a current issuance.
 pub fn next_private_key_secret(certificate: &str, uid: &str) -> String {
     with_suffix(certificate, &format!("next-key-{}", digest(uid)))
 }
 
-/// Name of an issuer's account key Secret where the spec gives none.
+/// Name of an issuer's account key Secret, if the spec gives none.
 pub fn account_key_secret(issuer: &str) -> String {
     with_suffix(issuer, "account-key")
 }

@@ -1,19 +1,19 @@
-//! Whether the API server is away, or a single request has failed.
+//! Whether the API server is away, or only a single request has failed.
 //!
-//! Single requests fail while it is upgraded or overloaded, and are tried again. It is away once nothing has succeeded for a
-//! while; then it is not asked by everybody, but by one who looks when it is back.
+//! Single requests fail while it is upgraded or overloaded, and are retried. It counts as away when no request has succeeded
+//! for a while; then only one task polls it until it is back.
 
 use jiff::{SignedDuration, Timestamp};
 
-/// It is away when for so long nothing has succeeded.
+/// It is away if no request has succeeded for this long
 const PATIENCE: SignedDuration = SignedDuration::from_secs(1);
-/// And so many requests have failed.
+/// and at least this many requests have failed.
 const LEAST_FAILURES: u32 = 3;
 
 /// What is known of the API server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outage {
-    /// Since when nothing has succeeded.
+    /// Since when no request has succeeded.
     failing: Option<Timestamp>,
     failures: u32,
     away: bool,
@@ -25,8 +25,8 @@ impl Outage {
         self.away
     }
 
-    /// A request has failed at `now`, for want of an answer or because the server could not carry it out. True if that
-    /// shows that it is away, and it was not known.
+    /// A request has failed at `now`: there was no answer, or a server error. Returns true if that newly shows that the server
+    /// is away.
     pub fn failed(&mut self, now: Timestamp) -> bool {
         let since = *self.failing.get_or_insert(now);
         self.failures = self.failures.saturating_add(1);
@@ -34,14 +34,14 @@ impl Outage {
         shows && !std::mem::replace(&mut self.away, true)
     }
 
-    /// A request has succeeded. While the server is away, that says little: it may come back in parts.
+    /// A request has succeeded. While the server is away, that does not mean that it is back: some of it may still be down.
     pub fn succeeded(&mut self) {
         if !self.away {
             *self = Self::default();
         }
     }
 
-    /// It says that it is ready. Returns since when nothing had succeeded, if it was away.
+    /// The server reports that it is ready. If it was away, returns since when no request had succeeded.
     pub fn is_ready(&mut self) -> Option<Timestamp> {
         let before = std::mem::take(self);
         before.failing.filter(|_| before.away)
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_fail_between_others_are_no_outage() {
+    fn failures_between_successful_requests_are_not_an_outage() {
         let mut outage = Outage::default();
         for second in 0..100 {
             assert!(!outage.failed(at(second * 1000)));

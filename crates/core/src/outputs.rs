@@ -1,14 +1,14 @@
-//! What the TLS Secret holds besides the certificate and its key.
+//! What the TLS Secret contains besides the certificate and its key.
 
 use certwright_api::{
     CertificateSpec, JksKeystore, OutputFormat, Password, PasswordSecretRef, Pkcs12Keystore, Pkcs12Profile,
 };
 use certwright_pki::keystore::{ALIAS, Pkcs12Encryption};
 
-/// What the TLS Secret holds besides the certificate and its key.
+/// What the TLS Secret contains besides the certificate and its key.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outputs {
-    /// The private key in binary.
+    /// The private key in DER.
     pub der: bool,
     /// The private key and the chain in one PEM file.
     pub combined_pem: bool,
@@ -63,7 +63,7 @@ pub enum PasswordSource {
 }
 
 impl Outputs {
-    /// What the spec asks for.
+    /// What the spec requests.
     pub fn of(spec: &CertificateSpec) -> Self {
         let has = |wanted| spec.additional_output_formats.iter().any(|format| format.type_ == wanted);
         let stores = spec.keystores.clone().unwrap_or_default();
@@ -92,7 +92,7 @@ impl Outputs {
     }
 }
 
-/// The CRD lets one of the two be set, and no more.
+/// The CRD allows only one of the two.
 fn source(secret: Option<PasswordSecretRef>, password: Option<Password>) -> PasswordSource {
     match (secret, password) {
         (Some(secret), _) => {

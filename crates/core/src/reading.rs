@@ -1,7 +1,7 @@
-//! Objects as the API server sends them: each is read by itself, and one that cannot be read says why.
+//! Objects as the API server sends them: each is decoded separately, and one that cannot be read says why.
 //!
-//! The schemas in `crds/` refuse most of what could not be read. What is stored may be older than they are, and neither a schema nor
-//! the API server's own checks mean the same by a number, a time or base64 in every corner as the types here do.
+//! The schemas in `crds/` reject most of what could not be read. But stored objects may be older than the schemas, and neither
+//! a schema nor the API server's own checks agree with the types here on every detail of numbers, times and base64.
 
 mod json;
 
@@ -21,37 +21,37 @@ use certwright_api::{Certificate, CertificateSpec, ClusterIssuer, ClusterIssuerS
 
 /// The longest text of a [`Fault`], in characters.
 const MAX_WORDS: usize = 500;
-/// How much of the annotations that somebody looks at is kept, in bytes.
+/// The maximum total size of the annotations to keep, in bytes.
 const MAX_ANNOTATIONS: usize = 64 << 10;
-/// So many parts of an object are left out one by one before all of it is.
+/// The maximum number of unreadable parts that are removed one by one.
 const MAX_CUTS: usize = 16;
 
-/// A kind that is read object by object.
+/// A kind whose objects are decoded separately.
 pub trait Readable: Resource<DynamicType = ()> + DeserializeOwned {
-    /// What of it is read.
+    /// Which parts are read.
     const BOUNDS: Bounds = Bounds { metadata_only: false, spec: 128 << 10, only: None, text: usize::MAX };
 
-    /// A spec that asks for nothing, in the place of one that cannot be read.
+    /// An empty spec, to replace one that cannot be read.
     fn empty_spec() -> Value {
         json!({})
     }
 
-    /// Whether anybody looks at an annotation of this name.
+    /// Whether an annotation with this name is needed.
     fn needs_annotation(_name: &str) -> bool {
         false
     }
 
-    /// Whether anybody looks at a label of this name.
+    /// Whether a label with this name is needed.
     fn needs_label(_name: &str) -> bool {
         false
     }
 
-    /// Whether anything is done for it; if not, it does not matter whether it can be read.
+    /// Whether the operator handles this object; if not, it does not matter whether it can be read.
     fn concerns_us(&self) -> bool {
         true
     }
 
-    /// Takes out of the metadata what nobody looks at: it is not even kept in memory.
+    /// Removes metadata that is not needed, so that it is not kept in memory.
     fn reduce(&mut self) {
         let metadata = self.meta_mut();
         if let Some(annotations) = &mut metadata.annotations {
@@ -71,18 +71,18 @@ pub trait Readable: Resource<DynamicType = ()> + DeserializeOwned {
     }
 }
 
-/// An object, and what of it cannot be read.
+/// An object, and which parts of it cannot be read.
 #[derive(Clone, Debug)]
 pub struct Reading<K> {
-    /// The object. If it has a [`Reading::fault`], only its metadata and its status are what they are.
+    /// The object. If it has a [`Reading::fault`], only its metadata and its status are real.
     pub object: K,
     /// Why it cannot be used.
     pub fault: Option<Fault>,
-    /// Why its status is not complete. What could not be read is left out of it.
+    /// Why its status is not complete. The unreadable parts are left out.
     pub status_fault: Option<Fault>,
 }
 
-/// What of an object cannot be read.
+/// A part of an object that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Fault {
     /// Path of the field, such as `spec.renewBefore`.
@@ -144,7 +144,7 @@ impl<K: Resource<DynamicType = ()>> Resource for Reading<K> {
 }
 
 impl<'de, K: Readable> Deserialize<'de> for Reading<K> {
-    /// Fails only for what is no object at all.
+    /// Fails only if it is not an object.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (object, passed_over) = json::read(deserializer, K::BOUNDS)?;
         let reading = read::<K>(object, passed_over);
@@ -156,7 +156,7 @@ impl<'de, K: Readable> Deserialize<'de> for Reading<K> {
     }
 }
 
-/// Reads an object. `passed_over` is a field of which not everything is in it, since it is too deep or too large.
+/// Reads an object. `passed_over` is a field that is incomplete, because it is too deep or too large.
 fn read<K: Readable>(object: Map<String, Value>, passed_over: Option<Fault>) -> Option<Reading<K>> {
     let whole = Value::Object(object);
     if passed_over.is_none()
@@ -169,7 +169,7 @@ fn read<K: Readable>(object: Map<String, Value>, passed_over: Option<Fault>) -> 
         Some(fault) if is_within(&fault.path, "status") => (Some(fault), None),
         other => (None, other),
     };
-    // The status without the spec, so that neither loses the other.
+    // The status and the spec are decoded separately, so that a mistake in one does not affect the other.
     let spec = object.insert("spec".to_owned(), K::empty_spec());
     let (bare, in_metadata, status_fault) = match cut::<K>(&mut object, "status") {
         Ok((bare, status_fault)) => (bare, None, status_fault),
@@ -189,7 +189,7 @@ fn read<K: Readable>(object: Map<String, Value>, passed_over: Option<Fault>) -> 
     let fault = in_metadata.or(elsewhere).or(read.as_ref().err().cloned());
     let object = match (fault, read) {
         (None, Ok(object)) => object,
-        // What is being deleted asks for nothing more, and what can be read of it says how it is to end.
+        // An object that is being deleted needs only the readable parts of its spec, which say how to end.
         (Some(_), read) if bare.meta().deletion_timestamp.is_some() => {
             let Value::Object(mut object) = whole else { return None };
             read.ok().or_else(|| Some(cut::<K>(&mut object, "spec").ok()?.0)).unwrap_or(bare)
@@ -199,7 +199,7 @@ fn read<K: Readable>(object: Map<String, Value>, passed_over: Option<Fault>) -> 
     Some(Reading { object, fault: None, status_fault })
 }
 
-/// Reads an object, with the field that stands in the way if it cannot be read.
+/// Reads an object; on an error, returns the field that cannot be read.
 fn attempt<K: DeserializeOwned>(object: &Value) -> Result<K, Fault> {
     serde_path_to_error::deserialize(object).map_err(|error| {
         let path = error.path().to_string();
@@ -207,7 +207,7 @@ fn attempt<K: DeserializeOwned>(object: &Value) -> Result<K, Fault> {
     })
 }
 
-/// Reads an object without those parts of its field `root` that cannot be read: items of lists, else fields.
+/// Reads an object without the unreadable parts of its field `root`: items of lists, otherwise fields.
 fn cut<K: DeserializeOwned>(
     object: &mut Map<String, Value>,
     root: &str,
@@ -238,7 +238,7 @@ fn is_within(path: &str, root: &str) -> bool {
     path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
-/// Takes the innermost item of a list that `path` leads to out of it, else the field that it names.
+/// Removes the innermost list item on `path`, otherwise the field that it names.
 fn remove(object: &mut Map<String, Value>, path: &str) -> bool {
     let mut steps: Vec<&str> = path.split(['.', '[']).map(|step| step.trim_end_matches(']')).collect();
     let is_index = |step: &&str| step.parse::<usize>().is_ok();
@@ -268,7 +268,7 @@ fn remove(object: &mut Map<String, Value>, path: &str) -> bool {
     }
 }
 
-/// The metadata that every object has, without what cannot be read.
+/// The basic metadata, without what cannot be read.
 fn name_of(object: &Map<String, Value>) -> Map<String, Value> {
     const TEXTS: [&str; 5] = ["name", "namespace", "uid", "resourceVersion", "deletionTimestamp"];
     let metadata = object.get("metadata").and_then(Value::as_object);
@@ -338,14 +338,14 @@ impl Readable for ClusterIssuer {
 }
 
 impl Readable for Secret {
-    // What is larger than 64 KiB, here in base64, is no certificate, no key and no password. It is not even decoded.
+    // A value of more than 64 KiB, here in base64, is not a certificate, a key or a password. It is not decoded.
     const BOUNDS: Bounds = Bounds { metadata_only: false, spec: 0, only: None, text: 88 << 10 };
 }
 
 impl<K: Resource<DynamicType = ()>> Readable for PartialObjectMeta<K> {
     const BOUNDS: Bounds = Bounds { metadata_only: true, spec: 0, only: None, text: usize::MAX };
 
-    // What a ClusterIssuer allows may depend on any label of a namespace; what Secrets are for, only on ours.
+    // A ClusterIssuer's selector may use any label of a namespace; of a Secret, only our labels matter.
     fn needs_label(name: &str) -> bool {
         K::kind(&()) != "Secret" || name.contains(OURS)
     }

@@ -1,8 +1,7 @@
-//! The ledger of TXT records: what is to be removed, and when it is tried again.
+//! The ledger of TXT records: which ones to remove, and when to retry.
 //!
-//! A record is in `status.dnsRecords` before it is put into the DNS, with the solver that puts it there, and stays in it
-//! until it is removed: whatever becomes of the order, the spec, or the issuer. While there is one, the Certificate has a
-//! finalizer.
+//! A record is added to `status.dnsRecords` before it is added to DNS, together with its solver. It stays there until it is
+//! removed, whatever happens to the order, the spec, or the issuer. While there is a record, the Certificate has a finalizer.
 
 use std::time::Duration;
 
@@ -15,25 +14,25 @@ use crate::renewal::{whole_seconds, whole_seconds_up};
 use crate::revocation;
 use certwright_api::{CertificateStatus, Dns01Solver, DnsRecordRemoval, DnsRecordStatus};
 
-/// How often a provider is asked again to remove a record.
+/// Bounds of the retry interval for removing a record.
 const REMOVAL_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
-/// A record that a provider fails to remove for so long is left behind, if nothing waits for it.
+/// How long to retry the removal of a record, if no deletion waits for it.
 const LEFT_BEHIND_AFTER: SignedDuration = SignedDuration::from_hours(24);
-/// For how long a deletion waits for a provider, unless the solver says otherwise.
+/// How long a deletion waits for a provider, unless the solver sets another time.
 const CLEANUP_TIMEOUT: SignedDuration = SignedDuration::from_secs(60);
 
-/// What is to be tidied up.
+/// What to clean up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chore {
-    /// Remove whatever is presented.
+    /// Remove everything that is presented.
     Withdraw,
-    /// Have the records removed whose time has come.
+    /// Remove the records that are due.
     RemoveRecords,
-    /// Nothing is left to be done before the Certificate may go: take its finalizer away.
+    /// There is nothing left to clean up: remove the finalizer of the Certificate.
     Release,
 }
 
-/// Whether a record is presented that proves control by another account key than that with this thumbprint.
+/// Whether a presented record belongs to an account key other than the one with this thumbprint.
 pub fn are_outdated(status: &CertificateStatus, thumbprint: &str) -> bool {
     let its = |record: &&DnsRecordStatus| {
         record.key_authorization.rsplit_once('.').is_some_and(|(_, of)| of == thumbprint)
@@ -42,7 +41,7 @@ pub fn are_outdated(status: &CertificateStatus, thumbprint: &str) -> bool {
     presented.any(|record| !its(&record))
 }
 
-/// What the ledger asks for at once.
+/// What the ledger requires immediately.
 pub fn due(status: &CertificateStatus, held: bool, now: Timestamp) -> Option<Chore> {
     let records = &status.dns_records;
     if records.iter().any(|record| is_due(records, record, now)) {
@@ -51,12 +50,12 @@ pub fn due(status: &CertificateStatus, held: bool, now: Timestamp) -> Option<Cho
     (held && !holds(status)).then_some(Chore::Release)
 }
 
-/// Whether it is time to have a record removed.
+/// Whether the removal of a record is due.
 pub fn is_due(ledger: &[DnsRecordStatus], record: &DnsRecordStatus, now: Timestamp) -> bool {
     removal_time(ledger, record).is_some_and(|time| time <= now)
 }
 
-/// When a record is to be removed. Not while the same one is needed again, by way of another solver.
+/// When to remove a record. Not while the same record is needed again, through another solver.
 fn removal_time(ledger: &[DnsRecordStatus], record: &DnsRecordStatus) -> Option<Timestamp> {
     let needed = |other: &DnsRecordStatus| {
         other.removal.is_none() && (&other.fqdn, &other.value) == (&record.fqdn, &record.value)
@@ -78,7 +77,7 @@ pub fn next_removal(status: &CertificateStatus) -> Option<Timestamp> {
     ledger.iter().filter_map(|record| removal_time(ledger, record)).min()
 }
 
-/// What is left to do for a Certificate that is being deleted; `None` once nothing is.
+/// The next cleanup for a Certificate that is being deleted; `None` if there is nothing to do now.
 pub fn last_chore(status: &CertificateStatus, held: bool, now: Timestamp) -> Option<Chore> {
     if !held {
         return None;
@@ -90,7 +89,7 @@ pub fn last_chore(status: &CertificateStatus, held: bool, now: Timestamp) -> Opt
     due(status, held, now)
 }
 
-/// Marks the records for which `which` holds as not needed any more; they are removed at once.
+/// Marks the records that match `which` as no longer needed; they are due for removal immediately.
 pub fn retire(records: &mut [DnsRecordStatus], which: impl Fn(&DnsRecordStatus) -> bool, now: Timestamp) {
     let now = Time(whole_seconds(now));
     for record in records.iter_mut().filter(|record| record.removal.is_none() && which(record)) {
@@ -99,7 +98,7 @@ pub fn retire(records: &mut [DnsRecordStatus], which: impl Fn(&DnsRecordStatus) 
     }
 }
 
-/// Takes the records that are `needed` into the ledger; those that are no longer needed are to be removed.
+/// Adds the `needed` records to the ledger, and marks the others for removal.
 pub fn replace(ledger: &mut Vec<DnsRecordStatus>, needed: Vec<DnsRecordStatus>, now: Timestamp) {
     let same = |one: &DnsRecordStatus, other: &DnsRecordStatus| {
         (&one.fqdn, &one.value, &one.solver) == (&other.fqdn, &other.value, &other.solver)
@@ -110,8 +109,8 @@ pub fn replace(ledger: &mut Vec<DnsRecordStatus>, needed: Vec<DnsRecordStatus>, 
     ledger.extend(needed);
 }
 
-/// What is left of the ledger once providers were asked to remove records. `removals` says what came of it, in the order of the
-/// ledger; `None` for a record that was not due. Returns the records that are left behind, with the reason.
+/// Updates the ledger after providers were asked to remove records. `removals` has the results, in the order of the ledger;
+/// `None` for a record that was not due. Returns the records that are left behind, with the cause.
 pub fn after_removals(
     ledger: &mut Vec<DnsRecordStatus>,
     removals: Vec<Option<Result<(), String>>>,
@@ -135,8 +134,8 @@ pub fn after_removals(
     left_behind
 }
 
-/// What becomes of a record that a provider has failed to remove, for the reason in `words`: when it is tried again, or
-/// `None` if it is left behind. `deleted` is the deletion of the Certificate, if it is being deleted.
+/// After a provider failed to remove a record, with the cause in `words`: when to retry, or `None` if the record is left
+/// behind. `deleted` is the deletion of the Certificate, if it is being deleted.
 pub fn after_failed_removal(
     record: &DnsRecordStatus,
     words: &str,
@@ -160,8 +159,8 @@ pub fn after_failed_removal(
     })
 }
 
-/// For how long a provider may take to remove a record: `most`, or for a Certificate that is being deleted
-/// what is left of the time that this may wait, but always some.
+/// How long a provider may take to remove a record: `most`, or, if the Certificate is being deleted, the rest of the time that
+/// the deletion may wait, but at least a second.
 pub fn patience(
     record: &DnsRecordStatus,
     most: Duration,

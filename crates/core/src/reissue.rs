@@ -1,4 +1,4 @@
-//! What makes an issuance due: an ordered list of checks, each giving a reason and a sentence.
+//! When an issuance is due: an ordered list of checks, each with a reason and a message.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use certwright_api::{RenewalInfoStatus, RevocationReason, RotationPolicy, certif
 use certwright_pki::{KeyAlgorithm, Leaf};
 use certwright_text::clean;
 
-/// Of many names, so many characters are said.
+/// The maximum length of a list of names in a message, in characters.
 const LONGEST_LIST: usize = 1000;
 
 /// What the TLS Secret holds.
@@ -19,13 +19,13 @@ const LONGEST_LIST: usize = 1000;
 pub struct SecretView {
     /// Whether a Secret of that name exists.
     pub exists: bool,
-    /// The Certificate that it says it belongs to.
+    /// The Certificate that it belongs to, according to its annotation.
     pub certificate_name: Option<String>,
-    /// Name and kind of the issuer that its certificate came from.
+    /// Name and kind of the issuer of its certificate.
     pub issuer: Option<(String, String)>,
-    /// Its type, if that is not the one for TLS; it can never change.
+    /// Its type, if that is not `kubernetes.io/tls`; it cannot be changed.
     pub type_: Option<String>,
-    /// Whether its template, and how its key is written, are as the spec asks for.
+    /// Whether its template, and the encoding of its key, match the spec.
     pub as_written: bool,
     /// The names that its certificate was ordered for.
     pub requested_names: Option<BTreeSet<String>>,
@@ -33,7 +33,7 @@ pub struct SecretView {
     pub key: Option<Result<(KeyAlgorithm, Vec<u8>), String>>,
     /// What `tls.crt` says, or why it cannot be read.
     pub leaf: Option<Result<Leaf, String>>,
-    /// Why its certificate is revoked, or is to be.
+    /// The reason for which its certificate is or will be revoked.
     pub revoked: Option<RevocationReason>,
 }
 
@@ -49,29 +49,29 @@ impl SecretView {
     }
 }
 
-/// What the checks look at.
+/// The input of the checks.
 #[derive(Clone, Copy, Debug)]
 pub struct Current<'a> {
-    /// What is wanted.
+    /// The spec.
     pub wanted: &'a ValidatedCertificate,
-    /// What there is.
+    /// The Secret.
     pub secret: &'a SecretView,
     /// Seed of the renewal jitter: the Certificate's uid.
     pub uid: &'a str,
-    /// What the CA suggests.
+    /// The CA's renewal information.
     pub suggestion: Option<&'a RenewalInfoStatus>,
-    /// Whether an order is under way.
+    /// Whether there is a current order.
     pub under_way: bool,
-    /// The value of the annotation that asks for a renewal.
+    /// The value of the annotation that requests a renewal.
     pub renew_request: Option<&'a str>,
-    /// The value of it that was answered.
+    /// The last value that was fulfilled.
     pub observed_renew_request: Option<&'a str>,
     /// The time.
     pub now: Timestamp,
 }
 
 impl Current<'_> {
-    /// When the certificate in the Secret is renewed, and why then; `None` if it is not.
+    /// When the certificate in the Secret is renewed, and why then; `None` if it is not renewed.
     pub fn renewal(&self) -> Option<Plan> {
         let leaf = self.secret.leaf().filter(|_| self.wanted.renews)?;
         Some(plan(&Reasons {
@@ -91,7 +91,7 @@ impl Current<'_> {
     }
 }
 
-/// Seed of what is chosen by chance about the renewal of `leaf`.
+/// Seed of the random choices for the renewal of `leaf`.
 pub fn renewal_seed(uid: &str, leaf: &Leaf) -> String {
     format!("{uid}/{}", leaf.serial_number)
 }
@@ -101,17 +101,17 @@ pub fn renewal_seed(uid: &str, leaf: &Leaf) -> String {
 pub struct Due {
     /// One of the constants of [`certwright_api::certificate_reason`].
     pub reason: &'static str,
-    /// A sentence for people.
+    /// The message.
     pub message: String,
 }
 
 impl Due {
-    /// Whether it is the time alone that makes it due.
+    /// Whether it is due only because of time.
     pub fn by_time(&self) -> bool {
         matches!(self.reason, reason::RENEWAL_DUE | reason::EXPIRED)
     }
 
-    /// Whether the certificate in the Secret is, all the same, what the spec asks for.
+    /// Whether the certificate in the Secret nevertheless matches the spec.
     pub fn leaves_ready(&self) -> bool {
         matches!(self.reason, reason::RENEWAL_DUE | reason::RENEWAL_REQUESTED)
     }
@@ -119,7 +119,7 @@ impl Due {
 
 type Check = fn(&Current<'_>) -> Option<Due>;
 
-/// The checks, in the order in which they are asked: the first that answers gives the reason.
+/// The checks, in order: the first one that applies gives the reason.
 const CHECKS: [Check; 11] = [
     secret_missing,
     data_missing,
@@ -134,13 +134,13 @@ const CHECKS: [Check; 11] = [
     asked_for,
 ];
 
-/// Why an issuance is due, if one is. An expired certificate that is not to be renewed is none.
+/// Why an issuance is due, if one is. An expired certificate does not count if renewal is disabled.
 pub fn due(current: &Current<'_>) -> Option<Due> {
     let counts = |due: &Due| current.wanted.renews || due.reason != reason::EXPIRED;
     CHECKS.iter().find_map(|check| check(current).filter(counts))
 }
 
-/// Why the certificate in the Secret is not what the spec asks for, if it is not.
+/// Why the certificate in the Secret does not match the spec, if it does not.
 pub fn unready(current: &Current<'_>) -> Option<Due> {
     CHECKS.iter().find_map(|check| check(current)).filter(|due| !due.leaves_ready())
 }
@@ -181,7 +181,7 @@ fn key_differs(current: &Current<'_>) -> Option<Due> {
     let (_, public_key) = current.secret.key.as_ref()?.as_ref().ok()?;
     (current.secret.leaf()?.public_key_der != *public_key).then(|| Due {
         reason: reason::KEY_MISMATCH,
-        message: format!("Secret {}: tls.key is not the key of tls.crt", current.wanted.secret_name),
+        message: format!("Secret {}: tls.key does not match tls.crt", current.wanted.secret_name),
     })
 }
 
@@ -200,18 +200,18 @@ fn names_differ(current: &Current<'_>) -> Option<Due> {
         .cloned()
         .chain(wanted.ip_addresses.iter().filter(|ip| !leaf.ip_addresses.contains(ip)).map(IpAddr::to_string))
         .collect();
-    // What a CA adds to the names that it was asked for is its own affair.
+    // Names that the CA added to the requested ones do not matter.
     let held =
         || leaf.dns_names.iter().cloned().chain(leaf.ip_addresses.iter().map(IpAddr::to_string)).collect();
     let asked_for: BTreeSet<String> = current.secret.requested_names.clone().unwrap_or_else(held);
     let surplus: Vec<String> = asked_for.difference(&current.wanted.names()).cloned().collect();
-    // The surplus may be whatever is in the certificate, or in an annotation of the Secret.
+    // The surplus is untrusted text from the certificate or from an annotation of the Secret.
     let [lacks, has] = [&missing, &surplus].map(|names| clean(&names.join(", "), LONGEST_LIST));
     let said = match (missing.is_empty(), surplus.is_empty()) {
         (true, true) => return None,
         (false, true) => format!("lacks {lacks}"),
-        (true, false) => format!("has {has} that the spec has not"),
-        (false, false) => format!("lacks {lacks} and has {has} that the spec has not"),
+        (true, false) => format!("has {has}, which the spec does not list"),
+        (false, false) => format!("lacks {lacks} and has {has}, which the spec does not list"),
     };
     Some(Due { reason: reason::NAMES_CHANGED, message: format!("the certificate {said}") })
 }
@@ -220,7 +220,7 @@ fn algorithm_differs(current: &Current<'_>) -> Option<Due> {
     let found = current.secret.key_algorithm()?;
     (found != current.wanted.key).then(|| Due {
         reason: reason::KEY_ALGORITHM_CHANGED,
-        message: format!("the private key is {found} and the spec asks for {}", current.wanted.key),
+        message: format!("the private key is {found}, but the spec requires {}", current.wanted.key),
     })
 }
 
@@ -232,12 +232,15 @@ fn issuer_differs(current: &Current<'_>) -> Option<Due> {
         message: match found {
             Some((name, kind)) => {
                 format!(
-                    "the certificate came from {kind} {name} and the spec names {} {}",
+                    "the certificate was issued by {kind} {name}, but the spec names {} {}",
                     wanted.1, wanted.0
                 )
             }
             None => {
-                format!("the Secret does not say that its certificate came from {} {}", wanted.1, wanted.0)
+                format!(
+                    "the Secret does not say that its certificate was issued by {} {}",
+                    wanted.1, wanted.0
+                )
             }
         },
     })
@@ -251,20 +254,19 @@ fn expired(current: &Current<'_>) -> Option<Due> {
 
 fn due_by_time(current: &Current<'_>) -> Option<Due> {
     let Plan { time, suggested, .. } = current.renewal()?;
-    let whose = if suggested { "the time at which the CA suggests to renew it" } else { "its renewal time" };
-    (current.now >= time)
-        .then(|| Due { reason: reason::RENEWAL_DUE, message: format!("{whose} came at {time}") })
+    let whose = if suggested { "the renewal time suggested by the CA" } else { "its renewal time" };
+    (current.now >= time).then(|| Due { reason: reason::RENEWAL_DUE, message: format!("{whose} was {time}") })
 }
 
 fn asked_for(current: &Current<'_>) -> Option<Due> {
     let request = current.renew_request?;
     (current.observed_renew_request != Some(request)).then(|| Due {
         reason: reason::RENEWAL_REQUESTED,
-        message: format!("the annotation {} asks for it", certwright_api::ANNOTATION_RENEW),
+        message: format!("the annotation {} requests it", certwright_api::ANNOTATION_RENEW),
     })
 }
 
-/// Whether the issuance uses the key in the Secret again. One that is compromised is not.
+/// Whether the issuance reuses the key in the Secret. A compromised key is never reused.
 pub fn reuses_key(wanted: &ValidatedCertificate, secret: &SecretView) -> bool {
     secret.revoked != Some(RevocationReason::KeyCompromise)
         && wanted.rotation == RotationPolicy::Never

@@ -12,35 +12,34 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::naming::stable_fraction;
 
-/// What the spec says of the renewal time.
+/// The renewal rule of the spec.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RenewalRule {
-    /// Two thirds of the lifetime, or half of one under ten days.
+    /// After two thirds of the lifetime, or after half of it if it is shorter than ten days.
     #[default]
     Default,
-    /// So long before the end of the validity.
+    /// This long before the certificate expires.
     Before(SignedDuration),
-    /// When so many percent of the lifetime are left.
+    /// When this percentage of the lifetime is left.
     BeforePercentage(u8),
 }
 
-/// A lifetime under this is halved instead of cut at two thirds.
+/// Certificates with a shorter lifetime are renewed after half of it instead of two thirds.
 const SHORT_LIFETIME: SignedDuration = SignedDuration::from_hours(10 * 24);
-/// Renewals are moved forward by at most this part of the lifetime, so that certificates of one day do not renew
-/// in one minute.
+/// Renewals are moved forward by at most this part of the lifetime, so that certificates issued on the same day are not renewed
+/// in the same minute.
 const JITTER: f64 = 0.03;
-/// A rule that leaves less than this part of the lifetime to be used would order without end; it is not followed.
+/// A rule that renews before this part of the lifetime has passed would order without end, and is ignored.
 const LEAST_USE: f64 = 0.1;
 
-/// The part of the lifetime that is kept for renewals that fail, and the most of it.
+/// The part of the lifetime that is reserved for retries, and its maximum.
 const MARGIN: f64 = 0.1;
 const LONGEST_MARGIN: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// When a certificate that is valid from `not_before` to `not_after` is renewed, in whole seconds.
 ///
-/// The time given by the rule is moved forward by up to 3 % of the lifetime; how much follows from `seed`, so that
-/// the answer is always the same. A rule that would renew before a tenth of the lifetime is used gives way to the
-/// default one.
+/// The time given by the rule is moved forward by up to 3 % of the lifetime; `seed` determines how much, so the result is
+/// always the same. A rule that would renew before a tenth of the lifetime has passed is replaced by the default rule.
 pub fn renewal_time(not_before: Timestamp, not_after: Timestamp, rule: RenewalRule, seed: &str) -> Timestamp {
     let lifetime = not_after.duration_since(not_before).max(SignedDuration::ZERO);
     let used = match rule {
@@ -55,8 +54,8 @@ pub fn renewal_time(not_before: Timestamp, not_after: Timestamp, rule: RenewalRu
     whole_seconds(not_before.saturating_add(used).unwrap_or(not_after)).min(not_after)
 }
 
-/// The latest moment at which a renewal may begin and still have time to fail and be tried again: a tenth of the lifetime
-/// before its end, or a week.
+/// The latest time at which a renewal can start and still leave time for retries: a tenth of the lifetime before expiry, but at
+/// most a week.
 fn latest(not_before: Timestamp, not_after: Timestamp) -> Timestamp {
     let lifetime = not_after.duration_since(not_before).max(SignedDuration::ZERO);
     let margin = part(lifetime, MARGIN).min(LONGEST_MARGIN);
@@ -71,12 +70,12 @@ fn part(lifetime: SignedDuration, fraction: f64) -> SignedDuration {
     SignedDuration::try_from_secs_f64(lifetime.as_secs_f64() * fraction).unwrap_or(lifetime)
 }
 
-/// `time` without its fraction of a second: what a status field holds.
+/// `time` without its fraction of a second, as in a status field.
 pub fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
-/// `time`, or the next whole second after it: what ends then is not looked at before.
+/// `time` rounded up to a whole second, so that a wait does not end too early.
 pub fn whole_seconds_up(time: Timestamp) -> Timestamp {
     whole_seconds(time.saturating_add(SignedDuration::from_nanos(999_999_999)).unwrap_or(time))
 }

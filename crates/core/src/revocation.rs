@@ -1,9 +1,9 @@
-//! The ledger of certificates that may have to be revoked: which are, when, and until when.
+//! The ledger of certificates that may have to be revoked: which ones are revoked, when, and for how long that is tried.
 //!
-//! A certificate is in `status.revocation` while it is in the Secret, so that it can be revoked once it is not there any
-//! more: the next one has taken its place, or the Secret is gone. What is to be revoked follows from the spec, an
-//! annotation, the deletion of the Certificate and from what is in the Secret; it stays in the ledger until the CA has
-//! revoked it or it is given up. While there is a ledger, the Certificate has a finalizer.
+//! A certificate is in `status.revocation` while it is in the Secret, so that it can be revoked when it is no longer there:
+//! when the next one has replaced it, or the Secret is gone. The spec, an annotation, the deletion of the Certificate and the
+//! content of the Secret determine which certificates are revoked. An entry stays in the ledger until the CA has revoked the
+//! certificate or the operator has given up. While there is a ledger, the Certificate has a finalizer.
 
 use std::time::Duration;
 
@@ -21,25 +21,25 @@ use certwright_api::{
 };
 use certwright_pki::Leaf;
 
-/// A certificate that a CA fails to revoke for so long is given up, if nothing waits for it.
+/// How long to retry a failing revocation, if no deletion waits for it.
 const GIVEN_UP_AFTER: SignedDuration = SignedDuration::from_hours(7 * 24);
-/// For how long a deletion waits for the CA, unless the spec says otherwise.
+/// How long a deletion waits for the CA, unless the spec sets another time.
 const DELETION_TIMEOUT: SignedDuration = SignedDuration::from_secs(60);
-/// How often a CA is asked again while a deletion waits for it.
+/// Bounds of the retry interval while a deletion waits for the CA.
 const DELETION_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
-/// The certificates in a ledger are no larger, in bytes, so that the object can be stored.
+/// The maximum total size of the certificates in a ledger, in bytes, so that the object can be stored.
 const LARGEST_LEDGER: usize = 256 * 1024;
 
-/// What is asked for.
+/// Which revocations are requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked<'a> {
-    /// The reason for which a certificate is revoked when the Certificate is deleted.
+    /// The revocation reason to use when the Certificate is deleted.
     pub on_delete: Option<RevocationReason>,
-    /// The reason for which a certificate is revoked that was replaced.
+    /// The revocation reason to use for a replaced certificate.
     pub on_replace: Option<RevocationReason>,
-    /// For how long a deletion waits for the CA.
+    /// How long a deletion waits for the CA.
     pub deletion_timeout: SignedDuration,
-    /// The annotation that asks for a revocation now.
+    /// The annotation that requests a revocation now.
     pub request: Option<&'a str>,
     /// The deletion of the Certificate, if it is being deleted.
     pub deleted: Option<Deletion>,
@@ -58,7 +58,7 @@ impl Default for Asked<'_> {
 }
 
 impl<'a> Asked<'a> {
-    /// What a spec asks for, an annotation, and the deletion of the Certificate.
+    /// From a spec, an annotation, and the deletion of the Certificate.
     pub fn new(spec: Option<&RevocationSpec>, request: Option<&'a str>, deleted: Option<Deletion>) -> Self {
         Self {
             on_delete: spec.and_then(|spec| spec.on_delete.reason()),
@@ -79,26 +79,26 @@ impl<'a> Asked<'a> {
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Chore {
-    /// Take the ledger as it is here into the status.
+    /// Write this ledger into the status.
     KeepLedger(Box<RevocationStatus>, Option<Remark>),
     /// Ask the CA to revoke the certificate with this serial number.
     Revoke(String),
-    /// Go on without having revoked the certificate with this serial number, for the reason in the second text.
+    /// Give up revoking the certificate with this serial number, for the reason in the second text.
     GiveUp(String, String),
 }
 
-/// What is to be said of a request.
+/// What to report about a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Remark {
-    /// It names no reason that there is.
+    /// It names an invalid reason.
     InvalidReason(String),
     /// There is no certificate.
     NothingToRevoke,
-    /// It was taken back after it had been refused.
+    /// It was withdrawn after it had been rejected.
     TakenBack,
 }
 
-/// What is to be done at once.
+/// What to do immediately.
 pub fn next(situation: &Situation<'_>, now: Timestamp) -> Option<Chore> {
     let ledger = situation.state.status.revocation.clone().unwrap_or_default();
     let current = Current::of(situation);
@@ -111,7 +111,7 @@ pub fn next(situation: &Situation<'_>, now: Timestamp) -> Option<Chore> {
     if size > LARGEST_LEDGER
         && let Some((oldest, _)) = open().next()
     {
-        let words = "too many certificates wait to be revoked, and this is the oldest".to_owned();
+        let words = "too many certificates are waiting to be revoked, and this is the oldest".to_owned();
         return Some(Chore::GiveUp(oldest.serial_number.clone(), words));
     }
     let is_due = |revocation: &CertificateRevocation| {
@@ -121,7 +121,7 @@ pub fn next(situation: &Situation<'_>, now: Timestamp) -> Option<Chore> {
     Some(Chore::Revoke(due.serial_number.clone()))
 }
 
-/// The certificate in the Secret, as the ledger has it before anything of it is decided.
+/// The certificate in the Secret, as a new entry of the ledger.
 pub fn in_secret(situation: &Situation<'_>) -> Option<RevocableCertificate> {
     Current::of(situation).map(|current| current.held())
 }
@@ -132,20 +132,20 @@ pub fn next_attempt(status: &CertificateStatus) -> Option<Timestamp> {
     held.filter_map(|held| Some(held.open()?.next_attempt_time.as_ref()?.0)).min()
 }
 
-/// Whether a certificate may still have to be revoked, so that the Certificate may not go without further ado.
+/// Whether a certificate may still have to be revoked, so that the Certificate must keep its finalizer.
 pub fn holds(status: &CertificateStatus) -> bool {
     let mut held = status.revocation.iter().flat_map(|ledger| &ledger.certificates);
     held.any(|held| !held.has_ended())
 }
 
-/// Why the certificate with this serial number is revoked, or is to be.
+/// The reason for which the certificate with this serial number is or will be revoked.
 pub fn reason_of(status: &CertificateStatus, serial_number: &str) -> Option<RevocationReason> {
     let mut held = status.revocation.iter().flat_map(|ledger| &ledger.certificates);
     Some(held.find(|held| held.serial_number == serial_number)?.revocation.as_ref()?.reason)
 }
 
-/// Whether the account may not revoke the certificate, so that the certificate's own key has to. The refusal has this code
-/// and HTTP status, and answers a call about this.
+/// Whether the account may not revoke the certificate, so that the certificate's own key has to sign. The CA's error has this
+/// code and HTTP status, and answers a call about this.
 pub fn account_may_not(code: &str, status: Option<u16>, about: About) -> bool {
     let of_account = matches!(
         disposition(code, status, about),
@@ -157,15 +157,15 @@ pub fn account_may_not(code: &str, status: Option<u16>, about: About) -> bool {
 /// Why a certificate was not revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// What happened, and what the CA said.
+    /// What happened, with the CA's error.
     pub words: String,
-    /// Whether it would say the same each time.
+    /// Whether a retry would have the same result.
     pub is_final: bool,
-    /// How long it wants to be left alone.
+    /// How long the CA said to wait.
     pub retry_after: Option<Duration>,
 }
 
-/// Whether a CA that refuses a call about this, with this code and HTTP status, would do so each time.
+/// Whether a retry would have the same result, after an error with this code and HTTP status in a call about this.
 pub fn is_final(code: &str, status: u16, about: About) -> bool {
     match disposition(code, Some(status), about) {
         Disposition::TooFast | Disposition::Stumbled | Disposition::CaOperatorMustAct => false,
@@ -176,7 +176,7 @@ pub fn is_final(code: &str, status: u16, about: About) -> bool {
     }
 }
 
-/// What becomes of a certificate that was not revoked: how its revocation goes on, or `None` if it is given up.
+/// How the revocation of a certificate continues after a failure; `None` if it is given up.
 pub fn after_refusal(
     held: &RevocableCertificate,
     refusal: &Refusal,
@@ -209,14 +209,14 @@ pub fn after_refusal(
     })
 }
 
-/// For how long one attempt may take: `most`, or what is left of the time that a deletion may wait, but always some.
+/// How long one attempt may take: `most`, or the rest of the time that a deletion may wait, but at least a second.
 pub fn patience(asked: &Asked<'_>, most: Duration, now: Timestamp) -> Duration {
     const LEAST: Duration = Duration::from_secs(1);
     let Some(end) = asked.end_of_deletion() else { return most };
     most.min(Duration::try_from(end.duration_since(now)).unwrap_or_default().max(LEAST))
 }
 
-/// Takes note that the revocation of a certificate has ended.
+/// Records that the revocation of a certificate has ended.
 pub fn end(
     ledger: &mut RevocationStatus,
     serial_number: &str,
@@ -239,8 +239,8 @@ pub fn end(
     });
 }
 
-/// The certificate in the Secret. It counts only beside its own key: somebody who put a certificate of others there could
-/// have it revoked otherwise.
+/// The certificate in the Secret. It counts only together with its own key: otherwise somebody could store another owner's
+/// certificate there and have it revoked.
 struct Current<'a> {
     leaf: &'a Leaf,
     issuer_kind: IssuerKind,
@@ -289,7 +289,7 @@ impl<'a> Current<'a> {
     }
 }
 
-/// The ledger as it has to be now, and what is to be said of a new request.
+/// The updated ledger, and what to report about a new request.
 fn kept(
     mut ledger: RevocationStatus,
     asked: &Asked<'_>,
@@ -297,7 +297,7 @@ fn kept(
     now: Timestamp,
 ) -> (RevocationStatus, Option<Remark>) {
     let is_current = |held: &RevocableCertificate| current.is_some_and(|current| current.is(held));
-    // One that is revoked stays until it is replaced: it must not be taken for good, should it come back.
+    // A revoked certificate stays until it is replaced: it must not count as valid if it reappears.
     ledger.certificates.retain(|held| {
         let is_past = held.has_ended() && current.is_some() && !is_current(held);
         now <= held.not_after.0 && !is_past
@@ -368,7 +368,7 @@ fn begun(reason: RevocationReason, cause: RevocationCause, now: Timestamp) -> Ce
     }
 }
 
-/// A deletion does not wait for an attempt that is later than the time that it waits.
+/// If the next attempt is after the end of a deletion's wait, it is made now.
 fn hasten(revocation: &mut CertificateRevocation, asked: &Asked<'_>, now: Timestamp) {
     let (Some(end), Some(next)) = (asked.end_of_deletion(), &mut revocation.next_attempt_time) else {
         return;

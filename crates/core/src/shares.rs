@@ -1,15 +1,15 @@
-//! Places that are shared fairly between groups, such as the namespaces of a cluster, and the queue for them.
+//! Slots that are shared fairly between groups, such as the namespaces of a cluster, and the queue for them.
 
 use std::collections::{BTreeMap, HashMap};
 
-/// A number of places, who holds them, and who waits for one.
+/// A number of slots, their holders, and the queue.
 ///
-/// A place that is free goes to a group that holds none, if one waits, else to any that waits; among these the groups take
-/// turns. Within a group a lower rank comes first, then whoever came first. A group that holds a place already leaves the last
-/// places ([`with_reserve`](Self::with_reserve)) to those that hold none, so that no group can occupy all of them.
+/// A free slot goes to a waiting group that holds none, otherwise to any waiting group; groups take turns. Within a group, a
+/// lower rank comes first, then the order of arrival. A group that already holds a slot leaves the last slots
+/// ([`with_reserve`](Self::with_reserve)) to groups that hold none, so that no group can occupy all of them.
 ///
-/// A place that is given to somebody who waits is theirs at once: nobody can overtake them, and they give it back even if they
-/// never use it. Everything costs the logarithm of the number of those who wait.
+/// A slot is assigned to a waiting member immediately: nobody can overtake it, and it must be freed even if it is never used.
+/// Every operation takes time logarithmic in the length of the queue.
 #[derive(Debug)]
 pub struct Shares<T> {
     limit: usize,
@@ -19,7 +19,7 @@ pub struct Shares<T> {
     turns: u64,
     groups: HashMap<String, Group<T>>,
     members: HashMap<String, Member>,
-    /// Groups in which somebody waits, by turn: those that hold no place, and the others.
+    /// Groups with waiting members, by turn: those that hold no slot, and the others.
     without: BTreeMap<u64, String>,
     with: BTreeMap<u64, String>,
 }
@@ -27,7 +27,7 @@ pub struct Shares<T> {
 #[derive(Debug)]
 struct Group<T> {
     held: usize,
-    /// When it is served next, if somebody waits.
+    /// Its turn, if somebody waits.
     turn: u64,
     waiting: BTreeMap<(u32, u64), (String, T)>,
 }
@@ -35,12 +35,12 @@ struct Group<T> {
 #[derive(Debug)]
 struct Member {
     group: String,
-    /// Rank and arrival; `None` once it holds a place.
+    /// Rank and arrival; `None` if it holds a slot.
     waits: Option<(u32, u64)>,
 }
 
 impl<T> Shares<T> {
-    /// So many places, and at least one.
+    /// This many slots, and at least one.
     pub fn new(limit: usize) -> Self {
         Self {
             limit: limit.max(1),
@@ -55,24 +55,24 @@ impl<T> Shares<T> {
         }
     }
 
-    /// The same, of which so many are for groups that hold none; at least one is for all.
+    /// The same, with this many reserved for groups that hold none; at least one is for all.
     pub fn with_reserve(self, reserve: usize) -> Self {
         Self { reserve: reserve.min(self.limit - 1), ..self }
     }
 
-    /// Whether `id` holds a place.
+    /// Whether `id` holds a slot.
     pub fn has(&self, id: &str) -> bool {
         self.members.get(id).is_some_and(|member| member.waits.is_none())
     }
 
-    /// Takes a place for `id`, or queues it and returns false. Whoever holds a place keeps it; whoever waits keeps waiting.
-    /// `token` is handed back when its turn comes.
+    /// Takes a slot for `id`, or queues it and returns false. If it already holds a slot or waits, nothing changes. `token` is
+    /// returned when its turn comes.
     pub fn take(&mut self, id: &str, group: &str, rank: u32, token: T) -> bool {
         if let Some(member) = self.members.get(id) {
             return member.waits.is_none();
         }
         let held = self.groups.get(group).map_or(0, |group| group.held);
-        // Nobody waits for a place that it could have.
+        // Nobody waits for a slot that it could have.
         let waits = if self.is_free_for(held) { None } else { Some((rank, self.arrivals)) };
         self.members.insert(id.to_owned(), Member { group: group.to_owned(), waits });
         let entry = self.groups.entry(group.to_owned()).or_insert_with(|| Group {
@@ -96,7 +96,7 @@ impl<T> Shares<T> {
         false
     }
 
-    /// Frees whatever `id` holds or waits for; returns the tokens of those who have a place now.
+    /// Frees the slot or the queue entry of `id`; returns the tokens of those that get a slot now.
     pub fn free(&mut self, id: &str) -> Vec<T> {
         let Some(member) = self.members.remove(id) else { return Vec::new() };
         if let Some(group) = self.groups.get_mut(&member.group) {
@@ -126,7 +126,7 @@ impl<T> Shares<T> {
         std::iter::from_fn(|| self.serve()).collect()
     }
 
-    /// Whether nobody holds a place, nor waits for one.
+    /// Whether nobody holds a slot or waits for one.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
@@ -136,7 +136,7 @@ impl<T> Shares<T> {
         free > if held == 0 { 0 } else { self.reserve }
     }
 
-    /// Gives a place to whoever is next.
+    /// Gives a slot to the next in the queue.
     fn serve(&mut self) -> Option<T> {
         let (turn, name) = match (self.without.first_key_value(), self.with.first_key_value()) {
             (Some((turn, name)), _) if self.is_free_for(0) => (*turn, name.clone()),

@@ -1,6 +1,5 @@
-//! Which solver is for which name. The rules are cert-manager's: all parts of a selector that are given must match;
-//! a solver that names the name wins over one that names its zone, the longest zone wins, then more labels, then
-//! the order in the list.
+//! Selects the solver for a name. The rules are cert-manager's: all given parts of a selector must match; a solver that names
+//! the name wins over one that names its zone, the longest zone wins, then more labels, then the order in the list.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -63,7 +62,7 @@ fn label_count(zone: &str) -> usize {
 mod tests {
     use super::*;
 
-    /// A solver told apart by its ingress class.
+    /// A solver identified by its ingress class.
     fn solver(class: &str, names: &[&str], zones: &[&str], labels: &[(&str, &str)]) -> Solver {
         let owned = |items: &[&str]| items.iter().map(|item| (*item).to_owned()).collect();
         let selector = SolverSelector {
@@ -126,7 +125,7 @@ mod tests {
             (&[&name_elsewhere], "www.example.com", &[], None),
             (&[&name_elsewhere], "a.other.test", &[], None),
             (&[&all, &name_elsewhere], "www.example.com", &[], Some("all")),
-            // A wildcard is a name of its own, and is in the zone of its apex.
+            // A wildcard is a separate name, and is in the zone of its apex.
             (&[&wildcard], "a.example.com", &[], None),
             (&[&wildcard], "example.com", &[], None),
             (&[&apex], "*.example.com", &[], None),
@@ -135,12 +134,12 @@ mod tests {
             // As in cert-manager, a zone may be one of wildcards.
             (&[&wildcards], "*.example.com", &[], Some("wildcards")),
             (&[&wildcards], "a.example.com", &[], None),
-            // Of the zones of one solver the longest that fits counts, and only that.
+            // Only the longest matching zone of a solver counts.
             (&[&zones, &zone], "a.example.com", &[], Some("zone")),
             (&[&zone, &zones], "a.sub.example.com", &[], Some("zones")),
             (&[&deeper, &zones], "sub.example.com", &[], Some("deeper")),
             (&[&zones], "a.net", &[], None),
-            // Zones win over labels, labels over their lack; all that are asked for have to be there.
+            // Zones win over labels, labels win over no labels; all labels of the selector must be present.
             (&[&two_labels, &zone], "a.example.com", of_a_in_prod, Some("zone")),
             (&[&zone, &zone_labelled], "a.example.com", of_a, Some("zone labelled")),
             (&[&zone_labelled, &zone], "a.example.com", &[], Some("zone")),
@@ -148,7 +147,7 @@ mod tests {
             (&[&labelled, &two_labels], "a.test", of_a_in_prod, Some("two labels")),
             (&[&labelled, &two_labels], "a.test", of_a, Some("labelled")),
             (&[&two_labels], "a.test", of_a, None),
-            // Of equals the first.
+            // Between equals, the first wins.
             (&[&zone, &other_zone], "a.example.com", &[], Some("zone")),
             (&[&other_zone, &zone], "a.example.com", &[], Some("other zone")),
             (&[], "a.test", &[], None),
@@ -160,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_solver_without_a_selector_is_as_one_whose_selector_asks_for_nothing() {
+    fn a_missing_selector_is_the_same_as_an_empty_one() {
         let mut without = solver("without", &[], &[], &[]);
         without.selector = None;
         let empty = solver("empty", &[], &[], &[]);
@@ -178,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unusable_solver_is_passed_over() {
+    fn an_unusable_solver_is_skipped() {
         let solvers = [solver("name", &["a.test"], &[], &[]), solver("all", &[], &[], &[])];
         let class = |solver: &Solver| solver.http01.as_ref()?.ingress.as_ref()?.class.clone();
         let usable = |solver: &Solver| class(solver).as_deref() == Some("all");

@@ -1,4 +1,4 @@
-//! A Certificate's spec, checked once: building from a [`ValidatedCertificate`] cannot fail.
+//! Validates a Certificate's spec once: everything derived from a [`ValidatedCertificate`] cannot fail.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -23,27 +23,27 @@ pub struct ValidatedCertificate {
     pub secret_name: String,
     /// The names: lower case, sorted, each once; the common name, if there is one, is among them.
     pub subject: Subject,
-    /// The private key to make.
+    /// The private key to generate.
     pub key: KeyAlgorithm,
-    /// How the private key is written.
+    /// The encoding of the private key.
     pub encoding: KeyEncoding,
-    /// Whether an issuance has a new private key.
+    /// Whether each issuance has a new private key.
     pub rotation: RotationPolicy,
     /// Kind of the issuer.
     pub issuer_kind: IssuerKind,
     /// Name of the issuer.
     pub issuer_name: String,
-    /// The profile to ask for, in the place of the issuer's.
+    /// The profile to request, instead of the issuer's.
     pub profile: Option<String>,
-    /// The lifetime to ask for, where the issuer asks for any.
+    /// The lifetime to request, if the issuer requests one.
     pub duration: Option<SignedDuration>,
     /// When to renew.
     pub renewal: RenewalRule,
-    /// What the Secret holds besides.
+    /// What else the Secret contains.
     pub outputs: Outputs,
-    /// Whether it is renewed at all, unless somebody asks for it.
+    /// Whether it is renewed without a request.
     pub renews: bool,
-    /// When a renewal may begin. A mistake in it does not keep the certificate from being renewed.
+    /// When a renewal may start. A mistake here does not prevent renewals.
     pub windows: Result<Windows, InvalidWindow>,
     /// Labels for the Secret.
     pub labels: BTreeMap<String, String>,
@@ -51,54 +51,54 @@ pub struct ValidatedCertificate {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// Why a spec cannot be honoured. What the CRD's own rules check is not repeated here.
+/// Why a spec is invalid. The CRD's own rules are not repeated here.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSpec {
-    /// No name at all.
+    /// There are no names.
     #[error("a certificate needs a name: set dnsNames, ipAddresses or commonName")]
     NoNames,
-    /// `dnsNames` has something else.
+    /// An entry of `dnsNames` is invalid.
     #[error("dnsNames: '{0}' is not a DNS name")]
     DnsName(String),
-    /// `ipAddresses` has something else.
+    /// An entry of `ipAddresses` is invalid.
     #[error("ipAddresses: '{0}' is not an IP address")]
     IpAddress(String),
-    /// `commonName` is no DNS name.
+    /// `commonName` is not a DNS name.
     #[error(
-        "commonName: '{0}' is not a DNS name, and an ACME CA takes only names that it can validate; use dnsNames"
+        "commonName: '{0}' is not a DNS name, and an ACME CA accepts only names that it can validate; use dnsNames"
     )]
     CommonName(String),
-    /// `privateKey.size` cannot be made.
-    #[error("privateKey.size: no RSA key of {0} bits can be made; use 2048, 3072, 4096 or 8192")]
+    /// `privateKey.size` is not supported for RSA.
+    #[error("privateKey.size: RSA keys of {0} bits are not supported; use 2048, 3072, 4096 or 8192")]
     RsaSize(i32),
-    /// `privateKey.size` is no curve.
-    #[error("privateKey.size: there is no ECDSA curve of {0} bits; use 256, 384 or 521")]
+    /// `privateKey.size` is not supported for ECDSA.
+    #[error("privateKey.size: ECDSA keys of {0} bits are not supported; use 256, 384 or 521")]
     EcdsaSize(i32),
-    /// `secretTemplate` sets what is ours.
+    /// `secretTemplate` sets a reserved key.
     #[error("secretTemplate: '{0}' belongs to Certwright; choose another key")]
     ReservedKey(String),
-    /// `secretTemplate.labels` has what is no label key.
+    /// `secretTemplate.labels` has an invalid key.
     #[error("secretTemplate.labels: '{0}' is not a label key: {KEY}")]
     LabelKey(String),
-    /// `secretTemplate.labels` has what is no label value.
+    /// `secretTemplate.labels` has an invalid value.
     #[error(
         "secretTemplate.labels: '{0}' is not a label value: at most 63 letters, digits, '-', '_' and '.', with a letter \
          or digit at both ends"
     )]
     LabelValue(String),
-    /// `secretTemplate.annotations` has what is no annotation key.
+    /// `secretTemplate.annotations` has an invalid key.
     #[error("secretTemplate.annotations: '{0}' is not an annotation key: {KEY}")]
     AnnotationKey(String),
 }
 
-const KEY: &str = "at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends, and before them \
-                   perhaps a DNS name and '/'";
+const KEY: &str = "at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends, optionally after a \
+    DNS name and '/'";
 
 impl ValidatedCertificate {
     /// Checks `spec` and fills in its defaults.
     ///
     /// # Errors
-    /// [`InvalidSpec`], as a sentence that names the field.
+    /// [`InvalidSpec`], with a message that names the field.
     pub fn new(spec: &CertificateSpec) -> Result<Self, InvalidSpec> {
         let template = spec.secret_template.clone().unwrap_or_default();
         for key in template.labels.keys().chain(template.annotations.keys()) {
@@ -131,8 +131,8 @@ impl ValidatedCertificate {
         })
     }
 
-    /// A digest of what of the Secret can change without another certificate: its template, and how its key is written. What
-    /// its keystores were made with has a digest of its own.
+    /// A digest of what can change in the Secret without a new certificate: its template, and the encoding of its key.
+    /// Keystores have their own digest.
     pub fn written_as(&self) -> String {
         let formats = (self.outputs.der, self.outputs.combined_pem);
         digest(&format!("{:?}", (&self.labels, &self.annotations, self.encoding, formats)))
@@ -184,7 +184,7 @@ fn subject(spec: &CertificateSpec) -> Result<Subject, InvalidSpec> {
     Ok(Subject { common_name, dns_names, ip_addresses })
 }
 
-/// Whether an ACME CA could validate a name, which may be a wildcard.
+/// Whether an ACME CA could validate this name, which may be a wildcard.
 pub fn is_dns_name(name: &str) -> bool {
     let name = name.strip_prefix("*.").unwrap_or(name);
     let label = |label: &str| {
@@ -196,7 +196,7 @@ pub fn is_dns_name(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(label)
 }
 
-/// What the API server would refuse in the Secret, after the CA has issued the certificate.
+/// Checks what the API server would otherwise reject in the Secret, after the CA has issued the certificate.
 fn check_template(template: &SecretTemplate) -> Result<(), InvalidSpec> {
     let wrong = |key: &&String| !is_qualified_name(key);
     if let Some(key) = template.labels.keys().find(wrong) {
@@ -208,7 +208,7 @@ fn check_template(template: &SecretTemplate) -> Result<(), InvalidSpec> {
     template.annotations.keys().find(wrong).map_or(Ok(()), |key| Err(InvalidSpec::AnnotationKey(key.clone())))
 }
 
-/// A name as labels and annotations have it, with or without a prefix.
+/// A label or annotation key, with or without a prefix.
 fn is_qualified_name(key: &str) -> bool {
     let Some((prefix, name)) = key.split_once('/') else { return is_name(key) };
     let lower_case = !prefix.contains(|c: char| c == '*' || c.is_ascii_uppercase());
@@ -238,7 +238,7 @@ fn key_algorithm(algorithm: PrivateKeyAlgorithm, size: Option<i32>) -> Result<Ke
     }
 }
 
-/// A certificate whose predecessor is revoked for its key has another one.
+/// If the predecessor is revoked because of its key, the next certificate must have a new key.
 fn rotation(spec: &CertificateSpec, asked: RotationPolicy) -> RotationPolicy {
     let on_replace = spec.revocation.as_ref().map(|revocation| revocation.on_replace);
     if on_replace == Some(RevocationPolicy::KeyCompromise) { RotationPolicy::Always } else { asked }

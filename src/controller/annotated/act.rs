@@ -14,16 +14,16 @@ use certwright_core::reading::Reading;
 
 const KIND: &str = "Certificate";
 
-/// What became of a Certificate that was to be written.
+/// The result of applying a Certificate.
 pub enum Applied {
     /// It is written.
     Written(Remark),
-    /// It is not, since it turned out to be otherwise than the cache has it.
+    /// It is not written, because it differs from the cached version.
     Not(Decision),
 }
 
-/// Makes or changes a Certificate. It is read before, since the cache may lag behind: an apply would become part of what
-/// somebody else has just made.
+/// Creates or changes a Certificate. It is read first, because the cache may be behind: otherwise the apply could change a
+/// Certificate that somebody else has just created.
 ///
 /// # Errors
 /// [`Error::ReadCertificate`], [`Error::WriteCertificate`]
@@ -37,7 +37,7 @@ pub async fn apply(
     let api = Api::<Reading<Certificate>>::namespaced(context.client.clone(), &entrance.namespace);
     let existing = api.get_opt(&name).await;
     let existing = existing.map_err(|source| Error::ReadCertificate { name: name.clone(), source })?;
-    // One that cannot be read still shows by its metadata whose it is, and is written anew if it is ours.
+    // The metadata of one that cannot be read still shows its owner; if it is ours, it is rewritten.
     let existing = existing.map(|existing| existing.object);
     match decide(wanted, entrance, existing.as_ref()) {
         Decision::Apply => {}
@@ -45,8 +45,8 @@ pub async fn apply(
     }
     let params = PatchParams::apply(ANNOTATIONS_FIELD_MANAGER);
     let (params, reason, verb) = match &existing {
-        None => (params, reason::CERTIFICATE_CREATED, "made"),
-        // What somebody has changed in it is changed back.
+        None => (params, reason::CERTIFICATE_CREATED, "created"),
+        // Changes by others are reverted.
         Some(_) => (params.force(), reason::CERTIFICATE_UPDATED, "changed"),
     };
     context.metrics.api_written(KIND, ApiVerb::Patch);
@@ -64,7 +64,7 @@ pub async fn apply(
 }
 
 fn refused(name: &str, words: &str) -> Remark {
-    let note = format!("Certificate {name} cannot be written, as the API server refuses it: {words}");
+    let note = format!("Certificate {name} cannot be written: the API server rejects it: {words}");
     Remark { reason: reason::CERTIFICATE_NOT_WRITTEN, note }
 }
 
@@ -81,7 +81,7 @@ pub async fn delete(context: &Context, certificate: &Certificate) -> Result<Opti
     context.metrics.api_written(KIND, ApiVerb::Delete);
     match api.delete(&name, &params).await {
         Ok(_) => {
-            let note = format!("Certificate {name} is asked for no more, and was deleted");
+            let note = format!("Certificate {name} is no longer requested, and was deleted");
             Ok(Some(Remark { reason: reason::CERTIFICATE_DELETED, note }))
         }
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),

@@ -1,4 +1,4 @@
-//! The watches of Ingresses and Gateways, and their controllers, for as long as this replica leads.
+//! The watches of Ingresses and Gateways, and their controllers, while this replica leads.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -29,7 +29,7 @@ struct Scope {
 }
 
 impl Entrances {
-    /// Asks for a reconcile of those that name a Secret: its Certificate has changed, or is gone.
+    /// Requests a reconcile of those that name a Secret: its Certificate has changed, or is gone.
     pub fn wake_by_secret(&self, namespace: &str, secret: &str) {
         for scope in &*self.scopes.lock().unwrap_or_else(PoisonError::into_inner) {
             wake_by_secret(&scope.ingresses, &self.ingresses, namespace, secret);
@@ -37,7 +37,7 @@ impl Entrances {
         }
     }
 
-    /// Asks for a reconcile of those for whose uid `which` holds.
+    /// Requests a reconcile of those whose uid matches `which`.
     pub fn wake_those(&self, which: impl Fn(&String) -> bool) {
         for scope in &*self.scopes.lock().unwrap_or_else(PoisonError::into_inner) {
             wake_those(&scope.ingresses, &self.ingresses, &which);
@@ -72,7 +72,7 @@ where
     those.iter().for_each(|object| wake.wake(ObjectRef::from_obj(&**object)));
 }
 
-/// Whether this, as [`Liveness`](crate::runtime::liveness::Liveness) has it, is watched here.
+/// Whether this name in [`Liveness`](crate::runtime::liveness::Liveness) belongs to a watch of this module.
 pub fn watches(watched: &str) -> bool {
     ["ingresses", "gateways"].contains(&watched.rsplit('/').next().unwrap_or_default())
 }
@@ -83,7 +83,7 @@ pub fn start(context: &Arc<Context>, tasks: &mut Supervisor) {
     let entrances = &context.entrances;
     for namespace in context.cache.scopes().iter().map(|scope| scope.namespace.clone()) {
         let client = context.cache.client();
-        // Our own Ingresses, which lead a CA to answers, are nobody's wish for a Certificate.
+        // Our own temporary Ingresses do not request Certificates.
         let which = watcher::Config::default().labels(&format!("!{HTTP01_LABEL}"));
         let of = namespace.as_deref();
         let scope = Scope {
@@ -126,7 +126,7 @@ where
         Change::Gone(object) => {
             context.in_flight.forget(&object.uid().unwrap_or_default());
         }
-        // What was made from it stays as it is.
+        // Its Certificates stay as they are.
         Change::Unreadable(_) => {}
     }
 }

@@ -1,4 +1,4 @@
-//! What a watch has brought, put where it belongs.
+//! Stores the events of a watch.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use super::Change;
 use crate::controller::unreadable::{Key, Unreadable};
 use certwright_core::reading::{Readable, Reading};
 
-/// Where the objects of a watch are put: those that can be read into the cache, the others aside.
+/// Stores the objects of a watch: readable ones in the cache, the others in [`Unreadable`].
 pub struct Shelf<K: Resource<DynamicType = ()> + Clone + 'static> {
     reader: Store<K>,
     writer: Writer<K>,
     unreadable: Arc<Unreadable>,
-    /// What this watch has put aside.
+    /// The unreadable objects of this watch.
     aside: BTreeSet<Key>,
     listed: Listed<K>,
 }
 
-/// What is known while a list is read.
+/// The state while a list is read.
 struct Listed<K> {
     before: Vec<Arc<K>>,
     aside: BTreeSet<Key>,
@@ -41,7 +41,7 @@ impl<K: Readable + Clone + Send + Sync + 'static> Shelf<K> {
         Self { reader, writer, unreadable, aside: BTreeSet::new(), listed: Listed::default() }
     }
 
-    /// Puts what a watch has brought where it belongs, and then tells of it.
+    /// Stores an event of the watch, then calls `tell`.
     pub fn put(&mut self, event: watcher::Event<Reading<K>>, mut tell: impl FnMut(Change<K>)) {
         match event {
             watcher::Event::Init => {

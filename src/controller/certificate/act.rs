@@ -1,4 +1,4 @@
-//! Act: one effect at a time. What follows from its outcome the machine says.
+//! Act: executes one step at a time. The state machine decides what follows from the outcome.
 
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ use certwright_core::account::Verdict;
 use certwright_core::issuance::{Consequence, Ending, Next, Outcome, Report, Step};
 use certwright_core::records::Chore;
 
-/// For how long a provider is waited for that is asked to remove a record while nothing else is to be done.
+/// How long to wait for a provider to remove a record, if there is nothing else to do.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The same while an issuance waits for the end of it.
+/// The same while an issuance waits for it.
 pub(super) const HASTE: Duration = Duration::from_secs(2);
-/// When it is tried again to say what could not be said.
+/// When to retry publishing events.
 const NEWS: SignedDuration = SignedDuration::from_secs(5);
 
 impl Work {
@@ -66,7 +66,7 @@ impl Work {
         self.take_in(outcome, context).await
     }
 
-    /// Hands the machine an outcome, and tells what it says is to be told.
+    /// Passes an outcome to the state machine, and delivers its reports.
     pub(super) async fn take_in(&mut self, outcome: Outcome, context: &Context) -> Result<Next, Error> {
         let consequence = self.state.apply(&self.seen.snapshot(context), outcome, clock::now());
         let Consequence { reports, next } = consequence;
@@ -96,7 +96,7 @@ impl Work {
             }
             Report::Abandoned(message) => info!(message, "the order is abandoned"),
             Report::AskedAgain(error, soon) => {
-                debug!(error, %soon, "the CA stumbled and is asked once more");
+                debug!(error, %soon, "the CA failed temporarily; asking again soon");
             }
             Report::Issued { why, took, serial_number, not_after } => {
                 info!(serial_number, %not_after, "issued");
@@ -110,7 +110,7 @@ impl Work {
         Ok(())
     }
 
-    /// There is nothing to do but to say what could not be said yet.
+    /// There is nothing to do, except to publish pending events.
     async fn rest(&mut self, until: Option<Timestamp>, context: &Context) -> Result<Next, Error> {
         let next = self.take_in(Outcome::Rested { until }, context).await?;
         self.at_rest = self.news.is_empty();
@@ -153,13 +153,13 @@ impl Work {
         Ok(Outcome::Place { taken, per_account: context.places.per_account() })
     }
 
-    /// Gives the place to the next in the queue, whichever account it is a place of.
+    /// Gives up the order slot, at whichever account it is.
     pub(super) fn leave_place(&mut self, context: &Context) {
         self.state.progress.place = false;
         context.places.free(&self.uid).into_iter().for_each(|next| context.wake_certificate.wake(next));
     }
 
-    /// Gives back a place that is not used: another issuer is named, or nothing is to be ordered any more.
+    /// Gives up an order slot that is not used: the issuer has changed, or nothing is to be ordered.
     pub(super) fn leave_unused_place(&mut self, context: &Context) {
         let used = (self.state.progress.place || self.queued) && !self.at_rest;
         let but = self.place_at.as_ref().filter(|_| used);

@@ -1,4 +1,4 @@
-//! Whatever an issuance left is removed, however it ended.
+//! Removes what an issuance left, however it ended.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use certwright_core::reading::Reading;
 use certwright_core::records;
 
 impl Work {
-    /// Removes what an issuance that has ended left.
+    /// Removes the leftovers of an issuance that has ended.
     pub(super) async fn remove(
         &mut self,
         leftovers: &Leftovers,
@@ -49,7 +49,7 @@ impl Work {
         Ok(Outcome::Removed)
     }
 
-    /// Goes on without the order that is under way.
+    /// Abandons the current order.
     pub(super) async fn abandon(&mut self, why: &str, context: &Context) -> Result<(), Error> {
         self.take_in(Outcome::Ended(Ending::Abandoned(why.to_owned())), context).await?;
         let leftovers = self.state.leftovers(&self.seen.snapshot(context), clock::now());
@@ -60,7 +60,7 @@ impl Work {
         Ok(())
     }
 
-    /// Removes what was presented. A provider that does not remove its record at once is asked again later.
+    /// Removes what was presented. A provider that does not remove its record immediately is asked again later.
     pub(super) async fn withdraw(&mut self, context: &Context) -> Result<(), Error> {
         let now = clock::now();
         self.state.begin_withdrawal(now);
@@ -71,7 +71,7 @@ impl Work {
         self.take_in(removals, context).await.map(drop)
     }
 
-    /// Asks providers to remove the records whose time has come, all at once and each within `bound`.
+    /// Asks providers to remove the records that are due, all concurrently and each within `bound`.
     pub(super) async fn ask_to_remove_records(
         &self,
         now: Timestamp,
@@ -90,14 +90,14 @@ impl Work {
         Ok(Outcome::RecordsRemoved { removals, deleted })
     }
 
-    /// Sets our finalizer: something is about to be presented that does not go with the Certificate.
+    /// Sets our finalizer: something is about to be presented that is not deleted together with the Certificate.
     pub(super) async fn hold(&mut self, context: &Context) -> Result<(), Error> {
         self.write_finalizers(&[FINALIZER], context).await
     }
 
-    /// Takes our finalizer away.
+    /// Removes our finalizer.
     pub(super) async fn release(&mut self, context: &Context) -> Result<(), Error> {
-        // Nothing can be said of a Certificate that is gone.
+        // No events can be published about a Certificate that is gone.
         self.publish(context).await;
         self.write_finalizers(&[], context).await
     }
@@ -110,7 +110,8 @@ impl Work {
             "metadata": { "name": self.name, "uid": self.uid, "finalizers": finalizers },
         });
         context.metrics.api_written("Certificate", ApiVerb::Patch);
-        // Of its own manager, since each applies all that it has: the other one has the status.
+        // It has its own field manager, because an apply replaces everything that its manager owns: the other one owns the
+        // status.
         let params = PatchParams::apply("certwright-finalizer").force();
         let written =
             api.patch(&self.name, &params, &Patch::Apply(&patch)).await.map_err(Error::WriteFinalizer)?;

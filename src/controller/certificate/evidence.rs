@@ -1,5 +1,4 @@
-//! What the status says is checked before anything is decided on it: what nothing shows to be the operator's own is dropped,
-//! and said.
+//! Verifies the status before any decision: entries that are not verifiably the operator's own are dropped, and reported.
 
 use kube::Api;
 use kube::api::{Patch, PatchParams};
@@ -22,13 +21,13 @@ use certwright_core::reading::Reading;
 use certwright_core::revocation;
 use certwright_text::clean;
 
-/// So many entries are named one by one.
+/// The maximum number of entries named in a message.
 const NAMED: usize = 3;
-/// No more of what an entry says is repeated, in bytes.
+/// The maximum length quoted from an entry, in bytes.
 const LONGEST: usize = 200;
 
 impl Work {
-    /// Takes back what was taken out of the status, as far as spec, issuer and Secret confirm it.
+    /// Restores unverified entries that the spec, the issuer and the Secret confirm.
     pub(super) fn find_out_again(&mut self, context: &Context) {
         if self.unverified.is_empty() {
             return;
@@ -55,7 +54,7 @@ impl Work {
         self.unverified = unverified;
     }
 
-    /// Drops what is left of that, and says so. What may lead to answers of this Certificate is removed first.
+    /// Drops the rest, and reports that. Routes that may lead to answers of this Certificate are removed first.
     pub(super) async fn drop_unverified(&mut self, context: &Context) -> Result<(), Error> {
         if self.unverified.is_empty() {
             return Ok(());
@@ -75,22 +74,22 @@ impl Work {
             self.abandon("the order in the status was not written by this operator", context).await?;
         }
         let note = format!(
-            "The status has what nothing shows to be written by this operator, and it is dropped: {}. No provider and no CA is \
-             asked for anything because of it; what was really there has to be removed, or revoked, by hand. Find out who may \
-             write certificates/status",
+            "The status has entries that cannot be verified as written by this operator, so they are dropped: {}. No \
+             request is sent to a provider or a CA because of them; if these records or certificates exist, remove or \
+             revoke them manually. Find out who can write certificates/status",
             named(&unverified)
         );
-        warn!(note, "entries of a status are dropped");
+        warn!(note, "dropped unverified entries of a status");
         self.news.push(Event::warning(reason::UNVERIFIED_STATUS, "Verify", note));
-        // First, since an apply would leave an order of which only what others have written is there: no object.
+        // This comes first, because an apply would leave an incomplete order with only the fields that others own.
         self.erase(&unverified, context).await?;
         self.flush(context).await?;
         self.unverified = Unverified::default();
         Ok(())
     }
 
-    /// Removes what was dropped from the object where nothing of ours takes its place: an apply leaves alone what others have
-    /// written.
+    /// Removes dropped entries from the object if no entries of ours replace them: an apply does not remove fields that others
+    /// own.
     async fn erase(&mut self, unverified: &Unverified, context: &Context) -> Result<(), Error> {
         let mut status = Map::new();
         if unverified.order.is_some() && self.state.status.order.is_none() {
@@ -125,7 +124,7 @@ impl Work {
         self.see_written(written.map_err(Error::WriteStatus)?, context)
     }
 
-    /// Asks what is known without the status. Nothing is, without an issuer that is for this Certificate.
+    /// Checks what is known without the status. Without an issuer that allows this Certificate, nothing is.
     fn known(&self, context: &Context, ask: impl Fn(&Known<'_>) -> bool) -> bool {
         let (Ok(wanted), Some(issuer), None) = (&self.wanted, &self.issuer, &self.not_allowed) else {
             return false;
@@ -140,7 +139,7 @@ impl Work {
     }
 }
 
-/// What was dropped, for people.
+/// What was dropped, for messages.
 fn named(unverified: &Unverified) -> String {
     let order = unverified.order.iter().map(|order| format!("the order {}", order.url));
     let records = unverified

@@ -1,4 +1,4 @@
-//! Gather: everything that the next step is decided on.
+//! Gather: reads everything that the next step depends on.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -34,13 +34,13 @@ use certwright_pki::{Chain, PrivateKey};
 pub(super) struct Work {
     /// What was found.
     pub(super) seen: Seen,
-    /// The state of the issuance; what of it is to be recorded is written when it must be.
+    /// The state of the issuance. Its recorded part is written when necessary.
     pub(super) state: State,
-    /// What is still to be said of what has happened.
+    /// Events that are not published yet.
     pub(super) news: Vec<Event>,
-    /// What was in the status, and nothing shows that the operator has written it.
+    /// Entries of the status that are not verifiably the operator's.
     pub(super) unverified: Unverified,
-    /// Whether there is nothing to do, and so nothing to keep.
+    /// Whether there is nothing to do, and so nothing to remember.
     pub(super) at_rest: bool,
 }
 
@@ -60,44 +60,44 @@ impl DerefMut for Work {
 
 /// What was found in the cluster.
 pub(super) struct Seen {
-    /// The Certificate as the API server last gave it.
+    /// The Certificate as the API server last returned it.
     pub(super) certificate: Arc<Certificate>,
     pub(super) namespace: String,
     pub(super) name: String,
     pub(super) uid: String,
     pub(super) wanted: Result<ValidatedCertificate, InvalidSpec>,
     pub(super) claimed_by: Option<String>,
-    /// The Certificate of cert-manager's that keeps the Secret.
+    /// cert-manager's Certificate that manages the Secret.
     pub(super) kept_by: Option<String>,
-    /// The TLS Secret as it was read, and what it says.
+    /// The TLS Secret as it was read, and its parsed content.
     pub(super) secret: Option<Secret>,
     pub(super) secret_view: SecretView,
     /// The passwords of the keystores.
     pub(super) passwords: Passwords,
     /// The key in the TLS Secret.
     pub(super) current_key: Option<PrivateKey>,
-    /// The certificate and its key that are kept for when the TLS Secret is lost once more.
+    /// The backup of the certificate and its key, in case the TLS Secret is lost again.
     pub(super) backup: Option<Secret>,
     pub(super) backup_view: Option<SecretView>,
     /// The key that is stored for this issuance.
     pub(super) next_key: Option<PrivateKey>,
     pub(super) issuer: Option<IssuerRecord>,
     pub(super) issuer_view: IssuerView,
-    /// Why the issuer is not for this Certificate.
+    /// Why the issuer does not allow this Certificate.
     pub(super) not_allowed: Option<String>,
     pub(super) account: Option<Account>,
-    /// The account at which a place for the order is taken.
+    /// The account whose order slots are used.
     pub(super) place_at: Option<AccountSecret>,
-    /// Whether it waits for one.
+    /// Whether it waits for a slot.
     pub(super) queued: bool,
-    /// When the CA was last asked when to renew.
+    /// When the CA was last asked for renewal information.
     pub(super) asked: Option<Asked>,
     /// Whether its namespace is being deleted.
     pub(super) namespace_is_ending: bool,
 }
 
 impl Seen {
-    /// What was found, as the machine looks at it.
+    /// The snapshot for the state machine.
     pub(super) fn snapshot(&self, context: &Context) -> Snapshot<'_> {
         Snapshot {
             uid: &self.uid,
@@ -138,17 +138,17 @@ impl Seen {
         Some(Deletion { since, with_namespace: self.namespace_is_ending })
     }
 
-    /// How far the clock of the CA is ahead.
+    /// How far the CA's clock is ahead.
     pub(super) fn ca_ahead(&self) -> Option<SignedDuration> {
         self.account.as_ref()?.server().ahead()
     }
 
-    /// What time it is at the CA when it is `now` here.
+    /// The CA's time when it is `now` here.
     pub(super) fn at_ca(&self, now: Timestamp) -> Timestamp {
         now.saturating_add(self.ca_ahead().unwrap_or_default()).unwrap_or(now)
     }
 
-    /// Whether the Certificate is still there. What is made for one that was deleted nobody would remove.
+    /// Whether the Certificate still exists. Nobody would remove objects that are created for a deleted one.
     pub(super) fn still_exists(&self, context: &Context) -> bool {
         context.cache.has_certificate(&self.namespace, &self.name, &self.uid)
     }
@@ -176,7 +176,7 @@ impl Seen {
 }
 
 impl Work {
-    /// Reads what there is.
+    /// Reads the state of the cluster.
     pub(super) async fn gather(certificate: Arc<Certificate>, context: &Context) -> Result<Self, Error> {
         let namespace = certificate.namespace().unwrap_or_default();
         let (name, uid) = (certificate.name_any(), certificate.uid().unwrap_or_default());
@@ -201,7 +201,7 @@ impl Work {
         let outputs = wanted.as_ref().map(|wanted| wanted.outputs.clone()).unwrap_or_default();
         let read_secret = async {
             match secret_name.as_str() {
-                // It is being deleted, and its spec cannot be read.
+                // This happens if it is being deleted and its spec cannot be read.
                 "" => Ok(None),
                 name => secrets::read(&context.client, &namespace, name).await,
             }
@@ -250,7 +250,7 @@ impl Work {
         Ok(work)
     }
 
-    /// Takes note of the TLS Secret.
+    /// Records the TLS Secret.
     pub(super) fn see_secret(&mut self, secret: Option<Secret>, context: &Context) {
         self.current_key = secret.as_ref().and_then(private_key);
         self.secret_view =
@@ -258,7 +258,8 @@ impl Work {
         self.secret = secret;
     }
 
-    /// Takes note of the Secret for the key of an issuance. After too many equal ones it keeps the whole certificate.
+    /// Records the Secret for the key of an issuance. After too many duplicate certificates, it holds a backup of the whole
+    /// certificate.
     pub(super) fn see_next_key(&mut self, secret: Option<Secret>, context: &Context) {
         match secret {
             Some(secret) if is_backup(&secret) => {
@@ -269,7 +270,7 @@ impl Work {
         }
     }
 
-    /// What a Secret says that holds a certificate.
+    /// The parsed content of a Secret that holds a certificate.
     fn view(&self, secret: &Secret, context: &Context) -> SecretView {
         let mut view = SecretView {
             exists: true,
@@ -295,7 +296,7 @@ impl Work {
         view
     }
 
-    /// Whether a Secret was written as the spec asks for, with the passwords that its keystores shall have.
+    /// Whether a Secret was written according to the spec, with the current passwords of its keystores.
     fn is_as_written(&self, secret: &Secret) -> bool {
         let Ok(wanted) = &self.wanted else { return false };
         let keystores = match private_key(secret) {
@@ -308,8 +309,8 @@ impl Work {
                 .is_some_and(|mark| annotation(certwright_api::ANNOTATION_KEYSTORES) == mark.as_deref())
     }
 
-    /// The Certificate that a TLS Secret belongs to. One whose Certificate is gone, or has turned to another Secret,
-    /// may be taken over.
+    /// The Certificate that a TLS Secret belongs to. If that Certificate is gone, or names another Secret now, this Certificate
+    /// may take the Secret over.
     fn owner_of(&self, secret: &Secret, context: &Context) -> Option<String> {
         let owner = secrets::annotation(secret, certwright_api::ANNOTATION_CERTIFICATE)?;
         let secret_name = &self.certificate.spec.secret_name;
@@ -322,7 +323,7 @@ impl Work {
         Some(if stands { owner.to_owned() } else { self.name.clone() })
     }
 
-    /// Keeps for the next reconcile what this one has learned, and what it could not write.
+    /// Keeps what this reconcile has learned, and could not write, for the next one.
     pub(super) fn put_back(&mut self, context: &Context) {
         let state = std::mem::take(&mut self.state);
         let is_gone = context.cache.same_certificate(&self.certificate).is_none();
@@ -334,12 +335,12 @@ impl Work {
     }
 }
 
-/// Takes note of why the certificate in a Secret is revoked, or is to be.
+/// Records why the certificate in a Secret is or will be revoked.
 pub(super) fn see_revocation(status: &CertificateStatus, view: &mut SecretView) {
     view.revoked = view.leaf().and_then(|leaf| revocation::reason_of(status, &leaf.serial_number));
 }
 
-/// Whether the Secret for the key of an issuance holds a certificate as well.
+/// Whether the Secret for the key of an issuance also holds a certificate.
 pub(super) fn is_backup(secret: &Secret) -> bool {
     secrets::data(secret, certwright_api::SECRET_KEY_TLS_CRT).is_some()
 }
@@ -363,7 +364,7 @@ fn claimed_by(certificate: &Certificate, context: &Context) -> Option<String> {
     others.iter().min_by_key(|other| age(other)).map(|other| other.name_any())
 }
 
-/// Why the issuer is not for this Certificate, if it is not.
+/// Why the issuer does not allow this Certificate, if it does not.
 fn not_allowed(
     issuer: Option<&IssuerRecord>,
     namespace: &str,
@@ -373,7 +374,7 @@ fn not_allowed(
     let (issuer, wanted) = (issuer?, wanted?);
     let labels = context.cache.namespace_labels(namespace);
     let refusal = allow::check(issuer.allow.as_ref()?, namespace, &labels, &wanted.subject).err()?;
-    Some(format!("{} {} is not for this Certificate: {refusal}", issuer.id.kind.as_str(), issuer.id.name))
+    Some(format!("{} {} does not allow this Certificate: {refusal}", issuer.id.kind.as_str(), issuer.id.name))
 }
 
 async fn view_issuer(

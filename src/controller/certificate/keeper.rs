@@ -1,4 +1,4 @@
-//! Whether cert-manager keeps a Secret: while it has a Certificate for it, the two would write it in turns.
+//! Whether cert-manager manages a Secret: if it has a Certificate for it, both operators would overwrite the Secret in turns.
 
 use http::Request;
 use k8s_openapi::api::core::v1::Secret;
@@ -10,8 +10,7 @@ use crate::controller::secrets;
 use certwright_api::ANNOTATION_CERT_MANAGER_CERTIFICATE;
 use certwright_api::bounds::is_object_name;
 
-/// The Certificate of cert-manager's that keeps a Secret: the Secret says its name, and it is there and has not turned to
-/// another Secret.
+/// cert-manager's Certificate that manages a Secret: the Secret names it, and it exists and still names this Secret.
 ///
 /// # Errors
 /// [`Error::ReadKeeper`]
@@ -19,7 +18,7 @@ pub(super) async fn kept_by_cert_manager(secret: &Secret, client: &Client) -> Re
     let Some(name) = secrets::annotation(secret, ANNOTATION_CERT_MANAGER_CERTIFICATE) else {
         return Ok(None);
     };
-    // Whoever may write the Secret has written it, and it becomes a part of a path.
+    // It is untrusted, and becomes a part of a URL path.
     if !is_object_name(name) {
         return Ok(None);
     }
@@ -34,15 +33,15 @@ pub(super) async fn kept_by_cert_manager(secret: &Secret, client: &Client) -> Re
             let keeps = keeper.spec.secret_name == secret.metadata.name;
             Ok(keeps.then(|| name.to_owned()))
         }
-        // Neither is cert-manager there, if the API server does not know the kind.
+        // If the API server does not know the kind, cert-manager is not installed.
         Err(kube::Error::Api(status)) if is_absent(&status) => Ok(None),
-        // Whoever took the right away has to see to it that cert-manager is gone.
+        // If an administrator removed this permission, they must make sure that cert-manager is gone.
         Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(None),
         Err(source) => Err(failed(source)),
     }
 }
 
-/// What is read of a Certificate of cert-manager's, which may be large.
+/// The needed part of cert-manager's Certificate, which may be large.
 #[derive(Deserialize)]
 struct Keeper {
     spec: KeeperSpec,

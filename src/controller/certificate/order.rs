@@ -17,7 +17,7 @@ use certwright_core::issuance::{Challenged, Download, Outcome, Unseen};
 use certwright_core::records;
 use certwright_pki::{Chain, PrivateKey, certificate_signing_request};
 
-/// Authorizations of an order that are read at once.
+/// The number of authorizations of an order that are read concurrently.
 const READS: usize = 8;
 
 impl Work {
@@ -31,7 +31,7 @@ impl Work {
         Ok(Outcome::AuthorizationsRead(read_all(&self.account()?, urls).await))
     }
 
-    /// Records the challenges and the TXT records, then puts the answers where the CA will look.
+    /// Records the challenges and the TXT records, then presents the answers.
     pub(super) async fn present(
         &mut self,
         challenged: Vec<Challenged>,
@@ -83,13 +83,13 @@ impl Work {
         Ok(Outcome::SelfChecked(failures))
     }
 
-    /// Whether the account has another key than when its records were presented. The CA goes by the key that the account has when
-    /// it looks.
+    /// Whether the account key has changed since its records were presented. The CA validates with the current key of the
+    /// account.
     fn is_outdated(&self, account: &Account) -> bool {
         records::are_outdated(&self.state.status, &account.thumbprint())
     }
 
-    /// Tells the CA to look at challenges: at all of them, whatever becomes of one.
+    /// Tells the CA to validate challenges: all of them, even if one call fails.
     pub(super) async fn answer(&mut self, challenges: &[String]) -> Result<Outcome, Error> {
         let account = self.account()?;
         if self.state.learned().told.is_empty() && self.is_outdated(&account) {
@@ -108,7 +108,7 @@ impl Work {
         }
     }
 
-    /// Fetches the certificate, chooses the chain and checks it.
+    /// Downloads the certificate, chooses the chain and checks it.
     pub(super) async fn download(&mut self, url: &str) -> Result<Outcome, Error> {
         let (account, key) = (self.account()?, self.key_of_order()?);
         let wanted = self.wanted.as_ref().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
@@ -121,17 +121,17 @@ impl Work {
         })))
     }
 
-    /// Gives up authorizations that are still pending, so that they do not count against the account. What cannot be given up
-    /// expires at the CA by itself.
+    /// Deactivates authorizations that are still pending, so that they do not count against the account. If that fails, they
+    /// expire at the CA.
     pub(super) async fn give_up_authorizations(&self, authorizations: &[String]) {
         let Some(account) = &self.account else { return };
         let calls = authorizations.iter().map(|url| account.deactivate_authorization(url));
         for error in futures::future::join_all(calls).await.into_iter().filter_map(Result::err) {
-            tracing::debug!(%error, "a pending authorization could not be given up");
+            tracing::debug!(%error, "could not deactivate a pending authorization");
         }
     }
 
-    /// The key of this issuance: the one that was made for it, or else the current one if it is used again.
+    /// The key of this issuance: the one generated for it, or the current one if it is reused.
     pub(super) fn key_of_order(&self) -> Result<PrivateKey, Error> {
         let wanted = self.wanted.as_ref().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
         let made = self.next_key.clone().filter(|key| key.algorithm() == wanted.key);
@@ -144,12 +144,12 @@ impl Work {
     }
 }
 
-/// What keeps the record with this key authorization from being seen.
+/// Why the record with this key authorization is not visible, if it is not.
 async fn see_record(context: &Context, records: &[DnsRecordStatus], expected: &str) -> Option<String> {
     let its = |record: &&DnsRecordStatus| record.removal.is_none() && record.key_authorization == expected;
     match records.iter().find(its) {
         Some(record) => presenter::visible(context, record).await.err(),
-        None => Some("the TXT record is not on record in the status".to_owned()),
+        None => Some("the TXT record is missing from the status".to_owned()),
     }
 }
 
@@ -158,7 +158,7 @@ async fn read_all(account: &Account, urls: &[String]) -> Result<Vec<(String, Aut
         |url: String| async move { account.authorization(&url).await.map(|answer| (url, answer.value)) };
     let reads = futures::stream::iter(urls.to_vec()).map(read).buffered(READS);
     let mut authorizations: Vec<_> = reads.try_collect().await?;
-    // A CA may list them in another order each time; what is made from them shall stay the same.
+    // A CA may list them in a different order each time; what is created from them must stay the same.
     authorizations.sort_by_key(|(_, authorization): &(String, Authorization)| authorization.name());
     Ok(authorizations)
 }

@@ -1,4 +1,4 @@
-//! What the TLS Secret holds besides the certificate and its key.
+//! What the TLS Secret contains besides the certificate and its key.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use certwright_core::spec::ValidatedCertificate;
 use certwright_pki::keystore::{self, KeystoreError};
 use certwright_pki::{Chain, PrivateKey};
 
-/// The passwords of the keystores, one for each in their order; or what is missing, and what to do about it.
+/// The passwords of the keystores, in their order; or what is missing, and what to do about it.
 pub(super) type Passwords = Result<Arc<Vec<Zeroizing<String>>>, String>;
 
 /// Reads the passwords.
@@ -37,7 +37,7 @@ pub(super) async fn read_passwords(
         let file = store.format.data_keys().0;
         let Some(secret) = secrets::read(&context.client, namespace, name).await? else {
             return Ok(Err(format!(
-                "Secret {name} with the password of {file} does not exist; apply it, or remove the keystore from the spec"
+                "Secret {name} with the password of {file} does not exist; create it, or remove the keystore from the spec"
             )));
         };
         let text = secrets::data(&secret, key).map(|bytes| std::str::from_utf8(bytes));
@@ -46,8 +46,8 @@ pub(super) async fn read_passwords(
             found => {
                 let what = match found {
                     None => format!("has no key {key}"),
-                    Some(Ok(_)) => format!("has nothing under the key {key}"),
-                    Some(Err(_)) => format!("has no text under the key {key}"),
+                    Some(Ok(_)) => format!("has an empty value for key {key}"),
+                    Some(Err(_)) => format!("has no text as the value of key {key}"),
                 };
                 return Ok(Err(format!(
                     "Secret {name} {what} for the password of {file}; put the password there"
@@ -59,14 +59,14 @@ pub(super) async fn read_passwords(
 }
 
 impl Work {
-    /// What the Secret shall say of the keystores in it, if it shall have any and `key` is the one in them; an error if
-    /// that cannot be known.
+    /// The annotation that describes the keystores of the Secret, if it has any and `key` is their key; an error if it cannot
+    /// be computed.
     pub(super) fn keystores_mark(&self, key: &PrivateKey) -> Result<Option<String>, Error> {
         let (Ok(wanted), Ok(passwords)) = (&self.wanted, &self.passwords) else { return Ok(None) };
         mark(&wanted.outputs, passwords, key)
     }
 
-    /// What else is in the data of the Secret that holds this.
+    /// The additional data of the Secret.
     pub(super) async fn more_data(
         &self,
         wanted: &ValidatedCertificate,
@@ -87,7 +87,7 @@ impl Work {
             return Ok(data);
         };
         let (outputs, held) = (wanted.outputs.clone(), held.clone());
-        // Each takes thousands of rounds of a digest.
+        // Each keystore takes thousands of digest rounds.
         let made = tokio::task::spawn_blocking(move || keystores(&outputs, &passwords, &held)).await;
         data.extend(made.map_err(|_| Error::Keystore(KeystoreError::Interrupted))??);
         Ok(data)

@@ -1,4 +1,4 @@
-//! What the CA says of when the certificate is best renewed, and of what an order replaces (RFC 9773).
+//! The CA's renewal information, and the replaced certificate of an order (RFC 9773).
 
 use tokio::time::timeout;
 use tracing::{debug, info};
@@ -15,7 +15,7 @@ use certwright_core::reissue::renewal_seed;
 use certwright_core::renewal::{NoSuggestion, Question};
 
 impl Seen {
-    /// Whether the CA is asked when to renew. Without an issuer, what it said last still counts.
+    /// Whether the CA is asked for renewal information. Without an issuer, its last answer still counts.
     pub(super) fn asks_ca(&self) -> bool {
         let source = self.issuer.as_ref().and_then(|issuer| issuer.spec.renewal_information_source);
         source.unwrap_or_default() == RenewalInformationSource::Ari
@@ -23,7 +23,7 @@ impl Seen {
 }
 
 impl Work {
-    /// Asks the CA when the certificate is best renewed. Nothing depends on the answer: without one the lifetime decides.
+    /// Asks the CA for renewal information. Without an answer, the lifetime decides.
     pub(super) async fn ask_for_renewal_info(&mut self, context: &Context) -> Result<Outcome, Error> {
         let (account, now) = (self.account()?, clock::now());
         let leaf = self.secret_view.leaf().cloned();
@@ -45,7 +45,7 @@ impl Work {
             at_ca: self.at_ca(now),
         };
         let call = account.renewal_info(&certificate_id);
-        // A certificate that was just issued is reported as ready together with the answer.
+        // For a certificate that was just issued, this delays the status, so the wait is short.
         let answer = match known {
             true => call.await.map_err(NoSuggestion::Call),
             false => timeout(HASTE, call).await.map_or(Err(NoSuggestion::TooSlow), |answer| Ok(answer?)),
@@ -57,14 +57,14 @@ impl Work {
             }
             Ok(None) => (None, question.without_service()),
             Err(why) => {
-                debug!(%why, "the CA does not say when to renew");
+                debug!(%why, "the CA does not suggest a renewal time");
                 question.failed(&why)
             }
         };
         if status != before
             && let Some(RenewalInfoStatus { selected_time: Some(time), explanation_url, .. }) = &status
         {
-            info!(time = %time.0, explanation = explanation_url, "the CA suggests when to renew");
+            info!(time = %time.0, explanation = explanation_url, "the CA suggests a renewal time");
         }
         context.questions.remember(&self.uid, asked.clone());
         self.asked = Some(asked);
@@ -72,15 +72,15 @@ impl Work {
     }
 }
 
-/// Places an order, and places it once more without saying what it replaces if the CA refuses it: whether that is the reason
-/// no CA says reliably, but for `alreadyReplaced`, and a certificate is worth more than its history.
+/// Places an order, and if the CA rejects it, places it again without `replaces`. Apart from `alreadyReplaced`, CAs do not
+/// reliably report whether that field is the cause, and the certificate matters more than its history.
 pub(super) async fn new_order(account: &Account, mut order: NewOrder) -> Result<Answer<Order>, AcmeError> {
     if order.replaces.is_some() && !account.has_renewal_info().await? {
         order.replaces = None;
     }
     match account.new_order(&order).await {
         Err(error) if order.replaces.is_some() && may_be_about_what_it_replaces(&error) => {
-            info!(%error, "ordered once more without saying what is replaced");
+            info!(%error, "placing the order again without the field replaces");
             account.new_order(&NewOrder { replaces: None, ..order }).await
         }
         outcome => outcome,

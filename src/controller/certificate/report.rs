@@ -1,4 +1,4 @@
-//! Report: the status says what is, and is written when it must be and no oftener.
+//! Report: writes the status, only when necessary.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use certwright_core::reading::{Readable, Reading};
 use certwright_core::records;
 
 impl Work {
-    /// Publishes what is to be said. What cannot be published now is kept for later.
+    /// Publishes pending events. If that fails, they are kept for later.
     pub(super) async fn publish(&mut self, context: &Context) {
         let reference = self.reference();
         while let Some(event) = self.news.first() {
@@ -32,7 +32,7 @@ impl Work {
         }
     }
 
-    /// Writes the status if it has changed, and says what is to be said of it.
+    /// Writes the status if it has changed, and publishes pending events.
     pub(super) async fn flush(&mut self, context: &Context) -> Result<bool, Error> {
         self.report_metrics(context);
         let written = self.write_status(context).await?;
@@ -43,7 +43,7 @@ impl Work {
     async fn write_status(&mut self, context: &Context) -> Result<bool, Error> {
         let owner = Owner { namespace: &self.seen.namespace, uid: &self.seen.uid };
         context.ledger_keys.seal(owner, &mut self.state.status);
-        // What is to be removed or revoked one day is never on record without that which keeps the Certificate until then.
+        // Nothing that must be removed or revoked later is recorded without the finalizer.
         let deleted = self.certificate.metadata.deletion_timestamp.is_some();
         if records::holds(&self.state.status) && !self.held() && !deleted {
             self.hold(context).await?;
@@ -67,7 +67,7 @@ impl Work {
         Ok(true)
     }
 
-    /// Takes note of the Certificate as a write has returned it.
+    /// Records the Certificate as a write has returned it.
     pub(super) fn see_written(
         &mut self,
         written: Reading<Certificate>,

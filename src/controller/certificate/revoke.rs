@@ -1,4 +1,4 @@
-//! The revocation of certificates, as the ledger in the status asks for it.
+//! Revokes certificates according to the ledger in the status.
 
 use std::time::Duration;
 
@@ -24,10 +24,10 @@ use certwright_core::events::Event;
 use certwright_core::revocation::{self, Asked, Chore, Refusal, Remark};
 use certwright_pki::{Leaf, PrivateKey};
 
-/// For how long a CA is waited for that is asked to revoke a certificate.
+/// How long to wait for a CA to revoke a certificate.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Who has asked the CA with success.
+/// Who signed the successful request.
 #[derive(Clone, Copy)]
 enum SignedBy {
     Account,
@@ -35,7 +35,7 @@ enum SignedBy {
 }
 
 impl Seen {
-    /// What is to be revoked.
+    /// Which revocations are requested.
     pub(super) fn asked_to_revoke(&self) -> Asked<'_> {
         let request = self.certificate.annotations().get(ANNOTATION_REVOKE);
         Asked::new(self.certificate.spec.revocation.as_ref(), request.map(String::as_str), self.deletion())
@@ -43,7 +43,7 @@ impl Seen {
 }
 
 impl Work {
-    /// Sees to the certificates that are to be revoked.
+    /// Executes a revocation chore.
     pub(super) async fn see_to_revocation(
         &mut self,
         chore: Chore,
@@ -80,7 +80,7 @@ impl Work {
                 retry_after: None,
             }),
         };
-        // A CA that hangs has taken its time: the next attempt is counted from its end.
+        // The call may have taken long: the next attempt is scheduled from its end.
         let now = clock::now();
         match outcome {
             Ok(signed_by) => self.record_revoked(&held, why, signed_by, now, context).await,
@@ -94,7 +94,8 @@ impl Work {
         Some((held.clone(), held.open()?.reason))
     }
 
-    /// Asks the CA: with the account that has the certificate, and with the certificate's own key if that may not.
+    /// Asks the CA, signed by the account of the certificate, or with the certificate's own key if the account may not revoke
+    /// it.
     async fn ask_to_revoke(
         &self,
         held: &RevocableCertificate,
@@ -112,7 +113,8 @@ impl Work {
             Err(words) => Refusal { words: words.clone(), is_final: false, retry_after: None },
         };
         let (Some(server), Some(key)) = (&signers.server, self.key_of(held)) else {
-            refusal.words += "; the certificate's own private key, which may revoke it as well, is not in the Secret any more";
+            refusal.words +=
+                "; the certificate's own private key, which could also revoke it, is no longer in the Secret";
             return Ok(Err(refusal));
         };
         Ok(match server.revoke_certificate_with_its_key(key, der, why.code()).await {
@@ -126,7 +128,7 @@ impl Work {
         })
     }
 
-    /// Who may ask the CA. An account that was in use is still known after its issuer has gone.
+    /// Who can sign the request. An account that was in use is still known after its issuer is gone.
     async fn signers(&self, held: &RevocableCertificate, context: &Context) -> Result<Signers, Error> {
         let (kind, name) = (held.issuer_kind, &held.issuer_name);
         let (namespace, accounts_in) = match kind {
@@ -138,8 +140,7 @@ impl Work {
             return Ok(Signers { server: Some(account.server().clone()), account: Ok(account) });
         }
         let Some(issuer) = context.cache.issuer(&IssuerId { kind, namespace, name: name.clone() }) else {
-            let words =
-                format!("{} {name}, which the certificate came from, does not exist any more", kind.as_str());
+            let words = format!("{} {name}, which issued the certificate, no longer exists", kind.as_str());
             return Ok(Signers { account: Err(words), server: None });
         };
         let server = context.accounts.server(&issuer.spec, accounts_in).ok();
@@ -174,7 +175,7 @@ impl Work {
         let how = match signed_by {
             SignedBy::Account => "signed by the account",
             SignedBy::CertificateKey => {
-                "signed with the certificate's own private key, since the account may not"
+                "signed with the certificate's own private key, because the account may not revoke it"
             }
         };
         let note = format!("{message}, {how}");
@@ -213,7 +214,7 @@ impl Work {
         Ok(())
     }
 
-    /// Goes on without having revoked a certificate.
+    /// Gives up revoking a certificate.
     async fn give_up(
         &mut self,
         serial_number: &str,
@@ -227,10 +228,10 @@ impl Work {
             revocation::end(ledger, serial_number, result, Some(words.to_owned()), now);
         }
         let message = format!(
-            "The certificate {serial_number} could not be revoked, and that is not tried any more; have it revoked at the \
-             CA if it must not be used: {words}"
+            "The certificate {serial_number} could not be revoked, and the operator does not retry; if it must not be \
+             used, have it revoked at the CA: {words}"
         );
-        warn!(serial_number, words, "a certificate is not revoked, and stays so");
+        warn!(serial_number, words, "gave up revoking a certificate");
         self.report_revocation(false, reason::REVOCATION_GIVEN_UP, &message, now);
         context.metrics.revocation(RevocationOutcome::GivenUp, why.as_str());
         self.news.push(Event::warning(reason::REVOCATION_GIVEN_UP, "Revoke", message));
@@ -238,22 +239,22 @@ impl Work {
         Ok(())
     }
 
-    /// Says what there is to be said of a request.
+    /// Reports on a request.
     async fn remark(&mut self, remark: &Remark, now: Timestamp, context: &Context) -> Result<(), Error> {
         let (reason, message) = match remark {
             Remark::InvalidReason(value) => {
                 let known: Vec<&str> = RevocationReason::ALL.iter().map(|reason| reason.as_str()).collect();
                 let message = format!(
-                    "The annotation {ANNOTATION_REVOKE} asks for a revocation for the reason '{value}', which there is not; \
-                     nothing is revoked. Give it one of {}",
+                    "The annotation {ANNOTATION_REVOKE} requests a revocation with the invalid reason '{value}'; nothing \
+                     is revoked. Use one of {}",
                     known.join(", ")
                 );
                 (reason::INVALID_REVOCATION_REASON, message)
             }
             Remark::NothingToRevoke => {
                 let message = format!(
-                    "The annotation {ANNOTATION_REVOKE} asks for a revocation, and there is no certificate with its key in \
-                     the Secret; nothing is revoked"
+                    "The annotation {ANNOTATION_REVOKE} requests a revocation, but the Secret contains no certificate \
+                     with its key; nothing is revoked"
                 );
                 (reason::NOTHING_TO_REVOKE, message)
             }
@@ -287,11 +288,11 @@ impl Work {
     }
 }
 
-/// Who may ask a CA to revoke a certificate.
+/// Who can sign a revocation.
 struct Signers {
     /// The account, or why it cannot be used.
     account: Result<Account, String>,
-    /// Where the certificate's own key may ask.
+    /// The server, for requests signed with the certificate's own key.
     server: Option<Server>,
 }
 
@@ -299,7 +300,7 @@ fn may_not(error: &AcmeError) -> bool {
     revocation::account_may_not(error.code(), error.status(), subject(error))
 }
 
-/// What a call was about: before the CA can be asked to revoke, it is asked where, and for a nonce.
+/// What a call was about: a revocation also requires the directory and a nonce.
 fn subject(error: &AcmeError) -> About {
     about(error.operation().unwrap_or(Operation::RevokeCertificate))
 }

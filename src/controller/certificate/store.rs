@@ -1,4 +1,4 @@
-//! The Secrets of an issuance: the private key before anything is ordered, the certificate once it is checked.
+//! The Secrets of an issuance: the private key before the order, the certificate after it is checked.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use certwright_core::spec::ValidatedCertificate;
 use certwright_pki::{Chain, PrivateKey};
 
 impl Work {
-    /// Makes the private key of this issuance and stores it.
+    /// Generates the private key of this issuance and stores it.
     pub(super) async fn store_key(&mut self, context: &Context) -> Result<Outcome, Error> {
         let wanted = self.wanted.as_ref().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
         let key = context.key_makers.make(wanted.key, &self.namespace).await?;
@@ -67,16 +67,16 @@ impl Work {
         Ok(Outcome::Stored)
     }
 
-    /// Writes the TLS Secret anew with the certificate that it has: its template, or how its key is written, has changed.
+    /// Rewrites the TLS Secret with its current certificate: its template, or the encoding of its key, has changed.
     pub(super) async fn refresh_secret(&mut self, context: &Context) -> Result<Outcome, Error> {
         self.write_again(self.secret.as_ref().and_then(Held::by), context).await?;
         Ok(Outcome::Refreshed)
     }
 
-    /// Writes the TLS Secret, which was lost, anew with the certificate that is kept.
+    /// Rewrites the lost TLS Secret from the backup.
     pub(super) async fn restore_secret(&mut self, context: &Context) -> Result<Outcome, Error> {
         self.write_again(self.backup.as_ref().and_then(Held::by), context).await?;
-        warn!(secret = self.certificate.spec.secret_name, "a lost Secret is restored");
+        warn!(secret = self.certificate.spec.secret_name, "restored a lost Secret");
         Ok(Outcome::Restored)
     }
 
@@ -86,7 +86,7 @@ impl Work {
         self.write_secret(&wanted, &held, context).await
     }
 
-    /// Keeps the certificate and the key that the TLS Secret holds in the place of the key of the issuance.
+    /// Stores a backup of the certificate and key of the TLS Secret in the Secret for the key of an issuance.
     pub(super) async fn keep_backup(&mut self, context: &Context) -> Result<(), Error> {
         let (Ok(wanted), Some(held)) = (&self.wanted, self.secret.as_ref().and_then(Held::by)) else {
             return Ok(());
@@ -118,7 +118,7 @@ impl Work {
         Ok(())
     }
 
-    /// The TLS Secret as it shall be.
+    /// The TLS Secret to write.
     async fn certificate_secret<'a>(
         &'a self,
         wanted: &'a ValidatedCertificate,
@@ -150,9 +150,9 @@ impl Work {
 /// A certificate with its key, as a Secret holds it.
 #[derive(Clone)]
 pub(super) struct Held {
-    /// The certificate and what it is signed with, in PEM.
+    /// The certificate and its chain, in PEM.
     pub(super) chain: Vec<u8>,
-    /// What `ca.crt` holds.
+    /// The content of `ca.crt`.
     pub(super) ca: Option<Vec<u8>>,
     pub(super) key: PrivateKey,
 }
@@ -168,7 +168,7 @@ impl Held {
     }
 }
 
-/// The topmost certificate of the chain: what a client may want to trust, unless it knows better.
+/// The topmost certificate of the chain, which clients may trust if they have nothing better.
 fn ca(chain: &Chain) -> Option<String> {
     let top = chain.certificates().skip(1).last()?;
     Some(pem::encode(&pem::Pem::new("CERTIFICATE", top)))

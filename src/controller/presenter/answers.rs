@@ -1,4 +1,4 @@
-//! Which tokens this process answers over HTTP, and what it shares with others in a namespace.
+//! Which tokens this process answers over HTTP, and the shared state of each namespace.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -11,21 +11,21 @@ use certwright_api::{Certificate, ChallengeWay};
 use certwright_core::ledger::{LedgerKeys, Owner};
 use certwright_solver::http01::ServiceType;
 
-/// Who presents what.
+/// The tokens and the shared state.
 #[derive(Default)]
 pub struct Presenter {
     namespaces: Mutex<HashMap<String, Arc<AsyncMutex<Namespace>>>>,
     tokens: RwLock<Tokens>,
 }
 
-/// What this process did in a namespace.
+/// What this process has created in a namespace.
 #[derive(Default)]
 pub(super) struct Namespace {
     /// Uids of the Certificates that have answers presented.
     pub(super) presenting: HashSet<String>,
-    /// Uids of those that had; the cache may not show it yet.
+    /// Uids of those that had; the cache may be behind.
     pub(super) left: HashSet<String>,
-    /// Services that are there.
+    /// Services that exist.
     pub(super) services: BTreeSet<ServiceType>,
 }
 
@@ -41,8 +41,8 @@ impl Presenter {
         self.tokens.read().unwrap_or_else(PoisonError::into_inner).issuers.get(token).cloned()
     }
 
-    /// Answers the tokens in the status of a Certificate, and no others of it. Every replica does so. Those that the operator
-    /// has not written are not answered: one of them could be that of somebody else's challenge.
+    /// Answers exactly the tokens in the status of a Certificate. Every replica does so. Tokens that the operator did not write
+    /// are not answered: they could belong to somebody else's challenge.
     pub fn answer(&self, certificate: &Certificate, keys: &LedgerKeys) {
         let status = certificate.status.as_ref();
         let (namespace, uid) =
@@ -62,7 +62,7 @@ impl Presenter {
         self.tokens.write().unwrap_or_else(PoisonError::into_inner).replace(uid, Vec::new(), None);
     }
 
-    /// Forgets what this process did: another replica may have done otherwise since.
+    /// Forgets what this process has created: another replica may have changed it since.
     pub fn clear(&self) {
         self.namespaces.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }

@@ -1,4 +1,4 @@
-//! Ingresses of somebody else that are edited in place: what was put in is taken out again, and nothing else.
+//! Edits existing Ingresses of others in place: what was added is removed again, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,10 +15,10 @@ use certwright_api::{Certificate, ChallengeStatus, FIELD_MANAGER};
 use certwright_core::issuance::{Challenged, Unseen, Way};
 use certwright_solver::http01::{PresentedChallenge, ServiceType, put_in, take_out};
 
-/// How often an edit is made anew because somebody else has edited the Ingress meanwhile.
+/// How often an edit is repeated after a conflict.
 const MAX_EDITS: usize = 20;
 
-/// Puts the paths of all challenges into the Ingresses that their solvers name.
+/// Adds the paths of all challenges to the Ingresses that their solvers name.
 ///
 /// # Errors
 /// [`Error::EditIngress`]
@@ -47,7 +47,7 @@ pub async fn present(
         });
         if !found.await? {
             let words = format!(
-                "Ingress {name}, which http01.ingress.name names, does not exist; apply it, or name another"
+                "Ingress {name}, which http01.ingress.name names, does not exist; create it, or name another"
             );
             missing.extend(challenges.iter().map(|(challenge, _)| not_presented(challenge, words.clone())));
         }
@@ -55,7 +55,7 @@ pub async fn present(
     Ok(missing)
 }
 
-/// Takes the paths of all challenges out of the Ingresses that were edited for them.
+/// Removes the paths of all challenges from the Ingresses that were edited for them.
 ///
 /// # Errors
 /// [`Error::EditIngress`]
@@ -73,7 +73,7 @@ pub async fn withdraw(
     Ok(())
 }
 
-/// Edits an Ingress, anew if somebody else was faster. False if there is none.
+/// Edits an Ingress, and repeats that after a conflict. Returns false if it does not exist.
 async fn edit(
     context: &Context,
     namespace: &str,
@@ -82,7 +82,7 @@ async fn edit(
 ) -> Result<bool, Error> {
     let failed = |source| Error::EditIngress { name: name.to_owned(), source };
     let api = Api::<Ingress>::namespaced(context.client.clone(), namespace);
-    // Certificates that have the same Ingress edited would be in each other's way.
+    // Certificates with the same Ingress would conflict.
     let shared = context.presenter.namespace(namespace);
     let _turn = shared.lock().await;
     let mut edits = 0;
@@ -93,7 +93,7 @@ async fn edit(
         if edited == found {
             return Ok(true);
         }
-        // The rules are one list to the API: it is replaced whole, but only if it is still the one that was read.
+        // To the API, the rules are one list: it is replaced as a whole, but only if it is unchanged since it was read.
         let rules = edited.spec.and_then(|spec| spec.rules).filter(|rules| !rules.is_empty());
         let patch = json!({
             "metadata": { "resourceVersion": found.resource_version() },

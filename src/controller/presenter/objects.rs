@@ -1,4 +1,4 @@
-//! Objects that are applied, and removed by their labels.
+//! Applies objects, and removes them by their labels.
 
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::core::NamespaceResourceScope;

@@ -1,4 +1,4 @@
-//! A solver's provider, with what its Secrets hold.
+//! A solver's provider, with the content of its Secrets.
 
 use std::time::Duration;
 
@@ -18,18 +18,18 @@ use certwright_api::{Dns01SecretKeySelector, Dns01Webhook, DnsRecordStatus, Opaq
 use certwright_core::naming::digest;
 use certwright_solver::dns01::{Record, acme_dns, http_request, rfc2136, webhook};
 
-/// For how long a webhook's answer is waited for: less than for the API server's own.
+/// How long to wait for a webhook's answer: less than for the API server itself.
 const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// Who puts TXT records into the DNS.
+/// Adds TXT records to DNS, and removes them.
 pub enum Provider {
-    /// An API behind the Kubernetes API.
+    /// A webhook behind the Kubernetes API.
     Webhook {
         /// Which.
         settings: Dns01Webhook,
-        /// Where the Secrets are that its config names.
+        /// The namespace of the Secrets in its config.
         namespace: String,
-        /// Whether it may use credentials of its surroundings.
+        /// Whether it may use ambient credentials.
         ambient: bool,
     },
     /// An HTTP server.
@@ -41,8 +41,7 @@ pub enum Provider {
 }
 
 impl Provider {
-    /// The provider of a record of a Certificate in `certificate_namespace`, with its Secrets read; or in words why there is
-    /// none.
+    /// The provider of a record of a Certificate in `certificate_namespace`, with its Secrets; or why there is none.
     ///
     /// # Errors
     /// [`Error::ReadSecret`]
@@ -52,7 +51,7 @@ impl Provider {
         record: &DnsRecordStatus,
     ) -> Result<Result<Self, String>, Error> {
         let solver = &record.solver;
-        // It follows from the kind of issuer. What the status says of it is for people.
+        // This follows from the kind of issuer. The namespace in the status is only informative.
         let namespace = match record.allow_ambient_credentials {
             true => &context.config.namespace,
             false => certificate_namespace,
@@ -75,7 +74,7 @@ impl Provider {
         Ok(Err("the solver names no provider".to_owned()))
     }
 
-    /// Has a record put there; twice is the same as once.
+    /// Adds a record; this is idempotent.
     pub async fn present(&self, context: &Context, uid: &str, record: &Record) -> Result<(), String> {
         match self {
             Self::Webhook { .. } => self.call(context, uid, webhook::Action::Present, record).await,
@@ -87,7 +86,7 @@ impl Provider {
         }
     }
 
-    /// Has a record removed, and no other at its name.
+    /// Removes a record, and no other record with the same name.
     pub async fn clean_up(&self, context: &Context, uid: &str, record: &Record) -> Result<(), String> {
         match self {
             Self::Webhook { .. } => self.call(context, uid, webhook::Action::CleanUp, record).await,
@@ -112,22 +111,22 @@ impl Provider {
         let request_id = format!("{uid}-{}", digest(&format!("{action:?} {}", record.value)));
         let named = |words: String| format!("the webhook {solver_name} of {group_name} {words}");
         let config = config.as_ref().map(OpaqueJson::value).transpose();
-        let config = config.map_err(|error| named(format!("cannot be asked: {error}")))?;
+        let config = config.map_err(|error| named(format!("cannot be called: {error}")))?;
         let payload = webhook::request(&request_id, action, record, namespace, *ambient, config);
         let body =
-            serde_json::to_vec(&payload).map_err(|error| named(format!("cannot be asked: {error}")))?;
+            serde_json::to_vec(&payload).map_err(|error| named(format!("cannot be called: {error}")))?;
         let request = Request::post(webhook::path(group_name, solver_name))
             .header(http::header::CONTENT_TYPE, "application/json")
             .body(Body::from(body))
-            .map_err(|error| named(format!("cannot be asked: {error}")))?;
+            .map_err(|error| named(format!("cannot be called: {error}")))?;
         let called = async {
             let answer = context.client.send(request).await;
             let answer = answer.map_err(|_| "cannot be reached through the API server")?;
             let status = answer.status();
             let body = Limited::new(answer.into_body(), webhook::MAX_ANSWER).collect().await;
             let body = body.map_err(|error| match error.is::<LengthLimitError>() {
-                true => "sent an answer of more than 128 KiB, which is not read; its log may say why",
-                false => "broke off its answer",
+                true => "sent an answer of more than 128 KiB, which is not read; check its log",
+                false => "sent an incomplete answer",
             })?;
             Ok((status, body.to_bytes()))
         };
@@ -248,7 +247,7 @@ impl Secrets<'_> {
 
     async fn secret(&self, name: &str, field: &str) -> Result<Result<Secret, String>, Error> {
         let found = secrets::read(&self.context.client, self.namespace, name).await?;
-        let missing = || format!("{}, which {field} names, does not exist; apply it", self.named(name));
+        let missing = || format!("{}, which {field} names, does not exist; create it", self.named(name));
         Ok(found.ok_or_else(missing))
     }
 
@@ -266,8 +265,8 @@ impl Secrets<'_> {
         let named = || self.named(secret.metadata.name.as_deref().unwrap_or_default());
         let bytes = secrets::data(secret, key)
             .ok_or_else(|| format!("{} has no key {key}; add it, or name another", named()))?;
-        let text =
-            std::str::from_utf8(bytes).map_err(|_| format!("{}, key {key}: it is not text", named()))?;
+        let text = std::str::from_utf8(bytes)
+            .map_err(|_| format!("{}, key {key}: the value is not text", named()))?;
         Ok(text.trim_end_matches(['\n', '\r']).to_owned())
     }
 

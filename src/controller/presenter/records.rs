@@ -1,4 +1,4 @@
-//! TXT records: where each belongs, its way into the DNS through a provider, and out again.
+//! TXT records: determines where each belongs, adds it through a provider, and removes it again.
 
 use std::time::Duration;
 
@@ -16,9 +16,8 @@ use certwright_solver::dns01::{
     CnameStrategy, Location, NameServer, PropagationMode, Record, Resolver, Whose,
 };
 
-/// Finds out where the records of the challenges belong. Returns them, as the ledger has them, and what stood in the way of
-/// others. `secrets_namespace` is where the Secrets of the issuer are; one for the whole cluster may let a provider use
-/// credentials of its surroundings.
+/// Determines where the records of the challenges belong. Returns them as ledger entries, and the failures of others.
+/// `secrets_namespace` has the Secrets of the issuer; providers of a ClusterIssuer may use ambient credentials.
 pub async fn located(
     context: &Context,
     account: &Account,
@@ -56,7 +55,7 @@ pub async fn located(
     (records, failures)
 }
 
-/// Has the records in the ledger that are needed put into the DNS. Returns what stood in the way.
+/// Adds the needed records of the ledger to DNS. Returns the failures.
 ///
 /// # Errors
 /// [`Error::ReadSecret`]
@@ -84,7 +83,7 @@ pub async fn present(
     Ok(try_join_all(presented).await?.into_iter().flatten().collect())
 }
 
-/// Has a record of the Certificate with this namespace and uid removed from the DNS within `bound`, or says in words what stood in the way.
+/// Removes a record of the Certificate with this namespace and uid from DNS within `bound`, or returns why that failed.
 ///
 /// # Errors
 /// [`Error::ReadSecret`]
@@ -102,7 +101,7 @@ pub async fn remove(
     Ok(removed.unwrap_or_else(|_| Err("the provider did not answer in time".to_owned())))
 }
 
-/// Whether the name servers have a record; if not, in words, which lack it.
+/// Whether the name servers have a record; if not, returns which ones lack it.
 pub async fn visible(context: &Context, record: &DnsRecordStatus) -> Result<(), String> {
     let resolver = resolver(context, &record.solver)?;
     let check = record.solver.propagation.as_ref().and_then(|propagation| propagation.check);
@@ -116,7 +115,7 @@ pub async fn visible(context: &Context, record: &DnsRecordStatus) -> Result<(), 
 
 async fn locate(context: &Context, solver: &Dns01Solver, name: &str) -> Result<Location, String> {
     let strategy = match solver.cname_strategy.unwrap_or_default() {
-        // acme-dns answers for a name of its own, to which the CNAME leads: there is no other way.
+        // acme-dns answers for its own name, to which the CNAME leads: the CNAME must be followed.
         _ if solver.acme_dns.is_some() => CnameStrategy::Follow,
         certwright_api::CnameStrategy::None => CnameStrategy::None,
         certwright_api::CnameStrategy::Follow => CnameStrategy::Follow,

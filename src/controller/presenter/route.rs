@@ -1,4 +1,4 @@
-//! Temporary HTTPRoutes, and whether Gateways have taken them.
+//! Temporary HTTPRoutes, and whether Gateways have accepted them.
 
 use kube::{Api, ResourceExt};
 
@@ -13,10 +13,10 @@ use certwright_solver::http01::{
 };
 
 const KIND: &str = "HTTPRoute";
-const NOT_INSTALLED: &str = "the cluster does not know HTTPRoutes of gateway.networking.k8s.io/v1; install the Gateway API, or use \
-                             http01.ingress or dns01";
+const NOT_INSTALLED: &str = "the cluster does not have HTTPRoutes of gateway.networking.k8s.io/v1; install the Gateway API, or \
+                             use http01.ingress or dns01";
 
-/// Applies the HTTPRoutes of a Certificate: for each solver one with all names, or as many as these need.
+/// Applies the HTTPRoutes of a Certificate: one per solver with all names, or several if the names do not fit.
 ///
 /// # Errors
 /// [`Error::Present`]
@@ -55,13 +55,13 @@ pub async fn present(
 /// [`Error::Withdraw`]
 pub async fn withdraw(context: &Context, namespace: &str, uid: &str) -> Result<(), Error> {
     match delete_collection::<HttpRoute>(context, namespace, KIND, &of_certificate(uid)).await {
-        // The Gateway API was never installed, or has gone and taken them along.
+        // The Gateway API was never installed, or was removed together with the HTTPRoutes.
         Err(Error::Withdraw { source: kube::Error::Api(status), .. }) if is_absent(&status) => Ok(()),
         other => other,
     }
 }
 
-/// What Gateways say against the HTTPRoutes of a Certificate, or which have not said anything yet.
+/// Why Gateways rejected the HTTPRoutes of a Certificate, or which have not answered yet.
 ///
 /// # Errors
 /// [`Error::ReadRoutes`]
@@ -75,7 +75,7 @@ pub async fn refused(context: &Context, namespace: &str, uid: &str) -> Result<Op
     Ok(match acceptance(&found) {
         Acceptance::Accepted => None,
         Acceptance::Pending(parents) => Some(format!(
-            "{} has not said yet whether it accepts the HTTPRoute; does it exist, and does its controller run?",
+            "{} has not accepted or rejected the HTTPRoute yet; check that it exists and that its controller is running",
             parents.join(" and ")
         )),
         Acceptance::Refused(sentences) => Some(sentences.join("; ")),

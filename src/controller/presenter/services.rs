@@ -1,5 +1,5 @@
-//! The Service and the EndpointSlices of a namespace, which lead to the operator's replicas: the first Certificate that has
-//! something to present makes them, the last removes them.
+//! The Service and the EndpointSlices of a namespace, which lead to the operator's replicas: the first Certificate that
+//! presents something creates them, the last one removes them.
 
 use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
@@ -18,10 +18,10 @@ use certwright_api::{Certificate, ChallengeWay};
 use certwright_core::reading::Reading;
 use certwright_solver::http01::{HTTP01_LABEL, ServiceType, endpoint_slices, service};
 
-/// A Service that was found.
+/// A Service in a list.
 type Found = Reading<PartialObjectMeta<Service>>;
 
-/// Makes the Services that are missing, and notes that the Certificate needs them.
+/// Creates missing Services, and records that the Certificate needs them.
 ///
 /// # Errors
 /// [`Error::Present`] or [`Error::ReadReplicas`]
@@ -44,7 +44,7 @@ pub async fn enter(
     Ok(())
 }
 
-/// Removes what is shared if no Certificate of the namespace, other than the one with this uid, needs it.
+/// Removes the shared objects if no other Certificate of the namespace needs them.
 ///
 /// # Errors
 /// [`Error::Withdraw`]
@@ -59,7 +59,7 @@ pub async fn leave(context: &Context, namespace: &str, uid: &str) -> Result<(), 
     };
     let recorded = context.cache.certificates(namespace, presents);
     let recorded: HashSet<String> = recorded.iter().filter_map(|certificate| certificate.uid()).collect();
-    // A Certificate that another leader began is not in `presenting`, but its status says so.
+    // A Certificate that another leader started is not in `presenting`, but its status shows it.
     let others = !shared.presenting.is_empty() || !recorded.is_subset(&shared.left);
     shared.left.retain(|left| recorded.contains(left));
     if others {
@@ -82,7 +82,7 @@ pub async fn leave(context: &Context, namespace: &str, uid: &str) -> Result<(), 
     Ok(())
 }
 
-/// Removes what former leaders left in namespaces where no Certificate has answers presented.
+/// Removes leftovers of former leaders in namespaces where no Certificate has answers presented.
 ///
 /// # Errors
 /// [`Error::Withdraw`]
@@ -97,7 +97,7 @@ pub async fn sweep(context: &Context) -> Result<(), Error> {
         let list = api.list(&ours).await.map_err(|source| Error::Withdraw { kind: "Service", source })?;
         namespaces.extend(list.items.iter().filter_map(ResourceExt::namespace));
     }
-    // What cannot be removed in one namespace does not keep it from being removed in others.
+    // A failure in one namespace does not affect others.
     let mut outcome = Ok(());
     for namespace in namespaces {
         outcome = outcome.and(leave(context, &namespace, "").await);
@@ -116,7 +116,7 @@ async fn make_service(context: &Context, namespace: &str, service_type: ServiceT
     Ok(())
 }
 
-/// The addresses of all replicas: those of the Service that Kubernetes keeps for them, and our own.
+/// The addresses of all replicas: the endpoints of their Service, and our own.
 async fn replicas(context: &Context) -> Result<BTreeSet<IpAddr>, Error> {
     let mut addresses: BTreeSet<IpAddr> = context.config.advertise.iter().copied().collect();
     if let Some(name) = &context.config.responder_service {

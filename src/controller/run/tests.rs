@@ -27,7 +27,7 @@ const LONG: Duration = Duration::from_secs(600);
 type Tries = Arc<Mutex<HashMap<String, Vec<Instant>>>>;
 
 #[tokio::test(start_paused = true)]
-async fn a_reconcile_that_panics_is_tried_again_more_and_more_seldom_and_others_go_on() {
+async fn a_reconcile_that_panics_is_retried_with_growing_delays_and_others_continue() {
     let scene = Scene::start(["bad", "good"]);
     let begun = clock::instant();
     for _ in 0..600 {
@@ -51,7 +51,7 @@ async fn a_reconcile_that_panics_is_tried_again_more_and_more_seldom_and_others_
     assert!(!scene.controller.is_finished());
 }
 
-/// What is remembered of the panics is their number alone.
+/// Only the number of panics is remembered.
 #[tokio::test(start_paused = true)]
 async fn the_progress_of_an_object_whose_reconcile_panicked_is_dropped() {
     let scene = Scene::start(["bad"]);

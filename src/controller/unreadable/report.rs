@@ -1,4 +1,4 @@
-//! Tells of objects that cannot be read: a condition on our own kinds, an event, a line in the log.
+//! Reports objects that cannot be read: with a condition on our own kinds, an event, and a log line.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -28,10 +28,10 @@ use certwright_core::events::Event;
 use certwright_core::kstatus::{self, Standing};
 use certwright_core::reading::{Fault, Readable, Reading};
 
-/// After so long a report that failed is tried again.
+/// When to retry a failed report.
 const AGAIN: Duration = Duration::from_secs(30);
 
-/// Reports the objects that cannot be read, for as long as this replica leads.
+/// Reports the objects that cannot be read, while this replica leads.
 pub async fn report(context: Arc<Context>) {
     let unreadable = context.cache.unreadable();
     unreadable.begin();
@@ -55,7 +55,7 @@ pub async fn report(context: Arc<Context>) {
                     let (kind, namespace, name) = (&key.kind, key.namespace.as_deref(), &key.name);
                     warn!(
                         object = kind,
-                        namespace, name, error, "it could not be reported that the object cannot be read"
+                        namespace, name, error, "could not report that an object cannot be read"
                     );
                 }
                 failed.insert(key, entry);
@@ -72,9 +72,9 @@ async fn tell(key: &Key, entry: &Entry, context: &Context) -> Result<(), Error> 
             namespace = key.namespace.as_deref(),
             name = key.name,
             %fault,
-            "a status cannot be read in full; what cannot be read of it is ignored"
+            "part of a status cannot be read, and is ignored"
         );
-        let note = format!("{fault}; what cannot be read of the status is ignored");
+        let note = format!("{fault}; this part of the status is ignored");
         events::publish(context, object, &Event::warning(reason::INVALID_STATUS, "Read", note)).await;
     }
     let Some(fault) = &entry.fault else { return Ok(()) };
@@ -83,7 +83,7 @@ async fn tell(key: &Key, entry: &Entry, context: &Context) -> Result<(), Error> 
         namespace = key.namespace.as_deref(),
         name = key.name,
         %fault,
-        "an object cannot be read; nothing is done for it until it is corrected"
+        "an object cannot be read; it is ignored until it is corrected"
     );
     let written = match key.kind.as_str() {
         "Certificate" => write::<Certificate>(key, entry, fault, context).await,
@@ -91,7 +91,7 @@ async fn tell(key: &Key, entry: &Entry, context: &Context) -> Result<(), Error> 
         "ClusterIssuer" => write::<ClusterIssuer>(key, entry, fault, context).await,
         _ => Ok(true),
     };
-    // What the status says already was told before; an API server that refuses the status may take an event.
+    // If the status has this already, it was reported before. If the status cannot be written, an event may still work.
     if !matches!(written, Ok(false)) {
         let note = words(fault);
         events::publish(context, object, &Event::warning(reason::INVALID_SPEC, "Read", note)).await;
@@ -100,7 +100,7 @@ async fn tell(key: &Key, entry: &Entry, context: &Context) -> Result<(), Error> 
 }
 
 fn words(fault: &Fault) -> String {
-    format!("{fault}; nothing is done for this object until that is corrected")
+    format!("{fault}; this object is ignored until that is corrected")
 }
 
 /// A kind with conditions.
@@ -113,7 +113,7 @@ trait Reported: Readable + Clone + Debug {
     fn standing(conditions: &[Condition]) -> Option<Standing>;
 }
 
-/// Has the conditions say what is wrong; false if they do.
+/// Writes the fault into the conditions; returns false if they have it already.
 async fn write<K: Reported>(
     key: &Key,
     entry: &Entry,
@@ -121,10 +121,10 @@ async fn write<K: Reported>(
     context: &Context,
 ) -> Result<bool, Error> {
     let api = K::api(key.namespace.as_deref(), context);
-    // The operator may list issuers, as its watches do, and need not read them one by one.
+    // A list, because the operator has permission to list issuers for its watches, but not to get them.
     let which = ListParams::default().fields(&format!("metadata.name={}", key.name));
     let found = api.list(&which).await.map_err(Error::ReadObject)?.items.pop();
-    // What has changed since, a watch brings.
+    // If it has changed since, a watch delivers the change.
     let Some(found) = found.filter(|found| found.fault.as_ref() == Some(fault)) else { return Ok(false) };
     if found.meta().uid != entry.reference.uid {
         return Ok(false);
@@ -156,7 +156,7 @@ async fn write<K: Reported>(
     Ok(true)
 }
 
-/// The kind as a constant, as metrics want it.
+/// The kind as a constant, for metrics.
 fn kind(key: &Key) -> &'static str {
     match key.kind.as_str() {
         "Certificate" => "Certificate",

@@ -1,11 +1,11 @@
-//! What scrapes are answered with. With thousands of Certificates it is megabytes, and whoever reads slowly holds it.
+//! The answers to scrapes. With thousands of Certificates they have megabytes, and slow readers hold them in memory.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 
-/// How many texts are held at once, whoever reads them.
+/// The maximum number of texts in memory.
 const MOST: usize = 3;
 
 /// The texts that are being sent. Clones share them.
@@ -13,7 +13,7 @@ const MOST: usize = 3;
 pub(super) struct Scrapes(Arc<Mutex<Vec<Weak<String>>>>);
 
 impl Scrapes {
-    /// A new text; while as many are being sent as may be held, the newest of them.
+    /// A new text; if the maximum number is being sent, the newest of them.
     pub(super) fn next(
         &self,
         encode: impl FnOnce() -> Result<String, fmt::Error>,

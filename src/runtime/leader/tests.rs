@@ -1,4 +1,4 @@
-//! Time stands still but for the waits, so that a lease of 15 seconds runs out within milliseconds.
+//! Time advances only during waits, so that a lease of 15 seconds expires within milliseconds.
 
 use std::sync::{Arc, Mutex};
 
@@ -198,7 +198,7 @@ impl Replica {
             .unwrap();
     }
 
-    /// Whether it leads, and has not done otherwise since it was last [`Self::leads`].
+    /// Whether it leads, and has led all the time since the last call of [`Self::leads`].
     fn still_leads(&self) -> bool {
         self.is_leading() && !self.leads.has_changed().unwrap()
     }
@@ -208,7 +208,7 @@ impl Replica {
     }
 }
 
-/// An API server that knows one Lease, and refuses a write on an old version of it.
+/// An API server that has one Lease, and rejects writes to an old version of it.
 #[derive(Clone, Default)]
 struct FakeApi(Arc<Mutex<Fake>>);
 

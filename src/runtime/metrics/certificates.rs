@@ -11,20 +11,20 @@ use prometheus_client::registry::Unit;
 
 use super::PerCertificate;
 
-/// How a Certificate stands.
+/// The facts about a Certificate that are exported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CertificateFacts {
     /// Whether its condition `Ready` is true.
     pub ready: bool,
     /// When the certificate in its Secret expires.
     pub not_after: Option<Timestamp>,
-    /// When it is to be renewed.
+    /// When it will be renewed.
     pub renewal: Option<Timestamp>,
-    /// Whether it waits for a place among its account's orders.
+    /// Whether it waits for an order slot.
     pub queued: bool,
 }
 
-/// The gauges of all Certificates, written from one map so that each name is held once.
+/// The gauges of all Certificates, written from one map so that each name is stored once.
 #[derive(Clone, Debug)]
 pub(super) struct Certificates {
     facts: Arc<Mutex<BTreeMap<(String, String), CertificateFacts>>>,
@@ -53,7 +53,7 @@ impl Collector for Certificates {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let certificates = self.lock();
         let queued = certificates.values().filter(|facts| facts.queued).count();
-        let help = "Certificates that wait for a place among their accounts' orders";
+        let help = "Certificates that wait because their account has its maximum number of orders";
         let family = encoder.encode_descriptor("issuances_queued", help, None, MetricType::Gauge)?;
         ConstGauge::new(i64::try_from(queued).unwrap_or(i64::MAX)).encode(family)?;
         if self.of_each == PerCertificate::Off {

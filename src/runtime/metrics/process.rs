@@ -7,11 +7,10 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
-/// Ticks in a second, as Linux tells them to user space on every architecture that matters (`USER_HZ`).
+/// Clock ticks per second in user space (`USER_HZ`), the same on all relevant architectures of Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// What every process exports (Prometheus, "Writing client libraries", process metrics), read at each scrape. Nothing
-/// where there is no `/proc`.
+/// The standard process metrics (Prometheus, "Writing client libraries"), read at each scrape. Empty without `/proc`.
 #[derive(Debug)]
 pub(super) struct Process;
 
@@ -31,11 +30,11 @@ impl Collector for Process {
         )?)?;
 
         let memory = ConstGauge::new(resident_bytes);
-        let (name, help) = ("process_resident_memory", "Memory that is held in RAM");
+        let (name, help) = ("process_resident_memory", "Resident memory");
         memory.encode(encoder.encode_descriptor(name, help, Some(&Unit::Bytes), memory.metric_type())?)?;
 
         let start = ConstGauge::new(start_time);
-        let (name, help) = ("process_start_time", "When the process began, since the Unix epoch");
+        let (name, help) = ("process_start_time", "Start time of the process, since the Unix epoch");
         start.encode(encoder.encode_descriptor(name, help, Some(&Unit::Seconds), start.metric_type())?)
     }
 }
@@ -55,7 +54,7 @@ impl Reading {
 
     /// The three files are described in proc(5).
     fn parse(stat: &str, status: &str, system: &str) -> Option<Self> {
-        // The second field, the command, may hold spaces and parentheses: the third comes after the last of them.
+        // The second field, the command, may contain spaces and parentheses: the third field follows the last parenthesis.
         let (_, fields) = stat.rsplit_once(") ")?;
         let ticks = |field: usize| fields.split_ascii_whitespace().nth(field - 3)?.parse::<f64>().ok();
         let boot: f64 = value(system, "btime ")?.parse().ok()?;
@@ -86,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn files_in_another_form_yield_nothing() {
+    fn files_in_another_format_yield_nothing() {
         assert_eq!(Reading::parse("", "", ""), None);
         assert_eq!(Reading::parse("7 (x) S 1", "VmRSS: 1 kB", "btime 1"), None);
     }

@@ -1,9 +1,9 @@
-//! Who is connected, and who has to go when there is no room for another.
+//! The open connections, and which one is closed when there is no slot for another.
 //!
-//! A connection is never refused: when all places are taken, the peer that holds the most of them loses the one that has waited
-//! longest for a request. So idle connections of one peer cost only that peer. Where all connections come from one address, as
-//! behind an ingress controller or a load balancer that rewrites them, the oldest goes first: whoever sends a request at once is
-//! served, unless so many connect in the same moment that all places change hands.
+//! A connection is never refused: when all slots are taken, the peer with the most connections loses the one that has waited
+//! longest for a request. So idle connections of a peer affect only that peer. If all connections come from one address, as
+//! behind an ingress controller or a load balancer that rewrites addresses, the oldest is closed first: a client that sends its
+//! request immediately is served, unless so many connect at the same time that all slots are replaced.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
@@ -29,7 +29,7 @@ struct Connection {
     displaced: CancellationToken,
 }
 
-/// The place of a connection, until this is dropped.
+/// The slot of a connection, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Ticket {
     connections: Connections,
@@ -43,7 +43,7 @@ impl Connections {
         Self(Arc::new(Mutex::new(Inner { limit, next: 0, peers: HashMap::new(), count: 0 })))
     }
 
-    /// Takes a place, if need be that of another connection.
+    /// Takes a slot, if necessary that of another connection.
     pub(super) fn enter(&self, address: IpAddr) -> Ticket {
         let peer = peer(address);
         let mut inner = self.inner();
@@ -64,7 +64,7 @@ impl Connections {
 }
 
 impl Ticket {
-    /// A whole request has come: it goes after those that wait for theirs.
+    /// A complete request has arrived: connections without one are closed first.
     pub(super) fn answering(&self) {
         let mut inner = self.connections.inner();
         let found = inner.peers.get_mut(&self.peer).and_then(|connections| connections.get_mut(&self.id));
@@ -73,7 +73,7 @@ impl Ticket {
         }
     }
 
-    /// Waits until the place is given to somebody else.
+    /// Waits until the slot is given to another connection.
     pub(super) async fn displaced(&self) {
         self.displaced.cancelled().await;
     }
@@ -86,7 +86,7 @@ impl Drop for Ticket {
 }
 
 impl Inner {
-    /// Closes the idlest connection of the greediest peer, counting the one that is about to come from `newcomer`.
+    /// Closes the longest idle connection of the peer with the most connections, counting the new one of `newcomer`.
     fn make_room(&mut self, newcomer: IpAddr) {
         let greed = |peer: IpAddr, count: usize| count + usize::from(peer == newcomer);
         let Some(most) = self.peers.iter().map(|(peer, held)| greed(*peer, held.len())).max() else { return };
@@ -110,7 +110,7 @@ impl Inner {
     }
 }
 
-/// Whoever has an IPv6 address usually has all of its /64.
+/// The owner of an IPv6 address usually has its whole /64.
 fn peer(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_with_a_request_goes_after_those_without() {
+    fn connections_without_a_request_are_closed_first() {
         let connections = Connections::new(2);
         let asked = enter(&connections, "192.0.2.1");
         asked.answering();
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn where_every_peer_has_one_the_oldest_goes() {
+    fn if_every_peer_has_one_connection_the_oldest_is_closed() {
         let connections = Connections::new(3);
         let held = ["192.0.2.1", "192.0.2.2", "192.0.2.3"].map(|address| enter(&connections, address));
         let _new = enter(&connections, "192.0.2.4");

@@ -40,7 +40,7 @@ async fn a_connection_closed_to_make_room_is_the_oldest_of_its_peer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_sends_no_whole_request_in_time_is_closed() {
+async fn a_connection_without_a_complete_request_in_time_is_closed() {
     let server = Server::start();
     let mut slow = server.connect("127.0.0.1").await;
     slow.write_all(b"GET / HTTP/1.1\r\nHost: ").await.unwrap();
@@ -114,7 +114,7 @@ impl Server {
 
 async fn ask(stream: &mut TcpStream, path: &str, headers: &str) -> String {
     let request = format!("GET {path} HTTP/1.1\r\nHost: example.com\r\n{headers}\r\n");
-    // The server may refuse before all is sent, and close with our bytes unread: that arrives here as a reset.
+    // The server may answer before everything is sent, and close with our bytes unread: that arrives here as a reset.
     let _ = stream.write_all(request.as_bytes()).await;
     let mut response = Vec::new();
     let _ = stream.read_to_end(&mut response).await;

@@ -16,7 +16,7 @@ impl State {
     pub fn apply(&mut self, snapshot: &Snapshot<'_>, outcome: Outcome, now: Timestamp) -> Consequence {
         let mut consequence = self.transition(snapshot, outcome, now);
         if let Next::Wait(until) = &mut consequence.next {
-            *until = until.into_iter().chain(self.next_deactivation(snapshot)).min();
+            *until = (*until).into_iter().chain(self.next_deactivation(snapshot)).min();
         }
         consequence
     }

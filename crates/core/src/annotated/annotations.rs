@@ -1,4 +1,4 @@
-//! The annotations: which there are, and what each of them does.
+//! The known annotations and their effects.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -23,14 +23,14 @@ const ISSUER_GROUP: &str = "certwright.dev/issuer-group";
 const IGNORED_LISTENERS: &str = "certwright.dev/ignore-tls-listeners";
 const TLS_ACME: &str = "kubernetes.io/tls-acme";
 
-/// What our names begin with, after `acme.` in some.
+/// Prefix of our names, in some after `acme.`.
 const OURS: &str = "certwright.dev/";
-/// What cert-manager's names have in its place.
+/// Prefix of cert-manager's names.
 const THEIRS: &str = "cert-manager.io/";
-/// The longest part of a value that is repeated in an event.
+/// The maximum length of a value quoted in an event.
 const MAX_SHOWN: usize = 80;
 
-/// An annotation that is known.
+/// A known annotation.
 pub struct Annotation {
     /// Its name, with our prefix.
     pub name: &'static str,
@@ -40,22 +40,22 @@ pub struct Annotation {
 
 /// What an annotation does.
 pub enum Effect {
-    /// It says which issuer is asked.
+    /// It selects the issuer.
     Issuer,
-    /// It says which listeners of a Gateway are left out.
+    /// It lists listeners of a Gateway to ignore.
     Listeners,
     /// It sets this field of the Certificate.
     Sets(&'static str, Setter),
-    /// It does nothing, for this reason.
+    /// It has no effect, for this reason.
     NotUsed(&'static str),
 }
 
-/// Sets a field from a value, or says what may stand there.
+/// Sets a field from a value, or returns what values are allowed.
 type Setter = fn(&mut CertificateSpec, &str) -> Result<(), &'static str>;
 
 const NAMES_ONLY: &str = "an ACME CA validates DNS names and IP addresses only";
-const SUBJECT: &str = "the CA puts in what it has on file for the account";
-const SOLVER: &str = "the solvers of the issuer say how http-01 is done";
+const SUBJECT: &str = "the CA uses the details on file for the account";
+const SOLVER: &str = "the issuer's solvers determine how http-01 is done";
 
 /// All of them, in the order in which they are applied.
 pub const ANNOTATIONS: &[Annotation] = &[
@@ -80,7 +80,7 @@ pub const ANNOTATIONS: &[Annotation] = &[
     sets("certwright.dev/renew-before-percentage", "renewBeforePercentage", renew_before_percentage),
     sets("certwright.dev/revision-history-limit", "revisionHistoryLimit", |spec, value| {
         let limit = value.parse().ok().filter(|limit| *limit >= 1);
-        spec.revision_history_limit = Some(limit.ok_or("a number from 1 on")?);
+        spec.revision_history_limit = Some(limit.ok_or("a number of at least 1")?);
         Ok(())
     }),
     sets("certwright.dev/private-key-algorithm", "privateKey.algorithm", |spec, value| {
@@ -93,7 +93,7 @@ pub const ANNOTATIONS: &[Annotation] = &[
         spec.private_key.get_or_insert_default().encoding = Some(encoding);
         Ok(())
     }),
-    // After the algorithm, of which it depends.
+    // After the algorithm, on which it depends.
     sets("certwright.dev/private-key-size", "privateKey.size", private_key_size),
     sets("certwright.dev/private-key-rotation-policy", "privateKey.rotationPolicy", |spec, value| {
         let policy = parsed::<RotationPolicy>(value).ok_or("Always or Never")?;
@@ -136,7 +136,7 @@ pub fn is_read(key: &str) -> bool {
     key.starts_with(OURS) || key.starts_with(THEIRS) || key == TLS_ACME
 }
 
-/// Whether an object has an annotation that means something to us.
+/// Whether an object has an annotation that we read.
 pub fn is_annotated<K: Resource>(object: &K) -> bool {
     object.annotations().keys().any(|key| is_read(key))
 }
@@ -152,7 +152,7 @@ pub struct Annotations<'a> {
 pub enum Chosen {
     /// This one.
     Issuer(IssuerRef),
-    /// None, or one that is not ours.
+    /// None, or one of another group.
     None,
 }
 
@@ -161,7 +161,7 @@ impl<'a> Annotations<'a> {
         Self { entrance, settings }
     }
 
-    /// The issuer to ask. Where one is named by our annotations, cert-manager's say nothing of it.
+    /// The issuer. If our annotations name one, cert-manager's are ignored.
     pub fn issuer(&self) -> Result<Chosen, Remark> {
         let read =
             |key: &str| self.entrance.annotations.get(key).map(|value| (key.to_owned(), value.as_str()));
@@ -174,7 +174,7 @@ impl<'a> Annotations<'a> {
         }
         let read = |key: &str| read(&theirs(key)).filter(|_| self.settings.cert_manager);
         if let Some(named) = named(read(ISSUER), read(CLUSTER_ISSUER))? {
-            // Another group is that of an issuer of cert-manager that is not for ACME.
+            // Other groups are those of cert-manager's external issuers.
             let groups = [GROUP, THEIRS.trim_end_matches('/')];
             if read(ISSUER_GROUP).is_some_and(|(_, group)| !groups.contains(&group)) {
                 return Ok(Chosen::None);
@@ -187,7 +187,7 @@ impl<'a> Annotations<'a> {
         Ok(default.map_or(Chosen::None, Chosen::Issuer))
     }
 
-    /// The fields that annotations set, in the spec of a Certificate that has no others; or all that is wrong.
+    /// The fields that annotations set, in an otherwise empty spec; or all mistakes.
     pub fn fields(&self) -> Result<CertificateSpec, Vec<Remark>> {
         let mut spec = CertificateSpec::default();
         let mut mistakes = Vec::new();
@@ -199,19 +199,19 @@ impl<'a> Annotations<'a> {
             }
         }
         if spec.renew_before.is_some() && spec.renew_before_percentage.is_some() {
-            let note = "certwright.dev/renew-before and certwright.dev/renew-before-percentage exclude each other; \
-                        remove one";
+            let note = "certwright.dev/renew-before and certwright.dev/renew-before-percentage are mutually exclusive; \
+                remove one";
             mistakes.push(Remark { reason: reason::INVALID_ANNOTATION, note: note.to_owned() });
         }
         if mistakes.is_empty() { Ok(spec) } else { Err(mistakes) }
     }
 
-    /// Names of the listeners that are left out.
+    /// Names of the ignored listeners.
     pub fn ignored_listeners(&self) -> Vec<&'a str> {
         self.value(IGNORED_LISTENERS).map(|(_, value)| items(value).collect()).unwrap_or_default()
     }
 
-    /// What stands there and does nothing.
+    /// Annotations without an effect.
     pub fn not_used(&self) -> Vec<Remark> {
         let known = ANNOTATIONS.iter().filter_map(|annotation| {
             let Effect::NotUsed(why) = annotation.effect else { return None };
@@ -220,11 +220,11 @@ impl<'a> Annotations<'a> {
         });
         let is_known = |key: &String| ANNOTATIONS.iter().any(|annotation| annotation.name == key);
         let unknown = self.entrance.annotations.keys().filter(|key| key.contains(OURS) && !is_known(key));
-        let unknown = unknown.map(|key| format!("{key} is not used: there is no such annotation here"));
+        let unknown = unknown.map(|key| format!("{key} is not used: Certwright has no such annotation"));
         known.chain(unknown).map(|note| Remark { reason: reason::ANNOTATION_NOT_USED, note }).collect()
     }
 
-    /// The value of an annotation, and the name under which it stands. An empty one is as good as none.
+    /// The value of an annotation, and its actual name. An empty value counts as none.
     fn value(&self, name: &str) -> Option<(String, &'a str)> {
         let read = |key: String| {
             let value = self.entrance.annotations.get(&key).filter(|value| !value.is_empty())?;
@@ -234,7 +234,7 @@ impl<'a> Annotations<'a> {
     }
 }
 
-/// The issuer that one of these annotations names.
+/// The issuer named by one of these annotations.
 fn named(
     issuer: Option<(String, &str)>,
     cluster_issuer: Option<(String, &str)>,
@@ -242,7 +242,7 @@ fn named(
     let ((key, name), kind) = match (issuer, cluster_issuer) {
         (None, None) => return Ok(None),
         (Some((one, _)), Some((other, _))) => {
-            let note = format!("{one} and {other} exclude each other; remove one");
+            let note = format!("{one} and {other} are mutually exclusive; remove one");
             return Err(Remark { reason: reason::INVALID_ANNOTATION, note });
         }
         (Some(issuer), None) => (issuer, IssuerKind::Issuer),
@@ -254,13 +254,13 @@ fn named(
     Ok(Some(IssuerRef { name: name.to_owned(), kind, group: GROUP.to_owned() }))
 }
 
-/// The same issuer with the kind that another annotation gives it.
+/// The same issuer with the kind from another annotation.
 fn kind(issuer: IssuerRef, named: Option<(String, &str)>) -> Result<IssuerRef, Remark> {
     let Some((key, value)) = named else { return Ok(issuer) };
     match value {
         "ClusterIssuer" => Ok(IssuerRef { kind: IssuerKind::ClusterIssuer, ..issuer }),
         "Issuer" if issuer.kind == IssuerKind::Issuer => Ok(issuer),
-        "Issuer" => Err(wrong(&key, value, "ClusterIssuer, as cluster-issuer names one")),
+        "Issuer" => Err(wrong(&key, value, "ClusterIssuer, because cluster-issuer is set")),
         _ => Err(wrong(&key, value, "Issuer or ClusterIssuer")),
     }
 }
@@ -272,7 +272,7 @@ pub fn wrong(key: &str, value: &str, allowed: &str) -> Remark {
     }
     Remark {
         reason: reason::INVALID_ANNOTATION,
-        note: format!("{key}: '{shown}' cannot be used; allowed is {allowed}"),
+        note: format!("{key}: '{shown}' is not valid; it must be {allowed}"),
     }
 }
 
@@ -320,7 +320,7 @@ fn private_key_size(spec: &mut CertificateSpec, value: &str) -> Result<(), &'sta
         PrivateKeyAlgorithm::Ecdsa => Some(
             size.filter(|size| [256, 384, 521].contains(size)).ok_or("256, 384 or 521 for an ECDSA key")?,
         ),
-        // As cert-manager has it: of no meaning there.
+        // As in cert-manager: it has no meaning there.
         PrivateKeyAlgorithm::Ed25519 => None,
     };
     Ok(())
@@ -352,7 +352,7 @@ fn items(value: &str) -> impl Iterator<Item = &str> {
     value.split(',').map(str::trim).filter(|item| !item.is_empty())
 }
 
-/// As Go's `strconv.ParseBool` has it.
+/// As in Go's `strconv.ParseBool`.
 fn is_true(value: &str) -> bool {
     matches!(value, "1" | "t" | "T" | "true" | "TRUE" | "True")
 }

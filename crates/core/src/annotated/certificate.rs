@@ -16,21 +16,21 @@ use certwright_api::{
     ANNOTATION_MADE_AS, Certificate, CertificateSpec, IssuerRef, annotated_reason as reason,
 };
 
-/// `kubectl apply --prune` of the set that the Ingress belongs to would take the Certificate away.
+/// `kubectl apply --prune` of the set that the Ingress belongs to would delete the Certificate.
 const LEFT_OUT_LABEL: &str = "applyset.kubernetes.io/part-of";
 
-/// What a spec says of Secrets.
+/// The Secrets in a spec.
 #[derive(Default)]
 pub struct Secrets {
-    /// Secrets with the hosts that each shall be for, in the order of the spec.
+    /// Secrets with their hosts, in the order of the spec.
     pub wanted: Vec<(String, Vec<String>)>,
-    /// Secrets that are named where something is wrong.
+    /// Secrets in parts of the spec that contain a mistake.
     pub kept: BTreeSet<String>,
-    /// What is wrong there.
+    /// The mistakes.
     pub remarks: Vec<Remark>,
 }
 
-/// What a spec says of Secrets.
+/// The Secrets in a spec.
 pub fn secrets(entrance: &Entrance, ignored_listeners: &[&str]) -> Secrets {
     let mut secrets = Secrets::default();
     for block in &entrance.blocks {
@@ -53,7 +53,7 @@ pub fn secrets(entrance: &Entrance, ignored_listeners: &[&str]) -> Secrets {
     secrets
 }
 
-/// Why no certificate can be made for a part of a spec.
+/// Why no Certificate can be created for a part of a spec.
 fn mistake(entrance: &Entrance, block: &Block) -> Option<String> {
     let path = &block.path;
     let (hosts, secrets) = match entrance.kind {
@@ -61,25 +61,25 @@ fn mistake(entrance: &Entrance, block: &Block) -> Option<String> {
         EntranceKind::Gateway => ("hostname", "tls.certificateRefs"),
     };
     if block.hosts.is_empty() {
-        return Some(format!("{path}.{hosts} is empty, so there is nothing to certify; name what it is for"));
+        return Some(format!("{path}.{hosts} is empty; add the names for the certificate"));
     }
     if block.secrets.is_empty() {
-        return Some(format!("{path}.{secrets} is empty; name the Secret that shall hold the certificate"));
+        return Some(format!("{path}.{secrets} is empty; name the Secret for the certificate"));
     }
     block.secrets.iter().enumerate().find_map(|(at, secret)| {
         let path = format!("{path}.{secrets}[{at}]");
         if !is_secret(secret) {
             let kind = secret.kind.as_deref().unwrap_or("Secret");
-            return Some(format!("{path} names a {kind} of its own group; a certificate is in a Secret"));
+            return Some(format!("{path} names a {kind} of another API group; name a Secret of the core group"));
         }
-        // It becomes the Certificate's name, and with that a part of a path. The Gateway API takes any text.
+        // It becomes the Certificate's name, and so part of a URL path. The Gateway API accepts any text.
         if !is_object_name(&secret.name) {
-            return Some(format!("{path} is no name that a Secret can have"));
+            return Some(format!("{path} is not a valid name of a Secret"));
         }
         let other = secret.namespace.as_ref().filter(|namespace| **namespace != entrance.namespace)?;
         Some(format!(
-            "{path}.namespace is '{other}', and a Certificate fills Secrets of its own namespace only: make a \
-             Certificate there, or name a Secret of namespace {}",
+            "{path}.namespace is '{other}', but a Certificate can fill only Secrets in its own namespace: create a \
+             Certificate there, or name a Secret in namespace {}",
             entrance.namespace
         ))
     })
@@ -133,21 +133,21 @@ pub fn build(
     Ok(certificate)
 }
 
-/// Adds a name that is not there yet. Certificates with a name twice are refused.
+/// Adds a name unless it is present. Certificates with duplicate names are rejected.
 fn add(names: &mut Vec<String>, name: String) {
     if !names.contains(&name) {
         names.push(name);
     }
 }
 
-/// Whether a Certificate was made from the same, and has it all still. It may have more: what others have set is theirs.
+/// Whether a Certificate was created from the same input, and still has all of it. Fields that others have set do not matter.
 pub fn is_as_wanted(existing: &Certificate, wanted: &Certificate) -> bool {
     existing.annotations().get(ANNOTATION_MADE_AS) == wanted.annotations().get(ANNOTATION_MADE_AS)
         && contains(&value(existing), &value(wanted))
 }
 
 fn value(certificate: &Certificate) -> Value {
-    // It is written as JSON to the API server, too.
+    // It is also written to the API server as JSON, so this cannot fail.
     serde_json::to_value(certificate).unwrap_or_default()
 }
 

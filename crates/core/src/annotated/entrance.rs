@@ -1,4 +1,4 @@
-//! Ingresses and Gateways, as far as Certificates are made from them. The rest of them is not even kept in memory.
+//! Ingresses and Gateways, reduced to the parts that Certificates are created from. The rest is not kept in memory.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ use super::annotations::is_read;
     schema = "disabled",
     derive = "Default",
     derive = "PartialEq",
-    doc = "A `networking.k8s.io/v1` Ingress, as far as Certificates are made from it."
+    doc = "A `networking.k8s.io/v1` Ingress, reduced to the parts that Certificates are created from."
 )]
 pub struct IngressSpec {
     /// Hosts, and the Secret with their certificate.
@@ -51,7 +51,7 @@ pub struct IngressTls {
     schema = "disabled",
     derive = "Default",
     derive = "PartialEq",
-    doc = "A `gateway.networking.k8s.io/v1` Gateway, as far as Certificates are made from it."
+    doc = "A `gateway.networking.k8s.io/v1` Gateway, reduced to the parts that Certificates are created from."
 )]
 pub struct GatewaySpec {
     /// Where it listens.
@@ -65,18 +65,18 @@ pub struct Listener {
     /// Its name.
     #[serde(default)]
     pub name: String,
-    /// The host that it is for.
+    /// Its hostname.
     #[serde(default)]
     pub hostname: Option<String>,
     /// `HTTP`, `HTTPS`, `TLS` and others.
     #[serde(default)]
     pub protocol: String,
-    /// What it does with TLS.
+    /// Its TLS settings.
     #[serde(default)]
     pub tls: Option<ListenerTls>,
 }
 
-/// What a listener does with TLS.
+/// TLS settings of a listener.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListenerTls {
@@ -88,7 +88,7 @@ pub struct ListenerTls {
     pub certificate_refs: Vec<SecretReference>,
 }
 
-/// A reference to a Secret, or to what a Gateway takes in its place.
+/// A reference to a Secret, or to another kind that the Gateway supports.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SecretReference {
     /// The API group, by default the core group.
@@ -116,7 +116,7 @@ pub struct Entrance {
     pub name: String,
     /// `metadata.uid`.
     pub uid: String,
-    /// Whether it is being deleted: what it owns goes with it.
+    /// Whether it is being deleted: then the objects that it owns are deleted, too.
     pub is_going: bool,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
@@ -167,7 +167,7 @@ pub(super) struct Block {
 }
 
 impl Entrance {
-    /// The owner of what is made from it.
+    /// The owner reference for Certificates that are created from it.
     pub(super) fn owner(&self) -> OwnerReference {
         OwnerReference {
             api_version: self.kind.api_version().to_owned(),
@@ -175,7 +175,7 @@ impl Entrance {
             name: self.name.clone(),
             uid: self.uid.clone(),
             controller: Some(true),
-            // To have it wait for us when it is deleted would take a right to its finalizers in some clusters.
+            // Blocking its deletion would require permission for its finalizers in some clusters.
             block_owner_deletion: Some(false),
         }
     }
@@ -233,22 +233,22 @@ fn terminates_tls(listener: &Listener) -> bool {
     matches!(listener.protocol.as_str(), "HTTPS" | "TLS") && mode != Some("Passthrough")
 }
 
-/// Takes out of an Ingress what is not read.
+/// Removes the parts of an Ingress that are not read.
 pub fn reduce_ingress(ingress: &mut Ingress) {
     if !reduce(ingress) {
         ingress.spec = IngressSpec::default();
     }
 }
 
-/// Takes out of a Gateway what is not read.
+/// Removes the parts of a Gateway that are not read.
 pub fn reduce_gateway(gateway: &mut Gateway) {
     if !reduce(gateway) {
         gateway.spec = GatewaySpec::default();
     }
 }
 
-/// Reduces the metadata; false if it has no annotation that is read. Such an object is still remembered: what was made from
-/// it has to go.
+/// Reduces the metadata; false if it has no annotation that is read. Such an object is still cached: Certificates that were
+/// created from it must be deleted.
 fn reduce<K: Resource>(object: &mut K) -> bool {
     let metadata = object.meta_mut();
     let mut annotations = metadata.annotations.take().unwrap_or_default();

@@ -85,13 +85,13 @@ fn what_cannot_be_used_is_left_out_with_a_sentence_and_its_certificate_stays() {
     assert_eq!(
         notes(&plan),
         [
-            "TLSSkipped: spec.listeners[1].hostname is empty, so there is nothing to certify; name what it is for",
-            "TLSSkipped: spec.listeners[2].tls.certificateRefs is empty; name the Secret that shall hold the certificate",
-            "TLSSkipped: spec.listeners[3].tls.certificateRefs[0].namespace is 'other', and a Certificate fills Secrets of \
-             its own namespace only: make a Certificate there, or name a Secret of namespace shop",
-            "TLSSkipped: spec.listeners[4].tls.certificateRefs[0] names a Vault of its own group; a certificate is in a \
-             Secret",
-            "TLSSkipped: spec.listeners[5].tls.certificateRefs[0] is no name that a Secret can have",
+            "TLSSkipped: spec.listeners[1].hostname is empty; add the names for the certificate",
+            "TLSSkipped: spec.listeners[2].tls.certificateRefs is empty; name the Secret for the certificate",
+            "TLSSkipped: spec.listeners[3].tls.certificateRefs[0].namespace is 'other', but a Certificate can fill only \
+             Secrets in its own namespace: create a Certificate there, or name a Secret in namespace shop",
+            "TLSSkipped: spec.listeners[4].tls.certificateRefs[0] names a Vault of another API group; name a Secret of \
+             the core group",
+            "TLSSkipped: spec.listeners[5].tls.certificateRefs[0] is not a valid name of a Secret",
         ]
     );
     let ingress = ingress(
@@ -101,8 +101,8 @@ fn what_cannot_be_used_is_left_out_with_a_sentence_and_its_certificate_stays() {
     assert_eq!(
         notes(&planned(&ingress)),
         [
-            "TLSSkipped: spec.tls[0].hosts is empty, so there is nothing to certify; name what it is for",
-            "TLSSkipped: spec.tls[1].secretName is empty; name the Secret that shall hold the certificate",
+            "TLSSkipped: spec.tls[0].hosts is empty; add the names for the certificate",
+            "TLSSkipped: spec.tls[1].secretName is empty; name the Secret for the certificate",
         ]
     );
 }
@@ -162,7 +162,7 @@ fn every_field_is_set_by_its_annotation() {
     assert_eq!(planned(&with(&percentage)).certificates[0].spec.renew_before_percentage, Some(25));
 }
 
-/// An annotation, a value that it cannot have, and what it can.
+/// An annotation, an invalid value, and the allowed values.
 const WRONG: &[(&str, &str, &str)] = &[
     ("issuer-kind", "Vault", "Issuer or ClusterIssuer"),
     ("issuer-group", "example.com", "certwright.dev"),
@@ -174,7 +174,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("duration", "-5h", "a duration from 1h to 87600h, such as 2160h"),
     ("renew-before", "1m", "a duration from 5m to 87600h, such as 720h"),
     ("renew-before-percentage", "100", "a number from 1 to 99"),
-    ("revision-history-limit", "0", "a number from 1 on"),
+    ("revision-history-limit", "0", "a number of at least 1"),
     ("private-key-algorithm", "DSA", "RSA, ECDSA or Ed25519"),
     ("private-key-encoding", "pkcs8", "PKCS1 or PKCS8"),
     ("private-key-size", "1024", "2048, 3072, 4096 or 8192 for an RSA key, which is the default"),
@@ -193,9 +193,8 @@ fn a_value_that_cannot_be_used_is_told_and_nothing_is_changed() {
         let mut annotations = json!({ "certwright.dev/issuer": "ca" });
         annotations[format!("certwright.dev/{name}")] = json!(value);
         let plan = planned(&with(&annotations));
-        let note = format!(
-            "InvalidAnnotation: certwright.dev/{name}: '{value}' cannot be used; allowed is {allowed}"
-        );
+        let note =
+            format!("InvalidAnnotation: certwright.dev/{name}: '{value}' is not valid; it must be {allowed}");
         assert_eq!(notes(&plan), [note]);
         assert_eq!((names(&plan).len(), &plan.kept), (0, &Kept::All), "{name}");
     }
@@ -206,15 +205,15 @@ fn a_value_that_cannot_be_used_is_told_and_nothing_is_changed() {
     assert_eq!(
         notes(&planned(&with(&both))),
         [
-            "InvalidAnnotation: certwright.dev/renew-before and certwright.dev/renew-before-percentage exclude each other; \
-          remove one"
+            "InvalidAnnotation: certwright.dev/renew-before and certwright.dev/renew-before-percentage are mutually \
+             exclusive; remove one"
         ]
     );
     let two = json!({ "certwright.dev/issuer": "ca", "certwright.dev/cluster-issuer": "ca" });
     assert_eq!(
         notes(&planned(&with(&two))),
         [
-            "InvalidAnnotation: certwright.dev/issuer and certwright.dev/cluster-issuer exclude each other; remove one"
+            "InvalidAnnotation: certwright.dev/issuer and certwright.dev/cluster-issuer are mutually exclusive; remove one"
         ]
     );
     let template = r#"{"labels":{"certwright.dev/secret":"tls"}}"#;
@@ -240,7 +239,7 @@ fn what_does_nothing_is_told_and_holds_nothing_up() {
         }
     }
     expected.push(
-        "AnnotationNotUsed: certwright.dev/renew-befor is not used: there is no such annotation here"
+        "AnnotationNotUsed: certwright.dev/renew-befor is not used: Certwright has no such annotation"
             .to_owned(),
     );
     let plan = planned(&with(&annotations));
@@ -312,8 +311,8 @@ fn annotations_of_cert_manager_are_read_if_that_is_wanted_and_ours_win() {
     assert_eq!(
         notes(&plan(&with(&place), &settings)),
         [
-            "AnnotationNotUsed: acme.cert-manager.io/http01-edit-in-place is not used: the solvers of the issuer say how \
-          http-01 is done"
+            "AnnotationNotUsed: acme.cert-manager.io/http01-edit-in-place is not used: the issuer's solvers determine how \
+             http-01 is done"
         ]
     );
 }
@@ -347,7 +346,7 @@ fn a_certificate_of_somebody_else_is_left_alone() {
     };
     assert_eq!(
         remark.note,
-        "Certificate tls exists and was not made from annotations, so it is left alone: delete it, or name another Secret"
+        "Certificate tls exists and was not created from annotations, so it is not changed: delete it, or name another Secret"
     );
     assert!(!is_surplus(&existing, &entrance, &Plan::default()));
 
@@ -355,7 +354,7 @@ fn a_certificate_of_somebody_else_is_left_alone() {
     let Decision::Foreign(remark) = decide(&wanted, &other, Some(&wanted)) else { panic!("not foreign") };
     assert_eq!(
         remark.note,
-        "Certificate tls was made from Ingress front, and is left to it: name another Secret here, or all hosts there"
+        "Certificate tls was created from Ingress front, so it is not changed: name another Secret here, or list all hosts there"
     );
 }
 

@@ -133,9 +133,9 @@ proptest! {
         prop_assert!(wait >= bounds.0 && wait <= bounds.1);
     }
 
-    /// Something that takes `takes` is noticed at most half as long after, and is looked at seldom.
+    /// Something that takes `takes` is noticed after at most half as long again, with few checks.
     #[test]
-    fn looking_again_is_soon_enough_and_seldom(takes in 0..=3 * 86_400i64) {
+    fn checks_are_repeated_soon_enough_but_rarely(takes in 0..=3 * 86_400i64) {
         let bounds = (Duration::from_millis(100), Duration::from_secs(300));
         let done = now() + SignedDuration::from_secs(takes);
         let (mut at, mut looks) = (now(), 0i64);
@@ -152,7 +152,7 @@ fn now() -> Timestamp {
     "2026-11-22T03:00:00Z".parse().unwrap()
 }
 
-/// Seconds that are waited, the last one begun counted whole.
+/// The wait in seconds, rounded up.
 fn wait(backoff: &Backoff, failures: u32, at_least: Option<Duration>, now: Timestamp) -> i64 {
     backoff.next_attempt(failures, at_least, now, "seed").duration_since(now).as_secs()
 }

@@ -1,7 +1,7 @@
 use super::Disposition::*;
 use super::*;
 
-/// The table of what a CA's codes mean, row by row.
+/// The table of a CA's codes and their meaning, row by row.
 const TABLE: [(Disposition, &[&str]); 5] = [
     (
         AccountUnusable,
@@ -67,7 +67,7 @@ const TABLE: [(Disposition, &[&str]); 5] = [
     ),
 ];
 
-/// The codes of which the HTTP status and the call decide.
+/// The codes for which the HTTP status and the call decide.
 const BY_STATUS: &[&str] = &[
     "unauthorized",
     "malformed",
@@ -81,7 +81,7 @@ const BY_STATUS: &[&str] = &[
     "compound",
 ];
 
-/// The reasons of the codes that are not words in capitals; those are the reason as they are.
+/// The reasons of the codes that are not in capitals; those in capitals are used unchanged.
 const REASONS: &[(&str, &str)] = &[
     ("accountDoesNotExist", "AccountDoesNotExist"),
     ("externalAccountRequired", "ExternalAccountRequired"),
@@ -182,7 +182,7 @@ fn no_answer_at_all_is_a_stumble() {
 }
 
 #[test]
-fn a_challenge_that_failed_is_proved_anew_unless_the_code_says_more() {
+fn a_failed_challenge_is_retried_with_a_new_order_unless_the_code_says_more() {
     for code in ["", "unauthorized", "connection", "dns", "tls", "incorrectResponse", "serverInternal"] {
         assert_eq!(of_invalid(code), ValidationFailed, "{code}");
     }
@@ -204,7 +204,7 @@ fn a_known_code_is_the_reason_as_kubernetes_writes_reasons() {
 }
 
 #[test]
-fn no_code_stands_twice_or_is_without_an_expectation() {
+fn every_code_occurs_once_and_has_an_expectation() {
     let known: std::collections::BTreeSet<&str> = CODES.iter().map(|known| known.code).collect();
     assert_eq!(known.len(), CODES.len());
     assert_eq!(known, expected().into_iter().collect());

@@ -17,13 +17,13 @@ use certwright_acme::{AcmeError, Answer, Challenge, ChallengeStatus, NewOrder, O
 use certwright_api::{CertificateAcmeStatus, DnsRecordStatus, certificate_reason as reason};
 
 impl State {
-    /// Takes in what came of a step that ended at `now`; says what is to be told, and what comes next.
+    /// Applies the outcome of a step that ended at `now`; returns what to report, and what comes next.
     pub fn apply(&mut self, seen: &Snapshot<'_>, outcome: Outcome, now: Timestamp) -> Consequence {
         match outcome {
             Outcome::Rested { until } => self.rest(seen, until, now),
             Outcome::Waited { until, reason, message, makes_room } => {
                 let mut consequence = self.wait(seen, until, reason, &message, now);
-                // Without an order it takes none from those who have one to go on with.
+                // Without an order, it does not occupy an order slot.
                 if makes_room || self.status.order.is_none() {
                     consequence.reports.push(self.leave_place());
                 }
@@ -104,7 +104,7 @@ impl State {
         }
     }
 
-    /// Goes on with the CA's answer, or with its refusal.
+    /// Continues with the CA's answer, or with its error.
     fn answered<T>(
         &mut self,
         seen: &Snapshot<'_>,
@@ -129,8 +129,8 @@ impl State {
             return Consequence::DECIDE;
         }
         let message = format!(
-            "Waiting for other orders to finish: the account of {} may have {per_account} orders under way at once, and namespaces \
-             take turns",
+            "Waiting for other orders to finish: the account of {} is limited to {per_account} concurrent orders, and \
+             namespaces take turns",
             seen.issuer_in_words()
         );
         self.report_wait(seen, reason::QUEUED, &message, now);
@@ -170,8 +170,8 @@ impl State {
         self.learn().saw_order(answer.value, answer.retry_after, now);
     }
 
-    /// The challenges, and the records that answer them, are about to be presented: they are on record before. Records that are
-    /// no longer needed are to be removed.
+    /// The challenges and their records are about to be presented, and are recorded first. Records that are no longer needed
+    /// are marked for removal.
     pub fn begin_presentation(
         &mut self,
         seen: &Snapshot<'_>,
@@ -182,13 +182,13 @@ impl State {
         records::replace(&mut self.status.dns_records, needed, now);
         let before = std::mem::take(&mut self.status.challenges);
         self.status.challenges = challenged.iter().map(|one| one.recorded(&before)).collect();
-        // When it is tried again, what is said stands until there is something else to say.
+        // On a retry, the last message stays until there is a new one.
         if self.learned().present_failed.is_none() && self.learned().presented_at.is_none() {
             self.report_wait(seen, reason::ORDERING, "The challenges are being presented", now);
         }
     }
 
-    /// The CA was told to look at challenges: at all of them, whatever became of one.
+    /// The CA was told to validate challenges: all of them, even if one call failed.
     fn told(
         &mut self,
         seen: &Snapshot<'_>,
@@ -212,7 +212,7 @@ impl State {
         let learned = self.learn();
         taken.iter().for_each(|answer| saw_challenge(learned, &answer.value));
         learned.retry_after = taken.iter().filter_map(|answer| answer.retry_after).max();
-        // A CA that validated while it answered is asked for the order at once.
+        // If the CA validated immediately, the order is read at once.
         if taken.iter().all(|answer| answer.value.status == ChallengeStatus::Valid) {
             learned.asked_at = None;
         }
@@ -228,7 +228,7 @@ impl State {
             }
             Err(error) => {
                 let message = format!(
-                    "The CA sent a certificate that does not fit, and the Secret was left as it is: {error}"
+                    "The CA sent a certificate that does not match the request, so the Secret was not changed: {error}"
                 );
                 let failure = Failure {
                     reason: reason::CERTIFICATE_REFUSED,
@@ -241,13 +241,13 @@ impl State {
         }
     }
 
-    /// The TLS Secret is about to be written, and the answer may be lost: why that was due is known before.
+    /// The TLS Secret is about to be written, and the answer may be lost: records beforehand why that was due.
     pub fn begin_storing(&mut self, seen: &Snapshot<'_>, now: Timestamp) {
         let why = seen.with(self).due(now).map_or(reason::SECRET_MISSING, |due| due.reason);
         self.learn().stored_for = Some(why);
     }
 
-    /// Says that the certificate is in the Secret, unless that was said.
+    /// Reports that the certificate is in the Secret, unless that was reported.
     pub(super) fn issued(&mut self, seen: &Snapshot<'_>, now: Timestamp) -> Vec<Report> {
         let learned = self.learned();
         let stored = learned.stored_for.zip(learned.chain.clone());
@@ -262,7 +262,7 @@ impl State {
         let not_asked = wanted.is_some_and(|wanted| wanted.duration.is_some()) && seen.lifetime().is_none();
         let duration = match not_asked {
             true => format!(
-                ". The duration was not asked for, since {} does not say enableDurationFeature",
+                ". The duration was not requested, because {} does not set enableDurationFeature",
                 seen.issuer_in_words()
             ),
             false => String::new(),
@@ -283,7 +283,7 @@ impl State {
     }
 }
 
-/// Takes note of a challenge that the CA has just been told about.
+/// Records a challenge as the CA returned it.
 fn saw_challenge(learned: &mut Learned, seen: &Challenge) {
     let authorizations = learned.authorizations.iter_mut().flatten();
     let challenges = authorizations.flat_map(|(_, authorization)| &mut authorization.challenges);
@@ -295,8 +295,8 @@ fn saw_challenge(learned: &mut Learned, seen: &Challenge) {
 fn not_offered(name: &str, offered: &BTreeSet<String>) -> Event {
     let offered: Vec<&str> = offered.iter().map(String::as_str).collect();
     let note = format!(
-        "The CA offers no chain with the issuer {name}, which preferredChain names, and the one that it serves is used. The \
-         issuers in what it offers: {}",
+        "The CA offers no chain with the issuer {name}, which preferredChain names, so its default chain is used. Issuers \
+         in the chains that it offers: {}",
         offered.join("; ")
     );
     Event::warning(reason::PREFERRED_CHAIN_NOT_OFFERED, "Download", note)
@@ -305,15 +305,15 @@ fn not_offered(name: &str, offered: &BTreeSet<String>) -> Event {
 fn restored(seen: &Snapshot<'_>) -> Event {
     let name = seen.wanted.as_ref().map(|wanted| wanted.secret_name.as_str()).unwrap_or_default();
     let note = format!(
-        "Secret {name} was lost once more and has the certificate again that it had; so many equal ones were issued within a \
-         week that none is ordered for this. Find out what deletes or overwrites it"
+        "Secret {name} was lost again, so its last certificate was restored; too many certificates for the same names \
+         were issued within a week to order another one. Find out what deletes or overwrites the Secret"
     );
     Event::warning(reason::SECRET_RESTORED, "Restore", note)
 }
 
 fn left_behind((record, words): (DnsRecordStatus, String)) -> [Report; 2] {
     let note = format!(
-        "The TXT record {} with the value {} could not be removed and is left behind; remove it by hand: {words}",
+        "The TXT record {} with the value {} could not be removed; remove it manually: {words}",
         record.fqdn, record.value
     );
     let event = Event::warning(reason::RECORD_LEFT_BEHIND, "CleanUp", note);

@@ -1,4 +1,4 @@
-//! Whether what a CA says of an order is about what was asked for.
+//! Whether the CA's answers about an order match the request.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -8,30 +8,29 @@ use crate::disposition::Disposition;
 use certwright_acme::{Authorization, AuthorizationStatus, Identifier, Order};
 use certwright_api::certificate_reason as reason;
 
-/// The longest that URLs and tokens of all challenges are, which stand in the status. Those of 250 names fit in.
+/// The maximum total size of the URLs and tokens of all challenges, which are recorded in the status. Enough for 250 names.
 const MAX_CHALLENGES: usize = 48 << 10;
 /// The longest name that a message quotes in full.
 const LONGEST_NAME: usize = 255;
 
-/// The failure that a new order is, if it is not the one that was asked for: to place another at once would go on without
-/// end.
+/// The failure for a new order that does not match the request: placing another one immediately would be an endless loop.
 pub fn misplaced(order: &Order, asked: &[Identifier], profile: Option<&str>) -> Option<Failure> {
     if !order.identifiers.is_empty() && canonical(&order.identifiers) != canonical(asked) {
-        return Some(refused("The CA placed an order for other names than those that were asked for"));
+        return Some(refused("The CA created an order for names other than those requested"));
     }
     match (order.profile.as_deref(), profile) {
         (Some(placed), Some(profile)) if placed != profile => {
-            Some(refused(&format!("The CA placed an order with another profile than {profile}")))
+            Some(refused(&format!("The CA created an order with a profile other than {profile}")))
         }
         _ => too_many(order, asked),
     }
 }
 
-/// The failure that an order is whose names have changed since the CA was last asked. Not every answer repeats them.
+/// The failure for an order whose names have changed since it was last read. Not every answer repeats them.
 pub fn altered(before: &Order, order: &Order) -> Option<Failure> {
     let said = !before.identifiers.is_empty() && !order.identifiers.is_empty();
     let same = !said || canonical(&before.identifiers) == canonical(&order.identifiers);
-    (!same).then(|| refused("The CA changed the names of an order that is under way"))
+    (!same).then(|| refused("The CA changed the names of an existing order"))
 }
 
 /// Reads the authorizations, unless there are more of them than names.
@@ -43,8 +42,8 @@ pub(super) fn read(situation: &Situation<'_>) -> Step {
     }
 }
 
-/// The failure that an authorization is that would have to be proved, for a name that nobody asked for. One that is valid
-/// already may be for a parent domain, or the whole organization.
+/// The failure for a pending authorization of a name that was not requested. An authorization that is already valid may be for
+/// a parent domain, or the whole organization.
 pub(super) fn for_other_name(
     situation: &Situation<'_>,
     authorizations: &[(String, Authorization)],
@@ -57,20 +56,22 @@ pub(super) fn for_other_name(
     let name = pending.into_iter().find(|name| !asked.contains(&canonical_name(name)))?;
     let shown: String = name.chars().filter(|c| c.is_ascii_graphic()).take(LONGEST_NAME).collect();
     Some(refused(&format!(
-        "The CA wants control of {shown:?} to be proved, which the Certificate does not name; nothing was presented for it"
+        "The CA requires validation of {shown:?}, which the Certificate does not list; nothing was presented for it"
     )))
 }
 
-/// The failure that challenges are which are too long to be written down.
+/// The failure for challenges that are too large to record.
 pub(super) fn too_long(challenged: &[Challenged]) -> Option<Failure> {
     let length = |one: &Challenged| one.url.len() + one.authorization.len() + one.token.len();
     let altogether: usize = challenged.iter().map(length).sum();
     (altogether > MAX_CHALLENGES).then(|| {
-        refused("The CA gave the challenges URLs and tokens of more than 48 KiB altogether, which are not written down")
+        refused(
+            "The URLs and tokens of the CA's challenges exceed 48 KiB in total, which is too much to record",
+        )
     })
 }
 
-/// Names that differ only in how they are written, or in their order, are the same.
+/// Names that differ only in spelling or order are the same.
 pub(super) fn canonical(identifiers: &[Identifier]) -> BTreeSet<String> {
     identifiers.iter().map(|identifier| canonical_name(&identifier.value)).collect()
 }
@@ -90,7 +91,7 @@ fn too_many(order: &Order, asked: &[Identifier]) -> Option<Failure> {
     let (count, names) = (order.authorizations.len(), asked.len());
     (count > names).then(|| {
         refused(&format!(
-            "The CA placed an order with {count} authorizations for {names} name{}; none of them was read",
+            "The CA created an order with {count} authorizations for {names} name{}; none of them was read",
             if names == 1 { "" } else { "s" }
         ))
     })
@@ -99,7 +100,7 @@ fn too_many(order: &Order, asked: &[Identifier]) -> Option<Failure> {
 fn refused(what: &str) -> Failure {
     Failure {
         reason: reason::ANSWER_REFUSED,
-        message: format!("{what}. The order is given up; tell the CA's operator"),
+        message: format!("{what}. The order is abandoned; tell the CA's operator"),
         disposition: Disposition::OrderLost,
         retry_after: None,
     }

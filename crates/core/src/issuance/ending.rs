@@ -1,4 +1,4 @@
-//! The end of an issuance, whichever it is: what it has left is removed, and then it is forgotten.
+//! The end of an issuance, however it ends: its leftovers are removed, and then it is forgotten.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -19,13 +19,13 @@ use certwright_api::IssuanceRecord;
 pub enum Ending {
     /// The certificate is in the Secret.
     Done,
-    /// The order is of no use, for this reason: the issuance goes on without it.
+    /// The order cannot be used, for this reason: the issuance continues without it.
     Abandoned(String),
     /// It has failed.
     Failed(Failure),
 }
 
-/// What an issuance has left besides what it has presented.
+/// The leftovers of an issuance, except presented answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leftovers {
     /// URLs of authorizations that are still pending, and would count against the account.
@@ -41,14 +41,14 @@ pub enum KeySecret {
     Keep,
     /// It is deleted, if there is one.
     Delete,
-    /// It takes in the certificate with its key, to restore the TLS Secret from if that is lost again.
+    /// It stores the certificate and its key as a backup, in case the TLS Secret is lost again.
     BackUp,
 }
 
-/// The authorizations that are still to be proved.
+/// The pending authorizations.
 fn pending_authorizations(state: &State) -> Vec<String> {
     let learned = state.learned();
-    // They were read before they were proved.
+    // They were read before they were validated.
     let is_proved = learned.order.as_ref().is_some_and(|order| {
         matches!(order.status, OrderStatus::Ready | OrderStatus::Processing | OrderStatus::Valid)
     });
@@ -58,7 +58,7 @@ fn pending_authorizations(state: &State) -> Vec<String> {
 }
 
 impl State {
-    /// The issuance ends. A failure that its order outlives removes nothing.
+    /// The issuance ends. After a failure that does not end the order, nothing is removed.
     pub(super) fn end(&mut self, seen: &Snapshot<'_>, ending: Ending, now: Timestamp) -> Consequence {
         let mut reports = Vec::new();
         match &ending {
@@ -70,7 +70,7 @@ impl State {
             Ending::Abandoned(message) => reports.push(Report::Abandoned(message.clone())),
             Ending::Done => {
                 self.count(seen, now);
-                // The answer to the write of the Secret was lost.
+                // If the answer to the write of the Secret was lost, this is not reported yet.
                 reports.extend(self.issued(seen, now));
             }
         }
@@ -79,7 +79,7 @@ impl State {
         Consequence::decide(reports)
     }
 
-    /// What is to be removed, once the issuance has ended.
+    /// What to remove, once the issuance has ended.
     pub fn leftovers(&self, seen: &Snapshot<'_>, now: Timestamp) -> Option<Leftovers> {
         let ending = self.progress.ending.as_ref()?;
         let is_counted = self.status.order.is_some() && seen.with(self).next_duplicate(now).is_some();
@@ -101,19 +101,19 @@ impl State {
         matches!(failure.disposition, Disposition::Stumbled | Disposition::TooFast) && !is_invalid
     }
 
-    /// What is presented is about to be removed. What may still be there stays on record, and no longer counts as presented.
+    /// What is presented is about to be removed. What may still exist stays recorded, but no longer counts as presented.
     pub fn begin_withdrawal(&mut self, now: Timestamp) {
         records::retire(&mut self.status.dns_records, |_| true, now);
         self.learn().will_withdraw();
     }
 
-    /// What was presented is removed, or will be: the ledger says what is left.
+    /// What was presented is removed, or will be: the ledger has the rest.
     pub(super) fn withdrawn(&mut self) {
         self.status.challenges.clear();
         self.learn().saw_withdrawn();
     }
 
-    /// Everything that the issuance has left is removed.
+    /// All leftovers of the issuance are removed.
     pub(super) fn removed(&mut self, seen: &Snapshot<'_>, now: Timestamp) -> Consequence {
         let ending = self.progress.ending.take();
         self.status.challenges.clear();
@@ -128,7 +128,7 @@ impl State {
         }
     }
 
-    /// Records a failure: when the next attempt is made follows from it.
+    /// Records a failure, and when the next attempt is made.
     fn fail(&mut self, seen: &Snapshot<'_>, failure: Failure, now: Timestamp) -> Consequence {
         self.progress.place = false;
         self.report_failure(seen, &failure, now);
@@ -151,8 +151,8 @@ impl State {
         ])
     }
 
-    /// Counts the certificate in the Secret, if this issuance has put it there. Here and not where it is stored, so that a crash
-    /// in between does not lose it.
+    /// Counts the certificate in the Secret, if this issuance has put it there. This happens here, not when it is stored, so
+    /// that a crash in between does not lose it.
     fn count(&mut self, seen: &Snapshot<'_>, now: Timestamp) {
         let (Ok(wanted), Some(leaf), Some(order)) = (seen.wanted, seen.secret.leaf(), &self.status.order)
         else {
@@ -169,7 +169,7 @@ impl State {
         };
         duplicates::record(&mut self.status.recent_issuances, issued, now);
         self.status.revision = Some(self.status.revision.unwrap_or_default() + 1);
-        // What follows may fail, and come again.
+        // The next steps may fail, and this may run again.
         self.status.serial_number = Some(leaf.serial_number.clone());
     }
 }

@@ -1,4 +1,4 @@
-//! The order under way: read, proved, finalized, downloaded, stored (RFC 8555 section 7.4).
+//! The current order: read, validated, finalized, downloaded, stored (RFC 8555 section 7.4).
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use certwright_acme::{Order, OrderStatus, Problem};
 use certwright_api::{Solver, certificate_reason as reason};
 use certwright_pki::Chain;
 
-/// What is presented is taken away from an order that the CA has been processing for so long.
+/// If the CA processes an order for longer than this, presented answers are removed.
 const LONG_PROCESSING: SignedDuration = SignedDuration::from_secs(30);
-/// How often the request is sent to a CA that waits for it although it took it.
+/// Bounds of the wait before the CSR is sent again to a CA that accepted it but still reports the order as ready.
 const FINALIZE_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
-/// An order that expires within this time is not begun to be proved.
+/// No validation is started for an order that expires within this time.
 const EXPIRY_MARGIN: SignedDuration = SignedDuration::from_secs(5);
-/// Goes on with the order under way.
+/// Continues with the current order.
 pub(super) fn go_on(
     situation: &Situation<'_>,
     wanted: &ValidatedCertificate,
@@ -44,16 +44,18 @@ pub(super) fn go_on(
         return Step::Abandon { message: "the profile has changed since the order was placed".to_owned() };
     }
     if !has_key(situation, wanted) {
-        return Step::Abandon { message: "the private key of the order is gone, or is another".to_owned() };
+        return Step::Abandon {
+            message: "the private key of the order is missing or has changed".to_owned(),
+        };
     }
     let left = |expires: Timestamp| expires.duration_since(situation.at_ca(now));
     let expired = order.expires.is_some_and(|expires| left(expires) < EXPIRY_MARGIN);
     match &order.status {
-        // What made it wait for so long has been a failure before, and is none now.
+        // The cause of the long wait has already been reported as a failure.
         OrderStatus::Invalid | OrderStatus::Pending | OrderStatus::Ready
             if expired && order.error.is_none() && situation.failed_with_this_order() =>
         {
-            Step::Abandon { message: "the order expired before it was tried again".to_owned() }
+            Step::Abandon { message: "the order expired before the next attempt".to_owned() }
         }
         OrderStatus::Invalid => invalid(situation, learned),
         OrderStatus::Valid => match &learned.chain {
@@ -66,14 +68,14 @@ pub(super) fn go_on(
         },
         _ if expired => Step::Fail(Failure {
             reason: reason::FAILED,
-            message: "the order expired before it was done; it is ordered anew".to_owned(),
+            message: "The order expired before it was complete; the next attempt places a new one".to_owned(),
             disposition: Disposition::OrderLost,
             retry_after: None,
         }),
         _ if situation.is_overdue(now) => Step::Fail(Failure {
             reason: reason::FAILED,
             message: format!(
-                "The CA has not finished the order within {}, and it is given up; ask the CA's operator what became of it",
+                "The CA has not completed the order within {}, so it is abandoned; ask the CA's operator what happened to it",
                 situation.patience_in_words()
             ),
             disposition: Disposition::OrderLost,
@@ -90,15 +92,15 @@ pub(super) fn go_on(
             Step::Tidy(Chore::Withdraw)
         }
         OrderStatus::Processing | OrderStatus::Other(_) => {
-            poll(situation, now, reason::FINALIZING, "The CA is making the certificate".to_owned())
+            poll(situation, now, reason::FINALIZING, "The CA is issuing the certificate".to_owned())
         }
     }
 }
 
-/// Sends the request, and sends it again after a while to a CA that took it and went on to say that it waits for it.
+/// Sends the CSR, and sends it again after a while if the CA accepted it but still reports the order as ready.
 fn finalize(situation: &Situation<'_>, order: &Order, now: Timestamp) -> Step {
     let (learned, status) = (situation.learned(), &situation.state.status);
-    // The order must be on record before the CA makes a certificate of it.
+    // The order must be recorded before the CA issues a certificate for it.
     let on_record = situation.recorded.and_then(|recorded| recorded.order.as_ref());
     if on_record.map(|order| &order.url) != status.order.as_ref().map(|order| &order.url) {
         return Step::Record;
@@ -110,7 +112,8 @@ fn finalize(situation: &Situation<'_>, order: &Order, now: Timestamp) -> Step {
         true => wait(
             Some(until),
             reason::FINALIZING,
-            "The CA took the request, and still waits for it".to_owned(),
+            "The CA accepted the certificate signing request, but still reports the order as ready"
+                .to_owned(),
         ),
         false => send,
     }
@@ -121,15 +124,15 @@ fn download(order: &Order) -> Step {
         Some(url) => Step::Download(url.clone()),
         None => Step::Fail(Failure {
             reason: reason::CA_UNAVAILABLE,
-            message: "The CA says that the order is valid, but not where the certificate is".to_owned(),
+            message: "The CA reports the order as valid, but gives no URL of the certificate".to_owned(),
             disposition: Disposition::Stumbled,
             retry_after: None,
         }),
     }
 }
 
-/// Stores the certificate, unless it is in the Secret already and an issuance is due all the same: to store it again, or
-/// to order another at once, would go on without end.
+/// Stores the certificate, unless it is already in the Secret and an issuance is nevertheless due: storing it again, or
+/// ordering another one immediately, would be an endless loop.
 fn store(situation: &Situation<'_>, chain: &Chain, now: Timestamp) -> Step {
     if chain.leaf().check_validity(situation.at_ca(now)).is_err() {
         return expired_unstored(situation, now);
@@ -137,7 +140,7 @@ fn store(situation: &Situation<'_>, chain: &Chain, now: Timestamp) -> Step {
     if let Some(step) = without_password(situation, now) {
         return step;
     }
-    // The certificate that is about to be replaced has to be on record before it is.
+    // The certificate that is about to be replaced must be recorded first.
     let on_record = situation.recorded.and_then(|recorded| recorded.revocation.as_ref());
     let store = match on_record == situation.state.status.revocation.as_ref() {
         true => Step::StoreCertificate,
@@ -153,7 +156,7 @@ fn store(situation: &Situation<'_>, chain: &Chain, now: Timestamp) -> Step {
     Step::Fail(Failure {
         reason: reason::CERTIFICATE_REFUSED,
         message: format!(
-            "The certificate that the CA issued is stored and due for renewal at once: {}",
+            "The certificate that the CA issued is stored, but is already due for renewal: {}",
             due.message
         ),
         disposition,
@@ -161,7 +164,7 @@ fn store(situation: &Situation<'_>, chain: &Chain, now: Timestamp) -> Step {
     })
 }
 
-/// The order, or one of its authorizations, has failed: says what the CA said.
+/// The order, or one of its authorizations, has failed: reports the CA's errors.
 pub(super) fn invalid(situation: &Situation<'_>, learned: &Learned) -> Step {
     let Some(authorizations) = &learned.authorizations else { return asked::read(situation) };
     let failed: Vec<(String, Option<&Problem>)> = authorizations
@@ -189,13 +192,13 @@ pub(super) fn invalid(situation: &Situation<'_>, learned: &Learned) -> Step {
     let disposition = of_invalid(code);
     Step::Fail(Failure {
         reason: disposition::reason(code).unwrap_or(reason::FAILED),
-        message: format!("The CA refused the order: {said}{hint}"),
+        message: format!("The CA rejected the order: {said}{hint}"),
         disposition,
         retry_after: learned.retry_after,
     })
 }
 
-/// Asks the CA for the order under way.
+/// Reads the current order from the CA.
 pub(super) fn read_order(situation: &Situation<'_>) -> Step {
     let order = situation.state.status.order.as_ref();
     Step::ReadOrder(order.map(|order| order.url.clone()).unwrap_or_default())

@@ -1,4 +1,4 @@
-//! What came of a step, and what follows from it.
+//! The outcome of a step, and what follows from it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use certwright_acme::{AccountStatus, AcmeError, Answer, Authorization, Challenge
 use certwright_api::{DnsRecordStatus, RenewalInfoStatus};
 use certwright_pki::{Chain, ChainError};
 
-/// What came of a step.
+/// The outcome of a step.
 #[derive(Debug)]
 pub enum Outcome {
     /// There was nothing to do.
@@ -21,7 +21,7 @@ pub enum Outcome {
         /// As the step says.
         until: Option<Timestamp>,
     },
-    /// There is something to wait for.
+    /// The step was to wait.
     Waited {
         /// As the step says.
         until: Option<Timestamp>,
@@ -32,94 +32,94 @@ pub enum Outcome {
         /// As the step says.
         makes_room: bool,
     },
-    /// The last failure is not long enough ago.
+    /// The step was to back off.
     BackedOff {
         /// As the step says.
         until: Timestamp,
     },
     /// The status was written.
     Recorded,
-    /// The CA was asked for the time.
+    /// The CA's time was requested.
     AskedTime(Result<(), AcmeError>),
-    /// The CA was asked for the account.
+    /// The account was read from the CA.
     AskedAccount(Result<AccountStatus, AcmeError>),
-    /// A place was asked for.
+    /// An order slot was requested.
     Place {
-        /// Whether there was one.
+        /// Whether there was a free one.
         taken: bool,
         /// How many an account has.
         per_account: usize,
     },
     /// The private key is in the Secret with this name.
     KeyStored(String),
-    /// An order was asked for.
+    /// An order was placed.
     OrderPlaced {
-        /// What was asked for.
+        /// The request.
         asked: NewOrder,
         /// URL of the account.
         account: String,
-        /// What the CA said.
+        /// The CA's answer.
         answer: Result<Answer<Order>, AcmeError>,
     },
-    /// The CA was asked for the order.
+    /// The order was read.
     OrderRead(Result<Answer<Order>, AcmeError>),
-    /// The CA was asked for the authorizations, each by its URL.
+    /// The authorizations were read, each by its URL.
     AuthorizationsRead(Result<Vec<(String, Authorization)>, AcmeError>),
-    /// The answers were to be put where the CA will look.
+    /// The answers were to be presented.
     Presented {
-        /// To which challenges.
+        /// The challenges.
         challenged: Vec<Challenged>,
-        /// What stood in the way.
+        /// What failed.
         failures: Vec<Unseen>,
     },
-    /// Nothing was done, since the account has another key than when the answers were presented.
+    /// Nothing was done, because the account key has changed since the answers were presented.
     KeyChanged,
-    /// It was tried to see the answers; these were not seen.
+    /// The self-check ran; these answers were not visible.
     SelfChecked(Vec<Unseen>),
-    /// The CA was told to look at challenges, each by its URL.
+    /// The CA was told to validate challenges, each by its URL.
     Answered(Vec<(String, Result<Answer<Challenge>, AcmeError>)>),
-    /// No certificate signing request can be made.
+    /// Creating the certificate signing request failed.
     Unsignable(String),
-    /// The request was sent.
+    /// The certificate signing request was sent.
     Finalized(Result<Answer<Order>, AcmeError>),
-    /// The certificate was fetched.
+    /// The certificate was downloaded.
     Downloaded(Result<Download, AcmeError>),
     /// The certificate is in the TLS Secret.
     Stored,
-    /// The TLS Secret was written anew with the certificate that it had.
+    /// The TLS Secret was rewritten with its current certificate.
     Refreshed,
-    /// The TLS Secret was written anew with the certificate that was kept.
+    /// The TLS Secret was restored from the backup.
     Restored,
-    /// The CA was asked when the certificate is best renewed.
+    /// The CA was asked for renewal information.
     Suggested(Option<RenewalInfoStatus>),
     /// The issuance ends.
     Ended(Ending),
-    /// What it has left is removed.
+    /// Its leftovers are removed.
     Removed,
-    /// What is presented is taken away.
+    /// Presented answers are removed.
     Withdrawn,
-    /// Providers were asked to remove records, which are in the order of the ledger; `None` for those that are not due.
+    /// Providers were asked to remove records, in the order of the ledger; `None` for those that are not due.
     RecordsRemoved {
-        /// What each provider said.
+        /// Each provider's answer.
         removals: Vec<Option<Result<(), String>>>,
         /// The deletion of the Certificate.
         deleted: Option<Deletion>,
     },
 }
 
-/// A certificate that was fetched.
+/// A downloaded certificate.
 #[derive(Debug)]
 pub struct Download {
-    /// The chain, if it fits the order.
+    /// The chain, if it matches the order.
     pub chain: Result<Chain, ChainError>,
-    /// The preferred issuer that no chain has, and those that there are.
+    /// The preferred issuer, if no chain has it, and the issuers in the chains.
     pub not_offered: Option<(String, BTreeSet<String>)>,
 }
 
-/// What follows: what is to be told, in this order, and when to decide again.
+/// What follows: what to report, in this order, and when to decide again.
 #[derive(Debug)]
 pub struct Consequence {
-    /// What is to be told.
+    /// What to report.
     pub reports: Vec<Report>,
     /// What comes next.
     pub next: Next,
@@ -128,22 +128,22 @@ pub struct Consequence {
 /// What comes after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Decide again at once.
+    /// Decide again immediately.
     Decide,
     /// Decide again at this time, or when something changes.
     Wait(Option<Timestamp>),
 }
 
-/// What somebody is to be told.
+/// A report, and who receives it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Report {
     /// The API server: the status, if it has changed.
     Write,
-    /// Whoever reads events, once the status is written.
+    /// An event, after the status is written.
     Event(Event),
-    /// The next in the queue: the place is free.
+    /// The next Certificate in the queue: the order slot is free.
     LeavePlace,
-    /// The issuer's own controller: the account is at fault.
+    /// The issuer's own controller: the account is the cause.
     Account {
         /// What happens next.
         disposition: Disposition,
@@ -158,7 +158,7 @@ pub enum Report {
     Failed {
         /// Why.
         reason: &'static str,
-        /// How often in a row.
+        /// The number of failures in a row.
         attempts: i32,
         /// When the next attempt is made.
         until: Timestamp,
@@ -167,7 +167,7 @@ pub enum Report {
     },
     /// The log: the order is abandoned.
     Abandoned(String),
-    /// The log: the CA stumbled, and is asked again at this time.
+    /// The log: the CA failed temporarily, and is asked again at this time.
     AskedAgain(String, Timestamp),
     /// Log and metrics: a certificate was issued.
     Issued {
@@ -180,7 +180,7 @@ pub enum Report {
         /// The end of its validity.
         not_after: Timestamp,
     },
-    /// Log and metrics: a record could not be removed, for this reason.
+    /// Log and metrics: a record could not be removed, with the cause.
     LeftBehind(Box<DnsRecordStatus>, String),
 }
 

@@ -1,4 +1,4 @@
-//! How fast certificates follow one another.
+//! Limits how fast certificates are ordered one after another.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -9,9 +9,9 @@ use crate::reissue::Due;
 use crate::renewal::whole_seconds_up;
 use certwright_api::certificate_reason as reason;
 
-/// A certificate that is due because of the time waits until the floor between two orders is over: where certificates live for
-/// seconds, one would be ordered after the other. A lost Secret whose certificate has expired anyway waits as well; a new spec and
-/// whoever asks for a certificate do not.
+/// A certificate that is due because of time waits until the minimum interval between two orders has passed: otherwise, if
+/// certificates live only for seconds, the operator would order without pause. A lost Secret whose certificate has expired also
+/// waits; a changed spec and a requested renewal do not.
 pub(super) fn too_soon(situation: &Situation<'_>, due: &Due, now: Timestamp) -> Option<Step> {
     let last = situation.state.status.recent_issuances.last()?;
     let by_time = due.by_time() || (duplicates::is_loss(due) && last.not_after.0 <= situation.at_ca(now));
@@ -20,8 +20,9 @@ pub(super) fn too_soon(situation: &Situation<'_>, due: &Due, now: Timestamp) -> 
     }
     let until = whole_seconds_up(floor_end(situation, last.time.0)?);
     let message = format!(
-        "The last certificate was ordered at {}, and is due for renewal already ({}); the next one is ordered at {until}. The CA's \
-         certificates live too briefly for --min-issuance-interval; to have one at once, give the annotation {} a new value",
+        "The last certificate was ordered at {}, and is already due for renewal ({}); the next one is ordered at {until}. \
+         The CA's certificates are too short-lived for --min-issuance-interval; to get one immediately, give the \
+         annotation {} a new value",
         last.time.0,
         due.message,
         certwright_api::ANNOTATION_RENEW,
@@ -29,8 +30,8 @@ pub(super) fn too_soon(situation: &Situation<'_>, due: &Due, now: Timestamp) -> 
     (until > now).then(|| make_room(Some(until), reason::ISSUED_RECENTLY, message))
 }
 
-/// The certificate expired before it could be stored. If it was ordered just now, the next one would not live longer, and that is
-/// a failure; else another is ordered.
+/// The certificate expired before it could be stored. If it was ordered just now, this is a failure, because the next one would
+/// not live longer; otherwise another one is ordered.
 pub(super) fn expired_unstored(situation: &Situation<'_>, now: Timestamp) -> Step {
     let order = situation.state.status.order.as_ref();
     let floor = order.and_then(|order| floor_end(situation, order.created.0));

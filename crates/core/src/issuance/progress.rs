@@ -1,4 +1,4 @@
-//! What an issuance learns on the way. All of it can be lost with the process, and found out again.
+//! What an issuance learns on the way. All of it may be lost with the process, and can be learned again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,30 +12,30 @@ use certwright_pki::Chain;
 /// What was learned on the way.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
-    /// Whether one of the issuer's places for orders under way is taken.
+    /// Whether this issuance has one of the account's order slots.
     pub place: bool,
-    /// How often in a row the CA has stumbled without a failure having been recorded. Only what brings the order on ends the row: what
-    /// is read may be read again and again.
+    /// How many temporary errors of the CA occurred in a row without a recorded failure. Only calls that advance the order
+    /// reset this: reads can succeed again and again.
     pub stumbles: u32,
-    /// When the words of a wait were last written into the status.
+    /// When the message of a wait was last written into the status.
     pub reported_at: Option<Timestamp>,
-    /// A refusal that depends on what has become of the account, which the CA is asked for first.
+    /// An error whose meaning depends on the state of the account, which is read from the CA first.
     pub doubted: Option<Box<AcmeError>>,
-    /// The issuance has ended, and what it has left is being removed.
+    /// The issuance has ended, and its leftovers are being removed.
     pub ending: Option<Ending>,
-    /// What was learned of one order, with the URL of that order.
+    /// What was learned about one order, with the URL of that order.
     learned: Option<(String, Learned)>,
 }
 
 impl Progress {
-    /// What was learned of `order`, and of no other.
+    /// What was learned about `order`, and about no other.
     pub fn of(&self, order: Option<&certwright_api::OrderStatus>) -> &Learned {
         static NOTHING: Learned = Learned::NOTHING;
         let url = url(order);
         self.learned.as_ref().filter(|(of, _)| of == url).map_or(&NOTHING, |(_, learned)| learned)
     }
 
-    /// The same, to be added to. What was learned of another order is forgotten.
+    /// The same, for writing. Forgets what was learned about another order.
     pub fn about(&mut self, order: Option<&certwright_api::OrderStatus>) -> &mut Learned {
         let url = url(order);
         if self.learned.as_ref().is_some_and(|(of, _)| of != url) {
@@ -44,8 +44,7 @@ impl Progress {
         &mut self.learned.get_or_insert_with(|| (url.to_owned(), Learned::NOTHING)).1
     }
 
-    /// Forgets what was learned but for what is presented, after a failure that the order outlives: all else is asked for
-    /// anew.
+    /// After a failure that does not end the order: forgets everything except what is presented. The rest is read again.
     pub fn start_over(&mut self) {
         let learned = self.learned.take().map(|(url, learned)| {
             let Learned { presented, presented_for, withdrawing, .. } = learned;
@@ -59,47 +58,47 @@ fn url(order: Option<&certwright_api::OrderStatus>) -> &str {
     order.map_or("", |order| order.url.as_str())
 }
 
-/// What was learned of one order.
+/// What was learned about one order.
 #[derive(Clone, Debug)]
 pub struct Learned {
-    /// The order as the CA last gave it.
+    /// The order as the CA last returned it.
     pub order: Option<Order>,
-    /// The authorizations, by URL, as the CA last gave them.
+    /// The authorizations, by URL, as the CA last returned them.
     pub authorizations: Option<Vec<(String, Authorization)>>,
-    /// When it gave them.
+    /// When it returned them.
     pub authorizations_at: Option<Timestamp>,
-    /// Why the answers could not be put where the CA will look.
+    /// Why the answers could not be presented.
     pub present_failed: Option<PresentFailed>,
-    /// Whether the answers are where the CA will look.
+    /// Whether the answers are presented.
     pub presented: bool,
     /// Since when.
     pub presented_at: Option<Timestamp>,
-    /// What they were presented for, and how.
+    /// The challenges they were presented for, and how.
     pub presented_for: Vec<Challenged>,
-    /// Whether they are being taken away, all of them, and it is not known to be done.
+    /// Whether all of them are being removed, and that is not known to be finished.
     pub withdrawing: bool,
     /// What the last self-check saw.
     pub self_check: Option<SelfCheckResult>,
-    /// The challenges of which the CA was told to look, by URL.
+    /// The challenges that the CA was told to validate, by URL.
     pub told: BTreeMap<String, Told>,
-    /// When the request was sent.
+    /// When the CSR was sent.
     pub finalized: Option<Timestamp>,
     /// When the CA was last asked for the order.
     pub asked_at: Option<Timestamp>,
-    /// How long it said to wait.
+    /// How long the CA said to wait.
     pub retry_after: Option<Duration>,
     /// The certificate, downloaded and checked.
     pub chain: Option<Chain>,
-    /// Why the certificate was due that was written into the Secret.
+    /// Why the issuance of the certificate in the Secret was due.
     pub stored_for: Option<&'static str>,
 }
 
-/// When the CA was told to look at a challenge.
+/// When the CA was told to validate a challenge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Told {
     /// For the first time.
     pub first: Timestamp,
-    /// For the last time; a CA that could not see the proof may want to be told again.
+    /// For the last time; a CA that could not validate it may have to be told again.
     pub last: Timestamp,
 }
 
@@ -122,9 +121,9 @@ impl Learned {
         stored_for: None,
     };
 
-    /// Takes in the order as the CA gave it at `now`, and how long the CA said to wait.
+    /// Records the order as the CA returned it at `now`, and how long the CA said to wait.
     ///
-    /// The authorizations of an order that has become invalid are forgotten, to be asked for again: they say why.
+    /// The authorizations of an order that has become invalid are forgotten, so that they are read again: they say why.
     pub fn saw_order(&mut self, order: Order, retry_after: Option<Duration>, now: Timestamp) {
         if order.status == OrderStatus::Invalid {
             self.authorizations = None;
@@ -134,32 +133,31 @@ impl Learned {
         self.retry_after = retry_after;
     }
 
-    /// Takes in the authorizations as the CA gave them at `now`.
+    /// Records the authorizations as the CA returned them at `now`.
     pub fn saw_authorizations(&mut self, authorizations: Vec<(String, Authorization)>, now: Timestamp) {
         self.authorizations = Some(authorizations);
         self.authorizations_at = Some(now);
         self.asked_at = Some(now);
     }
 
-    /// A call to the CA has come to nothing, or its answer was lost: what the CA did all the same, it tells when it is asked
-    /// again.
+    /// A call to the CA failed, or its answer was lost. The CA may have processed it: the next read will tell.
     pub fn lost_answer(&mut self) {
         self.order = None;
         self.authorizations = None;
     }
 
-    /// Takes note that the CA was told at `now` to look at the challenge with this URL.
+    /// Records that the CA was told at `now` to validate the challenge with this URL.
     pub fn saw_told(&mut self, challenge: &str, now: Timestamp) {
         self.told.entry(challenge.to_owned()).or_insert(Told { first: now, last: now }).last = now;
         (self.authorizations_at, self.asked_at) = (Some(now), Some(now));
     }
 
-    /// When the CA was first told to look at a challenge.
+    /// When the CA was first told to validate a challenge.
     pub fn answered(&self) -> Option<Timestamp> {
         self.told.values().map(|told| told.first).min()
     }
 
-    /// Takes note that the answers to `challenged` were presented at `now`, or of what stood in the way.
+    /// Records that the answers to `challenged` were presented at `now`, or why not.
     pub fn saw_presented(&mut self, challenged: &[Challenged], failures: Vec<Unseen>, now: Timestamp) {
         self.self_check = None;
         self.presented = failures.is_empty();
@@ -176,7 +174,7 @@ impl Learned {
             Some(PresentFailed { challenged: challenged.to_vec(), since, at: now, failures });
     }
 
-    /// What was presented is about to be taken away: from now on, nobody knows how much of it is still there.
+    /// What was presented is about to be removed: from now on, it is unknown how much of it still exists.
     pub fn will_withdraw(&mut self) {
         self.withdrawing = true;
         self.presented = false;
@@ -185,23 +183,23 @@ impl Learned {
         self.self_check = None;
     }
 
-    /// What was presented has been taken away.
+    /// What was presented has been removed.
     pub fn saw_withdrawn(&mut self) {
         self.will_withdraw();
         self.withdrawing = false;
         self.presented_for.clear();
     }
 }
-/// Answers could not be put where the CA will look.
+/// Answers could not be presented.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PresentFailed {
-    /// What they were to be presented for, and how.
+    /// The challenges, and how they were to be answered.
     pub challenged: Vec<Challenged>,
-    /// When that was first so.
+    /// When the first attempt failed.
     pub since: Timestamp,
-    /// When it was last tried.
+    /// When the last attempt failed.
     pub at: Timestamp,
-    /// What stood in the way, for each challenge.
+    /// The cause, for each challenge.
     pub failures: Vec<Unseen>,
 }
 
@@ -214,26 +212,26 @@ pub struct SelfCheckResult {
     pub failures: Vec<Unseen>,
 }
 
-/// A challenge whose answer is not where the CA will look.
+/// A challenge whose answer is not visible.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unseen {
     /// URL of the challenge.
     pub challenge: String,
     /// Its type.
     pub typ: ChallengeType,
-    /// What was seen instead, or what stands in the way.
+    /// What was seen instead, or the cause.
     pub words: String,
 }
 
 impl PresentFailed {
-    /// What stood in the way, for people.
+    /// The cause, as a message.
     pub fn message(&self) -> String {
         format!("The answer cannot be presented yet: {}", joined(&self.failures))
     }
 }
 
 impl SelfCheckResult {
-    /// What was seen, for people.
+    /// What was seen, as a message.
     pub fn message(&self) -> String {
         format!("The self-check does not see the answer yet: {}", joined(&self.failures))
     }
@@ -245,7 +243,7 @@ impl SelfCheckResult {
 }
 
 fn joined(failures: &[Unseen]) -> String {
-    // A wildcard and its apex may say the same.
+    // A wildcard and its apex may have the same text.
     let mut words: Vec<&str> = failures.iter().map(|failure| failure.words.as_str()).collect();
     words.dedup();
     words.join("; ")

@@ -1,4 +1,4 @@
-//! An order that waits for its authorizations: present, see, tell the CA, ask it.
+//! An order that waits for its authorizations: present answers, check them, tell the CA to validate, poll it.
 
 use std::time::Duration;
 
@@ -11,21 +11,23 @@ use crate::backoff::look_again;
 use crate::records::Chore;
 use certwright_api::{Solver, certificate_reason as reason};
 
-/// How often an order is looked at again: at once when it is young, seldom when it is old.
+/// Bounds of the interval at which an order is polled: short for a new order, long for an old one.
 const ORDER_BOUNDS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(300));
-/// How often a self-check that fails is repeated.
+/// Bounds of the interval at which a failing self-check is repeated.
 const SELF_CHECK_BOUNDS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(10));
-/// How often a self-check is repeated once a TXT record is overdue.
+/// The same, once a TXT record is overdue.
 const OVERDUE_BOUNDS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(300));
-/// How often it is tried again to present an answer.
+/// Bounds of the interval at which presenting an answer is retried.
 const PRESENT_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
-/// How often authorizations that no solver fits are looked at again: a human may prove control at the CA by hand.
+/// Bounds of the interval at which authorizations without a matching solver are read again: somebody may prove control manually
+/// at the CA.
 const NO_SOLVER_BOUNDS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
-/// How often a CA that has looked in vain, and keeps the challenge open, is told to look again.
+/// Bounds of the interval at which a CA whose validation failed, but that keeps the challenge pending, is told to validate
+/// again.
 const ANSWER_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-/// How often a CA is told again that keeps a challenge open and says nothing of it: it may have forgotten.
+/// The same, for a CA that keeps a challenge pending without an error: it may have lost the request.
 const SILENCE_BOUNDS: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(3600));
-/// How long a TXT record may take until all name servers have it, unless the solver says otherwise.
+/// How long a TXT record may take to reach all name servers, unless the solver sets another time.
 const PROPAGATION_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The order waits for its authorizations.
@@ -38,7 +40,7 @@ pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestam
     if authorizations.iter().any(|(_, authorization)| authorization.is_dead()) {
         return invalid(situation, learned);
     }
-    // The order was asked for since, and still waits for them.
+    // The order was read since, and is still pending.
     let is_long = now.duration_since(processing_since(situation, now)) > LONG_VALIDATION;
     if is_long && learned.authorizations_at < learned.asked_at {
         return asked::read(situation);
@@ -61,7 +63,7 @@ pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestam
     }
     let is_open = |one: &&Challenged| tell_at(one, learned).is_some_and(|time| time <= now);
     let open: Vec<&Challenged> = challenged.iter().filter(is_open).collect();
-    // What it says by now may be that it needs not be told again.
+    // Read first: the CA may no longer need to be told.
     let is_old = |one: &&Challenged| tell_at(one, learned) > learned.authorizations_at;
     if open.iter().any(is_old) {
         return asked::read(situation);
@@ -99,7 +101,7 @@ pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestam
     }
 }
 
-/// From when on the CA is to be told, or told again, to look at a challenge; `None` while it says that it does.
+/// When to tell the CA, or tell it again, to validate a challenge; `None` while it reports that it is validating.
 fn tell_at(challenged: &Challenged, learned: &Learned) -> Option<Timestamp> {
     if challenged.processing {
         return None;
@@ -113,7 +115,7 @@ fn tell_at(challenged: &Challenged, learned: &Learned) -> Option<Timestamp> {
     })
 }
 
-/// Presents the answers, or waits for what stood in the way of it.
+/// Presents the answers, or waits before retrying that.
 fn present(situation: &Situation<'_>, challenged: Vec<Challenged>, now: Timestamp) -> Step {
     let Some(failed) = &situation.learned().present_failed else { return Step::Present(challenged) };
     let until = look_again(failed.since, failed.at, None, PRESENT_BOUNDS);
@@ -124,8 +126,8 @@ fn present(situation: &Situation<'_>, challenged: Vec<Challenged>, now: Timestam
     }
 }
 
-/// Goes by what the self-check saw. A CA that is told to look for a TXT record in vain refuses the order; over HTTP it may
-/// see what the operator cannot.
+/// Acts on the result of the self-check. A CA that does not find the TXT record rejects the order; over HTTP it may see what
+/// the operator cannot.
 fn see(
     situation: &Situation<'_>,
     result: &SelfCheckResult,
@@ -163,13 +165,13 @@ fn see(
     match until > now {
         true if overdue => make_room(Some(until), reason::PROPAGATION, result.message()),
         true => wait(Some(until), reason::PROPAGATION, result.message()),
-        // The provider may have lost it, or never had it.
+        // The provider may have lost the record, or never stored it.
         false if overdue => Step::Present(challenged),
         false => Step::SelfCheck,
     }
 }
 
-/// Waits for the CA, or asks it again once the wait is over.
+/// Waits for the CA, or polls it again once the wait is over.
 pub(super) fn poll(situation: &Situation<'_>, now: Timestamp, reason: &'static str, message: String) -> Step {
     let learned = situation.learned();
     let since = processing_since(situation, now);
@@ -178,7 +180,7 @@ pub(super) fn poll(situation: &Situation<'_>, now: Timestamp, reason: &'static s
     if until > now { wait(Some(until), reason, message) } else { read_order(situation) }
 }
 
-/// Since when the CA has been busy with the order.
+/// Since when the CA has been processing the order.
 pub(super) fn processing_since(situation: &Situation<'_>, now: Timestamp) -> Timestamp {
     let created = situation.state.status.order.as_ref().map_or(now, |order| order.created.0);
     let learned = situation.learned();

@@ -1,4 +1,4 @@
-//! What follows from a call to the CA that failed.
+//! What follows from a failed call to the CA.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -11,7 +11,7 @@ use crate::renewal::whole_seconds_up;
 use certwright_acme::{AccountStatus, AcmeError, Operation};
 use certwright_api::certificate_reason as reason;
 
-/// When an account is looked at again of whose key the CA is being asked, unless it is known before.
+/// When to check again while an account key is in doubt, unless that is resolved earlier.
 const DOUBT: SignedDuration = SignedDuration::from_secs(10);
 
 impl State {
@@ -27,7 +27,7 @@ impl State {
                 let until = now.checked_add(DOUBT).ok();
                 self.wait_for_account(seen, until, reason::ISSUER_NOT_READY, &message, now)
             }
-            // RFC 8555 section 7.3.6: all that an account asks for after it has ended is answered so.
+            // RFC 8555 section 7.3.6: after an account is deactivated, the CA answers all its requests like this.
             AcmeError::Problem { .. } if error.code() == "unauthorized" => {
                 self.progress.doubted = Some(Box::new(error));
                 Consequence::decide(Vec::new())
@@ -39,7 +39,7 @@ impl State {
         }
     }
 
-    /// The CA was asked for the account because of a refusal that may be about it.
+    /// The account was read from the CA, because an error may be about it.
     pub(super) fn learned_of_account(
         &mut self,
         seen: &Snapshot<'_>,
@@ -74,7 +74,7 @@ impl State {
         disposition: Disposition,
         now: Timestamp,
     ) -> Consequence {
-        // A CA that takes no nonce has been asked often enough by then; one that sends too much would do so again.
+        // After a badNonce error the request has already been repeated, and a CA that sends too much would do so again.
         let unacceptable = matches!(error, AcmeError::OutOfBounds { .. });
         let asked_often = error.code() == "badNonce" || error.retry_after().is_some() || unacceptable;
         if disposition == Disposition::Stumbled && !asked_often {
@@ -86,7 +86,7 @@ impl State {
         if matches!(disposition, Disposition::AccountUnusable | Disposition::CaOperatorMustAct) {
             return self.blame_account(seen, error, disposition, now);
         }
-        // What keeps us from reaching the CA may have the name of one of its codes, and is no word of the CA's.
+        // A connection error may have the same name as a code of the CA, but does not come from the CA.
         let said = error.problem().and_then(|problem| disposition::reason(problem.code()));
         let reason = said.unwrap_or(match disposition {
             _ if unacceptable => reason::ANSWER_REFUSED,
@@ -103,8 +103,8 @@ impl State {
         self.end(seen, Ending::Failed(failure), now)
     }
 
-    /// The CA stumbled, and is asked once more soon. What it did all the same, the order tells; one that is not on record would be
-    /// placed again.
+    /// The CA failed temporarily, and the request is retried soon. If the CA processed it, the order shows that; an order that
+    /// is not recorded would be placed again.
     fn ask_once_more(&mut self, error: &AcmeError, soon: Timestamp) -> Consequence {
         self.learn().lost_answer();
         let mut reports = vec![Report::AskedAgain(error.to_string(), soon)];
@@ -112,7 +112,7 @@ impl State {
         Consequence::wait(Some(soon), reports)
     }
 
-    /// The account is at fault: the issuer's own controller says so, and this Certificate waits for it.
+    /// The account is the cause: the issuer's own controller reports that, and this Certificate waits for the issuer.
     fn blame_account(
         &mut self,
         seen: &Snapshot<'_>,
@@ -141,14 +141,14 @@ fn disposition_of(error: &AcmeError) -> Disposition {
     }
 }
 
-/// What to do about a refusal that we are the likely cause of.
+/// A hint for an error that a setting probably caused.
 fn hint(seen: &Snapshot<'_>, error: &AcmeError) -> &'static str {
     match error {
         AcmeError::Problem { operation: Operation::NewOrder, .. }
             if error.code() == "malformed" && seen.lifetime().is_some() =>
         {
-            ". The order asks for the lifetime that duration gives, which few CAs take: remove enableDurationFeature from the \
-             issuer if this one does not"
+            ". The order requests the lifetime set in duration, which few CAs support: remove enableDurationFeature from \
+             the issuer if this CA does not"
         }
         _ => "",
     }

@@ -1,4 +1,4 @@
-//! What the status says of an issuance.
+//! How an issuance is reported in the status.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -15,9 +15,9 @@ use certwright_api::{
     certificate_reason as reason,
 };
 
-/// A wait that is shorter is not worth a write.
+/// Shorter waits are not written.
 const SHORT_WAIT: SignedDuration = SignedDuration::from_secs(3);
-/// While the reason of a wait stays the same, its words are written at most once in this time.
+/// While the reason of a wait stays the same, its message is written at most once in this time.
 const WORDS_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
 
 impl State {
@@ -56,7 +56,7 @@ impl State {
         Consequence::wait(until, vec![Report::Write])
     }
 
-    /// Whether a human would want to know of the wait: not while it is short, and not each time that its words change.
+    /// Whether to write the wait: not if it is short, and not each time its message changes.
     fn is_worth_writing(
         &self,
         seen: &Snapshot<'_>,
@@ -76,7 +76,7 @@ impl State {
             .and_then(|status| condition(&status.conditions, CONDITION_ISSUING))
             .is_some_and(|issuing| issuing.reason == reason && issuing.status == "True");
         let fresh = self.progress.reported_at.is_some_and(|at| now.duration_since(at) < WORDS_INTERVAL);
-        // Words that nothing will make it look at again are written now or never.
+        // Without a next time there may be no other opportunity to write the message.
         !(same_reason && fresh && until.is_some())
     }
 
@@ -90,7 +90,7 @@ impl State {
         self.status.next_attempt_time = None;
         self.status.failed_renew_request = None;
         if condition(&self.status.conditions, CONDITION_ISSUING).is_some() {
-            self.issuing(seen, false, reason::ISSUED, "Nothing is under way", now);
+            self.issuing(seen, false, reason::ISSUED, "No issuance is in progress", now);
         }
         self.report_ready(seen, now, reason::READY, "");
     }
@@ -119,7 +119,7 @@ impl State {
         self.report_ready(seen, now, failure.reason, &failure.message);
     }
 
-    /// The failure that stands in the condition is not long enough ago. The certificate may have expired since.
+    /// Backs off after the failure in the condition. The certificate may have expired since.
     pub(super) fn report_backoff(&mut self, seen: &Snapshot<'_>, now: Timestamp) {
         let failure = condition(&self.status.conditions, CONDITION_ISSUING).cloned();
         if let Some(failure) = failure {
@@ -134,7 +134,7 @@ impl State {
         until: Option<Timestamp>,
         now: Timestamp,
     ) -> Option<Timestamp> {
-        // It is valid throughout the second that it names.
+        // It is valid until the end of that second.
         let not_after = self.status.not_after.as_ref();
         let second = SignedDuration::from_secs(1) - seen.ca_ahead.unwrap_or_default();
         let end = not_after.and_then(|time| time.0.saturating_add(second).ok());
@@ -148,7 +148,7 @@ impl State {
         set_condition(&mut self.status.conditions, CONDITION_ISSUING, is, reason, message, generation, now);
     }
 
-    /// A failure of another spec says nothing of this one.
+    /// A failure of another spec does not count for this one.
     pub fn forget_failures_of_other_specs(&mut self, seen: &Snapshot<'_>) {
         if failed_generation(&self.status) != Some(seen.generation) {
             self.status.failed_issuance_attempts = None;
@@ -158,7 +158,7 @@ impl State {
         }
     }
 
-    /// Whether the Secret holds what the spec asks for; if not, why an issuance has not mended that yet.
+    /// Whether the Secret matches the spec; if not, why an issuance has not corrected that yet.
     fn report_ready(&mut self, seen: &Snapshot<'_>, now: Timestamp, waits_for: &str, because: &str) {
         let generation = seen.generation;
         let due = match (seen.wanted, seen.secret.certificate_name.as_deref()) {
@@ -190,7 +190,7 @@ impl State {
                 false,
                 reason::EXPIRED,
                 format!(
-                    "{}, and is not renewed: renewal.policy is Disabled; to have it renewed, remove that, or give the \
+                    "{}, and is not renewed: renewal.policy is Disabled; to renew it, remove renewal.policy, or give the \
                      annotation {ANNOTATION_RENEW} a new value",
                     sentence(&due.message)
                 ),
@@ -207,7 +207,7 @@ impl State {
         set_standing(conditions, standing, generation, now);
     }
 
-    /// Whether the renewal begins in one of the windows of the spec.
+    /// Whether the renewal starts in one of the windows of the spec.
     fn report_windows(&mut self, seen: &Snapshot<'_>, renewal: Option<&Plan>, now: Timestamp) {
         let (is, reason, message) = match renewal.map(|plan| (plan.time, &plan.windows)) {
             None | Some((_, Placement::Anytime)) => {
@@ -220,14 +220,14 @@ impl State {
             Some((_, Placement::Missed)) => (
                 true,
                 reason::WITHIN_WINDOW,
-                "The renewal did not come about in the window that it was planned for, and begins in the next one".to_owned(),
+                "The renewal did not happen in its planned window, and begins in the next one".to_owned(),
             ),
             Some((time, Placement::NoneInTime { due, latest })) => (
                 false,
                 reason::NO_WINDOW_IN_TIME,
                 format!(
                     "The renewal begins outside of renewal.windows, at {time}: it is due at {due}, and no window opens by \
-                     {latest}, the latest time that is safe; have more windows, or longer ones"
+                     {latest}, the latest safe time; add windows, or make them longer"
                 ),
             ),
             Some((time, Placement::CaInsists { latest, .. })) => (
@@ -235,14 +235,16 @@ impl State {
                 reason::CA_INSISTS,
                 format!(
                     "The renewal begins outside of renewal.windows, at {time}: the CA wants the certificate replaced by \
-                     {latest}, before it would be renewed, and no window opens in time{}",
+                     {latest}, earlier than planned, and no window opens in time{}",
                     self.explanation(seen)
                 ),
             ),
             Some((_, Placement::Invalid(why))) => (
                 false,
                 reason::INVALID_WINDOW,
-                format!("{why}; as long as that is so, the certificate is renewed as if there were no windows"),
+                format!(
+                    "{why}; until this is corrected, the certificate is renewed as if there were no windows"
+                ),
             ),
         };
         let generation = seen.generation;
@@ -250,7 +252,7 @@ impl State {
         set_condition(conditions, CONDITION_RENEWAL_WINDOW, is, reason, &message, generation, now);
     }
 
-    /// Why the renewal does not begin within a window of the spec, if it does not.
+    /// Why the renewal does not start within a window of the spec, if so.
     fn windows_overruled(&self) -> Option<(&'static str, String)> {
         let condition = condition(&self.status.conditions, CONDITION_RENEWAL_WINDOW)?;
         let reasons = [reason::NO_WINDOW_IN_TIME, reason::CA_INSISTS, reason::INVALID_WINDOW];
@@ -261,10 +263,10 @@ impl State {
     fn explanation(&self, seen: &Snapshot<'_>) -> String {
         let situation = seen.with(self);
         let url = situation.suggestion().and_then(|suggestion| suggestion.explanation_url.as_ref());
-        url.map_or(String::new(), |url| format!("; it may say why at {url}"))
+        url.map_or(String::new(), |url| format!("; it may explain why at {url}"))
     }
 
-    /// The challenges say what they wait for.
+    /// Records for each challenge what it waits for.
     fn report_challenges(&mut self) {
         let learned = self.progress.of(self.status.order.as_ref());
         let seen = learned.self_check.as_ref().map(|seen| seen.failures.as_slice());

@@ -1,4 +1,4 @@
-//! What the next step of an issuance is decided on, and what it can be.
+//! What the decision on the next step is based on, and the possible steps.
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -19,11 +19,11 @@ use certwright_acme::NewOrder;
 use certwright_api::{CertificateStatus, RenewalInfoStatus, Solver};
 use certwright_pki::KeyAlgorithm;
 
-/// The longest that an order is waited for, whatever the CA says of its end: a human may have to approve it there.
+/// The longest wait for an order, whatever its expiry: a person at the CA may have to approve it.
 const LONGEST_ORDER: SignedDuration = SignedDuration::from_hours(30 * 24);
-/// The same of an order of which the CA does not say when it ends.
+/// The same, if the CA does not say when the order expires.
 const ENDLESS_ORDER: SignedDuration = SignedDuration::from_hours(7 * 24);
-/// How long an order lives of which the CA does not say it.
+/// The assumed lifetime of an order, if the CA does not say when it expires.
 const ORDER_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
 
 /// The issuer that a Certificate names.
@@ -47,7 +47,7 @@ pub enum IssuerView {
     },
 }
 
-/// What was found in the cluster, and what the operator's settings are. The machine changes nothing of it.
+/// What was found in the cluster, and the operator's settings. The state machine does not change any of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Snapshot<'a> {
     /// Unique id of the Certificate.
@@ -56,21 +56,22 @@ pub struct Snapshot<'a> {
     pub generation: i64,
     /// Labels of the Certificate; solvers select by them.
     pub labels: &'a BTreeMap<String, String>,
-    /// The annotation that asks for a renewal.
+    /// The annotation that requests a renewal.
     pub renew_request: Option<&'a str>,
     /// The spec.
     pub wanted: &'a Result<ValidatedCertificate, InvalidSpec>,
     /// The other Certificate whose claim to the same Secret is older.
     pub claimed_by: Option<&'a str>,
-    /// The Certificate of cert-manager's that keeps the Secret.
+    /// cert-manager's Certificate that manages the Secret.
     pub kept_by: Option<&'a str>,
     /// The TLS Secret.
     pub secret: &'a SecretView,
-    /// The certificate and its key that are kept for when the Secret is lost once more, as the Secret would hold them.
+    /// The backup of the certificate and its key, in case the Secret is lost again, as the Secret would hold them.
     pub backup: Option<&'a SecretView>,
-    /// So many equal certificates are ordered within a week because the Secret was lost; 0 for any number.
+    /// The maximum number of certificates for the same names that are ordered within a week because the Secret was lost; 0
+    /// means no limit.
     pub duplicate_limit: usize,
-    /// A certificate that is due because of the time is ordered so long after the last one at the earliest.
+    /// The minimum time between the last order and one that is due because of time.
     pub min_interval: Duration,
     /// Why the Secret cannot be written: a password for its keystores is missing.
     pub password_missing: Option<&'a str>,
@@ -78,29 +79,29 @@ pub struct Snapshot<'a> {
     pub next_key: Option<KeyAlgorithm>,
     /// The issuer.
     pub issuer: &'a IssuerView,
-    /// Why the issuer is not for this Certificate.
+    /// Why the issuer does not allow this Certificate.
     pub not_allowed: Option<&'a str>,
-    /// The status as the API server has it.
+    /// The status in the API server.
     pub recorded: Option<&'a CertificateStatus>,
-    /// Whether the issuer lets CAs be asked for a lifetime.
+    /// Whether the issuer allows orders to request a lifetime.
     pub asks_lifetime: bool,
     /// Bounds of the wait after failures.
     pub backoff: Backoff,
-    /// How far the clock of the issuer's CA is ahead of the local one; `None` if the CA was not asked yet.
+    /// How far the clock of the issuer's CA is ahead of the local one; `None` if that is not known yet.
     pub ca_ahead: Option<SignedDuration>,
-    /// How long a failing self-check is waited for before the CA is asked all the same.
+    /// How long a self-check may fail before the CA is told to validate anyway.
     pub self_check_timeout: Duration,
     /// Name of the Certificate.
     pub name: &'a str,
     /// Whether the Certificate has our finalizer.
     pub held: bool,
-    /// Whether, and when, the CA is asked when the certificate is best renewed.
+    /// Whether and when the CA is asked for renewal information.
     pub asking: Asking<'a>,
     /// Which certificates are to be revoked.
     pub revocation: Asked<'a>,
 }
 
-/// What the next step is decided on: a snapshot, and the state that the issuance has reached.
+/// What the decision on the next step is based on: a snapshot, and the state of the issuance.
 #[derive(Clone, Copy, Debug)]
 pub struct Situation<'a> {
     /// What was found.
@@ -118,17 +119,17 @@ impl<'a> Deref for Situation<'a> {
 }
 
 impl<'a> Snapshot<'a> {
-    /// What was found, and what `state` has come of it.
+    /// The snapshot together with the state.
     pub fn with(&'a self, state: &'a State) -> Situation<'a> {
         Situation { seen: self, state }
     }
 
-    /// What time it is at the CA when it is `now` here: what it says of certificates and orders is measured by its clock.
+    /// The CA's time when it is `now` here: times in certificates and orders are compared with the CA's clock.
     pub fn at_ca(&self, now: Timestamp) -> Timestamp {
         now.saturating_add(self.ca_ahead.unwrap_or_default()).unwrap_or(now)
     }
 
-    /// What time it is here when it is `then` at the CA.
+    /// The local time when it is `then` at the CA.
     pub(super) fn here(&self, then: Timestamp) -> Timestamp {
         then.saturating_sub(self.ca_ahead.unwrap_or_default()).unwrap_or(then)
     }
@@ -141,7 +142,7 @@ impl<'a> Snapshot<'a> {
         })
     }
 
-    /// The lifetime to ask the CA for, where the issuer lets it be asked.
+    /// The lifetime to request from the CA, if the issuer allows that.
     pub fn lifetime(&self) -> Option<SignedDuration> {
         self.wanted.as_ref().ok()?.duration.filter(|_| self.asks_lifetime)
     }
@@ -150,76 +151,76 @@ impl<'a> Snapshot<'a> {
 /// What to do next.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
-    /// Nothing, before `until`; `None` if only a change of the cluster can make an issuance due.
+    /// Nothing, before `until`; `None` if only a change in the cluster can make an issuance due.
     Rest {
         /// The renewal time.
         until: Option<Timestamp>,
     },
-    /// Nothing, before `until` or a change; the condition `Issuing` says what is waited for.
+    /// Nothing, before `until` or a change; the condition `Issuing` says why.
     Wait {
-        /// When to look again; `None` if a watch will tell.
+        /// When to look again; `None` if a watch reports the change.
         until: Option<Timestamp>,
         /// A constant of [`certificate_reason`](certwright_api::certificate_reason).
         reason: &'static str,
         /// A sentence for people.
         message: String,
-        /// Whether the order makes room for others meanwhile.
+        /// Whether the order gives up its slot meanwhile.
         makes_room: bool,
     },
-    /// Nothing, before `until`: the failure that stands in the condition is not long enough ago.
+    /// Nothing, before `until`: the operator backs off after the failure in the condition.
     BackOff {
         /// `status.nextAttemptTime`.
         until: Timestamp,
     },
-    /// Write the status: what comes next must not be done before it is on record.
+    /// Write the status: it must be recorded before the next step.
     Record,
-    /// Ask the CA what time it is: before an order that is due because of the time.
+    /// Ask the CA for its time, before an order that is due because of time.
     AskTime,
-    /// Ask the CA for the account: it has refused something that an account which has ended is refused.
+    /// Read the account from the CA: it returned an error that may mean that the account is deactivated.
     AskAccount,
-    /// Take one of the issuer's places for orders under way.
+    /// Take one of the account's order slots.
     TakePlace,
-    /// Make a private key and store it.
+    /// Generate a private key and store it.
     StoreKey,
     /// Place an order.
     PlaceOrder(Box<NewOrder>),
-    /// Ask for the state of the order with this URL.
+    /// Read the order with this URL.
     ReadOrder(String),
-    /// Ask for the state of the order's authorizations, with these URLs.
+    /// Read the order's authorizations, with these URLs.
     ReadAuthorizations(Vec<String>),
-    /// Record the challenges, then put the answers where the CA will look.
+    /// Record the challenges, then present the answers.
     Present(Vec<Challenged>),
-    /// See whether the answers can be seen.
+    /// Check whether the answers are visible.
     SelfCheck,
-    /// Tell the CA to look at the challenges with these URLs.
+    /// Tell the CA to validate the challenges with these URLs.
     Answer(Vec<String>),
     /// Send the certificate signing request to this URL.
     Finalize(String),
     /// Fetch the certificate from this URL, choose the chain, check it.
     Download(String),
-    /// Write the TLS Secret, and record the request for a renewal that this answers.
+    /// Write the TLS Secret, and record the renewal request that this fulfils.
     StoreCertificate,
-    /// Ask the CA when the certificate is best renewed.
+    /// Ask the CA for renewal information.
     AskForRenewalInfo,
-    /// No issuance is due: remove whatever the last one left, and forget its failures. Not before: a certificate that
-    /// is stored and due again at once is a failure, too.
+    /// No issuance is due: remove what the last one left, and forget its failures. This is not done earlier, because a
+    /// certificate that is due again as soon as it is stored is a failure, too.
     CleanUp,
-    /// Tidy up; an order that is under way goes on.
+    /// Clean up; a current order continues.
     Tidy(Chore),
-    /// See to the certificates that are to be revoked.
+    /// Process pending revocations.
     Revocation(revocation::Chore),
-    /// Write the TLS Secret anew with the certificate that it has: its template, or how its key is written, has changed.
+    /// Rewrite the TLS Secret with its current certificate: its template, or the encoding of its key, has changed.
     RefreshSecret,
-    /// Write the TLS Secret, which was lost, anew with the certificate that is kept.
+    /// Rewrite the lost TLS Secret from the backup.
     RestoreSecret,
-    /// The order is of no use: remove what it left, and go on without it.
+    /// The order cannot be used: remove what it left, and continue without it.
     Abandon {
         /// Why.
         message: String,
     },
-    /// The issuance has failed: record it, remove what it left.
+    /// The issuance has failed: record that, and remove what it left.
     Fail(Failure),
-    /// The issuance has ended: remove what is presented, and this.
+    /// The issuance has ended: remove what is presented, and these leftovers.
     Remove(Leftovers),
 }
 
@@ -232,19 +233,19 @@ pub struct Failure {
     pub message: String,
     /// What happens next.
     pub disposition: Disposition,
-    /// How long the CA wants to be left alone.
+    /// How long the CA said to wait.
     pub retry_after: Option<Duration>,
 }
 
 impl<'a> Situation<'a> {
-    /// What was learned of the order under way.
+    /// What was learned about the current order.
     pub(super) fn learned(&self) -> &'a Learned {
         self.state.progress.of(self.state.status.order.as_ref())
     }
 }
 
 impl Situation<'_> {
-    /// What the reissue checks look at; `None` if the spec cannot be honoured.
+    /// The input of the reissue checks; `None` if the spec is invalid.
     pub fn current<'a>(&'a self, now: Timestamp) -> Option<Current<'a>> {
         Some(Current {
             wanted: self.wanted.as_ref().ok()?,
@@ -258,19 +259,19 @@ impl Situation<'_> {
         })
     }
 
-    /// When the CA suggests to renew the certificate, if it is to be heeded.
+    /// The CA's renewal information, if the issuer uses it.
     pub fn suggestion(&self) -> Option<&RenewalInfoStatus> {
         self.state.status.acme.as_ref()?.ari.as_ref().filter(|_| self.asking.wanted)
     }
 
-    /// When the CA is to be asked for that.
+    /// When to ask the CA for it.
     pub(super) fn next_question(&self) -> Option<Timestamp> {
         let leaf = self.secret.leaf()?;
         self.asking.next(leaf, self.suggestion(), &reissue::renewal_seed(self.uid, leaf))
     }
 
-    /// The id of the certificate that an order placed now is to replace (RFC 9773 section 5): the one in the Secret, if it came
-    /// from this account, shares a name with the order, and the CA was heard of it.
+    /// The id of the certificate that an order placed now is to replace (RFC 9773 section 5): the one in the Secret, if it was
+    /// issued to this account, shares a name with the order, and the CA has answered about it.
     pub fn replaces(&self) -> Option<&str> {
         let (wanted, leaf) = (self.wanted.as_ref().ok()?, self.secret.leaf()?);
         let IssuerView::Ready { account, .. } = self.issuer else { return None };
@@ -289,7 +290,7 @@ impl Situation<'_> {
         reissue::due(&self.current(now)?)
     }
 
-    /// Whether somebody asks for a certificate, and has not got it yet.
+    /// Whether a renewal was requested and has not been completed yet.
     pub(super) fn asks_for_another(&self) -> bool {
         self.renew_request.is_some()
             && self.renew_request != self.state.status.observed_renew_request.as_deref()
@@ -303,13 +304,13 @@ impl Situation<'_> {
             || self.next_key.is_some()
     }
 
-    /// When the next equal certificate may be ordered because the Secret was lost, if it may not now.
+    /// When the next certificate for the same names may be ordered because the Secret was lost, if not now.
     pub fn next_duplicate(&self, now: Timestamp) -> Option<Timestamp> {
         let names = duplicates::names_digest(&self.wanted.as_ref().ok()?.names());
         duplicates::free_at(&self.state.status.recent_issuances, &names, self.duplicate_limit, now)
     }
 
-    /// Whether what is kept is what the spec asks for.
+    /// Whether the backup matches the spec.
     pub(super) fn can_restore(&self, now: Timestamp) -> bool {
         let (Some(backup), Some(current)) = (self.backup, self.current(now)) else { return false };
         reissue::due(&Current { secret: backup, renew_request: None, ..current }).is_none()
@@ -319,13 +320,13 @@ impl Situation<'_> {
         self.learned().presented || !self.state.status.challenges.is_empty()
     }
 
-    /// Whether the order was there already when the issuance failed last.
+    /// Whether the order already existed when the issuance last failed.
     pub(super) fn failed_with_this_order(&self) -> bool {
         let failed = self.state.status.last_failure_time.as_ref();
         self.state.status.order.as_ref().zip(failed).is_some_and(|(order, failed)| order.created <= *failed)
     }
 
-    /// When what an order has left is of no use any more.
+    /// When the leftovers of an order become useless.
     pub(super) fn leftovers_end(&self) -> Option<Timestamp> {
         let order = self.state.status.order.as_ref()?;
         let after = |lifetime| order.created.0.saturating_add(lifetime).unwrap_or(order.created.0);
@@ -333,7 +334,7 @@ impl Situation<'_> {
         Some(expires.unwrap_or_else(|| after(ORDER_LIFETIME)).min(after(LONGEST_ORDER)))
     }
 
-    /// Whether the CA has taken longer for the order than it is waited for.
+    /// Whether the CA has taken longer for the order than allowed.
     pub(super) fn is_overdue(&self, now: Timestamp) -> bool {
         self.state
             .status
@@ -342,7 +343,7 @@ impl Situation<'_> {
             .is_some_and(|order| now.duration_since(order.created.0) > self.patience())
     }
 
-    /// For how long the order is waited for, as messages say it.
+    /// The longest wait for the order, for messages.
     pub(super) fn patience_in_words(&self) -> String {
         format!("{} days", self.patience().as_hours() / 24)
     }

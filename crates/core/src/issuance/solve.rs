@@ -1,4 +1,4 @@
-//! Which challenge is taken of each authorization.
+//! Chooses a challenge for each authorization.
 
 use std::collections::BTreeMap;
 
@@ -19,16 +19,16 @@ pub struct Challenged {
     pub token: String,
     /// Type of the challenge.
     pub typ: ChallengeType,
-    /// Whether the CA was told to look before.
+    /// Whether the CA was already told to validate it.
     pub processing: bool,
-    /// Whether the CA has looked in vain, and waits to be told again (RFC 8555 section 8.2).
+    /// Whether the CA's validation failed, and the CA waits to be told again (RFC 8555 section 8.2).
     pub stalled: bool,
     /// How its answer is presented.
     pub way: Way,
 }
 
 impl Challenged {
-    /// As a status has it; `before` are those that it has so far.
+    /// The entry for the status; `before` are its current entries.
     pub(super) fn recorded(
         &self,
         before: &[certwright_api::ChallengeStatus],
@@ -71,7 +71,7 @@ impl Way {
         ingress.or_else(route).or_else(record)
     }
 
-    /// How a status records it, and the name of the Ingress that is edited.
+    /// How the status records it, and the name of the edited Ingress.
     fn recorded(&self) -> (ChallengeWay, Option<String>) {
         match self {
             Self::Ingress(spec) => match spec.edited() {
@@ -97,8 +97,8 @@ impl Way {
 #[error("{}", .0.join("; "))]
 pub struct NoSolver(Vec<String>);
 
-/// The challenges to take, one for each authorization that is pending. An authorization that is valid already needs
-/// none, so no solver needs to match it.
+/// The chosen challenges, one for each pending authorization. An authorization that is already valid needs none, so no solver
+/// has to match it.
 ///
 /// # Errors
 /// [`NoSolver`], which says for each name what the CA offered and what the issuer has.
@@ -168,11 +168,10 @@ fn why_none(authorization: &Authorization, solvers: &[Solver], labels: &BTreeMap
     };
     let has = match (selecting(ChallengeType::Http01), selecting(ChallengeType::Dns01)) {
         (false, false) => {
-            return "no solver of the issuer selects this name and these labels".to_owned();
+            return "no solver of the issuer matches this name and these labels".to_owned();
         }
         (true, false) if wildcard => {
-            return "a wildcard can be proved by dns-01 only, and the issuer's solvers for it are for http-01"
-                .to_owned();
+            return "a wildcard requires dns-01, but the issuer's solvers for it use http-01".to_owned();
         }
         (true, false) => "http-01",
         (false, true) => "dns-01",
@@ -181,7 +180,7 @@ fn why_none(authorization: &Authorization, solvers: &[Solver], labels: &BTreeMap
     let offered: Vec<&str> =
         authorization.challenges.iter().map(|challenge| challenge.typ.as_str()).collect();
     let offered = if offered.is_empty() { "no challenge".to_owned() } else { offered.join(", ") };
-    format!("the CA offers {offered}, and the issuer's solvers for it are for {has}")
+    format!("the CA offers {offered}, but the issuer's solvers for this name use {has}")
 }
 
 #[cfg(test)]

@@ -78,13 +78,13 @@ fn a_name_that_cannot_be_proved_fails_before_anything_is_presented() {
             _ => drop(world.step()),
         }
     };
-    assert!(message.starts_with("*.a.test: a wildcard can be proved by dns-01 only"), "{message}");
+    assert!(message.starts_with("*.a.test: a wildcard requires dns-01"), "{message}");
     assert!(until.is_some(), "a human may prove control by hand");
     assert!(world.presented.is_none());
 }
 
 #[test]
-fn a_challenge_that_the_ca_looked_at_in_vain_and_keeps_open_is_answered_again() {
+fn a_challenge_that_stays_pending_after_a_failed_validation_is_answered_again() {
     let mut world = World::new();
     while world.learned().told.is_empty() {
         assert!(matches!(world.step(), Turn::On), "{:#?}", world.last_steps());
@@ -182,7 +182,7 @@ fn a_failed_validation_says_what_the_ca_said() {
     let failure = failure_of(&mut world);
     assert_eq!(
         failure.message,
-        "The CA refused the order: a.test: the CA's own words (urn:ietf:params:acme:error:connection)"
+        "The CA rejected the order: a.test: the CA's own words (urn:ietf:params:acme:error:connection)"
     );
     assert_eq!((failure.reason, failure.disposition), ("Connection", Disposition::ValidationFailed));
     assert!(matches!(world.run(), Turn::Waits(Some(_))));
@@ -316,7 +316,7 @@ fn an_order_that_fails_when_it_is_finalized_says_why() {
     world.ca.finalization = Finalization::Fails("OUT_OF_CREDIT");
     let failure = failure_of(&mut world);
     assert!(
-        failure.message.starts_with("The CA refused the order: order: the CA's own words"),
+        failure.message.starts_with("The CA rejected the order: order: the CA's own words"),
         "{}",
         failure.message
     );
@@ -439,7 +439,7 @@ fn an_order_whose_key_is_lost_is_dropped_for_exactly_one_other() {
 }
 
 #[test]
-fn an_order_that_the_ca_forgot_is_placed_anew_after_a_while() {
+fn an_order_that_the_ca_forgot_is_placed_again_after_a_while() {
     let mut world = World::new();
     world.run();
     world.ca.orders[0].forgotten = true;
@@ -493,7 +493,7 @@ fn a_key_that_is_used_again_and_changes_after_the_download_is_not_stored() {
 }
 
 #[test]
-fn a_certificate_that_expires_before_it_is_stored_is_ordered_anew() {
+fn a_certificate_that_expires_before_it_is_stored_is_ordered_again() {
     let mut world = World::new();
     run_to(&mut world, |step| matches!(step, Step::StoreCertificate));
     world.now += SignedDuration::from_hours(91 * 24);
@@ -582,31 +582,31 @@ fn the_older_claim_to_a_secret_wins() {
 #[test]
 fn nothing_is_ordered_from_an_issuer_that_is_not_for_the_certificate_and_an_order_is_given_up() {
     let mut world = World::new();
-    world.not_allowed = Some("ClusterIssuer ca is not for this Certificate".to_owned());
+    world.not_allowed = Some("ClusterIssuer ca does not allow this Certificate".to_owned());
     match world.next_step() {
         Step::Wait { until: None, reason, message, .. } => {
             assert_eq!(
                 (reason, message.as_str()),
-                (reason::NOT_ALLOWED, "ClusterIssuer ca is not for this Certificate")
+                (reason::NOT_ALLOWED, "ClusterIssuer ca does not allow this Certificate")
             );
         }
         step => panic!("{step:?}"),
     }
     world.not_allowed = None;
     world.run();
-    world.not_allowed = Some("ClusterIssuer ca is not for this Certificate".to_owned());
+    world.not_allowed = Some("ClusterIssuer ca does not allow this Certificate".to_owned());
     assert!(matches!(world.next_step(), Step::Abandon { .. }), "an order that is under way is given up");
     world.run();
     world.check_nothing_is_left();
     world.not_allowed = None;
     world.run_until_rest();
     world.check_issued();
-    world.not_allowed = Some("ClusterIssuer ca is not for this Certificate".to_owned());
+    world.not_allowed = Some("ClusterIssuer ca does not allow this Certificate".to_owned());
     assert!(matches!(world.next_step(), Step::Rest { .. }), "what is there stays until it is due");
 }
 
 #[test]
-fn a_secret_that_cert_manager_keeps_is_left_alone_whoever_it_says_it_belongs_to() {
+fn a_secret_that_cert_manager_manages_is_left_alone_whatever_its_annotations_say() {
     let mut world = World::new();
     world.run_until_rest();
     world.kept_by = Some("theirs".to_owned());
@@ -640,7 +640,7 @@ fn an_issuer_that_is_missing_or_not_ready_is_waited_for_and_named() {
         said(&world),
         (
             reason::ISSUER_NOT_FOUND,
-            "Issuer one does not exist; apply it, or name another in issuerRef".to_owned()
+            "Issuer one does not exist; create it, or name another in issuerRef".to_owned()
         )
     );
     world.issuer_is_ready("one", "account/one");
@@ -775,21 +775,24 @@ fn a_key_is_kept_where_the_spec_says_never() {
 }
 
 #[test]
-fn an_order_about_to_expire_is_placed_anew() {
+fn an_order_about_to_expire_is_placed_again() {
     let mut world = World::new();
     world.run();
     world.now += ca::ORDER_LIFETIME - SignedDuration::from_secs(4);
     let failure = failure_of(&mut world);
     assert_eq!(failure.disposition, Disposition::OrderLost);
-    assert_eq!(failure.message, "the order expired before it was done; it is ordered anew");
+    assert_eq!(
+        failure.message,
+        "The order expired before it was complete; the next attempt places a new one"
+    );
 }
 
 #[test]
-fn an_order_that_expired_while_the_ca_was_down_is_placed_anew_at_once() {
+fn an_order_that_expired_while_the_ca_was_down_is_placed_again_immediately() {
     let mut world = World::new();
     world.ca.validation = Validation::Hangs;
     world.run();
-    // Down for longer than an order lives.
+    // Down for longer than the lifetime of an order.
     let down = Fault { refusal: Refusal::no_answer(), answer_lost: false };
     while world.now < world.ca.orders[0].expires {
         world.ca.faults.push_back(down.clone());
@@ -822,7 +825,7 @@ fn what_waits_for_the_ca_names_the_names() {
     }
 }
 
-/// Lets time pass until the issuance fails, and carries that out.
+/// Lets time pass until the issuance fails, and executes that step.
 fn challenge_url(answer: &Step) -> String {
     let Step::Answer(challenges) = answer else { panic!("{answer:?}") };
     challenges[0].clone()
@@ -834,7 +837,7 @@ fn failure_of(world: &mut World) -> Failure {
     failure
 }
 
-/// Lets time pass until the next step is such a one.
+/// Lets time pass until the next step matches.
 fn run_to(world: &mut World, wanted: impl Fn(&Step) -> bool) -> Step {
     for _ in 0..200 {
         let step = world.next_step();

@@ -15,7 +15,7 @@ fn an_object_that_is_ready_is_neither_reconciling_nor_stalled() {
 }
 
 #[test]
-fn an_object_of_which_nothing_is_known_yet_is_neither() {
+fn an_object_without_conditions_is_neither() {
     assert_eq!(of_certificate(&[]), None);
     assert_eq!(of_issuer(&[]), None);
 }
@@ -67,7 +67,7 @@ fn an_issuer_is_reconciling_while_it_waits_for_a_secret_or_a_ca() {
         issuer::SECRET_NOT_FOUND,
         issuer::SECRET_KEY_NOT_FOUND,
     ];
-    // A CA was asked too often, or has stumbled.
+    // A rate limit, or a temporary error of the CA.
     let passing = [
         "RATE_LIMITED",
         "RateLimited",

@@ -1,16 +1,16 @@
-//! What can be found out of an entry that has no valid seal: it was written by a version that knew of none, the key is lost, or
-//! somebody else has written it. Only what follows from the spec, the issuer and the Secret counts; nothing is taken from the
-//! entry that these do not confirm.
+//! What can be recovered of an entry without a valid seal: it was written by a version without seals, the key is lost, or
+//! somebody else wrote it. Only what follows from the spec, the issuer and the Secret counts; nothing else is taken from the
+//! entry.
 
 use std::collections::BTreeSet;
 
 use certwright_acme::txt_value;
 use certwright_api::{ChallengeStatus, DnsRecordStatus, RevocableCertificate, Solver};
 
-/// What the entries of a Certificate are compared with.
+/// What to compare the entries of a Certificate with.
 #[derive(Clone, Copy, Debug)]
 pub struct Known<'a> {
-    /// The names that the spec asks for.
+    /// The names in the spec.
     pub names: &'a BTreeSet<String>,
     /// The solvers of the issuer that the spec names, as they are now.
     pub solvers: &'a [Solver],
@@ -21,8 +21,8 @@ pub struct Known<'a> {
 }
 
 impl Known<'_> {
-    /// Whether a TXT record is one that this Certificate's issuer would put into the DNS now: by the same provider with the
-    /// same Secrets, for a name of the Certificate, at the place that follows from the name, with the value of a proof.
+    /// Whether this Certificate's issuer would create this TXT record now: with the same provider and Secrets, for a name of
+    /// the Certificate, at the default record name, with a valid challenge value.
     pub fn confirms_record(&self, record: &DnsRecordStatus) -> bool {
         let solvers = self.solvers.iter().filter_map(|solver| solver.dns01.as_ref());
         self.has_name(&record.name)
@@ -33,8 +33,8 @@ impl Known<'_> {
             && solvers.into_iter().any(|solver| *solver == record.solver)
     }
 
-    /// Whether what leads to the answer to a challenge may be removed: what was made for this Certificate, or a path in the
-    /// Ingress that its issuer names.
+    /// Whether the route to the answer may be removed: it was created for this Certificate, or is a path in the Ingress that
+    /// its issuer names.
     pub fn confirms_challenge(&self, challenge: &ChallengeStatus) -> bool {
         let mut ingresses = self.solvers.iter().filter_map(|solver| {
             solver.http01.as_ref()?.ingress.as_ref()?.name.as_deref().filter(|name| !name.is_empty())
@@ -48,8 +48,8 @@ impl Known<'_> {
     }
 }
 
-/// An entry for the certificate in the Secret, if that is what `held` says: as it would be written anew. That it is to be
-/// revoked, nothing confirms.
+/// A new entry for the certificate in the Secret, if `held` is about that certificate. A decision to revoke it cannot be
+/// confirmed.
 pub fn current(
     held: &RevocableCertificate,
     in_secret: Option<RevocableCertificate>,

@@ -36,7 +36,7 @@ fn what_was_sealed_is_known_again_after_the_api_server_had_it() {
     assert!(keys().take_unverified(OWNER, &mut status).is_empty());
 }
 
-/// Each entry, changed in each field that is acted upon.
+/// Each entry, changed in each field that the operator acts on.
 #[test]
 fn whatever_is_changed_in_an_entry_breaks_its_seal() {
     type Change = fn(&mut CertificateStatus);

@@ -1,5 +1,5 @@
-//! JSON that may be nested as deeply as it likes, and as large: what is too deep or too large is passed over, and the rest is
-//! read. Parsed, it takes up to a hundred times the memory of its text.
+//! Reads JSON of any depth and size: parts that are too deep or too large are skipped, and the rest is read. Parsed JSON can
+//! take up to a hundred times the memory of its text.
 
 use std::fmt;
 
@@ -8,33 +8,33 @@ use serde_json::{Map, Number, Value};
 
 use super::Fault;
 
-/// So deep an object may be nested. `serde_json` ends at 128 for all of what it reads, which may be a list of objects.
+/// The maximum nesting of an object. The limit of `serde_json`, 128, is for the whole text, which may be a list of objects.
 const MAX_DEPTH: usize = 64;
 
-/// The labels of an object may have so many characters of JSON.
+/// The maximum size of the labels of an object, in characters of JSON.
 const MAX_LABELS: usize = 16 << 10;
-/// So many the rest of its metadata; the API server takes annotations of 256 KiB.
+/// The same for the rest of its metadata; the API server accepts annotations of up to 256 KiB.
 const MAX_METADATA: usize = 512 << 10;
-/// So many its status; the certificates that may have to be revoked are the largest part of it.
+/// The same for its status; the certificates that may have to be revoked are the largest part of it.
 const MAX_STATUS: usize = 512 << 10;
 
 /// An object, and the first of its fields that is too deep or too large.
 type Read = (Map<String, Value>, Option<Fault>);
 
-/// What is read of objects of a kind.
+/// Which parts are read of objects of a kind.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Whether nothing but the metadata is.
+    /// Whether only the metadata is read.
     pub metadata_only: bool,
-    /// The spec may have so many characters of JSON.
+    /// The maximum size of the spec, in characters of JSON.
     pub spec: usize,
-    /// The one field of the spec that is; all of them without.
+    /// The only field of the spec to read; all fields if `None`.
     pub only: Option<&'static str>,
-    /// A longer text, in bytes, is empty.
+    /// Strings that are longer, in bytes, become empty.
     pub text: usize,
 }
 
-/// Reads an object. Fields that are nested too deeply are null in it; what is too large ends early.
+/// Reads an object. Fields that are nested too deeply become null; parts that are too large are truncated.
 pub fn read<'de, D: Deserializer<'de>>(deserializer: D, bounds: Bounds) -> Result<Read, D::Error> {
     let mut reader = Reader { bounds, path: Vec::new(), left: usize::MAX, fault: None };
     match (Node { reader: &mut reader }).deserialize(deserializer)? {
@@ -43,21 +43,21 @@ pub fn read<'de, D: Deserializer<'de>>(deserializer: D, bounds: Bounds) -> Resul
     }
 }
 
-/// What any value takes, with what is around it.
+/// The minimum size of a value with its punctuation.
 const LEAST: usize = 2;
-/// So many steps of the way to what is nested too deeply are shown.
+/// The maximum number of path steps in a message.
 const SHOWN_DEPTH: usize = 8;
 
 struct Reader {
     bounds: Bounds,
     path: Vec<String>,
-    /// How much more of the present part of the object is read, in characters.
+    /// How much more of the current part of the object may be read, in characters.
     left: usize,
     fault: Option<Fault>,
 }
 
 impl Reader {
-    /// Whether nobody looks at what is here. Users may set `managedFields`, with any time and to any depth.
+    /// Whether this part is not needed. Users may set `managedFields`, with any time and any depth.
     fn is_passed_over(&self) -> bool {
         match self.path.as_slice() {
             [field] if field == "status" => self.bounds.metadata_only || self.bounds.only.is_some(),
@@ -70,7 +70,7 @@ impl Reader {
         }
     }
 
-    /// How large the part of an object may be that begins here.
+    /// The maximum size of the part of an object that starts here, if any.
     fn largest_part(&self) -> Option<usize> {
         let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
         match path.as_slice() {
@@ -82,7 +82,7 @@ impl Reader {
         }
     }
 
-    /// Whether so many characters more may be read.
+    /// Whether this many more characters may be read.
     fn spend(&mut self, characters: usize) -> bool {
         let enough = self.left >= characters;
         self.left = self.left.saturating_sub(characters);
@@ -110,7 +110,7 @@ impl<'de> DeserializeSeed<'de> for Node<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         if self.reader.is_passed_over() {
-            // This knows no depth.
+            // This has no depth limit.
             return deserializer.deserialize_ignored_any(IgnoredAny).map(|_| Value::Array(Vec::new()));
         }
         if self.reader.path.len() >= MAX_DEPTH {

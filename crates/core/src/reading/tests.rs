@@ -68,7 +68,7 @@ fn one_that_cannot_be_read_says_which_field_and_leaves_the_others_alone() {
 }
 
 #[test]
-fn a_spec_that_cannot_be_read_does_not_lose_the_status_nor_the_other_way_round() {
+fn an_unreadable_spec_does_not_lose_the_status_and_vice_versa() {
     let record = |name: &str| {
         json!({
             "name": name, "fqdn": "_acme-challenge.a.test.", "zone": "a.test.", "value": "v", "keyAuthorization": "k",
@@ -180,7 +180,7 @@ fn what_is_too_large_is_the_problem_of_its_object_and_is_not_kept() {
 }
 
 #[test]
-fn of_a_secret_what_is_no_key_and_no_certificate_by_its_size_is_empty() {
+fn values_of_a_secret_that_are_too_large_are_read_as_empty() {
     let base64 = |bytes: usize| "eHh4".repeat(bytes / 3);
     let secret = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "tls" },

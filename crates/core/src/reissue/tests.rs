@@ -31,7 +31,7 @@ fn the_earlier_check_gives_the_reason() {
             if reason == second_reason {
                 continue;
             }
-            // The later one first, so that the earlier one is not undone by it.
+            // The later one first, so that it does not undo the earlier one.
             let mut case = Case::default();
             second(&mut case);
             first(&mut case);
@@ -76,22 +76,22 @@ fn missing_and_surplus_names_are_told_apart() {
     assert_eq!(said(&["a.test"], &[]).unwrap(), "the certificate lacks b.test, 192.0.2.1");
     assert_eq!(
         said(&["a.test", "b.test", "c.test"], &["192.0.2.1", "192.0.2.2"]).unwrap(),
-        "the certificate has 192.0.2.2, c.test that the spec has not"
+        "the certificate has 192.0.2.2, c.test, which the spec does not list"
     );
     assert_eq!(
         said(&["a.test", "c.test"], &["192.0.2.1"]).unwrap(),
-        "the certificate lacks b.test and has c.test that the spec has not"
+        "the certificate lacks b.test and has c.test, which the spec does not list"
     );
 }
 
 #[test]
-fn a_name_that_the_ca_added_is_no_reason_to_order_again() {
+fn a_name_added_by_the_ca_does_not_cause_another_order() {
     let mut case = Case::default();
     case.leaf().dns_names.insert("www.a.test".to_owned());
     case.secret.requested_names = Some(case.wanted.names());
     assert_eq!(case.due(), None);
     case.secret.requested_names.as_mut().unwrap().insert("c.test".to_owned());
-    assert_eq!(case.due().unwrap().message, "the certificate has c.test that the spec has not");
+    assert_eq!(case.due().unwrap().message, "the certificate has c.test, which the spec does not list");
 }
 
 #[test]
@@ -100,12 +100,12 @@ fn an_issuer_of_the_same_name_and_another_kind_is_another() {
     case.secret.issuer = Some(("ca".to_owned(), "ClusterIssuer".to_owned()));
     assert_eq!(
         case.due().unwrap().message,
-        "the certificate came from ClusterIssuer ca and the spec names Issuer ca"
+        "the certificate was issued by ClusterIssuer ca, but the spec names Issuer ca"
     );
     case.secret.issuer = None;
     assert_eq!(
         case.due().unwrap().message,
-        "the Secret does not say that its certificate came from Issuer ca"
+        "the Secret does not say that its certificate was issued by Issuer ca"
     );
 }
 
@@ -193,7 +193,7 @@ fn faults() -> Vec<(Fault, &'static str, &'static str)> {
         (
             |case| case.leaf().public_key_der = vec![2],
             reason::KEY_MISMATCH,
-            "Secret tls: tls.key is not the key of tls.crt",
+            "Secret tls: tls.key does not match tls.crt",
         ),
         (
             |case| case.leaf().dns_names.retain(|name| name == "a.test"),
@@ -203,12 +203,12 @@ fn faults() -> Vec<(Fault, &'static str, &'static str)> {
         (
             |case| case.wanted.key = KeyAlgorithm::Rsa(3072),
             reason::KEY_ALGORITHM_CHANGED,
-            "the private key is ECDSA P-256 and the spec asks for RSA 3072",
+            "the private key is ECDSA P-256, but the spec requires RSA 3072",
         ),
         (
             |case| case.wanted.issuer_name = "other".to_owned(),
             reason::ISSUER_CHANGED,
-            "the certificate came from Issuer ca and the spec names Issuer other",
+            "the certificate was issued by Issuer ca, but the spec names Issuer other",
         ),
         (
             |case| case.now = "2026-04-01T00:00:01Z".parse().unwrap(),
@@ -218,12 +218,12 @@ fn faults() -> Vec<(Fault, &'static str, &'static str)> {
         (
             |case| case.now = case.now.max("2026-03-15T00:00:00Z".parse().unwrap()),
             reason::RENEWAL_DUE,
-            "its renewal time came at 2026-02-28T21:42:57Z",
+            "its renewal time was 2026-02-28T21:42:57Z",
         ),
         (
             |case| case.renew_request = Some("now".to_owned()),
             reason::RENEWAL_REQUESTED,
-            "the annotation certwright.dev/renew asks for it",
+            "the annotation certwright.dev/renew requests it",
         ),
     ]
 }
@@ -255,7 +255,7 @@ impl Case {
         }
     }
 
-    /// The certificate in the Secret; one that nobody looks at if there is none to be read.
+    /// The certificate in the Secret; an unused one if there is none.
     fn leaf(&mut self) -> &mut Leaf {
         match self.secret.leaf.as_mut() {
             Some(Ok(leaf)) => leaf,

@@ -16,28 +16,28 @@ use certwright_pki::Leaf;
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
 const THREE_YEARS: i64 = 3 * 365 * DAY;
-/// CAs let a certificate begin before it was made.
+/// CAs backdate certificates.
 const BACKDATED: i64 = HOUR;
 
-/// Three years, or as long as some hundreds of certificates are used.
+/// Three years, or the time of a few hundred certificates.
 fn span(lifetime: i64) -> i64 {
     THREE_YEARS.min(400 * lifetime)
 }
 
-/// What befalls a certificate.
+/// The events in the life of a certificate.
 #[derive(Clone, Debug)]
 struct Fate {
-    /// When it is applied, in seconds since the beginning of a year.
+    /// When it is applied, in seconds since the start of a year.
     applied: i64,
     lifetime: i64,
     windows: Vec<RenewalWindow>,
     /// How the CA suggests a time, if it does.
     suggests: Option<Suggests>,
-    /// When the CA cannot be reached: its beginning, in seconds after the application, and its length.
+    /// When the CA cannot be reached: start, in seconds after the application, and length.
     outages: Vec<(i64, i64)>,
-    /// When the CA wants whatever certificate there is replaced at once.
+    /// When the CA wants the current certificate replaced immediately.
     revocations: Vec<i64>,
-    /// When the operator is started anew.
+    /// When the operator restarts.
     restarts: Vec<i64>,
 }
 
@@ -45,11 +45,11 @@ struct Fate {
 enum Suggests {
     /// As Let's Encrypt does.
     Sensibly,
-    /// Each certificate replaced at once.
+    /// Each certificate is to be replaced immediately.
     Now,
-    /// Each certificate replaced soon, whenever it is asked.
+    /// Each certificate is to be replaced soon, at any time of asking.
     Soon,
-    /// Any of this, another for each certificate, and times between.
+    /// A mix of these that differs between certificates, and times in between.
     Moody,
     /// What says nothing.
     Nonsense,
@@ -57,14 +57,14 @@ enum Suggests {
 
 /// A certificate that expired.
 struct Expiry {
-    /// By when a renewal had to begin.
+    /// By when a renewal had to start.
     due: Timestamp,
     /// The first and the last attempt before its end.
     tried: Option<(Timestamp, Timestamp)>,
     at: Timestamp,
 }
 
-/// The certificate there is, and what the operator knows.
+/// The current certificate, and what the operator knows.
 struct Life<'a> {
     fate: &'a Fate,
     windows: Result<Windows, InvalidWindow>,
@@ -145,7 +145,7 @@ impl<'a> Life<'a> {
         self
     }
 
-    /// Does what is to be done now; returns when to look again.
+    /// Does what is due now; returns when to check again.
     fn turn(&mut self) -> Timestamp {
         let Some(leaf) = self.leaf.clone() else { return self.attempt() };
         let plan = self.plan(&leaf);
@@ -164,7 +164,7 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// A renewal, unless the last one has failed just now.
+    /// A renewal, unless the operator backs off.
     fn attempt(&mut self) -> Timestamp {
         if self.next_attempt > self.now {
             return self.next_attempt;
@@ -267,7 +267,7 @@ fn part_of(lifetime: SignedDuration, fraction: f64) -> SignedDuration {
     SignedDuration::from_secs_f64(lifetime.as_secs_f64() * fraction)
 }
 
-/// A CA that always wants a certificate replaced at once, and windows.
+/// A CA that always wants a certificate replaced immediately, and windows.
 #[test]
 fn a_ca_that_always_says_now_costs_a_few_orders_and_not_a_few_per_certificate() {
     let window = RenewalWindow {
@@ -275,7 +275,7 @@ fn a_ca_that_always_says_now_costs_a_few_orders_and_not_a_few_per_certificate() 
         window_duration: "30m".parse().unwrap(),
         timezone: None,
     };
-    // In one of these it is renewed before the moment that the CA gave.
+    // In one of these it is renewed before the time that the CA gave.
     let minutes = RenewalWindow { cron: "*/10 * * * *".to_owned(), ..window.clone() };
     let minutes = RenewalWindow { window_duration: "1m".parse().unwrap(), ..minutes };
     let fate = Fate {
@@ -331,7 +331,7 @@ proptest! {
     }
 }
 
-/// So many cases in the suite; `PROPTEST_CASES` asks for another number.
+/// The number of cases in the suite; `PROPTEST_CASES` overrides it.
 fn cases(number: u32) -> ProptestConfig {
     let asked_for = std::env::var_os("PROPTEST_CASES").is_some();
     let default = ProptestConfig::default();
@@ -343,12 +343,12 @@ const DAYS: [i64; 6] = [6 * DAY, 45 * DAY, 47 * DAY, 90 * DAY, 200 * DAY, 398 * 
 fn check(fate: &Fate) -> Result<(), TestCaseError> {
     let life = Life::new(fate).live();
     for Expiry { due, tried, at } in &life.expired {
-        // It was tried in time, and failed each time, for the CA was down.
+        // It was tried in time, and failed each time, because the CA was down.
         let Some((first, last)) = tried else {
             return Err(TestCaseError::fail(format!("expired at {at}, and nothing was tried")));
         };
         prop_assert!(first <= due, "expired at {at}, and first tried at {first}, after {due}");
-        // A wait is no longer than all before it together and a minute, and a fifth for the jitter.
+        // A wait is at most the sum of all waits before it plus a minute, plus a fifth for the jitter.
         let wait = (last.duration_since(*first) + SignedDuration::from_secs(60)) * 12 / 10;
         let next = *last + wait + SignedDuration::from_secs(1);
         prop_assert!(next >= *at, "expired at {at}, and last tried at {last}, after {first}");
@@ -358,26 +358,26 @@ fn check(fate: &Fate) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// So many orders there may be, and why.
+/// The maximum number of orders, and why.
 fn most_orders(fate: &Fate) -> (i64, String) {
     let &Fate { lifetime, suggests, .. } = fate;
     let backdated = BACKDATED.min(lifetime / 12);
-    // What is left of the use where windows bring a renewal forward: half, and all of it where there are none.
+    // The part of the use that remains if windows move a renewal forward: half; without windows, all of it.
     let windows = if fate.windows.is_empty() { 1.0 } else { 0.5 };
     let uses = |part: f64| span(lifetime) / ((lifetime as f64 * part * windows) as i64 - backdated - 60);
-    // By the rule less the jitter, which is also less than what a sensible CA suggests.
+    // According to the rule minus the jitter, which is also less than what a sensible CA suggests.
     let normal = if lifetime < 10 * DAY { 0.45 } else { 0.63 };
     let revocations = i64::try_from(fate.revocations.len()).unwrap();
     let (early, why) = match suggests {
         None => (0, "the CA is not asked".to_owned()),
         // Each replaces one certificate before its time.
         Some(Suggests::Sensibly | Suggests::Nonsense) => (revocations, format!("{revocations} revocations")),
-        // However often it says so: what ends the row is a certificate that the CA lets be used.
+        // However often it says so: the series ends only with a certificate that the CA lets be used.
         Some(Suggests::Now | Suggests::Soon) => {
             (early_orders(fate), "one at once and one after each wait".to_owned())
         }
-        // At worst each row of early ones is followed by one that is used for half of the normal time, and all others are used
-        // for a tenth of their lifetime.
+        // In the worst case, each series of early ones is followed by one that is used for half of the normal time, and all
+        // others are used for a tenth of their lifetime.
         Some(Suggests::Moody) => {
             let rows = uses(normal / 2.0) + 1;
             (rows * early_orders(fate) + uses(0.1), "a row of early ones for each that is used".to_owned())
@@ -387,8 +387,8 @@ fn most_orders(fate: &Fate) -> (i64, String) {
     (used + 1 + early, format!("{used} of normal use, the first, and {early}, for {why}"))
 }
 
-/// So many certificates are replaced early at most when the CA always says "now": one at once, and one after each wait that is
-/// shorter than the normal use.
+/// The maximum number of certificates that are replaced early if the CA always says "now": one immediately, and one after each
+/// wait that is shorter than the normal use.
 fn early_orders(fate: &Fate) -> i64 {
     let normal = if fate.lifetime < 10 * DAY { fate.lifetime / 2 } else { fate.lifetime * 2 / 3 };
     let first = (2 * HOUR).min(fate.lifetime / 10);
@@ -406,7 +406,7 @@ fn fate(lifetimes: &[i64]) -> impl Strategy<Value = Fate> + use<> {
             Suggests::Moody,
             Suggests::Nonsense,
         ]));
-        // As long as a certificate lives, and now and then much shorter.
+        // As long as the lifetime of a certificate, and sometimes much shorter.
         let length = prop_oneof![60..lifetime, 60..lifetime / 4];
         let span = span(lifetime);
         let moments = move |most| prop::collection::vec(0..span, 0..most);

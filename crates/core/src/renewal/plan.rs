@@ -1,4 +1,4 @@
-//! When a certificate is renewed, all things considered.
+//! When a certificate is renewed: combines the rule of the spec, the CA's suggestion, and the windows.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -14,15 +14,15 @@ use certwright_pki::Leaf;
 pub struct Reasons<'a> {
     /// The certificate.
     pub leaf: &'a Leaf,
-    /// What the spec says of its lifetime.
+    /// The rule of the spec.
     pub rule: RenewalRule,
-    /// What the CA suggests.
+    /// The CA's renewal information.
     pub suggestion: Option<&'a RenewalInfoStatus>,
-    /// When a renewal may begin.
+    /// When a renewal may start.
     pub windows: &'a Result<Windows, InvalidWindow>,
     /// Whether a renewal has begun.
     pub under_way: bool,
-    /// Seed of what is chosen by chance.
+    /// Seed of the random choices.
     pub seed: &'a str,
     /// The time.
     pub now: Timestamp,
@@ -31,31 +31,31 @@ pub struct Reasons<'a> {
 /// When a certificate is renewed, and why then.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// When; if that is not in the future, now.
+    /// The time; if it has passed, now.
     pub time: Timestamp,
     /// Whether the CA suggested it.
     pub suggested: bool,
-    /// What the windows have to do with it.
+    /// How the windows affect it.
     pub windows: Placement,
 }
 
-/// What the windows of a spec have to do with the time of a renewal.
+/// How the windows of a spec affect the time of a renewal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Placement {
     /// There are none.
     Anytime,
-    /// It begins within one.
+    /// It starts within a window.
     Within,
-    /// The one in which it was to begin has passed without it, and it begins within another.
+    /// Its planned window has passed without a renewal, and it starts within a later one.
     Missed,
-    /// It begins outside of them: none is open between `due` and `latest`.
+    /// It starts outside of the windows: none is open between `due` and `latest`.
     NoneInTime {
         /// When it was due.
         due: Timestamp,
         /// The latest time that is safe.
         latest: Timestamp,
     },
-    /// It begins outside of them: none is open between `due` and `latest`, when the CA wants it to have begun.
+    /// It starts outside of the windows: none is open between `due` and `latest`, the CA's deadline.
     CaInsists {
         /// When it was due.
         due: Timestamp,
@@ -68,16 +68,16 @@ pub enum Placement {
 
 /// When a certificate is renewed.
 ///
-/// What the CA suggests comes in the place of the default rule; a rule of the spec is followed as well, and the earlier of the
-/// two counts. The renewal then waits for the next window, unless that is later than is safe, or than the CA wants it; then it
-/// comes forward to the last one before, and if that would leave half of the use unused, no window counts.
+/// The CA's suggestion replaces the default rule. If the spec has a rule, the earlier of the two counts. The renewal then waits
+/// for the next window, unless that is later than is safe, or later than the CA wants it. In that case it moves forward to the
+/// last window before; if that would waste half of the certificate's use, the windows are ignored.
 pub fn plan(reasons: &Reasons<'_>) -> Plan {
     let &Reasons { leaf, rule, suggestion, windows, seed, .. } = reasons;
     let by_lifetime = renewal_time(leaf.not_before, leaf.not_after, rule, seed);
     let otherwise = renewal_time(leaf.not_before, leaf.not_after, RenewalRule::Default, seed);
     let suggested_time = suggested_time(leaf, suggestion, otherwise);
     let (due, suggested) = match suggested_time {
-        // One that is put off for as long as it can be is renewed as without a suggestion.
+        // A suggestion that was postponed as long as possible has no effect.
         Some(time) if rule == RenewalRule::Default || time < by_lifetime => (time, time != otherwise),
         _ => (by_lifetime, false),
     };
@@ -90,11 +90,11 @@ pub fn plan(reasons: &Reasons<'_>) -> Plan {
             return Plan { time: due, suggested, windows: Placement::Invalid(invalid.clone()) };
         }
     };
-    // One that ends before the certificate would be renewed anyway is more than advice on the load of the CA.
+    // If it ends before the normal renewal time, the CA wants the certificate replaced, and does not just spread its load.
     let window_end = suggestion.and_then(|status| Some(status.suggested_window.as_ref()?.end.0));
     let insisted = window_end.filter(|end| suggested && *end < otherwise);
     let latest = insisted.unwrap_or_else(|| latest(leaf.not_before, leaf.not_after)).max(due);
-    // Certificates begin before they are issued; the wait that a CA is given does not.
+    // `notBefore` is often before the time of issuance, so the first check counts if there is one.
     let first_checked = suggestion.filter(|_| suggested).map(|status| status.first_checked.0);
     let begin = first_checked.map_or(leaf.not_before, |time| time.max(leaf.not_before));
     let (time, windows) = match place(reasons, windows, (begin, due, latest)) {
@@ -123,8 +123,8 @@ fn place(
     Some((time, Placement::Missed))
 }
 
-/// The first moment within a window that is not before `from`, and not after `latest`. Those who waited for the window to open
-/// do not begin all at once.
+/// The first moment within a window that is not before `from`, and not after `latest`. Renewals that waited for the window to
+/// open are spread.
 fn within(windows: &Windows, from: Timestamp, latest: Timestamp, seed: &str) -> Option<Timestamp> {
     if from > latest {
         return None;
@@ -135,13 +135,13 @@ fn within(windows: &Windows, from: Timestamp, latest: Timestamp, seed: &str) -> 
     windows.next(from).filter(|opening| opening.opens <= latest).map(|opening| spread(opening, latest, seed))
 }
 
-/// A moment in the last window before `due`, unless half of the time from `begin` to `due` would be lost by it.
+/// A time in the last window before `due`, unless that would waste half of the time from `begin` to `due`.
 fn backward(windows: &Windows, begin: Timestamp, due: Timestamp, seed: &str) -> Option<Timestamp> {
     let time = spread(windows.last(due)?, due, seed);
     (time.duration_since(begin) >= due.duration_since(begin) / 2).then_some(time)
 }
 
-/// A moment in the first half of `opening`, not after `latest`.
+/// A time in the first half of `opening`, not after `latest`.
 fn spread(opening: Opening, latest: Timestamp, seed: &str) -> Timestamp {
     let room = opening.closes.duration_since(opening.opens) / 2;
     let room = room.min(latest.duration_since(opening.opens)).as_secs_f64();

@@ -1,4 +1,4 @@
-//! What the CA suggests (RFC 9773): when it is asked, what is made of its answers.
+//! The CA's renewal information (RFC 9773): when it is requested, and how the answers are used.
 
 use std::time::Duration;
 
@@ -11,30 +11,30 @@ use certwright_acme::{AcmeError, RenewalInfo, SuggestedWindow};
 use certwright_api::{CheckInterval, RenewalInfoStatus, SuggestedWindowStatus};
 use certwright_pki::Leaf;
 
-/// How often the CA is asked if it does not say it (RFC 9773 section 4.3.3).
+/// How often the CA is asked, unless it sets an interval (RFC 9773 section 4.3.3).
 const INTERVAL: Duration = Duration::from_secs(6 * 3600);
 /// The shortest and the longest interval (section 4.3.2).
 const INTERVAL_BOUNDS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(24 * 3600));
 /// The first wait after a failure; it doubles with each further one, up to [`INTERVAL`].
 const FIRST_WAIT: Duration = Duration::from_secs(60);
-/// So many failures in a row are passed over in silence.
+/// This many failures in a row are not reported.
 const SILENT_FAILURES: u32 = 2;
-/// A restarted operator spreads over this time what it has to ask without knowing when it last asked.
+/// After a restart, requests whose last time is unknown are spread over this time.
 const SPREAD: Duration = Duration::from_secs(600);
-/// How long a certificate is used at least if the CA wanted the one before it replaced early; with each further one it is
-/// [`EARLY_FACTOR`] times longer, until the lifetime alone decides. A CA that wants every certificate replaced at once
-/// therefore gets one order at once and one after each of these waits (2 h, 12 h, 3 d, 18 d, 108 d) that is shorter than the
-/// normal use, and no further ones: five too many for certificates of 90 days, ever, not per lifetime.
+/// The minimum time a certificate is used if the CA wanted its predecessor replaced early. With each further early replacement
+/// it is [`EARLY_FACTOR`] times longer, until only the lifetime counts. A CA that wants every certificate replaced immediately
+/// therefore gets one order immediately and one after each of these waits (2 h, 12 h, 3 d, 18 d, 108 d) that is shorter than
+/// the normal use, and no further ones: five too many for certificates of 90 days, ever, not per lifetime.
 const FIRST_EARLY_WAIT: SignedDuration = SignedDuration::from_hours(2);
 const EARLY_FACTOR: i64 = 6;
-/// A certificate that the CA wanted replaced only after this part of its normal use ends the row of early ones.
+/// If the CA wanted a certificate replaced only after this part of its normal use, the series of early replacements ends.
 const FAIR_USE: f64 = 0.5;
-/// A suggestion that leaves more of the lifetime open than this says nothing.
+/// A suggested window that is longer than this part of the lifetime is ignored.
 const WIDEST_WINDOW: f64 = 0.5;
-/// A URL that is longer is no page to visit.
+/// Longer URLs are ignored.
 const MAX_URL: usize = 2000;
 
-/// What a process knows of the last time it asked the CA about a certificate.
+/// What a process remembers of its last request about a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
     /// The certificate.
@@ -43,18 +43,18 @@ pub struct Asked {
     pub at: Timestamp,
     /// Failures in a row.
     pub failures: u32,
-    /// When to ask again, if the status does not say it.
+    /// When to ask again, if that does not follow from the status.
     pub again: Option<Timestamp>,
 }
 
-/// What is known of the CA as somebody to ask.
+/// Whether and when to ask the CA.
 #[derive(Clone, Copy, Debug)]
 pub struct Asking<'a> {
-    /// Whether it shall be asked at all.
+    /// Whether it is asked at all.
     pub wanted: bool,
-    /// The last time, unless this process has not asked yet.
+    /// The last request of this process, if any.
     pub asked: Option<&'a Asked>,
-    /// Since when this process asks.
+    /// Since when this process has been asking.
     pub began: Timestamp,
 }
 
@@ -91,24 +91,24 @@ fn after(time: Timestamp, wait: Duration) -> Timestamp {
     time.saturating_add(SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX)).unwrap_or(time)
 }
 
-/// Why the CA gave nothing to go by.
+/// Why there is no usable suggestion.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoSuggestion {
     /// The call failed.
     #[error(transparent)]
     Call(#[from] AcmeError),
-    /// There was no answer as long as it was waited for.
+    /// There was no answer in time.
     #[error("asking when to renew the certificate failed: no answer in time")]
     TooSlow,
     /// Section 4.2 calls it invalid.
-    #[error("the window that the CA suggests ends at {end}, no later than it begins at {start}")]
+    #[error("the window that the CA suggests ends at {end}, not after its start at {start}")]
     Inverted {
         /// Its beginning.
         start: Timestamp,
         /// Its end.
         end: Timestamp,
     },
-    /// It says nothing.
+    /// The window is too long to be useful.
     #[error("the window that the CA suggests, from {start} to {end}, is longer than half of the lifetime")]
     Wide {
         /// Its beginning.
@@ -116,8 +116,8 @@ pub enum NoSuggestion {
         /// Its end.
         end: Timestamp,
     },
-    /// Whoever followed it would be without a certificate.
-    #[error("the window that the CA suggests begins at {start}, when the certificate has expired")]
+    /// Following it would leave the Secret without a valid certificate.
+    #[error("the window that the CA suggests begins at {start}, after the certificate expires")]
     AfterExpiry {
         /// Its beginning.
         start: Timestamp,
@@ -125,7 +125,7 @@ pub enum NoSuggestion {
 }
 
 impl NoSuggestion {
-    /// Whether it may be over in a moment (section 4.3.3).
+    /// Whether it may be a temporary error (section 4.3.3).
     fn is_temporary(&self) -> bool {
         match self {
             Self::Call(AcmeError::Malformed { .. }) => false,
@@ -143,7 +143,7 @@ impl NoSuggestion {
     }
 }
 
-/// One question to the CA, and what is made of the answer: what the status says then, and what the process remembers.
+/// One request to the CA, and the effect of its answer: the new status, and what the process remembers.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
     /// The certificate.
@@ -154,18 +154,18 @@ pub struct Question<'a> {
     pub seed: &'a str,
     /// URL of the account in use.
     pub account: &'a str,
-    /// What the status said before.
+    /// The status before.
     pub before: Option<&'a RenewalInfoStatus>,
     /// Failures in a row before this question.
     pub failures: u32,
     /// The time.
     pub now: Timestamp,
-    /// What time it is at the CA.
+    /// The CA's time.
     pub at_ca: Timestamp,
 }
 
 impl Question<'_> {
-    /// The CA has answered, and perhaps said how long to wait before the next question.
+    /// The CA has answered, and may have said how long to wait before the next request.
     pub fn answered(&self, info: &RenewalInfo, retry_after: Option<Duration>) -> (RenewalInfoStatus, Asked) {
         let asked = retry_after.unwrap_or(INTERVAL).clamp(INTERVAL_BOUNDS.0, INTERVAL_BOUNDS.1);
         if let Err(why) = usable(info.suggested_window, self.leaf) {
@@ -192,7 +192,7 @@ impl Question<'_> {
         self.asked(0, Some(after(self.now, INTERVAL_BOUNDS.1)))
     }
 
-    /// There was no answer that could be used.
+    /// There was no usable answer.
     pub fn failed(&self, why: &NoSuggestion) -> (Option<RenewalInfoStatus>, Asked) {
         if let NoSuggestion::Call(AcmeError::Paused { until }) = why {
             return (self.before.cloned(), self.asked(self.failures, Some(*until)));
@@ -221,7 +221,7 @@ impl Question<'_> {
         self.end(RenewalInfoStatus { last_error: Some(why.to_string()), ..self.begin() })
     }
 
-    /// What the status says of this certificate already.
+    /// The current status for this certificate.
     fn begin(&self) -> RenewalInfoStatus {
         if let Some(same) = self.before.filter(|before| before.certificate_id == self.certificate_id) {
             return same.clone();
@@ -241,7 +241,7 @@ impl Question<'_> {
         }
     }
 
-    /// What is new is so since now.
+    /// A change updates `since`.
     fn end(&self, mut status: RenewalInfoStatus) -> RenewalInfoStatus {
         if self.before != Some(&status) {
             status.since = Time(whole_seconds(self.now));
@@ -273,15 +273,15 @@ fn recorded(window: SuggestedWindow) -> SuggestedWindowStatus {
     SuggestedWindowStatus { start: Time(whole_seconds(window.start)), end: Time(whole_seconds(window.end)) }
 }
 
-/// A moment in `window`, always the same for the same seed.
+/// A time in `window`, always the same for the same seed.
 fn select(window: &SuggestedWindowStatus, seed: &str) -> Timestamp {
     let length = window.end.0.duration_since(window.start.0);
     let into = part(length, stable_fraction(&format!("{seed}/suggested")));
     whole_seconds(window.start.0.saturating_add(into).unwrap_or(window.end.0))
 }
 
-/// The interval to keep to: the one on record, unless the CA wants to be asked more seldom, or much oftener. A CA that says
-/// something else each time is no reason to write each time.
+/// The interval to use: the recorded one, unless the CA wants fewer requests, or many more. A value that varies with each
+/// answer does not cause a write each time.
 fn interval(recorded: Option<CheckInterval>, asked: Duration) -> CheckInterval {
     let keeps = |recorded: &CheckInterval| {
         let recorded = Duration::from(*recorded);
@@ -295,21 +295,21 @@ fn is_page(url: &str) -> bool {
     url.len() <= MAX_URL && uri.is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")))
 }
 
-/// Whether a window says something that the recorded one does not. Of two that are over, both say "at once": a CA that counts
-/// its window back from each question has said nothing new.
+/// Whether a window differs in meaning from the recorded one. Two windows in the past both mean "immediately", for example if a
+/// CA computes its window from the time of each request.
 fn is_news(recorded: Option<&SuggestedWindowStatus>, window: &SuggestedWindowStatus, now: Timestamp) -> bool {
     let is_over = |window: &SuggestedWindowStatus| window.end.0 <= now;
     recorded.is_none_or(|recorded| recorded != window && !(is_over(recorded) && is_over(window)))
 }
 
-/// The earliest time at which the CA has wanted the certificate replaced, though it may have changed its mind since.
+/// The earliest time at which the CA wanted the certificate replaced, even if it has changed that since.
 fn earliest_wish(status: &RenewalInfoStatus) -> Option<Timestamp> {
     [&status.earliest_time, &status.selected_time].into_iter().flatten().map(|time| time.0).min()
 }
 
-/// How many certificates in a row the CA wanted replaced when they had hardly been used, now that `leaf` follows the one that
-/// `before` is about. Whether they were kept longer, or replaced still earlier since a window opened then, makes no difference:
-/// only a CA that lets one be used ends it.
+/// How many certificates in a row the CA wanted replaced early, now that `leaf` follows the one that `before` is about. It does
+/// not matter whether they were kept longer, or replaced even earlier in a renewal window: the series ends only when the CA
+/// lets a certificate be used.
 fn early_renewals(before: &RenewalInfoStatus, leaf: &Leaf, now: Timestamp) -> Option<i32> {
     let counted = before.early_renewals;
     let Some(wish) = earliest_wish(before) else { return counted };
@@ -318,16 +318,16 @@ fn early_renewals(before: &RenewalInfoStatus, leaf: &Leaf, now: Timestamp) -> Op
     if used < part(lifetime, LEAST_USE) {
         return Some(counted.unwrap_or_default().saturating_add(1));
     }
-    // One that was replaced before, for another reason, does not show that the CA would have let it be used.
+    // A certificate that was replaced before that time, for another reason, does not show that the CA would have let it be
+    // used.
     let shown = wish <= now;
     counted.filter(|_| !shown || used < part(default_use(lifetime), FAIR_USE))
 }
 
-/// When the CA suggests to renew the certificate, if it does.
+/// The renewal time that the CA suggests, if any.
 ///
-/// A certificate that it wants replaced at once waits all the same if the ones before it were hardly used either, and never
-/// longer than until `otherwise`, when it would be renewed without a suggestion; and one that it wants replaced at the last
-/// moment does not wait for that.
+/// If the CA wants a certificate replaced immediately, and also wanted its predecessors replaced early, the renewal is delayed,
+/// but not beyond `otherwise`, the time without a suggestion. A suggested time that is too close to expiry is moved forward.
 pub fn suggested_time(
     leaf: &Leaf,
     status: Option<&RenewalInfoStatus>,

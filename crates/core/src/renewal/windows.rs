@@ -1,4 +1,4 @@
-//! The times in which a renewal may begin.
+//! The windows in which a renewal may start.
 
 use std::sync::LazyLock;
 
@@ -9,10 +9,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use certwright_api::RenewalWindow;
 
-/// The time zones, as they were when this was built: what a system has is none of our business.
+/// The time zones as of the build, independent of the system's database.
 static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
-/// Times in which a renewal may begin; without any it always may.
+/// Windows in which a renewal may start; without any, it may start at any time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Windows(Vec<Window>);
 
@@ -23,34 +23,34 @@ struct Window {
     length: SignedDuration,
 }
 
-/// A time in which a renewal may begin.
+/// A period in which a renewal may start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Opening {
     /// Its beginning.
     pub opens: Timestamp,
-    /// Its end, when it does not belong to it any more.
+    /// Its end (exclusive).
     pub closes: Timestamp,
 }
 
-/// A window that says nothing. Fields count from 0, as in a path.
+/// A window that is invalid. Indexes start at 0, as in a field path.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidWindow {
     /// `cron` cannot be read.
-    #[error("renewal.windows[{0}].cron: '{1}' is not a time as cron has it, such as '0 2 * * 6': {2}")]
+    #[error("renewal.windows[{0}].cron: '{1}' is not a cron expression such as '0 2 * * 6': {2}")]
     Cron(usize, String, String),
-    /// `cron` names a day that no year has.
-    #[error("renewal.windows[{0}].cron: '{1}' never comes")]
+    /// `cron` names a date that does not exist.
+    #[error("renewal.windows[{0}].cron: '{1}' never occurs")]
     Never(usize, String),
     /// `timezone` is unknown.
-    #[error("renewal.windows[{0}].timezone: '{1}' is not a time zone of the IANA, such as Europe/Paris")]
+    #[error("renewal.windows[{0}].timezone: '{1}' is not an IANA time zone such as Europe/Paris")]
     Zone(usize, String),
 }
 
 impl Windows {
-    /// Reads what a spec says.
+    /// Parses the windows of a spec.
     ///
     /// # Errors
-    /// [`InvalidWindow`], as a sentence that names the field.
+    /// [`InvalidWindow`], with a message that names the field.
     pub fn new(spec: &[RenewalWindow]) -> Result<Self, InvalidWindow> {
         spec.iter()
             .enumerate()
@@ -64,7 +64,7 @@ impl Windows {
         self.0.is_empty()
     }
 
-    /// The window that is open at `time`; of several the one that is open longest.
+    /// The window that is open at `time`; of several, the one that closes last.
     pub fn open_at(&self, time: Timestamp) -> Option<Opening> {
         let last = self.0.iter().filter_map(|window| window.last(time));
         last.filter(|opening| opening.closes > time).max_by_key(|opening| opening.closes)
@@ -75,7 +75,7 @@ impl Windows {
         self.0.iter().filter_map(|window| window.next(time)).min()
     }
 
-    /// The window that was open last before `time`, when none is open.
+    /// The last window before `time`, if none is open.
     pub fn last(&self, time: Timestamp) -> Option<Opening> {
         self.0.iter().filter_map(|window| window.last(time)).max_by_key(|opening| opening.closes)
     }

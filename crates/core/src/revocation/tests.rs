@@ -98,7 +98,7 @@ fn a_request_is_answered_once_and_its_certificate_stays_marked_until_it_is_repla
 }
 
 #[test]
-fn a_request_taken_back_and_made_anew_is_answered_anew() {
+fn a_request_that_is_withdrawn_and_repeated_is_answered_again() {
     let mut case = Case::holding(OLD);
     case.asked.request = Some("superseded");
     case.keeps_ledger(None);
@@ -327,10 +327,10 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    /// Whatever happens: the decisions come to rest, no certificate is asked for that is in the Secret unless a human or a
-    /// deletion asks for it, none twice after a success, and a deletion ends in time.
+    /// Whatever happens: the decisions come to rest; the certificate in the Secret is revoked only on request or on deletion;
+    /// none is revoked again after a success; and a deletion ends in time.
     #[test]
-    fn whatever_happens_it_comes_to_rest_and_a_deletion_ends(events in prop::collection::vec(event(), 1..40)) {
+    fn after_any_events_it_comes_to_rest_and_a_deletion_ends(events in prop::collection::vec(event(), 1..40)) {
         let mut case = Case::holding(OLD);
         let mut succeeds = true;
         let mut revoked = std::collections::BTreeSet::new();
@@ -356,7 +356,7 @@ proptest! {
                         let held = case.entry(&serial);
                         let cause = held.open().unwrap().cause;
                         let in_secret = case.secret.leaf().is_some_and(|leaf| leaf.serial_number == serial);
-                        // One that comes back into the Secret is revoked all the same: that was decided.
+                        // One that reappears in the Secret is still revoked: that was decided.
                         prop_assert!(!in_secret || cause != RevocationCause::Replaced || !revoked.contains(&serial));
                         match succeeds {
                             true => {

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 #[test]
-fn whoever_holds_a_place_keeps_it_and_one_that_is_freed_goes_to_whoever_waited_longest() {
+fn holders_keep_their_slot_and_a_freed_one_goes_to_the_longest_waiting() {
     let mut shares = Shares::new(1);
     assert!(take(&mut shares, "a", "ns"));
     assert!(take(&mut shares, "a", "ns"));
@@ -88,10 +88,10 @@ fn a_lower_rank_comes_first_within_a_namespace_only() {
 }
 
 proptest! {
-    /// Whatever comes and goes: no more places are taken than there are, nobody waits for a place that it could have, and no
-    /// namespace without one waits while another takes a second.
+    /// In any sequence of events: no more slots are taken than exist, nobody waits for a slot that it could have, and no
+    /// namespace without a slot waits while another takes a second one.
     #[test]
-    fn places_are_neither_lost_nor_given_twice(
+    fn slots_are_never_lost_or_assigned_twice(
         limit in 1usize..6,
         reserve in 0usize..3,
         steps in prop::collection::vec((any::<bool>(), 0u8..12, 0u32..3), 0..200),

@@ -45,7 +45,7 @@ fn names_are_lower_case_sorted_and_there_once() {
 }
 
 #[test]
-fn the_common_name_is_written_as_it_stands_among_the_names() {
+fn the_common_name_is_spelled_as_among_the_names() {
     for (common_name, expected) in [
         ("Example.COM", Identifier::dns("example.com")),
         ("*.Example.com", Identifier::dns("*.example.com")),
@@ -131,11 +131,11 @@ fn every_key_that_can_be_made_can_be_asked_for_and_no_other() {
     }
     assert_eq!(
         InvalidSpec::RsaSize(1024).to_string(),
-        "privateKey.size: no RSA key of 1024 bits can be made; use 2048, 3072, 4096 or 8192"
+        "privateKey.size: RSA keys of 1024 bits are not supported; use 2048, 3072, 4096 or 8192"
     );
     assert_eq!(
         InvalidSpec::EcdsaSize(512).to_string(),
-        "privateKey.size: there is no ECDSA curve of 512 bits; use 256, 384 or 521"
+        "privateKey.size: ECDSA keys of 512 bits are not supported; use 256, 384 or 521"
     );
 }
 

@@ -34,7 +34,7 @@ fn a_list_is_complete_though_some_of_it_cannot_be_read() {
         ["gone api", "unreadable api", "seen web"]
     );
     assert_eq!(case.fault(), None);
-    // What was deleted while the watch was broken is gone, readable or not.
+    // Objects that were deleted while the watch was broken are gone, readable or not.
     assert_eq!(list(&mut case, Vec::new()), ["gone web"]);
     assert!(!case.metrics.encode().unwrap().contains(METRIC));
 }
@@ -65,7 +65,7 @@ impl Case {
         Self { shelf: Shelf::new(reader, writer, unreadable), metrics }
     }
 
-    /// What is told of an event.
+    /// The changes that an event causes.
     fn put(&mut self, event: Event<Reading<Certificate>>) -> Vec<String> {
         let mut told = Vec::new();
         self.shelf.put(event, |change| {

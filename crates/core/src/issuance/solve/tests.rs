@@ -32,10 +32,7 @@ fn an_authorization_that_is_valid_already_needs_no_solver() {
 #[test]
 fn a_wildcard_says_that_it_needs_dns() {
     let why = refusal(&[pending("*.a.test", &["dns-01"])], &[solver("any", &[])]);
-    assert_eq!(
-        why,
-        "*.a.test: a wildcard can be proved by dns-01 only, and the issuer's solvers for it are for http-01"
-    );
+    assert_eq!(why, "*.a.test: a wildcard requires dns-01, but the issuer's solvers for it use http-01");
 }
 
 #[test]
@@ -43,11 +40,11 @@ fn what_the_ca_offers_is_listed_where_nothing_of_it_can_be_solved() {
     let own_types = pending("a.test", &["sectigo-email-01", "tls-alpn-01", "dns-01"]);
     assert_eq!(
         refusal(&[own_types], &[solver("any", &[])]),
-        "a.test: the CA offers sectigo-email-01, tls-alpn-01, dns-01, and the issuer's solvers for it are for http-01"
+        "a.test: the CA offers sectigo-email-01, tls-alpn-01, dns-01, but the issuer's solvers for this name use http-01"
     );
     assert_eq!(
         refusal(&[pending("a.test", &[])], &[solver("any", &[])]),
-        "a.test: the CA offers no challenge, and the issuer's solvers for it are for http-01"
+        "a.test: the CA offers no challenge, but the issuer's solvers for this name use http-01"
     );
 }
 
@@ -60,7 +57,7 @@ fn an_issuer_without_a_fitting_solver_says_so() {
     );
     assert_eq!(
         refusal(&authorizations, &[solver("b", &["b.test"])]),
-        "a.test: no solver of the issuer selects this name and these labels"
+        "a.test: no solver of the issuer matches this name and these labels"
     );
 }
 
@@ -79,11 +76,11 @@ fn the_offer_of_the_ca_decides_between_solvers() {
     assert_eq!(chosen[0].typ, ChallengeType::Dns01, "the selector that fits best wins");
     assert_eq!(
         refusal(&[pending("a.test", &["tls-alpn-01"])], &solvers),
-        "a.test: the CA offers tls-alpn-01, and the issuer's solvers for it are for http-01 and dns-01"
+        "a.test: the CA offers tls-alpn-01, but the issuer's solvers for this name use http-01 and dns-01"
     );
     assert_eq!(
         refusal(&[pending("a.test", &["http-01"])], &[dns_solver("192.0.2.53", &[])]),
-        "a.test: the CA offers http-01, and the issuer's solvers for it are for dns-01"
+        "a.test: the CA offers http-01, but the issuer's solvers for this name use dns-01"
     );
 }
 
@@ -158,7 +155,7 @@ fn pending(name: &str, offered: &[&str]) -> (String, Authorization) {
     (format!("authz/{name}"), authorization)
 }
 
-/// A solver told apart by its ingress class.
+/// A solver identified by its ingress class.
 fn solver(class: &str, names: &[&str]) -> Solver {
     let selector = SolverSelector {
         dns_names: names.iter().map(|name| (*name).to_owned()).collect(),
@@ -172,7 +169,7 @@ fn solver(class: &str, names: &[&str]) -> Solver {
     }
 }
 
-/// A solver for dns-01, told apart by its name server.
+/// A solver for dns-01, identified by its name server.
 fn dns_solver(nameserver: &str, names: &[&str]) -> Solver {
     let rfc2136 = Dns01Rfc2136 { nameserver: nameserver.to_owned(), ..Dns01Rfc2136::default() };
     let dns01 = Dns01Solver { rfc2136: Some(rfc2136), ..Dns01Solver::default() };

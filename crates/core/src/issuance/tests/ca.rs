@@ -1,4 +1,4 @@
-//! A CA in memory: orders as RFC 8555 section 7.1.6 lets them go, and real certificates.
+//! A CA in memory: orders with the states of RFC 8555 section 7.1.6, and real certificates.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -14,19 +14,19 @@ use certwright_acme::{
 };
 use certwright_pki::{KeyEncoding, PrivateKey};
 
-/// How long an order lives that is not done.
+/// The lifetime of an order that is not complete.
 pub const ORDER_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
 
 pub struct Ca {
     pub orders: Vec<CaOrder>,
     /// What happens to the next calls, one each.
     pub faults: VecDeque<Fault>,
-    /// The same, where some of them succeed; they come first.
+    /// The same, but only some of them fail; these come first.
     pub calls: VecDeque<Option<Fault>>,
-    /// How many orders were placed whose URL the answer that was lost would have told.
+    /// How many orders were placed whose URL was in a lost answer.
     pub orders_unheard_of: usize,
     pub validation: Validation,
-    /// It takes the answer to a challenge, and goes on as if it had not.
+    /// It accepts the answer to a challenge, but continues as if it had not.
     pub forgets_answers: bool,
     pub finalization: Finalization,
     /// New orders find their names validated already.
@@ -118,7 +118,7 @@ impl Ca {
         }
     }
 
-    /// Whatever was wrong is mended.
+    /// Fixes everything that was wrong.
     pub fn mend(&mut self) {
         let orders = std::mem::take(&mut self.orders);
         *self = Self { orders, identifiers: self.identifiers, ..Self::new() };
@@ -177,7 +177,7 @@ impl Ca {
         })
     }
 
-    /// The client says that the answer to the challenge of `authorization` is in place.
+    /// The client reports that the answer to the challenge of `authorization` is in place.
     pub fn answer(&mut self, account: &str, url: &str, authorization: &str) -> Result<Challenge, Refusal> {
         self.call(|ca| {
             let number = ca.known(account, url)?;
@@ -229,7 +229,7 @@ impl Ca {
         })
     }
 
-    /// The CA does what it has to do by itself.
+    /// The CA does its own work.
     pub fn work(&mut self, now: Timestamp) {
         for number in 0..self.orders.len() {
             self.work_on(number, now);
@@ -327,7 +327,7 @@ impl Ca {
 }
 
 impl CaOrder {
-    /// The CA also wants control of this name to be proved, or has seen it proved.
+    /// The CA also requires validation of this name, or has validated it.
     pub fn wants(&mut self, name: &str, valid: bool) {
         self.authorizations.push(authorization(&Identifier::dns(name), 0, valid));
     }
@@ -338,7 +338,7 @@ impl Refusal {
         Self { code: "timeout", status: None, retry_after: None }
     }
 
-    /// As the client has it that tried `operation`.
+    /// The error as the client returns it for `operation`.
     pub fn error(self, operation: Operation) -> AcmeError {
         let Self { code, status, retry_after } = self;
         let host = "ca.test".to_owned();

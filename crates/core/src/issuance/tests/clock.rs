@@ -1,4 +1,4 @@
-//! A local clock that is off: the CA's is the judge.
+//! A wrong local clock: the CA's clock counts.
 
 use super::*;
 
@@ -7,7 +7,7 @@ const DAYS: [i64; 4] = [-30, -1, 1, 30];
 fn world(days: i64) -> World {
     let mut world = World::new();
     world.ca_ahead = SignedDuration::from_hours(24 * days);
-    // Whatever the CA has answered before tells the time.
+    // Any earlier answer of the CA has its time.
     world.asked_time = true;
     world
 }
@@ -35,7 +35,7 @@ fn is_held_against_the_cas_before_an_order_that_is_due_by_time_alone() {
         let mut world = world(days);
         let until = world.run_until_rest();
         world.crash();
-        // The clock of this node leaps; it looks as if the time had come.
+        // The clock of this node jumps; the renewal seems to be due.
         world.now = until + SignedDuration::from_hours(24 * 365);
         world.ca_ahead -= SignedDuration::from_hours(24 * 365 + 1);
         assert_eq!(world.next_step(), Step::AskTime, "{days} days");

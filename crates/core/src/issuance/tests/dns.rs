@@ -1,4 +1,4 @@
-//! Issuances whose names are proved by TXT records.
+//! Issuances that are validated through TXT records.
 
 use jiff::SignedDuration;
 
@@ -29,7 +29,7 @@ fn the_ca_is_never_told_of_a_record_that_is_not_seen() {
 }
 
 #[test]
-fn a_record_that_is_overdue_makes_room_for_others_and_is_looked_at_seldom() {
+fn an_overdue_record_frees_its_slot_and_is_checked_rarely() {
     for (timeout, expected) in [(None, 600), (Some("30s"), 30)] {
         let mut world = with_records(timeout);
         world.self_check_passes = false;
@@ -103,7 +103,7 @@ fn what_cannot_be_presented_makes_room_and_is_tried_again_ever_less_often() {
 }
 
 #[test]
-fn a_record_that_is_overdue_is_presented_anew() {
+fn an_overdue_record_is_presented_again() {
     let mut world = with_records(Some("30s"));
     world.self_check_passes = false;
     let mut presented = 0;
@@ -140,7 +140,7 @@ fn a_record_of_another_solver_is_withdrawn_and_presented_by_the_one_that_there_i
     world.check_issued();
 }
 
-/// A Certificate for a wildcard, and an issuer that solves by records.
+/// A Certificate for a wildcard, and an issuer with a dns-01 solver.
 fn with_records(timeout: Option<&str>) -> World {
     let mut world = World::new();
     world.names_are(&["*.a.test"]);
@@ -148,7 +148,7 @@ fn with_records(timeout: Option<&str>) -> World {
     world
 }
 
-/// The issuer solves by updates of this name server.
+/// The issuer sends updates to this name server.
 fn solve_by(world: &mut World, nameserver: &str, timeout: Option<&str>) {
     let propagation = Dns01Propagation {
         timeout: timeout.map(|text| text.parse().unwrap()),

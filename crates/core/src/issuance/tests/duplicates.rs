@@ -3,7 +3,7 @@
 use super::*;
 use crate::issuance::tests::world::DUPLICATE_LIMIT;
 
-/// As many issuances as are ordered for a Secret that is lost each time.
+/// The maximum number of issuances for a Secret that is lost each time.
 fn used_up() -> World {
     let mut world = World::new();
     for _ in 0..DUPLICATE_LIMIT {
@@ -64,7 +64,7 @@ fn waits_once_what_was_kept_is_lost_as_well() {
 }
 
 #[test]
-fn is_ordered_for_whoever_asks() {
+fn is_ordered_on_request() {
     let mut world = used_up();
     (world.secret, world.backup) = (None, None);
     world.renew_request = Some("please".to_owned());

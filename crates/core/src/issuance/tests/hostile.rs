@@ -1,4 +1,4 @@
-//! A CA that asks for more than it should, or never comes to an end.
+//! A CA that requires more than it should, or never finishes.
 
 use super::*;
 use certwright_acme::{Identifier, Order};
@@ -17,7 +17,7 @@ fn an_order_that_never_ends_is_given_up_after_thirty_days_whatever_the_ca_says_o
     assert!(world.now.duration_since(placed) > SignedDuration::from_hours(30 * 24));
     assert_eq!(
         failure.message,
-        "The CA has not finished the order within 30 days, and it is given up; ask the CA's operator what became of it"
+        "The CA has not completed the order within 30 days, so it is abandoned; ask the CA's operator what happened to it"
     );
     assert_eq!(failure.disposition, Disposition::OrderLost);
     world.ca.mend();
@@ -34,14 +34,14 @@ fn an_order_without_an_end_that_stays_pending_is_given_up_after_seven_days() {
     expires(&mut world, None);
     let failure = fails_within(&mut world, SignedDuration::from_hours(8 * 24));
     assert!(
-        failure.message.starts_with("The CA has not finished the order within 7 days"),
+        failure.message.starts_with("The CA has not completed the order within 7 days"),
         "{}",
         failure.message
     );
 }
 
 #[test]
-fn a_certificate_that_cannot_be_downloaded_before_its_order_ends_is_ordered_anew() {
+fn a_certificate_that_cannot_be_downloaded_before_its_order_expires_is_ordered_again() {
     let mut world = World::new();
     run_to(&mut world, |step| matches!(step, Step::Download(_)));
     let down = Fault { refusal: Refusal::no_answer(), answer_lost: false };
@@ -50,7 +50,7 @@ fn a_certificate_that_cannot_be_downloaded_before_its_order_ends_is_ordered_anew
         world.ca.faults.clear();
         // To read the order is possible, to download the certificate is not.
         run_to(&mut world, |step| matches!(step, Step::Download(_)));
-        // A CA that stumbles is asked twice more.
+        // After a temporary error, the CA is asked twice more.
         world.ca.faults.extend([down.clone(), down.clone(), down.clone()]);
         while !world.ca.faults.is_empty() {
             if let Turn::Waits(Some(until)) = world.step() {
@@ -77,8 +77,8 @@ fn nothing_is_presented_for_a_name_that_the_certificate_does_not_have() {
         assert_eq!(
             failure.message,
             format!(
-                "The CA wants control of \"{stranger}\" to be proved, which the Certificate does not name; nothing was \
-                 presented for it. The order is given up; tell the CA's operator"
+                "The CA requires validation of \"{stranger}\", which the Certificate does not list; nothing was \
+                 presented for it. The order is abandoned; tell the CA's operator"
             )
         );
         assert!(matches!(world.run(), Turn::Waits(Some(_))), "it is not tried again at once");
@@ -103,8 +103,8 @@ fn an_order_has_no_more_authorizations_than_names() {
     let failure = misplaced(&order(&asked, 400), &asked, None).unwrap();
     assert_eq!(
         failure.message,
-        "The CA placed an order with 400 authorizations for 2 names; none of them was read. The order is given up; tell the \
-         CA's operator"
+        "The CA created an order with 400 authorizations for 2 names; none of them was read. The order is abandoned; tell \
+         the CA's operator"
     );
 }
 
@@ -117,7 +117,7 @@ fn an_order_for_other_names_or_another_profile_is_not_placed_again_at_once() {
     assert_eq!(misplaced(&order(&[], 1), &asked, None), None, "some CAs repeat nothing");
     let profiled = Order { profile: Some("short".to_owned()), ..order(&asked, 1) };
     assert!(
-        misplaced(&profiled, &asked, Some("long")).unwrap().message.contains("another profile than long")
+        misplaced(&profiled, &asked, Some("long")).unwrap().message.contains("a profile other than long")
     );
     assert_eq!(misplaced(&profiled, &asked, Some("short")), None);
     assert!(altered(&order(&asked, 1), &other).is_some());
@@ -168,7 +168,7 @@ fn order(names: &[Identifier], authorizations: usize) -> Order {
     }
 }
 
-/// Has the status say when the order ends.
+/// Sets the expiry of the order in the status.
 fn expires(world: &mut World, time: Option<Timestamp>) {
     let set = |status: &mut CertificateStatus| {
         status.order.as_mut().unwrap().expires =

@@ -1,5 +1,5 @@
-//! An issuance in a world in which anything may happen at any time. Whatever it was: what must always hold does hold
-//! (see [`World`]), and once the world is friendly again there is a certificate.
+//! An issuance in a world in which anything may happen at any time. Whatever happens, the invariants hold (see [`World`]), and
+//! when the world is friendly again, there is a certificate.
 
 use std::time::Duration;
 
@@ -14,15 +14,15 @@ use certwright_pki::PrivateKey;
 
 #[derive(Clone, Debug)]
 enum Event {
-    /// The operator takes so many steps, unless it has to wait.
+    /// The operator takes this many steps, unless it has to wait.
     Steps(usize),
-    /// The operator goes on until it has to wait.
+    /// The operator continues until it has to wait.
     Runs,
     /// The operator runs, and then as much time passes as it waits for.
     Waits,
     Passes(SignedDuration),
     Crashes,
-    /// The operator crashes after so many more effects.
+    /// The operator crashes after this many more effects.
     WillCrash(u32),
     /// The next writes to the API server end like this.
     NextWrites(Vec<Write>),
@@ -39,14 +39,14 @@ enum Event {
     Names(&'static [&'static str]),
     KeySize(i32),
     Rotation(RotationPolicy),
-    /// The spec cannot be honoured, or can again.
+    /// The spec becomes invalid, or valid again.
     Spoilt(bool),
     NamesIssuer(&'static str),
     RenewalIsRequested(u8),
     IsClaimed(bool),
 
     SecretIsDeleted,
-    /// The Secret is made by somebody else, or handed to somebody else.
+    /// Somebody else creates the Secret, or takes it over.
     SecretBelongsTo(Option<&'static str>),
     SecretKeyIsReplaced,
     SecretKeyIsSpoilt,
@@ -244,7 +244,7 @@ impl World {
         }
     }
 
-    /// Whatever stood in the way is put right.
+    /// Every obstacle is removed.
     fn becomes_friendly(&mut self) {
         self.ca.mend();
         self.crash_after = None;
@@ -303,7 +303,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { max_shrink_iters: 500, ..ProptestConfig::with_cases(40) })]
 
-    /// As often as the CA refuses, and as often as the operator crashes: it asks no faster than the backoff allows.
+    /// However often the CA rejects requests and the operator crashes, the backoff limits the rate of requests.
     #[test]
     fn a_ca_that_always_fails_is_asked_ever_less(
         validation in prop::sample::select(vec![Validation::Fails("connection"), Validation::Fails("caa")]),
@@ -334,8 +334,8 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { max_shrink_iters: 2000, ..ProptestConfig::with_cases(200) })]
 
-    /// Whatever the API server and the CA do, and refuse, and lose the answer of, while the process lives on: once both
-    /// answer, there is a certificate within minutes, without help and without an order beside one that can go on.
+    /// Whatever the API server and the CA do, reject, or lose the answer of, while the process runs: when both answer again,
+    /// there is a certificate within minutes, without help, and without a second order while one can continue.
     #[test]
     fn an_api_server_and_a_ca_that_stumble_cost_no_time_and_no_order(
         writes in prop::collection::vec(writes(), 0..4),
@@ -350,7 +350,7 @@ proptest! {
         world.check_issued();
         let orders = 1 + world.ca.orders_unheard_of;
         prop_assert!(world.ca.orders.len() <= orders, "an order whose URL is known goes on: {:#?}", world.last_steps());
-        // The backoff after each failure of the CA, and no more than seconds beside it.
+        // The backoff after each failure of the CA, and only seconds in addition.
         let most = SignedDuration::from_secs(72 * (1 << faults) + 60);
         prop_assert!(world.now.duration_since(begin) <= most, "{} after {faults} failures", world.now);
     }

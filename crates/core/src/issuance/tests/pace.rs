@@ -1,4 +1,4 @@
-//! A CA whose certificates live for seconds.
+//! A CA whose certificates are valid for seconds.
 
 use super::*;
 
@@ -12,7 +12,7 @@ fn orders(world: &World) -> usize {
     world.step_names().iter().filter(|name| **name == "PlaceOrder").count()
 }
 
-/// Lets so much time pass.
+/// Lets this much time pass.
 fn live(world: &mut World, time: SignedDuration, restarts: bool) {
     let end = world.now + time;
     while world.now < end {
@@ -52,7 +52,7 @@ fn is_asked_no_more_often_because_of_restarts_or_a_lost_secret() {
 }
 
 #[test]
-fn is_asked_at_once_for_a_new_spec_and_for_whoever_asks() {
+fn is_ordered_immediately_for_a_new_spec_and_on_request() {
     let mut world = world();
     world.run_until_rest();
     world.now += SignedDuration::from_secs(12);

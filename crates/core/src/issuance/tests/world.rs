@@ -1,6 +1,6 @@
-//! The world around an issuance: the cluster, the CA, the clock, and an operator that carries out the steps and decides nothing. It
-//! may crash after any effect, and any of its writes to the API server may fail while it lives on. Each effect checks what must
-//! always hold.
+//! The world around an issuance: the cluster, the CA, the clock, and an operator that executes the steps and decides nothing.
+//! It may crash after any effect, and any of its writes to the API server may fail without a crash. Each effect checks the
+//! invariants.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -27,7 +27,7 @@ use certwright_pki::{Chain, PrivateKey};
 
 pub const NAME: &str = "cert";
 const UID: &str = "8d0e7a52";
-/// More steps than this, one after the other and without a wait, are a loop.
+/// More steps than this without a wait are a loop.
 const MOST_STEPS: usize = 40;
 pub const DUPLICATE_LIMIT: usize = 4;
 
@@ -48,15 +48,15 @@ pub struct World {
     /// The answers that the CA can see, by name.
     pub presented: Option<BTreeMap<String, String>>,
     pub issuers: BTreeMap<String, IssuerView>,
-    /// The status as the API server has it.
+    /// The status in the API server.
     pub recorded: CertificateStatus,
-    /// What becomes of the next writes to the API server, one each.
+    /// The outcomes of the next writes to the API server.
     pub writes: VecDeque<Write>,
     pub self_check_passes: bool,
     /// How far the CA's clock is ahead, and whether the operator has asked.
     pub ca_ahead: SignedDuration,
     pub asked_time: bool,
-    /// Whether the CA has ended the account.
+    /// Whether the CA has deactivated the account.
     pub account_has_ended: bool,
     pub place_is_free: bool,
     pub password_missing: Option<String>,
@@ -64,9 +64,9 @@ pub struct World {
 
     // The operator.
     pub state: State,
-    /// What was reported, but for the status.
+    /// The reports, except the status.
     pub reports: Vec<Report>,
-    /// The status as the last answer of the API server had it.
+    /// The status in the last answer of the API server.
     known: CertificateStatus,
     /// Effects until the operator crashes.
     pub crash_after: Option<u32>,
@@ -84,7 +84,7 @@ pub struct TlsSecret {
 /// Where a step led.
 #[derive(Debug, PartialEq)]
 pub enum Turn {
-    /// On: another step follows at once.
+    /// Another step follows immediately.
     On,
     /// To a wait.
     Waits(Option<Timestamp>),
@@ -92,20 +92,20 @@ pub enum Turn {
     Rests(Timestamp),
 }
 
-/// What becomes of a write to the API server.
+/// The outcome of a write to the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Write {
     Succeeds,
-    /// It is refused, or times out before it takes effect: the operator cannot tell the one from the other.
+    /// It is rejected, or times out before it takes effect: the operator cannot distinguish these.
     Fails,
     /// It takes effect, and its answer is lost.
     AnswerLost,
 }
 
-/// What broke a step off.
+/// Why a step was cancelled.
 enum Broken {
     Crash,
-    /// The API server has failed: the reconcile ends, and another begins soon.
+    /// The API server has failed: the reconcile ends, and another one starts soon.
     Api,
 }
 
@@ -177,7 +177,7 @@ impl World {
         self.issuers.insert(name.to_owned(), view);
     }
 
-    /// Somebody makes the Secret, or hands it over.
+    /// Somebody creates the Secret, or hands it over.
     pub fn secret_belongs_to(&mut self, owner: Option<&str>) {
         let nothing = TlsSecret { certificate_name: None, issuer: None, key: None, chain: None };
         self.secret.get_or_insert(nothing).certificate_name = owner.map(str::to_owned);
@@ -211,7 +211,7 @@ impl World {
     /// Runs, and lets time pass whenever there is something to wait for, until nothing is left to do.
     ///
     /// # Panics
-    /// If it never ends, or waits for what nobody will tell.
+    /// If it never ends, or waits without being woken.
     pub fn run_until_rest(&mut self) -> Timestamp {
         for _ in 0..200 {
             match self.run() {
@@ -282,7 +282,7 @@ impl World {
         then(&seen, state)
     }
 
-    /// The machine does something with its state, as the operator has it do.
+    /// Lets the state machine change its state.
     fn change<T>(&mut self, change: impl FnOnce(&mut State, &Snapshot<'_>, Timestamp) -> T) -> T {
         let mut state = std::mem::take(&mut self.state);
         let outcome = self.look(&mut state, |seen, state| change(state, seen, self.now));
@@ -290,7 +290,7 @@ impl World {
         outcome
     }
 
-    /// Hands the machine an outcome, and does what it says is to be done.
+    /// Passes an outcome to the state machine, and executes its reports.
     fn take_in(&mut self, outcome: Outcome) -> Result<Turn, Broken> {
         let Consequence { reports, next } = self.change(|state, seen, now| state.apply(seen, outcome, now));
         let mut next = match next {
@@ -304,7 +304,7 @@ impl World {
                     let message = message.clone();
                     let name = self.spec.issuer_ref.name.clone();
                     self.issuers.insert(name, IssuerView::NotReady { message });
-                    // The issuer's new condition wakes whoever waits for it.
+                    // The issuer's new condition wakes waiting Certificates.
                     next = Turn::On;
                 }
                 _ => {}
@@ -357,7 +357,7 @@ impl World {
             Step::TakePlace => {
                 let taken = self.place_is_free;
                 let turn = self.take_in(Outcome::Place { taken, per_account: 50 })?;
-                // Somebody leaves a place, and this one is next.
+                // A slot becomes free, and this one is next.
                 let soon = self.now + SignedDuration::from_secs(1);
                 return Ok(if taken { turn } else { Turn::Waits(Some(soon)) });
             }
@@ -426,7 +426,7 @@ impl World {
         self.take_in(outcome)
     }
 
-    /// A call that the CA has taken is an effect that a crash does not undo.
+    /// A call that the CA has processed is an effect that a crash does not undo.
     fn called<T>(
         &mut self,
         operation: Operation,
@@ -481,7 +481,7 @@ impl World {
                 .as_ref()
                 .and_then(|answers| answers.get(found.name().trim_start_matches("*.")));
             assert_eq!(seen, Some(&challenge.token), "what is answered is presented");
-            // All are told, whatever becomes of one of them.
+            // All calls are made, even if one fails.
             let answer = self.ca.answer(&account, &url, &authorization);
             let answer = self.called(Operation::Challenge, answer)?;
             let retry_after = self.ca.retry_after;
@@ -599,7 +599,7 @@ impl World {
         }
     }
 
-    /// What was learned of the order under way.
+    /// What was learned about the current order.
     pub fn learned(&mut self) -> &mut Learned {
         self.state.learn()
     }
@@ -638,7 +638,7 @@ impl World {
         }
     }
 
-    /// The Secret holds a certificate as the spec asks for.
+    /// The Secret holds a certificate that matches the spec.
     pub fn check_issued(&self) {
         let wanted = self.wanted().unwrap();
         let secret = self.secret.as_ref().expect("a Secret");

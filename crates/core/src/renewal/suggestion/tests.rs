@@ -32,10 +32,10 @@ fn the_moments_of_many_certificates_spread_over_the_window() {
 #[test]
 fn what_cannot_be_followed_is_refused_with_a_sentence() {
     for (start, end, word) in [
-        (60 * DAY, 60 * DAY, "no later than it begins"),
-        (60 * DAY, 58 * DAY, "no later than it begins"),
+        (60 * DAY, 60 * DAY, "not after its start"),
+        (60 * DAY, 58 * DAY, "not after its start"),
         (10 * DAY, 60 * DAY, "longer than half of the lifetime"),
-        (90 * DAY, 91 * DAY, "when the certificate has expired"),
+        (90 * DAY, 91 * DAY, "after the certificate expires"),
     ] {
         let (status, asked) = ask(None, 0).answered(&suggests(start, end), Some(Duration::from_secs(3600)));
         assert!(status.last_error.as_ref().unwrap().contains(word), "{status:?}");
@@ -119,7 +119,7 @@ fn a_retry_after_that_differs_each_time_is_not_written_each_time() {
 }
 
 #[test]
-fn nobody_is_asked_of_an_expired_certificate_nor_of_one_without_an_id() {
+fn the_ca_is_not_asked_about_expired_certificates_or_those_without_an_id() {
     let asked = Asked { certificate_id: ID.to_owned(), at: at(91 * DAY), failures: 0, again: None };
     let (status, _) = ask(None, 0).answered(&suggests(58 * DAY, 60 * DAY), None);
     assert_eq!(next(Some(&status), Some(&asked)), None);
@@ -196,7 +196,7 @@ fn next(status: Option<&RenewalInfoStatus>, asked: Option<&Asked>) -> Option<Tim
     Asking { wanted: true, asked, began: at(0) }.next(&leaf(), status, "seed")
 }
 
-/// A question about a certificate of 90 days, so many seconds after its beginning.
+/// A request about a certificate of 90 days, this many seconds after its start.
 fn ask(before: Option<&RenewalInfoStatus>, now: i64) -> Question<'_> {
     Question {
         leaf: Box::leak(Box::new(leaf())),

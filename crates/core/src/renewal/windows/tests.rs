@@ -76,13 +76,13 @@ fn a_time_that_a_change_of_the_clock_repeats_opens_once() {
 #[test]
 fn what_cannot_be_is_refused_with_a_sentence() {
     for (cron, length, zone, word) in [
-        ("61 * * * *", "1h", None, "windows[0].cron: '61 * * * *' is not a time as cron has it"),
-        ("* * * *", "1h", None, "is not a time as cron has it"),
-        ("0 0 2 * * *", "1h", None, "is not a time as cron has it"),
-        ("at noon", "1h", None, "is not a time as cron has it"),
+        ("61 * * * *", "1h", None, "windows[0].cron: '61 * * * *' is not a cron expression"),
+        ("* * * *", "1h", None, "is not a cron expression"),
+        ("0 0 2 * * *", "1h", None, "is not a cron expression"),
+        ("at noon", "1h", None, "is not a cron expression"),
         ("0 0 30 2 *", "1h", None, "never comes"),
         ("0 0 31 4,6,9,11 *", "1h", None, "never comes"),
-        ("0 2 * * *", "1h", Some("Mars/Olympus"), "'Mars/Olympus' is not a time zone of the IANA"),
+        ("0 2 * * *", "1h", Some("Mars/Olympus"), "'Mars/Olympus' is not an IANA time zone"),
     ] {
         let refused = Windows::new(&[window(cron, length, zone)]).unwrap_err();
         assert!(refused.to_string().contains(word), "{refused}");
