@@ -50,7 +50,7 @@ async fn who_waits_is_told_what_happens_and_when_it_takes_too_long() -> Result<(
         ns.apply(&certificate("web", &[&name], "")).await?;
         let ran = certwright(ns, &["renew", "web", "--wait", "--timeout", "6s"]).await?.ended(124)?;
         ensure!(ran.errors.contains("web: WaitingForSelfCheck: "), "{ran:?}");
-        ensure!(ran.errors.contains("web did not come to an end within the time"), "{ran:?}");
+        ensure!(ran.errors.contains("web did not finish within --timeout"), "{ran:?}");
         Ok(())
     })
     .await
