@@ -39,7 +39,7 @@ pub struct Migrate {
     /// once Certwright's has its Secret.
     #[arg(long, conflicts_with = "give_back")]
     pub adopt: bool,
-    /// Return Certificates that were taken over to cert-manager.
+    /// Give Certificates that were taken over back to cert-manager.
     #[arg(long, conflicts_with_all = ["filename", "output"])]
     pub give_back: bool,
     /// Only show what --adopt or --give-back would do.

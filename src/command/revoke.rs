@@ -83,7 +83,7 @@ impl Revoke {
             .serial_number
             .map_or(String::new(), |serial| format!(", serial number {}", plain(&serial)));
         tell(&format!(
-            "The certificate of {called}{serial}{until}, will be revoked with reason {}. This cannot be undone. Type yes to continue: ",
+            "Revoke the certificate of {called}{serial}{until}, with reason {}? This cannot be undone. Type yes to continue: ",
             self.reason
         ))?;
         let mut answer = String::new();

@@ -67,7 +67,9 @@ pub fn marks_of_certificate(
             return Err(format!("Secret {secret_name} belongs to another Certificate, {other}"));
         }
         (None, None) => {
-            return Err(format!("Secret {secret_name} has no annotation that cert-manager created it"));
+            return Err(format!(
+                "Secret {secret_name} has no annotation cert-manager.io/certificate-name: cert-manager did not create it"
+            ));
         }
     }
     let kind = said(ISSUER_KIND).filter(|kind| !kind.is_empty()).unwrap_or("Issuer");

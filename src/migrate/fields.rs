@@ -88,8 +88,8 @@ const fn bookkeeping(path: &'static str) -> Fields {
 }
 
 const NO_PODS: &str = "There are no solver pods: the operator itself answers.";
-const NO_CLOUD: &str = "The operator has no built-in support for cloud providers. Install a webhook for the provider, and name it in \
-                        dns01.webhook of an issuer of this name.";
+const NO_CLOUD: &str = "The operator has no built-in support for cloud providers. Install a webhook for the provider, and \
+                        name it in dns01.webhook of an issuer of this name.";
 const NOT_ACME: &str =
     "Certwright has only ACME issuers. Leave this one, and what it issues, with cert-manager.";
 const SUBJECT: &str = "The CA sets what it has on file for the account (OV, EV), or nothing (DV).";

@@ -248,7 +248,7 @@ impl Adoption {
         Ok(self.issuers.contains(&known) || self.store.ours(kind, namespace, name).await?.is_some())
     }
 
-    /// Returns Certificates that were taken over to cert-manager.
+    /// Gives Certificates that were taken over back to cert-manager.
     pub async fn give_back(&mut self, all: bool) -> Result<(), MigrateError> {
         let namespace = (!all).then(|| self.namespace.clone());
         for ours in self.store.our_certificates(namespace.as_deref()).await? {

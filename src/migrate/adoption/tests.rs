@@ -49,7 +49,7 @@ fn a_certificate_that_would_be_ordered_again_is_not_taken_over() {
 fn a_secret_of_somebody_else_is_not_taken_over() {
     let others = [
         (json!({"cert-manager.io/certificate-name": "other"}), "belongs to another Certificate, other"),
-        (json!({"cert-manager.io/certificate-name": null}), "has no annotation that cert-manager created it"),
+        (json!({"cert-manager.io/certificate-name": null}), "cert-manager did not create it"),
         (json!({"certwright.dev/certificate-name": "other"}), "belongs to Certwright's Certificate other"),
     ];
     for (annotations, why) in others {
