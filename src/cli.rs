@@ -1,4 +1,4 @@
-//! The command line. What each command does is in [`command`](crate::command).
+//! The command line. [`command`](crate::command) implements the commands.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -13,52 +13,52 @@ use crate::command::{
 #[derive(Debug, Parser)]
 #[command(name = "certwright", version, propagate_version = true)]
 pub struct Cli {
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the operator.
     Run(Box<Run>),
     /// Print the CustomResourceDefinitions as YAML.
     Crds,
-    /// Say why a Certificate or an issuer is ready or not, and what comes next.
+    /// Show why a Certificate or an issuer is ready or not, and what happens next.
     Status(Status),
-    /// List Certificates: when they expire, and what comes next.
+    /// List Certificates, when they expire, and what happens next.
     List(List),
-    /// Have Certificates renewed now.
+    /// Renew Certificates now.
     Renew(Renew),
-    /// Have the certificate of a Certificate revoked now.
+    /// Revoke the certificate of a Certificate now.
     Revoke(Revoke),
-    /// Have the account key of an issuer changed now.
+    /// Roll over the account key of an issuer now.
     Rollover(Rollover),
-    /// Look at all that an issuance needs: the installation, issuers, their CAs, names.
+    /// Check everything that an issuance needs: the installation, issuers, their CAs, names.
     Check(Check),
-    /// Say what a reason means, or the code of a CA, and what to do.
+    /// Explain a reason or a CA's error code, and what to do.
     Explain(Explain),
     /// Print a script that completes commands and flags in a shell.
     Completion(Completion),
     /// Print the manual page, in roff.
     Man,
-    /// Bring over Issuers, ClusterIssuers and Certificates of cert-manager.
+    /// Migrate Issuers, ClusterIssuers and Certificates from cert-manager.
     Migrate(Box<Migrate>),
 }
 
 impl Cli {
-    /// What was asked for. Ends the process, with a word of help, if it cannot be understood.
+    /// Parses the arguments of the process. If they are invalid, prints a usage message and exits.
     pub fn of_arguments() -> Self {
         let program = std::env::args_os().next().unwrap_or_default();
         let matches = named(&program).get_matches();
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
 
-    /// Does it.
+    /// Runs the command.
     ///
     /// # Errors
-    /// [`Error`], if it could not be done.
+    /// [`Error`], if the command fails.
     pub async fn execute(self) -> Result<Exit, Error> {
         match self.command {
             Command::Run(command) => command.execute().await,
@@ -77,7 +77,7 @@ impl Cli {
     }
 }
 
-/// The command line as the usage shows it: kubectl runs its plugins by a name of their own.
+/// The command line with the name that the usage message shows: kubectl runs its plugins under a name of their own.
 fn named(program: &OsStr) -> clap::Command {
     let command = Cli::command();
     match Path::new(program).file_name().is_some_and(|name| name.to_string_lossy().starts_with("kubectl-")) {
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn usage_names_the_plugin_where_it_is_one() {
+    fn usage_names_the_plugin_if_kubectl_runs_it() {
         let usage = |program: &str| named(OsStr::new(program)).render_usage().to_string();
         assert_eq!(usage("/usr/local/bin/kubectl-certwright"), "Usage: kubectl certwright <COMMAND>");
         assert_eq!(usage("target/debug/certwright"), "Usage: certwright <COMMAND>");

@@ -13,7 +13,7 @@ fn main() -> ExitCode {
         Err(error) => return failed(&error, Exit::Failed),
     };
     let outcome = runtime.block_on(caught(cli.execute()));
-    // What still runs, such as the making of a key, is waited for by nobody.
+    // Do not wait for what still runs, such as the generation of a key.
     runtime.shutdown_background();
     match outcome {
         Ok(Ok(exit)) => exit.into(),

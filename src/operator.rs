@@ -1,4 +1,4 @@
-//! `certwright run`: puts the parts together, and takes them apart again.
+//! `certwright run`: starts the parts of the operator, and shuts them down again.
 
 use std::future::{pending, ready};
 use std::io;
@@ -30,46 +30,46 @@ use certwright_core::annotated::AnnotationSettings;
 use certwright_core::backoff::Backoff;
 use certwright_solver::http01::{self, PathType, SelfCheckSetupError};
 
-const WATCHES: &str = "the watches to have seen everything";
+const WATCHES: &str = "the watches to list all objects";
 
-/// Challenges are asked for by a handful of a CA's servers, and by whoever else comes along.
+/// Challenge requests come from a handful of a CA's servers, but anybody can send one.
 const RESPONDER: Limits = Limits { connections: 512, headers: 8 * 1024 };
 
 /// Why the operator could not start, or had to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
-    /// No way to the API server.
-    #[error("no configuration for the Kubernetes API: run it in a pod, or set KUBECONFIG")]
+    /// There is no configuration for the API server.
+    #[error("no configuration for the Kubernetes API; run certwright in a pod, or set KUBECONFIG")]
     Configuration(#[source] kube::config::InferConfigError),
-    /// The API client could not be made.
-    #[error("the client of the Kubernetes API could not be made")]
+    /// The API client cannot be created.
+    #[error("cannot create the client for the Kubernetes API")]
     Client(#[source] kube::Error),
-    /// Signals cannot be caught.
-    #[error("signals cannot be caught")]
+    /// The signal handlers cannot be installed.
+    #[error("cannot install the signal handlers")]
     Signals(#[source] io::Error),
     /// The responder's address cannot be used.
     #[error("cannot listen on {address} for http-01 challenges; choose another with --responder-addr")]
     Responder {
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// Health and metrics cannot be served.
     #[error(transparent)]
     Health(#[from] HealthError),
-    /// A task has ended that is to last as long as the process.
-    #[error("certwright cannot go on, and is to be started again")]
+    /// A task ended that must run as long as the process.
+    #[error("certwright cannot continue and must be restarted")]
     Ended(#[from] Ended),
-    /// The self-check cannot be used.
-    #[error("the self-check cannot be set up; check --http01-nameservers")]
+    /// The self-check cannot be set up.
+    #[error("cannot set up the self-check; check --http01-nameservers")]
     SelfCheck(#[from] SelfCheckSetupError),
 }
 
-/// Runs the operator until SIGTERM or SIGINT, or until something of it ends that should not.
+/// Runs the operator until SIGTERM or SIGINT, or until one of its tasks ends unexpectedly.
 ///
 /// # Errors
-/// [`OperatorError`], if it cannot start, or cannot go on.
+/// [`OperatorError`], if it cannot start or cannot continue.
 pub async fn operate(settings: Run) -> Result<(), OperatorError> {
     let (stop, signals) = shutdown::on_signal().map_err(OperatorError::Signals)?;
     let metrics =
@@ -94,7 +94,7 @@ pub async fn operate(settings: Run) -> Result<(), OperatorError> {
     let client = api_server::for_requests(reached, saw).map_err(OperatorError::Client)?;
     let config =
         config(&settings, responder.local_addr().map_or(settings.responder_addr.port(), |at| at.port()));
-    info!(version = env!("CARGO_PKG_VERSION"), namespace = settings.namespace, "certwright starts");
+    info!(version = env!("CARGO_PKG_VERSION"), namespace = settings.namespace, "starting certwright");
 
     let mut tasks = Supervisor::new(liveness.clone());
     tasks.spawn("signals", signals);
@@ -126,7 +126,7 @@ pub async fn operate(settings: Run) -> Result<(), OperatorError> {
     tasks.spawn("watch over the API server", async move {
         api_server.watch_over(asking, || wake_whoever_failed(&back)).await;
     });
-    // Probes are answered, and other replicas go on answering challenges, while reconciles come to their end; so does this one.
+    // While reconciles finish, this replica still answers probes and challenges, as the other replicas do.
     tasks.spawn("http-01 responder", respond(responder, context.clone()));
     let work = async {
         tokio::select! {
@@ -141,14 +141,14 @@ pub async fn operate(settings: Run) -> Result<(), OperatorError> {
         }
     };
     let outcome = tokio::select! {
-        // Where both are over, what has fallen is the reason.
+        // If both have ended, report the task that ended: it is the cause.
         biased;
         ended = tasks.ended() => Err(ended),
         outcome = work => outcome,
     };
     outcome?;
     tasks.end().await;
-    info!("certwright stops");
+    info!("certwright stopped");
     Ok(())
 }
 
@@ -157,7 +157,7 @@ async fn respond(listener: TcpListener, context: Arc<Context>) {
     server::serve(listener, answer, RESPONDER, CancellationToken::new()).await;
 }
 
-/// Leads whenever this replica is elected.
+/// Leads while this replica is elected.
 async fn elected(
     settings: &Run,
     client: Client,
@@ -182,7 +182,7 @@ async fn elected(
     Ok(())
 }
 
-/// Leads for each term for which this replica is elected, until `stop`.
+/// Leads in each term for which this replica is elected, until `stop`.
 async fn terms(
     mut leads: watch::Receiver<bool>,
     term: CurrentTerm,
@@ -202,7 +202,7 @@ async fn terms(
     Ok(())
 }
 
-/// Waits until this replica leads, or no longer does; for ever, if nobody is there to say so.
+/// Waits until this replica leads, or no longer leads. Waits forever if the sender is gone.
 async fn elect(leads: &mut watch::Receiver<bool>, wanted: bool) {
     if leads.wait_for(|leads| *leads == wanted).await.is_err() {
         pending().await

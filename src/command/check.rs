@@ -1,4 +1,4 @@
-//! `certwright check`: is all there that an issuance needs? Each line says whether it is, and what to do if not.
+//! `certwright check`: checks everything that an issuance needs. Each line has a result, and what to do about a problem.
 
 mod install;
 mod issuers;
@@ -13,7 +13,7 @@ use super::{ClusterArgs, EgressArgs, Error, Exit, print};
 use certwright_egress::Egress;
 use certwright_solver::dns01::NameServer;
 
-/// What to look at.
+/// What to check.
 #[derive(Args, Clone, Debug)]
 pub struct Check {
     /// The operator's own namespace.
@@ -22,21 +22,21 @@ pub struct Check {
     /// Name of the operator's Lease.
     #[arg(long, value_name = "NAME", default_value = "certwright")]
     pub lease_name: String,
-    /// Look at what is in the cluster, and send nothing to CAs, names or name servers.
+    /// Check only what is in the cluster, and send nothing to CAs, names or name servers.
     #[arg(long)]
     pub cluster_only: bool,
-    /// Name servers to ask, as `ip` or `ip:port` separated by commas; those of this machine by default.
+    /// Name servers to use, as `ip` or `ip:port` separated by commas; those of this machine by default.
     #[arg(long, value_delimiter = ',')]
     pub nameservers: Vec<NameServer>,
-    /// Where issuers and names may lead; give what the operator has.
+    /// Where to connect to on behalf of issuers and names: pass the operator's settings.
     #[command(flatten)]
     pub egress: EgressArgs,
-    /// Which cluster. Without a namespace, the issuers and Certificates of all namespaces are looked at.
+    /// Which cluster. Without a namespace, checks the issuers and Certificates of all namespaces.
     #[command(flatten)]
     pub cluster: ClusterArgs,
 }
 
-/// How well something is.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Level {
     Ok,
@@ -44,7 +44,7 @@ pub(super) enum Level {
     Fail,
 }
 
-/// What was looked at, how it is, and what to do.
+/// What was checked, the result, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Finding {
     level: Level,
@@ -67,10 +67,10 @@ impl Finding {
 }
 
 impl Check {
-    /// Looks at it all, and prints each finding as it comes. The exit code is 3 if something fails.
+    /// Runs all checks, and prints the findings of each. The exit code is 3 if a check fails.
     ///
     /// # Errors
-    /// [`Error`], if there is no cluster to look at.
+    /// [`Error`], if there is no cluster to check.
     pub async fn execute(self) -> Result<Exit, Error> {
         let cluster = self.cluster.connect().await?;
         let namespace = self.cluster.namespace.as_deref();
@@ -114,12 +114,15 @@ impl Check {
     }
 }
 
-/// What cannot be read cannot be looked at.
+/// The finding about objects that cannot be read, and therefore not checked.
 fn unreadable(error: &Error) -> Finding {
-    Finding::warn(error.to_string(), "Ask somebody who may, or restrict the check with --namespace.")
+    Finding::warn(
+        error.to_string(),
+        "Ask somebody with this permission to run the check, or restrict it with --namespace.",
+    )
 }
 
-/// What was found so far.
+/// The findings so far.
 #[derive(Default)]
 struct Report {
     failures: usize,

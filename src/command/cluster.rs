@@ -1,4 +1,4 @@
-//! The cluster that a command talks to, found as kubectl finds it.
+//! The cluster that a command connects to. It is found like kubectl finds it.
 
 use std::fmt::Debug;
 use std::path::PathBuf;
@@ -17,40 +17,40 @@ use super::output::tell;
 use certwright_api::Certificate;
 use certwright_core::reading::{Readable, Reading};
 
-/// Who has set an annotation, as `managedFields` shows it.
+/// Who set an annotation, in `managedFields`.
 const FIELD_MANAGER: &str = "kubectl-certwright";
 
 /// How long the API server may take to answer a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Which cluster, and which of its namespaces; the flags are those of kubectl.
+/// The cluster and the namespace. The flags are those of kubectl.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Cluster")]
 pub struct ClusterArgs {
-    /// The namespace; that of the context by default.
+    /// The namespace; by default, that of the context.
     #[arg(short, long)]
     pub namespace: Option<String>,
-    /// The context of the kubeconfig; its current one by default.
+    /// The context of the kubeconfig; by default, the current one.
     #[arg(long)]
     pub context: Option<String>,
-    /// The kubeconfig file; by default those that KUBECONFIG lists, or ~/.kube/config.
+    /// The kubeconfig file; by default, those listed in KUBECONFIG, or ~/.kube/config.
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
 }
 
-/// A cluster, and the namespace that is meant.
+/// A cluster, and the selected namespace.
 #[derive(Clone)]
 pub struct Cluster {
     /// For requests.
     pub client: Client,
-    /// For watches, which may be silent for long.
+    /// For watches, which may be silent for a long time.
     pub watching: Client,
-    /// The namespace that is meant where no other is named.
+    /// The namespace to use unless another is named.
     pub namespace: String,
 }
 
 impl ClusterArgs {
-    /// The cluster. Nothing is sent to it yet.
+    /// Creates the clients. Sends no request yet.
     ///
     /// # Errors
     /// [`Error`], if there is no usable configuration.
@@ -81,7 +81,7 @@ impl ClusterArgs {
 }
 
 impl Cluster {
-    /// The Certificates of a namespace, or of all. Those that cannot be read are left out, with a line for each.
+    /// The Certificates of a namespace, or of all namespaces. Leaves out those that cannot be read, and prints an error for each.
     ///
     /// # Errors
     /// [`Error`], if they cannot be listed.
@@ -102,7 +102,7 @@ impl Cluster {
         Ok(certificates)
     }
 
-    /// All objects of a kind, in a namespace or in all.
+    /// All objects of a kind, in a namespace or in all namespaces.
     ///
     /// # Errors
     /// [`Error`], if they cannot be listed.
@@ -126,10 +126,10 @@ impl Cluster {
         Ok(found.items)
     }
 
-    /// The object of this name; `called` is how people call it.
+    /// The object with this name. `called` is its name in messages.
     ///
     /// # Errors
-    /// [`Error::NotFound`], or another if it cannot be read.
+    /// [`Error::NotFound`], or another error if it cannot be read.
     pub async fn one<K>(&self, api: &Api<Reading<K>>, name: &str, called: &str) -> Result<K, Error>
     where
         K: Readable + Clone + Debug,
@@ -138,10 +138,10 @@ impl Cluster {
         found.usable().map_err(|fault| Error::Unreadable(called.to_owned(), fault))
     }
 
-    /// Sets annotations of an object, or takes them away.
+    /// Sets an annotation of an object, or removes it.
     ///
     /// # Errors
-    /// [`Error::NotFound`], or another if it cannot be written.
+    /// [`Error::NotFound`], or another error if it cannot be written.
     pub async fn annotate<K>(
         &self,
         api: &Api<Reading<K>>,

@@ -1,4 +1,4 @@
-//! Why a command could not be done.
+//! Why a command failed.
 
 use std::error::Error as StdError;
 use std::io;
@@ -10,73 +10,73 @@ use crate::runtime::logs::LogsError;
 use crate::runtime::traces::TracesError;
 use certwright_core::reading::Fault;
 
-/// Why a command could not be done.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no kubeconfig, and this is no pod.
-    #[error("no cluster to talk to: set KUBECONFIG, or give --kubeconfig")]
+    /// There is no kubeconfig, and this is not a pod.
+    #[error("no cluster to connect to; set KUBECONFIG or --kubeconfig")]
     NoCluster(#[source] Box<InferConfigError>),
     /// The kubeconfig cannot be used.
     #[error("the kubeconfig cannot be used; check --kubeconfig and --context")]
     Kubeconfig(#[source] Box<KubeconfigError>),
-    /// The API client could not be made.
-    #[error("the client of the Kubernetes API could not be made")]
+    /// The API client cannot be created.
+    #[error("cannot create the client for the Kubernetes API")]
     Client(#[source] Box<kube::Error>),
-    /// The API server refused a request, or could not be reached.
+    /// The API server rejected a request, or cannot be reached.
     #[error("cannot {doing}: {words}")]
     Api {
-        /// What was wanted, such as `read Certificate web/www`.
+        /// What was attempted, such as `read Certificate web/www`.
         doing: String,
-        /// What the API server said, or what stood in the way.
+        /// The API server's error, or why there was no answer.
         words: String,
     },
     /// The API server does not know our kinds.
     #[error(
-        "the cluster has no {0}: Certwright's CustomResourceDefinitions are not installed there; see `certwright check`"
+        "the cluster has no {0}: Certwright's CustomResourceDefinitions are not installed; run `certwright check`"
     )]
     NotInstalled(String),
-    /// There is such an object, and it cannot be read.
+    /// The object exists, but cannot be read.
     #[error("{0} cannot be read: {1}")]
     Unreadable(String, Fault),
-    /// There is no such object.
+    /// The object does not exist.
     #[error("{0} does not exist")]
     NotFound(String),
-    /// There is no such reason.
-    #[error("there is no reason or code {0}; `certwright explain` lists those that there are")]
+    /// The reason does not exist.
+    #[error("there is no reason or code {0}; run `certwright explain` for a list")]
     NoSuchReason(String),
-    /// What was waited for did not come about in time.
-    #[error("{0} within the time that --timeout allows; it goes on in the cluster: see `certwright status`")]
+    /// The wait timed out.
+    #[error("{0} within --timeout; the operation continues in the cluster: see `certwright status`")]
     TimedOut(String),
-    /// What was asked for makes no sense.
+    /// The request makes no sense.
     #[error("{0}")]
     Usage(String),
-    /// The output could not be written.
-    #[error("the output could not be written")]
+    /// The output cannot be written.
+    #[error("cannot write the output")]
     Output(#[source] io::Error),
-    /// What cert-manager has could not be brought over.
+    /// The migration from cert-manager failed.
     #[error(transparent)]
     Migrate(#[from] MigrateError),
-    /// Objects could not be written as JSON.
-    #[error("the objects could not be written as JSON")]
+    /// Objects cannot be written as JSON.
+    #[error("cannot write the objects as JSON")]
     Json(#[source] serde_json::Error),
-    /// Something could not be written as YAML.
-    #[error("it could not be written as YAML")]
+    /// Objects cannot be written as YAML.
+    #[error("cannot write the objects as YAML")]
     Yaml(#[source] serde_yaml::Error),
-    /// The operator could not log.
+    /// The operator cannot log.
     #[error(transparent)]
     Logs(#[from] LogsError),
-    /// The operator could not send traces.
+    /// The operator cannot send traces.
     #[error(transparent)]
     Traces(#[from] TracesError),
 }
 
 impl Error {
-    /// A request that failed; `doing` is what it was for.
+    /// A failed request. `doing` says what it was for.
     pub fn api(doing: impl Into<String>, error: &kube::Error) -> Self {
         Self::Api { doing: doing.into(), words: words(error) }
     }
 
-    /// A request about one object that failed: `object` is its kind and name.
+    /// A failed request about one object. `object` is its kind and name.
     pub fn about(doing: &str, object: &str, error: &kube::Error) -> Self {
         match error {
             kube::Error::Api(status) if status.code == 404 && status.reason == "NotFound" => {
@@ -87,7 +87,7 @@ impl Error {
         }
     }
 
-    /// What a script is told.
+    /// The exit code for scripts.
     pub fn exit(&self) -> Exit {
         match self {
             Self::NotFound(_) | Self::NoSuchReason(_) => Exit::NotFound,
@@ -98,7 +98,7 @@ impl Error {
     }
 }
 
-/// What the API server said, word for word; or why it said nothing, from the outermost cause to the innermost.
+/// The API server's error, verbatim. Without an answer: why there was none, from the outermost cause to the innermost.
 pub fn words(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => status.message.clone(),
@@ -107,7 +107,7 @@ pub fn words(error: &kube::Error) -> String {
     }
 }
 
-/// An error and its causes in one line, each only if the one before does not say it already.
+/// An error and its causes in one line. Leaves out a cause that the text before it already contains.
 pub fn causes(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,22 +1,22 @@
-//! How a command ended, as scripts see it.
+//! The exit codes of commands.
 
 use std::process::ExitCode;
 
-/// How a command ended. The numbers are documented in `docs/command-line.md`, and stay.
+/// How a command ended. `docs/command-line.md` documents the numbers: do not change them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// Done, and all is well.
+    /// Success.
     Fine = 0,
-    /// It could not be done.
+    /// The command failed.
     Failed = 1,
-    /// It was asked for in a way that cannot be understood.
+    /// The command line is invalid.
     Usage = 2,
-    /// It was done, and what was found is not well: not ready, about to expire, refused.
+    /// The command succeeded but found a problem: not ready, about to expire, rejected.
     NotWell = 3,
-    /// There is no such object.
+    /// The object does not exist.
     NotFound = 4,
-    /// What was waited for did not come about in time, as `timeout` of the coreutils says it.
+    /// The wait timed out. This is the code that `timeout` of the coreutils uses.
     TimedOut = 124,
 }
 

@@ -9,12 +9,13 @@ use super::{Error, Exit, print};
 /// What to explain.
 #[derive(Args, Clone, Debug)]
 pub struct Explain {
-    /// A reason of a condition or an event, or the code of a CA's refusal, also as the CA sends it. Without it all are listed.
+    /// A reason of a condition or an event, or a CA's error code, also in the form in which the CA sends it. Without it, lists
+    /// all of them.
     pub reason: Option<String>,
 }
 
 impl Explain {
-    /// Prints what the troubleshooting page says of it.
+    /// Prints the entry of the troubleshooting page.
     ///
     /// # Errors
     /// [`Error::NoSuchReason`]

@@ -1,4 +1,4 @@
-//! What `docs/troubleshooting.md` says of each reason: it is part of the binary, so that there is one source.
+//! The entries of `docs/troubleshooting.md`, one for each reason. The page is part of the binary, so there is a single source.
 
 use super::output::{BOLD, styled, wrapped};
 
@@ -6,7 +6,7 @@ const PAGE: &str = include_str!("../../docs/troubleshooting.md");
 const OF_CAS: &str = "What a CA says";
 const OF_ANNOTATIONS: &str = "Ingresses and Gateways";
 
-/// Under which of the page's headings to look.
+/// A heading of the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chapter {
     /// Reasons of issuers.
@@ -24,12 +24,12 @@ impl Chapter {
     }
 }
 
-/// What the page says of a reason.
+/// What the page says about a reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The reason.
     pub reason: &'static str,
-    /// What it is a reason of: the heading above it.
+    /// The heading above it, which says what it is a reason of.
     pub of: &'static str,
     /// What it means and what to do, in Markdown.
     pub text: &'static str,
@@ -48,20 +48,20 @@ pub fn entries() -> Vec<Entry> {
     entries
 }
 
-/// What to do about a reason of an issuer or a Certificate; for a code of a CA, what happens next.
+/// The entry of a reason of an issuer or a Certificate, with what to do. For a CA's code: what happens next.
 pub fn entry(chapter: Chapter, reason: &str) -> Option<Entry> {
     let of =
         |heading: &str| entries().into_iter().find(|entry| entry.of == heading && entry.reason == reason);
     of(chapter.heading()).or_else(|| of(OF_CAS))
 }
 
-/// The entries of a reason, or of a code as a CA sends it; upper and lower case do not count.
+/// The entries of a reason, or of a code in the form in which a CA sends it. Ignores case.
 pub fn look_up(reason: &str) -> Vec<Entry> {
     let reason = reason.rsplit([':', '/']).next().unwrap_or(reason);
     entries().into_iter().filter(|entry| entry.reason.eq_ignore_ascii_case(reason)).collect()
 }
 
-/// The rows of the table of what CAs say, one entry a code.
+/// The rows of the table "What a CA says", one entry for each code.
 fn codes() -> Vec<Entry> {
     let rows = section(OF_CAS)
         .lines()
@@ -77,8 +77,8 @@ fn section(heading: &str) -> &'static str {
     after.unwrap_or_default()
 }
 
-/// Markdown as a terminal shows it: paragraphs and items wrapped behind `indent` spaces, tables as lists, links as their text and
-/// the page that they lead to.
+/// Markdown as text for a terminal: paragraphs and items are wrapped and indented by `indent` spaces, tables become lists, and
+/// links become their text and the page that they lead to.
 pub fn plain(markdown: &str, indent: usize) -> String {
     let mut blocks: Vec<String> = Vec::new();
     for line in markdown.lines() {
@@ -102,7 +102,7 @@ pub fn plain(markdown: &str, indent: usize) -> String {
     text.replace("\n\n\n", "\n\n")
 }
 
-/// Links as their text, and the page that they lead to if it is another one.
+/// Replaces links by their text, and by the page that they lead to if it is another one.
 fn unlinked(text: &str) -> String {
     let mut shown = String::new();
     let mut rest = text;

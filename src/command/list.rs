@@ -1,4 +1,4 @@
-//! `certwright list`: the Certificates, when they expire, and what comes next.
+//! `certwright list`: lists Certificates, when they expire, and what happens next.
 
 use clap::{Args, ValueEnum};
 use jiff::{SignedDuration, SpanRelativeTo, Timestamp};
@@ -11,19 +11,19 @@ use super::{ClusterArgs, Error, Exit, outlook, print};
 use crate::runtime::clock;
 use certwright_api::Certificate;
 
-/// Which Certificates, and how they are shown.
+/// Which Certificates to list, and how.
 #[derive(Args, Clone, Debug)]
 pub struct List {
-    /// In all namespaces.
+    /// List the Certificates of all namespaces.
     #[arg(short = 'A', long)]
     pub all_namespaces: bool,
-    /// Only those with these labels, such as `app=web,tier!=test`.
+    /// List only Certificates with these labels, such as `app=web,tier!=test`.
     #[arg(short = 'l', long, value_name = "LABELS")]
     pub selector: Option<String>,
-    /// Only those whose certificate expires within this time, such as `14d` or `36h`; the exit code is 3 if there are any.
+    /// List only those whose certificate expires within this time, such as `14d` or `36h`. The exit code is 3 if there are any.
     #[arg(long, value_name = "TIME", value_parser = length)]
     pub expiring: Option<SignedDuration>,
-    /// How to show them.
+    /// Output format.
     #[arg(short, long, value_enum)]
     pub output: Option<Format>,
     /// Which cluster.
@@ -31,19 +31,19 @@ pub struct List {
     pub cluster: ClusterArgs,
 }
 
-/// How to show objects.
+/// Output formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// A table with more columns.
     Wide,
-    /// The objects as JSON, as kubectl shows them.
+    /// The objects as JSON, like kubectl.
     Json,
-    /// The same as YAML.
+    /// The objects as YAML, like kubectl.
     Yaml,
 }
 
 impl List {
-    /// Lists them.
+    /// Lists the Certificates.
     ///
     /// # Errors
     /// [`Error`], if they cannot be read.
@@ -84,7 +84,7 @@ impl List {
     }
 }
 
-/// Those that expire within the time, the next first.
+/// The Certificates that expire within this time, the next one first.
 fn expiring(certificates: Vec<Certificate>, within: SignedDuration, now: Timestamp) -> Vec<Certificate> {
     let end = |certificate: &Certificate| Some(certificate.status.as_ref()?.not_after.as_ref()?.0);
     let limit = now.saturating_add(within).unwrap_or(Timestamp::MAX);
@@ -151,14 +151,15 @@ fn brief(outlook: &outlook::Outlook, now: Timestamp) -> String {
     }
 }
 
-/// As kubectl shows several objects.
+/// A list of objects in the form of kubectl.
 fn objects(certificates: &[Certificate]) -> serde_json::Value {
     json!({ "apiVersion": "v1", "kind": "List", "items": certificates, "metadata": {} })
 }
 
-/// A length of time, in which a day has 24 hours.
+/// Parses a duration, in which a day has 24 hours.
 pub fn length(text: &str) -> Result<SignedDuration, String> {
-    let span: jiff::Span = text.parse().map_err(|_| "a time such as 14d, 36h or 1h30m".to_owned())?;
+    let span: jiff::Span =
+        text.parse().map_err(|_| "expected a time such as 14d, 36h or 1h30m".to_owned())?;
     let length = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|error| error.to_string())?;
     if length.is_negative() { Err("a time cannot be negative".to_owned()) } else { Ok(length) }
 }
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_says_when_a_certificate_expires_and_what_comes_next() {
+    fn a_row_shows_when_a_certificate_expires_and_what_happens_next() {
         let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let ready: Certificate = serde_json::from_value(json!({
             "metadata": { "name": "www", "namespace": "shop", "generation": 1 },
@@ -204,7 +205,7 @@ mod tests {
         assert_eq!(
             rendered(&all, true, false, now),
             "NAMESPACE   NAME   READY   ISSUER      EXPIRES   NEXT\n\
-             shop        api    False   Issuer/ca   -         tries again in 3m\n\
+             shop        api    False   Issuer/ca   -         retries in 3m\n\
              shop        www    True    Issuer/ca   in 59d    renews in 29d\n"
         );
         let wide = rendered(&all, false, true, now);

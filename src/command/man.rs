@@ -32,10 +32,10 @@ pub fn execute() -> Result<Exit, Error> {
 }
 
 const EXIT_CODES: &str = ".SH \"EXIT STATUS\"\n\
-    0: all is well. 1: it could not be done. 2: the command line cannot be understood. 3: done, and what was found is not well. \
-    4: there is no such object. 124: what was waited for did not come about in time.\n";
+    0: success. 1: the command failed. 2: the command line is invalid, or a revocation was not confirmed. 3: the command \
+    succeeded but found a problem. 4: the object or the reason does not exist. 124: the wait timed out.\n";
 
-/// A command, and those below it, as a section of its own each.
+/// A section for the command, or for each of its subcommands.
 fn section(command: &Command, above: &str) -> Result<String, io::Error> {
     let name = format!("{above} {}", command.get_name());
     let below: Vec<&Command> =
@@ -48,7 +48,7 @@ fn section(command: &Command, above: &str) -> Result<String, io::Error> {
     man.render_synopsis_section(&mut text)?;
     man.render_description_section(&mut text)?;
     man.render_options_section(&mut text)?;
-    // What is a section in a page of its own is a part of one here. The program's definitions stand at the top.
+    // Turn the sections of a separate page into subsections. The definitions of the program are at the top.
     let parts = String::from_utf8_lossy(&text).replace("\n.SH ", "\n.SS ");
     let parts = parts.strip_prefix(".SH ").map_or(parts.clone(), |rest| format!(".SS {rest}"));
     Ok(format!(".SH \"{}\"\n{parts}", name.to_uppercase().replace('-', "\\-")))

@@ -1,4 +1,4 @@
-//! `certwright migrate`: brings over what cert-manager has.
+//! `certwright migrate`: migrates cert-manager's objects.
 
 mod adopt;
 mod error;
@@ -17,47 +17,47 @@ use super::{ClusterArgs, Error, Exit, print};
 use crate::migrate::{GROUP, Outcome, Source, Verdict, convert, report};
 use adopt::Adoption;
 
-/// What is read, and what is done with it.
+/// What to read, and what to do with it.
 #[derive(Args, Clone, Debug)]
 pub struct Migrate {
-    /// Which cluster, and which namespace of it.
+    /// Which cluster and namespace.
     #[command(flatten)]
     pub cluster: ClusterArgs,
-    /// Read these files, directories, or standard input (`-`), and not the cluster.
+    /// Read these files, directories, or standard input (`-`) instead of the cluster.
     #[arg(short, long, value_name = "FILE")]
     pub filename: Vec<PathBuf>,
     /// Read all namespaces.
     #[arg(short = 'A', long)]
     pub all_namespaces: bool,
-    /// Write our objects as files into this directory, not to standard output.
+    /// Write Certwright's objects as files into this directory instead of to standard output.
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,
-    /// Write what was done with each object into this file, not to standard error.
+    /// Write the report about each object to this file instead of to standard error.
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
-    /// Take over the objects with their certificates and accounts, in the cluster. cert-manager's Certificates are deleted
-    /// once ours have their Secrets.
+    /// Take over the objects in the cluster, with their certificates and accounts. Deletes each of cert-manager's Certificates
+    /// once Certwright's has its Secret.
     #[arg(long, conflicts_with = "give_back")]
     pub adopt: bool,
     /// Give Certificates that were taken over back to cert-manager.
     #[arg(long, conflicts_with_all = ["filename", "output"])]
     pub give_back: bool,
-    /// Only say what --adopt or --give-back would do.
+    /// Only show what --adopt or --give-back would do.
     #[arg(long)]
     pub dry_run: bool,
-    /// The operator's own namespace, for the Secrets of ClusterIssuers.
+    /// The operator's own namespace, where it keeps the Secrets of ClusterIssuers.
     #[arg(long, env = "CERTWRIGHT_NAMESPACE", default_value = "certwright", value_name = "NAMESPACE")]
     pub operator_namespace: String,
-    /// The namespace where cert-manager has the Secrets of its ClusterIssuers.
+    /// The namespace where cert-manager keeps the Secrets of ClusterIssuers.
     #[arg(long, default_value = "cert-manager", value_name = "NAMESPACE")]
     pub cert_manager_namespace: String,
 }
 
 impl Migrate {
-    /// Does it.
+    /// Runs the migration.
     ///
     /// # Errors
-    /// [`Error`]
+    /// [`Error`], if the migration fails.
     pub async fn execute(self) -> Result<Exit, Error> {
         if self.give_back {
             let mut adoption = Adoption::new(&self).await?;
@@ -83,7 +83,7 @@ impl Migrate {
         Ok(if all { Exit::Fine } else { Exit::NotWell })
     }
 
-    /// The objects of cert-manager's.
+    /// cert-manager's objects.
     async fn read(&self) -> Result<Vec<Value>, Error> {
         let objects = match self.filename.is_empty() {
             false => read::files(&self.filename)?,
@@ -102,7 +102,7 @@ impl Migrate {
                 .map_err(|source| MigrateError::Write { path: path.clone(), source }),
             None => {
                 use std::io::Write;
-                // Whoever closed it does not want to know.
+                // If standard error is closed, nobody reads the report.
                 let _ = std::io::stderr().write_all(harmless(text).as_bytes());
                 Ok(())
             }

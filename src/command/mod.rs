@@ -1,12 +1,16 @@
-//! The commands, a file each: its flags, what it asks the cluster for, and what it shows.
+//! The commands, one per file: its flags, its requests to the cluster, and its output.
 //!
-//! To add one: a file here, or a folder if it is more than one thing, with a struct of flags that derives [`clap::Args`] and has
-//! `async fn execute(self) -> Result<Exit, Error>`; a variant and an arm in [`cli`](crate::cli); a section in
-//! `docs/command-line.md`, and its name in `docs/operations.md`. One that talks to a cluster flattens [`ClusterArgs`] into its
-//! flags and calls [`ClusterArgs::connect`]. One with errors of its own has a variant for them in [`Error`].
+//! To add a command:
+//! - Add a file here, or a folder if it has several parts, with a struct of flags that derives [`clap::Args`] and has
+//!   `async fn execute(self) -> Result<Exit, Error>`.
+//! - Add a variant and a match arm in [`cli`](crate::cli).
+//! - Add a section to `docs/command-line.md`, and its name to `docs/operations.md`.
 //!
-//! What a command shows is made by functions from objects and `now` to text, without a client, and printed by [`print`]. Whatever
-//! it shows of an object goes through [`shown`](output::shown) first, and other words from outside through [`plain`].
+//! A command that talks to a cluster flattens [`ClusterArgs`] into its flags and calls [`ClusterArgs::connect`]. A command with
+//! errors of its own has a variant for them in [`Error`].
+//!
+//! Functions without a client turn objects and `now` into the text that a command shows, and [`print`] prints it. Everything
+//! shown from an object first goes through [`shown`](output::shown), and other text from outside through [`plain`].
 
 mod check;
 mod cluster;

@@ -1,4 +1,4 @@
-//! How a Certificate or an issuer stands, read from its status: what it waits for, since when, and what comes next.
+//! The state of a Certificate or an issuer, according to its status: what it waits for, since when, and what happens next.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -11,43 +11,43 @@ use certwright_api::{
 };
 use certwright_core::issuance::failed_generation;
 
-/// How an object stands.
+/// The state of an object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outlook {
-    /// `Some(true)`: ready. `None`: the operator has not said it yet, at least not of the spec as it is now.
+    /// `Some(true)`: ready. `None`: the operator has not processed the object yet, or not its current spec.
     pub ready: Option<bool>,
     /// Since when.
     pub since: Option<Timestamp>,
-    /// What is waited for, or what went wrong; `None` if there is nothing of that kind.
+    /// What the object waits for, or what failed; `None` if neither applies.
     pub trouble: Option<Trouble>,
-    /// What comes next.
+    /// What happens next.
     pub next: Next,
 }
 
-/// What is waited for, or what went wrong.
+/// What an object waits for, or what failed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trouble {
-    /// The reason that the condition gives.
+    /// The reason of the condition.
     pub reason: String,
-    /// The words of the condition.
+    /// The message of the condition.
     pub message: String,
-    /// Since when it is under way, or when it failed.
+    /// When it started, or when it failed.
     pub since: Option<Timestamp>,
-    /// Whether it has failed, and is not just under way.
+    /// Whether it failed. If not, it is in progress.
     pub failed: bool,
 }
 
-/// What comes next.
+/// What happens next.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
-    /// Something at a time that stands in the status.
+    /// Something at a time recorded in the status.
     At(&'static str, Timestamp),
     /// Something that depends on something else.
     When(String),
 }
 
 impl Next {
-    /// In a few words, for a column.
+    /// A few words, for a column.
     pub fn brief(&self, now: Timestamp) -> String {
         match self {
             Self::At(what, time) if *time <= now => format!("{what} now"),
@@ -56,7 +56,7 @@ impl Next {
         }
     }
 
-    /// In a sentence.
+    /// A sentence.
     pub fn sentence(&self, now: Timestamp) -> String {
         match self {
             Self::At(what, time) => format!("{what} at {}", moment(*time, now)),
@@ -65,7 +65,7 @@ impl Next {
     }
 }
 
-/// How a Certificate stands.
+/// The state of a Certificate.
 pub fn of_certificate(certificate: &Certificate, now: Timestamp) -> Outlook {
     let status = certificate.status.clone().unwrap_or_default();
     let (ready, issuing) =
@@ -83,23 +83,23 @@ pub fn of_certificate(certificate: &Certificate, now: Timestamp) -> Outlook {
         certificate.spec.renewal.as_ref().and_then(|renewal| renewal.policy) != Some(RenewalPolicy::Disabled);
     let next = match (&trouble, time(status.renewal_time.as_ref())) {
         _ if certificate.meta().deletion_timestamp.is_some() => {
-            Next::When("is being deleted, once what it left behind is removed".to_owned())
+            Next::When("is being deleted: waits for the cleanup".to_owned())
         }
         _ if ready.is_none() || !is_current => unseen(),
         (Some(trouble), _) if under_way => Next::When(looks_again(&trouble.reason).to_owned()),
         (Some(_), _)
             if next_attempt.is_some() && failed_generation(&status) == certificate.metadata.generation =>
         {
-            Next::At("tries again", next_attempt.unwrap_or(now))
+            Next::At("retries", next_attempt.unwrap_or(now))
         }
-        (Some(_), _) => Next::When("nothing, before something changes".to_owned()),
+        (Some(_), _) => Next::When("nothing until something changes".to_owned()),
         (None, Some(time)) if renews => Next::At("renews", time),
         (None, _) => Next::When("is not renewed: renewal.policy is Disabled".to_owned()),
     };
     Outlook { ready: known(ready, is_current), since: ready.map(since), trouble, next }
 }
 
-/// How an issuer stands.
+/// The state of an issuer.
 pub fn of_issuer<K>(issuer: &K, status: Option<&IssuerStatus>) -> Outlook
 where
     K: Resource<DynamicType = ()>,
@@ -113,49 +113,53 @@ where
     let rollover = status.acme.as_ref().and_then(|acme| time(acme.next_key_rollover.as_ref()));
     let next = match (time(status.next_attempt_time.as_ref()), rollover) {
         _ if issuer.meta().deletion_timestamp.is_some() => Next::When(
-            "is being deleted, once its account is deactivated or that has taken too long".to_owned(),
+            "is being deleted: waits for the deactivation of its account, for a limited time".to_owned(),
         ),
         _ if ready.is_none() || !is_current => unseen(),
-        (Some(time), _) if trouble.is_some() => Next::At("tries again", time),
+        (Some(time), _) if trouble.is_some() => Next::At("retries", time),
         _ if trouble.as_ref().is_some_and(|trouble| awaits_secret(&trouble.reason)) => {
-            Next::When("looks again at least once a minute".to_owned())
+            Next::When("checks again at least once a minute".to_owned())
         }
-        _ if trouble.is_some() => Next::When("nothing, before something changes".to_owned()),
-        (_, Some(time)) => Next::At("changes the account key", time),
+        _ if trouble.is_some() => Next::When("nothing until something changes".to_owned()),
+        (_, Some(time)) => Next::At("rolls over the account key", time),
         _ => Next::When("nothing is due".to_owned()),
     };
     Outlook { ready: known(ready, is_current), since: ready.map(since), trouble, next }
 }
 
-/// When the operator goes on with what it waits for; `docs/troubleshooting.md` says the same at length.
+/// When the operator continues. `docs/troubleshooting.md` explains the same in detail.
 fn looks_again(awaited: &str) -> &'static str {
     match awaited {
-        reason::ISSUER_NOT_FOUND => "goes on as soon as the issuer exists",
-        reason::ISSUER_NOT_READY => "goes on as soon as the issuer is ready",
-        reason::QUEUED => "goes on when another order of the account is done",
-        reason::NO_SOLVER => "asks the CA again at least once an hour, and at once when the issuer changes",
+        reason::ISSUER_NOT_FOUND => "continues as soon as the issuer exists",
+        reason::ISSUER_NOT_READY => "continues as soon as the issuer is ready",
+        reason::QUEUED => "continues when another order of the account is complete",
+        reason::NO_SOLVER => {
+            "asks the CA again at least once an hour, and immediately when the issuer changes"
+        }
         reason::PASSWORD_NOT_FOUND | reason::SECRET_NOT_OURS | reason::SECRET_CLAIMED => {
-            "looks again at least once a minute"
+            "checks again at least once a minute"
         }
         reason::PRESENTING | reason::VALIDATING | reason::FINALIZING => {
-            "looks again at least every five minutes"
+            "checks again at least every five minutes"
         }
         reason::PROPAGATION => {
-            "looks again at least every ten seconds, and when that takes long every five minutes"
+            "checks again at least every ten seconds; if it takes long, every five minutes"
         }
         reason::SELF_CHECK => {
-            "looks again at least every ten seconds, and tells the CA to look once the self-check takes too long"
+            "checks again at least every ten seconds, and tells the CA to validate if the self-check takes too long"
         }
         reason::RATE_LIMITED | reason::DUPLICATE_CERTIFICATES | reason::ISSUED_RECENTLY => {
-            "goes on at the time in the message"
+            "continues at the time in the message"
         }
-        reason::INVALID_SPEC => "nothing, before the spec changes",
-        _ => "goes on at once",
+        reason::INVALID_SPEC => "nothing until the spec changes",
+        _ => "continues immediately",
     }
 }
 
 fn unseen() -> Next {
-    Next::When("waits for the operator to look at it; if that lasts, see `certwright check`".to_owned())
+    Next::When(
+        "waits for the operator to process it; if that does not happen, run `certwright check`".to_owned(),
+    )
 }
 
 fn awaits_secret(reason: &str) -> bool {
@@ -170,14 +174,14 @@ fn awaits_secret(reason: &str) -> bool {
     .contains(&reason)
 }
 
-/// The condition `type_`.
+/// The condition of type `type_`.
 pub fn condition<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
     conditions.iter().find(|condition| condition.type_ == type_)
 }
 
 fn known(ready: Option<&Condition>, is_current: bool) -> Option<bool> {
     let ready = ready.map(|ready| ready.status == "True")?;
-    // What the operator has not looked at yet is not ready as it is now; what was not ready before is not either.
+    // A spec that the operator has not processed yet is not known to be ready. An object that was not ready still is not.
     if is_current || !ready { Some(ready) } else { None }
 }
 
@@ -189,12 +193,12 @@ fn since(condition: &Condition) -> Timestamp {
     condition.last_transition_time.0
 }
 
-/// The moment in a field of a status.
+/// The time in a field of a status.
 pub fn time(time: Option<&Time>) -> Option<Timestamp> {
     time.map(|time| time.0)
 }
 
-/// An object as people name it.
+/// The name of an object in messages.
 pub fn named(kind: &str, namespace: Option<&str>, name: &str) -> String {
     match namespace {
         Some(namespace) => format!("{kind} {namespace}/{name}"),
@@ -202,12 +206,12 @@ pub fn named(kind: &str, namespace: Option<&str>, name: &str) -> String {
     }
 }
 
-/// A Certificate as people name it.
+/// The name of a Certificate in messages.
 pub fn certificate_named(certificate: &Certificate) -> String {
     named("Certificate", certificate.namespace().as_deref(), &certificate.name_any())
 }
 
-/// The issuer of a Certificate as people name it.
+/// The name of the issuer of a Certificate in messages.
 pub fn issuer_named(certificate: &Certificate) -> String {
     let reference = &certificate.spec.issuer_ref;
     let namespace = certificate.namespace().filter(|_| reference.kind == IssuerKind::Issuer);

@@ -1,4 +1,4 @@
-//! Where a command shows what it has to show, and in which words, widths and colours.
+//! How commands print: formatting, widths and colors, and protection of the terminal.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
@@ -12,32 +12,32 @@ use serde_json::Value;
 use super::Error;
 use certwright_text::{clean, is_invisible as is_hidden};
 
-/// What is well.
+/// Everything is fine.
 pub const GOOD: Style = AnsiColor::Green.on_default();
-/// What is not well, and may mend itself.
+/// A problem that may resolve without help.
 pub const SO_SO: Style = AnsiColor::Yellow.on_default();
-/// What is not well.
+/// A problem.
 pub const BAD: Style = AnsiColor::Red.on_default();
 /// Titles.
 pub const BOLD: Style = Style::new().bold();
-/// What stands at the side.
+/// Labels.
 pub const DIM: Style = Style::new().dimmed();
 
-/// What ends a style.
+/// The end of a style.
 const RESET: &str = "\u{1b}[0m";
 
-/// Lines of text are no longer.
+/// The maximum length of a line of text.
 pub const WIDTH: usize = 100;
 
-/// Prints `text` to standard output, its colours only to a terminal and without `NO_COLOR`.
+/// Prints `text` to standard output. Colors are printed only to a terminal, and not if `NO_COLOR` is set.
 ///
 /// # Errors
-/// [`Error::Output`]; not if the reader has seen enough, as `head` does.
+/// [`Error::Output`], but not if the reader closed the pipe, as `head` does.
 pub fn print(text: &str) -> Result<(), Error> {
     write(&mut anstream::stdout().lock(), text)
 }
 
-/// The same to standard error: what is on the way, and no result.
+/// Prints to standard error: progress, not results.
 ///
 /// # Errors
 /// [`Error::Output`]
@@ -45,8 +45,8 @@ pub fn tell(text: &str) -> Result<(), Error> {
     write(&mut anstream::stderr().lock(), text)
 }
 
-/// Prints objects as JSON or YAML. What JSON has in a string can be written so that no terminal acts upon it; YAML is written
-/// as it is to a file or a pipe.
+/// Prints objects as JSON or YAML. In JSON, all control characters are escaped. YAML is cleaned for a terminal, but written
+/// unchanged to a file or a pipe.
 ///
 /// # Errors
 /// As [`print`].
@@ -57,7 +57,7 @@ pub fn print_objects(text: &str) -> Result<(), Error> {
     }
 }
 
-/// An object as JSON. Characters that cannot be seen, or that a terminal acts upon, are escaped.
+/// An object as JSON. Escapes invisible characters, and those that control a terminal.
 ///
 /// # Errors
 /// [`Error::Json`]
@@ -65,7 +65,7 @@ pub fn json(object: &impl Serialize) -> Result<String, Error> {
     let text = serde_json::to_string_pretty(object).map_err(Error::Json)?;
     let mut escaped = String::with_capacity(text.len() + 1);
     for character in text.chars() {
-        // Outside of strings there is none of these, and within them each can be written like this.
+        // These occur only in strings, where each can be escaped like this.
         match character != '\n' && (breaks_out(character) || is_hidden(character)) {
             true => character
                 .encode_utf16(&mut [0; 2])
@@ -78,7 +78,7 @@ pub fn json(object: &impl Serialize) -> Result<String, Error> {
     Ok(escaped)
 }
 
-/// An object as it can be shown: each of its texts is one line without anything that a terminal acts upon.
+/// An object that is safe to show: each of its strings is one line without terminal control characters.
 ///
 /// # Errors
 /// [`Error::Json`]
@@ -96,13 +96,13 @@ pub fn shown<K: Serialize + DeserializeOwned>(object: &K) -> Result<K, Error> {
     serde_json::from_value(value).map_err(Error::Json)
 }
 
-/// Whether a character leaves its line, or tells a terminal to do something: those of C0 and C1, DEL, and the separators of
-/// lines and paragraphs.
+/// Whether a character ends a line or controls a terminal: those of C0 and C1, DEL, and the separators of lines and
+/// paragraphs.
 fn breaks_out(character: char) -> bool {
     character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
 }
 
-/// Words of others, in one line.
+/// Text from outside, in one line.
 pub fn plain(text: &str) -> String {
     clean(text, usize::MAX)
 }
@@ -111,8 +111,8 @@ fn write(output: &mut impl Write, text: &str) -> Result<(), Error> {
     write_whole(output, &harmless(text))
 }
 
-/// What a terminal may be sent: text, the ends of its lines, and our own styles. Whatever else is in it has come from outside
-/// by a way that did not clean it.
+/// What is safe to send to a terminal: text, line ends, and our own styles. Anything else comes from outside, and was not
+/// cleaned.
 pub fn harmless(text: &str) -> String {
     let styles = [GOOD, SO_SO, BAD, BOLD, DIM].map(|style| style.render().to_string());
     let ours: Vec<&str> = styles.iter().map(String::as_str).chain([RESET]).collect();
@@ -143,8 +143,8 @@ pub fn styled(style: Style, text: impl Display) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// Breaks `text` at its spaces into lines of at most [`WIDTH`], each after the first behind `indent` spaces; the first begins
-/// there, too.
+/// Wraps `text` at its spaces into lines of at most [`WIDTH`]. Each line after the first is indented by `indent` spaces; the
+/// caller indents the first.
 pub fn wrapped(text: &str, indent: usize) -> String {
     let mut lines = Vec::new();
     let mut line = String::new();
@@ -161,7 +161,7 @@ pub fn wrapped(text: &str, indent: usize) -> String {
     lines.join(&format!("\n{}", " ".repeat(indent)))
 }
 
-/// A table without lines, its columns as wide as they have to be. Cells have no colours, and are one line each.
+/// A table without borders. Each column is as wide as its widest cell. Cells have no colors, and are one line each.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let rows: Vec<Vec<String>> =
         rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect()).collect();
@@ -182,12 +182,12 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// A length of time as kubectl shows an age: its two largest units.
+/// A duration in the form in which kubectl shows an age: its two largest units.
 pub fn length(duration: SignedDuration) -> String {
     let seconds = duration.as_secs().unsigned_abs();
     let units = [(86_400, "d"), (3600, "h"), (60, "m"), (1, "s")];
     let largest = units.iter().position(|(unit, _)| seconds >= *unit).unwrap_or(units.len() - 1);
-    // From ten days on nobody counts hours.
+    // From ten days on, hours do not matter.
     let shown = if seconds >= 864_000 { 1 } else { 2 };
     let mut left = seconds;
     let mut text = String::new();
@@ -200,7 +200,7 @@ pub fn length(duration: SignedDuration) -> String {
     text
 }
 
-/// How far `then` is from `now`: `in 3m` or `3m ago`.
+/// The distance of `then` from `now`: `in 3m` or `3m ago`.
 pub fn away(then: Timestamp, now: Timestamp) -> String {
     let away = then.duration_since(now);
     match away.is_negative() {
@@ -209,7 +209,7 @@ pub fn away(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// A moment, and how far it is.
+/// A time, and its distance from now.
 pub fn moment(then: Timestamp, now: Timestamp) -> String {
     format!("{then} ({})", away(then, now))
 }
@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_length_of_time_has_its_two_largest_units() {
+    fn a_duration_has_its_two_largest_units() {
         let shown = |seconds| length(SignedDuration::from_secs(seconds));
         assert_eq!(shown(0), "0s");
         assert_eq!(shown(59), "59s");
@@ -231,18 +231,18 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_is_sent_nothing_but_text_and_our_own_styles() {
+    fn a_terminal_receives_only_text_and_our_own_styles() {
         let text = format!("{}\n\tx\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}8m\r\u{202e}", styled(GOOD, "ready"));
         assert_eq!(harmless(&text), format!("{}\n\tx[2J]0;title8m", styled(GOOD, "ready")));
         for style in [GOOD, SO_SO, BAD, BOLD, DIM] {
             let own = styled(style, "own");
-            assert_eq!(harmless(&own), own, "the styles that there are");
+            assert_eq!(harmless(&own), own, "all styles are known");
             assert!(own.ends_with(RESET));
         }
     }
 
     #[test]
-    fn json_escapes_what_a_terminal_acts_upon_and_means_the_same() {
+    fn json_escapes_control_characters_and_keeps_its_meaning() {
         let object = serde_json::json!({ "a": "\u{1b}[2J\u{9b}31m\u{7f}\n\u{202e}\u{200b}\u{e0041}ä" });
         let text = json(&object).unwrap();
         let left: Vec<char> = text.chars().filter(|c| breaks_out(*c) || is_hidden(*c)).collect();
@@ -251,20 +251,20 @@ mod tests {
     }
 
     #[test]
-    fn texts_of_an_object_cannot_pretend_to_be_lines_of_ours() {
+    fn strings_of_an_object_cannot_imitate_lines_of_our_output() {
         let object = serde_json::json!({ "status": [{ "message": "no\n\u{1b}[32mREADY\u{1b}[0m" }], "n": 1 });
         let expected = serde_json::json!({ "status": [{ "message": "no [32mREADY [0m" }], "n": 1 });
         assert_eq!(shown(&object).unwrap(), expected);
     }
 
     #[test]
-    fn lines_are_broken_between_words_and_begin_behind_the_indent() {
+    fn lines_are_broken_between_words_and_indented() {
         let text = wrapped(&"word ".repeat(30), 10);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 2);
         assert!(lines[0].len() + 10 <= WIDTH && lines[1].starts_with("          word"), "{text}");
         let url = "x".repeat(150);
-        assert_eq!(wrapped(&url, 4), url, "what has no spaces is left whole");
+        assert_eq!(wrapped(&url, 4), url, "text without spaces is not broken");
     }
 
     #[test]

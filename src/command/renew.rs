@@ -22,7 +22,7 @@ pub struct Renew {
     /// All Certificates of the namespace.
     #[arg(long, conflicts_with = "selector")]
     pub all: bool,
-    /// Those with these labels, such as `app=web`.
+    /// Certificates with these labels, such as `app=web`.
     #[arg(short = 'l', long, value_name = "LABELS")]
     pub selector: Option<String>,
     /// Whether to wait.
@@ -34,10 +34,10 @@ pub struct Renew {
 }
 
 impl Renew {
-    /// Asks for it, by the annotation that a human would set.
+    /// Requests the renewal by the annotation that a user would set.
     ///
     /// # Errors
-    /// [`Error`], if it cannot be asked for; with `--wait`, if that cannot be waited for.
+    /// [`Error`], if the request or, with `--wait`, the wait fails.
     pub async fn execute(self) -> Result<Exit, Error> {
         let cluster = self.cluster.connect().await?;
         let names = self.names(&cluster).await?;
@@ -56,7 +56,7 @@ impl Renew {
                     failed = Some(error);
                 }
                 Ok(_) => {
-                    print(&format!("certificate.certwright.dev/{name}: renewal asked for\n"))?;
+                    print(&format!("certificate.certwright.dev/{name}: renewal requested\n"))?;
                     asked.insert(name, value.clone());
                 }
             }
@@ -80,7 +80,7 @@ impl Renew {
         let found = cluster.certificates(Some(&cluster.namespace), &parameters).await?;
         if found.is_empty() {
             return Err(Error::NotFound(format!(
-                "a Certificate that fits, in namespace {},",
+                "a matching Certificate in namespace {}",
                 cluster.namespace
             )));
         }
@@ -104,6 +104,6 @@ fn judge(certificate: &Certificate, asked: &String) -> Verdict {
         Some(issuing) if issuing.status == "True" => {
             Verdict::Pending(format!("{}: {}", issuing.reason, issuing.message))
         }
-        _ => Verdict::Pending("waits for the operator".to_owned()),
+        _ => Verdict::Pending("waiting for the operator".to_owned()),
     }
 }

@@ -1,4 +1,4 @@
-//! `certwright revoke`: asks the operator to have the certificate of a Certificate revoked now.
+//! `certwright revoke`: asks the operator to revoke the certificate of a Certificate now.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, IsTerminal};
@@ -17,15 +17,15 @@ use certwright_api::{
 };
 use certwright_core::reading::Reading;
 
-/// Of which Certificate, and why.
+/// Which Certificate, and why.
 #[derive(Args, Clone, Debug)]
 pub struct Revoke {
     /// Name of the Certificate.
     pub name: String,
-    /// Why. With `keyCompromise` the next certificate has a new private key.
+    /// Reason for the revocation. With `keyCompromise`, the next certificate has a new private key.
     #[arg(long, value_parser = PossibleValuesParser::new(RevocationReason::ALL.iter().map(|reason| reason.as_str())))]
     pub reason: String,
-    /// Do not ask for a confirmation.
+    /// Do not ask for confirmation.
     #[arg(short, long)]
     pub yes: bool,
     /// Whether to wait.
@@ -36,17 +36,17 @@ pub struct Revoke {
     pub cluster: ClusterArgs,
 }
 
-/// What was so when the revocation was asked for.
+/// The state at the time of the request.
 struct Asked {
     reason: String,
     last: Option<LastRevocation>,
 }
 
 impl Revoke {
-    /// Asks for it, by the annotation that a human would set.
+    /// Requests the revocation by the annotation that a user would set.
     ///
     /// # Errors
-    /// [`Error`], if it cannot be asked for; with `--wait`, if that cannot be waited for.
+    /// [`Error`], if the request or, with `--wait`, the wait fails.
     pub async fn execute(self) -> Result<Exit, Error> {
         let cluster = self.cluster.connect().await?;
         let called = outlook::named("Certificate", Some(&cluster.namespace), &self.name);
@@ -60,7 +60,7 @@ impl Revoke {
         }
         let annotation = (ANNOTATION_REVOKE, Some(self.reason.as_str()));
         cluster.annotate(&api, &self.name, &called, annotation).await?;
-        print(&format!("certificate.certwright.dev/{}: revocation asked for\n", self.name))?;
+        print(&format!("certificate.certwright.dev/{}: revocation requested\n", self.name))?;
         if !self.wait.wait {
             return Ok(Exit::Fine);
         }
@@ -70,7 +70,7 @@ impl Revoke {
         self.wait.for_all(api, asked, judge).await
     }
 
-    /// A revocation cannot be undone.
+    /// Asks for confirmation, since a revocation cannot be undone.
     fn confirmed(&self, called: &str, certificate: &Certificate) -> Result<bool, Error> {
         if !io::stdin().is_terminal() {
             return Err(Error::Usage("a revocation cannot be undone: confirm it with --yes".to_owned()));
@@ -83,7 +83,7 @@ impl Revoke {
             .serial_number
             .map_or(String::new(), |serial| format!(", serial number {}", plain(&serial)));
         tell(&format!(
-            "The certificate of {called}{serial}{until}, will be revoked for {}. That cannot be undone. Type yes to go on: ",
+            "Revoke the certificate of {called}{serial}{until}, with reason {}? This cannot be undone. Type yes to continue: ",
             self.reason
         ))?;
         let mut answer = String::new();
@@ -91,7 +91,7 @@ impl Revoke {
         Ok(answer.trim() == "yes")
     }
 
-    /// The same request is heeded once more only after it was taken away.
+    /// Removes an earlier request for the same reason: the operator ignores the same request until it has been removed.
     async fn take_back(
         &self,
         cluster: &Cluster,
@@ -101,9 +101,9 @@ impl Revoke {
         cluster.annotate(api, &self.name, called, (ANNOTATION_REVOKE, None)).await?;
         let gone = |certificate: &Certificate, (): &()| match observed(certificate) {
             Some(_) => Verdict::Pending(
-                "waits for the operator to forget the last request for this reason".to_owned(),
+                "waiting for the operator to clear the last request with this reason".to_owned(),
             ),
-            None => Verdict::Done("the last request for this reason is forgotten".to_owned()),
+            None => Verdict::Done("the last request with this reason is cleared".to_owned()),
         };
         let watched = Api::<Reading<Certificate>>::namespaced(cluster.watching.clone(), &cluster.namespace);
         self.wait.for_all(watched, BTreeMap::from([(self.name.clone(), ())]), gone).await.map(drop)
@@ -115,7 +115,7 @@ fn observed(certificate: &Certificate) -> Option<&String> {
 }
 
 fn judge(certificate: &Certificate, asked: &Asked) -> Verdict {
-    let waits = || Verdict::Pending("waits for the operator".to_owned());
+    let waits = || Verdict::Pending("waiting for the operator".to_owned());
     if observed(certificate) != Some(&asked.reason) {
         return waits();
     }
@@ -125,15 +125,16 @@ fn judge(certificate: &Certificate, asked: &Asked) -> Verdict {
     let said = condition.map_or(String::new(), |condition| condition.message.clone());
     match last {
         Some(last) if asked.last.as_ref() != Some(last) => match last.result {
-            RevocationResult::Revoked => {
-                Verdict::Done(format!("certificate {} is revoked; another is ordered", last.serial_number))
-            }
+            RevocationResult::Revoked => Verdict::Done(format!(
+                "certificate {} is revoked; a replacement is ordered",
+                last.serial_number
+            )),
             RevocationResult::GivenUp => Verdict::Failed(said),
         },
         _ => match condition.map(|condition| condition.reason.as_str()) {
             Some(reason::NOTHING_TO_REVOKE | reason::INVALID_REVOCATION_REASON) => Verdict::Failed(said),
             Some(reason::REVOCATION_FAILED) => Verdict::Pending(said),
-            _ => Verdict::Pending("the CA is asked to revoke it".to_owned()),
+            _ => Verdict::Pending("asking the CA to revoke it".to_owned()),
         },
     }
 }

@@ -1,4 +1,4 @@
-//! `certwright rollover`: asks the operator to change the account key of an issuer now.
+//! `certwright rollover`: asks the operator to roll over the account key of an issuer now.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -12,27 +12,27 @@ use crate::runtime::clock;
 use certwright_api::{ANNOTATION_ROLLOVER, CONDITION_KEY_ROLLOVER, ClusterIssuer, Issuer, IssuerStatus};
 use certwright_core::reading::{Readable, Reading};
 
-/// Of which issuer.
+/// Which issuer.
 #[derive(Args, Clone, Debug)]
 pub struct Rollover {
-    /// Of which issuer.
+    /// The kind of the issuer.
     #[command(subcommand)]
     pub of: Of,
 }
 
-/// Of which issuer.
+/// The kinds of issuers.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Of {
-    /// Of an Issuer.
+    /// Roll over the account key of an Issuer.
     Issuer(Named),
-    /// Of a ClusterIssuer.
+    /// Roll over the account key of a ClusterIssuer.
     Clusterissuer(Named),
 }
 
 /// Which issuer.
 #[derive(Args, Clone, Debug)]
 pub struct Named {
-    /// Its name.
+    /// Name of the issuer.
     pub name: String,
     /// Whether to wait.
     #[command(flatten)]
@@ -43,10 +43,10 @@ pub struct Named {
 }
 
 impl Rollover {
-    /// Asks for it, by the annotation that a human would set.
+    /// Requests the rollover by the annotation that a user would set.
     ///
     /// # Errors
-    /// [`Error`], if it cannot be asked for; with `--wait`, if that cannot be waited for.
+    /// [`Error`], if the request or, with `--wait`, the wait fails.
     pub async fn execute(self) -> Result<Exit, Error> {
         match self.of {
             Of::Issuer(named) => {
@@ -83,7 +83,7 @@ where
     let value = clock::now().to_string();
     cluster.annotate(&api, &named.name, &called, (ANNOTATION_ROLLOVER, Some(&value))).await?;
     print(&format!(
-        "{}.certwright.dev/{}: another account key asked for\n",
+        "{}.certwright.dev/{}: account key rollover requested\n",
         kind.to_lowercase(),
         named.name
     ))?;
@@ -95,19 +95,19 @@ where
 }
 
 fn judge(status: Option<&IssuerStatus>, value: &str) -> Verdict {
-    let waits = || Verdict::Pending("waits for the operator".to_owned());
+    let waits = || Verdict::Pending("waiting for the operator".to_owned());
     let Some((status, acme)) = status.and_then(|status| Some((status, status.acme.as_ref()?))) else {
-        return Verdict::Pending("waits for the issuer to have an account".to_owned());
+        return Verdict::Pending("waiting for the issuer to have an account".to_owned());
     };
     let condition = outlook::condition(&status.conditions, CONDITION_KEY_ROLLOVER);
     let failed = acme.failed_key_rollover.as_ref().and_then(|failed| failed.request.as_deref());
     match condition {
         _ if acme.observed_rollover_request.as_deref() == Some(value) => {
-            Verdict::Done(format!("the account key is changed, and is {} now", acme.key_algorithm))
+            Verdict::Done(format!("the account key was rolled over, and is now {}", acme.key_algorithm))
         }
         Some(condition) if failed == Some(value) => {
             let again = outlook::time(acme.next_key_rollover.as_ref());
-            let again = again.map_or(String::new(), |again| format!("; it is tried again at {again}"));
+            let again = again.map_or(String::new(), |again| format!("; next attempt at {again}"));
             Verdict::Failed(format!("{}: {}{again}", condition.reason, condition.message))
         }
         _ => waits(),

@@ -14,110 +14,109 @@ use crate::runtime::traces::{self, Traces};
 use certwright_api::SettingDuration;
 use certwright_solver::dns01::NameServer;
 
-/// How long the end of the process waits until the last spans are sent.
+/// How long the process waits at its end until the last spans are sent.
 const LAST_TRACES: Duration = Duration::from_secs(2);
 const LAST_TRACES_OF_A_FAILURE: Duration = Duration::from_millis(300);
 
-/// Settings of the operator. Each can be given in the environment as well.
+/// Settings of the operator. Each can also be set by an environment variable.
 #[derive(Args, Clone, Debug)]
 pub struct Run {
     /// The operator's own namespace: its Lease is here, and the Secrets of ClusterIssuers.
     #[arg(long, env = "CERTWRIGHT_NAMESPACE", default_value = "certwright")]
     pub namespace: String,
-    /// Namespaces to watch, separated by commas; all, if none is given.
+    /// Namespaces to watch, separated by commas; all by default.
     #[arg(long, env = "CERTWRIGHT_WATCH_NAMESPACES", value_delimiter = ',')]
     pub watch_namespaces: Vec<String>,
     /// Whether to serve ClusterIssuers.
     #[arg(long, env = "CERTWRIGHT_CLUSTER_ISSUERS", default_value_t = true, action = ArgAction::Set)]
     pub cluster_issuers: bool,
-    /// Name of this replica, as the Lease and events show it; the pod's name is a good one.
+    /// Name of this replica, in the Lease and in events. It must differ between replicas: use the pod's name.
     #[arg(long, env = "CERTWRIGHT_IDENTITY", default_value = "certwright")]
     pub identity: String,
     /// Address and port to answer http-01 challenges on.
     #[arg(long, env = "CERTWRIGHT_RESPONDER_ADDR", default_value = "[::]:8089")]
     pub responder_addr: SocketAddr,
-    /// Addresses at which other pods reach this replica, separated by commas; the pod's addresses.
+    /// Addresses at which other pods can reach this replica, separated by commas: the pod's addresses.
     #[arg(long, env = "CERTWRIGHT_ADVERTISE_IP", value_delimiter = ',')]
     pub advertise_ip: Vec<IpAddr>,
-    /// A Service in the operator's namespace that selects all replicas, so that each of them answers challenges.
+    /// A Service in the operator's namespace that selects all replicas. Without it, only the leader receives challenge requests.
     #[arg(long, env = "CERTWRIGHT_RESPONDER_SERVICE")]
     pub responder_service: Option<String>,
     /// Address and port of /healthz, /readyz, /version and /metrics.
     #[arg(long, env = "CERTWRIGHT_METRICS_ADDR", default_value = "[::]:8080")]
     pub metrics_addr: SocketAddr,
-    /// Whether each Certificate has metrics of its own.
+    /// Whether to expose metrics for each Certificate.
     #[arg(long, env = "CERTWRIGHT_PER_CERTIFICATE_METRICS", default_value_t = true, action = ArgAction::Set)]
     pub per_certificate_metrics: bool,
-    /// Whether metrics are shown only to those to whom a role of the cluster gives `get` on the path /metrics, by their bearer token.
+    /// Whether /metrics requires a bearer token of somebody whose role allows `get` on the path /metrics.
     #[arg(long, env = "CERTWRIGHT_METRICS_AUTH", default_value_t = false, action = ArgAction::Set)]
     pub metrics_auth: bool,
-    /// Name servers, as ip:port separated by commas, that the http-01 self-check asks; those of the system by default.
+    /// Name servers for the http-01 self-check, as ip:port separated by commas; those of the system by default.
     #[arg(long, env = "CERTWRIGHT_HTTP01_NAMESERVERS", value_delimiter = ',')]
     pub http01_nameservers: Vec<SocketAddr>,
-    /// How long a failing http-01 self-check is waited for before the CA is asked all the same.
+    /// How long to wait for a failing http-01 self-check before telling the CA to validate anyway.
     #[arg(long, env = "CERTWRIGHT_HTTP01_SELF_CHECK_TIMEOUT", default_value = "60s", value_parser = duration)]
     pub http01_self_check_timeout: Duration,
-    /// pathType of temporary Ingresses: `Exact`, or `ImplementationSpecific` for ingress controllers that refuse the dot
+    /// pathType of temporary Ingresses: `Exact`, or `ImplementationSpecific` for ingress controllers that reject the dot
     /// of `.well-known` in an exact path.
     #[arg(long, env = "CERTWRIGHT_HTTP01_PATH_TYPE", default_value = "Exact", value_parser = ["Exact", "ImplementationSpecific"])]
     pub http01_path_type: String,
-    /// Name servers that dns-01 asks where a record belongs and whether it is there, separated by commas: `ip`, `ip:port`, or
-    /// the URL of a server for DNS over HTTPS. Those of the system by default. A solver may name its own.
+    /// Name servers that dns-01 uses to find the place of a record and to check it, separated by commas: `ip`, `ip:port`, or
+    /// an https:// URL for DNS over HTTPS. Those of the system by default. A solver can set its own.
     #[arg(long, env = "CERTWRIGHT_DNS01_RECURSIVE_NAMESERVERS", value_delimiter = ',')]
     pub dns01_recursive_nameservers: Vec<NameServer>,
-    /// Whether dns-01 asks these alone if a record is there, and not the authoritative servers of its zone; for where port
-    /// 53 is blocked.
+    /// Whether dns-01 checks records with these servers only, and not with the authoritative servers of the zone: for
+    /// networks that block port 53.
     #[arg(long, env = "CERTWRIGHT_DNS01_RECURSIVE_NAMESERVERS_ONLY", default_value_t = false, action = ArgAction::Set)]
     pub dns01_recursive_nameservers_only: bool,
-    /// Where issuers and Certificates may have it connect to.
+    /// Where the operator may connect to on behalf of issuers and Certificates.
     #[command(flatten)]
     pub egress: EgressArgs,
-    /// Orders that one account may have under way at once; further Certificates wait for a place.
+    /// Maximum number of concurrent orders per account. Further Certificates wait.
     #[arg(long, env = "CERTWRIGHT_ORDERS_PER_ACCOUNT", default_value_t = 50)]
     pub orders_per_account: usize,
-    /// So many certificates with the same names a Certificate obtains within a week because its Secret was deleted or
-    /// overwritten; then it waits. 0 for any number.
+    /// Maximum number of certificates with the same names that a Certificate obtains within a week because its Secret was
+    /// deleted or overwritten. Then it waits. 0 means no limit.
     #[arg(long, env = "CERTWRIGHT_DUPLICATE_CERTIFICATE_LIMIT", default_value_t = 4)]
     pub duplicate_certificate_limit: usize,
-    /// A certificate that is due because of the time is ordered so long after the last one at the earliest, however briefly it
-    /// lives.
+    /// Minimum time between the last order and a renewal, however short the certificate's lifetime is.
     #[arg(long, env = "CERTWRIGHT_MIN_ISSUANCE_INTERVAL", default_value = "1m", value_parser = duration)]
     pub min_issuance_interval: Duration,
-    /// Whether annotations on Ingresses and Gateways make Certificates; if not, these are not watched.
+    /// Whether to create Certificates for annotations on Ingresses and Gateways. If not, these are not watched.
     #[arg(long, env = "CERTWRIGHT_ANNOTATIONS", default_value_t = true, action = ArgAction::Set)]
     pub annotations: bool,
-    /// Whether cert-manager's annotations (cert-manager.io/issuer and others) on Ingresses and Gateways are read, too.
+    /// Whether to read cert-manager's annotations (cert-manager.io/issuer and others) on Ingresses and Gateways, too.
     #[arg(long, env = "CERTWRIGHT_CERT_MANAGER_ANNOTATIONS", default_value_t = false, action = ArgAction::Set)]
     pub cert_manager_annotations: bool,
-    /// The issuer of Ingresses that say kubernetes.io/tls-acme: "true" and name none; without it, these are left alone.
+    /// The issuer of Ingresses that set kubernetes.io/tls-acme: "true" and name no issuer. Without it, these are ignored.
     #[arg(long, env = "CERTWRIGHT_DEFAULT_ISSUER_NAME")]
     pub default_issuer_name: Option<String>,
     /// The kind of that issuer.
     #[arg(long, env = "CERTWRIGHT_DEFAULT_ISSUER_KIND", default_value = "Issuer", value_parser = ["Issuer", "ClusterIssuer"])]
     pub default_issuer_kind: String,
-    /// The wait after the first failed issuance; it doubles with each further one.
+    /// The wait after the first failed issuance. It doubles with each further failure.
     #[arg(long, env = "CERTWRIGHT_BACKOFF_FIRST", default_value = "1m", value_parser = duration)]
     pub backoff_first: Duration,
     /// The longest wait after a failed issuance.
     #[arg(long, env = "CERTWRIGHT_BACKOFF_LONGEST", default_value = "8h", value_parser = duration)]
     pub backoff_longest: Duration,
-    /// Whether to reconcile only while holding the Lease. Turn it off only where a single replica can ever run.
+    /// Whether to reconcile only while holding the Lease. Turn it off only if there is never more than one replica.
     #[arg(long, env = "CERTWRIGHT_LEADER_ELECT", default_value_t = true, action = ArgAction::Set)]
     pub leader_elect: bool,
     /// Name of the Lease.
     #[arg(long, env = "CERTWRIGHT_LEASE_NAME", default_value = "certwright")]
     pub lease_name: String,
-    /// After how much silence of the leader another replica takes over.
+    /// How long the leader must be silent before another replica takes over.
     #[arg(long, env = "CERTWRIGHT_LEASE_DURATION", default_value = "15s", value_parser = duration)]
     pub lease_duration: Duration,
-    /// How to write logs.
+    /// Log format.
     #[arg(long, env = "CERTWRIGHT_LOG_FORMAT", value_enum, default_value = "text")]
     pub log_format: LogFormat,
-    /// What to log, such as `debug` or `certwright=debug`.
+    /// What to log in addition to the default, such as `debug` or `certwright=debug`.
     #[arg(long, env = "CERTWRIGHT_LOG_LEVEL")]
     pub log_level: Option<String>,
-    /// URL of a collector that takes traces by OTLP over HTTP, such as http://collector:4318; for builds with the feature
-    /// `otlp`.
+    /// URL of a collector that accepts traces by OTLP over HTTP, such as http://collector:4318. Requires a build with the
+    /// feature `otlp`.
     #[arg(long, env = "CERTWRIGHT_OTLP_ENDPOINT")]
     pub otlp_endpoint: Option<String>,
 }
@@ -126,7 +125,7 @@ impl Run {
     /// Runs the operator until it is told to stop.
     ///
     /// # Errors
-    /// [`Error`], if it cannot log. Whatever else stands in its way is in the log.
+    /// [`Error`], if it cannot log. All other errors are in the log.
     pub async fn execute(self) -> Result<Exit, Error> {
         let traces = traces::begin(self.otlp_endpoint.as_deref())?;
         let layer = traces.as_ref().map(Traces::layer);
@@ -136,16 +135,16 @@ impl Run {
         let exit = match outcome {
             Ok(Ok(())) => Exit::Fine,
             Ok(Err(error)) => {
-                error!(error = &error as &dyn std::error::Error, "certwright ends");
+                error!(error = &error as &dyn std::error::Error, "certwright failed");
                 Exit::Failed
             }
             Err(panic) => {
-                error!(%panic, "certwright ends");
+                error!(%panic, "certwright failed");
                 Exit::Failed
             }
         };
         if let Some(traces) = traces {
-            // Somebody waits for a process that has failed to be started again.
+            // A process that failed should be restarted soon.
             traces.end(if exit == Exit::Fine { LAST_TRACES } else { LAST_TRACES_OF_A_FAILURE });
         }
         Ok(exit)

@@ -1,4 +1,4 @@
-//! `certwright status`: one screen about one object.
+//! `certwright status`: shows one object on one screen.
 
 mod certificate;
 mod issuer;
@@ -17,29 +17,29 @@ use crate::runtime::clock;
 use certwright_api::{Certificate, ClusterIssuer, Issuer, IssuerKind};
 use certwright_core::reading::Reading;
 
-/// Where the values begin.
+/// The column where values start.
 const INDENT: usize = 14;
-/// So many events are shown.
+/// The maximum number of events to show.
 const EVENTS: usize = 5;
 
-/// Of what.
+/// Which object.
 #[derive(Args, Clone, Debug)]
 pub struct Status {
-    /// Of what.
+    /// The kind of the object.
     #[command(subcommand)]
     pub of: Of,
 }
 
-/// Of what.
+/// The kinds of objects.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Of {
-    /// Why a Certificate is ready or not, and what comes next.
+    /// Show why a Certificate is ready or not, and what happens next.
     #[command(visible_aliases = ["cert", "certificates"])]
     Certificate(Named),
-    /// The same of an Issuer.
+    /// Show why an Issuer is ready or not, and what happens next.
     #[command(visible_alias = "issuers")]
     Issuer(Named),
-    /// The same of a ClusterIssuer.
+    /// Show why a ClusterIssuer is ready or not, and what happens next.
     #[command(visible_aliases = ["cissuer", "clusterissuers"])]
     Clusterissuer(Named),
 }
@@ -47,7 +47,7 @@ pub enum Of {
 /// Which object.
 #[derive(Args, Clone, Debug)]
 pub struct Named {
-    /// Its name.
+    /// Name of the object.
     pub name: String,
     /// Which cluster.
     #[command(flatten)]
@@ -55,7 +55,7 @@ pub struct Named {
 }
 
 impl Status {
-    /// Shows it. The exit code is 3 if it is not ready.
+    /// Shows the object. The exit code is 3 if it is not ready.
     ///
     /// # Errors
     /// [`Error`], if it cannot be read.
@@ -105,7 +105,7 @@ async fn cluster_issuer_status(cluster: &Cluster, name: &str) -> Result<(String,
     Ok((text, outlook.ready))
 }
 
-/// How the issuer of a Certificate stands; `None` if it cannot be seen.
+/// The state of the issuer of a Certificate; `None` if it cannot be read.
 async fn issuer_of(cluster: &Cluster, certificate: &Certificate) -> Option<Outlook> {
     let reference = &certificate.spec.issuer_ref;
     match reference.kind {
@@ -122,10 +122,10 @@ async fn issuer_of(cluster: &Cluster, certificate: &Certificate) -> Option<Outlo
     }
 }
 
-/// What was told of an object, the newest first. Who may not read events sees none.
+/// The events about an object, the newest first; none if the user may not read events.
 async fn events(cluster: &Cluster, namespace: Option<&str>, uid: Option<&str>) -> Vec<Event> {
     let parameters = ListParams::default().fields(&format!("involvedObject.uid={}", uid.unwrap_or_default()));
-    // Those about objects without a namespace are here.
+    // Events about objects without a namespace are in this one.
     let api = Api::<Event>::namespaced(cluster.client.clone(), namespace.unwrap_or("default"));
     let mut events = api.list(&parameters).await.map(|found| found.items).unwrap_or_default();
     events.sort_by_key(|event| std::cmp::Reverse(event_time(event)));
@@ -144,18 +144,18 @@ fn headline(called: &str, outlook: &Outlook, now: Timestamp) -> String {
         Some(true) if outlook.trouble.is_some() => styled(SO_SO, "ready"),
         Some(true) => styled(GOOD, "ready"),
         Some(false) => styled(BAD, "not ready"),
-        None => styled(SO_SO, "not looked at yet"),
+        None => styled(SO_SO, "not processed yet"),
     };
     let since = outlook.since.filter(|_| outlook.ready.is_some());
     let since = since.map_or(String::new(), |since| format!(", since {}", moment(since, now)));
     format!("{} is {word}{since}\n\n", styled(BOLD, called))
 }
 
-/// What is waited for or went wrong, what comes next, and what to do.
+/// What the object waits for or what failed, what happens next, and what to do.
 fn trouble(outlook: &Outlook, chapter: Chapter, now: Timestamp) -> String {
     let mut text = String::new();
     if let Some(trouble) = &outlook.trouble {
-        let word = if trouble.failed { "failed" } else { "under way since" };
+        let word = if trouble.failed { "failed" } else { "in progress since" };
         let since = trouble.since.map_or(String::new(), |since| format!(", {word} {}", moment(since, now)));
         let label = if trouble.failed { "Problem" } else { "Waits for" };
         text.push_str(&field(label, &format!("{}{since}", trouble.reason)));
@@ -172,7 +172,7 @@ fn trouble(outlook: &Outlook, chapter: Chapter, now: Timestamp) -> String {
 
 fn what_to_do(chapter: Chapter, reason: &str) -> String {
     let Some(entry) = handbook::entry(chapter, reason) else { return String::new() };
-    // The first paragraph; the rest is asked for.
+    // Show the first paragraph, and how to see the rest.
     let first = entry.text.split("\n\n").next().unwrap_or_default();
     let words = handbook::plain(first, INDENT);
     let more = if first.len() == entry.text.len() {

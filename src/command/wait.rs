@@ -1,4 +1,4 @@
-//! Waiting for what was asked for, by a watch, with a line whenever something has changed.
+//! Waits for the result of a request by a watch, and prints a line whenever something changes.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -21,30 +21,30 @@ use certwright_core::reading::{Readable, Reading};
 /// Whether to wait, and for how long.
 #[derive(Args, Clone, Debug)]
 pub struct Wait {
-    /// Wait until it is done, and say what happens meanwhile.
+    /// Wait until it is done, and report progress.
     #[arg(long)]
     pub wait: bool,
-    /// For how long; then the exit code is 124.
+    /// How long to wait. After that, the exit code is 124.
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = length)]
     pub timeout: SignedDuration,
 }
 
-/// How far something has come.
+/// The state of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is under way; what happens.
+    /// In progress: what happens.
     Pending(String),
-    /// It is done; what came of it.
+    /// Done: the result.
     Done(String),
-    /// It has failed; why, and what to do.
+    /// Failed: why, and what to do.
     Failed(String),
 }
 
 impl Wait {
-    /// Watches objects until `judge` has a verdict on each. `awaited` are their names with what the judge has to know.
+    /// Watches objects until `judge` has a final verdict on each. `awaited` has their names, and what the judge needs to know.
     ///
     /// # Errors
-    /// [`Error::TimedOut`]; or another if they cannot be watched, or one is deleted.
+    /// [`Error::TimedOut`], or another error if they cannot be watched or one is deleted.
     pub async fn for_all<K, T>(
         &self,
         api: Api<Reading<K>>,
@@ -58,7 +58,7 @@ impl Wait {
         let watched = timeout(limit, watch(api, &mut awaited, judge)).await;
         watched.unwrap_or_else(|_| {
             let names: Vec<&str> = awaited.keys().map(String::as_str).collect();
-            Err(Error::TimedOut(format!("{} did not come to an end", names.join(", "))))
+            Err(Error::TimedOut(format!("{} did not finish", names.join(", "))))
         })
     }
 }
@@ -86,7 +86,7 @@ where
             Some(Ok(watcher::Event::Delete(object))) => {
                 let name = object.name_any();
                 if awaited.contains_key(&name) {
-                    return Err(Error::NotFound(format!("{} {name}, which was deleted,", K::kind(&()))));
+                    return Err(Error::NotFound(format!("{} {name} was deleted and", K::kind(&()))));
                 }
                 continue;
             }
@@ -127,16 +127,16 @@ where
     Ok(exit)
 }
 
-/// What a watch says is over in a moment, unless the right to it is missing.
+/// Most errors of a watch are temporary, unless permissions are missing.
 fn refused(error: &watcher::Error) -> Result<(), Error> {
     let status = match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))
         | watcher::Error::WatchError(status) => status,
-        other => return tell(&format!("the watch is begun anew: {}\n", plain(&causes(other)))),
+        other => return tell(&format!("restarting the watch: {}\n", plain(&causes(other)))),
     };
     if !matches!(status.code, 401 | 403) {
-        return tell(&format!("the watch is begun anew: {}\n", plain(&status.message)));
+        return tell(&format!("restarting the watch: {}\n", plain(&status.message)));
     }
     let words = words(&kube::Error::Api(status.clone()));
     Err(Error::Api { doing: "watch".to_owned(), words })

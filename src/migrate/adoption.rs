@@ -1,4 +1,4 @@
-//! How what cert-manager left becomes ours: the certificate with no other order, the account with no other registration.
+//! Takes over what cert-manager created: the certificate without another order, the account without another registration.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,16 +19,16 @@ const TYPE_TLS: &str = "kubernetes.io/tls";
 const ISSUER_NAME: &str = "cert-manager.io/issuer-name";
 const ISSUER_KIND: &str = "cert-manager.io/issuer-kind";
 
-/// Annotations to be put on an object.
+/// Annotations to set on an object.
 pub type Marks = BTreeMap<String, String>;
 
-/// Why something cannot be taken over as it stands, and what to do.
+/// Why something cannot be taken over as it is, and what to do.
 pub type Hindrance = String;
 
-/// The annotations by which a TLS Secret becomes the one of our Certificate, with the certificate that is in it.
+/// The annotations that make a TLS Secret, with its certificate, the Secret of Certwright's Certificate.
 ///
 /// # Errors
-/// Why it cannot become ours, or would lead to another order.
+/// Why it cannot be taken over, or would lead to another order.
 pub fn marks_of_certificate(
     outcome: &Outcome,
     secret: Option<&Secret>,
@@ -36,20 +36,21 @@ pub fn marks_of_certificate(
 ) -> Result<Marks, Hindrance> {
     let name = &outcome.source.name;
     let spec = outcome.object.as_ref().and_then(|ours| serde_json::from_value(ours["spec"].clone()).ok());
-    let spec: CertificateSpec = spec.ok_or_else(|| "there is none of ours for it".to_owned())?;
+    let spec: CertificateSpec =
+        spec.ok_or_else(|| "there is no Certificate of Certwright's for it".to_owned())?;
     let wanted = ValidatedCertificate::new(&spec).map_err(|error| error.to_string())?;
     let secret_name = &wanted.secret_name;
     under_way(&outcome.original)?;
     let Some(secret) = secret else {
         return Err(format!(
-            "there is no Secret {secret_name} to take over; to have it issued, apply what `certwright migrate` prints"
+            "there is no Secret {secret_name} to take over; to issue a certificate, apply what `certwright migrate` prints"
         ));
     };
     let said =
         |key: &str| secret.metadata.annotations.as_ref().and_then(|all| all.get(key)).map(String::as_str);
     if secret.type_.as_deref() != Some(TYPE_TLS) {
         return Err(format!(
-            "Secret {secret_name} is of type {}, which can never become {TYPE_TLS}; choose another secretName",
+            "Secret {secret_name} has the type {}, which cannot be changed to {TYPE_TLS}; choose another secretName",
             secret.type_.as_deref().unwrap_or("Opaque")
         ));
     }
@@ -63,16 +64,20 @@ pub fn marks_of_certificate(
         }
         (None, Some(theirs)) if theirs == name => {}
         (None, Some(other)) => {
-            return Err(format!("Secret {secret_name} is of another Certificate, {other}"));
+            return Err(format!("Secret {secret_name} belongs to another Certificate, {other}"));
         }
-        (None, None) => return Err(format!("Secret {secret_name} does not say that cert-manager made it")),
+        (None, None) => {
+            return Err(format!(
+                "Secret {secret_name} has no annotation cert-manager.io/certificate-name: cert-manager did not create it"
+            ));
+        }
     }
     let kind = said(ISSUER_KIND).filter(|kind| !kind.is_empty()).unwrap_or("Issuer");
     let issuer = said(ISSUER_NAME).map(|name| (name, kind));
     let named = (wanted.issuer_name.as_str(), wanted.issuer_kind.as_str());
     if let Some((name, kind)) = issuer.filter(|issuer| *issuer != named) {
         return Err(format!(
-            "its certificate came from {kind} {name}, and its spec names {} {}: it would be ordered anew. Wait until \
+            "its certificate is from {kind} {name}, but its spec names {} {}: another one would be ordered. Wait until \
              cert-manager has done that",
             named.1, named.0
         ));
@@ -91,7 +96,7 @@ pub fn marks_of_certificate(
     Ok(marks.into_iter().filter(|(key, value)| said(key) != Some(value)).collect())
 }
 
-/// What cert-manager says of its Certificate, if it says anything.
+/// Fails if cert-manager is issuing its Certificate, or reports that it is not ready.
 fn under_way(original: &Value) -> Result<(), Hindrance> {
     let conditions = original["status"]["conditions"].as_array().cloned().unwrap_or_default();
     let status = |type_: &str| {
@@ -101,18 +106,19 @@ fn under_way(original: &Value) -> Result<(), Hindrance> {
         })
     };
     if let Some(("True", _)) = status("Issuing") {
-        return Err("cert-manager is issuing for it; wait until that is done".to_owned());
+        return Err("cert-manager is issuing it; wait until that is done".to_owned());
     }
     match status("Ready") {
         Some(("True", _)) | None => Ok(()),
         Some((_, message)) => Err(format!(
-            "cert-manager says that it is not ready: {message}; see to that first, or apply what `certwright \
-                         migrate` prints and have it issued"
+            "cert-manager reports that it is not ready: {message}; resolve that first, or apply what `certwright migrate` \
+             prints to issue it again"
         )),
     }
 }
 
-/// An order that is due because of the time alone, cert-manager would place as well.
+/// Fails if Certwright would place an order. An order that is due because of the time alone does not count: cert-manager
+/// would place it as well.
 fn leads_to_no_order(
     wanted: &ValidatedCertificate,
     secret: &SecretView,
@@ -130,7 +136,9 @@ fn leads_to_no_order(
     };
     match reissue::due(&current).filter(|due| !due.by_time()) {
         None => Ok(()),
-        Some(due) => Err(format!("it would be ordered anew, since {}; mend that first", due.message)),
+        Some(due) => {
+            Err(format!("another certificate would be ordered: {}; correct that first", due.message))
+        }
     }
 }
 
@@ -162,7 +170,7 @@ pub fn account_key(issuer: &Value) -> (String, String) {
     (text("name"), key.unwrap_or_else(|| certwright_api::SECRET_KEY_TLS_KEY.to_owned()))
 }
 
-/// The annotations by which an account key Secret says which account its key has, so that nobody has to ask for it.
+/// The annotations that record on an account key Secret which account the key has, so the operator need not ask the CA.
 ///
 /// # Errors
 /// Why there is no account to take over.
@@ -171,17 +179,17 @@ pub fn marks_of_account(outcome: &Outcome, secret: Option<&Secret>) -> Result<Ma
     let (name, data_key) = account_key(issuer);
     let Some(secret) = secret else {
         return Err(format!(
-            "there is no Secret {name} with its account key, so that another account would be registered; for that, apply \
-             what `certwright migrate` prints"
+            "there is no Secret {name} with its account key, so another account would be registered; to do that, apply what \
+             `certwright migrate` prints"
         ));
     };
     let pem = secret.data.as_ref().and_then(|data| data.get(&data_key));
-    let pem = pem.ok_or_else(|| format!("Secret {name} has no {data_key}"))?;
+    let pem = pem.ok_or_else(|| format!("Secret {name} has no key {data_key}"))?;
     let key =
         PrivateKey::from_pem_or_jwk(&pem.0).map_err(|error| format!("Secret {name}: {data_key}: {error}"))?;
     let said =
         |key: &str| secret.metadata.annotations.as_ref().and_then(|all| all.get(key)).map(String::as_str);
-    // What is on record is true, or was put there by somebody who knows better. Without a URL the CA is asked for the key.
+    // An existing annotation is correct, or was set deliberately. Without a URL, the operator asks the CA for the key's account.
     let url = issuer["status"]["acme"]["uri"].as_str().filter(|url| !url.is_empty());
     let (None, Some(url)) = (said(certwright_api::ANNOTATION_ACCOUNT_URL), url.filter(|_| is_ready(issuer)))
     else {
@@ -200,7 +208,7 @@ pub fn marks_of_account(outcome: &Outcome, secret: Option<&Secret>) -> Result<Ma
     Ok(marks)
 }
 
-/// Whether what the status says is about the spec as it is.
+/// Whether the issuer is ready, according to a status about its current spec.
 fn is_ready(issuer: &Value) -> bool {
     let conditions = issuer["status"]["conditions"].as_array().cloned().unwrap_or_default();
     conditions.iter().any(|condition| {
@@ -210,8 +218,7 @@ fn is_ready(issuer: &Value) -> bool {
     })
 }
 
-/// The Secrets that an issuer names, also in what it hands to a webhook: whatever stands in a field whose name ends with
-/// `SecretRef`.
+/// The Secrets that an issuer names, also in the configuration of a webhook: all fields whose names end with `SecretRef`.
 pub fn secrets_of(issuer: &Value) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     collect_secrets(&issuer["spec"]["acme"], &mut names);
@@ -233,7 +240,7 @@ fn collect_secrets(value: &Value, names: &mut BTreeSet<String>) {
     }
 }
 
-/// What cert-manager's Certificate was, as far as it can be applied again: [`certwright_api::ANNOTATION_TAKEN_OVER_FROM`] keeps it.
+/// cert-manager's Certificate in a form that can be applied again. [`certwright_api::ANNOTATION_TAKEN_OVER_FROM`] stores it.
 pub fn original(object: &Value) -> Value {
     let mut metadata = json!({ "name": object["metadata"]["name"] });
     for field in ["labels", "annotations"] {
@@ -249,15 +256,16 @@ pub fn original(object: &Value) -> Value {
     })
 }
 
-/// An annotation with more bytes is none that [`original`] has written: the API server takes 256 KiB of annotations in all.
+/// An annotation with more bytes was not written by [`original`]: the API server accepts 256 KiB of annotations in total.
 const LARGEST_ORIGINAL: usize = 256 * 1024;
 
-/// cert-manager's Certificate that the annotation of ours keeps, reduced to what may be made of it. Whoever may write ours may
-/// have written the annotation, and the rights are those of an administrator: so it is a Certificate of cert-manager's and
-/// nothing else, of the same name, in the same namespace, with labels, annotations and a spec; without owners or finalizers.
+/// cert-manager's Certificate from the annotation of Certwright's, reduced to what may be created. Anybody who can write
+/// Certwright's Certificate can also write the annotation, but an administrator's permissions create the object. Therefore it
+/// must be a Certificate of cert-manager's with the same name and namespace. It keeps its labels, annotations and spec, but no
+/// owners and finalizers.
 ///
 /// # Errors
-/// Why nothing is made of it.
+/// Why it must not be created.
 pub fn kept_original(annotation: &str, name: &str, namespace: &str) -> Result<Value, Hindrance> {
     if annotation.len() > LARGEST_ORIGINAL {
         return Err(format!("the annotation {} is too long", certwright_api::ANNOTATION_TAKEN_OVER_FROM));
@@ -273,7 +281,7 @@ pub fn kept_original(annotation: &str, name: &str, namespace: &str) -> Result<Va
     let is_certificate = (source.api_version.as_str(), source.kind.as_str()) == (VERSION, "Certificate");
     if !is_certificate || source.name != name || !same_namespace || !kept["spec"].is_object() {
         return Err(format!(
-            "the annotation {} holds {} {}, and not the Certificate {name} of {VERSION}; only that is made",
+            "the annotation {} contains {} {}, not the Certificate {name} of {VERSION}; nothing else is created",
             certwright_api::ANNOTATION_TAKEN_OVER_FROM,
             if source.api_version.is_empty() {
                 "no version,".to_owned()
@@ -288,16 +296,16 @@ pub fn kept_original(annotation: &str, name: &str, namespace: &str) -> Result<Va
     Ok(original)
 }
 
-/// Whether a TLS Secret is the one of our Certificate.
+/// Whether a TLS Secret belongs to Certwright's Certificate.
 pub fn is_of(secret: &Secret, name: &str) -> bool {
     let annotations = secret.metadata.annotations.as_ref();
     annotations.and_then(|all| all.get(certwright_api::ANNOTATION_CERTIFICATE)).is_some_and(|of| of == name)
 }
 
-/// cert-manager's Certificate as it was, with what has changed of its spec since ours took its place; but for what
+/// cert-manager's Certificate as it was, with all changes to the spec since it was taken over, except for fields that
 /// cert-manager does not know.
 pub fn given_back(mut theirs: Value, ours: &Value) -> Value {
-    // It comes from an annotation, which may hold anything.
+    // It comes from an annotation, which may contain anything.
     object(&mut object(&mut object(&mut theirs)["spec"])["issuerRef"]);
     let taken = convert(std::slice::from_ref(&theirs)).into_iter().next().and_then(|outcome| outcome.object);
     let taken = taken.map(|taken| taken["spec"].clone()).unwrap_or_default();
@@ -319,7 +327,7 @@ pub fn given_back(mut theirs: Value, ours: &Value) -> Value {
     theirs
 }
 
-/// The value, which is an empty object if it was none.
+/// The value. If it is not an object, replaces it by an empty one.
 fn object(value: &mut Value) -> &mut Value {
     if !value.is_object() {
         *value = json!({});

@@ -1,4 +1,4 @@
-//! Makes our objects from those of cert-manager.
+//! Creates Certwright's objects from cert-manager's.
 
 use serde_json::{Map, Value, json};
 
@@ -7,33 +7,33 @@ use super::object::{GROUP, Source, VERSION};
 use certwright_api::{CertificateSpec, ClusterIssuerSpec};
 use certwright_core::spec::ValidatedCertificate;
 
-/// What became of an object.
+/// The result of converting an object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// Which object it was.
+    /// Identifies the object.
     pub source: Source,
-    /// It, as it was read.
+    /// The object as it was read.
     pub original: Value,
-    /// Ours.
+    /// Certwright's object.
     pub object: Option<Value>,
-    /// Whether it is ours to go on with.
+    /// Whether Certwright can take over.
     pub verdict: Verdict,
-    /// What was not taken over as it is.
+    /// What was not taken over unchanged.
     pub notes: Vec<Note>,
 }
 
-/// Whether an object is ours to go on with.
+/// Whether Certwright can take over from an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// There is one of ours that does the same.
+    /// Certwright's object does the same.
     TakenOver,
-    /// There is one of ours that cannot do all of it, and what is to be done about that.
+    /// Certwright's object does only a part, and what to do about that.
     Incomplete(String),
-    /// It stays with cert-manager, or needs another way, and why.
+    /// It stays with cert-manager, or must be migrated in another way, and why.
     Left(String),
 }
 
-/// Converts objects that belong together: what an issuer is says what becomes of its Certificates.
+/// Converts objects that belong together: what happens to Certificates depends on their issuer.
 pub fn convert(objects: &[Value]) -> Vec<Outcome> {
     let issuers: Vec<Outcome> = objects.iter().filter(|object| is_issuer(object)).map(issuer).collect();
     let others =
@@ -57,14 +57,15 @@ fn why_passed_over(source: &Source) -> String {
     let known = ["Certificate", "Issuer", "ClusterIssuer"].contains(&source.kind.as_str());
     match source.group() {
         GROUP if known => format!(
-            "It is written for {}, and only {VERSION} is read. `kubectl get -o yaml` from a cluster gives that; for files, \
-             there is `cmctl convert`.",
+            "It has the version {}, but only {VERSION} is supported. Read it from a cluster with `kubectl get -o yaml`, or \
+             convert the file with `cmctl convert`.",
             source.api_version
         ),
         GROUP | "acme.cert-manager.io" => {
-            "There is no such object here: an issuance is all in the status of its Certificate.".to_owned()
+            "Certwright has no such object: the whole issuance is in the status of its Certificate."
+                .to_owned()
         }
-        _ => "It is none of cert-manager's, and was passed over.".to_owned(),
+        _ => "It is not an object of cert-manager, and was ignored.".to_owned(),
     }
 }
 
@@ -78,7 +79,7 @@ fn issuer(object: &Value) -> Outcome {
         let kind =
             object["spec"].as_object().and_then(|spec| spec.keys().next()).map_or("none", String::as_str);
         let why = format!(
-            "It is an issuer of the type {kind}, and only ACME issuers exist here. Leave it, and what it issues, with \
+            "It is an issuer of the type {kind}, and Certwright has only ACME issuers. Leave it, and what it issues, with \
              cert-manager."
         );
         return left(object, Vec::new(), why);
@@ -86,13 +87,13 @@ fn issuer(object: &Value) -> Outcome {
     let (mut taken, notes) = take(fields::ISSUER, object);
     let lost = drop_lost_solvers(&mut taken);
     if let Err(error) = serde_json::from_value::<ClusterIssuerSpec>(taken["spec"].clone()) {
-        return left(object, notes, format!("Its spec cannot be read: {error}. Mend it, and try again."));
+        return left(object, notes, format!("Its spec cannot be read: {error}. Correct it, and try again."));
     }
     let verdict = match lost.is_empty() {
         true => Verdict::TakenOver,
         false => Verdict::Incomplete(format!(
-            "{} left out, since its provider is not there: {}. Install a webhook for the provider, and apply an issuer of \
-             this name yourself. --adopt leaves this issuer and its Certificates with cert-manager until there is one.",
+            "{} left out, since the provider is not supported: {}. Install a webhook for the provider, and create an issuer \
+             of this name yourself. Until it exists, --adopt leaves this issuer and its Certificates with cert-manager.",
             if lost.len() == 1 { "A solver is" } else { "Solvers are" },
             lost.join(", ")
         )),
@@ -100,7 +101,7 @@ fn issuer(object: &Value) -> Outcome {
     Outcome { source: Source::of(object), original: object.clone(), object: Some(taken), verdict, notes }
 }
 
-/// Takes out the solvers of which nothing is left that proves control of a name, and says which.
+/// Removes the solvers that can no longer prove control of a name, and returns their paths.
 fn drop_lost_solvers(issuer: &mut Value) -> Vec<String> {
     let Some(solvers) = issuer.pointer_mut("/spec/acme/solvers").and_then(Value::as_array_mut) else {
         return Vec::new();
@@ -118,8 +119,8 @@ fn drop_lost_solvers(issuer: &mut Value) -> Vec<String> {
 fn certificate(object: &Value, issuers: &[Outcome]) -> Outcome {
     if let Some(owner) = made_from(object) {
         let why = format!(
-            "cert-manager made it from the annotations of {owner}. Change those, and Certwright makes one from them: see its \
-             documentation of annotations."
+            "cert-manager created it from the annotations of {owner}. Change those, and Certwright creates one from them: \
+             see docs/annotations.md."
         );
         return left(object, Vec::new(), why);
     }
@@ -127,7 +128,7 @@ fn certificate(object: &Value, issuers: &[Outcome]) -> Outcome {
     let text = |field: &str| reference[field].as_str().unwrap_or_default();
     if !["", GROUP].contains(&text("group")) || !["", "Issuer", "ClusterIssuer"].contains(&text("kind")) {
         let why = format!(
-            "Its issuer is {} {} of the group {}, which only cert-manager can ask. Leave it there.",
+            "Its issuer is {} {} of the group {}, which only cert-manager supports. Leave it with cert-manager.",
             text("kind"),
             text("name"),
             text("group")
@@ -147,7 +148,7 @@ fn certificate(object: &Value, issuers: &[Outcome]) -> Outcome {
         return left(
             object,
             notes,
-            format!("It cannot be issued by an ACME CA: {invalid}. Mend it, or leave it."),
+            format!("An ACME CA cannot issue it: {invalid}. Correct it, or leave it with cert-manager."),
         );
     }
     let verdict = match issuer.map(|issuer| (&issuer.source, &issuer.verdict)) {
@@ -156,7 +157,7 @@ fn certificate(object: &Value, issuers: &[Outcome]) -> Outcome {
         }
         Some(_) => Verdict::TakenOver,
         None => {
-            let text = "The issuer is not among what was read. See that there is one of this name here, for the same CA.";
+            let text = "The input does not contain the issuer. Make sure that Certwright has one of this name for the same CA.";
             notes.push(Note {
                 path: "spec.issuerRef".to_owned(),
                 what: What::Changed,
@@ -168,7 +169,7 @@ fn certificate(object: &Value, issuers: &[Outcome]) -> Outcome {
     Outcome { source: Source::of(object), original: object.clone(), object: Some(taken), verdict, notes }
 }
 
-/// The Ingress, Gateway or the like from whose annotations cert-manager made a Certificate.
+/// The Ingress, Gateway or similar object from whose annotations cert-manager created a Certificate.
 fn made_from(certificate: &Value) -> Option<String> {
     let owners = certificate["metadata"]["ownerReferences"].as_array()?;
     let owner = owners.iter().find(|owner| {

@@ -1,56 +1,56 @@
-//! What becomes of each field of cert-manager's API. `docs/coming-from-cert-manager.md` has the same, for people.
+//! What happens to each field of cert-manager's API. `docs/coming-from-cert-manager.md` has the same tables for users.
 
 use serde_json::{Map, Value};
 
 use super::values;
 
-/// What becomes of a field.
+/// What happens to a field.
 #[derive(Clone, Copy, Debug)]
 pub enum Fate {
-    /// It is taken over as it is.
+    /// It is taken over unchanged.
     Same,
-    /// It is taken over as it is, and means something else here, or needs something more.
+    /// It is taken over unchanged, but means something else here, or requires something else.
     Differs(&'static str),
-    /// It depends on its value.
+    /// It depends on the value.
     Depends {
-        /// On what, for people.
+        /// The rule, for people.
         rule: &'static str,
-        /// What becomes of a value.
+        /// Converts a value.
         of: fn(&Value) -> Adapted,
     },
-    /// There is nothing like it here; it is left out, and what to do.
+    /// Certwright has no equivalent. It is left out; the text says why, or what to do.
     Nothing(&'static str),
-    /// It is what the API server or cert-manager keeps for itself; it is left out without a word.
+    /// The API server or cert-manager sets it. It is left out without a note.
     Bookkeeping,
 }
 
-/// What becomes of a value.
+/// What happens to a value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Adapted {
     /// It is taken over.
     Same,
-    /// Another one is, and why.
+    /// It is replaced by another value, and why.
     To(Value, String),
-    /// Another one is, which says the same.
+    /// It is replaced by another value with the same meaning.
     Quietly(Value),
     /// It is left out, and why.
     Gone(String),
 }
 
-/// Fields that have the same fate. `{a,b}` in a path stands for either; `[]` for the items of a list; `.*` at its end for
-/// whatever is below.
+/// Fields that are treated in the same way. In a path, `{a,b}` means either, `[]` the items of a list, and `.*` at the end
+/// everything below.
 #[derive(Clone, Copy, Debug)]
 pub struct Fields {
     /// Their path.
     pub path: &'static str,
-    /// What becomes of them.
+    /// What happens to them.
     pub fate: Fate,
 }
 
-/// What was done with a field other than to take it over as it is.
+/// What was done with a field that was not taken over unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
-    /// Its path, with the places in lists.
+    /// Its path, with the positions in lists.
     pub path: String,
     /// What was done.
     pub what: What,
@@ -61,9 +61,9 @@ pub struct Note {
 /// What was done with a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
-    /// It is there, and is another or means something else.
+    /// It is there, but has another value or means something else.
     Changed,
-    /// It is not there.
+    /// It was left out.
     LeftOut,
 }
 
@@ -87,30 +87,31 @@ const fn bookkeeping(path: &'static str) -> Fields {
     Fields { path, fate: Fate::Bookkeeping }
 }
 
-const NO_PODS: &str = "No solver pods are started: the operator itself answers.";
-const NO_CLOUD: &str = "No cloud provider's code is in the operator. Install a webhook for the provider and name it in \
-                        dns01.webhook of an issuer of this name.";
-const NOT_ACME: &str = "Only ACME issuers exist here. Leave this one, and what it issues, with cert-manager.";
-const SUBJECT: &str = "The CA puts in what it has on file for the account (OV, EV) or nothing (DV).";
+const NO_PODS: &str = "There are no solver pods: the operator itself answers.";
+const NO_CLOUD: &str = "The operator has no built-in support for cloud providers. Install a webhook for the provider, and \
+                        name it in dns01.webhook of an issuer of this name.";
+const NOT_ACME: &str =
+    "Certwright has only ACME issuers. Leave this one, and what it issues, with cert-manager.";
+const SUBJECT: &str = "The CA sets what it has on file for the account (OV, EV), or nothing (DV).";
 
 /// Fields of all objects.
 pub const METADATA: &[Fields] = &[
     same("metadata.{name,namespace}"),
     depends(
         "metadata.labels",
-        "Taken over, but for `app.kubernetes.io/managed-by: Helm`, which would be untrue.",
+        "Taken over, except `app.kubernetes.io/managed-by: Helm`, which would be wrong.",
         values::labels,
     ),
     depends(
         "metadata.annotations",
-        "Taken over, but for those of cert-manager, of Helm's releases, and kubectl's own copy of the object.",
+        "Taken over, except those of cert-manager and of Helm releases, and kubectl's own copy of the object.",
         values::annotations,
     ),
     nothing(
         "metadata.ownerReferences.*",
-        "The new object has no owner, so that it does not go with the old one.",
+        "The new object has no owner, so it is not deleted with the old one.",
     ),
-    nothing("metadata.finalizers.*", "They belong to who has set them."),
+    nothing("metadata.finalizers.*", "They belong to whatever set them."),
     bookkeeping("{apiVersion,kind}"),
     bookkeeping(
         "metadata.{uid,resourceVersion,generation,creationTimestamp,deletionTimestamp,deletionGracePeriodSeconds,selfLink,generateName}",
@@ -122,19 +123,15 @@ pub const METADATA: &[Fields] = &[
 /// Fields of a Certificate.
 pub const CERTIFICATE: &[Fields] = &[
     same("spec.{secretName,duration,renewBefore,renewBeforePercentage}"),
-    depends(
-        "spec.{dnsNames,ipAddresses}",
-        "Taken over; one that is there twice is there once.",
-        values::unique,
-    ),
+    depends("spec.{dnsNames,ipAddresses}", "Taken over without duplicates.", values::unique),
     depends(
         "spec.commonName",
-        "Taken over if it is a DNS name or IP address: an ACME CA takes nothing else.",
+        "Taken over if it is a DNS name or IP address: an ACME CA accepts nothing else.",
         values::common_name,
     ),
     same("spec.issuerRef.name"),
-    depends("spec.issuerRef.kind", "Taken over; `Issuer` where it is empty.", values::kind),
-    depends("spec.issuerRef.group", "Left out: there is one group here.", values::group),
+    depends("spec.issuerRef.kind", "Taken over; `Issuer` if empty.", values::kind),
+    depends("spec.issuerRef.group", "Left out: there is only one group.", values::group),
     same("spec.privateKey.{algorithm,encoding,rotationPolicy,size}"),
     same("spec.renewal.policy"),
     same("spec.renewal.windows[].{cron,timezone,windowDuration}"),
@@ -145,22 +142,22 @@ pub const CERTIFICATE: &[Fields] = &[
     same("spec.keystores.pkcs12.passwordSecretRef.{key,name}"),
     depends(
         "spec.secretTemplate.{labels,annotations}",
-        "Taken over, but for `app.kubernetes.io/managed-by` and `certwright.dev/…`, which the operator sets.",
+        "Taken over, except `app.kubernetes.io/managed-by` and `certwright.dev/…`, which the operator sets.",
         values::template,
     ),
     differs(
         "spec.revisionHistoryLimit",
-        "Accepted, without effect: there are no request objects to be kept.",
+        "Accepted, but has no effect: there are no request objects to keep.",
     ),
     depends("spec.isCA", "`false` is taken over. An ACME CA issues no CA certificates.", values::only_false),
     depends(
         "spec.encodeUsagesInRequest",
-        "`false` is taken over. The request carries no usages, since several CAs refuse one that does.",
+        "`false` is taken over. The request contains no usages, since several CAs reject one that does.",
         values::only_false,
     ),
     depends(
         "spec.usages",
-        "`digital signature`, `key encipherment` and `server auth` are taken over. The CA sets the others, or not.",
+        "`digital signature`, `key encipherment` and `server auth` are taken over. Only the CA can set others.",
         values::usages,
     ),
     depends(
@@ -176,7 +173,7 @@ pub const CERTIFICATE: &[Fields] = &[
     nothing("spec.subject.*", SUBJECT),
     nothing("spec.literalSubject", SUBJECT),
     nothing("spec.nameConstraints.*", "An ACME CA issues no CA certificates."),
-    nothing("spec.signatureAlgorithm", "The private key decides it, always with SHA-256 or better."),
+    nothing("spec.signatureAlgorithm", "The private key determines it, always with SHA-256 or better."),
 ];
 
 /// Fields of an Issuer or ClusterIssuer.
@@ -205,7 +202,7 @@ pub const ISSUER: &[Fields] = &[
     same("spec.acme.solvers[].dns01.acmeDNS.accountSecretRef.{name,key}"),
     differs(
         "spec.acme.solvers[].dns01.webhook.groupName",
-        "The webhook has to let in our service account: bind it to the webhook's role for `create` in this API group.",
+        "The webhook must allow Certwright's service account: bind it to the webhook's role for `create` in this API group.",
     ),
     same("spec.acme.solvers[].dns01.webhook.solverName"),
     same("spec.acme.solvers[].dns01.webhook.config.*"),
@@ -215,14 +212,14 @@ pub const ISSUER: &[Fields] = &[
     ),
     nothing(
         "spec.acme.solvers[].waitInsteadOfSelfCheck",
-        "The self-check is always made. Over HTTP, the CA is asked all the same after one minute; over DNS, say in \
-         dns01.propagation which name servers see the record.",
+        "The self-check cannot be skipped. With http-01, the CA is told to validate after one minute anyway; with dns-01, set \
+         the name servers that see the record in dns01.propagation.",
     ),
     nothing("spec.{ca,selfSigned,vault,venafi}.*", NOT_ACME),
 ];
 
 impl Fields {
-    /// Each path that this stands for.
+    /// All paths that this covers.
     pub fn paths(&self) -> Vec<String> {
         match (self.path.find('{'), self.path.find('}')) {
             (Some(open), Some(close)) => {
@@ -233,7 +230,7 @@ impl Fields {
         }
     }
 
-    /// Whether a path, with `[]` for places in lists, is one of these.
+    /// Whether a path, with `[]` for positions in lists, is one of these.
     fn has(&self, path: &str) -> bool {
         self.paths().iter().any(|own| match own.strip_suffix(".*") {
             Some(above) => is_below(path, above),
@@ -252,19 +249,19 @@ fn is_below(path: &str, above: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('.') || rest.starts_with('['))
 }
 
-/// What becomes of the field at a path, with `[]` for places in lists, if it is known.
+/// What happens to the field at a path, with `[]` for positions in lists, if the field is known.
 pub fn fate(table: &[Fields], path: &str) -> Option<Fate> {
     table.iter().chain(METADATA).find(|fields| fields.has(path)).map(|fields| fields.fate)
 }
 
-/// Takes an object over, field by field, and says what was not taken as it is.
+/// Converts an object field by field, and notes what was not taken over unchanged.
 pub fn take(table: &[Fields], object: &Value) -> (Value, Vec<Note>) {
     let mut notes = Vec::new();
     let taken = take_field(table, object, &Place::default(), &mut notes);
     (taken.unwrap_or_else(|| Value::Object(Map::new())), notes)
 }
 
-/// Where a field is: in this object, and in any.
+/// Where a field is: in this object, and in any object.
 #[derive(Clone, Default)]
 struct Place {
     here: String,
@@ -334,7 +331,7 @@ fn take_below(table: &[Fields], value: &Value, place: &Place, notes: &mut Vec<No
                 .collect(),
         )),
         _ => {
-            let text = "This field is not known to this version of Certwright; see whether you need it.";
+            let text = "This field is not known to this version of Certwright; check whether you need it.";
             notes.push(place.note(What::LeftOut, text));
             None
         }

@@ -1,8 +1,8 @@
-//! The way over from cert-manager, as far as it needs no cluster.
+//! The part of the migration from cert-manager that needs no cluster.
 //!
-//! [`fields`] knows what becomes of each field of cert-manager's API; [`convert`] makes our objects from its, and says what it
-//! did; [`adoption`] says whether, and by which marks, Secrets become ours without another order or account.
-//! `command/migrate` reads and writes.
+//! [`fields`] defines what happens to each field of cert-manager's API. [`convert`] creates Certwright's objects from
+//! cert-manager's, and reports what it did. [`adoption`] decides whether Secrets can be taken over without another order or
+//! account, and which annotations that requires. `command/migrate` reads and writes.
 
 pub mod adoption;
 mod convert;

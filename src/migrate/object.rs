@@ -1,4 +1,4 @@
-//! The objects that are read.
+//! cert-manager's objects.
 
 use std::fmt;
 
@@ -7,24 +7,24 @@ use serde_json::Value;
 
 /// The API group of cert-manager's Issuers, ClusterIssuers and Certificates.
 pub const GROUP: &str = "cert-manager.io";
-/// The version of it that is understood.
+/// The supported version of this group.
 pub const VERSION: &str = "cert-manager.io/v1";
 
-/// Which object it is.
+/// Identifies an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Source {
     /// Group and version.
     pub api_version: String,
     /// Kind.
     pub kind: String,
-    /// Namespace, if it says one.
+    /// Namespace, if it is set.
     pub namespace: Option<String>,
     /// Name.
     pub name: String,
 }
 
 impl Source {
-    /// Which object this is.
+    /// Identifies this object.
     pub fn of(object: &Value) -> Self {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         Self {
@@ -50,10 +50,10 @@ impl fmt::Display for Source {
     }
 }
 
-/// The objects in a text of YAML or JSON: of each document, and of each list. A document without anything in it is none.
+/// The objects in YAML or JSON text, including the items of lists. Ignores empty documents.
 ///
 /// # Errors
-/// What the parser says of the first document that it cannot read.
+/// The parser's error about the first document that it cannot read.
 pub fn documents(text: &str) -> Result<Vec<Value>, serde_yaml::Error> {
     let mut objects = Vec::new();
     for document in serde_yaml::Deserializer::from_str(text) {

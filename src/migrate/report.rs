@@ -1,4 +1,4 @@
-//! What became of the objects, for people.
+//! The report about the objects, for people.
 
 use std::fmt::Write;
 
@@ -6,12 +6,12 @@ use super::convert::{Outcome, Verdict};
 use super::fields::What;
 use certwright_text::clean;
 
-/// A line for each object, one for each field that was not taken over as it is, and how many there were at the end.
+/// A line for each object, a line for each field that was not taken over unchanged, and the totals at the end.
 pub fn report(outcomes: &[Outcome]) -> String {
     let mut text = String::new();
     for outcome in outcomes {
         let said = match &outcome.verdict {
-            Verdict::TakenOver if outcome.notes.is_empty() => "taken over as it is".to_owned(),
+            Verdict::TakenOver if outcome.notes.is_empty() => "taken over unchanged".to_owned(),
             Verdict::TakenOver => "taken over".to_owned(),
             Verdict::Incomplete(why) => format!("INCOMPLETE. {why}"),
             Verdict::Left(why) => format!("NOT TAKEN OVER. {why}"),
@@ -37,7 +37,7 @@ pub fn report(outcomes: &[Outcome]) -> String {
     text
 }
 
-/// What an object says, in one line.
+/// Text from an object, in one line.
 fn plain(text: &str) -> String {
     clean(text, usize::MAX)
 }

@@ -1,4 +1,4 @@
-//! What becomes of a value of a field whose fate depends on it.
+//! Converts fields whose conversion depends on their value.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -20,7 +20,7 @@ pub fn labels(value: &Value) -> Adapted {
 
 pub fn annotations(value: &Value) -> Adapted {
     let mut value = value.clone();
-    // kubectl's own copy of the object that was applied.
+    // kubectl's own copy of the applied object.
     let copied = value.as_object_mut().is_some_and(|map| map.remove(LAST_APPLIED).is_some());
     let of_others = without(&value, |key, _| match key.split('/').next().unwrap_or_default() {
         "meta.helm.sh" => Some("Helm does not manage the new object"),
@@ -37,12 +37,11 @@ pub fn annotations(value: &Value) -> Adapted {
 
 pub fn template(value: &Value) -> Adapted {
     without(value, |key, _| {
-        (key == LABEL_MANAGED_BY || key.starts_with("certwright.dev/"))
-            .then_some("the operator sets it itself")
+        (key == LABEL_MANAGED_BY || key.starts_with("certwright.dev/")).then_some("the operator sets it")
     })
 }
 
-/// Leaves out what `why` has a reason for.
+/// Leaves out the entries for which `why` returns a reason.
 fn without(value: &Value, why: impl Fn(&str, &Value) -> Option<&'static str>) -> Adapted {
     let Some(map) = value.as_object() else { return Adapted::Same };
     let mut kept = Map::new();
@@ -65,7 +64,7 @@ pub fn unique(value: &Value) -> Adapted {
     let kept: Vec<_> = items.iter().filter(|item| seen.insert(item.to_string())).cloned().collect();
     match kept.len() == items.len() {
         true => Adapted::Same,
-        false => Adapted::To(Value::Array(kept), "What was there twice is there once.".to_owned()),
+        false => Adapted::To(Value::Array(kept), "Duplicates are removed.".to_owned()),
     }
 }
 
@@ -74,7 +73,7 @@ pub fn common_name(value: &Value) -> Adapted {
     match name.is_empty() || is_dns_name(name) || name.parse::<IpAddr>().is_ok() {
         true => Adapted::Same,
         false => Adapted::Gone(format!(
-            "'{name}' is no DNS name and no IP address, and an ACME CA takes nothing else."
+            "'{name}' is neither a DNS name nor an IP address, and an ACME CA accepts nothing else."
         )),
     }
 }
@@ -87,7 +86,7 @@ pub fn kind(value: &Value) -> Adapted {
 }
 
 pub fn group(_: &Value) -> Adapted {
-    Adapted::Gone("There is one group here, certwright.dev, which is the default.".to_owned())
+    Adapted::Gone("The only group is certwright.dev, which is the default.".to_owned())
 }
 
 pub fn only_false(value: &Value) -> Adapted {
@@ -107,8 +106,8 @@ pub fn usages(value: &Value) -> Adapted {
         false => Adapted::To(
             Value::Array(kept),
             format!(
-                "{} is left out: the CA sets the usages. Where clients need certificates for themselves, leave those \
-                 with cert-manager and a private CA.",
+                "{} is left out: the CA sets the usages. If clients need certificates of their own, leave those with \
+                 cert-manager and a private CA.",
                 others.join(", ")
             ),
         ),

@@ -29,20 +29,20 @@ async fn what_is_as_it_should_be_is_ok_line_by_line() -> Result<()> {
             .ended(0)?;
         let ran = ran.says(&[
             "ok    Kubernetes ",
-            "ok    CustomResourceDefinition certificates.certwright.dev is that of ",
-            "ok    CustomResourceDefinition clusterissuers.certwright.dev is that of ",
-            "warn  there is no Deployment of it in namespace ",
-            "warn  it is not known which service account it has",
-            "ok    pod-1 leads, and has renewed its Lease ",
+            "ok    CustomResourceDefinition certificates.certwright.dev matches version ",
+            "ok    CustomResourceDefinition clusterissuers.certwright.dev matches version ",
+            "warn  there is no Deployment of the operator in namespace ",
+            "warn  the operator's service account is not known",
+            "ok    pod-1 is the leader, and renewed its Lease ",
             "ok    you may get, list, watch, patch certificates in ",
             &format!("ok    Issuer {}/ca is ready\n", ns.name),
-            "answers, from this machine\n",
+            "answers from this machine\n",
             "ok    www.example.com: port 80 answers\n",
         ])?;
         ensure!(ran.errors.contains("0 failures, 2 warnings."), "{ran:?}");
         // Where the operators of all tests have their rights.
         let ran = certwright(ns, &["check", "--operator-namespace", "certwright", "--cluster-only"]).await?;
-        ran.says(&["ok    service account certwright/certwright may do all that it has to ("])?;
+        ran.says(&["ok    service account certwright/certwright has all permissions it needs ("])?;
         Ok(())
     })
     .await
@@ -65,7 +65,7 @@ async fn what_is_missing_or_broken_fails_with_what_to_do() -> Result<()> {
         let ran = ran.says(&[
             "fail  there is no Lease ",
             &format!("fail  Issuer {}/broken is not ready: InvalidMACKey: ", ns.name),
-            "/eab is no MAC key for Issuer ",
+            "/eab is not a valid MAC key for Issuer ",
             "/nothing with the MAC key of Issuer ",
             "fail  the CA at https://127.0.0.1:9/dir cannot be used from this machine: ",
             "failed: 127.0.0.1 is not allowed: the operator's egress rules forbid its address",
@@ -112,9 +112,9 @@ async fn a_role_that_lacks_a_right_and_a_deployment_without_pods_are_told() -> R
             certwright(ns, &["check", "--operator-namespace", &ns.name, "--cluster-only"]).await?.ended(3)?;
         ran.says(&[
             &format!("fail  Deployment {}/certwright has 0 of 2 replicas ready", ns.name),
-            "warn  its image is certwright:0.0.1, and this program is ",
-            &format!("fail  service account {}/weak may not: ", ns.name),
-            "warn  there is no Issuer",
+            "warn  the operator's image is certwright:0.0.1, but this program has version ",
+            &format!("fail  service account {}/weak may not ", ns.name),
+            "warn  there are no Issuers",
         ])?;
         Ok(())
     })
@@ -135,10 +135,10 @@ async fn who_may_little_is_told_what_could_not_be_looked_at() -> Result<()> {
         check.env_remove("KUBECONFIG");
         let ran = run(check).await?.ended(0)?;
         ran.says(&[
-            "warn  the API server serves all kinds of certwright.dev/v1alpha1, and their definitions cannot be read: ",
+            "warn  the API server serves all kinds of certwright.dev/v1alpha1, but their definitions cannot be read: ",
             "is forbidden",
             "warn  you may not get, list, watch, patch certificates in ",
-            "warn  it cannot be asked what service account ",
+            "warn  the permissions of service account ",
             "warn  cannot list Issuers: issuers.certwright.dev is forbidden",
         ])?;
         let mut list = command(ns, &["list", "--kubeconfig", &path]);

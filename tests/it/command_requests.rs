@@ -20,7 +20,7 @@ async fn a_renewal_is_asked_for_waited_for_and_recorded_as_ours() -> Result<()> 
         }
         let ran = certwright(ns, &["renew", "web", "--wait"]).await?.ended(0)?;
         ran.says(&[
-            "certificate.certwright.dev/web: renewal asked for\n",
+            "certificate.certwright.dev/web: renewal requested\n",
             "web: done: renewed, valid until ",
         ])?;
         let web = revision(ns, "web", 2).await?;
@@ -34,7 +34,7 @@ async fn a_renewal_is_asked_for_waited_for_and_recorded_as_ours() -> Result<()> 
         let ran = certwright(ns, &["renew", "-l", "app=api", "--wait"]).await?.ended(0)?;
         ensure!(!ran.output.contains("web"), "{ran:?}");
         let ran = certwright(ns, &["renew", "web", "nobody"]).await?.ended(4)?;
-        ensure!(ran.output.contains("/web: renewal asked for"), "the others are asked for: {ran:?}");
+        ensure!(ran.output.contains("/web: renewal requested"), "the others are asked for: {ran:?}");
         certwright(ns, &["renew", "-l", "app=none"]).await?.ended(4)?;
         Ok(())
     })
@@ -50,7 +50,7 @@ async fn who_waits_is_told_what_happens_and_when_it_takes_too_long() -> Result<(
         ns.apply(&certificate("web", &[&name], "")).await?;
         let ran = certwright(ns, &["renew", "web", "--wait", "--timeout", "6s"]).await?.ended(124)?;
         ensure!(ran.errors.contains("web: WaitingForSelfCheck: "), "{ran:?}");
-        ensure!(ran.errors.contains("web did not come to an end within the time"), "{ran:?}");
+        ensure!(ran.errors.contains("web did not finish within --timeout"), "{ran:?}");
         Ok(())
     })
     .await
@@ -100,7 +100,8 @@ async fn a_revocation_is_confirmed_waited_for_and_can_be_asked_for_twice() -> Re
         let ask = ["revoke", "web", "--reason", "superseded", "--yes", "--wait"];
         let mut revoked = Vec::new();
         for next in [2, 3] {
-            let ran = certwright(ns, &ask).await?.ended(0)?.says(&["is revoked; another is ordered"])?;
+            let ran =
+                certwright(ns, &ask).await?.ended(0)?.says(&["is revoked; a replacement is ordered"])?;
             let web = revision(ns, "web", next).await?;
             let serial =
                 web["status"]["revocation"]["last"]["serialNumber"].as_str().context("none")?.to_owned();
@@ -120,7 +121,7 @@ async fn an_account_key_is_changed_or_the_ca_says_why_not() -> Result<()> {
         let (_pebble, proxy, _operator) = ready_through_proxy(ns, Pebble::builder(), "").await?;
         let before = ns.get("issuer/ca").await?.context("gone")?;
         let ran = certwright(ns, &["rollover", "issuer", "ca", "--wait"]).await?.ended(0)?;
-        ran.says(&["issuer.certwright.dev/ca: another account key asked for\n", "ca: done: the account key is changed"])?;
+        ran.says(&["issuer.certwright.dev/ca: account key rollover requested\n", "ca: done: the account key was rolled over"])?;
         let after = ns.get("issuer/ca").await?.context("gone")?;
         let thumbprint = |issuer: &Value| issuer["status"]["acme"]["keyThumbprint"].clone();
         ensure!(thumbprint(&before) != thumbprint(&after), "it is another key");
@@ -130,7 +131,7 @@ async fn an_account_key_is_changed_or_the_ca_says_why_not() -> Result<()> {
             false => Action::Pass,
         });
         let ran = certwright(ns, &["rollover", "issuer", "ca", "--wait"]).await?.ended(3)?;
-        ran.says(&["ca: failed: ", "no other key for you", "it is tried again at "])?;
+        ran.says(&["ca: failed: ", "no other key for you", "; next attempt at "])?;
         certwright(ns, &["rollover", "clusterissuer", "nobody"]).await?.ended(4)?;
         Ok(())
     })

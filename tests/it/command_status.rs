@@ -59,10 +59,10 @@ async fn one_that_waits_says_for_what_with_its_challenges_and_what_to_do() -> Re
             format!("Certificate {}/web is not ready, since {} (… ago)", ns.name, since(&web, "Ready")?),
             String::new(),
             format!(
-                "Waits for     WaitingForSelfCheck, under way since {} (… ago) {message}",
+                "Waits for     WaitingForSelfCheck, in progress since {} (… ago) {message}",
                 since(&web, "Issuing")?
             ),
-            "Next          looks again at least every ten seconds, and tells the CA to look once the self-check takes \
+            "Next          checks again at least every ten seconds, and tells the CA to validate if the self-check takes \
              too long"
                 .to_owned(),
             what_to_do("Certificates", "WaitingForSelfCheck")?,
@@ -106,7 +106,7 @@ async fn one_that_the_ca_refuses_has_its_words_and_the_time_of_the_next_try() ->
             format!("Certificate {}/web is not ready, since {} (… ago)", ns.name, since(&failed, "Ready")?),
             String::new(),
             format!("Problem       CAA, failed {last} (… ago) {message}"),
-            format!("Next          tries again at {next} (in …)"),
+            format!("Next          retries at {next} (in …)"),
             "What to do    The CA does not allow what the Certificate requests: change its spec, the CAA record, or \
              your arrangements with the CA. The operator backs off slowly, and retries immediately when the spec changes."
                 .to_owned(),
@@ -146,7 +146,7 @@ async fn an_issuer_with_a_broken_mac_key_is_told_by_itself_and_by_its_certificat
             format!("Issuer {}/ca is not ready, since {} (… ago)", ns.name, since(&ca, "Ready")?),
             String::new(),
             format!("Problem       InvalidMACKey {why}"),
-            "Next          looks again at least once a minute".to_owned(),
+            "Next          checks again at least once a minute".to_owned(),
             what_to_do.clone(),
             String::new(),
             format!("Server        {}", pebble.directory_url),
@@ -160,12 +160,12 @@ async fn an_issuer_with_a_broken_mac_key_is_told_by_itself_and_by_its_certificat
             format!("Certificate {}/web is not ready, since {} (… ago)", ns.name, since(&web, "Ready")?),
             String::new(),
             format!(
-                "Waits for     IssuerNotReady, under way since {} (… ago) {message}",
+                "Waits for     IssuerNotReady, in progress since {} (… ago) {message}",
                 since(&web, "Issuing")?
             ),
-            "Next          goes on as soon as the issuer is ready".to_owned(),
+            "Next          continues as soon as the issuer is ready".to_owned(),
             self::what_to_do("Certificates", "IssuerNotReady")?,
-            "Its issuer    looks again at least once a minute".to_owned(),
+            "Its issuer    checks again at least once a minute".to_owned(),
             what_to_do,
             String::new(),
             "Names         a.example.com".to_owned(),

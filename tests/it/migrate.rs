@@ -40,10 +40,7 @@ async fn certificates_and_accounts_go_over_and_back_without_an_order() -> Result
         let _operator = Operator::builder(ns).start().await?;
         let before = (version(ns, "secret/www-tls").await?, version(ns, "secret/account").await?);
         let said = migrated(ns, &["--adopt", "--dry-run"], 0).await?;
-        assert!(
-            said.contains("Nothing was changed") && said.contains("taken over: 2; hindered: 0"),
-            "{said}"
-        );
+        assert!(said.contains("Nothing was changed") && said.contains("taken over: 2; skipped: 0"), "{said}");
         assert_eq!(before, (version(ns, "secret/www-tls").await?, version(ns, "secret/account").await?));
         assert_eq!(ns.get("certificate/www").await?, None);
 
@@ -66,7 +63,7 @@ async fn certificates_and_accounts_go_over_and_back_without_an_order() -> Result
         ns.wait("secret/www-tls", SOON, |secret| !written_as(secret).is_null()).await?;
         let before = (version(ns, "secret/www-tls").await?, version(ns, "certificate/www").await?);
         let said = migrated(ns, &["--adopt"], 0).await?;
-        assert!(said.contains("Issuer") && said.contains("is here already"), "{said}");
+        assert!(said.contains("Issuer") && said.contains("already exists"), "{said}");
         assert_eq!(before, (version(ns, "secret/www-tls").await?, version(ns, "certificate/www").await?));
 
         // cert-manager is still running, and leaves alone what it gave away.
@@ -82,13 +79,13 @@ async fn certificates_and_accounts_go_over_and_back_without_an_order() -> Result
         let shown = migrated(ns, &["--give-back", "--dry-run"], 0).await?;
         assert!(
             shown.contains(
-                "www: makes this Certificate of cert-manager.io/v1:\n    apiVersion: cert-manager.io/v1\n"
+                "www: creates this Certificate of cert-manager.io/v1:\n    apiVersion: cert-manager.io/v1\n"
             ),
             "{shown}"
         );
         assert_eq!(before, version(ns, "certificate/www").await?, "a dry run only shows it");
         let said = migrated(ns, &["--give-back"], 0).await?;
-        assert!(said.contains("given back: 2; hindered: 0"), "{said}");
+        assert!(said.contains("given back: 2; skipped: 0"), "{said}");
         for (name, held) in [("www", &renewed), ("api", &api)] {
             let theirs = format!("{CM_CERTIFICATE}/{name}");
             let ready = ns.wait_condition(&theirs, "Ready", "True", SOON).await;
@@ -141,7 +138,7 @@ async fn giving_back_makes_nothing_but_certificates_and_marks_only_their_secrets
         ns.apply("apiVersion: v1\nkind: Secret\nmetadata: { name: theirs }\n").await?;
         let before = version(ns, "secret/theirs").await?;
         let said = migrated(ns, &["--give-back"], 3).await?;
-        assert!(said.contains("NOT GIVEN BACK") && said.contains("given back: 1; hindered: 1"), "{said}");
+        assert!(said.contains("NOT GIVEN BACK") && said.contains("given back: 1; skipped: 1"), "{said}");
         assert!(said.contains("ClusterRoleBinding"), "{said}");
         assert!(!said.chars().any(|letter| letter.is_control() && letter != '\n'), "{said:?}");
         assert_eq!(ns.get(&format!("clusterrolebinding/{}", ns.name)).await?, None);
@@ -293,9 +290,9 @@ async fn what_is_printed_is_taken_by_the_api_server_and_what_is_left_out_is_told
         let told = std::fs::read_to_string(&report)?;
         for line in [
             "Issuer ca: INCOMPLETE. A solver is left out",
-            "left out  spec.acme.solvers[1].dns01.route53: No cloud provider's code",
+            "left out  spec.acme.solvers[1].dns01.route53: The operator has no built-in support for cloud providers",
             "Certificate www: INCOMPLETE. Its issuer, Issuer ca, lacks a solver.",
-            "left out  spec.subject: The CA puts in",
+            "left out  spec.subject: The CA sets",
             "Issuer root: NOT TAKEN OVER. It is an issuer of the type selfSigned",
             "0 taken over, 2 incomplete, 1 not taken over",
         ] {

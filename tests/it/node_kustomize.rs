@@ -58,7 +58,7 @@ async fn port_80_is_seen_from_a_pod() -> Result<()> {
     // The proxy to the CA goes on meanwhile.
     let seen = spawn_blocking(move || run("kubectl", &[exec.as_slice(), &check].concat())).await??;
     for line in
-        ["Issuer web/ca is ready", "leads, and has renewed its Lease", "b.example.com: port 80 answers"]
+        ["Issuer web/ca is ready", "is the leader, and renewed its Lease", "b.example.com: port 80 answers"]
     {
         assert!(seen.contains(line), "{line:?} is not said: {seen}");
     }

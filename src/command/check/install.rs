@@ -1,4 +1,4 @@
-//! The API server, our kinds, and the operator.
+//! The API server, Certwright's kinds, and the operator.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -14,16 +14,16 @@ use crate::command::error::words;
 use crate::command::output::{away, length};
 use crate::runtime::clock;
 
-/// The first minor version whose rules in CRDs have the functions that ours need.
+/// The first minor version that has all functions used in the validation rules of Certwright's CRDs.
 const OLDEST_MINOR: u32 = 30;
 const APPLY_CRDS: &str = "Apply them: certwright crds | kubectl apply --server-side --force-conflicts -f -";
 
-/// Does it answer, and is it new enough?
+/// Does the API server answer, and is it new enough?
 pub(super) async fn api_server(cluster: &Cluster) -> Vec<Finding> {
     let version = match cluster.client.apiserver_version().await {
         Ok(version) => version,
         Err(error) => {
-            let advice = "Check the context and the kubeconfig, and the way to the API server.";
+            let advice = "Check the context, the kubeconfig, and the connection to the API server.";
             return vec![Finding::fail(format!("the API server does not answer: {}", words(&error)), advice)];
         }
     };
@@ -35,7 +35,7 @@ pub(super) async fn api_server(cluster: &Cluster) -> Vec<Finding> {
     }]
 }
 
-/// Are our kinds installed, and as this version has them?
+/// Are Certwright's kinds installed, in the version of this program?
 pub(super) async fn definitions(cluster: &Cluster) -> Vec<Finding> {
     let installed = Api::<CustomResourceDefinition>::all(cluster.client.clone());
     let mut findings = Vec::new();
@@ -52,7 +52,7 @@ pub(super) async fn definitions(cluster: &Cluster) -> Vec<Finding> {
     findings
 }
 
-/// Who may not read the definitions sees at least whether the kinds are served.
+/// For users who may not read the definitions: are the kinds at least served?
 async fn served(cluster: &Cluster, why: &str) -> Vec<Finding> {
     let group = format!("{}/{}", certwright_api::GROUP, certwright_api::VERSION);
     let resources = cluster.client.list_api_group_resources(&group).await;
@@ -64,12 +64,14 @@ async fn served(cluster: &Cluster, why: &str) -> Vec<Finding> {
         .map(|crd| crd.spec.names.plural)
         .find(|plural| !served.contains(plural));
     vec![match lacking {
-        Some(plural) => Finding::fail(format!("the API server serves no {plural} of {group}"), APPLY_CRDS),
+        Some(plural) => {
+            Finding::fail(format!("the API server does not serve {plural} of {group}"), APPLY_CRDS)
+        }
         None => Finding::warn(
             format!(
-                "the API server serves all kinds of {group}, and their definitions cannot be read: {why}"
+                "the API server serves all kinds of {group}, but their definitions cannot be read: {why}"
             ),
-            "Have somebody check their version who may read CustomResourceDefinitions.",
+            "Ask somebody who may read CustomResourceDefinitions to check their version.",
         ),
     }]
 }
@@ -88,22 +90,23 @@ fn compared(name: &str, ours: &CustomResourceDefinition, theirs: &CustomResource
         version.and_then(|version| serde_json::to_value(&version.schema).ok()).unwrap_or_default()
     };
     match difference(&schema(ours), &schema(theirs), "") {
-        None => {
-            Finding::ok(format!("CustomResourceDefinition {name} is that of {}", env!("CARGO_PKG_VERSION")))
-        }
+        None => Finding::ok(format!(
+            "CustomResourceDefinition {name} matches version {}",
+            env!("CARGO_PKG_VERSION")
+        )),
         Some(place) => Finding::fail(
             format!(
-                "CustomResourceDefinition {name} is not that of {}, the version of this program: it differs at {place}",
+                "CustomResourceDefinition {name} does not match version {} of this program: it differs at {place}",
                 env!("CARGO_PKG_VERSION")
             ),
             format!(
-                "Fields that it lacks are lost without a word. If the operator is of this version, too: {APPLY_CRDS}"
+                "Fields that it lacks are silently dropped. If the operator also has this version: {APPLY_CRDS}"
             ),
         ),
     }
 }
 
-/// Where `theirs` first differs from `ours`, but for what an API server fills in.
+/// Where `theirs` first differs from `ours`. Ignores what an API server fills in.
 fn difference(ours: &Value, theirs: &Value, place: &str) -> Option<String> {
     match (ours, theirs) {
         (Value::Object(ours), Value::Object(theirs)) => {
@@ -126,14 +129,14 @@ fn difference(ours: &Value, theirs: &Value, place: &str) -> Option<String> {
     .map(|place| place.trim_start_matches(".openAPIV3Schema.").to_owned())
 }
 
-/// The Deployment of the operator, as far as it can be seen.
+/// The Deployment of the operator, if it can be read.
 pub(super) struct Operator {
     found: Result<Vec<Deployment>, String>,
     namespace: String,
 }
 
 impl Operator {
-    /// Looks for it.
+    /// Looks for the Deployment.
     pub(super) async fn find(cluster: &Cluster, namespace: &str) -> Self {
         let parameters = ListParams::default().labels("app.kubernetes.io/name=certwright");
         let found = Api::<Deployment>::namespaced(cluster.client.clone(), namespace).list(&parameters).await;
@@ -151,12 +154,12 @@ impl Operator {
         name().unwrap_or_else(|| "certwright".to_owned())
     }
 
-    /// Whether it is known how it is deployed.
+    /// Whether the Deployment was found.
     pub(super) fn is_known(&self) -> bool {
         self.deployment().is_some()
     }
 
-    /// The value of a flag, as the Deployment gives it.
+    /// The value of a flag in the Deployment.
     pub(super) fn setting(&self, flag: &str, variable: &str) -> Option<String> {
         let pod = self.deployment()?.spec.as_ref()?.template.spec.as_ref()?;
         let container = pod.containers.first()?;
@@ -168,20 +171,22 @@ impl Operator {
         given.map(str::to_owned).or_else(set)
     }
 
-    /// Are as many replicas ready as there should be, and of this version?
+    /// Are all replicas ready, and do they have this version?
     pub(super) fn findings(&self) -> Vec<Finding> {
         let namespace = &self.namespace;
         let deployment = match &self.found {
             Err(words) => {
-                let advice =
-                    "Have somebody check who may list Deployments there, or give --operator-namespace.";
-                return vec![Finding::warn(format!("its Deployment cannot be read: {words}"), advice)];
+                let advice = "Ask somebody who may list Deployments there to run the check, or set --operator-namespace.";
+                return vec![Finding::warn(
+                    format!("the operator's Deployment cannot be read: {words}"),
+                    advice,
+                )];
             }
             Ok(found) => match found.first() {
                 Some(deployment) => deployment,
                 None => {
-                    let words = format!("there is no Deployment of it in namespace {namespace}");
-                    let advice = "Install it, or say where it is with --operator-namespace.";
+                    let words = format!("there is no Deployment of the operator in namespace {namespace}");
+                    let advice = "Install the operator, or set --operator-namespace to its namespace.";
                     return vec![Finding::warn(words, advice)];
                 }
             },
@@ -206,15 +211,15 @@ fn version(deployment: &Deployment) -> Option<Finding> {
     let (_, tag) = image.rsplit_once(':').filter(|(_, tag)| !image.contains('@') && !tag.contains('/'))?;
     let ours = env!("CARGO_PKG_VERSION");
     (tag.trim_start_matches('v') != ours).then(|| {
-        let words = format!("its image is {image}, and this program is {ours}");
+        let words = format!("the operator's image is {image}, but this program has version {ours}");
         Finding::warn(
             words,
-            "Use the command line of the operator's version: what it compares with is its own.",
+            "Use the version of the operator: this program compares the cluster with its own version.",
         )
     })
 }
 
-/// Does somebody lead?
+/// Is there a leader?
 pub(super) async fn lease(
     cluster: &Cluster,
     namespace: &str,
@@ -222,17 +227,17 @@ pub(super) async fn lease(
     operator: &Operator,
 ) -> Vec<Finding> {
     if operator.setting("--leader-elect", "CERTWRIGHT_LEADER_ELECT").as_deref() == Some("false") {
-        return vec![Finding::ok("it runs without a Lease (--leader-elect=false)")];
+        return vec![Finding::ok("the operator runs without a Lease (--leader-elect=false)")];
     }
     let found = Api::<Lease>::namespaced(cluster.client.clone(), namespace).get_opt(name).await;
     vec![match found {
         Err(error) => Finding::warn(
             format!("Lease {namespace}/{name} cannot be read: {}", words(&error)),
-            "Have somebody check who may read Leases there.",
+            "Ask somebody who may read Leases there to run the check.",
         ),
         Ok(None) => Finding::fail(
-            format!("there is no Lease {namespace}/{name}: no operator has led there yet"),
-            "Start the operator, or say where it is with --operator-namespace and --lease-name.",
+            format!("there is no Lease {namespace}/{name}: no operator has become the leader there yet"),
+            "Start the operator, or set --operator-namespace and --lease-name.",
         ),
         Ok(Some(lease)) => leads(&lease, namespace, clock::now()),
     }]
@@ -246,15 +251,14 @@ fn leads(lease: &Lease, namespace: &str, now: Timestamp) -> Finding {
     let logs =
         format!("See the operator's log: kubectl logs -n {namespace} -l app.kubernetes.io/name=certwright");
     match holder {
-        None => Finding::fail("no replica leads: the Lease was released", logs),
+        None => Finding::fail("there is no leader: the Lease was released", logs),
         Some(holder) if now.duration_since(renewed) > lasts => {
-            let words =
-                format!("no replica leads: {holder} has not renewed the Lease since {}", away(renewed, now));
+            let words = format!("there is no leader: {holder} last renewed the Lease {}", away(renewed, now));
             Finding::fail(words, logs)
         }
         Some(holder) => {
             let ago = length(now.duration_since(renewed).max(SignedDuration::ZERO));
-            Finding::ok(format!("{holder} leads, and has renewed its Lease {ago} ago"))
+            Finding::ok(format!("{holder} is the leader, and renewed its Lease {ago} ago"))
         }
     }
 }
@@ -266,7 +270,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_api_server_fills_in_is_no_difference_and_a_field_too_few_or_too_many_is() {
+    fn missing_and_additional_fields_are_differences_but_not_what_an_api_server_fills_in() {
         let ours =
             json!({ "openAPIV3Schema": { "properties": { "spec": { "type": "object", "minimum": 1 } } } });
         let mut theirs = ours.clone();
@@ -280,13 +284,16 @@ mod tests {
     }
 
     #[test]
-    fn who_has_not_renewed_the_lease_in_time_does_not_lead() {
+    fn a_replica_that_has_not_renewed_the_lease_in_time_is_not_the_leader() {
         let lease: Lease = serde_json::from_value(json!({
             "spec": { "holderIdentity": "pod-1", "renewTime": "2026-01-01T00:00:00.000000Z", "leaseDurationSeconds": 15 },
         }))
         .unwrap();
         let at = |time: &str| leads(&lease, "ns", time.parse().unwrap());
-        assert_eq!(at("2026-01-01T00:00:05Z"), Finding::ok("pod-1 leads, and has renewed its Lease 5s ago"));
+        assert_eq!(
+            at("2026-01-01T00:00:05Z"),
+            Finding::ok("pod-1 is the leader, and renewed its Lease 5s ago")
+        );
         assert_eq!(at("2026-01-01T00:01:00Z").level, super::super::Level::Fail);
     }
 }

@@ -21,17 +21,17 @@ use certwright_core::account::mac_key_in_secret;
 use certwright_core::reading::Reading;
 use certwright_egress::Egress;
 
-/// How long a CA may take to answer.
+/// How long to wait for a CA's answer.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// All issuers of a namespace or of all, and the ClusterIssuers; and what is to be said of those that cannot be read.
+/// All issuers of a namespace or of all namespaces, the ClusterIssuers, and findings about those that cannot be read.
 pub(super) async fn all(
     cluster: &Cluster,
     namespace: Option<&str>,
 ) -> Result<(Vec<IssuerRecord>, Vec<Finding>), Error> {
     let issuers: Vec<Reading<Issuer>> = cluster.all(namespace, &ListParams::default(), "Issuers").await?;
     let api = Api::<Reading<ClusterIssuer>>::all(cluster.client.clone());
-    // Who may see a namespace alone does without them.
+    // Skip them for users with permissions in a single namespace only.
     let cluster_issuers = match api.list(&ListParams::default()).await {
         Ok(found) => found.items,
         Err(_) if namespace.is_some() => Vec::new(),
@@ -53,12 +53,12 @@ where
         Ok(issuer) => issuers.push(IssuerRecord::from(&issuer)),
         Err(fault) => findings.push(Finding::fail(
             Error::Unreadable(called, fault).to_string(),
-            "Correct the field. The operator does nothing for this object before that.",
+            "Correct the field. Until then, the operator does nothing for this object.",
         )),
     }
 }
 
-/// The issuer of a Certificate among these.
+/// The issuer of a Certificate, if it is one of these.
 pub(super) fn of<'a>(issuers: &'a [IssuerRecord], certificate: &Certificate) -> Option<&'a IssuerRecord> {
     let id = IssuerId::of(certificate);
     issuers.iter().find(|issuer| issuer.id == id)
@@ -76,8 +76,8 @@ pub(super) async fn findings(
 ) -> Vec<Finding> {
     if issuers.is_empty() {
         return vec![Finding::warn(
-            "there is no Issuer and no ClusterIssuer",
-            "Apply one: see docs/issuers.md.",
+            "there are no Issuers and no ClusterIssuers",
+            "Create one: see docs/issuers.md.",
         )];
     }
     let mut findings = Vec::new();
@@ -99,7 +99,7 @@ fn readiness(issuer: &IssuerRecord) -> Finding {
         Some(ready) => {
             Finding::fail(format!("{called} is not ready: {}: {}", ready.reason, ready.message), see)
         }
-        None => Finding::fail(format!("{called} was not looked at by the operator yet"), see),
+        None => Finding::fail(format!("the operator has not processed {called} yet"), see),
     }
 }
 
@@ -117,29 +117,29 @@ async fn mac_key(cluster: &Cluster, issuer: &IssuerRecord, own_namespace: &str) 
     let data = match &found {
         Err(error) => {
             let words = format!("the MAC key of {called} cannot be read: {}", words(error));
-            return Some(Finding::warn(words, "Have somebody check who may read Secrets there."));
+            return Some(Finding::warn(words, "Ask somebody who may read Secrets there to run the check."));
         }
         Ok(None) if registered => {
-            return Some(Finding::ok(format!("{called} is registered, and needs {secret} no more")));
+            return Some(Finding::ok(format!("{called} is registered, and no longer needs {secret}")));
         }
         Ok(None) => {
             return Some(Finding::fail(
                 format!("{secret} with the MAC key of {called} does not exist"),
-                "Apply it.",
+                "Create it.",
             ));
         }
         Ok(Some(found)) => found.data.as_ref().and_then(|data| data.get(key)),
     };
     Some(match data.map(|data| parse_mac_key(&data.0)) {
         None => Finding::fail(
-            format!("{secret} has no {key}, where {called} looks for its MAC key"),
-            "Add it, or name another with externalAccountBinding.keySecretRef.key.",
+            format!("{secret} has no key {key}, where {called} expects its MAC key"),
+            "Add it, or name another key in externalAccountBinding.keySecretRef.key.",
         ),
         Some(Err(error)) => Finding::fail(
-            format!("{key} of {secret} is no MAC key for {called}: {error}"),
+            format!("{key} of {secret} is not a valid MAC key for {called}: {error}"),
             "Paste it as the CA shows it. In a manifest, stringData takes it as it is.",
         ),
-        Some(Ok(_)) => Finding::ok(format!("{key} of {secret} is well-formed as the MAC key of {called}")),
+        Some(Ok(_)) => Finding::ok(format!("{key} of {secret} is a well-formed MAC key for {called}")),
     })
 }
 
@@ -166,11 +166,11 @@ async fn directory(issuer: &IssuerRecord, egress: &Egress) -> Finding {
         Err(error) => Err(error),
     };
     match answer {
-        Ok(_) => Finding::ok(format!("the CA at {url} answers, from this machine")),
+        Ok(_) => Finding::ok(format!("the CA at {url} answers from this machine")),
         Err(error) => Finding::fail(
             format!("the CA at {url} cannot be used from this machine: {}", causes(&error)),
             format!(
-                "If {} is ready, the operator has another way to it. Else check the URL, DNS, firewalls and the proxy.",
+                "If {} is ready, the operator can reach it another way. Otherwise check the URL, DNS, firewalls and the proxy.",
                 called(issuer)
             ),
         ),

@@ -1,4 +1,4 @@
-//! The names of Certificates: is port 80 open where http-01 needs it, and do name servers know the zones that dns-01 needs?
+//! The names of Certificates: is port 80 open for http-01, and do name servers know the zones for dns-01?
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,21 +13,21 @@ use certwright_egress::Egress;
 use certwright_solver::dns01::{self, CnameStrategy, NameServer, Resolver, Whose};
 use certwright_solver::http01::{SelfCheck, SelfCheckFailure};
 
-/// So many names are looked at; the first of each Certificate's.
+/// The maximum number of names to check.
 const MOST: usize = 50;
-/// So many at once.
+/// The maximum number of concurrent checks.
 const AT_ONCE: usize = 8;
-/// No CA gives such a token.
+/// A token that no CA generates.
 const TOKEN: &str = "certwright-check";
 
-/// How control of a name is proved.
+/// How control of a name is validated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Way {
     Http,
     Dns(bool),
 }
 
-/// Looks at each name as its solver will.
+/// Checks each name in the way that its solver will.
 pub(super) async fn findings(
     certificates: &[Certificate],
     issuers: &[IssuerRecord],
@@ -36,7 +36,7 @@ pub(super) async fn findings(
 ) -> Vec<Finding> {
     let names = names(certificates, issuers);
     if names.is_empty() {
-        return vec![Finding::ok("no Certificate has a name to look at")];
+        return vec![Finding::ok("no Certificate has a name to check")];
     }
     let plain: Vec<SocketAddr> =
         nameservers.iter().filter_map(|server| server.to_string().parse().ok()).collect();
@@ -60,14 +60,14 @@ pub(super) async fn findings(
         stream::iter(names.into_iter().take(MOST)).map(look).buffered(AT_ONCE).collect().await;
     if more > 0 {
         findings.push(Finding::warn(
-            format!("{more} more names are not looked at"),
+            format!("{more} more names were not checked"),
             "Restrict the check with --namespace.",
         ));
     }
     findings
 }
 
-/// The names, and how each is proved; those without a solver are told by their Certificates.
+/// The names, and how each is validated. Leaves out names without a solver: their Certificates report that.
 fn names(certificates: &[Certificate], all: &[IssuerRecord]) -> BTreeMap<String, Way> {
     let mut names = BTreeMap::new();
     for certificate in certificates {
@@ -90,7 +90,7 @@ fn names(certificates: &[Certificate], all: &[IssuerRecord]) -> BTreeMap<String,
     names
 }
 
-/// Whatever answers over HTTP will do: the answer to a challenge is not there yet.
+/// Accepts every HTTP response, since there is no challenge to answer yet.
 async fn port_80(name: &str, self_check: &SelfCheck) -> Finding {
     match self_check.check(name, TOKEN, TOKEN).await {
         Ok(())
@@ -102,7 +102,7 @@ async fn port_80(name: &str, self_check: &SelfCheck) -> Finding {
         ) => Finding::ok(format!("{name}: port 80 answers")),
         Err(failure) => Finding::warn(
             format!("{name}: {failure}"),
-            "The CA has to see port 80 from outside. From this machine it may look otherwise than from there.",
+            "The CA must be able to reach port 80 from outside. The result from this machine may differ.",
         ),
     }
 }
@@ -115,11 +115,11 @@ async fn zone(name: &str, follow: bool, resolver: &Resolver) -> Finding {
         }
         Err(error) => Finding::warn(
             format!("{name}: {error}"),
-            "The operator asks name servers of its own. From this machine it may look otherwise than from there.",
+            "The operator uses its own name servers. The result from this machine may differ.",
         ),
     }
 }
 
 fn unusable(error: &str) -> Finding {
-    Finding::warn(format!("names cannot be looked up: {error}"), "Give --nameservers.")
+    Finding::warn(format!("names cannot be looked up: {error}"), "Set --nameservers.")
 }

@@ -1,4 +1,4 @@
-//! What the operator may do, compared with the roles that it is shipped with, and what the user may.
+//! The operator's permissions, compared with the roles that it ships with, and the user's permissions.
 
 use std::collections::BTreeSet;
 
@@ -18,12 +18,12 @@ use crate::command::Cluster;
 use crate::command::error::words;
 use certwright_api::GROUP;
 
-/// The roles that the operator is shipped with.
+/// The roles that the operator ships with.
 const ROLES: &str = include_str!("../../../deploy/base/rbac.yaml");
-/// So many questions are asked at once.
+/// The maximum number of concurrent requests.
 const AT_ONCE: usize = 8;
 
-/// May the operator do all that it has to?
+/// Does the operator have all permissions that it needs?
 pub(super) async fn of_operator(cluster: &Cluster, own_namespace: &str, operator: &Operator) -> Vec<Finding> {
     let account = operator.service_account();
     let watched = operator.setting("--watch-namespaces", "CERTWRIGHT_WATCH_NAMESPACES").unwrap_or_default();
@@ -58,34 +58,38 @@ pub(super) async fn of_operator(cluster: &Cluster, own_namespace: &str, operator
         Ok(answers) => answers,
         Err(error) => {
             let words = format!(
-                "it cannot be asked what service account {own_namespace}/{account} may: {}",
+                "the permissions of service account {own_namespace}/{account} cannot be checked: {}",
                 words(&error)
             );
-            return vec![Finding::warn(words, "Have somebody check who may create SubjectAccessReviews.")];
+            return vec![Finding::warn(
+                words,
+                "Ask somebody who may create SubjectAccessReviews to run the check.",
+            )];
         }
     };
     let lacking: BTreeSet<String> =
         answers.iter().filter(|(_, may)| !may).map(|(right, _)| shown(right)).collect();
     if lacking.is_empty() {
         let words = format!(
-            "service account {own_namespace}/{account} may do all that it has to ({} rights)",
+            "service account {own_namespace}/{account} has all permissions it needs ({})",
             answers.len()
         );
         return vec![Finding::ok(words)];
     }
     if !operator.is_known() && answers.iter().all(|(_, may)| !may) {
-        let words =
-            format!("it is not known which service account it has; {own_namespace}/{account} may nothing");
-        return vec![Finding::warn(words, "Say where the operator is with --operator-namespace.")];
+        let words = format!(
+            "the operator's service account is not known; {own_namespace}/{account} has no permissions"
+        );
+        return vec![Finding::warn(words, "Set --operator-namespace to the operator's namespace.")];
     }
     let lacking = Vec::from_iter(lacking).join(", ");
     vec![Finding::fail(
-        format!("service account {own_namespace}/{account} may not: {lacking}"),
+        format!("service account {own_namespace}/{account} may not {lacking}"),
         "Apply the roles of this version: deploy/base/rbac.yaml, or those of the chart.",
     )]
 }
 
-/// All rights of the roles that the operator is shipped with.
+/// All permissions in the roles that the operator ships with.
 fn needed(own_namespace: &str, watched: &[&str], cluster_issuers: bool) -> Vec<ResourceAttributes> {
     let mut rights = Vec::new();
     for document in serde_yaml::Deserializer::from_str(ROLES) {
@@ -96,7 +100,7 @@ fn needed(own_namespace: &str, watched: &[&str], cluster_issuers: bool) -> Vec<R
             Some("Role") => vec![Some(own_namespace)],
             _ => continue,
         };
-        // A Role is a ClusterRole as far as its rules go.
+        // The rules of a Role have the same form as those of a ClusterRole.
         let Ok(role) = serde_json::from_value::<ClusterRole>(serde_json::json!({ "rules": value["rules"] }))
         else {
             continue;
@@ -151,14 +155,14 @@ fn shown(right: &ResourceAttributes) -> String {
     format!("{} {resource}{group}{sub}{place}", right.verb.as_deref().unwrap_or_default())
 }
 
-/// What each command needs: what of, and which verbs.
+/// The resources, the commands that use them, and the verbs that these need.
 const OF_COMMANDS: [(&str, &str, &[&str]); 3] = [
     ("certificates", "status, list, renew and revoke", &["get", "list", "watch", "patch"]),
     ("issuers", "status and rollover", &["get", "list", "watch", "patch"]),
     ("clusterissuers", "status and rollover", &["get", "list", "watch", "patch"]),
 ];
 
-/// What may whoever asks do?
+/// What may the user do?
 pub(super) async fn of_user(cluster: &Cluster, namespace: Option<&str>) -> Vec<Finding> {
     let api = Api::<SelfSubjectAccessReview>::all(cluster.client.clone());
     let mut findings = Vec::new();
@@ -184,7 +188,7 @@ pub(super) async fn of_user(cluster: &Cluster, namespace: Option<&str>) -> Vec<F
             [] => Finding::ok(format!("you may {} {resource}{place}", verbs.join(", "))),
             lacking => Finding::warn(
                 format!("you may not {} {resource}{place}", lacking.join(", ")),
-                format!("Without that, these commands do only a part of their work or none: {commands}."),
+                format!("Without these permissions, some commands do not work, or only in part: {commands}."),
             ),
         });
     }
@@ -196,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rights_are_those_of_the_roles_in_the_namespaces_that_are_watched() {
+    fn permissions_are_those_of_the_roles_in_the_watched_namespaces() {
         let shown = |watched: &[&str], cluster_issuers| {
             needed("own", watched, cluster_issuers).iter().map(shown).collect::<BTreeSet<_>>()
         };

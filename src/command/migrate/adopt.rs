@@ -1,5 +1,5 @@
-//! Takes over what cert-manager has in the cluster, one object after the other, so that each crash leaves something that the
-//! same command goes on from.
+//! Takes over cert-manager's objects in the cluster, one after the other. After a crash at any point, the same command can
+//! continue.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ pub struct Adoption {
     operator_namespace: String,
     cert_manager_namespace: String,
     now: Timestamp,
-    /// Issuers of ours that there are, or will be: kind, namespace, name.
+    /// Certwright's issuers that exist, or will be created: kind, namespace, name.
     issuers: BTreeSet<(String, Option<String>, String)>,
     lines: Vec<String>,
     done: usize,
@@ -31,7 +31,7 @@ pub struct Adoption {
 }
 
 impl Adoption {
-    /// A migration in the cluster that the flags name.
+    /// A migration in the cluster selected by the flags.
     pub async fn new(flags: &Migrate) -> Result<Self, Error> {
         let cluster = flags.cluster.connect().await?;
         Ok(Self {
@@ -47,15 +47,15 @@ impl Adoption {
         })
     }
 
-    /// What was done, and how much.
+    /// What was done, and the number of Certificates.
     pub fn said(&self, dry_run: bool, what: &str) -> String {
         let mut text = self.lines.iter().map(|line| format!("{line}\n")).collect::<String>();
         let would = if dry_run { "Nothing was changed: this was a dry run. " } else { "" };
-        text.push_str(&format!("{would}Certificates {what}: {}; hindered: {}\n", self.done, self.hindered));
+        text.push_str(&format!("{would}Certificates {what}: {}; skipped: {}\n", self.done, self.hindered));
         text
     }
 
-    /// Whether all went well.
+    /// The exit code: whether nothing was skipped.
     pub fn exit(&self) -> Exit {
         if self.hindered == 0 { Exit::Fine } else { Exit::NotWell }
     }
@@ -101,7 +101,7 @@ impl Adoption {
         let known = (kind.clone(), namespace.clone(), name.clone());
         if self.store.ours(kind, namespace.as_deref(), name).await?.is_some() {
             self.issuers.insert(known);
-            self.say(&what, "is here already, and left as it is");
+            self.say(&what, "already exists, and was left unchanged");
             return Ok(());
         }
         if let Verdict::Incomplete(why) = &outcome.verdict {
@@ -115,7 +115,7 @@ impl Adoption {
         };
         let (secret_name, _) = adoption::account_key(&outcome.original);
         let copy = copied.into_iter().find(|secret| secret.metadata.name.as_deref() == Some(&secret_name));
-        // In a dry run the copy is not there.
+        // A dry run did not create the copy.
         let secret = match self.store.secret(&secrets_namespace, &secret_name).await? {
             Some(secret) => Some(secret),
             None => copy,
@@ -127,10 +127,10 @@ impl Adoption {
                     let account =
                         marks.get(certwright_api::ANNOTATION_ACCOUNT_URL).cloned().unwrap_or_default();
                     self.store.patch_secret(&secret, json!({ "annotations": marks })).await?;
-                    self.say(&what, format!("Secret {secret_name} says that its account is {account}"));
+                    self.say(&what, format!("recorded account {account} on Secret {secret_name}"));
                 }
                 self.store.create(namespace.as_deref(), ours).await?;
-                self.say(&what, "made");
+                self.say(&what, "created");
                 self.issuers.insert(known);
             }
         }
@@ -150,13 +150,13 @@ impl Adoption {
                     self.say(
                         what,
                         format!(
-                            "Secret {to}/{name} is there already, is another than {from}/{name}, and is kept"
+                            "Secret {to}/{name} already exists, differs from {from}/{name}, and was left unchanged"
                         ),
                     );
                 }
                 (_, Some(_)) => {}
                 (None, None) => {
-                    self.say(what, format!("Secret {from}/{name} is not there, and so was not copied"))
+                    self.say(what, format!("Secret {from}/{name} does not exist, and was not copied"))
                 }
                 (Some(theirs), None) => {
                     self.store.copy_secret(&theirs, &to).await?;
@@ -175,13 +175,13 @@ impl Adoption {
         let there = self.store.ours("Certificate", Some(&namespace), name).await?;
         let theirs = self.store.theirs("Certificate", Some(&namespace), name).await?;
         if there.is_some() && theirs.is_none() {
-            self.say(&what, "is here already, and left as it is");
+            self.say(&what, "already exists, and was left unchanged");
             return Ok(());
         }
         if !self.has_issuer(ours, &namespace).await? {
             self.hindered(
                 &what,
-                "its issuer is not here; take that over, or apply one of its name, and run this again",
+                "Certwright has no issuer of this name; take it over or create one, and run the command again",
             );
             return Ok(());
         }
@@ -199,8 +199,8 @@ impl Adoption {
         if owners.is_some() && self.store.cert_manager_may_run(self.now).await {
             self.hindered(
                 &what,
-                "cert-manager owns its Secret (--enable-certificate-owner-ref) and may be running: it would have the Secret \
-                 deleted with its Certificate. Scale cert-manager's controller to zero, wait a minute, and run this again",
+                "cert-manager owns its Secret (--enable-certificate-owner-ref) and may be running: the Secret would be deleted \
+                 with its Certificate. Scale cert-manager's controller to zero, wait a minute, and run the command again",
             );
             return Ok(());
         }
@@ -215,7 +215,10 @@ impl Adoption {
             self.store.delete(&namespace, &theirs).await?;
         }
         self.done += 1;
-        self.say(&what, format!("taken over with Secret {secret_name}; cert-manager's is deleted"));
+        self.say(
+            &what,
+            format!("taken over with Secret {secret_name}; cert-manager's Certificate is deleted"),
+        );
         Ok(())
     }
 
@@ -223,7 +226,7 @@ impl Adoption {
         let mut metadata = json!({});
         if !marks.is_empty() {
             metadata["annotations"] = json!(marks);
-            // By this the operator watches its own.
+            // The operator watches Secrets with this label.
             metadata["labels"] = json!({ LABEL_SECRET: SECRET_TLS });
         }
         if let Some(owners) = owners {
@@ -235,7 +238,7 @@ impl Adoption {
         }
     }
 
-    /// Whether the issuer of a Certificate is ours by now.
+    /// Whether Certwright has the issuer of a Certificate.
     async fn has_issuer(&self, ours: &Value, namespace: &str) -> Result<bool, MigrateError> {
         let reference = &ours["spec"]["issuerRef"];
         let kind = reference["kind"].as_str().unwrap_or("Issuer");
@@ -274,13 +277,13 @@ impl Adoption {
         let issuer = reference["name"].as_str().unwrap_or_default();
         let of_issuer = (kind == "Issuer").then_some(namespace.as_str());
         if self.store.theirs(kind, of_issuer, issuer).await?.is_none() {
-            self.not_given_back(&what, &format!("cert-manager has no {kind} {issuer}; apply it first"));
+            self.not_given_back(&what, &format!("cert-manager has no {kind} {issuer}; create it first"));
             return Ok(());
         }
         if spec["revocation"]["onDelete"].as_str().is_some_and(|policy| policy != "Never") {
             self.not_given_back(
                 &what,
-                "spec.revocation.onDelete would have its certificate revoked; remove it first",
+                "its certificate would be revoked because of spec.revocation.onDelete; remove that field first",
             );
             return Ok(());
         }
@@ -296,20 +299,20 @@ impl Adoption {
             self.store.patch_secret(&secret, json!({ "annotations": marks })).await?;
         }
         let theirs = adoption::given_back(theirs, spec);
-        // From here on ours leaves the Secret alone.
+        // From here on, Certwright does not touch the Secret.
         if self.store.theirs("Certificate", Some(&namespace), &name).await?.is_none() {
             self.store.create(Some(&namespace), &theirs).await?;
-            self.say(&what, format!("makes this Certificate of {}:", crate::migrate::VERSION));
+            self.say(&what, format!("creates this Certificate of {}:", crate::migrate::VERSION));
             self.show(&theirs);
         }
         self.store.delete(&namespace, ours).await?;
         self.done += 1;
-        self.say(&what, format!("given back with Secret {secret_name}; ours is deleted"));
+        self.say(&what, format!("given back with Secret {secret_name}; Certwright's Certificate is deleted"));
         Ok(())
     }
 }
 
-/// The owners of a Secret that are not a Certificate of cert-manager's, if one of them is.
+/// If a Certificate of cert-manager's owns the Secret: its other owners.
 fn other_owners(secret: &Secret) -> Option<Value> {
     let owners = secret.metadata.owner_references.clone().unwrap_or_default();
     let (theirs, others): (Vec<_>, Vec<_>) = owners.into_iter().partition(|owner| {

@@ -1,54 +1,54 @@
-//! Why objects could not be brought over.
+//! Why a migration failed.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why objects could not be brought over.
+/// Why a migration failed.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
-    /// A file could not be read.
-    #[error("{path} cannot be read")]
+    /// A file cannot be read.
+    #[error("cannot read {path}")]
     Read {
         /// Its path.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A file is no YAML. A template is none before it is rendered.
-    #[error("{path} is no YAML; render templates first, as by `helm template`")]
+    /// A file is not YAML. For example, it is a template that is not rendered yet.
+    #[error("{path} is not YAML; render templates first, for example with `helm template`")]
     Parse {
         /// Its path.
         path: PathBuf,
-        /// What the parser said.
+        /// The parser's error.
         source: serde_yaml::Error,
     },
-    /// A file could not be written.
-    #[error("{path} cannot be written")]
+    /// A file cannot be written.
+    #[error("cannot write {path}")]
     Write {
         /// Its path.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// An object could not be written as YAML.
-    #[error("an object cannot be written as YAML")]
+    /// An object cannot be written as YAML.
+    #[error("cannot write an object as YAML")]
     Yaml(#[source] serde_yaml::Error),
-    /// cert-manager's objects could not be listed.
-    #[error("cert-manager's {what} cannot be listed; for files, give -f")]
+    /// cert-manager's objects cannot be listed.
+    #[error("cannot list cert-manager's {what}; to read files instead, use -f")]
     List {
-        /// Their plural.
+        /// The plural of the kind.
         what: &'static str,
-        /// What the API server said.
+        /// The API server's error.
         source: Box<kube::Error>,
     },
-    /// A request to the API server failed. What was done before it stands, and the same command goes on from there.
-    #[error("{what} cannot be {verb}; run the same again once that is mended")]
+    /// A request to the API server failed. Earlier changes remain, and the same command continues from there.
+    #[error("{what} cannot be {verb}; correct the cause, then run the same command again")]
     Request {
         /// Kind, namespace and name.
         what: String,
-        /// What was to be done with it.
+        /// What the request was for.
         verb: &'static str,
-        /// What the API server said.
+        /// The API server's error.
         source: Box<kube::Error>,
     },
 }

@@ -1,4 +1,4 @@
-//! Where cert-manager's objects are read from.
+//! Reads cert-manager's objects.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ pub fn files(paths: &[PathBuf]) -> Result<Vec<Value>, MigrateError> {
     Ok(objects)
 }
 
-/// A file, or the files of YAML or JSON in a directory, in order.
+/// The file, or the YAML and JSON files of a directory, sorted.
 fn files_of(path: &Path) -> Result<Vec<PathBuf>, MigrateError> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
@@ -49,7 +49,7 @@ fn text(path: &Path) -> std::io::Result<String> {
     Ok(text)
 }
 
-/// The objects in the cluster: of all namespaces; or those of one, with the ClusterIssuers that its Certificates name.
+/// The objects in the cluster: those of all namespaces, or those of one and the ClusterIssuers that its Certificates name.
 pub async fn cluster(cluster: &Cluster, all: bool) -> Result<Vec<Value>, MigrateError> {
     let list = async |kind: &'static str, plural: &'static str, namespace: Option<&str>| {
         let resource = resource(VERSION, kind, plural);
@@ -61,7 +61,7 @@ pub async fn cluster(cluster: &Cluster, all: bool) -> Result<Vec<Value>, Migrate
         let found = found.map_err(|source| MigrateError::List { what: plural, source: Box::new(source) })?;
         let objects = found.items.into_iter().filter_map(|object| {
             let mut value = serde_json::to_value(object).ok()?;
-            // The items of a list do not say what they are.
+            // The items of a list have no version and kind.
             (value["apiVersion"], value["kind"]) = (VERSION.into(), kind.into());
             Some(value)
         });

@@ -1,4 +1,4 @@
-//! The objects in the cluster that a migration reads and writes, and what it says about them.
+//! Reads and writes the objects in the cluster for a migration.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::Lease;
@@ -15,7 +15,7 @@ use certwright_api::{FIELD_MANAGER, GROUP, VERSION};
 /// The Lease of cert-manager's controller.
 const LEASE: &str = "cert-manager-controller";
 
-/// The API server, which is only read from in a dry run.
+/// The API server. A dry run only reads from it.
 pub struct Store {
     pub client: Client,
     pub dry_run: bool,
@@ -40,7 +40,7 @@ impl Store {
         }
     }
 
-    /// One of ours.
+    /// One of Certwright's objects.
     pub async fn ours(
         &self,
         kind: &str,
@@ -50,7 +50,7 @@ impl Store {
         self.read(&format!("{GROUP}/{VERSION}"), kind, namespace, name).await
     }
 
-    /// One of cert-manager's.
+    /// One of cert-manager's objects.
     pub async fn theirs(
         &self,
         kind: &str,
@@ -72,7 +72,7 @@ impl Store {
         Ok(found.and_then(|object| serde_json::to_value(object).ok()))
     }
 
-    /// All Certificates of ours, in a namespace or in all.
+    /// All Certificates of Certwright's, in a namespace or in all namespaces.
     pub async fn our_certificates(&self, namespace: Option<&str>) -> Result<Vec<Value>, MigrateError> {
         let api = self.api(&format!("{GROUP}/{VERSION}"), "Certificate", namespace);
         let found =
@@ -80,7 +80,7 @@ impl Store {
         Ok(found.items.into_iter().filter_map(|object| serde_json::to_value(object).ok()).collect())
     }
 
-    /// Makes an object that is not there.
+    /// Creates an object that does not exist yet.
     pub async fn create(&self, namespace: Option<&str>, object: &Value) -> Result<(), MigrateError> {
         let Source { api_version, kind, name, .. } = Source::of(object);
         if self.dry_run {
@@ -94,14 +94,14 @@ impl Store {
         let object: DynamicObject =
             serde_json::from_value(object).map_err(|error| MigrateError::Request {
                 what: format!("{kind} {name}"),
-                verb: "made",
+                verb: "created",
                 source: Box::new(kube::Error::SerdeError(error)),
             })?;
         let made = self.api(&api_version, &kind, namespace).create(&params, &object).await;
-        made.map(drop).map_err(failed(&kind, namespace, &name, "made"))
+        made.map(drop).map_err(failed(&kind, namespace, &name, "created"))
     }
 
-    /// Deletes an object, unless it was made anew since it was read. What it owns goes with it.
+    /// Deletes an object and what it owns, unless it was recreated since it was read.
     pub async fn delete(&self, namespace: &str, object: &Value) -> Result<(), MigrateError> {
         let Source { api_version, kind, name, .. } = Source::of(object);
         if self.dry_run {
@@ -122,7 +122,7 @@ impl Store {
         api.get_opt(name).await.map_err(failed("Secret", Some(namespace), name, "read"))
     }
 
-    /// Makes a copy of a Secret in another namespace, with its data alone.
+    /// Copies a Secret to another namespace: its data and type only.
     pub async fn copy_secret(&self, secret: &Secret, namespace: &str) -> Result<(), MigrateError> {
         let name = secret.metadata.name.clone().unwrap_or_default();
         let mut copy = Secret { data: secret.data.clone(), type_: secret.type_.clone(), ..Secret::default() };
@@ -132,10 +132,10 @@ impl Store {
         }
         let api = Api::<Secret>::namespaced(self.client.clone(), namespace);
         let made = api.create(&PostParams::default(), &copy).await;
-        made.map(drop).map_err(failed("Secret", Some(namespace), &name, "made"))
+        made.map(drop).map_err(failed("Secret", Some(namespace), &name, "created"))
     }
 
-    /// Changes the metadata of a Secret, if it is still the one that was read.
+    /// Changes the metadata of a Secret, if it is still the same one that was read.
     pub async fn patch_secret(&self, secret: &Secret, mut metadata: Value) -> Result<(), MigrateError> {
         let name = secret.metadata.name.clone().unwrap_or_default();
         let namespace = secret.metadata.namespace.clone().unwrap_or_default();
@@ -149,7 +149,7 @@ impl Store {
         patched.map(drop).map_err(failed("Secret", Some(&namespace), &name, "changed"))
     }
 
-    /// Whether cert-manager's controller runs, as its Lease says; also if that cannot be known.
+    /// Whether cert-manager's controller is running, according to its Lease. Also true if that is unknown.
     pub async fn cert_manager_may_run(&self, now: Timestamp) -> bool {
         let named = ListParams::default().fields(&format!("metadata.name={LEASE}"));
         let Ok(leases) = Api::<Lease>::all(self.client.clone()).list(&named).await else { return true };

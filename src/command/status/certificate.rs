@@ -12,7 +12,7 @@ use certwright_api::{
     certificate_reason as reason,
 };
 
-/// The screen. `issuer` is how its issuer stands, as far as that is known.
+/// The screen. `issuer` is the state of its issuer, if it is known.
 pub(super) fn rendered(
     certificate: &Certificate,
     outlook: &Outlook,
@@ -54,8 +54,8 @@ fn facts(
     let stands = match issuer.map(|issuer| issuer.ready) {
         Some(Some(true)) => "ready",
         Some(Some(false)) => "not ready",
-        Some(None) => "not looked at yet",
-        None => "cannot be seen",
+        Some(None) => "not processed yet",
+        None => "cannot be read",
     };
     let at = |field: Option<_>| time(field).map(|time| moment(time, now));
     let failure = status.failed_issuance_attempts.map(|attempts| {
@@ -84,33 +84,32 @@ fn facts(
     .concat()
 }
 
-/// A condition beside the main ones.
+/// A condition other than the main ones.
 fn remark(name: &str, status: &CertificateStatus, type_: &str) -> String {
     optional(name, condition(&status.conditions, type_).map(|one| format!("{}: {}", one.reason, one.message)))
 }
 
-/// Certificates that wait to be revoked, with what stands in the way.
+/// Certificates that are still to be revoked, and why they are not revoked yet.
 fn to_be_revoked(status: &CertificateStatus, now: Timestamp) -> String {
     let held = status.revocation.iter().flat_map(|ledger| &ledger.certificates);
     let lines = held.filter_map(|held| {
         let open = held.open()?;
         let why = open.message.as_deref().map_or(String::new(), |why| format!(": {why}"));
         let again = time(open.next_attempt_time.as_ref());
-        let again =
-            again.map_or(String::new(), |again| format!("; the CA is asked again at {}", moment(again, now)));
+        let again = again.map_or(String::new(), |again| format!("; next attempt at {}", moment(again, now)));
         let reason = open.reason.as_str();
         Some(field("To revoke", &format!("{} ({reason}){why}{again}", held.serial_number)))
     });
     lines.collect()
 }
 
-/// TXT records that wait to be removed, with what stands in the way.
+/// TXT records that are still to be removed, and why they are not removed yet.
 fn to_be_removed(status: &CertificateStatus, now: Timestamp) -> String {
     let removals = status.dns_records.iter().filter_map(|record| Some((record, record.removal.as_ref()?)));
     let lines = removals.map(|(record, removal)| {
         let why = removal.reason.as_deref().map_or(String::new(), |why| format!(": {why}"));
         let again = moment(removal.next_attempt_time.0, now);
-        field("TXT record", &format!("{} is still to be removed{why}; tried again at {again}", record.fqdn))
+        field("TXT record", &format!("{} is still to be removed{why}; next attempt at {again}", record.fqdn))
     });
     lines.collect()
 }
@@ -136,7 +135,7 @@ mod tests {
     const NOW: &str = "2026-01-01T00:05:00Z";
 
     #[test]
-    fn what_is_waited_for_since_when_and_what_to_do_come_first() {
+    fn what_it_waits_for_since_when_and_what_to_do_come_first() {
         let text = shown(json!({
             "conditions": [
                 condition("Ready", "False", "WaitingForSelfCheck"), condition("Issuing", "True", "WaitingForSelfCheck"),
@@ -148,13 +147,13 @@ mod tests {
             }],
         }));
         let begins = "Certificate shop/www is not ready, since 2026-01-01T00:00:00Z (5m ago)\n\n\
-             Waits for     WaitingForSelfCheck, under way since 2026-01-01T00:00:00Z (5m ago)\n\
+             Waits for     WaitingForSelfCheck, in progress since 2026-01-01T00:00:00Z (5m ago)\n\
              \x20             www.example.com has no address\n\
-             Next          looks again at least every ten seconds, and tells the CA to look once the self-check\n\
-             \x20             takes too long\n\
+             Next          checks again at least every ten seconds, and tells the CA to validate if the\n\
+             \x20             self-check takes too long\n\
              What to do    The challenges are presented";
         assert!(text.starts_with(begins), "{text}");
-        assert!(text.contains("Issuer        Issuer shop/ca: cannot be seen\n"), "{text}");
+        assert!(text.contains("Issuer        Issuer shop/ca: cannot be read\n"), "{text}");
         assert!(
             text.contains(
                 "Order         pending, placed 2026-01-01T00:02:00Z (3m ago); https://ca.test/order/1\n"
@@ -168,14 +167,14 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_says_when_it_is_tried_again() {
+    fn a_failure_shows_the_time_of_the_next_attempt() {
         let text = shown(json!({
             "conditions": [condition("Ready", "False", "CAA"), condition("Issuing", "False", "CAA")],
             "failedIssuanceAttempts": 2, "lastFailureTime": "2026-01-01T00:04:00Z", "nextAttemptTime": "2026-01-01T01:07:00Z",
         }));
         for words in [
             "Problem       CAA, failed 2026-01-01T00:04:00Z (1m ago)\n",
-            "Next          tries again at 2026-01-01T01:07:00Z (in 1h2m)\n",
+            "Next          retries at 2026-01-01T01:07:00Z (in 1h2m)\n",
             "What to do    The CA does not allow what the Certificate requests",
             "Failures      2 in a row, last 2026-01-01T00:04:00Z (1m ago)\n",
         ] {
@@ -184,11 +183,11 @@ mod tests {
     }
 
     #[test]
-    fn one_that_the_operator_has_not_seen_says_so() {
+    fn a_certificate_that_the_operator_has_not_processed_says_so() {
         let text = shown(json!(null));
         assert!(
             text.starts_with(
-                "Certificate shop/www is not looked at yet\n\nNext          waits for the operator"
+                "Certificate shop/www is not processed yet\n\nNext          waits for the operator"
             ),
             "{text}"
         );

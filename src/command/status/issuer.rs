@@ -36,7 +36,7 @@ pub(super) fn rendered(
     });
     text.push_str(&optional("Failures", failures));
     for (name, type_) in
-        [("Key change", CONDITION_KEY_ROLLOVER), ("Deactivation", CONDITION_ACCOUNT_DEACTIVATED)]
+        [("Key rollover", CONDITION_KEY_ROLLOVER), ("Deactivation", CONDITION_ACCOUNT_DEACTIVATED)]
     {
         let Some(condition) = condition(&status.conditions, type_) else { continue };
         text.push_str(&field(name, &format!("{}: {}", condition.reason, condition.message)));
@@ -65,7 +65,7 @@ fn account(acme: &AcmeAccountStatus, now: Timestamp) -> String {
         field("Account", &acme.uri),
         optional("Contact", emails.or_else(|| acme.last_registered_email.clone())),
         field("Account key", &acme.key_algorithm),
-        optional("Key made", at(acme.key_created.as_ref())),
+        optional("Key created", at(acme.key_created.as_ref())),
         optional("Key changed", at(acme.last_key_rollover.as_ref())),
         optional("Next key", at(acme.next_key_rollover.as_ref())),
         optional("Deactivated", at(acme.deactivation_time.as_ref())),

@@ -7,7 +7,7 @@ use crate::migrate::convert;
 const NOW: &str = "2026-06-01T00:00:00Z";
 
 #[test]
-fn a_certificate_in_place_becomes_ours_by_four_annotations() {
+fn four_annotations_take_over_a_certificate_in_place() {
     let marks = marks(&certificate(json!({})), &secret(json!({}))).unwrap();
     let expected = [
         ("certwright.dev/certificate-name", "www"),
@@ -19,7 +19,7 @@ fn a_certificate_in_place_becomes_ours_by_four_annotations() {
 }
 
 #[test]
-fn what_is_marked_already_is_not_marked_again() {
+fn existing_annotations_are_not_set_again() {
     let mut secret = secret(json!({}));
     let first = marks(&certificate(json!({})), &secret).unwrap();
     secret.metadata.annotations.get_or_insert_default().extend(first);
@@ -27,11 +27,11 @@ fn what_is_marked_already_is_not_marked_again() {
 }
 
 #[test]
-fn what_would_be_ordered_anew_is_not_taken_over() {
+fn a_certificate_that_would_be_ordered_again_is_not_taken_over() {
     let others = [
         (json!({"dnsNames": ["other.example.com"]}), "lacks other.example.com"),
         (json!({"privateKey": {"algorithm": "RSA"}}), "the private key is ECDSA"),
-        (json!({"issuerRef": {"name": "other"}}), "its certificate came from Issuer ca"),
+        (json!({"issuerRef": {"name": "other"}}), "its certificate is from Issuer ca"),
         (json!({"issuerRef": {"name": "ca", "kind": "ClusterIssuer"}}), "its spec names ClusterIssuer ca"),
     ];
     for (spec, why) in others {
@@ -48,8 +48,8 @@ fn what_would_be_ordered_anew_is_not_taken_over() {
 #[test]
 fn a_secret_of_somebody_else_is_not_taken_over() {
     let others = [
-        (json!({"cert-manager.io/certificate-name": "other"}), "is of another Certificate, other"),
-        (json!({"cert-manager.io/certificate-name": null}), "does not say that cert-manager made it"),
+        (json!({"cert-manager.io/certificate-name": "other"}), "belongs to another Certificate, other"),
+        (json!({"cert-manager.io/certificate-name": null}), "cert-manager did not create it"),
         (json!({"certwright.dev/certificate-name": "other"}), "belongs to Certwright's Certificate other"),
     ];
     for (annotations, why) in others {
@@ -64,20 +64,20 @@ fn a_secret_of_somebody_else_is_not_taken_over() {
 }
 
 #[test]
-fn an_issuance_of_cert_managers_is_not_interrupted() {
+fn an_issuance_by_cert_manager_is_not_interrupted() {
     let said = |type_: &str, status: &str| {
         let mut outcome = certificate(json!({}));
         outcome.original["status"] =
             json!({"conditions": [{"type": type_, "status": status, "message": "a"}]});
         marks(&outcome, &secret(json!({})))
     };
-    assert!(said("Issuing", "True").unwrap_err().contains("is issuing for it"));
+    assert!(said("Issuing", "True").unwrap_err().contains("is issuing it"));
     assert!(said("Ready", "False").unwrap_err().contains("not ready: \"a\""));
     assert!(said("Ready", "True").is_ok());
 }
 
 #[test]
-fn an_account_is_found_by_its_url_if_cert_manager_is_sure_of_it() {
+fn the_account_url_is_recorded_if_cert_managers_status_is_current() {
     let key = KeyPair::generate().unwrap().serialize_pem();
     let account = Secret {
         data: Some([("tls.key".to_owned(), ByteString(key.into_bytes()))].into()),
@@ -88,13 +88,13 @@ fn an_account_is_found_by_its_url_if_cert_manager_is_sure_of_it() {
     assert_eq!(marks["certwright.dev/acme-server"], "https://ca.example.com/directory");
     assert_eq!(marks["certwright.dev/eab-key-id"], "a");
     assert_eq!(marks["certwright.dev/key-thumbprint"].len(), 43);
-    // Its status is about a spec that has changed since: then the CA is asked.
+    // The status is about an older spec: the operator asks the CA instead.
     assert_eq!(marks_of_account(&issuer(2), Some(&account)), Ok(Marks::new()));
     assert!(marks_of_account(&issuer(1), None).unwrap_err().contains("no Secret key"));
 }
 
 #[test]
-fn what_goes_back_is_what_came_with_what_has_changed_since() {
+fn a_certificate_is_given_back_as_it_came_with_later_changes() {
     let came = certificate(json!({
         "usages": ["client auth", "server auth"], "subject": {"organizations": ["a"]}, "renewBefore": "1h",
         "duration": "90h", "issuerRef": {"name": "ca", "group": "cert-manager.io"},
@@ -113,9 +113,9 @@ fn what_goes_back_is_what_came_with_what_has_changed_since() {
     assert_eq!(back["apiVersion"], "cert-manager.io/v1");
 }
 
-/// Whoever may write our Certificates may have written the annotation.
+/// Anybody who can write Certwright's Certificates can also write the annotation.
 #[test]
-fn nothing_but_a_certificate_of_cert_managers_of_the_same_name_is_given_back() {
+fn only_cert_managers_certificate_of_the_same_name_is_given_back() {
     let good = json!({
         "apiVersion": "cert-manager.io/v1", "kind": "Certificate", "metadata": { "name": "www" },
         "spec": { "secretName": "www-tls", "issuerRef": { "name": "ca" } },
@@ -136,7 +136,7 @@ fn nothing_but_a_certificate_of_cert_managers_of_the_same_name_is_given_back() {
     ] {
         let mut forged = good.clone();
         *forged.pointer_mut(pointer).unwrap() = value;
-        others.push((forged.to_string(), "only that is made"));
+        others.push((forged.to_string(), "nothing else is created"));
     }
     for (annotation, why) in others {
         let said = kept_original(&annotation, "www", "shop").unwrap_err();
@@ -145,7 +145,7 @@ fn nothing_but_a_certificate_of_cert_managers_of_the_same_name_is_given_back() {
 }
 
 #[test]
-fn what_is_given_back_has_neither_owners_nor_finalizers_and_names_issuers_of_cert_managers() {
+fn a_certificate_given_back_has_no_owners_or_finalizers_and_names_cert_managers_issuers() {
     let forged = json!({
         "apiVersion": "cert-manager.io/v1", "kind": "Certificate",
         "metadata": {
@@ -164,7 +164,7 @@ fn what_is_given_back_has_neither_owners_nor_finalizers_and_names_issuers_of_cer
 }
 
 #[test]
-fn whatever_an_annotation_holds_a_certificate_is_given_back_from_it() {
+fn an_annotation_with_any_content_results_in_a_certificate() {
     let ours = json!({"secretName": "www-tls", "issuerRef": {"name": "ca", "kind": "Issuer"}});
     for theirs in [json!([1]), json!("x"), json!({"spec": []}), json!({"spec": {"issuerRef": "x"}})] {
         let back = given_back(theirs.clone(), &ours);
@@ -186,7 +186,7 @@ fn whatever_an_annotation_holds_a_certificate_is_given_back_from_it() {
 }
 
 #[test]
-fn every_secret_that_an_issuer_names_is_known() {
+fn all_secrets_that_an_issuer_names_are_found() {
     let names = secrets_of(&issuer(1).original);
     assert_eq!(names.into_iter().collect::<Vec<_>>(), ["eab", "hook", "key", "tsig"]);
 }
@@ -209,7 +209,7 @@ fn certificate(spec: Value) -> Outcome {
     convert(&[object]).remove(0)
 }
 
-/// As cert-manager writes it. The CA has added a name of its own.
+/// A Secret as cert-manager writes it. The CA added a name of its own.
 fn secret(annotations: Value) -> Secret {
     let key = KeyPair::generate().unwrap();
     let names = ["www.example.com", "example.com", "added.example.com"].map(str::to_owned);

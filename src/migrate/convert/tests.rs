@@ -5,7 +5,7 @@ use crate::migrate::documents;
 use crate::migrate::fields::{CERTIFICATE, Fate, Fields, ISSUER, METADATA, fate};
 
 #[test]
-fn what_both_have_is_taken_over_as_it_is() {
+fn common_fields_are_taken_over_unchanged() {
     let outcomes = convert(&objects(EVERYDAY));
     for outcome in &outcomes {
         assert_eq!(outcome.verdict, Verdict::TakenOver, "{outcome:#?}");
@@ -20,7 +20,7 @@ fn what_both_have_is_taken_over_as_it_is() {
 }
 
 #[test]
-fn a_list_and_what_the_api_server_keeps_are_read() {
+fn lists_are_read_and_bookkeeping_is_dropped() {
     let object = json!({
         "apiVersion": "v1", "kind": "List",
         "items": [{
@@ -43,7 +43,7 @@ fn a_list_and_what_the_api_server_keeps_are_read() {
 }
 
 #[test]
-fn what_an_acme_ca_cannot_honour_is_left_out_and_named() {
+fn fields_that_an_acme_ca_cannot_honor_are_left_out_with_a_note() {
     let outcome = certificate_with(
         "  subject: { organizations: [Example] }\n  uris: [spiffe://a]\n  isCA: true\n  usages: [server auth, client auth]\n  \
          encodeUsagesInRequest: true\n  signatureAlgorithm: SHA512WithRSA\n  commonName: An Example\n  revisionHistoryLimit: 3\n  \
@@ -78,7 +78,7 @@ fn what_an_acme_ca_cannot_honour_is_left_out_and_named() {
 }
 
 #[test]
-fn a_field_that_nobody_knows_is_named_and_left_out() {
+fn an_unknown_field_is_left_out_with_a_note() {
     let outcome = certificate_with("  privateKey: { size: 4096, shape: round }\n  fresh: { a: 1 }");
     assert_eq!(outcome.object.unwrap()["spec"]["privateKey"], json!({"size": 4096}));
     let unknown: Vec<_> = outcome.notes.iter().filter(|note| note.text.contains("not known")).collect();
@@ -87,7 +87,7 @@ fn a_field_that_nobody_knows_is_named_and_left_out() {
 }
 
 #[test]
-fn metadata_of_others_stays_behind() {
+fn metadata_of_other_programs_is_left_out() {
     let outcome = one(&json!({
         "apiVersion": "cert-manager.io/v1", "kind": "Certificate",
         "metadata": {
@@ -181,10 +181,10 @@ fn certificates_of_ingresses_and_of_other_programs_issuers_are_left() {
 }
 
 #[test]
-fn what_no_acme_ca_issues_is_left_with_the_sentence_of_our_own_check() {
+fn a_certificate_that_no_acme_ca_issues_is_left_with_the_message_of_the_validation() {
     let why =
         left_because(&certificate_yaml("").replace("dnsNames: [www.example.com]", "uris: [spiffe://a]"));
-    assert!(why.starts_with("It cannot be issued by an ACME CA: "), "{why}");
+    assert!(why.starts_with("An ACME CA cannot issue it: "), "{why}");
     let why = left_because(&certificate_yaml("  privateKey: { size: 2500 }\n"));
     assert!(why.contains("RSA keys of 2500 bits"), "{why}");
     let why = left_because(&certificate_yaml("  privateKey: { algorithm: DSA }\n"));
@@ -192,7 +192,7 @@ fn what_no_acme_ca_issues_is_left_with_the_sentence_of_our_own_check() {
 }
 
 #[test]
-fn other_objects_are_passed_over_and_old_versions_are_named() {
+fn other_objects_are_ignored_and_old_versions_are_reported() {
     let object = |version: &str, kind: &str| {
         json!({"apiVersion": version, "kind": kind, "metadata": {"name": "a"}, "spec": {}}).to_string()
     };
@@ -202,11 +202,11 @@ fn other_objects_are_passed_over_and_old_versions_are_named() {
             .contains("in the status of its Certificate")
     );
     assert!(left_because(&object("cert-manager.io/v1", "CertificateRequest")).contains("in the status"));
-    assert!(left_because(&object("v1", "Secret")).contains("passed over"));
+    assert!(left_because(&object("v1", "Secret")).contains("was ignored"));
 }
 
 #[test]
-fn no_field_goes_without_a_word() {
+fn no_field_is_dropped_silently() {
     for (table, kind) in [(CERTIFICATE, "Certificate"), (ISSUER, "Issuer")] {
         for fields in table.iter().chain(METADATA) {
             for path in fields.paths() {
@@ -225,7 +225,7 @@ fn no_field_goes_without_a_word() {
     }
 }
 
-/// Each value below is in what was taken, or a note is about it, or it is bookkeeping.
+/// Panics unless each value below was taken over, has a note, or is bookkeeping.
 fn assert_accounted(
     table: &[Fields],
     value: &Value,
@@ -252,7 +252,7 @@ fn assert_accounted(
                 assert_accounted(table, item, &taken[index], notes, &here, &anywhere);
             }
         }
-        _ => panic!("{here}: {value} went without a word; taken: {taken}; notes: {notes:#?}"),
+        _ => panic!("{here}: {value} was dropped silently; taken: {taken}; notes: {notes:#?}"),
     }
 }
 
