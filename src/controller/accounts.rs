@@ -2,8 +2,9 @@
 //! treat two users of one account as an attack.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use super::issuer_record::{AccountSecret, IssuerRecord};
@@ -84,7 +85,7 @@ impl Accounts {
         if namespace == self.own_namespace {
             return None;
         }
-        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shares = self.shares.lock();
         if !shares.contains_key(namespace) {
             shares.retain(|_, share| share.is_in_use());
         }
@@ -150,14 +151,14 @@ impl Accounts {
     /// Forgets all accounts: another replica may have changed their keys.
     pub fn clear(&self) {
         self.accounts.clear();
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.waiting.lock().clear();
     }
 
     /// Waits for exclusive access to the account in `secret`, until the guard is dropped: if several issuers share an account,
     /// only one at a time registers it or changes its key.
     pub async fn write(&self, secret: &AccountSecret) -> OwnedMutexGuard<()> {
         let writer = {
-            let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut writers = self.writers.lock();
             writers.retain(|_, writer| Arc::strong_count(writer) > 1);
             writers.entry(secret.clone()).or_default().clone()
         };
@@ -166,12 +167,12 @@ impl Accounts {
 
     /// Whether the key in `secret` is to be changed when no challenge is being validated.
     pub fn waits_for_validations(&self, secret: &AccountSecret) -> bool {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).contains(secret)
+        self.waiting.lock().contains(secret)
     }
 
     /// Records whether it is.
     pub fn wait_for_validations(&self, secret: &AccountSecret, waits: bool) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock();
         match waits {
             true => drop(waiting.insert(secret.clone())),
             false => drop(waiting.remove(secret)),

@@ -1,11 +1,12 @@
 //! The availability of the API server, from the results of all requests: logs one line when it goes away and one when it is
 //! back, instead of one per object. Failed reconciles continue immediately when it is back.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, StatusCode};
 use kube::Client;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{interval_at, timeout};
 use tracing::{info, warn};
@@ -65,7 +66,7 @@ impl ApiServer {
     }
 
     fn outage<R>(&self, change: impl FnOnce(&mut Outage) -> R) -> R {
-        change(&mut self.0.outage.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.0.outage.lock())
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
 use kube::runtime::events::Reporter;
 use kube::runtime::reflector::ObjectRef;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::accounts::Accounts;
@@ -194,7 +195,7 @@ impl Context {
 
     /// Whether this replica has already led in this term.
     pub fn led_before_in(&self, term: Option<Term>) -> bool {
-        let mut led = self.led.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut led = self.led.lock();
         term.is_some() && std::mem::replace(&mut *led, term.clone()) == term
     }
 

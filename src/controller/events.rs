@@ -1,11 +1,11 @@
 //! Events: few, each when something has changed.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder};
+use parking_lot::Mutex;
 use tracing::{debug, warn};
 
 use super::context::Context;
@@ -32,7 +32,7 @@ type Words = (String, String, String);
 impl Said {
     /// Whether this event is new, or so old that the API server no longer has it.
     fn is_news(&self, uid: &str, reason: &str, note: &str, now: Timestamp) -> bool {
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = self.0.lock();
         said.retain(|_, at| now.duration_since(*at) < KEPT);
         let words = (uid.to_owned(), reason.to_owned(), note.to_owned());
         let news = !said.contains_key(&words);
@@ -45,7 +45,7 @@ impl Said {
     /// The event was not published.
     fn take_back(&self, uid: &str, reason: &str, note: &str) {
         let words = (uid.to_owned(), reason.to_owned(), note.to_owned());
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&words);
+        self.0.lock().remove(&words);
     }
 }
 
@@ -95,6 +95,6 @@ mod tests {
         assert!(said.is_news("uid", "CAA", "forbidden for another reason", now));
         assert!(said.is_news("another", "CAA", "forbidden", now));
         assert!(said.is_news("uid", "CAA", "forbidden", now + SignedDuration::from_mins(60)));
-        assert_eq!(said.0.lock().unwrap().len(), 1, "what is old is forgotten");
+        assert_eq!(said.0.lock().len(), 1, "what is old is forgotten");
     }
 }

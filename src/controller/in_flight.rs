@@ -2,9 +2,10 @@
 //! written, and the newest version of the object, which a write has returned and the watch may not have delivered yet.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use kube::ResourceExt;
+use parking_lot::Mutex;
 
 use certwright_api::Certificate;
 use certwright_core::events::Event;
@@ -27,13 +28,13 @@ type Kept = (Memory, Vec<Event>);
 impl InFlight {
     /// What the last reconcile of a Certificate kept.
     pub fn recall(&self, uid: &str) -> Kept {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.0.lock();
         all.get(uid).and_then(|known| known.kept.clone()).unwrap_or_default()
     }
 
     /// Keeps what a reconcile knows of a Certificate; `None` once it is at rest.
     pub fn keep(&self, uid: &str, kept: Option<Kept>) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         match (kept, all.get_mut(uid)) {
             (None, None) => {}
             (None, Some(known)) if known.newest.is_none() && known.errors == 0 => {
@@ -48,7 +49,7 @@ impl InFlight {
 
     /// The newer of the cached version and the one that the last write returned.
     pub fn newest(&self, cached: impl FnOnce() -> Arc<Certificate>) -> Arc<Certificate> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.0.lock();
         // Looked up under the lock: otherwise it could be older than a write with which the watch has caught up in between.
         let cached = cached();
         let written = all.get(&cached.uid().unwrap_or_default()).and_then(|known| known.newest.clone());
@@ -57,7 +58,7 @@ impl InFlight {
 
     /// The watch has delivered a version: the result of a write is dropped when the watch has caught up.
     pub fn seen(&self, certificate: &Certificate) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         let uid = certificate.metadata.uid.as_deref().unwrap_or_default();
         let Some(known) = all.get_mut(uid) else { return };
         if known.newest.as_ref().is_some_and(|written| version(written) <= version(certificate)) {
@@ -84,13 +85,13 @@ impl InFlight {
 
     /// The uids of objects whose last reconcile failed with an error of the API server.
     pub fn failing(&self) -> HashSet<String> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.0.lock();
         all.iter().filter(|(_, known)| known.errors > 0).map(|(uid, _)| uid.clone()).collect()
     }
 
     /// A reconcile has succeeded.
     pub fn succeeded(&self, uid: &str) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         let Some(known) = all.get_mut(uid) else { return };
         known.errors = 0;
         if known.newest.is_none() && known.kept.is_none() {
@@ -100,16 +101,16 @@ impl InFlight {
 
     /// Forgets a Certificate that is gone.
     pub fn forget(&self, uid: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.0.lock().remove(uid);
     }
 
     /// Forgets everything: another replica leads.
     pub fn clear(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.0.lock().clear();
     }
 
     fn with<R>(&self, uid: &str, change: impl FnOnce(&mut Known) -> R) -> R {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.lock();
         change(known.entry(uid.to_owned()).or_default())
     }
 }

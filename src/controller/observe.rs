@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
+use parking_lot::Mutex;
 
 use super::cache::{Change, Observer};
 use super::context::Context;
@@ -41,12 +42,12 @@ impl Reactions {
         let mut hasher = DefaultHasher::new();
         what.hash(&mut hasher);
         let hash = hasher.finish();
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock();
         seen.insert(uid.unwrap_or_default(), hash) != Some(hash)
     }
 
     fn forget(&self, uid: Option<&String>) {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).remove(uid.map_or("", String::as_str));
+        self.seen.lock().remove(uid.map_or("", String::as_str));
     }
 
     fn issuer_seen(&self, issuer: &IssuerRecord, labels: u64) {

@@ -1,9 +1,9 @@
 //! The order slots: each account has a limited number, and namespaces share them fairly.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kube::runtime::reflector::ObjectRef;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::issuer_record::AccountSecret;
 use certwright_api::Certificate;
@@ -81,7 +81,7 @@ impl Places {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

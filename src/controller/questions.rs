@@ -1,9 +1,9 @@
 //! When the CA was last asked for renewal information. All of it may be lost at any time: the status has enough to continue.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
 use certwright_core::renewal::Asked;
 
@@ -23,26 +23,26 @@ impl Questions {
 
     /// Since when this process has been asking.
     pub fn began(&self) -> Timestamp {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).began
+        self.0.lock().began
     }
 
     /// The last request about a Certificate.
     pub fn last(&self, uid: &str) -> Option<Asked> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).asked.get(uid).cloned()
+        self.0.lock().asked.get(uid).cloned()
     }
 
     /// Remembers a request.
     pub fn remember(&self, uid: &str, asked: Asked) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).asked.insert(uid.to_owned(), asked);
+        self.0.lock().asked.insert(uid.to_owned(), asked);
     }
 
     /// Forgets a Certificate that is gone.
     pub fn forget(&self, uid: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).asked.remove(uid);
+        self.0.lock().asked.remove(uid);
     }
 
     /// Starts over: another replica may have asked meanwhile.
     pub fn begin(&self, now: Timestamp) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Known { began: now, asked: HashMap::new() };
+        *self.0.lock() = Known { began: now, asked: HashMap::new() };
     }
 }

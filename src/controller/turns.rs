@@ -1,8 +1,9 @@
 //! Limits concurrency. Namespaces take turns, so that none delays another.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use certwright_core::shares::Shares;
@@ -32,8 +33,7 @@ impl Turns {
     pub async fn turn(&self, namespace: &str, rank: u32) -> Option<Turn> {
         let (token, given) = oneshot::channel();
         let id = self.0.ids.fetch_add(1, Ordering::Relaxed).to_string();
-        let has_place =
-            self.0.shares.lock().unwrap_or_else(PoisonError::into_inner).take(&id, namespace, rank, token);
+        let has_place = self.0.shares.lock().take(&id, namespace, rank, token);
         let turn = Turn { turns: self.clone(), id };
         if !has_place {
             given.await.ok()?;
@@ -44,13 +44,13 @@ impl Turns {
     /// Whether nobody has a turn or waits for one.
     #[cfg(test)]
     pub fn is_empty(&self) -> bool {
-        self.0.shares.lock().unwrap().is_empty()
+        self.0.shares.lock().is_empty()
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let next = self.turns.0.shares.lock().unwrap_or_else(PoisonError::into_inner).free(&self.id);
+        let next = self.turns.0.shares.lock().free(&self.id);
         // A receiver that is gone frees its own turn.
         for token in next {
             let _ = token.send(());

@@ -1,9 +1,8 @@
 //! Requests reconciles from a controller. While this replica does not lead, there is no controller, and nothing happens.
 
-use std::sync::{Mutex, PoisonError};
-
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use kube::runtime::reflector::{Lookup, ObjectRef};
+use parking_lot::Mutex;
 
 /// Requests reconciles from the controllers of one kind, one per watched namespace.
 pub struct Wake<K: Lookup<DynamicType = ()> + 'static>(Mutex<Vec<Controller<K>>>);
@@ -24,7 +23,7 @@ impl<K: Lookup<DynamicType = ()>> Wake<K> {
     /// The requests for a controller of `namespace` that is about to start.
     pub fn connect(&self, namespace: Option<String>) -> UnboundedReceiver<ObjectRef<K>> {
         let (requests, receiver) = unbounded();
-        let mut controllers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut controllers = self.0.lock();
         controllers.retain(|controller| controller.namespace != namespace);
         controllers.push(Controller { namespace, requests });
         receiver
@@ -32,17 +31,17 @@ impl<K: Lookup<DynamicType = ()>> Wake<K> {
 
     /// Ends all requests: the controllers stop when their reconciles are done.
     pub fn disconnect(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.0.lock().clear();
     }
 
     /// Whether there is a controller.
     pub fn is_connected(&self) -> bool {
-        !self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        !self.0.lock().is_empty()
     }
 
     /// Requests a reconcile of `object`.
     pub fn wake(&self, object: ObjectRef<K>) {
-        let controllers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let controllers = self.0.lock();
         let serves = |controller: &&Controller<K>| {
             controller.namespace.is_none() || controller.namespace == object.namespace
         };

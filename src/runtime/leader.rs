@@ -5,13 +5,14 @@
 //! replica measures that with its own clock, so clocks need not agree. A write succeeds only on the version that was read, so
 //! two replicas can never both take it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -73,11 +74,11 @@ impl CurrentTerm {
     /// The term, if there was one.
     #[must_use]
     pub fn get(&self) -> Option<Term> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().clone()
     }
 
     fn begin(&self, term: Term) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(term);
+        *self.0.lock() = Some(term);
     }
 }
 

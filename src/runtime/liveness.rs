@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::clock;
@@ -137,7 +138,7 @@ impl Liveness {
     }
 
     fn signs(&self) -> MutexGuard<'_, Signs> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
@@ -174,12 +175,12 @@ impl Signs {
 
 impl Task {
     fn run(&self) -> Runs<'_> {
-        *self.runs.lock().unwrap_or_else(PoisonError::into_inner) = Some(clock::instant());
+        *self.runs.lock() = Some(clock::instant());
         Runs(self)
     }
 
     fn ailment(&self, now: Instant) -> Option<String> {
-        let since = (*self.runs.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let since = (*self.runs.lock())?;
         let blocked = longer_than(LONGEST_RUN, since, now)?;
         Some(format!("the task \"{}\" has held its thread for {} s", self.name, blocked.as_secs()))
     }
@@ -190,7 +191,7 @@ struct Runs<'a>(&'a Task);
 
 impl Drop for Runs<'_> {
     fn drop(&mut self) {
-        *self.0.runs.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.0.runs.lock() = None;
     }
 }
 

@@ -1,7 +1,6 @@
 //! Who may read metrics: users whose bearer token the API server accepts, and whose roles allow `get` on `/metrics`.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -13,6 +12,7 @@ use k8s_openapi::api::authorization::v1::{
 };
 use kube::api::PostParams;
 use kube::{Api, Client};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tracing::warn;
@@ -139,14 +139,14 @@ impl Gate {
     }
 
     fn remembered(&self, key: &[u8; 32]) -> Option<Verdict> {
-        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let answers = self.answers.lock();
         answers.get(key).filter(|answer| answer.until > clock::instant()).map(|answer| answer.verdict)
     }
 
     fn remember(&self, key: [u8; 32], verdict: Verdict) {
         let now = clock::instant();
         let trust = if verdict == Verdict::May { LONGEST_TRUST } else { LONGEST_DISTRUST };
-        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut answers = self.answers.lock();
         answers.retain(|_, answer| answer.until > now);
         // Unknown tokens do not displace valid ones.
         if answers.len() >= MOST_ANSWERS {

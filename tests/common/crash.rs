@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result, ensure};
 use base64::engine::Engine;
@@ -11,6 +11,7 @@ use certwright_cluster::proxy::{Action, RequestInfo};
 use certwright_cluster::{Operator, OperatorProcess, ProviderRequest, Proxy, Reply};
 use futures::{StreamExt, TryStreamExt, stream};
 use http::Method;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -109,7 +110,7 @@ impl Killer {
         }
         let kills = self.counts_to_point();
         if (self.notable)(request) && !(kills && self.when == When::NotSent) {
-            let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut heard = self.heard.lock();
             *heard.entry(request.path.clone()).or_default() += 1;
         }
         if !kills {
@@ -148,7 +149,7 @@ impl Killer {
         if !matches!(self.operator.get().map(OperatorProcess::kill9), Some(Ok(()))) {
             return;
         }
-        *self.crashed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
+        *self.crashed_at.lock() = Some(what);
         self.crashed.notify_one();
     }
 
@@ -171,11 +172,11 @@ impl Killer {
 
     /// How often the CA heard each notable request, by path.
     pub fn heard(&self) -> BTreeMap<String, usize> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.heard.lock().clone()
     }
 
     fn crashed_at(&self) -> Option<String> {
-        self.crashed_at.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.crashed_at.lock().clone()
     }
 
     /// How it went.

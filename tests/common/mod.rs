@@ -23,7 +23,7 @@ pub mod stumble;
 
 use std::fmt::Debug;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -37,6 +37,7 @@ use k8s_openapi::api::networking::v1::Ingress;
 use kube::core::NamespaceResourceScope;
 use kube::runtime::{WatchStreamExt, reflector, watcher};
 use kube::{Resource, ResourceExt};
+use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -152,7 +153,7 @@ pub fn hold(proxy: &Proxy, path: &'static str) -> Held {
         Action::PassThen(Box::new(move || {
             sender.send_modify(|reached| *reached += 1);
             // It ends when the other side is dropped, also by a test that fails.
-            let _ = closed.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let _ = closed.lock().recv();
         }))
     });
     Held { reached, _gate: gate }

@@ -1,12 +1,13 @@
 //! What the operator says to a CA: its signed requests, opened at a [`Proxy`] in between.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use certwright_cluster::{
     Proxy,
     proxy::{Action, RequestInfo},
 };
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 /// Path of Pebble's newAccount.
@@ -57,7 +58,7 @@ impl Overheard {
             let said = Said::read(request);
             let action = script(&said);
             if !said.header.is_null() {
-                overheard.0.lock().unwrap_or_else(PoisonError::into_inner).push(said);
+                overheard.0.lock().push(said);
             }
             action
         });
@@ -65,7 +66,7 @@ impl Overheard {
 
     /// Every signed request so far.
     pub fn all(&self) -> Vec<Said> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().clone()
     }
 
     /// Those among them that are as wanted.
@@ -80,7 +81,7 @@ impl Overheard {
 
     /// Forgets what was said so far.
     pub fn forget(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.0.lock().clear();
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use certwright_cluster::proxy::{Action, RequestInfo};
 use certwright_cluster::{ProviderRequest, Proxy, Reply};
 use futures::{StreamExt, TryStreamExt, stream};
 use http::Method;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::json;
 
 use super::crash::payload;
@@ -211,7 +212,7 @@ impl Stumbler {
     }
 
     fn lock(&self) -> MutexGuard<'_, Fates> {
-        self.fates.lock().unwrap_or_else(PoisonError::into_inner)
+        self.fates.lock()
     }
 }
 

@@ -2,8 +2,8 @@
 //! was.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::common::faults::{
@@ -16,6 +16,7 @@ use certwright_cluster::{Operator, OperatorBuilder, Pebble, Proxy, TestNamespace
 use certwright_pki::{Chain, PrivateKey};
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::Secret;
+use parking_lot::Mutex;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -491,7 +492,7 @@ async fn lose_order(
         if !request.path.starts_with(path::ORDER) {
             return Action::Pass;
         }
-        let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut first = first.lock();
         let first = first.get_or_insert_with(|| request.path.clone());
         if *first == request.path { action() } else { Action::Pass }
     });

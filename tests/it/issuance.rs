@@ -1,7 +1,7 @@
 //! From a Certificate to a TLS Secret.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::common::{
@@ -17,6 +17,7 @@ use certwright_cluster::{ADDRESS, Operator, Pebble, Proxy, TestNamespace};
 use certwright_pki::{Chain, PrivateKey};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::networking::v1::Ingress;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::extensions::ParsedExtension;
@@ -425,7 +426,7 @@ fn signing_requests(proxy: &Proxy) -> SigningRequests {
         if request.path.starts_with("/finalize-order/")
             && let Some(csr) = csr(&request.body)
         {
-            sink.lock().unwrap_or_else(PoisonError::into_inner).insert(request.path.clone(), csr);
+            sink.lock().insert(request.path.clone(), csr);
         }
         Action::Pass
     });
@@ -434,7 +435,7 @@ fn signing_requests(proxy: &Proxy) -> SigningRequests {
 
 impl SigningRequests {
     fn only(&self) -> Result<Vec<u8>> {
-        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.0.lock();
         ensure!(seen.len() == 1, "{} orders were finalized", seen.len());
         seen.values().next().cloned().context("no order was finalized")
     }

@@ -1,8 +1,8 @@
 //! The account key is changed at the CA: on demand, by age, with the spec; whatever the CA answers, one key is kept, and it
 //! is the one that the CA knows.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::common::crash::{Killer, Run, When, walk};
 use crate::common::dns::{Ground, http_request};
@@ -15,6 +15,7 @@ use certwright_cluster::{Operator, Pebble, PebbleBuilder, Proxy, Reply, Scripted
 use certwright_pki::PrivateKey;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 /// Paths of Pebble's ACME interface.
@@ -38,14 +39,14 @@ async fn a_human_has_the_key_changed_by_annotation() -> Result<()> {
         ca.proxy.script(move |request| {
             if request.path == KEY_CHANGE {
                 let next = read_at_once(&namespace, "tls.key.next");
-                seen.lock().unwrap_or_else(PoisonError::into_inner).push(next);
+                seen.lock().push(next);
             }
             Action::Pass
         });
         ask_for_rollover(ns, "1").await?;
         let after = rolled_over(ns, &before).await?;
         let new = key(ns).await?;
-        let stored = stored.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let stored = stored.lock().clone();
         assert_eq!(stored.len(), 1);
         let stored = PrivateKey::from_pem(stored[0].as_bytes())?;
         assert_eq!(jwk_thumbprint(&stored), jwk_thumbprint(&new), "it is stored before the CA hears of it");

@@ -1,9 +1,10 @@
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use crate::jws::AccountKey;
 use crate::limiter::Place;
 use crate::{Account, AcmeError, Operation};
 use certwright_pki::PrivateKey;
+use parking_lot::RwLock;
 
 impl Account {
     /// Asks the CA to put `next` in the place of the account's key (RFC 8555 section 7.3.5). Requests that are in flight
@@ -70,21 +71,20 @@ impl SharedKey {
     }
 
     pub(super) fn thumbprint(&self) -> String {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).key.thumbprint().to_owned()
+        self.0.read().key.thumbprint().to_owned()
     }
 
     /// The key, if it is the one that the CA knows.
     pub(super) fn certain(&self) -> Result<Arc<AccountKey>, AcmeError> {
-        let state = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let state = self.0.read();
         if state.in_doubt { Err(AcmeError::KeyInDoubt) } else { Ok(state.key.clone()) }
     }
 
     fn doubt(&self) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).in_doubt = true;
+        self.0.write().in_doubt = true;
     }
 
     fn settle(&self, key: AccountKey) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) =
-            State { key: Arc::new(key), in_doubt: false };
+        *self.0.write() = State { key: Arc::new(key), in_doubt: false };
     }
 }

@@ -1,7 +1,8 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::AcmeError;
@@ -50,7 +51,7 @@ impl Limiter {
     /// When the pause ends, if there is one at `now`.
     #[must_use]
     pub fn paused_until(&self, now: Timestamp) -> Option<Timestamp> {
-        (*self.paused_until.lock().unwrap_or_else(PoisonError::into_inner)).filter(|until| *until > now)
+        (*self.paused_until.lock()).filter(|until| *until > now)
     }
 
     /// Waits for a place among the requests in flight; refused during a pause.
@@ -74,7 +75,7 @@ impl Limiter {
     /// Begins a pause, or lengthens it, if `error` asks for one.
     pub(super) fn heed(&self, error: &AcmeError, now: Timestamp) {
         let Some(until) = pause(error).and_then(|pause| now.checked_add(pause).ok()) else { return };
-        let mut paused_until = self.paused_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut paused_until = self.paused_until.lock();
         *paused_until = (*paused_until).max(Some(until));
     }
 

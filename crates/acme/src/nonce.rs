@@ -1,4 +1,4 @@
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 /// The nonces that a server has handed out and nobody has used yet (RFC 8555 section 6.5).
 ///
@@ -11,11 +11,11 @@ const CAPACITY: usize = 128;
 
 impl NoncePool {
     pub(super) fn take(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+        self.0.lock().pop()
     }
 
     pub(super) fn put(&self, nonce: String) {
-        let mut nonces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut nonces = self.0.lock();
         if nonces.len() >= CAPACITY {
             nonces.remove(0);
         }

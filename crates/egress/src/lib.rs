@@ -19,8 +19,9 @@ pub mod tls;
 use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tracing::warn;
 
 pub use self::http::{HttpClient, SendError};
@@ -108,7 +109,7 @@ impl Egress {
     /// Counts a refusal, and logs it the first time.
     fn refuse(&self, purpose: Purpose, host: &str, address: IpAddr) {
         (self.0.observe)(purpose);
-        let mut said = self.0.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = self.0.said.lock();
         if said.len() >= MAX_SAID || !said.insert((purpose, host.to_owned(), address)) {
             return;
         }

@@ -5,9 +5,9 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::{Mutex, MutexGuard};
 
 /// For how long an entry is kept that nobody uses.
 const KEPT: SignedDuration = SignedDuration::from_hours(1);
@@ -109,7 +109,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Recent<K, V> {
     /// What is left of the entries.
     fn state(&self) -> (MutexGuard<'_, State<K, V>>, Timestamp) {
         let now = (self.clock)();
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let age = |since: Timestamp| now.duration_since(since).abs();
         if state.swept.is_none_or(|swept| age(swept) >= SWEPT) {
             state.entries.retain(|_, entry| age(entry.used) < KEPT);

@@ -1,10 +1,11 @@
 //! The watches of Ingresses and Gateways, and their controllers, while this replica leads.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher;
+use parking_lot::Mutex;
 
 use super::{error_policy, reconcile};
 use crate::controller::cache::{Change, Watches, api};
@@ -31,7 +32,7 @@ struct Scope {
 impl Entrances {
     /// Requests a reconcile of those that name a Secret: its Certificate has changed, or is gone.
     pub fn wake_by_secret(&self, namespace: &str, secret: &str) {
-        for scope in &*self.scopes.lock().unwrap_or_else(PoisonError::into_inner) {
+        for scope in &*self.scopes.lock() {
             wake_by_secret(&scope.ingresses, &self.ingresses, namespace, secret);
             wake_by_secret(&scope.gateways, &self.gateways, namespace, secret);
         }
@@ -39,7 +40,7 @@ impl Entrances {
 
     /// Requests a reconcile of those whose uid matches `which`.
     pub fn wake_those(&self, which: impl Fn(&String) -> bool) {
-        for scope in &*self.scopes.lock().unwrap_or_else(PoisonError::into_inner) {
+        for scope in &*self.scopes.lock() {
             wake_those(&scope.ingresses, &self.ingresses, &which);
             wake_those(&scope.gateways, &self.gateways, &which);
         }
@@ -49,7 +50,7 @@ impl Entrances {
     pub fn disconnect(&self) {
         self.ingresses.disconnect();
         self.gateways.disconnect();
-        self.scopes.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.scopes.lock().clear();
     }
 }
 
@@ -112,7 +113,7 @@ pub fn start(context: &Arc<Context>, tasks: &mut Supervisor) {
             context.clone(),
         );
         tasks.spawn("controller of Gateways", gateways);
-        entrances.scopes.lock().unwrap_or_else(PoisonError::into_inner).push(scope);
+        entrances.scopes.lock().push(scope);
     }
     watches.spawn(context, tasks);
 }

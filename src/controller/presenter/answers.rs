@@ -1,9 +1,10 @@
 //! Which tokens this process answers over HTTP, and the shared state of each namespace.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
 
 use kube::ResourceExt;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::controller::issuer_record::IssuerId;
@@ -38,7 +39,7 @@ struct Tokens {
 impl Presenter {
     /// The issuer whose account answers `token`.
     pub fn issuer_of(&self, token: &str) -> Option<IssuerId> {
-        self.tokens.read().unwrap_or_else(PoisonError::into_inner).issuers.get(token).cloned()
+        self.tokens.read().issuers.get(token).cloned()
     }
 
     /// Answers exactly the tokens in the status of a Certificate. Every replica does so. Tokens that the operator did not write
@@ -59,26 +60,26 @@ impl Presenter {
 
     /// No longer answers any token of the Certificate with this uid.
     pub fn forget(&self, uid: &str) {
-        self.tokens.write().unwrap_or_else(PoisonError::into_inner).replace(uid, Vec::new(), None);
+        self.tokens.write().replace(uid, Vec::new(), None);
     }
 
     /// Forgets what this process has created: another replica may have changed it since.
     pub fn clear(&self) {
-        self.namespaces.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.namespaces.lock().clear();
     }
 
     fn set_tokens(&self, uid: &str, tokens: Vec<String>, issuer: &IssuerId) {
         let unchanged = {
-            let known = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
+            let known = self.tokens.read();
             known.by_certificate.get(uid).map_or(tokens.is_empty(), |known| *known == tokens)
         };
         if !unchanged {
-            self.tokens.write().unwrap_or_else(PoisonError::into_inner).replace(uid, tokens, Some(issuer));
+            self.tokens.write().replace(uid, tokens, Some(issuer));
         }
     }
 
     pub(super) fn namespace(&self, namespace: &str) -> Arc<AsyncMutex<Namespace>> {
-        let mut namespaces = self.namespaces.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut namespaces = self.namespaces.lock();
         namespaces.entry(namespace.to_owned()).or_default().clone()
     }
 }

@@ -1,5 +1,4 @@
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
 use clap::Parser;
 use futures::channel::mpsc::unbounded;
@@ -8,6 +7,7 @@ use kube::client::Body;
 use kube::runtime::reflector::store;
 use kube::runtime::watcher::Event;
 use kube::{Client, api::ObjectMeta};
+use parking_lot::Mutex;
 use tokio::time::{Instant, advance, timeout};
 
 use super::*;
@@ -103,12 +103,7 @@ impl Scene {
         let reconcile = move |object: Arc<ConfigMap>, _: Arc<Context>| {
             let noted = noted.clone();
             async move {
-                noted
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .entry(object.name_any())
-                    .or_default()
-                    .push(clock::instant());
+                noted.lock().entry(object.name_any()).or_default().push(clock::instant());
                 tokio::task::yield_now().await;
                 assert_ne!(object.name_any(), "bad", "a bad object");
                 Ok(Action::await_change())
@@ -131,7 +126,7 @@ impl Scene {
     }
 
     async fn until_tried(&self, name: &str) {
-        while !self.tries.lock().unwrap().contains_key(name) {
+        while !self.tries.lock().contains_key(name) {
             advance(Duration::from_millis(10)).await;
         }
         for _ in 0..50 {
@@ -141,7 +136,7 @@ impl Scene {
 
     /// The times between two tries.
     fn waits(&self, name: &str) -> Vec<Duration> {
-        let tries = self.tries.lock().unwrap();
+        let tries = self.tries.lock();
         tries[name].windows(2).map(|pair| pair[1] - pair[0]).collect()
     }
 }

@@ -1,9 +1,10 @@
 //! The answers to scrapes. With thousands of Certificates they have megabytes, and slow readers hold them in memory.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 /// The maximum number of texts in memory.
 const MOST: usize = 3;
@@ -18,7 +19,7 @@ impl Scrapes {
         &self,
         encode: impl FnOnce() -> Result<String, fmt::Error>,
     ) -> Result<Bytes, fmt::Error> {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.0.lock();
         held.retain(|text| text.strong_count() > 0);
         if held.len() >= MOST
             && let Some(newest) = held.last().and_then(Weak::upgrade)

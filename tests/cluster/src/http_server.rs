@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     future::Future,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Instant,
@@ -16,6 +16,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use rustls::{
     ServerConfig,
     crypto::aws_lc_rs,
@@ -85,14 +86,14 @@ impl Handshakes {
 
     /// When they have failed.
     pub(crate) fn failed(&self) -> Vec<Instant> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.failed.lock().clone()
     }
 }
 
 impl ResolvesServerCert for Handshakes {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         if self.are_failing() {
-            self.failed.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
+            self.failed.lock().push(Instant::now());
             return None;
         }
         Some(self.certificate.clone())
