@@ -51,7 +51,7 @@ pub async fn account_of(
     let parsed = found.as_ref().and_then(|found| secrets::data(found, key)).map(PrivateKey::from_pem_or_jwk);
     if found.as_ref().is_some_and(|found| secrets::data(found, &next_key(key)).is_some()) {
         context.wake_issuer(&issuer.id);
-        return Ok(Err("it is about to find out which key its account has".to_owned()));
+        return Ok(Err("it is checking which key its account has".to_owned()));
     }
     let (Some(Ok(parsed)), Some(acme)) = (parsed, &issuer.status.acme) else {
         context.wake_issuer(&issuer.id);
@@ -67,7 +67,7 @@ pub async fn account_of(
     let resumed = context.accounts.resume(&issuer.spec, secret.clone(), parsed, &acme.uri);
     Ok(match resumed {
         Ok(account) if account.thumbprint() == acme.key_thumbprint => Ok(account),
-        Ok(_) => Err(format!("Secret {name} holds another key than that of the account")),
+        Ok(_) => Err(format!("Secret {name} does not hold the key of the account")),
         Err(error) => Err(error.to_string()),
     })
 }

@@ -650,7 +650,7 @@ async fn an_issuer_is_registered_once_the_secret_for_its_external_account_appear
         let message = not_ready(ns, "SecretNotFound").await?;
         assert_eq!(
             message,
-            "Secret eab, which externalAccountBinding.keySecretRef names, does not exist; apply it"
+            "Secret eab, which externalAccountBinding.keySecretRef names, does not exist; create it"
         );
         ns.apply(&mac_key("eab", MAC_KEY)).await?;
         registered(ns, "ca").await?;

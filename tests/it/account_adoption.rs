@@ -68,7 +68,7 @@ async fn a_key_that_was_made_by_another_client_and_is_not_registered_yet_is_regi
             let message = not_ready(ns, name, "InvalidAccountKey").await?;
             let expected = format!(
                 "Secret {name}, key tls.key: the JSON text is no private key as JWK (RFC 7517): EC, or RSA with its primes; \
-                 put a private key there, as PEM or JWK, or delete the Secret to have one made"
+                 put a private key there, as PEM or JWK, or delete the Secret to generate a new one"
             );
             assert_eq!(message, expected);
         }
@@ -87,8 +87,7 @@ async fn where_no_key_may_be_made_the_secret_is_waited_for() -> Result<()> {
         let message = not_ready(ns, "ca", "SecretNotFound").await?;
         assert_eq!(
             message,
-            "Secret mine, which is to hold the account key, does not exist, and disableAccountKeyGeneration forbids to \
-             make one; apply it"
+            "Secret mine with the account key does not exist, and disableAccountKeyGeneration prevents generating one; create it"
         );
         operator.restart().await?;
         ns.apply(&of_issuer("other", &yaml)).await?;
@@ -123,7 +122,7 @@ async fn an_account_whose_url_is_lost_everywhere_is_found_by_its_key() -> Result
         assert_eq!(ca.overheard.registrations().len(), 1);
         let told = events(ns, "AccountRegistered").await?;
         let expected = format!(
-            "The CA knows the key in Secret ca-account-key: its account {account} is taken over, and nothing is registered"
+            "The CA knows the key in Secret ca-account-key: its account {account} is used, and none is registered"
         );
         assert_eq!(told, [expected]);
         Ok(())

@@ -384,7 +384,7 @@ async fn a_shared_account_goes_with_the_last_of_its_issuers() -> Result<()> {
         ns.wait_gone("issuer/ca", SOON).await?;
         assert!(ca.deactivations().is_empty());
         let told = events(ns, "AccountRetained").await?;
-        assert_eq!(told, [format!("The account {account} stays, since Issuer other uses it")]);
+        assert_eq!(told, [format!("The account {account} is kept, because Issuer other uses it")]);
         ns.apply(&of_issuer("other", &certificate("web", &[&host(ns, "web")], ""))).await?;
         issued(ns, "web").await?;
 

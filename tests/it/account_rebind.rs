@@ -118,7 +118,7 @@ async fn a_key_id_in_a_secret_binds_as_one_in_the_spec_does() -> Result<()> {
         let message = not_ready(ns, "ca", "SecretNotFound").await?;
         assert_eq!(
             message,
-            "Secret ids, which externalAccountBinding.keyIDSecretRef names, does not exist; apply it"
+            "Secret ids, which externalAccountBinding.keyIDSecretRef names, does not exist; create it"
         );
         ns.apply(&key_id("  \n")).await?;
         let message = not_ready(ns, "ca", "InvalidKeyID").await?;

@@ -179,7 +179,7 @@ async fn each_fault_of_the_mac_keys_secret_has_its_own_reason() -> Result<()> {
         ns.apply(&ca.issuer(&binding)).await?;
         assert_eq!(
             refused(ns, "ca", "SecretNotFound").await?,
-            "Secret eab, which externalAccountBinding.keySecretRef names, does not exist; apply it"
+            "Secret eab, which externalAccountBinding.keySecretRef names, does not exist; create it"
         );
         ns.apply(&mac_key("eab", &text(&key_bytes()))).await?;
         assert_eq!(

@@ -338,8 +338,7 @@ async fn a_ca_that_says_yes_and_keeps_the_key_is_found_out() -> Result<()> {
         let message = not_rolled_over(ns, "KeyChangeRefused").await?;
         assert_eq!(
             message,
-            "The account key was not changed: the CA answered with success, yet it kept the old key. The account goes on with \
-             the key that it has"
+            "The account key was not changed: the CA reported success, but kept the old key. The account keeps its present key"
         );
         assert_eq!(acme(ns).await?["keyThumbprint"], before["keyThumbprint"]);
         issue(ns, "web").await
@@ -393,7 +392,7 @@ async fn a_ca_that_does_not_change_keys_is_left_in_peace_and_issuing_goes_on() -
             };
             let issuer = ns.wait("issuer/ca", SOON, said).await.with_context(|| name.to_owned())?;
             let (_, _, message) = condition(&issuer, "KeyRollover").context("no condition")?;
-            ensure!(message.ends_with("The account goes on with the key that it has"), "{message}");
+            ensure!(message.ends_with("The account keeps its present key"), "{message}");
             assert_eq!(condition(&issuer, "Ready").context("no condition")?.0, "True", "{name}");
             let acme = &issuer["status"]["acme"];
             assert_eq!(acme["keyThumbprint"], before["keyThumbprint"], "{name}");
@@ -437,7 +436,7 @@ async fn a_directory_without_key_change_is_said_so() -> Result<()> {
         ask_for_rollover(ns, "1").await?;
         let message = not_rolled_over(ns, "KeyChangeNotOffered").await?;
         let expected = format!(
-            "The account key was not changed: the CA at {} does not offer it, for its directory has no keyChange",
+            "The account key was not changed: the CA at {} does not support key changes: its directory has no keyChange",
             ca.directory()
         );
         ensure!(message.starts_with(&expected), "{message}");
@@ -547,7 +546,7 @@ async fn a_key_that_is_used_at_two_cas_is_not_changed_at_one_of_them() -> Result
         let message = not_rolled_over(ns, "AccountKeyShared").await?;
         ensure!(
             message.contains(&format!(
-                "Issuer other uses the key in Secret shared as well, at {}",
+                "Issuer other also uses the key in Secret shared, at {}",
                 other.directory()
             )),
             "{message}"

@@ -166,7 +166,7 @@ impl Situation<'_> {
 
     /// How else a Secret that holds no usable key can be mended.
     fn or_have_one_made(&self) -> &'static str {
-        if self.may_make_key() { ", or delete the Secret to have one made" } else { "" }
+        if self.may_make_key() { ", or delete the Secret to generate a new one" } else { "" }
     }
 }
 
@@ -291,7 +291,7 @@ fn with_secret(situation: &Situation<'_>, now: Timestamp) -> Step {
             until,
             reason: reason::INVALID_ACCOUNT_KEY,
             message: format!(
-                "Secret {name} {why}, and its key is not used for an account; name another Secret in privateKeySecretRef"
+                "Secret {name} {why}, so its key cannot be used for an account; name another Secret in privateKeySecretRef"
             ),
         },
         KeySecret::Key { thumbprint, ours, account } => {
@@ -306,14 +306,13 @@ fn without_secret(situation: &Situation<'_>, now: Timestamp) -> Step {
     let message = match account {
         Some(acme) if acme.deactivation_time.is_some() => return deactivation::ended(situation, &acme.uri),
         Some(acme) => format!(
-            "Secret {name}, which held the key of account {}, does not exist; restore it, or give up the account by \
-             deleting this issuer and applying it again",
+            "Secret {name}, which held the key of account {}, does not exist; restore it, or delete and recreate \
+             this issuer to register a new account",
             acme.uri
         ),
         None if situation.may_make_key() => return Step::MakeKey,
         None => format!(
-            "Secret {name}, which is to hold the account key, does not exist, and disableAccountKeyGeneration forbids to \
-             make one; apply it"
+            "Secret {name} with the account key does not exist, and disableAccountKeyGeneration prevents generating one; create it"
         ),
     };
     Step::Wait { until: Some(wait_for_secret(situation, now)), reason: reason::SECRET_NOT_FOUND, message }
@@ -423,7 +422,7 @@ type Part<'a> = (&'a str, &'a str, &'a str);
 fn no_secret(situation: &Situation<'_>, (name, _, field): Part<'_>) -> (&'static str, String) {
     let name = situation.named(name);
     let message =
-        format!("Secret {name}, which externalAccountBinding.{field} names, does not exist; apply it");
+        format!("Secret {name}, which externalAccountBinding.{field} names, does not exist; create it");
     (reason::SECRET_NOT_FOUND, message)
 }
 

@@ -11,13 +11,13 @@ pub(super) fn of_somebody_else(secret: &Secret) -> Option<String> {
     let annotation = |key| secrets::annotation(secret, key);
     let purpose = secrets::purpose(secret);
     if purpose.is_some_and(|purpose| purpose != SECRET_ACCOUNT_KEY) {
-        return Some("was made by Certwright for something else".to_owned());
+        return Some("was created by Certwright for another purpose".to_owned());
     }
     let certificate = annotation(certwright_api::ANNOTATION_CERTIFICATE).or_else(|| {
         annotation(certwright_api::ANNOTATION_CERT_MANAGER_CERTIFICATE).filter(|name| !name.is_empty())
     });
     if let Some(certificate) = certificate {
-        return Some(format!("is the one of Certificate {certificate}"));
+        return Some(format!("belongs to Certificate {certificate}"));
     }
     let type_ = secret.type_.as_deref().filter(|type_| *type_ == secrets::TYPE_TLS)?;
     Some(format!("is of type {type_}, for the certificate of a server"))
@@ -33,14 +33,14 @@ pub(super) fn must_keep_its_key(secret: &Secret, spec: &AcmeIssuer) -> Option<St
         secret.metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
     if let Some(owner) = controller {
         return Some(format!(
-            "is kept by {} {}, which would put the old key back; change the account to a Secret that nothing else writes",
+            "is managed by {} {}, which would restore the old key; use a Secret that nothing else writes",
             owner.kind, owner.name
         ));
     }
     match &spec.private_key_secret_ref {
         Some(_) => None,
         None => Some(
-            "was not made by Certwright, so that its key is left as it is; name it in privateKeySecretRef to hand it over"
+            "was not created by Certwright, so its key is not replaced; name it in privateKeySecretRef to allow that"
                 .to_owned(),
         ),
     }
@@ -59,7 +59,7 @@ mod tests {
             (json!({ "type": "kubernetes.io/tls" }), "is of type kubernetes.io/tls"),
             (annotated(json!({ "certwright.dev/certificate-name": "web" })), "Certificate web"),
             (annotated(json!({ "cert-manager.io/certificate-name": "web" })), "Certificate web"),
-            (labelled(SECRET_TLS), "for something else"),
+            (labelled(SECRET_TLS), "for another purpose"),
         ] {
             let why = of_somebody_else(&of(secret.clone())).unwrap();
             assert!(why.contains(expected), "{secret}: {why}");
@@ -77,7 +77,7 @@ mod tests {
         assert_eq!(must_keep_its_key(&of(labelled(SECRET_ACCOUNT_KEY)), &unnamed), None);
         assert_eq!(must_keep_its_key(&of(json!({})), &named), None);
         let why = must_keep_its_key(&of(json!({})), &unnamed).unwrap();
-        assert!(why.contains("was not made by Certwright"), "{why}");
+        assert!(why.contains("was not created by Certwright"), "{why}");
         let kept = json!({ "metadata": { "ownerReferences": [
             { "apiVersion": "external-secrets.io/v1", "kind": "ExternalSecret", "name": "vault", "uid": "1", "controller": true },
         ] } });

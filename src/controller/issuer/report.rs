@@ -63,11 +63,11 @@ impl Work {
             }
             Report::LiftVerdict => context.verdicts.lift(&self.issuer.id),
             Report::Registered { url, found: true } => {
-                info!(account = url, "the account of the key is taken over")
+                info!(account = url, "found the account of the key")
             }
             Report::Registered { url, found: false } => info!(account = url, "the account is registered"),
             Report::KeyChanged { url, thumbprint } => {
-                info!(account = url, thumbprint, "the account has another key");
+                info!(account = url, thumbprint, "the account key was changed");
                 context.metrics.account_key_rolled_over(true);
             }
             Report::KeyNotChanged { reason, attempts, until, message } => {

@@ -128,8 +128,8 @@ impl State {
             (Ok(Some(account)), _) => self.confirmed(account, Vec::new(), true, snapshot, now),
             (Ok(None), Some(Pending::Unknown { recorded, error })) => {
                 let message = format!(
-                    "{}. The CA at {} knows neither the account {} nor its key, which is in Secret {}: restore another key \
-                     there; or, to have a new account, delete this issuer and that Secret and apply the issuer again",
+                    "{}. The CA at {} knows neither the account {} nor its key, which is in Secret {}: restore the right \
+                     key there; or, for a new account, delete this issuer and that Secret, and recreate the issuer",
                     sentence(&error.to_string()),
                     recorded.server,
                     recorded.url,
@@ -215,7 +215,7 @@ impl State {
                 let url = account.url.clone();
                 self.note_account(account, contact, snapshot.wanted_key_id(), snapshot, now);
                 let note = format!(
-                    "The CA knows the key in Secret {}: its account {url} is taken over, and nothing is registered",
+                    "The CA knows the key in Secret {}: its account {url} is used, and none is registered",
                     snapshot.key_secret_name.0
                 );
                 let event = Event::normal(reason::ACCOUNT_REGISTERED, "LookUp", note);

@@ -86,7 +86,7 @@ fn asked(situation: &Situation<'_>) -> Asked {
             let known: Vec<_> =
                 acme.chain(situation.history.iter().map(|account| account.uri.as_str())).collect();
             Asked::Unknown(format!(
-                "certwright.dev/deactivate-account names {url}, which is no account of this issuer; it has had {}",
+                "certwright.dev/deactivate-account names {url}, which is not an account of this issuer; its accounts are {}",
                 known.join(", ")
             ))
         }
@@ -121,8 +121,8 @@ pub(super) fn ended(situation: &Situation<'_>, url: &str) -> Step {
         until: None,
         reason: reason::DEACTIVATED,
         message: format!(
-            "The account {url} is deactivated and cannot be used again. No other is registered by itself; to have another, \
-             {another}delete this issuer and Secret {} and apply the issuer again",
+            "The account {url} is deactivated and cannot be used again. No other account is registered automatically; to \
+             register one, {another}delete this issuer and Secret {}, and recreate the issuer",
             situation.named(name)
         ),
     }

@@ -220,15 +220,15 @@ fn refused_by_peers(situation: &Situation<'_>, wanted: KeyAlgorithm) -> Option<S
     let peers = situation.rollover.keys.peers;
     let message = if let Some(peer) = peers.iter().find(|peer| peer.server != situation.spec.server) {
         format!(
-            "The account key was not changed: {} uses the key in Secret {secret} as well, at {}, where it would not be \
-             changed; give each issuer a Secret of its own with privateKeySecretRef",
+            "The account key was not changed: {} also uses the key in Secret {secret}, at {}, where it would not be \
+             changed; give each issuer its own Secret with privateKeySecretRef",
             peer.name, peer.server
         )
     } else {
         let peer = peers.iter().find(|peer| peer.algorithm.is_some_and(|stated| stated != wanted))?;
         format!(
-            "The account key was not changed: {} uses the key in Secret {secret} as well, and its accountKey asks for \
-             another kind of key; make them the same",
+            "The account key was not changed: {} also uses the key in Secret {secret}, but its accountKey specifies a \
+             different key; make them the same",
             peer.name
         )
     };

@@ -24,11 +24,11 @@ pub fn changed_terms(account: &AcmeAccountStatus) -> Option<String> {
     let latest = account.latest_terms_of_service.as_ref()?;
     Some(match &account.terms_of_service {
         Some(agreed) => format!(
-            "The CA's terms of service have changed since, from {agreed} to {latest}; read them, and delete this issuer and \
-             apply it again to agree"
+            "The CA's terms of service have changed from {agreed} to {latest}; read them, and delete and \
+             recreate this issuer to agree"
         ),
         None => format!(
-            "The CA has terms of service by now, at {latest}; read them, and delete this issuer and apply it again to agree"
+            "The CA now has terms of service, at {latest}; read them, and delete and recreate this issuer to agree"
         ),
     })
 }

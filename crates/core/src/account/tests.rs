@@ -45,7 +45,7 @@ fn each_fault_of_the_mac_key_names_secret_and_key() {
         step(MacKey::SecretMissing, None),
         (
             reason::SECRET_NOT_FOUND,
-            "Secret eab, which externalAccountBinding.keySecretRef names, does not exist; apply it"
+            "Secret eab, which externalAccountBinding.keySecretRef names, does not exist; create it"
                 .to_owned()
         )
     );
@@ -73,7 +73,7 @@ fn a_key_secret_that_cannot_be_used_is_not_replaced() {
         waits(KeySecret::NoSuchKey),
         (
             reason::SECRET_KEY_NOT_FOUND,
-            "Secret account has no key tls.key for the account key; add it, or delete the Secret to have one made"
+            "Secret account has no key tls.key for the account key; add it, or delete the Secret to generate a new one"
                 .to_owned()
         )
     );
@@ -82,7 +82,7 @@ fn a_key_secret_that_cannot_be_used_is_not_replaced() {
         (
             reason::INVALID_ACCOUNT_KEY,
             "Secret account, key tls.key: the private key is not valid PEM; put a private key there, as PEM or \
-             JWK, or delete the Secret to have one made"
+             JWK, or delete the Secret to generate a new one"
                 .to_owned()
         )
     );
@@ -193,7 +193,7 @@ fn a_key_of_the_users_is_never_replaced() {
         (
             reason::INVALID_ACCOUNT_KEY,
             "Secret account, key tls.key: the account of this private key is bound to the key id kid and cannot be bound \
-             to another; put a new private key there, or delete the Secret to have one made"
+             to another; put a new private key there, or delete the Secret to generate a new one"
                 .to_owned()
         )
     );
@@ -239,8 +239,7 @@ fn where_no_key_may_be_made_none_is_made() {
         case.waits(),
         (
             reason::SECRET_NOT_FOUND,
-            "Secret account, which is to hold the account key, does not exist, and disableAccountKeyGeneration forbids \
-             to make one; apply it"
+            "Secret account with the account key does not exist, and disableAccountKeyGeneration prevents generating one; create it"
                 .to_owned()
         )
     );
@@ -275,7 +274,7 @@ fn a_new_account_waits_for_its_key_id() {
         (
             KeyId::SecretMissing,
             reason::SECRET_NOT_FOUND,
-            "Secret ids, which externalAccountBinding.keyIDSecretRef names, does not exist; apply it",
+            "Secret ids, which externalAccountBinding.keyIDSecretRef names, does not exist; create it",
         ),
         (
             KeyId::NoSuchKey,

@@ -43,7 +43,11 @@ impl State {
                 }
             }
             Asked::Pending => {}
-            Asked::Done(message) => self.set_deactivated(true, reason::DEACTIVATED, &message, snapshot, now),
+            Asked::Done(message) => {
+                // An attempt that failed before counts no more, also if the process was killed before it said so.
+                self.status.deactivation = None;
+                self.set_deactivated(true, reason::DEACTIVATED, &message, snapshot, now);
+            }
             Asked::Unknown(message) => {
                 self.status.deactivation = None;
                 self.set_deactivated(false, reason::UNKNOWN_ACCOUNT, &message, snapshot, now);
@@ -69,7 +73,7 @@ impl State {
         let account = self.status.acme.as_ref().map_or("of its key", |acme| acme.uri.as_str());
         match step {
             LastStep::Retain(other) => {
-                let note = format!("The account {account} stays, since {other} uses it");
+                let note = format!("The account {account} is kept, because {other} uses it");
                 let event = Event::normal(reason::ACCOUNT_RETAINED, ACTION, note.clone());
                 vec![Report::Retained(note), Report::Event(event)]
             }

@@ -17,7 +17,7 @@ use certwright_acme::{AcmeError, Operation};
 use certwright_api::{AcmeAccountStatus, CONDITION_KEY_ROLLOVER, FailedKeyRollover, issuer_reason as reason};
 
 /// What every failure ends with.
-const GOES_ON: &str = "The account goes on with the key that it has";
+const GOES_ON: &str = "The account keeps its present key";
 
 /// What events say was being done.
 const ACTION: &str = "RollOver";
@@ -37,7 +37,7 @@ impl State {
             }
             Outcome::KeyChangeNotOffered => {
                 let message = format!(
-                    "The account key was not changed: the CA at {} does not offer it, for its directory has no keyChange. \
+                    "The account key was not changed: the CA at {} does not support key changes: its directory has no keyChange. \
                      {GOES_ON}",
                     snapshot.spec.server
                 );
@@ -100,7 +100,7 @@ impl State {
             Ok(true) => self.learn(account, Known::Current, snapshot, now),
             Ok(false) => {
                 let message = format!(
-                    "The CA knows neither the key of the account {} in Secret {} nor the one that was to follow it",
+                    "The CA knows neither the present nor the next key of the account {}, which are in Secret {}",
                     account.url, snapshot.key_secret_name.0
                 );
                 let failure = Failure {
@@ -170,12 +170,12 @@ impl State {
         let said = match self.change.take() {
             // It was there before anything was asked of the CA.
             None => return Consequence::DECIDE,
-            Some(Ok(())) => "the CA answered with success, yet".to_owned(),
+            Some(Ok(())) => "the CA reported success, but".to_owned(),
             Some(Err(error)) => format!("{}:", words(&error)),
         };
         let message = format!(
-            "The account key was not changed: {said} the key that was to follow is that of another account. It is \
-             discarded, and another is made for the next attempt. {GOES_ON}"
+            "The account key was not changed: {said} the next key belongs to another account. It is discarded, \
+             and the next attempt generates another. {GOES_ON}"
         );
         self.not_changed(reason::KEY_CHANGE_REFUSED, message, None, snapshot, now)
     }
@@ -189,7 +189,7 @@ impl State {
     ) -> Consequence {
         let (reason, message, retry_after) = match answer {
             Ok(()) => {
-                let kept = "the CA answered with success, yet it kept the old key";
+                let kept = "the CA reported success, but kept the old key";
                 (reason::KEY_CHANGE_REFUSED, kept.to_owned(), None)
             }
             Err(error) => {

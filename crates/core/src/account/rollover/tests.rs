@@ -41,7 +41,7 @@ fn a_rollover_stores_asks_finds_out_and_promotes() {
 
 #[test]
 fn no_other_key_is_put_into_a_secret_of_somebody_else() {
-    let why = "was not made by Certwright; hand it over";
+    let why = "was not created by Certwright; hand it over";
     let mut case = Case { request: Some("1"), must_stay: Some(why), ..Case::default() };
     let Step::Refuse { reason, message } = case.rollover() else { panic!("{:?}", case.rollover()) };
     assert_eq!(reason, reason::ACCOUNT_KEY_NOT_OURS);

@@ -157,6 +157,20 @@ proptest! {
     }
 }
 
+/// The first attempt failed, and the process was killed once the Secret told of the success of the second: what the status said of
+/// the first attempt had the issuer reconciled without end.
+#[test]
+fn an_attempt_that_failed_is_forgotten_once_the_account_is_deactivated() {
+    use Fate::*;
+    let mut world = World::new();
+    world.settle();
+    world.deactivate = Some(world.accounts[0].url.clone());
+    world.fates.extend([Refused, Works, Works, Refused, Works, Works, KilledBefore]);
+    world.settle();
+    assert!(world.accounts[0].deactivated);
+    assert_eq!(world.status.deactivation, None);
+}
+
 /// The issuer is ready, and CA, Secret and status agree on its account.
 fn check_account(world: &World) {
     assert!(world.is_ready(), "{:?}", world.status);

@@ -80,8 +80,8 @@ fn what_cannot_be_is_refused_with_a_sentence() {
         ("* * * *", "1h", None, "is not a cron expression"),
         ("0 0 2 * * *", "1h", None, "is not a cron expression"),
         ("at noon", "1h", None, "is not a cron expression"),
-        ("0 0 30 2 *", "1h", None, "never comes"),
-        ("0 0 31 4,6,9,11 *", "1h", None, "never comes"),
+        ("0 0 30 2 *", "1h", None, "never occurs"),
+        ("0 0 31 4,6,9,11 *", "1h", None, "never occurs"),
         ("0 2 * * *", "1h", Some("Mars/Olympus"), "'Mars/Olympus' is not an IANA time zone"),
     ] {
         let refused = Windows::new(&[window(cron, length, zone)]).unwrap_err();
