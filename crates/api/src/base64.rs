@@ -1,4 +1,4 @@
-//! Byte strings of a spec or a status: base64 in JSON.
+//! Byte strings in a spec or a status: base64 in JSON.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ pub type PemBundle = Base64<{ 512 * 1024 }>;
 /// A certificate (DER).
 pub type Der = Base64<{ 64 * 1024 }>;
 
-/// Reads what the API server takes for `format: byte`: bits that the last character has to spare need not be zero.
+/// Accepts what the API server accepts as `format: byte`: unused bits of the last character need not be zero.
 const READER: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -20,12 +20,12 @@ const READER: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Bytes that take at most `MAX` characters in base64.
+/// Bytes whose base64 has at most `MAX` characters.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Base64<const MAX: usize>(pub Vec<u8>);
 
 impl<const MAX: usize> Base64<MAX> {
-    /// Its schema.
+    /// The schema of a field of this type.
     pub fn schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "format": "byte", "maxLength": MAX })
     }
