@@ -415,7 +415,7 @@ async fn what_needs_more_than_a_rule_of_the_crd_is_said_in_a_condition_at_once()
         let said = |issuer: &Value| condition(issuer, "Ready").is_some_and(|ready| ready.1 == "InvalidSpec");
         let said = ns.wait("issuer/ca", AT_ONCE, said).await?;
         let message = condition(&said, "Ready").context("no condition")?.2;
-        assert!(message.to_lowercase().contains("ca bundle holds no usable pem certificate"), "{message}");
+        assert!(message.to_lowercase().contains("ca bundle contains no usable pem certificate"), "{message}");
         Ok(())
     })
     .await

@@ -87,7 +87,7 @@ async fn a_ca_that_answers_without_measure_harms_only_its_own_issuer() -> Result
                         Action::ReplaceBody(Box::new(|pem: Bytes| pem.repeat(20).into()))
                     })
                 },
-                "certificates, and 10 are the most that is accepted",
+                "certificates, but at most 10 are accepted",
             ),
             ("subproblems", |request| at(request, path::NEW_ORDER, subproblems), "one of many"),
         ];

@@ -8,14 +8,14 @@ use zeroize::Zeroizing;
 
 /// The credential with which a CA binds a new account to a customer (RFC 8555 section 7.3.4).
 ///
-/// It is spent at registration; an account that exists never needs it again.
+/// It is used at registration. An existing account never needs it again.
 #[derive(Debug)]
 pub struct ExternalAccountKey {
-    /// The opaque name that the CA gave the key.
+    /// The opaque key id from the CA.
     pub key_id: String,
     /// The key itself; see [`parse_mac_key`].
     pub mac_key: SecretSlice<u8>,
-    /// The algorithm that the CA asks for; most take [`MacAlgorithm::Hs256`].
+    /// The algorithm that the CA requires; most accept [`MacAlgorithm::Hs256`].
     pub algorithm: MacAlgorithm,
 }
 
@@ -33,7 +33,7 @@ impl ExternalAccountKey {
 /// How the binding is signed (RFC 7518 section 3.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum MacAlgorithm {
-    /// HMAC with SHA-256, which every CA takes.
+    /// HMAC with SHA-256, which every CA accepts.
     #[default]
     Hs256,
     /// HMAC with SHA-384.
@@ -52,8 +52,8 @@ impl fmt::Display for MacAlgorithm {
     }
 }
 
-/// Decodes a MAC key as people paste it: base64url as the CAs hand it out, or standard base64, padded or not,
-/// with white space around it.
+/// Decodes a MAC key as people paste it: base64url, as CAs provide it, or standard base64, padded or not, with surrounding
+/// white space.
 ///
 /// # Errors
 /// [`MacKeyError`] for anything else. The error never quotes the key.
@@ -68,19 +68,18 @@ pub fn parse_mac_key(text: &[u8]) -> Result<SecretSlice<u8>, MacKeyError> {
     Ok(std::mem::take(&mut *key).into())
 }
 
-/// Why a MAC key was refused.
+/// Why a MAC key is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MacKeyError {
-    /// There is nothing in it.
+    /// It is empty.
     #[error("the MAC key is empty")]
     Empty,
     /// It is neither base64url nor standard base64.
-    #[error("the MAC key is not base64url, in which CAs hand it out")]
+    #[error("the MAC key is not valid base64url")]
     NotBase64,
 }
 
-/// Bits past the last byte are let through, as Go does: some CAs make keys up from random base64url
-/// characters.
+/// Bits after the last byte are accepted, as in Go: some CAs generate keys from random base64url characters.
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_padding_mode(DecodePaddingMode::Indifferent)
     .with_decode_allow_trailing_bits(true);

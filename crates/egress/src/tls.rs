@@ -18,7 +18,7 @@ use rustls_platform_verifier::Verifier;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TlsError {
     /// The bundle holds no certificate, or one that cannot be read.
-    #[error("the CA bundle holds no usable PEM certificate")]
+    #[error("the CA bundle contains no usable PEM certificate")]
     Bundle,
     /// The TLS library refused.
     #[error("{0}")]

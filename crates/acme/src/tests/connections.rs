@@ -33,8 +33,8 @@ async fn what_is_no_directory_says_what_it_lacks() {
     let error = directory_at(raw_server(ok(r#"{"hello":"world"}"#))).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "reading the directory failed: the answer of 127.0.0.1 is not what RFC 8555 asks for: 200 of no type, no ACME \
-         directory (missing field `newNonce`)"
+        "reading the directory failed: the answer of 127.0.0.1 does not conform to RFC 8555: 200 without a media type, \
+         not an ACME directory (missing field `newNonce`)"
     );
 }
 
@@ -85,7 +85,7 @@ async fn a_body_that_stops_half_way_is_cut_short() {
     let error = directory_at(raw_server("HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"newNonce\":"))
         .await
         .unwrap_err();
-    assert!(matches!(&error, AcmeError::Malformed { what, .. } if what == "it is cut short"), "{error:?}");
+    assert!(matches!(&error, AcmeError::Malformed { what, .. } if what == "it is incomplete"), "{error:?}");
 }
 
 #[tokio::test]
@@ -299,7 +299,7 @@ async fn directory_at(url: String) -> Result<Arc<crate::Directory>, AcmeError> {
 async fn nothing_of_an_answer_that_is_no_directory_is_quoted() {
     let start = "reading the directory failed: ";
     let no_directory = |kind: &str| {
-        format!("{start}the answer of 127.0.0.1 is not what RFC 8555 asks for: {kind}, no ACME directory")
+        format!("{start}the answer of 127.0.0.1 does not conform to RFC 8555: {kind}, not an ACME directory")
     };
     let acme = r#"{"type":"urn:ietf:params:acme:error:rateLimited","detail":"secret"}"#;
     for (status, typ, body, text) in [

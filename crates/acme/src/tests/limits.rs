@@ -23,7 +23,7 @@ async fn an_answer_in_json_is_read_up_to_64_kib_whether_or_not_its_length_is_ann
     assert_eq!(
         error.to_string(),
         "reading the directory failed: the answer of 127.0.0.1 is not accepted: it is longer than 64 KiB; check the \
-         issuer's server URL, or tell the CA's operator"
+         issuer's server URL, or contact the CA's operator"
     );
 }
 
@@ -79,7 +79,7 @@ async fn a_chain_is_read_up_to_ten_certificates_and_128_kib_and_ten_alternates()
     let chain = account.certificate(&ca.url("/good")).await.unwrap().value;
     assert_eq!(chain.alternates.len(), 10);
     let error = account.certificate(&ca.url("/many")).await.unwrap_err();
-    assert_eq!(what(&error), "its chain has 11 certificates, and 10 are the most that is accepted");
+    assert_eq!(what(&error), "its chain has 11 certificates, but at most 10 are accepted");
     assert_eq!(what(&account.certificate(&ca.url("/fat")).await.unwrap_err()), "it is longer than 128 KiB");
 }
 
@@ -101,7 +101,7 @@ async fn a_nonce_that_is_too_long_or_cannot_be_printed_is_none() {
         let url = raw_server(answer);
         let ca = FakeCa::start_with(|directory, _| directory["newNonce"] = json!(url)).await;
         let error = ca.account().order(&ca.url("/order/1")).await.unwrap_err();
-        assert!(error.to_string().contains("newNonce gave no Replay-Nonce"), "{error}");
+        assert!(error.to_string().contains("newNonce returned no Replay-Nonce header"), "{error}");
     }
 }
 

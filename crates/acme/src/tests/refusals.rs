@@ -93,8 +93,8 @@ async fn json_that_says_nothing_is_no_problem_document() {
 #[tokio::test]
 async fn success_with_something_else_than_the_object_is_malformed() {
     for (body, said) in [
-        ("<html>Welcome</html>", "200 text/plain, no JSON"),
-        ("{\"status\": \"pend", "it is cut short"),
+        ("<html>Welcome</html>", "200 text/plain, not JSON"),
+        ("{\"status\": \"pend", "it is incomplete"),
         ("", "it is empty"),
         ("{}", "missing field `status`"),
     ] {

@@ -31,10 +31,10 @@ const WINDOW: u32 = 128 << 10;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
     /// The CA bundle cannot be used.
-    #[error("the CA bundle holds no usable PEM certificate")]
+    #[error("the CA bundle contains no usable PEM certificate")]
     Bundle,
     /// The TLS library refused.
-    #[error("no HTTPS client could be made")]
+    #[error("creating the HTTPS client failed")]
     Client,
 }
 

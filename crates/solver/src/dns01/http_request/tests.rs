@@ -128,7 +128,7 @@ fn what_cannot_be_set_up_says_why() {
     let error = asked_by(Settings { ca_bundle, ..settings("https://host/") }).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "httpRequest cannot be set up: the CA bundle holds no usable PEM certificate"
+        "httpRequest cannot be set up: the CA bundle contains no usable PEM certificate"
     );
 }
 
