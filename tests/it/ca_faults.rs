@@ -293,7 +293,7 @@ async fn a_certificate_that_does_not_fit_is_refused_and_the_secret_left_as_it_is
             ("another key", chain(&KeyPair::generate()?, &names, now, true)?, "for another private key"),
             ("a name less", chain(&own()?, &names[..1], now, true)?, "the certificate lacks b.misfit.test"),
             ("expired", chain(&own()?, &names, past, true)?, "the certificate expired at 2021"),
-            ("no chain", chain(&own()?, &names, now, false)?, "without the chain of its issuers"),
+            ("no chain", chain(&own()?, &names, now, false)?, "without its issuers"),
             ("no certificate", "no PEM at all".to_owned(), "it contains no certificate"),
         ];
         for (case, pem, words) in cases {

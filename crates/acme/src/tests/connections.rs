@@ -140,7 +140,7 @@ async fn a_connection_closed_without_an_answer_is_told_from_a_server_that_speaks
     let error = directory_at(raw_server("220 mail.example ESMTP\r\n")).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "reading the directory failed: cannot reach 127.0.0.1: what answers there does not speak HTTP"
+        "reading the directory failed: cannot reach 127.0.0.1: the server does not speak HTTP"
     );
 }
 
@@ -191,7 +191,7 @@ async fn https_to_a_port_that_speaks_none_is_explained() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "reading the directory failed: cannot reach 127.0.0.1: TLS: what answers there does not speak TLS"
+        "reading the directory failed: cannot reach 127.0.0.1: TLS: the server does not speak TLS"
     );
 }
 

@@ -1,4 +1,4 @@
-//! The files in `fixtures` were made with openssl for these tests; they guard nothing.
+//! The files in `fixtures` were generated with openssl for these tests; they protect nothing.
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, RSA_PKCS1_2048_8192_SHA256,
