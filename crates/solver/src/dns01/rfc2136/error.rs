@@ -10,19 +10,19 @@ use super::tsig::TsigFailure;
 use crate::dns01::resolver::rcode;
 use crate::dns01::{NoAnswer, Record, undotted};
 
-/// Why an update failed. `Display` is stable: the same situation gives the same text.
+/// Why an update failed. `Display` is stable: the same problem gives the same text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The record's name or zone is no DNS name.
+    /// The record's name or zone is not a DNS name.
     #[error("{name:?} is not a DNS name")]
     NotAName {
-        /// What was given.
+        /// The given name.
         name: String,
     },
     /// The record is not in its zone.
     #[error("{fqdn} is not in the zone {zone}")]
     OutsideZone {
-        /// Where the record belongs.
+        /// The name of the record.
         fqdn: String,
         /// The zone.
         zone: String,
@@ -30,7 +30,7 @@ pub enum Error {
     /// The update is longer than a DNS message can be.
     #[error("the update for {fqdn} is too long for a DNS message")]
     TooLong {
-        /// Where the record belongs.
+        /// The name of the record.
         fqdn: String,
     },
     /// The server's host name has no address.
@@ -38,7 +38,7 @@ pub enum Error {
         "{operation} failed: the name server's name {server} cannot be resolved; correct rfc2136.nameserver"
     )]
     NoSuchServer {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
@@ -46,24 +46,24 @@ pub enum Error {
     /// The server did not answer.
     #[error("{operation} failed: name server {server} {failure}")]
     NoAnswer {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
-        /// What it did instead.
+        /// The failure.
         failure: NoAnswer,
     },
-    /// NOTAUTH: it is not the primary of the zone, or does not let us (Knot DNS says so in both cases).
+    /// NOTAUTH: it is not the primary of the zone, or does not permit the update (Knot DNS answers this in both cases).
     #[error(
         "{operation} failed: name server {server} answered NOTAUTH: it does not serve the zone {zone} as its primary, \
          or does not let {who} change it; send updates to the primary, and allow them there"
     )]
     NotAuth {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
-        /// The key, or us without one, in words.
+        /// The key, or a client without a key, in words.
         who: String,
         /// The zone.
         zone: String,
@@ -74,28 +74,28 @@ pub enum Error {
          DNS and the server's differ, so check which zones it serves"
     )]
     NotZone {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
-        /// Where the record belongs.
+        /// The name of the record.
         fqdn: String,
         /// The zone.
         zone: String,
     },
-    /// REFUSED: its policy does not let us.
+    /// REFUSED: its policy does not permit the update.
     #[error(
         "{operation} failed: name server {server} answered REFUSED: it does not let {who} change {fqdn} in the zone \
          {zone}; allow TXT updates there (in BIND, update-policy or allow-update)"
     )]
     Refused {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
-        /// The key, or us without one, in words.
+        /// The key, or a client without a key, in words.
         who: String,
-        /// Where the record belongs.
+        /// The name of the record.
         fqdn: String,
         /// The zone.
         zone: String,
@@ -106,31 +106,31 @@ pub enum Error {
          its log says why (often it may not write its journal file, or is a secondary whose primary is down)"
     )]
     ServFail {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
         /// The zone.
         zone: String,
     },
-    /// NOTIMP: it knows no updates.
+    /// NOTIMP: it does not support updates.
     #[error(
         "{operation} failed: name server {server} answered NOTIMP: it does not know dynamic updates (RFC 2136); switch \
          them on there, or use another solver"
     )]
     NotImp {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
     },
-    /// FORMERR: it could not read the update.
+    /// FORMERR: it could not parse the update.
     #[error(
         "{operation} failed: name server {server} answered FORMERR: it cannot read the update; an old server may not \
          know the key's algorithm, or what stands between changes the messages"
     )]
     FormErr {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
@@ -140,13 +140,13 @@ pub enum Error {
         "{operation} failed: name server {server} answered {code} to the update of {fqdn}; its log may say why"
     )]
     Code {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
         /// The response code's name or number.
         code: String,
-        /// Where the record belongs.
+        /// The name of the record.
         fqdn: String,
     },
     /// BADKEY: it does not know the key.
@@ -155,7 +155,7 @@ pub enum Error {
          {algorithm}; both have to be as in its configuration"
     )]
     BadKey {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
@@ -164,13 +164,13 @@ pub enum Error {
         /// The key's algorithm.
         algorithm: String,
     },
-    /// BADSIG: its secret is another.
+    /// BADSIG: its secret is different.
     #[error(
         "{operation} failed: name server {server} answered BADSIG: its secret for the key {key} is another than ours; \
          store the one of its configuration"
     )]
     BadSig {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
@@ -180,7 +180,7 @@ pub enum Error {
     /// BADTIME: the clocks differ too much.
     #[error("{operation} failed: name server {server} answered BADTIME: {}; set the clocks", Difference(*difference))]
     BadTime {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
@@ -192,7 +192,7 @@ pub enum Error {
         "{operation} failed: name server {server} answered the TSIG error {code} for the key {key}; its log may say why"
     )]
     TsigCode {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
@@ -201,13 +201,13 @@ pub enum Error {
         /// The code (RFC 8945 section 3).
         code: u16,
     },
-    /// A success that is not signed.
+    /// A successful answer that is not signed.
     #[error(
         "{operation} failed: the answer of name server {server} is not signed, so it may be forged; check that it \
          knows the key {key}, and that nothing between strips signatures"
     )]
     Unsigned {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
@@ -220,33 +220,33 @@ pub enum Error {
          be forged"
     )]
     OtherKey {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
         /// The key's name.
         key: String,
     },
-    /// Signed, but the MAC is wrong.
+    /// Signed, but the MAC is invalid.
     #[error(
         "{operation} failed: the signature of name server {server} is wrong, so its answer may be forged; check that the \
          secret of the key {key} is the one of its configuration"
     )]
     WrongMac {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
         /// The key's name.
         key: String,
     },
-    /// Signed at quite another time.
+    /// Signed at a different time.
     #[error(
         "{operation} failed: the answer of name server {server} was not signed now: {}; set the clocks",
         Difference(Some(*difference))
     )]
     AnswerTime {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
@@ -256,7 +256,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The variant's name, as event reason and metric label.
+    /// The variant's name, for event reasons and metric labels.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
@@ -325,7 +325,7 @@ impl Error {
     }
 }
 
-/// What was tried. `Display` reads as the beginning of a sentence.
+/// An update operation. `Display` begins a sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// Adding the TXT record.
@@ -343,8 +343,8 @@ impl fmt::Display for Operation {
     }
 }
 
-/// The server's clock and ours. `Display` gives their difference in a unit so coarse that it stays the same from one
-/// attempt to the next.
+/// The server's clock and ours. `Display` shows their difference in a unit that is so coarse that the text is the same for each
+/// attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockDifference {
     /// Our clock.
@@ -359,7 +359,7 @@ impl ClockDifference {
         Some(Self { ours, theirs })
     }
 
-    /// How far they are apart, in seconds.
+    /// Their difference, in seconds.
     #[must_use]
     pub fn seconds(&self) -> i64 {
         (self.theirs.as_second() - self.ours.as_second()).abs()

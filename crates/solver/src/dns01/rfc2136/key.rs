@@ -14,7 +14,7 @@ use super::algorithm::AlgorithmError;
 use crate::dns01::resolver::fully_qualified;
 use crate::dns01::undotted;
 
-/// As key files have it, whose padding gets lost in copying.
+/// Base64 as in key files; padding is optional because it gets lost in copying.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -33,7 +33,7 @@ pub struct TsigKey {
 /// Why a key cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// The name is no DNS name.
+    /// The name is not a DNS name.
     #[error(
         "the TSIG key's name {0:?} is not a DNS name; write it as the name server's configuration has it"
     )]
@@ -50,8 +50,8 @@ pub enum KeyError {
 }
 
 impl TsigKey {
-    /// A key by its name, its algorithm ([`Algorithm::default`] if none is said), and its secret in base64 as it
-    /// stands in key files; white space and missing padding do not matter.
+    /// Creates a key from its name, its algorithm ([`Algorithm::default`] if `None`), and its secret in base64 as in key files.
+    /// White space and missing padding are ignored.
     pub fn new(name: &str, algorithm: Option<&str>, secret: &SecretString) -> Result<Self, KeyError> {
         let parsed = Name::from_ascii(name.trim()).map_err(|_| KeyError::Name(name.to_owned()))?;
         if parsed.iter().len() == 0 {
@@ -69,7 +69,7 @@ impl TsigKey {
         Ok(Self { name: fully_qualified(parsed), algorithm, secret: secret.into() })
     }
 
-    /// The name as it stands in a sentence.
+    /// The name as shown in messages.
     pub(super) fn shown_name(&self) -> String {
         undotted(&self.name.to_ascii()).to_owned()
     }

@@ -1,4 +1,4 @@
-//! Updates of a server on loopback that signs and verifies as RFC 8945 says.
+//! Updates of a server on loopback that signs and verifies as in RFC 8945.
 
 use std::sync::{Arc, Mutex};
 
@@ -30,7 +30,7 @@ fn settings(world: &World, key: Option<TsigKey>) -> Settings {
     Settings { egress: Egress::unrestricted(), ..Settings::new(server, key, now) }
 }
 
-/// A name server that takes updates.
+/// A name server that accepts updates.
 #[derive(Clone)]
 struct Primary {
     key: Option<TsigKey>,
@@ -40,7 +40,7 @@ struct Primary {
     truncates: bool,
     /// Changes an answer before it is signed.
     before: fn(&mut Message),
-    /// Changes a TSIG record before its MAC is made.
+    /// Changes a TSIG record before its MAC is computed.
     tsig: fn(&mut TSIG),
     /// Changes an answer after it was signed.
     after: fn(&mut Message),
@@ -122,7 +122,7 @@ impl Primary {
         self.present().await.unwrap_err()
     }
 
-    /// The error's text without its beginning, which is the same for all.
+    /// The error's text without its beginning, which is the same for all errors.
     async fn text(&self) -> String {
         let world = self.world().await;
         let settings = settings(&world, self.key.clone());
@@ -134,7 +134,7 @@ impl Primary {
     }
 }
 
-/// The MAC of a request, which is checked, and taken out of the message.
+/// Checks the MAC of a request, and removes it from the message.
 fn verified_mac(request: &mut Message, key: &TsigKey, check: bool) -> Vec<u8> {
     let last = request.additionals.pop().unwrap();
     let RData::TSIG(tsig) = last.data else { panic!("the last record is no TSIG record") };
@@ -242,7 +242,7 @@ async fn each_response_code_has_a_sentence_of_its_own() {
         let primary = Primary::answering(code);
         assert_eq!(primary.text().await, text);
         assert_eq!(primary.error().await.reason(), reason);
-        // An error counts without a signature, too.
+        // An error is accepted without a signature, too.
         let unsigned = Primary { after: |answer| answer.signature = None, ..primary };
         assert_eq!(unsigned.text().await, text);
     }
@@ -339,7 +339,7 @@ async fn an_answer_signed_with_another_key_is_refused() {
 
 #[tokio::test]
 async fn an_answer_to_another_request_is_refused() {
-    // As one recorded earlier would be: the MAC is good, but covers the MAC of another request.
+    // Like an answer recorded earlier: the MAC is valid, but covers the MAC of another request.
     let primary = Primary::answering(ResponseCode::NoError);
     let mut world = World::new().await;
     let key = key(Algorithm::Sha256);
