@@ -62,9 +62,9 @@ impl Accounts {
         let accounts = parsed.map_err(|error| {
             AccountsError(match error.classify() {
                 serde_json::error::Category::Data => {
-                    missing(json).unwrap_or("a value is of the wrong type").into()
+                    missing(json).unwrap_or("a value has the wrong type").into()
                 }
-                _ => format!("no JSON from line {}", error.line()),
+                _ => format!("invalid JSON at line {}", error.line()),
             })
         })?;
         let key = |domain: String| domain.trim_end_matches('.').to_ascii_lowercase();
@@ -121,9 +121,9 @@ pub enum Error {
     Client(#[from] ClientError),
     /// There is no account for the domain.
     #[error(
-        "there is no acme-dns account for {domain} among those that acmeDNS.accountSecretRef names ({}); register one, \
+        "there is no acme-dns account for {domain} in acmeDNS.accountSecretRef ({}); register one, \
          and store what the server answers under that name",
-        if domains.is_empty() { "it has none".to_owned() } else { domains.join(", ") }
+        if domains.is_empty() { "it contains none".to_owned() } else { domains.join(", ") }
     )]
     NoAccount {
         /// The domain without `*.`.
@@ -133,8 +133,8 @@ pub enum Error {
     },
     /// 401: wrong user or password, or this address may not use the account.
     #[error(
-        "updating the TXT record failed: {host} refuses the account of {domain}: {failure}; the account is unknown, \
-         its password wrong, or its allowfrom lacks our address"
+        "updating the TXT record failed: {host} rejects the account of {domain}: {failure}; check that the account exists, \
+         its password, and that its allowfrom includes the operator's address"
     )]
     Unauthorized {
         /// The server's host.
@@ -146,7 +146,7 @@ pub enum Error {
     },
     /// 400: the subdomain or the value is invalid.
     #[error(
-        "updating the TXT record failed: {host} refuses the update for {domain}: {failure}; check the account's \
+        "updating the TXT record failed: {host} rejects the update for {domain}: {failure}; check the account's \
          subdomain"
     )]
     BadRequest {

@@ -73,7 +73,7 @@ impl fmt::Display for HttpFailure {
             Self::Status { status, media_type: Some(media_type) } => {
                 write!(f, "answered HTTP {status} ({media_type})")
             }
-            Self::Cut => f.write_str("sent an answer that is cut short"),
+            Self::Cut => f.write_str("sent an incomplete answer"),
             Self::TooLong => f.write_str("sent an answer of more than 128 KiB, which is not read"),
         }
     }

@@ -125,8 +125,8 @@ impl Operation {
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Present => "having the TXT record added",
-            Self::CleanUp => "having the TXT record deleted",
+            Self::Present => "adding the TXT record",
+            Self::CleanUp => "deleting the TXT record",
         })
     }
 }

@@ -41,8 +41,8 @@ pub enum LocateError {
     },
     /// No name server answered a lookup.
     #[error(
-        "looking up {name}{} failed: {failures}; see to these name servers or name others for dns-01",
-        from.as_ref().map(|from| format!(", where the CNAME at {from} leads,")).unwrap_or_default()
+        "looking up {name}{} failed: {failures}; check these name servers, or configure others for dns-01",
+        from.as_ref().map(|from| format!(" (the target of the CNAME at {from})")).unwrap_or_default()
     )]
     Lookup {
         /// The name, or a description of a random name.
@@ -54,8 +54,8 @@ pub enum LocateError {
     },
     /// The CNAME is not at the challenge's name itself: it is a wildcard.
     #[error(
-        "{name} has no record of its own, but a wildcard CNAME catches it and leads to {target}: add a CNAME at {name} \
-         that leads to where challenges shall be answered, or set cnameStrategy to None so that the TXT record is put \
+        "{name} has no record of its own, but matches a wildcard CNAME to {target}: add a CNAME at {name} \
+         to the name where challenges are answered, or set cnameStrategy to None so that the TXT record is added \
          at {name} itself"
     )]
     WildcardCname {
@@ -66,7 +66,7 @@ pub enum LocateError {
     },
     /// The CNAMEs form a loop.
     #[error(
-        "the CNAMEs at {name} go round in a circle ({}); let the last lead to where the TXT record shall be",
+        "the CNAMEs at {name} form a loop ({}); point the last one to the name of the TXT record",
         path.join(" to ")
     )]
     CnameLoop {
@@ -76,14 +76,16 @@ pub enum LocateError {
         path: Vec<String>,
     },
     /// There are more CNAMEs in a row than are followed.
-    #[error("the CNAMEs at {name} are more than {MAX_HOPS} in a row; shorten the chain, as CAs follow fewer")]
+    #[error(
+        "there are more than {MAX_HOPS} CNAMEs in a row at {name}; shorten the chain, because CAs follow fewer"
+    )]
     TooManyCnames {
         /// The challenge's name.
         name: String,
     },
     /// The CNAMEs end at a name without a zone.
     #[error(
-        "the CNAME at {name} leads to {target}, and there is no such domain; create its zone or let the CNAME lead \
+        "the CNAME at {name} points to {target}, but there is no such domain; create its zone, or point the CNAME \
          elsewhere"
     )]
     DanglingCname {
@@ -94,16 +96,14 @@ pub enum LocateError {
     },
     /// There is no zone for the challenge's name.
     #[error(
-        "there is no zone for {name}: no such domain is in DNS as these name servers see it; create it, or name others"
+        "there is no zone for {name}: the name servers find no such domain; create it, or configure others for dns-01"
     )]
     NoZone {
         /// The challenge's name.
         name: String,
     },
     /// The lookups took too long in total.
-    #[error(
-        "the lookups for {name} took too long altogether; see to the name servers or name others for dns-01"
-    )]
+    #[error("the lookups for {name} took too long; check the name servers, or configure others for dns-01")]
     OutOfTime {
         /// The challenge's name.
         name: String,
@@ -199,7 +199,7 @@ impl Resolver {
         // The name is so long that no random name fits.
         let Ok(sibling) = parent.prepend_label(made_up_label()) else { return Ok(()) };
         let answer = self.recurse(&sibling, RecordType::CNAME).await.map_err(|failures| {
-            let name = format!("a made-up name under {}", shown(&parent));
+            let name = format!("a random name under {}", shown(&parent));
             LocateError::Lookup { name, from: None, failures }
         })?;
         match answer.cname(&sibling) {

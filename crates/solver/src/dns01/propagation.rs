@@ -44,7 +44,7 @@ pub enum NotVisible {
     },
     /// The zone's name servers could not be found.
     #[error(
-        "the name servers of {zone} are not known: {failures}; see to these name servers or name others for dns-01"
+        "finding the name servers of {zone} failed: {failures}; check these name servers, or configure others for dns-01"
     )]
     NameServers {
         /// The zone.
@@ -53,9 +53,7 @@ pub enum NotVisible {
         failures: ServerFailures,
     },
     /// The zone has no NS records.
-    #[error(
-        "the zone {zone} has no name servers: it lacks NS records; add them, or let recursive name servers be asked"
-    )]
+    #[error("the zone {zone} has no NS records; add them, or set propagation.check to Recursive")]
     NoNameServers {
         /// The zone.
         zone: String,
@@ -67,7 +65,7 @@ pub enum NotVisible {
         name: String,
     },
     /// The queries took too long in total.
-    #[error("asking for the TXT record at {fqdn} took too long altogether; see to the name servers")]
+    #[error("querying the TXT record at {fqdn} took too long; check the name servers")]
     OutOfTime {
         /// The name of the record.
         fqdn: String,
@@ -162,7 +160,7 @@ impl fmt::Display for Lacking {
             Self::Cname { target } => {
                 write!(
                     f,
-                    "has a CNAME there that leads to {target}; set cnameStrategy to Follow or remove it"
+                    "has a CNAME there that points to {target}; set cnameStrategy to Follow or remove it"
                 )
             }
             Self::Lame => f.write_str("does not serve the zone, although an NS record names it"),
@@ -182,10 +180,7 @@ impl fmt::Display for Cached {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(seconds) => {
-                write!(
-                    f,
-                    "; it may remember that from before, for at most {seconds} s (the zone's SOA minimum)"
-                )
+                write!(f, "; it may have cached that, for at most {seconds} s (the zone's SOA minimum)")
             }
             None => Ok(()),
         }
@@ -237,7 +232,7 @@ impl Resolver {
         }
         let mut whose = format!("name servers of {zone}");
         if names.len() > MAX_NAME_SERVERS {
-            whose = format!("{whose} (it names {}, and {MAX_NAME_SERVERS} are asked)", names.len());
+            whose = format!("{whose} (it has {}, of which {MAX_NAME_SERVERS} are queried)", names.len());
             names.truncate(MAX_NAME_SERVERS);
         }
         let reports = join_all(names.iter().map(|server| self.ask_name_server(server, &fqdn, value))).await;

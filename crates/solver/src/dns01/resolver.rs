@@ -43,7 +43,7 @@ pub enum Whose {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ResolverSetupError {
     /// `/etc/resolv.conf` cannot be read or contains no server.
-    #[error("the system's configuration has no usable name server: {0}; name some for dns-01")]
+    #[error("the system's configuration has no usable name server: {0}; configure some for dns-01")]
     System(String),
     /// The client for DNS over HTTPS could not be created.
     #[error("DNS over HTTPS cannot be set up: {0}")]

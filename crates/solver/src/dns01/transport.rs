@@ -85,15 +85,15 @@ impl fmt::Display for NoAnswer {
             Self::Forbidden => Forbidden.fmt(f),
             Self::Timeout { over_tcp: false } => f.write_str("did not answer in time"),
             Self::Timeout { over_tcp: true } => {
-                f.write_str("did not answer in time over TCP; open its port for TCP as for UDP")
+                f.write_str("did not answer in time over TCP; open its port for TCP, too")
             }
             Self::Refused { over_tcp: false } => f.write_str("refused the connection"),
             Self::Refused { over_tcp: true } => {
-                f.write_str("refused the connection over TCP; open its port for TCP as for UDP")
+                f.write_str("refused the connection over TCP; open its port for TCP, too")
             }
             Self::NoRoute => f.write_str("cannot be reached: no route to it"),
             Self::Broken => f.write_str("closed the connection before its answer was complete"),
-            Self::Garbled => f.write_str("sent something that is no answer to the question"),
+            Self::Garbled => f.write_str("sent an answer that does not match the query"),
             Self::Https(failure) => failure.fmt(f),
         }
     }

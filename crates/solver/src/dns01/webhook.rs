@@ -133,22 +133,22 @@ pub enum Error {
         code: Option<i32>,
     },
     /// The answer is not JSON, but for example a proxy's page.
-    #[error("answered with what is no JSON; does groupName lead to the webhook?")]
+    #[error("did not answer with JSON; check that groupName leads to the webhook")]
     NotJson,
     /// The API server answered instead of the webhook.
-    #[error("was not reached, as the API server says: {message}")]
+    #[error("could not be reached; the API server says: {message}")]
     ApiServer {
         /// Its message, verbatim.
         message: String,
     },
     /// The answer is JSON, but not a ChallengePayload.
-    #[error("answered with JSON that is no ChallengePayload; it has to speak {API_VERSION}")]
+    #[error("did not answer with a ChallengePayload; it must support {API_VERSION}")]
     NotAPayload,
     /// The answer contains no response.
-    #[error("answered without a response; it has to fill .response of the ChallengePayload")]
+    #[error("answered without a response; it must set .response of the ChallengePayload")]
     NoResponse,
     /// The answer belongs to another request.
-    #[error("answered another request than ours: .response.uid has to be that of the request")]
+    #[error("answered a different request: .response.uid must be that of the request")]
     OtherRequest,
 }
 
@@ -178,7 +178,7 @@ impl std::fmt::Display for Refusal<'_> {
         match (self.message, self.reason, self.code) {
             ("", Some(reason), _) => write!(f, "failed, and says only {reason}"),
             ("", None, Some(code)) => write!(f, "failed, and says only {code}"),
-            ("", None, None) => f.write_str("failed, and does not say why; its log may"),
+            ("", None, None) => f.write_str("failed without saying why; check its log"),
             (message, _, _) => write!(f, "says: {message}"),
         }
     }
@@ -222,7 +222,7 @@ pub fn request(
 /// Parses the body of a webhook's answer to the request with this `uid`.
 pub fn read(body: &[u8], uid: &str) -> Result<(), Error> {
     let value = serde_json::from_slice::<Value>(body).map_err(|_| Error::NotJson);
-    let value = value.inspect_err(|_| debug!(excerpt = excerpt(body), "a webhook's answer is no JSON"))?;
+    let value = value.inspect_err(|_| debug!(excerpt = excerpt(body), "a webhook's answer is not JSON"))?;
     if value.get("kind").and_then(Value::as_str) == Some("Status") {
         let message = value.get("message").and_then(Value::as_str).unwrap_or_default();
         return Err(Error::ApiServer { message: clean(message, MAX_MESSAGE) });

@@ -82,8 +82,8 @@ async fn a_refusal_is_told_by_its_status_and_not_quoted() {
     let url = server.uri().replace("http://", "http://me:hunter2@");
     let provider = asked_by(settings(&format!("{url}/?key=hunter2"))).unwrap();
     for (result, text) in [
-        (provider.present(&record("a.test")).await, "having the TXT record added failed"),
-        (provider.clean_up(&record("a.test")).await, "having the TXT record deleted failed"),
+        (provider.present(&record("a.test")).await, "adding the TXT record failed"),
+        (provider.clean_up(&record("a.test")).await, "deleting the TXT record failed"),
     ] {
         let error = result.unwrap_err();
         let path = if text.contains("added") { "present" } else { "cleanup" };
@@ -116,7 +116,7 @@ async fn an_endpoint_that_is_not_there_is_named() {
     let provider = asked_by(settings("http://127.0.0.1:1/dns")).unwrap();
     assert_eq!(
         provider.present(&record("a.test")).await.unwrap_err().to_string(),
-        "having the TXT record added failed: http://127.0.0.1:1/dns/present cannot be reached: connection refused"
+        "adding the TXT record failed: http://127.0.0.1:1/dns/present cannot be reached: connection refused"
     );
 }
 

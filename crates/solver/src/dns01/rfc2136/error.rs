@@ -55,8 +55,8 @@ pub enum Error {
     },
     /// NOTAUTH: it is not the primary of the zone, or does not permit the update (Knot DNS answers this in both cases).
     #[error(
-        "{operation} failed: name server {server} answered NOTAUTH: it does not serve the zone {zone} as its primary, \
-         or does not let {who} change it; send updates to the primary, and allow them there"
+        "{operation} failed: name server {server} answered NOTAUTH: it is not the primary of the zone {zone}, \
+         or does not allow {who} to change it; send updates to the primary, and allow them there"
     )]
     NotAuth {
         /// The operation that failed.
@@ -70,7 +70,7 @@ pub enum Error {
     },
     /// NOTZONE: the name is not in the zone.
     #[error(
-        "{operation} failed: name server {server} answered NOTZONE: {fqdn} is not in its zone {zone}; the zone seen in \
+        "{operation} failed: name server {server} answered NOTZONE: {fqdn} is not in its zone {zone}; the zone in \
          DNS and the server's differ, so check which zones it serves"
     )]
     NotZone {
@@ -85,7 +85,7 @@ pub enum Error {
     },
     /// REFUSED: its policy does not permit the update.
     #[error(
-        "{operation} failed: name server {server} answered REFUSED: it does not let {who} change {fqdn} in the zone \
+        "{operation} failed: name server {server} answered REFUSED: it does not allow {who} to change {fqdn} in the zone \
          {zone}; allow TXT updates there (in BIND, update-policy or allow-update)"
     )]
     Refused {
@@ -103,7 +103,7 @@ pub enum Error {
     /// SERVFAIL: it could not make the change.
     #[error(
         "{operation} failed: name server {server} answered SERVFAIL: it could not write the change to the zone {zone}; \
-         its log says why (often it may not write its journal file, or is a secondary whose primary is down)"
+         its log says why (often it cannot write its journal file, or is a secondary whose primary is down)"
     )]
     ServFail {
         /// The operation that failed.
@@ -115,8 +115,8 @@ pub enum Error {
     },
     /// NOTIMP: it does not support updates.
     #[error(
-        "{operation} failed: name server {server} answered NOTIMP: it does not know dynamic updates (RFC 2136); switch \
-         them on there, or use another solver"
+        "{operation} failed: name server {server} answered NOTIMP: it does not support dynamic updates (RFC 2136); enable \
+         them there, or use another solver"
     )]
     NotImp {
         /// The operation that failed.
@@ -126,8 +126,8 @@ pub enum Error {
     },
     /// FORMERR: it could not parse the update.
     #[error(
-        "{operation} failed: name server {server} answered FORMERR: it cannot read the update; an old server may not \
-         know the key's algorithm, or what stands between changes the messages"
+        "{operation} failed: name server {server} answered FORMERR: it cannot parse the update; an old server may not \
+         know the key's algorithm, or something in between changes the messages"
     )]
     FormErr {
         /// The operation that failed.
@@ -152,7 +152,7 @@ pub enum Error {
     /// BADKEY: it does not know the key.
     #[error(
         "{operation} failed: name server {server} answered BADKEY: it does not know a key {key} with the algorithm \
-         {algorithm}; both have to be as in its configuration"
+         {algorithm}; both must match its configuration"
     )]
     BadKey {
         /// The operation that failed.
@@ -166,8 +166,8 @@ pub enum Error {
     },
     /// BADSIG: its secret is different.
     #[error(
-        "{operation} failed: name server {server} answered BADSIG: its secret for the key {key} is another than ours; \
-         store the one of its configuration"
+        "{operation} failed: name server {server} answered BADSIG: its secret for the key {key} differs from ours; \
+         store the one in its configuration"
     )]
     BadSig {
         /// The operation that failed.
@@ -189,7 +189,7 @@ pub enum Error {
     },
     /// Another TSIG error code.
     #[error(
-        "{operation} failed: name server {server} answered the TSIG error {code} for the key {key}; its log may say why"
+        "{operation} failed: name server {server} answered with the TSIG error {code} for the key {key}; its log may say why"
     )]
     TsigCode {
         /// The operation that failed.
@@ -204,7 +204,7 @@ pub enum Error {
     /// A successful answer that is not signed.
     #[error(
         "{operation} failed: the answer of name server {server} is not signed, so it may be forged; check that it \
-         knows the key {key}, and that nothing between strips signatures"
+         knows the key {key}, and that nothing in between removes signatures"
     )]
     Unsigned {
         /// The operation that failed.
@@ -216,7 +216,7 @@ pub enum Error {
     },
     /// Signed with another key.
     #[error(
-        "{operation} failed: the answer of name server {server} is signed with another key than {key}, so it may \
+        "{operation} failed: the answer of name server {server} is signed with a different key than {key}, so it may \
          be forged"
     )]
     OtherKey {
@@ -229,7 +229,7 @@ pub enum Error {
     },
     /// Signed, but the MAC is invalid.
     #[error(
-        "{operation} failed: the signature of name server {server} is wrong, so its answer may be forged; check that the \
+        "{operation} failed: the signature of name server {server} is invalid, so its answer may be forged; check that the \
          secret of the key {key} is the one of its configuration"
     )]
     WrongMac {
@@ -242,7 +242,7 @@ pub enum Error {
     },
     /// Signed at a different time.
     #[error(
-        "{operation} failed: the answer of name server {server} was not signed now: {}; set the clocks",
+        "{operation} failed: the answer of name server {server} was signed at a different time: {}; set the clocks",
         Difference(Some(*difference))
     )]
     AnswerTime {
@@ -293,7 +293,7 @@ impl Error {
         let (fqdn, zone) = (undotted(&record.fqdn).to_owned(), undotted(&record.zone).to_owned());
         let who = match &settings.key {
             Some(key) => format!("the key {}", key.shown_name()),
-            None => "us without a TSIG key".to_owned(),
+            None => "clients without a TSIG key".to_owned(),
         };
         match code {
             ResponseCode::NotAuth => Self::NotAuth { operation, server, who, zone },
@@ -388,8 +388,8 @@ struct Difference(Option<ClockDifference>);
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(difference) => write!(f, "{difference}, and they may differ by 5 minutes at most"),
-            None => f.write_str("its clock and ours differ too much, by more than 5 minutes"),
+            Some(difference) => write!(f, "{difference}, but at most 5 minutes are accepted"),
+            None => f.write_str("its clock and ours differ by more than 5 minutes"),
         }
     }
 }

@@ -34,18 +34,16 @@ pub struct TsigKey {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// The name is not a DNS name.
-    #[error(
-        "the TSIG key's name {0:?} is not a DNS name; write it as the name server's configuration has it"
-    )]
+    #[error("the TSIG key's name {0:?} is not a DNS name; write it as in the name server's configuration")]
     Name(String),
     /// The algorithm is unknown.
     #[error(transparent)]
     Algorithm(#[from] AlgorithmError),
     /// The secret is not base64.
-    #[error("the TSIG secret is not base64; store it as it stands in the name server's key file")]
+    #[error("the TSIG secret is not base64; store it as in the name server's key file")]
     NotBase64,
     /// The secret is empty.
-    #[error("the TSIG secret is empty; store it as it stands in the name server's key file")]
+    #[error("the TSIG secret is empty; store it as in the name server's key file")]
     Empty,
 }
 

@@ -201,37 +201,37 @@ async fn each_response_code_has_a_sentence_of_its_own() {
         (
             ResponseCode::NotAuth,
             "NotAuth",
-            "it answered NOTAUTH: it does not serve the zone a.test as its primary, or does not let the key Key.test \
+            "it answered NOTAUTH: it is not the primary of the zone a.test, or does not allow the key Key.test to \
              change it; send updates to the primary, and allow them there",
         ),
         (
             ResponseCode::NotZone,
             "NotZone",
-            "it answered NOTZONE: _acme-challenge.a.test is not in its zone a.test; the zone seen in DNS and the \
-             server's differ, so check which zones it serves",
+            "it answered NOTZONE: _acme-challenge.a.test is not in its zone a.test; the zone in DNS and the server's \
+             differ, so check which zones it serves",
         ),
         (
             ResponseCode::Refused,
             "Refused",
-            "it answered REFUSED: it does not let the key Key.test change _acme-challenge.a.test in the zone a.test; \
+            "it answered REFUSED: it does not allow the key Key.test to change _acme-challenge.a.test in the zone a.test; \
              allow TXT updates there (in BIND, update-policy or allow-update)",
         ),
         (
             ResponseCode::ServFail,
             "ServFail",
-            "it answered SERVFAIL: it could not write the change to the zone a.test; its log says why (often it may not \
+            "it answered SERVFAIL: it could not write the change to the zone a.test; its log says why (often it cannot \
              write its journal file, or is a secondary whose primary is down)",
         ),
         (
             ResponseCode::NotImp,
             "NotImp",
-            "it answered NOTIMP: it does not know dynamic updates (RFC 2136); switch them on there, or use another solver",
+            "it answered NOTIMP: it does not support dynamic updates (RFC 2136); enable them there, or use another solver",
         ),
         (
             ResponseCode::FormErr,
             "FormErr",
-            "it answered FORMERR: it cannot read the update; an old server may not know the key's algorithm, or what \
-             stands between changes the messages",
+            "it answered FORMERR: it cannot parse the update; an old server may not know the key's algorithm, or something \
+             in between changes the messages",
         ),
         (
             ResponseCode::YXDomain,
@@ -247,14 +247,14 @@ async fn each_response_code_has_a_sentence_of_its_own() {
         assert_eq!(unsigned.text().await, text);
     }
     let without_key = Primary { key: None, ..Primary::answering(ResponseCode::Refused) };
-    assert!(without_key.text().await.contains("it does not let us without a TSIG key change "));
+    assert!(without_key.text().await.contains("it does not allow clients without a TSIG key to change "));
 }
 
 #[tokio::test]
 async fn an_unknown_key_is_named() {
     assert_eq!(
         Primary::failing(TsigError::BadKey).text().await,
-        "it answered BADKEY: it does not know a key Key.test with the algorithm hmac-sha256; both have to be as in its \
+        "it answered BADKEY: it does not know a key Key.test with the algorithm hmac-sha256; both must match its \
          configuration"
     );
 }
@@ -263,7 +263,7 @@ async fn an_unknown_key_is_named() {
 async fn another_secret_is_explained() {
     assert_eq!(
         Primary::failing(TsigError::BadSig).text().await,
-        "it answered BADSIG: its secret for the key Key.test is another than ours; store the one of its configuration"
+        "it answered BADSIG: its secret for the key Key.test differs from ours; store the one in its configuration"
     );
 }
 
@@ -276,15 +276,14 @@ async fn a_clock_that_is_wrong_is_compared_with_ours() {
     ] {
         let primary = Primary { clock, ..Primary::failing(TsigError::BadTime) };
         let expected =
-            format!("it answered BADTIME: {text}, and they may differ by 5 minutes at most; set the clocks");
+            format!("it answered BADTIME: {text}, but at most 5 minutes are accepted; set the clocks");
         assert_eq!(primary.text().await, expected);
         let theirs = Timestamp::from_second(clock).unwrap();
         let Error::BadTime { difference: Some(difference), .. } = primary.error().await else { panic!() };
         assert_eq!(difference, ClockDifference { ours: now(), theirs });
     }
     let silent = Primary { tsig: |tsig| tsig.other.clear(), ..Primary::failing(TsigError::BadTime) };
-    let text =
-        "it answered BADTIME: its clock and ours differ too much, by more than 5 minutes; set the clocks";
+    let text = "it answered BADTIME: its clock and ours differ by more than 5 minutes; set the clocks";
     assert_eq!(silent.text().await, text);
 }
 
@@ -292,7 +291,7 @@ async fn a_clock_that_is_wrong_is_compared_with_ours() {
 async fn another_tsig_error_is_given_by_number() {
     assert_eq!(
         Primary::failing(TsigError::BadTrunc).text().await,
-        "it answered the TSIG error 22 for the key Key.test; its log may say why"
+        "it answered with the TSIG error 22 for the key Key.test; its log may say why"
     );
 }
 
@@ -303,7 +302,7 @@ async fn an_unsigned_answer_is_refused() {
     assert_eq!(
         primary.text().await,
         "the answer of it is not signed, so it may be forged; check that it knows the key Key.test, and that nothing \
-         between strips signatures"
+         in between removes signatures"
     );
 }
 
@@ -318,7 +317,7 @@ async fn a_tampered_answer_is_refused() {
         let primary = Primary { after, ..Primary::answering(ResponseCode::Refused) };
         assert_eq!(
             primary.text().await,
-            "the signature of it is wrong, so its answer may be forged; check that the secret of the key Key.test is the \
+            "the signature of it is invalid, so its answer may be forged; check that the secret of the key Key.test is the \
              one of its configuration"
         );
     }
@@ -332,7 +331,7 @@ async fn an_answer_signed_with_another_key_is_refused() {
     ];
     for after in changed {
         let primary = Primary { after, ..Primary::answering(ResponseCode::NoError) };
-        let text = "the answer of it is signed with another key than Key.test, so it may be forged";
+        let text = "the answer of it is signed with a different key than Key.test, so it may be forged";
         assert_eq!(primary.text().await, text);
     }
 }
@@ -364,8 +363,8 @@ async fn an_answer_signed_at_another_time_is_refused() {
     let primary = Primary { clock: NOW - 301, ..primary };
     assert_eq!(
         primary.text().await,
-        "the answer of it was not signed now: its clock is 5 minutes behind ours, and they may differ by 5 minutes at \
-         most; set the clocks"
+        "the answer of it was signed at a different time: its clock is 5 minutes behind ours, but at most 5 minutes \
+         are accepted; set the clocks"
     );
 }
 

@@ -11,7 +11,7 @@ use certwright_egress::Egress;
 async fn failure(resolver: &Resolver) -> String {
     let text = resolver.locate("a.test", CnameStrategy::Follow).await.unwrap_err().to_string();
     let text = text.strip_prefix("looking up _acme-challenge.a.test failed: name server ").unwrap();
-    let text = text.strip_suffix("; see to these name servers or name others for dns-01").unwrap();
+    let text = text.strip_suffix("; check these name servers, or configure others for dns-01").unwrap();
     text.split_once(' ').unwrap().1.to_owned()
 }
 
@@ -53,14 +53,14 @@ async fn an_answer_to_something_else_is_not_taken() {
             tamper(&mut answer);
             Some(answer.to_vec().unwrap())
         }));
-        assert_eq!(failure(&resolver.await).await, "sent something that is no answer to the question");
+        assert_eq!(failure(&resolver.await).await, "sent an answer that does not match the query");
     }
 }
 
 #[tokio::test]
 async fn what_is_no_dns_message_is_told_from_silence() {
     let resolver = resolver_with(Arc::new(|_, _| Some(b"HTTP/1.1 400 Bad Request".to_vec()))).await;
-    assert_eq!(failure(&resolver).await, "sent something that is no answer to the question");
+    assert_eq!(failure(&resolver).await, "sent an answer that does not match the query");
     let resolver = resolver_with(Arc::new(|_, _| None)).await;
     assert_eq!(failure(&resolver).await, "did not answer in time");
 }
@@ -99,7 +99,7 @@ async fn an_answer_cut_short_is_fetched_over_tcp() {
     let resolver = resolver_with(over_tcp(|request| Some(refusal(request).to_vec().unwrap()))).await;
     assert!(failure(&resolver).await.starts_with("answered REFUSED"));
     let resolver = resolver_with(over_tcp(|_| Some(vec![0; 40]))).await;
-    assert_eq!(failure(&resolver).await, "sent something that is no answer to the question");
+    assert_eq!(failure(&resolver).await, "sent an answer that does not match the query");
     // The fake closes the connection where it has no answer.
     let resolver = resolver_with(over_tcp(|_| None)).await;
     assert_eq!(failure(&resolver).await, "closed the connection before its answer was complete");
@@ -137,7 +137,7 @@ async fn what_https_brings_has_to_be_an_answer() {
         .mount(&server)
         .await;
     let resolver = resolver_of(NameServer::Https(server.uri().parse().unwrap()));
-    assert_eq!(failure(&resolver).await, "sent something that is no answer to the question");
+    assert_eq!(failure(&resolver).await, "sent an answer that does not match the query");
     let closed = resolver_of("https://127.0.0.1:1/".parse().unwrap());
     assert_eq!(failure(&closed).await, "cannot be reached: connection refused");
 }
