@@ -100,7 +100,7 @@ impl SelfCheck {
             let next = self.redirect(&url, &answer)?;
             visited.push(url);
             let looping = match () {
-                () if visited.contains(&next) => Some("where they came from"),
+                () if visited.contains(&next) => Some("which was already visited"),
                 () if visited.len() > MAX_REDIRECTS => Some("the eleventh in a row"),
                 () => None,
             };
@@ -160,7 +160,7 @@ impl SelfCheck {
             why,
         };
         let Some(location) = &answer.location else {
-            return Err(bad("nowhere".into(), "as it has no Location"));
+            return Err(bad("nowhere".into(), "because it has no Location header"));
         };
         let Ok(mut to) = from.join(location) else {
             return Err(bad("something".into(), "which is not a URL"));
@@ -173,7 +173,7 @@ impl SelfCheck {
             ));
         }
         if !self.ports.redirects_to_any && !matches!(to.port_or_known_default(), Some(80 | 443)) {
-            return Err(bad(shown(&to), "and CAs follow only to the ports 80 and 443"));
+            return Err(bad(shown(&to), "but CAs follow redirects only to ports 80 and 443"));
         }
         Ok(to)
     }

@@ -80,18 +80,18 @@ fn default_page(body: &str, server: Option<&str>) -> Option<&'static str> {
 fn hint(status: u16, default_page: bool) -> &'static str {
     match status {
         404 if default_page => {
-            "the ingress controller does not serve the temporary Ingress; if this stays, check the solver's ingress class and the Ingress's events"
+            "the ingress controller does not serve the temporary Ingress; if this persists, check the solver's ingress class and the Ingress's events"
         }
         404 => {
-            "another server answers this path; check that the name points to the ingress controller and that no other Ingress takes the path"
+            "another server answers this path; check that the name points to the ingress controller and that no other Ingress handles the path"
         }
         401 | 403 | 407 => {
-            "access is restricted; let /.well-known/acme-challenge/ through without login or address filter"
+            "access is restricted; allow /.well-known/acme-challenge/ without login or address filter"
         }
-        421 | 426 => "let plain HTTP through for /.well-known/acme-challenge/",
+        421 | 426 => "allow plain HTTP for /.well-known/acme-challenge/",
         429 => "the server limits requests; exempt /.well-known/acme-challenge/",
         502..=504 => {
-            "the server in front has no working backend; check that NetworkPolicies let the ingress controller reach the operator's pods on the http-01 port"
+            "the server in front has no working backend; check that NetworkPolicies allow the ingress controller to reach the operator's pods on the http-01 port"
         }
         500..=599 => "the server in front failed; see its log",
         _ => "a CA accepts only 200; check what answers /.well-known/acme-challenge/ for this name",

@@ -110,7 +110,7 @@ impl fmt::Display for DnsFailure {
             Self::Code(code) => write!(f, "answered \"{code}\""),
             Self::Timeout => f.write_str("did not answer in time"),
             Self::Unreachable => f.write_str("cannot be reached"),
-            Self::Garbled => f.write_str("sent an answer that cannot be read"),
+            Self::Garbled => f.write_str("sent an answer that cannot be parsed"),
         }
     }
 }

@@ -33,7 +33,7 @@ pub enum SelfCheckFailure {
     },
     /// No name server gave an answer.
     #[error(
-        "looking up {name} failed: {}; check the domain's name servers, its DNSSEC, and the operator's way to DNS",
+        "looking up {name} failed: {}; check the domain's name servers, its DNSSEC, and the operator's access to DNS",
         list(failures)
     )]
     Dns {
@@ -52,7 +52,7 @@ pub enum SelfCheckFailure {
     },
     /// A connection was refused.
     #[error(
-        "{at} refused the connection{others}; check that the ingress controller listens there and a firewall lets port 80 in"
+        "{at} refused the connection{others}; check that the ingress controller listens there and that firewalls allow port 80"
     )]
     Refused {
         /// The last address that was tried.
@@ -62,7 +62,7 @@ pub enum SelfCheckFailure {
     },
     /// A connection was not accepted in time.
     #[error(
-        "{at} did not accept a connection in time{others}; check that the DNS record points to the ingress controller and a firewall lets port 80 in"
+        "{at} did not accept a connection in time{others}; check that the DNS record points to the ingress controller and that firewalls allow port 80"
     )]
     ConnectTimeout {
         /// The last address that was tried.
@@ -72,7 +72,7 @@ pub enum SelfCheckFailure {
     },
     /// The operator's pod has no route to the address.
     #[error(
-        "there is no way from the operator's pod to {at}{others}; check the DNS record, and NetworkPolicies for the operator"
+        "there is no route from the operator's pod to {at}{others}; check the DNS record, and NetworkPolicies for the operator"
     )]
     NoRoute {
         /// The last address that was tried.
@@ -98,7 +98,7 @@ pub enum SelfCheckFailure {
     },
     /// The answer is not HTTP.
     #[error(
-        "{at} did not answer in HTTP; let the ingress controller serve plain HTTP on port 80, without the PROXY protocol towards clients"
+        "{at} did not answer with HTTP; let the ingress controller serve plain HTTP on port 80, without the PROXY protocol for clients"
     )]
     NotHttp {
         /// The address of the server.
@@ -113,7 +113,7 @@ pub enum SelfCheckFailure {
         reason: String,
     },
     /// Status 200 with something other than the key authorization.
-    #[error("{at} answered with {got} instead of the key authorization; another Ingress or server takes {prefix} for this name: make it let that path through", prefix = crate::http01::CHALLENGE_PREFIX)]
+    #[error("{at} answered with {got} instead of the key authorization; another Ingress or server handles {prefix} for this name: exclude that path there", prefix = crate::http01::CHALLENGE_PREFIX)]
     WrongAnswer {
         /// The address of the server.
         at: SocketAddr,
@@ -122,7 +122,7 @@ pub enum SelfCheckFailure {
     },
     /// The key authorization has the right token, but the thumbprint of another account key.
     #[error(
-        "{at} answered for another ACME account; another ACME client answers challenges for this name: stop it, or let it pass these on"
+        "{at} answered for another ACME account; another ACME client answers challenges for this name: stop it, or let it forward these"
     )]
     OtherAccount {
         /// The address of the server.
@@ -130,7 +130,7 @@ pub enum SelfCheckFailure {
     },
     /// The request reached one of our replicas, which does not know the token.
     #[error(
-        "the request reached certwright through {at}, which has no such challenge pending; if this stays, check for a second installation, and that the ingress controller keeps the Host header"
+        "the request reached Certwright through {at}, but this challenge is not pending there; if this persists, check for a second installation, and that the ingress controller preserves the Host header"
     )]
     UnknownToken {
         /// The address of the server.
@@ -149,7 +149,7 @@ pub enum SelfCheckFailure {
         hint: &'static str,
     },
     /// A redirect to a URL seen before, or the eleventh redirect in a row.
-    #[error("redirects lead nowhere: the last goes to {to}, {why}; take {prefix} out of the redirect", prefix = crate::http01::CHALLENGE_PREFIX)]
+    #[error("the redirects do not end: the last one goes to {to}, {why}; exclude {prefix} from the redirect", prefix = crate::http01::CHALLENGE_PREFIX)]
     RedirectLoop {
         /// The target of the last redirect.
         to: String,
@@ -157,7 +157,7 @@ pub enum SelfCheckFailure {
         why: &'static str,
     },
     /// A redirect that a CA does not follow.
-    #[error("{at} answered with a redirect (status {status}) to {to}, {why}; take {prefix} out of the redirect", prefix = crate::http01::CHALLENGE_PREFIX)]
+    #[error("{at} answered with a redirect (status {status}) to {to}, {why}; exclude {prefix} from the redirect", prefix = crate::http01::CHALLENGE_PREFIX)]
     BadRedirect {
         /// The address of the server.
         at: SocketAddr,

@@ -230,11 +230,14 @@ async fn redirects_no_ca_follows_are_refused() {
     check.ports.redirects_to_any = false;
     for (page, expected) in [
         (redirect(302, "ftp://from.test/x"), " to ftp:, which is neither http nor https;"),
-        (redirect(302, "http://from.test:8080/x"), " to http://from.test:8080, and CAs follow only to"),
+        (
+            redirect(302, "http://from.test:8080/x"),
+            " to http://from.test:8080, but CAs follow redirects only to",
+        ),
         (redirect(302, "http://[/"), " to something, which is not a URL;"),
         (
             Page::Raw("HTTP/1.1 302 Found\r\ncontent-length: 0\r\n\r\n".into()),
-            " to nowhere, as it has no Location;",
+            " to nowhere, because it has no Location header;",
         ),
     ] {
         world.page("from.test", challenge_path(TOKEN), page);
@@ -249,7 +252,7 @@ async fn redirects_in_a_circle_or_without_end_are_given_up() {
     let world = World::new().await;
     world.name("from.test", Zone::at(&["127.0.0.1"]));
     world.page("from.test", challenge_path(TOKEN), redirect(302, &challenge_path(TOKEN)));
-    assert!(world.text("from.test").await.contains(", where they came from;"));
+    assert!(world.text("from.test").await.contains(", which was already visited;"));
     world.page("from.test", challenge_path(TOKEN), redirect(302, "/0"));
     for step in 0..20 {
         world.page("from.test", format!("/{step}"), redirect(302, &format!("/{}", step + 1)));
