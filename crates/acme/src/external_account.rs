@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mac_key_is_taken_in_every_spelling_that_people_paste() {
+    fn a_mac_key_is_accepted_in_every_form_that_people_paste() {
         let key = [0xfb, 0xff, 0xbf, 0x01];
         for spelling in
             ["-_-_AQ", "-_-_AQ==", "+/+/AQ==", "+/+/AQ", "-_-_AQ\n", "-_-_AQ==\r\n", " \t+/+/AQ==\n\n"]
@@ -101,12 +101,12 @@ mod tests {
     }
 
     #[test]
-    fn a_mac_key_with_bits_past_its_last_byte_is_taken() {
+    fn a_mac_key_with_bits_after_its_last_byte_is_accepted() {
         assert_eq!(parse_mac_key(b"-_-_AR").unwrap().expose_secret(), [0xfb, 0xff, 0xbf, 0x01]);
     }
 
     #[test]
-    fn what_is_no_base64_is_refused_as_a_mac_key() {
+    fn a_mac_key_that_is_not_base64_is_rejected() {
         for empty in ["", " ", "\n"] {
             assert_eq!(parse_mac_key(empty.as_bytes()).unwrap_err(), MacKeyError::Empty, "{empty:?}");
         }

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waited_for_a_place_is_refused_if_a_pause_began_meanwhile() {
+    async fn a_request_that_waits_for_a_place_fails_if_a_pause_begins() {
         let limiter = Limiter::new(1);
         let first = limiter.enter(|| NOW).await.unwrap();
         let second = tokio::spawn({

@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_only_contains_a_code_is_none() {
+    fn a_word_that_only_contains_a_code_is_not_a_code() {
         for detail in ["INVALID_DOMAIN_NAMES", "NOT_RATE_LIMITED", "bad_signature"] {
             assert_eq!(
                 read(json!({ "type": "malformed", "detail": detail })).code(),
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trifle_in_the_document_does_not_lose_what_it_says() {
+    fn an_invalid_field_does_not_hide_the_rest_of_the_document() {
         let problem = read(
             json!({ "type": null, "detail": 42, "status": "403", "instance": 7, "subproblems": "none" }),
         );
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_is_the_same_in_whatever_order_the_ca_lists_the_names() {
+    fn the_text_does_not_depend_on_the_order_of_the_names() {
         let text = |names: [&str; 2]| {
             let subproblems = names.map(
                 |name| json!({ "type": "t", "detail": "d", "identifier": { "type": "dns", "value": name } }),
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_title_stands_in_for_a_detail() {
+    fn a_title_replaces_a_missing_detail() {
         assert_eq!(
             read(json!({ "type": "about:blank", "title": "Forbidden" })).to_string(),
             "Forbidden (about:blank)"
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_ca_says_stays_on_its_line_and_within_bounds() {
+    fn a_problem_is_shown_on_one_line_and_within_bounds() {
         let text = "\u{1b}[2Jline one\nline \u{202e}two\u{2028}".repeat(1000);
         let identifier = json!({ "type": "dns", "value": format!("{text}.example") });
         let part = json!({ "type": text, "detail": text, "identifier": identifier });
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_stranger_only_a_type_of_acme_is_left() {
+    fn a_problem_from_another_server_is_reduced_to_an_acme_type() {
         let typ = "urn:ietf:params:acme:error:rateLimited";
         let problem =
             read(json!({ "type": typ, "detail": "secret", "title": "secret", "subproblems": [{}] }));

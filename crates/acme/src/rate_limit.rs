@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_name_anything_is_about_the_account() {
+    fn a_limit_without_names_is_about_the_account() {
         for operation in [Operation::NewNonce, Operation::Order, Operation::Finalize, Operation::RenewalInfo]
         {
             assert_eq!(about(&refusal(operation, "slow down", json!([]))), About::Account, "{operation:?}");

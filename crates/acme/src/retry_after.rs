@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn the_past_becomes_a_second_and_the_absurd_a_day() {
+    fn the_past_becomes_a_second_and_absurd_values_a_day() {
         for past in ["0", "Thu, 01 Jan 1970 00:00:00 GMT"] {
             assert_eq!(read(past, Some("Sun, 06 Nov 1994 08:49:37 GMT")), Some(SHORTEST), "{past}");
         }
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_form_says_nothing() {
+    fn a_value_in_neither_form_is_ignored() {
         for nonsense in ["", "soon", "-5", "1.5"] {
             assert_eq!(read(nonsense, None), None, "{nonsense}");
         }

@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_api_server_takes_for_base64_is_read() {
+    fn base64_that_the_api_server_accepts_is_accepted() {
         for (text, bytes) in
             [("", ""), ("QUJD", "ABC"), ("QUI=", "AB"), ("QUJ=", "AB"), ("QR==", "A"), ("QUI", "AB")]
         {
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_or_no_base64_is_refused() {
+    fn text_that_is_too_long_or_not_base64_is_rejected() {
         assert_eq!(read("QUJDQUJDQUJD"), Err("longer than 8 characters of base64".to_owned()));
         for text in ["Q", "QU J", "=", "Ä", "QUJ-"] {
             assert_eq!(read(text), Err("not base64 (RFC 4648 section 4)".to_owned()), "{text}");

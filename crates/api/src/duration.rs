@@ -270,7 +270,7 @@ mod tests {
     type Any = Bounded<0, { 1 << 40 }>;
 
     #[test]
-    fn what_go_writes_is_read() {
+    fn durations_of_go_are_parsed() {
         let seconds = |text: &str| Duration::from(text.parse::<Any>().unwrap()).as_secs_f64();
         for (text, expected) in [
             ("0", 0.0),
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_duration_is_refused_with_what_would_be() {
+    fn an_invalid_duration_is_rejected_with_an_example() {
         for text in
             ["", "-", "+", "1", "h", "1d", "1h 30m", "1h30", "1..s", "..s", "1e3s", "٣s", "1hh", "1h-1m"]
         {
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_out_of_bounds_is_refused_with_the_bounds() {
+    fn a_duration_out_of_bounds_is_rejected_with_the_bounds() {
         for text in ["99999999999999999999h", "999999999999999999h", "3601s", "1h1ns", "-1s"] {
             let refused = text.parse::<DeletionTimeout>().unwrap_err().to_string();
             assert_eq!(refused, format!("'{text}' is out of bounds: write a duration from 0s to 1h"));
@@ -322,12 +322,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in "[-+0-9.hmsnuµμ]{0,80}|\\PC{0,40}") {
+        fn no_text_causes_a_panic(text in "[-+0-9.hmsnuµμ]{0,80}|\\PC{0,40}") {
             let _ = text.parse::<Any>();
         }
 
         #[test]
-        fn what_is_written_is_read_again(nanoseconds in 0_u64..u64::MAX / 2) {
+        fn a_displayed_duration_parses_to_itself(nanoseconds in 0_u64..u64::MAX / 2) {
             let duration = Any::clamped(Duration::from_nanos(nanoseconds));
             prop_assert_eq!(duration.to_string().parse::<Any>(), Ok(duration));
         }

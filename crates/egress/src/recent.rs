@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_has_used_for_an_hour_is_let_go() {
+    fn an_entry_unused_for_an_hour_is_dropped() {
         let recent = Recent::new(10, clock);
         let kept = Arc::new(());
         recent.get_or_replace(&"used", |_| true, kept.clone());

@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_of_the_system_is_none_of_ours() {
+    async fn an_error_of_the_system_is_not_forbidden_by_the_rules() {
         let egress = Egress::unrestricted();
         let error = egress.tcp(Purpose::Dns, "", "127.0.0.1:1".parse().unwrap()).await.unwrap_err();
         assert!(!is_forbidden(&error), "{error}");

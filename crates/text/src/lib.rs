@@ -91,7 +91,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_comes_is_printable_and_bounded(text in any::<String>(), most in 0_usize..50) {
+        fn the_result_is_always_printable_and_bounded(text in any::<String>(), most in 0_usize..50) {
             let cleaned = clean(&text, most);
             prop_assert!(cleaned.chars().count() <= most + 1);
             prop_assert!(!cleaned.chars().any(|c| c.is_control() || is_invisible(c) || (c.is_whitespace() && c != ' ')));

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn json_that_is_no_private_key_is_refused_without_being_quoted() {
+    fn json_that_is_not_a_private_key_is_rejected_without_being_quoted() {
         let public = EC.replace(r#""d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE","#, "");
         for text in [
             "{",

@@ -73,7 +73,7 @@ fn an_ed25519_key_that_openssl_made_is_read_and_written_as_it_was() {
 }
 
 #[test]
-fn what_cannot_be_used_is_refused_with_the_reason() {
+fn an_unusable_key_is_rejected_with_the_reason() {
     let refused = |text: &str| PrivateKey::from_pem(text.as_bytes()).unwrap_err();
     assert_eq!(refused(""), KeyError::Missing);
     assert_eq!(refused("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), KeyError::Missing);

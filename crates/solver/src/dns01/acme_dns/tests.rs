@@ -40,7 +40,7 @@ async fn the_value_goes_to_the_account_of_the_domain() {
     let host = format!("{}/base/", server.uri()).parse().unwrap();
     let provider = asked_by(Settings { host, accounts: accounts() }).unwrap();
     provider.present(&record).await.unwrap();
-    // Asks for nothing.
+    // This sends no request.
     provider.clean_up(&record).await.unwrap();
 }
 
@@ -68,7 +68,7 @@ async fn a_domain_without_an_account_is_named_with_those_that_have_one() {
 }
 
 #[tokio::test]
-async fn each_refusal_has_a_sentence_of_its_own() {
+async fn each_rejection_has_its_own_message() {
     for (status, body, reason, text) in [
         (
             401,
@@ -94,7 +94,7 @@ async fn each_refusal_has_a_sentence_of_its_own() {
 }
 
 #[test]
-fn what_are_no_accounts_is_refused_without_showing_secrets() {
+fn invalid_accounts_are_rejected_without_showing_secrets() {
     let start = "the acme-dns accounts are not a JSON object of the form {\"<domain>\": {\"username\", \"password\", \
                  \"fulldomain\", \"subdomain\"}}: ";
     for (json, why) in [

@@ -103,7 +103,7 @@ async fn redirects_are_not_followed() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_hangs_is_left_in_time() {
+async fn an_endpoint_that_hangs_times_out() {
     let server = answering(ResponseTemplate::new(200).set_delay(Duration::from_secs(60))).await;
     let timeout = Duration::from_millis(50);
     let provider = asked_by(Settings { timeout, ..settings(&server.uri()) }).unwrap();
@@ -145,7 +145,7 @@ async fn a_ca_bundle_is_trusted_and_needed() {
     assert!(error.contains("present cannot be reached: TLS: certificate not trusted: "), "{error}");
 }
 
-/// Answers 204 over as many connections.
+/// Answers 204 on each connection.
 async fn https_server(made: &rcgen::CertifiedKey<rcgen::KeyPair>, connections: usize) -> u16 {
     use std::sync::Arc;
 

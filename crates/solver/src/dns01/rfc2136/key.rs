@@ -88,14 +88,14 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_read_whatever_copying_did_to_it() {
+    fn a_secret_is_accepted_in_spite_of_copying_errors() {
         for secret in ["c2VjcmV0IQ==", "c2VjcmV0IQ", " c2Vj\ncmV0IQ=\n="] {
             assert_eq!(key("k.test", secret).unwrap().secret.expose_secret(), b"secret!");
         }
     }
 
     #[test]
-    fn what_is_no_key_is_refused_without_showing_the_secret() {
+    fn an_invalid_key_is_rejected_without_showing_the_secret() {
         assert_eq!(key("k", "hunter2!").unwrap_err(), KeyError::NotBase64);
         assert_eq!(key("k", " ").unwrap_err(), KeyError::Empty);
         assert_eq!(key("", "c2VjcmV0IQ==").unwrap_err(), KeyError::Name(String::new()));

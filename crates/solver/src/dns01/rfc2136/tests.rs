@@ -196,7 +196,7 @@ async fn what_is_already_so_is_a_success() {
 }
 
 #[tokio::test]
-async fn each_response_code_has_a_sentence_of_its_own() {
+async fn each_response_code_has_its_own_message() {
     for (code, reason, text) in [
         (
             ResponseCode::NotAuth,
@@ -423,7 +423,7 @@ async fn a_server_that_does_not_answer_is_named() {
 async fn a_host_name_is_resolved() {
     let mut world = World::new().await;
     let port = world.port;
-    // 127.0.0.1 is the recursive server; another world's would do as well.
+    // 127.0.0.1 is the recursive server.
     let _ = world.server(3);
     let mut settings = Settings::new(format!("localhost:{port}").parse().unwrap(), None, now);
     let error = present(&settings, &record("a.test")).await.unwrap_err().to_string();

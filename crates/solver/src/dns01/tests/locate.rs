@@ -194,7 +194,7 @@ async fn what_is_no_name_is_refused() {
 }
 
 #[tokio::test]
-async fn each_way_to_fail_has_a_sentence_of_its_own() {
+async fn each_failure_has_its_own_message() {
     let world = world().await;
     let resolver = world.resolver().with_limits(IMPATIENT);
     world.known.silent("_acme-challenge.silent.test");
@@ -230,13 +230,13 @@ async fn each_way_to_fail_has_a_sentence_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_failing_lookup_of_a_made_up_name_does_not_show_that_name() {
+async fn a_failing_lookup_of_a_random_name_does_not_show_that_name() {
     let world = world().await;
     world.known.add(&["_acme-challenge.a.test CNAME x.acme.test", "*.a.test CNAME lost.test"]);
     let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = server.local_addr().unwrap();
     let upstream = world.address(1);
-    // Passes on what is asked about the challenge and refuses the rest.
+    // Forwards queries for the challenge and rejects the rest.
     tokio::spawn(async move {
         let mut buffer = [0; 2048];
         while let Ok((length, peer)) = server.recv_from(&mut buffer).await {
@@ -286,7 +286,7 @@ async fn the_next_server_decides_where_one_fails() {
 }
 
 #[tokio::test]
-async fn a_failing_lookup_behind_a_cname_says_how_it_was_come_upon() {
+async fn a_failing_lookup_of_a_cname_target_names_the_cname() {
     let world = world().await;
     world
         .known

@@ -128,7 +128,7 @@ async fn an_address_that_gives_no_answer_does_not_count_beside_one_that_does() {
     let (mut world, ns1, ns2) = world().await;
     ns2.add(&["_acme-challenge.a.test TXT ours"]);
     world.close(4);
-    // Nobody listens at ::1, and nobody at 127.0.0.4.
+    // Nothing listens at ::1 and at 127.0.0.4.
     world.known.add(&["ns1.a.test AAAA ::1", "ns1.a.test A 127.0.0.4"]);
     assert_eq!(visible(&world).await, Ok(()));
     ns1.code(FQDN, ResponseCode::Refused);
@@ -228,7 +228,7 @@ async fn a_value_in_several_strings_is_joined() {
 }
 
 #[tokio::test]
-async fn recursive_servers_are_asked_instead_if_so_wanted() {
+async fn recursive_servers_are_queried_if_configured() {
     let mut world = World::new().await;
     world.known.add(&["a.test SOA", "_acme-challenge.a.test CNAME x.acme.test", "x.acme.test TXT ours"]);
     assert_eq!(recursive(&world).await, Ok(()));
@@ -248,7 +248,7 @@ async fn recursive_servers_are_asked_instead_if_so_wanted() {
 }
 
 #[tokio::test]
-async fn a_negative_answer_may_be_a_remembered_one() {
+async fn a_negative_answer_may_be_cached() {
     let world = World::new().await;
     world.known.add(&["a.test SOA"]);
     let start = format!("0 of 1 recursive name servers have the TXT record at {FQDN}: {}", world.recursive());
@@ -278,7 +278,7 @@ async fn a_call_ends_even_if_every_server_is_slow() {
 }
 
 #[tokio::test]
-async fn of_a_zone_with_thousands_of_name_servers_thirteen_are_asked() {
+async fn at_most_thirteen_name_servers_of_a_zone_are_queried() {
     let mut world = World::new().await;
     world.known.add(&["a.test SOA"]);
     for number in 0..2000 {
@@ -297,14 +297,14 @@ async fn of_a_zone_with_thousands_of_name_servers_thirteen_are_asked() {
 }
 
 #[tokio::test]
-async fn of_a_name_server_with_many_addresses_four_are_asked() {
+async fn at_most_four_addresses_of_a_name_server_are_queried() {
     let mut world = World::new().await;
     world.known.add(&["a.test SOA", "a.test NS ns1.a.test"]);
     let server = world.server(2);
     server.add(&["a.test SOA", "_acme-challenge.a.test TXT ours"]);
     world.known.add(&["ns1.a.test A 127.0.0.2"]);
     for number in 3..200 {
-        // Nobody listens at these, which does not count beside one that answers.
+        // Nothing listens at these, which does not matter if another one answers.
         world.known.add(&[&format!("ns1.a.test A 127.0.1.{number}")]);
     }
     assert_eq!(visible(&world).await, Ok(()));

@@ -15,14 +15,14 @@ async fn failure(resolver: &Resolver) -> String {
     text.split_once(' ').unwrap().1.to_owned()
 }
 
-/// A resolver whose server does as `handler` says.
+/// A resolver whose server answers with `handler`.
 async fn resolver_with(handler: Handler) -> Resolver {
     let mut world = World::new().await;
     world.serve(2, handler);
     world.resolver_of(&[NameServer::Plain(world.address(2))]).with_limits(IMPATIENT)
 }
 
-/// A resolver as an administrator may have it.
+/// A resolver that an administrator configures.
 fn resolver_of(server: NameServer) -> Resolver {
     Resolver::new(&[server], Whose::Administrators, &Egress::default()).unwrap()
 }
@@ -58,7 +58,7 @@ async fn an_answer_to_something_else_is_not_taken() {
 }
 
 #[tokio::test]
-async fn what_is_no_dns_message_is_told_from_silence() {
+async fn an_invalid_dns_message_is_distinguished_from_no_answer() {
     let resolver = resolver_with(Arc::new(|_, _| Some(b"HTTP/1.1 400 Bad Request".to_vec()))).await;
     assert_eq!(failure(&resolver).await, "sent an answer that does not match the query");
     let resolver = resolver_with(Arc::new(|_, _| None)).await;
@@ -100,7 +100,7 @@ async fn an_answer_cut_short_is_fetched_over_tcp() {
     assert!(failure(&resolver).await.starts_with("answered REFUSED"));
     let resolver = resolver_with(over_tcp(|_| Some(vec![0; 40]))).await;
     assert_eq!(failure(&resolver).await, "sent an answer that does not match the query");
-    // The fake closes the connection where it has no answer.
+    // The fake server closes the connection if it has no answer.
     let resolver = resolver_with(over_tcp(|_| None)).await;
     assert_eq!(failure(&resolver).await, "closed the connection before its answer was complete");
 }
@@ -130,7 +130,7 @@ async fn names_are_looked_up_over_https() {
 }
 
 #[tokio::test]
-async fn what_https_brings_has_to_be_an_answer() {
+async fn an_answer_over_https_must_match_the_query() {
     let server = MockServer::start().await;
     Mock::given(method("POST"))
         .respond_with(ResponseTemplate::new(200).set_body_string("<html>Log in</html>"))
@@ -142,7 +142,7 @@ async fn what_https_brings_has_to_be_an_answer() {
     assert_eq!(failure(&closed).await, "cannot be reached: connection refused");
 }
 
-/// Nothing is asked: the servers would answer.
+/// No query is sent: the servers would answer.
 #[tokio::test]
 async fn name_servers_are_asked_only_where_the_egress_rules_permit_it() {
     const FORBIDDEN: &str = "is not allowed: the operator's egress rules forbid its address; an administrator can allow it with --egress-allow";

@@ -37,7 +37,7 @@ fn read_json(answer: &Value) -> Result<(), Error> {
 }
 
 #[test]
-fn a_success_is_read_whatever_else_stands_there() {
+fn a_success_is_accepted_with_any_other_fields() {
     assert_eq!(read_json(&json!({"response": {"uid": "uid-1", "success": true}})), Ok(()));
     let mut answer =
         serde_json::to_value(request("uid-1", Action::Present, &record("a.test"), "d", true, None)).unwrap();
@@ -65,7 +65,7 @@ fn a_refusal_is_quoted_word_for_word() {
 }
 
 #[test]
-fn what_is_no_answer_has_a_sentence_for_each_case() {
+fn each_invalid_answer_has_its_own_message() {
     for (body, reason, text) in [
         (
             "<html><title>502 Bad Gateway</title></html>",
