@@ -104,7 +104,7 @@ pub struct RenewalInfoStatus {
     /// Time window in which the CA suggests renewing the certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suggested_window: Option<SuggestedWindowStatus>,
-    /// Time within the window at which the certificate will be renewed. It is selected at random, once.
+    /// Time within the window that was selected at random for the renewal. It is selected once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selected_time: Option<Time>,
     /// Earliest time that was previously selected for this certificate, if the CA has since suggested a later window.

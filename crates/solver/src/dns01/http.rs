@@ -139,7 +139,7 @@ pub(super) async fn post(
     }
     let (host, status) = (url.host_str(), status.as_u16());
     let beginning = beginning(response).await;
-    debug!(host, status, excerpt = excerpt(&beginning), "a server refuses");
+    debug!(host, status, excerpt = excerpt(&beginning), "a server rejected the request");
     Err(HttpFailure::Status { status, media_type })
 }
 

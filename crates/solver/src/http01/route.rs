@@ -57,7 +57,7 @@ pub struct RoutePresentation {
     schema = "disabled",
     derive = "Default",
     derive = "PartialEq",
-    doc = "An HTTPRoute, as far as it is written and read here."
+    doc = "An HTTPRoute, with the fields used here."
 )]
 #[serde(rename_all = "camelCase")]
 pub struct HttpRouteSpec {

@@ -183,7 +183,7 @@ fn classify(kind: ErrorKind) -> ConnectFailure {
 }
 
 fn broken(at: SocketAddr, error: &hyper::Error) -> SelfCheckFailure {
-    tracing::debug!(%at, %error, "an exchange broke off");
+    tracing::debug!(%at, %error, "an exchange was interrupted");
     if error.is_parse() { SelfCheckFailure::NotHttp { at } } else { SelfCheckFailure::Reset { at } }
 }
 
