@@ -250,10 +250,10 @@ impl Cell {
             Fault::Page if self.endpoint == Endpoint::NewNonce => " answered HTTP 503".to_owned(),
             Fault::Page => " answered HTTP 503 (text/html)".to_owned(),
             Fault::Empty => " answered HTTP 404".to_owned(),
-            Fault::Cut => " is not what RFC 8555 asks for: it is cut short".to_owned(),
+            Fault::Cut => " does not conform to RFC 8555: it is incomplete".to_owned(),
             Fault::Hang => "no answer from 192.0.2.10 in time".to_owned(),
             Fault::Handshake => "cannot reach 192.0.2.10: TLS: ".to_owned(),
-            _ => "the CA refused one nonce after another (urn:ietf:params:acme:error:badNonce)".to_owned(),
+            _ => "the CA rejected every nonce (urn:ietf:params:acme:error:badNonce)".to_owned(),
         };
         message.contains(&what)
     }

@@ -67,8 +67,8 @@ async fn a_key_that_was_made_by_another_client_and_is_not_registered_yet_is_regi
             ns.apply(&of_issuer(name, &ca.issuer(&reference))).await?;
             let message = not_ready(ns, name, "InvalidAccountKey").await?;
             let expected = format!(
-                "Secret {name}, key tls.key: the JSON text is no private key as JWK (RFC 7517): EC, or RSA with its primes; \
-                 put a private key there, as PEM or JWK, or delete the Secret to generate a new one"
+                "Secret {name}, key tls.key: the JSON text is not a private key in JWK format (RFC 7517): it must be EC, or RSA \
+                 with its primes; put a private key there, as PEM or JWK, or delete the Secret to generate a new one"
             );
             assert_eq!(message, expected);
         }

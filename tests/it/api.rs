@@ -22,7 +22,7 @@ async fn a_certificate_that_cannot_be_honoured_is_refused_with_a_sentence() -> R
             ("commonName: ''", "a certificate needs a name"),
             (
                 "dnsNames: [a.test], renewBefore: 24h, renewBeforePercentage: 20",
-                "renewBefore and renewBeforePercentage exclude each other; remove one",
+                "renewBefore and renewBeforePercentage are mutually exclusive; remove one",
             ),
             ("dnsNames: [a.test], renewBefore: 30d", "spec.renewBefore"),
             ("dnsNames: [a.test], renewBeforePercentage: 0", "spec.renewBeforePercentage"),
@@ -46,18 +46,18 @@ async fn a_certificate_that_cannot_be_honoured_is_refused_with_a_sentence() -> R
             ("ipAddresses: [192.0.2.256]", "'192.0.2.256' is not an IP address"),
             ("ipAddresses: [a.test]", "'a.test' is not an IP address"),
             (&format!("commonName: {long}a"), "spec.commonName"),
-            ("dnsNames: [a.test], privateKey: { size: 1024 }", "privateKey.size: RSA keys have 2048 to 8192 bits"),
+            ("dnsNames: [a.test], privateKey: { size: 1024 }", "privateKey.size: must be 2048 to 8192 for RSA"),
             (
                 "dnsNames: [a.test], privateKey: { algorithm: RSA, size: 16384 }",
-                "privateKey.size: RSA keys have 2048 to 8192 bits",
+                "privateKey.size: must be 2048 to 8192 for RSA",
             ),
             (
                 "dnsNames: [a.test], privateKey: { algorithm: ECDSA, size: 224 }",
-                "privateKey.size: ECDSA keys have 256, 384 or 521 bits",
+                "privateKey.size: must be 256, 384 or 521 for ECDSA",
             ),
             (
                 "dnsNames: [a.test], privateKey: { algorithm: ECDSA, size: 2048 }",
-                "privateKey.size: ECDSA keys have 256, 384 or 521 bits",
+                "privateKey.size: must be 256, 384 or 521 for ECDSA",
             ),
             ("dnsNames: [a.test], privateKey: { algorithm: DSA }", "supported values: \"RSA\", \"ECDSA\", \"Ed25519\""),
             ("dnsNames: [a.test], privateKey: { encoding: DER }", "supported values: \"PKCS1\", \"PKCS8\""),
@@ -66,25 +66,25 @@ async fn a_certificate_that_cannot_be_honoured_is_refused_with_a_sentence() -> R
             ("dnsNames: [a.test], revocation: { onReplace: KeyCompromise }", "spec.revocation.onReplace"),
             (
                 "dnsNames: [a.test], revocation: { onReplace: superseded, deletionTimeout: 1m }",
-                "revocation.deletionTimeout: a deletion waits for a revocation only with onDelete; set that, or remove the field",
+                "revocation.deletionTimeout: has no effect without onDelete; set onDelete or remove the field",
             ),
             ("dnsNames: [a.test], revocation: { onDelete: superseded, deletionTimeout: 1d }", "deletionTimeout"),
             ("dnsNames: [a.test], renewal: { policy: Never }", "supported values: \"RenewBefore\", \"Disabled\""),
             (
                 "dnsNames: [a.test], renewal: { policy: Disabled, windows: [{ cron: '0 2 * * *', windowDuration: 1h }] }",
-                "renewal: with policy Disabled nothing is renewed, so that windows have no meaning; remove one",
+                "renewal: windows have no effect with policy Disabled; remove one",
             ),
             (
                 "dnsNames: [a.test], renewal: { windows: [{ cron: '60 2 * * *', windowDuration: 1h }] }",
-                "cron: five fields, minute (0-59), hour (0-23), day of the month (1-31), month (1-12)",
+                "cron: must have five fields: minute (0-59), hour (0-23), day of the month (1-31), month (1-12)",
             ),
             (
                 "dnsNames: [a.test], renewal: { windows: [{ cron: '0 2 * *', windowDuration: 1h }] }",
-                "cron: five fields, minute (0-59), hour (0-23), day of the month (1-31), month (1-12)",
+                "cron: must have five fields: minute (0-59), hour (0-23), day of the month (1-31), month (1-12)",
             ),
             (
                 "dnsNames: [a.test], renewal: { windows: [{ cron: '@daily', windowDuration: 1h }] }",
-                "cron: five fields, minute (0-59), hour (0-23), day of the month (1-31), month (1-12)",
+                "cron: must have five fields: minute (0-59), hour (0-23), day of the month (1-31), month (1-12)",
             ),
             (
                 "dnsNames: [a.test], renewal: { windows: [{ cron: '0 2 * * *', windowDuration: 10s }] }",
@@ -96,26 +96,26 @@ async fn a_certificate_that_cannot_be_honoured_is_refused_with_a_sentence() -> R
             ),
             (
                 "dnsNames: [a.test], renewal: { windows: [{ cron: '0 2 * * *', windowDuration: 1h, timezone: 'Paris, France' }] }",
-                "timezone: a time zone of the IANA, such as Europe/Paris",
+                "timezone: must be an IANA time zone, such as Europe/Paris",
             ),
-            ("dnsNames: [a.test], isCA: true", "isCA: an ACME CA issues no CA certificates; remove the field"),
+            ("dnsNames: [a.test], isCA: true", "isCA: an ACME CA does not issue CA certificates; remove the field"),
             (
                 "dnsNames: [a.test], uris: ['spiffe://a.test/b']",
-                "uris: an ACME CA validates DNS names and IP addresses only; remove the field",
+                "uris: an ACME CA validates only DNS names and IP addresses; remove the field",
             ),
             (
                 "dnsNames: [a.test], emailAddresses: [a@a.test]",
-                "emailAddresses: an ACME CA validates DNS names and IP addresses only; remove the field",
+                "emailAddresses: an ACME CA validates only DNS names and IP addresses; remove the field",
             ),
             (
                 "dnsNames: [a.test], otherNames: [{ oid: 1.3.6.1.4.1.311.20.2.3, utf8Value: a@a.test }]",
-                "otherNames: an ACME CA validates DNS names and IP addresses only; remove the field",
+                "otherNames: an ACME CA validates only DNS names and IP addresses; remove the field",
             ),
-            ("dnsNames: [a.test], subject: { organizations: [Example] }", "subject: the CA puts in what it has on file"),
-            ("dnsNames: [a.test], literalSubject: O=Example", "literalSubject: the CA puts in what it has on file"),
+            ("dnsNames: [a.test], subject: { organizations: [Example] }", "subject: the CA sets it to what it has on file"),
+            ("dnsNames: [a.test], literalSubject: O=Example", "literalSubject: the CA sets it to what it has on file"),
             (
                 "dnsNames: [a.test], nameConstraints: { critical: true }",
-                "nameConstraints: an ACME CA issues no CA certificates; remove the field",
+                "nameConstraints: an ACME CA does not issue CA certificates; remove the field",
             ),
             (
                 "dnsNames: [a.test], usages: [server auth, client auth]",
@@ -123,33 +123,33 @@ async fn a_certificate_that_cannot_be_honoured_is_refused_with_a_sentence() -> R
             ),
             (
                 "dnsNames: [a.test], encodeUsagesInRequest: true",
-                "encodeUsagesInRequest: the request carries no usages, since several CAs refuse one that does; remove the field",
+                "encodeUsagesInRequest: not supported because several CAs reject requests with usages; remove the field",
             ),
             (
                 "dnsNames: [a.test], keystores: { pkcs12: { create: true } }",
-                "keystores.pkcs12: a keystore has a password: set either passwordSecretRef or password",
+                "keystores.pkcs12: set either passwordSecretRef or password",
             ),
             (
                 "dnsNames: [a.test], keystores: { jks: { create: true, password: a, passwordSecretRef: { name: a } } }",
-                "keystores.jks: a keystore has a password: set either passwordSecretRef or password",
+                "keystores.jks: set either passwordSecretRef or password",
             ),
             (
                 "dnsNames: [a.test], keystores: { jks: { create: true, password: a, alias: 'schlüssel' } }",
-                "keystores.jks.alias: printable characters of ASCII",
+                "keystores.jks.alias: must consist of printable ASCII characters",
             ),
             (
                 "dnsNames: [a.test], keystores: { jks: { create: true, passwordSecretRef: { name: A } } }",
-                "passwordSecretRef.name: a name of lower-case letters, digits, '-' and '.', with a letter or digit at both ends",
+                "passwordSecretRef.name: must consist of lower-case letters, digits, '-' and '.', and start and end with a letter or digit",
             ),
             (
                 "dnsNames: [a.test], keystores: { jks: { create: true, passwordSecretRef: { name: a, key: 'b/c' } } }",
-                "passwordSecretRef.key: a key of letters, digits, '-', '_' and '.'",
+                "passwordSecretRef.key: must consist of letters, digits, '-', '_' and '.'",
             ),
             ("dnsNames: [a.test], additionalOutputFormats: [{ type: PFX }]", "supported values: \"DER\", \"CombinedPEM\""),
             ("dnsNames: [a.test], additionalOutputFormats: [{ type: DER }, { type: DER }]", "Duplicate value"),
             (
                 "dnsNames: [a.test], signatureAlgorithm: SHA256WithRSA",
-                "signatureAlgorithm: the private key decides it, always with SHA-256 or better; remove the field",
+                "signatureAlgorithm: the private key determines it, always with SHA-256 or better; remove the field",
             ),
         ];
         for (fields, sentence) in cases {
@@ -161,12 +161,12 @@ async fn a_certificate_that_cannot_be_honoured_is_refused_with_a_sentence() -> R
             ("issuerRef: { name: ca }, secretName: '', dnsNames: [a.test]", "spec.secretName"),
             (
                 "issuerRef: { name: ca }, secretName: A_TLS, dnsNames: [a.test]",
-                "secretName: a name of lower-case letters, digits, '-' and '.', with a letter or digit at both ends",
+                "secretName: must consist of lower-case letters, digits, '-' and '.', and start and end with a letter or digit",
             ),
             ("secretName: a-tls, dnsNames: [a.test]", "spec.issuerRef: Required value"),
             (
                 "secretName: a-tls, dnsNames: [a.test], issuerRef: { name: ca, group: cert-manager.io }",
-                "issuerRef.group: only certwright.dev is known; remove the field",
+                "issuerRef.group: must be certwright.dev; remove the field",
             ),
             (
                 "secretName: a-tls, dnsNames: [a.test], issuerRef: { name: ca, kind: AWSPCAIssuer }",
@@ -225,7 +225,7 @@ async fn a_certificate_written_for_cert_manager_is_accepted_as_it_is() -> Result
 #[tokio::test]
 async fn an_issuer_that_cannot_be_honoured_is_refused_with_a_sentence() -> Result<()> {
     TestNamespace::with("api", async |ns| {
-        let url = "server: the URL of an ACME directory, such as https://acme-v02.api.letsencrypt.org/directory";
+        let url = "server: must be the http or https URL of an ACME directory, such as https://acme-v02.api.letsencrypt.org/directory";
         let server = "server: 'https://a.test/dir'";
         let cases = [
             ("email: a@a.test".to_owned(), "spec.acme.server: Required value"),
@@ -234,11 +234,11 @@ async fn an_issuer_that_cannot_be_honoured_is_refused_with_a_sentence() -> Resul
             ("server: 'ftp://a.test/dir'".into(), url),
             (
                 format!("{server}, caBundle: YQ==, skipTLSVerify: true"),
-                "caBundle and skipTLSVerify exclude each other; remove one",
+                "caBundle and skipTLSVerify are mutually exclusive; remove one",
             ),
             (
                 format!("{server}, accountKey: {{ algorithm: RSA, size: 1024 }}"),
-                "accountKey.size: RSA account keys have 2048, 3072 or 4096 bits",
+                "accountKey.size: must be 2048, 3072 or 4096 for RSA",
             ),
             (
                 format!("{server}, accountKey: {{ rolloverInterval: 59m }}"),
@@ -247,11 +247,11 @@ async fn an_issuer_that_cannot_be_honoured_is_refused_with_a_sentence() -> Resul
             (format!("{server}, accountKey: {{ rolloverInterval: 90d }}"), "accountKey.rolloverInterval"),
             (
                 format!("{server}, accountKey: {{ size: 521 }}"),
-                "accountKey.size: ECDSA account keys have 256 or 384 bits",
+                "accountKey.size: must be 256 or 384 for ECDSA",
             ),
             (
                 format!("{server}, externalAccountBinding: {{ keySecretRef: {{ name: eab }} }}"),
-                "externalAccountBinding needs one of keyID and keyIDSecretRef",
+                "externalAccountBinding: set either keyID or keyIDSecretRef",
             ),
             (
                 format!("{server}, externalAccountBinding: {{ keyID: a, keyAlgorithm: MD5, keySecretRef: {{ name: eab }} }}"),
@@ -259,15 +259,15 @@ async fn an_issuer_that_cannot_be_honoured_is_refused_with_a_sentence() -> Resul
             ),
             (
                 format!("{server}, privateKeySecretRef: {{ name: My_Key }}"),
-                "privateKeySecretRef.name: a name of lower-case letters, digits, '-' and '.'",
+                "privateKeySecretRef.name: must consist of lower-case letters, digits, '-' and '.'",
             ),
             (
                 format!("{server}, privateKeySecretRef: {{ name: a, key: 'my key' }}"),
-                "privateKeySecretRef.key: a key of letters, digits, '-', '_' and '.'",
+                "privateKeySecretRef.key: must consist of letters, digits, '-', '_' and '.'",
             ),
             (
                 format!("{server}, externalAccountBinding: {{ keyID: a, keySecretRef: {{ name: a/b }} }}"),
-                "keySecretRef.name: a name of lower-case letters, digits, '-' and '.'",
+                "keySecretRef.name: must consist of lower-case letters, digits, '-' and '.'",
             ),
         ];
         for kind in ["Issuer", "ClusterIssuer"] {
@@ -325,7 +325,7 @@ async fn a_refusal_is_what_kubectl_apply_shows() -> Result<()> {
         let applied =
             kubectl(ns, &["apply", "--namespace", &ns.name, "--filename", &path.display().to_string()]);
         let shown = applied.err().context("accepted")?.to_string();
-        let sentence = "isCA: an ACME CA issues no CA certificates; remove the field";
+        let sentence = "isCA: an ACME CA does not issue CA certificates; remove the field";
         assert!(shown.contains("spec.isCA: Invalid value") && shown.contains(sentence), "{shown}");
         Ok(())
     })
@@ -415,7 +415,7 @@ async fn what_needs_more_than_a_rule_of_the_crd_is_said_in_a_condition_at_once()
         let said = |issuer: &Value| condition(issuer, "Ready").is_some_and(|ready| ready.1 == "InvalidSpec");
         let said = ns.wait("issuer/ca", AT_ONCE, said).await?;
         let message = condition(&said, "Ready").context("no condition")?.2;
-        assert!(message.to_lowercase().contains("ca bundle holds no usable pem certificate"), "{message}");
+        assert!(message.to_lowercase().contains("ca bundle contains no usable pem certificate"), "{message}");
         Ok(())
     })
     .await
@@ -441,7 +441,7 @@ async fn every_field_says_what_it_is() -> Result<()> {
             }
         }
         let explained = kubectl(ns, &["explain", "issuer.spec.acme.externalAccountBinding.keyID"])?;
-        assert!(explained.contains("Key id that the CA gave."), "{explained}");
+        assert!(explained.contains("Key id from the CA."), "{explained}");
         Ok(())
     })
     .await

@@ -9,21 +9,21 @@ async fn an_account_that_cannot_be_is_refused_with_a_sentence() -> Result<()> {
     TestNamespace::with("api", async |ns| {
         let secret = "keySecretRef: { name: eab }";
         let cases = [
-            ("emails: [you]".to_owned(), "'you' is not an e-mail address, such as you@example.com"),
+            ("emails: [you]".to_owned(), "'you' is not an email address, such as you@example.com"),
             (
                 "emails: ['mailto:you@example.com']".to_owned(),
-                "'mailto:you@example.com' is not an e-mail address",
+                "'mailto:you@example.com' is not an email address",
             ),
-            ("emails: ['a@example.com, b@example.com']".to_owned(), "is not an e-mail address"),
-            ("emails: ['']".to_owned(), "'' is not an e-mail address"),
+            ("emails: ['a@example.com, b@example.com']".to_owned(), "is not an email address"),
+            ("emails: ['']".to_owned(), "'' is not an email address"),
             ("emails: [a@example.com, a@example.com]".to_owned(), "Duplicate value: \"a@example.com\""),
             (
                 format!("externalAccountBinding: {{ {secret} }}"),
-                "externalAccountBinding needs one of keyID and keyIDSecretRef",
+                "externalAccountBinding: set either keyID or keyIDSecretRef",
             ),
             (
                 format!("externalAccountBinding: {{ keyID: a, keyIDSecretRef: {{ name: b }}, {secret} }}"),
-                "externalAccountBinding needs one of keyID and keyIDSecretRef",
+                "externalAccountBinding: set either keyID or keyIDSecretRef",
             ),
             (
                 format!("externalAccountBinding: {{ keyID: '', {secret} }}"),
@@ -31,11 +31,11 @@ async fn an_account_that_cannot_be_is_refused_with_a_sentence() -> Result<()> {
             ),
             (
                 format!("externalAccountBinding: {{ keyIDSecretRef: {{ name: A_B }}, {secret} }}"),
-                "keyIDSecretRef.name: a name of lower-case letters, digits, '-' and '.'",
+                "keyIDSecretRef.name: must consist of lower-case letters, digits, '-' and '.'",
             ),
             (
                 format!("externalAccountBinding: {{ keyIDSecretRef: {{ name: a, key: b/c }}, {secret} }}"),
-                "keyIDSecretRef.key: a key of letters, digits, '-', '_' and '.'",
+                "keyIDSecretRef.key: must consist of letters, digits, '-', '_' and '.'",
             ),
             (
                 "accountPolicy: { onDelete: Delete }".to_owned(),

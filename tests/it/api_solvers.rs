@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_solver_is_for_one_type_of_challenge_and_has_one_way_to_prove_it() -> Result<()> {
-    let solver = "a solver needs one of http01 and dns01";
-    let http01 = "http01 needs one of ingress and gatewayHTTPRoute";
-    let dns01 = "dns01 needs one of webhook, httpRequest, rfc2136 and acmeDNS";
+    let solver = "solvers: set either http01 or dns01";
+    let http01 = "http01: set either ingress or gatewayHTTPRoute";
+    let dns01 = "dns01: set exactly one of webhook, httpRequest, rfc2136 and acmeDNS";
     let rfc2136 = json!({ "nameserver": "192.0.2.53" });
     let http_request = json!({ "url": "https://a.test" });
     let routes = json!({ "parentRefs": [{ "name": "a" }] });
@@ -31,7 +31,7 @@ async fn a_solver_is_for_one_type_of_challenge_and_has_one_way_to_prove_it() -> 
 
 #[tokio::test]
 async fn an_ingress_that_cannot_be_made_or_edited_is_refused() -> Result<()> {
-    let one = "http01.ingress: ingressClassName, class and name exclude each other; keep one";
+    let one = "http01.ingress: ingressClassName, class and name are mutually exclusive; set only one";
     let ingress = |fields: Value| json!({ "http01": { "ingress": fields } });
     refuses(&[
         (ingress(json!({ "ingressClassName": "a", "class": "b" })), one),
@@ -40,7 +40,7 @@ async fn an_ingress_that_cannot_be_made_or_edited_is_refused() -> Result<()> {
         (ingress(json!({ "serviceType": "LoadBalancer" })), "supported values: \"ClusterIP\", \"NodePort\""),
         (
             ingress(json!({ "podTemplate": { "spec": { "nodeSelector": { "a": "b" } } } })),
-            "http01.ingress.podTemplate: no solver pods are started, the operator itself answers; remove the field",
+            "http01.ingress.podTemplate: not supported because the operator answers challenges without solver pods; remove the field",
         ),
     ])
     .await
@@ -50,8 +50,9 @@ async fn an_ingress_that_cannot_be_made_or_edited_is_refused() -> Result<()> {
 async fn a_route_needs_gateways_and_to_each_of_them_one_way() -> Result<()> {
     let route = |fields: Value| json!({ "http01": { "gatewayHTTPRoute": fields } });
     let parents = |parents: Value| route(json!({ "parentRefs": parents }));
-    let none = "http01.gatewayHTTPRoute: parentRefs must name a Gateway";
-    let twice = "http01.gatewayHTTPRoute: parentRefs that name the same Gateway need a sectionName each, and another one";
+    let none = "http01.gatewayHTTPRoute: parentRefs must list at least one Gateway";
+    let twice =
+        "http01.gatewayHTTPRoute: parentRefs with the same Gateway must each have a different sectionName";
     refuses(&[
         (route(json!({})), none),
         (route(json!({ "labels": { "a": "b" } })), none),
@@ -71,7 +72,7 @@ async fn a_route_needs_gateways_and_to_each_of_them_one_way() -> Result<()> {
         ),
         (
             route(json!({ "parentRefs": [{ "name": "a" }], "podTemplate": { "metadata": {} } })),
-            "http01.gatewayHTTPRoute.podTemplate: no solver pods are started, the operator itself answers; remove the field",
+            "http01.gatewayHTTPRoute.podTemplate: not supported because the operator answers challenges without solver pods; remove the field",
         ),
     ])
     .await
@@ -82,8 +83,8 @@ async fn cloud_providers_are_refused_with_the_way_to_do_without() -> Result<()> 
     let providers = ["akamai", "azureDNS", "cloudDNS", "cloudflare", "digitalocean", "route53"];
     let sentence = |provider| {
         format!(
-            "dns01.{provider}: Certwright has no cloud provider's code; install a webhook for the provider and name it in \
-             dns01.webhook"
+            "dns01.{provider}: Certwright contains no code for cloud DNS providers; install a webhook for the provider \
+             and set dns01.webhook"
         )
     };
     let sentences = providers.map(sentence);
@@ -109,11 +110,10 @@ async fn a_provider_that_cannot_be_used_is_refused() -> Result<()> {
     let http_request = |url: &str| dns01("httpRequest", json!({ "url": url }));
     let acme_dns =
         |host: &str| dns01("acmeDNS", json!({ "host": host, "accountSecretRef": { "name": "a" } }));
-    let together = "dns01.rfc2136: tsigKeyName and tsigSecretSecretRef belong together";
-    let algorithm =
-        "dns01.rfc2136.tsigAlgorithm: HMACMD5, HMACSHA1, HMACSHA224, HMACSHA256, HMACSHA384 or HMACSHA512";
-    let url = "dns01.httpRequest.url: an http or https URL";
-    let host = "dns01.acmeDNS.host: an http or https URL";
+    let together = "dns01.rfc2136: set both tsigKeyName and tsigSecretSecretRef, or neither";
+    let algorithm = "dns01.rfc2136.tsigAlgorithm: must be HMACMD5, HMACSHA1, HMACSHA224, HMACSHA256, HMACSHA384 or HMACSHA512";
+    let url = "dns01.httpRequest.url: must be an http or https URL";
+    let host = "dns01.acmeDNS.host: must be an http or https URL";
     let both = json!({
         "url": "https://a.test", "authSecretRef": { "name": "a" }, "bearerTokenSecretRef": { "name": "b" },
     });
@@ -139,7 +139,7 @@ async fn a_provider_that_cannot_be_used_is_refused() -> Result<()> {
         ),
         (
             dns01("httpRequest", both),
-            "dns01.httpRequest: authSecretRef and bearerTokenSecretRef exclude each other; keep one",
+            "dns01.httpRequest: authSecretRef and bearerTokenSecretRef are mutually exclusive; remove one",
         ),
         (dns01("acmeDNS", json!({ "host": "https://a.test" })), "acmeDNS.accountSecretRef: Required value"),
         (acme_dns("a.test"), host),
@@ -229,17 +229,20 @@ async fn what_is_of_certwright_alone_is_accepted() -> Result<()> {
 async fn what_is_said_of_solvers_tells_what_they_are() -> Result<()> {
     TestNamespace::with("solvers", async |ns| {
         for (field, words) in [
-            ("http01.gatewayHTTPRoute", "Through temporary HTTPRoutes of the Gateway API."),
-            ("http01.gatewayHTTPRoute.parentRefs.sectionName", "A listener of the Gateway; all by default."),
-            ("http01.ingress.name", "is edited in place for the time of a validation"),
+            ("http01.gatewayHTTPRoute", "Use temporary HTTPRoutes of the Gateway API."),
+            (
+                "http01.gatewayHTTPRoute.parentRefs.sectionName",
+                "Name of a listener of the Gateway. By default, all listeners.",
+            ),
+            ("http01.ingress.name", "is edited in place during a validation"),
             ("dns01.webhook.groupName", "API group that the provider serves."),
-            ("dns01.webhook.config", "Passed on to the provider as it is."),
+            ("dns01.webhook.config", "Configuration that is passed to the provider unchanged."),
             ("dns01.httpRequest.mode", "the body has `fqdn` and `value`"),
             ("dns01.rfc2136.tsigSecretSecretRef", "as `tsig-keygen` prints it"),
             ("dns01.acmeDNS.accountSecretRef", "what the server's `/register` returned"),
             ("dns01.propagation.check", "each authoritative server of the zone"),
             ("dns01.cleanupTimeout", "the deletion of a Certificate waits"),
-            ("dns01.route53", "Refused: Certwright has no cloud provider's code."),
+            ("dns01.route53", "Not supported: Certwright contains no code for cloud DNS providers."),
         ] {
             for kind in ["issuer", "clusterissuer"] {
                 let explained = kubectl(ns, &["explain", &format!("{kind}.spec.acme.solvers.{field}")])?;

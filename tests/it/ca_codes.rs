@@ -242,7 +242,7 @@ impl Case {
         let text = |key: &str| problem[key].as_str().unwrap_or_default().to_owned();
         match self.code.code {
             // What a CA says of nonces differs each time.
-            "badNonce" => format!("the CA refused one nonce after another ({})", text("type")),
+            "badNonce" => format!("the CA rejected every nonce ({})", text("type")),
             _ => format!("{} ({})", text("detail"), text("type")),
         }
     }

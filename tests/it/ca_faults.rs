@@ -88,8 +88,8 @@ async fn a_ca_that_stumbles_is_told_in_words_and_its_order_goes_on_afterwards() 
         type Case = (&'static str, &'static str, fn() -> Action, &'static str, &'static str);
         let cases: [Case; 4] = [
             ("page", path::NEW_ORDER, page, "CAUnavailable", "answered HTTP 503 (text/html)"),
-            ("cut", path::AUTHORIZATION, || Action::CutBody, "CAUnavailable", "it is cut short"),
-            ("nonsense", path::ORDER, no_json, "CAUnavailable", "200 of no type, no JSON"),
+            ("cut", path::AUTHORIZATION, || Action::CutBody, "CAUnavailable", "it is incomplete"),
+            ("nonsense", path::ORDER, no_json, "CAUnavailable", "200 without a media type, not JSON"),
             (
                 "internal",
                 path::FINALIZE,
@@ -294,8 +294,8 @@ async fn a_certificate_that_does_not_fit_is_refused_and_the_secret_left_as_it_is
             ("another key", chain(&KeyPair::generate()?, &names, now, true)?, "for another private key"),
             ("a name less", chain(&own()?, &names[..1], now, true)?, "the certificate lacks b.misfit.test"),
             ("expired", chain(&own()?, &names, past, true)?, "the certificate expired at 2021"),
-            ("no chain", chain(&own()?, &names, now, false)?, "without the chain of its issuers"),
-            ("no certificate", "no PEM at all".to_owned(), "it holds no certificate"),
+            ("no chain", chain(&own()?, &names, now, false)?, "without its issuers"),
+            ("no certificate", "no PEM at all".to_owned(), "it contains no certificate"),
         ];
         for (case, pem, words) in cases {
             proxy.script(move |request| match request.path.starts_with(path::CERTIFICATE) {

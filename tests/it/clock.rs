@@ -25,7 +25,7 @@ async fn a_clock_that_is_a_day_ahead_makes_no_storm_of_orders() -> Result<()> {
         tls(ns, "web-tls").await?;
         assert_eq!(count(&proxy, NEW_ORDER), 1);
         ensure!(
-            operator.logs().iter().any(|line| line.contains("the clocks of this node and of the CA differ")),
+            operator.logs().iter().any(|line| line.contains("the clocks of this node and the CA differ")),
             "no word of it"
         );
 

@@ -124,7 +124,7 @@ async fn what_a_name_server_refuses_is_told_and_goes_on_once_it_is_mended() -> R
         ns.apply(&secret("garbled", "secret", "&%$!")).await?;
         let reference = |name: &str| json!({ "tsigSecretSecretRef": { "name": name, "key": "secret" } });
         let cases = [
-            ("wrong", "w.a.test", reference("wrong"), "answered BADSIG: its secret for the key tsig is another than ours"),
+            ("wrong", "w.a.test", reference("wrong"), "answered BADSIG: its secret for the key tsig differs from ours"),
             (
                 "unknown",
                 "u.a.test",
@@ -135,7 +135,7 @@ async fn what_a_name_server_refuses_is_told_and_goes_on_once_it_is_mended() -> R
                 "closed",
                 "closed.test",
                 json!({}),
-                "answered REFUSED: it does not let the key tsig change _acme-challenge.closed.test in the zone closed.test",
+                "answered REFUSED: it does not allow the key tsig to change _acme-challenge.closed.test in the zone closed.test",
             ),
             ("missing", "m.a.test", reference("missing"), "which rfc2136.tsigSecretSecretRef names, does not exist"),
             ("without", "o.a.test", reference("without"), "has no key secret; add it, or name another"),
@@ -180,7 +180,7 @@ async fn both_clocks_are_told_when_that_of_a_name_server_is_wrong() -> Result<()
         let ground = Ground::builder().zone_at("k.test", &knot).start(ns).await?;
         ground.solve_by(ns, json!({ "rfc2136": rfc2136(&knot.address()) })).await?;
         ns.apply(&certificate("web", &["k.test"], "")).await?;
-        let words = "answered BADTIME: its clock is 2 hours ahead of ours, and they may differ by 5 minutes at most; \
+        let words = "answered BADTIME: its clock is 2 hours ahead of ours, but at most 5 minutes are accepted; \
                      set the clocks";
         waiting(ns, "web", "WaitingForSolver", words).await?;
         Ok(())

@@ -131,27 +131,27 @@ async fn what_is_wrong_with_a_cname_is_told_apart() -> Result<()> {
                 "follow",
                 "loop",
                 "WaitingForSolver",
-                "the CNAMEs at _acme-challenge.loop.a.test go round in a circle (_acme-challenge.loop.a.test to \
+                "the CNAMEs at _acme-challenge.loop.a.test form a loop (_acme-challenge.loop.a.test to \
                  one.b.test to two.b.test to one.b.test)",
             ),
             (
                 "follow",
                 "dangling",
                 "WaitingForSolver",
-                "the CNAME at _acme-challenge.dangling.a.test leads to x.nowhere.invalid, and there is no such domain",
+                "the CNAME at _acme-challenge.dangling.a.test points to x.nowhere.invalid, but there is no such domain",
             ),
             (
                 "follow",
                 "wild",
                 "WaitingForSolver",
-                "_acme-challenge.wild.a.test has no record of its own, but a wildcard CNAME catches it and leads to \
+                "_acme-challenge.wild.a.test has no record of its own, but matches a wildcard CNAME to \
                  www.a.test",
             ),
             (
                 "ca",
                 "here",
                 "WaitingForPropagation",
-                "has a CNAME there that leads to x.b.test; set cnameStrategy to Follow or remove it",
+                "has a CNAME there that points to x.b.test; set cnameStrategy to Follow or remove it",
             ),
         ];
         for (issuer, name, ..) in cases {
@@ -183,9 +183,8 @@ async fn an_acme_dns_account_answers_through_a_cname() -> Result<()> {
         // acme-dns has no setting for a CA of its own, so the operator trusts the tests' CA.
         let roots = ns.cluster.description.state.join(format!("{}-roots.pem", ns.name));
         fs::write(&roots, ns.cluster.ca()?.pem)?;
-        let ground = Ground::builder()
-            .zone("auth.test")
-            .environment("SSL_CERT_FILE", &roots.display().to_string());
+        let ground =
+            Ground::builder().zone("auth.test").environment("SSL_CERT_FILE", &roots.display().to_string());
         let name = "d420c923-bbd7-4056-ab64-c3ca54c9b3cf.auth.test";
         let delegated = format!("_acme-challenge CNAME {name}.");
         let ground = ground.zone_with("a.test", |zone| zone.record(&delegated)).start(ns).await?;
@@ -203,14 +202,18 @@ async fn an_acme_dns_account_answers_through_a_cname() -> Result<()> {
         let solver = json!({ "acmeDNS": { "host": server.url, "accountSecretRef": { "name": "accounts" } } });
         ground.solve_by(ns, solver).await?;
         ns.apply(&certificate("web", &["*.a.test", "a.test"], "")).await?;
-        let words = "there is no acme-dns account for a.test among those that acmeDNS.accountSecretRef names (b.test)";
+        let words = "there is no acme-dns account for a.test in acmeDNS.accountSecretRef (b.test)";
         let waits = waiting(ns, "web", "WaitingForSolver", words).await?;
         ensure!(!waits.to_string().contains(&account.password), "the password is shown");
 
         ns.apply(&secret("a.test")).await?;
         let web = issued(ns, "web").await?;
         assert_eq!(web["status"]["dnsRecords"], Value::Null);
-        assert_eq!(values(&ground.bind, name).await?.len(), 2, "it keeps the last two values and removes none");
+        assert_eq!(
+            values(&ground.bind, name).await?.len(),
+            2,
+            "it keeps the last two values and removes none"
+        );
         Ok(())
     })
     .await

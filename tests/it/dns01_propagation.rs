@@ -76,7 +76,7 @@ async fn what_a_recursive_server_remembers_is_waited_for_where_it_alone_is_asked
         ns.apply(&certificate("web", &["a.test"], "")).await?;
         let words = format!(
             "0 of 1 recursive name servers have the TXT record at _acme-challenge.a.test: {} has no such name \
-             (NXDOMAIN); it may remember that from before, for at most {ttl} s (the zone's SOA minimum)",
+             (NXDOMAIN); it may have cached that, for at most {ttl} s (the zone's SOA minimum)",
             caching.ip()
         );
         waiting(ns, "web", "WaitingForPropagation", &words).await?;

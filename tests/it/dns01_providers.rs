@@ -87,7 +87,7 @@ async fn what_keeps_a_server_over_http_from_being_asked_is_told() -> Result<()> 
             (
                 "bundle",
                 json!({ "caBundle": base64("no certificate") }),
-                "httpRequest cannot be set up: the CA bundle holds no usable PEM certificate".to_owned(),
+                "httpRequest cannot be set up: the CA bundle contains no usable PEM certificate".to_owned(),
             ),
         ];
         for (name, more, _) in &cases {

@@ -200,9 +200,9 @@ async fn a_webhook_that_fails_is_quoted() -> Result<()> {
         });
         let cases = [
             ("refused", "WaitingForSolver", "says: the account is closed"),
-            ("page", "WaitingForSolver", "answered with what is no JSON; does groupName"),
+            ("page", "WaitingForSolver", "did not answer with JSON; check that groupName"),
             ("error", "WaitingForSolver", "answered HTTP 500"),
-            ("other", "WaitingForSolver", "answered another request than ours"),
+            ("other", "WaitingForSolver", "answered a different request"),
             ("lies", "WaitingForPropagation", "0 of 1 name servers of a.test have the TXT record"),
         ];
         for (name, ..) in cases {

@@ -189,7 +189,7 @@ async fn each_fault_of_the_mac_keys_secret_has_its_own_reason() -> Result<()> {
         ns.patch("secret/eab", json!({ "stringData": { "mac": "#" } })).await?;
         assert_eq!(
             refused(ns, "ca", "InvalidMACKey").await?,
-            "Secret eab, key mac: the MAC key is not base64url, in which CAs hand it out; paste the MAC key as the CA \
+            "Secret eab, key mac: the MAC key is not valid base64url; paste the MAC key as the CA \
              shows it"
         );
         ns.patch("secret/eab", json!({ "stringData": { "mac": text(&key_bytes()) } })).await?;

@@ -87,7 +87,7 @@ async fn a_ca_that_answers_without_measure_harms_only_its_own_issuer() -> Result
                         Action::ReplaceBody(Box::new(|pem: Bytes| pem.repeat(20).into()))
                     })
                 },
-                "certificates, and 10 are the most that is accepted",
+                "certificates, but at most 10 are accepted",
             ),
             ("subproblems", |request| at(request, path::NEW_ORDER, subproblems), "one of many"),
         ];
@@ -278,7 +278,7 @@ async fn a_provider_and_a_zone_without_measure_harm_only_their_own_certificates(
                 (
                     "zone",
                     json!({ "rfc2136": dns::rfc2136(&bind.address()) }),
-                    "(it names 1001, and 13 are asked)",
+                    "(it has 1001, of which 13 are queried)",
                 ),
             ];
             let attacks = solvers.map(async |(name, solver, words)| {

@@ -15,10 +15,10 @@ use crate::{
 };
 use certwright_pki::PrivateKey;
 
-/// An account at a CA (RFC 8555 section 7.1.2), and the calls that it signs. A clone shares the limiter and the key, also
-/// when that is changed.
+/// An account at a CA (RFC 8555 section 7.1.2), and the calls that it signs. Clones share the limiter and the key, also after a
+/// key rollover.
 ///
-/// One account is to be used from one place at a time: some CAs answer a second user with `BAD_SIGNATURE`.
+/// Use an account from one place at a time: some CAs answer a second user with `BAD_SIGNATURE`.
 #[derive(Clone)]
 pub struct Account {
     pub(super) server: Server,
@@ -29,8 +29,8 @@ pub struct Account {
 }
 
 impl Account {
-    /// Registers `key`, or finds the account that it has already (RFC 8555 section 7.3): to repeat this with
-    /// the same key is harmless. Agrees to the terms of service.
+    /// Registers `key`, or finds its existing account (RFC 8555 section 7.3). It is safe to repeat this with the same key.
+    /// Agrees to the terms of service.
     ///
     /// # Errors
     /// [`AcmeError`]
@@ -53,7 +53,7 @@ impl Account {
         Registered::read(server, key, &reply)
     }
 
-    /// Asks for the account of `key` without making one (RFC 8555 section 7.3.1); `None` if there is none.
+    /// Looks up the account of `key` without creating one (RFC 8555 section 7.3.1). `None` if there is none.
     ///
     /// # Errors
     /// [`AcmeError`]
@@ -71,30 +71,30 @@ impl Account {
         }
     }
 
-    /// Goes on with an account whose URL is known; sends nothing.
+    /// An account whose URL is known. Sends nothing.
     pub fn resume(server: &Server, key: PrivateKey, url: impl Into<String>) -> Self {
         Self::new(server, Arc::new(AccountKey::new(key)), url.into())
     }
 
-    /// The same account, asked through `server`: one whose certificate is trusted otherwise. It shares limiter and key.
+    /// The same account through another `server`, with different trust settings. It shares the limiter and the key.
     #[must_use]
     pub fn through(&self, server: &Server) -> Self {
         Self { server: server.clone(), ..self.clone() }
     }
 
-    /// The account's URL, which names it in every request.
+    /// The account's URL, which identifies it in every request.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The server at which it is.
+    /// The account's server.
     #[must_use]
     pub fn server(&self) -> &Server {
         &self.server
     }
 
-    /// What it may do at present.
+    /// The limiter of the account's requests.
     #[must_use]
     pub fn limiter(&self) -> &Limiter {
         &self.limiter
@@ -106,13 +106,13 @@ impl Account {
         self.key.thumbprint()
     }
 
-    /// What proves that the holder of the account key answers a challenge (RFC 8555 section 8.1).
+    /// The key authorization for a challenge's token (RFC 8555 section 8.1).
     #[must_use]
     pub fn key_authorization(&self, token: &str) -> String {
         format!("{token}.{}", self.thumbprint())
     }
 
-    /// Asks the CA what time it is, unless the account is to leave it alone. See [`Server::ahead`].
+    /// Asks the CA for the time, unless the account is paused. See [`Server::ahead`].
     ///
     /// # Errors
     /// [`AcmeError`]
@@ -138,10 +138,10 @@ impl Account {
         self.post(Operation::UpdateAccount, &self.url, &json!({ "contact": mailto(contact) })).await?.json()
     }
 
-    /// Deactivates the account, for good (RFC 8555 section 7.3.6). It is no error if it was so already.
+    /// Deactivates the account permanently (RFC 8555 section 7.3.6). It is not an error if the account is already deactivated.
     ///
     /// # Errors
-    /// [`AcmeError`], also if the CA agrees and the account is valid all the same.
+    /// [`AcmeError`], also if the CA reports success but the account is still valid.
     pub async fn deactivate(&self) -> Result<(), AcmeError> {
         let payload = json!({ "status": AccountStatus::Deactivated.as_str() });
         let answer = self.post(Operation::DeactivateAccount, &self.url, &payload).await;
@@ -150,17 +150,16 @@ impl Account {
             Ok(reply) => reply,
             Err(refusal) => return self.refused_since_it_has_ended(refusal).await,
         };
-        // An answer that does not say so is no proof, either way: whatever such an account asks for is unauthorized.
+        // An answer that does not confirm it proves nothing. A deactivated account is unauthorized to do anything.
         match self.state().await {
             Ok(state) if state.has_ended() => Ok(()),
-            Ok(state) => Err(answered.malformed(&format!("the account is {} all the same", state.status))),
+            Ok(state) => Err(answered.malformed(&format!("the account is still {}", state.status))),
             Err(error) if error.code() == "unauthorized" => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    /// Another key may have taken the place of ours, so that a refusal alone is no proof: the CA is asked what it knows of
-    /// the key.
+    /// A rejection alone proves nothing, because the account may have another key. Look up the account of our key.
     async fn refused_since_it_has_ended(&self, refusal: AcmeError) -> Result<(), AcmeError> {
         if refusal.code() != "unauthorized" {
             return Err(refusal);
@@ -172,7 +171,7 @@ impl Account {
         }
     }
 
-    /// Places an order (RFC 8555 section 7.4). The answer's location is the order's URL, and always there.
+    /// Places an order (RFC 8555 section 7.4). The answer always has a location: the order's URL.
     ///
     /// # Errors
     /// [`AcmeError`]
@@ -207,7 +206,7 @@ impl Account {
         self.post(Operation::Challenge, challenge_url, &json!({})).await?.answer()
     }
 
-    /// Gives an authorization up, so that it counts against no limit (RFC 8555 section 7.5.2).
+    /// Deactivates an authorization, so that it does not count against a rate limit (RFC 8555 section 7.5.2).
     ///
     /// # Errors
     /// [`AcmeError`]
@@ -224,10 +223,10 @@ impl Account {
         self.post(Operation::Finalize, finalize_url, &json!({ "csr": encode(csr_der) })).await?.bounded()
     }
 
-    /// Downloads a chain (RFC 8555 section 7.4.2): that of the order, or one of its alternates.
+    /// Downloads a chain (RFC 8555 section 7.4.2): the order's, or one of its alternates.
     ///
     /// # Errors
-    /// [`AcmeError`]; an answer that holds no PEM certificate is [`AcmeError::Malformed`].
+    /// [`AcmeError`]; an answer without a PEM certificate is [`AcmeError::Malformed`].
     pub async fn certificate(&self, url: &str) -> Result<Answer<DownloadedChain>, AcmeError> {
         self.read(Operation::Certificate, url).await?.chain()
     }
@@ -237,7 +236,7 @@ impl Account {
         Self { server: server.clone(), key: SharedKey::new(key), name, url, limiter: Limiter::default() }
     }
 
-    /// The server's directory. A refusal of it is one of the account, too.
+    /// The server's directory. A rate limit on it also pauses the account.
     pub(super) async fn directory(&self) -> Result<Arc<Directory>, AcmeError> {
         let clock = self.server.clock();
         self.limiter.refuse_while_paused(clock())?;
@@ -272,12 +271,12 @@ impl fmt::Debug for Account {
     }
 }
 
-/// What a new account tells the CA (RFC 8555 section 7.3).
+/// The data for a new account (RFC 8555 section 7.3).
 #[derive(Debug, Default)]
 pub struct Registration {
-    /// E-mail addresses; `mailto:` is put before them.
+    /// Email addresses; `mailto:` is prepended.
     pub contact: Vec<String>,
-    /// The credential that binds the account to a customer, where the CA wants one.
+    /// The credential that binds the account to a customer, if the CA requires one.
     pub external_account: Option<ExternalAccountKey>,
 }
 
@@ -288,7 +287,7 @@ pub struct Registered {
     pub account: Account,
     /// What the CA knows about it.
     pub state: AccountState,
-    /// Whether it is new (201), and was not there before (200).
+    /// Whether it was created (201) and did not exist before (200).
     pub created: bool,
 }
 
@@ -308,7 +307,7 @@ impl Registered {
 pub struct AccountState {
     /// Whether it can be used.
     pub status: AccountStatus,
-    /// The contact URLs, as the CA keeps them. Some CAs keep none, or do not show them.
+    /// The contact URLs, as stored by the CA. Some CAs store none, or do not show them.
     #[serde(default, deserialize_with = "or_default")]
     pub contact: Vec<String>,
     /// Whether the terms of service were agreed to, if the CA says so.
@@ -320,12 +319,12 @@ pub struct AccountState {
 }
 
 impl AccountState {
-    /// Whether it cannot be used any more, ever.
+    /// Whether it can never be used again.
     fn has_ended(&self) -> bool {
         matches!(self.status, AccountStatus::Deactivated | AccountStatus::Revoked)
     }
 
-    /// The e-mail addresses among the contacts.
+    /// The email addresses among the contacts.
     #[must_use]
     pub fn email_addresses(&self) -> Vec<String> {
         let (most, longest) = MAX_CONTACTS;
@@ -339,9 +338,9 @@ words! {
     AccountStatus {
         /// It can be used.
         Valid = "valid",
-        /// Its owner gave it up, for good.
+        /// Its owner deactivated it permanently.
         Deactivated = "deactivated",
-        /// The CA took it away, for good.
+        /// The CA revoked it permanently.
         Revoked = "revoked",
     }
 }

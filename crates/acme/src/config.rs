@@ -6,26 +6,25 @@ use jiff::Timestamp;
 use crate::Operation;
 use certwright_egress::Egress;
 
-/// Told of each request: what was tried, the HTTP status if an answer came, and how long that took.
+/// Called for each request with the operation, the HTTP status if there was an answer, and the duration.
 pub type Observe = Arc<dyn Fn(Operation, Option<u16>, Duration) + Send + Sync>;
 
 /// How to reach a CA.
 #[derive(Clone)]
 pub struct ServerConfig {
-    /// Where its directory is (RFC 8555 section 7.1.1).
+    /// The URL of its directory (RFC 8555 section 7.1.1).
     pub directory_url: String,
-    /// Which certificates of the server itself to trust.
+    /// Which certificates to trust for the server itself.
     pub trust: Trust,
-    /// What to call ourselves; see [`ServerConfig::USER_AGENT`].
+    /// The user agent; see [`ServerConfig::USER_AGENT`].
     pub user_agent: String,
-    /// How long a request may take from the first packet to the last; see [`ServerConfig::TIMEOUT`]. To
-    /// connect may take 10 s of it.
+    /// How long a request may take in total; see [`ServerConfig::TIMEOUT`]. Connecting may take 10 s of it.
     pub timeout: Duration,
-    /// The present. It measures pauses and the age of the directory.
+    /// The clock, for pauses and the age of the directory.
     pub clock: fn() -> Timestamp,
-    /// Told of each request.
+    /// Called for each request.
     pub observe: Observe,
-    /// Where it may be, and where the URLs in its answers may lead.
+    /// The egress rules for the server and for URLs in its answers.
     pub egress: Egress,
 }
 
@@ -35,7 +34,7 @@ impl ServerConfig {
     /// How long a request may take.
     pub const TIMEOUT: Duration = Duration::from_secs(30);
 
-    /// With the system's roots, our name, the usual timeout, and the egress rules that hold without flags.
+    /// A configuration with the system's roots, our user agent, the default timeout, and the default egress rules.
     pub fn new(directory_url: impl Into<String>, clock: fn() -> Timestamp) -> Self {
         Self {
             directory_url: directory_url.into(),
@@ -52,10 +51,10 @@ impl ServerConfig {
 /// Which certificates of an ACME server to trust.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Trust {
-    /// Those that the system trusts.
+    /// Those that chain to the system's roots.
     SystemRoots,
-    /// Those that lead to one of these, in PEM, and no others.
+    /// Only those that chain to one of these PEM certificates.
     Bundle(Vec<u8>),
-    /// Any: for tests.
+    /// Any; for tests.
     SkipVerify,
 }

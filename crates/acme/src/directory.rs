@@ -4,23 +4,23 @@ use serde::Deserialize;
 
 use crate::wire::or_default;
 
-/// What a CA offers and where (RFC 8555 section 7.1.1). Entries that are not known here are passed over.
+/// A CA's directory (RFC 8555 section 7.1.1). Unknown entries are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Directory {
-    /// Where nonces come from (section 7.2).
+    /// Where to get nonces (section 7.2).
     pub new_nonce: String,
-    /// Where accounts are made and found (section 7.3).
+    /// Where to register and look up accounts (section 7.3).
     pub new_account: String,
-    /// Where orders are placed (section 7.4).
+    /// Where to place orders (section 7.4).
     pub new_order: String,
-    /// Pre-authorization (section 7.4.1), which a CA need not have.
+    /// Pre-authorization (section 7.4.1), which is optional.
     #[serde(default)]
     pub new_authz: Option<String>,
-    /// Account key rollover (section 7.3.5). Required by the RFC, yet absent at some CAs.
+    /// Account key rollover (section 7.3.5). Required by the RFC, but some CAs do not have it.
     #[serde(default)]
     pub key_change: Option<String>,
-    /// Revocation (section 7.6). Required by the RFC, yet absent at some CAs.
+    /// Revocation (section 7.6). Required by the RFC, but some CAs do not have it.
     #[serde(default)]
     pub revoke_cert: Option<String>,
     /// Renewal information (RFC 9773 section 4.1).
@@ -35,17 +35,17 @@ pub struct Directory {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Meta {
-    /// Where the terms of service can be read.
+    /// The URL of the terms of service.
     pub terms_of_service: Option<String>,
     /// The CA's web site.
     pub website: Option<String>,
-    /// The names by which a CAA record allows this CA (RFC 8659).
+    /// The names that allow this CA in a CAA record (RFC 8659).
     #[serde(deserialize_with = "or_default")]
     pub caa_identities: Vec<String>,
-    /// Whether a new account needs external account binding. Not every CA that needs it says so.
+    /// Whether a new account requires external account binding. Not every CA that requires it says so.
     #[serde(deserialize_with = "or_default")]
     pub external_account_required: bool,
-    /// The certificate profiles by name, each with its description (draft-ietf-acme-profiles).
+    /// The certificate profiles: names with descriptions (draft-ietf-acme-profiles).
     #[serde(deserialize_with = "or_default")]
     pub profiles: BTreeMap<String, String>,
 }

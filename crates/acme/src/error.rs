@@ -7,102 +7,102 @@ use crate::Problem;
 use certwright_egress::{Forbidden, NoAnswer, SendError};
 use certwright_pki::KeyError;
 
-/// Why a call to a CA did not do what it should.
+/// Why a call to a CA failed.
 ///
-/// `Display` is stable: the same situation gives the same text, so that a condition made from it is not
-/// written again at each attempt. Ports, request ids and times are therefore left out. Problem documents of an
-/// ACME server are quoted; other answers are not, as they may come from a server that the reader cannot reach.
+/// `Display` is stable: the same problem gives the same text, so that a condition does not change with each attempt. It
+/// contains no ports, request ids or times. Problem documents of an ACME server are quoted. Other answers are not, because they
+/// may come from a server that the reader has no access to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AcmeError {
-    /// The CA refused, with a problem document (RFC 8555 section 6.7).
+    /// The CA rejected the request, with a problem document (RFC 8555 section 6.7).
     #[error("{operation} failed: {}", Refusal(problem))]
     Problem {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The HTTP status of the answer.
         status: u16,
         /// What the CA said.
         problem: Box<Problem>,
-        /// How long the CA wants to be left alone, from 1 s to 24 h.
+        /// How long the CA asks to wait, from 1 s to 24 h.
         retry_after: Option<Duration>,
     },
     /// An answer that is neither success nor a problem document, such as a proxy's HTML page.
     #[error("{operation} failed: {host} answered HTTP {status}{}", InParentheses(kind))]
     Http {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
-        /// The host that was asked.
+        /// The host that the request was sent to.
         host: String,
         /// The HTTP status of the answer.
         status: u16,
-        /// What it is: its media type, or that it is a redirect. Nothing of what it says, which may not be meant for
-        /// whoever reads this.
+        /// What the answer is: its media type, or that it is a redirect. It contains nothing from the body, which the reader
+        /// may not be allowed to see.
         kind: String,
-        /// How long the server wants to be left alone, from 1 s to 24 h.
+        /// How long the server asks to wait, from 1 s to 24 h.
         retry_after: Option<Duration>,
     },
-    /// Success, but not with what the RFC asks for.
-    #[error("{operation} failed: the answer of {host} is not what {} asks for: {what}", operation.standard())]
+    /// A successful answer that does not conform to the RFC.
+    #[error("{operation} failed: the answer of {host} does not conform to {}: {what}", operation.standard())]
     Malformed {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
-        /// The host that was asked.
+        /// The host that the request was sent to.
         host: String,
         /// What is wrong with the answer.
         what: String,
     },
-    /// Success, but with more than any CA needs to send, or with what must not be used.
+    /// A successful answer that is larger than any CA needs, or contains something that must not be used.
     #[error(
-        "{operation} failed: the answer of {host} is not accepted: {what}; check the issuer's server URL, or tell the CA's \
+        "{operation} failed: the answer of {host} is not accepted: {what}; check the issuer's server URL, or contact the CA's \
          operator"
     )]
     OutOfBounds {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
-        /// The host that was asked.
+        /// The host that the request was sent to.
         host: String,
         /// What was sent, and what the limit is.
         what: String,
     },
-    /// No answer: the name does not resolve, the connection is refused or breaks.
+    /// No answer: the name does not resolve, or the connection is refused or lost.
     #[error("{operation} failed: cannot reach {host}: {cause}")]
     Unreachable {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
-        /// The host that was asked.
+        /// The host that the request was sent to.
         host: String,
-        /// What stood in the way.
+        /// The cause.
         cause: &'static str,
     },
     /// The operator's egress rules forbid the connection; nothing was sent.
     #[error("{operation} failed: {host} {forbidden}")]
     Forbidden {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
-        /// The host that was to be asked.
+        /// The host that the request was for.
         host: String,
-        /// What the rules say.
+        /// Why the rules forbid it.
         forbidden: Forbidden,
     },
     /// No answer in time.
     #[error("{operation} failed: no answer from {host} in time")]
     Timeout {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
-        /// The host that was asked.
+        /// The host that the request was sent to.
         host: String,
     },
     /// The server's certificate is not trusted, or the TLS handshake failed.
     #[error("{operation} failed: cannot reach {host}: TLS: {detail}")]
     Tls {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
-        /// The host that was asked.
+        /// The host that the request was sent to.
         host: String,
         /// What went wrong.
         detail: String,
     },
-    /// The CA has told this account to slow down; nothing was sent.
+    /// The CA asked this account to slow down; nothing was sent.
     #[error("the CA asked this account to pause, and the pause is not over")]
     Paused {
         /// When the pause ends.
@@ -111,15 +111,17 @@ pub enum AcmeError {
     /// The directory has no such entry.
     #[error("{operation} is not possible: the directory of {host} has no {entry}")]
     NotOffered {
-        /// What was to be done.
+        /// The operation that is not possible.
         operation: Operation,
         /// The host of the CA.
         host: String,
         /// The entry.
         entry: &'static str,
     },
-    /// The account key was being changed, and the CA has not said yet which key it has; nothing was sent.
-    #[error("the account key is being changed, and the CA has not said yet which key the account has")]
+    /// A key rollover is in progress, and the CA has not yet confirmed which key it has; nothing was sent.
+    #[error(
+        "the account key is being rolled over, and the CA has not yet confirmed which key the account has"
+    )]
     KeyInDoubt,
     /// The account key could not sign.
     #[error("the account key: {0}")]
@@ -128,15 +130,15 @@ pub enum AcmeError {
     #[error("the server URL {0:?} is not an http or https URL")]
     DirectoryUrl(String),
     /// The CA bundle cannot be used.
-    #[error("the CA bundle holds no usable PEM certificate")]
+    #[error("the CA bundle contains no usable PEM certificate")]
     Bundle,
-    /// The HTTP client could not be made.
-    #[error("no HTTPS client could be made: {0}")]
+    /// The HTTP client could not be created.
+    #[error("creating the HTTPS client failed: {0}")]
     Client(String),
 }
 
 impl AcmeError {
-    /// Why a request to `host` had no answer.
+    /// The error for a request to `host` without an answer.
     pub(crate) fn no_answer(operation: Operation, host: &str, error: SendError) -> Self {
         let host = host.to_owned();
         match NoAnswer::of(error) {
@@ -147,7 +149,7 @@ impl AcmeError {
         }
     }
 
-    /// A short code: that of the problem (see [`Problem::code`]), else the kind of failure in one word.
+    /// A short code: that of the problem document (see [`Problem::code`]), otherwise one word for the kind of failure.
     #[must_use]
     pub fn code(&self) -> &str {
         match self {
@@ -169,7 +171,7 @@ impl AcmeError {
         }
     }
 
-    /// What was tried, if it came to a request.
+    /// The operation, if a request was made.
     #[must_use]
     pub fn operation(&self) -> Option<Operation> {
         match self {
@@ -194,7 +196,7 @@ impl AcmeError {
         }
     }
 
-    /// How long the CA wants to be left alone, from 1 s to 24 h, if it said so.
+    /// How long the CA asks to wait, from 1 s to 24 h, if it says so.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -203,7 +205,7 @@ impl AcmeError {
         }
     }
 
-    /// What the CA said, if it said something.
+    /// The CA's problem document, if there is one.
     #[must_use]
     pub fn problem(&self) -> Option<&Problem> {
         match self {
@@ -213,7 +215,7 @@ impl AcmeError {
     }
 }
 
-/// What was tried. `Display` reads as the beginning of a sentence.
+/// An operation of the ACME client. `Display` begins a sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// The directory (RFC 8555 section 7.1.1).
@@ -228,7 +230,7 @@ pub enum Operation {
     Account,
     /// The account object, changed (section 7.3.2).
     UpdateAccount,
-    /// The account object, given up (section 7.3.6).
+    /// The account object, deactivated (section 7.3.6).
     DeactivateAccount,
     /// keyChange (section 7.3.5).
     KeyChange,
@@ -238,9 +240,9 @@ pub enum Operation {
     Order,
     /// The authorization object (section 7.5).
     Authorization,
-    /// The challenge object, answered (section 7.5.1).
+    /// The challenge object, to start the validation (section 7.5.1).
     Challenge,
-    /// The authorization object, given up (section 7.5.2).
+    /// The authorization object, deactivated (section 7.5.2).
     DeactivateAuthorization,
     /// The order's finalize URL (section 7.4).
     Finalize,
@@ -253,7 +255,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// The name of a metric's label.
+    /// The value of the metrics' label `operation`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -279,7 +281,7 @@ impl Operation {
 }
 
 impl Operation {
-    /// What says how the other side has to answer.
+    /// The standard that specifies the answer.
     fn standard(self) -> &'static str {
         match self {
             Self::RenewalInfo => "RFC 9773",
@@ -306,20 +308,20 @@ impl fmt::Display for Operation {
             Self::DeactivateAuthorization => "deactivating the authorization",
             Self::Finalize => "finalizing the order",
             Self::Certificate => "downloading the certificate",
-            Self::RenewalInfo => "asking when to renew the certificate",
+            Self::RenewalInfo => "fetching the renewal information",
             Self::RevokeCertificate => "revoking the certificate",
         })
     }
 }
 
-/// A problem as part of a stable text.
+/// A problem document as part of a stable message.
 struct Refusal<'a>(&'a Problem);
 
 impl fmt::Display for Refusal<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.code() {
-            // Its detail quotes the nonce, which differs at each attempt.
-            "badNonce" => write!(f, "the CA refused one nonce after another ({})", self.0.typ),
+            // The detail quotes the nonce, which differs with each attempt.
+            "badNonce" => write!(f, "the CA rejected every nonce ({})", self.0.typ),
             _ => self.0.fmt(f),
         }
     }

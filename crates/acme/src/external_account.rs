@@ -8,14 +8,14 @@ use zeroize::Zeroizing;
 
 /// The credential with which a CA binds a new account to a customer (RFC 8555 section 7.3.4).
 ///
-/// It is spent at registration; an account that exists never needs it again.
+/// It is used at registration. An existing account never needs it again.
 #[derive(Debug)]
 pub struct ExternalAccountKey {
-    /// The opaque name that the CA gave the key.
+    /// The opaque key id from the CA.
     pub key_id: String,
     /// The key itself; see [`parse_mac_key`].
     pub mac_key: SecretSlice<u8>,
-    /// The algorithm that the CA asks for; most take [`MacAlgorithm::Hs256`].
+    /// The algorithm that the CA requires; most accept [`MacAlgorithm::Hs256`].
     pub algorithm: MacAlgorithm,
 }
 
@@ -33,7 +33,7 @@ impl ExternalAccountKey {
 /// How the binding is signed (RFC 7518 section 3.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum MacAlgorithm {
-    /// HMAC with SHA-256, which every CA takes.
+    /// HMAC with SHA-256, which every CA accepts.
     #[default]
     Hs256,
     /// HMAC with SHA-384.
@@ -52,8 +52,8 @@ impl fmt::Display for MacAlgorithm {
     }
 }
 
-/// Decodes a MAC key as people paste it: base64url as the CAs hand it out, or standard base64, padded or not,
-/// with white space around it.
+/// Decodes a MAC key as people paste it: base64url, as CAs provide it, or standard base64, padded or not, with surrounding
+/// white space.
 ///
 /// # Errors
 /// [`MacKeyError`] for anything else. The error never quotes the key.
@@ -68,19 +68,18 @@ pub fn parse_mac_key(text: &[u8]) -> Result<SecretSlice<u8>, MacKeyError> {
     Ok(std::mem::take(&mut *key).into())
 }
 
-/// Why a MAC key was refused.
+/// Why a MAC key is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MacKeyError {
-    /// There is nothing in it.
+    /// It is empty.
     #[error("the MAC key is empty")]
     Empty,
     /// It is neither base64url nor standard base64.
-    #[error("the MAC key is not base64url, in which CAs hand it out")]
+    #[error("the MAC key is not valid base64url")]
     NotBase64,
 }
 
-/// Bits past the last byte are let through, as Go does: some CAs make keys up from random base64url
-/// characters.
+/// Bits after the last byte are accepted, as in Go: some CAs generate keys from random base64url characters.
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_padding_mode(DecodePaddingMode::Indifferent)
     .with_decode_allow_trailing_bits(true);
@@ -92,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mac_key_is_taken_in_every_spelling_that_people_paste() {
+    fn a_mac_key_is_accepted_in_every_form_that_people_paste() {
         let key = [0xfb, 0xff, 0xbf, 0x01];
         for spelling in
             ["-_-_AQ", "-_-_AQ==", "+/+/AQ==", "+/+/AQ", "-_-_AQ\n", "-_-_AQ==\r\n", " \t+/+/AQ==\n\n"]
@@ -102,12 +101,12 @@ mod tests {
     }
 
     #[test]
-    fn a_mac_key_with_bits_past_its_last_byte_is_taken() {
+    fn a_mac_key_with_bits_after_its_last_byte_is_accepted() {
         assert_eq!(parse_mac_key(b"-_-_AR").unwrap().expose_secret(), [0xfb, 0xff, 0xbf, 0x01]);
     }
 
     #[test]
-    fn what_is_no_base64_is_refused_as_a_mac_key() {
+    fn a_mac_key_that_is_not_base64_is_rejected() {
         for empty in ["", " ", "\n"] {
             assert_eq!(parse_mac_key(empty.as_bytes()).unwrap_err(), MacKeyError::Empty, "{empty:?}");
         }

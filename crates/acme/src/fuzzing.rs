@@ -1,4 +1,4 @@
-//! Opens what reads a CA's answers to the fuzz targets in `fuzz/`. No part of the API.
+//! Exposes the parsing of a CA's answers to the fuzz targets in `fuzz/`. Not part of the API.
 
 use http::Response;
 use jiff::Timestamp;
@@ -24,7 +24,7 @@ pub fn directory(response: Response<Vec<u8>>) -> Result<Directory, AcmeError> {
 /// [`AcmeError`]
 pub fn nonce(response: Response<Vec<u8>>) -> Result<String, AcmeError> {
     let reply = accepted(Operation::NewNonce, response)?;
-    reply.nonce().ok_or_else(|| reply.malformed("newNonce gave no Replay-Nonce"))
+    reply.nonce().ok_or_else(|| reply.malformed("newNonce returned no Replay-Nonce header"))
 }
 
 /// URL and state of an account.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::ExternalAccountKey;
 use certwright_pki::{Curve, KeyError, PrivateKey, PublicNumbers};
 
-/// The key of an account, with what is derived from its public half.
+/// The key of an account, with data derived from its public key.
 #[derive(Clone, Debug)]
 pub(super) struct AccountKey {
     key: PrivateKey,
@@ -22,13 +22,12 @@ impl AccountKey {
         Self { key, thumbprint: jwk.thumbprint(), jwk, algorithm: algorithm(&numbers) }
     }
 
-    /// RFC 7638, with SHA-256, in base64url.
+    /// The RFC 7638 thumbprint with SHA-256, in base64url.
     pub(super) fn thumbprint(&self) -> &str {
         &self.thumbprint
     }
 
-    /// A request body (RFC 8555 section 6.2): a JWS in the flattened JSON form. An empty payload makes a
-    /// POST-as-GET.
+    /// A request body (RFC 8555 section 6.2): a JWS in flattened JSON form. An empty payload makes it a POST-as-GET.
     pub(super) fn sign(
         &self,
         name: &KeyName,
@@ -44,8 +43,8 @@ impl AccountKey {
         Ok(self.sign_with(header, payload)?.to_string())
     }
 
-    /// What the next key of an account says when it takes the place of `current` (RFC 8555 section 7.3.5): a JWS that is
-    /// the payload of another, signed by `current`. It has no nonce.
+    /// The inner JWS of a key rollover from `current` to this key (RFC 8555 section 7.3.5). It is the payload of another JWS,
+    /// signed by `current`, and has no nonce.
     pub(super) fn succeed(&self, current: &Self, account_url: &str, url: &str) -> Result<String, KeyError> {
         let header = json!({ "jwk": self.jwk.to_value(), "url": url });
         let payload = json!({ "account": account_url, "oldKey": current.jwk.to_value() });
@@ -69,10 +68,10 @@ impl AccountKey {
     }
 }
 
-/// How a request names the key that signed it (RFC 8555 section 6.2).
+/// How a request identifies the key that signed it (RFC 8555 section 6.2).
 #[derive(Clone, Debug)]
 pub(super) enum KeyName {
-    /// By the key itself, for newAccount, when there is no account URL yet.
+    /// By the key itself, for newAccount, because there is no account URL yet.
     Jwk,
     /// By the account's URL.
     Kid(String),
@@ -118,7 +117,7 @@ impl Jwk {
     }
 }
 
-/// The thumbprint of an account key (RFC 7638), in base64url: what its key authorizations end with.
+/// The thumbprint of an account key (RFC 7638), in base64url. Its key authorizations end with it.
 #[must_use]
 pub fn jwk_thumbprint(key: &PrivateKey) -> String {
     AccountKey::new(key.clone()).thumbprint
@@ -167,8 +166,7 @@ mod tests {
         assert_eq!(jwk.thumbprint(), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
     }
 
-    /// The key of RFC 7517 appendix A.1; the hash was made with OpenSSL over the text that RFC 7638 section
-    /// 3.2 asks for.
+    /// The key of RFC 7517 appendix A.1. The hash was computed with OpenSSL over the text required by RFC 7638 section 3.2.
     #[test]
     fn the_thumbprint_of_an_ec_key_covers_its_required_members_in_order() {
         let (x, y) =

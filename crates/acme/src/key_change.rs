@@ -7,12 +7,12 @@ use certwright_pki::PrivateKey;
 use parking_lot::RwLock;
 
 impl Account {
-    /// Asks the CA to put `next` in the place of the account's key (RFC 8555 section 7.3.5). Requests that are in flight
-    /// end first, and none is begun before the [`KeyChange`] is dropped.
+    /// Asks the CA to replace the account's key with `next` (RFC 8555 section 7.3.5). It waits for requests in flight, and no
+    /// new one starts before the [`KeyChange`] is dropped.
     ///
-    /// Whatever the CA answers, the key is in doubt from then on, and the account signs nothing: an answer may be lost,
-    /// and some CAs answer with success and keep the old key. Ask with [`Account::look_up`] which key it knows, and say
-    /// so with [`Account::settle`].
+    /// Regardless of the CA's answer, the key is then in doubt, and the account signs nothing: an answer may be lost, and some
+    /// CAs report success but keep the old key. Find out with [`Account::look_up`] which key the CA knows, and call
+    /// [`Account::settle`] with it.
     ///
     /// # Errors
     /// [`AcmeError`], if the CA was not asked.
@@ -28,13 +28,13 @@ impl Account {
         Ok(KeyChange { answer, _alone: alone })
     }
 
-    /// Whether the CA was asked to change the key, and nobody has found out yet what came of it.
+    /// Whether a key rollover was requested whose result is not yet known.
     #[must_use]
     pub fn is_in_doubt(&self) -> bool {
         self.key.certain().is_err()
     }
 
-    /// The CA knows this key. All clones of the account sign with it from now on.
+    /// Records that the CA knows this key. All clones of the account sign with it from now on.
     pub fn settle(&self, key: &PrivateKey) {
         self.key.settle(AccountKey::new(key.clone()));
     }
@@ -48,7 +48,7 @@ impl Account {
     }
 }
 
-/// A change of an account's key that was asked for. Nothing is sent for the account before it is dropped.
+/// A requested key rollover. Nothing is sent for the account before it is dropped.
 #[derive(Debug)]
 pub struct KeyChange {
     /// What the CA answered.

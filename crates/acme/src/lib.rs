@@ -1,10 +1,9 @@
 //! The ACME client layer (RFC 8555): transport, accounts, orders, problems.
 //!
-//! A [`Server`] is one CA's directory with its connections and nonces. An [`Account`] signs with one key at
-//! one server and makes the calls; it holds no order, so that an issuance can go on from the URLs in its
-//! status after a restart. Every call is one request (more only after `badNonce`) and either answers with an
-//! [`Answer`] or says in an [`AcmeError`] what the CA said. Nothing here waits: a pause is an error with the
-//! instant at which it ends.
+//! A [`Server`] is a CA's directory with its connections and nonces. An [`Account`] signs with one key at one server and makes
+//! the calls. It stores no order, so that an issuance can continue from the URLs in its status after a restart. Every call is
+//! one request (more only after `badNonce`) and returns either an [`Answer`], or an [`AcmeError`] that quotes the CA. Nothing
+//! here sleeps: a pause is an error with the time at which it ends.
 
 mod account;
 mod answer;

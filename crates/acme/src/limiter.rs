@@ -8,10 +8,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::AcmeError;
 use crate::rate_limit::{About, about};
 
-/// How many requests an account has in flight, and until when it makes none at all.
+/// Limits an account's requests in flight, and pauses the account when the CA asks for it.
 ///
-/// All clones of an [`Account`](super::Account) share one, so that a CA that says "too fast" to one
-/// Certificate is left alone by all of them.
+/// All clones of an [`Account`](super::Account) share one limiter. If the CA rate-limits one Certificate, all of them pause.
 #[derive(Clone, Debug)]
 pub struct Limiter {
     in_flight: Arc<Semaphore>,
@@ -19,28 +18,29 @@ pub struct Limiter {
     paused_until: Arc<Mutex<Option<Timestamp>>>,
 }
 
-/// A place among the requests in flight, or all of them; free again once dropped.
+/// One place among the requests in flight, or all places. Dropping it frees them.
 #[derive(Debug)]
 pub(super) struct Place {
-    /// There always is one, since the semaphore is never closed.
+    /// Always `Some`: the semaphore is never closed.
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-/// The pause after a rate limit that says nothing of its length.
+/// The pause after a rate limit without a `Retry-After`.
 const DEFAULT_PAUSE: Duration = Duration::from_secs(60);
 
 /// The longest pause of a whole account.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 
-/// The longest pause after an order was refused and the CA does not say whether for its names or for the account. Whoever asked
-/// waits as long as the CA says; the others do not wait for what may be no limit of theirs, and if it is one, the next order tells.
+/// The longest pause after the CA rate-limits an order without saying whether the limit is for its names or for the account.
+/// The Certificate concerned waits as long as the CA says. The others do not wait as long for a limit that may not apply to
+/// them; if it does, the next order shows it.
 const LONGEST_PAUSE_IN_DOUBT: Duration = Duration::from_secs(5 * 60);
 
 impl Limiter {
-    /// Requests in flight for one account, unless told otherwise.
+    /// The default number of requests in flight for one account.
     pub const DEFAULT_IN_FLIGHT: usize = 16;
 
-    /// Lets at most `in_flight` requests run at once, and at least one.
+    /// Allows at most `in_flight` concurrent requests, and at least one.
     #[must_use]
     pub fn new(in_flight: usize) -> Self {
         let places = u32::try_from(in_flight.clamp(1, Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
@@ -48,18 +48,18 @@ impl Limiter {
         Self { in_flight, places, paused_until: Arc::default() }
     }
 
-    /// When the pause ends, if there is one at `now`.
+    /// When the current pause ends, if there is one at `now`.
     #[must_use]
     pub fn paused_until(&self, now: Timestamp) -> Option<Timestamp> {
         (*self.paused_until.lock()).filter(|until| *until > now)
     }
 
-    /// Waits for a place among the requests in flight; refused during a pause.
+    /// Waits for a place among the requests in flight. Fails during a pause.
     pub(super) async fn enter(&self, clock: fn() -> Timestamp) -> Result<Place, AcmeError> {
         self.take(1, clock).await
     }
 
-    /// Waits until no request is in flight, and lets none in before the place is dropped; refused during a pause.
+    /// Waits until no request is in flight, and blocks others until the place is dropped. Fails during a pause.
     pub(super) async fn enter_alone(&self, clock: fn() -> Timestamp) -> Result<Place, AcmeError> {
         self.take(self.places, clock).await
     }
@@ -67,12 +67,12 @@ impl Limiter {
     async fn take(&self, places: u32, clock: fn() -> Timestamp) -> Result<Place, AcmeError> {
         self.refuse_while_paused(clock())?;
         let place = Place { _permit: self.in_flight.clone().acquire_many_owned(places).await.ok() };
-        // Those before us in the queue may have been told to slow down.
+        // The CA may have asked a request ahead of us in the queue to slow down.
         self.refuse_while_paused(clock())?;
         Ok(place)
     }
 
-    /// Begins a pause, or lengthens it, if `error` asks for one.
+    /// Starts or extends a pause if `error` asks for one.
     pub(super) fn heed(&self, error: &AcmeError, now: Timestamp) {
         let Some(until) = pause(error).and_then(|pause| now.checked_add(pause).ok()) else { return };
         let mut paused_until = self.paused_until.lock();
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waited_for_a_place_is_refused_if_a_pause_began_meanwhile() {
+    async fn a_request_that_waits_for_a_place_fails_if_a_pause_begins() {
         let limiter = Limiter::new(1);
         let first = limiter.enter(|| NOW).await.unwrap();
         let second = tokio::spawn({

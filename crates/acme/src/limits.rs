@@ -1,33 +1,34 @@
-//! How much a CA may answer. An ACME server is whatever a tenant's Issuer names, so what it sends is bounded before it is
-//! read, and checked before it is used.
+//! Limits for a CA's answers. A tenant can name any server in an Issuer, so answers are bounded before they are read, and
+//! checked before they are used.
 
 use crate::{Authorization, AuthorizationStatus, Challenge, ChallengeType, Directory, Operation, Order};
 
-/// The longest answer in JSON. An order for 250 names of ordinary length is half as long.
+/// The maximum size of a JSON answer. An order for 250 names of ordinary length is half as large.
 pub(super) const MAX_JSON: usize = 64 << 10;
-/// The longest chain in PEM. A leaf with a hundred names and four RSA certificates above it take 16 KiB; a chain of
+/// The maximum size of a PEM chain. A leaf with a hundred names and four RSA certificates above it take 16 KiB; a chain of
 /// post-quantum certificates takes about 40 KiB.
 pub(super) const MAX_CHAIN: usize = 128 << 10;
-/// The most certificates in a chain. Public CAs send two to four, a cross-signed private hierarchy perhaps six.
+/// The maximum number of certificates in a chain. Public CAs send two to four, a cross-signed private hierarchy perhaps six.
 pub(super) const MAX_CHAIN_CERTIFICATES: usize = 10;
-/// The most bytes in the headers of an answer, names and values.
+/// The maximum size of an answer's headers, names and values, in bytes.
 pub(super) const MAX_HEADERS: usize = 32 << 10;
-/// The longest URL in an answer.
+/// The maximum length of a URL in an answer.
 pub(super) const MAX_URL: usize = 1024;
-/// The most contacts of an account that are heeded, and the longest of them.
+/// The maximum number of an account's contacts that are considered, and their maximum length.
 pub(super) const MAX_CONTACTS: (usize, usize) = (10, 320);
-/// The longest nonce.
+/// The maximum length of a nonce.
 pub(super) const MAX_NONCE: usize = 512;
-/// How many links of one kind are followed; the rest are ignored. Let's Encrypt offers one alternate chain.
+/// The maximum number of links of one relation that are followed. The rest are ignored. Let's Encrypt offers one alternate
+/// chain.
 pub(super) const MAX_LINKS: usize = 10;
-/// The most challenges of an authorization.
+/// The maximum number of challenges in an authorization.
 pub(super) const MAX_CHALLENGES: usize = 20;
-/// The most subproblems that are kept of a problem document.
+/// The maximum number of subproblems that are kept from a problem document.
 pub(super) const MAX_SUBPROBLEMS: usize = 100;
-/// How long a token can be. 22 characters of base64url hold the 128 bits that RFC 8555 section 8.3 demands.
+/// The permitted length of a token. 22 characters of base64url contain the 128 bits that RFC 8555 section 8.3 requires.
 const TOKEN: std::ops::RangeInclusive<usize> = 22..=256;
 
-/// The longest body of a successful answer, and how to say so.
+/// The maximum size of a successful answer's body, as a number and as text.
 pub(super) fn max_body(operation: Operation) -> (usize, &'static str) {
     match operation {
         Operation::Certificate => (MAX_CHAIN, "128 KiB"),
@@ -35,7 +36,7 @@ pub(super) fn max_body(operation: Operation) -> (usize, &'static str) {
     }
 }
 
-/// What can be checked of an answer before it is used. The error continues a sentence about the answer.
+/// An object in an answer that is checked before it is used. The error continues a sentence about the answer.
 pub(super) trait Bounded {
     /// Whether it is within its bounds.
     fn check(&self) -> Result<(), String>;
@@ -77,13 +78,11 @@ impl Bounded for Authorization {
     fn check(&self) -> Result<(), String> {
         let count = self.challenges.len();
         if count > MAX_CHALLENGES {
-            return Err(format!(
-                "it has {count} challenges, and {MAX_CHALLENGES} are the most that is accepted"
-            ));
+            return Err(format!("it has {count} challenges, but at most {MAX_CHALLENGES} are accepted"));
         }
         match self.status {
             AuthorizationStatus::Pending => self.challenges.iter().try_for_each(Challenge::check),
-            // Nothing is used of its challenges.
+            // Its challenges are not used.
             _ => Ok(()),
         }
     }
@@ -91,7 +90,7 @@ impl Bounded for Authorization {
 
 impl Challenge {
     fn check(&self) -> Result<(), String> {
-        // Of other types nothing is used.
+        // Challenges of other types are not used.
         if !matches!(self.typ, ChallengeType::Http01 | ChallengeType::Dns01) {
             return Ok(());
         }
@@ -109,7 +108,7 @@ impl Challenge {
     }
 }
 
-/// Whether something can be requested from `url`, which `what` names.
+/// Checks that a request can be sent to `url`, which the error calls `what`.
 pub(super) fn check_url(what: &str, url: &str) -> Result<(), String> {
     if url.len() > MAX_URL {
         return Err(too_long(what));
@@ -121,15 +120,13 @@ pub(super) fn check_url(what: &str, url: &str) -> Result<(), String> {
     }
 }
 
-/// Whether a downloaded chain has no more certificates than a chain needs.
+/// Checks that a downloaded chain does not have too many certificates.
 pub(super) fn check_chain(pem: &str) -> Result<(), String> {
     let count = pem.matches("-----BEGIN CERTIFICATE-----").count();
     if count <= MAX_CHAIN_CERTIFICATES {
         return Ok(());
     }
-    Err(format!(
-        "its chain has {count} certificates, and {MAX_CHAIN_CERTIFICATES} are the most that is accepted"
-    ))
+    Err(format!("its chain has {count} certificates, but at most {MAX_CHAIN_CERTIFICATES} are accepted"))
 }
 
 fn too_long(what: &str) -> String {
@@ -206,7 +203,7 @@ mod tests {
         let authorization = json!({ "status": "pending", "identifier": { "type": "dns", "value": "a.example" },
             "challenges": challenges });
         let refusal = serde_json::from_value::<Authorization>(authorization).unwrap().check().unwrap_err();
-        assert_eq!(refusal, "it has 21 challenges, and 20 are the most that is accepted");
+        assert_eq!(refusal, "it has 21 challenges, but at most 20 are accepted");
     }
 
     #[test]

@@ -1,12 +1,12 @@
 use parking_lot::Mutex;
 
-/// The nonces that a server has handed out and nobody has used yet (RFC 8555 section 6.5).
+/// Unused nonces from a server (RFC 8555 section 6.5).
 ///
-/// The newest is used first, since it is the likeliest still to be known by the server.
+/// The newest is used first, because the server is most likely to still accept it.
 #[derive(Debug, Default)]
 pub(super) struct NoncePool(Mutex<Vec<String>>);
 
-/// More than an account can have in flight at once; what comes above it pushes out the oldest.
+/// More than an account's requests in flight. When the pool is full, a new nonce replaces the oldest.
 const CAPACITY: usize = 128;
 
 impl NoncePool {

@@ -9,47 +9,47 @@ use crate::wire::{lenient, or_default, time, words};
 
 /// A request for a certificate, as the CA sees it (RFC 8555 section 7.1.3).
 ///
-/// Its URL is not part of it: that is the `Location` of the answer to newOrder.
+/// Its URL is not part of the object. It is the `Location` of the answer to newOrder.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Order {
-    /// How far it has come.
+    /// Its current state.
     pub status: OrderStatus,
-    /// When the CA gives it up. `None` also if the CA's text is no RFC 3339 time.
+    /// When the order expires at the CA. `None` also if the CA's text is not an RFC 3339 time.
     #[serde(default, deserialize_with = "time")]
     pub expires: Option<Timestamp>,
-    /// The names asked for.
+    /// The requested names.
     #[serde(default, deserialize_with = "or_default")]
     pub identifiers: Vec<Identifier>,
-    /// The URLs of the authorizations it needs.
+    /// The URLs of the required authorizations.
     #[serde(default, deserialize_with = "or_default")]
     pub authorizations: Vec<String>,
     /// Why it became invalid.
     #[serde(default, deserialize_with = "lenient")]
     pub error: Option<Problem>,
-    /// Where the certificate signing request goes once the order is ready.
+    /// Where to send the certificate signing request once the order is ready.
     pub finalize: String,
-    /// Where the certificate is once the order is valid.
+    /// Where to download the certificate once the order is valid.
     #[serde(default)]
     pub certificate: Option<String>,
-    /// The profile it was placed with (draft-ietf-acme-profiles).
+    /// The profile that was requested (draft-ietf-acme-profiles).
     #[serde(default)]
     pub profile: Option<String>,
 }
 
-/// What to ask for with newOrder (RFC 8555 section 7.4).
+/// The request for a new order (RFC 8555 section 7.4).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NewOrder {
     /// The names; a wildcard is a DNS name that begins with `*.`.
     pub identifiers: Vec<Identifier>,
-    /// The end of the validity that the certificate shall have.
+    /// The requested end of the certificate's validity.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_after: Option<Timestamp>,
     /// One of the profiles in the directory (draft-ietf-acme-profiles).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
-    /// The id of the certificate that this one is to replace (RFC 9773 section 5), for a CA that has renewal information.
+    /// The id of the certificate that this one replaces (RFC 9773 section 5), for a CA that supports renewal information.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replaces: Option<String>,
 }
@@ -57,7 +57,7 @@ pub struct NewOrder {
 /// A name that a certificate can carry (RFC 8555 section 9.7.7, RFC 8738 for addresses).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Identifier {
-    /// `dns`, `ip`, or a kind that is not known here.
+    /// `dns`, `ip`, or an unknown type.
     #[serde(rename = "type")]
     pub typ: String,
     /// The name.
@@ -65,7 +65,7 @@ pub struct Identifier {
 }
 
 impl Identifier {
-    /// A DNS name, also one that begins with `*.`.
+    /// A DNS name, which may begin with `*.`.
     pub fn dns(name: impl Into<String>) -> Self {
         Self { typ: "dns".to_owned(), value: name.into() }
     }
@@ -83,17 +83,17 @@ impl fmt::Display for Identifier {
     }
 }
 
-/// A CA's permission, or its way to get it, for one name (RFC 8555 section 7.1.4).
+/// A CA's permission to issue for one name, or the challenges to obtain it (RFC 8555 section 7.1.4).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Authorization {
     /// The name, without the `*.` of a wildcard.
     pub identifier: Identifier,
-    /// How far it has come.
+    /// Its current state.
     pub status: AuthorizationStatus,
-    /// When it ends. `None` also if the CA's text is no RFC 3339 time.
+    /// When the authorization expires. `None` also if the CA's text is not an RFC 3339 time.
     #[serde(default, deserialize_with = "time")]
     pub expires: Option<Timestamp>,
-    /// The ways to prove control of the name, any one of which will do.
+    /// The ways to prove control of the name. One of them is sufficient.
     #[serde(default, deserialize_with = "or_default")]
     pub challenges: Vec<Challenge>,
     /// Whether it is for the wildcard below the name.
@@ -108,14 +108,14 @@ impl Authorization {
         !matches!(self.status, AuthorizationStatus::Pending | AuthorizationStatus::Valid)
     }
 
-    /// The name as it stands in the certificate: with `*.` for a wildcard.
+    /// The name as in the certificate: with `*.` for a wildcard.
     #[must_use]
     pub fn name(&self) -> String {
         let value = &self.identifier.value;
         if self.wildcard && !value.starts_with("*.") { format!("*.{value}") } else { value.clone() }
     }
 
-    /// What the CA says went wrong, if it says so: the error of the first challenge that has one.
+    /// The CA's error, if there is one: that of the first challenge that has one.
     #[must_use]
     pub fn error(&self) -> Option<&Problem> {
         self.challenges.iter().find_map(|challenge| challenge.error.as_ref())
@@ -125,24 +125,24 @@ impl Authorization {
 /// One way to prove control of a name (RFC 8555 section 8).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Challenge {
-    /// Which way.
+    /// The type of the challenge.
     #[serde(rename = "type")]
     pub typ: ChallengeType,
-    /// Where to say that the proof is in place. Empty for a type that is not known here and has none.
+    /// Where to tell the CA that the proof is in place. Empty for an unknown type that has none.
     #[serde(default, deserialize_with = "or_default")]
     pub url: String,
-    /// How far it has come.
+    /// Its current state.
     #[serde(default)]
     pub status: ChallengeStatus,
-    /// Goes into the key authorization (section 8.1). Empty for a type that has none.
+    /// The token, which is part of the key authorization (section 8.1). Empty for a type that has none.
     #[serde(default, deserialize_with = "or_default")]
     pub token: String,
-    /// Why the CA could not see the proof.
+    /// Why the validation failed.
     #[serde(default, deserialize_with = "lenient")]
     pub error: Option<Problem>,
 }
 
-/// A PEM chain as the CA delivers it (RFC 8555 section 9.1).
+/// A PEM chain as the CA sends it (RFC 8555 section 9.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DownloadedChain {
     /// The leaf first, then the certificates that lead to a root.
@@ -154,15 +154,15 @@ pub struct DownloadedChain {
 words! {
     /// The states of an order (RFC 8555 section 7.1.6).
     OrderStatus {
-        /// Some authorization is not yet valid.
+        /// An authorization is not yet valid.
         Pending = "pending",
         /// The certificate signing request may be sent.
         Ready = "ready",
-        /// The certificate is being made.
+        /// The certificate is being issued.
         Processing = "processing",
         /// The certificate can be downloaded.
         Valid = "valid",
-        /// It is over.
+        /// The order has failed.
         Invalid = "invalid",
     }
 }
@@ -170,17 +170,17 @@ words! {
 words! {
     /// The states of an authorization (RFC 8555 section 7.1.6).
     AuthorizationStatus {
-        /// Some challenge has to be answered.
+        /// A challenge has to be completed.
         Pending = "pending",
-        /// The CA is satisfied.
+        /// Control of the name is proved.
         Valid = "valid",
         /// A challenge failed.
         Invalid = "invalid",
-        /// The account gave it up.
+        /// The account deactivated it.
         Deactivated = "deactivated",
-        /// It was valid for long enough.
+        /// Its validity has ended.
         Expired = "expired",
-        /// The CA took it back.
+        /// The CA revoked it.
         Revoked = "revoked",
     }
 }
@@ -188,13 +188,13 @@ words! {
 words! {
     /// The states of a challenge (RFC 8555 section 7.1.6).
     ChallengeStatus {
-        /// The CA waits to be told.
+        /// The CA has not been told to validate.
         Pending = "pending",
-        /// The CA is looking, perhaps again and again.
+        /// The CA is validating, possibly with retries.
         Processing = "processing",
-        /// The CA has seen the proof.
+        /// The validation succeeded.
         Valid = "valid",
-        /// The CA has given up.
+        /// The validation failed.
         Invalid = "invalid",
     }
 }

@@ -7,47 +7,47 @@ use crate::limits::MAX_SUBPROBLEMS;
 use crate::wire::{lenient, text};
 use certwright_text::clean;
 
-/// What a CA says when it refuses (RFC 7807, RFC 8555 section 6.7): as the answer to a request, or as the
-/// `error` of an order or a challenge.
+/// A CA's problem document (RFC 7807, RFC 8555 section 6.7): the answer to a rejected request, or the `error` of an order or a
+/// challenge.
 ///
-/// `Display` quotes detail, type and the subproblems. It leaves out `instance`, which differs from one refusal to the next,
-/// and sorts the subproblems by name, since CAs list them in any order. All texts are [`clean`] and bounded in length.
+/// `Display` quotes the detail, the type and the subproblems. It omits `instance`, which differs each time, and sorts the
+/// subproblems by name, because CAs list them in any order. All texts are [`clean`] and bounded in length.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// The kind of problem, such as `urn:ietf:params:acme:error:rateLimited`; empty if the CA gave none.
     #[serde(rename = "type", default, deserialize_with = "short_text")]
     pub typ: String,
-    /// What went wrong this time, for people; empty if the CA gave none.
+    /// The explanation for people; empty if the CA gave none.
     #[serde(default, deserialize_with = "long_text")]
     pub detail: String,
-    /// What went wrong, in general; some servers send it in place of a detail.
+    /// A general description of the problem. Some servers send it instead of a detail.
     #[serde(default, deserialize_with = "long_text", skip_serializing_if = "String::is_empty")]
     pub title: String,
-    /// The HTTP status that the document itself names.
+    /// The HTTP status in the document itself.
     #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// Names this very occurrence; for `userActionRequired` it is a page to visit.
+    /// Identifies this occurrence; for `userActionRequired`, the page to visit.
     #[serde(default, deserialize_with = "instance", skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
-    /// One entry a name (RFC 8555 section 6.7.1); what comes after the hundredth is dropped.
+    /// One entry for each name (RFC 8555 section 6.7.1). Entries after the hundredth are dropped.
     #[serde(default, deserialize_with = "subproblems", skip_serializing_if = "Vec::is_empty")]
     pub subproblems: Vec<Subproblem>,
-    /// The terms of service that a human has to agree to (RFC 8555 section 7.3.3): the answer's link, not part of the
-    /// document.
+    /// The terms of service that a human must accept (RFC 8555 section 7.3.3). They are in the answer's `Link` header, not in
+    /// the document.
     #[serde(skip)]
     pub terms_of_service: Option<String>,
 }
 
-/// What a CA says about one name among several (RFC 8555 section 6.7.1).
+/// A problem with one of several names (RFC 8555 section 6.7.1).
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Subproblem {
-    /// The name that it is about.
+    /// The name.
     #[serde(default, deserialize_with = "identifier", skip_serializing_if = "Option::is_none")]
     pub identifier: Option<Identifier>,
     /// The kind of problem; empty if the CA gave none.
     #[serde(rename = "type", default, deserialize_with = "short_text")]
     pub typ: String,
-    /// What went wrong, for people; empty if the CA gave none.
+    /// The explanation for people; empty if the CA gave none.
     #[serde(default, deserialize_with = "long_text")]
     pub detail: String,
 }
@@ -55,9 +55,9 @@ pub struct Subproblem {
 impl Problem {
     /// The short code: `rateLimited` for `urn:ietf:params:acme:error:rateLimited`.
     ///
-    /// Commercial CAs put words of their own (such as `OUT_OF_CREDIT`) into the type, the detail or a
-    /// subproblem; such a word is the code wherever it stands. A `compound` whose subproblems all agree has
-    /// their code. Empty if the CA gave no type.
+    /// Commercial CAs use their own codes, such as `OUT_OF_CREDIT`, in the type, the detail or a subproblem. Such a word is the
+    /// code, wherever it occurs. A `compound` whose subproblems all have the same code has that code. Empty if the CA gave no
+    /// type.
     #[must_use]
     pub fn code(&self) -> &str {
         self.commercial_code().unwrap_or_else(|| match short(&self.typ) {
@@ -72,19 +72,19 @@ impl Problem {
         own.chain(theirs).find_map(|text| commercial_code(text))
     }
 
-    /// Whether it is of a kind that only ACME servers have.
+    /// Whether it is of a type that only ACME servers use.
     pub(super) fn is_of_acme(&self) -> bool {
         self.typ.starts_with(ACME) || self.commercial_code().is_some()
     }
 
-    /// The type alone, if it is one of ACME's.
+    /// The type alone, if it is an ACME type.
     pub(super) fn only_type(self) -> Option<Self> {
         let word = self.typ.strip_prefix(ACME)?;
         let is_word = word.len() <= 40 && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
         is_word.then(|| Self { typ: self.typ, ..Self::default() })
     }
 
-    /// Reads an answer's body; `None` if it is not a JSON object that says something.
+    /// Parses an answer's body. `None` if it is not a JSON object, or contains neither type, detail nor title.
     pub(super) fn from_body(body: &[u8]) -> Option<Self> {
         let problem: Self = serde_json::from_slice(body).ok()?;
         let says_something =
@@ -131,7 +131,7 @@ fn short_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::E
     text(deserializer).map(|text| clean(&text, MAX_SHORT))
 }
 
-/// A sentence or a few.
+/// One or more sentences.
 fn long_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     text(deserializer).map(|text| clean(&text, MAX_LONG))
 }
@@ -162,18 +162,18 @@ fn said(f: &mut fmt::Formatter<'_>, detail: &str, typ: &str) -> fmt::Result {
     }
 }
 
-/// Under which RFC 8555 section 6.7 has its types.
+/// The namespace of the types in RFC 8555 section 6.7.
 const ACME: &str = "urn:ietf:params:acme:error:";
 
-/// The lengths of texts, in characters. Sentences of CAs that people quote have some 300 at most.
+/// Maximum lengths of texts, in characters. CA messages that people quote have about 300 at most.
 const MAX_SHORT: usize = 200;
 const MAX_LONG: usize = 1000;
-/// A DNS name has at most 253.
+/// A DNS name has at most 253 characters.
 const MAX_NAME: usize = 260;
-/// So many bytes of subproblems are shown.
+/// The maximum number of bytes of subproblems to show.
 const MAX_SHOWN: usize = 3000;
 
-/// The last part of a problem type, be it a URN, a URL or a bare word.
+/// The last part of a problem type, which may be a URN, a URL or a single word.
 fn short(typ: &str) -> &str {
     typ.rsplit([':', '/', '#']).find(|part| !part.is_empty()).unwrap_or_default()
 }
@@ -212,7 +212,7 @@ const COMMERCIAL_CODES: [&str; 30] = [
     "ACME_DEACTIVATED",
 ];
 
-/// The first whole word of `text` that is one of the codes: `INVALID_DOMAIN_NAMES` holds no `INVALID_DOMAIN`.
+/// The first whole word of `text` that is one of the codes: `INVALID_DOMAIN_NAMES` does not contain `INVALID_DOMAIN`.
 fn commercial_code(text: &str) -> Option<&'static str> {
     text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
         .find_map(|word| COMMERCIAL_CODES.into_iter().find(|code| *code == word))
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_only_contains_a_code_is_none() {
+    fn a_word_that_only_contains_a_code_is_not_a_code() {
         for detail in ["INVALID_DOMAIN_NAMES", "NOT_RATE_LIMITED", "bad_signature"] {
             assert_eq!(
                 read(json!({ "type": "malformed", "detail": detail })).code(),
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trifle_in_the_document_does_not_lose_what_it_says() {
+    fn an_invalid_field_does_not_hide_the_rest_of_the_document() {
         let problem = read(
             json!({ "type": null, "detail": 42, "status": "403", "instance": 7, "subproblems": "none" }),
         );
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_is_the_same_in_whatever_order_the_ca_lists_the_names() {
+    fn the_text_does_not_depend_on_the_order_of_the_names() {
         let text = |names: [&str; 2]| {
             let subproblems = names.map(
                 |name| json!({ "type": "t", "detail": "d", "identifier": { "type": "dns", "value": name } }),
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_title_stands_in_for_a_detail() {
+    fn a_title_replaces_a_missing_detail() {
         assert_eq!(
             read(json!({ "type": "about:blank", "title": "Forbidden" })).to_string(),
             "Forbidden (about:blank)"
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_ca_says_stays_on_its_line_and_within_bounds() {
+    fn a_problem_is_shown_on_one_line_and_within_bounds() {
         let text = "\u{1b}[2Jline one\nline \u{202e}two\u{2028}".repeat(1000);
         let identifier = json!({ "type": "dns", "value": format!("{text}.example") });
         let part = json!({ "type": text, "detail": text, "identifier": identifier });
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_stranger_only_a_type_of_acme_is_left() {
+    fn a_problem_from_another_server_is_reduced_to_an_acme_type() {
         let typ = "urn:ietf:params:acme:error:rateLimited";
         let problem =
             read(json!({ "type": typ, "detail": "secret", "title": "secret", "subproblems": [{}] }));

@@ -1,31 +1,31 @@
-//! What a rate limit is about.
+//! What a rate limit applies to.
 
 use crate::{AcmeError, Operation};
 
-/// What a CA limits when it says "too fast".
+/// What a CA limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum About {
-    /// Some names: whoever asked for them waits, and the account goes on.
+    /// Some names: their Certificate waits, and the account continues.
     Names,
-    /// The account, or all who ask from here.
+    /// The account, or all requests from our address.
     Account,
-    /// An order, and the CA does not say whether for its names or for its account.
+    /// An order, if the CA does not say whether its names or its account are limited.
     AnOrder,
 }
 
-/// How Boulder, which Let's Encrypt runs, begins what it says of a limit on names; it gives no subproblems with it.
+/// How the messages of Boulder, which Let's Encrypt runs, begin for a limit on names. Boulder sends no subproblems with them.
 const OF_NAMES: [&str; 3] = [
     "too many certificates (",
     "too many failed authorizations (",
     "your account is temporarily prevented from requesting certificates for ",
 ];
-/// How it goes on where the limit is on the account, or on the address that asks.
+/// How they continue for a limit on the account or on the client's address.
 const OF_THE_ACCOUNT: [&str; 2] = ["from this account", "from this ip"];
 
-/// What the limit is about that `error` tells of.
+/// What the rate limit in `error` applies to.
 ///
-/// It is about names if the CA says so by subproblems of which each has an identifier (RFC 8555 section 6.7.1), or in the words of
-/// Boulder. Only newOrder names what may be limited; all other refusals are taken to be about the account.
+/// It applies to names if each subproblem has an identifier (RFC 8555 section 6.7.1), or if Boulder's messages say so. Only
+/// newOrder contains names that can be limited; all other rate limits are considered limits on the account.
 pub(super) fn about(error: &AcmeError) -> About {
     let AcmeError::Problem { problem, .. } = error else { return of_operation(error) };
     let subproblems = &problem.subproblems;
@@ -33,7 +33,7 @@ pub(super) fn about(error: &AcmeError) -> About {
         return About::Names;
     }
     let detail = problem.detail.to_ascii_lowercase();
-    // Boulder may say first which of its parts refused.
+    // Boulder may prepend the name of the component that rejected the request.
     let says = |words: &&str| detail.contains(*words);
     if OF_THE_ACCOUNT.iter().any(&says) {
         About::Account
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_name_anything_is_about_the_account() {
+    fn a_limit_without_names_is_about_the_account() {
         for operation in [Operation::NewNonce, Operation::Order, Operation::Finalize, Operation::RenewalInfo]
         {
             assert_eq!(about(&refusal(operation, "slow down", json!([]))), About::Account, "{operation:?}");

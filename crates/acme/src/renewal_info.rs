@@ -1,4 +1,4 @@
-//! What a CA says of when a certificate is best renewed (RFC 9773).
+//! A CA's renewal information for a certificate (RFC 9773).
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -7,32 +7,32 @@ use crate::limits::check_url;
 use crate::wire::lenient;
 use crate::{Account, AcmeError, Answer, Operation};
 
-/// When a certificate is best renewed (RFC 9773 section 4.2).
+/// The CA's suggestion for renewing a certificate (RFC 9773 section 4.2).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RenewalInfo {
-    /// In which time.
+    /// When to renew the certificate.
     pub suggested_window: SuggestedWindow,
-    /// A page that may say why.
+    /// A page that may explain the suggestion.
     #[serde(rename = "explanationURL", default, deserialize_with = "lenient")]
     pub explanation_url: Option<String>,
 }
 
-/// The time in which a certificate is best renewed. As the CA wrote it: it may end before it begins.
+/// The suggested time window, as the CA wrote it: it may end before it starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct SuggestedWindow {
-    /// Its beginning.
+    /// Start of the window.
     pub start: Timestamp,
-    /// Its end.
+    /// End of the window.
     pub end: Timestamp,
 }
 
 impl Account {
-    /// Asks for the renewal information of the certificate with this id (see
-    /// [`Leaf::certificate_id`](certwright_pki::Leaf)); `None` if the CA has no such service.
+    /// Requests the renewal information of the certificate with this id (see [`Leaf::certificate_id`](certwright_pki::Leaf)).
+    /// `None` if the CA does not support it.
     ///
-    /// The request is not signed. It takes one of the account's places in flight and is not made during a pause, but a
-    /// refusal makes no pause: what is ordered is worth more than advice.
+    /// The request is not signed. It counts as one of the account's requests in flight and is not made during a pause, but a
+    /// rate limit on it does not pause the account: orders are more important than renewal information.
     ///
     /// # Errors
     /// [`AcmeError`]
@@ -46,7 +46,7 @@ impl Account {
         Ok(Some(answer))
     }
 
-    /// Whether the CA has renewal information, and so wants to know what an order replaces.
+    /// Whether the CA supports renewal information, and should therefore be told what an order replaces.
     ///
     /// # Errors
     /// [`AcmeError`], if the directory had to be fetched and could not be.

@@ -6,20 +6,19 @@ use jiff::Timestamp;
 
 use crate::time::sent_at;
 
-/// The shortest wait that a `Retry-After` can ask for; 0 and instants in the past mean this.
+/// The shortest wait for a `Retry-After`; also used for 0 and times in the past.
 pub(super) const SHORTEST: Duration = Duration::from_secs(1);
-/// The longest wait that a `Retry-After` can ask for.
+/// The longest wait for a `Retry-After`.
 pub(super) const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Reads `Retry-After` in either of its forms (RFC 9110 section 10.2.3), clamped to
-/// [`SHORTEST`]..[`LONGEST`].
+/// Parses `Retry-After` in either of its forms (RFC 9110 section 10.2.3), clamped to [`SHORTEST`]..[`LONGEST`].
 ///
-/// An instant is measured against the answer's own `Date`, so that a local clock that is off does no harm;
-/// `clock` is asked only when there is none. `None` if the header is absent or is neither form.
+/// A date is compared with the answer's own `Date`, so that a wrong local clock does not matter; `clock` is used only if there
+/// is no `Date`. `None` if the header is absent or has neither form.
 pub(super) fn retry_after(headers: &HeaderMap, clock: fn() -> Timestamp) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // What overflows is absurd, and is clamped like any other absurdity.
+        // A number that overflows is absurd, and is clamped like any other absurd value.
         Duration::from_secs(value.parse().unwrap_or(u64::MAX))
     } else {
         let until = httpdate::parse_http_date(value).ok()?;
@@ -53,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn the_past_becomes_a_second_and_the_absurd_a_day() {
+    fn the_past_becomes_a_second_and_absurd_values_a_day() {
         for past in ["0", "Thu, 01 Jan 1970 00:00:00 GMT"] {
             assert_eq!(read(past, Some("Sun, 06 Nov 1994 08:49:37 GMT")), Some(SHORTEST), "{past}");
         }
@@ -63,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_form_says_nothing() {
+    fn a_value_in_neither_form_is_ignored() {
         for nonsense in ["", "soon", "-5", "1.5"] {
             assert_eq!(read(nonsense, None), None, "{nonsense}");
         }

@@ -9,11 +9,11 @@ use crate::{Account, AcmeError, Directory, Operation, Server};
 use certwright_pki::PrivateKey;
 
 impl Account {
-    /// Has a certificate revoked that this account ordered, or whose names it may have certificates for. `reason` is a
-    /// number of RFC 5280 section 5.3.1. One that is revoked already is no error.
+    /// Revokes a certificate that this account ordered, or for whose names it is authorized. `reason` is a number from RFC 5280
+    /// section 5.3.1. It is not an error if the certificate is already revoked.
     ///
     /// # Errors
-    /// [`AcmeError`]; [`AcmeError::NotOffered`] if the CA's directory has no place for it.
+    /// [`AcmeError`]; [`AcmeError::NotOffered`] if the CA's directory has no `revokeCert`.
     pub async fn revoke_certificate(&self, der: &[u8], reason: u8) -> Result<(), AcmeError> {
         let url = revoke_cert(&*self.directory().await?, self.server())?;
         revoked(self.post(Operation::RevokeCertificate, &url, &payload(der, reason)).await.map(drop))
@@ -21,10 +21,10 @@ impl Account {
 }
 
 impl Server {
-    /// The same, signed with the certificate's own private key: without an account.
+    /// Like [`Self::revoke_certificate`], but signed with the certificate's own private key, without an account.
     ///
     /// # Errors
-    /// [`AcmeError`]; [`AcmeError::NotOffered`] if the CA's directory has no place for it.
+    /// [`AcmeError`]; [`AcmeError::NotOffered`] if the CA's directory has no `revokeCert`.
     pub async fn revoke_certificate_with_its_key(
         &self,
         key: PrivateKey,
@@ -46,7 +46,7 @@ fn revoke_cert(directory: &Directory, server: &Server) -> Result<String, AcmeErr
     })
 }
 
-/// The reason 0, that there is none, is better left out (RFC 5280 section 5.3.1).
+/// Reason 0, unspecified, should be omitted (RFC 5280 section 5.3.1).
 fn payload(der: &[u8], reason: u8) -> Value {
     let mut payload = json!({ "certificate": encode(der) });
     if reason != 0 {

@@ -11,11 +11,11 @@ use crate::nonce::NoncePool;
 use crate::transport::{Reply, Transport};
 use crate::{AcmeError, Directory, Operation, ServerConfig, Share};
 
-/// One CA's ACME server: its directory, connections and nonces. A clone shares them all.
+/// A CA's ACME server: its directory, connections and nonces. Clones share all of them.
 #[derive(Clone)]
 pub struct Server {
     inner: Arc<Inner>,
-    /// Whose requests it makes.
+    /// The share that its requests count against.
     share: Option<Share>,
 }
 
@@ -24,7 +24,7 @@ struct Inner {
     transport: Transport,
     nonces: NoncePool,
     directory: Mutex<Option<Fetched>>,
-    /// How often the directory was asked for.
+    /// How many times the directory was requested.
     fetches: AtomicU64,
 }
 
@@ -33,20 +33,20 @@ struct Fetched {
     outcome: Result<Arc<Directory>, AcmeError>,
 }
 
-/// How long a directory is taken to be true.
+/// How long a directory is cached.
 const DIRECTORY_AGE: SignedDuration = SignedDuration::from_hours(1);
 
-/// How often a request is tried when the CA refuses its nonce. At a CA that refuses nine in ten (Pebble can
-/// be told to), one request in a thousand fails all the same.
+/// How often a request is sent if the CA rejects its nonce. With a CA that rejects nine in ten (Pebble can be configured to),
+/// one request in a thousand still fails.
 const NONCE_TRIES: usize = 64;
-/// And for how long: a server may take its time for each refusal.
+/// For how long such a request is repeated: a server may be slow to reject it.
 const NONCE_TIME: SignedDuration = SignedDuration::from_secs(60);
 
 impl Server {
-    /// Prepares to talk to a CA; sends nothing yet.
+    /// Creates a client for a CA. Sends nothing yet.
     ///
     /// # Errors
-    /// [`AcmeError::DirectoryUrl`], [`AcmeError::Bundle`] or [`AcmeError::Client`]: the configuration is wrong.
+    /// [`AcmeError::DirectoryUrl`], [`AcmeError::Bundle`] or [`AcmeError::Client`]: the configuration is invalid.
     pub fn new(config: ServerConfig) -> Result<Self, AcmeError> {
         let usable = Url::parse(&config.directory_url)
             .is_ok_and(|url| url.has_host() && matches!(url.scheme(), "http" | "https"));
@@ -65,12 +65,11 @@ impl Server {
         Self { inner: self.inner.clone(), share: Some(share) }
     }
 
-    /// The directory, fetched at most once an hour (RFC 8555 section 7.1.1). Who asks while it is being
-    /// fetched gets the same outcome, so that a CA that hangs costs a crowd of callers one timeout and not
-    /// one each.
+    /// The directory, fetched at most once an hour (RFC 8555 section 7.1.1). Callers that ask while it is being fetched get the
+    /// same result. If the CA does not answer, they all wait for one timeout, not one each.
     ///
     /// # Errors
-    /// [`AcmeError`], if it had to be fetched and could not be.
+    /// [`AcmeError`], if it had to be fetched and that failed.
     pub async fn directory(&self) -> Result<Arc<Directory>, AcmeError> {
         let Inner { config, directory, fetches, .. } = &*self.inner;
         let fetches_seen = fetches.load(Ordering::SeqCst);
@@ -87,7 +86,7 @@ impl Server {
         }
         let mut place = self.share.as_ref().and_then(Share::try_enter);
         if place.is_none() && self.share.is_some() {
-            // Others, who need not wait for a place, can fetch it meanwhile.
+            // Others that do not have to wait for a place can fetch it in the meantime.
             drop(fetched);
             place = self.enter().await;
             fetched = directory.lock().await;
@@ -102,7 +101,7 @@ impl Server {
         outcome
     }
 
-    /// The directory as it was last fetched, if it was and nobody is fetching it; sends nothing.
+    /// The directory as last fetched, unless it is being fetched now. Sends nothing.
     #[must_use]
     pub fn known_directory(&self) -> Option<Arc<Directory>> {
         let fetched = self.inner.directory.try_lock().ok()?;
@@ -115,21 +114,20 @@ impl Server {
         &self.inner.config.directory_url
     }
 
-    /// Whether the two are one, with one connection pool and one pool of nonces.
+    /// Whether both are the same server, with the same connections and nonces.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
     }
 
-    /// How far the CA's clock is ahead of the local one, as its answers tell; `None` before the first. A difference of less
-    /// than a minute is none.
+    /// How far the CA's clock is ahead of the local one, according to its answers. `None` before the first answer. A difference
+    /// of less than a minute counts as zero.
     #[must_use]
     pub fn ahead(&self) -> Option<SignedDuration> {
         self.inner.transport.ahead.get()
     }
 
-    /// Asks what time it is, as [`Server::ahead`] then says. The nonce that comes with the answer saves the next request
-    /// one.
+    /// Asks for the time, to update [`Server::ahead`]. The next request uses the nonce in the answer.
     ///
     /// # Errors
     /// [`AcmeError`]
@@ -149,8 +147,8 @@ impl Server {
         self.inner.config.clock
     }
 
-    /// Sends a signed request (RFC 8555 section 6.2), and sends it again as long as the CA refuses the nonce
-    /// (section 6.5). An empty payload makes a POST-as-GET (section 6.3).
+    /// Sends a signed request (RFC 8555 section 6.2), and repeats it as long as the CA rejects the nonce (section 6.5). An
+    /// empty payload makes it a POST-as-GET (section 6.3).
     pub(super) async fn post(
         &self,
         operation: Operation,
@@ -176,7 +174,7 @@ impl Server {
                         && tries_left > 0
                         && clock().duration_since(begun) < NONCE_TIME =>
                 {
-                    // The nonce that comes with the error is the one to use (RFC 8555 section 6.5).
+                    // Use the nonce in the error's answer (RFC 8555 section 6.5).
                     nonce = match next_nonce {
                         Some(nonce) => nonce,
                         None => self.nonce().await?,
@@ -216,7 +214,7 @@ impl Server {
         let place = self.enter().await;
         let reply = self.inner.transport.head(Operation::NewNonce, &directory.new_nonce).await?.accepted()?;
         drop(place);
-        reply.nonce().ok_or_else(|| reply.malformed("newNonce gave no Replay-Nonce"))
+        reply.nonce().ok_or_else(|| reply.malformed("newNonce returned no Replay-Nonce header"))
     }
 
     async fn fetch_directory(&self) -> Result<Arc<Directory>, AcmeError> {
@@ -226,7 +224,7 @@ impl Server {
         Ok(directory)
     }
 
-    /// Waits for a place among the requests of the one who asks.
+    /// Waits for a place in the share, if there is one.
     async fn enter(&self) -> Option<OwnedSemaphorePermit> {
         match &self.share {
             Some(share) => share.enter().await,

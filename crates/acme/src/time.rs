@@ -1,4 +1,4 @@
-//! What time it is at the CA: the judge where the local clock is off.
+//! The CA's time, which is used if the local clock differs.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -6,12 +6,12 @@ use http::HeaderMap;
 use http::header::{AGE, DATE};
 use jiff::{SignedDuration, Timestamp};
 
-/// Clocks that differ by less are taken for one: a `Date` is in whole seconds and has been on its way.
+/// A smaller difference is ignored: a `Date` is in whole seconds, and the answer takes time to arrive.
 const TOLERANCE: SignedDuration = SignedDuration::from_secs(60);
 /// Nothing is known yet.
 const UNKNOWN: i64 = i64::MIN;
 
-/// How far the clock of a CA is ahead of the local one, as its answers told it.
+/// How far the clock of a CA is ahead of the local one, according to its answers.
 pub(super) struct TimeDifference(AtomicI64);
 
 impl Default for TimeDifference {
@@ -21,15 +21,15 @@ impl Default for TimeDifference {
 }
 
 impl TimeDifference {
-    /// What the answers told; `None` before there was one. Little is nothing.
+    /// The difference according to the answers; `None` before the first one. A small difference counts as zero.
     pub(super) fn get(&self) -> Option<SignedDuration> {
         let seconds = self.0.load(Ordering::Relaxed);
         let ahead = (seconds != UNKNOWN).then(|| SignedDuration::from_secs(seconds))?;
         Some(if ahead.abs() < TOLERANCE { SignedDuration::ZERO } else { ahead })
     }
 
-    /// Takes note of an answer that has come just `now`; true if it is news that the clocks differ. Of an answer from a
-    /// cache, and of one without a date, nothing is learned but that there is no more to be had.
+    /// Records an answer received at `now`. True if the clocks are newly found to differ. An answer from a cache or without a
+    /// date only means that the CA gives no time.
     pub(super) fn see(&self, headers: &HeaderMap, now: Timestamp) -> bool {
         let known = self.get();
         match sent_at(headers).filter(|_| !headers.contains_key(AGE)) {

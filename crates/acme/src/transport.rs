@@ -17,30 +17,30 @@ use certwright_egress::excerpt::{excerpt, media_type};
 use certwright_egress::tls::{self, TlsError};
 use certwright_egress::{HttpClient, Purpose};
 
-/// Sends one request and reads one answer. Follows no redirect: a JWS is for one URL (RFC 8555 section 6.4).
+/// Sends one request and reads one answer. It does not follow redirects: a JWS is for one URL (RFC 8555 section 6.4).
 pub(super) struct Transport {
     client: HttpClient,
     clock: fn() -> Timestamp,
     observe: Observe,
-    /// Whether a directory was read, so that what answers is taken for an ACME server.
+    /// Whether a directory was read. From then on, the server is considered an ACME server.
     pub(super) is_acme: AtomicBool,
     pub(super) ahead: TimeDifference,
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Shorter than what load balancers allow, so that we are the first to close an idle connection.
+/// Shorter than the timeout of load balancers, so that we close an idle connection first.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// So many idle connections to one host are kept.
+/// The maximum number of idle connections to one host.
 const MAX_IDLE: usize = 4;
-/// What a server may send over HTTP/2 before it is read: as much as the longest answer.
+/// How much a server may send over HTTP/2 before it is read: as much as the largest answer.
 const WINDOW: u32 = 128 << 10;
-/// What is looked at of an error's body; it is quoted only in part.
+/// How much of an error's body is read. Only a part of it is quoted.
 const MAX_ERROR_BODY: usize = 64 << 10;
 
 impl Transport {
     pub(super) fn new(config: &ServerConfig) -> Result<Self, AcmeError> {
         let mut headers = HeaderMap::new();
-        // RFC 8555 section 6.1 asks for it; problems come back in the language of the logs.
+        // RFC 8555 section 6.1 recommends this header. With it, problem documents are in the language of the logs.
         headers.insert(ACCEPT_LANGUAGE, HeaderValue::from_static("en"));
         let tls = match &config.trust {
             Trust::SystemRoots => tls::system_roots(),
@@ -143,7 +143,7 @@ impl Transport {
             warn!(
                 host,
                 ca_ahead_seconds = ahead.as_secs(),
-                "the clocks of this node and of the CA differ; the CA's is gone by"
+                "the clocks of this node and the CA differ; using the CA's time"
             );
         }
         let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
@@ -159,16 +159,16 @@ impl Transport {
         let reply = Reply { operation, url, host, status, headers, retry_after, from_acme, body: Vec::new() };
         match body {
             Ok(body) => Ok(Reply { body, ..reply }),
-            // The status alone says enough of a failure.
+            // For a failure, the status is sufficient.
             Err(_) if !status.is_success() => Ok(reply),
             Err(Body::Timeout) => Err(AcmeError::Timeout { operation, host: reply.host }),
-            Err(Body::Cut) => Err(reply.malformed("it is cut short")),
+            Err(Body::Cut) => Err(reply.malformed("it is incomplete")),
             Err(Body::TooLong) => Err(reply.out_of_bounds(&format!("it is longer than {max_words}"))),
         }
     }
 }
 
-/// An answer of whatever status.
+/// An answer with any status.
 #[derive(Debug)]
 pub(super) struct Reply {
     operation: Operation,
@@ -177,13 +177,13 @@ pub(super) struct Reply {
     pub(super) status: StatusCode,
     headers: HeaderMap,
     retry_after: Option<Duration>,
-    /// Whether it came from what had shown a directory before.
+    /// Whether the server had sent a directory before.
     from_acme: bool,
     body: Vec<u8>,
 }
 
 impl Reply {
-    /// The answer if it is a success, else what the CA said (RFC 8555 section 6.7).
+    /// The answer if it is a success, otherwise the CA's error (RFC 8555 section 6.7).
     pub(super) fn accepted(self) -> Result<Self, AcmeError> {
         if self.status.is_success() {
             return Ok(self);
@@ -196,15 +196,15 @@ impl Reply {
                 AcmeError::Problem { operation, status, problem, retry_after }
             }
             None => {
-                self.log("the answer is no problem document of an ACME server");
+                self.log("the answer is not a problem document of an ACME server");
                 AcmeError::Http { operation, kind: self.kind(), host: self.host, status, retry_after }
             }
         })
     }
 
-    /// What of a problem document may be shown to whoever reads the issuer. That is not always somebody who may talk to the
-    /// server: an issuer can name any, also one within the cluster, and so can a directory. Words are a CA's if a directory
-    /// was read before, and the answer looks like ACME. Of others, only a type that is ACME's own is left.
+    /// The part of a problem document that readers of the issuer may see. They may not have access to the server: an issuer, or
+    /// a directory, can name any server, also one within the cluster. The document is quoted if a directory was read before and
+    /// the answer looks like ACME. Otherwise, only an ACME type is kept.
     fn quotable(&self, said: Problem) -> Option<Problem> {
         match self.from_acme && (self.nonce().is_some() || said.is_of_acme()) {
             true => Some(said),
@@ -212,7 +212,7 @@ impl Reply {
         }
     }
 
-    /// What the answer is, without what it says.
+    /// What kind of answer it is, without its content.
     fn kind(&self) -> String {
         let target = self.headers.get(LOCATION).filter(|_| self.status.is_redirection());
         let target = target.and_then(|target| self.url.join(target.to_str().ok()?).ok());
@@ -225,15 +225,15 @@ impl Reply {
         }
     }
 
-    /// Logs what was not expected, for the administrator alone.
+    /// Logs an unexpected answer, for the administrator only.
     fn log(&self, what: &str) {
         let (operation, host, status) = (self.operation.as_str(), &self.host, self.status.as_u16());
         let location = self.headers.get(LOCATION).map(|target| excerpt(target.as_bytes()));
         debug!(operation, host, status, location, excerpt = excerpt(&self.body), "{what}");
     }
 
-    /// The nonce for the next request. RFC 8555 section 6.5.1 wants it to be base64url; a CA that sends other printable
-    /// characters understands them, too. One that is too long is none.
+    /// The nonce for the next request. RFC 8555 section 6.5.1 requires base64url, but a CA that sends other printable
+    /// characters also accepts them. A nonce that is too long is ignored.
     pub(super) fn nonce(&self) -> Option<String> {
         let nonce = self.headers.get("replay-nonce")?.to_str().ok()?.trim();
         let usable =
@@ -241,14 +241,14 @@ impl Reply {
         usable.then(|| nonce.to_owned())
     }
 
-    /// The URL of the object, character for character as the CA wrote it: it is compared as a string.
+    /// The URL of the object, exactly as the CA wrote it: it is compared as a string.
     pub(super) fn location(&self) -> Option<String> {
         self.resolve(self.headers.get(LOCATION)?.to_str().ok()?.trim())
     }
 
-    /// The same, where the RFC demands it.
+    /// Like [`Self::location`], for answers that must have one.
     pub(super) fn required_location(&self) -> Result<String, AcmeError> {
-        self.location().ok_or_else(|| self.malformed("it has no usable Location"))
+        self.location().ok_or_else(|| self.malformed("it has no usable Location header"))
     }
 
     /// The targets of the links with the relation `rel` (RFC 8288).
@@ -264,32 +264,32 @@ impl Reply {
             let text = error.to_string();
             let lacks = text.rsplit_once(" at line").map_or(text.as_str(), |(lacks, _)| lacks);
             let (status, kind) = (self.status.as_u16(), self.kind());
-            let kind = if kind.is_empty() { "of no type".to_owned() } else { kind };
-            // The texts of other errors may quote the answer.
+            let kind = if kind.is_empty() { "without a media type".to_owned() } else { kind };
+            // Other error messages may quote the answer.
             let lacks = Some(lacks).filter(|lacks| lacks.starts_with("missing field "));
             match (error.classify(), self.operation) {
                 (_, _) if self.body.trim_ascii().is_empty() => self.malformed("it is empty"),
-                (serde_json::error::Category::Eof, _) => self.malformed("it is cut short"),
+                (serde_json::error::Category::Eof, _) => self.malformed("it is incomplete"),
                 (_, Operation::Directory) => {
                     let lacks = lacks.map(|lacks| format!(" ({lacks})")).unwrap_or_default();
-                    self.malformed(&format!("{status} {kind}, no ACME directory{lacks}"))
+                    self.malformed(&format!("{status} {kind}, not an ACME directory{lacks}"))
                 }
                 (serde_json::error::Category::Data, _) => {
-                    self.malformed(lacks.unwrap_or("a field is of the wrong type"))
+                    self.malformed(lacks.unwrap_or("a field has the wrong type"))
                 }
-                _ => self.malformed(&format!("{status} {kind}, no JSON")),
+                _ => self.malformed(&format!("{status} {kind}, not JSON")),
             }
         })
     }
 
-    /// The same, once it is found to be within its bounds.
+    /// The object in the body, after checking its bounds.
     pub(super) fn bounded<T: DeserializeOwned + Bounded>(&self) -> Result<Answer<T>, AcmeError> {
         let answer = self.answer::<T>()?;
         answer.value.check().map_err(|what| self.out_of_bounds(&what))?;
         Ok(answer)
     }
 
-    /// The object in the body, with what stands around it.
+    /// The object in the body, with the relevant headers.
     pub(super) fn answer<T: DeserializeOwned>(&self) -> Result<Answer<T>, AcmeError> {
         self.json().map(|value| self.answer_with(value))
     }
@@ -298,11 +298,11 @@ impl Reply {
         Answer { value, location: self.location(), retry_after: self.retry_after }
     }
 
-    /// A chain in the body, and the links to others.
+    /// The chain in the body, and the links to alternate chains.
     pub(super) fn chain(&self) -> Result<Answer<DownloadedChain>, AcmeError> {
         let pem = self.text()?.to_owned();
         if !pem.contains("-----BEGIN CERTIFICATE-----") {
-            return Err(self.malformed("it holds no certificate"));
+            return Err(self.malformed("it contains no certificate"));
         }
         check_chain(&pem).map_err(|what| self.out_of_bounds(&what))?;
         let alternates = self.links("alternate").into_iter().take(MAX_LINKS).collect();
@@ -322,7 +322,7 @@ impl Reply {
         AcmeError::OutOfBounds { operation: self.operation, host: self.host.clone(), what: what.to_owned() }
     }
 
-    /// The absolute form of `target`, if something can be requested from it.
+    /// The absolute form of `target`, if a request can be sent to it.
     fn resolve(&self, target: &str) -> Option<String> {
         let absolute = match Url::parse(target) {
             Ok(_) => target.to_owned(),
@@ -334,7 +334,7 @@ impl Reply {
 
 #[cfg(feature = "fuzzing")]
 impl Reply {
-    /// What would have been read if this answer had come from `ca.example`.
+    /// A reply as if `ca.example` had sent this response.
     pub(super) fn not_sent(operation: Operation, url: Url, response: http::Response<Vec<u8>>) -> Self {
         let (head, body) = response.into_parts();
         let retry_after = retry_after(&head.headers, Timestamp::default);

@@ -1,17 +1,17 @@
-//! How CAs' JSON is read: strictly where a mistake would matter, and otherwise as it comes.
+//! Parsing of a CA's JSON: strict where a mistake would matter, otherwise lenient.
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
-/// Defines an enum of the RFC's words that takes any other word, too.
+/// Defines an enum of the RFC's words that also accepts any other word.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
         pub enum $name {
             $($(#[$variant_doc])* #[serde(rename = $word)] $variant,)*
-            /// A word that is not known here.
+            /// An unknown word.
             #[serde(untagged)]
             Other(String),
         }
@@ -45,7 +45,7 @@ where
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// A string, or whatever else stands there as JSON: a CA that sends a number is quoted all the same.
+/// A string, or any other value as JSON: a CA that sends a number is quoted nevertheless.
 pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     Ok(match serde_json::Value::deserialize(deserializer)? {
         serde_json::Value::String(text) => text,
@@ -54,7 +54,8 @@ pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
     })
 }
 
-/// The value if it has the form that the RFC asks for, else none: a refusal must not get lost over a trifle.
+/// The value if it has the type that the RFC requires, otherwise the default: a detail must not prevent an error from being
+/// reported.
 pub(super) fn lenient<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,

@@ -1,4 +1,4 @@
-//! How the account of an issuer ends, and what is kept of those that it had before.
+//! What happens to the account of a deleted issuer, and what is recorded about previous accounts.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
@@ -7,29 +7,29 @@ use serde::{Deserialize, Serialize};
 use crate::duration::DeletionTimeout;
 use crate::schema;
 
-/// How an account ends.
+/// What happens to an account when its issuer is deleted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AccountPolicy {
-    /// What becomes of the account when the issuer is deleted. `Retain` (the default): it stays at the CA, and its key in
-    /// the Secret. `Deactivate`: the CA is told to deactivate it, for good; not while another issuer uses the same Secret.
+    /// What happens to the account when the issuer is deleted. `Retain` (the default): the account remains at the CA, and its
+    /// key in the Secret. `Deactivate`: the account is deactivated permanently, unless another issuer uses the same Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_delete: Option<AccountOnDelete>,
-    /// For how long the deletion of the issuer waits for the CA to deactivate the account, such as `2m`, the default; at most
-    /// `1h`. After that the account is left behind, and an event says so.
+    /// How long the deletion of the issuer waits for the CA to deactivate the account, at most `1h`. Defaults to `2m`. After
+    /// that, the account is left behind and an event reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "DeletionTimeout::schema")]
     pub deactivation_timeout: Option<DeletionTimeout>,
 }
 
-/// What becomes of an account when its issuer is deleted.
+/// Whether an account is kept or deactivated when its issuer is deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(transform = schema::without_description)]
 pub enum AccountOnDelete {
-    /// It stays at the CA, and its key in the Secret.
+    /// The account remains at the CA, and its key in the Secret.
     #[default]
     Retain,
-    /// It is deactivated at the CA.
+    /// The account is deactivated at the CA.
     Deactivate,
 }
 
@@ -39,37 +39,37 @@ pub enum AccountOnDelete {
 pub struct PreviousAccount {
     /// URL of the account.
     pub uri: String,
-    /// URL of the directory of the CA that the account is at.
+    /// URL of the directory of the account's CA.
     pub server: String,
-    /// Key id of the external account that it is bound to.
+    /// Key id of the external account that the account is bound to.
     #[serde(skip_serializing_if = "Option::is_none", rename = "boundKeyID")]
     pub bound_key_id: Option<String>,
-    /// RFC 7638 thumbprint of its key.
+    /// RFC 7638 thumbprint of the account's key.
     pub key_thumbprint: String,
-    /// Where its private key is: the key in the data of the account key Secret. It is removed once the account is
-    /// deactivated.
+    /// Key in the data of the account key Secret under which the account's private key is stored. It is removed once the
+    /// account is deactivated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_key: Option<String>,
-    /// When another account took its place.
+    /// Time at which another account replaced this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replacement_time: Option<Time>,
-    /// When the CA confirmed that it is deactivated.
+    /// Time at which the CA confirmed the deactivation of the account.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deactivation_time: Option<Time>,
 }
 
-/// The deactivation of an account that has failed so far.
+/// A requested deactivation of an account that has not succeeded yet.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DeactivationStatus {
     /// URL of the account.
     pub account: String,
-    /// Failures in a row.
+    /// Number of consecutive failures.
     pub failed_attempts: i32,
-    /// When the last attempt failed.
+    /// Time of the last failed attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_failure_time: Option<Time>,
-    /// When it is tried again.
+    /// Time of the next attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_attempt_time: Option<Time>,
 }

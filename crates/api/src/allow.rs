@@ -7,16 +7,17 @@ use serde::{Deserialize, Serialize};
 use crate::bounds::{self, MAX_NAMES};
 use crate::schema;
 
-/// What a Certificate has to fulfil to get anything from a ClusterIssuer. All parts that are given must be fulfilled.
+/// Which Certificates may use a ClusterIssuer. A Certificate must match all fields that are set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Allow {
-    /// Labels of the namespace that the Certificate is in. Every namespace has `kubernetes.io/metadata.name`. Without a
-    /// selector, or with an empty one, all namespaces may.
+    /// Labels of the Certificate's namespace. Every namespace has the label `kubernetes.io/metadata.name`. If the selector is
+    /// not set or empty, all namespaces match.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace_selector: Option<LabelSelector>,
-    /// Names that may be asked for: `www.example.com` is this name alone, `*.example.com` each one below `example.com` at any
-    /// depth, wildcards among them, but not `example.com` itself. Where there is any, IP addresses may not be asked for.
+    /// Names that may be requested. `www.example.com` allows only this name. `*.example.com` allows every name below
+    /// `example.com` at any depth, including wildcards, but not `example.com` itself. If this is set, IP addresses may not be
+    /// requested.
     #[serde(
         default,
         skip_serializing_if = "Vec::is_empty",

@@ -1,4 +1,4 @@
-//! Byte strings of a spec or a status: base64 in JSON.
+//! Byte strings in a spec or a status: base64 in JSON.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ pub type PemBundle = Base64<{ 512 * 1024 }>;
 /// A certificate (DER).
 pub type Der = Base64<{ 64 * 1024 }>;
 
-/// Reads what the API server takes for `format: byte`: bits that the last character has to spare need not be zero.
+/// Accepts what the API server accepts as `format: byte`: unused bits of the last character need not be zero.
 const READER: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -20,12 +20,12 @@ const READER: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Bytes that take at most `MAX` characters in base64.
+/// Bytes whose base64 has at most `MAX` characters.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Base64<const MAX: usize>(pub Vec<u8>);
 
 impl<const MAX: usize> Base64<MAX> {
-    /// Its schema.
+    /// The schema of a field of this type.
     pub fn schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "format": "byte", "maxLength": MAX })
     }
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_api_server_takes_for_base64_is_read() {
+    fn base64_that_the_api_server_accepts_is_accepted() {
         for (text, bytes) in
             [("", ""), ("QUJD", "ABC"), ("QUI=", "AB"), ("QUJ=", "AB"), ("QR==", "A"), ("QUI", "AB")]
         {
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_or_no_base64_is_refused() {
+    fn text_that_is_too_long_or_not_base64_is_rejected() {
         assert_eq!(read("QUJDQUJDQUJD"), Err("longer than 8 characters of base64".to_owned()));
         for text in ["Q", "QU J", "=", "Ä", "QUJ-"] {
             assert_eq!(read(text), Err("not base64 (RFC 4648 section 4)".to_owned()), "{text}");

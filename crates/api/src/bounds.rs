@@ -1,39 +1,39 @@
-//! Bounds of texts, lists and maps: the schema and the parser have the same.
+//! Bounds of texts, lists and maps. The schema and the parser enforce the same ones.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// At most so many names in one certificate, and in a selector; it also bounds the cost of rules about them.
+/// The maximum number of names in a certificate or a selector. It also bounds the cost of rules about them.
 pub const MAX_NAMES: usize = 250;
 /// The longest DNS name, in characters.
 pub const MAX_DNS_NAME: usize = 253;
 /// The longest name of an object, in characters.
 pub const MAX_OBJECT_NAME: usize = 253;
-/// At most so many labels or annotations in a template or a selector.
+/// The maximum number of labels or annotations in a template or a selector.
 pub const MAX_LABELS: usize = 100;
 /// The longest value of an annotation in a template, in characters.
 pub const MAX_ANNOTATION: usize = 65_536;
 /// The longest value of a label, in characters.
 pub const MAX_LABEL: usize = 63;
-/// At most so many solvers in an issuer.
+/// The maximum number of solvers in an issuer.
 pub const MAX_SOLVERS: usize = 100;
 /// The longest URL, in characters.
 pub const MAX_URL: usize = 2048;
 /// The longest configuration of a webhook, in characters of JSON.
 pub const MAX_CONFIG: usize = 65_536;
 
-/// What a DNS name is to the API server: for groups and solvers of webhooks.
+/// The pattern of a DNS name, for groups and solvers of webhooks.
 pub const DNS_NAME: &str =
     "^[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?([.][a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?)*$";
-/// What a name of an object is.
+/// The pattern of an object's name.
 pub const OBJECT_NAME: &str = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
 
-/// Reads a text that [`DNS_NAME`] describes.
+/// Parses a text that matches [`DNS_NAME`].
 ///
 /// # Errors
-/// If it is something else.
+/// If the text does not match.
 pub fn dns_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let label = |label: &str| {
         let is_end = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
@@ -49,19 +49,19 @@ pub fn dns_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D:
     }
 }
 
-/// Reads the name of an object, as [`OBJECT_NAME`] describes it: it becomes part of the path of a request. An empty one, which
-/// the schema refuses, names nothing.
+/// Parses the name of an object, which must match [`OBJECT_NAME`] because it becomes part of a request path. An empty name is
+/// accepted: the schema rejects it, and it refers to nothing.
 ///
 /// # Errors
-/// If it is something else.
+/// If the text does not match.
 pub fn object_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     checked(String::deserialize(deserializer)?)
 }
 
-/// The same, where there may be none.
+/// Like [`object_name`], for an optional field.
 ///
 /// # Errors
-/// If it is something else.
+/// If the text does not match.
 pub fn optional_object_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Option::<String>::deserialize(deserializer)?.map(checked).transpose()
 }
@@ -70,13 +70,13 @@ fn checked<E: Error>(name: String) -> Result<String, E> {
     match name.is_empty() || is_object_name(&name) {
         true => Ok(name),
         false => Err(E::custom(
-            "not a name of an object: at most 253 lower-case letters, digits, '-' and '.', with a letter or digit at both \
-             ends",
+            "not a valid object name: at most 253 lower-case letters, digits, '-' and '.', starting and ending with a \
+             letter or digit",
         )),
     }
 }
 
-/// Whether an object may have this name, so that it can be part of a path.
+/// Whether this is a valid object name, which can be part of a path.
 pub fn is_object_name(name: &str) -> bool {
     let is_end = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = name.as_bytes();
@@ -86,23 +86,23 @@ pub fn is_object_name(name: &str) -> bool {
         && bytes.iter().all(|byte| is_end(*byte) || matches!(byte, b'-' | b'.'))
 }
 
-/// Reads a text of at most `MAX` characters.
+/// Parses a text of at most `MAX` characters.
 ///
 /// # Errors
-/// If it is longer, or no text.
+/// If it is longer, or is not a text.
 pub fn text<'de, D: Deserializer<'de>, const MAX: usize>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
-    // Almost always the first is enough.
+    // The first comparison is almost always enough.
     match text.len() <= MAX || text.chars().count() <= MAX {
         true => Ok(text),
         false => Err(D::Error::custom(format!("longer than {MAX} characters"))),
     }
 }
 
-/// Reads a list of at most `MAX` items.
+/// Parses a list of at most `MAX` items.
 ///
 /// # Errors
-/// If it is longer, or an item cannot be read.
+/// If it is longer, or an item cannot be parsed.
 pub fn list<'de, D, T, const MAX: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -130,10 +130,10 @@ where
     deserializer.deserialize_seq(Items::<T, MAX>(std::marker::PhantomData))
 }
 
-/// Reads labels or annotations: at most [`MAX_LABELS`], each value of at most `MAX` characters.
+/// Parses labels or annotations: at most [`MAX_LABELS`], each with a value of at most `MAX` characters.
 ///
 /// # Errors
-/// If there are more, or they are longer.
+/// If there are too many, or a value is too long.
 pub fn labels<'de, D, const MAX: usize>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error>
 where
     D: Deserializer<'de>,
@@ -143,7 +143,7 @@ where
         type Value = BTreeMap<String, String>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("texts by name")
+            f.write_str("a map of strings")
         }
 
         fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {

@@ -1,4 +1,4 @@
-//! `Certificate`: names, the Secret that shall hold their certificate, and the issuer to ask.
+//! `Certificate`: names, the Secret to keep filled with their certificate, and the issuer to request it from.
 
 #![allow(clippy::duplicated_attributes, reason = "each printer column has a name, a type and a path")]
 
@@ -18,7 +18,7 @@ use crate::revocation::{RevocationSpec, RevocationStatus};
 use crate::schema;
 use crate::unsupported::UnsupportedCertificateFields;
 
-/// What the certificate shall be.
+/// Desired state of the Certificate.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "certwright.dev",
@@ -55,16 +55,16 @@ use crate::unsupported::UnsupportedCertificateFields;
     validation = Rule::new("size(self.?dnsNames.orValue([])) + size(self.?ipAddresses.orValue([])) > 0 || (has(self.commonName) && self.commonName != '')")
         .message("a certificate needs a name: set dnsNames, ipAddresses or commonName"),
     validation = Rule::new("!(has(self.renewBefore) && has(self.renewBeforePercentage))")
-        .message("renewBefore and renewBeforePercentage exclude each other; remove one")
+        .message("renewBefore and renewBeforePercentage are mutually exclusive; remove one")
 )]
 pub struct CertificateSpec {
-    /// Name of the Secret, in the Certificate's namespace, that holds `tls.crt`, `tls.key` and, if known, `ca.crt`.
-    /// It is made if it does not exist. One that belongs to somebody else is never touched.
+    /// Name of the Secret, in the Certificate's namespace, that stores `tls.crt`, `tls.key` and, if known, `ca.crt`. It is
+    /// created if it does not exist. A Secret that belongs to something else is never changed.
     #[serde(deserialize_with = "bounds::object_name")]
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message("secretName: a name of lower-case letters, digits, '-' and '.', with a letter or digit at both ends"))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message("secretName: must consist of lower-case letters, digits, '-' and '.', and start and end with a letter or digit"))]
     pub secret_name: String,
-    /// DNS names, each validated by the CA. `*.example.com` needs a solver for dns-01.
+    /// DNS names, each validated by the CA. `*.example.com` requires a dns-01 solver.
     #[serde(
         default,
         skip_serializing_if = "Vec::is_empty",
@@ -80,39 +80,39 @@ pub struct CertificateSpec {
     )]
     #[schemars(schema_with = "schema::ip_addresses")]
     pub ip_addresses: Vec<String>,
-    /// Common name of the subject, at most 64 characters. It is also requested as a name: CAs take it only as one
-    /// of the names that they validated.
+    /// Common name of the subject, at most 64 characters. It is also requested as a name, because CAs accept a common name
+    /// only if it is one of the names they validated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub common_name: Option<String>,
-    /// The issuer to ask.
+    /// The issuer to request the certificate from.
     pub issuer_ref: IssuerRef,
     /// The certificate's private key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private_key: Option<CertificatePrivateKey>,
-    /// Profile to ask the CA for, in the place of the issuer's. Another one counts from the next issuance on.
+    /// Profile to request from the CA. Overrides the issuer's `profile`. A change takes effect with the next issuance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 255))]
     pub profile: Option<String>,
-    /// Lifetime to ask the CA for, such as `720h`, if the issuer says `enableDurationFeature`; else the CA decides alone.
-    /// Another one counts from the next issuance on.
+    /// Lifetime to request from the CA, such as `720h`. Requires `enableDurationFeature` in the issuer; otherwise the CA
+    /// chooses the lifetime. A change takes effect with the next issuance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "Lifetime::schema")]
     pub duration: Option<Lifetime>,
-    /// How long before its expiry the certificate is renewed, such as `720h`. By default it is renewed when two
-    /// thirds of its lifetime have passed, or half of a lifetime under ten days.
+    /// How long before it expires the certificate is renewed, such as `720h`. By default it is renewed after two thirds of its
+    /// lifetime, or after half if the lifetime is shorter than ten days.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "RenewBefore::schema")]
     pub renew_before: Option<RenewBefore>,
-    /// How much of the lifetime shall be left, in percent, when the certificate is renewed.
+    /// Percentage of the lifetime that is left when the certificate is renewed, from 1 to 99.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 99))]
     pub renew_before_percentage: Option<i32>,
-    /// More ways to write the certificate and its key into the Secret.
+    /// Additional formats in which the certificate and its key are written to the Secret.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 2), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub additional_output_formats: Vec<AdditionalOutputFormat>,
-    /// Keystores in the Secret, each protected by a password.
+    /// Password-protected keystores to create in the Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keystores: Option<Keystores>,
     /// When the certificate may be renewed.
@@ -121,13 +121,13 @@ pub struct CertificateSpec {
     /// Labels and annotations for the Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_template: Option<SecretTemplate>,
-    /// Which certificates are revoked. By default none is.
+    /// Which certificates are revoked. By default none are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revocation: Option<RevocationSpec>,
-    /// Accepted for manifests written for cert-manager, and without effect: no request objects exist to be kept.
+    /// Has no effect: Certwright creates no request objects. Accepted for compatibility with cert-manager manifests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision_history_limit: Option<i32>,
-    /// Fields that an ACME CA cannot honour.
+    /// Fields that an ACME CA does not support.
     #[serde(flatten)]
     pub unsupported: UnsupportedCertificateFields,
 }
@@ -142,10 +142,10 @@ pub struct IssuerRef {
     /// `Issuer` (the default) or `ClusterIssuer`.
     #[serde(default)]
     pub kind: IssuerKind,
-    /// `certwright.dev`, the default.
+    /// API group of the issuer. Only `certwright.dev`, the default, is supported.
     #[serde(default = "IssuerRef::default_group")]
     #[schemars(length(max = 253))]
-    #[x_kube(validation = Rule::new("self == 'certwright.dev'").message("issuerRef.group: only certwright.dev is known; remove the field"))]
+    #[x_kube(validation = Rule::new("self == 'certwright.dev'").message("issuerRef.group: must be certwright.dev; remove the field"))]
     pub group: String,
 }
 
@@ -155,16 +155,16 @@ impl IssuerRef {
     }
 }
 
-/// Kinds of issuer.
+/// Kind of an issuer.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
 #[schemars(transform = schema::without_description)]
 pub enum IssuerKind {
-    /// In the Certificate's namespace.
+    /// An issuer in the Certificate's namespace.
     #[default]
     Issuer,
-    /// For the whole cluster.
+    /// An issuer for the whole cluster.
     ClusterIssuer,
 }
 
@@ -178,31 +178,32 @@ impl IssuerKind {
     }
 }
 
-/// What the private key shall be.
+/// Algorithm, size and encoding of the private key, and whether it is reused.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!has(self.size) || (self.?algorithm.orValue('RSA') == 'RSA' ? self.size >= 2048 && self.size <= 8192 : true)")
-        .message("privateKey.size: RSA keys have 2048 to 8192 bits"),
+        .message("privateKey.size: must be 2048 to 8192 for RSA"),
     validation = Rule::new("!has(self.size) || (self.?algorithm.orValue('RSA') == 'ECDSA' ? self.size in [256, 384, 521] : true)")
-        .message("privateKey.size: ECDSA keys have 256, 384 or 521 bits")
+        .message("privateKey.size: must be 256, 384 or 521 for ECDSA")
 )]
 pub struct CertificatePrivateKey {
-    /// `RSA` (the default), `ECDSA` or `Ed25519`. Few CAs take Ed25519.
+    /// Algorithm of the key: `RSA` (the default), `ECDSA` or `Ed25519`. Few CAs accept Ed25519.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub algorithm: Option<PrivateKeyAlgorithm>,
-    /// Bits. RSA: 2048 (the default) to 8192. ECDSA: 256 (the default), 384 or 521. Of no meaning for Ed25519.
+    /// Size of the key in bits. RSA: 2048 (the default) to 8192. ECDSA: 256 (the default), 384 or 521. Ignored for Ed25519.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<i32>,
-    /// `PKCS1` (the default; for ECDSA it means SEC 1) or `PKCS8`. An Ed25519 key is always PKCS#8.
+    /// Encoding of the key: `PKCS1` (the default; SEC 1 for ECDSA) or `PKCS8`. Ed25519 keys are always PKCS#8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<PrivateKeyEncoding>,
-    /// `Always` (the default): each issuance has a new key. `Never`: the key in the Secret is used again.
+    /// `Always` (the default): each issuance uses a new key. `Never`: the key in the Secret is reused if it has the specified
+    /// algorithm and size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation_policy: Option<RotationPolicy>,
 }
 
-/// Families of private keys.
+/// Algorithm of a private key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(transform = schema::without_description)]
 pub enum PrivateKeyAlgorithm {
@@ -217,7 +218,7 @@ pub enum PrivateKeyAlgorithm {
     Ed25519,
 }
 
-/// PEM encodings of a private key.
+/// PEM encoding of a private key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(transform = schema::without_description)]
 pub enum PrivateKeyEncoding {
@@ -230,18 +231,18 @@ pub enum PrivateKeyEncoding {
     Pkcs8,
 }
 
-/// Whether an issuance has a new private key.
+/// Whether an issuance uses a new private key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(transform = schema::without_description)]
 pub enum RotationPolicy {
-    /// A new key each time.
+    /// Each issuance uses a new key.
     #[default]
     Always,
-    /// The key in the Secret, if it has the right algorithm and size.
+    /// The key in the Secret is reused if it has the specified algorithm and size.
     Never,
 }
 
-/// Metadata for the Secret.
+/// Labels and annotations for the Secret.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretTemplate {
@@ -263,192 +264,193 @@ pub struct SecretTemplate {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// What is known of the certificate and of the issuance that is under way.
+/// Observed state of the certificate and of the current issuance.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CertificateStatus {
-    /// `metadata.generation` that the conditions are about; -1 before the operator has seen the object.
+    /// The `metadata.generation` that the conditions refer to; -1 until the operator has seen the object.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`: the Secret holds a valid certificate as the spec asks for. `Issuing`: an issuance is under way. While it is not
-    /// ready, `Reconciling` or `Stalled` says whether that is being worked on.
+    /// `Ready`: the Secret contains a valid certificate that matches the spec. `Issuing`: an issuance is in progress. While the
+    /// Certificate is not ready, `Reconciling` means that the operator is working on it, and `Stalled` that it waits for you.
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
-    /// Start of the validity of the certificate in the Secret.
+    /// Time from which the certificate in the Secret is valid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Time>,
-    /// End of the validity of the certificate in the Secret.
+    /// Time at which the certificate in the Secret expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_after: Option<Time>,
-    /// When the certificate will be renewed.
+    /// Time at which the certificate will be renewed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renewal_time: Option<Time>,
-    /// What the ACME CA says of the certificate in the Secret.
+    /// What the ACME CA says about the certificate in the Secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acme: Option<CertificateAcmeStatus>,
-    /// How many certificates were issued for this object.
+    /// Number of certificates issued for this object.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<i64>,
     /// Serial number of the certificate in the Secret, in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub serial_number: Option<String>,
-    /// Secret that holds the private key of the issuance under way.
+    /// Name of the Secret that stores the private key of the current issuance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_private_key_secret_name: Option<String>,
-    /// Failures since the last success.
+    /// Number of failed issuances since the last successful one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed_issuance_attempts: Option<i32>,
-    /// When the last issuance failed.
+    /// Time of the last failed issuance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_failure_time: Option<Time>,
-    /// When the next issuance is tried, after a failure.
+    /// Time of the next attempt after a failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_attempt_time: Option<Time>,
-    /// The value of the annotation `certwright.dev/renew` when the last issuance failed. Another one ends the wait after that.
+    /// Value of the annotation `certwright.dev/renew` when the last issuance failed. A different value ends the wait after the
+    /// failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed_renew_request: Option<String>,
-    /// The value of the annotation `certwright.dev/renew` that the last issuance answered.
+    /// Value of the annotation `certwright.dev/renew` that was last acted on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_renew_request: Option<String>,
-    /// Certificates that were issued lately, while they count among the equal ones that the CA issues within a week; the newest
-    /// always stays.
+    /// Certificates issued recently. Each is kept while it counts towards the CA's weekly limit for duplicate certificates; the
+    /// newest one is always kept.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub recent_issuances: Vec<IssuanceRecord>,
-    /// The order that is under way at the CA.
+    /// The current order at the CA.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order: Option<OrderStatus>,
-    /// The challenges of that order.
+    /// The challenges of the current order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub challenges: Vec<ChallengeStatus>,
-    /// TXT records that were put into the DNS and are not removed yet. Each is written down before it is put there.
+    /// TXT records that were added to the DNS and are not yet removed. Each is recorded here before it is added.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dns_records: Vec<DnsRecordStatus>,
-    /// Certificates that may have to be revoked, and what became of those that had to.
+    /// Certificates that may have to be revoked, and the result of the last revocation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revocation: Option<RevocationStatus>,
 }
 
-/// A certificate that was issued.
+/// A certificate that was issued recently.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IssuanceRecord {
-    /// When it was ordered.
+    /// Time at which the certificate was ordered.
     pub time: Time,
-    /// End of its validity.
+    /// Time at which the certificate expires.
     pub not_after: Time,
-    /// Digest of its names: equal certificates have the same.
+    /// Digest of the certificate's names. Duplicate certificates have the same digest.
     pub names_digest: String,
-    /// URL of the account that ordered it.
+    /// URL of the account that ordered the certificate.
     pub account: String,
 }
 
-/// An order that is under way at the CA.
+/// The current order at the CA.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderStatus {
-    /// URL of the order: what a restarted operator goes on with.
+    /// URL of the order. After a restart, the operator continues with it.
     pub url: String,
-    /// State of the order as the CA last gave it: `pending`, `ready`, `processing`, `valid` or `invalid`.
+    /// State of the order as last reported by the CA: `pending`, `ready`, `processing`, `valid` or `invalid`.
     pub state: String,
-    /// When the CA forgets the order.
+    /// Time at which the order expires at the CA.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Time>,
-    /// When the order was made.
+    /// Time at which the order was created.
     pub created: Time,
     /// URL of the account that the order belongs to.
     pub account: String,
-    /// By this the operator knows that it has written the entry. It does not act upon one that has no seal, or a wrong one.
+    /// Proves that the operator wrote this entry. The operator does not act on an entry whose seal is missing or invalid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seal: Option<String>,
 }
 
-/// A challenge of the order under way.
+/// A challenge of the current order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ChallengeStatus {
-    /// The name whose control is to be proved, without `*.`.
+    /// The name to prove control of, without `*.`.
     pub name: String,
     /// Type of the challenge, such as `http-01`.
     #[serde(rename = "type")]
     pub type_: String,
-    /// `pending`, `processing`, `valid` or `invalid`, as of the last write of this status.
+    /// State of the challenge when this status was last written: `pending`, `processing`, `valid` or `invalid`.
     pub state: String,
-    /// What it waits for, or why it failed.
+    /// What the challenge is waiting for, or why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The token that the CA gave; every replica of the operator answers it from here.
+    /// Token of the challenge. Every replica of the operator reads it here to answer the CA.
     pub token: String,
     /// URL of the challenge.
     pub url: String,
     /// URL of the authorization that the challenge belongs to.
     pub authorization: String,
-    /// How its answer is presented.
+    /// How the response to the challenge is presented.
     #[serde(default)]
     pub way: ChallengeWay,
-    /// The Ingress that is edited in place, and has to be put back.
+    /// Name of the Ingress that is edited in place and must be restored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress: Option<String>,
-    /// By this the operator knows that it has written the entry. It does not act upon one that has no seal, or a wrong one.
+    /// Proves that the operator wrote this entry. The operator does not act on an entry whose seal is missing or invalid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seal: Option<String>,
 }
 
-/// How the answer to a challenge is presented.
+/// How the response to a challenge is presented.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(transform = schema::without_description)]
 pub enum ChallengeWay {
-    /// By a temporary Ingress.
+    /// Through a temporary Ingress.
     #[default]
     Ingress,
-    /// By rules in an Ingress of somebody else.
+    /// Through rules added to an existing Ingress.
     EditedIngress,
-    /// By temporary HTTPRoutes.
+    /// Through temporary HTTPRoutes.
     #[serde(rename = "HTTPRoute")]
     HttpRoute,
-    /// By a TXT record.
+    /// Through a TXT record.
     #[serde(rename = "TXTRecord")]
     TxtRecord,
 }
 
-/// A TXT record that was put into the DNS.
+/// A TXT record that was added to the DNS.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DnsRecordStatus {
-    /// The name whose control is to be proved, without `*.`.
+    /// The name to prove control of, without `*.`.
     pub name: String,
-    /// Name of the record, with the trailing dot: `_acme-challenge.<name>.`, or where a CNAME there leads.
+    /// Name of the record, with a trailing dot: `_acme-challenge.<name>.`, or the target of a CNAME record at that name.
     pub fqdn: String,
-    /// The zone that the record is in, with the trailing dot.
+    /// Zone of the record, with a trailing dot.
     pub zone: String,
-    /// Its value.
+    /// Value of the record.
     pub value: String,
-    /// What `value` is the digest of; some providers want it.
+    /// The key authorization that `value` is the digest of. Some providers require it.
     pub key_authorization: String,
-    /// The solver that put it there, as it was then.
+    /// The solver that added the record, as it was at that time.
     #[schemars(schema_with = "schema::object")]
     pub solver: Dns01Solver,
-    /// Namespace of the Secrets that the solver names.
+    /// Namespace of the Secrets that the solver refers to.
     pub secrets_namespace: String,
-    /// Whether the provider may use credentials of its surroundings: for a ClusterIssuer it may.
+    /// Whether the provider may use ambient credentials. It may for a ClusterIssuer.
     #[serde(default)]
     pub allow_ambient_credentials: bool,
-    /// Set once the record is not needed any more.
+    /// Progress of the removal. Set when the record is no longer needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removal: Option<DnsRecordRemoval>,
-    /// By this the operator knows that it has written the entry. It does not act upon one that has no seal, or a wrong one.
+    /// Proves that the operator wrote this entry. The operator does not act on an entry whose seal is missing or invalid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seal: Option<String>,
 }
 
-/// How the removal of a TXT record goes.
+/// Progress of the removal of a TXT record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DnsRecordRemoval {
-    /// Since when the record is not needed any more.
+    /// Time since which the record is no longer needed.
     pub since: Time,
-    /// When the provider is asked again to remove it.
+    /// Time of the next attempt to remove the record.
     pub next_attempt_time: Time,
-    /// Why it is not removed yet.
+    /// Why the record is not yet removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

@@ -1,30 +1,31 @@
-//! Condition types and reasons. A reason is a constant that scripts may compare; its message is for people.
+//! Condition types and reasons. A reason is a constant that programs may rely on; the message is for people.
 
-/// Is the object in the state that its spec asks for?
+/// Does the object match its spec?
 pub const CONDITION_READY: &str = "Ready";
-/// There while the object is not `Ready` and the operator works on that; not there otherwise (kstatus).
+/// Present only while the object is not `Ready` and the operator is working on it (kstatus).
 pub const CONDITION_RECONCILING: &str = "Reconciling";
-/// There while the object is not `Ready` and will not be unless a human does something; not there otherwise (kstatus).
+/// Present only while the object is not `Ready` and a human must act (kstatus).
 pub const CONDITION_STALLED: &str = "Stalled";
-/// On an issuer, if a human asks for it by annotation: is the account deactivated?
+/// On an issuer, if its annotation requests a deactivation: is the account deactivated?
 pub const CONDITION_ACCOUNT_DEACTIVATED: &str = "AccountDeactivated";
-/// On a Certificate: is an issuance under way?
+/// On a Certificate: is an issuance in progress?
 pub const CONDITION_ISSUING: &str = "Issuing";
-/// On a Certificate: is the certificate revoked that was to be revoked last? Not there while none was.
+/// On a Certificate: did the last revocation succeed? Absent if there was none.
 pub const CONDITION_REVOCATION: &str = "Revocation";
 
-/// On an Issuer or ClusterIssuer: was the account key changed when it last should be?
+/// On an Issuer or ClusterIssuer: did the last rollover of the account key succeed?
 pub const CONDITION_KEY_ROLLOVER: &str = "KeyRollover";
 
-/// On a Certificate with `renewal.windows`: does its renewal begin within one of them?
+/// On a Certificate with `renewal.windows`: does its renewal start within a window?
 pub const CONDITION_RENEWAL_WINDOW: &str = "RenewalWindow";
 
-/// Makes a constant of each reason, and a list of them all, which `tests/it/documentation.rs` compares with the documentation.
+/// Defines a constant for each reason, and a list of all reasons. `tests/it/documentation.rs` compares the list with the
+/// documentation.
 macro_rules! reasons {
     ($($(#[$meta:meta])* $name:ident = $reason:literal;)*) => {
         $($(#[$meta])* pub const $name: &str = $reason;)*
 
-        /// All of them.
+        /// All reasons.
         pub const ALL: &[&str] = &[$($name),*];
     };
 }
@@ -34,51 +35,51 @@ pub mod issuer_reason {
     reasons! {
         /// The account exists and can be used.
         ACCOUNT_REGISTERED = "AccountRegistered";
-        /// The CA could not be reached, or stumbled; it is tried again.
+        /// The CA could not be reached, or failed temporarily; the operator retries.
         CA_UNAVAILABLE = "CAUnavailable";
-        /// A Secret that the spec names does not exist.
+        /// A Secret named in the spec does not exist.
         SECRET_NOT_FOUND = "SecretNotFound";
-        /// A Secret that the spec names has no such key.
+        /// A Secret named in the spec does not have the key.
         SECRET_KEY_NOT_FOUND = "SecretKeyNotFound";
-        /// The account key Secret holds something that is not a usable private key.
+        /// The account key Secret contains something that is not a valid account key.
         INVALID_ACCOUNT_KEY = "InvalidAccountKey";
         /// The MAC key of the external account is not base64.
         INVALID_MAC_KEY = "InvalidMACKey";
-        /// The Secret with the key id of the external account holds no key id.
+        /// The Secret with the key id of the external account contains no valid key id.
         INVALID_KEY_ID = "InvalidKeyID";
-        /// The CA demands an external account binding and the spec has none.
+        /// The CA requires external account binding, and the spec has none.
         EXTERNAL_ACCOUNT_REQUIRED = "ExternalAccountRequired";
-        /// The CA demands that a human agrees to its terms of service.
+        /// The CA requires a person to accept its terms of service.
         USER_ACTION_REQUIRED = "UserActionRequired";
         /// The spec cannot be used; the message says which field and why.
         INVALID_SPEC = "InvalidSpec";
-        /// The CA refused the account; the message has its words. Not retried until something changes.
+        /// The CA rejected the account; the message quotes its error. The operator does not retry until something changes.
         ACCOUNT_UNUSABLE = "AccountUnusable";
-        /// The CA refused the registration; the message has its words.
+        /// The CA rejected the registration; the message quotes its error.
         REGISTRATION_REFUSED = "RegistrationRefused";
-        /// The CA wants fewer requests; nothing is sent before the time that the message gives.
+        /// Rate limit of the CA; no request is sent before the time in the message.
         RATE_LIMITED = "RateLimited";
-        /// The server answered with more than any CA needs to send, or with what must not be used.
+        /// The server's answer was larger than any CA needs, or contained something that must not be used.
         ANSWER_REFUSED = "AnswerRefused";
-        /// The CA has other terms of service than those that were agreed to. Of events only.
+        /// The CA's terms of service differ from those the account agreed to. Events only.
         TERMS_OF_SERVICE_CHANGED = "TermsOfServiceChanged";
-        /// The account is deactivated, and no other is registered unless a human sees to it.
+        /// The account is deactivated; no other account is registered unless a human requests it.
         DEACTIVATED = "Deactivated";
-        /// The annotation that asks for a deactivation names no account of this issuer.
+        /// The annotation that requests a deactivation does not name an account of this issuer.
         UNKNOWN_ACCOUNT = "UnknownAccount";
-        /// The issuer is deleted, and its account stays, since another issuer uses it. Of events only.
+        /// The issuer is deleted; its account is kept because another issuer uses it. Events only.
         ACCOUNT_RETAINED = "AccountRetained";
-        /// The issuer is deleted, and its account could not be deactivated. Of events only.
+        /// The issuer is deleted; its account could not be deactivated. Events only.
         ACCOUNT_LEFT_BEHIND = "AccountLeftBehind";
-        /// The account key was changed at the CA.
+        /// The account key was rolled over at the CA.
         KEY_ROLLED_OVER = "KeyRolledOver";
-        /// The CA does not offer to change account keys.
+        /// The CA does not support key rollover.
         KEY_CHANGE_NOT_OFFERED = "KeyChangeNotOffered";
-        /// The CA refused to change the account key, or kept the old one.
+        /// The CA rejected the key rollover, or kept the old key.
         KEY_CHANGE_REFUSED = "KeyChangeRefused";
-        /// The Secret with the account key is somebody else's, so that no other key is put there.
+        /// The Secret with the account key belongs to something else, so the operator does not write a new key to it.
         ACCOUNT_KEY_NOT_OURS = "AccountKeyNotOurs";
-        /// Another issuer has the same account key Secret and would not go along with another key.
+        /// Another issuer uses the same account key Secret, and a new key would not suit it.
         ACCOUNT_KEY_SHARED = "AccountKeyShared";
     }
 }
@@ -86,126 +87,125 @@ pub mod issuer_reason {
 /// Reasons of the conditions of a Certificate, and of its issuances in metrics.
 pub mod certificate_reason {
     reasons! {
-        /// The Secret holds a valid certificate as the spec asks for.
+        /// The Secret contains a valid certificate that matches the spec.
         READY = "Ready";
-        /// No Secret of that name exists.
+        /// The Secret does not exist.
         SECRET_MISSING = "SecretMissing";
         /// The Secret lacks `tls.crt` or `tls.key`, or they cannot be read.
         SECRET_INVALID = "SecretInvalid";
-        /// The private key in the Secret is not that of the certificate beside it.
+        /// The private key in the Secret does not match the certificate.
         KEY_MISMATCH = "KeyMismatch";
-        /// The certificate has other names than the spec.
+        /// The names of the certificate differ from the spec.
         NAMES_CHANGED = "NamesChanged";
-        /// The private key has another algorithm or size than the spec.
+        /// The algorithm or size of the private key differs from the spec.
         KEY_ALGORITHM_CHANGED = "KeyAlgorithmChanged";
-        /// The certificate came from another issuer than the spec names.
+        /// The certificate was issued by a different issuer than the one in the spec.
         ISSUER_CHANGED = "IssuerChanged";
         /// The certificate has expired.
         EXPIRED = "Expired";
-        /// The renewal time has come.
+        /// The renewal time is reached.
         RENEWAL_DUE = "RenewalDue";
-        /// A human asked for a renewal.
+        /// A human requested a renewal.
         RENEWAL_REQUESTED = "RenewalRequested";
-        /// The Secret belongs to somebody else and is left alone.
+        /// The Secret belongs to something else and is not changed.
         SECRET_NOT_OURS = "SecretNotOurs";
-        /// Another Certificate has the same `secretName` and the older claim.
+        /// Another Certificate with the same `secretName` has an older claim to the Secret.
         SECRET_CLAIMED = "SecretClaimed";
-        /// cert-manager has a Certificate that keeps the Secret, which is left alone as long as it does.
+        /// A Certificate of cert-manager manages the Secret; the operator does not change it until that ends.
         KEPT_BY_CERT_MANAGER = "KeptByCertManager";
-        /// The spec cannot be honoured; the message says which field and why.
+        /// The spec cannot be used; the message says which field and why.
         INVALID_SPEC = "InvalidSpec";
-        /// A part of the status cannot be read, and is ignored. Of events only, also on issuers.
+        /// A part of the status cannot be read and is ignored. Events only, also on issuers.
         INVALID_STATUS = "InvalidStatus";
         /// The Issuer or ClusterIssuer does not exist.
         ISSUER_NOT_FOUND = "IssuerNotFound";
         /// The Issuer or ClusterIssuer is not ready.
         ISSUER_NOT_READY = "IssuerNotReady";
-        /// The ClusterIssuer does not allow this Certificate: not in this namespace, or not for these names.
+        /// The ClusterIssuer does not allow this Certificate's namespace or names.
         NOT_ALLOWED = "NotAllowed";
-        /// The issuer has as many orders under way as it may; this one waits for a free place.
+        /// The issuer has reached its maximum number of concurrent orders; this one waits.
         QUEUED = "Queued";
-        /// The Secret with the password of a keystore does not exist, or has no such key.
+        /// The Secret with the password of a keystore does not exist, or does not have the key.
         PASSWORD_NOT_FOUND = "PasswordNotFound";
         /// No solver of the issuer can prove control of a name.
         NO_SOLVER = "NoSolver";
-        /// The order is being prepared: a private key, the order, its authorizations.
+        /// The order is being prepared: the private key, the order, and its authorizations.
         ORDERING = "Ordering";
-        /// The answers to challenges could not be put where the CA looks; it is tried again.
+        /// The responses to challenges could not be presented; the operator retries.
         PRESENTING = "WaitingForSolver";
-        /// TXT records are presented; name servers do not have them yet.
+        /// TXT records were added; name servers do not return them yet.
         PROPAGATION = "WaitingForPropagation";
-        /// Challenges are presented; the self-check does not see them yet.
+        /// Challenges are presented; the self-check does not succeed yet.
         SELF_CHECK = "WaitingForSelfCheck";
-        /// Challenges were answered; the CA is validating them.
+        /// The CA is validating the challenges.
         VALIDATING = "Validating";
-        /// The CA is making the certificate.
+        /// The CA is issuing the certificate.
         FINALIZING = "Finalizing";
-        /// The issuance failed; the message has the CA's words and what to do.
+        /// The issuance failed; the message quotes the CA's error and says what to do.
         FAILED = "Failed";
-        /// The CA could not be reached, or stumbled; the same order goes on later.
+        /// The CA could not be reached, or failed temporarily; the operator continues with the same order later.
         CA_UNAVAILABLE = "CAUnavailable";
-        /// The CA wants fewer requests.
+        /// Rate limit of the CA.
         RATE_LIMITED = "RateLimited";
-        /// The CA answered with more than any CA needs to send, or about something that was not asked for; the order is
-        /// given up.
+        /// The CA's answer was larger than any CA needs, or about something that was not requested; the order is abandoned.
         ANSWER_REFUSED = "AnswerRefused";
-        /// The CA sent a certificate that does not fit and was not stored.
+        /// The CA sent a certificate that does not match the request; it was not stored.
         CERTIFICATE_REFUSED = "CertificateRefused";
-        /// Equal certificates were issued again and again, since the Secret was lost each time; the next one is ordered later.
+        /// Duplicate certificates were issued repeatedly because the Secret was lost each time; the next one is ordered later.
         DUPLICATE_CERTIFICATES = "DuplicateCertificates";
-        /// The certificate is due so soon after it was ordered that the next one waits.
+        /// The certificate is due for renewal so soon after it was ordered that the next order waits.
         ISSUED_RECENTLY = "IssuedRecently";
-        /// The Secret was lost, and was written again with the certificate that it had. Of events only.
+        /// The Secret was lost, and was restored with the certificate that it contained. Events only.
         SECRET_RESTORED = "SecretRestored";
-        /// The CA offers no chain with the issuer that `preferredChain` names. Of events only.
+        /// The CA offers no chain with the issuer in `preferredChain`. Events only.
         PREFERRED_CHAIN_NOT_OFFERED = "PreferredChainNotOffered";
-        /// A TXT record could not be removed, and is left behind. Of events only.
+        /// A TXT record could not be removed and is left behind. Events only.
         RECORD_LEFT_BEHIND = "RecordLeftBehind";
-        /// The status had something that this operator has not written, and nothing is done about it. Of events only.
+        /// The status contained an entry that this operator did not write; the operator does not act on it. Events only.
         UNVERIFIED_STATUS = "UnverifiedStatus";
-        /// The renewal begins within a window of the spec.
+        /// The renewal starts within a window in the spec.
         WITHIN_WINDOW = "WithinWindow";
-        /// No window of the spec opens before it is too late; the renewal begins outside of them.
+        /// No window in the spec opens in time; the renewal starts outside the windows.
         NO_WINDOW_IN_TIME = "NoWindowInTime";
-        /// The CA wants the certificate replaced before a window of the spec opens; the renewal begins outside of them.
+        /// The CA wants the certificate replaced before a window opens; the renewal starts outside the windows.
         CA_INSISTS = "CAInsists";
-        /// The windows of the spec cannot be read, and are not followed.
+        /// The windows in the spec are invalid and are ignored.
         INVALID_WINDOW = "InvalidWindow";
-        /// Nothing is under way.
+        /// No issuance is in progress.
         ISSUED = "Issued";
         /// The CA has revoked the certificate.
         REVOKED = "Revoked";
-        /// The certificate could not be revoked; it is tried again.
+        /// The certificate could not be revoked; the operator retries.
         REVOCATION_FAILED = "RevocationFailed";
-        /// The certificate could not be revoked, and that is not tried any more.
+        /// The certificate could not be revoked, and the operator does not retry.
         REVOCATION_GIVEN_UP = "RevocationGivenUp";
-        /// The annotation that asks for a revocation names no reason that there is.
+        /// The annotation that requests a revocation has an unknown reason.
         INVALID_REVOCATION_REASON = "InvalidRevocationReason";
-        /// A revocation was asked for, and there is no certificate.
+        /// A revocation was requested, but there is no certificate.
         NOTHING_TO_REVOKE = "NothingToRevoke";
     }
 }
 
-/// Reasons of the events on an Ingress or a Gateway whose annotations ask for Certificates.
+/// Reasons of events on an Ingress or a Gateway whose annotations request Certificates.
 pub mod annotated_reason {
     reasons! {
-        /// A Certificate was made.
+        /// A Certificate was created.
         CERTIFICATE_CREATED = "CertificateCreated";
-        /// A Certificate was changed.
+        /// A Certificate was updated.
         CERTIFICATE_UPDATED = "CertificateUpdated";
-        /// A Certificate is asked for no more, and was deleted.
+        /// A Certificate is no longer requested and was deleted.
         CERTIFICATE_DELETED = "CertificateDeleted";
-        /// An annotation has a value that cannot be used. Nothing is changed until it is mended.
+        /// An annotation has an invalid value. Nothing is changed until it is corrected.
         INVALID_ANNOTATION = "InvalidAnnotation";
-        /// An annotation does nothing.
+        /// An annotation has no effect.
         ANNOTATION_NOT_USED = "AnnotationNotUsed";
-        /// A TLS block or listener names no host or no Secret, or a Secret that may not be filled.
+        /// A TLS block or listener has no host or no Secret, or a Secret that must not be filled.
         TLS_SKIPPED = "TLSSkipped";
-        /// A Certificate of the name exists, and was not made from this object.
+        /// A Certificate with the name exists, but was not created from this object.
         CERTIFICATE_NOT_OURS = "CertificateNotOurs";
-        /// The API server refuses the Certificate.
+        /// The API server rejects the Certificate.
         CERTIFICATE_NOT_WRITTEN = "CertificateNotWritten";
-        /// The object cannot be read. What was made from it stays as it is.
+        /// The object cannot be read. Certificates created from it remain unchanged.
         INVALID_SPEC = "InvalidSpec";
     }
 }

@@ -1,4 +1,4 @@
-//! Durations with bounds: what a field may say, as its type. The schema and the parser have the same bounds.
+//! Durations with bounds: the type of a field has its bounds. The schema and the parser enforce the same ones.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,32 +14,32 @@ const DAY: u64 = 24 * HOUR;
 const YEAR: u64 = 366 * DAY;
 const TEN_YEARS: u64 = 87_600 * HOUR;
 
-/// A lifetime to ask for.
+/// A lifetime to request.
 pub type Lifetime = Bounded<MINUTE, TEN_YEARS>;
-/// A time before an expiry.
+/// A time before expiry.
 pub type RenewBefore = Bounded<0, TEN_YEARS>;
-/// How old an account key becomes.
+/// The maximum age of an account key.
 pub type RolloverInterval = Bounded<HOUR, TEN_YEARS>;
-/// How long a renewal window is open.
+/// How long a renewal window stays open.
 pub type WindowDuration = Bounded<MINUTE, YEAR>;
-/// How long a deletion may be held up.
+/// How long a deletion may be delayed.
 pub type DeletionTimeout = Bounded<0, HOUR>;
-/// How long a provider may take to answer.
+/// How long a provider may take to respond.
 pub type RequestTimeout = Bounded<1, { 5 * MINUTE }>;
-/// How long an order keeps its place while a record cannot be seen yet.
+/// How long an order keeps its place while its record is not visible.
 pub type PropagationTimeout = Bounded<1, DAY>;
-/// How often a CA is asked when a certificate is best renewed.
+/// How often a CA is asked for a suggested renewal time.
 pub type CheckInterval = Bounded<MINUTE, DAY>;
 
-/// A setting of the operator.
+/// A duration in the operator's settings.
 pub type SettingDuration = Bounded<0, TEN_YEARS>;
 
 /// The longest text of a duration, in characters.
 const MAX_TEXT: usize = 64;
-/// At most so many digits count, before and after a decimal point: no sum of such numbers overflows.
+/// The maximum number of digits before and after a decimal point. No sum of such numbers overflows.
 const MAX_DIGITS: usize = 18;
-/// What the schema takes. Within [`MAX_TEXT`] characters, no such text is more than the API server can count, which would be an error
-/// of a rule and not its refusal: objects that are stored already are let off the latter alone.
+/// The pattern in the schema. Within [`MAX_TEXT`] characters, no matching text overflows in the API server. An overflow would
+/// be an error in the rule, not a violation of it, and objects that are already stored are exempt only from violations.
 const PATTERN: &str = "^([0-9]{1,5}([.][0-9]{1,9})?h|[0-9]{1,7}([.][0-9]{1,9})?m|[0-9]{1,9}([.][0-9]{1,9})?s|[0-9]{1,12}([.][0-9]{1,9})?ms|[0-9]{1,15}([.][0-9]{1,9})?(us|µs)|[0-9]{1,18}ns)+$";
 /// The longest part of a wrong value that is quoted.
 const MAX_QUOTED: usize = 40;
@@ -48,39 +48,39 @@ const MAX_QUOTED: usize = 40;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bounded<const MIN: u64, const MAX: u64>(Duration);
 
-/// Why a text is not a duration that a field takes.
+/// Why a text is not a valid duration for a field.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDuration {
-    /// It is not a duration at all.
+    /// The text is not a duration.
     #[error(
         "'{0}' is not a duration: write numbers with a unit (h, m, s, ms, us or ns), such as 720h or 1h30m"
     )]
     Syntax(String),
-    /// It is too short or too long.
+    /// The duration is too short or too long.
     #[error("'{text}' is out of bounds: write a duration from {least} to {most}")]
     OutOfBounds {
-        /// What was written.
+        /// The text.
         text: String,
-        /// The shortest that is taken.
+        /// The shortest valid duration.
         least: String,
-        /// The longest that is taken.
+        /// The longest valid duration.
         most: String,
     },
 }
 
 impl<const MIN: u64, const MAX: u64> Bounded<MIN, MAX> {
-    /// The shortest.
+    /// The shortest valid duration.
     pub const LEAST: Duration = Duration::from_secs(MIN);
-    /// The longest.
+    /// The longest valid duration.
     pub const MOST: Duration = Duration::from_secs(MAX);
 
-    /// The nearest to `duration` that is within the bounds.
+    /// `duration`, moved to the nearest bound if it is out of bounds.
     #[must_use]
     pub fn clamped(duration: Duration) -> Self {
         Self(duration.clamp(Self::LEAST, Self::MOST))
     }
 
-    /// Its schema.
+    /// The schema of a field of this type.
     pub fn schema(_: &mut SchemaGenerator) -> Schema {
         let (least, most) = (go(Self::LEAST), go(Self::MOST));
         json_schema!({
@@ -130,14 +130,14 @@ impl<const MIN: u64, const MAX: u64> From<Bounded<MIN, MAX>> for Duration {
 
 impl<const MIN: u64, const MAX: u64> From<Bounded<MIN, MAX>> for SignedDuration {
     fn from(bounded: Bounded<MIN, MAX>) -> Self {
-        // Bounds are far below what either holds.
+        // The bounds are far below the maximum of either type.
         Self::try_from(bounded.0).unwrap_or(Self::MAX)
     }
 }
 
 impl<const MIN: u64, const MAX: u64> fmt::Display for Bounded<MIN, MAX> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Decimal, with one unit: Go reads it.
+        // Decimal, with one unit: Go can parse it.
         fmt::Debug::fmt(&self.0, f)
     }
 }
@@ -174,17 +174,17 @@ impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Bounded<MIN, MAX>
 
 const NANOS: u128 = 1_000_000_000;
 
-/// What a text says.
+/// The result of parsing a text.
 enum Parsed {
     Nanoseconds(u128),
     Negative,
-    /// Too many digits to count.
+    /// It has too many digits.
     Huge,
-    /// It is no duration.
+    /// It is not a duration.
     Nothing,
 }
 
-/// Reads a duration as Go's `time.ParseDuration` does. What is finer than a nanosecond is cut off.
+/// Parses a duration as Go's `time.ParseDuration` does. Fractions of a nanosecond are cut off.
 fn parse(text: &str) -> Parsed {
     let (negative, mut rest) = match text.as_bytes().first() {
         Some(b'-') => (true, &text[1..]),
@@ -242,7 +242,7 @@ fn nanoseconds(unit: &str) -> Option<u128> {
     })
 }
 
-/// Whole seconds as people write them.
+/// Formats whole seconds with the largest unit that divides them.
 fn go(duration: Duration) -> String {
     match duration.as_secs() {
         0 => "0s".to_owned(),
@@ -252,7 +252,7 @@ fn go(duration: Duration) -> String {
     }
 }
 
-/// A wrong value, as far as it is repeated.
+/// An invalid value, escaped and shortened for a message.
 fn quoted(text: &str) -> String {
     let mut shown: String = text.chars().take(MAX_QUOTED).flat_map(char::escape_debug).collect();
     if text.chars().count() > MAX_QUOTED {
@@ -270,7 +270,7 @@ mod tests {
     type Any = Bounded<0, { 1 << 40 }>;
 
     #[test]
-    fn what_go_writes_is_read() {
+    fn durations_of_go_are_parsed() {
         let seconds = |text: &str| Duration::from(text.parse::<Any>().unwrap()).as_secs_f64();
         for (text, expected) in [
             ("0", 0.0),
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_duration_is_refused_with_what_would_be() {
+    fn an_invalid_duration_is_rejected_with_an_example() {
         for text in
             ["", "-", "+", "1", "h", "1d", "1h 30m", "1h30", "1..s", "..s", "1e3s", "٣s", "1hh", "1h-1m"]
         {
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_out_of_bounds_is_refused_with_the_bounds() {
+    fn a_duration_out_of_bounds_is_rejected_with_the_bounds() {
         for text in ["99999999999999999999h", "999999999999999999h", "3601s", "1h1ns", "-1s"] {
             let refused = text.parse::<DeletionTimeout>().unwrap_err().to_string();
             assert_eq!(refused, format!("'{text}' is out of bounds: write a duration from 0s to 1h"));
@@ -322,12 +322,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in "[-+0-9.hmsnuµμ]{0,80}|\\PC{0,40}") {
+        fn no_text_causes_a_panic(text in "[-+0-9.hmsnuµμ]{0,80}|\\PC{0,40}") {
             let _ = text.parse::<Any>();
         }
 
         #[test]
-        fn what_is_written_is_read_again(nanoseconds in 0_u64..u64::MAX / 2) {
+        fn a_displayed_duration_parses_to_itself(nanoseconds in 0_u64..u64::MAX / 2) {
             let duration = Any::clamped(Duration::from_nanos(nanoseconds));
             prop_assert_eq!(duration.to_string().parse::<Any>(), Ok(duration));
         }

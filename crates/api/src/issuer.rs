@@ -1,4 +1,4 @@
-//! `Issuer` and `ClusterIssuer`: an account at a CA, and the ways to prove control of names to it.
+//! `Issuer` and `ClusterIssuer`: an account at a CA, and the solvers that prove control of names to it.
 
 #![allow(clippy::duplicated_attributes, reason = "each printer column has a name, a type and a path")]
 
@@ -16,7 +16,7 @@ use crate::renewal::RenewalInformationSource;
 use crate::schema;
 use crate::solver::Solver;
 
-/// What issues the certificates.
+/// Desired state of the issuer.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "certwright.dev",
@@ -46,11 +46,11 @@ use crate::solver::Solver;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct IssuerSpec {
-    /// The ACME CA.
+    /// The ACME CA, and the account there.
     pub acme: AcmeIssuer,
 }
 
-/// What issues the certificates.
+/// Desired state of the issuer.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "certwright.dev",
@@ -80,9 +80,9 @@ pub struct IssuerSpec {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterIssuerSpec {
-    /// The ACME CA.
+    /// The ACME CA, and the account there.
     pub acme: AcmeIssuer,
-    /// Which namespaces may use it, and for which names; without it, all may, for any name.
+    /// Which namespaces may use this ClusterIssuer, and for which names. By default, all namespaces may use it for any name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow: Option<Allow>,
 }
@@ -92,64 +92,65 @@ pub struct ClusterIssuerSpec {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!(has(self.caBundle) && self.?skipTLSVerify.orValue(false))")
-        .message("caBundle and skipTLSVerify exclude each other; remove one")
+        .message("caBundle and skipTLSVerify are mutually exclusive; remove one")
 )]
 pub struct AcmeIssuer {
-    /// URL of the CA's directory, such as `https://acme-v02.api.letsencrypt.org/directory`. Another URL, also one
-    /// that differs in its path only, is another account.
+    /// URL of the CA's directory, such as `https://acme-v02.api.letsencrypt.org/directory`. A different URL means a different
+    /// account, even if only the path differs.
     #[serde(deserialize_with = "bounds::text::<_, MAX_URL>")]
     #[schemars(length(min = 1, max = MAX_URL))]
     #[x_kube(validation = Rule::new("isURL(self) && (url(self).getScheme() == 'https' || url(self).getScheme() == 'http')")
-        .message("server: the URL of an ACME directory, such as https://acme-v02.api.letsencrypt.org/directory"))]
+        .message("server: must be the http or https URL of an ACME directory, such as https://acme-v02.api.letsencrypt.org/directory"))]
     pub server: String,
-    /// E-mail address that the CA writes to.
+    /// Contact email address that is registered at the CA.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 254))]
     pub email: Option<String>,
-    /// More e-mail addresses that the CA writes to, after `email`. Not every CA takes more than one.
+    /// More contact email addresses, in addition to `email`. Not every CA accepts more than one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::email_addresses")]
     pub emails: Vec<String>,
-    /// Secret that holds the account's private key in `tls.key` (or the key named). It is made if it does not exist.
-    /// By default its name is the issuer's with `-account-key` behind it.
+    /// Secret that stores the account's private key, by default under the key `tls.key`. It is created if it does not exist.
+    /// The default name is the issuer's name followed by `-account-key`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private_key_secret_ref: Option<PrivateKeySecretRef>,
-    /// Credentials of an account at the CA outside ACME. They are used once, to register.
+    /// Credentials of an existing account at the CA, which the ACME account is bound to. They are used once, to register.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_account_binding: Option<ExternalAccountBinding>,
-    /// PEM certificates that the CA's HTTPS certificate is checked against, in place of the public ones.
+    /// PEM CA certificates that the ACME server's HTTPS certificate is verified against, instead of the public roots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "PemBundle::schema")]
     pub ca_bundle: Option<PemBundle>,
-    /// Accept any HTTPS certificate from the CA. For tests only: whoever sits between can have certificates issued.
+    /// Do not verify the ACME server's HTTPS certificate. For tests only: anyone who can intercept the connection can have
+    /// certificates issued. Defaults to false.
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "skipTLSVerify")]
     pub skip_tls_verify: Option<bool>,
-    /// Common name of an issuer in the chain that is preferred where the CA offers several.
+    /// Common name of an issuer in the preferred chain. Used if the CA offers several chains.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub preferred_chain: Option<String>,
-    /// Profile to ask the CA for; the directory lists those that it has.
+    /// Profile to request from the CA. The CA's directory lists the available profiles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 255))]
     pub profile: Option<String>,
-    /// Whom to ask when a certificate is best renewed: `ARI` (the default), the CA itself (RFC 9773), if it has a service for
-    /// that; or `None`.
+    /// Where to get suggested renewal times. `ARI` (the default): from the CA, if it supports ACME Renewal Information (RFC
+    /// 9773). `None`: nowhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewal_information_source: Option<RenewalInformationSource>,
-    /// Tell the CA the lifetime that a Certificate's `duration` asks for, as `notAfter` of the order (RFC 8555 section 7.4).
-    /// Few CAs take it; Let's Encrypt refuses the order.
+    /// Request the lifetime in a Certificate's `duration` from the CA, as `notAfter` of the order (RFC 8555 section 7.4). Few
+    /// CAs support it; Let's Encrypt rejects such orders. Defaults to false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enable_duration_feature: Option<bool>,
-    /// The account's private key, if Certwright makes it.
+    /// Algorithm, size and rollover of the account key that Certwright generates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_key: Option<AccountKey>,
-    /// Never make an account key: the one in the Secret that `privateKeySecretRef` names is used, or waited for.
+    /// Never generate an account key: use the one in the Secret `privateKeySecretRef`, or wait for it. Defaults to false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disable_account_key_generation: Option<bool>,
-    /// How the account ends.
+    /// What happens to the account when the issuer is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_policy: Option<AccountPolicy>,
-    /// Ways to prove control of names. The one whose selector fits a name best is used for it.
+    /// Solvers that prove control of names. For each name, the solver with the most specific matching selector is used.
     #[serde(
         default,
         skip_serializing_if = "Vec::is_empty",
@@ -159,51 +160,51 @@ pub struct AcmeIssuer {
     pub solvers: Vec<Solver>,
 }
 
-/// Where the account's private key is.
+/// Reference to the Secret that stores the account's private key.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PrivateKeySecretRef {
     /// Name of the Secret.
     #[serde(deserialize_with = "bounds::object_name")]
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message("privateKeySecretRef.name: a name of lower-case letters, digits, '-' and '.', with a letter or digit at both ends"))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message("privateKeySecretRef.name: must consist of lower-case letters, digits, '-' and '.', and start and end with a letter or digit"))]
     pub name: String,
-    /// Key in its data; `tls.key` by default.
+    /// Key in the Secret's data. Defaults to `tls.key`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$')").message("privateKeySecretRef.key: a key of letters, digits, '-', '_' and '.'"))]
+    #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$')").message("privateKeySecretRef.key: must consist of letters, digits, '-', '_' and '.'"))]
     pub key: Option<String>,
 }
 
-/// A value in a Secret.
+/// Reference to a value in a Secret.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretKeySelector {
     /// Name of the Secret.
     #[serde(deserialize_with = "bounds::object_name")]
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message("keySecretRef.name: a name of lower-case letters, digits, '-' and '.', with a letter or digit at both ends"))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message("keySecretRef.name: must consist of lower-case letters, digits, '-' and '.', and start and end with a letter or digit"))]
     pub name: String,
-    /// Key in its data; `secret` by default.
+    /// Key in the Secret's data. Defaults to `secret`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$')").message("keySecretRef.key: a key of letters, digits, '-', '_' and '.'"))]
+    #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$')").message("keySecretRef.key: must consist of letters, digits, '-', '_' and '.'"))]
     pub key: Option<String>,
 }
 
-/// A key id in a Secret.
+/// Reference to a key id in a Secret.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyIdSecretRef {
     /// Name of the Secret.
     #[serde(deserialize_with = "bounds::object_name")]
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message("keyIDSecretRef.name: a name of lower-case letters, digits, '-' and '.', with a letter or digit at both ends"))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message("keyIDSecretRef.name: must consist of lower-case letters, digits, '-' and '.', and start and end with a letter or digit"))]
     pub name: String,
-    /// Key in its data; `keyID` by default.
+    /// Key in the Secret's data. Defaults to `keyID`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$')").message("keyIDSecretRef.key: a key of letters, digits, '-', '_' and '.'"))]
+    #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$')").message("keyIDSecretRef.key: must consist of letters, digits, '-', '_' and '.'"))]
     pub key: Option<String>,
 }
 
@@ -212,25 +213,25 @@ pub struct KeyIdSecretRef {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.keyID) != has(self.keyIDSecretRef)")
-        .message("externalAccountBinding needs one of keyID and keyIDSecretRef")
+        .message("externalAccountBinding: set either keyID or keyIDSecretRef")
 )]
 pub struct ExternalAccountBinding {
-    /// Key id that the CA gave. Another one is another account.
+    /// Key id from the CA. A different key id means a different account.
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "keyID")]
     #[schemars(length(min = 1, max = 1024))]
     pub key_id: Option<String>,
-    /// The key id in a Secret, where it is not to be in the spec. Another one there is another account.
+    /// Secret with the key id, as an alternative to `keyID`. A different key id means a different account.
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "keyIDSecretRef")]
     pub key_id_secret_ref: Option<KeyIdSecretRef>,
-    /// The MAC key that the CA gave, in base64url; standard base64, padding and white space around it are accepted.
-    /// It may go away once the account is registered.
+    /// Secret with the MAC key from the CA, in base64url. Standard base64, padding and surrounding white space are accepted.
+    /// You can delete the Secret once the account is registered.
     pub key_secret_ref: SecretKeySelector,
-    /// Algorithm of the MAC; `HS256` by default.
+    /// MAC algorithm: `HS256` (the default), `HS384` or `HS512`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_algorithm: Option<MacAlgorithm>,
 }
 
-/// MAC algorithms of an external account binding.
+/// MAC algorithm of an external account binding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 #[schemars(transform = schema::without_description)]
@@ -244,30 +245,30 @@ pub enum MacAlgorithm {
     Hs512,
 }
 
-/// The account key that Certwright makes where the Secret has none, and when it is changed.
+/// The account key that Certwright generates if the Secret has none, and when it is rolled over.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!has(self.size) || (self.?algorithm.orValue('ECDSA') == 'RSA' ? self.size in [2048, 3072, 4096] : true)")
-        .message("accountKey.size: RSA account keys have 2048, 3072 or 4096 bits"),
+        .message("accountKey.size: must be 2048, 3072 or 4096 for RSA"),
     validation = Rule::new("!has(self.size) || (self.?algorithm.orValue('ECDSA') == 'ECDSA' ? self.size in [256, 384] : true)")
-        .message("accountKey.size: ECDSA account keys have 256 or 384 bits")
+        .message("accountKey.size: must be 256 or 384 for ECDSA")
 )]
 pub struct AccountKey {
-    /// `ECDSA` (the default) or `RSA`.
+    /// Algorithm of the key: `ECDSA` (the default) or `RSA`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub algorithm: Option<AccountKeyAlgorithm>,
-    /// Bits. ECDSA: 256 (the default) or 384. RSA: 2048, 3072 (the default) or 4096.
+    /// Size of the key in bits. ECDSA: 256 (the default) or 384. RSA: 2048, 3072 (the default) or 4096.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<i32>,
-    /// How old the key becomes before another is put in its place at the CA (RFC 8555 section 7.3.5), such as `2160h`; at
-    /// least one hour. By default it stays.
+    /// Age at which the key is replaced by a new one at the CA (RFC 8555 section 7.3.5), such as `2160h`; at least `1h`. By
+    /// default the key is not replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "RolloverInterval::schema")]
     pub rollover_interval: Option<RolloverInterval>,
 }
 
-/// Families of account keys.
+/// Algorithm of an account key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(transform = schema::without_description)]
 pub enum AccountKeyAlgorithm {
@@ -280,33 +281,34 @@ pub enum AccountKeyAlgorithm {
     Rsa,
 }
 
-/// What is known of the account.
+/// Observed state of the account.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct IssuerStatus {
-    /// `metadata.generation` that the conditions are about; -1 before the operator has seen the object.
+    /// The `metadata.generation` that the conditions refer to; -1 until the operator has seen the object.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`: the account can be used. `KeyRollover`: the account key was changed when it last should be. While it is not
-    /// ready, `Reconciling` or `Stalled` says whether that is being worked on.
+    /// `Ready`: the account can be used. `KeyRollover`: the last rollover of the account key succeeded. While the issuer is not
+    /// ready, `Reconciling` means that the operator is working on it, and `Stalled` that it waits for you.
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
     /// The account at the CA.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acme: Option<AcmeAccountStatus>,
-    /// Failures since the last success.
+    /// Number of failed attempts since the last successful one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed_attempts: Option<i32>,
-    /// When the account was last refused, or the CA could not be reached.
+    /// Time at which the CA last rejected the account or could not be reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_failure_time: Option<Time>,
-    /// When it is tried again.
+    /// Time of the next attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_attempt_time: Option<Time>,
-    /// Version of the Secrets with the MAC key and the key id that the CA refused. With another version it is tried at once.
+    /// Version of the Secrets with the MAC key and the key id that the CA rejected. When they change, the operator retries
+    /// immediately.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused_external_account_version: Option<String>,
-    /// The deactivation of an account that was asked for and has failed so far.
+    /// A requested deactivation of an account that has not succeeded yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deactivation: Option<DeactivationStatus>,
 }
@@ -317,12 +319,12 @@ pub struct IssuerStatus {
 pub struct AcmeAccountStatus {
     /// URL of the account.
     pub uri: String,
-    /// URL of the directory of the CA that the account is at.
+    /// URL of the directory of the account's CA.
     pub server: String,
-    /// E-mail address that the CA was last given; the first, if there are several.
+    /// Email address that was last registered at the CA; the first one if there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_registered_email: Option<String>,
-    /// All e-mail addresses that the CA was last given.
+    /// All email addresses that were last registered at the CA.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub last_registered_emails: Vec<String>,
     /// RFC 7638 thumbprint of the account key, in base64url.
@@ -332,46 +334,46 @@ pub struct AcmeAccountStatus {
     /// Key id of the external account that the account is bound to.
     #[serde(skip_serializing_if = "Option::is_none", rename = "boundKeyID")]
     pub bound_key_id: Option<String>,
-    /// Terms of service that were agreed to.
+    /// Terms of service that the account agreed to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub terms_of_service: Option<String>,
-    /// Terms of service that the CA has by now, if they are others than those that were agreed to.
+    /// Current terms of service of the CA, if they differ from those the account agreed to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latest_terms_of_service: Option<String>,
-    /// When the CA confirmed that the account is deactivated; it cannot be used again.
+    /// Time at which the CA confirmed the deactivation of the account. A deactivated account cannot be used again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deactivation_time: Option<Time>,
-    /// Accounts that this issuer had before, the oldest first. Those without `deactivationTime` are still valid at the CA.
+    /// Previous accounts of this issuer, oldest first. Accounts without `deactivationTime` are still valid at the CA.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub previous_accounts: Vec<PreviousAccount>,
-    /// When the account key was made; for one that you brought, when its Secret was.
+    /// Time at which the account key was generated; for a key that you provided, the time at which its Secret was created.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_created: Option<Time>,
-    /// When the account key was last changed at the CA.
+    /// Time of the last rollover of the account key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_key_rollover: Option<Time>,
-    /// When it is changed next, or that is tried again.
+    /// Time of the next rollover of the account key, or of the next attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_key_rollover: Option<Time>,
-    /// The value of the annotation `certwright.dev/rollover-account-key` that was answered last.
+    /// Value of the annotation `certwright.dev/rollover-account-key` that was last acted on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_rollover_request: Option<String>,
-    /// The last attempt to change the account key, if it failed.
+    /// The last rollover of the account key, if it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed_key_rollover: Option<FailedKeyRollover>,
 }
 
-/// An attempt to change the account key that failed.
+/// A failed rollover of the account key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FailedKeyRollover {
-    /// Failures in a row.
+    /// Number of consecutive failures.
     pub attempts: i32,
-    /// When it failed.
+    /// Time of the last failure.
     pub time: Time,
-    /// `metadata.generation` that it was for.
+    /// The `metadata.generation` that the attempt was made for.
     pub generation: i64,
-    /// The value of the annotation `certwright.dev/rollover-account-key` at that time.
+    /// Value of the annotation `certwright.dev/rollover-account-key` at that time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
 }

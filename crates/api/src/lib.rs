@@ -1,8 +1,7 @@
 //! The three kinds, `Issuer`, `ClusterIssuer` and `Certificate`, with their conditions and reasons; no logic.
 //!
-//! Every spec field that cert-manager v1 has for the same thing keeps its name, shape and meaning. The
-//! CustomResourceDefinitions in `crds/` are generated from here: the doc comment of a field is what
-//! `kubectl explain` says of it.
+//! If cert-manager v1 has a spec field for the same thing, ours has the same name, type and meaning. The
+//! CustomResourceDefinitions in `crds/` are generated from these types: `kubectl explain` shows the doc comment of a field.
 
 mod account_end;
 mod allow;
@@ -48,81 +47,83 @@ pub const VERSION: &str = "v1alpha1";
 /// Field manager of every server-side apply, and reporting controller of every event.
 pub const FIELD_MANAGER: &str = "certwright";
 
-/// Field manager of Certificates that are made from annotations on an Ingress or a Gateway.
+/// Field manager of Certificates that are created from annotations on an Ingress or a Gateway.
 pub const ANNOTATIONS_FIELD_MANAGER: &str = "certwright-annotations";
 
-/// Label that marks an object as made by Certwright.
+/// Label on each object that Certwright created.
 pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Value of [`LABEL_MANAGED_BY`].
 pub const MANAGED_BY: &str = "certwright";
-/// Label on each Secret that Certwright made; its value is one of the `SECRET_*` constants.
+/// Label on each Secret that Certwright created; its value is one of the `SECRET_*` constants.
 pub const LABEL_SECRET: &str = "certwright.dev/secret";
 /// [`LABEL_SECRET`] of an issued certificate.
 pub const SECRET_TLS: &str = "tls";
-/// [`LABEL_SECRET`] of the private key of an issuance that is under way.
+/// [`LABEL_SECRET`] of the private key of the current issuance.
 pub const SECRET_NEXT_PRIVATE_KEY: &str = "next-private-key";
 /// [`LABEL_SECRET`] of an ACME account key.
 pub const SECRET_ACCOUNT_KEY: &str = "account-key";
-/// [`LABEL_SECRET`] of the keys by which the operator knows what of a status it has written itself.
+/// [`LABEL_SECRET`] of the keys with which the operator seals the status entries it writes.
 pub const SECRET_LEDGER_KEY: &str = "ledger-key";
 
 /// On a TLS Secret: the Certificate, in the same namespace, that it belongs to.
 pub const ANNOTATION_CERTIFICATE: &str = "certwright.dev/certificate-name";
-/// On a TLS Secret: `metadata.name` of the issuer that its certificate came from.
+/// On a TLS Secret: `metadata.name` of the issuer that issued its certificate.
 pub const ANNOTATION_ISSUER_NAME: &str = "certwright.dev/issuer-name";
-/// On a TLS Secret: kind of the issuer that its certificate came from.
+/// On a TLS Secret: kind of the issuer that issued its certificate.
 pub const ANNOTATION_ISSUER_KIND: &str = "certwright.dev/issuer-kind";
 /// On a TLS Secret: a digest of the template and the key encoding that it was written with.
 pub const ANNOTATION_WRITTEN_AS: &str = "certwright.dev/written-as";
-/// On a TLS Secret: a digest of what its keystores were made with, which nobody can compute without the private key.
+/// On a TLS Secret: a digest of the inputs of its keystores. It cannot be computed without the private key.
 pub const ANNOTATION_KEYSTORES: &str = "certwright.dev/keystores";
-/// On a TLS Secret: the names that its certificate was ordered for, joined by commas. A CA may add names of its own.
+/// On a TLS Secret: the names that its certificate was ordered for, separated by commas. A CA may add other names.
 pub const ANNOTATION_REQUESTED_NAMES: &str = "certwright.dev/requested-names";
-/// On a Certificate that is made from annotations on an Ingress or a Gateway: a digest of what it was made as.
+/// On a Certificate that is created from annotations on an Ingress or a Gateway: a digest of the Certificate as it was created.
 pub const ANNOTATION_MADE_AS: &str = "certwright.dev/made-as";
-/// On an account key Secret: the URL of the account that the CA gave to this key.
+/// On an account key Secret: the URL of the account that belongs to this key.
 pub const ANNOTATION_ACCOUNT_URL: &str = "certwright.dev/account-url";
-/// On an account key Secret: the directory URL of the CA that the account is at.
+/// On an account key Secret: the directory URL of the account's CA.
 pub const ANNOTATION_ACME_SERVER: &str = "certwright.dev/acme-server";
 /// On an account key Secret: the key id of the external account that the account is bound to.
 pub const ANNOTATION_EAB_KEY_ID: &str = "certwright.dev/eab-key-id";
-/// On an account key Secret: the RFC 7638 thumbprint of the key that all this is about; another key has another account.
+/// On an account key Secret: the RFC 7638 thumbprint of the key that the other annotations refer to; another key has another
+/// account.
 pub const ANNOTATION_KEY_THUMBPRINT: &str = "certwright.dev/key-thumbprint";
-/// On an account key Secret: when the CA confirmed that the account of this key is deactivated. No other is registered with it.
+/// On an account key Secret: when the CA confirmed the deactivation of this key's account. No other account is registered with
+/// the key.
 pub const ANNOTATION_ACCOUNT_DEACTIVATED: &str = "certwright.dev/account-deactivated";
-/// On an account key Secret: the accounts that its issuers had before, as JSON; see [`PreviousAccount`].
+/// On an account key Secret: the previous accounts of its issuers, as JSON; see [`PreviousAccount`].
 pub const ANNOTATION_PREVIOUS_ACCOUNTS: &str = "certwright.dev/previous-accounts";
-/// On an issuer, set by a human: the URL of an account of this issuer that is to be deactivated now, for good.
+/// On an issuer, set by a human: the URL of an account of this issuer to deactivate now, permanently.
 pub const ANNOTATION_DEACTIVATE_ACCOUNT: &str = "certwright.dev/deactivate-account";
-/// On an account key Secret: when the key was made.
+/// On an account key Secret: when the key was generated.
 pub const ANNOTATION_KEY_CREATED: &str = "certwright.dev/key-created";
-/// On an account key Secret: when the key that is to follow was made.
+/// On an account key Secret: when the next key was generated.
 pub const ANNOTATION_NEXT_KEY_CREATED: &str = "certwright.dev/next-key-created";
-/// On an account key Secret: when the key took the place of another at the CA.
+/// On an account key Secret: when the key replaced another one at the CA.
 pub const ANNOTATION_LAST_KEY_ROLLOVER: &str = "certwright.dev/last-key-rollover";
-/// On an Issuer or ClusterIssuer, set by a human: a value that was not there before asks for another account key now.
+/// On an Issuer or ClusterIssuer, set by a human: a new value requests a rollover of the account key now.
 pub const ANNOTATION_ROLLOVER: &str = "certwright.dev/rollover-account-key";
-/// On a Certificate, set by a human: a value that was not there before asks for a renewal now.
+/// On a Certificate, set by a human: a new value requests a renewal now.
 pub const ANNOTATION_RENEW: &str = "certwright.dev/renew";
-/// On a Certificate, set by a human: the reason for which its certificate is to be revoked now.
+/// On a Certificate, set by a human: revoke its certificate now, for this reason.
 pub const ANNOTATION_REVOKE: &str = "certwright.dev/revoke";
 
-/// On a Certificate that `certwright migrate --adopt` made: the one of cert-manager's in whose place it is, as JSON.
+/// On a Certificate that `certwright migrate --adopt` created: the cert-manager Certificate that it replaces, as JSON.
 pub const ANNOTATION_TAKEN_OVER_FROM: &str = "certwright.dev/taken-over-from";
-/// On a TLS Secret, set by cert-manager: its Certificate, in the same namespace, that keeps the Secret.
+/// On a TLS Secret, set by cert-manager: the cert-manager Certificate, in the same namespace, that manages the Secret.
 pub const ANNOTATION_CERT_MANAGER_CERTIFICATE: &str = "cert-manager.io/certificate-name";
 
-/// Finalizer on a Certificate while something is to be done before it may go: to take away a TXT record, or rules in an
-/// Ingress of somebody else, or to revoke a certificate.
+/// Finalizer on a Certificate that requires cleanup before it is deleted: to remove a TXT record or rules in an existing
+/// Ingress, or to revoke a certificate.
 pub const FINALIZER: &str = "certwright.dev/cleanup";
-/// Finalizer on an issuer whose account is to be deactivated when it is deleted.
+/// Finalizer on an issuer whose account must be deactivated when the issuer is deleted.
 pub const FINALIZER_ACCOUNT: &str = "certwright.dev/account";
 
 /// Data key of a Secret with a private key.
 pub const SECRET_KEY_TLS_KEY: &str = "tls.key";
 /// Data key of a TLS Secret with the certificate and its chain.
 pub const SECRET_KEY_TLS_CRT: &str = "tls.crt";
-/// Data key of a TLS Secret with the topmost certificate that the CA sent along.
+/// Data key of a TLS Secret with the topmost certificate of the chain that the CA sent.
 pub const SECRET_KEY_CA_CRT: &str = "ca.crt";
 
 /// Data key of a TLS Secret with the private key in binary.
@@ -130,16 +131,16 @@ pub const SECRET_KEY_DER: &str = "key.der";
 /// Data key of a TLS Secret with the private key and the chain in one PEM file.
 pub const SECRET_KEY_COMBINED_PEM: &str = "tls-combined.pem";
 
-/// `status.observedGeneration` of an object that the operator has not seen yet. No object has this generation.
+/// `status.observedGeneration` of an object that the operator has not seen. No object has this generation.
 const UNOBSERVED: i64 = -1;
 
-/// The CustomResourceDefinitions, as `crds/` has them.
+/// The CustomResourceDefinitions in `crds/`.
 pub fn crds() -> [CustomResourceDefinition; 3] {
     [Certificate::crd(), Issuer::crd(), ClusterIssuer::crd()].map(with_unobserved_status)
 }
 
-/// An object has this status from its creation until the operator has seen it. One without `observedGeneration` would be done, to
-/// whoever waits by kstatus.
+/// An object has this status from its creation until the operator has seen it. Without `observedGeneration`, kstatus would
+/// consider the object current.
 fn with_unobserved_status(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     let schemas = crd
         .spec
@@ -156,7 +157,7 @@ fn with_unobserved_status(mut crd: CustomResourceDefinition) -> CustomResourceDe
 /// The CustomResourceDefinitions as one YAML stream, one document each.
 ///
 /// # Errors
-/// Only if the definitions cannot be written as YAML, which would be a mistake in the types.
+/// Only if the definitions cannot be serialized as YAML, which would be a bug in the types.
 pub fn crds_yaml() -> Result<String, serde_yaml::Error> {
     crds().iter().map(|crd| Ok(format!("---\n{}", serde_yaml::to_string(crd)?))).collect()
 }

@@ -1,4 +1,4 @@
-//! JSON of any shape that is passed on.
+//! JSON of any shape that is passed through.
 
 use serde::de::Error as _;
 use serde::ser::Error as _;
@@ -7,16 +7,16 @@ use serde_json::Value;
 
 use crate::bounds::MAX_CONFIG;
 
-/// JSON of at most [`MAX_CONFIG`] characters, whatever is in it. It is kept as text: parsed, it can take a hundred times the
+/// JSON of any shape, of at most [`MAX_CONFIG`] characters. It is stored as text: parsed, it can take a hundred times as much
 /// memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpaqueJson(Box<str>);
 
 impl OpaqueJson {
-    /// What it says.
+    /// The parsed value.
     ///
     /// # Errors
-    /// None that is known: what it holds was written from a value.
+    /// None is known: the text was serialized from a value.
     pub fn value(&self) -> serde_json::Result<Value> {
         serde_json::from_str(&self.0)
     }
@@ -29,7 +29,7 @@ impl From<&Value> for OpaqueJson {
 }
 
 impl<'de> Deserialize<'de> for OpaqueJson {
-    /// Fails for what is larger.
+    /// Fails if the text is longer.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Value::deserialize(deserializer)?.to_string();
         match text.len() > MAX_CONFIG {

@@ -1,4 +1,4 @@
-//! What the TLS Secret holds besides `tls.crt`, `tls.key` and `ca.crt`.
+//! What the TLS Secret contains in addition to `tls.crt`, `tls.key` and `ca.crt`.
 
 use std::fmt;
 
@@ -8,17 +8,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::{bounds, schema};
 
-/// One more way to write the certificate or its key.
+/// An additional format in which the certificate or its key is written to the Secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AdditionalOutputFormat {
-    /// `DER`: the private key in `key.der`, as PKCS#1, SEC 1 or PKCS#8 in binary. `CombinedPEM`: the private key and the
-    /// chain in `tls-combined.pem`.
+    /// `DER`: the private key in binary PKCS#1, SEC 1 or PKCS#8, in `key.der`. `CombinedPEM`: the private key and the chain in
+    /// one PEM file, in `tls-combined.pem`.
     #[serde(rename = "type")]
     pub type_: OutputFormat,
 }
 
-/// Ways to write a certificate and its key.
+/// Format of a certificate and its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(transform = schema::without_description)]
 pub enum OutputFormat {
@@ -30,15 +30,16 @@ pub enum OutputFormat {
     CombinedPem,
 }
 
-/// Keystores, each protected by a password.
+/// Keystores, each protected by its own password.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Keystores {
-    /// PKCS#12: `keystore.p12` with the key and the chain and, if `ca.crt` is known, `truststore.p12` with that.
+    /// PKCS#12 keystore: `keystore.p12` with the key and the chain and, if `ca.crt` is known, `truststore.p12` with that
+    /// certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pkcs12: Option<Pkcs12Keystore>,
-    /// The older format of Java: `keystore.jks` with the key and the chain and, if `ca.crt` is known, `truststore.jks` with
-    /// that.
+    /// Java keystore (JKS): `keystore.jks` with the key and the chain and, if `ca.crt` is known, `truststore.jks` with that
+    /// certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jks: Option<JksKeystore>,
 }
@@ -48,29 +49,30 @@ pub struct Keystores {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!self.create || (has(self.passwordSecretRef) != has(self.password))")
-        .message("keystores.pkcs12: a keystore has a password: set either passwordSecretRef or password")
+        .message("keystores.pkcs12: set either passwordSecretRef or password")
 )]
 pub struct Pkcs12Keystore {
-    /// Whether to make it.
+    /// Whether to create the keystore.
     pub create: bool,
-    /// How it is encrypted. `Modern2023` (the default): AES-256 and SHA-256, for OpenSSL 3 and Java 8u301 or later.
-    /// `LegacyDES`: Triple DES and SHA-1. `LegacyRC2`: RC2 of 40 bits and SHA-1. The legacy ones protect nothing; they are
-    /// for programs that read nothing else.
+    /// Encryption of the keystore. `Modern2023` (the default): AES-256 and SHA-256, for OpenSSL 3 and Java 8u301 or later.
+    /// `LegacyDES`: Triple DES and SHA-1. `LegacyRC2`: 40-bit RC2 and SHA-1. The legacy profiles provide no protection; use
+    /// them only for programs that support nothing else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<Pkcs12Profile>,
-    /// The Secret with the password, in the Certificate's namespace.
+    /// Secret with the password, in the Certificate's namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_secret_ref: Option<PasswordSecretRef>,
-    /// The password itself; whoever may read the Certificate may read it. Some programs ask for one that is no secret.
+    /// The password in plain text. Anyone who can read the Certificate can read it. For programs that require a password even
+    /// if it is not secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<Password>,
 }
 
-/// How a PKCS#12 keystore is encrypted.
+/// Encryption of a PKCS#12 keystore.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(transform = schema::without_description)]
 pub enum Pkcs12Profile {
-    /// RC2 of 40 bits and SHA-1.
+    /// 40-bit RC2 and SHA-1.
     #[serde(rename = "LegacyRC2")]
     LegacyRc2,
     /// Triple DES and SHA-1.
@@ -86,41 +88,42 @@ pub enum Pkcs12Profile {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!self.create || (has(self.passwordSecretRef) != has(self.password))")
-        .message("keystores.jks: a keystore has a password: set either passwordSecretRef or password")
+        .message("keystores.jks: set either passwordSecretRef or password")
 )]
 pub struct JksKeystore {
-    /// Whether to make it.
+    /// Whether to create the keystore.
     pub create: bool,
-    /// Alias of the key in it; `certificate` by default. Java takes aliases in lower case.
+    /// Alias of the key in the keystore, in printable ASCII. Defaults to `certificate`. Java converts aliases to lower case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new("self.matches('^[ -~]+$')").message("keystores.jks.alias: printable characters of ASCII"))]
+    #[x_kube(validation = Rule::new("self.matches('^[ -~]+$')").message("keystores.jks.alias: must consist of printable ASCII characters"))]
     pub alias: Option<String>,
-    /// The Secret with the password, in the Certificate's namespace.
+    /// Secret with the password, in the Certificate's namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_secret_ref: Option<PasswordSecretRef>,
-    /// The password itself; whoever may read the Certificate may read it. Some programs ask for one that is no secret.
+    /// The password in plain text. Anyone who can read the Certificate can read it. For programs that require a password even
+    /// if it is not secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<Password>,
 }
 
-/// A password in a Secret.
+/// Reference to a password in a Secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PasswordSecretRef {
     /// Name of the Secret.
     #[serde(deserialize_with = "bounds::object_name")]
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message("passwordSecretRef.name: a name of lower-case letters, digits, '-' and '.', with a letter or digit at both ends"))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')").message("passwordSecretRef.name: must consist of lower-case letters, digits, '-' and '.', and start and end with a letter or digit"))]
     pub name: String,
-    /// Key in its data; `password` by default.
+    /// Key in the Secret's data. Defaults to `password`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$')").message("passwordSecretRef.key: a key of letters, digits, '-', '_' and '.'"))]
+    #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$')").message("passwordSecretRef.key: must consist of letters, digits, '-', '_' and '.'"))]
     pub key: Option<String>,
 }
 
-/// A password in a spec; it is not written into logs.
+/// A password in a spec. It is never logged.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 #[schemars(transform = schema::without_description)]

@@ -1,4 +1,4 @@
-//! Revocation of a Certificate's certificates (RFC 8555 section 7.6): what the spec asks for and what the status knows.
+//! Revocation of a Certificate's certificates (RFC 8555 section 7.6): what the spec requests, and what the status records.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
@@ -15,28 +15,28 @@ use crate::schema;
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!has(self.deletionTimeout) || self.?onDelete.orValue('Never') != 'Never'")
-        .message("revocation.deletionTimeout: a deletion waits for a revocation only with onDelete; set that, or remove the field")
+        .message("revocation.deletionTimeout: has no effect without onDelete; set onDelete or remove the field")
 )]
 pub struct RevocationSpec {
-    /// Whether the certificate is revoked when the Certificate is deleted, and for what reason: `Never`, the default, or
-    /// `unspecified`, `keyCompromise`, `affiliationChanged`, `superseded`, `cessationOfOperation` or `privilegeWithdrawn`.
+    /// Whether to revoke the certificate when the Certificate is deleted, and the reason: `Never` (the default), `unspecified`,
+    /// `keyCompromise`, `affiliationChanged`, `superseded`, `cessationOfOperation` or `privilegeWithdrawn`.
     #[serde(default)]
     pub on_delete: RevocationPolicy,
-    /// The same for a certificate that was replaced by the next one, once that is in the Secret. With `keyCompromise`
-    /// each certificate has a private key of its own, whatever `privateKey.rotationPolicy` says.
+    /// Whether to revoke a certificate after the next one has replaced it in the Secret, and the reason, with the same values
+    /// as `onDelete`. With `keyCompromise`, each certificate has a new private key, regardless of `privateKey.rotationPolicy`.
     #[serde(default)]
     pub on_replace: RevocationPolicy,
-    /// For how long the deletion of the Certificate waits for a CA that cannot be reached, such as `1m`, the default; at most `1h`.
-    /// After that the certificate is left valid, and an event says so.
+    /// How long the deletion of the Certificate waits for a CA that cannot be reached, at most `1h`. Defaults to `1m`. After
+    /// that, the certificate remains valid and an event reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "DeletionTimeout::schema")]
     pub deletion_timeout: Option<DeletionTimeout>,
 }
 
-/// Makes the reasons for which a subscriber may have a certificate revoked, and the policies that name one of them.
+/// Defines the reasons for which a subscriber may request a revocation, and the policies with these reasons.
 macro_rules! revocation_reasons {
     ($($(#[$meta:meta])* $name:ident = $word:literal, $code:literal;)*) => {
-        /// Why a certificate is revoked (RFC 5280 section 5.3.1), as far as TLS certificates may be revoked for it.
+        /// Reason for a revocation (RFC 5280 section 5.3.1), as far as it is permitted for TLS certificates.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
         #[schemars(transform = schema::without_description)]
         pub enum RevocationReason {
@@ -44,7 +44,7 @@ macro_rules! revocation_reasons {
         }
 
         impl RevocationReason {
-            /// All of them.
+            /// All reasons.
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
             /// Its name in RFC 5280.
@@ -66,7 +66,7 @@ macro_rules! revocation_reasons {
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
         #[schemars(transform = schema::without_description)]
         pub enum RevocationPolicy {
-            /// It is not.
+            /// It is not revoked.
             #[default]
             Never,
             $($(#[$meta])* #[serde(rename = $word)] $name,)*
@@ -85,31 +85,31 @@ macro_rules! revocation_reasons {
 }
 
 revocation_reasons! {
-    /// No reason is given.
+    /// No specific reason.
     Unspecified = "unspecified", 0;
     /// Somebody else has, or may have, the private key.
     KeyCompromise = "keyCompromise", 1;
     /// The subject's name or organization has changed.
     AffiliationChanged = "affiliationChanged", 3;
-    /// Another certificate has taken its place.
+    /// Another certificate has replaced it.
     Superseded = "superseded", 4;
-    /// What it was for is no more.
+    /// The service it was for no longer exists.
     CessationOfOperation = "cessationOfOperation", 5;
-    /// The subject may not have it any more.
+    /// The subject is no longer entitled to it.
     PrivilegeWithdrawn = "privilegeWithdrawn", 9;
 }
 
-/// What is known of revocations.
+/// Pending revocations and the last one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RevocationStatus {
-    /// The value of the annotation `certwright.dev/revoke` that was answered.
+    /// Value of the annotation `certwright.dev/revoke` that was last acted on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_request: Option<String>,
-    /// Certificates that may have to be revoked, or are being revoked. Each is written down while it is in the Secret.
+    /// Certificates that are being revoked or may have to be revoked. Each is recorded here while it is in the Secret.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<RevocableCertificate>,
-    /// The revocation that ended last.
+    /// The last revocation that ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last: Option<LastRevocation>,
 }
@@ -118,65 +118,66 @@ pub struct RevocationStatus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RevocableCertificate {
-    /// Its serial number, in hexadecimal.
+    /// Serial number of the certificate, in hexadecimal.
     pub serial_number: String,
-    /// When it expires; after that it is not revoked any more.
+    /// Time at which the certificate expires. It is not revoked after that.
     pub not_after: Time,
-    /// The certificate itself (DER, in base64), which is what the CA has to be sent.
+    /// The certificate itself (DER, in base64), which a revocation request must contain.
     #[schemars(schema_with = "Der::schema")]
     pub certificate: Der,
-    /// Kind of the issuer that it came from.
+    /// Kind of the issuer that issued the certificate.
     pub issuer_kind: IssuerKind,
-    /// Name of the issuer that it came from.
+    /// Name of the issuer that issued the certificate.
     pub issuer_name: String,
-    /// URL of the account that may revoke it, as far as that is known.
+    /// URL of the account that may revoke the certificate, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// How its revocation goes; not set while it is not to be revoked.
+    /// Progress of the revocation. Not set until the certificate has to be revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revocation: Option<CertificateRevocation>,
-    /// By this the operator knows that it has written the entry. It does not act upon one that has no seal, or a wrong one.
+    /// Proves that the operator wrote this entry. The operator does not act on an entry whose seal is missing or invalid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seal: Option<String>,
 }
 
 impl RevocableCertificate {
-    /// How its revocation goes, while that has not ended.
+    /// The revocation, if it has not ended.
     pub fn open(&self) -> Option<&CertificateRevocation> {
         self.revocation.as_ref().filter(|revocation| revocation.result.is_none())
     }
 
-    /// Whether its revocation has ended, with whatever result.
+    /// Whether the revocation has ended, with any result.
     pub fn has_ended(&self) -> bool {
         self.revocation.is_some() && self.open().is_none()
     }
 }
 
-/// How the revocation of a certificate goes.
+/// Progress of the revocation of a certificate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CertificateRevocation {
-    /// The reason that the CA is told.
+    /// Revocation reason that is sent to the CA.
     pub reason: RevocationReason,
-    /// What has led to it.
+    /// What caused the revocation: `Requested` (the annotation `certwright.dev/revoke`), `Replaced` (`onReplace`) or `Deleted`
+    /// (`onDelete`).
     pub cause: RevocationCause,
-    /// Since when it is to be revoked.
+    /// Time since which the certificate has to be revoked.
     pub since: Time,
-    /// How often the CA was asked in vain.
+    /// Number of failed attempts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_attempts: Option<i32>,
-    /// When the CA is asked next; not set once it has ended.
+    /// Time of the next attempt. Not set once the revocation has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_attempt_time: Option<Time>,
-    /// How it ended; not set before.
+    /// Result of the revocation: `Revoked` or `GivenUp`. Not set until the revocation has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<RevocationResult>,
-    /// What stood in the way.
+    /// Why the last attempt failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
 
-/// What has led to a revocation.
+/// Cause of a revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(transform = schema::without_description)]
 pub enum RevocationCause {
@@ -188,13 +189,13 @@ pub enum RevocationCause {
     Deleted,
 }
 
-/// How a revocation ended.
+/// Result of a revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(transform = schema::without_description)]
 pub enum RevocationResult {
     /// The CA has revoked the certificate.
     Revoked,
-    /// The certificate was not revoked, and that is not tried any more.
+    /// The certificate was not revoked, and the operator does not retry.
     GivenUp,
 }
 
@@ -204,12 +205,12 @@ pub enum RevocationResult {
 pub struct LastRevocation {
     /// Serial number of the certificate, in hexadecimal.
     pub serial_number: String,
-    /// The reason that the CA was told.
+    /// Revocation reason that was sent to the CA.
     pub reason: RevocationReason,
-    /// What had led to it.
+    /// What caused the revocation: `Requested`, `Replaced` or `Deleted`.
     pub cause: RevocationCause,
-    /// How it ended.
+    /// Result of the revocation: `Revoked` or `GivenUp`.
     pub result: RevocationResult,
-    /// When it ended.
+    /// Time at which the revocation ended.
     pub time: Time,
 }

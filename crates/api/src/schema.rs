@@ -1,10 +1,10 @@
-//! Schemas that the types alone cannot say: lists with their own rules, and fields that exist to be refused.
+//! Schemas that the types alone cannot express: lists with their own rules, and fields that exist only to be rejected.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 use crate::bounds::{MAX_ANNOTATION, MAX_DNS_NAME, MAX_LABEL, MAX_LABELS, MAX_NAMES};
 
-/// DNS names, each once, each valid, a wildcard only as the whole leftmost label.
+/// Unique, valid DNS names. A wildcard must be the whole leftmost label.
 pub fn dns_names(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
@@ -32,7 +32,7 @@ pub fn dns_names(_: &mut SchemaGenerator) -> Schema {
 
 const DNS_NAME: &str = r"^([*][.])?([a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?[.])*[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$";
 
-/// IP addresses, each once, each valid.
+/// Unique, valid IP addresses.
 pub fn ip_addresses(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
@@ -50,7 +50,7 @@ pub fn ip_addresses(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// E-mail addresses, each once.
+/// Unique email addresses.
 pub fn email_addresses(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
@@ -61,8 +61,8 @@ pub fn email_addresses(_: &mut SchemaGenerator) -> Schema {
             "maxLength": 254,
             "x-kubernetes-validations": [{
                 "rule": "self.matches('^[^@ ,<>?:]+@[^@ ,<>?:]+$')",
-                "messageExpression": "\"'\" + self + \"' is not an e-mail address, such as you@example.com\"",
-                "message": "not an e-mail address, such as you@example.com"
+                "messageExpression": "\"'\" + self + \"' is not an email address, such as you@example.com\"",
+                "message": "not an email address, such as you@example.com"
             }]
         }
     })
@@ -113,7 +113,7 @@ pub fn objects(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Conditions, one a type.
+/// Conditions, one of each type.
 pub fn conditions(generator: &mut SchemaGenerator) -> Schema {
     let condition = generator.subschema_for::<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>();
     json_schema!({
@@ -124,7 +124,7 @@ pub fn conditions(generator: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Takes a type's own description away, so that `kubectl explain` shows that of the field that uses it.
+/// Removes a type's own description, so that `kubectl explain` shows the description of the field that uses it.
 pub fn without_description(schema: &mut Schema) {
     schema.remove("description");
 }

@@ -1,4 +1,4 @@
-//! A solver: which names it is for, and how control of them is proved.
+//! A solver: which names it applies to, and how it proves control of them.
 
 use std::collections::BTreeMap;
 
@@ -15,24 +15,24 @@ use crate::schema;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("[has(self.http01), has(self.dns01)].filter(x, x).size() == 1")
-    .message("a solver needs one of http01 and dns01"))]
+    .message("solvers: set either http01 or dns01"))]
 pub struct Solver {
-    /// Names that this solver is for; all, if there is none.
+    /// Names that this solver is used for. By default, all names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<SolverSelector>,
-    /// Prove control by answering over HTTP at port 80.
+    /// Prove control with the http-01 challenge: by an HTTP response on port 80.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http01: Option<Http01Solver>,
-    /// Prove control by TXT records in the DNS. The only way for wildcards.
+    /// Prove control with the dns-01 challenge: by a TXT record in the DNS. Required for wildcards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dns01: Option<Dns01Solver>,
 }
 
-/// Which names a solver is for. All parts that are given must match.
+/// Which names a solver is used for. All fields that are set must match.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SolverSelector {
-    /// Labels that the Certificate has.
+    /// Labels that the Certificate must have.
     #[serde(
         default,
         skip_serializing_if = "BTreeMap::is_empty",
@@ -40,7 +40,7 @@ pub struct SolverSelector {
     )]
     #[schemars(schema_with = "schema::labels")]
     pub match_labels: BTreeMap<String, String>,
-    /// These very names. A solver that names a name wins over one that names its zone.
+    /// Names that match exactly. A solver that lists a name takes precedence over one that lists its zone.
     #[serde(
         default,
         skip_serializing_if = "Vec::is_empty",
@@ -48,7 +48,7 @@ pub struct SolverSelector {
     )]
     #[schemars(schema_with = "schema::names")]
     pub dns_names: Vec<String>,
-    /// Names in these zones, at any depth. The longest zone wins.
+    /// Zones whose names match, at any depth. The longest matching zone takes precedence.
     #[serde(
         default,
         skip_serializing_if = "Vec::is_empty",

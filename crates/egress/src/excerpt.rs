@@ -1,20 +1,19 @@
-//! What is told of an answer that is not what was asked for.
+//! What is reported about an unexpected answer.
 
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
 use certwright_text::clean;
 
-/// The beginning of a body, for the operator's log. It goes nowhere else: what answers may be a server that only the operator
-/// can reach.
+/// The beginning of a body, only for the operator's log: the server may be one that only the operator can reach.
 pub fn excerpt(body: &[u8]) -> String {
     const MAX_CHARS: usize = 200;
-    // A character has at most four bytes, and what is invisible is left out.
+    // A character has at most four bytes, and invisible characters are removed.
     let beginning = &body[..body.len().min(16 * MAX_CHARS)];
     clean(&String::from_utf8_lossy(beginning), MAX_CHARS)
 }
 
-/// The media type of an answer, such as `text/html`: without its parameters, and only if it is one (RFC 9110 section 8.3.1).
+/// The media type of an answer, such as `text/html`, without its parameters, and only if it is valid (RFC 9110 section 8.3.1).
 pub fn media_type(headers: &HeaderMap) -> Option<String> {
     const MAX_CHARS: usize = 60;
     let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;

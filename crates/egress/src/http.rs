@@ -9,13 +9,13 @@ use reqwest::{ClientBuilder, RequestBuilder, Response, Url};
 
 use crate::{Egress, Forbidden, Purpose};
 
-/// An HTTP client that connects only where the rules permit it. Follows no redirects.
+/// An HTTP client that connects only where the rules permit it. It does not follow redirects.
 ///
-/// Names are resolved by the operator, and connections are made to those of their addresses that are permitted. The
-/// addresses in URLs are checked before a request is sent, since no resolver sees these.
+/// The operator resolves names and connects only to permitted addresses. Addresses in URLs are checked before a request is
+/// sent, because they are not resolved.
 ///
-/// A proxy in the environment (`HTTPS_PROXY` and others) is the administrator's: it may be anywhere, and it resolves the
-/// names that it is asked for, so that the rules are its own. Addresses in URLs and `localhost` are checked all the same.
+/// A proxy in the environment (`HTTPS_PROXY` and others) is the administrator's: it may be anywhere, and it resolves names
+/// itself, according to its own rules. Addresses in URLs and `localhost` are still checked.
 #[derive(Clone, Debug)]
 pub struct HttpClient {
     direct: reqwest::Client,
@@ -24,7 +24,7 @@ pub struct HttpClient {
     purpose: Purpose,
 }
 
-/// The way through proxies. It has a client of its own, whose resolver looks up nothing but the names of proxies.
+/// The connection through proxies. It has its own client, whose resolver looks up only the names of proxies.
 #[derive(Clone, Debug)]
 struct Proxied {
     matcher: std::sync::Arc<Matcher>,
@@ -43,10 +43,10 @@ pub enum SendError {
 }
 
 impl HttpClient {
-    /// A client with the settings that `configure` makes.
+    /// A client with the settings from `configure`.
     ///
     /// # Errors
-    /// If the TLS library refuses the settings.
+    /// If the TLS library rejects the settings.
     #[expect(clippy::disallowed_methods, reason = "here is where addresses are checked")]
     pub fn new(
         egress: &Egress,
@@ -98,7 +98,7 @@ impl Proxied {
 }
 
 impl SendError {
-    /// The resolver's own error lies somewhere among the sources.
+    /// The resolver's own error is one of the sources.
     fn of(error: reqwest::Error) -> Self {
         let causes = std::iter::successors(error.source(), |&cause| cause.source());
         match causes.into_iter().any(|cause| cause.is::<Forbidden>()) {
@@ -110,14 +110,14 @@ impl SendError {
 
 /// Whether there is a proxy for any URL at all.
 fn has_proxy(matcher: &Matcher) -> bool {
-    // No list of exceptions holds this name unless it holds all.
+    // A list of exceptions contains this name only if it contains all.
     ["http", "https"].into_iter().any(|scheme| {
         let uri = format!("{scheme}://certwright.invalid/").parse::<Uri>();
         uri.is_ok_and(|uri| matcher.intercept(&uri).is_some())
     })
 }
 
-/// The address that a URL has in place of a name. Every way to write one, such as `2130706433`, is parsed by now.
+/// The address in a URL that has no name. All notations of addresses, such as `2130706433`, are already parsed.
 fn literal(host: &str) -> Option<IpAddr> {
     host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host).parse().ok()
 }
@@ -128,7 +128,7 @@ fn is_localhost(host: &str) -> bool {
     host == "localhost" || host.ends_with(".localhost")
 }
 
-/// Resolves names as the system does, and passes on the permitted addresses alone.
+/// Resolves names as the system does, and returns only permitted addresses.
 struct Resolver {
     egress: Egress,
     purpose: Purpose,

@@ -1,10 +1,10 @@
 //! Where the operator may connect.
 //!
-//! Tenants name servers, and what these answer names more: an issuer's `server` and the URLs in the answers of a CA,
-//! providers of TXT records, name servers, redirects. Every such connection is made here, and only after the address was
-//! checked: the very one that is connected to, since names are resolved first. Connections that the administrator asks
-//! for (the API server, the system's name servers, `--http01-nameservers`, `--dns01-recursive-nameservers`, a proxy, a
-//! collector of traces) are not concerned.
+//! Tenants can name servers, and the answers of these can name more: an issuer's `server` and the URLs in a CA's answers,
+//! providers of TXT records, name servers, redirects. All such connections are made here, after the address is checked. Names
+//! are resolved first, so the checked address is the one that is connected to. The rules do not apply to connections that the
+//! administrator configures (the API server, the system's name servers, `--http01-nameservers`,
+//! `--dns01-recursive-nameservers`, a proxy, a trace collector).
 //!
 //! `clippy.toml` forbids other ways to connect.
 
@@ -29,15 +29,15 @@ pub use self::no_answer::NoAnswer;
 pub use self::rules::{Network, NetworkError, Rules};
 pub use self::sockets::is_forbidden;
 
-/// The product and its version, as every request names them (RFC 8555 section 6.1).
+/// The product and its version, sent with every request (RFC 8555 section 6.1).
 pub const USER_AGENT: &str = concat!("certwright/", env!("CARGO_PKG_VERSION"));
 
-/// What a connection is for, as metrics and logs name it.
+/// The purpose of a connection, for metrics and logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Purpose {
     /// An ACME server.
     Acme,
-    /// A provider of TXT records that speaks HTTP.
+    /// A provider of TXT records that uses HTTP.
     Provider,
     /// A name server.
     Dns,
@@ -46,7 +46,7 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    /// The name of a metric's label.
+    /// The value of a metric's label.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -58,15 +58,15 @@ impl Purpose {
     }
 }
 
-/// A connection that the rules forbid. `Display` continues a sentence that begins with the host, and says nothing of the
-/// address: it may be that of a name which only the operator can resolve.
+/// A connection that the rules forbid. `Display` continues a sentence that begins with the host. It does not contain the
+/// address, which may belong to a name that only the operator can resolve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "is not allowed: the operator's egress rules forbid its address; an administrator can allow it with --egress-allow"
 )]
 pub struct Forbidden;
 
-/// The rules in force, and who is told of what they refuse. Clones share both.
+/// The rules in effect, and a callback for connections that they forbid. Clones share both.
 #[derive(Clone)]
 pub struct Egress(Arc<Inner>);
 
@@ -77,16 +77,16 @@ struct Inner {
     said: Mutex<HashSet<(Purpose, String, IpAddr)>>,
 }
 
-/// So many refusals are logged; a tenant can think up any number of names.
+/// The maximum number of forbidden connections that are logged: a tenant can invent any number of names.
 const MAX_SAID: usize = 500;
 
 impl Egress {
-    /// Connections as `rules` permit them. `observe` is told of each that is refused.
+    /// Connections that `rules` permit. `observe` is called for each forbidden one.
     pub fn new(rules: Rules, observe: impl Fn(Purpose) + Send + Sync + 'static) -> Self {
         Self(Arc::new(Inner { rules: Some(rules), observe: Box::new(observe), said: Mutex::default() }))
     }
 
-    /// Connections to wherever the administrator says.
+    /// Connections to any address, for servers that the administrator configures.
     #[must_use]
     pub fn unrestricted() -> Self {
         Self(Arc::new(Inner { rules: None, observe: Box::new(|_| {}), said: Mutex::default() }))
@@ -106,7 +106,7 @@ impl Egress {
         Err(Forbidden)
     }
 
-    /// Counts a refusal, and logs it the first time.
+    /// Counts a forbidden connection, and logs it the first time.
     fn refuse(&self, purpose: Purpose, host: &str, address: IpAddr) {
         (self.0.observe)(purpose);
         let mut said = self.0.said.lock();
@@ -122,7 +122,7 @@ impl Egress {
 }
 
 impl Default for Egress {
-    /// As without flags.
+    /// The rules without any flags.
     fn default() -> Self {
         Self::new(Rules::default(), |_| {})
     }

@@ -1,4 +1,4 @@
-//! Why a request over HTTP had no answer, in words that stay the same from one attempt to the next.
+//! Why an HTTP request had no answer, in a message that is the same for each attempt.
 
 use std::error::Error;
 use std::io;
@@ -7,23 +7,23 @@ use rustls::CertificateError;
 
 use crate::{Forbidden, SendError};
 
-/// Why a request over HTTP had no answer.
+/// Why an HTTP request had no answer.
 pub enum NoAnswer {
-    /// Nothing was sent.
+    /// The egress rules forbid the connection; nothing was sent.
     Forbidden(Forbidden),
-    /// Nothing came in time.
+    /// There was no answer in time.
     Timeout,
-    /// The TLS handshake failed, and how.
+    /// The TLS handshake failed, with the cause.
     Tls(String),
-    /// What stood in the way.
+    /// The server could not be reached, with the cause.
     Unreachable(&'static str),
 }
 
 impl NoAnswer {
-    /// Why `error` happened.
+    /// The cause of `error`.
     ///
-    /// The texts of the layers below carry ports, times and numbers of the operating system, so that only the
-    /// kind of each error in the chain is looked at.
+    /// The messages of lower layers contain ports, times and error numbers of the operating system, so only the kind of each
+    /// error in the chain is used.
     pub fn of(error: SendError) -> Self {
         let error = match error {
             SendError::Forbidden(forbidden) => return Self::Forbidden(forbidden),
@@ -51,7 +51,7 @@ fn cause(error: &reqwest::Error) -> &'static str {
         Some(io) => io_cause(io.kind()),
         None => text_cause(&cause.to_string()),
     };
-    let otherwise = if error.is_connect() { "the connection failed" } else { "the connection broke" };
+    let otherwise = if error.is_connect() { "the connection failed" } else { "the connection was lost" };
     chain(error).find_map(words).unwrap_or(otherwise)
 }
 
@@ -69,14 +69,16 @@ fn io_cause(kind: io::ErrorKind) -> Option<&'static str> {
     }
 }
 
-/// Errors of crates that keep their kinds to themselves.
+/// Errors of crates that do not expose their kinds.
 fn text_cause(text: &str) -> Option<&'static str> {
     match text {
         "connection closed before message completed" => Some("connection closed"),
-        "tunnel error: proxy authorization required" => Some("the proxy wants authorization"),
-        "tunnel error: unsuccessful" | "tunnel error: unexpected end of file" => Some("the proxy refused"),
+        "tunnel error: proxy authorization required" => Some("the proxy requires authentication"),
+        "tunnel error: unsuccessful" | "tunnel error: unexpected end of file" => {
+            Some("the proxy rejected the request")
+        }
         "tunnel error: failed to create underlying connection" => Some("the proxy cannot be reached"),
-        _ if text.starts_with("invalid HTTP") => Some("what answers there does not speak HTTP"),
+        _ if text.starts_with("invalid HTTP") => Some("the server does not speak HTTP"),
         _ => None,
     }
 }
@@ -86,8 +88,8 @@ fn tls_detail(error: &rustls::Error) -> String {
         rustls::Error::InvalidCertificate(error) => {
             format!("certificate not trusted: {}", certificate(error))
         }
-        rustls::Error::AlertReceived(alert) => format!("the server ended the handshake with {alert:?}"),
-        rustls::Error::InvalidMessage(_) => "what answers there does not speak TLS".to_owned(),
+        rustls::Error::AlertReceived(alert) => format!("the server aborted the handshake with {alert:?}"),
+        rustls::Error::InvalidMessage(_) => "the server does not speak TLS".to_owned(),
         rustls::Error::PeerIncompatible(_) => "no protocol version or cipher suite in common".to_owned(),
         _ => "the handshake failed".to_owned(),
     }
@@ -98,23 +100,22 @@ fn certificate(error: &CertificateError) -> String {
         CertificateError::UnknownIssuer => "unknown issuer (is a CA bundle missing?)",
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "expired",
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "not valid yet",
-        // Which names it has is nothing for whoever can only name the server.
+        // A user who can only name the server must not learn which names its certificate has.
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "made out for another name"
+            "issued for another name"
         }
         CertificateError::Revoked => "revoked",
         CertificateError::BadEncoding => "damaged",
-        CertificateError::BadSignature => "its signature is wrong",
+        CertificateError::BadSignature => "its signature is invalid",
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            "not made for servers"
+            "not a server certificate"
         }
-        _ => "it was refused",
+        _ => "rejected",
     }
     .to_owned()
 }
 
-/// `error` and what lies under it. What an `io::Error` wraps is not among its sources, and is looked at all
-/// the same.
+/// `error` and its sources, including the error inside an `io::Error`, which is not one of its sources.
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {
         Some(io) => io.get_ref().map(|inner| inner as &(dyn Error + 'static)),

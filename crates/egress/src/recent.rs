@@ -1,7 +1,7 @@
-//! A map that lets go of what nobody has used for an hour, and of the longest unused where there are too many.
+//! A map that drops entries that have not been used for an hour, and the least recently used ones if there are too many.
 //!
-//! What tenants can make any number of, such as servers that their Issuers name, is kept in one of these. Whatever is let
-//! go is made again when it is needed.
+//! It stores objects that tenants can create in any number, such as the servers of their Issuers. A dropped entry is created
+//! again when it is needed.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -9,16 +9,16 @@ use std::hash::Hash;
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::{Mutex, MutexGuard};
 
-/// For how long an entry is kept that nobody uses.
+/// How long an unused entry is kept.
 const KEPT: SignedDuration = SignedDuration::from_hours(1);
-/// How often entries are looked at that nobody uses.
+/// How often unused entries are looked for.
 const SWEPT: SignedDuration = SignedDuration::from_mins(1);
 
 /// The map. Values are cheap to clone.
 pub struct Recent<K, V> {
     clock: fn() -> Timestamp,
     most: usize,
-    /// Whether two entries compete for the same room.
+    /// Whether two entries compete for the same space.
     rivals: fn(&K, &K) -> bool,
     state: Mutex<State<K, V>>,
 }
@@ -34,30 +34,30 @@ struct Entry<V> {
 }
 
 impl<K: Eq + Hash + Clone, V: Clone> Recent<K, V> {
-    /// One for at most so many entries.
+    /// A map of at most `most` entries.
     pub fn new(most: usize, clock: fn() -> Timestamp) -> Self {
         Self::with_rivals(most, |_, _| true, clock)
     }
 
-    /// One for at most so many entries among those that compete with each other.
+    /// A map of at most `most` entries among those that compete with each other.
     pub fn with_rivals(most: usize, rivals: fn(&K, &K) -> bool, clock: fn() -> Timestamp) -> Self {
         Self { clock, most, rivals, state: Mutex::new(State { entries: HashMap::new(), swept: None }) }
     }
 
-    /// The value of `key`, which is used now.
+    /// The value of `key`, which counts as used now.
     pub fn get(&self, key: &K) -> Option<V> {
         let (mut state, now) = self.state();
         state.entries.get_mut(key).map(|entry| entry.take(now))
     }
 
-    /// The value of any entry that is as wanted, which is used now.
+    /// The value of any entry that matches `wanted`, which counts as used now.
     pub fn find(&self, wanted: impl Fn(&K, &V) -> bool) -> Option<V> {
         let (mut state, now) = self.state();
         let mut found = state.entries.iter_mut().filter(|(key, entry)| wanted(key, &entry.value));
         found.next().map(|(_, entry)| entry.take(now))
     }
 
-    /// The value of `key`, made if there is none.
+    /// The value of `key`, created if there is none.
     ///
     /// # Errors
     /// That of `make`.
@@ -71,7 +71,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Recent<K, V> {
         Ok(value)
     }
 
-    /// The value of `key` if it is as wanted, else `value`, which takes its place.
+    /// The value of `key` if it matches `wanted`, otherwise `value`, which replaces it.
     pub fn get_or_replace(&self, key: &K, wanted: impl FnOnce(&V) -> bool, value: V) -> V {
         let (mut state, now) = self.state();
         match state.entries.get_mut(key).filter(|entry| wanted(&entry.value)) {
@@ -83,12 +83,12 @@ impl<K: Eq + Hash + Clone, V: Clone> Recent<K, V> {
         }
     }
 
-    /// Lets one entry go.
+    /// Drops one entry.
     pub fn remove(&self, key: &K) {
         self.state().0.entries.remove(key);
     }
 
-    /// Lets all go.
+    /// Drops all entries.
     pub fn clear(&self) {
         self.state().0.entries.clear();
     }
@@ -106,7 +106,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Recent<K, V> {
         state.entries.insert(key.clone(), Entry { value, used: now });
     }
 
-    /// What is left of the entries.
+    /// The remaining entries.
     fn state(&self) -> (MutexGuard<'_, State<K, V>>, Timestamp) {
         let now = (self.clock)();
         let mut state = self.state.lock();
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_has_used_for_an_hour_is_let_go() {
+    fn an_entry_unused_for_an_hour_is_dropped() {
         let recent = Recent::new(10, clock);
         let kept = Arc::new(());
         recent.get_or_replace(&"used", |_| true, kept.clone());

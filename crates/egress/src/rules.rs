@@ -5,14 +5,14 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// Which addresses may be connected to.
 ///
-/// `allow` comes first: what it holds is permitted, whatever else says. Then `deny` and [`Rules::ALWAYS_DENIED`] forbid
-/// what they hold. Everything else is permitted. An IPv6 address that stands for an IPv4 address is permitted only if that
-/// is, too.
+/// `allow` takes precedence: its networks are always permitted. Then `deny` and [`Rules::ALWAYS_DENIED`] forbid their networks.
+/// Everything else is permitted. An IPv6 address that represents an IPv4 address is permitted only if that address is
+/// permitted, too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
-    /// Networks that are forbidden in addition.
+    /// Networks that are also forbidden.
     pub deny: Vec<Network>,
-    /// Networks that are permitted all the same.
+    /// Networks that are permitted nevertheless.
     pub allow: Vec<Network>,
 }
 
@@ -20,7 +20,7 @@ pub struct Rules {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network(IpNet);
 
-/// What was written is no network.
+/// The text is not a network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a network; write it as 10.0.0.0/8, fd00::/8, or as a single address")]
 pub struct NetworkError(String);
@@ -36,7 +36,7 @@ impl FromStr for Network {
     }
 }
 
-/// A network of IPv4-mapped addresses is one of IPv4 addresses, and looked at as such.
+/// A network of IPv4-mapped addresses is treated as one of IPv4 addresses.
 fn canonical(net: IpNet) -> IpNet {
     match (net, net.network().to_canonical()) {
         (IpNet::V6(six), IpAddr::V4(four)) if six.prefix_len() >= 96 => {
@@ -56,30 +56,30 @@ const fn six(s: [u16; 8], prefix: u8) -> IpNet {
 }
 
 impl Rules {
-    /// What is forbidden without being asked for: what is on this host or link, what is nobody's, and where clouds hand out
-    /// credentials to machines.
+    /// Networks that are forbidden by default: this host, this link, unassigned addresses, and cloud metadata services, which
+    /// provide credentials to machines.
     pub const ALWAYS_DENIED: [IpNet; 17] = [
-        // This host, which 0.0.0.0 leads to as well (RFC 1122 section 3.2.1.3).
+        // This host, to which 0.0.0.0 also leads (RFC 1122 section 3.2.1.3).
         four(0, 0, 0, 0, 8),
         four(127, 0, 0, 0, 8),
-        // The link (RFC 3927): the metadata of AWS, Azure, Google Cloud and others.
+        // Link-local (RFC 3927): the metadata services of AWS, Azure, Google Cloud and others.
         four(169, 254, 0, 0, 16),
-        // The metadata of Alibaba Cloud, Oracle Cloud's second address, and Azure's platform.
+        // The metadata service of Alibaba Cloud, Oracle Cloud's second address, and Azure's platform.
         four(100, 100, 100, 200, 32),
         four(192, 0, 0, 192, 32),
         four(168, 63, 129, 16, 32),
         // Multicast (RFC 5771) and broadcast (RFC 919).
         four(224, 0, 0, 0, 4),
         four(255, 255, 255, 255, 32),
-        // Nobody, and this host.
+        // Unspecified, and this host.
         six([0, 0, 0, 0, 0, 0, 0, 0], 128),
         six([0, 0, 0, 0, 0, 0, 0, 1], 128),
-        // The link, and what once was the site (RFC 3879).
+        // Link-local, and the former site-local (RFC 3879).
         six([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10),
         six([0xfec0, 0, 0, 0, 0, 0, 0, 0], 10),
         // Multicast.
         six([0xff00, 0, 0, 0, 0, 0, 0, 0], 8),
-        // The metadata of AWS, Google Cloud, Oracle Cloud and Scaleway.
+        // The metadata services of AWS, Google Cloud, Oracle Cloud and Scaleway.
         six([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0], 32),
         six([0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254], 128),
         six([0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe], 128),
@@ -104,8 +104,8 @@ impl Rules {
     }
 }
 
-/// The IPv4 addresses that a gateway or tunnel on the way may take an IPv6 address for. IPv4-mapped ones are IPv4 addresses
-/// already.
+/// The IPv4 addresses that a gateway or tunnel on the way may translate an IPv6 address to. IPv4-mapped ones are already IPv4
+/// addresses.
 fn embedded(address: Ipv6Addr) -> Vec<Ipv4Addr> {
     let (bits, octets) = (address.to_bits(), address.octets());
     let at = |octet: usize| [octets[octet], octets[octet + 1], octets[octet + 2], octets[octet + 3]];
@@ -121,8 +121,8 @@ fn embedded(address: Ipv6Addr) -> Vec<Ipv4Addr> {
     if last_four_octets.into_iter().any(is_in) {
         found.push(last);
     }
-    // A NAT64's own prefix (RFC 8215), whose length is not known (RFC 6052 section 2.2). Read with a length that is not its
-    // own, an address mostly begins with a zero.
+    // A local NAT64 prefix (RFC 8215), whose length is unknown (RFC 6052 section 2.2). Decoded with a wrong length, an address
+    // usually begins with a zero.
     if is_in(six([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48)) {
         let readings = [
             [octets[6], octets[7], octets[9], octets[10]],

@@ -6,17 +6,17 @@ use tokio::net::{TcpStream, UdpSocket};
 use crate::{Egress, Forbidden, Purpose};
 
 impl Egress {
-    /// A TCP connection to `at`, which is an address of `host`.
+    /// Opens a TCP connection to `at`, an address of `host`.
     ///
     /// # Errors
-    /// One for which [`is_forbidden`] holds, if the rules say so; else the system's.
+    /// An error for which [`is_forbidden`] is true if the rules forbid it; otherwise the system's.
     #[expect(clippy::disallowed_methods, reason = "the address has been checked")]
     pub async fn tcp(&self, purpose: Purpose, host: &str, at: SocketAddr) -> io::Result<TcpStream> {
         self.check(purpose, host, at.ip()).map_err(forbidden)?;
         TcpStream::connect(at).await
     }
 
-    /// A UDP socket with a port of its own, connected to `at`, so that the system drops what others send.
+    /// Opens a UDP socket with its own port, connected to `at`, so that the system drops datagrams from others.
     ///
     /// # Errors
     /// As for [`Egress::tcp`].
@@ -37,7 +37,7 @@ fn forbidden(forbidden: Forbidden) -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, forbidden)
 }
 
-/// Whether it was the egress rules that forbade a connection.
+/// Whether the egress rules forbade the connection.
 #[must_use]
 pub fn is_forbidden(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<Forbidden>())
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_of_the_system_is_none_of_ours() {
+    async fn an_error_of_the_system_is_not_forbidden_by_the_rules() {
         let egress = Egress::unrestricted();
         let error = egress.tcp(Purpose::Dns, "", "127.0.0.1:1".parse().unwrap()).await.unwrap_err();
         assert!(!is_forbidden(&error), "{error}");

@@ -1,8 +1,8 @@
-//! The TLS side of every HTTP client: one store of the system's roots for all of them, and no memory of sessions.
+//! The TLS configuration of all HTTP clients: one shared store of the system's roots, and no session resumption.
 //!
-//! A client that loads the system's roots by itself keeps some 200 KiB of them, and there is a client for each ACME server
-//! that an Issuer names. A session ticket is as long as the server likes, up to 64 KiB, and rustls keeps eight for each of
-//! 256 names; connections are kept open for a while instead, so that few handshakes would be shortened by one.
+//! A client that loads the system's roots itself needs about 200 KiB for them, and there is a client for each ACME server in an
+//! Issuer. A session ticket can be up to 64 KiB long, and rustls stores eight for each of 256 names. Connections are kept open
+//! for a while instead, so few handshakes would benefit from a ticket.
 
 use std::sync::{Arc, LazyLock};
 
@@ -14,18 +14,18 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
-/// Why servers' certificates could not be verified.
+/// Why the verification of server certificates could not be set up.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TlsError {
-    /// The bundle holds no certificate, or one that cannot be read.
-    #[error("the CA bundle holds no usable PEM certificate")]
+    /// The bundle contains no certificate, or one that cannot be parsed.
+    #[error("the CA bundle contains no usable PEM certificate")]
     Bundle,
-    /// The TLS library refused.
+    /// The TLS library failed.
     #[error("{0}")]
     Setup(String),
 }
 
-/// Trusts what the system trusts, as it was when the first client was made.
+/// Trusts the system's roots, as they were when the first client was created.
 ///
 /// # Errors
 /// [`TlsError::Setup`], if the system has no roots.
@@ -36,7 +36,7 @@ pub fn system_roots() -> Result<ClientConfig, TlsError> {
     config(SYSTEM.clone()?)
 }
 
-/// Trusts the certificates in `pem` and what they issued, and nothing else.
+/// Trusts only the certificates in `pem` and those that they issued.
 ///
 /// # Errors
 /// [`TlsError::Bundle`]
@@ -49,7 +49,7 @@ pub fn bundle(pem: &[u8]) -> Result<ClientConfig, TlsError> {
     config(verifier.map_err(|_| TlsError::Bundle)?)
 }
 
-/// Trusts anybody.
+/// Trusts every certificate.
 ///
 /// # Errors
 /// [`TlsError::Setup`]

@@ -15,13 +15,13 @@ use crate::signature::{key_algorithm, signed_by};
 use crate::{KeyAlgorithm, PrivateKey, Subject};
 use certwright_text::clean;
 
-/// How far the local clock may lag behind the CA's before a new certificate counts as not valid yet.
+/// How far the local clock may be behind the CA's before a new certificate is considered not yet valid.
 pub const CLOCK_SKEW: SignedDuration = SignedDuration::from_hours(1);
 
-/// A name is cut after so many characters. RFC 5280 allows a common name 64.
+/// Names are cut after this many characters. RFC 5280 allows 64 for a common name.
 const LONGEST_NAME: usize = 256;
 
-/// A certificate and those that lead from it towards a root, as a CA delivers them (RFC 8555 section 9.1).
+/// A certificate and its issuers up to a root, as a CA sends them (RFC 8555 section 9.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
     leaf: Leaf,
@@ -30,7 +30,7 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Reads a PEM text whose first certificate is the leaf. What is not a certificate is passed over.
+    /// Parses a PEM text whose first certificate is the leaf. Anything that is not a certificate is ignored.
     ///
     /// # Errors
     /// [`ChainError::Pem`], [`ChainError::Empty`] or [`ChainError::Malformed`].
@@ -44,19 +44,19 @@ impl Chain {
         Ok(Self { leaf, issuers, certificates })
     }
 
-    /// What the first certificate says.
+    /// The first certificate.
     #[must_use]
     pub fn leaf(&self) -> &Leaf {
         &self.leaf
     }
 
-    /// The name of the issuer of each certificate, the leaf's first: its common name, or all of it if it has none.
+    /// The name of each certificate's issuer, starting with the leaf's: the common name, or the whole name if it has none.
     #[must_use]
     pub fn issuers(&self) -> &[String] {
         &self.issuers
     }
 
-    /// Whether any certificate of the chain was issued by `name`, which is what `preferredChain` asks.
+    /// Whether a certificate in the chain was issued by `name`, for `preferredChain`.
     #[must_use]
     pub fn issued_by(&self, name: &str) -> bool {
         self.issuers.iter().any(|issuer| issuer == name)
@@ -67,7 +67,7 @@ impl Chain {
         self.certificates.iter().map(Vec::as_slice)
     }
 
-    /// The certificates as PEM, the leaf first, with `\n` line ends and nothing between them.
+    /// The certificates as PEM, the leaf first, with `\n` line endings and nothing in between.
     #[must_use]
     pub fn pem(&self) -> String {
         let config = EncodeConfig::new().set_line_ending(LineEnding::LF);
@@ -75,12 +75,12 @@ impl Chain {
         self.certificates.iter().map(encode).collect()
     }
 
-    /// Whether the chain may be served with `key` for the names in `wanted`: the leaf is for this key, holds every
-    /// DNS name (whatever the case) and IP address, and is valid at `now`; and each certificate is signed by the next,
-    /// of which there is at least one. Names that nobody asked for are no fault.
+    /// Checks that the chain can be served with `key` for the names in `wanted`: the leaf is for this key, contains every DNS
+    /// name (in any case) and IP address, and is valid at `now`; and each certificate is signed by the next, of which there is
+    /// at least one. Additional names are accepted.
     ///
     /// # Errors
-    /// A variant of [`ChainError`] for each way to fail, the first in the order above.
+    /// The first failure in the order above, as a variant of [`ChainError`].
     pub fn check(&self, key: &PrivateKey, wanted: &Subject, now: Timestamp) -> Result<(), ChainError> {
         self.leaf.check_key(key)?;
         self.leaf.check_names(wanted)?;
@@ -89,14 +89,14 @@ impl Chain {
     }
 }
 
-/// What a certificate says.
+/// The contents of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leaf {
     /// The first second at which it is valid.
     pub not_before: Timestamp,
     /// The last second at which it is valid.
     pub not_after: Timestamp,
-    /// The serial number in lower-case hexadecimal, two digits a byte.
+    /// The serial number in lower-case hexadecimal, two digits for each byte.
     pub serial_number: String,
     /// The common name of the subject.
     pub common_name: Option<String>,
@@ -106,19 +106,19 @@ pub struct Leaf {
     pub ip_addresses: BTreeSet<IpAddr>,
     /// The `SubjectPublicKeyInfo` as DER; compare it with [`PrivateKey::public_key_der`].
     pub public_key_der: Vec<u8>,
-    /// The kind of public key, if it is one that we could have made.
+    /// The algorithm of the public key, if we can generate such keys.
     pub public_key_algorithm: Option<KeyAlgorithm>,
-    /// The issuer's common name, or the whole of its name if it has none.
+    /// The issuer's common name, or the whole name if it has none.
     pub issuer_name: String,
-    /// How the CA's renewal information knows it (RFC 9773 section 4.1): the authority key identifier and the serial
-    /// number, each in base64url. `None` if it lacks the former.
+    /// The certificate's id in the CA's renewal information (RFC 9773 section 4.1): the authority key identifier and the serial
+    /// number, each in base64url. `None` if it has no authority key identifier.
     pub certificate_id: Option<String>,
     /// The certificate itself, as DER.
     pub der: Vec<u8>,
 }
 
 impl Leaf {
-    /// Reads a certificate as DER.
+    /// Parses a DER certificate.
     ///
     /// # Errors
     /// [`ChainError::Malformed`]
@@ -145,7 +145,7 @@ impl Leaf {
         })
     }
 
-    /// Whether the certificate is for `key`.
+    /// Checks that the certificate is for `key`.
     ///
     /// # Errors
     /// [`ChainError::OtherKey`]
@@ -153,11 +153,11 @@ impl Leaf {
         if self.public_key_der == key.public_key_der() { Ok(()) } else { Err(ChainError::OtherKey) }
     }
 
-    /// Whether the certificate holds every name in `wanted`. The common name is not looked for: clients ignore it, and
-    /// some CAs leave it out.
+    /// Checks that the certificate contains every name in `wanted`. The common name is not checked: clients ignore it, and some
+    /// CAs omit it.
     ///
     /// # Errors
-    /// [`ChainError::MissingNames`], with all that are missing.
+    /// [`ChainError::MissingNames`], with all missing names.
     pub fn check_names(&self, wanted: &Subject) -> Result<(), ChainError> {
         let dns_names =
             wanted.dns_names.iter().filter(|name| !self.dns_names.contains(&name.to_ascii_lowercase()));
@@ -166,7 +166,7 @@ impl Leaf {
         if missing.is_empty() { Ok(()) } else { Err(ChainError::MissingNames(missing)) }
     }
 
-    /// Whether the certificate is valid at `now`, give or take [`CLOCK_SKEW`] at its beginning.
+    /// Checks that the certificate is valid at `now`, with a tolerance of [`CLOCK_SKEW`] for its start.
     ///
     /// # Errors
     /// [`ChainError::NotYetValid`] or [`ChainError::Expired`]
@@ -181,48 +181,48 @@ impl Leaf {
     }
 }
 
-/// Why a chain was refused. Positions count from 1, the leaf.
+/// Why a chain was rejected. Positions count from 1, the leaf.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChainError {
     /// The text is not PEM.
     #[error("the certificate is not valid PEM")]
     Pem,
-    /// The text holds no certificate.
-    #[error("the PEM text holds no certificate")]
+    /// The text contains no certificate.
+    #[error("the PEM text contains no certificate")]
     Empty,
-    /// A certificate cannot be read.
+    /// A certificate cannot be parsed.
     #[error("certificate {position} of the chain cannot be read")]
     Malformed {
-        /// Its place in the chain.
+        /// Its position in the chain.
         position: usize,
     },
-    /// The leaf is for a key that we do not hold.
+    /// The leaf is for another key.
     #[error("the certificate is for another private key")]
     OtherKey,
-    /// The leaf does not cover what was asked for.
+    /// The leaf does not contain all requested names.
     #[error("the certificate lacks {}", .0.join(", "))]
     MissingNames(Vec<String>),
-    /// The leaf's validity begins in the future.
+    /// The leaf is not yet valid.
     #[error("the certificate is not valid before {not_before}")]
     NotYetValid {
-        /// When it begins.
+        /// When it becomes valid.
         not_before: Timestamp,
     },
-    /// The leaf's validity has ended.
+    /// The leaf has expired.
     #[error("the certificate expired at {not_after}")]
     Expired {
-        /// When it ended.
+        /// When it expired.
         not_after: Timestamp,
     },
-    /// The leaf came alone.
-    #[error("the certificate came without the chain of its issuers")]
+    /// The chain contains only the leaf.
+    #[error("the chain contains only the certificate, without its issuers")]
     NoChain,
-    /// The next certificate belongs to somebody else than the issuer.
+    /// The next certificate is not the issuer's.
     #[error("certificate {position} of the chain was issued by {issuer}, but the next one is for {subject}")]
     WrongIssuer {
-        /// Its place in the chain.
+        /// Its position in the chain.
         position: usize,
-        /// The issuer that it names.
+        /// Its issuer.
         issuer: String,
         /// The subject of the next certificate.
         subject: String,
@@ -230,9 +230,9 @@ pub enum ChainError {
     /// The next certificate did not sign this one.
     #[error("certificate {position} of the chain was not signed with the key of the next one, {issuer}")]
     WrongSignature {
-        /// Its place in the chain.
+        /// Its position in the chain.
         position: usize,
-        /// The issuer that it names.
+        /// Its issuer.
         issuer: String,
     },
 }
@@ -281,7 +281,7 @@ fn common_name(name: &X509Name<'_>) -> Option<String> {
     name.iter_common_name().next()?.as_str().ok().map(shown)
 }
 
-/// A name as it can stand in a message: a CA may have put anything there.
+/// A name that is safe in a message: a CA may have put anything there.
 fn shown(name: &str) -> String {
     clean(name, LONGEST_NAME)
 }
@@ -307,7 +307,7 @@ fn certificate_id(certificate: &X509Certificate<'_>) -> Option<String> {
             ParsedExtension::AuthorityKeyIdentifier(authority) => authority.key_identifier.as_ref(),
             _ => None,
         })?;
-    // With the leading zero that keeps a number positive.
+    // With the leading zero that keeps the number positive.
     Some(format!("{}.{}", BASE64.encode(authority.0), BASE64.encode(certificate.raw_serial())))
 }
 

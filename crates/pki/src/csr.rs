@@ -9,15 +9,15 @@ use rcgen::{
 
 use crate::{Curve, KeyAlgorithm, PrivateKey};
 
-/// The longest common name a certificate can carry, in characters (RFC 5280 appendix A, `ub-common-name`).
+/// The maximum length of a common name, in characters (RFC 5280 appendix A, `ub-common-name`).
 const COMMON_NAME_MAX: usize = 64;
 
-/// The names that a certificate is asked for.
+/// The names to request a certificate for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Subject {
-    /// The common name. An ACME CA wants it among the names below, too (RFC 8555 section 7.4).
+    /// The common name. An ACME CA requires it to be one of the names below (RFC 8555 section 7.4).
     pub common_name: Option<String>,
-    /// DNS names in ASCII: wildcards and A-labels are as good as any other.
+    /// DNS names in ASCII. Wildcards and A-labels are accepted.
     pub dns_names: Vec<String>,
     /// IP addresses.
     pub ip_addresses: Vec<IpAddr>,
@@ -26,8 +26,8 @@ pub struct Subject {
 /// A certificate signing request (PKCS#10, RFC 2986) as DER, signed by `key`: ECDSA with the curve's own hash, RSA
 /// with SHA-256, or Ed25519.
 ///
-/// It carries the subject alternative names and, unless longer than 64 characters, the common name. It asks for no
-/// key usage and no extended key usage: a CA sets them by its profile, and GlobalSign refuses a request that does.
+/// It contains the subject alternative names and, if at most 64 characters long, the common name. It requests no key usage and
+/// no extended key usage: a CA sets them according to its profile, and GlobalSign rejects a request that contains them.
 ///
 /// # Errors
 /// [`CsrError::Name`] if a DNS name is not ASCII, [`CsrError::Sign`] if the cryptography library fails.
@@ -48,11 +48,11 @@ pub fn certificate_signing_request(key: &PrivateKey, subject: &Subject) -> Resul
     Ok(request.der().to_vec())
 }
 
-/// Why a request could not be made.
+/// Why a request could not be created.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CsrError {
-    /// A name cannot stand in a certificate.
-    #[error("{0:?} cannot stand in a certificate: a DNS name is written in ASCII")]
+    /// A name is not valid in a certificate.
+    #[error("{0:?} is not valid in a certificate: DNS names must be ASCII")]
     Name(String),
     /// The key could not sign the request.
     #[error("the certificate signing request could not be signed with the {0} key")]
@@ -162,7 +162,7 @@ mod tests {
         let subject = Subject { dns_names: vec!["bücher.example".into()], ..Subject::default() };
         assert_eq!(
             certificate_signing_request(&key, &subject).unwrap_err().to_string(),
-            "\"bücher.example\" cannot stand in a certificate: a DNS name is written in ASCII"
+            "\"bücher.example\" is not valid in a certificate: DNS names must be ASCII"
         );
     }
 

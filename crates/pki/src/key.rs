@@ -17,8 +17,8 @@ use zeroize::{Zeroize, Zeroizing};
 
 /// A private key for an ACME account or a certificate: RSA, ECDSA on a NIST curve, or Ed25519.
 ///
-/// The key is held parsed, in memory that aws-lc wipes when the last clone is dropped. Cloning is cheap, and
-/// `Debug` shows the algorithm alone.
+/// The key is stored parsed, in memory that aws-lc wipes when the last clone is dropped. Cloning is cheap, and `Debug` shows
+/// only the algorithm.
 #[derive(Clone)]
 pub struct PrivateKey(Arc<Held>);
 
@@ -34,9 +34,9 @@ enum Pair {
 }
 
 impl PrivateKey {
-    /// Makes a new key.
+    /// Generates a new key.
     ///
-    /// An RSA key costs from a tenth of a second to many seconds of CPU: call this within `spawn_blocking`.
+    /// Generating an RSA key takes from a tenth of a second to many seconds of CPU time: call this within `spawn_blocking`.
     ///
     /// # Errors
     /// [`KeyError::RsaSize`] for an RSA size not in [`KeyAlgorithm::RSA_SIZES`], [`KeyError::Generate`] if the
@@ -53,8 +53,8 @@ impl PrivateKey {
         Self::holding(pair)
     }
 
-    /// Reads the first private key of a PEM text: PKCS#8 (`PRIVATE KEY`), PKCS#1 (`RSA PRIVATE KEY`) or SEC1
-    /// (`EC PRIVATE KEY`). Whatever else the text holds, such as `EC PARAMETERS`, is passed over.
+    /// Parses the first private key in a PEM text: PKCS#8 (`PRIVATE KEY`), PKCS#1 (`RSA PRIVATE KEY`) or SEC1 (`EC PRIVATE
+    /// KEY`). Anything else in the text, such as `EC PARAMETERS`, is ignored.
     ///
     /// # Errors
     /// [`KeyError::Pem`], [`KeyError::Missing`], [`KeyError::Encrypted`] or [`KeyError::Rejected`].
@@ -75,7 +75,7 @@ impl PrivateKey {
         Self::holding(pair.ok_or(KeyError::Rejected)?)
     }
 
-    /// The key as PEM, with `\n` line ends.
+    /// The key as PEM, with `\n` line endings.
     ///
     /// # Errors
     /// [`KeyError::Encode`] if the cryptography library fails.
@@ -107,13 +107,13 @@ impl PrivateKey {
         }
     }
 
-    /// The public key as DER of a `SubjectPublicKeyInfo` (RFC 5280 section 4.1), as it stands in a certificate.
+    /// The public key as DER of a `SubjectPublicKeyInfo` (RFC 5280 section 4.1), as in a certificate.
     #[must_use]
     pub fn public_key_der(&self) -> &[u8] {
         &self.0.public_key_der
     }
 
-    /// The numbers that make up the public key, as a JWK carries them (RFC 7518 section 6).
+    /// The numbers of the public key, as in a JWK (RFC 7518 section 6).
     #[must_use]
     pub fn public_numbers(&self) -> PublicNumbers {
         match &self.0.pair {
@@ -132,8 +132,7 @@ impl PrivateKey {
         }
     }
 
-    /// Signs as JWS does (RFC 7518 section 3.1, RFC 8037): ES256, ES384 or ES512 with `r` and `s` at fixed width, RS256 or
-    /// EdDSA.
+    /// Signs for a JWS (RFC 7518 section 3.1, RFC 8037): ES256, ES384 or ES512 with `r` and `s` at fixed width, RS256 or EdDSA.
     ///
     /// # Errors
     /// [`KeyError::Sign`] if the cryptography library fails.
@@ -145,7 +144,7 @@ impl PrivateKey {
         }
     }
 
-    /// Signs as X.509 does: ECDSA as a DER sequence (RFC 5758 section 3.2), RSA with SHA-256, or Ed25519 (RFC 8410).
+    /// Signs for X.509: ECDSA as a DER sequence (RFC 5758 section 3.2), RSA with SHA-256, or Ed25519 (RFC 8410).
     pub(super) fn sign_x509(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         match &self.0.pair {
             Pair::Ecdsa(curve, _) => {
@@ -201,20 +200,20 @@ impl fmt::Debug for PrivateKey {
     }
 }
 
-/// What kind of key, and how large.
+/// The algorithm and size of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeyAlgorithm {
     /// ECDSA on a NIST curve.
     Ecdsa(Curve),
-    /// RSA with a modulus of so many bits. Any size from 2048 to 8192 can be read; see [`KeyAlgorithm::RSA_SIZES`]
-    /// for those that can be made.
+    /// RSA with this modulus size in bits. Any size from 2048 to 8192 can be parsed; see [`KeyAlgorithm::RSA_SIZES`] for those
+    /// that can be generated.
     Rsa(u32),
     /// Ed25519 (RFC 8410).
     Ed25519,
 }
 
 impl KeyAlgorithm {
-    /// The RSA modulus sizes, in bits, that [`PrivateKey::generate`] can make.
+    /// The RSA modulus sizes, in bits, that [`PrivateKey::generate`] supports.
     pub const RSA_SIZES: [u32; 4] = [2048, 3072, 4096, 8192];
     /// ECDSA on P-256.
     pub const ECDSA_P256: Self = Self::Ecdsa(Curve::P256);
@@ -285,10 +284,11 @@ impl fmt::Display for Curve {
     }
 }
 
-/// How a private key is written as PEM; the words are cert-manager's.
+/// The PEM encoding of a private key. The names are cert-manager's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum KeyEncoding {
-    /// PKCS#1 for an RSA key (RFC 8017), SEC1 for an ECDSA key (RFC 5915), and PKCS#8 for an Ed25519 key, which has no other.
+    /// PKCS#1 for an RSA key (RFC 8017), SEC1 for an ECDSA key (RFC 5915), and PKCS#8 for an Ed25519 key, which has no other
+    /// encoding.
     #[default]
     Pkcs1,
     /// PKCS#8 (RFC 5958).
@@ -321,30 +321,32 @@ pub enum PublicNumbers {
     },
 }
 
-/// Why a private key could not be made, read, written or used.
+/// Why a private key could not be generated, parsed, encoded or used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// An RSA size that cannot be made.
-    #[error("an RSA key of {0} bits cannot be made: choose 2048, 3072, 4096 or 8192")]
+    /// An RSA size that cannot be generated.
+    #[error("an RSA key of {0} bits cannot be generated: choose 2048, 3072, 4096 or 8192")]
     RsaSize(u32),
-    /// The cryptography library made no key.
-    #[error("no {0} key could be made")]
+    /// The cryptography library failed to generate a key.
+    #[error("generating the {0} key failed")]
     Generate(KeyAlgorithm),
     /// The text is not PEM.
     #[error("the private key is not valid PEM")]
     Pem,
-    /// The PEM text holds no private key.
-    #[error("the PEM text holds no private key")]
+    /// The PEM text contains no private key.
+    #[error("the PEM text contains no private key")]
     Missing,
-    /// The text is JSON, and no private key.
-    #[error("the JSON text is no private key as JWK (RFC 7517): EC, or RSA with its primes")]
+    /// The text is JSON, but not a private key.
+    #[error(
+        "the JSON text is not a private key in JWK format (RFC 7517): it must be EC, or RSA with its primes"
+    )]
     Jwk,
-    /// The private key wants a passphrase.
+    /// The private key requires a passphrase.
     #[error("the private key is encrypted; store it without a passphrase")]
     Encrypted,
-    /// The private key is damaged, or of a kind that is not supported.
+    /// The private key is damaged or not supported.
     #[error(
-        "the private key is damaged, or is none of ECDSA on P-256, P-384 or P-521, RSA of 2048 to 8192 bits, and Ed25519"
+        "the private key is damaged or not supported: use ECDSA on P-256, P-384 or P-521, RSA of 2048 to 8192 bits, or Ed25519"
     )]
     Rejected,
     /// The key could not be encoded.

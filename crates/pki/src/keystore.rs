@@ -1,4 +1,4 @@
-//! Keystores: a key and its chain, or what is trusted, in one file under a password.
+//! Keystores: a key and its chain, or a trusted certificate, in one password-protected file.
 
 mod jks;
 
@@ -9,21 +9,21 @@ use p12_keystore::{
 
 use crate::{Chain, ChainError, KeyError, PrivateKey};
 
-/// Alias of the key, where the spec gives none.
+/// The default alias of the key.
 pub const ALIAS: &str = "certificate";
-/// So many bytes tell one from another.
+/// The length of a mark, in bytes.
 const MARK_LEN: usize = 16;
-/// Alias of what is trusted.
+/// The alias of the trusted certificate.
 const TRUSTED_ALIAS: &str = "ca";
 
-/// How a PKCS#12 keystore is encrypted.
+/// The encryption of a PKCS#12 keystore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pkcs12Encryption {
-    /// AES-256, with a MAC of SHA-256.
+    /// AES-256, with a SHA-256 MAC.
     Aes256,
-    /// Triple DES, with a MAC of SHA-1.
+    /// Triple DES, with a SHA-1 MAC.
     TripleDes,
-    /// RC2 of 40 bits, with a MAC of SHA-1.
+    /// 40-bit RC2, with a SHA-1 MAC.
     Rc2,
 }
 
@@ -43,7 +43,7 @@ pub fn pkcs12(
     write_pkcs12(ALIAS, KeyStoreEntry::PrivateKeyChain(entry), password, encryption)
 }
 
-/// PKCS#12 with a certificate that is trusted.
+/// PKCS#12 with a trusted certificate.
 ///
 /// # Errors
 /// [`KeystoreError`]
@@ -71,7 +71,7 @@ fn write_pkcs12(
         Pkcs12Encryption::TripleDes => {
             (EncryptionAlgorithm::PbeWithShaAnd3KeyTripleDesCbc, MacAlgorithm::HmacSha1)
         }
-        // The crate's name for it says RC4; what it writes is RC2.
+        // The crate calls it RC4, but writes RC2.
         Pkcs12Encryption::Rc2 => (EncryptionAlgorithm::PbeWithShaAnd40BitRc4Cbc, MacAlgorithm::HmacSha1),
     };
     Ok(store.writer(password).encryption_algorithm(encryption).mac_algorithm(mac).write()?)
@@ -86,7 +86,7 @@ pub fn jks(key: &PrivateKey, chain: &Chain, alias: &str, password: &str) -> Resu
     jks::with_key(alias, &key.pkcs8_der()?, &certificates, chain.leaf().not_before, password)
 }
 
-/// A Java keystore with a certificate that is trusted; `chain` gives its time.
+/// A Java keystore with a trusted certificate; `chain` determines its timestamp.
 ///
 /// # Errors
 /// [`KeystoreError`]
@@ -94,8 +94,8 @@ pub fn jks_trusting(ca_der: &[u8], chain: &Chain, password: &str) -> Result<Vec<
     jks::with_trusted(TRUSTED_ALIAS, ca_der, chain.leaf().not_before, password)
 }
 
-/// A digest of what keystores were made with, as `parts` say it. It cannot be computed, and so no password be guessed by
-/// it, without the private key.
+/// A digest of the inputs of keystores, which are in `parts`. It cannot be computed without the private key, so it cannot be
+/// used to guess passwords.
 ///
 /// # Errors
 /// [`KeystoreError::Key`]
@@ -109,23 +109,23 @@ pub fn mark(key: &PrivateKey, parts: &[&str]) -> Result<String, KeystoreError> {
     Ok(context.sign().as_ref().iter().take(MARK_LEN).map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Why a keystore could not be made.
+/// Why a keystore could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum KeystoreError {
-    /// The key could not be written.
+    /// The key could not be encoded.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The chain cannot be read.
+    /// The chain cannot be parsed.
     #[error(transparent)]
     Chain(#[from] ChainError),
-    /// The PKCS#12 file could not be written.
-    #[error("the PKCS#12 keystore could not be made: {0}")]
+    /// The PKCS#12 file could not be created.
+    #[error("creating the PKCS#12 keystore failed: {0}")]
     Pkcs12(#[from] p12_keystore::error::Error),
-    /// The Java keystore could not be written.
-    #[error("the Java keystore could not be made: {0}")]
+    /// The Java keystore could not be created.
+    #[error("creating the Java keystore failed: {0}")]
     Jks(&'static str),
-    /// The operator is being stopped.
-    #[error("the keystores could not be made: the operator is being stopped")]
+    /// The operator is shutting down.
+    #[error("creating the keystores failed: the operator is shutting down")]
     Interrupted,
 }
 

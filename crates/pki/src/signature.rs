@@ -11,8 +11,8 @@ use x509_parser::x509::{AlgorithmIdentifier, SubjectPublicKeyInfo};
 
 use crate::{Curve, KeyAlgorithm};
 
-/// Whether `key` made the signature. An algorithm that cannot be checked here passes: judging it is for the clients
-/// that the chain is served to, and a CA may be ahead of us.
+/// Whether `key` made the signature. An algorithm that we do not support is accepted: the clients decide whether to trust it,
+/// and a CA may be ahead of us.
 pub(super) fn signed_by(
     key: &SubjectPublicKeyInfo<'_>,
     algorithm: &AlgorithmIdentifier<'_>,
@@ -29,7 +29,7 @@ pub(super) fn signed_by(
     )
 }
 
-/// x509-parser verifies P-256 and P-384 only.
+/// x509-parser supports only P-256 and P-384.
 fn p521_verification(
     key: &SubjectPublicKeyInfo<'_>,
     algorithm: &AlgorithmIdentifier<'_>,
@@ -49,7 +49,7 @@ fn p521_verification(
     }
 }
 
-/// The kind of public key, if it is one that we could have made.
+/// The algorithm of the public key, if we can generate such keys.
 pub(super) fn key_algorithm(key: &SubjectPublicKeyInfo<'_>) -> Option<KeyAlgorithm> {
     match key.parsed().ok()? {
         PublicKey::RSA(rsa) => u32::try_from(rsa.key_size()).ok().map(KeyAlgorithm::Rsa),

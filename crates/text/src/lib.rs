@@ -1,8 +1,8 @@
-//! Text that others wrote: certificate authorities, providers, name servers, users.
+//! Text from others: certificate authorities, providers, name servers, users.
 
-/// `text` on one line, at most `most` characters long, with nothing in it that a reader does not see or that changes how
-/// the rest is shown: no control characters, and none that reorder text or have no width. White space becomes single
-/// spaces. An ellipsis at the end says that something is left out.
+/// `text` on one line, at most `most` characters long, without characters that are invisible or change how the rest is shown:
+/// no control characters, and none that reorder text or have no width. White space becomes single spaces. An ellipsis at the
+/// end marks an omission.
 #[must_use]
 pub fn clean(text: &str, most: usize) -> String {
     let mut cleaned = String::new();
@@ -29,8 +29,8 @@ pub fn clean(text: &str, most: usize) -> String {
     cleaned
 }
 
-/// Whether a character has no glyph of its own: Unicode's property `Default_Ignorable_Code_Point`, which holds the controls
-/// of direction (UAX #9) and the tags, and the interlinear annotations, which it leaves out.
+/// Whether a character has no glyph of its own: Unicode's property `Default_Ignorable_Code_Point`, which includes directional
+/// controls (UAX #9) and tags, and the interlinear annotations, which it does not include.
 pub fn is_invisible(c: char) -> bool {
     matches!(
         c,
@@ -91,7 +91,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_comes_is_printable_and_bounded(text in any::<String>(), most in 0_usize..50) {
+        fn the_result_is_always_printable_and_bounded(text in any::<String>(), most in 0_usize..50) {
             let cleaned = clean(&text, most);
             prop_assert!(cleaned.chars().count() <= most + 1);
             prop_assert!(!cleaned.chars().any(|c| c.is_control() || is_invisible(c) || (c.is_whitespace() && c != ' ')));

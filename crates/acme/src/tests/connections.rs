@@ -29,12 +29,12 @@ async fn an_unknown_directory_entry_does_no_harm() {
 }
 
 #[tokio::test]
-async fn what_is_no_directory_says_what_it_lacks() {
+async fn an_answer_that_is_not_a_directory_says_which_field_is_missing() {
     let error = directory_at(raw_server(ok(r#"{"hello":"world"}"#))).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "reading the directory failed: the answer of 127.0.0.1 is not what RFC 8555 asks for: 200 of no type, no ACME \
-         directory (missing field `newNonce`)"
+        "reading the directory failed: the answer of 127.0.0.1 does not conform to RFC 8555: 200 without a media type, \
+         not an ACME directory (missing field `newNonce`)"
     );
 }
 
@@ -85,7 +85,7 @@ async fn a_body_that_stops_half_way_is_cut_short() {
     let error = directory_at(raw_server("HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"newNonce\":"))
         .await
         .unwrap_err();
-    assert!(matches!(&error, AcmeError::Malformed { what, .. } if what == "it is cut short"), "{error:?}");
+    assert!(matches!(&error, AcmeError::Malformed { what, .. } if what == "it is incomplete"), "{error:?}");
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn a_connection_closed_without_an_answer_is_told_from_a_server_that_speaks
     let error = directory_at(raw_server("220 mail.example ESMTP\r\n")).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "reading the directory failed: cannot reach 127.0.0.1: what answers there does not speak HTTP"
+        "reading the directory failed: cannot reach 127.0.0.1: the server does not speak HTTP"
     );
 }
 
@@ -182,7 +182,7 @@ async fn an_expired_certificate_reads_the_same_at_every_attempt() {
 }
 
 #[tokio::test]
-async fn https_to_a_port_that_speaks_none_is_explained() {
+async fn https_to_a_port_without_tls_is_explained() {
     let url = raw_server("HTTP/1.1 400 Bad Request\r\n\r\n").replace("http://", "https://");
     let error = Server::new(ServerConfig { trust: Trust::SkipVerify, ..config(url) })
         .unwrap()
@@ -191,12 +191,12 @@ async fn https_to_a_port_that_speaks_none_is_explained() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "reading the directory failed: cannot reach 127.0.0.1: TLS: what answers there does not speak TLS"
+        "reading the directory failed: cannot reach 127.0.0.1: TLS: the server does not speak TLS"
     );
 }
 
 #[test]
-fn a_server_url_that_is_none_is_refused() {
+fn an_invalid_server_url_is_rejected() {
     for url in ["", "ca.example/directory", "ftp://ca.example/", "https://", "mailto:ca@example.com"] {
         let error = Server::new(config(url)).unwrap_err();
         assert_eq!(error, AcmeError::DirectoryUrl(url.to_owned()));
@@ -234,7 +234,7 @@ fn the_proxy_of_the_environment_is_used() {
 #[tokio::test]
 #[ignore = "needs a proxy in its environment; the_proxy_of_the_environment_is_used runs it with one"]
 async fn behind_a_proxy() {
-    // The proxy is on loopback, and resolves names. Addresses, and this host's name, are refused all the same.
+    // The proxy is on loopback, and resolves names. Addresses and this host's name are still rejected.
     let at = |url: &'static str| async move {
         Server::new(ServerConfig::new(url, epoch)).unwrap().directory().await
     };
@@ -294,12 +294,12 @@ async fn directory_at(url: String) -> Result<Arc<crate::Directory>, AcmeError> {
     Server::new(config(url)).unwrap().directory().await
 }
 
-/// What stands there is for whoever may talk to the server, and that need not be the one who wrote the issuer.
+/// The body is only for those who may talk to the server. The author of the issuer may not.
 #[tokio::test]
-async fn nothing_of_an_answer_that_is_no_directory_is_quoted() {
+async fn an_answer_that_is_not_a_directory_is_not_quoted() {
     let start = "reading the directory failed: ";
     let no_directory = |kind: &str| {
-        format!("{start}the answer of 127.0.0.1 is not what RFC 8555 asks for: {kind}, no ACME directory")
+        format!("{start}the answer of 127.0.0.1 does not conform to RFC 8555: {kind}, not an ACME directory")
     };
     let acme = r#"{"type":"urn:ietf:params:acme:error:rateLimited","detail":"secret"}"#;
     for (status, typ, body, text) in [
@@ -333,7 +333,7 @@ fn ok(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
 
-/// A certificate for `localhost` that signs itself.
+/// A self-signed certificate for `localhost`.
 fn certificate(expires: i32) -> CertifiedKey<KeyPair> {
     let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
     params.not_before = date_time_ymd(2000, 1, 1);
@@ -342,7 +342,7 @@ fn certificate(expires: i32) -> CertifiedKey<KeyPair> {
     CertifiedKey { cert: params.self_signed(&signing_key).unwrap(), signing_key }
 }
 
-/// Serves a directory over TLS. Its URL.
+/// Serves a directory over TLS, and returns its URL.
 fn tls_server(identity: &CertifiedKey<KeyPair>) -> String {
     let chain = vec![CertificateDer::from(identity.cert.der().to_vec())];
     let key = PrivateKeyDer::Pkcs8(identity.signing_key.serialize_der().into());

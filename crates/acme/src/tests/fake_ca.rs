@@ -15,8 +15,8 @@ use crate::{Account, Server, ServerConfig};
 use certwright_egress::Egress;
 use certwright_pki::{KeyAlgorithm, PrivateKey};
 
-/// A CA that demands what RFC 8555 section 6 demands of a request: the right content type, a nonce of its own
-/// that was not used before, and the URL in the header. What it answers is up to the test.
+/// A CA that requires of a request what RFC 8555 section 6 requires: the right content type, an unused nonce that it issued,
+/// and the URL in the header. The test determines its answers.
 pub(super) struct FakeCa {
     http: MockServer,
     state: Arc<Mutex<State>>,
@@ -31,7 +31,7 @@ struct State {
     refuse_nonce: Option<fn(usize) -> bool>,
 }
 
-/// A request as it arrived, decoded.
+/// A decoded request.
 #[derive(Clone, Debug)]
 pub(super) struct Jws {
     pub(super) header: Value,
@@ -53,7 +53,7 @@ impl FakeCa {
         Self::start_with(|_, _| ()).await
     }
 
-    /// One with a directory that is changed; what changes it is told the URL of the CA.
+    /// Starts a CA with a changed directory. `change` gets the URL of the CA.
     pub(super) async fn start_with(change: impl FnOnce(&mut Value, &str)) -> Self {
         let ca = Self { http: MockServer::start().await, state: Arc::default() };
         let base = ca.http.uri();
@@ -97,7 +97,7 @@ impl FakeCa {
         self
     }
 
-    /// Refuses the nonce of the nth request if `refuse` says so.
+    /// Rejects the nonce of the nth request if `refuse` returns true.
     pub(super) fn refuse_nonces(&self, refuse: fn(usize) -> bool) {
         self.state.lock().unwrap().refuse_nonce = Some(refuse);
     }
@@ -119,7 +119,7 @@ impl FakeCa {
         self.state.lock().unwrap().refused_nonces
     }
 
-    /// How many requests there were with this method, of whatever outcome.
+    /// The number of requests with this method, with any result.
     pub(super) async fn count(&self, method: &str) -> usize {
         let requests = self.http.received_requests().await.unwrap();
         requests.iter().filter(|request| request.method.as_str() == method).count()
@@ -195,7 +195,7 @@ pub(super) fn epoch() -> Timestamp {
     Timestamp::UNIX_EPOCH
 }
 
-/// Sends `answer` to whoever connects, byte for byte, and closes the connection. The URL of its directory.
+/// Sends `answer` verbatim to every client, and closes the connection. Returns the URL of its directory.
 pub(super) fn raw_server(answer: impl Into<Vec<u8>>) -> String {
     let answer = answer.into();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -23,7 +23,7 @@ async fn an_answer_in_json_is_read_up_to_64_kib_whether_or_not_its_length_is_ann
     assert_eq!(
         error.to_string(),
         "reading the directory failed: the answer of 127.0.0.1 is not accepted: it is longer than 64 KiB; check the \
-         issuer's server URL, or tell the CA's operator"
+         issuer's server URL, or contact the CA's operator"
     );
 }
 
@@ -79,12 +79,12 @@ async fn a_chain_is_read_up_to_ten_certificates_and_128_kib_and_ten_alternates()
     let chain = account.certificate(&ca.url("/good")).await.unwrap().value;
     assert_eq!(chain.alternates.len(), 10);
     let error = account.certificate(&ca.url("/many")).await.unwrap_err();
-    assert_eq!(what(&error), "its chain has 11 certificates, and 10 are the most that is accepted");
+    assert_eq!(what(&error), "its chain has 11 certificates, but at most 10 are accepted");
     assert_eq!(what(&account.certificate(&ca.url("/fat")).await.unwrap_err()), "it is longer than 128 KiB");
 }
 
 #[tokio::test]
-async fn of_a_problem_with_thousands_of_subproblems_a_hundred_are_kept() {
+async fn a_problem_keeps_at_most_a_hundred_subproblems() {
     let ca = FakeCa::start().await;
     let subproblem = json!({ "type": "t", "detail": "d" });
     let body =
@@ -95,13 +95,13 @@ async fn of_a_problem_with_thousands_of_subproblems_a_hundred_are_kept() {
 }
 
 #[tokio::test]
-async fn a_nonce_that_is_too_long_or_cannot_be_printed_is_none() {
+async fn a_nonce_that_is_too_long_or_not_printable_is_ignored() {
     for nonce in ["n".repeat(513), "a b".to_owned(), String::new()] {
         let answer = format!("HTTP/1.1 200 OK\r\nreplay-nonce: {nonce}\r\ncontent-length: 0\r\n\r\n");
         let url = raw_server(answer);
         let ca = FakeCa::start_with(|directory, _| directory["newNonce"] = json!(url)).await;
         let error = ca.account().order(&ca.url("/order/1")).await.unwrap_err();
-        assert!(error.to_string().contains("newNonce gave no Replay-Nonce"), "{error}");
+        assert!(error.to_string().contains("newNonce returned no Replay-Nonce header"), "{error}");
     }
 }
 
@@ -149,7 +149,7 @@ async fn a_tenant_that_waits_for_its_share_does_not_keep_others_from_the_same_di
     waiting.await.unwrap();
 }
 
-/// Answers each request with a directory, 50 ms after it came. Its URL, and how many were under way at once at most.
+/// Answers each request with a directory after 50 ms. Returns its URL and the maximum number of concurrent requests.
 fn slow_server() -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -161,7 +161,7 @@ fn slow_server() -> (String, Arc<AtomicUsize>) {
             std::thread::spawn(move || {
                 let _ = stream.read(&mut [0; 4096]);
                 most.fetch_max(under_way.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                // Nothing more comes from the client.
+                // The client sends nothing more.
                 stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
                 let _ = stream.read(&mut [0; 1]);
                 under_way.fetch_sub(1, Ordering::SeqCst);

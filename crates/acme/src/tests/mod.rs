@@ -1,4 +1,4 @@
-//! The layer as a whole, against a fake CA on the loopback interface.
+//! Tests of the whole client against a fake CA on the loopback interface.
 
 mod accounts;
 mod connections;

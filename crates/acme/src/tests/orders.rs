@@ -123,7 +123,7 @@ async fn a_certificate_comes_with_the_urls_of_its_alternates() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_is_none_is_malformed() {
+async fn an_answer_without_a_certificate_is_malformed() {
     let ca = FakeCa::start().await;
     ca.on("/cert/1", |_| ResponseTemplate::new(200).set_body_string("<html>please log in</html>")).await;
     let error = ca.account().certificate(&ca.url("/cert/1")).await.unwrap_err();

@@ -63,7 +63,7 @@ async fn a_404_without_a_body_keeps_its_status() {
     assert_eq!(error.to_string(), "reading the order failed: 127.0.0.1 answered HTTP 404");
 }
 
-/// A directory can name a server that is none of its CA's.
+/// A directory can name a server that does not belong to its CA.
 #[tokio::test]
 async fn a_problem_without_any_mark_of_acme_is_not_quoted() {
     let ca = FakeCa::start().await;
@@ -83,7 +83,7 @@ async fn a_problem_without_any_mark_of_acme_is_not_quoted() {
 }
 
 #[tokio::test]
-async fn json_that_says_nothing_is_no_problem_document() {
+async fn json_without_content_is_not_a_problem_document() {
     let ca = FakeCa::start().await;
     ca.on("/order/1", |_| ResponseTemplate::new(500).set_body_json(json!({ "trace": "abc" }))).await;
     let error = ca.account().order(&ca.url("/order/1")).await.unwrap_err();
@@ -93,8 +93,8 @@ async fn json_that_says_nothing_is_no_problem_document() {
 #[tokio::test]
 async fn success_with_something_else_than_the_object_is_malformed() {
     for (body, said) in [
-        ("<html>Welcome</html>", "200 text/plain, no JSON"),
-        ("{\"status\": \"pend", "it is cut short"),
+        ("<html>Welcome</html>", "200 text/plain, not JSON"),
+        ("{\"status\": \"pend", "it is incomplete"),
         ("", "it is empty"),
         ("{}", "missing field `status`"),
     ] {

@@ -39,7 +39,7 @@ async fn the_certificates_own_key_signs_as_itself() {
 }
 
 #[tokio::test]
-async fn one_that_is_revoked_already_is_no_error() {
+async fn revoking_a_revoked_certificate_is_not_an_error() {
     let ca =
         with_revocation(|| problem(400, "urn:ietf:params:acme:error:alreadyRevoked", "done before")).await;
     ca.account().revoke_certificate(DER, 4).await.unwrap();
@@ -55,7 +55,7 @@ async fn a_refusal_has_the_words_of_the_ca() {
 }
 
 #[tokio::test]
-async fn a_ca_whose_directory_lacks_it_is_not_asked() {
+async fn a_ca_without_revoke_cert_gets_no_request() {
     let ca = FakeCa::start().await;
     let error = ca.account().revoke_certificate(DER, 4).await.unwrap_err();
     assert!(matches!(error, AcmeError::NotOffered { entry: "revokeCert", .. }), "{error}");

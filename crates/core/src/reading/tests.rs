@@ -48,7 +48,7 @@ fn one_that_cannot_be_read_says_which_field_and_leaves_the_others_alone() {
         (
             "secretName",
             json!("../../kube-system/secrets/x"),
-            "spec.secretName: not a name of an object: at most 253 lower-case letters, digits, '-' and '.', with a letter or digit at both ends",
+            "spec.secretName: not a valid object name: at most 253 lower-case letters, digits, '-' and '.', starting and ending with a letter or digit",
         ),
         ("secretName", Value::Null, "spec.secretName: invalid type: null, expected a string"),
         ("dnsNames", json!(vec!["a.test"; 251]), "spec.dnsNames: more than 250 items"),

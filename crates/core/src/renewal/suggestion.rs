@@ -98,7 +98,7 @@ pub enum NoSuggestion {
     #[error(transparent)]
     Call(#[from] AcmeError),
     /// There was no answer in time.
-    #[error("asking when to renew the certificate failed: no answer in time")]
+    #[error("fetching the renewal information failed: no answer in time")]
     TooSlow,
     /// Section 4.2 calls it invalid.
     #[error("the window that the CA suggests ends at {end}, not after its start at {start}")]

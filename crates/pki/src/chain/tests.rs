@@ -80,7 +80,7 @@ fn every_missing_name_is_named() {
 }
 
 #[test]
-fn a_wildcard_does_not_stand_in_for_a_name_that_was_asked_for() {
+fn a_wildcard_does_not_replace_a_requested_name() {
     let ca = Authority::new();
     let wanted = Subject { dns_names: vec!["www.example.com".into()], ..Subject::default() };
     let refused = ca.chain(&ca.params()).check(&ca.key, &wanted, now());
@@ -177,7 +177,7 @@ fn the_chain_is_written_as_plain_pem() {
 }
 
 #[test]
-fn what_is_no_chain_is_refused_with_the_reason() {
+fn a_text_that_is_not_a_chain_is_rejected_with_the_reason() {
     let ca = Authority::new();
     let refused = |text: String| Chain::parse_pem(text.as_bytes()).unwrap_err();
     let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
@@ -198,7 +198,7 @@ fn a_certificate_without_a_common_name_is_read() {
 }
 
 #[test]
-fn the_names_in_a_certificate_can_stand_in_a_message() {
+fn the_names_in_a_certificate_are_safe_in_a_message() {
     let ca = Authority::new();
     let mut params = ca.params();
     params.distinguished_name.push(DnType::CommonName, "two\nlines\u{1b}[2J");
@@ -232,7 +232,7 @@ fn dns(name: &str) -> SanType {
     SanType::DnsName(name.try_into().unwrap())
 }
 
-/// A root, an intermediate, and the key that leaves are issued for.
+/// A root, an intermediate, and the key of the leaves.
 struct Authority {
     root: CertifiedIssuer<'static, KeyPair>,
     intermediate: CertifiedIssuer<'static, KeyPair>,

@@ -1,4 +1,4 @@
-//! Private keys as JWK (RFC 7517), as certbot keeps the key of an account.
+//! Private keys as JWK (RFC 7517), the format of certbot's account keys.
 
 use aws_lc_rs::rsa;
 use base64::engine::{DecodePaddingMode, Engine, GeneralPurpose, GeneralPurposeConfig};
@@ -36,11 +36,11 @@ impl<'de> Deserialize<'de> for SecretText {
 }
 
 impl PrivateKey {
-    /// Reads a private key from a PEM text, see [`PrivateKey::from_pem`], or from a JWK: an EC key, or an RSA key with its
+    /// Parses a private key from a PEM text, see [`PrivateKey::from_pem`], or from a JWK: an EC key, or an RSA key with its
     /// primes.
     ///
     /// # Errors
-    /// Those of [`PrivateKey::from_pem`]; [`KeyError::Jwk`] if the text is JSON and no such key.
+    /// Those of [`PrivateKey::from_pem`]; [`KeyError::Jwk`] if the text is JSON but not such a key.
     pub fn from_pem_or_jwk(text: &[u8]) -> Result<Self, KeyError> {
         match text.trim_ascii_start().first() {
             Some(b'{') => Self::from_jwk(text),
@@ -76,10 +76,10 @@ const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
 const OCTET_STRING: u8 = 0x04;
 const SEQUENCE: u8 = 0x30;
-/// The public key in a key of SEC 1: context-specific, constructed.
+/// The tag of the public key in a SEC 1 key: context-specific, constructed.
 const PUBLIC_KEY: u8 = 0xa1;
 
-/// RFC 5915 section 3, without the curve, which the reader knows.
+/// RFC 5915 section 3, without the curve, which is known.
 fn sec1(curve: Curve, x: &[u8], y: &[u8], d: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let width = curve.coordinate_len();
     let mut point = vec![0, 0x04];
@@ -92,7 +92,7 @@ fn sec1(curve: Curve, x: &[u8], y: &[u8], d: &[u8]) -> Option<Zeroizing<Vec<u8>>
     Some(tagged(SEQUENCE, &content))
 }
 
-/// Some writers leave leading zeros out.
+/// Some programs omit leading zeros.
 fn padded(number: &[u8], width: usize) -> Option<Zeroizing<Vec<u8>>> {
     let mut padded = Zeroizing::new(vec![0; width.checked_sub(number.len())?]);
     padded.extend_from_slice(number);
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn json_that_is_no_private_key_is_refused_without_being_quoted() {
+    fn json_that_is_not_a_private_key_is_rejected_without_being_quoted() {
         let public = EC.replace(r#""d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE","#, "");
         for text in [
             "{",

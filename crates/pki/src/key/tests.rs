@@ -1,4 +1,4 @@
-//! The files in `fixtures` were made with openssl for these tests; they guard nothing.
+//! The files in `fixtures` were generated with openssl for these tests; they protect nothing.
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, RSA_PKCS1_2048_8192_SHA256,
@@ -73,7 +73,7 @@ fn an_ed25519_key_that_openssl_made_is_read_and_written_as_it_was() {
 }
 
 #[test]
-fn what_cannot_be_used_is_refused_with_the_reason() {
+fn an_unusable_key_is_rejected_with_the_reason() {
     let refused = |text: &str| PrivateKey::from_pem(text.as_bytes()).unwrap_err();
     assert_eq!(refused(""), KeyError::Missing);
     assert_eq!(refused("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), KeyError::Missing);

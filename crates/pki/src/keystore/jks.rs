@@ -1,5 +1,5 @@
-//! The keystore format of Java 1.2, `JKS`, as `sun.security.provider.JavaKeyStore` and `KeyProtector` read it. It has not
-//! changed since. No crate for it is kept well, and to write it takes little; `keytool` reads it in the tests.
+//! The keystore format of Java 1.2, `JKS`, as read by `sun.security.provider.JavaKeyStore` and `KeyProtector`. It has not
+//! changed since. There is no well-maintained crate for it, and writing it takes little code; the tests read it with `keytool`.
 
 use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA1_OUTPUT_LEN};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
@@ -12,10 +12,10 @@ const MAGIC: u32 = 0xFEED_FEED;
 const VERSION: u32 = 2;
 const PRIVATE_KEY: u32 = 1;
 const TRUSTED_CERTIFICATE: u32 = 2;
-/// What the digest of the whole file begins with, after the password.
+/// The beginning of the input of the file's digest, after the password.
 const WHITENER: &[u8] = b"Mighty Aphrodite";
 const SALT_LEN: usize = SHA1_OUTPUT_LEN;
-/// `SEQUENCE { OBJECT IDENTIFIER 1.3.6.1.4.1.42.2.17.1.1, NULL }`: Sun's own way to protect keys.
+/// `SEQUENCE { OBJECT IDENTIFIER 1.3.6.1.4.1.42.2.17.1.1, NULL }`: Sun's own algorithm to protect keys.
 const ALGORITHM: [u8; 16] =
     [0x30, 0x0e, 0x06, 0x0a, 0x2b, 0x06, 0x01, 0x04, 0x01, 0x2a, 0x02, 0x11, 0x01, 0x01, 0x05, 0x00];
 
@@ -34,7 +34,7 @@ pub(super) fn with_key(
     Ok(file.end(password))
 }
 
-/// A file with one certificate that is trusted.
+/// A file with one trusted certificate.
 pub(super) fn with_trusted(
     alias: &str,
     certificate: &[u8],
@@ -72,10 +72,10 @@ impl File {
         Ok(())
     }
 
-    /// Java's own form of UTF-8, which is the usual one up to U+FFFF, without U+0000.
+    /// Java's modified UTF-8, which equals UTF-8 up to U+FFFF, except for U+0000.
     fn text(&mut self, text: &str) -> Result<(), KeystoreError> {
         if text.chars().any(|c| c == '\0' || c > '\u{ffff}') {
-            return Err(KeystoreError::Jks("the alias has a character that Java writes in its own way"));
+            return Err(KeystoreError::Jks("the alias has a character that Java encodes differently"));
         }
         let len = u16::try_from(text.len()).map_err(|_| KeystoreError::Jks("the alias is too long"))?;
         self.0.extend(len.to_be_bytes());
@@ -95,12 +95,14 @@ impl File {
     }
 }
 
-/// An `EncryptedPrivateKeyInfo` (RFC 5958 section 3): salt, the key under a stream of digests, and a digest to see whether
-/// the password was right.
+/// An `EncryptedPrivateKeyInfo` (RFC 5958 section 3): the salt, the key encrypted with a stream of digests, and a digest to
+/// check the password.
 fn protected(key: &[u8], password: &str) -> Result<Vec<u8>, KeystoreError> {
     let password = utf16(password);
     let mut salt = [0; SALT_LEN];
-    SystemRandom::new().fill(&mut salt).map_err(|_| KeystoreError::Jks("no random salt"))?;
+    SystemRandom::new()
+        .fill(&mut salt)
+        .map_err(|_| KeystoreError::Jks("no random salt could be generated"))?;
     let mut protected = salt.to_vec();
     let mut stream = salt.to_vec();
     for block in key.chunks(SHA1_OUTPUT_LEN) {

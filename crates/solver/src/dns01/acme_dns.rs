@@ -1,6 +1,6 @@
-//! Letting an acme-dns server (github.com/joohoi/acme-dns) answer for a name that a CNAME delegates to it.
+//! TXT records on an acme-dns server (github.com/joohoi/acme-dns), to which a CNAME delegates the name.
 //!
-//! It keeps the last two values of each account and has no way to delete one, so that nothing is cleaned up.
+//! The server keeps the last two values of each account and cannot delete one, so nothing is cleaned up.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,17 +19,17 @@ mod tests;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Which server to ask, and as whom.
+/// The server, and the accounts there.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The server's URL, without `/update`.
     pub host: Url,
-    /// The accounts, by the domains they are for.
+    /// The accounts by domain.
     pub accounts: Accounts,
 }
 
-/// Accounts by domain, as cert-manager and lego store them: a JSON object whose keys are domains, and whose values
-/// what the server answered when the account was registered.
+/// Accounts by domain, as stored by cert-manager and lego: a JSON object that maps each domain to what the server's `/register`
+/// returned.
 #[derive(Clone, Debug)]
 pub struct Accounts(BTreeMap<String, Account>);
 
@@ -41,12 +41,12 @@ pub struct Account {
     #[serde(deserialize_with = "secret")]
     password: SecretString,
     subdomain: String,
-    /// Where the CNAME at `_acme-challenge.<domain>` has to lead.
+    /// The required target of the CNAME at `_acme-challenge.<domain>`.
     #[serde(default)]
     pub fulldomain: String,
 }
 
-/// What is stored is not the accounts.
+/// The stored data is not a list of accounts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the acme-dns accounts are not a JSON object of the form \
@@ -55,30 +55,30 @@ pub struct Account {
 pub struct AccountsError(String);
 
 impl Accounts {
-    /// Reads what is in the Secret.
+    /// Parses the contents of the Secret.
     pub fn from_json(json: &[u8]) -> Result<Self, AccountsError> {
         let parsed = serde_json::from_slice::<BTreeMap<String, Account>>(json);
-        // The error's own text may quote a value, which may be secret.
+        // The error's own message may quote a value, which may be secret.
         let accounts = parsed.map_err(|error| {
             AccountsError(match error.classify() {
                 serde_json::error::Category::Data => {
-                    missing(json).unwrap_or("a value is of the wrong type").into()
+                    missing(json).unwrap_or("a value has the wrong type").into()
                 }
-                _ => format!("no JSON from line {}", error.line()),
+                _ => format!("invalid JSON at line {}", error.line()),
             })
         })?;
         let key = |domain: String| domain.trim_end_matches('.').to_ascii_lowercase();
         Ok(Self(accounts.into_iter().map(|(domain, account)| (key(domain), account)).collect()))
     }
 
-    /// The account for `domain`: the one stored under exactly that name, else under the name without `*.`.
+    /// The account for `domain`: the one stored under exactly that name, otherwise the one under the name without `*.`.
     #[must_use]
     pub fn of(&self, domain: &str) -> Option<&Account> {
         let domain = domain.trim_end_matches('.').to_ascii_lowercase();
         self.0.get(&domain).or_else(|| self.0.get(base_domain(&domain)))
     }
 
-    /// The domains there are accounts for.
+    /// The domains that have accounts.
     pub fn domains(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
@@ -88,7 +88,7 @@ fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D:
     String::deserialize(deserializer).map(SecretString::from)
 }
 
-/// Which field an account lacks, if that is what is wrong.
+/// Which field is missing in an account, if that is the problem.
 fn missing(json: &[u8]) -> Option<&'static str> {
     let accounts = serde_json::from_slice::<BTreeMap<String, serde_json::Value>>(json).ok()?;
     let lacks = |field: &str| accounts.values().any(|account| account.get(field).is_none());
@@ -107,7 +107,7 @@ pub struct Provider {
     client: HttpClient,
 }
 
-/// Why an acme-dns server did not do what it was asked to. `Display` is stable.
+/// Why an update on an acme-dns server failed. `Display` is stable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The URL cannot be used.
@@ -116,37 +116,37 @@ pub enum Error {
         /// The URL.
         url: String,
     },
-    /// No client could be made.
+    /// The client could not be created.
     #[error("acmeDNS cannot be set up: {0}")]
     Client(#[from] ClientError),
     /// There is no account for the domain.
     #[error(
-        "there is no acme-dns account for {domain} among those that acmeDNS.accountSecretRef names ({}); register one, \
+        "there is no acme-dns account for {domain} in acmeDNS.accountSecretRef ({}); register one, \
          and store what the server answers under that name",
-        if domains.is_empty() { "it has none".to_owned() } else { domains.join(", ") }
+        if domains.is_empty() { "it contains none".to_owned() } else { domains.join(", ") }
     )]
     NoAccount {
         /// The domain without `*.`.
         domain: String,
-        /// The domains there are accounts for.
+        /// The domains that have accounts.
         domains: Vec<String>,
     },
     /// 401: wrong user or password, or this address may not use the account.
     #[error(
-        "updating the TXT record failed: {host} refuses the account of {domain}: {failure}; the account is unknown, \
-         its password wrong, or its allowfrom lacks our address"
+        "updating the TXT record failed: {host} rejects the account of {domain}: {failure}; check that the account exists, \
+         its password, and that its allowfrom includes the operator's address"
     )]
     Unauthorized {
         /// The server's host.
         host: String,
         /// The domain.
         domain: String,
-        /// What it answered.
+        /// The server's answer.
         failure: HttpFailure,
     },
-    /// 400: the subdomain or the value is not as it likes them.
+    /// 400: the subdomain or the value is invalid.
     #[error(
-        "updating the TXT record failed: {host} refuses the update for {domain}: {failure}; check the account's \
+        "updating the TXT record failed: {host} rejects the update for {domain}: {failure}; check the account's \
          subdomain"
     )]
     BadRequest {
@@ -154,7 +154,7 @@ pub enum Error {
         host: String,
         /// The domain.
         domain: String,
-        /// What it answered.
+        /// The server's answer.
         failure: HttpFailure,
     },
     /// The request failed in another way.
@@ -162,13 +162,13 @@ pub enum Error {
     Request {
         /// The server's host.
         host: String,
-        /// What it did instead.
+        /// The failure.
         failure: HttpFailure,
     },
 }
 
 impl Error {
-    /// The variant's name, as event reason and metric label.
+    /// The variant's name, for event reasons and metric labels.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
@@ -183,7 +183,7 @@ impl Error {
 }
 
 impl Provider {
-    /// A server to be asked by these settings.
+    /// A client for a server with these settings.
     pub fn new(settings: Settings, clients: &Clients) -> Result<Self, Error> {
         let host = &settings.host;
         if !matches!(host.scheme(), "http" | "https") || host.host_str().is_none() {
@@ -192,7 +192,7 @@ impl Provider {
         Ok(Self { client: clients.trusting(None)?, settings })
     }
 
-    /// Adds the record's value; the older of the two that the account had goes.
+    /// Adds the record's value. It replaces the older of the account's two values.
     pub async fn present(&self, record: &Record) -> Result<(), Error> {
         let domain = record.base_domain().to_owned();
         let accounts = &self.settings.accounts;
@@ -220,7 +220,7 @@ impl Provider {
         })
     }
 
-    /// Does nothing: values cannot be deleted there, and each new one pushes out the oldest.
+    /// Does nothing: values cannot be deleted on the server, and each new one replaces the oldest.
     #[expect(clippy::unused_async, reason = "as the other providers have it")]
     pub async fn clean_up(&self, _record: &Record) -> Result<(), Error> {
         Ok(())

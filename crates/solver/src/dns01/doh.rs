@@ -12,7 +12,7 @@ use certwright_egress::HttpClient;
 const DNS_MESSAGE: &str = "application/dns-message";
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Asks the server at `url`.
+/// Sends a query to the server at `url`.
 pub(super) async fn ask(client: &HttpClient, url: &Url, request: &Request) -> Result<Reply, NoAnswer> {
     let bytes = post(client, url, TIMEOUT, |post| {
         post.header(CONTENT_TYPE, DNS_MESSAGE).header(ACCEPT, DNS_MESSAGE).body(request.bytes.clone())

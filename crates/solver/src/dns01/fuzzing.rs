@@ -1,4 +1,4 @@
-//! Opens what reads name servers' and providers' answers to the fuzz targets in `fuzz/`. No part of the API.
+//! Exposes the parsing of name servers' and providers' answers to the fuzz targets in `fuzz/`. Not part of the API.
 
 use ::http::{HeaderMap, StatusCode};
 use hickory_resolver::proto::rr::{Name, RecordType};
@@ -14,19 +14,19 @@ pub use super::rfc2136::fuzzing::answer_to_update;
 /// The id of the query.
 const ID: u16 = 0x6162;
 
-/// What is learned from an answer.
+/// The data in an answer.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// The names in it: where a CNAME leads, the zone, name servers.
+    /// The names in it: the target of a CNAME, the zone, name servers.
     pub names: Vec<String>,
     /// Values of TXT records.
     pub values: Vec<Vec<u8>>,
-    /// What the server did instead of answering.
+    /// The failure, if the server did not answer.
     pub failure: Option<String>,
 }
 
-/// What is learned from a message of a name server that was asked for the TXT records of `_acme-challenge.example.com`.
-/// Nothing if it is no answer to that.
+/// The data in a name server's answer to a query for the TXT records of `_acme-challenge.example.com`. `None` if the message is
+/// not an answer to it.
 pub fn answer(message: &[u8]) -> Option<Seen> {
     let name = Name::from_ascii("_acme-challenge.example.com.").ok()?;
     let mut request = Request::query(&name, RecordType::TXT, true).ok()?;
@@ -45,7 +45,7 @@ pub fn answer(message: &[u8]) -> Option<Seen> {
     })
 }
 
-/// What is said of an answer over HTTP that is no success, and what is logged of it.
+/// What is reported and logged about an unsuccessful HTTP answer.
 pub fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> [String; 2] {
     let failure = HttpFailure::Status { status: status.as_u16(), media_type: media_type(headers) };
     [failure.to_string(), excerpt(body)]

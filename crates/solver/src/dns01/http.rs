@@ -1,4 +1,4 @@
-//! HTTP as the providers and DNS over HTTPS use it: one POST, one answer, no redirects.
+//! HTTP for the providers and DNS over HTTPS: one POST, one answer, no redirects.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,51 +15,50 @@ use certwright_egress::tls;
 use certwright_egress::{Egress, Forbidden, HttpClient, Purpose, SendError};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Far above any answer that is read here; a DNS message has 64 KiB at most.
+/// Far larger than any answer that is read here; a DNS message has at most 64 KiB.
 const MAX_BODY: usize = 128 << 10;
-/// What is looked at of the body of a refusal; it is quoted only in part.
+/// How much of an error's body is read. Only a part of it is logged.
 const MAX_REFUSAL: usize = 8 << 10;
-/// Clients that are kept: one for the system's roots, and one for each bundle.
+/// The maximum number of cached clients: one for the system's roots, and one for each bundle.
 const MOST_CLIENTS: usize = 256;
-/// So many idle connections to one host are kept, for so long.
+/// The maximum number of idle connections to one host, and how long they are kept.
 const MAX_IDLE: usize = 2;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// What a server may send over HTTP/2 before it is read: as much as the longest answer.
+/// How much a server may send over HTTP/2 before it is read: as much as the largest answer.
 const WINDOW: u32 = 128 << 10;
 
-/// Why no HTTP client could be made.
+/// Why an HTTP client could not be created.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
     /// The CA bundle cannot be used.
-    #[error("the CA bundle holds no usable PEM certificate")]
+    #[error("the CA bundle contains no usable PEM certificate")]
     Bundle,
-    /// The TLS library refused.
-    #[error("no HTTPS client could be made")]
+    /// The TLS library failed.
+    #[error("creating the HTTPS client failed")]
     Client,
 }
 
-/// What a server did over HTTP instead of what it was asked for. `Display` continues a sentence that begins with
-/// the server.
+/// Why an HTTP request failed. `Display` continues a sentence that begins with the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HttpFailure {
     /// The egress rules forbid the connection.
     Forbidden(Forbidden),
-    /// Nothing came in time.
+    /// There was no answer in time.
     Timeout,
-    /// The connection failed or broke.
+    /// The connection failed or was lost.
     Unreachable(&'static str),
     /// The server's certificate is not trusted, or the TLS handshake failed.
     Tls(String),
-    /// It answered, but not with a success.
+    /// It answered with an error status.
     Status {
         /// The HTTP status of the answer.
         status: u16,
-        /// The media type of the answer. Nothing of what it says, which may not be meant for whoever reads this.
+        /// The media type of the answer. The body is not quoted, because the reader may not be allowed to see it.
         media_type: Option<String>,
     },
-    /// It answered with a success whose body is cut short.
+    /// It answered successfully, but the body is incomplete.
     Cut,
-    /// It answered with a success whose body is too long.
+    /// It answered successfully, but the body is too large.
     TooLong,
 }
 
@@ -74,13 +73,13 @@ impl fmt::Display for HttpFailure {
             Self::Status { status, media_type: Some(media_type) } => {
                 write!(f, "answered HTTP {status} ({media_type})")
             }
-            Self::Cut => f.write_str("sent an answer that is cut short"),
+            Self::Cut => f.write_str("sent an incomplete answer"),
             Self::TooLong => f.write_str("sent an answer of more than 128 KiB, which is not read"),
         }
     }
 }
 
-/// The clients in use, one for each bundle that servers are held against: to make one reads all that the system trusts.
+/// A cache of clients, one for each CA bundle: creating one loads all of the system's roots.
 pub struct Clients {
     egress: Egress,
     purpose: Purpose,
@@ -88,20 +87,20 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// No clients yet. They connect where `egress` permits it; `clock` tells which have long been unused.
+    /// An empty cache. The clients connect where `egress` permits it; `clock` is used to drop unused clients.
     #[must_use]
     pub fn new(egress: Egress, purpose: Purpose, clock: fn() -> Timestamp) -> Self {
         Self { egress, purpose, by_bundle: Recent::new(MOST_CLIENTS, clock) }
     }
 
-    /// A client that trusts the system's roots, or `bundle` (PEM) and nothing else. Each request sets its own timeout.
+    /// A client that trusts the system's roots, or only `bundle` (PEM). Each request sets its own timeout.
     pub(super) fn trusting(&self, bundle: Option<&[u8]>) -> Result<HttpClient, ClientError> {
         let make = || client(&self.egress, self.purpose, bundle);
         self.by_bundle.get_or_try_insert(&bundle.map(<[u8]>::to_vec), make)
     }
 }
 
-/// A client that connects where `egress` permits it, and trusts the system's roots, or `bundle` (PEM) and nothing else.
+/// A client that connects where `egress` permits it, and trusts the system's roots, or only `bundle` (PEM).
 pub(super) fn client(
     egress: &Egress,
     purpose: Purpose,
@@ -125,7 +124,7 @@ pub(super) fn client(
     client.map_err(|_| ClientError::Client)
 }
 
-/// POSTs to `url` what `fill` makes of the request, and reads the body of a success, all within `timeout`.
+/// POSTs a request, completed by `fill`, to `url`, and reads the body of a successful answer, all within `timeout`.
 pub(super) async fn post(
     client: &HttpClient,
     url: &Url,
@@ -140,7 +139,7 @@ pub(super) async fn post(
     }
     let (host, status) = (url.host_str(), status.as_u16());
     let beginning = beginning(response).await;
-    debug!(host, status, excerpt = excerpt(&beginning), "a server refuses");
+    debug!(host, status, excerpt = excerpt(&beginning), "a server rejected the request");
     Err(HttpFailure::Status { status, media_type })
 }
 
@@ -159,7 +158,7 @@ async fn body(mut response: reqwest::Response) -> Result<Vec<u8>, HttpFailure> {
     }
 }
 
-/// The beginning of a refusal's body, as far as it comes.
+/// The beginning of an error's body, as far as it arrives.
 async fn beginning(mut response: reqwest::Response) -> Vec<u8> {
     let mut body = Vec::new();
     while body.len() < MAX_REFUSAL

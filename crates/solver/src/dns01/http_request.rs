@@ -1,5 +1,5 @@
-//! Letting an HTTP endpoint put a record into a zone, by the protocol of lego's httpreq provider: a POST to
-//! `<url>/present` or `<url>/cleanup`. Any success counts; bodies of successes are not read.
+//! TXT records through an HTTP endpoint with the protocol of lego's httpreq provider: a POST to `<url>/present` or
+//! `<url>/cleanup`. Any 2xx status is a success; the bodies of successful answers are not read.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,38 +16,38 @@ use certwright_egress::HttpClient;
 #[cfg(test)]
 mod tests;
 
-/// How long a request may take unless said otherwise.
+/// The default timeout of a request.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Which endpoint to ask, and how.
+/// The endpoint, and how to call it.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where it is, without `/present` and `/cleanup`.
+    /// Its URL, without `/present` and `/cleanup`.
     pub url: Url,
-    /// What to tell it.
+    /// The format of the request body.
     pub mode: Mode,
-    /// Who we are.
+    /// Our credentials.
     pub credentials: Credentials,
-    /// Certificates in PEM to which the endpoint's own has to lead; without them those that the system trusts.
+    /// PEM CA certificates for the endpoint's certificate; `None` for the system's roots.
     pub ca_bundle: Option<Vec<u8>>,
-    /// How long a request may take altogether; see [`DEFAULT_TIMEOUT`].
+    /// How long a request may take in total; see [`DEFAULT_TIMEOUT`].
     pub timeout: Duration,
 }
 
-/// What an endpoint is told.
+/// The format of the request body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// The record: `{"fqdn", "value"}`.
     #[default]
     Default,
-    /// The challenge, from which it makes the record by itself: `{"domain", "token", "keyAuth"}`.
+    /// The challenge, from which the endpoint computes the record: `{"domain", "token", "keyAuth"}`.
     Raw,
 }
 
-/// Who we are to an endpoint. `Debug` shows no secret.
+/// Our credentials at an endpoint. `Debug` shows no secret.
 #[derive(Clone, Debug, Default)]
 pub enum Credentials {
-    /// Nobody.
+    /// None.
     #[default]
     None,
     /// HTTP basic authentication (RFC 7617).
@@ -68,7 +68,7 @@ pub struct Provider {
     client: HttpClient,
 }
 
-/// Why an endpoint did not do what it was asked to. `Display` is stable.
+/// Why a call to an endpoint failed. `Display` is stable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The URL cannot be used.
@@ -77,23 +77,23 @@ pub enum Error {
         /// The URL, without its credentials.
         url: String,
     },
-    /// No client could be made.
+    /// The client could not be created.
     #[error("httpRequest cannot be set up: {0}")]
     Client(#[from] ClientError),
     /// The request failed.
     #[error("{operation} failed: {url} {failure}")]
     Request {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
-        /// What was asked, without query and credentials.
+        /// The requested URL, without query and credentials.
         url: String,
-        /// What it did instead.
+        /// The failure.
         failure: HttpFailure,
     },
 }
 
 impl Error {
-    /// The variant's name, as event reason and metric label.
+    /// The variant's name, for event reasons and metric labels.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
@@ -104,7 +104,7 @@ impl Error {
     }
 }
 
-/// What was tried. `Display` reads as the beginning of a sentence.
+/// The operation that failed. `Display` reads as the beginning of a sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// `/present`
@@ -125,8 +125,8 @@ impl Operation {
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Present => "having the TXT record added",
-            Self::CleanUp => "having the TXT record deleted",
+            Self::Present => "adding the TXT record",
+            Self::CleanUp => "deleting the TXT record",
         })
     }
 }
@@ -158,7 +158,7 @@ impl<'a> Body<'a> {
 }
 
 impl Provider {
-    /// An endpoint to be asked by these settings.
+    /// A client for an endpoint with these settings.
     pub fn new(settings: Settings, clients: &Clients) -> Result<Self, Error> {
         let url = &settings.url;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
@@ -168,7 +168,7 @@ impl Provider {
         Ok(Self { settings, client })
     }
 
-    /// Has the record added. Doing so twice has to be as doing it once; the endpoint sees to that.
+    /// Has the record added. The endpoint must ensure that adding it twice is the same as adding it once.
     pub async fn present(&self, record: &Record) -> Result<(), Error> {
         self.post(Operation::Present, record).await
     }
@@ -200,10 +200,10 @@ impl Provider {
     }
 }
 
-/// A URL without what may be secret.
+/// A URL without parts that may be secret.
 fn shown(url: &Url) -> String {
     let mut url = url.clone();
-    // Only URLs without a host refuse, and they have no credentials.
+    // This fails only for URLs without a host, which have no credentials.
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url.set_query(None);

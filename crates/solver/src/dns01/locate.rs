@@ -1,4 +1,4 @@
-//! Where a challenge's record belongs: CNAMEs followed, and the zone found.
+//! Finds where a challenge's record belongs: follows CNAMEs and finds the zone.
 
 use hickory_resolver::proto::rr::{Name, RecordType};
 use tokio::time::timeout;
@@ -6,7 +6,7 @@ use tokio::time::timeout;
 use super::resolver::{Answer, Resolver, ServerFailures, fully_qualified};
 use super::{base_domain, undotted};
 
-/// The label under the validated name (RFC 8555 section 8.4).
+/// The label below the validated name (RFC 8555 section 8.4).
 const CHALLENGE_LABEL: &str = "_acme-challenge";
 /// CAs follow fewer.
 const MAX_HOPS: usize = 16;
@@ -14,96 +14,96 @@ const MAX_HOPS: usize = 16;
 /// What to do about CNAME records at the challenge's name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum CnameStrategy {
-    /// Put the record at `_acme-challenge.<name>`.
+    /// Add the record at `_acme-challenge.<name>`.
     #[default]
     None,
-    /// Put the record where the CNAMEs lead, as CAs look there.
+    /// Add the record at the target of the CNAMEs, where CAs look for it.
     Follow,
 }
 
 /// Where a challenge's record belongs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Location {
-    /// The name of the TXT record, in lower case, with the trailing dot.
+    /// The name of the TXT record, in lower case, with a trailing dot.
     pub fqdn: String,
-    /// The zone that holds it, in lower case, with the trailing dot.
+    /// The zone that contains it, in lower case, with a trailing dot.
     pub zone: String,
 }
 
-/// Why it is not known where a challenge's record belongs. `Display` is stable; names have no trailing dot.
+/// Why the location of a challenge's record could not be found. `Display` is stable; names have no trailing dot.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LocateError {
     /// Not a DNS name.
     #[error("{name:?} is not a DNS name")]
     NotAName {
-        /// What was given.
+        /// The given name.
         name: String,
     },
-    /// No name server looked a name up.
+    /// No name server answered a lookup.
     #[error(
-        "looking up {name}{} failed: {failures}; see to these name servers or name others for dns-01",
-        from.as_ref().map(|from| format!(", where the CNAME at {from} leads,")).unwrap_or_default()
+        "looking up {name}{} failed: {failures}; check these name servers, or configure others for dns-01",
+        from.as_ref().map(|from| format!(" (the target of the CNAME at {from})")).unwrap_or_default()
     )]
     Lookup {
-        /// The name, or what it is if it is made up.
+        /// The name, or a description of a random name.
         name: String,
-        /// The challenge's name, if it is a CNAME there that leads to `name`.
+        /// The challenge's name, if a CNAME there points to `name`.
         from: Option<String>,
-        /// What each server did instead.
+        /// Why each server failed.
         failures: ServerFailures,
     },
-    /// The CNAME is none that somebody put at the challenge's name: it comes for any name there.
+    /// The CNAME is not at the challenge's name itself: it is a wildcard.
     #[error(
-        "{name} has no record of its own, but a wildcard CNAME catches it and leads to {target}: add a CNAME at {name} \
-         that leads to where challenges shall be answered, or set cnameStrategy to None so that the TXT record is put \
+        "{name} has no record of its own, but matches a wildcard CNAME to {target}: add a CNAME at {name} \
+         to the name where challenges are answered, or set cnameStrategy to None so that the TXT record is added \
          at {name} itself"
     )]
     WildcardCname {
         /// The challenge's name.
         name: String,
-        /// Where the CNAME leads.
+        /// The target of the CNAME.
         target: String,
     },
-    /// CNAMEs that lead back to where they came from.
+    /// The CNAMEs form a loop.
     #[error(
-        "the CNAMEs at {name} go round in a circle ({}); let the last lead to where the TXT record shall be",
+        "the CNAMEs at {name} form a loop ({}); point the last one to the name of the TXT record",
         path.join(" to ")
     )]
     CnameLoop {
         /// The challenge's name.
         name: String,
-        /// The names in their order; the last occurs earlier, too.
+        /// The names in order; the last one also occurs earlier.
         path: Vec<String>,
     },
-    /// More CNAMEs in a row than are followed.
-    #[error("the CNAMEs at {name} are more than {MAX_HOPS} in a row; shorten the chain, as CAs follow fewer")]
+    /// There are more CNAMEs in a row than are followed.
+    #[error(
+        "there are more than {MAX_HOPS} CNAMEs in a row at {name}; shorten the chain, because CAs follow fewer"
+    )]
     TooManyCnames {
         /// The challenge's name.
         name: String,
     },
-    /// The CNAMEs end at a name that no zone holds.
+    /// The CNAMEs end at a name without a zone.
     #[error(
-        "the CNAME at {name} leads to {target}, and there is no such domain; create its zone or let the CNAME lead \
+        "the CNAME at {name} points to {target}, but there is no such domain; create its zone, or point the CNAME \
          elsewhere"
     )]
     DanglingCname {
         /// The challenge's name.
         name: String,
-        /// Where the last CNAME leads.
+        /// The target of the last CNAME.
         target: String,
     },
-    /// No zone holds the challenge's name.
+    /// There is no zone for the challenge's name.
     #[error(
-        "there is no zone for {name}: no such domain is in DNS as these name servers see it; create it, or name others"
+        "there is no zone for {name}: the name servers find no such domain; create it, or configure others for dns-01"
     )]
     NoZone {
         /// The challenge's name.
         name: String,
     },
-    /// The lookups took too long altogether.
-    #[error(
-        "the lookups for {name} took too long altogether; see to the name servers or name others for dns-01"
-    )]
+    /// The lookups took too long in total.
+    #[error("the lookups for {name} took too long; check the name servers, or configure others for dns-01")]
     OutOfTime {
         /// The challenge's name.
         name: String,
@@ -111,7 +111,7 @@ pub enum LocateError {
 }
 
 impl LocateError {
-    /// The variant's name, as event reason and metric label.
+    /// The variant's name, for event reasons and metric labels.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
@@ -126,7 +126,7 @@ impl LocateError {
         }
     }
 
-    /// The same, telling by which challenge's CNAME the name was come upon.
+    /// The same error, with the challenge whose CNAME led to the name.
     fn come_upon_at(self, challenge: &Name) -> Self {
         match self {
             Self::Lookup { name, failures, .. } => {
@@ -139,11 +139,11 @@ impl LocateError {
 }
 
 impl Resolver {
-    /// Where the record that validates `name` belongs. A leading `*.` does not matter, nor does a trailing dot.
+    /// Finds where the record that validates `name` belongs. A leading `*.` or trailing dot is ignored.
     ///
-    /// Takes 30 seconds at most, and one query where there is no CNAME and the answer to it names the zone, as it
-    /// usually does. That answer is "no such name" before the record is there, and a recursive server may remember
-    /// that for a while: as long as the zone's SOA says.
+    /// Takes at most 30 seconds, and one query if there is no CNAME and the answer names the zone, as it usually does. Before
+    /// the record exists, that answer is "no such name", and a recursive server may cache it for as long as the zone's SOA
+    /// says.
     pub async fn locate(&self, name: &str, strategy: CnameStrategy) -> Result<Location, LocateError> {
         let challenge = challenge_name(name)?;
         let located = async {
@@ -164,8 +164,7 @@ impl Resolver {
         Ok(Location { fqdn: challenge.to_ascii(), zone: zone.to_ascii() })
     }
 
-    /// Follows one CNAME after the other, as a server that does so in one go answers SERVFAIL to whatever is wrong
-    /// on the way.
+    /// Follows the CNAMEs one by one, because a server that follows them itself answers SERVFAIL to any problem on the way.
     async fn locate_following(&self, challenge: &Name) -> Result<Location, LocateError> {
         let mut path = vec![challenge.clone()];
         loop {
@@ -194,13 +193,13 @@ impl Resolver {
         }
     }
 
-    /// A made-up name beside the challenge's has the same CNAME only if that is made for every name (RFC 4592).
+    /// A random name next to the challenge's has the same CNAME only if it is a wildcard (RFC 4592).
     async fn refuse_wildcard(&self, challenge: &Name, target: &Name) -> Result<(), LocateError> {
         let parent = challenge.base_name();
-        // A name so long that nothing fits beside it.
+        // The name is so long that no random name fits.
         let Ok(sibling) = parent.prepend_label(made_up_label()) else { return Ok(()) };
         let answer = self.recurse(&sibling, RecordType::CNAME).await.map_err(|failures| {
-            let name = format!("a made-up name under {}", shown(&parent));
+            let name = format!("a random name under {}", shown(&parent));
             LocateError::Lookup { name, from: None, failures }
         })?;
         match answer.cname(&sibling) {
@@ -211,7 +210,8 @@ impl Resolver {
         }
     }
 
-    /// The zone of `name`: `answer`, which is about it, names it in most cases; else its ancestors are asked.
+    /// The zone of `name`. In most cases `answer`, the answer to a query for `name`, names it; otherwise the parent names are
+    /// queried.
     async fn zone(&self, name: &Name, answer: &Answer) -> Result<Option<Name>, LocateError> {
         let mut zone = answer.zone_of(name);
         let mut ancestor = name.base_name();
@@ -226,11 +226,11 @@ impl Resolver {
         }
     }
 
-    /// Whether the domain right below the top-level domain `zone` exists. A public one answers for each domain that
-    /// nobody has; a private one may well hold names of its own.
+    /// Whether the domain directly below the top-level domain `zone` exists. A public top-level domain answers for every
+    /// unregistered domain; a private one may contain names itself.
     async fn has_domain(&self, zone: &Name, name: &Name) -> Result<bool, LocateError> {
         let domain = fully_qualified(name.trim_to(labels(zone) + 1));
-        // The challenge of the top-level domain itself, which need not be there yet.
+        // The challenge of the top-level domain itself, which may not exist yet.
         if domain.iter().next() == Some(CHALLENGE_LABEL.as_bytes()) {
             return Ok(true);
         }
@@ -247,7 +247,7 @@ fn challenge_name(name: &str) -> Result<Name, LocateError> {
     let error = || LocateError::NotAName { name: name.to_owned() };
     let base = base_domain(name);
     let base = base.strip_suffix('.').unwrap_or(base);
-    // Other characters are possible in DNS, but no CA issues for them.
+    // DNS permits other characters, but no CA issues certificates for them.
     let usual = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if base.is_empty() || !base.chars().all(usual) {
         return Err(error());
@@ -270,19 +270,19 @@ fn is_at_or_below(name: &str, ancestor: &str) -> bool {
     name.strip_suffix(ancestor).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
-/// As many labels as there are, an asterisk included.
+/// The number of labels, including an asterisk.
 fn labels(name: &Name) -> usize {
     name.iter().len()
 }
 
 fn made_up_label() -> String {
-    // Only that nobody has it matters, so that a failing random generator does no harm.
+    // The name only has to be unused, so a failing random generator does no harm.
     let mut random = [0; 8];
     let _ = aws_lc_rs::rand::fill(&mut random);
     format!("certwright-{:016x}", u64::from_be_bytes(random))
 }
 
-/// A name as it stands in a sentence.
+/// A name as shown in messages.
 pub(super) fn shown(name: &Name) -> String {
     undotted(&name.to_ascii()).to_owned()
 }

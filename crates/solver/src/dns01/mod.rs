@@ -1,9 +1,9 @@
-//! Proving control of a name by a TXT record (RFC 8555 section 8.4).
+//! The dns-01 challenge: proof of control with a TXT record (RFC 8555 section 8.4).
 //!
-//! [`Resolver::locate`] says at which name the record belongs and in which zone that is; one of the providers puts
-//! it there: [`rfc2136`], [`http_request`], [`acme_dns`], or a [`webhook`] in the cluster; [`Resolver::visible`]
-//! says when the world can see it, so that the CA is told no sooner. Nothing here waits for a record to appear or
-//! keeps anything from one call to the next; every call ends by itself within a bounded time.
+//! [`Resolver::locate`] finds the name and the zone of the record. A provider adds it: [`rfc2136`], [`http_request`],
+//! [`acme_dns`], or a [`webhook`] in the cluster. [`Resolver::visible`] checks whether it is publicly visible, so that the CA
+//! is told to validate only then. Nothing here waits for a record to appear or keeps state between calls. Every call ends
+//! within a bounded time.
 
 pub mod acme_dns;
 mod doh;
@@ -30,32 +30,32 @@ pub use self::propagation::{Lacking, NotVisible, PropagationMode, ServerReport};
 pub use self::resolver::{Resolver, ResolverSetupError, ServerFailure, ServerFailures, Whose};
 pub use self::transport::NoAnswer;
 
-/// A TXT record to put into a zone, or to take out of it, and the challenge that it answers.
+/// A TXT record to add or delete, and the challenge that it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Where it belongs, with the trailing dot; see [`Location::fqdn`].
+    /// Its name, with a trailing dot; see [`Location::fqdn`].
     pub fqdn: String,
-    /// The zone that holds that name, with the trailing dot; see [`Location::zone`].
+    /// Its zone, with a trailing dot; see [`Location::zone`].
     pub zone: String,
-    /// What it says: the digest of the key authorization (RFC 8555 section 8.4).
+    /// Its value: the digest of the key authorization (RFC 8555 section 8.4).
     pub value: String,
-    /// The name that is being validated; a leading `*.` does not matter.
+    /// The name that is being validated. A leading `*.` is ignored.
     pub domain: String,
     /// The challenge's token.
     pub token: String,
-    /// The challenge's key authorization (RFC 8555 section 8.1), from which `value` is made.
+    /// The challenge's key authorization (RFC 8555 section 8.1), from which `value` is computed.
     pub key_authorization: String,
 }
 
 impl Record {
-    /// The name that is being validated without `*.`, which the challenge of a wildcard shares.
+    /// The name that is being validated, without `*.`: a wildcard has the same challenge name.
     #[must_use]
     pub fn base_domain(&self) -> &str {
         base_domain(&self.domain)
     }
 }
 
-/// A name as it stands in a sentence.
+/// A name as shown in messages.
 fn undotted(name: &str) -> &str {
     name.strip_suffix('.').filter(|rest| !rest.is_empty()).unwrap_or(name)
 }

@@ -1,4 +1,4 @@
-//! How a recursive name server is written down.
+//! How a recursive name server is written.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -9,17 +9,17 @@ use reqwest::Url;
 /// The port of DNS over UDP and TCP (RFC 1035 section 4.2).
 pub(super) const DNS_PORT: u16 = 53;
 
-/// A recursive name server. Parses from `1.1.1.1`, `1.1.1.1:53`, `[2606:4700::1111]:53`, `2606:4700::1111` and
-/// `https://dns.example/dns-query`, and shows itself in the same way.
+/// A recursive name server. It is written as `1.1.1.1`, `1.1.1.1:53`, `[2606:4700::1111]:53`, `2606:4700::1111` or
+/// `https://dns.example/dns-query`, and displayed in the same way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum NameServer {
-    /// DNS over UDP, and over TCP for what is too long for that.
+    /// DNS over UDP, and over TCP for messages that are too long.
     Plain(SocketAddr),
     /// DNS over HTTPS (RFC 8484), by POST to this URL. The system's name servers look up the URL's host.
     Https(Url),
 }
 
-/// What was written is no name server.
+/// The text is not a name server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a name server; write an IP address, an IP address with a port, or an https:// URL")]
 pub struct NameServerError(pub String);
@@ -52,7 +52,7 @@ impl fmt::Display for NameServer {
     }
 }
 
-/// An address without the port that everybody uses.
+/// An address without the default port.
 pub(super) fn shown(address: SocketAddr) -> String {
     if address.port() == DNS_PORT { address.ip().to_string() } else { address.to_string() }
 }

@@ -1,4 +1,4 @@
-//! Whether the world can see a record.
+//! Checks whether a record is publicly visible.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,70 +11,69 @@ use super::locate::{Location, shown};
 use super::resolver::{Answer, Recursive, Resolver, ServerFailure, ServerFailures, fully_qualified};
 use super::undotted;
 
-/// The most name servers of a zone that are asked. The root has so many, and no registry takes more of a domain.
+/// The maximum number of a zone's name servers that are queried. The root has this many, and no registry accepts more for a
+/// domain.
 const MAX_NAME_SERVERS: usize = 13;
-/// The most addresses of one name server that are asked.
+/// The maximum number of addresses of one name server that are queried.
 const MAX_ADDRESSES: usize = 4;
 
-/// Which servers have to have a record before it counts as visible.
+/// Which servers must have a record before it counts as visible.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum PropagationMode {
-    /// Every authoritative server of the zone, each asked directly.
+    /// Every authoritative server of the zone, queried directly.
     #[default]
     Authoritative,
-    /// The recursive servers, where no others can be reached. They may remember that there was no record.
+    /// The recursive servers, if no others can be reached. They may have cached that there was no record.
     Recursive,
 }
 
 /// Why a record is not visible. `Display` is stable; names have no trailing dot.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotVisible {
-    /// Servers were asked, and these do not have it.
+    /// Servers were queried, and these do not have the record.
     #[error("{} of {asked} {whose} have the TXT record at {fqdn}: {}", asked - lacking.len(), Listed(lacking))]
     Lacking {
-        /// Where the record belongs.
+        /// The name of the record.
         fqdn: String,
-        /// Whose servers were asked, in words.
+        /// Which servers were queried, in words.
         whose: String,
-        /// How many were asked.
+        /// How many were queried.
         asked: usize,
-        /// Those that do not have it, in the order of their names.
+        /// Those that do not have it, sorted by name.
         lacking: Vec<ServerReport>,
     },
-    /// The zone's name servers could not be found out.
+    /// The zone's name servers could not be found.
     #[error(
-        "the name servers of {zone} are not known: {failures}; see to these name servers or name others for dns-01"
+        "finding the name servers of {zone} failed: {failures}; check these name servers, or configure others for dns-01"
     )]
     NameServers {
         /// The zone.
         zone: String,
-        /// What each recursive server did.
+        /// Why each recursive server failed.
         failures: ServerFailures,
     },
     /// The zone has no NS records.
-    #[error(
-        "the zone {zone} has no name servers: it lacks NS records; add them, or let recursive name servers be asked"
-    )]
+    #[error("the zone {zone} has no NS records; add them, or set propagation.check to Recursive")]
     NoNameServers {
         /// The zone.
         zone: String,
     },
-    /// The location is not one of [`Resolver::locate`].
+    /// The location does not come from [`Resolver::locate`].
     #[error("{name:?} is not a DNS name")]
     NotAName {
-        /// What was given.
+        /// The given name.
         name: String,
     },
-    /// The queries took too long altogether.
-    #[error("asking for the TXT record at {fqdn} took too long altogether; see to the name servers")]
+    /// The queries took too long in total.
+    #[error("querying the TXT record at {fqdn} took too long; check the name servers")]
     OutOfTime {
-        /// Where the record belongs.
+        /// The name of the record.
         fqdn: String,
     },
 }
 
 impl NotVisible {
-    /// The variant's name, as event reason and metric label.
+    /// The variant's name, for event reasons and metric labels.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
@@ -86,8 +85,8 @@ impl NotVisible {
         }
     }
 
-    /// Whether no server gave any answer, as where port 53 is blocked: then asking again in
-    /// [`PropagationMode::Recursive`] may say more.
+    /// Whether no server answered at all, as when port 53 is blocked. In this case, [`PropagationMode::Recursive`] may give a
+    /// result.
     #[must_use]
     pub fn none_answered(&self) -> bool {
         match self {
@@ -106,9 +105,9 @@ impl NotVisible {
 /// A server that does not have a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerReport {
-    /// Its name and address, or what is configured.
+    /// Its name and address, or as configured.
     pub server: String,
-    /// What it has instead.
+    /// What it returned instead.
     pub what: Lacking,
 }
 
@@ -118,12 +117,12 @@ impl fmt::Display for ServerReport {
     }
 }
 
-/// What a server has instead of the record. `Display` continues a sentence that begins with the server.
+/// What a server returned instead of the record. `Display` continues a sentence that begins with the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lacking {
     /// The name does not exist there (NXDOMAIN).
     NoSuchName {
-        /// How long a recursive server may remember that, in seconds; from the zone's SOA (RFC 2308 section 5).
+        /// How long a recursive server may cache that, in seconds; from the zone's SOA (RFC 2308 section 5).
         cached_at_most: Option<u32>,
     },
     /// The name exists, but has no TXT record.
@@ -133,20 +132,20 @@ pub enum Lacking {
     },
     /// There are TXT records, but with other values.
     OtherValues,
-    /// There is a CNAME record, beside which no TXT record can be.
+    /// There is a CNAME record, so there cannot be a TXT record.
     Cname {
-        /// Where it leads.
+        /// Its target.
         target: String,
     },
     /// The server does not serve the zone, though the zone names it (RFC 8499: a lame delegation).
     Lame,
-    /// The server ought to serve the zone, but answered SERVFAIL.
+    /// The server should serve the zone, but answered SERVFAIL.
     NotLoaded,
     /// The server's name has no address.
     NoAddress,
     /// The server's address could not be looked up.
     AddressLookup(ServerFailures),
-    /// The server did something else than answer.
+    /// The server did not answer the query.
     Failure(ServerFailure),
 }
 
@@ -161,7 +160,7 @@ impl fmt::Display for Lacking {
             Self::Cname { target } => {
                 write!(
                     f,
-                    "has a CNAME there that leads to {target}; set cnameStrategy to Follow or remove it"
+                    "has a CNAME there that points to {target}; set cnameStrategy to Follow or remove it"
                 )
             }
             Self::Lame => f.write_str("does not serve the zone, although an NS record names it"),
@@ -181,10 +180,7 @@ impl fmt::Display for Cached {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(seconds) => {
-                write!(
-                    f,
-                    "; it may remember that from before, for at most {seconds} s (the zone's SOA minimum)"
-                )
+                write!(f, "; it may have cached that, for at most {seconds} s (the zone's SOA minimum)")
             }
             None => Ok(()),
         }
@@ -204,9 +200,9 @@ impl fmt::Display for Listed<'_> {
 }
 
 impl Resolver {
-    /// Whether `value` is among the TXT records at `location`, as the servers that `mode` says see it.
+    /// Checks whether the servers that `mode` selects have `value` among the TXT records at `location`.
     ///
-    /// Each is asked once, all at the same time; nothing waits for a record to appear. Takes 30 seconds at most.
+    /// All are queried once, at the same time; it does not wait for a record to appear. Takes at most 30 seconds.
     pub async fn visible(
         &self,
         location: &Location,
@@ -236,7 +232,7 @@ impl Resolver {
         }
         let mut whose = format!("name servers of {zone}");
         if names.len() > MAX_NAME_SERVERS {
-            whose = format!("{whose} (it names {}, and {MAX_NAME_SERVERS} are asked)", names.len());
+            whose = format!("{whose} (it has {}, of which {MAX_NAME_SERVERS} are queried)", names.len());
             names.truncate(MAX_NAME_SERVERS);
         }
         let reports = join_all(names.iter().map(|server| self.ask_name_server(server, &fqdn, value))).await;
@@ -252,8 +248,8 @@ impl Resolver {
         verdict(location, whose, asked, join_all(reports).await.into_iter().flatten())
     }
 
-    /// Asks the name server called `server` at each of its addresses. Addresses that give no answer count only if none
-    /// does: there may be no IPv6 here, say.
+    /// Queries the name server called `server` at each of its addresses. An address that does not answer matters only if none
+    /// does: there may be no IPv6 here, for example.
     async fn ask_name_server(&self, server: &Name, fqdn: &Name, value: &str) -> Option<ServerReport> {
         let addresses = match self.addresses(server).await {
             Ok(addresses) => addresses,
@@ -304,14 +300,14 @@ impl Resolver {
     }
 }
 
-/// As many addresses as are asked, of both kinds if there are both: there may be no IPv6 here.
+/// The addresses to query, of both families if there are both: there may be no IPv6 here.
 fn some_of_both(mut six: Vec<IpAddr>, mut four: Vec<IpAddr>) -> Vec<IpAddr> {
     six.truncate(MAX_ADDRESSES - four.len().min(MAX_ADDRESSES / 2));
     four.truncate(MAX_ADDRESSES - six.len());
     [six, four].concat()
 }
 
-/// What a server that ought to serve the zone has instead of `value`.
+/// What a server that should serve the zone returned instead of `value`.
 fn judge(answer: Result<Answer, ServerFailure>, fqdn: &Name, value: &str) -> Option<Lacking> {
     let answer = match answer {
         Ok(answer) => answer,
@@ -322,7 +318,7 @@ fn judge(answer: Result<Answer, ServerFailure>, fqdn: &Name, value: &str) -> Opt
         return None;
     }
     Some(match answer.cname(fqdn) {
-        // Any response code is about what the CNAME leads to.
+        // The response code is about the CNAME's target.
         Some(target) => Lacking::Cname { target: shown(&target) },
         None if !answer.is_authoritative() => Lacking::Lame,
         None if answer.is_nx_domain() => Lacking::NoSuchName { cached_at_most: None },

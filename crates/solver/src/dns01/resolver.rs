@@ -1,4 +1,4 @@
-//! Asking name servers, and telling the ways that can fail apart.
+//! Queries name servers, and distinguishes the ways that can fail.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -18,42 +18,41 @@ use super::transport::{NoAnswer, Request, TimeLimits, ask};
 use super::{NameServer, doh, http};
 use certwright_egress::{Egress, HttpClient, Purpose};
 
-/// Looks names up, and remembers nothing. Clones share its connections.
+/// Looks up names, without a cache. Clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Resolver {
     servers: Arc<[Recursive]>,
-    /// Where recursive servers may be.
+    /// The egress rules for recursive servers.
     recursive: Egress,
-    /// Where the servers of zones may be.
+    /// The egress rules for the servers of zones.
     authoritative: Egress,
     authoritative_port: u16,
     limits: TimeLimits,
 }
 
-/// Whose word it is that name servers are asked.
+/// Who configured the name servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Whose {
-    /// That of the command line: they may be anywhere.
+    /// The administrator, by flags: they may be anywhere.
     Administrators,
-    /// That of an issuer: they may be where the egress rules permit it.
+    /// A tenant, in an issuer: they may be where the egress rules permit it.
     Tenants,
 }
 
-/// Why no [`Resolver`] could be made.
+/// Why a [`Resolver`] could not be created.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ResolverSetupError {
-    /// `/etc/resolv.conf` cannot be read or names no server.
-    #[error("the system's configuration has no usable name server: {0}; name some for dns-01")]
+    /// `/etc/resolv.conf` cannot be read or contains no server.
+    #[error("the system's configuration has no usable name server: {0}; configure some for dns-01")]
     System(String),
-    /// The client for DNS over HTTPS could not be made.
+    /// The client for DNS over HTTPS could not be created.
     #[error("DNS over HTTPS cannot be set up: {0}")]
     Https(#[from] http::ClientError),
 }
 
 impl Resolver {
-    /// A resolver that asks `servers`, which have to look up names on behalf of others, or those of the system's
-    /// configuration if there are none. `whose` word it is says whether `egress` holds for them, as it does for all servers
-    /// that are found on the way.
+    /// A resolver that queries `servers`, which must be recursive, or those in the system's configuration if there are none.
+    /// `whose` determines whether `egress` applies to them; it always applies to servers that are found on the way.
     pub fn new(servers: &[NameServer], whose: Whose, egress: &Egress) -> Result<Self, ResolverSetupError> {
         let recursive = match whose {
             Whose::Tenants if !servers.is_empty() => egress.clone(),
@@ -72,7 +71,7 @@ impl Resolver {
         })
     }
 
-    /// The same, but authoritative servers are asked at `port`, as where they are behind a redirection.
+    /// The same, but authoritative servers are queried at `port`, for example if they are behind a redirection.
     #[must_use]
     pub fn with_authoritative_port(self, port: u16) -> Self {
         Self { authoritative_port: port, ..self }
@@ -91,8 +90,8 @@ impl Resolver {
         &self.servers
     }
 
-    /// Lets the recursive servers look `name` up. All are asked at once, but the first configured one that knows
-    /// decides: a race would make the outcome change from one time to the next.
+    /// Queries the recursive servers for `name`. All are queried at once, but the answer of the first configured one counts:
+    /// with a race, the result would vary.
     pub(super) async fn recurse(&self, name: &Name, kind: RecordType) -> Result<Answer, ServerFailures> {
         let ask = |server| async move { (server, self.ask_recursive(server, name, kind).await) };
         let mut answers = self.servers.iter().map(ask).collect::<FuturesOrdered<_>>();
@@ -106,7 +105,7 @@ impl Resolver {
         Err(ServerFailures(failures))
     }
 
-    /// Lets one recursive server look `name` up.
+    /// Queries one recursive server for `name`.
     pub(super) async fn ask_recursive(
         &self,
         server: &Recursive,
@@ -122,7 +121,7 @@ impl Resolver {
             .inspect_err(|failure| debug!(%server, %name, %kind, %failure, "a DNS lookup failed"))
     }
 
-    /// Asks a server what it knows of `name` by itself.
+    /// Queries an authoritative server for `name`.
     pub(super) async fn ask_authoritative(
         &self,
         server: IpAddr,
@@ -137,7 +136,7 @@ impl Resolver {
     }
 }
 
-/// A recursive name server, with what it takes to ask it.
+/// A recursive name server, with its client.
 #[derive(Debug)]
 pub(super) enum Recursive {
     Plain(SocketAddr),
@@ -162,7 +161,7 @@ impl fmt::Display for Recursive {
     }
 }
 
-/// An answer that says something: NOERROR or NXDOMAIN.
+/// A meaningful answer: NOERROR or NXDOMAIN.
 #[derive(Clone, Debug)]
 pub(super) struct Answer(Message);
 
@@ -185,7 +184,7 @@ impl Answer {
         self.0.metadata.authoritative
     }
 
-    /// Where the CNAME at `name` points.
+    /// The target of the CNAME at `name`.
     pub(super) fn cname(&self, name: &Name) -> Option<Name> {
         self.0.answers.iter().find_map(|record| match &record.data {
             RData::CNAME(target) if record.name == *name => Some(fully_qualified(target.0.to_lowercase())),
@@ -193,7 +192,7 @@ impl Answer {
         })
     }
 
-    /// The zone of `name`, if the answer tells by an SOA record; one of a zone to which a CNAME leads is not it.
+    /// The zone of `name`, if the answer contains its SOA record. The SOA of a CNAME target's zone does not count.
     pub(super) fn zone_of(&self, name: &Name) -> Option<Name> {
         let records = self.0.answers.iter().chain(&self.0.authorities);
         records
@@ -202,7 +201,7 @@ impl Answer {
             .next()
     }
 
-    /// The SOA record that goes with "there is no such record" (RFC 2308).
+    /// The SOA record of a negative answer (RFC 2308).
     pub(super) fn negative_soa(&self) -> Option<&SOA> {
         self.0.authorities.iter().find_map(|record| match &record.data {
             RData::SOA(soa) => Some(soa),
@@ -230,7 +229,7 @@ impl Answer {
         names
     }
 
-    /// The IP addresses, in order, as servers shuffle them.
+    /// The IP addresses, sorted, because servers shuffle them.
     pub(super) fn addresses(&self) -> Vec<IpAddr> {
         let addresses = self.0.answers.iter().filter_map(|record| match &record.data {
             RData::A(address) => Some(address.0.into()),
@@ -244,14 +243,14 @@ impl Answer {
     }
 }
 
-/// What a server did instead of saying what is there. `Display` continues a sentence that begins with the server.
+/// Why a server did not answer a query. `Display` continues a sentence that begins with the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerFailure {
-    /// The response code SERVFAIL: it could not get an answer, or the answer's DNSSEC signatures are wrong.
+    /// The response code SERVFAIL: it could not get an answer, or the answer's DNSSEC signatures are invalid.
     ServFail,
     /// The response code REFUSED: it does not serve us, or not this name.
     Refused,
-    /// Another response code that is no answer.
+    /// Another error response code.
     Code(String),
     /// No answer at all.
     NoAnswer(NoAnswer),
@@ -272,7 +271,7 @@ impl fmt::Display for ServerFailure {
     }
 }
 
-/// Servers, each with what it did instead of saying what is there, in the order in which they are configured.
+/// Servers with their failures, in the configured order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerFailures(pub Vec<(String, ServerFailure)>);
 
@@ -286,7 +285,7 @@ impl fmt::Display for ServerFailures {
     }
 }
 
-/// The name of a response code as the RFCs write it.
+/// The name of a response code as in the RFCs.
 pub(super) fn rcode(code: ResponseCode) -> String {
     match code {
         ResponseCode::FormErr => "FORMERR".to_owned(),

@@ -1,7 +1,7 @@
-//! Putting a record into a zone by dynamic update (RFC 2136), signed with a shared key (TSIG, RFC 8945).
+//! TXT records through dynamic updates (RFC 2136), signed with a shared key (TSIG, RFC 8945).
 //!
-//! Values are added and deleted one by one, so that those of others at the same name stay; doing either twice is the
-//! same as doing it once.
+//! Values are added and deleted individually, so that other values at the same name remain. Doing either twice is the same as
+//! doing it once.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -34,10 +34,10 @@ pub use self::key::{KeyError, TsigKey};
 #[cfg(feature = "fuzzing")]
 pub(super) use self::tsig::fuzzing;
 
-/// How long recursive servers may keep the record, in seconds, unless said otherwise.
+/// The default TTL of the record, in seconds.
 pub const DEFAULT_TTL: u32 = 60;
 const HOST_LOOKUP_LIMIT: Duration = Duration::from_secs(5);
-/// Of a host name with many addresses, as many are tried.
+/// The maximum number of addresses of a host name that are tried.
 const MAX_ADDRESSES: usize = 4;
 
 /// Where to send updates, and how to sign them.
@@ -45,36 +45,36 @@ const MAX_ADDRESSES: usize = 4;
 pub struct Settings {
     /// The primary name server of the zones, or one that forwards updates to it.
     pub nameserver: Server,
-    /// The key to sign with. Without one, updates are sent unsigned, and whoever can send from our address can, too.
+    /// The key to sign with. Without one, updates are unsigned, and anyone who can send from our address can send them, too.
     pub key: Option<TsigKey>,
-    /// Use TCP at once, instead of UDP and TCP only for an answer that is cut short.
+    /// Use TCP from the start, instead of UDP with TCP only for truncated answers.
     pub tcp: bool,
-    /// How long recursive servers may keep the record, in seconds; see [`DEFAULT_TTL`].
+    /// The TTL of the record, in seconds; see [`DEFAULT_TTL`].
     pub ttl: u32,
-    /// The present, which is signed along with the message.
+    /// The clock. The time is signed along with the message.
     pub clock: fn() -> Timestamp,
-    /// Where the server may be.
+    /// The egress rules for the server.
     pub egress: Egress,
     pub(super) limits: TimeLimits,
 }
 
 impl Settings {
-    /// Updates over UDP first, with the usual TTL, and the egress rules that hold without flags.
+    /// Settings with UDP first, the default TTL, and the default egress rules.
     pub fn new(nameserver: Server, key: Option<TsigKey>, clock: fn() -> Timestamp) -> Self {
         let (egress, limits) = (Egress::default(), TimeLimits::USUAL);
         Self { nameserver, key, tcp: false, ttl: DEFAULT_TTL, clock, egress, limits }
     }
 }
 
-/// A name server to update: an IP address or a host name, with a port if that is not 53. IPv6 addresses with a port
-/// stand in brackets.
+/// A name server to update: an IP address or a host name, with an optional port (default 53). IPv6 addresses with a port are in
+/// brackets.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Server {
     host: String,
     port: u16,
 }
 
-/// What was written is no name server.
+/// The text is not a name server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a name server; write a host name or an IP address, with :<port> if that is not 53")]
 pub struct ServerError(pub String);
@@ -129,7 +129,7 @@ pub async fn present(settings: &Settings, record: &Record) -> Result<(), Error> 
     update(settings, record, Operation::Present).await
 }
 
-/// Deletes the record's value, and no other (RFC 2136 section 2.5.4). One that is not there is no error.
+/// Deletes only the record's value (RFC 2136 section 2.5.4). It is not an error if the value does not exist.
 pub async fn clean_up(settings: &Settings, record: &Record) -> Result<(), Error> {
     update(settings, record, Operation::CleanUp).await
 }
@@ -173,7 +173,7 @@ fn message(settings: &Settings, record: &Record, operation: Operation) -> Result
     })
 }
 
-/// Sends the update to the server's addresses, one after the other until one answers: it does no harm twice.
+/// Sends the update to the server's addresses, one after the other, until one answers. Sending it twice does no harm.
 async fn exchange(settings: &Settings, request: &Request, operation: Operation) -> Result<Reply, Error> {
     let server = &settings.nameserver;
     let addresses = server

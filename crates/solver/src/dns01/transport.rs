@@ -1,8 +1,8 @@
-//! One DNS message to one server, and its answer: over UDP, and over TCP when it does not fit (RFC 7766).
+//! Sends one DNS message to one server, and reads the answer: over UDP, or over TCP if it does not fit (RFC 7766).
 //!
-//! Messages are made and read by hickory-proto. Its companion's clients are not used: they keep a task for each
-//! connection, do not connect their UDP sockets, so that a closed port costs the whole time limit instead of a
-//! round trip, and do not tell a refused connection from a missing route.
+//! hickory-proto encodes and decodes the messages. The clients of its companion crate are not used: they keep a task for each
+//! connection; they do not connect their UDP sockets, so a closed port takes the whole timeout instead of a round trip; and
+//! they do not distinguish a refused connection from a missing route.
 
 use std::fmt;
 use std::io;
@@ -16,20 +16,20 @@ use tokio::time::timeout;
 
 use certwright_egress::{Egress, Forbidden, Purpose, is_forbidden};
 
-/// What fits through every network without fragments (DNS flag day 2020).
+/// The size that fits through every network without fragmentation (DNS flag day 2020).
 const MAX_UDP_PAYLOAD: u16 = 1232;
 
-/// What is read of a datagram: more than servers are told that fits.
+/// How much of a datagram is read: more than the size announced to servers.
 const MAX_DATAGRAM: usize = 4096;
 
 /// How long to wait for answers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TimeLimits {
-    /// For one datagram. It is sent once more when this has passed.
+    /// For one datagram. It is sent again after this time.
     pub(super) udp: Duration,
     /// For an exchange over TCP, from connecting to the last byte.
     pub(super) tcp: Duration,
-    /// For all the queries of one call.
+    /// For all queries of one call.
     pub(super) call: Duration,
 }
 
@@ -38,42 +38,42 @@ impl TimeLimits {
         Self { udp: Duration::from_millis(1500), tcp: Duration::from_secs(4), call: Duration::from_secs(30) };
 }
 
-/// Datagrams get lost, but not twice in a row where it is worth asking.
+/// Datagrams get lost, but not twice in a row on a network that is good enough.
 const UDP_TRIES: usize = 2;
 
-/// A message to send, as it is on the wire.
+/// A message to send, in wire format.
 pub(super) struct Request {
     pub(super) message: Message,
     pub(super) bytes: Vec<u8>,
 }
 
-/// An answer, as it was on the wire, too, since a MAC covers that.
+/// An answer, also in wire format, because a MAC covers that.
 #[derive(Clone, Debug)]
 pub(super) struct Reply {
     pub(super) message: Message,
     pub(super) bytes: Vec<u8>,
 }
 
-/// Why a server's answer is missing. `Display` continues a sentence that begins with the server.
+/// Why a server did not answer. `Display` continues a sentence that begins with the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoAnswer {
-    /// It was not asked, as the egress rules forbid its address.
+    /// It was not queried, because the egress rules forbid its address.
     Forbidden,
-    /// Nothing came back in time.
+    /// There was no answer in time.
     Timeout {
-        /// Whether that was over TCP, after an answer over UDP was cut short.
+        /// Whether this was over TCP, after a truncated answer over UDP.
         over_tcp: bool,
     },
-    /// Nothing listens at that port.
+    /// Nothing listens on the port.
     Refused {
-        /// Whether that was over TCP, after an answer over UDP was cut short.
+        /// Whether this was over TCP, after a truncated answer over UDP.
         over_tcp: bool,
     },
-    /// This host has no way there, or may not use it.
+    /// This host has no route to the server, or may not use it.
     NoRoute,
-    /// The connection broke before the answer was complete.
+    /// The connection was lost before the answer was complete.
     Broken,
-    /// What came back is no DNS answer to what was asked.
+    /// The answer is not a DNS answer to the query.
     Garbled,
     /// No answer over HTTPS; see [`super::HttpFailure`].
     Https(super::HttpFailure),
@@ -85,22 +85,22 @@ impl fmt::Display for NoAnswer {
             Self::Forbidden => Forbidden.fmt(f),
             Self::Timeout { over_tcp: false } => f.write_str("did not answer in time"),
             Self::Timeout { over_tcp: true } => {
-                f.write_str("did not answer in time over TCP; open its port for TCP as for UDP")
+                f.write_str("did not answer in time over TCP; open its port for TCP, too")
             }
             Self::Refused { over_tcp: false } => f.write_str("refused the connection"),
             Self::Refused { over_tcp: true } => {
-                f.write_str("refused the connection over TCP; open its port for TCP as for UDP")
+                f.write_str("refused the connection over TCP; open its port for TCP, too")
             }
             Self::NoRoute => f.write_str("cannot be reached: no route to it"),
             Self::Broken => f.write_str("closed the connection before its answer was complete"),
-            Self::Garbled => f.write_str("sent something that is no answer to the question"),
+            Self::Garbled => f.write_str("sent an answer that does not match the query"),
             Self::Https(failure) => failure.fmt(f),
         }
     }
 }
 
 impl Request {
-    /// A standard query (RFC 1035), with room for answers that are longer than those of 1987 (RFC 6891).
+    /// A standard query (RFC 1035) that permits longer answers (EDNS, RFC 6891).
     pub(super) fn query(name: &Name, kind: RecordType, recurse: bool) -> Result<Self, NoAnswer> {
         let mut message = Message::query();
         message.metadata.recursion_desired = recurse;
@@ -112,16 +112,16 @@ impl Request {
     }
 
     pub(super) fn new(message: Message) -> Result<Self, NoAnswer> {
-        // What cannot be encoded is too long, and no server ever sees it.
+        // A message that cannot be encoded is too long, and is never sent.
         let bytes = message.to_vec().map_err(|_| NoAnswer::Garbled)?;
         Ok(Self { message, bytes })
     }
 
-    /// `bytes` as an answer to this.
+    /// Parses `bytes` as an answer to this request.
     pub(super) fn reply(&self, bytes: &[u8]) -> Option<Reply> {
         let message = Message::from_vec(bytes).ok()?;
         let (asked, answered) = (&self.message.metadata, &message.metadata);
-        // An error may come with the header alone, and to an UPDATE that is allowed always (RFC 2136 section 3.8).
+        // An error may consist of the header only, and so may any answer to an UPDATE (RFC 2136 section 3.8).
         let header_will_do =
             answered.response_code != ResponseCode::NoError || asked.op_code == OpCode::Update;
         let fits = answered.id == asked.id
@@ -132,7 +132,7 @@ impl Request {
     }
 }
 
-/// Asks `server` over UDP, or TCP if the answer is cut short.
+/// Queries `server` over UDP, or over TCP if the answer is truncated.
 pub(super) async fn ask(
     egress: &Egress,
     server: SocketAddr,
@@ -167,7 +167,7 @@ async fn over_udp(
     Err(if garbled { NoAnswer::Garbled } else { NoAnswer::Timeout { over_tcp: false } })
 }
 
-/// A new socket for each try, whose port nobody can guess.
+/// Each attempt uses a new socket, whose port nobody can guess.
 async fn one_datagram(
     egress: &Egress,
     server: SocketAddr,
@@ -181,13 +181,13 @@ async fn one_datagram(
         let length = socket.recv(&mut buffer).await?;
         match request.reply(&buffer[..length]) {
             Some(reply) => return Ok(reply),
-            // It may be forged, so the true one may still come.
+            // It may be forged, so the real answer may still arrive.
             None => *garbled = true,
         }
     }
 }
 
-/// Asks `server` over TCP at once.
+/// Queries `server` over TCP.
 pub(super) async fn over_tcp(
     egress: &Egress,
     server: SocketAddr,

@@ -1,7 +1,7 @@
-//! What cert-manager's provider webhooks are told and answer (`webhook.acme.cert-manager.io/v1alpha1`).
+//! The protocol of cert-manager's provider webhooks (`webhook.acme.cert-manager.io/v1alpha1`).
 //!
-//! A [`ChallengePayload`] is POSTed to `/apis/<groupName>/v1alpha1/<solverName>` through the API server; the answer
-//! is the same object with a response in it.
+//! A [`ChallengePayload`] is POSTed to `/apis/<groupName>/v1alpha1/<solverName>` through the API server. The answer is the same
+//! object with a response.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
@@ -17,16 +17,16 @@ mod tests;
 
 /// The object's `apiVersion`.
 pub const API_VERSION: &str = "webhook.acme.cert-manager.io/v1alpha1";
-/// The longest answer that is read.
+/// The maximum size of an answer.
 pub const MAX_ANSWER: usize = 128 << 10;
 /// The object's `kind`.
 pub const KIND: &str = "ChallengePayload";
 
-/// Where a webhook is asked, behind the API server. The names stay single parts of the path, whatever they are.
+/// The path of a webhook at the API server. Each name remains a single segment of the path, whatever it contains.
 pub fn path(group_name: &str, solver_name: &str) -> String {
     let part = |name: &str| {
         let encoded = utf8_percent_encode(name, NON_ALPHANUMERIC).to_string();
-        // Dots and dashes mean nothing in a name that has more than these.
+        // Dots and dashes are harmless in a name that contains other characters, too.
         match name.bytes().any(|byte| byte.is_ascii_alphanumeric()) {
             true => encoded.replace("%2E", ".").replace("%2D", "-"),
             false => encoded,
@@ -45,19 +45,19 @@ pub struct ChallengePayload {
     /// [`API_VERSION`].
     #[serde(default)]
     pub api_version: String,
-    /// What to do; in an answer it may be left out.
+    /// The request; may be missing in an answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<ChallengeRequest>,
-    /// What came of it; only in an answer.
+    /// The response; only in an answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<ChallengeResponse>,
 }
 
-/// What a webhook is to do.
+/// A request to a webhook.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChallengeRequest {
-    /// Tells this request from others; the answer repeats it.
+    /// Identifies the request; the answer repeats it.
     pub uid: String,
     /// Whether to add the record or to delete it.
     pub action: Action,
@@ -70,14 +70,14 @@ pub struct ChallengeRequest {
     pub key: String,
     /// Where the webhook finds the Secrets that its config names.
     pub resource_namespace: String,
-    /// The TXT record's name, with the trailing dot.
+    /// The TXT record's name, with a trailing dot.
     #[serde(rename = "resolvedFQDN")]
     pub resolved_fqdn: String,
-    /// The zone of that name, with the trailing dot.
+    /// The zone of that name, with a trailing dot.
     pub resolved_zone: String,
-    /// Whether the webhook may use credentials that it has from its surroundings.
+    /// Whether the webhook may use ambient credentials.
     pub allow_ambient_credentials: bool,
-    /// The issuer's `webhook.config`, whatever it is.
+    /// The issuer's `webhook.config`, unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<Value>,
 }
@@ -85,75 +85,75 @@ pub struct ChallengeRequest {
 /// Whether to add a record or to delete it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Action {
-    /// Add it; doing so twice is no error.
+    /// Add it; adding it twice is not an error.
     Present,
     /// Delete it, and no other value at the same name.
     CleanUp,
 }
 
-/// What came of a request.
+/// The result of a request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ChallengeResponse {
-    /// The request's.
+    /// The `uid` of the request.
     #[serde(default)]
     pub uid: String,
-    /// Whether it was done.
+    /// Whether it succeeded.
     pub success: bool,
-    /// Why not.
+    /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,
 }
 
-/// Of `metav1.Status` what says why.
+/// The fields of `metav1.Status` that give the reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
-    /// A sentence.
+    /// The message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// A word.
+    /// The reason, in one word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// An HTTP status.
+    /// The HTTP status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<i32>,
 }
 
-/// Why a webhook did not do what it was asked to. `Display` is stable as far as the webhook's words are, and is to
-/// stand after the webhook's name.
+/// Why a call to a webhook failed. `Display` is stable if the webhook's messages are, and continues a sentence that begins with
+/// the webhook's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// It says that it failed.
+    /// It reports a failure.
     #[error("{}", Refusal { message, reason, code: *code })]
     Refused {
-        /// Its sentence, word for word; empty if it gave none.
+        /// Its message, verbatim; empty if it gave none.
         message: String,
         /// Its reason in one word, if it gave one.
         reason: Option<String>,
         /// The HTTP status it gave, if it gave one.
         code: Option<i32>,
     },
-    /// The answer is not JSON, but a proxy's page, say.
-    #[error("answered with what is no JSON; does groupName lead to the webhook?")]
+    /// The answer is not JSON, but for example a proxy's page.
+    #[error("did not answer with JSON; check that groupName leads to the webhook")]
     NotJson,
     /// The API server answered instead of the webhook.
-    #[error("was not reached, as the API server says: {message}")]
+    #[error("could not be reached; the API server says: {message}")]
     ApiServer {
-        /// What it says, word for word.
+        /// Its message, verbatim.
         message: String,
     },
-    /// The answer is JSON, but no ChallengePayload.
-    #[error("answered with JSON that is no ChallengePayload; it has to speak {API_VERSION}")]
+    /// The answer is JSON, but not a ChallengePayload.
+    #[error("did not answer with a ChallengePayload; it must support {API_VERSION}")]
     NotAPayload,
-    /// The answer has no response in it.
-    #[error("answered without a response; it has to fill .response of the ChallengePayload")]
+    /// The answer contains no response.
+    #[error("answered without a response; it must set .response of the ChallengePayload")]
     NoResponse,
     /// The answer belongs to another request.
-    #[error("answered another request than ours: .response.uid has to be that of the request")]
+    #[error("answered a different request: .response.uid must be that of the request")]
     OtherRequest,
 }
 
 impl Error {
-    /// The variant's name, as event reason and metric label.
+    /// The variant's name, for event reasons and metric labels.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
@@ -178,18 +178,18 @@ impl std::fmt::Display for Refusal<'_> {
         match (self.message, self.reason, self.code) {
             ("", Some(reason), _) => write!(f, "failed, and says only {reason}"),
             ("", None, Some(code)) => write!(f, "failed, and says only {code}"),
-            ("", None, None) => f.write_str("failed, and does not say why; its log may"),
+            ("", None, None) => f.write_str("failed without saying why; check its log"),
             (message, _, _) => write!(f, "says: {message}"),
         }
     }
 }
 
-/// The lengths of what a webhook says, in characters.
+/// The maximum lengths of a webhook's texts, in characters.
 const MAX_MESSAGE: usize = 1000;
 const MAX_REASON: usize = 100;
 
-/// A request to add or delete `record`. `config` is the issuer's, and `resource_namespace` where the Secrets it names
-/// are.
+/// A request to add or delete `record`. `config` is the issuer's, and `resource_namespace` is the namespace of the Secrets that
+/// it refers to.
 #[must_use]
 pub fn request(
     uid: impl Into<String>,
@@ -219,10 +219,10 @@ pub fn request(
     }
 }
 
-/// What a webhook made of the request with this `uid`, from the body of its answer.
+/// Parses the body of a webhook's answer to the request with this `uid`.
 pub fn read(body: &[u8], uid: &str) -> Result<(), Error> {
     let value = serde_json::from_slice::<Value>(body).map_err(|_| Error::NotJson);
-    let value = value.inspect_err(|_| debug!(excerpt = excerpt(body), "a webhook's answer is no JSON"))?;
+    let value = value.inspect_err(|_| debug!(excerpt = excerpt(body), "a webhook's answer is not JSON"))?;
     if value.get("kind").and_then(Value::as_str) == Some("Status") {
         let message = value.get("message").and_then(Value::as_str).unwrap_or_default();
         return Err(Error::ApiServer { message: clean(message, MAX_MESSAGE) });
@@ -232,8 +232,8 @@ pub fn read(body: &[u8], uid: &str) -> Result<(), Error> {
     }
     let answer = serde_json::from_value::<Answer>(value).map_err(|_| Error::NotAPayload)?;
     let response = answer.response.ok_or(Error::NoResponse)?;
-    // One that repeats nothing cannot be told from one that mixes requests up, but those are what the protocol's
-    // first servers did, and the connection is the request's own.
+    // An answer without a uid cannot be distinguished from one to another request, but the protocol's first servers did not
+    // send it, and each request has its own connection.
     if !response.uid.is_empty() && response.uid != uid {
         return Err(Error::OtherRequest);
     }
@@ -249,7 +249,7 @@ pub fn read(body: &[u8], uid: &str) -> Result<(), Error> {
     })
 }
 
-/// Of an answer what counts: a webhook need not repeat the request, and may do so in its own way.
+/// The relevant part of an answer: a webhook does not have to repeat the request exactly.
 #[derive(Deserialize)]
 struct Answer {
     response: Option<ChallengeResponse>,

@@ -1,4 +1,4 @@
-//! Opens what answers challenges, and what judges the answers to them, to the fuzz targets in `fuzz/`. No part of the API.
+//! Exposes the responder and the self-check to the fuzz targets in `fuzz/`. Not part of the API.
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -9,7 +9,7 @@ use super::responder::answer;
 
 pub use super::self_check::fuzzing::judge;
 
-/// The answer of the responder, while the challenge with the token `tok-A_1` is pending at `example.com` and `2001:db8::1`.
+/// The responder's answer while the challenge with the token `tok-A_1` is pending at `example.com` and `2001:db8::1`.
 pub fn respond(request: &Request<()>) -> Response<Full<Bytes>> {
     answer(request, &Pending)
 }

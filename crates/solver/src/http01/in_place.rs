@@ -1,4 +1,4 @@
-//! Rules in an Ingress of somebody else: put in for a validation, and taken out again whatever else has changed meanwhile.
+//! Rules in an existing Ingress: added for a validation, and removed afterwards, whatever else has changed in the meantime.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -8,8 +8,8 @@ use k8s_openapi::api::networking::v1::{HTTPIngressPath, HTTPIngressRuleValue, In
 use super::objects::{PathType, PresentedChallenge, ServiceType, path};
 use super::{CHALLENGE_PREFIX, challenge_path};
 
-/// Puts the path of a challenge into an Ingress: into the rule of its host, or else into a rule of its own. What is there
-/// already stays as it is.
+/// Adds the path of a challenge to an Ingress: to the rule for its host, otherwise in a new rule. Existing rules remain
+/// unchanged.
 pub fn put_in(
     ingress: &mut Ingress,
     challenge: &PresentedChallenge,
@@ -28,7 +28,7 @@ pub fn put_in(
         return;
     }
     let path = path(&challenge.token, service_type, path_type);
-    // A rule without paths sends all to the default backend, and has to go on doing so.
+    // A rule without paths sends everything to the default backend, and must continue to do so.
     let of_host = rules.iter_mut().find(|rule| rule.host == host && rule.http.is_some());
     match of_host.and_then(|rule| rule.http.as_mut()) {
         Some(http) => http.paths.push(path),
@@ -36,14 +36,14 @@ pub fn put_in(
     }
 }
 
-/// Takes the paths of `tokens` out again, and the rules that hold nothing else.
+/// Removes the paths of `tokens`, and the rules that contain nothing else.
 pub fn take_out(ingress: &mut Ingress, tokens: &BTreeSet<&str>) {
     let Some(rules) = ingress.spec.as_mut().and_then(|spec| spec.rules.as_mut()) else { return };
     rules.retain_mut(|rule| {
         let Some(http) = &mut rule.http else { return true };
         let before = http.paths.len();
         http.paths.retain(|path| !is_of(path, tokens));
-        // The API takes no rule with an empty list of paths, so that one which is empty now was put in whole.
+        // The API does not accept a rule with an empty list of paths, so we added a rule that is empty now.
         !http.paths.is_empty() || http.paths.len() == before
     });
 }

@@ -1,7 +1,7 @@
 //! The http-01 challenge ([RFC 8555 section 8.3](https://www.rfc-editor.org/rfc/rfc8555#section-8.3)).
 //!
-//! [`objects`] and [`route`] render what leads a CA's request to the operator's own pods, [`responder`] answers it there
-//! on every replica, and [`self_check`] makes the same request first, to say in words what a CA would trip over.
+//! [`objects`] and [`route`] render the objects that route a CA's request to the operator's own pods, [`responder`] answers it
+//! there on every replica, and [`self_check`] makes the same request first, to report problems before the CA encounters them.
 
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -29,7 +29,7 @@ pub use self_check::{
     SelfCheckSetupError,
 };
 
-/// Where a CA looks for a key authorization; the token follows.
+/// The path where a CA looks for a key authorization, without the token.
 pub const CHALLENGE_PREFIX: &str = "/.well-known/acme-challenge/";
 
 /// The path a CA fetches for `token`.
@@ -37,7 +37,7 @@ pub fn challenge_path(token: &str) -> String {
     format!("{CHALLENGE_PREFIX}{token}")
 }
 
-/// Whether `token` can be a challenge token: base64url without padding (RFC 8555 section 8.3), of sane length.
+/// Whether `token` can be a challenge token: base64url without padding (RFC 8555 section 8.3), with a sensible length.
 pub fn is_token(token: &str) -> bool {
     (1..=256).contains(&token.len())
         && token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')

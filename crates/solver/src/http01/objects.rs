@@ -1,8 +1,8 @@
-//! The objects that lead a CA's request to the operator's pods, rendered without a client.
+//! The objects that route a CA's request to the operator's pods, rendered without a client.
 //!
-//! One temporary Ingress per Certificate and solver carries all names and tokens under validation. It points to one
-//! Service per namespace, which has no selector but EndpointSlices naming the operator's pods, so that no pod has to
-//! start. Every list is sorted, so that the same input renders the same bytes and applying it again writes nothing.
+//! One temporary Ingress per Certificate and solver contains all names and tokens that are being validated. It points to one
+//! Service per namespace. The Service has no selector, but EndpointSlices with the operator's pods, so that no pod has to
+//! start. Every list is sorted, so that the same input renders the same bytes, and applying it again writes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -38,7 +38,7 @@ pub struct Presentation {
     pub certificate_name: String,
     /// The Certificate's `metadata.uid`.
     pub certificate_uid: String,
-    /// The challenges under validation, in any order.
+    /// The challenges that are being validated, in any order.
     pub challenges: Vec<PresentedChallenge>,
     /// The solver's `http01.ingress.ingressClassName`.
     pub ingress_class_name: Option<String>,
@@ -52,7 +52,7 @@ pub struct Presentation {
     pub path_type: PathType,
 }
 
-/// One name and the token a CA will ask for there.
+/// A name, and the token that a CA will request there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PresentedChallenge {
     /// A DNS name or an IP address.
@@ -64,24 +64,24 @@ pub struct PresentedChallenge {
 /// Labels and annotations to add to the Ingress.
 #[derive(Clone, Debug, Default)]
 pub struct IngressTemplate {
-    /// Added to our labels; ours win.
+    /// Added to our labels; ours take precedence.
     pub labels: BTreeMap<String, String>,
-    /// Added to our annotations; the template's win, as in cert-manager.
+    /// Added to our annotations; the template's take precedence, as in cert-manager.
     pub annotations: BTreeMap<String, String>,
 }
 
-/// The type of the Service behind the Ingress. Each has a Service of its own.
+/// The type of the Service behind the Ingress. Each type has its own Service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ServiceType {
     /// For ingress controllers that run in the cluster.
     #[default]
     ClusterIp,
-    /// For load balancers outside, which reach Services through ports of the nodes.
+    /// For external load balancers, which reach Services through ports of the nodes.
     NodePort,
 }
 
 impl ServiceType {
-    /// All of them, for cleaning up.
+    /// All types, for cleaning up.
     pub const ALL: [Self; 2] = [Self::ClusterIp, Self::NodePort];
 
     /// The name of the Service of this type, the same in every namespace.
@@ -103,15 +103,15 @@ impl ServiceType {
 /// An Ingress path's `pathType`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PathType {
-    /// This path and no other, on every controller.
+    /// Exactly this path, on every controller.
     #[default]
     Exact,
-    /// As cert-manager before 1.18, for ingress-nginx releases whose strict path validation refuses the dot of
-    /// `.well-known` in an exact path (kubernetes/ingress-nginx issue 11176).
+    /// As in cert-manager before 1.18, for ingress-nginx releases whose strict path validation rejects the dot of `.well-known`
+    /// in an exact path (kubernetes/ingress-nginx issue 11176).
     ImplementationSpecific,
 }
 
-/// The name of the Ingress for `presentation`: the same for the same Certificate and solver, whatever the challenges.
+/// The name of the Ingress for `presentation`: the same for the same Certificate and solver, regardless of the challenges.
 pub fn ingress_name(presentation: &Presentation) -> String {
     let mut digest =
         NameDigest::of_certificate(&presentation.certificate_uid, &presentation.certificate_name);
@@ -146,7 +146,7 @@ pub fn ingress(presentation: &Presentation) -> Ingress {
     }
 }
 
-/// The Service behind the Ingresses of a namespace. `responder_port` is where the operator's pods answer.
+/// The Service behind the Ingresses of a namespace. `responder_port` is the port where the operator's pods answer.
 pub fn service(namespace: &str, service_type: ServiceType, responder_port: u16) -> Service {
     Service {
         metadata: ObjectMeta {
@@ -173,8 +173,8 @@ pub fn service(namespace: &str, service_type: ServiceType, responder_port: u16) 
 
 /// The EndpointSlices of [`service`], one per address family that `addresses` has.
 ///
-/// Addresses the API server refuses in a slice (loopback, link-local, multicast, unspecified) are left out. With the
-/// Service's uid the slices are garbage-collected with it.
+/// Addresses that the API server rejects in a slice (loopback, link-local, multicast, unspecified) are omitted. With the
+/// Service's uid, the slices are garbage-collected with it.
 pub fn endpoint_slices(
     namespace: &str,
     service_type: ServiceType,
@@ -209,8 +209,8 @@ pub fn endpoint_slice_name(service_type: ServiceType, address_type: &str) -> Str
 fn annotations(presentation: &Presentation) -> BTreeMap<String, String> {
     let template = &presentation.template.annotations;
     let mut annotations = BTreeMap::from([(SSL_REDIRECT_ANNOTATION.into(), "false".into())]);
-    // A CA comes from anywhere, so a default that limits sources is lifted, unless the template sets its own limit
-    // under whichever controller's prefix.
+    // A CA can connect from anywhere, so a default source restriction is lifted, unless the template sets its own, under any
+    // controller's prefix.
     let limits_sources = |key: &String| key.rsplit('/').next() == Some("whitelist-source-range");
     if !template.keys().any(limits_sources) {
         annotations.insert(SOURCE_RANGE_ANNOTATION.into(), "0.0.0.0/0,::/0".into());
@@ -222,7 +222,7 @@ fn annotations(presentation: &Presentation) -> BTreeMap<String, String> {
     annotations
 }
 
-/// A rule per host, and one without a host for IP addresses, which a rule cannot name.
+/// One rule per host, and one without a host for IP addresses, which are not permitted as a rule's host.
 fn rules(presentation: &Presentation) -> Vec<IngressRule> {
     let mut tokens = BTreeMap::<Option<String>, BTreeSet<&str>>::new();
     for challenge in &presentation.challenges {
@@ -288,7 +288,7 @@ fn slice_metadata(
     }
 }
 
-/// One address an endpoint: proxies use only the first of several.
+/// One address per endpoint: proxies use only the first one.
 fn ready_endpoint(address: &IpAddr) -> Endpoint {
     Endpoint {
         addresses: vec![address.to_string()],

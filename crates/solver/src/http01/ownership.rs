@@ -1,13 +1,13 @@
-//! What marks an object as made for a Certificate's validation: its labels, its owner and its name.
+//! The labels, owner and name that identify an object created for a Certificate's validation.
 
 use std::collections::BTreeMap;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
-/// The label every object of an http-01 validation carries; its value is `true`.
+/// The label of every object of an http-01 validation; its value is `true`.
 pub const HTTP01_LABEL: &str = "certwright.dev/http01";
-/// The label by which a Certificate's Ingresses and HTTPRoutes are found again, whatever solver they were made for.
+/// The label to find a Certificate's Ingresses and HTTPRoutes, for all solvers.
 pub const CERTIFICATE_UID_LABEL: &str = "certwright.dev/certificate-uid";
 
 const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
@@ -18,7 +18,7 @@ pub(super) fn our_labels() -> BTreeMap<String, String> {
     BTreeMap::from([(MANAGED_BY_LABEL.into(), MANAGED_BY.into()), (HTTP01_LABEL.into(), "true".into())])
 }
 
-/// The labels of an object made for one Certificate: those its solver adds, and ours, which win.
+/// The labels of an object for one Certificate: those from its solver, and ours, which take precedence.
 pub(super) fn certificate_labels(
     added: &BTreeMap<String, String>,
     certificate_uid: &str,
@@ -29,7 +29,7 @@ pub(super) fn certificate_labels(
     labels
 }
 
-/// The owner of an object made for one Certificate, with which it goes.
+/// The owner of an object for one Certificate, with which it is garbage-collected.
 pub(super) fn certificate_owner(name: &str, uid: &str) -> OwnerReference {
     OwnerReference {
         api_version: "certwright.dev/v1alpha1".into(),
@@ -41,7 +41,7 @@ pub(super) fn certificate_owner(name: &str, uid: &str) -> OwnerReference {
     }
 }
 
-/// Makes a name of all that tells an object from others: a Certificate, and a solver's settings.
+/// Computes a name from everything that distinguishes an object: a Certificate, and a solver's settings.
 pub(super) struct NameDigest(Context);
 
 impl NameDigest {
@@ -53,7 +53,7 @@ impl NameDigest {
     }
 
     pub(super) fn add(&mut self, part: &str) {
-        // The length in front keeps neighbouring parts from running into one another.
+        // The length prefix keeps adjacent parts separate.
         self.0.update(&(part.len() as u64).to_be_bytes());
         self.0.update(part.as_bytes());
     }

@@ -1,4 +1,4 @@
-//! What is answered to `/.well-known/acme-challenge/<token>`, on every replica.
+//! Answers requests to `/.well-known/acme-challenge/<token>`, on every replica.
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, X_CONTENT_TYPE_OPTIONS};
@@ -7,21 +7,21 @@ use http_body_util::Full;
 
 use super::{CHALLENGE_PREFIX, is_token};
 
-/// What a request for a challenge that is not pending is answered with. The self-check knows it by this text.
+/// The answer to a request for a challenge that is not pending. The self-check recognizes it by this text.
 pub const UNKNOWN_TOKEN: &str = "certwright: no challenge with this token is pending for this host\n";
 
 const NOT_A_CHALLENGE: &str = "certwright: only ACME http-01 challenges are answered here\n";
 
-/// The key authorizations of the challenges that are pending now.
+/// The key authorizations of the pending challenges.
 pub trait KeyAuthorizations: Send + Sync + 'static {
     /// The key authorization for `token` at `host`, if that challenge is pending.
     ///
-    /// `host` is what the request's `Host` says: lower-cased, without port and trailing dot, an IPv6 address without
-    /// brackets; empty where the request named none. `token` is base64url.
+    /// `host` is the request's `Host` in lower case, without port and trailing dot, and an IPv6 address without brackets; empty
+    /// if the request has none. `token` is base64url.
     fn find(&self, host: &str, token: &str) -> Option<String>;
 }
 
-/// The answer to a request, of which only the head is looked at.
+/// The answer to a request. Only the head of the request is used.
 pub fn answer<B>(request: &Request<B>, answers: &dyn KeyAuthorizations) -> Response<Full<Bytes>> {
     let Some(token) = request.uri().path().strip_prefix(CHALLENGE_PREFIX) else {
         return plain(StatusCode::NOT_FOUND, NOT_A_CHALLENGE.into());
@@ -43,7 +43,7 @@ fn plain(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    // A cache in front would keep answering "not found" after the challenge became pending.
+    // Without this, a cache in front would continue to answer "not found" after the challenge becomes pending.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response

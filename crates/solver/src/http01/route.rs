@@ -1,8 +1,8 @@
-//! The HTTPRoutes that lead a CA's request through a Gateway to the operator's pods, and what Gateways say of them.
+//! The HTTPRoutes that route a CA's request through a Gateway to the operator's pods, and their status.
 //!
-//! They are rendered, as the Ingress is, without a client and the same bytes for the same input, and lead to the same
-//! Service. In an HTTPRoute all paths belong to all hostnames; as tokens are unguessable, and answered for their own
-//! names alone, that gives nothing away.
+//! Like the Ingress, they are rendered without a client, and the same input renders the same bytes. They point to the same
+//! Service. In an HTTPRoute, all paths apply to all hostnames. This discloses nothing, because tokens cannot be guessed and are
+//! answered only for their own names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -34,17 +34,17 @@ pub struct RoutePresentation {
     pub certificate_name: String,
     /// The Certificate's `metadata.uid`.
     pub certificate_uid: String,
-    /// The challenges under validation, in any order.
+    /// The challenges that are being validated, in any order.
     pub challenges: Vec<PresentedChallenge>,
     /// The solver's `http01.gatewayHTTPRoute.parentRefs`.
     pub parent_refs: Vec<ParentReference>,
-    /// The solver's `http01.gatewayHTTPRoute.labels`, added to ours; ours win.
+    /// The solver's `http01.gatewayHTTPRoute.labels`, added to ours; ours take precedence.
     pub labels: BTreeMap<String, String>,
     /// The solver's `http01.gatewayHTTPRoute.serviceType`.
     pub service_type: ServiceType,
 }
 
-/// A `gateway.networking.k8s.io/v1` HTTPRoute, as far as it is written and read here.
+/// A `gateway.networking.k8s.io/v1` HTTPRoute, with the fields used here.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "gateway.networking.k8s.io",
@@ -57,17 +57,17 @@ pub struct RoutePresentation {
     schema = "disabled",
     derive = "Default",
     derive = "PartialEq",
-    doc = "An HTTPRoute, as far as it is written and read here."
+    doc = "An HTTPRoute, with the fields used here."
 )]
 #[serde(rename_all = "camelCase")]
 pub struct HttpRouteSpec {
     /// The Gateways to attach to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parent_refs: Vec<ParentReference>,
-    /// The names it is for; none is all that the Gateways listen for.
+    /// The host names it applies to; empty for all that the Gateways listen for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hostnames: Vec<String>,
-    /// What is routed where.
+    /// The routing rules.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<HttpRouteRule>,
 }
@@ -87,30 +87,30 @@ pub struct ParentReference {
     pub namespace: Option<String>,
     /// The parent's name.
     pub name: String,
-    /// The name of a listener; by default all are attached to.
+    /// The name of a listener; by default all listeners.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub section_name: Option<String>,
-    /// The port of listeners; by default any.
+    /// The port of listeners; by default any port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
 }
 
-/// Requests that fit one of `matches` go to `backend_refs`.
+/// Requests that match one of `matches` are sent to `backend_refs`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpRouteRule {
-    /// Which requests.
+    /// The conditions for requests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub matches: Vec<HttpRouteMatch>,
-    /// Where they go.
+    /// The backends.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub backend_refs: Vec<BackendReference>,
 }
 
-/// One way for a request to fit.
+/// A condition for requests.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct HttpRouteMatch {
-    /// What its path has to be; the API server puts `/` as a prefix where it is missing.
+    /// The condition on the path. If it is missing, the API server sets the prefix `/`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<HttpPathMatch>,
 }
@@ -135,21 +135,21 @@ pub struct BackendReference {
     pub port: Option<u16>,
 }
 
-/// What Gateways say of a route.
+/// The status of a route.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct HttpRouteStatus {
-    /// What each parent says, by the controller that keeps it.
+    /// The status for each parent, written by its controller.
     #[serde(default)]
     pub parents: Vec<RouteParentStatus>,
 }
 
-/// What a parent says of a route.
+/// The status of a route for one parent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RouteParentStatus {
-    /// Which parent, as in the route's `spec.parentRefs`.
+    /// The parent, as in the route's `spec.parentRefs`.
     pub parent_ref: ParentReference,
-    /// Who wrote this.
+    /// The controller that wrote this entry.
     #[serde(default)]
     pub controller_name: String,
     /// `Accepted`, `ResolvedRefs` and others.
@@ -157,7 +157,7 @@ pub struct RouteParentStatus {
     pub conditions: Vec<Condition>,
 }
 
-/// The name of the first of [`routes`]: the same for the same Certificate and solver, whatever the challenges. Those
+/// The name of the first of [`routes`]: the same for the same Certificate and solver, regardless of the challenges. The names
 /// of further routes begin with it.
 pub fn route_name(presentation: &RoutePresentation) -> String {
     let mut digest =
@@ -175,11 +175,11 @@ pub fn route_name(presentation: &RoutePresentation) -> String {
     digest.name()
 }
 
-/// The HTTPRoutes that lead all of a Certificate's challenge paths to the shared Service: one for up to 16 names, which
-/// is as many as an HTTPRoute takes, and one without a name for IP addresses, which an HTTPRoute cannot name.
+/// The HTTPRoutes that route all of a Certificate's challenge paths to the shared Service: one for each 16 names, the maximum
+/// for an HTTPRoute, and one without host names for IP addresses, which are not permitted as host names.
 ///
-/// A route that was rendered for more challenges than there are now may be rendered no more; it can stay until all of
-/// the Certificate's are removed.
+/// A route that was rendered for more challenges than there are now may no longer be rendered. It can stay until all of the
+/// Certificate's routes are removed.
 pub fn routes(presentation: &RoutePresentation) -> Vec<HttpRoute> {
     let base = route_name(presentation);
     let (addresses, names): (Vec<_>, Vec<_>) =
@@ -196,14 +196,14 @@ pub fn routes(presentation: &RoutePresentation) -> Vec<HttpRoute> {
     for_names.chain(for_addresses).map(|(name, part)| route(presentation, name, part)).collect()
 }
 
-/// What one HTTPRoute holds.
+/// The contents of one HTTPRoute.
 #[derive(Default)]
 struct Part {
     hostnames: BTreeSet<String>,
     tokens: BTreeSet<String>,
 }
 
-/// Splits challenges into parts that an HTTPRoute can hold, in the order of names and tokens.
+/// Splits challenges into parts that fit into one HTTPRoute, sorted by name and token.
 fn parts(
     challenges: Vec<&PresentedChallenge>,
     hostname: impl Fn(&PresentedChallenge) -> Option<String>,

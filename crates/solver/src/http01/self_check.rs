@@ -1,6 +1,7 @@
-//! Fetching a challenge as a CA would, before the CA is told to.
+//! Fetches a challenge as a CA would, before the CA is told to validate.
 //!
-//! A failed validation counts against the CA's limits and says little; this costs nothing and says what it saw.
+//! A failed validation counts against the CA's rate limits and gives little information. The self-check costs nothing and
+//! reports the cause.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -26,14 +27,14 @@ mod tests;
 pub use self::dns::{DnsFailure, NameServerFailure};
 pub use self::failure::{ConnectFailure, OtherAddresses, SelfCheckFailure};
 
-/// As many as Let's Encrypt follows.
+/// The same number as Let's Encrypt.
 const MAX_REDIRECTS: usize = 10;
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 const ADDRESSES_PER_FAMILY: usize = 2;
 /// A DNS name has at most 253 characters.
 const MAX_SHOWN: usize = 280;
 
-/// Fetches challenges, through its own name servers and without any proxy. One serves the whole process.
+/// Fetches challenges, with its own name servers and without a proxy. There is one for the whole process.
 pub struct SelfCheck {
     name_servers: NameServers,
     tls: TlsConnector,
@@ -42,20 +43,20 @@ pub struct SelfCheck {
     time_limit: Duration,
 }
 
-/// Why no [`SelfCheck`] could be made.
+/// Why a [`SelfCheck`] could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum SelfCheckSetupError {
     /// The system's resolver configuration cannot be used.
     #[error("the name servers for self-checks cannot be set up: {0}")]
     NameServers(#[source] hickory_resolver::net::NetError),
-    /// The TLS library refused its own defaults.
+    /// The TLS library rejected its own defaults.
     #[error("TLS for self-checks cannot be set up: {0}")]
     Tls(#[source] rustls::Error),
 }
 
 impl SelfCheck {
-    /// Self-checks that look names up at `nameservers`, over UDP and TCP, or as the system is configured if empty, and connect
-    /// where `egress` permits it.
+    /// Creates a self-check that looks up names at `nameservers`, over UDP and TCP, or with the system's configuration if
+    /// empty, and connects where `egress` permits it.
     pub fn new(nameservers: Vec<SocketAddr>, egress: Egress) -> Result<Self, SelfCheckSetupError> {
         Ok(Self {
             name_servers: NameServers::new(&nameservers).map_err(SelfCheckSetupError::NameServers)?,
@@ -66,11 +67,11 @@ impl SelfCheck {
         })
     }
 
-    /// Fetches `http://<identifier>/.well-known/acme-challenge/<token>` once and compares what comes with `expected`,
-    /// the key authorization. `identifier` is a DNS name or an IP address.
+    /// Fetches `http://<identifier>/.well-known/acme-challenge/<token>` once and compares the answer with `expected`, the key
+    /// authorization. `identifier` is a DNS name or an IP address.
     ///
-    /// Takes 10 seconds at most. Addresses are tried as CAs do, IPv6 first: one that does not accept a connection is
-    /// passed over, one that accepts decides.
+    /// Takes at most 10 seconds. Addresses are tried as CAs do, IPv6 first: one that does not accept a connection is skipped,
+    /// and the first that accepts is used.
     pub async fn check(&self, identifier: &str, token: &str, expected: &str) -> Result<(), SelfCheckFailure> {
         let url = self.url(identifier, token)?;
         let mut progress = Progress::new(identifier);
@@ -99,7 +100,7 @@ impl SelfCheck {
             let next = self.redirect(&url, &answer)?;
             visited.push(url);
             let looping = match () {
-                () if visited.contains(&next) => Some("where they came from"),
+                () if visited.contains(&next) => Some("which was already visited"),
                 () if visited.len() > MAX_REDIRECTS => Some("the eleventh in a row"),
                 () => None,
             };
@@ -120,7 +121,7 @@ impl SelfCheck {
         fetch::get(stream, at, url, &self.tls).await
     }
 
-    /// Where to connect for `url`. A CA takes one or two addresses of many, and so do we.
+    /// The addresses to connect to for `url`. Like a CA, we use one or two of many.
     async fn addresses(
         &self,
         url: &Url,
@@ -144,7 +145,7 @@ impl SelfCheck {
             _ => identifier.to_owned(),
         };
         let path = challenge_path(token);
-        // Port 80 vanishes in parsing, so that the Host header has none.
+        // Parsing removes port 80, so that the Host header has none.
         Url::parse(&format!("http://{host}:{}{path}", self.ports.http))
             .ok()
             .filter(|url| url.path() == path && url.username().is_empty() && url.query().is_none())
@@ -159,7 +160,7 @@ impl SelfCheck {
             why,
         };
         let Some(location) = &answer.location else {
-            return Err(bad("nowhere".into(), "as it has no Location"));
+            return Err(bad("nowhere".into(), "because it has no Location header"));
         };
         let Ok(mut to) = from.join(location) else {
             return Err(bad("something".into(), "which is not a URL"));
@@ -172,23 +173,23 @@ impl SelfCheck {
             ));
         }
         if !self.ports.redirects_to_any && !matches!(to.port_or_known_default(), Some(80 | 443)) {
-            return Err(bad(shown(&to), "and CAs follow only to the ports 80 and 443"));
+            return Err(bad(shown(&to), "but CAs follow redirects only to ports 80 and 443"));
         }
         Ok(to)
     }
 }
 
-/// The ports a check may use; others than the standard ones in tests alone.
+/// The ports that a check may use. They differ from the standard ports only in tests.
 struct Ports {
     http: u16,
     redirects_to_any: bool,
 }
 
-/// How far a check has come, for when its time runs out.
+/// The progress of a check, for a message when it times out.
 struct Progress {
     /// Set once a redirect has been followed.
     redirected_to: Option<String>,
-    /// What to report if the step under way never ends.
+    /// What to report if the current step never ends.
     unfinished: SelfCheckFailure,
 }
 
@@ -203,7 +204,7 @@ fn ip(host: &str) -> Option<IpAddr> {
     host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host).parse().ok()
 }
 
-/// Where `url` leads, without its path and the like: whoever answered may have meant that for the operator alone.
+/// `url` without its path and query: the server may have intended them only for the operator.
 fn shown(url: &Url) -> String {
     clean(&url.origin().ascii_serialization(), MAX_SHOWN)
 }

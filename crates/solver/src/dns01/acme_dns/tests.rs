@@ -40,7 +40,7 @@ async fn the_value_goes_to_the_account_of_the_domain() {
     let host = format!("{}/base/", server.uri()).parse().unwrap();
     let provider = asked_by(Settings { host, accounts: accounts() }).unwrap();
     provider.present(&record).await.unwrap();
-    // Asks for nothing.
+    // This sends no request.
     provider.clean_up(&record).await.unwrap();
 }
 
@@ -60,7 +60,7 @@ async fn a_domain_without_an_account_is_named_with_those_that_have_one() {
     let error = provider.present(&record("*.c.test")).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "there is no acme-dns account for c.test among those that acmeDNS.accountSecretRef names (*.b.test, a.test, \
+        "there is no acme-dns account for c.test in acmeDNS.accountSecretRef (*.b.test, a.test, \
          b.test); register one, and store what the server answers under that name"
     );
     assert_eq!(error.reason(), "NoAccount");
@@ -68,20 +68,20 @@ async fn a_domain_without_an_account_is_named_with_those_that_have_one() {
 }
 
 #[tokio::test]
-async fn each_refusal_has_a_sentence_of_its_own() {
+async fn each_rejection_has_its_own_message() {
     for (status, body, reason, text) in [
         (
             401,
             r#"{"error": "forbidden"}"#,
             "Unauthorized",
-            "127.0.0.1 refuses the account of a.test: answered HTTP 401 (text/plain); the account is \
-             unknown, its password wrong, or its allowfrom lacks our address",
+            "127.0.0.1 rejects the account of a.test: answered HTTP 401 (text/plain); check that the account \
+             exists, its password, and that its allowfrom includes the operator's address",
         ),
         (
             400,
             r#"{"error": "bad_subdomain"}"#,
             "BadRequest",
-            "127.0.0.1 refuses the update for a.test: answered HTTP 400 (text/plain); check the \
+            "127.0.0.1 rejects the update for a.test: answered HTTP 400 (text/plain); check the \
              account's subdomain",
         ),
         (500, "<h1>Oh</h1>", "Request", "127.0.0.1 answered HTTP 500 (text/plain)"),
@@ -94,18 +94,18 @@ async fn each_refusal_has_a_sentence_of_its_own() {
 }
 
 #[test]
-fn what_are_no_accounts_is_refused_without_showing_secrets() {
+fn invalid_accounts_are_rejected_without_showing_secrets() {
     let start = "the acme-dns accounts are not a JSON object of the form {\"<domain>\": {\"username\", \"password\", \
                  \"fulldomain\", \"subdomain\"}}: ";
     for (json, why) in [
-        ("hunter2", "no JSON from line 1"),
-        ("[\"hunter2\"]", "a value is of the wrong type"),
+        ("hunter2", "invalid JSON at line 1"),
+        ("[\"hunter2\"]", "a value has the wrong type"),
         (r#"{"a.test": "hunter2"}"#, "an account has no username"),
         (r#"{"a.test": {"username": "hunter2"}}"#, "an account has no password"),
         (r#"{"a.test": {"username": "u", "password": "hunter2"}}"#, "an account has no subdomain"),
         (
             r#"{"a.test": {"username": 2, "password": "hunter2", "subdomain": "s"}}"#,
-            "a value is of the wrong type",
+            "a value has the wrong type",
         ),
     ] {
         let error = Accounts::from_json(json.as_bytes()).unwrap_err().to_string();

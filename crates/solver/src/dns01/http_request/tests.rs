@@ -82,8 +82,8 @@ async fn a_refusal_is_told_by_its_status_and_not_quoted() {
     let url = server.uri().replace("http://", "http://me:hunter2@");
     let provider = asked_by(settings(&format!("{url}/?key=hunter2"))).unwrap();
     for (result, text) in [
-        (provider.present(&record("a.test")).await, "having the TXT record added failed"),
-        (provider.clean_up(&record("a.test")).await, "having the TXT record deleted failed"),
+        (provider.present(&record("a.test")).await, "adding the TXT record failed"),
+        (provider.clean_up(&record("a.test")).await, "deleting the TXT record failed"),
     ] {
         let error = result.unwrap_err();
         let path = if text.contains("added") { "present" } else { "cleanup" };
@@ -103,7 +103,7 @@ async fn redirects_are_not_followed() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_hangs_is_left_in_time() {
+async fn an_endpoint_that_hangs_times_out() {
     let server = answering(ResponseTemplate::new(200).set_delay(Duration::from_secs(60))).await;
     let timeout = Duration::from_millis(50);
     let provider = asked_by(Settings { timeout, ..settings(&server.uri()) }).unwrap();
@@ -116,7 +116,7 @@ async fn an_endpoint_that_is_not_there_is_named() {
     let provider = asked_by(settings("http://127.0.0.1:1/dns")).unwrap();
     assert_eq!(
         provider.present(&record("a.test")).await.unwrap_err().to_string(),
-        "having the TXT record added failed: http://127.0.0.1:1/dns/present cannot be reached: connection refused"
+        "adding the TXT record failed: http://127.0.0.1:1/dns/present cannot be reached: connection refused"
     );
 }
 
@@ -128,7 +128,7 @@ fn what_cannot_be_set_up_says_why() {
     let error = asked_by(Settings { ca_bundle, ..settings("https://host/") }).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "httpRequest cannot be set up: the CA bundle holds no usable PEM certificate"
+        "httpRequest cannot be set up: the CA bundle contains no usable PEM certificate"
     );
 }
 
@@ -145,7 +145,7 @@ async fn a_ca_bundle_is_trusted_and_needed() {
     assert!(error.contains("present cannot be reached: TLS: certificate not trusted: "), "{error}");
 }
 
-/// Answers 204 over as many connections.
+/// Answers 204 on each connection.
 async fn https_server(made: &rcgen::CertifiedKey<rcgen::KeyPair>, connections: usize) -> u16 {
     use std::sync::Arc;
 

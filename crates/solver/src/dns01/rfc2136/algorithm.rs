@@ -9,17 +9,17 @@ use hmac::{Hmac, Mac};
 use md5::Md5;
 use secrecy::{ExposeSecret, SecretSlice};
 
-/// How a message is signed. Parses from what cert-manager writes (`HMACSHA256`) and from the algorithm's name in DNS
-/// (`hmac-sha256`), in upper or lower case, and shows itself as the latter.
+/// The algorithm of a signature. It is written as in cert-manager (`HMACSHA256`) or with its name in DNS (`hmac-sha256`), in
+/// upper or lower case, and displayed as the latter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Algorithm {
-    /// HMAC-MD5. It is not to be used any more (RFC 8945 section 6), but old servers know no other.
+    /// HMAC-MD5. It should not be used any more (RFC 8945 section 6), but old servers support nothing else.
     Md5,
     /// HMAC-SHA-1, likewise.
     Sha1,
     /// HMAC-SHA-224.
     Sha224,
-    /// HMAC-SHA-256, which every server has to know, and what is used if nothing is said.
+    /// HMAC-SHA-256, the default, which every server must support.
     #[default]
     Sha256,
     /// HMAC-SHA-384.
@@ -28,7 +28,7 @@ pub enum Algorithm {
     Sha512,
 }
 
-/// What was written is no algorithm.
+/// The text is not an algorithm.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is not a TSIG algorithm; write HMACSHA256, HMACSHA512, HMACSHA384, HMACSHA224, HMACSHA1 or HMACMD5"
@@ -36,7 +36,7 @@ pub enum Algorithm {
 pub struct AlgorithmError(pub String);
 
 impl Algorithm {
-    /// All there are.
+    /// All algorithms.
     pub const ALL: [Self; 6] =
         [Self::Md5, Self::Sha1, Self::Sha224, Self::Sha256, Self::Sha384, Self::Sha512];
 
@@ -62,7 +62,7 @@ impl Algorithm {
         }
     }
 
-    /// Whether `mac` is that of `data`, whole: one cut short (RFC 8945 section 5.2.2.1) is refused.
+    /// Whether `mac` is the MAC of `data`. A truncated MAC (RFC 8945 section 5.2.2.1) is rejected.
     pub(super) fn verify(self, key: &SecretSlice<u8>, data: &[u8], mac: &[u8]) -> bool {
         match self.of_aws_lc() {
             Some(algorithm) => lc::verify(&lc::Key::new(algorithm, key.expose_secret()), data, mac).is_ok(),
@@ -82,7 +82,7 @@ impl Algorithm {
     }
 }
 
-/// Keys of any length are fine, so that this always is something.
+/// Keys of any length are valid, so this is never `None`.
 fn md5(key: &SecretSlice<u8>) -> Option<Hmac<Md5>> {
     Hmac::new_from_slice(key.expose_secret()).ok()
 }

@@ -10,19 +10,19 @@ use super::tsig::TsigFailure;
 use crate::dns01::resolver::rcode;
 use crate::dns01::{NoAnswer, Record, undotted};
 
-/// Why an update failed. `Display` is stable: the same situation gives the same text.
+/// Why an update failed. `Display` is stable: the same problem gives the same text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The record's name or zone is no DNS name.
+    /// The record's name or zone is not a DNS name.
     #[error("{name:?} is not a DNS name")]
     NotAName {
-        /// What was given.
+        /// The given name.
         name: String,
     },
     /// The record is not in its zone.
     #[error("{fqdn} is not in the zone {zone}")]
     OutsideZone {
-        /// Where the record belongs.
+        /// The name of the record.
         fqdn: String,
         /// The zone.
         zone: String,
@@ -30,7 +30,7 @@ pub enum Error {
     /// The update is longer than a DNS message can be.
     #[error("the update for {fqdn} is too long for a DNS message")]
     TooLong {
-        /// Where the record belongs.
+        /// The name of the record.
         fqdn: String,
     },
     /// The server's host name has no address.
@@ -38,7 +38,7 @@ pub enum Error {
         "{operation} failed: the name server's name {server} cannot be resolved; correct rfc2136.nameserver"
     )]
     NoSuchServer {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
@@ -46,56 +46,56 @@ pub enum Error {
     /// The server did not answer.
     #[error("{operation} failed: name server {server} {failure}")]
     NoAnswer {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
-        /// What it did instead.
+        /// The failure.
         failure: NoAnswer,
     },
-    /// NOTAUTH: it is not the primary of the zone, or does not let us (Knot DNS says so in both cases).
+    /// NOTAUTH: it is not the primary of the zone, or does not permit the update (Knot DNS answers this in both cases).
     #[error(
-        "{operation} failed: name server {server} answered NOTAUTH: it does not serve the zone {zone} as its primary, \
-         or does not let {who} change it; send updates to the primary, and allow them there"
+        "{operation} failed: name server {server} answered NOTAUTH: it is not the primary of the zone {zone}, \
+         or does not allow {who} to change it; send updates to the primary, and allow them there"
     )]
     NotAuth {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
-        /// The key, or us without one, in words.
+        /// The key, or a client without a key, in words.
         who: String,
         /// The zone.
         zone: String,
     },
     /// NOTZONE: the name is not in the zone.
     #[error(
-        "{operation} failed: name server {server} answered NOTZONE: {fqdn} is not in its zone {zone}; the zone seen in \
+        "{operation} failed: name server {server} answered NOTZONE: {fqdn} is not in its zone {zone}; the zone in \
          DNS and the server's differ, so check which zones it serves"
     )]
     NotZone {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
-        /// Where the record belongs.
+        /// The name of the record.
         fqdn: String,
         /// The zone.
         zone: String,
     },
-    /// REFUSED: its policy does not let us.
+    /// REFUSED: its policy does not permit the update.
     #[error(
-        "{operation} failed: name server {server} answered REFUSED: it does not let {who} change {fqdn} in the zone \
+        "{operation} failed: name server {server} answered REFUSED: it does not allow {who} to change {fqdn} in the zone \
          {zone}; allow TXT updates there (in BIND, update-policy or allow-update)"
     )]
     Refused {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
-        /// The key, or us without one, in words.
+        /// The key, or a client without a key, in words.
         who: String,
-        /// Where the record belongs.
+        /// The name of the record.
         fqdn: String,
         /// The zone.
         zone: String,
@@ -103,34 +103,34 @@ pub enum Error {
     /// SERVFAIL: it could not make the change.
     #[error(
         "{operation} failed: name server {server} answered SERVFAIL: it could not write the change to the zone {zone}; \
-         its log says why (often it may not write its journal file, or is a secondary whose primary is down)"
+         its log says why (often it cannot write its journal file, or is a secondary whose primary is down)"
     )]
     ServFail {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
         /// The zone.
         zone: String,
     },
-    /// NOTIMP: it knows no updates.
+    /// NOTIMP: it does not support updates.
     #[error(
-        "{operation} failed: name server {server} answered NOTIMP: it does not know dynamic updates (RFC 2136); switch \
-         them on there, or use another solver"
+        "{operation} failed: name server {server} answered NOTIMP: it does not support dynamic updates (RFC 2136); enable \
+         them there, or use another solver"
     )]
     NotImp {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
     },
-    /// FORMERR: it could not read the update.
+    /// FORMERR: it could not parse the update.
     #[error(
-        "{operation} failed: name server {server} answered FORMERR: it cannot read the update; an old server may not \
-         know the key's algorithm, or what stands between changes the messages"
+        "{operation} failed: name server {server} answered FORMERR: it cannot parse the update; an old server may not \
+         know the key's algorithm, or something in between changes the messages"
     )]
     FormErr {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
@@ -140,22 +140,22 @@ pub enum Error {
         "{operation} failed: name server {server} answered {code} to the update of {fqdn}; its log may say why"
     )]
     Code {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
         /// The response code's name or number.
         code: String,
-        /// Where the record belongs.
+        /// The name of the record.
         fqdn: String,
     },
     /// BADKEY: it does not know the key.
     #[error(
         "{operation} failed: name server {server} answered BADKEY: it does not know a key {key} with the algorithm \
-         {algorithm}; both have to be as in its configuration"
+         {algorithm}; both must match its configuration"
     )]
     BadKey {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
@@ -164,13 +164,13 @@ pub enum Error {
         /// The key's algorithm.
         algorithm: String,
     },
-    /// BADSIG: its secret is another.
+    /// BADSIG: its secret is different.
     #[error(
-        "{operation} failed: name server {server} answered BADSIG: its secret for the key {key} is another than ours; \
-         store the one of its configuration"
+        "{operation} failed: name server {server} answered BADSIG: its secret for the key {key} differs from ours; \
+         store the one in its configuration"
     )]
     BadSig {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
@@ -180,7 +180,7 @@ pub enum Error {
     /// BADTIME: the clocks differ too much.
     #[error("{operation} failed: name server {server} answered BADTIME: {}; set the clocks", Difference(*difference))]
     BadTime {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
@@ -189,10 +189,10 @@ pub enum Error {
     },
     /// Another TSIG error code.
     #[error(
-        "{operation} failed: name server {server} answered the TSIG error {code} for the key {key}; its log may say why"
+        "{operation} failed: name server {server} answered with the TSIG error {code} for the key {key}; its log may say why"
     )]
     TsigCode {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
@@ -201,13 +201,13 @@ pub enum Error {
         /// The code (RFC 8945 section 3).
         code: u16,
     },
-    /// A success that is not signed.
+    /// A successful answer that is not signed.
     #[error(
         "{operation} failed: the answer of name server {server} is not signed, so it may be forged; check that it \
-         knows the key {key}, and that nothing between strips signatures"
+         knows the key {key}, and that nothing in between removes signatures"
     )]
     Unsigned {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
@@ -216,37 +216,37 @@ pub enum Error {
     },
     /// Signed with another key.
     #[error(
-        "{operation} failed: the answer of name server {server} is signed with another key than {key}, so it may \
+        "{operation} failed: the answer of name server {server} is signed with a different key than {key}, so it may \
          be forged"
     )]
     OtherKey {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
         /// The key's name.
         key: String,
     },
-    /// Signed, but the MAC is wrong.
+    /// Signed, but the MAC is invalid.
     #[error(
-        "{operation} failed: the signature of name server {server} is wrong, so its answer may be forged; check that the \
+        "{operation} failed: the signature of name server {server} is invalid, so its answer may be forged; check that the \
          secret of the key {key} is the one of its configuration"
     )]
     WrongMac {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
         /// The key's name.
         key: String,
     },
-    /// Signed at quite another time.
+    /// Signed at a different time.
     #[error(
-        "{operation} failed: the answer of name server {server} was not signed now: {}; set the clocks",
+        "{operation} failed: the answer of name server {server} was signed at a different time: {}; set the clocks",
         Difference(Some(*difference))
     )]
     AnswerTime {
-        /// What was tried.
+        /// The operation that failed.
         operation: Operation,
         /// The server as configured.
         server: String,
@@ -256,7 +256,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The variant's name, as event reason and metric label.
+    /// The variant's name, for event reasons and metric labels.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
@@ -293,7 +293,7 @@ impl Error {
         let (fqdn, zone) = (undotted(&record.fqdn).to_owned(), undotted(&record.zone).to_owned());
         let who = match &settings.key {
             Some(key) => format!("the key {}", key.shown_name()),
-            None => "us without a TSIG key".to_owned(),
+            None => "clients without a TSIG key".to_owned(),
         };
         match code {
             ResponseCode::NotAuth => Self::NotAuth { operation, server, who, zone },
@@ -325,7 +325,7 @@ impl Error {
     }
 }
 
-/// What was tried. `Display` reads as the beginning of a sentence.
+/// An update operation. `Display` begins a sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// Adding the TXT record.
@@ -343,8 +343,8 @@ impl fmt::Display for Operation {
     }
 }
 
-/// The server's clock and ours. `Display` gives their difference in a unit so coarse that it stays the same from one
-/// attempt to the next.
+/// The server's clock and ours. `Display` shows their difference in a unit that is so coarse that the text is the same for each
+/// attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockDifference {
     /// Our clock.
@@ -359,7 +359,7 @@ impl ClockDifference {
         Some(Self { ours, theirs })
     }
 
-    /// How far they are apart, in seconds.
+    /// Their difference, in seconds.
     #[must_use]
     pub fn seconds(&self) -> i64 {
         (self.theirs.as_second() - self.ours.as_second()).abs()
@@ -388,8 +388,8 @@ struct Difference(Option<ClockDifference>);
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(difference) => write!(f, "{difference}, and they may differ by 5 minutes at most"),
-            None => f.write_str("its clock and ours differ too much, by more than 5 minutes"),
+            Some(difference) => write!(f, "{difference}, but at most 5 minutes are accepted"),
+            None => f.write_str("its clock and ours differ by more than 5 minutes"),
         }
     }
 }

@@ -14,7 +14,7 @@ use super::algorithm::AlgorithmError;
 use crate::dns01::resolver::fully_qualified;
 use crate::dns01::undotted;
 
-/// As key files have it, whose padding gets lost in copying.
+/// Base64 as in key files; padding is optional because it gets lost in copying.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -33,25 +33,23 @@ pub struct TsigKey {
 /// Why a key cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// The name is no DNS name.
-    #[error(
-        "the TSIG key's name {0:?} is not a DNS name; write it as the name server's configuration has it"
-    )]
+    /// The name is not a DNS name.
+    #[error("the TSIG key's name {0:?} is not a DNS name; write it as in the name server's configuration")]
     Name(String),
     /// The algorithm is unknown.
     #[error(transparent)]
     Algorithm(#[from] AlgorithmError),
     /// The secret is not base64.
-    #[error("the TSIG secret is not base64; store it as it stands in the name server's key file")]
+    #[error("the TSIG secret is not base64; store it as in the name server's key file")]
     NotBase64,
     /// The secret is empty.
-    #[error("the TSIG secret is empty; store it as it stands in the name server's key file")]
+    #[error("the TSIG secret is empty; store it as in the name server's key file")]
     Empty,
 }
 
 impl TsigKey {
-    /// A key by its name, its algorithm ([`Algorithm::default`] if none is said), and its secret in base64 as it
-    /// stands in key files; white space and missing padding do not matter.
+    /// Creates a key from its name, its algorithm ([`Algorithm::default`] if `None`), and its secret in base64 as in key files.
+    /// White space and missing padding are ignored.
     pub fn new(name: &str, algorithm: Option<&str>, secret: &SecretString) -> Result<Self, KeyError> {
         let parsed = Name::from_ascii(name.trim()).map_err(|_| KeyError::Name(name.to_owned()))?;
         if parsed.iter().len() == 0 {
@@ -69,7 +67,7 @@ impl TsigKey {
         Ok(Self { name: fully_qualified(parsed), algorithm, secret: secret.into() })
     }
 
-    /// The name as it stands in a sentence.
+    /// The name as shown in messages.
     pub(super) fn shown_name(&self) -> String {
         undotted(&self.name.to_ascii()).to_owned()
     }
@@ -90,14 +88,14 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_read_whatever_copying_did_to_it() {
+    fn a_secret_is_accepted_in_spite_of_copying_errors() {
         for secret in ["c2VjcmV0IQ==", "c2VjcmV0IQ", " c2Vj\ncmV0IQ=\n="] {
             assert_eq!(key("k.test", secret).unwrap().secret.expose_secret(), b"secret!");
         }
     }
 
     #[test]
-    fn what_is_no_key_is_refused_without_showing_the_secret() {
+    fn an_invalid_key_is_rejected_without_showing_the_secret() {
         assert_eq!(key("k", "hunter2!").unwrap_err(), KeyError::NotBase64);
         assert_eq!(key("k", " ").unwrap_err(), KeyError::Empty);
         assert_eq!(key("", "c2VjcmV0IQ==").unwrap_err(), KeyError::Name(String::new()));

@@ -1,4 +1,4 @@
-//! Updates of a server on loopback that signs and verifies as RFC 8945 says.
+//! Updates of a server on loopback that signs and verifies as in RFC 8945.
 
 use std::sync::{Arc, Mutex};
 
@@ -30,7 +30,7 @@ fn settings(world: &World, key: Option<TsigKey>) -> Settings {
     Settings { egress: Egress::unrestricted(), ..Settings::new(server, key, now) }
 }
 
-/// A name server that takes updates.
+/// A name server that accepts updates.
 #[derive(Clone)]
 struct Primary {
     key: Option<TsigKey>,
@@ -40,7 +40,7 @@ struct Primary {
     truncates: bool,
     /// Changes an answer before it is signed.
     before: fn(&mut Message),
-    /// Changes a TSIG record before its MAC is made.
+    /// Changes a TSIG record before its MAC is computed.
     tsig: fn(&mut TSIG),
     /// Changes an answer after it was signed.
     after: fn(&mut Message),
@@ -122,7 +122,7 @@ impl Primary {
         self.present().await.unwrap_err()
     }
 
-    /// The error's text without its beginning, which is the same for all.
+    /// The error's text without its beginning, which is the same for all errors.
     async fn text(&self) -> String {
         let world = self.world().await;
         let settings = settings(&world, self.key.clone());
@@ -134,7 +134,7 @@ impl Primary {
     }
 }
 
-/// The MAC of a request, which is checked, and taken out of the message.
+/// Checks the MAC of a request, and removes it from the message.
 fn verified_mac(request: &mut Message, key: &TsigKey, check: bool) -> Vec<u8> {
     let last = request.additionals.pop().unwrap();
     let RData::TSIG(tsig) = last.data else { panic!("the last record is no TSIG record") };
@@ -196,42 +196,42 @@ async fn what_is_already_so_is_a_success() {
 }
 
 #[tokio::test]
-async fn each_response_code_has_a_sentence_of_its_own() {
+async fn each_response_code_has_its_own_message() {
     for (code, reason, text) in [
         (
             ResponseCode::NotAuth,
             "NotAuth",
-            "it answered NOTAUTH: it does not serve the zone a.test as its primary, or does not let the key Key.test \
+            "it answered NOTAUTH: it is not the primary of the zone a.test, or does not allow the key Key.test to \
              change it; send updates to the primary, and allow them there",
         ),
         (
             ResponseCode::NotZone,
             "NotZone",
-            "it answered NOTZONE: _acme-challenge.a.test is not in its zone a.test; the zone seen in DNS and the \
-             server's differ, so check which zones it serves",
+            "it answered NOTZONE: _acme-challenge.a.test is not in its zone a.test; the zone in DNS and the server's \
+             differ, so check which zones it serves",
         ),
         (
             ResponseCode::Refused,
             "Refused",
-            "it answered REFUSED: it does not let the key Key.test change _acme-challenge.a.test in the zone a.test; \
+            "it answered REFUSED: it does not allow the key Key.test to change _acme-challenge.a.test in the zone a.test; \
              allow TXT updates there (in BIND, update-policy or allow-update)",
         ),
         (
             ResponseCode::ServFail,
             "ServFail",
-            "it answered SERVFAIL: it could not write the change to the zone a.test; its log says why (often it may not \
+            "it answered SERVFAIL: it could not write the change to the zone a.test; its log says why (often it cannot \
              write its journal file, or is a secondary whose primary is down)",
         ),
         (
             ResponseCode::NotImp,
             "NotImp",
-            "it answered NOTIMP: it does not know dynamic updates (RFC 2136); switch them on there, or use another solver",
+            "it answered NOTIMP: it does not support dynamic updates (RFC 2136); enable them there, or use another solver",
         ),
         (
             ResponseCode::FormErr,
             "FormErr",
-            "it answered FORMERR: it cannot read the update; an old server may not know the key's algorithm, or what \
-             stands between changes the messages",
+            "it answered FORMERR: it cannot parse the update; an old server may not know the key's algorithm, or something \
+             in between changes the messages",
         ),
         (
             ResponseCode::YXDomain,
@@ -242,19 +242,19 @@ async fn each_response_code_has_a_sentence_of_its_own() {
         let primary = Primary::answering(code);
         assert_eq!(primary.text().await, text);
         assert_eq!(primary.error().await.reason(), reason);
-        // An error counts without a signature, too.
+        // An error is accepted without a signature, too.
         let unsigned = Primary { after: |answer| answer.signature = None, ..primary };
         assert_eq!(unsigned.text().await, text);
     }
     let without_key = Primary { key: None, ..Primary::answering(ResponseCode::Refused) };
-    assert!(without_key.text().await.contains("it does not let us without a TSIG key change "));
+    assert!(without_key.text().await.contains("it does not allow clients without a TSIG key to change "));
 }
 
 #[tokio::test]
 async fn an_unknown_key_is_named() {
     assert_eq!(
         Primary::failing(TsigError::BadKey).text().await,
-        "it answered BADKEY: it does not know a key Key.test with the algorithm hmac-sha256; both have to be as in its \
+        "it answered BADKEY: it does not know a key Key.test with the algorithm hmac-sha256; both must match its \
          configuration"
     );
 }
@@ -263,7 +263,7 @@ async fn an_unknown_key_is_named() {
 async fn another_secret_is_explained() {
     assert_eq!(
         Primary::failing(TsigError::BadSig).text().await,
-        "it answered BADSIG: its secret for the key Key.test is another than ours; store the one of its configuration"
+        "it answered BADSIG: its secret for the key Key.test differs from ours; store the one in its configuration"
     );
 }
 
@@ -276,15 +276,14 @@ async fn a_clock_that_is_wrong_is_compared_with_ours() {
     ] {
         let primary = Primary { clock, ..Primary::failing(TsigError::BadTime) };
         let expected =
-            format!("it answered BADTIME: {text}, and they may differ by 5 minutes at most; set the clocks");
+            format!("it answered BADTIME: {text}, but at most 5 minutes are accepted; set the clocks");
         assert_eq!(primary.text().await, expected);
         let theirs = Timestamp::from_second(clock).unwrap();
         let Error::BadTime { difference: Some(difference), .. } = primary.error().await else { panic!() };
         assert_eq!(difference, ClockDifference { ours: now(), theirs });
     }
     let silent = Primary { tsig: |tsig| tsig.other.clear(), ..Primary::failing(TsigError::BadTime) };
-    let text =
-        "it answered BADTIME: its clock and ours differ too much, by more than 5 minutes; set the clocks";
+    let text = "it answered BADTIME: its clock and ours differ by more than 5 minutes; set the clocks";
     assert_eq!(silent.text().await, text);
 }
 
@@ -292,7 +291,7 @@ async fn a_clock_that_is_wrong_is_compared_with_ours() {
 async fn another_tsig_error_is_given_by_number() {
     assert_eq!(
         Primary::failing(TsigError::BadTrunc).text().await,
-        "it answered the TSIG error 22 for the key Key.test; its log may say why"
+        "it answered with the TSIG error 22 for the key Key.test; its log may say why"
     );
 }
 
@@ -303,7 +302,7 @@ async fn an_unsigned_answer_is_refused() {
     assert_eq!(
         primary.text().await,
         "the answer of it is not signed, so it may be forged; check that it knows the key Key.test, and that nothing \
-         between strips signatures"
+         in between removes signatures"
     );
 }
 
@@ -318,7 +317,7 @@ async fn a_tampered_answer_is_refused() {
         let primary = Primary { after, ..Primary::answering(ResponseCode::Refused) };
         assert_eq!(
             primary.text().await,
-            "the signature of it is wrong, so its answer may be forged; check that the secret of the key Key.test is the \
+            "the signature of it is invalid, so its answer may be forged; check that the secret of the key Key.test is the \
              one of its configuration"
         );
     }
@@ -332,14 +331,14 @@ async fn an_answer_signed_with_another_key_is_refused() {
     ];
     for after in changed {
         let primary = Primary { after, ..Primary::answering(ResponseCode::NoError) };
-        let text = "the answer of it is signed with another key than Key.test, so it may be forged";
+        let text = "the answer of it is signed with a different key than Key.test, so it may be forged";
         assert_eq!(primary.text().await, text);
     }
 }
 
 #[tokio::test]
 async fn an_answer_to_another_request_is_refused() {
-    // As one recorded earlier would be: the MAC is good, but covers the MAC of another request.
+    // Like an answer recorded earlier: the MAC is valid, but covers the MAC of another request.
     let primary = Primary::answering(ResponseCode::NoError);
     let mut world = World::new().await;
     let key = key(Algorithm::Sha256);
@@ -364,8 +363,8 @@ async fn an_answer_signed_at_another_time_is_refused() {
     let primary = Primary { clock: NOW - 301, ..primary };
     assert_eq!(
         primary.text().await,
-        "the answer of it was not signed now: its clock is 5 minutes behind ours, and they may differ by 5 minutes at \
-         most; set the clocks"
+        "the answer of it was signed at a different time: its clock is 5 minutes behind ours, but at most 5 minutes \
+         are accepted; set the clocks"
     );
 }
 
@@ -424,7 +423,7 @@ async fn a_server_that_does_not_answer_is_named() {
 async fn a_host_name_is_resolved() {
     let mut world = World::new().await;
     let port = world.port;
-    // 127.0.0.1 is the recursive server; another world's would do as well.
+    // 127.0.0.1 is the recursive server.
     let _ = world.server(3);
     let mut settings = Settings::new(format!("localhost:{port}").parse().unwrap(), None, now);
     let error = present(&settings, &record("a.test")).await.unwrap_err().to_string();

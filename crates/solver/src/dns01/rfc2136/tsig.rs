@@ -1,7 +1,7 @@
-//! Signing a message, and verifying what comes back (RFC 8945).
+//! Signs a message, and verifies the answer (RFC 8945).
 //!
-//! hickory-proto encodes what is signed, but computes only three of the six MACs, and those by way of its DNSSEC
-//! code, which nothing else here needs.
+//! hickory-proto encodes the signed data, but computes only three of the six MACs, and requires its DNSSEC code for that, which
+//! nothing else here needs.
 
 use hickory_resolver::proto::op::{Header, Message, Query, ResponseCode};
 use hickory_resolver::proto::rr::rdata::tsig::{TSIG, TsigError, make_tsig_record, message_tbs};
@@ -16,29 +16,29 @@ use super::TsigKey;
 use super::error::ClockDifference;
 use crate::dns01::transport::{NoAnswer, Reply, Request};
 
-/// How far clocks may be apart, in seconds; what RFC 8945 section 10 recommends.
+/// How much clocks may differ, in seconds, as recommended by RFC 8945 section 10.
 const FUDGE: u16 = 300;
 
-/// A request, and its MAC, which the answer's covers, too.
+/// A request, and its MAC, which the answer's MAC also covers.
 pub(super) struct Signed {
     pub(super) request: Request,
     mac: Vec<u8>,
 }
 
-/// What is wrong with an answer's signature, or what the server says is wrong with ours.
+/// A problem with an answer's signature, or with ours according to the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum TsigFailure {
-    /// The answer is a success, but not signed.
+    /// The answer is successful, but not signed.
     Unsigned,
     /// It is signed with another key or algorithm.
     OtherKey,
-    /// The MAC is wrong.
+    /// The MAC is invalid.
     WrongMac,
-    /// The answer was signed at quite another time.
+    /// The answer was signed at a different time.
     AnswerTime(ClockDifference),
     /// The server does not know the key.
     BadKey,
-    /// The server finds our MAC wrong.
+    /// The server rejects our MAC.
     BadSig,
     /// The server's clock differs too much.
     BadTime(Option<ClockDifference>),
@@ -62,8 +62,8 @@ impl Signed {
         Self { request, mac: Vec::new() }
     }
 
-    /// The answer's response code, once its signature has been found good (RFC 8945 section 5.3). An error without
-    /// a signature is believed: nothing is done because of it, and it says why a server cannot sign.
+    /// Verifies the signature (RFC 8945 section 5.3) and returns the response code. An unsigned error is accepted: it has no
+    /// effect, and it says why a server cannot sign.
     pub(super) fn verify(
         &self,
         reply: &Reply,
@@ -102,7 +102,7 @@ impl Signed {
     }
 }
 
-/// What an answer's MAC is made of, and the record that has it.
+/// The input of an answer's MAC, and the record that contains the MAC.
 struct Covered {
     data: Vec<u8>,
     name: Name,
@@ -110,8 +110,8 @@ struct Covered {
 }
 
 impl Covered {
-    /// The request's MAC, the answer as it was before its TSIG record was added, and what that record says besides
-    /// its own MAC (RFC 8945 section 4.3). Nothing if the last record is no TSIG record.
+    /// The request's MAC, the answer without its TSIG record, and the fields of that record except its MAC (RFC 8945 section
+    /// 4.3). `None` if the last record is not a TSIG record.
     fn by(request_mac: &[u8], answer: &[u8]) -> Option<Self> {
         let mut decoder = BinDecoder::new(answer);
         let Header { mut metadata, mut counts } = Header::read(&mut decoder).ok()?;

@@ -92,8 +92,8 @@ async fn cnames_in_a_circle_are_shown() {
     world.known.add(&["two.a.test CNAME one.a.test"]);
     assert_eq!(
         text(&world, "a.test").await,
-        "the CNAMEs at _acme-challenge.a.test go round in a circle (_acme-challenge.a.test to one.a.test to \
-         two.a.test to one.a.test); let the last lead to where the TXT record shall be"
+        "the CNAMEs at _acme-challenge.a.test form a loop (_acme-challenge.a.test to one.a.test to two.a.test to \
+         one.a.test); point the last one to the name of the TXT record"
     );
 }
 
@@ -108,7 +108,7 @@ async fn sixteen_cnames_are_followed_and_seventeen_are_not() {
     world.known.add(&["c16.a.test CNAME c17.a.test"]);
     assert_eq!(
         text(&world, "a.test").await,
-        "the CNAMEs at _acme-challenge.a.test are more than 16 in a row; shorten the chain, as CAs follow fewer"
+        "there are more than 16 CNAMEs in a row at _acme-challenge.a.test; shorten the chain, because CAs follow fewer"
     );
 }
 
@@ -122,9 +122,9 @@ async fn a_wildcard_cname_that_catches_the_challenge_by_accident_is_refused() {
         assert_eq!(
             text(&world, name).await,
             format!(
-                "{challenge} has no record of its own, but a wildcard CNAME catches it and leads to ingress.acme.test: \
-                 add a CNAME at {challenge} that leads to where challenges shall be answered, or set cnameStrategy to \
-                 None so that the TXT record is put at {challenge} itself"
+                "{challenge} has no record of its own, but matches a wildcard CNAME to ingress.acme.test: add a \
+                 CNAME at {challenge} to the name where challenges are answered, or set cnameStrategy to None so that \
+                 the TXT record is added at {challenge} itself"
             )
         );
     }
@@ -147,8 +147,8 @@ async fn a_cname_into_no_domain_is_called_dangling() {
         assert_eq!(
             text(&world, name).await,
             format!(
-                "the CNAME at _acme-challenge.{name} leads to {target}, and there is no such domain; create its zone or \
-                 let the CNAME lead elsewhere"
+                "the CNAME at _acme-challenge.{name} points to {target}, but there is no such domain; create its zone, \
+                 or point the CNAME elsewhere"
             )
         );
     }
@@ -166,8 +166,8 @@ async fn a_name_in_no_zone_is_refused() {
     let world = world().await;
     for name in ["gone.com", "www.gone.com", "gone.no-such-tld"] {
         let expected = format!(
-            "there is no zone for _acme-challenge.{name}: no such domain is in DNS as these name servers see it; create \
-             it, or name others"
+            "there is no zone for _acme-challenge.{name}: the name servers find no such domain; create it, or \
+             configure others for dns-01"
         );
         assert_eq!(text(&world, name).await, expected);
         let as_it_is = world.resolver().locate(name, CnameStrategy::None).await.unwrap_err();
@@ -194,7 +194,7 @@ async fn what_is_no_name_is_refused() {
 }
 
 #[tokio::test]
-async fn each_way_to_fail_has_a_sentence_of_its_own() {
+async fn each_failure_has_its_own_message() {
     let world = world().await;
     let resolver = world.resolver().with_limits(IMPATIENT);
     world.known.silent("_acme-challenge.silent.test");
@@ -220,8 +220,8 @@ async fn each_way_to_fail_has_a_sentence_of_its_own() {
         assert_eq!(
             error.to_string(),
             format!(
-                "looking up _acme-challenge.{name} failed: name server {} {what}; see to these name servers or name \
-                 others for dns-01",
+                "looking up _acme-challenge.{name} failed: name server {} {what}; check these name servers, or \
+                 configure others for dns-01",
                 world.recursive()
             )
         );
@@ -230,13 +230,13 @@ async fn each_way_to_fail_has_a_sentence_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_failing_lookup_of_a_made_up_name_does_not_show_that_name() {
+async fn a_failing_lookup_of_a_random_name_does_not_show_that_name() {
     let world = world().await;
     world.known.add(&["_acme-challenge.a.test CNAME x.acme.test", "*.a.test CNAME lost.test"]);
     let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = server.local_addr().unwrap();
     let upstream = world.address(1);
-    // Passes on what is asked about the challenge and refuses the rest.
+    // Forwards queries for the challenge and rejects the rest.
     tokio::spawn(async move {
         let mut buffer = [0; 2048];
         while let Ok((length, peer)) = server.recv_from(&mut buffer).await {
@@ -257,7 +257,7 @@ async fn a_failing_lookup_of_a_made_up_name_does_not_show_that_name() {
         Resolver::new(&[NameServer::Plain(address)], Whose::Administrators, &Egress::default()).unwrap();
     let error = resolver.locate("a.test", CnameStrategy::Follow).await.unwrap_err().to_string();
     let expected =
-        format!("looking up a made-up name under a.test failed: name server {address} answered REFUSED");
+        format!("looking up a random name under a.test failed: name server {address} answered REFUSED");
     assert!(error.starts_with(&expected), "{error}");
 }
 
@@ -278,15 +278,15 @@ async fn the_next_server_decides_where_one_fails() {
         format!(
             "looking up _acme-challenge.a.test failed: name server {} answered SERVFAIL (it cannot reach the zone's name \
              servers, or DNSSEC signatures are wrong), name server {} refused the connection, name server {} answered \
-             REFUSED (it does not serve this client, or not this name); see to these name servers or name others for \
-             dns-01",
+             REFUSED (it does not serve this client, or not this name); check these name servers, or configure \
+             others for dns-01",
             servers[0], servers[1], servers[2]
         )
     );
 }
 
 #[tokio::test]
-async fn a_failing_lookup_behind_a_cname_says_how_it_was_come_upon() {
+async fn a_failing_lookup_of_a_cname_target_names_the_cname() {
     let world = world().await;
     world
         .known
@@ -294,7 +294,7 @@ async fn a_failing_lookup_behind_a_cname_says_how_it_was_come_upon() {
         .code("x.lame.test", ResponseCode::ServFail);
     let text = text(&world, "a.test").await;
     let start =
-        "looking up x.lame.test, where the CNAME at _acme-challenge.a.test leads, failed: name server ";
+        "looking up x.lame.test (the target of the CNAME at _acme-challenge.a.test) failed: name server ";
     assert!(text.starts_with(start), "{text}");
 }
 
@@ -306,7 +306,7 @@ async fn a_call_ends_even_if_every_server_is_slow() {
     for strategy in [CnameStrategy::None, CnameStrategy::Follow] {
         assert_eq!(
             resolver.locate("a.test", strategy).await.unwrap_err().to_string(),
-            "the lookups for _acme-challenge.a.test took too long altogether; see to the name servers or name others for \
+            "the lookups for _acme-challenge.a.test took too long; check the name servers, or configure others for \
              dns-01"
         );
     }

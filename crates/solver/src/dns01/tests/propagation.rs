@@ -81,7 +81,7 @@ async fn a_lagging_server_is_named() {
 async fn a_cname_in_the_place_of_the_record_is_shown() {
     let (world, _, ns2) = world().await;
     ns2.add(&["_acme-challenge.a.test CNAME x.acme.test"]);
-    let what = "has a CNAME there that leads to x.acme.test; set cnameStrategy to Follow or remove it";
+    let what = "has a CNAME there that points to x.acme.test; set cnameStrategy to Follow or remove it";
     assert_eq!(text(&world).await, without(what));
 }
 
@@ -128,7 +128,7 @@ async fn an_address_that_gives_no_answer_does_not_count_beside_one_that_does() {
     let (mut world, ns1, ns2) = world().await;
     ns2.add(&["_acme-challenge.a.test TXT ours"]);
     world.close(4);
-    // Nobody listens at ::1, and nobody at 127.0.0.4.
+    // Nothing listens at ::1 and at 127.0.0.4.
     world.known.add(&["ns1.a.test AAAA ::1", "ns1.a.test A 127.0.0.4"]);
     assert_eq!(visible(&world).await, Ok(()));
     ns1.code(FQDN, ResponseCode::Refused);
@@ -152,7 +152,7 @@ async fn name_servers_that_cannot_be_found_are_told_apart() {
     world.known.add(&["a.test SOA"]);
     assert_eq!(
         text(&world).await,
-        "the zone a.test has no name servers: it lacks NS records; add them, or let recursive name servers be asked"
+        "the zone a.test has no NS records; add them, or set propagation.check to Recursive"
     );
     world.known.add(&["a.test NS ns.a.test"]);
     assert!(
@@ -166,7 +166,7 @@ async fn name_servers_that_cannot_be_found_are_told_apart() {
     assert!(text(&world).await.contains(&what));
     world.known.code("a.test", ResponseCode::Refused);
     let start = format!(
-        "the name servers of a.test are not known: name server {} answered REFUSED",
+        "finding the name servers of a.test failed: name server {} answered REFUSED",
         world.recursive()
     );
     assert!(text(&world).await.starts_with(&start));
@@ -199,8 +199,8 @@ async fn one_value_among_a_hundred_is_found_over_tcp() {
 #[tokio::test]
 async fn a_long_answer_of_a_server_without_tcp_is_explained() {
     for (hangs, what) in [
-        (false, "refused the connection over TCP; open its port for TCP as for UDP"),
-        (true, "did not answer in time over TCP; open its port for TCP as for UDP"),
+        (false, "refused the connection over TCP; open its port for TCP, too"),
+        (true, "did not answer in time over TCP; open its port for TCP, too"),
     ] {
         let mut world = World::new().await;
         world.known.add(&["a.test SOA", "a.test NS ns1.a.test", "ns1.a.test A 127.0.0.2"]);
@@ -228,7 +228,7 @@ async fn a_value_in_several_strings_is_joined() {
 }
 
 #[tokio::test]
-async fn recursive_servers_are_asked_instead_if_so_wanted() {
+async fn recursive_servers_are_queried_if_configured() {
     let mut world = World::new().await;
     world.known.add(&["a.test SOA", "_acme-challenge.a.test CNAME x.acme.test", "x.acme.test TXT ours"]);
     assert_eq!(recursive(&world).await, Ok(()));
@@ -248,12 +248,12 @@ async fn recursive_servers_are_asked_instead_if_so_wanted() {
 }
 
 #[tokio::test]
-async fn a_negative_answer_may_be_a_remembered_one() {
+async fn a_negative_answer_may_be_cached() {
     let world = World::new().await;
     world.known.add(&["a.test SOA"]);
     let start = format!("0 of 1 recursive name servers have the TXT record at {FQDN}: {}", world.recursive());
     let remembered =
-        format!("; it may remember that from before, for at most {SOA_MINIMUM} s (the zone's SOA minimum)");
+        format!("; it may have cached that, for at most {SOA_MINIMUM} s (the zone's SOA minimum)");
     let text = recursive(&world).await.unwrap_err().to_string();
     assert_eq!(text, format!("{start} has no such name (NXDOMAIN){remembered}"));
     world.known.add(&["x._acme-challenge.a.test TXT x"]);
@@ -271,15 +271,14 @@ async fn a_call_ends_even_if_every_server_is_slow() {
     let resolver = world.resolver().with_limits(HURRIED);
     for mode in [PropagationMode::Authoritative, PropagationMode::Recursive] {
         let error = resolver.visible(&location(), "ours", mode).await.unwrap_err();
-        let text =
-            format!("asking for the TXT record at {FQDN} took too long altogether; see to the name servers");
+        let text = format!("querying the TXT record at {FQDN} took too long; check the name servers");
         assert_eq!(error.to_string(), text);
         assert!(error.none_answered());
     }
 }
 
 #[tokio::test]
-async fn of_a_zone_with_thousands_of_name_servers_thirteen_are_asked() {
+async fn at_most_thirteen_name_servers_of_a_zone_are_queried() {
     let mut world = World::new().await;
     world.known.add(&["a.test SOA"]);
     for number in 0..2000 {
@@ -289,7 +288,8 @@ async fn of_a_zone_with_thousands_of_name_servers_thirteen_are_asked() {
     let server = world.server(2);
     server.add(&["a.test SOA"]);
     let text = text(&world).await;
-    let begin = "0 of 13 name servers of a.test (it names 2000, and 13 are asked) have the TXT record at";
+    let begin =
+        "0 of 13 name servers of a.test (it has 2000, of which 13 are queried) have the TXT record at";
     assert!(text.starts_with(begin), "{text}");
     let looks = 2;
     let addresses = world.known.queries().iter().filter(|(_, kind, _)| *kind == RecordType::A).count();
@@ -297,14 +297,14 @@ async fn of_a_zone_with_thousands_of_name_servers_thirteen_are_asked() {
 }
 
 #[tokio::test]
-async fn of_a_name_server_with_many_addresses_four_are_asked() {
+async fn at_most_four_addresses_of_a_name_server_are_queried() {
     let mut world = World::new().await;
     world.known.add(&["a.test SOA", "a.test NS ns1.a.test"]);
     let server = world.server(2);
     server.add(&["a.test SOA", "_acme-challenge.a.test TXT ours"]);
     world.known.add(&["ns1.a.test A 127.0.0.2"]);
     for number in 3..200 {
-        // Nobody listens at these, which does not count beside one that answers.
+        // Nothing listens at these, which does not matter if another one answers.
         world.known.add(&[&format!("ns1.a.test A 127.0.1.{number}")]);
     }
     assert_eq!(visible(&world).await, Ok(()));

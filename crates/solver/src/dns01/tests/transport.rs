@@ -11,18 +11,18 @@ use certwright_egress::Egress;
 async fn failure(resolver: &Resolver) -> String {
     let text = resolver.locate("a.test", CnameStrategy::Follow).await.unwrap_err().to_string();
     let text = text.strip_prefix("looking up _acme-challenge.a.test failed: name server ").unwrap();
-    let text = text.strip_suffix("; see to these name servers or name others for dns-01").unwrap();
+    let text = text.strip_suffix("; check these name servers, or configure others for dns-01").unwrap();
     text.split_once(' ').unwrap().1.to_owned()
 }
 
-/// A resolver whose server does as `handler` says.
+/// A resolver whose server answers with `handler`.
 async fn resolver_with(handler: Handler) -> Resolver {
     let mut world = World::new().await;
     world.serve(2, handler);
     world.resolver_of(&[NameServer::Plain(world.address(2))]).with_limits(IMPATIENT)
 }
 
-/// A resolver as an administrator may have it.
+/// A resolver that an administrator configures.
 fn resolver_of(server: NameServer) -> Resolver {
     Resolver::new(&[server], Whose::Administrators, &Egress::default()).unwrap()
 }
@@ -53,14 +53,14 @@ async fn an_answer_to_something_else_is_not_taken() {
             tamper(&mut answer);
             Some(answer.to_vec().unwrap())
         }));
-        assert_eq!(failure(&resolver.await).await, "sent something that is no answer to the question");
+        assert_eq!(failure(&resolver.await).await, "sent an answer that does not match the query");
     }
 }
 
 #[tokio::test]
-async fn what_is_no_dns_message_is_told_from_silence() {
+async fn an_invalid_dns_message_is_distinguished_from_no_answer() {
     let resolver = resolver_with(Arc::new(|_, _| Some(b"HTTP/1.1 400 Bad Request".to_vec()))).await;
-    assert_eq!(failure(&resolver).await, "sent something that is no answer to the question");
+    assert_eq!(failure(&resolver).await, "sent an answer that does not match the query");
     let resolver = resolver_with(Arc::new(|_, _| None)).await;
     assert_eq!(failure(&resolver).await, "did not answer in time");
 }
@@ -99,8 +99,8 @@ async fn an_answer_cut_short_is_fetched_over_tcp() {
     let resolver = resolver_with(over_tcp(|request| Some(refusal(request).to_vec().unwrap()))).await;
     assert!(failure(&resolver).await.starts_with("answered REFUSED"));
     let resolver = resolver_with(over_tcp(|_| Some(vec![0; 40]))).await;
-    assert_eq!(failure(&resolver).await, "sent something that is no answer to the question");
-    // The fake closes the connection where it has no answer.
+    assert_eq!(failure(&resolver).await, "sent an answer that does not match the query");
+    // The fake server closes the connection if it has no answer.
     let resolver = resolver_with(over_tcp(|_| None)).await;
     assert_eq!(failure(&resolver).await, "closed the connection before its answer was complete");
 }
@@ -130,19 +130,19 @@ async fn names_are_looked_up_over_https() {
 }
 
 #[tokio::test]
-async fn what_https_brings_has_to_be_an_answer() {
+async fn an_answer_over_https_must_match_the_query() {
     let server = MockServer::start().await;
     Mock::given(method("POST"))
         .respond_with(ResponseTemplate::new(200).set_body_string("<html>Log in</html>"))
         .mount(&server)
         .await;
     let resolver = resolver_of(NameServer::Https(server.uri().parse().unwrap()));
-    assert_eq!(failure(&resolver).await, "sent something that is no answer to the question");
+    assert_eq!(failure(&resolver).await, "sent an answer that does not match the query");
     let closed = resolver_of("https://127.0.0.1:1/".parse().unwrap());
     assert_eq!(failure(&closed).await, "cannot be reached: connection refused");
 }
 
-/// Nothing is asked: the servers would answer.
+/// No query is sent: the servers would answer.
 #[tokio::test]
 async fn name_servers_are_asked_only_where_the_egress_rules_permit_it() {
     const FORBIDDEN: &str = "is not allowed: the operator's egress rules forbid its address; an administrator can allow it with --egress-allow";

@@ -21,11 +21,11 @@ const ADDRESSES: u8 = 4;
 pub(in crate::dns01) const SOA_MINIMUM: u32 = 300;
 const MAX_DATAGRAM: usize = 1232;
 
-/// Short where silence is expected of servers.
+/// Short, for tests in which servers do not answer.
 pub(in crate::dns01) const IMPATIENT: TimeLimits =
     TimeLimits { udp: Duration::from_millis(150), tcp: Duration::from_millis(150), ..TimeLimits::USUAL };
 
-/// Short where the whole call shall come to an end.
+/// Short, for tests in which the whole call times out.
 pub(in crate::dns01) const HURRIED: TimeLimits =
     TimeLimits { call: Duration::from_millis(30), ..TimeLimits::USUAL };
 
@@ -73,7 +73,7 @@ impl World {
         self.sockets[usize::from(number) - 1].take().unwrap().serve(handler);
     }
 
-    /// Leaves nobody listening at 127.0.0.`number`.
+    /// Closes the sockets at 127.0.0.`number`.
     pub(in crate::dns01) fn close(&mut self, number: u8) {
         self.sockets[usize::from(number) - 1] = None;
     }
@@ -96,7 +96,7 @@ pub(in crate::dns01) enum Over {
     Tcp,
 }
 
-/// From a message to the answer, or to silence.
+/// Returns the answer to a message, or `None` for no answer.
 pub(in crate::dns01) type Handler = Arc<dyn Fn(&[u8], Over) -> Option<Vec<u8>> + Send + Sync>;
 
 struct Sockets {
@@ -205,7 +205,7 @@ impl Data {
         queries.into_iter().map(|(name, kind, over)| (name.to_ascii(), kind, over)).collect()
     }
 
-    /// The answer to a message that came over something without limits.
+    /// The answer to a message, without a size limit.
     pub(in crate::dns01) fn answer(&self, bytes: &[u8]) -> Option<Vec<u8>> {
         self.0.lock().unwrap().answer(bytes, Over::Tcp)
     }

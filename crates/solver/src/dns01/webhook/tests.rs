@@ -37,7 +37,7 @@ fn read_json(answer: &Value) -> Result<(), Error> {
 }
 
 #[test]
-fn a_success_is_read_whatever_else_stands_there() {
+fn a_success_is_accepted_with_any_other_fields() {
     assert_eq!(read_json(&json!({"response": {"uid": "uid-1", "success": true}})), Ok(()));
     let mut answer =
         serde_json::to_value(request("uid-1", Action::Present, &record("a.test"), "d", true, None)).unwrap();
@@ -60,39 +60,39 @@ fn a_refusal_is_quoted_word_for_word() {
     assert_eq!(refused(status), "says: zone 7 is locked");
     assert_eq!(refused(json!({"reason": "Forbidden"})), "failed, and says only Forbidden");
     assert_eq!(refused(json!({"code": 403, "reason": ""})), "failed, and says only 403");
-    assert_eq!(refused(json!({})), "failed, and does not say why; its log may");
-    assert_eq!(refused(Value::Null), "failed, and does not say why; its log may");
+    assert_eq!(refused(json!({})), "failed without saying why; check its log");
+    assert_eq!(refused(Value::Null), "failed without saying why; check its log");
 }
 
 #[test]
-fn what_is_no_answer_has_a_sentence_for_each_case() {
+fn each_invalid_answer_has_its_own_message() {
     for (body, reason, text) in [
         (
             "<html><title>502 Bad Gateway</title></html>",
             "NotJson",
-            "answered with what is no JSON; does groupName lead to the webhook?",
+            "did not answer with JSON; check that groupName leads to the webhook",
         ),
-        ("", "NotJson", "answered with what is no JSON; does groupName lead to the webhook?"),
+        ("", "NotJson", "did not answer with JSON; check that groupName leads to the webhook"),
         (
             "[]",
             "NotAPayload",
-            "answered with JSON that is no ChallengePayload; it has to speak webhook.acme.cert-manager.io/v1alpha1",
+            "did not answer with a ChallengePayload; it must support webhook.acme.cert-manager.io/v1alpha1",
         ),
         (
             r#"{"response": {"success": "yes"}}"#,
             "NotAPayload",
-            "answered with JSON that is no ChallengePayload; it has to speak webhook.acme.cert-manager.io/v1alpha1",
+            "did not answer with a ChallengePayload; it must support webhook.acme.cert-manager.io/v1alpha1",
         ),
-        ("{}", "NoResponse", "answered without a response; it has to fill .response of the ChallengePayload"),
+        ("{}", "NoResponse", "answered without a response; it must set .response of the ChallengePayload"),
         (
             r#"{"response": {"uid": "uid-2", "success": true}}"#,
             "OtherRequest",
-            "answered another request than ours: .response.uid has to be that of the request",
+            "answered a different request: .response.uid must be that of the request",
         ),
         (
             r#"{"kind": "Status", "message": "error trying to reach service: connection refused", "code": 503}"#,
             "ApiServer",
-            "was not reached, as the API server says: error trying to reach service: connection refused",
+            "could not be reached; the API server says: error trying to reach service: connection refused",
         ),
     ] {
         let error = read(body.as_bytes(), "uid-1").unwrap_err();

@@ -227,7 +227,7 @@ fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()
 }
 
-/// Compares as data; `NAME` stands for the rendered name, which holds a hash.
+/// Compares the data; `NAME` stands for the rendered name, which contains a hash.
 fn assert_yaml(rendered: &impl Serialize, expected: &str) {
     let rendered = serde_json::to_value(rendered).unwrap();
     let name = rendered["metadata"]["name"].as_str().unwrap();

@@ -1,4 +1,4 @@
-//! Whether Gateways have taken a route, read from its status.
+//! Whether Gateways have accepted a route, according to its status.
 
 use std::collections::BTreeSet;
 
@@ -8,28 +8,28 @@ use kube::Resource;
 use super::{HttpRoute, ParentReference, RouteParentStatus};
 use certwright_text::clean;
 
-/// Of what a Gateway's controller says, so many characters are repeated.
+/// The maximum number of characters quoted from a Gateway controller's message.
 const LONGEST_MESSAGE: usize = 500;
 const LONGEST_REASON: usize = 100;
 const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
 const GATEWAY_KIND: &str = "Gateway";
 
-/// What the parents of routes say of them, as they are now.
+/// What the parents of routes report about the current generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Acceptance {
-    /// Every parent has accepted every route and found its backend.
+    /// Every parent has accepted every route and resolved its backend.
     Accepted,
-    /// These parents have not said anything yet: `the Gateway infra/public, listener http`.
+    /// These parents have not reported yet: `the Gateway infra/public, listener http`.
     Pending(Vec<String>),
-    /// A sentence for each parent that has refused a route, with its reason and message.
+    /// A sentence for each parent that has rejected a route, with its reason and message.
     Refused(Vec<String>),
 }
 
-/// What is said of `routes`, all of one Certificate. A refusal counts for more than silence, and what was said of an
-/// earlier generation is none.
+/// The acceptance of `routes`, all of one Certificate. A rejection takes precedence over a missing report, and reports about an
+/// earlier generation are ignored.
 ///
-/// The conditions `Accepted` and `ResolvedRefs` decide. One without `observedGeneration` counts as current, and a
-/// missing `ResolvedRefs` as no objection, as not every implementation sets them.
+/// The conditions `Accepted` and `ResolvedRefs` are used. A condition without `observedGeneration` counts as current, and a
+/// missing `ResolvedRefs` as true, because not every implementation sets them.
 pub fn acceptance<'a>(routes: impl IntoIterator<Item = &'a HttpRoute>) -> Acceptance {
     let mut pending = BTreeSet::new();
     let mut refused = BTreeSet::new();
@@ -55,7 +55,8 @@ enum Said {
     Nothing,
 }
 
-/// A parent may have several entries while one controller takes it over from another: a yes counts most.
+/// A parent may have several entries while one controller takes over from another. In this case, an acceptance takes
+/// precedence.
 fn said_by(route: &HttpRoute, parent: &ParentReference) -> Said {
     let wanted = Key::of(route, parent);
     let entries = route.status.iter().flat_map(|status| &status.parents);
@@ -103,7 +104,7 @@ fn sentence(parent: &str, what: &str, condition: &Condition) -> String {
     }
 }
 
-/// A parent with its defaults filled in: a status may have them where the spec has none.
+/// A parent with its defaults filled in: a status may have them even if the spec does not.
 #[derive(PartialEq)]
 struct Key<'a> {
     group: &'a str,

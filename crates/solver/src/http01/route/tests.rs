@@ -150,7 +150,7 @@ fn a_route_is_accepted_once_every_parent_says_so_of_this_generation() {
     assert_eq!(said(&[yes(&public)]), one);
     assert_eq!(said(&[yes(&public), yes(&local)]), Acceptance::Accepted);
     for conditions in [
-        // Of an earlier generation.
+        // For an earlier generation.
         &[("Accepted", "True", 2), ("ResolvedRefs", "True", 2)][..],
         &[("Accepted", "False", 2)],
         &[("Accepted", "Unknown", 3), ("ResolvedRefs", "True", 3)],
@@ -163,7 +163,7 @@ fn a_route_is_accepted_once_every_parent_says_so_of_this_generation() {
 }
 
 #[test]
-fn what_an_implementation_leaves_out_is_no_objection() {
+fn a_condition_that_an_implementation_omits_counts_as_true() {
     let public = json!({"name": "public", "namespace": "infra", "sectionName": "http"});
     let local = json!({"name": "local", "port": 80, "kind": "Gateway", "group": "gateway.networking.k8s.io"});
     let mut without_generation = entry(&public, &[("Accepted", "True", 0)]);
@@ -239,7 +239,7 @@ fn said(parents: &[Value]) -> Acceptance {
     acceptance([&with_status(parents)])
 }
 
-/// The first of the rendered routes, of generation 3, with what parents say of it.
+/// The first rendered route, with generation 3 and a status from its parents.
 fn with_status(parents: &[Value]) -> HttpRoute {
     let mut route = routes(&presentation()).remove(0);
     route.metadata.generation = Some(3);
@@ -268,7 +268,7 @@ fn paths(route: &HttpRoute) -> Vec<String> {
     paths.map(|path| path.value.replace("/.well-known/acme-challenge/", "")).collect()
 }
 
-/// Compares as data; `NAME` stands for the rendered name, which holds a hash.
+/// Compares the data; `NAME` stands for the rendered name, which contains a hash.
 fn assert_yaml(rendered: &impl Serialize, name: &str, expected: &str) {
     let rendered = serde_json::to_value(rendered).unwrap();
     let expected: Value = serde_yaml::from_str(&expected.replace("NAME", name)).unwrap();

@@ -1,4 +1,4 @@
-//! Judging an HTTP answer as a CA would.
+//! Evaluates an HTTP answer as a CA would.
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,7 @@ use super::SelfCheckFailure;
 use crate::http01::responder::UNKNOWN_TOKEN;
 use certwright_egress::excerpt::excerpt;
 
-/// An HTTP answer, its body cut off at some KB.
+/// An HTTP answer, with its body truncated to a few KB.
 pub(super) struct Answer {
     pub(super) at: SocketAddr,
     pub(super) status: StatusCode,
@@ -19,19 +19,19 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// Whether it is a redirect that is followed, to wherever.
+    /// Whether it is a redirect with a status that is followed.
     pub(super) fn is_redirect(&self) -> bool {
         matches!(self.status.as_u16(), 301 | 302 | 303 | 307 | 308)
     }
 
-    /// Whether it is what the CA wants to see, `expected` being the key authorization for `token`.
+    /// Checks that it is what the CA expects: `expected` is the key authorization for `token`.
     ///
-    /// The failure says what kind of answer came, and quotes nothing of it: whoever may write a Certificate could otherwise
-    /// name or redirect us to a service only we can reach, and read it in the condition.
+    /// The failure says what kind of answer it was, but does not quote it. Otherwise anyone who can create a Certificate could
+    /// name a service that only we can reach, or redirect us there, and read its answer in the condition.
     pub(super) fn judge(&self, token: &str, expected: &str) -> Result<(), SelfCheckFailure> {
         let at = self.at;
         let body = String::from_utf8_lossy(&self.body);
-        // RFC 8555 section 8.3 has the CA ignore white space at the end.
+        // RFC 8555 section 8.3 requires the CA to ignore trailing white space.
         let body = body.trim_end();
         if self.status == StatusCode::OK && body == expected {
             return Ok(());
@@ -52,7 +52,7 @@ impl Answer {
     }
 }
 
-/// Whose "nothing here" page a body looks like.
+/// Whose "not found" page a body looks like.
 fn default_page(body: &str, server: Option<&str>) -> Option<&'static str> {
     let has = |text: &str| body.contains(text);
     let server_is = |name: &str| server.is_some_and(|server| server.to_ascii_lowercase().contains(name));
@@ -80,18 +80,18 @@ fn default_page(body: &str, server: Option<&str>) -> Option<&'static str> {
 fn hint(status: u16, default_page: bool) -> &'static str {
     match status {
         404 if default_page => {
-            "the ingress controller does not serve the temporary Ingress; if this stays, check the solver's ingress class and the Ingress's events"
+            "the ingress controller does not serve the temporary Ingress; if this persists, check the solver's ingress class and the Ingress's events"
         }
         404 => {
-            "another server answers this path; check that the name points to the ingress controller and that no other Ingress takes the path"
+            "another server answers this path; check that the name points to the ingress controller and that no other Ingress handles the path"
         }
         401 | 403 | 407 => {
-            "access is restricted; let /.well-known/acme-challenge/ through without login or address filter"
+            "access is restricted; allow /.well-known/acme-challenge/ without login or address filter"
         }
-        421 | 426 => "let plain HTTP through for /.well-known/acme-challenge/",
+        421 | 426 => "allow plain HTTP for /.well-known/acme-challenge/",
         429 => "the server limits requests; exempt /.well-known/acme-challenge/",
         502..=504 => {
-            "the server in front has no working backend; check that NetworkPolicies let the ingress controller reach the operator's pods on the http-01 port"
+            "the server in front has no working backend; check that NetworkPolicies allow the ingress controller to reach the operator's pods on the http-01 port"
         }
         500..=599 => "the server in front failed; see its log",
         _ => "a CA accepts only 200; check what answers /.well-known/acme-challenge/ for this name",
@@ -102,7 +102,7 @@ fn is_key_authorization(body: &str, token: &str) -> bool {
     body.strip_prefix(token).and_then(|rest| rest.strip_prefix('.')).is_some_and(super::super::is_token)
 }
 
-/// What came, without what it says.
+/// The kind of content, without quoting it.
 fn kind(body: &str) -> &'static str {
     let body = body.trim_start();
     match body.chars().next() {

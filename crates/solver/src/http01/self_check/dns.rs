@@ -1,4 +1,4 @@
-//! Looking up the addresses of a name, uncached, and telling the ways that can fail apart.
+//! Looks up the addresses of a name, without a cache, and distinguishes the ways that can fail.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -18,7 +18,7 @@ use super::SelfCheckFailure;
 const TRY_TIMEOUT: Duration = Duration::from_millis(1500);
 const TRIES_AFTER_THE_FIRST: usize = 1;
 
-/// The name servers asked, each by itself, so that a failure can say whose it is.
+/// The name servers, each queried separately, so that a failure can name its server.
 pub(super) struct NameServers(Vec<NameServer>);
 
 struct NameServer {
@@ -27,15 +27,15 @@ struct NameServer {
 }
 
 impl NameServers {
-    /// Asks `addresses`, or the servers of the system's configuration if there are none.
+    /// Queries `addresses`, or the servers in the system's configuration if there are none.
     pub(super) fn new(addresses: &[SocketAddr]) -> Result<Self, NetError> {
         let servers = if addresses.is_empty() { system_servers()? } else { given_servers(addresses) };
-        // A hosts file stands beside the system's name servers; who names other servers wants what those say.
+        // The hosts file applies together with the system's name servers. If other servers are configured, only they count.
         let hosts = if addresses.is_empty() { ResolveHosts::Auto } else { ResolveHosts::Never };
         servers.into_iter().map(|server| NameServer::new(server, hosts)).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The addresses of `host`: IPv6 before IPv4, each in ascending order, as servers shuffle them.
+    /// The addresses of `host`: IPv6 before IPv4, each in ascending order, because servers shuffle them.
     pub(super) async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, SelfCheckFailure> {
         let mut name = Name::from_ascii(host)
             .map_err(|_| SelfCheckFailure::NotAnAddressOrName { identifier: host.to_owned() })?;
@@ -44,7 +44,7 @@ impl NameServers {
         let (six, four) =
             tokio::join!(self.lookup(&name, RecordType::AAAA), self.lookup(&name, RecordType::A));
         match (six, four) {
-            // CAs go on with one family when only the other's lookup fails.
+            // CAs continue with one family if only the other's lookup fails.
             (Ok(six), Ok(four)) => Ok([six, four].concat()),
             (Ok(found), Err(_)) | (Err(_), Ok(found)) if !found.is_empty() => Ok(found),
             (_, Err(failure)) | (Err(failure), _) => Err(failure.of(host)),
@@ -55,8 +55,7 @@ impl NameServers {
         })
     }
 
-    /// All servers are asked at once, but the first configured one that knows decides: a race would make the outcome
-    /// change from one check to the next.
+    /// All servers are queried at once, but the answer of the first configured one counts: with a race, the result would vary.
     async fn lookup(&self, name: &Name, kind: RecordType) -> Result<Vec<IpAddr>, LookupFailure> {
         let mut answers =
             self.0.iter().map(|server| server.lookup(name, kind)).collect::<FuturesOrdered<_>>();
@@ -76,7 +75,7 @@ impl NameServers {
 pub struct NameServerFailure {
     /// The server's address and port.
     pub server: String,
-    /// What it did instead of answering.
+    /// Why it did not answer.
     pub failure: DnsFailure,
 }
 
@@ -86,20 +85,20 @@ impl fmt::Display for NameServerFailure {
     }
 }
 
-/// What a name server did instead of answering.
+/// Why a name server did not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DnsFailure {
-    /// The response code SERVFAIL: it could not get an answer, or the answer's DNSSEC signatures are wrong.
+    /// The response code SERVFAIL: it could not get an answer, or the answer's DNSSEC signatures are invalid.
     ServFail,
     /// The response code REFUSED: it does not serve us, or not this name.
     Refused,
-    /// Another response code that is no answer.
+    /// Another error response code.
     Code(&'static str),
-    /// Nothing came back in time.
+    /// There was no answer in time.
     Timeout,
-    /// The query could not be sent or the answer not be read.
+    /// The query could not be sent, or the answer could not be read.
     Unreachable,
-    /// What came back is no valid DNS answer.
+    /// The answer is not a valid DNS answer.
     Garbled,
 }
 
@@ -111,7 +110,7 @@ impl fmt::Display for DnsFailure {
             Self::Code(code) => write!(f, "answered \"{code}\""),
             Self::Timeout => f.write_str("did not answer in time"),
             Self::Unreachable => f.write_str("cannot be reached"),
-            Self::Garbled => f.write_str("sent an answer that cannot be read"),
+            Self::Garbled => f.write_str("sent an answer that cannot be parsed"),
         }
     }
 }
@@ -138,7 +137,7 @@ impl NameServer {
         let config = ResolverConfig::from_parts(None, Vec::new(), vec![config]);
         let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
         let options = builder.options_mut();
-        // A name made a moment ago must be seen at once, so "no such name" may not be remembered either.
+        // A name that was just created must be visible immediately, so "no such name" must not be cached either.
         options.cache_size = 0;
         options.timeout = TRY_TIMEOUT;
         options.attempts = TRIES_AFTER_THE_FIRST;
@@ -174,7 +173,7 @@ impl NameServer {
     }
 }
 
-/// The error's own text is left out, as it can name a local port.
+/// The error's own message is not used, because it can contain a local port.
 fn classify(error: &NetError) -> DnsFailure {
     match error {
         NetError::Dns(DnsError::ResponseCode(ResponseCode::ServFail)) => DnsFailure::ServFail,

@@ -1,4 +1,4 @@
-//! What keeps a challenge from being fetched, in words that stay the same while the situation does.
+//! Why a challenge could not be fetched, in messages that are the same as long as the problem is.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -6,15 +6,15 @@ use std::net::SocketAddr;
 use super::dns::NameServerFailure;
 use certwright_egress::Forbidden;
 
-/// Why a challenge could not be fetched as a CA would fetch it, and what to do about it.
+/// Why fetching a challenge as a CA would failed, and what to do about it.
 ///
-/// The texts go into conditions: they name no ephemeral port, no token and no time.
+/// The messages appear in conditions: they contain no ephemeral port, no token and no time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SelfCheckFailure {
-    /// The identifier cannot stand in a URL.
+    /// The identifier is not valid in a URL.
     #[error("{identifier:?} is neither a DNS name nor an IP address; correct the Certificate's names")]
     NotAnAddressOrName {
-        /// The identifier as given, or the host a redirect named.
+        /// The identifier as given, or the host in a redirect.
         identifier: String,
     },
     /// NXDOMAIN.
@@ -25,7 +25,7 @@ pub enum SelfCheckFailure {
         /// The name looked up.
         name: String,
     },
-    /// The name exists, with neither A nor AAAA records.
+    /// The name exists, but has neither A nor AAAA records.
     #[error("{name} has no A or AAAA record in DNS; create one that points to the ingress controller")]
     NoAddress {
         /// The name looked up.
@@ -33,153 +33,153 @@ pub enum SelfCheckFailure {
     },
     /// No name server gave an answer.
     #[error(
-        "looking up {name} failed: {}; check the domain's name servers, its DNSSEC, and the operator's way to DNS",
+        "looking up {name} failed: {}; check the domain's name servers, its DNSSEC, and the operator's access to DNS",
         list(failures)
     )]
     Dns {
         /// The name looked up.
         name: String,
-        /// What each server did, in the configured order.
+        /// Why each server failed, in the configured order.
         failures: Vec<NameServerFailure>,
     },
     /// The egress rules forbid all addresses of the host.
     #[error("{host} {forbidden}")]
     Forbidden {
-        /// The host, as the Certificate or a redirect names it.
+        /// The host, as in the Certificate or a redirect.
         host: String,
-        /// What the rules say.
+        /// Why the rules forbid it.
         forbidden: Forbidden,
     },
     /// A connection was refused.
     #[error(
-        "{at} refused the connection{others}; check that the ingress controller listens there and a firewall lets port 80 in"
+        "{at} refused the connection{others}; check that the ingress controller listens there and that firewalls allow port 80"
     )]
     Refused {
-        /// Where the last connection was tried.
+        /// The last address that was tried.
         at: SocketAddr,
-        /// What became of the addresses before it.
+        /// The addresses that were tried before it.
         others: OtherAddresses,
     },
     /// A connection was not accepted in time.
     #[error(
-        "{at} did not accept a connection in time{others}; check that the DNS record points to the ingress controller and a firewall lets port 80 in"
+        "{at} did not accept a connection in time{others}; check that the DNS record points to the ingress controller and that firewalls allow port 80"
     )]
     ConnectTimeout {
-        /// Where the last connection was tried.
+        /// The last address that was tried.
         at: SocketAddr,
-        /// What became of the addresses before it.
+        /// The addresses that were tried before it.
         others: OtherAddresses,
     },
-    /// The operator's pod has no way to the address.
+    /// The operator's pod has no route to the address.
     #[error(
-        "there is no way from the operator's pod to {at}{others}; check the DNS record, and NetworkPolicies for the operator"
+        "there is no route from the operator's pod to {at}{others}; check the DNS record, and NetworkPolicies for the operator"
     )]
     NoRoute {
-        /// Where the last connection was tried.
+        /// The last address that was tried.
         at: SocketAddr,
-        /// What became of the addresses before it.
+        /// The addresses that were tried before it.
         others: OtherAddresses,
     },
-    /// A connection was accepted, then broken off before an answer.
+    /// A connection was accepted, but closed before an answer.
     #[error(
         "{at} closed the connection without an answer; check what listens there and whether it speaks plain HTTP on port 80"
     )]
     Reset {
-        /// Who broke it off.
+        /// The address of the server.
         at: SocketAddr,
     },
-    /// A connection was accepted, and nothing more.
+    /// A connection was accepted, but there was no answer.
     #[error(
         "{at} accepted the connection but did not answer in time; check the ingress controller and its load"
     )]
     NoAnswer {
-        /// Who stayed silent.
+        /// The address of the server.
         at: SocketAddr,
     },
-    /// What came back is not HTTP.
+    /// The answer is not HTTP.
     #[error(
-        "{at} did not answer in HTTP; let the ingress controller serve plain HTTP on port 80, without the PROXY protocol towards clients"
+        "{at} did not answer with HTTP; let the ingress controller serve plain HTTP on port 80, without the PROXY protocol for clients"
     )]
     NotHttp {
-        /// Who answered.
+        /// The address of the server.
         at: SocketAddr,
     },
-    /// An https URL's server could not agree on TLS. Its certificate is not looked at.
+    /// The TLS handshake with the server of an https URL failed. Its certificate is not checked.
     #[error("the TLS handshake with {at} failed ({reason}); do not redirect {prefix} to it", prefix = crate::http01::CHALLENGE_PREFIX)]
     Tls {
-        /// Whose handshake failed.
+        /// The address of the server.
         at: SocketAddr,
-        /// The TLS library's words, or why the connection ended.
+        /// The TLS library's message, or why the connection ended.
         reason: String,
     },
     /// Status 200 with something other than the key authorization.
-    #[error("{at} answered with {got} instead of the key authorization; another Ingress or server takes {prefix} for this name: make it let that path through", prefix = crate::http01::CHALLENGE_PREFIX)]
+    #[error("{at} answered with {got} instead of the key authorization; another Ingress or server handles {prefix} for this name: exclude that path there", prefix = crate::http01::CHALLENGE_PREFIX)]
     WrongAnswer {
-        /// Who answered.
+        /// The address of the server.
         at: SocketAddr,
-        /// What came, in words that quote nothing of it.
+        /// The kind of content, without quoting it.
         got: &'static str,
     },
-    /// The right token's key authorization with the thumbprint of another account key.
+    /// The key authorization has the right token, but the thumbprint of another account key.
     #[error(
-        "{at} answered for another ACME account; another ACME client answers challenges for this name: stop it, or let it pass these on"
+        "{at} answered for another ACME account; another ACME client answers challenges for this name: stop it, or let it forward these"
     )]
     OtherAccount {
-        /// Who answered.
+        /// The address of the server.
         at: SocketAddr,
     },
-    /// The request came to one of our replicas, which does not know the token.
+    /// The request reached one of our replicas, which does not know the token.
     #[error(
-        "the request reached certwright through {at}, which has no such challenge pending; if this stays, check for a second installation, and that the ingress controller keeps the Host header"
+        "the request reached Certwright through {at}, but this challenge is not pending there; if this persists, check for a second installation, and that the ingress controller preserves the Host header"
     )]
     UnknownToken {
-        /// Who answered.
+        /// The address of the server.
         at: SocketAddr,
     },
     /// A status that is neither 200 nor a redirect.
     #[error("{at} answered with status {status}{}: {hint}", by.as_ref().map(|by| format!(" ({by})")).unwrap_or_default())]
     Status {
-        /// Who answered.
+        /// The address of the server.
         at: SocketAddr,
         /// The HTTP status code.
         status: u16,
-        /// Whose default page it looks like.
+        /// Whose default page it looks like, if known.
         by: Option<&'static str>,
         /// What to do.
         hint: &'static str,
     },
-    /// A redirect to a place seen before, or the eleventh in a row.
-    #[error("redirects lead nowhere: the last goes to {to}, {why}; take {prefix} out of the redirect", prefix = crate::http01::CHALLENGE_PREFIX)]
+    /// A redirect to a URL seen before, or the eleventh redirect in a row.
+    #[error("the redirects do not end: the last one goes to {to}, {why}; exclude {prefix} from the redirect", prefix = crate::http01::CHALLENGE_PREFIX)]
     RedirectLoop {
-        /// Where the last redirect led.
+        /// The target of the last redirect.
         to: String,
-        /// Whether it was there before, or there were too many.
+        /// Whether the target was seen before, or there were too many redirects.
         why: &'static str,
     },
-    /// A redirect a CA does not follow.
-    #[error("{at} answered with a redirect (status {status}) to {to}, {why}; take {prefix} out of the redirect", prefix = crate::http01::CHALLENGE_PREFIX)]
+    /// A redirect that a CA does not follow.
+    #[error("{at} answered with a redirect (status {status}) to {to}, {why}; exclude {prefix} from the redirect", prefix = crate::http01::CHALLENGE_PREFIX)]
     BadRedirect {
-        /// Who answered.
+        /// The address of the server.
         at: SocketAddr,
         /// The HTTP status code.
         status: u16,
-        /// Where it points.
+        /// The target of the redirect.
         to: String,
-        /// What is wrong with that.
+        /// Why it is not followed.
         why: &'static str,
     },
-    /// A redirect was followed, and what it led to fails.
+    /// A redirect was followed, and its target failed.
     #[error("after a redirect to {to}: {failure}")]
     AfterRedirect {
-        /// The URL that failed, without its query.
+        /// The target that failed, without path and query.
         to: String,
-        /// How it failed.
+        /// The failure.
         failure: Box<SelfCheckFailure>,
     },
 }
 
 impl SelfCheckFailure {
-    /// The variant's name, as event reason and metric label; that of the cause for what failed after a redirect.
+    /// The variant's name, for event reasons and metric labels. For a failure after a redirect, that of the cause.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NotAnAddressOrName { .. } => "NotAnAddressOrName",
@@ -205,7 +205,7 @@ impl SelfCheckFailure {
     }
 }
 
-/// Addresses of the same name that could not be connected to either.
+/// Other addresses of the same name that also could not be connected to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OtherAddresses(pub Vec<(SocketAddr, ConnectFailure)>);
 
@@ -218,14 +218,14 @@ impl fmt::Display for OtherAddresses {
     }
 }
 
-/// How connecting failed.
+/// Why connecting failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectFailure {
-    /// The other end refused.
+    /// The connection was refused.
     Refused,
-    /// Nothing came back in time.
+    /// There was no answer in time.
     Timeout,
-    /// This end has no way there, or may not use it.
+    /// There is no route to the address, or it may not be used.
     NoRoute,
 }
 

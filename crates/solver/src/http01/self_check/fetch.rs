@@ -1,7 +1,7 @@
-//! One HTTP request to one address, with every way it can fail told apart.
+//! One HTTP request to one address, which distinguishes every way it can fail.
 //!
-//! A general HTTP client hides which of a name's addresses it talked to and how the others failed, which is what a
-//! self-check is for; hence a connection by hand.
+//! A general HTTP client hides which of a name's addresses it connected to and why the others failed. A self-check has to
+//! report this, so it makes its own connections.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -34,7 +34,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 const MAX_BODY_BYTES: usize = 4 * 1024;
 
-/// Connects to the first of `addresses` that accepts, as CAs do: only who does not accept at all is passed over.
+/// Connects to the first of `addresses` that accepts, as CAs do: only addresses that do not accept a connection are skipped.
 pub(super) async fn connect(
     egress: &Egress,
     host: &str,
@@ -87,7 +87,7 @@ pub(super) async fn get(
     exchange(stream, at, request).await
 }
 
-/// Accepts any certificate: the one that is to be replaced may be expired or self-signed, and CAs do not look at it.
+/// Accepts any certificate: the one to be replaced may be expired or self-signed, and CAs do not check it.
 pub(super) fn tls_without_verification() -> Result<TlsConnector, rustls::Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider.clone())
@@ -125,7 +125,7 @@ where
     tokio::select! {
         biased;
         answer = answer.as_mut() => answer,
-        // A server may close as soon as all is sent; what was received is still there to be read.
+        // A server may close the connection as soon as it has sent everything; the received data can still be read.
         _ = connection => answer.await,
     }
     .map_err(failed)
@@ -160,7 +160,7 @@ pub(super) fn request(url: &Url) -> Result<Request<Empty<Bytes>>, SelfCheckFailu
 }
 
 fn unreachable(mut tried: Vec<(SocketAddr, ConnectFailure)>) -> SelfCheckFailure {
-    // The last is IPv4 where the name has it, which is what most people mean.
+    // The last address is IPv4 if the name has one, which is what most people expect.
     match tried.pop() {
         None => SelfCheckFailure::NotAnAddressOrName { identifier: String::new() },
         Some((at, failure)) => {
@@ -183,7 +183,7 @@ fn classify(kind: ErrorKind) -> ConnectFailure {
 }
 
 fn broken(at: SocketAddr, error: &hyper::Error) -> SelfCheckFailure {
-    tracing::debug!(%at, %error, "an exchange broke off");
+    tracing::debug!(%at, %error, "an exchange was interrupted");
     if error.is_parse() { SelfCheckFailure::NotHttp { at } } else { SelfCheckFailure::Reset { at } }
 }
 

@@ -1,4 +1,4 @@
-//! Opens what judges a server's answer to the fuzz targets in `fuzz/`. No part of the API.
+//! Exposes the evaluation of a server's answer to the fuzz targets in `fuzz/`. Not part of the API.
 
 use std::sync::LazyLock;
 
@@ -16,7 +16,7 @@ static CHECK: LazyLock<Option<(SelfCheck, Runtime)>> = LazyLock::new(|| {
     Some((check, Builder::new_current_thread().build().ok()?))
 });
 
-/// What is made of `answer`, which a server sends over the wire when it is asked for the challenge with the token `tok-A_1`.
+/// Evaluates `answer`, which a server sends over the wire for the challenge with the token `tok-A_1`.
 ///
 /// # Errors
 /// [`SelfCheckFailure`]
@@ -25,7 +25,7 @@ pub fn judge(answer: &[u8]) -> Result<(), SelfCheckFailure> {
     let url = check.url("example.com", TOKEN)?;
     let at = ([192, 0, 2, 80], 80).into();
     let answer = runtime.block_on(async {
-        // The server has sent all that it will before it is asked.
+        // The server has sent its whole answer before the request.
         let (ours, mut theirs) = tokio::io::duplex(answer.len() + 16 * 1024);
         let _ = theirs.write_all(answer).await;
         let _ = theirs.shutdown().await;

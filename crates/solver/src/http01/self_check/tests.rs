@@ -1,4 +1,4 @@
-//! Checks against a name server and web servers on loopback, which stand in for the world.
+//! Checks against a name server and web servers on loopback, which represent the Internet.
 
 use std::convert::Infallible;
 
@@ -40,7 +40,7 @@ async fn an_ip_address_is_fetched_without_dns() {
 }
 
 #[tokio::test]
-async fn what_cannot_stand_in_a_url_is_refused() {
+async fn an_identifier_that_is_not_valid_in_a_url_is_rejected() {
     let world = World::new().await;
     for identifier in ["", "a b", "user@good.test", "good.test/x", "good.test?x"] {
         assert_eq!(world.reason(identifier).await, "NotAnAddressOrName", "{identifier}");
@@ -120,7 +120,7 @@ async fn a_refused_connection_names_the_address() {
 }
 
 #[tokio::test]
-async fn ipv6_that_does_not_accept_is_passed_over() {
+async fn an_ipv6_address_that_does_not_accept_is_skipped() {
     let world = World::new().await;
     world.name("both.test", Zone::at(&["2001:db8::1", "127.0.0.1"]));
     world.page("both.test", challenge_path(TOKEN), ok(EXPECTED));
@@ -172,7 +172,7 @@ async fn redirects_are_followed_to_the_answer() {
 }
 
 #[tokio::test]
-async fn where_a_redirect_led_is_said_when_it_fails() {
+async fn a_failure_after_a_redirect_names_the_target() {
     let world = World::new().await;
     world.name("from.test", Zone::at(&["127.0.0.1"]));
     world.page("from.test", challenge_path(TOKEN), redirect(301, "http://gone.test/x/tok-A_1;s=1?state=9#f"));
@@ -186,7 +186,7 @@ async fn where_a_redirect_led_is_said_when_it_fails() {
 }
 
 #[tokio::test]
-async fn what_stands_behind_a_redirect_is_not_quoted() {
+async fn the_target_of_a_redirect_is_not_quoted() {
     let world = World::new().await;
     world.name("from.test", Zone::at(&["127.0.0.1"]));
     world.page("from.test", challenge_path(TOKEN), redirect(302, "/inside"));
@@ -230,11 +230,14 @@ async fn redirects_no_ca_follows_are_refused() {
     check.ports.redirects_to_any = false;
     for (page, expected) in [
         (redirect(302, "ftp://from.test/x"), " to ftp:, which is neither http nor https;"),
-        (redirect(302, "http://from.test:8080/x"), " to http://from.test:8080, and CAs follow only to"),
+        (
+            redirect(302, "http://from.test:8080/x"),
+            " to http://from.test:8080, but CAs follow redirects only to",
+        ),
         (redirect(302, "http://[/"), " to something, which is not a URL;"),
         (
             Page::Raw("HTTP/1.1 302 Found\r\ncontent-length: 0\r\n\r\n".into()),
-            " to nowhere, as it has no Location;",
+            " to nowhere, because it has no Location header;",
         ),
     ] {
         world.page("from.test", challenge_path(TOKEN), page);
@@ -245,11 +248,11 @@ async fn redirects_no_ca_follows_are_refused() {
 }
 
 #[tokio::test]
-async fn redirects_in_a_circle_or_without_end_are_given_up() {
+async fn redirect_loops_and_endless_redirects_fail() {
     let world = World::new().await;
     world.name("from.test", Zone::at(&["127.0.0.1"]));
     world.page("from.test", challenge_path(TOKEN), redirect(302, &challenge_path(TOKEN)));
-    assert!(world.text("from.test").await.contains(", where they came from;"));
+    assert!(world.text("from.test").await.contains(", which was already visited;"));
     world.page("from.test", challenge_path(TOKEN), redirect(302, "/0"));
     for step in 0..20 {
         world.page("from.test", format!("/{step}"), redirect(302, &format!("/{}", step + 1)));

@@ -188,7 +188,7 @@ async fn serve_page(mut stream: TcpStream, pages: Pages, fallback: Pages, reques
     }
 }
 
-/// A TLS server with a certificate nobody knows, for another name.
+/// A TLS server with an untrusted certificate for another name.
 pub(super) async fn tls_server(response: &'static str) -> u16 {
     let made = rcgen::generate_simple_self_signed(["unrelated.test".to_owned()]).unwrap();
     let key = rustls::pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
