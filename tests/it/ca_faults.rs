@@ -197,7 +197,7 @@ async fn a_finalize_whose_answer_is_lost_is_not_taken_for_a_failure_when_the_ca_
         let proxy = ready_behind_proxy(ns, &pebble, "ca").await?;
         let finalizes = Mutex::new(0);
         proxy.script(move |request| {
-            let mut finalizes = finalizes.lock().unwrap();
+            let mut finalizes = finalizes.lock();
             if request.path.starts_with(path::FINALIZE) {
                 *finalizes += 1;
                 return if *finalizes == 1 { Action::PassThenDrop } else { Action::Pass };

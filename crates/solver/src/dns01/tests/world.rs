@@ -23,7 +23,7 @@ const MAX_DATAGRAM: usize = 1232;
 
 /// Short, for tests in which servers do not answer.
 pub(in crate::dns01) const IMPATIENT: TimeLimits =
-    TimeLimits { udp: Duration::from_millis(150), tcp: Duration::from_millis(150), ..TimeLimits::USUAL };
+    TimeLimits { udp: Duration::from_millis(500), tcp: Duration::from_millis(500), ..TimeLimits::USUAL };
 
 /// Short, for tests in which the whole call times out.
 pub(in crate::dns01) const HURRIED: TimeLimits =
