@@ -83,7 +83,7 @@ image: need-cargo $(CYCLONEDX)/bin/cargo-cyclonedx ## Write the operator's image
 	$(of-last-commit) $(CYCLONEDX)/bin/cargo-cyclonedx cyclonedx --quiet --format json --target $(IMAGE_TARGET) \
 		--override-filename certwright-sbom
 	sed 's|$(CURDIR)|/certwright|g' certwright-sbom.json > $(SBOM)
-	rm -f certwright-sbom.json fuzz/certwright-sbom.json image/certwright-sbom.json tests/cluster/certwright-sbom.json
+	rm -f certwright-sbom.json */certwright-sbom.json */*/certwright-sbom.json
 	$(of-last-commit) $(TARGET)/debug/certwright-image write --version $(VERSION) --output $(IMAGE) --sbom $(SBOM) \
 		--program $(IMAGE_BUILD)/$(IMAGE_TARGET)/$(IMAGE_PROFILE)/certwright \
 		--revision "$(image-revision)" $(if $(IMAGE_SOURCE),--source $(IMAGE_SOURCE))

@@ -19,7 +19,12 @@ async fn failure(resolver: &Resolver) -> String {
 async fn resolver_with(handler: Handler) -> Resolver {
     let mut world = World::new().await;
     world.serve(2, handler);
-    world.resolver_of(&[NameServer::Plain(world.address(2))]).with_limits(IMPATIENT)
+    world.resolver_of(&[NameServer::Plain(world.address(2))])
+}
+
+/// The same, for a server that does not give a usable answer.
+async fn impatient_resolver_with(handler: Handler) -> Resolver {
+    resolver_with(handler).await.with_limits(IMPATIENT)
 }
 
 /// A resolver as an administrator may have it.
@@ -48,7 +53,7 @@ async fn an_answer_to_something_else_is_not_taken() {
         },
     ];
     for tamper in tampered {
-        let resolver = resolver_with(Arc::new(move |request, _| {
+        let resolver = impatient_resolver_with(Arc::new(move |request, _| {
             let mut answer = refusal(request);
             tamper(&mut answer);
             Some(answer.to_vec().unwrap())
@@ -59,9 +64,9 @@ async fn an_answer_to_something_else_is_not_taken() {
 
 #[tokio::test]
 async fn what_is_no_dns_message_is_told_from_silence() {
-    let resolver = resolver_with(Arc::new(|_, _| Some(b"HTTP/1.1 400 Bad Request".to_vec()))).await;
+    let resolver = impatient_resolver_with(Arc::new(|_, _| Some(b"HTTP/1.1 400 Bad Request".to_vec()))).await;
     assert_eq!(failure(&resolver).await, "sent something that is no answer to the question");
-    let resolver = resolver_with(Arc::new(|_, _| None)).await;
+    let resolver = impatient_resolver_with(Arc::new(|_, _| None)).await;
     assert_eq!(failure(&resolver).await, "did not answer in time");
 }
 
@@ -101,7 +106,7 @@ async fn an_answer_cut_short_is_fetched_over_tcp() {
     let resolver = resolver_with(over_tcp(|_| Some(vec![0; 40]))).await;
     assert_eq!(failure(&resolver).await, "sent something that is no answer to the question");
     // The fake closes the connection where it has no answer.
-    let resolver = resolver_with(over_tcp(|_| None)).await;
+    let resolver = impatient_resolver_with(over_tcp(|_| None)).await;
     assert_eq!(failure(&resolver).await, "closed the connection before its answer was complete");
 }
 

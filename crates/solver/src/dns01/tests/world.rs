@@ -23,7 +23,7 @@ const MAX_DATAGRAM: usize = 1232;
 
 /// Short where silence is expected of servers.
 pub(in crate::dns01) const IMPATIENT: TimeLimits =
-    TimeLimits { udp: Duration::from_millis(150), tcp: Duration::from_millis(150), ..TimeLimits::USUAL };
+    TimeLimits { udp: Duration::from_millis(500), tcp: Duration::from_millis(500), ..TimeLimits::USUAL };
 
 /// Short where the whole call shall come to an end.
 pub(in crate::dns01) const HURRIED: TimeLimits =
