@@ -153,7 +153,7 @@ impl<'a> Snapshot<'a> {
 pub enum Step {
     /// Nothing, before `until`; `None` if only a change in the cluster can make an issuance due.
     Rest {
-        /// The renewal time.
+        /// The renewal time, or an earlier time at which something else is due, such as the removal of a backup.
         until: Option<Timestamp>,
     },
     /// Nothing, before `until` or a change; the condition `Issuing` says why.

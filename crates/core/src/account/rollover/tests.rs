@@ -169,12 +169,12 @@ fn issuers_that_share_a_key_have_to_agree() {
     assert_eq!(case(peer(SERVER, Some(P256))).rollover(), Step::StoreNextKey(P256));
     for (peer, words) in [
         (peer("https://other.test/dir", None), "at https://other.test/dir, where it would not be changed"),
-        (peer(SERVER, Some(P384)), "its accountKey asks for another kind of key"),
+        (peer(SERVER, Some(P384)), "its accountKey specifies a different key"),
     ] {
         let Step::Refuse { reason, message } = case(peer).rollover() else { panic!("not refused") };
         assert_eq!(reason, reason::ACCOUNT_KEY_SHARED);
         assert!(
-            message.contains("Issuer other uses the key in Secret account as well")
+            message.contains("Issuer other also uses the key in Secret account")
                 && message.contains(words),
             "{message}"
         );
