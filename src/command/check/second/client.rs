@@ -20,6 +20,7 @@ pub(super) const NAME: &str = "instant-acme";
 /// The maximum length of a quotation of what a CA sent.
 pub(super) const MOST: usize = 300;
 
+const ACME: &str = "urn:ietf:params:acme:error:";
 const NO_ACCOUNT: &str = "urn:ietf:params:acme:error:accountDoesNotExist";
 
 /// What the second client makes of a directory.
@@ -87,10 +88,14 @@ fn directory_url(server: &Server) -> Result<String, Error> {
     Ok(url.to_owned())
 }
 
-/// Why the second client failed. Errors about JSON may quote an answer, which does not belong into a finding.
+/// Why the second client failed. Quotes an answer only if it is an error of an ACME server: a directory can name any server.
 fn why(error: &Error) -> String {
+    let is_acme = |typ: &str| typ.starts_with(ACME);
     match error {
         Error::Json(_) => "it cannot read the answer".to_owned(),
+        Error::Api(problem) if !problem.r#type.as_deref().is_some_and(is_acme) => {
+            "the request was rejected".to_owned()
+        }
         other => clean(&other.to_string(), MOST),
     }
 }

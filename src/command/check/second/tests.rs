@@ -111,6 +111,18 @@ async fn the_second_client_finds_the_account_of_a_key() {
     ca.accounts(|| ResponseTemplate::new(503).set_body_string("secret")).await;
     assert_eq!(client::look_up(&server, &key).await, Err("it cannot read the answer".to_owned()));
 
+    ca.accounts(|| ResponseTemplate::new(403).set_body_json(json!({ "detail": "secret" }))).await;
+    assert_eq!(client::look_up(&server, &key).await, Err("the request was rejected".to_owned()));
+
+    ca.accounts(|| {
+        let refusal =
+            json!({ "type": "urn:ietf:params:acme:error:unauthorized", "detail": "not\n\u{1b}[2Jyou" });
+        ResponseTemplate::new(403).set_body_json(refusal)
+    })
+    .await;
+    let quoted = "API error: not [2Jyou (urn:ietf:params:acme:error:unauthorized)";
+    assert_eq!(client::look_up(&server, &key).await, Err(quoted.to_owned()));
+
     let other = PrivateKey::generate(KeyAlgorithm::ECDSA_P384).unwrap();
     assert_eq!(client::look_up(&server, &other).await, Err("invalid key bytes".to_owned()));
 }
