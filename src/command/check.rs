@@ -4,6 +4,7 @@ mod install;
 mod issuers;
 mod names;
 mod rights;
+mod second;
 
 use clap::Args;
 use kube::api::ListParams;
@@ -101,7 +102,10 @@ impl Check {
         report.add(unread)?;
         if !self.cluster_only {
             let egress = Egress::new(self.egress.rules(), |_| {});
-            report.add(issuers::directories(&issuers, &egress).await)?;
+            let (answers, servers) = issuers::directories(&issuers, &egress).await;
+            report.add(answers)?;
+            report.add(second::directories(&servers).await)?;
+            report.add(second::accounts(&cluster, &issuers, &servers, &self.operator_namespace).await)?;
             report.title("Names, as seen from this machine")?;
             match cluster.certificates(namespace, &ListParams::default()).await {
                 Err(error) => report.add(vec![unreadable(&error)])?,

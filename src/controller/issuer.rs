@@ -17,6 +17,7 @@ use kube::runtime::controller::Action;
 use tracing::{Instrument, debug, debug_span, info_span};
 
 use self::gather::{Work, recorded};
+pub use self::ownership::of_somebody_else;
 use self::rollover::next_key;
 use super::context::Context;
 use super::error::Error;

@@ -23,6 +23,7 @@ mod nonce;
 mod order;
 mod problem;
 mod rate_limit;
+mod relay;
 mod renewal_info;
 mod retry_after;
 mod revocation;

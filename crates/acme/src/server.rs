@@ -14,14 +14,14 @@ use crate::{AcmeError, Directory, Operation, ServerConfig, Share};
 /// A CA's ACME server: its directory, connections and nonces. Clones share all of them.
 #[derive(Clone)]
 pub struct Server {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
     /// The share that its requests count against.
     share: Option<Share>,
 }
 
-struct Inner {
+pub(super) struct Inner {
     config: ServerConfig,
-    transport: Transport,
+    pub(super) transport: Transport,
     nonces: NoncePool,
     directory: Mutex<Option<Fetched>>,
     /// How many times the directory was requested.

@@ -95,7 +95,7 @@ impl Transport {
         .await
     }
 
-    async fn send(
+    pub(super) async fn send(
         &self,
         operation: Operation,
         method: Method,
@@ -175,11 +175,11 @@ pub(super) struct Reply {
     url: Url,
     host: String,
     pub(super) status: StatusCode,
-    headers: HeaderMap,
+    pub(super) headers: HeaderMap,
     retry_after: Option<Duration>,
     /// Whether the server had sent a directory before.
     from_acme: bool,
-    body: Vec<u8>,
+    pub(super) body: Vec<u8>,
 }
 
 impl Reply {

@@ -178,7 +178,10 @@ impl PrivateKey {
     }
 
     /// The key as DER of PKCS#8 (RFC 5958).
-    pub(super) fn pkcs8_der(&self) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    ///
+    /// # Errors
+    /// [`KeyError::Encode`] if the cryptography library fails.
+    pub fn pkcs8_der(&self) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         let failed = |_| KeyError::Encode;
         match &self.0.pair {
             Pair::Ecdsa(_, pair) => {

@@ -15,7 +15,7 @@ use crate::command::{Cluster, Error, causes};
 use crate::controller::accounts::trust;
 use crate::controller::issuer_record::{IssuerId, IssuerRecord};
 use crate::runtime::clock;
-use certwright_acme::{Server, ServerConfig, parse_mac_key};
+use certwright_acme::{AcmeError, Server, ServerConfig, parse_mac_key};
 use certwright_api::{CONDITION_READY, Certificate, ClusterIssuer, Issuer, IssuerKind};
 use certwright_core::account::mac_key_in_secret;
 use certwright_core::reading::Reading;
@@ -64,7 +64,7 @@ pub(super) fn of<'a>(issuers: &'a [IssuerRecord], certificate: &Certificate) -> 
     issuers.iter().find(|issuer| issuer.id == id)
 }
 
-fn called(issuer: &IssuerRecord) -> String {
+pub(super) fn called(issuer: &IssuerRecord) -> String {
     named(issuer.id.kind.as_str(), issuer.id.namespace.as_deref(), &issuer.id.name)
 }
 
@@ -88,12 +88,16 @@ pub(super) async fn findings(
     findings
 }
 
-fn readiness(issuer: &IssuerRecord) -> Finding {
-    let called = called(issuer);
+/// Where to read more about an issuer.
+pub(super) fn see(issuer: &IssuerRecord) -> String {
     let namespace =
         issuer.id.namespace.as_ref().map_or(String::new(), |namespace| format!(" -n {namespace}"));
     let kind = issuer.id.kind.as_str().to_lowercase();
-    let see = format!("See: certwright status {kind} {}{namespace}", issuer.id.name);
+    format!("See: certwright status {kind} {}{namespace}", issuer.id.name)
+}
+
+fn readiness(issuer: &IssuerRecord) -> Finding {
+    let (called, see) = (called(issuer), see(issuer));
     match condition(&issuer.status.conditions, CONDITION_READY) {
         Some(ready) if ready.status == "True" => Finding::ok(format!("{called} is ready")),
         Some(ready) => {
@@ -143,36 +147,56 @@ async fn mac_key(cluster: &Cluster, issuer: &IssuerRecord, own_namespace: &str) 
     })
 }
 
-/// Do the CAs answer?
-pub(super) async fn directories(issuers: &[IssuerRecord], egress: &Egress) -> Vec<Finding> {
-    let mut servers = BTreeMap::new();
-    for issuer in issuers {
-        let bundle = issuer.spec.ca_bundle.as_ref().map(|bundle| bundle.0.clone());
-        servers.entry((issuer.spec.server.clone(), bundle, issuer.spec.skip_tls_verify)).or_insert(issuer);
-    }
-    join_all(servers.into_values().map(|issuer| directory(issuer, egress))).await
+/// The CAs that answered.
+pub(super) type Servers = BTreeMap<ServerKey, Server>;
+/// How an issuer reaches its CA: the URL, the CA bundle, and whether the server is not verified.
+type ServerKey = (String, Option<Vec<u8>>, Option<bool>);
+
+/// How an issuer reaches its CA.
+pub(super) fn server_key(issuer: &IssuerRecord) -> ServerKey {
+    let bundle = issuer.spec.ca_bundle.as_ref().map(|bundle| bundle.0.clone());
+    (issuer.spec.server.clone(), bundle, issuer.spec.skip_tls_verify)
 }
 
-async fn directory(issuer: &IssuerRecord, egress: &Egress) -> Finding {
-    let url = &issuer.spec.server;
+/// Do the CAs answer? Returns also those that do.
+pub(super) async fn directories(issuers: &[IssuerRecord], egress: &Egress) -> (Vec<Finding>, Servers) {
+    let mut by_server = BTreeMap::new();
+    for issuer in issuers {
+        by_server.entry(server_key(issuer)).or_insert(issuer);
+    }
+    let asked = by_server.into_iter().map(async |(key, issuer)| {
+        let answer = directory(issuer, egress).await;
+        (key, issuer, answer)
+    });
+    let (mut findings, mut servers) = (Vec::new(), Servers::new());
+    for (key, issuer, answer) in join_all(asked).await {
+        let url = &issuer.spec.server;
+        findings.push(match answer {
+            Ok(server) => {
+                servers.insert(key, server);
+                Finding::ok(format!("the CA at {url} answers from this machine"))
+            }
+            Err(error) => Finding::fail(
+                format!("the CA at {url} cannot be used from this machine: {}", causes(&error)),
+                format!(
+                    "If {} is ready, the operator can reach it another way. Otherwise check the URL, DNS, firewalls and the proxy.",
+                    called(issuer)
+                ),
+            ),
+        });
+    }
+    (findings, servers)
+}
+
+/// The CA of an issuer, once its directory was fetched.
+async fn directory(issuer: &IssuerRecord, egress: &Egress) -> Result<Server, AcmeError> {
     let config = ServerConfig {
         trust: trust(&issuer.spec),
         timeout: PATIENCE,
         egress: egress.clone(),
-        ..ServerConfig::new(url, clock::now)
+        ..ServerConfig::new(&issuer.spec.server, clock::now)
     };
-    let answer = match Server::new(config) {
-        Ok(server) => server.directory().await,
-        Err(error) => Err(error),
-    };
-    match answer {
-        Ok(_) => Finding::ok(format!("the CA at {url} answers from this machine")),
-        Err(error) => Finding::fail(
-            format!("the CA at {url} cannot be used from this machine: {}", causes(&error)),
-            format!(
-                "If {} is ready, the operator can reach it another way. Otherwise check the URL, DNS, firewalls and the proxy.",
-                called(issuer)
-            ),
-        ),
-    }
+    let server = Server::new(config)?;
+    server.directory().await?;
+    Ok(server)
 }

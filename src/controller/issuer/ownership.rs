@@ -7,7 +7,7 @@ use certwright_api::{AcmeIssuer, SECRET_ACCOUNT_KEY};
 
 /// Why what a Secret holds is somebody else's and no account key at all, if it is: the end of a sentence that begins with its
 /// name.
-pub(super) fn of_somebody_else(secret: &Secret) -> Option<String> {
+pub fn of_somebody_else(secret: &Secret) -> Option<String> {
     let annotation = |key| secrets::annotation(secret, key);
     let purpose = secrets::purpose(secret);
     if purpose.is_some_and(|purpose| purpose != SECRET_ACCOUNT_KEY) {
