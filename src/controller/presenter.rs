@@ -21,9 +21,8 @@ pub use services::{leave, sweep};
 use super::context::Context;
 use super::error::Error;
 use certwright_acme::ChallengeType;
-use certwright_api::{Certificate, ChallengeStatus, ChallengeWay};
+use certwright_api::{Certificate, ChallengeStatus, ChallengeWay, ServiceType};
 use certwright_core::issuance::{Challenged, Unseen, Way};
-use certwright_solver::http01::ServiceType;
 
 /// Presents the answers to `challenged`, all challenges of the Certificate. Its status already records them.
 ///
@@ -118,14 +117,7 @@ fn service_type(way: &Way) -> Option<ServiceType> {
         Way::Route(spec) => spec.service_type,
         Way::Record(_) => return None,
     };
-    Some(service_type_of(asked_for))
-}
-
-fn service_type_of(asked_for: Option<certwright_api::ServiceType>) -> ServiceType {
-    match asked_for.unwrap_or_default() {
-        certwright_api::ServiceType::ClusterIp => ServiceType::ClusterIp,
-        certwright_api::ServiceType::NodePort => ServiceType::NodePort,
-    }
+    Some(asked_for.unwrap_or_default())
 }
 
 /// A challenge whose answer could not be presented over HTTP.

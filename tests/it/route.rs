@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use certwright_api::{ParentReference, ServiceType};
 use certwright_cluster::TestNamespace;
 use certwright_solver::http01::{
-    Acceptance, HttpRoute, ParentReference, PresentedChallenge, RoutePresentation, ServiceType, acceptance,
-    routes, service,
+    Acceptance, HttpRoute, PresentedChallenge, RoutePresentation, acceptance, routes, service,
 };
 use futures::StreamExt;
 use kube::api::{Patch, PatchParams};

@@ -31,6 +31,8 @@ impl ExternalAccountKey {
 }
 
 /// How the binding is signed (RFC 7518 section 3.2).
+///
+/// An issuer's field has a type of its own in `certwright-api`, because this crate knows nothing of Kubernetes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum MacAlgorithm {
     /// HMAC with SHA-256, which every CA accepts.

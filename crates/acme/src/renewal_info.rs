@@ -19,6 +19,8 @@ pub struct RenewalInfo {
 }
 
 /// The suggested time window, as the CA wrote it: it may end before it starts.
+///
+/// The status has a type of its own in `certwright-api`, because this crate knows nothing of Kubernetes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct SuggestedWindow {
     /// Start of the window.

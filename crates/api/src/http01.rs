@@ -96,7 +96,7 @@ pub struct IngressTemplateMetadata {
 }
 
 /// Type of the Service behind an Ingress or HTTPRoute.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[schemars(transform = schema::without_description)]
 pub enum ServiceType {
     /// Reachable only within the cluster.
@@ -105,6 +105,19 @@ pub enum ServiceType {
     ClusterIp,
     /// For ingress controllers that send traffic through the nodes.
     NodePort,
+}
+
+impl ServiceType {
+    /// All types.
+    pub const ALL: [Self; 2] = [Self::ClusterIp, Self::NodePort];
+
+    /// The type as the API writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ClusterIp => "ClusterIP",
+            Self::NodePort => "NodePort",
+        }
+    }
 }
 
 /// Temporary HTTPRoutes that route `/.well-known/acme-challenge/` to the operator.

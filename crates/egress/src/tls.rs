@@ -72,7 +72,7 @@ fn provider() -> Arc<CryptoProvider> {
     PROVIDER.clone()
 }
 
-/// For `skipTLSVerify`.
+/// For `skipTLSVerify`, and for self-checks.
 #[derive(Debug)]
 struct NoVerification(WebPkiSupportedAlgorithms);
 
@@ -108,5 +108,59 @@ impl ServerCertVerifier for NoVerification {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::{ClientConnection, ServerConfig, ServerConnection, SupportedProtocolVersion, version};
+
+    use super::*;
+
+    #[test]
+    fn without_verification_an_expired_certificate_of_another_name_is_accepted() {
+        for version in [&version::TLS12, &version::TLS13] {
+            let (server, pem) = server_with_an_expired_certificate(version);
+            assert_eq!(handshake(no_verification().unwrap(), server.clone()), Ok(()), "{version:?}");
+            let refused = handshake(bundle(pem.as_bytes()).unwrap(), server);
+            assert!(matches!(refused, Err(rustls::Error::InvalidCertificate(_))), "{version:?}: {refused:?}");
+        }
+    }
+
+    fn server_with_an_expired_certificate(
+        version: &'static SupportedProtocolVersion,
+    ) -> (ServerConfig, String) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(["other.test".to_owned()]).unwrap();
+        params.not_before = date_time_ymd(2000, 1, 1);
+        params.not_after = date_time_ymd(2000, 1, 2);
+        let certificate = params.self_signed(&key).unwrap();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[version]);
+        let builder = builder.unwrap().with_no_client_auth();
+        (builder.with_single_cert(vec![certificate.der().clone()], key).unwrap(), certificate.pem())
+    }
+
+    /// A handshake for the name `a.test`, as the client ends it.
+    fn handshake(client: ClientConfig, server: ServerConfig) -> Result<(), rustls::Error> {
+        let name = ServerName::try_from("a.test").unwrap();
+        let mut client = ClientConnection::new(Arc::new(client), name).unwrap();
+        let mut server = ServerConnection::new(Arc::new(server)).unwrap();
+        while client.is_handshaking() {
+            let (mut to_server, mut to_client) = (Vec::new(), Vec::new());
+            while client.wants_write() {
+                client.write_tls(&mut to_server).unwrap();
+            }
+            server.read_tls(&mut to_server.as_slice()).unwrap();
+            server.process_new_packets().unwrap();
+            while server.wants_write() {
+                server.write_tls(&mut to_client).unwrap();
+            }
+            client.read_tls(&mut to_client.as_slice()).unwrap();
+            client.process_new_packets()?;
+        }
+        Ok(())
     }
 }

@@ -204,6 +204,8 @@ impl fmt::Debug for PrivateKey {
 }
 
 /// The algorithm and size of a key.
+///
+/// A Certificate's fields have types of their own in `certwright-api`, because there the size is a separate field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeyAlgorithm {
     /// ECDSA on a NIST curve.
@@ -288,6 +290,8 @@ impl fmt::Display for Curve {
 }
 
 /// The PEM encoding of a private key. The names are cert-manager's.
+///
+/// A Certificate's field has a type of its own in `certwright-api`, because this crate knows nothing of Kubernetes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum KeyEncoding {
     /// PKCS#1 for an RSA key (RFC 8017), SEC1 for an ECDSA key (RFC 5915), and PKCS#8 for an Ed25519 key, which has no other

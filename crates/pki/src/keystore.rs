@@ -17,6 +17,8 @@ const MARK_LEN: usize = 16;
 const TRUSTED_ALIAS: &str = "ca";
 
 /// The encryption of a PKCS#12 keystore.
+///
+/// A Certificate's field has a type of its own in `certwright-api`, because this crate knows nothing of Kubernetes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pkcs12Encryption {
     /// AES-256, with a SHA-256 MAC.

@@ -7,10 +7,10 @@ use futures::{StreamExt, stream};
 
 use super::{Finding, issuers};
 use crate::controller::issuer_record::IssuerRecord;
-use certwright_api::Certificate;
+use certwright_api::{Certificate, CnameStrategy};
 use certwright_core::solvers::solver_for;
 use certwright_egress::Egress;
-use certwright_solver::dns01::{self, CnameStrategy, NameServer, Resolver, Whose};
+use certwright_solver::dns01::{self, NameServer, Resolver, Whose};
 use certwright_solver::http01::{SelfCheck, SelfCheckFailure};
 
 /// The maximum number of names to check.
@@ -21,10 +21,10 @@ const AT_ONCE: usize = 8;
 const TOKEN: &str = "certwright-check";
 
 /// How control of a name is validated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Http,
-    Dns(bool),
+    Dns(CnameStrategy),
 }
 
 /// Checks each name in the way that its solver will.
@@ -53,7 +53,7 @@ pub(super) async fn findings(
     let look = |(name, way): (String, Way)| async move {
         match way {
             Way::Http => port_80(&name, self_check).await,
-            Way::Dns(follow) => zone(&name, follow, resolver).await,
+            Way::Dns(strategy) => zone(&name, strategy, resolver).await,
         }
     };
     let mut findings: Vec<Finding> =
@@ -81,7 +81,7 @@ fn names(certificates: &[Certificate], all: &[IssuerRecord]) -> BTreeMap<String,
                 continue;
             };
             let way = match &solver.dns01 {
-                Some(dns01) => Way::Dns(dns01.cname_strategy == Some(certwright_api::CnameStrategy::Follow)),
+                Some(dns01) => Way::Dns(dns01.cname_strategy.unwrap_or_default()),
                 None => Way::Http,
             };
             names.insert(name.to_owned(), way);
@@ -107,8 +107,7 @@ async fn port_80(name: &str, self_check: &SelfCheck) -> Finding {
     }
 }
 
-async fn zone(name: &str, follow: bool, resolver: &Resolver) -> Finding {
-    let strategy = if follow { CnameStrategy::Follow } else { CnameStrategy::None };
+async fn zone(name: &str, strategy: CnameStrategy, resolver: &Resolver) -> Finding {
     match resolver.locate(name, strategy).await {
         Ok(dns01::Location { fqdn, zone }) => {
             Finding::ok(format!("{name}: name servers answer, and {fqdn} is in the zone {zone}"))

@@ -8,9 +8,8 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::controller::issuer_record::IssuerId;
-use certwright_api::{Certificate, ChallengeWay};
+use certwright_api::{Certificate, ChallengeWay, ServiceType};
 use certwright_core::ledger::{LedgerKeys, Owner};
-use certwright_solver::http01::ServiceType;
 
 /// The tokens and the shared state.
 #[derive(Default)]

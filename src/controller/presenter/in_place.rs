@@ -7,13 +7,13 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
-use super::{not_presented, service_type_of};
+use super::not_presented;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::runtime::metrics::ApiVerb;
-use certwright_api::{Certificate, ChallengeStatus, FIELD_MANAGER};
+use certwright_api::{Certificate, ChallengeStatus, FIELD_MANAGER, ServiceType};
 use certwright_core::issuance::{Challenged, Unseen, Way};
-use certwright_solver::http01::{PresentedChallenge, ServiceType, put_in, take_out};
+use certwright_solver::http01::{PresentedChallenge, put_in, take_out};
 
 /// How often an edit is repeated after a conflict.
 const MAX_EDITS: usize = 20;
@@ -33,7 +33,7 @@ pub async fn present(
         if let Way::Ingress(spec) = &challenge.way
             && let Some(name) = spec.edited()
         {
-            by_ingress.entry(name).or_default().push((challenge, service_type_of(spec.service_type)));
+            by_ingress.entry(name).or_default().push((challenge, spec.service_type.unwrap_or_default()));
         }
     }
     let mut missing = Vec::new();

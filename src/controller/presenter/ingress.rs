@@ -6,12 +6,11 @@ use k8s_openapi::api::networking::v1::Ingress;
 use kube::ResourceExt;
 
 use super::objects::{apply, delete_collection, of_certificate};
-use super::service_type_of;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use certwright_api::Certificate;
 use certwright_core::issuance::{Challenged, Way};
-use certwright_solver::http01::{IngressTemplate, Presentation, PresentedChallenge, ingress, ingress_name};
+use certwright_solver::http01::{Presentation, PresentedChallenge, ingress, ingress_name};
 
 /// Applies the Ingresses of a Certificate: one for each solver, with all names.
 ///
@@ -47,7 +46,6 @@ fn presentations(
         if spec.edited().is_some() {
             continue;
         }
-        let template = spec.ingress_template.clone().unwrap_or_default().metadata;
         let presentation = Presentation {
             namespace: certificate.namespace().unwrap_or_default(),
             certificate_name: certificate.name_any(),
@@ -55,8 +53,8 @@ fn presentations(
             challenges: Vec::new(),
             ingress_class_name: spec.ingress_class_name.clone(),
             class: spec.class.clone(),
-            template: IngressTemplate { labels: template.labels, annotations: template.annotations },
-            service_type: service_type_of(spec.service_type),
+            template: spec.ingress_template.clone().unwrap_or_default().metadata,
+            service_type: spec.service_type.unwrap_or_default(),
             path_type: context.config.path_type,
         };
         by_ingress

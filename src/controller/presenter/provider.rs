@@ -178,10 +178,7 @@ impl Secrets<'_> {
         };
         let settings = http_request::Settings {
             url,
-            mode: match settings.mode.unwrap_or_default() {
-                certwright_api::HttpRequestMode::Default => http_request::Mode::Default,
-                certwright_api::HttpRequestMode::Raw => http_request::Mode::Raw,
-            },
+            mode: settings.mode.unwrap_or_default(),
             credentials,
             ca_bundle: settings.ca_bundle.as_ref().map(|bundle| bundle.0.clone()),
             timeout: settings.timeout.map_or(http_request::DEFAULT_TIMEOUT, Into::into),
@@ -217,7 +214,7 @@ impl Secrets<'_> {
             Ok(server) => {
                 let mut settings_of_update = rfc2136::Settings::new(server, key, clock::now);
                 settings_of_update.egress = self.context.egress.clone();
-                settings_of_update.tcp = settings.protocol == Some(certwright_api::DnsProtocol::Tcp);
+                settings_of_update.protocol = settings.protocol.unwrap_or_default();
                 Ok(Provider::Rfc2136(Box::new(settings_of_update)))
             }
             Err(error) => Err(format!("rfc2136.nameserver: {error}")),

@@ -10,11 +10,9 @@ use crate::controller::context::Context;
 use crate::controller::error::Error;
 use certwright_acme::txt_value;
 use certwright_acme::{Account, ChallengeType};
-use certwright_api::{Certificate, Dns01Solver, DnsRecordStatus};
+use certwright_api::{Certificate, CnameStrategy, Dns01Solver, DnsRecordStatus};
 use certwright_core::issuance::{Challenged, Unseen, Way};
-use certwright_solver::dns01::{
-    CnameStrategy, Location, NameServer, PropagationMode, Record, Resolver, Whose,
-};
+use certwright_solver::dns01::{Location, NameServer, Record, Resolver, Whose};
 
 /// Determines where the records of the challenges belong. Returns them as ledger entries, and the failures of others.
 /// `secrets_namespace` has the Secrets of the issuer; providers of a ClusterIssuer may use ambient credentials.
@@ -105,20 +103,16 @@ pub async fn remove(
 pub async fn visible(context: &Context, record: &DnsRecordStatus) -> Result<(), String> {
     let resolver = resolver(context, &record.solver)?;
     let check = record.solver.propagation.as_ref().and_then(|propagation| propagation.check);
-    let mode = match check.unwrap_or(context.config.propagation_check) {
-        certwright_api::PropagationCheck::Authoritative => PropagationMode::Authoritative,
-        certwright_api::PropagationCheck::Recursive => PropagationMode::Recursive,
-    };
+    let check = check.unwrap_or(context.config.propagation_check);
     let location = Location { fqdn: record.fqdn.clone(), zone: record.zone.clone() };
-    resolver.visible(&location, &record.value, mode).await.map_err(|lacking| lacking.to_string())
+    resolver.visible(&location, &record.value, check).await.map_err(|lacking| lacking.to_string())
 }
 
 async fn locate(context: &Context, solver: &Dns01Solver, name: &str) -> Result<Location, String> {
-    let strategy = match solver.cname_strategy.unwrap_or_default() {
+    let strategy = match solver.acme_dns {
         // acme-dns answers for its own name, to which the CNAME leads: the CNAME must be followed.
-        _ if solver.acme_dns.is_some() => CnameStrategy::Follow,
-        certwright_api::CnameStrategy::None => CnameStrategy::None,
-        certwright_api::CnameStrategy::Follow => CnameStrategy::Follow,
+        Some(_) => CnameStrategy::Follow,
+        None => solver.cname_strategy.unwrap_or_default(),
     };
     resolver(context, solver)?.locate(name, strategy).await.map_err(|error| error.to_string())
 }

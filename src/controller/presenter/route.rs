@@ -2,14 +2,14 @@
 
 use kube::{Api, ResourceExt};
 
+use super::not_presented;
 use super::objects::{apply, delete_collection, of_certificate};
-use super::{not_presented, service_type_of};
 use crate::controller::context::Context;
 use crate::controller::error::{Error, is_absent};
 use certwright_api::{Certificate, Http01GatewayHttpRoute};
 use certwright_core::issuance::{Challenged, Unseen, Way};
 use certwright_solver::http01::{
-    Acceptance, HttpRoute, ParentReference, PresentedChallenge, RoutePresentation, acceptance, routes,
+    Acceptance, HttpRoute, PresentedChallenge, RoutePresentation, acceptance, routes,
 };
 
 const KIND: &str = "HTTPRoute";
@@ -87,14 +87,6 @@ fn presentation(
     spec: &Http01GatewayHttpRoute,
     challenges: &[&Challenged],
 ) -> RoutePresentation {
-    let parent = |reference: &certwright_api::ParentReference| ParentReference {
-        group: reference.group.clone(),
-        kind: reference.kind.clone(),
-        namespace: reference.namespace.clone(),
-        name: reference.name.clone(),
-        section_name: reference.section_name.clone(),
-        port: reference.port.and_then(|port| u16::try_from(port).ok()),
-    };
     RoutePresentation {
         namespace: certificate.namespace().unwrap_or_default(),
         certificate_name: certificate.name_any(),
@@ -103,8 +95,8 @@ fn presentation(
             .iter()
             .map(|one| PresentedChallenge { identifier: one.name.clone(), token: one.token.clone() })
             .collect(),
-        parent_refs: spec.parent_refs.iter().map(parent).collect(),
+        parent_refs: spec.parent_refs.clone(),
         labels: spec.labels.clone(),
-        service_type: service_type_of(spec.service_type),
+        service_type: spec.service_type.unwrap_or_default(),
     }
 }

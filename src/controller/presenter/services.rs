@@ -14,9 +14,9 @@ use super::objects::apply;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::runtime::metrics::ApiVerb;
-use certwright_api::{Certificate, ChallengeWay};
+use certwright_api::{Certificate, ChallengeWay, ServiceType};
 use certwright_core::reading::Reading;
-use certwright_solver::http01::{HTTP01_LABEL, ServiceType, endpoint_slices, service};
+use certwright_solver::http01::{HTTP01_LABEL, endpoint_slices, service, service_name};
 
 /// A Service in a list.
 type Found = Reading<PartialObjectMeta<Service>>;
@@ -72,7 +72,7 @@ pub async fn leave(context: &Context, namespace: &str, uid: &str) -> Result<(), 
         let list = list.map_err(|source| Error::Withdraw { kind: "Service", source })?;
         list.items.iter().map(ResourceExt::name_any).collect()
     } else {
-        shared.services.iter().map(|service| service.service_name().to_owned()).collect::<Vec<_>>()
+        shared.services.iter().map(|service_type| service_name(*service_type).to_owned()).collect::<Vec<_>>()
     };
     // The EndpointSlices go with the Service, which owns them.
     for name in present {

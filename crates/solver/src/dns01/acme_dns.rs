@@ -20,6 +20,8 @@ mod tests;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The server, and the accounts there.
+///
+/// Unlike [`Dns01AcmeDns`](certwright_api::Dns01AcmeDns), this has the parsed URL, and the accounts instead of their Secret.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The server's URL, without `/update`.

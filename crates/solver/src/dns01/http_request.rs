@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::http::{ClientError, Clients, HttpFailure, post};
 use super::{Record, base_domain};
+use certwright_api::HttpRequestMode;
 use certwright_egress::HttpClient;
 
 #[cfg(test)]
@@ -20,28 +21,21 @@ mod tests;
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The endpoint, and how to call it.
+///
+/// Unlike [`Dns01HttpRequest`](certwright_api::Dns01HttpRequest), this has the parsed URL, and the credentials instead of their
+/// Secrets.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Its URL, without `/present` and `/cleanup`.
     pub url: Url,
-    /// The format of the request body.
-    pub mode: Mode,
+    /// The format of the request body: the record, or the challenge, from which the endpoint computes the record.
+    pub mode: HttpRequestMode,
     /// Our credentials.
     pub credentials: Credentials,
     /// PEM CA certificates for the endpoint's certificate; `None` for the system's roots.
     pub ca_bundle: Option<Vec<u8>>,
     /// How long a request may take in total; see [`DEFAULT_TIMEOUT`].
     pub timeout: Duration,
-}
-
-/// The format of the request body.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Mode {
-    /// The record: `{"fqdn", "value"}`.
-    #[default]
-    Default,
-    /// The challenge, from which the endpoint computes the record: `{"domain", "token", "keyAuth"}`.
-    Raw,
 }
 
 /// Our credentials at an endpoint. `Debug` shows no secret.
@@ -148,11 +142,13 @@ enum Body<'a> {
 }
 
 impl<'a> Body<'a> {
-    fn new(mode: Mode, record: &'a Record) -> Self {
+    fn new(mode: HttpRequestMode, record: &'a Record) -> Self {
         let Record { fqdn, value, domain, token, key_authorization, .. } = record;
         match mode {
-            Mode::Default => Self::Default { fqdn, value },
-            Mode::Raw => Self::Raw { domain: base_domain(domain), token, key_auth: key_authorization },
+            HttpRequestMode::Default => Self::Default { fqdn, value },
+            HttpRequestMode::Raw => {
+                Self::Raw { domain: base_domain(domain), token, key_auth: key_authorization }
+            }
         }
     }
 }

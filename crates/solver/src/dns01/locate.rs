@@ -5,21 +5,12 @@ use tokio::time::timeout;
 
 use super::resolver::{Answer, Resolver, ServerFailures, fully_qualified};
 use super::{base_domain, undotted};
+use certwright_api::CnameStrategy;
 
 /// The label below the validated name (RFC 8555 section 8.4).
 const CHALLENGE_LABEL: &str = "_acme-challenge";
 /// CAs follow fewer.
 const MAX_HOPS: usize = 16;
-
-/// What to do about CNAME records at the challenge's name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum CnameStrategy {
-    /// Add the record at `_acme-challenge.<name>`.
-    #[default]
-    None,
-    /// Add the record at the target of the CNAMEs, where CAs look for it.
-    Follow,
-}
 
 /// Where a challenge's record belongs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

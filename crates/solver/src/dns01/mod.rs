@@ -24,13 +24,15 @@ pub mod webhook;
 mod tests;
 
 pub use self::http::{ClientError, Clients, HttpFailure};
-pub use self::locate::{CnameStrategy, LocateError, Location};
+pub use self::locate::{LocateError, Location};
 pub use self::name_server::{NameServer, NameServerError};
-pub use self::propagation::{Lacking, NotVisible, PropagationMode, ServerReport};
+pub use self::propagation::{Lacking, NotVisible, ServerReport};
 pub use self::resolver::{Resolver, ResolverSetupError, ServerFailure, ServerFailures, Whose};
 pub use self::transport::NoAnswer;
 
 /// A TXT record to add or delete, and the challenge that it is for.
+///
+/// Unlike [`DnsRecordStatus`](certwright_api::DnsRecordStatus), this says nothing about the solver or about the removal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// Its name, with a trailing dot; see [`Location::fqdn`].

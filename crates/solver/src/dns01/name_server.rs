@@ -11,6 +11,8 @@ pub(super) const DNS_PORT: u16 = 53;
 
 /// A recursive name server. It is written as `1.1.1.1`, `1.1.1.1:53`, `[2606:4700::1111]:53`, `2606:4700::1111` or
 /// `https://dns.example/dns-query`, and displayed in the same way.
+///
+/// The solver's field is a text, so that one that cannot be parsed does not make the whole issuer unreadable.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum NameServer {
     /// DNS over UDP, and over TCP for messages that are too long.

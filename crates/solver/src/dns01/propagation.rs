@@ -10,22 +10,13 @@ use tokio::time::timeout;
 use super::locate::{Location, shown};
 use super::resolver::{Answer, Recursive, Resolver, ServerFailure, ServerFailures, fully_qualified};
 use super::undotted;
+use certwright_api::PropagationCheck;
 
 /// The maximum number of a zone's name servers that are queried. The root has this many, and no registry accepts more for a
 /// domain.
 const MAX_NAME_SERVERS: usize = 13;
 /// The maximum number of addresses of one name server that are queried.
 const MAX_ADDRESSES: usize = 4;
-
-/// Which servers must have a record before it counts as visible.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum PropagationMode {
-    /// Every authoritative server of the zone, queried directly.
-    #[default]
-    Authoritative,
-    /// The recursive servers, if no others can be reached. They may have cached that there was no record.
-    Recursive,
-}
 
 /// Why a record is not visible. `Display` is stable; names have no trailing dot.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -85,7 +76,7 @@ impl NotVisible {
         }
     }
 
-    /// Whether no server answered at all, as when port 53 is blocked. In this case, [`PropagationMode::Recursive`] may give a
+    /// Whether no server answered at all, as when port 53 is blocked. In this case, [`PropagationCheck::Recursive`] may give a
     /// result.
     #[must_use]
     pub fn none_answered(&self) -> bool {
@@ -200,19 +191,20 @@ impl fmt::Display for Listed<'_> {
 }
 
 impl Resolver {
-    /// Checks whether the servers that `mode` selects have `value` among the TXT records at `location`.
+    /// Checks whether the servers that `check` selects have `value` among the TXT records at `location`.
+    /// Recursive servers may have cached that there was no record.
     ///
     /// All are queried once, at the same time; it does not wait for a record to appear. Takes at most 30 seconds.
     pub async fn visible(
         &self,
         location: &Location,
         value: &str,
-        mode: PropagationMode,
+        check: PropagationCheck,
     ) -> Result<(), NotVisible> {
         let asked = async {
-            match mode {
-                PropagationMode::Authoritative => self.visible_at_authoritative(location, value).await,
-                PropagationMode::Recursive => self.visible_at_recursive(location, value).await,
+            match check {
+                PropagationCheck::Authoritative => self.visible_at_authoritative(location, value).await,
+                PropagationCheck::Recursive => self.visible_at_recursive(location, value).await,
             }
         };
         let out_of_time = || NotVisible::OutOfTime { fqdn: undotted(&location.fqdn).to_owned() };

@@ -19,6 +19,7 @@ use super::name_server::DNS_PORT;
 use super::resolver::fully_qualified;
 use super::transport::{NoAnswer, Reply, Request, TimeLimits, ask, over_tcp};
 use super::{Record, undotted};
+use certwright_api::DnsProtocol;
 use certwright_egress::Egress;
 
 mod algorithm;
@@ -41,14 +42,16 @@ const HOST_LOOKUP_LIMIT: Duration = Duration::from_secs(5);
 const MAX_ADDRESSES: usize = 4;
 
 /// Where to send updates, and how to sign them.
+///
+/// Unlike [`Dns01Rfc2136`](certwright_api::Dns01Rfc2136), this has the parsed server, and the key instead of its Secret.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The primary name server of the zones, or one that forwards updates to it.
     pub nameserver: Server,
     /// The key to sign with. Without one, updates are unsigned, and anyone who can send from our address can send them, too.
     pub key: Option<TsigKey>,
-    /// Use TCP from the start, instead of UDP with TCP only for truncated answers.
-    pub tcp: bool,
+    /// The protocol for updates.
+    pub protocol: DnsProtocol,
     /// The TTL of the record, in seconds; see [`DEFAULT_TTL`].
     pub ttl: u32,
     /// The clock. The time is signed along with the message.
@@ -62,12 +65,14 @@ impl Settings {
     /// Settings with UDP first, the default TTL, and the default egress rules.
     pub fn new(nameserver: Server, key: Option<TsigKey>, clock: fn() -> Timestamp) -> Self {
         let (egress, limits) = (Egress::default(), TimeLimits::USUAL);
-        Self { nameserver, key, tcp: false, ttl: DEFAULT_TTL, clock, egress, limits }
+        Self { nameserver, key, protocol: DnsProtocol::Udp, ttl: DEFAULT_TTL, clock, egress, limits }
     }
 }
 
 /// A name server to update: an IP address or a host name, with an optional port (default 53). IPv6 addresses with a port are in
 /// brackets.
+///
+/// The solver's field is a text, so that one that cannot be parsed does not make the whole issuer unreadable.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Server {
     host: String,
@@ -182,9 +187,9 @@ async fn exchange(settings: &Settings, request: &Request, operation: Operation) 
         .ok_or_else(|| Error::NoSuchServer { operation, server: server.to_string() })?;
     let mut first_failure = None;
     for address in addresses {
-        let reply = match settings.tcp {
-            true => over_tcp(&settings.egress, address, request, settings.limits.tcp).await,
-            false => ask(&settings.egress, address, request, settings.limits).await,
+        let reply = match settings.protocol {
+            DnsProtocol::Tcp => over_tcp(&settings.egress, address, request, settings.limits.tcp).await,
+            DnsProtocol::Udp => ask(&settings.egress, address, request, settings.limits).await,
         };
         match reply {
             Ok(reply) => return Ok(reply),

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::networking::v1::{HTTPIngressPath, HTTPIngressRuleValue, Ingress, IngressRule};
 
-use super::objects::{PathType, PresentedChallenge, ServiceType, path};
+use super::objects::{PathType, PresentedChallenge, path, service_name};
 use super::{CHALLENGE_PREFIX, challenge_path};
+use certwright_api::ServiceType;
 
 /// Adds the path of a challenge to an Ingress: to the rule for its host, otherwise in a new rule. Existing rules remain
 /// unchanged.
@@ -63,7 +64,7 @@ fn is_of(path: &HTTPIngressPath, tokens: &BTreeSet<&str>) -> bool {
 
 fn is_ours(path: &HTTPIngressPath) -> bool {
     let service = path.backend.service.as_ref().map(|service| service.name.as_str());
-    ServiceType::ALL.iter().any(|ours| service == Some(ours.service_name()))
+    ServiceType::ALL.iter().any(|ours| service == Some(service_name(*ours)))
 }
 
 #[cfg(test)]

@@ -15,14 +15,12 @@ mod self_check;
 
 pub use in_place::{put_in, take_out};
 pub use objects::{
-    IngressTemplate, PathType, Presentation, PresentedChallenge, ServiceType, endpoint_slices, ingress,
-    ingress_name, service,
+    PathType, Presentation, PresentedChallenge, endpoint_slices, ingress, ingress_name, service, service_name,
 };
 pub use ownership::{CERTIFICATE_UID_LABEL, HTTP01_LABEL};
 pub use responder::{KeyAuthorizations, answer};
 pub use route::{
-    Acceptance, HttpRoute, HttpRouteSpec, HttpRouteStatus, ParentReference, RoutePresentation, acceptance,
-    route_name, routes,
+    Acceptance, HttpRoute, HttpRouteSpec, HttpRouteStatus, RoutePresentation, acceptance, route_name, routes,
 };
 pub use self_check::{
     ConnectFailure, DnsFailure, NameServerFailure, OtherAddresses, SelfCheck, SelfCheckFailure,

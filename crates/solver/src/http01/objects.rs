@@ -18,6 +18,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::challenge_path;
 use super::ownership::{NameDigest, certificate_labels, certificate_owner, our_labels};
+use certwright_api::{IngressTemplateMetadata, ServiceType};
 
 const SLICE_MANAGED_BY_LABEL: &str = "endpointslice.kubernetes.io/managed-by";
 const SLICE_MANAGED_BY: &str = "certwright.dev";
@@ -44,9 +45,10 @@ pub struct Presentation {
     pub ingress_class_name: Option<String>,
     /// The solver's `http01.ingress.class`.
     pub class: Option<String>,
-    /// The solver's `http01.ingress.ingressTemplate.metadata`.
-    pub template: IngressTemplate,
-    /// The solver's `http01.ingress.serviceType`.
+    /// The solver's `http01.ingress.ingressTemplate.metadata`. Our labels take precedence over its labels; its annotations take
+    /// precedence over ours, as in cert-manager.
+    pub template: IngressTemplateMetadata,
+    /// The solver's `http01.ingress.serviceType`. Each type has its own Service.
     pub service_type: ServiceType,
     /// How the paths are matched.
     pub path_type: PathType,
@@ -61,45 +63,6 @@ pub struct PresentedChallenge {
     pub token: String,
 }
 
-/// Labels and annotations to add to the Ingress.
-#[derive(Clone, Debug, Default)]
-pub struct IngressTemplate {
-    /// Added to our labels; ours take precedence.
-    pub labels: BTreeMap<String, String>,
-    /// Added to our annotations; the template's take precedence, as in cert-manager.
-    pub annotations: BTreeMap<String, String>,
-}
-
-/// The type of the Service behind the Ingress. Each type has its own Service.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ServiceType {
-    /// For ingress controllers that run in the cluster.
-    #[default]
-    ClusterIp,
-    /// For external load balancers, which reach Services through ports of the nodes.
-    NodePort,
-}
-
-impl ServiceType {
-    /// All types, for cleaning up.
-    pub const ALL: [Self; 2] = [Self::ClusterIp, Self::NodePort];
-
-    /// The name of the Service of this type, the same in every namespace.
-    pub fn service_name(self) -> &'static str {
-        match self {
-            Self::ClusterIp => "certwright-http01",
-            Self::NodePort => "certwright-http01-nodeport",
-        }
-    }
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::ClusterIp => "ClusterIP",
-            Self::NodePort => "NodePort",
-        }
-    }
-}
-
 /// An Ingress path's `pathType`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PathType {
@@ -111,6 +74,14 @@ pub enum PathType {
     ImplementationSpecific,
 }
 
+/// The name of the Service of this type, the same in every namespace.
+pub fn service_name(service_type: ServiceType) -> &'static str {
+    match service_type {
+        ServiceType::ClusterIp => "certwright-http01",
+        ServiceType::NodePort => "certwright-http01-nodeport",
+    }
+}
+
 /// The name of the Ingress for `presentation`: the same for the same Certificate and solver, regardless of the challenges.
 pub fn ingress_name(presentation: &Presentation) -> String {
     let mut digest =
@@ -118,7 +89,7 @@ pub fn ingress_name(presentation: &Presentation) -> String {
     for option in [&presentation.ingress_class_name, &presentation.class] {
         digest.add_option(option.as_deref());
     }
-    digest.add(presentation.service_type.service_name());
+    digest.add(service_name(presentation.service_type));
     digest.add_map(&presentation.template.labels);
     digest.add_map(&presentation.template.annotations);
     digest.name()
@@ -150,7 +121,7 @@ pub fn ingress(presentation: &Presentation) -> Ingress {
 pub fn service(namespace: &str, service_type: ServiceType, responder_port: u16) -> Service {
     Service {
         metadata: ObjectMeta {
-            name: Some(service_type.service_name().into()),
+            name: Some(service_name(service_type).into()),
             namespace: Some(namespace.into()),
             labels: Some(our_labels()),
             ..ObjectMeta::default()
@@ -203,7 +174,7 @@ pub fn endpoint_slices(
 
 /// The name of the slice for `address_type` (`IPv4` or `IPv6`).
 pub fn endpoint_slice_name(service_type: ServiceType, address_type: &str) -> String {
-    format!("{}-{}", service_type.service_name(), address_type.to_ascii_lowercase())
+    format!("{}-{}", service_name(service_type), address_type.to_ascii_lowercase())
 }
 
 fn annotations(presentation: &Presentation) -> BTreeMap<String, String> {
@@ -253,7 +224,7 @@ pub(super) fn path(token: &str, service_type: ServiceType, path_type: PathType) 
         },
         backend: IngressBackend {
             service: Some(IngressServiceBackend {
-                name: service_type.service_name().into(),
+                name: service_name(service_type).into(),
                 port: Some(ServiceBackendPort { number: Some(SERVICE_PORT), name: None }),
             }),
             resource: None,
@@ -268,7 +239,7 @@ fn slice_metadata(
     family: &str,
 ) -> ObjectMeta {
     let mut labels = our_labels();
-    labels.insert(SERVICE_NAME_LABEL.into(), service_type.service_name().into());
+    labels.insert(SERVICE_NAME_LABEL.into(), service_name(service_type).into());
     labels.insert(SLICE_MANAGED_BY_LABEL.into(), SLICE_MANAGED_BY.into());
     ObjectMeta {
         name: Some(endpoint_slice_name(service_type, family)),
@@ -278,7 +249,7 @@ fn slice_metadata(
             vec![OwnerReference {
                 api_version: "v1".into(),
                 kind: "Service".into(),
-                name: service_type.service_name().into(),
+                name: service_name(service_type).into(),
                 uid: uid.into(),
                 controller: Some(true),
                 block_owner_deletion: Some(false),

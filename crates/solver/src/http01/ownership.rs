@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::Resource;
+
+use certwright_api::{Certificate, LABEL_MANAGED_BY, MANAGED_BY};
 
 /// The label of every object of an http-01 validation; its value is `true`.
 pub const HTTP01_LABEL: &str = "certwright.dev/http01";
 /// The label to find a Certificate's Ingresses and HTTPRoutes, for all solvers.
 pub const CERTIFICATE_UID_LABEL: &str = "certwright.dev/certificate-uid";
 
-const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
-const MANAGED_BY: &str = "certwright";
-
 /// The labels of every object.
 pub(super) fn our_labels() -> BTreeMap<String, String> {
-    BTreeMap::from([(MANAGED_BY_LABEL.into(), MANAGED_BY.into()), (HTTP01_LABEL.into(), "true".into())])
+    BTreeMap::from([(LABEL_MANAGED_BY.into(), MANAGED_BY.into()), (HTTP01_LABEL.into(), "true".into())])
 }
 
 /// The labels of an object for one Certificate: those from its solver, and ours, which take precedence.
@@ -32,8 +32,8 @@ pub(super) fn certificate_labels(
 /// The owner of an object for one Certificate, with which it is garbage-collected.
 pub(super) fn certificate_owner(name: &str, uid: &str) -> OwnerReference {
     OwnerReference {
-        api_version: "certwright.dev/v1alpha1".into(),
-        kind: "Certificate".into(),
+        api_version: Certificate::api_version(&()).into_owned(),
+        kind: Certificate::kind(&()).into_owned(),
         name: name.into(),
         uid: uid.into(),
         controller: Some(true),

@@ -12,8 +12,9 @@ use kube::CustomResource;
 use serde::{Deserialize, Serialize};
 
 use super::challenge_path;
-use super::objects::{PresentedChallenge, SERVICE_PORT, ServiceType};
+use super::objects::{PresentedChallenge, SERVICE_PORT, service_name};
 use super::ownership::{NameDigest, certificate_labels, certificate_owner};
+use certwright_api::{ParentReference, ServiceType};
 
 mod acceptance;
 #[cfg(test)]
@@ -70,29 +71,6 @@ pub struct HttpRouteSpec {
     /// The routing rules.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<HttpRouteRule>,
-}
-
-/// A Gateway, or a part of one, that a route attaches to; as in `gatewayHTTPRoute.parentRefs`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ParentReference {
-    /// The API group of the parent, by default `gateway.networking.k8s.io`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub group: Option<String>,
-    /// The kind of the parent, by default `Gateway`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kind: Option<String>,
-    /// The parent's namespace, by default the route's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
-    /// The parent's name.
-    pub name: String,
-    /// The name of a listener; by default all listeners.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub section_name: Option<String>,
-    /// The port of listeners; by default any port.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub port: Option<u16>,
 }
 
 /// Requests that match one of `matches` are sent to `backend_refs`.
@@ -171,7 +149,7 @@ pub fn route_name(presentation: &RoutePresentation) -> String {
         digest.add_option(parent.port.map(|port| port.to_string()).as_deref());
     }
     digest.add_map(&presentation.labels);
-    digest.add(presentation.service_type.service_name());
+    digest.add(service_name(presentation.service_type));
     digest.name()
 }
 
@@ -244,7 +222,7 @@ fn route(presentation: &RoutePresentation, name: String, part: Part) -> HttpRout
             rules: vec![HttpRouteRule {
                 matches: part.tokens.iter().map(|token| exactly(challenge_path(token))).collect(),
                 backend_refs: vec![BackendReference {
-                    name: presentation.service_type.service_name().into(),
+                    name: service_name(presentation.service_type).into(),
                     port: u16::try_from(SERVICE_PORT).ok(),
                 }],
             }],

@@ -13,6 +13,7 @@ use self::answer::Answer;
 use self::dns::NameServers;
 use super::challenge_path;
 use certwright_egress::Egress;
+use certwright_egress::tls::TlsError;
 use certwright_text::clean;
 
 mod answer;
@@ -51,7 +52,7 @@ pub enum SelfCheckSetupError {
     NameServers(#[source] hickory_resolver::net::NetError),
     /// The TLS library rejected its own defaults.
     #[error("TLS for self-checks cannot be set up: {0}")]
-    Tls(#[source] rustls::Error),
+    Tls(#[source] TlsError),
 }
 
 impl SelfCheck {

@@ -9,7 +9,7 @@ use certwright_egress::{Egress, Purpose};
 fn settings(url: &str) -> Settings {
     Settings {
         url: url.parse().unwrap(),
-        mode: Mode::Default,
+        mode: HttpRequestMode::Default,
         credentials: Credentials::None,
         ca_bundle: None,
         timeout: DEFAULT_TIMEOUT,
@@ -55,7 +55,7 @@ async fn the_record_is_told() {
 #[tokio::test]
 async fn the_challenge_is_told_in_raw_mode() {
     let server = answering(ResponseTemplate::new(200).set_body_string("<html>whatever</html>")).await;
-    let provider = asked_by(Settings { mode: Mode::Raw, ..settings(&server.uri()) }).unwrap();
+    let provider = asked_by(Settings { mode: HttpRequestMode::Raw, ..settings(&server.uri()) }).unwrap();
     provider.present(&record("*.a.test")).await.unwrap();
     let body = json!({"domain": "a.test", "token": "token", "keyAuth": "token.thumbprint"});
     assert_eq!(requests(&server).await, [("/present".to_owned(), None, body)]);
@@ -86,7 +86,7 @@ async fn a_refusal_is_told_by_its_status_and_not_quoted() {
         (provider.clean_up(&record("a.test")).await, "deleting the TXT record failed"),
     ] {
         let error = result.unwrap_err();
-        let path = if text.contains("added") { "present" } else { "cleanup" };
+        let path = if text.contains("adding") { "present" } else { "cleanup" };
         let expected = format!("{text}: {}/{path} answered HTTP 500 (text/plain)", server.uri());
         assert_eq!(error.to_string(), expected);
         assert_eq!(error.reason(), "Request");

@@ -11,6 +11,8 @@ use secrecy::{ExposeSecret, SecretSlice};
 
 /// The algorithm of a signature. It is written as in cert-manager (`HMACSHA256`) or with its name in DNS (`hmac-sha256`), in
 /// upper or lower case, and displayed as the latter.
+///
+/// The solver's field is a text, because it can be written in several ways.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Algorithm {
     /// HMAC-MD5. It should not be used any more (RFC 8945 section 6), but old servers support nothing else.

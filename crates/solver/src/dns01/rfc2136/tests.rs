@@ -389,7 +389,7 @@ async fn tcp_is_used_when_the_answer_is_cut_short_or_asked_for() {
     let overs = || primary.updates.lock().unwrap().drain(..).map(|(_, over)| over).collect::<Vec<_>>();
     assert_eq!(present(&settings, &record("a.test")).await, Ok(()));
     assert_eq!(overs(), [Over::Udp, Over::Tcp]);
-    settings.tcp = true;
+    settings.protocol = DnsProtocol::Tcp;
     assert_eq!(present(&settings, &record("a.test")).await, Ok(()));
     assert_eq!(overs(), [Over::Tcp]);
 }
@@ -404,8 +404,8 @@ async fn a_server_that_does_not_answer_is_named() {
     assert_eq!(error, format!("deleting the TXT record failed: name server {server} did not answer in time"));
     settings.nameserver = world.address(3).to_string().parse().unwrap();
     world.close(3);
-    for tcp in [false, true] {
-        settings.tcp = tcp;
+    for protocol in [DnsProtocol::Udp, DnsProtocol::Tcp] {
+        settings.protocol = protocol;
         let error = present(&settings, &record("a.test")).await.unwrap_err().to_string();
         let server = &settings.nameserver;
         let expected = format!("adding the TXT record failed: name server {server} refused the connection");

@@ -6,7 +6,8 @@ use tokio::net::UdpSocket;
 
 use super::world::{HURRIED, IMPATIENT, Over, World};
 use crate::dns01::Whose;
-use crate::dns01::{CnameStrategy, LocateError, Location, NameServer, Resolver};
+use crate::dns01::{LocateError, Location, NameServer, Resolver};
+use certwright_api::CnameStrategy;
 use certwright_egress::Egress;
 
 async fn follow(world: &World, name: &str) -> Result<Location, LocateError> {

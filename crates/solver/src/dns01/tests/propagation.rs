@@ -5,7 +5,8 @@ use hickory_resolver::proto::rr::rdata::TXT;
 use hickory_resolver::proto::rr::{RData, Record, RecordType};
 
 use super::world::{Data, HURRIED, IMPATIENT, Over, SOA_MINIMUM, World, name};
-use crate::dns01::{Location, NameServer, NotVisible, PropagationMode};
+use crate::dns01::{Location, NameServer, NotVisible};
+use certwright_api::PropagationCheck;
 
 const FQDN: &str = "_acme-challenge.a.test";
 
@@ -26,11 +27,11 @@ async fn world() -> (World, Data, Data) {
 
 async fn visible(world: &World) -> Result<(), NotVisible> {
     let resolver = world.resolver();
-    resolver.visible(&location(), "ours", PropagationMode::Authoritative).await
+    resolver.visible(&location(), "ours", PropagationCheck::Authoritative).await
 }
 
 async fn recursive(world: &World) -> Result<(), NotVisible> {
-    world.resolver().visible(&location(), "ours", PropagationMode::Recursive).await
+    world.resolver().visible(&location(), "ours", PropagationCheck::Recursive).await
 }
 
 async fn text(world: &World) -> String {
@@ -106,7 +107,7 @@ async fn a_server_that_cannot_be_reached_is_named() {
     let (world, _, ns2) = world().await;
     ns2.silent(FQDN);
     let resolver = world.resolver().with_limits(IMPATIENT);
-    let error = resolver.visible(&location(), "ours", PropagationMode::Authoritative).await.unwrap_err();
+    let error = resolver.visible(&location(), "ours", PropagationCheck::Authoritative).await.unwrap_err();
     assert_eq!(error.to_string(), without("did not answer in time"));
     assert!(!error.none_answered());
 
@@ -176,8 +177,8 @@ async fn name_servers_that_cannot_be_found_are_told_apart() {
 async fn a_location_that_cannot_be_is_not_visible() {
     let (world, ..) = world().await;
     let location = Location { fqdn: "a..b.".to_owned(), zone: "b.".to_owned() };
-    for mode in [PropagationMode::Authoritative, PropagationMode::Recursive] {
-        let error = world.resolver().visible(&location, "ours", mode).await.unwrap_err();
+    for check in [PropagationCheck::Authoritative, PropagationCheck::Recursive] {
+        let error = world.resolver().visible(&location, "ours", check).await.unwrap_err();
         assert_eq!(error, NotVisible::NotAName { name: "a..b.".to_owned() });
     }
 }
@@ -214,7 +215,7 @@ async fn a_long_answer_of_a_server_without_tcp_is_explained() {
             ns1.add(&[&format!("{FQDN} TXT {number:043}")]);
         }
         let resolver = world.resolver().with_limits(IMPATIENT);
-        let error = resolver.visible(&location(), "ours", PropagationMode::Authoritative).await.unwrap_err();
+        let error = resolver.visible(&location(), "ours", PropagationCheck::Authoritative).await.unwrap_err();
         assert!(error.to_string().ends_with(what), "{error}");
     }
 }
@@ -236,7 +237,7 @@ async fn recursive_servers_are_queried_if_configured() {
     second.code(FQDN, ResponseCode::ServFail);
     let servers = [1, 2].map(|number| NameServer::Plain(world.address(number)));
     let resolver = world.resolver_of(&servers);
-    let error = resolver.visible(&location(), "ours", PropagationMode::Recursive).await.unwrap_err();
+    let error = resolver.visible(&location(), "ours", PropagationCheck::Recursive).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         format!(
@@ -269,8 +270,8 @@ async fn a_call_ends_even_if_every_server_is_slow() {
     let world = World::new().await;
     world.known.silent("a.test").silent(FQDN);
     let resolver = world.resolver().with_limits(HURRIED);
-    for mode in [PropagationMode::Authoritative, PropagationMode::Recursive] {
-        let error = resolver.visible(&location(), "ours", mode).await.unwrap_err();
+    for check in [PropagationCheck::Authoritative, PropagationCheck::Recursive] {
+        let error = resolver.visible(&location(), "ours", check).await.unwrap_err();
         let text = format!("querying the TXT record at {FQDN} took too long; check the name servers");
         assert_eq!(error.to_string(), text);
         assert!(error.none_answered());

@@ -5,7 +5,8 @@ use wiremock::matchers::{header, method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::world::{Handler, IMPATIENT, Over, World};
-use crate::dns01::{CnameStrategy, Location, NameServer, NotVisible, PropagationMode, Resolver, Whose};
+use crate::dns01::{Location, NameServer, NotVisible, Resolver, Whose};
+use certwright_api::{CnameStrategy, PropagationCheck};
 use certwright_egress::Egress;
 
 async fn failure(resolver: &Resolver) -> String {
@@ -172,7 +173,7 @@ async fn name_servers_are_asked_only_where_the_egress_rules_permit_it() {
 
     let resolver = of(world.recursive(), Whose::Administrators);
     let location = resolver.locate("a.test", CnameStrategy::Follow).await.unwrap();
-    let unseen = resolver.visible(&location, "value", PropagationMode::Authoritative).await.unwrap_err();
+    let unseen = resolver.visible(&location, "value", PropagationCheck::Authoritative).await.unwrap_err();
     let NotVisible::Lacking { lacking, .. } = &unseen else { panic!("{unseen}") };
     assert_eq!(lacking[0].to_string(), format!("ns.a.test (127.0.0.2) {FORBIDDEN}"));
     assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 0);

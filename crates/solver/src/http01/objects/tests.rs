@@ -75,7 +75,7 @@ fn class_is_an_annotation_and_ingress_class_name_a_field() {
 
 #[test]
 fn the_templates_annotations_win_and_its_labels_do_not() {
-    let template = IngressTemplate {
+    let template = IngressTemplateMetadata {
         labels: map(&[("team", "shop"), (HTTP01_LABEL, "false"), ("app.kubernetes.io/managed-by", "helm")]),
         annotations: map(&[("nginx.ingress.kubernetes.io/ssl-redirect", "true"), ("x", "y")]),
     };
@@ -90,9 +90,9 @@ fn the_templates_annotations_win_and_its_labels_do_not() {
 
 #[test]
 fn a_source_range_in_the_template_replaces_ours_under_any_prefix() {
-    let template = IngressTemplate {
+    let template = IngressTemplateMetadata {
         annotations: map(&[("haproxy.org/whitelist-source-range", "195.90.119.0/24")]),
-        ..IngressTemplate::default()
+        ..IngressTemplateMetadata::default()
     };
     let rendered = ingress(&Presentation { template, ..presentation() });
     assert!(!rendered.metadata.annotations.unwrap().contains_key(SOURCE_RANGE_ANNOTATION));
@@ -111,11 +111,17 @@ fn an_ingress_is_named_after_certificate_and_solver_but_not_its_challenges() {
         Presentation { ingress_class_name: None, class: Some("nginx".into()), ..base.clone() },
         Presentation { service_type: ServiceType::NodePort, ..base.clone() },
         Presentation {
-            template: IngressTemplate { labels: map(&[("a", "b")]), ..IngressTemplate::default() },
+            template: IngressTemplateMetadata {
+                labels: map(&[("a", "b")]),
+                ..IngressTemplateMetadata::default()
+            },
             ..base.clone()
         },
         Presentation {
-            template: IngressTemplate { annotations: map(&[("a", "b")]), ..IngressTemplate::default() },
+            template: IngressTemplateMetadata {
+                annotations: map(&[("a", "b")]),
+                ..IngressTemplateMetadata::default()
+            },
             ..base
         },
     ];
@@ -212,7 +218,7 @@ fn presentation() -> Presentation {
         ],
         ingress_class_name: Some("nginx".into()),
         class: None,
-        template: IngressTemplate::default(),
+        template: IngressTemplateMetadata::default(),
         service_type: ServiceType::ClusterIp,
         path_type: PathType::Exact,
     }

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource;
 
-use super::{HttpRoute, ParentReference, RouteParentStatus};
+use super::{HttpRoute, RouteParentStatus};
+use certwright_api::ParentReference;
 use certwright_text::clean;
 
 /// The maximum number of characters quoted from a Gateway controller's message.
@@ -112,7 +113,7 @@ struct Key<'a> {
     namespace: &'a str,
     name: &'a str,
     section_name: Option<&'a str>,
-    port: Option<u16>,
+    port: Option<i32>,
 }
 
 impl<'a> Key<'a> {

@@ -16,10 +16,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use reqwest::Url;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -27,6 +24,7 @@ use tokio_rustls::TlsConnector;
 use super::answer::Answer;
 use super::failure::{ConnectFailure, OtherAddresses};
 use super::{Progress, SelfCheckFailure};
+use certwright_egress::tls::{self, TlsError};
 use certwright_egress::{Egress, Forbidden, Purpose, is_forbidden};
 
 const AGENT: &str = concat!("certwright/", env!("CARGO_PKG_VERSION"), " (http-01 self-check)");
@@ -88,13 +86,8 @@ pub(super) async fn get(
 }
 
 /// Accepts any certificate: the one to be replaced may be expired or self-signed, and CAs do not check it.
-pub(super) fn tls_without_verification() -> Result<TlsConnector, rustls::Error> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-        .with_no_client_auth();
+pub(super) fn tls_without_verification() -> Result<TlsConnector, TlsError> {
+    let mut config = tls::no_verification()?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsConnector::from(Arc::new(config)))
 }
@@ -185,42 +178,4 @@ fn classify(kind: ErrorKind) -> ConnectFailure {
 fn broken(at: SocketAddr, error: &hyper::Error) -> SelfCheckFailure {
     tracing::debug!(%at, %error, "an exchange was interrupted");
     if error.is_parse() { SelfCheckFailure::NotHttp { at } } else { SelfCheckFailure::Reset { at } }
-}
-
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }
