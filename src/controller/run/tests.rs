@@ -18,7 +18,7 @@ use crate::controller::retry::retry;
 use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
 use certwright_api::CertificateStatus;
-use certwright_core::issuance::{Memory, State};
+use certwright_core::issuance::{Memory, Proof, State};
 use certwright_core::ledger::LedgerKeys;
 
 const LONG: Duration = Duration::from_secs(600);
@@ -56,12 +56,12 @@ async fn a_reconcile_that_panics_is_retried_with_growing_delays_and_others_conti
 async fn the_progress_of_an_object_whose_reconcile_panicked_is_dropped() {
     let scene = Scene::start(["bad"]);
     let mut state = State::default();
-    state.learn().presented = true;
+    state.learn().proof = Proof::Withdrawing;
     let memory = Memory::of(&CertificateStatus::default(), state);
     scene.context.in_flight.keep("bad", Some((memory, Vec::new())));
     let is_known = || {
         let (memory, _) = scene.context.in_flight.recall("bad");
-        memory.resume(CertificateStatus::default()).learned().presented
+        memory.resume(CertificateStatus::default()).learned().proof == Proof::Withdrawing
     };
     assert!(is_known());
     scene.until_tried("bad").await;

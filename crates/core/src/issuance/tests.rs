@@ -89,7 +89,7 @@ fn a_challenge_that_stays_pending_after_a_failed_validation_is_answered_again() 
     while world.learned().told.is_empty() {
         assert!(matches!(world.step(), Turn::On), "{:#?}", world.last_steps());
     }
-    let (_, authorization) = &mut world.learned().authorizations.as_mut().unwrap()[0];
+    let (_, authorization) = &mut world.learned().authorizations.as_mut().unwrap().found[0];
     let challenge = &mut authorization.challenges[0];
     challenge.status = ChallengeStatus::Pending;
     challenge.error = Some(Problem { detail: "no route".to_owned(), ..Problem::default() });
@@ -99,7 +99,7 @@ fn a_challenge_that_stays_pending_after_a_failed_validation_is_answered_again() 
     let read = world.next_step();
     assert!(matches!(read, Step::ReadAuthorizations(_)), "it may have looked again by itself");
     let now = world.now;
-    world.learned().authorizations_at = Some(now);
+    world.learned().authorizations.as_mut().unwrap().at = now;
     assert_eq!(world.next_step(), again, "and no other with it");
     let (now, url) = (world.now, challenge_url(&again));
     world.learned().saw_told(&url, now);
