@@ -4,9 +4,10 @@ use clap::Parser;
 use futures::channel::mpsc::unbounded;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::client::Body;
+use kube::runtime::controller::Action;
 use kube::runtime::reflector::store;
 use kube::runtime::watcher::Event;
-use kube::{Client, api::ObjectMeta};
+use kube::{Client, ResourceExt, api::ObjectMeta};
 use parking_lot::Mutex;
 use tokio::time::{Instant, advance, timeout};
 
@@ -14,6 +15,8 @@ use super::*;
 use crate::cli::{Cli, Command};
 use crate::controller::api_server::ApiServer;
 use crate::controller::cache::{Cache, Observer, Watches};
+use crate::controller::error::Error;
+use crate::controller::reconciler::reconciler;
 use crate::controller::retry::retry;
 use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
@@ -111,7 +114,7 @@ impl Scene {
         };
         let error_policy =
             |object: Arc<ConfigMap>, error: &Error, context: Arc<Context>| retry(&*object, error, &context);
-        let running = controller("ConfigMap", reader, receiver, reconcile, error_policy, context.clone());
+        let running = reconciler("ConfigMap", reader, receiver, reconcile, error_policy, context.clone());
         let controller = tokio::spawn(async move {
             let _kept = (writer, watches);
             running.await;
