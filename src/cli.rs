@@ -70,8 +70,8 @@ impl Cli {
             Command::Rollover(command) => command.execute().await,
             Command::Check(command) => command.execute().await,
             Command::Explain(command) => command.execute(),
-            Command::Completion(command) => command.execute(),
-            Command::Man => man::execute(),
+            Command::Completion(command) => command.execute(&mut Cli::command()),
+            Command::Man => man::execute(Cli::command()),
             Command::Migrate(command) => command.execute().await,
         }
     }

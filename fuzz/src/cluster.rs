@@ -15,7 +15,7 @@ use certwright_core::annotated::{
 };
 use certwright_core::backoff::Backoff;
 use certwright_core::deletion::Deletion;
-use certwright_core::issuance::{IssuerView, Snapshot, State, Step, next_step};
+use certwright_core::issuance::{IssuerView, Snapshot, State, Step, challenges, next_step};
 use certwright_core::ledger::{KEY_LENGTH, LedgerKeys, Owner};
 use certwright_core::reading::{Readable, Reading};
 use certwright_core::reissue::SecretView;
@@ -138,11 +138,16 @@ fn decide_on(case: &Case) {
         let mut state = State { status: status.clone(), ..State::default() };
         state.progress.place = true;
         let learned = state.learn();
-        learned.presented = case.presented;
         if let Some(order) = order {
             learned.saw_order(order.clone(), None, now);
         }
-        learned.authorizations.clone_from(authorizations);
+        if let Some(found) = authorizations {
+            learned.saw_authorizations(found.clone(), now);
+            let challenged = challenges(found, &case.solvers, certificate.labels());
+            if let (true, Ok(challenged)) = (case.presented, challenged) {
+                learned.proof.saw_presented(challenged, Vec::new(), now);
+            }
+        }
         let issuer = IssuerView::Ready {
             account: "https://ca.example/account/1".to_owned(),
             solvers: case.solvers.clone(),

@@ -1,10 +1,9 @@
 //! `certwright completion`: prints a script for a shell.
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
 use super::{Error, Exit, print};
-use crate::cli::Cli;
 
 /// Which shell.
 #[derive(Args, Clone, Debug)]
@@ -14,13 +13,13 @@ pub struct Completion {
 }
 
 impl Completion {
-    /// Prints the script.
+    /// Prints the script for `command`.
     ///
     /// # Errors
     /// [`Error::Output`].
-    pub fn execute(self) -> Result<Exit, Error> {
+    pub fn execute(self, command: &mut Command) -> Result<Exit, Error> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "certwright", &mut script);
+        clap_complete::generate(self.shell, command, "certwright", &mut script);
         print(&String::from_utf8_lossy(&script))?;
         Ok(Exit::Fine)
     }

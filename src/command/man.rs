@@ -2,18 +2,16 @@
 
 use std::io;
 
-use clap::{Command, CommandFactory};
+use clap::Command;
 use clap_mangen::Man;
 
 use super::{Error, Exit, print};
-use crate::cli::Cli;
 
 /// Prints the manual page: the program, then each command with its flags.
 ///
 /// # Errors
 /// [`Error::Output`].
-pub fn execute() -> Result<Exit, Error> {
-    let mut root = Cli::command();
+pub fn execute(mut root: Command) -> Result<Exit, Error> {
     root.build();
     let mut page = Vec::new();
     let man = Man::new(root.clone());

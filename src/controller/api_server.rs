@@ -16,6 +16,8 @@ use certwright_core::outage::Outage;
 
 /// The polling interval while the API server is away.
 pub const PROBES: Duration = Duration::from_secs(1);
+/// A temporary error is logged as a warning if it occurs this often in a row for one object or watch.
+pub const WORTH_A_WARNING: u32 = 3;
 
 /// The state of the API server. Clones share it.
 #[derive(Clone, Default)]

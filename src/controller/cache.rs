@@ -18,11 +18,11 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use tracing::{debug, error, info, warn};
 
+pub use self::shelf::Change;
 use self::shelf::Shelf;
-use super::api_server::{ApiServer, PROBES};
+use super::api_server::{ApiServer, PROBES, WORTH_A_WARNING};
 use super::error;
 use super::issuer_record::{IssuerId, IssuerRecord};
-use super::retry::WORTH_A_WARNING;
 use super::unreadable::Unreadable;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::panics;
@@ -57,16 +57,6 @@ pub struct Scope {
     /// The Issuers.
     pub issuers: Store<Issuer>,
     secrets: Store<PartialObjectMeta<Secret>>,
-}
-
-/// A change that a watch has delivered, after it is in the cache.
-pub enum Change<K> {
-    /// The object is new or changed.
-    Seen(Arc<K>),
-    /// The object is gone, or can no longer be read.
-    Gone(K),
-    /// The object cannot be read: only its metadata and its status are real.
-    Unreadable(K),
 }
 
 /// Receives changes.

@@ -4,6 +4,7 @@ mod act;
 mod cleanup;
 mod evidence;
 mod gather;
+mod held;
 mod keeper;
 mod order;
 mod outputs;

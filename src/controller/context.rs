@@ -12,15 +12,15 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::accounts::Accounts;
-use super::annotated::Entrances;
+use super::annotated_objects::AnnotatedObjects;
 use super::api_server::ApiServer;
 use super::cache::Cache;
-use super::events::Said;
+use super::events::EventPublisher;
+use super::http01_state::Http01State;
 use super::in_flight::InFlight;
 use super::issuer_record::{AccountSecret, IssuerId, IssuerRecord, account_secret};
 use super::key_makers::KeyMakers;
 use super::places::Places;
-use super::presenter::Presenter;
 use super::questions::Questions;
 use super::resolvers::Resolvers;
 use super::verdicts::Verdicts;
@@ -100,10 +100,8 @@ pub struct Context {
     pub metrics: Metrics,
     /// The state behind `/healthz`.
     pub liveness: Liveness,
-    /// The source of events.
-    pub reporter: Reporter,
-    /// Recently published events.
-    pub said: Said,
+    /// Publishes events.
+    pub events: EventPublisher,
     /// What is watched.
     pub cache: Cache,
     /// The keys that verify which entries of a status the operator wrote.
@@ -114,8 +112,8 @@ pub struct Context {
     pub places: Places,
     /// Generates private keys.
     pub key_makers: KeyMakers,
-    /// http-01 answers and the routes to them.
-    pub presenter: Presenter,
+    /// The state of http-01.
+    pub http01: Http01State,
     /// The self-check of http-01 answers.
     pub self_check: SelfCheck,
     /// The self-check of TXT records.
@@ -139,7 +137,7 @@ pub struct Context {
     /// Requests reconciles of ClusterIssuers.
     pub wake_cluster_issuer: Wake<ClusterIssuer>,
     /// Ingresses and Gateways.
-    pub entrances: Entrances,
+    pub annotated: AnnotatedObjects,
     /// The term in which this replica last led.
     led: Mutex<Option<Term>>,
 }
@@ -164,12 +162,11 @@ impl Context {
         let egress =
             Egress::new(config.egress.clone(), move |purpose| refused.egress_refused(purpose.as_str()));
         Ok(Arc::new(Self {
-            reporter,
-            said: Said::default(),
+            events: EventPublisher::new(client.clone(), reporter, metrics.clone()),
             accounts: Accounts::new(config.namespace.clone(), metrics.clone(), egress.clone()),
             places: Places::new(config.orders_per_account),
             key_makers: KeyMakers::default(),
-            presenter: Presenter::default(),
+            http01: Http01State::default(),
             self_check: SelfCheck::new(config.nameservers.clone(), egress.clone())?,
             resolvers: Resolvers::new(egress.clone()),
             http_clients: Clients::new(egress.clone(), Purpose::Provider, clock::now),
@@ -181,7 +178,7 @@ impl Context {
             wake_certificate: Wake::default(),
             wake_issuer: Wake::default(),
             wake_cluster_issuer: Wake::default(),
-            entrances: Entrances::default(),
+            annotated: AnnotatedObjects::default(),
             led: Mutex::default(),
             client,
             api_server,
@@ -204,7 +201,7 @@ impl Context {
         self.wake_certificate.disconnect();
         self.wake_issuer.disconnect();
         self.wake_cluster_issuer.disconnect();
-        self.entrances.disconnect();
+        self.annotated.disconnect();
     }
 
     /// Waits until a Certificate is being deleted.

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::runtime::events::{Event, EventType, Recorder};
+use kube::Client;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use parking_lot::Mutex;
 use tracing::{debug, warn};
 
-use super::context::Context;
 use super::error::may_pass;
 use crate::runtime::clock;
-use crate::runtime::metrics::ApiVerb;
+use crate::runtime::metrics::{ApiVerb, Metrics};
 use certwright_core::events as core;
 use certwright_text::clean;
 
@@ -21,15 +21,23 @@ const MAX_NOTE: usize = 1000;
 /// How long the API server keeps an event by default: until then, the same event is not published again.
 const KEPT: SignedDuration = SignedDuration::from_hours(1);
 
+/// Publishes events.
+pub struct EventPublisher {
+    client: Client,
+    reporter: Reporter,
+    metrics: Metrics,
+    recent: RecentEvents,
+}
+
 /// Which events were published about which object, and when. This is lost with the process: after a restart, events are
 /// published again.
 #[derive(Default)]
-pub struct Said(Mutex<HashMap<Words, Timestamp>>);
+struct RecentEvents(Mutex<HashMap<Words, Timestamp>>);
 
 /// An object's uid, a reason and a note.
 type Words = (String, String, String);
 
-impl Said {
+impl RecentEvents {
     /// Whether this event is new, or so old that the API server no longer has it.
     fn is_news(&self, uid: &str, reason: &str, note: &str, now: Timestamp) -> bool {
         let mut said = self.0.lock();
@@ -49,37 +57,44 @@ impl Said {
     }
 }
 
-/// Publishes an event about `object`, unless the same one was published recently. Returns false if that failed and may succeed
-/// later; work must not wait for it.
-pub async fn publish(context: &Context, object: &ObjectReference, event: &core::Event) -> bool {
-    let core::Event { severity, action, reason, note } = event;
-    let mut note = clean(note, MAX_NOTE);
-    note.truncate(note.floor_char_boundary(MAX_NOTE));
-    let uid = object.uid.as_deref().unwrap_or_default();
-    if !context.said.is_news(uid, reason, &note, clock::now()) {
-        return true;
+impl EventPublisher {
+    /// A publisher that names this component and replica as the source of its events.
+    pub fn new(client: Client, reporter: Reporter, metrics: Metrics) -> Self {
+        Self { client, reporter, metrics, recent: RecentEvents::default() }
     }
-    let event = Event {
-        type_: match severity {
-            core::Severity::Normal => EventType::Normal,
-            core::Severity::Warning => EventType::Warning,
-        },
-        reason: reason.clone(),
-        note: Some(note.clone()),
-        action: (*action).to_owned(),
-        secondary: None,
-    };
-    context.metrics.api_written("Event", ApiVerb::Create);
-    // A long-lived recorder would merge a second event with the same reason into the first, and keep the first note.
-    let recorder = Recorder::new(context.client.clone(), context.reporter.clone());
-    let Err(error) = recorder.publish(&event, object).await else { return true };
-    context.said.take_back(uid, reason, &note);
-    let (later, error) = (may_pass(&error), &error as &dyn std::error::Error);
-    match later {
-        true => debug!(reason, error, "an event could not be published yet"),
-        false => warn!(reason, error, "an event could not be published"),
+
+    /// Publishes an event about `object`, unless the same one was published recently. Returns false if that failed and may succeed
+    /// later; work must not wait for it.
+    pub async fn publish(&self, object: &ObjectReference, event: &core::Event) -> bool {
+        let core::Event { severity, action, reason, note } = event;
+        let mut note = clean(note, MAX_NOTE);
+        note.truncate(note.floor_char_boundary(MAX_NOTE));
+        let uid = object.uid.as_deref().unwrap_or_default();
+        if !self.recent.is_news(uid, reason, &note, clock::now()) {
+            return true;
+        }
+        let event = Event {
+            type_: match severity {
+                core::Severity::Normal => EventType::Normal,
+                core::Severity::Warning => EventType::Warning,
+            },
+            reason: reason.clone(),
+            note: Some(note.clone()),
+            action: (*action).to_owned(),
+            secondary: None,
+        };
+        self.metrics.api_written("Event", ApiVerb::Create);
+        // A long-lived recorder would merge a second event with the same reason into the first, and keep the first note.
+        let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
+        let Err(error) = recorder.publish(&event, object).await else { return true };
+        self.recent.take_back(uid, reason, &note);
+        let (later, error) = (may_pass(&error), &error as &dyn std::error::Error);
+        match later {
+            true => debug!(reason, error, "an event could not be published yet"),
+            false => warn!(reason, error, "an event could not be published"),
+        }
+        !later
     }
-    !later
 }
 
 #[cfg(test)]
@@ -88,13 +103,13 @@ mod tests {
 
     #[test]
     fn the_same_words_are_news_again_when_the_event_is_gone() {
-        let said = Said::default();
+        let recent = RecentEvents::default();
         let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-        assert!(said.is_news("uid", "CAA", "forbidden", now));
-        assert!(!said.is_news("uid", "CAA", "forbidden", now + SignedDuration::from_mins(59)));
-        assert!(said.is_news("uid", "CAA", "forbidden for another reason", now));
-        assert!(said.is_news("another", "CAA", "forbidden", now));
-        assert!(said.is_news("uid", "CAA", "forbidden", now + SignedDuration::from_mins(60)));
-        assert_eq!(said.0.lock().len(), 1, "what is old is forgotten");
+        assert!(recent.is_news("uid", "CAA", "forbidden", now));
+        assert!(!recent.is_news("uid", "CAA", "forbidden", now + SignedDuration::from_mins(59)));
+        assert!(recent.is_news("uid", "CAA", "forbidden for another reason", now));
+        assert!(recent.is_news("another", "CAA", "forbidden", now));
+        assert!(recent.is_news("uid", "CAA", "forbidden", now + SignedDuration::from_mins(60)));
+        assert_eq!(recent.0.lock().len(), 1, "what is old is forgotten");
     }
 }

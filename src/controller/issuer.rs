@@ -1,5 +1,6 @@
 //! The reconcile of an Issuer or ClusterIssuer: one account at a CA.
 
+mod account_keys;
 mod act;
 mod deactivation;
 mod gather;
@@ -16,9 +17,9 @@ use kube::Resource;
 use kube::runtime::controller::Action;
 use tracing::{Instrument, debug, debug_span, info_span};
 
+use self::account_keys::next_key;
 use self::gather::{Work, recorded};
 pub use self::ownership::of_somebody_else;
-use self::rollover::next_key;
 use super::context::Context;
 use super::error::Error;
 use super::issuer_record::{AccountSecret, IssuerRecord, account_secret};

@@ -119,14 +119,14 @@ impl Reactions {
     /// Wakes the Ingresses and Gateways that request a Certificate with this name.
     fn wake_entrances_of(&self, certificate: &Certificate) {
         let namespace = certificate.namespace().unwrap_or_default();
-        self.context.entrances.wake_by_secret(&namespace, &certificate.name_any());
+        self.context.annotated.wake_by_secret(&namespace, &certificate.name_any());
     }
 
     fn certificate_gone(&self, certificate: &Certificate) {
         let uid = certificate.uid().unwrap_or_default();
         let namespace = certificate.namespace().unwrap_or_default();
         self.context.metrics.forget_certificate(&namespace, &certificate.name_any());
-        self.context.presenter.forget(&uid);
+        self.context.http01.forget(&uid);
         self.context.in_flight.forget(&uid);
         self.context.questions.forget(&uid);
         for next in self.context.places.free(&uid) {
@@ -153,7 +153,7 @@ impl Observer for Reactions {
     fn certificate(&self, change: Change<Certificate>) {
         match change {
             Change::Seen(certificate) => {
-                self.context.presenter.answer(&certificate, &self.context.ledger_keys);
+                self.context.http01.answer(&certificate, &self.context.ledger_keys);
                 self.context.in_flight.seen(&certificate);
                 if certificate.metadata.deletion_timestamp.is_some() {
                     self.context.deletions.notify_waiters();
@@ -294,7 +294,7 @@ impl Reactions {
 impl KeyAuthorizations for Context {
     /// The token is enough to find the answer: it cannot be guessed, and a proxy may change the host.
     fn find(&self, _host: &str, token: &str) -> Option<String> {
-        let issuer = self.cache.issuer(&self.presenter.issuer_of(token)?)?;
+        let issuer = self.cache.issuer(&self.http01.issuer_of(token)?)?;
         Some(format!("{token}.{}", issuer.status.acme?.key_thumbprint))
     }
 }

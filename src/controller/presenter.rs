@@ -3,7 +3,6 @@
 //! Over HTTP, each Certificate has its own Ingresses or HTTPRoutes that lead to the operator. The Certificates of a namespace
 //! share the Service and the EndpointSlices behind them. Providers add TXT records to DNS.
 
-mod answers;
 mod in_place;
 mod ingress;
 mod objects;
@@ -14,7 +13,6 @@ mod services;
 
 use std::collections::BTreeSet;
 
-pub use answers::Presenter;
 pub use records::{located, remove, visible};
 pub use services::{leave, sweep};
 
@@ -74,7 +72,7 @@ pub async fn withdraw(
     uid: &str,
     challenges: &[ChallengeStatus],
 ) -> Result<(), Error> {
-    context.presenter.forget(uid);
+    context.http01.forget(uid);
     let by = |way: ChallengeWay| challenges.iter().any(|challenge| challenge.way == way);
     let ingresses = async {
         if by(ChallengeWay::Ingress) { ingress::withdraw(context, namespace, uid).await } else { Ok(()) }

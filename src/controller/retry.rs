@@ -10,14 +10,13 @@ use kube::{Resource, ResourceExt};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
+use super::api_server::WORTH_A_WARNING;
 use super::context::Context;
 use super::error::Error;
 use certwright_core::backoff::after_error;
 
 /// While the API server is away, waiting reconciles are retried after this time, if nothing wakes them earlier.
 const UNWOKEN: Duration = Duration::from_secs(60);
-/// A temporary error is logged as a warning if it occurs this often in a row for one object.
-pub const WORTH_A_WARNING: u32 = 3;
 
 /// When to retry the reconcile of `object`, which has failed with `error`. This is logged as a warning, unless the API server
 /// is away, or the error may be gone with the next attempt.
@@ -71,5 +70,5 @@ pub fn wake_whoever_failed(context: &Context) {
     for issuer in context.cache.issuers().iter().filter(|issuer| failing.contains(&issuer.uid)) {
         context.wake_issuer(&issuer.id);
     }
-    context.entrances.wake_those(|uid| failing.contains(uid));
+    context.annotated.wake_those(|uid| failing.contains(uid));
 }

@@ -5,22 +5,18 @@ use std::future::{self, Future};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::channel::mpsc::UnboundedReceiver;
-use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt};
-use kube::runtime::controller::{Action, Config, Error as ControllerError, applier};
-use kube::runtime::reflector::{ObjectRef, Store};
-use kube::{Resource, ResourceExt};
+use futures::FutureExt;
+use kube::runtime::reflector::ObjectRef;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info};
 
 use super::context::Context;
-use super::error::Error;
+use super::reconciler::reconciler;
+use super::report_unreadable::report;
 use super::retry::until_done;
-use super::{annotated, certificate, issuer, presenter, unreadable};
-use crate::runtime::clock::{self, Stopwatch};
+use super::{annotated, certificate, issuer, presenter};
+use crate::runtime::clock;
 use crate::runtime::leader::Term;
-use crate::runtime::metrics::ReconcileOutcome;
 use crate::runtime::panics::caught;
 use crate::runtime::supervisor::{Ended, Supervisor};
 
@@ -46,12 +42,12 @@ pub async fn lead(
         context.questions.begin(clock::now());
         context.accounts.clear();
         context.places.clear();
-        context.presenter.clear();
+        context.http01.clear();
     }
     let mut controllers = Supervisor::new(context.liveness.clone());
     let mut annotated = Supervisor::new(context.liveness.clone());
     start(&context, &mut controllers);
-    annotated.spawn("report of unreadable objects", unreadable::report(context.clone()));
+    annotated.spawn("report of unreadable objects", report(context.clone()));
     if context.config.annotations.enabled {
         annotated::start(&context, &mut annotated);
     }
@@ -65,7 +61,7 @@ pub async fn lead(
         // These send no requests to CAs: they need not finish.
         Err(ended) = annotated.until_done(&stop) => Err(ended),
         never = sweep(&context) => match never {},
-        () = unreadable::report(context.clone()) => Ok(()),
+        () = report(context.clone()) => Ok(()),
         _ = farewell => {
             info!("reconciles that take too long are cancelled");
             Ok(())
@@ -97,7 +93,7 @@ async fn sweep(context: &Arc<Context>) -> Infallible {
 fn start(context: &Arc<Context>, controllers: &mut Supervisor) {
     for scope in context.cache.scopes() {
         let namespace = scope.namespace.clone();
-        let certificates = controller(
+        let certificates = reconciler(
             "Certificate",
             scope.certificates.clone(),
             context.wake_certificate.connect(namespace.clone()),
@@ -106,7 +102,7 @@ fn start(context: &Arc<Context>, controllers: &mut Supervisor) {
             context.clone(),
         );
         controllers.spawn("controller of Certificates", certificates);
-        let issuers = controller(
+        let issuers = reconciler(
             "Issuer",
             scope.issuers.clone(),
             context.wake_issuer.connect(namespace),
@@ -125,7 +121,7 @@ fn start(context: &Arc<Context>, controllers: &mut Supervisor) {
         }
     }
     if let Some(issuers) = context.cache.cluster_issuers() {
-        let cluster_issuers = controller(
+        let cluster_issuers = reconciler(
             "ClusterIssuer",
             issuers.clone(),
             context.wake_cluster_issuer.connect(None),
@@ -139,52 +135,6 @@ fn start(context: &Arc<Context>, controllers: &mut Supervisor) {
             .iter()
             .for_each(|issuer| context.wake_cluster_issuer.wake(ObjectRef::from_obj(&**issuer)));
     }
-}
-
-/// Reconciles requested objects, until the requests end. A reconcile that panics counts as failed, and is retried from what is
-/// recorded.
-pub(super) fn controller<K, F>(
-    kind: &'static str,
-    store: Store<K>,
-    requests: UnboundedReceiver<ObjectRef<K>>,
-    reconcile: impl Fn(Arc<K>, Arc<Context>) -> F + Send + 'static,
-    error_policy: impl Fn(Arc<K>, &Error, Arc<Context>) -> Action + Send + Sync + 'static,
-    context: Arc<Context>,
-) -> BoxFuture<'static, ()>
-where
-    K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
-    F: Future<Output = Result<Action, Error>> + Send + 'static,
-{
-    context.metrics.reconciling(kind);
-    let requests = requests.map(Ok::<_, Infallible>);
-    // The applier requires `Unpin` futures.
-    let reconcile = move |object: Arc<K>, context: Arc<Context>| {
-        let (uid, took) = (object.uid().unwrap_or_default(), Stopwatch::start());
-        let reconcile = reconcile(object, context.clone());
-        async move {
-            let _under_way = context.liveness.reconcile();
-            caught(reconcile).await.unwrap_or_else(|panic| {
-                context.metrics.reconciled(kind, ReconcileOutcome::Panicked, took.elapsed());
-                context.in_flight.keep(&uid, None);
-                for next in context.places.free(&uid) {
-                    context.wake_certificate.wake(next);
-                }
-                Err(Error::Panicked(panic))
-            })
-        }
-        .boxed()
-    };
-    applier(reconcile, error_policy, context, store, requests, Config::default())
-        .for_each(|outcome| async {
-            match outcome {
-                Ok((object, action)) => debug!(%object, ?action, "reconciled"),
-                // The object has been deleted since its reconcile was requested; other errors are already reported by the
-                // policy.
-                Err(ControllerError::ObjectNotFound(_) | ControllerError::ReconcilerFailed(..)) => {}
-                Err(error) => warn!(error = &error as &dyn std::error::Error, "a controller failed"),
-            }
-        })
-        .boxed()
 }
 
 #[cfg(test)]

@@ -1,8 +1,6 @@
 //! Objects that cannot be read: they are remembered by name, and each is reported in its own status and events. Other objects
 //! are not affected.
 
-mod report;
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -10,7 +8,6 @@ use kube::{Resource, ResourceExt};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
-pub use self::report::report;
 use crate::runtime::metrics::{Metrics, Part};
 use certwright_core::reading::{Fault, Reading};
 
@@ -33,20 +30,20 @@ struct State {
 /// Which object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
-    kind: String,
-    namespace: Option<String>,
-    name: String,
+    pub(super) kind: String,
+    pub(super) namespace: Option<String>,
+    pub(super) name: String,
 }
 
 /// What is known of an object that cannot be read.
 #[derive(Clone, Debug, PartialEq)]
-struct Entry {
-    reference: ObjectReference,
+pub(super) struct Entry {
+    pub(super) reference: ObjectReference,
     generation: i64,
     /// Why it cannot be used.
-    fault: Option<Fault>,
+    pub(super) fault: Option<Fault>,
     /// Why its status is not complete.
-    status_fault: Option<Fault>,
+    pub(super) status_fault: Option<Fault>,
 }
 
 impl Key {
@@ -102,14 +99,14 @@ impl Unreadable {
     }
 
     /// Marks all as to be reported: this replica starts to lead.
-    fn begin(&self) {
+    pub(super) fn begin(&self) {
         let mut state = self.state();
         state.news = state.objects.keys().cloned().collect();
         self.news.notify_one();
     }
 
     /// Waits for the next object to report.
-    async fn next(&self) -> (Key, Entry) {
+    pub(super) async fn next(&self) -> (Key, Entry) {
         loop {
             {
                 let mut state = self.state();
@@ -144,6 +141,11 @@ impl Unreadable {
             Some(entry) => state.objects.insert(key.clone(), entry),
             None => state.objects.remove(key),
         };
+    }
+
+    /// Whether this is what is known of an object.
+    pub(super) fn is_current(&self, key: &Key, entry: &Entry) -> bool {
+        self.state().objects.get(key) == Some(entry)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

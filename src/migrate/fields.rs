@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::values;
+use super::values::{self, Adapted};
 
 /// What happens to a field.
 #[derive(Clone, Copy, Debug)]
@@ -22,19 +22,6 @@ pub enum Fate {
     Nothing(&'static str),
     /// The API server or cert-manager sets it. It is left out without a note.
     Bookkeeping,
-}
-
-/// What happens to a value.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Adapted {
-    /// It is taken over.
-    Same,
-    /// It is replaced by another value, and why.
-    To(Value, String),
-    /// It is replaced by another value with the same meaning.
-    Quietly(Value),
-    /// It is left out, and why.
-    Gone(String),
 }
 
 /// Fields that are treated in the same way. In a path, `{a,b}` means either, `[]` the items of a list, and `.*` at the end

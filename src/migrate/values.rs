@@ -5,12 +5,24 @@ use std::net::IpAddr;
 
 use serde_json::{Map, Value};
 
-use super::fields::Adapted;
 use certwright_api::LABEL_MANAGED_BY;
 use certwright_core::spec::is_dns_name;
 
 const USAGES: [&str; 3] = ["digital signature", "key encipherment", "server auth"];
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// What happens to a value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Adapted {
+    /// It is taken over.
+    Same,
+    /// It is replaced by another value, and why.
+    To(Value, String),
+    /// It is replaced by another value with the same meaning.
+    Quietly(Value),
+    /// It is left out, and why.
+    Gone(String),
+}
 
 pub fn labels(value: &Value) -> Adapted {
     without(value, |key, value| {

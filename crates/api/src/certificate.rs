@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::bounds::{self, MAX_ANNOTATION, MAX_LABEL, MAX_NAMES};
 use crate::dns01::Dns01Solver;
 use crate::duration::{Lifetime, RenewBefore};
+use crate::issuer_ref::IssuerRef;
 use crate::outputs::{AdditionalOutputFormat, Keystores};
 use crate::renewal::{CertificateAcmeStatus, CertificateRenewal};
 use crate::revocation::{RevocationSpec, RevocationStatus};
@@ -130,52 +131,6 @@ pub struct CertificateSpec {
     /// Fields that an ACME CA does not support.
     #[serde(flatten)]
     pub unsupported: UnsupportedCertificateFields,
-}
-
-/// A reference to an Issuer in the same namespace, or to a ClusterIssuer.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct IssuerRef {
-    /// Name of the issuer.
-    #[schemars(length(min = 1, max = 253))]
-    pub name: String,
-    /// `Issuer` (the default) or `ClusterIssuer`.
-    #[serde(default)]
-    pub kind: IssuerKind,
-    /// API group of the issuer. Only `certwright.dev`, the default, is supported.
-    #[serde(default = "IssuerRef::default_group")]
-    #[schemars(length(max = 253))]
-    #[x_kube(validation = Rule::new("self == 'certwright.dev'").message("issuerRef.group: must be certwright.dev; remove the field"))]
-    pub group: String,
-}
-
-impl IssuerRef {
-    fn default_group() -> String {
-        super::GROUP.to_owned()
-    }
-}
-
-/// Kind of an issuer.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
-#[schemars(transform = schema::without_description)]
-pub enum IssuerKind {
-    /// An issuer in the Certificate's namespace.
-    #[default]
-    Issuer,
-    /// An issuer for the whole cluster.
-    ClusterIssuer,
-}
-
-impl IssuerKind {
-    /// The kind as the API writes it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            IssuerKind::Issuer => "Issuer",
-            IssuerKind::ClusterIssuer => "ClusterIssuer",
-        }
-    }
 }
 
 /// Algorithm, size and encoding of the private key, and whether it is reused.

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base64::Der;
-use crate::certificate::IssuerKind;
 use crate::duration::DeletionTimeout;
+use crate::issuer_ref::IssuerKind;
 use crate::schema;
 
 /// Which certificates are revoked.

@@ -8,9 +8,18 @@ use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher;
 
-use super::Change;
 use crate::controller::unreadable::{Key, Unreadable};
 use certwright_core::reading::{Readable, Reading};
+
+/// A change that a watch has delivered, after it is in the cache.
+pub enum Change<K> {
+    /// The object is new or changed.
+    Seen(Arc<K>),
+    /// The object is gone, or can no longer be read.
+    Gone(K),
+    /// The object cannot be read: only its metadata and its status are real.
+    Unreadable(K),
+}
 
 /// Stores the objects of a watch: readable ones in the cache, the others in [`Unreadable`].
 pub struct Shelf<K: Resource<DynamicType = ()> + Clone + 'static> {

@@ -15,6 +15,7 @@ use certwright_api::{
     Certificate, ChallengeStatus, FIELD_MANAGER, IssuerKind, RevocationStatus, certificate_reason as reason,
 };
 use certwright_core::events::Event;
+use certwright_core::issuance::Proof;
 use certwright_core::ledger::Unverified;
 use certwright_core::ledger::derive::{self, Known};
 use certwright_core::reading::Reading;
@@ -67,7 +68,7 @@ impl Work {
             let ours: Vec<_> = unverified.challenges.iter().filter(is_ours).cloned().collect();
             if !ours.is_empty() {
                 presenter::withdraw(context, &self.namespace, &self.uid, &ours).await?;
-                self.state.learn().saw_withdrawn();
+                self.state.learn().proof = Proof::Absent;
             }
         }
         if unverified.order.is_some() {

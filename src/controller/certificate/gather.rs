@@ -7,8 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ObjectReference, Secret};
 use kube::{Resource, ResourceExt};
 
+use super::held::{is_backup, private_key};
 use super::keeper::kept_by_cert_manager;
-use super::outputs::{Passwords, read_passwords};
+use super::outputs::{Passwords, keystores_mark, read_passwords};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer::account_of;
@@ -300,7 +301,9 @@ impl Work {
     fn is_as_written(&self, secret: &Secret) -> bool {
         let Ok(wanted) = &self.wanted else { return false };
         let keystores = match private_key(secret) {
-            Some(key) if self.passwords.is_ok() => self.keystores_mark(&key).ok(),
+            Some(key) if self.passwords.is_ok() => {
+                keystores_mark(&wanted.outputs, &self.passwords, &key).ok()
+            }
             _ => wanted.outputs.keystores.is_empty().then_some(None),
         };
         let annotation = |name| secrets::annotation(secret, name);
@@ -338,15 +341,6 @@ impl Work {
 /// Records why the certificate in a Secret is or will be revoked.
 pub(super) fn see_revocation(status: &CertificateStatus, view: &mut SecretView) {
     view.revoked = view.leaf().and_then(|leaf| revocation::reason_of(status, &leaf.serial_number));
-}
-
-/// Whether the Secret for the key of an issuance also holds a certificate.
-pub(super) fn is_backup(secret: &Secret) -> bool {
-    secrets::data(secret, certwright_api::SECRET_KEY_TLS_CRT).is_some()
-}
-
-pub(super) fn private_key(secret: &Secret) -> Option<PrivateKey> {
-    PrivateKey::from_pem(secrets::data(secret, certwright_api::SECRET_KEY_TLS_KEY)?).ok()
 }
 
 /// The oldest other Certificate with the same Secret, if it is older than this one.

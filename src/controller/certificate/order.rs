@@ -46,7 +46,7 @@ impl Work {
         let seen = self.seen.snapshot(context);
         self.state.begin_presentation(&seen, &challenged, located, clock::now());
         self.flush(context).await?;
-        context.presenter.answer(&self.certificate, &context.ledger_keys);
+        context.http01.answer(&self.certificate, &context.ledger_keys);
         failures.extend(presenter::present(context, &self.certificate, &challenged).await?);
         Ok(Outcome::Presented { challenged, failures })
     }

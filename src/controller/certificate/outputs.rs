@@ -6,8 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::ByteString;
 use zeroize::Zeroizing;
 
-use super::gather::Work;
-use super::store::Held;
+use super::held::Held;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::secrets;
@@ -58,56 +57,47 @@ pub(super) async fn read_passwords(
     Ok(Ok(Arc::new(passwords)))
 }
 
-impl Work {
-    /// The annotation that describes the keystores of the Secret, if it has any and `key` is their key; an error if it cannot
-    /// be computed.
-    pub(super) fn keystores_mark(&self, key: &PrivateKey) -> Result<Option<String>, Error> {
-        let (Ok(wanted), Ok(passwords)) = (&self.wanted, &self.passwords) else { return Ok(None) };
-        mark(&wanted.outputs, passwords, key)
-    }
-
-    /// The additional data of the Secret.
-    pub(super) async fn more_data(
-        &self,
-        wanted: &ValidatedCertificate,
-        held: &Held,
-    ) -> Result<BTreeMap<String, ByteString>, Error> {
-        let mut data = BTreeMap::new();
-        let pem = held.key.to_pem(wanted.encoding)?;
-        if wanted.outputs.der
-            && let Ok(block) = pem::parse(pem.as_bytes())
-        {
-            data.insert(certwright_api::SECRET_KEY_DER.to_owned(), ByteString(block.into_contents()));
-        }
-        if wanted.outputs.combined_pem {
-            let combined = [pem.as_bytes(), b"\n", &held.chain].concat();
-            data.insert(certwright_api::SECRET_KEY_COMBINED_PEM.to_owned(), ByteString(combined));
-        }
-        let (Ok(passwords), false) = (self.passwords.clone(), wanted.outputs.keystores.is_empty()) else {
-            return Ok(data);
-        };
-        let (outputs, held) = (wanted.outputs.clone(), held.clone());
-        // Each keystore takes thousands of digest rounds.
-        let made = tokio::task::spawn_blocking(move || keystores(&outputs, &passwords, &held)).await;
-        data.extend(made.map_err(|_| Error::Keystore(KeystoreError::Interrupted))??);
-        Ok(data)
-    }
-}
-
-fn mark(
+/// The annotation that describes the keystores of a Secret, if it has any and `key` is their key; an error if it cannot be
+/// computed.
+pub(super) fn keystores_mark(
     outputs: &Outputs,
-    passwords: &[Zeroizing<String>],
+    passwords: &Passwords,
     key: &PrivateKey,
 ) -> Result<Option<String>, Error> {
-    if outputs.keystores.is_empty() {
-        return Ok(None);
-    }
-    let parts = outputs.keystores.iter().zip(passwords);
+    let (Ok(passwords), false) = (passwords, outputs.keystores.is_empty()) else { return Ok(None) };
+    let parts = outputs.keystores.iter().zip(passwords.iter());
     let parts: Vec<Zeroizing<String>> = parts
         .map(|(store, password)| Zeroizing::new(format!("{:?}/{}", store.format, password.as_str())))
         .collect();
     let parts: Vec<&str> = parts.iter().map(|part| part.as_str()).collect();
     Ok(Some(keystore::mark(key, &parts)?))
+}
+
+/// The additional data of the Secret.
+pub(super) async fn more_data(
+    wanted: &ValidatedCertificate,
+    passwords: Passwords,
+    held: &Held,
+) -> Result<BTreeMap<String, ByteString>, Error> {
+    let mut data = BTreeMap::new();
+    let pem = held.key.to_pem(wanted.encoding)?;
+    if wanted.outputs.der
+        && let Ok(block) = pem::parse(pem.as_bytes())
+    {
+        data.insert(certwright_api::SECRET_KEY_DER.to_owned(), ByteString(block.into_contents()));
+    }
+    if wanted.outputs.combined_pem {
+        let combined = [pem.as_bytes(), b"\n", &held.chain].concat();
+        data.insert(certwright_api::SECRET_KEY_COMBINED_PEM.to_owned(), ByteString(combined));
+    }
+    let (Ok(passwords), false) = (passwords, wanted.outputs.keystores.is_empty()) else {
+        return Ok(data);
+    };
+    let (outputs, held) = (wanted.outputs.clone(), held.clone());
+    // Each keystore takes thousands of digest rounds.
+    let made = tokio::task::spawn_blocking(move || keystores(&outputs, &passwords, &held)).await;
+    data.extend(made.map_err(|_| Error::Keystore(KeystoreError::Interrupted))??);
+    Ok(data)
 }
 
 fn keystores(

@@ -9,7 +9,6 @@ use serde_json::json;
 use super::gather::Work;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::controller::events;
 use crate::runtime::metrics::{ApiVerb, CertificateFacts};
 use certwright_api::{
     CONDITION_ISSUING, CONDITION_READY, Certificate, FIELD_MANAGER, GROUP, VERSION,
@@ -25,7 +24,7 @@ impl Work {
     pub(super) async fn publish(&mut self, context: &Context) {
         let reference = self.reference();
         while let Some(event) = self.news.first() {
-            if !events::publish(context, &reference, event).await {
+            if !context.events.publish(&reference, event).await {
                 break;
             }
             self.news.remove(0);

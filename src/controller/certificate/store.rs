@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::Secret;
 use kube::Resource;
 use tracing::warn;
 
-use super::gather::{Work, is_backup, private_key};
+use super::gather::Work;
+use super::held::{Held, is_backup, private_key};
+use super::outputs::{keystores_mark, more_data};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::secrets;
@@ -15,7 +16,6 @@ use crate::runtime::clock;
 use certwright_api::Certificate;
 use certwright_core::issuance::Outcome;
 use certwright_core::spec::ValidatedCertificate;
-use certwright_pki::{Chain, PrivateKey};
 
 impl Work {
     /// Generates the private key of this issuance and stores it.
@@ -61,7 +61,7 @@ impl Work {
         let chain = self.state.learned().chain.clone();
         let chain = chain.ok_or(Error::Bug("there is no certificate to store"))?;
         let key = self.key_of_order()?;
-        let held = Held { chain: chain.pem().into_bytes(), ca: ca(&chain).map(String::into_bytes), key };
+        let held = Held::new(&chain, key);
         self.state.begin_storing(&self.seen.snapshot(context), clock::now());
         self.write_secret(&wanted, &held, context).await?;
         Ok(Outcome::Stored)
@@ -130,9 +130,9 @@ impl Work {
             (certwright_api::SECRET_KEY_TLS_KEY.to_owned(), ByteString(pem.as_bytes().to_vec())),
         ]);
         data.extend(held.ca.clone().map(|ca| (certwright_api::SECRET_KEY_CA_CRT.to_owned(), ByteString(ca))));
-        data.extend(self.more_data(wanted, held).await?);
+        data.extend(more_data(wanted, self.passwords.clone(), held).await?);
         let mut annotations = annotations(&self.certificate, wanted, &self.name);
-        let mark = self.keystores_mark(&held.key)?;
+        let mark = keystores_mark(&wanted.outputs, &self.passwords, &held.key)?;
         annotations.extend(mark.map(|mark| (certwright_api::ANNOTATION_KEYSTORES.to_owned(), mark)));
         Ok(secrets::Written {
             namespace: &self.namespace,
@@ -145,33 +145,6 @@ impl Work {
             data,
         })
     }
-}
-
-/// A certificate with its key, as a Secret holds it.
-#[derive(Clone)]
-pub(super) struct Held {
-    /// The certificate and its chain, in PEM.
-    pub(super) chain: Vec<u8>,
-    /// The content of `ca.crt`.
-    pub(super) ca: Option<Vec<u8>>,
-    pub(super) key: PrivateKey,
-}
-
-impl Held {
-    fn by(secret: &Secret) -> Option<Self> {
-        let bytes = |name: &str| secrets::data(secret, name).map(<[u8]>::to_vec);
-        Some(Self {
-            chain: bytes(certwright_api::SECRET_KEY_TLS_CRT)?,
-            ca: bytes(certwright_api::SECRET_KEY_CA_CRT),
-            key: private_key(secret)?,
-        })
-    }
-}
-
-/// The topmost certificate of the chain, which clients may trust if they have nothing better.
-fn ca(chain: &Chain) -> Option<String> {
-    let top = chain.certificates().skip(1).last()?;
-    Some(pem::encode(&pem::Pem::new("CERTIFICATE", top)))
 }
 
 fn annotations(

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use tracing::warn;
 
+use super::account_keys::{AccountKeys, usable};
 use super::ownership::of_somebody_else;
-use super::rollover::Rollover;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer_record::{AccountSecret, IssuerRecord};
@@ -18,7 +18,7 @@ use certwright_core::account::{
     KeyId, KeySecret, MacKey, Recorded, Snapshot, State, Verdict, key_id_in_secret, mac_key_in_secret,
 };
 use certwright_core::backoff::Backoff;
-use certwright_pki::{Curve, KeyAlgorithm, PrivateKey};
+use certwright_pki::PrivateKey;
 
 /// One reconcile of an issuer.
 pub(super) struct Work {
@@ -51,7 +51,7 @@ pub(super) struct Seen {
     /// Version of the Secrets that the external account is from, once they were read.
     external_account_version: Option<String>,
     external_account_versions: [String; 2],
-    pub(super) rollover: Rollover,
+    pub(super) account_keys: AccountKeys,
     pub(super) verdict: Option<Verdict>,
     pub(super) latest_terms: Option<String>,
     backoff: Backoff,
@@ -77,7 +77,7 @@ impl Work {
             external_account: None,
             external_account_version: None,
             external_account_versions: Default::default(),
-            rollover: Rollover::default(),
+            account_keys: AccountKeys::default(),
             verdict: None,
             latest_terms: None,
             backoff: context.config.backoff,
@@ -92,7 +92,8 @@ impl Work {
             );
         }
         work.seen.read_key_id(context).await?;
-        work.seen.gather_rollover(context);
+        let seen = &mut work.seen;
+        seen.account_keys.gather_sharing(&seen.issuer, &seen.account_secret, context);
         if work.account_in_use(context).is_some() {
             work.state.key_is_known();
         }
@@ -133,7 +134,7 @@ impl Seen {
             deactivate: self.issuer.deactivate.as_deref(),
             deleted: self.issuer.deleted,
             held: self.issuer.held,
-            keys: self.keys(),
+            keys: self.account_keys.view(self.key.as_ref(), self.issuer.roll_over.as_deref()),
             verdict: self.verdict.as_ref(),
             latest_terms: self.latest_terms.as_deref(),
             backoff: self.backoff,
@@ -168,7 +169,8 @@ impl Seen {
             },
         };
         self.secret = secret;
-        self.see_next_key();
+        let (key, data_key) = (self.key.as_ref(), &self.account_secret.2);
+        self.account_keys.see(self.secret.as_ref(), key, data_key, &self.issuer.spec);
     }
 
     /// Learns which external account the spec wants; and, if a CA has refused it before, whether its Secrets have changed.
@@ -234,16 +236,6 @@ impl Seen {
             },
         };
         Ok(())
-    }
-}
-
-/// A key that an account can have.
-pub(super) fn usable(key: PrivateKey) -> Result<PrivateKey, String> {
-    match key.algorithm() {
-        KeyAlgorithm::Ecdsa(Curve::P256 | Curve::P384) | KeyAlgorithm::Rsa(2048..=4096) => Ok(key),
-        other => Err(format!(
-            "an ACME account cannot have a key of {other}; use ECDSA P-256 or P-384, or RSA 2048 to 4096"
-        )),
     }
 }
 

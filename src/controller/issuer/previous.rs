@@ -7,8 +7,8 @@ use k8s_openapi::ByteString;
 use serde_json::json;
 use tracing::info;
 
+use super::account_keys::next_key;
 use super::gather::Work;
-use super::rollover::next_key;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::secrets;

@@ -9,7 +9,6 @@ use tracing::{info, warn};
 use super::gather::Work;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::controller::events;
 use crate::runtime::metrics::ApiVerb;
 use certwright_api::{ClusterIssuer, FIELD_MANAGER, GROUP, Issuer, IssuerKind, VERSION};
 use certwright_core::account::{Next, Outcome, Report};
@@ -37,7 +36,7 @@ impl Work {
         match report {
             Report::Write => self.flush(context).await?,
             Report::Event(event) => {
-                events::publish(context, &self.issuer.reference, &event).await;
+                context.events.publish(&self.issuer.reference, &event).await;
             }
             Report::InUse => {
                 if let (Some(key), Some(acme)) = (self.key.clone(), &self.state.status.acme) {
@@ -96,7 +95,7 @@ impl Work {
             return Ok(());
         }
         if let Some(event) = self.state.news_of_deactivation() {
-            events::publish(context, &self.issuer.reference, &event).await;
+            context.events.publish(&self.issuer.reference, &event).await;
         }
         match (self.issuer.id.kind, &self.issuer.id.namespace) {
             (IssuerKind::Issuer, Some(namespace)) => {

@@ -83,7 +83,7 @@ async fn edit(
     let failed = |source| Error::EditIngress { name: name.to_owned(), source };
     let api = Api::<Ingress>::namespaced(context.client.clone(), namespace);
     // Certificates with the same Ingress would conflict.
-    let shared = context.presenter.namespace(namespace);
+    let shared = context.http01.namespace(namespace);
     let _turn = shared.lock().await;
     let mut edits = 0;
     loop {

@@ -31,7 +31,7 @@ pub async fn enter(
     wanted: &BTreeSet<ServiceType>,
 ) -> Result<(), Error> {
     let namespace = certificate.namespace().unwrap_or_default();
-    let shared = context.presenter.namespace(&namespace);
+    let shared = context.http01.namespace(&namespace);
     let mut shared = shared.lock().await;
     let uid = certificate.uid().unwrap_or_default();
     shared.left.remove(&uid);
@@ -49,7 +49,7 @@ pub async fn enter(
 /// # Errors
 /// [`Error::Withdraw`]
 pub async fn leave(context: &Context, namespace: &str, uid: &str) -> Result<(), Error> {
-    let shared = context.presenter.namespace(namespace);
+    let shared = context.http01.namespace(namespace);
     let mut shared = shared.lock().await;
     shared.presenting.remove(uid);
     shared.left.insert(uid.to_owned());

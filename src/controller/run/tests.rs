@@ -4,9 +4,10 @@ use clap::Parser;
 use futures::channel::mpsc::unbounded;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::client::Body;
+use kube::runtime::controller::Action;
 use kube::runtime::reflector::store;
 use kube::runtime::watcher::Event;
-use kube::{Client, api::ObjectMeta};
+use kube::{Client, ResourceExt, api::ObjectMeta};
 use parking_lot::Mutex;
 use tokio::time::{Instant, advance, timeout};
 
@@ -14,11 +15,13 @@ use super::*;
 use crate::cli::{Cli, Command};
 use crate::controller::api_server::ApiServer;
 use crate::controller::cache::{Cache, Observer, Watches};
+use crate::controller::error::Error;
+use crate::controller::reconciler::reconciler;
 use crate::controller::retry::retry;
 use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
 use certwright_api::CertificateStatus;
-use certwright_core::issuance::{Memory, State};
+use certwright_core::issuance::{Memory, Proof, State};
 use certwright_core::ledger::LedgerKeys;
 
 const LONG: Duration = Duration::from_secs(600);
@@ -56,12 +59,12 @@ async fn a_reconcile_that_panics_is_retried_with_growing_delays_and_others_conti
 async fn the_progress_of_an_object_whose_reconcile_panicked_is_dropped() {
     let scene = Scene::start(["bad"]);
     let mut state = State::default();
-    state.learn().presented = true;
+    state.learn().proof = Proof::Withdrawing;
     let memory = Memory::of(&CertificateStatus::default(), state);
     scene.context.in_flight.keep("bad", Some((memory, Vec::new())));
     let is_known = || {
         let (memory, _) = scene.context.in_flight.recall("bad");
-        memory.resume(CertificateStatus::default()).learned().presented
+        memory.resume(CertificateStatus::default()).learned().proof == Proof::Withdrawing
     };
     assert!(is_known());
     scene.until_tried("bad").await;
@@ -111,7 +114,7 @@ impl Scene {
         };
         let error_policy =
             |object: Arc<ConfigMap>, error: &Error, context: Arc<Context>| retry(&*object, error, &context);
-        let running = controller("ConfigMap", reader, receiver, reconcile, error_policy, context.clone());
+        let running = reconciler("ConfigMap", reader, receiver, reconcile, error_policy, context.clone());
         let controller = tokio::spawn(async move {
             let _kept = (writer, watches);
             running.await;

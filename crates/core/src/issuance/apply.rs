@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::outcome::{Consequence, Download, Outcome, Report};
-use super::{Challenged, Ending, Failure, Learned, SelfCheckResult, Snapshot, State, altered, misplaced};
+use super::{
+    Challenged, Ending, Failure, Learned, Proof, SelfCheckResult, Snapshot, State, altered, misplaced,
+};
 use crate::conditions::sentence;
 use crate::disposition::Disposition;
 use crate::events::Event;
@@ -59,15 +61,15 @@ impl State {
                 Consequence::DECIDE
             }),
             Outcome::Presented { challenged, failures } => {
-                self.learn().saw_presented(&challenged, failures, now);
+                self.learn().proof.saw_presented(challenged, failures, now);
                 Consequence::DECIDE
             }
             Outcome::KeyChanged => {
-                self.learn().saw_withdrawn();
+                self.learn().proof = Proof::Absent;
                 Consequence::DECIDE
             }
             Outcome::SelfChecked(failures) => {
-                self.learn().self_check = Some(SelfCheckResult { at: now, failures });
+                self.learn().proof.saw_self_check(SelfCheckResult { at: now, failures });
                 Consequence::DECIDE
             }
             Outcome::Answered(answers) => self.told(seen, answers, now),
@@ -183,7 +185,7 @@ impl State {
         let before = std::mem::take(&mut self.status.challenges);
         self.status.challenges = challenged.iter().map(|one| one.recorded(&before)).collect();
         // On a retry, the last message stays until there is a new one.
-        if self.learned().present_failed.is_none() && self.learned().presented_at.is_none() {
+        if matches!(self.learned().proof, Proof::Absent | Proof::Withdrawing) {
             self.report_wait(seen, reason::ORDERING, "The challenges are being presented", now);
         }
     }
@@ -211,10 +213,10 @@ impl State {
         self.progress.stumbles = 0;
         let learned = self.learn();
         taken.iter().for_each(|answer| saw_challenge(learned, &answer.value));
-        learned.retry_after = taken.iter().filter_map(|answer| answer.retry_after).max();
+        learned.poll.retry_after = taken.iter().filter_map(|answer| answer.retry_after).max();
         // If the CA validated immediately, the order is read at once.
         if taken.iter().all(|answer| answer.value.status == ChallengeStatus::Valid) {
-            learned.asked_at = None;
+            learned.poll.at = None;
         }
         Consequence::DECIDE
     }
@@ -285,7 +287,8 @@ impl State {
 
 /// Records a challenge as the CA returned it.
 fn saw_challenge(learned: &mut Learned, seen: &Challenge) {
-    let authorizations = learned.authorizations.iter_mut().flatten();
+    let authorizations =
+        learned.authorizations.iter_mut().flat_map(|authorizations| &mut authorizations.found);
     let challenges = authorizations.flat_map(|(_, authorization)| &mut authorization.challenges);
     challenges.filter(|known| known.url == seen.url).for_each(|known| {
         (known.status, known.error) = (seen.status.clone(), seen.error.clone());

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::outcome::{Consequence, Report};
-use super::{Failure, Snapshot, State};
+use super::{Failure, Proof, Snapshot, State};
 use crate::disposition::Disposition;
 use crate::duplicates;
 use crate::events::Event;
@@ -52,7 +52,8 @@ fn pending_authorizations(state: &State) -> Vec<String> {
     let is_proved = learned.order.as_ref().is_some_and(|order| {
         matches!(order.status, OrderStatus::Ready | OrderStatus::Processing | OrderStatus::Valid)
     });
-    let all = learned.authorizations.iter().flatten().filter(|_| !is_proved);
+    let all =
+        learned.authorizations.iter().flat_map(|authorizations| &authorizations.found).filter(|_| !is_proved);
     let pending = all.filter(|(_, authorization)| authorization.status == AuthorizationStatus::Pending);
     pending.map(|(url, _)| url.clone()).collect()
 }
@@ -104,13 +105,13 @@ impl State {
     /// What is presented is about to be removed. What may still exist stays recorded, but no longer counts as presented.
     pub fn begin_withdrawal(&mut self, now: Timestamp) {
         records::retire(&mut self.status.dns_records, |_| true, now);
-        self.learn().will_withdraw();
+        self.learn().proof = Proof::Withdrawing;
     }
 
     /// What was presented is removed, or will be: the ledger has the rest.
     pub(super) fn withdrawn(&mut self) {
         self.status.challenges.clear();
-        self.learn().saw_withdrawn();
+        self.learn().proof = Proof::Absent;
     }
 
     /// All leftovers of the issuance are removed.

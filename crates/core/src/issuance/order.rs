@@ -107,7 +107,7 @@ fn finalize(situation: &Situation<'_>, order: &Order, now: Timestamp) -> Step {
     }
     let send = Step::Finalize(order.finalize.clone());
     let (Some(sent), Some(order)) = (learned.finalized, &status.order) else { return send };
-    let until = look_again(order.created.0, sent, learned.retry_after, FINALIZE_BOUNDS);
+    let until = look_again(order.created.0, sent, learned.poll.retry_after, FINALIZE_BOUNDS);
     match until > now {
         true => wait(
             Some(until),
@@ -168,6 +168,7 @@ fn store(situation: &Situation<'_>, chain: &Chain, now: Timestamp) -> Step {
 pub(super) fn invalid(situation: &Situation<'_>, learned: &Learned) -> Step {
     let Some(authorizations) = &learned.authorizations else { return asked::read(situation) };
     let failed: Vec<(String, Option<&Problem>)> = authorizations
+        .found
         .iter()
         .filter(|(_, authorization)| authorization.is_dead())
         .map(|(_, authorization)| (authorization.name(), authorization.error()))
@@ -187,14 +188,14 @@ pub(super) fn invalid(situation: &Situation<'_>, learned: &Learned) -> Step {
         .collect();
     said.extend(order_error.map(|problem| format!("order: {problem}")));
     let said = if said.is_empty() { "the CA gave no reason".to_owned() } else { said.join("; ") };
-    let seen = learned.self_check.as_ref().filter(|result| !result.failures.is_empty());
+    let seen = learned.proof.self_check().filter(|result| !result.failures.is_empty());
     let hint = seen.map(|result| format!(". {}", result.message())).unwrap_or_default();
     let disposition = of_invalid(code);
     Step::Fail(Failure {
         reason: disposition::reason(code).unwrap_or(reason::FAILED),
         message: format!("The CA rejected the order: {said}{hint}"),
         disposition,
-        retry_after: learned.retry_after,
+        retry_after: learned.poll.retry_after,
     })
 }
 

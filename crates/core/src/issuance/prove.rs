@@ -6,7 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::order::{invalid, read_order};
 use super::solve::{Challenged, Way, challenges};
-use super::{LONG_VALIDATION, Learned, SelfCheckResult, Situation, Step, asked, make_room, wait};
+use super::{
+    Authorizations, LONG_VALIDATION, Learned, Presented, Proof, SelfCheckResult, Situation, Step, asked,
+    make_room, wait,
+};
 use crate::backoff::look_again;
 use crate::records::Chore;
 use certwright_api::{Solver, certificate_reason as reason};
@@ -33,28 +36,26 @@ const PROPAGATION_TIMEOUT: Duration = Duration::from_secs(600);
 /// The order waits for its authorizations.
 pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestamp) -> Step {
     let learned = situation.learned();
-    let Some(authorizations) = &learned.authorizations else { return asked::read(situation) };
-    if let Some(failure) = asked::for_other_name(situation, authorizations) {
+    let Some(Authorizations { found, at }) = &learned.authorizations else { return asked::read(situation) };
+    if let Some(failure) = asked::for_other_name(situation, found) {
         return Step::Fail(failure);
     }
-    if authorizations.iter().any(|(_, authorization)| authorization.is_dead()) {
+    if found.iter().any(|(_, authorization)| authorization.is_dead()) {
         return invalid(situation, learned);
     }
     // The order was read since, and is still pending.
     let is_long = now.duration_since(processing_since(situation, now)) > LONG_VALIDATION;
-    if is_long && learned.authorizations_at < learned.asked_at {
+    if is_long && Some(*at) < learned.poll.at {
         return asked::read(situation);
     }
-    let challenged = match challenges(authorizations, solvers, situation.labels) {
+    let challenged = match challenges(found, solvers, situation.labels) {
         Ok(challenged) => challenged,
         Err(_) if situation.is_presented() => return Step::Tidy(Chore::Withdraw),
         Err(none) => {
             let since = processing_since(situation, now);
-            let asked_at = learned.asked_at.unwrap_or(since);
-            let until = look_again(since, asked_at, learned.retry_after, NO_SOLVER_BOUNDS);
-            return match until > now {
-                true => make_room(Some(until), reason::NO_SOLVER, none.to_string()),
-                false => asked::read(situation),
+            return match learned.poll.next(since, NO_SOLVER_BOUNDS).filter(|until| *until > now) {
+                Some(until) => make_room(Some(until), reason::NO_SOLVER, none.to_string()),
+                None => asked::read(situation),
             };
         }
     };
@@ -64,7 +65,7 @@ pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestam
     let is_open = |one: &&Challenged| tell_at(one, learned).is_some_and(|time| time <= now);
     let open: Vec<&Challenged> = challenged.iter().filter(is_open).collect();
     // Read first: the CA may no longer need to be told.
-    let is_old = |one: &&Challenged| tell_at(one, learned) > learned.authorizations_at;
+    let is_old = |one: &&Challenged| tell_at(one, learned) > Some(*at);
     if open.iter().any(is_old) {
         return asked::read(situation);
     }
@@ -79,25 +80,24 @@ pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestam
             step => step,
         };
     }
-    if learned.withdrawing {
-        return Step::Tidy(Chore::Withdraw);
-    }
     // The issuer's solvers have changed since.
     let changed = |old: &Challenged| challenged.iter().any(|new| new.url == old.url && new.way != old.way);
-    if learned.presented_for.iter().any(changed) {
+    if learned.proof == Proof::Withdrawing || learned.proof.challenged().iter().any(changed) {
         return Step::Tidy(Chore::Withdraw);
     }
-    let is_presented = |one: &Challenged| learned.presented_for.iter().any(|old| old.url == one.url);
-    if !learned.presented || !open.iter().all(|one| is_presented(one)) {
+    let includes =
+        |presented: &Presented, one: &Challenged| presented.challenged.iter().any(|old| old.url == one.url);
+    let all = |presented: &&Presented| open.iter().all(|one| includes(presented, one));
+    let Some(presented) = learned.proof.presented().filter(all) else {
         return present(situation, challenged, now);
-    }
+    };
     let answer = Step::Answer(open.iter().map(|one| one.url.clone()).collect());
     if open.iter().all(|one| learned.told.contains_key(&one.url)) {
         return answer;
     }
-    match &learned.self_check {
+    match &presented.self_check {
         None => Step::SelfCheck,
-        Some(result) => see(situation, result, challenged, answer, now),
+        Some(result) => see(situation, presented.since, result, challenged, answer, now),
     }
 }
 
@@ -117,7 +117,7 @@ fn tell_at(challenged: &Challenged, learned: &Learned) -> Option<Timestamp> {
 
 /// Presents the answers, or waits before retrying that.
 fn present(situation: &Situation<'_>, challenged: Vec<Challenged>, now: Timestamp) -> Step {
-    let Some(failed) = &situation.learned().present_failed else { return Step::Present(challenged) };
+    let Proof::Failed(failed) = &situation.learned().proof else { return Step::Present(challenged) };
     let until = look_again(failed.since, failed.at, None, PRESENT_BOUNDS);
     if until > now {
         make_room(Some(until), reason::PRESENTING, failed.message())
@@ -130,6 +130,7 @@ fn present(situation: &Situation<'_>, challenged: Vec<Challenged>, now: Timestam
 /// the operator cannot.
 fn see(
     situation: &Situation<'_>,
+    since: Timestamp,
     result: &SelfCheckResult,
     challenged: Vec<Challenged>,
     answer: Step,
@@ -138,7 +139,6 @@ fn see(
     if result.failures.is_empty() {
         return answer;
     }
-    let since = situation.learned().presented_at.unwrap_or(now);
     let deadline = |timeout: Duration| since.checked_add(SignedDuration::try_from(timeout).ok()?).ok();
     if !result.lacks_record() {
         let deadline = deadline(situation.self_check_timeout);
@@ -173,11 +173,11 @@ fn see(
 
 /// Waits for the CA, or polls it again once the wait is over.
 pub(super) fn poll(situation: &Situation<'_>, now: Timestamp, reason: &'static str, message: String) -> Step {
-    let learned = situation.learned();
     let since = processing_since(situation, now);
-    let Some(asked_at) = learned.asked_at else { return read_order(situation) };
-    let until = look_again(since, asked_at, learned.retry_after, ORDER_BOUNDS);
-    if until > now { wait(Some(until), reason, message) } else { read_order(situation) }
+    match situation.learned().poll.next(since, ORDER_BOUNDS).filter(|until| *until > now) {
+        Some(until) => wait(Some(until), reason, message),
+        None => read_order(situation),
+    }
 }
 
 /// Since when the CA has been processing the order.

@@ -65,7 +65,8 @@ impl State {
         now: Timestamp,
     ) -> bool {
         let learned = self.learned();
-        let waits_since = learned.finalized.or_else(|| learned.answered()).or(learned.presented_at);
+        let waits_since = learned.finalized.or_else(|| learned.answered());
+        let waits_since = waits_since.or(learned.proof.presented().map(|presented| presented.since));
         let short = until.is_some_and(|until| until.duration_since(now) < SHORT_WAIT);
         let young = waits_since.is_some_and(|since| now.duration_since(since) < SHORT_WAIT);
         if short && young {
@@ -269,9 +270,7 @@ impl State {
     /// Records for each challenge what it waits for.
     fn report_challenges(&mut self) {
         let learned = self.progress.of(self.status.order.as_ref());
-        let seen = learned.self_check.as_ref().map(|seen| seen.failures.as_slice());
-        let failed = learned.present_failed.as_ref().map(|failed| failed.failures.as_slice());
-        let failures = failed.or(seen).unwrap_or_default();
+        let failures = learned.proof.failures();
         for challenge in &mut self.status.challenges {
             let failure = failures.iter().find(|failure| failure.challenge == challenge.url);
             challenge.reason = failure.map(|failure| failure.words.clone());

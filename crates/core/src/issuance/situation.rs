@@ -317,7 +317,7 @@ impl Situation<'_> {
     }
 
     pub(super) fn is_presented(&self) -> bool {
-        self.learned().presented || !self.state.status.challenges.is_empty()
+        self.learned().proof.presented().is_some() || !self.state.status.challenges.is_empty()
     }
 
     /// Whether the order already existed when the issuance last failed.

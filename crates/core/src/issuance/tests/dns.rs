@@ -78,7 +78,7 @@ fn what_cannot_be_presented_makes_room_and_is_tried_again_ever_less_often() {
     let mut waits = Vec::new();
     for _ in 0..20 {
         let now = world.now;
-        world.learned().saw_presented(&challenged, vec![failure.clone(), failure.clone()], now);
+        world.learned().proof.saw_presented(challenged.clone(), vec![failure.clone(), failure.clone()], now);
         let Step::Wait { until: Some(until), reason, message, makes_room: true } = world.next_step() else {
             panic!("{:?}", world.next_step())
         };
@@ -94,11 +94,11 @@ fn what_cannot_be_presented_makes_room_and_is_tried_again_ever_less_often() {
 
     // Another solver is tried at once.
     let now = world.now;
-    world.learned().saw_presented(&challenged, vec![failure.clone()], now);
+    world.learned().proof.saw_presented(challenged.clone(), vec![failure.clone()], now);
     assert!(matches!(world.next_step(), Step::Wait { .. }));
     solve_by(&mut world, "192.0.2.54", None);
     assert_eq!(world.next_step(), Step::Tidy(Chore::Withdraw));
-    world.learned().saw_withdrawn();
+    world.learned().proof = Proof::Absent;
     assert!(matches!(world.next_step(), Step::Present(_)));
 }
 

@@ -147,7 +147,7 @@ fn challenges_that_would_not_fit_into_the_status_end_the_order() {
         let mut world = World::new();
         world.names_are(&["a.test"]);
         run_to(&mut world, |step| matches!(step, Step::Present(_)));
-        let (_, authorization) = &mut world.learned().authorizations.as_mut().unwrap()[0];
+        let (_, authorization) = &mut world.learned().authorizations.as_mut().unwrap().found[0];
         authorization.challenges[0].url = "u".repeat(length);
         world.next_step()
     };

@@ -471,7 +471,7 @@ impl World {
         let (account, url) = self.order();
         self.check_order_is_recorded(&url);
         let mut answers = Vec::new();
-        for (authorization, found) in self.state.learned().authorizations.clone().unwrap() {
+        for (authorization, found) in self.state.learned().authorizations.clone().unwrap().found {
             let challenge = &found.challenges[0];
             if !challenges.contains(&challenge.url) {
                 continue;

@@ -1,4 +1,4 @@
-//! Which tokens this process answers over HTTP, and the shared state of each namespace.
+//! The state of http-01: the tokens that this process answers, and the objects that the Certificates of a namespace share.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use crate::controller::issuer_record::IssuerId;
 use certwright_api::{Certificate, ChallengeWay, ServiceType};
 use certwright_core::ledger::{LedgerKeys, Owner};
 
-/// The tokens and the shared state.
+/// The state of http-01.
 #[derive(Default)]
-pub struct Presenter {
+pub struct Http01State {
     namespaces: Mutex<HashMap<String, Arc<AsyncMutex<Namespace>>>>,
     tokens: RwLock<Tokens>,
 }
@@ -35,7 +35,7 @@ struct Tokens {
     by_certificate: HashMap<String, Vec<String>>,
 }
 
-impl Presenter {
+impl Http01State {
     /// The issuer whose account answers `token`.
     pub fn issuer_of(&self, token: &str) -> Option<IssuerId> {
         self.tokens.read().issuers.get(token).cloned()

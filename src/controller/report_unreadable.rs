@@ -12,11 +12,10 @@ use serde::Serialize;
 use serde_json::json;
 use tracing::warn;
 
-use super::{Entry, Key};
-use crate::controller::cache::api;
-use crate::controller::context::Context;
-use crate::controller::error::Error;
-use crate::controller::events;
+use super::cache::api;
+use super::context::Context;
+use super::error::Error;
+use super::unreadable::{Entry, Key};
 use crate::runtime::clock;
 use crate::runtime::metrics::ApiVerb;
 use certwright_api::{
@@ -46,7 +45,7 @@ pub async fn report(context: Arc<Context>) {
             None => (std::mem::take(&mut failed).into_iter().collect(), true),
         };
         for (key, entry) in due {
-            if again && unreadable.state().objects.get(&key) != Some(&entry) {
+            if again && !unreadable.is_current(&key, &entry) {
                 continue;
             }
             if let Err(error) = tell(&key, &entry, &context).await {
@@ -75,7 +74,7 @@ async fn tell(key: &Key, entry: &Entry, context: &Context) -> Result<(), Error> 
             "part of a status cannot be read, and is ignored"
         );
         let note = format!("{fault}; this part of the status is ignored");
-        events::publish(context, object, &Event::warning(reason::INVALID_STATUS, "Read", note)).await;
+        context.events.publish(object, &Event::warning(reason::INVALID_STATUS, "Read", note)).await;
     }
     let Some(fault) = &entry.fault else { return Ok(()) };
     warn!(
@@ -94,7 +93,7 @@ async fn tell(key: &Key, entry: &Entry, context: &Context) -> Result<(), Error> 
     // If the status has this already, it was reported before. If the status cannot be written, an event may still work.
     if !matches!(written, Ok(false)) {
         let note = words(fault);
-        events::publish(context, object, &Event::warning(reason::INVALID_SPEC, "Read", note)).await;
+        context.events.publish(object, &Event::warning(reason::INVALID_SPEC, "Read", note)).await;
     }
     written.map(drop)
 }

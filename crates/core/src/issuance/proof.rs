@@ -1,0 +1,150 @@
+//! The proof of control over the names of an order: answers to challenges, as far as this process knows of them.
+
+use jiff::Timestamp;
+
+use super::Challenged;
+use certwright_acme::ChallengeType;
+
+/// The proof of control over the names of an order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Proof {
+    /// This process has presented nothing.
+    #[default]
+    Absent,
+    /// Some answers could not be presented.
+    Failed(PresentFailed),
+    /// The answers are presented.
+    Presented(Presented),
+    /// All answers are being removed, and that is not known to be finished.
+    Withdrawing,
+}
+
+/// Answers that are presented.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Presented {
+    /// The challenges, and how they are answered.
+    pub challenged: Vec<Challenged>,
+    /// Since when.
+    pub since: Timestamp,
+    /// What the last self-check saw.
+    pub self_check: Option<SelfCheckResult>,
+}
+
+/// Answers could not be presented.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PresentFailed {
+    /// The challenges, and how they were to be answered.
+    pub challenged: Vec<Challenged>,
+    /// When the first attempt failed.
+    pub since: Timestamp,
+    /// When the last attempt failed.
+    pub at: Timestamp,
+    /// The cause, for each challenge.
+    pub failures: Vec<Unseen>,
+}
+
+impl Proof {
+    /// The challenges whose answers are presented, or were to be.
+    pub fn challenged(&self) -> &[Challenged] {
+        match self {
+            Self::Failed(failed) => &failed.challenged,
+            Self::Presented(presented) => &presented.challenged,
+            Self::Absent | Self::Withdrawing => &[],
+        }
+    }
+
+    /// The answers, if they are presented.
+    pub fn presented(&self) -> Option<&Presented> {
+        match self {
+            Self::Presented(presented) => Some(presented),
+            _ => None,
+        }
+    }
+
+    /// What the last self-check saw.
+    pub fn self_check(&self) -> Option<&SelfCheckResult> {
+        self.presented()?.self_check.as_ref()
+    }
+
+    /// What is not visible, or could not be presented.
+    pub fn failures(&self) -> &[Unseen] {
+        match self {
+            Self::Failed(failed) => &failed.failures,
+            _ => self.self_check().map_or(&[], |result| &result.failures),
+        }
+    }
+
+    /// Records that the answers to `challenged` were presented at `now`, or why not.
+    pub fn saw_presented(&mut self, challenged: Vec<Challenged>, failures: Vec<Unseen>, now: Timestamp) {
+        *self = match std::mem::take(self) {
+            before if failures.is_empty() => {
+                let since = before.presented().map_or(now, |before| before.since);
+                Self::Presented(Presented { challenged, since, self_check: None })
+            }
+            Self::Failed(before) if before.challenged == challenged => {
+                Self::Failed(PresentFailed { at: now, failures, ..before })
+            }
+            _ => Self::Failed(PresentFailed { challenged, since: now, at: now, failures }),
+        };
+    }
+
+    /// Records what a self-check saw.
+    pub fn saw_self_check(&mut self, result: SelfCheckResult) {
+        if let Self::Presented(presented) = self {
+            presented.self_check = Some(result);
+        }
+    }
+
+    /// Forgets what the last self-check saw.
+    pub fn forget_self_check(&mut self) {
+        if let Self::Presented(presented) = self {
+            presented.self_check = None;
+        }
+    }
+}
+
+/// What a self-check saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SelfCheckResult {
+    /// When it ended.
+    pub at: Timestamp,
+    /// The challenges whose answer was not seen.
+    pub failures: Vec<Unseen>,
+}
+
+/// A challenge whose answer is not visible.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unseen {
+    /// URL of the challenge.
+    pub challenge: String,
+    /// Its type.
+    pub typ: ChallengeType,
+    /// What was seen instead, or the cause.
+    pub words: String,
+}
+
+impl PresentFailed {
+    /// The cause, as a message.
+    pub fn message(&self) -> String {
+        format!("The answer cannot be presented yet: {}", joined(&self.failures))
+    }
+}
+
+impl SelfCheckResult {
+    /// What was seen, as a message.
+    pub fn message(&self) -> String {
+        format!("The self-check does not see the answer yet: {}", joined(&self.failures))
+    }
+
+    /// Whether a TXT record was not seen.
+    pub fn lacks_record(&self) -> bool {
+        self.failures.iter().any(|failure| failure.typ == ChallengeType::Dns01)
+    }
+}
+
+fn joined(failures: &[Unseen]) -> String {
+    // A wildcard and its apex may have the same text.
+    let mut words: Vec<&str> = failures.iter().map(|failure| failure.words.as_str()).collect();
+    words.dedup();
+    words.join("; ")
+}

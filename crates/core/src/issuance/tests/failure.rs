@@ -1,0 +1,160 @@
+//! Failures, and what follows from them.
+
+use super::*;
+
+#[test]
+fn a_failed_issuance_keeps_its_private_key_for_the_next_attempt() {
+    let mut world = World::new();
+    world.ca.validation = Validation::Fails("caa");
+    failure_of(&mut world);
+    let key = world.next_key.as_ref().expect("the key is kept").public_key_der().to_vec();
+    assert!(world.state.status.next_private_key_secret_name.is_some());
+    world.ca.mend();
+    world.run_until_rest();
+    let secret = world.secret.as_ref().unwrap();
+    assert_eq!(secret.key.as_ref().unwrap().as_ref().unwrap().public_key_der(), key);
+    assert!(world.next_key.is_none());
+}
+
+#[test]
+fn a_ca_that_stumbles_is_asked_twice_more_before_it_is_a_failure() {
+    for stumbles in 1..=3 {
+        let mut world = World::new();
+        run_to(&mut world, |step| matches!(step, Step::Finalize(_)));
+        let down = Fault { refusal: Refusal::no_answer(), answer_lost: false };
+        world.ca.faults.extend(vec![down; stumbles]);
+        let begin = world.now;
+        while !world.ca.faults.is_empty() {
+            if let Turn::Waits(Some(until)) = world.step() {
+                world.now = until;
+            }
+        }
+        let failed = world.state.status.failed_issuance_attempts;
+        assert_eq!(failed, (stumbles == 3).then_some(1), "after {stumbles}");
+        assert!(world.now.duration_since(begin) < SignedDuration::from_secs(5));
+        world.run_until_rest();
+        world.check_issued();
+        assert_eq!(world.ca.orders.len(), 1);
+    }
+}
+
+#[test]
+fn a_ca_that_can_be_asked_for_the_order_and_not_for_what_is_next_is_asked_ever_less() {
+    for next in ["ReadAuthorizations", "Download"] {
+        let mut world = World::new();
+        let begin = world.now;
+        while world.now.duration_since(begin) < SignedDuration::from_hours(1) {
+            let step = format!("{:?}", world.next_step());
+            let fault = Fault { refusal: Refusal::no_answer(), answer_lost: false };
+            world.ca.calls = step.starts_with(next).then_some(Some(fault)).into_iter().collect();
+            if let Turn::Waits(Some(until)) = world.step() {
+                world.now = until;
+            }
+        }
+        assert!(world.state.status.failed_issuance_attempts.is_some_and(|attempts| attempts >= 3), "{next}");
+        let asked = world.step_names().iter().filter(|name| **name == next).count();
+        assert!((6..=24).contains(&asked), "{next}: {asked} times in an hour");
+        assert_eq!(world.ca.orders.len(), 1);
+        world.ca.calls.clear();
+        world.run_until_rest();
+        world.check_issued();
+    }
+}
+
+#[test]
+fn an_account_that_the_ca_refuses_is_no_failure_of_the_certificate() {
+    let refusal = |code, status| Refusal { code, status: Some(status), retry_after: None };
+    for (refusal, has_ended) in [
+        (refusal("BAD_SIGNATURE", 400), false),
+        (refusal("SUSPENDED_ACCOUNT", 403), false),
+        (refusal("unauthorized", 403), true),
+    ] {
+        let mut world = World::new();
+        world.account_has_ended = has_ended;
+        run_to(&mut world, |step| matches!(step, Step::PlaceOrder(_)));
+        let code = refusal.code;
+        world.ca.faults.push_back(Fault { refusal, answer_lost: false });
+        let Turn::Waits(_) = world.run() else { panic!("{code}: {:?}", world.last_steps()) };
+        let status = &world.state.status;
+        assert_eq!(status.failed_issuance_attempts, None, "{code}");
+        assert_eq!(status.next_attempt_time, None, "{code}");
+        let issuing = crate::conditions::condition(&status.conditions, certwright_api::CONDITION_ISSUING);
+        assert_eq!(issuing.unwrap().reason, reason::ISSUER_NOT_READY, "{code}");
+        assert!(!world.state.progress.place, "{code}: others may go on");
+        let told = |report: &Report| matches!(report, Report::Account { .. });
+        assert_eq!(world.reports.iter().filter(|report| told(report)).count(), 1, "{code}");
+        world.account_has_ended = false;
+        world.issuer_is_ready("one", "account/one");
+        world.run_until_rest();
+        world.check_issued();
+    }
+}
+
+#[test]
+fn what_the_ca_refuses_an_account_that_is_valid_fails_the_certificate() {
+    let mut world = World::new();
+    run_to(&mut world, |step| matches!(step, Step::PlaceOrder(_)));
+    let refusal = Refusal { code: "unauthorized", status: Some(403), retry_after: None };
+    world.ca.faults.push_back(Fault { refusal, answer_lost: false });
+    world.run();
+    assert!(world.step_names().contains(&"AskAccount"));
+    assert_eq!(world.state.status.failed_issuance_attempts, Some(1));
+}
+
+#[test]
+fn an_order_that_fails_when_it_is_finalized_says_why() {
+    let mut world = World::new();
+    world.ca.finalization = Finalization::Fails("OUT_OF_CREDIT");
+    let failure = failure_of(&mut world);
+    assert!(
+        failure.message.starts_with("The CA rejected the order: order: the CA's own words"),
+        "{}",
+        failure.message
+    );
+    assert_eq!(failure.disposition, Disposition::CaOperatorMustAct);
+}
+
+#[test]
+fn after_a_failure_a_changed_spec_is_tried_at_once_and_the_same_one_is_not() {
+    let mut world = World::new();
+    world.ca.validation = Validation::Fails("caa");
+    failure_of(&mut world);
+    let Turn::Waits(Some(until)) = world.run() else { panic!("{:?}", world.last_steps()) };
+    assert!(until >= world.now + SignedDuration::from_hours(1));
+    assert_eq!(world.next_step(), Step::BackOff { until });
+    world.crash();
+    assert_eq!(world.next_step(), Step::BackOff { until });
+    world.names_are(&["c.test"]);
+    assert_eq!(world.next_step(), Step::TakePlace);
+    world.ca.validation = Validation::Succeeds;
+    let begin = world.now;
+    world.run_until_rest();
+    assert!(world.now.duration_since(begin) < SignedDuration::from_mins(1));
+}
+
+#[test]
+fn after_a_failure_it_is_tried_at_once_for_each_time_that_somebody_asks() {
+    let mut world = World::new();
+    world.renew_request = Some("first".to_owned());
+    world.ca.validation = Validation::Fails("caa");
+    failure_of(&mut world);
+    let Turn::Waits(Some(until)) = world.run() else { panic!("{:?}", world.last_steps()) };
+    assert_eq!(world.next_step(), Step::BackOff { until }, "this request was there when it failed");
+    world.renew_request = Some("second".to_owned());
+    assert_eq!(world.next_step(), Step::TakePlace);
+    failure_of(&mut world);
+    let Turn::Waits(Some(longer)) = world.run() else { panic!("{:?}", world.last_steps()) };
+    assert!(longer > until, "the wait goes on to double");
+    world.crash();
+    assert_eq!(
+        world.next_step(),
+        Step::BackOff { until: longer },
+        "once for each request, also after a restart"
+    );
+    world.renew_request = None;
+    assert_eq!(world.next_step(), Step::BackOff { until: longer }, "to take it away asks for nothing");
+    world.renew_request = Some("third".to_owned());
+    world.ca.validation = Validation::Succeeds;
+    world.run_until_rest();
+    world.check_issued();
+}

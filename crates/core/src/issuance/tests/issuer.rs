@@ -1,0 +1,114 @@
+//! The issuer that a Certificate names, and its spec.
+
+use super::*;
+
+#[test]
+fn nothing_is_ordered_from_an_issuer_that_is_not_for_the_certificate_and_an_order_is_given_up() {
+    let mut world = World::new();
+    world.not_allowed = Some("ClusterIssuer ca does not allow this Certificate".to_owned());
+    match world.next_step() {
+        Step::Wait { until: None, reason, message, .. } => {
+            assert_eq!(
+                (reason, message.as_str()),
+                (reason::NOT_ALLOWED, "ClusterIssuer ca does not allow this Certificate")
+            );
+        }
+        step => panic!("{step:?}"),
+    }
+    world.not_allowed = None;
+    world.run();
+    world.not_allowed = Some("ClusterIssuer ca does not allow this Certificate".to_owned());
+    assert!(matches!(world.next_step(), Step::Abandon { .. }), "an order that is under way is given up");
+    world.run();
+    world.check_nothing_is_left();
+    world.not_allowed = None;
+    world.run_until_rest();
+    world.check_issued();
+    world.not_allowed = Some("ClusterIssuer ca does not allow this Certificate".to_owned());
+    assert!(matches!(world.next_step(), Step::Rest { .. }), "what is there stays until it is due");
+}
+
+#[test]
+fn an_issuer_that_is_missing_or_not_ready_is_waited_for_and_named() {
+    let mut world = World::new();
+    let said = |world: &World| match world.next_step() {
+        Step::Wait { until: None, reason, message, .. } => (reason, message),
+        step => panic!("{step:?}"),
+    };
+    world.issuers.insert("one".to_owned(), IssuerView::NotReady { message: "no key".to_owned() });
+    assert_eq!(said(&world), (reason::ISSUER_NOT_READY, "Issuer one is not ready: no key".to_owned()));
+    world.issuers.clear();
+    assert_eq!(
+        said(&world),
+        (
+            reason::ISSUER_NOT_FOUND,
+            "Issuer one does not exist; create it, or name another in issuerRef".to_owned()
+        )
+    );
+    world.issuer_is_ready("one", "account/one");
+    world.run_until_rest();
+    world.check_issued();
+}
+
+#[test]
+fn what_is_presented_is_removed_when_the_issuer_is_deleted() {
+    let mut world = World::new();
+    world.ca.validation = Validation::Hangs;
+    world.run();
+    assert!(world.presented.is_some());
+    world.issuers.clear();
+    assert_eq!(world.run(), Turn::Waits(None));
+    world.check_nothing_is_left();
+}
+
+#[test]
+fn an_order_survives_an_issuer_that_is_not_ready_for_a_while() {
+    let mut world = World::new();
+    world.run();
+    let not_ready = IssuerView::NotReady { message: "the CA cannot be reached".to_owned() };
+    let ready = world.issuers.insert("one".to_owned(), not_ready).unwrap();
+    let expires = world.now + ca::ORDER_LIFETIME;
+    assert_eq!(world.run(), Turn::Waits(Some(expires)));
+    world.issuers.insert("one".to_owned(), ready);
+    world.run_until_rest();
+    assert_eq!(world.ca.orders.len(), 1);
+}
+
+#[test]
+fn what_is_presented_is_removed_when_the_order_expires_and_the_issuer_is_not_ready() {
+    let mut world = World::new();
+    world.run();
+    world.issuers.insert("one".to_owned(), IssuerView::NotReady { message: "suspended".to_owned() });
+    world.now += ca::ORDER_LIFETIME;
+    assert_eq!(world.run(), Turn::Waits(None));
+    world.check_nothing_is_left();
+}
+
+#[test]
+fn an_order_of_another_account_is_abandoned() {
+    let mut world = World::new();
+    world.run();
+    world.issuer_is_ready("one", "account/new");
+    let message = "the order belongs to another account".to_owned();
+    assert_eq!(world.next_step(), Step::Abandon { message });
+    world.run_until_rest();
+    world.check_issued();
+}
+
+#[test]
+fn a_spec_that_cannot_be_honoured_ends_the_order_and_waits_for_another() {
+    let mut world = World::new();
+    world.run();
+    world.edit(|spec| spec.ip_addresses = vec!["none".to_owned()]);
+    assert_eq!(world.run(), Turn::Waits(None));
+    world.check_nothing_is_left();
+    match world.next_step() {
+        Step::Wait { reason, message, .. } => {
+            assert_eq!(
+                (reason, message.as_str()),
+                (reason::INVALID_SPEC, "ipAddresses: 'none' is not an IP address")
+            );
+        }
+        step => panic!("{step:?}"),
+    }
+}

@@ -1,0 +1,184 @@
+//! How control of the names is proved.
+
+use super::*;
+
+#[test]
+fn a_name_that_cannot_be_proved_fails_before_anything_is_presented() {
+    let mut world = World::new();
+    world.names_are(&["a.test", "*.a.test"]);
+    let (until, message) = loop {
+        match world.next_step() {
+            Step::Wait { until, reason: reason::NO_SOLVER, message, .. } => break (until, message),
+            _ => drop(world.step()),
+        }
+    };
+    assert!(message.starts_with("*.a.test: a wildcard requires dns-01"), "{message}");
+    assert!(until.is_some(), "a human may prove control by hand");
+    assert!(world.presented.is_none());
+}
+
+#[test]
+fn a_challenge_that_stays_pending_after_a_failed_validation_is_answered_again() {
+    let mut world = World::new();
+    while world.learned().told.is_empty() {
+        assert!(matches!(world.step(), Turn::On), "{:#?}", world.last_steps());
+    }
+    let (_, authorization) = &mut world.learned().authorizations.as_mut().unwrap().found[0];
+    let challenge = &mut authorization.challenges[0];
+    challenge.status = ChallengeStatus::Pending;
+    challenge.error = Some(Problem { detail: "no route".to_owned(), ..Problem::default() });
+    let again = Step::Answer(vec![challenge.url.clone()]);
+    assert_ne!(world.next_step(), again, "not at once");
+    world.now += SignedDuration::from_secs(2);
+    let read = world.next_step();
+    assert!(matches!(read, Step::ReadAuthorizations(_)), "it may have looked again by itself");
+    let now = world.now;
+    world.learned().authorizations.as_mut().unwrap().at = now;
+    assert_eq!(world.next_step(), again, "and no other with it");
+    let (now, url) = (world.now, challenge_url(&again));
+    world.learned().saw_told(&url, now);
+    assert_ne!(world.next_step(), again, "and not without end");
+}
+
+#[test]
+fn a_ca_that_keeps_a_challenge_open_in_silence_is_told_again_after_minutes() {
+    let mut world = World::new();
+    world.ca.forgets_answers = true;
+    let begin = world.now;
+    while world.now.duration_since(begin) < SignedDuration::from_hours(1) {
+        match world.run() {
+            Turn::Waits(Some(until)) => world.now = until,
+            turn => panic!("{turn:?}"),
+        }
+    }
+    let told = world.step_names().iter().filter(|step| **step == "Answer").count();
+    assert!((4..=8).contains(&told), "{told} times within an hour");
+    world.ca.forgets_answers = false;
+    world.run_until_rest();
+    world.check_issued();
+    assert_eq!(world.ca.orders.len(), 1);
+}
+
+#[test]
+fn a_challenge_that_was_never_answered_is_answered_though_another_one_was() {
+    let mut world = World::new();
+    world.ca.validation = Validation::Hangs;
+    run_to(&mut world, |step| matches!(step, Step::Answer(_)));
+    let Step::Answer(all) = world.next_step() else { panic!("{:?}", world.next_step()) };
+    assert_eq!(all.len(), 2);
+    world.ca.calls.extend([None, Some(Fault { refusal: Refusal::no_answer(), answer_lost: false })]);
+    world.step();
+    assert_eq!(world.learned().told.len(), 1);
+    run_to(&mut world, |step| matches!(step, Step::Answer(_)));
+    assert_eq!(world.next_step(), Step::Answer(vec![all[1].clone()]), "the other one is under way");
+    world.ca.validation = Validation::Succeeds;
+    world.run_until_rest();
+    world.check_issued();
+    assert_eq!(world.ca.orders.len(), 1);
+}
+
+#[test]
+fn a_failed_validation_says_what_the_ca_said() {
+    let mut world = World::new();
+    world.names_are(&["a.test"]);
+    world.ca.validation = Validation::Fails("connection");
+    let failure = failure_of(&mut world);
+    assert_eq!(
+        failure.message,
+        "The CA rejected the order: a.test: the CA's own words (urn:ietf:params:acme:error:connection)"
+    );
+    assert_eq!((failure.reason, failure.disposition), ("Connection", Disposition::ValidationFailed));
+    assert!(matches!(world.run(), Turn::Waits(Some(_))));
+    assert!(world.presented.is_none());
+}
+
+#[test]
+fn a_failed_self_check_is_a_hint_when_the_ca_fails_too() {
+    let mut world = World::new();
+    world.names_are(&["a.test"]);
+    world.self_check_passes = false;
+    world.ca.validation = Validation::Fails("connection");
+    let failure = failure_of(&mut world);
+    assert!(
+        failure.message.ends_with(". The self-check does not see the answer yet: a.test: connection refused"),
+        "{}",
+        failure.message
+    );
+}
+
+#[test]
+fn a_rate_limit_on_validation_is_its_own_reason() {
+    let mut world = World::new();
+    world.ca.validation = Validation::Fails("rateLimited");
+    let failure = failure_of(&mut world);
+    assert_eq!((failure.reason, failure.disposition), (reason::RATE_LIMITED, Disposition::TooFast));
+}
+
+#[test]
+fn a_self_check_that_keeps_failing_is_waited_for_and_then_the_ca_is_asked_all_the_same() {
+    let mut world = World::new();
+    world.self_check_passes = false;
+    world.ca.validation = Validation::Hangs;
+    let begin = world.now;
+    let mut looks = 0;
+    while world.learned().told.is_empty() {
+        match world.run() {
+            Turn::Waits(Some(until)) => world.now = until,
+            turn => panic!("{turn:?}"),
+        }
+        looks += 1;
+        assert!(looks < 60, "it is looked at ever less often");
+    }
+    assert_eq!(world.learned().answered(), Some(begin + SignedDuration::from_secs(60)));
+}
+
+#[test]
+fn a_self_check_that_waits_says_what_it_saw() {
+    let mut world = World::new();
+    world.self_check_passes = false;
+    world.run();
+    match world.next_step() {
+        Step::Wait { reason, message, .. } => {
+            assert_eq!(reason, reason::SELF_CHECK);
+            assert_eq!(message, "The self-check does not see the answer yet: a.test: connection refused");
+        }
+        step => panic!("{step:?}"),
+    }
+}
+
+#[test]
+fn what_waits_for_the_ca_names_the_names() {
+    let mut world = World::new();
+    world.ca.validation = Validation::Hangs;
+    world.run();
+    match world.next_step() {
+        Step::Wait { reason, message, .. } => {
+            assert_eq!(
+                (reason, message.as_str()),
+                (reason::VALIDATING, "The CA is validating a.test and 1 more name")
+            );
+        }
+        step => panic!("{step:?}"),
+    }
+}
+
+/// After a failure that keeps the order, too: the time since the answers are presented counts.
+#[test]
+fn a_self_check_that_never_passes_does_not_hold_up_an_order_that_the_ca_stumbled_over() {
+    let mut world = World::new();
+    world.self_check_passes = false;
+    run_to(&mut world, |step| matches!(step, Step::Answer(_)));
+    let begin = world.now;
+    let fault = Fault {
+        refusal: Refusal { code: "serverInternal", status: Some(500), retry_after: None },
+        answer_lost: false,
+    };
+    // Three attempts for two challenges.
+    world.ca.faults.extend(vec![fault; 6]);
+    world.run_until_rest();
+    world.check_issued();
+    let failures = world.reports.iter().filter(|report| matches!(report, Report::Failed { .. })).count();
+    assert_eq!(failures, 1);
+    assert!(world.now.duration_since(begin) < SignedDuration::from_mins(10), "{}", world.now);
+    assert_eq!(world.ca.orders.len(), 1);
+}

@@ -1,0 +1,96 @@
+//! The reconcile of an Ingress or a Gateway.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use kube::runtime::controller::Action;
+use kube::{Resource, ResourceExt};
+use tracing::{Instrument, info_span};
+
+use super::act;
+use crate::controller::context::Context;
+use crate::controller::error::Error;
+use crate::controller::retry::retry;
+use crate::runtime::clock::Stopwatch;
+use crate::runtime::metrics::ReconcileOutcome;
+use certwright_core::annotated::{Decision, Entrance, Plan, Remark, decide, is_surplus, plan};
+use certwright_core::events::Event;
+
+/// Reconciles an Ingress or a Gateway.
+///
+/// # Errors
+/// [`Error`], if the API server fails; see [`error_policy`].
+pub async fn reconcile<K>(object: Arc<K>, context: Arc<Context>) -> Result<Action, Error>
+where
+    K: Resource<DynamicType = ()>,
+    for<'a> Entrance: From<&'a K>,
+{
+    let entrance = Entrance::from(&*object);
+    // Its Certificates are deleted together with it.
+    if entrance.is_going {
+        return Ok(Action::await_change());
+    }
+    let kind = entrance.kind.as_str();
+    let span = info_span!("reconcile", object = kind, namespace = entrance.namespace, name = entrance.name);
+    async {
+        let took = Stopwatch::start();
+        let plan = plan(&entrance, &context.config.annotations.settings);
+        let mut remarks = BTreeSet::from_iter(plan.remarks.iter().cloned());
+        let outcome = follow(&entrance, &plan, &mut remarks, &context).await;
+        let reference = object.object_ref(&());
+        for Remark { reason, note } in remarks {
+            let event = Event::warning(reason, "MakeCertificate", note);
+            context.events.publish(&reference, &event).await;
+        }
+        let metric = match &outcome {
+            Err(_) => ReconcileOutcome::Failed,
+            Ok(written) if written.is_empty() => ReconcileOutcome::Unchanged,
+            Ok(_) => ReconcileOutcome::Progressed,
+        };
+        context.metrics.reconciled(kind, metric, took.elapsed());
+        for Remark { reason, note } in outcome? {
+            let event = Event::normal(reason, "MakeCertificate", note);
+            context.events.publish(&reference, &event).await;
+        }
+        context.in_flight.succeeded(&entrance.uid);
+        Ok(Action::await_change())
+    }
+    .instrument(span)
+    .await
+}
+
+/// Creates, changes and deletes Certificates according to the plan. Returns what was done.
+async fn follow(
+    entrance: &Entrance,
+    plan: &Plan,
+    remarks: &mut BTreeSet<Remark>,
+    context: &Context,
+) -> Result<Vec<Remark>, Error> {
+    let existing = context.cache.certificates(&entrance.namespace, |_| true);
+    let mut done = Vec::new();
+    for wanted in &plan.certificates {
+        let name = wanted.name_any();
+        let cached = existing.iter().find(|existing| existing.name_any() == name);
+        let decision = match decide(wanted, entrance, cached.map(|cached| &**cached)) {
+            Decision::Apply => act::apply(context, entrance, wanted, remarks).await?,
+            other => act::Applied::Not(other),
+        };
+        match decision {
+            act::Applied::Written(remark) => done.push(remark),
+            act::Applied::Not(Decision::Foreign(remark)) => drop(remarks.insert(remark)),
+            act::Applied::Not(_) => {}
+        }
+    }
+    for surplus in existing.iter().filter(|existing| is_surplus(existing, entrance, plan)) {
+        done.extend(act::delete(context, surplus).await?);
+    }
+    Ok(done)
+}
+
+/// What happens after an error of the API server: the reconcile is retried, with growing delays.
+pub fn error_policy<K>(object: Arc<K>, error: &Error, context: Arc<Context>) -> Action
+where
+    K: Resource<DynamicType = ()>,
+{
+    retry(&*object, error, &context)
+}

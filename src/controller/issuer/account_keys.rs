@@ -1,0 +1,126 @@
+//! What is gathered about an account key, the next one, and the other issuers that use it.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+
+use super::ownership::must_keep_its_key;
+use crate::controller::context::Context;
+use crate::controller::issuer_record::{AccountSecret, IssuerRecord};
+use crate::controller::secrets;
+use certwright_acme::jwk_thumbprint;
+use certwright_api::{AcmeIssuer, Certificate};
+use certwright_core::account::rollover::{Keys, NextKey, Peer, stated_algorithm};
+use certwright_pki::{Curve, KeyAlgorithm, PrivateKey};
+
+/// The key in a Secret's data under which the key is that is to follow the one under `key`.
+pub(super) fn next_key(key: &str) -> String {
+    format!("{key}.next")
+}
+
+/// What is gathered about the account key and the next one.
+#[derive(Default)]
+pub(super) struct AccountKeys {
+    pub(super) next: Option<(PrivateKey, NextKey)>,
+    created: Option<Timestamp>,
+    last_rollover: Option<Timestamp>,
+    peers: Vec<Peer>,
+    validating: bool,
+    must_stay: Option<String>,
+}
+
+impl AccountKeys {
+    /// Records which other issuers use the same key, and whether a CA is validating with it.
+    pub(super) fn gather_sharing(
+        &mut self,
+        issuer: &IssuerRecord,
+        secret: &AccountSecret,
+        context: &Context,
+    ) {
+        let concerned =
+            self.next.is_some() || issuer.roll_over.is_some() || issuer.spec.account_key.is_some();
+        if !concerned {
+            return;
+        }
+        let sharing = context.issuers_of_secret(secret, None);
+        self.validating = sharing
+            .iter()
+            .flat_map(|issuer| context.cache.certificates_of(&issuer.id))
+            .any(|one| may_be_looked_at(&one));
+        let others = sharing.into_iter().filter(|other| other.uid != issuer.uid);
+        self.peers = others.map(peer).collect();
+    }
+
+    /// Records the next key and the dates of both keys, as the Secret has them; `key` is the current one, stored under
+    /// `data_key`.
+    pub(super) fn see(
+        &mut self,
+        secret: Option<&Secret>,
+        key: Option<&PrivateKey>,
+        data_key: &str,
+        spec: &AcmeIssuer,
+    ) {
+        self.must_stay = secret.and_then(|secret| must_keep_its_key(secret, spec));
+        let pem = secret.and_then(|secret| secrets::data(secret, &next_key(data_key)));
+        let next = pem.and_then(|pem| {
+            PrivateKey::from_pem(pem).map_err(|error| error.to_string()).and_then(usable).ok()
+        });
+        let time = |name: &str| secret.and_then(|secret| time_on(secret, name));
+        self.next = next.map(|next| {
+            let seen = NextKey {
+                algorithm: next.algorithm(),
+                created: time(certwright_api::ANNOTATION_NEXT_KEY_CREATED),
+            };
+            (next, seen)
+        });
+        // What the Secret says counts only if it is about the key that it has.
+        let of =
+            secret.and_then(|secret| secrets::annotation(secret, certwright_api::ANNOTATION_KEY_THUMBPRINT));
+        let annotated = of.is_none_or(|of| key.is_some_and(|key| jwk_thumbprint(key) == of));
+        let about_key = |name: &str| time(name).filter(|_| annotated);
+        let made = secret.and_then(|secret| secret.metadata.creation_timestamp.as_ref()).map(|time| time.0);
+        self.created = about_key(certwright_api::ANNOTATION_KEY_CREATED).or(made);
+        self.last_rollover = about_key(certwright_api::ANNOTATION_LAST_KEY_ROLLOVER);
+    }
+
+    /// What the state machine sees; `key` is the current one, `request` asks for another.
+    pub(super) fn view<'a>(&'a self, key: Option<&PrivateKey>, request: Option<&'a str>) -> Keys<'a> {
+        Keys {
+            algorithm: key.map(PrivateKey::algorithm),
+            created: self.created,
+            last_rollover: self.last_rollover,
+            next: self.next.as_ref().map(|(_, next)| next),
+            request,
+            peers: &self.peers,
+            validating: self.validating,
+            must_stay: self.must_stay.as_deref(),
+        }
+    }
+}
+
+/// A key that an account can have.
+pub(super) fn usable(key: PrivateKey) -> Result<PrivateKey, String> {
+    match key.algorithm() {
+        KeyAlgorithm::Ecdsa(Curve::P256 | Curve::P384) | KeyAlgorithm::Rsa(2048..=4096) => Ok(key),
+        other => Err(format!(
+            "an ACME account cannot have a key of {other}; use ECDSA P-256 or P-384, or RSA 2048 to 4096"
+        )),
+    }
+}
+
+fn time_on(secret: &Secret, name: &str) -> Option<Timestamp> {
+    secrets::annotation(secret, name)?.parse().ok()
+}
+
+fn peer(issuer: IssuerRecord) -> Peer {
+    Peer {
+        name: format!("{} {}", issuer.id.kind.as_str(), issuer.id.name),
+        algorithm: stated_algorithm(&issuer.spec),
+        server: issuer.spec.server,
+    }
+}
+
+/// Whether the CA may be looking at answers to its challenges.
+fn may_be_looked_at(certificate: &Certificate) -> bool {
+    let status = certificate.status.as_ref();
+    status.is_some_and(|status| status.order.is_some() && !status.challenges.is_empty())
+}
