@@ -50,8 +50,7 @@ impl Limiter {
     }
 
     /// When the current pause ends, if there is one at `now`.
-    #[must_use]
-    pub fn paused_until(&self, now: Timestamp) -> Option<Timestamp> {
+    pub(super) fn paused_until(&self, now: Timestamp) -> Option<Timestamp> {
         (*self.paused_until.lock()).filter(|until| *until > now)
     }
 

@@ -22,7 +22,7 @@ pub use ownership::{CERTIFICATE_UID_LABEL, HTTP01_LABEL};
 pub use responder::{KeyAuthorizations, answer};
 pub use route::{
     Acceptance, HttpRoute, HttpRouteSpec, HttpRouteStatus, ParentReference, RoutePresentation, acceptance,
-    route_name, routes,
+    routes,
 };
 pub use self_check::{
     ConnectFailure, DnsFailure, NameServerFailure, OtherAddresses, SelfCheck, SelfCheckFailure,
