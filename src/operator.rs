@@ -25,10 +25,10 @@ use crate::runtime::metrics::{Metrics, PerCertificate};
 use crate::runtime::server::{self, Limits};
 use crate::runtime::supervisor::{Ended, Supervisor};
 use crate::runtime::{api_server, shutdown};
-use certwright_api::{GROUP, IssuerKind, IssuerRef, PropagationCheck};
+use certwright_api::{GROUP, IssuerRef, PropagationCheck};
 use certwright_core::annotated::AnnotationSettings;
 use certwright_core::backoff::Backoff;
-use certwright_solver::http01::{self, PathType, SelfCheckSetupError};
+use certwright_solver::http01::{self, SelfCheckSetupError};
 
 const WATCHES: &str = "the watches to list all objects";
 
@@ -221,10 +221,7 @@ pub(crate) fn config(settings: &Run, responder_port: u16) -> Config {
         responder_service: settings.responder_service.clone().filter(|name| !name.is_empty()),
         nameservers: settings.http01_nameservers.clone(),
         self_check_timeout: settings.http01_self_check_timeout,
-        path_type: match settings.http01_path_type.as_str() {
-            "ImplementationSpecific" => PathType::ImplementationSpecific,
-            _ => PathType::Exact,
-        },
+        path_type: settings.http01_path_type,
         egress: settings.egress.rules(),
         backoff: Backoff { first: settings.backoff_first, longest: settings.backoff_longest },
         recursive_nameservers: settings.dns01_recursive_nameservers.clone(),
@@ -241,10 +238,7 @@ pub(crate) fn config(settings: &Run, responder_port: u16) -> Config {
 
 fn annotations(settings: &Run) -> AnnotationsConfig {
     let name = settings.default_issuer_name.clone().filter(|name| !name.is_empty());
-    let kind = match settings.default_issuer_kind.as_str() {
-        "ClusterIssuer" => IssuerKind::ClusterIssuer,
-        _ => IssuerKind::Issuer,
-    };
+    let kind = settings.default_issuer_kind;
     AnnotationsConfig {
         enabled: settings.annotations,
         settings: AnnotationSettings {

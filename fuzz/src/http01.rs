@@ -21,6 +21,5 @@ pub fn request(data: &[u8]) {
 pub fn self_check(data: &[u8]) {
     if let Err(failure) = fuzzing::judge(data) {
         message(&failure.to_string());
-        message(failure.reason());
     }
 }

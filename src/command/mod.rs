@@ -31,6 +31,7 @@ mod revoke;
 mod rollover;
 mod run;
 mod status;
+mod values;
 mod wait;
 
 pub use check::Check;

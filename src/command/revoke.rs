@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, IsTerminal};
 
 use clap::Args;
-use clap::builder::PossibleValuesParser;
 use kube::Api;
 
 use super::output::{moment, plain, tell};
+use super::values::one_of;
 use super::wait::{Verdict, Wait};
 use super::{Cluster, ClusterArgs, Error, Exit, outlook, print};
 use crate::runtime::clock;
@@ -23,8 +23,8 @@ pub struct Revoke {
     /// Name of the Certificate.
     pub name: String,
     /// Reason for the revocation. With `keyCompromise`, the next certificate has a new private key.
-    #[arg(long, value_parser = PossibleValuesParser::new(RevocationReason::ALL.iter().map(|reason| reason.as_str())))]
-    pub reason: String,
+    #[arg(long, value_parser = one_of(RevocationReason::ALL, RevocationReason::as_str))]
+    pub reason: RevocationReason,
     /// Do not ask for confirmation.
     #[arg(short, long)]
     pub yes: bool,
@@ -38,7 +38,7 @@ pub struct Revoke {
 
 /// The state at the time of the request.
 struct Asked {
-    reason: String,
+    reason: RevocationReason,
     last: Option<LastRevocation>,
 }
 
@@ -55,7 +55,7 @@ impl Revoke {
         if !self.yes && !self.confirmed(&called, &certificate)? {
             return Err(Error::Usage("nothing was revoked".to_owned()));
         }
-        if observed(&certificate) == Some(&self.reason) {
+        if observed(&certificate) == Some(self.reason.as_str()) {
             self.take_back(&cluster, &api, &called).await?;
         }
         let annotation = (ANNOTATION_REVOKE, Some(self.reason.as_str()));
@@ -84,7 +84,7 @@ impl Revoke {
             .map_or(String::new(), |serial| format!(", serial number {}", plain(&serial)));
         tell(&format!(
             "Revoke the certificate of {called}{serial}{until}, with reason {}? This cannot be undone. Type yes to continue: ",
-            self.reason
+            self.reason.as_str()
         ))?;
         let mut answer = String::new();
         io::stdin().lock().read_line(&mut answer).map_err(Error::Output)?;
@@ -110,13 +110,13 @@ impl Revoke {
     }
 }
 
-fn observed(certificate: &Certificate) -> Option<&String> {
-    certificate.status.as_ref()?.revocation.as_ref()?.observed_request.as_ref()
+fn observed(certificate: &Certificate) -> Option<&str> {
+    certificate.status.as_ref()?.revocation.as_ref()?.observed_request.as_deref()
 }
 
 fn judge(certificate: &Certificate, asked: &Asked) -> Verdict {
     let waits = || Verdict::Pending("waiting for the operator".to_owned());
-    if observed(certificate) != Some(&asked.reason) {
+    if observed(certificate) != Some(asked.reason.as_str()) {
         return waits();
     }
     let Some(status) = &certificate.status else { return waits() };

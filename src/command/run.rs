@@ -6,13 +6,15 @@ use std::time::Duration;
 use clap::{ArgAction, Args};
 use tracing::error;
 
-use super::{EgressArgs, Error, Exit};
+use super::values::one_of;
+use super::{EgressArgs, Error, Exit, causes};
 use crate::operator;
-use crate::runtime::logs::{self, LogFormat};
+use crate::runtime::logs::{self, LogFilter, LogFormat, LogsError};
 use crate::runtime::panics::{self, caught};
 use crate::runtime::traces::{self, Traces};
-use certwright_api::SettingDuration;
+use certwright_api::{IssuerKind, SettingDuration};
 use certwright_solver::dns01::NameServer;
+use certwright_solver::http01::PathType;
 
 /// How long the process waits at its end until the last spans are sent.
 const LAST_TRACES: Duration = Duration::from_secs(2);
@@ -59,8 +61,8 @@ pub struct Run {
     pub http01_self_check_timeout: Duration,
     /// pathType of temporary Ingresses: `Exact`, or `ImplementationSpecific` for ingress controllers that reject the dot
     /// of `.well-known` in an exact path.
-    #[arg(long, env = "CERTWRIGHT_HTTP01_PATH_TYPE", default_value = "Exact", value_parser = ["Exact", "ImplementationSpecific"])]
-    pub http01_path_type: String,
+    #[arg(long, env = "CERTWRIGHT_HTTP01_PATH_TYPE", default_value = "Exact", value_parser = one_of(&PathType::ALL, PathType::as_str))]
+    pub http01_path_type: PathType,
     /// Name servers that dns-01 uses to find the place of a record and to check it, separated by commas: `ip`, `ip:port`, or
     /// an https:// URL for DNS over HTTPS. Those of the system by default. A solver can set its own.
     #[arg(long, env = "CERTWRIGHT_DNS01_RECURSIVE_NAMESERVERS", value_delimiter = ',')]
@@ -92,8 +94,8 @@ pub struct Run {
     #[arg(long, env = "CERTWRIGHT_DEFAULT_ISSUER_NAME")]
     pub default_issuer_name: Option<String>,
     /// The kind of that issuer.
-    #[arg(long, env = "CERTWRIGHT_DEFAULT_ISSUER_KIND", default_value = "Issuer", value_parser = ["Issuer", "ClusterIssuer"])]
-    pub default_issuer_kind: String,
+    #[arg(long, env = "CERTWRIGHT_DEFAULT_ISSUER_KIND", default_value = "Issuer", value_parser = one_of(&[IssuerKind::Issuer, IssuerKind::ClusterIssuer], IssuerKind::as_str))]
+    pub default_issuer_kind: IssuerKind,
     /// The wait after the first failed issuance. It doubles with each further failure.
     #[arg(long, env = "CERTWRIGHT_BACKOFF_FIRST", default_value = "1m", value_parser = duration)]
     pub backoff_first: Duration,
@@ -113,8 +115,8 @@ pub struct Run {
     #[arg(long, env = "CERTWRIGHT_LOG_FORMAT", value_enum, default_value = "text")]
     pub log_format: LogFormat,
     /// What to log in addition to the default, such as `debug` or `certwright=debug`.
-    #[arg(long, env = "CERTWRIGHT_LOG_LEVEL")]
-    pub log_level: Option<String>,
+    #[arg(long, env = "CERTWRIGHT_LOG_LEVEL", value_parser = log_filter)]
+    pub log_level: Option<LogFilter>,
     /// URL of a collector that accepts traces by OTLP over HTTP, such as http://collector:4318. Requires a build with the
     /// feature `otlp`.
     #[arg(long, env = "CERTWRIGHT_OTLP_ENDPOINT")]
@@ -129,7 +131,7 @@ impl Run {
     pub async fn execute(self) -> Result<Exit, Error> {
         let traces = traces::begin(self.otlp_endpoint.as_deref())?;
         let layer = traces.as_ref().map(Traces::layer);
-        logs::init(self.log_format, self.log_level.as_deref(), layer)?;
+        logs::init(self.log_format, self.log_level.as_ref(), layer)?;
         panics::log();
         let outcome = caught(operator::operate(self)).await;
         let exit = match outcome {
@@ -153,4 +155,8 @@ impl Run {
 
 fn duration(text: &str) -> Result<Duration, String> {
     text.parse::<SettingDuration>().map(Duration::from).map_err(|error| error.to_string())
+}
+
+fn log_filter(text: &str) -> Result<LogFilter, String> {
+    text.parse().map_err(|error: LogsError| causes(&error))
 }

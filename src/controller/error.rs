@@ -1,6 +1,7 @@
 //! Errors of reconciles, mostly of requests to the API server.
 
 use kube::core::Status;
+use strum::IntoStaticStr;
 
 use crate::runtime::panics::Panic;
 use certwright_core::reading::Fault;
@@ -8,7 +9,7 @@ use certwright_pki::KeyError;
 use certwright_pki::keystore::KeystoreError;
 
 /// Which request to the API server failed. A reconcile that ends with it is retried.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, IntoStaticStr)]
 pub enum Error {
     /// A Secret could not be read.
     #[error("Secret {name} cannot be read")]
@@ -125,28 +126,7 @@ pub enum Error {
 impl Error {
     /// Name of the variant: a label of metrics and logs.
     pub fn step(&self) -> &'static str {
-        match self {
-            Self::ReadSecret { .. } => "ReadSecret",
-            Self::WriteSecret { .. } => "WriteSecret",
-            Self::ReadKeeper { .. } => "ReadKeeper",
-            Self::WriteStatus(_) => "WriteStatus",
-            Self::Present { .. } => "Present",
-            Self::Withdraw { .. } => "Withdraw",
-            Self::EditIngress { .. } => "EditIngress",
-            Self::ReadRoutes { .. } => "ReadRoutes",
-            Self::ReadCertificate { .. } => "ReadCertificate",
-            Self::WriteCertificate { .. } => "WriteCertificate",
-            Self::NoRandomness => "NoRandomness",
-            Self::ReadObject(_) => "ReadObject",
-            Self::Unreadable(_) => "Unreadable",
-            Self::WriteFinalizer(_) => "WriteFinalizer",
-            Self::ReadReplicas { .. } => "ReadReplicas",
-            Self::Key(_) => "Key",
-            Self::Keystore(_) => "Keystore",
-            Self::Panicked(_) => "Panicked",
-            Self::Bug(_) => "Bug",
-            Self::Circles(_) => "Circles",
-        }
+        self.into()
     }
 
     /// The API server's error about an object that leads to an http-01 answer, if only a person can fix it: the object is

@@ -38,9 +38,6 @@ pub struct Election {
 }
 
 impl Election {
-    /// The usual [`Election::lease_duration`], that of Kubernetes' own controllers: 15 seconds.
-    pub const LEASE_DURATION: Duration = Duration::from_secs(15);
-
     fn renewal(&self) -> Duration {
         self.lease_duration / 3
     }

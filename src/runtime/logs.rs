@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal};
+use std::str::FromStr;
 
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
@@ -33,12 +34,29 @@ pub enum LogFormat {
     Text,
 }
 
-/// Starts logging. If `RUST_LOG` is set, it is the filter; otherwise `filter`, in the same syntax, is added to the default,
+/// What to log, in the syntax of [`EnvFilter`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFilter(String);
+
+impl FromStr for LogFilter {
+    type Err = LogsError;
+
+    fn from_str(text: &str) -> Result<Self, LogsError> {
+        EnvFilter::try_new(text)?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// Starts logging. If `RUST_LOG` is set, it is the filter; otherwise `filter` is added to the default,
 /// which is `info`, and `warn` for the libraries for HTTP, TLS and DNS. Spans also go to `traces`.
 ///
 /// # Errors
-/// [`LogsError::Filter`] for an invalid filter, [`LogsError::Started`] if this was called before.
-pub fn init(format: LogFormat, filter: Option<&str>, traces: Option<TraceLayer>) -> Result<(), LogsError> {
+/// [`LogsError::Filter`] for an invalid `RUST_LOG`, [`LogsError::Started`] if this was called before.
+pub fn init(
+    format: LogFormat,
+    filter: Option<&LogFilter>,
+    traces: Option<TraceLayer>,
+) -> Result<(), LogsError> {
     let filter = match std::env::var(EnvFilter::DEFAULT_ENV) {
         Ok(everything) if !everything.is_empty() => EnvFilter::try_new(everything),
         _ => EnvFilter::try_new(directives(filter)),
@@ -72,8 +90,8 @@ pub enum LogsError {
     Started(#[from] TryInitError),
 }
 
-fn directives(filter: Option<&str>) -> String {
-    filter.map_or_else(|| DEFAULT_FILTER.to_owned(), |filter| format!("{DEFAULT_FILTER},{filter}"))
+fn directives(filter: Option<&LogFilter>) -> String {
+    filter.map_or_else(|| DEFAULT_FILTER.to_owned(), |LogFilter(filter)| format!("{DEFAULT_FILTER},{filter}"))
 }
 
 fn json<S, W>(writer: W) -> impl Layer<S>
@@ -187,9 +205,8 @@ mod tests {
 
     #[test]
     fn an_error_is_logged_with_its_causes() {
-        let filter = EnvFilter::try_new("certwright=nonsense").unwrap_err();
         let lines = logged(None, || {
-            let error = LogsError::from(filter);
+            let error = "certwright=nonsense".parse::<LogFilter>().unwrap_err();
             warn!(error = &error as &dyn std::error::Error, "cannot log");
         });
         let error = lines.first().unwrap().get("error").unwrap().as_str().unwrap();
@@ -238,7 +255,8 @@ mod tests {
 
     fn logged(filter: Option<&str>, speak: impl FnOnce()) -> Vec<Value> {
         let written = Written::default();
-        let filter = EnvFilter::try_new(directives(filter)).unwrap().and(FilterFn::new(has_no_body));
+        let filter: Option<LogFilter> = filter.map(|filter| filter.parse().unwrap());
+        let filter = EnvFilter::try_new(directives(filter.as_ref())).unwrap().and(FilterFn::new(has_no_body));
         let registry = tracing_subscriber::registry().with(json(written.clone()).with_filter(filter));
         tracing::subscriber::with_default(registry, speak);
         let bytes = written.0.lock().unwrap();

@@ -16,6 +16,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+use strum::IntoStaticStr;
 
 pub use self::certificates::CertificateFacts;
 use self::certificates::Certificates;
@@ -287,7 +288,8 @@ impl Default for Metrics {
 }
 
 /// How a reconcile ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum ReconcileOutcome {
     /// There was nothing to do.
     Unchanged,
@@ -301,17 +303,13 @@ pub enum ReconcileOutcome {
 
 impl ReconcileOutcome {
     fn as_str(self) -> &'static str {
-        match self {
-            Self::Unchanged => "unchanged",
-            Self::Progressed => "progressed",
-            Self::Failed => "failed",
-            Self::Panicked => "panicked",
-        }
+        self.into()
     }
 }
 
 /// Which part of an object cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Part {
     /// The object: it is ignored.
     Object,
@@ -321,15 +319,13 @@ pub enum Part {
 
 impl Part {
     fn as_str(self) -> &'static str {
-        match self {
-            Self::Object => "object",
-            Self::Status => "status",
-        }
+        self.into()
     }
 }
 
 /// How an attempt to revoke a certificate ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum RevocationOutcome {
     /// It is revoked.
     Succeeded,
@@ -341,16 +337,13 @@ pub enum RevocationOutcome {
 
 impl RevocationOutcome {
     fn as_str(self) -> &'static str {
-        match self {
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::GivenUp => "given_up",
-        }
+        self.into()
     }
 }
 
 /// A verb of the Kubernetes API that writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum ApiVerb {
     /// `create`
     Create,
@@ -364,12 +357,7 @@ pub enum ApiVerb {
 
 impl ApiVerb {
     fn as_str(self) -> &'static str {
-        match self {
-            Self::Create => "create",
-            Self::Update => "update",
-            Self::Patch => "patch",
-            Self::Delete => "delete",
-        }
+        self.into()
     }
 }
 

@@ -1,5 +1,8 @@
 //! What the API refuses, accepts and tells.
 
+mod cert_manager;
+mod definitions;
+
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use crate::common::api::{is_refused, kubectl};
@@ -183,46 +186,6 @@ async fn a_certificate_that_cannot_be_honoured_is_refused_with_a_sentence() -> R
 }
 
 #[tokio::test]
-async fn a_certificate_written_for_cert_manager_is_accepted_as_it_is() -> Result<()> {
-    TestNamespace::with("api", async |ns| {
-        let good = [
-            "dnsNames: [a.test], renewal: { policy: RenewBefore, windows: [{ cron: '*/15 1-5,22 1,15 JAN-mar Mon,5-7', windowDuration: 1h30m, timezone: Europe/Paris }] }",
-            "dnsNames: [a.test], renewal: { policy: Disabled }",
-            "dnsNames: [a.test, '*.a.test', xn--mnchen-3ya.test, A.Example.TEST, a]",
-            "ipAddresses: [192.0.2.1, '2001:db8::1']",
-            "commonName: a.test",
-            "dnsNames: [a.test], commonName: a.test, isCA: false",
-            "dnsNames: [a.test], uris: [], emailAddresses: [], otherNames: [], additionalOutputFormats: []",
-            "dnsNames: [a.test], usages: [digital signature, key encipherment]",
-            "dnsNames: [a.test], usages: [server auth], encodeUsagesInRequest: false",
-            "dnsNames: [a.test], renewBefore: 360h0m0s, revisionHistoryLimit: 1",
-            "dnsNames: [a.test], renewBeforePercentage: 33",
-            "dnsNames: [a.test], privateKey: { algorithm: RSA, encoding: PKCS8, size: 4096, rotationPolicy: Never }",
-            "dnsNames: [a.test], privateKey: { algorithm: ECDSA, size: 521 }",
-            "dnsNames: [a.test], privateKey: { algorithm: Ed25519 }, duration: 2160h",
-            "dnsNames: [a.test], additionalOutputFormats: [{ type: CombinedPEM }, { type: DER }]",
-            "dnsNames: [a.test], keystores: { jks: { create: true, alias: a, passwordSecretRef: { name: a, key: b } } }",
-            "dnsNames: [a.test], keystores: { pkcs12: { create: true, profile: LegacyRC2, passwordSecretRef: { name: a, key: b } } }",
-            "dnsNames: [a.test], keystores: { pkcs12: { create: false }, jks: { create: true, password: changeit } }",
-            "dnsNames: [a.test], secretTemplate: { labels: { a.test/b: c }, annotations: { d: 'e f' } }",
-        ];
-        for fields in good {
-            let reference = "issuerRef: { name: ca, kind: Issuer, group: certwright.dev }";
-            let yaml = spelled(&format!("secretName: a-tls, {reference}, {fields}"));
-            ns.apply(&yaml).await.with_context(|| fields.to_owned())?;
-            ns.delete_object("certificate/a").await?;
-        }
-        let yaml = spelled("secretName: a-tls, issuerRef: { name: ca }, dnsNames: [a.test]");
-        ns.apply(&yaml).await?;
-        let stored = ns.get("certificate/a").await?.context("it is gone")?;
-        assert_eq!(stored["spec"]["issuerRef"]["kind"], "Issuer", "the default is filled in");
-        assert_eq!(stored["spec"]["issuerRef"]["group"], "certwright.dev");
-        Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
 async fn an_issuer_that_cannot_be_honoured_is_refused_with_a_sentence() -> Result<()> {
     TestNamespace::with("api", async |ns| {
         let url = "server: must be the http or https URL of an ACME directory, such as https://acme-v02.api.letsencrypt.org/directory";
@@ -279,35 +242,6 @@ async fn an_issuer_that_cannot_be_honoured_is_refused_with_a_sentence() -> Resul
                 );
                 is_refused(ns, &yaml, sentence).await?;
             }
-        }
-        Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
-async fn an_issuer_written_for_cert_manager_is_accepted_as_it_is() -> Result<()> {
-    TestNamespace::with("api", async |ns| {
-        let server = "server: 'https://a.test/dir'";
-        let good = [
-            server.to_owned(),
-            format!("{server}, email: '', solvers: []"),
-            "server: 'http://ca.internal:8080/acme'".to_owned(),
-            format!("{server}, caBundle: YQ==, skipTLSVerify: false"),
-            format!("{server}, skipTLSVerify: true, preferredChain: ISRG Root X1, profile: shortlived"),
-            format!("{server}, accountKey: {{ algorithm: RSA }}, privateKeySecretRef: {{ name: a, key: b }}"),
-            format!("{server}, accountKey: {{ size: 384, rolloverInterval: 1h }}"),
-            format!("{server}, accountKey: {{ rolloverInterval: 2160h0m0s }}"),
-            format!(
-                "{server}, externalAccountBinding: {{ keyID: a, keyAlgorithm: HS512, keySecretRef: {{ name: b, key: c }} }}"
-            ),
-        ];
-        for fields in good {
-            let yaml = format!(
-                "{{ apiVersion: certwright.dev/v1alpha1, kind: Issuer, metadata: {{ name: a }}, spec: {{ acme: {{ {fields} }} }} }}"
-            );
-            ns.apply(&yaml).await.with_context(|| fields.clone())?;
-            ns.delete_object("issuer/a").await?;
         }
         Ok(())
     })
@@ -421,170 +355,9 @@ async fn what_needs_more_than_a_rule_of_the_crd_is_said_in_a_condition_at_once()
     .await
 }
 
-#[tokio::test]
-async fn every_field_says_what_it_is() -> Result<()> {
-    TestNamespace::with("api", async |ns| {
-        for crd in crds() {
-            let name = crd.metadata.name.context("no name")?;
-            let known =
-                ns.get(&format!("customresourcedefinition/{name}")).await?.context("it is not installed")?;
-            let versions = known["spec"]["versions"].as_array().context("no versions")?;
-            for version in versions {
-                let mut silent = Vec::new();
-                walk(&version["schema"]["openAPIV3Schema"], &name, &mut silent);
-                assert!(silent.is_empty(), "these say nothing: {silent:#?}");
-            }
-            let plural = known["spec"]["names"]["plural"].as_str().context("no plural")?;
-            let explained = kubectl(ns, &["explain", plural, "--recursive"])?;
-            for field in ["spec\t", "status\t", "conditions\t", "observedGeneration\t"] {
-                assert!(explained.contains(field), "{field} in {explained}");
-            }
-        }
-        let explained = kubectl(ns, &["explain", "issuer.spec.acme.externalAccountBinding.keyID"])?;
-        assert!(explained.contains("Key id from the CA."), "{explained}");
-        Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
-async fn what_kubectl_get_shows_answers_the_first_questions() -> Result<()> {
-    let _alone = CLUSTER_ISSUERS.lock().await;
-    TestNamespace::with("api", async |ns| {
-        let pebble = Pebble::builder().start(&ns.cluster).await?;
-        let _operator = Operator::builder(ns).start().await?;
-        ns.apply(&issuer(&pebble.directory_url, &pebble.ca_pem, "")).await?;
-        ns.apply(&certificate("web", &[&format!("{}.example.com", ns.name)], "")).await?;
-        issued(ns, "web").await?;
-        let cluster_issuer = format!("cluster-{}", ns.name);
-        let yaml = issuer(&pebble.directory_url, &pebble.ca_pem, "");
-        let yaml = yaml
-            .replace("kind: Issuer", "kind: ClusterIssuer")
-            .replace("name: ca", &format!("name: {cluster_issuer}"));
-        ns.apply(&yaml).await?;
-        let outcome = async {
-            let get = |what: &str, output: &str| {
-                kubectl(ns, &["get", what, "--namespace", &ns.name, "--output", output])
-            };
-            let columns = |table: String| -> Vec<String> {
-                table.lines().next().unwrap_or_default().split_whitespace().map(str::to_owned).collect()
-            };
-            let wide = ["NAME", "READY", "SECRET", "ISSUER", "STATUS", "EXPIRES", "RENEWAL", "AGE"];
-            assert_eq!(columns(get("cert", "wide")?), wide);
-            let narrow = kubectl(ns, &["get", "certs", "--namespace", &ns.name])?;
-            let row: Vec<_> = narrow.lines().nth(1).unwrap_or_default().split_whitespace().collect();
-            assert_eq!(row.get(..4), Some(&["web", "True", "web-tls", "ca"][..]), "{narrow}");
-            assert_eq!(columns(narrow), ["NAME", "READY", "SECRET", "ISSUER", "EXPIRES", "AGE"]);
-
-            assert_eq!(
-                columns(get("issuers", "wide")?),
-                ["NAME", "READY", "SERVER", "STATUS", "ACCOUNT", "AGE"]
-            );
-            let row = get("issuer", "wide")?;
-            for shown in ["True", &pebble.directory_url, "/my-account/"] {
-                assert!(row.contains(shown), "{shown} in {row}");
-            }
-            assert_eq!(
-                columns(get("cissuer", "wide")?),
-                ["NAME", "READY", "SERVER", "STATUS", "ACCOUNT", "AGE"]
-            );
-
-            let all = get("certwright", "name")?;
-            for name in ["certificate.certwright.dev/web", "issuer.certwright.dev/ca"] {
-                assert!(all.lines().any(|line| line == name), "{name} in {all}");
-            }
-            assert!(all.contains(&format!("clusterissuer.certwright.dev/{cluster_issuer}")), "{all}");
-            anyhow::Ok(())
-        }
-        .await;
-        ns.delete_object(&format!("clusterissuer/{cluster_issuer}")).await?;
-        outcome
-    })
-    .await
-}
-
-#[tokio::test]
-async fn the_crds_in_the_repository_are_those_of_the_types() -> Result<()> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
-    let mut written = BTreeMap::new();
-    for entry in fs::read_dir(&directory)? {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name != "kustomization.yaml" {
-            written.insert(name, fs::read_to_string(&path)?);
-        }
-    }
-    let yaml = crds_yaml()?;
-    let mut generated = BTreeMap::new();
-    for (document, crd) in yaml.split_terminator("---\n").filter(|part| !part.is_empty()).zip(crds()) {
-        generated.insert(format!("{}.yaml", crd.spec.names.plural), document.to_owned());
-    }
-    assert_eq!(generated.len(), 3);
-    assert_eq!(Vec::from_iter(written.keys()), Vec::from_iter(generated.keys()), "files in crds/");
-    for (name, document) in &generated {
-        assert!(written[name] == *document, "crds/{name} is not what crates/api says; run: make crds");
-    }
-    let listed = fs::read_to_string(directory.join("kustomization.yaml"))?;
-    for name in generated.keys() {
-        assert!(listed.contains(name), "crds/kustomization.yaml lacks {name}");
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn sectigos_cluster_issuer_for_cert_manager_works_with_another_api_version() -> Result<()> {
-    let _alone = CLUSTER_ISSUERS.lock().await;
-    TestNamespace::with("api", async |ns| {
-        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/sectigo-clusterissuer.yaml");
-        let published = fs::read_to_string(&fixture)?;
-        let (server, key_id) = ("https://acme.sectigo.com/v2/DV", "8LFTBfZ6OLbXjF1xJGaEGw");
-        ensure!(published.contains(server) && published.contains(key_id), "{published}");
-        // Nothing of it is unknown to the API: kubectl refuses what would be dropped.
-        kubectl(ns, &["apply", "--dry-run=server", "--filename", &fixture.display().to_string()])?;
-
-        let key = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
-        let pebble = Pebble::builder().eab(key_id, key).start(&ns.cluster).await?;
-        // In place of the public roots, which vouch for the real one.
-        let roots = ns.cluster.description.state.join(format!("{}.roots.pem", ns.name));
-        fs::write(&roots, &pebble.ca_pem)?;
-        let _operator = Operator::builder(ns)
-            .argument("--cluster-issuers", "true")
-            .environment("SSL_CERT_FILE", &roots.display().to_string())
-            .start()
-            .await?;
-        ns.apply(&mac_key("sectigo-eab", key)).await?;
-        ns.apply(&published.replace(server, &pebble.directory_url)).await?;
-        let ready = ns.wait_condition("clusterissuer/sectigo", "Ready", "True", SOON).await;
-        let key_secret = ns.get("secret/sectigo-account-key").await;
-        ns.delete_object("clusterissuer/sectigo").await?;
-        let account = &ready?["status"]["acme"];
-        assert_eq!(account["lastRegisteredEmail"], "admin@example.com");
-        assert_eq!(account["boundKeyID"], key_id);
-        assert!(key_secret?.is_some(), "the account key's Secret has a default name");
-        Ok(())
-    })
-    .await
-}
-
 /// A Certificate called `a` with these fields in its spec.
 fn spelled(fields: &str) -> String {
     format!(
         "{{ apiVersion: certwright.dev/v1alpha1, kind: Certificate, metadata: {{ name: a }}, spec: {{ {fields} }} }}"
     )
-}
-
-/// Collects the paths of the properties that have no description.
-fn walk(schema: &Value, path: &str, silent: &mut Vec<String>) {
-    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
-        let path = format!("{path}.{name}");
-        if property["description"].as_str().is_none_or(|description| description.trim().is_empty()) {
-            silent.push(path.clone());
-        }
-        walk(property, &path, silent);
-    }
-    for part in ["items", "additionalProperties"] {
-        if schema[part].is_object() {
-            walk(&schema[part], path, silent);
-        }
-    }
 }

@@ -9,7 +9,6 @@ use crate::common::{SOON, certificate, condition, issuer, of_issuer};
 use anyhow::{Context, Result, ensure};
 use certwright_cluster::proxy::{Action, RequestInfo};
 use certwright_cluster::{Operator, Pebble, Proxy, TestNamespace};
-use certwright_core::disposition;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
@@ -36,7 +35,7 @@ async fn each_code_is_the_reason_reaches_people_word_for_word_and_decides_what_h
 #[test]
 fn no_code_is_without_an_expectation() {
     let known: BTreeSet<(&str, &str)> =
-        disposition::codes().iter().map(|known| (known.code, known.reason)).collect();
+        certwright_acme::CODES.iter().map(|known| (known.code, known.name)).collect();
     let expected: BTreeSet<(&str, &str)> = CODES.iter().map(|code| (code.code, code.reason)).collect();
     assert_eq!(
         known, expected,

@@ -10,7 +10,6 @@ use anyhow::{Context, Result, ensure};
 use certwright::cli::Cli;
 use certwright_api::{certificate_reason, issuer_reason};
 use certwright_cluster::TestNamespace;
-use certwright_core::disposition;
 use clap::CommandFactory;
 
 #[tokio::test]
@@ -48,7 +47,7 @@ async fn kubectl_finds_it_as_a_plugin_and_hands_its_exit_code_on() -> Result<()>
 
 #[tokio::test]
 async fn every_reason_and_every_code_is_explained() -> Result<()> {
-    let codes: Vec<&str> = disposition::codes().iter().map(|known| known.reason).collect();
+    let codes: Vec<&str> = certwright_acme::CODES.iter().map(|known| known.name).collect();
     let listed = alone(&["explain"]).await?.ended(0)?;
     for reason in issuer_reason::ALL.iter().chain(certificate_reason::ALL).chain(&codes) {
         let ran = alone(&["explain", reason]).await?.ended(0)?;

@@ -1,6 +1,9 @@
 //! The process: health, metrics, logs, leadership, and its end.
 #![allow(clippy::disallowed_methods, reason = "these are the tests' own connections")]
 
+mod metrics;
+mod replicas;
+
 use crate::common;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,116 +53,6 @@ async fn the_operator_is_alive_but_not_ready_while_it_cannot_see_the_cluster() -
         let (status, why) = get(&operator, "/readyz").await?;
         assert_eq!(status, 503);
         assert!(why.contains("watches"), "{why}");
-        Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
-async fn metrics_have_names_with_units_and_name_no_object() -> Result<()> {
-    TestNamespace::with("runtime", async |ns| {
-        let (_pebble, operator) = ready(ns).await?;
-        ns.apply(&certificate("shop-front", &["a.example.com"], "")).await?;
-        let issued = issued(ns, "shop-front").await?;
-        let metrics = Metrics::parse(&operator.metrics().await?);
-
-        let expected = [
-            ("certwright_build_info", ""),
-            ("certwright_reconciles_total", "counter"),
-            ("certwright_reconcile_duration_seconds", "histogram"),
-            ("certwright_acme_requests_total", "counter"),
-            ("certwright_acme_request_duration_seconds", "histogram"),
-            ("certwright_issuances_total", "counter"),
-            ("certwright_issuance_duration_seconds", "histogram"),
-            ("certwright_api_writes_total", "counter"),
-            ("certwright_leader", "gauge"),
-            ("certwright_issuances_queued", "gauge"),
-            ("certwright_issuer_ready", "gauge"),
-            ("certwright_certificate_ready", "gauge"),
-            ("certwright_certificate_not_after_timestamp_seconds", "gauge"),
-            ("certwright_certificate_renewal_timestamp_seconds", "gauge"),
-        ];
-        for (name, type_) in expected {
-            let family = metrics.families.get(name.trim_end_matches("_total").trim_end_matches("_info"));
-            let family = family.with_context(|| format!("there is no {name}"))?;
-            assert!(type_.is_empty() || family.type_ == type_, "{name} is a {}", family.type_);
-            assert!(!family.help.is_empty(), "{name} has no help");
-        }
-        for (name, family) in &metrics.families {
-            assert!(name.starts_with("certwright_") || name.starts_with("process_"), "{name}");
-            if family.type_ == "histogram" || name.contains("timestamp") {
-                assert!(name.ends_with("_seconds"), "{name} says no unit");
-                assert_eq!(family.unit, "seconds", "{name}");
-            }
-        }
-        let mut with_names = BTreeSet::new();
-        for sample in &metrics.samples {
-            if sample.contains("shop-front") || sample.contains(&ns.name) || sample.contains("example.com") {
-                with_names.insert(sample.split('{').next().unwrap_or_default());
-            }
-        }
-        let of_one_object = [
-            "certwright_certificate_not_after_timestamp_seconds",
-            "certwright_certificate_ready",
-            "certwright_certificate_renewal_timestamp_seconds",
-            "certwright_issuer_ready",
-        ];
-        assert_eq!(Vec::from_iter(with_names), of_one_object);
-        let issuer =
-            format!("certwright_issuer_ready{{kind=\"Issuer\",namespace=\"{}\",name=\"ca\"}}", ns.name);
-        assert_eq!(metrics.sum(&issuer), 1.0);
-        assert_eq!(metrics.sum("certwright_certificate_ready"), 1.0);
-        let not_after: jiff::Timestamp =
-            issued["status"]["notAfter"].as_str().context("no notAfter")?.parse()?;
-        #[expect(clippy::cast_precision_loss, reason = "seconds of this century")]
-        let seconds = not_after.as_second() as f64;
-        assert_eq!(metrics.sum("certwright_certificate_not_after_timestamp_seconds"), seconds);
-        assert_eq!(metrics.sum("certwright_issuances_total{"), 1.0);
-        assert_eq!(metrics.sum("certwright_issuance_duration_seconds_count"), 1.0);
-        Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
-async fn metrics_of_single_certificates_can_be_turned_off() -> Result<()> {
-    TestNamespace::with("runtime", async |ns| {
-        let pebble = Pebble::builder().start(&ns.cluster).await?;
-        let operator = Operator::builder(ns).argument("--per-certificate-metrics", "false").start().await?;
-        ns.apply(&issuer(&pebble.directory_url, &pebble.ca_pem, "")).await?;
-        ns.apply(&certificate("shop-front", &["a.example.com"], "")).await?;
-        issued(ns, "shop-front").await?;
-        let metrics = operator.metrics().await?;
-        assert!(!metrics.contains("shop-front") && !metrics.contains("certwright_certificate_"), "{metrics}");
-        assert!(metrics.contains("certwright_issuances_total{"), "{metrics}");
-        Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
-async fn every_write_and_every_acme_request_is_counted() -> Result<()> {
-    TestNamespace::with("runtime", async |ns| {
-        let pebble = Pebble::builder().start(&ns.cluster).await?;
-        let ca = Proxy::start(&ns.cluster, &pebble.address).await?;
-        let api_server = Proxy::of_api_server(&ns.cluster).await?;
-        let operator = Operator::builder(ns).api_server(&api_server.url).start().await?;
-        ns.apply(&issuer(&format!("{}/dir", ca.url), &pebble.ca_pem, "")).await?;
-        ns.apply(&certificate("web", &["a.example.com", "b.example.com"], "")).await?;
-        revision(ns, "web", 1).await?;
-        let metrics = Metrics::parse(&operator.metrics().await?);
-        let written = Vec::from_iter(
-            api_server
-                .requests()
-                .into_iter()
-                .filter(|one| !one.method.is_safe())
-                .map(|one| (one.method, one.path)),
-        );
-        #[expect(clippy::cast_precision_loss, reason = "small counts")]
-        let counts = (written.len() as f64, ca.requests().len() as f64);
-        let counted =
-            (metrics.sum("certwright_api_writes_total{"), metrics.sum("certwright_acme_requests_total{"));
-        assert_eq!(counted, counts, "{written:#?}");
         Ok(())
     })
     .await
@@ -350,178 +243,16 @@ fn a_setting_that_cannot_be_used_is_refused_with_a_sentence() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_leader_killed_in_mid_order_is_followed_by_one_that_finishes_the_same_order() -> Result<()> {
-    TestNamespace::with("runtime", async |ns| {
-        let pebble = Pebble::builder().start(&ns.cluster).await?;
-        let proxy = Proxy::start(&ns.cluster, &pebble.address).await?;
-        let (first, second) = replicas(ns, "3s", |builder| builder).await?;
-        ns.apply(&issuer(&format!("{}/dir", proxy.url), &pebble.ca_pem, "")).await?;
-        ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
-        let doomed = first.process();
-        proxy.script(move |request| match request.path.starts_with("/finalize-order/") {
-            true => {
-                let doomed = doomed.clone();
-                Action::PassThen(Box::new(move || doomed.kill9().unwrap_or_default()))
-            }
-            false => Action::Pass,
-        });
-        ns.apply(&certificate("web", &["a.example.com"], "")).await?;
-        revision(ns, "web", 1).await?;
-        tls(ns, "web-tls").await?;
-        assert!(!first.is_running()?);
-        assert_eq!(count(&proxy, "/order-plz"), 1, "another order was placed");
-        assert_eq!(count(&proxy, "/finalize-order/"), 1, "the order was finalized twice");
-        assert_eq!(holder(ns).await?.as_deref(), Some("second"));
-        let metrics = Metrics::parse(&second.metrics().await?);
-        assert_eq!(metrics.sum("certwright_leader"), 1.0);
-        common::wait_nothing_left(ns).await
-    })
-    .await
-}
-
-#[tokio::test]
-async fn a_leader_that_is_terminated_hands_over_at_once() -> Result<()> {
-    TestNamespace::with("runtime", async |ns| {
-        let pebble = Pebble::builder().start(&ns.cluster).await?;
-        let (first, second) = replicas(ns, "15s", |builder| builder).await?;
-        let metrics = Metrics::parse(&second.metrics().await?);
-        assert_eq!(metrics.sum("certwright_leader"), 0.0);
-        let asked = Instant::now();
-        let (ended, taken) = tokio::join!(first.terminate(), wait_holder(ns, |holder| holder == "second"));
-        let ended = ended?;
-        taken?;
-        assert!(ended < Duration::from_secs(5), "it took {ended:?} to end");
-        let took = asked.elapsed();
-        assert!(took < Duration::from_millis(3500), "it took {took:?} to hand over");
-        ns.apply(&issuer(&pebble.directory_url, &pebble.ca_pem, "")).await?;
-        ns.apply(&certificate("web", &["a.example.com"], "")).await?;
-        issued(ns, "web").await?;
-        Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
-async fn a_leader_that_is_terminated_while_it_orders_hands_that_order_over() -> Result<()> {
-    TestNamespace::with("runtime", async |ns| {
-        let pebble = Pebble::builder().start(&ns.cluster).await?;
-        let proxy = Proxy::start(&ns.cluster, &pebble.address).await?;
-        let (first, _second) = replicas(ns, "15s", |builder| builder).await?;
-        ns.apply(&issuer(&format!("{}/dir", proxy.url), &pebble.ca_pem, "")).await?;
-        ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
-        let mut held = hold(&proxy, "/order-plz");
-        ns.apply(&certificate("web", &["a.example.com"], "")).await?;
-        held.reached().await?;
-        let answer_late = async {
-            let mut interval = tokio::time::interval(Duration::from_millis(10));
-            while !first.logs().iter().any(|line| line.contains("SIGTERM")) {
-                interval.tick().await;
-            }
-            held.go_on(&proxy);
-        };
-        let (ended, ()) = tokio::join!(first.terminate(), answer_late);
-        ended?;
-        revision(ns, "web", 1).await?;
-        assert_eq!(count(&proxy, "/order-plz"), 1, "another order was placed");
-        Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
-async fn a_replica_answers_what_a_dead_leader_presented() -> Result<()> {
-    TestNamespace::with("runtime", async |ns| {
-        let pebble = Pebble::builder().start(&ns.cluster).await?;
-        let proxy = Proxy::start(&ns.cluster, &pebble.address).await?;
-        ns.apply(&format!(
-            r#"
-apiVersion: v1
-kind: Service
-metadata: {{ name: certwright }}
-spec: {{ ports: [{{ name: http01, port: 8089 }}] }}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {{ name: certwright-replicas, labels: {{ kubernetes.io/service-name: certwright }} }}
-addressType: IPv4
-ports: [{{ name: http01, port: 8089 }}]
-endpoints: [{{ addresses: ["{ADDRESS}"] }}, {{ addresses: ["{SECOND_ADDRESS}"] }}]
-"#
-        ))
-        .await?;
-        let (first, _second) =
-            replicas(ns, "3s", |builder| builder.argument("--responder-service", "certwright")).await?;
-        ns.apply(&issuer(&format!("{}/dir", proxy.url), &pebble.ca_pem, "")).await?;
-        ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
-        let mut hanging = hang(&proxy, "/chalZ/");
-        ns.apply(&certificate("web", &["a.example.com"], "")).await?;
-        hanging.reached().await?;
-        first.kill9()?;
-
-        let under_way = ns.get("certificate/web").await?.context("the Certificate is gone")?;
-        let token = under_way["status"]["challenges"][0]["token"].as_str().context("no token")?.to_owned();
-        let issuer = ns.get("issuer/ca").await?.context("the Issuer is gone")?;
-        let thumbprint =
-            issuer["status"]["acme"]["keyThumbprint"].as_str().context("no thumbprint")?.to_owned();
-        let http = reqwest::Client::builder().no_proxy().build()?;
-        let url = format!("http://{ADDRESS}/.well-known/acme-challenge/{token}");
-        let answer = http.get(url).header("host", "a.example.com").send().await?;
-        assert_eq!(answer.status(), 200);
-        assert_eq!(answer.text().await?, format!("{token}.{thumbprint}"));
-
-        hanging.go_on(&proxy);
-        revision(ns, "web", 1).await?;
-        assert_eq!(count(&proxy, "/finalize-order/"), 1 + refused(&proxy, "/finalize-order/"));
-        common::wait_nothing_left(ns).await
-    })
-    .await
-}
-
-/// Two replicas, of which the first leads.
-async fn replicas(
-    ns: &TestNamespace,
-    lease_duration: &str,
-    more: impl Fn(OperatorBuilder<'_>) -> OperatorBuilder<'_>,
-) -> Result<(Operator, Operator)> {
-    let port = ports::free(ADDRESS)?;
-    let replica = |identity: &str, address: &str| {
-        let builder = Operator::builder(ns)
-            .address(address)
-            .argument("--responder-addr", &format!("{address}:{port}"))
-            .argument("--identity", identity)
-            .argument("--leader-elect", "true")
-            .argument("--lease-duration", lease_duration);
-        more(builder)
-    };
-    let first = replica("first", ADDRESS).start().await?;
-    wait_holder(ns, |holder| holder == "first").await?;
-    let second = replica("second", SECOND_ADDRESS).start().await?;
-    Ok((first, second))
-}
-
 async fn wait_holder(ns: &TestNamespace, wanted: impl Fn(&str) -> bool) -> Result<()> {
     ns.wait("lease/certwright", SOON, |lease| lease["spec"]["holderIdentity"].as_str().is_some_and(&wanted))
         .await?;
     Ok(())
 }
 
-async fn holder(ns: &TestNamespace) -> Result<Option<String>> {
-    Ok(ns.api::<Lease>().get("certwright").await?.spec.and_then(|spec| spec.holder_identity))
-}
-
 async fn get(operator: &Operator, path: &str) -> Result<(u16, String)> {
     let http = reqwest::Client::builder().no_proxy().build()?;
     let response = http.get(format!("{}{path}", operator.metrics_url)).send().await?;
     Ok((response.status().as_u16(), response.text().await?))
-}
-
-/// How many requests were refused, as Pebble does with one nonce in twenty.
-fn refused(proxy: &Proxy, path: &str) -> usize {
-    let refused = |request: &&certwright_cluster::proxy::Record| {
-        request.path.starts_with(path) && request.status.is_some_and(|status| status == 400)
-    };
-    proxy.requests().iter().filter(refused).count()
 }
 
 /// Metrics in the OpenMetrics text format.

@@ -2,6 +2,7 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use strum::IntoStaticStr;
 
 use crate::Problem;
 use certwright_egress::{Forbidden, NoAnswer, SendError};
@@ -216,7 +217,8 @@ impl AcmeError {
 }
 
 /// An operation of the ACME client. `Display` begins a sentence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr)]
+#[strum(serialize_all = "camelCase")]
 pub enum Operation {
     /// The directory (RFC 8555 section 7.1.1).
     Directory,
@@ -258,25 +260,7 @@ impl Operation {
     /// The value of the metrics' label `operation`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Directory => "directory",
-            Self::NewNonce => "newNonce",
-            Self::NewAccount => "newAccount",
-            Self::LookUpAccount => "lookUpAccount",
-            Self::Account => "account",
-            Self::UpdateAccount => "updateAccount",
-            Self::DeactivateAccount => "deactivateAccount",
-            Self::KeyChange => "keyChange",
-            Self::NewOrder => "newOrder",
-            Self::Order => "order",
-            Self::Authorization => "authorization",
-            Self::Challenge => "challenge",
-            Self::DeactivateAuthorization => "deactivateAuthorization",
-            Self::Finalize => "finalize",
-            Self::Certificate => "certificate",
-            Self::RevokeCertificate => "revokeCertificate",
-            Self::RenewalInfo => "renewalInfo",
-        }
+        self.into()
     }
 }
 

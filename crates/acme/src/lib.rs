@@ -7,6 +7,7 @@
 
 mod account;
 mod answer;
+mod code;
 mod config;
 mod directory;
 mod error;
@@ -38,6 +39,7 @@ mod tests;
 
 pub use account::{Account, AccountState, AccountStatus, Registered, Registration};
 pub use answer::Answer;
+pub use code::{CODES, Class, Code, Source};
 pub use config::{Observe, ServerConfig, Trust};
 pub use directory::{Directory, Meta};
 pub use error::{AcmeError, Operation};

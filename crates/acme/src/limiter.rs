@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::AcmeError;
+use crate::code::{Class, Code};
 use crate::rate_limit::{About, about};
 
 /// Limits an account's requests in flight, and pauses the account when the CA asks for it.
@@ -49,8 +50,7 @@ impl Limiter {
     }
 
     /// When the current pause ends, if there is one at `now`.
-    #[must_use]
-    pub fn paused_until(&self, now: Timestamp) -> Option<Timestamp> {
+    pub(super) fn paused_until(&self, now: Timestamp) -> Option<Timestamp> {
         (*self.paused_until.lock()).filter(|until| *until > now)
     }
 
@@ -91,7 +91,8 @@ impl Default for Limiter {
 }
 
 fn pause(error: &AcmeError) -> Option<Duration> {
-    let too_fast = error.status() == Some(429) || matches!(error.code(), "rateLimited" | "RATE_LIMITED");
+    let is_limit = |code: &Code| code.class == Class::RateLimit;
+    let too_fast = error.status() == Some(429) || Code::find(error.code()).is_some_and(is_limit);
     let pause = match error.retry_after() {
         Some(wait) if too_fast || error.status() == Some(503) => wait,
         None if too_fast => DEFAULT_PAUSE,

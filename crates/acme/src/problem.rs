@@ -3,6 +3,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Identifier;
+use crate::code::Code;
 use crate::limits::MAX_SUBPROBLEMS;
 use crate::wire::{lenient, text};
 use certwright_text::clean;
@@ -69,7 +70,7 @@ impl Problem {
     fn commercial_code(&self) -> Option<&'static str> {
         let own = [&self.typ, &self.detail].into_iter();
         let theirs = self.subproblems.iter().flat_map(|sub| [&sub.typ, &sub.detail]);
-        own.chain(theirs).find_map(|text| commercial_code(text))
+        own.chain(theirs).find_map(|text| Code::find_word(text)).map(|code| code.code)
     }
 
     /// Whether it is of a type that only ACME servers use.
@@ -178,51 +179,12 @@ fn short(typ: &str) -> &str {
     typ.rsplit([':', '/', '#']).find(|part| !part.is_empty()).unwrap_or_default()
 }
 
-/// The codes of Certigna's ACME service.
-const COMMERCIAL_CODES: [&str; 30] = [
-    "DEACTIVATED_ACCOUNT",
-    "REVOKED_ACCOUNT",
-    "EXPIRED_ACCOUNT",
-    "DEACTIVATED_EXTERNAL_ACCOUNT",
-    "REVOKED_EXTERNAL_ACCOUNT",
-    "EXPIRED_EXTERNAL_ACCOUNT",
-    "EXTERNAL_ACCOUNT_NOT_FOUND",
-    "BAD_SIGNATURE",
-    "PENDING_EXTERNAL_ACCOUNT",
-    "SUSPENDED_ACCOUNT",
-    "SUSPENDED_EXTERNAL_ACCOUNT",
-    "NO_DOCUMENT_FORM_FOUND",
-    "NO_VALID_ORGANIZATION_DOCUMENT_FOUND",
-    "ORGANIZATION_IS_NOT_VALID",
-    "OUT_OF_CREDIT",
-    "DOMAIN_NOT_ASSOCIATED",
-    "DOMAIN_NOT_FOUND",
-    "UNAUTHORIZED_DOMAIN",
-    "INVALID_DOMAIN",
-    "INVALID_DOMAIN_FOR_WILDCARD_PROFILE",
-    "INVALID_PROFILE_FOR_WILDCARD",
-    "NOT_SAME_ORGANIZATION",
-    "INVALID_DNSCAA",
-    "RATE_LIMITED",
-    "ACME_ORDER_NOT_READ",
-    "ACME_REQUEST_NOT_FOUND",
-    "ACME_ORDER_FINALIZE_ERROR",
-    "ACME_CA_ERROR",
-    "ACME_OTHER_ERROR",
-    "ACME_DEACTIVATED",
-];
-
-/// The first whole word of `text` that is one of the codes: `INVALID_DOMAIN_NAMES` does not contain `INVALID_DOMAIN`.
-fn commercial_code(text: &str) -> Option<&'static str> {
-    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-        .find_map(|word| COMMERCIAL_CODES.into_iter().find(|code| *code == word))
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::code::{CODES, Source};
 
     #[test]
     fn the_code_of_an_rfc_8555_problem_is_the_end_of_its_type() {
@@ -233,7 +195,7 @@ mod tests {
 
     #[test]
     fn the_words_of_commercial_cas_are_codes_wherever_they_stand() {
-        for code in COMMERCIAL_CODES {
+        for code in CODES.iter().filter(|known| known.source == Source::Certigna).map(|known| known.code) {
             for typ in [code.to_owned(), format!("urn:ca:error:{code}"), format!("https://ca.example/{code}")]
             {
                 assert_eq!(read(json!({ "type": typ })).code(), code);

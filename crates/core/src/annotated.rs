@@ -125,7 +125,7 @@ pub fn is_surplus(certificate: &Certificate, entrance: &Entrance, plan: &Plan) -
 }
 
 /// Whether a Certificate was created from this Ingress or Gateway.
-pub fn is_made_from(certificate: &Certificate, entrance: &Entrance) -> bool {
+fn is_made_from(certificate: &Certificate, entrance: &Entrance) -> bool {
     certificate
         .owner_references()
         .iter()

@@ -1,6 +1,6 @@
 //! What happens next after an error of the CA.
 
-use certwright_acme::{AcmeError, Operation};
+use certwright_acme::{AcmeError, Class, Code, Operation};
 
 /// What happens next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,87 +32,6 @@ pub enum About {
     Order,
 }
 
-/// An error code of a CA.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Code {
-    /// As in [`certwright_acme::Problem::code`].
-    pub code: &'static str,
-    /// The reason that conditions, events and metrics have for it.
-    pub reason: &'static str,
-    /// What happens next; `None` if that depends on the HTTP status.
-    pub next: Option<Disposition>,
-}
-
-/// One line per code. The codes in capitals are Certigna's, and are used as reasons unchanged; the others are the types of RFC
-/// 8555 section 6.7, RFC 8739 and the profiles draft, and are capitalized as reasons.
-const CODES: &[Code] = {
-    use Disposition::*;
-    const fn code(code: &'static str, reason: &'static str, next: Disposition) -> Code {
-        Code { code, reason, next: Some(next) }
-    }
-    const fn word(word: &'static str, next: Disposition) -> Code {
-        code(word, word, next)
-    }
-    const fn by_status(code: &'static str, reason: &'static str) -> Code {
-        Code { code, reason, next: None }
-    }
-    &[
-        word("DEACTIVATED_ACCOUNT", AccountUnusable),
-        word("REVOKED_ACCOUNT", AccountUnusable),
-        word("EXPIRED_ACCOUNT", AccountUnusable),
-        word("DEACTIVATED_EXTERNAL_ACCOUNT", AccountUnusable),
-        word("REVOKED_EXTERNAL_ACCOUNT", AccountUnusable),
-        word("EXPIRED_EXTERNAL_ACCOUNT", AccountUnusable),
-        word("EXTERNAL_ACCOUNT_NOT_FOUND", AccountUnusable),
-        word("BAD_SIGNATURE", AccountUnusable),
-        code("accountDoesNotExist", "AccountDoesNotExist", AccountUnusable),
-        word("PENDING_EXTERNAL_ACCOUNT", CaOperatorMustAct),
-        word("SUSPENDED_ACCOUNT", CaOperatorMustAct),
-        word("SUSPENDED_EXTERNAL_ACCOUNT", CaOperatorMustAct),
-        word("NO_DOCUMENT_FORM_FOUND", CaOperatorMustAct),
-        word("NO_VALID_ORGANIZATION_DOCUMENT_FOUND", CaOperatorMustAct),
-        word("ORGANIZATION_IS_NOT_VALID", CaOperatorMustAct),
-        word("OUT_OF_CREDIT", CaOperatorMustAct),
-        code("externalAccountRequired", "ExternalAccountRequired", CaOperatorMustAct),
-        code("userActionRequired", "UserActionRequired", CaOperatorMustAct),
-        word("DOMAIN_NOT_ASSOCIATED", NotAllowed),
-        word("DOMAIN_NOT_FOUND", NotAllowed),
-        word("UNAUTHORIZED_DOMAIN", NotAllowed),
-        word("INVALID_DOMAIN", NotAllowed),
-        word("INVALID_DOMAIN_FOR_WILDCARD_PROFILE", NotAllowed),
-        word("INVALID_PROFILE_FOR_WILDCARD", NotAllowed),
-        word("NOT_SAME_ORGANIZATION", NotAllowed),
-        word("INVALID_DNSCAA", NotAllowed),
-        code("caa", "CAA", NotAllowed),
-        code("rejectedIdentifier", "RejectedIdentifier", NotAllowed),
-        code("unsupportedIdentifier", "UnsupportedIdentifier", NotAllowed),
-        code("badCSR", "BadCSR", NotAllowed),
-        code("badPublicKey", "BadPublicKey", NotAllowed),
-        code("invalidProfile", "InvalidProfile", NotAllowed),
-        word("RATE_LIMITED", TooFast),
-        code("rateLimited", "RateLimited", TooFast),
-        word("ACME_ORDER_NOT_READ", Stumbled),
-        word("ACME_REQUEST_NOT_FOUND", Stumbled),
-        word("ACME_ORDER_FINALIZE_ERROR", Stumbled),
-        word("ACME_CA_ERROR", Stumbled),
-        word("ACME_OTHER_ERROR", Stumbled),
-        word("ACME_DEACTIVATED", Stumbled),
-        code("serverInternal", "ServerInternal", Stumbled),
-        code("badNonce", "BadNonce", Stumbled),
-        code("orderNotReady", "OrderNotReady", Stumbled),
-        by_status("unauthorized", "Unauthorized"),
-        by_status("malformed", "Malformed"),
-        by_status("badSignatureAlgorithm", "BadSignatureAlgorithm"),
-        by_status("invalidContact", "InvalidContact"),
-        by_status("unsupportedContact", "UnsupportedContact"),
-        by_status("connection", "Connection"),
-        by_status("dns", "DNS"),
-        by_status("incorrectResponse", "IncorrectResponse"),
-        by_status("tls", "TLS"),
-        by_status("compound", "Compound"),
-    ]
-};
-
 /// What a call with this operation is about.
 pub fn about(operation: Operation) -> About {
     match operation {
@@ -135,11 +54,23 @@ pub fn about(operation: Operation) -> About {
     }
 }
 
+/// What happens next after an error of this class; `None` if that depends on the HTTP status and the call.
+fn of_class(class: Class) -> Option<Disposition> {
+    match class {
+        Class::AccountUnusable => Some(Disposition::AccountUnusable),
+        Class::CaMustAct => Some(Disposition::CaOperatorMustAct),
+        Class::NotAllowed => Some(Disposition::NotAllowed),
+        Class::RateLimit => Some(Disposition::TooFast),
+        Class::Temporary => Some(Disposition::Stumbled),
+        Class::DependsOnRequest => None,
+    }
+}
+
 /// What happens next after an error with the short `code` (see [`certwright_acme::Problem::code`]) and the HTTP `status`.
 pub fn disposition(code: &str, status: Option<u16>, about: About) -> Disposition {
     use Disposition::*;
-    if let Some(known) = known(code).and_then(|known| known.next) {
-        return known;
+    if let Some(next) = Code::find(code).and_then(|known| of_class(known.class)) {
+        return next;
     }
     match (status, about) {
         (_, About::Account) if code == "unauthorized" => AccountUnusable,
@@ -162,16 +93,7 @@ pub fn of_unacceptable(about: About) -> Disposition {
 
 /// The reason that conditions, events and metrics have for a CA's `code`; `None` for an unknown code.
 pub fn reason(code: &str) -> Option<&'static str> {
-    known(code).map(|known| known.reason)
-}
-
-/// All codes that are known.
-pub fn codes() -> &'static [Code] {
-    CODES
-}
-
-fn known(code: &str) -> Option<&'static Code> {
-    CODES.iter().find(|known| known.code == code)
+    Code::find(code).map(|known| known.name)
 }
 
 /// What happens next after the problem, with the short `code`, that made a challenge or an order invalid.

@@ -343,7 +343,7 @@ fn make_room(until: Option<Timestamp>, reason: &'static str, message: String) ->
 }
 
 /// When to check again something in the cluster that is not watched, and that has been unchanged since `since`.
-pub fn look_at_cluster_again(since: Timestamp, now: Timestamp) -> Timestamp {
+fn look_at_cluster_again(since: Timestamp, now: Timestamp) -> Timestamp {
     look_again(since, now, None, CLUSTER_BOUNDS)
 }
 

@@ -5,7 +5,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use crate::disposition::{self, Disposition};
+use certwright_acme::{CODES, Class};
 use certwright_api::{CONDITION_ISSUING, CONDITION_READY, certificate_reason, issuer_reason};
 
 /// The standing of an object that is not ready.
@@ -51,8 +51,7 @@ pub fn of_issuer(conditions: &[Condition]) -> Option<Standing> {
 
 /// Whether this is the reason of a temporary error of the CA, or of a rate limit.
 fn passes(reason: &str) -> bool {
-    let passing = [Some(Disposition::Stumbled), Some(Disposition::TooFast)];
-    disposition::codes().iter().any(|code| code.reason == reason && passing.contains(&code.next))
+    CODES.iter().any(|code| code.name == reason && matches!(code.class, Class::Temporary | Class::RateLimit))
 }
 
 fn standing(goes_on: bool) -> Standing {

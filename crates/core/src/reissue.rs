@@ -112,7 +112,7 @@ impl Due {
     }
 
     /// Whether the certificate in the Secret nevertheless matches the spec.
-    pub fn leaves_ready(&self) -> bool {
+    fn leaves_ready(&self) -> bool {
         matches!(self.reason, reason::RENEWAL_DUE | reason::RENEWAL_REQUESTED)
     }
 }

@@ -22,6 +22,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use strum::IntoStaticStr;
 use tracing::warn;
 
 pub use self::http::{HttpClient, SendError};
@@ -33,7 +34,8 @@ pub use self::sockets::is_forbidden;
 pub const USER_AGENT: &str = concat!("certwright/", env!("CARGO_PKG_VERSION"));
 
 /// The purpose of a connection, for metrics and logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Purpose {
     /// An ACME server.
     Acme,
@@ -49,12 +51,7 @@ impl Purpose {
     /// The value of a metric's label.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Acme => "acme",
-            Self::Provider => "provider",
-            Self::Dns => "dns",
-            Self::SelfCheck => "self_check",
-        }
+        self.into()
     }
 }
 

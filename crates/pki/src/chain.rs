@@ -16,7 +16,7 @@ use crate::{KeyAlgorithm, PrivateKey, Subject};
 use certwright_text::clean;
 
 /// How far the local clock may be behind the CA's before a new certificate is considered not yet valid.
-pub const CLOCK_SKEW: SignedDuration = SignedDuration::from_hours(1);
+const CLOCK_SKEW: SignedDuration = SignedDuration::from_hours(1);
 
 /// Names are cut after this many characters. RFC 5280 allows 64 for a common name.
 const LONGEST_NAME: usize = 256;
@@ -166,7 +166,7 @@ impl Leaf {
         if missing.is_empty() { Ok(()) } else { Err(ChainError::MissingNames(missing)) }
     }
 
-    /// Checks that the certificate is valid at `now`, with a tolerance of [`CLOCK_SKEW`] for its start.
+    /// Checks that the certificate is valid at `now`, with a tolerance of an hour for its start.
     ///
     /// # Errors
     /// [`ChainError::NotYetValid`] or [`ChainError::Expired`]

@@ -6,6 +6,6 @@ mod key;
 pub mod keystore;
 mod signature;
 
-pub use chain::{CLOCK_SKEW, Chain, ChainError, Leaf};
+pub use chain::{Chain, ChainError, Leaf};
 pub use csr::{CsrError, Subject, certificate_signing_request};
 pub use key::{Curve, KeyAlgorithm, KeyEncoding, KeyError, PrivateKey, PublicNumbers};

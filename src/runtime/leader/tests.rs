@@ -243,7 +243,7 @@ impl FakeApi {
             namespace: "system".into(),
             name: "operator".into(),
             identity: identity.into(),
-            lease_duration: Election::LEASE_DURATION,
+            lease_duration: Duration::from_secs(15),
         };
         let leadership = Leadership::start(Client::new(router, "system"), election, Metrics::default());
         Replica { leads: leadership.watch(), leadership }

@@ -1,5 +1,6 @@
 use super::Disposition::*;
 use super::*;
+use certwright_acme::CODES;
 
 /// The table of a CA's codes and their meaning, row by row.
 const TABLE: [(Disposition, &[&str]); 5] = [

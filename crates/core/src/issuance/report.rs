@@ -150,7 +150,7 @@ impl State {
     }
 
     /// A failure of another spec does not count for this one.
-    pub fn forget_failures_of_other_specs(&mut self, seen: &Snapshot<'_>) {
+    fn forget_failures_of_other_specs(&mut self, seen: &Snapshot<'_>) {
         if failed_generation(&self.status) != Some(seen.generation) {
             self.status.failed_issuance_attempts = None;
             self.status.last_failure_time = None;

@@ -84,7 +84,7 @@ impl Way {
     }
 
     /// The type of the challenges that are answered in this way.
-    pub fn challenge_type(&self) -> ChallengeType {
+    fn challenge_type(&self) -> ChallengeType {
         match self {
             Self::Ingress(_) | Self::Route(_) => ChallengeType::Http01,
             Self::Record(_) => ChallengeType::Dns01,

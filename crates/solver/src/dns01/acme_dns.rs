@@ -169,21 +169,6 @@ pub enum Error {
     },
 }
 
-impl Error {
-    /// The variant's name, for event reasons and metric labels.
-    #[must_use]
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Url { .. } => "Url",
-            Self::Client(_) => "Client",
-            Self::NoAccount { .. } => "NoAccount",
-            Self::Unauthorized { .. } => "Unauthorized",
-            Self::BadRequest { .. } => "BadRequest",
-            Self::Request { .. } => "Request",
-        }
-    }
-}
-
 impl Provider {
     /// A client for a server with these settings.
     pub fn new(settings: Settings, clients: &Clients) -> Result<Self, Error> {

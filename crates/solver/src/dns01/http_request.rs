@@ -86,18 +86,6 @@ pub enum Error {
     },
 }
 
-impl Error {
-    /// The variant's name, for event reasons and metric labels.
-    #[must_use]
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Url { .. } => "Url",
-            Self::Client(_) => "Client",
-            Self::Request { .. } => "Request",
-        }
-    }
-}
-
 /// The operation that failed. `Display` reads as the beginning of a sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {

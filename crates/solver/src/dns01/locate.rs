@@ -102,21 +102,6 @@ pub enum LocateError {
 }
 
 impl LocateError {
-    /// The variant's name, for event reasons and metric labels.
-    #[must_use]
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::NotAName { .. } => "NotAName",
-            Self::Lookup { .. } => "Lookup",
-            Self::WildcardCname { .. } => "WildcardCname",
-            Self::CnameLoop { .. } => "CnameLoop",
-            Self::TooManyCnames { .. } => "TooManyCnames",
-            Self::DanglingCname { .. } => "DanglingCname",
-            Self::NoZone { .. } => "NoZone",
-            Self::OutOfTime { .. } => "OutOfTime",
-        }
-    }
-
     /// The same error, with the challenge whose CNAME led to the name.
     fn come_upon_at(self, challenge: &Name) -> Self {
         match self {

@@ -63,36 +63,6 @@ pub enum NotVisible {
     },
 }
 
-impl NotVisible {
-    /// The variant's name, for event reasons and metric labels.
-    #[must_use]
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Lacking { .. } => "Lacking",
-            Self::NameServers { .. } => "NameServers",
-            Self::NoNameServers { .. } => "NoNameServers",
-            Self::NotAName { .. } => "NotAName",
-            Self::OutOfTime { .. } => "OutOfTime",
-        }
-    }
-
-    /// Whether no server answered at all, as when port 53 is blocked. In this case, [`PropagationCheck::Recursive`] may give a
-    /// result.
-    #[must_use]
-    pub fn none_answered(&self) -> bool {
-        match self {
-            Self::Lacking { asked, lacking, .. } => {
-                let silent = |report: &ServerReport| {
-                    matches!(report.what, Lacking::Failure(ServerFailure::NoAnswer(_)))
-                };
-                lacking.len() == *asked && lacking.iter().all(silent)
-            }
-            Self::OutOfTime { .. } => true,
-            Self::NameServers { .. } | Self::NoNameServers { .. } | Self::NotAName { .. } => false,
-        }
-    }
-}
-
 /// A server that does not have a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerReport {

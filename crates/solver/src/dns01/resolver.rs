@@ -71,9 +71,8 @@ impl Resolver {
         })
     }
 
-    /// The same, but authoritative servers are queried at `port`, for example if they are behind a redirection.
-    #[must_use]
-    pub fn with_authoritative_port(self, port: u16) -> Self {
+    #[cfg(test)]
+    pub(super) fn with_authoritative_port(self, port: u16) -> Self {
         Self { authoritative_port: port, ..self }
     }
 

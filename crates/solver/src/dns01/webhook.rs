@@ -152,21 +152,6 @@ pub enum Error {
     OtherRequest,
 }
 
-impl Error {
-    /// The variant's name, for event reasons and metric labels.
-    #[must_use]
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Refused { .. } => "Refused",
-            Self::NotJson => "NotJson",
-            Self::ApiServer { .. } => "ApiServer",
-            Self::NotAPayload => "NotAPayload",
-            Self::NoResponse => "NoResponse",
-            Self::OtherRequest => "OtherRequest",
-        }
-    }
-}
-
 struct Refusal<'a> {
     message: &'a str,
     reason: &'a Option<String>,

@@ -20,7 +20,7 @@ pub use objects::{
 pub use ownership::{CERTIFICATE_UID_LABEL, HTTP01_LABEL};
 pub use responder::{KeyAuthorizations, answer};
 pub use route::{
-    Acceptance, HttpRoute, HttpRouteSpec, HttpRouteStatus, RoutePresentation, acceptance, route_name, routes,
+    Acceptance, HttpRoute, HttpRouteSpec, HttpRouteStatus, RoutePresentation, acceptance, routes,
 };
 pub use self_check::{
     ConnectFailure, DnsFailure, NameServerFailure, OtherAddresses, SelfCheck, SelfCheckFailure,

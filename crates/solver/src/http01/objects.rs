@@ -82,6 +82,19 @@ pub fn service_name(service_type: ServiceType) -> &'static str {
     }
 }
 
+impl PathType {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Exact, Self::ImplementationSpecific];
+
+    /// The value in an Ingress.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exact => "Exact",
+            Self::ImplementationSpecific => "ImplementationSpecific",
+        }
+    }
+}
+
 /// The name of the Ingress for `presentation`: the same for the same Certificate and solver, regardless of the challenges.
 pub fn ingress_name(presentation: &Presentation) -> String {
     let mut digest =
@@ -173,7 +186,7 @@ pub fn endpoint_slices(
 }
 
 /// The name of the slice for `address_type` (`IPv4` or `IPv6`).
-pub fn endpoint_slice_name(service_type: ServiceType, address_type: &str) -> String {
+fn endpoint_slice_name(service_type: ServiceType, address_type: &str) -> String {
     format!("{}-{}", service_name(service_type), address_type.to_ascii_lowercase())
 }
 
@@ -218,10 +231,7 @@ fn rules(presentation: &Presentation) -> Vec<IngressRule> {
 pub(super) fn path(token: &str, service_type: ServiceType, path_type: PathType) -> HTTPIngressPath {
     HTTPIngressPath {
         path: Some(challenge_path(token)),
-        path_type: match path_type {
-            PathType::Exact => "Exact".into(),
-            PathType::ImplementationSpecific => "ImplementationSpecific".into(),
-        },
+        path_type: path_type.as_str().into(),
         backend: IngressBackend {
             service: Some(IngressServiceBackend {
                 name: service_name(service_type).into(),

@@ -137,7 +137,7 @@ pub struct RouteParentStatus {
 
 /// The name of the first of [`routes`]: the same for the same Certificate and solver, regardless of the challenges. The names
 /// of further routes begin with it.
-pub fn route_name(presentation: &RoutePresentation) -> String {
+fn route_name(presentation: &RoutePresentation) -> String {
     let mut digest =
         NameDigest::of_certificate(&presentation.certificate_uid, &presentation.certificate_name);
     digest.add(&presentation.parent_refs.len().to_string());

@@ -63,33 +63,29 @@ async fn a_domain_without_an_account_is_named_with_those_that_have_one() {
         "there is no acme-dns account for c.test in acmeDNS.accountSecretRef (*.b.test, a.test, \
          b.test); register one, and store what the server answers under that name"
     );
-    assert_eq!(error.reason(), "NoAccount");
     assert!(server.received_requests().await.unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn each_rejection_has_its_own_message() {
-    for (status, body, reason, text) in [
+    for (status, body, text) in [
         (
             401,
             r#"{"error": "forbidden"}"#,
-            "Unauthorized",
             "127.0.0.1 rejects the account of a.test: answered HTTP 401 (text/plain); check that the account \
              exists, its password, and that its allowfrom includes the operator's address",
         ),
         (
             400,
             r#"{"error": "bad_subdomain"}"#,
-            "BadRequest",
             "127.0.0.1 rejects the update for a.test: answered HTTP 400 (text/plain); check the \
              account's subdomain",
         ),
-        (500, "<h1>Oh</h1>", "Request", "127.0.0.1 answered HTTP 500 (text/plain)"),
+        (500, "<h1>Oh</h1>", "127.0.0.1 answered HTTP 500 (text/plain)"),
     ] {
         let (_server, provider) = provider(ResponseTemplate::new(status).set_body_string(body)).await;
         let error = provider.present(&record("a.test")).await.unwrap_err();
         assert_eq!(error.to_string(), format!("updating the TXT record failed: {text}"));
-        assert_eq!(error.reason(), reason);
     }
 }
 

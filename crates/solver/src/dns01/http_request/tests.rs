@@ -81,15 +81,13 @@ async fn a_refusal_is_told_by_its_status_and_not_quoted() {
     let server = answering(ResponseTemplate::new(500).set_body_string(page)).await;
     let url = server.uri().replace("http://", "http://me:hunter2@");
     let provider = asked_by(settings(&format!("{url}/?key=hunter2"))).unwrap();
-    for (result, text) in [
-        (provider.present(&record("a.test")).await, "adding the TXT record failed"),
-        (provider.clean_up(&record("a.test")).await, "deleting the TXT record failed"),
+    for (result, path, text) in [
+        (provider.present(&record("a.test")).await, "present", "adding the TXT record failed"),
+        (provider.clean_up(&record("a.test")).await, "cleanup", "deleting the TXT record failed"),
     ] {
         let error = result.unwrap_err();
-        let path = if text.contains("adding") { "present" } else { "cleanup" };
         let expected = format!("{text}: {}/{path} answered HTTP 500 (text/plain)", server.uri());
         assert_eq!(error.to_string(), expected);
-        assert_eq!(error.reason(), "Request");
     }
 }
 

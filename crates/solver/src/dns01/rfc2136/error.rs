@@ -256,33 +256,6 @@ pub enum Error {
 }
 
 impl Error {
-    /// The variant's name, for event reasons and metric labels.
-    #[must_use]
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::NotAName { .. } => "NotAName",
-            Self::OutsideZone { .. } => "OutsideZone",
-            Self::TooLong { .. } => "TooLong",
-            Self::NoSuchServer { .. } => "NoSuchServer",
-            Self::NoAnswer { .. } => "NoAnswer",
-            Self::NotAuth { .. } => "NotAuth",
-            Self::NotZone { .. } => "NotZone",
-            Self::Refused { .. } => "Refused",
-            Self::ServFail { .. } => "ServFail",
-            Self::NotImp { .. } => "NotImp",
-            Self::FormErr { .. } => "FormErr",
-            Self::Code { .. } => "Code",
-            Self::BadKey { .. } => "BadKey",
-            Self::BadSig { .. } => "BadSig",
-            Self::BadTime { .. } => "BadTime",
-            Self::TsigCode { .. } => "TsigCode",
-            Self::Unsigned { .. } => "Unsigned",
-            Self::OtherKey { .. } => "OtherKey",
-            Self::WrongMac { .. } => "WrongMac",
-            Self::AnswerTime { .. } => "AnswerTime",
-        }
-    }
-
     pub(super) fn refusal(
         code: ResponseCode,
         settings: &Settings,

@@ -197,51 +197,43 @@ async fn what_is_already_so_is_a_success() {
 
 #[tokio::test]
 async fn each_response_code_has_its_own_message() {
-    for (code, reason, text) in [
+    for (code, text) in [
         (
             ResponseCode::NotAuth,
-            "NotAuth",
             "it answered NOTAUTH: it is not the primary of the zone a.test, or does not allow the key Key.test to \
              change it; send updates to the primary, and allow them there",
         ),
         (
             ResponseCode::NotZone,
-            "NotZone",
             "it answered NOTZONE: _acme-challenge.a.test is not in its zone a.test; the zone in DNS and the server's \
              differ, so check which zones it serves",
         ),
         (
             ResponseCode::Refused,
-            "Refused",
             "it answered REFUSED: it does not allow the key Key.test to change _acme-challenge.a.test in the zone a.test; \
              allow TXT updates there (in BIND, update-policy or allow-update)",
         ),
         (
             ResponseCode::ServFail,
-            "ServFail",
             "it answered SERVFAIL: it could not write the change to the zone a.test; its log says why (often it cannot \
              write its journal file, or is a secondary whose primary is down)",
         ),
         (
             ResponseCode::NotImp,
-            "NotImp",
             "it answered NOTIMP: it does not support dynamic updates (RFC 2136); enable them there, or use another solver",
         ),
         (
             ResponseCode::FormErr,
-            "FormErr",
             "it answered FORMERR: it cannot parse the update; an old server may not know the key's algorithm, or something \
              in between changes the messages",
         ),
         (
             ResponseCode::YXDomain,
-            "Code",
             "it answered YXDOMAIN to the update of _acme-challenge.a.test; its log may say why",
         ),
     ] {
         let primary = Primary::answering(code);
         assert_eq!(primary.text().await, text);
-        assert_eq!(primary.error().await.reason(), reason);
         // An error is accepted without a signature, too.
         let unsigned = Primary { after: |answer| answer.signature = None, ..primary };
         assert_eq!(unsigned.text().await, text);
@@ -353,7 +345,7 @@ async fn an_answer_to_another_request_is_refused() {
         }),
     );
     let error = present(&settings(&world, Some(key)), &record("a.test")).await.unwrap_err();
-    assert_eq!(error.reason(), "WrongMac");
+    assert!(matches!(error, Error::WrongMac { .. }), "{error:?}");
 }
 
 #[tokio::test]

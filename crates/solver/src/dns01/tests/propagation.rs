@@ -109,7 +109,6 @@ async fn a_server_that_cannot_be_reached_is_named() {
     let resolver = world.resolver().with_limits(IMPATIENT);
     let error = resolver.visible(&location(), "ours", PropagationCheck::Authoritative).await.unwrap_err();
     assert_eq!(error.to_string(), without("did not answer in time"));
-    assert!(!error.none_answered());
 
     let mut world = World::new().await;
     world.known.add(&["a.test SOA", "a.test NS ns1.a.test", "ns1.a.test A 127.0.0.2"]);
@@ -121,7 +120,6 @@ async fn a_server_that_cannot_be_reached_is_named() {
             "0 of 1 name servers of a.test have the TXT record at {FQDN}: ns1.a.test (127.0.0.2) refused the connection"
         )
     );
-    assert!(error.none_answered());
 }
 
 #[tokio::test]
@@ -274,7 +272,6 @@ async fn a_call_ends_even_if_every_server_is_slow() {
         let error = resolver.visible(&location(), "ours", check).await.unwrap_err();
         let text = format!("querying the TXT record at {FQDN} took too long; check the name servers");
         assert_eq!(error.to_string(), text);
-        assert!(error.none_answered());
     }
 }
 

@@ -178,33 +178,6 @@ pub enum SelfCheckFailure {
     },
 }
 
-impl SelfCheckFailure {
-    /// The variant's name, for event reasons and metric labels. For a failure after a redirect, that of the cause.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::NotAnAddressOrName { .. } => "NotAnAddressOrName",
-            Self::NoSuchName { .. } => "NoSuchName",
-            Self::NoAddress { .. } => "NoAddress",
-            Self::Dns { .. } => "Dns",
-            Self::Forbidden { .. } => "EgressForbidden",
-            Self::Refused { .. } => "Refused",
-            Self::ConnectTimeout { .. } => "ConnectTimeout",
-            Self::NoRoute { .. } => "NoRoute",
-            Self::Reset { .. } => "Reset",
-            Self::NoAnswer { .. } => "NoAnswer",
-            Self::NotHttp { .. } => "NotHttp",
-            Self::Tls { .. } => "Tls",
-            Self::WrongAnswer { .. } => "WrongAnswer",
-            Self::OtherAccount { .. } => "OtherAccount",
-            Self::UnknownToken { .. } => "UnknownToken",
-            Self::Status { .. } => "Status",
-            Self::RedirectLoop { .. } => "RedirectLoop",
-            Self::BadRedirect { .. } => "BadRedirect",
-            Self::AfterRedirect { failure, .. } => failure.reason(),
-        }
-    }
-}
-
 /// Other addresses of the same name that also could not be connected to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OtherAddresses(pub Vec<(SocketAddr, ConnectFailure)>);

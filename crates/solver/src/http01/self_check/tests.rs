@@ -43,7 +43,8 @@ async fn an_ip_address_is_fetched_without_dns() {
 async fn an_identifier_that_is_not_valid_in_a_url_is_rejected() {
     let world = World::new().await;
     for identifier in ["", "a b", "user@good.test", "good.test/x", "good.test?x"] {
-        assert_eq!(world.reason(identifier).await, "NotAnAddressOrName", "{identifier}");
+        let text = world.text(identifier).await;
+        assert!(text.contains(" is neither a DNS name nor an IP address"), "{text}");
     }
 }
 
@@ -141,18 +142,18 @@ async fn ipv6_that_answers_wrongly_fails_though_ipv4_is_right() {
 #[tokio::test]
 async fn silence_reset_and_gibberish_are_told_apart() {
     let world = World::new().await;
-    for (name, page, reason) in [
-        ("silent.test", Page::Silence, "NoAnswer"),
-        ("reset.test", Page::Close, "Reset"),
-        ("ssh.test", Page::Raw("SSH-2.0-OpenSSH\r\n\r\n".into()), "NotHttp"),
+    for (name, page, words) in [
+        ("silent.test", Page::Silence, "accepted the connection but did not answer in time;"),
+        ("reset.test", Page::Close, "closed the connection without an answer;"),
+        ("ssh.test", Page::Raw("SSH-2.0-OpenSSH\r\n\r\n".into()), "did not answer with HTTP;"),
     ] {
         world.name(name, Zone::at(&["127.0.0.1"]));
         world.page(name, challenge_path(TOKEN), page);
         let mut check = world.self_check();
         check.time_limit = Duration::from_secs(1);
         let failure = check.check(name, TOKEN, EXPECTED).await.unwrap_err();
-        assert_eq!(failure.reason(), reason, "{failure}");
-        assert!(failure.to_string().starts_with(&format!("127.0.0.1:{} ", world.port)), "{failure}");
+        let start = format!("127.0.0.1:{} {words}", world.port);
+        assert!(failure.to_string().starts_with(&start), "{failure}");
     }
 }
 
@@ -178,7 +179,6 @@ async fn a_failure_after_a_redirect_names_the_target() {
     world.page("from.test", challenge_path(TOKEN), redirect(301, "http://gone.test/x/tok-A_1;s=1?state=9#f"));
     let check = world.self_check();
     let failure = check.check("from.test", TOKEN, EXPECTED).await.unwrap_err();
-    assert_eq!(failure.reason(), "NoSuchName");
     assert!(
         failure.to_string().starts_with("after a redirect to http://gone.test: DNS has no name gone.test"),
         "{failure}"
@@ -209,8 +209,8 @@ async fn a_redirect_to_https_without_tls_there_says_so() {
         challenge_path(TOKEN),
         redirect(301, &format!("https://from.test:{}/", world.port)),
     );
-    let failure = world.check("from.test").await.unwrap_err();
-    assert_eq!(failure.reason(), "Tls", "{failure}");
+    let text = world.text("from.test").await;
+    assert!(text.contains("the TLS handshake with "), "{text}");
 }
 
 #[tokio::test]
@@ -242,7 +242,6 @@ async fn redirects_no_ca_follows_are_refused() {
     ] {
         world.page("from.test", challenge_path(TOKEN), page);
         let failure = check.check("from.test", TOKEN, EXPECTED).await.unwrap_err();
-        assert_eq!(failure.reason(), "BadRedirect");
         assert!(failure.to_string().contains(expected), "{failure}");
     }
 }
@@ -281,7 +280,8 @@ async fn our_own_responder_passes_and_is_recognised_without_the_token() {
         }
     });
     assert_eq!(check.check("own.test", TOKEN, EXPECTED).await, Ok(()));
-    assert_eq!(check.check("own.test", "other", "other.thumb").await.unwrap_err().reason(), "UnknownToken");
+    let failure = check.check("own.test", "other", "other.thumb").await.unwrap_err();
+    assert!(matches!(failure, SelfCheckFailure::UnknownToken { .. }), "{failure}");
 }
 
 #[tokio::test]
@@ -291,7 +291,6 @@ async fn nothing_is_fetched_from_an_address_that_the_egress_rules_forbid() {
     let check = world.self_check_with(Egress::default());
     for host in ["inner.test", "127.0.0.1", "::1", "::ffff:127.0.0.1", "2130706433"] {
         let failure = check.check(host, TOKEN, EXPECTED).await.unwrap_err();
-        assert_eq!(failure.reason(), "EgressForbidden", "{host}: {failure}");
         let forbidden = " is not allowed: the operator's egress rules forbid its address; an administrator can allow it with \
                          --egress-allow";
         assert!(failure.to_string().ends_with(forbidden), "{failure}");
@@ -315,7 +314,6 @@ async fn each_redirect_is_checked_against_the_egress_rules() {
     ] {
         world.page("from.test", challenge_path(TOKEN), redirect(302, &target));
         let failure = check.check("from.test", TOKEN, EXPECTED).await.unwrap_err();
-        assert_eq!(failure.reason(), "EgressForbidden", "{target}: {failure}");
         assert!(failure.to_string().contains(&format!(": {host} is not allowed: ")), "{failure}");
     }
     assert_eq!(world.requests.lock().unwrap().len(), 5, "those to from.test alone");

@@ -67,10 +67,6 @@ impl World {
         self.self_check().check(name, TOKEN, EXPECTED).await
     }
 
-    pub(super) async fn reason(&self, name: &str) -> &'static str {
-        self.check(name).await.unwrap_err().reason()
-    }
-
     pub(super) async fn text(&self, name: &str) -> String {
         self.check(name).await.unwrap_err().to_string()
     }
