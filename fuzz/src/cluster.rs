@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use certwright_acme::{Authorization, Order, Problem};
+use certwright_acme::{AcmeError, Authorization, Operation, Order, Problem};
 use certwright_api::{
     ANNOTATION_RENEW, ANNOTATION_REVOKE, ANNOTATION_TAKEN_OVER_FROM, Certificate, CertificateSpec,
     ClusterIssuer, FINALIZER, IssuerRef, RenewalWindow, Solver,
@@ -202,6 +202,7 @@ pub fn decide_with(secret: SecretView) {
     let current = certwright_core::reissue::Current {
         wanted: &wanted,
         secret: &secret,
+        revoked: None,
         uid: "uid-1",
         suggestion: None,
         under_way: false,
@@ -390,6 +391,11 @@ pub fn refused(problem: &Problem, status: u16) {
     use disposition::About;
     for about in [About::Server, About::Account, About::Order] {
         let _ = disposition::disposition(problem.code(), Some(status), about);
-        let _ = revocation::is_final(problem.code(), status, about);
     }
+    let problem = Box::new(problem.clone());
+    let operation = Operation::RevokeCertificate;
+    let error = AcmeError::Problem { operation, status, problem, retry_after: None };
+    let mut attempt = revocation::Attempt::default();
+    attempt.account_answered(Err(revocation::NotByAccount::Refused(error)));
+    assert_ne!(attempt.signer(), Some(revocation::Signer::Account), "the account signs once");
 }

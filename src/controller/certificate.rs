@@ -28,7 +28,7 @@ use crate::runtime::clock::{self, Stopwatch};
 use crate::runtime::metrics::ReconcileOutcome;
 use crate::runtime::traces::name_of;
 use certwright_api::{Certificate, FINALIZER};
-use certwright_core::issuance::{Next, next_step};
+use certwright_core::issuance::{Next, Step, next_step};
 use certwright_core::records::{self, Chore};
 use certwright_core::revocation;
 
@@ -139,7 +139,7 @@ async fn end(work: &mut Work, context: &Context) -> Result<Option<Timestamp>, Er
         let next = revocation::next(&work.seen.snapshot(context).with(&work.state), now);
         if let Some(chore) = next {
             debug!(?chore, "a revocation before the end");
-            work.see_to_revocation(chore, now, context).await?;
+            work.act(Step::Revocation(chore), context).await?;
             continue;
         }
         let Some(chore) = records::last_chore(&work.state.status, work.held(), now) else {

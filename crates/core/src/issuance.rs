@@ -327,7 +327,8 @@ fn has_key(situation: &Situation<'_>, wanted: &ValidatedCertificate) -> bool {
         return leaf.is_none_or(|leaf| leaf.public_key_algorithm == Some(wanted.key));
     }
     let public_key = || Some(&situation.secret.key.as_ref()?.as_ref().ok()?.1);
-    reissue::reuses_key(wanted, situation.secret)
+    let revoked = revocation::reason_of(&situation.state.status, situation.secret);
+    reissue::reuses_key(wanted, situation.secret, revoked)
         && leaf.is_none_or(|leaf| public_key() == Some(&leaf.public_key_der))
 }
 

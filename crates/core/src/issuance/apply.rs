@@ -101,6 +101,13 @@ impl State {
                 let left = records::after_removals(ledger, removals, deleted, now);
                 Consequence::decide(left.into_iter().flat_map(left_behind).collect())
             }
+            Outcome::LedgerKept(ledger, remark) => self.keep_ledger(seen, *ledger, remark, now),
+            Outcome::RevocationAsked(revocation, attempt) => {
+                self.asked_to_revoke(seen, &revocation, attempt, now)
+            }
+            Outcome::RevocationGivenUp(revocation, words) => {
+                self.give_up_revocation(seen, &revocation, words, now)
+            }
         }
     }
 

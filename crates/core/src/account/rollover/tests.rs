@@ -174,8 +174,7 @@ fn issuers_that_share_a_key_have_to_agree() {
         let Step::Refuse { reason, message } = case(peer).rollover() else { panic!("not refused") };
         assert_eq!(reason, reason::ACCOUNT_KEY_SHARED);
         assert!(
-            message.contains("Issuer other also uses the key in Secret account")
-                && message.contains(words),
+            message.contains("Issuer other also uses the key in Secret account") && message.contains(words),
             "{message}"
         );
     }
