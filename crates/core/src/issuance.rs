@@ -71,6 +71,20 @@ pub fn next_step(state: &State, seen: &Snapshot<'_>, now: Timestamp) -> Step {
     }
 }
 
+/// Decides what to do next for a Certificate that is being deleted: it revokes what has to be revoked, removes what is
+/// presented, and then the finalizer. `None` if there is nothing to do now.
+pub fn last_step(state: &State, seen: &Snapshot<'_>, now: Timestamp) -> Option<Step> {
+    match revocation::next(&seen.with(state), now) {
+        Some(chore) => Some(Step::Revocation(chore)),
+        None => records::last_chore(&state.status, seen.held, now).map(Step::Tidy),
+    }
+}
+
+/// When the ledgers in the status next require something.
+pub fn next_chore(status: &CertificateStatus) -> Option<Timestamp> {
+    records::next_removal(status).into_iter().chain(revocation::next_attempt(status)).min()
+}
+
 /// While there is nothing to do, asks the CA at intervals for renewal information.
 fn ask_before_rest(situation: &Situation<'_>, step: Step, now: Timestamp) -> Step {
     let Step::Rest { until } = step else { return step };

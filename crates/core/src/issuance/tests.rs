@@ -5,6 +5,7 @@ mod duplicates;
 mod hostile;
 mod machine;
 mod pace;
+mod revocation;
 mod world;
 
 use std::time::Duration;
