@@ -6,7 +6,7 @@ use std::time::Duration;
 use certwright_acme::{AcmeError, Authorization, Operation, Order, Problem};
 use certwright_api::{
     ANNOTATION_RENEW, ANNOTATION_REVOKE, ANNOTATION_TAKEN_OVER_FROM, Certificate, CertificateSpec,
-    ClusterIssuer, FINALIZER, IssuerRef, RenewalWindow, Solver,
+    ClusterIssuer, DnsRecordStatus, FINALIZER, IssuerRef, RenewalWindow, Solver,
 };
 use certwright_core::account::{self, KeyId, KeySecret, MacKey, Recorded, rollover};
 use certwright_core::annotated::{
@@ -182,11 +182,11 @@ fn decide_on(case: &Case) {
         let _ = (situation.due(now), situation.replaces(), situation.next_duplicate(now));
         let _ = kstatus::of_certificate(&status.conditions);
         let _ = (records::holds(&status), records::next_removal(&status), revocation::next_attempt(&status));
-        let _ = records::last_chore(&status, true, now);
-        for record in &status.dns_records {
-            let _ = records::after_failed_removal(record, "words", deleted, now);
-            let _ = records::patience(record, Duration::from_secs(30), deleted, now);
-        }
+        let _ = records::last_chore(&status, true, deleted, now);
+        let mut ledger = status.dns_records;
+        let failed = |record: &DnsRecordStatus| (record.clone(), Err("words".to_owned()));
+        let answers: Vec<_> = ledger.iter().map(failed).collect();
+        let _ = records::after_removals(&mut ledger, &answers, deleted, now);
     }
 }
 

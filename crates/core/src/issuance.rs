@@ -64,7 +64,8 @@ pub fn next_step(state: &State, seen: &Snapshot<'_>, now: Timestamp) -> Step {
     match next_of_issuance(situation, now) {
         // Cleaning up is less urgent than the issuance.
         step @ (Step::Rest { .. } | Step::Wait { .. } | Step::BackOff { .. }) => {
-            let chore = records::due(&situation.state.status, situation.held, now);
+            let chore =
+                records::due(&situation.state.status, situation.held, situation.revocation.deleted, now);
             chore.map_or_else(|| ask_before_rest(situation, step, now), Step::Tidy)
         }
         step => step,
@@ -76,7 +77,7 @@ pub fn next_step(state: &State, seen: &Snapshot<'_>, now: Timestamp) -> Step {
 pub fn last_step(state: &State, seen: &Snapshot<'_>, now: Timestamp) -> Option<Step> {
     match revocation::next(&seen.with(state), now) {
         Some(chore) => Some(Step::Revocation(chore)),
-        None => records::last_chore(&state.status, seen.held, now).map(Step::Tidy),
+        None => records::last_chore(&state.status, seen.held, seen.revocation.deleted, now).map(Step::Tidy),
     }
 }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Challenged, Ending, Unseen};
-use crate::deletion::Deletion;
 use crate::disposition::Disposition;
 use crate::events::Event;
 use crate::revocation::{Attempt, Remark, Revocation};
@@ -99,13 +98,10 @@ pub enum Outcome {
     Removed,
     /// Presented answers are removed.
     Withdrawn,
-    /// Providers were asked to remove records, in the order of the ledger; `None` for those that are not due.
-    RecordsRemoved {
-        /// Each provider's answer.
-        removals: Vec<Option<Result<(), String>>>,
-        /// The deletion of the Certificate.
-        deleted: Option<Deletion>,
-    },
+    /// Providers were asked to remove these records, and answered this.
+    RecordsRemoved(Vec<(DnsRecordStatus, Result<(), String>)>),
+    /// The finalizer is removed.
+    Released,
     /// The ledger of certificates that may have to be revoked has changed, as the step says.
     LedgerKept(Box<RevocationStatus>, Option<Remark>),
     /// The CA was asked to revoke a certificate.

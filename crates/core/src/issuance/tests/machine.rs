@@ -109,14 +109,7 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(WritesIdentifiers),
         1 => prop::option::of((0..600u64).prop_map(Duration::from_secs)).prop_map(RetryAfter),
         1 => Just(OrdersAreForgotten),
-        1 => prop::sample::select(vec![
-            Revokes::Willingly,
-            Revokes::ForTheKey,
-            Revokes::Never,
-            Revokes::NotNow,
-            Revokes::Hangs,
-        ])
-        .prop_map(CaRevokes),
+        1 => prop::sample::select(Revokes::ALL.to_vec()).prop_map(CaRevokes),
     ];
     let spec = prop_oneof![
         3 => prop::sample::select(vec![&["a.test"] as &[_], &["b.test"], &["a.test", "b.test"], &["*.a.test", "b.test"]])

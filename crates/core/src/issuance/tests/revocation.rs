@@ -162,9 +162,7 @@ proptest! {
     #[test]
     fn what_is_to_be_revoked_is_revoked_or_given_up_and_reported(
         cause in prop::sample::select(CAUSES.to_vec()),
-        revokes in prop::sample::select(vec![
-            Revokes::Willingly, Revokes::ForTheKey, Revokes::Never, Revokes::NotNow, Revokes::Hangs,
-        ]),
+        revokes in prop::sample::select(Revokes::ALL.to_vec()),
         crashes in prop::collection::vec(0..12u32, 0..4),
         writes in prop::collection::vec(writes(), 0..3),
         calls in prop::collection::vec(prop::option::weighted(0.3, any::<bool>()), 0..8),

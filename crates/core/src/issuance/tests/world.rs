@@ -2,9 +2,10 @@
 //! It may crash after any effect, and any of its writes to the API server may fail without a crash. Each effect checks the
 //! invariants.
 
+mod records;
 mod revoke;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -16,7 +17,7 @@ use crate::issuance::{
     Challenged, Consequence, Download, Ending, IssuerView, KeySecret, Learned, Leftovers, Memory, Next,
     Outcome, Report, Snapshot, State, Step, Unseen, last_step, next_chore, next_step,
 };
-use crate::records::{self, Chore};
+use crate::records::{Chore, holds, requires_finalizer};
 use crate::reissue::{SecretView, reuses_key};
 use crate::renewal::Asking;
 use crate::revocation::{self, Asked};
@@ -56,6 +57,9 @@ pub struct World {
     pub backup: Option<TlsSecret>,
     /// The answers that the CA can see, by name.
     pub presented: Option<BTreeMap<String, String>>,
+    /// The TXT records in DNS, by name and value.
+    pub zone: BTreeSet<(String, String)>,
+    pub provider_fails: bool,
     pub issuers: BTreeMap<String, IssuerView>,
     /// The status in the API server.
     pub recorded: CertificateStatus,
@@ -147,6 +151,8 @@ impl World {
             next_key: None,
             backup: None,
             presented: None,
+            zone: BTreeSet::new(),
+            provider_fails: false,
             issuers: BTreeMap::new(),
             recorded: CertificateStatus::default(),
             writes: VecDeque::new(),
@@ -256,6 +262,7 @@ impl World {
             Some(step) => self.carry_out(step),
             None => self.flush().map(|()| Turn::Waits(next_chore(&self.state.status))),
         };
+        self.check_records();
         match turn {
             Ok(turn) => turn,
             Err(Broken::Crash) => {
@@ -305,7 +312,7 @@ impl World {
             revocation: Asked::new(
                 self.spec.revocation.as_ref(),
                 self.revoke_request.as_deref(),
-                self.deleted.map(|since| Deletion { since, with_namespace: false }),
+                self.deletion(),
             ),
         };
         then(&seen, state)
@@ -358,7 +365,7 @@ impl World {
                 self.check_nothing_is_left();
                 let until = until.expect("a certificate has a renewal time");
                 assert!(until > self.now);
-                assert_eq!(self.held, records::holds(&self.state.status));
+                assert_eq!(self.held, holds(&self.state.status));
                 return Ok(match next_chore(&self.state.status) {
                     Some(next) if next < until => Turn::Waits(Some(next)),
                     _ => Turn::Rests(until),
@@ -448,17 +455,16 @@ impl World {
             Step::Revocation(revocation::Chore::GiveUp(revocation, words)) => {
                 Outcome::RevocationGivenUp(revocation, words)
             }
-            Step::Tidy(Chore::RemoveRecords) => panic!("there is no ledger of records in this world"),
+            Step::Tidy(Chore::RemoveRecords(removals)) => self.remove_records(removals)?,
             Step::Tidy(Chore::Release) => {
                 self.write(|world| {
                     world.held = false;
                     world.is_gone = world.deleted.is_some();
                 })?;
-                return Ok(Turn::On);
+                Outcome::Released
             }
             Step::Tidy(Chore::Withdraw) => {
-                self.change(|state, _, now| state.begin_withdrawal(now));
-                self.write(|world| world.presented = None)?;
+                self.withdraw()?;
                 Outcome::Withdrawn
             }
             Step::CleanUp => Outcome::Ended(Ending::Done),
@@ -506,10 +512,15 @@ impl World {
 
     fn present(&mut self, challenged: Vec<Challenged>) -> Result<Outcome, Broken> {
         assert!(self.state.progress.place, "orders under way are bounded");
-        self.change(|state, seen, now| state.begin_presentation(seen, &challenged, Vec::new(), now));
+        let records: Vec<_> = challenged.iter().filter_map(records::of).collect();
+        let added: Vec<_> = records.iter().map(records::in_dns).collect();
+        self.change(|state, seen, now| state.begin_presentation(seen, &challenged, records, now));
         self.flush()?;
         let answers = challenged.iter().map(|one| (one.name.clone(), one.token.clone())).collect();
-        self.write(|world| world.presented = Some(answers))?;
+        self.write(|world| {
+            world.presented = Some(answers);
+            world.zone.extend(added);
+        })?;
         Ok(Outcome::Presented { challenged, failures: Vec::new() })
     }
 
@@ -597,18 +608,15 @@ impl World {
                 world.backup.clone_from(&world.secret);
             })?;
         }
-        self.change(|state, _, now| state.begin_withdrawal(now));
-        if self.presented.is_some() {
-            self.write(|world| world.presented = None)?;
-        }
-        if leftovers.key_secret == KeySecret::Delete && (self.next_key.is_some() || self.backup.is_some()) {
+        self.withdraw()?;
+        if leftovers.key_secret == KeySecret::Delete {
             self.write(|world| (world.next_key, world.backup) = (None, None))?;
         }
         Ok(Outcome::Removed)
     }
 
     fn record(&mut self) -> Result<(), Broken> {
-        if records::holds(&self.state.status) && !self.held && self.deleted.is_none() {
+        if requires_finalizer(&self.state.status, self.held, self.deletion()) {
             self.write(|world| world.held = true)?;
         }
         self.write(|world| world.recorded = world.state.status.clone())?;

@@ -19,6 +19,10 @@ pub enum Revokes {
     Hangs,
 }
 
+impl Revokes {
+    pub const ALL: [Self; 5] = [Self::Willingly, Self::ForTheKey, Self::Never, Self::NotNow, Self::Hangs];
+}
+
 /// Who asks.
 pub enum By<'a> {
     Account(&'a str),
