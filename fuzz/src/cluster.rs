@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use certwright_acme::{Authorization, Order, Problem};
+use certwright_acme::{AcmeError, Authorization, Operation, Order, Problem};
 use certwright_api::{
     ANNOTATION_RENEW, ANNOTATION_REVOKE, ANNOTATION_TAKEN_OVER_FROM, Certificate, CertificateSpec,
-    ClusterIssuer, FINALIZER, IssuerRef, RenewalWindow, Solver,
+    ClusterIssuer, DnsRecordStatus, FINALIZER, IssuerRef, RenewalWindow, Solver,
 };
 use certwright_core::account::{self, KeyId, KeySecret, MacKey, Recorded, rollover};
 use certwright_core::annotated::{
@@ -187,11 +187,11 @@ fn decide_on(case: &Case) {
         let _ = (situation.due(now), situation.replaces(), situation.next_duplicate(now));
         let _ = kstatus::of_certificate(&status.conditions);
         let _ = (records::holds(&status), records::next_removal(&status), revocation::next_attempt(&status));
-        let _ = records::last_chore(&status, true, now);
-        for record in &status.dns_records {
-            let _ = records::after_failed_removal(record, "words", deleted, now);
-            let _ = records::patience(record, Duration::from_secs(30), deleted, now);
-        }
+        let _ = records::last_chore(&status, true, deleted, now);
+        let mut ledger = status.dns_records;
+        let failed = |record: &DnsRecordStatus| (record.clone(), Err("words".to_owned()));
+        let answers: Vec<_> = ledger.iter().map(failed).collect();
+        let _ = records::after_removals(&mut ledger, &answers, deleted, now);
     }
 }
 
@@ -207,6 +207,7 @@ pub fn decide_with(secret: SecretView) {
     let current = certwright_core::reissue::Current {
         wanted: &wanted,
         secret: &secret,
+        revoked: None,
         uid: "uid-1",
         suggestion: None,
         under_way: false,
@@ -395,6 +396,11 @@ pub fn refused(problem: &Problem, status: u16) {
     use disposition::About;
     for about in [About::Server, About::Account, About::Order] {
         let _ = disposition::disposition(problem.code(), Some(status), about);
-        let _ = revocation::is_final(problem.code(), status, about);
     }
+    let problem = Box::new(problem.clone());
+    let operation = Operation::RevokeCertificate;
+    let error = AcmeError::Problem { operation, status, problem, retry_after: None };
+    let mut attempt = revocation::Attempt::default();
+    attempt.account_answered(Err(revocation::NotByAccount::Refused(error)));
+    assert_ne!(attempt.signer(), Some(revocation::Signer::Account), "the account signs once");
 }

@@ -29,9 +29,8 @@ use crate::runtime::clock::{self, Stopwatch};
 use crate::runtime::metrics::ReconcileOutcome;
 use crate::runtime::traces::name_of;
 use certwright_api::{Certificate, FINALIZER};
-use certwright_core::issuance::{Next, next_step};
-use certwright_core::records::{self, Chore};
-use certwright_core::revocation;
+use certwright_core::issuance::{Next, Step, last_step, next_chore, next_step};
+use certwright_core::records::Chore;
 
 const KIND: &str = "Certificate";
 /// The maximum number of steps between two waits; no issuance needs as many.
@@ -121,9 +120,7 @@ async fn run(work: &mut Work, context: &Context) -> Result<Option<Timestamp>, Er
             Next::Decide => {}
             Next::Wait(until) => {
                 let until = work.state.or_expiry(&work.seen.snapshot(context), until, now);
-                let removal = records::next_removal(&work.state.status);
-                let revocation = revocation::next_attempt(&work.state.status);
-                return Ok(until.into_iter().chain(removal).chain(revocation).min());
+                return Ok(until.into_iter().chain(next_chore(&work.state.status)).min());
             }
         }
     }
@@ -136,21 +133,15 @@ async fn run(work: &mut Work, context: &Context) -> Result<Option<Timestamp>, Er
 async fn end(work: &mut Work, context: &Context) -> Result<Option<Timestamp>, Error> {
     work.leave_place(context);
     for _ in 0..MAX_STEPS {
-        let now = clock::now();
-        let next = revocation::next(&work.seen.snapshot(context).with(&work.state), now);
-        if let Some(chore) = next {
-            debug!(?chore, "a revocation before the end");
-            work.see_to_revocation(chore, now, context).await?;
-            continue;
-        }
-        let Some(chore) = records::last_chore(&work.state.status, work.held(), now) else {
+        let step = last_step(&work.state, &work.seen.snapshot(context), clock::now());
+        let Some(step) = step else {
             work.flush(context).await?;
-            let revocation = revocation::next_attempt(&work.state.status);
-            return Ok(records::next_removal(&work.state.status).into_iter().chain(revocation).min());
+            return Ok(next_chore(&work.state.status));
         };
-        debug!(?chore, "a chore before the end");
-        work.tidy(chore, context).await?;
-        if chore == Chore::Release {
+        debug!(?step, "a step before the end");
+        let is_last = step == Step::Tidy(Chore::Release);
+        work.act(step, context).await?;
+        if is_last {
             return Ok(None);
         }
     }

@@ -127,6 +127,7 @@ fn leads_to_no_order(
     let current = Current {
         wanted,
         secret,
+        revoked: None,
         uid: "",
         suggestion: None,
         under_way: false,
@@ -158,7 +159,6 @@ fn view(secret: &Secret, name: &str, wanted: &ValidatedCertificate, names: BTree
         }),
         leaf: data(certwright_api::SECRET_KEY_TLS_CRT)
             .map(|pem| Ok(Chain::parse_pem(pem).map_err(|error| error.to_string())?.leaf().clone())),
-        revoked: None,
     }
 }
 

@@ -59,8 +59,8 @@ proptest! {
         let status = certificate.status.unwrap_or_default();
         let now: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let _ = kstatus::of_certificate(&status.conditions);
-        let _ = (records::next_removal(&status), records::due(&status, true, now), records::due(&status, false, now));
-        let _ = (records::last_chore(&status, true, now), revocation::next_attempt(&status));
+        let _ = (records::next_removal(&status), records::due(&status, true, None, now), records::due(&status, false, None, now));
+        let _ = (records::last_chore(&status, true, None, now), revocation::next_attempt(&status));
     }
 
     #[test]

@@ -66,11 +66,26 @@ pub fn next_step(state: &State, seen: &Snapshot<'_>, now: Timestamp) -> Step {
     match next_of_issuance(situation, now) {
         // Cleaning up is less urgent than the issuance.
         step @ (Step::Rest { .. } | Step::Wait { .. } | Step::BackOff { .. }) => {
-            let chore = records::due(&situation.state.status, situation.held, now);
+            let chore =
+                records::due(&situation.state.status, situation.held, situation.revocation.deleted, now);
             chore.map_or_else(|| ask_before_rest(situation, step, now), Step::Tidy)
         }
         step => step,
     }
+}
+
+/// Decides what to do next for a Certificate that is being deleted: it revokes what has to be revoked, removes what is
+/// presented, and then the finalizer. `None` if there is nothing to do now.
+pub fn last_step(state: &State, seen: &Snapshot<'_>, now: Timestamp) -> Option<Step> {
+    match revocation::next(&seen.with(state), now) {
+        Some(chore) => Some(Step::Revocation(chore)),
+        None => records::last_chore(&state.status, seen.held, seen.revocation.deleted, now).map(Step::Tidy),
+    }
+}
+
+/// When the ledgers in the status next require something.
+pub fn next_chore(status: &CertificateStatus) -> Option<Timestamp> {
+    records::next_removal(status).into_iter().chain(revocation::next_attempt(status)).min()
 }
 
 /// While there is nothing to do, asks the CA at intervals for renewal information.
@@ -329,7 +344,8 @@ fn has_key(situation: &Situation<'_>, wanted: &ValidatedCertificate) -> bool {
         return leaf.is_none_or(|leaf| leaf.public_key_algorithm == Some(wanted.key));
     }
     let public_key = || Some(&situation.secret.key.as_ref()?.as_ref().ok()?.1);
-    reissue::reuses_key(wanted, situation.secret)
+    let revoked = revocation::reason_of(&situation.state.status, situation.secret);
+    reissue::reuses_key(wanted, situation.secret, revoked)
         && leaf.is_none_or(|leaf| public_key() == Some(&leaf.public_key_der))
 }
 

@@ -21,15 +21,29 @@ const LEFT_BEHIND_AFTER: SignedDuration = SignedDuration::from_hours(24);
 /// How long a deletion waits for a provider, unless the solver sets another time.
 const CLEANUP_TIMEOUT: SignedDuration = SignedDuration::from_secs(60);
 
+/// How long a provider may take to remove a record, if there is nothing else to do.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The same while an issuance waits for it.
+const HASTE: Duration = Duration::from_secs(2);
+
 /// What to clean up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Chore {
     /// Remove everything that is presented.
     Withdraw,
-    /// Remove the records that are due.
-    RemoveRecords,
+    /// Remove these records.
+    RemoveRecords(Vec<Removal>),
     /// There is nothing left to clean up: remove the finalizer of the Certificate.
     Release,
+}
+
+/// A record that is due for removal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Removal {
+    /// The record, as it is in the ledger.
+    pub record: DnsRecordStatus,
+    /// How long its provider may take.
+    pub patience: Duration,
 }
 
 /// Whether a presented record belongs to an account key other than the one with this thumbprint.
@@ -42,17 +56,37 @@ pub fn are_outdated(status: &CertificateStatus, thumbprint: &str) -> bool {
 }
 
 /// What the ledger requires immediately.
-pub fn due(status: &CertificateStatus, held: bool, now: Timestamp) -> Option<Chore> {
-    let records = &status.dns_records;
-    if records.iter().any(|record| is_due(records, record, now)) {
-        return Some(Chore::RemoveRecords);
+pub fn due(
+    status: &CertificateStatus,
+    held: bool,
+    deleted: Option<Deletion>,
+    now: Timestamp,
+) -> Option<Chore> {
+    let most = if status.order.is_some() && deleted.is_none() { HASTE } else { PATIENCE };
+    let removals = removals(&status.dns_records, most, deleted, now);
+    if !removals.is_empty() {
+        return Some(Chore::RemoveRecords(removals));
     }
     (held && !holds(status)).then_some(Chore::Release)
 }
 
-/// Whether the removal of a record is due.
-pub fn is_due(ledger: &[DnsRecordStatus], record: &DnsRecordStatus, now: Timestamp) -> bool {
-    removal_time(ledger, record).is_some_and(|time| time <= now)
+/// The records whose removal is due, while an issuance waits for it.
+pub fn withdrawals(ledger: &[DnsRecordStatus], deleted: Option<Deletion>, now: Timestamp) -> Vec<Removal> {
+    removals(ledger, HASTE, deleted, now)
+}
+
+fn removals(
+    ledger: &[DnsRecordStatus],
+    most: Duration,
+    deleted: Option<Deletion>,
+    now: Timestamp,
+) -> Vec<Removal> {
+    let is_due = |record: &&DnsRecordStatus| removal_time(ledger, record).is_some_and(|time| time <= now);
+    let removal = |record: &DnsRecordStatus| Removal {
+        record: record.clone(),
+        patience: patience(record, most, deleted, now),
+    };
+    ledger.iter().filter(is_due).map(removal).collect()
 }
 
 /// When to remove a record. Not while the same record is needed again, through another solver.
@@ -71,6 +105,12 @@ pub fn holds(status: &CertificateStatus) -> bool {
         || revocation::holds(status)
 }
 
+/// Whether the finalizer must be set before the status is written: nothing that must be removed or revoked later is recorded
+/// without it.
+pub fn requires_finalizer(status: &CertificateStatus, held: bool, deleted: Option<Deletion>) -> bool {
+    holds(status) && !held && deleted.is_none()
+}
+
 /// When a provider is next asked to remove a record.
 pub fn next_removal(status: &CertificateStatus) -> Option<Timestamp> {
     let ledger = &status.dns_records;
@@ -78,7 +118,12 @@ pub fn next_removal(status: &CertificateStatus) -> Option<Timestamp> {
 }
 
 /// The next cleanup for a Certificate that is being deleted; `None` if there is nothing to do now.
-pub fn last_chore(status: &CertificateStatus, held: bool, now: Timestamp) -> Option<Chore> {
+pub fn last_chore(
+    status: &CertificateStatus,
+    held: bool,
+    deleted: Option<Deletion>,
+    now: Timestamp,
+) -> Option<Chore> {
     if !held {
         return None;
     }
@@ -86,7 +131,7 @@ pub fn last_chore(status: &CertificateStatus, held: bool, now: Timestamp) -> Opt
     if unmarked || !status.challenges.is_empty() {
         return Some(Chore::Withdraw);
     }
-    due(status, held, now)
+    due(status, held, deleted, now)
 }
 
 /// Marks the records that match `which` as no longer needed; they are due for removal immediately.
@@ -100,34 +145,36 @@ pub fn retire(records: &mut [DnsRecordStatus], which: impl Fn(&DnsRecordStatus) 
 
 /// Adds the `needed` records to the ledger, and marks the others for removal.
 pub fn replace(ledger: &mut Vec<DnsRecordStatus>, needed: Vec<DnsRecordStatus>, now: Timestamp) {
-    let same = |one: &DnsRecordStatus, other: &DnsRecordStatus| {
-        (&one.fqdn, &one.value, &one.solver) == (&other.fqdn, &other.value, &other.solver)
-    };
     let is_needed = |record: &DnsRecordStatus| needed.iter().any(|needed| same(needed, record));
     retire(ledger, |record| !is_needed(record), now);
     ledger.retain(|record| !is_needed(record));
     ledger.extend(needed);
 }
 
-/// Updates the ledger after providers were asked to remove records. `removals` has the results, in the order of the ledger;
-/// `None` for a record that was not due. Returns the records that are left behind, with the cause.
+/// Whether an entry of the ledger is about the same record, through the same solver.
+fn same(one: &DnsRecordStatus, other: &DnsRecordStatus) -> bool {
+    (&one.fqdn, &one.value, &one.solver) == (&other.fqdn, &other.value, &other.solver)
+}
+
+/// Updates the ledger after providers were asked to remove these records, and answered this. Returns the records that are left
+/// behind, with the cause.
 pub fn after_removals(
     ledger: &mut Vec<DnsRecordStatus>,
-    removals: Vec<Option<Result<(), String>>>,
+    answers: &[(DnsRecordStatus, Result<(), String>)],
     deleted: Option<Deletion>,
     now: Timestamp,
 ) -> Vec<(DnsRecordStatus, String)> {
     let mut left_behind = Vec::new();
-    for (mut record, removal) in std::mem::take(ledger).into_iter().zip(removals) {
-        match removal {
+    for mut record in std::mem::take(ledger) {
+        match answers.iter().find(|(asked, _)| same(asked, &record)).map(|(_, answer)| answer) {
             None => ledger.push(record),
             Some(Ok(())) => {}
-            Some(Err(words)) => match after_failed_removal(&record, &words, deleted, now) {
+            Some(Err(words)) => match after_failed_removal(&record, words, deleted, now) {
                 Some(removal) => {
                     record.removal = Some(removal);
                     ledger.push(record);
                 }
-                None => left_behind.push((record, words)),
+                None => left_behind.push((record, words.clone())),
             },
         }
     }
@@ -136,7 +183,7 @@ pub fn after_removals(
 
 /// After a provider failed to remove a record, with the cause in `words`: when to retry, or `None` if the record is left
 /// behind. `deleted` is the deletion of the Certificate, if it is being deleted.
-pub fn after_failed_removal(
+fn after_failed_removal(
     record: &DnsRecordStatus,
     words: &str,
     deleted: Option<Deletion>,
@@ -161,12 +208,7 @@ pub fn after_failed_removal(
 
 /// How long a provider may take to remove a record: `most`, or, if the Certificate is being deleted, the rest of the time that
 /// the deletion may wait, but at least a second.
-pub fn patience(
-    record: &DnsRecordStatus,
-    most: Duration,
-    deleted: Option<Deletion>,
-    now: Timestamp,
-) -> Duration {
+fn patience(record: &DnsRecordStatus, most: Duration, deleted: Option<Deletion>, now: Timestamp) -> Duration {
     const LEAST: Duration = Duration::from_secs(1);
     let Some(deleted) = deleted else { return most };
     let end = deleted.end(cleanup_timeout(&record.solver));

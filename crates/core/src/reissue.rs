@@ -33,8 +33,6 @@ pub struct SecretView {
     pub key: Option<Result<(KeyAlgorithm, Vec<u8>), String>>,
     /// What `tls.crt` says, or why it cannot be read.
     pub leaf: Option<Result<Leaf, String>>,
-    /// The reason for which its certificate is or will be revoked.
-    pub revoked: Option<RevocationReason>,
 }
 
 impl SecretView {
@@ -56,6 +54,8 @@ pub struct Current<'a> {
     pub wanted: &'a ValidatedCertificate,
     /// The Secret.
     pub secret: &'a SecretView,
+    /// The reason for which its certificate is or will be revoked.
+    pub revoked: Option<RevocationReason>,
     /// Seed of the renewal jitter: the Certificate's uid.
     pub uid: &'a str,
     /// The CA's renewal information.
@@ -186,7 +186,7 @@ fn key_differs(current: &Current<'_>) -> Option<Due> {
 }
 
 fn revoked(current: &Current<'_>) -> Option<Due> {
-    let why = current.secret.revoked?;
+    let why = current.revoked?;
     Some(Due { reason: reason::REVOKED, message: format!("the certificate is revoked: {}", why.as_str()) })
 }
 
@@ -266,9 +266,14 @@ fn asked_for(current: &Current<'_>) -> Option<Due> {
     })
 }
 
-/// Whether the issuance reuses the key in the Secret. A compromised key is never reused.
-pub fn reuses_key(wanted: &ValidatedCertificate, secret: &SecretView) -> bool {
-    secret.revoked != Some(RevocationReason::KeyCompromise)
+/// Whether the issuance reuses the key in the Secret, whose certificate is or will be revoked for the reason `revoked`. A
+/// compromised key is never reused.
+pub fn reuses_key(
+    wanted: &ValidatedCertificate,
+    secret: &SecretView,
+    revoked: Option<RevocationReason>,
+) -> bool {
+    revoked != Some(RevocationReason::KeyCompromise)
         && wanted.rotation == RotationPolicy::Never
         && secret.key_algorithm() == Some(wanted.key)
 }

@@ -5,22 +5,28 @@
 //! content of the Secret determine which certificates are revoked. An entry stays in the ledger until the CA has revoked the
 //! certificate or the operator has given up. While there is a ledger, the Certificate has a finalizer.
 
+mod apply;
+mod attempt;
+
+pub use attempt::{Attempt, NotByAccount, NotByKey, Signer};
+
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::backoff::{Backoff, look_again};
 use crate::deletion::Deletion;
-use crate::disposition::{About, Disposition, disposition};
 use crate::issuance::{IssuerView, Situation};
+use crate::reissue::SecretView;
 use crate::renewal::{whole_seconds, whole_seconds_up};
 use certwright_api::{
-    Base64, CertificateRevocation, CertificateStatus, IssuerKind, LastRevocation, RevocableCertificate,
-    RevocationCause, RevocationReason, RevocationResult, RevocationSpec, RevocationStatus,
+    Base64, CertificateRevocation, CertificateStatus, IssuerKind, RevocableCertificate, RevocationCause,
+    RevocationReason, RevocationSpec, RevocationStatus,
 };
 use certwright_pki::Leaf;
 
+/// How long an attempt may take, if no deletion waits for it.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// How long to retry a failing revocation, if no deletion waits for it.
 const GIVEN_UP_AFTER: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// How long a deletion waits for the CA, unless the spec sets another time.
@@ -81,10 +87,25 @@ impl<'a> Asked<'a> {
 pub enum Chore {
     /// Write this ledger into the status.
     KeepLedger(Box<RevocationStatus>, Option<Remark>),
-    /// Ask the CA to revoke the certificate with this serial number.
-    Revoke(String),
-    /// Give up revoking the certificate with this serial number, for the reason in the second text.
-    GiveUp(String, String),
+    /// Ask the CA to revoke a certificate, for at most this long.
+    Revoke(Box<Revocation>, Duration),
+    /// Give up revoking a certificate, for the reason in the text.
+    GiveUp(Box<Revocation>, String),
+}
+
+/// A revocation that has not ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Revocation {
+    /// The certificate, as it is in the ledger.
+    pub certificate: RevocableCertificate,
+    /// The progress of its revocation.
+    pub progress: CertificateRevocation,
+}
+
+impl Revocation {
+    fn of(held: &RevocableCertificate) -> Option<Self> {
+        Some(Self { certificate: held.clone(), progress: held.open()?.clone() })
+    }
 }
 
 /// What to report about a request.
@@ -106,19 +127,16 @@ pub fn next(situation: &Situation<'_>, now: Timestamp) -> Option<Chore> {
     if kept != ledger {
         return Some(Chore::KeepLedger(Box::new(kept), remark));
     }
-    let open = || ledger.certificates.iter().filter_map(|held| Some((held, held.open()?)));
+    let mut open = ledger.certificates.iter().filter(|held| held.open().is_some());
     let size: usize = ledger.certificates.iter().map(|held| held.certificate.0.len()).sum();
-    if size > LARGEST_LEDGER
-        && let Some((oldest, _)) = open().next()
-    {
+    if size > LARGEST_LEDGER {
+        let oldest = open.next().and_then(Revocation::of)?;
         let words = "too many certificates are waiting to be revoked, and this is the oldest".to_owned();
-        return Some(Chore::GiveUp(oldest.serial_number.clone(), words));
+        return Some(Chore::GiveUp(Box::new(oldest), words));
     }
-    let is_due = |revocation: &CertificateRevocation| {
-        revocation.next_attempt_time.as_ref().is_none_or(|time| time.0 <= now)
-    };
-    let (due, _) = open().find(|(_, revocation)| is_due(revocation))?;
-    Some(Chore::Revoke(due.serial_number.clone()))
+    let is_due = |held: &RevocableCertificate| next_time(held).is_none_or(|time| time <= now);
+    let due = open.find(|held| is_due(held)).and_then(Revocation::of)?;
+    Some(Chore::Revoke(Box::new(due), patience(&situation.revocation, now)))
 }
 
 /// The certificate in the Secret, as a new entry of the ledger.
@@ -129,7 +147,11 @@ pub fn in_secret(situation: &Situation<'_>) -> Option<RevocableCertificate> {
 /// When a CA is next asked to revoke a certificate.
 pub fn next_attempt(status: &CertificateStatus) -> Option<Timestamp> {
     let held = status.revocation.iter().flat_map(|ledger| &ledger.certificates);
-    held.filter_map(|held| Some(held.open()?.next_attempt_time.as_ref()?.0)).min()
+    held.filter_map(next_time).min()
+}
+
+fn next_time(held: &RevocableCertificate) -> Option<Timestamp> {
+    Some(held.open()?.next_attempt_time.as_ref()?.0)
 }
 
 /// Whether a certificate may still have to be revoked, so that the Certificate must keep its finalizer.
@@ -138,105 +160,18 @@ pub fn holds(status: &CertificateStatus) -> bool {
     held.any(|held| !held.has_ended())
 }
 
-/// The reason for which the certificate with this serial number is or will be revoked.
-pub fn reason_of(status: &CertificateStatus, serial_number: &str) -> Option<RevocationReason> {
+/// The reason for which the certificate in a Secret is or will be revoked.
+pub fn reason_of(status: &CertificateStatus, secret: &SecretView) -> Option<RevocationReason> {
+    let serial_number = &secret.leaf()?.serial_number;
     let mut held = status.revocation.iter().flat_map(|ledger| &ledger.certificates);
-    Some(held.find(|held| held.serial_number == serial_number)?.revocation.as_ref()?.reason)
+    Some(held.find(|held| held.serial_number == *serial_number)?.revocation.as_ref()?.reason)
 }
 
-/// Whether the account may not revoke the certificate, so that the certificate's own key has to sign. The CA's error has this
-/// code and HTTP status, and answers a call about this.
-pub fn account_may_not(code: &str, status: Option<u16>, about: About) -> bool {
-    let of_account = matches!(
-        disposition(code, status, about),
-        Disposition::AccountUnusable | Disposition::CaOperatorMustAct
-    );
-    about != About::Server && (of_account || code == "unauthorized" || matches!(status, Some(401 | 403)))
-}
-
-/// Why a certificate was not revoked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// What happened, with the CA's error.
-    pub words: String,
-    /// Whether a retry would have the same result.
-    pub is_final: bool,
-    /// How long the CA said to wait.
-    pub retry_after: Option<Duration>,
-}
-
-/// Whether a retry would have the same result, after an error with this code and HTTP status in a call about this.
-pub fn is_final(code: &str, status: u16, about: About) -> bool {
-    match disposition(code, Some(status), about) {
-        Disposition::TooFast | Disposition::Stumbled | Disposition::CaOperatorMustAct => false,
-        Disposition::AccountUnusable
-        | Disposition::NotAllowed
-        | Disposition::OrderLost
-        | Disposition::ValidationFailed => true,
-    }
-}
-
-/// How the revocation of a certificate continues after a failure; `None` if it is given up.
-pub fn after_refusal(
-    held: &RevocableCertificate,
-    refusal: &Refusal,
-    asked: &Asked<'_>,
-    backoff: Backoff,
-    now: Timestamp,
-) -> Option<CertificateRevocation> {
-    let revocation = held.open()?;
-    let since = revocation.since.0;
-    let given_up = asked
-        .end_of_deletion()
-        .unwrap_or_else(|| since.saturating_add(GIVEN_UP_AFTER).unwrap_or(since))
-        .min(held.not_after.0);
-    if refusal.is_final || now >= given_up {
-        return None;
-    }
-    let attempts = revocation.failed_attempts.unwrap_or_default().saturating_add(1);
-    let again = match asked.deleted {
-        Some(deleted) => look_again(deleted.since, now, refusal.retry_after, DELETION_BOUNDS),
-        None => {
-            let failures = u32::try_from(attempts).unwrap_or(1);
-            backoff.next_attempt(failures, refusal.retry_after, now, &held.serial_number)
-        }
-    };
-    Some(CertificateRevocation {
-        failed_attempts: Some(attempts),
-        next_attempt_time: Some(Time(whole_seconds_up(again).min(whole_seconds_up(given_up)))),
-        message: Some(refusal.words.clone()),
-        ..revocation.clone()
-    })
-}
-
-/// How long one attempt may take: `most`, or the rest of the time that a deletion may wait, but at least a second.
-pub fn patience(asked: &Asked<'_>, most: Duration, now: Timestamp) -> Duration {
+/// How long one attempt may take: at most the rest of the time that a deletion may wait, but at least a second.
+fn patience(asked: &Asked<'_>, now: Timestamp) -> Duration {
     const LEAST: Duration = Duration::from_secs(1);
-    let Some(end) = asked.end_of_deletion() else { return most };
-    most.min(Duration::try_from(end.duration_since(now)).unwrap_or_default().max(LEAST))
-}
-
-/// Records that the revocation of a certificate has ended.
-pub fn end(
-    ledger: &mut RevocationStatus,
-    serial_number: &str,
-    result: RevocationResult,
-    message: Option<String>,
-    now: Timestamp,
-) {
-    let mut held = ledger.certificates.iter_mut();
-    let Some(held) = held.find(|held| held.serial_number == serial_number) else { return };
-    let Some(revocation) = &mut held.revocation else { return };
-    revocation.next_attempt_time = None;
-    revocation.result = Some(result);
-    revocation.message = message;
-    ledger.last = Some(LastRevocation {
-        serial_number: serial_number.to_owned(),
-        reason: revocation.reason,
-        cause: revocation.cause,
-        result,
-        time: Time(whole_seconds(now)),
-    });
+    let Some(end) = asked.end_of_deletion() else { return PATIENCE };
+    PATIENCE.min(Duration::try_from(end.duration_since(now)).unwrap_or_default().max(LEAST))
 }
 
 /// The certificate in the Secret. It counts only together with its own key: otherwise somebody could store another owner's

@@ -1,7 +1,5 @@
 //! Act: executes one step at a time. The state machine decides what follows from the outcome.
 
-use std::time::Duration;
-
 use jiff::{SignedDuration, Timestamp};
 use kube::runtime::reflector::ObjectRef;
 use tracing::{debug, info, warn};
@@ -10,15 +8,13 @@ use super::gather::Work;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::runtime::clock;
+use crate::runtime::metrics::RevocationOutcome;
 use certwright_acme::Account;
 use certwright_core::account::Verdict;
 use certwright_core::issuance::{Consequence, Ending, Next, Outcome, Report, Step};
-use certwright_core::records::Chore;
+use certwright_core::records;
+use certwright_core::revocation::Chore;
 
-/// How long to wait for a provider to remove a record, if there is nothing else to do.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// The same while an issuance waits for it.
-pub(super) const HASTE: Duration = Duration::from_secs(2);
 /// When to retry publishing events.
 const NEWS: SignedDuration = SignedDuration::from_secs(5);
 
@@ -57,10 +53,23 @@ impl Work {
             Step::Abandon { message } => Outcome::Ended(Ending::Abandoned(message)),
             Step::Fail(failure) => Outcome::Ended(Ending::Failed(failure)),
             Step::Remove(leftovers) => self.remove(&leftovers, context).await?,
-            Step::Tidy(chore) => return self.tidy(chore, context).await,
-            Step::Revocation(chore) => {
-                self.see_to_revocation(chore, clock::now(), context).await?;
-                return Ok(Next::Decide);
+            Step::Tidy(records::Chore::Withdraw) => {
+                self.withdraw(context).await?;
+                Outcome::Withdrawn
+            }
+            Step::Tidy(records::Chore::RemoveRecords(removals)) => {
+                self.remove_records(removals, context).await?
+            }
+            Step::Tidy(records::Chore::Release) => {
+                self.release(context).await?;
+                Outcome::Released
+            }
+            Step::Revocation(Chore::KeepLedger(ledger, remark)) => Outcome::LedgerKept(ledger, remark),
+            Step::Revocation(Chore::Revoke(revocation, patience)) => {
+                self.revoke(revocation, patience, context).await?
+            }
+            Step::Revocation(Chore::GiveUp(revocation, words)) => {
+                Outcome::RevocationGivenUp(revocation, words)
             }
         };
         self.take_in(outcome, context).await
@@ -106,6 +115,18 @@ impl Work {
                 warn!(fqdn = record.fqdn, words, "a TXT record is left behind");
                 context.metrics.record_left_behind();
             }
+            Report::Revoked { serial_number, why } => {
+                info!(serial_number, reason = why.as_str(), "revoked");
+                context.metrics.revocation(RevocationOutcome::Succeeded, why.as_str());
+            }
+            Report::NotRevoked { serial_number, why, words } => {
+                warn!(serial_number, words, "a certificate is not revoked yet");
+                context.metrics.revocation(RevocationOutcome::Failed, why.as_str());
+            }
+            Report::RevocationGivenUp { serial_number, why, words } => {
+                warn!(serial_number, words, "gave up revoking a certificate");
+                context.metrics.revocation(RevocationOutcome::GivenUp, why.as_str());
+            }
         }
         Ok(())
     }
@@ -120,23 +141,6 @@ impl Work {
                 Ok(Next::Wait(until.into_iter().chain(again).min()))
             }
             next => Ok(next),
-        }
-    }
-
-    /// Does a chore.
-    pub(super) async fn tidy(&mut self, chore: Chore, context: &Context) -> Result<Next, Error> {
-        match chore {
-            Chore::Withdraw => {
-                self.withdraw(context).await?;
-                self.take_in(Outcome::Withdrawn, context).await
-            }
-            Chore::RemoveRecords => {
-                let deleted = self.certificate.metadata.deletion_timestamp.is_some();
-                let bound = if self.state.status.order.is_some() && !deleted { HASTE } else { PATIENCE };
-                let removals = self.ask_to_remove_records(clock::now(), bound, context).await?;
-                self.take_in(removals, context).await
-            }
-            Chore::Release => self.release(context).await.map(|()| Next::Decide),
         }
     }
 

@@ -1,13 +1,9 @@
 //! Removes what an issuance left, however it ended.
 
-use std::time::Duration;
-
-use jiff::Timestamp;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use super::act::HASTE;
 use super::gather::Work;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
@@ -17,7 +13,7 @@ use crate::runtime::metrics::ApiVerb;
 use certwright_api::{Certificate, FINALIZER, GROUP, VERSION};
 use certwright_core::issuance::{Ending, KeySecret, Leftovers, Outcome};
 use certwright_core::reading::Reading;
-use certwright_core::records;
+use certwright_core::records::Removal;
 
 impl Work {
     /// Removes the leftovers of an issuance that has ended.
@@ -30,10 +26,7 @@ impl Work {
         if leftovers.key_secret == KeySecret::BackUp {
             self.keep_backup(context).await?;
         }
-        let has_key = self.next_key.is_some()
-            || self.backup.is_some()
-            || self.state.status.next_private_key_secret_name.is_some();
-        let deletes = leftovers.key_secret == KeySecret::Delete && has_key;
+        let deletes = leftovers.key_secret == KeySecret::Delete;
         let (namespace, name) = (self.namespace.clone(), self.next_key_name());
         let key = async {
             match deletes {
@@ -62,32 +55,26 @@ impl Work {
 
     /// Removes what was presented. A provider that does not remove its record immediately is asked again later.
     pub(super) async fn withdraw(&mut self, context: &Context) -> Result<(), Error> {
-        let now = clock::now();
-        self.state.begin_withdrawal(now);
+        let removals = self.state.begin_withdrawal(&self.seen.snapshot(context), clock::now());
         let challenges = &self.state.status.challenges;
         let over_http = presenter::withdraw(context, &self.namespace, &self.uid, challenges);
-        let records = self.ask_to_remove_records(now, HASTE, context);
-        let ((), removals) = futures::try_join!(over_http, records)?;
-        self.take_in(removals, context).await.map(drop)
+        let records = self.remove_records(removals, context);
+        let ((), removed) = futures::try_join!(over_http, records)?;
+        self.take_in(removed, context).await.map(drop)
     }
 
-    /// Asks providers to remove the records that are due, all concurrently and each within `bound`.
-    pub(super) async fn ask_to_remove_records(
+    /// Asks providers to remove records, all concurrently.
+    pub(super) async fn remove_records(
         &self,
-        now: Timestamp,
-        bound: Duration,
+        removals: Vec<Removal>,
         context: &Context,
     ) -> Result<Outcome, Error> {
-        let (ledger, deleted) = (&self.state.status.dns_records, self.deletion());
-        let removals = ledger.iter().map(async |record| {
-            if !records::is_due(ledger, record, now) {
-                return Ok::<_, Error>(None);
-            }
-            let bound = records::patience(record, bound, deleted, now);
-            presenter::remove(context, (&self.namespace, &self.uid), record, bound).await.map(Some)
+        let answers = removals.into_iter().map(async |Removal { record, patience }| {
+            let whose = (self.namespace.as_str(), self.uid.as_str());
+            let answer = presenter::remove(context, whose, &record, patience).await?;
+            Ok::<_, Error>((record, answer))
         });
-        let removals = futures::future::try_join_all(removals).await?;
-        Ok(Outcome::RecordsRemoved { removals, deleted })
+        Ok(Outcome::RecordsRemoved(futures::future::try_join_all(answers).await?))
     }
 
     /// Sets our finalizer: something is about to be presented that is not deleted together with the Certificate.

@@ -16,7 +16,7 @@ use crate::controller::issuer::account_of;
 use crate::controller::issuer_record::{AccountSecret, IssuerId, IssuerRecord, account_secret};
 use crate::controller::secrets;
 use certwright_acme::Account;
-use certwright_api::{CONDITION_READY, Certificate, CertificateStatus};
+use certwright_api::{CONDITION_READY, Certificate};
 use certwright_core::account::has_other_terms;
 use certwright_core::allow;
 use certwright_core::conditions::{condition, is_true};
@@ -27,7 +27,6 @@ use certwright_core::ledger::{Owner, Unverified};
 use certwright_core::naming::next_private_key_secret;
 use certwright_core::reissue::SecretView;
 use certwright_core::renewal::{Asked, Asking};
-use certwright_core::revocation;
 use certwright_core::spec::{InvalidSpec, ValidatedCertificate};
 use certwright_pki::{Chain, PrivateKey};
 
@@ -273,7 +272,7 @@ impl Work {
 
     /// The parsed content of a Secret that holds a certificate.
     fn view(&self, secret: &Secret, context: &Context) -> SecretView {
-        let mut view = SecretView {
+        SecretView {
             exists: true,
             certificate_name: self.owner_of(secret, context),
             issuer: secrets::annotation(secret, certwright_api::ANNOTATION_ISSUER_NAME)
@@ -291,10 +290,7 @@ impl Work {
                 let chain = Chain::parse_pem(pem).map_err(|error| error.to_string())?;
                 Ok(chain.leaf().clone())
             }),
-            revoked: None,
-        };
-        see_revocation(&self.state.status, &mut view);
-        view
+        }
     }
 
     /// Whether a Secret was written according to the spec, with the current passwords of its keystores.
@@ -336,11 +332,6 @@ impl Work {
         });
         context.in_flight.keep(&self.uid, kept);
     }
-}
-
-/// Records why the certificate in a Secret is or will be revoked.
-pub(super) fn see_revocation(status: &CertificateStatus, view: &mut SecretView) {
-    view.revoked = view.leaf().and_then(|leaf| revocation::reason_of(status, &leaf.serial_number));
 }
 
 /// The oldest other Certificate with the same Secret, if it is older than this one.

@@ -14,7 +14,7 @@ use crate::runtime::clock;
 use certwright_acme::{Account, AcmeError, Authorization, ChallengeType, NewOrder};
 use certwright_api::{ChallengeWay, DnsRecordStatus, IssuerKind};
 use certwright_core::issuance::{Challenged, Download, Outcome, Unseen};
-use certwright_core::records;
+use certwright_core::{records, reissue, revocation};
 use certwright_pki::{Chain, PrivateKey, certificate_signing_request};
 
 /// The number of authorizations of an order that are read concurrently.
@@ -135,11 +135,9 @@ impl Work {
     pub(super) fn key_of_order(&self) -> Result<PrivateKey, Error> {
         let wanted = self.wanted.as_ref().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
         let made = self.next_key.clone().filter(|key| key.algorithm() == wanted.key);
-        let current = || {
-            self.current_key
-                .clone()
-                .filter(|_| certwright_core::reissue::reuses_key(wanted, &self.secret_view))
-        };
+        let revoked = revocation::reason_of(&self.state.status, &self.secret_view);
+        let reused = reissue::reuses_key(wanted, &self.secret_view, revoked);
+        let current = || self.current_key.clone().filter(|_| reused);
         made.or_else(current).ok_or(Error::Bug("an order goes on without its private key"))
     }
 }

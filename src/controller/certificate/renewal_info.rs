@@ -1,9 +1,10 @@
 //! The CA's renewal information, and the replaced certificate of an order (RFC 9773).
 
+use std::time::Duration;
+
 use tokio::time::timeout;
 use tracing::{debug, info};
 
-use super::act::HASTE;
 use super::gather::{Seen, Work};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
@@ -13,6 +14,9 @@ use certwright_api::{RenewalInfoStatus, RenewalInformationSource};
 use certwright_core::issuance::Outcome;
 use certwright_core::reissue::renewal_seed;
 use certwright_core::renewal::{NoSuggestion, Question};
+
+/// How long to wait for an answer about a certificate that was just issued: it delays the status.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Seen {
     /// Whether the CA is asked for renewal information. Without an issuer, its last answer still counts.
@@ -45,10 +49,9 @@ impl Work {
             at_ca: self.at_ca(now),
         };
         let call = account.renewal_info(&certificate_id);
-        // For a certificate that was just issued, this delays the status, so the wait is short.
         let answer = match known {
             true => call.await.map_err(NoSuggestion::Call),
-            false => timeout(HASTE, call).await.map_or(Err(NoSuggestion::TooSlow), |answer| Ok(answer?)),
+            false => timeout(PATIENCE, call).await.map_or(Err(NoSuggestion::TooSlow), |answer| Ok(answer?)),
         };
         let (status, asked) = match answer {
             Ok(Some(answer)) => {

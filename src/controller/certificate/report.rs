@@ -42,9 +42,7 @@ impl Work {
     async fn write_status(&mut self, context: &Context) -> Result<bool, Error> {
         let owner = Owner { namespace: &self.seen.namespace, uid: &self.seen.uid };
         context.ledger_keys.seal(owner, &mut self.state.status);
-        // Nothing that must be removed or revoked later is recorded without the finalizer.
-        let deleted = self.certificate.metadata.deletion_timestamp.is_some();
-        if records::holds(&self.state.status) && !self.held() && !deleted {
+        if records::requires_finalizer(&self.state.status, self.held(), self.deletion()) {
             self.hold(context).await?;
         }
         if self.certificate.status.as_ref() == Some(&self.state.status) {

@@ -35,7 +35,7 @@ impl State {
                 self.report_backoff(seen, now);
                 Consequence::wait(Some(until), vec![self.leave_place(), Report::Write])
             }
-            Outcome::Recorded | Outcome::Refreshed => Consequence::DECIDE,
+            Outcome::Recorded | Outcome::Refreshed | Outcome::Released => Consequence::DECIDE,
             Outcome::AskedTime(answer) => self.answered(seen, answer, now, |_, ()| Consequence::DECIDE),
             Outcome::AskedAccount(answer) => self.learned_of_account(seen, answer, now),
             Outcome::Place { taken, per_account } => self.place(seen, taken, per_account, now),
@@ -98,10 +98,17 @@ impl State {
                 self.withdrawn();
                 Consequence::DECIDE
             }
-            Outcome::RecordsRemoved { removals, deleted } => {
+            Outcome::RecordsRemoved(answers) => {
                 let ledger = &mut self.status.dns_records;
-                let left = records::after_removals(ledger, removals, deleted, now);
+                let left = records::after_removals(ledger, &answers, seen.revocation.deleted, now);
                 Consequence::decide(left.into_iter().flat_map(left_behind).collect())
+            }
+            Outcome::LedgerKept(ledger, remark) => self.keep_ledger(seen, *ledger, remark, now),
+            Outcome::RevocationAsked(revocation, attempt) => {
+                self.asked_to_revoke(seen, &revocation, attempt, now)
+            }
+            Outcome::RevocationGivenUp(revocation, words) => {
+                self.give_up_revocation(seen, &revocation, words, now)
             }
         }
     }

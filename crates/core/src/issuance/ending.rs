@@ -9,7 +9,7 @@ use crate::disposition::Disposition;
 use crate::duplicates;
 use crate::events::Event;
 use crate::issuance::Progress;
-use crate::records;
+use crate::records::{self, Removal};
 use crate::renewal::whole_seconds;
 use certwright_acme::{AuthorizationStatus, OrderStatus};
 use certwright_api::IssuanceRecord;
@@ -37,9 +37,9 @@ pub struct Leftovers {
 /// What becomes of the Secret with the private key of an issuance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeySecret {
-    /// It stays: the next attempt uses the key.
+    /// It stays, if there is one: the next attempt uses the key.
     Keep,
-    /// It is deleted, if there is one.
+    /// It is deleted.
     Delete,
     /// It stores the certificate and its key as a backup, in case the TLS Secret is lost again.
     BackUp,
@@ -75,7 +75,7 @@ impl State {
                 reports.extend(self.issued(seen, now));
             }
         }
-        self.begin_withdrawal(now);
+        self.begin_withdrawal(seen, now);
         self.progress.ending = Some(ending);
         Consequence::decide(reports)
     }
@@ -87,7 +87,8 @@ impl State {
         let key_secret = match ending {
             Ending::Failed(_) => KeySecret::Keep,
             Ending::Done if is_counted => KeySecret::BackUp,
-            Ending::Done | Ending::Abandoned(_) => KeySecret::Delete,
+            Ending::Done | Ending::Abandoned(_) if self.has_key_secret(seen) => KeySecret::Delete,
+            Ending::Done | Ending::Abandoned(_) => KeySecret::Keep,
         };
         let authorizations = match ending {
             Ending::Done => Vec::new(),
@@ -96,16 +97,24 @@ impl State {
         Some(Leftovers { authorizations, key_secret })
     }
 
+    /// Whether there may be a Secret with the key of the issuance, or with the backup.
+    fn has_key_secret(&self, seen: &Snapshot<'_>) -> bool {
+        let is_recorded = self.status.next_private_key_secret_name.is_some();
+        seen.next_key.is_some() || seen.backup.is_some() || is_recorded
+    }
+
     fn keeps_order(&self, failure: &Failure) -> bool {
         let is_invalid =
             self.learned().order.as_ref().is_some_and(|order| order.status == OrderStatus::Invalid);
         matches!(failure.disposition, Disposition::Stumbled | Disposition::TooFast) && !is_invalid
     }
 
-    /// What is presented is about to be removed. What may still exist stays recorded, but no longer counts as presented.
-    pub fn begin_withdrawal(&mut self, now: Timestamp) {
+    /// What is presented is about to be removed. What may still exist stays recorded, but no longer counts as presented. Returns
+    /// the records to remove.
+    pub fn begin_withdrawal(&mut self, seen: &Snapshot<'_>, now: Timestamp) -> Vec<Removal> {
         records::retire(&mut self.status.dns_records, |_| true, now);
         self.learn().proof = Proof::Withdrawing;
+        records::withdrawals(&self.status.dns_records, seen.revocation.deleted, now)
     }
 
     /// What was presented is removed, or will be: the ledger has the rest.

@@ -6,11 +6,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Challenged, Ending, Unseen};
-use crate::deletion::Deletion;
 use crate::disposition::Disposition;
 use crate::events::Event;
+use crate::revocation::{Attempt, Remark, Revocation};
 use certwright_acme::{AccountStatus, AcmeError, Answer, Authorization, Challenge, NewOrder, Order};
-use certwright_api::{DnsRecordStatus, RenewalInfoStatus};
+use certwright_api::{DnsRecordStatus, RenewalInfoStatus, RevocationReason, RevocationStatus};
 use certwright_pki::{Chain, ChainError};
 
 /// The outcome of a step.
@@ -98,13 +98,16 @@ pub enum Outcome {
     Removed,
     /// Presented answers are removed.
     Withdrawn,
-    /// Providers were asked to remove records, in the order of the ledger; `None` for those that are not due.
-    RecordsRemoved {
-        /// Each provider's answer.
-        removals: Vec<Option<Result<(), String>>>,
-        /// The deletion of the Certificate.
-        deleted: Option<Deletion>,
-    },
+    /// Providers were asked to remove these records, and answered this.
+    RecordsRemoved(Vec<(DnsRecordStatus, Result<(), String>)>),
+    /// The finalizer is removed.
+    Released,
+    /// The ledger of certificates that may have to be revoked has changed, as the step says.
+    LedgerKept(Box<RevocationStatus>, Option<Remark>),
+    /// The CA was asked to revoke a certificate.
+    RevocationAsked(Box<Revocation>, Attempt),
+    /// A revocation is given up, as the step says.
+    RevocationGivenUp(Box<Revocation>, String),
 }
 
 /// A downloaded certificate.
@@ -182,10 +185,35 @@ pub enum Report {
     },
     /// Log and metrics: a record could not be removed, with the cause.
     LeftBehind(Box<DnsRecordStatus>, String),
+    /// Log and metrics: a certificate is revoked.
+    Revoked {
+        /// The certificate's serial number.
+        serial_number: String,
+        /// The revocation reason.
+        why: RevocationReason,
+    },
+    /// Log and metrics: a certificate is not revoked yet.
+    NotRevoked {
+        /// The certificate's serial number.
+        serial_number: String,
+        /// The revocation reason.
+        why: RevocationReason,
+        /// What happened.
+        words: String,
+    },
+    /// Log and metrics: a certificate is not revoked, and that is not retried.
+    RevocationGivenUp {
+        /// The certificate's serial number.
+        serial_number: String,
+        /// The revocation reason.
+        why: RevocationReason,
+        /// What happened.
+        words: String,
+    },
 }
 
 impl Consequence {
-    pub(super) fn decide(reports: Vec<Report>) -> Self {
+    pub(crate) fn decide(reports: Vec<Report>) -> Self {
         Self { reports, next: Next::Decide }
     }
 

@@ -250,6 +250,7 @@ impl Situation<'_> {
         Some(Current {
             wanted: self.wanted.as_ref().ok()?,
             secret: self.secret,
+            revoked: revocation::reason_of(&self.state.status, self.secret),
             uid: self.uid,
             suggestion: self.suggestion(),
             under_way: self.state.status.order.is_some(),
@@ -313,7 +314,8 @@ impl Situation<'_> {
     /// Whether the backup matches the spec.
     pub(super) fn can_restore(&self, now: Timestamp) -> bool {
         let (Some(backup), Some(current)) = (self.backup, self.current(now)) else { return false };
-        reissue::due(&Current { secret: backup, renew_request: None, ..current }).is_none()
+        let revoked = revocation::reason_of(&self.state.status, backup);
+        reissue::due(&Current { secret: backup, revoked, renew_request: None, ..current }).is_none()
     }
 
     pub(super) fn is_presented(&self) -> bool {

@@ -8,6 +8,7 @@ mod issuer;
 mod machine;
 mod order;
 mod pace;
+mod revocation;
 mod secret;
 mod validation;
 mod world;

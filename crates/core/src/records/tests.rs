@@ -4,7 +4,7 @@ use certwright_api::ChallengeStatus;
 #[test]
 fn a_record_that_is_needed_is_left_alone_and_holds_the_certificate() {
     let status = with_record(None);
-    assert_eq!(due(&status, true, at(1_000_000)), None);
+    assert_eq!(due(&status, true, None, at(1_000_000)), None);
     assert!(holds(&status));
     assert_eq!(next_removal(&status), None);
 }
@@ -13,7 +13,7 @@ fn a_record_that_is_needed_is_left_alone_and_holds_the_certificate() {
 fn a_record_that_is_not_needed_any_more_is_removed_at_once() {
     let mut status = with_record(None);
     retire(&mut status.dns_records, |_| true, at(0));
-    assert_eq!(due(&status, true, at(0)), Some(Chore::RemoveRecords));
+    assert_eq!(removed(&status, None, at(0)), [30]);
     assert_eq!(next_removal(&status), Some(at(0)));
 }
 
@@ -23,11 +23,9 @@ fn a_record_that_is_needed_again_by_way_of_another_solver_is_not_removed_meanwhi
     retire(&mut status.dns_records, |_| true, at(0));
     let again = with_record(Some("7s")).dns_records.remove(0);
     status.dns_records.push(again);
-    assert_eq!((due(&status, true, at(9)), next_removal(&status)), (None, None));
+    assert_eq!((due(&status, true, None, at(9)), next_removal(&status)), (None, None));
     retire(&mut status.dns_records, |_| true, at(10));
-    assert_eq!(due(&status, true, at(10)), Some(Chore::RemoveRecords));
-    let ledger = &status.dns_records;
-    assert!(ledger.iter().all(|record| is_due(ledger, record, at(10))), "by both solvers");
+    assert_eq!(removed(&status, None, at(10)).len(), 2, "by both solvers");
 }
 
 #[test]
@@ -41,10 +39,10 @@ fn a_record_that_is_retired_again_keeps_its_time() {
 #[test]
 fn the_certificate_is_released_once_nothing_is_left_in_the_dns_or_in_ingresses_of_others() {
     let mut status = CertificateStatus::default();
-    assert_eq!(due(&status, true, at(0)), Some(Chore::Release));
-    assert_eq!(due(&status, false, at(0)), None);
+    assert_eq!(due(&status, true, None, at(0)), Some(Chore::Release));
+    assert_eq!(due(&status, false, None, at(0)), None);
     status.challenges.push(ChallengeStatus { ingress: Some("web".to_owned()), ..ChallengeStatus::default() });
-    assert_eq!(due(&status, true, at(0)), None);
+    assert_eq!(due(&status, true, None, at(0)), None);
 }
 
 #[test]
@@ -94,14 +92,54 @@ fn a_provider_that_hangs_does_not_hold_a_deletion_up_beyond_its_end() {
 }
 
 #[test]
+fn an_issuance_does_not_wait_long_for_a_provider_and_a_deletion_does() {
+    let mut status = with_record(None);
+    retire(&mut status.dns_records, |_| true, at(0));
+    status.order = Some(certwright_api::OrderStatus {
+        url: "order/1".to_owned(),
+        state: "pending".to_owned(),
+        expires: None,
+        created: Time(at(0)),
+        account: "account/1".to_owned(),
+        seal: None,
+    });
+    assert_eq!(removed(&status, None, at(0)), [2]);
+    assert_eq!(removed(&status, Some(deleted_at(0)), at(0)), [30]);
+    assert_eq!(removed(&status, Some(deleted_at(0)), at(55)), [5]);
+}
+
+#[test]
+fn only_the_records_that_were_to_be_removed_change() {
+    let mut ledger = with_record(None).dns_records;
+    ledger.push(DnsRecordStatus { value: "other".to_owned(), ..ledger[0].clone() });
+    ledger.push(DnsRecordStatus { value: "third".to_owned(), ..ledger[0].clone() });
+    retire(&mut ledger, |_| true, at(0));
+    let answers = [(ledger[1].clone(), Ok(())), (ledger[2].clone(), Err("no".to_owned()))];
+    let first = ledger[0].clone();
+    assert_eq!(after_removals(&mut ledger, &answers, None, at(1)), []);
+    assert_eq!((ledger.len(), &ledger[0]), (2, &first));
+    assert_eq!(ledger[1].removal.as_ref().unwrap().reason.as_deref(), Some("no"));
+}
+
+#[test]
 fn a_certificate_that_is_deleted_withdraws_what_is_presented_and_is_then_released() {
     let mut status = with_record(None);
-    assert_eq!(last_chore(&status, true, at(0)), Some(Chore::Withdraw));
+    assert_eq!(last_chore(&status, true, None, at(0)), Some(Chore::Withdraw));
     retire(&mut status.dns_records, |_| true, at(0));
-    assert_eq!(last_chore(&status, true, at(0)), Some(Chore::RemoveRecords));
+    assert!(matches!(last_chore(&status, true, None, at(0)), Some(Chore::RemoveRecords(_))));
     status.dns_records.clear();
-    assert_eq!(last_chore(&status, true, at(0)), Some(Chore::Release));
-    assert_eq!(last_chore(&status, false, at(0)), None);
+    assert_eq!(last_chore(&status, true, None, at(0)), Some(Chore::Release));
+    assert_eq!(last_chore(&status, false, None, at(0)), None);
+}
+
+/// How long the provider of each record that is due may take, in seconds.
+fn removed(status: &CertificateStatus, deleted: Option<Deletion>, now: Timestamp) -> Vec<u64> {
+    match due(status, true, deleted, now) {
+        Some(Chore::RemoveRecords(removals)) => {
+            removals.iter().map(|removal| removal.patience.as_secs()).collect()
+        }
+        chore => panic!("{chore:?}"),
+    }
 }
 
 fn with_record(cleanup_timeout: Option<&str>) -> CertificateStatus {

@@ -163,12 +163,14 @@ fn two_certificates_of_one_day_have_different_renewal_times() {
 #[test]
 fn a_key_is_used_again_only_if_the_spec_says_so_and_it_fits() {
     let mut case = Case::default();
-    assert!(!reuses_key(&case.wanted, &case.secret));
+    assert!(!reuses_key(&case.wanted, &case.secret, None));
     case.wanted.rotation = RotationPolicy::Never;
-    assert!(reuses_key(&case.wanted, &case.secret));
+    assert!(reuses_key(&case.wanted, &case.secret, None));
+    assert!(reuses_key(&case.wanted, &case.secret, Some(RevocationReason::Superseded)));
+    assert!(!reuses_key(&case.wanted, &case.secret, Some(RevocationReason::KeyCompromise)));
     for unfit in [None, Some(Err("damaged".to_owned())), Some(Ok((KeyAlgorithm::ECDSA_P384, vec![1])))] {
         case.secret.key = unfit;
-        assert!(!reuses_key(&case.wanted, &case.secret), "{:?}", case.secret.key);
+        assert!(!reuses_key(&case.wanted, &case.secret, None), "{:?}", case.secret.key);
     }
 }
 
@@ -194,6 +196,11 @@ fn faults() -> Vec<(Fault, &'static str, &'static str)> {
             |case| case.leaf().public_key_der = vec![2],
             reason::KEY_MISMATCH,
             "Secret tls: tls.key does not match tls.crt",
+        ),
+        (
+            |case| case.revoked = Some(RevocationReason::Superseded),
+            reason::REVOKED,
+            "the certificate is revoked: superseded",
         ),
         (
             |case| case.leaf().dns_names.retain(|name| name == "a.test"),
@@ -232,6 +239,7 @@ fn faults() -> Vec<(Fault, &'static str, &'static str)> {
 struct Case {
     wanted: ValidatedCertificate,
     secret: SecretView,
+    revoked: Option<RevocationReason>,
     renew_request: Option<String>,
     observed_renew_request: Option<String>,
     now: Timestamp,
@@ -246,6 +254,7 @@ impl Case {
         Current {
             wanted: &self.wanted,
             secret: &self.secret,
+            revoked: self.revoked,
             uid: "uid",
             suggestion: None,
             under_way: false,
@@ -297,8 +306,8 @@ impl Default for Case {
                 issuer: Some(("ca".to_owned(), "Issuer".to_owned())),
                 key: Some(Ok((KeyAlgorithm::ECDSA_P256, vec![1]))),
                 leaf: Some(Ok(leaf())),
-                revoked: None,
             },
+            revoked: None,
             renew_request: None,
             observed_renew_request: None,
             now: "2026-01-10T00:00:00Z".parse().unwrap(),

@@ -1,5 +1,9 @@
 //! A CA in memory: orders with the states of RFC 8555 section 7.1.6, and real certificates.
 
+mod revocation;
+
+pub use revocation::{By, Revoked, Revokes};
+
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::OnceLock;
@@ -35,6 +39,9 @@ pub struct Ca {
     pub identifiers: Identifiers,
     pub retry_after: Option<Duration>,
     pub lifetime: SignedDuration,
+    pub revokes: Revokes,
+    pub revoked: Vec<Revoked>,
+    pub revocation_requests: usize,
 }
 
 pub struct CaOrder {
@@ -115,13 +122,16 @@ impl Ca {
             identifiers: Identifiers::AsAsked,
             retry_after: None,
             lifetime: SignedDuration::from_hours(90 * 24),
+            revokes: Revokes::Willingly,
+            revoked: Vec::new(),
+            revocation_requests: 0,
         }
     }
 
     /// Fixes everything that was wrong.
     pub fn mend(&mut self) {
-        let orders = std::mem::take(&mut self.orders);
-        *self = Self { orders, identifiers: self.identifiers, ..Self::new() };
+        let (orders, revoked) = (std::mem::take(&mut self.orders), std::mem::take(&mut self.revoked));
+        *self = Self { orders, revoked, identifiers: self.identifiers, ..Self::new() };
     }
 
     pub fn place(

@@ -140,6 +140,88 @@ fn a_record_of_another_solver_is_withdrawn_and_presented_by_the_one_that_there_i
     world.check_issued();
 }
 
+#[test]
+fn a_record_is_removed_and_its_certificate_released() {
+    let mut world = with_records(None);
+    run_to(&mut world, |step| matches!(step, Step::Answer(_)));
+    assert_eq!((world.zone.len(), world.held), (1, true));
+    world.run_until_rest();
+    assert!(world.zone.is_empty() && !world.held);
+    assert_eq!(world.recorded.dns_records, []);
+}
+
+#[test]
+fn a_provider_that_does_not_remove_a_record_delays_nothing_and_is_reported_after_a_day() {
+    let mut world = with_records(None);
+    world.provider_fails = true;
+    let begin = world.now;
+    run_to(&mut world, |step| matches!(step, Step::CleanUp));
+    assert!(world.now.duration_since(begin) < SignedDuration::from_secs(60), "{}", world.now);
+    run_until_rest_within(&mut world, 400);
+    world.check_issued();
+    assert!(world.now.duration_since(begin) >= SignedDuration::from_hours(24), "{}", world.now);
+    let notes: Vec<_> = events(&world, reason::RECORD_LEFT_BEHIND);
+    let [note] = &notes[..] else { panic!("{notes:?}") };
+    assert!(note.starts_with("The TXT record _acme-challenge.a.test. with the value token-0-"), "{note}");
+    assert!(note.ends_with("could not be removed; remove it manually: the provider says no"), "{note}");
+    assert_eq!((world.zone.len(), world.held), (1, false));
+    assert_eq!(world.recorded.dns_records, []);
+}
+
+#[test]
+fn a_deletion_removes_a_record_or_reports_after_a_minute_that_it_is_left_behind() {
+    for provider_fails in [false, true] {
+        let mut world = with_records(None);
+        run_to(&mut world, |step| matches!(step, Step::Answer(_)));
+        world.provider_fails = provider_fails;
+        let begin = world.now;
+        world.delete();
+        assert_eq!(run_until_rest_within(&mut world, 100), Turn::Gone);
+        assert_eq!(world.zone.is_empty(), !provider_fails);
+        assert_eq!(events(&world, reason::RECORD_LEFT_BEHIND).len(), usize::from(provider_fails));
+        let most = if provider_fails { 62 } else { 0 };
+        assert!(world.now.duration_since(begin) <= SignedDuration::from_secs(most), "{}", world.now);
+    }
+}
+
+#[test]
+fn a_crash_or_a_failing_write_at_any_point_loses_no_record() {
+    for write in [None, Some(Write::Fails), Some(Write::AnswerLost)] {
+        for point in 0..25 {
+            let mut world = with_records(None);
+            match write {
+                None => world.crash_after = Some(point),
+                Some(write) => {
+                    world.writes.extend((0..point).map(|_| Write::Succeeds));
+                    world.writes.push_back(write);
+                }
+            }
+            world.run_until_rest();
+            world.check_issued();
+            assert!(world.zone.is_empty() && !world.held, "{write:?}, {point}");
+        }
+    }
+}
+
+/// Lets time pass until nothing is left to do, over at most `most` waits.
+fn run_until_rest_within(world: &mut World, most: usize) -> Turn {
+    for _ in 0..most {
+        match world.run() {
+            Turn::Waits(Some(until)) => world.now = until,
+            turn => return turn,
+        }
+    }
+    panic!("no end is in sight: {:#?}", world.last_steps());
+}
+
+fn events(world: &World, reason: &str) -> Vec<String> {
+    let of_reason = |report: &Report| match report {
+        Report::Event(event) if event.reason == reason => Some(event.note.clone()),
+        _ => None,
+    };
+    world.reports.iter().filter_map(of_reason).collect()
+}
+
 /// A Certificate for a wildcard, and an issuer with a dns-01 solver.
 fn with_records(timeout: Option<&str>) -> World {
     let mut world = World::new();

@@ -6,10 +6,10 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use proptest::prelude::*;
 
-use super::ca::{Fault, Finalization, Flaw, Identifiers, Refusal, Validation};
+use super::ca::{Fault, Finalization, Flaw, Identifiers, Refusal, Revokes, Validation};
 use super::world::{DUPLICATE_LIMIT, NAME, Turn, World, Write};
 use crate::issuance::{IssuerView, Step};
-use certwright_api::RotationPolicy;
+use certwright_api::{RevocationPolicy, RevocationSpec, RotationPolicy};
 use certwright_pki::PrivateKey;
 
 #[derive(Clone, Debug)]
@@ -35,6 +35,7 @@ enum Event {
     WritesIdentifiers(Identifiers),
     RetryAfter(Option<Duration>),
     OrdersAreForgotten,
+    CaRevokes(Revokes),
 
     Names(&'static [&'static str]),
     KeySize(i32),
@@ -43,6 +44,8 @@ enum Event {
     Spoilt(bool),
     NamesIssuer(&'static str),
     RenewalIsRequested(u8),
+    RevocationIsRequested(Option<&'static str>),
+    RevokesReplaced(bool),
     IsClaimed(bool),
 
     SecretIsDeleted,
@@ -106,6 +109,7 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(WritesIdentifiers),
         1 => prop::option::of((0..600u64).prop_map(Duration::from_secs)).prop_map(RetryAfter),
         1 => Just(OrdersAreForgotten),
+        1 => prop::sample::select(Revokes::ALL.to_vec()).prop_map(CaRevokes),
     ];
     let spec = prop_oneof![
         3 => prop::sample::select(vec![&["a.test"] as &[_], &["b.test"], &["a.test", "b.test"], &["*.a.test", "b.test"]])
@@ -115,6 +119,11 @@ fn event() -> impl Strategy<Value = Event> {
         1 => any::<bool>().prop_map(Spoilt),
         1 => issuer().prop_map(NamesIssuer),
         1 => any::<u8>().prop_map(RenewalIsRequested),
+        1 => prop::sample::select(vec![
+            None, Some("superseded"), Some("keyCompromise"), Some("nonsense"),
+        ])
+        .prop_map(RevocationIsRequested),
+        1 => any::<bool>().prop_map(RevokesReplaced),
         1 => any::<bool>().prop_map(IsClaimed),
     ];
     let cluster = prop_oneof![
@@ -136,7 +145,8 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![6 => operator, 3 => ca, 2 => spec, 2 => cluster]
 }
 
-fn writes() -> impl Strategy<Value = Vec<Write>> {
+/// How writes to the API server end.
+pub fn writes() -> impl Strategy<Value = Vec<Write>> {
     let write =
         prop_oneof![3 => Just(Write::Succeeds), 2 => Just(Write::Fails), 2 => Just(Write::AnswerLost)];
     prop::collection::vec(write, 1..12)
@@ -192,6 +202,7 @@ impl World {
             Event::Certificates(flaw) => self.ca.flaw = flaw,
             Event::WritesIdentifiers(identifiers) => self.ca.identifiers = identifiers,
             Event::RetryAfter(wait) => self.ca.retry_after = wait,
+            Event::CaRevokes(revokes) => self.ca.revokes = revokes,
             Event::OrdersAreForgotten => self.ca.orders.iter_mut().for_each(|order| order.forgotten = true),
 
             Event::Names(names) => self.names_are(names),
@@ -202,6 +213,12 @@ impl World {
             }),
             Event::NamesIssuer(name) => self.edit(|spec| spec.issuer_ref.name = name.to_owned()),
             Event::RenewalIsRequested(value) => self.renew_request = Some(value.to_string()),
+            Event::RevocationIsRequested(reason) => self.revoke_request = reason.map(str::to_owned),
+            Event::RevokesReplaced(revokes) => self.edit(|spec| {
+                let policy = if revokes { RevocationPolicy::Superseded } else { RevocationPolicy::Never };
+                let revocation = RevocationSpec { on_replace: policy, ..RevocationSpec::default() };
+                spec.revocation = revokes.then_some(revocation);
+            }),
             Event::IsClaimed(claimed) => self.claimed_by = claimed.then(|| "another".to_owned()),
 
             Event::SecretIsDeleted => self.secret = None,

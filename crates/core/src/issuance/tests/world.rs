@@ -2,21 +2,25 @@
 //! It may crash after any effect, and any of its writes to the API server may fail without a crash. Each effect checks the
 //! invariants.
 
-use std::collections::{BTreeMap, VecDeque};
+mod records;
+mod revoke;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::ca::{Ca, Refusal};
 use crate::backoff::Backoff;
+use crate::deletion::Deletion;
 use crate::issuance::{
     Challenged, Consequence, Download, Ending, IssuerView, KeySecret, Learned, Leftovers, Memory, Next,
-    Outcome, Report, Snapshot, State, Step, Unseen, next_step,
+    Outcome, Report, Snapshot, State, Step, Unseen, last_step, next_chore, next_step,
 };
-use crate::records::Chore;
+use crate::records::{Chore, holds, requires_finalizer};
 use crate::reissue::{SecretView, reuses_key};
 use crate::renewal::Asking;
-use crate::revocation::Asked;
+use crate::revocation::{self, Asked};
 use crate::spec::{InvalidSpec, ValidatedCertificate};
 use certwright_acme::{AccountStatus, AcmeError, Answer, Operation, Order};
 use certwright_api::{
@@ -39,6 +43,12 @@ pub struct World {
     pub spec: CertificateSpec,
     pub generation: i64,
     pub renew_request: Option<String>,
+    pub revoke_request: Option<String>,
+    /// Since when the Certificate is being deleted, and whether it is gone.
+    pub deleted: Option<Timestamp>,
+    pub is_gone: bool,
+    /// Whether the Certificate has our finalizer.
+    pub held: bool,
     pub claimed_by: Option<String>,
     pub not_allowed: Option<String>,
     pub kept_by: Option<String>,
@@ -47,6 +57,9 @@ pub struct World {
     pub backup: Option<TlsSecret>,
     /// The answers that the CA can see, by name.
     pub presented: Option<BTreeMap<String, String>>,
+    /// The TXT records in DNS, by name and value.
+    pub zone: BTreeSet<(String, String)>,
+    pub provider_fails: bool,
     pub issuers: BTreeMap<String, IssuerView>,
     /// The status in the API server.
     pub recorded: CertificateStatus,
@@ -90,6 +103,8 @@ pub enum Turn {
     Waits(Option<Timestamp>),
     /// To the end: nothing to do before the renewal time.
     Rests(Timestamp),
+    /// To the end of the Certificate.
+    Gone,
 }
 
 /// The outcome of a write to the API server.
@@ -125,6 +140,10 @@ impl World {
             },
             generation: 0,
             renew_request: None,
+            revoke_request: None,
+            deleted: None,
+            is_gone: false,
+            held: false,
             claimed_by: None,
             not_allowed: None,
             kept_by: None,
@@ -132,6 +151,8 @@ impl World {
             next_key: None,
             backup: None,
             presented: None,
+            zone: BTreeSet::new(),
+            provider_fails: false,
             issuers: BTreeMap::new(),
             recorded: CertificateStatus::default(),
             writes: VecDeque::new(),
@@ -229,9 +250,20 @@ impl World {
     }
 
     pub fn step(&mut self) -> Turn {
-        let step = self.next_step();
-        self.steps.push(format!("{step:?}"));
-        match self.carry_out(step) {
+        if self.is_gone {
+            return Turn::Gone;
+        }
+        let step = match self.deleted {
+            None => Some(self.next_step()),
+            Some(_) => self.look(&self.state, |seen, state| last_step(state, seen, self.now)),
+        };
+        self.steps.extend(step.as_ref().map(|step| format!("{step:?}")));
+        let turn = match step {
+            Some(step) => self.carry_out(step),
+            None => self.flush().map(|()| Turn::Waits(next_chore(&self.state.status))),
+        };
+        self.check_records();
+        match turn {
             Ok(turn) => turn,
             Err(Broken::Crash) => {
                 self.crash();
@@ -275,9 +307,13 @@ impl World {
             ca_ahead: self.asked_time.then_some(self.ca_ahead),
             self_check_timeout: Duration::from_secs(60),
             name: NAME,
-            held: false,
+            held: self.held,
             asking: Asking { wanted: false, asked: None, began: self.now },
-            revocation: Asked::default(),
+            revocation: Asked::new(
+                self.spec.revocation.as_ref(),
+                self.revoke_request.as_deref(),
+                self.deletion(),
+            ),
         };
         then(&seen, state)
     }
@@ -295,7 +331,7 @@ impl World {
         let Consequence { reports, next } = self.change(|state, seen, now| state.apply(seen, outcome, now));
         let mut next = match next {
             Next::Decide => Turn::On,
-            Next::Wait(until) => Turn::Waits(until),
+            Next::Wait(until) => Turn::Waits(until.into_iter().chain(next_chore(&self.state.status)).min()),
         };
         for report in reports {
             match &report {
@@ -329,7 +365,11 @@ impl World {
                 self.check_nothing_is_left();
                 let until = until.expect("a certificate has a renewal time");
                 assert!(until > self.now);
-                return Ok(Turn::Rests(until));
+                assert_eq!(self.held, holds(&self.state.status));
+                return Ok(match next_chore(&self.state.status) {
+                    Some(next) if next < until => Turn::Waits(Some(next)),
+                    _ => Turn::Rests(until),
+                });
             }
             Step::Wait { until, reason, message, makes_room } => {
                 assert!(until.is_none_or(|until| until > self.now), "a wait that is over");
@@ -406,13 +446,25 @@ impl World {
             }
             Step::AskForRenewalInfo => panic!("the CA of this world suggests nothing"),
             Step::RefreshSecret => panic!("the Secret is always written as the spec asks for"),
-            Step::Revocation(chore) => panic!("nobody asks for a revocation in this world: {chore:?}"),
-            Step::Tidy(Chore::RemoveRecords | Chore::Release) => {
-                panic!("there is no ledger of records in this world")
+            Step::Revocation(revocation::Chore::KeepLedger(ledger, remark)) => {
+                Outcome::LedgerKept(ledger, remark)
+            }
+            Step::Revocation(revocation::Chore::Revoke(revocation, patience)) => {
+                self.revoke(revocation, patience)?
+            }
+            Step::Revocation(revocation::Chore::GiveUp(revocation, words)) => {
+                Outcome::RevocationGivenUp(revocation, words)
+            }
+            Step::Tidy(Chore::RemoveRecords(removals)) => self.remove_records(removals)?,
+            Step::Tidy(Chore::Release) => {
+                self.write(|world| {
+                    world.held = false;
+                    world.is_gone = world.deleted.is_some();
+                })?;
+                Outcome::Released
             }
             Step::Tidy(Chore::Withdraw) => {
-                self.change(|state, _, now| state.begin_withdrawal(now));
-                self.write(|world| world.presented = None)?;
+                self.withdraw()?;
                 Outcome::Withdrawn
             }
             Step::CleanUp => Outcome::Ended(Ending::Done),
@@ -460,10 +512,15 @@ impl World {
 
     fn present(&mut self, challenged: Vec<Challenged>) -> Result<Outcome, Broken> {
         assert!(self.state.progress.place, "orders under way are bounded");
-        self.change(|state, seen, now| state.begin_presentation(seen, &challenged, Vec::new(), now));
+        let records: Vec<_> = challenged.iter().filter_map(records::of).collect();
+        let added: Vec<_> = records.iter().map(records::in_dns).collect();
+        self.change(|state, seen, now| state.begin_presentation(seen, &challenged, records, now));
         self.flush()?;
         let answers = challenged.iter().map(|one| (one.name.clone(), one.token.clone())).collect();
-        self.write(|world| world.presented = Some(answers))?;
+        self.write(|world| {
+            world.presented = Some(answers);
+            world.zone.extend(added);
+        })?;
         Ok(Outcome::Presented { challenged, failures: Vec::new() })
     }
 
@@ -551,17 +608,17 @@ impl World {
                 world.backup.clone_from(&world.secret);
             })?;
         }
-        self.change(|state, _, now| state.begin_withdrawal(now));
-        if self.presented.is_some() {
-            self.write(|world| world.presented = None)?;
-        }
-        if leftovers.key_secret == KeySecret::Delete && (self.next_key.is_some() || self.backup.is_some()) {
+        self.withdraw()?;
+        if leftovers.key_secret == KeySecret::Delete {
             self.write(|world| (world.next_key, world.backup) = (None, None))?;
         }
         Ok(Outcome::Removed)
     }
 
     fn record(&mut self) -> Result<(), Broken> {
+        if requires_finalizer(&self.state.status, self.held, self.deletion()) {
+            self.write(|world| world.held = true)?;
+        }
         self.write(|world| world.recorded = world.state.status.clone())?;
         self.known = self.recorded.clone();
         Ok(())
@@ -623,7 +680,8 @@ impl World {
         let wanted = self.wanted().unwrap();
         let next = self.next_key.as_ref().filter(|key| key.algorithm() == wanted.key);
         next.cloned().or_else(|| {
-            let used = reuses_key(&wanted, &self.secret_view());
+            let secret = self.secret_view();
+            let used = reuses_key(&wanted, &secret, revocation::reason_of(&self.state.status, &secret));
             self.secret.as_ref().filter(|_| used)?.key.clone()?.ok()
         })
     }
@@ -682,6 +740,5 @@ fn view(secret: &TlsSecret) -> SecretView {
             Ok((key.algorithm(), key.public_key_der().to_vec()))
         }),
         leaf: secret.chain.as_ref().map(|chain| Ok(chain.as_ref().map_err(Clone::clone)?.leaf().clone())),
-        revoked: None,
     }
 }
