@@ -1,127 +1,22 @@
-//! `certwright run`: the settings of the operator.
+//! `certwright run`: runs the operator.
 
-use std::net::{IpAddr, SocketAddr};
+mod settings;
+
+pub use settings::Run;
+
 use std::time::Duration;
 
-use clap::{ArgAction, Args};
 use tracing::error;
 
-use super::values::one_of;
-use super::{EgressArgs, Error, Exit, causes};
+use super::{Error, Exit};
 use crate::operator;
-use crate::runtime::logs::{self, LogFilter, LogFormat, LogsError};
+use crate::runtime::logs;
 use crate::runtime::panics::{self, caught};
 use crate::runtime::traces::{self, Traces};
-use certwright_api::{IssuerKind, SettingDuration};
-use certwright_solver::dns01::NameServer;
-use certwright_solver::http01::PathType;
 
 /// How long the process waits at its end until the last spans are sent.
 const LAST_TRACES: Duration = Duration::from_secs(2);
 const LAST_TRACES_OF_A_FAILURE: Duration = Duration::from_millis(300);
-
-/// Settings of the operator. Each can also be set by an environment variable.
-#[derive(Args, Clone, Debug)]
-pub struct Run {
-    /// The operator's own namespace: its Lease is here, and the Secrets of ClusterIssuers.
-    #[arg(long, env = "CERTWRIGHT_NAMESPACE", default_value = "certwright")]
-    pub namespace: String,
-    /// Namespaces to watch, separated by commas; all by default.
-    #[arg(long, env = "CERTWRIGHT_WATCH_NAMESPACES", value_delimiter = ',')]
-    pub watch_namespaces: Vec<String>,
-    /// Whether to serve ClusterIssuers.
-    #[arg(long, env = "CERTWRIGHT_CLUSTER_ISSUERS", default_value_t = true, action = ArgAction::Set)]
-    pub cluster_issuers: bool,
-    /// Name of this replica, in the Lease and in events. It must differ between replicas: use the pod's name.
-    #[arg(long, env = "CERTWRIGHT_IDENTITY", default_value = "certwright")]
-    pub identity: String,
-    /// Address and port to answer http-01 challenges on.
-    #[arg(long, env = "CERTWRIGHT_RESPONDER_ADDR", default_value = "[::]:8089")]
-    pub responder_addr: SocketAddr,
-    /// Addresses at which other pods can reach this replica, separated by commas: the pod's addresses.
-    #[arg(long, env = "CERTWRIGHT_ADVERTISE_IP", value_delimiter = ',')]
-    pub advertise_ip: Vec<IpAddr>,
-    /// A Service in the operator's namespace that selects all replicas. Without it, only the leader receives challenge requests.
-    #[arg(long, env = "CERTWRIGHT_RESPONDER_SERVICE")]
-    pub responder_service: Option<String>,
-    /// Address and port of /healthz, /readyz, /version and /metrics.
-    #[arg(long, env = "CERTWRIGHT_METRICS_ADDR", default_value = "[::]:8080")]
-    pub metrics_addr: SocketAddr,
-    /// Whether to expose metrics for each Certificate.
-    #[arg(long, env = "CERTWRIGHT_PER_CERTIFICATE_METRICS", default_value_t = true, action = ArgAction::Set)]
-    pub per_certificate_metrics: bool,
-    /// Whether /metrics requires a bearer token of somebody whose role allows `get` on the path /metrics.
-    #[arg(long, env = "CERTWRIGHT_METRICS_AUTH", default_value_t = false, action = ArgAction::Set)]
-    pub metrics_auth: bool,
-    /// Name servers for the http-01 self-check, as ip:port separated by commas; those of the system by default.
-    #[arg(long, env = "CERTWRIGHT_HTTP01_NAMESERVERS", value_delimiter = ',')]
-    pub http01_nameservers: Vec<SocketAddr>,
-    /// How long to wait for a failing http-01 self-check before telling the CA to validate anyway.
-    #[arg(long, env = "CERTWRIGHT_HTTP01_SELF_CHECK_TIMEOUT", default_value = "60s", value_parser = duration)]
-    pub http01_self_check_timeout: Duration,
-    /// pathType of temporary Ingresses: `Exact`, or `ImplementationSpecific` for ingress controllers that reject the dot
-    /// of `.well-known` in an exact path.
-    #[arg(long, env = "CERTWRIGHT_HTTP01_PATH_TYPE", default_value = "Exact", value_parser = one_of(&PathType::ALL, PathType::as_str))]
-    pub http01_path_type: PathType,
-    /// Name servers that dns-01 uses to find the place of a record and to check it, separated by commas: `ip`, `ip:port`, or
-    /// an https:// URL for DNS over HTTPS. Those of the system by default. A solver can set its own.
-    #[arg(long, env = "CERTWRIGHT_DNS01_RECURSIVE_NAMESERVERS", value_delimiter = ',')]
-    pub dns01_recursive_nameservers: Vec<NameServer>,
-    /// Whether dns-01 checks records with these servers only, and not with the authoritative servers of the zone: for
-    /// networks that block port 53.
-    #[arg(long, env = "CERTWRIGHT_DNS01_RECURSIVE_NAMESERVERS_ONLY", default_value_t = false, action = ArgAction::Set)]
-    pub dns01_recursive_nameservers_only: bool,
-    /// Where the operator may connect to on behalf of issuers and Certificates.
-    #[command(flatten)]
-    pub egress: EgressArgs,
-    /// Maximum number of concurrent orders per account. Further Certificates wait.
-    #[arg(long, env = "CERTWRIGHT_ORDERS_PER_ACCOUNT", default_value_t = 50)]
-    pub orders_per_account: usize,
-    /// Maximum number of certificates with the same names that a Certificate obtains within a week because its Secret was
-    /// deleted or overwritten. Then it waits. 0 means no limit.
-    #[arg(long, env = "CERTWRIGHT_DUPLICATE_CERTIFICATE_LIMIT", default_value_t = 4)]
-    pub duplicate_certificate_limit: usize,
-    /// Minimum time between the last order and a renewal, however short the certificate's lifetime is.
-    #[arg(long, env = "CERTWRIGHT_MIN_ISSUANCE_INTERVAL", default_value = "1m", value_parser = duration)]
-    pub min_issuance_interval: Duration,
-    /// Whether to create Certificates for annotations on Ingresses and Gateways. If not, these are not watched.
-    #[arg(long, env = "CERTWRIGHT_ANNOTATIONS", default_value_t = true, action = ArgAction::Set)]
-    pub annotations: bool,
-    /// Whether to read cert-manager's annotations (cert-manager.io/issuer and others) on Ingresses and Gateways, too.
-    #[arg(long, env = "CERTWRIGHT_CERT_MANAGER_ANNOTATIONS", default_value_t = false, action = ArgAction::Set)]
-    pub cert_manager_annotations: bool,
-    /// The issuer of Ingresses that set kubernetes.io/tls-acme: "true" and name no issuer. Without it, these are ignored.
-    #[arg(long, env = "CERTWRIGHT_DEFAULT_ISSUER_NAME")]
-    pub default_issuer_name: Option<String>,
-    /// The kind of that issuer.
-    #[arg(long, env = "CERTWRIGHT_DEFAULT_ISSUER_KIND", default_value = "Issuer", value_parser = one_of(&[IssuerKind::Issuer, IssuerKind::ClusterIssuer], IssuerKind::as_str))]
-    pub default_issuer_kind: IssuerKind,
-    /// The wait after the first failed issuance. It doubles with each further failure.
-    #[arg(long, env = "CERTWRIGHT_BACKOFF_FIRST", default_value = "1m", value_parser = duration)]
-    pub backoff_first: Duration,
-    /// The longest wait after a failed issuance.
-    #[arg(long, env = "CERTWRIGHT_BACKOFF_LONGEST", default_value = "8h", value_parser = duration)]
-    pub backoff_longest: Duration,
-    /// Whether to reconcile only while holding the Lease. Turn it off only if there is never more than one replica.
-    #[arg(long, env = "CERTWRIGHT_LEADER_ELECT", default_value_t = true, action = ArgAction::Set)]
-    pub leader_elect: bool,
-    /// Name of the Lease.
-    #[arg(long, env = "CERTWRIGHT_LEASE_NAME", default_value = "certwright")]
-    pub lease_name: String,
-    /// How long the leader must be silent before another replica takes over.
-    #[arg(long, env = "CERTWRIGHT_LEASE_DURATION", default_value = "15s", value_parser = duration)]
-    pub lease_duration: Duration,
-    /// Log format.
-    #[arg(long, env = "CERTWRIGHT_LOG_FORMAT", value_enum, default_value = "text")]
-    pub log_format: LogFormat,
-    /// What to log in addition to the default, such as `debug` or `certwright=debug`.
-    #[arg(long, env = "CERTWRIGHT_LOG_LEVEL", value_parser = log_filter)]
-    pub log_level: Option<LogFilter>,
-    /// URL of a collector that accepts traces by OTLP over HTTP, such as http://collector:4318. Requires a build with the
-    /// feature `otlp`.
-    #[arg(long, env = "CERTWRIGHT_OTLP_ENDPOINT")]
-    pub otlp_endpoint: Option<String>,
-}
 
 impl Run {
     /// Runs the operator until it is told to stop.
@@ -151,12 +46,4 @@ impl Run {
         }
         Ok(exit)
     }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    text.parse::<SettingDuration>().map(Duration::from).map_err(|error| error.to_string())
-}
-
-fn log_filter(text: &str) -> Result<LogFilter, String> {
-    text.parse().map_err(|error: LogsError| causes(&error))
 }

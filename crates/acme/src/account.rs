@@ -5,8 +5,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::jws::{AccountKey, KeyName, encode};
-use crate::key_change::SharedKey;
 use crate::limits::MAX_CONTACTS;
+use crate::shared_key::SharedKey;
 use crate::transport::Reply;
 use crate::wire::{or_default, words};
 use crate::{

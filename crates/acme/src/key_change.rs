@@ -1,10 +1,7 @@
-use std::sync::Arc;
-
 use crate::jws::AccountKey;
 use crate::limiter::Place;
 use crate::{Account, AcmeError, Operation};
 use certwright_pki::PrivateKey;
-use parking_lot::RwLock;
 
 impl Account {
     /// Asks the CA to replace the account's key with `next` (RFC 8555 section 7.3.5). It waits for requests in flight, and no
@@ -54,37 +51,4 @@ pub struct KeyChange {
     /// What the CA answered.
     pub answer: Result<(), AcmeError>,
     _alone: Place,
-}
-
-/// The key that all clones of an account sign with.
-#[derive(Clone)]
-pub(super) struct SharedKey(Arc<RwLock<State>>);
-
-struct State {
-    key: Arc<AccountKey>,
-    in_doubt: bool,
-}
-
-impl SharedKey {
-    pub(super) fn new(key: Arc<AccountKey>) -> Self {
-        Self(Arc::new(RwLock::new(State { key, in_doubt: false })))
-    }
-
-    pub(super) fn thumbprint(&self) -> String {
-        self.0.read().key.thumbprint().to_owned()
-    }
-
-    /// The key, if it is the one that the CA knows.
-    pub(super) fn certain(&self) -> Result<Arc<AccountKey>, AcmeError> {
-        let state = self.0.read();
-        if state.in_doubt { Err(AcmeError::KeyInDoubt) } else { Ok(state.key.clone()) }
-    }
-
-    fn doubt(&self) {
-        self.0.write().in_doubt = true;
-    }
-
-    fn settle(&self, key: AccountKey) {
-        *self.0.write() = State { key: Arc::new(key), in_doubt: false };
-    }
 }

@@ -7,6 +7,7 @@
 
 mod account;
 mod answer;
+mod bounded;
 mod code;
 mod config;
 mod directory;
@@ -15,6 +16,7 @@ mod external_account;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod identifier;
 mod jws;
 mod key_authorization;
 mod key_change;
@@ -30,6 +32,7 @@ mod retry_after;
 mod revocation;
 mod server;
 mod share;
+mod shared_key;
 mod time;
 mod transport;
 mod wire;
@@ -44,13 +47,14 @@ pub use config::{Observe, ServerConfig, Trust};
 pub use directory::{Directory, Meta};
 pub use error::{AcmeError, Operation};
 pub use external_account::{ExternalAccountKey, MacAlgorithm, MacKeyError, parse_mac_key};
+pub use identifier::Identifier;
 pub use jws::jwk_thumbprint;
 pub use key_authorization::txt_value;
 pub use key_change::KeyChange;
 pub use limiter::Limiter;
 pub use order::{
-    Authorization, AuthorizationStatus, Challenge, ChallengeStatus, ChallengeType, DownloadedChain,
-    Identifier, NewOrder, Order, OrderStatus,
+    Authorization, AuthorizationStatus, Challenge, ChallengeStatus, ChallengeType, DownloadedChain, NewOrder,
+    Order, OrderStatus,
 };
 pub use problem::{Problem, Subproblem};
 pub use renewal_info::{RenewalInfo, SuggestedWindow};

@@ -1,11 +1,8 @@
-use std::fmt;
-use std::net::IpAddr;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::Problem;
 use crate::wire::{lenient, or_default, time, words};
+use crate::{Identifier, Problem};
 
 /// A request for a certificate, as the CA sees it (RFC 8555 section 7.1.3).
 ///
@@ -52,35 +49,6 @@ pub struct NewOrder {
     /// The id of the certificate that this one replaces (RFC 9773 section 5), for a CA that supports renewal information.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replaces: Option<String>,
-}
-
-/// A name that a certificate can carry (RFC 8555 section 9.7.7, RFC 8738 for addresses).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Identifier {
-    /// `dns`, `ip`, or an unknown type.
-    #[serde(rename = "type")]
-    pub typ: String,
-    /// The name.
-    pub value: String,
-}
-
-impl Identifier {
-    /// A DNS name, which may begin with `*.`.
-    pub fn dns(name: impl Into<String>) -> Self {
-        Self { typ: "dns".to_owned(), value: name.into() }
-    }
-
-    /// An IP address, in the text form of RFC 8738 section 3.
-    #[must_use]
-    pub fn ip(address: IpAddr) -> Self {
-        Self { typ: "ip".to_owned(), value: address.to_string() }
-    }
-}
-
-impl fmt::Display for Identifier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.value)
-    }
 }
 
 /// A CA's permission to issue for one name, or the challenges to obtain it (RFC 8555 section 7.1.4).

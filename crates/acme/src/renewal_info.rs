@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::limits::check_url;
+use crate::bounded::check_url;
 use crate::wire::lenient;
 use crate::{Account, AcmeError, Answer, Operation};
 

@@ -9,7 +9,8 @@ use serde::de::DeserializeOwned;
 use tracing::field::Empty;
 use tracing::{Instrument, Span, debug, debug_span, warn};
 
-use crate::limits::{Bounded, MAX_HEADERS, MAX_LINKS, MAX_NONCE, MAX_URL, check_chain, check_url, max_body};
+use crate::bounded::{Bounded, check_chain, check_url, max_body};
+use crate::limits::{MAX_HEADERS, MAX_LINKS, MAX_NONCE, MAX_URL};
 use crate::retry_after::retry_after;
 use crate::time::TimeDifference;
 use crate::{AcmeError, Answer, DownloadedChain, Observe, Operation, Problem, ServerConfig, Trust};

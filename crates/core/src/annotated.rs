@@ -7,6 +7,7 @@
 mod annotations;
 mod certificate;
 mod entrance;
+mod names;
 #[cfg(test)]
 mod tests;
 
@@ -14,10 +15,11 @@ use std::collections::BTreeSet;
 
 use kube::ResourceExt;
 
-pub use self::annotations::{ANNOTATIONS, Annotation, Effect, is_annotated};
+pub use self::annotations::{ANNOTATIONS, Annotation, Effect};
 use self::annotations::{Annotations, Chosen};
 use self::certificate::{Secrets, build, is_as_wanted, secrets};
 pub use self::entrance::{Entrance, EntranceKind, Gateway, Ingress, reduce_gateway, reduce_ingress};
+pub use self::names::is_annotated;
 use certwright_api::{Certificate, IssuerRef, annotated_reason as reason};
 
 /// Which annotations are read.

@@ -8,360 +8,39 @@
 
 mod apply;
 mod asked;
+mod end;
 mod ending;
+mod failure;
+mod next_step;
 mod order;
 mod outcome;
 mod pace;
+mod polling;
 mod progress;
 mod proof;
 mod prove;
 mod refusal;
+mod rejected;
 mod report;
 mod situation;
 mod solve;
 mod state;
+mod step;
+mod waiting;
 
 pub use asked::{altered, misplaced};
 pub use ending::{Ending, KeySecret, Leftovers};
+pub use failure::Failure;
+pub use next_step::{last_step, next_chore, next_step};
 pub use outcome::{Consequence, Download, Next, Outcome, Report};
+pub use pace::failed_generation;
+pub use polling::LONG_VALIDATION;
 pub use progress::{Authorizations, Learned, Poll, Progress, Told};
 pub use proof::{PresentFailed, Presented, Proof, SelfCheckResult, Unseen};
-pub use situation::{Failure, IssuerView, Situation, Snapshot, Step};
+pub use situation::{IssuerView, Situation, Snapshot};
 pub use solve::{Challenged, NoSolver, Way, challenges};
 pub use state::{Memory, State};
-
-use order::go_on;
-use pace::too_soon;
-
-use std::time::Duration;
-
-use jiff::{SignedDuration, Timestamp};
-
-use crate::backoff::look_again;
-use crate::duplicates;
-use crate::records;
-use crate::reissue::{self, Due};
-use crate::renewal::{Placement, whole_seconds};
-use crate::revocation;
-use crate::spec::ValidatedCertificate;
-use certwright_acme::NewOrder;
-use certwright_api::{CertificateStatus, certificate_reason as reason};
-use certwright_pki::Chain;
-
-/// If a validation takes longer than this, the authorizations are read: they say more than the order.
-pub const LONG_VALIDATION: SignedDuration = SignedDuration::from_secs(5);
-/// Bounds of the wait for something in the cluster that is not watched.
-const CLUSTER_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-/// If renewal information is due but the issuer is not ready, it is checked again after this time.
-const UNASKED: SignedDuration = SignedDuration::from_mins(10);
-/// How often passwords of keystores are read again.
-const PASSWORD_AGE: SignedDuration = SignedDuration::from_hours(1);
-
-/// Decides what to do next.
-pub fn next_step(state: &State, seen: &Snapshot<'_>, now: Timestamp) -> Step {
-    let situation = &seen.with(state);
-    if let Some(chore) = revocation::next(situation, now) {
-        return Step::Revocation(chore);
-    }
-    match next_of_issuance(situation, now) {
-        // Cleaning up is less urgent than the issuance.
-        step @ (Step::Rest { .. } | Step::Wait { .. } | Step::BackOff { .. }) => {
-            let chore =
-                records::due(&situation.state.status, situation.held, situation.revocation.deleted, now);
-            chore.map_or_else(|| ask_before_rest(situation, step, now), Step::Tidy)
-        }
-        step => step,
-    }
-}
-
-/// Decides what to do next for a Certificate that is being deleted: it revokes what has to be revoked, removes what is
-/// presented, and then the finalizer. `None` if there is nothing to do now.
-pub fn last_step(state: &State, seen: &Snapshot<'_>, now: Timestamp) -> Option<Step> {
-    match revocation::next(&seen.with(state), now) {
-        Some(chore) => Some(Step::Revocation(chore)),
-        None => records::last_chore(&state.status, seen.held, seen.revocation.deleted, now).map(Step::Tidy),
-    }
-}
-
-/// When the ledgers in the status next require something.
-pub fn next_chore(status: &CertificateStatus) -> Option<Timestamp> {
-    records::next_removal(status).into_iter().chain(revocation::next_attempt(status)).min()
-}
-
-/// While there is nothing to do, asks the CA at intervals for renewal information.
-fn ask_before_rest(situation: &Situation<'_>, step: Step, now: Timestamp) -> Step {
-    let Step::Rest { until } = step else { return step };
-    let Some(next) = situation.next_question() else { return Step::Rest { until } };
-    match situation.issuer {
-        IssuerView::Ready { .. } if next <= now => Step::AskForRenewalInfo,
-        IssuerView::Ready { .. } => Step::Rest { until: until.into_iter().chain([next]).min() },
-        // When an issuer becomes ready, it wakes only Certificates that are waiting for it.
-        _ => {
-            let next = next.max(now.saturating_add(UNASKED).unwrap_or(now));
-            Step::Rest { until: until.into_iter().chain([next]).min() }
-        }
-    }
-}
-
-fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> Step {
-    if let Some(leftovers) = situation.state.leftovers(situation.seen, now) {
-        return Step::Remove(leftovers);
-    }
-    let wanted = match situation.wanted {
-        Ok(wanted) => wanted,
-        Err(invalid) if situation.has_leftovers(now) => {
-            return Step::Abandon { message: invalid.to_string() };
-        }
-        Err(invalid) => return wait(None, reason::INVALID_SPEC, invalid.to_string()),
-    };
-    if let Some(step) = not_ours(situation, wanted, now) {
-        return step;
-    }
-    let Some(due) = situation.due(now) else {
-        return match situation.has_leftovers(now) {
-            true => Step::CleanUp,
-            false if !situation.secret.as_written => {
-                without_password(situation, now).unwrap_or(Step::RefreshSecret)
-            }
-            false => match waits_for_window(situation, now) {
-                Some(until) => Step::BackOff { until },
-                None => Step::Rest { until: look_again_at_rest(situation, now) },
-            },
-        };
-    };
-    if duplicates::is_loss(&due) && situation.can_restore(now) {
-        return without_password(situation, now).unwrap_or(Step::RestoreSecret);
-    }
-    if let Some(message) = situation.not_allowed {
-        return match situation.has_leftovers(now) {
-            true => Step::Abandon { message: message.to_owned() },
-            false => make_room(None, reason::NOT_ALLOWED, message.to_owned()),
-        };
-    }
-    let (account, solvers, profile) = match situation.issuer {
-        IssuerView::NotFound if situation.has_leftovers(now) => {
-            return Step::Abandon { message: "the issuer of the order no longer exists".to_owned() };
-        }
-        IssuerView::NotFound => {
-            let message = format!(
-                "{} {} does not exist; create it, or name another in issuerRef",
-                wanted.issuer_kind.as_str(),
-                wanted.issuer_name
-            );
-            return make_room(None, reason::ISSUER_NOT_FOUND, message);
-        }
-        IssuerView::NotReady { .. } if situation.leftovers_end().is_some_and(|end| now >= end) => {
-            return Step::Abandon { message: "the order expired while its issuer was not ready".to_owned() };
-        }
-        IssuerView::NotReady { message } => {
-            let message =
-                format!("{} {} is not ready: {message}", wanted.issuer_kind.as_str(), wanted.issuer_name);
-            return make_room(situation.leftovers_end(), reason::ISSUER_NOT_READY, message);
-        }
-        IssuerView::Ready { account, solvers, profile } => (account, solvers, profile),
-    };
-    if situation.state.progress.doubted.is_some() {
-        return Step::AskAccount;
-    }
-    if let Some(until) = backing_off(situation, now) {
-        return Step::BackOff { until };
-    }
-    if situation.state.status.order.is_none()
-        && let Some(wait) = too_soon(situation, &due, now)
-    {
-        return wait;
-    }
-    match &situation.state.status.order {
-        None if due.by_time() && situation.ca_ahead.is_none() => Step::AskTime,
-        None => too_many(situation, wanted, &due, now)
-            .unwrap_or_else(|| begin(situation, wanted, profile.clone(), now)),
-        Some(order) if order.account != *account => {
-            Step::Abandon { message: "the order belongs to another account".to_owned() }
-        }
-        Some(_) => go_on(situation, wanted, solvers, profile.as_deref(), now),
-    }
-}
-
-/// The Secret, or the claim to it, belongs to somebody else.
-fn not_ours(situation: &Situation<'_>, wanted: &ValidatedCertificate, now: Timestamp) -> Option<Step> {
-    let name = &wanted.secret_name;
-    let (reason, message) = match (&situation.secret.certificate_name, situation.claimed_by) {
-        _ if let Some(keeper) = situation.kept_by => (
-            reason::KEPT_BY_CERT_MANAGER,
-            format!(
-                "Secret {name} is managed by cert-manager's Certificate {keeper}, so Certwright leaves it alone; take it \
-                 over with `certwright migrate --adopt`, or choose another secretName"
-            ),
-        ),
-        (Some(owner), _) if owner == situation.name => match &situation.secret.type_ {
-            None => return None,
-            Some(type_) => (
-                reason::SECRET_NOT_OURS,
-                format!(
-                    "Secret {name} has type {type_}, which cannot be changed to kubernetes.io/tls; delete it, or choose \
-                     another secretName"
-                ),
-            ),
-        },
-        (Some(owner), _) if situation.secret.exists => (
-            reason::SECRET_CLAIMED,
-            format!("Secret {name} belongs to Certificate {owner}; choose another secretName"),
-        ),
-        _ if situation.secret.exists => (
-            reason::SECRET_NOT_OURS,
-            format!(
-                "Secret {name} exists and was not created by Certwright, so Certwright leaves it alone; delete it, choose \
-                 another secretName, or hand it over with the annotation {}: {}",
-                certwright_api::ANNOTATION_CERTIFICATE,
-                situation.name
-            ),
-        ),
-        (_, Some(other)) => (
-            reason::SECRET_CLAIMED,
-            format!("Certificate {other}, which is older, has the same secretName {name}; choose another"),
-        ),
-        _ => return None,
-    };
-    Some(match situation.has_leftovers(now) {
-        true => Step::Abandon { message },
-        // Secrets of others are not watched.
-        false => {
-            wait(Some(look_at_cluster_again(waiting_since(situation, reason, now), now)), reason, message)
-        }
-    })
-}
-
-/// Since when the condition `Issuing` has had this reason.
-fn waiting_since(situation: &Situation<'_>, reason: &str, now: Timestamp) -> Timestamp {
-    let issuing = situation
-        .state
-        .status
-        .conditions
-        .iter()
-        .find(|condition| condition.type_ == certwright_api::CONDITION_ISSUING);
-    let same = issuing.filter(|condition| condition.reason == reason);
-    same.map_or(now, |condition| condition.last_transition_time.0)
-}
-
-/// The end of the wait after the last failure, unless it has passed, the spec has changed, or a renewal has been requested
-/// since.
-fn backing_off(situation: &Situation<'_>, now: Timestamp) -> Option<Timestamp> {
-    let status = &situation.state.status;
-    let until = status.next_attempt_time.as_ref()?.0;
-    let asked_before = [status.failed_renew_request.as_deref(), status.observed_renew_request.as_deref()];
-    let asked = situation.renew_request.is_some() && !asked_before.contains(&situation.renew_request);
-    (until > now && !asked && failed_generation(status) == Some(situation.generation)).then_some(until)
-}
-
-/// The generation of the spec whose issuance failed last.
-pub fn failed_generation(status: &CertificateStatus) -> Option<i64> {
-    let issuing =
-        status.conditions.iter().find(|condition| condition.type_ == certwright_api::CONDITION_ISSUING)?;
-    issuing.observed_generation
-}
-
-/// Waits for a password that is required to write the Secret according to the spec.
-fn without_password(situation: &Situation<'_>, now: Timestamp) -> Option<Step> {
-    let message = situation.password_missing?.to_owned();
-    let until = look_at_cluster_again(waiting_since(situation, reason::PASSWORD_NOT_FOUND, now), now);
-    Some(make_room(Some(until), reason::PASSWORD_NOT_FOUND, message))
-}
-
-/// After a renewal has failed in its window: when the next window opens, in which it is retried.
-fn waits_for_window(situation: &Situation<'_>, now: Timestamp) -> Option<Timestamp> {
-    situation.state.status.failed_issuance_attempts?;
-    let plan = situation.current(now)?.renewal()?;
-    let same_spec = failed_generation(&situation.state.status) == Some(situation.generation);
-    (same_spec && plan.windows == Placement::Missed).then(|| situation.here(plan.time))
-}
-
-/// When there is something to do again: the renewal, or before it the removal of the backup for a lost Secret. The Secrets with
-/// passwords of keystores are read every hour.
-fn look_again_at_rest(situation: &Situation<'_>, now: Timestamp) -> Option<Timestamp> {
-    let renewal = situation.current(now).and_then(|current| current.renewal_time());
-    let renewal = renewal.map(|time| situation.here(time));
-    let kept_until = situation.backup.and_then(|_| situation.next_duplicate(now));
-    let wanted = situation.wanted.as_ref().ok();
-    let passwords = wanted.filter(|wanted| wanted.outputs.has_foreign_password());
-    let passwords = passwords.and_then(|_| now.checked_add(PASSWORD_AGE).ok());
-    renewal.into_iter().chain(kept_until).chain(passwords).min()
-}
-
-/// The Secret was lost, and the maximum number of certificates for the same names has been ordered within a week. A requested
-/// renewal is not limited.
-fn too_many(
-    situation: &Situation<'_>,
-    wanted: &ValidatedCertificate,
-    due: &Due,
-    now: Timestamp,
-) -> Option<Step> {
-    let counts = duplicates::is_loss(due) && !situation.asks_for_another();
-    let until = situation.next_duplicate(now).filter(|_| counts)?;
-    let names = duplicates::names_digest(&wanted.names());
-    let message = format!(
-        "{}, and certificates for the same names were issued {} times within a week; another one could exceed the CA's \
-         rate limit, so the next one is ordered at {until}. Find out what deletes or overwrites Secret {}; to get a \
-         certificate immediately, give the annotation {} a new value",
-        due.message,
-        duplicates::counted(&situation.state.status.recent_issuances, &names, now).count(),
-        wanted.secret_name,
-        certwright_api::ANNOTATION_RENEW,
-    );
-    Some(make_room(Some(until), reason::DUPLICATE_CERTIFICATES, message))
-}
-
-fn begin(
-    situation: &Situation<'_>,
-    wanted: &ValidatedCertificate,
-    profile: Option<String>,
-    now: Timestamp,
-) -> Step {
-    if let Some(step) = without_password(situation, now) {
-        return step;
-    }
-    // Generating a key may take minutes. It happens before an order slot is taken, so nobody waits for that slot.
-    if !has_key(situation, wanted) {
-        return Step::StoreKey;
-    }
-    if !situation.state.progress.place {
-        return Step::TakePlace;
-    }
-    let lifetime = situation.lifetime();
-    let not_after = lifetime.and_then(|lifetime| situation.at_ca(now).checked_add(lifetime).ok());
-    Step::PlaceOrder(Box::new(NewOrder {
-        identifiers: wanted.identifiers(),
-        not_after: not_after.map(whole_seconds),
-        profile,
-        replaces: situation.replaces().map(str::to_owned),
-    }))
-}
-
-/// Whether the private key of the issuance is stored: the one generated for it, or else the one in the Secret. If the
-/// certificate has been downloaded, the key must match it.
-fn has_key(situation: &Situation<'_>, wanted: &ValidatedCertificate) -> bool {
-    let leaf = situation.learned().chain.as_ref().map(Chain::leaf);
-    if situation.next_key == Some(wanted.key) {
-        return leaf.is_none_or(|leaf| leaf.public_key_algorithm == Some(wanted.key));
-    }
-    let public_key = || Some(&situation.secret.key.as_ref()?.as_ref().ok()?.1);
-    let revoked = revocation::reason_of(&situation.state.status, situation.secret);
-    reissue::reuses_key(wanted, situation.secret, revoked)
-        && leaf.is_none_or(|leaf| public_key() == Some(&leaf.public_key_der))
-}
-
-fn wait(until: Option<Timestamp>, reason: &'static str, message: String) -> Step {
-    Step::Wait { until, reason, message, makes_room: false }
-}
-
-/// Waits for something that may take long, and gives up its order slot.
-fn make_room(until: Option<Timestamp>, reason: &'static str, message: String) -> Step {
-    Step::Wait { until, reason, message, makes_room: true }
-}
-
-/// When to check again something in the cluster that is not watched, and that has been unchanged since `since`.
-fn look_at_cluster_again(since: Timestamp, now: Timestamp) -> Timestamp {
-    look_again(since, now, None, CLUSTER_BOUNDS)
-}
+pub use step::Step;
 
 #[cfg(test)]
 mod tests;

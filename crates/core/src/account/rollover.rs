@@ -3,108 +3,23 @@
 //! The next key is in the Secret before the CA is asked. From then on the CA alone knows which of the two the account
 //! has: it is asked with both after every answer, since an answer may be lost or untrue, and after every interruption.
 
+mod apply;
+mod keys;
+mod step;
+
+pub use keys::{Keys, Known, NextKey, Peer, View, account_key_algorithm, stated_algorithm};
+pub use step::Step;
+
 use jiff::{SignedDuration, Timestamp};
 
-use super::{KeySecret, Recorded, Situation, account_key_algorithm};
+use super::{KeySecret, Recorded, Situation};
 use crate::renewal::whole_seconds_up;
-use certwright_api::{AcmeIssuer, issuer_reason as reason};
+use certwright_api::issuer_reason as reason;
 use certwright_pki::KeyAlgorithm;
 
 /// For how long challenges that the CA may be looking at are waited for: what it sees proves control by the thumbprint of
 /// the key that the account had when it began to look.
 const LONGEST_VALIDATION: SignedDuration = SignedDuration::from_secs(30);
-
-/// What was gathered about the account key and the next one.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Keys<'a> {
-    /// Algorithm and size of the account key.
-    pub algorithm: Option<KeyAlgorithm>,
-    /// When it was made.
-    pub created: Option<Timestamp>,
-    /// When it took the place of another at the CA.
-    pub last_rollover: Option<Timestamp>,
-    /// The next key, if one is stored.
-    pub next: Option<&'a NextKey>,
-    /// The annotation that asks for another key.
-    pub request: Option<&'a str>,
-    /// The other issuers with the same key.
-    pub peers: &'a [Peer],
-    /// Whether the CA may be looking at answers to challenges of the account.
-    pub validating: bool,
-    /// Why no other key may be put into the Secret, if that is so: it is somebody else's.
-    pub must_stay: Option<&'a str>,
-}
-
-/// The keys, and what is known about them.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct View<'a> {
-    /// What was gathered.
-    pub keys: Keys<'a>,
-    /// Which of the two the CA knows, if it was asked since that may have changed.
-    pub known: Option<Known>,
-    /// Whether the CA was asked and does not know the next key.
-    pub next_is_unknown: bool,
-}
-
-/// The key that is to follow.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NextKey {
-    /// Algorithm and size.
-    pub algorithm: KeyAlgorithm,
-    /// When it was stored.
-    pub created: Option<Timestamp>,
-}
-
-/// Which key the CA knows as that of the account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Known {
-    /// The one that it had.
-    Current,
-    /// The one that was to follow.
-    Next,
-    /// The one that it had; the one that was to follow is that of another account.
-    NextIsTaken,
-}
-
-/// Another issuer with the same account key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Peer {
-    /// Its kind and name.
-    pub name: String,
-    /// URL of its directory.
-    pub server: String,
-    /// The key that its spec asks for, if it does.
-    pub algorithm: Option<KeyAlgorithm>,
-}
-
-/// What to do next.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Ask the CA which of the two keys the account has: for the account of the next key.
-    AskWhichKey(Recorded),
-    /// The CA does not know the next key: ask it for the account of the present one.
-    AskForPresentKey(Recorded),
-    /// Store a key that is to follow.
-    StoreNextKey(KeyAlgorithm),
-    /// Wait until no challenge is looked at.
-    WaitForValidations {
-        /// When to go on all the same.
-        until: Timestamp,
-    },
-    /// Ask the CA to change the key.
-    ChangeKey,
-    /// Make the next key the account key.
-    PromoteKey,
-    /// Remove the next key: it is that of another account.
-    DiscardNextKey,
-    /// Nothing can be changed, as the issuers are.
-    Refuse {
-        /// A constant of [`issuer_reason`](certwright_api::issuer_reason).
-        reason: &'static str,
-        /// A sentence for people.
-        message: String,
-    },
-}
 
 /// What comes before anything else is asked of the account: to find out which key it has.
 pub(super) fn in_doubt(situation: &Situation<'_>) -> Option<Step> {
@@ -197,12 +112,6 @@ fn failures(situation: &Situation<'_>) -> i32 {
     failed.filter(|_| same).map_or(0, |failed| failed.attempts)
 }
 
-/// The key that the spec asks for, if it asks for one.
-pub fn stated_algorithm(spec: &AcmeIssuer) -> Option<KeyAlgorithm> {
-    let key = spec.account_key.as_ref()?;
-    (key.algorithm.is_some() || key.size.is_some()).then(|| account_key_algorithm(spec))
-}
-
 /// The key that shall follow: what the spec asks for, else one like the present one.
 fn wanted_algorithm(situation: &Situation<'_>) -> Option<KeyAlgorithm> {
     stated_algorithm(situation.spec).or_else(|| match situation.rollover.keys.algorithm? {
@@ -240,8 +149,6 @@ fn has_stale_failure(situation: &Situation<'_>, now: Timestamp) -> bool {
     situation.status.acme.as_ref().is_some_and(|acme| acme.failed_key_rollover.is_some())
         && wanted_at(situation).is_none_or(|wanted| wanted > now)
 }
-
-mod apply;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,13 @@
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use super::next_step::decide;
 use super::*;
-use certwright_api::{AccountKey, AcmeAccountStatus, ExternalAccountBinding, SecretKeySelector};
+use certwright_api::{
+    AccountKey, AccountKeyAlgorithm, AcmeAccountStatus, AcmeIssuer, CONDITION_READY, ExternalAccountBinding,
+    IssuerStatus, KeyIdSecretRef, PreviousAccount, SecretKeySelector, issuer_reason as reason,
+};
+use certwright_pki::KeyAlgorithm;
 
 mod machine;
 mod world;

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use kube::{Resource, ResourceExt};
 use serde::Deserialize;
 
 use super::entrance::{Entrance, EntranceKind};
+use super::names::{OURS, THEIRS, TLS_ACME};
 use super::{AnnotationSettings, Remark};
 use crate::spec::is_dns_name;
 use certwright_api::{
@@ -21,12 +21,7 @@ const CLUSTER_ISSUER: &str = "certwright.dev/cluster-issuer";
 const ISSUER_KIND: &str = "certwright.dev/issuer-kind";
 const ISSUER_GROUP: &str = "certwright.dev/issuer-group";
 const IGNORED_LISTENERS: &str = "certwright.dev/ignore-tls-listeners";
-const TLS_ACME: &str = "kubernetes.io/tls-acme";
 
-/// Prefix of our names, in some after `acme.`.
-const OURS: &str = "certwright.dev/";
-/// Prefix of cert-manager's names.
-const THEIRS: &str = "cert-manager.io/";
 /// The maximum length of a value quoted in an event.
 const MAX_SHOWN: usize = 80;
 
@@ -128,17 +123,6 @@ const fn not_used(name: &'static str, why: &'static str) -> Annotation {
 /// cert-manager's name for the same.
 fn theirs(name: &str) -> String {
     name.replace(OURS, THEIRS)
-}
-
-/// Whether an annotation can have a meaning here.
-pub fn is_read(key: &str) -> bool {
-    let key = key.strip_prefix("acme.").unwrap_or(key);
-    key.starts_with(OURS) || key.starts_with(THEIRS) || key == TLS_ACME
-}
-
-/// Whether an object has an annotation that we read.
-pub fn is_annotated<K: Resource>(object: &K) -> bool {
-    object.annotations().keys().any(|key| is_read(key))
 }
 
 /// The annotations of an Ingress or a Gateway.

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{CustomResource, Resource};
 use serde::{Deserialize, Serialize};
 
-use super::annotations::is_read;
+use super::names::is_read;
 
 /// A `networking.k8s.io/v1` Ingress.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

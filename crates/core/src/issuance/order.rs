@@ -4,15 +4,19 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::asked::{self, canonical};
+use super::asked::canonical;
 use super::pace::expired_unstored;
-use super::prove::{poll, processing_since, prove};
-use super::{Failure, Learned, Situation, Step, has_key, wait, without_password};
+use super::polling::{poll, processing_since, read_order};
+use super::prove::prove;
+use super::rejected::invalid;
+use super::step::wait;
+use super::waiting::without_password;
+use super::{Failure, Situation, Step};
 use crate::backoff::look_again;
-use crate::disposition::{self, Disposition, of_invalid};
+use crate::disposition::Disposition;
 use crate::records::Chore;
 use crate::spec::ValidatedCertificate;
-use certwright_acme::{Order, OrderStatus, Problem};
+use certwright_acme::{Order, OrderStatus};
 use certwright_api::{Solver, certificate_reason as reason};
 use certwright_pki::Chain;
 
@@ -43,7 +47,7 @@ pub(super) fn go_on(
     {
         return Step::Abandon { message: "the profile has changed since the order was placed".to_owned() };
     }
-    if !has_key(situation, wanted) {
+    if !situation.has_key(wanted) {
         return Step::Abandon {
             message: "the private key of the order is missing or has changed".to_owned(),
         };
@@ -162,45 +166,4 @@ fn store(situation: &Situation<'_>, chain: &Chain, now: Timestamp) -> Step {
         disposition,
         retry_after: None,
     })
-}
-
-/// The order, or one of its authorizations, has failed: reports the CA's errors.
-pub(super) fn invalid(situation: &Situation<'_>, learned: &Learned) -> Step {
-    let Some(authorizations) = &learned.authorizations else { return asked::read(situation) };
-    let failed: Vec<(String, Option<&Problem>)> = authorizations
-        .found
-        .iter()
-        .filter(|(_, authorization)| authorization.is_dead())
-        .map(|(_, authorization)| (authorization.name(), authorization.error()))
-        .collect();
-    let order_error = learned.order.as_ref().and_then(|order| order.error.as_ref());
-    let code = failed
-        .iter()
-        .find_map(|(_, problem)| problem.map(Problem::code))
-        .or(order_error.map(Problem::code))
-        .unwrap_or_default();
-    let mut said: Vec<String> = failed
-        .iter()
-        .map(|(name, problem)| match problem {
-            Some(problem) => format!("{name}: {problem}"),
-            None => format!("{name}: the CA gave no reason"),
-        })
-        .collect();
-    said.extend(order_error.map(|problem| format!("order: {problem}")));
-    let said = if said.is_empty() { "the CA gave no reason".to_owned() } else { said.join("; ") };
-    let seen = learned.proof.self_check().filter(|result| !result.failures.is_empty());
-    let hint = seen.map(|result| format!(". {}", result.message())).unwrap_or_default();
-    let disposition = of_invalid(code);
-    Step::Fail(Failure {
-        reason: disposition::reason(code).unwrap_or(reason::FAILED),
-        message: format!("The CA rejected the order: {said}{hint}"),
-        disposition,
-        retry_after: learned.poll.retry_after,
-    })
-}
-
-/// Reads the current order from the CA.
-pub(super) fn read_order(situation: &Situation<'_>) -> Step {
-    let order = situation.state.status.order.as_ref();
-    Step::ReadOrder(order.map(|order| order.url.clone()).unwrap_or_default())
 }

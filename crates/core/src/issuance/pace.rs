@@ -2,12 +2,13 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Failure, Situation, Step, make_room};
+use super::step::make_room;
+use super::{Failure, Situation, Step};
 use crate::disposition::Disposition;
 use crate::duplicates;
 use crate::reissue::Due;
 use crate::renewal::whole_seconds_up;
-use certwright_api::certificate_reason as reason;
+use certwright_api::{CertificateStatus, certificate_reason as reason};
 
 /// A certificate that is due because of time waits until the minimum interval between two orders has passed: otherwise, if
 /// certificates live only for seconds, the operator would order without pause. A lost Secret whose certificate has expired also
@@ -48,4 +49,21 @@ pub(super) fn expired_unstored(situation: &Situation<'_>, now: Timestamp) -> Ste
 
 fn floor_end(situation: &Situation<'_>, ordered: Timestamp) -> Option<Timestamp> {
     ordered.checked_add(SignedDuration::try_from(situation.min_interval).ok()?).ok()
+}
+
+/// The end of the wait after the last failure, unless it has passed, the spec has changed, or a renewal has been requested
+/// since.
+pub(super) fn backing_off(situation: &Situation<'_>, now: Timestamp) -> Option<Timestamp> {
+    let status = &situation.state.status;
+    let until = status.next_attempt_time.as_ref()?.0;
+    let asked_before = [status.failed_renew_request.as_deref(), status.observed_renew_request.as_deref()];
+    let asked = situation.renew_request.is_some() && !asked_before.contains(&situation.renew_request);
+    (until > now && !asked && failed_generation(status) == Some(situation.generation)).then_some(until)
+}
+
+/// The generation of the spec whose issuance failed last.
+pub fn failed_generation(status: &CertificateStatus) -> Option<i64> {
+    let issuing =
+        status.conditions.iter().find(|condition| condition.type_ == certwright_api::CONDITION_ISSUING)?;
+    issuing.observed_generation
 }

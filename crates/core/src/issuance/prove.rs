@@ -4,18 +4,15 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::order::{invalid, read_order};
+use super::polling::{LONG_VALIDATION, poll, processing_since};
+use super::rejected::invalid;
 use super::solve::{Challenged, Way, challenges};
-use super::{
-    Authorizations, LONG_VALIDATION, Learned, Presented, Proof, SelfCheckResult, Situation, Step, asked,
-    make_room, wait,
-};
+use super::step::{make_room, wait};
+use super::{Authorizations, Learned, Presented, Proof, SelfCheckResult, Situation, Step, asked};
 use crate::backoff::look_again;
 use crate::records::Chore;
 use certwright_api::{Solver, certificate_reason as reason};
 
-/// Bounds of the interval at which an order is polled: short for a new order, long for an old one.
-const ORDER_BOUNDS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(300));
 /// Bounds of the interval at which a failing self-check is repeated.
 const SELF_CHECK_BOUNDS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(10));
 /// The same, once a TXT record is overdue.
@@ -169,22 +166,6 @@ fn see(
         false if overdue => Step::Present(challenged),
         false => Step::SelfCheck,
     }
-}
-
-/// Waits for the CA, or polls it again once the wait is over.
-pub(super) fn poll(situation: &Situation<'_>, now: Timestamp, reason: &'static str, message: String) -> Step {
-    let since = processing_since(situation, now);
-    match situation.learned().poll.next(since, ORDER_BOUNDS).filter(|until| *until > now) {
-        Some(until) => wait(Some(until), reason, message),
-        None => read_order(situation),
-    }
-}
-
-/// Since when the CA has been processing the order.
-pub(super) fn processing_since(situation: &Situation<'_>, now: Timestamp) -> Timestamp {
-    let created = situation.state.status.order.as_ref().map_or(now, |order| order.created.0);
-    let learned = situation.learned();
-    learned.finalized.or_else(|| learned.answered()).unwrap_or(created)
 }
 
 fn names(challenged: &[Challenged]) -> String {

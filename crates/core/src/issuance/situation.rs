@@ -1,4 +1,4 @@
-//! What the decision on the next step is based on, and the possible steps.
+//! What the decision on the next step is based on.
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -6,18 +6,15 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Challenged, Learned, Leftovers, State};
+use super::{Learned, State};
 use crate::backoff::Backoff;
-use crate::disposition::Disposition;
 use crate::duplicates;
-use crate::records::Chore;
 use crate::reissue::{self, Current, Due, SecretView};
 use crate::renewal::Asking;
 use crate::revocation::{self, Asked};
 use crate::spec::{InvalidSpec, ValidatedCertificate};
-use certwright_acme::NewOrder;
 use certwright_api::{CertificateStatus, RenewalInfoStatus, Solver};
-use certwright_pki::KeyAlgorithm;
+use certwright_pki::{Chain, KeyAlgorithm};
 
 /// The longest wait for an order, whatever its expiry: a person at the CA may have to approve it.
 const LONGEST_ORDER: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -148,95 +145,6 @@ impl<'a> Snapshot<'a> {
     }
 }
 
-/// What to do next.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Step {
-    /// Nothing, before `until`; `None` if only a change in the cluster can make an issuance due.
-    Rest {
-        /// The renewal time, or an earlier time at which something else is due, such as the removal of a backup.
-        until: Option<Timestamp>,
-    },
-    /// Nothing, before `until` or a change; the condition `Issuing` says why.
-    Wait {
-        /// When to look again; `None` if a watch reports the change.
-        until: Option<Timestamp>,
-        /// A constant of [`certificate_reason`](certwright_api::certificate_reason).
-        reason: &'static str,
-        /// A sentence for people.
-        message: String,
-        /// Whether the order gives up its slot meanwhile.
-        makes_room: bool,
-    },
-    /// Nothing, before `until`: the operator backs off after the failure in the condition.
-    BackOff {
-        /// `status.nextAttemptTime`.
-        until: Timestamp,
-    },
-    /// Write the status: it must be recorded before the next step.
-    Record,
-    /// Ask the CA for its time, before an order that is due because of time.
-    AskTime,
-    /// Read the account from the CA: it returned an error that may mean that the account is deactivated.
-    AskAccount,
-    /// Take one of the account's order slots.
-    TakePlace,
-    /// Generate a private key and store it.
-    StoreKey,
-    /// Place an order.
-    PlaceOrder(Box<NewOrder>),
-    /// Read the order with this URL.
-    ReadOrder(String),
-    /// Read the order's authorizations, with these URLs.
-    ReadAuthorizations(Vec<String>),
-    /// Record the challenges, then present the answers.
-    Present(Vec<Challenged>),
-    /// Check whether the answers are visible.
-    SelfCheck,
-    /// Tell the CA to validate the challenges with these URLs.
-    Answer(Vec<String>),
-    /// Send the certificate signing request to this URL.
-    Finalize(String),
-    /// Fetch the certificate from this URL, choose the chain, check it.
-    Download(String),
-    /// Write the TLS Secret, and record the renewal request that this fulfils.
-    StoreCertificate,
-    /// Ask the CA for renewal information.
-    AskForRenewalInfo,
-    /// No issuance is due: remove what the last one left, and forget its failures. This is not done earlier, because a
-    /// certificate that is due again as soon as it is stored is a failure, too.
-    CleanUp,
-    /// Clean up; a current order continues.
-    Tidy(Chore),
-    /// Process pending revocations.
-    Revocation(revocation::Chore),
-    /// Rewrite the TLS Secret with its current certificate: its template, or the encoding of its key, has changed.
-    RefreshSecret,
-    /// Rewrite the lost TLS Secret from the backup.
-    RestoreSecret,
-    /// The order cannot be used: remove what it left, and continue without it.
-    Abandon {
-        /// Why.
-        message: String,
-    },
-    /// The issuance has failed: record that, and remove what it left.
-    Fail(Failure),
-    /// The issuance has ended: remove what is presented, and these leftovers.
-    Remove(Leftovers),
-}
-
-/// A failed issuance.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// A constant of [`certificate_reason`](certwright_api::certificate_reason).
-    pub reason: &'static str,
-    /// What happened, what the CA said, what to do.
-    pub message: String,
-    /// What happens next.
-    pub disposition: Disposition,
-    /// How long the CA said to wait.
-    pub retry_after: Option<Duration>,
-}
-
 impl<'a> Situation<'a> {
     /// What was learned about the current order.
     pub(super) fn learned(&self) -> &'a Learned {
@@ -284,6 +192,19 @@ impl Situation<'_> {
         let shares_name = wanted.subject.dns_names.iter().any(|name| leaf.dns_names.contains(name))
             || wanted.subject.ip_addresses.iter().any(|address| leaf.ip_addresses.contains(address));
         (known.certificate_id == id && known.account == *account && same_issuer && shares_name).then_some(id)
+    }
+
+    /// Whether the private key of the issuance is stored: the one generated for it, or else the one in the Secret. If the
+    /// certificate has been downloaded, the key must match it.
+    pub(super) fn has_key(&self, wanted: &ValidatedCertificate) -> bool {
+        let leaf = self.learned().chain.as_ref().map(Chain::leaf);
+        if self.next_key == Some(wanted.key) {
+            return leaf.is_none_or(|leaf| leaf.public_key_algorithm == Some(wanted.key));
+        }
+        let public_key = || Some(&self.secret.key.as_ref()?.as_ref().ok()?.1);
+        let revoked = revocation::reason_of(&self.state.status, self.secret);
+        reissue::reuses_key(wanted, self.secret, revoked)
+            && leaf.is_none_or(|leaf| public_key() == Some(&leaf.public_key_der))
     }
 
     /// Why an issuance is due, if one is.

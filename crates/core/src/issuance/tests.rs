@@ -15,14 +15,14 @@ mod world;
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use self::ca::{Fault, Finalization, Flaw, Identifiers, Refusal, Validation};
 use self::world::{Turn, World, Write};
 use super::*;
 use crate::disposition::Disposition;
 use certwright_acme::{ChallengeStatus, OrderStatus, Problem};
-use certwright_api::{RotationPolicy, Solver};
+use certwright_api::{RotationPolicy, Solver, certificate_reason as reason};
 
 #[test]
 fn an_issuance_runs_through_without_a_wait_where_nothing_has_to_be_waited_for() {

@@ -1,10 +1,12 @@
 //! What follows from the outcome of a chore.
 
-use jiff::Timestamp;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::attempt::Refusal;
-use super::{Attempt, DELETION_BOUNDS, GIVEN_UP_AFTER, Remark, Revocation, Signer};
+use super::{Attempt, Remark, Revocation, Signer};
 use crate::backoff::look_again;
 use crate::conditions::{condition, set_condition};
 use crate::events::Event;
@@ -15,6 +17,10 @@ use certwright_api::{
     RevocationResult, RevocationStatus, certificate_reason as reason,
 };
 
+/// How long to retry a failing revocation, if no deletion waits for it.
+pub(super) const GIVEN_UP_AFTER: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// Bounds of the retry interval while a deletion waits for the CA.
+const DELETION_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 /// What events say was being done.
 const ACTION: &str = "Revoke";
 

@@ -2,19 +2,29 @@ mod anything;
 mod attempts;
 mod ledger;
 
-use jiff::SignedDuration;
+use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
+
+use super::apply::GIVEN_UP_AFTER;
+use super::next::{LARGEST_LEDGER, PATIENCE};
+use super::request::DELETION_TIMEOUT;
 use super::*;
 use crate::backoff::Backoff;
 use crate::conditions::condition;
+use crate::deletion::Deletion;
 use crate::events::Event;
+use crate::issuance::IssuerView;
 use crate::issuance::{Next, Outcome, Report, Snapshot, State};
 use crate::reissue::SecretView;
 use crate::renewal::Asking;
 use crate::spec::{InvalidSpec, ValidatedCertificate};
 use certwright_acme::{AcmeError, Operation, Problem};
-use certwright_api::{CONDITION_REVOCATION, RevocationResult, certificate_reason as reason};
-use certwright_pki::KeyAlgorithm;
+use certwright_api::{
+    CONDITION_REVOCATION, RevocableCertificate, RevocationCause, RevocationReason, RevocationResult,
+    RevocationStatus, certificate_reason as reason,
+};
+use certwright_pki::{KeyAlgorithm, Leaf};
 
 const OLD: &str = "01";
 const NEW: &str = "02";

@@ -23,6 +23,7 @@ use certwright_api::DnsProtocol;
 use certwright_egress::Egress;
 
 mod algorithm;
+mod clock;
 mod error;
 mod key;
 #[cfg(test)]
@@ -30,7 +31,8 @@ mod tests;
 mod tsig;
 
 pub use self::algorithm::{Algorithm, AlgorithmError};
-pub use self::error::{ClockDifference, Error, Operation};
+pub use self::clock::ClockDifference;
+pub use self::error::{Error, Operation};
 pub use self::key::{KeyError, TsigKey};
 #[cfg(feature = "fuzzing")]
 pub(super) use self::tsig::fuzzing;

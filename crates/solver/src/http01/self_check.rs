@@ -25,8 +25,7 @@ pub(super) mod fuzzing;
 #[cfg(test)]
 mod tests;
 
-pub use self::dns::{DnsFailure, NameServerFailure};
-pub use self::failure::{ConnectFailure, OtherAddresses, SelfCheckFailure};
+pub use self::failure::{ConnectFailure, DnsFailure, NameServerFailure, OtherAddresses, SelfCheckFailure};
 
 /// The same number as Let's Encrypt.
 const MAX_REDIRECTS: usize = 10;

@@ -2,7 +2,8 @@ use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::*;
-use crate::account::{KeyId, MacKey, decide};
+use crate::account::next_step::decide;
+use crate::account::{KeyId, MacKey};
 use certwright_api::{AcmeAccountStatus, AcmeIssuer, DeactivationStatus, IssuerStatus};
 
 const URL: &str = "https://acme.test/account/1";

@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::account::{self, KeyId, KeySecret, MacKey};
 use certwright_api::{
-    AccountKey, AccountKeyAlgorithm, AcmeAccountStatus, FailedKeyRollover, IssuerStatus, RolloverInterval,
+    AccountKey, AccountKeyAlgorithm, AcmeAccountStatus, AcmeIssuer, FailedKeyRollover, IssuerStatus,
+    RolloverInterval,
 };
 
 const SERVER: &str = "https://acme.test/dir";
@@ -303,7 +304,7 @@ impl Case {
     }
 
     fn step(&self) -> account::Step {
-        self.with(|situation| account::decide(situation, now()))
+        self.with(|situation| account::next_step::decide(situation, now()))
     }
 
     fn rollover(&self) -> Step {

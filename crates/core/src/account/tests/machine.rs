@@ -2,10 +2,11 @@
 
 use proptest::prelude::*;
 
-use super::super::*;
 use super::world::{Fate, KeyChanges, World, thumbprint};
 use crate::conditions::condition;
-use certwright_api::{AccountOnDelete, AccountPolicy, CONDITION_KEY_ROLLOVER};
+use certwright_api::{
+    AccountOnDelete, AccountPolicy, CONDITION_KEY_ROLLOVER, IssuerStatus, issuer_reason as reason,
+};
 
 fn fate() -> impl Strategy<Value = Fate> {
     prop_oneof![

@@ -13,7 +13,7 @@ use crate::backoff::Backoff;
 use crate::conditions::condition;
 use crate::deletion::Deletion;
 use certwright_acme::{AccountStatus, AcmeError, Operation, Problem};
-use certwright_api::{AcmeIssuer, IssuerStatus, PreviousAccount};
+use certwright_api::{AcmeIssuer, CONDITION_READY, IssuerStatus, PreviousAccount};
 use certwright_pki::KeyAlgorithm;
 
 pub(super) const SERVER: &str = "https://acme.test/dir";

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 pub(in crate::dns01) mod fuzzing;
 
 use super::TsigKey;
-use super::error::ClockDifference;
+use super::clock::ClockDifference;
 use crate::dns01::transport::{NoAnswer, Reply, Request};
 
 /// How much clocks may differ, in seconds, as recommended by RFC 8945 section 10.

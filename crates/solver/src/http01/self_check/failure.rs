@@ -3,7 +3,6 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use super::dns::NameServerFailure;
 use certwright_egress::Forbidden;
 
 /// Why fetching a challenge as a CA would failed, and what to do about it.
@@ -209,6 +208,51 @@ impl fmt::Display for ConnectFailure {
             Self::Timeout => "did not accept one in time either",
             Self::NoRoute => "cannot be reached either",
         })
+    }
+}
+
+/// One server's failure to answer a lookup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameServerFailure {
+    /// The server's address and port.
+    pub server: String,
+    /// Why it did not answer.
+    pub failure: DnsFailure,
+}
+
+impl fmt::Display for NameServerFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "name server {} {}", self.server, self.failure)
+    }
+}
+
+/// Why a name server did not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DnsFailure {
+    /// The response code SERVFAIL: it could not get an answer, or the answer's DNSSEC signatures are invalid.
+    ServFail,
+    /// The response code REFUSED: it does not serve us, or not this name.
+    Refused,
+    /// Another error response code.
+    Code(&'static str),
+    /// There was no answer in time.
+    Timeout,
+    /// The query could not be sent, or the answer could not be read.
+    Unreachable,
+    /// The answer is not a valid DNS answer.
+    Garbled,
+}
+
+impl fmt::Display for DnsFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ServFail => f.write_str("answered SERVFAIL"),
+            Self::Refused => f.write_str("answered REFUSED"),
+            Self::Code(code) => write!(f, "answered \"{code}\""),
+            Self::Timeout => f.write_str("did not answer in time"),
+            Self::Unreachable => f.write_str("cannot be reached"),
+            Self::Garbled => f.write_str("sent an answer that cannot be parsed"),
+        }
     }
 }
 

@@ -1,0 +1,196 @@
+//! Decides the next step for an account.
+
+use jiff::Timestamp;
+
+use super::registration::register;
+use super::situation::{Situation, wait_for_secret};
+use super::state::{Pending, Snapshot, State};
+use super::{KeySecret, Recorded, Step, contact, deactivation, history, rollover, wanted_contact};
+use certwright_api::{CONDITION_READY, issuer_reason as reason};
+
+/// Decides what to do next.
+pub fn next_step(state: &State, snapshot: &Snapshot<'_>, now: Timestamp) -> Step {
+    match &state.pending {
+        Some(Pending::Confirmed { account, .. }) => {
+            return Step::RecordAccount { url: account.url.clone(), key_id: snapshot.wanted_key_id() };
+        }
+        Some(Pending::Ended { url, .. }) => return Step::RecordEnd(url.clone()),
+        Some(Pending::Unknown { .. }) => return Step::LookUp,
+        None => {}
+    }
+    let situation = snapshot.with(state);
+    let step = decide(&situation, now);
+    // The CA refuses the account while another key stands ready: it may have taken that one after all.
+    let is_doubtful = step == Step::Rest
+        && snapshot.verdict.is_some()
+        && snapshot.keys.next.is_some()
+        && state.asked_about.is_none();
+    if is_doubtful {
+        let rollover = rollover::View { known: None, ..situation.rollover };
+        return decide(&Situation { rollover, ..situation }, now);
+    }
+    step
+}
+
+pub(super) fn decide(situation: &Situation<'_>, now: Timestamp) -> Step {
+    let step = match rollover::in_doubt(situation) {
+        // Nothing can be asked of the account before it is known which key it has.
+        Some(doubt) => holding(situation, now).unwrap_or(Step::Rollover(doubt)),
+        None => deactivation::due(situation, now)
+            .or_else(|| holding(situation, now))
+            .unwrap_or_else(|| with_secret(situation, now)),
+    };
+    match (situation.held, deactivation::needs_hold(situation, &step)) {
+        (false, true) => Step::SetFinalizer,
+        (true, false) => Step::DropFinalizer,
+        _ => step,
+    }
+}
+
+fn with_secret(situation: &Situation<'_>, now: Timestamp) -> Step {
+    let (name, key) = situation.key_secret_name;
+    let name = situation.named(name);
+    let until = Some(wait_for_secret(situation, now));
+    match situation.key_secret {
+        KeySecret::Missing => without_secret(situation, now),
+        KeySecret::NoSuchKey => Step::Wait {
+            until,
+            reason: reason::SECRET_KEY_NOT_FOUND,
+            message: format!(
+                "Secret {name} has no key {key} for the account key; add it{}",
+                situation.or_have_one_made()
+            ),
+        },
+        KeySecret::Unusable(why) => Step::Wait {
+            until,
+            reason: reason::INVALID_ACCOUNT_KEY,
+            message: format!(
+                "Secret {name}, key {key}: {why}; put a private key there, as PEM or JWK{}",
+                situation.or_have_one_made()
+            ),
+        },
+        KeySecret::OfSomebodyElse(why) => Step::Wait {
+            until,
+            reason: reason::INVALID_ACCOUNT_KEY,
+            message: format!(
+                "Secret {name} {why}, so its key cannot be used for an account; name another Secret in privateKeySecretRef"
+            ),
+        },
+        KeySecret::Key { thumbprint, ours, account } => {
+            with_key(situation, thumbprint, *ours, account.as_ref(), now)
+        }
+    }
+}
+
+fn without_secret(situation: &Situation<'_>, now: Timestamp) -> Step {
+    let name = situation.named(situation.key_secret_name.0);
+    let account = situation.status.acme.as_ref().filter(|_| lost(situation));
+    let message = match account {
+        Some(acme) if acme.deactivation_time.is_some() => return deactivation::ended(situation, &acme.uri),
+        Some(acme) => format!(
+            "Secret {name}, which held the key of account {}, does not exist; restore it, or delete and recreate \
+             this issuer to register a new account",
+            acme.uri
+        ),
+        None if situation.may_make_key() => return Step::MakeKey,
+        None => format!(
+            "Secret {name} with the account key does not exist, and disableAccountKeyGeneration prevents generating one; create it"
+        ),
+    };
+    Step::Wait { until: Some(wait_for_secret(situation, now)), reason: reason::SECRET_NOT_FOUND, message }
+}
+
+fn with_key(
+    situation: &Situation<'_>,
+    thumbprint: &str,
+    ours: bool,
+    on_secret: Option<&Recorded>,
+    now: Timestamp,
+) -> Step {
+    let spec = situation.spec;
+    let wanted_key_id = situation.wanted_key_id();
+    let in_status = situation.status.acme.as_ref().filter(|acme| acme.key_thumbprint == thumbprint);
+    let bound_as_wanted = |key_id: Option<&str>| wanted_key_id.is_none() || key_id == wanted_key_id;
+    let in_status = in_status.filter(|acme| acme.server == spec.server);
+    let on_secret = on_secret.filter(|recorded| recorded.server == spec.server);
+    let ended = on_secret.filter(|recorded| recorded.deactivated.is_some());
+    if let Some(acme) = in_status
+        && bound_as_wanted(acme.bound_key_id.as_deref())
+    {
+        return match (&acme.deactivation_time, ended) {
+            (Some(_), _) => deactivation::ended(situation, &acme.uri),
+            (None, Some(ended)) => Step::NoteEnd(ended.clone()),
+            (None, None) if contact::is_told(acme, &wanted_contact(spec)) => {
+                rollover::next_step(situation, now).map_or(Step::Rest, Step::Rollover)
+            }
+            (None, None) => Step::UpdateContact,
+        };
+    }
+    if let Some(recorded) = on_secret
+        && bound_as_wanted(recorded.key_id.as_deref())
+    {
+        let recorded = recorded.clone();
+        return if ended.is_some() { Step::NoteEnd(recorded) } else { Step::Adopt(recorded) };
+    }
+    if let Some(key_id) = wanted_key_id.filter(|_| ours)
+        && let Some(previous) = history::to_return_to(situation.history, &spec.server, key_id)
+    {
+        return Step::ReturnTo(previous.clone());
+    }
+    let bound_to = in_status
+        .map(|acme| acme.bound_key_id.as_deref())
+        .or_else(|| on_secret.map(|recorded| recorded.key_id.as_deref()));
+    match bound_to {
+        Some(_) if ours && situation.may_make_key() => Step::ReplaceKey,
+        Some(bound_to) => bound_otherwise(situation, bound_to, now),
+        None if !situation.looked_up => Step::LookUp,
+        None => register(situation, now),
+    }
+}
+
+/// A key has one account, and that is bound once and for all. A key of the user's is not ours to replace.
+fn bound_otherwise(situation: &Situation<'_>, bound_to: Option<&str>, now: Timestamp) -> Step {
+    let (name, key) = situation.key_secret_name;
+    let name = situation.named(name);
+    let bound_to = bound_to.map_or("no external account".to_owned(), |key_id| format!("the key id {key_id}"));
+    Step::Wait {
+        until: Some(wait_for_secret(situation, now)),
+        reason: reason::INVALID_ACCOUNT_KEY,
+        message: format!(
+            "Secret {name}, key {key}: the account of this private key is bound to {bound_to} and cannot be bound to \
+             another; put a new private key there{}",
+            situation.or_have_one_made()
+        ),
+    }
+}
+
+/// The condition says why nothing is done, and that has not changed.
+fn holding(situation: &Situation<'_>, now: Timestamp) -> Option<Step> {
+    let status = situation.status;
+    let ready = status.conditions.iter().find(|condition| condition.type_ == CONDITION_READY)?;
+    if ready.observed_generation != Some(situation.generation) || ready.status == "True" {
+        return None;
+    }
+    status.failed_attempts?;
+    // What the CA has refused may have been the MAC key or the key id: others are tried at once.
+    let refused = status.refused_external_account_version.as_deref();
+    if refused.is_some() && situation.external_account_version.is_some_and(|version| Some(version) != refused)
+    {
+        return None;
+    }
+    let look = refused.map(|_| wait_for_secret(situation, now));
+    match &status.next_attempt_time {
+        // The account is unusable, and nothing but another spec, or another Secret, can mend that.
+        None => Some(Step::Hold { until: look }),
+        Some(until) if until.0 > now => Some(Step::Hold { until: look.into_iter().chain([until.0]).min() }),
+        Some(_) => None,
+    }
+}
+
+/// Whether the Secret that is missing held the key of an account that is on record.
+fn lost(situation: &Situation<'_>) -> bool {
+    situation.status.acme.as_ref().is_some_and(|acme| {
+        let wanted = situation.wanted_key_id();
+        acme.server == situation.spec.server && (wanted.is_none() || acme.bound_key_id.as_deref() == wanted)
+    })
+}

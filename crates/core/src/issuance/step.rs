@@ -1,0 +1,93 @@
+//! The steps of an issuance.
+
+use jiff::Timestamp;
+
+use super::{Challenged, Failure, Leftovers};
+use crate::{records, revocation};
+use certwright_acme::NewOrder;
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Nothing, before `until`; `None` if only a change in the cluster can make an issuance due.
+    Rest {
+        /// The renewal time, or an earlier time at which something else is due, such as the removal of a backup.
+        until: Option<Timestamp>,
+    },
+    /// Nothing, before `until` or a change; the condition `Issuing` says why.
+    Wait {
+        /// When to look again; `None` if a watch reports the change.
+        until: Option<Timestamp>,
+        /// A constant of [`certificate_reason`](certwright_api::certificate_reason).
+        reason: &'static str,
+        /// A sentence for people.
+        message: String,
+        /// Whether the order gives up its slot meanwhile.
+        makes_room: bool,
+    },
+    /// Nothing, before `until`: the operator backs off after the failure in the condition.
+    BackOff {
+        /// `status.nextAttemptTime`.
+        until: Timestamp,
+    },
+    /// Write the status: it must be recorded before the next step.
+    Record,
+    /// Ask the CA for its time, before an order that is due because of time.
+    AskTime,
+    /// Read the account from the CA: it returned an error that may mean that the account is deactivated.
+    AskAccount,
+    /// Take one of the account's order slots.
+    TakePlace,
+    /// Generate a private key and store it.
+    StoreKey,
+    /// Place an order.
+    PlaceOrder(Box<NewOrder>),
+    /// Read the order with this URL.
+    ReadOrder(String),
+    /// Read the order's authorizations, with these URLs.
+    ReadAuthorizations(Vec<String>),
+    /// Record the challenges, then present the answers.
+    Present(Vec<Challenged>),
+    /// Check whether the answers are visible.
+    SelfCheck,
+    /// Tell the CA to validate the challenges with these URLs.
+    Answer(Vec<String>),
+    /// Send the certificate signing request to this URL.
+    Finalize(String),
+    /// Fetch the certificate from this URL, choose the chain, check it.
+    Download(String),
+    /// Write the TLS Secret, and record the renewal request that this fulfils.
+    StoreCertificate,
+    /// Ask the CA for renewal information.
+    AskForRenewalInfo,
+    /// No issuance is due: remove what the last one left, and forget its failures. This is not done earlier, because a
+    /// certificate that is due again as soon as it is stored is a failure, too.
+    CleanUp,
+    /// Clean up; a current order continues.
+    Tidy(records::Chore),
+    /// Process pending revocations.
+    Revocation(revocation::Chore),
+    /// Rewrite the TLS Secret with its current certificate: its template, or the encoding of its key, has changed.
+    RefreshSecret,
+    /// Rewrite the lost TLS Secret from the backup.
+    RestoreSecret,
+    /// The order cannot be used: remove what it left, and continue without it.
+    Abandon {
+        /// Why.
+        message: String,
+    },
+    /// The issuance has failed: record that, and remove what it left.
+    Fail(Failure),
+    /// The issuance has ended: remove what is presented, and these leftovers.
+    Remove(Leftovers),
+}
+
+/// Waits, and keeps its order slot.
+pub(super) fn wait(until: Option<Timestamp>, reason: &'static str, message: String) -> Step {
+    Step::Wait { until, reason, message, makes_room: false }
+}
+
+/// Waits for something that may take long, and gives up its order slot.
+pub(super) fn make_room(until: Option<Timestamp>, reason: &'static str, message: String) -> Step {
+    Step::Wait { until, reason, message, makes_room: true }
+}
