@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::jws::{AccountKey, KeyName, encode};
 use crate::key_change::SharedKey;
 use crate::limits::MAX_CONTACTS;
-use crate::transport::Reply;
+use crate::reply::Reply;
 use crate::wire::{or_default, words};
 use crate::{
     AcmeError, Answer, Authorization, Challenge, Directory, DownloadedChain, ExternalAccountKey, Limiter,
