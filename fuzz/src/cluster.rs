@@ -1,18 +1,16 @@
 //! Objects in the cluster, which whoever may write them wrote: specs, annotations, and status read back.
 
+mod annotated;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use certwright_acme::{AcmeError, Authorization, Operation, Order, Problem};
 use certwright_api::{
-    ANNOTATION_RENEW, ANNOTATION_REVOKE, ANNOTATION_TAKEN_OVER_FROM, Certificate, CertificateSpec,
-    ClusterIssuer, DnsRecordStatus, FINALIZER, IssuerRef, RenewalWindow, Solver,
+    ANNOTATION_RENEW, ANNOTATION_REVOKE, Certificate, CertificateSpec, ClusterIssuer, DnsRecordStatus,
+    FINALIZER, IssuerRef, RenewalWindow, Solver,
 };
 use certwright_core::account::{self, KeyId, KeySecret, MacKey, Recorded, rollover};
-use certwright_core::annotated::{
-    AnnotationSettings, Decision, Entrance, Gateway, Ingress, Plan, decide, is_surplus, plan, reduce_gateway,
-    reduce_ingress,
-};
 use certwright_core::backoff::Backoff;
 use certwright_core::deletion::Deletion;
 use certwright_core::issuance::{IssuerView, Snapshot, State, Step, challenges, next_step};
@@ -31,6 +29,7 @@ use kube::core::PartialObjectMeta;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub use self::annotated::{gateway, ingress};
 use crate::pki::{CHAIN, KEY, NOW};
 use crate::property::{message, refusal};
 
@@ -324,36 +323,6 @@ pub fn issuer(data: &[u8]) {
     match certwright_core::issuance::challenges(&authorizations, &spec.solvers, &BTreeMap::new()) {
         Ok(chosen) => assert_eq!(chosen.len(), 1),
         Err(error) => refusal(&error),
-    }
-}
-
-/// An Ingress with annotations.
-pub fn ingress(data: &[u8]) {
-    let Some(mut object) = watched::<Ingress>(data) else { return };
-    reduce_ingress(&mut object);
-    entrance(&Entrance::from(&object));
-}
-
-/// A Gateway with annotations.
-pub fn gateway(data: &[u8]) {
-    let Some(mut object) = watched::<Gateway>(data) else { return };
-    reduce_gateway(&mut object);
-    entrance(&Entrance::from(&object));
-}
-
-fn entrance(entrance: &Entrance) {
-    let default_issuer = Some(IssuerRef { name: "ca".to_owned(), ..IssuerRef::default() });
-    for settings in [AnnotationSettings { cert_manager: true, default_issuer }, AnnotationSettings::default()]
-    {
-        let planned @ Plan { certificates, remarks, .. } = &plan(entrance, &settings);
-        remarks.iter().for_each(|remark| message(&remark.note));
-        for certificate in certificates {
-            check_spec(&certificate.spec);
-            assert_eq!(decide(certificate, entrance, None), Decision::Apply);
-            assert_eq!(decide(certificate, entrance, Some(certificate)), Decision::Leave, "it is as wanted");
-            assert!(!is_surplus(certificate, entrance, planned));
-            assert!(!certificate.annotations().contains_key(ANNOTATION_TAKEN_OVER_FROM));
-        }
     }
 }
 

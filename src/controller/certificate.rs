@@ -12,6 +12,7 @@ mod renewal_info;
 mod report;
 mod revoke;
 mod store;
+mod work;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use tracing::{Instrument, debug, debug_span, info_span};
 
-use self::gather::Work;
+use self::work::Work;
 use super::context::Context;
 use super::error::Error;
 use super::retry::retry;

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod issuers;
+mod labels;
 mod process;
 
 use std::fmt;
@@ -16,11 +17,11 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
-use strum::IntoStaticStr;
 
 pub use self::certificates::CertificateFacts;
 use self::certificates::Certificates;
 use self::issuers::Issuers;
+pub use self::labels::{ApiVerb, Part, ReconcileOutcome, RevocationOutcome};
 use self::process::Process;
 
 /// The content type of what [`Metrics::encode`] writes.
@@ -284,80 +285,6 @@ impl Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         Self::new(PerCertificate::default())
-    }
-}
-
-/// How a reconcile ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
-#[strum(serialize_all = "snake_case")]
-pub enum ReconcileOutcome {
-    /// There was nothing to do.
-    Unchanged,
-    /// Something was done, or the reconcile waits.
-    Progressed,
-    /// It failed, and is retried.
-    Failed,
-    /// It panicked, and is retried.
-    Panicked,
-}
-
-impl ReconcileOutcome {
-    fn as_str(self) -> &'static str {
-        self.into()
-    }
-}
-
-/// Which part of an object cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr)]
-#[strum(serialize_all = "snake_case")]
-pub enum Part {
-    /// The object: it is ignored.
-    Object,
-    /// A part of its status, which is ignored.
-    Status,
-}
-
-impl Part {
-    fn as_str(self) -> &'static str {
-        self.into()
-    }
-}
-
-/// How an attempt to revoke a certificate ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
-#[strum(serialize_all = "snake_case")]
-pub enum RevocationOutcome {
-    /// It is revoked.
-    Succeeded,
-    /// It is not revoked, and that is retried.
-    Failed,
-    /// It is not revoked, and that is not retried.
-    GivenUp,
-}
-
-impl RevocationOutcome {
-    fn as_str(self) -> &'static str {
-        self.into()
-    }
-}
-
-/// A verb of the Kubernetes API that writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
-#[strum(serialize_all = "snake_case")]
-pub enum ApiVerb {
-    /// `create`
-    Create,
-    /// `update`, which replaces
-    Update,
-    /// `patch`, which includes server-side apply
-    Patch,
-    /// `delete`
-    Delete,
-}
-
-impl ApiVerb {
-    fn as_str(self) -> &'static str {
-        self.into()
     }
 }
 

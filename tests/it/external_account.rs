@@ -1,5 +1,8 @@
 //! External account binding, and what becomes of an account that the CA will not serve.
 
+mod mac_key;
+mod unusable;
+
 use std::collections::BTreeSet;
 
 use crate::common::overheard::{NEW_ACCOUNT, NEW_ORDER, Overheard, problem, refusal};
@@ -16,107 +19,6 @@ use certwright_pki::PrivateKey;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use serde_json::{Value, json};
-
-#[tokio::test]
-async fn a_mac_key_is_accepted_in_every_spelling() -> Result<()> {
-    TestNamespace::with("eab", async |ns| {
-        let key = key_bytes();
-        let standard = BASE64_STANDARD.encode(key);
-        assert!(standard.contains('+') && standard.contains('/') && standard.ends_with('='), "{standard}");
-        let ca = Ca::start(ns, Pebble::builder().eab("kid-1", &BASE64_URL_SAFE_NO_PAD.encode(key))).await?;
-        let _operator = Operator::builder(ns).start().await?;
-        let spellings = [
-            ("url", BASE64_URL_SAFE_NO_PAD.encode(key)),
-            ("url-padded", BASE64_URL_SAFE.encode(key)),
-            ("standard", standard.clone()),
-            ("standard-unpadded", standard.trim_end_matches('=').to_owned()),
-            ("newline", format!("{}\n", BASE64_URL_SAFE_NO_PAD.encode(key))),
-            ("windows", format!("{standard}\r\n")),
-        ];
-        for (name, spelling) in &spellings {
-            ns.apply(&mac_key(&format!("eab-{name}"), spelling)).await?;
-            let binding = external_account("kid-1").replace("name: eab", &format!("name: eab-{name}"));
-            ns.apply(&of_issuer(name, &ca.issuer(&binding))).await?;
-        }
-        for (name, _) in &spellings {
-            ns.wait_condition(&format!("issuer/{name}"), "Ready", "True", SOON)
-                .await
-                .with_context(|| format!("the spelling {name}"))?;
-        }
-        assert_eq!(ca.overheard.registrations().len(), spellings.len());
-        Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
-async fn what_is_no_mac_key_is_refused_naming_secret_and_key_until_it_is_mended() -> Result<()> {
-    TestNamespace::with("eab", async |ns| {
-        let ca = Ca::bound(ns).await?;
-        let _operator = Operator::builder(ns).start().await?;
-        let garbage = [
-            ("words", "not*the*key"),
-            ("mixed", "-_+/"),
-            ("cut", "AAAAA"),
-            ("two-lines", "zWND\nZM6e"),
-            ("empty", ""),
-        ];
-        for (name, text) in garbage {
-            ns.apply(&mac_key(&format!("eab-{name}"), text)).await?;
-            let binding = external_account("kid-1").replace("name: eab", &format!("name: eab-{name}"));
-            ns.apply(&of_issuer(name, &ca.issuer(&binding))).await?;
-            let message = refused(ns, name, "InvalidMACKey").await?;
-            assert!(
-                message.starts_with(&format!("Secret eab-{name}, key secret: the MAC key is ")),
-                "{message}"
-            );
-            assert!(text.is_empty() || !message.contains(text), "it does not repeat a secret: {message}");
-        }
-        assert!(ca.overheard.registrations().is_empty(), "nothing is tried with such a key");
-        for (name, _) in garbage {
-            ns.apply(&mac_key(&format!("eab-{name}"), &text(&key_bytes()))).await?;
-        }
-        for (name, _) in garbage {
-            ns.wait_condition(&format!("issuer/{name}"), "Ready", "True", SOON).await?;
-        }
-        Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
-async fn each_mac_algorithm_signs_the_binding() -> Result<()> {
-    TestNamespace::with("eab", async |ns| {
-        let ca = Ca::bound(ns).await?;
-        let _operator = Operator::builder(ns).start().await?;
-        ns.apply(&mac_key("eab", &text(&key_bytes()))).await?;
-        let algorithms =
-            [("HS256", hmac::HMAC_SHA256), ("HS384", hmac::HMAC_SHA384), ("HS512", hmac::HMAC_SHA512)];
-        for (name, algorithm) in algorithms {
-            ca.overheard.forget();
-            let binding = external_account("kid-1").replace("keyID", &format!("keyAlgorithm: {name}, keyID"));
-            let issuer_name = name.to_ascii_lowercase();
-            ns.apply(&of_issuer(&issuer_name, &ca.issuer(&binding))).await?;
-            let issuer = ns.wait_condition(&format!("issuer/{issuer_name}"), "Ready", "True", SOON).await?;
-            assert_eq!(issuer["status"]["acme"]["boundKeyID"], "kid-1");
-
-            let registration = ca.overheard.registrations().pop().context("nothing was registered")?;
-            let jws = &registration.payload["externalAccountBinding"];
-            let part = |name: &str| jws[name].as_str().unwrap_or_default();
-            let header: Value = serde_json::from_slice(&decode(part("protected"))?)?;
-            let url = format!("{}{NEW_ACCOUNT}", ca.proxy.url);
-            assert_eq!(header, json!({ "alg": name, "kid": "kid-1", "url": url }));
-            let payload: Value = serde_json::from_slice(&decode(part("payload"))?)?;
-            assert_eq!(payload, registration.header["jwk"], "the account's own key is what is bound");
-            let signed = format!("{}.{}", part("protected"), part("payload"));
-            let key = hmac::Key::new(algorithm, &key_bytes());
-            hmac::verify(&key, signed.as_bytes(), &decode(part("signature"))?)
-                .map_err(|_| anyhow::anyhow!("{name}: the MAC does not verify"))?;
-        }
-        Ok(())
-    })
-    .await
-}
 
 #[tokio::test]
 async fn a_binding_that_the_directory_requires_is_asked_for_and_used_once_it_is_there() -> Result<()> {
@@ -164,36 +66,6 @@ async fn a_binding_that_the_ca_requires_without_saying_so_is_asked_for_in_its_ow
         let words = "ACME server policy requires newAccount requests must include a value for the \
                      'externalAccountBinding' field (urn:ietf:params:acme:error:externalAccountRequired)";
         assert!(message.contains(words), "{message}");
-        assert_eq!(ca.overheard.registrations().len(), 1);
-        Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
-async fn each_fault_of_the_mac_keys_secret_has_its_own_reason() -> Result<()> {
-    TestNamespace::with("eab", async |ns| {
-        let ca = Ca::bound(ns).await?;
-        let _operator = Operator::builder(ns).start().await?;
-        let binding = external_account("kid-1").replace("name: eab", "name: eab, key: mac");
-        ns.apply(&ca.issuer(&binding)).await?;
-        assert_eq!(
-            refused(ns, "ca", "SecretNotFound").await?,
-            "Secret eab, which externalAccountBinding.keySecretRef names, does not exist; create it"
-        );
-        ns.apply(&mac_key("eab", &text(&key_bytes()))).await?;
-        assert_eq!(
-            refused(ns, "ca", "SecretKeyNotFound").await?,
-            "Secret eab has no key mac, which externalAccountBinding.keySecretRef names; add it, or name another"
-        );
-        ns.patch("secret/eab", json!({ "stringData": { "mac": "#" } })).await?;
-        assert_eq!(
-            refused(ns, "ca", "InvalidMACKey").await?,
-            "Secret eab, key mac: the MAC key is not valid base64url; paste the MAC key as the CA \
-             shows it"
-        );
-        ns.patch("secret/eab", json!({ "stringData": { "mac": text(&key_bytes()) } })).await?;
-        ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
         assert_eq!(ca.overheard.registrations().len(), 1);
         Ok(())
     })
@@ -278,132 +150,6 @@ async fn a_key_of_the_users_is_not_said_to_be_bound_to_another_key_id() -> Resul
         let issuer = ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
         assert_eq!(issuer["status"]["acme"]["boundKeyID"], "kid-2");
         assert_eq!(issuer["status"]["acme"]["keyAlgorithm"], "ECDSA P-384");
-        Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
-async fn a_key_id_that_the_ca_does_not_know_is_said_and_not_tried_again_until_the_spec_changes() -> Result<()>
-{
-    TestNamespace::with("eab", async |ns| {
-        let ca = Ca::bound(ns).await?;
-        let operator = Operator::builder(ns).start().await?;
-        ns.apply(&mac_key("eab", &text(&key_bytes()))).await?;
-        ns.apply(&ca.issuer(&external_account("kid-9"))).await?;
-        let message = refused(ns, "ca", "Unauthorized").await?;
-        let words = "the field 'kid' references a key that is not known to the ACME server \
-                     (urn:ietf:params:acme:error:unauthorized)";
-        assert!(message.contains(words), "{message}");
-
-        operator.restart().await?;
-        ns.apply(&certificate("web", &[&host(ns, "web")], "")).await?;
-        waits_for_issuer(ns, "web", words).await?;
-        assert_eq!(ca.overheard.registrations().len(), 1);
-        ns.apply(&ca.issuer(&external_account("kid-1"))).await?;
-        issued(ns, "web").await?;
-        assert_eq!(ca.overheard.registrations().len(), 2);
-        Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
-async fn an_unusable_account_is_left_alone_until_the_spec_of_its_issuer_changes() -> Result<()> {
-    TestNamespace::with("eab", async |ns| {
-        let ca = Ca::start(ns, Pebble::builder()).await?;
-        let operator = Operator::builder(ns).start().await?;
-        ns.apply(&ca.issuer("")).await?;
-        ns.apply(&certificate("before", &[&host(ns, "before")], "")).await?;
-        issued(ns, "before").await?;
-        ca.refuse_orders("BAD_SIGNATURE");
-        ns.apply(&certificate("one", &[&host(ns, "one")], "")).await?;
-        let message = refused(ns, "ca", "BAD_SIGNATURE").await?;
-        assert!(message.contains(&words("BAD_SIGNATURE")), "{message}");
-        waits_for_issuer(ns, "one", &words("BAD_SIGNATURE")).await?;
-        ca.overheard.forget();
-
-        // Nothing but the spec of the issuer makes it try again.
-        ns.apply(&certificate("two", &[&host(ns, "two")], "")).await?;
-        waits_for_issuer(ns, "two", &words("BAD_SIGNATURE")).await?;
-        ns.patch("issuer/ca", json!({ "metadata": { "annotations": { "touched": "yes" } } })).await?;
-        ns.patch("certificate/one", json!({ "spec": { "dnsNames": [host(ns, "another")] } })).await?;
-        operator.restart().await?;
-        ns.apply(&certificate("three", &[&host(ns, "three")], "")).await?;
-        waits_for_issuer(ns, "three", &words("BAD_SIGNATURE")).await?;
-        let said = ca.overheard.all();
-        assert!(said.is_empty(), "{said:?}");
-        let before = ns.get("certificate/before").await?.context("it is gone")?;
-        assert_eq!(condition(&before, "Ready").context("no condition")?.0, "True", "what was issued stays");
-        let one = ns.get("certificate/one").await?.context("it is gone")?;
-        assert!(
-            one["status"]["failedIssuanceAttempts"].is_null(),
-            "to wait is not to fail: {}",
-            one["status"]
-        );
-
-        ca.overheard.script(&ca.proxy, |_| Action::Pass);
-        ns.patch("issuer/ca", json!({ "spec": { "acme": { "preferredChain": "any" } } })).await?;
-        for name in ["one", "two", "three"] {
-            issued(ns, name).await?;
-        }
-        assert!(ca.overheard.registrations().is_empty(), "with the same account");
-        Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
-async fn what_the_cas_operator_has_mended_is_noticed_without_a_change_here() -> Result<()> {
-    TestNamespace::with("eab", async |ns| {
-        let ca = Ca::start(ns, Pebble::builder()).await?;
-        // What is retried slowly is retried sixty times as slowly as the rest.
-        let _operator = Operator::builder(ns).argument("--backoff-first", "20ms").start().await?;
-        ns.apply(&ca.issuer("")).await?;
-        ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
-        ca.refuse_orders("OUT_OF_CREDIT");
-        ns.apply(&certificate("web", &[&host(ns, "web")], "")).await?;
-        let told = |issuer: &Value| issuer["status"]["failedAttempts"] == 1;
-        ns.wait("issuer/ca", SOON, told).await?;
-        ca.overheard.script(&ca.proxy, |_| Action::Pass);
-        issued(ns, "web").await?;
-        let issuer = ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
-        for field in ["failedAttempts", "lastFailureTime", "nextAttemptTime"] {
-            assert!(issuer["status"][field].is_null(), "{field}: {}", issuer["status"]);
-        }
-        Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
-async fn terms_of_service_that_a_human_must_agree_to_come_with_their_link() -> Result<()> {
-    TestNamespace::with("eab", async |ns| {
-        let ca = Ca::start(ns, Pebble::builder()).await?;
-        let _operator = Operator::builder(ns).start().await?;
-        let link = "https://ca.example.com/agree/2026";
-        let said = "Terms of service have changed (urn:ietf:params:acme:error:userActionRequired)";
-        let document = json!({
-            "type": "urn:ietf:params:acme:error:userActionRequired",
-            "detail": "Terms of service have changed",
-            "instance": link,
-        });
-        for path in [NEW_ACCOUNT, NEW_ORDER] {
-            ca.overheard.forget();
-            let document = document.clone();
-            ca.overheard.script(&ca.proxy, move |said| match said.registers() || said.path == NEW_ORDER {
-                true if said.path == path => refusal(403, document.clone()),
-                _ => Action::Pass,
-            });
-            ns.apply(&ca.issuer(&format!("    preferredChain: {path:?}\n"))).await?;
-            ns.apply(&certificate("web", &[&host(ns, "web")], "")).await?;
-            let message = refused(ns, "ca", "UserActionRequired").await?;
-            assert!(message.contains(said) && message.contains(link), "{path}: {message}");
-            waits_for_issuer(ns, "web", link).await?;
-            let asked =
-                ca.overheard.those(|said| said.path == path && said.payload["onlyReturnExisting"] != true);
-            assert_eq!(asked.len(), 1, "no hot loop");
-        }
         Ok(())
     })
     .await

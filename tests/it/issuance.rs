@@ -1,5 +1,8 @@
 //! From a Certificate to a TLS Secret.
 
+mod keys;
+mod proved;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -120,59 +123,6 @@ async fn an_ip_address_is_proved_through_a_rule_for_any_host() -> Result<()> {
 }
 
 #[tokio::test]
-async fn each_kind_of_private_key_is_made_and_written_as_asked() -> Result<()> {
-    let cases = [
-        ("{}", "RSA 2048", "-----BEGIN RSA PRIVATE KEY-----"),
-        ("{ algorithm: RSA, size: 2048, encoding: PKCS8 }", "RSA 2048", "-----BEGIN PRIVATE KEY-----"),
-        ("{ algorithm: ECDSA }", "ECDSA P-256", "-----BEGIN EC PRIVATE KEY-----"),
-        ("{ algorithm: ECDSA, encoding: PKCS8 }", "ECDSA P-256", "-----BEGIN PRIVATE KEY-----"),
-        ("{ algorithm: ECDSA, size: 384, encoding: PKCS1 }", "ECDSA P-384", "-----BEGIN EC PRIVATE KEY-----"),
-    ];
-    TestNamespace::with("issuance", async |ns| {
-        let (_pebble, _operator) = ready(ns).await?;
-        for (index, (private_key, ..)) in cases.iter().enumerate() {
-            let default = "privateKey: { algorithm: ECDSA }";
-            let yaml = certificate(&format!("web{index}"), &[&format!("k{index}.example.com")], "");
-            ns.apply(&yaml.replace(default, &format!("privateKey: {private_key}"))).await?;
-        }
-        for (index, (private_key, algorithm, head)) in cases.iter().enumerate() {
-            issued(ns, &format!("web{index}")).await?;
-            let found = tls(ns, &format!("web{index}-tls")).await?;
-            assert_eq!(found.key.algorithm().to_string(), *algorithm, "{private_key}");
-            assert!(found.key_pem.starts_with(head), "{private_key} was written as {}", &found.key_pem[..32]);
-        }
-        Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
-async fn a_renewal_has_a_new_key_unless_the_rotation_policy_says_never() -> Result<()> {
-    TestNamespace::with("issuance", async |ns| {
-        let (_pebble, _operator) = ready(ns).await?;
-        let keep = certificate("keep", &["keep.example.com"], "");
-        let keep = keep.replace("algorithm: ECDSA", "algorithm: ECDSA, rotationPolicy: Never");
-        ns.apply(&keep).await?;
-        ns.apply(&certificate("rotate", &["rotate.example.com"], "")).await?;
-        let mut before = Vec::new();
-        for name in ["keep", "rotate"] {
-            issued(ns, name).await?;
-            before.push(tls(ns, &format!("{name}-tls")).await?);
-            let renew = json!({"metadata": {"annotations": {"certwright.dev/renew": "now"}}});
-            ns.patch(&format!("certificate/{name}"), renew).await?;
-        }
-        for (name, before) in ["keep", "rotate"].into_iter().zip(before) {
-            revision(ns, name, 2).await?;
-            let after = tls(ns, &format!("{name}-tls")).await?;
-            assert_ne!(after.chain.leaf().serial_number, before.chain.leaf().serial_number, "{name}");
-            assert_eq!(after.key_pem == before.key_pem, name == "keep", "{name}");
-        }
-        wait_nothing_left(ns).await
-    })
-    .await
-}
-
-#[tokio::test]
 async fn the_secret_has_the_labels_and_annotations_of_its_template() -> Result<()> {
     TestNamespace::with("issuance", async |ns| {
         let (_pebble, _operator) = ready(ns).await?;
@@ -230,42 +180,6 @@ async fn a_wildcard_says_that_it_needs_dns_01() -> Result<()> {
         assert!(!message.contains("a.example.com"), "the other name is not at fault: {message}");
         assert_eq!(count(&proxy, "/chalZ/"), 0, "nothing is proved in vain");
         wait_nothing_presented(ns).await
-    })
-    .await
-}
-
-#[tokio::test]
-async fn an_order_found_ready_needs_no_solver() -> Result<()> {
-    TestNamespace::with("issuance", async |ns| {
-        let proxy = proved_before(ns).await?;
-        proxy.forget();
-        ns.apply(&certificate("again", &["a.example.com"], "").replace("name: ca ", "name: bare ")).await?;
-        issued(ns, "again").await?;
-        assert_eq!(Vec::from_iter(&tls(ns, "again-tls").await?.chain.leaf().dns_names), ["a.example.com"]);
-        assert_eq!(count(&proxy, "/chalZ/"), 0);
-        Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
-async fn an_authorization_found_valid_needs_no_solver() -> Result<()> {
-    TestNamespace::with("issuance", async |ns| {
-        let proxy = proved_before(ns).await?;
-        // The CA takes its time to see that it knows all authorizations already.
-        proxy.script(|request| match request.path.as_str() {
-            "/order-plz" => Action::ReplaceBody(Box::new(|body| {
-                let text = String::from_utf8_lossy(&body);
-                Bytes::from(text.replace(r#""status": "ready""#, r#""status": "pending""#))
-            })),
-            _ => Action::Pass,
-        });
-        proxy.forget();
-        ns.apply(&certificate("again", &["a.example.com"], "").replace("name: ca ", "name: bare ")).await?;
-        issued(ns, "again").await?;
-        assert!(count(&proxy, "/authZ/") > 0, "the order seemed ready after all: {:#?}", proxy.requests());
-        assert_eq!(count(&proxy, "/chalZ/"), 0);
-        Ok(())
     })
     .await
 }
@@ -339,81 +253,6 @@ async fn the_preferred_chain_is_stored_if_the_ca_offers_it() -> Result<()> {
         Ok(())
     })
     .await
-}
-
-#[tokio::test]
-async fn a_signing_request_has_no_extended_key_usage_and_is_signed_with_sha256_or_better() -> Result<()> {
-    let cases = [
-        ("{ algorithm: RSA }", "1.2.840.113549.1.1.11"),
-        ("{ algorithm: ECDSA }", "1.2.840.10045.4.3.2"),
-        ("{ algorithm: ECDSA, size: 384 }", "1.2.840.10045.4.3.3"),
-    ];
-    TestNamespace::with("issuance", async |ns| {
-        let (_pebble, proxy, _operator) = ready_through_proxy(ns, Pebble::builder(), "").await?;
-        for (index, (private_key, signature)) in cases.iter().enumerate() {
-            let requests = signing_requests(&proxy);
-            let name = format!("web{index}");
-            let yaml = certificate(&name, &[&format!("{name}.example.com")], "");
-            ns.apply(
-                &yaml.replace("privateKey: { algorithm: ECDSA }", &format!("privateKey: {private_key}")),
-            )
-            .await?;
-            issued(ns, &name).await?;
-            let der = requests.only()?;
-            let (_, request) = X509CertificationRequest::from_der(&der)?;
-            let extensions: Vec<_> = request.requested_extensions().into_iter().flatten().collect();
-            let only_names = |extension: &&ParsedExtension| {
-                matches!(extension, ParsedExtension::SubjectAlternativeName(_))
-            };
-            assert_eq!(extensions.len(), 1, "{extensions:?}");
-            assert!(extensions.iter().all(only_names), "{extensions:?}");
-            assert_eq!(request.signature_algorithm.algorithm.to_id_string(), *signature, "{private_key}");
-        }
-        Ok(())
-    })
-    .await
-}
-
-/// A CA that takes a name for proved that was proved before, and has proved `a.example.com` for the issuer `ca`. The
-/// issuer `bare` has the same account, and no solvers.
-async fn proved_before(ns: &TestNamespace) -> Result<Box<Ca>> {
-    let pebble = Pebble::builder().authorization_reuse_percent(100);
-    let (pebble, proxy, operator) = ready_through_proxy(ns, pebble, "").await?;
-    let bare: String = issuer(
-        &format!("{}/dir", proxy.url),
-        &pebble.ca_pem,
-        "    privateKeySecretRef: { name: ca-account-key }\n",
-    )
-    .replace("name: ca ", "name: bare ")
-    .lines()
-    .filter(|line| !line.contains("solvers:"))
-    .map(|line| format!("{line}\n"))
-    .collect();
-    ns.apply(&bare).await?;
-    ns.apply(&certificate("first", &["a.example.com"], "")).await?;
-    issued(ns, "first").await?;
-    ns.wait_condition("issuer/bare", "Ready", "True", SOON).await?;
-
-    // Without that proof the issuer is of no use.
-    ns.apply(&certificate("unproved", &["b.example.com"], "").replace("name: ca ", "name: bare ")).await?;
-    let refused =
-        |object: &Value| condition(object, "Ready").is_some_and(|(_, reason, _)| reason == "NoSolver");
-    ns.wait("certificate/unproved", SOON, refused).await?;
-    Ok(Box::new(Ca { proxy, _pebble: pebble, _operator: operator }))
-}
-
-struct Ca {
-    proxy: Proxy,
-    _pebble: Pebble,
-    _operator: Operator,
-}
-
-impl std::ops::Deref for Ca {
-    type Target = Proxy;
-
-    fn deref(&self) -> &Proxy {
-        &self.proxy
-    }
 }
 
 /// The signing requests that a proxy has seen, DER, by the URL of their order.

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::jws::{AccountKey, KeyName, encode};
 use crate::limits::MAX_CONTACTS;
+use crate::reply::Reply;
 use crate::shared_key::SharedKey;
-use crate::transport::Reply;
 use crate::wire::{or_default, words};
 use crate::{
     AcmeError, Answer, Authorization, Challenge, Directory, DownloadedChain, ExternalAccountKey, Limiter,

@@ -3,8 +3,8 @@
 use http::Response;
 use jiff::Timestamp;
 
+use crate::reply::Reply;
 use crate::time::TimeDifference;
-use crate::transport::Reply;
 use crate::{
     AccountState, AcmeError, Answer, Authorization, Challenge, Directory, DownloadedChain, Operation, Order,
     RenewalInfo,

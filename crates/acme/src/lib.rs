@@ -28,6 +28,7 @@ mod problem;
 mod rate_limit;
 mod relay;
 mod renewal_info;
+mod reply;
 mod retry_after;
 mod revocation;
 mod server;

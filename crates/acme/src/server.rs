@@ -8,7 +8,8 @@ use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit};
 
 use crate::jws::{AccountKey, KeyName};
 use crate::nonce::NoncePool;
-use crate::transport::{Reply, Transport};
+use crate::reply::Reply;
+use crate::transport::Transport;
 use crate::{AcmeError, Directory, Operation, ServerConfig, Share};
 
 /// A CA's ACME server: its directory, connections and nonces. Clones share all of them.

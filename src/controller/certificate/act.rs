@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::runtime::reflector::ObjectRef;
 use tracing::{debug, info, warn};
 
-use super::gather::Work;
+use super::work::Work;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::runtime::clock;

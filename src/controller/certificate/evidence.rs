@@ -5,7 +5,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::{Map, Value, json};
 use tracing::warn;
 
-use super::gather::Work;
+use super::work::Work;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer_record::account_secret;

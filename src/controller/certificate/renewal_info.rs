@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tracing::{debug, info};
 
-use super::gather::{Seen, Work};
+use super::work::{Seen, Work};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::runtime::clock;

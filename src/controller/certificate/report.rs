@@ -6,7 +6,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use super::gather::Work;
+use super::work::Work;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::runtime::metrics::{ApiVerb, CertificateFacts};

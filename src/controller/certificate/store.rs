@@ -6,9 +6,9 @@ use k8s_openapi::ByteString;
 use kube::Resource;
 use tracing::warn;
 
-use super::gather::Work;
 use super::held::{Held, is_backup, private_key};
 use super::outputs::{keystores_mark, more_data};
+use super::work::Work;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::secrets;

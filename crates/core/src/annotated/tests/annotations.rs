@@ -1,0 +1,203 @@
+//! What annotations set, and those that are not valid or not used.
+
+use super::*;
+
+#[test]
+fn every_field_is_set_by_its_annotation() {
+    let plan = planned(&with(&json!({
+        "certwright.dev/issuer": "ca",
+        "certwright.dev/common-name": "a.test",
+        "certwright.dev/alt-names": "X.test, a.test,*.y.test",
+        "certwright.dev/ip-sans": "192.0.2.1, 2001:db8::1",
+        "certwright.dev/duration": "2160h",
+        "certwright.dev/renew-before": "720h",
+        "certwright.dev/revision-history-limit": "3",
+        "certwright.dev/private-key-algorithm": "ECDSA",
+        "certwright.dev/private-key-encoding": "PKCS8",
+        "certwright.dev/private-key-size": "384",
+        "certwright.dev/private-key-rotation-policy": "Never",
+        "certwright.dev/secret-template": r#"{"labels":{"a":"b"},"annotations":{"example.com/c":"d"}}"#,
+    })));
+    assert_eq!(plan.remarks, []);
+    let spec = serde_json::to_value(&plan.certificates[0].spec).unwrap();
+    let expected = json!({
+        "secretName": "tls", "issuerRef": { "name": "ca", "kind": "Issuer", "group": "certwright.dev" },
+        "commonName": "a.test", "dnsNames": ["a.test", "x.test", "*.y.test"],
+        "ipAddresses": ["192.0.2.1", "2001:db8::1"], "duration": "2160h", "renewBefore": "720h",
+        "revisionHistoryLimit": 3,
+        "privateKey": { "algorithm": "ECDSA", "encoding": "PKCS8", "size": 384, "rotationPolicy": "Never" },
+        "secretTemplate": { "labels": { "a": "b" }, "annotations": { "example.com/c": "d" } },
+    });
+    for field in ["duration", "renewBefore"] {
+        let parsed = |value: &Value| value[field].as_str().unwrap().parse::<RenewBefore>().unwrap();
+        assert_eq!(parsed(&spec), parsed(&expected), "{field}");
+    }
+    for (field, value) in expected.as_object().unwrap().iter().filter(|(_, value)| !value.is_string()) {
+        assert_eq!(&spec[field], value, "{field}");
+    }
+    let set = ANNOTATIONS.iter().filter_map(|annotation| match annotation.effect {
+        Effect::Sets(field, _) if field != "renewBeforePercentage" => Some(field),
+        _ => None,
+    });
+    for field in set {
+        let pointer = format!("/{}", field.replace('.', "/"));
+        assert!(spec.pointer(&pointer).is_some(), "{field} is set by an annotation: {spec:#}");
+    }
+    let percentage = json!({ "certwright.dev/issuer": "ca", "certwright.dev/renew-before-percentage": "25" });
+    assert_eq!(planned(&with(&percentage)).certificates[0].spec.renew_before_percentage, Some(25));
+}
+
+/// An annotation, an invalid value, and the allowed values.
+const WRONG: &[(&str, &str, &str)] = &[
+    ("issuer-kind", "Vault", "Issuer or ClusterIssuer"),
+    ("issuer-group", "example.com", "certwright.dev"),
+    ("common-name", "no name", "a DNS name or an IP address of at most 64 characters"),
+    ("alt-names", "a.test,b c", "DNS names, separated by commas"),
+    ("ip-sans", "a.test", "IP addresses, separated by commas"),
+    ("duration", "1d", "a duration from 1h to 87600h, such as 2160h"),
+    ("duration", "1m", "a duration from 1h to 87600h, such as 2160h"),
+    ("duration", "-5h", "a duration from 1h to 87600h, such as 2160h"),
+    ("renew-before", "1m", "a duration from 5m to 87600h, such as 720h"),
+    ("renew-before-percentage", "100", "a number from 1 to 99"),
+    ("revision-history-limit", "0", "a number of at least 1"),
+    ("private-key-algorithm", "DSA", "RSA, ECDSA or Ed25519"),
+    ("private-key-encoding", "pkcs8", "PKCS1 or PKCS8"),
+    ("private-key-size", "1024", "2048, 3072, 4096 or 8192 for an RSA key, which is the default"),
+    ("private-key-size", "-1", "2048, 3072, 4096 or 8192 for an RSA key, which is the default"),
+    ("private-key-rotation-policy", "always", "Always or Never"),
+    (
+        "secret-template",
+        "{\"label\":{}}",
+        "JSON with labels and annotations, such as {\"labels\": {\"team\": \"web\"}}",
+    ),
+];
+
+#[test]
+fn a_value_that_cannot_be_used_is_told_and_nothing_is_changed() {
+    for (name, value, allowed) in WRONG {
+        let mut annotations = json!({ "certwright.dev/issuer": "ca" });
+        annotations[format!("certwright.dev/{name}")] = json!(value);
+        let plan = planned(&with(&annotations));
+        let note =
+            format!("InvalidAnnotation: certwright.dev/{name}: '{value}' is not valid; it must be {allowed}");
+        assert_eq!(notes(&plan), [note]);
+        assert_eq!((names(&plan).len(), &plan.kept), (0, &Kept::All), "{name}");
+    }
+    let both = json!({
+        "certwright.dev/issuer": "ca", "certwright.dev/renew-before": "720h",
+        "certwright.dev/renew-before-percentage": "25",
+    });
+    assert_eq!(
+        notes(&planned(&with(&both))),
+        [
+            "InvalidAnnotation: certwright.dev/renew-before and certwright.dev/renew-before-percentage are mutually \
+             exclusive; remove one"
+        ]
+    );
+    let two = json!({ "certwright.dev/issuer": "ca", "certwright.dev/cluster-issuer": "ca" });
+    assert_eq!(
+        notes(&planned(&with(&two))),
+        [
+            "InvalidAnnotation: certwright.dev/issuer and certwright.dev/cluster-issuer are mutually exclusive; remove one"
+        ]
+    );
+    let template = r#"{"labels":{"certwright.dev/secret":"tls"}}"#;
+    let reserved = json!({ "certwright.dev/issuer": "ca", "certwright.dev/secret-template": template });
+    let plan = planned(&with(&reserved));
+    assert_eq!(
+        notes(&plan),
+        [
+            "InvalidAnnotation: secretTemplate: 'certwright.dev/secret' belongs to Certwright; choose another key"
+        ]
+    );
+    assert_eq!(plan.kept, Kept::All);
+}
+
+#[test]
+fn what_does_nothing_is_told_and_holds_nothing_up() {
+    let mut annotations = json!({ "certwright.dev/issuer": "ca", "certwright.dev/renew-befor": "1h" });
+    let mut expected = Vec::new();
+    for annotation in ANNOTATIONS {
+        if let Effect::NotUsed(why) = annotation.effect {
+            annotations[annotation.name] = json!("x");
+            expected.push(format!("AnnotationNotUsed: {} is not used: {why}", annotation.name));
+        }
+    }
+    expected.push(
+        "AnnotationNotUsed: certwright.dev/renew-befor is not used: Certwright has no such annotation"
+            .to_owned(),
+    );
+    let plan = planned(&with(&annotations));
+    assert_eq!(notes(&plan), expected);
+    assert_eq!(names(&plan), ["tls"]);
+}
+
+#[test]
+fn without_an_issuer_there_is_nothing_to_do() {
+    for annotations in [
+        json!({}),
+        json!({ "certwright.dev/duration": "no duration" }),
+        json!({ "cert-manager.io/issuer": "ca" }),
+        json!({ "kubernetes.io/tls-acme": "true" }),
+    ] {
+        assert_eq!(planned(&with(&annotations)), Plan::default(), "{annotations}");
+    }
+}
+
+#[test]
+fn tls_acme_takes_the_default_issuer_unless_another_is_named() {
+    let default =
+        IssuerRef { name: "default".into(), kind: IssuerKind::ClusterIssuer, group: "certwright.dev".into() };
+    let settings = AnnotationSettings { default_issuer: Some(default.clone()), ..Default::default() };
+    let issuer = |annotations: Value| {
+        let plan = plan(&with(&annotations), &settings);
+        plan.certificates.first().map(|certificate| certificate.spec.issuer_ref.clone())
+    };
+    assert_eq!(issuer(json!({ "kubernetes.io/tls-acme": "true" })), Some(default));
+    assert_eq!(issuer(json!({ "kubernetes.io/tls-acme": "false" })), None);
+    assert_eq!(issuer(json!({})), None);
+    let named = issuer(json!({ "kubernetes.io/tls-acme": "true", "certwright.dev/issuer": "ca" }));
+    assert_eq!(named.map(|issuer| issuer.name), Some("ca".to_owned()));
+    let annotations = json!({ "kubernetes.io/tls-acme": "true" });
+    let gateway = gateway(&annotations, &json!([listener("one", "a.test", "tls")]));
+    assert_eq!(plan(&gateway, &settings), Plan::default(), "it is an annotation of Ingresses");
+}
+
+#[test]
+fn annotations_of_cert_manager_are_read_if_that_is_wanted_and_ours_win() {
+    let settings = AnnotationSettings { cert_manager: true, ..AnnotationSettings::default() };
+    let spec = |annotations: Value| {
+        plan(&with(&annotations), &settings).certificates.first().map(|found| found.spec.clone())
+    };
+    let theirs = spec(json!({
+        "cert-manager.io/cluster-issuer": "theirs", "cert-manager.io/renew-before": "720h",
+        "cert-manager.io/private-key-algorithm": "ECDSA", "certwright.dev/private-key-algorithm": "RSA",
+    }))
+    .unwrap();
+    assert_eq!(
+        (theirs.issuer_ref.name.as_str(), theirs.issuer_ref.kind),
+        ("theirs", IssuerKind::ClusterIssuer)
+    );
+    assert!(theirs.renew_before.is_some());
+    assert_eq!(theirs.private_key.unwrap().algorithm, Some(certwright_api::PrivateKeyAlgorithm::Rsa));
+
+    let ours = json!({
+        "cert-manager.io/cluster-issuer": "theirs", "cert-manager.io/issuer-kind": "Nonsense",
+        "certwright.dev/issuer": "ours",
+    });
+    assert_eq!(spec(ours).unwrap().issuer_ref.kind, IssuerKind::Issuer);
+    let group =
+        |group: &str| spec(json!({ "cert-manager.io/issuer": "ca", "cert-manager.io/issuer-group": group }));
+    assert!(group("cert-manager.io").is_some());
+    assert!(group("awspca.cert-manager.io").is_none(), "that is an issuer for cert-manager alone");
+
+    let place =
+        json!({ "cert-manager.io/issuer": "ca", "acme.cert-manager.io/http01-edit-in-place": "true" });
+    assert_eq!(
+        notes(&plan(&with(&place), &settings)),
+        [
+            "AnnotationNotUsed: acme.cert-manager.io/http01-edit-in-place is not used: the issuer's solvers determine how \
+             http-01 is done"
+        ]
+    );
+}

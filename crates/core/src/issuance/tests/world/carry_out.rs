@@ -1,0 +1,287 @@
+//! The steps of the operator, executed.
+
+use super::*;
+
+impl World {
+    pub(super) fn carry_out(&mut self, step: Step) -> Result<Turn, Broken> {
+        let outcome = match step {
+            Step::Rest { until } => {
+                self.take_in(Outcome::Rested { until })?;
+                self.check_nothing_is_left();
+                let until = until.expect("a certificate has a renewal time");
+                assert!(until > self.now);
+                assert_eq!(self.held, holds(&self.state.status));
+                return Ok(match next_chore(&self.state.status) {
+                    Some(next) if next < until => Turn::Waits(Some(next)),
+                    _ => Turn::Rests(until),
+                });
+            }
+            Step::Wait { until, reason, message, makes_room } => {
+                assert!(until.is_none_or(|until| until > self.now), "a wait that is over");
+                if until.is_none() {
+                    assert!(self.presented.is_none(), "nobody will come to remove it: {reason}");
+                }
+                Outcome::Waited { until, reason, message, makes_room }
+            }
+            Step::BackOff { until } => {
+                assert!(until > self.now, "a wait that is over");
+                Outcome::BackedOff { until }
+            }
+            Step::Record => {
+                self.flush()?;
+                Outcome::Recorded
+            }
+            Step::AskTime => {
+                self.asked_time = true;
+                Outcome::AskedTime(Ok(()))
+            }
+            Step::AskAccount => Outcome::AskedAccount(Ok(match self.account_has_ended {
+                true => AccountStatus::Deactivated,
+                false => AccountStatus::Valid,
+            })),
+            Step::TakePlace => {
+                let taken = self.place_is_free;
+                let turn = self.take_in(Outcome::Place { taken, per_account: 50 })?;
+                // A slot becomes free, and this one is next.
+                let soon = self.now + SignedDuration::from_secs(1);
+                return Ok(if taken { turn } else { Turn::Waits(Some(soon)) });
+            }
+            Step::StoreKey => {
+                let algorithm = self.wanted().unwrap().key;
+                self.write(|world| {
+                    let fits = |key: &PrivateKey| key.algorithm() == algorithm;
+                    if !world.next_key.as_ref().is_some_and(fits) {
+                        world.next_key = Some(PrivateKey::generate(algorithm).unwrap());
+                    }
+                    world.backup = None;
+                })?;
+                Outcome::KeyStored("next-key".to_owned())
+            }
+            Step::PlaceOrder(asked) => {
+                assert!(self.state.progress.place, "orders under way are bounded");
+                let account = self.account();
+                let placed = self.ca.place(&account, asked.identifiers.clone(), self.at_ca());
+                let answer = self.called(Operation::NewOrder, placed)?.map(|(url, order)| Answer {
+                    value: order,
+                    location: Some(url),
+                    retry_after: None,
+                });
+                Outcome::OrderPlaced { asked: *asked, account, answer }
+            }
+            Step::ReadOrder(url) => {
+                let (account, of_status) = self.order();
+                assert_eq!(url, of_status);
+                let read = self.ca.read(&account, &url, self.at_ca());
+                Outcome::OrderRead(self.order_answer(Operation::Order, read))
+            }
+            Step::ReadAuthorizations(_) => {
+                let (account, url) = self.order();
+                let read = self.ca.authorizations(&account, &url, self.at_ca());
+                Outcome::AuthorizationsRead(read.map_err(|refusal| refusal.error(Operation::Authorization)))
+            }
+            Step::Present(challenged) => self.present(challenged)?,
+            Step::SelfCheck => Outcome::SelfChecked(self.self_check()),
+            Step::Answer(challenges) => self.answer(&challenges)?,
+            Step::Finalize(_) => self.finalize()?,
+            Step::Download(_) => self.download(),
+            Step::StoreCertificate => self.store_certificate()?,
+            Step::RestoreSecret => {
+                self.write(|world| world.secret.clone_from(&world.backup))?;
+                Outcome::Restored
+            }
+            Step::AskForRenewalInfo => panic!("the CA of this world suggests nothing"),
+            Step::RefreshSecret => panic!("the Secret is always written as the spec asks for"),
+            Step::Revocation(revocation::Chore::KeepLedger(ledger, remark)) => {
+                Outcome::LedgerKept(ledger, remark)
+            }
+            Step::Revocation(revocation::Chore::Revoke(revocation, patience)) => {
+                self.revoke(revocation, patience)?
+            }
+            Step::Revocation(revocation::Chore::GiveUp(revocation, words)) => {
+                Outcome::RevocationGivenUp(revocation, words)
+            }
+            Step::Tidy(Chore::RemoveRecords(removals)) => self.remove_records(removals)?,
+            Step::Tidy(Chore::Release) => {
+                self.write(|world| {
+                    world.held = false;
+                    world.is_gone = world.deleted.is_some();
+                })?;
+                Outcome::Released
+            }
+            Step::Tidy(Chore::Withdraw) => {
+                self.withdraw()?;
+                Outcome::Withdrawn
+            }
+            Step::CleanUp => Outcome::Ended(Ending::Done),
+            Step::Abandon { message } => Outcome::Ended(Ending::Abandoned(message)),
+            Step::Fail(failure) => {
+                assert!(!failure.message.is_empty());
+                Outcome::Ended(Ending::Failed(failure))
+            }
+            Step::Remove(leftovers) => self.remove(&leftovers)?,
+        };
+        self.take_in(outcome)
+    }
+
+    /// A call that the CA has processed is an effect that a crash does not undo.
+    pub(super) fn called<T>(
+        &mut self,
+        operation: Operation,
+        outcome: Result<T, Refusal>,
+    ) -> Result<Result<T, AcmeError>, Broken> {
+        if outcome.is_ok() {
+            self.effect()?;
+        }
+        Ok(outcome.map_err(|refusal| refusal.error(operation)))
+    }
+
+    fn order_answer(
+        &self,
+        operation: Operation,
+        order: Result<Order, Refusal>,
+    ) -> Result<Answer<Order>, AcmeError> {
+        let answer = |value| Answer { value, location: None, retry_after: self.ca.retry_after };
+        order.map(answer).map_err(|refusal| refusal.error(operation))
+    }
+
+    fn self_check(&self) -> Vec<Unseen> {
+        assert!(self.presented.is_some());
+        let challenge = &self.state.status.challenges[0];
+        let failure = Unseen {
+            challenge: challenge.url.clone(),
+            typ: serde_json::from_value(challenge.type_.clone().into()).unwrap(),
+            words: "a.test: connection refused".to_owned(),
+        };
+        if self.self_check_passes { Vec::new() } else { vec![failure] }
+    }
+
+    fn present(&mut self, challenged: Vec<Challenged>) -> Result<Outcome, Broken> {
+        assert!(self.state.progress.place, "orders under way are bounded");
+        let records: Vec<_> = challenged.iter().filter_map(records::of).collect();
+        let added: Vec<_> = records.iter().map(records::in_dns).collect();
+        self.change(|state, seen, now| state.begin_presentation(seen, &challenged, records, now));
+        self.flush()?;
+        let answers = challenged.iter().map(|one| (one.name.clone(), one.token.clone())).collect();
+        self.write(|world| {
+            world.presented = Some(answers);
+            world.zone.extend(added);
+        })?;
+        Ok(Outcome::Presented { challenged, failures: Vec::new() })
+    }
+
+    pub(super) fn answer(&mut self, challenges: &[String]) -> Result<Outcome, Broken> {
+        let (account, url) = self.order();
+        self.check_order_is_recorded(&url);
+        let mut answers = Vec::new();
+        for (authorization, found) in self.state.learned().authorizations.clone().unwrap().found {
+            let challenge = &found.challenges[0];
+            if !challenges.contains(&challenge.url) {
+                continue;
+            }
+            let seen = self
+                .presented
+                .as_ref()
+                .and_then(|answers| answers.get(found.name().trim_start_matches("*.")));
+            assert_eq!(seen, Some(&challenge.token), "what is answered is presented");
+            // All calls are made, even if one fails.
+            let answer = self.ca.answer(&account, &url, &authorization);
+            let answer = self.called(Operation::Challenge, answer)?;
+            let retry_after = self.ca.retry_after;
+            let answer = answer.map(|value| Answer { value, location: None, retry_after });
+            answers.push((challenge.url.clone(), answer));
+        }
+        Ok(Outcome::Answered(answers))
+    }
+
+    fn finalize(&mut self) -> Result<Outcome, Broken> {
+        assert!(self.state.progress.place, "orders under way are bounded");
+        let (account, url) = self.order();
+        self.check_order_is_recorded(&url);
+        let key = self.key().expect("the private key is stored before the request leaves");
+        let names = self.wanted().unwrap().identifiers();
+        let order = self.ca.finalize(&account, &url, &key, names, self.at_ca());
+        if order.is_ok() {
+            self.effect()?;
+        }
+        Ok(Outcome::Finalized(self.order_answer(Operation::Finalize, order)))
+    }
+
+    fn check_order_is_recorded(&self, url: &str) {
+        let recorded = self.recorded.order.as_ref().map(|order| order.url.as_str());
+        assert_eq!(recorded, Some(url), "the order is on record before the CA acts upon it");
+    }
+
+    fn download(&mut self) -> Outcome {
+        let (account, url) = self.order();
+        let pem = self.ca.download(&account, &url);
+        let key = self.key().expect("the private key of the order");
+        let (subject, now) = (self.wanted().unwrap().subject, self.at_ca());
+        Outcome::Downloaded(pem.map_err(|refusal| refusal.error(Operation::Certificate)).map(|pem| {
+            let chain = Chain::parse_pem(pem.as_bytes());
+            let chain = chain.and_then(|chain| chain.check(&key, &subject, now).map(|()| chain));
+            Download { chain, not_offered: None }
+        }))
+    }
+
+    fn store_certificate(&mut self) -> Result<Outcome, Broken> {
+        match &self.secret {
+            Some(secret) => {
+                assert_eq!(secret.certificate_name.as_deref(), Some(NAME), "the Secret is somebody else's");
+            }
+            None => assert_eq!(self.claimed_by, None, "the name of the Secret is somebody else's"),
+        }
+        let wanted = self.wanted().unwrap();
+        let key = self.key().expect("the private key of the certificate");
+        let chain = self.state.learned().chain.clone().expect("the certificate");
+        assert_eq!(chain.check(&key, &wanted.subject, self.at_ca()), Ok(()));
+        let secret = TlsSecret {
+            certificate_name: Some(NAME.to_owned()),
+            issuer: Some((wanted.issuer_name, wanted.issuer_kind.as_str().to_owned())),
+            key: Some(Ok(key)),
+            chain: Some(Ok(chain)),
+        };
+        self.change(|state, seen, now| state.begin_storing(seen, now));
+        self.write(|world| world.secret = Some(secret))?;
+        Ok(Outcome::Stored)
+    }
+
+    /// Removes what the issuance left.
+    fn remove(&mut self, leftovers: &Leftovers) -> Result<Outcome, Broken> {
+        if leftovers.key_secret == KeySecret::BackUp {
+            self.write(|world| {
+                world.next_key = None;
+                world.backup.clone_from(&world.secret);
+            })?;
+        }
+        self.withdraw()?;
+        if leftovers.key_secret == KeySecret::Delete {
+            self.write(|world| (world.next_key, world.backup) = (None, None))?;
+        }
+        Ok(Outcome::Removed)
+    }
+
+    pub(super) fn account(&self) -> String {
+        match self.issuers.get(&self.spec.issuer_ref.name) {
+            Some(IssuerView::Ready { account, .. }) => account.clone(),
+            issuer => panic!("the CA is called with the account of {issuer:?}"),
+        }
+    }
+
+    /// Account and URL of the order.
+    pub(super) fn order(&self) -> (String, String) {
+        let order = self.state.status.order.as_ref().expect("an order");
+        assert_eq!(order.account, self.account(), "an order is never asked for with another account");
+        (order.account.clone(), order.url.clone())
+    }
+
+    /// The private key of the issuance: the one stored for it or, if there is none that fits, the one in the Secret.
+    pub(super) fn key(&self) -> Option<PrivateKey> {
+        let wanted = self.wanted().unwrap();
+        let next = self.next_key.as_ref().filter(|key| key.algorithm() == wanted.key);
+        next.cloned().or_else(|| {
+            let secret = self.secret_view();
+            let used = reuses_key(&wanted, &secret, revocation::reason_of(&self.state.status, &secret));
+            self.secret.as_ref().filter(|_| used)?.key.clone()?.ok()
+        })
+    }
+}

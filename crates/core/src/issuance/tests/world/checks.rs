@@ -1,0 +1,37 @@
+//! What holds in the end, and the steps that led there.
+
+use super::*;
+
+impl World {
+    pub fn check_nothing_is_left(&self) {
+        assert_eq!(self.presented, None);
+        assert!(self.next_key.is_none(), "a private key is left");
+        for status in [&self.state.status, &self.recorded] {
+            assert_eq!(status.order, None);
+            assert_eq!(status.challenges, []);
+            assert_eq!(status.next_private_key_secret_name, None);
+        }
+    }
+
+    /// The Secret holds a certificate that matches the spec.
+    pub fn check_issued(&self) {
+        let wanted = self.wanted().unwrap();
+        let secret = self.secret.as_ref().expect("a Secret");
+        assert_eq!(secret.certificate_name.as_deref(), Some(NAME));
+        let (Some(Ok(key)), Some(Ok(chain))) = (&secret.key, &secret.chain) else {
+            panic!("no key, no chain")
+        };
+        assert_eq!(key.algorithm(), wanted.key);
+        assert_eq!(chain.check(key, &wanted.subject, self.at_ca()), Ok(()));
+        assert_eq!(self.state.status.next_attempt_time, None);
+    }
+
+    pub fn last_steps(&self) -> &[String] {
+        &self.steps[self.steps.len().saturating_sub(MOST_STEPS)..]
+    }
+
+    /// The names of the steps that were taken.
+    pub fn step_names(&self) -> Vec<&str> {
+        self.steps.iter().map(|step| step.split([' ', '(', '{']).next().unwrap_or_default()).collect()
+    }
+}

@@ -1,0 +1,53 @@
+//! Effects that a crash does not undo, writes that may fail, and crashes.
+
+use super::*;
+
+impl World {
+    pub fn crash(&mut self) {
+        self.state = State { status: self.recorded.clone(), ..State::default() };
+        self.known = self.recorded.clone();
+        self.asked_time = false;
+        self.crash_after = None;
+    }
+
+    fn record(&mut self) -> Result<(), Broken> {
+        if requires_finalizer(&self.state.status, self.held, self.deletion()) {
+            self.write(|world| world.held = true)?;
+        }
+        self.write(|world| world.recorded = world.state.status.clone())?;
+        self.known = self.recorded.clone();
+        Ok(())
+    }
+
+    /// Writes the status if it has changed.
+    pub(super) fn flush(&mut self) -> Result<(), Broken> {
+        if self.known == self.state.status { Ok(()) } else { self.record() }
+    }
+
+    /// Writes to the API server.
+    pub(super) fn write(&mut self, change: impl FnOnce(&mut Self)) -> Result<(), Broken> {
+        match self.writes.pop_front().unwrap_or(Write::Succeeds) {
+            Write::Succeeds => {
+                change(self);
+                self.effect()
+            }
+            Write::Fails => Err(Broken::Api),
+            Write::AnswerLost => {
+                change(self);
+                Err(Broken::Api)
+            }
+        }
+    }
+
+    /// Something has happened that a crash does not undo.
+    pub(super) fn effect(&mut self) -> Result<(), Broken> {
+        match &mut self.crash_after {
+            Some(0) => Err(Broken::Crash),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Ingresses and Gateways with annotations, and the Certificates that they ask for.
+
+use certwright_api::{ANNOTATION_TAKEN_OVER_FROM, IssuerRef};
+use certwright_core::annotated::{
+    AnnotationSettings, Decision, Entrance, Gateway, Ingress, Plan, decide, is_surplus, plan, reduce_gateway,
+    reduce_ingress,
+};
+use kube::ResourceExt;
+
+use super::{check_spec, watched};
+use crate::property::message;
+
+/// An Ingress with annotations.
+pub fn ingress(data: &[u8]) {
+    let Some(mut object) = watched::<Ingress>(data) else { return };
+    reduce_ingress(&mut object);
+    entrance(&Entrance::from(&object));
+}
+
+/// A Gateway with annotations.
+pub fn gateway(data: &[u8]) {
+    let Some(mut object) = watched::<Gateway>(data) else { return };
+    reduce_gateway(&mut object);
+    entrance(&Entrance::from(&object));
+}
+
+fn entrance(entrance: &Entrance) {
+    let default_issuer = Some(IssuerRef { name: "ca".to_owned(), ..IssuerRef::default() });
+    for settings in [AnnotationSettings { cert_manager: true, default_issuer }, AnnotationSettings::default()]
+    {
+        let planned @ Plan { certificates, remarks, .. } = &plan(entrance, &settings);
+        remarks.iter().for_each(|remark| message(&remark.note));
+        for certificate in certificates {
+            check_spec(&certificate.spec);
+            assert_eq!(decide(certificate, entrance, None), Decision::Apply);
+            assert_eq!(decide(certificate, entrance, Some(certificate)), Decision::Leave, "it is as wanted");
+            assert!(!is_surplus(certificate, entrance, planned));
+            assert!(!certificate.annotations().contains_key(ANNOTATION_TAKEN_OVER_FROM));
+        }
+    }
+}
