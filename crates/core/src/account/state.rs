@@ -22,7 +22,7 @@ pub struct State {
     pub change: Option<Result<(), AcmeError>>,
     /// Whether the key is known to have no account: it was just generated, or the CA has said so.
     pub(super) looked_up: bool,
-    /// Which of the two keys the account has; `None` if the CA has to be asked.
+    /// Which of the two keys the account has; `None` if that is not known.
     pub(super) known: Option<Known>,
     /// Whether the CA has said that it does not know the next key.
     pub(super) next_is_unknown: bool,

@@ -31,7 +31,7 @@ pub struct Keys<'a> {
 pub struct View<'a> {
     /// What was gathered.
     pub keys: Keys<'a>,
-    /// Which of the two the CA knows, if it was asked since that may have changed.
+    /// Which of the two keys the account has; `None` if that is not known.
     pub known: Option<Known>,
     /// Whether the CA has said that it does not know the next key.
     pub next_is_unknown: bool,
