@@ -65,12 +65,12 @@ impl Attempt {
         }
     }
 
-    /// Records what came of the request that the account signs.
+    /// Records the result of the request that the account signs.
     pub fn account_answered(&mut self, answer: Result<(), NotByAccount>) {
         self.by_account = Some(answer);
     }
 
-    /// Records what came of the request that the certificate's own key signs.
+    /// Records the result of the request that the certificate's own key signs.
     pub fn key_answered(&mut self, answer: Result<(), NotByKey>) {
         self.by_key = Some(answer);
     }

@@ -1,4 +1,4 @@
-//! Lookups against name servers on loopback, which stand in for the world.
+//! Lookups against name servers on loopback, which simulate the DNS of the Internet.
 
 use super::*;
 

@@ -42,7 +42,7 @@ pub fn answer_to_update(answer: &[u8], signed: bool) -> Option<Result<ResponseCo
     })
 }
 
-/// Puts the right MAC in the place of one that is as long.
+/// Replaces the MAC of an answer with a correct one of the same length.
 fn sign(answer: &mut [u8], update: &Signed, key: &TsigKey) -> Option<()> {
     let Covered { data, tsig, .. } = Covered::by(&update.mac, answer)?;
     let mac = key.algorithm.sign(&key.secret, &data);
