@@ -75,7 +75,8 @@ impl Attempt {
         self.by_key = Some(answer);
     }
 
-    /// Who has had the certificate revoked, or why it is not. The time for an attempt that is not over has run out.
+    /// Who signed the request that revoked the certificate, or why it is not revoked. An attempt that is not over has timed
+    /// out.
     pub(super) fn end(self, held: &RevocableCertificate, now: Timestamp) -> Result<Signer, Refusal> {
         let is_over = self.signer().is_none();
         let refusal = match self.by_account {
