@@ -170,7 +170,7 @@ impl Accounts {
         self.waiting.lock().contains(secret)
     }
 
-    /// Records whether it is.
+    /// Records whether the key in `secret` is to be changed when no challenge is being validated.
     pub fn wait_for_validations(&self, secret: &AccountSecret, waits: bool) {
         let mut waiting = self.waiting.lock();
         match waits {

@@ -1,4 +1,4 @@
-//! The reconcile of an Issuer or ClusterIssuer: one account at a CA.
+//! Reconciles an Issuer or ClusterIssuer: one account at a CA.
 
 mod account_keys;
 mod act;
@@ -33,10 +33,10 @@ use certwright_core::account::{Next, evidence, next_step};
 use certwright_core::deletion::Deletion;
 use certwright_pki::PrivateKey;
 
-/// More steps than any registration needs between two waits.
+/// The maximum number of steps between two waits. No registration needs as many.
 const MAX_STEPS: usize = 16;
 
-/// The account that an issuer's status names, or why it cannot be used.
+/// The account recorded in an issuer's status, or why it cannot be used.
 ///
 /// # Errors
 /// [`Error::ReadSecret`]
@@ -129,8 +129,8 @@ async fn reconcile_within(
         }
         None => tokio::select! {
             until = run(&mut work, context) => until?,
-            // A CA that takes its time does not hold a deletion up. What is under way is broken off, as by a crash; the
-            // deletion itself has asked for the next reconcile.
+            // A slow CA does not delay a deletion: the current step is aborted, as in a crash. The deletion itself triggers the
+            // next reconcile.
             () = context.issuer_deleted(&id, &uid) => None,
         },
     };
@@ -157,7 +157,7 @@ async fn run(work: &mut Work, context: &Context) -> Result<Option<Timestamp>, Er
     Err(Error::Circles(format!("{step:?}").chars().take(40).collect()))
 }
 
-/// What happens after an error of the API server: the reconcile is tried again, later after each error.
+/// Retries a reconcile that failed because of the API server, with a longer wait after each failure.
 pub fn error_policy<K>(issuer: Arc<K>, error: &Error, context: Arc<Context>) -> Action
 where
     K: Resource<DynamicType = ()>,

@@ -47,7 +47,7 @@ pub struct IssuerRecord {
     pub generation: i64,
     /// Its spec.
     pub spec: AcmeIssuer,
-    /// Who may use it; `None` for all whom it can serve.
+    /// Which namespaces may use it, and for which names; `None` means no restriction.
     pub allow: Option<Allow>,
     /// Its status.
     pub status: IssuerStatus,
@@ -57,9 +57,9 @@ pub struct IssuerRecord {
     pub deleted: Option<Timestamp>,
     /// Whether it has our finalizer.
     pub held: bool,
-    /// The account that a human wants deactivated, by annotation.
+    /// The annotation that requests the deactivation of an account.
     pub deactivate: Option<String>,
-    /// The annotation that asks for another account key.
+    /// The annotation that requests a rollover of the account key.
     pub roll_over: Option<String>,
 }
 

@@ -143,7 +143,7 @@ impl Unreadable {
         };
     }
 
-    /// Whether this is what is known of an object.
+    /// Whether `entry` is the current entry of an object.
     pub(super) fn is_current(&self, key: &Key, entry: &Entry) -> bool {
         self.state().objects.get(key) == Some(entry)
     }

@@ -33,7 +33,7 @@ pub struct Problem {
     /// One entry for each name (RFC 8555 section 6.7.1). Entries after the hundredth are dropped.
     #[serde(default, deserialize_with = "subproblems", skip_serializing_if = "Vec::is_empty")]
     pub subproblems: Vec<Subproblem>,
-    /// The terms of service that a human must accept (RFC 8555 section 7.3.3). They are in the answer's `Link` header, not in
+    /// The terms of service that a user must accept (RFC 8555 section 7.3.3). They are in the answer's `Link` header, not in
     /// the document.
     #[serde(skip)]
     pub terms_of_service: Option<String>,

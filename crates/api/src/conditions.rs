@@ -4,7 +4,7 @@
 pub const CONDITION_READY: &str = "Ready";
 /// Present only while the object is not `Ready` and the operator is working on it (kstatus).
 pub const CONDITION_RECONCILING: &str = "Reconciling";
-/// Present only while the object is not `Ready` and a human must act (kstatus).
+/// Present only while the object is not `Ready` and a user must act (kstatus).
 pub const CONDITION_STALLED: &str = "Stalled";
 /// On an issuer, if its annotation requests a deactivation: is the account deactivated?
 pub const CONDITION_ACCOUNT_DEACTIVATED: &str = "AccountDeactivated";
@@ -63,7 +63,7 @@ pub mod issuer_reason {
         ANSWER_REFUSED = "AnswerRefused";
         /// The CA's terms of service differ from those the account agreed to. Events only.
         TERMS_OF_SERVICE_CHANGED = "TermsOfServiceChanged";
-        /// The account is deactivated; no other account is registered unless a human requests it.
+        /// The account is deactivated; no other account is registered unless a user requests it.
         DEACTIVATED = "Deactivated";
         /// The annotation that requests a deactivation does not name an account of this issuer.
         UNKNOWN_ACCOUNT = "UnknownAccount";
@@ -105,7 +105,7 @@ pub mod certificate_reason {
         EXPIRED = "Expired";
         /// The renewal time is reached.
         RENEWAL_DUE = "RenewalDue";
-        /// A human requested a renewal.
+        /// A user requested a renewal.
         RENEWAL_REQUESTED = "RenewalRequested";
         /// The Secret belongs to something else and is not changed.
         SECRET_NOT_OURS = "SecretNotOurs";

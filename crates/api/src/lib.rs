@@ -95,7 +95,7 @@ pub const ANNOTATION_KEY_THUMBPRINT: &str = "certwright.dev/key-thumbprint";
 pub const ANNOTATION_ACCOUNT_DEACTIVATED: &str = "certwright.dev/account-deactivated";
 /// On an account key Secret: the previous accounts of its issuers, as JSON; see [`PreviousAccount`].
 pub const ANNOTATION_PREVIOUS_ACCOUNTS: &str = "certwright.dev/previous-accounts";
-/// On an issuer, set by a human: the URL of an account of this issuer to deactivate now, permanently.
+/// On an issuer, set by a user: the URL of an account of this issuer to deactivate now, permanently.
 pub const ANNOTATION_DEACTIVATE_ACCOUNT: &str = "certwright.dev/deactivate-account";
 /// On an account key Secret: when the key was generated.
 pub const ANNOTATION_KEY_CREATED: &str = "certwright.dev/key-created";
@@ -103,11 +103,11 @@ pub const ANNOTATION_KEY_CREATED: &str = "certwright.dev/key-created";
 pub const ANNOTATION_NEXT_KEY_CREATED: &str = "certwright.dev/next-key-created";
 /// On an account key Secret: when the key replaced another one at the CA.
 pub const ANNOTATION_LAST_KEY_ROLLOVER: &str = "certwright.dev/last-key-rollover";
-/// On an Issuer or ClusterIssuer, set by a human: a new value requests a rollover of the account key now.
+/// On an Issuer or ClusterIssuer, set by a user: a new value requests a rollover of the account key now.
 pub const ANNOTATION_ROLLOVER: &str = "certwright.dev/rollover-account-key";
-/// On a Certificate, set by a human: a new value requests a renewal now.
+/// On a Certificate, set by a user: a new value requests a renewal now.
 pub const ANNOTATION_RENEW: &str = "certwright.dev/renew";
-/// On a Certificate, set by a human: revoke its certificate now, for this reason.
+/// On a Certificate, set by a user: revoke its certificate now, for this reason.
 pub const ANNOTATION_REVOKE: &str = "certwright.dev/revoke";
 
 /// On a Certificate that `certwright migrate --adopt` created: the cert-manager Certificate that it replaces, as JSON.

@@ -1,7 +1,7 @@
 //! The account of an issuer: one state machine.
 //!
-//! [`next_step`] decides what to do, a controller does it, and [`State::apply`] makes the transition that follows from the
-//! [`Outcome`]. Every condition, event, backoff and reading of a CA's error is made here.
+//! [`next_step`] decides what to do, a controller executes it, and [`State::apply`] makes the transition that follows from the
+//! [`Outcome`]. All conditions, events and backoffs are decided here, and all errors of the CA are interpreted here.
 
 mod apply;
 mod contact;

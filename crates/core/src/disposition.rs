@@ -7,7 +7,7 @@ use certwright_acme::{AcmeError, Class, Code, Operation};
 pub enum Disposition {
     /// The account cannot be used: the issuer is not ready, its Certificates wait, nothing is retried.
     AccountUnusable,
-    /// The CA's operator, or a human with an account there, must act: the issuer is not ready, retried slowly.
+    /// The CA's operator, or a user with an account there, must act: the issuer is not ready, retried slowly.
     CaOperatorMustAct,
     /// The CA does not allow what this Certificate requests: it fails, and is retried slowly or when its spec changes.
     NotAllowed,

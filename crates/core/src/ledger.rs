@@ -113,7 +113,7 @@ impl LedgerKeys {
 }
 
 impl Unverified {
-    /// Whether there is nothing.
+    /// Whether nothing was removed.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }

@@ -1,4 +1,4 @@
-//! The ledger of certificates that may have to be revoked: which ones are revoked, when, and for how long that is tried.
+//! The ledger of certificates that may have to be revoked: which ones are revoked, when, and how long the operator tries.
 //!
 //! A certificate is in `status.revocation` while it is in the Secret, so that it can be revoked when it is no longer there:
 //! when the next one has replaced it, or the Secret is gone. The spec, an annotation, the deletion of the Certificate and the

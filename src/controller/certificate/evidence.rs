@@ -125,7 +125,7 @@ impl Work {
         self.see_written(written.map_err(Error::WriteStatus)?, context)
     }
 
-    /// Checks what is known without the status. Without an issuer that allows this Certificate, nothing is.
+    /// Checks what is known without the status. Nothing is known without an issuer that allows this Certificate.
     fn known(&self, context: &Context, ask: impl Fn(&Known<'_>) -> bool) -> bool {
         let (Ok(wanted), Some(issuer), None) = (&self.wanted, &self.issuer, &self.not_allowed) else {
             return false;

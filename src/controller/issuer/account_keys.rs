@@ -1,4 +1,4 @@
-//! What is gathered about an account key, the next one, and the other issuers that use it.
+//! What is gathered about the current account key, the next one, and the other issuers that use them.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
@@ -12,12 +12,12 @@ use certwright_api::{AcmeIssuer, Certificate};
 use certwright_core::account::rollover::{Keys, NextKey, Peer, stated_algorithm};
 use certwright_pki::{Curve, KeyAlgorithm, PrivateKey};
 
-/// The key in a Secret's data under which the key is that is to follow the one under `key`.
+/// The key in a Secret's data that holds the next private key, if `key` holds the current one.
 pub(super) fn next_key(key: &str) -> String {
     format!("{key}.next")
 }
 
-/// What is gathered about the account key and the next one.
+/// What is gathered about the current key and the next key.
 #[derive(Default)]
 pub(super) struct AccountKeys {
     pub(super) next: Option<(PrivateKey, NextKey)>,
@@ -72,7 +72,7 @@ impl AccountKeys {
             };
             (next, seen)
         });
-        // What the Secret says counts only if it is about the key that it has.
+        // The annotations count only if they are about the key in the Secret.
         let of =
             secret.and_then(|secret| secrets::annotation(secret, certwright_api::ANNOTATION_KEY_THUMBPRINT));
         let annotated = of.is_none_or(|of| key.is_some_and(|key| jwk_thumbprint(key) == of));
@@ -82,7 +82,7 @@ impl AccountKeys {
         self.last_rollover = about_key(certwright_api::ANNOTATION_LAST_KEY_ROLLOVER);
     }
 
-    /// What the state machine sees; `key` is the current one, `request` asks for another.
+    /// The input of the state machine. `key` is the current key, and `request` is the annotation that requests a rollover.
     pub(super) fn view<'a>(&'a self, key: Option<&PrivateKey>, request: Option<&'a str>) -> Keys<'a> {
         Keys {
             algorithm: key.map(PrivateKey::algorithm),
@@ -97,7 +97,7 @@ impl AccountKeys {
     }
 }
 
-/// A key that an account can have.
+/// Returns the key if an account can have it, or else why not.
 pub(super) fn usable(key: PrivateKey) -> Result<PrivateKey, String> {
     match key.algorithm() {
         KeyAlgorithm::Ecdsa(Curve::P256 | Curve::P384) | KeyAlgorithm::Rsa(2048..=4096) => Ok(key),
@@ -119,7 +119,7 @@ fn peer(issuer: IssuerRecord) -> Peer {
     }
 }
 
-/// Whether the CA may be looking at answers to its challenges.
+/// Whether the CA may be validating challenges of this Certificate.
 fn may_be_looked_at(certificate: &Certificate) -> bool {
     let status = certificate.status.as_ref();
     status.is_some_and(|status| status.order.is_some() && !status.challenges.is_empty())

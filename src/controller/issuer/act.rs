@@ -1,4 +1,4 @@
-//! Act: one effect at a time. What follows from it is decided in `core`.
+//! Act: executes one step. What follows from its outcome is decided in `core`.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ use certwright_core::renewal::whole_seconds;
 use certwright_pki::{KeyEncoding, PrivateKey};
 
 impl Work {
-    /// Does one step.
+    /// Executes one step.
     pub(super) async fn act(
         &mut self,
         step: Step,
@@ -64,7 +64,7 @@ impl Work {
         })
     }
 
-    /// Takes note of the terms of service, as the directory tells them that others have fetched.
+    /// Records the terms of service from the directory that was fetched last, without fetching it again.
     pub(super) fn see_terms(&mut self, context: &Context) {
         let server = context.accounts.server(&self.issuer.spec, &self.account_secret.0).ok();
         let directory = server.and_then(|server| server.known_directory());
@@ -99,7 +99,7 @@ impl Work {
         Ok(Outcome::KeyStored { made })
     }
 
-    /// Patches the account key Secret, and takes note of what it is then.
+    /// Patches the account key Secret, and records its new content.
     pub(super) async fn patch_secret(
         &mut self,
         patch: &serde_json::Value,
@@ -141,7 +141,7 @@ impl Work {
         })
     }
 
-    /// Asks the CA for the account of the key.
+    /// Looks up the account of the key at the CA.
     async fn look_up(&self, context: &Context) -> Result<Result<Option<CaAccount>, AcmeError>, Error> {
         let key = self.key()?;
         let answer = async {
@@ -154,7 +154,7 @@ impl Work {
         Ok(answer.await)
     }
 
-    /// Asks the CA for the state of an account that is on record.
+    /// Reads the state of the recorded account from the CA.
     async fn adopt(&self, recorded: Recorded, context: &Context) -> Result<Outcome, Error> {
         let key = self.key()?;
         let answer = async {
@@ -184,7 +184,7 @@ impl Work {
         Ok(Outcome::Recorded)
     }
 
-    /// Writes to the Secret that an account is deactivated: that of its key, or a previous one.
+    /// Records in the Secret that an account is deactivated: the account of the current key, or a previous one.
     pub(super) async fn record_end(
         &mut self,
         url: &str,
@@ -231,7 +231,7 @@ impl Work {
         wanted_contact(&self.issuer.spec).into_iter().map(str::to_owned).collect()
     }
 
-    /// The account key. Steps that need it are decided only where there is one.
+    /// The account key. A step that needs it is decided only if there is one.
     pub(super) fn key(&self) -> Result<PrivateKey, Error> {
         self.key.clone().ok_or(Error::Bug("an account without its key"))
     }

@@ -1,4 +1,4 @@
-//! Accounts that are deactivated: when a human asks for it, and when their issuer is deleted.
+//! Deactivates accounts: when the annotation requests it, and when their issuer is deleted.
 
 use std::time::Duration;
 
@@ -18,11 +18,11 @@ use certwright_core::account::{Outcome, Undone};
 use certwright_core::deletion::Deletion;
 use certwright_pki::PrivateKey;
 
-/// Longer than any request takes.
+/// How long the CA may take for a requested deactivation: longer than any request takes.
 pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
 impl Work {
-    /// Deactivates the account of an issuer that is being deleted, if its policy says so, and lets the issuer go; in bounded
+    /// Deactivates the account of an issuer that is being deleted, if its policy says so, and releases the issuer in bounded
     /// time.
     pub(super) async fn end(
         &mut self,
@@ -49,7 +49,7 @@ impl Work {
         }
     }
 
-    /// Another issuer, not being deleted, that has the same account.
+    /// Another issuer with the same account, which is not being deleted itself.
     fn shared_with(&self, context: &Context) -> Option<String> {
         let others = sharing(&self.issuer, context).into_iter();
         others
@@ -58,7 +58,7 @@ impl Work {
             .min()
     }
 
-    /// Asks the CA to deactivate an account: the one at `url`, or that of the present key.
+    /// Asks the CA to deactivate the account at `url`, or the account of the current key if `url` is not known.
     pub(super) async fn deactivate(
         &self,
         url: Option<String>,
@@ -73,7 +73,7 @@ impl Work {
                         context.accounts.server(&spec, &self.account_secret.0).map_err(Undone::Refused)?;
                     match Account::look_up(&server, key).await.map_err(Undone::Refused)? {
                         Some(registered) => registered.account,
-                        // There is no account: a crash came before its registration.
+                        // The key has no account: the process crashed before registering one.
                         None => return Ok(None),
                     }
                 }
@@ -85,7 +85,7 @@ impl Work {
         Outcome::Deactivated { url, answer }
     }
 
-    /// The account at `url`; or, if its URL is not known, what it takes to ask for it.
+    /// The account to deactivate, or what is needed to look it up if its URL is not known.
     #[allow(clippy::type_complexity, reason = "it is taken apart at once")]
     fn account_to_end(
         &self,
@@ -105,7 +105,8 @@ impl Work {
                 url,
             )));
         }
-        // The Secret may be gone before the issuer, such as with its namespace: the key may still be in use here.
+        // The Secret may be deleted before the issuer, such as with its namespace. This process may still use the account and
+        // have the key.
         let in_use = self.account_in_use(context);
         match (url, self.key.clone()) {
             (Some(url), key) => {
@@ -122,7 +123,7 @@ impl Work {
     }
 }
 
-/// The other issuers that name the same account key.
+/// The other issuers with the same account key Secret.
 fn sharing(issuer: &IssuerRecord, context: &Context) -> Vec<IssuerRecord> {
     context.issuers_of_secret(&account_secret(issuer, &context.config.namespace), Some(&issuer.id))
 }

@@ -1,4 +1,4 @@
-//! Gather: everything that the next step is decided on.
+//! Gather: everything that the decision on the next step is based on.
 
 use std::ops::Deref;
 
@@ -24,9 +24,9 @@ use certwright_pki::PrivateKey;
 pub(super) struct Work {
     pub(super) seen: Seen,
     pub(super) state: State,
-    /// A change of the key that was asked for. While it is kept here, nothing else is sent for the account.
+    /// The key change that the CA was asked for. While it is kept here, no other request is sent for the account.
     pub(super) change: Option<KeyChange>,
-    /// Whether this reconcile has written something.
+    /// Whether this reconcile has written an object.
     pub(super) written: bool,
 }
 
@@ -48,7 +48,7 @@ pub(super) struct Seen {
     key_id: KeyId,
     mac_key: MacKey,
     pub(super) external_account: Option<ExternalAccountKey>,
-    /// Version of the Secrets that the external account is from, once they were read.
+    /// Version of the Secrets with the external account; `None` if neither has been read.
     external_account_version: Option<String>,
     external_account_versions: [String; 2],
     pub(super) account_keys: AccountKeys,
@@ -58,7 +58,7 @@ pub(super) struct Seen {
 }
 
 impl Work {
-    /// Reads what there is.
+    /// Reads everything that is needed at the beginning of a reconcile.
     pub(super) async fn gather(
         issuer: IssuerRecord,
         account_secret: AccountSecret,
@@ -100,13 +100,13 @@ impl Work {
         Ok(work)
     }
 
-    /// Takes note of the account key Secret.
+    /// Records the content of the account key Secret.
     pub(super) fn see_secret(&mut self, secret: Option<Secret>) {
         self.state.note_history(secret.as_ref().and_then(previous_accounts));
         self.seen.see_secret(secret);
     }
 
-    /// The account that the status names, if this process uses it already and knows its key.
+    /// The account recorded in the status, if this process already uses it and knows which key it has.
     pub(super) fn account_in_use(&self, context: &Context) -> Option<Account> {
         let acme = self.state.status.acme.as_ref()?;
         context.accounts.as_recorded(acme, &self.issuer.spec, &self.account_secret)
@@ -114,12 +114,12 @@ impl Work {
 }
 
 impl Seen {
-    /// Takes note of what may have changed since the last step.
+    /// Records what may have changed since the last step.
     pub(super) fn look_around(&mut self, context: &Context) {
         self.verdict = context.verdicts.on(&self.issuer.id, self.issuer.generation);
     }
 
-    /// What the next step is decided on.
+    /// The snapshot of what was gathered.
     pub(super) fn snapshot(&self) -> Snapshot<'_> {
         Snapshot {
             spec: &self.issuer.spec,
@@ -141,7 +141,7 @@ impl Seen {
         }
     }
 
-    /// Takes note of the account key Secret.
+    /// Records the content of the account key Secret.
     fn see_secret(&mut self, secret: Option<Secret>) {
         self.key = None;
         self.key_secret = match &secret {
@@ -173,7 +173,8 @@ impl Seen {
         self.account_keys.see(self.secret.as_ref(), key, data_key, &self.issuer.spec);
     }
 
-    /// Learns which external account the spec wants; and, if a CA has refused it before, whether its Secrets have changed.
+    /// Reads the key id of the external account. If a CA has rejected the external account, also reads whether its Secrets have
+    /// changed.
     async fn read_key_id(&mut self, context: &Context) -> Result<(), Error> {
         let Some(binding) = self.issuer.spec.external_account_binding.clone() else { return Ok(()) };
         self.key_id = match (binding.key_id, &binding.key_id_secret_ref) {
@@ -198,7 +199,7 @@ impl Seen {
         Ok(())
     }
 
-    /// Takes note of the version of a Secret of the external account: the one with the key id (0), or the MAC key (1).
+    /// Records the version of a Secret of the external account: the one with the key id (0), or the one with the MAC key (1).
     fn saw_external_account(&mut self, part: usize, secret: Option<&Secret>) {
         let seen = secret.and_then(|secret| secret.metadata.resource_version.clone()).unwrap_or_default();
         if let Some(version) = self.external_account_versions.get_mut(part) {
@@ -239,7 +240,7 @@ impl Seen {
     }
 }
 
-/// The account that a Secret says its key has, unless it says so of a key that somebody has replaced since.
+/// The account that a Secret records for its key; `None` if the record is about a key that has since been replaced.
 pub(super) fn recorded(secret: &Secret, thumbprint: &str) -> Option<Recorded> {
     if secrets::annotation(secret, certwright_api::ANNOTATION_KEY_THUMBPRINT)
         .is_some_and(|of| of != thumbprint)
@@ -255,13 +256,13 @@ pub(super) fn recorded(secret: &Secret, thumbprint: &str) -> Option<Recorded> {
     })
 }
 
-/// The accounts that a Secret says its issuers had before. One that was restored without its annotations says nothing.
+/// The previous accounts that a Secret lists; `None` if it has no list, such as one that was restored without its annotations.
 fn previous_accounts(secret: &Secret) -> Option<Vec<PreviousAccount>> {
     let written = secrets::annotation(secret, certwright_api::ANNOTATION_PREVIOUS_ACCOUNTS)?;
     serde_json::from_str(written).ok()
 }
 
-/// A key id as people paste it.
+/// Parses a key id that a user pasted into a Secret.
 fn key_id(text: &[u8]) -> KeyId {
     match std::str::from_utf8(text).map(str::trim) {
         Ok("") => KeyId::Unusable("the key id is empty".to_owned()),

@@ -1,12 +1,12 @@
-//! Whose an account key Secret is: only in one of our own, or one that was handed over by name, another key is put.
+//! Who owns an account key Secret. Certwright replaces the key only in a Secret that it created or that the spec names.
 
 use k8s_openapi::api::core::v1::Secret;
 
 use crate::controller::secrets;
 use certwright_api::{AcmeIssuer, SECRET_ACCOUNT_KEY};
 
-/// Why what a Secret holds is somebody else's and no account key at all, if it is: the end of a sentence that begins with its
-/// name.
+/// Why a Secret belongs to somebody else and cannot hold an account key, as the end of a sentence that begins with its name;
+/// `None` if it can.
 pub fn of_somebody_else(secret: &Secret) -> Option<String> {
     let annotation = |key| secrets::annotation(secret, key);
     let purpose = secrets::purpose(secret);
@@ -23,8 +23,8 @@ pub fn of_somebody_else(secret: &Secret) -> Option<String> {
     Some(format!("is of type {type_}, for the certificate of a server"))
 }
 
-/// Why another key must not be put into a Secret, if that is so: the end of a sentence that begins with its name, and what to
-/// do.
+/// Why the key in a Secret must not be replaced, and what to do, as the end of a sentence that begins with its name; `None` if
+/// it may be replaced.
 pub(super) fn must_keep_its_key(secret: &Secret, spec: &AcmeIssuer) -> Option<String> {
     if secrets::purpose(secret) == Some(SECRET_ACCOUNT_KEY) {
         return None;

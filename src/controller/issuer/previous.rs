@@ -1,4 +1,4 @@
-//! One account takes the place of another: the key of the former stays in the Secret, and its URL on record.
+//! Replaces one account with another. The old account stays recorded, and its key stays in the Secret.
 
 use std::collections::BTreeMap;
 
@@ -19,8 +19,8 @@ use certwright_core::renewal::whole_seconds;
 use certwright_pki::{KeyEncoding, PrivateKey};
 
 impl Work {
-    /// A new external account needs a new account, and that a new key. The old key stays in the Secret, by its
-    /// thumbprint, since it alone can still end the old account.
+    /// Replaces the key, because a new external account requires a new account, and a new account requires a new key. The old
+    /// key stays in the Secret under its thumbprint, because only that key can deactivate the old account.
     pub(super) async fn replace_key(&mut self, now: Timestamp, context: &Context) -> Result<Outcome, Error> {
         let key =
             context.key_makers.make(account_key_algorithm(&self.issuer.spec), &self.account_secret.0).await?;
@@ -29,7 +29,7 @@ impl Work {
         Ok(Outcome::KeyReplaced)
     }
 
-    /// The external account of an account that the issuer had before is wanted again: its key is put back.
+    /// Restores the key of a previous account, because the spec has the external account of that account again.
     pub(super) async fn return_to(
         &mut self,
         previous: PreviousAccount,
@@ -46,8 +46,8 @@ impl Work {
         Ok(Outcome::KeyRestored)
     }
 
-    /// Puts a key in the place of the present one, in one write: with the account that it has, if it has one. The present
-    /// key is kept if it has an account.
+    /// Replaces the current key in one write, and records the account of the new key, if it has one. The current key is kept if
+    /// it has an account.
     async fn put_key(
         &mut self,
         key: ByteString,

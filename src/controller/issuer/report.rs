@@ -1,4 +1,4 @@
-//! Report: what follows from a step is recorded, and told to whom it concerns.
+//! Report: writes, publishes, logs and counts what follows from a step.
 
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
@@ -15,7 +15,7 @@ use certwright_core::account::{Next, Outcome, Report};
 use certwright_core::reading::Reading;
 
 impl Work {
-    /// Makes the transition that follows from a step, and reports what it says.
+    /// Makes the transition that follows from the outcome of a step, and its reports.
     pub(super) async fn conclude(
         &mut self,
         outcome: Outcome,
@@ -40,7 +40,7 @@ impl Work {
             }
             Report::InUse => {
                 if let (Some(key), Some(acme)) = (self.key.clone(), &self.state.status.acme) {
-                    // It cannot fail: the same URL and bundle led to a registration.
+                    // This cannot fail, because the account was registered with the same URL and bundle.
                     let secret = self.account_secret.clone();
                     let _ = context.accounts.resume(&self.issuer.spec, secret, key, &acme.uri);
                 }
@@ -51,7 +51,7 @@ impl Work {
                     in_use.settle(key);
                 }
             }
-            // What Certificates wait with may not be seen by the watch yet.
+            // All Certificates are woken, because the watch may not have seen yet which of them are waiting.
             Report::WakeCertificates => {
                 context.wake_certificates_of(&self.issuer.id);
             }
@@ -109,7 +109,7 @@ impl Work {
         Ok(())
     }
 
-    /// Sets our finalizer, or takes it away.
+    /// Adds or removes the finalizer.
     pub(super) async fn write_finalizers(
         &mut self,
         finalizers: &[&str],
@@ -146,7 +146,8 @@ impl Work {
             "metadata": { "name": self.issuer.id.name, "uid": self.issuer.uid, "finalizers": finalizers },
         });
         context.metrics.api_written(kind, ApiVerb::Patch);
-        // Of its own manager, since each applies all that it has: the other one has the status.
+        // This needs a separate field manager, because a manager that applies an object must send all its fields. The other
+        // manager has the status.
         let params = PatchParams::apply("certwright-finalizer").force();
         api.patch(&self.issuer.id.name, &params, &Patch::Apply(&patch))
             .await

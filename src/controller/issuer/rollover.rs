@@ -1,4 +1,4 @@
-//! The steps of a change of the account key.
+//! Executes the steps of an account key rollover.
 
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
@@ -26,7 +26,7 @@ impl Seen {
 }
 
 impl Work {
-    /// Does one step.
+    /// Executes one step.
     pub(super) async fn roll_over(
         &mut self,
         step: Step,
@@ -102,14 +102,14 @@ impl Work {
         Outcome::KeyNotChanged(error)
     }
 
-    /// Asks the CA for the account of the next key.
+    /// Looks up the account of the next key at the CA.
     async fn ask_for_next_key(&self, account: Recorded, context: &Context) -> Result<Outcome, Error> {
         let (next, _) = self.next_private_key()?;
         let found = self.account_of(next, context).await;
         Ok(Outcome::NextKeyLookedUp(account, found))
     }
 
-    /// Asks the CA for the account of the present key.
+    /// Looks up the account of the current key at the CA.
     async fn ask_for_present_key(&self, account: Recorded, context: &Context) -> Result<Outcome, Error> {
         let found = self.account_of(self.key()?, context).await;
         Ok(Outcome::PresentKeyLookedUp(account, found.map(|url| url.is_some())))
@@ -121,7 +121,7 @@ impl Work {
         Ok(found.map(|found| found.account.url().to_owned()))
     }
 
-    /// The next key takes the place of the present one in the Secret, in one write.
+    /// Replaces the current key in the Secret with the next key, in one write.
     async fn promote_key(&mut self, now: Timestamp, context: &Context) -> Result<Outcome, Error> {
         let (next, seen) = self.next_private_key()?;
         let account = self.state.asked_about().ok_or(Error::Bug("a key change without an account"))?;
@@ -146,7 +146,6 @@ impl Work {
         Ok(Outcome::KeyPromoted)
     }
 
-    /// Removes the next key from the Secret.
     async fn discard_next_key(&mut self, context: &Context) -> Result<Outcome, Error> {
         let patch = json!({
             "metadata": {

@@ -294,7 +294,7 @@ async fn directory_at(url: String) -> Result<Arc<crate::Directory>, AcmeError> {
     Server::new(config(url)).unwrap().directory().await
 }
 
-/// The body is only for those who may talk to the server. The author of the issuer may not.
+/// An error must not show the body to the author of the issuer, who may have no access to the server.
 #[tokio::test]
 async fn an_answer_that_is_not_a_directory_is_not_quoted() {
     let start = "reading the directory failed: ";

@@ -1,4 +1,4 @@
-//! What follows from what came of a step: the second half of the machine.
+//! What follows from the outcome of a step: the second half of the state machine.
 
 use jiff::Timestamp;
 
@@ -12,7 +12,7 @@ use certwright_acme::{AccountStatus, AcmeError, Operation};
 use certwright_api::{AcmeAccountStatus, issuer_reason as reason};
 
 impl State {
-    /// Makes the transition that follows from `outcome`. `snapshot` is what there is after the step.
+    /// Makes the transition that follows from `outcome`. `snapshot` was taken after the step.
     pub fn apply(&mut self, snapshot: &Snapshot<'_>, outcome: Outcome, now: Timestamp) -> Consequence {
         let mut consequence = self.transition(snapshot, outcome, now);
         if let Next::Wait(until) = &mut consequence.next {
@@ -25,14 +25,14 @@ impl State {
         match outcome {
             Outcome::Rested => self.rest(snapshot, now),
             Outcome::Waited { until, reason, message } => {
-                // What failed before is over: its next attempt must not hold up what is waited for now.
+                // Earlier failures are forgotten, because the wait after them must not delay what is waited for now.
                 self.forget_failures();
                 self.set_ready(false, reason, &message, snapshot, now);
                 Consequence::wait(until, vec![Report::Write])
             }
             Outcome::Held { until } => Consequence::wait(until, vec![Report::Write]),
             Outcome::KeyStored { made } => {
-                // A key that was made just now has no account yet.
+                // A key that was just generated has no account yet.
                 self.looked_up = made;
                 Consequence::DECIDE
             }
@@ -86,11 +86,11 @@ impl State {
         }
     }
 
-    /// The account can be used, unless a Certificate has found otherwise.
+    /// The account can be used, unless the CA said otherwise when a Certificate used it.
     pub(super) fn rest(&mut self, snapshot: &Snapshot<'_>, now: Timestamp) -> Consequence {
         let mut reports = Vec::new();
         if let Some(verdict) = snapshot.verdict {
-            // It counts until the wait that it leads to is over.
+            // The verdict counts until the wait after it is over.
             let told = self.status.next_attempt_time.as_ref().map(|time| time.0);
             if told.is_none_or(|until| until > now) {
                 let failure = Failure {
@@ -151,7 +151,7 @@ impl State {
         }
     }
 
-    /// What follows from the state of the account on record. If the CA does not know it, it may know the key.
+    /// What follows from the state of the recorded account. If the CA does not know the account, it may still know the key.
     fn adopted(
         &mut self,
         recorded: Recorded,
@@ -174,8 +174,8 @@ impl State {
         }
     }
 
-    /// The CA has confirmed an account. It goes to the Secret of its key first, since that outlives the issuer.
-    /// `contact` is what it was registered with just now; some CAs do not repeat it.
+    /// The CA has confirmed an account. It is recorded in the Secret first, because the Secret outlives the issuer. `contact`
+    /// is what the account was just registered with, because some CAs do not return it.
     fn confirmed(
         &mut self,
         account: CaAccount,
@@ -192,7 +192,7 @@ impl State {
         Consequence::DECIDE
     }
 
-    /// The account exists, and was given up or taken away.
+    /// The account exists, but is no longer valid.
     fn has_ended(&mut self, account: &CaAccount, snapshot: &Snapshot<'_>, now: Timestamp) -> Consequence {
         if account.status == AccountStatus::Deactivated {
             self.pending = Some(Pending::Ended { url: account.url.clone(), by_us: false });
@@ -208,7 +208,7 @@ impl State {
         self.fail(failure, snapshot, now)
     }
 
-    /// What the CA said is on the Secret, and goes to the status now.
+    /// The CA's answer is recorded in the Secret, and is now recorded in the status.
     fn conclude(&mut self, snapshot: &Snapshot<'_>, now: Timestamp) -> Consequence {
         match self.pending.take() {
             Some(Pending::Confirmed { account, contact, found }) => {

@@ -1,8 +1,8 @@
-//! Whom the CA writes to.
+//! The contact of an account: e-mail addresses.
 
 use certwright_api::{AcmeAccountStatus, AcmeIssuer};
 
-/// The e-mail addresses that the CA shall have: `email` first, then `emails`, each once.
+/// The e-mail addresses in the spec: `email` first, then `emails`, each once.
 pub fn wanted_contact(spec: &AcmeIssuer) -> Vec<&str> {
     let mut wanted: Vec<&str> = Vec::new();
     for email in spec.email.iter().chain(&spec.emails).map(|email| email.trim()) {
@@ -13,16 +13,16 @@ pub fn wanted_contact(spec: &AcmeIssuer) -> Vec<&str> {
     wanted
 }
 
-/// Whether the CA was last given these very addresses.
+/// Whether exactly these addresses were last sent to the CA.
 pub(super) fn is_told(account: &AcmeAccountStatus, wanted: &[&str]) -> bool {
     match account.last_registered_emails.as_slice() {
-        // Written before there could be several.
+        // An older version, which supports only one address, wrote this status.
         [] => account.last_registered_email.as_deref().into_iter().eq(wanted.iter().copied()),
         told => told.iter().eq(wanted),
     }
 }
 
-/// Takes note of the addresses that the CA was given.
+/// Records the addresses that were sent to the CA.
 pub fn note_contact(account: &mut AcmeAccountStatus, told: Vec<String>) {
     account.last_registered_email = told.first().cloned();
     account.last_registered_emails = told;

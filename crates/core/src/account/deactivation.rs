@@ -1,4 +1,4 @@
-//! The end of an account: asked for by annotation, or with the issuer.
+//! Deactivating an account: on request by annotation, or when its issuer is deleted.
 
 use std::time::Duration;
 
@@ -10,33 +10,33 @@ use crate::backoff::Backoff;
 use crate::deletion::Deletion;
 use certwright_api::{AccountOnDelete, AccountPolicy, PreviousAccount, issuer_reason as reason};
 
-/// For how long the deletion of an issuer waits for the CA, unless its policy says otherwise.
+/// How long the deletion of an issuer waits for the CA, unless its policy sets another timeout.
 const DEACTIVATION_TIMEOUT: SignedDuration = SignedDuration::from_secs(120);
-/// How often the CA is asked while the deletion of an issuer waits for it.
+/// Bounds of the wait between attempts while the deletion of an issuer waits for the CA.
 const BACKOFF_OF_DELETION: Backoff =
     Backoff { first: Duration::from_secs(2), longest: Duration::from_secs(30) };
-/// The least that a CA is given to answer.
+/// The minimum time that the CA has to answer.
 const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 
-/// What is known of an account that an annotation names.
+/// What is known about the account that an annotation names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// It is the issuer's account.
+    /// It is the issuer's current account.
     Current,
-    /// The issuer had it before; its key is under this key in the data of the account key Secret.
+    /// It is a previous account of the issuer, and the account key Secret holds its key.
     Previous {
         /// URL of the directory of its CA.
         server: String,
-        /// Where its key is.
+        /// The key in the Secret's data that holds its private key.
         secret_key: String,
     },
     /// It is deactivated.
     Ended,
-    /// The issuer has nothing to do with it.
+    /// It is not an account of the issuer.
     Unknown,
 }
 
-/// What is known of the account `url`.
+/// What is known about the account `url`.
 pub fn standing(state: &State, snapshot: &Snapshot<'_>, url: &str) -> Standing {
     standing_in(&snapshot.with(state), url)
 }
@@ -61,20 +61,20 @@ fn standing_in(situation: &Situation<'_>, url: &str) -> Standing {
     }
 }
 
-/// What the condition says of the deactivation that the annotation asks for.
+/// The progress of the deactivation that the annotation requests, as the condition reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Asked {
-    /// Nothing is asked for, or nothing is known yet.
+    /// No deactivation is requested, or the issuer's account is not known yet.
     Nothing,
-    /// It is still to be done; the condition says what went wrong so far.
+    /// The account is not deactivated yet. The condition reports the last failure, if any.
     Pending,
-    /// It is done.
+    /// The account is deactivated, as this message says.
     Done(String),
-    /// It cannot be done, as this sentence says.
+    /// The account is not one of this issuer's, as this message says.
     Unknown(String),
 }
 
-/// What has become of the deactivation that the annotation asks for.
+/// The progress of the deactivation that the annotation requests.
 fn asked(situation: &Situation<'_>) -> Asked {
     let Some(url) = situation.asked_to_deactivate() else { return Asked::Nothing };
     match standing_in(situation, url) {
@@ -93,14 +93,14 @@ fn asked(situation: &Situation<'_>) -> Asked {
     }
 }
 
-/// The deactivation that a human asks for, if it is time for it.
+/// The deactivation that the annotation requests, if an attempt is due.
 pub(super) fn due(situation: &Situation<'_>, now: Timestamp) -> Option<Step> {
     let url = situation.asked_to_deactivate()?;
     matches!(standing_in(situation, url), Standing::Current | Standing::Previous { .. }).then_some(())?;
     (next_attempt(situation, url) <= Some(now)).then(|| Step::Deactivate(url.to_owned()))
 }
 
-/// When the deactivation that a human asks for is tried again.
+/// When the deactivation that the annotation requests is retried, if it has failed.
 fn next_attempt_asked_for(situation: &Situation<'_>) -> Option<Timestamp> {
     next_attempt(situation, situation.asked_to_deactivate()?)
 }
@@ -110,7 +110,7 @@ fn next_attempt(situation: &Situation<'_>, url: &str) -> Option<Timestamp> {
     failed.next_attempt_time.as_ref().map(|time| time.0)
 }
 
-/// The account of the key in the Secret is deactivated: nothing is registered in its place, unless a human sees to it.
+/// Waits, because the account of the key in the Secret is deactivated. Only a user can have another account registered.
 pub(super) fn ended(situation: &Situation<'_>, url: &str) -> Step {
     let (name, _) = situation.key_secret_name;
     let another = match situation.spec.external_account_binding {
@@ -128,7 +128,8 @@ pub(super) fn ended(situation: &Situation<'_>, url: &str) -> Step {
     }
 }
 
-/// Whether the account has to be deactivated before the issuer may go, and there is or will be one.
+/// Whether the issuer needs the finalizer: there is an account, or will be, that must be deactivated before the issuer is
+/// deleted.
 pub(super) fn needs_hold(situation: &Situation<'_>, next: &Step) -> bool {
     if !deactivates(situation.spec.account_policy.as_ref()) {
         return false;
@@ -150,20 +151,20 @@ fn deactivates(policy: Option<&AccountPolicy>) -> bool {
     policy.and_then(|policy| policy.on_delete) == Some(AccountOnDelete::Deactivate)
 }
 
-/// What to do next for an issuer that is being deleted.
+/// The next step for an issuer that is being deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LastStep {
-    /// Let it go: there is nothing to deactivate, or nothing any more.
+    /// Release the issuer: there is nothing to deactivate, or nothing left.
     Release,
-    /// Let it go: another issuer, which this names, uses its account.
+    /// Release the issuer, and keep its account, because the named issuer uses it.
     Retain(String),
-    /// Let it go: the CA had time enough.
+    /// Release the issuer, because the timeout for the deactivation is over.
     GiveUp,
-    /// Wait.
+    /// Wait until this time.
     Wait(Timestamp),
-    /// Write to the Secret that the account at this URL is deactivated.
+    /// Record in the Secret that the account at this URL is deactivated.
     RecordEnd(String),
-    /// Deactivate the account at this URL, or the one of the key in the Secret if the URL is not known.
+    /// Deactivate the account at this URL, or the account of the key in the Secret if the URL is not known.
     Deactivate {
         /// URL of the account.
         url: Option<String>,
@@ -172,8 +173,7 @@ pub enum LastStep {
     },
 }
 
-/// Decides what to do next for an issuer that is being deleted. `shared_with` is another one that has the
-/// same account.
+/// Decides the next step for an issuer that is being deleted. `shared_with` names another issuer with the same account.
 pub fn last_step(
     state: &State,
     snapshot: &Snapshot<'_>,
@@ -212,7 +212,7 @@ fn decide_last(
         return LastStep::Retain(other.to_owned());
     }
     let end = deletion.end(timeout(situation.spec.account_policy.as_ref()));
-    // What has failed before the issuer was deleted is tried at once.
+    // A failure from before the deletion does not delay the first attempt.
     let failed = situation.status.deactivation.as_ref();
     let failed = failed
         .filter(|failed| failed.last_failure_time.as_ref().is_some_and(|time| time.0 >= deletion.since));
@@ -231,7 +231,7 @@ fn timeout(policy: Option<&AccountPolicy>) -> SignedDuration {
 }
 
 impl Situation<'_> {
-    /// The account that the Secret says its key has.
+    /// The account recorded in the Secret.
     pub(super) fn on_secret(&self) -> Option<&Recorded> {
         match self.key_secret {
             KeySecret::Key { account, .. } => account.as_ref(),

@@ -1,15 +1,16 @@
-//! What an issuer's status says of its account is compared with what is on the account key Secret, which nobody can write who may
-//! write the status alone. What is not confirmed is found out again: from the Secret, or from the CA by the key.
+//! Checks the account in an issuer's status against the account key Secret, because somebody who may write only the status must
+//! not be able to choose the account. What the Secret does not confirm is found out again: from the Secret, or from the CA by
+//! the key.
 
 use url::Url;
 
 use super::Recorded;
 use certwright_api::{AcmeAccountStatus, PreviousAccount};
 
-/// Whether the account in the status is the one that the Secret says its key has.
+/// Whether the Secret confirms the account in the status.
 ///
-/// A Secret that says nothing, such as one that was restored without its annotations, leaves it at what can do no harm: an
-/// account at the CA itself, so that nothing is sent to anybody else because of it.
+/// If the Secret records no account at this CA, such as one that was restored without its annotations, the account is accepted
+/// only if its URL has the origin of the CA's directory. Then it cannot make the operator send anything to another server.
 pub fn is_confirmed(acme: &AcmeAccountStatus, on_secret: Option<&Recorded>) -> bool {
     match on_secret.filter(|recorded| recorded.server == acme.server) {
         Some(recorded) => {
@@ -19,8 +20,8 @@ pub fn is_confirmed(acme: &AcmeAccountStatus, on_secret: Option<&Recorded>) -> b
     }
 }
 
-/// Whether an account that the status says the issuer had before can do no harm. They are on the Secret as well, and count
-/// from the status only if that says nothing.
+/// Whether a previous account from the status can do no harm, because its URL has the origin of the CA's directory. Previous
+/// accounts are also recorded in the Secret; those from the status count only if the Secret has no list.
 pub fn is_harmless(previous: &PreviousAccount, server: &str) -> bool {
     previous.server == server && same_origin(&previous.uri, server)
 }

@@ -1,4 +1,4 @@
-//! What an issuer's conditions say: that the account can be used, or what has failed and when it is tried again.
+//! The `Ready` condition of an issuer: the account can be used, or what failed and when the next attempt is made.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -14,7 +14,7 @@ use crate::renewal::whole_seconds;
 use certwright_acme::{AcmeError, Operation};
 use certwright_api::{CONDITION_READY, issuer_reason as reason};
 
-/// The reason for a refusal whose code is unknown.
+/// The reason for an error whose code is unknown.
 pub(super) fn reason_of(disposition: Disposition) -> &'static str {
     match disposition {
         Disposition::AccountUnusable => reason::ACCOUNT_UNUSABLE,
@@ -25,7 +25,7 @@ pub(super) fn reason_of(disposition: Disposition) -> &'static str {
 }
 
 impl State {
-    /// What follows from an error of a call to the CA.
+    /// What follows from a failed call to the CA.
     pub(super) fn refused(
         &mut self,
         error: &AcmeError,
@@ -61,7 +61,8 @@ impl State {
         let Failure { disposition, reason, message, retry_after } = failure;
         let reason = reason.unwrap_or(reason_of(disposition));
         let is_final = disposition == Disposition::AccountUnusable;
-        // The Secrets of the external account are not watched: the next step says when to look at them.
+        // The Secrets of the external account are not watched. The next step, which follows immediately, decides when to read
+        // them.
         let looks = self.status.refused_external_account_version.is_some();
         let or_secret = match &snapshot.spec.external_account_binding {
             Some(binding) if looks => format!(" or Secret {}", binding.key_secret_ref.name),
@@ -91,7 +92,7 @@ impl State {
         Consequence::wait(if looks { Some(now) } else { until }, reports)
     }
 
-    /// The account can be used.
+    /// Records that the account can be used.
     pub(super) fn ready(&mut self, snapshot: &Snapshot<'_>, now: Timestamp) {
         self.forget_failures();
         let acme = self.status.acme.as_ref();
@@ -102,7 +103,7 @@ impl State {
         self.set_ready(true, reason::ACCOUNT_REGISTERED, &message, snapshot, now);
     }
 
-    /// Nothing has failed, or not lately.
+    /// Forgets earlier failures.
     pub(super) fn forget_failures(&mut self) {
         self.status.failed_attempts = None;
         self.status.last_failure_time = None;
@@ -126,7 +127,7 @@ impl State {
         set_standing(conditions, standing, generation, now);
     }
 
-    /// How often this spec has failed in a row.
+    /// How many attempts with this spec have failed in a row.
     fn attempts_of_this_spec(&self, generation: i64) -> i32 {
         let ready = condition(&self.recorded.conditions, CONDITION_READY);
         let same_spec = ready.is_some_and(|ready| ready.observed_generation == Some(generation));

@@ -1,4 +1,5 @@
-//! The accounts that an issuer had before. They are on the account key Secret, beside their keys, and the status shows them.
+//! The previous accounts of an issuer. They are recorded in the account key Secret, which also holds their keys, and the status
+//! shows them.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -6,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::renewal::whole_seconds;
 use certwright_api::PreviousAccount;
 
-/// So many accounts that are deactivated stay on record.
+/// The maximum number of deactivated accounts in the history.
 const ENDED_ON_RECORD: usize = 10;
 
 /// The key, in the data of the account key Secret, for the private key of a previous account.
@@ -14,7 +15,7 @@ pub fn entry_of_previous(data_key: &str, thumbprint: &str) -> String {
     format!("{data_key}.{thumbprint}")
 }
 
-/// The history once `account` is part of it. The oldest of those that are deactivated is forgotten, if they become too many.
+/// Adds `account` to the history. If it then has too many deactivated accounts, the oldest of them are removed.
 pub fn with_previous(history: &[PreviousAccount], account: PreviousAccount) -> Vec<PreviousAccount> {
     let mut history: Vec<_> = history.iter().filter(|known| known.uri != account.uri).cloned().collect();
     history.push(account);
@@ -28,7 +29,7 @@ pub fn with_previous(history: &[PreviousAccount], account: PreviousAccount) -> V
     history
 }
 
-/// The history once the account `uri` is deactivated, which makes its key useless.
+/// Marks the account `uri` in the history as deactivated. Its key is then useless, and is removed.
 pub fn with_deactivated(history: &[PreviousAccount], uri: &str, now: Timestamp) -> Vec<PreviousAccount> {
     let mut history = history.to_vec();
     for account in history.iter_mut().filter(|account| account.uri == uri) {

@@ -20,7 +20,7 @@ pub fn next_step(state: &State, snapshot: &Snapshot<'_>, now: Timestamp) -> Step
     }
     let situation = snapshot.with(state);
     let step = decide(&situation, now);
-    // The CA refuses the account while another key stands ready: it may have taken that one after all.
+    // The CA rejects the account while a next key is stored: the account may have that key after all.
     let is_doubtful = step == Step::Rest
         && snapshot.verdict.is_some()
         && snapshot.keys.next.is_some()
@@ -34,7 +34,7 @@ pub fn next_step(state: &State, snapshot: &Snapshot<'_>, now: Timestamp) -> Step
 
 pub(super) fn decide(situation: &Situation<'_>, now: Timestamp) -> Step {
     let step = match rollover::in_doubt(situation) {
-        // Nothing can be asked of the account before it is known which key it has.
+        // No request can be made for the account until it is known which key it has.
         Some(doubt) => holding(situation, now).unwrap_or(Step::Rollover(doubt)),
         None => deactivation::due(situation, now)
             .or_else(|| holding(situation, now))
@@ -148,7 +148,7 @@ fn with_key(
     }
 }
 
-/// A key has one account, and that is bound once and for all. A key of the user's is not ours to replace.
+/// Waits for another key: a key has only one account, whose binding cannot change, and Certwright must not replace this key.
 fn bound_otherwise(situation: &Situation<'_>, bound_to: Option<&str>, now: Timestamp) -> Step {
     let (name, key) = situation.key_secret_name;
     let name = situation.named(name);
@@ -164,7 +164,7 @@ fn bound_otherwise(situation: &Situation<'_>, bound_to: Option<&str>, now: Times
     }
 }
 
-/// The condition says why nothing is done, and that has not changed.
+/// Waits for the next attempt after a failure, unless the spec or the Secrets of a rejected external account have changed.
 fn holding(situation: &Situation<'_>, now: Timestamp) -> Option<Step> {
     let status = situation.status;
     let ready = status.conditions.iter().find(|condition| condition.type_ == CONDITION_READY)?;
@@ -172,7 +172,7 @@ fn holding(situation: &Situation<'_>, now: Timestamp) -> Option<Step> {
         return None;
     }
     status.failed_attempts?;
-    // What the CA has refused may have been the MAC key or the key id: others are tried at once.
+    // The CA may have rejected the MAC key or the key id. If they have changed, the next attempt is made immediately.
     let refused = status.refused_external_account_version.as_deref();
     if refused.is_some() && situation.external_account_version.is_some_and(|version| Some(version) != refused)
     {
@@ -180,14 +180,14 @@ fn holding(situation: &Situation<'_>, now: Timestamp) -> Option<Step> {
     }
     let look = refused.map(|_| wait_for_secret(situation, now));
     match &status.next_attempt_time {
-        // The account is unusable, and nothing but another spec, or another Secret, can mend that.
+        // The account stays unusable until the spec or a Secret changes.
         None => Some(Step::Hold { until: look }),
         Some(until) if until.0 > now => Some(Step::Hold { until: look.into_iter().chain([until.0]).min() }),
         Some(_) => None,
     }
 }
 
-/// Whether the Secret that is missing held the key of an account that is on record.
+/// Whether the missing Secret held the key of the account recorded in the status.
 fn lost(situation: &Situation<'_>) -> bool {
     situation.status.acme.as_ref().is_some_and(|acme| {
         let wanted = situation.wanted_key_id();

@@ -1,4 +1,4 @@
-//! What came of a step, and what follows from it.
+//! The outcome of a step, and what follows from it.
 
 use std::time::Duration;
 
@@ -9,20 +9,20 @@ use crate::disposition::Disposition;
 use crate::events::Event;
 use certwright_acme::{AccountStatus, AcmeError};
 
-/// An account, as the CA describes it.
+/// An account, as the CA returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaAccount {
     /// Its URL.
     pub url: String,
     /// Whether it can be used.
     pub status: AccountStatus,
-    /// The e-mail addresses that the CA has. Some CAs do not show them.
+    /// The e-mail addresses of the account. Some CAs do not return them.
     pub contact: Vec<String>,
     /// The terms of service that the CA's directory names.
     pub terms_of_service: Option<String>,
 }
 
-/// What a CA said of an account when a Certificate used it.
+/// The CA's error about an account, when a Certificate used it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// Generation of the issuer whose account was used.
@@ -31,22 +31,22 @@ pub struct Verdict {
     pub disposition: Disposition,
     /// The reason for the issuer's condition, if the CA's code is known.
     pub reason: Option<&'static str>,
-    /// The CA's words.
+    /// The CA's error, as a message.
     pub message: String,
 }
 
 /// Why an account was not deactivated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Undone {
-    /// The CA refused, or could not be reached.
+    /// The CA rejected the request, or could not be reached.
     Refused(AcmeError),
     /// The CA did not answer in time.
     Timeout,
-    /// The private key of the account is not under this key in the data of the account key Secret.
+    /// The account key Secret does not hold the private key of the account under this key in its data.
     NoKey(String),
 }
 
-/// What came of a step.
+/// The outcome of a step.
 #[derive(Debug)]
 pub enum Outcome {
     /// There was nothing to do.
@@ -60,29 +60,29 @@ pub enum Outcome {
         /// As the step says.
         message: String,
     },
-    /// The last failure is too recent.
+    /// The wait after the last failure is not over yet.
     Held {
         /// As the step says.
         until: Option<Timestamp>,
     },
-    /// An account key is in the Secret: one that was made just now, or one that somebody else has put there meanwhile.
+    /// The Secret holds an account key: one that was just generated, or one that somebody else has stored in the meantime.
     KeyStored {
-        /// Whether it was made just now.
+        /// Whether it was just generated.
         made: bool,
     },
-    /// A new key is in the place of the one that is bound to another external account.
+    /// A new key has replaced the one whose account is bound to another external account.
     KeyReplaced,
-    /// The key of a previous account is back in its place.
+    /// The key of a previous account is the account key again.
     KeyRestored,
-    /// The key of the previous account with this URL is not in the Secret any more.
+    /// The Secret no longer holds the key of the previous account with this URL.
     KeyLost(String),
-    /// The CA was asked for the account of the key.
+    /// The CA was asked for the account of the key, which it may not have.
     LookedUp(Result<Option<CaAccount>, AcmeError>),
     /// The MAC key was read.
     MacKeyRead,
-    /// The CA does not register without an external account binding.
+    /// The CA requires an external account binding, and the spec has none.
     ExternalAccountRequired,
-    /// The CA was asked for an account.
+    /// The CA was asked to register an account.
     Registered {
         /// The account, and whether it is new.
         answer: Result<(CaAccount, bool), AcmeError>,
@@ -91,55 +91,55 @@ pub enum Outcome {
         /// Whether an external account binding was sent.
         bound: bool,
     },
-    /// The CA was asked for the account on record.
+    /// The CA was asked for the state of the account recorded in the Secret.
     Adopted {
-        /// The account on record.
+        /// The recorded account.
         recorded: Recorded,
-        /// What the CA said.
+        /// The CA's answer.
         answer: Result<CaAccount, AcmeError>,
     },
-    /// What the CA said is on the account key Secret.
+    /// The CA's answer is recorded in the account key Secret.
     Recorded,
-    /// The Secret says that the account is deactivated.
+    /// The Secret records that this account is deactivated.
     EndNoted(Recorded),
-    /// The CA was sent the contact.
+    /// The contact was sent to the CA.
     ContactUpdated {
         /// The contact that was sent.
         contact: Vec<String>,
-        /// What the CA said.
+        /// The CA's answer.
         answer: Result<(), AcmeError>,
     },
     /// The CA was asked to deactivate an account.
     Deactivated {
         /// URL of the account, if it is known.
         url: Option<String>,
-        /// URL of the account that is deactivated, or `None` if the key has none.
+        /// URL of the deactivated account, or `None` if the key has no account.
         answer: Result<Option<String>, Undone>,
     },
-    /// The finalizer was set or removed.
+    /// The finalizer was added or removed.
     FinalizerWritten,
-    /// The next key is in the Secret.
+    /// The next key is stored in the Secret.
     NextKeyStored,
-    /// The CA does not offer key changes.
+    /// The CA does not support key changes.
     KeyChangeNotOffered,
-    /// The CA was not asked to change the key, for this reason.
+    /// The CA was not asked to change the key, because of this error.
     KeyNotChanged(AcmeError),
-    /// The CA was asked to change the key; this is its answer, which may be untrue.
+    /// The CA was asked to change the key. Its answer may be untrue.
     KeyChangeAsked(Result<(), AcmeError>),
-    /// Challenges are being validated.
+    /// The CA may be validating challenges.
     WaitedForValidations {
         /// As the step says.
         until: Timestamp,
     },
     /// The CA was asked for the URL of the account of the next key.
     NextKeyLookedUp(Recorded, Result<Option<String>, AcmeError>),
-    /// The CA was asked whether the present key has an account.
+    /// The CA was asked whether the current key has an account.
     PresentKeyLookedUp(Recorded, Result<bool, AcmeError>),
-    /// The next key is the account key in the Secret.
+    /// The next key is now the account key in the Secret.
     KeyPromoted,
-    /// The next key is removed from the Secret.
+    /// The next key was removed from the Secret.
     NextKeyDiscarded,
-    /// The key is not changed, as the step says.
+    /// The rollover was refused.
     KeyChangeRefused {
         /// As the step says.
         reason: &'static str,
@@ -148,7 +148,7 @@ pub enum Outcome {
     },
 }
 
-/// What follows: what to report, in this order, and when to decide again.
+/// What follows from an outcome: what to report, in this order, and when to decide again.
 #[derive(Debug)]
 pub struct Consequence {
     /// What to report.
@@ -160,77 +160,77 @@ pub struct Consequence {
 /// What comes after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Decide again at once.
+    /// Decide again immediately.
     Decide,
     /// Decide again at this time, or when something changes.
     Wait(Option<Timestamp>),
 }
 
-/// What somebody has to know.
+/// Something to write, publish, log or count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
-    /// The API server: the status, if it has changed.
+    /// Write the status, if it has changed.
     Write,
-    /// Readers of events.
+    /// Publish an event.
     Event(Event),
-    /// The account layer: the account can be used.
+    /// Tell the account layer that the account can be used.
     InUse,
-    /// The account layer: the account has the key that the Secret has.
+    /// Tell the account layer that the account has the key in the Secret.
     KeySettled,
-    /// The Certificates of the issuer: which key the account has is known.
+    /// Wake the Certificates of the issuer, because it is known which key the account has.
     WakeCertificates,
-    /// The other issuers with the same account key Secret.
+    /// Wake the issuers that share the account key Secret.
     WakeSharing,
-    /// What the CA said of the account when a Certificate used it does not count any more.
+    /// Forget the verdict, which no longer counts.
     LiftVerdict,
-    /// The log: the account can be used.
+    /// Log that the account can be used.
     Registered {
         /// URL of the account.
         url: String,
         /// Whether it was found by its key.
         found: bool,
     },
-    /// Log and metrics: the key was changed.
+    /// Log and count that the key was changed.
     KeyChanged {
         /// URL of the account.
         url: String,
         /// Thumbprint of the new key.
         thumbprint: String,
     },
-    /// Log and metrics: the key was not changed.
+    /// Log and count that the key was not changed.
     KeyNotChanged {
         /// Why.
         reason: &'static str,
-        /// How often in a row.
+        /// How many attempts have failed in a row.
         attempts: i32,
         /// When the next attempt is made.
         until: Timestamp,
         /// What happened.
         message: String,
     },
-    /// The log: which key the account has.
+    /// Log which key the account has.
     KeyKnown {
         /// URL of the account.
         url: String,
-        /// Which one.
+        /// The key.
         known: super::rollover::Known,
     },
-    /// The log: the account is deactivated.
+    /// Log that the account is deactivated.
     Deactivated(String),
-    /// The log: the account was not deactivated.
+    /// Log that the account was not deactivated.
     NotDeactivated {
         /// URL of the account.
         url: String,
-        /// How often in a row.
+        /// How many attempts have failed in a row.
         attempts: i32,
         /// When the next attempt is made.
         until: Timestamp,
         /// What happened.
         message: String,
     },
-    /// The log: the account of a deleted issuer stays, since another issuer uses it.
+    /// Log that the account of a deleted issuer is kept, because another issuer uses it.
     Retained(String),
-    /// Log and metrics: the account of a deleted issuer stays, since it could not be deactivated.
+    /// Log and count that the account of a deleted issuer is left behind, because it could not be deactivated.
     LeftBehind(String),
 }
 
@@ -245,14 +245,14 @@ impl Consequence {
         Self { reports, next: Next::Wait(until) }
     }
 
-    /// The same, after `reports`.
+    /// The same, with `reports` first.
     pub(super) fn after(self, mut reports: Vec<Report>) -> Self {
         reports.extend(self.reports);
         Self { reports, next: self.next }
     }
 }
 
-/// What a failure is made of.
+/// A failure to record.
 pub(super) struct Failure<'a> {
     pub disposition: Disposition,
     pub reason: Option<&'static str>,

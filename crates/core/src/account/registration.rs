@@ -1,4 +1,4 @@
-//! Registering an account, with an external account if the spec has one.
+//! Registering an account, with an external account binding if the spec has one.
 
 use jiff::Timestamp;
 
@@ -6,7 +6,7 @@ use super::situation::{Situation, wait_for_secret};
 use super::{KeyId, MacKey, Step, key_id_in_secret, mac_key_in_secret};
 use certwright_api::issuer_reason as reason;
 
-/// Registers, if everything is there that this requires.
+/// Registers the account. If the spec has an external account, reads it first, or waits for its Secrets.
 pub(super) fn register(situation: &Situation<'_>, now: Timestamp) -> Step {
     let Some(binding) = &situation.spec.external_account_binding else { return Step::Register };
     let mac_key = (binding.key_secret_ref.name.as_str(), mac_key_in_secret(situation.spec), "keySecretRef");
@@ -41,7 +41,7 @@ pub(super) fn register(situation: &Situation<'_>, now: Timestamp) -> Step {
     Step::Wait { until: Some(wait_for_secret(situation, now)), reason, message }
 }
 
-/// A part of the external account: the name of its Secret, the key in the data of that, and the field that names both.
+/// A part of the external account: the name of its Secret, the key in the Secret's data, and the field that names both.
 type Part<'a> = (&'a str, &'a str, &'a str);
 
 fn no_secret(situation: &Situation<'_>, (name, _, field): Part<'_>) -> (&'static str, String) {

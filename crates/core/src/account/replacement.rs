@@ -1,4 +1,4 @@
-//! One account takes the place of another: the key of the former stays in the Secret, and its URL on record.
+//! Replacing one account with another. The old account stays recorded, and its key stays in the Secret.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -8,18 +8,19 @@ use super::{KeySecret, Recorded, entry_of_previous, with_previous};
 use crate::renewal::whole_seconds;
 use certwright_api::PreviousAccount;
 
-/// What the Secret has to hold besides another account key.
+/// What the Secret must hold in addition to the new account key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Replacement {
     /// The previous accounts.
     pub history: Vec<PreviousAccount>,
-    /// Where to keep the key that is replaced, if it has an account: a key in the data of the Secret.
+    /// The key in the Secret's data under which to keep the replaced private key; `None` if it has no account that is still
+    /// active.
     pub kept_under: Option<String>,
 }
 
 impl State {
-    /// What the Secret has to hold once another key takes the place of the present one: a new one, or that of a previous
-    /// account.
+    /// What the Secret must hold when another key replaces the current one: a new key, or that of the previous account
+    /// `returned_to`.
     pub fn replacement(
         &self,
         snapshot: &Snapshot<'_>,
@@ -42,7 +43,7 @@ impl State {
         Replacement { history, kept_under }
     }
 
-    /// The account of the present key, as the status or the Secret has it on record.
+    /// The account of the current key, as recorded in the status or in the Secret.
     fn account_to_replace(&self, snapshot: &Snapshot<'_>) -> Option<PreviousAccount> {
         let KeySecret::Key { thumbprint, account: on_secret, .. } = snapshot.key_secret else { return None };
         let in_status = self.status.acme.as_ref().filter(|acme| acme.key_thumbprint == *thumbprint);

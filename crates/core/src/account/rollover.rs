@@ -1,7 +1,8 @@
-//! When an account key is changed at the CA (RFC 8555 section 7.3.5), and the steps of it.
+//! Account key rollover (RFC 8555 section 7.3.5): when it is due, and its steps.
 //!
-//! The next key is in the Secret before the CA is asked. From then on the CA alone knows which of the two the account
-//! has: it is asked with both after every answer, since an answer may be lost or untrue, and after every interruption.
+//! The next key is stored in the Secret before the CA is asked to change the key. From then on, only the CA knows which of the
+//! two keys the account has. The operator asks it after every answer, because an answer may be lost or untrue, and after every
+//! interruption.
 
 mod apply;
 mod keys;
@@ -17,11 +18,11 @@ use crate::renewal::whole_seconds_up;
 use certwright_api::issuer_reason as reason;
 use certwright_pki::KeyAlgorithm;
 
-/// For how long challenges that the CA may be looking at are waited for: what it sees proves control by the thumbprint of
-/// the key that the account had when it began to look.
+/// How long to wait for challenges that the CA may be validating. Their answers contain the thumbprint of the key that the
+/// account had when the validation began.
 const LONGEST_VALIDATION: SignedDuration = SignedDuration::from_secs(30);
 
-/// What comes before anything else is asked of the account: to find out which key it has.
+/// The step that settles which key the account has, if that is in doubt. It comes before any other request for the account.
 pub(super) fn in_doubt(situation: &Situation<'_>) -> Option<Step> {
     let view = &situation.rollover;
     view.keys.next?;
@@ -49,7 +50,7 @@ pub(super) fn in_doubt(situation: &Situation<'_>) -> Option<Step> {
     }
 }
 
-/// The next step of an account that is otherwise as it shall be; `None` if there is none now.
+/// The next step of a rollover, for an account that needs nothing else; `None` if none is due now.
 pub(super) fn next_step(situation: &Situation<'_>, now: Timestamp) -> Option<Step> {
     if due(situation)? > now {
         return None;
@@ -76,17 +77,17 @@ pub(super) fn next_step(situation: &Situation<'_>, now: Timestamp) -> Option<Ste
     Some(Step::ChangeKey)
 }
 
-/// When the key is changed next, or that is tried again; in the past if that is due now.
+/// When the next rollover, or the retry of a failed one, is due. This may be in the past.
 fn due(situation: &Situation<'_>) -> Option<Timestamp> {
     let wanted = wanted_at(situation)?;
     Some(planned_retry(situation).map_or(wanted, |retry| retry.max(wanted)))
 }
 
-/// When the spec or a human wants the key to be changed.
+/// When the spec or a user requires a rollover.
 fn wanted_at(situation: &Situation<'_>) -> Option<Timestamp> {
     let (view, acme) = (&situation.rollover, situation.status.acme.as_ref()?);
     let asked = view.keys.request.is_some() && view.keys.request != acme.observed_rollover_request.as_deref();
-    // A key that the user brought is changed when that is asked for, and not because it is of another kind.
+    // A key that the user provided is not rolled over merely because the spec states another algorithm or size.
     let of_another_kind = situation.key_is_ours()
         && stated_algorithm(situation.spec).is_some_and(|stated| view.keys.algorithm != Some(stated));
     if asked || of_another_kind {
@@ -96,7 +97,7 @@ fn wanted_at(situation: &Situation<'_>) -> Option<Timestamp> {
     Some(whole_seconds_up(view.keys.created?.saturating_add(interval).unwrap_or(Timestamp::MAX)))
 }
 
-/// When an attempt that failed is repeated, if nothing has changed since.
+/// When a failed attempt is retried, if neither the spec nor the request has changed since.
 fn planned_retry(situation: &Situation<'_>) -> Option<Timestamp> {
     let acme = situation.status.acme.as_ref()?;
     let failed = acme.failed_key_rollover.as_ref()?;
@@ -105,14 +106,14 @@ fn planned_retry(situation: &Situation<'_>) -> Option<Timestamp> {
     acme.next_key_rollover.as_ref().filter(|_| same).map(|time| time.0)
 }
 
-/// How often in a row the attempt has failed that is made now.
+/// How many attempts at the current rollover have failed in a row.
 fn failures(situation: &Situation<'_>) -> i32 {
     let failed = situation.status.acme.as_ref().and_then(|acme| acme.failed_key_rollover.as_ref());
     let same = planned_retry(situation).is_some();
     failed.filter(|_| same).map_or(0, |failed| failed.attempts)
 }
 
-/// The key that shall follow: what the spec asks for, else one like the present one.
+/// The algorithm and size of the next key: those in the spec, or else those of the current key.
 fn wanted_algorithm(situation: &Situation<'_>) -> Option<KeyAlgorithm> {
     stated_algorithm(situation.spec).or_else(|| match situation.rollover.keys.algorithm? {
         KeyAlgorithm::Rsa(bits) => {
@@ -122,7 +123,7 @@ fn wanted_algorithm(situation: &Situation<'_>) -> Option<KeyAlgorithm> {
     })
 }
 
-/// Issuers that share a key share what becomes of it.
+/// Refuses a rollover that does not suit another issuer with the same key, because it affects all of them.
 fn refused_by_peers(situation: &Situation<'_>, wanted: KeyAlgorithm) -> Option<Step> {
     let (secret, _) = situation.key_secret_name;
     let secret = situation.named(secret);
@@ -144,7 +145,7 @@ fn refused_by_peers(situation: &Situation<'_>, wanted: KeyAlgorithm) -> Option<S
     Some(Step::Refuse { reason: reason::ACCOUNT_KEY_SHARED, message })
 }
 
-/// Whether an attempt has failed that nobody wants any more.
+/// Whether the status has a failed attempt at a rollover that is no longer required.
 fn has_stale_failure(situation: &Situation<'_>, now: Timestamp) -> bool {
     situation.status.acme.as_ref().is_some_and(|acme| acme.failed_key_rollover.is_some())
         && wanted_at(situation).is_none_or(|wanted| wanted > now)

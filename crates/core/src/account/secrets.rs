@@ -1,4 +1,4 @@
-//! The content of the Secrets of an issuer: the account key, and the external account.
+//! The content of an issuer's Secrets: the account key, and the external account.
 
 use jiff::Timestamp;
 
@@ -11,22 +11,22 @@ pub enum KeySecret {
     Missing,
     /// The Secret has no such key in its data.
     NoSuchKey,
-    /// What it holds is not a key that an account can have; the text says why.
+    /// It does not hold a key that an account can have; the message says why.
     Unusable(String),
-    /// It is somebody else's, such as the one of a Certificate; the text says whose.
+    /// It has another owner, such as a Certificate; the message says which.
     OfSomebodyElse(String),
-    /// A key.
+    /// It holds an account key.
     Key {
         /// RFC 7638 thumbprint of the key.
         thumbprint: String,
-        /// Whether Certwright made the Secret, so that it may put another key there.
+        /// Whether Certwright created the Secret, and so may replace the key.
         ours: bool,
-        /// The account that the Secret says the key has.
+        /// The account of the key, as recorded in the Secret.
         account: Option<Recorded>,
     },
 }
 
-/// An account that is on record, in status or on the account key's Secret.
+/// An account that is recorded in the status or in the account key Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
     /// URL of the account.
@@ -39,10 +39,10 @@ pub struct Recorded {
     pub deactivated: Option<Timestamp>,
 }
 
-/// The key id of the external account that the spec wants.
+/// The key id of the external account in the spec.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyId {
-    /// The spec wants no external account.
+    /// The spec has no external account.
     Unbound,
     /// It is known.
     Known(String),
@@ -50,26 +50,26 @@ pub enum KeyId {
     SecretMissing,
     /// The Secret has no such key in its data.
     NoSuchKey,
-    /// What it holds is no key id; the text says why.
+    /// It does not hold a key id; the message says why.
     Unusable(String),
 }
 
 /// The MAC key of the external account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MacKey {
-    /// It was not looked for.
+    /// It has not been read.
     NotRead,
     /// There is no such Secret.
     SecretMissing,
     /// The Secret has no such key in its data.
     NoSuchKey,
-    /// What it holds is not base64; the text says why.
+    /// It does not hold base64; the message says why.
     Unusable(String),
     /// It can be used.
     Usable,
 }
 
-/// The key in the data of the MAC key's Secret.
+/// The key in the data of the Secret with the MAC key.
 pub fn mac_key_in_secret(spec: &AcmeIssuer) -> &str {
     let binding = spec.external_account_binding.as_ref();
     binding.and_then(|binding| binding.key_secret_ref.key.as_deref()).unwrap_or("secret")

@@ -1,4 +1,4 @@
-//! What is known of an issuer's account, and what it is decided on.
+//! The state of an issuer's account, and the snapshot of everything around it.
 
 use jiff::Timestamp;
 
@@ -9,37 +9,37 @@ use crate::backoff::Backoff;
 use certwright_acme::AcmeError;
 use certwright_api::{AcmeIssuer, IssuerStatus, PreviousAccount};
 
-/// The state of an issuer's account in one reconcile: what is recorded, and what was learned on the way.
+/// The state of an issuer's account in one reconcile: what is recorded, and what the reconcile has learned.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     /// The status to record.
     pub status: IssuerStatus,
-    /// The status that the API server has.
+    /// The status in the API server.
     pub recorded: IssuerStatus,
-    /// The accounts that the issuers of the account key Secret had before.
+    /// The previous accounts of the issuers that use the account key Secret.
     pub history: Vec<PreviousAccount>,
-    /// The answer to a key change, until the CA has said which key the account has.
+    /// The CA's answer to a key change, until the CA has confirmed which key the account has.
     pub change: Option<Result<(), AcmeError>>,
-    /// Whether the CA was asked, since this process started, if it knows the key.
+    /// Whether the key is known to have no account: it was just generated, or the CA has said so.
     pub(super) looked_up: bool,
-    /// Which of the two keys the CA knows, if it was asked since that may have changed.
+    /// Which of the two keys the account has; `None` if that is not known.
     pub(super) known: Option<Known>,
-    /// Whether the CA does not know the next key.
+    /// Whether the CA has said that it does not know the next key.
     pub(super) next_is_unknown: bool,
     /// The account whose keys the CA was asked about.
     pub(super) asked_about: Option<Recorded>,
-    /// Whether Certificates may be waiting to learn which key the account has.
+    /// Whether Certificates may be waiting until it is known which key the account has.
     pub(super) awaited: bool,
-    /// What the CA said that has to be acted upon first.
+    /// An answer of the CA that must be handled first.
     pub(super) pending: Option<Pending>,
     /// Whether the CA has no account for the key of an issuer that is being deleted.
     pub(super) has_no_account: bool,
 }
 
-/// What the CA said that has to be acted upon before anything else.
+/// An answer of the CA that must be handled before anything else.
 #[derive(Clone, Debug)]
 pub(super) enum Pending {
-    /// The account exists and can be used. The Secret has to say so before the status does.
+    /// The account exists and can be used. This must be recorded in the Secret first, and then in the status.
     Confirmed {
         account: CaAccount,
         /// The contact to record.
@@ -47,13 +47,13 @@ pub(super) enum Pending {
         /// Whether the account was found by its key.
         found: bool,
     },
-    /// The account at this URL is deactivated. The Secret has to say so before the status does.
+    /// The account at this URL is deactivated. This must be recorded in the Secret first, and then in the status.
     Ended {
         url: String,
-        /// Whether the operator has deactivated it just now.
+        /// Whether the operator has just deactivated it.
         by_us: bool,
     },
-    /// The CA does not know the account on record. It may know its key.
+    /// The CA does not know the recorded account. It may still know the key.
     Unknown { recorded: Recorded, error: AcmeError },
 }
 
@@ -65,7 +65,7 @@ impl State {
         Self { status: recorded.clone(), recorded, history, ..Self::default() }
     }
 
-    /// This process uses the account already, so it is known which key it has.
+    /// Records that this process already uses the account with its current key.
     pub fn key_is_known(&mut self) {
         self.known = Some(Known::Current);
     }
@@ -75,7 +75,7 @@ impl State {
         self.asked_about.as_ref()
     }
 
-    /// Takes note of the previous accounts that the account key Secret lists, if it lists any.
+    /// Records the previous accounts that the account key Secret lists. If it has no list, keeps those from the status.
     pub fn note_history(&mut self, on_secret: Option<Vec<PreviousAccount>>) {
         if let Some(history) = on_secret {
             self.history = history;
@@ -85,7 +85,7 @@ impl State {
         }
     }
 
-    /// Forgets an account in the status that the Secret does not confirm, and returns its URL. It is looked for again.
+    /// Drops an account that the Secret does not confirm from the status, and returns its URL. It is then looked up again.
     pub fn drop_unconfirmed(&mut self, key_secret: &KeySecret) -> Option<String> {
         let KeySecret::Key { account: on_secret, .. } = key_secret else { return None };
         let doubted = self.status.acme.take_if(|acme| !evidence::is_confirmed(acme, on_secret.as_ref()))?;
@@ -93,7 +93,7 @@ impl State {
     }
 }
 
-/// What was gathered about an issuer.
+/// What was gathered about an issuer. The state machine does not change any of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Snapshot<'a> {
     /// The spec.
@@ -104,7 +104,7 @@ pub struct Snapshot<'a> {
     pub generation: i64,
     /// Name of the account key Secret, and the key in its data.
     pub key_secret_name: (&'a str, &'a str),
-    /// The namespace of the issuer's Secrets, where the issuer itself has none.
+    /// The namespace of the Secrets of a `ClusterIssuer`; `None` for an `Issuer`.
     pub secrets_namespace: Option<&'a str>,
     /// The account key Secret.
     pub key_secret: &'a KeySecret,
@@ -112,26 +112,26 @@ pub struct Snapshot<'a> {
     pub key_id: &'a KeyId,
     /// The MAC key.
     pub mac_key: &'a MacKey,
-    /// Version of the Secrets with the MAC key and the key id, once they were read.
+    /// Version of the Secrets with the key id and the MAC key; `None` if neither has been read.
     pub external_account_version: Option<&'a str>,
-    /// The annotation that asks for the deactivation of an account.
+    /// The annotation that requests the deactivation of an account.
     pub deactivate: Option<&'a str>,
     /// Since when the issuer is being deleted.
     pub deleted: Option<Timestamp>,
     /// Whether the issuer has our finalizer.
     pub held: bool,
-    /// The account key and the next one.
+    /// What was gathered about the current key and the next key.
     pub keys: Keys<'a>,
-    /// What the CA said about the account when a Certificate used it.
+    /// What the CA said about the account when a Certificate used it, if it was an error.
     pub verdict: Option<&'a Verdict>,
-    /// The terms of service in the newest directory that was fetched.
+    /// The terms of service in the directory that was fetched last.
     pub latest_terms: Option<&'a str>,
-    /// How long to wait after failures.
+    /// Bounds of the wait after failures.
     pub backoff: Backoff,
 }
 
 impl<'a> Snapshot<'a> {
-    /// What is gathered and what is known, together.
+    /// The snapshot together with the state.
     pub(super) fn with(&self, state: &'a State) -> Situation<'a> {
         let keys = self.keys;
         Situation {
@@ -165,7 +165,7 @@ impl<'a> Snapshot<'a> {
         self.keys.algorithm.map(|algorithm| algorithm.to_string()).unwrap_or_default()
     }
 
-    /// The key id that the account is to be bound to, if it is known.
+    /// The key id to bind the account to, if it is known.
     pub(super) fn wanted_key_id(&self) -> Option<String> {
         match self.key_id {
             KeyId::Known(key_id) => Some(key_id.clone()),

@@ -10,53 +10,53 @@ use certwright_api::PreviousAccount;
 pub enum Step {
     /// Nothing: the account can be used.
     Rest,
-    /// Nothing, before `until` or a change of the spec.
+    /// Wait until `until`, or until the spec changes.
     Wait {
-        /// When to look again; `None` if only a change of the spec helps.
+        /// When to check again; `None` if only a change of the spec helps.
         until: Option<Timestamp>,
         /// A constant of [`issuer_reason`](certwright_api::issuer_reason).
         reason: &'static str,
-        /// A sentence for people.
+        /// The message of the condition.
         message: String,
     },
-    /// Nothing, before `until`: the condition says what went wrong. `None`: not before the spec changes.
+    /// Wait after a failure that the condition already reports.
     Hold {
-        /// When to look again.
+        /// When to check again; `None` if only a change of the spec helps.
         until: Option<Timestamp>,
     },
-    /// Make a key and store it.
+    /// Generate a key and store it.
     MakeKey,
-    /// Put a new key in the place of the one that is bound to another external account; the old one is kept beside it.
+    /// Replace the key, because its account is bound to another external account. The old key is kept in the Secret.
     ReplaceKey,
-    /// Ask the CA whether it knows the key.
+    /// Look up the account of the key at the CA.
     LookUp,
     /// Read the MAC key.
     ReadMacKey,
-    /// Register.
+    /// Register an account.
     Register,
-    /// Take over the account that is on record: read its state from the CA.
+    /// Use the account recorded in the Secret: read its state from the CA.
     Adopt(Recorded),
-    /// Write to the Secret of the key that the CA has confirmed its account.
+    /// Record in the Secret the account that the CA has confirmed.
     RecordAccount {
         /// URL of the account.
         url: String,
         /// Key id of the external account that it is bound to.
         key_id: Option<String>,
     },
-    /// Write to the Secret that the account at this URL is deactivated.
+    /// Record in the Secret that the account at this URL is deactivated.
     RecordEnd(String),
-    /// Take note that the account on record is deactivated.
+    /// Record in the status that the account recorded in the Secret is deactivated.
     NoteEnd(Recorded),
-    /// Put back the key of an account that the issuer had before; the present one is kept beside it.
+    /// Restore the key of a previous account. The current key is kept in the Secret.
     ReturnTo(PreviousAccount),
-    /// Tell the CA the new e-mail addresses.
+    /// Send the new e-mail addresses to the CA.
     UpdateContact,
     /// Deactivate the account at this URL.
     Deactivate(String),
-    /// Have the issuer's deletion wait for us.
+    /// Add the finalizer, so that the issuer's deletion waits for the deactivation of its account.
     SetFinalizer,
-    /// Have the issuer's deletion wait for us no more.
+    /// Remove the finalizer.
     DropFinalizer,
-    /// Change the account key, or find out whether it was changed.
+    /// Roll over the account key, or find out whether an earlier rollover succeeded.
     Rollover(rollover::Step),
 }

@@ -1,9 +1,9 @@
-//! The terms of service that were agreed to, and those that the CA has by now.
+//! The terms of service that the account agreed to, and those that the CA has now.
 
 use certwright_api::AcmeAccountStatus;
 
-/// Takes note of the terms of service that the CA's directory names by now. True if they have just become others than those
-/// that were agreed to.
+/// Records the terms of service in the CA's directory. Returns whether they have just changed to other terms than those agreed
+/// to.
 pub fn note_terms(account: &mut AcmeAccountStatus, known: Option<&str>) -> bool {
     let Some(known) = known else { return false };
     let others = account.terms_of_service.as_deref() != Some(known);
@@ -13,13 +13,13 @@ pub fn note_terms(account: &mut AcmeAccountStatus, known: Option<&str>) -> bool 
     news
 }
 
-/// Whether there is something to take note of.
+/// Whether the terms of service differ from those recorded.
 pub fn has_other_terms(account: &AcmeAccountStatus, known: Option<&str>) -> bool {
     let noted = account.latest_terms_of_service.as_ref().or(account.terms_of_service.as_ref());
     known.is_some() && noted.map(String::as_str) != known
 }
 
-/// What the condition says of terms that have changed.
+/// The part of the condition's message about changed terms.
 pub fn changed_terms(account: &AcmeAccountStatus) -> Option<String> {
     let latest = account.latest_terms_of_service.as_ref()?;
     Some(match &account.terms_of_service {

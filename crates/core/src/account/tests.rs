@@ -128,7 +128,7 @@ fn a_key_of_the_users_is_never_replaced() {
                 .to_owned()
         )
     );
-    // It was registered, and only the Secret tells so far.
+    // The account is registered, but so far it is recorded only in the Secret.
     case.key_secret = key("mine", false, Some(Recorded { key_id: Some("kid-2".into()), ..Case::recorded() }));
     assert!(matches!(case.step(), Step::Adopt(_)));
 }
@@ -241,7 +241,7 @@ fn the_key_is_the_one_that_the_spec_asks_for() {
     assert_eq!(account_key_algorithm(&AcmeIssuer::default()), KeyAlgorithm::ECDSA_P256);
 }
 
-/// What the next step is decided on; by default there is a key and nothing else.
+/// The input of the decision on the next step. By default there is only a key.
 #[derive(Clone)]
 struct Case {
     spec: AcmeIssuer,

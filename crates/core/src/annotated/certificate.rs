@@ -1,4 +1,4 @@
-//! The Certificates that an Ingress or a Gateway asks for, and whether those that there are fit.
+//! The Certificates that an Ingress or a Gateway requests, and whether existing ones match.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

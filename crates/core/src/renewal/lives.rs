@@ -50,11 +50,11 @@ enum Suggests {
     Sensibly,
     /// Each certificate is to be replaced immediately.
     Now,
-    /// Each certificate is to be replaced soon, at any time of asking.
+    /// Each certificate is to be replaced soon, whenever the CA is asked.
     Soon,
     /// A mix of these that differs between certificates, and times in between.
     Moody,
-    /// What says nothing.
+    /// An invalid window.
     Nonsense,
 }
 
@@ -134,7 +134,7 @@ const DAYS: [i64; 6] = [6 * DAY, 45 * DAY, 47 * DAY, 90 * DAY, 200 * DAY, 398 * 
 fn check(fate: &Fate) -> Result<(), TestCaseError> {
     let life = Life::new(fate).live();
     for Expiry { due, tried, at } in &life.expired {
-        // It was tried in time, and failed each time, because the CA was down.
+        // The renewal was tried in time, and failed each time, because the CA was down.
         let Some((first, last)) = tried else {
             return Err(TestCaseError::fail(format!("expired at {at}, and nothing was tried")));
         };

@@ -128,7 +128,7 @@ proptest! {
             }
             now = due + SignedDuration::from_secs(delay);
         }
-        // The least that a rule may leave to be used, less the backdating.
+        // The minimum use that a rule may leave, minus the backdating.
         let least_use = lifetime / 10 - backdated.as_secs() - 1;
         prop_assert!(orders <= 3 * 365 * DAY / least_use + 1, "{orders}");
         if rule == RenewalRule::Default {

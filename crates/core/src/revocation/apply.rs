@@ -21,7 +21,7 @@ use certwright_api::{
 pub(super) const GIVEN_UP_AFTER: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Bounds of the retry interval while a deletion waits for the CA.
 const DELETION_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
-/// What events say was being done.
+/// The action of the events.
 const ACTION: &str = "Revoke";
 
 impl State {

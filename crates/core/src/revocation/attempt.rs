@@ -65,17 +65,18 @@ impl Attempt {
         }
     }
 
-    /// Records what came of the request that the account signs.
+    /// Records the result of the request that the account signs.
     pub fn account_answered(&mut self, answer: Result<(), NotByAccount>) {
         self.by_account = Some(answer);
     }
 
-    /// Records what came of the request that the certificate's own key signs.
+    /// Records the result of the request that the certificate's own key signs.
     pub fn key_answered(&mut self, answer: Result<(), NotByKey>) {
         self.by_key = Some(answer);
     }
 
-    /// Who has had the certificate revoked, or why it is not. The time for an attempt that is not over has run out.
+    /// Who signed the request that revoked the certificate, or why it is not revoked. An attempt that is not over has timed
+    /// out.
     pub(super) fn end(self, held: &RevocableCertificate, now: Timestamp) -> Result<Signer, Refusal> {
         let is_over = self.signer().is_none();
         let refusal = match self.by_account {

@@ -61,7 +61,7 @@ impl Case {
         }
     }
 
-    /// The one that asks for the revocation of the certificate in the Secret.
+    /// A case in which the annotation requests the revocation of the certificate in the Secret.
     fn asked() -> Self {
         let mut case = Self::holding(OLD);
         case.asked.request = Some("superseded");
@@ -116,7 +116,7 @@ impl Case {
         consequence.reports
     }
 
-    /// What the chore asks for is done; `answer` is what the CA says to the account.
+    /// Executes the chore. `answer` is the CA's answer to the account.
     fn does(&mut self, chore: Chore, answer: Result<(), AcmeError>) -> Vec<Report> {
         self.apply(match chore {
             Chore::KeepLedger(ledger, remark) => Outcome::LedgerKept(ledger, remark),
@@ -125,7 +125,7 @@ impl Case {
         })
     }
 
-    /// The next chore is to keep the ledger; it is done.
+    /// Checks that the next chore is to write the ledger, and executes it.
     fn keeps_ledger(&mut self, expected: Option<Remark>) -> Vec<Report> {
         let Some(Chore::KeepLedger(ledger, remark)) = self.next() else { panic!("{:?}", self.next()) };
         assert_eq!(remark, expected);
@@ -134,7 +134,7 @@ impl Case {
         reports
     }
 
-    /// What comes of an attempt to revoke this certificate.
+    /// Applies the result of an attempt to revoke this certificate.
     fn attempted(&mut self, serial: &str, attempt: Attempt) -> Vec<Report> {
         let revocation = Revocation::of(&self.entry(serial)).expect("an open revocation");
         self.apply(Outcome::RevocationAsked(Box::new(revocation), attempt))
@@ -173,7 +173,7 @@ impl Case {
         assert_eq!(self.ledger().last.unwrap().result, RevocationResult::Revoked);
     }
 
-    /// The CA does not revoke the certificate. Returns whether it is asked again.
+    /// The CA does not revoke the certificate. Returns whether the revocation is retried.
     fn fails(&mut self, serial: &str, error: AcmeError) -> bool {
         self.attempted(serial, by_account(Err(error)));
         self.entry(serial).open().is_some()

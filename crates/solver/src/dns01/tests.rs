@@ -1,4 +1,4 @@
-//! Lookups against name servers on loopback, which stand in for the world.
+//! Lookups against name servers on loopback, which simulate the DNS of the Internet.
 
 use super::*;
 
@@ -7,7 +7,7 @@ mod propagation;
 mod transport;
 pub(super) mod world;
 
-/// A record to put somewhere.
+/// A record for `domain`.
 pub(super) fn record(domain: &str) -> Record {
     let fqdn = format!("_acme-challenge.{}.", base_domain(domain));
     let key_authorization = "token.thumbprint".to_owned();

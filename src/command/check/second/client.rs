@@ -33,8 +33,9 @@ pub(super) struct Reading {
     pub(super) profiles: BTreeMap<String, String>,
 }
 
-/// Lets the second client fetch the directory. It has no function that returns the URLs, so it also begins to place an order and
-/// to look up an account, with a key made for this; the URLs of these requests are noted, and the requests are not sent.
+/// Lets the second client fetch the directory. It has no function that returns the URLs, so it also begins to place an order
+/// and to look up an account, with a key generated for this purpose. The URLs of these requests are recorded, but the requests
+/// are not sent.
 pub(super) async fn read_directory(server: &Server) -> Result<Reading, String> {
     rehearse(server).await.map_err(|error| why(&error))
 }

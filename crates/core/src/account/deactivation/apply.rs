@@ -1,4 +1,4 @@
-//! What follows from the attempts to end an account.
+//! What follows from the attempts to deactivate an account.
 
 use std::time::Duration;
 
@@ -19,20 +19,20 @@ use certwright_api::{
     AcmeAccountStatus, CONDITION_ACCOUNT_DEACTIVATED, DeactivationStatus, issuer_reason as reason,
 };
 
-/// What events say was being done.
+/// The action of the events.
 const ACTION: &str = "Deactivate";
 
-/// A failure, as the status describes it.
+/// A failed attempt, as the status reports it.
 struct Described {
     reason: &'static str,
     message: String,
-    /// Whether only a human can mend it.
+    /// Whether only a user can fix the cause.
     slow: bool,
     retry_after: Option<Duration>,
 }
 
 impl State {
-    /// The status says what has become of the deactivation that a human asks for.
+    /// Records in the status the progress of the deactivation that the annotation requests.
     pub fn note_request(&mut self, snapshot: &Snapshot<'_>, now: Timestamp) {
         match asked(&snapshot.with(self)) {
             Asked::Nothing => {
@@ -44,7 +44,8 @@ impl State {
             }
             Asked::Pending => {}
             Asked::Done(message) => {
-                // An attempt that failed before counts no more, also if the process was killed before it said so.
+                // Earlier failures no longer count. They may still be recorded, if the process was killed before it could
+                // remove them.
                 self.status.deactivation = None;
                 self.set_deactivated(true, reason::DEACTIVATED, &message, snapshot, now);
             }
@@ -55,12 +56,12 @@ impl State {
         }
     }
 
-    /// When the deactivation that a human asks for is tried again.
+    /// When the deactivation that the annotation requests is retried, if it has failed.
     pub(in crate::account) fn next_deactivation(&self, snapshot: &Snapshot<'_>) -> Option<Timestamp> {
         next_attempt_asked_for(&snapshot.with(self))
     }
 
-    /// An event, if the condition has come to say that a deactivation is not done. It is published with the status.
+    /// An event to publish with the status, if the condition has a new message about a deactivation that has not succeeded.
     pub fn news_of_deactivation(&self) -> Option<Event> {
         let now = condition(&self.status.conditions, CONDITION_ACCOUNT_DEACTIVATED)?;
         let before = condition(&self.recorded.conditions, CONDITION_ACCOUNT_DEACTIVATED);
@@ -68,7 +69,7 @@ impl State {
         is_news.then(|| Event::warning(now.reason.clone(), ACTION, now.message.clone()))
     }
 
-    /// What to report of the account of an issuer that is being deleted, before `step`.
+    /// What to report before `step` about the account of an issuer that is being deleted.
     pub fn last_words(&self, step: &LastStep, snapshot: &Snapshot<'_>) -> Vec<Report> {
         let account = self.status.acme.as_ref().map_or("of its key", |acme| acme.uri.as_str());
         match step {
@@ -92,7 +93,7 @@ impl State {
         }
     }
 
-    /// What follows from the attempt to deactivate an account.
+    /// What follows from an attempt to deactivate an account.
     pub(in crate::account) fn deactivated(
         &mut self,
         url: Option<String>,
@@ -106,7 +107,7 @@ impl State {
                 self.pending = Some(Pending::Ended { url, by_us: true });
                 Consequence::DECIDE
             }
-            // There is no account: a crash came before its registration.
+            // The key has no account: the process crashed before registering one.
             Ok(None) => {
                 self.status.deactivation = None;
                 self.status.acme = None;
@@ -144,7 +145,7 @@ impl State {
         Consequence::decide(vec![Report::NotDeactivated { url, attempts, until, message }])
     }
 
-    /// The Secret says that the account is deactivated, and the status says it now.
+    /// The deactivation is recorded in the Secret, and is now recorded in the status.
     pub(in crate::account) fn end_recorded(&mut self, url: &str, by_us: bool, now: Timestamp) -> Consequence {
         if let Some(acme) = self.status.acme.as_mut().filter(|acme| acme.uri == url) {
             acme.deactivation_time = Some(Time(whole_seconds(now)));
@@ -161,7 +162,7 @@ impl State {
         ])
     }
 
-    /// Takes note of the end of an account that the Secret tells of.
+    /// Records in the status the deactivation that is recorded in the Secret.
     pub(in crate::account) fn note_end(&mut self, recorded: &Recorded, snapshot: &Snapshot<'_>) {
         let ended = recorded.deactivated.map(|time| Time(whole_seconds(time)));
         let thumbprint = snapshot.thumbprint().unwrap_or_default();

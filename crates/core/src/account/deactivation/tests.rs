@@ -146,7 +146,7 @@ fn the_last_step_deactivates_what_the_policy_says() {
 fn a_deletion_ends_in_bounded_time() {
     let mut case = Case { held: true, ..Case::registered() };
     case.policy(AccountOnDelete::Deactivate);
-    // Long before, for an annotation: at the deletion it is tried at once.
+    // A failure from before the deletion, of a requested deactivation, does not delay the first attempt.
     let hour = SignedDuration::from_hours(1);
     case.status.deactivation = Some(failed(URL, now() - hour, now() + hour));
     assert!(matches!(case.last(None), LastStep::Deactivate { .. }));
@@ -170,7 +170,7 @@ fn a_deletion_ends_in_bounded_time() {
     }
     assert_eq!(at, now() + DEACTIVATION_TIMEOUT);
     assert!(attempts > 3, "{attempts}");
-    // The operator was down all the time: it is tried once.
+    // If the operator was down until after the timeout, it makes one attempt.
     case.status.deactivation = None;
     let late = now() + hour;
     let once = decide_last(&case.situation(), None, deleted(), late);

@@ -1,4 +1,4 @@
-//! What follows from the steps of a key change.
+//! What follows from the steps of an account key rollover.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use crate::renewal::whole_seconds;
 use certwright_acme::{AcmeError, Operation};
 use certwright_api::{AcmeAccountStatus, CONDITION_KEY_ROLLOVER, FailedKeyRollover, issuer_reason as reason};
 
-/// What every failure ends with.
+/// The end of every failure message.
 const GOES_ON: &str = "The account keeps its present key";
 
-/// What events say was being done.
+/// The action of the events.
 const ACTION: &str = "RollOver";
 
 impl State {
@@ -31,7 +31,7 @@ impl State {
     ) -> Consequence {
         match outcome {
             Outcome::NextKeyStored => {
-                // The CA has not heard of it.
+                // The CA does not know the next key yet.
                 self.known = Some(Known::Current);
                 Consequence::DECIDE
             }
@@ -44,7 +44,7 @@ impl State {
                 self.not_changed(reason::KEY_CHANGE_NOT_OFFERED, message, None, snapshot, now)
             }
             Outcome::WaitedForValidations { until } => self.rest_until(until, snapshot, now),
-            // Nothing was sent, and nothing has failed.
+            // No request was sent, so nothing has failed.
             Outcome::KeyNotChanged(AcmeError::Paused { until }) => self.rest_until(until, snapshot, now),
             Outcome::KeyNotChanged(error) => self.kept(Err(error), snapshot, now),
             Outcome::KeyChangeAsked(answer) => {
@@ -79,7 +79,7 @@ impl State {
         match answer {
             Ok(Some(url)) if url == account.url => self.learn(account, Known::Next, snapshot, now),
             Ok(Some(_)) => self.learn(account, Known::NextIsTaken, snapshot, now),
-            // A CA that has no word for a key that it does not know is asked for the other one.
+            // Not every CA answers `accountDoesNotExist` for an unknown key. Next, the CA is asked about the current key.
             Ok(None) | Err(AcmeError::Problem { status: 400..=404, .. }) => {
                 self.next_is_unknown = true;
                 Consequence::DECIDE
@@ -115,7 +115,7 @@ impl State {
         }
     }
 
-    /// The CA has said which key the account has.
+    /// Records which key the account has, according to the CA.
     fn learn(
         &mut self,
         account: Recorded,
@@ -130,7 +130,7 @@ impl State {
             self.awaited = true;
             return Consequence::decide(reports);
         }
-        // The account can be used again, whatever becomes of the status.
+        // The account can be used again, even if the status cannot be written.
         self.awaited = false;
         reports.extend([Report::KeySettled, Report::WakeCertificates]);
         match self.change.take_if(|_| known == Known::Current) {
@@ -139,7 +139,7 @@ impl State {
         }
     }
 
-    /// The next key is the account key in the Secret.
+    /// The next key is now the account key in the Secret.
     fn promoted(&mut self, snapshot: &Snapshot<'_>, now: Timestamp) -> Consequence {
         self.known = Some(Known::Current);
         self.change = None;
@@ -164,11 +164,11 @@ impl State {
         ])
     }
 
-    /// The next key was given to another account, and is removed: it is of no use to this one.
+    /// The next key was removed, because it belongs to another account.
     fn discarded(&mut self, snapshot: &Snapshot<'_>, now: Timestamp) -> Consequence {
         self.known = Some(Known::Current);
         let said = match self.change.take() {
-            // It was there before anything was asked of the CA.
+            // This reconcile has not asked the CA to change the key, so no attempt has failed.
             None => return Consequence::DECIDE,
             Some(Ok(())) => "the CA reported success, but".to_owned(),
             Some(Err(error)) => format!("{}:", words(&error)),
@@ -180,7 +180,7 @@ impl State {
         self.not_changed(reason::KEY_CHANGE_REFUSED, message, None, snapshot, now)
     }
 
-    /// What follows from the answer of a CA that has kept the key.
+    /// What follows from `answer`, the CA's answer to a key change, if the account still has the current key.
     fn kept(
         &mut self,
         answer: Result<(), AcmeError>,
@@ -207,7 +207,7 @@ impl State {
         self.not_changed(reason, message, retry_after, snapshot, now)
     }
 
-    /// Records a failure: the account can be used as before, and the change is tried again after hours.
+    /// Records a failed rollover. The account remains usable, and the rollover is retried after hours.
     fn not_changed(
         &mut self,
         reason: &'static str,
@@ -237,8 +237,8 @@ impl State {
         Consequence::decide([told, Report::Write].into_iter().chain(event).collect())
     }
 
-    /// Takes note in the status of how old the key is. If it was changed since `before`, by any of the issuers that share it,
-    /// then what was asked for is done.
+    /// Records the dates of the key in the status. If the key was changed since `before`, by any of the issuers that share it,
+    /// the request for a rollover is fulfilled.
     pub(in crate::account) fn note_key_dates(
         &mut self,
         before: Option<AcmeAccountStatus>,
@@ -251,7 +251,7 @@ impl State {
         acme.key_created = snapshot.keys.created.map(|created| Time(whole_seconds(created)));
         acme.last_key_rollover = rolled_over.map(Time);
         let Some(before) = before.filter(|before| before.uri == acme.uri) else {
-            // An account that is new has a key that is new, or that is seen for the first time.
+            // A new account has a new key, or one that is seen for the first time.
             acme.observed_rollover_request = request;
             return;
         };
@@ -268,7 +268,7 @@ impl State {
         }
     }
 
-    /// Records when the key is changed next, and returns that.
+    /// Records when the next rollover is due, and returns that time.
     pub(in crate::account) fn plan_rollover(
         &mut self,
         snapshot: &Snapshot<'_>,

@@ -1,28 +1,28 @@
-//! The account key, the next one, and what is known about them.
+//! The current account key, the next one, and what is known about them.
 
 use jiff::Timestamp;
 
 use certwright_api::{AccountKeyAlgorithm, AcmeIssuer};
 use certwright_pki::KeyAlgorithm;
 
-/// What was gathered about the account key and the next one.
+/// What was gathered about the current key and the next key.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Keys<'a> {
-    /// Algorithm and size of the account key.
+    /// Algorithm and size of the current key.
     pub algorithm: Option<KeyAlgorithm>,
-    /// When it was made.
+    /// When the current key was generated.
     pub created: Option<Timestamp>,
-    /// When it took the place of another at the CA.
+    /// When the current key replaced another one at the CA.
     pub last_rollover: Option<Timestamp>,
     /// The next key, if one is stored.
     pub next: Option<&'a NextKey>,
-    /// The annotation that asks for another key.
+    /// The annotation that requests a rollover.
     pub request: Option<&'a str>,
     /// The other issuers with the same key.
     pub peers: &'a [Peer],
-    /// Whether the CA may be looking at answers to challenges of the account.
+    /// Whether the CA may be validating challenges of the account.
     pub validating: bool,
-    /// Why no other key may be put into the Secret, if that is so: it is somebody else's.
+    /// Why the key in the Secret must not be replaced: the Secret belongs to somebody else. `None` if the key may be replaced.
     pub must_stay: Option<&'a str>,
 }
 
@@ -31,13 +31,13 @@ pub struct Keys<'a> {
 pub struct View<'a> {
     /// What was gathered.
     pub keys: Keys<'a>,
-    /// Which of the two the CA knows, if it was asked since that may have changed.
+    /// Which of the two keys the account has; `None` if that is not known.
     pub known: Option<Known>,
-    /// Whether the CA was asked and does not know the next key.
+    /// Whether the CA has said that it does not know the next key.
     pub next_is_unknown: bool,
 }
 
-/// The key that is to follow.
+/// The next key, which is stored in the Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NextKey {
     /// Algorithm and size.
@@ -46,14 +46,14 @@ pub struct NextKey {
     pub created: Option<Timestamp>,
 }
 
-/// Which key the CA knows as that of the account.
+/// Which key the account has at the CA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
-    /// The one that it had.
+    /// The current key.
     Current,
-    /// The one that was to follow.
+    /// The next key.
     Next,
-    /// The one that it had; the one that was to follow is that of another account.
+    /// The current key. The next key belongs to another account.
     NextIsTaken,
 }
 
@@ -64,17 +64,17 @@ pub struct Peer {
     pub name: String,
     /// URL of its directory.
     pub server: String,
-    /// The key that its spec asks for, if it does.
+    /// The algorithm and size in its spec, if it states them.
     pub algorithm: Option<KeyAlgorithm>,
 }
 
-/// The key that the spec asks for, if it asks for one.
+/// The algorithm and size in the spec, if it states them.
 pub fn stated_algorithm(spec: &AcmeIssuer) -> Option<KeyAlgorithm> {
     let key = spec.account_key.as_ref()?;
     (key.algorithm.is_some() || key.size.is_some()).then(|| account_key_algorithm(spec))
 }
 
-/// The account key to make.
+/// The algorithm and size of the account key to generate.
 pub fn account_key_algorithm(spec: &AcmeIssuer) -> KeyAlgorithm {
     let key = spec.account_key.clone().unwrap_or_default();
     match (key.algorithm.unwrap_or_default(), key.size) {

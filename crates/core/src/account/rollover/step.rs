@@ -1,4 +1,4 @@
-//! The steps of a key change.
+//! The steps of an account key rollover.
 
 use jiff::Timestamp;
 
@@ -8,28 +8,28 @@ use certwright_pki::KeyAlgorithm;
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Ask the CA which of the two keys the account has: for the account of the next key.
+    /// Find out which of the two keys the account has: look up the account of the next key at the CA.
     AskWhichKey(Recorded),
-    /// The CA does not know the next key: ask it for the account of the present one.
+    /// The CA does not know the next key: look up the account of the current key.
     AskForPresentKey(Recorded),
-    /// Store a key that is to follow.
+    /// Generate the next key and store it.
     StoreNextKey(KeyAlgorithm),
-    /// Wait until no challenge is looked at.
+    /// Wait until the CA validates no challenge of the account.
     WaitForValidations {
-        /// When to go on all the same.
+        /// When to continue even if the CA may still be validating one.
         until: Timestamp,
     },
     /// Ask the CA to change the key.
     ChangeKey,
     /// Make the next key the account key.
     PromoteKey,
-    /// Remove the next key: it is that of another account.
+    /// Remove the next key, because it belongs to another account.
     DiscardNextKey,
-    /// Nothing can be changed, as the issuers are.
+    /// Refuse the rollover, because of who owns the Secret or which issuers share it.
     Refuse {
         /// A constant of [`issuer_reason`](certwright_api::issuer_reason).
         reason: &'static str,
-        /// A sentence for people.
+        /// The message of the condition.
         message: String,
     },
 }

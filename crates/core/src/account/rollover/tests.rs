@@ -47,7 +47,7 @@ fn no_other_key_is_put_into_a_secret_of_somebody_else() {
     let Step::Refuse { reason, message } = case.rollover() else { panic!("{:?}", case.rollover()) };
     assert_eq!(reason, reason::ACCOUNT_KEY_NOT_OURS);
     assert!(message.ends_with(why), "{message}");
-    // What was begun before is brought to its end, or the account would be lost.
+    // A rollover that has already begun is completed. Otherwise the account would be lost.
     (case.next, case.known) = (Some(P256), None);
     assert_eq!(case.rollover(), Step::AskWhichKey(recorded()));
     case.known = Some(Known::Next);
@@ -184,7 +184,8 @@ fn issuers_that_share_a_key_have_to_agree() {
 }
 
 proptest! {
-    /// A CA that refuses for a year is asked no more often than the backoff says, and never at rest.
+    /// Whatever the age of the key and the time of a retry, there is nothing to do before the due time, and something to do
+    /// then.
     #[test]
     fn the_time_of_the_next_look_is_the_time_at_which_there_is_something_to_do(
         interval in 1_i64..10_000, age in 0_i64..20_000, retry in proptest::option::of(-1000_i64..1000),

@@ -1,4 +1,4 @@
-//! Properties of the account machine, whatever fails and whenever the process is killed.
+//! Properties of the account state machine, whatever fails and whenever the process is killed.
 
 use proptest::prelude::*;
 
@@ -23,7 +23,7 @@ fn fates() -> impl Strategy<Value = Vec<Fate>> {
 }
 
 proptest! {
-    /// One account, whose key is in its Secret, and whose URL is on the Secret and in the status.
+    /// Exactly one account is registered. Its key is in the Secret, and its URL is recorded in the Secret and in the status.
     #[test]
     fn whatever_happens_one_account_is_registered(fates in fates(), bound in any::<bool>()) {
         let mut world = World::new();
@@ -43,7 +43,7 @@ proptest! {
         prop_assert_eq!(world.effects, effects, "an issuer that is ready costs nothing");
     }
 
-    /// The same account has another key, once, and the Secret has the key that the CA knows.
+    /// The key of the account is changed exactly once, and the Secret holds the key that the CA knows.
     #[test]
     fn whatever_happens_the_key_is_changed_once(fates in fates()) {
         let mut world = World::new();
@@ -65,7 +65,7 @@ proptest! {
         prop_assert_eq!(world.secret.as_ref().unwrap().key, key, "it is not changed again");
     }
 
-    /// A CA that keeps the old key, and says so or does not: the account goes on with it.
+    /// If the CA keeps the old key, the account stays usable with that key, whether or not the CA says so.
     #[test]
     fn a_key_that_is_not_changed_stays_usable(
         fates in fates(),
@@ -93,7 +93,7 @@ proptest! {
         prop_assert_eq!(told.status.as_str(), "False");
     }
 
-    /// Another external account needs another account; the first one stays on record, with its key, and can be had back.
+    /// Another external account requires another account. The first account stays recorded with its key, and can be restored.
     #[test]
     fn whatever_happens_a_rebound_account_can_be_had_back(fates in fates(), back in fates()) {
         let mut world = World::new();
@@ -117,7 +117,7 @@ proptest! {
         prop_assert_eq!(world.secret.as_ref().unwrap().key, first.key);
     }
 
-    /// The account that is named is deactivated, and no other is registered in its place.
+    /// The named account is deactivated, and no other account is registered in its place.
     #[test]
     fn whatever_happens_a_deactivated_account_is_not_replaced(fates in fates()) {
         let mut world = World::new();
@@ -136,8 +136,8 @@ proptest! {
         prop_assert_eq!(world.accounts.len(), 1, "nor when the status is lost");
     }
 
-    /// An issuer whose account is to be deactivated with it is let go, in bounded time; and not before the CA has confirmed,
-    /// unless the time is over.
+    /// An issuer whose policy requires the deactivation of its account is released in bounded time. It is not released before
+    /// the CA has confirmed the deactivation, unless the timeout is over.
     #[test]
     fn whatever_happens_a_deleted_issuer_is_let_go(early in fates(), fates in fates(), registered in any::<bool>()) {
         let mut world = World::new();
@@ -158,8 +158,8 @@ proptest! {
     }
 }
 
-/// The first attempt failed, and the process was killed once the Secret told of the success of the second: what the status said of
-/// the first attempt had the issuer reconciled without end.
+/// The first attempt fails, and the process is killed after the success of the second is recorded in the Secret. The failure in
+/// the status must not make the issuer reconcile endlessly.
 #[test]
 fn an_attempt_that_failed_is_forgotten_once_the_account_is_deactivated() {
     use Fate::*;
@@ -172,7 +172,7 @@ fn an_attempt_that_failed_is_forgotten_once_the_account_is_deactivated() {
     assert_eq!(world.status.deactivation, None);
 }
 
-/// The issuer is ready, and CA, Secret and status agree on its account.
+/// Checks that the issuer is ready, and that the CA, the Secret and the status agree on its account.
 fn check_account(world: &World) {
     assert!(world.is_ready(), "{:?}", world.status);
     let acme = world.status.acme.as_ref().unwrap();

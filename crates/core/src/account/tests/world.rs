@@ -1,5 +1,5 @@
-//! A world for the account machine: a CA, the account key Secret, the status at the API server, and a process that is killed,
-//! fails to write, and loses answers. It decides nothing: production's `next_step` and `apply` do.
+//! A world for the account state machine: a CA, the account key Secret, the status in the API server, and a process that is
+//! killed, fails to write, and loses answers. It decides nothing: that is left to `next_step` and `apply`.
 
 mod act;
 
@@ -25,9 +25,9 @@ pub(super) const SERVER: &str = "https://acme.test/dir";
 pub(super) enum Fate {
     /// It works.
     Works,
-    /// It has no effect: the CA answers 503, or the API server refuses.
+    /// It has no effect: the CA answers 503, or the API server rejects the write.
     Refused,
-    /// It takes effect, and the answer is lost.
+    /// It takes effect, but the answer is lost.
     AnswerLost,
     /// The process is killed before it.
     KilledBefore,
@@ -53,7 +53,7 @@ pub(super) struct Account {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KeyChanges {
     Made,
-    /// It answers with success and keeps the old key.
+    /// It reports success, but keeps the old key.
     Pretended,
     Refused,
     NotOffered,
@@ -87,11 +87,11 @@ pub(super) struct World {
     pub accounts: Vec<Account>,
     pub changes: KeyChanges,
     pub requires_binding: bool,
-    /// What happens to the next effects; then all work.
+    /// What happens to the next effects. All later ones work.
     pub fates: VecDeque<Fate>,
     pub effects: usize,
     keys: u32,
-    /// Whether this process uses the account.
+    /// The account that this process uses, and its key.
     in_use: Option<(String, u32)>,
 }
 
@@ -161,7 +161,7 @@ impl World {
         Broken
     }
 
-    /// A write to the API server. If its answer is lost, the reconcile ends as if it had been refused.
+    /// A write to the API server. If its answer is lost, the reconcile ends as if the write had been rejected.
     fn write(&mut self, effect: impl FnOnce(&mut Self)) -> Result<(), Broken> {
         let fate = self.fate()?;
         if fate != Fate::Refused {

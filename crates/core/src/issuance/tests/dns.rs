@@ -92,7 +92,7 @@ fn what_cannot_be_presented_makes_room_and_is_tried_again_ever_less_often() {
     assert!(waits.is_sorted() && waits.first() == Some(&1) && waits.last() == Some(&300), "{waits:?}");
     assert!(world.now.duration_since(begin) >= SignedDuration::from_mins(10), "it was tried for long");
 
-    // Another solver is tried at once.
+    // Another solver is tried immediately.
     let now = world.now;
     world.learned().proof.saw_presented(challenged.clone(), vec![failure.clone()], now);
     assert!(matches!(world.next_step(), Step::Wait { .. }));

@@ -48,7 +48,7 @@ fn a_certificate_that_cannot_be_downloaded_before_its_order_expires_is_ordered_a
     while world.now < world.ca.orders[0].expires {
         assert_eq!(world.ca.orders.len(), 1);
         world.ca.faults.clear();
-        // To read the order is possible, to download the certificate is not.
+        // The order can be read, but the certificate cannot be downloaded.
         run_to(&mut world, |step| matches!(step, Step::Download(_)));
         // After a temporary error, the CA is asked twice more.
         world.ca.faults.extend([down.clone(), down.clone(), down.clone()]);

@@ -174,7 +174,7 @@ proptest! {
         world.writes.extend(writes.into_iter().flatten());
         let faults = calls.iter().flatten().count();
         let fault = |answer_lost| Fault { refusal: Refusal::no_answer(), answer_lost };
-        // Whoever waits for the time to run out makes no call.
+        // While the operator waits for the timeout, it makes no call.
         let calls = calls.iter().map(|call| call.filter(|_| revokes != Revokes::Hangs).map(fault));
         world.ca.calls.extend(calls);
         causes(&mut world, cause);
@@ -185,7 +185,7 @@ proptest! {
         prop_assert_eq!((&last.serial_number, last.cause), (&first, cause));
         prop_assert!(world.ca.revoked.iter().all(|revoked| revoked.serial_number == first));
         let is_revoked = last.result == RevocationResult::Revoked;
-        // An answer may be lost, and then the CA is not asked again in time.
+        // An answer may be lost, and the timeout may be over before the CA is asked again.
         prop_assert!(!is_revoked || world.ca.has_revoked(&first));
         match revokes {
             Revokes::Willingly if cause != RevocationCause::Deleted || faults == 0 => prop_assert!(is_revoked),

@@ -75,7 +75,7 @@ fn a_renewal_that_missed_its_window_waits_for_the_next_one() {
     let plan = case.plan(missed);
     assert_eq!(plan.windows, Placement::Missed);
     assert!(plan.time > planned && plan.time < at(missed + 7 * DAY));
-    // The order that was placed within it goes on.
+    // An order that was placed within it continues.
     let begun = Case { under_way: true, ..case.clone() }.plan(missed);
     assert_eq!((begun.time, begun.windows), (planned, Placement::Within));
     // The last one has passed.

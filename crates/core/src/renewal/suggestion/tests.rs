@@ -96,7 +96,7 @@ fn retry_after_says_when_to_ask_again_within_bounds() {
         let info = suggests(58 * DAY, 60 * DAY);
         let (status, asked) = ask(None, 0).answered(&info, said.map(Duration::from_secs));
         assert_eq!(next(Some(&status), Some(&asked)), Some(at(interval)), "{said:?}");
-        // The same without a memory: from the status alone, and not at once.
+        // The same after a restart: from the status alone, and not immediately.
         let began = at(interval * 5 / 2);
         let asking = Asking { wanted: true, asked: None, began };
         assert_eq!(asking.next(&leaf(), Some(&status), "seed"), Some(at(interval * 3)));

@@ -36,8 +36,8 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    /// Whatever happens: the decisions come to rest; the certificate in the Secret is revoked only on request or on deletion;
-    /// none is revoked again after a success; and a deletion ends in time.
+    /// Whatever happens, at some point nothing is left to do. The certificate in the Secret is revoked only on request or on
+    /// deletion. None is revoked again after a success, and a deletion ends in time.
     #[test]
     fn after_any_events_it_comes_to_rest_and_a_deletion_ends(events in prop::collection::vec(event(), 1..40)) {
         let mut case = Case::holding(OLD);

@@ -248,7 +248,7 @@ fn a_call_may_take_as_long_as_the_deletion_still_waits() {
     assert_eq!(patience(&case), Duration::from_secs(1));
 }
 
-/// The account may not revoke, and this comes of the request that the certificate's own key signs.
+/// The account may not revoke, and `answer` is the result of the request that the certificate's own key signs.
 fn after_account(answer: Result<(), NotByKey>) -> Attempt {
     let mut attempt = by_account(Err(may_not()));
     attempt.key_answered(answer);

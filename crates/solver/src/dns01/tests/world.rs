@@ -89,7 +89,7 @@ impl World {
     }
 }
 
-/// How a message came.
+/// The transport of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::dns01) enum Over {
     Udp,

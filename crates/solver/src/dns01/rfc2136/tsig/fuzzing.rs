@@ -1,4 +1,4 @@
-//! Opens what reads the answer to a signed update to the fuzz targets in `fuzz/`. No part of the API.
+//! Exposes the parsing of answers to signed updates to the fuzz targets in `fuzz/`. Not part of the API.
 
 use hickory_resolver::proto::op::ResponseCode;
 use jiff::Timestamp;
@@ -13,8 +13,8 @@ const ID: u16 = 0x6162;
 /// When it was sent, in seconds since 1970.
 const SENT: i64 = 1_700_000_000;
 
-/// What is learned from the answer to a signed update: the response code, or a sentence. With `signed`, the answer is given
-/// the MAC that it needs first. Nothing if it is no answer to the update.
+/// The result of the answer to a signed update: the response code, or an error message. If `signed`, a correct MAC is first put
+/// into the answer. `None` if it is not an answer to the update.
 pub fn answer_to_update(answer: &[u8], signed: bool) -> Option<Result<ResponseCode, String>> {
     let key = TsigKey::new("key.test", Some("hmac-sha256"), &SecretString::from("c2VjcmV0IQ==")).ok()?;
     let settings = Settings::new("192.0.2.53".parse().ok()?, Some(key.clone()), sent);
@@ -42,7 +42,7 @@ pub fn answer_to_update(answer: &[u8], signed: bool) -> Option<Result<ResponseCo
     })
 }
 
-/// Puts the right MAC in the place of one that is as long.
+/// Replaces the MAC of an answer with a correct one of the same length.
 fn sign(answer: &mut [u8], update: &Signed, key: &TsigKey) -> Option<()> {
     let Covered { data, tsig, .. } = Covered::by(&update.mac, answer)?;
     let mac = key.algorithm.sign(&key.secret, &data);
