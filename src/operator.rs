@@ -15,8 +15,8 @@ use tracing::info;
 
 use crate::command::Run;
 use crate::controller::api_server::ApiServer;
-use crate::controller::cache::{Cache, Observer};
-use crate::controller::observe::Reactions;
+use crate::controller::cache::{Cache, WatchHandler};
+use crate::controller::watch_handlers::WatchHandlers;
 use crate::controller::{AnnotationsConfig, Config, Context, ledger_key, run, wake_whoever_failed};
 use crate::runtime::health::{self, HealthError, Readiness, Vitals};
 use crate::runtime::leader::{CurrentTerm, Election, Leadership};
@@ -120,7 +120,7 @@ pub async fn operate(settings: Run) -> Result<(), OperatorError> {
         cache,
         keys,
     )?;
-    let observer: Arc<dyn Observer> = Arc::new(Reactions::new(context.clone()));
+    let observer: Arc<dyn WatchHandler> = Arc::new(WatchHandlers::new(context.clone()));
     watches.spawn(&observer, &mut tasks);
     let (back, asking) = (context.clone(), client.clone());
     tasks.spawn("watch over the API server", async move {

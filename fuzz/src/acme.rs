@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use certwright_acme::{AcmeError, Answer, RenewalInfo, fuzzing};
-use certwright_core::renewal::{NoSuggestion, Question};
+use certwright_acme::{AcmeError, AcmeResponse, RenewalInfo, fuzzing};
+use certwright_core::renewal::{NoSuggestion, RenewalInfoRequest};
 use certwright_pki::Chain;
 use http::{HeaderValue, Response};
 
@@ -22,7 +22,7 @@ pub fn account(data: &[u8]) {
 }
 
 pub fn authorization(data: &[u8]) {
-    if let Some(Answer { value, .. }) = answer(data, fuzzing::authorization) {
+    if let Some(AcmeResponse { value, .. }) = answer(data, fuzzing::authorization) {
         let _ = value.name();
         value.error().iter().for_each(|problem| message(&problem.to_string()));
     }
@@ -31,7 +31,7 @@ pub fn authorization(data: &[u8]) {
 
 /// A chain, with links to others.
 pub fn chain(data: &[u8]) {
-    let Some(Answer { value, .. }) = answer(data, fuzzing::chain) else { return };
+    let Some(AcmeResponse { value, .. }) = answer(data, fuzzing::chain) else { return };
     value.alternates.iter().for_each(|url| check_url(url));
     match Chain::parse_pem(value.pem.as_bytes()) {
         Ok(chain) => check_chain(&chain),
@@ -54,7 +54,7 @@ pub fn headers(data: &[u8]) {
 }
 
 pub fn order(data: &[u8]) {
-    if let Some(Answer { value, .. }) = answer(data, fuzzing::order) {
+    if let Some(AcmeResponse { value, .. }) = answer(data, fuzzing::order) {
         value.error.iter().for_each(|problem| message(&problem.to_string()));
     }
 }
@@ -76,7 +76,7 @@ pub fn renewal_info(data: &[u8]) {
     let response = response(data);
     let leaf = CHAIN.leaf();
     let id = leaf.certificate_id.as_deref().expect("it has one");
-    let question = Question {
+    let question = RenewalInfoRequest {
         leaf,
         certificate_id: id,
         seed: "uid-1/1",
@@ -88,7 +88,7 @@ pub fn renewal_info(data: &[u8]) {
     };
     let status = match response.map(fuzzing::renewal_info) {
         None => return,
-        Some(Ok(Answer { value, retry_after, .. })) => suggested(&question, &value, retry_after),
+        Some(Ok(AcmeResponse { value, retry_after, .. })) => suggested(&question, &value, retry_after),
         Some(Err(error)) => {
             check(&error);
             let (status, _) = question.failed(&NoSuggestion::Call(error));
@@ -104,13 +104,13 @@ pub fn renewal_info(data: &[u8]) {
 }
 
 fn suggested(
-    question: &Question<'_>,
+    question: &RenewalInfoRequest<'_>,
     info: &RenewalInfo,
     retry_after: Option<Duration>,
 ) -> certwright_api::RenewalInfoStatus {
     let (status, _) = question.answered(info, retry_after);
     // The CA says the same once more: nothing is written.
-    let again = Question { before: Some(&status), ..*question };
+    let again = RenewalInfoRequest { before: Some(&status), ..*question };
     assert_eq!(again.answered(info, retry_after).0, status);
     status
 }
@@ -129,7 +129,7 @@ fn read<T>(data: &[u8], reader: Reader<T>) -> Option<T> {
 
 type Reader<T> = fn(Response<Vec<u8>>) -> Result<T, AcmeError>;
 
-fn answer<T>(data: &[u8], reader: Reader<Answer<T>>) -> Option<Answer<T>> {
+fn answer<T>(data: &[u8], reader: Reader<AcmeResponse<T>>) -> Option<AcmeResponse<T>> {
     let answer = read(data, reader)?;
     answer.location.iter().for_each(|url| check_url(url));
     answer.retry_after.iter().for_each(|wait| assert!(WAITS.contains(wait)));

@@ -13,11 +13,11 @@ use certwright_api::{
 use certwright_core::account::{self, KeyId, KeySecret, MacKey, Recorded, rollover};
 use certwright_core::backoff::Backoff;
 use certwright_core::deletion::Deletion;
-use certwright_core::issuance::{IssuerView, Snapshot, State, Step, challenges, next_step};
+use certwright_core::issuance::{IssuanceStep, IssuerView, Snapshot, State, challenges, next_step};
 use certwright_core::ledger::{KEY_LENGTH, LedgerKeys, Owner};
 use certwright_core::reading::{Readable, Reading};
 use certwright_core::reissue::SecretView;
-use certwright_core::renewal::{Asking, Windows};
+use certwright_core::renewal::{RenewalInfoPolling, Windows};
 use certwright_core::spec::{ValidatedCertificate, is_dns_name};
 use certwright_core::{allow, disposition, kstatus, records, revocation};
 use certwright_pki::{KeyAlgorithm, certificate_signing_request};
@@ -135,7 +135,7 @@ fn decide_on(case: &Case) {
         let wanted = ValidatedCertificate::new(&certificate.spec);
         let now = NOW.saturating_add(SignedDuration::from_secs(case.seconds)).unwrap_or(*NOW);
         let mut state = State { status: status.clone(), ..State::default() };
-        state.progress.place = true;
+        state.progress.slot = true;
         let learned = state.learn();
         if let Some(order) = order {
             learned.saw_order(order.clone(), None, now);
@@ -177,9 +177,13 @@ fn decide_on(case: &Case) {
             ca_ahead: Some(SignedDuration::ZERO),
             self_check_timeout: Duration::from_secs(60),
             name: "www",
-            held: certificate.finalizers().iter().any(|finalizer| finalizer == FINALIZER),
-            asking: Asking { wanted: true, asked: None, began: *NOW },
-            revocation: revocation::Asked::new(certificate.spec.revocation.as_ref(), request, deleted),
+            has_finalizer: certificate.finalizers().iter().any(|finalizer| finalizer == FINALIZER),
+            asking: RenewalInfoPolling { wanted: true, asked: None, began: *NOW },
+            revocation: revocation::RevocationRequests::new(
+                certificate.spec.revocation.as_ref(),
+                request,
+                deleted,
+            ),
         };
         check_step(next_step(&state, &seen, now), now);
         let situation = seen.with(&state);
@@ -220,16 +224,16 @@ pub fn decide_with(secret: SecretView) {
     let _ = current.renewal();
 }
 
-fn check_step(step: Step, now: Timestamp) {
+fn check_step(step: IssuanceStep, now: Timestamp) {
     match step {
-        Step::Wait { until, message: words, .. } => {
+        IssuanceStep::Wait { until, message: words, .. } => {
             message(&words);
             assert!(until.is_none_or(|until| until > now), "it waits for what is past: {until:?}, {words}");
         }
-        Step::BackOff { until } => assert!(until > now),
-        Step::Abandon { message: words } => message(&words),
-        Step::Fail(failure) => message(&failure.message),
-        Step::Revocation(revocation::Chore::GiveUp(_, words)) => message(&words),
+        IssuanceStep::BackOff { until } => assert!(until > now),
+        IssuanceStep::Abandon { message: words } => message(&words),
+        IssuanceStep::Fail(failure) => message(&failure.message),
+        IssuanceStep::Revocation(revocation::RevocationTask::GiveUp(_, words)) => message(&words),
         _ => {}
     }
 }
@@ -283,14 +287,14 @@ pub fn issuer(data: &[u8]) {
             external_account_version: None,
             deactivate: object.annotations().get("certwright.dev/deactivate-account").map(String::as_str),
             deleted: None,
-            held: ours,
+            has_finalizer: ours,
             keys: rollover::Keys {
                 algorithm: Some(KeyAlgorithm::ECDSA_P256),
                 created: status.acme.as_ref().and_then(|acme| acme.key_created.as_ref()).map(|time| time.0),
                 request: object.annotations().get("certwright.dev/rollover-account-key").map(String::as_str),
                 ..rollover::Keys::default()
             },
-            verdict: None,
+            refusal: None,
             latest_terms: None,
             backoff: Backoff::default(),
         };
@@ -299,11 +303,11 @@ pub fn issuer(data: &[u8]) {
         state.key_is_known();
         state.note_request(&snapshot, *NOW);
         match account::next_step(&state, &snapshot, *NOW) {
-            account::Step::Wait { until, message: words, .. } => {
+            account::AccountStep::Wait { until, message: words, .. } => {
                 message(&words);
                 assert!(until.is_none_or(|until| until > *NOW));
             }
-            account::Step::Hold { until } => assert!(until.is_none_or(|until| until > *NOW)),
+            account::AccountStep::Hold { until } => assert!(until.is_none_or(|until| until > *NOW)),
             _ => {}
         }
         let _ = state.news_of_deactivation();

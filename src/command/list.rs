@@ -122,7 +122,9 @@ fn rendered(certificates: &[Certificate], all_namespaces: bool, wide: bool, now:
             format!("{}/{}", reference.kind.as_str(), reference.name),
             expires,
             match &reason {
-                Some(reason) if matches!(outlook.next, outlook::Next::When(_)) => format!("waits: {reason}"),
+                Some(reason) if matches!(outlook.next, outlook::NextAction::When(_)) => {
+                    format!("waits: {reason}")
+                }
                 _ => brief(&outlook, now),
             },
         ];
@@ -146,7 +148,9 @@ fn rendered(certificates: &[Certificate], all_namespaces: bool, wide: bool, now:
 
 fn brief(outlook: &outlook::Outlook, now: Timestamp) -> String {
     match &outlook.next {
-        outlook::Next::When(words) => words.split([';', ',', ':']).next().unwrap_or_default().to_owned(),
+        outlook::NextAction::When(words) => {
+            words.split([';', ',', ':']).next().unwrap_or_default().to_owned()
+        }
         at => at.brief(now),
     }
 }

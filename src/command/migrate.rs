@@ -14,7 +14,7 @@ pub use error::MigrateError;
 
 use super::output::{harmless, print_objects};
 use super::{ClusterArgs, Error, Exit, print};
-use crate::migrate::{GROUP, Outcome, Source, Verdict, convert, report};
+use crate::migrate::{Fitness, GROUP, Outcome, Source, convert, report};
 use adopt::Adoption;
 
 /// What to read, and what to do with it.
@@ -79,7 +79,7 @@ impl Migrate {
         if self.output.is_none() {
             print_objects(&yaml(&outcomes)?)?;
         }
-        let all = outcomes.iter().all(|outcome| outcome.verdict == Verdict::TakenOver);
+        let all = outcomes.iter().all(|outcome| outcome.fitness == Fitness::TakenOver);
         Ok(if all { Exit::Fine } else { Exit::NotWell })
     }
 

@@ -21,7 +21,7 @@ pub struct Outlook {
     /// What the object waits for, or what failed; `None` if neither applies.
     pub trouble: Option<Trouble>,
     /// What happens next.
-    pub next: Next,
+    pub next: NextAction,
 }
 
 /// What an object waits for, or what failed.
@@ -39,14 +39,14 @@ pub struct Trouble {
 
 /// What happens next.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Next {
+pub enum NextAction {
     /// Something at a time recorded in the status.
     At(&'static str, Timestamp),
     /// Something that depends on something else.
     When(String),
 }
 
-impl Next {
+impl NextAction {
     /// A few words, for a column.
     pub fn brief(&self, now: Timestamp) -> String {
         match self {
@@ -83,18 +83,18 @@ pub fn of_certificate(certificate: &Certificate, now: Timestamp) -> Outlook {
         certificate.spec.renewal.as_ref().and_then(|renewal| renewal.policy) != Some(RenewalPolicy::Disabled);
     let next = match (&trouble, time(status.renewal_time.as_ref())) {
         _ if certificate.meta().deletion_timestamp.is_some() => {
-            Next::When("is being deleted: waits for the cleanup".to_owned())
+            NextAction::When("is being deleted: waits for the cleanup".to_owned())
         }
         _ if ready.is_none() || !is_current => unseen(),
-        (Some(trouble), _) if under_way => Next::When(looks_again(&trouble.reason).to_owned()),
+        (Some(trouble), _) if under_way => NextAction::When(looks_again(&trouble.reason).to_owned()),
         (Some(_), _)
             if next_attempt.is_some() && failed_generation(&status) == certificate.metadata.generation =>
         {
-            Next::At("retries", next_attempt.unwrap_or(now))
+            NextAction::At("retries", next_attempt.unwrap_or(now))
         }
-        (Some(_), _) => Next::When("nothing until something changes".to_owned()),
-        (None, Some(time)) if renews => Next::At("renews", time),
-        (None, _) => Next::When("is not renewed: renewal.policy is Disabled".to_owned()),
+        (Some(_), _) => NextAction::When("nothing until something changes".to_owned()),
+        (None, Some(time)) if renews => NextAction::At("renews", time),
+        (None, _) => NextAction::When("is not renewed: renewal.policy is Disabled".to_owned()),
     };
     Outlook { ready: known(ready, is_current), since: ready.map(since), trouble, next }
 }
@@ -112,17 +112,17 @@ where
         .map(|ready| trouble(ready, time(status.last_failure_time.as_ref()), true));
     let rollover = status.acme.as_ref().and_then(|acme| time(acme.next_key_rollover.as_ref()));
     let next = match (time(status.next_attempt_time.as_ref()), rollover) {
-        _ if issuer.meta().deletion_timestamp.is_some() => Next::When(
+        _ if issuer.meta().deletion_timestamp.is_some() => NextAction::When(
             "is being deleted: waits for the deactivation of its account, for a limited time".to_owned(),
         ),
         _ if ready.is_none() || !is_current => unseen(),
-        (Some(time), _) if trouble.is_some() => Next::At("retries", time),
+        (Some(time), _) if trouble.is_some() => NextAction::At("retries", time),
         _ if trouble.as_ref().is_some_and(|trouble| awaits_secret(&trouble.reason)) => {
-            Next::When("checks again at least once a minute".to_owned())
+            NextAction::When("checks again at least once a minute".to_owned())
         }
-        _ if trouble.is_some() => Next::When("nothing until something changes".to_owned()),
-        (_, Some(time)) => Next::At("rolls over the account key", time),
-        _ => Next::When("nothing is due".to_owned()),
+        _ if trouble.is_some() => NextAction::When("nothing until something changes".to_owned()),
+        (_, Some(time)) => NextAction::At("rolls over the account key", time),
+        _ => NextAction::When("nothing is due".to_owned()),
     };
     Outlook { ready: known(ready, is_current), since: ready.map(since), trouble, next }
 }
@@ -156,8 +156,8 @@ fn looks_again(awaited: &str) -> &'static str {
     }
 }
 
-fn unseen() -> Next {
-    Next::When(
+fn unseen() -> NextAction {
+    NextAction::When(
         "waits for the operator to process it; if that does not happen, run `certwright check`".to_owned(),
     )
 }

@@ -7,7 +7,7 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
 use super::output::{plain, tell};
-use super::wait::{Verdict, Wait};
+use super::wait::{Wait, WaitStatus};
 use super::{Cluster, ClusterArgs, Error, Exit, outlook, print};
 use crate::runtime::clock;
 use certwright_api::{ANNOTATION_RENEW, Certificate};
@@ -88,22 +88,22 @@ impl Renew {
     }
 }
 
-fn judge(certificate: &Certificate, asked: &String) -> Verdict {
+fn judge(certificate: &Certificate, asked: &String) -> WaitStatus {
     let status = certificate.status.clone().unwrap_or_default();
     if status.observed_renew_request.as_ref() == Some(asked) {
         let until = outlook::time(status.not_after.as_ref());
-        return Verdict::Done(
+        return WaitStatus::Done(
             until.map_or("renewed".to_owned(), |until| format!("renewed, valid until {until}")),
         );
     }
     let issuing = outlook::condition(&status.conditions, certwright_api::CONDITION_ISSUING);
     match issuing {
         Some(issuing) if issuing.status == "False" && status.failed_renew_request.as_ref() == Some(asked) => {
-            Verdict::Failed(format!("{}: {}", issuing.reason, issuing.message))
+            WaitStatus::Failed(format!("{}: {}", issuing.reason, issuing.message))
         }
         Some(issuing) if issuing.status == "True" => {
-            Verdict::Pending(format!("{}: {}", issuing.reason, issuing.message))
+            WaitStatus::Pending(format!("{}: {}", issuing.reason, issuing.message))
         }
-        _ => Verdict::Pending("waiting for the operator".to_owned()),
+        _ => WaitStatus::Pending("waiting for the operator".to_owned()),
     }
 }

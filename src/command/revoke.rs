@@ -8,7 +8,7 @@ use kube::Api;
 
 use super::output::{moment, plain, tell};
 use super::values::one_of;
-use super::wait::{Verdict, Wait};
+use super::wait::{Wait, WaitStatus};
 use super::{Cluster, ClusterArgs, Error, Exit, outlook, print};
 use crate::runtime::clock;
 use certwright_api::{
@@ -100,10 +100,10 @@ impl Revoke {
     ) -> Result<(), Error> {
         cluster.annotate(api, &self.name, called, (ANNOTATION_REVOKE, None)).await?;
         let gone = |certificate: &Certificate, (): &()| match observed(certificate) {
-            Some(_) => Verdict::Pending(
+            Some(_) => WaitStatus::Pending(
                 "waiting for the operator to clear the last request with this reason".to_owned(),
             ),
-            None => Verdict::Done("the last request with this reason is cleared".to_owned()),
+            None => WaitStatus::Done("the last request with this reason is cleared".to_owned()),
         };
         let watched = Api::<Reading<Certificate>>::namespaced(cluster.watching.clone(), &cluster.namespace);
         self.wait.for_all(watched, BTreeMap::from([(self.name.clone(), ())]), gone).await.map(drop)
@@ -114,8 +114,8 @@ fn observed(certificate: &Certificate) -> Option<&str> {
     certificate.status.as_ref()?.revocation.as_ref()?.observed_request.as_deref()
 }
 
-fn judge(certificate: &Certificate, asked: &Asked) -> Verdict {
-    let waits = || Verdict::Pending("waiting for the operator".to_owned());
+fn judge(certificate: &Certificate, asked: &Asked) -> WaitStatus {
+    let waits = || WaitStatus::Pending("waiting for the operator".to_owned());
     if observed(certificate) != Some(asked.reason.as_str()) {
         return waits();
     }
@@ -125,16 +125,16 @@ fn judge(certificate: &Certificate, asked: &Asked) -> Verdict {
     let said = condition.map_or(String::new(), |condition| condition.message.clone());
     match last {
         Some(last) if asked.last.as_ref() != Some(last) => match last.result {
-            RevocationResult::Revoked => Verdict::Done(format!(
+            RevocationResult::Revoked => WaitStatus::Done(format!(
                 "certificate {} is revoked; a replacement is ordered",
                 last.serial_number
             )),
-            RevocationResult::GivenUp => Verdict::Failed(said),
+            RevocationResult::GivenUp => WaitStatus::Failed(said),
         },
         _ => match condition.map(|condition| condition.reason.as_str()) {
-            Some(reason::NOTHING_TO_REVOKE | reason::INVALID_REVOCATION_REASON) => Verdict::Failed(said),
-            Some(reason::REVOCATION_FAILED) => Verdict::Pending(said),
-            _ => Verdict::Pending("asking the CA to revoke it".to_owned()),
+            Some(reason::NOTHING_TO_REVOKE | reason::INVALID_REVOCATION_REASON) => WaitStatus::Failed(said),
+            Some(reason::REVOCATION_FAILED) => WaitStatus::Pending(said),
+            _ => WaitStatus::Pending("asking the CA to revoke it".to_owned()),
         },
     }
 }

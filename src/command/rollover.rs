@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use clap::{Args, Subcommand};
 use kube::Api;
 
-use super::wait::{Verdict, Wait};
+use super::wait::{Wait, WaitStatus};
 use super::{Cluster, ClusterArgs, Error, Exit, outlook, print};
 use crate::runtime::clock;
 use certwright_api::{ANNOTATION_ROLLOVER, CONDITION_KEY_ROLLOVER, ClusterIssuer, Issuer, IssuerStatus};
@@ -94,21 +94,21 @@ where
     named.wait.for_all(watched, asked, |issuer, value| judge(status(issuer), value)).await
 }
 
-fn judge(status: Option<&IssuerStatus>, value: &str) -> Verdict {
-    let waits = || Verdict::Pending("waiting for the operator".to_owned());
+fn judge(status: Option<&IssuerStatus>, value: &str) -> WaitStatus {
+    let waits = || WaitStatus::Pending("waiting for the operator".to_owned());
     let Some((status, acme)) = status.and_then(|status| Some((status, status.acme.as_ref()?))) else {
-        return Verdict::Pending("waiting for the issuer to have an account".to_owned());
+        return WaitStatus::Pending("waiting for the issuer to have an account".to_owned());
     };
     let condition = outlook::condition(&status.conditions, CONDITION_KEY_ROLLOVER);
     let failed = acme.failed_key_rollover.as_ref().and_then(|failed| failed.request.as_deref());
     match condition {
         _ if acme.observed_rollover_request.as_deref() == Some(value) => {
-            Verdict::Done(format!("the account key was rolled over, and is now {}", acme.key_algorithm))
+            WaitStatus::Done(format!("the account key was rolled over, and is now {}", acme.key_algorithm))
         }
         Some(condition) if failed == Some(value) => {
             let again = outlook::time(acme.next_key_rollover.as_ref());
             let again = again.map_or(String::new(), |again| format!("; next attempt at {again}"));
-            Verdict::Failed(format!("{}: {}{again}", condition.reason, condition.message))
+            WaitStatus::Failed(format!("{}: {}{again}", condition.reason, condition.message))
         }
         _ => waits(),
     }

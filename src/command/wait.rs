@@ -31,7 +31,7 @@ pub struct Wait {
 
 /// The state of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum WaitStatus {
     /// In progress: what happens.
     Pending(String),
     /// Done: the result.
@@ -49,7 +49,7 @@ impl Wait {
         &self,
         api: Api<Reading<K>>,
         mut awaited: BTreeMap<String, T>,
-        judge: impl Fn(&K, &T) -> Verdict,
+        judge: impl Fn(&K, &T) -> WaitStatus,
     ) -> Result<Exit, Error>
     where
         K: Readable + Clone + Debug + Send + 'static,
@@ -66,7 +66,7 @@ impl Wait {
 async fn watch<K, T>(
     api: Api<Reading<K>>,
     awaited: &mut BTreeMap<String, T>,
-    judge: impl Fn(&K, &T) -> Verdict,
+    judge: impl Fn(&K, &T) -> WaitStatus,
 ) -> Result<Exit, Error>
 where
     K: Readable + Clone + Debug + Send + 'static,
@@ -103,21 +103,21 @@ where
         let Some(known) = awaited.get(&name) else { continue };
         let verdict = match object.usable() {
             Ok(object) => judge(&object, known),
-            Err(fault) => Verdict::Failed(format!("it cannot be read: {fault}")),
+            Err(fault) => WaitStatus::Failed(format!("it cannot be read: {fault}")),
         };
         match verdict {
-            Verdict::Pending(words) => {
+            WaitStatus::Pending(words) => {
                 let words = plain(&words);
                 if told.get(&name) != Some(&words) {
                     tell(&format!("{} {words}\n", styled(DIM, format!("{name}:"))))?;
                     told.insert(name, words);
                 }
             }
-            Verdict::Done(words) => {
+            WaitStatus::Done(words) => {
                 print(&format!("{name}: {} {}\n", styled(GOOD, "done:"), plain(&words)))?;
                 awaited.remove(&name);
             }
-            Verdict::Failed(words) => {
+            WaitStatus::Failed(words) => {
                 print(&format!("{name}: {} {}\n", styled(BAD, "failed:"), plain(&words)))?;
                 awaited.remove(&name);
                 exit = Exit::NotWell;

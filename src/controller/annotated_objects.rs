@@ -3,15 +3,15 @@
 use kube::runtime::reflector::{ObjectRef, Store};
 use parking_lot::Mutex;
 
-use super::wake::Wake;
-use certwright_core::annotated::{Entrance, Gateway, Ingress};
+use super::reconcile_queue::ReconcileQueue;
+use certwright_core::annotated::{AnnotatedObject, Gateway, Ingress};
 
 /// The Ingresses and Gateways that are watched, while this replica leads.
 #[derive(Default)]
 pub struct AnnotatedObjects {
     pub(super) scopes: Mutex<Vec<Scope>>,
-    pub(super) ingresses: Wake<Ingress>,
-    pub(super) gateways: Wake<Gateway>,
+    pub(super) ingresses: ReconcileQueue<Ingress>,
+    pub(super) gateways: ReconcileQueue<Gateway>,
 }
 
 /// What is watched in one namespace, or in all.
@@ -45,21 +45,22 @@ impl AnnotatedObjects {
     }
 }
 
-fn wake_by_secret<K>(store: &Store<K>, wake: &Wake<K>, namespace: &str, secret: &str)
+fn wake_by_secret<K>(store: &Store<K>, queue: &ReconcileQueue<K>, namespace: &str, secret: &str)
 where
     K: kube::Resource<DynamicType = ()> + Clone + 'static,
-    for<'a> Entrance: From<&'a K>,
+    for<'a> AnnotatedObject: From<&'a K>,
 {
     let names = |object: &K| {
-        object.meta().namespace.as_deref() == Some(namespace) && Entrance::from(object).names_secret(secret)
+        object.meta().namespace.as_deref() == Some(namespace)
+            && AnnotatedObject::from(object).names_secret(secret)
     };
-    store.state_filter(names).iter().for_each(|object| wake.wake(ObjectRef::from_obj(&**object)));
+    store.state_filter(names).iter().for_each(|object| queue.add(ObjectRef::from_obj(&**object)));
 }
 
-fn wake_those<K>(store: &Store<K>, wake: &Wake<K>, which: impl Fn(&String) -> bool)
+fn wake_those<K>(store: &Store<K>, queue: &ReconcileQueue<K>, which: impl Fn(&String) -> bool)
 where
     K: kube::Resource<DynamicType = ()> + Clone + 'static,
 {
     let those = store.state_filter(|object| object.meta().uid.as_ref().is_some_and(&which));
-    those.iter().for_each(|object| wake.wake(ObjectRef::from_obj(&**object)));
+    those.iter().for_each(|object| queue.add(ObjectRef::from_obj(&**object)));
 }

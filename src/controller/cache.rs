@@ -1,7 +1,7 @@
 //! The watches and their cache: Certificates and issuers, and the metadata of our own Secrets.
 
-mod shelf;
 mod watch;
+mod watch_store;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -14,9 +14,9 @@ use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource, ResourceExt};
 
-pub use self::shelf::Change;
-use self::shelf::Shelf;
 use self::watch::follow;
+pub use self::watch_store::Change;
+use self::watch_store::WatchStore;
 use super::api_server::ApiServer;
 use super::issuer_record::{IssuerId, IssuerRecord};
 use super::unreadable::Unreadable;
@@ -52,7 +52,7 @@ pub struct Scope {
 }
 
 /// Receives changes.
-pub trait Observer: Send + Sync + 'static {
+pub trait WatchHandler: Send + Sync + 'static {
     /// A Certificate has changed.
     fn certificate(&self, change: Change<Certificate>);
     /// An Issuer has changed.
@@ -83,7 +83,7 @@ impl Cache {
         namespaces: &[String],
         cluster_issuers: bool,
         metrics: &Metrics,
-    ) -> (Self, Watches<dyn Observer>) {
+    ) -> (Self, Watches<dyn WatchHandler>) {
         let unreadable = Arc::new(Unreadable::new(metrics.clone()));
         let mut watches = Watches::new(api_server, unreadable.clone());
         let scopes = match namespaces {
@@ -247,7 +247,7 @@ impl Cache {
     }
 }
 
-impl Watches<dyn Observer> {
+impl Watches<dyn WatchHandler> {
     fn scope(&mut self, client: &Client, namespace: Option<String>) -> Scope {
         let of = namespace.as_deref();
         Scope {
@@ -290,11 +290,11 @@ impl<O: ?Sized + Send + Sync + 'static> Watches<O> {
         K: Readable + Clone + Debug + Send + Sync + 'static,
     {
         let (reader, writer) = store();
-        let shelf = Shelf::new(reader.clone(), writer, self.unreadable.clone());
+        let watch_store = WatchStore::new(reader.clone(), writer, self.unreadable.clone());
         let api_server = self.api_server.clone();
         let name = format!("watch of {}", K::plural(&()));
         let watch: Start<O> =
-            Box::new(move |observer| Box::pin(follow(api, which, shelf, observer, tell, api_server)));
+            Box::new(move |observer| Box::pin(follow(api, which, watch_store, observer, tell, api_server)));
         self.start.push((name, watch));
         reader
     }

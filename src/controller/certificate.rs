@@ -22,7 +22,7 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use tracing::{Instrument, debug, debug_span, info_span};
 
-use self::work::Work;
+use self::work::ReconcileCertificate;
 use super::context::Context;
 use super::error::Error;
 use super::retry::retry;
@@ -30,8 +30,8 @@ use crate::runtime::clock::{self, Stopwatch};
 use crate::runtime::metrics::ReconcileOutcome;
 use crate::runtime::traces::name_of;
 use certwright_api::{Certificate, FINALIZER};
-use certwright_core::issuance::{Next, Step, last_step, next_chore, next_step};
-use certwright_core::records::Chore;
+use certwright_core::issuance::{IssuanceStep, Next, last_step, next_chore, next_step};
+use certwright_core::records::CleanupTask;
 
 const KIND: &str = "Certificate";
 /// The maximum number of steps between two waits; no issuance needs as many.
@@ -58,7 +58,7 @@ async fn reconcile_within(certificate: Arc<Certificate>, context: &Context) -> R
         return Ok(Action::await_change());
     }
     let version = certificate.resource_version();
-    let mut kept = Kept { work: Work::gather(certificate, context).await?, context };
+    let mut kept = Kept { work: ReconcileCertificate::gather(certificate, context).await?, context };
     let work = &mut kept.work;
     work.drop_unverified(context).await?;
     let (namespace, name) = (work.namespace.clone(), work.name.clone());
@@ -72,7 +72,7 @@ async fn reconcile_within(certificate: Arc<Certificate>, context: &Context) -> R
         },
     };
     if outcome.is_ok() {
-        work.leave_unused_place(context);
+        work.leave_unused_slot(context);
     }
     let changed = kept.work.certificate.resource_version() != version;
     drop(kept);
@@ -95,7 +95,7 @@ async fn reconcile_within(certificate: Arc<Certificate>, context: &Context) -> R
 /// Keeps the memory of a reconcile for the next one, however it ends; but not if it panics, because the memory may be the
 /// cause.
 struct Kept<'a> {
-    work: Work,
+    work: ReconcileCertificate,
     context: &'a Context,
 }
 
@@ -108,7 +108,7 @@ impl Drop for Kept<'_> {
     }
 }
 
-async fn run(work: &mut Work, context: &Context) -> Result<Option<Timestamp>, Error> {
+async fn run(work: &mut ReconcileCertificate, context: &Context) -> Result<Option<Timestamp>, Error> {
     for _ in 0..MAX_STEPS {
         if !work.still_exists(context) {
             return Ok(None);
@@ -131,8 +131,8 @@ async fn run(work: &mut Work, context: &Context) -> Result<Option<Timestamp>, Er
 
 /// For a Certificate that is being deleted: revokes what has to be revoked, withdraws what is presented, and removes the
 /// finalizer.
-async fn end(work: &mut Work, context: &Context) -> Result<Option<Timestamp>, Error> {
-    work.leave_place(context);
+async fn end(work: &mut ReconcileCertificate, context: &Context) -> Result<Option<Timestamp>, Error> {
+    work.leave_slot(context);
     for _ in 0..MAX_STEPS {
         let step = last_step(&work.state, &work.seen.snapshot(context), clock::now());
         let Some(step) = step else {
@@ -140,7 +140,7 @@ async fn end(work: &mut Work, context: &Context) -> Result<Option<Timestamp>, Er
             return Ok(next_chore(&work.state.status));
         };
         debug!(?step, "a step before the end");
-        let is_last = step == Step::Tidy(Chore::Release);
+        let is_last = step == IssuanceStep::Tidy(CleanupTask::Release);
         work.act(step, context).await?;
         if is_last {
             return Ok(None);
@@ -154,7 +154,7 @@ pub fn error_policy(certificate: Arc<Certificate>, error: &Error, context: Arc<C
     let uid = certificate.uid().unwrap_or_default();
     if error.object_is_gone() {
         context.in_flight.forget(&uid);
-        context.questions.forget(&uid);
+        context.renewal_info_polls.forget(&uid);
         return Action::await_change();
     }
     retry(&*certificate, error, &context)

@@ -11,6 +11,7 @@ use kube::runtime::reflector::ObjectRef;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::account_refusals::AccountRefusals;
 use super::accounts::Accounts;
 use super::annotated_objects::AnnotatedObjects;
 use super::api_server::ApiServer;
@@ -20,11 +21,10 @@ use super::http01_state::Http01State;
 use super::in_flight::InFlight;
 use super::issuer_record::{AccountSecret, IssuerId, IssuerRecord, account_secret};
 use super::key_makers::KeyMakers;
-use super::places::Places;
-use super::questions::Questions;
+use super::order_slots::OrderSlots;
+use super::reconcile_queue::ReconcileQueue;
+use super::renewal_info_polls::RenewalInfoPolls;
 use super::resolvers::Resolvers;
-use super::verdicts::Verdicts;
-use super::wake::Wake;
 use crate::runtime::clock;
 use crate::runtime::leader::Term;
 use crate::runtime::liveness::Liveness;
@@ -109,7 +109,7 @@ pub struct Context {
     /// Accounts at CAs.
     pub accounts: Accounts,
     /// Their order slots.
-    pub places: Places,
+    pub order_slots: OrderSlots,
     /// Generates private keys.
     pub key_makers: KeyMakers,
     /// The state of http-01.
@@ -125,17 +125,17 @@ pub struct Context {
     /// Issuances under way.
     pub in_flight: InFlight,
     /// When CAs were asked for renewal information.
-    pub questions: Questions,
+    pub renewal_info_polls: RenewalInfoPolls,
     /// Notified when the deletion of a Certificate or an issuer starts.
     pub deletions: Notify,
     /// Errors about accounts that CAs returned to Certificates.
-    pub verdicts: Verdicts,
+    pub account_refusals: AccountRefusals,
     /// Requests reconciles of Certificates.
-    pub wake_certificate: Wake<Certificate>,
+    pub certificate_queue: ReconcileQueue<Certificate>,
     /// Requests reconciles of Issuers.
-    pub wake_issuer: Wake<Issuer>,
+    pub issuer_queue: ReconcileQueue<Issuer>,
     /// Requests reconciles of ClusterIssuers.
-    pub wake_cluster_issuer: Wake<ClusterIssuer>,
+    pub cluster_issuer_queue: ReconcileQueue<ClusterIssuer>,
     /// Ingresses and Gateways.
     pub annotated: AnnotatedObjects,
     /// The term in which this replica last led.
@@ -164,7 +164,7 @@ impl Context {
         Ok(Arc::new(Self {
             events: EventPublisher::new(client.clone(), reporter, metrics.clone()),
             accounts: Accounts::new(config.namespace.clone(), metrics.clone(), egress.clone()),
-            places: Places::new(config.orders_per_account),
+            order_slots: OrderSlots::new(config.orders_per_account),
             key_makers: KeyMakers::default(),
             http01: Http01State::default(),
             self_check: SelfCheck::new(config.nameservers.clone(), egress.clone())?,
@@ -172,12 +172,12 @@ impl Context {
             http_clients: Clients::new(egress.clone(), Purpose::Provider, clock::now),
             egress,
             in_flight: InFlight::default(),
-            questions: Questions::new(clock::now()),
+            renewal_info_polls: RenewalInfoPolls::new(clock::now()),
             deletions: Notify::new(),
-            verdicts: Verdicts::default(),
-            wake_certificate: Wake::default(),
-            wake_issuer: Wake::default(),
-            wake_cluster_issuer: Wake::default(),
+            account_refusals: AccountRefusals::default(),
+            certificate_queue: ReconcileQueue::default(),
+            issuer_queue: ReconcileQueue::default(),
+            cluster_issuer_queue: ReconcileQueue::default(),
             annotated: AnnotatedObjects::default(),
             led: Mutex::default(),
             client,
@@ -198,9 +198,9 @@ impl Context {
 
     /// Ends all requests for reconciles: this replica no longer leads.
     pub fn disconnect(&self) {
-        self.wake_certificate.disconnect();
-        self.wake_issuer.disconnect();
-        self.wake_cluster_issuer.disconnect();
+        self.certificate_queue.disconnect();
+        self.issuer_queue.disconnect();
+        self.cluster_issuer_queue.disconnect();
         self.annotated.disconnect();
     }
 
@@ -241,9 +241,9 @@ impl Context {
     /// Requests a reconcile of an issuer.
     pub fn wake_issuer(&self, id: &IssuerId) {
         match (id.kind, &id.namespace) {
-            (IssuerKind::ClusterIssuer, _) => self.wake_cluster_issuer.wake(ObjectRef::new(&id.name)),
+            (IssuerKind::ClusterIssuer, _) => self.cluster_issuer_queue.add(ObjectRef::new(&id.name)),
             (IssuerKind::Issuer, Some(namespace)) => {
-                self.wake_issuer.wake(ObjectRef::new(&id.name).within(namespace));
+                self.issuer_queue.add(ObjectRef::new(&id.name).within(namespace));
             }
             (IssuerKind::Issuer, None) => {}
         }
@@ -252,7 +252,7 @@ impl Context {
     /// Wakes all Certificates of an issuer.
     pub fn wake_certificates_of(&self, issuer: &IssuerId) {
         for certificate in self.cache.certificates_of(issuer) {
-            self.wake_certificate.wake(ObjectRef::from_obj(&*certificate));
+            self.certificate_queue.add(ObjectRef::from_obj(&*certificate));
         }
     }
 }

@@ -18,7 +18,7 @@ use kube::runtime::controller::Action;
 use tracing::{Instrument, debug, debug_span, info_span};
 
 use self::account_keys::next_key;
-use self::gather::{Work, recorded};
+use self::gather::{ReconcileIssuer, recorded};
 pub use self::ownership::of_somebody_else;
 use super::context::Context;
 use super::error::Error;
@@ -84,7 +84,7 @@ where
     for<'a> IssuerRecord: From<&'a K>,
 {
     let record = IssuerRecord::from(&*issuer);
-    if record.deleted.is_some() && !record.held {
+    if record.deleted.is_some() && !record.has_finalizer {
         return Ok(Action::await_change());
     }
     let kind = record.id.kind.as_str();
@@ -120,7 +120,7 @@ async fn reconcile_within(
     let (id, uid, deleted) = (record.id.clone(), record.uid.clone(), record.deleted);
     let account_secret = account_secret(&record, &context.config.namespace);
     let _writer = context.accounts.write(&account_secret).await;
-    let mut work = Work::gather(record, account_secret, context).await?;
+    let mut work = ReconcileIssuer::gather(record, account_secret, context).await?;
     let until = match deleted {
         Some(since) => {
             let namespace = id.namespace.as_deref();
@@ -137,7 +137,7 @@ async fn reconcile_within(
     Ok((until, work.written))
 }
 
-async fn run(work: &mut Work, context: &Context) -> Result<Option<Timestamp>, Error> {
+async fn run(work: &mut ReconcileIssuer, context: &Context) -> Result<Option<Timestamp>, Error> {
     for _ in 0..MAX_STEPS {
         let now = clock::now();
         work.seen.look_around(context);

@@ -56,7 +56,7 @@ pub struct IssuerRecord {
     /// Since when it is being deleted.
     pub deleted: Option<Timestamp>,
     /// Whether it has our finalizer.
-    pub held: bool,
+    pub has_finalizer: bool,
     /// The annotation that requests the deactivation of an account.
     pub deactivate: Option<String>,
     /// The annotation that requests a rollover of the account key.
@@ -79,7 +79,7 @@ impl IssuerRecord {
             status: status.cloned().unwrap_or_default(),
             reference: object.object_ref(&()),
             deleted: object.meta().deletion_timestamp.as_ref().map(|time| time.0),
-            held: object.finalizers().iter().any(|finalizer| finalizer == FINALIZER_ACCOUNT),
+            has_finalizer: object.finalizers().iter().any(|finalizer| finalizer == FINALIZER_ACCOUNT),
             deactivate: object.annotations().get(ANNOTATION_DEACTIVATE_ACCOUNT).cloned(),
             roll_over: object.annotations().get(ANNOTATION_ROLLOVER).cloned(),
         }

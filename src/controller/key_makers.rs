@@ -4,16 +4,16 @@
 use std::num::NonZero;
 
 use super::error::Error;
-use super::turns::Turns;
+use super::fair_queue::FairQueue;
 use certwright_pki::{KeyAlgorithm, KeyError, PrivateKey};
 
 /// Generates private keys.
 #[derive(Clone)]
 pub struct KeyMakers {
     /// All CPUs except one, which is left for everything else.
-    usual: Turns,
+    usual: FairQueue,
     /// One for the largest keys, so that the others do not wait for minutes.
-    large: Turns,
+    large: FairQueue,
 }
 
 /// RSA keys with more bits are large.
@@ -22,7 +22,7 @@ const LARGE: u32 = 4096;
 impl Default for KeyMakers {
     fn default() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-        Self { usual: Turns::new(processors.saturating_sub(1)), large: Turns::new(1) }
+        Self { usual: FairQueue::new(processors.saturating_sub(1)), large: FairQueue::new(1) }
     }
 }
 
@@ -49,7 +49,7 @@ impl KeyMakers {
 /// Runs `work` on its own thread when it is its turn; `None` if it panics. Dropping the future leaves the queue. Work that has
 /// started cannot be stopped, and keeps its slot until it ends.
 async fn run<R: Send + 'static>(
-    makers: &Turns,
+    makers: &FairQueue,
     namespace: &str,
     rank: u32,
     work: impl FnOnce() -> R + Send + 'static,
@@ -75,7 +75,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_that_nobody_waits_for_any_more_keeps_its_thread_until_its_end() {
-        let makers = Turns::new(1);
+        let makers = FairQueue::new(1);
         let (begun, has_begun) = mpsc::channel();
         let (end, may_end) = mpsc::channel::<()>();
         let abandoned = tokio::spawn(start(&makers, "deleted", move || {
@@ -96,7 +96,7 @@ mod tests {
 
     #[tokio::test]
     async fn leaving_the_queue_does_not_leak_a_slot() {
-        let makers = Turns::new(1);
+        let makers = FairQueue::new(1);
         let (end, may_end) = mpsc::channel::<()>();
         let first = tokio::spawn(start(&makers, "a", move || may_end.recv().unwrap()));
         yield_now().await;
@@ -114,7 +114,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_that_panics_frees_its_slot() {
-        let makers = Turns::new(1);
+        let makers = FairQueue::new(1);
         assert_eq!(start(&makers, "a", || panic!("in a test")).await, None::<()>);
         assert_eq!(start(&makers, "a", || 1).await, Some(1));
     }
@@ -136,7 +136,7 @@ mod tests {
     }
 
     fn start<R: Send + 'static>(
-        makers: &Turns,
+        makers: &FairQueue,
         namespace: &'static str,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> impl Future<Output = Option<R>> + Send + 'static {

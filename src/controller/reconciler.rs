@@ -43,8 +43,8 @@ where
             caught(reconcile).await.unwrap_or_else(|panic| {
                 context.metrics.reconciled(kind, ReconcileOutcome::Panicked, took.elapsed());
                 context.in_flight.keep(&uid, None);
-                for next in context.places.free(&uid) {
-                    context.wake_certificate.wake(next);
+                for next in context.order_slots.free(&uid) {
+                    context.certificate_queue.add(next);
                 }
                 Err(Error::Panicked(panic))
             })

@@ -42,7 +42,7 @@ pub async fn until_done(
     work: impl Fn() -> BoxFuture<'static, Result<(), Error>>,
 ) {
     let mut failures = 0;
-    while context.wake_certificate.is_connected() {
+    while context.certificate_queue.is_connected() {
         let Err(error) = work().await else { return };
         failures += 1;
         note(&error, failures, what, context);
@@ -64,7 +64,7 @@ pub fn wake_whoever_failed(context: &Context) {
     let is_failing = |uid: Option<&String>| uid.is_some_and(|uid| failing.contains(uid));
     for scope in context.cache.scopes() {
         for one in scope.certificates.state_filter(|one| is_failing(one.metadata.uid.as_ref())) {
-            context.wake_certificate.wake(ObjectRef::from_obj(&*one));
+            context.certificate_queue.add(ObjectRef::from_obj(&*one));
         }
     }
     for issuer in context.cache.issuers().iter().filter(|issuer| failing.contains(&issuer.uid)) {

@@ -39,9 +39,9 @@ pub async fn lead(
     info!("leading");
     if !context.led_before_in(term) {
         context.in_flight.clear();
-        context.questions.begin(clock::now());
+        context.renewal_info_polls.begin(clock::now());
         context.accounts.clear();
-        context.places.clear();
+        context.order_slots.clear();
         context.http01.clear();
     }
     let mut controllers = Supervisor::new(context.liveness.clone());
@@ -96,7 +96,7 @@ fn start(context: &Arc<Context>, controllers: &mut Supervisor) {
         let certificates = reconciler(
             "Certificate",
             scope.certificates.clone(),
-            context.wake_certificate.connect(namespace.clone()),
+            context.certificate_queue.connect(namespace.clone()),
             certificate::reconcile,
             certificate::error_policy,
             context.clone(),
@@ -105,7 +105,7 @@ fn start(context: &Arc<Context>, controllers: &mut Supervisor) {
         let issuers = reconciler(
             "Issuer",
             scope.issuers.clone(),
-            context.wake_issuer.connect(namespace),
+            context.issuer_queue.connect(namespace),
             issuer::reconcile,
             issuer::error_policy,
             context.clone(),
@@ -115,16 +115,16 @@ fn start(context: &Arc<Context>, controllers: &mut Supervisor) {
             .issuers
             .state()
             .iter()
-            .for_each(|issuer| context.wake_issuer.wake(ObjectRef::from_obj(&**issuer)));
+            .for_each(|issuer| context.issuer_queue.add(ObjectRef::from_obj(&**issuer)));
         for certificate in scope.certificates.state() {
-            context.wake_certificate.wake(ObjectRef::from_obj(&*certificate));
+            context.certificate_queue.add(ObjectRef::from_obj(&*certificate));
         }
     }
     if let Some(issuers) = context.cache.cluster_issuers() {
         let cluster_issuers = reconciler(
             "ClusterIssuer",
             issuers.clone(),
-            context.wake_cluster_issuer.connect(None),
+            context.cluster_issuer_queue.connect(None),
             issuer::reconcile,
             issuer::error_policy,
             context.clone(),
@@ -133,7 +133,7 @@ fn start(context: &Arc<Context>, controllers: &mut Supervisor) {
         issuers
             .state()
             .iter()
-            .for_each(|issuer| context.wake_cluster_issuer.wake(ObjectRef::from_obj(&**issuer)));
+            .for_each(|issuer| context.cluster_issuer_queue.add(ObjectRef::from_obj(&**issuer)));
     }
 }
 

@@ -10,7 +10,7 @@ use kube::api::{DeleteParams, GetParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource};
 
 use super::error::Error;
-use super::turns::{Turn, Turns};
+use super::fair_queue::{FairQueue, Turn};
 use crate::runtime::metrics::{ApiVerb, Metrics};
 use certwright_api::{FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_SECRET, MANAGED_BY};
 use certwright_core::reading::{Fault, Reading};
@@ -21,7 +21,7 @@ pub const TYPE_TLS: &str = "kubernetes.io/tls";
 const KIND: &str = "Secret";
 
 /// Limits how many Secrets are read concurrently: each may have a megabyte, and users may name the same one many times.
-static READS: LazyLock<Turns> = LazyLock::new(|| Turns::new(8));
+static READS: LazyLock<FairQueue> = LazyLock::new(|| FairQueue::new(8));
 
 /// Waits for a turn to read an object of `namespace` that may have the maximum size.
 pub async fn turn_to_read(namespace: &str) -> Option<Turn> {

@@ -17,14 +17,14 @@ pub struct Outcome {
     /// Certwright's object.
     pub object: Option<Value>,
     /// Whether Certwright can take over.
-    pub verdict: Verdict,
+    pub fitness: Fitness,
     /// What was not taken over unchanged.
     pub notes: Vec<Note>,
 }
 
 /// Whether Certwright can take over from an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Fitness {
     /// Certwright's object does the same.
     TakenOver,
     /// Certwright's object does only a part, and what to do about that.
@@ -71,7 +71,7 @@ fn why_passed_over(source: &Source) -> String {
 
 fn left(object: &Value, notes: Vec<Note>, why: String) -> Outcome {
     let (source, original) = (Source::of(object), object.clone());
-    Outcome { source, original, object: None, verdict: Verdict::Left(why), notes }
+    Outcome { source, original, object: None, fitness: Fitness::Left(why), notes }
 }
 
 fn issuer(object: &Value) -> Outcome {
@@ -89,16 +89,16 @@ fn issuer(object: &Value) -> Outcome {
     if let Err(error) = serde_json::from_value::<ClusterIssuerSpec>(taken["spec"].clone()) {
         return left(object, notes, format!("Its spec cannot be read: {error}. Correct it, and try again."));
     }
-    let verdict = match lost.is_empty() {
-        true => Verdict::TakenOver,
-        false => Verdict::Incomplete(format!(
+    let fitness = match lost.is_empty() {
+        true => Fitness::TakenOver,
+        false => Fitness::Incomplete(format!(
             "{} left out, since the provider is not supported: {}. Install a webhook for the provider, and create an issuer \
              of this name yourself. Until it exists, --adopt leaves this issuer and its Certificates with cert-manager.",
             if lost.len() == 1 { "A solver is" } else { "Solvers are" },
             lost.join(", ")
         )),
     };
-    Outcome { source: Source::of(object), original: object.clone(), object: Some(taken), verdict, notes }
+    Outcome { source: Source::of(object), original: object.clone(), object: Some(taken), fitness, notes }
 }
 
 /// Removes the solvers that can no longer prove control of a name, and returns their paths.
@@ -136,7 +136,7 @@ fn certificate(object: &Value, issuers: &[Outcome]) -> Outcome {
         return left(object, Vec::new(), why);
     }
     let issuer = issuers.iter().find(|issuer| is_issued_by(object, &issuer.source));
-    if let Some(Outcome { source, verdict: Verdict::Left(why), .. }) = issuer {
+    if let Some(Outcome { source, fitness: Fitness::Left(why), .. }) = issuer {
         return left(object, Vec::new(), format!("It stays with its issuer, {source}. {why}"));
     }
     let (taken, mut notes) = take(fields::CERTIFICATE, object);
@@ -151,11 +151,11 @@ fn certificate(object: &Value, issuers: &[Outcome]) -> Outcome {
             format!("An ACME CA cannot issue it: {invalid}. Correct it, or leave it with cert-manager."),
         );
     }
-    let verdict = match issuer.map(|issuer| (&issuer.source, &issuer.verdict)) {
-        Some((source, Verdict::Incomplete(_))) => {
-            Verdict::Incomplete(format!("Its issuer, {source}, lacks a solver."))
+    let fitness = match issuer.map(|issuer| (&issuer.source, &issuer.fitness)) {
+        Some((source, Fitness::Incomplete(_))) => {
+            Fitness::Incomplete(format!("Its issuer, {source}, lacks a solver."))
         }
-        Some(_) => Verdict::TakenOver,
+        Some(_) => Fitness::TakenOver,
         None => {
             let text = "The input does not contain the issuer. Make sure that Certwright has one of this name for the same CA.";
             notes.push(Note {
@@ -163,10 +163,10 @@ fn certificate(object: &Value, issuers: &[Outcome]) -> Outcome {
                 what: What::Changed,
                 text: text.to_owned(),
             });
-            Verdict::TakenOver
+            Fitness::TakenOver
         }
     };
-    Outcome { source: Source::of(object), original: object.clone(), object: Some(taken), verdict, notes }
+    Outcome { source: Source::of(object), original: object.clone(), object: Some(taken), fitness, notes }
 }
 
 /// The Ingress, Gateway or similar object from whose annotations cert-manager created a Certificate.

@@ -11,7 +11,7 @@ mod object;
 mod report;
 mod values;
 
-pub use convert::{Outcome, Verdict, convert};
+pub use convert::{Fitness, Outcome, convert};
 pub use fields::{Note, What};
 pub use object::{GROUP, Source, VERSION, documents};
 pub use report::report;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::convert::{Outcome, Verdict};
+use super::convert::{Fitness, Outcome};
 use super::fields::What;
 use certwright_text::clean;
 
@@ -10,11 +10,11 @@ use certwright_text::clean;
 pub fn report(outcomes: &[Outcome]) -> String {
     let mut text = String::new();
     for outcome in outcomes {
-        let said = match &outcome.verdict {
-            Verdict::TakenOver if outcome.notes.is_empty() => "taken over unchanged".to_owned(),
-            Verdict::TakenOver => "taken over".to_owned(),
-            Verdict::Incomplete(why) => format!("INCOMPLETE. {why}"),
-            Verdict::Left(why) => format!("NOT TAKEN OVER. {why}"),
+        let said = match &outcome.fitness {
+            Fitness::TakenOver if outcome.notes.is_empty() => "taken over unchanged".to_owned(),
+            Fitness::TakenOver => "taken over".to_owned(),
+            Fitness::Incomplete(why) => format!("INCOMPLETE. {why}"),
+            Fitness::Left(why) => format!("NOT TAKEN OVER. {why}"),
         };
         let _ = writeln!(text, "{}: {}", plain(&outcome.source.to_string()), plain(&said));
         for note in &outcome.notes {
@@ -26,13 +26,13 @@ pub fn report(outcomes: &[Outcome]) -> String {
         }
     }
     let count =
-        |wanted: fn(&Verdict) -> bool| outcomes.iter().filter(|outcome| wanted(&outcome.verdict)).count();
+        |wanted: fn(&Fitness) -> bool| outcomes.iter().filter(|outcome| wanted(&outcome.fitness)).count();
     let _ = writeln!(
         text,
         "{} taken over, {} incomplete, {} not taken over",
-        count(|verdict| *verdict == Verdict::TakenOver),
-        count(|verdict| matches!(verdict, Verdict::Incomplete(_))),
-        count(|verdict| matches!(verdict, Verdict::Left(_))),
+        count(|fitness| *fitness == Fitness::TakenOver),
+        count(|fitness| matches!(fitness, Fitness::Incomplete(_))),
+        count(|fitness| matches!(fitness, Fitness::Left(_))),
     );
     text
 }

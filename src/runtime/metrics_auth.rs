@@ -43,12 +43,12 @@ pub struct Gate {
 /// The API server's answer about a token. The token itself is not stored.
 #[derive(Clone, Copy, Debug)]
 struct Answer {
-    verdict: Verdict,
+    permission: Permission,
     until: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+enum Permission {
     May,
     Unknown,
     MayNot,
@@ -95,33 +95,33 @@ impl Gate {
     pub async fn pass(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let token = bearer(headers).ok_or(Refusal::NoToken)?;
         let key = fingerprint(token);
-        let verdict = match self.remembered(&key) {
-            Some(verdict) => verdict,
+        let permission = match self.remembered(&key) {
+            Some(permission) => permission,
             None => self.reviewed(key, token).await?,
         };
-        match verdict {
-            Verdict::May => Ok(()),
-            Verdict::Unknown => Err(Refusal::Unknown),
-            Verdict::MayNot => Err(Refusal::MayNot),
+        match permission {
+            Permission::May => Ok(()),
+            Permission::Unknown => Err(Refusal::Unknown),
+            Permission::MayNot => Err(Refusal::MayNot),
         }
     }
 
-    async fn reviewed(&self, key: [u8; 32], token: &str) -> Result<Verdict, Refusal> {
+    async fn reviewed(&self, key: [u8; 32], token: &str) -> Result<Permission, Refusal> {
         let _turn = self.reviews.acquire().await.map_err(|_| Refusal::NoAnswer)?;
         // Another request with the same token may have been faster.
-        if let Some(verdict) = self.remembered(&key) {
-            return Ok(verdict);
+        if let Some(permission) = self.remembered(&key) {
+            return Ok(permission);
         }
         let reviewed = timeout(PATIENCE, self.review(token)).await.unwrap_or(Err(ReviewError::Timeout));
-        let verdict = reviewed.map_err(|error| {
+        let permission = reviewed.map_err(|error| {
             warn!(error = &error as &dyn std::error::Error, "a request for metrics was denied");
             Refusal::NoAnswer
         })?;
-        self.remember(key, verdict);
-        Ok(verdict)
+        self.remember(key, permission);
+        Ok(permission)
     }
 
-    async fn review(&self, token: &str) -> Result<Verdict, ReviewError> {
+    async fn review(&self, token: &str) -> Result<Permission, ReviewError> {
         let spec = TokenReviewSpec { token: Some(token.to_owned()), ..TokenReviewSpec::default() };
         let review = TokenReview { spec, ..TokenReview::default() };
         self.metrics.api_written("TokenReview", ApiVerb::Create);
@@ -129,31 +129,31 @@ impl Gate {
         let reviewed = reviews.create(&PostParams::default(), &review).await.map_err(ReviewError::Token)?;
         let status = reviewed.status.unwrap_or_default();
         let Some(user) = status.user.filter(|_| status.authenticated == Some(true)) else {
-            return Ok(Verdict::Unknown);
+            return Ok(Permission::Unknown);
         };
         self.metrics.api_written("SubjectAccessReview", ApiVerb::Create);
         let reviews = Api::<SubjectAccessReview>::all(self.client.clone());
         let reviewed = reviews.create(&PostParams::default(), &access(user)).await;
         let status = reviewed.map_err(ReviewError::Access)?.status.unwrap_or_default();
-        Ok(if status.allowed && status.denied != Some(true) { Verdict::May } else { Verdict::MayNot })
+        Ok(if status.allowed && status.denied != Some(true) { Permission::May } else { Permission::MayNot })
     }
 
-    fn remembered(&self, key: &[u8; 32]) -> Option<Verdict> {
+    fn remembered(&self, key: &[u8; 32]) -> Option<Permission> {
         let answers = self.answers.lock();
-        answers.get(key).filter(|answer| answer.until > clock::instant()).map(|answer| answer.verdict)
+        answers.get(key).filter(|answer| answer.until > clock::instant()).map(|answer| answer.permission)
     }
 
-    fn remember(&self, key: [u8; 32], verdict: Verdict) {
+    fn remember(&self, key: [u8; 32], permission: Permission) {
         let now = clock::instant();
-        let trust = if verdict == Verdict::May { LONGEST_TRUST } else { LONGEST_DISTRUST };
+        let trust = if permission == Permission::May { LONGEST_TRUST } else { LONGEST_DISTRUST };
         let mut answers = self.answers.lock();
         answers.retain(|_, answer| answer.until > now);
         // Unknown tokens do not displace valid ones.
         if answers.len() >= MOST_ANSWERS {
-            answers.retain(|_, answer| answer.verdict == Verdict::May);
+            answers.retain(|_, answer| answer.permission == Permission::May);
         }
         if answers.len() < MOST_ANSWERS {
-            answers.insert(key, Answer { verdict, until: now + trust });
+            answers.insert(key, Answer { permission, until: now + trust });
         }
     }
 }

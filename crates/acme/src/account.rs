@@ -10,8 +10,8 @@ use crate::reply::Reply;
 use crate::shared_key::SharedKey;
 use crate::wire::{or_default, words};
 use crate::{
-    AcmeError, Answer, Authorization, Challenge, Directory, DownloadedChain, ExternalAccountKey, Limiter,
-    NewOrder, Operation, Order, Server,
+    AcmeError, AcmeResponse, Authorization, Challenge, Directory, DownloadedChain, ExternalAccountKey,
+    Limiter, NewOrder, Operation, Order, Server,
 };
 use certwright_pki::PrivateKey;
 
@@ -175,7 +175,7 @@ impl Account {
     ///
     /// # Errors
     /// [`AcmeError`]
-    pub async fn new_order(&self, order: &NewOrder) -> Result<Answer<Order>, AcmeError> {
+    pub async fn new_order(&self, order: &NewOrder) -> Result<AcmeResponse<Order>, AcmeError> {
         let url = self.directory().await?.new_order.clone();
         let reply = self.post(Operation::NewOrder, &url, &json!(order)).await?;
         reply.required_location()?;
@@ -186,7 +186,7 @@ impl Account {
     ///
     /// # Errors
     /// [`AcmeError`]
-    pub async fn order(&self, url: &str) -> Result<Answer<Order>, AcmeError> {
+    pub async fn order(&self, url: &str) -> Result<AcmeResponse<Order>, AcmeError> {
         self.read(Operation::Order, url).await?.bounded()
     }
 
@@ -194,7 +194,7 @@ impl Account {
     ///
     /// # Errors
     /// [`AcmeError`]
-    pub async fn authorization(&self, url: &str) -> Result<Answer<Authorization>, AcmeError> {
+    pub async fn authorization(&self, url: &str) -> Result<AcmeResponse<Authorization>, AcmeError> {
         self.read(Operation::Authorization, url).await?.bounded()
     }
 
@@ -202,7 +202,7 @@ impl Account {
     ///
     /// # Errors
     /// [`AcmeError`]
-    pub async fn answer(&self, challenge_url: &str) -> Result<Answer<Challenge>, AcmeError> {
+    pub async fn answer(&self, challenge_url: &str) -> Result<AcmeResponse<Challenge>, AcmeError> {
         self.post(Operation::Challenge, challenge_url, &json!({})).await?.answer()
     }
 
@@ -210,7 +210,10 @@ impl Account {
     ///
     /// # Errors
     /// [`AcmeError`]
-    pub async fn deactivate_authorization(&self, url: &str) -> Result<Answer<Authorization>, AcmeError> {
+    pub async fn deactivate_authorization(
+        &self,
+        url: &str,
+    ) -> Result<AcmeResponse<Authorization>, AcmeError> {
         let payload = json!({ "status": "deactivated" });
         self.post(Operation::DeactivateAuthorization, url, &payload).await?.answer()
     }
@@ -219,7 +222,11 @@ impl Account {
     ///
     /// # Errors
     /// [`AcmeError`]
-    pub async fn finalize(&self, finalize_url: &str, csr_der: &[u8]) -> Result<Answer<Order>, AcmeError> {
+    pub async fn finalize(
+        &self,
+        finalize_url: &str,
+        csr_der: &[u8],
+    ) -> Result<AcmeResponse<Order>, AcmeError> {
         self.post(Operation::Finalize, finalize_url, &json!({ "csr": encode(csr_der) })).await?.bounded()
     }
 
@@ -227,7 +234,7 @@ impl Account {
     ///
     /// # Errors
     /// [`AcmeError`]; an answer without a PEM certificate is [`AcmeError::Malformed`].
-    pub async fn certificate(&self, url: &str) -> Result<Answer<DownloadedChain>, AcmeError> {
+    pub async fn certificate(&self, url: &str) -> Result<AcmeResponse<DownloadedChain>, AcmeError> {
         self.read(Operation::Certificate, url).await?.chain()
     }
 

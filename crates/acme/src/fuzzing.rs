@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use crate::reply::Reply;
 use crate::time::TimeDifference;
 use crate::{
-    AccountState, AcmeError, Answer, Authorization, Challenge, Directory, DownloadedChain, Operation, Order,
-    RenewalInfo,
+    AccountState, AcmeError, AcmeResponse, Authorization, Challenge, Directory, DownloadedChain, Operation,
+    Order, RenewalInfo,
 };
 
 /// The directory.
@@ -40,7 +40,7 @@ pub fn account(response: Response<Vec<u8>>) -> Result<(String, AccountState), Ac
 ///
 /// # Errors
 /// [`AcmeError`]
-pub fn order(response: Response<Vec<u8>>) -> Result<Answer<Order>, AcmeError> {
+pub fn order(response: Response<Vec<u8>>) -> Result<AcmeResponse<Order>, AcmeError> {
     accepted(Operation::Order, response)?.bounded()
 }
 
@@ -48,7 +48,7 @@ pub fn order(response: Response<Vec<u8>>) -> Result<Answer<Order>, AcmeError> {
 ///
 /// # Errors
 /// [`AcmeError`]
-pub fn authorization(response: Response<Vec<u8>>) -> Result<Answer<Authorization>, AcmeError> {
+pub fn authorization(response: Response<Vec<u8>>) -> Result<AcmeResponse<Authorization>, AcmeError> {
     accepted(Operation::Authorization, response)?.bounded()
 }
 
@@ -56,7 +56,7 @@ pub fn authorization(response: Response<Vec<u8>>) -> Result<Answer<Authorization
 ///
 /// # Errors
 /// [`AcmeError`]
-pub fn challenge(response: Response<Vec<u8>>) -> Result<Answer<Challenge>, AcmeError> {
+pub fn challenge(response: Response<Vec<u8>>) -> Result<AcmeResponse<Challenge>, AcmeError> {
     accepted(Operation::Challenge, response)?.answer()
 }
 
@@ -64,7 +64,7 @@ pub fn challenge(response: Response<Vec<u8>>) -> Result<Answer<Challenge>, AcmeE
 ///
 /// # Errors
 /// [`AcmeError`]
-pub fn chain(response: Response<Vec<u8>>) -> Result<Answer<DownloadedChain>, AcmeError> {
+pub fn chain(response: Response<Vec<u8>>) -> Result<AcmeResponse<DownloadedChain>, AcmeError> {
     accepted(Operation::Certificate, response)?.chain()
 }
 
@@ -72,7 +72,7 @@ pub fn chain(response: Response<Vec<u8>>) -> Result<Answer<DownloadedChain>, Acm
 ///
 /// # Errors
 /// [`AcmeError`]
-pub fn renewal_info(response: Response<Vec<u8>>) -> Result<Answer<RenewalInfo>, AcmeError> {
+pub fn renewal_info(response: Response<Vec<u8>>) -> Result<AcmeResponse<RenewalInfo>, AcmeError> {
     accepted(Operation::RenewalInfo, response)?.answer()
 }
 

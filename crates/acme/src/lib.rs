@@ -2,11 +2,10 @@
 //!
 //! A [`Server`] is a CA's directory with its connections and nonces. An [`Account`] signs with one key at one server and makes
 //! the calls. It stores no order, so that an issuance can continue from the URLs in its status after a restart. Every call is
-//! one request (more only after `badNonce`) and returns either an [`Answer`], or an [`AcmeError`] that quotes the CA. Nothing
+//! one request (more only after `badNonce`) and returns either an [`AcmeResponse`], or an [`AcmeError`] that quotes the CA. Nothing
 //! here sleeps: a pause is an error with the time at which it ends.
 
 mod account;
-mod answer;
 mod bounded;
 mod code;
 mod config;
@@ -29,6 +28,7 @@ mod rate_limit;
 mod relay;
 mod renewal_info;
 mod reply;
+mod response;
 mod retry_after;
 mod revocation;
 mod server;
@@ -42,7 +42,6 @@ mod wire;
 mod tests;
 
 pub use account::{Account, AccountState, AccountStatus, Registered, Registration};
-pub use answer::Answer;
 pub use code::{CODES, Class, Code, Source};
 pub use config::{Observe, ServerConfig, Trust};
 pub use directory::{Directory, Meta};
@@ -59,5 +58,6 @@ pub use order::{
 };
 pub use problem::{Problem, Subproblem};
 pub use renewal_info::{RenewalInfo, SuggestedWindow};
+pub use response::AcmeResponse;
 pub use server::Server;
 pub use share::Share;

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::bounded::check_url;
 use crate::wire::lenient;
-use crate::{Account, AcmeError, Answer, Operation};
+use crate::{Account, AcmeError, AcmeResponse, Operation};
 
 /// The CA's suggestion for renewing a certificate (RFC 9773 section 4.2).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -38,7 +38,10 @@ impl Account {
     ///
     /// # Errors
     /// [`AcmeError`]
-    pub async fn renewal_info(&self, certificate_id: &str) -> Result<Option<Answer<RenewalInfo>>, AcmeError> {
+    pub async fn renewal_info(
+        &self,
+        certificate_id: &str,
+    ) -> Result<Option<AcmeResponse<RenewalInfo>>, AcmeError> {
         let _place = self.limiter().enter(self.server().clock()).await?;
         let Some(base) = self.server().directory().await?.renewal_info.clone() else { return Ok(None) };
         let url = format!("{}/{certificate_id}", base.trim_end_matches('/'));

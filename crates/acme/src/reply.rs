@@ -10,7 +10,7 @@ use tracing::debug;
 
 use crate::bounded::{Bounded, check_chain, check_url};
 use crate::limits::{MAX_LINKS, MAX_NONCE};
-use crate::{AcmeError, Answer, DownloadedChain, Operation, Problem};
+use crate::{AcmeError, AcmeResponse, DownloadedChain, Operation, Problem};
 use certwright_egress::excerpt::{excerpt, media_type};
 
 /// An answer with any status.
@@ -128,23 +128,23 @@ impl Reply {
     }
 
     /// The object in the body, after checking its bounds.
-    pub(super) fn bounded<T: DeserializeOwned + Bounded>(&self) -> Result<Answer<T>, AcmeError> {
+    pub(super) fn bounded<T: DeserializeOwned + Bounded>(&self) -> Result<AcmeResponse<T>, AcmeError> {
         let answer = self.answer::<T>()?;
         answer.value.check().map_err(|what| self.out_of_bounds(&what))?;
         Ok(answer)
     }
 
     /// The object in the body, with the relevant headers.
-    pub(super) fn answer<T: DeserializeOwned>(&self) -> Result<Answer<T>, AcmeError> {
+    pub(super) fn answer<T: DeserializeOwned>(&self) -> Result<AcmeResponse<T>, AcmeError> {
         self.json().map(|value| self.answer_with(value))
     }
 
-    pub(super) fn answer_with<T>(&self, value: T) -> Answer<T> {
-        Answer { value, location: self.location(), retry_after: self.retry_after }
+    pub(super) fn answer_with<T>(&self, value: T) -> AcmeResponse<T> {
+        AcmeResponse { value, location: self.location(), retry_after: self.retry_after }
     }
 
     /// The chain in the body, and the links to alternate chains.
-    pub(super) fn chain(&self) -> Result<Answer<DownloadedChain>, AcmeError> {
+    pub(super) fn chain(&self) -> Result<AcmeResponse<DownloadedChain>, AcmeError> {
         let pem = self.text()?.to_owned();
         if !pem.contains("-----BEGIN CERTIFICATE-----") {
             return Err(self.malformed("it contains no certificate"));

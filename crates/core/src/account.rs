@@ -20,17 +20,18 @@ mod state;
 mod step;
 mod terms;
 
+pub use crate::consequence::Next;
 pub use contact::{note_contact, wanted_contact};
 pub use history::{entry_of_previous, with_deactivated, with_previous};
 pub use next_step::next_step;
-pub use outcome::{CaAccount, Consequence, Next, Outcome, Report, Undone, Verdict};
+pub use outcome::{AccountRefusal, CaAccount, Consequence, Outcome, Report, Undone};
 pub use replacement::Replacement;
 pub use rollover::account_key_algorithm;
 pub use secrets::{KeyId, KeySecret, MacKey, Recorded, key_id_in_secret, mac_key_in_secret};
 use situation::Situation;
 pub use situation::look_at_key_id;
 pub use state::{Snapshot, State};
-pub use step::Step;
+pub use step::AccountStep;
 pub use terms::{changed_terms, has_other_terms, note_terms};
 
 #[cfg(test)]

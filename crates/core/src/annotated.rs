@@ -6,8 +6,8 @@
 
 mod annotations;
 mod certificate;
-mod entrance;
 mod names;
+mod object;
 #[cfg(test)]
 mod tests;
 
@@ -18,8 +18,8 @@ use kube::ResourceExt;
 pub use self::annotations::{ANNOTATIONS, Annotation, Effect};
 use self::annotations::{Annotations, Chosen};
 use self::certificate::{Secrets, build, is_as_wanted, secrets};
-pub use self::entrance::{Entrance, EntranceKind, Gateway, Ingress, reduce_gateway, reduce_ingress};
 pub use self::names::is_annotated;
+pub use self::object::{AnnotatedKind, AnnotatedObject, Gateway, Ingress, reduce_gateway, reduce_ingress};
 use certwright_api::{Certificate, IssuerRef, annotated_reason as reason};
 
 /// Which annotations are read.
@@ -78,8 +78,8 @@ pub enum Decision {
 }
 
 /// What an Ingress or a Gateway requests.
-pub fn plan(entrance: &Entrance, settings: &AnnotationSettings) -> Plan {
-    let annotations = Annotations::of(entrance, settings);
+pub fn plan(object: &AnnotatedObject, settings: &AnnotationSettings) -> Plan {
+    let annotations = Annotations::of(object, settings);
     let issuer = match annotations.issuer() {
         Ok(Chosen::Issuer(issuer)) => issuer,
         Ok(Chosen::None) => return Plan::default(),
@@ -89,9 +89,9 @@ pub fn plan(entrance: &Entrance, settings: &AnnotationSettings) -> Plan {
         Ok(fields) => fields,
         Err(mistakes) => return Plan { kept: Kept::All, remarks: mistakes, ..Plan::default() },
     };
-    let Secrets { wanted, kept, mut remarks } = secrets(entrance, &annotations.ignored_listeners());
+    let Secrets { wanted, kept, mut remarks } = secrets(object, &annotations.ignored_listeners());
     let certificates =
-        wanted.into_iter().map(|(secret, hosts)| build(entrance, &issuer, &fields, secret, hosts));
+        wanted.into_iter().map(|(secret, hosts)| build(object, &issuer, &fields, secret, hosts));
     match certificates.collect::<Result<Vec<Certificate>, Remark>>() {
         Ok(certificates) => {
             remarks.extend(annotations.not_used());
@@ -102,36 +102,36 @@ pub fn plan(entrance: &Entrance, settings: &AnnotationSettings) -> Plan {
 }
 
 /// What to do about `existing`, the Certificate with this name, if there is one.
-pub fn decide(wanted: &Certificate, entrance: &Entrance, existing: Option<&Certificate>) -> Decision {
+pub fn decide(wanted: &Certificate, object: &AnnotatedObject, existing: Option<&Certificate>) -> Decision {
     match existing {
         None => Decision::Apply,
         // When it is gone, it is created again.
         Some(existing) if existing.metadata.deletion_timestamp.is_some() => Decision::Leave,
-        Some(existing) if !is_made_from(existing, entrance) => Decision::Foreign(foreign(existing)),
+        Some(existing) if !is_made_from(existing, object) => Decision::Foreign(foreign(existing)),
         Some(existing) if is_as_wanted(existing, wanted) => Decision::Leave,
         Some(_) => Decision::Apply,
     }
 }
 
 /// Whether a Certificate was created from this Ingress or Gateway, and is no longer requested.
-pub fn is_surplus(certificate: &Certificate, entrance: &Entrance, plan: &Plan) -> bool {
+pub fn is_surplus(certificate: &Certificate, object: &AnnotatedObject, plan: &Plan) -> bool {
     let name = certificate.name_any();
     let kept = match &plan.kept {
         Kept::All => true,
         Kept::These(names) => names.contains(&name),
     };
-    is_made_from(certificate, entrance)
+    is_made_from(certificate, object)
         && certificate.metadata.deletion_timestamp.is_none()
         && !kept
         && !plan.certificates.iter().any(|wanted| wanted.name_any() == name)
 }
 
 /// Whether a Certificate was created from this Ingress or Gateway.
-fn is_made_from(certificate: &Certificate, entrance: &Entrance) -> bool {
+fn is_made_from(certificate: &Certificate, object: &AnnotatedObject) -> bool {
     certificate
         .owner_references()
         .iter()
-        .any(|owner| owner.controller == Some(true) && owner.uid == entrance.uid)
+        .any(|owner| owner.controller == Some(true) && owner.uid == object.uid)
 }
 
 fn foreign(existing: &Certificate) -> Remark {

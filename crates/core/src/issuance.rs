@@ -28,11 +28,12 @@ mod state;
 mod step;
 mod waiting;
 
+pub use crate::consequence::Next;
 pub use asked::{altered, misplaced};
 pub use ending::{Ending, KeySecret, Leftovers};
 pub use failure::Failure;
 pub use next_step::{last_step, next_chore, next_step};
-pub use outcome::{Consequence, Download, Next, Outcome, Report};
+pub use outcome::{Consequence, Download, Outcome, Report};
 pub use pace::failed_generation;
 pub use polling::LONG_VALIDATION;
 pub use progress::{Authorizations, Learned, Poll, Progress, Told};
@@ -40,7 +41,7 @@ pub use proof::{PresentFailed, Presented, Proof, SelfCheckResult, Unseen};
 pub use situation::{IssuerView, Situation, Snapshot};
 pub use solve::{Challenged, NoSolver, Way, challenges};
 pub use state::{Memory, State};
-pub use step::Step;
+pub use step::IssuanceStep;
 
 #[cfg(test)]
 mod tests;

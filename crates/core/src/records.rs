@@ -28,7 +28,7 @@ const HASTE: Duration = Duration::from_secs(2);
 
 /// What to clean up.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Chore {
+pub enum CleanupTask {
     /// Remove everything that is presented.
     Withdraw,
     /// Remove these records.
@@ -61,13 +61,13 @@ pub fn due(
     held: bool,
     deleted: Option<Deletion>,
     now: Timestamp,
-) -> Option<Chore> {
+) -> Option<CleanupTask> {
     let most = if status.order.is_some() && deleted.is_none() { HASTE } else { PATIENCE };
     let removals = removals(&status.dns_records, most, deleted, now);
     if !removals.is_empty() {
-        return Some(Chore::RemoveRecords(removals));
+        return Some(CleanupTask::RemoveRecords(removals));
     }
-    (held && !holds(status)).then_some(Chore::Release)
+    (held && !holds(status)).then_some(CleanupTask::Release)
 }
 
 /// The records whose removal is due, while an issuance waits for it.
@@ -123,13 +123,13 @@ pub fn last_chore(
     held: bool,
     deleted: Option<Deletion>,
     now: Timestamp,
-) -> Option<Chore> {
+) -> Option<CleanupTask> {
     if !held {
         return None;
     }
     let unmarked = status.dns_records.iter().any(|record| record.removal.is_none());
     if unmarked || !status.challenges.is_empty() {
-        return Some(Chore::Withdraw);
+        return Some(CleanupTask::Withdraw);
     }
     due(status, held, deleted, now)
 }

@@ -5,7 +5,7 @@ mod suggestion;
 mod windows;
 
 pub use plan::{Placement, Plan, Reasons, plan};
-pub use suggestion::{Asked, Asking, NoSuggestion, Question};
+pub use suggestion::{NoSuggestion, RenewalInfoPoll, RenewalInfoPolling, RenewalInfoRequest};
 pub use windows::{InvalidWindow, Windows};
 
 use jiff::{SignedDuration, Timestamp};

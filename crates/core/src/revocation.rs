@@ -14,7 +14,7 @@ mod request;
 pub use attempt::{Attempt, NotByAccount, NotByKey, Signer};
 pub use ledger::{holds, next_attempt, reason_of};
 pub use next::{in_secret, next};
-pub use request::{Asked, Chore, Remark, Revocation};
+pub use request::{Remark, Revocation, RevocationRequests, RevocationTask};
 
 #[cfg(test)]
 mod tests;

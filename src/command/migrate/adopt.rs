@@ -12,7 +12,7 @@ use super::{Migrate, MigrateError};
 use crate::command::output::harmless;
 use crate::command::{Error, Exit, plain};
 use crate::migrate::adoption::{self, Marks};
-use crate::migrate::{GROUP, Outcome, Source, Verdict};
+use crate::migrate::{Fitness, GROUP, Outcome, Source};
 use crate::runtime::clock;
 use certwright_api::{ANNOTATION_TAKEN_OVER_FROM, LABEL_SECRET, SECRET_TLS};
 
@@ -104,7 +104,7 @@ impl Adoption {
             self.say(&what, "already exists, and was left unchanged");
             return Ok(());
         }
-        if let Verdict::Incomplete(why) = &outcome.verdict {
+        if let Fitness::Incomplete(why) = &outcome.fitness {
             self.hindered(&what, why);
             return Ok(());
         }

@@ -9,7 +9,7 @@ use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::runtime::metrics::ApiVerb;
 use certwright_api::{ANNOTATIONS_FIELD_MANAGER, Certificate, annotated_reason as reason};
-use certwright_core::annotated::{Decision, Entrance, Remark, decide};
+use certwright_core::annotated::{AnnotatedObject, Decision, Remark, decide};
 use certwright_core::reading::Reading;
 
 const KIND: &str = "Certificate";
@@ -29,17 +29,17 @@ pub enum Applied {
 /// [`Error::ReadCertificate`], [`Error::WriteCertificate`]
 pub async fn apply(
     context: &Context,
-    entrance: &Entrance,
+    annotated: &AnnotatedObject,
     wanted: &Certificate,
     remarks: &mut BTreeSet<Remark>,
 ) -> Result<Applied, Error> {
     let name = wanted.name_any();
-    let api = Api::<Reading<Certificate>>::namespaced(context.client.clone(), &entrance.namespace);
+    let api = Api::<Reading<Certificate>>::namespaced(context.client.clone(), &annotated.namespace);
     let existing = api.get_opt(&name).await;
     let existing = existing.map_err(|source| Error::ReadCertificate { name: name.clone(), source })?;
     // The metadata of one that cannot be read still shows its owner; if it is ours, it is rewritten.
     let existing = existing.map(|existing| existing.object);
-    match decide(wanted, entrance, existing.as_ref()) {
+    match decide(wanted, annotated, existing.as_ref()) {
         Decision::Apply => {}
         other => return Ok(Applied::Not(other)),
     }

@@ -13,7 +13,7 @@ use crate::controller::error::Error;
 use crate::controller::retry::retry;
 use crate::runtime::clock::Stopwatch;
 use crate::runtime::metrics::ReconcileOutcome;
-use certwright_core::annotated::{Decision, Entrance, Plan, Remark, decide, is_surplus, plan};
+use certwright_core::annotated::{AnnotatedObject, Decision, Plan, Remark, decide, is_surplus, plan};
 use certwright_core::events::Event;
 
 /// Reconciles an Ingress or a Gateway.
@@ -23,20 +23,20 @@ use certwright_core::events::Event;
 pub async fn reconcile<K>(object: Arc<K>, context: Arc<Context>) -> Result<Action, Error>
 where
     K: Resource<DynamicType = ()>,
-    for<'a> Entrance: From<&'a K>,
+    for<'a> AnnotatedObject: From<&'a K>,
 {
-    let entrance = Entrance::from(&*object);
+    let annotated = AnnotatedObject::from(&*object);
     // Its Certificates are deleted together with it.
-    if entrance.is_going {
+    if annotated.is_going {
         return Ok(Action::await_change());
     }
-    let kind = entrance.kind.as_str();
-    let span = info_span!("reconcile", object = kind, namespace = entrance.namespace, name = entrance.name);
+    let kind = annotated.kind.as_str();
+    let span = info_span!("reconcile", object = kind, namespace = annotated.namespace, name = annotated.name);
     async {
         let took = Stopwatch::start();
-        let plan = plan(&entrance, &context.config.annotations.settings);
+        let plan = plan(&annotated, &context.config.annotations.settings);
         let mut remarks = BTreeSet::from_iter(plan.remarks.iter().cloned());
-        let outcome = follow(&entrance, &plan, &mut remarks, &context).await;
+        let outcome = follow(&annotated, &plan, &mut remarks, &context).await;
         let reference = object.object_ref(&());
         for Remark { reason, note } in remarks {
             let event = Event::warning(reason, "MakeCertificate", note);
@@ -52,7 +52,7 @@ where
             let event = Event::normal(reason, "MakeCertificate", note);
             context.events.publish(&reference, &event).await;
         }
-        context.in_flight.succeeded(&entrance.uid);
+        context.in_flight.succeeded(&annotated.uid);
         Ok(Action::await_change())
     }
     .instrument(span)
@@ -61,18 +61,18 @@ where
 
 /// Creates, changes and deletes Certificates according to the plan. Returns what was done.
 async fn follow(
-    entrance: &Entrance,
+    annotated: &AnnotatedObject,
     plan: &Plan,
     remarks: &mut BTreeSet<Remark>,
     context: &Context,
 ) -> Result<Vec<Remark>, Error> {
-    let existing = context.cache.certificates(&entrance.namespace, |_| true);
+    let existing = context.cache.certificates(&annotated.namespace, |_| true);
     let mut done = Vec::new();
     for wanted in &plan.certificates {
         let name = wanted.name_any();
         let cached = existing.iter().find(|existing| existing.name_any() == name);
-        let decision = match decide(wanted, entrance, cached.map(|cached| &**cached)) {
-            Decision::Apply => act::apply(context, entrance, wanted, remarks).await?,
+        let decision = match decide(wanted, annotated, cached.map(|cached| &**cached)) {
+            Decision::Apply => act::apply(context, annotated, wanted, remarks).await?,
             other => act::Applied::Not(other),
         };
         match decision {
@@ -81,7 +81,7 @@ async fn follow(
             act::Applied::Not(_) => {}
         }
     }
-    for surplus in existing.iter().filter(|existing| is_surplus(existing, entrance, plan)) {
+    for surplus in existing.iter().filter(|existing| is_surplus(existing, annotated, plan)) {
         done.extend(act::delete(context, surplus).await?);
     }
     Ok(done)

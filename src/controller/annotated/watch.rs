@@ -10,8 +10,8 @@ use super::reconcile::{error_policy, reconcile};
 use crate::controller::annotated_objects::Scope;
 use crate::controller::cache::{Change, Watches, api};
 use crate::controller::context::Context;
+use crate::controller::reconcile_queue::ReconcileQueue;
 use crate::controller::reconciler::reconciler;
-use crate::controller::wake::Wake;
 use crate::runtime::supervisor::Supervisor;
 use certwright_solver::http01::HTTP01_LABEL;
 
@@ -60,12 +60,12 @@ pub fn start(context: &Arc<Context>, tasks: &mut Supervisor) {
     watches.spawn(context, tasks);
 }
 
-fn seen<K>(context: &Context, wake: &Wake<K>, change: Change<K>)
+fn seen<K>(context: &Context, queue: &ReconcileQueue<K>, change: Change<K>)
 where
     K: kube::Resource<DynamicType = ()>,
 {
     match change {
-        Change::Seen(object) => wake.wake(ObjectRef::from_obj(&*object)),
+        Change::Seen(object) => queue.add(ObjectRef::from_obj(&*object)),
         Change::Gone(object) => {
             context.in_flight.forget(&object.uid().unwrap_or_default());
         }

@@ -12,7 +12,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Resource};
 use tracing::{debug, error, info, warn};
 
-use super::shelf::{Change, Shelf};
+use super::watch_store::{Change, WatchStore};
 use crate::controller::api_server::{ApiServer, PROBES, WORTH_A_WARNING};
 use crate::controller::error;
 use crate::runtime::panics;
@@ -24,7 +24,7 @@ const PAGE: u32 = 10;
 pub(super) async fn follow<K, O: ?Sized>(
     api: Api<Reading<K>>,
     which: watcher::Config,
-    mut shelf: Shelf<K>,
+    mut watch_store: WatchStore<K>,
     observer: Arc<O>,
     tell: fn(&O, Change<K>),
     api_server: ApiServer,
@@ -42,7 +42,7 @@ pub(super) async fn follow<K, O: ?Sized>(
         match event {
             Ok(event) => {
                 is_absent &= !matches!(event, watcher::Event::InitDone);
-                shelf.put(event, |change| guarded(&*observer, change, tell));
+                watch_store.put(event, |change| guarded(&*observer, change, tell));
             }
             Err(error) if is_unknown(&error) => {
                 if !std::mem::replace(&mut is_absent, true) {

@@ -4,71 +4,73 @@ use jiff::{SignedDuration, Timestamp};
 use kube::runtime::reflector::ObjectRef;
 use tracing::{debug, info, warn};
 
-use super::work::Work;
+use super::work::ReconcileCertificate;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::runtime::clock;
 use crate::runtime::metrics::RevocationOutcome;
 use certwright_acme::Account;
-use certwright_core::account::Verdict;
-use certwright_core::issuance::{Consequence, Ending, Next, Outcome, Report, Step};
+use certwright_core::account::AccountRefusal;
+use certwright_core::issuance::{Consequence, Ending, IssuanceStep, Next, Outcome, Report};
 use certwright_core::records;
-use certwright_core::revocation::Chore;
+use certwright_core::revocation::RevocationTask;
 
 /// When to retry publishing events.
 const NEWS: SignedDuration = SignedDuration::from_secs(5);
 
-impl Work {
+impl ReconcileCertificate {
     /// Does one step.
-    pub(super) async fn act(&mut self, step: Step, context: &Context) -> Result<Next, Error> {
+    pub(super) async fn act(&mut self, step: IssuanceStep, context: &Context) -> Result<Next, Error> {
         let outcome = match step {
-            Step::Rest { until } => return self.rest(until, context).await,
-            Step::Wait { until, reason, message, makes_room } => {
+            IssuanceStep::Rest { until } => return self.rest(until, context).await,
+            IssuanceStep::Wait { until, reason, message, makes_room } => {
                 Outcome::Waited { until, reason, message, makes_room }
             }
-            Step::BackOff { until } => Outcome::BackedOff { until },
-            Step::Record => {
+            IssuanceStep::BackOff { until } => Outcome::BackedOff { until },
+            IssuanceStep::Record => {
                 self.flush(context).await?;
                 Outcome::Recorded
             }
-            Step::AskTime => Outcome::AskedTime(self.account()?.ask_time().await),
-            Step::AskAccount => {
+            IssuanceStep::AskTime => Outcome::AskedTime(self.account()?.ask_time().await),
+            IssuanceStep::AskAccount => {
                 Outcome::AskedAccount(self.account()?.state().await.map(|account| account.status))
             }
-            Step::TakePlace => self.take_place(context)?,
-            Step::StoreKey => self.store_key(context).await?,
-            Step::PlaceOrder(order) => self.place_order(*order).await?,
-            Step::ReadOrder(url) => Outcome::OrderRead(self.account()?.order(&url).await),
-            Step::ReadAuthorizations(urls) => self.read_authorizations(&urls).await?,
-            Step::Present(challenged) => self.present(challenged, context).await?,
-            Step::SelfCheck => self.self_check(context).await?,
-            Step::Answer(challenges) => self.answer(&challenges).await?,
-            Step::Finalize(url) => self.finalize(&url).await?,
-            Step::Download(url) => self.download(&url).await?,
-            Step::StoreCertificate => self.store_certificate(context).await?,
-            Step::AskForRenewalInfo => self.ask_for_renewal_info(context).await?,
-            Step::RefreshSecret => self.refresh_secret(context).await?,
-            Step::RestoreSecret => self.restore_secret(context).await?,
-            Step::CleanUp => Outcome::Ended(Ending::Done),
-            Step::Abandon { message } => Outcome::Ended(Ending::Abandoned(message)),
-            Step::Fail(failure) => Outcome::Ended(Ending::Failed(failure)),
-            Step::Remove(leftovers) => self.remove(&leftovers, context).await?,
-            Step::Tidy(records::Chore::Withdraw) => {
+            IssuanceStep::TakeSlot => self.take_slot(context)?,
+            IssuanceStep::StoreKey => self.store_key(context).await?,
+            IssuanceStep::PlaceOrder(order) => self.place_order(*order).await?,
+            IssuanceStep::ReadOrder(url) => Outcome::OrderRead(self.account()?.order(&url).await),
+            IssuanceStep::ReadAuthorizations(urls) => self.read_authorizations(&urls).await?,
+            IssuanceStep::Present(challenged) => self.present(challenged, context).await?,
+            IssuanceStep::SelfCheck => self.self_check(context).await?,
+            IssuanceStep::Answer(challenges) => self.answer(&challenges).await?,
+            IssuanceStep::Finalize(url) => self.finalize(&url).await?,
+            IssuanceStep::Download(url) => self.download(&url).await?,
+            IssuanceStep::StoreCertificate => self.store_certificate(context).await?,
+            IssuanceStep::AskForRenewalInfo => self.ask_for_renewal_info(context).await?,
+            IssuanceStep::RefreshSecret => self.refresh_secret(context).await?,
+            IssuanceStep::RestoreSecret => self.restore_secret(context).await?,
+            IssuanceStep::CleanUp => Outcome::Ended(Ending::Done),
+            IssuanceStep::Abandon { message } => Outcome::Ended(Ending::Abandoned(message)),
+            IssuanceStep::Fail(failure) => Outcome::Ended(Ending::Failed(failure)),
+            IssuanceStep::Remove(leftovers) => self.remove(&leftovers, context).await?,
+            IssuanceStep::Tidy(records::CleanupTask::Withdraw) => {
                 self.withdraw(context).await?;
                 Outcome::Withdrawn
             }
-            Step::Tidy(records::Chore::RemoveRecords(removals)) => {
+            IssuanceStep::Tidy(records::CleanupTask::RemoveRecords(removals)) => {
                 self.remove_records(removals, context).await?
             }
-            Step::Tidy(records::Chore::Release) => {
+            IssuanceStep::Tidy(records::CleanupTask::Release) => {
                 self.release(context).await?;
                 Outcome::Released
             }
-            Step::Revocation(Chore::KeepLedger(ledger, remark)) => Outcome::LedgerKept(ledger, remark),
-            Step::Revocation(Chore::Revoke(revocation, patience)) => {
+            IssuanceStep::Revocation(RevocationTask::KeepLedger(ledger, remark)) => {
+                Outcome::LedgerKept(ledger, remark)
+            }
+            IssuanceStep::Revocation(RevocationTask::Revoke(revocation, patience)) => {
                 self.revoke(revocation, patience, context).await?
             }
-            Step::Revocation(Chore::GiveUp(revocation, words)) => {
+            IssuanceStep::Revocation(RevocationTask::GiveUp(revocation, words)) => {
                 Outcome::RevocationGivenUp(revocation, words)
             }
         };
@@ -89,12 +91,12 @@ impl Work {
         match report {
             Report::Write => drop(self.flush(context).await?),
             Report::Event(event) => self.news.push(event),
-            Report::LeavePlace => self.leave_place(context),
+            Report::LeaveSlot => self.leave_slot(context),
             Report::Account { disposition, reason, message } => {
                 if let Some(issuer) = &self.issuer {
                     let generation = issuer.generation;
-                    let verdict = Verdict { generation, disposition, reason, message };
-                    context.verdicts.pass(issuer.id.clone(), verdict);
+                    let refusal = AccountRefusal { generation, disposition, reason, message };
+                    context.account_refusals.pass(issuer.id.clone(), refusal);
                     context.wake_issuer(&issuer.id);
                 }
             }
@@ -149,25 +151,26 @@ impl Work {
         self.account.clone().ok_or(Error::Bug("a step that calls the CA was decided on without an account"))
     }
 
-    fn take_place(&mut self, context: &Context) -> Result<Outcome, Error> {
-        let account = self.place_at.clone().ok_or(Error::Bug("a place was asked for without an issuer"))?;
+    fn take_slot(&mut self, context: &Context) -> Result<Outcome, Error> {
+        let account =
+            self.slot_at.clone().ok_or(Error::Bug("an order slot was requested without an issuer"))?;
         let reference = ObjectRef::new(&self.name).within(&self.namespace);
-        let taken = context.places.take(&account, &self.uid, reference);
+        let taken = context.order_slots.take(&account, &self.uid, reference);
         self.queued = !taken;
-        Ok(Outcome::Place { taken, per_account: context.places.per_account() })
+        Ok(Outcome::Slot { taken, per_account: context.order_slots.per_account() })
     }
 
     /// Gives up the order slot, at whichever account it is.
-    pub(super) fn leave_place(&mut self, context: &Context) {
-        self.state.progress.place = false;
-        context.places.free(&self.uid).into_iter().for_each(|next| context.wake_certificate.wake(next));
+    pub(super) fn leave_slot(&mut self, context: &Context) {
+        self.state.progress.slot = false;
+        context.order_slots.free(&self.uid).into_iter().for_each(|next| context.certificate_queue.add(next));
     }
 
     /// Gives up an order slot that is not used: the issuer has changed, or nothing is to be ordered.
-    pub(super) fn leave_unused_place(&mut self, context: &Context) {
-        let used = (self.state.progress.place || self.queued) && !self.at_rest;
-        let but = self.place_at.as_ref().filter(|_| used);
-        let next = context.places.free_elsewhere(&self.uid, but);
-        next.into_iter().for_each(|next| context.wake_certificate.wake(next));
+    pub(super) fn leave_unused_slot(&mut self, context: &Context) {
+        let used = (self.state.progress.slot || self.queued) && !self.at_rest;
+        let but = self.slot_at.as_ref().filter(|_| used);
+        let next = context.order_slots.free_elsewhere(&self.uid, but);
+        next.into_iter().for_each(|next| context.certificate_queue.add(next));
     }
 }

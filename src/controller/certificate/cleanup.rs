@@ -4,7 +4,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use super::work::Work;
+use super::work::ReconcileCertificate;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::{presenter, secrets};
@@ -15,7 +15,7 @@ use certwright_core::issuance::{Ending, KeySecret, Leftovers, Outcome};
 use certwright_core::reading::Reading;
 use certwright_core::records::Removal;
 
-impl Work {
+impl ReconcileCertificate {
     /// Removes the leftovers of an issuance that has ended.
     pub(super) async fn remove(
         &mut self,

@@ -5,7 +5,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::{Map, Value, json};
 use tracing::warn;
 
-use super::work::Work;
+use super::work::ReconcileCertificate;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer_record::account_secret;
@@ -27,7 +27,7 @@ const NAMED: usize = 3;
 /// The maximum length quoted from an entry, in bytes.
 const LONGEST: usize = 200;
 
-impl Work {
+impl ReconcileCertificate {
     /// Restores unverified entries that the spec, the issuer and the Secret confirm.
     pub(super) fn find_out_again(&mut self, context: &Context) {
         if self.unverified.is_empty() {

@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use super::held::{is_backup, private_key};
 use super::keeper::kept_by_cert_manager;
 use super::outputs::{keystores_mark, read_passwords};
-use super::work::{Seen, Work};
+use super::work::{ReconcileCertificate, Seen};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer::account_of;
@@ -26,7 +26,7 @@ use certwright_core::reissue::SecretView;
 use certwright_core::spec::ValidatedCertificate;
 use certwright_pki::{Chain, PrivateKey};
 
-impl Work {
+impl ReconcileCertificate {
     /// Reads the state of the cluster.
     pub(super) async fn gather(certificate: Arc<Certificate>, context: &Context) -> Result<Self, Error> {
         let namespace = certificate.namespace().unwrap_or_default();
@@ -67,8 +67,8 @@ impl Work {
             Some(secret) => kept_by_cert_manager(secret, &context.client).await?,
             None => None,
         };
-        let place_at = issuer.as_ref().map(|issuer| account_secret(issuer, &context.config.namespace));
-        state.progress.place = place_at.as_ref().is_some_and(|account| context.places.has(account, &uid));
+        let slot_at = issuer.as_ref().map(|issuer| account_secret(issuer, &context.config.namespace));
+        state.progress.slot = slot_at.as_ref().is_some_and(|account| context.order_slots.has(account, &uid));
         let namespace_is_ending = context.cache.namespace_is_ending(&namespace);
         let seen = Seen {
             not_allowed: not_allowed(issuer.as_ref(), &namespace, wanted.as_ref().ok(), context),
@@ -82,7 +82,7 @@ impl Work {
             backup: None,
             backup_view: None,
             next_key: None,
-            asked: context.questions.last(&uid),
+            asked: context.renewal_info_polls.last(&uid),
             certificate,
             namespace,
             name,
@@ -90,7 +90,7 @@ impl Work {
             issuer,
             issuer_view,
             account,
-            place_at,
+            slot_at,
             queued: false,
             namespace_is_ending,
         };
@@ -214,8 +214,8 @@ async fn view_issuer(
         });
         return Ok((view, None));
     };
-    if let Some(verdict) = context.verdicts.on(&issuer.id, issuer.generation) {
-        return Ok((IssuerView::NotReady { message: verdict.message }, None));
+    if let Some(refusal) = context.account_refusals.on(&issuer.id, issuer.generation) {
+        return Ok((IssuerView::NotReady { message: refusal.message }, None));
     }
     let status = &issuer.status;
     let usable = status

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use futures::{StreamExt, TryStreamExt};
 
 use super::renewal_info::new_order;
-use super::work::Work;
+use super::work::ReconcileCertificate;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer_record::account_secret;
@@ -20,7 +20,7 @@ use certwright_pki::{Chain, PrivateKey, certificate_signing_request};
 /// The number of authorizations of an order that are read concurrently.
 const READS: usize = 8;
 
-impl Work {
+impl ReconcileCertificate {
     pub(super) async fn place_order(&mut self, order: NewOrder) -> Result<Outcome, Error> {
         let account = self.account()?;
         let answer = new_order(&account, order.clone()).await;

@@ -5,15 +5,15 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tracing::{debug, info};
 
-use super::work::{Seen, Work};
+use super::work::{ReconcileCertificate, Seen};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::runtime::clock;
-use certwright_acme::{Account, AcmeError, Answer, NewOrder, Order};
+use certwright_acme::{Account, AcmeError, AcmeResponse, NewOrder, Order};
 use certwright_api::{RenewalInfoStatus, RenewalInformationSource};
 use certwright_core::issuance::Outcome;
 use certwright_core::reissue::renewal_seed;
-use certwright_core::renewal::{NoSuggestion, Question};
+use certwright_core::renewal::{NoSuggestion, RenewalInfoRequest};
 
 /// How long to wait for an answer about a certificate that was just issued: it delays the status.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -26,7 +26,7 @@ impl Seen {
     }
 }
 
-impl Work {
+impl ReconcileCertificate {
     /// Asks the CA for renewal information. Without an answer, the lifetime decides.
     pub(super) async fn ask_for_renewal_info(&mut self, context: &Context) -> Result<Outcome, Error> {
         let (account, now) = (self.account()?, clock::now());
@@ -38,7 +38,7 @@ impl Work {
         let before = self.seen.snapshot(context).with(&self.state).suggestion().cloned();
         let known = before.as_ref().is_some_and(|before| before.certificate_id == certificate_id);
         let failures = self.asked.as_ref().filter(|asked| asked.certificate_id == certificate_id);
-        let question = Question {
+        let question = RenewalInfoRequest {
             leaf: &leaf,
             certificate_id: &certificate_id,
             seed: &renewal_seed(&self.uid, &leaf),
@@ -69,7 +69,7 @@ impl Work {
         {
             info!(time = %time.0, explanation = explanation_url, "the CA suggests a renewal time");
         }
-        context.questions.remember(&self.uid, asked.clone());
+        context.renewal_info_polls.remember(&self.uid, asked.clone());
         self.asked = Some(asked);
         Ok(Outcome::Suggested(status))
     }
@@ -77,7 +77,10 @@ impl Work {
 
 /// Places an order, and if the CA rejects it, places it again without `replaces`. Apart from `alreadyReplaced`, CAs do not
 /// reliably report whether that field is the cause, and the certificate matters more than its history.
-pub(super) async fn new_order(account: &Account, mut order: NewOrder) -> Result<Answer<Order>, AcmeError> {
+pub(super) async fn new_order(
+    account: &Account,
+    mut order: NewOrder,
+) -> Result<AcmeResponse<Order>, AcmeError> {
     if order.replaces.is_some() && !account.has_renewal_info().await? {
         order.replaces = None;
     }

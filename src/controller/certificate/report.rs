@@ -6,7 +6,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use super::work::Work;
+use super::work::ReconcileCertificate;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::runtime::metrics::{ApiVerb, CertificateFacts};
@@ -19,7 +19,7 @@ use certwright_core::ledger::Owner;
 use certwright_core::reading::{Readable, Reading};
 use certwright_core::records;
 
-impl Work {
+impl ReconcileCertificate {
     /// Publishes pending events. If that fails, they are kept for later.
     pub(super) async fn publish(&mut self, context: &Context) {
         let reference = self.reference();
@@ -42,7 +42,7 @@ impl Work {
     async fn write_status(&mut self, context: &Context) -> Result<bool, Error> {
         let owner = Owner { namespace: &self.seen.namespace, uid: &self.seen.uid };
         context.ledger_keys.seal(owner, &mut self.state.status);
-        if records::requires_finalizer(&self.state.status, self.held(), self.deletion()) {
+        if records::requires_finalizer(&self.state.status, self.has_finalizer(), self.deletion()) {
             self.hold(context).await?;
         }
         if self.certificate.status.as_ref() == Some(&self.state.status) {

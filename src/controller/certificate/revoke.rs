@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 
-use super::work::{Seen, Work};
+use super::work::{ReconcileCertificate, Seen};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer::account_of;
@@ -12,18 +12,22 @@ use crate::controller::issuer_record::{IssuerId, account_secret};
 use certwright_acme::{Account, Server};
 use certwright_api::{ANNOTATION_REVOKE, IssuerKind, RevocableCertificate};
 use certwright_core::issuance::Outcome;
-use certwright_core::revocation::{Asked, Attempt, NotByAccount, NotByKey, Revocation, Signer};
+use certwright_core::revocation::{Attempt, NotByAccount, NotByKey, Revocation, RevocationRequests, Signer};
 use certwright_pki::{Leaf, PrivateKey};
 
 impl Seen {
     /// Which revocations are requested.
-    pub(super) fn asked_to_revoke(&self) -> Asked<'_> {
+    pub(super) fn asked_to_revoke(&self) -> RevocationRequests<'_> {
         let request = self.certificate.annotations().get(ANNOTATION_REVOKE);
-        Asked::new(self.certificate.spec.revocation.as_ref(), request.map(String::as_str), self.deletion())
+        RevocationRequests::new(
+            self.certificate.spec.revocation.as_ref(),
+            request.map(String::as_str),
+            self.deletion(),
+        )
     }
 }
 
-impl Work {
+impl ReconcileCertificate {
     /// Asks the CA to revoke a certificate, for at most `patience`.
     pub(super) async fn revoke(
         &self,

@@ -8,7 +8,7 @@ use tracing::warn;
 
 use super::held::{Held, is_backup, private_key};
 use super::outputs::{keystores_mark, more_data};
-use super::work::Work;
+use super::work::ReconcileCertificate;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::secrets;
@@ -17,7 +17,7 @@ use certwright_api::Certificate;
 use certwright_core::issuance::Outcome;
 use certwright_core::spec::ValidatedCertificate;
 
-impl Work {
+impl ReconcileCertificate {
     /// Generates the private key of this issuance and stores it.
     pub(super) async fn store_key(&mut self, context: &Context) -> Result<Outcome, Error> {
         let wanted = self.wanted.as_ref().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;

@@ -18,12 +18,12 @@ use certwright_core::issuance::{IssuerView, Memory, Snapshot, State};
 use certwright_core::ledger::Unverified;
 use certwright_core::naming::next_private_key_secret;
 use certwright_core::reissue::SecretView;
-use certwright_core::renewal::{Asked, Asking};
+use certwright_core::renewal::{RenewalInfoPoll, RenewalInfoPolling};
 use certwright_core::spec::{InvalidSpec, ValidatedCertificate};
 use certwright_pki::PrivateKey;
 
 /// One reconcile of a Certificate.
-pub(super) struct Work {
+pub(super) struct ReconcileCertificate {
     /// What was found.
     pub(super) seen: Seen,
     /// The state of the issuance. Its recorded part is written when necessary.
@@ -36,7 +36,7 @@ pub(super) struct Work {
     pub(super) at_rest: bool,
 }
 
-impl Deref for Work {
+impl Deref for ReconcileCertificate {
     type Target = Seen;
 
     fn deref(&self) -> &Seen {
@@ -44,7 +44,7 @@ impl Deref for Work {
     }
 }
 
-impl DerefMut for Work {
+impl DerefMut for ReconcileCertificate {
     fn deref_mut(&mut self) -> &mut Seen {
         &mut self.seen
     }
@@ -79,11 +79,11 @@ pub(super) struct Seen {
     pub(super) not_allowed: Option<String>,
     pub(super) account: Option<Account>,
     /// The account whose order slots are used.
-    pub(super) place_at: Option<AccountSecret>,
+    pub(super) slot_at: Option<AccountSecret>,
     /// Whether it waits for a slot.
     pub(super) queued: bool,
     /// When the CA was last asked for renewal information.
-    pub(super) asked: Option<Asked>,
+    pub(super) asked: Option<RenewalInfoPoll>,
     /// Whether its namespace is being deleted.
     pub(super) namespace_is_ending: bool,
 }
@@ -114,11 +114,11 @@ impl Seen {
             backoff: context.config.backoff,
             ca_ahead: self.ca_ahead(),
             self_check_timeout: context.config.self_check_timeout,
-            held: self.held(),
-            asking: Asking {
+            has_finalizer: self.has_finalizer(),
+            asking: RenewalInfoPolling {
                 wanted: self.asks_ca(),
                 asked: self.asked.as_ref(),
-                began: context.questions.began(),
+                began: context.renewal_info_polls.began(),
             },
             revocation: self.asked_to_revoke(),
         }
@@ -146,7 +146,7 @@ impl Seen {
     }
 
     /// Whether the Certificate has our finalizer.
-    pub(super) fn held(&self) -> bool {
+    pub(super) fn has_finalizer(&self) -> bool {
         self.certificate.finalizers().iter().any(|finalizer| finalizer == certwright_api::FINALIZER)
     }
 
@@ -167,7 +167,7 @@ impl Seen {
     }
 }
 
-impl Work {
+impl ReconcileCertificate {
     /// Keeps what this reconcile has learned, and could not write, for the next one.
     pub(super) fn put_back(&mut self, context: &Context) {
         let state = std::mem::take(&mut self.state);

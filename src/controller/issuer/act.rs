@@ -9,7 +9,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use tracing::info;
 
-use super::gather::Work;
+use super::gather::ReconcileIssuer;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::secrets;
@@ -17,50 +17,52 @@ use crate::runtime::metrics::ApiVerb;
 use certwright_acme::{Account, AccountState, AcmeError, Registered, Registration};
 use certwright_api::{FIELD_MANAGER, FINALIZER_ACCOUNT};
 use certwright_core::account::{
-    CaAccount, Outcome, Recorded, Step, account_key_algorithm, wanted_contact, with_deactivated,
+    AccountStep, CaAccount, Outcome, Recorded, account_key_algorithm, wanted_contact, with_deactivated,
 };
 use certwright_core::renewal::whole_seconds;
 use certwright_pki::{KeyEncoding, PrivateKey};
 
-impl Work {
+impl ReconcileIssuer {
     /// Executes one step.
     pub(super) async fn act(
         &mut self,
-        step: Step,
+        step: AccountStep,
         now: Timestamp,
         context: &Context,
     ) -> Result<Outcome, Error> {
         Ok(match step {
-            Step::Rest => {
+            AccountStep::Rest => {
                 self.see_terms(context);
                 Outcome::Rested
             }
-            Step::Wait { until, reason, message } => Outcome::Waited { until, reason, message },
-            Step::Hold { until } => Outcome::Held { until },
-            Step::MakeKey => self.make_key(now, context).await?,
-            Step::ReplaceKey => self.replace_key(now, context).await?,
-            Step::LookUp => Outcome::LookedUp(self.look_up(context).await?),
-            Step::ReadMacKey => {
+            AccountStep::Wait { until, reason, message } => Outcome::Waited { until, reason, message },
+            AccountStep::Hold { until } => Outcome::Held { until },
+            AccountStep::MakeKey => self.make_key(now, context).await?,
+            AccountStep::ReplaceKey => self.replace_key(now, context).await?,
+            AccountStep::LookUp => Outcome::LookedUp(self.look_up(context).await?),
+            AccountStep::ReadMacKey => {
                 self.seen.read_mac_key(context).await?;
                 Outcome::MacKeyRead
             }
-            Step::Register => self.register(context).await?,
-            Step::Adopt(recorded) => self.adopt(recorded, context).await?,
-            Step::RecordAccount { url, key_id } => self.record_account(&url, key_id, context).await?,
-            Step::RecordEnd(url) => self.record_end(&url, now, context).await?,
-            Step::NoteEnd(recorded) => Outcome::EndNoted(recorded),
-            Step::ReturnTo(previous) => self.return_to(previous, now, context).await?,
-            Step::UpdateContact => self.update_contact(context).await?,
-            Step::Deactivate(url) => self.deactivate(Some(url), super::deactivation::PATIENCE, context).await,
-            Step::SetFinalizer => {
+            AccountStep::Register => self.register(context).await?,
+            AccountStep::Adopt(recorded) => self.adopt(recorded, context).await?,
+            AccountStep::RecordAccount { url, key_id } => self.record_account(&url, key_id, context).await?,
+            AccountStep::RecordEnd(url) => self.record_end(&url, now, context).await?,
+            AccountStep::NoteEnd(recorded) => Outcome::EndNoted(recorded),
+            AccountStep::ReturnTo(previous) => self.return_to(previous, now, context).await?,
+            AccountStep::UpdateContact => self.update_contact(context).await?,
+            AccountStep::Deactivate(url) => {
+                self.deactivate(Some(url), super::deactivation::PATIENCE, context).await
+            }
+            AccountStep::SetFinalizer => {
                 self.write_finalizers(&[FINALIZER_ACCOUNT], context).await?;
                 Outcome::FinalizerWritten
             }
-            Step::DropFinalizer => {
+            AccountStep::DropFinalizer => {
                 self.write_finalizers(&[], context).await?;
                 Outcome::FinalizerWritten
             }
-            Step::Rollover(step) => self.roll_over(step, now, context).await?,
+            AccountStep::Rollover(step) => self.roll_over(step, now, context).await?,
         })
     }
 

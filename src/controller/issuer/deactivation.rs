@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tracing::debug;
 
-use super::gather::Work;
+use super::gather::ReconcileIssuer;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer_record::{IssuerRecord, account_secret};
@@ -21,7 +21,7 @@ use certwright_pki::PrivateKey;
 /// How long the CA may take for a requested deactivation: longer than any request takes.
 pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
-impl Work {
+impl ReconcileIssuer {
     /// Deactivates the account of an issuer that is being deleted, if its policy says so, and releases the issuer in bounded
     /// time.
     pub(super) async fn end(

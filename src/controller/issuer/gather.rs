@@ -15,13 +15,13 @@ use crate::controller::secrets;
 use certwright_acme::{Account, ExternalAccountKey, KeyChange, MacAlgorithm, jwk_thumbprint, parse_mac_key};
 use certwright_api::{PreviousAccount, SECRET_ACCOUNT_KEY};
 use certwright_core::account::{
-    KeyId, KeySecret, MacKey, Recorded, Snapshot, State, Verdict, key_id_in_secret, mac_key_in_secret,
+    AccountRefusal, KeyId, KeySecret, MacKey, Recorded, Snapshot, State, key_id_in_secret, mac_key_in_secret,
 };
 use certwright_core::backoff::Backoff;
 use certwright_pki::PrivateKey;
 
 /// One reconcile of an issuer.
-pub(super) struct Work {
+pub(super) struct ReconcileIssuer {
     pub(super) seen: Seen,
     pub(super) state: State,
     /// The key change that the CA was asked for. While it is kept here, no other request is sent for the account.
@@ -30,7 +30,7 @@ pub(super) struct Work {
     pub(super) written: bool,
 }
 
-impl Deref for Work {
+impl Deref for ReconcileIssuer {
     type Target = Seen;
 
     fn deref(&self) -> &Seen {
@@ -52,12 +52,12 @@ pub(super) struct Seen {
     external_account_version: Option<String>,
     external_account_versions: [String; 2],
     pub(super) account_keys: AccountKeys,
-    pub(super) verdict: Option<Verdict>,
+    pub(super) refusal: Option<AccountRefusal>,
     pub(super) latest_terms: Option<String>,
     backoff: Backoff,
 }
 
-impl Work {
+impl ReconcileIssuer {
     /// Reads everything that is needed at the beginning of a reconcile.
     pub(super) async fn gather(
         issuer: IssuerRecord,
@@ -78,7 +78,7 @@ impl Work {
             external_account_version: None,
             external_account_versions: Default::default(),
             account_keys: AccountKeys::default(),
-            verdict: None,
+            refusal: None,
             latest_terms: None,
             backoff: context.config.backoff,
         };
@@ -116,7 +116,7 @@ impl Work {
 impl Seen {
     /// Records what may have changed since the last step.
     pub(super) fn look_around(&mut self, context: &Context) {
-        self.verdict = context.verdicts.on(&self.issuer.id, self.issuer.generation);
+        self.refusal = context.account_refusals.on(&self.issuer.id, self.issuer.generation);
     }
 
     /// The snapshot of what was gathered.
@@ -133,9 +133,9 @@ impl Seen {
             external_account_version: self.external_account_version.as_deref(),
             deactivate: self.issuer.deactivate.as_deref(),
             deleted: self.issuer.deleted,
-            held: self.issuer.held,
+            has_finalizer: self.issuer.has_finalizer,
             keys: self.account_keys.view(self.key.as_ref(), self.issuer.roll_over.as_deref()),
-            verdict: self.verdict.as_ref(),
+            refusal: self.refusal.as_ref(),
             latest_terms: self.latest_terms.as_deref(),
             backoff: self.backoff,
         }

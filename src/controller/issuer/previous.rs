@@ -8,7 +8,7 @@ use serde_json::json;
 use tracing::info;
 
 use super::account_keys::next_key;
-use super::gather::Work;
+use super::gather::ReconcileIssuer;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::secrets;
@@ -18,7 +18,7 @@ use certwright_core::account::{Outcome, account_key_algorithm};
 use certwright_core::renewal::whole_seconds;
 use certwright_pki::{KeyEncoding, PrivateKey};
 
-impl Work {
+impl ReconcileIssuer {
     /// Replaces the key, because a new external account requires a new account, and a new account requires a new key. The old
     /// key stays in the Secret under its thumbprint, because only that key can deactivate the old account.
     pub(super) async fn replace_key(&mut self, now: Timestamp, context: &Context) -> Result<Outcome, Error> {

@@ -6,7 +6,7 @@ use kube::{Api, Resource};
 use serde_json::json;
 use tracing::{info, warn};
 
-use super::gather::Work;
+use super::gather::ReconcileIssuer;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::runtime::metrics::ApiVerb;
@@ -14,7 +14,7 @@ use certwright_api::{ClusterIssuer, FIELD_MANAGER, GROUP, Issuer, IssuerKind, VE
 use certwright_core::account::{Next, Outcome, Report};
 use certwright_core::reading::Reading;
 
-impl Work {
+impl ReconcileIssuer {
     /// Makes the transition that follows from the outcome of a step, and its reports.
     pub(super) async fn conclude(
         &mut self,
@@ -60,7 +60,7 @@ impl Work {
                     context.wake_issuer(&issuer.id);
                 }
             }
-            Report::LiftVerdict => context.verdicts.lift(&self.issuer.id),
+            Report::LiftRefusal => context.account_refusals.lift(&self.issuer.id),
             Report::Registered { url, found: true } => {
                 info!(account = url, "found the account of the key")
             }
@@ -125,7 +125,7 @@ impl Work {
                 self.apply_finalizers(api, finalizers, context).await?;
             }
         }
-        self.seen.issuer.held = !finalizers.is_empty();
+        self.seen.issuer.has_finalizer = !finalizers.is_empty();
         self.written = true;
         Ok(())
     }

@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use tracing::info;
 
 use super::account_keys::next_key;
-use super::gather::{Seen, Work};
+use super::gather::{ReconcileIssuer, Seen};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use certwright_acme::{Account, AcmeError, jwk_thumbprint};
-use certwright_core::account::rollover::{NextKey, Step};
+use certwright_core::account::rollover::{NextKey, RolloverStep};
 use certwright_core::account::{Outcome, Recorded};
 use certwright_core::renewal::whole_seconds;
 use certwright_pki::{KeyAlgorithm, KeyEncoding, PrivateKey};
@@ -25,28 +25,28 @@ impl Seen {
     }
 }
 
-impl Work {
+impl ReconcileIssuer {
     /// Executes one step.
     pub(super) async fn roll_over(
         &mut self,
-        step: Step,
+        step: RolloverStep,
         now: Timestamp,
         context: &Context,
     ) -> Result<Outcome, Error> {
-        let waits = matches!(step, Step::WaitForValidations { .. });
+        let waits = matches!(step, RolloverStep::WaitForValidations { .. });
         context.accounts.wait_for_validations(&self.account_secret, waits);
         match step {
-            Step::AskWhichKey(account) => self.ask_for_next_key(account, context).await,
-            Step::AskForPresentKey(account) => self.ask_for_present_key(account, context).await,
-            Step::StoreNextKey(algorithm) => self.store_next_key(algorithm, now, context).await,
-            Step::WaitForValidations { until } => {
+            RolloverStep::AskWhichKey(account) => self.ask_for_next_key(account, context).await,
+            RolloverStep::AskForPresentKey(account) => self.ask_for_present_key(account, context).await,
+            RolloverStep::StoreNextKey(algorithm) => self.store_next_key(algorithm, now, context).await,
+            RolloverStep::WaitForValidations { until } => {
                 self.see_terms(context);
                 Ok(Outcome::WaitedForValidations { until })
             }
-            Step::ChangeKey => self.change_key(context).await,
-            Step::PromoteKey => self.promote_key(now, context).await,
-            Step::DiscardNextKey => self.discard_next_key(context).await,
-            Step::Refuse { reason, message } => Ok(Outcome::KeyChangeRefused { reason, message }),
+            RolloverStep::ChangeKey => self.change_key(context).await,
+            RolloverStep::PromoteKey => self.promote_key(now, context).await,
+            RolloverStep::DiscardNextKey => self.discard_next_key(context).await,
+            RolloverStep::Refuse { reason, message } => Ok(Outcome::KeyChangeRefused { reason, message }),
         }
     }
 

@@ -14,7 +14,7 @@ use tokio::time::{Instant, advance, timeout};
 use super::*;
 use crate::cli::{Cli, Command};
 use crate::controller::api_server::ApiServer;
-use crate::controller::cache::{Cache, Observer, Watches};
+use crate::controller::cache::{Cache, WatchHandler, Watches};
 use crate::controller::error::Error;
 use crate::controller::reconciler::reconciler;
 use crate::controller::retry::retry;
@@ -145,7 +145,7 @@ impl Scene {
 }
 
 /// With an API server that does not answer.
-fn context() -> (Arc<Context>, Watches<dyn Observer>) {
+fn context() -> (Arc<Context>, Watches<dyn WatchHandler>) {
     let silent = tower::service_fn(|_: http::Request<Body>| {
         future::pending::<Result<http::Response<Body>, tower::BoxError>>()
     });

@@ -8,7 +8,7 @@ use crate::migrate::fields::{CERTIFICATE, Fate, Fields, ISSUER, METADATA, fate};
 fn common_fields_are_taken_over_unchanged() {
     let outcomes = convert(&objects(EVERYDAY));
     for outcome in &outcomes {
-        assert_eq!(outcome.verdict, Verdict::TakenOver, "{outcome:#?}");
+        assert_eq!(outcome.fitness, Fitness::TakenOver, "{outcome:#?}");
         assert_eq!(outcome.notes, [], "{}", outcome.source);
         let ours = outcome.object.as_ref().unwrap();
         assert_eq!(ours["apiVersion"], "certwright.dev/v1alpha1");
@@ -130,12 +130,12 @@ fn issuers_that_are_not_acme_stay_and_keep_their_certificates() {
         )));
         let [issuer, certificate] = &outcomes[..] else { panic!("{outcomes:#?}") };
         assert!(
-            matches!(&issuer.verdict, Verdict::Left(why) if why.contains("only ACME issuers")),
+            matches!(&issuer.fitness, Fitness::Left(why) if why.contains("only ACME issuers")),
             "{issuer:#?}"
         );
         let kept = "It stays with its issuer, ClusterIssuer ca.";
         assert!(
-            matches!(&certificate.verdict, Verdict::Left(why) if why.starts_with(kept)),
+            matches!(&certificate.fitness, Fitness::Left(why) if why.starts_with(kept)),
             "{certificate:#?}"
         );
         assert_eq!((&issuer.object, &certificate.object), (&None, &None));
@@ -159,7 +159,7 @@ fn a_solver_of_a_cloud_provider_leaves_its_issuer_and_its_certificates_incomplet
         let lost = format!("spec.acme.solvers[0].dns01.{provider}");
         assert_eq!(noted, [lost, "spec.acme.solvers[1].http01.ingress.podTemplate".to_owned()]);
         for outcome in &outcomes {
-            assert!(matches!(&outcome.verdict, Verdict::Incomplete(_)), "{outcome:#?}");
+            assert!(matches!(&outcome.fitness, Fitness::Incomplete(_)), "{outcome:#?}");
         }
     }
 }
@@ -301,8 +301,8 @@ fn one(text: &str) -> Outcome {
 }
 
 fn left_because(text: &str) -> String {
-    match one(text).verdict {
-        Verdict::Left(why) => why,
+    match one(text).fitness {
+        Fitness::Left(why) => why,
         other => panic!("{other:?}"),
     }
 }

@@ -2,10 +2,11 @@
 
 use jiff::Timestamp;
 
-use super::outcome::{CaAccount, Consequence, Failure, Next, Outcome, Report};
+use super::outcome::{CaAccount, Consequence, Failure, Outcome, Report};
 use super::state::{Pending, Snapshot, State};
 use super::{Recorded, changed_terms, look_at_key_id, note_contact, note_terms};
 use crate::conditions::sentence;
+use crate::consequence::Next;
 use crate::disposition::{self, Disposition};
 use crate::events::Event;
 use certwright_acme::{AccountStatus, AcmeError, Operation};
@@ -89,19 +90,19 @@ impl State {
     /// The account can be used, unless the CA said otherwise when a Certificate used it.
     pub(super) fn rest(&mut self, snapshot: &Snapshot<'_>, now: Timestamp) -> Consequence {
         let mut reports = Vec::new();
-        if let Some(verdict) = snapshot.verdict {
+        if let Some(refusal) = snapshot.refusal {
             // The verdict counts until the wait after it is over.
             let told = self.status.next_attempt_time.as_ref().map(|time| time.0);
             if told.is_none_or(|until| until > now) {
                 let failure = Failure {
-                    disposition: verdict.disposition,
-                    reason: verdict.reason,
-                    message: &verdict.message,
+                    disposition: refusal.disposition,
+                    reason: refusal.reason,
+                    message: &refusal.message,
                     retry_after: None,
                 };
                 return self.fail(failure, snapshot, now);
             }
-            reports.push(Report::LiftVerdict);
+            reports.push(Report::LiftRefusal);
         }
         reports.push(Report::InUse);
         let acme = self.status.acme.as_mut();

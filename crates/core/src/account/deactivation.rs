@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::state::{Pending, Snapshot, State};
-use super::{KeySecret, Recorded, Situation, Step};
+use super::{AccountStep, KeySecret, Recorded, Situation};
 use crate::backoff::Backoff;
 use crate::deletion::Deletion;
 use certwright_api::{AccountOnDelete, AccountPolicy, PreviousAccount, issuer_reason as reason};
@@ -94,10 +94,10 @@ fn asked(situation: &Situation<'_>) -> Asked {
 }
 
 /// The deactivation that the annotation requests, if an attempt is due.
-pub(super) fn due(situation: &Situation<'_>, now: Timestamp) -> Option<Step> {
+pub(super) fn due(situation: &Situation<'_>, now: Timestamp) -> Option<AccountStep> {
     let url = situation.asked_to_deactivate()?;
     matches!(standing_in(situation, url), Standing::Current | Standing::Previous { .. }).then_some(())?;
-    (next_attempt(situation, url) <= Some(now)).then(|| Step::Deactivate(url.to_owned()))
+    (next_attempt(situation, url) <= Some(now)).then(|| AccountStep::Deactivate(url.to_owned()))
 }
 
 /// When the deactivation that the annotation requests is retried, if it has failed.
@@ -111,13 +111,13 @@ fn next_attempt(situation: &Situation<'_>, url: &str) -> Option<Timestamp> {
 }
 
 /// Waits, because the account of the key in the Secret is deactivated. Only a user can have another account registered.
-pub(super) fn ended(situation: &Situation<'_>, url: &str) -> Step {
+pub(super) fn ended(situation: &Situation<'_>, url: &str) -> AccountStep {
     let (name, _) = situation.key_secret_name;
     let another = match situation.spec.external_account_binding {
         Some(_) => "set another keyID in externalAccountBinding, or ",
         None => "",
     };
-    Step::Wait {
+    AccountStep::Wait {
         until: None,
         reason: reason::DEACTIVATED,
         message: format!(
@@ -130,19 +130,19 @@ pub(super) fn ended(situation: &Situation<'_>, url: &str) -> Step {
 
 /// Whether the issuer needs the finalizer: there is an account, or will be, that must be deactivated before the issuer is
 /// deleted.
-pub(super) fn needs_hold(situation: &Situation<'_>, next: &Step) -> bool {
+pub(super) fn needs_hold(situation: &Situation<'_>, next: &AccountStep) -> bool {
     if !deactivates(situation.spec.account_policy.as_ref()) {
         return false;
     }
     match next {
-        Step::Register | Step::Adopt(_) => true,
+        AccountStep::Register | AccountStep::Adopt(_) => true,
         _ => {
             let acme = situation.status.acme.as_ref();
             let ended = acme.is_some_and(|acme| {
                 acme.deactivation_time.is_some()
                     && situation.thumbprint().is_none_or(|of| of == acme.key_thumbprint)
             });
-            !ended && (situation.held || acme.is_some())
+            !ended && (situation.has_finalizer || acme.is_some())
         }
     }
 }

@@ -5,24 +5,24 @@ use jiff::Timestamp;
 use super::registration::register;
 use super::situation::{Situation, wait_for_secret};
 use super::state::{Pending, Snapshot, State};
-use super::{KeySecret, Recorded, Step, contact, deactivation, history, rollover, wanted_contact};
+use super::{AccountStep, KeySecret, Recorded, contact, deactivation, history, rollover, wanted_contact};
 use certwright_api::{CONDITION_READY, issuer_reason as reason};
 
 /// Decides what to do next.
-pub fn next_step(state: &State, snapshot: &Snapshot<'_>, now: Timestamp) -> Step {
+pub fn next_step(state: &State, snapshot: &Snapshot<'_>, now: Timestamp) -> AccountStep {
     match &state.pending {
         Some(Pending::Confirmed { account, .. }) => {
-            return Step::RecordAccount { url: account.url.clone(), key_id: snapshot.wanted_key_id() };
+            return AccountStep::RecordAccount { url: account.url.clone(), key_id: snapshot.wanted_key_id() };
         }
-        Some(Pending::Ended { url, .. }) => return Step::RecordEnd(url.clone()),
-        Some(Pending::Unknown { .. }) => return Step::LookUp,
+        Some(Pending::Ended { url, .. }) => return AccountStep::RecordEnd(url.clone()),
+        Some(Pending::Unknown { .. }) => return AccountStep::LookUp,
         None => {}
     }
     let situation = snapshot.with(state);
     let step = decide(&situation, now);
     // The CA rejects the account while a next key is stored: the account may have that key after all.
-    let is_doubtful = step == Step::Rest
-        && snapshot.verdict.is_some()
+    let is_doubtful = step == AccountStep::Rest
+        && snapshot.refusal.is_some()
         && snapshot.keys.next.is_some()
         && state.asked_about.is_none();
     if is_doubtful {
@@ -32,28 +32,28 @@ pub fn next_step(state: &State, snapshot: &Snapshot<'_>, now: Timestamp) -> Step
     step
 }
 
-pub(super) fn decide(situation: &Situation<'_>, now: Timestamp) -> Step {
+pub(super) fn decide(situation: &Situation<'_>, now: Timestamp) -> AccountStep {
     let step = match rollover::in_doubt(situation) {
         // No request can be made for the account until it is known which key it has.
-        Some(doubt) => holding(situation, now).unwrap_or(Step::Rollover(doubt)),
+        Some(doubt) => holding(situation, now).unwrap_or(AccountStep::Rollover(doubt)),
         None => deactivation::due(situation, now)
             .or_else(|| holding(situation, now))
             .unwrap_or_else(|| with_secret(situation, now)),
     };
-    match (situation.held, deactivation::needs_hold(situation, &step)) {
-        (false, true) => Step::SetFinalizer,
-        (true, false) => Step::DropFinalizer,
+    match (situation.has_finalizer, deactivation::needs_hold(situation, &step)) {
+        (false, true) => AccountStep::SetFinalizer,
+        (true, false) => AccountStep::DropFinalizer,
         _ => step,
     }
 }
 
-fn with_secret(situation: &Situation<'_>, now: Timestamp) -> Step {
+fn with_secret(situation: &Situation<'_>, now: Timestamp) -> AccountStep {
     let (name, key) = situation.key_secret_name;
     let name = situation.named(name);
     let until = Some(wait_for_secret(situation, now));
     match situation.key_secret {
         KeySecret::Missing => without_secret(situation, now),
-        KeySecret::NoSuchKey => Step::Wait {
+        KeySecret::NoSuchKey => AccountStep::Wait {
             until,
             reason: reason::SECRET_KEY_NOT_FOUND,
             message: format!(
@@ -61,7 +61,7 @@ fn with_secret(situation: &Situation<'_>, now: Timestamp) -> Step {
                 situation.or_have_one_made()
             ),
         },
-        KeySecret::Unusable(why) => Step::Wait {
+        KeySecret::Unusable(why) => AccountStep::Wait {
             until,
             reason: reason::INVALID_ACCOUNT_KEY,
             message: format!(
@@ -69,7 +69,7 @@ fn with_secret(situation: &Situation<'_>, now: Timestamp) -> Step {
                 situation.or_have_one_made()
             ),
         },
-        KeySecret::OfSomebodyElse(why) => Step::Wait {
+        KeySecret::OfSomebodyElse(why) => AccountStep::Wait {
             until,
             reason: reason::INVALID_ACCOUNT_KEY,
             message: format!(
@@ -82,7 +82,7 @@ fn with_secret(situation: &Situation<'_>, now: Timestamp) -> Step {
     }
 }
 
-fn without_secret(situation: &Situation<'_>, now: Timestamp) -> Step {
+fn without_secret(situation: &Situation<'_>, now: Timestamp) -> AccountStep {
     let name = situation.named(situation.key_secret_name.0);
     let account = situation.status.acme.as_ref().filter(|_| lost(situation));
     let message = match account {
@@ -92,12 +92,16 @@ fn without_secret(situation: &Situation<'_>, now: Timestamp) -> Step {
              this issuer to register a new account",
             acme.uri
         ),
-        None if situation.may_make_key() => return Step::MakeKey,
+        None if situation.may_make_key() => return AccountStep::MakeKey,
         None => format!(
             "Secret {name} with the account key does not exist, and disableAccountKeyGeneration prevents generating one; create it"
         ),
     };
-    Step::Wait { until: Some(wait_for_secret(situation, now)), reason: reason::SECRET_NOT_FOUND, message }
+    AccountStep::Wait {
+        until: Some(wait_for_secret(situation, now)),
+        reason: reason::SECRET_NOT_FOUND,
+        message,
+    }
 }
 
 fn with_key(
@@ -106,7 +110,7 @@ fn with_key(
     ours: bool,
     on_secret: Option<&Recorded>,
     now: Timestamp,
-) -> Step {
+) -> AccountStep {
     let spec = situation.spec;
     let wanted_key_id = situation.wanted_key_id();
     let in_status = situation.status.acme.as_ref().filter(|acme| acme.key_thumbprint == thumbprint);
@@ -119,41 +123,41 @@ fn with_key(
     {
         return match (&acme.deactivation_time, ended) {
             (Some(_), _) => deactivation::ended(situation, &acme.uri),
-            (None, Some(ended)) => Step::NoteEnd(ended.clone()),
+            (None, Some(ended)) => AccountStep::NoteEnd(ended.clone()),
             (None, None) if contact::is_told(acme, &wanted_contact(spec)) => {
-                rollover::next_step(situation, now).map_or(Step::Rest, Step::Rollover)
+                rollover::next_step(situation, now).map_or(AccountStep::Rest, AccountStep::Rollover)
             }
-            (None, None) => Step::UpdateContact,
+            (None, None) => AccountStep::UpdateContact,
         };
     }
     if let Some(recorded) = on_secret
         && bound_as_wanted(recorded.key_id.as_deref())
     {
         let recorded = recorded.clone();
-        return if ended.is_some() { Step::NoteEnd(recorded) } else { Step::Adopt(recorded) };
+        return if ended.is_some() { AccountStep::NoteEnd(recorded) } else { AccountStep::Adopt(recorded) };
     }
     if let Some(key_id) = wanted_key_id.filter(|_| ours)
         && let Some(previous) = history::to_return_to(situation.history, &spec.server, key_id)
     {
-        return Step::ReturnTo(previous.clone());
+        return AccountStep::ReturnTo(previous.clone());
     }
     let bound_to = in_status
         .map(|acme| acme.bound_key_id.as_deref())
         .or_else(|| on_secret.map(|recorded| recorded.key_id.as_deref()));
     match bound_to {
-        Some(_) if ours && situation.may_make_key() => Step::ReplaceKey,
+        Some(_) if ours && situation.may_make_key() => AccountStep::ReplaceKey,
         Some(bound_to) => bound_otherwise(situation, bound_to, now),
-        None if !situation.looked_up => Step::LookUp,
+        None if !situation.looked_up => AccountStep::LookUp,
         None => register(situation, now),
     }
 }
 
 /// Waits for another key: a key has only one account, whose binding cannot change, and Certwright must not replace this key.
-fn bound_otherwise(situation: &Situation<'_>, bound_to: Option<&str>, now: Timestamp) -> Step {
+fn bound_otherwise(situation: &Situation<'_>, bound_to: Option<&str>, now: Timestamp) -> AccountStep {
     let (name, key) = situation.key_secret_name;
     let name = situation.named(name);
     let bound_to = bound_to.map_or("no external account".to_owned(), |key_id| format!("the key id {key_id}"));
-    Step::Wait {
+    AccountStep::Wait {
         until: Some(wait_for_secret(situation, now)),
         reason: reason::INVALID_ACCOUNT_KEY,
         message: format!(
@@ -165,7 +169,7 @@ fn bound_otherwise(situation: &Situation<'_>, bound_to: Option<&str>, now: Times
 }
 
 /// Waits for the next attempt after a failure, unless the spec or the Secrets of a rejected external account have changed.
-fn holding(situation: &Situation<'_>, now: Timestamp) -> Option<Step> {
+fn holding(situation: &Situation<'_>, now: Timestamp) -> Option<AccountStep> {
     let status = situation.status;
     let ready = status.conditions.iter().find(|condition| condition.type_ == CONDITION_READY)?;
     if ready.observed_generation != Some(situation.generation) || ready.status == "True" {
@@ -181,8 +185,10 @@ fn holding(situation: &Situation<'_>, now: Timestamp) -> Option<Step> {
     let look = refused.map(|_| wait_for_secret(situation, now));
     match &status.next_attempt_time {
         // The account stays unusable until the spec or a Secret changes.
-        None => Some(Step::Hold { until: look }),
-        Some(until) if until.0 > now => Some(Step::Hold { until: look.into_iter().chain([until.0]).min() }),
+        None => Some(AccountStep::Hold { until: look }),
+        Some(until) if until.0 > now => {
+            Some(AccountStep::Hold { until: look.into_iter().chain([until.0]).min() })
+        }
         Some(_) => None,
     }
 }

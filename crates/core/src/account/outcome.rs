@@ -24,7 +24,7 @@ pub struct CaAccount {
 
 /// The CA's error about an account, when a Certificate used it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub struct AccountRefusal {
     /// Generation of the issuer whose account was used.
     pub generation: i64,
     /// What happens next.
@@ -148,23 +148,8 @@ pub enum Outcome {
     },
 }
 
-/// What follows from an outcome: what to report, in this order, and when to decide again.
-#[derive(Debug)]
-pub struct Consequence {
-    /// What to report.
-    pub reports: Vec<Report>,
-    /// What comes next.
-    pub next: Next,
-}
-
-/// What comes after a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// Decide again immediately.
-    Decide,
-    /// Decide again at this time, or when something changes.
-    Wait(Option<Timestamp>),
-}
+/// What follows from an outcome.
+pub type Consequence = crate::consequence::Consequence<Report>;
 
 /// Something to write, publish, log or count.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,7 +167,7 @@ pub enum Report {
     /// Wake the issuers that share the account key Secret.
     WakeSharing,
     /// Forget the verdict, which no longer counts.
-    LiftVerdict,
+    LiftRefusal,
     /// Log that the account can be used.
     Registered {
         /// URL of the account.
@@ -232,24 +217,6 @@ pub enum Report {
     Retained(String),
     /// Log and count that the account of a deleted issuer is left behind, because it could not be deactivated.
     LeftBehind(String),
-}
-
-impl Consequence {
-    pub(super) const DECIDE: Self = Self { reports: Vec::new(), next: Next::Decide };
-
-    pub(super) fn decide(reports: Vec<Report>) -> Self {
-        Self { reports, next: Next::Decide }
-    }
-
-    pub(super) fn wait(until: Option<Timestamp>, reports: Vec<Report>) -> Self {
-        Self { reports, next: Next::Wait(until) }
-    }
-
-    /// The same, with `reports` first.
-    pub(super) fn after(self, mut reports: Vec<Report>) -> Self {
-        reports.extend(self.reports);
-        Self { reports, next: self.next }
-    }
 }
 
 /// A failure to record.

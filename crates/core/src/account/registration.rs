@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 
 use super::situation::{Situation, wait_for_secret};
-use super::{KeyId, MacKey, Step, key_id_in_secret, mac_key_in_secret};
+use super::{AccountStep, KeyId, MacKey, key_id_in_secret, mac_key_in_secret};
 use certwright_api::issuer_reason as reason;
 
 /// Registers the account. If the spec has an external account, reads it first, or waits for its Secrets.
-pub(super) fn register(situation: &Situation<'_>, now: Timestamp) -> Step {
-    let Some(binding) = &situation.spec.external_account_binding else { return Step::Register };
+pub(super) fn register(situation: &Situation<'_>, now: Timestamp) -> AccountStep {
+    let Some(binding) = &situation.spec.external_account_binding else { return AccountStep::Register };
     let mac_key = (binding.key_secret_ref.name.as_str(), mac_key_in_secret(situation.spec), "keySecretRef");
     let key_id = binding.key_id_secret_ref.as_ref();
     let key_id = key_id.map_or(("", "", "keyID"), |secret| {
@@ -25,8 +25,8 @@ pub(super) fn register(situation: &Situation<'_>, now: Timestamp) -> Step {
                 key_id.1
             ),
         ),
-        (KeyId::Known(_) | KeyId::Unbound, MacKey::NotRead) => return Step::ReadMacKey,
-        (KeyId::Known(_) | KeyId::Unbound, MacKey::Usable) => return Step::Register,
+        (KeyId::Known(_) | KeyId::Unbound, MacKey::NotRead) => return AccountStep::ReadMacKey,
+        (KeyId::Known(_) | KeyId::Unbound, MacKey::Usable) => return AccountStep::Register,
         (_, MacKey::SecretMissing) => no_secret(situation, mac_key),
         (_, MacKey::NoSuchKey) => no_key(situation, mac_key),
         (_, MacKey::Unusable(why)) => (
@@ -38,7 +38,7 @@ pub(super) fn register(situation: &Situation<'_>, now: Timestamp) -> Step {
             ),
         ),
     };
-    Step::Wait { until: Some(wait_for_secret(situation, now)), reason, message }
+    AccountStep::Wait { until: Some(wait_for_secret(situation, now)), reason, message }
 }
 
 /// A part of the external account: the name of its Secret, the key in the Secret's data, and the field that names both.

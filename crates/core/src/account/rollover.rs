@@ -9,7 +9,7 @@ mod keys;
 mod step;
 
 pub use keys::{Keys, Known, NextKey, Peer, View, account_key_algorithm, stated_algorithm};
-pub use step::Step;
+pub use step::RolloverStep;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -23,7 +23,7 @@ use certwright_pki::KeyAlgorithm;
 const LONGEST_VALIDATION: SignedDuration = SignedDuration::from_secs(30);
 
 /// The step that settles which key the account has, if that is in doubt. It comes before any other request for the account.
-pub(super) fn in_doubt(situation: &Situation<'_>) -> Option<Step> {
+pub(super) fn in_doubt(situation: &Situation<'_>) -> Option<RolloverStep> {
     let view = &situation.rollover;
     view.keys.next?;
     let KeySecret::Key { thumbprint, account: on_secret, .. } = situation.key_secret else { return None };
@@ -42,16 +42,16 @@ pub(super) fn in_doubt(situation: &Situation<'_>) -> Option<Step> {
         return None;
     }
     match view.known {
-        None if view.next_is_unknown => Some(Step::AskForPresentKey(account)),
-        None => Some(Step::AskWhichKey(account)),
-        Some(Known::Next) => Some(Step::PromoteKey),
-        Some(Known::NextIsTaken) => Some(Step::DiscardNextKey),
+        None if view.next_is_unknown => Some(RolloverStep::AskForPresentKey(account)),
+        None => Some(RolloverStep::AskWhichKey(account)),
+        Some(Known::Next) => Some(RolloverStep::PromoteKey),
+        Some(Known::NextIsTaken) => Some(RolloverStep::DiscardNextKey),
         Some(Known::Current) => None,
     }
 }
 
 /// The next step of a rollover, for an account that needs nothing else; `None` if none is due now.
-pub(super) fn next_step(situation: &Situation<'_>, now: Timestamp) -> Option<Step> {
+pub(super) fn next_step(situation: &Situation<'_>, now: Timestamp) -> Option<RolloverStep> {
     if due(situation)? > now {
         return None;
     }
@@ -60,21 +60,21 @@ pub(super) fn next_step(situation: &Situation<'_>, now: Timestamp) -> Option<Ste
     if let Some(why) = view.keys.must_stay {
         let secret = situation.named(situation.key_secret_name.0);
         let message = format!("The account key was not changed: Secret {secret} {why}");
-        return Some(Step::Refuse { reason: reason::ACCOUNT_KEY_NOT_OURS, message });
+        return Some(RolloverStep::Refuse { reason: reason::ACCOUNT_KEY_NOT_OURS, message });
     }
     if let Some(refused) = refused_by_peers(situation, wanted) {
         return Some(refused);
     }
     let Some(next) = view.keys.next.filter(|next| next.algorithm == wanted) else {
-        return Some(Step::StoreNextKey(wanted));
+        return Some(RolloverStep::StoreNextKey(wanted));
     };
     let stored = next.created.unwrap_or(now);
     let tried_from = planned_retry(situation).map_or(stored, |retry| stored.max(retry));
     let until = tried_from.saturating_add(LONGEST_VALIDATION).unwrap_or(now);
     if view.keys.validating && until > now {
-        return Some(Step::WaitForValidations { until });
+        return Some(RolloverStep::WaitForValidations { until });
     }
-    Some(Step::ChangeKey)
+    Some(RolloverStep::ChangeKey)
 }
 
 /// When the next rollover, or the retry of a failed one, is due. This may be in the past.
@@ -124,7 +124,7 @@ fn wanted_algorithm(situation: &Situation<'_>) -> Option<KeyAlgorithm> {
 }
 
 /// Refuses a rollover that does not suit another issuer with the same key, because it affects all of them.
-fn refused_by_peers(situation: &Situation<'_>, wanted: KeyAlgorithm) -> Option<Step> {
+fn refused_by_peers(situation: &Situation<'_>, wanted: KeyAlgorithm) -> Option<RolloverStep> {
     let (secret, _) = situation.key_secret_name;
     let secret = situation.named(secret);
     let peers = situation.rollover.keys.peers;
@@ -142,7 +142,7 @@ fn refused_by_peers(situation: &Situation<'_>, wanted: KeyAlgorithm) -> Option<S
             peer.name
         )
     };
-    Some(Step::Refuse { reason: reason::ACCOUNT_KEY_SHARED, message })
+    Some(RolloverStep::Refuse { reason: reason::ACCOUNT_KEY_SHARED, message })
 }
 
 /// Whether the status has a failed attempt at a rollover that is no longer required.

@@ -40,7 +40,7 @@ pub struct Situation<'a> {
     /// The annotation that requests the deactivation of an account.
     pub deactivate: Option<&'a str>,
     /// Whether the issuer has our finalizer.
-    pub held: bool,
+    pub has_finalizer: bool,
     /// Whether the key is known to have no account: it was just generated, or the CA has said so.
     pub looked_up: bool,
     /// The current key and the next key, and what the CA said about them.

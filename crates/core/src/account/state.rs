@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::outcome::{CaAccount, Verdict};
+use super::outcome::{AccountRefusal, CaAccount};
 use super::rollover::{Keys, Known, View};
 use super::{KeyId, KeySecret, MacKey, Recorded, Situation, evidence};
 use crate::backoff::Backoff;
@@ -119,11 +119,11 @@ pub struct Snapshot<'a> {
     /// Since when the issuer is being deleted.
     pub deleted: Option<Timestamp>,
     /// Whether the issuer has our finalizer.
-    pub held: bool,
+    pub has_finalizer: bool,
     /// What was gathered about the current key and the next key.
     pub keys: Keys<'a>,
     /// What the CA said about the account when a Certificate used it, if it was an error.
-    pub verdict: Option<&'a Verdict>,
+    pub refusal: Option<&'a AccountRefusal>,
     /// The terms of service in the directory that was fetched last.
     pub latest_terms: Option<&'a str>,
     /// Bounds of the wait after failures.
@@ -146,7 +146,7 @@ impl<'a> Snapshot<'a> {
             external_account_version: self.external_account_version,
             history: &state.history,
             deactivate: self.deactivate,
-            held: self.held,
+            has_finalizer: self.has_finalizer,
             looked_up: state.looked_up,
             rollover: View { keys, known: state.known, next_is_unknown: state.next_is_unknown },
         }

@@ -7,7 +7,7 @@ use certwright_api::PreviousAccount;
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum AccountStep {
     /// Nothing: the account can be used.
     Rest,
     /// Wait until `until`, or until the spec changes.
@@ -58,5 +58,5 @@ pub enum Step {
     /// Remove the finalizer.
     DropFinalizer,
     /// Roll over the account key, or find out whether an earlier rollover succeeded.
-    Rollover(rollover::Step),
+    Rollover(rollover::RolloverStep),
 }

@@ -18,13 +18,13 @@ const SERVER: &str = "https://acme.test/v2/DV";
 #[test]
 fn a_new_issuer_makes_its_key_asks_the_ca_and_registers() {
     let mut case = Case { key_secret: KeySecret::Missing, ..Case::default() };
-    assert_eq!(case.step(), Step::MakeKey);
+    assert_eq!(case.step(), AccountStep::MakeKey);
     case.key_secret = key("new", true, None);
-    assert_eq!(case.step(), Step::LookUp);
+    assert_eq!(case.step(), AccountStep::LookUp);
     case.looked_up = true;
-    assert_eq!(case.step(), Step::Register);
+    assert_eq!(case.step(), AccountStep::Register);
     case.status.acme = Some(account("new", SERVER, None));
-    assert_eq!(case.step(), Step::Rest);
+    assert_eq!(case.step(), AccountStep::Rest);
 }
 
 #[test]
@@ -59,18 +59,18 @@ fn a_lost_key_is_not_replaced_behind_the_users_back() {
         "{message}"
     );
     case.bind("kid");
-    assert_eq!(case.step(), Step::MakeKey, "the account is given up anyway");
+    assert_eq!(case.step(), AccountStep::MakeKey, "the account is given up anyway");
     case.status.acme = Some(account("lost", SERVER, Some("kid")));
     assert_eq!(case.waits().0, reason::SECRET_NOT_FOUND);
     case.spec.server = "https://acme.test/v2/OV".to_owned();
-    assert_eq!(case.step(), Step::MakeKey, "the account is given up anyway");
+    assert_eq!(case.step(), AccountStep::MakeKey, "the account is given up anyway");
 }
 
 #[test]
 fn a_missing_secret_is_looked_for_again_within_a_minute() {
     let mut case = Case { key_secret: KeySecret::NoSuchKey, ..Case::default() };
     let until = |case: &Case| match case.step() {
-        Step::Wait { until: Some(until), .. } => until.duration_since(now()).as_secs(),
+        AccountStep::Wait { until: Some(until), .. } => until.duration_since(now()).as_secs(),
         step => panic!("{step:?}"),
     };
     assert_eq!(until(&case), 1);
@@ -83,22 +83,22 @@ fn a_missing_secret_is_looked_for_again_within_a_minute() {
 
 #[test]
 fn an_account_on_record_is_used_without_asking() {
-    assert_eq!(Case::registered().step(), Step::Rest);
-    assert_eq!(Case::registered_and_bound().step(), Step::Rest);
+    assert_eq!(Case::registered().step(), AccountStep::Rest);
+    assert_eq!(Case::registered_and_bound().step(), AccountStep::Rest);
     let unbound = Case { spec: Case::default().spec, key_id: KeyId::Unbound, ..Case::registered_and_bound() };
-    assert_eq!(unbound.step(), Step::Rest, "a binding that is no longer in the spec changes nothing");
+    assert_eq!(unbound.step(), AccountStep::Rest, "a binding that is no longer in the spec changes nothing");
 }
 
 #[test]
 fn an_account_that_is_only_on_the_secret_is_adopted() {
     let recorded = recorded(SERVER, None);
     let mut case = Case { key_secret: key("mine", true, Some(recorded.clone())), ..Case::default() };
-    assert_eq!(case.step(), Step::Adopt(recorded.clone()));
+    assert_eq!(case.step(), AccountStep::Adopt(recorded.clone()));
     case.status.acme = Some(account("another", SERVER, None));
-    assert_eq!(case.step(), Step::Adopt(recorded), "the status speaks of another key");
+    assert_eq!(case.step(), AccountStep::Adopt(recorded), "the status speaks of another key");
     let bound = Recorded { key_id: Some("kid".to_owned()), ..Case::recorded() };
     let case = Case { key_secret: key("mine", true, Some(bound.clone())), ..Case::bound_to("kid") };
-    assert_eq!(case.step(), Step::Adopt(bound));
+    assert_eq!(case.step(), AccountStep::Adopt(bound));
 }
 
 #[test]
@@ -106,10 +106,10 @@ fn another_server_is_another_account_even_if_only_the_path_differs() {
     for server in ["https://acme.test/v2/OV", "https://other.test/v2/DV"] {
         for mut case in [Case::registered(), Case::registered_and_bound()] {
             case.spec.server = server.to_owned();
-            assert_eq!(case.step(), Step::LookUp, "{server}");
+            assert_eq!(case.step(), AccountStep::LookUp, "{server}");
             case.looked_up = true;
             case.mac_key = MacKey::Usable;
-            assert_eq!(case.step(), Step::Register, "{server}");
+            assert_eq!(case.step(), AccountStep::Register, "{server}");
         }
     }
 }
@@ -130,19 +130,19 @@ fn a_key_of_the_users_is_never_replaced() {
     );
     // The account is registered, but so far it is recorded only in the Secret.
     case.key_secret = key("mine", false, Some(Recorded { key_id: Some("kid-2".into()), ..Case::recorded() }));
-    assert!(matches!(case.step(), Step::Adopt(_)));
+    assert!(matches!(case.step(), AccountStep::Adopt(_)));
 }
 
 #[test]
 fn a_changed_address_is_told_to_the_ca_and_nothing_else() {
     let mut case = Case::registered_and_bound();
     for (spec, told, expected) in [
-        (Some("a@test"), None, Step::UpdateContact),
-        (Some("a@test"), Some("b@test"), Step::UpdateContact),
-        (None, Some("b@test"), Step::UpdateContact),
-        (Some(""), Some("b@test"), Step::UpdateContact),
-        (Some("a@test"), Some("a@test"), Step::Rest),
-        (Some(""), None, Step::Rest),
+        (Some("a@test"), None, AccountStep::UpdateContact),
+        (Some("a@test"), Some("b@test"), AccountStep::UpdateContact),
+        (None, Some("b@test"), AccountStep::UpdateContact),
+        (Some(""), Some("b@test"), AccountStep::UpdateContact),
+        (Some("a@test"), Some("a@test"), AccountStep::Rest),
+        (Some(""), None, AccountStep::Rest),
     ] {
         case.spec.email = spec.map(str::to_owned);
         case.status.acme.as_mut().unwrap().last_registered_email = told.map(str::to_owned);
@@ -155,11 +155,11 @@ fn each_of_several_addresses_is_told_to_the_ca() {
     let mut case = Case::registered();
     case.spec.email = Some("a@test".to_owned());
     case.spec.emails = vec!["b@test".to_owned()];
-    assert_eq!(case.step(), Step::UpdateContact);
+    assert_eq!(case.step(), AccountStep::UpdateContact);
     note_contact(case.status.acme.as_mut().unwrap(), vec!["a@test".to_owned(), "b@test".to_owned()]);
-    assert_eq!(case.step(), Step::Rest);
+    assert_eq!(case.step(), AccountStep::Rest);
     case.spec.emails.clear();
-    assert_eq!(case.step(), Step::UpdateContact);
+    assert_eq!(case.step(), AccountStep::UpdateContact);
 }
 
 #[test]
@@ -192,10 +192,10 @@ fn an_unusable_account_is_never_tried_again_until_the_spec_changes() {
         case.status.failed_attempts = Some(1);
         for hours in [0, 1, 24 * 365] {
             let step = decide(&case.situation(), now() + jiff::SignedDuration::from_hours(hours));
-            assert_eq!(step, Step::Hold { until: None });
+            assert_eq!(step, AccountStep::Hold { until: None });
         }
         case.generation += 1;
-        assert_ne!(case.step(), Step::Hold { until: None });
+        assert_ne!(case.step(), AccountStep::Hold { until: None });
     }
 }
 
@@ -206,10 +206,10 @@ fn after_a_failure_nothing_is_done_before_its_time_or_a_new_spec() {
     case.status.failed_attempts = Some(1);
     let until = now() + jiff::SignedDuration::from_mins(1);
     case.status.next_attempt_time = Some(Time(until));
-    assert_eq!(case.step(), Step::Hold { until: Some(until) });
-    assert_eq!(decide(&case.situation(), until), Step::LookUp);
+    assert_eq!(case.step(), AccountStep::Hold { until: Some(until) });
+    assert_eq!(decide(&case.situation(), until), AccountStep::LookUp);
     case.generation += 1;
-    assert_eq!(case.step(), Step::LookUp);
+    assert_eq!(case.step(), AccountStep::LookUp);
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn a_time_that_is_left_over_does_not_hold_an_account_that_is_ready() {
     let mut case = Case::registered();
     case.condition("True", reason::ACCOUNT_REGISTERED, case.generation);
     case.status.next_attempt_time = Some(Time(now() + jiff::SignedDuration::from_mins(1)));
-    assert_eq!(case.step(), Step::Rest);
+    assert_eq!(case.step(), AccountStep::Rest);
 }
 
 #[test]
@@ -253,7 +253,7 @@ struct Case {
     external_account_version: Option<String>,
     history: Vec<PreviousAccount>,
     deactivate: Option<String>,
-    held: bool,
+    has_finalizer: bool,
     looked_up: bool,
 }
 
@@ -269,7 +269,7 @@ impl Default for Case {
             external_account_version: None,
             history: Vec::new(),
             deactivate: None,
-            held: false,
+            has_finalizer: false,
             looked_up: false,
         }
     }
@@ -328,19 +328,19 @@ impl Case {
             external_account_version: self.external_account_version.as_deref(),
             history: &self.history,
             deactivate: self.deactivate.as_deref(),
-            held: self.held,
+            has_finalizer: self.has_finalizer,
             looked_up: self.looked_up,
             rollover: rollover::View::default(),
         }
     }
 
-    fn step(&self) -> Step {
+    fn step(&self) -> AccountStep {
         decide(&self.situation(), now())
     }
 
     fn waits(&self) -> (&'static str, String) {
         match self.step() {
-            Step::Wait { until: Some(_), reason, message } => (reason, message),
+            AccountStep::Wait { until: Some(_), reason, message } => (reason, message),
             step => panic!("{step:?}"),
         }
     }

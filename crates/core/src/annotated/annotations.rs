@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::entrance::{Entrance, EntranceKind};
 use super::names::{OURS, THEIRS, TLS_ACME};
+use super::object::{AnnotatedKind, AnnotatedObject};
 use super::{AnnotationSettings, Remark};
 use crate::spec::is_dns_name;
 use certwright_api::{
@@ -127,7 +127,7 @@ fn theirs(name: &str) -> String {
 
 /// The annotations of an Ingress or a Gateway.
 pub struct Annotations<'a> {
-    entrance: &'a Entrance,
+    object: &'a AnnotatedObject,
     settings: &'a AnnotationSettings,
 }
 
@@ -141,14 +141,13 @@ pub enum Chosen {
 }
 
 impl<'a> Annotations<'a> {
-    pub fn of(entrance: &'a Entrance, settings: &'a AnnotationSettings) -> Self {
-        Self { entrance, settings }
+    pub fn of(object: &'a AnnotatedObject, settings: &'a AnnotationSettings) -> Self {
+        Self { object, settings }
     }
 
     /// The issuer. If our annotations name one, cert-manager's are ignored.
     pub fn issuer(&self) -> Result<Chosen, Remark> {
-        let read =
-            |key: &str| self.entrance.annotations.get(key).map(|value| (key.to_owned(), value.as_str()));
+        let read = |key: &str| self.object.annotations.get(key).map(|value| (key.to_owned(), value.as_str()));
         if let Some(named) = named(read(ISSUER), read(CLUSTER_ISSUER))? {
             let group = read(ISSUER_GROUP);
             if let Some((key, value)) = group.filter(|(_, group)| *group != GROUP) {
@@ -165,8 +164,8 @@ impl<'a> Annotations<'a> {
             }
             return kind(named, read(ISSUER_KIND)).map(Chosen::Issuer);
         }
-        let automatic = self.entrance.annotations.get(TLS_ACME).is_some_and(|value| is_true(value))
-            && self.entrance.kind == EntranceKind::Ingress;
+        let automatic = self.object.annotations.get(TLS_ACME).is_some_and(|value| is_true(value))
+            && self.object.kind == AnnotatedKind::Ingress;
         let default = self.settings.default_issuer.clone().filter(|_| automatic);
         Ok(default.map_or(Chosen::None, Chosen::Issuer))
     }
@@ -203,7 +202,7 @@ impl<'a> Annotations<'a> {
             Some(format!("{key} is not used: {why}"))
         });
         let is_known = |key: &String| ANNOTATIONS.iter().any(|annotation| annotation.name == key);
-        let unknown = self.entrance.annotations.keys().filter(|key| key.contains(OURS) && !is_known(key));
+        let unknown = self.object.annotations.keys().filter(|key| key.contains(OURS) && !is_known(key));
         let unknown = unknown.map(|key| format!("{key} is not used: Certwright has no such annotation"));
         known.chain(unknown).map(|note| Remark { reason: reason::ANNOTATION_NOT_USED, note }).collect()
     }
@@ -211,7 +210,7 @@ impl<'a> Annotations<'a> {
     /// The value of an annotation, and its actual name. An empty value counts as none.
     fn value(&self, name: &str) -> Option<(String, &'a str)> {
         let read = |key: String| {
-            let value = self.entrance.annotations.get(&key).filter(|value| !value.is_empty())?;
+            let value = self.object.annotations.get(&key).filter(|value| !value.is_empty())?;
             Some((key, value.as_str()))
         };
         read(name.to_owned()).or_else(|| read(theirs(name)).filter(|_| self.settings.cert_manager))

@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use serde_json::Value;
 
 use super::Remark;
-use super::entrance::{Block, Entrance, EntranceKind, SecretReference};
+use super::object::{AnnotatedKind, AnnotatedObject, Block, SecretReference};
 use crate::naming::digest;
 use crate::spec::ValidatedCertificate;
 use certwright_api::bounds::is_object_name;
@@ -31,14 +31,14 @@ pub struct Secrets {
 }
 
 /// The Secrets in a spec.
-pub fn secrets(entrance: &Entrance, ignored_listeners: &[&str]) -> Secrets {
+pub fn secrets(object: &AnnotatedObject, ignored_listeners: &[&str]) -> Secrets {
     let mut secrets = Secrets::default();
-    for block in &entrance.blocks {
+    for block in &object.blocks {
         if block.listener.as_deref().is_some_and(|name| ignored_listeners.contains(&name)) {
             continue;
         }
         let names = block.secrets.iter().map(|secret| secret.name.clone());
-        if let Some(note) = mistake(entrance, block) {
+        if let Some(note) = mistake(object, block) {
             secrets.kept.extend(names);
             secrets.remarks.push(Remark { reason: reason::TLS_SKIPPED, note });
             continue;
@@ -54,11 +54,11 @@ pub fn secrets(entrance: &Entrance, ignored_listeners: &[&str]) -> Secrets {
 }
 
 /// Why no Certificate can be created for a part of a spec.
-fn mistake(entrance: &Entrance, block: &Block) -> Option<String> {
+fn mistake(object: &AnnotatedObject, block: &Block) -> Option<String> {
     let path = &block.path;
-    let (hosts, secrets) = match entrance.kind {
-        EntranceKind::Ingress => ("hosts", "secretName"),
-        EntranceKind::Gateway => ("hostname", "tls.certificateRefs"),
+    let (hosts, secrets) = match object.kind {
+        AnnotatedKind::Ingress => ("hosts", "secretName"),
+        AnnotatedKind::Gateway => ("hostname", "tls.certificateRefs"),
     };
     if block.hosts.is_empty() {
         return Some(format!("{path}.{hosts} is empty; add the names for the certificate"));
@@ -76,11 +76,11 @@ fn mistake(entrance: &Entrance, block: &Block) -> Option<String> {
         if !is_object_name(&secret.name) {
             return Some(format!("{path} is not a valid name of a Secret"));
         }
-        let other = secret.namespace.as_ref().filter(|namespace| **namespace != entrance.namespace)?;
+        let other = secret.namespace.as_ref().filter(|namespace| **namespace != object.namespace)?;
         Some(format!(
             "{path}.namespace is '{other}', but a Certificate can fill only Secrets in its own namespace: create a \
              Certificate there, or name a Secret in namespace {}",
-            entrance.namespace
+            object.namespace
         ))
     })
 }
@@ -92,7 +92,7 @@ fn is_secret(reference: &SecretReference) -> bool {
 
 /// The Certificate for a Secret; `fields` are those that annotations set.
 pub fn build(
-    entrance: &Entrance,
+    object: &AnnotatedObject,
     issuer: &IssuerRef,
     fields: &CertificateSpec,
     secret: String,
@@ -115,14 +115,14 @@ pub fn build(
     if let Err(error) = ValidatedCertificate::new(&spec) {
         return Err(Remark { reason: reason::INVALID_ANNOTATION, note: error.to_string() });
     }
-    let mut labels = entrance.labels.clone();
+    let mut labels = object.labels.clone();
     labels.remove(LEFT_OUT_LABEL);
     let mut certificate = Certificate {
         metadata: ObjectMeta {
             name: Some(secret),
-            namespace: Some(entrance.namespace.clone()),
+            namespace: Some(object.namespace.clone()),
             labels: Some(labels).filter(|labels| !labels.is_empty()),
-            owner_references: Some(vec![entrance.owner()]),
+            owner_references: Some(vec![object.owner()]),
             ..ObjectMeta::default()
         },
         spec,

@@ -121,38 +121,36 @@ fn listeners_that_are_to_be_ignored_are() {
 
 #[test]
 fn a_certificate_as_it_is_wanted_is_not_written_again() {
-    let entrance = with(&json!({ "certwright.dev/issuer": "ca", "certwright.dev/renew-before": "720h" }));
-    let wanted = planned(&entrance).certificates.remove(0);
-    assert_eq!(decide(&wanted, &entrance, None), Decision::Apply);
+    let object = with(&json!({ "certwright.dev/issuer": "ca", "certwright.dev/renew-before": "720h" }));
+    let wanted = planned(&object).certificates.remove(0);
+    assert_eq!(decide(&wanted, &object, None), Decision::Apply);
     let mut existing = wanted.clone();
     existing.metadata.resource_version = Some("7".into());
     existing.spec.keystores = Some(Default::default());
     existing.metadata.labels.get_or_insert_default().insert("added".into(), "by somebody".into());
-    assert_eq!(decide(&wanted, &entrance, Some(&existing)), Decision::Leave, "what others add is theirs");
+    assert_eq!(decide(&wanted, &object, Some(&existing)), Decision::Leave, "what others add is theirs");
 
     let mut edited = existing.clone();
     edited.spec.dns_names.clear();
-    assert_eq!(decide(&wanted, &entrance, Some(&edited)), Decision::Apply, "what others change is not");
+    assert_eq!(decide(&wanted, &object, Some(&edited)), Decision::Apply, "what others change is not");
     let less = planned(&with(&json!({ "certwright.dev/issuer": "ca" }))).certificates.remove(0);
-    assert_eq!(decide(&less, &entrance, Some(&existing)), Decision::Apply, "an annotation was removed");
+    assert_eq!(decide(&less, &object, Some(&existing)), Decision::Apply, "an annotation was removed");
 }
 
 #[test]
 fn a_certificate_of_somebody_else_is_left_alone() {
-    let entrance = with(&json!({ "certwright.dev/issuer": "ca" }));
-    let wanted = planned(&entrance).certificates.remove(0);
+    let object = with(&json!({ "certwright.dev/issuer": "ca" }));
+    let wanted = planned(&object).certificates.remove(0);
     let mut existing = wanted.clone();
     existing.metadata.owner_references = None;
-    let Decision::Foreign(remark) = decide(&wanted, &entrance, Some(&existing)) else {
-        panic!("not foreign")
-    };
+    let Decision::Foreign(remark) = decide(&wanted, &object, Some(&existing)) else { panic!("not foreign") };
     assert_eq!(
         remark.note,
         "Certificate tls exists and was not created from annotations, so it is not changed: delete it, or name another Secret"
     );
-    assert!(!is_surplus(&existing, &entrance, &Plan::default()));
+    assert!(!is_surplus(&existing, &object, &Plan::default()));
 
-    let other = Entrance { name: "other".into(), uid: "uid-2".into(), ..entrance };
+    let other = AnnotatedObject { name: "other".into(), uid: "uid-2".into(), ..object };
     let Decision::Foreign(remark) = decide(&wanted, &other, Some(&wanted)) else { panic!("not foreign") };
     assert_eq!(
         remark.note,
@@ -162,14 +160,14 @@ fn a_certificate_of_somebody_else_is_left_alone() {
 
 #[test]
 fn what_is_asked_for_no_more_goes_unless_something_is_wrong() {
-    let entrance = with(&json!({ "certwright.dev/issuer": "ca" }));
-    let plan = planned(&entrance);
+    let object = with(&json!({ "certwright.dev/issuer": "ca" }));
+    let plan = planned(&object);
     let made = &plan.certificates[0];
-    assert!(!is_surplus(made, &entrance, &plan));
-    assert!(is_surplus(made, &entrance, &Plan::default()));
-    assert!(!is_surplus(made, &entrance, &Plan { kept: Kept::All, ..Plan::default() }));
+    assert!(!is_surplus(made, &object, &plan));
+    assert!(is_surplus(made, &object, &Plan::default()));
+    assert!(!is_surplus(made, &object, &Plan { kept: Kept::All, ..Plan::default() }));
     let kept = Kept::These(BTreeSet::from(["tls".to_owned()]));
-    assert!(!is_surplus(made, &entrance, &Plan { kept, ..Plan::default() }));
+    assert!(!is_surplus(made, &object, &Plan { kept, ..Plan::default() }));
 }
 
 #[test]
@@ -195,8 +193,8 @@ fn little_is_remembered_of_an_object() {
     );
 }
 
-fn planned(entrance: &Entrance) -> Plan {
-    plan(entrance, &AnnotationSettings::default())
+fn planned(object: &AnnotatedObject) -> Plan {
+    plan(object, &AnnotationSettings::default())
 }
 
 fn names(plan: &Plan) -> Vec<String> {
@@ -208,19 +206,19 @@ fn notes(plan: &Plan) -> Vec<String> {
 }
 
 /// An Ingress for a.test with the Secret `tls`.
-fn with(annotations: &Value) -> Entrance {
+fn with(annotations: &Value) -> AnnotatedObject {
     ingress(annotations, &json!([{ "hosts": ["a.test"], "secretName": "tls" }]))
 }
 
-fn ingress(annotations: &Value, tls: &Value) -> Entrance {
+fn ingress(annotations: &Value, tls: &Value) -> AnnotatedObject {
     let ingress: Ingress = object("networking.k8s.io/v1", "Ingress", annotations, json!({ "tls": tls }));
-    Entrance::from(&ingress)
+    AnnotatedObject::from(&ingress)
 }
 
-fn gateway(annotations: &Value, listeners: &Value) -> Entrance {
+fn gateway(annotations: &Value, listeners: &Value) -> AnnotatedObject {
     let spec = json!({ "gatewayClassName": "any", "listeners": listeners });
     let gateway: Gateway = object("gateway.networking.k8s.io/v1", "Gateway", annotations, spec);
-    Entrance::from(&gateway)
+    AnnotatedObject::from(&gateway)
 }
 
 fn object<K: serde::de::DeserializeOwned>(version: &str, kind: &str, annotations: &Value, spec: Value) -> K {

@@ -15,7 +15,7 @@ use crate::disposition::Disposition;
 use crate::events::Event;
 use crate::records;
 use crate::renewal::whole_seconds;
-use certwright_acme::{AcmeError, Answer, Challenge, ChallengeStatus, NewOrder, Order};
+use certwright_acme::{AcmeError, AcmeResponse, Challenge, ChallengeStatus, NewOrder, Order};
 use certwright_api::{CertificateAcmeStatus, DnsRecordStatus, certificate_reason as reason};
 
 impl State {
@@ -27,18 +27,18 @@ impl State {
                 let mut consequence = self.wait(seen, until, reason, &message, now);
                 // Without an order, it does not occupy an order slot.
                 if makes_room || self.status.order.is_none() {
-                    consequence.reports.push(self.leave_place());
+                    consequence.reports.push(self.leave_slot());
                 }
                 consequence
             }
             Outcome::BackedOff { until } => {
                 self.report_backoff(seen, now);
-                Consequence::wait(Some(until), vec![self.leave_place(), Report::Write])
+                Consequence::wait(Some(until), vec![self.leave_slot(), Report::Write])
             }
             Outcome::Recorded | Outcome::Refreshed | Outcome::Released => Consequence::DECIDE,
             Outcome::AskedTime(answer) => self.answered(seen, answer, now, |_, ()| Consequence::DECIDE),
             Outcome::AskedAccount(answer) => self.learned_of_account(seen, answer, now),
-            Outcome::Place { taken, per_account } => self.place(seen, taken, per_account, now),
+            Outcome::Slot { taken, per_account } => self.slot(seen, taken, per_account, now),
             Outcome::KeyStored(name) => {
                 self.status.next_private_key_secret_name = Some(name);
                 Consequence::DECIDE
@@ -78,7 +78,7 @@ impl State {
                 state.learn().finalized = Some(now);
                 state.progress.stumbles = 0;
                 state.saw_order(answer, now);
-                Consequence::decide(vec![state.leave_place()])
+                Consequence::decide(vec![state.leave_slot()])
             }),
             Outcome::Downloaded(answer) => {
                 self.answered(seen, answer, now, |state, download| state.downloaded(seen, download, now))
@@ -127,13 +127,13 @@ impl State {
         }
     }
 
-    fn leave_place(&mut self) -> Report {
-        self.progress.place = false;
-        Report::LeavePlace
+    fn leave_slot(&mut self) -> Report {
+        self.progress.slot = false;
+        Report::LeaveSlot
     }
 
-    fn place(&mut self, seen: &Snapshot<'_>, taken: bool, per_account: usize, now: Timestamp) -> Consequence {
-        self.progress.place = taken;
+    fn slot(&mut self, seen: &Snapshot<'_>, taken: bool, per_account: usize, now: Timestamp) -> Consequence {
+        self.progress.slot = taken;
         if taken {
             return Consequence::DECIDE;
         }
@@ -151,7 +151,7 @@ impl State {
         seen: &Snapshot<'_>,
         asked: &NewOrder,
         account: String,
-        answer: Answer<Order>,
+        answer: AcmeResponse<Order>,
         now: Timestamp,
     ) -> Consequence {
         if let Some(failure) = misplaced(&answer.value, &asked.identifiers, asked.profile.as_deref()) {
@@ -172,7 +172,7 @@ impl State {
         Consequence::decide(vec![Report::Placed(url)])
     }
 
-    fn saw_order(&mut self, answer: Answer<Order>, now: Timestamp) {
+    fn saw_order(&mut self, answer: AcmeResponse<Order>, now: Timestamp) {
         if let Some(order) = &mut self.status.order {
             order.state = answer.value.status.to_string();
         }
@@ -201,7 +201,7 @@ impl State {
     fn told(
         &mut self,
         seen: &Snapshot<'_>,
-        answers: Vec<(String, Result<Answer<Challenge>, AcmeError>)>,
+        answers: Vec<(String, Result<AcmeResponse<Challenge>, AcmeError>)>,
         now: Timestamp,
     ) -> Consequence {
         let (mut taken, mut refusal) = (Vec::new(), None);

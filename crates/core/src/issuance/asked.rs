@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::{Challenged, Failure, Situation, Step};
+use super::{Challenged, Failure, IssuanceStep, Situation};
 use crate::disposition::Disposition;
 use certwright_acme::{Authorization, AuthorizationStatus, Identifier, Order};
 use certwright_api::certificate_reason as reason;
@@ -34,11 +34,13 @@ pub fn altered(before: &Order, order: &Order) -> Option<Failure> {
 }
 
 /// Reads the authorizations, unless there are more of them than names.
-pub(super) fn read(situation: &Situation<'_>) -> Step {
+pub(super) fn read(situation: &Situation<'_>) -> IssuanceStep {
     let order = situation.learned().order.as_ref();
     match order.and_then(|order| too_many(order, &asked(situation))) {
-        Some(failure) => Step::Fail(failure),
-        None => Step::ReadAuthorizations(order.map(|order| order.authorizations.clone()).unwrap_or_default()),
+        Some(failure) => IssuanceStep::Fail(failure),
+        None => IssuanceStep::ReadAuthorizations(
+            order.map(|order| order.authorizations.clone()).unwrap_or_default(),
+        ),
     }
 }
 

@@ -102,14 +102,14 @@ impl State {
             Some(Ending::Failed(failure)) => self.fail(seen, failure, now),
             _ => {
                 self.status.next_private_key_secret_name = None;
-                Consequence::decide(vec![Report::LeavePlace])
+                Consequence::decide(vec![Report::LeaveSlot])
             }
         }
     }
 
     /// Records a failure, and when the next attempt is made.
     fn fail(&mut self, seen: &Snapshot<'_>, failure: Failure, now: Timestamp) -> Consequence {
-        self.progress.place = false;
+        self.progress.slot = false;
         self.report_failure(seen, &failure, now);
         let Failure { reason, message, disposition, retry_after } = failure;
         let attempts = self.status.failed_issuance_attempts.unwrap_or_default().saturating_add(1);
@@ -123,7 +123,7 @@ impl State {
         self.status.next_attempt_time = Some(Time(until));
         self.status.failed_renew_request = seen.renew_request.map(str::to_owned);
         Consequence::decide(vec![
-            Report::LeavePlace,
+            Report::LeaveSlot,
             Report::Failed { reason, attempts, until, message: message.clone() },
             Report::Event(Event::warning(reason, "Issue", message)),
             Report::Write,

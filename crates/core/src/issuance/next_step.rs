@@ -6,7 +6,7 @@ use super::order::go_on;
 use super::pace::{backing_off, failed_generation, too_soon};
 use super::step::{make_room, wait};
 use super::waiting::{look_at_cluster_again, waiting_since, without_password};
-use super::{IssuerView, Situation, Snapshot, State, Step};
+use super::{IssuanceStep, IssuerView, Situation, Snapshot, State};
 use crate::duplicates;
 use crate::records;
 use crate::reissue::Due;
@@ -22,17 +22,21 @@ const UNASKED: SignedDuration = SignedDuration::from_mins(10);
 const PASSWORD_AGE: SignedDuration = SignedDuration::from_hours(1);
 
 /// Decides what to do next.
-pub fn next_step(state: &State, seen: &Snapshot<'_>, now: Timestamp) -> Step {
+pub fn next_step(state: &State, seen: &Snapshot<'_>, now: Timestamp) -> IssuanceStep {
     let situation = &seen.with(state);
     if let Some(chore) = revocation::next(situation, now) {
-        return Step::Revocation(chore);
+        return IssuanceStep::Revocation(chore);
     }
     match next_of_issuance(situation, now) {
         // Cleaning up is less urgent than the issuance.
-        step @ (Step::Rest { .. } | Step::Wait { .. } | Step::BackOff { .. }) => {
-            let chore =
-                records::due(&situation.state.status, situation.held, situation.revocation.deleted, now);
-            chore.map_or_else(|| ask_before_rest(situation, step, now), Step::Tidy)
+        step @ (IssuanceStep::Rest { .. } | IssuanceStep::Wait { .. } | IssuanceStep::BackOff { .. }) => {
+            let chore = records::due(
+                &situation.state.status,
+                situation.has_finalizer,
+                situation.revocation.deleted,
+                now,
+            );
+            chore.map_or_else(|| ask_before_rest(situation, step, now), IssuanceStep::Tidy)
         }
         step => step,
     }
@@ -40,10 +44,11 @@ pub fn next_step(state: &State, seen: &Snapshot<'_>, now: Timestamp) -> Step {
 
 /// Decides what to do next for a Certificate that is being deleted: it revokes what has to be revoked, removes what is
 /// presented, and then the finalizer. `None` if there is nothing to do now.
-pub fn last_step(state: &State, seen: &Snapshot<'_>, now: Timestamp) -> Option<Step> {
+pub fn last_step(state: &State, seen: &Snapshot<'_>, now: Timestamp) -> Option<IssuanceStep> {
     match revocation::next(&seen.with(state), now) {
-        Some(chore) => Some(Step::Revocation(chore)),
-        None => records::last_chore(&state.status, seen.held, seen.revocation.deleted, now).map(Step::Tidy),
+        Some(chore) => Some(IssuanceStep::Revocation(chore)),
+        None => records::last_chore(&state.status, seen.has_finalizer, seen.revocation.deleted, now)
+            .map(IssuanceStep::Tidy),
     }
 }
 
@@ -53,28 +58,28 @@ pub fn next_chore(status: &CertificateStatus) -> Option<Timestamp> {
 }
 
 /// While there is nothing to do, asks the CA at intervals for renewal information.
-fn ask_before_rest(situation: &Situation<'_>, step: Step, now: Timestamp) -> Step {
-    let Step::Rest { until } = step else { return step };
-    let Some(next) = situation.next_question() else { return Step::Rest { until } };
+fn ask_before_rest(situation: &Situation<'_>, step: IssuanceStep, now: Timestamp) -> IssuanceStep {
+    let IssuanceStep::Rest { until } = step else { return step };
+    let Some(next) = situation.next_question() else { return IssuanceStep::Rest { until } };
     match situation.issuer {
-        IssuerView::Ready { .. } if next <= now => Step::AskForRenewalInfo,
-        IssuerView::Ready { .. } => Step::Rest { until: until.into_iter().chain([next]).min() },
+        IssuerView::Ready { .. } if next <= now => IssuanceStep::AskForRenewalInfo,
+        IssuerView::Ready { .. } => IssuanceStep::Rest { until: until.into_iter().chain([next]).min() },
         // When an issuer becomes ready, it wakes only Certificates that are waiting for it.
         _ => {
             let next = next.max(now.saturating_add(UNASKED).unwrap_or(now));
-            Step::Rest { until: until.into_iter().chain([next]).min() }
+            IssuanceStep::Rest { until: until.into_iter().chain([next]).min() }
         }
     }
 }
 
-fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> Step {
+fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> IssuanceStep {
     if let Some(leftovers) = situation.state.leftovers(situation.seen, now) {
-        return Step::Remove(leftovers);
+        return IssuanceStep::Remove(leftovers);
     }
     let wanted = match situation.wanted {
         Ok(wanted) => wanted,
         Err(invalid) if situation.has_leftovers(now) => {
-            return Step::Abandon { message: invalid.to_string() };
+            return IssuanceStep::Abandon { message: invalid.to_string() };
         }
         Err(invalid) => return wait(None, reason::INVALID_SPEC, invalid.to_string()),
     };
@@ -83,28 +88,28 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> Step {
     }
     let Some(due) = situation.due(now) else {
         return match situation.has_leftovers(now) {
-            true => Step::CleanUp,
+            true => IssuanceStep::CleanUp,
             false if !situation.secret.as_written => {
-                without_password(situation, now).unwrap_or(Step::RefreshSecret)
+                without_password(situation, now).unwrap_or(IssuanceStep::RefreshSecret)
             }
             false => match waits_for_window(situation, now) {
-                Some(until) => Step::BackOff { until },
-                None => Step::Rest { until: look_again_at_rest(situation, now) },
+                Some(until) => IssuanceStep::BackOff { until },
+                None => IssuanceStep::Rest { until: look_again_at_rest(situation, now) },
             },
         };
     };
     if duplicates::is_loss(&due) && situation.can_restore(now) {
-        return without_password(situation, now).unwrap_or(Step::RestoreSecret);
+        return without_password(situation, now).unwrap_or(IssuanceStep::RestoreSecret);
     }
     if let Some(message) = situation.not_allowed {
         return match situation.has_leftovers(now) {
-            true => Step::Abandon { message: message.to_owned() },
+            true => IssuanceStep::Abandon { message: message.to_owned() },
             false => make_room(None, reason::NOT_ALLOWED, message.to_owned()),
         };
     }
     let (account, solvers, profile) = match situation.issuer {
         IssuerView::NotFound if situation.has_leftovers(now) => {
-            return Step::Abandon { message: "the issuer of the order no longer exists".to_owned() };
+            return IssuanceStep::Abandon { message: "the issuer of the order no longer exists".to_owned() };
         }
         IssuerView::NotFound => {
             let message = format!(
@@ -115,7 +120,9 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> Step {
             return make_room(None, reason::ISSUER_NOT_FOUND, message);
         }
         IssuerView::NotReady { .. } if situation.leftovers_end().is_some_and(|end| now >= end) => {
-            return Step::Abandon { message: "the order expired while its issuer was not ready".to_owned() };
+            return IssuanceStep::Abandon {
+                message: "the order expired while its issuer was not ready".to_owned(),
+            };
         }
         IssuerView::NotReady { message } => {
             let message =
@@ -125,10 +132,10 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> Step {
         IssuerView::Ready { account, solvers, profile } => (account, solvers, profile),
     };
     if situation.state.progress.doubted.is_some() {
-        return Step::AskAccount;
+        return IssuanceStep::AskAccount;
     }
     if let Some(until) = backing_off(situation, now) {
-        return Step::BackOff { until };
+        return IssuanceStep::BackOff { until };
     }
     if situation.state.status.order.is_none()
         && let Some(wait) = too_soon(situation, &due, now)
@@ -136,18 +143,22 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> Step {
         return wait;
     }
     match &situation.state.status.order {
-        None if due.by_time() && situation.ca_ahead.is_none() => Step::AskTime,
+        None if due.by_time() && situation.ca_ahead.is_none() => IssuanceStep::AskTime,
         None => too_many(situation, wanted, &due, now)
             .unwrap_or_else(|| begin(situation, wanted, profile.clone(), now)),
         Some(order) if order.account != *account => {
-            Step::Abandon { message: "the order belongs to another account".to_owned() }
+            IssuanceStep::Abandon { message: "the order belongs to another account".to_owned() }
         }
         Some(_) => go_on(situation, wanted, solvers, profile.as_deref(), now),
     }
 }
 
 /// The Secret, or the claim to it, belongs to somebody else.
-fn not_ours(situation: &Situation<'_>, wanted: &ValidatedCertificate, now: Timestamp) -> Option<Step> {
+fn not_ours(
+    situation: &Situation<'_>,
+    wanted: &ValidatedCertificate,
+    now: Timestamp,
+) -> Option<IssuanceStep> {
     let name = &wanted.secret_name;
     let (reason, message) = match (&situation.secret.certificate_name, situation.claimed_by) {
         _ if let Some(keeper) = situation.kept_by => (
@@ -187,7 +198,7 @@ fn not_ours(situation: &Situation<'_>, wanted: &ValidatedCertificate, now: Times
         _ => return None,
     };
     Some(match situation.has_leftovers(now) {
-        true => Step::Abandon { message },
+        true => IssuanceStep::Abandon { message },
         // Secrets of others are not watched.
         false => {
             wait(Some(look_at_cluster_again(waiting_since(situation, reason, now), now)), reason, message)
@@ -222,7 +233,7 @@ fn too_many(
     wanted: &ValidatedCertificate,
     due: &Due,
     now: Timestamp,
-) -> Option<Step> {
+) -> Option<IssuanceStep> {
     let counts = duplicates::is_loss(due) && !situation.asks_for_another();
     let until = situation.next_duplicate(now).filter(|_| counts)?;
     let names = duplicates::names_digest(&wanted.names());
@@ -243,20 +254,20 @@ fn begin(
     wanted: &ValidatedCertificate,
     profile: Option<String>,
     now: Timestamp,
-) -> Step {
+) -> IssuanceStep {
     if let Some(step) = without_password(situation, now) {
         return step;
     }
     // Generating a key may take minutes. It happens before an order slot is taken, so nobody waits for that slot.
     if !situation.has_key(wanted) {
-        return Step::StoreKey;
+        return IssuanceStep::StoreKey;
     }
-    if !situation.state.progress.place {
-        return Step::TakePlace;
+    if !situation.state.progress.slot {
+        return IssuanceStep::TakeSlot;
     }
     let lifetime = situation.lifetime();
     let not_after = lifetime.and_then(|lifetime| situation.at_ca(now).checked_add(lifetime).ok());
-    Step::PlaceOrder(Box::new(NewOrder {
+    IssuanceStep::PlaceOrder(Box::new(NewOrder {
         identifiers: wanted.identifiers(),
         not_after: not_after.map(whole_seconds),
         profile,

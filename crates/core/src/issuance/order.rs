@@ -11,10 +11,10 @@ use super::prove::prove;
 use super::rejected::invalid;
 use super::step::wait;
 use super::waiting::without_password;
-use super::{Failure, Situation, Step};
+use super::{Failure, IssuanceStep, Situation};
 use crate::backoff::look_again;
 use crate::disposition::Disposition;
-use crate::records::Chore;
+use crate::records::CleanupTask;
 use crate::spec::ValidatedCertificate;
 use certwright_acme::{Order, OrderStatus};
 use certwright_api::{Solver, certificate_reason as reason};
@@ -33,22 +33,26 @@ pub(super) fn go_on(
     solvers: &[Solver],
     profile: Option<&str>,
     now: Timestamp,
-) -> Step {
+) -> IssuanceStep {
     let (progress, learned) = (&situation.state.progress, situation.learned());
     let Some(order) = &learned.order else { return read_order(situation) };
     let chain_lacks_names =
         learned.chain.as_ref().is_some_and(|chain| chain.leaf().check_names(&wanted.subject).is_err());
     let asked_for = canonical(&order.identifiers);
     if chain_lacks_names || (!asked_for.is_empty() && asked_for != canonical(&wanted.identifiers())) {
-        return Step::Abandon { message: "the names have changed since the order was placed".to_owned() };
+        return IssuanceStep::Abandon {
+            message: "the names have changed since the order was placed".to_owned(),
+        };
     }
     if let (Some(asked), Some(wanted)) = (order.profile.as_deref(), profile)
         && asked != wanted
     {
-        return Step::Abandon { message: "the profile has changed since the order was placed".to_owned() };
+        return IssuanceStep::Abandon {
+            message: "the profile has changed since the order was placed".to_owned(),
+        };
     }
     if !situation.has_key(wanted) {
-        return Step::Abandon {
+        return IssuanceStep::Abandon {
             message: "the private key of the order is missing or has changed".to_owned(),
         };
     }
@@ -59,24 +63,24 @@ pub(super) fn go_on(
         OrderStatus::Invalid | OrderStatus::Pending | OrderStatus::Ready
             if expired && order.error.is_none() && situation.failed_with_this_order() =>
         {
-            Step::Abandon { message: "the order expired before the next attempt".to_owned() }
+            IssuanceStep::Abandon { message: "the order expired before the next attempt".to_owned() }
         }
         OrderStatus::Invalid => invalid(situation, learned),
         OrderStatus::Valid => match &learned.chain {
             Some(chain) => store(situation, chain, now),
             None if (expired || situation.is_overdue(now)) && situation.failed_with_this_order() => {
                 let message = "its certificate could not be downloaded before the order expired";
-                Step::Abandon { message: message.to_owned() }
+                IssuanceStep::Abandon { message: message.to_owned() }
             }
             None => download(order),
         },
-        _ if expired => Step::Fail(Failure {
+        _ if expired => IssuanceStep::Fail(Failure {
             reason: reason::FAILED,
             message: "The order expired before it was complete; the next attempt places a new one".to_owned(),
             disposition: Disposition::OrderLost,
             retry_after: None,
         }),
-        _ if situation.is_overdue(now) => Step::Fail(Failure {
+        _ if situation.is_overdue(now) => IssuanceStep::Fail(Failure {
             reason: reason::FAILED,
             message: format!(
                 "The CA has not completed the order within {}, so it is abandoned; ask the CA's operator what happened to it",
@@ -85,15 +89,15 @@ pub(super) fn go_on(
             disposition: Disposition::OrderLost,
             retry_after: None,
         }),
-        OrderStatus::Pending if !progress.place => Step::TakePlace,
+        OrderStatus::Pending if !progress.slot => IssuanceStep::TakeSlot,
         OrderStatus::Pending => prove(situation, solvers, now),
-        OrderStatus::Ready if !progress.place => Step::TakePlace,
+        OrderStatus::Ready if !progress.slot => IssuanceStep::TakeSlot,
         OrderStatus::Ready => finalize(situation, order, now),
         OrderStatus::Processing | OrderStatus::Other(_)
             if situation.is_presented()
                 && now.duration_since(processing_since(situation, now)) > LONG_PROCESSING =>
         {
-            Step::Tidy(Chore::Withdraw)
+            IssuanceStep::Tidy(CleanupTask::Withdraw)
         }
         OrderStatus::Processing | OrderStatus::Other(_) => {
             poll(situation, now, reason::FINALIZING, "The CA is issuing the certificate".to_owned())
@@ -102,14 +106,14 @@ pub(super) fn go_on(
 }
 
 /// Sends the CSR, and sends it again after a while if the CA accepted it but still reports the order as ready.
-fn finalize(situation: &Situation<'_>, order: &Order, now: Timestamp) -> Step {
+fn finalize(situation: &Situation<'_>, order: &Order, now: Timestamp) -> IssuanceStep {
     let (learned, status) = (situation.learned(), &situation.state.status);
     // The order must be recorded before the CA issues a certificate for it.
     let on_record = situation.recorded.and_then(|recorded| recorded.order.as_ref());
     if on_record.map(|order| &order.url) != status.order.as_ref().map(|order| &order.url) {
-        return Step::Record;
+        return IssuanceStep::Record;
     }
-    let send = Step::Finalize(order.finalize.clone());
+    let send = IssuanceStep::Finalize(order.finalize.clone());
     let (Some(sent), Some(order)) = (learned.finalized, &status.order) else { return send };
     let until = look_again(order.created.0, sent, learned.poll.retry_after, FINALIZE_BOUNDS);
     match until > now {
@@ -123,10 +127,10 @@ fn finalize(situation: &Situation<'_>, order: &Order, now: Timestamp) -> Step {
     }
 }
 
-fn download(order: &Order) -> Step {
+fn download(order: &Order) -> IssuanceStep {
     match &order.certificate {
-        Some(url) => Step::Download(url.clone()),
-        None => Step::Fail(Failure {
+        Some(url) => IssuanceStep::Download(url.clone()),
+        None => IssuanceStep::Fail(Failure {
             reason: reason::CA_UNAVAILABLE,
             message: "The CA reports the order as valid, but gives no URL of the certificate".to_owned(),
             disposition: Disposition::Stumbled,
@@ -137,7 +141,7 @@ fn download(order: &Order) -> Step {
 
 /// Stores the certificate, unless it is already in the Secret and an issuance is nevertheless due: storing it again, or
 /// ordering another one immediately, would be an endless loop.
-fn store(situation: &Situation<'_>, chain: &Chain, now: Timestamp) -> Step {
+fn store(situation: &Situation<'_>, chain: &Chain, now: Timestamp) -> IssuanceStep {
     if chain.leaf().check_validity(situation.at_ca(now)).is_err() {
         return expired_unstored(situation, now);
     }
@@ -147,8 +151,8 @@ fn store(situation: &Situation<'_>, chain: &Chain, now: Timestamp) -> Step {
     // The certificate that is about to be replaced must be recorded first.
     let on_record = situation.recorded.and_then(|recorded| recorded.revocation.as_ref());
     let store = match on_record == situation.state.status.revocation.as_ref() {
-        true => Step::StoreCertificate,
-        false => Step::Record,
+        true => IssuanceStep::StoreCertificate,
+        false => IssuanceStep::Record,
     };
     let stored = situation.secret.leaf() == Some(chain.leaf());
     let Some(due) = situation.due(now).filter(|_| stored) else { return store };
@@ -157,7 +161,7 @@ fn store(situation: &Situation<'_>, chain: &Chain, now: Timestamp) -> Step {
         reason::EXPIRED | reason::RENEWAL_DUE => Disposition::OrderLost,
         _ => return store,
     };
-    Step::Fail(Failure {
+    IssuanceStep::Fail(Failure {
         reason: reason::CERTIFICATE_REFUSED,
         message: format!(
             "The certificate that the CA issued is stored, but is already due for renewal: {}",

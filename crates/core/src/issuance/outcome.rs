@@ -9,7 +9,7 @@ use super::{Challenged, Ending, Unseen};
 use crate::disposition::Disposition;
 use crate::events::Event;
 use crate::revocation::{Attempt, Remark, Revocation};
-use certwright_acme::{AccountStatus, AcmeError, Answer, Authorization, Challenge, NewOrder, Order};
+use certwright_acme::{AccountStatus, AcmeError, AcmeResponse, Authorization, Challenge, NewOrder, Order};
 use certwright_api::{DnsRecordStatus, RenewalInfoStatus, RevocationReason, RevocationStatus};
 use certwright_pki::{Chain, ChainError};
 
@@ -44,7 +44,7 @@ pub enum Outcome {
     /// The account was read from the CA.
     AskedAccount(Result<AccountStatus, AcmeError>),
     /// An order slot was requested.
-    Place {
+    Slot {
         /// Whether there was a free one.
         taken: bool,
         /// How many an account has.
@@ -59,10 +59,10 @@ pub enum Outcome {
         /// URL of the account.
         account: String,
         /// The CA's answer.
-        answer: Result<Answer<Order>, AcmeError>,
+        answer: Result<AcmeResponse<Order>, AcmeError>,
     },
     /// The order was read.
-    OrderRead(Result<Answer<Order>, AcmeError>),
+    OrderRead(Result<AcmeResponse<Order>, AcmeError>),
     /// The authorizations were read, each by its URL.
     AuthorizationsRead(Result<Vec<(String, Authorization)>, AcmeError>),
     /// The answers were to be presented.
@@ -77,11 +77,11 @@ pub enum Outcome {
     /// The self-check ran; these answers were not visible.
     SelfChecked(Vec<Unseen>),
     /// The CA was told to validate challenges, each by its URL.
-    Answered(Vec<(String, Result<Answer<Challenge>, AcmeError>)>),
+    Answered(Vec<(String, Result<AcmeResponse<Challenge>, AcmeError>)>),
     /// Creating the certificate signing request failed.
     Unsignable(String),
     /// The certificate signing request was sent.
-    Finalized(Result<Answer<Order>, AcmeError>),
+    Finalized(Result<AcmeResponse<Order>, AcmeError>),
     /// The certificate was downloaded.
     Downloaded(Result<Download, AcmeError>),
     /// The certificate is in the TLS Secret.
@@ -119,23 +119,8 @@ pub struct Download {
     pub not_offered: Option<(String, BTreeSet<String>)>,
 }
 
-/// What follows: what to report, in this order, and when to decide again.
-#[derive(Debug)]
-pub struct Consequence {
-    /// What to report.
-    pub reports: Vec<Report>,
-    /// What comes next.
-    pub next: Next,
-}
-
-/// What comes after a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// Decide again immediately.
-    Decide,
-    /// Decide again at this time, or when something changes.
-    Wait(Option<Timestamp>),
-}
+/// What follows from an outcome.
+pub type Consequence = crate::consequence::Consequence<Report>;
 
 /// A report, and who receives it.
 #[derive(Clone, Debug, PartialEq)]
@@ -145,7 +130,7 @@ pub enum Report {
     /// An event, after the status is written.
     Event(Event),
     /// The next Certificate in the queue: the order slot is free.
-    LeavePlace,
+    LeaveSlot,
     /// The issuer's own controller: the account is the cause.
     Account {
         /// What happens next.
@@ -210,16 +195,4 @@ pub enum Report {
         /// What happened.
         words: String,
     },
-}
-
-impl Consequence {
-    pub(crate) fn decide(reports: Vec<Report>) -> Self {
-        Self { reports, next: Next::Decide }
-    }
-
-    pub(super) fn wait(until: Option<Timestamp>, reports: Vec<Report>) -> Self {
-        Self { reports, next: Next::Wait(until) }
-    }
-
-    pub(super) const DECIDE: Self = Self { reports: Vec::new(), next: Next::Decide };
 }

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::step::make_room;
-use super::{Failure, Situation, Step};
+use super::{Failure, IssuanceStep, Situation};
 use crate::disposition::Disposition;
 use crate::duplicates;
 use crate::reissue::Due;
@@ -13,7 +13,7 @@ use certwright_api::{CertificateStatus, certificate_reason as reason};
 /// A certificate that is due because of time waits until the minimum interval between two orders has passed: otherwise, if
 /// certificates live only for seconds, the operator would order without pause. A lost Secret whose certificate has expired also
 /// waits; a changed spec and a requested renewal do not.
-pub(super) fn too_soon(situation: &Situation<'_>, due: &Due, now: Timestamp) -> Option<Step> {
+pub(super) fn too_soon(situation: &Situation<'_>, due: &Due, now: Timestamp) -> Option<IssuanceStep> {
     let last = situation.state.status.recent_issuances.last()?;
     let by_time = due.by_time() || (duplicates::is_loss(due) && last.not_after.0 <= situation.at_ca(now));
     if !by_time || situation.asks_for_another() {
@@ -33,18 +33,18 @@ pub(super) fn too_soon(situation: &Situation<'_>, due: &Due, now: Timestamp) -> 
 
 /// The certificate expired before it could be stored. If it was ordered just now, this is a failure, because the next one would
 /// not live longer; otherwise another one is ordered.
-pub(super) fn expired_unstored(situation: &Situation<'_>, now: Timestamp) -> Step {
+pub(super) fn expired_unstored(situation: &Situation<'_>, now: Timestamp) -> IssuanceStep {
     let order = situation.state.status.order.as_ref();
     let floor = order.and_then(|order| floor_end(situation, order.created.0));
     if floor.is_some_and(|end| end > now) {
-        return Step::Fail(Failure {
+        return IssuanceStep::Fail(Failure {
             reason: reason::CERTIFICATE_REFUSED,
             message: "The certificate that the CA issued expired before it could be stored".to_owned(),
             disposition: Disposition::OrderLost,
             retry_after: None,
         });
     }
-    Step::Abandon { message: "the certificate expired before it was stored".to_owned() }
+    IssuanceStep::Abandon { message: "the certificate expired before it was stored".to_owned() }
 }
 
 fn floor_end(situation: &Situation<'_>, ordered: Timestamp) -> Option<Timestamp> {

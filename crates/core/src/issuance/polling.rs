@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::step::wait;
-use super::{Situation, Step};
+use super::{IssuanceStep, Situation};
 
 /// If a validation takes longer than this, the authorizations are read: they say more than the order.
 pub const LONG_VALIDATION: SignedDuration = SignedDuration::from_secs(5);
@@ -13,7 +13,12 @@ pub const LONG_VALIDATION: SignedDuration = SignedDuration::from_secs(5);
 const ORDER_BOUNDS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(300));
 
 /// Waits for the CA, or polls it again once the wait is over.
-pub(super) fn poll(situation: &Situation<'_>, now: Timestamp, reason: &'static str, message: String) -> Step {
+pub(super) fn poll(
+    situation: &Situation<'_>,
+    now: Timestamp,
+    reason: &'static str,
+    message: String,
+) -> IssuanceStep {
     let since = processing_since(situation, now);
     match situation.learned().poll.next(since, ORDER_BOUNDS).filter(|until| *until > now) {
         Some(until) => wait(Some(until), reason, message),
@@ -29,7 +34,7 @@ pub(super) fn processing_since(situation: &Situation<'_>, now: Timestamp) -> Tim
 }
 
 /// Reads the current order from the CA.
-pub(super) fn read_order(situation: &Situation<'_>) -> Step {
+pub(super) fn read_order(situation: &Situation<'_>) -> IssuanceStep {
     let order = situation.state.status.order.as_ref();
-    Step::ReadOrder(order.map(|order| order.url.clone()).unwrap_or_default())
+    IssuanceStep::ReadOrder(order.map(|order| order.url.clone()).unwrap_or_default())
 }

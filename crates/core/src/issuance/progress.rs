@@ -14,7 +14,7 @@ use certwright_pki::Chain;
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
     /// Whether this issuance has one of the account's order slots.
-    pub place: bool,
+    pub slot: bool,
     /// How many temporary errors of the CA occurred in a row without a recorded failure. Only calls that advance the order
     /// reset this: reads can succeed again and again.
     pub stumbles: u32,

@@ -8,9 +8,9 @@ use super::polling::{LONG_VALIDATION, poll, processing_since};
 use super::rejected::invalid;
 use super::solve::{Challenged, Way, challenges};
 use super::step::{make_room, wait};
-use super::{Authorizations, Learned, Presented, Proof, SelfCheckResult, Situation, Step, asked};
+use super::{Authorizations, IssuanceStep, Learned, Presented, Proof, SelfCheckResult, Situation, asked};
 use crate::backoff::look_again;
-use crate::records::Chore;
+use crate::records::CleanupTask;
 use certwright_api::{Solver, certificate_reason as reason};
 
 /// Bounds of the interval at which a failing self-check is repeated.
@@ -31,11 +31,11 @@ const SILENCE_BOUNDS: (Duration, Duration) = (Duration::from_secs(300), Duration
 const PROPAGATION_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The order waits for its authorizations.
-pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestamp) -> Step {
+pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestamp) -> IssuanceStep {
     let learned = situation.learned();
     let Some(Authorizations { found, at }) = &learned.authorizations else { return asked::read(situation) };
     if let Some(failure) = asked::for_other_name(situation, found) {
-        return Step::Fail(failure);
+        return IssuanceStep::Fail(failure);
     }
     if found.iter().any(|(_, authorization)| authorization.is_dead()) {
         return invalid(situation, learned);
@@ -47,7 +47,7 @@ pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestam
     }
     let challenged = match challenges(found, solvers, situation.labels) {
         Ok(challenged) => challenged,
-        Err(_) if situation.is_presented() => return Step::Tidy(Chore::Withdraw),
+        Err(_) if situation.is_presented() => return IssuanceStep::Tidy(CleanupTask::Withdraw),
         Err(none) => {
             let since = processing_since(situation, now);
             return match learned.poll.next(since, NO_SOLVER_BOUNDS).filter(|until| *until > now) {
@@ -57,7 +57,7 @@ pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestam
         }
     };
     if let Some(failure) = asked::too_long(&challenged) {
-        return Step::Fail(failure);
+        return IssuanceStep::Fail(failure);
     }
     let is_open = |one: &&Challenged| tell_at(one, learned).is_some_and(|time| time <= now);
     let open: Vec<&Challenged> = challenged.iter().filter(is_open).collect();
@@ -70,9 +70,9 @@ pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestam
         let next = challenged.iter().filter_map(|one| tell_at(one, learned)).min();
         let message = format!("The CA is validating {}", names(&challenged));
         return match poll(situation, now, reason::VALIDATING, message) {
-            Step::Wait { until: Some(until), reason, message, makes_room } => {
+            IssuanceStep::Wait { until: Some(until), reason, message, makes_room } => {
                 let until = Some(next.map_or(until, |next| next.min(until)));
-                Step::Wait { until, reason, message, makes_room }
+                IssuanceStep::Wait { until, reason, message, makes_room }
             }
             step => step,
         };
@@ -80,7 +80,7 @@ pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestam
     // The issuer's solvers have changed since.
     let changed = |old: &Challenged| challenged.iter().any(|new| new.url == old.url && new.way != old.way);
     if learned.proof == Proof::Withdrawing || learned.proof.challenged().iter().any(changed) {
-        return Step::Tidy(Chore::Withdraw);
+        return IssuanceStep::Tidy(CleanupTask::Withdraw);
     }
     let includes =
         |presented: &Presented, one: &Challenged| presented.challenged.iter().any(|old| old.url == one.url);
@@ -88,12 +88,12 @@ pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestam
     let Some(presented) = learned.proof.presented().filter(all) else {
         return present(situation, challenged, now);
     };
-    let answer = Step::Answer(open.iter().map(|one| one.url.clone()).collect());
+    let answer = IssuanceStep::Answer(open.iter().map(|one| one.url.clone()).collect());
     if open.iter().all(|one| learned.told.contains_key(&one.url)) {
         return answer;
     }
     match &presented.self_check {
-        None => Step::SelfCheck,
+        None => IssuanceStep::SelfCheck,
         Some(result) => see(situation, presented.since, result, challenged, answer, now),
     }
 }
@@ -113,13 +113,13 @@ fn tell_at(challenged: &Challenged, learned: &Learned) -> Option<Timestamp> {
 }
 
 /// Presents the answers, or waits before retrying that.
-fn present(situation: &Situation<'_>, challenged: Vec<Challenged>, now: Timestamp) -> Step {
-    let Proof::Failed(failed) = &situation.learned().proof else { return Step::Present(challenged) };
+fn present(situation: &Situation<'_>, challenged: Vec<Challenged>, now: Timestamp) -> IssuanceStep {
+    let Proof::Failed(failed) = &situation.learned().proof else { return IssuanceStep::Present(challenged) };
     let until = look_again(failed.since, failed.at, None, PRESENT_BOUNDS);
     if until > now {
         make_room(Some(until), reason::PRESENTING, failed.message())
     } else {
-        Step::Present(challenged)
+        IssuanceStep::Present(challenged)
     }
 }
 
@@ -130,9 +130,9 @@ fn see(
     since: Timestamp,
     result: &SelfCheckResult,
     challenged: Vec<Challenged>,
-    answer: Step,
+    answer: IssuanceStep,
     now: Timestamp,
-) -> Step {
+) -> IssuanceStep {
     if result.failures.is_empty() {
         return answer;
     }
@@ -147,7 +147,7 @@ fn see(
         return if until > now {
             wait(Some(until), reason::SELF_CHECK, result.message())
         } else {
-            Step::SelfCheck
+            IssuanceStep::SelfCheck
         };
     }
     let timeouts = challenged.iter().filter_map(|challenged| match &challenged.way {
@@ -163,8 +163,8 @@ fn see(
         true if overdue => make_room(Some(until), reason::PROPAGATION, result.message()),
         true => wait(Some(until), reason::PROPAGATION, result.message()),
         // The provider may have lost the record, or never stored it.
-        false if overdue => Step::Present(challenged),
-        false => Step::SelfCheck,
+        false if overdue => IssuanceStep::Present(challenged),
+        false => IssuanceStep::SelfCheck,
     }
 }
 

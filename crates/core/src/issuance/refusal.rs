@@ -123,10 +123,10 @@ impl State {
         let message = sentence(&words(error));
         let not_ready = format!("{} is not ready: {message}", seen.issuer_in_words());
         let reason = disposition::reason(error.code());
-        self.progress.place = false;
+        self.progress.slot = false;
         self.report_wait(seen, reason::ISSUER_NOT_READY, &not_ready, now);
         let reports =
-            vec![Report::Account { disposition, reason, message }, Report::LeavePlace, Report::Write];
+            vec![Report::Account { disposition, reason, message }, Report::LeaveSlot, Report::Write];
         Consequence::wait(None, reports)
     }
 }

@@ -1,12 +1,12 @@
 //! An order that the CA rejected.
 
-use super::{Failure, Learned, Situation, Step, asked};
+use super::{Failure, IssuanceStep, Learned, Situation, asked};
 use crate::disposition::{self, of_invalid};
 use certwright_acme::Problem;
 use certwright_api::certificate_reason as reason;
 
 /// The order, or one of its authorizations, has failed: reports the CA's errors.
-pub(super) fn invalid(situation: &Situation<'_>, learned: &Learned) -> Step {
+pub(super) fn invalid(situation: &Situation<'_>, learned: &Learned) -> IssuanceStep {
     let Some(authorizations) = &learned.authorizations else { return asked::read(situation) };
     let failed: Vec<(String, Option<&Problem>)> = authorizations
         .found
@@ -32,7 +32,7 @@ pub(super) fn invalid(situation: &Situation<'_>, learned: &Learned) -> Step {
     let seen = learned.proof.self_check().filter(|result| !result.failures.is_empty());
     let hint = seen.map(|result| format!(". {}", result.message())).unwrap_or_default();
     let disposition = of_invalid(code);
-    Step::Fail(Failure {
+    IssuanceStep::Fail(Failure {
         reason: disposition::reason(code).unwrap_or(reason::FAILED),
         message: format!("The CA rejected the order: {said}{hint}"),
         disposition,

@@ -32,8 +32,8 @@ impl State {
         self.report_rest(seen, now);
         let newly = self.windows_overruled().filter(|_| overruled.is_none());
         let event = newly.map(|(reason, message)| Report::Event(Event::warning(reason, "Renew", message)));
-        self.progress.place = false;
-        let reports = event.into_iter().chain([Report::LeavePlace, Report::Write]).collect();
+        self.progress.slot = false;
+        let reports = event.into_iter().chain([Report::LeaveSlot, Report::Write]).collect();
         Consequence::wait(until, reports)
     }
 

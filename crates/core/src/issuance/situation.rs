@@ -10,8 +10,8 @@ use super::{Learned, State};
 use crate::backoff::Backoff;
 use crate::duplicates;
 use crate::reissue::{self, Current, Due, SecretView};
-use crate::renewal::Asking;
-use crate::revocation::{self, Asked};
+use crate::renewal::RenewalInfoPolling;
+use crate::revocation::{self, RevocationRequests};
 use crate::spec::{InvalidSpec, ValidatedCertificate};
 use certwright_api::{CertificateStatus, RenewalInfoStatus, Solver};
 use certwright_pki::{Chain, KeyAlgorithm};
@@ -91,11 +91,11 @@ pub struct Snapshot<'a> {
     /// Name of the Certificate.
     pub name: &'a str,
     /// Whether the Certificate has our finalizer.
-    pub held: bool,
+    pub has_finalizer: bool,
     /// Whether and when the CA is asked for renewal information.
-    pub asking: Asking<'a>,
+    pub asking: RenewalInfoPolling<'a>,
     /// Which certificates are to be revoked.
-    pub revocation: Asked<'a>,
+    pub revocation: RevocationRequests<'a>,
 }
 
 /// What the decision on the next step is based on: a snapshot, and the state of the issuance.

@@ -8,7 +8,7 @@ use certwright_acme::NewOrder;
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Step {
+pub enum IssuanceStep {
     /// Nothing, before `until`; `None` if only a change in the cluster can make an issuance due.
     Rest {
         /// The renewal time, or an earlier time at which something else is due, such as the removal of a backup.
@@ -37,7 +37,7 @@ pub enum Step {
     /// Read the account from the CA: it returned an error that may mean that the account is deactivated.
     AskAccount,
     /// Take one of the account's order slots.
-    TakePlace,
+    TakeSlot,
     /// Generate a private key and store it.
     StoreKey,
     /// Place an order.
@@ -64,9 +64,9 @@ pub enum Step {
     /// certificate that is due again as soon as it is stored is a failure, too.
     CleanUp,
     /// Clean up; a current order continues.
-    Tidy(records::Chore),
+    Tidy(records::CleanupTask),
     /// Process pending revocations.
-    Revocation(revocation::Chore),
+    Revocation(revocation::RevocationTask),
     /// Rewrite the TLS Secret with its current certificate: its template, or the encoding of its key, has changed.
     RefreshSecret,
     /// Rewrite the lost TLS Secret from the backup.
@@ -83,11 +83,11 @@ pub enum Step {
 }
 
 /// Waits, and keeps its order slot.
-pub(super) fn wait(until: Option<Timestamp>, reason: &'static str, message: String) -> Step {
-    Step::Wait { until, reason, message, makes_room: false }
+pub(super) fn wait(until: Option<Timestamp>, reason: &'static str, message: String) -> IssuanceStep {
+    IssuanceStep::Wait { until, reason, message, makes_room: false }
 }
 
 /// Waits for something that may take long, and gives up its order slot.
-pub(super) fn make_room(until: Option<Timestamp>, reason: &'static str, message: String) -> Step {
-    Step::Wait { until, reason, message, makes_room: true }
+pub(super) fn make_room(until: Option<Timestamp>, reason: &'static str, message: String) -> IssuanceStep {
+    IssuanceStep::Wait { until, reason, message, makes_room: true }
 }

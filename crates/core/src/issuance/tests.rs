@@ -33,12 +33,12 @@ fn an_issuance_runs_through_without_a_wait_where_nothing_has_to_be_waited_for() 
         world.step_names(),
         [
             "StoreKey",
-            "TakePlace",
+            "TakeSlot",
             "PlaceOrder",
             "ReadAuthorizations",
             "Present",
             "SelfCheck",
-            "Answer",
+            "AcmeResponse",
             "Wait",
             "ReadOrder",
             "Finalize",
@@ -51,20 +51,22 @@ fn an_issuance_runs_through_without_a_wait_where_nothing_has_to_be_waited_for() 
     );
 }
 
-fn challenge_url(answer: &Step) -> String {
-    let Step::Answer(challenges) = answer else { panic!("{answer:?}") };
+fn challenge_url(answer: &IssuanceStep) -> String {
+    let IssuanceStep::Answer(challenges) = answer else { panic!("{answer:?}") };
     challenges[0].clone()
 }
 
 /// Lets time pass until the issuance fails, and executes that step.
 fn failure_of(world: &mut World) -> Failure {
-    let Step::Fail(failure) = run_to(world, |step| matches!(step, Step::Fail(_))) else { unreachable!() };
+    let IssuanceStep::Fail(failure) = run_to(world, |step| matches!(step, IssuanceStep::Fail(_))) else {
+        unreachable!()
+    };
     world.step();
     failure
 }
 
 /// Lets time pass until the next step matches.
-fn run_to(world: &mut World, wanted: impl Fn(&Step) -> bool) -> Step {
+fn run_to(world: &mut World, wanted: impl Fn(&IssuanceStep) -> bool) -> IssuanceStep {
     for _ in 0..200 {
         let step = world.next_step();
         if wanted(&step) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::step::make_room;
-use super::{Situation, Step};
+use super::{IssuanceStep, Situation};
 use crate::backoff::look_again;
 use certwright_api::certificate_reason as reason;
 
@@ -13,7 +13,7 @@ use certwright_api::certificate_reason as reason;
 const CLUSTER_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// Waits for a password that is required to write the Secret according to the spec.
-pub(super) fn without_password(situation: &Situation<'_>, now: Timestamp) -> Option<Step> {
+pub(super) fn without_password(situation: &Situation<'_>, now: Timestamp) -> Option<IssuanceStep> {
     let message = situation.password_missing?.to_owned();
     let until = look_at_cluster_again(waiting_since(situation, reason::PASSWORD_NOT_FOUND, now), now);
     Some(make_room(Some(until), reason::PASSWORD_NOT_FOUND, message))

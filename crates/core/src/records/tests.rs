@@ -39,7 +39,7 @@ fn a_record_that_is_retired_again_keeps_its_time() {
 #[test]
 fn the_certificate_is_released_once_nothing_is_left_in_the_dns_or_in_ingresses_of_others() {
     let mut status = CertificateStatus::default();
-    assert_eq!(due(&status, true, None, at(0)), Some(Chore::Release));
+    assert_eq!(due(&status, true, None, at(0)), Some(CleanupTask::Release));
     assert_eq!(due(&status, false, None, at(0)), None);
     status.challenges.push(ChallengeStatus { ingress: Some("web".to_owned()), ..ChallengeStatus::default() });
     assert_eq!(due(&status, true, None, at(0)), None);
@@ -124,18 +124,18 @@ fn only_the_records_that_were_to_be_removed_change() {
 #[test]
 fn a_certificate_that_is_deleted_withdraws_what_is_presented_and_is_then_released() {
     let mut status = with_record(None);
-    assert_eq!(last_chore(&status, true, None, at(0)), Some(Chore::Withdraw));
+    assert_eq!(last_chore(&status, true, None, at(0)), Some(CleanupTask::Withdraw));
     retire(&mut status.dns_records, |_| true, at(0));
-    assert!(matches!(last_chore(&status, true, None, at(0)), Some(Chore::RemoveRecords(_))));
+    assert!(matches!(last_chore(&status, true, None, at(0)), Some(CleanupTask::RemoveRecords(_))));
     status.dns_records.clear();
-    assert_eq!(last_chore(&status, true, None, at(0)), Some(Chore::Release));
+    assert_eq!(last_chore(&status, true, None, at(0)), Some(CleanupTask::Release));
     assert_eq!(last_chore(&status, false, None, at(0)), None);
 }
 
 /// How long the provider of each record that is due may take, in seconds.
 fn removed(status: &CertificateStatus, deleted: Option<Deletion>, now: Timestamp) -> Vec<u64> {
     match due(status, true, deleted, now) {
-        Some(Chore::RemoveRecords(removals)) => {
+        Some(CleanupTask::RemoveRecords(removals)) => {
             removals.iter().map(|removal| removal.patience.as_secs()).collect()
         }
         chore => panic!("{chore:?}"),

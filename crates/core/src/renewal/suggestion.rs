@@ -36,7 +36,7 @@ const MAX_URL: usize = 2000;
 
 /// What a process remembers of its last request about a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub struct RenewalInfoPoll {
     /// The certificate.
     pub certificate_id: String,
     /// When that was.
@@ -49,23 +49,23 @@ pub struct Asked {
 
 /// Whether and when to ask the CA.
 #[derive(Clone, Copy, Debug)]
-pub struct Asking<'a> {
+pub struct RenewalInfoPolling<'a> {
     /// Whether it is asked at all.
     pub wanted: bool,
     /// The last request of this process, if any.
-    pub asked: Option<&'a Asked>,
+    pub asked: Option<&'a RenewalInfoPoll>,
     /// Since when this process has been asking.
     pub began: Timestamp,
 }
 
-impl Asking<'_> {
+impl RenewalInfoPolling<'_> {
     /// When the CA is to be asked about `leaf`; `None` if never.
     pub fn next(&self, leaf: &Leaf, status: Option<&RenewalInfoStatus>, seed: &str) -> Option<Timestamp> {
         let id = leaf.certificate_id.as_ref().filter(|_| self.wanted)?;
         let status = status.filter(|status| status.certificate_id == *id);
         let asked = self.asked.filter(|asked| asked.certificate_id == *id);
         let again = match (asked, status) {
-            (Some(Asked { again: Some(again), .. }), _) => *again,
+            (Some(RenewalInfoPoll { again: Some(again), .. }), _) => *again,
             (Some(asked), Some(status)) => next_of_series(status, asked.at),
             (Some(asked), None) => after(asked.at, INTERVAL),
             (None, Some(status)) if status.check_interval.is_some() => next_of_series(status, self.began),
@@ -145,7 +145,7 @@ impl NoSuggestion {
 
 /// One request to the CA, and the effect of its answer: the new status, and what the process remembers.
 #[derive(Clone, Copy, Debug)]
-pub struct Question<'a> {
+pub struct RenewalInfoRequest<'a> {
     /// The certificate.
     pub leaf: &'a Leaf,
     /// Its id.
@@ -164,9 +164,13 @@ pub struct Question<'a> {
     pub at_ca: Timestamp,
 }
 
-impl Question<'_> {
+impl RenewalInfoRequest<'_> {
     /// The CA has answered, and may have said how long to wait before the next request.
-    pub fn answered(&self, info: &RenewalInfo, retry_after: Option<Duration>) -> (RenewalInfoStatus, Asked) {
+    pub fn answered(
+        &self,
+        info: &RenewalInfo,
+        retry_after: Option<Duration>,
+    ) -> (RenewalInfoStatus, RenewalInfoPoll) {
         let asked = retry_after.unwrap_or(INTERVAL).clamp(INTERVAL_BOUNDS.0, INTERVAL_BOUNDS.1);
         if let Err(why) = usable(info.suggested_window, self.leaf) {
             return self.unusable(&why, asked);
@@ -188,12 +192,12 @@ impl Question<'_> {
     }
 
     /// The CA has no such service.
-    pub fn without_service(&self) -> Asked {
+    pub fn without_service(&self) -> RenewalInfoPoll {
         self.asked(0, Some(after(self.now, INTERVAL_BOUNDS.1)))
     }
 
     /// There was no usable answer.
-    pub fn failed(&self, why: &NoSuggestion) -> (Option<RenewalInfoStatus>, Asked) {
+    pub fn failed(&self, why: &NoSuggestion) -> (Option<RenewalInfoStatus>, RenewalInfoPoll) {
         if let NoSuggestion::Call(AcmeError::Paused { until }) = why {
             return (self.before.cloned(), self.asked(self.failures, Some(*until)));
         }
@@ -213,7 +217,7 @@ impl Question<'_> {
         }
     }
 
-    fn unusable(&self, why: &NoSuggestion, wait: Duration) -> (RenewalInfoStatus, Asked) {
+    fn unusable(&self, why: &NoSuggestion, wait: Duration) -> (RenewalInfoStatus, RenewalInfoPoll) {
         (self.with_error(why), self.asked(0, Some(after(self.now, wait))))
     }
 
@@ -249,8 +253,8 @@ impl Question<'_> {
         status
     }
 
-    fn asked(&self, failures: u32, again: Option<Timestamp>) -> Asked {
-        Asked { certificate_id: self.certificate_id.to_owned(), at: self.now, failures, again }
+    fn asked(&self, failures: u32, again: Option<Timestamp>) -> RenewalInfoPoll {
+        RenewalInfoPoll { certificate_id: self.certificate_id.to_owned(), at: self.now, failures, again }
     }
 }
 

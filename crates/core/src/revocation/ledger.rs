@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Asked, Remark};
+use super::{Remark, RevocationRequests};
 use crate::reissue::SecretView;
 use crate::renewal::{whole_seconds, whole_seconds_up};
 use certwright_api::{
@@ -68,7 +68,7 @@ impl Current<'_> {
 /// The updated ledger, and what to report about a new request.
 pub(super) fn kept(
     mut ledger: RevocationStatus,
-    asked: &Asked<'_>,
+    asked: &RevocationRequests<'_>,
     current: Option<&Current<'_>>,
     now: Timestamp,
 ) -> (RevocationStatus, Option<Remark>) {
@@ -145,7 +145,7 @@ fn begun(reason: RevocationReason, cause: RevocationCause, now: Timestamp) -> Ce
 }
 
 /// If the next attempt is after the end of a deletion's wait, it is made now.
-fn hasten(revocation: &mut CertificateRevocation, asked: &Asked<'_>, now: Timestamp) {
+fn hasten(revocation: &mut CertificateRevocation, asked: &RevocationRequests<'_>, now: Timestamp) {
     let (Some(end), Some(next)) = (asked.end_of_deletion(), &mut revocation.next_attempt_time) else {
         return;
     };

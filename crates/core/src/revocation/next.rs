@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::ledger::{Current, kept, next_time};
-use super::{Asked, Chore, Revocation};
+use super::{Revocation, RevocationRequests, RevocationTask};
 use crate::issuance::{IssuerView, Situation};
 use certwright_api::{IssuerKind, RevocableCertificate};
 
@@ -15,23 +15,23 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 pub(super) const LARGEST_LEDGER: usize = 256 * 1024;
 
 /// What to do immediately.
-pub fn next(situation: &Situation<'_>, now: Timestamp) -> Option<Chore> {
+pub fn next(situation: &Situation<'_>, now: Timestamp) -> Option<RevocationTask> {
     let ledger = situation.state.status.revocation.clone().unwrap_or_default();
     let current = self::current(situation);
     let (kept, remark) = kept(ledger.clone(), &situation.revocation, current.as_ref(), now);
     if kept != ledger {
-        return Some(Chore::KeepLedger(Box::new(kept), remark));
+        return Some(RevocationTask::KeepLedger(Box::new(kept), remark));
     }
     let mut open = ledger.certificates.iter().filter(|held| held.open().is_some());
     let size: usize = ledger.certificates.iter().map(|held| held.certificate.0.len()).sum();
     if size > LARGEST_LEDGER {
         let oldest = open.next().and_then(Revocation::of)?;
         let words = "too many certificates are waiting to be revoked, and this is the oldest".to_owned();
-        return Some(Chore::GiveUp(Box::new(oldest), words));
+        return Some(RevocationTask::GiveUp(Box::new(oldest), words));
     }
     let is_due = |held: &RevocableCertificate| next_time(held).is_none_or(|time| time <= now);
     let due = open.find(|held| is_due(held)).and_then(Revocation::of)?;
-    Some(Chore::Revoke(Box::new(due), patience(&situation.revocation, now)))
+    Some(RevocationTask::Revoke(Box::new(due), patience(&situation.revocation, now)))
 }
 
 /// The certificate in the Secret, as a new entry of the ledger.
@@ -40,7 +40,7 @@ pub fn in_secret(situation: &Situation<'_>) -> Option<RevocableCertificate> {
 }
 
 /// How long one attempt may take: at most the rest of the time that a deletion may wait, but at least a second.
-fn patience(asked: &Asked<'_>, now: Timestamp) -> Duration {
+fn patience(asked: &RevocationRequests<'_>, now: Timestamp) -> Duration {
     const LEAST: Duration = Duration::from_secs(1);
     let Some(end) = asked.end_of_deletion() else { return PATIENCE };
     PATIENCE.min(Duration::try_from(end.duration_since(now)).unwrap_or_default().max(LEAST))

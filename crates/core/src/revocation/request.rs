@@ -14,7 +14,7 @@ pub(super) const DELETION_TIMEOUT: SignedDuration = SignedDuration::from_secs(60
 
 /// Which revocations are requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asked<'a> {
+pub struct RevocationRequests<'a> {
     /// The revocation reason to use when the Certificate is deleted.
     pub on_delete: Option<RevocationReason>,
     /// The revocation reason to use for a replaced certificate.
@@ -27,7 +27,7 @@ pub struct Asked<'a> {
     pub deleted: Option<Deletion>,
 }
 
-impl Default for Asked<'_> {
+impl Default for RevocationRequests<'_> {
     fn default() -> Self {
         Self {
             on_delete: None,
@@ -39,7 +39,7 @@ impl Default for Asked<'_> {
     }
 }
 
-impl<'a> Asked<'a> {
+impl<'a> RevocationRequests<'a> {
     /// From a spec, an annotation, and the deletion of the Certificate.
     pub fn new(spec: Option<&RevocationSpec>, request: Option<&'a str>, deleted: Option<Deletion>) -> Self {
         Self {
@@ -61,7 +61,7 @@ impl<'a> Asked<'a> {
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Chore {
+pub enum RevocationTask {
     /// Write this ledger into the status.
     KeepLedger(Box<RevocationStatus>, Option<Remark>),
     /// Ask the CA to revoke a certificate, for at most this long.

@@ -17,7 +17,7 @@ use crate::events::Event;
 use crate::issuance::IssuerView;
 use crate::issuance::{Next, Outcome, Report, Snapshot, State};
 use crate::reissue::SecretView;
-use crate::renewal::Asking;
+use crate::renewal::RenewalInfoPolling;
 use crate::spec::{InvalidSpec, ValidatedCertificate};
 use certwright_acme::{AcmeError, Operation, Problem};
 use certwright_api::{
@@ -35,7 +35,7 @@ struct Case {
     issuer: IssuerView,
     state: State,
     labels: std::collections::BTreeMap<String, String>,
-    asked: Asked<'static>,
+    asked: RevocationRequests<'static>,
     now: Timestamp,
 }
 
@@ -56,7 +56,7 @@ impl Case {
             issuer: IssuerView::Ready { account: "account/1".to_owned(), solvers: Vec::new(), profile: None },
             state: State::default(),
             labels: std::collections::BTreeMap::new(),
-            asked: Asked::default(),
+            asked: RevocationRequests::default(),
             now: "2026-01-10T00:00:00Z".parse().unwrap(),
         }
     }
@@ -92,19 +92,19 @@ impl Case {
             backoff: Backoff::default(),
             self_check_timeout: Duration::from_secs(60),
             name: "cert",
-            held: true,
-            asking: Asking { wanted: false, asked: None, began: self.now },
+            has_finalizer: true,
+            asking: RenewalInfoPolling { wanted: false, asked: None, began: self.now },
             revocation: self.asked,
         }
     }
 
-    fn next(&self) -> Option<Chore> {
+    fn next(&self) -> Option<RevocationTask> {
         next(&self.seen().with(&self.state), self.now)
     }
 
     /// Whether the CA is to be asked to revoke this certificate next.
     fn is_next(&self, serial: &str) -> bool {
-        matches!(self.next(), Some(Chore::Revoke(next, _)) if next.certificate.serial_number == serial)
+        matches!(self.next(), Some(RevocationTask::Revoke(next, _)) if next.certificate.serial_number == serial)
     }
 
     /// Passes the outcome of a chore to the state machine.
@@ -117,20 +117,26 @@ impl Case {
     }
 
     /// Executes the chore. `answer` is the CA's answer to the account.
-    fn does(&mut self, chore: Chore, answer: Result<(), AcmeError>) -> Vec<Report> {
+    fn does(&mut self, chore: RevocationTask, answer: Result<(), AcmeError>) -> Vec<Report> {
         self.apply(match chore {
-            Chore::KeepLedger(ledger, remark) => Outcome::LedgerKept(ledger, remark),
-            Chore::Revoke(revocation, _) => Outcome::RevocationAsked(revocation, by_account(answer)),
-            Chore::GiveUp(revocation, words) => Outcome::RevocationGivenUp(revocation, words),
+            RevocationTask::KeepLedger(ledger, remark) => Outcome::LedgerKept(ledger, remark),
+            RevocationTask::Revoke(revocation, _) => Outcome::RevocationAsked(revocation, by_account(answer)),
+            RevocationTask::GiveUp(revocation, words) => Outcome::RevocationGivenUp(revocation, words),
         })
     }
 
     /// Checks that the next chore is to write the ledger, and executes it.
     fn keeps_ledger(&mut self, expected: Option<Remark>) -> Vec<Report> {
-        let Some(Chore::KeepLedger(ledger, remark)) = self.next() else { panic!("{:?}", self.next()) };
+        let Some(RevocationTask::KeepLedger(ledger, remark)) = self.next() else {
+            panic!("{:?}", self.next())
+        };
         assert_eq!(remark, expected);
         let reports = self.apply(Outcome::LedgerKept(ledger, remark));
-        assert!(!matches!(self.next(), Some(Chore::KeepLedger(..))), "it is not at rest: {:?}", self.next());
+        assert!(
+            !matches!(self.next(), Some(RevocationTask::KeepLedger(..))),
+            "it is not at rest: {:?}",
+            self.next()
+        );
         reports
     }
 
@@ -184,12 +190,15 @@ impl Case {
     }
 }
 
-fn on_delete() -> Asked<'static> {
-    Asked { on_delete: Some(RevocationReason::CessationOfOperation), ..Asked::default() }
+fn on_delete() -> RevocationRequests<'static> {
+    RevocationRequests {
+        on_delete: Some(RevocationReason::CessationOfOperation),
+        ..RevocationRequests::default()
+    }
 }
 
-fn on_replace() -> Asked<'static> {
-    Asked { on_replace: Some(RevocationReason::Superseded), ..Asked::default() }
+fn on_replace() -> RevocationRequests<'static> {
+    RevocationRequests { on_replace: Some(RevocationReason::Superseded), ..RevocationRequests::default() }
 }
 
 /// The account signs, and the CA answers this.

@@ -5,7 +5,7 @@ use hickory_resolver::proto::rr::{Name, RecordType};
 
 use super::HttpFailure;
 use super::locate::shown;
-use super::resolver::Answer;
+use super::resolver::DnsResponse;
 use super::transport::Request;
 use certwright_egress::excerpt::{excerpt, media_type};
 
@@ -32,7 +32,7 @@ pub fn answer(message: &[u8]) -> Option<Seen> {
     let mut request = Request::query(&name, RecordType::TXT, true).ok()?;
     request.message.metadata.id = ID;
     let reply = request.reply(message)?;
-    let answer = match Answer::judge(Ok(reply.message)) {
+    let answer = match DnsResponse::judge(Ok(reply.message)) {
         Ok(answer) => answer,
         Err(failure) => return Some(Seen { failure: Some(failure.to_string()), ..Seen::default() }),
     };

@@ -3,7 +3,7 @@
 use hickory_resolver::proto::rr::{Name, RecordType};
 use tokio::time::timeout;
 
-use super::resolver::{Answer, Resolver, ServerFailures, fully_qualified};
+use super::resolver::{DnsResponse, Resolver, ServerFailures, fully_qualified};
 use super::{base_domain, undotted};
 use certwright_api::CnameStrategy;
 
@@ -188,7 +188,7 @@ impl Resolver {
 
     /// The zone of `name`. In most cases `answer`, the answer to a query for `name`, names it; otherwise the parent names are
     /// queried.
-    async fn zone(&self, name: &Name, answer: &Answer) -> Result<Option<Name>, LocateError> {
+    async fn zone(&self, name: &Name, answer: &DnsResponse) -> Result<Option<Name>, LocateError> {
         let mut zone = answer.zone_of(name);
         let mut ancestor = name.base_name();
         while zone.is_none() && !ancestor.is_root() {
@@ -213,7 +213,7 @@ impl Resolver {
         Ok(!self.look_up(&domain, RecordType::SOA).await?.is_nx_domain())
     }
 
-    async fn look_up(&self, name: &Name, kind: RecordType) -> Result<Answer, LocateError> {
+    async fn look_up(&self, name: &Name, kind: RecordType) -> Result<DnsResponse, LocateError> {
         let looked_up = self.recurse(name, kind).await;
         looked_up.map_err(|failures| LocateError::Lookup { name: shown(name), from: None, failures })
     }

@@ -8,7 +8,7 @@ use hickory_resolver::proto::rr::{Name, RecordType};
 use tokio::time::timeout;
 
 use super::locate::{Location, shown};
-use super::resolver::{Answer, Recursive, Resolver, ServerFailure, ServerFailures, fully_qualified};
+use super::resolver::{DnsResponse, Recursive, Resolver, ServerFailure, ServerFailures, fully_qualified};
 use super::undotted;
 use certwright_api::PropagationCheck;
 
@@ -270,7 +270,7 @@ fn some_of_both(mut six: Vec<IpAddr>, mut four: Vec<IpAddr>) -> Vec<IpAddr> {
 }
 
 /// What a server that should serve the zone returned instead of `value`.
-fn judge(answer: Result<Answer, ServerFailure>, fqdn: &Name, value: &str) -> Option<Lacking> {
+fn judge(answer: Result<DnsResponse, ServerFailure>, fqdn: &Name, value: &str) -> Option<Lacking> {
     let answer = match answer {
         Ok(answer) => answer,
         Err(ServerFailure::ServFail) => return Some(Lacking::NotLoaded),
@@ -289,7 +289,7 @@ fn judge(answer: Result<Answer, ServerFailure>, fqdn: &Name, value: &str) -> Opt
     })
 }
 
-fn has(answer: &Answer, value: &str) -> bool {
+fn has(answer: &DnsResponse, value: &str) -> bool {
     answer.txt_values().any(|found| found == value.as_bytes())
 }
 

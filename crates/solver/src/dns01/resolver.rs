@@ -91,7 +91,7 @@ impl Resolver {
 
     /// Queries the recursive servers for `name`. All are queried at once, but the answer of the first configured one counts:
     /// with a race, the result would vary.
-    pub(super) async fn recurse(&self, name: &Name, kind: RecordType) -> Result<Answer, ServerFailures> {
+    pub(super) async fn recurse(&self, name: &Name, kind: RecordType) -> Result<DnsResponse, ServerFailures> {
         let ask = |server| async move { (server, self.ask_recursive(server, name, kind).await) };
         let mut answers = self.servers.iter().map(ask).collect::<FuturesOrdered<_>>();
         let mut failures = Vec::new();
@@ -110,13 +110,13 @@ impl Resolver {
         server: &Recursive,
         name: &Name,
         kind: RecordType,
-    ) -> Result<Answer, ServerFailure> {
+    ) -> Result<DnsResponse, ServerFailure> {
         let request = Request::query(name, kind, true).map_err(ServerFailure::NoAnswer)?;
         let reply = match server {
             Recursive::Plain(address) => ask(&self.recursive, *address, &request, self.limits).await,
             Recursive::Https(url, client) => doh::ask(client, url, &request).await,
         };
-        Answer::judge(reply.map(|reply| reply.message))
+        DnsResponse::judge(reply.map(|reply| reply.message))
             .inspect_err(|failure| debug!(%server, %name, %kind, %failure, "a DNS lookup failed"))
     }
 
@@ -126,11 +126,11 @@ impl Resolver {
         server: IpAddr,
         name: &Name,
         kind: RecordType,
-    ) -> Result<Answer, ServerFailure> {
+    ) -> Result<DnsResponse, ServerFailure> {
         let request = Request::query(name, kind, false).map_err(ServerFailure::NoAnswer)?;
         let server = SocketAddr::new(server, self.authoritative_port);
         let reply = ask(&self.authoritative, server, &request, self.limits).await;
-        Answer::judge(reply.map(|reply| reply.message))
+        DnsResponse::judge(reply.map(|reply| reply.message))
             .inspect_err(|failure| debug!(%server, %name, %kind, %failure, "a name server failed"))
     }
 }
@@ -162,9 +162,9 @@ impl fmt::Display for Recursive {
 
 /// A meaningful answer: NOERROR or NXDOMAIN.
 #[derive(Clone, Debug)]
-pub(super) struct Answer(Message);
+pub(super) struct DnsResponse(Message);
 
-impl Answer {
+impl DnsResponse {
     pub(super) fn judge(reply: Result<Message, NoAnswer>) -> Result<Self, ServerFailure> {
         let message = reply.map_err(ServerFailure::NoAnswer)?;
         match message.metadata.response_code {

@@ -215,7 +215,7 @@ pub fn read(body: &[u8], uid: &str) -> Result<(), Error> {
     if !value.is_object() {
         return Err(Error::NotAPayload);
     }
-    let answer = serde_json::from_value::<Answer>(value).map_err(|_| Error::NotAPayload)?;
+    let answer = serde_json::from_value::<WebhookResponse>(value).map_err(|_| Error::NotAPayload)?;
     let response = answer.response.ok_or(Error::NoResponse)?;
     // An answer without a uid cannot be distinguished from one to another request, but the protocol's first servers did not
     // send it, and each request has its own connection.
@@ -236,6 +236,6 @@ pub fn read(body: &[u8], uid: &str) -> Result<(), Error> {
 
 /// The relevant part of an answer: a webhook does not have to repeat the request exactly.
 #[derive(Deserialize)]
-struct Answer {
+struct WebhookResponse {
     response: Option<ChallengeResponse>,
 }

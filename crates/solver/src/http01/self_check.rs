@@ -9,7 +9,7 @@ use std::time::Duration;
 use reqwest::Url;
 use tokio_rustls::TlsConnector;
 
-use self::answer::Answer;
+use self::answer::HttpResponse;
 use self::dns::NameServers;
 use super::challenge_path;
 use certwright_egress::Egress;
@@ -113,7 +113,7 @@ impl SelfCheck {
         }
     }
 
-    async fn fetch(&self, url: &Url, progress: &mut Progress) -> Result<Answer, SelfCheckFailure> {
+    async fn fetch(&self, url: &Url, progress: &mut Progress) -> Result<HttpResponse, SelfCheckFailure> {
         let addresses = self.addresses(url, progress).await?;
         let host = url.host_str().unwrap_or_default();
         let (stream, at) = fetch::connect(&self.egress, host, &addresses, progress).await?;
@@ -152,7 +152,7 @@ impl SelfCheck {
             .ok_or_else(|| SelfCheckFailure::NotAnAddressOrName { identifier: identifier.to_owned() })
     }
 
-    fn redirect(&self, from: &Url, answer: &Answer) -> Result<Url, SelfCheckFailure> {
+    fn redirect(&self, from: &Url, answer: &HttpResponse) -> Result<Url, SelfCheckFailure> {
         let bad = |to: String, why| SelfCheckFailure::BadRedirect {
             at: answer.at,
             status: answer.status.as_u16(),

@@ -13,18 +13,18 @@ const SERVER: &str = "https://acme.test/dir";
 #[test]
 fn an_account_is_deactivated_only_if_its_url_is_given() {
     let mut case = Case::registered();
-    assert_eq!(case.step(), Step::Rest);
+    assert_eq!(case.step(), AccountStep::Rest);
     for other in ["", " ", "yes", "https://acme.test/account/2"] {
         case.deactivate = Some(other.to_owned());
-        assert_eq!(case.step(), Step::Rest, "{other}");
+        assert_eq!(case.step(), AccountStep::Rest, "{other}");
     }
     for url in [URL.to_owned(), format!(" {URL}\n")] {
         case.deactivate = Some(url);
-        assert_eq!(case.step(), Step::Deactivate(URL.to_owned()));
+        assert_eq!(case.step(), AccountStep::Deactivate(URL.to_owned()));
     }
     case.history = vec![previous()];
     case.deactivate = Some(OLD.to_owned());
-    assert_eq!(case.step(), Step::Deactivate(OLD.to_owned()));
+    assert_eq!(case.step(), AccountStep::Deactivate(OLD.to_owned()));
 }
 
 #[test]
@@ -39,9 +39,9 @@ fn an_account_that_cannot_be_used_can_be_deactivated() {
         observed_generation: Some(1),
         last_transition_time: Time(now()),
     }];
-    assert_eq!(case.step(), Step::Hold { until: None });
+    assert_eq!(case.step(), AccountStep::Hold { until: None });
     case.deactivate = Some(URL.to_owned());
-    assert_eq!(case.step(), Step::Deactivate(URL.to_owned()));
+    assert_eq!(case.step(), AccountStep::Deactivate(URL.to_owned()));
 }
 
 #[test]
@@ -49,11 +49,11 @@ fn a_failed_deactivation_is_tried_again_at_its_time_and_the_account_is_used_unti
     let mut case = Case { deactivate: Some(URL.to_owned()), ..Case::registered() };
     let later = now() + SignedDuration::from_mins(1);
     case.status.deactivation = Some(failed(URL, now(), later));
-    assert_eq!(case.step(), Step::Rest);
+    assert_eq!(case.step(), AccountStep::Rest);
     assert_eq!(next_attempt_asked_for(&case.situation()), Some(later));
-    assert_eq!(decide(&case.situation(), later), Step::Deactivate(URL.to_owned()));
+    assert_eq!(decide(&case.situation(), later), AccountStep::Deactivate(URL.to_owned()));
     case.status.deactivation = Some(failed(OLD, now(), later));
-    assert_eq!(case.step(), Step::Deactivate(URL.to_owned()), "what has failed was another");
+    assert_eq!(case.step(), AccountStep::Deactivate(URL.to_owned()), "what has failed was another");
 }
 
 #[test]
@@ -63,16 +63,16 @@ fn a_deactivated_account_is_not_registered_again_whatever_is_lost() {
 
     let mut lost_status = Case { key_secret: key(Some(ended.clone())), ..Case::registered() };
     lost_status.status = IssuerStatus::default();
-    assert_eq!(lost_status.step(), Step::NoteEnd(ended.clone()));
+    assert_eq!(lost_status.step(), AccountStep::NoteEnd(ended.clone()));
     let another_issuer = Case { key_secret: key(Some(ended.clone())), ..Case::registered() };
-    assert_eq!(another_issuer.step(), Step::NoteEnd(ended));
+    assert_eq!(another_issuer.step(), AccountStep::NoteEnd(ended));
 
     for key_secret in [key(None), key(Some(recorded())), KeySecret::Missing] {
         let mut case = Case { key_secret, looked_up: true, ..Case::registered() };
         case.status.acme.as_mut().unwrap().deactivation_time = Some(Time(now()));
         for generation in [1, 2] {
             case.generation = generation;
-            let Step::Wait { until: None, reason, message } = case.step() else {
+            let AccountStep::Wait { until: None, reason, message } = case.step() else {
                 panic!("{:?}", case.step())
             };
             assert_eq!(reason, reason::DEACTIVATED);
@@ -100,31 +100,31 @@ fn the_condition_says_what_becomes_of_the_request() {
 #[test]
 fn a_deletion_waits_for_us_only_while_there_is_something_to_deactivate() {
     let mut case = Case::registered();
-    assert_eq!(case.step(), Step::Rest);
+    assert_eq!(case.step(), AccountStep::Rest);
     case.policy(AccountOnDelete::Deactivate);
-    assert_eq!(case.step(), Step::SetFinalizer);
-    case.held = true;
-    assert_eq!(case.step(), Step::Rest);
+    assert_eq!(case.step(), AccountStep::SetFinalizer);
+    case.has_finalizer = true;
+    assert_eq!(case.step(), AccountStep::Rest);
     case.policy(AccountOnDelete::Retain);
-    assert_eq!(case.step(), Step::DropFinalizer);
+    assert_eq!(case.step(), AccountStep::DropFinalizer);
     case.policy(AccountOnDelete::Deactivate);
     case.status.acme.as_mut().unwrap().deactivation_time = Some(Time(now()));
-    assert_eq!(case.step(), Step::DropFinalizer);
+    assert_eq!(case.step(), AccountStep::DropFinalizer);
 
     let mut unregistered = Case { looked_up: true, ..Case::registered() };
     unregistered.key_secret = KeySecret::Key { thumbprint: "mine".to_owned(), ours: true, account: None };
     unregistered.status.acme = None;
     unregistered.policy(AccountOnDelete::Deactivate);
-    assert_eq!(unregistered.step(), Step::SetFinalizer, "before the account is there");
-    unregistered.held = true;
-    assert_eq!(unregistered.step(), Step::Register);
+    assert_eq!(unregistered.step(), AccountStep::SetFinalizer, "before the account is there");
+    unregistered.has_finalizer = true;
+    assert_eq!(unregistered.step(), AccountStep::Register);
     unregistered.key_secret = KeySecret::Missing;
-    assert_eq!(unregistered.step(), Step::MakeKey, "it does not come and go");
+    assert_eq!(unregistered.step(), AccountStep::MakeKey, "it does not come and go");
 }
 
 #[test]
 fn the_last_step_deactivates_what_the_policy_says() {
-    let mut case = Case { held: true, ..Case::registered() };
+    let mut case = Case { has_finalizer: true, ..Case::registered() };
     assert_eq!(case.last(None), LastStep::Release);
     case.policy(AccountOnDelete::Deactivate);
     let deactivate = LastStep::Deactivate { url: Some(URL.to_owned()), patience: Duration::from_secs(120) };
@@ -144,7 +144,7 @@ fn the_last_step_deactivates_what_the_policy_says() {
 
 #[test]
 fn a_deletion_ends_in_bounded_time() {
-    let mut case = Case { held: true, ..Case::registered() };
+    let mut case = Case { has_finalizer: true, ..Case::registered() };
     case.policy(AccountOnDelete::Deactivate);
     // A failure from before the deletion, of a requested deactivation, does not delay the first attempt.
     let hour = SignedDuration::from_hours(1);
@@ -186,7 +186,7 @@ struct Case {
     key_secret: KeySecret,
     history: Vec<PreviousAccount>,
     deactivate: Option<String>,
-    held: bool,
+    has_finalizer: bool,
     looked_up: bool,
 }
 
@@ -209,7 +209,7 @@ impl Case {
             },
             history: Vec::new(),
             deactivate: None,
-            held: false,
+            has_finalizer: false,
             looked_up: false,
         }
     }
@@ -232,13 +232,13 @@ impl Case {
             external_account_version: None,
             history: &self.history,
             deactivate: self.deactivate.as_deref(),
-            held: self.held,
+            has_finalizer: self.has_finalizer,
             looked_up: self.looked_up,
             rollover: super::super::rollover::View::default(),
         }
     }
 
-    fn step(&self) -> Step {
+    fn step(&self) -> AccountStep {
         decide(&self.situation(), now())
     }
 

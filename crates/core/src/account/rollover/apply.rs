@@ -7,9 +7,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{Known, due, failures, has_stale_failure};
 use crate::account::Recorded;
-use crate::account::outcome::{Consequence, Failure, Next, Outcome, Report};
+use crate::account::outcome::{Consequence, Failure, Outcome, Report};
 use crate::account::state::{Snapshot, State};
 use crate::conditions::{condition, set_condition};
+use crate::consequence::Next;
 use crate::disposition::{Disposition, words};
 use crate::events::Event;
 use crate::renewal::whole_seconds;
@@ -156,7 +157,7 @@ impl State {
         let event = Event::normal(reason::KEY_ROLLED_OVER, ACTION, self.changed_message());
         Consequence::decide(vec![
             Report::KeySettled,
-            Report::LiftVerdict,
+            Report::LiftRefusal,
             Report::KeyChanged { url, thumbprint },
             Report::Write,
             Report::Event(event),

@@ -7,7 +7,7 @@ use certwright_pki::KeyAlgorithm;
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum RolloverStep {
     /// Find out which of the two keys the account has: look up the account of the next key at the CA.
     AskWhichKey(Recorded),
     /// The CA does not know the next key: look up the account of the current key.

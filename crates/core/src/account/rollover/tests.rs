@@ -17,41 +17,41 @@ const P384: KeyAlgorithm = KeyAlgorithm::ECDSA_P384;
 #[test]
 fn nothing_is_changed_unless_somebody_wants_it() {
     let mut case = Case::default();
-    assert_eq!((case.step(), case.due()), (account::Step::Rest, None));
+    assert_eq!((case.step(), case.due()), (account::AccountStep::Rest, None));
     case.account_key = Some(AccountKey { rollover_interval: Some(hours(24)), ..AccountKey::default() });
     assert_eq!(
         (case.step(), case.due()),
-        (account::Step::Rest, Some(now() + SignedDuration::from_hours(23)))
+        (account::AccountStep::Rest, Some(now() + SignedDuration::from_hours(23)))
     );
 }
 
 #[test]
 fn a_rollover_stores_asks_finds_out_and_promotes() {
     let mut case = Case { request: Some("1"), ..Case::default() };
-    assert_eq!(case.rollover(), Step::StoreNextKey(P256));
+    assert_eq!(case.rollover(), RolloverStep::StoreNextKey(P256));
     case.next = Some(P256);
-    assert_eq!(case.rollover(), Step::ChangeKey);
+    assert_eq!(case.rollover(), RolloverStep::ChangeKey);
     case.known = None;
-    assert_eq!(case.rollover(), Step::AskWhichKey(recorded()));
+    assert_eq!(case.rollover(), RolloverStep::AskWhichKey(recorded()));
     case.known = Some(Known::Next);
-    assert_eq!(case.rollover(), Step::PromoteKey);
+    assert_eq!(case.rollover(), RolloverStep::PromoteKey);
     case.next = None;
     case.observed = Some("1");
-    assert_eq!(case.step(), account::Step::Rest);
+    assert_eq!(case.step(), account::AccountStep::Rest);
 }
 
 #[test]
 fn no_other_key_is_put_into_a_secret_of_somebody_else() {
     let why = "was not created by Certwright; hand it over";
     let mut case = Case { request: Some("1"), must_stay: Some(why), ..Case::default() };
-    let Step::Refuse { reason, message } = case.rollover() else { panic!("{:?}", case.rollover()) };
+    let RolloverStep::Refuse { reason, message } = case.rollover() else { panic!("{:?}", case.rollover()) };
     assert_eq!(reason, reason::ACCOUNT_KEY_NOT_OURS);
     assert!(message.ends_with(why), "{message}");
     // A rollover that has already begun is completed. Otherwise the account would be lost.
     (case.next, case.known) = (Some(P256), None);
-    assert_eq!(case.rollover(), Step::AskWhichKey(recorded()));
+    assert_eq!(case.rollover(), RolloverStep::AskWhichKey(recorded()));
     case.known = Some(Known::Next);
-    assert_eq!(case.rollover(), Step::PromoteKey);
+    assert_eq!(case.rollover(), RolloverStep::PromoteKey);
 }
 
 #[test]
@@ -59,38 +59,42 @@ fn which_key_the_account_has_is_found_out_before_anything_else() {
     for known in [None, Some(Known::NextIsTaken), Some(Known::Next)] {
         let case = Case { next: Some(P256), known, email: Some("a@test"), ..Case::default() };
         let expected = match known {
-            None => Step::AskWhichKey(recorded()),
-            Some(Known::Next) => Step::PromoteKey,
-            _ => Step::DiscardNextKey,
+            None => RolloverStep::AskWhichKey(recorded()),
+            Some(Known::Next) => RolloverStep::PromoteKey,
+            _ => RolloverStep::DiscardNextKey,
         };
         assert_eq!(case.rollover(), expected, "{known:?}");
     }
     let case = Case { next: Some(P256), email: Some("a@test"), ..Case::default() };
-    assert_eq!(case.step(), account::Step::UpdateContact, "the next key is only kept for the next attempt");
+    assert_eq!(
+        case.step(),
+        account::AccountStep::UpdateContact,
+        "the next key is only kept for the next attempt"
+    );
 }
 
 #[test]
 fn a_next_key_without_an_account_is_nobodys() {
     let mut case = Case { next: Some(P256), known: None, ..Case::default() };
     case.registered = false;
-    assert_eq!(case.step(), account::Step::LookUp);
+    assert_eq!(case.step(), account::AccountStep::LookUp);
     let replaced = Case { thumbprint: "of another key", ..Case { registered: true, ..case } };
-    assert_eq!(replaced.step(), account::Step::LookUp, "somebody has put another key there");
+    assert_eq!(replaced.step(), account::AccountStep::LookUp, "somebody has put another key there");
 }
 
 #[test]
 fn a_key_of_another_kind_than_the_spec_states_is_changed_if_we_made_it() {
     let rsa = || Some(AccountKey { algorithm: Some(AccountKeyAlgorithm::Rsa), ..AccountKey::default() });
     let case = Case { account_key: rsa(), ..Case::default() };
-    assert_eq!(case.rollover(), Step::StoreNextKey(KeyAlgorithm::Rsa(3072)));
+    assert_eq!(case.rollover(), RolloverStep::StoreNextKey(KeyAlgorithm::Rsa(3072)));
     let size = Some(AccountKey { size: Some(384), ..AccountKey::default() });
-    assert_eq!(Case { account_key: size, ..Case::default() }.rollover(), Step::StoreNextKey(P384));
+    assert_eq!(Case { account_key: size, ..Case::default() }.rollover(), RolloverStep::StoreNextKey(P384));
     let of_the_users = Case { account_key: rsa(), ours: false, ..Case::default() };
-    assert_eq!(of_the_users.step(), account::Step::Rest);
+    assert_eq!(of_the_users.step(), account::AccountStep::Rest);
     let asked_for = Case { request: Some("1"), ..of_the_users };
-    assert_eq!(asked_for.rollover(), Step::StoreNextKey(KeyAlgorithm::Rsa(3072)));
+    assert_eq!(asked_for.rollover(), RolloverStep::StoreNextKey(KeyAlgorithm::Rsa(3072)));
     let nothing_stated = Case { algorithm: KeyAlgorithm::Rsa(4096), ..Case::default() };
-    assert_eq!(nothing_stated.step(), account::Step::Rest);
+    assert_eq!(nothing_stated.step(), account::AccountStep::Rest);
 }
 
 #[test]
@@ -103,14 +107,14 @@ fn a_key_is_followed_by_one_of_its_kind_unless_the_spec_states_another() {
         (KeyAlgorithm::Rsa(4096), KeyAlgorithm::Rsa(4096)),
     ] {
         let case = Case { algorithm: present, request: Some("1"), ours: false, ..Case::default() };
-        assert_eq!(case.rollover(), Step::StoreNextKey(next));
+        assert_eq!(case.rollover(), RolloverStep::StoreNextKey(next));
     }
 }
 
 #[test]
 fn a_next_key_of_another_kind_than_wanted_is_replaced() {
     let case = Case { request: Some("1"), next: Some(P384), ..Case::default() };
-    assert_eq!(case.rollover(), Step::StoreNextKey(P256));
+    assert_eq!(case.rollover(), RolloverStep::StoreNextKey(P256));
 }
 
 #[test]
@@ -123,15 +127,15 @@ fn a_failure_is_repeated_when_its_time_has_come_or_something_has_changed() {
         request: Some("1".to_owned()),
     });
     case.retry = Some(now() + SignedDuration::from_hours(2));
-    assert_eq!((case.step(), case.due(), case.failures()), (account::Step::Rest, case.retry, 3));
+    assert_eq!((case.step(), case.due(), case.failures()), (account::AccountStep::Rest, case.retry, 3));
     case.retry = Some(now() - SignedDuration::from_secs(31));
-    assert_eq!((case.rollover(), case.failures()), (Step::ChangeKey, 3));
+    assert_eq!((case.rollover(), case.failures()), (RolloverStep::ChangeKey, 3));
     case.retry = Some(now() + SignedDuration::from_hours(2));
     case.request = Some("2");
-    assert_eq!((case.rollover(), case.failures()), (Step::ChangeKey, 0), "asked for anew");
+    assert_eq!((case.rollover(), case.failures()), (RolloverStep::ChangeKey, 0), "asked for anew");
     case.request = Some("1");
     case.generation = 2;
-    assert_eq!((case.rollover(), case.failures()), (Step::ChangeKey, 0), "another spec");
+    assert_eq!((case.rollover(), case.failures()), (RolloverStep::ChangeKey, 0), "another spec");
 }
 
 #[test]
@@ -142,20 +146,20 @@ fn a_failure_of_what_nobody_wants_any_more_is_stale() {
     assert!(!case.stale());
     case.request = None;
     assert!(case.stale());
-    assert_eq!(case.step(), account::Step::Rest);
+    assert_eq!(case.step(), account::AccountStep::Rest);
 }
 
 #[test]
 fn challenges_that_are_looked_at_are_waited_for_but_not_for_long() {
     let mut case = Case { request: Some("1"), next: Some(P256), validating: true, ..Case::default() };
     let until = now() + LONGEST_VALIDATION;
-    assert_eq!(case.rollover(), Step::WaitForValidations { until });
+    assert_eq!(case.rollover(), RolloverStep::WaitForValidations { until });
     case.next_created = now() - LONGEST_VALIDATION;
-    assert_eq!(case.rollover(), Step::ChangeKey);
+    assert_eq!(case.rollover(), RolloverStep::ChangeKey);
     case.failed =
         Some(FailedKeyRollover { attempts: 1, time: Time(now()), generation: 1, request: Some("1".into()) });
     case.retry = Some(now());
-    assert_eq!(case.rollover(), Step::WaitForValidations { until }, "each attempt waits");
+    assert_eq!(case.rollover(), RolloverStep::WaitForValidations { until }, "each attempt waits");
 }
 
 #[test]
@@ -166,13 +170,13 @@ fn issuers_that_share_a_key_have_to_agree() {
         algorithm,
     };
     let case = |peer| Case { request: Some("1"), peers: vec![peer], ..Case::default() };
-    assert_eq!(case(peer(SERVER, None)).rollover(), Step::StoreNextKey(P256));
-    assert_eq!(case(peer(SERVER, Some(P256))).rollover(), Step::StoreNextKey(P256));
+    assert_eq!(case(peer(SERVER, None)).rollover(), RolloverStep::StoreNextKey(P256));
+    assert_eq!(case(peer(SERVER, Some(P256))).rollover(), RolloverStep::StoreNextKey(P256));
     for (peer, words) in [
         (peer("https://other.test/dir", None), "at https://other.test/dir, where it would not be changed"),
         (peer(SERVER, Some(P384)), "its accountKey specifies a different key"),
     ] {
-        let Step::Refuse { reason, message } = case(peer).rollover() else { panic!("not refused") };
+        let RolloverStep::Refuse { reason, message } = case(peer).rollover() else { panic!("not refused") };
         assert_eq!(reason, reason::ACCOUNT_KEY_SHARED);
         assert!(
             message.contains("Issuer other also uses the key in Secret account") && message.contains(words),
@@ -180,7 +184,7 @@ fn issuers_that_share_a_key_have_to_agree() {
         );
     }
     let nobody_asks = Case { peers: vec![peer("https://other.test/dir", Some(P384))], ..Case::default() };
-    assert_eq!(nobody_asks.step(), account::Step::Rest);
+    assert_eq!(nobody_asks.step(), account::AccountStep::Rest);
 }
 
 proptest! {
@@ -198,7 +202,7 @@ proptest! {
             ..Case::default()
         };
         let due = case.due().unwrap();
-        prop_assert_eq!(case.step() == account::Step::Rest, due > now());
+        prop_assert_eq!(case.step() == account::AccountStep::Rest, due > now());
         prop_assert!(case.with(|situation| next_step(situation, due)).is_some());
     }
 }
@@ -285,7 +289,7 @@ impl Case {
             external_account_version: None,
             history: &[],
             deactivate: None,
-            held: false,
+            has_finalizer: false,
             looked_up: false,
             rollover: View {
                 keys: Keys {
@@ -304,13 +308,13 @@ impl Case {
         })
     }
 
-    fn step(&self) -> account::Step {
+    fn step(&self) -> account::AccountStep {
         self.with(|situation| account::next_step::decide(situation, now()))
     }
 
-    fn rollover(&self) -> Step {
+    fn rollover(&self) -> RolloverStep {
         match self.step() {
-            account::Step::Rollover(step) => step,
+            account::AccountStep::Rollover(step) => step,
             step => panic!("{step:?}"),
         }
     }

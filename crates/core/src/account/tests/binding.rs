@@ -5,13 +5,13 @@ use super::*;
 #[test]
 fn a_binding_needs_its_mac_key_once() {
     let mut case = Case { looked_up: true, key_secret: key("new", true, None), ..Case::bound_to("kid") };
-    assert_eq!(case.step(), Step::ReadMacKey);
+    assert_eq!(case.step(), AccountStep::ReadMacKey);
     case.mac_key = MacKey::Usable;
-    assert_eq!(case.step(), Step::Register);
+    assert_eq!(case.step(), AccountStep::Register);
     case.status.acme = Some(account("new", SERVER, Some("kid")));
     for mac_key in [MacKey::NotRead, MacKey::SecretMissing, MacKey::NoSuchKey, MacKey::Unusable("!".into())] {
         case.mac_key = mac_key;
-        assert_eq!(case.step(), Step::Rest, "{:?}", case.mac_key);
+        assert_eq!(case.step(), AccountStep::Rest, "{:?}", case.mac_key);
     }
 }
 
@@ -52,15 +52,15 @@ fn each_fault_of_the_mac_key_names_secret_and_key() {
 fn another_key_id_is_another_account_with_another_key() {
     let mut case = Case::registered_and_bound();
     case.bind("kid-2");
-    assert_eq!(case.step(), Step::ReplaceKey);
+    assert_eq!(case.step(), AccountStep::ReplaceKey);
     case.key_secret = key("second", true, None);
-    assert_eq!(case.step(), Step::LookUp);
+    assert_eq!(case.step(), AccountStep::LookUp);
     case.looked_up = true;
-    assert_eq!(case.step(), Step::ReadMacKey);
+    assert_eq!(case.step(), AccountStep::ReadMacKey);
     case.mac_key = MacKey::Usable;
-    assert_eq!(case.step(), Step::Register);
+    assert_eq!(case.step(), AccountStep::Register);
     case.status.acme = Some(account("second", SERVER, Some("kid-2")));
-    assert_eq!(case.step(), Step::Rest);
+    assert_eq!(case.step(), AccountStep::Rest);
 }
 
 #[test]
@@ -68,14 +68,14 @@ fn another_key_id_replaces_the_key_also_where_only_the_status_knows_the_old_one(
     let mut case = Case::registered_and_bound();
     case.key_secret = key("mine", true, None);
     case.bind("kid-2");
-    assert_eq!(case.step(), Step::ReplaceKey);
+    assert_eq!(case.step(), AccountStep::ReplaceKey);
 }
 
 #[test]
 fn a_binding_that_is_new_in_the_spec_is_another_account() {
     let mut case = Case::registered();
     case.bind("kid");
-    assert_eq!(case.step(), Step::ReplaceKey);
+    assert_eq!(case.step(), AccountStep::ReplaceKey);
 }
 
 #[test]
@@ -83,9 +83,9 @@ fn a_key_id_that_cannot_be_read_changes_nothing_for_an_account_that_is_bound() {
     for key_id in [KeyId::SecretMissing, KeyId::NoSuchKey, KeyId::Unusable("it is empty".to_owned())] {
         let mut case = Case { key_id: key_id.clone(), ..Case::registered_and_bound() };
         by_secret(&mut case);
-        assert_eq!(case.step(), Step::Rest, "{key_id:?}");
+        assert_eq!(case.step(), AccountStep::Rest, "{key_id:?}");
         case.status.acme = None;
-        assert!(matches!(case.step(), Step::Adopt(_)), "{key_id:?}");
+        assert!(matches!(case.step(), AccountStep::Adopt(_)), "{key_id:?}");
         case.key_secret = KeySecret::Missing;
         case.status.acme = Some(account("mine", SERVER, Some("kid")));
         assert_eq!(case.waits().0, reason::SECRET_NOT_FOUND, "{key_id:?}");
@@ -118,7 +118,7 @@ fn a_new_account_waits_for_its_key_id() {
     }
     let mut case = Case { looked_up: true, ..Case::bound_to("kid") };
     by_secret(&mut case);
-    assert_eq!(case.step(), Step::ReadMacKey);
+    assert_eq!(case.step(), AccountStep::ReadMacKey);
 }
 
 #[test]
@@ -134,13 +134,13 @@ fn a_key_id_that_is_wanted_again_gets_its_account_back() {
     let history = vec![previous.clone()];
     let mut case =
         Case { key_secret: key("new", true, None), history: history.clone(), ..Case::bound_to("kid-2") };
-    assert_eq!(case.step(), Step::LookUp);
+    assert_eq!(case.step(), AccountStep::LookUp);
     case.bind("kid");
-    assert_eq!(case.step(), Step::ReturnTo(previous.clone()), "the new key was never registered");
+    assert_eq!(case.step(), AccountStep::ReturnTo(previous.clone()), "the new key was never registered");
     let mut case = Case { history, ..Case::registered_and_bound() };
     case.status.acme = Some(account("mine", SERVER, Some("kid-2")));
     case.key_secret = key("mine", true, None);
-    assert_eq!(case.step(), Step::ReturnTo(previous), "the present account is bound to another");
+    assert_eq!(case.step(), AccountStep::ReturnTo(previous), "the present account is bound to another");
     case.key_secret = key("mine", false, None);
     assert_eq!(case.waits().0, reason::INVALID_ACCOUNT_KEY, "a key of the user's is not replaced");
 }
@@ -152,10 +152,10 @@ fn a_refused_external_account_is_tried_again_with_another_secret_only() {
     case.status.failed_attempts = Some(1);
     case.status.refused_external_account_version = Some("/7".to_owned());
     case.external_account_version = Some("/7".to_owned());
-    let Step::Hold { until: Some(until) } = case.step() else { panic!("{:?}", case.step()) };
+    let AccountStep::Hold { until: Some(until) } = case.step() else { panic!("{:?}", case.step()) };
     assert!(until.duration_since(now()).as_secs() <= 60, "its Secret is looked at");
     case.external_account_version = Some("/8".to_owned());
-    assert_eq!(case.step(), Step::Register);
+    assert_eq!(case.step(), AccountStep::Register);
 }
 
 fn by_secret(case: &mut Case) {

@@ -145,7 +145,7 @@ proptest! {
         world.spec.account_policy = Some(policy);
         if registered {
             world.settle();
-            prop_assert!(world.held);
+            prop_assert!(world.has_finalizer);
         }
         world.fates.extend(early.into_iter().take(if registered { 0 } else { 5 }));
         world.fates.extend(fates);

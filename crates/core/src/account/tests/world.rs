@@ -80,7 +80,7 @@ pub(super) struct World {
     pub request: Option<String>,
     pub deactivate: Option<String>,
     pub deleted: Option<Timestamp>,
-    pub held: bool,
+    pub has_finalizer: bool,
     pub released: bool,
     pub status: IssuerStatus,
     pub secret: Option<Secret>,
@@ -104,7 +104,7 @@ impl World {
             request: None,
             deactivate: None,
             deleted: None,
-            held: false,
+            has_finalizer: false,
             released: false,
             status: IssuerStatus::default(),
             secret: None,
@@ -237,7 +237,7 @@ impl World {
             external_account_version: None,
             deactivate: seen.deactivate.as_deref(),
             deleted: self.deleted,
-            held: self.held,
+            has_finalizer: self.has_finalizer,
             keys: Keys {
                 algorithm: Some(KeyAlgorithm::ECDSA_P256),
                 created: seen.created,
@@ -248,7 +248,7 @@ impl World {
                 validating: false,
                 must_stay: None,
             },
-            verdict: None,
+            refusal: None,
             latest_terms: None,
             backoff: Backoff::default(),
         }
@@ -278,7 +278,7 @@ impl World {
                     match step {
                         LastStep::Wait(until) => return Ok(Some(until)),
                         LastStep::Deactivate { url, .. } => self.deactivate_account(url)?,
-                        LastStep::RecordEnd(url) => self.act(Step::RecordEnd(url), &mut state)?,
+                        LastStep::RecordEnd(url) => self.act(AccountStep::RecordEnd(url), &mut state)?,
                         LastStep::Retain(_) | LastStep::GiveUp | LastStep::Release => {
                             self.write(|world| world.released = true)?;
                             return Ok(None);

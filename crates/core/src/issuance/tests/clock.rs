@@ -38,7 +38,7 @@ fn is_held_against_the_cas_before_an_order_that_is_due_by_time_alone() {
         // The clock of this node jumps; the renewal seems to be due.
         world.now = until + SignedDuration::from_hours(24 * 365);
         world.ca_ahead -= SignedDuration::from_hours(24 * 365 + 1);
-        assert_eq!(world.next_step(), Step::AskTime, "{days} days");
+        assert_eq!(world.next_step(), IssuanceStep::AskTime, "{days} days");
         let again = world.run_until_rest();
         assert_eq!(orders(&world), 1, "{days} days: {:?}", world.last_steps());
         assert_eq!(again.duration_since(world.now), SignedDuration::from_hours(1), "{days} days");

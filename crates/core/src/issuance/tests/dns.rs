@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 
 use super::world::{Turn, World};
 use super::*;
-use crate::records::Chore;
+use crate::records::CleanupTask;
 use certwright_api::{Dns01Propagation, Dns01Rfc2136, Dns01Solver};
 
 #[test]
@@ -39,7 +39,7 @@ fn an_overdue_record_frees_its_slot_and_is_checked_rarely() {
             wait(&mut world);
             looks += 1;
             match world.next_step() {
-                Step::Wait { makes_room: true, reason, message, .. } => {
+                IssuanceStep::Wait { makes_room: true, reason, message, .. } => {
                     assert_eq!(reason, reason::PROPAGATION);
                     assert_eq!(
                         message,
@@ -47,7 +47,7 @@ fn an_overdue_record_frees_its_slot_and_is_checked_rarely() {
                     );
                     break world.now;
                 }
-                Step::Wait { makes_room, reason, .. } => {
+                IssuanceStep::Wait { makes_room, reason, .. } => {
                     assert_eq!((makes_room, reason), (false, reason::PROPAGATION));
                 }
                 _ => {}
@@ -65,7 +65,7 @@ fn an_overdue_record_frees_its_slot_and_is_checked_rarely() {
 #[test]
 fn what_cannot_be_presented_makes_room_and_is_tried_again_ever_less_often() {
     let mut world = with_records(None);
-    while !matches!(world.next_step(), Step::Present(_)) {
+    while !matches!(world.next_step(), IssuanceStep::Present(_)) {
         world.step();
     }
     let begin = world.now;
@@ -74,20 +74,21 @@ fn what_cannot_be_presented_makes_room_and_is_tried_again_ever_less_often() {
         typ: certwright_acme::ChallengeType::Dns01,
         words: "a.test: the provider says no".to_owned(),
     };
-    let Step::Present(challenged) = world.next_step() else { panic!("{:?}", world.next_step()) };
+    let IssuanceStep::Present(challenged) = world.next_step() else { panic!("{:?}", world.next_step()) };
     let mut waits = Vec::new();
     for _ in 0..20 {
         let now = world.now;
         world.learned().proof.saw_presented(challenged.clone(), vec![failure.clone(), failure.clone()], now);
-        let Step::Wait { until: Some(until), reason, message, makes_room: true } = world.next_step() else {
+        let IssuanceStep::Wait { until: Some(until), reason, message, makes_room: true } = world.next_step()
+        else {
             panic!("{:?}", world.next_step())
         };
         assert_eq!(reason, reason::PRESENTING);
         assert_eq!(message, "The answer cannot be presented yet: a.test: the provider says no");
         waits.push(until.duration_since(world.now).as_secs());
         world.now = until;
-        world.state.progress.place = true;
-        assert!(matches!(world.next_step(), Step::Present(_)));
+        world.state.progress.slot = true;
+        assert!(matches!(world.next_step(), IssuanceStep::Present(_)));
     }
     assert!(waits.is_sorted() && waits.first() == Some(&1) && waits.last() == Some(&300), "{waits:?}");
     assert!(world.now.duration_since(begin) >= SignedDuration::from_mins(10), "it was tried for long");
@@ -95,11 +96,11 @@ fn what_cannot_be_presented_makes_room_and_is_tried_again_ever_less_often() {
     // Another solver is tried immediately.
     let now = world.now;
     world.learned().proof.saw_presented(challenged.clone(), vec![failure.clone()], now);
-    assert!(matches!(world.next_step(), Step::Wait { .. }));
+    assert!(matches!(world.next_step(), IssuanceStep::Wait { .. }));
     solve_by(&mut world, "192.0.2.54", None);
-    assert_eq!(world.next_step(), Step::Tidy(Chore::Withdraw));
+    assert_eq!(world.next_step(), IssuanceStep::Tidy(CleanupTask::Withdraw));
     world.learned().proof = Proof::Absent;
-    assert!(matches!(world.next_step(), Step::Present(_)));
+    assert!(matches!(world.next_step(), IssuanceStep::Present(_)));
 }
 
 #[test]
@@ -110,9 +111,9 @@ fn an_overdue_record_is_presented_again() {
     let begin = world.now;
     while world.now.duration_since(begin) < SignedDuration::from_mins(10) {
         match world.next_step() {
-            Step::Wait { until: Some(until), .. } => world.now = until,
+            IssuanceStep::Wait { until: Some(until), .. } => world.now = until,
             step => {
-                presented += u32::from(matches!(step, Step::Present(_)));
+                presented += u32::from(matches!(step, IssuanceStep::Present(_)));
                 world.step();
             }
         }
@@ -130,9 +131,9 @@ fn a_record_of_another_solver_is_withdrawn_and_presented_by_the_one_that_there_i
     wait(&mut world);
     wait(&mut world);
     solve_by(&mut world, "192.0.2.54", None);
-    assert_eq!(world.next_step(), Step::Tidy(Chore::Withdraw));
+    assert_eq!(world.next_step(), IssuanceStep::Tidy(CleanupTask::Withdraw));
     world.step();
-    let Step::Present(challenged) = world.next_step() else { panic!("{:?}", world.next_step()) };
+    let IssuanceStep::Present(challenged) = world.next_step() else { panic!("{:?}", world.next_step()) };
     let Way::Record(solver) = &challenged[0].way else { panic!("{challenged:?}") };
     assert_eq!(solver.rfc2136.as_ref().unwrap().nameserver, "192.0.2.54");
     world.self_check_passes = true;
@@ -143,10 +144,10 @@ fn a_record_of_another_solver_is_withdrawn_and_presented_by_the_one_that_there_i
 #[test]
 fn a_record_is_removed_and_its_certificate_released() {
     let mut world = with_records(None);
-    run_to(&mut world, |step| matches!(step, Step::Answer(_)));
-    assert_eq!((world.zone.len(), world.held), (1, true));
+    run_to(&mut world, |step| matches!(step, IssuanceStep::Answer(_)));
+    assert_eq!((world.zone.len(), world.has_finalizer), (1, true));
     world.run_until_rest();
-    assert!(world.zone.is_empty() && !world.held);
+    assert!(world.zone.is_empty() && !world.has_finalizer);
     assert_eq!(world.recorded.dns_records, []);
 }
 
@@ -155,7 +156,7 @@ fn a_provider_that_does_not_remove_a_record_delays_nothing_and_is_reported_after
     let mut world = with_records(None);
     world.provider_fails = true;
     let begin = world.now;
-    run_to(&mut world, |step| matches!(step, Step::CleanUp));
+    run_to(&mut world, |step| matches!(step, IssuanceStep::CleanUp));
     assert!(world.now.duration_since(begin) < SignedDuration::from_secs(60), "{}", world.now);
     run_until_rest_within(&mut world, 400);
     world.check_issued();
@@ -164,7 +165,7 @@ fn a_provider_that_does_not_remove_a_record_delays_nothing_and_is_reported_after
     let [note] = &notes[..] else { panic!("{notes:?}") };
     assert!(note.starts_with("The TXT record _acme-challenge.a.test. with the value token-0-"), "{note}");
     assert!(note.ends_with("could not be removed; remove it manually: the provider says no"), "{note}");
-    assert_eq!((world.zone.len(), world.held), (1, false));
+    assert_eq!((world.zone.len(), world.has_finalizer), (1, false));
     assert_eq!(world.recorded.dns_records, []);
 }
 
@@ -172,7 +173,7 @@ fn a_provider_that_does_not_remove_a_record_delays_nothing_and_is_reported_after
 fn a_deletion_removes_a_record_or_reports_after_a_minute_that_it_is_left_behind() {
     for provider_fails in [false, true] {
         let mut world = with_records(None);
-        run_to(&mut world, |step| matches!(step, Step::Answer(_)));
+        run_to(&mut world, |step| matches!(step, IssuanceStep::Answer(_)));
         world.provider_fails = provider_fails;
         let begin = world.now;
         world.delete();
@@ -198,7 +199,7 @@ fn a_crash_or_a_failing_write_at_any_point_loses_no_record() {
             }
             world.run_until_rest();
             world.check_issued();
-            assert!(world.zone.is_empty() && !world.held, "{write:?}, {point}");
+            assert!(world.zone.is_empty() && !world.has_finalizer, "{write:?}, {point}");
         }
     }
 }

@@ -49,7 +49,8 @@ fn waits_once_what_was_kept_is_lost_as_well() {
     let mut world = used_up();
     let begun = world.now;
     (world.secret, world.backup) = (None, None);
-    let Step::Wait { until: Some(until), reason, message, makes_room: true } = world.next_step() else {
+    let IssuanceStep::Wait { until: Some(until), reason, message, makes_room: true } = world.next_step()
+    else {
         panic!("{:?}", world.next_step())
     };
     assert_eq!(reason, reason::DUPLICATE_CERTIFICATES);

@@ -20,7 +20,7 @@ fn a_failed_issuance_keeps_its_private_key_for_the_next_attempt() {
 fn a_ca_that_stumbles_is_asked_twice_more_before_it_is_a_failure() {
     for stumbles in 1..=3 {
         let mut world = World::new();
-        run_to(&mut world, |step| matches!(step, Step::Finalize(_)));
+        run_to(&mut world, |step| matches!(step, IssuanceStep::Finalize(_)));
         let down = Fault { refusal: Refusal::no_answer(), answer_lost: false };
         world.ca.faults.extend(vec![down; stumbles]);
         let begin = world.now;
@@ -71,7 +71,7 @@ fn an_account_that_the_ca_refuses_is_no_failure_of_the_certificate() {
     ] {
         let mut world = World::new();
         world.account_has_ended = has_ended;
-        run_to(&mut world, |step| matches!(step, Step::PlaceOrder(_)));
+        run_to(&mut world, |step| matches!(step, IssuanceStep::PlaceOrder(_)));
         let code = refusal.code;
         world.ca.faults.push_back(Fault { refusal, answer_lost: false });
         let Turn::Waits(_) = world.run() else { panic!("{code}: {:?}", world.last_steps()) };
@@ -80,7 +80,7 @@ fn an_account_that_the_ca_refuses_is_no_failure_of_the_certificate() {
         assert_eq!(status.next_attempt_time, None, "{code}");
         let issuing = crate::conditions::condition(&status.conditions, certwright_api::CONDITION_ISSUING);
         assert_eq!(issuing.unwrap().reason, reason::ISSUER_NOT_READY, "{code}");
-        assert!(!world.state.progress.place, "{code}: others may go on");
+        assert!(!world.state.progress.slot, "{code}: others may go on");
         let told = |report: &Report| matches!(report, Report::Account { .. });
         assert_eq!(world.reports.iter().filter(|report| told(report)).count(), 1, "{code}");
         world.account_has_ended = false;
@@ -93,7 +93,7 @@ fn an_account_that_the_ca_refuses_is_no_failure_of_the_certificate() {
 #[test]
 fn what_the_ca_refuses_an_account_that_is_valid_fails_the_certificate() {
     let mut world = World::new();
-    run_to(&mut world, |step| matches!(step, Step::PlaceOrder(_)));
+    run_to(&mut world, |step| matches!(step, IssuanceStep::PlaceOrder(_)));
     let refusal = Refusal { code: "unauthorized", status: Some(403), retry_after: None };
     world.ca.faults.push_back(Fault { refusal, answer_lost: false });
     world.run();
@@ -121,11 +121,11 @@ fn after_a_failure_a_changed_spec_is_tried_at_once_and_the_same_one_is_not() {
     failure_of(&mut world);
     let Turn::Waits(Some(until)) = world.run() else { panic!("{:?}", world.last_steps()) };
     assert!(until >= world.now + SignedDuration::from_hours(1));
-    assert_eq!(world.next_step(), Step::BackOff { until });
+    assert_eq!(world.next_step(), IssuanceStep::BackOff { until });
     world.crash();
-    assert_eq!(world.next_step(), Step::BackOff { until });
+    assert_eq!(world.next_step(), IssuanceStep::BackOff { until });
     world.names_are(&["c.test"]);
-    assert_eq!(world.next_step(), Step::TakePlace);
+    assert_eq!(world.next_step(), IssuanceStep::TakeSlot);
     world.ca.validation = Validation::Succeeds;
     let begin = world.now;
     world.run_until_rest();
@@ -139,20 +139,24 @@ fn after_a_failure_it_is_tried_at_once_for_each_time_that_somebody_asks() {
     world.ca.validation = Validation::Fails("caa");
     failure_of(&mut world);
     let Turn::Waits(Some(until)) = world.run() else { panic!("{:?}", world.last_steps()) };
-    assert_eq!(world.next_step(), Step::BackOff { until }, "this request was there when it failed");
+    assert_eq!(world.next_step(), IssuanceStep::BackOff { until }, "this request was there when it failed");
     world.renew_request = Some("second".to_owned());
-    assert_eq!(world.next_step(), Step::TakePlace);
+    assert_eq!(world.next_step(), IssuanceStep::TakeSlot);
     failure_of(&mut world);
     let Turn::Waits(Some(longer)) = world.run() else { panic!("{:?}", world.last_steps()) };
     assert!(longer > until, "the wait goes on to double");
     world.crash();
     assert_eq!(
         world.next_step(),
-        Step::BackOff { until: longer },
+        IssuanceStep::BackOff { until: longer },
         "once for each request, also after a restart"
     );
     world.renew_request = None;
-    assert_eq!(world.next_step(), Step::BackOff { until: longer }, "to take it away asks for nothing");
+    assert_eq!(
+        world.next_step(),
+        IssuanceStep::BackOff { until: longer },
+        "to take it away asks for nothing"
+    );
     world.renew_request = Some("third".to_owned());
     world.ca.validation = Validation::Succeeds;
     world.run_until_rest();

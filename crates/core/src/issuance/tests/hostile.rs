@@ -9,7 +9,7 @@ fn an_order_that_never_ends_is_given_up_after_thirty_days_whatever_the_ca_says_o
     let mut world = World::new();
     world.ca.finalization = Finalization::Hangs;
     let placed = world.now;
-    run_to(&mut world, |step| matches!(step, Step::Wait { reason: reason::FINALIZING, .. }));
+    run_to(&mut world, |step| matches!(step, IssuanceStep::Wait { reason: reason::FINALIZING, .. }));
     let far: Timestamp = "9999-01-01T00:00:00Z".parse().unwrap();
     world.ca.orders[0].expires = far;
     expires(&mut world, Some(far));
@@ -29,7 +29,7 @@ fn an_order_that_never_ends_is_given_up_after_thirty_days_whatever_the_ca_says_o
 fn an_order_without_an_end_that_stays_pending_is_given_up_after_seven_days() {
     let mut world = World::new();
     world.ca.validation = Validation::Hangs;
-    run_to(&mut world, |step| matches!(step, Step::Wait { reason: reason::VALIDATING, .. }));
+    run_to(&mut world, |step| matches!(step, IssuanceStep::Wait { reason: reason::VALIDATING, .. }));
     world.ca.orders[0].expires = "9999-01-01T00:00:00Z".parse().unwrap();
     expires(&mut world, None);
     let failure = fails_within(&mut world, SignedDuration::from_hours(8 * 24));
@@ -43,13 +43,13 @@ fn an_order_without_an_end_that_stays_pending_is_given_up_after_seven_days() {
 #[test]
 fn a_certificate_that_cannot_be_downloaded_before_its_order_expires_is_ordered_again() {
     let mut world = World::new();
-    run_to(&mut world, |step| matches!(step, Step::Download(_)));
+    run_to(&mut world, |step| matches!(step, IssuanceStep::Download(_)));
     let down = Fault { refusal: Refusal::no_answer(), answer_lost: false };
     while world.now < world.ca.orders[0].expires {
         assert_eq!(world.ca.orders.len(), 1);
         world.ca.faults.clear();
         // The order can be read, but the certificate cannot be downloaded.
-        run_to(&mut world, |step| matches!(step, Step::Download(_)));
+        run_to(&mut world, |step| matches!(step, IssuanceStep::Download(_)));
         // After a temporary error, the CA is asked twice more.
         world.ca.faults.extend([down.clone(), down.clone(), down.clone()]);
         while !world.ca.faults.is_empty() {
@@ -69,7 +69,7 @@ fn a_certificate_that_cannot_be_downloaded_before_its_order_expires_is_ordered_a
 fn nothing_is_presented_for_a_name_that_the_certificate_does_not_have() {
     for stranger in ["victim.test", "*.a.test", "test"] {
         let mut world = World::new();
-        run_to(&mut world, |step| matches!(step, Step::ReadAuthorizations(_)));
+        run_to(&mut world, |step| matches!(step, IssuanceStep::ReadAuthorizations(_)));
         world.ca.orders[0].wants(stranger, false);
         let failure = failure_of(&mut world);
         assert!(!world.step_names().contains(&"Present"), "{stranger}");
@@ -89,7 +89,7 @@ fn nothing_is_presented_for_a_name_that_the_certificate_does_not_have() {
 fn an_authorization_that_is_valid_may_be_for_a_parent_domain() {
     let mut world = World::new();
     world.names_are(&["www.a.test"]);
-    run_to(&mut world, |step| matches!(step, Step::ReadAuthorizations(_)));
+    run_to(&mut world, |step| matches!(step, IssuanceStep::ReadAuthorizations(_)));
     world.ca.orders[0].wants("a.test", true);
     world.run_until_rest();
     world.check_issued();
@@ -127,18 +127,18 @@ fn an_order_for_other_names_or_another_profile_is_not_placed_again_at_once() {
 #[test]
 fn a_ca_that_takes_the_request_and_still_waits_for_it_is_not_sent_it_without_end() {
     let mut world = World::new();
-    run_to(&mut world, |step| matches!(step, Step::Finalize(_)));
+    run_to(&mut world, |step| matches!(step, IssuanceStep::Finalize(_)));
     world.step();
     let unmoved = Order { status: OrderStatus::Ready, ..order(&world.wanted().unwrap().identifiers(), 2) };
     let now = world.now;
     world.learned().saw_order(unmoved, None, now);
-    assert_eq!(world.next_step(), Step::TakePlace, "it gave its place away");
+    assert_eq!(world.next_step(), IssuanceStep::TakeSlot, "it gave its place away");
     world.step();
-    let Step::Wait { until: Some(until), reason: reason::FINALIZING, .. } = world.next_step() else {
+    let IssuanceStep::Wait { until: Some(until), reason: reason::FINALIZING, .. } = world.next_step() else {
         panic!("{:?}", world.next_step())
     };
     world.now = until;
-    assert!(matches!(world.next_step(), Step::Finalize(_)), "the CA may have lost it");
+    assert!(matches!(world.next_step(), IssuanceStep::Finalize(_)), "the CA may have lost it");
 }
 
 #[test]
@@ -146,13 +146,15 @@ fn challenges_that_would_not_fit_into_the_status_end_the_order() {
     let challenged = |length: usize| {
         let mut world = World::new();
         world.names_are(&["a.test"]);
-        run_to(&mut world, |step| matches!(step, Step::Present(_)));
+        run_to(&mut world, |step| matches!(step, IssuanceStep::Present(_)));
         let (_, authorization) = &mut world.learned().authorizations.as_mut().unwrap().found[0];
         authorization.challenges[0].url = "u".repeat(length);
         world.next_step()
     };
-    assert!(matches!(challenged(40 << 10), Step::Present(_)));
-    assert!(matches!(challenged(50 << 10), Step::Fail(failure) if failure.reason == reason::ANSWER_REFUSED));
+    assert!(matches!(challenged(40 << 10), IssuanceStep::Present(_)));
+    assert!(
+        matches!(challenged(50 << 10), IssuanceStep::Fail(failure) if failure.reason == reason::ANSWER_REFUSED)
+    );
 }
 
 fn order(names: &[Identifier], authorizations: usize) -> Order {
@@ -182,7 +184,7 @@ fn expires(world: &mut World, time: Option<Timestamp>) {
 fn fails_within(world: &mut World, limit: SignedDuration) -> Failure {
     let end = world.now + limit;
     while world.now < end {
-        if let Step::Fail(failure) = world.next_step() {
+        if let IssuanceStep::Fail(failure) = world.next_step() {
             world.step();
             return failure;
         }

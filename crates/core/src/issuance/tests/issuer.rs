@@ -7,7 +7,7 @@ fn nothing_is_ordered_from_an_issuer_that_is_not_for_the_certificate_and_an_orde
     let mut world = World::new();
     world.not_allowed = Some("ClusterIssuer ca does not allow this Certificate".to_owned());
     match world.next_step() {
-        Step::Wait { until: None, reason, message, .. } => {
+        IssuanceStep::Wait { until: None, reason, message, .. } => {
             assert_eq!(
                 (reason, message.as_str()),
                 (reason::NOT_ALLOWED, "ClusterIssuer ca does not allow this Certificate")
@@ -18,21 +18,24 @@ fn nothing_is_ordered_from_an_issuer_that_is_not_for_the_certificate_and_an_orde
     world.not_allowed = None;
     world.run();
     world.not_allowed = Some("ClusterIssuer ca does not allow this Certificate".to_owned());
-    assert!(matches!(world.next_step(), Step::Abandon { .. }), "an order that is under way is given up");
+    assert!(
+        matches!(world.next_step(), IssuanceStep::Abandon { .. }),
+        "an order that is under way is given up"
+    );
     world.run();
     world.check_nothing_is_left();
     world.not_allowed = None;
     world.run_until_rest();
     world.check_issued();
     world.not_allowed = Some("ClusterIssuer ca does not allow this Certificate".to_owned());
-    assert!(matches!(world.next_step(), Step::Rest { .. }), "what is there stays until it is due");
+    assert!(matches!(world.next_step(), IssuanceStep::Rest { .. }), "what is there stays until it is due");
 }
 
 #[test]
 fn an_issuer_that_is_missing_or_not_ready_is_waited_for_and_named() {
     let mut world = World::new();
     let said = |world: &World| match world.next_step() {
-        Step::Wait { until: None, reason, message, .. } => (reason, message),
+        IssuanceStep::Wait { until: None, reason, message, .. } => (reason, message),
         step => panic!("{step:?}"),
     };
     world.issuers.insert("one".to_owned(), IssuerView::NotReady { message: "no key".to_owned() });
@@ -90,7 +93,7 @@ fn an_order_of_another_account_is_abandoned() {
     world.run();
     world.issuer_is_ready("one", "account/new");
     let message = "the order belongs to another account".to_owned();
-    assert_eq!(world.next_step(), Step::Abandon { message });
+    assert_eq!(world.next_step(), IssuanceStep::Abandon { message });
     world.run_until_rest();
     world.check_issued();
 }
@@ -103,7 +106,7 @@ fn a_spec_that_cannot_be_honoured_ends_the_order_and_waits_for_another() {
     assert_eq!(world.run(), Turn::Waits(None));
     world.check_nothing_is_left();
     match world.next_step() {
-        Step::Wait { reason, message, .. } => {
+        IssuanceStep::Wait { reason, message, .. } => {
             assert_eq!(
                 (reason, message.as_str()),
                 (reason::INVALID_SPEC, "ipAddresses: 'none' is not an IP address")

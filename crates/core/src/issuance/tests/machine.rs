@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::ca::{Fault, Finalization, Flaw, Identifiers, Refusal, Revokes, Validation};
 use super::world::{DUPLICATE_LIMIT, NAME, Turn, World, Write};
-use crate::issuance::{IssuerView, Step};
+use crate::issuance::{IssuanceStep, IssuerView};
 use certwright_api::{RevocationPolicy, RevocationSpec, RotationPolicy};
 use certwright_pki::PrivateKey;
 
@@ -305,7 +305,7 @@ impl World {
         }
         self.now = renewal - SignedDuration::from_secs(1);
         self.crash();
-        assert_eq!(self.next_step(), Step::Rest { until: Some(renewal) });
+        assert_eq!(self.next_step(), IssuanceStep::Rest { until: Some(renewal) });
         self.now = renewal;
         assert!(self.run_until_rest() > renewal);
         assert_eq!(self.ca.orders.len(), orders + 1);

@@ -12,7 +12,7 @@ fn an_order_found_ready_needs_no_solver() {
         world.step_names(),
         [
             "StoreKey",
-            "TakePlace",
+            "TakeSlot",
             "PlaceOrder",
             "Record",
             "Finalize",
@@ -28,13 +28,13 @@ fn an_order_found_ready_needs_no_solver() {
 #[test]
 fn what_was_learned_of_one_order_says_nothing_of_another() {
     let mut world = World::new();
-    run_to(&mut world, |step| matches!(step, Step::Answer(_)));
+    run_to(&mut world, |step| matches!(step, IssuanceStep::Answer(_)));
     world.step();
     assert!(!world.learned().told.is_empty());
     world.ca.place("account/one", world.wanted().unwrap().identifiers(), world.now).unwrap();
     let order = world.state.status.order.as_mut().unwrap();
     order.url = "order/1".to_owned();
-    assert!(matches!(world.next_step(), Step::ReadOrder(_)), "it is not known what has become of it");
+    assert!(matches!(world.next_step(), IssuanceStep::ReadOrder(_)), "it is not known what has become of it");
     world.recorded = world.state.status.clone();
     world.run_until_rest();
     world.check_issued();
@@ -45,7 +45,7 @@ fn what_was_learned_of_one_order_says_nothing_of_another() {
 fn an_order_that_could_not_be_recorded_is_recorded_next_and_not_placed_again() {
     for write in [Write::Fails, Write::AnswerLost] {
         let mut world = World::new();
-        run_to(&mut world, |step| matches!(step, Step::Present(_)));
+        run_to(&mut world, |step| matches!(step, IssuanceStep::Present(_)));
         world.writes.extend([write; 3]);
         while !world.writes.is_empty() {
             assert!(matches!(world.run(), Turn::Waits(Some(_))));
@@ -109,7 +109,7 @@ fn what_the_ca_says_of_waiting_counts() {
 fn an_answer_to_finalize_that_is_lost_costs_no_second_order() {
     let mut world = World::new();
     world.ca.knows_the_names = true;
-    run_to(&mut world, |step| matches!(step, Step::Finalize(_)));
+    run_to(&mut world, |step| matches!(step, IssuanceStep::Finalize(_)));
     world.ca.faults.push_back(Fault { refusal: Refusal::no_answer(), answer_lost: true });
     world.run_until_rest();
     assert_eq!(world.ca.orders.len(), 1);
@@ -120,7 +120,7 @@ fn an_answer_to_finalize_that_is_lost_costs_no_second_order() {
 fn an_order_whose_key_is_lost_is_dropped_for_exactly_one_other() {
     let mut world = World::new();
     world.ca.knows_the_names = true;
-    run_to(&mut world, |step| matches!(step, Step::Download(_)));
+    run_to(&mut world, |step| matches!(step, IssuanceStep::Download(_)));
     world.next_key = None;
     world.run_until_rest();
     world.check_issued();
@@ -144,7 +144,7 @@ fn names_that_change_in_mid_order_abandon_it() {
     world.run();
     world.names_are(&["c.test"]);
     let message = "the names have changed since the order was placed".to_owned();
-    assert_eq!(world.next_step(), Step::Abandon { message });
+    assert_eq!(world.next_step(), IssuanceStep::Abandon { message });
     world.run_until_rest();
     world.check_issued();
 }
@@ -164,18 +164,18 @@ fn names_that_the_ca_writes_in_its_own_way_are_the_same_names() {
 fn names_that_change_after_the_download_are_not_stored_though_the_ca_names_none() {
     let mut world = World::new();
     world.ca.identifiers = Identifiers::LeftOut;
-    run_to(&mut world, |step| matches!(step, Step::StoreCertificate));
+    run_to(&mut world, |step| matches!(step, IssuanceStep::StoreCertificate));
     world.names_are(&["c.test"]);
-    assert!(matches!(world.next_step(), Step::Abandon { .. }), "{:?}", world.next_step());
+    assert!(matches!(world.next_step(), IssuanceStep::Abandon { .. }), "{:?}", world.next_step());
 }
 
 #[test]
 fn a_certificate_that_expires_before_it_is_stored_is_ordered_again() {
     let mut world = World::new();
-    run_to(&mut world, |step| matches!(step, Step::StoreCertificate));
+    run_to(&mut world, |step| matches!(step, IssuanceStep::StoreCertificate));
     world.now += SignedDuration::from_hours(91 * 24);
     let message = "the certificate expired before it was stored".to_owned();
-    assert_eq!(world.next_step(), Step::Abandon { message });
+    assert_eq!(world.next_step(), IssuanceStep::Abandon { message });
     world.run_until_rest();
     world.check_issued();
 }

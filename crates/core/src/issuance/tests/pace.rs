@@ -32,7 +32,8 @@ fn is_asked_once_a_minute_and_the_condition_says_when() {
     world.run_until_rest();
     let ordered = world.state.status.recent_issuances[0].time.0;
     world.now += SignedDuration::from_secs(6);
-    let Step::Wait { until: Some(until), reason, message, makes_room: true } = world.next_step() else {
+    let IssuanceStep::Wait { until: Some(until), reason, message, makes_room: true } = world.next_step()
+    else {
         panic!("{:?}", world.next_step())
     };
     assert_eq!((reason, until), (reason::ISSUED_RECENTLY, ordered + SignedDuration::from_secs(60)));
@@ -56,7 +57,7 @@ fn is_ordered_immediately_for_a_new_spec_and_on_request() {
     let mut world = world();
     world.run_until_rest();
     world.now += SignedDuration::from_secs(12);
-    assert!(matches!(world.next_step(), Step::Wait { .. }), "{:?}", world.next_step());
+    assert!(matches!(world.next_step(), IssuanceStep::Wait { .. }), "{:?}", world.next_step());
     world.renew_request = Some("please".to_owned());
     world.run_until_rest();
     assert_eq!(orders(&world), 2);
@@ -68,8 +69,8 @@ fn is_ordered_immediately_for_a_new_spec_and_on_request() {
 #[test]
 fn fails_if_it_issues_what_expires_before_it_can_be_stored() {
     let mut world = world();
-    run_to(&mut world, |step| matches!(step, Step::StoreCertificate));
+    run_to(&mut world, |step| matches!(step, IssuanceStep::StoreCertificate));
     world.now += SignedDuration::from_secs(11);
-    let Step::Fail(failure) = world.next_step() else { panic!("{:?}", world.next_step()) };
+    let IssuanceStep::Fail(failure) = world.next_step() else { panic!("{:?}", world.next_step()) };
     assert_eq!(failure.reason, reason::CERTIFICATE_REFUSED);
 }

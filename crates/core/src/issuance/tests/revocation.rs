@@ -121,11 +121,11 @@ fn a_certificate_is_on_record_with_a_finalizer_before_it_can_be_replaced() {
     let ledger = world.recorded.revocation.as_ref().unwrap();
     let serial_numbers: Vec<_> = ledger.certificates.iter().map(|held| &held.serial_number).collect();
     assert_eq!(serial_numbers, [&first]);
-    assert!(world.held);
+    assert!(world.has_finalizer);
     let (mut world, _) = issued(RevocationCause::Replaced);
     world.edit(|spec| spec.revocation = None);
     world.run_until_rest();
-    assert!(!world.held, "nothing is on record any more");
+    assert!(!world.has_finalizer, "nothing is on record any more");
     assert_eq!(world.recorded.revocation, None);
 }
 

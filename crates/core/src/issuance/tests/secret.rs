@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn a_key_that_is_stored_and_not_on_record_is_removed_all_the_same() {
     let mut world = World::new();
-    run_to(&mut world, |step| matches!(step, Step::StoreKey));
+    run_to(&mut world, |step| matches!(step, IssuanceStep::StoreKey));
     world.crash_after = Some(0);
     world.step();
     assert!(world.next_key.is_some() && world.state.status.next_private_key_secret_name.is_none());
@@ -20,10 +20,10 @@ fn a_key_that_is_used_again_and_changes_after_the_download_is_not_stored() {
     world.rotation_is(RotationPolicy::Never);
     world.run_until_rest();
     world.renew_request = Some("now".to_owned());
-    run_to(&mut world, |step| matches!(step, Step::StoreCertificate));
+    run_to(&mut world, |step| matches!(step, IssuanceStep::StoreCertificate));
     let other = certwright_pki::PrivateKey::generate(certwright_pki::KeyAlgorithm::ECDSA_P256).unwrap();
     world.secret.as_mut().unwrap().key = Some(Ok(other));
-    assert!(matches!(world.next_step(), Step::Abandon { .. }), "{:?}", world.next_step());
+    assert!(matches!(world.next_step(), IssuanceStep::Abandon { .. }), "{:?}", world.next_step());
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn a_crash_between_the_secret_and_its_status_is_made_good() {
     world.ca.knows_the_names = true;
     world.run_until_rest();
     world.renew_request = Some("now".to_owned());
-    run_to(&mut world, |step| matches!(step, Step::StoreCertificate));
+    run_to(&mut world, |step| matches!(step, IssuanceStep::StoreCertificate));
     world.crash_after = Some(0);
     world.step();
     assert_ne!(world.recorded.observed_renew_request.as_deref(), Some("now"));
@@ -62,7 +62,7 @@ fn a_secret_of_somebody_else_is_left_alone_and_looked_at_again() {
     for (owner, reason) in [(None, reason::SECRET_NOT_OURS), (Some("another"), reason::SECRET_CLAIMED)] {
         world.secret_belongs_to(owner);
         match world.next_step() {
-            Step::Wait { until: Some(until), reason: found, .. } => {
+            IssuanceStep::Wait { until: Some(until), reason: found, .. } => {
                 assert_eq!(found, reason);
                 assert!(until > world.now && until <= world.now + SignedDuration::from_mins(1));
             }
@@ -79,7 +79,7 @@ fn a_secret_that_turns_foreign_in_mid_order_ends_the_order() {
     let mut world = World::new();
     world.run();
     world.secret_belongs_to(None);
-    assert!(matches!(world.next_step(), Step::Abandon { .. }));
+    assert!(matches!(world.next_step(), IssuanceStep::Abandon { .. }));
     world.run();
     world.check_nothing_is_left();
 }
@@ -89,7 +89,7 @@ fn the_older_claim_to_a_secret_wins() {
     let mut world = World::new();
     world.claimed_by = Some("another".to_owned());
     match world.next_step() {
-        Step::Wait { reason, message, .. } => {
+        IssuanceStep::Wait { reason, message, .. } => {
             assert_eq!(reason, reason::SECRET_CLAIMED);
             assert_eq!(
                 message,
@@ -99,7 +99,7 @@ fn the_older_claim_to_a_secret_wins() {
         step => panic!("{step:?}"),
     }
     world.secret_belongs_to(Some(world::NAME));
-    assert_eq!(world.next_step(), Step::StoreKey, "who has the Secret keeps it");
+    assert_eq!(world.next_step(), IssuanceStep::StoreKey, "who has the Secret keeps it");
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_secret_that_cert_manager_manages_is_left_alone_whatever_its_annotations_say
     for owner in [None, Some("another"), Some(world::NAME)] {
         world.secret_belongs_to(owner);
         match world.next_step() {
-            Step::Wait { until: Some(until), reason, message, .. } => {
+            IssuanceStep::Wait { until: Some(until), reason, message, .. } => {
                 assert_eq!(reason, reason::KEPT_BY_CERT_MANAGER);
                 assert!(message.contains("Certificate theirs"), "{message}");
                 assert!(until <= world.now + SignedDuration::from_mins(1));

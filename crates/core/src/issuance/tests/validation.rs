@@ -8,7 +8,7 @@ fn a_name_that_cannot_be_proved_fails_before_anything_is_presented() {
     world.names_are(&["a.test", "*.a.test"]);
     let (until, message) = loop {
         match world.next_step() {
-            Step::Wait { until, reason: reason::NO_SOLVER, message, .. } => break (until, message),
+            IssuanceStep::Wait { until, reason: reason::NO_SOLVER, message, .. } => break (until, message),
             _ => drop(world.step()),
         }
     };
@@ -27,11 +27,11 @@ fn a_challenge_that_stays_pending_after_a_failed_validation_is_answered_again() 
     let challenge = &mut authorization.challenges[0];
     challenge.status = ChallengeStatus::Pending;
     challenge.error = Some(Problem { detail: "no route".to_owned(), ..Problem::default() });
-    let again = Step::Answer(vec![challenge.url.clone()]);
+    let again = IssuanceStep::Answer(vec![challenge.url.clone()]);
     assert_ne!(world.next_step(), again, "not at once");
     world.now += SignedDuration::from_secs(2);
     let read = world.next_step();
-    assert!(matches!(read, Step::ReadAuthorizations(_)), "it may have looked again by itself");
+    assert!(matches!(read, IssuanceStep::ReadAuthorizations(_)), "it may have looked again by itself");
     let now = world.now;
     world.learned().authorizations.as_mut().unwrap().at = now;
     assert_eq!(world.next_step(), again, "and no other with it");
@@ -51,7 +51,7 @@ fn a_ca_that_keeps_a_challenge_open_in_silence_is_told_again_after_minutes() {
             turn => panic!("{turn:?}"),
         }
     }
-    let told = world.step_names().iter().filter(|step| **step == "Answer").count();
+    let told = world.step_names().iter().filter(|step| **step == "AcmeResponse").count();
     assert!((4..=8).contains(&told), "{told} times within an hour");
     world.ca.forgets_answers = false;
     world.run_until_rest();
@@ -63,14 +63,14 @@ fn a_ca_that_keeps_a_challenge_open_in_silence_is_told_again_after_minutes() {
 fn a_challenge_that_was_never_answered_is_answered_though_another_one_was() {
     let mut world = World::new();
     world.ca.validation = Validation::Hangs;
-    run_to(&mut world, |step| matches!(step, Step::Answer(_)));
-    let Step::Answer(all) = world.next_step() else { panic!("{:?}", world.next_step()) };
+    run_to(&mut world, |step| matches!(step, IssuanceStep::Answer(_)));
+    let IssuanceStep::Answer(all) = world.next_step() else { panic!("{:?}", world.next_step()) };
     assert_eq!(all.len(), 2);
     world.ca.calls.extend([None, Some(Fault { refusal: Refusal::no_answer(), answer_lost: false })]);
     world.step();
     assert_eq!(world.learned().told.len(), 1);
-    run_to(&mut world, |step| matches!(step, Step::Answer(_)));
-    assert_eq!(world.next_step(), Step::Answer(vec![all[1].clone()]), "the other one is under way");
+    run_to(&mut world, |step| matches!(step, IssuanceStep::Answer(_)));
+    assert_eq!(world.next_step(), IssuanceStep::Answer(vec![all[1].clone()]), "the other one is under way");
     world.ca.validation = Validation::Succeeds;
     world.run_until_rest();
     world.check_issued();
@@ -138,7 +138,7 @@ fn a_self_check_that_waits_says_what_it_saw() {
     world.self_check_passes = false;
     world.run();
     match world.next_step() {
-        Step::Wait { reason, message, .. } => {
+        IssuanceStep::Wait { reason, message, .. } => {
             assert_eq!(reason, reason::SELF_CHECK);
             assert_eq!(message, "The self-check does not see the answer yet: a.test: connection refused");
         }
@@ -152,7 +152,7 @@ fn what_waits_for_the_ca_names_the_names() {
     world.ca.validation = Validation::Hangs;
     world.run();
     match world.next_step() {
-        Step::Wait { reason, message, .. } => {
+        IssuanceStep::Wait { reason, message, .. } => {
             assert_eq!(
                 (reason, message.as_str()),
                 (reason::VALIDATING, "The CA is validating a.test and 1 more name")
@@ -167,7 +167,7 @@ fn what_waits_for_the_ca_names_the_names() {
 fn a_self_check_that_never_passes_does_not_hold_up_an_order_that_the_ca_stumbled_over() {
     let mut world = World::new();
     world.self_check_passes = false;
-    run_to(&mut world, |step| matches!(step, Step::Answer(_)));
+    run_to(&mut world, |step| matches!(step, IssuanceStep::Answer(_)));
     let begin = world.now;
     let fault = Fault {
         refusal: Refusal { code: "serverInternal", status: Some(500), retry_after: None },

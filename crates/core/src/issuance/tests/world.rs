@@ -17,15 +17,15 @@ use super::ca::{Ca, Refusal};
 use crate::backoff::Backoff;
 use crate::deletion::Deletion;
 use crate::issuance::{
-    Challenged, Consequence, Download, Ending, IssuerView, KeySecret, Learned, Leftovers, Memory, Next,
-    Outcome, Report, Snapshot, State, Step, Unseen, last_step, next_chore, next_step,
+    Challenged, Consequence, Download, Ending, IssuanceStep, IssuerView, KeySecret, Learned, Leftovers,
+    Memory, Next, Outcome, Report, Snapshot, State, Unseen, last_step, next_chore, next_step,
 };
-use crate::records::{Chore, holds, requires_finalizer};
+use crate::records::{CleanupTask, holds, requires_finalizer};
 use crate::reissue::{SecretView, reuses_key};
-use crate::renewal::Asking;
-use crate::revocation::{self, Asked};
+use crate::renewal::RenewalInfoPolling;
+use crate::revocation::{self, RevocationRequests};
 use crate::spec::{InvalidSpec, ValidatedCertificate};
-use certwright_acme::{AccountStatus, AcmeError, Answer, Operation, Order};
+use certwright_acme::{AccountStatus, AcmeError, AcmeResponse, Operation, Order};
 use certwright_api::{
     CertificatePrivateKey, CertificateSpec, CertificateStatus, Http01Ingress, Http01Solver, IssuerRef,
     PrivateKeyAlgorithm, RotationPolicy, Solver,
@@ -51,7 +51,7 @@ pub struct World {
     pub deleted: Option<Timestamp>,
     pub is_gone: bool,
     /// Whether the Certificate has our finalizer.
-    pub held: bool,
+    pub has_finalizer: bool,
     pub claimed_by: Option<String>,
     pub not_allowed: Option<String>,
     pub kept_by: Option<String>,
@@ -146,7 +146,7 @@ impl World {
             revoke_request: None,
             deleted: None,
             is_gone: false,
-            held: false,
+            has_finalizer: false,
             claimed_by: None,
             not_allowed: None,
             kept_by: None,
@@ -273,7 +273,7 @@ impl World {
         }
     }
 
-    pub fn next_step(&self) -> Step {
+    pub fn next_step(&self) -> IssuanceStep {
         self.look(&self.state, |seen, state| next_step(state, seen, self.now))
     }
 
@@ -303,9 +303,9 @@ impl World {
             ca_ahead: self.asked_time.then_some(self.ca_ahead),
             self_check_timeout: Duration::from_secs(60),
             name: NAME,
-            held: self.held,
-            asking: Asking { wanted: false, asked: None, began: self.now },
-            revocation: Asked::new(
+            has_finalizer: self.has_finalizer,
+            asking: RenewalInfoPolling { wanted: false, asked: None, began: self.now },
+            revocation: RevocationRequests::new(
                 self.spec.revocation.as_ref(),
                 self.revoke_request.as_deref(),
                 self.deletion(),

@@ -19,7 +19,7 @@ pub(super) struct Life<'a> {
     now: Timestamp,
     leaf: Option<Leaf>,
     status: Option<RenewalInfoStatus>,
-    asked: Option<Asked>,
+    asked: Option<RenewalInfoPoll>,
     began: Timestamp,
     failures: u32,
     next_attempt: Timestamp,
@@ -99,8 +99,11 @@ impl<'a> Life<'a> {
         if self.now > leaf.not_after || plan.time <= self.now {
             return self.attempt();
         }
-        let asking =
-            Asking { wanted: self.fate.suggests.is_some(), asked: self.asked.as_ref(), began: self.began };
+        let asking = RenewalInfoPolling {
+            wanted: self.fate.suggests.is_some(),
+            asked: self.asked.as_ref(),
+            began: self.began,
+        };
         match asking.next(&leaf, self.status.as_ref(), &leaf.serial_number) {
             Some(at) if at <= self.now => {
                 self.ask(&leaf);
@@ -158,7 +161,7 @@ impl<'a> Life<'a> {
         self.questions += 1;
         let id = leaf.certificate_id.clone().unwrap();
         let failures = self.asked.as_ref().filter(|asked| asked.certificate_id == id);
-        let question = Question {
+        let question = RenewalInfoRequest {
             leaf,
             certificate_id: &id,
             seed: &leaf.serial_number,

@@ -98,7 +98,7 @@ fn retry_after_says_when_to_ask_again_within_bounds() {
         assert_eq!(next(Some(&status), Some(&asked)), Some(at(interval)), "{said:?}");
         // The same after a restart: from the status alone, and not immediately.
         let began = at(interval * 5 / 2);
-        let asking = Asking { wanted: true, asked: None, began };
+        let asking = RenewalInfoPolling { wanted: true, asked: None, began };
         assert_eq!(asking.next(&leaf(), Some(&status), "seed"), Some(at(interval * 3)));
     }
 }
@@ -120,12 +120,12 @@ fn a_retry_after_that_differs_each_time_is_not_written_each_time() {
 
 #[test]
 fn the_ca_is_not_asked_about_expired_certificates_or_those_without_an_id() {
-    let asked = Asked { certificate_id: ID.to_owned(), at: at(91 * DAY), failures: 0, again: None };
+    let asked = RenewalInfoPoll { certificate_id: ID.to_owned(), at: at(91 * DAY), failures: 0, again: None };
     let (status, _) = ask(None, 0).answered(&suggests(58 * DAY, 60 * DAY), None);
     assert_eq!(next(Some(&status), Some(&asked)), None);
-    let asking = Asking { wanted: true, asked: None, began: at(0) };
+    let asking = RenewalInfoPolling { wanted: true, asked: None, began: at(0) };
     assert_eq!(asking.next(&Leaf { certificate_id: None, ..leaf() }, None, "seed"), None);
-    assert_eq!(Asking { wanted: false, ..asking }.next(&leaf(), None, "seed"), None);
+    assert_eq!(RenewalInfoPolling { wanted: false, ..asking }.next(&leaf(), None, "seed"), None);
     assert_eq!(asking.next(&leaf(), None, "seed"), Some(Timestamp::MIN), "a new one is asked about at once");
 }
 
@@ -136,7 +136,7 @@ fn a_window_in_the_past_is_followed_at_once_but_not_without_end() {
     let mut lived = Vec::new();
     for n in 0..6 {
         let leaf = leaf_from(now, &format!("aYhb.{n}"));
-        let question = Question {
+        let question = RenewalInfoRequest {
             leaf: &leaf,
             certificate_id: leaf.certificate_id.as_deref().unwrap(),
             ..ask(before.as_ref(), now)
@@ -157,7 +157,8 @@ fn a_certificate_that_was_used_for_long_is_replaced_at_once() {
     let (revoked, _) = ask(Some(&first), 20 * DAY).answered(&suggests(19 * DAY, 20 * DAY), None);
     assert!(suggested_time(&leaf(), Some(&revoked), at(60 * DAY)).unwrap() <= at(20 * DAY));
     let successor = leaf_from(20 * DAY, "aYhb.02");
-    let question = Question { leaf: &successor, certificate_id: "aYhb.02", ..ask(Some(&revoked), 20 * DAY) };
+    let question =
+        RenewalInfoRequest { leaf: &successor, certificate_id: "aYhb.02", ..ask(Some(&revoked), 20 * DAY) };
     let (next, _) = question.answered(&suggests(78 * DAY, 80 * DAY), None);
     assert_eq!(next.early_renewals, None, "that was no early renewal");
 }
@@ -192,13 +193,13 @@ fn only_a_page_is_shown_as_one() {
 
 const ID: &str = "aYhb.01";
 
-fn next(status: Option<&RenewalInfoStatus>, asked: Option<&Asked>) -> Option<Timestamp> {
-    Asking { wanted: true, asked, began: at(0) }.next(&leaf(), status, "seed")
+fn next(status: Option<&RenewalInfoStatus>, asked: Option<&RenewalInfoPoll>) -> Option<Timestamp> {
+    RenewalInfoPolling { wanted: true, asked, began: at(0) }.next(&leaf(), status, "seed")
 }
 
 /// A request about a certificate of 90 days, this many seconds after its start.
-fn ask(before: Option<&RenewalInfoStatus>, now: i64) -> Question<'_> {
-    Question {
+fn ask(before: Option<&RenewalInfoStatus>, now: i64) -> RenewalInfoRequest<'_> {
+    RenewalInfoRequest {
         leaf: Box::leak(Box::new(leaf())),
         certificate_id: ID,
         seed: "seed",

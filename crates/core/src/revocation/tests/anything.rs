@@ -58,7 +58,7 @@ proptest! {
             while let Some(chore) = case.next() {
                 steps += 1;
                 prop_assert!(steps < 60, "no rest: {chore:?}");
-                if let Chore::Revoke(revocation, _) = &chore {
+                if let RevocationTask::Revoke(revocation, _) = &chore {
                     let serial = &revocation.certificate.serial_number;
                     let cause = revocation.progress.cause;
                     let in_secret = case.secret.leaf().is_some_and(|leaf| leaf.serial_number == *serial);

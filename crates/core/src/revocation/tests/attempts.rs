@@ -74,7 +74,7 @@ fn of_more_than_an_object_can_hold_the_oldest_is_given_up() {
             leaf.der = vec![0; 8 * 1024];
         }
         while let Some(chore) = case.next() {
-            let is_too_much = matches!(chore, Chore::GiveUp(..));
+            let is_too_much = matches!(chore, RevocationTask::GiveUp(..));
             given_up += usize::from(is_too_much);
             case.does(chore, Err(stumble()));
             if is_too_much {
@@ -236,7 +236,7 @@ fn a_pause_of_the_account_is_waited_for() {
 fn a_call_may_take_as_long_as_the_deletion_still_waits() {
     let mut case = Case::asked();
     let patience = |case: &Case| match case.next() {
-        Some(Chore::Revoke(_, patience)) => patience,
+        Some(RevocationTask::Revoke(_, patience)) => patience,
         chore => panic!("{chore:?}"),
     };
     assert_eq!(patience(&case), PATIENCE);

@@ -53,7 +53,7 @@ fn a_replaced_certificate_is_forgotten_if_only_a_deletion_revokes() {
 #[test]
 fn a_certificate_beside_another_key_is_never_revoked() {
     let mut case = Case::holding(OLD);
-    case.asked = Asked { request: Some("keyCompromise"), ..on_delete() };
+    case.asked = RevocationRequests { request: Some("keyCompromise"), ..on_delete() };
     case.secret.key = Some(Ok((KeyAlgorithm::ECDSA_P256, vec![9])));
     case.keeps_ledger(Some(Remark::NothingToRevoke));
     assert_eq!(case.states(), []);
@@ -176,7 +176,7 @@ fn when_the_policy_is_taken_back_nothing_is_kept() {
     let mut case = Case::holding(OLD);
     case.asked = on_delete();
     case.keeps_ledger(None);
-    case.asked = Asked::default();
+    case.asked = RevocationRequests::default();
     case.keeps_ledger(None);
     assert!(!holds(&case.state.status));
 }

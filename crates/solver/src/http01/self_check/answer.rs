@@ -10,7 +10,7 @@ use crate::http01::responder::UNKNOWN_TOKEN;
 use certwright_egress::excerpt::excerpt;
 
 /// An HTTP answer, with its body truncated to a few KB.
-pub(super) struct Answer {
+pub(super) struct HttpResponse {
     pub(super) at: SocketAddr,
     pub(super) status: StatusCode,
     pub(super) location: Option<String>,
@@ -18,7 +18,7 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
 }
 
-impl Answer {
+impl HttpResponse {
     /// Whether it is a redirect with a status that is followed.
     pub(super) fn is_redirect(&self) -> bool {
         matches!(self.status.as_u16(), 301 | 302 | 303 | 307 | 308)
@@ -165,8 +165,8 @@ mod tests {
         }
     }
 
-    fn answer(status: u16, body: &str) -> Answer {
-        Answer {
+    fn answer(status: u16, body: &str) -> HttpResponse {
+        HttpResponse {
             at: "192.0.2.1:80".parse().unwrap(),
             status: StatusCode::from_u16(status).unwrap(),
             location: None,

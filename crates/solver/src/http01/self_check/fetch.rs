@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::answer::Answer;
+use super::answer::HttpResponse;
 use super::failure::{ConnectFailure, OtherAddresses};
 use super::{Progress, SelfCheckFailure};
 use certwright_egress::tls::{self, TlsError};
@@ -69,7 +69,7 @@ pub(super) async fn get(
     at: SocketAddr,
     url: &Url,
     tls: &TlsConnector,
-) -> Result<Answer, SelfCheckFailure> {
+) -> Result<HttpResponse, SelfCheckFailure> {
     let request = request(url)?;
     if url.scheme() != "https" {
         return exchange(stream, at, request).await;
@@ -96,7 +96,7 @@ pub(super) async fn exchange<S>(
     stream: S,
     at: SocketAddr,
     request: Request<Empty<Bytes>>,
-) -> Result<Answer, SelfCheckFailure>
+) -> Result<HttpResponse, SelfCheckFailure>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -112,7 +112,7 @@ where
         let text =
             |name| head.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
         let (location, server) = (text(LOCATION), text(SERVER));
-        Ok(Answer { at, status: head.status, location, server, body: read(body).await? })
+        Ok(HttpResponse { at, status: head.status, location, server, body: read(body).await? })
     };
     let mut answer = std::pin::pin!(answer);
     tokio::select! {

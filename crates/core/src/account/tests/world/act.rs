@@ -3,28 +3,28 @@
 use super::*;
 
 impl World {
-    pub(super) fn act(&mut self, step: Step, state: &mut State) -> Result<Outcome, Broken> {
+    pub(super) fn act(&mut self, step: AccountStep, state: &mut State) -> Result<Outcome, Broken> {
         let now = self.now;
         let key = self.secret.as_ref().map(|secret| secret.key);
         let outcome = match step {
-            Step::Rest => Outcome::Rested,
-            Step::Wait { until, reason, message } => Outcome::Waited { until, reason, message },
-            Step::Hold { until } => Outcome::Held { until },
-            Step::MakeKey => {
+            AccountStep::Rest => Outcome::Rested,
+            AccountStep::Wait { until, reason, message } => Outcome::Waited { until, reason, message },
+            AccountStep::Hold { until } => Outcome::Held { until },
+            AccountStep::MakeKey => {
                 self.keys += 1;
                 let secret = Secret { key: self.keys, created: Some(now), ..Secret::default() };
                 self.write(|world| world.secret = Some(secret))?;
                 Outcome::KeyStored { made: true }
             }
-            Step::LookUp => {
+            AccountStep::LookUp => {
                 let key = key.unwrap();
                 Outcome::LookedUp(self.call(Operation::LookUpAccount, |world| {
                     Ok(world.account_of(key).map(|account| describe(account)))
                 })?)
             }
-            Step::ReadMacKey => Outcome::MacKeyRead,
-            Step::Register => self.register(key.unwrap())?,
-            Step::Adopt(recorded) => {
+            AccountStep::ReadMacKey => Outcome::MacKeyRead,
+            AccountStep::Register => self.register(key.unwrap())?,
+            AccountStep::Adopt(recorded) => {
                 let url = recorded.url.clone();
                 let answer = self.call(Operation::Account, |world| {
                     let found = world.accounts.iter().find(|account| account.url == url);
@@ -35,7 +35,7 @@ impl World {
                 })?;
                 Outcome::Adopted { recorded, answer }
             }
-            Step::RecordAccount { url, key_id } => {
+            AccountStep::RecordAccount { url, key_id } => {
                 self.write(|world| {
                     let secret = world.secret.as_mut().unwrap();
                     secret.thumbprint_of = Some(secret.key);
@@ -44,7 +44,7 @@ impl World {
                 })?;
                 Outcome::Recorded
             }
-            Step::RecordEnd(url) => {
+            AccountStep::RecordEnd(url) => {
                 self.write(|world| {
                     let server = world.spec.server.clone();
                     let secret = world.secret.as_mut().unwrap();
@@ -58,8 +58,8 @@ impl World {
                 })?;
                 Outcome::Recorded
             }
-            Step::NoteEnd(recorded) => Outcome::EndNoted(recorded),
-            Step::ReplaceKey => {
+            AccountStep::NoteEnd(recorded) => Outcome::EndNoted(recorded),
+            AccountStep::ReplaceKey => {
                 let seen = self.seen();
                 let replacement = state.replacement(&self.snapshot(&seen), None, now);
                 self.keys += 1;
@@ -67,7 +67,7 @@ impl World {
                 self.write(|world| world.put_key(new, None, replacement, now))?;
                 Outcome::KeyReplaced
             }
-            Step::ReturnTo(previous) => {
+            AccountStep::ReturnTo(previous) => {
                 let entry = previous.secret_key.clone().unwrap();
                 let secret = self.secret.as_ref().unwrap();
                 let (_, kept) = secret.kept.iter().find(|(name, _)| *name == entry).cloned().unwrap();
@@ -76,7 +76,7 @@ impl World {
                 self.write(|world| world.put_key(kept, Some(&previous), replacement, now))?;
                 Outcome::KeyRestored
             }
-            Step::UpdateContact => {
+            AccountStep::UpdateContact => {
                 let contact: Vec<String> =
                     wanted_contact(&self.spec).into_iter().map(str::to_owned).collect();
                 let sent = contact.clone();
@@ -86,16 +86,16 @@ impl World {
                 })?;
                 Outcome::ContactUpdated { contact, answer }
             }
-            Step::Deactivate(url) => self.deactivate_account(Some(url))?,
-            Step::SetFinalizer => {
-                self.write(|world| world.held = true)?;
+            AccountStep::Deactivate(url) => self.deactivate_account(Some(url))?,
+            AccountStep::SetFinalizer => {
+                self.write(|world| world.has_finalizer = true)?;
                 Outcome::FinalizerWritten
             }
-            Step::DropFinalizer => {
-                self.write(|world| world.held = false)?;
+            AccountStep::DropFinalizer => {
+                self.write(|world| world.has_finalizer = false)?;
                 Outcome::FinalizerWritten
             }
-            Step::Rollover(step) => self.roll_over(step, state)?,
+            AccountStep::Rollover(step) => self.roll_over(step, state)?,
         };
         self.note_secret(state);
         Ok(outcome)
@@ -139,21 +139,21 @@ impl World {
         Ok(Outcome::Deactivated { url, answer: answer.map_err(Undone::Refused) })
     }
 
-    fn roll_over(&mut self, step: rollover::Step, state: &State) -> Result<Outcome, Broken> {
+    fn roll_over(&mut self, step: rollover::RolloverStep, state: &State) -> Result<Outcome, Broken> {
         let now = self.now;
         let secret = self.secret.clone().unwrap();
         Ok(match step {
-            rollover::Step::StoreNextKey(_) if self.changes == KeyChanges::NotOffered => {
+            rollover::RolloverStep::StoreNextKey(_) if self.changes == KeyChanges::NotOffered => {
                 Outcome::KeyChangeNotOffered
             }
-            rollover::Step::StoreNextKey(_) => {
+            rollover::RolloverStep::StoreNextKey(_) => {
                 self.keys += 1;
                 let next = Some((self.keys, now));
                 self.write(|world| world.secret.as_mut().unwrap().next = next)?;
                 Outcome::NextKeyStored
             }
-            rollover::Step::WaitForValidations { until } => Outcome::WaitedForValidations { until },
-            rollover::Step::ChangeKey => {
+            rollover::RolloverStep::WaitForValidations { until } => Outcome::WaitedForValidations { until },
+            rollover::RolloverStep::ChangeKey => {
                 let (next, _) = secret.next.expect("the next key is in the Secret first");
                 let changes = self.changes;
                 let answer = self.call(Operation::KeyChange, |world| match changes {
@@ -168,19 +168,19 @@ impl World {
                 self.in_use = None;
                 Outcome::KeyChangeAsked(answer)
             }
-            rollover::Step::AskWhichKey(account) => {
+            rollover::RolloverStep::AskWhichKey(account) => {
                 let (next, _) = secret.next.unwrap();
                 let answer = self.call(Operation::LookUpAccount, |world| {
                     Ok(world.account_of(next).map(|account| account.url.clone()))
                 })?;
                 Outcome::NextKeyLookedUp(account, answer)
             }
-            rollover::Step::AskForPresentKey(account) => {
+            rollover::RolloverStep::AskForPresentKey(account) => {
                 let answer =
                     self.call(Operation::LookUpAccount, |world| Ok(world.account_of(secret.key).is_some()))?;
                 Outcome::PresentKeyLookedUp(account, answer)
             }
-            rollover::Step::PromoteKey => {
+            rollover::RolloverStep::PromoteKey => {
                 let account = state.asked_about().unwrap().clone();
                 self.write(|world| {
                     let secret = world.secret.as_mut().unwrap();
@@ -193,11 +193,13 @@ impl World {
                 })?;
                 Outcome::KeyPromoted
             }
-            rollover::Step::DiscardNextKey => {
+            rollover::RolloverStep::DiscardNextKey => {
                 self.write(|world| world.secret.as_mut().unwrap().next = None)?;
                 Outcome::NextKeyDiscarded
             }
-            rollover::Step::Refuse { reason, message } => Outcome::KeyChangeRefused { reason, message },
+            rollover::RolloverStep::Refuse { reason, message } => {
+                Outcome::KeyChangeRefused { reason, message }
+            }
         })
     }
 

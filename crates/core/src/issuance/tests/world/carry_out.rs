@@ -3,50 +3,50 @@
 use super::*;
 
 impl World {
-    pub(super) fn carry_out(&mut self, step: Step) -> Result<Turn, Broken> {
+    pub(super) fn carry_out(&mut self, step: IssuanceStep) -> Result<Turn, Broken> {
         let outcome = match step {
-            Step::Rest { until } => {
+            IssuanceStep::Rest { until } => {
                 self.take_in(Outcome::Rested { until })?;
                 self.check_nothing_is_left();
                 let until = until.expect("a certificate has a renewal time");
                 assert!(until > self.now);
-                assert_eq!(self.held, holds(&self.state.status));
+                assert_eq!(self.has_finalizer, holds(&self.state.status));
                 return Ok(match next_chore(&self.state.status) {
                     Some(next) if next < until => Turn::Waits(Some(next)),
                     _ => Turn::Rests(until),
                 });
             }
-            Step::Wait { until, reason, message, makes_room } => {
+            IssuanceStep::Wait { until, reason, message, makes_room } => {
                 assert!(until.is_none_or(|until| until > self.now), "a wait that is over");
                 if until.is_none() {
                     assert!(self.presented.is_none(), "nobody will come to remove it: {reason}");
                 }
                 Outcome::Waited { until, reason, message, makes_room }
             }
-            Step::BackOff { until } => {
+            IssuanceStep::BackOff { until } => {
                 assert!(until > self.now, "a wait that is over");
                 Outcome::BackedOff { until }
             }
-            Step::Record => {
+            IssuanceStep::Record => {
                 self.flush()?;
                 Outcome::Recorded
             }
-            Step::AskTime => {
+            IssuanceStep::AskTime => {
                 self.asked_time = true;
                 Outcome::AskedTime(Ok(()))
             }
-            Step::AskAccount => Outcome::AskedAccount(Ok(match self.account_has_ended {
+            IssuanceStep::AskAccount => Outcome::AskedAccount(Ok(match self.account_has_ended {
                 true => AccountStatus::Deactivated,
                 false => AccountStatus::Valid,
             })),
-            Step::TakePlace => {
+            IssuanceStep::TakeSlot => {
                 let taken = self.place_is_free;
-                let turn = self.take_in(Outcome::Place { taken, per_account: 50 })?;
+                let turn = self.take_in(Outcome::Slot { taken, per_account: 50 })?;
                 // A slot becomes free, and this one is next.
                 let soon = self.now + SignedDuration::from_secs(1);
                 return Ok(if taken { turn } else { Turn::Waits(Some(soon)) });
             }
-            Step::StoreKey => {
+            IssuanceStep::StoreKey => {
                 let algorithm = self.wanted().unwrap().key;
                 self.write(|world| {
                     let fits = |key: &PrivateKey| key.algorithm() == algorithm;
@@ -57,68 +57,68 @@ impl World {
                 })?;
                 Outcome::KeyStored("next-key".to_owned())
             }
-            Step::PlaceOrder(asked) => {
-                assert!(self.state.progress.place, "orders under way are bounded");
+            IssuanceStep::PlaceOrder(asked) => {
+                assert!(self.state.progress.slot, "orders under way are bounded");
                 let account = self.account();
                 let placed = self.ca.place(&account, asked.identifiers.clone(), self.at_ca());
-                let answer = self.called(Operation::NewOrder, placed)?.map(|(url, order)| Answer {
+                let answer = self.called(Operation::NewOrder, placed)?.map(|(url, order)| AcmeResponse {
                     value: order,
                     location: Some(url),
                     retry_after: None,
                 });
                 Outcome::OrderPlaced { asked: *asked, account, answer }
             }
-            Step::ReadOrder(url) => {
+            IssuanceStep::ReadOrder(url) => {
                 let (account, of_status) = self.order();
                 assert_eq!(url, of_status);
                 let read = self.ca.read(&account, &url, self.at_ca());
                 Outcome::OrderRead(self.order_answer(Operation::Order, read))
             }
-            Step::ReadAuthorizations(_) => {
+            IssuanceStep::ReadAuthorizations(_) => {
                 let (account, url) = self.order();
                 let read = self.ca.authorizations(&account, &url, self.at_ca());
                 Outcome::AuthorizationsRead(read.map_err(|refusal| refusal.error(Operation::Authorization)))
             }
-            Step::Present(challenged) => self.present(challenged)?,
-            Step::SelfCheck => Outcome::SelfChecked(self.self_check()),
-            Step::Answer(challenges) => self.answer(&challenges)?,
-            Step::Finalize(_) => self.finalize()?,
-            Step::Download(_) => self.download(),
-            Step::StoreCertificate => self.store_certificate()?,
-            Step::RestoreSecret => {
+            IssuanceStep::Present(challenged) => self.present(challenged)?,
+            IssuanceStep::SelfCheck => Outcome::SelfChecked(self.self_check()),
+            IssuanceStep::Answer(challenges) => self.answer(&challenges)?,
+            IssuanceStep::Finalize(_) => self.finalize()?,
+            IssuanceStep::Download(_) => self.download(),
+            IssuanceStep::StoreCertificate => self.store_certificate()?,
+            IssuanceStep::RestoreSecret => {
                 self.write(|world| world.secret.clone_from(&world.backup))?;
                 Outcome::Restored
             }
-            Step::AskForRenewalInfo => panic!("the CA of this world suggests nothing"),
-            Step::RefreshSecret => panic!("the Secret is always written as the spec asks for"),
-            Step::Revocation(revocation::Chore::KeepLedger(ledger, remark)) => {
+            IssuanceStep::AskForRenewalInfo => panic!("the CA of this world suggests nothing"),
+            IssuanceStep::RefreshSecret => panic!("the Secret is always written as the spec asks for"),
+            IssuanceStep::Revocation(revocation::RevocationTask::KeepLedger(ledger, remark)) => {
                 Outcome::LedgerKept(ledger, remark)
             }
-            Step::Revocation(revocation::Chore::Revoke(revocation, patience)) => {
+            IssuanceStep::Revocation(revocation::RevocationTask::Revoke(revocation, patience)) => {
                 self.revoke(revocation, patience)?
             }
-            Step::Revocation(revocation::Chore::GiveUp(revocation, words)) => {
+            IssuanceStep::Revocation(revocation::RevocationTask::GiveUp(revocation, words)) => {
                 Outcome::RevocationGivenUp(revocation, words)
             }
-            Step::Tidy(Chore::RemoveRecords(removals)) => self.remove_records(removals)?,
-            Step::Tidy(Chore::Release) => {
+            IssuanceStep::Tidy(CleanupTask::RemoveRecords(removals)) => self.remove_records(removals)?,
+            IssuanceStep::Tidy(CleanupTask::Release) => {
                 self.write(|world| {
-                    world.held = false;
+                    world.has_finalizer = false;
                     world.is_gone = world.deleted.is_some();
                 })?;
                 Outcome::Released
             }
-            Step::Tidy(Chore::Withdraw) => {
+            IssuanceStep::Tidy(CleanupTask::Withdraw) => {
                 self.withdraw()?;
                 Outcome::Withdrawn
             }
-            Step::CleanUp => Outcome::Ended(Ending::Done),
-            Step::Abandon { message } => Outcome::Ended(Ending::Abandoned(message)),
-            Step::Fail(failure) => {
+            IssuanceStep::CleanUp => Outcome::Ended(Ending::Done),
+            IssuanceStep::Abandon { message } => Outcome::Ended(Ending::Abandoned(message)),
+            IssuanceStep::Fail(failure) => {
                 assert!(!failure.message.is_empty());
                 Outcome::Ended(Ending::Failed(failure))
             }
-            Step::Remove(leftovers) => self.remove(&leftovers)?,
+            IssuanceStep::Remove(leftovers) => self.remove(&leftovers)?,
         };
         self.take_in(outcome)
     }
@@ -139,8 +139,8 @@ impl World {
         &self,
         operation: Operation,
         order: Result<Order, Refusal>,
-    ) -> Result<Answer<Order>, AcmeError> {
-        let answer = |value| Answer { value, location: None, retry_after: self.ca.retry_after };
+    ) -> Result<AcmeResponse<Order>, AcmeError> {
+        let answer = |value| AcmeResponse { value, location: None, retry_after: self.ca.retry_after };
         order.map(answer).map_err(|refusal| refusal.error(operation))
     }
 
@@ -156,7 +156,7 @@ impl World {
     }
 
     fn present(&mut self, challenged: Vec<Challenged>) -> Result<Outcome, Broken> {
-        assert!(self.state.progress.place, "orders under way are bounded");
+        assert!(self.state.progress.slot, "orders under way are bounded");
         let records: Vec<_> = challenged.iter().filter_map(records::of).collect();
         let added: Vec<_> = records.iter().map(records::in_dns).collect();
         self.change(|state, seen, now| state.begin_presentation(seen, &challenged, records, now));
@@ -187,14 +187,14 @@ impl World {
             let answer = self.ca.answer(&account, &url, &authorization);
             let answer = self.called(Operation::Challenge, answer)?;
             let retry_after = self.ca.retry_after;
-            let answer = answer.map(|value| Answer { value, location: None, retry_after });
+            let answer = answer.map(|value| AcmeResponse { value, location: None, retry_after });
             answers.push((challenge.url.clone(), answer));
         }
         Ok(Outcome::Answered(answers))
     }
 
     fn finalize(&mut self) -> Result<Outcome, Broken> {
-        assert!(self.state.progress.place, "orders under way are bounded");
+        assert!(self.state.progress.slot, "orders under way are bounded");
         let (account, url) = self.order();
         self.check_order_is_recorded(&url);
         let key = self.key().expect("the private key is stored before the request leaves");

@@ -11,8 +11,8 @@ impl World {
     }
 
     fn record(&mut self) -> Result<(), Broken> {
-        if requires_finalizer(&self.state.status, self.held, self.deletion()) {
-            self.write(|world| world.held = true)?;
+        if requires_finalizer(&self.state.status, self.has_finalizer, self.deletion()) {
+            self.write(|world| world.has_finalizer = true)?;
         }
         self.write(|world| world.recorded = world.state.status.clone())?;
         self.known = self.recorded.clone();

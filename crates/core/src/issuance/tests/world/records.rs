@@ -61,7 +61,7 @@ impl World {
         });
         for record in &self.zone {
             let is_recorded = self.recorded.dns_records.iter().any(|known| in_dns(known) == *record);
-            let is_held = self.held || self.deleted.is_some();
+            let is_held = self.has_finalizer || self.deleted.is_some();
             assert!(is_recorded && is_held || left_behind.any(|left| left == *record), "{record:?} is lost");
         }
     }

@@ -10,7 +10,7 @@ impl World {
     /// Somebody deletes the Certificate. Without a finalizer it is gone immediately.
     pub fn delete(&mut self) {
         self.deleted = Some(self.now);
-        self.is_gone = !self.held;
+        self.is_gone = !self.has_finalizer;
     }
 
     /// Serial number of the certificate in the Secret.

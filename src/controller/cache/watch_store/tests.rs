@@ -46,14 +46,14 @@ fn what_is_deleted_is_forgotten() {
     assert_eq!(case.put(Event::Delete(web("absurd"))), ["gone web"]);
     assert_eq!(case.fault(), None);
     case.put(Event::Apply(web("absurd")));
-    drop(case.shelf);
+    drop(case.watch_store);
     assert!(!case.metrics.encode().unwrap().contains(METRIC), "with its watch it is forgotten");
 }
 
 const METRIC: &str = "certwright_unreadable_objects{kind=\"Certificate\",part=\"object\"} 1";
 
 struct Case {
-    shelf: Shelf<Certificate>,
+    watch_store: WatchStore<Certificate>,
     metrics: Metrics,
 }
 
@@ -62,13 +62,13 @@ impl Case {
         let (reader, writer) = store();
         let metrics = Metrics::default();
         let unreadable = Arc::new(Unreadable::new(metrics.clone()));
-        Self { shelf: Shelf::new(reader, writer, unreadable), metrics }
+        Self { watch_store: WatchStore::new(reader, writer, unreadable), metrics }
     }
 
     /// The changes that an event causes.
     fn put(&mut self, event: Event<Reading<Certificate>>) -> Vec<String> {
         let mut told = Vec::new();
-        self.shelf.put(event, |change| {
+        self.watch_store.put(event, |change| {
             told.push(match change {
                 Change::Seen(object) => format!("seen {}", object.name_any()),
                 Change::Gone(object) => format!("gone {}", object.name_any()),
@@ -79,11 +79,11 @@ impl Case {
     }
 
     fn cached(&self) -> usize {
-        self.shelf.reader.state().len()
+        self.watch_store.reader.state().len()
     }
 
     fn fault(&self) -> Option<String> {
-        Some(self.shelf.unreadable.fault("Certificate", Some("shop"), "web")?.path)
+        Some(self.watch_store.unreadable.fault("Certificate", Some("shop"), "web")?.path)
     }
 }
 

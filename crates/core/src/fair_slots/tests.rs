@@ -6,7 +6,7 @@ use super::*;
 
 #[test]
 fn holders_keep_their_slot_and_a_freed_one_goes_to_the_longest_waiting() {
-    let mut shares = Shares::new(1);
+    let mut shares = FairSlots::new(1);
     assert!(take(&mut shares, "a", "ns"));
     assert!(take(&mut shares, "a", "ns"));
     assert!(!take(&mut shares, "b", "ns"));
@@ -18,7 +18,7 @@ fn holders_keep_their_slot_and_a_freed_one_goes_to_the_longest_waiting() {
 
 #[test]
 fn one_that_leaves_the_queue_or_never_uses_its_place_holds_nobody_up() {
-    let mut shares = Shares::new(1);
+    let mut shares = FairSlots::new(1);
     take(&mut shares, "a", "ns");
     for id in ["b", "c", "d"] {
         take(&mut shares, id, "ns");
@@ -34,7 +34,7 @@ fn one_that_leaves_the_queue_or_never_uses_its_place_holds_nobody_up() {
 
 #[test]
 fn the_first_of_a_namespace_waits_for_one_place_and_not_for_a_whole_queue() {
-    let mut shares = Shares::new(2);
+    let mut shares = FairSlots::new(2);
     for id in 0..10_000 {
         take(&mut shares, &format!("greedy-{id}"), "greedy");
     }
@@ -45,7 +45,7 @@ fn the_first_of_a_namespace_waits_for_one_place_and_not_for_a_whole_queue() {
 
 #[test]
 fn namespaces_take_turns() {
-    let mut shares = Shares::new(1);
+    let mut shares = FairSlots::new(1);
     take(&mut shares, "first", "z");
     for group in ["a", "b", "c"] {
         for n in 0..3 {
@@ -63,7 +63,7 @@ fn namespaces_take_turns() {
 
 #[test]
 fn the_last_places_are_for_namespaces_that_hold_none() {
-    let mut shares = Shares::new(4).with_reserve(1);
+    let mut shares = FairSlots::new(4).with_reserve(1);
     let taken = (0..4).filter(|n| take(&mut shares, &format!("greedy-{n}"), "greedy")).count();
     assert_eq!(taken, 3, "the last one is not for it");
     assert!(take(&mut shares, "modest-0", "modest"));
@@ -71,12 +71,12 @@ fn the_last_places_are_for_namespaces_that_hold_none() {
     assert!(shares.free("greedy-0").is_empty(), "only the last place is free");
     assert_eq!(shares.free("modest-0"), ["modest-1"], "who was next in turn among those that hold none");
     assert_eq!(shares.free("modest-1"), ["greedy-3"]);
-    assert!(take(&mut Shares::new(1).with_reserve(9), "one", "ns"), "at least one is for all");
+    assert!(take(&mut FairSlots::new(1).with_reserve(9), "one", "ns"), "at least one is for all");
 }
 
 #[test]
 fn a_lower_rank_comes_first_within_a_namespace_only() {
-    let mut shares = Shares::new(1);
+    let mut shares = FairSlots::new(1);
     for (id, group, rank) in
         [("first", "z", 0), ("large", "a", 8192), ("small", "a", 2048), ("other", "b", 8192)]
     {
@@ -96,7 +96,7 @@ proptest! {
         reserve in 0usize..3,
         steps in prop::collection::vec((any::<bool>(), 0u8..12, 0u32..3), 0..200),
     ) {
-        let mut shares = Shares::new(limit).with_reserve(reserve);
+        let mut shares = FairSlots::new(limit).with_reserve(reserve);
         let mut holding = HashSet::new();
         for (takes, member, rank) in steps {
             let (id, group) = (format!("m{member}"), format!("g{}", member % 4));
@@ -124,6 +124,6 @@ proptest! {
     }
 }
 
-fn take(shares: &mut Shares<String>, id: &str, group: &str) -> bool {
+fn take(shares: &mut FairSlots<String>, id: &str, group: &str) -> bool {
     shares.take(id, group, 0, id.to_owned())
 }

@@ -7,17 +7,17 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::issuer_record::AccountSecret;
 use certwright_api::Certificate;
-use certwright_core::shares::Shares;
+use certwright_core::fair_slots::FairSlots;
 
 /// The order slots of all accounts.
-pub struct Places {
+pub struct OrderSlots {
     per_account: usize,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    accounts: HashMap<AccountSecret, Shares<ObjectRef<Certificate>>>,
+    accounts: HashMap<AccountSecret, FairSlots<ObjectRef<Certificate>>>,
     /// The account at which a Certificate has a slot, or waits for one, by uid.
     at: HashMap<String, AccountSecret>,
 }
@@ -25,7 +25,7 @@ struct State {
 /// An eighth of the slots is reserved for namespaces that hold none.
 const RESERVE: usize = 8;
 
-impl Places {
+impl OrderSlots {
     /// This many slots for each account.
     pub fn new(per_account: usize) -> Self {
         Self { per_account, state: Mutex::default() }
@@ -43,7 +43,7 @@ impl Places {
         let shares = state
             .accounts
             .entry(account.clone())
-            .or_insert_with(|| Shares::new(self.per_account).with_reserve(self.per_account / RESERVE));
+            .or_insert_with(|| FairSlots::new(self.per_account).with_reserve(self.per_account / RESERVE));
         let has_place = shares.take(uid, &namespace, 0, certificate);
         state.at.insert(uid.to_owned(), account.clone());
         has_place
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_place_that_is_freed_goes_to_the_namespace_that_has_none() {
-        let places = Places::new(2);
+        let places = OrderSlots::new(2);
         for name in ["a", "b", "c", "d"] {
             places.take(&account("shared"), name, certificate("greedy", name));
         }
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_certificate_that_changes_its_issuer_does_not_keep_its_old_slot() {
-        let places = Places::new(1);
+        let places = OrderSlots::new(1);
         assert!(places.take(&account("old"), "a", certificate("ns", "a")));
         assert!(!places.take(&account("old"), "b", certificate("ns", "b")));
         assert!(places.free_elsewhere("a", Some(&account("old"))).is_empty());
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn an_account_without_orders_leaves_nothing_behind() {
-        let places = Places::new(1);
+        let places = OrderSlots::new(1);
         places.take(&account("one"), "a", certificate("ns", "a"));
         places.take(&account("one"), "b", certificate("ns", "b"));
         places.free("b");

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 /// A slot is assigned to a waiting member immediately: nobody can overtake it, and it must be freed even if it is never used.
 /// Every operation takes time logarithmic in the length of the queue.
 #[derive(Debug)]
-pub struct Shares<T> {
+pub struct FairSlots<T> {
     limit: usize,
     reserve: usize,
     taken: usize,
@@ -39,7 +39,7 @@ struct Member {
     waits: Option<(u32, u64)>,
 }
 
-impl<T> Shares<T> {
+impl<T> FairSlots<T> {
     /// This many slots, and at least one.
     pub fn new(limit: usize) -> Self {
         Self {

@@ -5,17 +5,17 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-use certwright_core::renewal::Asked;
+use certwright_core::renewal::RenewalInfoPoll;
 
 /// The last request about each Certificate, by uid.
-pub struct Questions(Mutex<Known>);
+pub struct RenewalInfoPolls(Mutex<Known>);
 
 struct Known {
     began: Timestamp,
-    asked: HashMap<String, Asked>,
+    asked: HashMap<String, RenewalInfoPoll>,
 }
 
-impl Questions {
+impl RenewalInfoPolls {
     /// None yet.
     pub fn new(now: Timestamp) -> Self {
         Self(Mutex::new(Known { began: now, asked: HashMap::new() }))
@@ -27,12 +27,12 @@ impl Questions {
     }
 
     /// The last request about a Certificate.
-    pub fn last(&self, uid: &str) -> Option<Asked> {
+    pub fn last(&self, uid: &str) -> Option<RenewalInfoPoll> {
         self.0.lock().asked.get(uid).cloned()
     }
 
     /// Remembers a request.
-    pub fn remember(&self, uid: &str, asked: Asked) {
+    pub fn remember(&self, uid: &str, asked: RenewalInfoPoll) {
         self.0.lock().asked.insert(uid.to_owned(), asked);
     }
 

@@ -107,9 +107,9 @@ pub struct SecretReference {
 
 /// An Ingress or a Gateway.
 #[derive(Clone, Debug, Default)]
-pub struct Entrance {
+pub struct AnnotatedObject {
     /// Which of the two.
-    pub kind: EntranceKind,
+    pub kind: AnnotatedKind,
     /// Its namespace.
     pub namespace: String,
     /// Its name.
@@ -126,9 +126,9 @@ pub struct Entrance {
     pub(super) blocks: Vec<Block>,
 }
 
-/// Kinds of entrance.
+/// The kinds of annotated object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum EntranceKind {
+pub enum AnnotatedKind {
     /// `networking.k8s.io/v1`.
     #[default]
     Ingress,
@@ -136,7 +136,7 @@ pub enum EntranceKind {
     Gateway,
 }
 
-impl EntranceKind {
+impl AnnotatedKind {
     /// The kind as the API writes it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -166,7 +166,7 @@ pub(super) struct Block {
     pub secrets: Vec<SecretReference>,
 }
 
-impl Entrance {
+impl AnnotatedObject {
     /// The owner reference for Certificates that are created from it.
     pub(super) fn owner(&self) -> OwnerReference {
         OwnerReference {
@@ -185,7 +185,7 @@ impl Entrance {
         self.blocks.iter().any(|block| block.secrets.iter().any(|secret| secret.name == name))
     }
 
-    fn of(kind: EntranceKind, metadata: &ObjectMeta, blocks: Vec<Block>) -> Self {
+    fn of(kind: AnnotatedKind, metadata: &ObjectMeta, blocks: Vec<Block>) -> Self {
         let text = |field: &Option<String>| field.clone().unwrap_or_default();
         Self {
             kind,
@@ -200,7 +200,7 @@ impl Entrance {
     }
 }
 
-impl From<&Ingress> for Entrance {
+impl From<&Ingress> for AnnotatedObject {
     fn from(ingress: &Ingress) -> Self {
         let blocks = ingress.spec.tls.iter().enumerate().map(|(at, tls)| Block {
             path: format!("spec.tls[{at}]"),
@@ -210,11 +210,11 @@ impl From<&Ingress> for Entrance {
                 .map(|name| SecretReference { name: name.clone(), ..SecretReference::default() })
                 .collect(),
         });
-        Self::of(EntranceKind::Ingress, &ingress.metadata, blocks.collect())
+        Self::of(AnnotatedKind::Ingress, &ingress.metadata, blocks.collect())
     }
 }
 
-impl From<&Gateway> for Entrance {
+impl From<&Gateway> for AnnotatedObject {
     fn from(gateway: &Gateway) -> Self {
         let listeners = gateway.spec.listeners.iter().enumerate();
         let blocks = listeners.filter(|(_, listener)| terminates_tls(listener)).map(|(at, listener)| Block {
@@ -223,7 +223,7 @@ impl From<&Gateway> for Entrance {
             hosts: listener.hostname.iter().filter(|host| !host.is_empty()).cloned().collect(),
             secrets: listener.tls.as_ref().map(|tls| tls.certificate_refs.clone()).unwrap_or_default(),
         });
-        Self::of(EntranceKind::Gateway, &gateway.metadata, blocks.collect())
+        Self::of(AnnotatedKind::Gateway, &gateway.metadata, blocks.collect())
     }
 }
 

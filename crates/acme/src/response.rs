@@ -2,7 +2,7 @@ use std::time::Duration;
 
 /// A CA's answer, with the relevant headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer<T> {
+pub struct AcmeResponse<T> {
     /// The object in the body.
     pub value: T,
     /// The URL of the object (`Location`): always present after newOrder, otherwise only if the CA repeats it.

@@ -22,7 +22,7 @@ pub enum Change<K> {
 }
 
 /// Stores the objects of a watch: readable ones in the cache, the others in [`Unreadable`].
-pub struct Shelf<K: Resource<DynamicType = ()> + Clone + 'static> {
+pub struct WatchStore<K: Resource<DynamicType = ()> + Clone + 'static> {
     reader: Store<K>,
     writer: Writer<K>,
     unreadable: Arc<Unreadable>,
@@ -44,8 +44,8 @@ impl<K> Default for Listed<K> {
     }
 }
 
-impl<K: Readable + Clone + Send + Sync + 'static> Shelf<K> {
-    /// An empty shelf.
+impl<K: Readable + Clone + Send + Sync + 'static> WatchStore<K> {
+    /// An empty store.
     pub fn new(reader: Store<K>, writer: Writer<K>, unreadable: Arc<Unreadable>) -> Self {
         Self { reader, writer, unreadable, aside: BTreeSet::new(), listed: Listed::default() }
     }
@@ -125,7 +125,7 @@ impl<K: Readable + Clone + Send + Sync + 'static> Shelf<K> {
     }
 }
 
-impl<K: Resource<DynamicType = ()> + Clone + 'static> Drop for Shelf<K> {
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Drop for WatchStore<K> {
     fn drop(&mut self) {
         self.aside.iter().chain(&self.listed.aside).for_each(|key| self.unreadable.forget(key));
     }

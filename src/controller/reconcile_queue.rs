@@ -5,7 +5,7 @@ use kube::runtime::reflector::{Lookup, ObjectRef};
 use parking_lot::Mutex;
 
 /// Requests reconciles from the controllers of one kind, one per watched namespace.
-pub struct Wake<K: Lookup<DynamicType = ()> + 'static>(Mutex<Vec<Controller<K>>>);
+pub struct ReconcileQueue<K: Lookup<DynamicType = ()> + 'static>(Mutex<Vec<Controller<K>>>);
 
 struct Controller<K: Lookup<DynamicType = ()> + 'static> {
     /// The namespace that it is for; `None` for all.
@@ -13,13 +13,13 @@ struct Controller<K: Lookup<DynamicType = ()> + 'static> {
     requests: UnboundedSender<ObjectRef<K>>,
 }
 
-impl<K: Lookup<DynamicType = ()>> Default for Wake<K> {
+impl<K: Lookup<DynamicType = ()>> Default for ReconcileQueue<K> {
     fn default() -> Self {
         Self(Mutex::new(Vec::new()))
     }
 }
 
-impl<K: Lookup<DynamicType = ()>> Wake<K> {
+impl<K: Lookup<DynamicType = ()>> ReconcileQueue<K> {
     /// The requests for a controller of `namespace` that is about to start.
     pub fn connect(&self, namespace: Option<String>) -> UnboundedReceiver<ObjectRef<K>> {
         let (requests, receiver) = unbounded();
@@ -40,7 +40,7 @@ impl<K: Lookup<DynamicType = ()>> Wake<K> {
     }
 
     /// Requests a reconcile of `object`.
-    pub fn wake(&self, object: ObjectRef<K>) {
+    pub fn add(&self, object: ObjectRef<K>) {
         let controllers = self.0.lock();
         let serves = |controller: &&Controller<K>| {
             controller.namespace.is_none() || controller.namespace == object.namespace

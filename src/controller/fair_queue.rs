@@ -6,27 +6,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use certwright_core::shares::Shares;
+use certwright_core::fair_slots::FairSlots;
 
 /// The limit and the queue. Clones share both.
 #[derive(Clone)]
-pub struct Turns(Arc<Inner>);
+pub struct FairQueue(Arc<Inner>);
 
 struct Inner {
-    shares: Mutex<Shares<oneshot::Sender<()>>>,
+    shares: Mutex<FairSlots<oneshot::Sender<()>>>,
     ids: AtomicU64,
 }
 
 /// A turn, or a place in the queue; it ends when it is dropped.
 pub struct Turn {
-    turns: Turns,
+    turns: FairQueue,
     id: String,
 }
 
-impl Turns {
+impl FairQueue {
     /// This many at a time, and at least one.
     pub fn new(limit: usize) -> Self {
-        Self(Arc::new(Inner { shares: Mutex::new(Shares::new(limit)), ids: AtomicU64::new(0) }))
+        Self(Arc::new(Inner { shares: Mutex::new(FairSlots::new(limit)), ids: AtomicU64::new(0) }))
     }
 
     /// Waits for a turn of `namespace`, in which the lowest `rank` comes first. Dropping the future leaves the queue.

@@ -11,7 +11,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use parking_lot::Mutex;
 
-use super::cache::{Change, Observer};
+use super::cache::{Change, WatchHandler};
 use super::context::Context;
 use super::issuer_record::{IssuerId, IssuerRecord, account_secret};
 use super::presenter;
@@ -25,14 +25,14 @@ use certwright_core::conditions::{condition, is_true};
 use certwright_solver::http01::KeyAuthorizations;
 
 /// Turns changes into reconciles, and keeps the http-01 answers of this replica up to date.
-pub struct Reactions {
+pub struct WatchHandlers {
     context: Arc<Context>,
     /// A hash of what was last seen of each object, by uid: a change that does not matter, such as our own write of a status,
     /// requests nothing.
     seen: Mutex<HashMap<String, u64>>,
 }
 
-impl Reactions {
+impl WatchHandlers {
     /// Reactions that have seen nothing yet.
     pub fn new(context: Arc<Context>) -> Self {
         Self { context, seen: Mutex::default() }
@@ -76,7 +76,7 @@ impl Reactions {
             let conditions =
                 certificate.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
             if !is_true(conditions, CONDITION_READY) || is_true(conditions, CONDITION_ISSUING) {
-                self.context.wake_certificate.wake(ObjectRef::from_obj(&*certificate));
+                self.context.certificate_queue.add(ObjectRef::from_obj(&*certificate));
             }
         }
     }
@@ -89,7 +89,7 @@ impl Reactions {
                 .is_some_and(|issuing| issuing.reason == certificate_reason::NOT_ALLOWED)
         };
         for certificate in self.context.cache.certificates(namespace, waits) {
-            self.context.wake_certificate.wake(ObjectRef::from_obj(&*certificate));
+            self.context.certificate_queue.add(ObjectRef::from_obj(&*certificate));
         }
     }
 
@@ -97,7 +97,7 @@ impl Reactions {
     fn wake_deleted(&self, namespace: &str) {
         let deleted = |certificate: &Certificate| certificate.metadata.deletion_timestamp.is_some();
         for certificate in self.context.cache.certificates(namespace, deleted) {
-            self.context.wake_certificate.wake(ObjectRef::from_obj(&*certificate));
+            self.context.certificate_queue.add(ObjectRef::from_obj(&*certificate));
         }
         for issuer in self.context.cache.issuers() {
             if issuer.deleted.is_some() && issuer.id.namespace.as_deref() == Some(namespace) {
@@ -112,7 +112,7 @@ impl Reactions {
             certificate.spec.secret_name == secret && certificate.metadata.uid.as_deref() != but
         };
         for certificate in self.context.cache.certificates(namespace, names) {
-            self.context.wake_certificate.wake(ObjectRef::from_obj(&*certificate));
+            self.context.certificate_queue.add(ObjectRef::from_obj(&*certificate));
         }
     }
 
@@ -128,13 +128,13 @@ impl Reactions {
         self.context.metrics.forget_certificate(&namespace, &certificate.name_any());
         self.context.http01.forget(&uid);
         self.context.in_flight.forget(&uid);
-        self.context.questions.forget(&uid);
-        for next in self.context.places.free(&uid) {
-            self.context.wake_certificate.wake(next);
+        self.context.renewal_info_polls.forget(&uid);
+        for next in self.context.order_slots.free(&uid) {
+            self.context.certificate_queue.add(next);
         }
         self.wake_by_secret(&namespace, &certificate.spec.secret_name, Some(&uid));
         let presented = certificate.status.as_ref().is_some_and(|status| !status.challenges.is_empty());
-        if presented && self.context.wake_certificate.is_connected() {
+        if presented && self.context.certificate_queue.is_connected() {
             // Its Ingress is deleted together with it; shared objects may have to be removed.
             let context = self.context.clone();
             tokio::spawn(async move {
@@ -149,7 +149,7 @@ impl Reactions {
     }
 }
 
-impl Observer for Reactions {
+impl WatchHandler for WatchHandlers {
     fn certificate(&self, change: Change<Certificate>) {
         match change {
             Change::Seen(certificate) => {
@@ -160,7 +160,7 @@ impl Observer for Reactions {
                 }
                 let spec = (certificate.metadata.generation, certificate.annotations(), certificate.labels());
                 if self.matters(certificate.uid(), spec) {
-                    self.context.wake_certificate.wake(ObjectRef::from_obj(&*certificate));
+                    self.context.certificate_queue.add(ObjectRef::from_obj(&*certificate));
                     self.wake_entrances_of(&certificate);
                 }
                 let challenges = certificate.status.as_ref().map_or(0, |status| status.challenges.len());
@@ -224,7 +224,7 @@ impl Observer for Reactions {
     }
 }
 
-impl Reactions {
+impl WatchHandlers {
     /// It is ignored; its Secret stays as it is.
     fn certificate_unreadable(&self, certificate: &Certificate) {
         let status = certificate.status.as_ref();
@@ -253,7 +253,7 @@ impl Reactions {
         self.context.metrics.forget_issuer(kind, namespace, name);
         self.forget(Some(&issuer.uid));
         self.forget(Some(&format!("{}/certificates", issuer.uid)));
-        self.context.verdicts.lift(&issuer.id);
+        self.context.account_refusals.lift(&issuer.id);
         let own = &self.context.config.namespace;
         let secret = account_secret(issuer, own);
         let others = self.context.cache.issuers();
