@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use kube::{Api, api::PostParams};
-use reqwest::Certificate;
+use reqwest::{Certificate, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::time::{interval, timeout};
@@ -106,8 +106,13 @@ impl ApiService {
         let target = format!("apiservice/{}", self.name());
         let forwarded = async {
             for attempt in 0_u32.. {
-                let answer = http.get(&url).bearer_auth(ADMIN_TOKEN).send().await;
-                if answer.is_ok_and(|answer| answer.status().is_success()) {
+                let get = async |url: &str| {
+                    let answer = http.get(url).bearer_auth(ADMIN_TOKEN).send().await;
+                    answer.map_or(StatusCode::SERVICE_UNAVAILABLE, |answer| answer.status())
+                };
+                // Until the server has loaded the CA of the front proxy, it takes the API server itself for the user, who may
+                // use discovery only. An administrator is told that the resource does not exist.
+                if get(&url).await.is_success() && get(&format!("{url}/any")).await != StatusCode::FORBIDDEN {
                     break;
                 }
                 if attempt.is_multiple_of(10) {

@@ -60,7 +60,7 @@ async fn a_key_that_another_account_has_is_not_taken_for_ours() -> Result<()> {
         });
         ask_for_rollover(ns, "1").await?;
         let message = not_rolled_over(ns, "KeyChangeRefused").await?;
-        ensure!(message.contains("is that of another account"), "{message}");
+        ensure!(message.contains("belongs to another account"), "{message}");
         let issuer = ns.get("issuer/ca").await?.context("no Issuer")?;
         assert_eq!(condition(&issuer, "Ready").context("no condition")?.0, "True");
         assert_eq!(issuer["status"]["acme"]["keyThumbprint"], before["keyThumbprint"]);
@@ -91,7 +91,7 @@ async fn a_ca_that_says_yes_and_keeps_the_key_is_found_out() -> Result<()> {
         let message = not_rolled_over(ns, "KeyChangeRefused").await?;
         assert_eq!(
             message,
-            "The account key was not changed: the CA reported success, but kept the old key. The account keeps its present key"
+            "The account key was not changed: the CA reported success, but kept the old key. The account keeps its current key"
         );
         assert_eq!(acme(ns).await?["keyThumbprint"], before["keyThumbprint"]);
         issue(ns, "web").await
@@ -145,7 +145,7 @@ async fn a_ca_that_does_not_change_keys_is_left_in_peace_and_issuing_goes_on() -
             };
             let issuer = ns.wait("issuer/ca", SOON, said).await.with_context(|| name.to_owned())?;
             let (_, _, message) = condition(&issuer, "KeyRollover").context("no condition")?;
-            ensure!(message.ends_with("The account keeps its present key"), "{message}");
+            ensure!(message.ends_with("The account keeps its current key"), "{message}");
             assert_eq!(condition(&issuer, "Ready").context("no condition")?.0, "True", "{name}");
             let acme = &issuer["status"]["acme"];
             assert_eq!(acme["keyThumbprint"], before["keyThumbprint"], "{name}");

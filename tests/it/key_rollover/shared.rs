@@ -44,7 +44,7 @@ async fn issuers_that_share_a_key_follow_each_other() -> Result<()> {
         };
         let twin = ns.wait("issuer/twin", SOON, refused).await?;
         let (_, _, message) = condition(&twin, "KeyRollover").context("no condition")?;
-        ensure!(message.contains("Issuer ca uses the key in Secret shared as well"), "{message}");
+        ensure!(message.contains("Issuer ca also uses the key in Secret shared"), "{message}");
         assert_eq!(requests_to(&ca.proxy, KEY_CHANGE).len(), 2);
         Ok(())
     })

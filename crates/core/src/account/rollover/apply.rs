@@ -18,7 +18,7 @@ use certwright_acme::{AcmeError, Operation};
 use certwright_api::{AcmeAccountStatus, CONDITION_KEY_ROLLOVER, FailedKeyRollover, issuer_reason as reason};
 
 /// The end of every failure message.
-const GOES_ON: &str = "The account keeps its present key";
+const GOES_ON: &str = "The account keeps its current key";
 
 /// The action of the events.
 const ACTION: &str = "RollOver";
@@ -101,7 +101,7 @@ impl State {
             Ok(true) => self.learn(account, Known::Current, snapshot, now),
             Ok(false) => {
                 let message = format!(
-                    "The CA knows neither the present nor the next key of the account {}, which are in Secret {}",
+                    "The CA knows neither the current nor the next key of the account {}, which are in Secret {}",
                     account.url, snapshot.key_secret_name.0
                 );
                 let failure = Failure {
