@@ -149,7 +149,7 @@ mod tests {
         let begins = "Certificate shop/www is not ready, since 2026-01-01T00:00:00Z (5m ago)\n\n\
              Waits for     WaitingForSelfCheck, in progress since 2026-01-01T00:00:00Z (5m ago)\n\
              \x20             www.example.com has no address\n\
-             NextAction          checks again at least every ten seconds, and tells the CA to validate if the\n\
+             Next          checks again at least every ten seconds, and tells the CA to validate if the\n\
              \x20             self-check takes too long\n\
              What to do    The challenges are presented";
         assert!(text.starts_with(begins), "{text}");
@@ -174,7 +174,7 @@ mod tests {
         }));
         for words in [
             "Problem       CAA, failed 2026-01-01T00:04:00Z (1m ago)\n",
-            "NextAction          retries at 2026-01-01T01:07:00Z (in 1h2m)\n",
+            "Next          retries at 2026-01-01T01:07:00Z (in 1h2m)\n",
             "What to do    The CA does not allow what the Certificate requests",
             "Failures      2 in a row, last 2026-01-01T00:04:00Z (1m ago)\n",
         ] {

@@ -67,7 +67,7 @@ fn account(acme: &AcmeAccountStatus, now: Timestamp) -> String {
         field("Account key", &acme.key_algorithm),
         optional("Key created", at(acme.key_created.as_ref())),
         optional("Key changed", at(acme.last_key_rollover.as_ref())),
-        optional("NextAction key", at(acme.next_key_rollover.as_ref())),
+        optional("Next key", at(acme.next_key_rollover.as_ref())),
         optional("Deactivated", at(acme.deactivation_time.as_ref())),
         optional("New terms", acme.latest_terms_of_service.clone()),
     ]

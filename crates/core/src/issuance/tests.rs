@@ -38,7 +38,7 @@ fn an_issuance_runs_through_without_a_wait_where_nothing_has_to_be_waited_for() 
             "ReadAuthorizations",
             "Present",
             "SelfCheck",
-            "AcmeResponse",
+            "Answer",
             "Wait",
             "ReadOrder",
             "Finalize",

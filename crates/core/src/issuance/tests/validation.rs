@@ -51,7 +51,7 @@ fn a_ca_that_keeps_a_challenge_open_in_silence_is_told_again_after_minutes() {
             turn => panic!("{turn:?}"),
         }
     }
-    let told = world.step_names().iter().filter(|step| **step == "AcmeResponse").count();
+    let told = world.step_names().iter().filter(|step| **step == "Answer").count();
     assert!((4..=8).contains(&told), "{told} times within an hour");
     world.ca.forgets_answers = false;
     world.run_until_rest();
