@@ -159,6 +159,8 @@ fn store(situation: &Situation<'_>, chain: &Chain, now: Timestamp) -> IssuanceSt
     let disposition = match due.reason {
         reason::NAMES_CHANGED | reason::KEY_ALGORITHM_CHANGED => Disposition::NotAllowed,
         reason::EXPIRED | reason::RENEWAL_DUE => Disposition::OrderLost,
+        // This issuance is complete; the next one replaces the certificate.
+        reason::REVOKED => return IssuanceStep::CleanUp,
         _ => return store,
     };
     IssuanceStep::Fail(Failure {

@@ -140,7 +140,9 @@ impl World {
                 Ok(Some(next)) => next,
                 Err(Broken) => self.now + SignedDuration::from_secs(1),
             };
-            if self.released || next > self.now + SignedDuration::from_hours(9) {
+            // A failing account is tried again, however long that takes.
+            let is_failing = self.status.failed_attempts.is_some();
+            if self.released || (!is_failing && next > self.now + SignedDuration::from_hours(9)) {
                 return;
             }
             self.now = self.now.max(next) + SignedDuration::from_secs(1);
