@@ -15,6 +15,7 @@ use super::{Failure, IssuanceStep, Situation};
 use crate::backoff::look_again;
 use crate::disposition::Disposition;
 use crate::records::CleanupTask;
+use crate::revocation::reason_of_serial;
 use crate::spec::ValidatedCertificate;
 use certwright_acme::{Order, OrderStatus};
 use certwright_api::{Solver, certificate_reason as reason};
@@ -145,6 +146,20 @@ fn store(situation: &Situation<'_>, chain: &Chain, now: Timestamp) -> IssuanceSt
     if chain.leaf().check_validity(situation.at_ca(now)).is_err() {
         return expired_unstored(situation, now);
     }
+    let stored = situation.secret.leaf() == Some(chain.leaf());
+    let revoked = reason_of_serial(&situation.state.status, &chain.leaf().serial_number);
+    if revoked.is_some() && !stored {
+        return IssuanceStep::Fail(Failure {
+            reason: reason::CERTIFICATE_REFUSED,
+            message: format!(
+                "The certificate that the CA issued has the serial number {} of a revoked certificate, so it is not stored; \
+                 report that to the CA",
+                chain.leaf().serial_number
+            ),
+            disposition: Disposition::OrderLost,
+            retry_after: None,
+        });
+    }
     if let Some(step) = without_password(situation, now) {
         return step;
     }
@@ -154,7 +169,6 @@ fn store(situation: &Situation<'_>, chain: &Chain, now: Timestamp) -> IssuanceSt
         true => IssuanceStep::StoreCertificate,
         false => IssuanceStep::Record,
     };
-    let stored = situation.secret.leaf() == Some(chain.leaf());
     let Some(due) = situation.due(now).filter(|_| stored) else { return store };
     let disposition = match due.reason {
         reason::NAMES_CHANGED | reason::KEY_ALGORITHM_CHANGED => Disposition::NotAllowed,

@@ -31,9 +31,13 @@ pub fn holds(status: &CertificateStatus) -> bool {
 
 /// The reason for which the certificate in a Secret is or will be revoked.
 pub fn reason_of(status: &CertificateStatus, secret: &SecretView) -> Option<RevocationReason> {
-    let serial_number = &secret.leaf()?.serial_number;
+    reason_of_serial(status, &secret.leaf()?.serial_number)
+}
+
+/// The reason for which the certificate with this serial number is or will be revoked.
+pub fn reason_of_serial(status: &CertificateStatus, serial_number: &str) -> Option<RevocationReason> {
     let mut held = status.revocation.iter().flat_map(|ledger| &ledger.certificates);
-    Some(held.find(|held| held.serial_number == *serial_number)?.revocation.as_ref()?.reason)
+    Some(held.find(|held| held.serial_number == serial_number)?.revocation.as_ref()?.reason)
 }
 
 /// The certificate in the Secret. It counts only together with its own key: otherwise somebody could store another owner's

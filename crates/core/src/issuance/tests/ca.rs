@@ -94,6 +94,8 @@ pub enum Flaw {
     NameAdded,
     NoChain,
     Expired,
+    /// They have the serial number of the last one for the same key.
+    SerialRepeated,
     /// Its renewal time is past when it is issued.
     DueAlready,
 }

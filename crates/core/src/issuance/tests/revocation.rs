@@ -172,6 +172,19 @@ fn a_certificate_that_is_revoked_before_its_issuance_ends_is_replaced_by_another
     assert_eq!(world.ca.orders.len(), 2);
 }
 
+#[test]
+fn a_certificate_with_the_serial_number_of_a_revoked_one_is_not_stored() {
+    let mut world = World::new();
+    world.rotation_is(RotationPolicy::Never);
+    world.ca.flaw = Some(Flaw::SerialRepeated);
+    world.run_until_rest();
+    world.revoke_request = Some("superseded".to_owned());
+    let failure = failure_of(&mut world);
+    assert_eq!(failure.reason, reason::CERTIFICATE_REFUSED);
+    assert!(failure.message.contains("of a revoked certificate"), "{}", failure.message);
+    assert_eq!(world.ca.orders.len(), 2);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { max_shrink_iters: 500, ..ProptestConfig::with_cases(200) })]
 

@@ -2,10 +2,14 @@
 
 use std::net::IpAddr;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose, SanType};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose, SanType,
+    SerialNumber,
+};
 
 use super::Flaw;
 use certwright_acme::Identifier;
@@ -24,6 +28,10 @@ pub(super) fn certificate(
         Err(_) => SanType::DnsName(name.value.as_str().try_into().unwrap()),
     };
     let mut params = CertificateParams::default();
+    if flaw != Some(Flaw::SerialRepeated) {
+        // Otherwise, it is derived from the key.
+        params.serial_number = Some(next_serial_number());
+    }
     params.subject_alt_names = names.iter().map(san).collect();
     if flaw == Some(Flaw::NameAdded) {
         params.subject_alt_names.push(SanType::DnsName("www.added.test".try_into().unwrap()));
@@ -43,6 +51,11 @@ pub(super) fn certificate(
     let key = KeyPair::from_pem(&key.to_pem(KeyEncoding::Pkcs8).unwrap()).unwrap();
     let leaf = params.signed_by(&key, intermediate()).unwrap().pem();
     if flaw == Some(Flaw::NoChain) { leaf } else { leaf + &intermediate().pem() }
+}
+
+fn next_serial_number() -> SerialNumber {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    SerialNumber::from(1 + LAST.fetch_add(1, Ordering::Relaxed))
 }
 
 fn intermediate() -> &'static CertifiedIssuer<'static, KeyPair> {
