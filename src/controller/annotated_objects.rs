@@ -1,10 +1,13 @@
 //! The Ingresses and Gateways whose annotations request Certificates.
 
-use kube::runtime::reflector::{ObjectRef, Store};
+use std::sync::Arc;
+
+use kube::runtime::reflector::ObjectRef;
 use parking_lot::Mutex;
 
+use super::cache::{Held, Index, Objects};
 use super::reconcile_queue::ReconcileQueue;
-use certwright_core::annotated::{AnnotatedObject, Gateway, Ingress};
+use certwright_core::annotated::{Gateway, Ingress};
 
 /// The Ingresses and Gateways that are watched, while this replica leads.
 #[derive(Default)]
@@ -16,8 +19,8 @@ pub struct AnnotatedObjects {
 
 /// What is watched in one namespace, or in all.
 pub(super) struct Scope {
-    pub(super) ingresses: Store<Ingress>,
-    pub(super) gateways: Store<Gateway>,
+    pub(super) ingresses: Arc<Objects<Ingress>>,
+    pub(super) gateways: Arc<Objects<Gateway>>,
 }
 
 impl AnnotatedObjects {
@@ -30,7 +33,7 @@ impl AnnotatedObjects {
     }
 
     /// Requests a reconcile of those whose uid matches `which`.
-    pub fn wake_those(&self, which: impl Fn(&String) -> bool) {
+    pub fn wake_those(&self, which: impl Fn(&str) -> bool) {
         for scope in &*self.scopes.lock() {
             wake_those(&scope.ingresses, &self.ingresses, &which);
             wake_those(&scope.gateways, &self.gateways, &which);
@@ -45,22 +48,11 @@ impl AnnotatedObjects {
     }
 }
 
-fn wake_by_secret<K>(store: &Store<K>, queue: &ReconcileQueue<K>, namespace: &str, secret: &str)
-where
-    K: kube::Resource<DynamicType = ()> + Clone + 'static,
-    for<'a> AnnotatedObject: From<&'a K>,
-{
-    let names = |object: &K| {
-        object.meta().namespace.as_deref() == Some(namespace)
-            && AnnotatedObject::from(object).names_secret(secret)
-    };
-    store.state_filter(names).iter().for_each(|object| queue.add(ObjectRef::from_obj(&**object)));
+fn wake_by_secret<K: Held>(objects: &Objects<K>, queue: &ReconcileQueue<K>, namespace: &str, secret: &str) {
+    let named = objects.indexed(&Index::Secret(namespace, secret));
+    named.iter().for_each(|object| queue.add(ObjectRef::from_obj(&**object)));
 }
 
-fn wake_those<K>(store: &Store<K>, queue: &ReconcileQueue<K>, which: impl Fn(&String) -> bool)
-where
-    K: kube::Resource<DynamicType = ()> + Clone + 'static,
-{
-    let those = store.state_filter(|object| object.meta().uid.as_ref().is_some_and(&which));
-    those.iter().for_each(|object| queue.add(ObjectRef::from_obj(&**object)));
+fn wake_those<K: Held>(objects: &Objects<K>, queue: &ReconcileQueue<K>, which: impl Fn(&str) -> bool) {
+    objects.with_uid(which).iter().for_each(|object| queue.add(ObjectRef::from_obj(&**object)));
 }

@@ -1,29 +1,33 @@
 //! The watches and their cache: Certificates and issuers, and the metadata of our own Secrets.
 
+mod held;
+mod objects;
+mod packed;
 mod watch;
 mod watch_store;
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::core::PartialObjectMeta;
-use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource, ResourceExt};
 
+pub use self::held::{Held, Index};
+pub use self::objects::Objects;
 use self::watch::follow;
 pub use self::watch_store::Change;
 use self::watch_store::WatchStore;
 use super::api_server::ApiServer;
 use super::issuer_record::{IssuerId, IssuerRecord};
 use super::unreadable::Unreadable;
+use crate::runtime::api_server::metadata_only;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::supervisor::Supervisor;
 use certwright_api::{Certificate, ClusterIssuer, Issuer, IssuerKind, LABEL_SECRET};
-use certwright_core::reading::{Fault, Readable, Reading};
+use certwright_core::reading::{Fault, Reading};
 
 /// What is watched.
 pub struct Cache {
@@ -35,9 +39,9 @@ pub struct Cache {
 
 /// What is watched in addition if ClusterIssuers are served.
 struct ClusterWide {
-    cluster_issuers: Store<ClusterIssuer>,
+    cluster_issuers: Arc<Objects<ClusterIssuer>>,
     /// A ClusterIssuer may allow only some of them.
-    namespaces: Store<PartialObjectMeta<Namespace>>,
+    namespaces: Arc<Objects<PartialObjectMeta<Namespace>>>,
 }
 
 /// What is watched in one namespace, or in all.
@@ -45,10 +49,10 @@ pub struct Scope {
     /// The namespace; `None` for all.
     pub namespace: Option<String>,
     /// The Certificates.
-    pub certificates: Store<Certificate>,
+    pub certificates: Arc<Objects<Certificate>>,
     /// The Issuers.
-    pub issuers: Store<Issuer>,
-    secrets: Store<PartialObjectMeta<Secret>>,
+    pub issuers: Arc<Objects<Issuer>>,
+    secrets: Arc<Objects<PartialObjectMeta<Secret>>>,
 }
 
 /// Receives changes.
@@ -97,8 +101,11 @@ impl Cache {
                 watcher::Config::default(),
                 |to, change| to.cluster_issuer(change),
             ),
-            namespaces: watches
-                .add(Api::all(client.clone()), watcher::Config::default(), |to, change| to.namespace(change)),
+            namespaces: watches.add(
+                Api::all(metadata_only(client)),
+                watcher::Config::default(),
+                |to, change| to.namespace(change),
+            ),
         });
         (Self { client: client.clone(), scopes, cluster_wide, unreadable }, watches)
     }
@@ -114,7 +121,7 @@ impl Cache {
     }
 
     /// The ClusterIssuers, if they are served.
-    pub fn cluster_issuers(&self) -> Option<&Store<ClusterIssuer>> {
+    pub fn cluster_issuers(&self) -> Option<&Arc<Objects<ClusterIssuer>>> {
         self.cluster_wide.as_ref().map(|wide| &wide.cluster_issuers)
     }
 
@@ -136,92 +143,68 @@ impl Cache {
     /// The labels of a namespace; none, if it is not known.
     pub fn namespace_labels(&self, namespace: &str) -> BTreeMap<String, String> {
         let namespaces = self.cluster_wide.as_ref().map(|wide| &wide.namespaces);
-        let found = namespaces.and_then(|namespaces| namespaces.get(&ObjectRef::new(namespace)));
+        let found = namespaces.and_then(|namespaces| namespaces.get("", namespace));
         found.map(|found| found.labels().clone()).unwrap_or_default()
     }
 
     /// Whether a namespace is being deleted. This is unknown if ClusterIssuers are not served.
     pub fn namespace_is_ending(&self, namespace: &str) -> bool {
         let namespaces = self.cluster_wide.as_ref().map(|wide| &wide.namespaces);
-        let found = namespaces.and_then(|namespaces| namespaces.get(&ObjectRef::new(namespace)));
+        let found = namespaces.and_then(|namespaces| namespaces.get("", namespace));
         found.is_some_and(|found| found.metadata.deletion_timestamp.is_some())
     }
 
     /// Waits until all initial lists are complete.
     pub async fn ready(&self) {
         for scope in &self.scopes {
-            // This fails only if the watch has ended, which does not happen.
-            let _ = scope.certificates.wait_until_ready().await;
-            let _ = scope.issuers.wait_until_ready().await;
-            let _ = scope.secrets.wait_until_ready().await;
+            scope.certificates.ready().await;
+            scope.issuers.ready().await;
+            scope.secrets.ready().await;
         }
         if let Some(wide) = &self.cluster_wide {
-            let _ = wide.cluster_issuers.wait_until_ready().await;
-            let _ = wide.namespaces.wait_until_ready().await;
+            wide.cluster_issuers.ready().await;
+            wide.namespaces.ready().await;
         }
     }
 
-    /// The Certificates of `namespace` that match `which`.
-    pub fn certificates(
-        &self,
-        namespace: &str,
-        which: impl Fn(&Certificate) -> bool,
-    ) -> Vec<Arc<Certificate>> {
-        let here = |certificate: &Certificate| {
-            certificate.metadata.namespace.as_deref() == Some(namespace) && which(certificate)
-        };
-        self.scope(namespace).map(|scope| scope.certificates.state_filter(here)).unwrap_or_default()
+    /// A Certificate.
+    pub fn certificate(&self, namespace: &str, name: &str) -> Option<Arc<Certificate>> {
+        self.scope(namespace)?.certificates.get(namespace, name)
     }
 
     /// The current version of the same Certificate.
     pub fn same_certificate(&self, certificate: &Certificate) -> Option<Arc<Certificate>> {
-        let scope = self.scope(certificate.metadata.namespace.as_deref()?)?;
-        let found = scope.certificates.get(&ObjectRef::from_obj(certificate))?;
+        let found = self
+            .certificate(certificate.metadata.namespace.as_deref()?, certificate.metadata.name.as_deref()?)?;
         (found.metadata.uid == certificate.metadata.uid).then_some(found)
     }
 
-    /// Whether the Certificate with this uid exists, and is not being deleted.
+    /// Whether the Certificate with this uid exists and is not being deleted.
     pub fn has_certificate(&self, namespace: &str, name: &str, uid: &str) -> bool {
-        let reference = ObjectRef::new(name).within(namespace);
-        let found = self.scope(namespace).and_then(|scope| scope.certificates.get(&reference));
-        found.is_some_and(|found| {
-            found.metadata.uid.as_deref() == Some(uid) && found.metadata.deletion_timestamp.is_none()
-        })
+        let scope = self.scope(namespace);
+        scope.and_then(|scope| scope.certificates.is_being_deleted(namespace, name, uid)) == Some(false)
     }
 
     /// Whether the Certificate with this uid is being deleted and still has a finalizer.
     pub fn is_being_deleted(&self, namespace: &str, name: &str, uid: &str) -> bool {
-        let reference = ObjectRef::new(name).within(namespace);
-        let found = self.scope(namespace).and_then(|scope| scope.certificates.get(&reference));
-        found.is_some_and(|found| {
-            found.metadata.uid.as_deref() == Some(uid) && found.metadata.deletion_timestamp.is_some()
-        })
+        let scope = self.scope(namespace);
+        scope.and_then(|scope| scope.certificates.is_being_deleted(namespace, name, uid)) == Some(true)
     }
 
-    /// The Certificates that name `issuer`.
-    pub fn certificates_of(&self, issuer: &IssuerId) -> Vec<Arc<Certificate>> {
-        let names = |certificate: &Certificate| {
-            let reference = &certificate.spec.issuer_ref;
-            reference.kind == issuer.kind
-                && reference.name == issuer.name
-                && issuer
-                    .namespace
-                    .as_ref()
-                    .is_none_or(|own| certificate.metadata.namespace.as_ref() == Some(own))
-        };
-        self.scopes.iter().flat_map(|scope| scope.certificates.state_filter(names)).collect()
+    /// The Certificates of all namespaces that have this index value.
+    pub fn certificates(&self, index: &Index<'_>) -> Vec<Arc<Certificate>> {
+        self.scopes.iter().flat_map(|scope| scope.certificates.indexed(index)).collect()
     }
 
     /// An issuer.
     pub fn issuer(&self, id: &IssuerId) -> Option<IssuerRecord> {
         match (id.kind, &id.namespace) {
             (IssuerKind::Issuer, Some(namespace)) => {
-                let issuers = &self.scope(namespace)?.issuers;
-                let issuer = issuers.get(&ObjectRef::new(&id.name).within(namespace))?;
+                let issuer = self.scope(namespace)?.issuers.get(namespace, &id.name)?;
                 Some(IssuerRecord::from(&*issuer))
             }
             (IssuerKind::ClusterIssuer, _) => {
-                let issuer = self.cluster_issuers()?.get(&ObjectRef::new(&id.name))?;
+                let issuer = self.cluster_issuers()?.get("", &id.name)?;
                 Some(IssuerRecord::from(&*issuer))
             }
             (IssuerKind::Issuer, None) => None,
@@ -230,16 +213,20 @@ impl Cache {
 
     /// All issuers, of either kind.
     pub fn issuers(&self) -> Vec<IssuerRecord> {
-        let issuers = self.scopes.iter().flat_map(|scope| scope.issuers.state());
-        let cluster_issuers = self.cluster_issuers().into_iter().flat_map(Store::state);
+        let issuers = self.scopes.iter().flat_map(|scope| scope.issuers.all());
+        let cluster_issuers = self.cluster_issuers().into_iter().flat_map(|issuers| issuers.all());
         let issuers = issuers.map(|issuer| IssuerRecord::from(&*issuer));
         issuers.chain(cluster_issuers.map(|issuer| IssuerRecord::from(&*issuer))).collect()
     }
 
     /// Whether one of our own Secrets of this name exists.
     pub fn has_secret(&self, namespace: &str, name: &str) -> bool {
-        let reference = ObjectRef::new(name).within(namespace);
-        self.scope(namespace).is_some_and(|scope| scope.secrets.get(&reference).is_some())
+        self.scope(namespace).is_some_and(|scope| scope.secrets.has(namespace, name))
+    }
+
+    /// The `resourceVersion` of one of our own Secrets.
+    pub fn secret_version(&self, namespace: &str, name: &str) -> Option<String> {
+        self.scope(namespace)?.secrets.get(namespace, name)?.resource_version()
     }
 
     fn scope(&self, namespace: &str) -> Option<&Scope> {
@@ -255,7 +242,7 @@ impl Watches<dyn WatchHandler> {
                 .add(api(client, of), watcher::Config::default(), |to, change| to.certificate(change)),
             issuers: self.add(api(client, of), watcher::Config::default(), |to, change| to.issuer(change)),
             secrets: self.add(
-                api(client, of),
+                api(&metadata_only(client), of),
                 watcher::Config::default().labels(LABEL_SECRET),
                 |to, change| to.secret(change),
             ),
@@ -285,18 +272,18 @@ impl<O: ?Sized + Send + Sync + 'static> Watches<O> {
         api: Api<Reading<K>>,
         which: watcher::Config,
         tell: fn(&O, Change<K>),
-    ) -> Store<K>
+    ) -> Arc<Objects<K>>
     where
-        K: Readable + Clone + Debug + Send + Sync + 'static,
+        K: Held,
     {
-        let (reader, writer) = store();
-        let watch_store = WatchStore::new(reader.clone(), writer, self.unreadable.clone());
+        let objects = Arc::<Objects<K>>::default();
+        let watch_store = WatchStore::new(objects.clone(), self.unreadable.clone());
         let api_server = self.api_server.clone();
         let name = format!("watch of {}", K::plural(&()));
         let watch: Start<O> =
             Box::new(move |observer| Box::pin(follow(api, which, watch_store, observer, tell, api_server)));
         self.start.push((name, watch));
-        reader
+        objects
     }
 }
 

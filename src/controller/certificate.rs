@@ -15,16 +15,15 @@ mod store;
 mod work;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kube::runtime::controller::Action;
 use tracing::{Instrument, debug, debug_span, info_span};
 
 use self::work::ReconcileCertificate;
 use super::context::Context;
 use super::error::Error;
+use super::reconciler::{Again, Gathering};
 use super::retry::retry;
 use crate::runtime::clock::{self, Stopwatch};
 use crate::runtime::metrics::ReconcileOutcome;
@@ -41,13 +40,21 @@ const MAX_STEPS: usize = 64;
 ///
 /// # Errors
 /// [`Error`], if the API server fails; see [`error_policy`].
-pub async fn reconcile(certificate: Arc<Certificate>, context: Arc<Context>) -> Result<Action, Error> {
+pub async fn reconcile(
+    certificate: Arc<Certificate>,
+    context: Arc<Context>,
+    gathering: Gathering,
+) -> Result<Again, Error> {
     let namespace = certificate.namespace().unwrap_or_default();
     let span = info_span!("reconcile", object = KIND, namespace, name = certificate.name_any());
-    reconcile_within(certificate, &context).instrument(span).await
+    reconcile_within(certificate, &context, gathering).instrument(span).await
 }
 
-async fn reconcile_within(certificate: Arc<Certificate>, context: &Context) -> Result<Action, Error> {
+async fn reconcile_within(
+    certificate: Arc<Certificate>,
+    context: &Context,
+    gathering: Gathering,
+) -> Result<Again, Error> {
     let took = Stopwatch::start();
     let uid = certificate.uid().unwrap_or_default();
     // Many reconciles run concurrently: the watch may have delivered a newer version since this one was requested.
@@ -55,11 +62,20 @@ async fn reconcile_within(certificate: Arc<Certificate>, context: &Context) -> R
         context.in_flight.newest(|| context.cache.same_certificate(&certificate).unwrap_or(certificate));
     let deleted = certificate.metadata.deletion_timestamp.is_some();
     if deleted && !certificate.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
-        return Ok(Action::await_change());
+        return Ok(None);
     }
     let version = certificate.resource_version();
+    context.in_flight.begin(&certificate);
     let mut kept = Kept { work: ReconcileCertificate::gather(certificate, context).await?, context };
     let work = &mut kept.work;
+    if let Some(until) = work.at_rest_until(context) {
+        work.stay_at_rest(context);
+        context.metrics.reconciled(KIND, ReconcileOutcome::Unchanged, took.elapsed());
+        context.in_flight.succeeded(&uid);
+        return Ok(Some(clock::until(until)));
+    }
+    work.read_secrets(context).await?;
+    drop(gathering);
     work.drop_unverified(context).await?;
     let (namespace, name) = (work.namespace.clone(), work.name.clone());
     let outcome = match deleted {
@@ -84,12 +100,7 @@ async fn reconcile_within(certificate: Arc<Certificate>, context: &Context) -> R
     context.metrics.reconciled(KIND, metric, took.elapsed());
     let until = outcome?;
     context.in_flight.succeeded(&uid);
-    Ok(match until {
-        None => Action::await_change(),
-        Some(until) => {
-            Action::requeue(Duration::try_from(until.duration_since(clock::now())).unwrap_or_default())
-        }
-    })
+    Ok(until.map(clock::until))
 }
 
 /// Keeps the memory of a reconcile for the next one, however it ends; but not if it panics, because the memory may be the
@@ -150,12 +161,12 @@ async fn end(work: &mut ReconcileCertificate, context: &Context) -> Result<Optio
 }
 
 /// What happens after an error of the API server: the reconcile is retried, with growing delays.
-pub fn error_policy(certificate: Arc<Certificate>, error: &Error, context: Arc<Context>) -> Action {
+pub fn error_policy(certificate: Arc<Certificate>, error: &Error, context: Arc<Context>) -> Again {
     let uid = certificate.uid().unwrap_or_default();
     if error.object_is_gone() {
         context.in_flight.forget(&uid);
         context.renewal_info_polls.forget(&uid);
-        return Action::await_change();
+        return None;
     }
     retry(&*certificate, error, &context)
 }

@@ -15,7 +15,7 @@ use super::account_refusals::AccountRefusals;
 use super::accounts::Accounts;
 use super::annotated_objects::AnnotatedObjects;
 use super::api_server::ApiServer;
-use super::cache::Cache;
+use super::cache::{Cache, Index};
 use super::events::EventPublisher;
 use super::http01_state::Http01State;
 use super::in_flight::InFlight;
@@ -249,10 +249,11 @@ impl Context {
         }
     }
 
-    /// Wakes all Certificates of an issuer.
+    /// Wakes the Certificates that wait for an issuer. The watch may not have seen yet that they wait.
     pub fn wake_certificates_of(&self, issuer: &IssuerId) {
-        for certificate in self.cache.certificates_of(issuer) {
+        for certificate in self.cache.certificates(&Index::Waiting(issuer.clone())) {
             self.certificate_queue.add(ObjectRef::from_obj(&*certificate));
         }
+        self.in_flight.at_work_with(issuer).into_iter().for_each(|one| self.certificate_queue.add(one));
     }
 }

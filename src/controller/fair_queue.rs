@@ -29,6 +29,12 @@ impl FairQueue {
         Self(Arc::new(Inner { shares: Mutex::new(FairSlots::new(limit)), ids: AtomicU64::new(0) }))
     }
 
+    /// The same, with this many reserved for namespaces that have none.
+    pub fn with_reserve(limit: usize, reserve: usize) -> Self {
+        let shares = Mutex::new(FairSlots::new(limit).with_reserve(reserve));
+        Self(Arc::new(Inner { shares, ids: AtomicU64::new(0) }))
+    }
+
     /// Waits for a turn of `namespace`, in which the lowest `rank` comes first. Dropping the future leaves the queue.
     pub async fn turn(&self, namespace: &str, rank: u32) -> Option<Turn> {
         let (token, given) = oneshot::channel();

@@ -5,8 +5,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
 use parking_lot::Mutex;
 
+use super::issuer_record::IssuerId;
 use certwright_api::Certificate;
 use certwright_core::events::Event;
 use certwright_core::issuance::Memory;
@@ -17,9 +19,17 @@ pub struct InFlight(Mutex<HashMap<String, Known>>);
 
 #[derive(Default)]
 struct Known {
+    /// Its name and issuer, from the start of a reconcile until it is at rest.
+    at_work: Option<(ObjectRef<Certificate>, IssuerId)>,
     kept: Option<Kept>,
     newest: Option<Arc<Certificate>>,
     errors: u32,
+}
+
+impl Known {
+    fn is_needless(&self) -> bool {
+        self.at_work.is_none() && self.kept.is_none() && self.newest.is_none() && self.errors == 0
+    }
 }
 
 /// What one reconcile passes to the next: its memory, and unpublished events.
@@ -32,13 +42,29 @@ impl InFlight {
         all.get(uid).and_then(|known| known.kept.clone()).unwrap_or_default()
     }
 
+    /// A reconcile of a Certificate starts.
+    pub fn begin(&self, certificate: &Certificate) {
+        let (reference, issuer) = (ObjectRef::from_obj(certificate), IssuerId::of(certificate));
+        self.with(&certificate.uid().unwrap_or_default(), |known| known.at_work = Some((reference, issuer)));
+    }
+
+    /// The Certificates of an issuer that are not at rest.
+    pub fn at_work_with(&self, issuer: &IssuerId) -> Vec<ObjectRef<Certificate>> {
+        let all = self.0.lock();
+        let at_work = all.values().filter_map(|known| known.at_work.as_ref());
+        at_work.filter(|(_, of)| of == issuer).map(|(reference, _)| reference.clone()).collect()
+    }
+
     /// Keeps what a reconcile knows of a Certificate; `None` once it is at rest.
     pub fn keep(&self, uid: &str, kept: Option<Kept>) {
         let mut all = self.0.lock();
         match (kept, all.get_mut(uid)) {
             (None, None) => {}
-            (None, Some(known)) if known.newest.is_none() && known.errors == 0 => {
-                all.remove(uid);
+            (None, Some(known)) => {
+                (known.kept, known.at_work) = (None, None);
+                if known.is_needless() {
+                    all.remove(uid);
+                }
             }
             (kept, Some(known)) => known.kept = kept,
             (kept, None) => {
@@ -64,7 +90,7 @@ impl InFlight {
         if known.newest.as_ref().is_some_and(|written| version(written) <= version(certificate)) {
             known.newest = None;
         }
-        if known.newest.is_none() && known.kept.is_none() && known.errors == 0 {
+        if known.is_needless() {
             all.remove(uid);
         }
     }
@@ -94,7 +120,7 @@ impl InFlight {
         let mut all = self.0.lock();
         let Some(known) = all.get_mut(uid) else { return };
         known.errors = 0;
-        if known.newest.is_none() && known.kept.is_none() {
+        if known.is_needless() {
             all.remove(uid);
         }
     }

@@ -10,11 +10,9 @@ mod report;
 mod rollover;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::Resource;
-use kube::runtime::controller::Action;
 use tracing::{Instrument, debug, debug_span, info_span};
 
 use self::account_keys::next_key;
@@ -23,6 +21,7 @@ pub use self::ownership::of_somebody_else;
 use super::context::Context;
 use super::error::Error;
 use super::issuer_record::{AccountSecret, IssuerRecord, account_secret};
+use super::reconciler::{Again, Gathering};
 use super::retry::retry;
 use super::secrets;
 use crate::runtime::clock::{self, Stopwatch};
@@ -78,14 +77,16 @@ pub async fn account_of(
 ///
 /// # Errors
 /// [`Error`], if the API server fails; see [`error_policy`].
-pub async fn reconcile<K>(issuer: Arc<K>, context: Arc<Context>) -> Result<Action, Error>
+pub async fn reconcile<K>(issuer: Arc<K>, context: Arc<Context>, gathering: Gathering) -> Result<Again, Error>
 where
     K: Resource<DynamicType = ()>,
     for<'a> IssuerRecord: From<&'a K>,
 {
+    // It may wait for others that write with the same account key.
+    drop(gathering);
     let record = IssuerRecord::from(&*issuer);
     if record.deleted.is_some() && !record.has_finalizer {
-        return Ok(Action::await_change());
+        return Ok(None);
     }
     let kind = record.id.kind.as_str();
     let namespace = record.id.namespace.clone().unwrap_or_default();
@@ -102,12 +103,7 @@ where
         context.metrics.reconciled(kind, metric, took.elapsed());
         let (until, _) = outcome?;
         context.in_flight.succeeded(&uid);
-        Ok(match until {
-            None => Action::await_change(),
-            Some(until) => {
-                Action::requeue(Duration::try_from(until.duration_since(clock::now())).unwrap_or_default())
-            }
-        })
+        Ok(until.map(clock::until))
     }
     .instrument(span)
     .await
@@ -158,12 +154,12 @@ async fn run(work: &mut ReconcileIssuer, context: &Context) -> Result<Option<Tim
 }
 
 /// Retries a reconcile that failed because of the API server, with a longer wait after each failure.
-pub fn error_policy<K>(issuer: Arc<K>, error: &Error, context: Arc<Context>) -> Action
+pub fn error_policy<K>(issuer: Arc<K>, error: &Error, context: Arc<Context>) -> Again
 where
     K: Resource<DynamicType = ()>,
 {
     if error.object_is_gone() {
-        return Action::await_change();
+        return None;
     }
     retry(&*issuer, error, &context)
 }

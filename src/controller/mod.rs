@@ -1,7 +1,7 @@
 //! Gather, act and report: the reconcile loops of the three kinds.
 //!
 //! - [`cache`] watches; [`reconcile_queue`] requests reconciles; [`run`] starts and stops the controllers with leadership;
-//!   [`reconciler`] runs the reconciles of one kind, and [`events`] publishes events;
+//!   [`reconciler`] runs the reconciles of one kind (`work_queue` says when), and [`events`] publishes events;
 //! - [`certificate`] and [`issuer`]: one reconcile each, in gather, act and report;
 //! - [`annotated`] creates the Certificates that Ingresses and Gateways ([`annotated_objects`]) request;
 //! - [`ledger_key`]: the Secret with the keys that verify which entries of a status the operator wrote;
@@ -41,6 +41,7 @@ pub mod run;
 mod secrets;
 pub mod unreadable;
 pub mod watch_handlers;
+mod work_queue;
 
 pub use context::{AnnotationsConfig, Config, Context};
 pub use retry::wake_whoever_failed;

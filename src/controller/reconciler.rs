@@ -1,65 +1,114 @@
-//! Runs the reconciles of one kind.
+//! Runs the reconciles of one kind. kube's `Controller` would need every object whole, and a timer of nearly a kilobyte for each
+//! (`docs/design/013-a-hundred-thousand.md`).
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedReceiver;
 use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use kube::runtime::controller::{Action, Config, Error as ControllerError, applier};
-use kube::runtime::reflector::{ObjectRef, Store};
-use kube::{Resource, ResourceExt};
-use tracing::{debug, warn};
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+use tracing::debug;
 
+use super::cache::{Held, Objects};
 use super::context::Context;
 use super::error::Error;
+use super::fair_queue::{FairQueue, Turn};
+use super::work_queue::{Started, WorkQueue};
 use crate::runtime::clock::Stopwatch;
 use crate::runtime::metrics::ReconcileOutcome;
 use crate::runtime::panics::caught;
 
-/// Reconciles requested objects, until the requests end. A reconcile that panics counts as failed, and is retried from what is
-/// recorded.
+/// The maximum number of reconciles of a kind that gather at a time. Later, each waits for others (CAs, providers) that must not
+/// delay it, so there is no limit.
+const GATHERING: usize = 64;
+/// How many of them are reserved for namespaces in which none gathers.
+const RESERVE: usize = 16;
+/// How many of the objects that are there at the start are in the queue at a time.
+const AT_THE_START: usize = 2 * GATHERING;
+
+/// A reconcile holds this while it reads what it depends on, and then drops it.
+pub type Gathering = Turn;
+
+/// When an object is to be reconciled again if nothing changes: after this time, or never.
+pub type Again = Option<Duration>;
+
+/// Reconciles all objects, and then those that are requested, until the requests end and those under way are done. A reconcile
+/// that panics counts as failed, and is retried from what is recorded.
 pub fn reconciler<K, F>(
     kind: &'static str,
-    store: Store<K>,
-    requests: UnboundedReceiver<ObjectRef<K>>,
-    reconcile: impl Fn(Arc<K>, Arc<Context>) -> F + Send + 'static,
-    error_policy: impl Fn(Arc<K>, &Error, Arc<Context>) -> Action + Send + Sync + 'static,
+    objects: Arc<Objects<K>>,
+    mut requests: UnboundedReceiver<ObjectRef<K>>,
+    reconcile: impl Fn(Arc<K>, Arc<Context>, Gathering) -> F + Send + Sync + 'static,
+    error_policy: impl Fn(Arc<K>, &Error, Arc<Context>) -> Again + Send + Sync + 'static,
     context: Arc<Context>,
 ) -> BoxFuture<'static, ()>
 where
-    K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
-    F: Future<Output = Result<Action, Error>> + Send + 'static,
+    K: Held,
+    F: Future<Output = Result<Again, Error>> + Send + 'static,
 {
     context.metrics.reconciling(kind);
-    let requests = requests.map(Ok::<_, Infallible>);
-    // The applier requires `Unpin` futures.
-    let reconcile = move |object: Arc<K>, context: Arc<Context>| {
-        let (uid, took) = (object.uid().unwrap_or_default(), Stopwatch::start());
-        let reconcile = reconcile(object, context.clone());
-        async move {
-            let _under_way = context.liveness.reconcile();
-            caught(reconcile).await.unwrap_or_else(|panic| {
-                context.metrics.reconciled(kind, ReconcileOutcome::Panicked, took.elapsed());
-                context.in_flight.keep(&uid, None);
-                for next in context.order_slots.free(&uid) {
-                    context.certificate_queue.add(next);
+    async move {
+        let turns = FairQueue::with_reserve(GATHERING, RESERVE);
+        let (mut queue, mut running) = (WorkQueue::default(), FuturesUnordered::new());
+        let mut at_the_start = objects.names().into_iter();
+        let one = async |started: Started<ObjectRef<K>>| {
+            let namespace = started.object.namespace.as_deref().unwrap_or_default();
+            let turn = turns.turn(namespace, 0).await;
+            started.begins();
+            // It may have been deleted since its reconcile was requested.
+            let again = match turn.zip(objects.get(namespace, &started.object.name)) {
+                Some((turn, object)) => {
+                    let uid = object.uid().unwrap_or_default();
+                    // Boxed, so that one that waits for its turn takes little memory.
+                    let reconciled = Box::pin(reconcile(object.clone(), context.clone(), turn));
+                    let outcome = guarded(kind, &uid, reconciled, &context).await;
+                    outcome.unwrap_or_else(|error| error_policy(object, &error, context.clone()))
                 }
-                Err(Error::Panicked(panic))
-            })
-        }
-        .boxed()
-    };
-    applier(reconcile, error_policy, context, store, requests, Config::default())
-        .for_each(|outcome| async {
-            match outcome {
-                Ok((object, action)) => debug!(%object, ?action, "reconciled"),
-                // The object has been deleted since its reconcile was requested; other errors are already reported by the
-                // policy.
-                Err(ControllerError::ObjectNotFound(_) | ControllerError::ReconcilerFailed(..)) => {}
-                Err(error) => warn!(error = &error as &dyn std::error::Error, "a controller failed"),
+                None => None,
+            };
+            debug!(object = %started.object, ?again, "reconciled");
+            (started, again)
+        };
+        loop {
+            while running.len() < AT_THE_START
+                && let Some(name) = at_the_start.next()
+            {
+                running.extend(queue.add(name.reference()).map(&one));
             }
-        })
-        .boxed()
+            let due = tokio::select! {
+                request = requests.next() => match request {
+                    Some(object) => queue.add(object),
+                    None => break,
+                },
+                Some((started, again)) = running.next() => queue.end(started, again),
+                started = queue.pass_time() => Some(started),
+            };
+            running.extend(due.map(&one));
+        }
+        while running.next().await.is_some() {}
+    }
+    .boxed()
+}
+
+/// Runs a reconcile that may panic.
+async fn guarded(
+    kind: &'static str,
+    uid: &str,
+    reconcile: impl Future<Output = Result<Again, Error>>,
+    context: &Context,
+) -> Result<Again, Error> {
+    let took = Stopwatch::start();
+    let _under_way = context.liveness.reconcile();
+    caught(reconcile).await.unwrap_or_else(|panic| {
+        context.metrics.reconciled(kind, ReconcileOutcome::Panicked, took.elapsed());
+        context.in_flight.keep(uid, None);
+        for next in context.order_slots.free(uid) {
+            context.certificate_queue.add(next);
+        }
+        Err(Error::Panicked(panic))
+    })
 }

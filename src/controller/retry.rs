@@ -4,7 +4,6 @@ use std::future;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use tokio::time::timeout;
@@ -13,6 +12,7 @@ use tracing::{debug, warn};
 use super::api_server::WORTH_A_WARNING;
 use super::context::Context;
 use super::error::Error;
+use super::reconciler::Again;
 use certwright_core::backoff::after_error;
 
 /// While the API server is away, waiting reconciles are retried after this time, if nothing wakes them earlier.
@@ -20,7 +20,7 @@ const UNWOKEN: Duration = Duration::from_secs(60);
 
 /// When to retry the reconcile of `object`, which has failed with `error`. This is logged as a warning, unless the API server
 /// is away, or the error may be gone with the next attempt.
-pub fn retry<K: Resource<DynamicType = ()>>(object: &K, error: &Error, context: &Context) -> Action {
+pub fn retry<K: Resource<DynamicType = ()>>(object: &K, error: &Error, context: &Context) -> Again {
     let uid = object.uid().unwrap_or_default();
     let failures = context.in_flight.failed(&uid);
     let is_away = context.api_server.is_away();
@@ -31,7 +31,7 @@ pub fn retry<K: Resource<DynamicType = ()>>(object: &K, error: &Error, context: 
         true => debug!(object = %kind, namespace, name, step, error = cause, failures, "{words}"),
         false => warn!(object = %kind, namespace, name, step, error = cause, failures, "{words}"),
     }
-    Action::requeue(if is_away { UNWOKEN } else { after_error(failures, error.may_pass(), &uid) })
+    Some(if is_away { UNWOKEN } else { after_error(failures, error.may_pass(), &uid) })
 }
 
 /// Repeats work that does not belong to a reconcile until it succeeds, or until this replica no longer leads.
@@ -61,9 +61,8 @@ fn note(error: &Error, failures: u32, what: &str, context: &Context) {
 /// Wakes all objects whose reconcile failed: the API server is back.
 pub fn wake_whoever_failed(context: &Context) {
     let failing = context.in_flight.failing();
-    let is_failing = |uid: Option<&String>| uid.is_some_and(|uid| failing.contains(uid));
     for scope in context.cache.scopes() {
-        for one in scope.certificates.state_filter(|one| is_failing(one.metadata.uid.as_ref())) {
+        for one in scope.certificates.with_uid(|uid| failing.contains(uid)) {
             context.certificate_queue.add(ObjectRef::from_obj(&*one));
         }
     }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use kube::runtime::reflector::ObjectRef;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -111,14 +110,6 @@ fn start(context: &Arc<Context>, controllers: &mut Supervisor) {
             context.clone(),
         );
         controllers.spawn("controller of Issuers", issuers);
-        scope
-            .issuers
-            .state()
-            .iter()
-            .for_each(|issuer| context.issuer_queue.add(ObjectRef::from_obj(&**issuer)));
-        for certificate in scope.certificates.state() {
-            context.certificate_queue.add(ObjectRef::from_obj(&*certificate));
-        }
     }
     if let Some(issuers) = context.cache.cluster_issuers() {
         let cluster_issuers = reconciler(
@@ -130,10 +121,6 @@ fn start(context: &Arc<Context>, controllers: &mut Supervisor) {
             context.clone(),
         );
         controllers.spawn("controller of ClusterIssuers", cluster_issuers);
-        issuers
-            .state()
-            .iter()
-            .for_each(|issuer| context.cluster_issuer_queue.add(ObjectRef::from_obj(&**issuer)));
     }
 }
 

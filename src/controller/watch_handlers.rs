@@ -1,7 +1,7 @@
 //! Which reconciles a change in the cluster requests.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
 
 use futures::FutureExt;
@@ -11,43 +11,53 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use parking_lot::Mutex;
 
-use super::cache::{Change, WatchHandler};
+use super::cache::{Change, Index, WatchHandler};
 use super::context::Context;
 use super::issuer_record::{IssuerId, IssuerRecord, account_secret};
 use super::presenter;
 use super::retry::until_done;
 use crate::runtime::metrics::CertificateFacts;
-use certwright_api::{
-    CONDITION_ISSUING, CONDITION_READY, Certificate, ClusterIssuer, Issuer, LABEL_SECRET, SECRET_ACCOUNT_KEY,
-    certificate_reason,
-};
+use certwright_api::{CONDITION_READY, Certificate, ClusterIssuer, Issuer, LABEL_SECRET, SECRET_ACCOUNT_KEY};
 use certwright_core::conditions::{condition, is_true};
 use certwright_solver::http01::KeyAuthorizations;
 
 /// Turns changes into reconciles, and keeps the http-01 answers of this replica up to date.
 pub struct WatchHandlers {
     context: Arc<Context>,
-    /// A hash of what was last seen of each object, by uid: a change that does not matter, such as our own write of a status,
-    /// requests nothing.
-    seen: Mutex<HashMap<String, u64>>,
+    /// Hashes of what was last seen of each object, by a hash of its uid and of the aspect: a change that does not matter, such
+    /// as our own write of a status, requests nothing.
+    seen: Mutex<HashMap<u64, u64>>,
+    hasher: RandomState,
+}
+
+/// What is seen of an object.
+#[derive(Clone, Copy, Hash)]
+enum Aspect {
+    /// What its own reconcile depends on.
+    Object,
+    /// What the Certificates of an issuer depend on.
+    ForCertificates,
+    /// Whether the challenges of a Certificate are presented.
+    Presents,
 }
 
 impl WatchHandlers {
     /// Reactions that have seen nothing yet.
     pub fn new(context: Arc<Context>) -> Self {
-        Self { context, seen: Mutex::default() }
+        Self { context, seen: Mutex::default(), hasher: RandomState::new() }
     }
 
-    fn matters(&self, uid: Option<String>, what: impl Hash) -> bool {
-        let mut hasher = DefaultHasher::new();
-        what.hash(&mut hasher);
-        let hash = hasher.finish();
+    /// Whether this aspect of an object has changed since it was last seen.
+    fn matters(&self, uid: &str, aspect: Aspect, what: impl Hash) -> bool {
+        let hash = self.hasher.hash_one(what);
+        self.seen.lock().insert(self.hasher.hash_one((uid, aspect)), hash) != Some(hash)
+    }
+
+    fn forget(&self, uid: &str) {
         let mut seen = self.seen.lock();
-        seen.insert(uid.unwrap_or_default(), hash) != Some(hash)
-    }
-
-    fn forget(&self, uid: Option<&String>) {
-        self.seen.lock().remove(uid.map_or("", String::as_str));
+        for aspect in [Aspect::Object, Aspect::ForCertificates, Aspect::Presents] {
+            seen.remove(&self.hasher.hash_one((uid, aspect)));
+        }
     }
 
     fn issuer_seen(&self, issuer: &IssuerRecord, labels: u64) {
@@ -58,47 +68,32 @@ impl WatchHandlers {
         if issuer.deleted.is_some() {
             self.context.deletions.notify_waiters();
         }
-        if self.matters(Some(issuer.uid.clone()), (issuer.generation, labels, issuer.deleted.is_some())) {
+        let object = (issuer.generation, labels, issuer.deleted.is_some());
+        if self.matters(&issuer.uid, Aspect::Object, object) {
             self.context.wake_issuer(&issuer.id);
         }
         // Waiting Certificates quote its message.
         let words = condition(&issuer.status.conditions, CONDITION_READY)
             .map(|ready| (&ready.reason, &ready.message));
-        let for_certificates = format!("{}/certificates", issuer.uid);
-        if self.matters(Some(for_certificates), (issuer.generation, ready, words, account)) {
+        let for_certificates = (issuer.generation, ready, words, account);
+        if self.matters(&issuer.uid, Aspect::ForCertificates, for_certificates) {
             self.wake_waiting(&issuer.id);
         }
     }
 
     /// Wakes the Certificates of an issuer that are waiting.
     fn wake_waiting(&self, issuer: &IssuerId) {
-        for certificate in self.context.cache.certificates_of(issuer) {
-            let conditions =
-                certificate.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-            if !is_true(conditions, CONDITION_READY) || is_true(conditions, CONDITION_ISSUING) {
-                self.context.certificate_queue.add(ObjectRef::from_obj(&*certificate));
-            }
-        }
+        self.wake(&Index::Waiting(issuer.clone()));
     }
 
     /// Wakes the Certificates that wait for a change of their namespace's labels.
     fn wake_not_allowed(&self, namespace: &str) {
-        let waits = |certificate: &Certificate| {
-            let conditions = certificate.status.as_ref().map(|status| status.conditions.as_slice());
-            condition(conditions.unwrap_or_default(), CONDITION_ISSUING)
-                .is_some_and(|issuing| issuing.reason == certificate_reason::NOT_ALLOWED)
-        };
-        for certificate in self.context.cache.certificates(namespace, waits) {
-            self.context.certificate_queue.add(ObjectRef::from_obj(&*certificate));
-        }
+        self.wake(&Index::NotAllowed(namespace));
     }
 
     /// Wakes objects that are being deleted in a namespace: now that the namespace is also being deleted, they wait less.
     fn wake_deleted(&self, namespace: &str) {
-        let deleted = |certificate: &Certificate| certificate.metadata.deletion_timestamp.is_some();
-        for certificate in self.context.cache.certificates(namespace, deleted) {
-            self.context.certificate_queue.add(ObjectRef::from_obj(&*certificate));
-        }
+        self.wake(&Index::Deleted(namespace));
         for issuer in self.context.cache.issuers() {
             if issuer.deleted.is_some() && issuer.id.namespace.as_deref() == Some(namespace) {
                 self.context.wake_issuer(&issuer.id);
@@ -108,10 +103,16 @@ impl WatchHandlers {
 
     /// Wakes the Certificates that name a Secret.
     fn wake_by_secret(&self, namespace: &str, secret: &str, but: Option<&str>) {
-        let names = |certificate: &Certificate| {
-            certificate.spec.secret_name == secret && certificate.metadata.uid.as_deref() != but
-        };
-        for certificate in self.context.cache.certificates(namespace, names) {
+        for certificate in self.context.cache.certificates(&Index::Secret(namespace, secret)) {
+            if certificate.metadata.uid.as_deref() != but {
+                self.context.certificate_queue.add(ObjectRef::from_obj(&*certificate));
+            }
+        }
+    }
+
+    /// Wakes the Certificates with this index value.
+    fn wake(&self, index: &Index<'_>) {
+        for certificate in self.context.cache.certificates(index) {
             self.context.certificate_queue.add(ObjectRef::from_obj(&*certificate));
         }
     }
@@ -159,18 +160,18 @@ impl WatchHandler for WatchHandlers {
                     self.context.deletions.notify_waiters();
                 }
                 let spec = (certificate.metadata.generation, certificate.annotations(), certificate.labels());
-                if self.matters(certificate.uid(), spec) {
+                let uid = certificate.metadata.uid.as_deref().unwrap_or_default();
+                if self.matters(uid, Aspect::Object, spec) {
                     self.context.certificate_queue.add(ObjectRef::from_obj(&*certificate));
                     self.wake_entrances_of(&certificate);
                 }
                 let challenges = certificate.status.as_ref().map_or(0, |status| status.challenges.len());
-                if self.matters(presented_by(&certificate), challenges > 0) && challenges == 0 {
+                if self.matters(uid, Aspect::Presents, challenges > 0) && challenges == 0 {
                     self.nothing_is_presented(&certificate);
                 }
             }
             Change::Gone(certificate) => {
-                self.forget(certificate.metadata.uid.as_ref());
-                self.forget(presented_by(&certificate).as_ref());
+                self.forget(certificate.metadata.uid.as_deref().unwrap_or_default());
                 self.certificate_gone(&certificate);
                 self.wake_entrances_of(&certificate);
             }
@@ -211,14 +212,15 @@ impl WatchHandler for WatchHandlers {
         match change {
             Change::Seen(namespace) => {
                 let ending = namespace.metadata.deletion_timestamp.is_some();
-                if self.matters(namespace.uid(), (namespace.labels(), ending)) {
+                let uid = namespace.metadata.uid.as_deref().unwrap_or_default();
+                if self.matters(uid, Aspect::Object, (namespace.labels(), ending)) {
                     self.wake_not_allowed(&namespace.name_any());
                     if ending {
                         self.wake_deleted(&namespace.name_any());
                     }
                 }
             }
-            Change::Gone(namespace) => self.forget(namespace.metadata.uid.as_ref()),
+            Change::Gone(namespace) => self.forget(namespace.metadata.uid.as_deref().unwrap_or_default()),
             Change::Unreadable(_) => {}
         }
     }
@@ -243,7 +245,7 @@ impl WatchHandlers {
         let (kind, namespace, name) = named(issuer);
         self.context.metrics.issuer(kind, namespace, name, false);
         let fault = self.context.cache.issuer_fault(&issuer.id);
-        if self.matters(Some(format!("{}/certificates", issuer.uid)), fault) {
+        if self.matters(&issuer.uid, Aspect::ForCertificates, fault) {
             self.wake_waiting(&issuer.id);
         }
     }
@@ -251,8 +253,7 @@ impl WatchHandlers {
     fn issuer_gone(&self, issuer: &IssuerRecord) {
         let (kind, namespace, name) = named(issuer);
         self.context.metrics.forget_issuer(kind, namespace, name);
-        self.forget(Some(&issuer.uid));
-        self.forget(Some(&format!("{}/certificates", issuer.uid)));
+        self.forget(&issuer.uid);
         self.context.account_refusals.lift(&issuer.id);
         let own = &self.context.config.namespace;
         let secret = account_secret(issuer, own);
@@ -297,10 +298,6 @@ impl KeyAuthorizations for Context {
         let issuer = self.cache.issuer(&self.http01.issuer_of(token)?)?;
         Some(format!("{token}.{}", issuer.status.acme?.key_thumbprint))
     }
-}
-
-fn presented_by(certificate: &Certificate) -> Option<String> {
-    Some(format!("{}/presented", certificate.metadata.uid.as_deref().unwrap_or_default()))
 }
 
 /// The labels of an issuer's metric.

@@ -148,6 +148,7 @@ fn view(secret: &Secret, name: &str, wanted: &ValidatedCertificate, names: BTree
         |key: &str| secret.data.as_ref().and_then(|data| data.get(key)).map(|bytes| bytes.0.as_slice());
     SecretView {
         exists: true,
+        version: None,
         certificate_name: Some(name.to_owned()),
         issuer: Some((wanted.issuer_name.clone(), wanted.issuer_kind.as_str().to_owned())),
         type_: None,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::header::{ACCEPT, HeaderValue};
 use http::{Request, StatusCode};
 use kube::client::Body;
 use kube::{Client, Config};
@@ -18,6 +19,11 @@ const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a watch may be silent. The API server ends each watch earlier (Kubernetes, "--min-request-timeout"), and sends most
 /// silent watches a bookmark every minute.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(6 * 60);
+
+const METADATA: HeaderValue =
+    HeaderValue::from_static("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1");
+const METADATA_LIST: HeaderValue =
+    HeaderValue::from_static("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1");
 
 /// Why a watch got no answer.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +48,7 @@ pub fn for_watches(
     let watched = tower::service_fn(move |request: Request<Body>| {
         let (client, liveness) = (client.clone(), liveness.clone());
         async move {
+            let request = consistent(request);
             let watched = watched(request.uri().path()).to_owned();
             let response =
                 timeout(FIRST_ANSWER_TIMEOUT, client.send(request)).await.map_err(|_| NoAnswer)??;
@@ -65,6 +72,32 @@ pub fn for_requests(
     // retried anyway, and reports why.
     config.default_retry = false;
     Ok(observed(Client::try_from(config)?, saw))
+}
+
+/// The same client for metadata only: of Secrets, nothing else reaches this process.
+pub fn metadata_only(client: &Client) -> Client {
+    let (namespace, client) = (client.default_namespace().to_owned(), client.clone());
+    let metadata = tower::service_fn(move |mut request: Request<Body>| {
+        let client = client.clone();
+        async move {
+            let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+            request.headers_mut().insert(ACCEPT, if is_watch { METADATA } else { METADATA_LIST });
+            Ok::<_, BoxError>(client.send(request).await?)
+        }
+    });
+    Client::new(metadata, namespace)
+}
+
+/// kube asks for a list at the start of a watch as of any time: another API server's cache may lag behind what this process, or
+/// the last leader, has written. Without a version, the list has all writes so far.
+fn consistent(mut request: Request<Body>) -> Request<Body> {
+    let uri = request.uri().to_string();
+    if uri.contains("sendInitialEvents=true")
+        && let Ok(uri) = uri.replace("&resourceVersion=0", "").parse()
+    {
+        *request.uri_mut() = uri;
+    }
+    request
 }
 
 /// The result of a request.

@@ -12,6 +12,12 @@ pub fn now() -> Timestamp {
     Timestamp::now()
 }
 
+/// How long it is until `time`; nothing, if it has passed.
+#[must_use]
+pub fn until(time: Timestamp) -> Duration {
+    Duration::try_from(time.duration_since(now())).unwrap_or_default()
+}
+
 /// The time of a monotonic clock, for deadlines.
 #[must_use]
 pub fn instant() -> Instant {

@@ -19,6 +19,8 @@ const LONGEST_LIST: usize = 1000;
 pub struct SecretView {
     /// Whether a Secret of that name exists.
     pub exists: bool,
+    /// Its `resourceVersion`.
+    pub version: Option<String>,
     /// The Certificate that it belongs to, according to its annotation.
     pub certificate_name: Option<String>,
     /// Name and kind of the issuer of its certificate.

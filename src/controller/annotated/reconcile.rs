@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
 use tracing::{Instrument, info_span};
 
 use super::act;
+use crate::controller::cache::Index;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
+use crate::controller::reconciler::{Again, Gathering};
 use crate::controller::retry::retry;
 use crate::runtime::clock::Stopwatch;
 use crate::runtime::metrics::ReconcileOutcome;
@@ -20,7 +21,11 @@ use certwright_core::events::Event;
 ///
 /// # Errors
 /// [`Error`], if the API server fails; see [`error_policy`].
-pub async fn reconcile<K>(object: Arc<K>, context: Arc<Context>) -> Result<Action, Error>
+pub async fn reconcile<K>(
+    object: Arc<K>,
+    context: Arc<Context>,
+    _gathering: Gathering,
+) -> Result<Again, Error>
 where
     K: Resource<DynamicType = ()>,
     for<'a> AnnotatedObject: From<&'a K>,
@@ -28,7 +33,7 @@ where
     let annotated = AnnotatedObject::from(&*object);
     // Its Certificates are deleted together with it.
     if annotated.is_going {
-        return Ok(Action::await_change());
+        return Ok(None);
     }
     let kind = annotated.kind.as_str();
     let span = info_span!("reconcile", object = kind, namespace = annotated.namespace, name = annotated.name);
@@ -53,7 +58,7 @@ where
             context.events.publish(&reference, &event).await;
         }
         context.in_flight.succeeded(&annotated.uid);
-        Ok(Action::await_change())
+        Ok(None)
     }
     .instrument(span)
     .await
@@ -66,12 +71,11 @@ async fn follow(
     remarks: &mut BTreeSet<Remark>,
     context: &Context,
 ) -> Result<Vec<Remark>, Error> {
-    let existing = context.cache.certificates(&annotated.namespace, |_| true);
     let mut done = Vec::new();
     for wanted in &plan.certificates {
         let name = wanted.name_any();
-        let cached = existing.iter().find(|existing| existing.name_any() == name);
-        let decision = match decide(wanted, annotated, cached.map(|cached| &**cached)) {
+        let cached = context.cache.certificate(&annotated.namespace, &name);
+        let decision = match decide(wanted, annotated, cached.as_deref()) {
             Decision::Apply => act::apply(context, annotated, wanted, remarks).await?,
             other => act::Applied::Not(other),
         };
@@ -81,14 +85,15 @@ async fn follow(
             act::Applied::Not(_) => {}
         }
     }
-    for surplus in existing.iter().filter(|existing| is_surplus(existing, annotated, plan)) {
+    let own = context.cache.certificates(&Index::Owner(&annotated.uid));
+    for surplus in own.iter().filter(|own| is_surplus(own, annotated, plan)) {
         done.extend(act::delete(context, surplus).await?);
     }
     Ok(done)
 }
 
 /// What happens after an error of the API server: the reconcile is retried, with growing delays.
-pub fn error_policy<K>(object: Arc<K>, error: &Error, context: Arc<Context>) -> Action
+pub fn error_policy<K>(object: Arc<K>, error: &Error, context: Arc<Context>) -> Again
 where
     K: Resource<DynamicType = ()>,
 {

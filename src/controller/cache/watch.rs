@@ -1,7 +1,5 @@
 //! One watch: it is followed, and restarted after pauses when it fails.
 
-use std::fmt::Debug;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,13 +10,15 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Resource};
 use tracing::{debug, error, info, warn};
 
+use super::held::Held;
 use super::watch_store::{Change, WatchStore};
 use crate::controller::api_server::{ApiServer, PROBES, WORTH_A_WARNING};
 use crate::controller::error;
 use crate::runtime::panics;
-use certwright_core::reading::{Readable, Reading};
+use certwright_core::reading::Reading;
 
-/// The page size of lists: a page is held in memory as a whole, and an object may have one and a half megabytes.
+/// The page size of lists, where the API server cannot stream them: a page is held in memory as a whole, and an object may have
+/// one and a half megabytes.
 const PAGE: u32 = 10;
 
 pub(super) async fn follow<K, O: ?Sized>(
@@ -29,10 +29,11 @@ pub(super) async fn follow<K, O: ?Sized>(
     tell: fn(&O, Change<K>),
     api_server: ApiServer,
 ) where
-    K: Readable + Clone + Debug + Send + Sync + 'static,
+    K: Held,
 {
-    let mut stream = pin!(watcher(api, which.page_size(PAGE)).backoff(Pauses::new(&api_server)));
-    let mut is_absent = false;
+    let watch = |which| watcher(api.clone(), which).backoff(Pauses::new(&api_server)).boxed();
+    let mut stream = watch(which.clone().streaming_lists());
+    let (mut streams_lists, mut is_absent) = (true, false);
     let mut failures = 0_u32;
     while let Some(event) = stream.next().await {
         // The start of a list, and its objects, do not reset this: the list may still fail.
@@ -43,6 +44,10 @@ pub(super) async fn follow<K, O: ?Sized>(
             Ok(event) => {
                 is_absent &= !matches!(event, watcher::Event::InitDone);
                 watch_store.put(event, |change| guarded(&*observer, change, tell));
+            }
+            Err(error) if streams_lists && is_refused(&error) => {
+                streams_lists = false;
+                stream = watch(which.clone().page_size(PAGE));
             }
             Err(error) if is_unknown(&error) => {
                 if !std::mem::replace(&mut is_absent, true) {
@@ -114,6 +119,14 @@ where
     if let Err(panic) = panics::catch(|| tell(observer, change)) {
         error!(%object, %panic, "a change of an object was skipped");
     }
+}
+
+/// Whether the API server does not know, or does not allow, the parameters of a watch that starts with a list.
+fn is_refused(error: &watcher::Error) -> bool {
+    matches!(
+        error,
+        watcher::Error::WatchStartFailed(kube::Error::Api(status)) if matches!(status.code, 400 | 422)
+    )
 }
 
 /// Whether the API server does not know the kind: its CustomResourceDefinition may be installed later.

@@ -1,15 +1,14 @@
 //! Stores the events of a watch.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use kube::Resource;
-use kube::runtime::reflector::store::Writer;
-use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher;
 
+use super::held::Held;
+use super::objects::{ObjectName, Objects};
 use crate::controller::unreadable::{Key, Unreadable};
-use certwright_core::reading::{Readable, Reading};
+use certwright_core::reading::Reading;
 
 /// A change that a watch has delivered, after it is in the cache.
 pub enum Change<K> {
@@ -22,97 +21,92 @@ pub enum Change<K> {
 }
 
 /// Stores the objects of a watch: readable ones in the cache, the others in [`Unreadable`].
-pub struct WatchStore<K: Resource<DynamicType = ()> + Clone + 'static> {
-    reader: Store<K>,
-    writer: Writer<K>,
+pub struct WatchStore<K: Held> {
+    objects: Arc<Objects<K>>,
     unreadable: Arc<Unreadable>,
     /// The unreadable objects of this watch.
     aside: BTreeSet<Key>,
-    listed: Listed<K>,
+    /// The objects of the list that is being read.
+    listed: Listed,
 }
 
-/// The state while a list is read.
-struct Listed<K> {
-    before: Vec<Arc<K>>,
+/// What a list has brought so far.
+#[derive(Default)]
+struct Listed {
+    objects: HashSet<Arc<ObjectName>>,
     aside: BTreeSet<Key>,
-    unreadable: Vec<K>,
 }
 
-impl<K> Default for Listed<K> {
-    fn default() -> Self {
-        Self { before: Vec::new(), aside: BTreeSet::new(), unreadable: Vec::new() }
-    }
-}
-
-impl<K: Readable + Clone + Send + Sync + 'static> WatchStore<K> {
-    /// An empty store.
-    pub fn new(reader: Store<K>, writer: Writer<K>, unreadable: Arc<Unreadable>) -> Self {
-        Self { reader, writer, unreadable, aside: BTreeSet::new(), listed: Listed::default() }
+impl<K: Held> WatchStore<K> {
+    /// A store that fills `objects`.
+    pub fn new(objects: Arc<Objects<K>>, unreadable: Arc<Unreadable>) -> Self {
+        Self { objects, unreadable, aside: BTreeSet::new(), listed: Listed::default() }
     }
 
     /// Stores an event of the watch, then calls `tell`.
     pub fn put(&mut self, event: watcher::Event<Reading<K>>, mut tell: impl FnMut(Change<K>)) {
         match event {
-            watcher::Event::Init => {
-                self.listed = Listed { before: self.reader.state(), ..Listed::default() };
-                self.writer.apply_watcher_event(&watcher::Event::Init);
-            }
+            watcher::Event::Init => self.listed = Listed::default(),
             watcher::Event::InitApply(reading) => {
-                if self.unreadable.note(&reading) {
-                    self.listed.aside.insert(Key::of(&reading));
-                }
-                match self.usable(reading) {
-                    Ok(object) => self.writer.apply_watcher_event(&watcher::Event::InitApply(object)),
-                    Err(bare) => self.listed.unreadable.push(bare),
-                }
-            }
-            watcher::Event::InitDone => {
-                self.writer.apply_watcher_event(&watcher::Event::InitDone);
-                let listed = std::mem::take(&mut self.listed);
-                for gone in self.aside.difference(&listed.aside) {
-                    self.unreadable.forget(gone);
-                }
-                self.aside = listed.aside;
-                for object in listed.before {
-                    if self.reader.get(&ObjectRef::from_obj(&*object)).is_none() {
-                        tell(Change::Gone(K::clone(&object)));
-                    }
-                }
-                listed.unreadable.into_iter().for_each(|bare| tell(Change::Unreadable(bare)));
-                self.reader.state().into_iter().for_each(|object| tell(Change::Seen(object)));
-            }
-            watcher::Event::Apply(reading) => {
                 let key = Key::of(&reading);
-                match self.unreadable.note(&reading) {
-                    true => self.aside.insert(key),
-                    false => self.aside.remove(&key),
-                };
-                match self.usable(reading) {
-                    Ok(object) => {
-                        let event = watcher::Event::Apply(object);
-                        self.writer.apply_watcher_event(&event);
-                        if let watcher::Event::Apply(object) = event {
-                            tell(Change::Seen(Arc::new(object)));
-                        }
-                    }
-                    Err(bare) => {
-                        if let Some(object) = self.reader.get(&ObjectRef::from_obj(&bare)) {
-                            self.writer.apply_watcher_event(&watcher::Event::Delete(bare.clone()));
-                            tell(Change::Gone(K::clone(&object)));
-                        }
-                        tell(Change::Unreadable(bare));
-                    }
+                let listed = self.apply(reading, &mut tell);
+                self.listed.objects.extend(listed);
+                if self.aside.contains(&key) {
+                    self.listed.aside.insert(key);
                 }
             }
+            watcher::Event::InitDone => self.listed(tell),
+            watcher::Event::Apply(reading) => drop(self.apply(reading, &mut tell)),
             watcher::Event::Delete(reading) => {
                 let key = Key::of(&reading);
                 self.unreadable.forget(&key);
                 self.aside.remove(&key);
                 let object = self.usable(reading).unwrap_or_else(|bare| bare);
-                self.writer.apply_watcher_event(&watcher::Event::Delete(object.clone()));
+                self.objects.remove(&ObjectName::of(&object));
                 tell(Change::Gone(object));
             }
         }
+    }
+
+    /// An object is new or changed. Returns its name, if it is in the cache now.
+    fn apply(&mut self, reading: Reading<K>, tell: &mut impl FnMut(Change<K>)) -> Option<Arc<ObjectName>> {
+        let key = Key::of(&reading);
+        match self.unreadable.note(&reading) {
+            true => self.aside.insert(key),
+            false => self.aside.remove(&key),
+        };
+        match self.usable(reading) {
+            Ok(object) => {
+                let object = Arc::new(object);
+                let name = self.objects.put(object.clone());
+                tell(Change::Seen(object));
+                Some(name)
+            }
+            Err(bare) => {
+                if let Some(object) = self.objects.remove(&ObjectName::of(&bare)) {
+                    tell(Change::Gone(Arc::unwrap_or_clone(object)));
+                }
+                tell(Change::Unreadable(bare));
+                None
+            }
+        }
+    }
+
+    /// A list is complete: what is not in it is gone.
+    fn listed(&mut self, mut tell: impl FnMut(Change<K>)) {
+        let listed = std::mem::take(&mut self.listed);
+        for gone in self.aside.difference(&listed.aside) {
+            self.unreadable.forget(gone);
+        }
+        self.aside = listed.aside;
+        for name in self.objects.names() {
+            if !listed.objects.contains(&name)
+                && let Some(object) = self.objects.remove(&name)
+            {
+                tell(Change::Gone(Arc::unwrap_or_clone(object)));
+            }
+        }
+        self.objects.complete();
     }
 
     fn usable(&self, reading: Reading<K>) -> Result<K, K> {
@@ -125,9 +119,9 @@ impl<K: Readable + Clone + Send + Sync + 'static> WatchStore<K> {
     }
 }
 
-impl<K: Resource<DynamicType = ()> + Clone + 'static> Drop for WatchStore<K> {
+impl<K: Held> Drop for WatchStore<K> {
     fn drop(&mut self) {
-        self.aside.iter().chain(&self.listed.aside).for_each(|key| self.unreadable.forget(key));
+        self.aside.iter().for_each(|key| self.unreadable.forget(key));
     }
 }
 

@@ -146,6 +146,13 @@ impl ReconcileCertificate {
         }
     }
 
+    /// Nothing has changed since it came to rest.
+    pub(super) fn stay_at_rest(&mut self, context: &Context) {
+        self.at_rest = true;
+        self.report_metrics(context);
+        self.leave_unused_slot(context);
+    }
+
     /// The account of the issuer.
     pub(super) fn account(&self) -> Result<Account, Error> {
         self.account.clone().ok_or(Error::Bug("a step that calls the CA was decided on without an account"))

@@ -2,32 +2,34 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 
 use super::held::{is_backup, private_key};
 use super::keeper::kept_by_cert_manager;
-use super::outputs::{keystores_mark, read_passwords};
+use super::outputs::{Passwords, keystores_mark, read_passwords};
 use super::work::{ReconcileCertificate, Seen};
+use crate::controller::cache::Index;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer::account_of;
 use crate::controller::issuer_record::{AccountSecret, IssuerId, IssuerRecord, account_secret};
 use crate::controller::secrets;
+use crate::runtime::clock;
 use certwright_acme::Account;
 use certwright_api::{CONDITION_READY, Certificate};
 use certwright_core::account::has_other_terms;
 use certwright_core::allow;
 use certwright_core::conditions::{condition, is_true};
-use certwright_core::issuance::IssuerView;
+use certwright_core::issuance::{IssuerView, at_rest_until};
 use certwright_core::ledger::Owner;
-use certwright_core::naming::next_private_key_secret;
 use certwright_core::reissue::SecretView;
 use certwright_core::spec::ValidatedCertificate;
 use certwright_pki::{Chain, PrivateKey};
 
 impl ReconcileCertificate {
-    /// Reads the state of the cluster.
+    /// Reads the state of the cluster, except for the Certificate's Secrets.
     pub(super) async fn gather(certificate: Arc<Certificate>, context: &Context) -> Result<Self, Error> {
         let namespace = certificate.namespace().unwrap_or_default();
         let (name, uid) = (certificate.name_any(), certificate.uid().unwrap_or_default());
@@ -36,46 +38,20 @@ impl ReconcileCertificate {
         let owner = Owner { namespace: &namespace, uid: &uid };
         let unverified = context.ledger_keys.take_unverified(owner, &mut recorded);
         let mut state = memory.resume(recorded);
-        let next_key_name = next_private_key_secret(&name, &uid);
-        let has_next_key = state.status.next_private_key_secret_name.is_some()
-            || context.cache.has_secret(&namespace, &next_key_name);
-        let read_next_key = async {
-            match has_next_key {
-                true => secrets::read(&context.client, &namespace, &next_key_name).await,
-                false => Ok(None),
-            }
-        };
-        let secret_name = &certificate.spec.secret_name;
         let issuer_id = IssuerId::of(&certificate);
         let issuer = context.cache.issuer(&issuer_id);
         let wanted = ValidatedCertificate::new(&certificate.spec);
-        let outputs = wanted.as_ref().map(|wanted| wanted.outputs.clone()).unwrap_or_default();
-        let read_secret = async {
-            match secret_name.as_str() {
-                // This happens if it is being deleted and its spec cannot be read.
-                "" => Ok(None),
-                name => secrets::read(&context.client, &namespace, name).await,
-            }
-        };
-        let (secret, next_key, (issuer_view, account), passwords) = futures::try_join!(
-            read_secret,
-            read_next_key,
-            view_issuer(&issuer_id, issuer.as_ref(), certificate.spec.profile.as_deref(), context),
-            read_passwords(&outputs, &namespace, context),
-        )?;
-        let kept_by = match &secret {
-            Some(secret) => kept_by_cert_manager(secret, &context.client).await?,
-            None => None,
-        };
+        let profile = certificate.spec.profile.as_deref();
+        let (issuer_view, account) = view_issuer(&issuer_id, issuer.as_ref(), profile, context).await?;
         let slot_at = issuer.as_ref().map(|issuer| account_secret(issuer, &context.config.namespace));
         state.progress.slot = slot_at.as_ref().is_some_and(|account| context.order_slots.has(account, &uid));
         let namespace_is_ending = context.cache.namespace_is_ending(&namespace);
         let seen = Seen {
             not_allowed: not_allowed(issuer.as_ref(), &namespace, wanted.as_ref().ok(), context),
             wanted,
-            passwords,
+            passwords: Passwords::Ok(Arc::default()),
             claimed_by: claimed_by(&certificate, context),
-            kept_by,
+            kept_by: None,
             secret: None,
             secret_view: SecretView::default(),
             current_key: None,
@@ -94,11 +70,46 @@ impl ReconcileCertificate {
             queued: false,
             namespace_is_ending,
         };
-        let mut work = Self { seen, state, news, unverified, at_rest: false };
-        work.see_secret(secret, context);
-        work.see_next_key(next_key, context);
-        work.find_out_again(context);
-        Ok(work)
+        Ok(Self { seen, state, news, unverified, at_rest: false })
+    }
+
+    /// Until when the Certificate is at rest, if that is certain without its Secrets.
+    pub(super) fn at_rest_until(&self, context: &Context) -> Option<Timestamp> {
+        let knows_more = !self.news.is_empty() || !self.unverified.is_empty() || self.has_next_key(context);
+        if knows_more || self.deletion().is_some() {
+            return None;
+        }
+        let version = context.cache.secret_version(&self.namespace, &self.certificate.spec.secret_name);
+        at_rest_until(&self.state, &self.snapshot(context), version.as_deref(), clock::now())
+    }
+
+    /// Reads the Certificate's Secrets.
+    pub(super) async fn read_secrets(&mut self, context: &Context) -> Result<(), Error> {
+        let namespace = &self.namespace;
+        let read = async |name: Option<String>| match name {
+            Some(name) => secrets::read(&context.client, namespace, &name).await,
+            None => Ok(None),
+        };
+        // It is empty if the Certificate is being deleted and its spec cannot be read.
+        let secret = Some(self.certificate.spec.secret_name.clone()).filter(|name| !name.is_empty());
+        let next_key = self.has_next_key(context).then(|| self.next_key_name());
+        let outputs = self.wanted.as_ref().map(|wanted| wanted.outputs.clone()).unwrap_or_default();
+        let (secret, next_key, passwords) =
+            futures::try_join!(read(secret), read(next_key), read_passwords(&outputs, namespace, context),)?;
+        self.passwords = passwords;
+        self.kept_by = match &secret {
+            Some(secret) => kept_by_cert_manager(secret, &context.client).await?,
+            None => None,
+        };
+        self.see_secret(secret, context);
+        self.see_next_key(next_key, context);
+        self.find_out_again(context);
+        Ok(())
+    }
+
+    fn has_next_key(&self, context: &Context) -> bool {
+        self.state.status.next_private_key_secret_name.is_some()
+            || context.cache.has_secret(&self.namespace, &self.next_key_name())
     }
 
     /// Records the TLS Secret.
@@ -125,6 +136,7 @@ impl ReconcileCertificate {
     fn view(&self, secret: &Secret, context: &Context) -> SecretView {
         SecretView {
             exists: true,
+            version: secret.metadata.resource_version.clone(),
             certificate_name: self.owner_of(secret, context),
             issuer: secrets::annotation(secret, certwright_api::ANNOTATION_ISSUER_NAME)
                 .zip(secrets::annotation(secret, certwright_api::ANNOTATION_ISSUER_KIND))
@@ -164,11 +176,12 @@ impl ReconcileCertificate {
     fn owner_of(&self, secret: &Secret, context: &Context) -> Option<String> {
         let owner = secrets::annotation(secret, certwright_api::ANNOTATION_CERTIFICATE)?;
         let secret_name = &self.certificate.spec.secret_name;
-        let claims = |certificate: &Certificate| {
-            certificate.name_any() == owner && certificate.spec.secret_name == *secret_name
+        let claims = || {
+            let found = context.cache.certificate(&self.namespace, owner);
+            found.is_some_and(|certificate| certificate.spec.secret_name == *secret_name)
         };
         let stands = owner == self.name
-            || !context.cache.certificates(&self.namespace, claims).is_empty()
+            || claims()
             || context.cache.has_unreadable_certificate(&self.namespace, owner);
         Some(if stands { owner.to_owned() } else { self.name.clone() })
     }
@@ -180,13 +193,10 @@ fn claimed_by(certificate: &Certificate, context: &Context) -> Option<String> {
         (certificate.metadata.creation_timestamp.as_ref().map(|time| time.0), certificate.name_any())
     };
     let namespace = certificate.namespace().unwrap_or_default();
-    let same_secret = |other: &Certificate| {
-        other.spec.secret_name == certificate.spec.secret_name
-            && other.metadata.deletion_timestamp.is_none()
-            && age(other) < age(certificate)
-    };
-    let others = context.cache.certificates(&namespace, same_secret);
-    others.iter().min_by_key(|other| age(other)).map(|other| other.name_any())
+    let same_secret = context.cache.certificates(&Index::Secret(&namespace, &certificate.spec.secret_name));
+    let others = same_secret.iter().filter(|other| other.metadata.deletion_timestamp.is_none());
+    let older = others.filter(|other| age(other) < age(certificate));
+    older.min_by_key(|other| age(other)).map(|other| other.name_any())
 }
 
 /// Why the issuer does not allow this Certificate, if it does not.

@@ -77,7 +77,7 @@ impl ReconcileCertificate {
         Ok(())
     }
 
-    fn report_metrics(&self, context: &Context) {
+    pub(super) fn report_metrics(&self, context: &Context) {
         let facts = CertificateFacts {
             ready: is_true(&self.state.status.conditions, CONDITION_READY),
             not_after: self.state.status.not_after.as_ref().map(|time| time.0),

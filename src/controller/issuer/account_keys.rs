@@ -4,11 +4,12 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 
 use super::ownership::must_keep_its_key;
+use crate::controller::cache::Index;
 use crate::controller::context::Context;
 use crate::controller::issuer_record::{AccountSecret, IssuerRecord};
 use crate::controller::secrets;
 use certwright_acme::jwk_thumbprint;
-use certwright_api::{AcmeIssuer, Certificate};
+use certwright_api::AcmeIssuer;
 use certwright_core::account::rollover::{Keys, NextKey, Peer, stated_algorithm};
 use certwright_pki::{Curve, KeyAlgorithm, PrivateKey};
 
@@ -42,10 +43,9 @@ impl AccountKeys {
             return;
         }
         let sharing = context.issuers_of_secret(secret, None);
-        self.validating = sharing
-            .iter()
-            .flat_map(|issuer| context.cache.certificates_of(&issuer.id))
-            .any(|one| may_be_looked_at(&one));
+        // The CA may be validating challenges of these.
+        self.validating = (sharing.iter())
+            .any(|issuer| !context.cache.certificates(&Index::ValidatingFor(issuer.id.clone())).is_empty());
         let others = sharing.into_iter().filter(|other| other.uid != issuer.uid);
         self.peers = others.map(peer).collect();
     }
@@ -117,10 +117,4 @@ fn peer(issuer: IssuerRecord) -> Peer {
         algorithm: stated_algorithm(&issuer.spec),
         server: issuer.spec.server,
     }
-}
-
-/// Whether the CA may be validating challenges of this Certificate.
-fn may_be_looked_at(certificate: &Certificate) -> bool {
-    let status = certificate.status.as_ref();
-    status.is_some_and(|status| status.order.is_some() && !status.challenges.is_empty())
 }

@@ -11,6 +11,7 @@ use kube::core::PartialObjectMeta;
 use kube::{Api, ResourceExt};
 
 use super::objects::apply;
+use crate::controller::cache::Index;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::runtime::metrics::ApiVerb;
@@ -57,8 +58,9 @@ pub async fn leave(context: &Context, namespace: &str, uid: &str) -> Result<(), 
         let challenges = certificate.status.iter().flat_map(|status| &status.challenges);
         challenges.into_iter().any(|challenge| challenge.way != ChallengeWay::TxtRecord)
     };
-    let recorded = context.cache.certificates(namespace, presents);
-    let recorded: HashSet<String> = recorded.iter().filter_map(|certificate| certificate.uid()).collect();
+    let recorded = context.cache.certificates(&Index::Presenting(namespace));
+    let recorded = recorded.iter().filter(|certificate| presents(certificate));
+    let recorded: HashSet<String> = recorded.filter_map(|certificate| certificate.uid()).collect();
     // A Certificate that another leader started is not in `presenting`, but its status shows it.
     let others = !shared.presenting.is_empty() || !recorded.is_subset(&shared.left);
     shared.left.retain(|left| recorded.contains(left));

@@ -2,25 +2,22 @@ use std::collections::HashMap;
 
 use clap::Parser;
 use futures::channel::mpsc::unbounded;
-use k8s_openapi::api::core::v1::ConfigMap;
 use kube::client::Body;
-use kube::runtime::controller::Action;
-use kube::runtime::reflector::store;
-use kube::runtime::watcher::Event;
-use kube::{Client, ResourceExt, api::ObjectMeta};
+use kube::runtime::reflector::ObjectRef;
+use kube::{Client, ResourceExt};
 use parking_lot::Mutex;
 use tokio::time::{Instant, advance, timeout};
 
 use super::*;
 use crate::cli::{Cli, Command};
 use crate::controller::api_server::ApiServer;
-use crate::controller::cache::{Cache, WatchHandler, Watches};
+use crate::controller::cache::{Cache, Objects, WatchHandler, Watches};
 use crate::controller::error::Error;
-use crate::controller::reconciler::reconciler;
+use crate::controller::reconciler::{Gathering, reconciler};
 use crate::controller::retry::retry;
 use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
-use certwright_api::CertificateStatus;
+use certwright_api::{Certificate, CertificateSpec, CertificateStatus};
 use certwright_core::issuance::{Memory, Proof, State};
 use certwright_core::ledger::LedgerKeys;
 
@@ -48,8 +45,10 @@ async fn a_reconcile_that_panics_is_retried_with_growing_delays_and_others_conti
     assert!(waits.last() > Some(&Duration::from_secs(30)), "{waits:?}");
     assert!(scene.waits("good").len() > 500, "{}", scene.waits("good").len());
     let metrics = scene.context.metrics.encode().unwrap();
-    let counted =
-        format!("certwright_reconciles_total{{kind=\"ConfigMap\",outcome=\"panicked\"}} {}", waits.len() + 1);
+    let counted = format!(
+        "certwright_reconciles_total{{kind=\"Certificate\",outcome=\"panicked\"}} {}",
+        waits.len() + 1
+    );
     assert!(metrics.contains(&counted), "{counted} is not in {metrics}");
     assert!(!scene.controller.is_finished());
 }
@@ -84,7 +83,7 @@ async fn the_controllers_end_once_they_are_told_to_and_not_before() {
 struct Scene {
     context: Arc<Context>,
     tries: Tries,
-    requests: futures::channel::mpsc::UnboundedSender<ObjectRef<ConfigMap>>,
+    requests: futures::channel::mpsc::UnboundedSender<ObjectRef<Certificate>>,
     controller: tokio::task::JoinHandle<()>,
 }
 
@@ -92,36 +91,32 @@ impl Scene {
     /// A controller of these objects, in which the reconcile of `bad` panics.
     fn start<const N: usize>(names: [&str; N]) -> Self {
         let (context, watches) = context();
-        let (reader, mut writer) = store::<ConfigMap>();
-        writer.apply_watcher_event(&Event::Init);
+        let objects = Arc::<Objects<Certificate>>::default();
         for name in names {
-            let metadata =
-                ObjectMeta { name: Some(name.into()), uid: Some(name.into()), ..ObjectMeta::default() };
-            writer.apply_watcher_event(&Event::InitApply(ConfigMap { metadata, ..ConfigMap::default() }));
+            let mut certificate = Certificate::new(name, CertificateSpec::default());
+            certificate.metadata.uid = Some(name.to_owned());
+            objects.put(Arc::new(certificate));
         }
-        writer.apply_watcher_event(&Event::InitDone);
         let (requests, receiver) = unbounded();
         let tries = Tries::default();
         let noted = tries.clone();
-        let reconcile = move |object: Arc<ConfigMap>, _: Arc<Context>| {
+        let reconcile = move |object: Arc<Certificate>, _: Arc<Context>, _: Gathering| {
             let noted = noted.clone();
             async move {
                 noted.lock().entry(object.name_any()).or_default().push(clock::instant());
                 tokio::task::yield_now().await;
                 assert_ne!(object.name_any(), "bad", "a bad object");
-                Ok(Action::await_change())
+                Ok(None)
             }
         };
         let error_policy =
-            |object: Arc<ConfigMap>, error: &Error, context: Arc<Context>| retry(&*object, error, &context);
-        let running = reconciler("ConfigMap", reader, receiver, reconcile, error_policy, context.clone());
+            |object: Arc<Certificate>, error: &Error, context: Arc<Context>| retry(&*object, error, &context);
+        let running = reconciler("Certificate", objects, receiver, reconcile, error_policy, context.clone());
         let controller = tokio::spawn(async move {
-            let _kept = (writer, watches);
+            let _kept = watches;
             running.await;
         });
-        let scene = Self { context, tries, requests, controller };
-        names.iter().for_each(|name| scene.wake(name));
-        scene
+        Self { context, tries, requests, controller }
     }
 
     fn wake(&self, name: &str) {

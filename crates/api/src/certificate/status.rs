@@ -32,6 +32,10 @@ pub struct CertificateStatus {
     /// What the ACME CA says about the certificate in the Secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acme: Option<CertificateAcmeStatus>,
+    /// The last check of the Secret that found nothing to do. The operator does not read the Secret again until it changes, or
+    /// something is due.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_check: Option<SecretCheckStatus>,
     /// Number of certificates issued for this object.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<i64>,
@@ -73,6 +77,18 @@ pub struct CertificateStatus {
     /// Certificates that may have to be revoked, and the result of the last revocation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revocation: Option<RevocationStatus>,
+}
+
+/// A check of the Secret.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretCheckStatus {
+    /// Time of the check.
+    pub time: Time,
+    /// `metadata.resourceVersion` of the Secret.
+    pub secret_resource_version: String,
+    /// Digest of what was checked.
+    pub checks: String,
 }
 
 /// A certificate that was issued recently.

@@ -94,6 +94,7 @@ impl State {
             self.issuing(seen, false, reason::ISSUED, "No issuance is in progress", now);
         }
         self.report_ready(seen, now, reason::READY, "");
+        self.note_check(seen, now);
     }
 
     /// Something is waited for.

@@ -8,6 +8,7 @@ mod issuer;
 mod machine;
 mod order;
 mod pace;
+mod rest;
 mod revocation;
 mod secret;
 mod validation;

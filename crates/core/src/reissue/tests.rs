@@ -302,6 +302,7 @@ impl Default for Case {
                 requested_names: None,
                 as_written: true,
                 exists: true,
+                version: None,
                 certificate_name: Some("cert".to_owned()),
                 issuer: Some(("ca".to_owned(), "Issuer".to_owned())),
                 key: Some(Ok((KeyAlgorithm::ECDSA_P256, vec![1]))),

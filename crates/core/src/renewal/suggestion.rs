@@ -61,9 +61,22 @@ pub struct RenewalInfoPolling<'a> {
 impl RenewalInfoPolling<'_> {
     /// When the CA is to be asked about `leaf`; `None` if never.
     pub fn next(&self, leaf: &Leaf, status: Option<&RenewalInfoStatus>, seed: &str) -> Option<Timestamp> {
-        let id = leaf.certificate_id.as_ref().filter(|_| self.wanted)?;
-        let status = status.filter(|status| status.certificate_id == *id);
-        let asked = self.asked.filter(|asked| asked.certificate_id == *id);
+        self.next_about(leaf.certificate_id.as_ref()?, leaf.not_after, status, seed)
+    }
+
+    /// The same, about the certificate with this id.
+    pub fn next_about(
+        &self,
+        id: &str,
+        not_after: Timestamp,
+        status: Option<&RenewalInfoStatus>,
+        seed: &str,
+    ) -> Option<Timestamp> {
+        if !self.wanted {
+            return None;
+        }
+        let status = status.filter(|status| status.certificate_id == id);
+        let asked = self.asked.filter(|asked| asked.certificate_id == id);
         let again = match (asked, status) {
             (Some(RenewalInfoPoll { again: Some(again), .. }), _) => *again,
             (Some(asked), Some(status)) => next_of_series(status, asked.at),
@@ -73,7 +86,7 @@ impl RenewalInfoPolling<'_> {
             (None, None) => Timestamp::MIN,
         };
         // Section 4.3: not after it has expired.
-        (again <= leaf.not_after).then_some(again)
+        (again <= not_after).then_some(again)
     }
 }
 

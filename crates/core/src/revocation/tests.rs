@@ -221,6 +221,7 @@ fn rejection(operation: Operation, code: &str, status: u16) -> AcmeError {
 fn secret(serial: &str) -> SecretView {
     SecretView {
         exists: true,
+        version: None,
         certificate_name: Some("cert".to_owned()),
         issuer: Some(("ca".to_owned(), "Issuer".to_owned())),
         as_written: true,

@@ -18,7 +18,7 @@ use crate::backoff::Backoff;
 use crate::deletion::Deletion;
 use crate::issuance::{
     Challenged, Consequence, Download, Ending, IssuanceStep, IssuerView, KeySecret, Learned, Leftovers,
-    Memory, Next, Outcome, Report, Snapshot, State, Unseen, last_step, next_chore, next_step,
+    Memory, Next, Outcome, Report, Snapshot, State, Unseen, at_rest_until, last_step, next_chore, next_step,
 };
 use crate::records::{CleanupTask, holds, requires_finalizer};
 use crate::reissue::{SecretView, reuses_key};
@@ -91,6 +91,8 @@ pub struct World {
 
 #[derive(Clone)]
 pub struct TlsSecret {
+    /// What others have added to it.
+    pub note: u32,
     pub certificate_name: Option<String>,
     pub issuer: Option<(String, String)>,
     pub key: Option<Result<PrivateKey, String>>,
@@ -203,7 +205,7 @@ impl World {
 
     /// Somebody creates the Secret, or hands it over.
     pub fn secret_belongs_to(&mut self, owner: Option<&str>) {
-        let nothing = TlsSecret { certificate_name: None, issuer: None, key: None, chain: None };
+        let nothing = TlsSecret { note: 0, certificate_name: None, issuer: None, key: None, chain: None };
         self.secret.get_or_insert(nothing).certificate_name = owner.map(str::to_owned);
     }
 
@@ -253,6 +255,9 @@ impl World {
             None => Some(self.next_step()),
             Some(_) => self.look(&self.state, |seen, state| last_step(state, seen, self.now)),
         };
+        if let (None, Some(step)) = (self.deleted, &step) {
+            self.check_rest(step);
+        }
         self.steps.extend(step.as_ref().map(|step| format!("{step:?}")));
         let turn = match step {
             Some(step) => self.carry_out(step),
@@ -279,7 +284,11 @@ impl World {
 
     /// Looks at the cluster, and does something with `state`.
     fn look<S, T>(&self, state: S, then: impl FnOnce(&Snapshot<'_>, S) -> T) -> T {
-        let (wanted, secret, labels) = (self.wanted(), self.secret_view(), BTreeMap::new());
+        self.look_at(&self.secret_view(), state, then)
+    }
+
+    fn look_at<S, T>(&self, secret: &SecretView, state: S, then: impl FnOnce(&Snapshot<'_>, S) -> T) -> T {
+        let (wanted, labels) = (self.wanted(), BTreeMap::new());
         let backup = self.backup.as_ref().map(view);
         let seen = Snapshot {
             uid: UID,
@@ -289,7 +298,7 @@ impl World {
             wanted: &wanted,
             claimed_by: self.claimed_by.as_deref(),
             kept_by: self.kept_by.as_deref(),
-            secret: &secret,
+            secret,
             backup: backup.as_ref(),
             duplicate_limit: DUPLICATE_LIMIT,
             min_interval: self.min_interval,
@@ -351,7 +360,14 @@ impl World {
     }
 
     fn secret_view(&self) -> SecretView {
-        self.secret.as_ref().map_or_else(SecretView::default, view)
+        let view = self.secret.as_ref().map_or_else(SecretView::default, view);
+        let version = self.secret.as_ref().map(|secret| version(secret.note, &view, self.kept_by.as_deref()));
+        SecretView { version, ..view }
+    }
+
+    /// Somebody adds to the Secret what does not matter.
+    pub fn touch_secret(&mut self) {
+        self.secret.as_mut().unwrap().note += 1;
     }
 
     /// What was learned about the current order.
@@ -371,6 +387,7 @@ impl World {
 fn view(secret: &TlsSecret) -> SecretView {
     SecretView {
         exists: true,
+        version: None,
         certificate_name: secret.certificate_name.clone(),
         issuer: secret.issuer.clone(),
         requested_names: None,
@@ -382,4 +399,9 @@ fn view(secret: &TlsSecret) -> SecretView {
         }),
         leaf: secret.chain.as_ref().map(|chain| Ok(chain.as_ref().map_err(Clone::clone)?.leaf().clone())),
     }
+}
+
+/// Changes with everything that is written into the Secret.
+fn version(note: u32, view: &SecretView, kept_by: Option<&str>) -> String {
+    crate::naming::digest(&format!("{note} {view:?} {kept_by:?}"))
 }

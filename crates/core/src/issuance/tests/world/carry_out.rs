@@ -235,6 +235,7 @@ impl World {
         let chain = self.state.learned().chain.clone().expect("the certificate");
         assert_eq!(chain.check(&key, &wanted.subject, self.at_ca()), Ok(()));
         let secret = TlsSecret {
+            note: 0,
             certificate_name: Some(NAME.to_owned()),
             issuer: Some((wanted.issuer_name, wanted.issuer_kind.as_str().to_owned())),
             key: Some(Ok(key)),

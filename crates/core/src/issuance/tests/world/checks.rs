@@ -14,6 +14,27 @@ impl World {
     }
 
     /// The Secret holds a certificate that matches the spec.
+    /// A Certificate that is at rest without a look at its Secret is at rest with one, and until the same time.
+    pub(super) fn check_rest(&self, step: &IssuanceStep) {
+        if self.next_key.is_some() || self.backup.is_some() {
+            return;
+        }
+        let Some(until) = self.at_rest_until() else { return };
+        let IssuanceStep::Rest { until: looks_again } = step else {
+            panic!("at rest until {until}, but the next step is {step:?}")
+        };
+        let end = self.look(&self.state, |seen, state| state.or_expiry(seen, *looks_again, self.now));
+        assert_eq!(Some(until), end.into_iter().chain(next_chore(&self.state.status)).min());
+    }
+
+    /// Until when it is certain without the Secret that there is nothing to do.
+    pub fn at_rest_until(&self) -> Option<Timestamp> {
+        let version = self.secret_view().version;
+        self.look_at(&SecretView::default(), &self.state, |seen, state| {
+            at_rest_until(state, seen, version.as_deref(), self.now)
+        })
+    }
+
     pub fn check_issued(&self) {
         let wanted = self.wanted().unwrap();
         let secret = self.secret.as_ref().expect("a Secret");

@@ -1,0 +1,135 @@
+//! The form in which the objects of each kind are held, and what they are looked up by.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::ResourceExt;
+use kube::core::PartialObjectMeta;
+
+use super::packed::Packed;
+use crate::controller::issuer_record::IssuerId;
+use certwright_api::{
+    CONDITION_ISSUING, CONDITION_READY, Certificate, ClusterIssuer, Issuer, certificate_reason as reason,
+};
+use certwright_core::annotated::{Gateway, Ingress};
+use certwright_core::conditions::{condition, is_true};
+use certwright_core::reading::Readable;
+
+/// What objects are looked up by, besides their names.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Index<'a> {
+    /// Those that name a Secret, by namespace and name.
+    Secret(&'a str, &'a str),
+    /// Those that an object with this uid owns.
+    Owner(&'a str),
+    /// Certificates that are not ready, or being issued, by their issuer.
+    Waiting(IssuerId),
+    /// Certificates whose challenges are presented, by their issuer.
+    ValidatingFor(IssuerId),
+    /// Certificates whose challenges are presented, by namespace.
+    Presenting(&'a str),
+    /// Certificates that their issuer does not allow, by namespace.
+    NotAllowed(&'a str),
+    /// Those that are being deleted, by namespace.
+    Deleted(&'a str),
+}
+
+/// A kind that is watched.
+pub trait Held: Readable + Clone + Debug + Send + Sync + 'static {
+    /// The form in which its objects are held.
+    type Form: Form<Self> + Send + Sync;
+
+    /// What this object is looked up by.
+    fn index(&self) -> Vec<Index<'_>> {
+        Vec::new()
+    }
+}
+
+/// How an object is held in memory.
+pub trait Form<K> {
+    /// Holds an object.
+    fn hold(object: Arc<K>) -> Self;
+    /// The object.
+    fn open(&self) -> Option<Arc<K>>;
+}
+
+/// The object as it is: quick, for kinds of which there are few.
+impl<K> Form<K> for Arc<K> {
+    fn hold(object: Self) -> Self {
+        object
+    }
+
+    fn open(&self) -> Option<Self> {
+        Some(self.clone())
+    }
+}
+
+impl Held for Certificate {
+    type Form = Packed<Self>;
+
+    fn index(&self) -> Vec<Index<'_>> {
+        let namespace = self.metadata.namespace.as_deref().unwrap_or_default();
+        let mut index = vec![Index::Secret(namespace, &self.spec.secret_name)];
+        index.extend(self.owner_references().iter().map(|owner| Index::Owner(&owner.uid)));
+        if self.metadata.deletion_timestamp.is_some() {
+            index.push(Index::Deleted(namespace));
+        }
+        let status = self.status.as_ref();
+        let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
+        let issuing = condition(conditions, CONDITION_ISSUING);
+        if issuing.is_some_and(|issuing| issuing.reason == reason::NOT_ALLOWED) {
+            index.push(Index::NotAllowed(namespace));
+        }
+        if !is_true(conditions, CONDITION_READY) || is_true(conditions, CONDITION_ISSUING) {
+            index.push(Index::Waiting(IssuerId::of(self)));
+        }
+        if let Some(status) = status.filter(|status| !status.challenges.is_empty()) {
+            index.push(Index::Presenting(namespace));
+            index.extend(status.order.is_some().then(|| Index::ValidatingFor(IssuerId::of(self))));
+        }
+        index
+    }
+}
+
+impl Held for PartialObjectMeta<Secret> {
+    type Form = Packed<Self>;
+}
+
+impl Held for PartialObjectMeta<Namespace> {
+    type Form = Arc<Self>;
+}
+
+impl Held for Issuer {
+    type Form = Arc<Self>;
+
+    fn index(&self) -> Vec<Index<'_>> {
+        let namespace = self.metadata.namespace.as_deref().unwrap_or_default();
+        self.metadata.deletion_timestamp.iter().map(|_| Index::Deleted(namespace)).collect()
+    }
+}
+
+impl Held for ClusterIssuer {
+    type Form = Arc<Self>;
+}
+
+impl Held for Ingress {
+    type Form = Arc<Self>;
+
+    fn index(&self) -> Vec<Index<'_>> {
+        let namespace = self.metadata.namespace.as_deref().unwrap_or_default();
+        let secrets = self.spec.tls.iter().filter_map(|tls| tls.secret_name.as_deref());
+        secrets.map(|name| Index::Secret(namespace, name)).collect()
+    }
+}
+
+impl Held for Gateway {
+    type Form = Arc<Self>;
+
+    fn index(&self) -> Vec<Index<'_>> {
+        let namespace = self.metadata.namespace.as_deref().unwrap_or_default();
+        let tls = self.spec.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+        let secrets = tls.flat_map(|tls| &tls.certificate_refs);
+        secrets.map(|secret| Index::Secret(namespace, &secret.name)).collect()
+    }
+}
