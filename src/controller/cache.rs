@@ -276,7 +276,7 @@ impl<O: ?Sized + Send + Sync + 'static> Watches<O> {
     where
         K: Held,
     {
-        let objects = Arc::<Objects<K>>::default();
+        let objects = Arc::new(Objects::new(self.unreadable.metrics().cache_lookups(&K::kind(&()))));
         let watch_store = WatchStore::new(objects.clone(), self.unreadable.clone());
         let api_server = self.api_server.clone();
         let name = format!("watch of {}", K::plural(&()));

@@ -59,6 +59,11 @@ impl Unreadable {
         Self { state: Mutex::default(), news: Notify::new(), metrics }
     }
 
+    /// The metrics of the process.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// Why an object cannot be used, if it cannot.
     pub fn fault(&self, kind: &str, namespace: Option<&str>, name: &str) -> Option<Fault> {
         let key =

@@ -128,6 +128,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_streamed_list_has_all_writes_so_far() {
+        let sent = |uri: &str| {
+            let request = Request::get(uri).body(Body::empty()).unwrap();
+            consistent(request).uri().to_string()
+        };
+        let streamed = "/api/v1/secrets?&watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
+        assert_eq!(sent(&format!("{streamed}&resourceVersion=0")), streamed);
+        let resumed = "/api/v1/secrets?&watch=true&resourceVersion=0";
+        assert_eq!(sent(resumed), resumed);
+    }
+
+    #[test]
     fn what_is_watched_is_in_the_path() {
         assert_eq!(watched("/apis/certwright.dev/v1alpha1/certificates"), "certificates");
         assert_eq!(watched("/apis/certwright.dev/v1alpha1/namespaces/web/issuers"), "web/issuers");

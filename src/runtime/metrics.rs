@@ -49,6 +49,7 @@ struct Inner {
     accounts_left_behind: Counter,
     account_key_rollovers: Family<Rollovers, Counter>,
     revocations: Family<Revocations, Counter>,
+    cache_lookups: Family<Watched, Counter>,
     unreadable_objects: Family<UnreadableObjects, Gauge>,
     leader: Gauge,
     healthy: Gauge,
@@ -119,6 +120,9 @@ impl Metrics {
         let revocations = Family::default();
         let help = "Attempts to revoke a certificate, by result and revocation reason";
         registry.register("revocations", help, revocations.clone());
+        let cache_lookups = Family::default();
+        let help = "Objects that were looked up in the caches of the watches";
+        registry.register("cache_lookups", help, cache_lookups.clone());
         let unreadable_objects = Family::default();
         let help =
             "Objects that are ignored because they cannot be read, and objects with an unreadable status";
@@ -159,6 +163,7 @@ impl Metrics {
             accounts_left_behind,
             account_key_rollovers,
             revocations,
+            cache_lookups,
             unreadable_objects,
             leader,
             healthy,
@@ -228,6 +233,11 @@ impl Metrics {
     /// An object of this kind was written through the Kubernetes API.
     pub fn api_written(&self, kind: &'static str, verb: ApiVerb) {
         self.0.api_writes.get_or_create(&ApiWrites { kind, verb: verb.as_str() }).inc();
+    }
+
+    /// Counts the objects of this kind that are looked up in a cache.
+    pub fn cache_lookups(&self, kind: &str) -> Counter {
+        self.0.cache_lookups.get_or_create_owned(&Watched { kind: kind.to_owned() })
     }
 
     /// This many objects of this kind cannot be read.
@@ -336,6 +346,11 @@ struct Revocations {
 struct ApiWrites {
     kind: &'static str,
     verb: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Watched {
+    kind: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

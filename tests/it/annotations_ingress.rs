@@ -356,7 +356,7 @@ async fn only_the_replica_that_leads_watches_ingresses() -> Result<()> {
         caught_up(ns, "one").await?;
         let second = replica().await?;
         let watches = || -> Result<usize> {
-            Ok(requests(ns)?.iter().filter(|request| *request == "list ingresses").count())
+            Ok(requests(ns)?.iter().filter(|request| *request == "watch ingresses").count())
         };
         assert_eq!(watches()?, 1);
         first.terminate().await?;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use kube::Resource;
 use kube::runtime::reflector::ObjectRef;
 use parking_lot::RwLock;
+use prometheus_client::metrics::counter::Counter;
 use tokio::sync::watch;
 
 use super::held::{Form, Held, Index};
@@ -46,6 +47,7 @@ pub struct Objects<K: Held> {
     state: RwLock<State<K>>,
     hasher: RandomState,
     ready: watch::Sender<bool>,
+    lookups: Counter,
 }
 
 struct State<K: Held> {
@@ -61,17 +63,17 @@ struct Entry<K: Held> {
     kind: PhantomData<K>,
 }
 
-impl<K: Held> Default for Objects<K> {
-    fn default() -> Self {
+impl<K: Held> Objects<K> {
+    /// No objects. Those that are looked up are counted in `lookups`.
+    pub fn new(lookups: Counter) -> Self {
         Self {
             state: RwLock::new(State { entries: HashMap::new(), index: BTreeSet::new() }),
             hasher: RandomState::new(),
             ready: watch::Sender::new(false),
+            lookups,
         }
     }
-}
 
-impl<K: Held> Objects<K> {
     /// The object with this name.
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
         self.find(&ObjectName::new(namespace, name))
@@ -131,6 +133,7 @@ impl<K: Held> Objects<K> {
     }
 
     fn find(&self, name: &ObjectName) -> Option<Arc<K>> {
+        self.lookups.inc();
         self.state.read().entries.get(name)?.form.open()
     }
 

@@ -6,6 +6,7 @@ use kube::client::Body;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Client, ResourceExt};
 use parking_lot::Mutex;
+use prometheus_client::metrics::counter::Counter;
 use tokio::time::{Instant, advance, timeout};
 
 use super::*;
@@ -91,7 +92,7 @@ impl Scene {
     /// A controller of these objects, in which the reconcile of `bad` panics.
     fn start<const N: usize>(names: [&str; N]) -> Self {
         let (context, watches) = context();
-        let objects = Arc::<Objects<Certificate>>::default();
+        let objects = Arc::new(Objects::<Certificate>::new(Counter::default()));
         for name in names {
             let mut certificate = Certificate::new(name, CertificateSpec::default());
             certificate.metadata.uid = Some(name.to_owned());

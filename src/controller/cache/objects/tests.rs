@@ -7,7 +7,7 @@ use certwright_api::Certificate;
 
 #[test]
 fn an_object_is_found_by_its_name_and_by_what_it_is_now() {
-    let objects = Objects::<Certificate>::default();
+    let objects = Objects::<Certificate>::new(Counter::default());
     objects.put(certificate("shop", "web", "tls"));
     objects.put(certificate("shop", "api", "tls"));
     objects.put(certificate("blog", "web", "tls"));
@@ -30,7 +30,7 @@ proptest! {
     fn the_index_is_that_of_the_objects(
         changes in prop::collection::vec((0..4_u8, prop::option::of(0..3_u8)), 0..40),
     ) {
-        let objects = Objects::<Certificate>::default();
+        let objects = Objects::<Certificate>::new(Counter::default());
         let mut expected = std::collections::BTreeMap::new();
         for (name, secret) in changes {
             let name = format!("c{name}");

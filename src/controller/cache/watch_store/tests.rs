@@ -1,5 +1,6 @@
 use kube::ResourceExt;
 use kube::runtime::watcher::Event;
+use prometheus_client::metrics::counter::Counter;
 use serde_json::json;
 
 use super::*;
@@ -62,7 +63,7 @@ impl Case {
     fn new() -> Self {
         let metrics = Metrics::default();
         let unreadable = Arc::new(Unreadable::new(metrics.clone()));
-        Self { watch_store: WatchStore::new(Arc::default(), unreadable), metrics }
+        Self { watch_store: WatchStore::new(Arc::new(Objects::new(Counter::default())), unreadable), metrics }
     }
 
     /// The changes that an event causes.
