@@ -58,6 +58,7 @@ struct State<K: Held> {
 
 struct Entry<K: Held> {
     uid: Box<str>,
+    version: Box<str>,
     is_being_deleted: bool,
     form: K::Form,
     kind: PhantomData<K>,
@@ -145,11 +146,20 @@ impl<K: Held> Objects<K> {
         object.index().iter().map(|index| self.hash(index)).collect()
     }
 
+    /// The name of this version of an object, if it is there.
+    pub(super) fn has_version(&self, object: &K) -> Option<Arc<ObjectName>> {
+        let state = self.state.read();
+        let (name, entry) = state.entries.get_key_value(&ObjectName::of(object))?;
+        let version = object.meta().resource_version.as_deref();
+        (version == Some(&entry.version)).then(|| name.clone())
+    }
+
     /// Adds or replaces an object.
     pub(in crate::controller) fn put(&self, object: Arc<K>) -> Arc<ObjectName> {
         let (name, hashes) = (Arc::new(ObjectName::of(&*object)), self.hashes(&object));
         let entry = Entry {
             uid: object.meta().uid.as_deref().unwrap_or_default().into(),
+            version: object.meta().resource_version.as_deref().unwrap_or_default().into(),
             is_being_deleted: object.meta().deletion_timestamp.is_some(),
             form: K::Form::hold(object),
             kind: PhantomData,

@@ -49,7 +49,13 @@ impl<K: Held> WatchStore<K> {
             watcher::Event::Init => self.listed = Listed::default(),
             watcher::Event::InitApply(reading) => {
                 let key = Key::of(&reading);
-                let listed = self.apply(reading, &mut tell);
+                // Another list, because the watch was broken: most objects have not changed.
+                let unchanged = if reading.fault.is_none() && reading.status_fault.is_none() {
+                    self.objects.has_version(&reading.object)
+                } else {
+                    None
+                };
+                let listed = unchanged.or_else(|| self.apply(reading, &mut tell));
                 self.listed.objects.extend(listed);
                 if self.aside.contains(&key) {
                     self.listed.aside.insert(key);

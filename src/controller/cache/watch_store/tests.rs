@@ -36,6 +36,11 @@ fn a_list_is_complete_though_some_of_it_cannot_be_read() {
         ["seen web", "gone api", "unreadable api"]
     );
     assert_eq!(case.fault(), None);
+    let first = |renewal| at_version("1", renewal);
+    assert_eq!(list(&mut case, vec![first("1h"), named("api", "1h")]), ["seen web", "seen api"]);
+    let unchanged = list(&mut case, vec![first("1h"), named("api", "1h")]);
+    assert_eq!(unchanged, ["seen api"], "this version of web is known");
+    assert_eq!(list(&mut case, vec![at_version("2", "1h")]), ["seen web", "gone api"]);
     // Objects that were deleted while the watch was broken are gone, readable or not.
     assert_eq!(list(&mut case, Vec::new()), ["gone web"]);
     assert!(!case.metrics.encode().unwrap().contains(METRIC));
@@ -90,6 +95,12 @@ impl Case {
 
 fn web(renew_before: &str) -> Reading<Certificate> {
     named("web", renew_before)
+}
+
+fn at_version(version: &str, renew_before: &str) -> Reading<Certificate> {
+    let mut web = web(renew_before);
+    web.object.metadata.resource_version = Some(version.to_owned());
+    web
 }
 
 fn named(name: &str, renew_before: &str) -> Reading<Certificate> {
