@@ -3,7 +3,7 @@
 //! When the operator writes entries that it acts on later (an order, challenges, TXT records, certificates to revoke), it seals
 //! them with a key that only it has. It checks the seals when it reads them. A seal covers the content of the entry and its
 //! owner, so an entry cannot be moved to another Certificate. Entries without a valid seal are removed before any decision;
-//! [`derive`] determines what can be recovered without a seal, and [`Unverified`] what becomes of the rest.
+//! [`mod@derive`] determines what can be recovered without a seal, and [`Unverified`] what becomes of the rest.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
