@@ -42,9 +42,10 @@ test: checks tools ## Check and test everything, on a real control plane
 	$(CLUSTER) exec -- $(CARGO) test --offline $(BUILD) --no-fail-fast --test '*' -- --test-threads $(TEST_THREADS)
 
 .PHONY: checks
-checks: need-cargo deny docs ## Check formatting, lints, dependencies, and that the book builds
+checks: need-cargo deny docs ## Check formatting, lints, dependencies, and that the book and the API documentation build
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(BUILD) --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(BUILD) --no-deps
 
 .PHONY: deny
 deny: need-cargo $(DENY)/bin/cargo-deny ## Check what the dependencies are: licences, bans, sources

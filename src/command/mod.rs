@@ -9,8 +9,8 @@
 //! A command that talks to a cluster flattens [`ClusterArgs`] into its flags and calls [`ClusterArgs::connect`]. A command with
 //! errors of its own has a variant for them in [`Error`].
 //!
-//! Functions without a client turn objects and `now` into the text that a command shows, and [`print`] prints it. Everything
-//! shown from an object first goes through [`shown`](output::shown), and other text from outside through [`plain`].
+//! Functions without a client turn objects and `now` into the text that a command shows, and [`print()`] prints it. Everything
+//! shown from an object first goes through `shown`, and other text from outside through [`plain`].
 
 mod check;
 mod cluster;

@@ -4,7 +4,6 @@ mod account_keys;
 mod act;
 mod deactivation;
 mod gather;
-mod ownership;
 mod previous;
 mod report;
 mod rollover;
@@ -17,7 +16,6 @@ use tracing::{Instrument, debug, debug_span, info_span};
 
 use self::account_keys::next_key;
 use self::gather::{ReconcileIssuer, recorded};
-pub use self::ownership::of_somebody_else;
 use super::context::Context;
 use super::error::Error;
 use super::issuer_record::{AccountSecret, IssuerRecord, account_secret};

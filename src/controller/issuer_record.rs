@@ -99,9 +99,14 @@ impl From<&ClusterIssuer> for IssuerRecord {
     }
 }
 
+/// The namespace of the Secrets that the issuer names.
+pub fn secrets_namespace<'a>(issuer: &'a IssuerRecord, own_namespace: &'a str) -> &'a str {
+    issuer.id.namespace.as_deref().unwrap_or(own_namespace)
+}
+
 /// Where the account's key is.
 pub fn account_secret(issuer: &IssuerRecord, own_namespace: &str) -> AccountSecret {
-    let namespace = issuer.id.namespace.clone().unwrap_or_else(|| own_namespace.to_owned());
+    let namespace = secrets_namespace(issuer, own_namespace).to_owned();
     let reference = issuer.spec.private_key_secret_ref.as_ref();
     let name =
         reference.map_or_else(|| account_key_secret(&issuer.id.name), |reference| reference.name.clone());

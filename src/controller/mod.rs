@@ -7,7 +7,7 @@
 //! - [`ledger_key`]: the Secret with the keys that verify which entries of a status the operator wrote;
 //! - [`presenter`] presents the answers to challenges, and [`http01_state`] knows which ones this process answers;
 //! - order slots ([`order_slots`]), [`key_makers`] and reads of Secrets are shared fairly by namespaces (`fair_queue`);
-//! - [`api_server`] knows when the API server is away, and [`retry`] handles failed reconciles;
+//! - [`api_server`] knows when the API server is away, and `retry` handles failed reconciles;
 //! - [`unreadable`]: objects that cannot be read, and [`report_unreadable`], which reports them;
 //! - [`accounts`], [`resolvers`], [`in_flight`], [`renewal_info_polls`], [`account_refusals`]: state that is only in memory, and may be
 //!   lost at any time.

@@ -14,9 +14,8 @@ use super::fair_queue::{FairQueue, Turn};
 use crate::runtime::metrics::{ApiVerb, Metrics};
 use certwright_api::{FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_SECRET, MANAGED_BY};
 use certwright_core::reading::{Fault, Reading};
+pub use certwright_core::secret::{TYPE_TLS, annotation, data, purpose};
 
-/// Type of a Secret that holds a certificate and its key.
-pub const TYPE_TLS: &str = "kubernetes.io/tls";
 /// Kind of what is written, as metrics name it.
 const KIND: &str = "Secret";
 
@@ -56,21 +55,6 @@ async fn parsed(text: String) -> Result<Reading<Secret>, kube::Error> {
     }
     let parsed = tokio::task::spawn_blocking(move || parse(&text)).await;
     parsed.unwrap_or_else(|ended| Err(kube::Error::Service(ended.into())))
-}
-
-/// The bytes under `key`.
-pub fn data<'a>(secret: &'a Secret, key: &str) -> Option<&'a [u8]> {
-    secret.data.as_ref()?.get(key).map(|bytes| bytes.0.as_slice())
-}
-
-/// An annotation of a Secret.
-pub fn annotation<'a>(secret: &'a Secret, key: &str) -> Option<&'a str> {
-    secret.metadata.annotations.as_ref()?.get(key).map(String::as_str)
-}
-
-/// The value of [`LABEL_SECRET`], if Certwright created the Secret.
-pub fn purpose(secret: &Secret) -> Option<&str> {
-    secret.metadata.labels.as_ref()?.get(LABEL_SECRET).map(String::as_str)
 }
 
 /// A Secret of ours, to be written.

@@ -11,11 +11,11 @@ use super::object::{GROUP, Source, VERSION};
 use certwright_acme::jwk_thumbprint;
 use certwright_api::CertificateSpec;
 use certwright_core::reissue::{self, Current, SecretView};
+use certwright_core::secret::TYPE_TLS;
 use certwright_core::spec::ValidatedCertificate;
 use certwright_pki::{Chain, PrivateKey};
 use certwright_text::clean;
 
-const TYPE_TLS: &str = "kubernetes.io/tls";
 const ISSUER_NAME: &str = "cert-manager.io/issuer-name";
 const ISSUER_KIND: &str = "cert-manager.io/issuer-kind";
 

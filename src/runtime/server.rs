@@ -1,7 +1,7 @@
 //! The HTTP servers of this process: one for http-01 answers, one for health and metrics.
 //!
 //! Anybody can connect to them. So every connection is short, limited in time and size, and answers one request; and no peer
-//! can block others by holding many connections: see [`Connections`].
+//! can block others by holding many connections: see `Connections`.
 
 mod connections;
 

@@ -52,6 +52,7 @@ mod hostile_tenant;
 mod http01;
 mod http01_in_place;
 mod image;
+mod imports;
 mod issuance;
 mod key_rollover;
 mod keystores;

@@ -21,7 +21,7 @@ impl Account {
 }
 
 impl Server {
-    /// Like [`Self::revoke_certificate`], but signed with the certificate's own private key, without an account.
+    /// Like [`Account::revoke_certificate`], but signed with the certificate's own private key, without an account.
     ///
     /// # Errors
     /// [`AcmeError`]; [`AcmeError::NotOffered`] if the CA's directory has no `revokeCert`.

@@ -104,6 +104,12 @@ pub fn of_invalid(code: &str) -> Disposition {
     }
 }
 
+/// Whether an order that the CA rejected may be accepted without the field `replaces`. Apart from `alreadyReplaced`, CAs do not
+/// reliably report whether that field is the cause, and the certificate matters more than its history.
+pub fn may_be_about_replaces(error: &AcmeError) -> bool {
+    matches!(error, AcmeError::Problem { status, retry_after: None, .. } if !matches!(status, 429 | 503))
+}
+
 /// The CA's error; with the terms of service to accept, and the page that explains how (RFC 8555 section 7.3.3), if the CA
 /// gives them.
 pub fn words(error: &AcmeError) -> String {

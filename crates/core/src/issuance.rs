@@ -1,6 +1,6 @@
 //! The next step of an issuance.
 //!
-//! An issuance is one state machine. Its [`State`] has two parts: what survives a restart is in [`CertificateStatus`] and at
+//! An issuance is one state machine. Its [`State`] has two parts: what survives a restart is in the Certificate's status and at
 //! the CA; what is learned on the way is in [`Progress`] and may be lost with the process. [`next_step`] looks at the state and
 //! at a [`Snapshot`] of the cluster, and decides what to do next. The caller executes that step, passes the [`Outcome`] to
 //! [`State::apply`], which makes every transition and returns what to report, and asks for the next step. What is learned about

@@ -3,7 +3,7 @@
 //! When the operator writes entries that it acts on later (an order, challenges, TXT records, certificates to revoke), it seals
 //! them with a key that only it has. It checks the seals when it reads them. A seal covers the content of the entry and its
 //! owner, so an entry cannot be moved to another Certificate. Entries without a valid seal are removed before any decision;
-//! [`derive`] determines what can be recovered without a seal.
+//! [`mod@derive`] determines what can be recovered without a seal, and [`Unverified`] what becomes of the rest.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
@@ -17,6 +17,9 @@ use certwright_api::{
 };
 
 pub mod derive;
+mod unverified;
+
+pub use unverified::{ORDER_NOT_OURS, Unverified};
 
 /// Length of a key, in bytes.
 pub const KEY_LENGTH: usize = 32;
@@ -36,19 +39,6 @@ pub struct Owner<'a> {
     pub namespace: &'a str,
     /// Its uid.
     pub uid: &'a str,
-}
-
-/// What was removed from a status, because it is not verifiably written by the operator.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Unverified {
-    /// The order.
-    pub order: Option<OrderStatus>,
-    /// Challenges.
-    pub challenges: Vec<ChallengeStatus>,
-    /// TXT records.
-    pub dns_records: Vec<DnsRecordStatus>,
-    /// Certificates that may have to be revoked.
-    pub certificates: Vec<RevocableCertificate>,
 }
 
 impl LedgerKeys {
@@ -109,13 +99,6 @@ impl LedgerKeys {
 
     fn seal_of<T: Entry>(&self, owner: Owner<'_>, entry: &T) -> String {
         URL_SAFE_NO_PAD.encode(mac(&self.current, &sealed_text(owner, entry)))
-    }
-}
-
-impl Unverified {
-    /// Whether nothing was removed.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
     }
 }
 

@@ -6,7 +6,7 @@
 //! - [`allow`]: who may use a ClusterIssuer;
 //! - [`account`]: the next step of an issuer's account;
 //! - [`annotated`]: Certificates requested by annotations on Ingresses and Gateways;
-//! - [`shares`]: slots that are shared fairly between namespaces;
+//! - [`fair_slots`]: slots that are shared fairly between namespaces;
 //! - [`solvers`]: selects the solver for a name;
 //! - [`disposition`]: what happens next after an error of the CA;
 //! - [`conditions`] and [`events`]: what is reported;
@@ -18,6 +18,8 @@
 //! - [`reading`]: objects as the API server sends them, each decoded separately;
 //! - [`records`]: TXT records that were presented, until they are removed;
 //! - [`revocation`]: pending revocations;
+//! - [`unreadable`]: what is reported about objects that cannot be read;
+//! - [`secret`]: the parts of a Secret;
 //! - [`renewal`], [`backoff`]: when;
 //! - [`naming`]: names of the objects that Certwright creates.
 
@@ -43,5 +45,7 @@ pub mod records;
 pub mod reissue;
 pub mod renewal;
 pub mod revocation;
+pub mod secret;
 pub mod solvers;
 pub mod spec;
+pub mod unreadable;

@@ -1,5 +1,8 @@
 //! What the TLS Secret contains besides the certificate and its key.
 
+use k8s_openapi::api::core::v1::Secret;
+
+use crate::secret::data;
 use certwright_api::{
     CertificateSpec, JksKeystore, OutputFormat, Password, PasswordSecretRef, Pkcs12Keystore, Pkcs12Profile,
 };
@@ -42,6 +45,31 @@ impl KeystoreFormat {
             Self::Jks(_) => ("keystore.jks", "truststore.jks"),
         }
     }
+}
+
+/// The password of the keystore `file` that `secret`, named `name`, holds under `key`; or what is missing, and what to do about
+/// it.
+///
+/// # Errors
+/// What is missing.
+pub fn password<'a>(
+    file: &str,
+    name: &str,
+    key: &str,
+    secret: Option<&'a Secret>,
+) -> Result<&'a str, String> {
+    let Some(secret) = secret else {
+        return Err(format!(
+            "Secret {name} with the password of {file} does not exist; create it, or remove the keystore from the spec"
+        ));
+    };
+    let what = match data(secret, key).map(std::str::from_utf8) {
+        Some(Ok(text)) if !text.is_empty() => return Ok(text),
+        None => format!("has no key {key}"),
+        Some(Ok(_)) => format!("has an empty value for key {key}"),
+        Some(Err(_)) => format!("has no text as the value of key {key}"),
+    };
+    Err(format!("Secret {name} {what} for the password of {file}; put the password there"))
 }
 
 /// How a PKCS#12 keystore of this profile is encrypted.
@@ -99,5 +127,38 @@ fn source(secret: Option<PasswordSecretRef>, password: Option<Password>) -> Pass
             PasswordSource::Secret(secret.name, secret.key.unwrap_or_else(|| "password".to_owned()))
         }
         (None, password) => PasswordSource::Spec(password.unwrap_or_default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use k8s_openapi::ByteString;
+
+    use super::*;
+
+    #[test]
+    fn a_password_is_text_that_is_there() {
+        let secret = |bytes: &[u8]| Secret {
+            data: Some(BTreeMap::from([("password".to_owned(), ByteString(bytes.to_vec()))])),
+            ..Secret::default()
+        };
+        let found =
+            |secret: Option<&Secret>, key| password("keystore.p12", "store", key, secret).map(str::to_owned);
+        assert_eq!(found(Some(&secret(b"changeit")), "password"), Ok("changeit".to_owned()));
+        for (secret, key, expected) in [
+            (None, "password", "Secret store with the password of keystore.p12 does not exist; create it"),
+            (
+                Some(secret(b"changeit")),
+                "other",
+                "Secret store has no key other for the password of keystore.p12",
+            ),
+            (Some(secret(b"")), "password", "has an empty value for key password"),
+            (Some(secret(b"\xff")), "password", "has no text as the value of key password"),
+        ] {
+            let why = found(secret.as_ref(), key).unwrap_err();
+            assert!(why.contains(expected), "{why}");
+        }
     }
 }

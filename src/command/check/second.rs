@@ -17,9 +17,9 @@ use super::Finding;
 use super::issuers::{Servers, called, see, server_key};
 use crate::command::error::words;
 use crate::command::{Cluster, causes};
-use crate::controller::issuer::of_somebody_else;
 use crate::controller::issuer_record::{IssuerRecord, account_secret};
 use certwright_acme::{Account, Directory, Server, jwk_thumbprint};
+use certwright_core::account::of_somebody_else;
 use certwright_pki::{KeyAlgorithm, PrivateKey};
 use certwright_text::clean;
 

@@ -8,7 +8,7 @@ use super::renewal_info::new_order;
 use super::work::ReconcileCertificate;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::controller::issuer_record::account_secret;
+use crate::controller::issuer_record::secrets_namespace;
 use crate::controller::presenter;
 use crate::runtime::clock;
 use certwright_acme::{Account, AcmeError, Authorization, ChallengeType, NewOrder};
@@ -39,10 +39,10 @@ impl ReconcileCertificate {
     ) -> Result<Outcome, Error> {
         let account = self.account()?;
         let issuer = self.issuer.clone().ok_or(Error::Bug("there is an account, and no issuer"))?;
-        let secrets = account_secret(&issuer, &context.config.namespace).0;
+        let secrets = secrets_namespace(&issuer, &context.config.namespace);
         let cluster_wide = issuer.id.kind == IssuerKind::ClusterIssuer;
         let (located, mut failures) =
-            presenter::located(context, &account, &challenged, &secrets, cluster_wide).await;
+            presenter::located(context, &account, &challenged, secrets, cluster_wide).await;
         let seen = self.seen.snapshot(context);
         self.state.begin_presentation(&seen, &challenged, located, clock::now());
         self.flush(context).await?;

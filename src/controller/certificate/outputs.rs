@@ -10,7 +10,7 @@ use super::held::Held;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::secrets;
-use certwright_core::outputs::{KeystoreFormat, Outputs, PasswordSource, encryption};
+use certwright_core::outputs::{KeystoreFormat, Outputs, PasswordSource, encryption, password};
 use certwright_core::spec::ValidatedCertificate;
 use certwright_pki::keystore::{self, KeystoreError};
 use certwright_pki::{Chain, PrivateKey};
@@ -27,31 +27,16 @@ pub(super) async fn read_passwords(
     let mut passwords = Vec::new();
     for store in &outputs.keystores {
         let (name, key) = match &store.password {
-            PasswordSource::Spec(password) => {
-                passwords.push(Zeroizing::new(password.0.clone()));
+            PasswordSource::Spec(set) => {
+                passwords.push(Zeroizing::new(set.0.clone()));
                 continue;
             }
             PasswordSource::Secret(name, key) => (name, key),
         };
-        let file = store.format.data_keys().0;
-        let Some(secret) = secrets::read(&context.client, namespace, name).await? else {
-            return Ok(Err(format!(
-                "Secret {name} with the password of {file} does not exist; create it, or remove the keystore from the spec"
-            )));
-        };
-        let text = secrets::data(&secret, key).map(|bytes| std::str::from_utf8(bytes));
-        match text {
-            Some(Ok(text)) if !text.is_empty() => passwords.push(Zeroizing::new(text.to_owned())),
-            found => {
-                let what = match found {
-                    None => format!("has no key {key}"),
-                    Some(Ok(_)) => format!("has an empty value for key {key}"),
-                    Some(Err(_)) => format!("has no text as the value of key {key}"),
-                };
-                return Ok(Err(format!(
-                    "Secret {name} {what} for the password of {file}; put the password there"
-                )));
-            }
+        let secret = secrets::read(&context.client, namespace, name).await?;
+        match password(store.format.data_keys().0, name, key, secret.as_ref()) {
+            Ok(password) => passwords.push(Zeroizing::new(password.to_owned())),
+            Err(why) => return Ok(Err(why)),
         }
     }
     Ok(Ok(Arc::new(passwords)))

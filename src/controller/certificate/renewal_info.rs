@@ -11,6 +11,7 @@ use crate::controller::error::Error;
 use crate::runtime::clock;
 use certwright_acme::{Account, AcmeError, AcmeResponse, NewOrder, Order};
 use certwright_api::{RenewalInfoStatus, RenewalInformationSource};
+use certwright_core::disposition::may_be_about_replaces;
 use certwright_core::issuance::Outcome;
 use certwright_core::reissue::renewal_seed;
 use certwright_core::renewal::{NoSuggestion, RenewalInfoRequest};
@@ -75,8 +76,7 @@ impl ReconcileCertificate {
     }
 }
 
-/// Places an order, and if the CA rejects it, places it again without `replaces`. Apart from `alreadyReplaced`, CAs do not
-/// reliably report whether that field is the cause, and the certificate matters more than its history.
+/// Places an order, and if the CA may have rejected it because of `replaces`, places it again without that field.
 pub(super) async fn new_order(
     account: &Account,
     mut order: NewOrder,
@@ -85,14 +85,10 @@ pub(super) async fn new_order(
         order.replaces = None;
     }
     match account.new_order(&order).await {
-        Err(error) if order.replaces.is_some() && may_be_about_what_it_replaces(&error) => {
+        Err(error) if order.replaces.is_some() && may_be_about_replaces(&error) => {
             info!(%error, "placing the order again without the field replaces");
             account.new_order(&NewOrder { replaces: None, ..order }).await
         }
         outcome => outcome,
     }
-}
-
-fn may_be_about_what_it_replaces(error: &AcmeError) -> bool {
-    matches!(error, AcmeError::Problem { status, retry_after: None, .. } if !matches!(status, 429 | 503))
 }

@@ -3,7 +3,6 @@
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 
-use super::ownership::must_keep_its_key;
 use crate::controller::cache::Index;
 use crate::controller::context::Context;
 use crate::controller::issuer_record::{AccountSecret, IssuerRecord};
@@ -11,7 +10,8 @@ use crate::controller::secrets;
 use certwright_acme::jwk_thumbprint;
 use certwright_api::AcmeIssuer;
 use certwright_core::account::rollover::{Keys, NextKey, Peer, stated_algorithm};
-use certwright_pki::{Curve, KeyAlgorithm, PrivateKey};
+use certwright_core::account::{must_keep_its_key, refusal_of_key};
+use certwright_pki::PrivateKey;
 
 /// The key in a Secret's data that holds the next private key, if `key` holds the current one.
 pub(super) fn next_key(key: &str) -> String {
@@ -99,12 +99,7 @@ impl AccountKeys {
 
 /// Returns the key if an account can have it, or else why not.
 pub(super) fn usable(key: PrivateKey) -> Result<PrivateKey, String> {
-    match key.algorithm() {
-        KeyAlgorithm::Ecdsa(Curve::P256 | Curve::P384) | KeyAlgorithm::Rsa(2048..=4096) => Ok(key),
-        other => Err(format!(
-            "an ACME account cannot have a key of {other}; use ECDSA P-256 or P-384, or RSA 2048 to 4096"
-        )),
-    }
+    refusal_of_key(key.algorithm()).map_or(Ok(key), Err)
 }
 
 fn time_on(secret: &Secret, name: &str) -> Option<Timestamp> {

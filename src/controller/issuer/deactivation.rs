@@ -18,9 +18,6 @@ use certwright_core::account::{Outcome, Undone};
 use certwright_core::deletion::Deletion;
 use certwright_pki::PrivateKey;
 
-/// How long the CA may take for a requested deactivation: longer than any request takes.
-pub(super) const PATIENCE: Duration = Duration::from_secs(120);
-
 impl ReconcileIssuer {
     /// Deactivates the account of an issuer that is being deleted, if its policy says so, and releases the issuer in bounded
     /// time.

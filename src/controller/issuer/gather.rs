@@ -7,7 +7,6 @@ use k8s_openapi::api::core::v1::Secret;
 use tracing::warn;
 
 use super::account_keys::{AccountKeys, usable};
-use super::ownership::of_somebody_else;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer_record::{AccountSecret, IssuerRecord};
@@ -16,6 +15,7 @@ use certwright_acme::{Account, ExternalAccountKey, KeyChange, MacAlgorithm, jwk_
 use certwright_api::{PreviousAccount, SECRET_ACCOUNT_KEY};
 use certwright_core::account::{
     AccountRefusal, KeyId, KeySecret, MacKey, Recorded, Snapshot, State, key_id_in_secret, mac_key_in_secret,
+    of_somebody_else,
 };
 use certwright_core::backoff::Backoff;
 use certwright_pki::PrivateKey;
@@ -185,9 +185,8 @@ impl Seen {
                 self.saw_external_account(0, secret.as_ref());
                 match &secret {
                     None => KeyId::SecretMissing,
-                    Some(secret) => {
-                        secrets::data(secret, key_id_in_secret(reference)).map_or(KeyId::NoSuchKey, key_id)
-                    }
+                    Some(secret) => secrets::data(secret, key_id_in_secret(reference))
+                        .map_or(KeyId::NoSuchKey, KeyId::parse),
                 }
             }
         };
@@ -260,19 +259,4 @@ pub(super) fn recorded(secret: &Secret, thumbprint: &str) -> Option<Recorded> {
 fn previous_accounts(secret: &Secret) -> Option<Vec<PreviousAccount>> {
     let written = secrets::annotation(secret, certwright_api::ANNOTATION_PREVIOUS_ACCOUNTS)?;
     serde_json::from_str(written).ok()
-}
-
-/// Parses a key id that a user pasted into a Secret.
-fn key_id(text: &[u8]) -> KeyId {
-    match std::str::from_utf8(text).map(str::trim) {
-        Ok("") => KeyId::Unusable("the key id is empty".to_owned()),
-        Ok(text) if text.len() > 1024 => {
-            KeyId::Unusable("the key id has more than 1024 characters".to_owned())
-        }
-        Ok(text) if text.chars().any(char::is_control) => {
-            KeyId::Unusable("the key id has more than one line, or control characters".to_owned())
-        }
-        Ok(text) => KeyId::Known(text.to_owned()),
-        Err(_) => KeyId::Unusable("the key id is not text".to_owned()),
-    }
 }

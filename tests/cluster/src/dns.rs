@@ -12,7 +12,7 @@ const PORT: u16 = 8053;
 const MANAGEMENT_PORT: u16 = 8055;
 
 /// Changes what the DNS server answers. Unless told otherwise it answers every A query with
-/// [`ADDRESS`](crate::ADDRESS), and every AAAA query with nothing.
+/// [`ADDRESS`], and every AAAA query with nothing.
 #[derive(Clone, Debug)]
 pub struct Dns {
     address: SocketAddr,

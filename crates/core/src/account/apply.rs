@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 
 use super::outcome::{CaAccount, Consequence, Failure, Outcome, Report};
-use super::state::{Pending, Snapshot, State};
-use super::{Recorded, changed_terms, look_at_key_id, note_contact, note_terms};
-use crate::conditions::sentence;
+use super::state::{Pending, State};
+use super::{Recorded, Snapshot, changed_terms, look_at_key_id, note_contact, note_terms};
+use crate::conditions::{sentence, set_condition};
 use crate::consequence::Next;
 use crate::disposition::{self, Disposition};
 use crate::events::Event;
@@ -136,13 +136,7 @@ impl State {
                     recorded.url,
                     snapshot.key_secret_name.0
                 );
-                let failure = Failure {
-                    disposition: Disposition::AccountUnusable,
-                    reason: disposition::reason(error.code()),
-                    message: &message,
-                    retry_after: None,
-                };
-                self.fail(failure, snapshot, now)
+                self.account_unusable(disposition::reason(error.code()), &message, snapshot, now)
             }
             (Ok(None), _) => {
                 self.looked_up = true;
@@ -200,13 +194,7 @@ impl State {
             return Consequence::DECIDE;
         }
         let message = format!("The CA says that the account {} is {}", account.url, account.status);
-        let failure = Failure {
-            disposition: Disposition::AccountUnusable,
-            reason: None,
-            message: &message,
-            retry_after: None,
-        };
-        self.fail(failure, snapshot, now)
+        self.account_unusable(None, &message, snapshot, now)
     }
 
     /// The CA's answer is recorded in the Secret, and is now recorded in the status.
@@ -214,7 +202,8 @@ impl State {
         match self.pending.take() {
             Some(Pending::Confirmed { account, contact, found }) => {
                 let url = account.url.clone();
-                self.note_account(account, contact, snapshot.wanted_key_id(), snapshot, now);
+                let key_id = snapshot.wanted_key_id().map(str::to_owned);
+                self.note_account(account, contact, key_id, snapshot, now);
                 let note = format!(
                     "The CA knows the key in Secret {}: its account {url} is used, and none is registered",
                     snapshot.key_secret_name.0
@@ -268,5 +257,19 @@ impl State {
             retry_after: None,
         };
         self.fail(failure, snapshot, now)
+    }
+
+    /// Sets the condition `type_`.
+    pub(super) fn set_condition(
+        &mut self,
+        type_: &str,
+        is: bool,
+        reason: &str,
+        message: &str,
+        snapshot: &Snapshot<'_>,
+        now: Timestamp,
+    ) {
+        let conditions = &mut self.status.conditions;
+        set_condition(conditions, type_, is, reason, message, snapshot.generation, now);
     }
 }

@@ -1,11 +1,13 @@
 //! Deactivating an account: on request by annotation, or when its issuer is deleted.
 
+mod apply;
+
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::state::{Pending, Snapshot, State};
-use super::{AccountStep, KeySecret, Recorded, Situation};
+use super::state::{Pending, State};
+use super::{AccountStep, KeySecret, Situation, Snapshot};
 use crate::backoff::Backoff;
 use crate::deletion::Deletion;
 use certwright_api::{AccountOnDelete, AccountPolicy, PreviousAccount, issuer_reason as reason};
@@ -15,6 +17,8 @@ const DEACTIVATION_TIMEOUT: SignedDuration = SignedDuration::from_secs(120);
 /// Bounds of the wait between attempts while the deletion of an issuer waits for the CA.
 const BACKOFF_OF_DELETION: Backoff =
     Backoff { first: Duration::from_secs(2), longest: Duration::from_secs(30) };
+/// How long the CA may take for a requested deactivation: longer than any request takes.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// The minimum time that the CA has to answer.
 const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -42,7 +46,7 @@ pub fn standing(state: &State, snapshot: &Snapshot<'_>, url: &str) -> Standing {
 }
 
 fn standing_in(situation: &Situation<'_>, url: &str) -> Standing {
-    let previous = situation.history.iter().find(|account| account.uri == url);
+    let previous = situation.state.history.iter().find(|account| account.uri == url);
     match previous {
         Some(PreviousAccount { deactivation_time: None, secret_key: Some(key), server, .. }) => {
             return Standing::Previous { server: server.clone(), secret_key: key.clone() };
@@ -50,7 +54,7 @@ fn standing_in(situation: &Situation<'_>, url: &str) -> Standing {
         Some(_) => return Standing::Ended,
         None => {}
     }
-    let in_status = situation.status.acme.as_ref().filter(|acme| acme.uri == url);
+    let in_status = situation.state.status.acme.as_ref().filter(|acme| acme.uri == url);
     let on_secret = situation.on_secret().filter(|recorded| recorded.url == url);
     let ended = in_status.is_some_and(|acme| acme.deactivation_time.is_some())
         || on_secret.is_some_and(|recorded| recorded.deactivated.is_some());
@@ -80,11 +84,11 @@ fn asked(situation: &Situation<'_>) -> Asked {
     match standing_in(situation, url) {
         Standing::Current | Standing::Previous { .. } => Asked::Pending,
         Standing::Ended => Asked::Done(format!("The account {url} is deactivated")),
-        Standing::Unknown if situation.status.acme.is_none() => Asked::Nothing,
+        Standing::Unknown if situation.state.status.acme.is_none() => Asked::Nothing,
         Standing::Unknown => {
-            let acme = situation.status.acme.iter().map(|acme| acme.uri.as_str());
+            let acme = situation.state.status.acme.iter().map(|acme| acme.uri.as_str());
             let known: Vec<_> =
-                acme.chain(situation.history.iter().map(|account| account.uri.as_str())).collect();
+                acme.chain(situation.state.history.iter().map(|account| account.uri.as_str())).collect();
             Asked::Unknown(format!(
                 "certwright.dev/deactivate-account names {url}, which is not an account of this issuer; its accounts are {}",
                 known.join(", ")
@@ -97,7 +101,8 @@ fn asked(situation: &Situation<'_>) -> Asked {
 pub(super) fn due(situation: &Situation<'_>, now: Timestamp) -> Option<AccountStep> {
     let url = situation.asked_to_deactivate()?;
     matches!(standing_in(situation, url), Standing::Current | Standing::Previous { .. }).then_some(())?;
-    (next_attempt(situation, url) <= Some(now)).then(|| AccountStep::Deactivate(url.to_owned()))
+    (next_attempt(situation, url) <= Some(now))
+        .then(|| AccountStep::Deactivate { url: url.to_owned(), patience: PATIENCE })
 }
 
 /// When the deactivation that the annotation requests is retried, if it has failed.
@@ -106,7 +111,7 @@ fn next_attempt_asked_for(situation: &Situation<'_>) -> Option<Timestamp> {
 }
 
 fn next_attempt(situation: &Situation<'_>, url: &str) -> Option<Timestamp> {
-    let failed = situation.status.deactivation.as_ref().filter(|failed| failed.account == url)?;
+    let failed = situation.state.status.deactivation.as_ref().filter(|failed| failed.account == url)?;
     failed.next_attempt_time.as_ref().map(|time| time.0)
 }
 
@@ -137,7 +142,7 @@ pub(super) fn needs_hold(situation: &Situation<'_>, next: &AccountStep) -> bool 
     match next {
         AccountStep::Register | AccountStep::Adopt(_) => true,
         _ => {
-            let acme = situation.status.acme.as_ref();
+            let acme = situation.state.status.acme.as_ref();
             let ended = acme.is_some_and(|acme| {
                 acme.deactivation_time.is_some()
                     && situation.thumbprint().is_none_or(|of| of == acme.key_thumbprint)
@@ -200,7 +205,7 @@ fn decide_last(
         return LastStep::Release;
     }
     let on_secret = situation.on_secret().filter(|recorded| recorded.server == situation.spec.server);
-    let in_status = situation.status.acme.as_ref().filter(|acme| acme.server == situation.spec.server);
+    let in_status = situation.state.status.acme.as_ref().filter(|acme| acme.server == situation.spec.server);
     let ended = in_status.is_some_and(|acme| acme.deactivation_time.is_some())
         || on_secret.is_some_and(|recorded| recorded.deactivated.is_some());
     let url = in_status.map(|acme| &acme.uri).or(on_secret.map(|recorded| &recorded.url));
@@ -213,7 +218,7 @@ fn decide_last(
     }
     let end = deletion.end(timeout(situation.spec.account_policy.as_ref()));
     // A failure from before the deletion does not delay the first attempt.
-    let failed = situation.status.deactivation.as_ref();
+    let failed = situation.state.status.deactivation.as_ref();
     let failed = failed
         .filter(|failed| failed.last_failure_time.as_ref().is_some_and(|time| time.0 >= deletion.since));
     match failed.and_then(|failed| failed.next_attempt_time.as_ref()) {
@@ -229,29 +234,6 @@ fn timeout(policy: Option<&AccountPolicy>) -> SignedDuration {
     let set = policy.and_then(|policy| policy.deactivation_timeout);
     set.map_or(DEACTIVATION_TIMEOUT, SignedDuration::from)
 }
-
-impl Situation<'_> {
-    /// The account recorded in the Secret.
-    pub(super) fn on_secret(&self) -> Option<&Recorded> {
-        match self.key_secret {
-            KeySecret::Key { account, .. } => account.as_ref(),
-            _ => None,
-        }
-    }
-
-    fn thumbprint(&self) -> Option<&str> {
-        match self.key_secret {
-            KeySecret::Key { thumbprint, .. } => Some(thumbprint),
-            _ => None,
-        }
-    }
-
-    fn asked_to_deactivate(&self) -> Option<&str> {
-        self.deactivate.map(str::trim).filter(|url| !url.is_empty())
-    }
-}
-
-mod apply;
 
 #[cfg(test)]
 mod tests;

@@ -3,10 +3,9 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::changed_terms;
 use super::outcome::{Consequence, Failure, Report};
-use super::state::{Snapshot, State};
-use crate::conditions::{condition, sentence, set_condition, set_standing};
+use super::{Snapshot, State, changed_terms};
+use crate::conditions::{condition, sentence, set_standing};
 use crate::disposition::{self, Disposition, about, disposition, words};
 use crate::events::Event;
 use crate::kstatus;
@@ -49,6 +48,18 @@ impl State {
         let message = sentence(&words(error));
         let retry_after = error.retry_after();
         self.fail(Failure { disposition, reason, message: &message, retry_after }, snapshot, now)
+    }
+
+    /// The account cannot be used, as `message` says.
+    pub(super) fn account_unusable(
+        &mut self,
+        reason: Option<&'static str>,
+        message: &str,
+        snapshot: &Snapshot<'_>,
+        now: Timestamp,
+    ) -> Consequence {
+        let disposition = Disposition::AccountUnusable;
+        self.fail(Failure { disposition, reason, message, retry_after: None }, snapshot, now)
     }
 
     /// Records a failure.
@@ -111,6 +122,7 @@ impl State {
         self.status.refused_external_account_version = None;
     }
 
+    /// Sets the condition `Ready`, and those that kstatus derives from it.
     pub(super) fn set_ready(
         &mut self,
         is: bool,
@@ -119,12 +131,11 @@ impl State {
         snapshot: &Snapshot<'_>,
         now: Timestamp,
     ) {
-        let generation = snapshot.generation;
-        self.status.observed_generation = Some(generation);
+        self.status.observed_generation = Some(snapshot.generation);
+        self.set_condition(CONDITION_READY, is, reason, message, snapshot, now);
         let conditions = &mut self.status.conditions;
-        set_condition(conditions, CONDITION_READY, is, reason, message, generation, now);
         let standing = kstatus::of_issuer(conditions);
-        set_standing(conditions, standing, generation, now);
+        set_standing(conditions, standing, snapshot.generation, now);
     }
 
     /// How many attempts with this spec have failed in a row.

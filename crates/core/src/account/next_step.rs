@@ -4,30 +4,35 @@ use jiff::Timestamp;
 
 use super::registration::register;
 use super::situation::{Situation, wait_for_secret};
-use super::state::{Pending, Snapshot, State};
-use super::{AccountStep, KeySecret, Recorded, contact, deactivation, history, rollover, wanted_contact};
+use super::state::{Pending, State};
+use super::{
+    AccountStep, KeySecret, Recorded, Snapshot, contact, deactivation, history, rollover, wanted_contact,
+};
+use crate::conditions::condition;
 use certwright_api::{CONDITION_READY, issuer_reason as reason};
 
 /// Decides what to do next.
 pub fn next_step(state: &State, snapshot: &Snapshot<'_>, now: Timestamp) -> AccountStep {
     match &state.pending {
         Some(Pending::Confirmed { account, .. }) => {
-            return AccountStep::RecordAccount { url: account.url.clone(), key_id: snapshot.wanted_key_id() };
+            return AccountStep::RecordAccount {
+                url: account.url.clone(),
+                key_id: snapshot.wanted_key_id().map(str::to_owned),
+            };
         }
         Some(Pending::Ended { url, .. }) => return AccountStep::RecordEnd(url.clone()),
         Some(Pending::Unknown { .. }) => return AccountStep::LookUp,
         None => {}
     }
-    let situation = snapshot.with(state);
-    let step = decide(&situation, now);
+    let step = decide(&snapshot.with(state), now);
     // The CA rejects the account while a next key is stored: the account may have that key after all.
     let is_doubtful = step == AccountStep::Rest
         && snapshot.refusal.is_some()
         && snapshot.keys.next.is_some()
         && state.asked_about.is_none();
     if is_doubtful {
-        let rollover = rollover::View { known: None, ..situation.rollover };
-        return decide(&Situation { rollover, ..situation }, now);
+        let doubtful = State { known: None, ..state.clone() };
+        return decide(&snapshot.with(&doubtful), now);
     }
     step
 }
@@ -84,7 +89,7 @@ fn with_secret(situation: &Situation<'_>, now: Timestamp) -> AccountStep {
 
 fn without_secret(situation: &Situation<'_>, now: Timestamp) -> AccountStep {
     let name = situation.named(situation.key_secret_name.0);
-    let account = situation.status.acme.as_ref().filter(|_| lost(situation));
+    let account = situation.state.status.acme.as_ref().filter(|_| lost(situation));
     let message = match account {
         Some(acme) if acme.deactivation_time.is_some() => return deactivation::ended(situation, &acme.uri),
         Some(acme) => format!(
@@ -113,7 +118,7 @@ fn with_key(
 ) -> AccountStep {
     let spec = situation.spec;
     let wanted_key_id = situation.wanted_key_id();
-    let in_status = situation.status.acme.as_ref().filter(|acme| acme.key_thumbprint == thumbprint);
+    let in_status = situation.state.status.acme.as_ref().filter(|acme| acme.key_thumbprint == thumbprint);
     let bound_as_wanted = |key_id: Option<&str>| wanted_key_id.is_none() || key_id == wanted_key_id;
     let in_status = in_status.filter(|acme| acme.server == spec.server);
     let on_secret = on_secret.filter(|recorded| recorded.server == spec.server);
@@ -137,7 +142,7 @@ fn with_key(
         return if ended.is_some() { AccountStep::NoteEnd(recorded) } else { AccountStep::Adopt(recorded) };
     }
     if let Some(key_id) = wanted_key_id.filter(|_| ours)
-        && let Some(previous) = history::to_return_to(situation.history, &spec.server, key_id)
+        && let Some(previous) = history::to_return_to(&situation.state.history, &spec.server, key_id)
     {
         return AccountStep::ReturnTo(previous.clone());
     }
@@ -147,7 +152,7 @@ fn with_key(
     match bound_to {
         Some(_) if ours && situation.may_make_key() => AccountStep::ReplaceKey,
         Some(bound_to) => bound_otherwise(situation, bound_to, now),
-        None if !situation.looked_up => AccountStep::LookUp,
+        None if !situation.state.looked_up => AccountStep::LookUp,
         None => register(situation, now),
     }
 }
@@ -170,8 +175,8 @@ fn bound_otherwise(situation: &Situation<'_>, bound_to: Option<&str>, now: Times
 
 /// Waits for the next attempt after a failure, unless the spec or the Secrets of a rejected external account have changed.
 fn holding(situation: &Situation<'_>, now: Timestamp) -> Option<AccountStep> {
-    let status = situation.status;
-    let ready = status.conditions.iter().find(|condition| condition.type_ == CONDITION_READY)?;
+    let status = &situation.state.status;
+    let ready = condition(&status.conditions, CONDITION_READY)?;
     if ready.observed_generation != Some(situation.generation) || ready.status == "True" {
         return None;
     }
@@ -195,7 +200,7 @@ fn holding(situation: &Situation<'_>, now: Timestamp) -> Option<AccountStep> {
 
 /// Whether the missing Secret held the key of the account recorded in the status.
 fn lost(situation: &Situation<'_>) -> bool {
-    situation.status.acme.as_ref().is_some_and(|acme| {
+    situation.state.status.acme.as_ref().is_some_and(|acme| {
         let wanted = situation.wanted_key_id();
         acme.server == situation.spec.server && (wanted.is_none() || acme.bound_key_id.as_deref() == wanted)
     })

@@ -3,8 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::state::{Snapshot, State};
-use super::{KeySecret, Recorded, entry_of_previous, with_previous};
+use super::{KeySecret, Recorded, Snapshot, State, entry_of_previous, with_previous};
 use crate::renewal::whole_seconds;
 use certwright_api::PreviousAccount;
 

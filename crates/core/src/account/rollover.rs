@@ -8,7 +8,7 @@ mod apply;
 mod keys;
 mod step;
 
-pub use keys::{Keys, Known, NextKey, Peer, View, account_key_algorithm, stated_algorithm};
+pub use keys::{Keys, Known, NextKey, Peer, account_key_algorithm, stated_algorithm};
 pub use step::RolloverStep;
 
 use jiff::{SignedDuration, Timestamp};
@@ -24,10 +24,9 @@ const LONGEST_VALIDATION: SignedDuration = SignedDuration::from_secs(30);
 
 /// The step that settles which key the account has, if that is in doubt. It comes before any other request for the account.
 pub(super) fn in_doubt(situation: &Situation<'_>) -> Option<RolloverStep> {
-    let view = &situation.rollover;
-    view.keys.next?;
+    situation.keys.next?;
     let KeySecret::Key { thumbprint, account: on_secret, .. } = situation.key_secret else { return None };
-    let in_status = situation.status.acme.as_ref().filter(|acme| acme.key_thumbprint == *thumbprint);
+    let in_status = situation.state.status.acme.as_ref().filter(|acme| acme.key_thumbprint == *thumbprint);
     if in_status.is_some_and(|acme| acme.deactivation_time.is_some()) {
         return None;
     }
@@ -41,8 +40,8 @@ pub(super) fn in_doubt(situation: &Situation<'_>) -> Option<RolloverStep> {
     if account.server != situation.spec.server || account.deactivated.is_some() {
         return None;
     }
-    match view.known {
-        None if view.next_is_unknown => Some(RolloverStep::AskForPresentKey(account)),
+    match situation.state.known {
+        None if situation.state.next_is_unknown => Some(RolloverStep::AskForPresentKey(account)),
         None => Some(RolloverStep::AskWhichKey(account)),
         Some(Known::Next) => Some(RolloverStep::PromoteKey),
         Some(Known::NextIsTaken) => Some(RolloverStep::DiscardNextKey),
@@ -55,9 +54,9 @@ pub(super) fn next_step(situation: &Situation<'_>, now: Timestamp) -> Option<Rol
     if due(situation)? > now {
         return None;
     }
-    let view = &situation.rollover;
+    let keys = &situation.keys;
     let wanted = wanted_algorithm(situation)?;
-    if let Some(why) = view.keys.must_stay {
+    if let Some(why) = keys.must_stay {
         let secret = situation.named(situation.key_secret_name.0);
         let message = format!("The account key was not changed: Secret {secret} {why}");
         return Some(RolloverStep::Refuse { reason: reason::ACCOUNT_KEY_NOT_OURS, message });
@@ -65,13 +64,13 @@ pub(super) fn next_step(situation: &Situation<'_>, now: Timestamp) -> Option<Rol
     if let Some(refused) = refused_by_peers(situation, wanted) {
         return Some(refused);
     }
-    let Some(next) = view.keys.next.filter(|next| next.algorithm == wanted) else {
+    let Some(next) = keys.next.filter(|next| next.algorithm == wanted) else {
         return Some(RolloverStep::StoreNextKey(wanted));
     };
     let stored = next.created.unwrap_or(now);
     let tried_from = planned_retry(situation).map_or(stored, |retry| stored.max(retry));
     let until = tried_from.saturating_add(LONGEST_VALIDATION).unwrap_or(now);
-    if view.keys.validating && until > now {
+    if keys.validating && until > now {
         return Some(RolloverStep::WaitForValidations { until });
     }
     Some(RolloverStep::ChangeKey)
@@ -85,37 +84,37 @@ fn due(situation: &Situation<'_>) -> Option<Timestamp> {
 
 /// When the spec or a user requires a rollover.
 fn wanted_at(situation: &Situation<'_>) -> Option<Timestamp> {
-    let (view, acme) = (&situation.rollover, situation.status.acme.as_ref()?);
-    let asked = view.keys.request.is_some() && view.keys.request != acme.observed_rollover_request.as_deref();
+    let (keys, acme) = (&situation.keys, situation.state.status.acme.as_ref()?);
+    let asked = keys.request.is_some() && keys.request != acme.observed_rollover_request.as_deref();
     // A key that the user provided is not rolled over merely because the spec states another algorithm or size.
     let of_another_kind = situation.key_is_ours()
-        && stated_algorithm(situation.spec).is_some_and(|stated| view.keys.algorithm != Some(stated));
+        && stated_algorithm(situation.spec).is_some_and(|stated| keys.algorithm != Some(stated));
     if asked || of_another_kind {
         return Some(Timestamp::MIN);
     }
     let interval = SignedDuration::from(situation.spec.account_key.as_ref()?.rollover_interval?);
-    Some(whole_seconds_up(view.keys.created?.saturating_add(interval).unwrap_or(Timestamp::MAX)))
+    Some(whole_seconds_up(keys.created?.saturating_add(interval).unwrap_or(Timestamp::MAX)))
 }
 
 /// When a failed attempt is retried, if neither the spec nor the request has changed since.
 fn planned_retry(situation: &Situation<'_>) -> Option<Timestamp> {
-    let acme = situation.status.acme.as_ref()?;
+    let acme = situation.state.status.acme.as_ref()?;
     let failed = acme.failed_key_rollover.as_ref()?;
-    let same = failed.generation == situation.generation
-        && failed.request.as_deref() == situation.rollover.keys.request;
+    let same =
+        failed.generation == situation.generation && failed.request.as_deref() == situation.keys.request;
     acme.next_key_rollover.as_ref().filter(|_| same).map(|time| time.0)
 }
 
 /// How many attempts at the current rollover have failed in a row.
 fn failures(situation: &Situation<'_>) -> i32 {
-    let failed = situation.status.acme.as_ref().and_then(|acme| acme.failed_key_rollover.as_ref());
+    let failed = situation.state.status.acme.as_ref().and_then(|acme| acme.failed_key_rollover.as_ref());
     let same = planned_retry(situation).is_some();
     failed.filter(|_| same).map_or(0, |failed| failed.attempts)
 }
 
 /// The algorithm and size of the next key: those in the spec, or else those of the current key.
 fn wanted_algorithm(situation: &Situation<'_>) -> Option<KeyAlgorithm> {
-    stated_algorithm(situation.spec).or_else(|| match situation.rollover.keys.algorithm? {
+    stated_algorithm(situation.spec).or_else(|| match situation.keys.algorithm? {
         KeyAlgorithm::Rsa(bits) => {
             KeyAlgorithm::RSA_SIZES.into_iter().find(|size| *size >= bits).map(KeyAlgorithm::Rsa)
         }
@@ -127,7 +126,7 @@ fn wanted_algorithm(situation: &Situation<'_>) -> Option<KeyAlgorithm> {
 fn refused_by_peers(situation: &Situation<'_>, wanted: KeyAlgorithm) -> Option<RolloverStep> {
     let (secret, _) = situation.key_secret_name;
     let secret = situation.named(secret);
-    let peers = situation.rollover.keys.peers;
+    let peers = situation.keys.peers;
     let message = if let Some(peer) = peers.iter().find(|peer| peer.server != situation.spec.server) {
         format!(
             "The account key was not changed: {} also uses the key in Secret {secret}, at {}, where it would not be \
@@ -147,7 +146,7 @@ fn refused_by_peers(situation: &Situation<'_>, wanted: KeyAlgorithm) -> Option<R
 
 /// Whether the status has a failed attempt at a rollover that is no longer required.
 fn has_stale_failure(situation: &Situation<'_>, now: Timestamp) -> bool {
-    situation.status.acme.as_ref().is_some_and(|acme| acme.failed_key_rollover.is_some())
+    situation.state.status.acme.as_ref().is_some_and(|acme| acme.failed_key_rollover.is_some())
         && wanted_at(situation).is_none_or(|wanted| wanted > now)
 }
 

@@ -3,6 +3,10 @@
 use jiff::Timestamp;
 
 use certwright_api::{AcmeIssuer, KeyIdSecretRef};
+use certwright_pki::{Curve, KeyAlgorithm};
+
+/// The longest key id, in bytes.
+const LONGEST_KEY_ID: usize = 1024;
 
 /// What the account key Secret holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +58,23 @@ pub enum KeyId {
     Unusable(String),
 }
 
+impl KeyId {
+    /// The key id that a user pasted into a Secret.
+    pub fn parse(text: &[u8]) -> Self {
+        match std::str::from_utf8(text).map(str::trim) {
+            Ok("") => Self::Unusable("the key id is empty".to_owned()),
+            Ok(text) if text.len() > LONGEST_KEY_ID => {
+                Self::Unusable("the key id has more than 1024 characters".to_owned())
+            }
+            Ok(text) if text.chars().any(char::is_control) => {
+                Self::Unusable("the key id has more than one line, or control characters".to_owned())
+            }
+            Ok(text) => Self::Known(text.to_owned()),
+            Err(_) => Self::Unusable("the key id is not text".to_owned()),
+        }
+    }
+}
+
 /// The MAC key of the external account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MacKey {
@@ -78,4 +99,49 @@ pub fn mac_key_in_secret(spec: &AcmeIssuer) -> &str {
 /// The key in the data of the Secret with the key id.
 pub fn key_id_in_secret(secret: &KeyIdSecretRef) -> &str {
     secret.key.as_deref().unwrap_or("keyID")
+}
+
+/// Why an account cannot have a key of this algorithm and size; `None` if it can.
+pub fn refusal_of_key(algorithm: KeyAlgorithm) -> Option<String> {
+    match algorithm {
+        KeyAlgorithm::Ecdsa(Curve::P256 | Curve::P384) | KeyAlgorithm::Rsa(2048..=4096) => None,
+        other => Some(format!(
+            "an ACME account cannot have a key of {other}; use ECDSA P-256 or P-384, or RSA 2048 to 4096"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_id_is_one_line_of_text() {
+        for (text, expected) in [
+            (&b" kid-1\n"[..], Ok("kid-1")),
+            (b"", Err("is empty")),
+            (b" \n", Err("is empty")),
+            (b"kid\n2", Err("more than one line")),
+            (b"kid\0", Err("control characters")),
+            (b"\xff", Err("is not text")),
+            (&[b'k'; 1024], Ok(&"k".repeat(1024))),
+            (&[b'k'; 1025], Err("more than 1024 characters")),
+        ] {
+            match (KeyId::parse(text), expected) {
+                (KeyId::Known(id), Ok(expected)) => assert_eq!(id, expected),
+                (KeyId::Unusable(why), Err(expected)) => assert!(why.contains(expected), "{why}"),
+                (parsed, _) => panic!("{text:?}: {parsed:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_that_no_ca_accepts_for_an_account_is_refused() {
+        for usable in [KeyAlgorithm::ECDSA_P256, KeyAlgorithm::ECDSA_P384, KeyAlgorithm::Rsa(3000)] {
+            assert_eq!(refusal_of_key(usable), None);
+        }
+        for other in [KeyAlgorithm::Ed25519, KeyAlgorithm::Rsa(1024), KeyAlgorithm::Rsa(8192)] {
+            assert!(refusal_of_key(other).unwrap().contains(&other.to_string()));
+        }
+    }
 }

@@ -1,13 +1,10 @@
-//! The state of an issuer's account, and the snapshot of everything around it.
+//! The state of an issuer's account.
 
-use jiff::Timestamp;
-
-use super::outcome::{AccountRefusal, CaAccount};
-use super::rollover::{Keys, Known, View};
-use super::{KeyId, KeySecret, MacKey, Recorded, Situation, evidence};
-use crate::backoff::Backoff;
+use super::outcome::CaAccount;
+use super::rollover::Known;
+use super::{KeySecret, Recorded, evidence};
 use certwright_acme::AcmeError;
-use certwright_api::{AcmeIssuer, IssuerStatus, PreviousAccount};
+use certwright_api::{IssuerStatus, PreviousAccount};
 
 /// The state of an issuer's account in one reconcile: what is recorded, and what the reconcile has learned.
 #[derive(Clone, Debug, Default)]
@@ -90,86 +87,5 @@ impl State {
         let KeySecret::Key { account: on_secret, .. } = key_secret else { return None };
         let doubted = self.status.acme.take_if(|acme| !evidence::is_confirmed(acme, on_secret.as_ref()))?;
         Some(doubted.uri)
-    }
-}
-
-/// What was gathered about an issuer. The state machine does not change any of it.
-#[derive(Clone, Copy, Debug)]
-pub struct Snapshot<'a> {
-    /// The spec.
-    pub spec: &'a AcmeIssuer,
-    /// `metadata.uid` of the issuer.
-    pub uid: &'a str,
-    /// `metadata.generation` of the issuer.
-    pub generation: i64,
-    /// Name of the account key Secret, and the key in its data.
-    pub key_secret_name: (&'a str, &'a str),
-    /// The namespace of the Secrets of a `ClusterIssuer`; `None` for an `Issuer`.
-    pub secrets_namespace: Option<&'a str>,
-    /// The account key Secret.
-    pub key_secret: &'a KeySecret,
-    /// The key id of the external account.
-    pub key_id: &'a KeyId,
-    /// The MAC key.
-    pub mac_key: &'a MacKey,
-    /// Version of the Secrets with the key id and the MAC key; `None` if neither has been read.
-    pub external_account_version: Option<&'a str>,
-    /// The annotation that requests the deactivation of an account.
-    pub deactivate: Option<&'a str>,
-    /// Since when the issuer is being deleted.
-    pub deleted: Option<Timestamp>,
-    /// Whether the issuer has our finalizer.
-    pub has_finalizer: bool,
-    /// What was gathered about the current key and the next key.
-    pub keys: Keys<'a>,
-    /// What the CA said about the account when a Certificate used it, if it was an error.
-    pub refusal: Option<&'a AccountRefusal>,
-    /// The terms of service in the directory that was fetched last.
-    pub latest_terms: Option<&'a str>,
-    /// Bounds of the wait after failures.
-    pub backoff: Backoff,
-}
-
-impl<'a> Snapshot<'a> {
-    /// The snapshot together with the state.
-    pub(super) fn with(&self, state: &'a State) -> Situation<'a> {
-        let keys = self.keys;
-        Situation {
-            spec: self.spec,
-            generation: self.generation,
-            status: &state.status,
-            key_secret_name: self.key_secret_name,
-            secrets_namespace: self.secrets_namespace,
-            key_secret: self.key_secret,
-            key_id: self.key_id,
-            mac_key: self.mac_key,
-            external_account_version: self.external_account_version,
-            history: &state.history,
-            deactivate: self.deactivate,
-            has_finalizer: self.has_finalizer,
-            looked_up: state.looked_up,
-            rollover: View { keys, known: state.known, next_is_unknown: state.next_is_unknown },
-        }
-    }
-
-    /// RFC 7638 thumbprint of the account key.
-    pub(super) fn thumbprint(&self) -> Option<&'a str> {
-        match self.key_secret {
-            KeySecret::Key { thumbprint, .. } => Some(thumbprint),
-            _ => None,
-        }
-    }
-
-    /// Algorithm and size of the account key, as the status shows them.
-    pub(super) fn key_algorithm(&self) -> String {
-        self.keys.algorithm.map(|algorithm| algorithm.to_string()).unwrap_or_default()
-    }
-
-    /// The key id to bind the account to, if it is known.
-    pub(super) fn wanted_key_id(&self) -> Option<String> {
-        match self.key_id {
-            KeyId::Known(key_id) => Some(key_id.clone()),
-            _ => None,
-        }
     }
 }

@@ -1,5 +1,7 @@
 //! The steps for an account.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::{Recorded, rollover};
@@ -51,8 +53,13 @@ pub enum AccountStep {
     ReturnTo(PreviousAccount),
     /// Send the new e-mail addresses to the CA.
     UpdateContact,
-    /// Deactivate the account at this URL.
-    Deactivate(String),
+    /// Deactivate an account.
+    Deactivate {
+        /// URL of the account.
+        url: String,
+        /// How long the CA may take.
+        patience: Duration,
+    },
     /// Add the finalizer, so that the issuer's deletion waits for the deactivation of its account.
     SetFinalizer,
     /// Remove the finalizer.

@@ -3,6 +3,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::next_step::decide;
 use super::*;
+use crate::backoff::Backoff;
 use certwright_api::{
     AccountKey, AccountKeyAlgorithm, AcmeAccountStatus, AcmeIssuer, CONDITION_READY, ExternalAccountBinding,
     IssuerStatus, KeyIdSecretRef, PreviousAccount, SecretKeySelector, issuer_reason as reason,
@@ -191,7 +192,7 @@ fn an_unusable_account_is_never_tried_again_until_the_spec_changes() {
         case.condition("False", reason::ACCOUNT_UNUSABLE, case.generation);
         case.status.failed_attempts = Some(1);
         for hours in [0, 1, 24 * 365] {
-            let step = decide(&case.situation(), now() + jiff::SignedDuration::from_hours(hours));
+            let step = case.step_at(now() + jiff::SignedDuration::from_hours(hours));
             assert_eq!(step, AccountStep::Hold { until: None });
         }
         case.generation += 1;
@@ -207,7 +208,7 @@ fn after_a_failure_nothing_is_done_before_its_time_or_a_new_spec() {
     let until = now() + jiff::SignedDuration::from_mins(1);
     case.status.next_attempt_time = Some(Time(until));
     assert_eq!(case.step(), AccountStep::Hold { until: Some(until) });
-    assert_eq!(decide(&case.situation(), until), AccountStep::LookUp);
+    assert_eq!(case.step_at(until), AccountStep::LookUp);
     case.generation += 1;
     assert_eq!(case.step(), AccountStep::LookUp);
 }
@@ -315,27 +316,27 @@ impl Case {
         }];
     }
 
-    fn situation(&self) -> Situation<'_> {
-        Situation {
-            spec: &self.spec,
+    fn step(&self) -> AccountStep {
+        self.step_at(now())
+    }
+
+    fn step_at(&self, at: Timestamp) -> AccountStep {
+        let seen = Snapshot {
             generation: self.generation,
-            status: &self.status,
-            key_secret_name: ("account", "tls.key"),
-            secrets_namespace: None,
-            key_secret: &self.key_secret,
             key_id: &self.key_id,
             mac_key: &self.mac_key,
             external_account_version: self.external_account_version.as_deref(),
-            history: &self.history,
             deactivate: self.deactivate.as_deref(),
             has_finalizer: self.has_finalizer,
+            ..snapshot(&self.spec, &self.key_secret)
+        };
+        let state = State {
+            status: self.status.clone(),
+            history: self.history.clone(),
             looked_up: self.looked_up,
-            rollover: rollover::View::default(),
-        }
-    }
-
-    fn step(&self) -> AccountStep {
-        decide(&self.situation(), now())
+            ..State::default()
+        };
+        decide(&seen.with(&state), at)
     }
 
     fn waits(&self) -> (&'static str, String) {
@@ -343,6 +344,28 @@ impl Case {
             AccountStep::Wait { until: Some(_), reason, message } => (reason, message),
             step => panic!("{step:?}"),
         }
+    }
+}
+
+/// A snapshot of an issuer that has nothing but a spec and an account key Secret.
+pub(super) fn snapshot<'a>(spec: &'a AcmeIssuer, key_secret: &'a KeySecret) -> Snapshot<'a> {
+    Snapshot {
+        spec,
+        uid: "uid",
+        generation: 1,
+        key_secret_name: ("account", "tls.key"),
+        secrets_namespace: None,
+        key_secret,
+        key_id: &KeyId::Unbound,
+        mac_key: &MacKey::NotRead,
+        external_account_version: None,
+        deactivate: None,
+        deleted: None,
+        has_finalizer: false,
+        keys: rollover::Keys::default(),
+        refusal: None,
+        latest_terms: None,
+        backoff: Backoff::default(),
     }
 }
 

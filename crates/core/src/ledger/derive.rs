@@ -8,10 +8,10 @@ use certwright_acme::txt_value;
 use certwright_api::{ChallengeStatus, DnsRecordStatus, RevocableCertificate, Solver};
 
 /// What to compare the entries of a Certificate with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Known<'a> {
     /// The names in the spec.
-    pub names: &'a BTreeSet<String>,
+    pub names: BTreeSet<String>,
     /// The solvers of the issuer that the spec names, as they are now.
     pub solvers: &'a [Solver],
     /// The namespace of the Secrets of that issuer.
@@ -48,14 +48,9 @@ impl Known<'_> {
     }
 }
 
-/// A new entry for the certificate in the Secret, if `held` is about that certificate. A decision to revoke it cannot be
-/// confirmed.
-pub fn current(
-    held: &RevocableCertificate,
-    in_secret: Option<RevocableCertificate>,
-) -> Option<RevocableCertificate> {
-    in_secret.filter(|current| {
-        (&current.serial_number, &current.certificate, current.issuer_kind, &current.issuer_name)
-            == (&held.serial_number, &held.certificate, held.issuer_kind, &held.issuer_name)
-    })
+/// Whether `held` is about the certificate in the Secret, whose entry would be `current`. This does not confirm a decision to
+/// revoke it.
+pub fn is_current(held: &RevocableCertificate, current: &RevocableCertificate) -> bool {
+    (&current.serial_number, &current.certificate, current.issuer_kind, &current.issuer_name)
+        == (&held.serial_number, &held.certificate, held.issuer_kind, &held.issuer_name)
 }

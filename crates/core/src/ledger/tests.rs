@@ -13,6 +13,8 @@ use certwright_api::{
     RevocationReason, RevocationStatus, Solver,
 };
 
+mod unverified;
+
 const OWNER: Owner<'_> = Owner { namespace: "shop", uid: "uid" };
 
 #[test]
@@ -133,7 +135,7 @@ proptest! {
 fn a_record_without_a_seal_is_confirmed_by_what_would_put_it_there_now_and_by_nothing_else() {
     let names = BTreeSet::from(["*.a.test".to_owned()]);
     let solvers = [Solver { dns01: Some(ledger().dns_records[0].solver.clone()), ..Solver::default() }];
-    let known = Known { names: &names, solvers: &solvers, secrets_namespace: "shop", cluster_wide: false };
+    let known = Known { names, solvers: &solvers, secrets_namespace: "shop", cluster_wide: false };
     let record = &ledger().dns_records[0];
     assert!(known.confirms_record(record));
     type Change = fn(&mut DnsRecordStatus);
@@ -159,7 +161,7 @@ fn a_challenge_without_a_seal_is_confirmed_if_its_ingress_is_the_one_that_the_is
     let ingress = Http01Ingress { name: Some("shop".to_owned()), ..Http01Ingress::default() };
     let http01 = Http01Solver { ingress: Some(ingress), ..Http01Solver::default() };
     let solvers = [Solver { http01: Some(http01), ..Solver::default() }];
-    let known = Known { names: &names, solvers: &solvers, secrets_namespace: "shop", cluster_wide: false };
+    let known = Known { names, solvers: &solvers, secrets_namespace: "shop", cluster_wide: false };
     let of = |name: &str, ingress: Option<&str>| ChallengeStatus {
         name: name.to_owned(),
         ingress: ingress.map(str::to_owned),
@@ -172,15 +174,16 @@ fn a_challenge_without_a_seal_is_confirmed_if_its_ingress_is_the_one_that_the_is
 }
 
 #[test]
-fn of_a_certificate_to_be_revoked_only_the_one_in_the_secret_is_confirmed_and_no_decision() {
+fn of_certificates_to_be_revoked_only_the_one_in_the_secret_is_confirmed() {
     let mut status = ledger();
     let entry = held(&mut status).clone();
     let current = RevocableCertificate { revocation: None, account: None, ..entry.clone() };
-    let confirmed = derive::current(&entry, Some(current.clone())).unwrap();
-    assert_eq!(confirmed, current, "nothing of the entry itself is taken over");
-    assert_eq!(derive::current(&entry, None), None);
-    let other = RevocableCertificate { certificate: Base64(vec![7]), ..current };
-    assert_eq!(derive::current(&entry, Some(other)), None);
+    assert!(derive::is_current(&entry, &current));
+    assert!(!derive::is_current(
+        &RevocableCertificate { serial_number: "02".to_owned(), ..entry.clone() },
+        &current
+    ));
+    assert!(!derive::is_current(&entry, &RevocableCertificate { certificate: Base64(vec![7]), ..current }));
 }
 
 fn keys() -> LedgerKeys {

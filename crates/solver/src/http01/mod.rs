@@ -1,7 +1,7 @@
 //! The http-01 challenge ([RFC 8555 section 8.3](https://www.rfc-editor.org/rfc/rfc8555#section-8.3)).
 //!
-//! [`objects`] and [`route`] render the objects that route a CA's request to the operator's own pods, [`responder`] answers it
-//! there on every replica, and [`self_check`] makes the same request first, to report problems before the CA encounters them.
+//! `objects` and `route` render the objects that route a CA's request to the operator's own pods, `responder` answers it
+//! there on every replica, and `self_check` makes the same request first, to report problems before the CA encounters them.
 
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]

@@ -6,11 +6,11 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{Asked, BACKOFF_OF_DELETION, LastStep, asked, next_attempt_asked_for};
-use crate::account::Recorded;
 use crate::account::failure::reason_of;
 use crate::account::outcome::{Consequence, Report, Undone};
-use crate::account::state::{Pending, Snapshot, State};
-use crate::conditions::{condition, sentence, set_condition};
+use crate::account::state::Pending;
+use crate::account::{Recorded, Snapshot, State};
+use crate::conditions::{condition, sentence};
 use crate::disposition::{self, Disposition, about, disposition, words};
 use crate::events::Event;
 use crate::renewal::whole_seconds;
@@ -47,11 +47,25 @@ impl State {
                 // Earlier failures no longer count. They may still be recorded, if the process was killed before it could
                 // remove them.
                 self.status.deactivation = None;
-                self.set_deactivated(true, reason::DEACTIVATED, &message, snapshot, now);
+                self.set_condition(
+                    CONDITION_ACCOUNT_DEACTIVATED,
+                    true,
+                    reason::DEACTIVATED,
+                    &message,
+                    snapshot,
+                    now,
+                );
             }
             Asked::Unknown(message) => {
                 self.status.deactivation = None;
-                self.set_deactivated(false, reason::UNKNOWN_ACCOUNT, &message, snapshot, now);
+                self.set_condition(
+                    CONDITION_ACCOUNT_DEACTIVATED,
+                    false,
+                    reason::UNKNOWN_ACCOUNT,
+                    &message,
+                    snapshot,
+                    now,
+                );
             }
         }
     }
@@ -141,7 +155,7 @@ impl State {
             last_failure_time: Some(Time(whole_seconds(now))),
             next_attempt_time: Some(Time(until)),
         });
-        self.set_deactivated(false, reason, &message, snapshot, now);
+        self.set_condition(CONDITION_ACCOUNT_DEACTIVATED, false, reason, &message, snapshot, now);
         Consequence::decide(vec![Report::NotDeactivated { url, attempts, until, message }])
     }
 
@@ -183,18 +197,6 @@ impl State {
                 });
             }
         }
-    }
-
-    fn set_deactivated(
-        &mut self,
-        is: bool,
-        reason: &str,
-        message: &str,
-        snapshot: &Snapshot<'_>,
-        now: Timestamp,
-    ) {
-        let (type_, generation) = (CONDITION_ACCOUNT_DEACTIVATED, snapshot.generation);
-        set_condition(&mut self.status.conditions, type_, is, reason, message, generation, now);
     }
 }
 

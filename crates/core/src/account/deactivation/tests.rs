@@ -2,8 +2,9 @@ use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::*;
+use crate::account::Recorded;
 use crate::account::next_step::decide;
-use crate::account::{KeyId, MacKey};
+use crate::account::tests::snapshot;
 use certwright_api::{AcmeAccountStatus, AcmeIssuer, DeactivationStatus, IssuerStatus};
 
 const URL: &str = "https://acme.test/account/1";
@@ -20,11 +21,11 @@ fn an_account_is_deactivated_only_if_its_url_is_given() {
     }
     for url in [URL.to_owned(), format!(" {URL}\n")] {
         case.deactivate = Some(url);
-        assert_eq!(case.step(), AccountStep::Deactivate(URL.to_owned()));
+        assert_eq!(case.step(), deactivate(URL));
     }
     case.history = vec![previous()];
     case.deactivate = Some(OLD.to_owned());
-    assert_eq!(case.step(), AccountStep::Deactivate(OLD.to_owned()));
+    assert_eq!(case.step(), deactivate(OLD));
 }
 
 #[test]
@@ -41,7 +42,7 @@ fn an_account_that_cannot_be_used_can_be_deactivated() {
     }];
     assert_eq!(case.step(), AccountStep::Hold { until: None });
     case.deactivate = Some(URL.to_owned());
-    assert_eq!(case.step(), AccountStep::Deactivate(URL.to_owned()));
+    assert_eq!(case.step(), deactivate(URL));
 }
 
 #[test]
@@ -50,10 +51,10 @@ fn a_failed_deactivation_is_tried_again_at_its_time_and_the_account_is_used_unti
     let later = now() + SignedDuration::from_mins(1);
     case.status.deactivation = Some(failed(URL, now(), later));
     assert_eq!(case.step(), AccountStep::Rest);
-    assert_eq!(next_attempt_asked_for(&case.situation()), Some(later));
-    assert_eq!(decide(&case.situation(), later), AccountStep::Deactivate(URL.to_owned()));
+    assert_eq!(case.with(next_attempt_asked_for), Some(later));
+    assert_eq!(case.step_at(later), deactivate(URL));
     case.status.deactivation = Some(failed(OLD, now(), later));
-    assert_eq!(case.step(), AccountStep::Deactivate(URL.to_owned()), "what has failed was another");
+    assert_eq!(case.step(), deactivate(URL), "what has failed was another");
 }
 
 #[test]
@@ -84,17 +85,17 @@ fn a_deactivated_account_is_not_registered_again_whatever_is_lost() {
 #[test]
 fn the_condition_says_what_becomes_of_the_request() {
     let mut case = Case::registered();
-    assert_eq!(asked(&case.situation()), Asked::Nothing);
+    assert_eq!(case.with(asked), Asked::Nothing);
     case.deactivate = Some(URL.to_owned());
-    assert_eq!(asked(&case.situation()), Asked::Pending);
+    assert_eq!(case.with(asked), Asked::Pending);
     case.status.acme.as_mut().unwrap().deactivation_time = Some(Time(now()));
-    assert_eq!(asked(&case.situation()), Asked::Done(format!("The account {URL} is deactivated")));
+    assert_eq!(case.with(asked), Asked::Done(format!("The account {URL} is deactivated")));
     case.deactivate = Some("account/1".to_owned());
     case.history = vec![previous()];
-    let Asked::Unknown(message) = asked(&case.situation()) else { panic!() };
+    let Asked::Unknown(message) = case.with(asked) else { panic!() };
     assert!(message.contains("account/1") && message.contains(URL) && message.contains(OLD), "{message}");
     case.status.acme = None;
-    assert_eq!(asked(&case.situation()), Asked::Nothing, "not before the account is known");
+    assert_eq!(case.with(asked), Asked::Nothing, "not before the account is known");
 }
 
 #[test]
@@ -153,7 +154,7 @@ fn a_deletion_ends_in_bounded_time() {
     let mut at = now();
     let mut attempts = 0;
     loop {
-        match decide_last(&case.situation(), None, deleted(), at) {
+        match case.last_at(None, at) {
             LastStep::Deactivate { patience, .. } => {
                 attempts += 1;
                 assert!(attempts < 20 && patience <= Duration::from_secs(120), "{attempts} {patience:?}");
@@ -173,10 +174,10 @@ fn a_deletion_ends_in_bounded_time() {
     // If the operator was down until after the timeout, it makes one attempt.
     case.status.deactivation = None;
     let late = now() + hour;
-    let once = decide_last(&case.situation(), None, deleted(), late);
+    let once = case.last_at(None, late);
     assert_eq!(once, LastStep::Deactivate { url: Some(URL.to_owned()), patience: LEAST_PATIENCE });
     case.status.deactivation = Some(failed(URL, late, late + hour));
-    assert_eq!(decide_last(&case.situation(), None, deleted(), late), LastStep::GiveUp);
+    assert_eq!(case.last_at(None, late), LastStep::GiveUp);
 }
 
 struct Case {
@@ -219,32 +220,41 @@ impl Case {
             Some(AccountPolicy { on_delete: Some(on_delete), deactivation_timeout: None });
     }
 
-    fn situation(&self) -> Situation<'_> {
-        Situation {
-            spec: &self.spec,
+    fn with<T>(&self, look: impl FnOnce(&Situation<'_>) -> T) -> T {
+        let seen = Snapshot {
             generation: self.generation,
-            status: &self.status,
-            key_secret_name: ("account", "tls.key"),
-            secrets_namespace: None,
-            key_secret: &self.key_secret,
-            key_id: &KeyId::Unbound,
-            mac_key: &MacKey::NotRead,
-            external_account_version: None,
-            history: &self.history,
             deactivate: self.deactivate.as_deref(),
             has_finalizer: self.has_finalizer,
+            ..snapshot(&self.spec, &self.key_secret)
+        };
+        let state = State {
+            status: self.status.clone(),
+            history: self.history.clone(),
             looked_up: self.looked_up,
-            rollover: super::super::rollover::View::default(),
-        }
+            ..State::default()
+        };
+        look(&seen.with(&state))
     }
 
     fn step(&self) -> AccountStep {
-        decide(&self.situation(), now())
+        self.step_at(now())
+    }
+
+    fn step_at(&self, at: Timestamp) -> AccountStep {
+        self.with(|situation| decide(situation, at))
     }
 
     fn last(&self, shared_with: Option<&str>) -> LastStep {
-        decide_last(&self.situation(), shared_with, deleted(), now())
+        self.last_at(shared_with, now())
     }
+
+    fn last_at(&self, shared_with: Option<&str>, at: Timestamp) -> LastStep {
+        self.with(|situation| decide_last(situation, shared_with, deleted(), at))
+    }
+}
+
+fn deactivate(url: &str) -> AccountStep {
+    AccountStep::Deactivate { url: url.to_owned(), patience: PATIENCE }
 }
 
 fn recorded() -> Recorded {

@@ -6,12 +6,11 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{Known, due, failures, has_stale_failure};
-use crate::account::Recorded;
-use crate::account::outcome::{Consequence, Failure, Outcome, Report};
-use crate::account::state::{Snapshot, State};
-use crate::conditions::{condition, set_condition};
+use crate::account::outcome::{Consequence, Outcome, Report};
+use crate::account::{Recorded, Snapshot, State};
+use crate::conditions::condition;
 use crate::consequence::Next;
-use crate::disposition::{Disposition, words};
+use crate::disposition::words;
 use crate::events::Event;
 use crate::renewal::whole_seconds;
 use certwright_acme::{AcmeError, Operation};
@@ -104,13 +103,7 @@ impl State {
                     "The CA knows neither the current nor the next key of the account {}, which are in Secret {}",
                     account.url, snapshot.key_secret_name.0
                 );
-                let failure = Failure {
-                    disposition: Disposition::AccountUnusable,
-                    reason: None,
-                    message: &message,
-                    retry_after: None,
-                };
-                self.fail(failure, snapshot, now)
+                self.account_unusable(None, &message, snapshot, now)
             }
             Err(error) => self.refused(&error, Operation::LookUpAccount, snapshot, now),
         }
@@ -232,7 +225,7 @@ impl State {
         }
         let before = condition(&self.status.conditions, CONDITION_KEY_ROLLOVER);
         let is_news = before.is_none_or(|before| before.message != message);
-        self.set_rolled_over(false, reason, &message, snapshot, now);
+        self.set_condition(CONDITION_KEY_ROLLOVER, false, reason, &message, snapshot, now);
         let event = is_news.then(|| Report::Event(Event::warning(reason, ACTION, message.clone())));
         let told = Report::KeyNotChanged { reason, attempts, until, message };
         Consequence::decide([told, Report::Write].into_iter().chain(event).collect())
@@ -261,7 +254,14 @@ impl State {
             acme.failed_key_rollover = None;
             self.awaited = true;
             let message = self.changed_message();
-            self.set_rolled_over(true, reason::KEY_ROLLED_OVER, &message, snapshot, now);
+            self.set_condition(
+                CONDITION_KEY_ROLLOVER,
+                true,
+                reason::KEY_ROLLED_OVER,
+                &message,
+                snapshot,
+                now,
+            );
         } else {
             acme.observed_rollover_request = before.observed_rollover_request;
             acme.failed_key_rollover = before.failed_key_rollover;
@@ -291,17 +291,5 @@ impl State {
     fn changed_message(&self) -> String {
         let thumbprint = self.status.acme.as_ref().map_or("", |acme| acme.key_thumbprint.as_str());
         format!("The account key was changed; the thumbprint of the new one is {thumbprint}")
-    }
-
-    fn set_rolled_over(
-        &mut self,
-        is: bool,
-        reason: &str,
-        message: &str,
-        snapshot: &Snapshot<'_>,
-        now: Timestamp,
-    ) {
-        let conditions = &mut self.status.conditions;
-        set_condition(conditions, CONDITION_KEY_ROLLOVER, is, reason, message, snapshot.generation, now);
     }
 }

@@ -26,17 +26,6 @@ pub struct Keys<'a> {
     pub must_stay: Option<&'a str>,
 }
 
-/// The keys, and what is known about them.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct View<'a> {
-    /// What was gathered.
-    pub keys: Keys<'a>,
-    /// Which of the two keys the account has; `None` if that is not known.
-    pub known: Option<Known>,
-    /// Whether the CA has said that it does not know the next key.
-    pub next_is_unknown: bool,
-}
-
 /// The next key, which is stored in the Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NextKey {

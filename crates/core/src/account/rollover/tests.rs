@@ -3,7 +3,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use proptest::prelude::*;
 
 use super::*;
-use crate::account::{self, KeyId, KeySecret, MacKey};
+use crate::account::tests::snapshot;
+use crate::account::{self, KeySecret, Snapshot, State};
 use certwright_api::{
     AccountKey, AccountKeyAlgorithm, AcmeAccountStatus, AcmeIssuer, FailedKeyRollover, IssuerStatus,
     RolloverInterval,
@@ -273,39 +274,20 @@ impl Case {
         };
         let status = IssuerStatus { acme: self.registered.then_some(acme), ..IssuerStatus::default() };
         let next = self.next.map(|algorithm| NextKey { algorithm, created: Some(self.next_created) });
-        look(&Situation {
-            spec: &spec,
-            generation: self.generation,
-            status: &status,
-            key_secret_name: ("account", "tls.key"),
-            secrets_namespace: None,
-            key_secret: &KeySecret::Key {
-                thumbprint: self.thumbprint.to_owned(),
-                ours: self.ours,
-                account: None,
-            },
-            key_id: &KeyId::Unbound,
-            mac_key: &MacKey::NotRead,
-            external_account_version: None,
-            history: &[],
-            deactivate: None,
-            has_finalizer: false,
-            looked_up: false,
-            rollover: View {
-                keys: Keys {
-                    algorithm: Some(self.algorithm),
-                    created: Some(self.created),
-                    last_rollover: None,
-                    next: next.as_ref(),
-                    request: self.request,
-                    peers: &self.peers,
-                    validating: self.validating,
-                    must_stay: self.must_stay,
-                },
-                known: self.known,
-                next_is_unknown: false,
-            },
-        })
+        let key_secret =
+            KeySecret::Key { thumbprint: self.thumbprint.to_owned(), ours: self.ours, account: None };
+        let keys = Keys {
+            algorithm: Some(self.algorithm),
+            created: Some(self.created),
+            last_rollover: None,
+            next: next.as_ref(),
+            request: self.request,
+            peers: &self.peers,
+            validating: self.validating,
+            must_stay: self.must_stay,
+        };
+        let seen = Snapshot { generation: self.generation, keys, ..snapshot(&spec, &key_secret) };
+        look(&seen.with(&State { status, known: self.known, ..State::default() }))
     }
 
     fn step(&self) -> account::AccountStep {

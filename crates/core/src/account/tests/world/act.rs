@@ -86,7 +86,7 @@ impl World {
                 })?;
                 Outcome::ContactUpdated { contact, answer }
             }
-            AccountStep::Deactivate(url) => self.deactivate_account(Some(url))?,
+            AccountStep::Deactivate { url, .. } => self.deactivate_account(Some(url))?,
             AccountStep::SetFinalizer => {
                 self.write(|world| world.has_finalizer = true)?;
                 Outcome::FinalizerWritten

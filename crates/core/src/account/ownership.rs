@@ -2,15 +2,14 @@
 
 use k8s_openapi::api::core::v1::Secret;
 
-use crate::controller::secrets;
+use crate::secret::{TYPE_TLS, annotation, purpose};
 use certwright_api::{AcmeIssuer, SECRET_ACCOUNT_KEY};
 
 /// Why a Secret belongs to somebody else and cannot hold an account key, as the end of a sentence that begins with its name;
 /// `None` if it can.
 pub fn of_somebody_else(secret: &Secret) -> Option<String> {
-    let annotation = |key| secrets::annotation(secret, key);
-    let purpose = secrets::purpose(secret);
-    if purpose.is_some_and(|purpose| purpose != SECRET_ACCOUNT_KEY) {
+    let annotation = |key| annotation(secret, key);
+    if purpose(secret).is_some_and(|purpose| purpose != SECRET_ACCOUNT_KEY) {
         return Some("was created by Certwright for another purpose".to_owned());
     }
     let certificate = annotation(certwright_api::ANNOTATION_CERTIFICATE).or_else(|| {
@@ -19,14 +18,14 @@ pub fn of_somebody_else(secret: &Secret) -> Option<String> {
     if let Some(certificate) = certificate {
         return Some(format!("belongs to Certificate {certificate}"));
     }
-    let type_ = secret.type_.as_deref().filter(|type_| *type_ == secrets::TYPE_TLS)?;
+    let type_ = secret.type_.as_deref().filter(|type_| *type_ == TYPE_TLS)?;
     Some(format!("is of type {type_}, for the certificate of a server"))
 }
 
 /// Why the key in a Secret must not be replaced, and what to do, as the end of a sentence that begins with its name; `None` if
 /// it may be replaced.
-pub(super) fn must_keep_its_key(secret: &Secret, spec: &AcmeIssuer) -> Option<String> {
-    if secrets::purpose(secret) == Some(SECRET_ACCOUNT_KEY) {
+pub fn must_keep_its_key(secret: &Secret, spec: &AcmeIssuer) -> Option<String> {
+    if purpose(secret) == Some(SECRET_ACCOUNT_KEY) {
         return None;
     }
     let controller =
