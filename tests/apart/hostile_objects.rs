@@ -31,6 +31,7 @@ const DURATIONS: &[(&str, &str, &str)] = &[
     ("Certificate", "duration", "spec.duration"),
     ("Certificate", "revocation.deletionTimeout", "spec.revocation.deletionTimeout"),
     ("Certificate", "renewal.windows.windowDuration", "spec.renewal.windows[0].windowDuration"),
+    ("Issuer", "requestTimeout", "spec.acme.requestTimeout"),
     ("Issuer", "accountKey.rolloverInterval", "spec.acme.accountKey.rolloverInterval"),
     ("Issuer", "accountPolicy.deactivationTimeout", "spec.acme.accountPolicy.deactivationTimeout"),
     ("Issuer", "dns01.cleanupTimeout", "spec.acme.solvers[0].dns01.cleanupTimeout"),
@@ -201,6 +202,7 @@ fn absurd(kind: &str, field: &str) -> Value {
     let webhook = json!({ "groupName": "acme.test", "solverName": "dns" });
     let mut spec = with_solver(json!({ "webhook": webhook }));
     match field {
+        "requestTimeout" => spec["acme"]["requestTimeout"] = json!(ABSURD),
         "accountKey.rolloverInterval" => spec["acme"]["accountKey"] = json!({ "rolloverInterval": ABSURD }),
         "accountPolicy.deactivationTimeout" => {
             spec["acme"]["accountPolicy"] =

@@ -199,6 +199,8 @@ async fn an_issuer_that_cannot_be_honoured_is_refused_with_a_sentence() -> Resul
                 format!("{server}, caBundle: YQ==, skipTLSVerify: true"),
                 "caBundle and skipTLSVerify are mutually exclusive; remove one",
             ),
+            (format!("{server}, requestTimeout: 4s"), "must be a duration from 5s to 5m"),
+            (format!("{server}, requestTimeout: 301s"), "must be a duration from 5s to 5m"),
             (
                 format!("{server}, accountKey: {{ algorithm: RSA, size: 1024 }}"),
                 "accountKey.size: must be 2048, 3072 or 4096 for RSA",

@@ -2,6 +2,7 @@
 //! was.
 
 mod orders;
+mod slow;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -52,7 +52,7 @@ impl ReconcileIssuer {
             AccountStep::ReturnTo(previous) => self.return_to(previous, now, context).await?,
             AccountStep::UpdateContact => self.update_contact(context).await?,
             AccountStep::Deactivate(url) => {
-                self.deactivate(Some(url), super::deactivation::PATIENCE, context).await
+                self.deactivate(Some(url), self.patience(), context).await
             }
             AccountStep::SetFinalizer => {
                 self.write_finalizers(&[FINALIZER_ACCOUNT], context).await?;

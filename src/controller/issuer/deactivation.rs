@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use tracing::debug;
 
 use super::gather::ReconcileIssuer;
+use crate::controller::accounts::request_timeout;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer_record::{IssuerRecord, account_secret};
@@ -18,10 +19,15 @@ use certwright_core::account::{Outcome, Undone};
 use certwright_core::deletion::Deletion;
 use certwright_pki::PrivateKey;
 
-/// How long the CA may take for a requested deactivation: longer than any request takes.
-pub(super) const PATIENCE: Duration = Duration::from_secs(120);
+/// The number of requests of a requested deactivation: for the directory, a nonce, the deactivation, and its confirmation.
+const REQUESTS: u32 = 4;
 
 impl ReconcileIssuer {
+    /// How long the CA may take for a requested deactivation.
+    pub(super) fn patience(&self) -> Duration {
+        request_timeout(&self.issuer.spec) * REQUESTS
+    }
+
     /// Deactivates the account of an issuer that is being deleted, if its policy says so, and releases the issuer in bounded
     /// time.
     pub(super) async fn end(
