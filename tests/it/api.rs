@@ -1,4 +1,4 @@
-//! What the API refuses, accepts and tells.
+//! What the API rejects and accepts, and its messages.
 
 mod cert_manager;
 mod definitions;
@@ -12,7 +12,7 @@ use certwright_api::{crds, crds_yaml};
 use certwright_cluster::{Operator, Pebble, TestNamespace};
 use serde_json::Value;
 
-/// A second, and some patience with a busy machine.
+/// A second, plus some time for a busy machine.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
 #[tokio::test]

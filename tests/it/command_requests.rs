@@ -75,7 +75,7 @@ async fn a_renewal_that_the_ca_refuses_is_a_failure_with_its_words_and_tried_aga
         let ran = certwright(ns, &["renew", "web", "--wait"]).await?.ended(3)?;
         ran.says(&["web: failed: CAA: ", "CAA forbids it (urn:ietf:params:acme:error:caa)"])?;
         issuing(ns, "web", "CAA").await?;
-        // The operator waits for an hour, unless somebody asks.
+        // The operator waits for an hour, unless a renewal is requested.
         let again = certwright(ns, &["renew", "web", "--wait"]).await?.ended(3)?;
         again.says(&["web: failed: CAA: "])?;
         proxy.pass();

@@ -1,4 +1,4 @@
-//! A CA that answers slowly, and how long an issuer lets it.
+//! A CA that answers slowly, and how long an issuer waits for it.
 
 use super::*;
 use crate::common::{is_issued, ready_through_proxy};
