@@ -6,7 +6,8 @@ use std::path::Path;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::command::{
-    Check, Completion, Deactivate, Error, Exit, Explain, List, Migrate, Renew, Revoke, Rollover, Run, Status, crds, man,
+    Check, Completion, Deactivate, Error, Exit, Explain, List, Migrate, Renew, Revoke, Rollover, Run, Status,
+    crds, man,
 };
 
 /// Keeps TLS Secrets filled with certificates from any ACME certificate authority.

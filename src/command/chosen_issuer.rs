@@ -31,8 +31,14 @@ impl ChosenIssuer<Issuer> {
         let api = |client| Api::namespaced(client, &cluster.namespace);
         let (for_requests, for_watches) = (api(cluster.client.clone()), api(cluster.watching.clone()));
         let called = outlook::named("Issuer", Some(&cluster.namespace), name);
-        let status = |issuer: &Issuer| issuer.status.as_ref();
-        Ok(Self { cluster, for_requests, for_watches, name: name.to_owned(), called, status })
+        Ok(Self {
+            cluster,
+            for_requests,
+            for_watches,
+            name: name.to_owned(),
+            called,
+            status: |issuer| issuer.status.as_ref(),
+        })
     }
 }
 
@@ -43,10 +49,17 @@ impl ChosenIssuer<ClusterIssuer> {
     /// [`Error`], if there is no usable configuration.
     pub async fn cluster_issuer(name: &str, cluster: &ClusterArgs) -> Result<Self, Error> {
         let cluster = cluster.connect().await?;
-        let (for_requests, for_watches) = (Api::all(cluster.client.clone()), Api::all(cluster.watching.clone()));
+        let (for_requests, for_watches) =
+            (Api::all(cluster.client.clone()), Api::all(cluster.watching.clone()));
         let called = outlook::named("ClusterIssuer", None, name);
-        let status = |issuer: &ClusterIssuer| issuer.status.as_ref();
-        Ok(Self { cluster, for_requests, for_watches, name: name.to_owned(), called, status })
+        Ok(Self {
+            cluster,
+            for_requests,
+            for_watches,
+            name: name.to_owned(),
+            called,
+            status: |issuer| issuer.status.as_ref(),
+        })
     }
 }
 

@@ -131,7 +131,9 @@ mod tests {
 
     #[test]
     fn the_current_account_is_deactivated_unless_another_one_of_the_issuer_is_named() {
-        let url = |status: &IssuerStatus, wanted| account(status, wanted, "Issuer shop/ca").map_err(|e| e.to_string());
+        let url = |status: &IssuerStatus, wanted| {
+            account(status, wanted, "Issuer shop/ca").map_err(|e| e.to_string())
+        };
         assert_eq!(url(&status(), None).as_deref(), Ok(CURRENT));
         assert_eq!(url(&status(), Some(CURRENT)).as_deref(), Ok(CURRENT));
         assert_eq!(url(&status(), Some(PREVIOUS)).as_deref(), Ok(PREVIOUS));

@@ -152,10 +152,17 @@ async fn an_account_is_deactivated_once_that_is_confirmed_and_the_ca_agrees() ->
         ensure!(ran.errors.contains("account https://ca.test/1 of Issuer"), "{ran:?}");
         certwright(ns, &["deactivate", "clusterissuer", "nobody", "--yes"]).await?.ended(4)?;
         let annotations = |issuer: Value| issuer["metadata"]["annotations"].clone();
-        assert_eq!(annotations(ns.get("issuer/ca").await?.context("gone")?), Value::Null, "nothing was requested");
+        assert_eq!(
+            annotations(ns.get("issuer/ca").await?.context("gone")?),
+            Value::Null,
+            "nothing was requested"
+        );
 
         proxy.script(|request| match request.path.starts_with(ACCOUNT) {
-            true => refusal(500, &json!({"type": "urn:ietf:params:acme:error:serverInternal", "detail": "out of disk"})),
+            true => refusal(
+                500,
+                &json!({"type": "urn:ietf:params:acme:error:serverInternal", "detail": "out of disk"}),
+            ),
             false => Action::Pass,
         });
         let ask = ["deactivate", "issuer", "ca", "--yes", "--wait"];

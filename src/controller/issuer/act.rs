@@ -51,9 +51,7 @@ impl ReconcileIssuer {
             AccountStep::NoteEnd(recorded) => Outcome::EndNoted(recorded),
             AccountStep::ReturnTo(previous) => self.return_to(previous, now, context).await?,
             AccountStep::UpdateContact => self.update_contact(context).await?,
-            AccountStep::Deactivate(url) => {
-                self.deactivate(Some(url), self.patience(), context).await
-            }
+            AccountStep::Deactivate(url) => self.deactivate(Some(url), self.patience(), context).await,
             AccountStep::SetFinalizer => {
                 self.write_finalizers(&[FINALIZER_ACCOUNT], context).await?;
                 Outcome::FinalizerWritten
