@@ -6,7 +6,8 @@ use std::path::Path;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::command::{
-    Check, Completion, Error, Exit, Explain, List, Migrate, Renew, Revoke, Rollover, Run, Status, crds, man,
+    Check, Completion, Deactivate, Error, Exit, Explain, List, Migrate, Renew, Revoke, Rollover, Run, Status,
+    crds, man,
 };
 
 /// Keeps TLS Secrets filled with certificates from any ACME certificate authority.
@@ -35,6 +36,8 @@ pub enum Command {
     Revoke(Revoke),
     /// Roll over the account key of an issuer now.
     Rollover(Rollover),
+    /// Deactivate an account of an issuer, permanently.
+    Deactivate(Deactivate),
     /// Check everything that an issuance needs: the installation, issuers, their CAs, names.
     Check(Check),
     /// Explain a reason or a CA's error code, and what to do.
@@ -68,6 +71,7 @@ impl Cli {
             Command::Renew(command) => command.execute().await,
             Command::Revoke(command) => command.execute().await,
             Command::Rollover(command) => command.execute().await,
+            Command::Deactivate(command) => command.execute().await,
             Command::Check(command) => command.execute().await,
             Command::Explain(command) => command.execute(),
             Command::Completion(command) => command.execute(&mut Cli::command()),

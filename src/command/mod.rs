@@ -13,9 +13,12 @@
 //! shown from an object first goes through `shown`, and other text from outside through [`plain`].
 
 mod check;
+mod chosen_issuer;
 mod cluster;
 mod completion;
+mod confirm;
 pub mod crds;
+mod deactivate;
 mod egress;
 mod error;
 mod exit;
@@ -37,6 +40,7 @@ mod wait;
 pub use check::Check;
 pub use cluster::{Cluster, ClusterArgs};
 pub use completion::Completion;
+pub use deactivate::Deactivate;
 pub use egress::EgressArgs;
 pub use error::{Error, causes};
 pub use exit::Exit;

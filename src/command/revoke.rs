@@ -1,12 +1,12 @@
 //! `certwright revoke`: asks the operator to revoke the certificate of a Certificate now.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, IsTerminal};
 
 use clap::Args;
 use kube::Api;
 
-use super::output::{moment, plain, tell};
+use super::confirm::Confirm;
+use super::output::{moment, plain};
 use super::values::one_of;
 use super::wait::{Wait, WaitStatus};
 use super::{Cluster, ClusterArgs, Error, Exit, outlook, print};
@@ -25,9 +25,9 @@ pub struct Revoke {
     /// Reason for the revocation. With `keyCompromise`, the next certificate has a new private key.
     #[arg(long, value_parser = one_of(RevocationReason::ALL, RevocationReason::as_str))]
     pub reason: RevocationReason,
-    /// Do not ask for confirmation.
-    #[arg(short, long)]
-    pub yes: bool,
+    /// Whether it is confirmed.
+    #[command(flatten)]
+    pub confirm: Confirm,
     /// Whether to wait.
     #[command(flatten)]
     pub wait: Wait,
@@ -52,9 +52,7 @@ impl Revoke {
         let called = outlook::named("Certificate", Some(&cluster.namespace), &self.name);
         let api = Api::<Reading<Certificate>>::namespaced(cluster.client.clone(), &cluster.namespace);
         let certificate = cluster.one(&api, &self.name, &called).await?;
-        if !self.yes && !self.confirmed(&called, &certificate)? {
-            return Err(Error::Usage("nothing was revoked".to_owned()));
-        }
+        self.confirm.require(("a revocation", "revoked"), &self.question(&called, &certificate))?;
         if observed(&certificate) == Some(self.reason.as_str()) {
             self.take_back(&cluster, &api, &called).await?;
         }
@@ -70,11 +68,8 @@ impl Revoke {
         self.wait.for_all(api, asked, judge).await
     }
 
-    /// Asks for confirmation, since a revocation cannot be undone.
-    fn confirmed(&self, called: &str, certificate: &Certificate) -> Result<bool, Error> {
-        if !io::stdin().is_terminal() {
-            return Err(Error::Usage("a revocation cannot be undone: confirm it with --yes".to_owned()));
-        }
+    /// What the user has to confirm.
+    fn question(&self, called: &str, certificate: &Certificate) -> String {
         let status = certificate.status.clone().unwrap_or_default();
         let until = outlook::time(status.not_after.as_ref());
         let until =
@@ -82,13 +77,8 @@ impl Revoke {
         let serial = status
             .serial_number
             .map_or(String::new(), |serial| format!(", serial number {}", plain(&serial)));
-        tell(&format!(
-            "Revoke the certificate of {called}{serial}{until}, with reason {}? This cannot be undone. Type yes to continue: ",
-            self.reason.as_str()
-        ))?;
-        let mut answer = String::new();
-        io::stdin().lock().read_line(&mut answer).map_err(Error::Output)?;
-        Ok(answer.trim() == "yes")
+        let reason = self.reason.as_str();
+        format!("Revoke the certificate of {called}{serial}{until}, with reason {reason}?")
     }
 
     /// Removes an earlier request for the same reason: the operator ignores the same request until it has been removed.

@@ -1,16 +1,15 @@
 //! `certwright rollover`: asks the operator to roll over the account key of an issuer now.
 
-use std::collections::BTreeMap;
-use std::fmt::Debug;
-
 use clap::{Args, Subcommand};
-use kube::Api;
 
+use super::chosen_issuer::ChosenIssuer;
 use super::wait::{Wait, WaitStatus};
-use super::{Cluster, ClusterArgs, Error, Exit, outlook, print};
+use super::{ClusterArgs, Error, Exit, outlook};
 use crate::runtime::clock;
-use certwright_api::{ANNOTATION_ROLLOVER, CONDITION_KEY_ROLLOVER, ClusterIssuer, Issuer, IssuerStatus};
-use certwright_core::reading::{Readable, Reading};
+use certwright_api::{ANNOTATION_ROLLOVER, CONDITION_KEY_ROLLOVER, IssuerStatus};
+
+/// What is requested.
+const WHAT: &str = "account key rollover";
 
 /// Which issuer.
 #[derive(Args, Clone, Debug)]
@@ -48,50 +47,18 @@ impl Rollover {
     /// # Errors
     /// [`Error`], if the request or, with `--wait`, the wait fails.
     pub async fn execute(self) -> Result<Exit, Error> {
+        let value = (ANNOTATION_ROLLOVER, clock::now().to_string());
         match self.of {
             Of::Issuer(named) => {
-                let cluster = named.cluster.connect().await?;
-                let api = |client| Api::<Reading<Issuer>>::namespaced(client, &cluster.namespace);
-                let apis = (api(cluster.client.clone()), api(cluster.watching.clone()));
-                roll_over(&cluster, apis, Some(&cluster.namespace), &named, |issuer| issuer.status.as_ref())
-                    .await
+                let issuer = ChosenIssuer::issuer(&named.name, &named.cluster).await?;
+                issuer.request(WHAT, value, &named.wait, judge).await
             }
             Of::Clusterissuer(named) => {
-                let cluster = named.cluster.connect().await?;
-                let apis = (
-                    Api::<Reading<ClusterIssuer>>::all(cluster.client.clone()),
-                    Api::all(cluster.watching.clone()),
-                );
-                roll_over(&cluster, apis, None, &named, |issuer| issuer.status.as_ref()).await
+                let issuer = ChosenIssuer::cluster_issuer(&named.name, &named.cluster).await?;
+                issuer.request(WHAT, value, &named.wait, judge).await
             }
         }
     }
-}
-
-async fn roll_over<K>(
-    cluster: &Cluster,
-    (api, watched): (Api<Reading<K>>, Api<Reading<K>>),
-    namespace: Option<&str>,
-    named: &Named,
-    status: impl Fn(&K) -> Option<&IssuerStatus>,
-) -> Result<Exit, Error>
-where
-    K: Readable + Clone + Debug + Send + 'static,
-{
-    let kind = K::kind(&());
-    let called = outlook::named(&kind, namespace, &named.name);
-    let value = clock::now().to_string();
-    cluster.annotate(&api, &named.name, &called, (ANNOTATION_ROLLOVER, Some(&value))).await?;
-    print(&format!(
-        "{}.certwright.dev/{}: account key rollover requested\n",
-        kind.to_lowercase(),
-        named.name
-    ))?;
-    if !named.wait.wait {
-        return Ok(Exit::Fine);
-    }
-    let asked = BTreeMap::from([(named.name.clone(), value)]);
-    named.wait.for_all(watched, asked, |issuer, value| judge(status(issuer), value)).await
 }
 
 fn judge(status: Option<&IssuerStatus>, value: &str) -> WaitStatus {

@@ -3,12 +3,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use super::issuer_record::{AccountSecret, IssuerRecord};
 use crate::runtime::clock;
+use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
 use certwright_acme::{Account, AcmeError, Server, ServerConfig, Share, Trust};
 use certwright_api::{AcmeAccountStatus, AcmeIssuer};
@@ -21,30 +23,36 @@ const MOST_ACCOUNTS: usize = 512;
 /// The maximum number of cached servers. The directory of any other server is fetched again when it is used.
 const MOST_SERVERS: usize = 1024;
 
+/// How an issuer reaches its CA: the URL of the directory, which certificates it trusts, and how long a request may take. Issuers
+/// that agree in all of these share a server.
+type ServerKey = (String, Trust, Duration);
+
 /// The accounts in use.
 pub struct Accounts {
     /// The operator's own namespace, where the accounts of ClusterIssuers are.
     own_namespace: String,
     metrics: Metrics,
+    liveness: Liveness,
     egress: Egress,
     /// By the Secret of the key and the URL of the directory.
     accounts: Recent<(AccountSecret, String), Account>,
     writers: Mutex<HashMap<AccountSecret, Arc<AsyncMutex<()>>>>,
     /// Accounts whose key is changed when no challenge is being validated.
     waiting: Mutex<HashSet<AccountSecret>>,
-    servers: Recent<(String, Trust), Server>,
+    servers: Recent<ServerKey, Server>,
     /// The limit on concurrent requests of each namespace.
     shares: Mutex<HashMap<String, Share>>,
 }
 
 impl Accounts {
     /// No accounts yet.
-    pub fn new(own_namespace: String, metrics: Metrics, egress: Egress) -> Self {
+    pub fn new(own_namespace: String, metrics: Metrics, liveness: Liveness, egress: Egress) -> Self {
         let same_namespace =
             |one: &(AccountSecret, String), other: &(AccountSecret, String)| one.0.0 == other.0.0;
         Self {
             own_namespace,
             metrics,
+            liveness,
             egress,
             accounts: Recent::with_rivals(MOST_ACCOUNTS, same_namespace, clock::now),
             writers: Mutex::default(),
@@ -59,17 +67,18 @@ impl Accounts {
     /// # Errors
     /// If the URL or the CA bundle cannot be used.
     pub fn server(&self, spec: &AcmeIssuer, namespace: &str) -> Result<Server, AcmeError> {
-        let key = (spec.server.clone(), trust(spec));
+        let key = server_key(spec);
         let server = self.servers.get_or_try_insert(&key, || {
-            let metrics = self.metrics.clone();
+            let (metrics, liveness) = (self.metrics.clone(), self.liveness.clone());
             Server::new(ServerConfig {
                 directory_url: key.0.clone(),
                 trust: key.1.clone(),
                 user_agent: ServerConfig::USER_AGENT.to_owned(),
-                timeout: ServerConfig::TIMEOUT,
+                timeout: key.2,
                 clock: clock::now,
                 observe: Arc::new(move |operation, status, took| {
                     metrics.acme_requested(operation.as_str(), status, took);
+                    liveness.reconcile_moved();
                 }),
                 egress: self.egress.clone(),
             })
@@ -145,7 +154,7 @@ impl Accounts {
     /// The last issuer with the server of this spec is gone. Its account is kept for a while: it may have to revoke
     /// certificates.
     pub fn forget_server(&self, spec: &AcmeIssuer) {
-        self.servers.remove(&(spec.server.clone(), trust(spec)));
+        self.servers.remove(&server_key(spec));
     }
 
     /// Forgets all accounts: another replica may have changed their keys.
@@ -180,11 +189,43 @@ impl Accounts {
     }
 }
 
+fn server_key(spec: &AcmeIssuer) -> ServerKey {
+    (spec.server.clone(), trust(spec), request_timeout(spec))
+}
+
 /// Which server certificates of its CA an issuer trusts.
 pub fn trust(spec: &AcmeIssuer) -> Trust {
     match (&spec.ca_bundle, spec.skip_tls_verify) {
         (Some(bundle), _) if !bundle.0.is_empty() => Trust::Bundle(bundle.0.clone()),
         (_, Some(true)) => Trust::SkipVerify,
         _ => Trust::SystemRoots,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn issuers_share_a_server_if_they_reach_it_in_the_same_way() {
+        let accounts = Accounts::new(
+            "certwright".to_owned(),
+            Metrics::default(),
+            Liveness::default(),
+            Egress::default(),
+        );
+        let server = |timeout: Option<&str>, skip_tls_verify| {
+            let spec = AcmeIssuer {
+                server: "https://ca.example/dir".to_owned(),
+                request_timeout: timeout.map(|timeout| timeout.parse().unwrap()),
+                skip_tls_verify,
+                ..AcmeIssuer::default()
+            };
+            accounts.server(&spec, "shop").unwrap()
+        };
+        let usual = server(None, None);
+        assert!(usual.is(&server(Some("30s"), None)), "that is the default");
+        assert!(!usual.is(&server(Some("2m"), None)));
+        assert!(!usual.is(&server(None, Some(true))));
     }
 }

@@ -163,7 +163,12 @@ impl Context {
             Egress::new(config.egress.clone(), move |purpose| refused.egress_refused(purpose.as_str()));
         Ok(Arc::new(Self {
             events: EventPublisher::new(client.clone(), reporter, metrics.clone()),
-            accounts: Accounts::new(config.namespace.clone(), metrics.clone(), egress.clone()),
+            accounts: Accounts::new(
+                config.namespace.clone(),
+                metrics.clone(),
+                liveness.clone(),
+                egress.clone(),
+            ),
             order_slots: OrderSlots::new(config.orders_per_account),
             key_makers: KeyMakers::default(),
             http01: Http01State::default(),

@@ -8,7 +8,8 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::controller::issuer_record::IssuerId;
-use certwright_api::{Certificate, ChallengeWay, ServiceType};
+use certwright_api::{Certificate, ServiceType};
+use certwright_core::issuance::is_over_http;
 use certwright_core::ledger::{LedgerKeys, Owner};
 
 /// The state of http-01.
@@ -51,7 +52,7 @@ impl Http01State {
         let tokens: Vec<String> = status
             .iter()
             .flat_map(|status| &status.challenges)
-            .filter(|challenge| challenge.way != ChallengeWay::TxtRecord && keys.knows(owner, challenge))
+            .filter(|challenge| is_over_http(challenge) && keys.knows(owner, challenge))
             .map(|challenge| challenge.token.clone())
             .collect();
         self.set_tokens(&uid, tokens, &IssuerId::of(certificate));

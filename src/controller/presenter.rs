@@ -20,7 +20,7 @@ use super::context::Context;
 use super::error::Error;
 use certwright_acme::ChallengeType;
 use certwright_api::{Certificate, ChallengeStatus, ChallengeWay, ServiceType};
-use certwright_core::issuance::{Challenged, Unseen, Way};
+use certwright_core::issuance::{Challenged, Unseen, Way, is_over_http};
 
 /// Presents the answers to `challenged`, all challenges of the Certificate. Its status already records them.
 ///
@@ -81,7 +81,7 @@ pub async fn withdraw(
         if by(ChallengeWay::HttpRoute) { route::withdraw(context, namespace, uid).await } else { Ok(()) }
     };
     let shared = async {
-        let over_http = challenges.iter().any(|challenge| challenge.way != ChallengeWay::TxtRecord);
+        let over_http = challenges.iter().any(is_over_http);
         if over_http { leave(context, namespace, uid).await } else { Ok(()) }
     };
     let edited = in_place::withdraw(context, namespace, challenges);

@@ -20,7 +20,7 @@ const BEAT: Duration = Duration::from_secs(1);
 const LONGEST_SILENCE_OF_RUNTIME: Duration = Duration::from_secs(30);
 /// How long a task may block its thread. None should for more than a few milliseconds.
 const LONGEST_RUN: Duration = Duration::from_secs(60);
-/// How long reconciles may run while none starts or ends. The timeout of each of their requests is much shorter.
+/// How long reconciles may run while none of them does anything. The timeout of each of their requests is much shorter.
 const LONGEST_STANDSTILL: Duration = Duration::from_secs(15 * 60);
 /// How long a watch may get no answer from the API server while others do. Each watch restarts every five minutes.
 const LONGEST_SILENCE_OF_WATCH: Duration = Duration::from_secs(15 * 60);
@@ -43,7 +43,7 @@ struct Signs {
     /// When it last answered each watch, by resource.
     answered: BTreeMap<String, Answered>,
     reconciles_under_way: usize,
-    /// When a reconcile last started or ended.
+    /// When a reconcile last started or ended, or a CA answered it or did not answer in time.
     reconciles_moved: Option<Instant>,
 }
 
@@ -125,6 +125,11 @@ impl Liveness {
         Reconciling(self.clone())
     }
 
+    /// A CA has answered a reconcile, or has not answered in time.
+    pub fn reconcile_moved(&self) {
+        self.signs().reconciles_moved = Some(clock::instant());
+    }
+
     /// What is wrong, if a restart would help.
     #[must_use]
     pub fn ailment(&self, now: Instant) -> Option<String> {
@@ -160,7 +165,7 @@ impl Signs {
         let standstill = longer_than(LONGEST_STANDSTILL, self.reconciles_moved?, now)?;
         let (count, seconds) = (self.reconciles_under_way, standstill.as_secs());
         (count > 0)
-            .then(|| format!("{count} reconciles are under way, and none has begun or ended for {seconds} s"))
+            .then(|| format!("{count} reconciles are under way, and none has made progress for {seconds} s"))
     }
 
     fn ailment_of_watches(&self) -> Option<String> {
@@ -254,7 +259,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn reconciles_that_never_end_are_an_ailment_and_an_empty_queue_is_not() {
+    async fn reconciles_without_progress_are_an_ailment_and_an_empty_queue_is_not() {
         let liveness = Liveness::default();
         let first = liveness.reconcile();
         tokio::time::advance(10 * MINUTE).await;
@@ -262,8 +267,12 @@ mod tests {
         tokio::time::advance(10 * MINUTE).await;
         assert_eq!(liveness.ailment(clock::instant()), None, "the second began ten minutes ago");
         tokio::time::advance(6 * MINUTE).await;
-        let ailment = "2 reconciles are under way, and none has begun or ended for 960 s";
+        let ailment = "2 reconciles are under way, and none has made progress for 960 s";
         assert_eq!(liveness.ailment(clock::instant()).as_deref(), Some(ailment));
+        liveness.reconcile_moved();
+        assert_eq!(liveness.ailment(clock::instant()), None, "a CA has answered one of them");
+        tokio::time::advance(16 * MINUTE).await;
+        assert!(liveness.ailment(clock::instant()).is_some());
         drop(first);
         assert_eq!(liveness.ailment(clock::instant()), None);
         drop(second);

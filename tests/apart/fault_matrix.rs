@@ -1,5 +1,5 @@
-//! Every way in which a CA can stumble, at every endpoint of RFC 8555: what people are told, how much is asked of the CA in
-//! an hour of it, and that all is well afterwards. The operator lives by a clock that runs sixty times as fast.
+//! Every fault of a CA at every endpoint of RFC 8555: what the operator reports, how many requests it sends to the CA within an
+//! hour, and that everything works again afterwards. The operator's clock runs sixty times as fast.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -14,12 +14,12 @@ use certwright_cluster::{FakeClock, Operator, Pebble, Proxy, TestNamespace};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 
-/// How many times faster the operator's clock runs, and so its waits and timeouts.
+/// How many times faster the operator's clock runs. Its waits and timeouts shrink accordingly.
 const SPEED: u32 = 60;
 const HOUR: Duration = Duration::from_secs(3600 / SPEED as u64);
-/// As many cells are begun at once.
+/// How many cells run concurrently.
 const AT_ONCE: usize = 6;
-/// Later than anything waits for.
+/// Longer than anything takes.
 const LATER: Duration = Duration::from_secs(36 * 3600);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -62,7 +62,7 @@ async fn each_fault_at_each_endpoint_is_told_costs_the_ca_little_and_is_recovere
     .await
 }
 
-/// A cell whose fault has been met.
+/// A cell whose fault has occurred.
 struct Begun {
     cell: Cell,
     proxy: Proxy,
@@ -70,9 +70,9 @@ struct Begun {
     since: Option<Instant>,
 }
 
-/// Requests of the hour after the fault was met.
+/// Requests in the hour after the fault occurred.
 struct Asked {
-    /// At the endpoint with the fault. A handshake that fails counts as one.
+    /// Those at the endpoint with the fault. A failed handshake counts as one.
     there: usize,
     in_all: usize,
 }
@@ -89,7 +89,7 @@ impl Begun {
     }
 }
 
-/// Applies an Issuer and a Certificate, and waits until their CA has done what it does wrong.
+/// Applies an Issuer and a Certificate, and waits until the fault of their CA has occurred.
 async fn begin(ns: &TestNamespace, pebble: &Pebble, cell: Cell) -> Result<Begun> {
     let name = cell.name();
     let proxy = Proxy::start(&ns.cluster, &pebble.address).await?;
@@ -109,7 +109,7 @@ async fn begin(ns: &TestNamespace, pebble: &Pebble, cell: Cell) -> Result<Begun>
     Ok(Begun { cell, proxy, since })
 }
 
-/// What the condition says: its reason, and its message.
+/// The reason and the message of the condition.
 async fn told(ns: &TestNamespace, cell: Cell) -> Result<String> {
     let name = cell.name();
     let certificate = ns.get(&format!("certificate/{name}")).await?.context("it is gone")?;

@@ -1,7 +1,7 @@
-//! Objects that cannot be read: each is reported on itself, and nobody else notices.
+//! Objects that cannot be read: each is reported on the object itself, and no other object is affected.
 //!
-//! Most of them the API server refuses today. Here the definitions lose their bounds for a while, as they were before an upgrade,
-//! and such objects are stored by a user with the role `edit`.
+//! The API server rejects most of them today. These tests temporarily remove the bounds from the definitions, as before an
+//! upgrade, and a user with the role `edit` stores such objects.
 
 mod bounds;
 
@@ -22,15 +22,16 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
-/// No duration that anybody could mean.
+/// A duration that nobody could want.
 const ABSURD: &str = "99999999999999999999h";
 
-/// The fields that are durations, each in an object of its own, and what is put there.
+/// The fields that are durations, each in a separate object, and the path that the operator reports.
 const DURATIONS: &[(&str, &str, &str)] = &[
     ("Certificate", "renewBefore", "spec.renewBefore"),
     ("Certificate", "duration", "spec.duration"),
     ("Certificate", "revocation.deletionTimeout", "spec.revocation.deletionTimeout"),
     ("Certificate", "renewal.windows.windowDuration", "spec.renewal.windows[0].windowDuration"),
+    ("Issuer", "requestTimeout", "spec.acme.requestTimeout"),
     ("Issuer", "accountKey.rolloverInterval", "spec.acme.accountKey.rolloverInterval"),
     ("Issuer", "accountPolicy.deactivationTimeout", "spec.acme.accountPolicy.deactivationTimeout"),
     ("Issuer", "dns01.cleanupTimeout", "spec.acme.solvers[0].dns01.cleanupTimeout"),
@@ -64,7 +65,7 @@ async fn objects_that_cannot_be_read_are_reported_on_themselves_and_harm_nobody_
             Ok(expected)
         })
         .await?;
-        // Of these, the definitions say to this day that they are right.
+        // The definitions still accept these.
         let deep = (0..500).fold(json!(1), |inner, _| json!([inner]));
         let webhook = json!({ "groupName": "acme.test", "solverName": "dns", "config": deep });
         create(&scene.mallory, "Issuer", "deep", with_solver(json!({ "webhook": webhook })), "").await?;
@@ -90,7 +91,7 @@ async fn objects_that_cannot_be_read_are_reported_on_themselves_and_harm_nobody_
         let panicked = scene.operator.logs().iter().any(|line| line.contains("panicked"));
         ensure!(!panicked, "{}", scene.ns.operator_log_tail(40));
 
-        // A restarted operator says the same, and writes nothing for it.
+        // A restarted operator reports the same, and writes nothing.
         let before = versions(&scene.ns, &expected).await?;
         scene.operator.restart().await?;
         scene.bystander_is_served("between").await?;
@@ -101,7 +102,7 @@ async fn objects_that_cannot_be_read_are_reported_on_themselves_and_harm_nobody_
         ensure!(listed.errors.contains("absurd-0 cannot be read: spec.renewBefore"), "{listed:?}");
         certwright(&scene.ns, &["status", "certificate", "absurd-0"]).await?.ended(1)?;
 
-        // What is corrected is taken up.
+        // Corrected objects are processed.
         let taken_up = |object: &Value| {
             condition(object, "Ready").is_some_and(|(_, reason, _)| reason != "InvalidSpec")
                 && object["status"]["observedGeneration"] == object["metadata"]["generation"]
@@ -112,7 +113,7 @@ async fn objects_that_cannot_be_read_are_reported_on_themselves_and_harm_nobody_
         scene.mallory.patch("issuer/absurd-4", interval).await?;
         scene.ns.wait("issuer/absurd-4", SOON, taken_up).await?;
 
-        // What our finalizers hold can be deleted, and ends as the rest of it says.
+        // Objects with our finalizers can be deleted, and the readable part of their spec determines how that ends.
         for target in ["certificate/ending", "issuer/ending"] {
             scene.mallory.delete_object(target).await?;
             scene.ns.wait_gone(target, SOON).await?;
@@ -125,7 +126,7 @@ async fn objects_that_cannot_be_read_are_reported_on_themselves_and_harm_nobody_
     .await
 }
 
-/// A Certificate and an Issuer that have something to do before they may go.
+/// A Certificate and an Issuer whose deletion requires an action first.
 async fn held_by_finalizers(scene: &Scene<'_>) -> Result<()> {
     let (directory, ca) = (&scene.pebble.directory_url, &scene.pebble.ca_pem);
     scene.apply(&of_issuer("well", &issuer(directory, ca, ""))).await?;
@@ -161,7 +162,7 @@ async fn a_forged_status_is_ignored_where_it_cannot_be_read() -> Result<()> {
         scene.forge("certificate/web", forged).await?;
         let (_, note) = event(&scene.ns, "web", "InvalidStatus").await?;
         ensure!(note.starts_with("status.dnsRecords[0].solver.cleanupTimeout: "), "{note}");
-        // It is served as before.
+        // It still works.
         let renew = json!({ "metadata": { "annotations": { "certwright.dev/renew": "now" } } });
         scene.ns.patch("certificate/web", renew).await?;
         scene.ns.wait("certificate/web", SOON, |object| object["status"]["revision"] == 2).await?;
@@ -170,7 +171,7 @@ async fn a_forged_status_is_ignored_where_it_cannot_be_read() -> Result<()> {
     .await
 }
 
-/// Makes an object; returns the answer.
+/// Creates an object; returns the API server's answer.
 async fn create(ns: &TestNamespace, kind: &str, name: &str, spec: Value, query: &str) -> Result<String> {
     let object = json!({
         "apiVersion": "certwright.dev/v1alpha1", "kind": kind, "metadata": { "name": name }, "spec": spec,
@@ -178,7 +179,7 @@ async fn create(ns: &TestNamespace, kind: &str, name: &str, spec: Value, query: 
     let plural = format!("{}s", kind.to_lowercase());
     let path = format!("/apis/certwright.dev/v1alpha1/namespaces/{}/{plural}{query}", ns.name);
     let request = http::Request::post(path).header("content-type", "application/json");
-    // As text: what is nested deeply is beyond a client's own types.
+    // As text: a client's own types cannot represent deep nesting.
     Ok(ns.client.request_text(request.body(object.to_string().into_bytes())?).await?)
 }
 
@@ -201,6 +202,7 @@ fn absurd(kind: &str, field: &str) -> Value {
     let webhook = json!({ "groupName": "acme.test", "solverName": "dns" });
     let mut spec = with_solver(json!({ "webhook": webhook }));
     match field {
+        "requestTimeout" => spec["acme"]["requestTimeout"] = json!(ABSURD),
         "accountKey.rolloverInterval" => spec["acme"]["accountKey"] = json!({ "rolloverInterval": ABSURD }),
         "accountPolicy.deactivationTimeout" => {
             spec["acme"]["accountPolicy"] =
@@ -219,7 +221,7 @@ fn with_solver(dns01: Value) -> Value {
     json!({ "acme": { "server": "https://192.0.2.10:1/dir", "solvers": [{ "dns01": dns01 }] } })
 }
 
-/// Metadata that the API server takes and that a client's types do not: any user may set `managedFields`.
+/// Metadata that the API server accepts and a client's types do not: any user may set `managedFields`.
 async fn odd_metadata(scene: &Scene<'_>) -> Result<()> {
     let long = "x".repeat(200_000);
     let secret = json!({
@@ -265,7 +267,7 @@ async fn odd_metadata(scene: &Scene<'_>) -> Result<()> {
     Ok(())
 }
 
-/// An object says of itself that it cannot be read, and where.
+/// The object reports that it cannot be read, and which part of it.
 async fn reported(ns: &TestNamespace, target: &str, path: &str) -> Result<()> {
     let says = |object: &Value| {
         let is = |type_: &str, status: &str| {
@@ -315,7 +317,7 @@ async fn versions(ns: &TestNamespace, targets: &[(String, &str)]) -> Result<Vec<
     Ok(versions)
 }
 
-/// Does something while the definitions have no bounds, as if they were older.
+/// Runs `what` while the definitions have no bounds, as if they were older.
 async fn with_lax_definitions<T>(ns: &TestNamespace, what: impl AsyncFnOnce() -> Result<T>) -> Result<T> {
     for definition in crds() {
         let mut lax = serde_json::to_value(&definition)?;
@@ -342,7 +344,7 @@ async fn replace(client: &Client, definition: CustomResourceDefinition) -> Resul
     Ok(())
 }
 
-/// Waits until the API server takes absurd durations, or refuses them: it follows its definitions in a moment.
+/// Waits until the API server accepts absurd durations, or rejects them: it follows its definitions with a delay.
 async fn take(ns: &TestNamespace, wanted: bool) -> Result<()> {
     let waiting = async {
         let mut ticks = tokio::time::interval(std::time::Duration::from_millis(200));
@@ -355,7 +357,7 @@ async fn take(ns: &TestNamespace, wanted: bool) -> Result<()> {
     tokio::time::timeout(SOON, waiting).await.context("the API server does not follow its definitions")
 }
 
-/// Takes bounds out of a schema. None of our fields has such a name.
+/// Removes the bounds from a schema. None of our fields has the name of a bound.
 fn loosen(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {

@@ -1,5 +1,5 @@
-//! The tests that change kinds of the whole cluster, look at what everybody does in it, or live by a clock that is too fast for a
-//! busy machine: they run when no others do.
+//! The tests that change cluster-wide kinds, observe everything that happens in the cluster, or use a clock that is too fast for
+//! a busy machine. They run while no other tests do.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -8,5 +8,5 @@ mod fault_matrix;
 mod hostile_objects;
 mod rbac;
 
-/// Held by each of them while it runs.
+/// Each of these tests holds it while it runs.
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

@@ -1,7 +1,8 @@
-//! The operator's roles in `deploy/base/rbac.yaml`, and those for `--metrics-auth` in `deploy/metrics-auth`, grant what it does, and nothing else.
+//! The operator's roles in `deploy/base/rbac.yaml`, and those for `--metrics-auth` in `deploy/metrics-auth`, grant exactly what
+//! it uses.
 //!
-//! The API server's audit log says what these operators have done, and by which role they were allowed to. It names the token of
-//! each request, which tells them from the operators of other tests.
+//! The API server's audit log lists the requests of these operators, and the role that allowed each of them. It names the token
+//! of each request, which distinguishes these operators from those of other tests.
 #![allow(clippy::disallowed_methods, reason = "these are the tests' own connections")]
 
 use std::collections::BTreeSet;
@@ -28,7 +29,7 @@ async fn the_roles_grant_what_is_used_and_nothing_else() -> Result<()> {
         let operators = live_a_full_life(ns).await?;
         let log = audit_log(&ns.cluster.description.state);
         let granted = granted()?;
-        // The API server writes of a request when it has been answered.
+        // The API server logs a request when it has been answered.
         let mut interval = interval(Duration::from_millis(200));
         let complete = timeout(Duration::from_secs(5), async {
             while !unused(&granted, &requests(&log, &operators)?).is_empty() {
@@ -55,10 +56,10 @@ async fn the_roles_grant_what_is_used_and_nothing_else() -> Result<()> {
     .await
 }
 
-/// Everything that the operator does: an issuer of each kind, one that takes its account along, and Certificates that
-/// are issued, renewed, mended, refused again and again, and deleted; by an Ingress of the operator's own, one of somebody
-/// else, and an HTTPRoute; one that an Ingress asks for; two replicas, of which one hands over. Returns by which names the audit
-/// log knows the two.
+/// Everything that the operator does: an issuer of each kind; one whose account is deactivated with it; Certificates that are
+/// issued, renewed, repaired, rejected repeatedly, and deleted, by an Ingress of the operator, one of somebody else, and an
+/// HTTPRoute; one that is created for an Ingress; two replicas, of which one hands over. Returns the names of the two in the
+/// audit log.
 async fn live_a_full_life(ns: &TestNamespace) -> Result<[String; 2]> {
     let _gateway_api = ns.cluster.gateway_api().await?;
     let pebble = Pebble::builder().blocked_domain("blocked.example.net").start(&ns.cluster).await?;
@@ -72,7 +73,7 @@ async fn live_a_full_life(ns: &TestNamespace) -> Result<[String; 2]> {
             .argument("--metrics-auth", "true")
     };
     let operator = replica().start().await?;
-    // Whose token it is is asked first, then whether its owner may.
+    // First comes the question whose token it is, then whether its owner has permission.
     let refused = read_metrics(ns, &operator).await?;
     anyhow::ensure!(refused == 403, "metrics were answered with {refused}");
     let own = issuer(&pebble.directory_url, &pebble.ca_pem, "");
@@ -136,14 +137,14 @@ async fn live_a_full_life(ns: &TestNamespace) -> Result<[String; 2]> {
     Ok([credential(&operator)?, credential(&other)?])
 }
 
-/// By which name the audit log knows the token of an operator: that of the claim `jti` in it.
+/// The name of an operator's token in the audit log: the claim `jti` in it.
 fn credential(operator: &Operator) -> Result<String> {
     let claims = operator.token.split('.').nth(1).context("the token is no JWT")?;
     let claims: Value = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(claims)?)?;
     Ok(format!("JTI={}", claims["jti"].as_str().context("the token has no jti")?))
 }
 
-/// The status of the answer to somebody whom no role lets read metrics.
+/// The status of the answer to a user whom no role allows to read metrics.
 async fn read_metrics(ns: &TestNamespace, operator: &Operator) -> Result<u16> {
     ns.apply("apiVersion: v1\nkind: ServiceAccount\nmetadata: { name: curious }\n").await?;
     let request: TokenRequest = serde_json::from_value(json!({ "spec": {} }))?;
@@ -155,11 +156,11 @@ async fn read_metrics(ns: &TestNamespace, operator: &Operator) -> Result<u16> {
     Ok(response.status().as_u16())
 }
 
-/// A solver that edits an Ingress, and one that makes HTTPRoutes.
+/// A solver that edits an Ingress, and one that creates HTTPRoutes.
 const OTHER_SOLVERS: &str = "{ selector: { dnsNames: [edited.example.com] }, http01: { ingress: { name: shop } } }, { \
                              selector: { dnsNames: [routed.example.com] }, http01: { gatewayHTTPRoute: { parentRefs: \
                              [{ name: public }] } } }";
-/// The Ingress and the Gateway that they name.
+/// The Ingress and the Gateway that the solvers name.
 const ENTRANCES: &str = "
 apiVersion: networking.k8s.io/v1
 kind: Ingress
@@ -172,7 +173,7 @@ metadata: { name: public }
 spec: { gatewayClassName: router, listeners: [{ name: http, port: 80, protocol: HTTP }] }
 ";
 
-/// An Ingress that asks for a Certificate.
+/// An Ingress that requests a Certificate.
 const ANNOTATED: &str = "
 apiVersion: networking.k8s.io/v1
 kind: Ingress
@@ -189,20 +190,20 @@ struct Grant {
     /// `ClusterRole` or `Role`.
     role: String,
     group: String,
-    /// With its subresource.
+    /// Including the subresource.
     resource: String,
     verb: String,
 }
 
-/// A request that an operator has made.
+/// A request of an operator.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Request {
-    /// Kind of the role that allowed it; nothing if none did.
+    /// Kind of the role that allowed it; empty if none did.
     role: Option<String>,
     group: String,
     resource: String,
     verb: String,
-    /// Whether an object was made by it.
+    /// Whether it created an object.
     created: bool,
 }
 
@@ -239,7 +240,7 @@ fn combinations(rule: &Value) -> Vec<(String, String, String)> {
 
 fn unused(granted: &[Grant], requests: &BTreeSet<Request>) -> Vec<Grant> {
     let uses = |grant: &Grant, request: &Request| {
-        // An apply that makes an object needs `create` as well, which the log does not say.
+        // An apply that creates an object also needs `create`, which the log does not say.
         let verb = request.verb == grant.verb
             || (request.verb == "patch" && request.created && grant.verb == "create");
         verb && request.role.as_ref() == Some(&grant.role)
@@ -249,10 +250,10 @@ fn unused(granted: &[Grant], requests: &BTreeSet<Request>) -> Vec<Grant> {
     granted.iter().filter(|grant| !requests.iter().any(|request| uses(grant, request))).cloned().collect()
 }
 
-/// The requests that these operators have made, by the audit log.
+/// The requests of these operators, according to the audit log.
 fn requests(log: &PathBuf, operators: &[String]) -> Result<BTreeSet<Request>> {
     let text = fs::read_to_string(log).with_context(|| format!("no audit log in {}", log.display()))?;
-    // The last line may not be written to its end yet.
+    // The last line may be incomplete.
     let events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let of_operators = events.filter(|event| {
         let credentials = event["user"]["extra"]["authentication.kubernetes.io/credential-id"].as_array();

@@ -1,4 +1,4 @@
-//! A CA that is overheard, and what tests of accounts ask of it and of Issuers.
+//! A CA with a proxy that records requests, and what tests of accounts ask of it and of Issuers.
 
 use anyhow::{Context, Result};
 use certwright_acme::{
@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 use super::overheard::{ACCOUNT, NEW_ACCOUNT, Overheard, Said};
 use super::{SOON, condition, issuer};
 
-/// 48 bytes, as Pebble's own examples have them.
+/// 48 bytes, as in Pebble's own examples.
 pub const MAC_KEY: &str = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
 /// Another.
 pub const OTHER_MAC_KEY: &str = "b10lLJs8l1GPIzsLP0s6pMt8O0XVGnfTaCeROxQM0BIt2XrJMDHJZBM5NuQmQJQH";
 
-/// A Pebble that takes every nonce, since a refused one sends a request twice, and a proxy that overhears.
+/// A Pebble that accepts all nonces, since a rejected one sends a request twice, and a recording proxy.
 pub struct Ca {
     pub pebble: Pebble,
     pub proxy: Proxy,
@@ -42,12 +42,12 @@ impl Ca {
         issuer(&self.directory(), &self.pebble.ca_pem, more)
     }
 
-    /// Answers as `script` says; what it has no answer for passes.
+    /// Answers as `script` says; requests that it has no answer for are forwarded.
     pub fn script(&self, script: impl Fn(&Said) -> Option<Action> + Send + Sync + 'static) {
         self.overheard.script(&self.proxy, move |said| script(said).unwrap_or(Action::Pass));
     }
 
-    /// The requests that asked for an account to be deactivated.
+    /// The requests to deactivate an account.
     pub fn deactivations(&self) -> Vec<Said> {
         self.overheard.those(deactivates)
     }
@@ -57,12 +57,12 @@ impl Ca {
         self.overheard.those(|said| said.path == NEW_ACCOUNT)
     }
 
-    /// Another client of the CA, which is not overheard.
+    /// Another client of the CA, which bypasses the proxy.
     fn client(&self) -> Result<Server> {
         client_of(&self.pebble)
     }
 
-    /// Registers a key as another client would.
+    /// Registers a key like another client.
     pub async fn register_elsewhere(
         &self,
         key: PrivateKey,
@@ -72,13 +72,13 @@ impl Ca {
         Ok(Account::register(&self.client()?, key, &Registration { contact, external_account }).await?)
     }
 
-    /// What the CA says of a key, asked by another client: the account's URL, or its refusal.
+    /// The CA's answer about a key, requested by another client: the account's URL, or the CA's error.
     pub async fn says_of(&self, key: PrivateKey) -> Result<Result<Option<String>, AcmeError>> {
         let found = Account::look_up(&self.client()?, key).await;
         Ok(found.map(|found| found.map(|found| found.account.url().to_owned())))
     }
 
-    /// The CA says that the account of this key is deactivated.
+    /// Whether the CA says that the account of this key is deactivated.
     pub async fn has_deactivated(&self, key: PrivateKey) -> Result<bool> {
         let said = self.says_of(key).await?;
         Ok(said.is_err_and(|error| error.to_string().contains("deactivated")))
@@ -94,18 +94,18 @@ pub fn client_of(pebble: &Pebble) -> Result<Server> {
     Ok(Server::new(config)?)
 }
 
-/// Whether a request asks for the account to be deactivated.
+/// Whether a request asks for the deactivation of the account.
 pub fn deactivates(said: &Said) -> bool {
     said.path.starts_with(ACCOUNT) && said.payload["status"] == "deactivated"
 }
 
-/// Waits until an Issuer is ready as its spec is by now.
+/// Waits until an Issuer is ready with its current spec.
 pub async fn registered(ns: &TestNamespace, name: &str) -> Result<Value> {
     let ready = |issuer: &Value| condition(issuer, "Ready").is_some_and(|ready| ready.0 == "True");
     ns.wait(&format!("issuer/{name}"), SOON, |issuer| is_up_to_date(issuer) && ready(issuer)).await
 }
 
-/// Waits until an Issuer says that it is not ready for `reason`, and returns its words.
+/// Waits until an Issuer is not ready for `reason`, and returns the message.
 pub async fn not_ready(ns: &TestNamespace, name: &str, reason: &str) -> Result<String> {
     let said =
         |issuer: &Value| condition(issuer, "Ready").filter(|ready| ready.0 == "False" && ready.1 == reason);
@@ -140,14 +140,14 @@ pub fn key_secret(name: &str, key: &str) -> String {
     .to_string()
 }
 
-/// The notes of the events of this reason.
+/// The notes of the events with this reason.
 pub async fn events(ns: &TestNamespace, reason: &str) -> Result<Vec<String>> {
     let events = ns.api::<Event>().list(&Default::default()).await?;
     let those = events.into_iter().filter(|event| event.reason.as_deref() == Some(reason));
     Ok(those.filter_map(|event| event.note).collect())
 }
 
-/// Asks for the deactivation of an account.
+/// The patch that requests the deactivation of an account.
 pub fn deactivate(url: &str) -> Value {
     json!({ "metadata": { "annotations": { "certwright.dev/deactivate-account": url } } })
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::SOON;
 
-/// An Ingress with these annotations, and for each Secret its hosts.
+/// An Ingress with these annotations, and the hosts of each Secret.
 pub fn ingress(name: &str, annotations: &Value, tls: &[(&str, &[&str])]) -> String {
     let tls: Vec<Value> =
         tls.iter().map(|(secret, hosts)| json!({ "hosts": hosts, "secretName": secret })).collect();
@@ -26,7 +26,7 @@ pub fn ingress(name: &str, annotations: &Value, tls: &[(&str, &[&str])]) -> Stri
     .to_string()
 }
 
-/// Waits until a Certificate is as wanted, and returns it.
+/// Waits until `wanted` is true of a Certificate, and returns it.
 pub async fn certificate_that(
     ns: &TestNamespace,
     name: &str,
@@ -35,7 +35,7 @@ pub async fn certificate_that(
     ns.wait(&format!("certificate/{name}"), SOON, wanted).await
 }
 
-/// Waits until a Certificate is there.
+/// Waits until a Certificate exists.
 pub async fn made(ns: &TestNamespace, name: &str) -> Result<Value> {
     certificate_that(ns, name, |_| true).await
 }
@@ -61,7 +61,7 @@ pub async fn told(ns: &TestNamespace, name: &str) -> Result<Vec<String>> {
     Ok(notes)
 }
 
-/// Waits until the operator has seen to all that was asked before: it is asked for one thing more, does it, and says so.
+/// Waits until the operator has processed everything requested before: requests one more thing, and waits for its event.
 pub async fn caught_up(ns: &TestNamespace, marker: &str) -> Result<()> {
     let annotations = json!({ "certwright.dev/issuer": "ca" });
     ns.apply(&ingress(marker, &annotations, &[(marker, &[&format!("{marker}.test")])])).await?;
@@ -73,9 +73,9 @@ pub async fn caught_up(ns: &TestNamespace, marker: &str) -> Result<()> {
 pub fn requests(ns: &TestNamespace) -> Result<Vec<String>> {
     let text = std::fs::read_to_string(audit_log(&ns.cluster.description.state)).context("no audit log")?;
     ensure!(!text.is_empty(), "the audit log is empty");
-    // The last line may not be written to its end yet.
+    // The last line may be incomplete.
     let events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    // A watch is told of when it begins and when it ends.
+    // A watch is logged when it begins and when it ends.
     let counts = |event: &Value| event["verb"] == "watch" || event["stage"] != "ResponseStarted";
     let here = events.filter(|event| event["objectRef"]["namespace"] == ns.name && counts(event));
     Ok(here

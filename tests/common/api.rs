@@ -1,4 +1,4 @@
-//! What the API server says to what is sent to it.
+//! How the API server answers what is sent to it.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ use kube::{
     core::{ApiResource, GroupVersionKind},
 };
 
-/// Sends an object of ours, which is refused by this sentence.
+/// Sends one of our objects, and checks that it is rejected with this message.
 pub async fn is_refused(ns: &TestNamespace, yaml: &str, sentence: &str) -> Result<()> {
     let object: DynamicObject = serde_yaml::from_str(yaml)?;
     let types = object.types.clone().context("no kind")?;
@@ -19,7 +19,7 @@ pub async fn is_refused(ns: &TestNamespace, yaml: &str, sentence: &str) -> Resul
         "ClusterIssuer" => Api::<DynamicObject>::all_with(ns.client.clone(), &resource),
         _ => Api::namespaced_with(ns.client.clone(), &ns.name, &resource),
     };
-    // To create it is what kubectl apply does with an object that is new.
+    // `kubectl apply` also creates an object that does not exist.
     let status = match api.create(&PostParams::default(), &object).await {
         Ok(_) => bail!("accepted, though {sentence:?}: {yaml}"),
         Err(kube::Error::Api(status)) => status,
@@ -34,7 +34,7 @@ pub async fn is_refused(ns: &TestNamespace, yaml: &str, sentence: &str) -> Resul
     Ok(())
 }
 
-/// What kubectl prints; it is run with what it knows of this cluster alone: another cluster had the same address.
+/// The output of kubectl. Its cache belongs to this cluster alone: another cluster had the same address.
 pub fn kubectl(ns: &TestNamespace, arguments: &[&str]) -> Result<String> {
     let cache = ns.cluster.description.state.join(format!("{}.kubectl", ns.name));
     let output = Command::new("kubectl").arg("--cache-dir").arg(cache).args(arguments).output()?;

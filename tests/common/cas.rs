@@ -1,4 +1,4 @@
-//! ACME servers of several authors, each with what it offers turned on.
+//! ACME servers by several authors, each with all of its features enabled.
 
 use std::any::Any;
 use std::time::Duration;
@@ -6,16 +6,16 @@ use std::time::Duration;
 use anyhow::Result;
 use certwright_cluster::{Acme2certifier, Pebble, Resolver, StepCa, TestNamespace};
 
-/// The external account that those know that have any.
+/// The external account of the CAs that have any.
 pub const KEY_ID: &str = "kid-1";
 pub const MAC_KEY: &str = "bWFjLWtleS1vZi1hLXRlc3QtMDEyMzQ1Njc4OWFiY2RlZg";
 pub const WRONG_MAC_KEY: &str = "YW5vdGhlci1tYWMta2V5LTAxMjM0NTY3ODlhYmNkZWYwMQ";
 
-/// A CA, which ends when this is dropped.
+/// A CA; it is stopped when this is dropped.
 pub struct Ca {
-    /// In the table.
+    /// Its name in the table.
     pub title: &'static str,
-    /// In names of objects.
+    /// Its name in the names of objects.
     pub name: &'static str,
     pub directory_url: String,
     pub ca_pem: String,

@@ -1,4 +1,4 @@
-//! The operator is killed at a write that it makes, to the CA or to the API server, and started again.
+//! The operator is killed at one of its writes, to the CA or to the API server, and started again.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,13 +17,13 @@ use tokio::time::timeout;
 
 use super::SOON;
 
-/// What makes more writes than this has gone wrong.
+/// More writes than this mean that something is wrong.
 const MOST_WRITES: usize = 60;
-/// So many runs go on at once.
+/// How many runs are in progress concurrently.
 const AT_ONCE: usize = 4;
 
-/// Crashes at the first write, at the second, and so on, until a run ends without having made so many. How many a run
-/// makes depends on how long it has to wait for the CA; it is more than `least`.
+/// Crashes at the first write, at the second, and so on, until a run ends with fewer writes. Their number depends on how long a
+/// run has to wait for the CA; it is greater than `least`.
 pub async fn walk<F: Future<Output = Result<Run>>>(least: usize, run: impl Fn(usize) -> F) -> Result<()> {
     let run = &run;
     let mut runs = stream::iter(1..=MOST_WRITES)
@@ -44,28 +44,28 @@ pub async fn walk<F: Future<Output = Result<Run>>>(least: usize, run: impl Fn(us
     anyhow::bail!("the operator goes on writing")
 }
 
-/// Whether the other side has done what was asked when the operator dies.
+/// Whether the other side has handled the request when the operator dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     /// It has, and its answer is lost.
     Answered,
-    /// It has not heard of it.
+    /// It has not received it.
     NotSent,
 }
 
-/// How a run went.
+/// The result of a run.
 pub struct Run {
-    /// The writes that were made.
+    /// The writes of the run.
     pub writes: usize,
-    /// The write at which the operator was killed, if it came to that.
+    /// The write at which the operator was killed, if it got that far.
     pub crashed_at: Option<String>,
 }
 
-/// Counts writes from when it is armed, and kills the operator at one of them.
+/// Counts writes once it is armed, and kills the operator at one of them.
 pub struct Killer {
     when: When,
     point: usize,
-    /// Requests to the CA that are noted when they reach it.
+    /// Requests to the CA that are counted when they reach it.
     notable: fn(&RequestInfo) -> bool,
     armed: AtomicBool,
     writes: AtomicUsize,
@@ -76,7 +76,7 @@ pub struct Killer {
 }
 
 impl Killer {
-    /// Kills at the write `point`, counted from 1.
+    /// Kills the operator at the write `point`, counted from 1.
     pub fn new(when: When, point: usize, notable: fn(&RequestInfo) -> bool) -> Arc<Self> {
         Arc::new(Self {
             when,
@@ -91,13 +91,13 @@ impl Killer {
         })
     }
 
-    /// Judges what passes through `proxy`.
+    /// Decides about the requests that pass `proxy`.
     pub fn stand_at(self: &Arc<Self>, proxy: &Proxy) {
         let killer = self.clone();
         proxy.script(move |request| killer.judge(request));
     }
 
-    /// Writes count from now on.
+    /// From now on, writes count.
     pub fn arm(&self, operator: &Operator) -> Result<()> {
         ensure!(self.operator.set(operator.process()).is_ok(), "there is one operator");
         self.armed.store(true, Ordering::SeqCst);
@@ -139,13 +139,13 @@ impl Killer {
         }
     }
 
-    /// Counts a write; true if it is the one to die at.
+    /// Counts a write; true if the operator must die at it.
     fn counts_to_point(&self) -> bool {
         self.armed.load(Ordering::SeqCst) && self.writes.fetch_add(1, Ordering::SeqCst) + 1 == self.point
     }
 
     fn kill(&self, what: String) {
-        // One that cannot be killed goes on, and the walk fails.
+        // An operator that could not be killed continues, and the walk fails.
         if !matches!(self.operator.get().map(OperatorProcess::kill9), Some(Ok(()))) {
             return;
         }
@@ -153,7 +153,7 @@ impl Killer {
         self.crashed.notify_one();
     }
 
-    /// Waits until `done`, or until the operator was killed, and sees to it that one runs.
+    /// Waits until `done`, or until the operator was killed, and then makes sure that it runs.
     pub async fn until<T>(&self, done: impl Future<Output = Result<T>>, operator: &Operator) -> Result<()> {
         tokio::select! {
             done = done => drop(done?),
@@ -161,7 +161,7 @@ impl Killer {
         }
         let reached = self.writes.load(Ordering::SeqCst) >= self.point;
         if reached && self.crashed_at().is_none() {
-            // The last write has made it so, and the operator is about to die of it.
+            // The last write had this effect, and the operator is about to die at it.
             timeout(SOON, self.crashed.notified()).await.context("the operator was not killed")?;
         }
         if !operator.is_running()? {
@@ -170,7 +170,7 @@ impl Killer {
         Ok(())
     }
 
-    /// How often the CA heard each notable request, by path.
+    /// How many times the CA received each counted request, by path.
     pub fn heard(&self) -> BTreeMap<String, usize> {
         self.heard.lock().clone()
     }
@@ -179,13 +179,13 @@ impl Killer {
         self.crashed_at.lock().clone()
     }
 
-    /// How it went.
+    /// The result.
     pub fn run(&self) -> Run {
         Run { writes: self.writes.load(Ordering::SeqCst), crashed_at: self.crashed_at() }
     }
 }
 
-/// Whether a request changes something: at the CA a POST that is not a POST-as-GET (RFC 8555 section 6.3).
+/// Whether a request changes something: at the CA, a POST that is not a POST-as-GET (RFC 8555 section 6.3).
 fn is_write(request: &RequestInfo) -> bool {
     match payload(request) {
         Some(payload) => !payload.is_empty(),

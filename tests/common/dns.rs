@@ -1,4 +1,4 @@
-//! What tests of dns-01 begin with: a name server that takes updates, a resolver that everybody asks, a CA, an operator.
+//! What tests of dns-01 start with: a name server that accepts updates, a resolver that everybody uses, a CA, and an operator.
 
 use anyhow::{Context, Result};
 use certwright_cluster::{
@@ -16,18 +16,18 @@ pub const KEY: &str = "tsig";
 
 /// Name servers, a CA and an operator.
 pub struct Ground {
-    /// Has the zones, and takes updates signed with the key [`KEY`].
+    /// Has the zones, and accepts updates signed with the key [`KEY`].
     pub bind: Bind,
-    /// Looks up what `bind` has, and remembers nothing.
+    /// Resolves names in the zones of `bind`, and caches nothing.
     pub resolver: Resolver,
     pub pebble: Pebble,
     pub operator: Operator,
-    /// URL of the CA's directory, as Issuers have it.
+    /// URL of the CA's directory, for Issuers.
     pub directory: String,
 }
 
 impl Ground {
-    /// A ground to be made as the test wants it.
+    /// A builder of a [`Ground`].
     pub fn builder() -> GroundBuilder {
         GroundBuilder {
             bind: Bind::builder(),
@@ -46,7 +46,7 @@ impl Ground {
         Self::start(ns, bind, zones, |operator| operator).await
     }
 
-    /// With a name server and an operator of the test's making; `zones` are those that the CA can look up.
+    /// With these settings of the name server and the operator; the CA can resolve names in `zones`.
     pub async fn start<'a>(
         ns: &'a TestNamespace,
         bind: BindBuilder,
@@ -65,14 +65,14 @@ impl Ground {
         Ok(Self { bind, resolver, pebble, operator, directory })
     }
 
-    /// Has Issuers reach the CA through a proxy from now on.
+    /// From now on, Issuers reach the CA through a proxy.
     pub async fn through_proxy(&mut self, ns: &TestNamespace) -> Result<Proxy> {
         let proxy = Proxy::start(&ns.cluster, &self.pebble.address).await?;
         self.directory = format!("{}{}", proxy.url, path::DIRECTORY);
         Ok(proxy)
     }
 
-    /// Applies the Issuer `ca` with this one solver, and waits until it is ready.
+    /// Applies the Issuer `ca` with only this solver, and waits until it is ready.
     pub async fn solve_by(&self, ns: &TestNamespace, dns01: Value) -> Result<()> {
         self.solvers(ns, json!([{ "dns01": dns01 }])).await
     }
@@ -99,13 +99,13 @@ impl Ground {
         values(&self.bind, &format!("_acme-challenge.{name}")).await
     }
 
-    /// Waits until there are so many TXT values at the challenge name of `name`, and returns them.
+    /// Waits until there are this many TXT values at the challenge name of `name`, and returns them.
     pub async fn wait_values(&self, name: &str, count: usize) -> Result<Vec<String>> {
         wait_values(&self.bind, &format!("_acme-challenge.{name}"), count).await
     }
 }
 
-/// How a [`Ground`] is to be.
+/// How a [`Ground`] is set up.
 pub struct GroundBuilder {
     bind: BindBuilder,
     resolver: ResolverBuilder,
@@ -122,7 +122,7 @@ impl GroundBuilder {
         self.zone_with(name, |zone| zone)
     }
 
-    /// `bind` has this zone, made as the test wants it.
+    /// `bind` has this zone, built by the test.
     pub fn zone_with(mut self, name: &str, change: impl FnOnce(Zone) -> Zone) -> Self {
         self.bind = self.bind.zone(change(Zone::new(name)));
         self.zones.push(name.to_owned());
@@ -135,19 +135,19 @@ impl GroundBuilder {
         self
     }
 
-    /// `bind` knows this key besides [`KEY`].
+    /// `bind` knows this key in addition to [`KEY`].
     pub fn tsig_key(mut self, key: &TsigKey) -> Self {
         self.bind = self.bind.tsig_key(key);
         self
     }
 
-    /// `bind` has this among its options, as in [`BindBuilder::option`].
+    /// `bind` has this option, see [`BindBuilder::option`].
     pub fn option(mut self, option: &str) -> Self {
         self.bind = self.bind.option(option);
         self
     }
 
-    /// The CA looks names up where the zones are not known.
+    /// The CA queries a server that does not know the zones.
     pub fn unseen_by_the_ca(mut self) -> Self {
         self.ca_sees_zones = false;
         self
@@ -188,8 +188,8 @@ impl GroundBuilder {
     }
 }
 
-/// A [`Ground`] whose zone `a.test` has a second server, which lags until it is told to catch up. So a record for a name
-/// in it stands at the first, and the operator waits.
+/// A [`Ground`] whose zone `a.test` has a second server, which lags until it is told to catch up. So only the first server has
+/// the record for a name in this zone, and the operator waits.
 pub async fn with_lagging_server(ns: &TestNamespace, ground: GroundBuilder) -> Result<(Ground, Bind)> {
     let address = Address::free(&ns.cluster)?;
     let ground = ground.zone_with("a.test", |zone| zone.name_server(address.ip())).start(ns).await?;
@@ -204,11 +204,11 @@ pub async fn values(server: &NameServer, name: &str) -> Result<Vec<String>> {
     Ok(values)
 }
 
-/// Waits until there are so many TXT values at a name, and returns them, sorted.
+/// Waits until there are this many TXT values at a name, and returns them, sorted.
 pub async fn wait_values(server: &NameServer, name: &str, count: usize) -> Result<Vec<String>> {
     let mut last = Vec::new();
     let looking = async {
-        // A name server announces nothing.
+        // A name server does not announce changes.
         let mut again = interval(std::time::Duration::from_millis(20));
         loop {
             again.tick().await;
@@ -223,8 +223,8 @@ pub async fn wait_values(server: &NameServer, name: &str, count: usize) -> Resul
     Ok(last)
 }
 
-/// Waits until a Certificate waits for this reason and says these words, in its condition and of a challenge, which
-/// the CA has not been told of. Returns the Certificate.
+/// Waits until a Certificate waits for this reason, and both its condition and a challenge contain these words. Checks that the
+/// CA was not told to validate the challenge. Returns the Certificate.
 pub async fn waiting(ns: &TestNamespace, name: &str, reason: &str, words: &str) -> Result<Value> {
     let says = |object: &Value| {
         let condition = condition(object, "Issuing").filter(|(status, ..)| status == "True");
@@ -241,7 +241,7 @@ pub async fn waiting(ns: &TestNamespace, name: &str, reason: &str, words: &str) 
     waited.with_context(|| format!("{name} does not wait with {reason} and the words {words:?}"))
 }
 
-/// A solver with more fields.
+/// A solver with further fields.
 pub fn with(mut solver: Value, more: Value) -> Value {
     if let (Some(solver), Value::Object(more)) = (solver.as_object_mut(), more) {
         solver.extend(more);
@@ -249,7 +249,7 @@ pub fn with(mut solver: Value, more: Value) -> Value {
     solver
 }
 
-/// A solver that asks an HTTP server, with more settings.
+/// A solver with an HTTP server, with further settings.
 pub fn http_request(url: &str, more: Value) -> Value {
     json!({ "httpRequest": with(json!({ "url": url }), more) })
 }

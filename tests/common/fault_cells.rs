@@ -1,4 +1,4 @@
-//! The ways in which a CA can stumble, and the endpoints at which it can.
+//! The faults of a CA, and the endpoints where they occur.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::faults::{change_json, path, refusal};
 
-/// What a CA does wrong.
+/// What the CA does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// 429 with `Retry-After: 1500`.
@@ -21,27 +21,27 @@ pub enum Fault {
     LimitPast,
     /// 429 with years in seconds.
     LimitYears,
-    /// 429 with less than no seconds.
+    /// 429 with a negative number.
     LimitNegative,
-    /// 429 with what is no time.
+    /// 429 with a value that is not a time.
     LimitGarbage,
-    /// 503 with a page for people.
+    /// 503 with an HTML page.
     Page,
-    /// 404 with nothing.
+    /// 404 with an empty body.
     Empty,
-    /// The request is done, and half of the answer comes.
+    /// The CA handles the request, and half of its answer arrives.
     Cut,
     /// No answer.
     Hang,
     /// No TLS.
     Handshake,
-    /// It takes the twenty-first nonce only, and hands out none with its refusals.
+    /// It accepts every twenty-first nonce, and its rejections have no nonce.
     NonceBurst,
-    /// It takes no nonce at all.
+    /// It accepts no nonce.
     NonceEndless,
 }
 
-/// Where it does it.
+/// Where the fault occurs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Endpoint {
     Directory,
@@ -62,7 +62,7 @@ pub struct Cell {
     pub endpoint: Endpoint,
 }
 
-/// The CA's words in its refusals.
+/// The CA's text in its problem documents.
 const LIMITED: &str = "too many requests of this customer";
 
 impl Fault {
@@ -145,7 +145,7 @@ impl Endpoint {
         Self::Certificate,
     ];
 
-    /// What its path begins with at Pebble.
+    /// The beginning of its path at Pebble.
     pub fn path(self) -> &'static str {
         match self {
             Self::Directory => path::DIRECTORY,
@@ -160,12 +160,12 @@ impl Endpoint {
         }
     }
 
-    /// How a message begins that is about it.
+    /// How a message about it begins.
     fn words(self) -> &'static [&'static str] {
         match self {
             Self::Directory => &["Reading the directory failed: "],
             Self::NewNonce => &["Fetching a nonce failed: "],
-            // Before it registers once more, it asks if it did.
+            // Before it registers again, it asks whether the registration succeeded.
             Self::NewAccount => &["Registering the account failed: ", "Looking up the account failed: "],
             Self::NewOrder => &["Placing the order failed: "],
             Self::Authorization => &["Reading the authorization failed: "],
@@ -176,14 +176,15 @@ impl Endpoint {
         }
     }
 
-    /// Whether it has to do with the account, and so is the Issuer's.
+    /// Whether the request is about the account, so that the Issuer reports the fault.
     fn is_of_account(self) -> bool {
         matches!(self, Self::Directory | Self::NewNonce | Self::NewAccount)
     }
 }
 
 impl Cell {
-    /// All that can be: newNonce is asked by HEAD, whose answer has no body to cut, and only signed requests have nonces.
+    /// All possible cells: newNonce is requested with HEAD, whose answer has no body to cut, and only signed requests have
+    /// nonces.
     pub fn all() -> Vec<Self> {
         let cells = Fault::ALL
             .into_iter()
@@ -199,17 +200,17 @@ impl Cell {
             .collect()
     }
 
-    /// Which CA does it. Pebble does not bear many orders at once, and what finds nothing is ordered anew.
+    /// The CA that does it. Pebble cannot handle many concurrent orders, and if a resource is not found, another order is placed.
     pub fn ca(self) -> (Fault, Option<Endpoint>) {
         (self.fault, Some(self.endpoint).filter(|_| self.fault == Fault::Empty))
     }
 
-    /// Name of its objects.
+    /// The name of its objects.
     pub fn name(self) -> String {
         format!("{:?}-{:?}", self.fault, self.endpoint).to_ascii_lowercase()
     }
 
-    /// Lets the CA behind `proxy` do it from now on.
+    /// From now on, the CA behind `proxy` does this.
     pub fn script(self, proxy: &Proxy) {
         if (self.fault, self.endpoint) == (Fault::Handshake, Endpoint::Directory) {
             return proxy.fail_handshakes();
@@ -227,7 +228,7 @@ impl Cell {
         });
     }
 
-    /// Whether it is overcome while it lasts: what the CA has done, it says later, and a nonce is taken in the end.
+    /// Whether the operator succeeds while the fault lasts: the CA reports later what it has done, or accepts a nonce in the end.
     fn is_overcome(self) -> bool {
         match self.fault {
             Fault::NonceBurst => true,
@@ -236,13 +237,13 @@ impl Cell {
         }
     }
 
-    /// Whether this message is what people shall read.
+    /// Whether this message is as expected.
     pub fn is_told_by(self, message: &str) -> bool {
         let what = match self.fault {
             fault if fault.is_limit() && self.endpoint == Endpoint::NewNonce => {
                 " answered HTTP 429".to_owned()
             }
-            // Nobody is known to be a CA before it has shown a directory.
+            // The server is not known to be a CA before it has served a directory.
             fault if fault.is_limit() && self.endpoint == Endpoint::Directory => {
                 " failed: urn:ietf:params:acme:error:rateLimited".to_owned()
             }
@@ -258,7 +259,7 @@ impl Cell {
         message.contains(&what)
     }
 
-    /// The reason that people shall see.
+    /// The expected reason.
     fn reason(self) -> &'static str {
         match self.fault {
             fault if fault.is_limit() => "RateLimited",
@@ -269,28 +270,28 @@ impl Cell {
         }
     }
 
-    /// How many requests of an hour are few enough: there, and in all.
+    /// The maximum number of requests within an hour: at the endpoint, and in total.
     fn most(self) -> (usize, usize) {
-        /// At 0, 1, 3, 7, 15 and 31 minutes; and one whose outcome the API server did not take.
+        /// At 0, 1, 3, 7, 15 and 31 minutes, and one more, whose outcome the API server did not store.
         const ATTEMPTS: usize = 7;
         match self.fault {
             Fault::LimitYears => (1, 1),
             Fault::LimitSeconds | Fault::LimitDate => (4, 16),
             fault if fault.is_limit() => (ATTEMPTS, ATTEMPTS * 4),
-            // For a human to mend: once an hour.
+            // A person has to fix it: once an hour.
             Fault::Empty if self.endpoint == Endpoint::NewAccount => (1, 1),
             // A new order for each attempt.
             Fault::Empty => (ATTEMPTS, ATTEMPTS * 8),
             Fault::NonceBurst => (2 * 21, 100),
             Fault::NonceEndless => (ATTEMPTS * 64, ATTEMPTS * (64 + 4)),
-            // The Issuer waits at once.
+            // The Issuer waits immediately.
             _ if self.endpoint.is_of_account() => (ATTEMPTS, ATTEMPTS * 2),
-            // Each attempt asks three times within seconds.
+            // Each attempt sends three requests within seconds.
             _ => (ATTEMPTS * 3, ATTEMPTS * 3 * 4),
         }
     }
 
-    /// What is wrong after an hour, with what people are told, and so many requests there and in all.
+    /// What is wrong after an hour with this message, and this many requests at the endpoint and in total.
     pub fn complaints(self, told: &str, there: usize, in_all: usize) -> Vec<String> {
         let mut complaints = Vec::new();
         let mut complain = |what: String| complaints.push(format!("{}: {what}", self.name()));
@@ -306,7 +307,7 @@ impl Cell {
             if !self.is_told_by(message) {
                 complain(format!("the CA's words are not in {told:?}"));
             }
-            // Where nobody speaks TLS, it is the same at every endpoint.
+            // If TLS does not work, all endpoints are the same.
             let named = self.endpoint.words().iter().any(|words| message.starts_with(words));
             if !named && self.fault != Fault::Handshake {
                 complain(format!("the endpoint is not in {told:?}"));
@@ -320,7 +321,7 @@ impl Cell {
     }
 }
 
-/// Lets a request pass. By the operator's clock every order would expire at once, so that is left out.
+/// Forwards a request. By the operator's clock, every order would expire immediately, so the time of expiry is removed.
 pub fn pass() -> Action {
     change_json(|answer| {
         answer.as_object_mut().map(|answer| answer.remove("expires"));

@@ -1,4 +1,4 @@
-//! Faults of a CA, scripted at a proxy before it, and what is seen of them.
+//! Faults of a CA, scripted at a proxy in front of it, and their observable effects.
 
 use anyhow::{Context, Result};
 use certwright_cluster::proxy::{Action, Record, RequestInfo};
@@ -25,12 +25,12 @@ pub mod path {
     pub const RENEWAL_INFO: &str = "/draft-ietf-acme-ari-03/renewalInfo/";
 }
 
-/// A CA that refuses no nonce, so that each request is made once.
+/// A CA that accepts all nonces, so that each request is sent once.
 pub fn steady() -> PebbleBuilder {
     Pebble::builder()
 }
 
-/// A proxy before the CA, and an Issuer `name` for it that is ready.
+/// A proxy in front of the CA, and an Issuer `name` for it that is ready.
 pub async fn ready_behind_proxy(ns: &TestNamespace, pebble: &Pebble, name: &str) -> Result<Proxy> {
     let proxy = Proxy::start(&ns.cluster, &pebble.address).await?;
     let issuer = issuer(&format!("{}{}", proxy.url, path::DIRECTORY), &pebble.ca_pem, "");
@@ -61,7 +61,7 @@ pub async fn event(ns: &TestNamespace, name: &str, reason: &str) -> Result<(Stri
     Ok((event.type_.unwrap_or_default(), event.note.unwrap_or_default()))
 }
 
-/// The requests that were made to this path, oldest first.
+/// The requests to this path, oldest first.
 pub fn requests_to(proxy: &Proxy, path: &str) -> Vec<Record> {
     proxy.requests().into_iter().filter(|record| record.path.starts_with(path)).collect()
 }
@@ -72,7 +72,7 @@ pub fn answered(proxy: &Proxy, path: &str, status: u16) -> usize {
     requests_to(proxy, path).iter().filter(with_status).count()
 }
 
-/// What a signed request says inside its signature (RFC 7515 section 7.2.2); null for a POST-as-GET.
+/// The payload of a signed request (RFC 7515 section 7.2.2); null for a POST-as-GET.
 pub fn payload(request: &RequestInfo) -> Value {
     use base64::Engine;
     let jws: Value = serde_json::from_slice(&request.body).unwrap_or_default();
@@ -81,7 +81,7 @@ pub fn payload(request: &RequestInfo) -> Value {
     serde_json::from_slice(&payload).unwrap_or_default()
 }
 
-/// An answer whose JSON is changed on its way; what is no JSON stays as it is.
+/// An answer whose JSON is changed by the proxy; anything else is unchanged.
 pub fn change_json(change: impl FnOnce(&mut Value) + Send + 'static) -> Action {
     Action::ReplaceBody(Box::new(move |body| match serde_json::from_slice(&body) {
         Ok(mut json) => {
@@ -92,7 +92,7 @@ pub fn change_json(change: impl FnOnce(&mut Value) + Send + 'static) -> Action {
     }))
 }
 
-/// A refusal as RFC 8555 section 6.7 has it.
+/// A problem document (RFC 8555 section 6.7).
 pub fn refusal(status: u16, problem: &Value) -> Action {
     let headers = vec![("content-type", "application/problem+json".to_owned())];
     Action::Respond { status, headers, body: problem.to_string() }

@@ -1,4 +1,4 @@
-//! What GitOps tools take an object to be, by their own code.
+//! The state of an object according to GitOps tools, determined by their own code.
 
 use std::fs;
 use std::io::Write;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::markdown::Page;
 
-/// What a tool says of an object.
+/// The state of an object according to a tool.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Verdict {
     pub status: String,
@@ -18,12 +18,12 @@ pub struct Verdict {
     pub message: String,
 }
 
-/// By kstatus, as Flux and Helm 4 have it.
+/// According to kstatus, which Flux and Helm 4 use.
 pub fn kstatus(object: &Value) -> Result<Verdict> {
     ask("kstatus", &[], object)
 }
 
-/// By Argo CD's engine, with the script that `docs/gitops.md` shows.
+/// According to Argo CD's engine, with the script in `docs/gitops.md`.
 pub fn argo_health(object: &Value) -> Result<Verdict> {
     let script = tempfile::NamedTempFile::new()?;
     fs::write(script.path(), documented_script()?)?;
@@ -44,7 +44,7 @@ fn ask(program: &str, arguments: &[&str], object: &Value) -> Result<Verdict> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-/// The health script in the ConfigMap of the documentation.
+/// The health script in the documentation's ConfigMap.
 fn documented_script() -> Result<String> {
     let page = Page::read("docs/gitops.md")?;
     let block = page.blocks().into_iter().find(|block| block.code.contains("health.lua"));

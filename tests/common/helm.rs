@@ -1,4 +1,4 @@
-//! Helm, what it renders, and files of the repository that are made from others.
+//! Helm, its renderings, and files of the repository that are generated from others.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Set by what writes files of the repository anew, such as `make chart`.
+/// Set by commands that regenerate files of the repository, such as `make chart`.
 const UPDATE: &str = "CERTWRIGHT_WRITE_DOCS";
 
 /// The repository.
@@ -21,7 +21,7 @@ pub fn chart() -> PathBuf {
     root().join("charts/certwright")
 }
 
-/// A copy of the chart for any version of Kubernetes: an API server that `go build` made does not know its own.
+/// A copy of the chart for any version of Kubernetes: an API server built with `go build` does not know its own version.
 pub fn for_this_api_server(copy: &Path) -> Result<String> {
     let copy = copy.display().to_string();
     run("cp", &["--recursive", "--dereference", &chart().display().to_string(), &copy])?;
@@ -34,7 +34,7 @@ pub fn for_this_api_server(copy: &Path) -> Result<String> {
     Ok(copy)
 }
 
-/// What a program that has to succeed prints.
+/// The output of a program that must succeed.
 pub fn run(program: &str, arguments: &[&str]) -> Result<String> {
     let output = output(program, arguments)?;
     let said = String::from_utf8_lossy(&output.stderr);
@@ -51,26 +51,26 @@ pub fn output(program: &str, arguments: &[&str]) -> Result<Output> {
 /// `helm template` of a release `certwright` in the namespace `certwright`.
 pub fn template(more: &[&str]) -> Result<Output> {
     let chart = chart().display().to_string();
-    // It renders for the version that it was built for, if nobody tells; `go build` does not.
+    // By default, it renders for the Kubernetes version that it was built for, which `go build` does not set.
     let fixed = ["template", "certwright", &chart, "--namespace", "certwright", "--kube-version", "1.36.0"];
     output("helm", &[&fixed, more].concat())
 }
 
-/// What [`template`] renders.
+/// The output of [`template`].
 pub fn rendered(more: &[&str]) -> Result<String> {
     let output = template(more)?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// The objects in a text of YAML documents.
+/// The objects in a stream of YAML documents.
 pub fn objects(yaml: &str) -> Result<Vec<Value>> {
     let documents = serde_yaml::Deserializer::from_str(yaml);
     let objects = documents.map(Value::deserialize).collect::<Result<Vec<_>, _>>()?;
     Ok(objects.into_iter().filter(|object| !object.is_null()).collect())
 }
 
-/// The file has this content; with [`UPDATE`], it gets it.
+/// The file must have this content; with [`UPDATE`], it is written.
 pub fn compare(file: &Path, content: &str, make: &str) -> Result<()> {
     if std::env::var_os(UPDATE).is_some() {
         fs::write(file, content)?;

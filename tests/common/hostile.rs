@@ -1,7 +1,7 @@
-//! An attacker with a namespace of its own, and a bystander who must not notice.
+//! An attacker with a namespace, and a bystander who must not be affected.
 //!
-//! The attacker has the built-in role `edit` in that namespace and no other right. The operator watches both namespaces,
-//! and keeps its own things in a third.
+//! The attacker has the built-in role `edit` in that namespace and no other permissions. The operator watches both namespaces,
+//! and its own namespace is a third one.
 
 use std::time::Duration;
 
@@ -20,9 +20,9 @@ use super::{SOON, certificate, issuer};
 
 /// The memory limit of the chart.
 pub const MEMORY_LIMIT: u64 = 128 << 20;
-/// How large the status of one object may become.
+/// The maximum size of the status of an object.
 const STATUS_LIMIT: usize = 64 << 10;
-/// For how long writes are counted, and how many there may be for nothing.
+/// How long writes are counted, and how many are allowed while nothing changes.
 const QUIET: Duration = Duration::from_secs(5);
 const QUIET_WRITES: u64 = 10;
 /// How long the deletion of a namespace may take.
@@ -32,7 +32,7 @@ const DELETION: Duration = Duration::from_secs(60);
 pub struct Scene<'a> {
     /// The attacker's namespace, with an administrator's rights.
     pub ns: TestNamespace,
-    /// The attacker's namespace, with the attacker's rights.
+    /// The attacker's namespace, with the attacker's permissions.
     pub mallory: TestNamespace,
     /// The name of the attacker's user.
     pub user: String,
@@ -47,12 +47,12 @@ pub struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    /// Sets the scene for `attack`, and takes it down afterwards.
+    /// Sets up the scene for `attack`, and removes it afterwards.
     pub async fn with(prefix: &str, attack: impl AsyncFnOnce(&Scene<'_>) -> Result<()>) -> Result<()> {
         Self::with_operator(prefix, |builder| builder, attack).await
     }
 
-    /// The same with an operator that has other arguments.
+    /// The same with further arguments for the operator.
     pub async fn with_operator(
         prefix: &str,
         arguments: impl FnOnce(OperatorBuilder<'_>) -> OperatorBuilder<'_>,
@@ -73,7 +73,7 @@ impl Scene<'_> {
             bystander.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
             let scene = Scene { ns, mallory, user, bystander, home, pebble, operator };
             let outcome = attack(&scene).await;
-            // The aftermath has deleted it already.
+            // The aftermath has already deleted it.
             let _ = scene.ns.delete().await;
             scene.home.delete().await?;
             outcome
@@ -86,7 +86,7 @@ impl Scene<'_> {
         self.mallory.apply(yaml).await
     }
 
-    /// Gives the attacker the right to write the status of our kinds in its namespace.
+    /// Allows the attacker to write the status of our kinds in its namespace.
     pub async fn grant_status(&self) -> Result<()> {
         let role = json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": { "name": "status" },
@@ -113,9 +113,9 @@ impl Scene<'_> {
         Ok(())
     }
 
-    /// The attack has harmed nobody else: a Certificate of the bystander's is issued at once, before and after a restart
-    /// of the operator; its memory stayed within the chart's limit, the attacker's objects are of a bounded size and are
-    /// not written again and again, and their namespace can be deleted.
+    /// Checks that the attack has affected nobody else: a Certificate of the bystander is issued immediately, before and after a
+    /// restart of the operator; its memory has stayed within the chart's limit; the attacker's objects have a bounded size and
+    /// are not written repeatedly; their namespace can be deleted.
     pub async fn aftermath(&self) -> Result<()> {
         self.bystander_is_served("after-the-attack").await?;
         self.memory_is_bounded()?;
@@ -129,7 +129,7 @@ impl Scene<'_> {
         self.gone().await
     }
 
-    /// A new Certificate of the bystander's is issued at once.
+    /// A new Certificate of the bystander is issued immediately.
     pub async fn bystander_is_served(&self, name: &str) -> Result<()> {
         let host = format!("{name}.{}.example.com", self.bystander.name);
         self.bystander.apply(&certificate(name, &[&host], "")).await?;
@@ -138,7 +138,7 @@ impl Scene<'_> {
         ready.map(drop).context("somebody else noticed the attack")
     }
 
-    /// The operator's memory has not passed the chart's limit since its last start.
+    /// The operator's memory has not exceeded the chart's limit since its last start.
     pub fn memory_is_bounded(&self) -> Result<()> {
         let peak = self.operator.peak_memory()?;
         eprintln!("{}: the operator's memory peaked at {} MiB", self.ns.name, peak >> 20);
@@ -146,10 +146,10 @@ impl Scene<'_> {
         Ok(())
     }
 
-    /// Nearly nothing is written while nothing changes.
+    /// Almost nothing is written while nothing changes.
     pub async fn writes_are_few(&self) -> Result<()> {
         let before = self.writes().await?;
-        // Nothing tells that nothing is written but time.
+        // Only time shows that nothing is written.
         let _ = timeout(QUIET, std::future::pending::<()>()).await;
         let written = self.writes().await? - before;
         ensure!(written <= QUIET_WRITES, "{written} writes to the API server within {QUIET:?}, for nothing");

@@ -1,4 +1,4 @@
-//! What tests of http-01 share: names of a test's own, and validations that are held.
+//! What tests of http-01 share: unique names, and validations that are held back.
 
 use anyhow::Result;
 use certwright_cluster::{Dns, TestNamespace};
@@ -10,21 +10,21 @@ use serde_json::Value;
 use super::faults::issuing;
 use super::{HTTP01, wait_nothing_presented};
 
-/// An address at which nobody listens on port 80.
+/// An address where nothing listens on port 80.
 const NOBODY: &str = "127.80.0.1";
 
-/// A name that no other test has.
+/// A name that no other test uses.
 pub fn host(ns: &TestNamespace, name: &str) -> String {
     format!("{name}.{}.test", ns.name)
 }
 
-/// A name that leads to where nobody listens, so that its answer is not seen.
+/// A name that resolves to an address where nothing listens, so that its answer is not visible.
 pub struct HeldName {
     dns: Dns,
     name: String,
 }
 
-/// Holds the validation of a name.
+/// Holds back the validation of a name.
 pub async fn hold(ns: &TestNamespace, name: &str) -> Result<HeldName> {
     let dns = ns.cluster.dns()?;
     dns.set_a(name, &[NOBODY]).await?;
@@ -32,18 +32,18 @@ pub async fn hold(ns: &TestNamespace, name: &str) -> Result<HeldName> {
 }
 
 impl HeldName {
-    /// Lets the validation go on.
+    /// Lets the validation continue.
     pub async fn let_go(self) -> Result<()> {
         self.dns.clear_a(&self.name).await
     }
 }
 
-/// Waits until the self-check of a Certificate has failed: then all is presented.
+/// Waits until the self-check of a Certificate has failed: then everything is presented.
 pub async fn presented(ns: &TestNamespace, name: &str) -> Result<Value> {
     Ok(issuing(ns, name, "WaitingForSelfCheck").await?.0)
 }
 
-/// What leads to answers.
+/// The objects that lead to answers.
 pub fn ours() -> ListParams {
     ListParams::default().labels(HTTP01)
 }
@@ -53,7 +53,7 @@ pub async fn ingresses(ns: &TestNamespace) -> Result<Vec<Ingress>> {
     Ok(ns.api::<Ingress>().list(&ours()).await?.items)
 }
 
-/// Nothing of the way to an answer is left; the EndpointSlices go with their Service, which Kubernetes sees to.
+/// Checks that nothing that leads to an answer is left. Kubernetes deletes the EndpointSlices with their Service.
 pub async fn nothing_is_left(ns: &TestNamespace) -> Result<()> {
     assert_eq!(ingresses(ns).await?.len(), 0, "Ingresses");
     assert_eq!(ns.api::<Service>().list(&ours()).await?.items.len(), 0, "Services");

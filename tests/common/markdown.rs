@@ -1,4 +1,4 @@
-//! The documentation, as those who read it see it: pages, headings, links, blocks of code.
+//! The documentation as its readers see it: pages, headings, links, code blocks.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,14 +14,14 @@ pub struct Page {
     pub text: String,
 }
 
-/// A block of code.
+/// A code block.
 pub struct Block {
-    /// What stands after the fence, such as `yaml,values`; empty for an indented block.
+    /// The info string after the fence, such as `yaml,values`; empty for an indented block.
     pub mark: String,
     pub code: String,
 }
 
-/// The pages of the book: all that is in `docs`, but for its table of contents.
+/// The pages of the book: everything in `docs` except the table of contents.
 pub fn book() -> Result<Vec<Page>> {
     let mut paths = Vec::new();
     collect(Path::new("docs"), "md", &mut paths)?;
@@ -52,7 +52,7 @@ impl Page {
         Ok(Self { path, text })
     }
 
-    /// Where its links lead, as written.
+    /// The targets of its links, as written.
     pub fn links(&self) -> Vec<String> {
         let links = self.events().filter_map(|event| match event {
             Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => {
@@ -88,7 +88,8 @@ impl Page {
         blocks
     }
 
-    /// What a link may name after `#`: headings, as mdBook and the usual forges turn them into ids, and ids in HTML.
+    /// The possible link targets after `#`: headings, with the ids that mdBook and the usual forges derive from them, and ids in
+    /// HTML.
     pub fn anchors(&self) -> BTreeSet<String> {
         let mut anchors = BTreeSet::new();
         let mut heading: Option<String> = None;

@@ -10,11 +10,11 @@ use tokio::process::Command;
 use super::accounts::Ca;
 use super::base64;
 
-/// cert-manager's kinds as tests name them.
+/// cert-manager's kinds, by their names in tests.
 pub const CM_CERTIFICATE: &str = "certificates.cert-manager.io";
 pub const CM_ISSUER: &str = "issuers.cert-manager.io";
 
-/// An Issuer of cert-manager's, whose account key is in the Secret `account`.
+/// An Issuer of cert-manager, whose account key is in the Secret `account`.
 pub fn cm_issuer(ca: &Ca, more: &str) -> String {
     format!(
         "apiVersion: cert-manager.io/v1\nkind: Issuer\nmetadata: {{ name: ca }}\nspec:\n  acme:\n    server: {}\n    \
@@ -25,7 +25,7 @@ pub fn cm_issuer(ca: &Ca, more: &str) -> String {
     )
 }
 
-/// A Certificate of cert-manager's for `names` from the Issuer `ca`; `more` goes into `spec`, indented by two.
+/// A Certificate of cert-manager for `names` from the Issuer `ca`; `more` goes into `spec`, indented by two.
 pub fn cm_certificate(name: &str, names: &[&str], more: &str) -> String {
     super::certificate(name, names, more).replace("certwright.dev/v1alpha1", "cert-manager.io/v1")
 }
@@ -42,7 +42,7 @@ pub async fn migrate(ns: &TestNamespace, arguments: &[&str]) -> Result<Output> {
     output.context("cannot run certwright")
 }
 
-/// What it prints, if it ends with `code`.
+/// Its output, if it ends with `code`.
 pub async fn migrated(ns: &TestNamespace, arguments: &[&str], code: i32) -> Result<String> {
     let output = migrate(ns, arguments).await?;
     let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -50,7 +50,7 @@ pub async fn migrated(ns: &TestNamespace, arguments: &[&str], code: i32) -> Resu
     Ok(said.into_owned())
 }
 
-/// The version of an object.
+/// The resource version of an object.
 pub async fn version(ns: &TestNamespace, target: &str) -> Result<Value> {
     let object = ns.get(target).await?.with_context(|| format!("{target} is gone"))?;
     Ok(object["metadata"]["resourceVersion"].clone())

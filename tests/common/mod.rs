@@ -1,4 +1,4 @@
-//! What most tests begin with: a CA, an operator and an Issuer in a namespace of their own.
+//! What most tests start with: a CA, an operator and an Issuer in a separate namespace.
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
 pub mod accounts;
@@ -43,10 +43,10 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-/// Held by a test whose operator follows ClusterIssuers: it would follow those of other tests, too.
+/// A test whose operator watches ClusterIssuers holds this lock: otherwise it would process those of other tests, too.
 pub static CLUSTER_ISSUERS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// Long enough for anything that is expected to happen at once.
+/// Long enough for anything that should happen immediately.
 pub const SOON: Duration = Duration::from_secs(30);
 
 /// An Issuer called `ca` at `directory`; `more` goes into `spec.acme`, indented by four spaces.
@@ -68,12 +68,12 @@ pub fn certificate(name: &str, names: &[&str], more: &str) -> String {
     )
 }
 
-/// The name of an issuer put in the place of `ca`, in what [`issuer`] or [`certificate`] returned.
+/// What [`issuer`] or [`certificate`] returned, with another issuer name instead of `ca`.
 pub fn of_issuer(name: &str, yaml: &str) -> String {
     yaml.replace("{ name: ca }", &format!("{{ name: {name} }}"))
 }
 
-/// What [`issuer`] takes for an external account; its MAC key is in the Secret `eab`, as [`mac_key`] makes it.
+/// The external account binding for [`issuer`]; its MAC key is in the Secret `eab`, see [`mac_key`].
 pub fn external_account(key_id: &str) -> String {
     format!("    externalAccountBinding: {{ keyID: {key_id}, keySecretRef: {{ name: eab }} }}\n")
 }
@@ -95,7 +95,7 @@ pub async fn ready(ns: &TestNamespace) -> Result<(Pebble, Operator)> {
     Ok((pebble, operator))
 }
 
-/// The same with a proxy between the two.
+/// The same with a proxy between them.
 pub async fn ready_through_proxy(
     ns: &TestNamespace,
     pebble: PebbleBuilder,
@@ -109,38 +109,38 @@ pub async fn ready_through_proxy(
     Ok((pebble, proxy, operator))
 }
 
-/// How many requests a proxy has seen whose path begins with `path`.
+/// The number of requests to a proxy whose path begins with `path`.
 pub fn count(proxy: &Proxy, path: &str) -> usize {
     proxy.requests().iter().filter(|request| request.path.starts_with(path)).count()
 }
 
-/// Requests that are held up at a proxy; [`Held::go_on`] lets them go.
+/// Requests that are held back at a proxy until [`Held::go_on`] is called.
 pub struct Held {
     reached: watch::Receiver<usize>,
     _gate: mpsc::Sender<()>,
 }
 
 impl Held {
-    /// Waits until a request is held up.
+    /// Waits until a request is held back.
     pub async fn reached(&mut self) -> Result<()> {
         self.reached_by(1).await
     }
 
-    /// Waits until so many requests are held up.
+    /// Waits until this many requests are held back.
     pub async fn reached_by(&mut self, requests: usize) -> Result<()> {
         let waited = timeout(SOON, self.reached.wait_for(|reached| *reached >= requests)).await;
         waited.with_context(|| format!("not {requests} requests to be held up were made"))??;
         Ok(())
     }
 
-    /// Lets the requests go, and all that follow. Those of [`hang`] are never answered.
+    /// Releases these requests, and holds back no others. Those of [`hang`] are never answered.
     pub fn go_on(self, proxy: &Proxy) {
         proxy.pass();
     }
 }
 
-/// Holds up the answers to requests whose path begins with `path`: the CA knows of them, the operator does not know
-/// what it said.
+/// Holds back the answers to requests whose path begins with `path`: the CA has handled them, and the operator does not know the
+/// answer yet.
 pub fn hold(proxy: &Proxy, path: &'static str) -> Held {
     let (sender, reached) = watch::channel(0);
     let (gate, closed) = mpsc::channel::<()>();
@@ -152,14 +152,14 @@ pub fn hold(proxy: &Proxy, path: &'static str) -> Held {
         let (sender, closed) = (sender.clone(), closed.clone());
         Action::PassThen(Box::new(move || {
             sender.send_modify(|reached| *reached += 1);
-            // It ends when the other side is dropped, also by a test that fails.
+            // It ends when the other side is dropped, even if the test fails.
             let _ = closed.lock().recv();
         }))
     });
     Held { reached, _gate: gate }
 }
 
-/// Does not answer requests whose path begins with `path`, nor passes them on.
+/// Neither answers nor forwards requests whose path begins with `path`.
 pub fn hang(proxy: &Proxy, path: &'static str) -> Held {
     let (sender, reached) = watch::channel(0);
     let (gate, _) = mpsc::channel();
@@ -173,7 +173,7 @@ pub fn hang(proxy: &Proxy, path: &'static str) -> Held {
     Held { reached, _gate: gate }
 }
 
-/// What is in a TLS Secret.
+/// The content of a TLS Secret.
 pub struct Tls {
     pub secret: Secret,
     pub chain: Chain,
@@ -181,7 +181,7 @@ pub struct Tls {
     pub key_pem: String,
 }
 
-/// Reads the Secret of a Certificate, and checks that key and certificate belong together.
+/// Reads the Secret of a Certificate, and checks that the key belongs to the certificate.
 pub async fn tls(ns: &TestNamespace, secret: &str) -> Result<Tls> {
     let secret = ns.api::<Secret>().get(secret).await?;
     let data = secret.data.as_ref().context("the Secret has no data")?;
@@ -192,7 +192,7 @@ pub async fn tls(ns: &TestNamespace, secret: &str) -> Result<Tls> {
     Ok(Tls { secret, chain, key, key_pem })
 }
 
-/// Waits until so many certificates were issued for a Certificate and it is ready, and returns it.
+/// Waits until this many certificates were issued for a Certificate and it is ready, and returns it.
 pub async fn revision(ns: &TestNamespace, name: &str, revision: i64) -> Result<Value> {
     ns.wait(&format!("certificate/{name}"), SOON, |object| {
         object["status"]["revision"] == revision
@@ -202,7 +202,7 @@ pub async fn revision(ns: &TestNamespace, name: &str, revision: i64) -> Result<V
     .await
 }
 
-/// Watches the objects of a kind with these labels until they are as wanted, and returns them.
+/// Watches the objects of a kind with these labels until `wanted` is true of them, and returns them.
 pub async fn wait_all<K>(
     ns: &TestNamespace,
     labels: &str,
@@ -237,7 +237,7 @@ where
     })?
 }
 
-/// Label of all that leads a CA to the answers to http-01 challenges.
+/// Label of all objects that lead a CA to the answers of http-01 challenges.
 pub const HTTP01: &str = "certwright.dev/http01=true";
 
 /// Waits until nothing leads a CA to answers any more.
@@ -248,22 +248,22 @@ pub async fn wait_nothing_presented(ns: &TestNamespace) -> Result<()> {
     Ok(())
 }
 
-/// Waits until nothing is left of issuances: no way to an answer, no private key.
+/// Waits until nothing of the issuances is left: neither objects that lead to answers, nor private keys.
 pub async fn wait_nothing_left(ns: &TestNamespace) -> Result<()> {
     wait_nothing_presented(ns).await?;
     wait_all::<Secret>(ns, "certwright.dev/secret=next-private-key", <[_]>::is_empty).await?;
     Ok(())
 }
 
-/// Waits until the operator says that a Certificate is ready with the spec that it has now, and returns it. What needs
-/// another certificate although the spec stays the same is awaited by [`revision`].
+/// Waits until the operator reports that a Certificate is ready with its current spec, and returns it. Use [`revision`] to wait
+/// for another certificate with the same spec.
 pub async fn issued(ns: &TestNamespace, name: &str) -> Result<Value> {
     let target = format!("certificate/{name}");
     ns.wait(&target, SOON, is_issued).await?;
     ns.get(&target).await?.context("the Certificate is gone")
 }
 
-/// Whether a Certificate is ready, and not just with a spec that it had before.
+/// Whether a Certificate is ready with its current spec.
 pub fn is_issued(object: &Value) -> bool {
     let generation = &object["metadata"]["generation"];
     let conditions = object["status"]["conditions"].as_array();
@@ -275,7 +275,7 @@ pub fn is_issued(object: &Value) -> bool {
     })
 }
 
-/// Nothing is written to a Certificate for so long.
+/// Checks that a Certificate is not written for this long.
 pub async fn stays_as_it_is(ns: &TestNamespace, name: &str, quiet: Duration) -> Result<()> {
     let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
     let mut changes = pin!(watcher(ns.api::<certwright_api::Certificate>(), config).applied_objects());
@@ -297,7 +297,7 @@ pub fn condition(object: &Value, type_: &str) -> Option<(String, String, String)
     Some((text("status"), text("reason"), text("message")))
 }
 
-/// Base64, as byte strings are written in YAML.
+/// Base64, the format of byte strings in YAML.
 pub fn base64(text: &str) -> String {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.encode(text)

@@ -1,4 +1,4 @@
-//! What the operator says to a CA: its signed requests, opened at a [`Proxy`] in between.
+//! The operator's signed requests to a CA, decoded at a [`Proxy`] between them.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 pub const NEW_ACCOUNT: &str = "/sign-me-up";
 /// Path of Pebble's newOrder.
 pub const NEW_ORDER: &str = "/order-plz";
-/// What the paths of Pebble's accounts begin with.
+/// The beginning of the paths of Pebble's accounts.
 pub const ACCOUNT: &str = "/my-account/";
 
 /// A request.
@@ -28,7 +28,7 @@ pub struct Said {
 }
 
 impl Said {
-    /// Whether it asks for a new account, not just for one that exists.
+    /// Whether it asks for a new account, and not only for an existing one.
     pub fn registers(&self) -> bool {
         self.path == NEW_ACCOUNT && self.payload["onlyReturnExisting"] != true
     }
@@ -39,19 +39,19 @@ impl Said {
     }
 }
 
-/// The signed requests that have come to a proxy, in their order.
+/// The signed requests that a proxy has received, in order.
 #[derive(Clone, Default)]
 pub struct Overheard(Arc<Mutex<Vec<Said>>>);
 
 impl Overheard {
-    /// Listens from now on, and lets everything pass.
+    /// From now on, records requests and forwards all of them.
     pub fn at(proxy: &Proxy) -> Self {
         let overheard = Self::default();
         overheard.script(proxy, |_| Action::Pass);
         overheard
     }
 
-    /// Goes on listening, and answers as `script` says. It is asked about requests that are not signed, too.
+    /// Continues to record, and answers as `script` says. The script also sees requests that are not signed.
     pub fn script(&self, proxy: &Proxy, script: impl Fn(&Said) -> Action + Send + Sync + 'static) {
         let overheard = self.clone();
         proxy.script(move |request| {
@@ -64,12 +64,12 @@ impl Overheard {
         });
     }
 
-    /// Every signed request so far.
+    /// All signed requests so far.
     pub fn all(&self) -> Vec<Said> {
         self.0.lock().clone()
     }
 
-    /// Those among them that are as wanted.
+    /// Those that `wanted` accepts.
     pub fn those(&self, wanted: impl Fn(&Said) -> bool) -> Vec<Said> {
         self.all().into_iter().filter(|said| wanted(said)).collect()
     }
@@ -79,18 +79,18 @@ impl Overheard {
         self.those(Said::registers)
     }
 
-    /// Forgets what was said so far.
+    /// Forgets the requests so far.
     pub fn forget(&self) {
         self.0.lock().clear();
     }
 }
 
-/// A refusal, as RFC 8555 section 6.7 has it.
+/// A problem document (RFC 8555 section 6.7).
 pub fn problem(status: u16, typ: &str, detail: &str) -> Action {
     refusal(status, json!({ "type": typ, "detail": detail }))
 }
 
-/// A refusal with this document.
+/// An answer with this problem document.
 pub fn refusal(status: u16, document: Value) -> Action {
     let headers = vec![("content-type", "application/problem+json".to_owned())];
     Action::Respond { status, headers, body: document.to_string() }

@@ -1,4 +1,4 @@
-//! The program as people run it, against the test's cluster and namespace.
+//! The command line, with the test's cluster and namespace.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::PostParams;
 
-/// What the program printed, and its exit code.
+/// The output of the program, and its exit code.
 #[derive(Debug)]
 pub struct Ran {
     pub code: i32,
@@ -31,7 +31,7 @@ impl Ran {
         Ok(self)
     }
 
-    /// Fails unless all of these are in its output, wherever its lines are broken.
+    /// Fails unless its output contains all of these, regardless of line breaks.
     pub fn says(self, words: &[&str]) -> Result<Self> {
         let in_one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         let output = in_one_line(&self.output);
@@ -52,7 +52,7 @@ pub async fn certwright(ns: &TestNamespace, arguments: &[&str]) -> Result<Ran> {
     run(command(ns, arguments)).await
 }
 
-/// The command before it is run.
+/// The command, not started yet.
 pub fn command(ns: &TestNamespace, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_certwright"));
     command.args(arguments).args(["--namespace", &ns.name]);
@@ -66,7 +66,7 @@ pub async fn alone(arguments: &[&str]) -> Result<Ran> {
     run(command).await
 }
 
-/// Runs a command without holding up what else the test does.
+/// Runs a command without blocking the rest of the test.
 pub async fn run(mut command: Command) -> Result<Ran> {
     command.stdin(Stdio::null());
     let output: Output = tokio::task::spawn_blocking(move || command.output()).await??;
@@ -77,7 +77,7 @@ pub async fn run(mut command: Command) -> Result<Ran> {
     })
 }
 
-/// A link `kubectl-certwright` to the program in this directory.
+/// Creates a link `kubectl-certwright` to the program in this directory.
 pub fn link(directory: &Path) -> Result<()> {
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_certwright"), directory.join("kubectl-certwright"))?;
     Ok(())

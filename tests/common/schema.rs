@@ -1,4 +1,4 @@
-//! Any object that a schema in `crds/` takes, extremes first.
+//! Arbitrary objects that a schema in `crds/` accepts, extremes first.
 #![allow(clippy::unwrap_used, reason = "a definition that is not as expected fails the test")]
 
 use std::path::Path;
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
 
-/// Longest texts and lists would only make it slow; a few are tried all the same.
+/// The longest texts and lists would only make it slow; a few are tried nevertheless.
 const LONG: usize = 300;
 
 /// Objects of a kind, by its plural.
@@ -46,7 +46,7 @@ fn definition(plural: &str) -> Value {
     serde_yaml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// Whatever a schema takes, and a little more: of its rules, only those that refuse a field altogether are heeded.
+/// Whatever a schema accepts, and a little more: of its rules, only those that forbid a field are considered.
 fn values(schema: &Value) -> BoxedStrategy<Value> {
     let values = match (&schema["enum"], schema["type"].as_str()) {
         (Value::Array(values), _) => select(values.clone()).boxed(),
@@ -150,7 +150,7 @@ fn texts(schema: &Value) -> BoxedStrategy<Value> {
         .boxed()
 }
 
-/// The longest text, also of characters with four bytes.
+/// The longest text, also with characters of four bytes.
 fn longest(length: usize) -> BoxedStrategy<String> {
     prop_oneof![Just("x".repeat(length)), Just("\u{1f512}".repeat(length))].boxed()
 }
@@ -226,7 +226,7 @@ fn durations() -> BoxedStrategy<String> {
     .boxed()
 }
 
-/// What the API server takes for `format: byte`.
+/// What the API server accepts for `format: byte`.
 fn bytes() -> BoxedStrategy<String> {
     let known = ["", "QUJ=", "QR==", "QUJD", "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t"];
     prop_oneof![
@@ -237,7 +237,7 @@ fn bytes() -> BoxedStrategy<String> {
     .boxed()
 }
 
-/// What the API server takes for `format: date-time`.
+/// What the API server accepts for `format: date-time`.
 fn times() -> BoxedStrategy<String> {
     let known = [
         "2026-01-01T00:00:00Z",
@@ -252,7 +252,7 @@ fn times() -> BoxedStrategy<String> {
     select(known.to_vec()).prop_map(str::to_owned).boxed()
 }
 
-/// Any JSON, some of it deep.
+/// Arbitrary JSON, sometimes deeply nested.
 fn anything() -> BoxedStrategy<Value> {
     let leaf = prop_oneof![
         Just(Value::Null),

@@ -1,4 +1,4 @@
-//! Secrets that a test has made, and whether any of them is shown where nobody should see it.
+//! Secrets of a test, and whether one of them is visible where nobody should see it.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,12 +12,12 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::api::ListParams;
 
-/// What a Secret holds that everybody may see.
+/// The data of Secrets that everybody may see.
 const PUBLIC: &[&str] = &["tls.crt", "ca.crt"];
-/// A secret is searched for in pieces of this many bytes. Smaller ones would be found by chance.
+/// A secret is searched for in pieces of this many bytes. Smaller ones could be found by chance.
 const PIECE: usize = 16;
 
-/// Secrets, in every form in which they might be shown.
+/// Secrets, in all forms in which they could be visible.
 #[derive(Default)]
 pub struct Secrets {
     /// Each form, with the name of the secret.
@@ -25,7 +25,7 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    /// Adds every value of every Secret that is in the namespace now. Returns their names, as in `web-tls/tls.key`.
+    /// Adds all values of all Secrets in the namespace. Returns their names, such as `web-tls/tls.key`.
     pub async fn add_all(&mut self, ns: &TestNamespace) -> Result<Vec<String>> {
         let mut names = Vec::new();
         for secret in ns.api::<Secret>().list(&ListParams::default()).await? {
@@ -58,14 +58,14 @@ impl Secrets {
         Ok(())
     }
 
-    /// Adds a text that nobody may see as a whole, though its parts may be shown.
+    /// Adds a text that must not be visible as a whole, although its parts may be.
     pub fn add_whole(&mut self, name: &str, secret: &str) {
         for form in [secret.to_owned(), super::base64(secret), BASE64_URL_SAFE_NO_PAD.encode(secret)] {
             self.forms.insert(form, name.to_owned());
         }
     }
 
-    /// Fails if `text` shows any of the secrets. `place` says where `text` is from.
+    /// Fails if `text` contains any of the secrets. `place` says where `text` is from.
     pub fn check(&self, place: &str, text: &str) -> Result<()> {
         for (form, name) in &self.forms {
             if let Some((before, _)) = text.split_once(form.as_str()) {
@@ -82,7 +82,7 @@ impl Secrets {
     fn add_key(&mut self, name: &str, der: &[u8]) -> Result<()> {
         let private = private_part(der);
         self.add_bytes(name, &der[private.clone()])?;
-        // The lines of the PEM, as far as nothing public is in them. Three bytes make four characters.
+        // The lines of the PEM, unless they contain something public. Three bytes make four characters.
         let text = BASE64_STANDARD_NO_PAD.encode(der);
         let private = private.start.div_ceil(3) * 4..private.end / 3 * 4;
         for line in (0..text.len()).step_by(64) {
@@ -105,7 +105,7 @@ impl Secrets {
                 piece.iter().map(|byte| format!("{byte:02X}")).collect(),
             ];
             forms.extend(std::str::from_utf8(piece).map(str::to_owned));
-            // What comes before a piece decides where in it the groups of base64 begin.
+            // The position of a piece determines where its groups of base64 begin.
             for begin in 0..3 {
                 let groups = &piece[begin..begin + (PIECE - begin) / 3 * 3];
                 forms.extend(
@@ -118,9 +118,9 @@ impl Secrets {
     }
 }
 
-/// The part of a private key, in DER, that nobody may see: it holds the public key as well.
+/// The part of a private key, in DER, that nobody may see: the key also contains the public key.
 fn private_part(der: &[u8]) -> Range<usize> {
-    // The key of an elliptic curve is one OCTET STRING of 32 or 48 bytes. An RSA key begins with the modulus.
+    // The private key of an elliptic curve is one OCTET STRING of 32 or 48 bytes. An RSA key begins with the modulus.
     let small = der.len() < 300;
     let number = der.windows(2).position(|bytes| small && matches!(bytes, [0x04, 32 | 48]));
     match number.map(|at| at + 2..at + 2 + usize::from(der[at + 1])) {

@@ -1,4 +1,4 @@
-//! A write of the operator's, to the CA or to the API server, fails while the operator lives on.
+//! A write of the operator, to the CA or to the API server, fails while the operator continues to run.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,9 +14,9 @@ use serde_json::json;
 
 use super::crash::payload;
 
-/// What makes more writes than this has gone wrong.
+/// More writes than this mean that something is wrong.
 const MOST_WRITES: usize = 60;
-/// So many walks go on at once.
+/// How many walks are in progress concurrently.
 const AT_ONCE: usize = 8;
 
 /// How a write fails.
@@ -28,11 +28,11 @@ pub enum Way {
     Conflict,
     /// The connection ends, and the other side has not heard of it.
     NotSent,
-    /// The other side has done it, and the connection ends before its answer.
+    /// The other side has handled it, and the connection ends before its answer.
     AnswerLost,
 }
 
-/// How a walk goes: at each point, the write fails so often in a row.
+/// How a walk proceeds: at each point, the write fails this many times in a row.
 #[derive(Clone, Copy, Debug)]
 pub struct Gait {
     pub way: Way,
@@ -45,7 +45,7 @@ impl fmt::Display for Gait {
     }
 }
 
-/// Walks once in each way, with one failure and with three in a row.
+/// Walks once for each way to fail, with one failure and with three in a row.
 pub async fn walk_in_every_way<F: Future<Output = Result<()>>>(walk: impl Fn(Gait) -> F) -> Result<()> {
     let ways = [Way::Refused, Way::Conflict, Way::NotSent, Way::AnswerLost];
     let gaits = [3, 1].into_iter().flat_map(|times| ways.map(|way| Gait { way, times }));
@@ -56,8 +56,8 @@ pub async fn walk_in_every_way<F: Future<Output = Result<()>>>(walk: impl Fn(Gai
     stream::iter(walks).buffer_unordered(AT_ONCE).try_collect().await
 }
 
-/// Lets one write fail in each life, the first, the second and so on, until a life makes fewer writes. A life makes more
-/// than `least`.
+/// One write fails in each life, the first, the second and so on, until a life has fewer writes. A life has more writes than
+/// `least`.
 pub async fn walk(stumbler: &Stumbler, least: usize, life: impl AsyncFn(usize) -> Result<()>) -> Result<()> {
     for point in 1..=MOST_WRITES {
         let life = async {
@@ -77,38 +77,38 @@ pub async fn walk(stumbler: &Stumbler, least: usize, life: impl AsyncFn(usize) -
     anyhow::bail!("the operator goes on writing")
 }
 
-/// Counts writes from when it is armed, and lets one of them fail.
+/// Counts writes once it is armed, and lets one of them fail.
 pub struct Stumbler {
     gait: Gait,
     fates: Mutex<Fates>,
 }
 
-/// What became of the writes since the stumbler was armed.
+/// What happened to the writes since the stumbler was armed.
 #[derive(Clone, Debug, Default)]
 pub struct Fates {
     /// The write that fails, counted from 1; 0 for none.
     point: usize,
-    /// How many there were.
+    /// Their number.
     pub writes: usize,
     /// The one that failed: method and path.
     pub failed: Option<String>,
-    /// How often it has.
+    /// How many times it failed.
     times: usize,
-    /// What the CA was asked for, by path: how often it heard it.
+    /// How many times the CA received each counted request, by path.
     pub heard: BTreeMap<String, usize>,
-    /// How often its answer was lost.
+    /// How many times its answer was lost.
     pub lost: BTreeMap<String, usize>,
-    /// How often the CA was asked to bind an account to an external one.
+    /// How many times the CA was asked to bind an account to an external one.
     pub registrations: usize,
 }
 
 impl Fates {
-    /// How often the CA heard of what begins with `path`.
+    /// How many times the CA received requests whose path begins with `path`.
     pub fn heard(&self, path: &str) -> usize {
         self.heard.iter().filter(|(heard, _)| heard.starts_with(path)).map(|(_, times)| times).sum()
     }
 
-    /// How often its answer was lost.
+    /// How many times its answer was lost.
     pub fn lost(&self, path: &str) -> usize {
         self.lost.iter().filter(|(lost, _)| lost.starts_with(path)).map(|(_, times)| times).sum()
     }
@@ -119,13 +119,13 @@ impl Stumbler {
         Arc::new(Self { gait, fates: Mutex::default() })
     }
 
-    /// Judges what passes to the CA.
+    /// Decides about the requests to the CA.
     pub fn stand_at_ca(self: &Arc<Self>, proxy: &Proxy) {
         let stumbler = self.clone();
         proxy.script(move |request| stumbler.judge(request, true));
     }
 
-    /// Judges what passes to the API server.
+    /// Decides about the requests to the API server.
     pub fn stand_at_api(self: &Arc<Self>, proxy: &Proxy) {
         let stumbler = self.clone();
         proxy.script(move |request| stumbler.judge(request, false));
@@ -136,12 +136,12 @@ impl Stumbler {
         *self.lock() = Fates { point, ..Fates::default() };
     }
 
-    /// Lets everything pass, and counts no more.
+    /// Forwards everything, and stops counting.
     pub fn disarm(&self) {
         self.lock().point = 0;
     }
 
-    /// What became of the writes so far.
+    /// What happened to the writes so far.
     pub fn fates(&self) -> Fates {
         self.lock().clone()
     }

@@ -23,9 +23,9 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-/// 48 bytes, as Pebble's own examples have them.
+/// 48 bytes, as in Pebble's own examples.
 const MAC_KEY: &str = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
-/// Making a large RSA key takes its time on a busy machine.
+/// Generating a large RSA key takes a while on a busy machine.
 const LATER: Duration = Duration::from_secs(120);
 
 #[tokio::test]
@@ -173,7 +173,7 @@ async fn another_key_that_the_user_brings_is_another_account() -> Result<()> {
         ns.apply(&ca.issuer("    privateKeySecretRef: { name: mine }\n")).await?;
         let first = registered(ns, "ca").await?["status"]["acme"].clone();
 
-        // Secrets of others are not watched: it is seen when the issuer is looked at again.
+        // Secrets of others are not watched: the change is noticed at the next reconcile of the issuer.
         ns.apply(&secret(include_str!("../fixtures/account-p384-pkcs8.pem"))).await?;
         operator.restart().await?;
         let another = |issuer: &Value| issuer["status"]["acme"]["uri"] != first["uri"] && is_ready(issuer);
@@ -299,7 +299,7 @@ async fn the_secrets_of_a_cluster_issuer_are_in_the_operators_namespace() -> Res
     .await
 }
 
-/// A Pebble that takes every nonce, since a refused one sends a request twice, and a proxy that overhears.
+/// A Pebble that accepts all nonces, since a rejected one sends a request twice, and a recording proxy.
 struct Ca {
     pebble: Pebble,
     proxy: Proxy,
@@ -333,7 +333,7 @@ async fn registered(ns: &TestNamespace, name: &str) -> Result<Value> {
     ns.wait(&format!("issuer/{name}"), SOON, |issuer| is_up_to_date(issuer) && is_ready(issuer)).await
 }
 
-/// Waits until the Issuer `ca` says that it is not ready for `reason`, and returns its words.
+/// Waits until the Issuer `ca` is not ready for `reason`, and returns the message.
 async fn not_ready(ns: &TestNamespace, reason: &str) -> Result<String> {
     let said =
         |issuer: &Value| condition(issuer, "Ready").filter(|ready| ready.0 == "False" && ready.1 == reason);
@@ -349,12 +349,12 @@ fn is_up_to_date(issuer: &Value) -> bool {
     issuer["status"]["conditions"][0]["observedGeneration"] == issuer["metadata"]["generation"]
 }
 
-/// A name of the test's own.
+/// A name that no other test uses.
 fn host(ns: &TestNamespace, label: &str) -> String {
     format!("{label}.{}.example.com", ns.name)
 }
 
-/// Reads the account key by `kubectl`, which needs no runtime: a proxy's script cannot wait.
+/// Reads the account key with `kubectl`, which needs no runtime: a proxy's script cannot wait.
 fn read_key_at_once(namespace: &str) -> Result<String> {
     let output = Command::new("kubectl")
         .args(["get", "secret", "ca-account-key", "--namespace", namespace])

@@ -1,4 +1,4 @@
-//! An account that exists already is found again by its key: brought from another client, or from a backup.
+//! An existing account is found by its key, which comes from another client or from a backup.
 
 use crate::common::accounts::{Ca, MAC_KEY, events, key_in, key_secret, not_ready, registered, uri};
 use crate::common::overheard::{ACCOUNT, problem};
@@ -188,7 +188,7 @@ fn binding() -> Result<ExternalAccountKey> {
     Ok(ExternalAccountKey { key_id: "kid-1".to_owned(), mac_key, algorithm: MacAlgorithm::Hs256 })
 }
 
-/// A name of the test's own.
+/// A name that no other test uses.
 fn host(ns: &TestNamespace, label: &str) -> String {
     format!("{label}.{}.example.com", ns.name)
 }

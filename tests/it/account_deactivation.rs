@@ -1,4 +1,4 @@
-//! An account ends when a human says so, or with its issuer; and it stays ended.
+//! An account is deactivated on request, or with its issuer, and stays deactivated.
 
 mod deletion;
 
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 const DEACTIVATE: &str = "    accountPolicy: { onDelete: Deactivate }\n";
-/// A deletion that waits for the CA no longer than this.
+/// A deletion waits for the CA at most this long.
 const BRIEFLY: &str = "    accountPolicy: { onDelete: Deactivate, deactivationTimeout: 2s }\n";
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn an_account_that_is_deactivated_by_annotation_stays_so_whatever_happens(
         let before = ns.get("certificate/before").await?.context("it is gone")?;
         assert_eq!(condition(&before, "Ready").context("no condition")?.0, "True", "what was issued stays");
 
-        // The way to a new account is the one that the message tells.
+        // The message says how to get a new account.
         ns.delete_object("issuer/ca").await?;
         ns.wait_gone("issuer/ca", SOON).await?;
         ns.delete_object("secret/shared").await?;
@@ -97,7 +97,7 @@ async fn a_deactivated_account_whose_records_are_lost_is_not_registered_again() 
         ns.patch("issuer/ca", deactivate(&account)).await?;
         not_ready(ns, "ca", "Deactivated").await?;
 
-        // The Secret alone is lost, and then everything but the key.
+        // First only the Secret is lost, then everything except the key.
         ns.delete_object("secret/ca-account-key").await?;
         ns.patch("issuer/ca", json!({ "spec": { "acme": { "preferredChain": "any" } } })).await?;
         not_ready(ns, "ca", "Deactivated").await?;
@@ -109,7 +109,7 @@ async fn a_deactivated_account_whose_records_are_lost_is_not_registered_again() 
         ns.apply(&bare.to_string()).await?;
         ca.overheard.forget();
         ns.apply(&ca.issuer("")).await?;
-        // Pebble refuses to speak of such an account at all; others return it.
+        // Pebble rejects all requests about such an account; other CAs return it.
         let message = not_ready(ns, "ca", "Unauthorized").await?;
         assert!(message.contains("exists but is deactivated"), "{message}");
         let link = account.clone();
@@ -193,7 +193,7 @@ async fn a_ca_that_agrees_and_does_nothing_is_not_believed() -> Result<()> {
         );
         assert_eq!(issuer["status"]["deactivation"]["account"], account);
 
-        // One that does it, and whose answer does not say so.
+        // A CA that does it, but whose answer does not say so.
         ca.script(|said| deactivates(said).then(|| Action::ReplaceBody(Box::new(|_| "{}".into()))));
         not_ready(ns, "ca", "Deactivated").await?;
         let issuer = ns.get("issuer/ca").await?.context("no issuer")?;
@@ -265,7 +265,7 @@ async fn an_operator_killed_just_when_the_ca_has_deactivated_the_account_knows_i
     .await
 }
 
-/// Waits until a Certificate says that its issuer's account is deactivated.
+/// Waits until a Certificate reports that its issuer's account is deactivated.
 async fn waits_for_issuer(ns: &TestNamespace, name: &str) -> Result<()> {
     let waits = |object: &Value| {
         condition(object, "Issuing").is_some_and(|(_, reason, message)| {
@@ -277,13 +277,13 @@ async fn waits_for_issuer(ns: &TestNamespace, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// An account's URL as the CA itself has it: it names the host that it is asked at.
+/// The URL of an account in the CA's own answers: it contains the host of the request.
 fn at_pebble(ca: &Ca, url: &str) -> String {
     let host = ca.pebble.directory_url.trim_end_matches("/dir");
     url.replace(&ca.proxy.url, host)
 }
 
-/// A name of the test's own.
+/// A name that no other test uses.
 fn host(ns: &TestNamespace, label: &str) -> String {
     format!("{label}.{}.example.com", ns.name)
 }

@@ -1,4 +1,4 @@
-//! A new key id binds a new account; the one before stays on record until it is deactivated on purpose.
+//! A new key id binds a new account; the previous account stays on record until it is deactivated on request.
 
 use crate::common::accounts::{
     Ca, MAC_KEY, OTHER_MAC_KEY, deactivate, is_up_to_date, key_in, not_ready, registered, uri,
@@ -37,7 +37,7 @@ async fn the_account_before_stays_on_record_until_it_is_deactivated_on_purpose()
         assert!(previous["replacementTime"].is_string(), "{previous}");
         assert!(ca.says_of(old_key.clone()).await??.is_some(), "the old account lives on");
 
-        // The record outlives the issuer and the operator.
+        // The record survives the issuer and the operator.
         ns.delete_object("issuer/ca").await?;
         ns.wait_gone("issuer/ca", SOON).await?;
         operator.restart().await?;
@@ -87,7 +87,7 @@ async fn a_key_id_that_was_a_mistake_can_be_taken_back_without_a_mac_key() -> Re
         ns.apply(&certificate("web", &[&host(ns, "web")], "")).await?;
         issued(ns, "web").await?;
 
-        // Two accounts of which both are bound change places.
+        // Two bound accounts are swapped.
         ns.apply(&mac_key("eab", OTHER_MAC_KEY)).await?;
         ns.apply(&ca.issuer(&external_account("kid-2"))).await?;
         let second = uri(&registered(ns, "ca").await?);
@@ -131,7 +131,7 @@ async fn a_key_id_in_a_secret_binds_as_one_in_the_spec_does() -> Result<()> {
         assert_eq!(issuer["status"]["acme"]["boundKeyID"], "kid-1");
         let first = uri(&issuer);
 
-        // Without the Secret, the account goes on.
+        // Without the Secret, the account still works.
         ns.delete_object("secret/ids").await?;
         operator.restart().await?;
         ns.apply(&certificate("web", &[&host(ns, "web")], "")).await?;
@@ -197,7 +197,7 @@ fn key_id(text: &str) -> String {
     .to_string()
 }
 
-/// A name of the test's own.
+/// A name that no other test uses.
 fn host(ns: &TestNamespace, label: &str) -> String {
     format!("{label}.{}.example.com", ns.name)
 }

@@ -1,4 +1,4 @@
-//! The alerts of the Helm chart: when they fire, and where they send whoever is on call.
+//! The alerts of the Helm chart: when they fire, and where their links lead.
 
 use std::collections::BTreeSet;
 use std::fs;

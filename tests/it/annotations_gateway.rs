@@ -1,4 +1,4 @@
-//! Certificates from annotations on Gateways, and a Gateway API that comes later.
+//! Certificates from annotations on Gateways, and a Gateway API that is installed later.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use anyhow::Result;
 use certwright_cluster::{Operator, TestNamespace};
 use serde_json::{Value, json};
 
-/// The operator looks for the Gateway API more and more seldom, but at least twice a minute.
+/// The operator looks for the Gateway API at growing intervals, but at least twice a minute.
 const FOUND: Duration = Duration::from_secs(90);
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn a_gateway_api_that_comes_later_is_found_and_its_absence_disturbs_nothin
 
 const ISSUER: &str = "certwright.dev/issuer";
 
-/// The annotation that asks the Issuer `ca`.
+/// The annotation that requests a Certificate from the Issuer `ca`.
 fn by_ca() -> Value {
     json!({ ISSUER: "ca" })
 }

@@ -1,4 +1,5 @@
-//! Certificates from annotations on Ingresses: they are made, follow what they are made from, and go with it.
+//! Certificates from annotations on Ingresses: they are created, follow the object that they are created from, and are deleted
+//! with it.
 
 use crate::common::annotations::{caught_up, certificate_that, certificates, ingress, made, requests, told};
 use crate::common::faults::{event, steady};
@@ -115,7 +116,7 @@ async fn a_certificate_of_somebody_else_is_left_alone() -> Result<()> {
         assert_eq!(mine["spec"]["dnsNames"], json!(["mine.test"]));
         assert!(mine["metadata"]["ownerReferences"].is_null());
 
-        // Of two Ingresses, the first one has the Secret.
+        // The first of two Ingresses gets the Secret.
         ns.apply(&ingress("second", &by_ca(), &[("tls", &["c.test"])])).await?;
         let note = event(ns, "second", "CertificateNotOurs").await?.1;
         let words = "Certificate tls was created from Ingress shop, so it is not changed: name another Secret here, or \
@@ -188,7 +189,8 @@ async fn a_certificate_that_the_api_server_refuses_is_told_in_its_words() -> Res
     .await
 }
 
-/// Writes for each annotated Ingress: the Certificate, and an event. What the Certificate costs is its own affair.
+/// Writes for each annotated Ingress: the Certificate, and an event. The writes of the Certificate's own reconciles are not
+/// counted.
 #[tokio::test]
 async fn an_ingress_costs_two_writes_and_applied_again_none() -> Result<()> {
     TestNamespace::with("writes", async |ns| {
@@ -368,10 +370,10 @@ async fn only_the_replica_that_leads_watches_ingresses() -> Result<()> {
 }
 
 const ISSUER: &str = "certwright.dev/issuer";
-/// How many Ingresses the writes are counted of.
+/// The number of Ingresses in the test that counts writes.
 const COUNT: usize = 20;
 
-/// The annotation that asks the Issuer `ca`.
+/// The annotation that requests a Certificate from the Issuer `ca`.
 fn by_ca() -> Value {
     json!({ ISSUER: "ca" })
 }

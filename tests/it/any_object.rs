@@ -1,4 +1,4 @@
-//! Whatever the schemas in `crds/` take is read or reported, beside others that are well, and nothing panics.
+//! Whatever the schemas in `crds/` accept is read or reported, next to valid objects, and nothing panics.
 #![allow(clippy::unwrap_used, reason = "what cannot be read at all fails the test")]
 
 use crate::common::schema;
@@ -16,14 +16,14 @@ use kube::core::{ObjectList, WatchEvent};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// The objects as they come in one list.
+/// The objects as the items of one list.
 fn listed<K: Readable + Clone>(items: &[Value]) -> Vec<Reading<K>> {
     let list =
         json!({ "kind": "List", "apiVersion": "v1", "metadata": { "resourceVersion": "1" }, "items": items });
     serde_json::from_str::<ObjectList<Reading<K>>>(&list.to_string()).unwrap().items
 }
 
-/// Whatever the schema takes is read or reported, beside one that is well.
+/// Whatever the schema accepts is read or reported, next to a valid object.
 fn read_or_reported<K: Readable + Clone>(object: &Value) -> Result<Option<K>, TestCaseError> {
     let mut well = object.clone();
     well["spec"] = K::empty_spec();
@@ -32,7 +32,7 @@ fn read_or_reported<K: Readable + Clone>(object: &Value) -> Result<Option<K>, Te
     prop_assert!(found[0].fault.is_none() && found[2].fault.is_none());
     let found = found.remove(1);
     prop_assert_eq!(found.name_any(), "any");
-    // The type comes first, as the API server has it.
+    // The type comes first, as in the answers of the API server.
     let event = format!("{{\"type\":\"MODIFIED\",\"object\":{object}}}");
     let WatchEvent::Modified(watched) = serde_json::from_str::<WatchEvent<Reading<K>>>(&event).unwrap()
     else {

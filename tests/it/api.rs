@@ -1,4 +1,4 @@
-//! What the API refuses, accepts and tells.
+//! What the API rejects and accepts, and its messages.
 
 mod cert_manager;
 mod definitions;
@@ -12,7 +12,7 @@ use certwright_api::{crds, crds_yaml};
 use certwright_cluster::{Operator, Pebble, TestNamespace};
 use serde_json::Value;
 
-/// A second, and some patience with a busy machine.
+/// A second, plus some time for a busy machine.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
 #[tokio::test]
@@ -199,6 +199,8 @@ async fn an_issuer_that_cannot_be_honoured_is_refused_with_a_sentence() -> Resul
                 format!("{server}, caBundle: YQ==, skipTLSVerify: true"),
                 "caBundle and skipTLSVerify are mutually exclusive; remove one",
             ),
+            (format!("{server}, requestTimeout: 4s"), "must be a duration from 5s to 5m"),
+            (format!("{server}, requestTimeout: 301s"), "must be a duration from 5s to 5m"),
             (
                 format!("{server}, accountKey: {{ algorithm: RSA, size: 1024 }}"),
                 "accountKey.size: must be 2048, 3072 or 4096 for RSA",

@@ -1,4 +1,4 @@
-//! What the API refuses of an issuer's account, and in which words.
+//! What the API rejects about an issuer's account, and with which messages.
 
 use crate::common::api::is_refused;
 use anyhow::Result;

@@ -1,4 +1,4 @@
-//! Which solvers the API refuses, and with which sentence, and which it accepts.
+//! Which solvers the API rejects, with which messages, and which it accepts.
 
 use std::fs;
 
@@ -165,7 +165,7 @@ async fn an_issuer_for_cert_manager_is_accepted_with_only_its_api_version_change
                 .replace("apiVersion: cert-manager.io/v1", "apiVersion: certwright.dev/v1alpha1")
                 .replace("kind: Issuer", &format!("kind: {kind}"));
             fs::write(&path, yaml)?;
-            // kubectl refuses what the API does not know, and would drop.
+            // kubectl rejects fields that the API does not know and would drop.
             let arguments = ["apply", "--dry-run=server", "--namespace", &ns.name, "--filename"];
             kubectl(ns, &[&arguments[..], &[&path.display().to_string()]].concat()).context(kind)?;
         }
@@ -255,7 +255,7 @@ async fn what_is_said_of_solvers_tells_what_they_are() -> Result<()> {
     .await
 }
 
-/// A solver of each shape, as cert-manager's documentation has them.
+/// A solver of each kind, as in cert-manager's documentation.
 const FOR_CERT_MANAGER: &str = "
 apiVersion: cert-manager.io/v1
 kind: Issuer
@@ -343,7 +343,7 @@ spec:
         ingress: {}
 ";
 
-/// Each of these solvers is refused by its sentence, in an Issuer and in a ClusterIssuer.
+/// Each of these solvers is rejected with its message, in an Issuer and in a ClusterIssuer.
 async fn refuses(cases: &[(Value, &str)]) -> Result<()> {
     TestNamespace::with("solvers", async |ns| {
         for kind in ["Issuer", "ClusterIssuer"] {

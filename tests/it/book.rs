@@ -1,4 +1,4 @@
-//! The user guide holds together: every page is found, and every link leads somewhere.
+//! The user guide is complete: all pages are in the table of contents, and no link is broken.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
@@ -21,7 +21,7 @@ fn the_first_page_leads_to_every_other() -> Result<()> {
     let mut listed = linked(&Page::read("docs/README.md")?);
     listed.insert("docs/README.md".into());
     let pages: Vec<PathBuf> = book()?.into_iter().map(|page| page.path).collect();
-    // Those below `docs/design` have a list of their own.
+    // Those below `docs/design` have a separate list.
     let missing: Vec<_> = pages
         .iter()
         .filter(|path| path.parent() == Some(Path::new("docs")) && !listed.contains(*path))
@@ -54,7 +54,7 @@ fn every_link_leads_to_a_page_and_a_heading_that_exist() -> Result<()> {
     Ok(())
 }
 
-/// Why a link leads nowhere.
+/// Why a link is broken.
 fn follow(page: &Page, link: &str) -> Result<Result<(), &'static str>> {
     let (target, anchor) = link.split_once('#').unwrap_or((link, ""));
     let path = if target.is_empty() { page.path.clone() } else { beside(&page.path, target) };
@@ -77,7 +77,7 @@ fn linked(page: &Page) -> BTreeSet<PathBuf> {
     targets.map(|link| beside(&page.path, link.split('#').next().unwrap_or_default())).collect()
 }
 
-/// What a relative link in `page` names.
+/// The file that a relative link in `page` names.
 fn beside(page: &Path, target: &str) -> PathBuf {
     let mut path = page.parent().map(Path::to_owned).unwrap_or_default();
     for part in Path::new(target).components() {

@@ -1,5 +1,5 @@
-//! Every code that a CA can give for a refusal, where CAs give it: it is the reason, its sentence reaches people word for word,
-//! and it decides what happens next. What is expected of each code stands here, as docs/troubleshooting.md tells it to people.
+//! Every known error code of a CA, in every place where CAs send it: the code is the reason, the message quotes the CA verbatim,
+//! and the code determines what happens next. The expectations are the same as those in docs/troubleshooting.md.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use certwright_cluster::{Operator, Pebble, Proxy, TestNamespace};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
-/// As many are tried at once; Pebble does not bear many orders.
+/// How many are tried concurrently; Pebble cannot handle many orders.
 const AT_ONCE: usize = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -43,18 +43,18 @@ fn no_code_is_without_an_expectation() {
     );
 }
 
-/// What happens after a refusal.
+/// What happens after an error.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Next {
-    /// The account is unusable: nothing is tried again until the issuer's spec changes.
+    /// The account cannot be used: nothing is retried until the issuer's spec changes.
     AccountUnusable,
     /// The CA's operator must act: the issuer backs off slowly.
     CaOperatorMustAct,
-    /// The Certificate asks for what it may not have: it backs off slowly.
+    /// The CA does not allow what the Certificate requests: it backs off slowly.
     NotAllowed,
-    /// Too fast: the same order goes on after a wait.
+    /// Too many requests: the same order continues after a wait.
     TooFast,
-    /// The CA stumbled: the same order goes on, at first within seconds.
+    /// The CA failed temporarily: the same order continues, at first within seconds.
     Stumbled,
     /// Another order is placed after a wait.
     OrderAnew,
@@ -70,9 +70,9 @@ struct Code {
 /// What follows from a code.
 #[derive(Clone, Copy)]
 enum Follows {
-    /// The same wherever the CA gives it.
+    /// The same wherever the CA sends it.
     Always(Next),
-    /// This if the CA gives it of an account, and another order if of an order or a validation.
+    /// This if the error is about an account. If it is about an order or a validation, another order follows.
     OfAccount(Next),
 }
 
@@ -142,18 +142,18 @@ const CODES: &[Code] = {
     ]
 };
 
-/// Where a CA refuses.
+/// Where the CA sends the error.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Place {
     NewAccount,
     NewOrder,
     Finalize,
-    /// The challenge is answered, and the order is invalid afterwards.
+    /// The challenge is answered, and the order becomes invalid.
     Validation,
 }
 
 impl Code {
-    /// The places where it occurs.
+    /// The places where the code occurs.
     fn places(&self) -> &'static [Place] {
         match self.follows {
             Follows::Always(Next::AccountUnusable | Next::CaOperatorMustAct) => {
@@ -226,7 +226,7 @@ impl Case {
         }
     }
 
-    /// CAs put words of their own into the detail.
+    /// CAs put their own codes into the detail.
     fn problem(&self) -> Value {
         let code = self.code.code;
         let own = code.contains('_');
@@ -235,12 +235,12 @@ impl Case {
         json!({ "type": format!("urn:ietf:params:acme:error:{typ}"), "detail": detail })
     }
 
-    /// What has to reach people.
+    /// What the message must contain.
     fn words(&self) -> String {
         let problem = self.problem();
         let text = |key: &str| problem[key].as_str().unwrap_or_default().to_owned();
         match self.code.code {
-            // What a CA says of nonces differs each time.
+            // What a CA says about nonces differs each time.
             "badNonce" => format!("the CA rejected every nonce ({})", text("type")),
             _ => format!("{} ({})", text("detail"), text("type")),
         }
@@ -282,7 +282,7 @@ impl Case {
         });
     }
 
-    /// The Certificate waits for its issuer and quotes it; that is no failure of its own.
+    /// The Certificate waits for its issuer and quotes its message; this is not a failure of the Certificate.
     async fn certificate_waits(&self, ns: &TestNamespace) -> Result<()> {
         let waits = |object: &Value| {
             condition(object, "Issuing").is_some_and(|(_, reason, message)| {
@@ -294,8 +294,8 @@ impl Case {
         Ok(())
     }
 
-    /// A CA that has stumbled over an order is asked twice more within some seconds before that counts as a failure; one
-    /// that takes no nonce has been asked often enough.
+    /// If a CA fails temporarily, an order is retried twice within a few seconds before that counts as a failure. A CA that
+    /// accepts no nonce was asked often enough already.
     fn check_requests(&self, proxy: &Proxy, at_issuer: bool) -> Result<()> {
         let asked = requests_to(proxy, self.path()).len();
         let expected = match self.next() {

@@ -1,7 +1,8 @@
-//! A CA that is down, slow, broken or wrong, at any step: one valid certificate in the end, or none and the Secret as it
-//! was.
+//! A CA that is down, slow, broken or wrong, at any step: in the end there is one valid certificate, or none and the Secret is
+//! unchanged.
 
 mod orders;
+mod slow;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -61,7 +62,7 @@ async fn an_answer_that_is_lost_at_any_step_leads_to_no_second_certificate() -> 
         let walks: Vec<Vec<Seen>> = walks.try_collect().await?;
         for (step, seen) in walks.iter().enumerate() {
             let lost = seen.iter().find(|seen| seen.status == DROPPED).map(|seen| seen.operation);
-            // What was lost had reached the CA.
+            // The lost one had reached the CA.
             let accepted = |operation: &str| {
                 let reached = |seen: &&Seen| seen.status < 300 || seen.status == DROPPED;
                 seen.iter().filter(|seen| seen.operation == operation).filter(reached).count()
@@ -133,7 +134,7 @@ async fn a_ca_that_hangs_holds_up_nobody_else() -> Result<()> {
         issued(ns, "other-account").await?;
         let orders = requests_to(&proxy, path::NEW_ORDER);
         ensure!(orders[0].status.is_none(), "the first order still hangs: {orders:?}");
-        // What waits for the CA does not keep it from ending, and goes on afterwards.
+        // A request that waits for the CA does not delay the operator's end, and the order continues afterwards.
         let took = operator.terminate().await?;
         ensure!(took < Duration::from_secs(5), "it took {took:?} to end");
         operator.restart().await?;
@@ -190,7 +191,7 @@ async fn a_ca_that_refuses_nine_nonces_in_ten_issues_all_the_same() -> Result<()
     .await
 }
 
-/// What a proxy notes of a request whose answer did not go on.
+/// The status that a proxy records for a request whose answer was dropped.
 const DROPPED: u16 = 499;
 const INTERNAL: &str = "urn:ietf:params:acme:error:serverInternal";
 const OPERATIONS: [&str; 10] = [
@@ -213,19 +214,19 @@ fn quick_to_retry(ns: &TestNamespace) -> OperatorBuilder<'_> {
 #[derive(Clone, Copy)]
 enum Fault {
     None,
-    /// No request from this one on reaches the CA, until that is in a condition.
+    /// No request from this one on reaches the CA, until a condition reports that.
     DownFrom(usize),
-    /// The answer to this request does not come.
+    /// The answer to this request is lost.
     AnswerLost(usize),
 }
 
-/// A request as it was seen between operator and CA.
+/// A request between the operator and the CA.
 struct Seen {
     operation: &'static str,
     status: u16,
 }
 
-/// Goes from a new Issuer to a certificate, with a fault on the way; returns what was asked of the CA.
+/// From a new Issuer to a certificate, with a fault; returns the requests to the CA.
 async fn walk(
     ns: &TestNamespace,
     pebble: &Pebble,
@@ -267,7 +268,7 @@ async fn walk(
     seen.collect()
 }
 
-/// Has the CA stumble at `path` until a condition says so, and sees that the same order goes on.
+/// The CA fails at `path` until a condition reports that; then the same order must continue.
 async fn stumble(
     ns: &TestNamespace,
     pebble: &Pebble,

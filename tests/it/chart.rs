@@ -1,5 +1,5 @@
-//! The Helm chart: what it renders, what it refuses, and that every value is described. `make chart` writes the renderings
-//! in `tests/fixtures/chart` and the table in `docs/install-helm.md` anew.
+//! The Helm chart: its renderings, what it rejects, and that all values are documented. `make chart` regenerates the renderings
+//! in `tests/fixtures/chart` and the table in `docs/install-helm.md`.
 
 mod values;
 
@@ -34,7 +34,7 @@ fn the_renderings_are_those_in_the_repository() -> Result<()> {
     Ok(())
 }
 
-/// Roles and CRDs are links to those of `deploy/base` and `crds`; a package holds what they lead to.
+/// Roles and CRDs are links to those in `deploy/base` and `crds`; a package contains the files themselves.
 #[test]
 fn a_package_renders_what_the_repository_does() -> Result<()> {
     let folder = std::env::temp_dir().join(format!("certwright-chart-{}", std::process::id()));
@@ -51,7 +51,7 @@ fn a_package_renders_what_the_repository_does() -> Result<()> {
 fn kustomize_makes_the_same_objects() -> Result<()> {
     let kustomized = run("kubectl", &["kustomize", text(&root().join("deploy/base"))?])?;
     let mut kustomized = by_name(&kustomized)?;
-    // Helm makes the namespace itself, if asked to.
+    // Helm itself creates the namespace if requested.
     kustomized.remove("Namespace certwright").context("no Namespace in deploy/base")?;
     let chart = by_name(&rendered(&[])?)?;
     assert_eq!(Vec::from_iter(kustomized.keys()), Vec::from_iter(chart.keys()), "deploy/base, and the chart");
@@ -125,7 +125,7 @@ fn alerts_and_dashboard_ask_for_metrics_that_there_are() -> Result<()> {
     let rows: Vec<(&str, Vec<&str>)> = rows.map(|(name, rest)| (name, rest.split(" | ").collect())).collect();
     let documented: BTreeMap<&str, &str> =
         rows.iter().filter_map(|(name, cells)| Some((*name, *cells.first()?))).collect();
-    // Besides the metrics' own, there are those of the pod that is scraped and of a histogram's buckets.
+    // In addition to the metrics' own labels, there are those of the scraped pod and of histogram buckets.
     let mut labels = BTreeSet::from(["pod", "le"]);
     for (_, cells) in &rows {
         labels.extend(
@@ -158,7 +158,7 @@ fn alerts_and_dashboard_ask_for_metrics_that_there_are() -> Result<()> {
     Ok(())
 }
 
-/// The files in `tests/fixtures/chart` with values.
+/// The files with values in `tests/fixtures/chart`.
 fn value_sets() -> Result<Vec<PathBuf>> {
     let mut sets = Vec::new();
     for entry in fs::read_dir(root().join("tests/fixtures/chart"))? {
@@ -172,7 +172,7 @@ fn value_sets() -> Result<Vec<PathBuf>> {
     Ok(sets)
 }
 
-/// Objects by kind and name, without what only Helm puts on them.
+/// Objects by kind and name, without the labels that only Helm sets.
 fn by_name(yaml: &str) -> Result<BTreeMap<String, Value>> {
     let mut objects: BTreeMap<String, Value> = objects(yaml)?
         .into_iter()

@@ -1,5 +1,5 @@
-//! A release of the Helm chart on a real API server: what it renders is taken, its rights are enough, and it goes without
-//! a trace.
+//! A release of the Helm chart on a real API server: its objects are accepted, its permissions suffice, and it can be uninstalled
+//! completely.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use certwright_cluster::{Operator, Pebble, TestNamespace};
 use serde_json::Value;
 
-/// Kinds that a release has in these tests.
+/// The kinds of a release in these tests.
 const KINDS: &str = "deployments,services,serviceaccounts,configmaps,poddisruptionbudgets,networkpolicies,roles,\
                      rolebindings,secrets";
 
@@ -20,11 +20,11 @@ async fn the_api_server_takes_all_that_is_rendered() -> Result<()> {
         let fixtures = root().join("tests/fixtures/chart");
         for set in ["default", "minimal", "everything"] {
             let values = fixtures.join(format!("{set}.values.yaml")).display().to_string();
-            // Its namespaces are those of nobody here.
+            // Its namespaces do not exist here.
             let rendered = rendered(&["--values", &values, "--set", "crds.enabled=true"])?;
             let mut taken = 0;
             for mut object in objects(&rendered)? {
-                // The kinds of the Prometheus operator are not in this cluster.
+                // This cluster does not have the kinds of the Prometheus operator.
                 if object["apiVersion"] == "monitoring.coreos.com/v1" {
                     continue;
                 }
@@ -106,7 +106,7 @@ async fn the_roots_of_a_ca_bundle_are_trusted_with_the_variables_that_the_chart_
                     continue;
                 };
                 if name.starts_with("SSL_") {
-                    // Where the ConfigMap would be mounted.
+                    // The path where the ConfigMap would be mounted.
                     let value = value.replace("/etc/certwright/ca/ca.crt", &roots.display().to_string());
                     operator = operator.environment(name, &value);
                     variables += 1;
@@ -124,13 +124,13 @@ async fn the_roots_of_a_ca_bundle_are_trusted_with_the_variables_that_the_chart_
     .await
 }
 
-/// How many replicas the release's Deployment wants.
+/// The number of replicas in the release's Deployment.
 async fn replicas(ns: &TestNamespace) -> Result<i64> {
     let deployment = ns.get("deployment/certwright").await?.context("no Deployment")?;
     deployment["spec"]["replicas"].as_i64().context("a Deployment without replicas")
 }
 
-/// Asks the API server to check the object, as strictly as it can, without storing it.
+/// The API server validates the object, as strictly as it can, without storing it.
 fn dry_run(object: &Value) -> Result<()> {
     use std::io::Write;
     let arguments =

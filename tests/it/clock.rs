@@ -1,4 +1,4 @@
-//! A node whose clock is a day ahead: the CA's clock is the judge.
+//! A node whose clock is a day ahead: the operator uses the CA's clock.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_a_day_ahead_makes_no_storm_of_orders() -> Result<()> {
     TestNamespace::with("clock", async |ns| {
-        // They have expired by the clock of the operator as soon as they are made.
+        // By the operator's clock, they expire as soon as they are issued.
         let pebble = Pebble::builder().certificate_validity(DAY / 4).start(&ns.cluster).await?;
         let proxy = Proxy::start(&ns.cluster, &pebble.address).await?;
         let clock = FakeClock::fast(&ns.cluster, 1)?;
@@ -29,7 +29,7 @@ async fn a_clock_that_is_a_day_ahead_makes_no_storm_of_orders() -> Result<()> {
             "no word of it"
         );
 
-        // One that begins anew knows nothing of the CA's clock, and asks before it orders.
+        // After a restart, the operator does not know the CA's clock, and asks for it before it places an order.
         operator.restart().await?;
         ns.wait_condition("certificate/web", "Ready", "True", SOON).await?;
         stays_as_it_is(ns, "web", Duration::from_secs(3)).await?;
@@ -37,7 +37,7 @@ async fn a_clock_that_is_a_day_ahead_makes_no_storm_of_orders() -> Result<()> {
         assert_eq!(object["status"]["revision"], 1, "{}", object["status"]);
         assert_eq!(count(&proxy, NEW_ORDER), 1);
 
-        // What is due for another reason is ordered.
+        // If a certificate is due for another reason, it is ordered.
         ns.patch("certificate/web", json!({ "spec": { "dnsNames": ["other.example.com"] } })).await?;
         revision(ns, "web", 2).await?;
         assert_eq!(count(&proxy, NEW_ORDER), 2);

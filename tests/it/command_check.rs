@@ -1,4 +1,4 @@
-//! `certwright check`: what an issuance needs, line by line.
+//! `certwright check`: everything that an issuance needs, line by line.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ async fn what_is_as_it_should_be_is_ok_line_by_line() -> Result<()> {
             "ok    www.example.com: port 80 answers\n",
         ])?;
         ensure!(ran.errors.contains("0 failures, 2 warnings."), "{ran:?}");
-        // Where the operators of all tests have their rights.
+        // Where the operators of all tests have their permissions.
         let ran = certwright(ns, &["check", "--operator-namespace", "certwright", "--cluster-only"]).await?;
         ran.says(&["ok    service account certwright/certwright has all permissions it needs ("])?;
         Ok(())

@@ -1,4 +1,4 @@
-//! The command line itself: as a plugin of kubectl, in shells, in the manual and in the documentation.
+//! The command line itself: as a plugin of kubectl, completion, manual page and documentation.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
@@ -72,7 +72,7 @@ async fn shells_accept_the_completion_scripts() -> Result<()> {
         let script = alone(&["completion", shell]).await?.ended(0)?.says(&["certwright", "rollover"])?.output;
         if Command::new(shell).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err()
         {
-            // A shell that is not there cannot be asked.
+            // This shell is not installed.
             continue;
         }
         let mut check = Command::new(shell).arg("-n").stdin(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
@@ -95,7 +95,7 @@ async fn the_manual_page_has_every_command_and_flag() -> Result<()> {
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn();
-    // Where there is no man, nobody can say.
+    // `man` may not be installed.
     if let Ok(check) = &mut check {
         check.stdin.take().context("no stdin")?.write_all(page.as_bytes())?;
     }
@@ -124,7 +124,7 @@ fn the_documentation_has_every_command_with_its_flags_and_no_others() -> Result<
         Cli::command().get_subcommands().map(|one| format!("certwright {}", one.get_name())).collect();
     assert_eq!(documented, top.iter().map(String::as_str).collect(), "the headings of {path}");
     for (heading, section) in sections.iter().filter(|(heading, _)| *heading != "certwright run") {
-        // What the program prints names flags of others.
+        // The output of commands contains flags of other commands.
         let prose: String = section.split("\n```").step_by(2).collect();
         let shown = prose.split(|c: char| c.is_whitespace() || "`|,()[]=.;:".contains(c));
         let common = ["--kubeconfig", "--context", "--namespace"];
@@ -146,7 +146,7 @@ fn the_documentation_has_every_command_with_its_flags_and_no_others() -> Result<
     Ok(())
 }
 
-/// Every command that can be run, with its long flags.
+/// All commands that can be run, with their long flags.
 fn commands() -> Vec<(String, BTreeSet<String>)> {
     fn collect(command: &clap::Command, name: &str, found: &mut Vec<(String, BTreeSet<String>)>) {
         let flags = command.get_arguments().filter_map(|argument| argument.get_long());

@@ -1,4 +1,4 @@
-//! `certwright list`: what there is, what expires, and in a form that scripts read.
+//! `certwright list`: which Certificates exist, which expire, and output for scripts.
 
 use std::time::Duration;
 

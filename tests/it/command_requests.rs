@@ -1,9 +1,10 @@
-//! `certwright renew`, `revoke` and `rollover`: what people ask for, and what they are told while they wait.
+//! `certwright renew`, `revoke`, `rollover` and `deactivate`: what users request, and what they are told while they wait.
 
 use crate::common::faults::{issuing, path, ready_behind_proxy, refusal, steady};
 use crate::common::http01::{hold, host};
+use crate::common::overheard::ACCOUNT;
 use crate::common::program::certwright;
-use crate::common::{certificate, issued, ready, ready_through_proxy, revision};
+use crate::common::{SOON, certificate, issued, ready, ready_through_proxy, revision};
 use anyhow::{Context, Result, ensure};
 use certwright_cluster::Pebble;
 use certwright_cluster::proxy::Action;
@@ -74,7 +75,7 @@ async fn a_renewal_that_the_ca_refuses_is_a_failure_with_its_words_and_tried_aga
         let ran = certwright(ns, &["renew", "web", "--wait"]).await?.ended(3)?;
         ran.says(&["web: failed: CAA: ", "CAA forbids it (urn:ietf:params:acme:error:caa)"])?;
         issuing(ns, "web", "CAA").await?;
-        // The operator waits for an hour, unless somebody asks.
+        // The operator waits for an hour, unless a renewal is requested.
         let again = certwright(ns, &["renew", "web", "--wait"]).await?.ended(3)?;
         again.says(&["web: failed: CAA: "])?;
         proxy.pass();
@@ -133,6 +134,52 @@ async fn an_account_key_is_changed_or_the_ca_says_why_not() -> Result<()> {
         let ran = certwright(ns, &["rollover", "issuer", "ca", "--wait"]).await?.ended(3)?;
         ran.says(&["ca: failed: ", "no other key for you", "; next attempt at "])?;
         certwright(ns, &["rollover", "clusterissuer", "nobody"]).await?.ended(4)?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_account_is_deactivated_once_that_is_confirmed_and_the_ca_agrees() -> Result<()> {
+    TestNamespace::with("deactivate", async |ns| {
+        let (_pebble, proxy, _operator) = ready_through_proxy(ns, Pebble::builder(), "").await?;
+        let issuer = ns.get("issuer/ca").await?.context("gone")?;
+        let account = issuer["status"]["acme"]["uri"].as_str().context("no account")?;
+        let ran = certwright(ns, &["deactivate", "issuer", "ca"]).await?.ended(2)?;
+        ensure!(ran.errors.contains("a deactivation cannot be undone: confirm it with --yes"), "{ran:?}");
+        let foreign = ["deactivate", "issuer", "ca", "--account", "https://ca.test/1", "--yes"];
+        let ran = certwright(ns, &foreign).await?.ended(4)?;
+        ensure!(ran.errors.contains("account https://ca.test/1 of Issuer"), "{ran:?}");
+        certwright(ns, &["deactivate", "clusterissuer", "nobody", "--yes"]).await?.ended(4)?;
+        let annotations = |issuer: Value| issuer["metadata"]["annotations"].clone();
+        assert_eq!(
+            annotations(ns.get("issuer/ca").await?.context("gone")?),
+            Value::Null,
+            "nothing was requested"
+        );
+
+        proxy.script(|request| match request.path.starts_with(ACCOUNT) {
+            true => refusal(
+                500,
+                &json!({"type": "urn:ietf:params:acme:error:serverInternal", "detail": "out of disk"}),
+            ),
+            false => Action::Pass,
+        });
+        let ask = ["deactivate", "issuer", "ca", "--yes", "--wait"];
+        let ran = certwright(ns, &ask).await?.ended(3)?;
+        ran.says(&[
+            "issuer.certwright.dev/ca: account deactivation requested\n",
+            "ca: failed: ",
+            "out of disk",
+            "; next attempt at ",
+        ])?;
+        proxy.pass();
+        let nothing = json!({ "metadata": { "annotations": { "certwright.dev/deactivate-account": null } } });
+        ns.patch("issuer/ca", nothing).await?;
+        ns.wait("issuer/ca", SOON, |issuer| issuer["status"]["deactivation"].is_null()).await?;
+        let ran = certwright(ns, &ask).await?.ended(0)?;
+        ran.says(&[&format!("ca: done: the account {account} is deactivated")])?;
+        ns.wait_condition("issuer/ca", "Ready", "False", SOON).await?;
         Ok(())
     })
     .await

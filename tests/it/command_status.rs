@@ -1,4 +1,4 @@
-//! `certwright status`: what is wrong, since when, what the CA said, what to do, and when it goes on.
+//! `certwright status`: what is wrong, since when, what the CA said, what to do, and when it continues.
 
 use crate::common::faults::{event, issuing, path, ready_behind_proxy, refusal, steady, time};
 use crate::common::http01::{hold, host};
@@ -48,7 +48,7 @@ async fn one_that_waits_says_for_what_with_its_challenges_and_what_to_do() -> Re
         let _held = hold(ns, &name).await?;
         ns.apply(&certificate("web", &[&name], "")).await?;
         let (_, message) = issuing(ns, "web", "WaitingForSelfCheck").await?;
-        // The name leads to where nobody listens, and the message says so.
+        // Nothing listens at the address of the name, and the message says so.
         ensure!(message.contains("127.80.0.1:80 refused the connection"), "{message}");
         let ran = certwright(ns, &["status", "certificate", "web"]).await?.ended(3)?;
         let web = ns.get("certificate/web").await?.context("it is gone")?;
@@ -207,13 +207,13 @@ async fn what_does_not_exist_is_told_by_code_and_colours_are_for_terminals() -> 
     .await
 }
 
-/// Fails unless the screen has exactly these lines. A line that is broken counts as one, columns count as one space, and `…` stands
-/// for each length of time, which goes on while the test runs.
+/// Fails unless the output has exactly these lines. A wrapped line counts as one, several spaces count as one, and `…` replaces
+/// all lengths of time, which change while the test runs.
 fn assert_shows(ran: &Ran, expected: &[String]) {
     let mut lines: Vec<String> = Vec::new();
     for line in ran.output.lines() {
         match lines.last_mut() {
-            // What belongs to a label stands behind 14 spaces.
+            // The text of a label is indented by 14 spaces.
             Some(last) if line.starts_with("              ") => last.extend([" ", line.trim()]),
             _ => lines.push(line.to_owned()),
         }
@@ -222,7 +222,7 @@ fn assert_shows(ran: &Ran, expected: &[String]) {
     assert_eq!(plain(&lines), plain(expected), "{}", ran.output);
 }
 
-/// A line with `…` in the place of `4m1s` in `in 4m1s` and `4m1s ago`.
+/// A line with `…` instead of `4m1s` in `in 4m1s` and `4m1s ago`.
 fn without_lengths(line: &str) -> String {
     let words: Vec<&str> = line.split_whitespace().collect();
     let is_length = |word: &str| {
@@ -240,7 +240,7 @@ fn without_lengths(line: &str) -> String {
     shown.collect::<Vec<_>>().join(" ")
 }
 
-/// What the screen says for a reason: the first paragraph of its entry in docs/troubleshooting.md, and how to see the rest.
+/// What the output says for a reason: the first paragraph of its section in docs/troubleshooting.md, and where to read the rest.
 fn what_to_do(chapter: &str, reason: &str) -> Result<String> {
     let page = Page::read("docs/troubleshooting.md")?;
     let (_, chapter) = page.text.split_once(&format!("\n## {chapter}\n")).context("no such chapter")?;
@@ -248,7 +248,7 @@ fn what_to_do(chapter: &str, reason: &str) -> Result<String> {
     let entry = entry.split("\n#").next().unwrap_or_default().trim();
     let (first, rest) = entry.split_once("\n\n").unwrap_or((entry, ""));
     let first = first.split_whitespace().collect::<Vec<_>>().join(" ");
-    // A link is its text and the page that it leads to.
+    // A link is shown as its text and its page.
     let mut text = String::new();
     for (index, part) in first.split('[').enumerate() {
         match part.split_once("](").and_then(|(label, part)| Some((label, part.split_once(')')?))) {
@@ -265,7 +265,7 @@ fn what_to_do(chapter: &str, reason: &str) -> Result<String> {
     Ok(format!("What to do    {text}{more}"))
 }
 
-/// Since when a condition of an object is as it is.
+/// Since when a condition of an object has had its status.
 fn since(object: &Value, type_: &str) -> Result<String> {
     let conditions = object["status"]["conditions"].as_array().context("no conditions")?;
     let condition = conditions.iter().find(|condition| condition["type"] == type_).context("no condition")?;

@@ -1,4 +1,4 @@
-//! The CA knows whom to write to: one address or several, changed by one request that changes nothing else.
+//! The CA knows the contacts: one address or several, changed by one request that changes nothing else.
 
 use crate::common;
 

@@ -1,4 +1,4 @@
-//! The operator is killed after every single write that it makes, to the CA or to the API server, and started again.
+//! The operator is killed after each of its writes, to the CA or to the API server, and started again.
 
 use crate::common;
 
@@ -33,7 +33,7 @@ kind: Gateway
 metadata: { name: public }
 spec: { gatewayClassName: router, listeners: [{ name: http, port: 80, protocol: HTTP }] }
 ";
-/// An issuance makes more writes than this, however control is proved.
+/// An issuance has more writes than this, with any solver.
 const LEAST_WRITES: usize = 10;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,18 +70,18 @@ async fn walk_issuance(when: When, proof: Proof) -> Result<()> {
     walk(LEAST_WRITES, |point| issuance(point, when, proof)).await
 }
 
-/// How control of the name is proved.
+/// The solvers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Proof {
     /// Over HTTP, through a temporary Ingress.
     Ingress,
     /// Over HTTP, one name through an Ingress of somebody else and one through an HTTPRoute.
     EditedIngressAndRoute,
-    /// By a TXT record, through a provider; what that is told counts as a write.
+    /// A TXT record at a provider; requests to the provider count as writes.
     Record,
 }
 
-/// Whether a request registers an account with an external one (RFC 8555 section 7.3.4), or finalizes an order.
+/// Whether a request registers an account with external account binding (RFC 8555 section 7.3.4), or finalizes an order.
 fn is_notable(request: &RequestInfo) -> bool {
     let payload = payload(request).unwrap_or_default();
     let registers =
@@ -89,11 +89,11 @@ fn is_notable(request: &RequestInfo) -> bool {
     registers || request.path.starts_with("/finalize-order/")
 }
 
-/// One issuance from nothing to a certificate, with a crash at the write `point`, and what must hold in the end.
+/// One issuance from nothing to a certificate, with a crash at the write `point`, and the expected result.
 async fn issuance(point: usize, when: When, proof: Proof) -> Result<Run> {
     let mut run = None;
     TestNamespace::with("crash", async |ns| {
-        // A refused nonce is a write that is sent twice; it has tests of its own.
+        // A rejected nonce sends a write twice; other tests cover it.
         let bind = Bind::builder().zone("crash.test").start(&ns.cluster).await?;
         let pebble = Pebble::builder().eab("kid", MAC_KEY);
         let pebble = match proof {
@@ -154,7 +154,7 @@ async fn issuance(point: usize, when: When, proof: Proof) -> Result<Run> {
     run.context("the issuance did not end")
 }
 
-/// Waits until the Certificate is ready and nothing is under way.
+/// Waits until the Certificate is ready and nothing is in progress.
 async fn at_rest(ns: &TestNamespace) -> Result<()> {
     ns.wait("certificate/web", SOON, |certificate| {
         let is = |type_: &str, status: &str| {
@@ -184,7 +184,7 @@ async fn check_outcome(ns: &TestNamespace, killer: &Killer) -> Result<()> {
     Ok(())
 }
 
-/// What stands in the namespace beyond what shall be there.
+/// Objects that should not be left in the namespace.
 async fn leftovers(ns: &TestNamespace) -> Result<Vec<String>> {
     let all = ListParams::default();
     let names = BTreeSet::from(["web-tls", "ca-account-key", "certwright-ledger-key", "eab"]);

@@ -1,4 +1,5 @@
-//! The operator is killed after every single write while an account is replaced and both are ended, and started again.
+//! The operator is killed after each of its writes while an account is replaced and both accounts are deactivated, and started
+//! again.
 
 use crate::common::accounts::{Ca, MAC_KEY, OTHER_MAC_KEY, deactivate, key_in, registered, uri};
 use crate::common::crash::{Killer, Run, When, payload, walk};
@@ -59,7 +60,8 @@ async fn life(point: usize, when: When) -> Result<Run> {
     run.context("it did not end")
 }
 
-/// Binds another account, ends the first, and then the second with its issuer; from wherever that was left.
+/// Binds another account, deactivates the first one, and then the second one with its issuer; continues from wherever the last
+/// run ended.
 async fn end(ns: &TestNamespace, ca: &Ca, old: &str) -> Result<()> {
     let Some(present) = ns.get("issuer/ca").await? else { return Ok(()) };
     if present["metadata"]["deletionTimestamp"].is_null() {
@@ -79,7 +81,7 @@ fn issuer(ca: &Ca, key_id: &str) -> String {
     ca.issuer(&(external_account(key_id) + "    accountPolicy: { onDelete: Deactivate }\n"))
 }
 
-/// Whether a request registers an account with an external one (RFC 8555 section 7.3.4).
+/// Whether a request registers an account with external account binding (RFC 8555 section 7.3.4).
 fn registers(request: &RequestInfo) -> bool {
     let payload = payload(request).unwrap_or_default();
     request.path == NEW_ACCOUNT && String::from_utf8_lossy(&payload).contains("externalAccountBinding")

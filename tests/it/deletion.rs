@@ -1,4 +1,4 @@
-//! Whatever is deleted goes at once, and takes along what was made for it, also while the CA hangs.
+//! Deleted objects disappear quickly, with everything that was created for them, even while the CA hangs.
 
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use k8s_openapi::api::networking::v1::Ingress;
 use serde_json::json;
 use tokio::time::Instant;
 
-/// Long enough for Kubernetes to collect what belongs to a deleted object, and far less than a request to a CA may take.
+/// Long enough for Kubernetes to delete the dependents of a deleted object, and much shorter than the timeout of a request to a
+/// CA.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
 #[tokio::test]
@@ -30,7 +31,7 @@ async fn a_certificate_deleted_while_the_ca_hangs_is_gone_at_once() -> Result<()
             assert!(deleted.elapsed() < AT_ONCE, "{path}: it took {:?}", deleted.elapsed());
             assert!(ns.get("secret/web-tls").await?.is_none());
 
-            // Others go on meanwhile.
+            // Others continue in the meantime.
             hanging.go_on(&proxy);
             ns.apply(&certificate("next", &["b.example.com"], "")).await?;
             issued(ns, "next").await?;
@@ -55,7 +56,7 @@ async fn an_answer_of_the_ca_for_a_deleted_certificate_makes_nothing() -> Result
             ns.wait_gone("certificate/web", AT_ONCE).await?;
             wait_nothing_left(ns).await?;
             held.go_on(&proxy);
-            // By the time that this one is issued, the other would be too.
+            // When this one is issued, the other one would have been issued, too.
             ns.apply(&certificate("next", &["b.example.com"], "")).await?;
             issued(ns, "next").await?;
             wait_nothing_left(ns).await?;
@@ -204,7 +205,7 @@ async fn an_order_of_another_issuer_is_abandoned() -> Result<()> {
     .await
 }
 
-/// How many requests the CA has answered with `status`: it may refuse a nonce before.
+/// How many requests the CA has answered with `status`: it may have rejected a nonce before.
 fn accepted(proxy: &Proxy, path: &str, status: u16) -> usize {
     let accepted = |request: &&certwright_cluster::proxy::Record| {
         request.path.starts_with(path) && request.status.is_some_and(|found| found == status)

@@ -1,5 +1,4 @@
-//! dns-01 by updates of a name server (RFC 2136): TXT records put into the DNS, seen by all name servers, and removed
-//! again.
+//! dns-01 with updates of a name server (RFC 2136): TXT records are added, seen at all name servers, and removed again.
 #![allow(clippy::disallowed_methods, reason = "these are the tests' own connections")]
 
 use crate::common;
@@ -78,7 +77,7 @@ async fn updates_go_over_tcp_alone_where_so_asked_for() -> Result<()> {
         assert_eq!(tunnel.connections.load(Ordering::SeqCst), 2, "one to add the record, one to remove it");
         assert_eq!(ground.values("a.test").await?, [""; 0]);
 
-        // It is UDP otherwise, which this port does not take.
+        // Otherwise it uses UDP, which this port does not accept.
         ground.solve_by(ns, json!({ "rfc2136": rfc2136(&tunnel.address) })).await?;
         ns.apply(&certificate("udp", &["udp.a.test"], "")).await?;
         waiting(ns, "udp", "WaitingForSolver", "refused the connection").await?;
@@ -153,7 +152,7 @@ async fn what_a_name_server_refuses_is_told_and_goes_on_once_it_is_mended() -> R
             assert_eq!(waits["status"]["failedIssuanceAttempts"], Value::Null, "the order goes on");
         }
 
-        // The Secret is mended for some, the spec for the others.
+        // Some are fixed by a change of the Secret, the others by a change of the spec.
         for case in ["wrong", "missing", "without", "garbled"] {
             ns.apply(&key().object(case)).await?;
         }
@@ -193,7 +192,7 @@ async fn a_value_that_is_visible_at_once_costs_a_few_queries_and_no_waiting() ->
     TestNamespace::with("dns01", async |ns| {
         let ground = Ground::builder().zone("a.test").start(ns).await?;
         ground.solve_by(ns, ground.rfc2136()).await?;
-        // The first one has to connect to everything.
+        // The first one has to open all connections.
         ns.apply(&certificate("first", &["*.first.a.test"], "")).await?;
         issued(ns, "first").await?;
         ground.bind.forget_queries()?;
@@ -214,7 +213,7 @@ async fn a_value_that_is_visible_at_once_costs_a_few_queries_and_no_waiting() ->
 #[tokio::test]
 async fn a_value_beside_a_hundred_others_is_seen_and_removed_alone() -> Result<()> {
     TestNamespace::with("dns01", async |ns| {
-        // BIND takes a hundred at most, unless told otherwise.
+        // By default, BIND accepts at most a hundred.
         let ground = Ground::builder().zone("a.test").option("max-records-per-type 0;").start(ns).await?;
         ground.solve_by(ns, ground.rfc2136()).await?;
         let others: Vec<String> = (0..100).map(|number| format!("{number:043}")).collect();
@@ -285,7 +284,7 @@ async fn each_name_goes_to_the_provider_whose_selector_fits_best() -> Result<()>
     .await
 }
 
-/// A port that leads to another server, over TCP only.
+/// A port that forwards to another server, over TCP only.
 struct Tunnel {
     address: String,
     connections: Arc<AtomicUsize>,

@@ -1,4 +1,4 @@
-//! TXT records go, and ours only, however an issuance ends; a provider that fails to remove them holds nothing up.
+//! TXT records are removed, and only ours, however an issuance ends; a provider that fails to remove them delays nothing.
 
 use crate::common;
 
@@ -14,7 +14,7 @@ use certwright_cluster::{Bind, ProviderRequest, Reply, ScriptedProvider, TestNam
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-/// What a deletion takes for which nothing has to be waited.
+/// How long a deletion takes if it waits for nothing.
 const AT_ONCE: Duration = Duration::from_secs(5);
 const SOMEBODY: &str = "of somebody else";
 
@@ -114,7 +114,7 @@ async fn a_solver_changed_in_mid_order_takes_the_values_of_the_old_one_away() ->
         let ground = Ground::builder().zone("a.test").start(ns).await?;
         let (old, new) =
             (ScriptedProvider::http().await?, ScriptedProvider::http().await?.publish_to(&ground.bind));
-        // It says that it puts records somewhere.
+        // A Certificate that records where it adds TXT records.
         ground.solve_by(ns, http_request(&old.url, json!({}))).await?;
         ns.apply(&certificate("web", &["a.test"], "")).await?;
         waiting(ns, "web", "WaitingForPropagation", "has no such name").await?;
@@ -151,7 +151,7 @@ async fn a_former_provider_that_hangs_does_not_hold_an_order_up() -> Result<()> 
         issued(ns, "web").await?;
         ensure!(caught_up.elapsed() < Duration::from_secs(10), "it took {:?}", caught_up.elapsed());
         former.fulfill();
-        // It was asked before the order went on, and not while the other one had the same value there.
+        // The removal was requested before the order continued, and not while the other one had the same value at this name.
         former.wait_request(SOON, |request| request.is_cleanup && request.index > 1).await?;
         ns.wait("certificate/web", SOON * 2, |object| object["status"]["dnsRecords"].is_null()).await?;
         Ok(())
@@ -193,7 +193,7 @@ async fn a_provider_that_is_down_at_clean_up_holds_nothing_up_and_removes_the_re
         ensure!(!web["metadata"]["finalizers"].is_null(), "the Certificate is held");
         assert_eq!(ground.values("a.test").await?.len(), 1);
 
-        // As if the process had died meanwhile.
+        // As if the process had died in between.
         ground.operator.restart().await?;
         provider.fulfill();
         let released = |object: &Value| {
@@ -346,8 +346,8 @@ async fn a_namespace_is_deleted_although_its_providers_are_down_and_its_secrets_
     .await
 }
 
-/// A Certificate `web` for `a.test` and its wildcard, whose values are at the primary name server beside one of somebody
-/// else, and which waits for the other server.
+/// A Certificate `web` for `a.test` and its wildcard. The primary name server has its values and one of somebody else, and the
+/// Certificate waits for the other server.
 async fn in_mid_order(ns: &TestNamespace) -> Result<(Ground, Bind)> {
     let (ground, lagging) = with_lagging_server(ns, Ground::builder()).await?;
     ground.solve_by(ns, ground.rfc2136()).await?;
@@ -358,7 +358,7 @@ async fn in_mid_order(ns: &TestNamespace) -> Result<(Ground, Bind)> {
     Ok((ground, lagging))
 }
 
-/// A provider with the zone `a.test`, by which the Issuer `ca` solves with these settings.
+/// A provider with the zone `a.test`, which the solver of the Issuer `ca` uses with these settings.
 async fn with_provider(ns: &TestNamespace, more: Value) -> Result<(Ground, ScriptedProvider)> {
     let ground = Ground::builder().zone("a.test").start(ns).await?;
     let provider = ScriptedProvider::http().await?.publish_to(&ground.bind);

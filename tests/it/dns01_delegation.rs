@@ -1,4 +1,4 @@
-//! Challenge names that are delegated by CNAME records: followed over several zones, shared, and what can be wrong with them.
+//! Challenge names that are delegated with CNAME records: across several zones, shared ones, and invalid ones.
 
 use std::fs;
 
@@ -75,7 +75,7 @@ async fn certificates_that_share_a_delegated_name_are_issued_at_the_same_time() 
         let proxy = ground.through_proxy(ns).await?;
         ground.solve_by(ns, follow(&ground.bind.address())).await?;
         ground.bind.add_txt("x.a.test", "of somebody else").await?;
-        // The CA is told to validate, and what it answers is held back: no order can end before all have come so far.
+        // The CA is told to validate, and its answer is held back: no order can finish before all have got this far.
         let mut held = hold(&proxy, path::CHALLENGE);
         let name = |name: &str| format!("{name}.test");
         let all: Vec<String> = names.iter().map(|one| certificate(one, &[&name(one)], "")).collect();
@@ -162,7 +162,7 @@ async fn what_is_wrong_with_a_cname_is_told_apart() -> Result<()> {
         }
         assert_eq!(requests_to(&proxy, path::CHALLENGE).len(), 0, "the CA was told of none");
 
-        // Each is mended as it says.
+        // Each is fixed as its message says.
         let edits = "update delete _acme-challenge.loop.a.test. CNAME\n\
                      update delete _acme-challenge.dangling.a.test. CNAME\n\
                      update add _acme-challenge.dangling.a.test. 5 CNAME x.b.test.\n\
@@ -180,7 +180,7 @@ async fn what_is_wrong_with_a_cname_is_told_apart() -> Result<()> {
 #[tokio::test]
 async fn an_acme_dns_account_answers_through_a_cname() -> Result<()> {
     TestNamespace::with("acme-dns", async |ns| {
-        // acme-dns has no setting for a CA of its own, so the operator trusts the tests' CA.
+        // acme-dns has no setting for a CA bundle, so the operator trusts the tests' CA.
         let roots = ns.cluster.description.state.join(format!("{}-roots.pem", ns.name));
         fs::write(&roots, ns.cluster.ca()?.pem)?;
         let ground =

@@ -1,4 +1,5 @@
-//! The wait until all name servers have a TXT record: who lacks it is told, and the CA is not told before.
+//! The wait until all name servers have a TXT record: the message names those that do not, and the CA is not told to validate
+//! before.
 
 use std::fs;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use certwright_cluster::{Proxy, Resolver, TestNamespace};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-/// Far less than an order waits that is looked at seldom.
+/// Much shorter than the wait between the checks of an order that takes long.
 const WITHIN_SECONDS: Duration = Duration::from_secs(8);
 
 #[tokio::test]
@@ -105,7 +106,7 @@ async fn authoritative_servers_are_left_alone_where_the_operator_is_told_so() ->
             assert_eq!(directly.count(), 0, "{queries:#?}");
         }
 
-        // A solver may say otherwise.
+        // A solver can override this.
         let propagation = json!({ "check": "Authoritative" });
         ground.solve_by(ns, with(ground.rfc2136(), json!({ "propagation": propagation }))).await?;
         ns.apply(&certificate("other", &["other.a.test"], "")).await?;
@@ -163,7 +164,7 @@ async fn an_order_that_waits_for_propagation_keeps_its_place_until_then() -> Res
 #[tokio::test]
 async fn a_solver_asks_its_own_name_servers_also_over_https() -> Result<()> {
     TestNamespace::with("own", async |ns| {
-        // There is no setting for a CA of such servers, so the operator trusts the tests' CA.
+        // There is no setting for the CA bundle of such servers, so the operator trusts the tests' CA.
         let roots = ns.cluster.description.state.join(format!("{}-roots.pem", ns.name));
         fs::write(&roots, ns.cluster.ca()?.pem)?;
         let ground = Ground::builder()
@@ -212,7 +213,7 @@ async fn a_server_over_https_that_is_not_trusted_is_told() -> Result<()> {
         let words = format!("name server {} cannot be reached: TLS:", resolver.https_url());
         waiting(ns, "web", "WaitingForSolver", &words).await?;
 
-        // Other servers are named.
+        // Others are set.
         ground.solve_by(ns, ground.rfc2136()).await?;
         issued(ns, "web").await?;
         Ok(())
@@ -220,7 +221,7 @@ async fn a_server_over_https_that_is_not_trusted_is_told() -> Result<()> {
     .await
 }
 
-/// How often the CA was told to look.
+/// How many times the CA was told to validate.
 fn told(proxy: &Proxy) -> usize {
     requests_to(proxy, path::CHALLENGE).len()
 }

@@ -1,4 +1,4 @@
-//! DNS providers that are servers over HTTP: what they are told, and what is told of them.
+//! DNS providers that are HTTP servers: the requests to them, and the messages about them.
 
 use std::time::Duration;
 

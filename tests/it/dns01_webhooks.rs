@@ -1,4 +1,4 @@
-//! DNS providers that are webhooks as cert-manager has them: what they are told, and what is told of them.
+//! DNS providers that are webhooks written for cert-manager: the requests to them, and the messages about them.
 
 use crate::common;
 
@@ -222,12 +222,12 @@ async fn a_webhook_that_fails_is_quoted() -> Result<()> {
     .await
 }
 
-/// An API group that no other test has.
+/// An API group that no other test uses.
 fn group(ns: &TestNamespace) -> String {
     format!("{}.example.test", ns.name)
 }
 
-/// A solver by cert-manager's library, which updates the ground's name server.
+/// A solver with cert-manager's library, which updates the ground's name server.
 fn of_library(provider: &WebhookProvider<'_>, ground: &Ground) -> Value {
     json!({ "webhook": {
         "groupName": provider.group(), "solverName": WebhookProvider::SOLVER,

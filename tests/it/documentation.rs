@@ -1,4 +1,4 @@
-//! The user documentation names what there is, and nothing that there is not: reasons, flags and metrics.
+//! The user documentation names all reasons, flags and metrics, and no others.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -118,8 +118,8 @@ fn every_metric_is_in_the_table_with_its_type_and_labels() -> Result<()> {
     Ok(())
 }
 
-/// A metric with labels is not exposed before it is used, so that [`used`] has to use each: this finds one that it
-/// has forgotten.
+/// A metric with labels is exposed only after its first use, so [`used`] must use all of them: this finds those that it has
+/// forgotten.
 #[test]
 fn no_metric_is_registered_and_forgotten_here() -> Result<()> {
     let exposed = used()?.encode()?;
@@ -137,7 +137,7 @@ fn no_metric_is_registered_and_forgotten_here() -> Result<()> {
     Ok(())
 }
 
-/// The entries of `docs/troubleshooting.md` under the heading `section` are those of `reasons`.
+/// The sections of `docs/troubleshooting.md` under the heading `section` must be those of `reasons`.
 fn assert_entries(section: &str, reasons: &[&str]) -> Result<()> {
     let text = read("troubleshooting.md")?;
     let heading = format!("\n## {section}\n");
@@ -168,7 +168,7 @@ fn rows(file: &str, beginnings: &[&str]) -> Result<BTreeSet<String>> {
     Ok(rows.map(|row| row.split(" | ").take(3).collect::<Vec<_>>().join(" | ")).collect())
 }
 
-/// Metrics that have all been used.
+/// Metrics, all of which have been used.
 fn used() -> Result<Metrics> {
     let metrics = Metrics::new(PerCertificate::On);
     metrics.reconciled("Certificate", ReconcileOutcome::Unchanged, Duration::from_millis(2));
@@ -191,7 +191,7 @@ fn used() -> Result<Metrics> {
     Ok(metrics)
 }
 
-/// `name | type | labels` of each metric in an OpenMetrics text, as the table has them.
+/// `name | type | labels` of each metric in an OpenMetrics text, in the format of the table.
 fn exposed(text: &str) -> Result<BTreeSet<String>> {
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     types
@@ -209,7 +209,7 @@ fn exposed(text: &str) -> Result<BTreeSet<String>> {
         .collect()
 }
 
-/// The names of a sample's labels, but for the bounds of a histogram's buckets.
+/// The label names of a sample, without the bounds of histogram buckets.
 fn labels(sample: &str) -> Vec<String> {
     let inside = sample.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
     let pairs = inside.map(|(inside, _)| inside.split(',')).into_iter().flatten();

@@ -1,4 +1,4 @@
-//! A Secret that is deleted again and again does not order again and again.
+//! A Secret that is deleted repeatedly does not cause an order each time.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use serde_json::json;
 
-/// What the operator allows by default.
+/// The operator's default.
 const LIMIT: i64 = 4;
 const KEPT: &str = "certwright.dev/secret=next-private-key";
 
@@ -30,7 +30,7 @@ async fn a_secret_that_is_lost_again_and_again_is_restored_and_then_waits() -> R
         let kept = tls(ns, "web-tls").await?;
         let orders = count(&proxy, NEW_ORDER);
 
-        // The last one is kept, and the Secret is written with it, also by an operator that was started anew.
+        // The last certificate is kept, and the Secret is written with it, also after a restart of the operator.
         for _ in 0..2 {
             operator.restart().await?;
             ns.delete_object("secret/web-tls").await?;
@@ -45,7 +45,7 @@ async fn a_secret_that_is_lost_again_and_again_is_restored_and_then_waits() -> R
         assert!(note.starts_with("Secret web-tls was lost again"), "{note}");
         assert_eq!(count(&proxy, NEW_ORDER), orders, "nothing was ordered");
 
-        // Where that is lost as well, it waits, and says why.
+        // If that is also lost, the Certificate waits, and says why.
         let backup = wait_all::<Secret>(ns, KEPT, |kept| kept.len() == 1).await?;
         ns.delete_object(&format!("secret/{}", backup[0].name_any())).await?;
         wait_all::<Secret>(ns, KEPT, <[_]>::is_empty).await?;
@@ -58,7 +58,7 @@ async fn a_secret_that_is_lost_again_and_again_is_restored_and_then_waits() -> R
         stays_as_it_is(ns, "web", Duration::from_secs(3)).await?;
         assert_eq!(count(&proxy, NEW_ORDER), orders, "nothing was ordered");
 
-        // Whoever asks for one gets it.
+        // A requested renewal is still executed.
         let ask = json!({ "metadata": { "annotations": { "certwright.dev/renew": "now" } } });
         ns.patch("certificate/web", ask).await?;
         revision(ns, "web", LIMIT + 1).await?;

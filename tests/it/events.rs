@@ -1,4 +1,4 @@
-//! Events are few.
+//! The number of events is small.
 
 use crate::common::faults::{path, ready_behind_proxy, refusal, requests_to, steady};
 use crate::common::{SOON, certificate};

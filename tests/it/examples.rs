@@ -1,4 +1,4 @@
-//! The examples, and the YAML in the documentation, are taken as they are.
+//! The examples, and the YAML in the documentation, are accepted unchanged.
 
 use std::fs;
 use std::io::Write;
@@ -34,7 +34,7 @@ async fn every_yaml_block_in_the_documentation_applies() -> Result<()> {
     let mut pages = book()?;
     pages.push(Page::read("README.md")?);
     TestNamespace::with("documentation", async |ns| {
-        // There are blocks with a Gateway.
+        // Some blocks have a Gateway.
         let _gateway_api = ns.cluster.gateway_api().await?;
         let mut taken = 0;
         for page in &pages {
@@ -77,7 +77,8 @@ async fn the_tutorial_leads_to_a_certificate_as_it_is_written() -> Result<()> {
     .await
 }
 
-/// Gives a block to whom it is for, by its mark, as CONTRIBUTING.md lists them. False for what is no YAML.
+/// Passes a block to the right program, according to its mark; CONTRIBUTING.md lists the marks. False for a block that is not
+/// YAML.
 fn take(namespace: &str, block: &Block) -> Result<bool> {
     match block.mark.as_str() {
         "yaml" => dry_run(namespace, &block.code)?,
@@ -94,7 +95,7 @@ fn take(namespace: &str, block: &Block) -> Result<bool> {
     Ok(true)
 }
 
-/// Asks the API server to check the objects, without storing them. An object of another namespace goes into this one.
+/// The API server validates the objects without storing them. Objects of other namespaces are moved to this one.
 fn dry_run(namespace: &str, yaml: &str) -> Result<()> {
     let mut all = objects(yaml)?;
     for object in &mut all {
@@ -111,7 +112,7 @@ fn dry_run(namespace: &str, yaml: &str) -> Result<()> {
     Ok(())
 }
 
-/// Has Helm render the chart with these values.
+/// Helm renders the chart with these values.
 fn render(values: &str) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("values.yaml");
@@ -119,7 +120,7 @@ fn render(values: &str) -> Result<()> {
     rendered(&["--values", &file.display().to_string()]).map(drop)
 }
 
-/// Builds a kustomization that lies in a folder beside `deploy`.
+/// Builds a kustomization in a folder next to `deploy`.
 fn kustomize(kustomization: &str) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let mine = folder.path().join("mine");

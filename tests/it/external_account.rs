@@ -1,4 +1,4 @@
-//! External account binding, and what becomes of an account that the CA will not serve.
+//! External account binding, and accounts that the CA rejects.
 
 mod mac_key;
 mod unusable;
@@ -37,7 +37,7 @@ async fn a_binding_that_the_directory_requires_is_asked_for_and_used_once_it_is_
         );
         assert!(ca.overheard.registrations().is_empty(), "it is not even tried");
 
-        // One after the other, as people do; each is noticed without waiting for the next attempt of the last.
+        // One after the other, as a user would; each change is noticed without waiting for the next attempt.
         ns.apply(&ca.issuer(&external_account("kid-1"))).await?;
         refused(ns, "ca", "SecretNotFound").await?;
         ns.apply(&mac_key("eab", &text(&key_bytes()))).await?;
@@ -84,7 +84,7 @@ async fn another_key_id_binds_a_new_account_with_a_new_key_and_keeps_the_old_key
         let old_key =
             ns.api::<Secret>().get("ca-account-key").await?.data.context("no data")?["tls.key"].clone();
 
-        // A new MAC key alone, for accounts to come, changes nothing.
+        // A new MAC key alone, which is for future accounts, changes nothing.
         ns.apply(&mac_key("eab", &text(&[7; 48]))).await?;
         operator.restart().await?;
         ns.apply(&certificate("one", &[&host(ns, "one")], "")).await?;
@@ -155,7 +155,7 @@ async fn a_key_of_the_users_is_not_said_to_be_bound_to_another_key_id() -> Resul
     .await
 }
 
-/// A Pebble that takes every nonce, since a refused one sends a request twice, and a proxy that overhears.
+/// A Pebble that accepts all nonces, since a rejected one sends a request twice, and a recording proxy.
 struct Ca {
     pebble: Pebble,
     proxy: Proxy,
@@ -170,7 +170,7 @@ impl Ca {
         Ok(Self { pebble, proxy, overheard })
     }
 
-    /// One that wants the external account `kid-1`.
+    /// A Pebble that requires the external account `kid-1`.
     async fn bound(ns: &TestNamespace) -> Result<Self> {
         Self::start(ns, Pebble::builder().eab("kid-1", &text(&key_bytes()))).await
     }
@@ -183,7 +183,7 @@ impl Ca {
         issuer(&self.directory(), &self.pebble.ca_pem, more)
     }
 
-    /// Refuses orders as CAs do that have words of their own: the type is one of RFC 8555, the code is in the detail.
+    /// Rejects orders like CAs with their own codes: the type is one of RFC 8555, the code is in the detail.
     fn refuse_orders(&self, code: &'static str) {
         self.overheard.script(&self.proxy, move |said| match said.path == NEW_ORDER {
             true => problem(403, "urn:ietf:params:acme:error:unauthorized", &format!("{code}: {DETAIL}")),
@@ -194,12 +194,12 @@ impl Ca {
 
 const DETAIL: &str = "see \"your\" portal, <account> no. 4711";
 
-/// What has to reach the user, word for word.
+/// What the message must quote verbatim.
 fn words(code: &str) -> String {
     format!("{code}: {DETAIL} (urn:ietf:params:acme:error:unauthorized)")
 }
 
-/// Waits until an Issuer says that it is not ready for `reason`, and returns its words.
+/// Waits until an Issuer is not ready for `reason`, and returns the message.
 async fn refused(ns: &TestNamespace, name: &str, reason: &str) -> Result<String> {
     let said =
         |issuer: &Value| condition(issuer, "Ready").filter(|ready| ready.0 == "False" && ready.1 == reason);
@@ -208,7 +208,7 @@ async fn refused(ns: &TestNamespace, name: &str, reason: &str) -> Result<String>
     Ok(said(&issuer).context("no condition")?.2)
 }
 
-/// Waits until a Certificate says that its issuer is not ready, in these words.
+/// Waits until a Certificate reports that its issuer is not ready, with these words.
 async fn waits_for_issuer(ns: &TestNamespace, name: &str, words: &str) -> Result<()> {
     let waits = |object: &Value| {
         condition(object, "Issuing").is_some_and(|(_, reason, message)| {
@@ -224,12 +224,12 @@ fn is_up_to_date(issuer: &Value) -> bool {
     issuer["status"]["conditions"][0]["observedGeneration"] == issuer["metadata"]["generation"]
 }
 
-/// A name of the test's own.
+/// A name that no other test uses.
 fn host(ns: &TestNamespace, label: &str) -> String {
     format!("{label}.{}.example.com", ns.name)
 }
 
-/// A MAC key that is long enough for HS512, needs padding, and has every character that spellings differ in.
+/// A MAC key that is long enough for HS512, needs padding, and has all characters that differ between the encodings.
 fn key_bytes() -> [u8; 65] {
     let mut key = [0xfb; 65];
     key[1] = 0xff;
@@ -237,7 +237,7 @@ fn key_bytes() -> [u8; 65] {
     key
 }
 
-/// As CAs hand it out.
+/// In the encoding that CAs show.
 fn text(key: &[u8]) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(key)
 }

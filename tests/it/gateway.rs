@@ -1,4 +1,4 @@
-//! http-01 through Gateways: temporary HTTPRoutes, what Gateways say of them, and a cluster without the Gateway API.
+//! http-01 through Gateways: temporary HTTPRoutes, what Gateways report about them, and a cluster without the Gateway API.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use kube::ResourceExt;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
-/// Kubernetes' garbage collector learns of a new kind up to 30 seconds late.
+/// Kubernetes' garbage collector discovers a new kind up to 30 seconds late.
 const COLLECTED: Duration = Duration::from_secs(60);
-/// For how long it is looked whether something goes round in circles.
+/// How long writes are observed to detect a loop.
 const QUIET: Duration = Duration::from_secs(10);
 
 #[tokio::test]
@@ -180,7 +180,7 @@ async fn without_the_gateway_api_a_certificate_waits_for_it_and_holds_nobody_up(
         ]);
         ns.apply(&issuer(&pebble, &solvers)).await?;
         ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
-        // The other name of the Certificate could be proved.
+        // The other name of the Certificate could be validated.
         ns.apply(&certificate("web", &[&host(ns, "routed"), &host(ns, "beside")], "")).await?;
         let (_, message) = issuing(ns, "web", "WaitingForSolver").await?;
         assert_eq!(
@@ -252,7 +252,7 @@ async fn a_certificate_deleted_in_mid_order_takes_its_routes_along() -> Result<(
     .await
 }
 
-/// A CA, an operator, and an Issuer `ca` whose solver makes HTTPRoutes with these parents.
+/// A CA, an operator, and an Issuer `ca` whose solver creates HTTPRoutes with these parents.
 async fn start(ns: &TestNamespace, parents: &Value) -> Result<(Pebble, Operator)> {
     let pebble = steady().start(&ns.cluster).await?;
     let operator = Operator::builder(ns).start().await?;
@@ -266,7 +266,7 @@ fn issuer(pebble: &Pebble, solvers: &Value) -> String {
     dns::issuer("ca", &pebble.directory_url, &pebble.ca_pem, solvers).to_string()
 }
 
-/// A Gateway that listens for HTTP on port 80 and takes routes from these namespaces.
+/// A Gateway that listens for HTTP on port 80 and accepts routes from these namespaces.
 fn gateway(class: &str, name: &str, from: &str) -> String {
     let gateway = json!({
         "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": { "name": name },
@@ -285,7 +285,7 @@ async fn routes(ns: &TestNamespace) -> Result<Vec<HttpRoute>> {
     Ok(ns.api::<HttpRoute>().list(&ours()).await?.items)
 }
 
-/// The operator itself has removed the routes, and all that they led to.
+/// The operator itself has removed the routes, and everything that they led to.
 async fn no_routes_are_left(ns: &TestNamespace) -> Result<()> {
     let left = ns.api::<HttpRoute>().list(&ListParams::default()).await?.items;
     assert!(left.is_empty(), "HTTPRoutes: {left:#?}");

@@ -1,4 +1,5 @@
-//! What Flux, Argo CD, Helm and kubectl see of our objects, by their own code; and that applying the same again changes nothing.
+//! The state of our objects according to Flux, Argo CD, Helm and kubectl, by their own code; and applying the same manifest again
+//! changes nothing.
 
 use crate::common;
 
@@ -66,7 +67,7 @@ async fn what_may_be_applied_a_moment_later_is_waited_for_and_a_mistake_is_not()
 
         let account = common::external_account("kid-1");
         ns.apply(&issuer("https://ca.test/dir", "", &account).replace("    caBundle: \n", "")).await?;
-        // Whether the CA, which is nowhere, or the Secret is missed first: both may come.
+        // Either the CA, which does not exist, or the missing Secret is noticed first.
         let waiting = ns.wait_condition("issuer/ca", "Reconciling", "True", SOON).await?;
         says(&waiting, "InProgress", "Progressing", "")?;
 
@@ -81,7 +82,7 @@ async fn what_may_be_applied_a_moment_later_is_waited_for_and_a_mistake_is_not()
     .await
 }
 
-// kubectl waits on one thread, the proxy works on another.
+// kubectl waits in one thread, the proxy runs in another.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_spec_is_in_progress_until_its_certificate_is_there_and_a_renewal_changes_nothing()
 -> Result<()> {
@@ -196,12 +197,12 @@ async fn helm_waits_until_a_certificate_is_ready_and_tells_why_one_cannot_be() -
     .await
 }
 
-/// What kubectl prints in the test's namespace.
+/// The output of kubectl in the test's namespace.
 fn kubectl(ns: &TestNamespace, arguments: &[&str]) -> Result<String> {
     common::api::kubectl(ns, &[&["--namespace", &ns.name], arguments].concat())
 }
 
-/// What kstatus and Argo CD say of an object, and that both pass on `words`.
+/// What kstatus and Argo CD report about an object, and that both pass on `words`.
 fn says(object: &Value, by_kstatus: &str, by_argo: &str, words: &str) -> Result<()> {
     let (flux, argo) = (kstatus(object)?, argo_health(object)?);
     assert_eq!(flux.status, by_kstatus, "kstatus: {flux:?} of {object:#}");
@@ -212,7 +213,7 @@ fn says(object: &Value, by_kstatus: &str, by_argo: &str, words: &str) -> Result<
     Ok(())
 }
 
-/// The versions of the objects that stay.
+/// The resource versions of the objects that must not change.
 async fn versions(ns: &TestNamespace, name: &str) -> Result<Vec<String>> {
     let mut versions = Vec::new();
     let objects = ["issuer/NAME", "certificate/NAME", "secret/NAME-tls", "secret/NAME-account-key"];

@@ -1,5 +1,5 @@
-//! What a CA, a provider or a name server answers is bounded: one that answers without measure harms only the Issuer that
-//! names it, and the operator's memory stays within the chart's limit.
+//! The answers of a CA, a provider or a name server are bounded: one that sends too much affects only the Issuer that names it,
+//! and the operator's memory stays within the chart's limit.
 
 mod provider;
 
@@ -22,16 +22,16 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 
-/// An answer that nobody needs.
+/// A larger answer than any CA needs.
 const FAT: usize = 900_000;
 /// Longer than the operator waits for an answer.
 const LONGER_THAN_AN_ANSWER: Duration = Duration::from_secs(60);
-/// Authorizations of the order that has too many.
+/// The number of authorizations of the order that has too many.
 const MANY: usize = 400;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// What a hostile CA makes of a request that is meant for a good one.
+/// What a hostile CA does with a request that is meant for a real one.
 type Script = fn(&RequestInfo) -> Action;
 
 #[tokio::test]
@@ -129,8 +129,8 @@ async fn a_ca_that_answers_without_measure_harms_only_its_own_issuer() -> Result
     .await
 }
 
-/// A CA says of each chain that there are hundreds of others, and none is the preferred one: ten are looked at, and the
-/// certificate is issued.
+/// A CA says that each chain has hundreds of alternates, and none is the preferred one: ten are read, and the certificate is
+/// issued.
 async fn alternates_without_end(scene: &Scene<'_>) -> Result<()> {
     let name = "alternates";
     let script: Script = |request| {
@@ -149,7 +149,7 @@ async fn alternates_without_end(scene: &Scene<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A CA that never makes the certificate, and says of no order when it expires.
+/// A CA that never issues the certificate, and does not say when the order expires.
 #[tokio::test]
 async fn an_order_without_end_is_given_up() -> Result<()> {
     let cluster = Cluster::from_env()?;
@@ -198,9 +198,9 @@ async fn six_hundred_issuers_with_servers_of_their_own_do_not_grow_the_operator(
         let good = ports(good_directory).await?;
         let tls = Proxy::start(&scene.bystander.cluster, &scene.pebble.address).await?;
         let issuers = (0..600).map(|number| {
-            // Those that fail are tried again, and write so: few, since writes are counted.
+            // Those that fail are retried, and their status is written: there must be few of them, since writes are counted.
             let (server, more) = match number % 20 {
-                // Nobody whom the system trusts has signed its certificate.
+                // No root of the system has signed its certificate.
                 0 => (format!("{}/{number}", tls.url), ""),
                 1 => (format!("{}/{number}", tls.url), "    skipTLSVerify: true\n"),
                 _ => (format!("{}/{number}", good.url), ""),
@@ -212,7 +212,7 @@ async fn six_hundred_issuers_with_servers_of_their_own_do_not_grow_the_operator(
             scene.apply(&some.join("\n---\n")).await?;
         }
         let told = async {
-            // So many watches would cost more than to look now and then.
+            // So many watches would cost more than repeated reads.
             let mut again = interval(Duration::from_secs(1));
             loop {
                 again.tick().await;
@@ -232,12 +232,12 @@ async fn six_hundred_issuers_with_servers_of_their_own_do_not_grow_the_operator(
     .await
 }
 
-/// An Issuer at a server that has to lead to the system's roots.
+/// An Issuer with a server whose certificate must chain to the system's roots.
 fn at_server(name: &str, server: &str, more: &str) -> String {
     of_issuer(name, &issuer(server, "", more)).replace("    caBundle: \n", "")
 }
 
-/// An Issuer of the attacker's at a CA that does as the script says.
+/// An Issuer of the attacker with a CA that does what the script says.
 async fn mallorys_ca(scene: &Scene<'_>, name: &str, script: Script) -> Result<Proxy> {
     let proxy = Proxy::start(&scene.bystander.cluster, &scene.pebble.address).await?;
     proxy.script(script);
@@ -260,7 +260,7 @@ fn at(request: &RequestInfo, path: &str, answer: impl FnOnce() -> Action) -> Act
     if request.path.starts_with(path) { answer() } else { Action::Pass }
 }
 
-/// The host that the operator speaks to.
+/// The host of the operator's requests.
 fn host(request: &RequestInfo) -> &str {
     request.headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default()
 }
@@ -306,13 +306,13 @@ fn subproblems() -> Action {
     refusal(400, &problem)
 }
 
-/// A server on a port of its own; it ends when this is dropped.
+/// A server on a free port; it is stopped when this is dropped.
 struct Server {
     url: String,
     _tasks: JoinSet<()>,
 }
 
-/// Serves each connection by `handle`, over plain HTTP.
+/// Handles each connection with `handle`, over plain HTTP.
 async fn ports<F: Future<Output = std::io::Result<()>> + Send + 'static>(
     handle: fn(TcpStream, String) -> F,
 ) -> Result<Server> {
@@ -329,7 +329,7 @@ async fn ports<F: Future<Output = std::io::Result<()>> + Send + 'static>(
     Ok(Server { url, _tasks: tasks })
 }
 
-/// Sends a byte now and then, and never comes to an end.
+/// Sends a byte from time to time, without end.
 async fn trickle(mut stream: TcpStream, _: String) -> std::io::Result<()> {
     let _ = stream.read(&mut [0; 4096]).await?;
     stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 60000\r\n\r\n{").await?;
@@ -340,7 +340,7 @@ async fn trickle(mut stream: TcpStream, _: String) -> std::io::Result<()> {
     }
 }
 
-/// A CA that has a directory of 60 KiB, and registers whoever asks.
+/// A CA with a directory of 60 KiB, which registers everybody.
 async fn good_directory(mut stream: TcpStream, base: String) -> std::io::Result<()> {
     let mut request = vec![0; 16 << 10];
     let mut length = 0;

@@ -1,6 +1,6 @@
-//! A tenant that would have the operator connect to where the tenant cannot: to the operator's own pod, to the metadata
-//! service of a cloud, to services within the cluster. It must connect to none of the first two, and show nothing of what
-//! the third answer.
+//! A tenant tries to make the operator connect to where the tenant cannot: to the operator's own pod, to the metadata service of
+//! a cloud, to services within the cluster. The operator must not connect to the first two, and must not show what the third
+//! answers.
 
 use crate::common;
 
@@ -88,7 +88,7 @@ async fn the_self_check_goes_to_loopback_neither_by_a_name_nor_by_a_redirect() -
     dns.set_a(&named, &["127.0.0.77"]).await?;
     dns.set_aaaa(&named, &["::ffff:127.0.0.77", "64:ff9b::7f00:4d"]).await?;
     dns.set_a(&redirected, &[web.ip()]).await?;
-    // Pebble is not held to our rules, and would spring the trap.
+    // Pebble does not follow our rules, and would trigger the trap.
     let timeout = "--http01-self-check-timeout";
     Scene::with_operator(
         "self-check",
@@ -120,7 +120,7 @@ async fn providers_and_name_servers_on_loopback_are_not_asked() -> Result<()> {
     let _alone = common::CLUSTER_ISSUERS.lock().await;
     let cluster = Cluster::from_env()?;
     let key = key();
-    // The zone's second server is on loopback.
+    // The zone's second server is on the loopback network.
     let lame = Zone::new("lame.test").name_server("127.0.0.78");
     let bind = Bind::builder().zone("a.test").zone(lame).tsig_key(&key).start(&cluster).await?;
     let resolver = Resolver::builder().zone_at("a.test", &bind).zone_at("lame.test", &bind);
@@ -172,7 +172,7 @@ async fn providers_and_name_servers_on_loopback_are_not_asked() -> Result<()> {
     .await
 }
 
-/// Attack: the tenant reads what a service within the cluster answers, in the status of its own Issuer.
+/// Attack: the tenant tries to read the answers of a service within the cluster in the status of its own Issuer.
 #[tokio::test]
 async fn what_an_inner_service_answers_reaches_neither_status_nor_events_nor_the_log() -> Result<()> {
     Scene::with("inner", async |scene| {
@@ -210,13 +210,13 @@ async fn what_an_inner_service_answers_reaches_neither_status_nor_events_nor_the
             scene.apply(&issuer_at(name, &service.url)).await?;
             services.push((*name, service, *words));
         }
-        // A directory of the tenant's own, all of whose other URLs are those of an inner service.
+        // A directory of the tenant, in which all other URLs are those of an inner service.
         let inner = Service::answering(403, "application/problem+json", &problem.to_string()).await?;
         let directory = json!({ "newNonce": inner.url, "newAccount": inner.url, "newOrder": inner.url });
         let own = Service::answering(200, "application/json", &directory.to_string()).await?;
         scene.apply(&issuer_at("own", &own.url)).await?;
         services.push(("own", own, "answered HTTP 403 (application/problem+json)"));
-        // One that leads elsewhere.
+        // A server that redirects.
         let away = Service::at("192.0.2.10", 0, |_| {
             format!(
                 "HTTP/1.1 302 Found\r\nlocation: http://sso.example.com/{SECRET}\r\ncontent-length: 0\r\n\r\n"
@@ -248,12 +248,12 @@ async fn what_an_inner_service_answers_reaches_neither_status_nor_events_nor_the
     .await
 }
 
-/// An Issuer with this server and nothing else of interest.
+/// An Issuer with this server and no other settings that matter.
 fn issuer_at(name: &str, server: &str) -> String {
     of_issuer(name, &common::issuer(server, "", "")).replace("    caBundle: \n", "")
 }
 
-/// Waits until an Issuer is refused, and returns what it says.
+/// Waits until an Issuer is not ready, and returns the message.
 async fn refused(ns: &TestNamespace, name: &str) -> Result<String> {
     let not_ready = |object: &Value| condition(object, "Ready").is_some_and(|(status, ..)| status == "False");
     let issuer = ns.wait(&format!("issuer/{name}"), SOON, not_ready).await?;
@@ -296,7 +296,7 @@ impl Trap {
     }
 }
 
-/// A service within the cluster, which answers everything in one way.
+/// A service within the cluster that answers all requests in the same way.
 struct Service {
     url: String,
     asked: Arc<AtomicUsize>,
@@ -312,7 +312,7 @@ impl Service {
         Self::at("192.0.2.10", 0, move |_| answer.clone()).await
     }
 
-    /// The answer follows from the path.
+    /// The path determines the answer.
     async fn at(
         ip: &str,
         port: u16,

@@ -1,5 +1,5 @@
-//! Whoever reaches the operator's ports, or sits between it and the API server, keeps neither challenges nor probes from being
-//! answered, and reads nothing that is not meant for them.
+//! Somebody who reaches the operator's ports, or who is between it and the API server, cannot prevent answers to challenges or
+//! probes, and reads nothing that is not meant for them.
 #![allow(clippy::disallowed_methods, reason = "these are the tests' own connections")]
 
 use std::net::SocketAddr;
@@ -22,9 +22,9 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-/// The attacker's address. Nobody else has it.
+/// The attacker's address, which nobody else uses.
 const STRANGER: &str = "127.0.0.9";
-/// How long a probe may take; a kubelet gives it a second, on a machine that does less at once.
+/// How long a probe may take. A kubelet allows a second, on a machine with less load.
 const PROBE: Duration = Duration::from_secs(3);
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn idle_slow_and_endless_requests_keep_nobody_from_challenges_or_health() 
     .await
 }
 
-/// A connection can be lost so that neither side is told, as by a firewall that forgets it.
+/// A connection can be lost without notice to either side, for example if a firewall forgets it.
 #[tokio::test]
 async fn a_watch_that_gets_no_answer_is_begun_anew_and_health_does_not_fail_for_it() -> Result<()> {
     TestNamespace::with("peer", async |ns| {
@@ -88,7 +88,7 @@ async fn a_watch_that_gets_no_answer_is_begun_anew_and_health_does_not_fail_for_
         let (status, _) = get(&operator, "/readyz", None).await?;
         ensure!(status == 503, "ready with a cache that was never filled: {status}");
         ensure!(operator.metrics().await?.contains("\ncertwright_ready 0\n"));
-        // What hangs already goes on hanging.
+        // Connections that already hang continue to hang.
         proxy.pass();
         operator.wait_ready(Duration::from_secs(90)).await?;
         probe(&operator).await
@@ -155,7 +155,7 @@ async fn metrics_are_for_those_whom_a_role_lets_read_them_if_that_is_asked_for()
             (Some("not.a.token"), 401),
             (Some(curious.as_str()), 403),
             (Some(prometheus.as_str()), 200),
-            // From memory.
+            // From the cache.
             (Some(prometheus.as_str()), 200),
             (Some(curious.as_str()), 403),
         ] {
@@ -209,7 +209,7 @@ impl Attack {
     }
 }
 
-/// Sends a line of a header each second, and returns how long that was borne.
+/// Sends a line of a header each second, and returns how long the server kept the connection.
 async fn drip(port: SocketAddr) -> Result<Duration> {
     let mut stream = connect(port).await?;
     let began = Instant::now();
@@ -228,7 +228,7 @@ async fn drip(port: SocketAddr) -> Result<Duration> {
     Ok(began.elapsed())
 }
 
-/// Sends headers without end, and returns what was said to that.
+/// Sends headers without end, and returns the answer.
 async fn flood(port: SocketAddr) -> Result<String> {
     let mut stream = connect(port).await?;
     stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: a.example.com\r\nX-Large: ").await?;
@@ -249,7 +249,7 @@ async fn connect(port: SocketAddr) -> Result<TcpStream> {
     Ok(socket.connect(port).await?)
 }
 
-/// As a kubelet does it: anew each time.
+/// Like a kubelet: with a new connection each time.
 async fn probe(operator: &Operator) -> Result<()> {
     let began = Instant::now();
     let probed = timeout(PROBE, get(operator, "/healthz", None)).await;

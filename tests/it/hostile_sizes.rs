@@ -1,4 +1,5 @@
-//! Objects as large as the API server takes: the operator reads what it needs of them, within its memory.
+//! Objects with the maximum size that the API server accepts: the operator reads what it needs, and stays within its memory
+//! limit.
 
 use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -7,15 +8,15 @@ use serde_json::{Value, json};
 use crate::common::hostile::Scene;
 use crate::common::{SOON, condition};
 
-/// What etcd takes, less what the API server adds.
+/// The limit of etcd, minus what the API server adds.
 const LARGEST: usize = 1_300_000;
-/// A list brings several of them at a time.
+/// A list returns several of them at a time.
 const COUNT: usize = 12;
 
 #[tokio::test]
 async fn objects_as_large_as_the_api_server_takes_do_not_exhaust_the_operator() -> Result<()> {
     Scene::with("sizes", async |scene| {
-        // Parsed, each of these maps takes many times what its text does.
+        // Parsed, each of these maps is many times as large as its text.
         let small_maps = || Value::from(vec![json!({ "a": 0 }); LARGEST / 8]);
         let issuer = |name: &str, configs: &[Value]| {
             let solver = |config: &Value| {
@@ -66,7 +67,7 @@ async fn objects_as_large_as_the_api_server_takes_do_not_exhaust_the_operator() 
     .await
 }
 
-/// Each Certificate looks at the Secret that it names, and one may be named by many.
+/// Each Certificate reads the Secret that it names, and many can name the same one.
 #[tokio::test]
 async fn a_large_secret_that_hundreds_of_certificates_name_does_not_exhaust_the_operator() -> Result<()> {
     const CERTIFICATES: usize = 300;

@@ -1,4 +1,5 @@
-//! Whoever may write the status of Certificates and Issuers gains nothing by it: the operator acts upon what it has written itself.
+//! Writing the status of Certificates and Issuers gains an attacker nothing: the operator acts only on what it has written
+//! itself.
 
 use crate::common;
 
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 
 const PAST: &str = "2026-01-01T00:00:00Z";
 
-/// A forged TXT record had the operator send a Secret of another namespace to the attacker's server, as a bearer token.
+/// A forged TXT record made the operator send a Secret of another namespace to the attacker's server, as a bearer token.
 #[tokio::test]
 async fn a_forged_record_sends_no_secret_to_anybody() -> Result<()> {
     Scene::with("record", async |scene| {
@@ -71,7 +72,7 @@ async fn a_forged_order_challenge_revocation_or_account_changes_nothing_for_anyb
     .await
 }
 
-/// A Certificate of the bystander's from a ClusterIssuer, which every namespace may use; returns its certificate.
+/// A Certificate of the bystander from a ClusterIssuer, which every namespace may use; returns its certificate.
 async fn shared_certificate(scene: &Scene<'_>, own: &str) -> Result<common::Tls> {
     let name = &scene.ns.name;
     let shared = own.replace("kind: Issuer", "kind: ClusterIssuer");
@@ -106,7 +107,7 @@ async fn revokes_no_certificate_of_others(scene: &Scene<'_>, victim: &common::Tl
     Ok(())
 }
 
-/// A challenge says that paths were put into an Ingress: they would be taken out of it.
+/// A challenge says that paths were added to an Ingress: the operator would remove them.
 async fn edits_no_ingress(scene: &Scene<'_>) -> Result<()> {
     scene.ns.apply(INGRESS).await?;
     let before = scene.ns.get("ingress/shop").await?.context("no Ingress")?;
@@ -123,13 +124,13 @@ async fn edits_no_ingress(scene: &Scene<'_>) -> Result<()> {
     Ok(())
 }
 
-/// An order is at the attacker's: the account's signed requests about it would go there.
+/// The URL of an order leads to the attacker: the account's signed requests about it would go there.
 async fn sends_no_request_about_an_order(
     scene: &Scene<'_>,
     own: &str,
     listener: &ScriptedProvider,
 ) -> Result<()> {
-    // Nobody routes this class, so that the order stays under way.
+    // Nothing serves this class, so the order stays in progress.
     scene
         .apply(&of_issuer("slow", &own.replace("ingressClassName: router", "ingressClassName: none")))
         .await?;
@@ -152,7 +153,7 @@ async fn sends_no_request_about_an_order(
     Ok(())
 }
 
-/// An account is at the attacker's: another e-mail address would be told there.
+/// The URL of an account leads to the attacker: a changed email address would be sent there.
 async fn sends_no_request_about_an_account(scene: &Scene<'_>, listener: &ScriptedProvider) -> Result<()> {
     let before = scene.ns.get("issuer/ca").await?.context("no Issuer")?;
     scene.operator.kill9()?;
@@ -168,8 +169,8 @@ async fn sends_no_request_about_an_account(scene: &Scene<'_>, listener: &Scripte
     Ok(())
 }
 
-/// The key is lost, as when the operator's namespace was restored without it: what is under way is begun anew, and comes to
-/// its end.
+/// The key is lost, as when the operator's namespace was restored without it: everything in progress starts again and is
+/// completed.
 #[tokio::test]
 async fn an_issuance_goes_on_after_the_key_of_the_ledger_was_lost() -> Result<()> {
     TestNamespace::with("lost", async |ns| {
@@ -191,7 +192,7 @@ async fn an_issuance_goes_on_after_the_key_of_the_ledger_was_lost() -> Result<()
     .await
 }
 
-/// `deploy/admission` as it is, but for its names, and for a label that the issuers of this test have.
+/// `deploy/admission` unchanged, except for its names, and for a label on the issuers of this test.
 #[tokio::test]
 async fn a_policy_limits_what_issuers_may_name() -> Result<()> {
     TestNamespace::with("policy", async |ns| {
@@ -245,7 +246,7 @@ async fn limits(ns: &TestNamespace) -> Result<()> {
         (CA, update(one, other), "propagation.nameservers has 192.0.2.1"),
         (CA, webhook("evil.example.com"), "the webhook evil.example.com"),
     ];
-    // A policy is in force a moment after it was applied.
+    // A policy takes effect a moment after it was applied.
     let in_force = async {
         let mut ticks = tokio::time::interval(Duration::from_millis(500));
         loop {
@@ -267,7 +268,7 @@ async fn limits(ns: &TestNamespace) -> Result<()> {
         ] {
             ns.apply(&issuer(kind, CA, solver)).await?;
         }
-        // What is refused now is an update.
+        // This update is rejected.
         for (server, solver, said) in &refused {
             let error = ns
                 .apply(&issuer(kind, server, solver.clone()))
@@ -297,7 +298,7 @@ fn secret(name: &str, token: &str) -> String {
     .to_string()
 }
 
-/// A record that is due to be removed by the attacker's server.
+/// A record that the attacker's server is asked to remove.
 fn record(url: &str, secrets_namespace: &str) -> Value {
     json!({
         "name": "x.example.com", "fqdn": "_acme-challenge.x.example.com.", "zone": "example.com.",
@@ -315,7 +316,7 @@ async fn waits_for_an_issuer(ns: &TestNamespace, name: &str) -> Result<()> {
     ns.wait(&format!("certificate/{name}"), SOON, waits).await.map(drop)
 }
 
-/// Has the operator look at a Certificate again, as the attacker can.
+/// Makes the operator reconcile a Certificate again, as the attacker can.
 async fn poke(scene: &Scene<'_>, target: &str) -> Result<()> {
     static COUNT: AtomicUsize = AtomicUsize::new(1);
     // It has no effect.
@@ -328,7 +329,7 @@ async fn dropped(ns: &TestNamespace, name: &str, field: &str) -> Result<()> {
     ns.wait(&format!("certificate/{name}"), SOON, gone).await.map(drop)
 }
 
-/// An Ingress that leads to the answer of a neighbour's challenge.
+/// An Ingress that leads to the answer of a neighbor's challenge.
 const INGRESS: &str = "
 apiVersion: networking.k8s.io/v1
 kind: Ingress

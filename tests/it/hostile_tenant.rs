@@ -1,4 +1,4 @@
-//! A greedy tenant: what it shares with others stays shared.
+//! A greedy tenant: resources that it shares with others stay shared.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ async fn hundreds_of_queued_certificates_hold_up_no_other_namespace() -> Result<
     Scene::with_operator("greedy", arguments, async |scene| {
         let ca = StepCa::start(&scene.ns.cluster).await?;
         shared(scene, &ca.directory_url, &ca.root_pem, async || {
-            // Nobody answers there, so that orders take as long as they can.
+            // Nothing answers there, so that orders take as long as possible.
             let host = format!("{}.example.com", scene.ns.name);
             scene.ns.cluster.dns()?.set_a(&host, &[NOBODY]).await?;
             let all: Vec<String> =
@@ -139,10 +139,10 @@ async fn certificates_of_seconds_are_ordered_no_more_often_than_the_floor_allows
         revision(&scene.ns, "brief", 3).await?;
         let orders = requests_to(&proxy, path::NEW_ORDER);
         let waits: Vec<_> = orders.windows(2).map(|two| two[1].at - two[0].at).collect();
-        // The time of an order is recorded without its fraction of a second.
+        // The recorded time of an order has no fraction of a second.
         let least = Duration::from_secs(14);
         ensure!(waits.len() >= 2 && waits.iter().all(|wait| *wait >= least), "{waits:?}");
-        // Whoever asks does not wait.
+        // A requested renewal does not wait.
         issuing(&scene.ns, "brief", "IssuedRecently").await?;
         let asked = Instant::now().into_std();
         scene
@@ -167,10 +167,10 @@ async fn certificates_of_seconds_are_ordered_no_more_often_than_the_floor_allows
 
 const FLOOR: &str = "15s";
 
-/// An address at which nobody listens on port 80.
+/// An address where nothing listens on port 80.
 const NOBODY: &str = "127.80.3.1";
 
-/// Runs `test` with a ClusterIssuer for this CA, called as the attacker's namespace.
+/// Runs `test` with a ClusterIssuer for this CA that has the name of the attacker's namespace.
 async fn shared(
     scene: &Scene<'_>,
     directory: &str,
@@ -193,7 +193,7 @@ fn of_cluster_issuer(scene: &Scene<'_>, certificate: &str) -> String {
     certificate.replace("{ name: ca }", &format!("{{ name: {}, kind: ClusterIssuer }}", scene.ns.name))
 }
 
-/// A new Certificate of the bystander's, from the same account, is issued at once.
+/// A new Certificate of the bystander, from the same account, is issued immediately.
 async fn modest_is_served(scene: &Scene<'_>, name: &str, more: &str) -> Result<()> {
     let host = format!("{name}.{}.example.com", scene.bystander.name);
     let begun = Instant::now();

@@ -1,4 +1,4 @@
-//! The way to an http-01 answer: the objects that make it, the look at it before the CA's, and what is said of it.
+//! http-01: the objects that lead to an answer, the self-check, and the messages about both.
 #![allow(clippy::disallowed_methods, reason = "these are the tests' own connections")]
 
 mod self_check;
@@ -238,7 +238,7 @@ async fn a_certificate_is_issued_through_a_real_ingress_controller() -> Result<(
     .await
 }
 
-/// A CA and an operator, and an Issuer `ca` with one solver, whose `http01.ingress` is this.
+/// A CA and an operator, and an Issuer `ca` with one solver that has this `http01.ingress`.
 async fn with_solver(ns: &TestNamespace, ingress: &str) -> Result<(Pebble, Operator)> {
     let pebble = steady().start(&ns.cluster).await?;
     let operator = Operator::builder(ns).start().await?;
@@ -247,7 +247,7 @@ async fn with_solver(ns: &TestNamespace, ingress: &str) -> Result<(Pebble, Opera
     Ok((pebble, operator))
 }
 
-/// An Issuer `ca` with one solver, whose `http01.ingress` is this.
+/// An Issuer `ca` with one solver that has this `http01.ingress`.
 fn solving(pebble: &Pebble, ingress: &str) -> String {
     issuer(&pebble.directory_url, &pebble.ca_pem, "").replace("{ ingressClassName: router }", ingress)
 }

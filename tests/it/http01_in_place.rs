@@ -1,4 +1,4 @@
-//! http-01 through an Ingress of somebody else: it is edited for the time of a validation, and afterwards it is what it was.
+//! http-01 through an Ingress of somebody else: it is edited for the duration of a validation, and then restored.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use certwright_cluster::{Operator, OperatorBuilder, Pebble, TestNamespace};
 use serde_json::{Value, json};
 
-/// Long enough for the operator to take out what it has put in.
+/// Long enough for the operator to remove what it has added.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
 #[tokio::test]
@@ -86,7 +86,7 @@ async fn what_others_have_edited_meanwhile_stays() -> Result<()> {
         let during = edited(ns, 2).await?;
 
         let (theirs, added) = (path("/more", "other"), rule(&more, &[path("/", "more")]));
-        // Whoever edits what is there, as with kubectl edit, leaves in what we have put in.
+        // Somebody who edits the current object, as with `kubectl edit`, keeps what we have added.
         let mut rules = during["spec"]["rules"].clone();
         let list = rules.as_array_mut().context("no rules")?;
         for rule in list.iter_mut().filter(|rule| rule["host"] == shop || rule["host"] == new) {
@@ -134,7 +134,7 @@ async fn an_owner_who_applies_the_ingress_anew_is_put_up_with() -> Result<()> {
         let held = hold(ns, &name).await?;
         ns.apply(&certificate("web", &[&name], "")).await?;
         edited(ns, 1).await?;
-        // The rules are one list to the API: whoever applies theirs takes ours out.
+        // For the API, the rules are a single list: applying theirs removes ours.
         let mut anew = shop(&name);
         anew["spec"]["rules"] = json!([rule(&name, &[path("/", "other")])]);
         ns.apply(&anew.to_string()).await?;
@@ -259,7 +259,7 @@ async fn an_ingress_that_does_not_exist_is_said_and_waited_for() -> Result<()> {
         issued(ns, "web").await?;
         is_again(ns, &before).await?;
 
-        // One that is deleted meanwhile is not kept.
+        // A Certificate that is deleted in the meantime is not kept.
         ns.delete_object("ingress/shop").await?;
         ns.apply(&certificate("other", &[&new], "")).await?;
         issuing(ns, "other", "WaitingForSolver").await?;
@@ -296,14 +296,14 @@ async fn an_ingress_deleted_in_mid_order_does_not_hold_up_the_clean_up() -> Resu
     .await
 }
 
-/// How many Certificates edit one Ingress at once: as many as an account may have orders under way.
+/// How many Certificates edit an Ingress concurrently: the maximum number of concurrent orders of an account.
 const MANY: usize = 50;
-/// The finalizer of a Certificate while something is presented that does not go with it.
+/// The finalizer of a Certificate while something is presented that is not deleted with it.
 const FINALIZER: &str = "certwright.dev/cleanup";
-/// What the paths of answers begin with.
+/// The beginning of the paths of answers.
 const ANSWERS: &str = "/.well-known/acme-challenge/";
 
-/// A CA, an operator, and an Issuer `ca` that has the Ingress `shop` edited.
+/// A CA, an operator, and an Issuer `ca` that edits the Ingress `shop`.
 async fn start<'a>(
     ns: &'a TestNamespace,
     operator: impl FnOnce(OperatorBuilder<'a>) -> OperatorBuilder<'a>,
@@ -355,7 +355,7 @@ async fn apply_shop(ns: &TestNamespace, host: &str) -> Result<Value> {
     seen(ns).await
 }
 
-/// All of the Ingress `shop` that is somebody's: its spec, its labels, its annotations, its owners and finalizers.
+/// Everything in the Ingress `shop` that belongs to its owner: its spec, labels, annotations, owners and finalizers.
 async fn seen(ns: &TestNamespace) -> Result<Value> {
     Ok(shown(&ns.get("ingress/shop").await?.context("the Ingress is gone")?))
 }
@@ -371,7 +371,7 @@ fn shown(ingress: &Value) -> Value {
     })
 }
 
-/// Waits until so many answers are in the Ingress `shop`, and returns it as [`seen`].
+/// Waits until the Ingress `shop` contains this many answers, and returns it as [`seen`].
 async fn edited(ns: &TestNamespace, count: usize) -> Result<Value> {
     let wanted = |ingress: &Value| answers(&shown(ingress)).len() == count;
     Ok(shown(&ns.wait("ingress/shop", SOON, wanted).await?))
@@ -388,7 +388,7 @@ fn answers(ingress: &Value) -> Vec<(String, String)> {
     paths.filter(|(_, path)| path.starts_with(ANSWERS)).collect()
 }
 
-/// The Ingress `shop` is what it was, to the byte.
+/// The Ingress `shop` is unchanged, byte for byte.
 async fn is_again(ns: &TestNamespace, before: &Value) -> Result<()> {
     let now = seen(ns).await?;
     ensure!(now == *before, "it is not what it was: {now:#}\nbut should be: {before:#}");

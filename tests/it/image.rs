@@ -1,4 +1,4 @@
-//! What `make image` has written: the operator and nothing that it does not need.
+//! The result of `make image`: the operator and nothing that it does not need.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -60,7 +60,8 @@ fn the_image_says_what_it_is_and_runs_as_nobody() -> Result<()> {
     Ok(())
 }
 
-/// Its revision is the commit that it was made from, with `-dirty` if the sources had been changed since. Then their times have to tell.
+/// Its revision is the commit that it was built from, with `-dirty` if the sources had been changed since. In that case, their
+/// times are compared.
 #[test]
 fn the_image_is_made_from_the_sources_as_they_are_now() -> Result<()> {
     let image = Image::read()?;
@@ -88,7 +89,7 @@ fn the_image_is_made_from_the_sources_as_they_are_now() -> Result<()> {
     let made = fs::metadata(operator_archive()?)?.modified()?;
     for name in list(&["ls-files", "--cached", "--others", "--exclude-standard"])?.lines() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-        // Of what is deleted, the folder has changed.
+        // If a file was deleted, its folder has changed.
         let path = path.ancestors().find(|path| path.exists()).context("no repository")?;
         ensure!(fs::metadata(path)?.modified()? <= made, "{name} is newer than the image; {again}");
     }
@@ -120,7 +121,7 @@ fn no_path_of_the_machine_that_built_it_is_in_the_operator() -> Result<()> {
     Ok(())
 }
 
-/// What the image is made from, as the Makefile has it.
+/// The inputs of the image, from the Makefile.
 fn inputs() -> Result<String> {
     let makefile = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Makefile"))?;
     let inputs = makefile.lines().find_map(|line| line.strip_prefix("IMAGE_INPUTS := "));
@@ -129,7 +130,7 @@ fn inputs() -> Result<String> {
 
 fn git(arguments: &[&str]) -> Result<String> {
     let output = Command::new("git")
-        // It may not write to the repository, not even what it remembers of it.
+        // It may not write to the repository, not even caches.
         .arg("--no-optional-locks")
         .args(arguments)
         .current_dir(env!("CARGO_MANIFEST_DIR"))

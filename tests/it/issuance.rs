@@ -198,7 +198,7 @@ async fn the_profile_of_the_issuer_is_asked_for() -> Result<()> {
             ns.apply(&certificate(&name, &[&format!("{name}.example.com")], "")).await?;
         }
         for index in 0..4 {
-            // Pebble takes one at random if none is asked for.
+            // Pebble picks one at random if none is requested.
             issued(ns, &format!("web{index}")).await?;
             let leaf = tls(ns, &format!("web{index}-tls")).await?.chain.leaf().clone();
             let hours = leaf.not_after.duration_since(leaf.not_before).as_hours();
@@ -255,7 +255,7 @@ async fn the_preferred_chain_is_stored_if_the_ca_offers_it() -> Result<()> {
     .await
 }
 
-/// The signing requests that a proxy has seen, DER, by the URL of their order.
+/// The CSRs that a proxy has received, in DER, by the URL of their order.
 struct SigningRequests(Arc<Mutex<BTreeMap<String, Vec<u8>>>>);
 
 fn signing_requests(proxy: &Proxy) -> SigningRequests {
@@ -288,7 +288,7 @@ fn csr(body: &[u8]) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(payload["csr"].as_str()?).ok()
 }
 
-/// How many requests were refused, as Pebble does with one nonce in twenty.
+/// How many requests were rejected; Pebble rejects one nonce in twenty.
 fn refused(proxy: &Proxy, path: &str) -> usize {
     let refused = |request: &&certwright_cluster::proxy::Record| {
         request.path.starts_with(path) && request.status.is_some_and(|status| status == 400)

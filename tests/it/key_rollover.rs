@@ -1,4 +1,4 @@
-//! The account key is changed at the CA: on demand, by age, with the spec; whatever the CA answers, one key is kept, and it
+//! The account key is rolled over at the CA: on demand, by age, with the spec. Whatever the CA answers, one key is kept, and it
 //! is the one that the CA knows.
 
 mod answers;
@@ -27,7 +27,7 @@ const KEY_CHANGE: &str = "/rollover-account-key";
 const NEW_ACCOUNT: &str = "/sign-me-up";
 const NEW_ORDER: &str = "/order-plz";
 const DIRECTORY: &str = "/dir";
-/// An operator that tries again after a second what it would after hours.
+/// An operator that retries after a second instead of hours.
 const IMPATIENT: [(&str, &str); 2] = [("--backoff-first", "1s"), ("--backoff-longest", "1s")];
 
 #[tokio::test]
@@ -37,7 +37,7 @@ async fn a_human_has_the_key_changed_by_annotation() -> Result<()> {
         let operator = Operator::builder(ns).start().await?;
         ca.ready(ns, "").await?;
         let (before, old) = (acme(ns).await?, key(ns).await?);
-        // What the Secret holds when the CA is asked.
+        // The content of the Secret when the CA receives the request.
         let stored = Arc::new(Mutex::new(Vec::new()));
         let (seen, namespace) = (stored.clone(), ns.name.clone());
         ca.proxy.script(move |request| {
@@ -77,7 +77,7 @@ async fn a_human_has_the_key_changed_by_annotation() -> Result<()> {
             "{metrics}"
         );
 
-        // The same value asks for nothing more, also after a restart.
+        // The same value requests nothing more, not even after a restart.
         operator.restart().await?;
         issue(ns, "web").await?;
         assert_eq!(acme(ns).await?, after);
@@ -199,7 +199,7 @@ async fn an_order_under_way_goes_on_with_the_new_key() -> Result<()> {
     TestNamespace::with("rollover", async |ns| {
         let ground = Ground::builder().zone("a.test").start(ns).await?;
         let provider = ScriptedProvider::http().await?.publish_to(&ground.bind);
-        // The record is not seen until the key is another.
+        // The annotation is not seen until the key has been replaced.
         provider.script(|_| Reply::Lie);
         ground.solve_by(ns, http_request(&provider.url, json!({}))).await?;
         ns.apply(&certificate("web", &["*.a.test"], "")).await?;
@@ -214,7 +214,7 @@ async fn an_order_under_way_goes_on_with_the_new_key() -> Result<()> {
         let before = acme(ns).await?;
         ask_for_rollover(ns, "1").await?;
         provider.fulfill();
-        // Challenges that are presented are waited for, but not for long.
+        // The rollover waits for presented challenges, but not for long.
         let after = wait_rolled_over(ns, &before, SOON * 3).await?;
         let web = issued(ns, "web").await?;
         ensure!(web["status"]["dnsRecords"].is_null(), "nothing is left: {}", web["status"]);
@@ -253,7 +253,7 @@ async fn an_order_under_way_over_http_goes_on_with_the_new_key() -> Result<()> {
     .await
 }
 
-/// A Pebble with a proxy before it.
+/// A Pebble with a proxy in front of it.
 struct Ca {
     pebble: Pebble,
     proxy: Proxy,
@@ -289,7 +289,7 @@ impl Ca {
             .await
     }
 
-    /// The path of the account that the CA has for a key. The proxy does not hear of this.
+    /// The path of the account that the CA has for a key. The request bypasses the proxy.
     async fn account_of(&self, key: &PrivateKey) -> Result<Option<String>> {
         let server = server(&self.pebble.directory_url, &self.pebble.ca_pem)?;
         let found = Account::look_up(&server, key.clone()).await?;
@@ -307,7 +307,7 @@ fn server(directory: &str, ca_pem: &str) -> Result<Server> {
     Ok(Server::new(ServerConfig { trust, ..ServerConfig::new(directory, certwright::runtime::clock::now) })?)
 }
 
-/// How many accounts were registered.
+/// The number of registered accounts.
 fn registrations(proxy: &Proxy) -> usize {
     requests_to(proxy, NEW_ACCOUNT)
         .iter()
@@ -326,7 +326,7 @@ async fn acme(ns: &TestNamespace) -> Result<Value> {
     Ok(ns.get("issuer/ca").await?.context("no Issuer")?["status"]["acme"].clone())
 }
 
-/// Waits until the Issuer `ca` has another key than `before`, and returns its `status.acme`.
+/// Waits until the Issuer `ca` has a key other than `before`, and returns its `status.acme`.
 async fn rolled_over(ns: &TestNamespace, before: &Value) -> Result<Value> {
     wait_rolled_over(ns, before, SOON).await
 }
@@ -339,7 +339,7 @@ async fn wait_rolled_over(ns: &TestNamespace, before: &Value, bound: std::time::
     Ok(ns.wait("issuer/ca", bound, changed).await?["status"]["acme"].clone())
 }
 
-/// Waits until the Issuer `ca` says for this reason that its key was not changed, and returns the message.
+/// Waits until the Issuer `ca` reports for this reason that its key was not rolled over, and returns the message.
 async fn not_rolled_over(ns: &TestNamespace, reason: &str) -> Result<String> {
     let said = |issuer: &Value| {
         condition(issuer, "KeyRollover").filter(|(status, found, _)| status == "False" && found == reason)
@@ -354,19 +354,19 @@ async fn key(ns: &TestNamespace) -> Result<PrivateKey> {
     Ok(PrivateKey::from_pem(&data["tls.key"].0)?)
 }
 
-/// Has a certificate issued.
+/// Issues a certificate.
 async fn issue(ns: &TestNamespace, name: &str) -> Result<()> {
     ns.apply(&certificate(name, &[&host(ns, name)], "")).await?;
     issued(ns, name).await?;
     Ok(())
 }
 
-/// A name of the test's own.
+/// A name that no other test uses.
 fn host(ns: &TestNamespace, label: &str) -> String {
     format!("{label}.{}.example.com", ns.name)
 }
 
-/// Reads a key of the account key Secret by `kubectl`, which needs no runtime: a proxy's script cannot wait.
+/// Reads a key in the account key Secret with `kubectl`, which needs no runtime: a proxy's script cannot wait.
 fn read_at_once(namespace: &str, key: &str) -> String {
     let template = format!("go-template={{{{index .data \"{key}\" | base64decode}}}}");
     let output = std::process::Command::new("kubectl")

@@ -1,4 +1,4 @@
-//! More formats of the certificate and its key, and keystores, as `openssl` and Java's `keytool` read them.
+//! Further formats of the certificate and its key, and keystores, as `openssl` and Java's `keytool` read them.
 
 use std::process::Command;
 use std::time::Duration;
@@ -69,7 +69,7 @@ async fn every_format_is_read_back_by_openssl_and_keytool() -> Result<()> {
                 assert!(listed.contains("Entry type: PrivateKeyEntry"), "{listed}");
                 assert!(listed.contains("Certificate chain length: 2"), "{listed}");
                 assert!(listed.contains(&format!("DNSName: {name}.example.com")), "{listed}");
-                // The key opens with the same password: it can be taken over into another keystore.
+                // The key has the same password: it can be imported into another keystore.
                 let copied = format!("{store}.copy");
                 files.keytool(&[
                     "-importkeystore",
@@ -165,14 +165,14 @@ async fn a_keystore_that_is_added_changed_or_removed_costs_one_write_and_no_cert
         ns.wait_condition("certificate/web", "Issuing", "False", SOON).await?;
         assert_eq!(writes().await?, before + 1.0);
 
-        // Nothing is written again while nothing changes, also by an operator that begins anew.
+        // Nothing is written again while nothing changes, not even by an operator that was restarted.
         let first = ns.get("secret/web-tls").await?.context("no Secret")?["data"]["keystore.p12"].clone();
         operator.restart().await?;
         stays_as_it_is(ns, "web", Duration::from_secs(2)).await?;
         let same = ns.get("secret/web-tls").await?.context("no Secret")?["data"]["keystore.p12"].clone();
         assert_eq!(same, first);
 
-        // The next change of the Certificate has the new password seen.
+        // With the next change of the Certificate, the operator reads the new password.
         ns.apply(&passwords("second", "")).await?;
         ns.patch("certificate/web", json!({ "metadata": { "labels": { "look": "again" } } })).await?;
         ns.wait("secret/web-tls", SOON, |secret| secret["data"]["keystore.p12"] != first).await?;
@@ -235,7 +235,7 @@ impl Files {
         self.run("keytool", arguments)
     }
 
-    /// What a program says of these files, in either of its outputs.
+    /// The output of a program for these files, from stdout and stderr.
     fn run(&self, program: &str, arguments: &[&str]) -> Result<String> {
         let mut command = Command::new(program);
         let output = command.args(arguments).env("LC_ALL", "C").current_dir(self.0.path()).output();

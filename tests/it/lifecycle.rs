@@ -1,8 +1,8 @@
-//! The whole life of an account and a certificate at ACME servers of three authors. What each of them can do makes the table
-//! in docs/ca-features.md.
+//! The whole life of an account and a certificate at ACME servers by three authors. What each of them can do becomes the table in
+//! docs/ca-features.md.
 //!
-//! A feature is there if the CA answered what was asked of it and acts upon that, and it is not there if the CA's directory lacks it, or
-//! the CA refused in words of its own. Anything else, such as a CA that does not answer, fails the test.
+//! A CA has a feature if it answered a request and acted on it. It does not have it if its directory lacks it, or if it rejected
+//! the request with a problem document. Anything else, such as a CA that does not answer, fails the test.
 
 mod account;
 mod certificates;
@@ -42,7 +42,7 @@ async fn the_table_of_features_is_what_three_cas_do() -> Result<()> {
     .await
 }
 
-/// What a CA makes of a feature.
+/// What a CA does with a request for a feature.
 enum Outcome {
     Yes,
     /// What it does instead.
@@ -55,7 +55,7 @@ type Features = Vec<(&'static str, Outcome)>;
 struct Life<'a> {
     ns: &'a TestNamespace,
     ca: &'a Ca,
-    /// What issuers know the CA by.
+    /// The CA's identity for issuers.
     proxy: Proxy,
     overheard: Overheard,
     directory: Arc<Directory>,
@@ -71,7 +71,7 @@ impl<'a> Life<'a> {
         Ok(Self { ns, ca, proxy, overheard, directory })
     }
 
-    /// Lives through all of it. What no CA may lack has to work; what is left is found out.
+    /// Goes through all of it. Features that all CAs must have are required; the others are detected.
     async fn live(&self) -> Result<Features> {
         self.ns.apply(&mac_key("eab", MAC_KEY)).await?;
         self.ns.apply(&mac_key("wrong-eab", WRONG_MAC_KEY)).await?;
@@ -91,20 +91,20 @@ impl<'a> Life<'a> {
         ])
     }
 
-    /// The HTTP statuses with which the CA has answered requests to `url`, or to what is below it.
+    /// The HTTP statuses of the CA's answers to requests to `url`, or to URLs below it.
     fn statuses(&self, url: &str) -> Vec<u16> {
         let requests = requests_to(&self.proxy, &path(url));
         requests.iter().filter_map(|request| Some(request.status?.as_u16())).collect()
     }
 
-    /// Fails unless the last answer of the CA to requests to `url` had this status.
+    /// Fails unless the CA's last answer to requests to `url` had this status.
     fn answered(&self, url: &str, status: u16) -> Result<()> {
         let statuses = self.statuses(url);
         ensure!(statuses.last() == Some(&status), "the CA did not answer {status}, but {statuses:?}");
         Ok(())
     }
 
-    /// Fails unless the CA refused a request to `url`, with a problem of one of these types, which `message` quotes.
+    /// Fails unless the CA rejected a request to `url`, with a problem of one of these types, which `message` quotes.
     fn refused(&self, url: &str, message: &str, types: &[&str]) -> Result<()> {
         let statuses = self.statuses(url);
         ensure!(
@@ -155,7 +155,7 @@ fn path(url: &str) -> String {
     Url::parse(url).map(|url| url.path().to_owned()).unwrap_or_default()
 }
 
-/// The CA's words in a message.
+/// The CA's own words in a message.
 fn words(message: &str) -> String {
     let words = message.rsplit_once(" failed: ").map_or(message, |(_, words)| words);
     format!("\"{}\"", words.split(" (urn:").next().unwrap_or_default())

@@ -1,4 +1,4 @@
-//! The way over from cert-manager and back, with cert-manager's own controllers: no order and no account on the way.
+//! The migration from cert-manager and back, with cert-manager's own controllers: without an order or a new account.
 
 use std::time::Duration;
 
@@ -111,7 +111,7 @@ async fn certificates_and_accounts_go_over_and_back_without_an_order() -> Result
     .await
 }
 
-/// The annotation that keeps what cert-manager had is a tenant's to write, and the rights are an administrator's.
+/// A tenant can write the annotation that contains cert-manager's object, and the command has an administrator's permissions.
 #[tokio::test]
 async fn giving_back_makes_nothing_but_certificates_and_marks_only_their_secrets() -> Result<()> {
     TestNamespace::with("migrate", async |ns| {
@@ -192,7 +192,7 @@ async fn a_secret_is_left_alone_while_cert_manager_has_its_certificate() -> Resu
         let held = tls(ns, "www-tls").await?;
         ca.overheard.forget();
 
-        // As if a GitOps tool had put back what was taken over.
+        // As if a GitOps tool had created the migrated object again.
         ns.apply(&cm_certificate("www", &["www.example.com"], "")).await?;
         let theirs = json!({"metadata": {"annotations": {"cert-manager.io/certificate-name": "www"}}});
         ns.patch("secret/www-tls", theirs).await?;
@@ -252,7 +252,7 @@ async fn a_cluster_issuer_comes_over_with_its_secrets_and_no_mac_key_is_used() -
             .start()
             .await?;
 
-        // The Certificate was never issued: it is left, and the issuer comes over all the same.
+        // The Certificate was never issued: it stays, and the issuer is migrated nevertheless.
         let adopt = ["--adopt", "--operator-namespace", &other.name];
         let said = migrated(ns, &adopt, 3).await?;
         assert!(said.contains("there is no Secret www-tls to take over"), "{said}");
@@ -310,7 +310,7 @@ async fn what_is_printed_is_taken_by_the_api_server_and_what_is_left_out_is_told
     .await
 }
 
-/// With what has no equivalent.
+/// Migrates fields that have no equivalent.
 const ELABORATE: &str = "
 apiVersion: cert-manager.io/v1
 kind: Issuer
@@ -369,7 +369,7 @@ fn written_as(secret: &Value) -> &Value {
     &secret["metadata"]["annotations"]["certwright.dev/written-as"]
 }
 
-/// How many requests cert-manager has made for a Certificate. The garbage of others may still be there.
+/// How many requests cert-manager has created for a Certificate. Garbage of others may still exist.
 async fn requests_of(ns: &TestNamespace, certificate: &Value) -> Result<usize> {
     let kind = kube::core::GroupVersionKind::gvk("cert-manager.io", "v1", "CertificateRequest");
     let resource = kube::core::ApiResource::from_gvk(&kind);
@@ -382,7 +382,7 @@ async fn requests_of(ns: &TestNamespace, certificate: &Value) -> Result<usize> {
     Ok(owned.count())
 }
 
-/// The Lease that cert-manager's program holds; the controllers alone have none.
+/// The Lease that cert-manager's program holds; its controllers alone have none.
 fn lease(renewed: &str) -> String {
     json!({
         "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "cert-manager-controller"},

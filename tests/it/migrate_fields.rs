@@ -1,4 +1,4 @@
-//! Each field of cert-manager's API is known to the conversion, and the documentation says what becomes of it.
+//! The conversion knows every field of cert-manager's API, and the documentation says what happens to it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -23,7 +23,7 @@ fn every_field_of_cert_managers_definitions_is_known() -> Result<()> {
         for version in definition["spec"]["versions"].as_array().context("no versions")? {
             assert_eq!(version["name"], "v1", "{kind}");
             for field in leaves(&version["schema"]["openAPIV3Schema"], "") {
-                // The walk ends at what has its own schema: metadata.
+                // The walk stops at metadata, which has its own schema.
                 if field != "metadata" && fate(table, &field).is_none() {
                     unknown.insert(format!("{kind}: {field}"));
                 }
@@ -63,7 +63,7 @@ fn every_field_that_is_not_taken_over_as_it_is_stands_in_the_guide() -> Result<(
     Ok(())
 }
 
-/// The row of the guide about some fields, if there is something to say.
+/// The row of the guide about some fields, if there is anything to say.
 fn row(fields: &Fields) -> Option<String> {
     let (what, text) = match fields.fate {
         Fate::Same | Fate::Bookkeeping => return None,
@@ -74,7 +74,7 @@ fn row(fields: &Fields) -> Option<String> {
     Some(format!("| `{}` | {what} | {text} |", fields.path))
 }
 
-/// The paths of the fields that have no fields of their own, with `[]` for the items of a list.
+/// The paths of the fields without nested fields, with `[]` for the items of a list.
 fn leaves(schema: &Value, path: &str) -> Vec<String> {
     let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
     if let Some(fields) = schema["properties"].as_object() {

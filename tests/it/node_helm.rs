@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const RELEASE: &str = "certwright";
-/// How many Certificates are wanted at any moment while a release changes. Pebble does not bear many orders at once.
+/// How many Certificates are wanted at any moment while a release changes. Pebble cannot handle many concurrent orders.
 const LANES: usize = 3;
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn a_release_is_installed_upgraded_rolled_back_and_uninstalled_with_no_cer
     .await
 }
 
-/// What the operator and Kubernetes have made in the release's namespace, and what the test has.
+/// The objects that the operator and Kubernetes have created in the release's namespace, and those of the test.
 const LEFT: [&str; 5] = [
     "configmap/kube-root-ca.crt",
     "configmap/roots",
@@ -90,7 +90,7 @@ const CRDS: [&str; 3] = [
     "customresourcedefinition.apiextensions.k8s.io/issuers.certwright.dev",
 ];
 
-/// Whoever breaks into the operator finds no shell, and a root file system that cannot be written.
+/// Somebody who breaks into the operator finds no shell, and a read-only root file system.
 fn nothing_but_the_operator_is_in_the_image(release: &Release) -> Result<()> {
     let pod = ["exec", "--namespace", RELEASE, "deployment/certwright", "--"];
     let said = run("kubectl", &[&pod[..], &["/certwright", "--version"]].concat())?;
@@ -105,7 +105,7 @@ fn nothing_but_the_operator_is_in_the_image(release: &Release) -> Result<()> {
     Ok(())
 }
 
-/// In an image from scratch there is nothing that would help with either.
+/// An image from scratch contains nothing that would help with either.
 async fn a_name_is_found_and_the_root_of_the_bundle_trusted(
     namespace: &TestNamespace,
     pebble: &Pebble,
@@ -117,7 +117,7 @@ async fn a_name_is_found_and_the_root_of_the_bundle_trusted(
     namespace.wait_condition("issuer/by-name", "Ready", "True", common::SOON).await.map(drop)
 }
 
-/// The namespace of the release, with the roots of the tests' CA for all that it asks.
+/// The namespace of the release, with the roots of the tests' CA for all of its requests.
 fn restricted_namespace(pebble: &Pebble) -> String {
     let namespace = json!({
         "apiVersion": "v1", "kind": "Namespace",
@@ -134,21 +134,21 @@ fn restricted_namespace(pebble: &Pebble) -> String {
     format!("{namespace}\n---\n{roots}")
 }
 
-/// Orders that the CA has taken.
+/// Orders that the CA has accepted.
 fn orders(proxy: &Proxy) -> usize {
     let requests = proxy.requests();
     let taken = requests.iter().filter(|request| request.path == "/order-plz");
     taken.filter(|request| request.status.is_some_and(|status| status == 201)).count()
 }
 
-/// Certificates that are wanted, one after the other.
+/// Certificates that are created one after the other.
 struct Issuing<'a> {
     namespace: &'a TestNamespace,
     wanted: AtomicUsize,
 }
 
 impl Issuing<'_> {
-    /// Wants one more, and waits until it is issued.
+    /// Creates one more, and waits until it is issued.
     async fn one(&self) -> Result<()> {
         let number = self.wanted.fetch_add(1, Ordering::Relaxed);
         let name = format!("c{number}");
@@ -156,7 +156,7 @@ impl Issuing<'_> {
         issued(self.namespace, &name).await.map(drop)
     }
 
-    /// Wants one more whenever one is issued, until `change` is made.
+    /// Creates one more whenever one is issued, until `change` has finished.
     async fn while_changing(&self, change: impl Future<Output = Result<()>>) -> Result<()> {
         let done = AtomicUsize::new(0);
         let changing = async {
@@ -206,12 +206,12 @@ impl Release {
         spawn_blocking(|| helm(arguments)).await?
     }
 
-    /// Returns when its pods are gone, too.
+    /// Returns when its pods are also gone.
     fn uninstall(&self) -> Result<()> {
         helm(["uninstall", RELEASE, "--wait", "--cascade=foreground"].map(str::to_owned).into())
     }
 
-    /// Its pods that are not about to go.
+    /// Its pods that are not being deleted.
     fn pods(&self) -> Result<Vec<Value>> {
         let said = run("kubectl", &["get", "pods", "--namespace", RELEASE, "--output", "json"])?;
         let list: Value = serde_json::from_str(&said)?;
@@ -229,14 +229,14 @@ impl Release {
         Ok(self.pods()?.iter().map(image).collect())
     }
 
-    /// What is in its namespace, but for what Kubernetes tells of the past.
+    /// The objects in its namespace, except Kubernetes' records of the past.
     fn left(&self) -> Result<Vec<String>> {
         let kinds = run("kubectl", &["api-resources", "--namespaced", "--verbs=list", "--output=name"])?;
         let kinds: Vec<&str> = kinds.lines().filter(|kind| !kind.starts_with("events")).collect();
         names(&["get", &kinds.join(","), "--namespace", RELEASE, "--output=name"])
     }
 
-    /// What of it is in no namespace.
+    /// Its cluster-wide objects.
     fn left_in_cluster(&self) -> Result<Vec<String>> {
         let kinds = "customresourcedefinitions,clusterroles,clusterrolebindings";
         let selector = "app.kubernetes.io/managed-by=Helm";

@@ -10,7 +10,7 @@ use certwright_cluster::{
 };
 use tokio::task::spawn_blocking;
 
-/// A replica that is killed leads for as long as its lease says.
+/// A replica that is killed stays the leader until its Lease expires.
 const HANDOVER: Duration = Duration::from_secs(60);
 
 #[tokio::test]
@@ -55,7 +55,7 @@ async fn the_kustomize_base_issues_through_its_pods_outlives_one_and_goes_withou
 async fn port_80_is_seen_from_a_pod() -> Result<()> {
     let exec = ["exec", "--namespace=certwright", "deployment/certwright", "--"];
     let check = ["/certwright", "check", "--namespace=web"];
-    // The proxy to the CA goes on meanwhile.
+    // Requests to the CA continue in the meantime.
     let seen = spawn_blocking(move || run("kubectl", &[exec.as_slice(), &check].concat())).await??;
     for line in
         ["Issuer web/ca is ready", "is the leader, and renewed its Lease", "b.example.com: port 80 answers"]

@@ -1,4 +1,4 @@
-//! What a Certificate may wish of the CA: a profile, a lifetime, a chain.
+//! What a Certificate can request from the CA: a profile, a lifetime, a chain.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ async fn a_duration_is_asked_for_where_the_issuer_says_so() -> Result<()> {
         let (_, note) = event(ns, "web", "Issued").await?;
         assert!(!note.contains("duration"), "{note}");
 
-        // Without it the CA decides, and is not told.
+        // Without it, the CA decides, and is sent no lifetime.
         ns.patch("issuer/ca", json!({ "spec": { "acme": { "enableDurationFeature": false } } })).await?;
         ns.patch("certificate/web", json!({ "spec": { "dnsNames": ["other.example.com"] } })).await?;
         revision(ns, "web", 2).await?;
@@ -66,7 +66,7 @@ async fn a_ca_that_takes_no_duration_is_quoted_with_what_to_do() -> Result<()> {
     TestNamespace::with("wishes", async |ns| {
         let enabled = "    enableDurationFeature: true\n";
         let (_pebble, proxy, _operator) = ready_through_proxy(ns, Pebble::builder(), enabled).await?;
-        // As Let's Encrypt says it; Pebble takes a duration.
+        // The message of Let's Encrypt; Pebble accepts a duration.
         Overheard::default().script(&proxy, |said| match said.path.as_str() {
             NEW_ORDER => problem(
                 400,
@@ -112,7 +112,7 @@ async fn a_preferred_chain_that_is_not_offered_is_told_and_the_default_one_store
     .await
 }
 
-/// A CA changes its intermediate certificates every quarter: here another one stands in for it, with a root of its own.
+/// A CA changes its intermediate certificates every quarter: here, another CA with another root replaces it.
 #[tokio::test]
 async fn a_chain_is_stored_as_it_is_served_also_when_its_intermediates_are_others_than_before() -> Result<()>
 {
@@ -163,7 +163,7 @@ async fn labels_and_annotations_of_others_stay_and_those_of_the_template_go_with
         assert_eq!(metadata["annotations"]["theirs"], "kept");
         assert_eq!(metadata["annotations"]["note.theirs"], "kept");
         assert_eq!(secret["data"]["extra"], "a2VwdA==");
-        // The next certificate leaves them alone, too.
+        // The next certificate does not change them either.
         ns.patch("certificate/web", json!({ "spec": { "dnsNames": ["other.example.com"] } })).await?;
         revision(ns, "web", 2).await?;
         let secret = ns.get("secret/web-tls").await?.context("no Secret")?;

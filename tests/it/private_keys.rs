@@ -1,4 +1,4 @@
-//! Private keys: kinds that are rarer, and such as take long to make.
+//! Private keys: rare types, and those that take long to generate.
 
 use crate::common::faults::issuing;
 use crate::common::{certificate, condition, issued, issuer, ready, tls};

@@ -1,4 +1,4 @@
-//! More Certificates than an account may have orders under way.
+//! More Certificates than concurrent orders of an account.
 
 use crate::common;
 
@@ -73,5 +73,5 @@ async fn a_certificate_without_a_place_says_so_and_gets_the_place_of_one_that_is
     .await
 }
 
-/// An address at which nobody listens on port 80.
+/// An address where nothing listens on port 80.
 const NOBODY: &str = "127.80.2.1";

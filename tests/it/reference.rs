@@ -1,4 +1,4 @@
-//! `docs/api-reference.md` is made from the CustomResourceDefinitions. `make reference` writes it anew.
+//! `docs/api-reference.md` is generated from the CustomResourceDefinitions. `make reference` regenerates it.
 
 use std::fmt::Write;
 use std::fs;
@@ -73,7 +73,7 @@ fn fields(page: &mut String, kind: &str, path: &str, object: &Value) -> Result<(
     Ok(())
 }
 
-/// What a field is.
+/// The type of a field.
 fn type_of(field: &Value) -> String {
     if let Some(values) = field["enum"].as_array() {
         let values: Vec<String> =
@@ -95,7 +95,7 @@ fn type_of(field: &Value) -> String {
     }
 }
 
-/// How many, how long, how large, and what it is if nothing is said.
+/// The bounds and the default of a field.
 fn limits(field: &Value) -> Vec<String> {
     let bounds = [
         ("minItems", "at least", " of them"),
@@ -111,7 +111,7 @@ fn limits(field: &Value) -> Vec<String> {
     bounds.chain(default).collect()
 }
 
-/// The rules that the API server checks, in the words in which it refuses.
+/// The rules that the API server checks, with their messages.
 fn rules(page: &mut String, schema: &Value) -> Result<()> {
     for (at, rule) in schema["x-kubernetes-validations"].as_array().into_iter().flatten().enumerate() {
         let message = rule["message"].as_str().context("a rule without a message")?;
@@ -125,7 +125,7 @@ fn words(schema: &Value) -> String {
     text(schema["description"].as_str().unwrap_or_default())
 }
 
-/// Markdown in which nothing outside of code is taken for HTML or emphasis.
+/// Markdown in which only code can contain characters of HTML or emphasis.
 fn text(words: &str) -> String {
     let parts = words.split('`').enumerate();
     let parts =

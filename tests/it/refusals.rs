@@ -1,4 +1,4 @@
-//! What a CA says when it refuses, and what happens next.
+//! What a CA says when it rejects a request, and what happens next.
 
 mod rate_limits;
 
@@ -234,14 +234,14 @@ async fn a_solver_that_is_added_is_used_for_the_order_that_waits_for_it() -> Res
     .await
 }
 
-/// An address at which nobody listens on port 80.
+/// An address where nothing listens on port 80.
 const NOBODY: &str = "127.80.1.1";
 
 fn problem(code: &str, detail: &str) -> Value {
     json!({"type": format!("urn:ietf:params:acme:error:{code}"), "detail": detail})
 }
 
-/// The sum of the metrics whose line holds both texts.
+/// The sum of the metrics whose line contains both texts.
 fn sum(metrics: &str, name: &str, label: &str) -> f64 {
     let lines = metrics.lines().filter(|line| line.starts_with(name) && line.contains(label));
     lines

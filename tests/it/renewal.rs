@@ -1,4 +1,4 @@
-//! A certificate is renewed at the time that its status says, and nothing happens before.
+//! A certificate is renewed at the time in its status, and nothing happens before.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use certwright_cluster::{Operator, Pebble, Proxy, TestNamespace};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-/// Lives for 20 s and is renewed after a little under 5.
+/// It is valid for 20 s and is renewed after a little under 5.
 const SHORT: &str = "  renewBefore: 15s\n";
 const LIFETIME: Duration = Duration::from_secs(20);
-/// Only the lifetime decides, not what Pebble suggests.
+/// Only the lifetime determines the renewal, not Pebble's suggestion.
 const UNASKED: &str = "    renewalInformationSource: None\n";
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn the_spec_says_when_to_renew() -> Result<()> {
             ("default", "", 2.0 / 3.0),
             ("before", "  renewBefore: 100h\n", 0.9),
             ("part", "  renewBeforePercentage: 20\n", 0.8),
-            // It would be renewed without end.
+            // It would be renewed endlessly.
             ("absurd", "  renewBefore: 2000h\n", 2.0 / 3.0),
         ];
         for (name, rule, _) in cases {
@@ -130,7 +130,7 @@ async fn the_spec_says_when_to_renew() -> Result<()> {
             );
         }
 
-        // Another rule needs no other certificate.
+        // Another rule does not require another certificate.
         ns.patch("certificate/before", json!({"spec": {"renewBefore": "200h"}})).await?;
         let moved =
             ns.wait("certificate/before", SOON, |object| used(object).is_ok_and(|used| used < 0.81)).await?;
@@ -205,7 +205,7 @@ fn renewal_time(certificate: &Value) -> Result<Timestamp> {
     Ok(certificate["status"]["renewalTime"].as_str().context("no renewalTime")?.parse()?)
 }
 
-/// The part of its lifetime after which a certificate is renewed.
+/// The fraction of its lifetime after which a certificate is renewed.
 fn used(certificate: &Value) -> Result<f64> {
     let time = |field: &str| -> Result<f64> {
         let time: Timestamp = certificate["status"][field].as_str().context("no such time")?.parse()?;
@@ -221,7 +221,7 @@ async fn counted_writes(operator: &Operator) -> Result<f64> {
     Ok(counts.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
 }
 
-/// Waits for a time of day.
+/// Waits until a point in time.
 async fn until(time: Timestamp) {
     let wait = Duration::try_from(time.duration_since(clock::now())).unwrap_or_default();
     tokio::time::sleep_until(tokio::time::Instant::now() + wait).await;

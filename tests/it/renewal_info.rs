@@ -1,4 +1,4 @@
-//! The CA says when a certificate is best renewed (RFC 9773), and is told what an order replaces.
+//! The CA suggests when to renew a certificate (RFC 9773), and learns which certificate an order replaces.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -31,7 +31,7 @@ async fn a_certificate_is_renewed_in_the_time_that_the_ca_suggests() -> Result<(
         assert_eq!(ari["selectedTime"], issued["status"]["renewalTime"]);
         assert_eq!(count(&proxy, &format!("{RENEWAL_INFO}{id}")), 1, "it was asked for this one, once");
 
-        // Neither a restart nor a change of the Certificate is a reason to ask again, or to choose another moment.
+        // Neither a restart nor a change of the Certificate is a reason to ask again, or to select another time.
         operator.restart().await?;
         ns.patch("certificate/web", json!({"spec": {"secretTemplate": {"labels": {"team": "a"}}}})).await?;
         ns.wait("secret/web-tls", SOON, |secret| secret["metadata"]["labels"]["team"] == "a").await?;
@@ -98,7 +98,7 @@ async fn an_answer_that_is_of_no_use_leaves_it_to_the_lifetime() -> Result<()> {
             3 => answer(200, r#"{"suggestedWindow": "soon"}"#),
             4 => answer(200, "<html>maintenance</html>"),
             5 => problem(404, "urn:ietf:params:acme:error:malformed", "no such certificate"),
-            // It may be over in a moment, and is no news before it has happened thrice.
+            // It may be over in a moment, and is not reported before it has happened three times.
             6 => answer(500, "<html>oops</html>"),
             _ => Action::Drop,
         };
@@ -192,7 +192,7 @@ async fn an_issuer_can_leave_the_ca_unasked() -> Result<()> {
     .await
 }
 
-/// A minute is the shortest time between two questions, whatever the CA says.
+/// A minute is the shortest time between two requests, whatever the CA says.
 #[tokio::test]
 async fn the_ca_is_asked_again_and_heeded_when_it_has_changed_its_mind() -> Result<()> {
     TestNamespace::with("ari", async |ns| {
@@ -219,7 +219,7 @@ async fn the_ca_is_asked_again_and_heeded_when_it_has_changed_its_mind() -> Resu
     .await
 }
 
-/// Pebble, what is heard on the way to it, and an operator with an Issuer `ca`.
+/// Pebble, a recording proxy, and an operator with an Issuer `ca`.
 struct Ca {
     _pebble: Pebble,
     proxy: Proxy,
@@ -228,7 +228,7 @@ struct Ca {
 }
 
 impl Ca {
-    /// `answers` says how the questions for renewal information are answered, counted from 0.
+    /// `answers` returns the answers to the requests for renewal information, counted from 0.
     async fn start(
         ns: &TestNamespace,
         pebble: PebbleBuilder,
@@ -247,13 +247,13 @@ impl Ca {
         Ok(Self { _pebble: pebble, proxy, heard, operator })
     }
 
-    /// What was asked for with each newOrder.
+    /// The payload of each newOrder.
     fn orders(&self) -> Vec<Value> {
         let orders = self.heard.those(|said| said.path == NEW_ORDER);
         orders.into_iter().map(|said| said.payload).collect()
     }
 
-    /// The id of the certificate that the CA was asked about first.
+    /// The id of the certificate in the first request to the CA.
     fn first_asked(&self) -> Result<String> {
         let requests = self.proxy.requests();
         let asked = requests.iter().find_map(|request| request.path.strip_prefix(RENEWAL_INFO));
@@ -261,7 +261,7 @@ impl Ca {
     }
 }
 
-/// An answer with a window that begins and ends so many seconds from now.
+/// An answer with a window that begins and ends this many seconds from now.
 fn suggests(start: i64, end: i64, more: &str) -> Action {
     let (start, end) = (from_now(start), from_now(end));
     answer(200, &format!(r#"{{"suggestedWindow": {{"start": "{start}", "end": "{end}"}}{more}}}"#))

@@ -1,4 +1,4 @@
-//! A renewal begins within the windows of the spec, unless that would be too late, and the status says which it is.
+//! A renewal starts within the windows of the spec, unless that would be too late, and the status says which is the case.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use serde_json::{Value, json};
 
-/// Only the lifetime decides, not what Pebble suggests.
+/// Only the lifetime determines the renewal, not Pebble's suggestion.
 const UNASKED: &str = "    renewalInformationSource: None\n";
 const DAY: u64 = 86_400;
 
@@ -27,7 +27,7 @@ async fn the_renewal_is_planned_within_a_window_of_its_time_zone() -> Result<()>
         assert!((2..6).contains(&local.hour()), "{local}");
         assert_eq!(window(&planned), Some(("True".to_owned(), "WithinWindow".to_owned())));
 
-        // Other windows need no other certificate, and none need no condition.
+        // Other windows do not require another certificate, and without windows there is no condition.
         let daily =
             json!({"spec": {"renewal": {"windows": [{"cron": "0 12 * * *", "windowDuration": "1h"}]}}});
         ns.patch("certificate/web", daily).await?;
@@ -62,7 +62,7 @@ async fn windows_that_would_let_the_certificate_expire_are_overruled_and_this_is
         assert!((2.8..3.01).contains(&days), "half of its lifetime, not {days} days");
         assert_eq!(event(ns, "web", "NoWindowInTime").await?, ("Warning".to_owned(), message));
 
-        // With another window it is well again.
+        // With another window, the condition is true again.
         let daily =
             json!({"spec": {"renewal": {"windows": [{"cron": "0 2 * * *", "windowDuration": "4h"}]}}});
         ns.patch("certificate/web", daily).await?;
@@ -104,7 +104,7 @@ async fn windows_that_cannot_be_read_do_not_keep_a_certificate_from_being_renewe
 async fn a_renewal_begins_when_its_window_opens_and_one_that_is_asked_for_at_once() -> Result<()> {
     TestNamespace::with("windows", async |ns| {
         let (_pebble, _proxy, operator) = ready_through_proxy(ns, valid_for(600), UNASKED).await?;
-        // Due after 62 s to 80 s, and 540 s at the latest. The window opens after that.
+        // Due after 62 s to 80 s, and after 540 s at the latest. The window opens later.
         let due_by = clock::now() + SignedDuration::from_secs(90);
         let minute = due_by
             .to_zoned(TimeZone::UTC)
@@ -119,7 +119,7 @@ async fn a_renewal_begins_when_its_window_opens_and_one_that_is_asked_for_at_onc
             "{planned}"
         );
 
-        // Whoever asks for it need not wait.
+        // A requested renewal does not wait.
         let renew = json!({"metadata": {"annotations": {"certwright.dev/renew": "now"}}});
         ns.patch("certificate/web", renew).await?;
         let second = revision(ns, "web", 2).await?;

@@ -1,5 +1,5 @@
-//! Certificates are revoked when a human asks for it, when the next one has taken their place, and when their Certificate is
-//! deleted; and a CA that will not revoke holds nothing up.
+//! Certificates are revoked on request, when they are replaced, and when their Certificate is deleted; and a CA that does not
+//! revoke delays nothing.
 
 mod deletion;
 mod refused;
@@ -26,7 +26,7 @@ use tokio::time::Instant;
 const REVOKE: &str = "/revoke-cert";
 const ON_REPLACE: &str = "  revocation: { onReplace: superseded }\n";
 const ON_DELETE: &str = "  revocation: { onDelete: cessationOfOperation }\n";
-/// Long enough for what waits for nothing.
+/// Long enough for anything that waits for nothing.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
 #[tokio::test]
@@ -166,13 +166,13 @@ async fn a_replaced_certificate_is_revoked_once_the_next_one_is_in_the_secret() 
         assert_eq!(requests_to(&proxy, REVOKE).len(), 1);
         stays_as_it_is(ns, "web", AT_ONCE).await?;
 
-        // The Secret is lost: what was in it is revoked all the same, once there is another.
+        // The Secret is lost: its certificate is revoked nevertheless, after it has been replaced.
         ns.delete_object("secret/web-tls").await?;
         revision(ns, "web", 3).await?;
         at_rest(ns).await?;
         assert_eq!(status(&pebble, &second).await?, ("Revoked".to_owned(), 4));
 
-        // Without the policy nothing is kept, nor revoked.
+        // Without the policy, nothing is recorded or revoked.
         ns.patch("certificate/web", json!({"spec": {"revocation": null}})).await?;
         ns.wait("certificate/web", SOON, |web| web["metadata"]["finalizers"].is_null()).await?;
         let third = tls(ns, "web-tls").await?;
@@ -205,7 +205,7 @@ async fn a_replaced_certificate_is_revoked_by_the_issuer_that_it_came_from() -> 
     .await
 }
 
-/// A CA behind a proxy, and an operator that does not wait long after a failure.
+/// A CA behind a proxy, and an operator that waits only briefly after a failure.
 async fn started(ns: &TestNamespace) -> Result<(Pebble, Proxy, Operator)> {
     let pebble = steady().start(&ns.cluster).await?;
     let proxy = Proxy::start(&ns.cluster, &pebble.address).await?;
@@ -236,7 +236,7 @@ async fn revocation(ns: &TestNamespace, reason: &str) -> Result<String> {
     Ok(condition(&web, "Revocation").map(|(_, _, message)| message).unwrap_or_default())
 }
 
-/// Waits until no revocation is under way and nothing else is.
+/// Waits until no revocation is pending and nothing else is in progress.
 async fn at_rest(ns: &TestNamespace) -> Result<Value> {
     ns.wait("certificate/web", SOON, |web| {
         let held = web["status"]["revocation"]["certificates"].as_array();
@@ -247,7 +247,7 @@ async fn at_rest(ns: &TestNamespace) -> Result<Value> {
     .await
 }
 
-/// Serial numbers of the certificates that are on record.
+/// Serial numbers of the recorded certificates.
 async fn held(ns: &TestNamespace) -> Result<Vec<String>> {
     let web = at_rest(ns).await?;
     let held = web["status"]["revocation"]["certificates"].as_array().cloned().unwrap_or_default();
@@ -258,14 +258,14 @@ fn serial(tls: &Tls) -> String {
     tls.chain.leaf().serial_number.clone()
 }
 
-/// What the CA says of a certificate, and the reason.
+/// The CA's information about a certificate, and the reason.
 async fn status(pebble: &Pebble, tls: &Tls) -> Result<(String, u64)> {
     let status = pebble.certificate_status(&serial(tls)).await?;
     let word = status["Status"].as_str().context("no status")?.to_owned();
     Ok((word, status["Reason"].as_u64().unwrap_or_default()))
 }
 
-/// Whether revocations were counted that ended so.
+/// Whether revocations with this result were counted.
 async fn metric(operator: &Operator, result: &str, reason: &str) -> Result<bool> {
     let metrics = operator.metrics().await?;
     let line = format!("certwright_revocations_total{{result=\"{result}\",reason=\"{reason}\"}}");

@@ -1,4 +1,4 @@
-//! The operator is killed at every single write while it revokes certificates: each is revoked all the same, and no other.
+//! The operator is killed at each write while it revokes certificates: each of them is revoked nevertheless, and no other.
 
 use crate::common::crash::{Killer, Run, When, walk};
 use crate::common::faults::path;
@@ -8,7 +8,7 @@ use certwright_cluster::proxy::RequestInfo;
 use certwright_cluster::{Operator, Pebble, Proxy, TestNamespace};
 use serde_json::{Value, json};
 
-/// What leads to a revocation.
+/// The cause of a revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
     Request,
@@ -46,7 +46,7 @@ async fn a_crash_before_any_write_of_a_deletion_revokes_the_one_certificate() ->
     walk(1, |point| revocation(point, When::NotSent, Cause::Deletion)).await
 }
 
-/// A certificate is issued; then something has it revoked, with a crash at the write `point`.
+/// A certificate is issued and then revoked, with a crash at the write `point`.
 async fn revocation(point: usize, when: When, cause: Cause) -> Result<Run> {
     let mut run = None;
     TestNamespace::with("crash", async |ns| {
@@ -115,7 +115,7 @@ fn is_notable(request: &RequestInfo) -> bool {
     request.path.starts_with(path::FINALIZE)
 }
 
-/// Waits until the second certificate is there, and the first one is seen to.
+/// Waits until the second certificate has been issued, and the first one has been dealt with.
 async fn done(ns: &TestNamespace) -> Result<Value> {
     ns.wait("certificate/web", SOON, |web| {
         let (status, revocation) = (&web["status"], &web["status"]["revocation"]);

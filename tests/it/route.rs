@@ -1,4 +1,4 @@
-//! The HTTPRoutes for http-01, on a real API server and with Gateways that take them or do not.
+//! The HTTPRoutes for http-01, on a real API server and with Gateways that accept or reject them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -30,7 +30,7 @@ async fn routes_for_a_hundred_names_and_addresses_are_taken_and_written_once() -
         let taken = until(&api, |said| matches!(said, Acceptance::Accepted)).await?;
         assert_eq!(taken.len(), 8);
 
-        // Only the status has changed, and that by the Gateway's controller.
+        // Only the Gateway's controller has changed the status.
         let again = apply(&api, &rendered).await?;
         let versions = |routes: &[HttpRoute]| -> BTreeMap<_, _> {
             routes.iter().map(|route| (route.name_any(), route.resource_version())).collect()
@@ -100,7 +100,7 @@ fn presentation(ns: &TestNamespace, gateways: &[&str]) -> RoutePresentation {
     }
 }
 
-/// Applies routes, without their owner, who does not exist.
+/// Applies routes without their owner, who does not exist.
 async fn apply(api: &Api<HttpRoute>, routes: &[HttpRoute]) -> Result<Vec<HttpRoute>> {
     let mut applied = Vec::new();
     for route in routes {
@@ -112,7 +112,7 @@ async fn apply(api: &Api<HttpRoute>, routes: &[HttpRoute]) -> Result<Vec<HttpRou
     Ok(applied)
 }
 
-/// Watches the routes of a namespace until this is said of them.
+/// Watches the routes of a namespace until their status says this.
 async fn until(api: &Api<HttpRoute>, wanted: impl Fn(&Acceptance) -> bool) -> Result<Vec<HttpRoute>> {
     let mut last = None;
     let watch = async {

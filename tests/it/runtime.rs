@@ -140,7 +140,7 @@ async fn each_log_line_of_a_reconcile_names_its_object_and_none_holds_a_secret()
         names.extend(secrets.add_all(ns).await?);
         ns.wait("certificate/blocked", SOON, |object| !object["status"]["lastFailureTime"].is_null()).await?;
 
-        // What does not fit is said without being shown.
+        // An invalid value is reported without being shown.
         let short = "c2hvcnQ!not*base64";
         ns.apply(&format!(
             "{{apiVersion: v1, kind: Secret, metadata: {{name: bad}}, stringData: {{key: '{short}'}}}}"

@@ -1,4 +1,4 @@
-//! The TLS Secret: mended when it is damaged, never taken from anybody, never taken by anybody.
+//! The TLS Secret: repaired when it is damaged, never taken from anybody, never taken by anybody.
 
 use crate::common;
 
@@ -71,7 +71,7 @@ async fn a_secret_with_an_unreadable_or_missing_certificate_is_issued_again() ->
         ns.patch("secret/web-tls", json!({"data": {"tls.crt": base64("garbage")}})).await?;
         revision(ns, "web", 2).await?;
         tls(ns, "web-tls").await?;
-        // The API server lets no kubernetes.io/tls Secret be without the key, but lets it be empty.
+        // The API server accepts no kubernetes.io/tls Secret without the key, but the key may be empty.
         ns.patch("secret/web-tls", json!({"data": {"tls.crt": ""}})).await?;
         revision(ns, "web", 3).await?;
         tls(ns, "web-tls").await?;

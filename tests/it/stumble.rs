@@ -1,5 +1,5 @@
-//! Each write of the operator's fails, once and three times in a row, while the operator lives on. The end is that of an
-//! undisturbed life, soon: one valid certificate, no second order where the first could go on, and nothing left over.
+//! Each write of the operator fails, once and three times in a row, while the operator continues to run. The result must soon be
+//! that of an undisturbed run: one valid certificate, no second order where the first one could continue, and nothing left over.
 
 mod load;
 
@@ -209,11 +209,11 @@ impl Scene {
         Ok(Self { pebble, ca, _api: api, stumbler, _operator: operator })
     }
 
-    /// Makes an Issuer with these solvers.
+    /// Creates an Issuer with these solvers.
     async fn issue_from(&self, ns: &TestNamespace, solvers: &Value) -> Result<()> {
         let mut issuer = issuer("ca", &self.directory(), &self.pebble.ca_pem, solvers);
-        // Pebble does not find a certificate whose serial number begins with a zero, and then refuses the order that is to
-        // replace it: one more order.
+        // Pebble does not find a certificate whose serial number begins with a zero, and then rejects the order that replaces it:
+        // one more order.
         issuer["spec"]["acme"]["renewalInformationSource"] = json!("None");
         ns.apply(&issuer.to_string()).await?;
         ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
@@ -224,7 +224,7 @@ impl Scene {
         format!("{}{}", self.ca.url, path::DIRECTORY)
     }
 
-    /// One issuance from nothing to a certificate, and what must hold in the end.
+    /// One issuance from nothing to a certificate, and the expected result.
     async fn issue(&self, ns: &TestNamespace, point: usize, names: &[&str], more: &str) -> Result<()> {
         let name = format!("web{point}");
         ns.apply(&certificate(&name, names, more)).await?;
@@ -236,7 +236,7 @@ impl Scene {
         ns.delete_object(&format!("certificate/{name}")).await
     }
 
-    /// One order, unless the CA has placed one whose URL was lost with its answer, and one certificate.
+    /// One order, unless the CA has created one whose URL was lost with its answer, and one certificate.
     fn check_orders(&self) -> Result<()> {
         let fates = self.stumbler.fates();
         let finalized = fates.heard(path::FINALIZE);
@@ -246,12 +246,13 @@ impl Scene {
         Ok(())
     }
 
-    /// What the CA says of a certificate.
+    /// The CA's information about a certificate.
     async fn state(&self, serial: &str) -> Result<Value> {
         Ok(self.pebble.certificate_status(serial).await?["Status"].clone())
     }
 
-    /// Binds an account, then another, ends the first, changes the key of the second, and ends it with its issuer.
+    /// Binds an account, then another, deactivates the first, rolls over the key of the second, and deactivates it with its
+    /// issuer.
     async fn account(&self, ns: &TestNamespace, point: usize) -> Result<()> {
         let name = format!("ca{point}");
         let target = format!("issuer/{name}");
@@ -301,7 +302,8 @@ impl Scene {
     }
 }
 
-/// Whether a Certificate is ready and nothing of an issuance is left. What may have to be revoked later may hold it.
+/// Whether a Certificate is ready and nothing of an issuance is left. A certificate that may have to be revoked later can hold
+/// it.
 fn at_rest(web: &Value) -> bool {
     let is = |type_: &str, status: &str| condition(web, type_).is_some_and(|(found, ..)| found == status);
     let status = &web["status"];

@@ -1,4 +1,4 @@
-//! Tenants of one cluster: who may use which issuer, for which names, with which Secrets; checked before any order.
+//! Tenants of one cluster: who may use which issuer, for which names, with which Secrets. All of it is checked before any order.
 
 use crate::common::api::is_refused;
 use crate::common::overheard::{NEW_ACCOUNT, NEW_ORDER};
@@ -39,7 +39,7 @@ async fn the_secrets_of_an_issuer_come_from_its_own_namespace_only() -> Result<(
         let outcome = async {
             let key = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
             let pebble = Pebble::builder().eab("kid-1", key).start(&ns.cluster).await?;
-            // Not in the operator's namespace either: that has those of ClusterIssuers.
+            // It does not exist in the operator's namespace either, which has those of ClusterIssuers.
             let watched = format!("{},{}", ns.name, neighbour.name);
             let _operator = Operator::builder(ns)
                 .argument("--watch-namespaces", &watched)
@@ -121,7 +121,7 @@ async fn a_tenant_does_not_get_the_name_of_another() -> Result<()> {
         ))
         .await?;
         issued(ns, "ours").await?;
-        // Names that are taken back in mid-order are not proved any more.
+        // Names that are no longer allowed in the middle of an order are no longer validated.
         let mut finalize = hold(proxy, "/finalize");
         ns.apply(&by_cluster_issuer(ns, "late", &["late.a.example.com"])).await?;
         finalize.reached().await?;
@@ -233,8 +233,8 @@ async fn the_roles_view_edit_and_admin_extend_to_our_kinds() -> Result<()> {
     .await
 }
 
-/// Runs `test` with an operator and a ClusterIssuer, named as the namespace, that is ready and has `allow`; in that, `NAME` is
-/// the namespace's name.
+/// Runs `test` with an operator and a ready ClusterIssuer that has the name of the namespace and this `allow`, in which `NAME` is
+/// replaced by the name of the namespace.
 async fn with_cluster_issuer(
     allow: &str,
     test: impl AsyncFnOnce(&TestNamespace, &Proxy) -> Result<()>,

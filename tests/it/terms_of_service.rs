@@ -1,4 +1,4 @@
-//! The terms of service that were agreed to are on record; that they change is told with the link.
+//! The accepted terms of service are recorded, and a change is reported with the links.
 
 use crate::common::accounts::{Ca, events, not_ready, registered};
 use crate::common::{SOON, certificate, condition, issued};

@@ -54,7 +54,7 @@ async fn an_issuance_is_traced_step_by_step_and_without_secrets() -> Result<()> 
         {
             ensure!(names.contains(name), "{name} is not among the secrets {names:?}");
         }
-        // What is left is sent at the end.
+        // The rest is sent at the end.
         operator.terminate().await?;
 
         let sent: Vec<u8> = collector
@@ -78,7 +78,7 @@ async fn an_issuance_is_traced_step_by_step_and_without_secrets() -> Result<()> 
         let missing: BTreeSet<&str> = wanted.into_iter().filter(|words| !sent.contains(words)).collect();
         assert!(missing.is_empty(), "no span has {missing:?}");
         secrets.check("a span", &sent)?;
-        // Nor is there anything that would hold one: a key, the URL of an order, the path of an answer.
+        // Nor does it contain a key, the URL of an order, or the path of an answer.
         let secrets = ["PRIVATE KEY", "https://", "/.well-known/"];
         let told: BTreeSet<&str> = secrets.into_iter().filter(|words| sent.contains(words)).collect();
         assert!(told.is_empty(), "a span has {told:?}");

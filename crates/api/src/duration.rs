@@ -24,6 +24,8 @@ pub type RolloverInterval = Bounded<HOUR, TEN_YEARS>;
 pub type WindowDuration = Bounded<MINUTE, YEAR>;
 /// How long a deletion may be delayed.
 pub type DeletionTimeout = Bounded<0, HOUR>;
+/// How long a CA may take to answer a request.
+pub type AcmeRequestTimeout = Bounded<5, { 5 * MINUTE }>;
 /// How long a provider may take to respond.
 pub type RequestTimeout = Bounded<1, { 5 * MINUTE }>;
 /// How long an order keeps its place while its record is not visible.

@@ -11,7 +11,7 @@ use crate::account_end::{AccountPolicy, DeactivationStatus, PreviousAccount};
 use crate::allow::Allow;
 use crate::base64::PemBundle;
 use crate::bounds::{self, MAX_SOLVERS, MAX_URL};
-use crate::duration::RolloverInterval;
+use crate::duration::{AcmeRequestTimeout, RolloverInterval};
 use crate::renewal::RenewalInformationSource;
 use crate::schema;
 use crate::solver::Solver;
@@ -125,6 +125,11 @@ pub struct AcmeIssuer {
     /// certificates issued. Defaults to false.
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "skipTLSVerify")]
     pub skip_tls_verify: Option<bool>,
+    /// How long the CA may take to answer a request, from `5s` to `5m`. Defaults to `30s`. Increase it for a CA that holds
+    /// requests until it has issued the certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "AcmeRequestTimeout::schema")]
+    pub request_timeout: Option<AcmeRequestTimeout>,
     /// Common name of an issuer in the preferred chain. Used if the CA offers several chains.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]

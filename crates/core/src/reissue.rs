@@ -122,7 +122,7 @@ impl Due {
 type Check = fn(&Current<'_>) -> Option<Due>;
 
 /// The checks, in order: the first one that applies gives the reason.
-const CHECKS: [Check; 11] = [
+const CHECKS: &[Check] = &[
     secret_missing,
     data_missing,
     data_unreadable,

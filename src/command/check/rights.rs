@@ -158,8 +158,8 @@ fn shown(right: &ResourceAttributes) -> String {
 /// The resources, the commands that use them, and the verbs that these need.
 const OF_COMMANDS: [(&str, &str, &[&str]); 3] = [
     ("certificates", "status, list, renew and revoke", &["get", "list", "watch", "patch"]),
-    ("issuers", "status and rollover", &["get", "list", "watch", "patch"]),
-    ("clusterissuers", "status and rollover", &["get", "list", "watch", "patch"]),
+    ("issuers", "status, rollover and deactivate", &["get", "list", "watch", "patch"]),
+    ("clusterissuers", "status, rollover and deactivate", &["get", "list", "watch", "patch"]),
 ];
 
 /// What may the user do?

@@ -11,9 +11,9 @@ use crate::controller::error::Error;
 use crate::controller::issuer_record::secrets_namespace;
 use crate::controller::presenter;
 use crate::runtime::clock;
-use certwright_acme::{Account, AcmeError, Authorization, ChallengeType, NewOrder};
+use certwright_acme::{Account, AcmeError, Authorization, NewOrder};
 use certwright_api::{ChallengeWay, DnsRecordStatus, IssuerKind};
-use certwright_core::issuance::{Challenged, Download, Outcome, Unseen};
+use certwright_core::issuance::{Challenged, Download, Outcome, Unseen, challenge_type};
 use certwright_core::{records, reissue, revocation};
 use certwright_pki::{Chain, PrivateKey, certificate_signing_request};
 
@@ -72,10 +72,7 @@ impl ReconcileCertificate {
                         seen.err().map(|failure| failure.to_string())
                     }
                 }?;
-                let typ = match challenge.way {
-                    ChallengeWay::TxtRecord => ChallengeType::Dns01,
-                    _ => ChallengeType::Http01,
-                };
+                let typ = challenge_type(challenge.way);
                 Some(Unseen { challenge: challenge.url.clone(), typ, words })
             }
         });

@@ -15,7 +15,8 @@ use crate::controller::cache::Index;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::runtime::metrics::ApiVerb;
-use certwright_api::{Certificate, ChallengeWay, ServiceType};
+use certwright_api::{Certificate, ServiceType};
+use certwright_core::issuance::is_over_http;
 use certwright_core::reading::Reading;
 use certwright_solver::http01::{HTTP01_LABEL, endpoint_slices, service, service_name};
 
@@ -56,7 +57,7 @@ pub async fn leave(context: &Context, namespace: &str, uid: &str) -> Result<(), 
     shared.left.insert(uid.to_owned());
     let presents = |certificate: &Certificate| {
         let challenges = certificate.status.iter().flat_map(|status| &status.challenges);
-        challenges.into_iter().any(|challenge| challenge.way != ChallengeWay::TxtRecord)
+        challenges.into_iter().any(is_over_http)
     };
     let recorded = context.cache.certificates(&Index::Presenting(namespace));
     let recorded = recorded.iter().filter(|certificate| presents(certificate));

@@ -24,8 +24,8 @@ async fn the_api_server_refuses_what_is_beyond_the_bounds() -> Result<()> {
     .await
 }
 
-/// The operator's own types have the bounds of the definitions, or wider ones: what the API server takes is read, but for what it
-/// cannot bound.
+/// The operator's own types have the same bounds as the definitions, or wider ones: the operator can read whatever the API server
+/// accepts, except for what a schema cannot bound.
 #[tokio::test]
 async fn what_the_api_server_takes_is_read() -> Result<()> {
     let _alone = crate::ALONE.lock().await;

@@ -18,7 +18,7 @@ use crate::{ADDRESS, Cluster, ca::ca_params, ports, process::Process, venv};
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// Its program is a WSGI application, and brings a server for it.
+/// Its program is a WSGI application, and includes a server.
 const SERVE: &str = "\
 import sys
 from werkzeug.serving import run_simple
@@ -27,21 +27,21 @@ host, port, certificate, key = sys.argv[1:]
 run_simple(host, int(port), application, ssl_context=(certificate, key), threaded=True)
 ";
 
-/// A running acme2certifier that wants an external account; it ends when this is dropped.
+/// A running acme2certifier that requires external account binding; it is stopped when this is dropped.
 pub struct Acme2certifier {
     /// URL of its ACME directory.
     pub directory_url: String,
-    /// The certificate that vouches for its HTTPS port.
+    /// The certificate that its HTTPS port can be verified against.
     pub ca_pem: String,
     process: Process,
 }
 
 impl Acme2certifier {
-    /// The profiles that it offers; what they are called makes no difference to its certificates.
+    /// The profiles that it offers. They do not affect its certificates.
     pub const PROFILES: [&str; 2] = ["default", "other"];
 
-    /// Starts one on a port of its own. It knows one external account: its key id, and its MAC key in base64url. It looks
-    /// names up at port 53 of `resolver`.
+    /// Starts one on a free port. It knows one external account: its key id, and its MAC key in base64url. It resolves names at
+    /// port 53 of `resolver`.
     pub async fn start(cluster: &Cluster, resolver: IpAddr, key_id: &str, mac_key: &str) -> Result<Self> {
         let state = &cluster.description.state;
         let name = format!("acme2certifier-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));

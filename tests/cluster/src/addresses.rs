@@ -1,4 +1,4 @@
-//! Addresses for servers that want a well-known port, as name servers do.
+//! Addresses for servers that need a well-known port, such as name servers.
 
 use std::{
     fmt,
@@ -12,7 +12,7 @@ use crate::Cluster;
 /// The last numbers of the addresses 192.0.2.*n* that are handed out.
 const RANGE: std::ops::Range<u8> = 64..128;
 
-/// An address nobody else has, until this is dropped.
+/// An address that nobody else has, until this is dropped.
 #[derive(Debug)]
 pub struct Address {
     ip: String,
@@ -20,8 +20,8 @@ pub struct Address {
 }
 
 impl Address {
-    /// One that neither another test of this process nor another process of the run has. The kernel gives it back
-    /// when the process that holds it dies.
+    /// An address that neither another test of this process nor another process of the run has. The kernel releases it when the
+    /// process that holds it dies.
     pub fn free(cluster: &Cluster) -> Result<Self> {
         let directory = cluster.description.state.join("addresses");
         fs::create_dir_all(&directory)?;
@@ -46,7 +46,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// Every address there is to hand out.
+/// All addresses that can be handed out.
 pub(crate) fn all() -> impl Iterator<Item = String> {
     RANGE.map(|number| format!("192.0.2.{number}"))
 }

@@ -1,4 +1,4 @@
-//! API groups that the API server forwards to servers of tests (the aggregation layer), as it does to DNS webhooks.
+//! API groups that the API server forwards to servers of tests (the aggregation layer), as it does for DNS webhooks.
 
 use std::{path::PathBuf, process::Command, time::Duration};
 
@@ -16,28 +16,28 @@ use crate::{ADDRESS, TestNamespace, control_plane::ADMIN_TOKEN};
 /// The one version of webhook APIs.
 pub(crate) const VERSION: &str = "v1alpha1";
 
-/// Long enough for the API server to look again.
+/// Long enough for the API server to check again.
 const AVAILABLE_LIMIT: Duration = Duration::from_secs(60);
 const ALLOWED_LIMIT: Duration = Duration::from_secs(20);
 
-/// Held for reading by each group, and for writing by whoever cannot do with any.
+/// Each group holds it for reading. A test that needs a cluster without groups holds it for writing.
 static GROUPS: RwLock<()> = RwLock::const_new(());
 
-/// Waits until no test of this program has an API group of its own, and keeps them from registering one while the result is
-/// held: Kubernetes deletes no namespace while one of them does not answer.
+/// Waits until no test of this program has an API group, and prevents others from registering one while the result is held:
+/// Kubernetes deletes no namespace while one of the groups does not answer.
 pub async fn without_api_groups() -> RwLockWriteGuard<'static, ()> {
     let mut again = interval(Duration::from_millis(100));
     loop {
         again.tick().await;
-        // To queue for it would keep a test that has one group from registering another.
+        // Waiting in the queue would prevent a test that has one group from registering another.
         if let Ok(alone) = GROUPS.try_write() {
             return alone;
         }
     }
 }
 
-/// An API group that leads to a port of [`ADDRESS`]. It is taken away when this is dropped: a group whose server is
-/// gone makes discovery fail for everybody.
+/// An API group that leads to a port of [`ADDRESS`]. It is removed when this is dropped: a group whose server is gone makes
+/// discovery fail for everybody.
 pub(crate) struct ApiService {
     pub(crate) group: String,
     kubectl: PathBuf,
@@ -51,7 +51,7 @@ impl ApiService {
         group.replace('.', "-")
     }
 
-    /// The name the API server wants the server's certificate to be for.
+    /// The name that the server's certificate must have.
     pub(crate) fn host(namespace: &TestNamespace, group: &str) -> String {
         format!("{}.{}.svc", Self::service_name(group), namespace.name)
     }
@@ -97,8 +97,8 @@ impl ApiService {
         Ok(registered)
     }
 
-    /// Waits until the API server forwards requests, and the server knows on whose behalf. The API server looks after
-    /// what was away at longer and longer intervals, and at once after a change.
+    /// Waits until the API server forwards requests, and the server knows their users. The API server checks unavailable servers
+    /// at growing intervals, and immediately after a change.
     pub(crate) async fn wait_available(&self, namespace: &TestNamespace) -> Result<()> {
         let ca = Certificate::from_pem(namespace.cluster.ca()?.pem.as_bytes())?;
         let http = reqwest::Client::builder().no_proxy().tls_certs_only([ca]).build()?;
@@ -110,8 +110,8 @@ impl ApiService {
                     let answer = http.get(url).bearer_auth(ADMIN_TOKEN).send().await;
                     answer.map_or(StatusCode::SERVICE_UNAVAILABLE, |answer| answer.status())
                 };
-                // Until the server has loaded the CA of the front proxy, it takes the API server itself for the user, who may
-                // use discovery only. An administrator is told that the resource does not exist.
+                // Until the server has loaded the CA of the front proxy, it considers the API server itself the user, who may
+                // only use discovery. An administrator is told that the resource does not exist.
                 if get(&url).await.is_success() && get(&format!("{url}/any")).await != StatusCode::FORBIDDEN {
                     break;
                 }
@@ -127,8 +127,7 @@ impl ApiService {
         result.with_context(|| format!("the API server does not forward requests for {}", self.group))?
     }
 
-    /// Lets the operator's service account call every solver of the group, as the rule does that comes with a
-    /// provider.
+    /// Allows the operator's service account to call every solver of the group, like the rule that a provider includes.
     pub(crate) async fn allow_operator(&self, namespace: &TestNamespace) -> Result<()> {
         let name = &self.group;
         let role = json!({
@@ -147,7 +146,7 @@ impl ApiService {
         wait_allowed(namespace, "system:serviceaccount:certwright:certwright", &any).await
     }
 
-    /// The name of what a provider itself may do in the whole cluster.
+    /// The name of the cluster-wide role of a provider.
     pub(crate) fn delegation_name(group: &str) -> String {
         format!("{group}:delegation")
     }
@@ -157,7 +156,7 @@ impl ApiService {
     }
 }
 
-/// Waits until the API server lets a user do something: it learns of new bindings a little later.
+/// Waits until the API server allows a user to do something: it learns of new bindings with a delay.
 pub(crate) async fn wait_allowed(namespace: &TestNamespace, user: &str, attributes: &Value) -> Result<()> {
     let review: SubjectAccessReview = serde_json::from_value(
         json!({"metadata": {}, "spec": {"user": user, "resourceAttributes": attributes}}),
@@ -178,7 +177,7 @@ pub(crate) async fn wait_allowed(namespace: &TestNamespace, user: &str, attribut
 
 impl Drop for ApiService {
     fn drop(&mut self) {
-        // A test that ends has no runtime to wait in.
+        // A test that is ending has no runtime to wait in.
         let _ = Command::new(&self.kubectl)
             .arg("--kubeconfig")
             .arg(&self.kubeconfig)

@@ -1,8 +1,8 @@
 //! `cluster bench`: what certificates cost in time, writes, ACME requests, processor time and memory.
 //!
-//! Writes are what the API server has carried out, over all its clients, less the benchmark's own. Leases are left out,
-//! which the API server renews for itself. What Kubernetes adds to the operator's writes, as a Service's cluster address,
-//! is counted apart and marked in the lists.
+//! Writes are those that the API server has carried out, for all its clients, minus the benchmark's own. Leases, which the API
+//! server renews for itself, do not count. What Kubernetes adds to the operator's writes, such as a Service's cluster address, is
+//! counted separately and marked in the lists.
 
 mod counts;
 mod report;
@@ -44,15 +44,15 @@ const BATCHES: [usize; 3] = [1, 50, 500];
 const RECORD_BATCHES: [usize; 2] = [1, 50];
 /// The zone of these wildcards.
 const ZONE: &str = "bench.test";
-/// How many requests apply Certificates at a time: enough for the operator never to wait for work.
+/// How many Certificates are applied concurrently: enough that the operator never waits for work.
 const APPLIES: usize = 16;
 /// Longer than any batch takes.
 const LIMIT: Duration = Duration::from_secs(300);
-/// Without a write for so long, the operator has done what there was to do.
+/// Without a write for this long, the operator has finished.
 const SETTLED: Duration = Duration::from_secs(1);
-/// How long it is watched when nothing changes.
+/// How long writes are counted while nothing changes.
 const IDLE: Duration = Duration::from_secs(15);
-/// How long it is watched while a self-check fails.
+/// How long writes are counted while a self-check fails.
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Runs every scenario, prints the figures and writes them to `bench.json` in cargo's target directory.
@@ -85,7 +85,7 @@ pub async fn run(state: &Path) -> Result<i32> {
     Ok(0)
 }
 
-/// The scenarios over TXT records: RFC 2136, with a bind9 that the CA asks as well.
+/// The scenarios over TXT records: RFC 2136, with a bind9 that the CA also queries.
 async fn with_records(description: &Description, report: &mut Report) -> Result<()> {
     let cluster = Cluster::new(description.clone());
     let key = TsigKey::new("bench", "hmac-sha256");
@@ -136,7 +136,7 @@ impl Proof {
     }
 }
 
-/// A namespace with an Issuer that is ready, and an operator of its own that has nothing to do yet.
+/// A namespace with an Issuer that is ready, and an idle operator.
 struct Site<'a> {
     namespace: TestNamespace,
     operator: Operator,
@@ -174,7 +174,7 @@ impl<'a> Site<'a> {
         Ok(site)
     }
 
-    /// Has `n` certificates issued, and returns the figures.
+    /// Issues `n` certificates, and returns the figures.
     async fn batch(&self, n: usize) -> Result<Value> {
         let idle = self.operator.memory()?;
         let cpu = self.operator.cpu_time()?;
@@ -213,8 +213,8 @@ impl<'a> Site<'a> {
         }))
     }
 
-    /// Applies `n` Certificates and waits until a watch shows all of them Ready. Returns the time each took since it
-    /// was sent, and the time of the whole.
+    /// Applies `n` Certificates and waits until a watch shows that all of them are Ready. Returns how long each one took after it
+    /// was applied, and how long all of them took.
     async fn issue(&self, n: usize) -> Result<(Vec<Duration>, Duration)> {
         let api = certificates(&self.namespace);
         let mut events = pin!(watcher(api.clone(), watcher::Config::default()));
@@ -241,7 +241,7 @@ impl<'a> Site<'a> {
         Ok((ready.into_iter().map(|(name, ready)| ready - sent[&name]).collect(), start.elapsed()))
     }
 
-    /// Applies a Certificate; returns its name and when it was sent.
+    /// Applies a Certificate; returns its name and when it was applied.
     async fn apply(&self, api: &Api<DynamicObject>, number: usize) -> Result<(String, Instant)> {
         let name = format!("web-{number}");
         let certificate = json!({
@@ -262,7 +262,7 @@ impl<'a> Site<'a> {
         self.proof.dns_name(name, &self.namespace.name)
     }
 
-    /// Counts and prints the writes of a period that begins when there is nothing new to do.
+    /// Counts and prints the writes of a period in which there is nothing to do.
     async fn writes_in(&self, period: Duration) -> Result<u64> {
         let writes = difference(&self.settled().await?, &self.quiet(period).await?);
         print_counts(&format!("Writes in {} s: {}", period.as_secs(), self.namespace.name), &writes, 1);
@@ -281,13 +281,13 @@ impl<'a> Site<'a> {
         }
     }
 
-    /// Lets time pass, and returns the writes until then.
+    /// Waits, and returns the writes until then.
     async fn quiet(&self, period: Duration) -> Result<Counts> {
         sleep(period).await;
         writes(&self.namespace.client).await
     }
 
-    /// The most memory the operator ever held, in bytes.
+    /// The operator's peak memory, in bytes.
     fn peak_memory(&self) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.operator.pid()?))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;

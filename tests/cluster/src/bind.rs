@@ -1,4 +1,4 @@
-//! BIND's named: authoritative name servers, primary and secondary, as many as a test wants.
+//! BIND's named: authoritative name servers, primary and secondary, as many as a test needs.
 
 use std::{
     fs,
@@ -25,15 +25,15 @@ const TRANSFER_LIMIT: Duration = Duration::from_secs(20);
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// What a [`Bind`] is to serve.
+/// What a [`Bind`] serves.
 #[derive(Default)]
 pub struct BindBuilder {
     address: Option<Address>,
     config: Config,
 }
 
-/// A running named on port 53 of an address of its own; it ends when this is dropped. Questions and changes to it are
-/// [`NameServer`]'s.
+/// A running named on port 53 of its own address; it is stopped when this is dropped. Queries and changes are methods of
+/// [`NameServer`].
 pub struct Bind {
     server: NameServer,
     config: Config,
@@ -46,7 +46,7 @@ pub struct Bind {
 }
 
 impl BindBuilder {
-    /// Listens on this address, not on any free one: for a server that another one's zones name.
+    /// Listens on this address instead of a free one: for a server that another server's zones name.
     pub fn address(mut self, address: Address) -> Self {
         self.address = Some(address);
         self
@@ -58,20 +58,19 @@ impl BindBuilder {
         self
     }
 
-    /// Knows this key. Zones may be changed with it, unless they name others.
+    /// Knows this key. It may change zones, unless they name other keys.
     pub fn tsig_key(mut self, key: &TsigKey) -> Self {
         self.config.keys.push(key.clone());
         self
     }
 
-    /// Is a secondary of this zone. It has the zone as it is when it starts, and follows only when told, by
-    /// [`Bind::catch_up`].
+    /// Is a secondary of this zone. It transfers the zone when it starts, and afterwards only when [`Bind::catch_up`] is called.
     pub fn secondary_of(mut self, primary: &NameServer, zone: &str) -> Self {
         self.config.secondaries.push((zone.into(), primary.ip().into()));
         self
     }
 
-    /// Sets anything else among the `options` of its configuration file: `max-udp-size 512;`.
+    /// Sets another one of the `options` in its configuration file: `max-udp-size 512;`.
     pub fn option(mut self, option: &str) -> Self {
         self.config.options.push(option.into());
         self
@@ -102,12 +101,12 @@ impl BindBuilder {
 }
 
 impl Bind {
-    /// An authoritative server. With no zone it refuses every question.
+    /// An authoritative server. Without a zone, it refuses every query.
     pub fn builder() -> BindBuilder {
         BindBuilder::default()
     }
 
-    /// Starts it again on the same address, after [`Bind::stop`], with its zones as they were.
+    /// Starts it again on the same address, after [`Bind::stop`], with its zones unchanged.
     pub async fn start(&mut self) -> Result<()> {
         let mut process = Process::start(&self.name, self.command()?, &self.logs)?;
         let zones = self.config.zone_names();
@@ -116,7 +115,7 @@ impl Bind {
         Ok(())
     }
 
-    /// Kills it; questions get no answer from now on.
+    /// Kills it; queries are no longer answered.
     pub async fn stop(&mut self) -> Result<()> {
         match self.process.take() {
             Some(mut process) => process.kill().await,
@@ -124,7 +123,7 @@ impl Bind {
         }
     }
 
-    /// Of a secondary: takes over its zones as their primaries have them now.
+    /// On a secondary: transfers its zones from their primaries.
     pub async fn catch_up(&self) -> Result<()> {
         for (zone, primary) in &self.config.secondaries {
             let wanted = NameServer::new(primary).serial(zone).await?;
@@ -143,12 +142,12 @@ impl Bind {
         Ok(())
     }
 
-    /// Every question so far, but for those of the test itself ([`NameServer::query`]).
+    /// All queries so far, except those of the test itself ([`NameServer::query`]).
     pub fn queries(&self) -> Result<Vec<DnsQuery>> {
         self.queries.all()
     }
 
-    /// Forgets the questions so far.
+    /// Forgets the queries so far.
     pub fn forget_queries(&self) -> Result<()> {
         self.queries.forget()
     }

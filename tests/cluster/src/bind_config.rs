@@ -8,13 +8,13 @@ use crate::{TsigKey, Zone, name_server::TEST_ADDRESS};
 
 /// The port at which a server takes commands.
 pub(crate) const CONTROL_PORT: &str = "953";
-/// The file with what rndc needs.
+/// The file that rndc needs.
 pub(crate) const RNDC_CONFIG: &str = "rndc.conf";
 
-/// The file with the questions it was asked.
+/// The file with the logged queries.
 pub(crate) const QUERY_LOG: &str = "queries.log";
 
-/// What a server is to serve.
+/// What a server serves.
 #[derive(Default)]
 pub(crate) struct Config {
     pub(crate) zones: Vec<Zone>,
@@ -25,13 +25,13 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// The zones it has itself.
+    /// The names of its zones, those of which it is a secondary last.
     pub(crate) fn zone_names(&self) -> Vec<String> {
         let secondaries = self.secondaries.iter().map(|(zone, _)| zone);
         self.zones.iter().map(|zone| &zone.name).chain(secondaries).cloned().collect()
     }
 
-    /// Writes everything the server at this address needs.
+    /// Writes all files that the server at this address needs.
     pub(crate) fn write(&self, directory: &Path, ip: &str) -> Result<()> {
         for zone in &self.zones {
             fs::write(directory.join(format!("{}.zone", zone.name)), zone.file(ip))?;
@@ -94,7 +94,7 @@ controls {{ inet {ip} port {CONTROL_PORT} allow {{ any; }} keys {{ control; }}; 
     }
 }
 
-/// The key that commands are signed with. Only the run itself reaches the server.
+/// The key that commands are signed with. Only processes of the run can reach the server.
 fn control_key() -> TsigKey {
     TsigKey::new("control", "hmac-sha256")
 }

@@ -1,4 +1,4 @@
-//! The certificate authority that signs every TLS certificate of a run, except those ACME servers issue.
+//! The certificate authority that signs all TLS certificates of a run, except those that ACME servers issue.
 
 use std::{fs, path::Path};
 
@@ -8,7 +8,7 @@ use rcgen::{
     KeyPair, KeyUsagePurpose,
 };
 
-/// A test certificate authority: its certificate in PEM, and what signs in its name.
+/// A test certificate authority: its certificate in PEM, and its key.
 pub struct TestCa {
     /// The authority's own certificate.
     pub pem: String,
@@ -22,7 +22,7 @@ pub struct SignedCertificate {
 }
 
 impl TestCa {
-    /// Makes a new authority and writes it as `ca.crt` and `ca.key` into `dir`.
+    /// Creates a new authority and writes it as `ca.crt` and `ca.key` into `dir`.
     pub fn create(dir: &Path) -> Result<Self> {
         let key = KeyPair::generate()?;
         fs::write(dir.join("ca.key"), key.serialize_pem())?;
@@ -41,7 +41,7 @@ impl TestCa {
         Ok(Self { pem: read("ca.crt")?, issuer: Issuer::new(ca_params("Certwright test CA"), key) })
     }
 
-    /// Signs a certificate for the names (DNS names or IP addresses), good for servers and clients.
+    /// Signs a certificate for the names (DNS names or IP addresses), for servers and clients.
     pub fn sign(&self, common_name: &str, names: &[&str]) -> Result<SignedCertificate> {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names)?;

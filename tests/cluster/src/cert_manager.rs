@@ -16,15 +16,15 @@ use crate::{Cluster, TestNamespace, control_plane::kubectl, process::Process};
 const MODULE: &str = "github.com/cert-manager/cert-manager";
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// cert-manager's controllers for one namespace, which is also where the Secrets of ClusterIssuers are. They end when this is
-/// dropped. Challenges over HTTP have no solver pods, for want of nodes: use `waitInsteadOfSelfCheck: 0s`, and a CA that
-/// takes everything for proved.
+/// cert-manager's controllers for one namespace, which also has the Secrets of ClusterIssuers. They are stopped when this is
+/// dropped. http-01 challenges have no solver pods, since there are no nodes: use `waitInsteadOfSelfCheck: 0s`, and a CA that
+/// accepts every challenge.
 pub struct CertManager {
     process: Process,
 }
 
 impl CertManager {
-    /// Starts them, with each Certificate the owner of its Secret or not. The cluster has to have the definitions: see
+    /// Starts them. With `owner_references`, each Certificate owns its Secret. The cluster must have the definitions: see
     /// [`Cluster::cert_manager_api`].
     pub async fn start(namespace: &TestNamespace, owner_references: bool) -> Result<Self> {
         let description = &namespace.cluster.description;
@@ -55,7 +55,7 @@ impl CertManager {
 }
 
 impl Cluster {
-    /// Installs cert-manager's definitions, if they are not there. They stay.
+    /// Installs cert-manager's definitions, if they do not exist. They stay.
     pub async fn cert_manager_api(&self) -> Result<()> {
         let turn = self.turn("cert-manager-installation.lock", File::lock).await?;
         let mut arguments = Vec::new();
@@ -67,7 +67,7 @@ impl Cluster {
         };
         run(&["apply", "--server-side"]).await?;
         run(&["wait", "--for=condition=Established", "--timeout=60s"]).await?;
-        // Established is not yet served: the API server may say that its storage is initializing.
+        // An established kind may not be served yet: the API server may say that its storage is initializing.
         let served = async {
             let kinds = "certificates.cert-manager.io,issuers.cert-manager.io,clusterissuers.cert-manager.io";
             while kubectl(&self.description.tools, &self.description.state, &["get", kinds, "-A"])
@@ -92,7 +92,7 @@ pub fn definitions() -> Result<Vec<String>> {
     Ok(files.into_iter().map(|file| file.display().to_string()).collect())
 }
 
-/// Where Go keeps the module; it is downloaded if it is not there, and its checksum is that of `go.sum`.
+/// Where Go keeps the module; it is downloaded if necessary, and its checksum must be the one in `go.sum`.
 fn module() -> Result<PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/cert-manager");
     let output = Blocking::new("go")

@@ -1,4 +1,4 @@
-//! The control groups of a run's pods. Namespaces do not take these along when they end.
+//! The control groups of a run's pods. They do not disappear with the namespaces of the run.
 
 use std::{
     fs,
@@ -13,12 +13,12 @@ const MOUNTS: &str = "/sys/fs/cgroup";
 const ATTEMPTS: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The group that all of a run's pods are below, as containers name it; `state` is the directory of the run.
+/// The parent group of all pods of a run, by its name for containers; `state` is the directory of the run.
 pub fn root(state: &Path) -> String {
     format!("/{}", state.file_name().unwrap_or_default().to_string_lossy())
 }
 
-/// Makes that group.
+/// Creates that group.
 pub fn create(state: &Path) -> Result<()> {
     let mut made = 0;
     for group in groups(state).filter(|group| group.with_file_name("cgroup.procs").exists()) {
@@ -30,7 +30,7 @@ pub fn create(state: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes the groups of a run that has ended. Its last processes may still be about to end.
+/// Removes the groups of a run that has ended. Its last processes may still be ending.
 pub fn remove(state: &Path) {
     for group in groups(state) {
         for _ in 0..ATTEMPTS {
@@ -42,7 +42,7 @@ pub fn remove(state: &Path) {
     }
 }
 
-/// Where it may be: the second version has one hierarchy, the first has one for each controller.
+/// The possible places: version 2 has one hierarchy, version 1 has one for each controller.
 fn groups(state: &Path) -> impl Iterator<Item = PathBuf> {
     let name = state.file_name().unwrap_or_default().to_owned();
     let hierarchies = fs::read_dir(MOUNTS).into_iter().flatten().flatten().map(|entry| entry.path());

@@ -10,7 +10,7 @@ use crate::{
     description::Description,
 };
 
-/// The cluster around this process. Each test makes its own: a client belongs to one tokio runtime.
+/// The cluster that surrounds this process. Each test creates its own value: a client belongs to one tokio runtime.
 pub struct Cluster {
     /// Where everything is.
     pub description: Description,
@@ -22,7 +22,7 @@ impl Cluster {
         Ok(Self { description: Description::from_env()? })
     }
 
-    /// The cluster described.
+    /// The cluster with this description.
     pub fn new(description: Description) -> Self {
         Self { description }
     }

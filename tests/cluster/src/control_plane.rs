@@ -21,7 +21,7 @@ use tokio::process::Command;
 use crate::{ADDRESS, SERVICE_NETWORK, ca::TestCa, process::Process, tools::Tools};
 
 const ETCD: &str = "http://127.0.0.1:2379";
-/// The administrator's bearer token: a run can be reached from this machine only.
+/// The administrator's bearer token: a run can be reached only from this machine.
 pub const ADMIN_TOKEN: &str = "administrator";
 const START_LIMIT: Duration = Duration::from_secs(60);
 
@@ -30,11 +30,11 @@ const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,end
     endpoints-controller,serviceaccount-controller,serviceaccount-token-controller,\
     root-ca-certificate-publisher-controller,clusterrole-aggregation-controller";
 
-/// What makes and ends pods, where there is a node for them.
+/// The controllers that create and delete pods, if there is a node.
 const POD_CONTROLLERS: &str = "deployment-controller,replicaset-controller,disruption-controller,\
     node-lifecycle-controller,taint-eviction-controller,pod-garbage-collector-controller";
 
-/// What the operator may do is compared with what it does: its requests are recorded, watches from their start on.
+/// For the test that compares what the operator may do with what it does: its requests are logged, and watches when they start.
 const AUDIT_POLICY: &str = r#"{
     "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
     "rules": [
@@ -43,13 +43,13 @@ const AUDIT_POLICY: &str = r#"{
     ]
 }"#;
 
-/// The file, in a run's directory, with the requests of the operator's service account: a JSON object of the kind
-/// `Event` (`audit.k8s.io/v1`) a line.
+/// The file, in a run's directory, with the requests of the operator's service account: one JSON object of the kind `Event`
+/// (`audit.k8s.io/v1`) per line.
 pub fn audit_log(state: &Path) -> PathBuf {
     state.join("logs").join("audit.log")
 }
 
-/// A running control plane; it ends when this is dropped.
+/// A running control plane; it is stopped when this is dropped.
 pub struct ControlPlane {
     _etcd: Process,
     _api_server: Process,
@@ -62,8 +62,8 @@ pub fn api_server_url() -> String {
 }
 
 impl ControlPlane {
-    /// Starts etcd and the API server, and returns once the API server is ready. `state/kubeconfig` is then an
-    /// administrator's.
+    /// Starts etcd and the API server, and returns when the API server is ready. From then on, `state/kubeconfig` is an
+    /// administrator's kubeconfig.
     pub async fn start(tools: &Tools, ca: &TestCa, state: &Path) -> Result<Self> {
         let logs = state.join("logs");
         let mut etcd = Process::start("etcd", etcd(tools, state)?, &logs)?;
@@ -81,8 +81,8 @@ impl ControlPlane {
         Ok(Self { _etcd: etcd, _api_server: api_server, controller_manager: None })
     }
 
-    /// Starts the controller manager. Its garbage collector learns of kinds every 30 seconds only, so this comes
-    /// after the CustomResourceDefinitions. With `pods` it looks after those, too.
+    /// Starts the controller manager. Its garbage collector discovers kinds only every 30 seconds, so start it after the
+    /// CustomResourceDefinitions exist. With `pods`, it also manages pods.
     pub async fn start_controllers(&mut self, tools: &Tools, state: &Path, pods: bool) -> Result<()> {
         let logs = state.join("logs");
         let mut process =

@@ -1,4 +1,4 @@
-//! `cluster demo`: a certificate issued before one's eyes, with external account binding.
+//! `cluster demo`: issues a certificate step by step, with external account binding.
 
 use std::{
     collections::BTreeMap,
@@ -24,8 +24,8 @@ const NAMESPACE: &str = "demo";
 const PEBBLE_PORT: u16 = 14_000;
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Issues a certificate; then ends if `once`, or keeps the cluster up until it is killed. The API server is to be
-/// reached at `api_port` of this machine.
+/// Issues a certificate; then ends if `once`, or keeps the cluster running until it is killed. The API server listens on
+/// `api_port` of this machine.
 pub async fn run(state: &Path, api_port: u16, once: bool) -> Result<i32> {
     let mut story = Story::new();
     let running = start_cluster(state).await?;
@@ -87,7 +87,7 @@ pub async fn run(state: &Path, api_port: u16, once: bool) -> Result<i32> {
     pending().await
 }
 
-/// Tells what happens, each line with the seconds since the start.
+/// Prints what happens, each line with the seconds since the start.
 struct Story {
     start: Instant,
     colours: bool,
@@ -110,7 +110,7 @@ impl Story {
         self.tell(kind, &format!("{name} applied: {what}"));
     }
 
-    /// Tells each change of an object's conditions until it is ready.
+    /// Prints each change of an object's conditions until it is ready.
     async fn follow(&mut self, namespace: &TestNamespace, object: &Value) -> Result<()> {
         let kind = text(object, "/kind")?;
         let target = format!("{kind}.certwright.dev/{}", text(object, "/metadata/name")?);

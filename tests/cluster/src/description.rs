@@ -1,4 +1,4 @@
-//! What `cluster exec` tells the programs it runs about the cluster around them.
+//! What `cluster exec` tells the programs it runs about their cluster.
 
 use std::{env, fs, net::SocketAddr, path::PathBuf};
 
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::tools::Tools;
 
-/// The environment variable that names the file this is written to.
+/// The environment variable with the path of the file that this is written to.
 pub const VARIABLE: &str = "CERTWRIGHT_TEST_CLUSTER";
 
-/// Everything there is to know about a running cluster, as JSON in the file `CERTWRIGHT_TEST_CLUSTER` names.
+/// The description of a running cluster, as JSON in the file named by `CERTWRIGHT_TEST_CLUSTER`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Description {
     /// Kubeconfig of a cluster administrator.
@@ -23,16 +23,16 @@ pub struct Description {
     pub tools: Tools,
     /// The DNS server's address.
     pub dns: SocketAddr,
-    /// URL at which the DNS server's records are changed.
+    /// URL for changes of the DNS server's records.
     pub dns_management: String,
-    /// Whether it has a node that runs pods; then nothing is installed.
+    /// Whether it has a node that runs pods; if so, nothing is installed.
     pub node: bool,
     /// Directory of this run, for logs and files; removed when the run ends.
     pub state: PathBuf,
 }
 
 impl Description {
-    /// Reads the file that `CERTWRIGHT_TEST_CLUSTER` names.
+    /// Reads the file named by `CERTWRIGHT_TEST_CLUSTER`.
     pub fn from_env() -> Result<Self> {
         let path = env::var_os(VARIABLE).with_context(|| {
             format!("{VARIABLE} is not set: these tests need a cluster. Run them with `make test`")
@@ -44,7 +44,7 @@ impl Description {
         Ok(serde_json::from_str(&text)?)
     }
 
-    /// Writes itself into its own state directory and returns the file's path.
+    /// Writes itself into its own state directory and returns the path of the file.
     pub fn write(&self) -> Result<PathBuf> {
         let path = self.state.join("cluster.json");
         fs::write(&path, serde_json::to_vec_pretty(self)?)?;

@@ -1,4 +1,4 @@
-//! The DNS server the ACME servers and the operator ask: pebble-challtestsrv.
+//! The DNS server of the ACME servers and the operator: pebble-challtestsrv.
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
@@ -11,8 +11,8 @@ use crate::{ADDRESS, process::Process, tools::Tools};
 const PORT: u16 = 8053;
 const MANAGEMENT_PORT: u16 = 8055;
 
-/// Changes what the DNS server answers. Unless told otherwise it answers every A query with
-/// [`ADDRESS`], and every AAAA query with nothing.
+/// Changes the DNS server's answers. By default, it answers every A query with [`ADDRESS`](crate::ADDRESS), and every AAAA query
+/// with an empty answer.
 #[derive(Clone, Debug)]
 pub struct Dns {
     address: SocketAddr,
@@ -25,7 +25,7 @@ pub fn address() -> Result<SocketAddr> {
     format!("{ADDRESS}:{PORT}").parse().context("the DNS server's address")
 }
 
-/// URL at which its records are changed.
+/// URL for changes of its records.
 pub fn management_url() -> String {
     format!("http://127.0.0.1:{MANAGEMENT_PORT}")
 }
@@ -49,7 +49,7 @@ impl Dns {
         Ok(Self { address, management, http: reqwest::Client::builder().no_proxy().build()? })
     }
 
-    /// Where it answers queries.
+    /// The address for queries.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -81,17 +81,17 @@ impl Dns {
         self.post("set-cname", json!({"host": host, "target": target})).await
     }
 
-    /// Takes the alias away.
+    /// Removes the alias.
     pub async fn clear_cname(&self, host: &str) -> Result<()> {
         self.post("clear-cname", json!({"host": host})).await
     }
 
-    /// Adds a TXT value to those `host` has.
+    /// Adds a TXT value to those of `host`.
     pub async fn add_txt(&self, host: &str, value: &str) -> Result<()> {
         self.post("set-txt", json!({"host": host, "value": value})).await
     }
 
-    /// Takes every TXT value of `host` away.
+    /// Removes all TXT values of `host`.
     pub async fn clear_txt(&self, host: &str) -> Result<()> {
         self.post("clear-txt", json!({"host": host})).await
     }
@@ -102,7 +102,7 @@ impl Dns {
         self.post("add-caa", json!({"host": host, "policies": policies})).await
     }
 
-    /// Takes the CAA records of `host` away.
+    /// Removes the CAA records of `host`.
     pub async fn clear_caa(&self, host: &str) -> Result<()> {
         self.post("clear-caa", json!({"host": host})).await
     }
@@ -112,7 +112,7 @@ impl Dns {
         self.post("set-servfail", json!({"host": host})).await
     }
 
-    /// Answers queries for `host` again.
+    /// Answers queries for `host` normally again.
     pub async fn clear_servfail(&self, host: &str) -> Result<()> {
         self.post("clear-servfail", json!({"host": host})).await
     }

@@ -1,4 +1,4 @@
-//! `cluster exec`: a cluster, and a command beside it.
+//! `cluster exec`: a cluster, and a command that uses it.
 
 use std::{ffi::OsString, path::Path, time::Instant};
 
@@ -17,7 +17,7 @@ use certwright_cluster::{
 };
 use tokio::process::Command;
 
-/// Everything a run has running.
+/// Everything that a run has started.
 pub struct Running {
     pub description: Description,
     _control_plane: ControlPlane,
@@ -36,7 +36,7 @@ pub async fn run(state: &Path, node: bool, command: Vec<OsString>) -> Result<i32
         .args(arguments)
         .env("KUBECONFIG", &running.description.kubeconfig)
         .env(VARIABLE, running.description.write()?)
-        // A failing test prints its error; where in the harness it was made is of no use.
+        // A failing test prints its error; the backtrace within the harness is useless.
         .env("RUST_LIB_BACKTRACE", std::env::var_os("RUST_LIB_BACKTRACE").unwrap_or("0".into()))
         .env("PATH", running.description.tools.search_path()?)
         .status()
@@ -45,7 +45,7 @@ pub async fn run(state: &Path, node: bool, command: Vec<OsString>) -> Result<i32
     Ok(sandbox::exit_code(status))
 }
 
-/// Starts control plane, DNS server and router, and installs what the operator needs.
+/// Starts the control plane, the DNS server and the router, and installs what the operator needs.
 pub async fn start_cluster(state: &Path) -> Result<Running> {
     start(state, false).await
 }

@@ -1,4 +1,4 @@
-//! A way for TCP connections into a run's network namespace: through a unix socket, which files share.
+//! Connects TCP clients with a server in a run's network namespace, through a unix socket, since both have the same files.
 
 use std::path::{Path, PathBuf};
 
@@ -8,12 +8,12 @@ use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
 };
 
-/// The socket in a run's directory that leads to its API server.
+/// The socket in a run's directory that is connected to its API server.
 pub fn api_socket(state: &Path) -> PathBuf {
     state.join("api.sock")
 }
 
-/// Outside: hands each connection to `listener` on to the socket. Never returns.
+/// Outside of the namespaces: forwards each connection of `listener` to the socket. Never returns.
 pub async fn accept_outside(listener: TcpListener, socket: PathBuf) {
     while let Ok((mut outside, _)) = listener.accept().await {
         let socket = socket.clone();
@@ -24,7 +24,7 @@ pub async fn accept_outside(listener: TcpListener, socket: PathBuf) {
     }
 }
 
-/// Inside: hands each connection to the socket on to `address`, in the background.
+/// Inside of the namespaces: forwards each connection of the socket to `address`, in the background.
 pub fn accept_inside(socket: &Path, address: String) -> Result<()> {
     let listener =
         UnixListener::bind(socket).with_context(|| format!("cannot listen on {}", socket.display()))?;

@@ -1,8 +1,8 @@
-//! The Gateway API in the cluster: there for the tests that want it, and absent for those that want that.
+//! The Gateway API in the cluster: installed for the tests that need it, and absent for the tests that need that.
 //!
-//! CustomResourceDefinitions are the whole cluster's, so tests share them or take turns. Whoever holds a
-//! [`GatewayApi`] keeps them there, and any number of tests can; whoever holds a [`NoGatewayApi`] is the only one with
-//! either. The turns hold across processes and end with them.
+//! CustomResourceDefinitions are cluster-wide, so tests share them or take turns. Any number of tests can hold a [`GatewayApi`],
+//! which keeps the definitions installed. A [`NoGatewayApi`] excludes all others. These locks also work between processes, and
+//! end with them.
 
 use std::{fs::File, path::PathBuf, time::Duration};
 
@@ -20,12 +20,12 @@ pub mod definitions;
 
 const GROUP: &str = "gateway.networking.k8s.io";
 const KINDS: [&str; 3] = ["GatewayClass", "Gateway", "HTTPRoute"];
-/// The tests before may need all their time.
+/// The tests that hold it may need all their time.
 const TURN_LIMIT: Duration = Duration::from_secs(600);
 const FOLLOW_LIMIT: Duration = Duration::from_secs(60);
 
-/// While this is held, the cluster has the Gateway API of the standard channel, and a GatewayClass `router`, whose
-/// Gateways the test router serves at [`ADDRESS`](crate::ADDRESS). It stays afterwards, until a test wants it gone.
+/// While this is held, the cluster has the Gateway API of the standard channel, and a GatewayClass `router`, whose Gateways the
+/// test router serves at [`ADDRESS`](crate::ADDRESS). It stays installed until a test needs a cluster without it.
 pub struct GatewayApi {
     _turn: File,
 }
@@ -37,18 +37,18 @@ pub struct NoGatewayApi<'a> {
 }
 
 impl Cluster {
-    /// Installs the Gateway API, if it is not there, and keeps it there while the result is held.
+    /// Installs the Gateway API if necessary, and keeps it installed while the result is held.
     pub async fn gateway_api(&self) -> Result<GatewayApi> {
         let turn = self.turn("gateway-api.lock", File::lock_shared).await?;
-        // Of the tests that share it, one installs it.
+        // Only one of the tests that share it installs it.
         let installs = self.turn("gateway-api-installation.lock", File::lock).await?;
         self.install_gateway_api().await?;
         drop(installs);
         Ok(GatewayApi { _turn: turn })
     }
 
-    /// Waits until no test wants the Gateway API, removes it with all Gateways and routes, and keeps others from
-    /// installing it while the result is held.
+    /// Waits until no test needs the Gateway API, removes it with all Gateways and routes, and prevents others from installing it
+    /// while the result is held.
     pub async fn without_gateway_api(&self) -> Result<NoGatewayApi<'_>> {
         let turn = self.turn("gateway-api.lock", File::lock).await?;
         let mut arguments = vec!["delete", "--ignore-not-found", "--wait"];
@@ -72,7 +72,7 @@ impl Cluster {
         self.make_gateway_class(CLASS, CONTROLLER_NAME).await
     }
 
-    /// Makes a GatewayClass, in a cluster that has the Gateway API.
+    /// Creates a GatewayClass, in a cluster that has the Gateway API.
     pub(crate) async fn make_gateway_class(&self, name: &str, controller: &str) -> Result<()> {
         let class = json!({
             "apiVersion": format!("{GROUP}/v1"), "kind": "GatewayClass", "metadata": {"name": name},
@@ -100,14 +100,14 @@ impl Cluster {
         locked.context("other tests keep the Gateway API, or keep it away, for too long")??
     }
 
-    /// How many of the kinds the API server tells of.
+    /// How many of the kinds are in the API server's discovery.
     async fn discovered(&self) -> Result<usize> {
         let discovery = Discovery::new(self.client().await?).filter(&[GROUP]).run_aggregated().await?;
         let resources = discovery.groups().flat_map(|group| group.recommended_resources());
         Ok(resources.filter(|(resource, _)| KINDS.contains(&resource.kind.as_str())).count())
     }
 
-    /// The API server's discovery follows its definitions after some time.
+    /// The API server's discovery follows the definitions with a delay.
     async fn wait_discovered(&self, present: bool) -> Result<()> {
         let wanted = if present { KINDS.len() } else { 0 };
         let follows = async {
@@ -121,7 +121,7 @@ impl Cluster {
 }
 
 impl NoGatewayApi<'_> {
-    /// Installs the Gateway API after all; nobody else relies on it.
+    /// Installs the Gateway API after all; no other test depends on it.
     pub async fn install(&self) -> Result<()> {
         self.cluster.install_gateway_api().await
     }

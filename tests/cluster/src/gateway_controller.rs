@@ -1,4 +1,4 @@
-//! A real Gateway API implementation that no one here wrote: the controller of rust-web-server.
+//! A real implementation of the Gateway API, by other authors: the controller of rust-web-server.
 
 use std::time::Duration;
 
@@ -17,17 +17,17 @@ use tokio::{
 
 use crate::{Cluster, GATEWAY_CONTROLLER_ADDRESS, GatewayApi, process::Process, rust_web_server};
 
-/// A running Gateway controller, for one Gateway of its class in the whole cluster. The Gateway's listener for port 80
-/// is at [`GATEWAY_CONTROLLER_ADDRESS`](crate::GATEWAY_CONTROLLER_ADDRESS), so names have to be pointed there
-/// ([`Dns::set_a`](crate::Dns::set_a)). One at a time in a cluster; it ends when this is dropped.
+/// A running Gateway controller, for one Gateway of its class in the whole cluster. The Gateway's listener for port 80 is at
+/// [`GATEWAY_CONTROLLER_ADDRESS`](crate::GATEWAY_CONTROLLER_ADDRESS), so names must resolve to it
+/// ([`Dns::set_a`](crate::Dns::set_a)). A cluster can have only one at a time; it is stopped when this is dropped.
 pub struct GatewayController {
     _controller: Process,
     _entrance: JoinSet<()>,
 }
 
 const CONTROLLER_NAME: &str = "rws8.tech/gateway-controller";
-/// It gives each listener a port of its own, of which a Service makes the listener's. Nothing serves Services of the
-/// type LoadBalancer here, so that is done by forwarding, and one port is all it may give.
+/// It serves each listener on another port, which a Service maps to the listener's port. Nothing implements Services of the type
+/// LoadBalancer here, so the harness forwards connections, and restricts the controller to one port.
 const LISTENER_PORT: u16 = 10000;
 const START_LIMIT: Duration = Duration::from_secs(30);
 
@@ -66,7 +66,7 @@ fn is_accepted(class: Option<&DynamicObject>) -> bool {
     conditions.any(|condition| condition["type"] == "Accepted" && condition["status"] == "True")
 }
 
-/// Forwards connections to port 80 to the listener.
+/// Forwards connections from port 80 to the listener.
 async fn entrance() -> Result<JoinSet<()>> {
     let listener = TcpListener::bind((GATEWAY_CONTROLLER_ADDRESS, 80))
         .await

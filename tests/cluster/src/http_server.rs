@@ -1,4 +1,4 @@
-//! The HTTP server under what tests can make misbehave.
+//! The HTTP server behind everything that tests can make misbehave.
 
 use std::{
     convert::Infallible,
@@ -33,20 +33,20 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::Cluster;
 
-/// The body of an answer; an error cuts it.
+/// The body of an answer; an error interrupts it.
 pub(crate) type Body = BoxBody<Bytes, anyhow::Error>;
 
-/// A whole body.
+/// A complete body.
 pub(crate) fn full(bytes: Bytes) -> Body {
     Full::new(bytes).map_err(|never: Infallible| match never {}).boxed()
 }
 
-/// What speaks TLS with a certificate of the test CA for these names.
+/// An acceptor for TLS with a certificate of the test CA for these names.
 pub(crate) fn tls(cluster: &Cluster, names: &[&str]) -> Result<TlsAcceptor> {
     Ok(Handshakes::new(cluster, names)?.acceptor())
 }
 
-/// TLS with a certificate of the test CA, that can be made to fail.
+/// TLS with a certificate of the test CA; handshakes can be made to fail.
 #[derive(Debug)]
 pub(crate) struct Handshakes {
     certificate: Arc<CertifiedKey>,
@@ -71,7 +71,7 @@ impl Handshakes {
             .with_no_client_auth()
             .with_cert_resolver(self);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        // A session that is resumed is no handshake that could fail.
+        // Resuming a session is not a handshake that could fail.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         TlsAcceptor::from(Arc::new(config))
     }
@@ -84,7 +84,7 @@ impl Handshakes {
         self.failing.load(Ordering::SeqCst)
     }
 
-    /// When they have failed.
+    /// When handshakes have failed.
     pub(crate) fn failed(&self) -> Vec<Instant> {
         self.failed.lock().clone()
     }
@@ -100,8 +100,8 @@ impl ResolvesServerCert for Handshakes {
     }
 }
 
-/// Serves HTTP/1.1, over TLS if there is what speaks it. An error of `handle` closes the connection without an
-/// answer. Connections end with the server.
+/// Serves HTTP/1.1, over TLS if there is an acceptor. If `handle` fails, the connection is closed without an answer. Connections
+/// end with the server.
 pub(crate) async fn serve<H, F>(listener: TcpListener, tls: Option<TlsAcceptor>, handle: H)
 where
     H: Fn(Request<Incoming>) -> F + Clone + Send + 'static,

@@ -1,4 +1,4 @@
-//! A real ingress controller that no one here wrote: EasyHAProxy, with kube-proxy for the services it forwards to.
+//! A real ingress controller, by other authors: EasyHAProxy, with kube-proxy for the Services that it forwards to.
 
 use std::{
     fs,
@@ -21,9 +21,9 @@ use crate::{
     namespace::FIELD_MANAGER, packages, process::Process, venv,
 };
 
-/// A running ingress controller. It listens on port 80 of [`INGRESS_CONTROLLER_ADDRESS`], so names have to be pointed
-/// there ([`Dns::set_a`](crate::Dns::set_a)). It looks at Ingresses once a second, routes by host to the service's
-/// cluster address and ignores paths. One at a time in a cluster; it ends when this is dropped.
+/// A running ingress controller. It listens on port 80 of [`INGRESS_CONTROLLER_ADDRESS`], so names must resolve to it
+/// ([`Dns::set_a`](crate::Dns::set_a)). It reads the Ingresses once a second, routes by host to the cluster address of the
+/// Service, and ignores paths. A cluster can have only one at a time; it is stopped when this is dropped.
 pub struct IngressController {
     _kube_proxy: Option<Process>,
     _controller: Process,
@@ -39,7 +39,7 @@ impl IngressController {
     /// Starts it, and kube-proxy.
     pub async fn start(cluster: &Cluster) -> Result<Self> {
         let program = venv::EASYHAPROXY.program("easy-haproxy")?;
-        // A node has its own.
+        // A node has its own kube-proxy.
         let kube_proxy = if cluster.description.node { None } else { Some(start_kube_proxy(cluster).await?) };
         let base = cluster.description.state.join("easyhaproxy");
         write_service_account(cluster)?;
@@ -50,7 +50,7 @@ impl IngressController {
         fs::write(base.join("www/welcome.html"), "")?;
         write_haproxy(&base)?;
 
-        // It forks, and so does HAProxy: all of them end with the first process of a namespace of their own.
+        // It forks, and so does HAProxy: all of them end with the first process of a new PID namespace.
         let mut command = Command::new("unshare");
         command
             .args(["--pid", "--fork", "--kill-child", "--"])
@@ -73,7 +73,7 @@ impl IngressController {
 }
 
 async fn start_kube_proxy(cluster: &Cluster) -> Result<Process> {
-    // kube-proxy asks for its node's address before it begins.
+    // kube-proxy reads the address of its node before it starts.
     let nodes: Api<Node> = Api::all(cluster.client().await?);
     let params = PatchParams::apply(FIELD_MANAGER).force();
     let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}});
@@ -84,7 +84,7 @@ async fn start_kube_proxy(cluster: &Cluster) -> Result<Process> {
     kube_proxy::start(cluster, NODE).await
 }
 
-/// Puts credentials where pods have them. `/run` is the run's own, also for HAProxy's process id and socket.
+/// Puts credentials where pods have them. `/run` belongs to the run, and also contains HAProxy's process id and socket.
 fn write_service_account(cluster: &Cluster) -> Result<()> {
     let directory = Path::new("/var/run/secrets/kubernetes.io/serviceaccount");
     fs::create_dir_all(directory)?;
@@ -93,7 +93,7 @@ fn write_service_account(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// Puts a `haproxy` before the real one that takes one address: EasyHAProxy's takes all, and the router has one.
+/// Puts a `haproxy` in front of the real one that listens on one address: EasyHAProxy's listens on all, and the router uses one.
 fn write_haproxy(base: &Path) -> Result<()> {
     let real = packages::find("haproxy").context("haproxy is missing. Run `make tools`")?;
     let path = base.join("bin/haproxy");

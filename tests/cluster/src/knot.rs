@@ -20,8 +20,8 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// A running knotd with one zone, on port 53 of an address of its own; it ends when this is dropped. Questions and
-/// changes to it are [`NameServer`]'s.
+/// A running knotd with one zone, on port 53 of its own address; it is stopped when this is dropped. Queries and changes are
+/// methods of [`NameServer`].
 pub struct Knot {
     server: NameServer,
     zone: Zone,
@@ -34,13 +34,13 @@ pub struct Knot {
 }
 
 impl Knot {
-    /// Starts one that lets the zone be changed with this key, and returns once it answers.
+    /// Starts one whose zone can be changed with this key, and returns when it answers.
     pub async fn start(cluster: &Cluster, zone: impl Into<Zone>, key: &TsigKey) -> Result<Self> {
         Self::start_ahead(cluster, zone, key, 0).await
     }
 
-    /// Starts one that takes the time for this many seconds later than it is: beyond 300 it refuses signed updates
-    /// with `BADTIME` (RFC 8945, section 5.2.3).
+    /// Starts one whose clock is this many seconds ahead: beyond 300, it rejects signed updates with `BADTIME` (RFC 8945, section
+    /// 5.2.3).
     pub async fn start_ahead(
         cluster: &Cluster,
         zone: impl Into<Zone>,
@@ -70,10 +70,10 @@ impl Knot {
         Ok(knot)
     }
 
-    /// Kills it if it runs, and starts it again on the same address with its zone as it was.
+    /// Kills it if it runs, and starts it again on the same address with its zone unchanged.
     pub async fn restart(&mut self) -> Result<()> {
         self.stop().await?;
-        // One that was killed leaves its process id behind, and another process may have it by now.
+        // After it was killed, its pid file still exists, and another process may have that id.
         let _ = fs::remove_file(self.directory.join("knot.pid"));
         let mut process = Process::start(&self.name, self.command()?, &self.logs)?;
         let zones = [self.zone.name.clone()];
@@ -90,7 +90,7 @@ impl Knot {
             let words = under_faketime(&knotd);
             let mut command = Command::new(&words[0]);
             command.args(&words[1..]);
-            // Only the date is another: it waits by the true clock.
+            // Only the date differs: it waits by the real clock.
             command
                 .env("FAKETIME", format!("{:+}s", self.clock_ahead))
                 .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
@@ -100,7 +100,7 @@ impl Knot {
         Ok(command)
     }
 
-    /// Kills it; questions get no answer from now on.
+    /// Kills it; queries are no longer answered.
     pub async fn stop(&mut self) -> Result<()> {
         match self.process.take() {
             Some(mut process) => process.kill().await,

@@ -1,4 +1,4 @@
-//! kube-proxy, which makes cluster addresses of Services lead to their pods.
+//! kube-proxy, which routes the cluster addresses of Services to pods.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::{Cluster, process::Process};
 
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// Starts it for a node that the API server knows, and returns once its rules are in place.
+/// Starts it for a node that the API server knows, and returns when its rules are in place.
 pub async fn start(cluster: &Cluster, node: &str) -> Result<Process> {
     let mut command = Command::new(cluster.description.tools.program("kube-proxy")?);
     command

@@ -1,8 +1,8 @@
 //! A real Kubernetes control plane, ACME servers, DNS and an ingress router for Certwright's tests.
 //!
-//! The binary `cluster` builds the programs and starts them in Linux namespaces of their own (`cluster exec`).
-//! What runs inside finds them through this library: [`Cluster::from_env`] first, then a [`TestNamespace`], a
-//! [`Pebble`] and an [`Operator`] for each test.
+//! The binary `cluster` builds the programs and starts them in separate Linux namespaces (`cluster exec`). Tests that run inside
+//! find them through this library: first [`Cluster::from_env`], then a [`TestNamespace`], a [`Pebble`] and an [`Operator`] for
+//! each test.
 
 pub mod addresses;
 pub mod ca;
@@ -75,18 +75,18 @@ pub use step_ca::StepCa;
 pub use webhook_provider::WebhookProvider;
 pub use zone::Zone;
 
-/// The address everything listens on. EndpointSlices refuse loopback addresses, so it is one from the documentation
-/// range (RFC 5737), put on the namespace's loopback device.
+/// The address that everything listens on. EndpointSlices reject loopback addresses, so it is one from the documentation range
+/// (RFC 5737), on the loopback device of the network namespace.
 pub const ADDRESS: &str = "192.0.2.10";
 
 /// A second address, for a second replica of the operator.
 pub const SECOND_ADDRESS: &str = "192.0.2.11";
 
-/// The address a real ingress controller listens on; the router has [`ADDRESS`].
+/// The address that a real ingress controller listens on; the router has [`ADDRESS`].
 pub const INGRESS_CONTROLLER_ADDRESS: &str = "192.0.2.20";
 
-/// The address a real Gateway controller listens on.
+/// The address that a real Gateway controller listens on.
 pub const GATEWAY_CONTROLLER_ADDRESS: &str = "192.0.2.21";
 
-/// Where services have their cluster addresses.
+/// The range of the cluster addresses of Services.
 pub const SERVICE_NETWORK: &str = "10.96.0.0/16";

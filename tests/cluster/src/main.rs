@@ -82,7 +82,7 @@ fn run() -> Result<i32> {
             rust_web_server::install()?;
             Tools::build().map(|_| 0)
         }
-        // Ctrl-C is how a demo ends.
+        // Ctrl-C is the normal end of a demo.
         (None, Task::Demo { once: false }) => outside().map(|code| if code == 130 { 0 } else { code }),
         (None, _) => outside(),
         (Some(_), _) if std::process::id() == 1 => sandbox::be_init(),
@@ -97,12 +97,12 @@ fn run() -> Result<i32> {
     }
 }
 
-/// Makes a directory for the run, goes into namespaces and does the task there.
+/// Creates a directory for the run, enters new namespaces and runs the task there.
 fn outside() -> Result<i32> {
     packages::ensure_installed(&packages::BASE.iter().collect::<Vec<_>>())?;
     Tools::build()?;
     let state = StateDir::create()?;
-    // On the main thread: the kernel ties the child's life to the thread that started it.
+    // On the main thread: the kernel ends the child with the thread that started it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;

@@ -1,4 +1,4 @@
-//! What the API server counts.
+//! The API server's counters.
 
 use std::collections::BTreeMap;
 
@@ -23,14 +23,14 @@ pub struct RequestKind {
 }
 
 impl ApiServerMetrics {
-    /// Asks the API server.
+    /// Reads them from the API server.
     pub async fn read(client: &Client) -> Result<Self> {
         let text = client.request_text(http::Request::get("/metrics").body(Vec::new())?).await?;
         Ok(Self::parse(&text))
     }
 
-    /// The number of writes that were carried out, by kind. What was refused, as the deletion of what is gone, wrote
-    /// nothing.
+    /// The number of writes that succeeded, by kind. A rejected request, such as the deletion of an object that does not exist,
+    /// writes nothing.
     pub fn writes(&self) -> BTreeMap<RequestKind, u64> {
         let writes = |kind: &&RequestKind| {
             ["POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION"].contains(&kind.verb.as_str())

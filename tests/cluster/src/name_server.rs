@@ -1,4 +1,4 @@
-//! What a test asks of a name server, and tells it.
+//! What a test queries at a name server, and changes there.
 
 use std::process::Stdio;
 
@@ -8,8 +8,8 @@ use serde_json::json;
 use sha2::{Digest, Sha512};
 use tokio::{io::AsyncWriteExt, process::Command};
 
-/// The address from which a test itself asks, and from which it may change every zone. Operators and ACME servers, when
-/// they speak to an address of the run, do so from one.
+/// The source address of the test itself, which may change every zone. Operators and ACME servers have another source address
+/// when they connect to an address of the run.
 pub(crate) const TEST_ADDRESS: &str = "127.0.0.1";
 
 /// A name server, as its clients see it.
@@ -18,14 +18,14 @@ pub struct NameServer {
     ip: String,
 }
 
-/// What a name server answered.
+/// A name server's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// `NOERROR`, `NXDOMAIN`, `SERVFAIL`, `REFUSED`.
     pub status: String,
-    /// Whether it answered from a zone of its own.
+    /// Whether the answer is authoritative.
     pub authoritative: bool,
-    /// The data of the records of the type asked for; of TXT records the text without quotes. In no order.
+    /// The data of the records of the requested type, unordered; TXT records without quotes.
     pub values: Vec<String>,
 }
 
@@ -33,18 +33,18 @@ pub struct Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TsigKey {
     pub name: String,
-    /// As in `hmac-sha256`.
+    /// Such as `hmac-sha256`.
     pub algorithm: String,
     /// In base64.
     pub secret: String,
 }
 
 impl TsigKey {
-    /// Every algorithm name servers know.
+    /// All algorithms that name servers support.
     pub const ALGORITHMS: [&str; 6] =
         ["hmac-md5", "hmac-sha1", "hmac-sha224", "hmac-sha256", "hmac-sha384", "hmac-sha512"];
 
-    /// A key with a secret that follows from its name.
+    /// A key whose secret is derived from its name.
     pub fn new(name: &str, algorithm: &str) -> Self {
         Self::with_secret(name, algorithm, &BASE64_STANDARD.encode(Sha512::digest(name)))
     }
@@ -54,7 +54,7 @@ impl TsigKey {
         Self { name: name.into(), algorithm: algorithm.into(), secret: secret.into() }
     }
 
-    /// A Secret of this name, to be applied, with the key's secret as it is (in base64) under `secret`.
+    /// The manifest of a Secret with this name, with the key's secret in base64 under `secret`.
     pub fn object(&self, name: &str) -> String {
         json!({
             "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name},
@@ -65,7 +65,7 @@ impl TsigKey {
 }
 
 impl NameServer {
-    /// The one at port 53 of this address.
+    /// The one on port 53 of this address.
     pub fn new(ip: &str) -> Self {
         Self { ip: ip.into() }
     }
@@ -85,7 +85,7 @@ impl NameServer {
         Ok(self.answer(name, kind).await?.values)
     }
 
-    /// What it answers to a question. Fails when it does not answer.
+    /// Its answer to a query. Fails if it does not answer.
     pub async fn answer(&self, name: &str, kind: &str) -> Result<Answer> {
         let output = Command::new("dig")
             .args(["-b", TEST_ADDRESS, &format!("@{}", self.ip), name, kind])
@@ -98,23 +98,23 @@ impl NameServer {
         Answer::parse(&text, kind)
     }
 
-    /// Adds a TXT value to those of `name`, whatever updates the zone allows. It lives for 5 seconds.
+    /// Adds a TXT value to those of `name`, even if the zone rejects updates from others. Its TTL is 5 seconds.
     pub async fn add_txt(&self, name: &str, value: &str) -> Result<()> {
         self.edit(&format!("update add {}. 5 TXT \"{value}\"", name.trim_end_matches('.'))).await
     }
 
-    /// Takes one TXT value of `name` away.
+    /// Removes one TXT value of `name`.
     pub async fn remove_txt(&self, name: &str, value: &str) -> Result<()> {
         self.edit(&format!("update delete {}. TXT \"{value}\"", name.trim_end_matches('.'))).await
     }
 
-    /// Changes a zone by commands of nsupdate, one a line, whatever updates the zone allows.
+    /// Changes a zone with commands of nsupdate, one per line, even if the zone rejects updates from others.
     pub async fn edit(&self, commands: &str) -> Result<()> {
         self.nsupdate(&[], commands).await
     }
 
-    /// Changes a zone by commands of nsupdate (`update add <name> <ttl> TXT <value>`), one a line, signed with a key.
-    /// A refusal is an error that names it: `REFUSED`, `NOTAUTH(BADKEY)`.
+    /// Changes a zone with commands of nsupdate (`update add <name> <ttl> TXT <value>`), one per line, signed with a key. If the
+    /// server rejects them, the error contains its code: `REFUSED`, `NOTAUTH(BADKEY)`.
     pub async fn update(&self, key: &TsigKey, commands: &str) -> Result<()> {
         let key = format!("{}:{}:{}", key.algorithm, key.name, key.secret);
         self.nsupdate(&["-y", &key], commands).await
@@ -142,14 +142,14 @@ impl NameServer {
         Ok(())
     }
 
-    /// The serial number it has of a zone.
+    /// The serial number of a zone at this server.
     pub(crate) async fn serial(&self, zone: &str) -> Result<String> {
         let answer = self.query(zone, "SOA").await?;
         let serial = answer.first().and_then(|soa| soa.split(' ').nth(2));
         serial.map(Into::into).with_context(|| format!("{} has no zone {zone}", self.ip))
     }
 
-    /// Whether it answers from its own copy of each of these zones, or at all if there are none.
+    /// Whether it answers from its own copy of each of these zones, or at all if the list is empty.
     pub(crate) async fn serves(&self, zones: &[String]) -> bool {
         if zones.is_empty() {
             return self.answer(".", "SOA").await.is_ok();
@@ -165,13 +165,13 @@ impl NameServer {
 }
 
 impl Answer {
-    /// Reads what dig printed.
+    /// Parses the output of dig.
     fn parse(text: &str, kind: &str) -> Result<Self> {
         let after = |marker: &str| text.split_once(marker).map(|(_, rest)| rest);
         let status = after("status: ").and_then(|rest| rest.split(',').next()).context("no status")?;
         let flags = after("flags: ").and_then(|rest| rest.split(';').next()).unwrap_or_default();
         let values = text.lines().filter(|line| !line.starts_with(';')).filter_map(|line| {
-            // Name, time to live, class, type, and the data with blanks of its own.
+            // Name, time to live, class, type, and the data, which may contain blanks.
             let (found, data) = (1..=3).try_fold(line, |rest, _| after_word(rest)).and_then(word)?;
             found.eq_ignore_ascii_case(kind).then(|| match found {
                 "TXT" => data.trim_matches('"').to_owned(),
@@ -186,7 +186,7 @@ impl Answer {
     }
 }
 
-/// The first word of a line, and what follows the blanks behind it.
+/// The first word of a line, and the rest after the blanks.
 fn word(text: &str) -> Option<(&str, &str)> {
     text.split_once([' ', '\t']).map(|(word, rest)| (word, rest.trim_start()))
 }

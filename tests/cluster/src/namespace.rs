@@ -30,7 +30,7 @@ pub const FIELD_MANAGER: &str = "test";
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// A namespace of its own for one test, and what a test does with objects in it.
+/// A namespace for one test, and what a test does with objects in it.
 pub struct TestNamespace {
     /// Its name, unique in the cluster.
     pub name: String,
@@ -43,13 +43,13 @@ pub struct TestNamespace {
 }
 
 impl TestNamespace {
-    /// Makes a namespace whose name begins with `prefix`.
+    /// Creates a namespace whose name begins with `prefix`.
     pub async fn create(prefix: &str) -> Result<Self> {
         let name = format!("{prefix}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         Self::named(Cluster::from_env()?, &name).await
     }
 
-    /// Makes a namespace of this name.
+    /// Creates a namespace with this name.
     pub async fn named(cluster: Cluster, name: &str) -> Result<Self> {
         let client = cluster.client().await?;
         let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": name}}))?;
@@ -63,7 +63,7 @@ impl TestNamespace {
         })
     }
 
-    /// The same namespace, through a client that has only the rights that `user` has, by the API server's impersonation.
+    /// The same namespace, through a client that has only the permissions of `user`, by impersonation.
     pub async fn acting_as(&self, user: &str) -> Result<Self> {
         let mut config = self.cluster.client_config().await?;
         config.auth_info.impersonate = Some(user.to_owned());
@@ -76,8 +76,8 @@ impl TestNamespace {
         })
     }
 
-    /// Runs `test` in a new namespace. Deletes it afterwards, unless the test failed and `CERTWRIGHT_KEEP` is set.
-    /// When it failed, the end of its operators' logs is printed.
+    /// Runs `test` in a new namespace. Deletes it afterwards, unless the test failed and `CERTWRIGHT_KEEP` is set. If the test
+    /// failed, the end of its operators' logs is printed.
     pub async fn with(prefix: &str, test: impl AsyncFnOnce(&Self) -> Result<()>) -> Result<()> {
         let namespace = Self::create(prefix).await?;
         let result = AssertUnwindSafe(test(&namespace)).catch_unwind().await;
@@ -112,8 +112,8 @@ impl TestNamespace {
         Api::namespaced(self.client.clone(), &self.name)
     }
 
-    /// Applies YAML with one or more documents, server-side. Objects without a namespace go into this one. The API
-    /// server's refusal comes back as it is: a `kube::Error`.
+    /// Applies YAML with one or more documents, server-side. Objects without a namespace are created in this one. If the API
+    /// server rejects one, the error is its `kube::Error`.
     pub async fn apply(&self, yaml: &str) -> Result<Vec<DynamicObject>> {
         let mut applied = Vec::new();
         for document in serde_yaml::Deserializer::from_str(yaml) {
@@ -154,8 +154,8 @@ impl TestNamespace {
         Ok(serde_json::to_value(object)?)
     }
 
-    /// Watches an object until it is as wanted, and returns it. After `timeout` it fails with the object's status
-    /// and the end of the operators' logs.
+    /// Watches an object until `wanted` is true of it, and returns it. After `timeout`, it fails with the object's status and the
+    /// end of the operators' logs.
     pub async fn wait(
         &self,
         target: &str,
@@ -166,7 +166,7 @@ impl TestNamespace {
         watched.with_context(|| format!("{target} is gone"))
     }
 
-    /// Watches an object until it exists no more.
+    /// Watches an object until it does not exist any more.
     pub async fn wait_gone(&self, target: &str, timeout: Duration) -> Result<()> {
         self.watch(target, timeout, |object| object.is_none()).await?;
         Ok(())
@@ -270,7 +270,7 @@ impl TestNamespace {
         }
     }
 
-    /// Looks a kind up among those known, and once more among those the API server knows by now.
+    /// Looks up a kind among the known ones, and then again in the API server's discovery.
     async fn resource(
         &self,
         look_up: impl Fn(&Discovery) -> Option<(ApiResource, kube::discovery::ApiCapabilities)>,

@@ -1,7 +1,7 @@
 //! A node that runs pods, for tests of how the operator is installed.
 //!
-//! Such a test has a cluster of its own, with the node and without anything installed: kinds and roles of the whole
-//! cluster come and go with what it installs, and other tests shall not see that.
+//! Each of these tests has a separate cluster, with the node and without anything installed: it installs and removes cluster-wide
+//! kinds and roles, which other tests must not see.
 
 use std::{
     any::type_name,
@@ -18,7 +18,7 @@ use crate::{Cluster, process};
 
 pub mod machine;
 
-/// Nodes take turns: one is work enough for a machine.
+/// Only one node runs at a time, since it needs much of a machine.
 static TURN: Mutex<()> = Mutex::const_new(());
 
 /// The cluster's node, as a test sees it.
@@ -28,8 +28,8 @@ pub struct Node {
 }
 
 impl Node {
-    /// Runs `test` in a cluster of its own that has a node. It is to be called by a test directly: the test's program is
-    /// started anew in that cluster, to run this test alone.
+    /// Runs `test` in a separate cluster that has a node. Call it directly from a test: the test's program is started again in
+    /// that cluster, to run only this test.
     pub async fn with<T: AsyncFnOnce(&Self) -> Result<()>>(test: T) -> Result<()> {
         let cluster = Cluster::from_env()?;
         if cluster.description.node {
@@ -59,8 +59,8 @@ impl Node {
         Ok(())
     }
 
-    /// Gives the node the operator's image, `certwright:<version>`: the archive that `CERTWRIGHT_IMAGE` names, or the one that
-    /// `make image` wrote beside the directory of this program.
+    /// Loads the operator's image, `certwright:<version>`, into the node: the archive named by `CERTWRIGHT_IMAGE`, or the one
+    /// that `make image` wrote beside the directory of this program.
     pub async fn import_operator(&self) -> Result<()> {
         let archive = operator_archive()?;
         ensure!(
@@ -71,7 +71,7 @@ impl Node {
         machine::import(&self.cluster.description.tools, &archive).await
     }
 
-    /// The end of what the pods have said, also those that are gone.
+    /// The end of the logs of all pods, including deleted ones.
     pub fn pod_log_tail(&self, lines: usize) -> String {
         let mut text = String::new();
         let mut directories = vec![self.cluster.description.state.join("logs/pods")];
@@ -88,7 +88,7 @@ impl Node {
         text
     }
 
-    /// Gives an image one more name; both are as in `docker.io/library/certwright:0.1.0`.
+    /// Gives an image another name; both are like `docker.io/library/certwright:0.1.0`.
     pub async fn tag(&self, image: &str, name: &str) -> Result<()> {
         machine::ctr(&self.cluster.description.tools, &["images", "tag", image, name]).await.map(drop)
     }
@@ -104,7 +104,7 @@ pub fn operator_archive() -> Result<PathBuf> {
     Ok(target.join("image").join(format!("certwright-{}-oci.tar", env!("CARGO_PKG_VERSION"))))
 }
 
-/// What the test harness calls the test that this closure is written in: `a_test` for `tests::a_test::{{closure}}`.
+/// The name of the test that contains this closure: `a_test` for `tests::a_test::{{closure}}`.
 fn test_name(closure: &str) -> Result<&str> {
     let (test, _) =
         closure.split_once("::{{closure}}").context("Node::with is called by a test's own closure")?;

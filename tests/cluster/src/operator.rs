@@ -1,4 +1,4 @@
-//! The operator itself, run as a child of the test with the rights of its own service account.
+//! The operator itself, as a child process of the test, with the permissions of its own service account.
 
 use std::{
     collections::BTreeMap,
@@ -38,7 +38,7 @@ const ACCOUNT_NAMESPACE: &str = "certwright";
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// How an [`Operator`] is to run.
+/// How to run an [`Operator`].
 pub struct OperatorBuilder<'a> {
     namespace: &'a TestNamespace,
     api_server: String,
@@ -58,7 +58,7 @@ pub struct Operator {
     pub metrics_url: String,
     /// The file its output goes to.
     pub log: PathBuf,
-    /// The service account token that it shows to the API server. No other operator has the same.
+    /// The service account token that it presents to the API server. No other operator has the same one.
     pub token: String,
     binary: PathBuf,
     arguments: BTreeMap<String, String>,
@@ -68,13 +68,13 @@ pub struct Operator {
     http: reqwest::Client,
 }
 
-/// A handle to kill an operator from anywhere, as from a [`Proxy`](crate::Proxy)'s script.
+/// A handle that can kill an operator from anywhere, such as from the script of a [`Proxy`](crate::Proxy).
 #[derive(Clone)]
 pub struct OperatorProcess(Arc<Mutex<Child>>);
 
 impl Operator {
-    /// An operator for one test: it watches this namespace only, keeps its own things there, follows no
-    /// ClusterIssuers and takes no lease.
+    /// An operator for one test: it watches only this namespace, keeps its own Secrets there, ignores ClusterIssuers and uses no
+    /// Lease.
     pub fn builder(namespace: &TestNamespace) -> OperatorBuilder<'_> {
         OperatorBuilder {
             namespace,
@@ -88,7 +88,7 @@ impl Operator {
         }
     }
 
-    /// Waits until it says it is ready.
+    /// Waits until it reports that it is ready.
     pub async fn wait_ready(&self, timeout: Duration) -> Result<()> {
         let url = format!("{}/readyz", self.metrics_url);
         let start = Instant::now();
@@ -108,17 +108,17 @@ impl Operator {
         }
     }
 
-    /// Kills it with SIGKILL and waits until it is gone.
+    /// Kills it with SIGKILL and waits until it has ended.
     pub fn kill9(&self) -> Result<()> {
         self.process.kill9()
     }
 
-    /// A handle to kill it with, that can be given away.
+    /// A handle that can kill it.
     pub fn process(&self) -> OperatorProcess {
         self.process.clone()
     }
 
-    /// Asks it to end with SIGTERM, and returns how long it took. Fails after a minute.
+    /// Ends it with SIGTERM, and returns how long that took. Fails after a minute.
     pub async fn terminate(&self) -> Result<Duration> {
         let start = Instant::now();
         kill_process(self.pid()?, Signal::TERM)?;
@@ -131,7 +131,7 @@ impl Operator {
         Ok(start.elapsed())
     }
 
-    /// Whether its process is there.
+    /// Whether its process exists.
     pub fn is_running(&self) -> Result<bool> {
         Ok(self.process.lock().try_wait()?.is_none())
     }
@@ -144,7 +144,7 @@ impl Operator {
         self.wait_ready(Duration::from_secs(30)).await
     }
 
-    /// Every line it has printed, over all restarts.
+    /// All lines that it has printed, including those before restarts.
     pub fn logs(&self) -> Vec<String> {
         let text = fs::read(&self.log).unwrap_or_default();
         String::from_utf8_lossy(&text).lines().map(Into::into).collect()
@@ -162,10 +162,10 @@ impl Operator {
         Pid::from_raw(id).context("a process id is not zero")
     }
 
-    /// The processor time it has used since it was started, in user and kernel mode.
+    /// The processor time that it has used since it was started, in user and kernel mode.
     pub fn cpu_time(&self) -> Result<Duration> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid()?))?;
-        // The second field is the program's name in parentheses and may hold anything.
+        // The second field is the program's name in parentheses, which may contain anything.
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let ticks =
             |index: usize| -> Result<u64> { Ok(fields.get(index).context("a short stat file")?.parse()?) };
@@ -173,12 +173,12 @@ impl Operator {
         Ok(Duration::from_millis(total * 1000 / rustix::param::clock_ticks_per_second()))
     }
 
-    /// The memory it holds (resident set size), in bytes.
+    /// Its memory (resident set size), in bytes.
     pub fn memory(&self) -> Result<u64> {
         self.memory_figure("VmRSS")
     }
 
-    /// The most memory it has held since it was last started, in bytes.
+    /// Its peak memory since it was last started, in bytes.
     pub fn peak_memory(&self) -> Result<u64> {
         self.memory_figure("VmHWM")
     }
@@ -199,7 +199,7 @@ impl Drop for Operator {
 }
 
 impl OperatorProcess {
-    /// Kills it with SIGKILL and waits until it is gone. Does nothing when it has ended.
+    /// Kills it with SIGKILL and waits until it has ended. Does nothing if it has already ended.
     pub fn kill9(&self) -> Result<()> {
         let mut child = self.lock();
         if child.try_wait()?.is_none() {
@@ -215,7 +215,7 @@ impl OperatorProcess {
 }
 
 impl OperatorBuilder<'_> {
-    /// Sets an argument, as in `("--watch-namespaces", "a,b")`; it replaces the default.
+    /// Sets an argument, such as `("--watch-namespaces", "a,b")`; it replaces the default.
     pub fn argument(mut self, name: &str, value: &str) -> Self {
         self.arguments.insert(name.into(), value.into());
         self
@@ -227,7 +227,7 @@ impl OperatorBuilder<'_> {
         self
     }
 
-    /// Lives by this clock.
+    /// Uses this clock.
     pub fn clock(mut self, clock: &FakeClock) -> Self {
         for (name, value) in clock.environment() {
             self = self.environment(name, &value.to_string_lossy());
@@ -236,25 +236,25 @@ impl OperatorBuilder<'_> {
         self
     }
 
-    /// Talks to the API server through this URL, as that of a [`Proxy`](crate::Proxy).
+    /// Reaches the API server through this URL, such as that of a [`Proxy`](crate::Proxy).
     pub fn api_server(mut self, url: &str) -> Self {
         self.api_server = url.into();
         self
     }
 
-    /// Answers challenges on this address, as a second replica does.
+    /// Answers challenges on this address, like a second replica.
     pub fn address(mut self, address: &str) -> Self {
         self.address = address.into();
         self
     }
 
-    /// Runs with the rights of this service account of the test's namespace, and with no others.
+    /// Has only the permissions of this service account in the test's namespace.
     pub fn service_account(mut self, name: &str) -> Self {
         self.account = Some(name.into());
         self
     }
 
-    /// Runs another binary than `CERTWRIGHT_BIN`, or the one cargo built along with this program.
+    /// Runs another binary, instead of `CERTWRIGHT_BIN` or the one that cargo built together with this program.
     pub fn binary(mut self, path: impl Into<PathBuf>) -> Self {
         self.binary = path.into();
         self
@@ -288,9 +288,9 @@ impl OperatorBuilder<'_> {
             ("--metrics-addr", metrics),
             ("--http01-nameservers", description.dns.to_string()),
             ("--leader-elect", "false".into()),
-            // Servers of tests that need an address for themselves are there; the rest of the loopback network stays forbidden.
+            // Servers of tests that need a separate address are there; the rest of the loopback network stays forbidden.
             ("--egress-allow", "127.80.0.0/16".into()),
-            // Tests have no time for certificates that live longer than seconds.
+            // Tests issue certificates that are valid only for seconds.
             ("--min-issuance-interval", "1s".into()),
             ("--log-format", "json".into()),
         ];
@@ -315,7 +315,7 @@ impl OperatorBuilder<'_> {
         })
     }
 
-    /// A token of the operator's service account, which so is held to its roles.
+    /// A token of the operator's service account, so that its roles apply.
     async fn token(&self) -> Result<String> {
         let own = self.arguments.get("--namespace").unwrap_or(&self.namespace.name);
         if self.account.is_none() && own != ACCOUNT_NAMESPACE {
@@ -334,7 +334,7 @@ impl OperatorBuilder<'_> {
         Ok(token.status.context("a token request without a token")?.token)
     }
 
-    /// Gives the service account in `namespace` the roles it has in its own namespace.
+    /// Gives the service account in `namespace` the roles that it has in its own namespace.
     async fn grant_own_namespace(&self, namespace: &str) -> Result<()> {
         let client = &self.namespace.client;
         let bindings = Api::<RoleBinding>::namespaced(client.clone(), ACCOUNT_NAMESPACE);
@@ -367,7 +367,7 @@ impl OperatorBuilder<'_> {
     }
 }
 
-/// `CERTWRIGHT_BIN`, or what cargo built into the same directory as this program, or its parent for a test.
+/// `CERTWRIGHT_BIN`, or the binary in the directory of this program, or in the parent directory if this is a test.
 fn binary() -> PathBuf {
     let beside = || process::built_beside("certwright");
     env::var_os("CERTWRIGHT_BIN").map(PathBuf::from).or_else(beside).unwrap_or_else(|| "certwright".into())

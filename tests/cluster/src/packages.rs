@@ -71,7 +71,7 @@ pub const NAME_SERVERS: &[Need] = &[
 pub const MONITORING: &[Need] =
     &[Need { program: "promtool", package: "prometheus", purpose: "tells which alerts fire" }];
 
-/// Fails when a program is missing, saying how to get it. As root on Debian, gets it.
+/// Fails if a program is missing, and says how to install it. Installs it if this runs as root on Debian.
 pub fn ensure_installed(needs: &[&Need]) -> Result<()> {
     let missing: Vec<_> = needs.iter().filter(|need| find(need.program).is_none()).collect();
     if missing.is_empty() {
@@ -93,7 +93,7 @@ pub fn ensure_installed(needs: &[&Need]) -> Result<()> {
     Ok(())
 }
 
-/// `PATH` and the directories of system programs, which `PATH` lacks for most users.
+/// `PATH` and the directories of system programs, which most users do not have in `PATH`.
 pub fn search_path() -> OsString {
     let path = env::var_os("PATH").unwrap_or_default();
     let system = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
@@ -105,12 +105,12 @@ pub fn find(program: &str) -> Option<PathBuf> {
     env::split_paths(&search_path()).map(|directory| directory.join(program)).find(|path| path.is_file())
 }
 
-/// A copy, in `directory`, of a program of the operating system. Where AppArmor runs, it keeps servers out of all
-/// directories but their own; it knows them by their paths.
+/// A copy of a program of the operating system, in `directory`. AppArmor identifies servers by their paths, and restricts them to
+/// their own directories.
 pub fn copy(program: &str, directory: &Path) -> Result<PathBuf> {
     let original = find(program).with_context(|| format!("{program} is missing. Run `make tools`"))?;
     let copy = directory.join(program);
-    // A file this process itself writes cannot be run while a child, just forked by another thread, has it open.
+    // A file that this process writes cannot be executed while a child that another thread has just forked has it open.
     let output = Command::new("cp").arg(original).arg(&copy).output().context("cannot start cp")?;
     ensure!(
         output.status.success(),

@@ -19,7 +19,7 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// How a [`Pebble`] is to behave.
+/// How a [`Pebble`] behaves.
 #[derive(Clone, Debug, Default)]
 pub struct PebbleBuilder {
     port: Option<u16>,
@@ -30,13 +30,13 @@ pub struct PebbleBuilder {
     environment: BTreeMap<String, String>,
 }
 
-/// A running Pebble; it ends when this is dropped.
+/// A running Pebble; it is stopped when this is dropped.
 pub struct Pebble {
     /// URL of its ACME directory.
     pub directory_url: String,
     /// URL of its management interface, without a final slash.
     pub management_url: String,
-    /// The certificate that vouches for its HTTPS ports.
+    /// The certificate that its HTTPS ports can be verified against.
     pub ca_pem: String,
     /// `ip:port` of its ACME interface.
     pub address: String,
@@ -55,24 +55,24 @@ impl PebbleBuilder {
         self
     }
 
-    /// The share of good nonces it refuses, in percent; Pebble's default is 5, ours is 0 so that each request is made once.
+    /// The percentage of valid nonces that it rejects. Pebble's default is 5; ours is 0, so that each request is sent once.
     pub fn nonce_reject_percent(self, percent: u8) -> Self {
         self.environment("PEBBLE_WFE_NONCEREJECT", percent)
     }
 
-    /// How often it gives a new order an authorization that is valid already, in percent; Pebble's default is 50,
-    /// ours is 0 so that tests do the same each time.
+    /// The percentage of new orders with an authorization that is already valid. Pebble's default is 50; ours is 0, so that tests
+    /// are reproducible.
     pub fn authorization_reuse_percent(self, percent: u8) -> Self {
         self.environment("PEBBLE_AUTHZREUSE", percent)
     }
 
-    /// Waits this long, at most, before it validates; ours does not wait unless told to.
+    /// The maximum wait before it validates. By default, it does not wait.
     pub fn validation_delay(mut self, seconds: u8) -> Self {
         self.environment.remove("PEBBLE_VA_NOSLEEP");
         self.environment("PEBBLE_VA_SLEEPTIME", seconds)
     }
 
-    /// Takes every challenge for fulfilled without looking.
+    /// Considers every challenge valid without checking.
     pub fn always_valid(self) -> Self {
         self.environment("PEBBLE_VA_ALWAYS_VALID", 1)
     }
@@ -82,12 +82,12 @@ impl PebbleBuilder {
         self.environment("PEBBLE_CHAIN_LENGTH", certificates)
     }
 
-    /// Offers this many chains besides the default one.
+    /// Offers this many chains in addition to the default one.
     pub fn alternate_roots(self, roots: u8) -> Self {
         self.environment("PEBBLE_ALTERNATE_ROOTS", roots)
     }
 
-    /// Offers a profile. With several Pebble picks one at random when an order names none.
+    /// Offers a profile. If there are several and an order names none, Pebble picks one at random.
     pub fn profile(mut self, name: &str, description: &str, validity: Duration) -> Self {
         let profile = json!({"description": description, "validityPeriod": validity.as_secs()});
         self.profiles.insert(name.into(), profile);
@@ -99,7 +99,7 @@ impl PebbleBuilder {
         self.profile("default", "The default profile", validity)
     }
 
-    /// Refuses to issue for this domain.
+    /// Rejects orders for this domain.
     pub fn blocked_domain(mut self, domain: &str) -> Self {
         let list = self.config.entry("domainBlocklist").or_insert_with(|| json!([]));
         if let Some(list) = list.as_array_mut() {
@@ -108,8 +108,8 @@ impl PebbleBuilder {
         self
     }
 
-    /// The seconds it says to wait in `Retry-After` for an order that is processing and a pending authorization.
-    /// Pebble gives either seconds or a date, by chance.
+    /// The number of seconds in `Retry-After` of a processing order and a pending authorization. Pebble randomly sends either
+    /// seconds or a date.
     pub fn retry_after(mut self, order: u32, authorization: u32) -> Self {
         self.config.insert("retryAfter".into(), json!({"order": order, "authz": authorization}));
         self
@@ -121,13 +121,13 @@ impl PebbleBuilder {
         self
     }
 
-    /// Listens on this port, not on any free one.
+    /// Listens on this port instead of a free one.
     pub fn port(mut self, port: u16) -> Self {
         self.port = Some(port);
         self
     }
 
-    /// Looks names up at this server, given as `ip:port`, not at the cluster's [`Dns`](crate::Dns).
+    /// Resolves names at this server, given as `ip:port`, instead of the cluster's [`Dns`](crate::Dns).
     pub fn dns_server(mut self, address: &str) -> Self {
         self.dns_server = Some(address.into());
         self
@@ -139,7 +139,7 @@ impl PebbleBuilder {
         self
     }
 
-    /// Starts it on ports of its own.
+    /// Starts it on free ports.
     pub async fn start(self, cluster: &Cluster) -> Result<Pebble> {
         let description = cluster.description.clone();
         let name = format!("pebble-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -192,7 +192,7 @@ impl PebbleBuilder {
 }
 
 impl Pebble {
-    /// One that validates at once, refuses no nonce and reuses no authorization, so that a test does the same each time.
+    /// A Pebble that validates immediately, rejects no nonce and reuses no authorization, so that tests are reproducible.
     pub fn builder() -> PebbleBuilder {
         PebbleBuilder::default()
             .environment("PEBBLE_VA_NOSLEEP", 1)
@@ -200,8 +200,7 @@ impl Pebble {
             .nonce_reject_percent(0)
     }
 
-    /// Starts it again on the same ports, after [`Pebble::stop`]. It has forgotten every account and order, and has
-    /// a new root.
+    /// Starts it again on the same ports, after [`Pebble::stop`]. It has forgotten all accounts and orders, and has a new root.
     pub async fn start(&mut self) -> Result<()> {
         let dns_server = self.builder.dns_server.clone().unwrap_or(self.description.dns.to_string());
         let mut command = Command::new(self.description.tools.program("pebble")?);
@@ -217,7 +216,7 @@ impl Pebble {
         Ok(())
     }
 
-    /// Kills it; connections are refused from now on.
+    /// Kills it; connections are refused from then on.
     pub async fn stop(&mut self) -> Result<()> {
         match self.process.take() {
             Some(mut process) => process.kill().await,
@@ -235,7 +234,7 @@ impl Pebble {
         self.management(&format!("roots/{index}")).await
     }
 
-    /// What it says of the certificate with this serial number (hexadecimal), with its status and revocation reason.
+    /// The CA's information about the certificate with this serial number (hexadecimal): its status and revocation reason.
     pub async fn certificate_status(&self, serial: &str) -> Result<Value> {
         let text = self.management(&format!("cert-status-by-serial/{serial}")).await?;
         Ok(serde_json::from_str(&text)?)

@@ -6,22 +6,22 @@ use std::{
     sync::atomic::{AtomicU16, Ordering},
 };
 
-/// Below the kernel's ephemeral range (32768 and up), so that no outgoing connection takes a port first.
+/// Below the kernel's ephemeral range (32768 and up), so that no outgoing connection uses such a port.
 const RANGE: std::ops::Range<u16> = 20_000..32_000;
 
 static NEXT: AtomicU16 = AtomicU16::new(0);
 
-/// How far apart processes begin to look, so that two at once do not find the same port free.
+/// The distance between the first ports of different processes, so that two of them do not find the same free port.
 const STRIDE: u32 = 149;
 
-/// A TCP port on `address` that nothing listens on, and that this process has not handed out lately: for a program that is
-/// yet to be started.
+/// A TCP port on `address` that nothing listens on, and that this process has not handed out recently: for a program that is
+/// started later.
 pub fn free(address: &str) -> io::Result<u16> {
     Ok(found(address)?.local_addr()?.port())
 }
 
-/// A listener on such a port. To look for a free port and listen on it later would fail now and then: a program that is being
-/// started holds, until it runs, whatever this process had open at that moment.
+/// A listener on such a port. Finding a free port first and listening later would sometimes fail: while a program is being
+/// started, it holds whatever this process had open at that moment.
 pub fn listen(address: &str) -> io::Result<tokio::net::TcpListener> {
     let listener = found(address)?;
     listener.set_nonblocking(true)?;

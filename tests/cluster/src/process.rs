@@ -19,7 +19,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command`; what it prints goes to `<logs>/<name>.log`, after what is there already.
+    /// Starts `command` and appends its output to `<logs>/<name>.log`.
     pub fn start(name: &str, mut command: Command, logs: &Path) -> Result<Self> {
         fs::create_dir_all(logs)?;
         let log = logs.join(format!("{name}.log"));
@@ -34,8 +34,8 @@ impl Process {
         Ok(Self { name: name.into(), log, child })
     }
 
-    /// Asks `ready` again and again until it says yes. Fails with the end of the log when the program ends before
-    /// that, or when `timeout` has passed.
+    /// Calls `ready` repeatedly until it returns true. Fails with the end of the log if the program ends first, or after
+    /// `timeout`.
     pub async fn wait_ready<F, Fut>(&mut self, timeout: Duration, ready: F) -> Result<()>
     where
         F: Fn() -> Fut,
@@ -59,24 +59,24 @@ impl Process {
         Ok(())
     }
 
-    /// Kills the program and waits until it is gone.
+    /// Kills the program and waits until it has ended.
     pub async fn kill(&mut self) -> Result<()> {
         self.child.kill().await.with_context(|| format!("cannot kill {}", self.name))
     }
 
-    /// The last lines of what it printed.
+    /// The last lines of its output.
     pub fn log_tail(&self, lines: usize) -> String {
         tail(&self.log, lines)
     }
 }
 
-/// A program that cargo built into the directory of this one, or its parent for a test.
+/// A program that cargo built, in the directory of this program, or in the parent directory if this is a test.
 pub fn built_beside(name: &str) -> Option<PathBuf> {
     let own = env::current_exe().ok()?;
     own.ancestors().skip(1).take(2).map(|directory| directory.join(name)).find(|path| path.exists())
 }
 
-/// The last lines of a file; empty when it cannot be read.
+/// The last lines of a file; empty if it cannot be read.
 pub fn tail(path: &Path, lines: usize) -> String {
     let text = fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     let all: Vec<&str> = text.lines().collect();

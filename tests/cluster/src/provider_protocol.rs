@@ -1,4 +1,4 @@
-//! The ways DNS providers are spoken to: what a request asks for, and what the answers look like.
+//! The protocols of DNS providers: what a request asks for, and the format of the answers.
 
 use anyhow::{Context, Result};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -6,7 +6,7 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-/// How a provider is spoken to.
+/// The protocol of a provider.
 #[derive(Clone, Debug)]
 pub(crate) enum Protocol {
     /// lego's `httpreq`: POST to `/present` and `/cleanup`, default or RAW mode.
@@ -38,7 +38,7 @@ pub(crate) enum Change {
         name: String,
         value: String,
     },
-    /// As acme-dns does: the oldest of two values goes.
+    /// Like acme-dns: the older one of two values is removed.
     Roll {
         name: String,
         value: String,
@@ -49,7 +49,7 @@ pub(crate) enum Change {
 pub(crate) type Reply = (u16, Value);
 
 impl Protocol {
-    /// The change a request asks for, or what is wrong with it.
+    /// The requested change, or an error.
     pub(crate) fn change(&self, path: &str, headers: &HeaderMap, body: &Value) -> Result<Change, Reply> {
         let bad = |message: String| (400, json!({ "error": message }));
         match self {
@@ -72,7 +72,7 @@ impl Protocol {
         }
     }
 
-    /// The answer to a request that was fulfilled.
+    /// The answer to a request that succeeded.
     pub(crate) fn success(&self, request: &Value) -> Reply {
         match self {
             Self::HttpRequest => (200, json!({})),
@@ -92,7 +92,7 @@ impl Protocol {
         }
     }
 
-    /// What a GET finds. The API server asks what there is in a group before it forwards anything.
+    /// The answer to a GET. The API server reads what a group contains before it forwards anything.
     pub(crate) fn discover(&self, path: &str) -> Option<Value> {
         let Self::Webhook { group, solver } = self else { return None };
         (path.split('?').next()? == format!("/apis/{group}/v1alpha1")).then(|| {
@@ -108,7 +108,7 @@ impl Protocol {
 }
 
 impl AcmeDnsAccount {
-    /// What an acme-dns client keeps in its storage for a domain.
+    /// What an acme-dns client stores for a domain.
     pub fn storage(&self, domain: &str) -> Value {
         json!({domain: {
             "username": self.username,
@@ -130,7 +130,7 @@ impl AcmeDnsAccount {
         if !known || body["subdomain"] != json!(self.subdomain) {
             return error(401, "forbidden");
         }
-        // A digest in base64 is 43 characters long, and acme-dns takes nothing else.
+        // A digest in base64 has 43 characters, and acme-dns accepts nothing else.
         match body["txt"].as_str() {
             Some(value) if value.len() == 43 => {
                 Ok(Change::Roll { name: self.full_domain.clone(), value: value.into() })

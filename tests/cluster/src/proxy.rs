@@ -1,4 +1,4 @@
-//! A TLS proxy that records every request, and misbehaves on demand.
+//! A TLS proxy that records all requests, and misbehaves on demand.
 
 use std::{
     future::pending,
@@ -24,8 +24,8 @@ use crate::{
 
 type Script = Arc<dyn Fn(&RequestInfo) -> Action + Send + Sync>;
 
-/// A reverse proxy with a certificate of the test CA, in front of an ACME server or of the API server. It ends when
-/// this is dropped.
+/// A reverse proxy with a certificate of the test CA, in front of an ACME server or of the API server. It is stopped when this is
+/// dropped.
 pub struct Proxy {
     /// `https://ip:port`
     pub url: String,
@@ -45,7 +45,7 @@ pub struct RequestInfo {
     pub body: Bytes,
 }
 
-/// What becomes of a request.
+/// What happens to a request.
 pub enum Action {
     /// Forward it, and the answer back.
     Pass,
@@ -53,11 +53,11 @@ pub enum Action {
     Respond { status: u16, headers: Vec<(&'static str, String)>, body: String },
     /// Close the connection, and do not forward.
     Drop,
-    /// The same, and let every TLS handshake fail from now on, until there is another script or none.
+    /// The same, and fail all TLS handshakes until the script is replaced or removed.
     FailHandshakes,
     /// Forward it, then close the connection: the answer is lost.
     PassThenDrop,
-    /// Forward it, and run this once the whole answer has come and before it goes on.
+    /// Forward it, and call this after the whole answer has arrived and before it is passed on.
     PassThen(Box<dyn FnOnce() + Send>),
     /// Never answer, and do not forward.
     Hang,
@@ -69,9 +69,9 @@ pub enum Action {
     AddHeaders(Vec<(&'static str, String)>),
     /// Forward it after this long.
     Delay(Duration),
-    /// Forward it, and pass on each part of the answer this long after it has come: a watch is late.
+    /// Forward it, and delay each part of the answer by this time: a watch is late.
     Late(Duration),
-    /// Forward it, and close the connection this long after: a watch breaks.
+    /// Forward it, and close the connection after this time: a watch breaks.
     BreakAfter(Duration),
 }
 
@@ -128,7 +128,7 @@ impl Proxy {
         Self::start(cluster, cluster.description.api_server.trim_start_matches("https://")).await
     }
 
-    /// Asks `script` from now on what becomes of each request.
+    /// From now on, calls `script` to decide what happens to each request.
     pub fn script(&self, script: impl Fn(&RequestInfo) -> Action + Send + Sync + 'static) {
         *lock(&self.state.script) = Some(Arc::new(script));
         self.state.handshakes.fail(false);
@@ -140,28 +140,28 @@ impl Proxy {
         self.state.handshakes.fail(false);
     }
 
-    /// Lets every TLS handshake fail from now on, until there is another script or none.
+    /// Fails all TLS handshakes until the script is replaced or removed.
     pub fn fail_handshakes(&self) {
         self.state.handshakes.fail(true);
     }
 
-    /// The server behind is gone until there is another script or none: handshakes fail, and what is under way is cut.
+    /// The upstream server is gone until the script is replaced or removed: handshakes fail, and connections are closed.
     pub fn go_away(&self) {
         self.state.handshakes.fail(true);
         self.state.cuts.send_modify(|cuts| *cuts += 1);
     }
 
-    /// When TLS handshakes have failed on demand.
+    /// When TLS handshakes failed on demand.
     pub fn failed_handshakes(&self) -> Vec<Instant> {
         self.state.handshakes.failed()
     }
 
-    /// Every request so far.
+    /// All requests so far.
     pub fn requests(&self) -> Vec<Record> {
         self.state.records.borrow().clone()
     }
 
-    /// Forgets the requests so far, and counts from 0 again.
+    /// Forgets the requests so far, and starts the index at 0 again.
     pub fn forget(&self) {
         self.state.records.send_modify(Vec::clear);
     }
@@ -176,7 +176,7 @@ impl Proxy {
         self.state.records.borrow().iter().filter(|record| !record.method.is_safe()).count()
     }
 
-    /// Waits for an answered request that is as wanted, and returns it. It may have been made already.
+    /// Waits for an answered request that `wanted` accepts, and returns it. Earlier requests count, too.
     pub async fn wait_request(&self, timeout: Duration, wanted: impl Fn(&Record) -> bool) -> Result<Record> {
         let mut records = self.state.records.subscribe();
         let found = |records: &Vec<Record>| {
@@ -193,7 +193,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock()
 }
 
-/// An error closes the connection without an answer.
+/// After an error, the connection is closed without an answer.
 async fn handle(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Body>> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
@@ -211,7 +211,7 @@ async fn handle(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
     let response = state.act(&request, action).await;
     let status = match &response {
         Ok(response) => response.status(),
-        // As some proxies note that the client got no answer.
+        // Some proxies log a request like this if the client got no answer.
         Err(_) => StatusCode::from_u16(499)?,
     };
     state.records.send_modify(|records| {
@@ -225,7 +225,7 @@ async fn handle(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
 impl State {
     async fn act(&self, request: &RequestInfo, action: Action) -> Result<Response<Body>> {
         match action {
-            // Where handshakes fail, connections from before are of no use either.
+            // While handshakes fail, earlier connections cannot be used either.
             _ if self.handshakes.are_failing() => bail!("dropped on demand"),
             Action::Pass => self.pass(request).await,
             Action::Delay(time) => {
@@ -280,7 +280,7 @@ impl State {
                 parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
                 let half = body.slice(..body.len() / 2);
                 let first = stream::once(async { Ok(Frame::data(half)) });
-                // An error at once would take with it what has not been sent yet.
+                // An immediate error would drop data that has not been sent yet.
                 let cut = stream::once(async {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     Err(anyhow::anyhow!("cut on demand"))
@@ -298,7 +298,7 @@ impl State {
         }
     }
 
-    /// Forwards a request, and its answer as it comes: a watch never ends.
+    /// Forwards a request, and streams the answer: a watch never ends.
     async fn pass(&self, request: &RequestInfo) -> Result<Response<Body>> {
         let response = self.send(request).await?;
         let mut answer = Response::builder().status(response.status());

@@ -1,4 +1,4 @@
-//! The questions name servers were asked, from their logs.
+//! The queries that name servers received, from their logs.
 
 use std::{
     fs,
@@ -11,21 +11,21 @@ use anyhow::{Context, Result};
 
 use crate::name_server::TEST_ADDRESS;
 
-/// A question that a name server was asked.
+/// A query that a name server received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DnsQuery {
-    /// Who asked. In the run's network a client has the address of the server it asks, but
-    /// [`Resolver`](crate::Resolver)s and secondaries have their own.
+    /// The client. In the run's network, a client has the address of the server that it queries, except
+    /// [`Resolver`](crate::Resolver)s and secondaries, which have addresses of their own.
     pub client: IpAddr,
-    /// Without a final dot.
+    /// Without the final dot.
     pub name: String,
-    /// `TXT`, `SOA`; `AXFR` is a secondary's transfer.
+    /// `TXT`, `SOA`; `AXFR` for a secondary's transfer.
     pub kind: String,
-    /// Over TCP, not UDP. Of a resolver's questions it is not known, and false.
+    /// Over TCP instead of UDP. Not known for a resolver's queries, and false.
     pub tcp: bool,
 }
 
-/// A file that a server notes questions in.
+/// The file that a server logs queries to.
 pub(crate) struct QueryLog {
     path: PathBuf,
     parse: fn(&str) -> Option<DnsQuery>,
@@ -37,13 +37,13 @@ impl QueryLog {
         Self { path: path.into(), parse, forgotten: AtomicUsize::new(0) }
     }
 
-    /// Every question so far, but for those of the test itself.
+    /// All queries so far, except those of the test itself.
     pub(crate) fn all(&self) -> Result<Vec<DnsQuery>> {
         let new = self.read()?.into_iter().skip(self.forgotten.load(Ordering::Relaxed));
         Ok(new.filter(|query| query.client.to_string() != TEST_ADDRESS).collect())
     }
 
-    /// Forgets the questions so far.
+    /// Forgets the queries so far.
     pub(crate) fn forget(&self) -> Result<()> {
         self.forgotten.store(self.read()?.len(), Ordering::Relaxed);
         Ok(())
@@ -52,15 +52,14 @@ impl QueryLog {
     fn read(&self) -> Result<Vec<DnsQuery>> {
         let text = fs::read(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
         let text = String::from_utf8_lossy(&text);
-        // What is being written is left for the next time.
+        // An incomplete line is read the next time.
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         Ok(whole.lines().filter_map(self.parse).collect())
     }
 }
 
 impl DnsQuery {
-    /// Reads a line like `client @0x7f37452de098 192.0.2.70#45003 (t.a.test): query: t.a.test IN TXT +E(0)K
-    /// (192.0.2.70)`.
+    /// Parses a line like `client @0x7f37452de098 192.0.2.70#45003 (t.a.test): query: t.a.test IN TXT +E(0)K (192.0.2.70)`.
     pub(crate) fn of_bind(line: &str) -> Option<Self> {
         let (from, question) = line.split_once(": query: ")?;
         let client = from.split(' ').find(|word| word.contains('#'))?.split('#').next()?.parse().ok()?;
@@ -71,7 +70,7 @@ impl DnsQuery {
         Some(Self { client, name, kind, tcp })
     }
 
-    /// Reads a line like `[1795505683] unbound[7:0] info: 192.0.2.72 t.a.test. TXT IN`.
+    /// Parses a line like `[1795505683] unbound[7:0] info: 192.0.2.72 t.a.test. TXT IN`.
     pub(crate) fn of_unbound(line: &str) -> Option<Self> {
         let mut words = line.split_once(" info: ")?.1.split(' ');
         let client = words.next()?.parse().ok()?;

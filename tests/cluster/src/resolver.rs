@@ -1,4 +1,4 @@
-//! Unbound: a resolver, which looks names up for others.
+//! Unbound: a resolver.
 
 use std::{
     fs,
@@ -24,7 +24,7 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// How a [`Resolver`] is to find names.
+/// How a [`Resolver`] resolves names.
 #[derive(Default)]
 pub struct ResolverBuilder {
     zones: Vec<(String, String)>,
@@ -32,8 +32,8 @@ pub struct ResolverBuilder {
     https: bool,
 }
 
-/// A running resolver on port 53 of an address of its own, for an ACME server, or for an operator that may ask no
-/// authoritative server. It ends when this is dropped. Questions to it are [`NameServer`]'s.
+/// A running resolver on port 53 of its own address, for an ACME server, or for an operator that cannot query authoritative
+/// servers. It is stopped when this is dropped. Queries are methods of [`NameServer`].
 pub struct Resolver {
     server: NameServer,
     name: String,
@@ -45,25 +45,25 @@ pub struct Resolver {
 }
 
 impl ResolverBuilder {
-    /// Asks this server about names in this zone. All other names it looks up at the cluster's [`Dns`](crate::Dns).
+    /// Queries this server about names in this zone, and the cluster's [`Dns`](crate::Dns) about all others.
     pub fn zone_at(mut self, zone: &str, server: &NameServer) -> Self {
         self.zones.push((zone.into(), server.ip().into()));
         self
     }
 
-    /// Remembers answers, also that there are none, for as long as they say.
+    /// Caches answers, including negative ones, for their time to live.
     pub fn caching(mut self) -> Self {
         self.caching = true;
         self
     }
 
-    /// Answers over HTTPS too, at [`Resolver::https_url`].
+    /// Also answers over HTTPS, at [`Resolver::https_url`].
     pub fn https(mut self) -> Self {
         self.https = true;
         self
     }
 
-    /// Starts it, and returns once it answers.
+    /// Starts it, and returns when it answers.
     pub async fn start(self, cluster: &Cluster) -> Result<Resolver> {
         let address = Address::free(cluster)?;
         let state = &cluster.description.state;
@@ -101,7 +101,7 @@ impl ResolverBuilder {
         } else {
             String::new()
         };
-        // Zones under `test` are none of its own here, and no root vouches for them.
+        // Zones below `test` are not its own here, and there is no trust anchor for them.
         let mut text = format!(
             r#"server:
     directory: "{directory}"
@@ -140,12 +140,12 @@ forward-zone:
 }
 
 impl Resolver {
-    /// One that looks every name up anew.
+    /// A resolver that caches nothing.
     pub fn builder() -> ResolverBuilder {
         ResolverBuilder::default()
     }
 
-    /// Kills it if it runs, and starts it again on the same address. It has forgotten every answer.
+    /// Kills it if it runs, and starts it again on the same address. Its cache is empty.
     pub async fn restart(&mut self) -> Result<()> {
         self.stop().await?;
         let mut command = Command::new(packages::copy("unbound", &self.directory)?);
@@ -156,7 +156,7 @@ impl Resolver {
         Ok(())
     }
 
-    /// Kills it; questions get no answer from now on.
+    /// Kills it; queries are no longer answered.
     pub async fn stop(&mut self) -> Result<()> {
         match self.process.take() {
             Some(mut process) => process.kill().await,
@@ -170,12 +170,12 @@ impl Resolver {
         format!("https://{}/dns-query", self.server.ip())
     }
 
-    /// Every question so far, but for those of the test itself ([`NameServer::query`]).
+    /// All queries so far, except those of the test itself ([`NameServer::query`]).
     pub fn queries(&self) -> Result<Vec<DnsQuery>> {
         self.queries.all()
     }
 
-    /// Forgets the questions so far.
+    /// Forgets the queries so far.
     pub fn forget_queries(&self) -> Result<()> {
         self.queries.forget()
     }

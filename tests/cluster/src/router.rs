@@ -1,9 +1,9 @@
 //! A small ingress and Gateway controller: it follows Ingresses and HTTPRoutes, Services and EndpointSlices, and routes
 //! plain HTTP.
 //!
-//! It serves Ingresses of the class `router`, and those of no class, and Gateways of GatewayClasses that name
-//! [`CONTROLLER_NAME`]. As in real ones, an exact host wins over a wildcard, an exact path over a prefix, a longer
-//! prefix over a shorter one, and the oldest object over others that claim the same host and path.
+//! It serves Ingresses of the class `router` or without a class, and Gateways of GatewayClasses that name [`CONTROLLER_NAME`]. As
+//! in real controllers, an exact host wins over a wildcard, an exact path over a prefix, a longer prefix over a shorter one, and
+//! the oldest object over others with the same host and path.
 
 use std::{cmp::Reverse, convert::Infallible, sync::Arc, time::Duration};
 
@@ -34,14 +34,14 @@ use gateway::{Gateway, GatewayClass, HttpRoute};
 /// The name of the ingress class it serves, and of the tests' GatewayClass.
 pub const CLASS: &str = "router";
 
-/// A running router; it ends when this is dropped.
+/// A running router; it is stopped when this is dropped.
 pub struct Router {
     _tasks: JoinSet<()>,
 }
 
 impl Router {
-    /// Listens on port 80 of `address` and follows the cluster that `client` talks to. HTTPRoutes are followed while
-    /// the cluster has the Gateway API.
+    /// Listens on port 80 of `address` and follows the cluster of `client`. HTTPRoutes are followed while the cluster has the
+    /// Gateway API.
     pub async fn start(client: Client, address: &str) -> Result<Self> {
         let listener = TcpListener::bind((address, 80))
             .await
@@ -55,7 +55,7 @@ impl Router {
             gateway_classes: follow::while_defined(&mut tasks, &client, &changed),
             gateways: follow::while_defined(&mut tasks, &client, &changed),
             http_routes: follow::while_defined(&mut tasks, &client, &changed),
-            // A test that stops a backend expects the next connection to be refused, not an old one to be reused.
+            // A test that stops a backend expects that the next connection is refused and that no old one is reused.
             http: reqwest::Client::builder()
                 .no_proxy()
                 .redirect(reqwest::redirect::Policy::none())
@@ -69,7 +69,7 @@ impl Router {
     }
 }
 
-/// What the cluster says, and a client to forward with.
+/// The state of the cluster, and a client for forwarding.
 struct Routes {
     ingresses: Store<Ingress>,
     services: Store<Service>,
@@ -80,7 +80,7 @@ struct Routes {
     http: reqwest::Client,
 }
 
-/// A Service that a host and path lead to.
+/// A Service that a host and path are routed to.
 #[derive(Clone, Debug, PartialEq)]
 struct Backend {
     namespace: String,
@@ -95,9 +95,9 @@ enum Port {
     Name(String),
 }
 
-/// How well a host fits, how well a path does, and how old the object is that says so: the greatest wins.
+/// How well a host matches, how well a path matches, and how old the object is: the greatest wins.
 type Rank = (u8, PathRank, Reverse<Age>);
-/// Whether exactly, and how long a prefix.
+/// Whether it matches exactly, and the length of the prefix.
 type PathRank = (u8, usize);
 type Age = (Option<Timestamp>, String, String);
 
@@ -116,7 +116,7 @@ async fn serve(listener: TcpListener, routes: Arc<Routes>) {
 }
 
 impl Routes {
-    /// The backend for a host and path.
+    /// The backend of a host and path.
     fn backend(&self, host: &str, path: &str) -> Option<Backend> {
         let ingresses = self.ingresses.state();
         let of_ingresses = ingresses.iter().flat_map(|one| ingress::candidates(one, host, path));
@@ -125,7 +125,7 @@ impl Routes {
         best.map(|(_, backend)| backend)
     }
 
-    /// `ip:port` of every ready endpoint of a backend.
+    /// `ip:port` of all ready endpoints of a backend.
     fn addresses(&self, backend: &Backend) -> Vec<String> {
         let Some(port_name) = self.port_name(backend) else { return Vec::new() };
         let mut addresses = Vec::new();
@@ -148,7 +148,7 @@ impl Routes {
         addresses
     }
 
-    /// The name of a backend's port, if there is such a Service with such a port.
+    /// The name of a backend's port, if the Service and the port exist.
     fn port_name(&self, backend: &Backend) -> Option<String> {
         let service = self.services.get(&ObjectRef::new(&backend.service).within(&backend.namespace))?;
         let ports = service.spec.as_ref().and_then(|spec| spec.ports.clone()).unwrap_or_default();
@@ -165,12 +165,12 @@ fn age<K: Resource>(object: &K) -> Age {
     (created, object.namespace().unwrap_or_default(), object.name_any())
 }
 
-/// How well a path fits one that is wanted exactly.
+/// How well a path matches an exact path.
 fn exact_path(wanted: &str, path: &str) -> Option<PathRank> {
     (wanted == path).then_some((2, wanted.len()))
 }
 
-/// How well a path fits a prefix of whole path elements: `/foo` fits `/foo/bar`, and not `/foobar`.
+/// How well a path matches a prefix of whole path elements: `/foo` matches `/foo/bar`, but not `/foobar`.
 fn path_prefix(wanted: &str, path: &str) -> Option<PathRank> {
     let prefix = wanted.trim_end_matches('/');
     let rest = path.strip_prefix(prefix)?;

@@ -16,7 +16,7 @@ const PROGRAM: &str = "rws-gateway";
 const SOURCES: [&str; 5] =
     ["Cargo.toml", "Cargo.lock", "src/main.rs", "webpki-roots/Cargo.toml", "webpki-roots/src/lib.rs"];
 
-/// Builds it, if it is not there.
+/// Builds it if necessary.
 pub fn install() -> Result<()> {
     let program = program()?;
     if program.exists() {

@@ -1,7 +1,7 @@
-//! Linux namespaces for a run: its own network, mounts and process ids.
+//! Linux namespaces for a run: a separate network, mounts and process ids.
 //!
-//! When the first process inside dies, by whatever cause, the kernel kills every other one and takes back addresses
-//! and mounts. So nothing has to be cleaned up, two runs never meet, and a killed run leaves nothing to trip over.
+//! When the first process inside dies, for whatever reason, the kernel kills all others and removes addresses and mounts. So
+//! there is nothing to clean up, two runs never interfere, and a killed run leaves nothing behind.
 
 use std::{
     env,
@@ -24,14 +24,14 @@ use crate::{
 const PREFIX: &str = "certwright-";
 const LOCK: &str = ".lock";
 
-/// A directory for one run. Removed when dropped, unless `CERTWRIGHT_KEEP` is set.
+/// A directory for one run. It is removed when this is dropped, unless `CERTWRIGHT_KEEP` is set.
 pub struct StateDir {
     path: PathBuf,
     _lock: File,
 }
 
 impl StateDir {
-    /// Makes a new directory, and removes those whose runs were killed.
+    /// Creates a new directory, and removes those of killed runs.
     pub fn create() -> Result<Self> {
         remove_abandoned();
         let path = tempfile::Builder::new()
@@ -45,7 +45,7 @@ impl StateDir {
         Ok(Self { path, _lock: lock })
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -62,12 +62,12 @@ impl Drop for StateDir {
     }
 }
 
-/// Whether the user asked to keep what a run leaves behind.
+/// Whether the user wants to keep what a run leaves behind.
 pub fn keep() -> bool {
     env::var("CERTWRIGHT_KEEP").is_ok_and(|value| !value.is_empty() && value != "0")
 }
 
-/// A run holds a lock on its directory for as long as it lives.
+/// A run holds a lock on its directory as long as it exists.
 fn remove_abandoned() {
     let Ok(entries) = fs::read_dir(env::temp_dir()) else { return };
     for entry in entries.flatten() {
@@ -86,7 +86,7 @@ fn remove_abandoned() {
 /// Runs this program again with `arguments` as the first process of new namespaces, and waits for it.
 /// Returns its exit code.
 pub async fn run_inside(arguments: Vec<OsString>) -> Result<i32> {
-    // The parent's death has to reach `unshare`, and `unshare`'s death the first process inside.
+    // If the parent dies, `unshare` must die, too, and then the first process inside.
     let mut child = tokio::process::Command::new("setpriv")
         .args(["--pdeathsig", "KILL", "unshare"])
         .args(unshare_flags()?)
@@ -109,7 +109,7 @@ pub async fn run_inside(arguments: Vec<OsString>) -> Result<i32> {
     Ok(128 + received)
 }
 
-/// An exit code as a shell gives it.
+/// An exit code in the form that shells use.
 pub fn exit_code(status: ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
 }
@@ -136,7 +136,7 @@ fn unshare_flags() -> Result<Vec<&'static str>> {
     )
 }
 
-/// What `unshare` complains about with these flags, if it does.
+/// The error of `unshare` with these flags, if any.
 fn try_unshare(flags: &[&str]) -> Result<Option<String>> {
     let output = Command::new("unshare")
         .args(flags)
@@ -147,8 +147,8 @@ fn try_unshare(flags: &[&str]) -> Result<Option<String>> {
     Ok((!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned()))
 }
 
-/// The first process inside: starts this program once more with the same arguments, and waits for whatever orphans
-/// end until that one does. Returns its exit code.
+/// The first process inside: starts this program again with the same arguments, and reaps orphans until it ends. Returns its exit
+/// code.
 pub fn be_init() -> Result<i32> {
     let child = Command::new(env::current_exe()?).args(env::args_os().skip(1)).spawn()?;
     loop {
@@ -159,7 +159,7 @@ pub fn be_init() -> Result<i32> {
     }
 }
 
-/// Gives the namespaces addresses, and a `/run` of their own. `state` is the directory of the run.
+/// Sets up the addresses of the namespaces, and a separate `/run`. `state` is the directory of the run.
 pub fn set_up(state: &Path) -> Result<()> {
     mount(&["-t", "tmpfs", "tmpfs", "/run"])?;
     ip(&["link", "set", "lo", "up"])?;
@@ -171,12 +171,12 @@ pub fn set_up(state: &Path) -> Result<()> {
     let file = state.join("addresses.batch");
     fs::write(&file, batch)?;
     ip(&["-batch", &file.display().to_string()])?;
-    // Without a route nothing gets as far as kube-proxy's rules.
+    // Without a route, packets do not reach kube-proxy's rules.
     ip(&["route", "add", SERVICE_NETWORK, "dev", "lo", "src", ADDRESS])?;
     Ok(())
 }
 
-/// What a kubelet wants of the kernel.
+/// The kernel settings that a kubelet requires.
 const KERNEL_SETTINGS: [(&str, &str); 6] = [
     ("vm/overcommit_memory", "1"),
     ("vm/panic_on_oom", "0"),
@@ -186,8 +186,8 @@ const KERNEL_SETTINGS: [(&str, &str); 6] = [
     ("kernel/keys/root_maxbytes", "25000000"),
 ];
 
-/// Keeps what a node writes within the run: control groups, files, and settings of the kernel, which it finds as it wants
-/// them.
+/// Keeps what a node writes within the run: control groups, files, and kernel settings, which already have the values that it
+/// wants.
 pub fn set_up_node(state: &Path) -> Result<()> {
     cgroups::create(state)?;
     for directory in ["/var/lib", "/var/log"] {

@@ -1,4 +1,4 @@
-//! A DNS provider that records what it is asked, and does what a test's script says.
+//! A DNS provider that records requests, and does what a test's script says.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -25,9 +25,8 @@ use crate::{
 
 type Script = Arc<dyn Fn(&ProviderRequest) -> Reply + Send + Sync>;
 
-/// A DNS provider in the test itself. Unless its script says otherwise it fulfills every request: it changes the name
-/// server given by [`ScriptedProvider::publish_to`], or only says that it did when none was given. It ends when this
-/// is dropped.
+/// A DNS provider in the test process. Unless its script says otherwise, every request succeeds: it changes the name server given
+/// to [`ScriptedProvider::publish_to`], or only reports success if there is none. It is stopped when this is dropped.
 pub struct ScriptedProvider {
     /// `http://ip:port` or `https://ip:port`
     pub url: String,
@@ -36,7 +35,7 @@ pub struct ScriptedProvider {
     _tasks: JoinSet<()>,
 }
 
-/// A request that came.
+/// A request that it received.
 #[derive(Clone, Debug)]
 pub struct ProviderRequest {
     /// How many requests came before this one, since the start or [`ScriptedProvider::forget`].
@@ -44,22 +43,22 @@ pub struct ProviderRequest {
     /// Path with query.
     pub path: String,
     pub headers: HeaderMap,
-    /// `null` if it was no JSON.
+    /// `null` if it was not JSON.
     pub body: Value,
-    /// Whether it asks for a record to be taken away.
+    /// Whether it asks for the removal of a record.
     pub is_cleanup: bool,
 }
 
-/// What becomes of a request.
+/// What happens to a request.
 #[derive(Clone, Debug)]
 pub enum Reply {
-    /// Do it, and say so.
+    /// Do it, and report success.
     Fulfill,
-    /// Say that it is done, and do nothing.
+    /// Report success, but do nothing.
     Lie,
-    /// Say, in the words of the protocol, that it failed with this message.
+    /// Report a failure with this message, in the form of the protocol.
     Fail(String),
-    /// Answer with this.
+    /// Send this answer.
     Respond { status: u16, content_type: &'static str, body: String },
     /// Do it, and close the connection: the answer is lost.
     FulfillThenDrop,
@@ -72,14 +71,14 @@ pub enum Reply {
 struct State {
     protocol: Protocol,
     name_server: Mutex<Option<NameServer>>,
-    /// The values acme-dns has published, oldest first.
+    /// The values that acme-dns has published, oldest first.
     rolled: tokio::sync::Mutex<BTreeMap<String, VecDeque<String>>>,
     script: Mutex<Option<Script>>,
     requests: watch::Sender<Vec<ProviderRequest>>,
 }
 
 impl ScriptedProvider {
-    /// A provider that speaks as lego's `httpreq`, over plain HTTP.
+    /// A provider with the protocol of lego's `httpreq`, over plain HTTP.
     pub async fn http() -> Result<Self> {
         Self::serve(Protocol::HttpRequest, None, ports::listen(ADDRESS)?)
     }
@@ -89,7 +88,7 @@ impl ScriptedProvider {
         Self::serve(Protocol::HttpRequest, Some((cluster, &[ADDRESS])), ports::listen(ADDRESS)?)
     }
 
-    /// A provider behind the API server, with one solver in this API group, of which there is one in a cluster.
+    /// A provider behind the API server, with one solver in this API group. A cluster can have only one of these.
     pub async fn webhook(namespace: &TestNamespace, group: &str, solver: &str) -> Result<Self> {
         let listener = ports::listen(ADDRESS)?;
         let port = listener.local_addr()?.port();
@@ -101,7 +100,7 @@ impl ScriptedProvider {
         Ok(provider)
     }
 
-    /// An acme-dns server that publishes at this name server, below this zone of it. There is one account:
+    /// An acme-dns server that publishes at this name server, below this name of its zone. It has one account:
     /// [`ScriptedProvider::account`].
     pub async fn acme_dns(cluster: &Cluster, name_server: &NameServer, zone: &str) -> Result<Self> {
         let subdomain = "d420c923-bbd7-4056-ab64-c3ca54c9b3cf".to_owned();
@@ -116,18 +115,18 @@ impl ScriptedProvider {
         Ok(provider.publish_to(name_server))
     }
 
-    /// Adds and takes away records at this name server, as requests ask for.
+    /// Adds and removes records at this name server, as requests ask.
     pub fn publish_to(self, name_server: &NameServer) -> Self {
         *lock(&self.state.name_server) = Some(name_server.clone());
         self
     }
 
-    /// Of a webhook: gives the operator the one right it needs, to call the group's solvers.
+    /// For a webhook: grants the operator the one permission that it needs, to call the group's solvers.
     pub async fn allow_operator(&self, namespace: &TestNamespace) -> Result<()> {
         self.api.as_ref().context("this provider is no webhook")?.allow_operator(namespace).await
     }
 
-    /// Of acme-dns: the account.
+    /// For acme-dns: the account.
     pub fn account(&self) -> Option<&AcmeDnsAccount> {
         match &self.state.protocol {
             Protocol::AcmeDns(account) => Some(account),
@@ -135,27 +134,27 @@ impl ScriptedProvider {
         }
     }
 
-    /// Asks `script` from now on what becomes of each request.
+    /// From now on, calls `script` to decide what happens to each request.
     pub fn script(&self, script: impl Fn(&ProviderRequest) -> Reply + Send + Sync + 'static) {
         *lock(&self.state.script) = Some(Arc::new(script));
     }
 
-    /// Fulfills everything from now on.
+    /// From now on, all requests succeed.
     pub fn fulfill(&self) {
         *lock(&self.state.script) = None;
     }
 
-    /// Every request so far, but for the API server's own.
+    /// All requests so far, except those of the API server itself.
     pub fn requests(&self) -> Vec<ProviderRequest> {
         self.state.requests.borrow().clone()
     }
 
-    /// Forgets the requests so far, and counts from 0 again.
+    /// Forgets the requests so far, and starts the index at 0 again.
     pub fn forget(&self) {
         self.state.requests.send_modify(Vec::clear);
     }
 
-    /// Waits for a request that is as wanted, and returns it. It may have come already; its answer may be under way.
+    /// Waits for a request that `wanted` accepts, and returns it. Earlier requests count, too. It may not be answered yet.
     pub async fn wait_request(
         &self,
         timeout: Duration,
@@ -188,7 +187,7 @@ impl ScriptedProvider {
 }
 
 impl ProviderRequest {
-    /// The credentials it came with.
+    /// The credentials in the request.
     pub fn authorization(&self) -> Option<&str> {
         self.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok())
     }

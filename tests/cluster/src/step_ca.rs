@@ -1,4 +1,4 @@
-//! step-ca: an ACME server that bears load, which Pebble does not.
+//! step-ca: an ACME server that can handle load, unlike Pebble.
 
 use std::{
     fs,
@@ -16,22 +16,22 @@ use crate::{ADDRESS, Cluster, ca::ca_params, ports, process::Process};
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// A running step-ca; it ends when this is dropped.
+/// A running step-ca; it is stopped when this is dropped.
 pub struct StepCa {
     /// URL of its ACME directory.
     pub directory_url: String,
-    /// Its root, in PEM. It vouches for the HTTPS port too.
+    /// Its root, in PEM. The HTTPS port can be verified against it, too.
     pub root_pem: String,
     process: Process,
 }
 
 impl StepCa {
-    /// Starts one on a port of its own.
+    /// Starts one on a free port.
     pub async fn start(cluster: &Cluster) -> Result<Self> {
         Self::start_with_dns_server(cluster, &cluster.description.dns.to_string()).await
     }
 
-    /// Starts one that looks names up at this server, given as `ip:port`.
+    /// Starts one that resolves names at this server, given as `ip:port`.
     pub async fn start_with_dns_server(cluster: &Cluster, dns_server: &str) -> Result<Self> {
         let description = &cluster.description;
         let name = format!("step-ca-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));

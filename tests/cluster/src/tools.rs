@@ -32,7 +32,7 @@ struct Module {
 struct Program {
     name: &'static str,
     package: &'static str,
-    /// How long a first build takes on two cores, for the announcement.
+    /// How long the first build takes on two cores, for the announcement.
     seconds: u64,
 }
 
@@ -119,14 +119,14 @@ const MODULES: &[Module] = &[
     },
 ];
 
-/// Where the built programs are.
+/// The directory of the built programs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Tools {
     directories: Vec<PathBuf>,
 }
 
 impl Tools {
-    /// Builds the programs that are missing. Costs nothing when none is.
+    /// Builds the missing programs. Does nothing if there are none.
     pub fn build() -> Result<Self> {
         let cache = cache_dir()?.join("tools");
         fs::create_dir_all(&cache).with_context(|| format!("cannot create {}", cache.display()))?;
@@ -164,7 +164,7 @@ impl Tools {
     }
 }
 
-/// Where built programs are kept between runs: `CERTWRIGHT_CACHE`, or `certwright` in the user's cache directory.
+/// The directory of built programs, kept between runs: `CERTWRIGHT_CACHE`, or `certwright` in the user's cache directory.
 pub fn cache_dir() -> Result<PathBuf> {
     let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     set("CERTWRIGHT_CACHE")
@@ -178,12 +178,12 @@ impl Module {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(self.name)
     }
 
-    /// Changes whenever what would be built changes.
+    /// Changes whenever the result of the build would change.
     fn digest(&self) -> Result<String> {
         let mut hash = Sha256::new();
         for file in ["go.mod", "go.sum", "main.go"] {
             let path = self.source().join(file);
-            // Most modules are pins and nothing more.
+            // Most modules consist of pins only.
             if file == "main.go" && !path.exists() {
                 continue;
             }
@@ -247,7 +247,7 @@ fn build(module: &Module, program: &Program, target: &Path, title: &str) -> Resu
         .arg(program.package)
         .current_dir(module.source())
         .env("CGO_ENABLED", "0")
-        // One module needs a newer Go than others, and names it.
+        // One module needs a newer Go than the others, and names it.
         .env("GOTOOLCHAIN", "auto")
         .stdin(Stdio::null())
         .stderr(Stdio::piped())
@@ -278,8 +278,8 @@ fn build(module: &Module, program: &Program, target: &Path, title: &str) -> Resu
     Ok(())
 }
 
-/// A line on standard error that says how far a build is: rewritten each second on a terminal, and otherwise a new
-/// line every 30 seconds.
+/// The progress of a build, on standard error: one line that is rewritten each second in a terminal, or a new line every 30
+/// seconds elsewhere.
 struct Progress {
     title: String,
     start: Instant,

@@ -1,4 +1,4 @@
-//! Programs from the Python package index, at pinned versions, each in an environment of its own.
+//! Programs from the Python package index, at pinned versions, each in a separate environment.
 
 use std::{
     fs::{self, File},
@@ -15,7 +15,7 @@ use crate::tools::cache_dir;
 /// An environment; its pins are in `tools/<name>/requirements.txt`.
 pub struct Venv {
     name: &'static str,
-    /// What is there once it is complete.
+    /// A file that exists when the environment is complete.
     last: &'static str,
 }
 
@@ -29,7 +29,7 @@ pub const EASYHAPROXY: Venv = Venv {
 /// The ACME server acme2certifier.
 pub const ACME2CERTIFIER: Venv = Venv { name: "acme2certifier", last: "installed" };
 
-/// Installs all of them, those that are not there.
+/// Installs the missing ones.
 pub fn install() -> Result<()> {
     [EASYHAPROXY, ACME2CERTIFIER].iter().try_for_each(Venv::install)
 }
@@ -49,7 +49,7 @@ impl Venv {
         }
         let start = Instant::now();
         eprintln!("Installing {} into {}", self.name, directory.display());
-        // What a broken-off run left is no good.
+        // An incomplete installation cannot be used.
         let _ = fs::remove_dir_all(&directory);
         self.run(Command::new("python3").args(["-m", "venv"]).arg(&directory))?;
         self.run(
@@ -64,7 +64,7 @@ impl Venv {
         Ok(())
     }
 
-    /// A program of it.
+    /// One of its programs.
     pub fn program(&self, name: &str) -> Result<PathBuf> {
         ensure!(self.last()?.exists(), "{} is not installed. Run `make tools`", self.name);
         Ok(self.directory()?.join("bin").join(name))

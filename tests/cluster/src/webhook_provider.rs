@@ -1,5 +1,5 @@
-//! A DNS provider as others write them for cert-manager: a webhook server of cert-manager's own library, with its
-//! RFC 2136 solver, behind the API server.
+//! A DNS provider as others write them for cert-manager: a webhook server with cert-manager's own library and its RFC 2136
+//! solver, behind the API server.
 
 use std::{
     fs,
@@ -25,8 +25,8 @@ use crate::{
 const START_LIMIT: Duration = Duration::from_secs(30);
 const ACCOUNT: &str = "provider";
 
-/// A running webhook server with the solver [`WebhookProvider::SOLVER`]; it ends when this is dropped, and its API
-/// group with it.
+/// A running webhook server with the solver [`WebhookProvider::SOLVER`]; it is stopped when this is dropped, and its API group is
+/// removed.
 pub struct WebhookProvider<'a> {
     namespace: &'a TestNamespace,
     api: ApiService,
@@ -40,8 +40,8 @@ impl<'a> WebhookProvider<'a> {
     /// `tsigAlgorithm` (`HMACSHA256`) and `tsigSecretSecretRef`.
     pub const SOLVER: &'static str = "rfc2136";
 
-    /// Starts one that serves this API group, of which there is one in a cluster, and reads the Secrets of the test's
-    /// namespace. Returns once requests to the API server reach it.
+    /// Starts one that serves this API group and reads the Secrets of the test's namespace. A cluster can have only one of these.
+    /// Returns when requests to the API server reach it.
     pub async fn start(namespace: &'a TestNamespace, group: &str) -> Result<Self> {
         let port = ports::free(ADDRESS)?;
         let directory = namespace.cluster.description.state.join(format!("webhook-{group}"));
@@ -64,12 +64,12 @@ impl<'a> WebhookProvider<'a> {
         &self.api.group
     }
 
-    /// Gives the operator the one right it needs: to call the group's solvers.
+    /// Grants the operator the one permission that it needs, to call the group's solvers.
     pub async fn allow_operator(&self) -> Result<()> {
         self.api.allow_operator(self.namespace).await
     }
 
-    /// Kills it; the API server answers requests for its group with 503 from now on.
+    /// Kills it; from then on, the API server answers requests for its group with 503.
     pub async fn stop(&mut self) -> Result<()> {
         match self.process.take() {
             Some(mut process) => process.kill().await,
@@ -77,7 +77,7 @@ impl<'a> WebhookProvider<'a> {
         }
     }
 
-    /// Starts it again after [`WebhookProvider::stop`], and returns once requests reach it.
+    /// Starts it again after [`WebhookProvider::stop`], and returns when requests reach it.
     pub async fn restart(&mut self) -> Result<()> {
         self.stop().await?;
         self.process = Some(run(self.namespace, &self.api.group, self.port, &self.directory).await?);
@@ -119,7 +119,7 @@ async fn run(namespace: &TestNamespace, group: &str, port: u16, directory: &Path
     Ok(process)
 }
 
-/// What every such provider needs: to ask the API server who calls and whether they may, and to read its Secrets.
+/// The permissions that every such provider needs: to ask the API server who calls and whether they may, and to read its Secrets.
 async fn grant(namespace: &TestNamespace, group: &str) -> Result<()> {
     const RBAC: &str = "rbac.authorization.k8s.io/v1";
     const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
@@ -153,7 +153,7 @@ async fn grant(namespace: &TestNamespace, group: &str) -> Result<()> {
     for object in objects {
         namespace.apply(&object.to_string()).await?;
     }
-    // It ends at once when it may not read these.
+    // It ends immediately if it may not read these.
     let user = format!("system:serviceaccount:{}:{ACCOUNT}", namespace.name);
     let configuration = json!({
         "namespace": "kube-system", "resource": "configmaps", "verb": "list",

@@ -1,6 +1,6 @@
 //! The zones of the tests' name servers.
 
-/// A zone, as its primary server has it at first. Its name server is `ns1.<zone>`, at the address of the server.
+/// A zone as its primary server has it at first. Its name server is `ns1.<zone>`, at the address of the server.
 #[derive(Clone, Debug)]
 pub struct Zone {
     pub(crate) name: String,
@@ -11,18 +11,18 @@ pub struct Zone {
     name_servers: Vec<String>,
 }
 
-/// Who may change a zone. Tests themselves always may, see [`NameServer::edit`](crate::NameServer::edit).
+/// Who may change a zone. The test itself always may, see [`NameServer::edit`](crate::NameServer::edit).
 #[derive(Clone, Debug)]
 pub(crate) enum Updates {
-    /// Whoever has a key that the server knows.
+    /// Everybody who has a key that the server knows.
     AnyKey,
-    /// Whoever has one of these keys, by name.
+    /// Everybody who has one of these keys, by name.
     Keys(Vec<String>),
 }
 
 impl Zone {
-    /// A zone that may be changed with every key its server knows. Its records live for 5 seconds, and so does the
-    /// answer that there is none.
+    /// A zone that may be changed with every key that its server knows. The TTL of its records is 5 seconds, also for negative
+    /// answers.
     pub fn new(name: &str) -> Self {
         Self {
             name: name.trim_end_matches('.').into(),
@@ -34,32 +34,32 @@ impl Zone {
         }
     }
 
-    /// Adds a record, written as in a zone file: `www A 192.0.2.10`, `alias 60 CNAME name.other.test.` Names without
-    /// a final dot are below the zone.
+    /// Adds a record, in the format of a zone file: `www A 192.0.2.10`, `alias 60 CNAME name.other.test.` Names without a final
+    /// dot are below the zone.
     pub fn record(mut self, record: &str) -> Self {
         self.records.push(record.into());
         self
     }
 
-    /// Names one more server of the zone: a secondary at this address.
+    /// Adds a name server to the zone: a secondary at this address.
     pub fn name_server(mut self, ip: &str) -> Self {
         self.name_servers.push(ip.into());
         self
     }
 
-    /// How many seconds records live that say nothing of it.
+    /// The TTL of records without their own, in seconds.
     pub fn ttl(mut self, seconds: u32) -> Self {
         self.ttl = seconds;
         self
     }
 
-    /// How many seconds it may be remembered that a record does not exist (RFC 2308).
+    /// The TTL of negative answers, in seconds (RFC 2308).
     pub fn negative_ttl(mut self, seconds: u32) -> Self {
         self.minimum = seconds;
         self
     }
 
-    /// Lets only the key of this name change the zone; called again, that one too.
+    /// Only this key may change the zone; further calls add keys.
     pub fn updatable_by(mut self, key: &str) -> Self {
         match &mut self.updates {
             Updates::AnyKey => self.updates = Updates::Keys(vec![key.into()]),
@@ -68,7 +68,7 @@ impl Zone {
         self
     }
 
-    /// Refuses updates, with whatever key.
+    /// Rejects updates, with any key.
     pub fn refuse_updates(mut self) -> Self {
         self.updates = Updates::Keys(Vec::new());
         self
@@ -77,7 +77,7 @@ impl Zone {
     /// The zone file, for a primary server at this address.
     pub(crate) fn file(&self, ip: &str) -> String {
         let mut text = format!("$ORIGIN {}.\n$TTL {}\n", self.name, self.ttl);
-        // The secondary asks for nothing by itself as long as a test lasts.
+        // The secondary does not refresh the zone during a test.
         text += &format!("@ {} SOA ns1 hostmaster 1 86400 86400 864000 {}\n", self.minimum, self.minimum);
         let servers = [ip].into_iter().chain(self.name_servers.iter().map(String::as_str));
         for (number, ip) in (1..).zip(servers) {
@@ -90,7 +90,7 @@ impl Zone {
         text
     }
 
-    /// The names of those of a server's keys that may change the zone.
+    /// The names of those of the server's keys that may change the zone.
     pub(crate) fn keys<'a>(&'a self, all: &'a [crate::TsigKey]) -> Vec<&'a str> {
         match &self.updates {
             Updates::AnyKey => all.iter().map(|key| key.name.as_str()).collect(),

@@ -169,7 +169,7 @@ fn route(name: &str, parents: &Value, host: &str) -> String {
     route.to_string()
 }
 
-/// What a parent says: type, status and reason of each condition.
+/// The conditions of a parent: type, status and reason of each.
 fn said(route: &Value, parent: usize) -> Vec<(&str, &str, &str)> {
     let conditions = route["status"]["parents"][parent]["conditions"].as_array();
     conditions
@@ -179,7 +179,7 @@ fn said(route: &Value, parent: usize) -> Vec<(&str, &str, &str)> {
         .collect()
 }
 
-/// A Service `answer` that answers every request with `text` until the test ends.
+/// A Service `answer` that answers all requests with `text` until the test ends.
 async fn backend(ns: &TestNamespace, text: &'static str) -> Result<()> {
     let port = ports::free(ADDRESS)?;
     let listener = TcpListener::bind((ADDRESS, port)).await?;
@@ -218,7 +218,7 @@ async fn leads_at(address: &str, host: &str, path: &str, text: &str) -> Result<(
     tokio::time::timeout(SOON, routed).await.context("the router does not follow")
 }
 
-/// What the router answers, if it has a way.
+/// The router's answer, if it has a route.
 async fn get(host: &str, path: &str) -> Result<Option<String>> {
     get_at(ADDRESS, host, path).await
 }

@@ -1,4 +1,4 @@
-//! The harness itself: what the operator's tests stand on. Run by `make test`.
+//! Tests of the harness itself, which the operator's tests depend on. Run by `make test`.
 
 use std::{
     io,
@@ -199,8 +199,8 @@ async fn a_real_ingress_controller_routes_to_the_endpoints_of_a_selectorless_ser
     .await
 }
 
-/// Orders a certificate for a name of the namespace's own, as the operator would: with an Ingress and a selectorless
-/// Service, whose EndpointSlice points here.
+/// Orders a certificate for a name of this namespace, like the operator: with an Ingress and a Service without a selector, whose
+/// EndpointSlice points here.
 async fn order(namespace: &TestNamespace, directory: &str, ca_pem: &str) -> Result<String> {
     let ca_file = namespace.cluster.description.state.join(format!("{}.ca.crt", namespace.name));
     std::fs::write(&ca_file, ca_pem)?;
@@ -228,7 +228,7 @@ async fn order(namespace: &TestNamespace, directory: &str, ca_pem: &str) -> Resu
     Ok(order.poll_certificate(&RetryPolicy::default()).await?)
 }
 
-/// Answers every HTTP request with `text`, and returns the port.
+/// Answers all HTTP requests with `text`, and returns the port.
 fn answer(text: String) -> io::Result<u16> {
     let port = ports::free(ADDRESS)?;
     let listener = TcpListener::bind((ADDRESS, port))?;
@@ -246,7 +246,7 @@ fn answer(text: String) -> io::Result<u16> {
     Ok(port)
 }
 
-/// Leads a host to a port of ours.
+/// Routes a host to one of our ports.
 async fn publish(namespace: &TestNamespace, class: &str, host: &str, port: u16) -> Result<()> {
     let objects = format!(
         r#"
@@ -284,7 +284,7 @@ spec:
     Ok(())
 }
 
-/// Waits until the answer comes through: an ingress controller may have a welcome page of its own.
+/// Waits until the answer arrives: before that, an ingress controller may show its own welcome page.
 async fn wait_routed(address: &str, host: &str, text: &str) -> Result<()> {
     let url = format!("http://{address}/.well-known/acme-challenge/any");
     let http = reqwest::Client::builder().no_proxy().build()?;

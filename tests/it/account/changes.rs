@@ -1,4 +1,4 @@
-//! Changes of an issuer that has an account.
+//! Changes of an issuer with an account.
 
 use super::*;
 
@@ -50,7 +50,7 @@ async fn another_server_is_another_account_even_if_only_the_path_differs() -> Re
             Ca::start(ns, Pebble::builder().eab("kid-1", MAC_KEY)),
             Ca::start(ns, Pebble::builder().eab("kid-1", MAC_KEY)),
         )?;
-        // One host, and behind another path of it another CA.
+        // Another path of the same host leads to another CA.
         let directory = ov.read_directory().await?;
         dv.overheard.script(&dv.proxy, move |said| match said.path.as_str() {
             "/v2/OV" => Action::Respond {
@@ -78,7 +78,7 @@ async fn another_server_is_another_account_even_if_only_the_path_differs() -> Re
         ns.apply(&certificate("web", &[&host(ns, "web")], "")).await?;
         issued(ns, "web").await?;
 
-        // The same CA by another URL is asked too, and knows the key.
+        // The same CA under another URL is also asked, and knows the key.
         assert_eq!(at(&ov.directory()).await?, path);
         ns.delete_object("secret/eab").await?;
         assert_eq!(at(&dv.directory()).await?, first["uri"].as_str().unwrap_or_default());

@@ -62,7 +62,7 @@ async fn an_account_that_has_ended_at_the_ca_is_noticed_with_the_next_order() ->
         let _operator = Operator::builder(ns).start().await?;
         ns.apply(&ca.issuer("")).await?;
         registered(ns, "ca").await?;
-        // RFC 8555 section 7.3.6: whatever such an account asks for is unauthorized.
+        // RFC 8555 section 7.3.6: all requests of such an account are unauthorized.
         let unauthorized = |detail: &str| {
             refusal(401, json!({ "type": "urn:ietf:params:acme:error:unauthorized", "detail": detail }))
         };
@@ -83,7 +83,7 @@ async fn an_account_that_has_ended_at_the_ca_is_noticed_with_the_next_order() ->
             web["status"]
         );
 
-        // The same word for an order of an account that goes on is about the order.
+        // The same code in the answer to an order of an account that still works is about the order.
         ca.overheard.script(&ca.proxy, move |said| match said.path == NEW_ORDER {
             true => unauthorized("Not for you"),
             false => Action::Pass,
@@ -136,7 +136,7 @@ async fn an_operator_that_is_restarted_again_and_again_registers_nothing() -> Re
         ca.overheard.forget();
         for restart in 1..=5 {
             operator.restart().await?;
-            // So that it has looked at the issuer before it is killed again.
+            // So that the operator has reconciled the issuer before it is killed again.
             let email = format!("admin-{restart}@example.com");
             ns.patch("issuer/ca", json!({ "spec": { "acme": { "email": email } } })).await?;
             let told = |issuer: &Value| issuer["status"]["acme"]["lastRegisteredEmail"] == email;

@@ -83,7 +83,7 @@ async fn an_account_is_looked_up_again_until_a_ca_that_stumbles_answers() -> Res
             }
             false => Action::Pass,
         });
-        // A key that was made just now is not looked up: no CA can know it.
+        // A key that was just generated is not looked up: no CA can know it.
         let secret = json!({
             "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "mine" },
             "stringData": { "tls.key": include_str!("../../fixtures/account-p256-sec1.pem") },

@@ -79,7 +79,7 @@ async fn a_deletion_never_hangs_on_a_ca() -> Result<()> {
             let begun = Stopwatch::start();
             ns.delete_object(&format!("issuer/{name}")).await?;
             ns.wait_gone(&format!("issuer/{name}"), SOON).await?;
-            // The time of a deletion is in whole seconds.
+            // The time of a deletion has whole seconds.
             assert!(begun.elapsed() >= Duration::from_secs(1), "{name}: it is given its time");
             let told = events(ns, "AccountLeftBehind").await?;
             let note = told.iter().find(|note| note.contains(&account)).context("no event")?;
@@ -101,7 +101,7 @@ async fn a_registration_that_hangs_does_not_hold_up_the_deletion() -> Result<()>
         ns.apply(&ca.issuer(BRIEFLY)).await?;
         held.reached().await?;
         ns.delete_object("issuer/ca").await?;
-        // Shorter than the request's own limit.
+        // Shorter than the timeout of the request.
         ns.wait_gone("issuer/ca", Duration::from_secs(20)).await?;
         Ok(())
     })
@@ -141,7 +141,7 @@ async fn an_account_whose_secret_goes_first_is_deactivated_all_the_same() -> Res
     TestNamespace::with("deactivation", async |ns| {
         let ca = Ca::start(ns, Pebble::builder()).await?;
         let _operator = Operator::builder(ns).start().await?;
-        // One that is not watched, as all of a namespace's may go in any order.
+        // One that is not watched, since the objects of a namespace can be deleted in any order.
         ns.apply(&key_secret("mine", include_str!("../../fixtures/account-p256-sec1.pem"))).await?;
         ns.apply(&ca.issuer(&format!("{DEACTIVATE}    privateKeySecretRef: {{ name: mine }}\n"))).await?;
         registered(ns, "ca").await?;

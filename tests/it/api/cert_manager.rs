@@ -51,6 +51,7 @@ async fn an_issuer_written_for_cert_manager_is_accepted_as_it_is() -> Result<()>
             format!("{server}, email: '', solvers: []"),
             "server: 'http://ca.internal:8080/acme'".to_owned(),
             format!("{server}, caBundle: YQ==, skipTLSVerify: false"),
+            format!("{server}, requestTimeout: 2m30s"),
             format!("{server}, skipTLSVerify: true, preferredChain: ISRG Root X1, profile: shortlived"),
             format!("{server}, accountKey: {{ algorithm: RSA }}, privateKeySecretRef: {{ name: a, key: b }}"),
             format!("{server}, accountKey: {{ size: 384, rolloverInterval: 1h }}"),
@@ -79,12 +80,12 @@ async fn sectigos_cluster_issuer_for_cert_manager_works_with_another_api_version
         let published = fs::read_to_string(&fixture)?;
         let (server, key_id) = ("https://acme.sectigo.com/v2/DV", "8LFTBfZ6OLbXjF1xJGaEGw");
         ensure!(published.contains(server) && published.contains(key_id), "{published}");
-        // Nothing of it is unknown to the API: kubectl refuses what would be dropped.
+        // The API knows all of its fields: kubectl rejects fields that would be dropped.
         kubectl(ns, &["apply", "--dry-run=server", "--filename", &fixture.display().to_string()])?;
 
         let key = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
         let pebble = Pebble::builder().eab(key_id, key).start(&ns.cluster).await?;
-        // In place of the public roots, which vouch for the real one.
+        // Instead of the public roots, which the real CA chains to.
         let roots = ns.cluster.description.state.join(format!("{}.roots.pem", ns.name));
         fs::write(&roots, &pebble.ca_pem)?;
         let _operator = Operator::builder(ns)

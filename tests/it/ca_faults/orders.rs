@@ -1,4 +1,4 @@
-//! Orders and certificates that are lost, unfit or never ready.
+//! Orders and certificates that are lost, invalid or never ready.
 
 use super::*;
 
@@ -16,7 +16,7 @@ async fn a_finalize_whose_answer_is_lost_is_not_taken_for_a_failure_when_the_ca_
                 *finalizes += 1;
                 return if *finalizes == 1 { Action::PassThenDrop } else { Action::Pass };
             }
-            // A replica of the CA lags: it does not know yet of what was done.
+            // A replica of the CA lags: it does not know yet what was done.
             if request.path.starts_with(path::ORDER) && *finalizes == 1 {
                 return change_json(|order| order["status"] = json!("ready"));
             }
@@ -92,7 +92,7 @@ async fn a_certificate_that_does_not_fit_is_refused_and_the_secret_left_as_it_is
         let pebble = steady().start(&ns.cluster).await?;
         let _operator = quick_to_retry(ns).argument("--backoff-longest", "1s").start().await?;
         let proxy = ready_behind_proxy(ns, &pebble, "ca").await?;
-        // The key stays, so that certificates for it can be made here.
+        // The key stays, so that the test can issue certificates for it.
         let key = "  privateKey: { algorithm: ECDSA, encoding: PKCS8, rotationPolicy: Never }\n";
         let names = ["a.misfit.test", "b.misfit.test"];
         let yaml = certificate("web", &names, "").replace("  privateKey: { algorithm: ECDSA }\n", key);
@@ -189,7 +189,7 @@ async fn twenty_orders_that_stay_processing_hold_up_nobody_and_a_restart_goes_on
     .await
 }
 
-/// Has the CA answer for the first order with `action`, and sees that another is placed, but not at once.
+/// The CA answers requests about the first order with `action`; another order must be placed, but not immediately.
 async fn lose_order(
     ns: &TestNamespace,
     pebble: &Pebble,
@@ -223,7 +223,7 @@ async fn lose_order(
     Ok(())
 }
 
-/// Orders for names that begin with `slow` never get further than `processing`.
+/// Orders for names that begin with `slow` stay `processing`.
 fn stay_processing(request: &RequestInfo) -> Action {
     if ![path::ORDER, path::FINALIZE].iter().any(|path| request.path.starts_with(path)) {
         return Action::Pass;
@@ -236,7 +236,7 @@ fn stay_processing(request: &RequestInfo) -> Action {
     })
 }
 
-/// A certificate for `key` and `names`, valid from the beginning of one year to that of another, in PEM.
+/// A certificate for `key` and `names`, valid from the beginning of one year to the beginning of another, in PEM.
 fn chain(key: &KeyPair, names: &[&str], (from, until): (i32, i32), with_chain: bool) -> Result<String> {
     let (ca, ca_pem) = foreign_ca()?;
     let mut params = CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>())?;

@@ -1,8 +1,8 @@
-//! The values: each is described, set in a rendering, and refused if it is wrong.
+//! The values: each is documented, set in a rendering, and rejected if it is invalid.
 
 use super::*;
 
-/// Each with something of what is said.
+/// Invalid values, each with a part of the error.
 const REFUSED: &[(&str, &str)] = &[
     ("replicas=two", "at '/replicas': got string, want integer"),
     ("replica=3", "additional properties 'replica' not allowed"),
@@ -72,7 +72,7 @@ fn the_documentation_has_every_value_with_its_default() -> Result<()> {
     let mut rows = String::new();
     for (path, line) in described()? {
         let default = at(&defaults, &path).with_context(|| format!("values.yaml has no {path}"))?;
-        // What has values of its own has no default of its own.
+        // A value that contains others has no default.
         let inner = schema_paths()?.iter().any(|other| other.starts_with(&format!("{path}.")));
         let default = if inner { String::new() } else { format!("`{default}`") };
         rows.push_str(&format!("| `{path}` | {default} | {line} |\n"));
@@ -80,7 +80,7 @@ fn the_documentation_has_every_value_with_its_default() -> Result<()> {
     let page = root().join("docs/install-helm.md");
     let page_text = fs::read_to_string(&page)?;
     let heading = "| value | default | meaning |\n| --- | --- | --- |\n";
-    // It is the last thing on the page.
+    // It is the last section of the page.
     let (before, _) = page_text.split_once(heading).context("no table of values")?;
     compare(&page, &format!("{before}{heading}{rows}"), "make chart")
 }
@@ -125,7 +125,7 @@ fn defaults_of_the_operator_are_told_as_they_are() -> Result<()> {
     Ok(())
 }
 
-/// The values that the schema knows, as `config.backoffFirst`.
+/// The values in the schema, such as `config.backoffFirst`.
 fn schema_paths() -> Result<BTreeSet<String>> {
     fn walk(properties: &Map<String, Value>, prefix: &str, into: &mut BTreeSet<String>) {
         for (name, schema) in properties {
@@ -139,12 +139,12 @@ fn schema_paths() -> Result<BTreeSet<String>> {
     let schema: Value = serde_json::from_str(&fs::read_to_string(chart().join("values.schema.json"))?)?;
     let mut paths = BTreeSet::new();
     walk(schema["properties"].as_object().context("a schema without properties")?, "", &mut paths);
-    // Helm itself hands this to charts.
+    // Helm itself passes this to charts.
     paths.remove("global");
     Ok(paths)
 }
 
-/// Each value that has a comment above it in `values.yaml`, and each that the schema knows, with the comment.
+/// All values with a comment above them in `values.yaml`, and all in the schema, with their comments.
 fn described() -> Result<BTreeMap<String, String>> {
     let known = schema_paths()?;
     let mut described = BTreeMap::new();
@@ -179,7 +179,7 @@ fn at<'a>(values: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.').try_fold(values, |value, key| value.get(key))
 }
 
-/// `backoff-first` as `backoffFirst`.
+/// Converts `backoff-first` to `backoffFirst`.
 fn camel_case(flag: &str) -> String {
     let mut words = flag.split('-');
     let mut name = words.next().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! The MAC key: its spelling, its algorithm, and the Secret that holds it.
+//! The MAC key: its encoding, its algorithm, and its Secret.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Accounts that the CA will not serve.
+//! Accounts that the CA rejects.
 
 use super::*;
 
@@ -42,7 +42,7 @@ async fn an_unusable_account_is_left_alone_until_the_spec_of_its_issuer_changes(
         waits_for_issuer(ns, "one", &words("BAD_SIGNATURE")).await?;
         ca.overheard.forget();
 
-        // Nothing but the spec of the issuer makes it try again.
+        // Only a change of the issuer's spec causes another attempt.
         ns.apply(&certificate("two", &[&host(ns, "two")], "")).await?;
         waits_for_issuer(ns, "two", &words("BAD_SIGNATURE")).await?;
         ns.patch("issuer/ca", json!({ "metadata": { "annotations": { "touched": "yes" } } })).await?;
@@ -76,7 +76,7 @@ async fn an_unusable_account_is_left_alone_until_the_spec_of_its_issuer_changes(
 async fn what_the_cas_operator_has_mended_is_noticed_without_a_change_here() -> Result<()> {
     TestNamespace::with("eab", async |ns| {
         let ca = Ca::start(ns, Pebble::builder()).await?;
-        // What is retried slowly is retried sixty times as slowly as the rest.
+        // A slow retry takes sixty times as long as the others.
         let _operator = Operator::builder(ns).argument("--backoff-first", "20ms").start().await?;
         ns.apply(&ca.issuer("")).await?;
         ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;

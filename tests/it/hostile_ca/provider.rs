@@ -1,4 +1,4 @@
-//! A DNS provider and a name server that answer without measure.
+//! A DNS provider and a name server that send too much.
 
 use super::*;
 
@@ -63,7 +63,7 @@ async fn a_provider_and_a_zone_without_measure_harm_only_their_own_certificates(
                 scene.apply(&of_issuer(name, &certificate(name, &[&host], ""))).await?;
                 let told = |object: &Value| {
                     condition(object, "Issuing").is_some_and(|(_, reason, message)| {
-                        // It depends on the resolver's patience with such a zone whether the record is seen.
+                        // Whether the record is seen depends on the resolver's patience with such a zone.
                         let seen = ["Validating", "DNS", "Unauthorized"].contains(&reason.as_str());
                         message.contains(words) || (name == "zone" && seen)
                     })
@@ -77,7 +77,7 @@ async fn a_provider_and_a_zone_without_measure_harm_only_their_own_certificates(
                 queries.iter().map(|query| query.name.as_str()).filter(|name| name.starts_with("ns-"));
             let servers = servers.collect::<BTreeSet<_>>().len();
             ensure!((1..=13).contains(&servers), "{servers} of a thousand name servers were looked up");
-            // Kubernetes deletes no namespace while it cannot ask an API that somebody has added to it.
+            // Kubernetes deletes no namespace while an added API does not answer.
             drop(webhook);
             scene.aftermath().await
         },

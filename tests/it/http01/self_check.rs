@@ -1,4 +1,4 @@
-//! The look at the answer before the CA's, and what is said of what it sees.
+//! The self-check, and the messages about its result.
 
 use super::*;
 
@@ -12,7 +12,7 @@ async fn what_keeps_the_answer_from_being_seen_is_told_apart_and_written_once() 
                 .map(|name| host(ns, name));
         let _held = hold(ns, &refused).await?;
         dns.set_servfail(&servfail).await?;
-        // Not an IPv4 address, and so no answer at all.
+        // Not an IPv4 address, and so not an answer.
         dns.set_a(&no_address, &["2001:db8::1"]).await?;
         let location = format!("location: https://{redirected}/\r\n");
         dns.set_a(&redirected, &[REDIRECTS]).await?;
@@ -114,7 +114,7 @@ async fn a_slow_ingress_is_waited_for() -> Result<()> {
 #[tokio::test]
 async fn an_ipv6_address_that_leads_nowhere_does_not_keep_the_answer_from_being_seen() -> Result<()> {
     TestNamespace::with("aaaa", async |ns| {
-        // Pebble, unlike other CAs, tries one address only.
+        // Unlike other CAs, Pebble tries only one address.
         let pebble = steady().always_valid().start(&ns.cluster).await?;
         let _operator = Operator::builder(ns).argument("--http01-self-check-timeout", "10m").start().await?;
         ns.apply(&issuer(&pebble.directory_url, &pebble.ca_pem, "")).await?;
@@ -137,7 +137,7 @@ const BREAKS_OFF: &str = "127.80.0.4";
 
 const FORBIDS: &str = "127.80.0.5";
 
-/// A listener that ends when this is dropped.
+/// A listener that is closed when this is dropped.
 struct Listener(tokio::task::JoinHandle<()>);
 
 impl Drop for Listener {
@@ -146,7 +146,7 @@ impl Drop for Listener {
     }
 }
 
-/// Does this to each connection to `address`, on port 80 if it has none.
+/// Handles each connection to `address`, by default on port 80, in this way.
 async fn listen<F, R>(address: &str, serve: F) -> Result<Listener>
 where
     F: Fn(TcpStream) -> R + Send + Sync + 'static,
@@ -163,7 +163,7 @@ where
     })))
 }
 
-/// Answers each request the same.
+/// Gives all requests the same answer.
 async fn answers(address: &str, status: &str, headers: &str, body: &str) -> Result<Listener> {
     let length = body.len();
     let answer =
@@ -183,18 +183,18 @@ async fn breaks_off(address: &str) -> Result<Listener> {
     listen(address, |mut stream| async move { stream.read(&mut [0; 4096]).await.map(drop) }).await
 }
 
-/// Forwards each connection to the router, after a while.
+/// Forwards each connection to the router after a delay.
 async fn forwards(address: &str, after: Duration) -> Result<Listener> {
     listen(address, move |mut stream| async move {
         let mut router = TcpStream::connect((ADDRESS, 80)).await?;
-        // This is what is tested: an ingress that takes its time.
+        // This is the behavior under test: a slow ingress.
         let _ = tokio::time::timeout(after, std::future::pending::<()>()).await;
         copy_bidirectional(&mut stream, &mut router).await.map(drop)
     })
     .await
 }
 
-/// An Ingress that leads all of a host to a port of ours.
+/// An Ingress that routes all requests for a host to one of our ports.
 fn competitor(host: &str, port: u16) -> String {
     let service = json!({
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": "shop"},

@@ -1,4 +1,4 @@
-//! Private keys, and the signing requests that are made with them.
+//! Private keys, and their CSRs.
 
 use super::*;
 

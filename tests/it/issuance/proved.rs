@@ -1,4 +1,4 @@
-//! Names that the CA takes for proved already.
+//! Names that the CA considers validated already.
 
 use super::*;
 
@@ -20,7 +20,7 @@ async fn an_order_found_ready_needs_no_solver() -> Result<()> {
 async fn an_authorization_found_valid_needs_no_solver() -> Result<()> {
     TestNamespace::with("issuance", async |ns| {
         let proxy = proved_before(ns).await?;
-        // The CA takes its time to see that it knows all authorizations already.
+        // The CA takes some time to notice that all authorizations are already valid.
         proxy.script(|request| match request.path.as_str() {
             "/order-plz" => Action::ReplaceBody(Box::new(|body| {
                 let text = String::from_utf8_lossy(&body);
@@ -38,8 +38,8 @@ async fn an_authorization_found_valid_needs_no_solver() -> Result<()> {
     .await
 }
 
-/// A CA that takes a name for proved that was proved before, and has proved `a.example.com` for the issuer `ca`. The
-/// issuer `bare` has the same account, and no solvers.
+/// A CA that reuses validations, and has validated `a.example.com` for the issuer `ca`. The issuer `bare` has the same account,
+/// and no solvers.
 async fn proved_before(ns: &TestNamespace) -> Result<Box<Ca>> {
     let pebble = Pebble::builder().authorization_reuse_percent(100);
     let (pebble, proxy, operator) = ready_through_proxy(ns, pebble, "").await?;
@@ -58,7 +58,7 @@ async fn proved_before(ns: &TestNamespace) -> Result<Box<Ca>> {
     issued(ns, "first").await?;
     ns.wait_condition("issuer/bare", "Ready", "True", SOON).await?;
 
-    // Without that proof the issuer is of no use.
+    // Without that validation, the issuer is useless.
     ns.apply(&certificate("unproved", &["b.example.com"], "").replace("name: ca ", "name: bare ")).await?;
     let refused =
         |object: &Value| condition(object, "Ready").is_some_and(|(_, reason, _)| reason == "NoSolver");

@@ -1,4 +1,4 @@
-//! What the CA answers to a rollover, or does not.
+//! The CA's answers to a rollover, or missing answers.
 
 use super::*;
 
@@ -9,7 +9,7 @@ async fn a_lost_answer_leads_to_the_key_that_the_ca_knows() -> Result<()> {
         let operator = ca.impatient(ns).await?;
         ca.ready(ns, "").await?;
         let before = acme(ns).await?;
-        // The CA changes the key; then it says neither so nor anything else.
+        // The CA replaces the key; then it confirms nothing and answers nothing else.
         let deaf = Arc::new(AtomicBool::new(false));
         let hears = deaf.clone();
         ca.proxy.script(move |request| match request.path.as_str() {
@@ -49,7 +49,7 @@ async fn a_key_that_another_account_has_is_not_taken_for_ours() -> Result<()> {
         let before = acme(ns).await?;
         let directory = ca.pebble.directory_url.clone();
         let (namespace, ca_pem) = (ns.name.clone(), ca.pebble.ca_pem.clone());
-        // Somebody else registers the very key just before the CA hears of the change.
+        // Somebody else registers the new key just before the CA receives the rollover.
         ca.proxy.script(move |request| {
             if request.path == KEY_CHANGE {
                 let pem = read_at_once(&namespace, "tls.key.next");
@@ -156,12 +156,12 @@ async fn a_ca_that_does_not_change_keys_is_left_in_peace_and_issuing_goes_on() -
             issue(ns, &format!("after-{name}")).await?;
             assert_eq!(requests_to(&ca.proxy, KEY_CHANGE).len(), 1, "{name}");
         }
-        // It is not tried again before its time, nor after a restart.
+        // It is not retried early, not even after a restart.
         operator.restart().await?;
         issue(ns, "web").await?;
         assert_eq!(requests_to(&ca.proxy, KEY_CHANGE).len(), 1);
 
-        // Who does not want it any more is not told of it any more.
+        // If it is no longer wanted, it is no longer reported.
         let none = json!({ "metadata": { "annotations": { (certwright_api::ANNOTATION_ROLLOVER): null } } });
         ns.patch("issuer/ca", none).await?;
         let quiet = |issuer: &Value| {

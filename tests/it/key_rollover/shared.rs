@@ -31,7 +31,7 @@ async fn issuers_that_share_a_key_follow_each_other() -> Result<()> {
         }
         assert_eq!((registrations(), requests_to(&ca.proxy, KEY_CHANGE).len()), (1, 1));
 
-        // They would go on and on if each had it its way.
+        // They would never stop if each one followed its own spec.
         ns.apply(&ca.issuer(&format!("{shared}    accountKey: {{ algorithm: RSA, size: 2048 }}\n"))).await?;
         ns.wait("issuer/ca", SOON, |issuer| issuer["status"]["acme"]["keyAlgorithm"] == "RSA 2048").await?;
         ns.apply(&of_issuer(

@@ -3,7 +3,7 @@
 use super::*;
 
 impl Life<'_> {
-    /// A MAC key that is wrong is refused. That the right one is taken is seen by the registration.
+    /// A wrong MAC key is rejected. The registration shows that the right one is accepted.
     pub(super) async fn external_account(&self) -> Result<Outcome> {
         let name = self.name("wrong");
         self.proxy.forget();
@@ -66,7 +66,7 @@ impl Life<'_> {
         Ok(Outcome::Yes)
     }
 
-    /// The next key of the account is made known to the CA, and issues.
+    /// The next key of the account is rolled over at the CA, and can issue.
     pub(super) async fn roll_over(&self) -> Result<Outcome> {
         let name = self.name("ca");
         let before = self.account_key(&name).await?;
@@ -94,7 +94,7 @@ impl Life<'_> {
                 Outcome::Yes
             }
             (_, Some(url)) => {
-                // RFC 8555 has no type for that, and CAs take any.
+                // RFC 8555 has no type for that, and CAs use any.
                 self.answered(url, 501)?;
                 ensure!(reason == "KeyChangeNotOffered", "{reason}: {message}");
                 ensure!(jwk_thumbprint(&before) == jwk_thumbprint(&after), "the key is lost");
@@ -111,7 +111,7 @@ impl Life<'_> {
         Ok(outcome)
     }
 
-    /// The account ends.
+    /// The account is deactivated.
     pub(super) async fn deactivate(&self) -> Result<Outcome> {
         let name = self.name("ca");
         let object = format!("issuer/{name}");
@@ -129,7 +129,8 @@ impl Life<'_> {
             return Ok(Outcome::No(words(&message)));
         }
         self.answered(url, 200)?;
-        // RFC 8555 section 7.3.6 has it refused from now on. Some CAs speak of such an account, and some do not.
+        // According to RFC 8555 section 7.3.6, its requests are rejected from now on. Some CAs return such an account, and
+        // some do not.
         match Account::look_up(&server(self.ca)?, self.account_key(&name).await?).await {
             Ok(None) => {}
             Ok(Some(known)) => ensure!(known.state.status == AccountStatus::Deactivated, "{:?}", known.state),

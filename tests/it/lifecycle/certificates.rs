@@ -21,7 +21,7 @@ impl Life<'_> {
         Ok(Outcome::Yes)
     }
 
-    /// A profile that is offered leads to a certificate, and one that is not to a refusal.
+    /// An offered profile leads to a certificate, and another one to an error.
     pub(super) async fn profile(&self) -> Result<Outcome> {
         for (profile, refused) in [("other", false), ("nonsense", true)] {
             let name = self.name(profile);
@@ -63,7 +63,7 @@ impl Life<'_> {
         Ok(Outcome::Yes)
     }
 
-    /// The CA is asked when the certificate is best renewed.
+    /// The CA is asked when to renew the certificate.
     pub(super) async fn renewal_information(&self) -> Result<Outcome> {
         if self.directory.renewal_info.is_none() {
             return Ok(Outcome::No("is not offered".to_owned()));
@@ -76,13 +76,13 @@ impl Life<'_> {
         Ok(Outcome::Yes)
     }
 
-    /// The account revokes its certificate, and another takes its place.
+    /// The account revokes its certificate, and another certificate replaces it.
     pub(super) async fn revoke(&self) -> Result<Outcome> {
         let name = self.name("web");
         self.revoked(&name, "signed by the account", |header| header["kid"].is_string()).await
     }
 
-    /// The certificate's own key does, where the account may not.
+    /// The certificate's own key revokes it if the account may not.
     pub(super) async fn revoke_with_own_key(&self) -> Result<Outcome> {
         let name = self.name("own");
         let revoke_cert = path(self.directory.revoke_cert.as_ref().context("no revokeCert")?);
@@ -107,7 +107,7 @@ impl Life<'_> {
         self.ns.patch(&format!("certificate/{name}"), ask).await.map(drop)
     }
 
-    /// The CA is asked to revoke what is in the Secret, by a request whose header is as `signed` wants it.
+    /// The CA is asked to revoke the certificate in the Secret, with a request whose header is as `signed` requires.
     async fn revoked(&self, name: &str, how: &str, signed: fn(&Value) -> bool) -> Result<Outcome> {
         let url = self.directory.revoke_cert.as_ref().context("no revokeCert")?;
         let before = tls(self.ns, &format!("{name}-tls")).await?;

@@ -1,4 +1,4 @@
-//! Rate limits: the whole account pauses, for as long as the CA says and not beyond what makes sense.
+//! Rate limits: the whole account pauses as long as the CA says, within bounds.
 
 use super::*;
 
@@ -7,7 +7,7 @@ async fn a_rate_limit_at_any_endpoint_pauses_the_whole_account_for_as_long_as_th
     TestNamespace::with("too-fast", async |ns| {
         let pebble = steady().start(&ns.cluster).await?;
         let operator = Operator::builder(ns).argument("--backoff-first", "1s").start().await?;
-        // By turns in both forms of Retry-After.
+        // Alternates between both forms of Retry-After.
         let endpoints = [
             (path::NEW_ORDER, false),
             (path::AUTHORIZATION, true),
@@ -20,7 +20,7 @@ async fn a_rate_limit_at_any_endpoint_pauses_the_whole_account_for_as_long_as_th
             let limited = some.iter().map(|(path, date)| limited_at(ns, &pebble, path, *date));
             futures::future::try_join_all(limited).await?;
         }
-        // Two Certificates of each account: a wait is a look at its beginning, one at its end, and no more.
+        // Two Certificates per account: each writes at the beginning and at the end of the wait, and no more.
         let reconciles = sum(&operator.metrics().await?, "certwright_reconcile", "unchanged");
         ensure!(reconciles < 100.0, "{reconciles} reconciles changed nothing: that is a hot loop");
         Ok(())
@@ -34,11 +34,11 @@ async fn a_rate_limit_on_the_directory_pauses_the_account_too() -> Result<()> {
         let pebble = steady().start(&ns.cluster).await?;
         let operator = Operator::builder(ns).argument("--backoff-first", "1s").start().await?;
         let proxy = ready_behind_proxy(ns, &pebble, "ca").await?;
-        // A new process has to read the directory anew.
+        // A new process has to fetch the directory again.
         operator.restart().await?;
         proxy.forget();
         proxy.script(limit_once(path::DIRECTORY, || "5".to_owned()));
-        // What a directory says is not quoted: it may be no CA's.
+        // The answer to a directory request is not quoted: the server may not be a CA.
         limited(ns, &proxy, ["a", "b"], "ca", 5, "rateLimited").await
     })
     .await
@@ -62,7 +62,7 @@ async fn a_retry_after_that_is_absurd_or_past_is_cut_to_what_makes_sense() -> Re
         let (_, message) = issuing(ns, "second", "RateLimited").await?;
         let until: Timestamp = message.rsplit(' ').next().context("no time")?.parse()?;
         let pause = until.duration_since(clock::now());
-        // The CA does not say whether the limit is theirs as well.
+        // The CA does not say whether the limit also applies to these.
         let longest = SignedDuration::from_mins(5);
         ensure!(
             pause > longest / 2 && pause <= longest + SignedDuration::from_secs(1),
@@ -100,7 +100,7 @@ async fn a_restart_does_not_shorten_the_wait_after_a_rate_limit() -> Result<()> 
 
         operator.restart().await?;
         proxy.forget();
-        // Once another one is issued, all have been looked at.
+        // When another one is issued, all of them have been processed.
         ns.apply(&of_issuer("other", &issuer(&pebble.directory_url, &pebble.ca_pem, ""))).await?;
         ns.apply(&of_issuer("other", &certificate("other", &["other.test"], ""))).await?;
         issued(ns, "other").await?;
@@ -115,7 +115,7 @@ async fn a_restart_does_not_shorten_the_wait_after_a_rate_limit() -> Result<()> 
     .await
 }
 
-/// Refuses the first request to `path` as too fast.
+/// Rejects the first request to `path` with a rate limit.
 fn limit_once(
     path: &'static str,
     retry_after: impl Fn() -> String + Send + Sync + 'static,
@@ -133,7 +133,7 @@ fn limit_once(
     }
 }
 
-/// Has the CA refuse a request to `path` of an account of its own, and sees that the account pauses.
+/// The CA rejects a request of a separate account to `path` with a rate limit, and the account must pause.
 async fn limited_at(ns: &TestNamespace, pebble: &Pebble, path: &'static str, date: bool) -> Result<()> {
     let issuer = path.trim_matches('/').to_ascii_lowercase();
     let proxy = ready_behind_proxy(ns, pebble, &issuer).await?;
@@ -146,7 +146,8 @@ async fn limited_at(ns: &TestNamespace, pebble: &Pebble, path: &'static str, dat
         .with_context(|| format!("limited at {path}"))
 }
 
-/// A Certificate is refused as too fast; another of the account waits with it, and nothing is asked before the time.
+/// A Certificate is rejected with a rate limit; another one of the account waits with it, and nothing is requested before the
+/// time.
 async fn limited(
     ns: &TestNamespace,
     proxy: &Proxy,
@@ -169,7 +170,7 @@ async fn limited(
     Ok(())
 }
 
-/// How long it was silent after the CA had said that it is too fast.
+/// How long no request followed after the CA had reported the rate limit.
 fn pause_after_limit(proxy: &Proxy) -> Result<Duration> {
     let requests = proxy.requests();
     let limited = requests.iter().position(|record| record.status.is_some_and(|status| status == 429));

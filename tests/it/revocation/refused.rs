@@ -1,4 +1,4 @@
-//! A CA that stumbles, refuses, or does not revoke.
+//! A CA that fails, rejects, or does not revoke.
 
 use super::*;
 
@@ -134,7 +134,7 @@ async fn a_ca_that_does_not_revoke_is_not_asked() -> Result<()> {
     .await
 }
 
-/// Refuses requests to revoke that are signed by an account; those with the certificate's own key reach the CA.
+/// Rejects revocations that are signed by an account; those signed with the certificate's own key reach the CA.
 fn refuse_the_account(proxy: &Proxy) {
     proxy.script(|request| match request.path.starts_with(REVOKE) && is_by_account(request) {
         true => Action::Respond {

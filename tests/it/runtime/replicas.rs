@@ -130,7 +130,7 @@ endpoints: [{{ addresses: ["{ADDRESS}"] }}, {{ addresses: ["{SECOND_ADDRESS}"] }
     .await
 }
 
-/// Two replicas, of which the first leads.
+/// Two replicas, the first of which leads.
 async fn replicas(
     ns: &TestNamespace,
     lease_duration: &str,
@@ -156,7 +156,7 @@ async fn holder(ns: &TestNamespace) -> Result<Option<String>> {
     Ok(ns.api::<Lease>().get("certwright").await?.spec.and_then(|spec| spec.holder_identity))
 }
 
-/// How many requests were refused, as Pebble does with one nonce in twenty.
+/// How many requests were rejected; Pebble rejects one nonce in twenty.
 fn refused(proxy: &Proxy, path: &str) -> usize {
     let refused = |request: &&certwright_cluster::proxy::Record| {
         request.path.starts_with(path) && request.status.is_some_and(|status| status == 400)

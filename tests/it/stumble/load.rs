@@ -1,4 +1,4 @@
-//! Watches that break, writes without an answer or that fail at random, and an API server that is away.
+//! Watches that break, writes that get no answer or fail at random, and an API server that is away.
 
 use super::*;
 
@@ -103,7 +103,7 @@ async fn all_goes_on_when_the_api_server_is_back_and_the_log_has_little_to_say_o
         let troubles =
             logs.iter().filter(|line| ["WARN", "ERROR"].contains(&line["level"].as_str().unwrap_or("")));
         let said: Vec<&str> = troubles.filter_map(|line| line["message"].as_str()).collect();
-        // Until it is clear that not a single request has failed but the API server is away, one object may be told of.
+        // Before it is clear that the API server is away and not just one request has failed, one object may be logged.
         let expected = [
             "the API server is away; failed work continues when it is back",
             "no longer leading",
@@ -127,10 +127,10 @@ fn hash(what: &impl Hash) -> u64 {
 /// Longer than anything takes here.
 const LONG: Duration = Duration::from_secs(90);
 
-/// For how many seconds the API server is away; `CERTWRIGHT_AWAY` for longer.
+/// How many seconds the API server is away; `CERTWRIGHT_AWAY` for longer.
 const AWAY: usize = 12;
 
-/// How many Certificates: `CERTWRIGHT_LOAD`, to try by hand what takes too long here.
+/// The number of Certificates; `CERTWRIGHT_LOAD` for manual runs with more.
 fn how_many(usually: usize) -> usize {
     by_hand("CERTWRIGHT_LOAD", usually)
 }
@@ -143,7 +143,7 @@ fn elected(operator: OperatorBuilder<'_>) -> OperatorBuilder<'_> {
     operator.argument("--leader-elect", "true").argument("--lease-duration", "8s")
 }
 
-/// A CA that bears load, and an operator that reaches the API server through a proxy.
+/// A CA that can handle load, and an operator that reaches the API server through a proxy.
 struct Load {
     _ca: StepCa,
     api: Proxy,
@@ -163,7 +163,7 @@ impl Load {
         Ok(Self { _ca: ca, api, operator })
     }
 
-    /// Has so many certificates issued; returns how long that took.
+    /// Issues this many certificates; returns how long that took.
     async fn issue(&self, ns: &TestNamespace, n: usize) -> Result<Duration> {
         self.apply(ns, n).await?;
         self.wait(ns, n).await
@@ -185,7 +185,7 @@ impl Load {
         Ok(begun.elapsed())
     }
 
-    /// How many orders the CA has placed.
+    /// The number of orders that the CA has created.
     async fn orders(&self) -> Result<usize> {
         let metrics = self.operator.metrics().await?;
         let placed = metrics.lines().filter(|line| {

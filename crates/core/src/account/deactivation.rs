@@ -10,15 +10,16 @@ use super::state::{Pending, State};
 use super::{AccountStep, KeySecret, Situation, Snapshot};
 use crate::backoff::Backoff;
 use crate::deletion::Deletion;
-use certwright_api::{AccountOnDelete, AccountPolicy, PreviousAccount, issuer_reason as reason};
+use certwright_acme::ServerConfig;
+use certwright_api::{AccountOnDelete, AcmeIssuer, AccountPolicy, PreviousAccount, issuer_reason as reason};
 
 /// How long the deletion of an issuer waits for the CA, unless its policy sets another timeout.
 const DEACTIVATION_TIMEOUT: SignedDuration = SignedDuration::from_secs(120);
 /// Bounds of the wait between attempts while the deletion of an issuer waits for the CA.
 const BACKOFF_OF_DELETION: Backoff =
     Backoff { first: Duration::from_secs(2), longest: Duration::from_secs(30) };
-/// How long the CA may take for a requested deactivation: longer than any request takes.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// The number of requests of a requested deactivation: for the directory, a nonce, the deactivation, and its confirmation.
+const REQUESTS: u32 = 4;
 /// The minimum time that the CA has to answer.
 const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -97,12 +98,18 @@ fn asked(situation: &Situation<'_>) -> Asked {
     }
 }
 
+/// How long the CA of an issuer may take to answer a request.
+pub fn request_timeout(spec: &AcmeIssuer) -> Duration {
+    spec.request_timeout.map_or(ServerConfig::TIMEOUT, Into::into)
+}
+
 /// The deactivation that the annotation requests, if an attempt is due.
 pub(super) fn due(situation: &Situation<'_>, now: Timestamp) -> Option<AccountStep> {
     let url = situation.asked_to_deactivate()?;
     matches!(standing_in(situation, url), Standing::Current | Standing::Previous { .. }).then_some(())?;
+    let patience = request_timeout(situation.spec) * REQUESTS;
     (next_attempt(situation, url) <= Some(now))
-        .then(|| AccountStep::Deactivate { url: url.to_owned(), patience: PATIENCE })
+        .then(|| AccountStep::Deactivate { url: url.to_owned(), patience })
 }
 
 /// When the deactivation that the annotation requests is retried, if it has failed.

@@ -85,11 +85,23 @@ impl Way {
 
     /// The type of the challenges that are answered in this way.
     fn challenge_type(&self) -> ChallengeType {
-        match self {
-            Self::Ingress(_) | Self::Route(_) => ChallengeType::Http01,
-            Self::Record(_) => ChallengeType::Dns01,
-        }
+        challenge_type(self.recorded().0)
     }
+}
+
+/// The type of the challenges that are answered in this way.
+pub fn challenge_type(way: ChallengeWay) -> ChallengeType {
+    match way {
+        ChallengeWay::Ingress | ChallengeWay::EditedIngress | ChallengeWay::HttpRoute => {
+            ChallengeType::Http01
+        }
+        ChallengeWay::TxtRecord => ChallengeType::Dns01,
+    }
+}
+
+/// Whether the answer to this challenge is presented over HTTP.
+pub fn is_over_http(challenge: &certwright_api::ChallengeStatus) -> bool {
+    challenge_type(challenge.way) == ChallengeType::Http01
 }
 
 /// Control of some names cannot be proved.

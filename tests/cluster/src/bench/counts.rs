@@ -1,4 +1,4 @@
-//! What is counted: writes to the API server, requests to the CA.
+//! What is counted: writes to the API server, and requests to the CA.
 
 use std::collections::BTreeMap;
 
@@ -6,14 +6,14 @@ use anyhow::Result;
 use certwright_cluster::ApiServerMetrics;
 use kube::Client;
 
-/// What Kubernetes itself writes when a Service comes and goes: its cluster address, and the slices that it owns.
+/// Kubernetes' own writes when a Service is created or deleted: its cluster address, and its EndpointSlices.
 const CONSEQUENCES: [&str; 4] =
     ["DELETE endpoints", "POST ipaddresses", "DELETE ipaddresses", "DELETE endpointslices"];
 
-/// Counts by what is counted, as in `PATCH certificates/status`.
+/// Numbers by name, such as `PATCH certificates/status`.
 pub type Counts = BTreeMap<String, u64>;
 
-/// The writes that the API server has counted, but for leases.
+/// The writes that the API server has counted, without Leases.
 pub async fn writes(client: &Client) -> Result<Counts> {
     let kinds = ApiServerMetrics::read(client).await?.writes().into_iter();
     let counted = kinds.filter(|(kind, _)| kind.resource != "leases").map(|(kind, count)| {

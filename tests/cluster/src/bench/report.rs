@@ -1,4 +1,4 @@
-//! The figures of a benchmark: printed, written down, and held against what is to be reached.
+//! The figures of a benchmark: printed, stored, and compared with the goals.
 
 use std::{env, fs, path::PathBuf};
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{BATCHES, RECORD_BATCHES};
 
-/// The figures of all scenarios, and the file they go to.
+/// The figures of all scenarios, and the file where they are stored.
 pub struct Report {
     file: PathBuf,
     scenarios: Map<String, Value>,
@@ -21,7 +21,7 @@ impl Report {
         Ok(Self { file: target.join("bench.json"), scenarios: Map::new() })
     }
 
-    /// Adds a scenario, and writes the file: what has been measured stays when a later scenario fails.
+    /// Adds a scenario, and writes the file: if a later scenario fails, the earlier results are kept.
     pub fn add(&mut self, scenario: &str, figures: Value) -> Result<()> {
         self.scenarios.insert(scenario.into(), figures);
         let text = serde_json::to_string_pretty(&self.scenarios)?;
@@ -53,14 +53,14 @@ impl Report {
         println!("\nFigures are in {}", self.file.display());
     }
 
-    /// What is to be reached: the goal, the figure and whether it is met.
+    /// The goals: name, figure, and whether it is met.
     fn goals(&self) -> Vec<(String, f64, bool)> {
         let at_most =
             |goal: String, value: f64, most: f64| (format!("{goal} <= {most}"), value, value <= most);
         let figure = |scenario: &str, name: &str, most| {
             at_most(format!("{scenario} {name}"), self.figure(scenario, name), most)
         };
-        // All of them, whoever makes them: what Kubernetes adds to the operator's is paid for as well.
+        // All writes, including those that Kubernetes adds to the operator's.
         let writes = |scenario: &str, most| {
             let kinds = ["writes_per_certificate", "writes_by_kubernetes_per_certificate"];
             let all = kinds.iter().map(|kind| self.figure(scenario, kind)).sum();
@@ -81,7 +81,7 @@ impl Report {
         for scenario in &RECORD_BATCHES.map(|n| format!("dns01-rfc2136-{n}")) {
             goals.push(writes(scenario, 8.0));
         }
-        // Under 60 MB, that is; memory is given in tenths.
+        // Under 60 MB: memory is given in tenths of a megabyte.
         goals.push(figure("http01-500", "rss_mb_peak", 59.9));
         goals.push(figure("idle-500", "writes", 0.0));
         goals.push(figure("self-check-failing", "writes_per_minute", 1.0));

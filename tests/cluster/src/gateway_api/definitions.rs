@@ -14,7 +14,7 @@ use crate::tools::cache_dir;
 
 const MODULE: &str = "sigs.k8s.io/gateway-api";
 
-/// Downloads them, if they are not there.
+/// Downloads them if necessary.
 pub fn install() -> Result<()> {
     let directory = directory()?;
     if directory.exists() {
@@ -35,7 +35,7 @@ pub fn install() -> Result<()> {
     fs::create_dir(&definitions)?;
     for entry in fs::read_dir(&source).with_context(|| format!("{MODULE} has no standard definitions"))? {
         let path = entry?.path();
-        // Beside the definitions there is a policy against going back to older ones.
+        // The folder also has a policy that prevents downgrades.
         if fs::read_to_string(&path)?.contains("\nkind: CustomResourceDefinition\n") {
             fs::copy(&path, definitions.join(path.file_name().context("a file has a name")?))?;
         }
@@ -44,7 +44,7 @@ pub fn install() -> Result<()> {
     Ok(())
 }
 
-/// Where they are: a file a definition. It exists only once all of them do.
+/// Where they are: one file for each definition. The folder exists only when all of them do.
 pub fn directory() -> Result<PathBuf> {
     let pins = fs::read(source().join("go.sum"))?;
     let digest: String = Sha256::digest(pins).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
@@ -55,7 +55,7 @@ fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/gateway-api")
 }
 
-/// What `go mod download -json` says of a module.
+/// The output of `go mod download -json` for a module.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Module {
@@ -68,10 +68,10 @@ struct Module {
     error: String,
 }
 
-/// Downloads the module by Go's own client, and compares it with the pinned checksum.
+/// Downloads the module with Go's own client, and compares it with the pinned checksum.
 ///
-/// The module may ask for a newer Go than there is. That is an error to Go, and of no matter to YAML files: what counts
-/// is that the module's archive came, with the right checksum.
+/// The module may require a newer version of Go. Go reports an error then, which does not matter for YAML files, as long as the
+/// module's archive was downloaded with the right checksum.
 fn download() -> Result<Module> {
     let (version, sum) = pinned()?;
     let output = Command::new("go")

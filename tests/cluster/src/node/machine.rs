@@ -1,7 +1,7 @@
-//! What makes a machine a node: containerd, kubelet, kube-proxy, and a scheduler.
+//! The components of a node: containerd, kubelet, kube-proxy, and a scheduler.
 //!
-//! Everything that these write goes below `/run`, `/var/lib` and `/var/log`, which are the run's own, and so is gone with
-//! it; what they log is in the run's directory.
+//! Everything that they write is below `/run`, `/var/lib` and `/var/log`, which belong to the run and disappear with it. Their
+//! logs are in the run's directory.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -30,7 +30,7 @@ const CNI_CONFIG: &str = "/run/cni";
 const PAUSE: &str = "pause";
 const PAUSE_IMAGE: &str = "docker.io/library/pause:1";
 
-/// A machine that runs pods; it ends when this is dropped.
+/// A machine that runs pods; it is stopped when this is dropped.
 pub struct Machine {
     _containerd: Process,
     _kubelet: Process,
@@ -40,7 +40,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Starts everything, and returns once the node is ready for pods. Pods ask a [`Resolver`] for names.
+    /// Starts everything, and returns when the node is ready for pods. Pods resolve names at a [`Resolver`].
     pub async fn start(cluster: &Cluster) -> Result<Self> {
         ensure!(
             geteuid().is_root(),
@@ -67,12 +67,12 @@ impl Machine {
     }
 }
 
-/// Gives the node the images in an OCI archive.
+/// Loads the images in an OCI archive into the node.
 pub async fn import(tools: &Tools, archive: &Path) -> Result<()> {
     ctr(tools, &["images", "import", "--local", &archive.display().to_string()]).await.map(drop)
 }
 
-/// Runs containerd's own client, where the kubelet's images are.
+/// Runs containerd's own client, in the namespace of the kubelet's images.
 pub async fn ctr(tools: &Tools, arguments: &[&str]) -> Result<String> {
     let output = Command::new(tools.program("ctr")?)
         .args(["--namespace", "k8s.io"])
@@ -103,7 +103,7 @@ async fn start_containerd(tools: &Tools, state: &Path) -> Result<Process> {
     Ok(containerd)
 }
 
-/// Where this machine is itself a container, a container may not ask to be spared when memory runs out.
+/// If this machine is itself a container, a container cannot ask to be spared by the OOM killer.
 fn containerd_config(runc: &Path) -> String {
     format!(
         r#"version = 3
@@ -149,7 +149,7 @@ fn pod_network() -> String {
     .to_string()
 }
 
-/// The image that every pod has beside its own.
+/// The image of the sandbox container of every pod.
 fn write_pause(tools: &Tools, state: &Path) -> Result<std::path::PathBuf> {
     let program = Program::new(fs::read(tools.program(PAUSE)?)?)?;
     let archive = state.join("pause.tar");
@@ -186,10 +186,10 @@ fn kubelet(cluster: &Cluster, name_server: &str) -> Result<Command> {
         "volumePluginDir": "/var/lib/kubelet/volume-plugins",
         "address": ADDRESS,
         "healthzPort": 0,
-        // Whoever reaches it is an administrator here.
+        // Everyone who can reach it is an administrator here.
         "authentication": {"anonymous": {"enabled": true}, "webhook": {"enabled": false}},
         "authorization": {"mode": "AlwaysAllow"},
-        // The run shares its disk with the machine, which may be full.
+        // The run shares its disk with the machine, which may be almost full.
         "evictionHard": {"memory.available": "0%", "nodefs.available": "0%", "imagefs.available": "0%"},
         "imageGCHighThresholdPercent": 100,
         "syncFrequency": "10s",
@@ -212,7 +212,7 @@ fn scheduler(cluster: &Cluster) -> Result<Command> {
     Ok(command)
 }
 
-/// Waits until pods may be scheduled to the node.
+/// Waits until pods can be scheduled on the node.
 async fn wait_ready(cluster: &Cluster, mut kubelet: Process) -> Result<Process> {
     let nodes: Api<v1::Node> = Api::all(cluster.client().await?);
     let ready = await_condition(nodes, NODE, takes_pods());

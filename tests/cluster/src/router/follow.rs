@@ -15,7 +15,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::{sync::Notify, task::JoinSet};
 
-/// What can be followed.
+/// The kinds that can be followed.
 pub(super) trait Kind:
     Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static
 {
@@ -26,7 +26,7 @@ impl<K> Kind for K where
 {
 }
 
-/// Follows a kind that every cluster has. `changed` is told of each change.
+/// Follows a kind that exists in every cluster. `changed` is notified of each change.
 pub(super) fn always<K: Kind>(tasks: &mut JoinSet<()>, client: &Client, changed: &Arc<Notify>) -> Store<K> {
     let (store, writer) = reflector::store();
     let events = watcher(Api::<K>::all(client.clone()), watcher::Config::default());
@@ -38,7 +38,7 @@ pub(super) fn always<K: Kind>(tasks: &mut JoinSet<()>, client: &Client, changed:
     store
 }
 
-/// Follows a kind while the cluster has its CustomResourceDefinition. `changed` is told of each change.
+/// Follows a kind while the cluster has its CustomResourceDefinition. `changed` is notified of each change.
 pub(super) fn while_defined<K: Kind>(
     tasks: &mut JoinSet<()>,
     client: &Client,
@@ -67,7 +67,7 @@ where
                 if established == followed {
                     continue;
                 }
-                // Without the definition, or with a new one, none of the objects exists any more.
+                // If the definition is removed or replaced, none of the objects exists any more.
                 writer.apply_watcher_event(&watcher::Event::Init);
                 writer.apply_watcher_event(&watcher::Event::InitDone);
                 objects = match &established {

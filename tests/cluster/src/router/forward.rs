@@ -1,4 +1,4 @@
-//! Forwarding of one request.
+//! Forwards one request.
 
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -11,7 +11,7 @@ use super::Routes;
 type Body = BoxBody<Bytes, reqwest::Error>;
 
 impl Routes {
-    /// Sends a request to where its host and path lead, and returns the answer.
+    /// Sends a request to the backend of its host and path, and returns the answer.
     pub(super) async fn forward(&self, request: Request<Incoming>) -> Response<Body> {
         let host =
             request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
@@ -58,7 +58,7 @@ impl Routes {
     }
 }
 
-/// The headers that concern both ends, not only one connection (RFC 9110 section 7.6.1).
+/// The end-to-end headers (RFC 9110 section 7.6.1).
 pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
     let mut headers = headers.clone();
     for name in

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
 use serde::{Deserialize, Serialize};
 
-/// The controller that a GatewayClass names to be served by the router.
+/// The controller name of GatewayClasses that the router serves.
 pub const CONTROLLER_NAME: &str = "certwright.dev/test-router";
 
 pub(super) const GROUP: &str = "gateway.networking.k8s.io";

@@ -1,4 +1,4 @@
-//! Where Ingresses lead.
+//! Where Ingresses route requests.
 
 use std::cmp::Reverse;
 
@@ -9,7 +9,7 @@ use super::{Backend, CLASS, PathRank, Port, Rank, age, exact_path, path_prefix};
 
 const CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
 
-/// The backends that an Ingress has for a host and path.
+/// The backends in an Ingress for a host and path.
 pub(super) fn candidates(ingress: &Ingress, host: &str, path: &str) -> Vec<(Rank, Backend)> {
     let Some(spec) = ingress.spec.as_ref().filter(|spec| is_ours(ingress, spec)) else { return Vec::new() };
     let mut candidates = Vec::new();
@@ -46,7 +46,7 @@ fn is_ours(ingress: &Ingress, spec: &IngressSpec) -> bool {
     class.is_none_or(|class| class == CLASS)
 }
 
-/// How well a rule's host fits: not at all, any host, a wildcard, exactly.
+/// How well a rule's host matches: not at all, any host, a wildcard, exactly.
 fn host_rank(rule: Option<&str>, host: &str) -> Option<u8> {
     let Some(rule) = rule.filter(|rule| !rule.is_empty()) else { return Some(1) };
     if let Some(domain) = rule.strip_prefix("*.") {

@@ -1,4 +1,4 @@
-//! Where HTTPRoutes lead, and whether their Gateways take them.
+//! Where HTTPRoutes route requests, and whether their Gateways accept them.
 
 use std::cmp::Reverse;
 
@@ -14,7 +14,7 @@ use super::{
 
 const HTTP_PORT: i32 = 80;
 
-/// Whether something holds, with the reason and message of a condition.
+/// The status of a condition, with its reason and message.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Verdict {
     pub(super) holds: bool,
@@ -33,13 +33,13 @@ impl Verdict {
 }
 
 impl Routes {
-    /// Whether a Gateway is of a class of ours.
+    /// Whether a Gateway belongs to one of our classes.
     pub(super) fn is_served(&self, gateway: &Gateway) -> bool {
         let class = self.gateway_classes.get(&ObjectRef::new(&gateway.spec.gateway_class_name));
         class.is_some_and(|class| class.spec.controller_name == CONTROLLER_NAME)
     }
 
-    /// The Gateway that a parent of a route is, if it is one of ours.
+    /// The Gateway that a parent reference of a route names, if it is one of ours.
     pub(super) fn parent(
         &self,
         route: &HttpRoute,
@@ -52,7 +52,7 @@ impl Routes {
         gateway.filter(|gateway| is_gateway && self.is_served(gateway))
     }
 
-    /// The backends that HTTPRoutes have for a host and path.
+    /// The backends in HTTPRoutes for a host and path.
     pub(super) fn route_candidates(&self, host: &str, path: &str) -> Vec<(Rank, Backend)> {
         let mut candidates = Vec::new();
         for route in self.http_routes.state() {
@@ -74,7 +74,7 @@ impl Routes {
         candidates
     }
 
-    /// Whether all backends of a route are there.
+    /// Whether all backends of a route exist.
     pub(super) fn resolved(&self, route: &HttpRoute) -> Verdict {
         for reference in route.spec.rules.iter().flat_map(|rule| &rule.backend_refs) {
             let backend = match service(route, reference) {
@@ -92,7 +92,7 @@ impl Routes {
     }
 }
 
-/// Whether a Gateway takes a route.
+/// Whether a Gateway accepts a route.
 pub(super) fn accepted(route: &HttpRoute, parent: &ParentReference, gateway: &Gateway) -> Verdict {
     match attached(route, parent, gateway) {
         Ok(_) => Verdict::yes("Accepted"),
@@ -100,7 +100,7 @@ pub(super) fn accepted(route: &HttpRoute, parent: &ParentReference, gateway: &Ga
     }
 }
 
-/// The listeners of a Gateway that take a route, or why none does.
+/// The listeners of a Gateway that accept a route, or why none does.
 fn attached<'a>(
     route: &HttpRoute,
     parent: &ParentReference,
@@ -149,7 +149,7 @@ fn attached<'a>(
     Ok(attached)
 }
 
-/// The Service that a backend is.
+/// The Service that a backend reference names.
 fn service(route: &HttpRoute, backend: &BackendReference) -> Result<Backend, Verdict> {
     let kind = backend.kind.as_deref().unwrap_or("Service");
     if !backend.group.as_deref().unwrap_or_default().is_empty() || kind != "Service" {
@@ -165,14 +165,14 @@ fn service(route: &HttpRoute, backend: &BackendReference) -> Result<Backend, Ver
     Ok(Backend { namespace, service: backend.name.clone(), port })
 }
 
-/// How well a host fits a route at a listener: not at all, any host, a wildcard, exactly.
+/// How well a host matches a route at a listener: not at all, any host, a wildcard, exactly.
 fn host_rank(listener: &Listener, route: &HttpRoute, host: &str) -> Option<u8> {
     let at_listener = hostname_rank(listener.hostname.as_deref().unwrap_or_default(), host)?;
     let of_route = route.spec.hostnames.iter().filter_map(|name| hostname_rank(name, host)).max();
     if route.spec.hostnames.is_empty() { Some(at_listener) } else { of_route }
 }
 
-/// Unlike in an Ingress, a wildcard stands for one label or more.
+/// Unlike in an Ingress, a wildcard matches one or more labels.
 fn hostname_rank(hostname: &str, host: &str) -> Option<u8> {
     if hostname.is_empty() {
         return Some(1);
@@ -183,7 +183,7 @@ fn hostname_rank(hostname: &str, host: &str) -> Option<u8> {
     }
 }
 
-/// Whether there are hosts that both hostnames, of which each may be a wildcard, stand for.
+/// Whether there are hosts that match both hostnames, each of which may be a wildcard.
 fn hostnames_meet(left: &str, right: &str) -> bool {
     match (left.strip_prefix('*'), right.strip_prefix('*')) {
         (Some(left), Some(right)) => left.ends_with(right) || right.ends_with(left),
@@ -283,7 +283,7 @@ mod tests {
         assert_eq!(verdict(&open, &json!({"name": "gateway"}), "other"), "NotAllowedByListeners");
     }
 
-    /// The reason for which a Gateway in `shop` takes, or does not, a route in a namespace.
+    /// The reason why a Gateway in `shop` accepts or rejects a route in a namespace.
     fn verdict(listener: &Value, parent: &Value, namespace: &str) -> &'static str {
         let gateway = json!({
             "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway",

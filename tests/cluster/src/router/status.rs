@@ -1,4 +1,4 @@
-//! What the router says of Gateways and HTTPRoutes in their status.
+//! The status of Gateways and HTTPRoutes that the router writes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,10 +21,10 @@ use super::{
     route::{Verdict, accepted},
 };
 
-/// How long to wait before a status that could not be written is tried again.
+/// The wait before a status that could not be written is written again.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Keeps the status of all objects up to date: after each change, whatever changed, all are looked at.
+/// Keeps the status of all objects up to date: after each change, all of them are checked.
 pub(super) async fn report(client: Client, address: String, routes: Arc<Routes>, changed: Arc<Notify>) {
     loop {
         changed.notified().await;
@@ -68,7 +68,7 @@ impl Routes {
         Ok(())
     }
 
-    /// What is said of a route: by others, as it is, and by the router of each Gateway that it serves.
+    /// The conditions of a route: those of other controllers unchanged, and those of each Gateway that the router serves.
     fn parents(&self, route: &HttpRoute, before: &[ParentStatus]) -> Vec<ParentStatus> {
         let (ours, others): (Vec<_>, Vec<_>) =
             before.iter().cloned().partition(|entry| entry.controller_name == CONTROLLER_NAME);
@@ -88,7 +88,7 @@ impl Routes {
     }
 }
 
-/// Conditions for an object as it is now; the time of one whose status stays is kept.
+/// The conditions of an object now; if a status does not change, its time stays.
 fn conditions<K: Resource>(object: &K, before: &[Condition], said: &[(&str, Verdict)]) -> Vec<Condition> {
     said.iter()
         .map(|(type_, verdict)| {
@@ -106,7 +106,7 @@ fn conditions<K: Resource>(object: &K, before: &[Condition], said: &[(&str, Verd
         .collect()
 }
 
-/// As precise as the API keeps it.
+/// With the precision of the API.
 fn now() -> Time {
     let seconds = Timestamp::now().as_second();
     Time(Timestamp::from_second(seconds).unwrap_or_default())
@@ -119,7 +119,7 @@ where
     Api::namespaced(client.clone(), &object.namespace().unwrap_or_default())
 }
 
-/// Writes a status, unless the object has changed or gone meanwhile: that is heard of, too.
+/// Writes a status, unless the object has been changed or deleted in the meantime, which causes another check.
 async fn write<K>(api: &Api<K>, object: &K, status: Value) -> kube::Result<()>
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug,

@@ -65,7 +65,7 @@ async fn bind_refuses_unknown_keys_wrong_secrets_and_zones_that_are_closed() -> 
         let error = refusal(&wrong, "open.test").await;
         assert!(error.contains("BADSIG"), "{error}");
 
-        // The test itself may change all of them.
+        // The test itself may change all zones.
         bind.add_txt("x.closed.test", "text").await?;
         assert_eq!(bind.query("x.closed.test", "TXT").await?, ["text"]);
         bind.remove_txt("x.closed.test", "text").await?;
@@ -153,12 +153,12 @@ async fn only_a_caching_resolver_remembers_that_there_was_nothing() -> Result<()
         caching.restart().await?;
         assert_eq!(caching.query("x.a.test", "TXT").await?, ["text"]);
 
-        // Everything else is the cluster's DNS server's.
+        // The cluster's DNS server knows everything else.
         let host = format!("{}.example.com", ns.name);
         ns.cluster.dns()?.set_a(&host, &["192.0.2.99"]).await?;
         assert_eq!(fresh.query(&host, "A").await?, ["192.0.2.99"]);
 
-        // The question for x.a.test TXT as RFC 8484 has it, in a GET.
+        // The query for x.a.test TXT as a GET of RFC 8484.
         let ca = reqwest::Certificate::from_pem(ns.cluster.ca()?.pem.as_bytes())?;
         let http = reqwest::Client::builder().no_proxy().tls_certs_only([ca]).build()?;
         let url = format!("{}?dns=AAABAAABAAAAAAAAAXgBYQR0ZXN0AAAQAAE", fresh.https_url());
@@ -223,7 +223,7 @@ async fn acme_servers_look_up_what_a_bind_has() -> Result<()> {
     .await
 }
 
-/// Orders a certificate for `*.a.test`, whose record it puts into the name server.
+/// Orders a certificate for `*.a.test`, and adds its record at the name server.
 async fn order(ns: &TestNamespace, directory: &str, ca_pem: &str, server: &NameServer) -> Result<String> {
     let ca_file = ns.cluster.description.state.join(format!("{}.ca.crt", ns.name));
     std::fs::write(&ca_file, ca_pem)?;

@@ -27,7 +27,7 @@ async fn a_provider_of_cert_managers_library_answers_through_the_api_server() ->
         assert_eq!(bind.query("_acme-challenge.a.test", "TXT").await?, ["value"]);
 
         provider.stop().await?;
-        // The client tries again and again.
+        // The client retries.
         assert!(timeout(SECOND, call("CleanUp")).await.is_err());
         provider.restart().await?;
         let answer = call("CleanUp").await?;

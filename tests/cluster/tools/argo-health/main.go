@@ -1,5 +1,5 @@
-// Says of each object in a stream of JSON how healthy Argo CD's engine takes it to be: one line of JSON for each. The argument is
-// a health script as in resource.customizations, which Argo CD runs with the object in the global `obj`.
+// Reports for each object in a stream of JSON its health according to Argo CD's engine: one line of JSON for each. The argument is a
+// health script as in resource.customizations, which Argo CD runs with the object in the global `obj`.
 package main
 
 import (

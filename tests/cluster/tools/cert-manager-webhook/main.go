@@ -1,4 +1,4 @@
-// A provider of DNS-01 records as others write them: cert-manager's webhook library with its RFC 2136 solver.
+// A provider of DNS-01 records as others write them: a webhook with cert-manager's library and its RFC 2136 solver.
 package main
 
 import (
@@ -9,7 +9,7 @@ import (
 )
 
 func main() {
-	// API groups are cluster-wide, so each test has one of its own; the Secrets are its namespace's.
+	// API groups are cluster-wide, so each test has its own; the Secrets are in its namespace.
 	solver := rfc2136.New(rfc2136.WithNamespace(os.Getenv("NAMESPACE")))
 	cmd.RunWebhookServer(os.Getenv("GROUP_NAME"), solver)
 }

@@ -24,7 +24,7 @@ import (
 	"github.com/cert-manager/cert-manager/pkg/controller/certificates/trigger"
 	"github.com/cert-manager/cert-manager/pkg/controller/clusterissuers"
 	"github.com/cert-manager/cert-manager/pkg/controller/issuers"
-	// It makes itself known as an issuer.
+	// It registers itself as an issuer.
 	_ "github.com/cert-manager/cert-manager/pkg/issuer/acme"
 )
 
@@ -49,7 +49,7 @@ func run(ctx context.Context) error {
 	options.KubernetesAPIQPS, options.KubernetesAPIBurst = 100, 200
 	options.Namespace = os.Getenv("NAMESPACE")
 	options.ClusterResourceNamespace = os.Getenv("CLUSTER_RESOURCE_NAMESPACE")
-	// No node runs it.
+	// It does not run on a node.
 	options.HTTP01SolverImage = "solver.example.test/none"
 	options.DNS01Nameservers = strings.Split(os.Getenv("NAMESERVERS"), ",")
 	options.DNS01CheckRetryPeriod = time.Second

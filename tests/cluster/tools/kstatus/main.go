@@ -1,4 +1,4 @@
-// Says of each object in a stream of JSON what kstatus computes, as Flux and Helm do: one line of JSON for each.
+// Reports for each object in a stream of JSON the status that kstatus computes, which Flux and Helm use: one line of JSON for each.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Keeps a pod's namespaces while its containers come and go.
+// Keeps the namespaces of a pod while its containers start and end.
 package main
 
 import (

@@ -254,7 +254,7 @@ impl Case {
 }
 
 fn deactivate(url: &str) -> AccountStep {
-    AccountStep::Deactivate { url: url.to_owned(), patience: PATIENCE }
+    AccountStep::Deactivate { url: url.to_owned(), patience: Duration::from_secs(120) }
 }
 
 fn recorded() -> Recorded {

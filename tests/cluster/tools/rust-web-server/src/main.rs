@@ -1,4 +1,4 @@
-//! Runs rust-web-server's Gateway API controller, and nothing else of it, until it is ended.
+//! Runs only the Gateway API controller of rust-web-server, until it is killed.
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {

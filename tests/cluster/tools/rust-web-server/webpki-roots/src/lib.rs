@@ -1,4 +1,4 @@
-//! No root certificates: what the tests route is plain HTTP, and nothing outside is reached.
+//! No root certificates: the tests route plain HTTP, and nothing connects to the outside.
 
 /// None.
 pub const TLS_SERVER_ROOTS: &[pki_types::TrustAnchor<'static>] = &[];

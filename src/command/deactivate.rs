@@ -1,0 +1,160 @@
+//! `certwright deactivate`: asks the operator to deactivate an account of an issuer now.
+
+use std::fmt::Debug;
+
+use clap::{Args, Subcommand};
+
+use super::chosen_issuer::ChosenIssuer;
+use super::confirm::Confirm;
+use super::output::plain;
+use super::wait::{Wait, WaitStatus};
+use super::{ClusterArgs, Error, Exit, outlook};
+use certwright_api::{
+    ANNOTATION_DEACTIVATE_ACCOUNT, CONDITION_ACCOUNT_DEACTIVATED, IssuerStatus, PreviousAccount,
+};
+use certwright_core::reading::Readable;
+
+/// Which issuer.
+#[derive(Args, Clone, Debug)]
+pub struct Deactivate {
+    /// The kind of the issuer.
+    #[command(subcommand)]
+    pub of: Of,
+}
+
+/// The kinds of issuers.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Of {
+    /// Deactivate an account of an Issuer.
+    Issuer(Named),
+    /// Deactivate an account of a ClusterIssuer.
+    Clusterissuer(Named),
+}
+
+/// Which issuer, and which of its accounts.
+#[derive(Args, Clone, Debug)]
+pub struct Named {
+    /// Name of the issuer.
+    pub name: String,
+    /// URL of the account: one of status.acme.previousAccounts. By default, the current account.
+    #[arg(long, value_name = "URL")]
+    pub account: Option<String>,
+    /// Whether it is confirmed.
+    #[command(flatten)]
+    pub confirm: Confirm,
+    /// Whether to wait.
+    #[command(flatten)]
+    pub wait: Wait,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+impl Deactivate {
+    /// Requests the deactivation by the annotation that a user would set.
+    ///
+    /// # Errors
+    /// [`Error`], if the request or, with `--wait`, the wait fails.
+    pub async fn execute(self) -> Result<Exit, Error> {
+        match self.of {
+            Of::Issuer(named) => {
+                let issuer = ChosenIssuer::issuer(&named.name, &named.cluster).await?;
+                deactivate(issuer, &named).await
+            }
+            Of::Clusterissuer(named) => {
+                let issuer = ChosenIssuer::cluster_issuer(&named.name, &named.cluster).await?;
+                deactivate(issuer, &named).await
+            }
+        }
+    }
+}
+
+async fn deactivate<K>(issuer: ChosenIssuer<K>, named: &Named) -> Result<Exit, Error>
+where
+    K: Readable + Clone + Debug + Send + 'static,
+{
+    let url = account(&issuer.status().await?, named.account.as_deref(), &issuer.called)?;
+    let question = format!("Deactivate the account {} of {}?", plain(&url), issuer.called);
+    named.confirm.require(("a deactivation", "deactivated"), &question)?;
+    issuer.request("account deactivation", (ANNOTATION_DEACTIVATE_ACCOUNT, url), &named.wait, judge).await
+}
+
+/// The URL of the account to deactivate: `wanted` or, by default, the current account.
+fn account(status: &IssuerStatus, wanted: Option<&str>, called: &str) -> Result<String, Error> {
+    let acme = status.acme.as_ref().ok_or_else(|| Error::NotFound(format!("an account of {called}")))?;
+    let Some(wanted) = wanted else { return Ok(acme.uri.clone()) };
+    let mut known = acme.previous_accounts.iter().map(|account| &account.uri).chain([&acme.uri]);
+    let found = known.find(|uri| *uri == wanted);
+    found.cloned().ok_or_else(|| Error::NotFound(format!("account {wanted} of {called}")))
+}
+
+fn judge(status: Option<&IssuerStatus>, url: &str) -> WaitStatus {
+    let waits = || WaitStatus::Pending("waiting for the operator".to_owned());
+    let Some((status, acme)) = status.and_then(|status| Some((status, status.acme.as_ref()?))) else {
+        return waits();
+    };
+    let has_ended = |account: &PreviousAccount| account.uri == url && account.deactivation_time.is_some();
+    if (acme.uri == url && acme.deactivation_time.is_some()) || acme.previous_accounts.iter().any(has_ended) {
+        return WaitStatus::Done(format!("the account {url} is deactivated"));
+    }
+    let failed = status.deactivation.as_ref().filter(|failed| failed.account == url);
+    match (outlook::condition(&status.conditions, CONDITION_ACCOUNT_DEACTIVATED), failed) {
+        (Some(condition), Some(failed)) => {
+            let again = outlook::time(failed.next_attempt_time.as_ref());
+            let again = again.map_or(String::new(), |again| format!("; next attempt at {again}"));
+            WaitStatus::Failed(format!("{}: {}{again}", condition.reason, condition.message))
+        }
+        _ => waits(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use certwright_api::AcmeAccountStatus;
+    use jiff::Timestamp;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    use super::*;
+
+    const CURRENT: &str = "https://ca.example/account/2";
+    const PREVIOUS: &str = "https://ca.example/account/1";
+
+    fn status() -> IssuerStatus {
+        let previous = PreviousAccount { uri: PREVIOUS.to_owned(), ..PreviousAccount::default() };
+        let acme = AcmeAccountStatus {
+            uri: CURRENT.to_owned(),
+            previous_accounts: vec![previous],
+            ..AcmeAccountStatus::default()
+        };
+        IssuerStatus { acme: Some(acme), ..IssuerStatus::default() }
+    }
+
+    #[test]
+    fn the_current_account_is_deactivated_unless_another_one_of_the_issuer_is_named() {
+        let url = |status: &IssuerStatus, wanted| {
+            account(status, wanted, "Issuer shop/ca").map_err(|e| e.to_string())
+        };
+        assert_eq!(url(&status(), None).as_deref(), Ok(CURRENT));
+        assert_eq!(url(&status(), Some(CURRENT)).as_deref(), Ok(CURRENT));
+        assert_eq!(url(&status(), Some(PREVIOUS)).as_deref(), Ok(PREVIOUS));
+        let foreign = "https://ca.example/account/3";
+        let refused = format!("account {foreign} of Issuer shop/ca does not exist");
+        assert_eq!(url(&status(), Some(foreign)), Err(refused));
+        let refused = "an account of Issuer shop/ca does not exist".to_owned();
+        assert_eq!(url(&IssuerStatus::default(), None), Err(refused));
+    }
+
+    #[test]
+    fn the_deactivation_of_one_account_is_not_taken_for_that_of_another() {
+        let mut status = status();
+        let pending = WaitStatus::Pending("waiting for the operator".to_owned());
+        let done = |url: &str| WaitStatus::Done(format!("the account {url} is deactivated"));
+        assert_eq!(judge(Some(&status), CURRENT), pending);
+        let acme = status.acme.as_mut().unwrap();
+        acme.previous_accounts[0].deactivation_time = Some(Time(Timestamp::UNIX_EPOCH));
+        assert_eq!(judge(Some(&status), PREVIOUS), done(PREVIOUS));
+        assert_eq!(judge(Some(&status), CURRENT), pending);
+        status.acme.as_mut().unwrap().deactivation_time = Some(Time(Timestamp::UNIX_EPOCH));
+        assert_eq!(judge(Some(&status), CURRENT), done(CURRENT));
+    }
+}
