@@ -1,12 +1,12 @@
 //! Decides what happens next: pure functions of a snapshot and `now`. No client, no clock, no async runtime.
 //!
 //! - [`spec`]: a Certificate's spec, checked once;
-//! - [`reissue`]: when an issuance is due, as an ordered list of checks;
+//! - [`reissue`]: when an issuance is due, as an ordered list of checks, and how urgent it is;
 //! - [`issuance`]: the next step of an issuance;
 //! - [`allow`]: who may use a ClusterIssuer;
 //! - [`account`]: the next step of an issuer's account;
 //! - [`annotated`]: Certificates requested by annotations on Ingresses and Gateways;
-//! - [`shares`]: slots that are shared fairly between namespaces;
+//! - [`fair_slots`]: slots that are shared fairly between namespaces;
 //! - [`solvers`]: selects the solver for a name;
 //! - [`disposition`]: what happens next after an error of the CA;
 //! - [`conditions`] and [`events`]: what is reported;

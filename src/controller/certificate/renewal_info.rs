@@ -12,7 +12,6 @@ use crate::runtime::clock;
 use certwright_acme::{Account, AcmeError, AcmeResponse, NewOrder, Order};
 use certwright_api::{RenewalInfoStatus, RenewalInformationSource};
 use certwright_core::issuance::Outcome;
-use certwright_core::reissue::renewal_seed;
 use certwright_core::renewal::{NoSuggestion, RenewalInfoRequest};
 
 /// How long to wait for an answer about a certificate that was just issued: it delays the status.
@@ -41,7 +40,7 @@ impl ReconcileCertificate {
         let question = RenewalInfoRequest {
             leaf: &leaf,
             certificate_id: &certificate_id,
-            seed: &renewal_seed(&self.uid, &leaf),
+            uid: &self.uid,
             account: account.url(),
             before: before.as_ref(),
             failures: failures.map_or(0, |asked| asked.failures),
