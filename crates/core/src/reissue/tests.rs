@@ -226,7 +226,7 @@ fn faults() -> Vec<(Fault, &'static str, &'static str)> {
         (
             |case| case.now = case.now.max("2026-03-15T00:00:00Z".parse().unwrap()),
             reason::RENEWAL_DUE,
-            "its renewal time was 2026-02-28T21:42:57Z",
+            "its renewal time was 2026-02-26T10:45:38Z",
         ),
         (
             |case| case.renew_request = Some("now".to_owned()),

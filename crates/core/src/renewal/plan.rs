@@ -77,7 +77,10 @@ pub enum Placement {
 pub fn plan(reasons: &Reasons<'_>) -> Plan {
     let &Reasons { leaf, rule, suggestion, windows, uid, .. } = reasons;
     let by_lifetime = renewal_time(leaf.not_before, leaf.not_after, rule, uid);
-    let otherwise = renewal_time(leaf.not_before, leaf.not_after, RenewalRule::Default, uid);
+    let otherwise = match rule {
+        RenewalRule::Default => by_lifetime,
+        _ => renewal_time(leaf.not_before, leaf.not_after, RenewalRule::Default, uid),
+    };
     let suggested_time = suggested_time(leaf, suggestion, otherwise);
     let (due, suggested) = match suggested_time {
         // A suggestion that was postponed as long as possible has no effect.

@@ -19,7 +19,7 @@ const HOURS: i64 = 3600;
 const BACKDATED: i64 = HOURS;
 /// How long an order takes.
 const ORDER: i64 = 30;
-const NAMESPACES: usize = 20;
+const NAMESPACES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
 const BEGIN: i64 = 1_767_225_600;
 
 pub(super) struct Fleet {
@@ -43,19 +43,15 @@ pub(super) struct Fleet {
 #[derive(Debug)]
 pub(super) struct Spread {
     /// The maximum in an hour.
-    pub(super) max: usize,
+    pub(super) max: f64,
     pub(super) mean: f64,
-    hours: i64,
+    pub(super) sum: usize,
 }
 
 impl Spread {
     /// The maximum as a multiple of the mean.
     pub(super) fn most(&self) -> f64 {
-        self.max as f64 / self.mean
-    }
-
-    pub(super) fn sum(&self) -> usize {
-        (self.mean * self.hours as f64).round() as usize
+        self.max / self.mean
     }
 }
 
@@ -110,14 +106,19 @@ impl Fleet {
         self.uids.len()
     }
 
+    /// Issuances from one hour to another. In a small fleet, the maximum is that of several hours in a row, in which a hundred are
+    /// due, so that chance plays no larger part.
     pub(super) fn spread(&self, from: i64, to: i64) -> Spread {
         let hours = &self.issued[from as usize..to as usize];
+        let at_once = self.cycle_in_hours() * 100 / self.number();
+        let at_once = at_once.clamp(1, hours.len());
+        let most = hours.windows(at_once).map(|hours| hours.iter().sum::<usize>()).max().unwrap_or_default();
         let sum: usize = hours.iter().sum();
-        Spread {
-            max: hours.iter().copied().max().unwrap(),
-            mean: sum as f64 / hours.len() as f64,
-            hours: to - from,
-        }
+        Spread { max: most as f64 / at_once as f64, mean: sum as f64 / hours.len() as f64, sum }
+    }
+
+    fn cycle_in_hours(&self) -> usize {
+        self.lifetime as usize * 2 / 3 / HOURS as usize
     }
 
     pub(super) fn run_until(&mut self, hour: i64) {
@@ -131,8 +132,7 @@ impl Fleet {
                 self.issue(one, time);
             } else {
                 let urgency = Urgency::UsableUntil(at(self.starts[one] + self.lifetime));
-                let namespace = format!("ns-{}", one % NAMESPACES);
-                if self.slots.take(&self.uids[one], &namespace, urgency, one) {
+                if self.slots.take(&self.uids[one], NAMESPACES[one % NAMESPACES.len()], urgency, one) {
                     self.events.push(Reverse((time + ORDER, true, one)));
                 }
             }
