@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use jiff::{SignedDuration, SpanRelativeTo, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 use kube::api::ListParams;
 use serde_json::json;
@@ -9,7 +10,7 @@ use serde_json::json;
 use super::output::{self, away, print_objects, shown, table, tell};
 use super::{ClusterArgs, Error, Exit, outlook, print};
 use crate::runtime::clock;
-use certwright_api::Certificate;
+use certwright_api::{CONDITION_ISSUING, Certificate};
 
 /// Which Certificates to list, and how.
 #[derive(Args, Clone, Debug)]
@@ -23,6 +24,9 @@ pub struct List {
     /// List only those whose certificate expires within this time, such as `14d` or `36h`. The exit code is 3 if there are any.
     #[arg(long, value_name = "TIME", value_parser = length)]
     pub expiring: Option<SignedDuration>,
+    /// List only those that are being issued or renewed, or wait for that, with the phase. Those that expire first come first.
+    #[arg(long)]
+    pub renewing: bool,
     /// Output format.
     #[arg(short, long, value_enum)]
     pub output: Option<Format>,
@@ -56,6 +60,9 @@ impl List {
         }
         let mut found = cluster.certificates(namespace, &parameters).await?;
         let now = clock::now();
+        if self.renewing {
+            found = renewing(found);
+        }
         if let Some(within) = self.expiring {
             found = expiring(found, within, now);
         }
@@ -70,13 +77,23 @@ impl List {
             }
             None | Some(Format::Wide) if found.is_empty() => {
                 let place = namespace.map_or("any namespace".to_owned(), |name| format!("namespace {name}"));
-                let expires = if self.expiring.is_some() { " expires soon" } else { "" };
-                tell(&format!("No Certificate{expires} in {place}.\n"))?;
+                let what = match (self.renewing, self.expiring.is_some()) {
+                    (true, true) => " that expires soon is being issued",
+                    (true, false) => " is being issued",
+                    (false, true) => " expires soon",
+                    (false, false) => "",
+                };
+                tell(&format!("No Certificate{what} in {place}.\n"))?;
                 String::new()
             }
             None | Some(Format::Wide) => {
                 let found = found.iter().map(shown).collect::<Result<Vec<_>, _>>()?;
-                rendered(&found, self.all_namespaces, self.output == Some(Format::Wide), now)
+                let columns = Columns {
+                    namespace: self.all_namespaces,
+                    phase: self.renewing,
+                    wide: self.output == Some(Format::Wide),
+                };
+                rendered(&found, columns, now)
             }
         };
         print(&text)?;
@@ -84,9 +101,26 @@ impl List {
     }
 }
 
+/// When the certificate expires, if there is one.
+fn end(certificate: &Certificate) -> Option<Timestamp> {
+    Some(certificate.status.as_ref()?.not_after.as_ref()?.0)
+}
+
+/// The Certificates that are being issued or wait for that: first those without a certificate, then those that expire next.
+fn renewing(certificates: Vec<Certificate>) -> Vec<Certificate> {
+    let mut found: Vec<_> = certificates.into_iter().filter(|one| issuing(one).is_some()).collect();
+    found.sort_by_key(end);
+    found
+}
+
+/// The condition `Issuing`, if it is true.
+fn issuing(certificate: &Certificate) -> Option<&Condition> {
+    let conditions = &certificate.status.as_ref()?.conditions;
+    outlook::condition(conditions, CONDITION_ISSUING).filter(|issuing| issuing.status == "True")
+}
+
 /// The Certificates that expire within this time, the next one first.
 fn expiring(certificates: Vec<Certificate>, within: SignedDuration, now: Timestamp) -> Vec<Certificate> {
-    let end = |certificate: &Certificate| Some(certificate.status.as_ref()?.not_after.as_ref()?.0);
     let limit = now.saturating_add(within).unwrap_or(Timestamp::MAX);
     let mut found: Vec<_> =
         certificates.into_iter().filter(|one| end(one).is_some_and(|end| end <= limit)).collect();
@@ -94,9 +128,20 @@ fn expiring(certificates: Vec<Certificate>, within: SignedDuration, now: Timesta
     found
 }
 
-fn rendered(certificates: &[Certificate], all_namespaces: bool, wide: bool, now: Timestamp) -> String {
-    let mut head = vec!["NAME", "READY", "ISSUER", "EXPIRES", "NEXT"];
-    if all_namespaces {
+/// The columns that a table has besides those it always has.
+#[derive(Clone, Copy, Debug, Default)]
+struct Columns {
+    namespace: bool,
+    /// The phase of the issuance and its beginning, instead of what happens next.
+    phase: bool,
+    wide: bool,
+}
+
+fn rendered(certificates: &[Certificate], columns: Columns, now: Timestamp) -> String {
+    let Columns { namespace, phase, wide } = columns;
+    let mut head = vec!["NAME", "READY", "ISSUER", "EXPIRES"];
+    head.extend(if phase { &["PHASE", "SINCE"][..] } else { &["NEXT"] });
+    if namespace {
         head.insert(0, "NAMESPACE");
     }
     if wide {
@@ -121,14 +166,17 @@ fn rendered(certificates: &[Certificate], all_namespaces: bool, wide: bool, now:
             .to_owned(),
             format!("{}/{}", reference.kind.as_str(), reference.name),
             expires,
-            match &reason {
-                Some(reason) if matches!(outlook.next, outlook::NextAction::When(_)) => {
-                    format!("waits: {reason}")
-                }
-                _ => brief(&outlook, now),
-            },
         ];
-        if all_namespaces {
+        match (issuing(certificate).filter(|_| phase), &reason) {
+            (Some(issuing), _) => {
+                row.extend([issuing.reason.clone(), away(issuing.last_transition_time.0, now)]);
+            }
+            (None, Some(reason)) if matches!(outlook.next, outlook::NextAction::When(_)) => {
+                row.push(format!("waits: {reason}"));
+            }
+            _ => row.push(brief(&outlook, now)),
+        }
+        if namespace {
             row.insert(0, certificate.namespace().unwrap_or_default());
         }
         if wide {
@@ -170,6 +218,8 @@ pub fn length(text: &str) -> Result<SignedDuration, String> {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
     use super::*;
 
     #[test]
@@ -207,15 +257,38 @@ mod tests {
         .unwrap();
         let all = [waits.clone(), ready.clone()];
         assert_eq!(
-            rendered(&all, true, false, now),
+            rendered(&all, Columns { namespace: true, ..Columns::default() }, now),
             "NAMESPACE   NAME   READY   ISSUER      EXPIRES   NEXT\n\
              shop        api    False   Issuer/ca   -         retries in 3m\n\
              shop        www    True    Issuer/ca   in 59d    renews in 29d\n"
         );
-        let wide = rendered(&all, false, true, now);
+        let wide = rendered(&all, Columns { wide: true, ..Columns::default() }, now);
         assert!(
             wide.contains("2026-03-01T00:00:00Z") && wide.contains("www-tls   www.example.com   Failed"),
             "{wide}"
+        );
+        let mut queued = ready.clone();
+        queued.metadata.name = Some("mail".to_owned());
+        let status = queued.status.as_mut().unwrap();
+        status.conditions.push(Condition {
+            type_: CONDITION_ISSUING.to_owned(),
+            status: "True".to_owned(),
+            reason: "Queued".to_owned(),
+            message: "Waiting".to_owned(),
+            observed_generation: Some(1),
+            last_transition_time: Time(now - SignedDuration::from_mins(5)),
+        });
+        let mut validating = queued.clone();
+        validating.metadata.name = Some("new".to_owned());
+        let status = validating.status.as_mut().unwrap();
+        status.not_after = None;
+        status.conditions[1].reason = "Validating".to_owned();
+        let found = renewing(vec![waits.clone(), ready.clone(), queued, validating]);
+        assert_eq!(
+            rendered(&found, Columns { phase: true, ..Columns::default() }, now),
+            "NAME   READY   ISSUER      EXPIRES   PHASE        SINCE\n\
+             new    True    Issuer/ca   -         Validating   5m ago\n\
+             mail   True    Issuer/ca   in 59d    Queued       5m ago\n"
         );
         let soon = expiring(vec![waits, ready], SignedDuration::from_hours(24 * 60), now);
         assert_eq!(soon.iter().map(ResourceExt::name_any).collect::<Vec<_>>(), ["www"]);

@@ -12,6 +12,7 @@ use super::issuer_record::{AccountSecret, IssuerRecord};
 use crate::runtime::clock;
 use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
+use certwright_core::account::deactivation::request_timeout;
 use certwright_acme::{Account, AcmeError, Server, ServerConfig, Share, Trust};
 use certwright_api::{AcmeAccountStatus, AcmeIssuer};
 use certwright_egress::Egress;

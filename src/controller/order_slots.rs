@@ -1,4 +1,5 @@
-//! The order slots: each account has a limited number, and namespaces share them fairly.
+//! The order slots: each account has a limited number, and namespaces share them fairly. Within a namespace, the most urgent
+//! issuance comes first.
 
 use std::collections::HashMap;
 
@@ -8,6 +9,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::issuer_record::AccountSecret;
 use certwright_api::Certificate;
 use certwright_core::fair_slots::FairSlots;
+use certwright_core::reissue::Urgency;
 
 /// The order slots of all accounts.
 pub struct OrderSlots {
@@ -17,7 +19,7 @@ pub struct OrderSlots {
 
 #[derive(Default)]
 struct State {
-    accounts: HashMap<AccountSecret, FairSlots<ObjectRef<Certificate>>>,
+    accounts: HashMap<AccountSecret, FairSlots<ObjectRef<Certificate>, Urgency>>,
     /// The account at which a Certificate has a slot, or waits for one, by uid.
     at: HashMap<String, AccountSecret>,
 }
@@ -36,15 +38,22 @@ impl OrderSlots {
         self.per_account
     }
 
-    /// Takes an order slot of an account for the Certificate with this uid, or queues it and returns false.
-    pub fn take(&self, account: &AccountSecret, uid: &str, certificate: ObjectRef<Certificate>) -> bool {
+    /// Takes an order slot of an account for the Certificate with this uid, or queues it and returns false. One that waits moves to
+    /// its new urgency.
+    pub fn take(
+        &self,
+        account: &AccountSecret,
+        uid: &str,
+        certificate: ObjectRef<Certificate>,
+        urgency: Urgency,
+    ) -> bool {
         let mut state = self.state();
         let namespace = certificate.namespace.clone().unwrap_or_default();
         let shares = state
             .accounts
             .entry(account.clone())
             .or_insert_with(|| FairSlots::new(self.per_account).with_reserve(self.per_account / RESERVE));
-        let has_place = shares.take(uid, &namespace, 0, certificate);
+        let has_place = shares.take(uid, &namespace, urgency, certificate);
         state.at.insert(uid.to_owned(), account.clone());
         has_place
     }
@@ -93,30 +102,47 @@ mod tests {
     fn a_place_that_is_freed_goes_to_the_namespace_that_has_none() {
         let places = OrderSlots::new(2);
         for name in ["a", "b", "c", "d"] {
-            places.take(&account("shared"), name, certificate("greedy", name));
+            places.take(&account("shared"), name, certificate("greedy", name), Urgency::Unusable);
         }
-        assert!(!places.take(&account("shared"), "e", certificate("modest", "e")));
-        assert!(places.take(&account("other"), "f", certificate("greedy", "f")), "accounts are apart");
+        assert!(!places.take(&account("shared"), "e", certificate("modest", "e"), Urgency::Unusable));
+        assert!(
+            places.take(&account("other"), "f", certificate("greedy", "f"), Urgency::Unusable),
+            "accounts are apart"
+        );
         let next = places.free("a");
         assert_eq!(next, [certificate("modest", "e")]);
-        assert!(places.take(&account("shared"), "e", certificate("modest", "e")));
+        assert!(places.take(&account("shared"), "e", certificate("modest", "e"), Urgency::Unusable));
     }
 
     #[test]
     fn a_certificate_that_changes_its_issuer_does_not_keep_its_old_slot() {
         let places = OrderSlots::new(1);
-        assert!(places.take(&account("old"), "a", certificate("ns", "a")));
-        assert!(!places.take(&account("old"), "b", certificate("ns", "b")));
+        assert!(places.take(&account("old"), "a", certificate("ns", "a"), Urgency::Unusable));
+        assert!(!places.take(&account("old"), "b", certificate("ns", "b"), Urgency::Unusable));
         assert!(places.free_elsewhere("a", Some(&account("old"))).is_empty());
         assert_eq!(places.free_elsewhere("a", Some(&account("new"))), [certificate("ns", "b")]);
-        assert!(places.take(&account("new"), "a", certificate("ns", "a")));
+        assert!(places.take(&account("new"), "a", certificate("ns", "a"), Urgency::Unusable));
+    }
+
+    #[test]
+    fn the_most_urgent_certificate_of_a_namespace_comes_first() {
+        let places = OrderSlots::new(1);
+        let until = |end: &str| Urgency::UsableUntil(end.parse().unwrap());
+        let (soon, late) = (until("2026-01-02T00:00:00Z"), until("2026-02-01T00:00:00Z"));
+        for (name, urgency) in [("a", late), ("b", late), ("c", soon), ("d", Urgency::Unusable)] {
+            places.take(&account("one"), name, certificate("ns", name), urgency);
+        }
+        places.take(&account("one"), "b", certificate("ns", "b"), Urgency::Unusable);
+        assert_eq!(places.free("a"), [certificate("ns", "b")], "it arrived first");
+        assert_eq!(places.free("b"), [certificate("ns", "d")]);
+        assert_eq!(places.free("d"), [certificate("ns", "c")]);
     }
 
     #[test]
     fn an_account_without_orders_leaves_nothing_behind() {
         let places = OrderSlots::new(1);
-        places.take(&account("one"), "a", certificate("ns", "a"));
-        places.take(&account("one"), "b", certificate("ns", "b"));
+        places.take(&account("one"), "a", certificate("ns", "a"), Urgency::Unusable);
+        places.take(&account("one"), "b", certificate("ns", "b"), Urgency::Unusable);
         places.free("b");
         places.free("a");
         assert!(places.state().accounts.is_empty() && places.state().at.is_empty());

@@ -234,6 +234,7 @@ impl WatchHandlers {
             ready: false,
             not_after: status.and_then(|status| Some(status.not_after.as_ref()?.0)),
             renewal: None,
+            issuing: false,
             queued: false,
         };
         let namespace = certificate.namespace().unwrap_or_default();

@@ -47,6 +47,16 @@ async fn certificates_are_listed_with_expiry_issuer_and_what_comes_next() -> Res
             "{sooner:?}"
         );
 
+        let renewing = certwright(ns, &["list", "--renewing"]).await?.ended(0)?;
+        ensure!(renewing.output.lines().count() == 2, "{}", renewing.output);
+        renewing.says(&["PHASE", "\nlost ", "IssuerNotFound", " ago\n"])?;
+        let none = certwright(ns, &["list", "--renewing", "--expiring", "3d"]).await?.ended(0)?;
+        ensure!(
+            none.output.is_empty()
+                && none.errors.contains("No Certificate that expires soon is being issued"),
+            "{none:?}"
+        );
+
         let json = certwright(ns, &["list", "-o", "json"]).await?.ended(0)?;
         let json: Value = serde_json::from_str(&json.output)?;
         assert_eq!((&json["kind"], &json["items"][0]["kind"]), (&"List".into(), &"Certificate".into()));

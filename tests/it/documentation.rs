@@ -185,7 +185,7 @@ fn used() -> Result<Metrics> {
     metrics.certificate(
         "web",
         "www",
-        CertificateFacts { ready: true, not_after: now, renewal: now, queued: false },
+        CertificateFacts { ready: true, not_after: now, renewal: now, ..CertificateFacts::default() },
     );
     metrics.issuer("Issuer", "web", "ca", true);
     Ok(metrics)

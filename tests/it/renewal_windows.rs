@@ -92,7 +92,7 @@ async fn windows_that_cannot_be_read_do_not_keep_a_certificate_from_being_renewe
             let (status, reason, message) = condition(&issued, "RenewalWindow").context("no condition")?;
             assert_eq!((status.as_str(), reason.as_str()), ("False", "InvalidWindow"));
             assert!(message.contains(sentence), "{message}");
-            assert!(renewal_time(&issued)? > clock::now() + SignedDuration::from_hours(57 * 24));
+            assert!(renewal_time(&issued)? > clock::now() + SignedDuration::from_hours(50 * 24));
             assert_eq!(event(ns, name, "InvalidWindow").await?, ("Warning".to_owned(), message));
         }
         Ok(())

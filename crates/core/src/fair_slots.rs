@@ -5,41 +5,41 @@ use std::collections::{BTreeMap, HashMap};
 /// A number of slots, their holders, and the queue.
 ///
 /// A free slot goes to a waiting group that holds none, otherwise to any waiting group; groups take turns. Within a group, a
-/// lower rank comes first, then the order of arrival. A group that already holds a slot leaves the last slots
+/// lower rank `R` comes first, then the order of arrival. A group that already holds a slot leaves the last slots
 /// ([`with_reserve`](Self::with_reserve)) to groups that hold none, so that no group can occupy all of them.
 ///
 /// A slot is assigned to a waiting member immediately: nobody can overtake it, and it must be freed even if it is never used.
 /// Every operation takes time logarithmic in the length of the queue.
 #[derive(Debug)]
-pub struct FairSlots<T> {
+pub struct FairSlots<T, R = u32> {
     limit: usize,
     reserve: usize,
     taken: usize,
     arrivals: u64,
     turns: u64,
-    groups: HashMap<String, Group<T>>,
-    members: HashMap<String, Member>,
+    groups: HashMap<String, Group<T, R>>,
+    members: HashMap<String, Member<R>>,
     /// Groups with waiting members, by turn: those that hold no slot, and the others.
     without: BTreeMap<u64, String>,
     with: BTreeMap<u64, String>,
 }
 
 #[derive(Debug)]
-struct Group<T> {
+struct Group<T, R> {
     held: usize,
     /// Its turn, if somebody waits.
     turn: u64,
-    waiting: BTreeMap<(u32, u64), (String, T)>,
+    waiting: BTreeMap<(R, u64), (String, T)>,
 }
 
 #[derive(Debug)]
-struct Member {
+struct Member<R> {
     group: String,
     /// Rank and arrival; `None` if it holds a slot.
-    waits: Option<(u32, u64)>,
+    waits: Option<(R, u64)>,
 }
 
-impl<T> FairSlots<T> {
+impl<T, R: Copy + Ord> FairSlots<T, R> {
     /// This many slots, and at least one.
     pub fn new(limit: usize) -> Self {
         Self {
@@ -65,11 +65,18 @@ impl<T> FairSlots<T> {
         self.members.get(id).is_some_and(|member| member.waits.is_none())
     }
 
-    /// Takes a slot for `id`, or queues it and returns false. If it already holds a slot or waits, nothing changes. `token` is
-    /// returned when its turn comes.
-    pub fn take(&mut self, id: &str, group: &str, rank: u32, token: T) -> bool {
-        if let Some(member) = self.members.get(id) {
-            return member.waits.is_none();
+    /// Takes a slot for `id`, or queues it and returns false. If it already holds a slot, nothing changes; if it waits, it moves to
+    /// its new rank. `token` is returned when its turn comes.
+    pub fn take(&mut self, id: &str, group: &str, rank: R, token: T) -> bool {
+        if let Some(member) = self.members.get_mut(id) {
+            let Some(place) = &mut member.waits else { return true };
+            let before = std::mem::replace(place, (rank, place.1));
+            if let Some(group) = self.groups.get_mut(&member.group)
+                && let Some(waiting) = group.waiting.remove(&before)
+            {
+                group.waiting.insert(*place, waiting);
+            }
+            return false;
         }
         let held = self.groups.get(group).map_or(0, |group| group.held);
         // Nobody waits for a slot that it could have.

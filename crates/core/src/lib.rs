@@ -1,7 +1,7 @@
 //! Decides what happens next: pure functions of a snapshot and `now`. No client, no clock, no async runtime.
 //!
 //! - [`spec`]: a Certificate's spec, checked once;
-//! - [`reissue`]: when an issuance is due, as an ordered list of checks;
+//! - [`reissue`]: when an issuance is due, as an ordered list of checks, and how urgent it is;
 //! - [`issuance`]: the next step of an issuance;
 //! - [`allow`]: who may use a ClusterIssuer;
 //! - [`account`]: the next step of an issuer's account;

@@ -1,5 +1,9 @@
 //! When an issuance is due: an ordered list of checks, each with a reason and a message.
 
+mod urgency;
+
+pub use urgency::Urgency;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -58,7 +62,7 @@ pub struct Current<'a> {
     pub secret: &'a SecretView,
     /// The reason for which its certificate is or will be revoked.
     pub revoked: Option<RevocationReason>,
-    /// Seed of the renewal jitter: the Certificate's uid.
+    /// The Certificate's uid, which determines when in the cycle of its renewals it is renewed.
     pub uid: &'a str,
     /// The CA's renewal information.
     pub suggestion: Option<&'a RenewalInfoStatus>,
@@ -82,7 +86,7 @@ impl Current<'_> {
             suggestion: self.suggestion,
             windows: &self.wanted.windows,
             under_way: self.under_way,
-            seed: &renewal_seed(self.uid, leaf),
+            uid: self.uid,
             now: self.now,
         }))
     }
@@ -91,11 +95,6 @@ impl Current<'_> {
     pub fn renewal_time(&self) -> Option<Timestamp> {
         self.renewal().map(|plan| plan.time)
     }
-}
-
-/// Seed of the random choices for the renewal of `leaf`.
-pub fn renewal_seed(uid: &str, leaf: &Leaf) -> String {
-    format!("{uid}/{}", leaf.serial_number)
 }
 
 /// Why an issuance is due.

@@ -1,5 +1,6 @@
 //! When a certificate is renewed.
 
+mod phase;
 mod plan;
 mod suggestion;
 mod windows;
@@ -10,7 +11,7 @@ pub use windows::{InvalidWindow, Windows};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::naming::stable_fraction;
+use self::phase::in_phase;
 
 /// The renewal rule of the spec.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,9 +27,8 @@ pub enum RenewalRule {
 
 /// Certificates with a shorter lifetime are renewed after half of it instead of two thirds.
 const SHORT_LIFETIME: SignedDuration = SignedDuration::from_hours(10 * 24);
-/// Renewals are moved forward by at most this part of the lifetime, so that certificates issued on the same day are not renewed
-/// in the same minute.
-const JITTER: f64 = 0.03;
+/// Renewals are moved forward by at most this part of the lifetime, to spread them.
+const REACH: f64 = 0.1;
 /// A rule that renews before this part of the lifetime has passed would order without end, and is ignored.
 const LEAST_USE: f64 = 0.1;
 
@@ -38,9 +38,9 @@ const LONGEST_MARGIN: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// When a certificate that is valid from `not_before` to `not_after` is renewed, in whole seconds.
 ///
-/// The time given by the rule is moved forward by up to 3 % of the lifetime; `seed` determines how much, so the result is
-/// always the same. A rule that would renew before a tenth of the lifetime has passed is replaced by the default rule.
-pub fn renewal_time(not_before: Timestamp, not_after: Timestamp, rule: RenewalRule, seed: &str) -> Timestamp {
+/// The time given by the rule is moved forward by up to a tenth of the lifetime; `uid` and the validity determine how much, so the
+/// result is always the same. A rule that would renew before a tenth of the lifetime has passed is replaced by the default rule.
+pub fn renewal_time(not_before: Timestamp, not_after: Timestamp, rule: RenewalRule, uid: &str) -> Timestamp {
     let lifetime = not_after.duration_since(not_before).max(SignedDuration::ZERO);
     let used = match rule {
         RenewalRule::Default => None,
@@ -49,9 +49,9 @@ pub fn renewal_time(not_before: Timestamp, not_after: Timestamp, rule: RenewalRu
     };
     let least = part(lifetime, LEAST_USE);
     let used = used.filter(|used| *used >= least).unwrap_or_else(|| default_use(lifetime));
-    let earlier = part(lifetime, JITTER * stable_fraction(seed));
-    let used = (used - earlier).max(least);
-    whole_seconds(not_before.saturating_add(used).unwrap_or(not_after)).min(not_after)
+    let after = |used| not_before.saturating_add(used).unwrap_or(not_after);
+    let earliest = after((used - part(lifetime, REACH)).max(least));
+    in_phase((not_before, lifetime), (earliest, after(used)), uid).min(not_after)
 }
 
 /// The latest time at which a renewal can start and still leave time for retries: a tenth of the lifetime before expiry, but at
@@ -80,6 +80,8 @@ pub fn whole_seconds_up(time: Timestamp) -> Timestamp {
     whole_seconds(time.saturating_add(SignedDuration::from_nanos(999_999_999)).unwrap_or(time))
 }
 
+#[cfg(test)]
+mod fleet;
 #[cfg(test)]
 mod lives;
 #[cfg(test)]

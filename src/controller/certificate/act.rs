@@ -13,6 +13,7 @@ use certwright_acme::Account;
 use certwright_core::account::AccountRefusal;
 use certwright_core::issuance::{Consequence, Ending, IssuanceStep, Next, Outcome, Report};
 use certwright_core::records;
+use certwright_core::reissue::Urgency;
 use certwright_core::revocation::RevocationTask;
 
 /// When to retry publishing events.
@@ -35,7 +36,7 @@ impl ReconcileCertificate {
             IssuanceStep::AskAccount => {
                 Outcome::AskedAccount(self.account()?.state().await.map(|account| account.status))
             }
-            IssuanceStep::TakeSlot => self.take_slot(context)?,
+            IssuanceStep::TakeSlot(urgency) => self.take_slot(urgency, context)?,
             IssuanceStep::StoreKey => self.store_key(context).await?,
             IssuanceStep::PlaceOrder(order) => self.place_order(*order).await?,
             IssuanceStep::ReadOrder(url) => Outcome::OrderRead(self.account()?.order(&url).await),
@@ -158,11 +159,11 @@ impl ReconcileCertificate {
         self.account.clone().ok_or(Error::Bug("a step that calls the CA was decided on without an account"))
     }
 
-    fn take_slot(&mut self, context: &Context) -> Result<Outcome, Error> {
+    fn take_slot(&mut self, urgency: Urgency, context: &Context) -> Result<Outcome, Error> {
         let account =
             self.slot_at.clone().ok_or(Error::Bug("an order slot was requested without an issuer"))?;
         let reference = ObjectRef::new(&self.name).within(&self.namespace);
-        let taken = context.order_slots.take(&account, &self.uid, reference);
+        let taken = context.order_slots.take(&account, &self.uid, reference, urgency);
         self.queued = !taken;
         Ok(Outcome::Slot { taken, per_account: context.order_slots.per_account() })
     }

@@ -13,7 +13,6 @@ use certwright_acme::{Account, AcmeError, AcmeResponse, NewOrder, Order};
 use certwright_api::{RenewalInfoStatus, RenewalInformationSource};
 use certwright_core::disposition::may_be_about_replaces;
 use certwright_core::issuance::Outcome;
-use certwright_core::reissue::renewal_seed;
 use certwright_core::renewal::{NoSuggestion, RenewalInfoRequest};
 
 /// How long to wait for an answer about a certificate that was just issued: it delays the status.
@@ -42,7 +41,7 @@ impl ReconcileCertificate {
         let question = RenewalInfoRequest {
             leaf: &leaf,
             certificate_id: &certificate_id,
-            seed: &renewal_seed(&self.uid, &leaf),
+            uid: &self.uid,
             account: account.url(),
             before: before.as_ref(),
             failures: failures.map_or(0, |asked| asked.failures),

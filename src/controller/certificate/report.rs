@@ -78,12 +78,14 @@ impl ReconcileCertificate {
     }
 
     pub(super) fn report_metrics(&self, context: &Context) {
+        let issuing = condition(&self.state.status.conditions, CONDITION_ISSUING)
+            .filter(|issuing| issuing.status == "True");
         let facts = CertificateFacts {
             ready: is_true(&self.state.status.conditions, CONDITION_READY),
             not_after: self.state.status.not_after.as_ref().map(|time| time.0),
             renewal: self.state.status.renewal_time.as_ref().map(|time| time.0),
-            queued: condition(&self.state.status.conditions, CONDITION_ISSUING)
-                .is_some_and(|issuing| issuing.status == "True" && issuing.reason == reason::QUEUED),
+            issuing: issuing.is_some(),
+            queued: issuing.is_some_and(|issuing| issuing.reason == reason::QUEUED),
         };
         context.metrics.certificate(&self.namespace, &self.name, facts);
     }

@@ -21,6 +21,8 @@ pub struct CertificateFacts {
     pub not_after: Option<Timestamp>,
     /// When it will be renewed.
     pub renewal: Option<Timestamp>,
+    /// Whether an issuance has begun and has neither ended nor failed.
+    pub issuing: bool,
     /// Whether it waits for an order slot.
     pub queued: bool,
 }
@@ -53,10 +55,21 @@ impl Certificates {
 impl Collector for Certificates {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let certificates = self.lock();
-        let queued = certificates.values().filter(|facts| facts.queued).count();
-        let help = "Certificates that wait because their account has its maximum number of orders";
-        let family = encoder.encode_descriptor("issuances_queued", help, None, MetricType::Gauge)?;
-        ConstGauge::new(i64::try_from(queued).unwrap_or(i64::MAX)).encode(family)?;
+        let counts: [Counted; 2] = [
+            (
+                "issuances_queued",
+                "Certificates that wait because their account has its maximum number of orders",
+                |facts| facts.queued,
+            ),
+            ("issuances_in_progress", "Certificates whose issuance is in progress and not queued", |facts| {
+                facts.issuing && !facts.queued
+            }),
+        ];
+        for (metric, help, counts) in counts {
+            let number = certificates.values().filter(|facts| counts(facts)).count();
+            let family = encoder.encode_descriptor(metric, help, None, MetricType::Gauge)?;
+            ConstGauge::new(i64::try_from(number).unwrap_or(i64::MAX)).encode(family)?;
+        }
         if self.of_each == PerCertificate::Off {
             return Ok(());
         }
@@ -88,5 +101,7 @@ impl Collector for Certificates {
         Ok(())
     }
 }
+
+type Counted = (&'static str, &'static str, fn(&CertificateFacts) -> bool);
 
 type Described = (&'static str, &'static str, Option<Unit>, fn(&CertificateFacts) -> Option<i64>);

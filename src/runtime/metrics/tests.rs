@@ -63,11 +63,16 @@ fn a_certificate_is_shown_until_it_is_forgotten() {
 #[test]
 fn certificates_that_wait_for_a_place_are_counted_also_without_metrics_of_each() {
     let metrics = Metrics::new(PerCertificate::Off);
-    let queued = CertificateFacts { queued: true, ..Default::default() };
+    let issuing = CertificateFacts { issuing: true, ..Default::default() };
+    let queued = CertificateFacts { queued: true, ..issuing };
     metrics.certificate("web", "www", queued);
     metrics.certificate("web", "new", queued);
     metrics.certificate("web", "new", CertificateFacts::default());
-    assert!(metrics.encode().unwrap().contains("\ncertwright_issuances_queued 1\n"));
+    metrics.certificate("web", "api", issuing);
+    metrics.certificate("web", "mail", issuing);
+    let encoded = metrics.encode().unwrap();
+    assert!(encoded.contains("\ncertwright_issuances_queued 1\n"), "{encoded}");
+    assert!(encoded.contains("\ncertwright_issuances_in_progress 2\n"), "{encoded}");
 }
 
 #[test]

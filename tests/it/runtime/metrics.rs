@@ -21,6 +21,7 @@ async fn metrics_have_names_with_units_and_name_no_object() -> Result<()> {
             ("certwright_api_writes_total", "counter"),
             ("certwright_leader", "gauge"),
             ("certwright_issuances_queued", "gauge"),
+            ("certwright_issuances_in_progress", "gauge"),
             ("certwright_issuer_ready", "gauge"),
             ("certwright_certificate_ready", "gauge"),
             ("certwright_certificate_not_after_timestamp_seconds", "gauge"),

@@ -87,6 +87,24 @@ fn a_lower_rank_comes_first_within_a_namespace_only() {
     assert_eq!(shares.free("other"), ["large"]);
 }
 
+#[test]
+fn one_that_waits_moves_when_its_rank_changes_and_keeps_its_arrival() {
+    let mut shares = FairSlots::new(1);
+    for (id, rank) in [("first", 0), ("a", 5), ("b", 5), ("c", 5), ("d", 7)] {
+        shares.take(id, "ns", rank, id.to_owned());
+    }
+    for (id, rank) in [("d", 1), ("a", 9), ("a", 5)] {
+        assert!(!shares.take(id, "ns", rank, id.to_owned()));
+    }
+    assert!(shares.take("first", "ns", 9, "first".to_owned()), "one that holds a slot keeps it");
+    let mut order = vec!["first".to_owned()];
+    while let Some(served) = shares.free(order.last().unwrap()).pop() {
+        order.push(served);
+    }
+    assert_eq!(order, ["first", "d", "a", "b", "c"]);
+    assert!(shares.is_empty() && shares.groups.is_empty());
+}
+
 proptest! {
     /// In any sequence of events: no more slots are taken than exist, nobody waits for a slot that it could have, and no
     /// namespace without a slot waits while another takes a second one.
@@ -117,6 +135,11 @@ proptest! {
             for (name, group) in &shares.groups {
                 let ready = holding.iter().filter(|id| shares.members[*id].group == *name).count();
                 prop_assert_eq!(group.held, ready);
+                let waiting = shares.members.values().filter(|m| m.group == *name && m.waits.is_some()).count();
+                prop_assert_eq!(group.waiting.len(), waiting);
+                for (place, (id, _)) in &group.waiting {
+                    prop_assert_eq!(shares.members[id].waits, Some(*place));
+                }
                 prop_assert!(group.waiting.is_empty() || !shares.is_free_for(group.held), "{} waits", name);
                 prop_assert_eq!(shares.without.contains_key(&group.turn) && shares.without[&group.turn] == *name, group.held == 0 && !group.waiting.is_empty());
             }

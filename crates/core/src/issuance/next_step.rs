@@ -263,7 +263,7 @@ fn begin(
         return IssuanceStep::StoreKey;
     }
     if !situation.state.progress.slot {
-        return IssuanceStep::TakeSlot;
+        return IssuanceStep::TakeSlot(situation.urgency(now));
     }
     let lifetime = situation.lifetime();
     let not_after = lifetime.and_then(|lifetime| situation.at_ca(now).checked_add(lifetime).ok());

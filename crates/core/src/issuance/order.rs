@@ -90,9 +90,9 @@ pub(super) fn go_on(
             disposition: Disposition::OrderLost,
             retry_after: None,
         }),
-        OrderStatus::Pending if !progress.slot => IssuanceStep::TakeSlot,
+        OrderStatus::Pending if !progress.slot => IssuanceStep::TakeSlot(situation.urgency(now)),
         OrderStatus::Pending => prove(situation, solvers, now),
-        OrderStatus::Ready if !progress.slot => IssuanceStep::TakeSlot,
+        OrderStatus::Ready if !progress.slot => IssuanceStep::TakeSlot(situation.urgency(now)),
         OrderStatus::Ready => finalize(situation, order, now),
         OrderStatus::Processing | OrderStatus::Other(_)
             if situation.is_presented()

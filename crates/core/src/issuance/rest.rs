@@ -79,10 +79,8 @@ impl State {
     /// When to ask the CA for renewal information, as far as the status tells.
     fn next_question(&self, seen: &Snapshot<'_>) -> Option<Timestamp> {
         let known = self.status.acme.as_ref()?.ari.as_ref()?;
-        let (serial_number, not_after) =
-            (self.status.serial_number.as_ref()?, self.status.not_after.as_ref()?);
-        let seed = format!("{}/{serial_number}", seen.uid);
-        seen.asking.next_about(&known.certificate_id, not_after.0, Some(known), &seed)
+        let not_after = self.status.not_after.as_ref()?;
+        seen.asking.next_about(&known.certificate_id, not_after.0, Some(known), seen.uid)
     }
 }
 

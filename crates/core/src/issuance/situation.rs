@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Learned, State};
 use crate::backoff::Backoff;
 use crate::duplicates;
-use crate::reissue::{self, Current, Due, SecretView};
+use crate::reissue::{self, Current, Due, SecretView, Urgency};
 use crate::renewal::RenewalInfoPolling;
 use crate::revocation::{self, RevocationRequests};
 use crate::spec::{InvalidSpec, ValidatedCertificate};
@@ -176,7 +176,7 @@ impl Situation<'_> {
     /// When to ask the CA for it.
     pub(super) fn next_question(&self) -> Option<Timestamp> {
         let leaf = self.secret.leaf()?;
-        self.asking.next(leaf, self.suggestion(), &reissue::renewal_seed(self.uid, leaf))
+        self.asking.next(leaf, self.suggestion(), self.uid)
     }
 
     /// The id of the certificate that an order placed now is to replace (RFC 9773 section 5): the one in the Secret, if it was
@@ -210,6 +210,11 @@ impl Situation<'_> {
     /// Why an issuance is due, if one is.
     pub fn due(&self, now: Timestamp) -> Option<Due> {
         reissue::due(&self.current(now)?)
+    }
+
+    /// How urgently the issuance needs an order slot.
+    pub(super) fn urgency(&self, now: Timestamp) -> Urgency {
+        self.current(now).map_or(Urgency::Unusable, |current| Urgency::of(&current))
     }
 
     /// Whether a renewal was requested and has not been completed yet.

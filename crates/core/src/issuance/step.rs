@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Challenged, Failure, Leftovers};
+use crate::reissue::Urgency;
 use crate::{records, revocation};
 use certwright_acme::NewOrder;
 
@@ -37,7 +38,7 @@ pub enum IssuanceStep {
     /// Read the account from the CA: it returned an error that may mean that the account is deactivated.
     AskAccount,
     /// Take one of the account's order slots.
-    TakeSlot,
+    TakeSlot(Urgency),
     /// Generate a private key and store it.
     StoreKey,
     /// Place an order.

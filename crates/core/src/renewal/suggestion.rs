@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::phase::in_phase;
 use super::{LEAST_USE, default_use, latest, part, whole_seconds};
 use crate::naming::stable_fraction;
 use certwright_acme::{AcmeError, RenewalInfo, SuggestedWindow};
@@ -60,8 +61,8 @@ pub struct RenewalInfoPolling<'a> {
 
 impl RenewalInfoPolling<'_> {
     /// When the CA is to be asked about `leaf`; `None` if never.
-    pub fn next(&self, leaf: &Leaf, status: Option<&RenewalInfoStatus>, seed: &str) -> Option<Timestamp> {
-        self.next_about(leaf.certificate_id.as_ref()?, leaf.not_after, status, seed)
+    pub fn next(&self, leaf: &Leaf, status: Option<&RenewalInfoStatus>, uid: &str) -> Option<Timestamp> {
+        self.next_about(leaf.certificate_id.as_ref()?, leaf.not_after, status, uid)
     }
 
     /// The same, about the certificate with this id.
@@ -70,7 +71,7 @@ impl RenewalInfoPolling<'_> {
         id: &str,
         not_after: Timestamp,
         status: Option<&RenewalInfoStatus>,
-        seed: &str,
+        uid: &str,
     ) -> Option<Timestamp> {
         if !self.wanted {
             return None;
@@ -82,7 +83,7 @@ impl RenewalInfoPolling<'_> {
             (Some(asked), Some(status)) => next_of_series(status, asked.at),
             (Some(asked), None) => after(asked.at, INTERVAL),
             (None, Some(status)) if status.check_interval.is_some() => next_of_series(status, self.began),
-            (None, Some(_)) => after(self.began, SPREAD.mul_f64(stable_fraction(seed))),
+            (None, Some(_)) => after(self.began, SPREAD.mul_f64(stable_fraction(uid))),
             (None, None) => Timestamp::MIN,
         };
         // Section 4.3: not after it has expired.
@@ -163,8 +164,8 @@ pub struct RenewalInfoRequest<'a> {
     pub leaf: &'a Leaf,
     /// Its id.
     pub certificate_id: &'a str,
-    /// Seed of what is chosen by chance.
-    pub seed: &'a str,
+    /// The Certificate's uid, which determines what is chosen by chance.
+    pub uid: &'a str,
     /// URL of the account in use.
     pub account: &'a str,
     /// The status before.
@@ -191,7 +192,7 @@ impl RenewalInfoRequest<'_> {
         let mut status = self.begin();
         let window = recorded(info.suggested_window);
         if is_news(status.suggested_window.as_ref(), &window, self.at_ca) {
-            let selected = select(&window, self.seed);
+            let selected = select(&window, self.leaf, self.uid);
             let earliest = earliest_wish(&status).filter(|earliest| *earliest < selected);
             status.earliest_time = earliest.map(Time);
             status.selected_time = Some(Time(selected));
@@ -222,7 +223,7 @@ impl RenewalInfoRequest<'_> {
         let failures = self.failures.saturating_add(1);
         let doubled = FIRST_WAIT.saturating_mul(1u32.checked_shl(failures - 1).unwrap_or(u32::MAX));
         let wait = doubled.min(INTERVAL).max(at_least);
-        let jitter = wait.mul_f64(0.2 * stable_fraction(&format!("{}/{failures}", self.seed)));
+        let jitter = wait.mul_f64(0.2 * stable_fraction(&format!("{}/{failures}", self.uid)));
         let asked = self.asked(failures, Some(after(self.now, wait + jitter)));
         match failures > SILENT_FAILURES {
             true => (Some(self.with_error(why)), asked),
@@ -290,11 +291,10 @@ fn recorded(window: SuggestedWindow) -> SuggestedWindowStatus {
     SuggestedWindowStatus { start: Time(whole_seconds(window.start)), end: Time(whole_seconds(window.end)) }
 }
 
-/// A time in `window`, always the same for the same seed.
-fn select(window: &SuggestedWindowStatus, seed: &str) -> Timestamp {
-    let length = window.end.0.duration_since(window.start.0);
-    let into = part(length, stable_fraction(&format!("{seed}/suggested")));
-    whole_seconds(window.start.0.saturating_add(into).unwrap_or(window.end.0))
+/// A time in `window`, always the same for the same certificate.
+fn select(window: &SuggestedWindowStatus, leaf: &Leaf, uid: &str) -> Timestamp {
+    let lifetime = leaf.not_after.duration_since(leaf.not_before);
+    in_phase((leaf.not_before, lifetime), (window.start.0, window.end.0), uid)
 }
 
 /// The interval to use: the recorded one, unless the CA wants fewer requests, or many more. A value that varies with each

@@ -2,6 +2,8 @@
 
 use super::*;
 
+const UID: &str = "uid";
+
 /// A certificate that expired.
 pub(super) struct Expiry {
     /// By when a renewal had to start.
@@ -72,7 +74,7 @@ impl<'a> Life<'a> {
             suggestion: self.status.as_ref(),
             windows: &self.windows,
             under_way: false,
-            seed: &leaf.serial_number,
+            uid: UID,
             now: self.now,
         })
     }
@@ -104,7 +106,7 @@ impl<'a> Life<'a> {
             asked: self.asked.as_ref(),
             began: self.began,
         };
-        match asking.next(&leaf, self.status.as_ref(), &leaf.serial_number) {
+        match asking.next(&leaf, self.status.as_ref(), UID) {
             Some(at) if at <= self.now => {
                 self.ask(&leaf);
                 self.now
@@ -131,8 +133,7 @@ impl<'a> Life<'a> {
         if let Some(leaf) = self.leaf.take().filter(|leaf| leaf.not_after < self.now) {
             let windows = !self.windows.as_ref().is_ok_and(Windows::is_empty);
             let suggested = !matches!(self.fate.suggests, None | Some(Suggests::Nonsense));
-            let due =
-                renewal_time(leaf.not_before, leaf.not_after, RenewalRule::Default, &leaf.serial_number);
+            let due = renewal_time(leaf.not_before, leaf.not_after, RenewalRule::Default, UID);
             let due = if windows || suggested { latest(leaf.not_before, leaf.not_after) } else { due };
             self.expired.push(Expiry { due, tried: self.tried, at: leaf.not_after });
         }
@@ -164,7 +165,7 @@ impl<'a> Life<'a> {
         let question = RenewalInfoRequest {
             leaf,
             certificate_id: &id,
-            seed: &leaf.serial_number,
+            uid: UID,
             account: "https://ca.example/account/1",
             before: self.status.as_ref(),
             failures: failures.map_or(0, |asked| asked.failures),

@@ -23,7 +23,7 @@ fn a_moment_in_the_window_is_chosen_once_and_for_good() {
 #[test]
 fn the_moments_of_many_certificates_spread_over_the_window() {
     let window = recorded(suggests(58 * DAY, 60 * DAY).suggested_window);
-    let mut chosen: Vec<_> = (0..1000).map(|n| select(&window, &format!("uid-{n}/0a"))).collect();
+    let mut chosen: Vec<_> = (0..1000).map(|n| select(&window, &leaf(), &format!("uid-{n}"))).collect();
     chosen.sort();
     assert!(chosen[999].duration_since(chosen[0]).as_secs() > 2 * DAY * 98 / 100);
     assert!(chosen[250] < at(59 * DAY) && at(59 * DAY) < chosen[750]);
@@ -99,7 +99,7 @@ fn retry_after_says_when_to_ask_again_within_bounds() {
         // The same after a restart: from the status alone, and not immediately.
         let began = at(interval * 5 / 2);
         let asking = RenewalInfoPolling { wanted: true, asked: None, began };
-        assert_eq!(asking.next(&leaf(), Some(&status), "seed"), Some(at(interval * 3)));
+        assert_eq!(asking.next(&leaf(), Some(&status), "uid"), Some(at(interval * 3)));
     }
 }
 
@@ -124,9 +124,9 @@ fn the_ca_is_not_asked_about_expired_certificates_or_those_without_an_id() {
     let (status, _) = ask(None, 0).answered(&suggests(58 * DAY, 60 * DAY), None);
     assert_eq!(next(Some(&status), Some(&asked)), None);
     let asking = RenewalInfoPolling { wanted: true, asked: None, began: at(0) };
-    assert_eq!(asking.next(&Leaf { certificate_id: None, ..leaf() }, None, "seed"), None);
-    assert_eq!(RenewalInfoPolling { wanted: false, ..asking }.next(&leaf(), None, "seed"), None);
-    assert_eq!(asking.next(&leaf(), None, "seed"), Some(Timestamp::MIN), "a new one is asked about at once");
+    assert_eq!(asking.next(&Leaf { certificate_id: None, ..leaf() }, None, "uid"), None);
+    assert_eq!(RenewalInfoPolling { wanted: false, ..asking }.next(&leaf(), None, "uid"), None);
+    assert_eq!(asking.next(&leaf(), None, "uid"), Some(Timestamp::MIN), "a new one is asked about at once");
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn only_a_page_is_shown_as_one() {
 const ID: &str = "aYhb.01";
 
 fn next(status: Option<&RenewalInfoStatus>, asked: Option<&RenewalInfoPoll>) -> Option<Timestamp> {
-    RenewalInfoPolling { wanted: true, asked, began: at(0) }.next(&leaf(), status, "seed")
+    RenewalInfoPolling { wanted: true, asked, began: at(0) }.next(&leaf(), status, "uid")
 }
 
 /// A request about a certificate of 90 days, this many seconds after its start.
@@ -202,7 +202,7 @@ fn ask(before: Option<&RenewalInfoStatus>, now: i64) -> RenewalInfoRequest<'_> {
     RenewalInfoRequest {
         leaf: Box::leak(Box::new(leaf())),
         certificate_id: ID,
-        seed: "seed",
+        uid: "uid",
         account: "https://ca.example/account/1",
         before,
         failures: 0,

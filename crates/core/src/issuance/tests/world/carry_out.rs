@@ -39,7 +39,7 @@ impl World {
                 true => AccountStatus::Deactivated,
                 false => AccountStatus::Valid,
             })),
-            IssuanceStep::TakeSlot => {
+            IssuanceStep::TakeSlot(_) => {
                 let taken = self.place_is_free;
                 let turn = self.take_in(Outcome::Slot { taken, per_account: 50 })?;
                 // A slot becomes free, and this one is next.
