@@ -12,11 +12,11 @@ use kube::{Api, Client, Resource};
 use super::error::Error;
 use super::fair_queue::{FairQueue, Turn};
 use crate::runtime::metrics::{ApiVerb, Metrics};
-use certwright_api::{FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_SECRET, MANAGED_BY};
+use certwright_api::{FIELD_MANAGER, LABEL_SECRET};
 use certwright_core::reading::{Fault, Reading};
+use certwright_core::secret::labels;
+pub use certwright_core::secret::{TYPE_TLS, annotation, data};
 
-/// Type of a Secret that holds a certificate and its key.
-pub const TYPE_TLS: &str = "kubernetes.io/tls";
 /// Kind of what is written, as metrics name it.
 const KIND: &str = "Secret";
 
@@ -56,16 +56,6 @@ async fn parsed(text: String) -> Result<Reading<Secret>, kube::Error> {
     }
     let parsed = tokio::task::spawn_blocking(move || parse(&text)).await;
     parsed.unwrap_or_else(|ended| Err(kube::Error::Service(ended.into())))
-}
-
-/// The bytes under `key`.
-pub fn data<'a>(secret: &'a Secret, key: &str) -> Option<&'a [u8]> {
-    secret.data.as_ref()?.get(key).map(|bytes| bytes.0.as_slice())
-}
-
-/// An annotation of a Secret.
-pub fn annotation<'a>(secret: &'a Secret, key: &str) -> Option<&'a str> {
-    secret.metadata.annotations.as_ref()?.get(key).map(String::as_str)
 }
 
 /// The value of [`LABEL_SECRET`], if Certwright created the Secret.
@@ -132,14 +122,11 @@ impl Written<'_> {
     }
 
     fn secret(&self, resource_version: Option<String>) -> Secret {
-        let mut labels = self.labels.clone();
-        labels.insert(LABEL_MANAGED_BY.to_owned(), MANAGED_BY.to_owned());
-        labels.insert(LABEL_SECRET.to_owned(), self.purpose.to_owned());
         Secret {
             metadata: ObjectMeta {
                 namespace: Some(self.namespace.to_owned()),
                 name: Some(self.name.to_owned()),
-                labels: Some(labels),
+                labels: Some(labels(self.purpose, self.labels.clone())),
                 annotations: Some(self.annotations.clone()),
                 owner_references: self.owner.clone().map(|owner| vec![owner]),
                 resource_version,
