@@ -76,7 +76,9 @@ impl Wanted {
 /// Runs the wanted sections, prints the figures and writes them to `bench-scale.json` in cargo's target directory.
 pub async fn run(state: &Path, wanted: &Wanted) -> Result<i32> {
     if cfg!(debug_assertions) {
-        println!("This is a development build: its figures say nothing of a release. See `make bench-scale`.");
+        println!(
+            "This is a development build: its figures say nothing of a release. See `make bench-scale`."
+        );
     }
     let at_rest = wanted.has_any(&[Section::Start, Section::Idle, Section::Issuer]);
     let issued = [Section::Issue, Section::Queue].into_iter().filter(|section| wanted.has(*section)).count();

@@ -45,7 +45,10 @@ impl Report {
     }
 
     fn figure(&self, scenario: &str, figure: &str) -> f64 {
-        self.scenarios.get(scenario).and_then(|figures| figures[figure]["median"].as_f64()).unwrap_or(f64::NAN)
+        self.scenarios
+            .get(scenario)
+            .and_then(|figures| figures[figure]["median"].as_f64())
+            .unwrap_or(f64::NAN)
     }
 
     /// Prints the medians of all figures, and which goals they meet.

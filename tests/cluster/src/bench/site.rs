@@ -8,7 +8,9 @@ use std::{
 
 use anyhow::{Context, Result};
 use base64::{Engine, prelude::BASE64_STANDARD};
-use certwright_cluster::{Cluster, Operator, StepCa, TestNamespace, TsigKey, description::Description, router};
+use certwright_cluster::{
+    Cluster, Operator, StepCa, TestNamespace, TsigKey, description::Description, router,
+};
 use futures::{StreamExt, TryStreamExt, future::try_join, stream};
 use kube::{
     Api, ResourceExt,
@@ -50,7 +52,8 @@ impl Proof {
         }
     }
 
-    fn dns_name(&self, name: &str, namespace: &str) -> String {
+    /// A name for the Certificate `name`.
+    pub fn dns_name(&self, name: &str, namespace: &str) -> String {
         match self {
             Self::Http => format!("{name}.{namespace}.example"),
             Self::Records { .. } => format!("*.{name}.{ZONE}"),
@@ -233,12 +236,7 @@ pub fn issuer(kind: &str, name: &str, ca: &StepCa, solvers: &[Value]) -> Value {
 }
 
 /// Applies a Certificate for `dns_name`; returns when it was sent.
-pub async fn apply(
-    api: &Api<DynamicObject>,
-    name: &str,
-    issuer: &Value,
-    dns_name: &str,
-) -> Result<Instant> {
+pub async fn apply(api: &Api<DynamicObject>, name: &str, issuer: &Value, dns_name: &str) -> Result<Instant> {
     let certificate = json!({
         "apiVersion": "certwright.dev/v1alpha1", "kind": "Certificate", "metadata": {"name": name},
         "spec": {

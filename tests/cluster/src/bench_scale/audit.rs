@@ -94,7 +94,8 @@ mod tests {
         };
         assert_eq!(watch("ResponseStarted").as_deref(), Some("watch secrets"));
         assert_eq!(watch("ResponseComplete"), None);
-        let lease = json!({"verb": "update", "stage": "ResponseComplete", "objectRef": {"resource": "leases"}});
+        let lease =
+            json!({"verb": "update", "stage": "ResponseComplete", "objectRef": {"resource": "leases"}});
         assert_eq!(request(&lease), None);
     }
 

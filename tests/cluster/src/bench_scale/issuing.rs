@@ -37,19 +37,26 @@ const PROBES: usize = 3;
 const ISSUER: &str = "queue";
 
 /// Has `ISSUE` certificates issued at once, and fewer before that.
-pub async fn batch(description: &Description, ca: &StepCa, wanted: &Wanted, report: &mut Report) -> Result<()> {
+pub async fn batch(
+    description: &Description,
+    ca: &StepCa,
+    wanted: &Wanted,
+    report: &mut Report,
+) -> Result<()> {
     let few = FEW.min(wanted.issue);
     let mut figures = json!({});
     for (name, n) in [("few", few), ("many", wanted.issue)] {
         let site = Site::create(&format!("issue-{name}"), description, ca, &Proof::Http, &[]).await?;
         figures[name] = site.batch(n, LONG).await?;
     }
-    let cpu = |name: &str| figures[name]["operator_cpu_ms_per_certificate"].as_f64().unwrap_or(f64::NAN);
-    let kinds = ["writes_per_certificate", "writes_by_kubernetes_per_certificate"];
+    let figure = |batch: &str, name: &str| figures[batch][name].as_f64().unwrap_or(f64::NAN);
+    let cpu = "operator_cpu_ms_per_certificate";
+    let ratio = figure("many", cpu) / figure("few", cpu);
     // All of them, whoever makes them.
-    let writes: f64 = kinds.iter().filter_map(|kind| figures["many"][kind].as_f64()).sum();
+    let kinds = ["writes_per_certificate", "writes_by_kubernetes_per_certificate"];
+    let writes: f64 = kinds.iter().map(|kind| figure("many", kind)).sum();
+    figures["cpu_ratio"] = rounded(ratio).into();
     figures["writes_per_certificate"] = rounded(writes).into();
-    figures["cpu_ratio"] = rounded(cpu("many") / cpu("few")).into();
     report.add(Section::Issue, figures)
 }
 

@@ -1,11 +1,6 @@
 //! What a run needs of memory and disk: said before, and measured after.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::Path,
-    process::Command,
-};
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -46,7 +41,8 @@ pub fn measured(state: &Path) -> Result<Value> {
         let most = memory.entry(name.to_owned()).or_default();
         *most = (*most).max(kibibytes * 1024);
     }
-    let memory: BTreeMap<String, f64> = memory.into_iter().map(|(name, peak)| (name, megabytes(peak))).collect();
+    let memory: BTreeMap<String, f64> =
+        memory.into_iter().map(|(name, peak)| (name, megabytes(peak))).collect();
     Ok(json!({"memory_mb": memory, "disk_mb": megabytes(size(state)?)}))
 }
 

@@ -8,8 +8,8 @@ use std::{collections::BTreeSet, time::Duration};
 use anyhow::{Context, Result, bail, ensure};
 use certwright_acme::{AcmeResponse, NewOrder, Order, OrderStatus};
 use certwright_api::{
-    Certificate, CertificateSpec, CertificateStatus, IssuerKind, IssuerRef, PrivateKeyAlgorithm,
-    CertificatePrivateKey, SECRET_TLS,
+    Certificate, CertificatePrivateKey, CertificateSpec, CertificateStatus, IssuerKind, IssuerRef,
+    PrivateKeyAlgorithm, SECRET_TLS,
 };
 use certwright_core::{
     backoff::Backoff,
@@ -122,9 +122,8 @@ pub fn status_at_rest(
 ) -> Result<CertificateStatus> {
     let (name, uid) = (certificate.name_any(), certificate.uid().context("a Certificate without uid")?);
     let wanted = ValidatedCertificate::new(&certificate.spec);
-    let issuer =
-        IssuerView::Ready { account: account.to_owned(), solvers: Vec::new(), profile: None };
-    let (before, after) = (SecretView::default(), view(secret, Some(name.clone()), true));
+    let issuer = IssuerView::Ready { account: account.to_owned(), solvers: Vec::new(), profile: None };
+    let (missing, stored) = (SecretView::default(), view(secret, Some(name.clone()), true));
     let before = Snapshot {
         uid: &uid,
         generation: certificate.metadata.generation.context("a Certificate without generation")?,
@@ -133,7 +132,7 @@ pub fn status_at_rest(
         wanted: &wanted,
         claimed_by: None,
         kept_by: None,
-        secret: &before,
+        secret: &missing,
         backup: None,
         duplicate_limit: 0,
         min_interval: Duration::ZERO,
@@ -151,9 +150,8 @@ pub fn status_at_rest(
         asking: RenewalInfoPolling { wanted: false, asked: None, began: issued },
         revocation: RevocationRequests::default(),
     };
-    let after = Snapshot { secret: &after, ..before };
-    let mut state =
-        State { status: certificate.status.clone().unwrap_or_default(), ..State::default() };
+    let after = Snapshot { secret: &stored, ..before };
+    let mut state = State { status: certificate.status.clone().unwrap_or_default(), ..State::default() };
     state.apply(&before, placed(wanted.as_ref().map_err(Clone::clone)?, account), issued);
     state.apply(&after, Outcome::Stored, issued);
     state.apply(&after, Outcome::Ended(Ending::Done), issued);
@@ -183,8 +181,7 @@ fn placed(wanted: &ValidatedCertificate, account: &str) -> Outcome {
         certificate: None,
         profile: None,
     };
-    let answer =
-        AcmeResponse { value: order, location: Some(format!("{account}/order")), retry_after: None };
+    let answer = AcmeResponse { value: order, location: Some(format!("{account}/order")), retry_after: None };
     Outcome::OrderPlaced { asked, account: account.to_owned(), answer: Ok(answer) }
 }
 

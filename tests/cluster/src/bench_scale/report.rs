@@ -101,11 +101,27 @@ impl Report {
             ),
             at_most(format!("a minute, {n} at rest: writes"), "/idle/writes", 0.0),
             at_most(format!("a minute, {n} at rest: CPU in % of a core"), "/idle/cpu_percent", 1.0),
-            at_most("issuer annotated: Certificates reconciled".into(), "/issuer/annotated/reconciles/Certificate", 0.0),
-            at_most("issuer annotated: Secrets of certificates read".into(), "/issuer/annotated/secret_reads", 0.0),
+            at_most(
+                "issuer annotated: Certificates reconciled".into(),
+                "/issuer/annotated/reconciles/Certificate",
+                0.0,
+            ),
+            at_most(
+                "issuer annotated: Secrets of certificates read".into(),
+                "/issuer/annotated/secret_reads",
+                0.0,
+            ),
             at_most("issuer annotated: writes".into(), "/issuer/annotated/writes", 0.0),
-            at_most("issuer changed: Certificates reconciled".into(), "/issuer/changed/reconciles/Certificate", 0.0),
-            at_most("issuer changed: Secrets of certificates read".into(), "/issuer/changed/secret_reads", 0.0),
+            at_most(
+                "issuer changed: Certificates reconciled".into(),
+                "/issuer/changed/reconciles/Certificate",
+                0.0,
+            ),
+            at_most(
+                "issuer changed: Secrets of certificates read".into(),
+                "/issuer/changed/secret_reads",
+                0.0,
+            ),
             at_most("issuer changed: writes".into(), "/issuer/changed/writes", 5.0),
             at_least(format!("{issue} at once: certificates per second"), "/issue/many/per_second", 50.0),
             at_least(
@@ -113,10 +129,22 @@ impl Report {
                 "/issue/many/per_second_slowest_tenth",
                 50.0,
             ),
-            at_most(format!("{issue} at once: CPU per certificate, as a multiple of that of few"), "/issue/cpu_ratio", 1.3),
-            at_most(format!("{issue} at once: writes per certificate, all"), "/issue/writes_per_certificate", 9.0),
+            at_most(
+                format!("{issue} at once: CPU per certificate, as a multiple of that of few"),
+                "/issue/cpu_ratio",
+                1.3,
+            ),
+            at_most(
+                format!("{issue} at once: writes per certificate, all"),
+                "/issue/writes_per_certificate",
+                9.0,
+            ),
             at_most(format!("one more, {issue} queued: seconds, same account"), "/queue/same_account_s", 5.0),
-            at_most(format!("one more, {issue} queued: seconds, other account"), "/queue/other_account_s", 2.0),
+            at_most(
+                format!("one more, {issue} queued: seconds, other account"),
+                "/queue/other_account_s",
+                2.0,
+            ),
         ]
     }
 }
