@@ -32,7 +32,7 @@ SBOM := $(TARGET)/image/certwright-$(VERSION).cdx.json
 
 .PHONY: help
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: test
 test: checks tools ## Check and test everything, on a real control plane
@@ -105,9 +105,14 @@ demo: tools ## Issue a certificate in a new cluster, and keep it running; ONCE=1
 	$(CLUSTER) demo
 
 .PHONY: bench
-bench: need-cargo ## Measure the operator under load
+bench: need-cargo ## Measure the operator under load, RUNS times (3)
 	$(CARGO) build --workspace --bins --release
 	$(TARGET)/release/cluster bench
+
+.PHONY: bench-scale
+bench-scale: need-cargo ## Measure it with N Certificates at rest and ISSUE issued at once: some 30 minutes for N=100000
+	$(CARGO) build --workspace --bins --release
+	$(TARGET)/release/cluster bench-scale
 
 # libFuzzer wants no more than the compiler's own coverage pass, which stable Rust has. An explicit target keeps its flags away
 # from what runs at build time; the profile is dev's, so that this is not built twice.

@@ -12,8 +12,9 @@ use kube::{Api, Client, Resource};
 use super::error::Error;
 use super::fair_queue::{FairQueue, Turn};
 use crate::runtime::metrics::{ApiVerb, Metrics};
-use certwright_api::{FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_SECRET, MANAGED_BY};
+use certwright_api::{FIELD_MANAGER, LABEL_SECRET};
 use certwright_core::reading::{Fault, Reading};
+use certwright_core::secret::labels;
 pub use certwright_core::secret::{TYPE_TLS, annotation, data, purpose};
 
 /// Kind of what is written, as metrics name it.
@@ -116,14 +117,11 @@ impl Written<'_> {
     }
 
     fn secret(&self, resource_version: Option<String>) -> Secret {
-        let mut labels = self.labels.clone();
-        labels.insert(LABEL_MANAGED_BY.to_owned(), MANAGED_BY.to_owned());
-        labels.insert(LABEL_SECRET.to_owned(), self.purpose.to_owned());
         Secret {
             metadata: ObjectMeta {
                 namespace: Some(self.namespace.to_owned()),
                 name: Some(self.name.to_owned()),
-                labels: Some(labels),
+                labels: Some(labels(self.purpose, self.labels.clone())),
                 annotations: Some(self.annotations.clone()),
                 owner_references: self.owner.clone().map(|owner| vec![owner]),
                 resource_version,

@@ -7,6 +7,7 @@
 //! - [`account`]: the next step of an issuer's account;
 //! - [`annotated`]: Certificates requested by annotations on Ingresses and Gateways;
 //! - [`fair_slots`]: slots that are shared fairly between namespaces;
+//! - [`secret`]: what is written into Secrets and read from them;
 //! - [`solvers`]: selects the solver for a name;
 //! - [`disposition`]: what happens next after an error of the CA;
 //! - [`conditions`] and [`events`]: what is reported;

@@ -75,6 +75,13 @@ impl Chain {
         self.certificates.iter().map(encode).collect()
     }
 
+    /// The topmost certificate as PEM, which clients may trust if they have nothing better; `None` if there is only the leaf.
+    #[must_use]
+    pub fn topmost_pem(&self) -> Option<String> {
+        let top = self.certificates().skip(1).last()?;
+        Some(pem::encode(&Pem::new("CERTIFICATE", top)))
+    }
+
     /// Checks that the chain can be served with `key` for the names in `wanted`: the leaf is for this key, contains every DNS
     /// name (in any case) and IP address, and is valid at `now`; and each certificate is signed by the next, of which there is
     /// at least one. Additional names are accepted.

@@ -25,8 +25,8 @@ use certwright_core::conditions::{condition, is_true};
 use certwright_core::issuance::{IssuerView, at_rest_until};
 use certwright_core::ledger::Owner;
 use certwright_core::reissue::SecretView;
+use certwright_core::secret;
 use certwright_core::spec::ValidatedCertificate;
-use certwright_pki::{Chain, PrivateKey};
 
 impl ReconcileCertificate {
     /// Reads the state of the cluster, except for the Certificate's Secrets.
@@ -134,26 +134,7 @@ impl ReconcileCertificate {
 
     /// The parsed content of a Secret that holds a certificate.
     fn view(&self, secret: &Secret, context: &Context) -> SecretView {
-        SecretView {
-            exists: true,
-            version: secret.metadata.resource_version.clone(),
-            certificate_name: self.owner_of(secret, context),
-            issuer: secrets::annotation(secret, certwright_api::ANNOTATION_ISSUER_NAME)
-                .zip(secrets::annotation(secret, certwright_api::ANNOTATION_ISSUER_KIND))
-                .map(|(name, kind)| (name.to_owned(), kind.to_owned())),
-            type_: secret.type_.clone().filter(|type_| type_ != secrets::TYPE_TLS),
-            as_written: self.is_as_written(secret),
-            requested_names: secrets::annotation(secret, certwright_api::ANNOTATION_REQUESTED_NAMES)
-                .map(|names| names.split(',').map(str::to_owned).collect()),
-            key: secrets::data(secret, certwright_api::SECRET_KEY_TLS_KEY).map(|pem| {
-                let key = PrivateKey::from_pem(pem).map_err(|error| error.to_string())?;
-                Ok((key.algorithm(), key.public_key_der().to_vec()))
-            }),
-            leaf: secrets::data(secret, certwright_api::SECRET_KEY_TLS_CRT).map(|pem| {
-                let chain = Chain::parse_pem(pem).map_err(|error| error.to_string())?;
-                Ok(chain.leaf().clone())
-            }),
-        }
+        secret::view(secret, self.owner_of(secret, context), self.is_as_written(secret))
     }
 
     /// Whether a Secret was written according to the spec, with the current passwords of its keystores.

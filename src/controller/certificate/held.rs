@@ -18,7 +18,7 @@ pub(super) struct Held {
 impl Held {
     /// The certificate that a CA issued, with its key.
     pub(super) fn new(chain: &Chain, key: PrivateKey) -> Self {
-        Self { chain: chain.pem().into_bytes(), ca: ca(chain).map(String::into_bytes), key }
+        Self { chain: chain.pem().into_bytes(), ca: chain.topmost_pem().map(String::into_bytes), key }
     }
 
     /// The certificate in a Secret.
@@ -30,12 +30,6 @@ impl Held {
             key: private_key(secret)?,
         })
     }
-}
-
-/// The topmost certificate of the chain, which clients may trust if they have nothing better.
-fn ca(chain: &Chain) -> Option<String> {
-    let top = chain.certificates().skip(1).last()?;
-    Some(pem::encode(&pem::Pem::new("CERTIFICATE", top)))
 }
 
 /// Whether the Secret for the key of an issuance also holds a certificate.

@@ -13,8 +13,8 @@ use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::secrets;
 use crate::runtime::clock;
-use certwright_api::Certificate;
 use certwright_core::issuance::Outcome;
+use certwright_core::secret::{tls_annotations, tls_data};
 use certwright_core::spec::ValidatedCertificate;
 
 impl ReconcileCertificate {
@@ -125,13 +125,9 @@ impl ReconcileCertificate {
         held: &Held,
     ) -> Result<secrets::Written<'a>, Error> {
         let pem = held.key.to_pem(wanted.encoding)?;
-        let mut data = BTreeMap::from([
-            (certwright_api::SECRET_KEY_TLS_CRT.to_owned(), ByteString(held.chain.clone())),
-            (certwright_api::SECRET_KEY_TLS_KEY.to_owned(), ByteString(pem.as_bytes().to_vec())),
-        ]);
-        data.extend(held.ca.clone().map(|ca| (certwright_api::SECRET_KEY_CA_CRT.to_owned(), ByteString(ca))));
+        let mut data = tls_data(&held.chain, pem.as_bytes(), held.ca.as_deref());
         data.extend(more_data(wanted, self.passwords.clone(), held).await?);
-        let mut annotations = annotations(&self.certificate, wanted, &self.name);
+        let mut annotations = tls_annotations(wanted, &self.name);
         let mark = keystores_mark(&wanted.outputs, &self.passwords, &held.key)?;
         annotations.extend(mark.map(|mark| (certwright_api::ANNOTATION_KEYSTORES.to_owned(), mark)));
         Ok(secrets::Written {
@@ -145,24 +141,4 @@ impl ReconcileCertificate {
             data,
         })
     }
-}
-
-fn annotations(
-    certificate: &Certificate,
-    wanted: &ValidatedCertificate,
-    name: &str,
-) -> BTreeMap<String, String> {
-    let mut annotations = wanted.annotations.clone();
-    let names: Vec<String> = wanted.names().into_iter().collect();
-    annotations.extend([
-        (certwright_api::ANNOTATION_WRITTEN_AS.to_owned(), wanted.written_as()),
-        (certwright_api::ANNOTATION_REQUESTED_NAMES.to_owned(), names.join(",")),
-        (certwright_api::ANNOTATION_CERTIFICATE.to_owned(), name.to_owned()),
-        (certwright_api::ANNOTATION_ISSUER_NAME.to_owned(), certificate.spec.issuer_ref.name.clone()),
-        (
-            certwright_api::ANNOTATION_ISSUER_KIND.to_owned(),
-            certificate.spec.issuer_ref.kind.as_str().to_owned(),
-        ),
-    ]);
-    annotations
 }

@@ -23,6 +23,8 @@ use crate::{ADDRESS, SERVICE_NETWORK, ca::TestCa, process::Process, tools::Tools
 const ETCD: &str = "http://127.0.0.1:2379";
 /// The administrator's bearer token: a run can be reached only from this machine.
 pub const ADMIN_TOKEN: &str = "administrator";
+/// The most that etcd stores for [`Capacity::Large`], in bytes; by default it is 2 GiB.
+const ETCD_LARGE: u64 = 8 << 30;
 const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// What all tests rely on.
@@ -49,7 +51,16 @@ pub fn audit_log(state: &Path) -> PathBuf {
     state.join("logs").join("audit.log")
 }
 
-/// A running control plane; it is stopped when this is dropped.
+/// How many objects a control plane holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capacity {
+    /// As many as tests create.
+    Tests,
+    /// Hundreds of thousands.
+    Large,
+}
+
+/// A running control plane; it ends when this is dropped.
 pub struct ControlPlane {
     _etcd: Process,
     _api_server: Process,
@@ -62,11 +73,11 @@ pub fn api_server_url() -> String {
 }
 
 impl ControlPlane {
-    /// Starts etcd and the API server, and returns when the API server is ready. From then on, `state/kubeconfig` is an
-    /// administrator's kubeconfig.
-    pub async fn start(tools: &Tools, ca: &TestCa, state: &Path) -> Result<Self> {
+    /// Starts etcd and the API server, and returns once the API server is ready. `state/kubeconfig` is then an
+    /// administrator's.
+    pub async fn start(tools: &Tools, ca: &TestCa, state: &Path, capacity: Capacity) -> Result<Self> {
         let logs = state.join("logs");
-        let mut etcd = Process::start("etcd", etcd(tools, state)?, &logs)?;
+        let mut etcd = Process::start("etcd", etcd(tools, state, capacity)?, &logs)?;
         write_files(ca, state)?;
 
         let http = reqwest::Client::builder()
@@ -75,7 +86,7 @@ impl ControlPlane {
             .build()?;
         etcd.wait_ready(START_LIMIT, || answers(http.get(format!("{ETCD}/readyz")))).await?;
 
-        let mut api_server = Process::start("kube-apiserver", api_server(tools, state)?, &logs)?;
+        let mut api_server = Process::start("kube-apiserver", api_server(tools, state, capacity)?, &logs)?;
         let readyz = format!("{}/readyz", api_server_url());
         api_server.wait_ready(START_LIMIT, || answers(http.get(&readyz).bearer_auth(ADMIN_TOKEN))).await?;
         Ok(Self { _etcd: etcd, _api_server: api_server, controller_manager: None })
@@ -172,17 +183,20 @@ fn write_files(ca: &TestCa, state: &Path) -> Result<()> {
     Ok(())
 }
 
-fn etcd(tools: &Tools, state: &Path) -> Result<Command> {
+fn etcd(tools: &Tools, state: &Path, capacity: Capacity) -> Result<Command> {
     let mut command = Command::new(tools.program("etcd")?);
     command
         .args(["--unsafe-no-fsync", "--log-level=warn", "--listen-peer-urls=http://127.0.0.1:2380"])
         .arg(format!("--listen-client-urls={ETCD}"))
         .arg(format!("--advertise-client-urls={ETCD}"))
         .arg(flag("--data-dir", &state.join("etcd")));
+    if capacity == Capacity::Large {
+        command.arg(format!("--quota-backend-bytes={ETCD_LARGE}"));
+    }
     Ok(command)
 }
 
-fn api_server(tools: &Tools, state: &Path) -> Result<Command> {
+fn api_server(tools: &Tools, state: &Path, capacity: Capacity) -> Result<Command> {
     let mut command = Command::new(tools.program("kube-apiserver")?);
     command
         .arg(format!("--etcd-servers={ETCD}"))
@@ -212,6 +226,10 @@ fn api_server(tools: &Tools, state: &Path) -> Result<Command> {
         .arg(flag("--requestheader-client-ca-file", &state.join("ca.crt")))
         .arg(flag("--proxy-client-cert-file", &state.join("front-proxy.crt")))
         .arg(flag("--proxy-client-key-file", &state.join("front-proxy.key")));
+    if capacity == Capacity::Large {
+        // Old versions go soon, and the audit log stays one file.
+        command.args(["--etcd-compaction-interval=1m", "--audit-log-maxsize=100000"]);
+    }
     Ok(command)
 }
 

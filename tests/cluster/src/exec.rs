@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use certwright_cluster::{
     ADDRESS, Cluster,
     ca::TestCa,
-    control_plane::{self, ControlPlane, kubectl},
+    control_plane::{self, Capacity, ControlPlane, kubectl},
     description::{Description, VARIABLE},
     dns,
     node::machine::Machine,
@@ -47,17 +47,22 @@ pub async fn run(state: &Path, node: bool, command: Vec<OsString>) -> Result<i32
 
 /// Starts the control plane, the DNS server and the router, and installs what the operator needs.
 pub async fn start_cluster(state: &Path) -> Result<Running> {
-    start(state, false).await
+    start(state, false, Capacity::Tests).await
+}
+
+/// Starts the same for hundreds of thousands of objects.
+pub async fn start_large_cluster(state: &Path) -> Result<Running> {
+    start(state, false, Capacity::Large).await
 }
 
 /// Starts the same with a node, and installs nothing.
 async fn start_cluster_with_node(state: &Path) -> Result<Running> {
-    let mut running = start(state, true).await?;
+    let mut running = start(state, true, Capacity::Tests).await?;
     running._machine = Some(Machine::start(&Cluster::new(running.description.clone())).await?);
     Ok(running)
 }
 
-async fn start(state: &Path, node: bool) -> Result<Running> {
+async fn start(state: &Path, node: bool, capacity: Capacity) -> Result<Running> {
     sandbox::set_up(state)?;
     if node {
         sandbox::set_up_node(state)?;
@@ -65,7 +70,7 @@ async fn start(state: &Path, node: bool) -> Result<Running> {
     let tools = Tools::build()?;
     let ca = TestCa::create(state)?;
     let (control_plane, dns_server) =
-        tokio::join!(ControlPlane::start(&tools, &ca, state), dns::start(&tools, state));
+        tokio::join!(ControlPlane::start(&tools, &ca, state, capacity), dns::start(&tools, state));
     let (mut control_plane, dns_server) = (control_plane?, dns_server?);
     if !node {
         install(&tools, state).await?;

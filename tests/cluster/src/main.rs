@@ -1,6 +1,7 @@
 //! `cluster`: builds and starts the control plane that Certwright's tests run on.
 
 mod bench;
+mod bench_scale;
 mod demo;
 mod exec;
 
@@ -51,7 +52,13 @@ enum Task {
         once: bool,
     },
     /// Measure what certificates cost in time, writes, ACME requests, processor time and memory.
-    Bench,
+    Bench {
+        /// How often each scenario runs.
+        #[arg(long, env = "RUNS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
+        runs: u64,
+    },
+    /// Measure what the operator costs with tens of thousands of Certificates.
+    BenchScale(bench_scale::Wanted),
 }
 
 fn main() -> ExitCode {
@@ -91,7 +98,8 @@ fn run() -> Result<i32> {
                 Task::Tools => Ok(0),
                 Task::Exec { node, command } => exec::run(&state, node, command).await,
                 Task::Demo { once } => demo::run(&state, arguments.api_port, once).await,
-                Task::Bench => bench::run(&state).await,
+                Task::BenchScale(wanted) => bench_scale::run(&state, &wanted).await,
+                Task::Bench { runs } => bench::run(&state, usize::try_from(runs)?).await,
             }
         }),
     }

@@ -3,11 +3,27 @@
 use std::{env, fs, path::PathBuf};
 
 use anyhow::{Context, Result};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{BATCHES, RECORD_BATCHES};
 
-/// The figures of all scenarios, and the file where they are stored.
+/// For each figure of some runs of a scenario its median, and its value in each run.
+pub fn median_of(runs: &[Value]) -> Value {
+    let names = runs.first().and_then(Value::as_object).into_iter().flat_map(Map::keys);
+    let figures = names.map(|name| {
+        let values: Vec<f64> = runs.iter().filter_map(|run| run[name].as_f64()).collect();
+        (name.clone(), json!({"median": median(values.clone()), "runs": values}))
+    });
+    Value::Object(figures.collect())
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let (lower, upper) = (values.get(values.len().checked_sub(1)? / 2)?, values.get(values.len() / 2)?);
+    Some((lower + upper) / 2.0)
+}
+
+/// The figures of all scenarios, and the file they go to.
 pub struct Report {
     file: PathBuf,
     scenarios: Map<String, Value>,
@@ -29,11 +45,15 @@ impl Report {
     }
 
     fn figure(&self, scenario: &str, figure: &str) -> f64 {
-        self.scenarios.get(scenario).and_then(|figures| figures[figure].as_f64()).unwrap_or(f64::NAN)
+        self.scenarios
+            .get(scenario)
+            .and_then(|figures| figures[figure]["median"].as_f64())
+            .unwrap_or(f64::NAN)
     }
 
-    /// Prints all figures, and which goals they meet.
-    pub fn print(&self) {
+    /// Prints the medians of all figures, and which goals they meet.
+    pub fn print(&self, runs: usize) {
+        println!("\nMedians of {runs} runs:");
         for kind in ["http01", "dns01-rfc2136"] {
             let scenarios: Vec<&String> =
                 self.scenarios.keys().filter(|name| name.starts_with(kind)).collect();
@@ -86,5 +106,22 @@ impl Report {
         goals.push(figure("idle-500", "writes", 0.0));
         goals.push(figure("self-check-failing", "writes_per_minute", 1.0));
         goals
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_of_three_runs_has_the_middle_one_as_its_median() {
+        let runs = [json!({"max_s": 3.0}), json!({"max_s": 1.0}), json!({"max_s": 2})];
+        assert_eq!(median_of(&runs), json!({"max_s": {"median": 2.0, "runs": [3.0, 1.0, 2.0]}}));
+    }
+
+    #[test]
+    fn two_runs_have_the_mean_as_their_median() {
+        assert_eq!(median(vec![4.0, 1.0]), Some(2.5));
+        assert_eq!(median(Vec::new()), None);
     }
 }

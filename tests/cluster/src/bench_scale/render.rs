@@ -1,0 +1,257 @@
+//! Renders what an issuance leaves: the TLS Secret and the status of a Certificate at rest.
+//!
+//! Both come from the operator's own code: `core::secret` renders the Secret, and the machine of `core::issuance` goes
+//! through the last steps of the issuance. Only the CA is another one, which signs without being asked.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use anyhow::{Context, Result, bail, ensure};
+use certwright_acme::{AcmeResponse, NewOrder, Order, OrderStatus};
+use certwright_api::{
+    Certificate, CertificatePrivateKey, CertificateSpec, CertificateStatus, IssuerKind, IssuerRef,
+    PrivateKeyAlgorithm, SECRET_TLS,
+};
+use certwright_core::{
+    backoff::Backoff,
+    issuance::{Ending, IssuanceStep, IssuerView, Outcome, Snapshot, State, next_step},
+    reissue::SecretView,
+    renewal::RenewalInfoPolling,
+    revocation::RevocationRequests,
+    secret::{TYPE_TLS, labels, tls_annotations, tls_data, view},
+    spec::ValidatedCertificate,
+};
+use certwright_pki::{Chain, PrivateKey};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use kube::ResourceExt;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose,
+};
+use serde_json::Value;
+
+/// How long the certificates are valid.
+const LIFETIME: SignedDuration = SignedDuration::from_hours(90 * 24);
+/// They were issued within so long: renewals, at two thirds of the lifetime, are then due from ten days to sixty.
+const ISSUED_WITHIN: SignedDuration = SignedDuration::from_hours(50 * 24);
+/// More steps than the end of an issuance has.
+const STEPS: usize = 10;
+
+/// A Certificate for `name`, as a user would create it.
+pub fn certificate(namespace: &str, name: &str, issuer: &IssuerRef) -> Certificate {
+    let dns_name = format!("{name}.{namespace}.example");
+    let spec = CertificateSpec {
+        secret_name: format!("{name}-tls"),
+        dns_names: vec![dns_name],
+        issuer_ref: issuer.clone(),
+        private_key: Some(CertificatePrivateKey {
+            algorithm: Some(PrivateKeyAlgorithm::Ecdsa),
+            size: Some(256),
+            ..CertificatePrivateKey::default()
+        }),
+        ..CertificateSpec::default()
+    };
+    let mut certificate = Certificate::new(name, spec);
+    certificate.metadata.namespace = Some(namespace.to_owned());
+    certificate
+}
+
+/// A reference to an issuer.
+pub fn issuer_ref(kind: IssuerKind, name: &str) -> IssuerRef {
+    IssuerRef { name: name.to_owned(), kind, group: certwright_api::GROUP.to_owned() }
+}
+
+/// When number `number` of `of` was issued.
+pub fn issued(number: usize, of: usize, now: Timestamp) -> Timestamp {
+    let ago = ISSUED_WITHIN.as_secs_f64() * number as f64 / of as f64;
+    let second = now.as_second() - ago as i64;
+    Timestamp::from_second(second).unwrap_or(now)
+}
+
+/// The CA that signs what is at rest.
+pub struct Signer(CertifiedIssuer<'static, KeyPair>);
+
+impl Signer {
+    pub fn create() -> Result<Self> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "bench intermediate");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        Ok(Self(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?))
+    }
+
+    /// The TLS Secret of a Certificate that was issued at `issued`.
+    pub fn secret(&self, certificate: &Certificate, issued: Timestamp) -> Result<Secret> {
+        let wanted = ValidatedCertificate::new(&certificate.spec)?;
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::new(wanted.subject.dns_names.clone())?;
+        let epoch = rcgen::date_time_ymd(1970, 1, 1);
+        params.not_before = epoch + Duration::from_secs(u64::try_from(issued.as_second())?);
+        params.not_after = params.not_before + Duration::from_secs(LIFETIME.as_secs().unsigned_abs());
+        params.use_authority_key_identifier_extension = true;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let leaf = params.signed_by(&key, &self.0)?;
+        let chain = Chain::parse_pem(format!("{}{}", leaf.pem(), self.0.pem()).as_bytes())?;
+        let key = PrivateKey::from_pem(key.serialize_pem().as_bytes())?;
+        chain.check(&key, &wanted.subject, issued)?;
+        let ca = chain.topmost_pem();
+        let pem = key.to_pem(wanted.encoding)?;
+        Ok(Secret {
+            metadata: ObjectMeta {
+                namespace: certificate.namespace(),
+                name: Some(wanted.secret_name.clone()),
+                labels: Some(labels(SECRET_TLS, wanted.labels.clone())),
+                annotations: Some(tls_annotations(&wanted, &certificate.name_any())),
+                ..ObjectMeta::default()
+            },
+            type_: Some(TYPE_TLS.to_owned()),
+            data: Some(tls_data(chain.pem().as_bytes(), pem.as_bytes(), ca.as_deref().map(str::as_bytes))),
+            ..Secret::default()
+        })
+    }
+}
+
+/// The status that the issuance of `secret` leaves. Both objects are given as the API server has returned them.
+pub fn status_at_rest(
+    certificate: &Certificate,
+    secret: &Secret,
+    account: &str,
+    issued: Timestamp,
+) -> Result<CertificateStatus> {
+    let (name, uid) = (certificate.name_any(), certificate.uid().context("a Certificate without uid")?);
+    let wanted = ValidatedCertificate::new(&certificate.spec);
+    let issuer = IssuerView::Ready { account: account.to_owned(), solvers: Vec::new(), profile: None };
+    let (missing, stored) = (SecretView::default(), view(secret, Some(name.clone()), true));
+    let before = Snapshot {
+        uid: &uid,
+        generation: certificate.metadata.generation.context("a Certificate without generation")?,
+        labels: certificate.labels(),
+        renew_request: None,
+        wanted: &wanted,
+        claimed_by: None,
+        kept_by: None,
+        secret: &missing,
+        backup: None,
+        duplicate_limit: 0,
+        min_interval: Duration::ZERO,
+        password_missing: None,
+        next_key: None,
+        issuer: &issuer,
+        not_allowed: None,
+        recorded: certificate.status.as_ref(),
+        asks_lifetime: false,
+        backoff: Backoff::default(),
+        ca_ahead: Some(SignedDuration::ZERO),
+        self_check_timeout: Duration::from_secs(60),
+        name: &name,
+        has_finalizer: false,
+        asking: RenewalInfoPolling { wanted: false, asked: None, began: issued },
+        revocation: RevocationRequests::default(),
+    };
+    let after = Snapshot { secret: &stored, ..before };
+    let mut state = State { status: certificate.status.clone().unwrap_or_default(), ..State::default() };
+    state.apply(&before, placed(wanted.as_ref().map_err(Clone::clone)?, account), issued);
+    state.apply(&after, Outcome::Stored, issued);
+    state.apply(&after, Outcome::Ended(Ending::Done), issued);
+    for _ in 0..STEPS {
+        match next_step(&state, &after, issued) {
+            IssuanceStep::Remove(_) => drop(state.apply(&after, Outcome::Removed, issued)),
+            IssuanceStep::Rest { until } => {
+                state.apply(&after, Outcome::Rested { until }, issued);
+                return Ok(state.status);
+            }
+            step => bail!("the issuance of {name} goes on with {step:?}"),
+        }
+    }
+    bail!("the issuance of {name} does not end")
+}
+
+fn placed(wanted: &ValidatedCertificate, account: &str) -> Outcome {
+    let asked =
+        NewOrder { identifiers: wanted.identifiers(), not_after: None, profile: None, replaces: None };
+    let order = Order {
+        status: OrderStatus::Valid,
+        expires: None,
+        identifiers: asked.identifiers.clone(),
+        authorizations: Vec::new(),
+        error: None,
+        finalize: String::new(),
+        certificate: None,
+        profile: None,
+    };
+    let answer = AcmeResponse { value: order, location: Some(format!("{account}/order")), retry_after: None };
+    Outcome::OrderPlaced { asked, account: account.to_owned(), answer: Ok(answer) }
+}
+
+/// Fails unless `made` has the form of `real`, which the operator left: the same fields, though not the same values.
+pub fn ensure_alike(what: &str, made: &Value, real: &Value) -> Result<()> {
+    let (made, real) = (form(made), form(real));
+    let lacks: Vec<_> = real.difference(&made).collect();
+    let surplus: Vec<_> = made.difference(&real).collect();
+    ensure!(
+        lacks.is_empty() && surplus.is_empty(),
+        "{what} is not as the operator leaves it: it lacks {lacks:?} and has {surplus:?}"
+    );
+    Ok(())
+}
+
+/// The paths of all fields. Values count where there are few, as of conditions.
+fn form(value: &Value) -> BTreeSet<String> {
+    const VALUES: [&str; 5] = ["type", "status", "reason", "manager", "operation"];
+    let mut paths = BTreeSet::new();
+    let mut rest = vec![(String::new(), value)];
+    while let Some((path, value)) = rest.pop() {
+        match value {
+            Value::Object(fields) => {
+                rest.extend(fields.iter().map(|(name, value)| (format!("{path}.{name}"), value)));
+            }
+            Value::Array(items) => rest.extend(items.iter().map(|item| (format!("{path}[]"), item))),
+            Value::String(text) if VALUES.iter().any(|name| path.ends_with(&format!(".{name}"))) => {
+                paths.insert(format!("{path}={text}"));
+            }
+            _ => drop(paths.insert(path)),
+        }
+    }
+    paths
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_rendered_is_ready_and_renewed_in_weeks() {
+        let now = Timestamp::now();
+        let mut certificate = certificate("web", "www", &issuer_ref(IssuerKind::ClusterIssuer, "ca"));
+        certificate.metadata.uid = Some("uid".to_owned());
+        certificate.metadata.generation = Some(1);
+        let signer = Signer::create().unwrap();
+        for number in [0, 99] {
+            let issued = issued(number, 100, now);
+            let secret = signer.secret(&certificate, issued).unwrap();
+            let status = status_at_rest(&certificate, &secret, "https://ca.example/account", issued).unwrap();
+            let status = serde_json::to_value(status).unwrap();
+            let ready = status["conditions"].as_array().unwrap().iter().find(|one| one["type"] == "Ready");
+            assert_eq!(ready.unwrap()["status"], "True", "{status}");
+            assert_eq!(status["revision"], 1);
+            assert_eq!(status["recentIssuances"][0]["account"], "https://ca.example/account");
+            assert!(status["order"].is_null());
+            let renewal: Timestamp = status["renewalTime"].as_str().unwrap().parse().unwrap();
+            assert!(renewal.duration_since(now) > SignedDuration::from_hours(5 * 24), "{renewal}");
+        }
+    }
+
+    #[test]
+    fn other_fields_and_other_conditions_are_told() {
+        let real = json!({"conditions": [{"type": "Ready", "status": "True"}], "revision": 1});
+        let other = json!({"conditions": [{"type": "Ready", "status": "False"}], "revision": 2});
+        let same = json!({"conditions": [{"type": "Ready", "status": "True"}], "revision": 2});
+        assert!(ensure_alike("it", &same, &real).is_ok());
+        assert!(ensure_alike("it", &other, &real).is_err());
+        assert!(ensure_alike("it", &json!({"revision": 1}), &real).is_err());
+    }
+}
