@@ -1,7 +1,8 @@
 //! Presents the answers to challenges, and removes them again.
 //!
 //! Over HTTP, each Certificate has its own Ingresses or HTTPRoutes that lead to the operator. The Certificates of a namespace
-//! share the Service and the EndpointSlices behind them. Providers add TXT records to DNS.
+//! share the Service and the EndpointSlices behind them. An ingress controller reports a route without a Service or endpoints as
+//! an error, so routes are created last and removed first. Providers add TXT records to DNS.
 
 mod in_place;
 mod ingress;
@@ -14,7 +15,7 @@ mod services;
 use std::collections::BTreeSet;
 
 pub use records::{located, remove, visible};
-pub use services::{leave, sweep};
+pub use services::sweep;
 
 use super::context::Context;
 use super::error::Error;
@@ -40,22 +41,11 @@ pub async fn present(
         if services.is_empty() {
             return Ok(Vec::new());
         }
-        let presented = futures::try_join!(
-            services::enter(context, certificate, &services),
-            ingress::present(context, certificate, challenged),
-            in_place::present(context, certificate, challenged),
-            route::present(context, certificate, challenged),
-        );
-        match presented {
-            Ok((_, _, edited, routed)) => Ok([edited, routed].concat()),
-            Err(error) => match error.refusal() {
-                // An immediate retry would not help: a person has to fix this.
-                Some(words) => {
-                    Ok(over_http(challenged).map(|one| not_presented(one, words.clone())).collect())
-                }
-                None => Err(error),
-            },
-        }
+        present_over_http(context, certificate, challenged, &services).await.or_else(|error| {
+            // An immediate retry would not help: a person has to fix this.
+            let words = error.refusal().ok_or(error)?;
+            Ok(over_http(challenged).map(|one| not_presented(one, words.clone())).collect())
+        })
     };
     let (records, over_http) = futures::try_join!(records, over_http)?;
     Ok([records, over_http].concat())
@@ -73,6 +63,20 @@ pub async fn withdraw(
     challenges: &[ChallengeStatus],
 ) -> Result<(), Error> {
     context.http01.forget(uid);
+    in_place::withdraw(context, namespace, challenges).await?;
+    withdraw_own(context, namespace, uid, challenges).await
+}
+
+/// The same without the edits of Ingresses of others: a Certificate with such edits is not deleted before they are undone.
+///
+/// # Errors
+/// If the API server fails.
+pub async fn withdraw_own(
+    context: &Context,
+    namespace: &str,
+    uid: &str,
+    challenges: &[ChallengeStatus],
+) -> Result<(), Error> {
     let by = |way: ChallengeWay| challenges.iter().any(|challenge| challenge.way == way);
     let ingresses = async {
         if by(ChallengeWay::Ingress) { ingress::withdraw(context, namespace, uid).await } else { Ok(()) }
@@ -80,13 +84,9 @@ pub async fn withdraw(
     let routes = async {
         if by(ChallengeWay::HttpRoute) { route::withdraw(context, namespace, uid).await } else { Ok(()) }
     };
-    let shared = async {
-        let over_http = challenges.iter().any(is_over_http);
-        if over_http { leave(context, namespace, uid).await } else { Ok(()) }
-    };
-    let edited = in_place::withdraw(context, namespace, challenges);
-    futures::try_join!(ingresses, routes, edited, shared)?;
-    Ok(())
+    futures::try_join!(ingresses, routes)?;
+    let over_http = challenges.iter().any(is_over_http);
+    if over_http { services::leave(context, namespace, uid).await } else { Ok(()) }
 }
 
 /// Why a Certificate's routes do not work, if it has any and they do not.
@@ -103,6 +103,23 @@ pub async fn refused_routes(
         true => route::refused(context, namespace, uid).await,
         false => Ok(None),
     }
+}
+
+async fn present_over_http(
+    context: &Context,
+    certificate: &Certificate,
+    challenged: &[Challenged],
+    services: &BTreeSet<ServiceType>,
+) -> Result<Vec<Unseen>, Error> {
+    if !services::enter(context, certificate, services).await? {
+        return Ok(Vec::new());
+    }
+    let ((), edited, routed) = futures::try_join!(
+        ingress::present(context, certificate, challenged),
+        in_place::present(context, certificate, challenged),
+        route::present(context, certificate, challenged),
+    )?;
+    Ok([edited, routed].concat())
 }
 
 fn over_http(challenged: &[Challenged]) -> impl Iterator<Item = &Challenged> {

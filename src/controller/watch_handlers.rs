@@ -134,17 +134,19 @@ impl WatchHandlers {
             self.context.certificate_queue.add(next);
         }
         self.wake_by_secret(&namespace, &certificate.spec.secret_name, Some(&uid));
-        let presented = certificate.status.as_ref().is_some_and(|status| !status.challenges.is_empty());
-        if presented && self.context.certificate_queue.is_connected() {
-            // Its Ingress is deleted together with it; shared objects may have to be removed.
+        let challenges: Vec<_> =
+            certificate.status.iter().flat_map(|status| &status.challenges).cloned().collect();
+        if !challenges.is_empty() && self.context.certificate_queue.is_connected() {
+            // Its routes are also garbage-collected, but possibly after the shared objects that they lead to.
             let context = self.context.clone();
             tokio::spawn(async move {
-                let leaving = (context.clone(), namespace, uid.clone());
-                let leave = move || {
-                    let (context, namespace, uid) = leaving.clone();
-                    async move { presenter::leave(&context, &namespace, &uid).await }.boxed()
+                let withdrawn = (context.clone(), namespace, uid.clone(), challenges);
+                let withdraw = move || {
+                    let (context, namespace, uid, challenges) = withdrawn.clone();
+                    async move { presenter::withdraw_own(&context, &namespace, &uid, &challenges).await }
+                        .boxed()
                 };
-                until_done(&context, &uid, "removing http-01 answers", leave).await;
+                until_done(&context, &uid, "removing http-01 answers", withdraw).await;
             });
         }
     }

@@ -51,6 +51,7 @@ mod hostile_status;
 mod hostile_tenant;
 mod http01;
 mod http01_in_place;
+mod http01_sequence;
 mod image;
 mod imports;
 mod issuance;

@@ -23,7 +23,7 @@ use certwright_solver::http01::{HTTP01_LABEL, endpoint_slices, service, service_
 /// A Service in a list.
 type Found = Reading<PartialObjectMeta<Service>>;
 
-/// Creates missing Services, and records that the Certificate needs them.
+/// Creates missing Services, and records that the Certificate needs them. Returns false if the Certificate is deleted.
 ///
 /// # Errors
 /// [`Error::Present`] or [`Error::ReadReplicas`]
@@ -31,19 +31,24 @@ pub async fn enter(
     context: &Context,
     certificate: &Certificate,
     wanted: &BTreeSet<ServiceType>,
-) -> Result<(), Error> {
-    let namespace = certificate.namespace().unwrap_or_default();
+) -> Result<bool, Error> {
+    let (namespace, name) = (certificate.namespace().unwrap_or_default(), certificate.name_any());
+    let uid = certificate.uid().unwrap_or_default();
+    let exists = || context.cache.has_certificate(&namespace, &name, &uid);
     let shared = context.http01.namespace(&namespace);
     let mut shared = shared.lock().await;
-    let uid = certificate.uid().unwrap_or_default();
+    // Its withdrawal may have had the lock before.
+    if !exists() {
+        return Ok(false);
+    }
     shared.left.remove(&uid);
-    shared.presenting.insert(uid);
+    shared.presenting.insert(uid.clone());
     let missing: Vec<ServiceType> = wanted.difference(&shared.services).copied().collect();
     for service_type in missing {
         make_service(context, &namespace, service_type).await?;
         shared.services.insert(service_type);
     }
-    Ok(())
+    Ok(exists())
 }
 
 /// Removes the shared objects if no other Certificate of the namespace needs them.
