@@ -3,7 +3,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::next_step::decide;
 use super::*;
-use crate::backoff::Backoff;
 use certwright_api::{
     AccountKey, AccountKeyAlgorithm, AcmeAccountStatus, AcmeIssuer, CONDITION_READY, ExternalAccountBinding,
     IssuerStatus, KeyIdSecretRef, PreviousAccount, SecretKeySelector, issuer_reason as reason,
@@ -12,7 +11,10 @@ use certwright_pki::KeyAlgorithm;
 
 mod binding;
 mod machine;
+mod snapshot;
 mod world;
+
+pub(super) use snapshot::snapshot;
 
 const SERVER: &str = "https://acme.test/v2/DV";
 
@@ -344,28 +346,6 @@ impl Case {
             AccountStep::Wait { until: Some(_), reason, message } => (reason, message),
             step => panic!("{step:?}"),
         }
-    }
-}
-
-/// A snapshot of an issuer that has nothing but a spec and an account key Secret.
-pub(super) fn snapshot<'a>(spec: &'a AcmeIssuer, key_secret: &'a KeySecret) -> Snapshot<'a> {
-    Snapshot {
-        spec,
-        uid: "uid",
-        generation: 1,
-        key_secret_name: ("account", "tls.key"),
-        secrets_namespace: None,
-        key_secret,
-        key_id: &KeyId::Unbound,
-        mac_key: &MacKey::NotRead,
-        external_account_version: None,
-        deactivate: None,
-        deleted: None,
-        has_finalizer: false,
-        keys: rollover::Keys::default(),
-        refusal: None,
-        latest_terms: None,
-        backoff: Backoff::default(),
     }
 }
 

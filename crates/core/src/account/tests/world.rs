@@ -11,7 +11,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::super::deactivation::{LastStep, last_step};
 use super::super::rollover::{self, Keys, NextKey};
 use super::super::*;
-use crate::backoff::Backoff;
 use crate::conditions::condition;
 use crate::deletion::Deletion;
 use certwright_acme::{AccountStatus, AcmeError, Operation, Problem};
@@ -228,15 +227,9 @@ impl World {
 
     fn snapshot<'a>(&self, seen: &'a Seen) -> Snapshot<'a> {
         Snapshot {
-            spec: &seen.spec,
-            uid: "uid",
             generation: self.generation,
-            key_secret_name: ("account", "tls.key"),
-            secrets_namespace: None,
-            key_secret: &seen.key_secret,
             key_id: &seen.key_id,
             mac_key: &MacKey::Usable,
-            external_account_version: None,
             deactivate: seen.deactivate.as_deref(),
             deleted: self.deleted,
             has_finalizer: self.has_finalizer,
@@ -250,9 +243,7 @@ impl World {
                 validating: false,
                 must_stay: None,
             },
-            refusal: None,
-            latest_terms: None,
-            backoff: Backoff::default(),
+            ..super::snapshot(&seen.spec, &seen.key_secret)
         }
     }
 
