@@ -79,7 +79,7 @@ pub fn renewal_info(data: &[u8]) {
     let question = RenewalInfoRequest {
         leaf,
         certificate_id: id,
-        seed: "uid-1/1",
+        uid: "uid-1",
         account: "https://ca.example/account/1",
         before: None,
         failures: 0,

@@ -12,7 +12,7 @@ use kube::{Api, Client, Resource};
 use super::error::Error;
 use super::fair_queue::{FairQueue, Turn};
 use crate::runtime::metrics::{ApiVerb, Metrics};
-use certwright_api::{FIELD_MANAGER, LABEL_SECRET};
+use certwright_api::FIELD_MANAGER;
 use certwright_core::reading::{Fault, Reading};
 use certwright_core::secret::labels;
 pub use certwright_core::secret::{TYPE_TLS, annotation, data, purpose};

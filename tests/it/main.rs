@@ -74,6 +74,7 @@ mod revocation;
 mod revocation_crash;
 mod route;
 mod runtime;
+mod scale;
 mod secret;
 mod stumble;
 mod tenancy;

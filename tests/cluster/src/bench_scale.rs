@@ -9,7 +9,6 @@ mod at_rest;
 mod audit;
 mod issuing;
 mod needs;
-mod render;
 mod report;
 mod stock;
 

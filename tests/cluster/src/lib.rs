@@ -5,6 +5,7 @@
 //! each test.
 
 pub mod addresses;
+pub mod at_rest;
 pub mod ca;
 pub mod cert_manager;
 pub mod cgroups;

@@ -11,7 +11,7 @@ use super::{AccountStep, KeySecret, Situation, Snapshot};
 use crate::backoff::Backoff;
 use crate::deletion::Deletion;
 use certwright_acme::ServerConfig;
-use certwright_api::{AccountOnDelete, AcmeIssuer, AccountPolicy, PreviousAccount, issuer_reason as reason};
+use certwright_api::{AccountOnDelete, AccountPolicy, AcmeIssuer, PreviousAccount, issuer_reason as reason};
 
 /// How long the deletion of an issuer waits for the CA, unless its policy sets another timeout.
 const DEACTIVATION_TIMEOUT: SignedDuration = SignedDuration::from_secs(120);

@@ -3,18 +3,16 @@
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use anyhow::{Context, Result};
-use certwright_api::{Certificate, FIELD_MANAGER, GROUP, IssuerKind, IssuerRef, VERSION};
-use certwright_cluster::{Cluster, Operator, StepCa, TestNamespace};
+use certwright_api::{Certificate, IssuerKind, IssuerRef};
+use certwright_cluster::{
+    Cluster, Operator, StepCa, TestNamespace,
+    at_rest::{Writer, by_user, certificate, ensure_alike, issued, issuer_ref},
+};
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Secret;
-use kube::{
-    Api, Client, ResourceExt,
-    api::{ListParams, Patch, PatchParams, PostParams},
-};
-use serde_json::{Value, json};
+use kube::{Api, api::ListParams};
+use serde_json::Value;
 
-use super::render::{Signer, certificate, ensure_alike, issued, issuer_ref, status_at_rest};
 use crate::bench::site::{LIMIT, Proof, issuer};
 
 /// How many namespaces they are in.
@@ -155,39 +153,6 @@ struct Sample {
     name: String,
 }
 
-/// Writes Certificates and Secrets.
-struct Writer {
-    client: Client,
-    signer: Signer,
-    by_operator: PatchParams,
-}
-
-impl Writer {
-    fn new(client: Client) -> Result<Self> {
-        Ok(Self { client, signer: Signer::create()?, by_operator: PatchParams::apply(FIELD_MANAGER).force() })
-    }
-
-    /// Creates the Certificate, its Secret and its status, in this order.
-    async fn write(&self, certificate: &Certificate, account: &str, issued: Timestamp) -> Result<()> {
-        let namespace = certificate.namespace().context("a Certificate without a namespace")?;
-        let certificates = Api::<Certificate>::namespaced(self.client.clone(), &namespace);
-        let secrets = Api::<Secret>::namespaced(self.client.clone(), &namespace);
-        let certificate = certificates.create(&by_user(), certificate).await?;
-        let secret = self.signer.secret(&certificate, issued)?;
-        let secret = secrets.patch(&secret.name_any(), &self.by_operator, &Patch::Apply(&secret)).await?;
-        let status = status_at_rest(&certificate, &secret, account, issued)?;
-        let name = certificate.name_any();
-        let patch = json!({
-            "apiVersion": format!("{GROUP}/{VERSION}"),
-            "kind": "Certificate",
-            "metadata": {"name": name, "uid": certificate.uid()},
-            "status": status,
-        });
-        certificates.patch_status(&name, &self.by_operator, &Patch::Apply(&patch)).await?;
-        Ok(())
-    }
-}
-
 /// The URL of an issuer's account, once it is registered.
 async fn account(namespace: &TestNamespace, kind: &str) -> Result<String> {
     let target = format!("{kind}.certwright.dev/{ISSUER}");
@@ -203,8 +168,4 @@ fn is_at_rest(certificate: &Value) -> bool {
         conditions.into_iter().flatten().any(|one| one["type"] == kind && one["status"] == value)
     };
     status["order"].is_null() && is("Ready", "True") && is("Issuing", "False")
-}
-
-fn by_user() -> PostParams {
-    PostParams { field_manager: Some("bench".to_owned()), ..PostParams::default() }
 }

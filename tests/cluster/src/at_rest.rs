@@ -1,4 +1,4 @@
-//! Renders what an issuance leaves: the TLS Secret and the status of a Certificate at rest.
+//! Certificates at rest that were not issued: their TLS Secrets and statuses are as an issuance would leave them.
 //!
 //! Both come from the operator's own code: `core::secret` renders the Secret, and the machine of `core::issuance` goes
 //! through the last steps of the issuance. Only the CA is another one, which signs without being asked.
@@ -8,8 +8,8 @@ use std::{collections::BTreeSet, time::Duration};
 use anyhow::{Context, Result, bail, ensure};
 use certwright_acme::{AcmeResponse, NewOrder, Order, OrderStatus};
 use certwright_api::{
-    Certificate, CertificatePrivateKey, CertificateSpec, CertificateStatus, IssuerKind, IssuerRef,
-    PrivateKeyAlgorithm, SECRET_TLS,
+    Certificate, CertificatePrivateKey, CertificateSpec, CertificateStatus, FIELD_MANAGER, GROUP, IssuerKind,
+    IssuerRef, PrivateKeyAlgorithm, SECRET_TLS, VERSION,
 };
 use certwright_core::{
     backoff::Backoff,
@@ -23,12 +23,15 @@ use certwright_core::{
 use certwright_pki::{Chain, PrivateKey};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
-use kube::ResourceExt;
+use kube::{
+    Api, Client, ResourceExt,
+    api::{Patch, PatchParams, PostParams},
+};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// How long the certificates are valid.
 const LIFETIME: SignedDuration = SignedDuration::from_hours(90 * 24);
@@ -111,6 +114,45 @@ impl Signer {
             ..Secret::default()
         })
     }
+}
+
+/// Writes Certificates and Secrets.
+pub struct Writer {
+    client: Client,
+    signer: Signer,
+    by_operator: PatchParams,
+}
+
+impl Writer {
+    /// Writes with `client`.
+    pub fn new(client: Client) -> Result<Self> {
+        Ok(Self { client, signer: Signer::create()?, by_operator: PatchParams::apply(FIELD_MANAGER).force() })
+    }
+
+    /// Creates the Certificate, its Secret and its status, in this order.
+    pub async fn write(&self, certificate: &Certificate, account: &str, issued: Timestamp) -> Result<()> {
+        let namespace = certificate.namespace().context("a Certificate without a namespace")?;
+        let certificates = Api::<Certificate>::namespaced(self.client.clone(), &namespace);
+        let secrets = Api::<Secret>::namespaced(self.client.clone(), &namespace);
+        let certificate = certificates.create(&by_user(), certificate).await?;
+        let secret = self.signer.secret(&certificate, issued)?;
+        let secret = secrets.patch(&secret.name_any(), &self.by_operator, &Patch::Apply(&secret)).await?;
+        let status = status_at_rest(&certificate, &secret, account, issued)?;
+        let name = certificate.name_any();
+        let patch = json!({
+            "apiVersion": format!("{GROUP}/{VERSION}"),
+            "kind": "Certificate",
+            "metadata": {"name": name, "uid": certificate.uid()},
+            "status": status,
+        });
+        certificates.patch_status(&name, &self.by_operator, &Patch::Apply(&patch)).await?;
+        Ok(())
+    }
+}
+
+/// How a user creates objects.
+pub fn by_user() -> PostParams {
+    PostParams { field_manager: Some("user".to_owned()), ..PostParams::default() }
 }
 
 /// The status that the issuance of `secret` leaves. Both objects are given as the API server has returned them.
@@ -219,8 +261,6 @@ fn form(value: &Value) -> BTreeSet<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
