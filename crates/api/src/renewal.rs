@@ -107,7 +107,7 @@ pub struct RenewalInfoStatus {
     /// Time within the window that was selected at random for the renewal. It is selected once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selected_time: Option<Time>,
-    /// Earliest time that was previously selected for this certificate, if the CA has since suggested a later window.
+    /// Earliest time from which the CA wanted this certificate replaced, if it has since suggested a later window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub earliest_time: Option<Time>,
     /// URL of a page where the CA may explain its suggestion.

@@ -88,6 +88,11 @@ fn a_ca_that_always_says_now_costs_a_few_orders_and_not_a_few_per_certificate() 
         check(&Fate { windows: Vec::new(), suggests: Some(Suggests::Soon), ..fate.clone() }).unwrap();
         check(&Fate { suggests: Some(Suggests::Soon), windows: vec![minutes.clone()], ..fate }).unwrap();
     }
+    // Within an hour, of which the Certificate picks a moment after a tenth of the lifetime.
+    let hours = Fate { lifetime: 6 * HOUR, suggests: Some(Suggests::Soon), windows: Vec::new(), ..fate };
+    for applied in 0..20 {
+        check(&Fate { applied: applied * 1000, restarts: Vec::new(), ..hours.clone() }).unwrap();
+    }
 }
 
 proptest! {

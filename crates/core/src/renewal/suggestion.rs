@@ -319,9 +319,12 @@ fn is_news(recorded: Option<&SuggestedWindowStatus>, window: &SuggestedWindowSta
     recorded.is_none_or(|recorded| recorded != window && !(is_over(recorded) && is_over(window)))
 }
 
-/// The earliest time at which the CA wanted the certificate replaced, even if it has changed that since.
+/// The earliest time at which the CA wanted the certificate replaced, even if it has changed that since. Its window counts from the
+/// start: which moment in it a Certificate picks does not say what the CA wants.
 fn earliest_wish(status: &RenewalInfoStatus) -> Option<Timestamp> {
-    [&status.earliest_time, &status.selected_time].into_iter().flatten().map(|time| time.0).min()
+    let start = status.suggested_window.as_ref().map(|window| &window.start);
+    let times = [status.earliest_time.as_ref(), status.selected_time.as_ref(), start];
+    times.into_iter().flatten().map(|time| time.0).min()
 }
 
 /// How many certificates in a row the CA wanted replaced early, now that `leaf` follows the one that `before` is about. It does
