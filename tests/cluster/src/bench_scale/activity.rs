@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use super::audit::Audit;
 use crate::bench::counts::{Counts, difference};
 
-/// Without a request, and without processor time worth mentioning, for so long, the operator is quiet.
+/// Without a request that succeeds, and without processor time worth mentioning, for so long, the operator is quiet.
 const QUIET: Duration = Duration::from_secs(10);
 /// How often that is looked at.
 const SAMPLE: Duration = Duration::from_millis(500);
@@ -60,11 +60,11 @@ impl<'a> Activity<'a> {
         while last.elapsed() < QUIET {
             ensure!(self.began.elapsed() < limit, "the operator is not quiet after {limit:?}");
             sleep(SAMPLE).await;
-            let (cpu_now, len_now) = (self.operator.cpu_time()?, self.audit.len()?);
-            if len_now > len || cpu_now.saturating_sub(cpu) > BUSY {
+            let (cpu_now, (works, read)) = (self.operator.cpu_time()?, self.audit.has_work_since(len)?);
+            if works || cpu_now.saturating_sub(cpu) > BUSY {
                 last = Instant::now();
             }
-            (cpu, len) = (cpu_now, len_now);
+            (cpu, len) = (cpu_now, read);
         }
         self.done(last - self.began).await
     }

@@ -27,17 +27,40 @@ impl Audit {
 
     /// The requests since it had this size, by verb and resource, as in `get secrets`.
     pub fn requests_since(&self, len: u64) -> Result<Counts> {
-        let mut file = File::open(&self.0)?;
-        file.seek(SeekFrom::Start(len))?;
         let mut counts = Counts::new();
-        for line in BufReader::new(file).lines() {
-            // The last one may not be complete.
-            let Ok(event) = serde_json::from_str::<Value>(&line?) else { continue };
-            if let Some(what) = request(&event) {
+        self.read(len, |event| {
+            if let Some(what) = request(event) {
                 *counts.entry(what).or_default() += 1;
             }
-        }
+        })?;
         Ok(counts)
+    }
+
+    /// Whether a request has succeeded since it had this size, and the size until which that was looked at. Looking for kinds
+    /// that the cluster does not have is no work.
+    pub fn has_work_since(&self, len: u64) -> Result<(bool, u64)> {
+        let mut works = false;
+        let read = self.read(len, |event| {
+            let succeeded = event["responseStatus"]["code"].as_u64().is_some_and(|code| code < 400);
+            works |= succeeded && request(event).is_some();
+        })?;
+        Ok((works, read))
+    }
+
+    /// Reads the complete lines from there on; returns where they end.
+    fn read(&self, from: u64, mut each: impl FnMut(&Value)) -> Result<u64> {
+        let mut file = File::open(&self.0)?;
+        let mut end = file.seek(SeekFrom::Start(from))?;
+        let (mut reader, mut line) = (BufReader::new(file), String::new());
+        while reader.read_line(&mut line)? > 0 && line.ends_with('\n') {
+            end += line.len() as u64;
+            // Where it begins, a line may have been half written.
+            if let Ok(event) = serde_json::from_str(&line) {
+                each(&event);
+            }
+            line.clear();
+        }
+        Ok(end)
     }
 }
 
