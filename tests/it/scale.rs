@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use certwright::runtime::clock;
 use certwright_api::IssuerKind;
 use certwright_cluster::at_rest::{Writer, certificate as at_rest, issued as issued_at, issuer_ref};
 use certwright_cluster::{Operator, TestNamespace};
 use futures::{StreamExt, TryStreamExt, stream};
-use jiff::Timestamp;
-use tokio::time::{sleep, timeout};
+use tokio::time::{interval, timeout};
 
 use crate::common::accounts::uri;
 use crate::common::annotations::requests;
@@ -73,8 +73,9 @@ impl Work {
         let operator = Operator::builder(ns).start().await?;
         let all = async {
             let reconciles = "certwright_reconciles_total{kind=\"Certificate\"";
+            let mut again = interval(Duration::from_millis(100));
             while sum(&operator.metrics().await?, reconciles) < n {
-                sleep(Duration::from_millis(100)).await;
+                again.tick().await;
             }
             anyhow::Ok(())
         };
@@ -100,7 +101,7 @@ impl Work {
 /// Writes the Certificates from number `from` up to `to`, at rest.
 async fn fill(ns: &TestNamespace, account: &str, from: usize, to: usize) -> Result<()> {
     const AT_ONCE: usize = 16;
-    let (writer, now) = (Writer::new(ns.client.clone())?, Timestamp::now());
+    let (writer, now) = (Writer::new(ns.client.clone())?, clock::now());
     let issuer = issuer_ref(IssuerKind::Issuer, "ca");
     let writes = stream::iter(from..to).map(|number| {
         let (certificate, writer) = (at_rest(&ns.name, &format!("rest-{number}"), &issuer), &writer);

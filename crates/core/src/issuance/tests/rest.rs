@@ -15,7 +15,8 @@ fn a_certificate_that_is_at_rest_is_so_without_a_look_at_its_secret() {
 
 #[test]
 fn it_is_not_once_anything_that_matters_has_changed() {
-    let changes: [(&str, fn(&mut World)); 8] = [
+    type Change = fn(&mut World);
+    let changes: [(&str, Change); 8] = [
         ("the Secret is gone", |world| world.secret = None),
         ("the Secret has changed", |world| {
             let secret = world.secret.take().unwrap();
