@@ -83,6 +83,7 @@ fn figures(what: &str, done: &Done) -> Value {
         "cpu_s": rounded(done.cpu.as_secs_f64()),
         "secret_reads": secret_reads(&done.requests),
         "writes": writes(&done.requests),
+        "certificate_reconciles": done.reconciles.get("Certificate").copied().unwrap_or_default(),
         "requests": done.requests,
         "reconciles": done.reconciles,
     })

@@ -93,6 +93,9 @@ pub async fn queue(own: &TestNamespace, ca: &StepCa, wanted: &Wanted, report: &m
         of_other.push(time_to_ready(other, &json!({"name": ISSUER})).await?);
     }
     figures["queued_at_last"] = queued().into();
+    if queued() == 0 {
+        println!("Nothing was queued any more at the end: ISSUE is too small for the section queue.");
+    }
     figures["same_account_s"] = json!(of_same);
     figures["other_account_s"] = json!(of_other);
     report.add(Section::Queue, figures)
