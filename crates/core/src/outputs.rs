@@ -101,3 +101,6 @@ fn source(secret: Option<PasswordSecretRef>, password: Option<Password>) -> Pass
         (None, password) => PasswordSource::Spec(password.unwrap_or_default()),
     }
 }
+
+#[cfg(test)]
+mod tests;

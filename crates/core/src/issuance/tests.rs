@@ -8,8 +8,10 @@ mod issuer;
 mod machine;
 mod order;
 mod pace;
+mod reports;
 mod revocation;
 mod secret;
+mod suggestion;
 mod validation;
 mod world;
 
