@@ -17,6 +17,8 @@ MDBOOK_VERSION := 0.5.4
 MDBOOK := $(CACHE)/cargo/mdbook-$(MDBOOK_VERSION)
 CYCLONEDX_VERSION := 0.5.9
 CYCLONEDX := $(CACHE)/cargo/cargo-cyclonedx-$(CYCLONEDX_VERSION)
+MUTANTS_VERSION := 27.1.0
+MUTANTS := $(CACHE)/cargo/cargo-mutants-$(MUTANTS_VERSION)
 
 # `make image IMAGE_PROFILE=quick` leaves out all optimization.
 IMAGE_PROFILE ?= release
@@ -128,6 +130,19 @@ fuzz: need-cargo ## Fuzz what reads from outside: FUZZ_SECONDS for each target, 
 		$(CARGO) build --package certwright-fuzz --features libfuzzer --target $(IMAGE_TARGET)
 	FUZZ_SECONDS=$(FUZZ_SECONDS) fuzz/run $(abspath $(TARGET))/$(IMAGE_TARGET)/debug/certwright-fuzz \
 		$(abspath $(TARGET))/fuzz $(FUZZ_TARGET)
+
+# What survives shows a test that is missing, or a reason that is missing in .cargo/mutants.toml.
+MUTANTS_MINUTES ?= 30
+FILE ?=
+
+.PHONY: mutants
+mutants: need-cargo $(MUTANTS)/bin/cargo-mutants ## Test the tests of crates/core: break it, for MUTANTS_MINUTES, or everywhere in FILE
+	MUTANTS_MINUTES=$(MUTANTS_MINUTES) MUTANTS_SEED=$(MUTANTS_SEED) \
+		tests/mutants/run $(MUTANTS)/bin/cargo-mutants $(abspath $(TARGET))/mutants $(FILE)
+
+$(MUTANTS)/bin/cargo-mutants:
+	@echo "Building cargo-mutants $(MUTANTS_VERSION), once: some 2 minutes on two cores"
+	$(CARGO) install --quiet --locked --root $(MUTANTS) --version $(MUTANTS_VERSION) cargo-mutants
 
 .PHONY: crds
 crds: need-cargo ## Write crds/ anew from crates/api

@@ -53,8 +53,11 @@ mod tests {
     }
 
     #[test]
-    fn a_fraction_is_stable_and_below_one() {
-        assert_eq!(stable_fraction("seed").to_bits(), stable_fraction("seed").to_bits());
+    fn a_fraction_is_the_same_in_every_version_and_below_one() {
+        // The first four bytes of the SHA-256 digest, as a part of 2 to the power of 32.
+        for (seed, head) in [("seed", 0x19b2_5856), ("uid/01", 0x67d6_8c94)] {
+            assert_eq!(stable_fraction(seed).to_bits(), (f64::from(head) / 4_294_967_296.0).to_bits());
+        }
         assert!((0..1000).all(|n| (0.0..1.0).contains(&stable_fraction(&n.to_string()))));
     }
 }

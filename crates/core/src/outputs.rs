@@ -131,34 +131,4 @@ fn source(secret: Option<PasswordSecretRef>, password: Option<Password>) -> Pass
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use k8s_openapi::ByteString;
-
-    use super::*;
-
-    #[test]
-    fn a_password_is_text_that_is_there() {
-        let secret = |bytes: &[u8]| Secret {
-            data: Some(BTreeMap::from([("password".to_owned(), ByteString(bytes.to_vec()))])),
-            ..Secret::default()
-        };
-        let found =
-            |secret: Option<&Secret>, key| password("keystore.p12", "store", key, secret).map(str::to_owned);
-        assert_eq!(found(Some(&secret(b"changeit")), "password"), Ok("changeit".to_owned()));
-        for (secret, key, expected) in [
-            (None, "password", "Secret store with the password of keystore.p12 does not exist; create it"),
-            (
-                Some(secret(b"changeit")),
-                "other",
-                "Secret store has no key other for the password of keystore.p12",
-            ),
-            (Some(secret(b"")), "password", "has an empty value for key password"),
-            (Some(secret(b"\xff")), "password", "has no text as the value of key password"),
-        ] {
-            let why = found(secret.as_ref(), key).unwrap_err();
-            assert!(why.contains(expected), "{why}");
-        }
-    }
-}
+mod tests;

@@ -11,7 +11,7 @@ use crate::{ADDRESS, process::Process, tools::Tools};
 const PORT: u16 = 8053;
 const MANAGEMENT_PORT: u16 = 8055;
 
-/// Changes the DNS server's answers. By default, it answers every A query with [`ADDRESS`](crate::ADDRESS), and every AAAA query
+/// Changes the DNS server's answers. By default, it answers every A query with [`ADDRESS`], and every AAAA query
 /// with an empty answer.
 #[derive(Clone, Debug)]
 pub struct Dns {

@@ -10,6 +10,7 @@ use certwright_api::{
 use certwright_pki::KeyAlgorithm;
 
 mod binding;
+mod failure;
 mod machine;
 mod snapshot;
 mod world;

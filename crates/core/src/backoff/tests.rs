@@ -71,6 +71,21 @@ fn a_fraction_of_a_second_is_waited_for_too() {
 }
 
 #[test]
+fn an_error_of_the_api_server_is_retried_within_seconds_and_another_one_within_a_minute() {
+    for (may_pass, waits) in [
+        (true, [500, 1000, 2000, 4000, 8000, 10_000, 10_000, 10_000, 10_000]),
+        (false, [500, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]),
+    ] {
+        for (failures, least) in (1..).zip(waits) {
+            let wait = after_error(failures, may_pass, "seed").as_millis();
+            assert!(least < wait && wait < least * 6 / 5, "{failures}: {wait} ms");
+        }
+        assert_eq!(after_error(0, may_pass, "seed").as_secs(), 0);
+        assert!(after_error(u32::MAX, may_pass, "seed").as_millis() >= waits[8]);
+    }
+}
+
+#[test]
 fn an_older_thing_is_looked_at_less_often() {
     let bounds = (Duration::from_secs(1), Duration::from_secs(60));
     for (age, wait) in [(0, 1), (1, 1), (4, 2), (60, 30), (120, 60), (86_400, 60)] {

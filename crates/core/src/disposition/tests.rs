@@ -1,6 +1,6 @@
 use super::Disposition::*;
 use super::*;
-use certwright_acme::CODES;
+use certwright_acme::{CODES, Problem};
 
 /// The table of a CA's codes and their meaning, row by row.
 const TABLE: [(Disposition, &[&str]); 5] = [
@@ -209,4 +209,31 @@ fn every_code_occurs_once_and_has_an_expectation() {
     let known: std::collections::BTreeSet<&str> = CODES.iter().map(|known| known.code).collect();
     assert_eq!(known.len(), CODES.len());
     assert_eq!(known, expected().into_iter().collect());
+}
+
+#[test]
+fn terms_that_must_be_accepted_are_named_with_the_page_that_says_how() {
+    let said = |code: &str, terms: Option<&str>, page: Option<&str>| {
+        let problem = Problem {
+            typ: format!("urn:ietf:params:acme:error:{code}"),
+            detail: "the terms have changed".to_owned(),
+            instance: page.map(str::to_owned),
+            terms_of_service: terms.map(str::to_owned),
+            ..Problem::default()
+        };
+        let (operation, problem) = (Operation::NewOrder, Box::new(problem));
+        let error = AcmeError::Problem { operation, status: 403, problem, retry_after: None };
+        words(&error).strip_prefix(&error.to_string()).map(str::to_owned)
+    };
+    let (terms, page) = (Some("https://ca.test/terms"), Some("https://ca.test/agree"));
+    let (at, visit) =
+        (". The terms of service are at https://ca.test/terms", ". Visit https://ca.test/agree");
+    assert_eq!(said("userActionRequired", terms, page), Some(format!("{at}{visit}")));
+    assert_eq!(said("userActionRequired", terms, None).as_deref(), Some(at));
+    assert_eq!(said("userActionRequired", None, page).as_deref(), Some(visit));
+    assert_eq!(
+        said("unauthorized", terms, page).as_deref(),
+        Some(""),
+        "what else has an instance is no page"
+    );
 }

@@ -52,6 +52,14 @@ fn the_ledger_forgets_what_another_account_obtained_and_what_does_not_count() {
     assert_eq!(ledger, [another]);
 }
 
+#[test]
+fn certificates_are_duplicates_if_their_names_are_the_same() {
+    let digest = |names: &[&str]| names_digest(&names.iter().map(|name| (*name).to_owned()).collect());
+    assert_eq!(digest(&["a.test", "b.test"]), digest(&["b.test", "a.test"]));
+    assert_ne!(digest(&["a.test", "b.test"]), digest(&["a.test"]));
+    assert_ne!(digest(&["a.test"]), digest(&["b.test"]));
+}
+
 proptest! {
     #[test]
     fn never_more_than_the_limit_within_any_week(

@@ -17,6 +17,17 @@ fn holders_keep_their_slot_and_a_freed_one_goes_to_the_longest_waiting() {
 }
 
 #[test]
+fn a_slot_is_held_from_its_assignment_until_it_is_freed() {
+    let mut shares = FairSlots::new(1);
+    assert!(shares.is_empty() && !shares.has("a"));
+    take(&mut shares, "a", "ns");
+    take(&mut shares, "b", "ns");
+    assert!(!shares.is_empty() && shares.has("a") && !shares.has("b"));
+    shares.free("a");
+    assert!(!shares.has("a") && shares.has("b"));
+}
+
+#[test]
 fn one_that_leaves_the_queue_or_never_uses_its_place_holds_nobody_up() {
     let mut shares = FairSlots::new(1);
     take(&mut shares, "a", "ns");

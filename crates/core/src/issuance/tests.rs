@@ -8,9 +8,11 @@ mod issuer;
 mod machine;
 mod order;
 mod pace;
+mod reports;
 mod rest;
 mod revocation;
 mod secret;
+mod suggestion;
 mod validation;
 mod world;
 

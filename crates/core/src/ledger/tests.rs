@@ -38,6 +38,30 @@ fn what_was_sealed_is_known_again_after_the_api_server_had_it() {
     assert!(keys().take_unverified(OWNER, &mut status).is_empty());
 }
 
+#[test]
+fn a_challenge_is_known_if_it_is_sealed_and_something_that_was_removed_is_reported() {
+    let mut status = sealed();
+    assert!(keys().knows(OWNER, &status.challenges[0]));
+    status.challenges[0].token.push('x');
+    assert!(!keys().knows(OWNER, &status.challenges[0]));
+    assert!(!keys().take_unverified(OWNER, &mut status).is_empty());
+}
+
+#[test]
+fn a_number_in_the_settings_of_a_solver_is_sealed_exactly() {
+    for (sealed, changed) in [(2.5, 2.25), (2.5, 2.0), (1e300, 2e300), (1.0, 2.0)] {
+        let with = |number: f64| {
+            let config = Some((&json!({ "ttl": number })).into());
+            Some(Dns01Webhook { config, ..Dns01Webhook::default() })
+        };
+        let mut status = ledger();
+        status.dns_records[0].solver.webhook = with(sealed);
+        keys().seal(OWNER, &mut status);
+        status.dns_records[0].solver.webhook = with(changed);
+        assert_eq!(keys().take_unverified(OWNER, &mut status).dns_records.len(), 1, "{changed}");
+    }
+}
+
 /// Each entry, changed in each field that the operator acts on.
 #[test]
 fn whatever_is_changed_in_an_entry_breaks_its_seal() {

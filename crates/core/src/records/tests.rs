@@ -132,6 +132,39 @@ fn a_certificate_that_is_deleted_withdraws_what_is_presented_and_is_then_release
     assert_eq!(last_chore(&status, false, None, at(0)), None);
 }
 
+#[test]
+fn a_record_of_another_account_key_is_outdated_while_it_is_needed() {
+    let mut status = with_record(None);
+    status.dns_records[0].key_authorization = "token.old".to_owned();
+    assert!(are_outdated(&status, "new"));
+    assert!(!are_outdated(&status, "old"));
+    retire(&mut status.dns_records, |_| true, at(0));
+    assert!(!are_outdated(&status, "new"));
+}
+
+#[test]
+fn a_withdrawal_during_an_issuance_removes_what_is_due_and_does_not_wait_long() {
+    let mut status = with_record(None);
+    assert_eq!(withdrawals(&status.dns_records, None, at(0)), []);
+    retire(&mut status.dns_records, |_| true, at(0));
+    let record = status.dns_records[0].clone();
+    assert_eq!(
+        withdrawals(&status.dns_records, None, at(0)),
+        [Removal { record, patience: Duration::from_secs(2) }]
+    );
+}
+
+#[test]
+fn a_new_proof_keeps_the_records_it_needs_and_has_the_others_removed() {
+    let mut ledger = with_record(None).dns_records;
+    ledger.push(DnsRecordStatus { value: "again".to_owned(), ..ledger[0].clone() });
+    let needed = DnsRecordStatus { key_authorization: "of now".to_owned(), ..ledger[1].clone() };
+    replace(&mut ledger, vec![needed.clone()], at(0));
+    assert_eq!(ledger.len(), 2);
+    assert_eq!(ledger[0].removal.as_ref().map(|removal| removal.next_attempt_time.0), Some(at(0)));
+    assert_eq!(ledger[1], needed);
+}
+
 /// How long the provider of each record that is due may take, in seconds.
 fn removed(status: &CertificateStatus, deleted: Option<Deletion>, now: Timestamp) -> Vec<u64> {
     match due(status, true, deleted, now) {

@@ -132,6 +132,16 @@ fn a_certificate_is_valid_in_its_last_second() {
 }
 
 #[test]
+fn without_renewal_an_expired_certificate_is_left_alone_but_its_faults_are_not() {
+    let mut case = Case::default();
+    case.wanted.renews = false;
+    case.now = case.leaf().not_after + SignedDuration::from_secs(1);
+    assert_eq!(case.due(), None);
+    case.secret.exists = false;
+    assert_eq!(case.due().unwrap().reason, reason::SECRET_MISSING);
+}
+
+#[test]
 fn a_request_is_answered_once() {
     let mut case = Case { renew_request: Some("1".to_owned()), ..Case::default() };
     assert_eq!(case.due().unwrap().reason, reason::RENEWAL_REQUESTED);
@@ -150,6 +160,7 @@ fn only_a_renewal_leaves_the_certificate_ready() {
         fault(&mut case);
         let renewal = [reason::RENEWAL_DUE, reason::RENEWAL_REQUESTED].contains(&reason);
         assert_eq!(case.due().unwrap().leaves_ready(), renewal, "{reason}");
+        assert_eq!(unready(&case.current()).map(|due| due.reason), (!renewal).then_some(reason));
     }
 }
 

@@ -131,9 +131,6 @@ fn place(
 /// The first moment within a window that is not before `from`, and not after `latest`. Renewals that waited for the window to
 /// open are spread.
 fn within(windows: &Windows, from: Timestamp, latest: Timestamp, uid: &str) -> Option<Timestamp> {
-    if from > latest {
-        return None;
-    }
     if windows.open_at(from).is_some() {
         return Some(from);
     }

@@ -69,9 +69,11 @@ fn is_ordered_on_request() {
     let mut world = used_up();
     (world.secret, world.backup) = (None, None);
     world.renew_request = Some("please".to_owned());
+    let begun = world.now;
     world.run_until_rest();
     world.check_issued();
     assert_eq!(orders(&world), DUPLICATE_LIMIT + 1);
+    assert!(world.now.duration_since(begun) < SignedDuration::from_mins(1), "at once");
 }
 
 #[test]

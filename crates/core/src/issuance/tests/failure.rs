@@ -162,3 +162,30 @@ fn after_a_failure_it_is_tried_at_once_for_each_time_that_somebody_asks() {
     world.run_until_rest();
     world.check_issued();
 }
+
+#[test]
+fn a_renewal_that_fails_in_its_window_is_retried_in_the_next_one() {
+    const HOUR: i64 = 3600;
+    let mut world = World::new();
+    let window = certwright_api::RenewalWindow {
+        cron: "0 2 * * *".to_owned(),
+        window_duration: "1h".parse().unwrap(),
+        timezone: None,
+    };
+    world.edit(|spec| spec.renewal.get_or_insert_default().windows = vec![window]);
+    let renewal = world.run_until_rest();
+    world.now = renewal;
+    world.ca.validation = Validation::Fails("connection");
+    while world.now < renewal + SignedDuration::from_hours(3) {
+        if let Turn::Waits(Some(until)) = world.step() {
+            world.now = until;
+        }
+    }
+    // The next night, and not half a day after the last failure.
+    assert_eq!(world.now.as_second() / HOUR % 24, 2, "{}", world.now);
+    assert!(world.now < renewal + SignedDuration::from_hours(26));
+    assert!(world.state.status.failed_issuance_attempts.is_some_and(|attempts| attempts > 1));
+    world.ca.validation = Validation::Succeeds;
+    world.run_until_rest();
+    world.check_issued();
+}

@@ -122,6 +122,8 @@ fn an_order_for_other_names_or_another_profile_is_not_placed_again_at_once() {
     assert_eq!(misplaced(&profiled, &asked, Some("short")), None);
     assert!(altered(&order(&asked, 1), &other).is_some());
     assert_eq!(altered(&order(&asked, 1), &order(&asked, 1)), None);
+    assert_eq!(altered(&order(&asked, 1), &order(&[], 1)), None, "not every answer repeats them");
+    assert_eq!(altered(&order(&[], 1), &order(&asked, 1)), None, "the first answer did not name them");
 }
 
 #[test]

@@ -22,7 +22,7 @@ use crate::issuance::{
 };
 use crate::records::{CleanupTask, holds, requires_finalizer};
 use crate::reissue::{SecretView, reuses_key};
-use crate::renewal::RenewalInfoPolling;
+use crate::renewal::{RenewalInfoPoll, RenewalInfoPolling};
 use crate::revocation::{self, RevocationRequests};
 use crate::spec::{InvalidSpec, ValidatedCertificate};
 use certwright_acme::{AccountStatus, AcmeError, AcmeResponse, Operation, Order};
@@ -77,6 +77,9 @@ pub struct World {
     pub place_is_free: bool,
     pub password_missing: Option<String>,
     pub min_interval: Duration,
+    /// Whether the CA is asked for renewal information, and the last request about it.
+    pub asks: bool,
+    pub asked: Option<RenewalInfoPoll>,
 
     // The operator.
     pub state: State,
@@ -168,6 +171,8 @@ impl World {
             place_is_free: true,
             password_missing: None,
             min_interval: Duration::from_secs(60),
+            asks: false,
+            asked: None,
             state: State::default(),
             reports: Vec::new(),
             known: CertificateStatus::default(),
@@ -313,7 +318,7 @@ impl World {
             self_check_timeout: Duration::from_secs(60),
             name: NAME,
             has_finalizer: self.has_finalizer,
-            asking: RenewalInfoPolling { wanted: false, asked: None, began: self.now },
+            asking: RenewalInfoPolling { wanted: self.asks, asked: self.asked.as_ref(), began: self.now },
             revocation: RevocationRequests::new(
                 self.spec.revocation.as_ref(),
                 self.revoke_request.as_deref(),

@@ -71,7 +71,7 @@ fn of_more_than_an_object_can_hold_the_oldest_is_given_up() {
     for serial in 10..200 {
         case.secret = secret(&serial.to_string());
         if let Some(Ok(leaf)) = &mut case.secret.leaf {
-            leaf.der = vec![0; 8 * 1024];
+            leaf.der = vec![0; 7 * 1024];
         }
         while let Some(chore) = case.next() {
             let is_too_much = matches!(chore, RevocationTask::GiveUp(..));

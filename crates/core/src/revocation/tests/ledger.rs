@@ -22,6 +22,38 @@ fn a_certificate_is_on_record_while_it_is_in_the_secret() {
 }
 
 #[test]
+fn the_account_of_a_certificate_is_recorded_when_it_is_known_and_stays() {
+    let mut case = Case::holding(OLD);
+    case.asked = on_delete();
+    let ready = std::mem::replace(&mut case.issuer, IssuerView::NotFound);
+    case.keeps_ledger(None);
+    assert_eq!(case.ledger().certificates[0].account, None);
+    case.issuer = ready;
+    case.keeps_ledger(None);
+    assert_eq!(case.ledger().certificates[0].account.as_deref(), Some("account/1"));
+    case.issuer = IssuerView::Ready { account: "account/2".to_owned(), solvers: Vec::new(), profile: None };
+    assert_eq!(case.next(), None, "a new account has not issued it");
+}
+
+#[test]
+fn the_account_of_another_issuer_is_not_recorded() {
+    let mut case = Case::holding(OLD);
+    case.asked = on_delete();
+    case.secret.issuer = Some(("another".to_owned(), "Issuer".to_owned()));
+    case.keeps_ledger(None);
+    assert_eq!(case.ledger().certificates[0].account, None);
+}
+
+#[test]
+fn the_certificate_in_the_secret_counts_if_it_is_ours() {
+    let mut case = Case::holding(OLD);
+    let in_secret = |case: &Case| in_secret(&case.seen().with(&case.state)).map(|held| held.serial_number);
+    assert_eq!(in_secret(&case).as_deref(), Some(OLD));
+    case.secret.certificate_name = Some("another".to_owned());
+    assert_eq!(in_secret(&case), None);
+}
+
+#[test]
 fn a_replaced_certificate_is_revoked_once_the_next_is_in_the_secret_and_not_before() {
     let mut case = Case::holding(OLD);
     case.asked = on_replace();

@@ -32,6 +32,7 @@ pub(super) fn certificate(
         // Otherwise, it is derived from the key.
         params.serial_number = Some(next_serial_number());
     }
+    params.use_authority_key_identifier_extension = true;
     params.subject_alt_names = names.iter().map(san).collect();
     if flaw == Some(Flaw::NameAdded) {
         params.subject_alt_names.push(SanType::DnsName("www.added.test".try_into().unwrap()));

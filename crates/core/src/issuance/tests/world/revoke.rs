@@ -13,6 +13,11 @@ impl World {
         self.is_gone = !self.has_finalizer;
     }
 
+    /// The id of the certificate in the Secret, for renewal information.
+    pub fn certificate_id(&self) -> Option<String> {
+        self.secret_view().leaf()?.certificate_id.clone()
+    }
+
     /// Serial number of the certificate in the Secret.
     pub fn serial_number(&self) -> Option<String> {
         self.secret_view().leaf().map(|leaf| leaf.serial_number.clone())
