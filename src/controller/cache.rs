@@ -1,5 +1,6 @@
 //! The watches and their cache: Certificates and issuers, and the metadata of our own Secrets.
 
+mod form;
 mod held;
 mod objects;
 mod packed;

@@ -84,7 +84,7 @@ async fn objects_that_cannot_be_read_are_reported_on_themselves_and_harm_nobody_
             event(&scene.ns, target.split('/').nth(1).unwrap_or_default(), "InvalidSpec").await?;
         }
         let metrics = scene.operator.metrics().await?;
-        for (kind, count) in [("Certificate", 6), ("Issuer", 7)] {
+        for (kind, count) in [("Certificate", 6), ("Issuer", 8)] {
             let line = format!("certwright_unreadable_objects{{kind=\"{kind}\",part=\"object\"}} {count}");
             ensure!(metrics.contains(&line), "{line} is missing in:\n{metrics}");
         }

@@ -14,6 +14,7 @@ use crate::common::{SOON, certificate, issued, issuer, revision, wait_nothing_le
 use anyhow::{Context, Result};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use certwright_cluster::control_plane::audit_log;
+use certwright_cluster::proxy::{Action, Proxy};
 use certwright_cluster::{Operator, Pebble, TestNamespace};
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -129,12 +130,28 @@ async fn live_a_full_life(ns: &TestNamespace) -> Result<[String; 2]> {
     ns.wait_gone(&cluster_issuer, SOON).await?;
     wait_nothing_left(ns).await?;
 
-    let other = replica().start().await?;
+    // Its API server does not stream lists, which it did not by default before Kubernetes 1.34.
+    let older = Proxy::of_api_server(&ns.cluster).await?;
+    older.script(|request| match request.path.contains("sendInitialEvents=true") {
+        true => refuses_to_stream(),
+        false => Action::Pass,
+    });
+    let other = replica().api_server(&older.url).start().await?;
     operator.terminate().await?;
     ns.apply(&certificate("last", &["c.example.com"], "")).await?;
     issued(ns, "last").await?;
     other.terminate().await?;
     Ok([credential(&operator)?, credential(&other)?])
+}
+
+fn refuses_to_stream() -> Action {
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Invalid", "code": 422,
+        "message": "WatchOptions is invalid: sendInitialEvents: Forbidden: sendInitialEvents is forbidden for watch \
+                    unless the WatchList feature gate is enabled",
+    });
+    let headers = vec![("content-type", "application/json".to_owned())];
+    Action::Respond { status: 422, headers, body: status.to_string() }
 }
 
 /// The name of an operator's token in the audit log: the claim `jti` in it.

@@ -179,6 +179,7 @@ fn used() -> Result<Metrics> {
     metrics.egress_refused("acme");
     metrics.account_left_behind();
     metrics.account_key_rolled_over(true);
+    metrics.cache_lookups("Certificate").inc();
     metrics.unreadable("Certificate", Part::Object, 1);
     metrics.revocation(RevocationOutcome::GivenUp, RevocationReason::Superseded.as_str());
     let now = Some("2026-01-01T00:00:00Z".parse()?);

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use crate::common::hostile::Scene;
 use crate::common::{SOON, hang};
 use anyhow::{Context, Result, ensure};
-use bytes::Bytes;
 use certwright_cluster::proxy::Action;
 use certwright_cluster::{Operator, Proxy, TestNamespace};
 use k8s_openapi::api::authentication::v1::TokenRequest;
@@ -101,10 +100,12 @@ async fn an_answer_of_the_api_server_that_cannot_be_read_does_not_reach_the_log(
     TestNamespace::with("peer", async |ns| {
         let proxy = Proxy::of_api_server(&ns.cluster).await?;
         proxy.script(|request| match request.path.contains("/issuers?") {
-            true => Action::ReplaceBody(Box::new(|_| {
+            true => {
                 let secret = "hunter2".repeat(100_000);
-                Bytes::from(json!({ "kind": "IssuerList", "items": 7, "password": secret }).to_string())
-            })),
+                let headers = vec![("content-type", "application/json".to_owned())];
+                let body = json!({ "type": "ADDED", "object": 7, "password": secret }).to_string();
+                Action::Respond { status: 200, headers, body }
+            }
             false => Action::Pass,
         });
         let operator = Operator::builder(ns)

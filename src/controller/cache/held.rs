@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
 
+use super::form::Form;
 use super::packed::Packed;
 use crate::controller::issuer_record::IssuerId;
 use certwright_api::{
@@ -43,25 +44,6 @@ pub trait Held: Readable + Clone + Debug + Send + Sync + 'static {
     /// What this object is looked up by.
     fn index(&self) -> Vec<Index<'_>> {
         Vec::new()
-    }
-}
-
-/// How an object is held in memory.
-pub trait Form<K> {
-    /// Holds an object.
-    fn hold(object: Arc<K>) -> Self;
-    /// The object.
-    fn open(&self) -> Option<Arc<K>>;
-}
-
-/// The object as it is: quick, for kinds of which there are few.
-impl<K> Form<K> for Arc<K> {
-    fn hold(object: Self) -> Self {
-        object
-    }
-
-    fn open(&self) -> Option<Self> {
-        Some(self.clone())
     }
 }
 

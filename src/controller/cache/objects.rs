@@ -11,7 +11,8 @@ use parking_lot::RwLock;
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::watch;
 
-use super::held::{Form, Held, Index};
+use super::form::Form;
+use super::held::{Held, Index};
 
 /// The name of an object, with its namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -7,7 +7,7 @@ use lz4_flex::block::{compress_prepend_size_with_dict, decompress_size_prepended
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::held::Form;
+use super::form::Form;
 
 /// What the compressed objects have in common. It is never stored, so it may change at any time.
 const DICTIONARY: &[u8] = include_bytes!("dictionary.json");

@@ -7,12 +7,15 @@ mod checks;
 mod effects;
 mod records;
 mod revoke;
+mod secret;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+pub use self::secret::TlsSecret;
+use self::secret::{version, view};
 use super::ca::{Ca, Refusal};
 use crate::backoff::Backoff;
 use crate::deletion::Deletion;
@@ -90,16 +93,6 @@ pub struct World {
     /// Effects until the operator crashes.
     pub crash_after: Option<u32>,
     pub steps: Vec<String>,
-}
-
-#[derive(Clone)]
-pub struct TlsSecret {
-    /// What others have added to it.
-    pub note: u32,
-    pub certificate_name: Option<String>,
-    pub issuer: Option<(String, String)>,
-    pub key: Option<Result<PrivateKey, String>>,
-    pub chain: Option<Result<Chain, String>>,
 }
 
 /// Where a step led.
@@ -387,26 +380,4 @@ impl World {
     pub fn key_size_is(&mut self, size: i32) {
         self.edit(|spec| spec.private_key.as_mut().unwrap().size = Some(size));
     }
-}
-
-fn view(secret: &TlsSecret) -> SecretView {
-    SecretView {
-        exists: true,
-        version: None,
-        certificate_name: secret.certificate_name.clone(),
-        issuer: secret.issuer.clone(),
-        requested_names: None,
-        as_written: true,
-        type_: None,
-        key: secret.key.as_ref().map(|key| {
-            let key = key.as_ref().map_err(Clone::clone)?;
-            Ok((key.algorithm(), key.public_key_der().to_vec()))
-        }),
-        leaf: secret.chain.as_ref().map(|chain| Ok(chain.as_ref().map_err(Clone::clone)?.leaf().clone())),
-    }
-}
-
-/// Changes with everything that is written into the Secret.
-fn version(note: u32, view: &SecretView, kept_by: Option<&str>) -> String {
-    crate::naming::digest(&format!("{note} {view:?} {kept_by:?}"))
 }

@@ -1,0 +1,38 @@
+//! The TLS Secret.
+
+use certwright_pki::{Chain, PrivateKey};
+
+use crate::reissue::SecretView;
+
+#[derive(Clone)]
+pub struct TlsSecret {
+    /// What others have added to it.
+    pub note: u32,
+    pub certificate_name: Option<String>,
+    pub issuer: Option<(String, String)>,
+    pub key: Option<Result<PrivateKey, String>>,
+    pub chain: Option<Result<Chain, String>>,
+}
+
+/// What the operator sees of it.
+pub(super) fn view(secret: &TlsSecret) -> SecretView {
+    SecretView {
+        exists: true,
+        version: None,
+        certificate_name: secret.certificate_name.clone(),
+        issuer: secret.issuer.clone(),
+        requested_names: None,
+        as_written: true,
+        type_: None,
+        key: secret.key.as_ref().map(|key| {
+            let key = key.as_ref().map_err(Clone::clone)?;
+            Ok((key.algorithm(), key.public_key_der().to_vec()))
+        }),
+        leaf: secret.chain.as_ref().map(|chain| Ok(chain.as_ref().map_err(Clone::clone)?.leaf().clone())),
+    }
+}
+
+/// Changes with everything that is written into the Secret.
+pub(super) fn version(note: u32, view: &SecretView, kept_by: Option<&str>) -> String {
+    crate::naming::digest(&format!("{note} {view:?} {kept_by:?}"))
+}
