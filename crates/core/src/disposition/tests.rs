@@ -226,9 +226,14 @@ fn terms_that_must_be_accepted_are_named_with_the_page_that_says_how() {
         words(&error).strip_prefix(&error.to_string()).map(str::to_owned)
     };
     let (terms, page) = (Some("https://ca.test/terms"), Some("https://ca.test/agree"));
-    let (at, visit) = (". The terms of service are at https://ca.test/terms", ". Visit https://ca.test/agree");
+    let (at, visit) =
+        (". The terms of service are at https://ca.test/terms", ". Visit https://ca.test/agree");
     assert_eq!(said("userActionRequired", terms, page), Some(format!("{at}{visit}")));
     assert_eq!(said("userActionRequired", terms, None).as_deref(), Some(at));
     assert_eq!(said("userActionRequired", None, page).as_deref(), Some(visit));
-    assert_eq!(said("unauthorized", terms, page).as_deref(), Some(""), "what else has an instance is no page");
+    assert_eq!(
+        said("unauthorized", terms, page).as_deref(),
+        Some(""),
+        "what else has an instance is no page"
+    );
 }

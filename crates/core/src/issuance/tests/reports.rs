@@ -106,8 +106,14 @@ fn challenges_that_together_exceed_48_kib_are_refused() {
 fn without_a_stored_key_there_is_no_key_secret_to_delete() {
     let mut world = World::new();
     world.edit(|spec| spec.private_key.as_mut().unwrap().rotation_policy = Some(RotationPolicy::Never));
-    run_to(&mut world, |step| matches!(step, IssuanceStep::Remove(leftovers) if leftovers.key_secret == KeySecret::Delete));
+    run_to(
+        &mut world,
+        |step| matches!(step, IssuanceStep::Remove(leftovers) if leftovers.key_secret == KeySecret::Delete),
+    );
     world.run_until_rest();
     world.renew_request = Some("please".to_owned());
-    run_to(&mut world, |step| matches!(step, IssuanceStep::Remove(leftovers) if leftovers.key_secret == KeySecret::Keep));
+    run_to(
+        &mut world,
+        |step| matches!(step, IssuanceStep::Remove(leftovers) if leftovers.key_secret == KeySecret::Keep),
+    );
 }

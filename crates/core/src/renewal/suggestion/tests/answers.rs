@@ -45,7 +45,8 @@ fn only_an_error_that_may_be_temporary_is_retried_soon() {
 
 #[test]
 fn an_error_with_retry_after_is_not_retried_earlier() {
-    for (status, said, wait) in [(503, 2 * HOUR, 2 * HOUR), (404, HOUR, 6 * HOUR), (404, 9 * HOUR, 9 * HOUR)] {
+    for (status, said, wait) in [(503, 2 * HOUR, 2 * HOUR), (404, HOUR, 6 * HOUR), (404, 9 * HOUR, 9 * HOUR)]
+    {
         let why = NoSuggestion::Call(AcmeError::Http {
             operation: Operation::RenewalInfo,
             host: "ca.example".to_owned(),
