@@ -178,7 +178,7 @@ fn not_ours(
                 ),
             ),
         },
-        (Some(owner), _) if situation.secret.exists => (
+        (Some(owner), _) => (
             reason::SECRET_CLAIMED,
             format!("Secret {name} belongs to Certificate {owner}; choose another secretName"),
         ),

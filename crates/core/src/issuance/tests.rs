@@ -8,6 +8,7 @@ mod issuer;
 mod machine;
 mod order;
 mod pace;
+mod proof;
 mod reports;
 mod rest;
 mod revocation;

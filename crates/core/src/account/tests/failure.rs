@@ -17,33 +17,7 @@ struct Applied {
 impl Applied {
     fn new(mut state: State, outcome: Outcome, refusal: Option<&AccountRefusal>) -> Self {
         let case = Case::registered();
-        let snapshot = Snapshot {
-            spec: &case.spec,
-            uid: "uid",
-            generation: 1,
-            key_secret_name: ("account", "tls.key"),
-            secrets_namespace: None,
-            key_secret: &case.key_secret,
-            key_id: &case.key_id,
-            mac_key: &case.mac_key,
-            external_account_version: None,
-            deactivate: None,
-            deleted: None,
-            has_finalizer: false,
-            keys: rollover::Keys {
-                algorithm: Some(KeyAlgorithm::ECDSA_P256),
-                created: None,
-                last_rollover: None,
-                next: None,
-                request: None,
-                peers: &[],
-                validating: false,
-                must_stay: None,
-            },
-            refusal,
-            latest_terms: None,
-            backoff: Backoff::default(),
-        };
+        let snapshot = snapshot(&case, refusal, None);
         let consequence = state.apply(&snapshot, outcome, now());
         Self { state, consequence }
     }
@@ -62,6 +36,40 @@ impl Applied {
     fn wait(&self) -> Option<i64> {
         let next = self.state.status.next_attempt_time.as_ref()?;
         Some(next.0.duration_since(now()).as_secs())
+    }
+}
+
+fn snapshot<'a>(
+    case: &'a Case,
+    refusal: Option<&'a AccountRefusal>,
+    next: Option<&'a rollover::NextKey>,
+) -> Snapshot<'a> {
+    Snapshot {
+        spec: &case.spec,
+        uid: "uid",
+        generation: 1,
+        key_secret_name: ("account", "tls.key"),
+        secrets_namespace: None,
+        key_secret: &case.key_secret,
+        key_id: &case.key_id,
+        mac_key: &case.mac_key,
+        external_account_version: Some("7"),
+        deactivate: None,
+        deleted: None,
+        has_finalizer: false,
+        keys: rollover::Keys {
+            algorithm: Some(KeyAlgorithm::ECDSA_P256),
+            created: None,
+            last_rollover: None,
+            next,
+            request: None,
+            peers: &[],
+            validating: false,
+            must_stay: None,
+        },
+        refusal,
+        latest_terms: None,
+        backoff: Backoff::default(),
     }
 }
 
@@ -202,4 +210,68 @@ fn an_account_that_the_secret_does_not_confirm_is_dropped() {
 #[test]
 fn the_keys_of_previous_accounts_have_their_own_entries() {
     assert_eq!(entry_of_previous("tls.key", "one"), "tls.key.one");
+}
+
+#[test]
+fn only_an_external_account_that_the_ca_rejected_is_not_tried_again_until_it_changes() {
+    let timeout = |operation| AcmeError::Timeout { operation, host: "acme.test".to_owned() };
+    let rejection = |operation| match problem(403, "unauthorized") {
+        AcmeError::Problem { status, problem, .. } => {
+            AcmeError::Problem { operation, status, problem, retry_after: None }
+        }
+        error => error,
+    };
+    for (error, bound, refused) in [
+        (rejection(Operation::NewAccount), true, Some("7")),
+        (rejection(Operation::NewAccount), false, None),
+        (timeout(Operation::NewAccount), true, None),
+        // Nothing was said about the external account.
+        (timeout(Operation::Directory), true, Some("6")),
+    ] {
+        let mut state = registered();
+        state.status.refused_external_account_version = Some("6".to_owned());
+        let outcome = Outcome::Registered { answer: Err(error.clone()), contact: Vec::new(), bound };
+        let status = Applied::new(state, outcome, None).state.status;
+        assert_eq!(status.refused_external_account_version.as_deref(), refused, "{error}, {bound}");
+    }
+}
+
+#[test]
+fn an_account_that_the_ca_does_not_know_is_looked_up_by_its_key_and_another_error_is_a_failure() {
+    for (code, fails) in [("accountDoesNotExist", false), ("unauthorized", true)] {
+        let answer = Err(problem(400, code));
+        let applied =
+            Applied::new(registered(), Outcome::Adopted { recorded: Case::recorded(), answer }, None);
+        assert_eq!(applied.state.status.failed_attempts.is_some(), fails, "{code}");
+        let case = Case::registered();
+        let step = next_step(&applied.state, &snapshot(&case, None, None), now());
+        assert_eq!(step == AccountStep::LookUp, !fails, "{code}");
+    }
+}
+
+#[test]
+fn a_previous_account_whose_key_is_lost_is_forgotten_and_no_other() {
+    let previous = |url: &str| PreviousAccount { uri: url.to_owned(), ..PreviousAccount::default() };
+    let mut state = registered();
+    state.history = vec![previous("account/1"), previous("account/2")];
+    let applied = Applied::new(state, Outcome::KeyLost("account/1".to_owned()), None);
+    assert_eq!(applied.state.history, [previous("account/2")]);
+}
+
+#[test]
+fn the_ca_is_asked_which_key_the_account_has_only_if_it_refuses_the_account_and_there_are_two() {
+    let refusal = AccountRefusal {
+        generation: 1,
+        disposition: Disposition::AccountUnusable,
+        reason: None,
+        message: "The key is not that of the account".to_owned(),
+    };
+    let next = rollover::NextKey { algorithm: KeyAlgorithm::ECDSA_P256, created: None };
+    let mut state = registered();
+    state.key_is_known();
+    let case = Case::registered();
+    let step = |refusal, next| next_step(&state, &snapshot(&case, refusal, next), now());
+    assert_eq!(step(None, None), AccountStep::Rest);
+    assert_eq!(step(Some(&refusal), None), AccountStep::Rest);
+    assert_ne!(step(Some(&refusal), Some(&next)), AccountStep::Rest);
 }

@@ -189,3 +189,33 @@ fn a_renewal_that_fails_in_its_window_is_retried_in_the_next_one() {
     world.run_until_rest();
     world.check_issued();
 }
+
+#[test]
+fn the_reason_is_the_code_of_the_ca_or_says_what_kind_of_error_it_is() {
+    let second = Some(Duration::from_secs(1));
+    for (code, status, retry_after, faults, expected) in [
+        ("caa", 403, None, 1, "CAA"),
+        ("rateLimited", 429, None, 1, "RateLimited"),
+        ("unheardOf", 429, None, 1, reason::RATE_LIMITED),
+        ("unheardOf", 403, None, 1, reason::FAILED),
+        ("unheardOf", 503, None, 3, reason::CA_UNAVAILABLE),
+        // These are not repeated: the CA says when, or they were repeated already.
+        ("unheardOf", 503, second, 1, reason::CA_UNAVAILABLE),
+        ("badNonce", 400, None, 1, "BadNonce"),
+    ] {
+        let mut world = World::new();
+        run_to(&mut world, |step| matches!(step, IssuanceStep::PlaceOrder(_)));
+        let refusal = Refusal { code, status: Some(status), retry_after };
+        world.ca.faults.extend(vec![Fault { refusal, answer_lost: false }; faults]);
+        while !world.ca.faults.is_empty() {
+            if let Turn::Waits(Some(until)) = world.step() {
+                world.now = until;
+            }
+        }
+        world.run();
+        let status = &world.state.status;
+        assert_eq!(status.failed_issuance_attempts, Some(1), "{code}");
+        let issuing = crate::conditions::condition(&status.conditions, certwright_api::CONDITION_ISSUING);
+        assert_eq!(issuing.unwrap().reason, expected, "{code}");
+    }
+}
