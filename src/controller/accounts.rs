@@ -37,12 +37,28 @@ pub struct Accounts {
     egress: Egress,
     /// By the Secret of the key and the URL of the directory.
     accounts: Recent<(AccountSecret, String), Account>,
-    writers: Mutex<HashMap<AccountSecret, Arc<AsyncMutex<()>>>>,
+    writers: Locks,
+    readers: Locks,
     /// Accounts whose key is changed when no challenge is being validated.
     waiting: Mutex<HashSet<AccountSecret>>,
     servers: Recent<ServerKey, Server>,
     /// The limit on concurrent requests of each namespace.
     shares: Mutex<HashMap<String, Share>>,
+}
+
+/// One lock for each account.
+#[derive(Default)]
+struct Locks(Mutex<HashMap<AccountSecret, Arc<AsyncMutex<()>>>>);
+
+impl Locks {
+    async fn lock(&self, secret: &AccountSecret) -> OwnedMutexGuard<()> {
+        let lock = {
+            let mut locks = self.0.lock();
+            locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+            locks.entry(secret.clone()).or_default().clone()
+        };
+        lock.lock_owned().await
+    }
 }
 
 impl Accounts {
@@ -56,7 +72,8 @@ impl Accounts {
             liveness,
             egress,
             accounts: Recent::with_rivals(MOST_ACCOUNTS, same_namespace, clock::now),
-            writers: Mutex::default(),
+            writers: Locks::default(),
+            readers: Locks::default(),
             waiting: Mutex::default(),
             servers: Recent::new(MOST_SERVERS, clock::now),
             shares: Mutex::default(),
@@ -167,12 +184,12 @@ impl Accounts {
     /// Waits for exclusive access to the account in `secret`, until the guard is dropped: if several issuers share an account,
     /// only one at a time registers it or changes its key.
     pub async fn write(&self, secret: &AccountSecret) -> OwnedMutexGuard<()> {
-        let writer = {
-            let mut writers = self.writers.lock();
-            writers.retain(|_, writer| Arc::strong_count(writer) > 1);
-            writers.entry(secret.clone()).or_default().clone()
-        };
-        writer.lock_owned().await
+        self.writers.lock(secret).await
+    }
+
+    /// Waits until nobody else reads the key in `secret`, so that many Certificates at once do not all read it.
+    pub async fn read(&self, secret: &AccountSecret) -> OwnedMutexGuard<()> {
+        self.readers.lock(secret).await
     }
 
     /// Whether the key in `secret` is to be changed when no challenge is being validated.

@@ -45,6 +45,11 @@ pub async fn account_of(
     if let Some(account) = context.accounts.get(issuer, secret) {
         return Ok(Ok(account));
     }
+    let _alone = context.accounts.read(secret).await;
+    // Another reconcile may have read it in the meantime.
+    if let Some(account) = context.accounts.get(issuer, secret) {
+        return Ok(Ok(account));
+    }
     let (namespace, name, key) = secret;
     let found = secrets::read(&context.client, namespace, name).await?;
     let parsed = found.as_ref().and_then(|found| secrets::data(found, key)).map(PrivateKey::from_pem_or_jwk);

@@ -7,7 +7,7 @@
 //! - [`account`]: the next step of an issuer's account;
 //! - [`annotated`]: Certificates requested by annotations on Ingresses and Gateways;
 //! - [`fair_slots`]: slots that are shared fairly between namespaces;
-//! - [`secret`]: what is written into Secrets and read from them;
+//! - [`tls_secret`]: what is written into TLS Secrets and read from them;
 //! - [`solvers`]: selects the solver for a name;
 //! - [`disposition`]: what happens next after an error of the CA;
 //! - [`conditions`] and [`events`]: what is reported;
@@ -49,4 +49,5 @@ pub mod revocation;
 pub mod secret;
 pub mod solvers;
 pub mod spec;
+pub mod tls_secret;
 pub mod unreadable;

@@ -25,8 +25,8 @@ use certwright_core::conditions::{condition, is_true};
 use certwright_core::issuance::{IssuerView, at_rest_until};
 use certwright_core::ledger::Owner;
 use certwright_core::reissue::SecretView;
-use certwright_core::secret;
 use certwright_core::spec::ValidatedCertificate;
+use certwright_core::tls_secret;
 
 impl ReconcileCertificate {
     /// Reads the state of the cluster, except for the Certificate's Secrets.
@@ -134,7 +134,7 @@ impl ReconcileCertificate {
 
     /// The parsed content of a Secret that holds a certificate.
     fn view(&self, secret: &Secret, context: &Context) -> SecretView {
-        secret::view(secret, self.owner_of(secret, context), self.is_as_written(secret))
+        tls_secret::view(secret, self.owner_of(secret, context), self.is_as_written(secret))
     }
 
     /// Whether a Secret was written according to the spec, with the current passwords of its keystores.

@@ -14,8 +14,8 @@ use crate::controller::error::Error;
 use crate::controller::secrets;
 use crate::runtime::clock;
 use certwright_core::issuance::Outcome;
-use certwright_core::secret::{tls_annotations, tls_data};
 use certwright_core::spec::ValidatedCertificate;
+use certwright_core::tls_secret::{tls_annotations, tls_data};
 
 impl ReconcileCertificate {
     /// Generates the private key of this issuance and stores it.

@@ -1,6 +1,6 @@
 //! Certificates at rest that were not issued: their TLS Secrets and statuses are as an issuance would leave them.
 //!
-//! Both come from the operator's own code: `core::secret` renders the Secret, and the machine of `core::issuance` goes
+//! Both come from the operator's own code: `core::tls_secret` renders the Secret, and the machine of `core::issuance` goes
 //! through the last steps of the issuance. Only the CA is another one, which signs without being asked.
 
 use std::{collections::BTreeSet, time::Duration};
@@ -17,8 +17,9 @@ use certwright_core::{
     reissue::SecretView,
     renewal::RenewalInfoPolling,
     revocation::RevocationRequests,
-    secret::{TYPE_TLS, labels, tls_annotations, tls_data, view},
+    secret::{TYPE_TLS, labels},
     spec::ValidatedCertificate,
+    tls_secret::{tls_annotations, tls_data, view},
 };
 use certwright_pki::{Chain, PrivateKey};
 use jiff::{SignedDuration, Timestamp};
