@@ -31,12 +31,12 @@ const DURATIONS: &[(&str, &str, &str)] = &[
     ("Certificate", "duration", "spec.duration"),
     ("Certificate", "revocation.deletionTimeout", "spec.revocation.deletionTimeout"),
     ("Certificate", "renewal.windows.windowDuration", "spec.renewal.windows[0].windowDuration"),
-    ("Issuer", "requestTimeout", "spec.acme.requestTimeout"),
     ("Issuer", "accountKey.rolloverInterval", "spec.acme.accountKey.rolloverInterval"),
     ("Issuer", "accountPolicy.deactivationTimeout", "spec.acme.accountPolicy.deactivationTimeout"),
     ("Issuer", "dns01.cleanupTimeout", "spec.acme.solvers[0].dns01.cleanupTimeout"),
     ("Issuer", "dns01.propagation.timeout", "spec.acme.solvers[0].dns01.propagation.timeout"),
     ("Issuer", "dns01.httpRequest.timeout", "spec.acme.solvers[0].dns01.httpRequest.timeout"),
+    ("Issuer", "requestTimeout", "spec.acme.requestTimeout"),
 ];
 
 #[tokio::test]
