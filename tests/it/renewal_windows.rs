@@ -59,7 +59,7 @@ async fn windows_that_would_let_the_certificate_expire_are_overruled_and_this_is
             "{message}"
         );
         let days = renewal_time(&overruled)?.duration_since(clock::now()).as_secs_f64() / DAY as f64;
-        assert!((2.8..3.01).contains(&days), "half of its lifetime, not {days} days");
+        assert!((2.4..3.01).contains(&days), "half of its lifetime, not {days} days");
         assert_eq!(event(ns, "web", "NoWindowInTime").await?, ("Warning".to_owned(), message));
 
         // With another window, the condition is true again.
