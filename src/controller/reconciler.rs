@@ -1,4 +1,4 @@
-//! Runs the reconciles of one kind. kube's `Controller` would need every object whole, and a timer of nearly a kilobyte for each
+//! Runs the reconciles of one kind. kube's `Controller` would keep every object whole, with a timer for each
 //! (`docs/design/013-a-hundred-thousand.md`).
 
 use std::future::Future;

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use tokio_util::time::{DelayQueue, delay_queue};
 
-/// [`DelayQueue`] does not take much longer times. What is due later is reconciled in between, in vain.
+/// [`DelayQueue`] panics at delays of more than about two years. After a longer wait than this, the object is reconciled once early,
+/// and waits again.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// When each object is reconciled. An object is never reconciled twice at the same time: what is requested during its reconcile is

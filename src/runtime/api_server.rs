@@ -88,8 +88,8 @@ pub fn metadata_only(client: &Client) -> Client {
     Client::new(metadata, namespace)
 }
 
-/// kube asks for a list at the start of a watch as of any time: another API server's cache may lag behind what this process, or
-/// the last leader, has written. Without a version, the list has all writes so far.
+/// When a watch starts with a list, kube accepts a list of any age: the cache of another API server may lag behind what this
+/// process, or the last leader, has written. Without a version, the list contains all writes so far.
 fn consistent(mut request: Request<Body>) -> Request<Body> {
     let uri = request.uri().to_string();
     if uri.contains("sendInitialEvents=true")

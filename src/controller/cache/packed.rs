@@ -1,4 +1,4 @@
-//! Objects of which there are many are held as compressed JSON: a tenth of the memory of the object itself.
+//! Kinds with many objects are held as compressed JSON, which takes less memory than the objects themselves.
 
 use std::marker::PhantomData;
 use std::sync::Arc;

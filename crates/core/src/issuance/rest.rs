@@ -17,7 +17,7 @@ const CHECKS: u32 = 1;
 const INTERVAL: SignedDuration = SignedDuration::from_hours(1);
 
 /// Until when a Certificate is at rest, if it is certain that it is: its Secret has the version of the last check, and everything
-/// else that matters is as it was then. It has to be looked at in full otherwise.
+/// else that matters is as it was then. Otherwise, the Certificate has to be checked in full.
 pub fn at_rest_until(
     state: &State,
     seen: &Snapshot<'_>,
