@@ -254,11 +254,29 @@ impl Context {
         }
     }
 
-    /// Wakes the Certificates that wait for an issuer. The watch may not have seen yet that they wait.
+    /// Wakes the Certificates that wait for an issuer.
     pub fn wake_certificates_of(&self, issuer: &IssuerId) {
-        for certificate in self.cache.certificates(&Index::Waiting(issuer.clone())) {
+        self.wake_certificates(&Index::Waiting(issuer.clone()), |_, of| of == issuer);
+    }
+
+    /// Wakes the Certificates that their issuer may not allow because of the labels of their namespace.
+    pub fn wake_not_allowed(&self, namespace: &str) {
+        self.wake_certificates(&Index::NotAllowed(namespace), |certificate, _| {
+            certificate.namespace.as_deref() == Some(namespace)
+        });
+    }
+
+    /// Wakes the Certificates with this index value, and those that may be about to get it.
+    fn wake_certificates(
+        &self,
+        index: &Index<'_>,
+        may_get: impl Fn(&ObjectRef<Certificate>, &IssuerId) -> bool,
+    ) {
+        for certificate in self.cache.certificates(index) {
             self.certificate_queue.add(ObjectRef::from_obj(&*certificate));
         }
-        self.in_flight.at_work_with(issuer).into_iter().for_each(|one| self.certificate_queue.add(one));
+        for certificate in self.in_flight.unsettled(may_get) {
+            self.certificate_queue.add(certificate);
+        }
     }
 }

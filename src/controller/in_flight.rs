@@ -44,15 +44,24 @@ impl InFlight {
 
     /// A reconcile of a Certificate starts.
     pub fn begin(&self, certificate: &Certificate) {
-        let (reference, issuer) = (ObjectRef::from_obj(certificate), IssuerId::of(certificate));
-        self.with(&certificate.uid().unwrap_or_default(), |known| known.at_work = Some((reference, issuer)));
+        self.with(&certificate.uid().unwrap_or_default(), |known| {
+            known.at_work = Some(identity(certificate))
+        });
     }
 
-    /// The Certificates of an issuer that are not at rest.
-    pub fn at_work_with(&self, issuer: &IssuerId) -> Vec<ObjectRef<Certificate>> {
+    /// Those of these Certificates about which the cache may not tell yet what they wait for: a reconcile has begun and may have
+    /// seen the cluster as it was, or the watch has not delivered what it wrote.
+    pub fn unsettled(
+        &self,
+        which: impl Fn(&ObjectRef<Certificate>, &IssuerId) -> bool,
+    ) -> Vec<ObjectRef<Certificate>> {
         let all = self.0.lock();
-        let at_work = all.values().filter_map(|known| known.at_work.as_ref());
-        at_work.filter(|(_, of)| of == issuer).map(|(reference, _)| reference.clone()).collect()
+        let written = |known: &Known| known.newest.as_deref().map(identity);
+        let unsettled = all.values().filter_map(|known| known.at_work.clone().or_else(|| written(known)));
+        unsettled
+            .filter(|(certificate, issuer)| which(certificate, issuer))
+            .map(|(certificate, _)| certificate)
+            .collect()
     }
 
     /// Keeps what a reconcile knows of a Certificate; `None` once it is at rest.
@@ -139,6 +148,10 @@ impl InFlight {
         let mut known = self.0.lock();
         change(known.entry(uid.to_owned()).or_default())
     }
+}
+
+fn identity(certificate: &Certificate) -> (ObjectRef<Certificate>, IssuerId) {
+    (ObjectRef::from_obj(certificate), IssuerId::of(certificate))
 }
 
 /// Resource versions are decimal numbers that grow (Kubernetes 1.35 made comparing them part of the API).

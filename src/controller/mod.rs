@@ -45,3 +45,6 @@ mod work_queue;
 
 pub use context::{AnnotationsConfig, Config, Context};
 pub use retry::wake_whoever_failed;
+
+#[cfg(test)]
+mod tests;

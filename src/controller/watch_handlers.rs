@@ -77,23 +77,15 @@ impl WatchHandlers {
             .map(|ready| (&ready.reason, &ready.message));
         let for_certificates = (issuer.generation, ready, words, account);
         if self.matters(&issuer.uid, Aspect::ForCertificates, for_certificates) {
-            self.wake_waiting(&issuer.id);
+            self.context.wake_certificates_of(&issuer.id);
         }
-    }
-
-    /// Wakes the Certificates of an issuer that are waiting.
-    fn wake_waiting(&self, issuer: &IssuerId) {
-        self.wake(&Index::Waiting(issuer.clone()));
-    }
-
-    /// Wakes the Certificates that wait for a change of their namespace's labels.
-    fn wake_not_allowed(&self, namespace: &str) {
-        self.wake(&Index::NotAllowed(namespace));
     }
 
     /// Wakes objects that are being deleted in a namespace: now that the namespace is also being deleted, they wait less.
     fn wake_deleted(&self, namespace: &str) {
-        self.wake(&Index::Deleted(namespace));
+        for certificate in self.context.cache.certificates(&Index::Deleted(namespace)) {
+            self.context.certificate_queue.add(ObjectRef::from_obj(&*certificate));
+        }
         for issuer in self.context.cache.issuers() {
             if issuer.deleted.is_some() && issuer.id.namespace.as_deref() == Some(namespace) {
                 self.context.wake_issuer(&issuer.id);
@@ -107,13 +99,6 @@ impl WatchHandlers {
             if certificate.metadata.uid.as_deref() != but {
                 self.context.certificate_queue.add(ObjectRef::from_obj(&*certificate));
             }
-        }
-    }
-
-    /// Wakes the Certificates with this index value.
-    fn wake(&self, index: &Index<'_>) {
-        for certificate in self.context.cache.certificates(index) {
-            self.context.certificate_queue.add(ObjectRef::from_obj(&*certificate));
         }
     }
 
@@ -216,7 +201,7 @@ impl WatchHandler for WatchHandlers {
                 let ending = namespace.metadata.deletion_timestamp.is_some();
                 let uid = namespace.metadata.uid.as_deref().unwrap_or_default();
                 if self.matters(uid, Aspect::Object, (namespace.labels(), ending)) {
-                    self.wake_not_allowed(&namespace.name_any());
+                    self.context.wake_not_allowed(&namespace.name_any());
                     if ending {
                         self.wake_deleted(&namespace.name_any());
                     }
@@ -249,7 +234,7 @@ impl WatchHandlers {
         self.context.metrics.issuer(kind, namespace, name, false);
         let fault = self.context.cache.issuer_fault(&issuer.id);
         if self.matters(&issuer.uid, Aspect::ForCertificates, fault) {
-            self.wake_waiting(&issuer.id);
+            self.context.wake_certificates_of(&issuer.id);
         }
     }
 
@@ -268,7 +253,7 @@ impl WatchHandlers {
         if !others().any(|other| account_secret(other, own) == secret) {
             self.context.accounts.wait_for_validations(&secret, false);
         }
-        self.wake_waiting(&issuer.id);
+        self.context.wake_certificates_of(&issuer.id);
     }
 
     fn wake_issuers_of_secret(&self, namespace: &str, name: &str) {
@@ -313,3 +298,6 @@ fn label_hash<K: Resource>(object: &K) -> u64 {
     object.annotations().hash(&mut hasher);
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests;

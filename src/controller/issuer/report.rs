@@ -51,10 +51,7 @@ impl ReconcileIssuer {
                     in_use.settle(key);
                 }
             }
-            // All Certificates are woken, because the watch may not have seen yet which of them are waiting.
-            Report::WakeCertificates => {
-                context.wake_certificates_of(&self.issuer.id);
-            }
+            Report::WakeCertificates => context.wake_certificates_of(&self.issuer.id),
             Report::WakeSharing => {
                 for issuer in context.issuers_of_secret(&self.account_secret, None) {
                     context.wake_issuer(&issuer.id);

@@ -1,26 +1,20 @@
 use std::collections::HashMap;
 
-use clap::Parser;
 use futures::channel::mpsc::unbounded;
-use kube::client::Body;
+use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
-use kube::{Client, ResourceExt};
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use tokio::time::{Instant, advance, timeout};
 
 use super::*;
-use crate::cli::{Cli, Command};
-use crate::controller::api_server::ApiServer;
-use crate::controller::cache::{Cache, Objects, WatchHandler, Watches};
+use crate::controller::cache::Objects;
 use crate::controller::error::Error;
 use crate::controller::reconciler::{Gathering, reconciler};
 use crate::controller::retry::retry;
-use crate::runtime::liveness::Liveness;
-use crate::runtime::metrics::Metrics;
+use crate::controller::tests::context;
 use certwright_api::{Certificate, CertificateSpec, CertificateStatus};
 use certwright_core::issuance::{Memory, Proof, State};
-use certwright_core::ledger::LedgerKeys;
 
 const LONG: Duration = Duration::from_secs(600);
 
@@ -138,29 +132,4 @@ impl Scene {
         let tries = self.tries.lock();
         tries[name].windows(2).map(|pair| pair[1] - pair[0]).collect()
     }
-}
-
-/// With an API server that does not answer.
-fn context() -> (Arc<Context>, Watches<dyn WatchHandler>) {
-    let silent = tower::service_fn(|_: http::Request<Body>| {
-        future::pending::<Result<http::Response<Body>, tower::BoxError>>()
-    });
-    let client = Client::new(silent, "certwright");
-    let Command::Run(settings) = Cli::try_parse_from(["certwright", "run"]).unwrap().command else {
-        panic!("not run")
-    };
-    let config = crate::operator::config(&settings, 0);
-    let (cache, watches) = Cache::new(&client, &ApiServer::default(), &[], false, &Metrics::default());
-    let keys = LedgerKeys::new(&[0; 32], []);
-    let context = Context::new(
-        client,
-        ApiServer::default(),
-        config,
-        Metrics::default(),
-        Liveness::default(),
-        cache,
-        keys,
-    )
-    .unwrap();
-    (context, watches)
 }
