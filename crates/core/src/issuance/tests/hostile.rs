@@ -106,6 +106,8 @@ fn an_order_has_no_more_authorizations_than_names() {
         "The CA created an order with 400 authorizations for 2 names; none of them was read. The order is abandoned; tell \
          the CA's operator"
     );
+    let failure = misplaced(&order(&asked[..1], 2), &asked[..1], None).unwrap();
+    assert!(failure.message.contains("with 2 authorizations for 1 name; none"), "{}", failure.message);
 }
 
 #[test]

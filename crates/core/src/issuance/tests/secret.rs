@@ -41,6 +41,18 @@ fn a_certificate_that_stays_due_when_it_is_stored_is_not_stored_again_and_again(
 }
 
 #[test]
+fn a_changed_template_is_written_without_another_order() {
+    let mut world = World::new();
+    world.run_until_rest();
+    let labels = [("team".to_owned(), "web".to_owned())].into();
+    let template = certwright_api::SecretTemplate { labels, ..Default::default() };
+    world.edit(|spec| spec.secret_template = Some(template));
+    assert_eq!(world.next_step(), IssuanceStep::RefreshSecret);
+    world.run_until_rest();
+    assert_eq!(world.ca.orders.len(), 1);
+}
+
+#[test]
 fn a_crash_between_the_secret_and_its_status_is_made_good() {
     let mut world = World::new();
     world.ca.knows_the_names = true;
@@ -68,6 +80,12 @@ fn a_secret_of_somebody_else_is_left_alone_and_looked_at_again() {
             }
             step => panic!("{step:?}"),
         }
+    }
+    assert_eq!(world.run(), Turn::Waits(Some(world.now + SignedDuration::from_secs(1))));
+    for (passed, wait) in [(10, 5), (3600, 60)] {
+        world.now += SignedDuration::from_secs(passed);
+        let until = world.now + SignedDuration::from_secs(wait);
+        assert_eq!(world.run(), Turn::Waits(Some(until)), "ever less often");
     }
     world.secret = None;
     world.run_until_rest();
