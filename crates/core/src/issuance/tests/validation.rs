@@ -55,6 +55,7 @@ fn the_authorizations_are_read_when_a_validation_has_taken_more_than_five_second
 #[test]
 fn a_ca_that_is_validating_is_not_asked_before_the_time_that_it_gave() {
     let mut world = World::new();
+    world.names_are(&["a.test"]);
     world.ca.validation = Validation::Hangs;
     run_to(&mut world, |step| matches!(step, IssuanceStep::Answer(_)));
     world.ca.retry_after = Some(Duration::from_secs(600));
