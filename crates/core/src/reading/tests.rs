@@ -296,6 +296,9 @@ fn what_can_be_read_of_unreadable_metadata_is_what_cleaning_up_needs() {
     object["metadata"]["finalizers"] = json!(["certwright.dev/cleanup", 1]);
     let found = one(&object).usable().unwrap();
     assert_eq!((found.uid(), found.finalizers().len()), (None, 0));
+    object["status"] = json!({ "observedGeneration": 2 });
+    let status = one(&object).usable().unwrap().status;
+    assert_eq!(status.unwrap().observed_generation, Some(2), "the status is read all the same");
 }
 
 /// The metadata of an object that is kept in memory.

@@ -72,6 +72,9 @@ fn is_ordered_immediately_for_a_new_spec_and_on_request() {
     world.renew_request = Some("please".to_owned());
     world.run_until_rest();
     assert_eq!(orders(&world), 2);
+    world.renew_request = None;
+    world.now += SignedDuration::from_secs(12);
+    assert!(matches!(world.next_step(), IssuanceStep::Wait { .. }), "{:?}", world.next_step());
     world.names_are(&["c.test"]);
     world.run_until_rest();
     assert_eq!(orders(&world), 3);

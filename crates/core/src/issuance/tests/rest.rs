@@ -1,6 +1,7 @@
 use jiff::SignedDuration;
 use serde_json::json;
 
+use super::IssuanceStep;
 use super::world::{TlsSecret, World};
 use crate::conditions::set_condition;
 use certwright_api::{
@@ -81,6 +82,20 @@ fn it_is_not_while_the_status_shows_that_something_is_left_to_do() {
     assert_eq!(world.generation, 1);
     world.state.status.revision = Some(7);
     assert_eq!(world.at_rest_until(), None, "it is not written yet");
+}
+
+#[test]
+fn challenges_that_are_on_record_without_an_order_are_cleaned_up() {
+    let mut world = World::new();
+    world.self_check_passes = false;
+    world.run();
+    let challenges = world.recorded.challenges;
+    let mut world = at_rest();
+    world.recorded.challenges = challenges;
+    world.crash();
+    assert_eq!(world.next_step(), IssuanceStep::CleanUp);
+    world.run_until_rest();
+    world.check_nothing_is_left();
 }
 
 #[test]

@@ -15,6 +15,29 @@ fn a_key_that_is_stored_and_not_on_record_is_removed_all_the_same() {
 }
 
 #[test]
+fn a_key_of_another_kind_than_that_of_the_certificate_is_not_stored_with_it() {
+    use certwright_pki::{KeyAlgorithm, PrivateKey};
+    let mut world = World::new();
+    run_to(&mut world, |step| matches!(step, IssuanceStep::StoreCertificate));
+    world.key_size_is(384);
+    world.next_key = Some(PrivateKey::generate(KeyAlgorithm::ECDSA_P384).unwrap());
+    assert!(matches!(world.next_step(), IssuanceStep::Abandon { .. }), "{:?}", world.next_step());
+}
+
+#[test]
+fn a_key_that_is_on_record_and_lost_is_forgotten_all_the_same() {
+    let mut world = World::new();
+    world.ca.validation = Validation::Fails("caa");
+    failure_of(&mut world);
+    world.run();
+    world.next_key = None;
+    assert!(world.state.status.next_private_key_secret_name.is_some());
+    world.secret_belongs_to(Some("another"));
+    world.run();
+    world.check_nothing_is_left();
+}
+
+#[test]
 fn a_key_that_is_used_again_and_changes_after_the_download_is_not_stored() {
     let mut world = World::new();
     world.rotation_is(RotationPolicy::Never);

@@ -168,6 +168,8 @@ fn a_rate_limit_on_validation_is_its_own_reason() {
     world.ca.validation = Validation::Fails("rateLimited");
     let failure = failure_of(&mut world);
     assert_eq!((failure.reason, failure.disposition), (reason::RATE_LIMITED, Disposition::TooFast));
+    world.run();
+    assert_eq!(world.state.status.order, None, "it is invalid, and not used again");
 }
 
 #[test]
