@@ -18,9 +18,7 @@ async fn a_clock_that_is_a_day_ahead_makes_no_storm_of_orders() -> Result<()> {
         let proxy = Proxy::start(&ns.cluster, &pebble.address).await?;
         let clock = FakeClock::fast(&ns.cluster, 1)?;
         clock.leap(DAY)?;
-        // The restart comes before that interval has passed.
-        let operator =
-            Operator::builder(ns).clock(&clock).argument("--min-issuance-interval", "0s").start().await?;
+        let operator = Operator::builder(ns).clock(&clock).start().await?;
         ns.apply(&issuer(&format!("{}/dir", proxy.url), &pebble.ca_pem, "")).await?;
         ns.apply(&certificate("web", &["clock.example.com"], "")).await?;
         issued(ns, "web").await?;

@@ -67,3 +67,65 @@ impl State {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::tests::snapshot;
+    use certwright_api::{AcmeAccountStatus, AcmeIssuer, IssuerStatus};
+
+    const SERVER: &str = "https://acme.test/dir";
+
+    #[test]
+    fn the_account_that_is_returned_to_is_no_longer_a_previous_one() {
+        let state = State { history: vec![previous("0"), previous("7")], ..state("mine", "1") };
+        let replacement = replacement(&state, Some(&previous("0")));
+        assert_eq!(uris(&replacement), ["7", "1"]);
+        assert_eq!(replacement.kept_under.as_deref(), Some("tls.key.mine"));
+        let replaced = replacement.history.last().unwrap();
+        assert_eq!(replaced.secret_key, replacement.kept_under);
+        assert_eq!(replaced.replacement_time, Some(Time(now())));
+    }
+
+    #[test]
+    fn the_account_that_is_replaced_is_the_one_of_the_key_in_the_secret() {
+        for (thumbprint, expected) in [("mine", "1"), ("of another key", "2")] {
+            let replacement = replacement(&state(thumbprint, "1"), None);
+            assert_eq!(uris(&replacement), [expected], "{thumbprint}");
+        }
+    }
+
+    /// The key in the Secret, `mine`, is replaced; the Secret says that it has the account 2.
+    fn replacement(state: &State, returned_to: Option<&PreviousAccount>) -> Replacement {
+        let spec = AcmeIssuer { server: SERVER.to_owned(), ..AcmeIssuer::default() };
+        let recorded =
+            Recorded { url: "2".to_owned(), server: SERVER.to_owned(), key_id: None, deactivated: None };
+        let key_secret =
+            KeySecret::Key { thumbprint: "mine".to_owned(), ours: true, account: Some(recorded) };
+        state.replacement(&snapshot(&spec, &key_secret), returned_to, now())
+    }
+
+    /// The status has this account.
+    fn state(thumbprint: &str, uri: &str) -> State {
+        let acme = AcmeAccountStatus {
+            uri: uri.to_owned(),
+            server: SERVER.to_owned(),
+            key_thumbprint: thumbprint.to_owned(),
+            ..AcmeAccountStatus::default()
+        };
+        let status = IssuerStatus { acme: Some(acme), ..IssuerStatus::default() };
+        State { status, ..State::default() }
+    }
+
+    fn previous(uri: &str) -> PreviousAccount {
+        PreviousAccount { uri: uri.to_owned(), server: SERVER.to_owned(), ..PreviousAccount::default() }
+    }
+
+    fn uris(replacement: &Replacement) -> Vec<&str> {
+        replacement.history.iter().map(|account| account.uri.as_str()).collect()
+    }
+
+    fn now() -> Timestamp {
+        "2026-11-22T03:00:00Z".parse().unwrap()
+    }
+}

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::ResourceExt;
 use serde_json::Value;
 
 use super::Remark;
@@ -140,10 +139,10 @@ fn add(names: &mut Vec<String>, name: String) {
     }
 }
 
-/// Whether a Certificate was created from the same input, and still has all of it. Fields that others have set do not matter.
+/// Whether a Certificate was created from the same input, as its annotation says, and still has all of it. Fields that others have
+/// set do not matter.
 pub fn is_as_wanted(existing: &Certificate, wanted: &Certificate) -> bool {
-    existing.annotations().get(ANNOTATION_MADE_AS) == wanted.annotations().get(ANNOTATION_MADE_AS)
-        && contains(&value(existing), &value(wanted))
+    contains(&value(existing), &value(wanted))
 }
 
 fn value(certificate: &Certificate) -> Value {

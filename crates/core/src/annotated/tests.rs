@@ -159,6 +159,24 @@ fn a_certificate_of_somebody_else_is_left_alone() {
 }
 
 #[test]
+fn a_certificate_that_is_being_deleted_or_only_refers_to_the_object_is_left_alone() {
+    let object = with(&json!({ "certwright.dev/issuer": "ca" }));
+    let wanted = planned(&object).certificates.remove(0);
+    let mut going = wanted.clone();
+    going.spec.dns_names.clear();
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    going.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now));
+    assert_eq!(decide(&wanted, &object, Some(&going)), Decision::Leave);
+    assert!(!is_surplus(&going, &object, &Plan::default()));
+
+    let mut referring = wanted.clone();
+    referring.metadata.owner_references.as_mut().unwrap()[0].controller = None;
+    let Decision::Foreign(remark) = decide(&wanted, &object, Some(&referring)) else { panic!("not foreign") };
+    assert!(remark.note.starts_with("Certificate tls exists and was not created from"), "{}", remark.note);
+    assert!(!is_surplus(&referring, &object, &Plan::default()));
+}
+
+#[test]
 fn what_is_asked_for_no_more_goes_unless_something_is_wrong() {
     let object = with(&json!({ "certwright.dev/issuer": "ca" }));
     let plan = planned(&object);
@@ -168,6 +186,45 @@ fn what_is_asked_for_no_more_goes_unless_something_is_wrong() {
     assert!(!is_surplus(made, &object, &Plan { kept: Kept::All, ..Plan::default() }));
     let kept = Kept::These(BTreeSet::from(["tls".to_owned()]));
     assert!(!is_surplus(made, &object, &Plan { kept, ..Plan::default() }));
+}
+
+#[test]
+fn an_object_names_secrets_and_empty_names_are_none() {
+    let blocks = json!([
+        { "hosts": ["a.test"], "secretName": "tls" }, { "hosts": ["b.test"], "secretName": "" },
+    ]);
+    let ingress = ingress(&json!({ "certwright.dev/issuer": "ca" }), &blocks);
+    assert!(ingress.names_secret("tls") && !ingress.names_secret("other") && !ingress.names_secret(""));
+    let empty = "TLSSkipped: spec.tls[1].secretName is empty; name the Secret for the certificate";
+    assert_eq!(notes(&planned(&ingress)), [empty]);
+    let listeners = json!([listener("one", "", "tls")]);
+    let empty = "TLSSkipped: spec.listeners[0].hostname is empty; add the names for the certificate";
+    let gateway = gateway(&json!({ "certwright.dev/issuer": "ca" }), &listeners);
+    assert_eq!(notes(&planned(&gateway)), [empty]);
+}
+
+#[test]
+fn of_an_object_with_annotations_that_are_read_the_others_are_not_remembered() {
+    for (key, is_read) in [
+        ("certwright.dev/issuer", true),
+        ("acme.certwright.dev/http01-edit-in-place", true),
+        ("cert-manager.io/issuer", true),
+        ("acme.cert-manager.io/http01-ingress-class", true),
+        ("kubernetes.io/tls-acme", true),
+        ("kubernetes.io/ingress.class", false),
+        ("example.com/certwright.dev/issuer", false),
+    ] {
+        let annotations = json!({ key: "x", "example.com/other": "y" });
+        let listeners = json!([listener("one", "a.test", "tls")]);
+        let spec = json!({ "gatewayClassName": "any", "listeners": listeners });
+        let version = "gateway.networking.k8s.io/v1";
+        let mut gateway: Gateway = object(version, "Gateway", &annotations, spec);
+        assert_eq!(is_annotated(&gateway), is_read, "{key}");
+        reduce_gateway(&mut gateway);
+        assert_eq!(gateway.annotations().keys().collect::<Vec<_>>(), vec![key; usize::from(is_read)]);
+        assert_eq!(gateway.spec.listeners.is_empty(), !is_read, "{key}");
+        assert_eq!(gateway.labels().is_empty(), !is_read, "{key}");
+    }
 }
 
 #[test]

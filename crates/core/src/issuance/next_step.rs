@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::order::go_on;
-use super::pace::{backing_off, failed_generation, too_soon};
+use super::pace::{backing_off, failed_generation, is_due_by_time, too_soon};
 use super::step::{make_room, wait};
 use super::waiting::{look_at_cluster_again, waiting_since, without_password};
 use super::{IssuanceStep, IssuerView, Situation, Snapshot, State};
@@ -137,14 +137,10 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> IssuanceStep {
     if let Some(until) = backing_off(situation, now) {
         return IssuanceStep::BackOff { until };
     }
-    if situation.state.status.order.is_none()
-        && let Some(wait) = too_soon(situation, &due, now)
-    {
-        return wait;
-    }
     match &situation.state.status.order {
-        None if due.by_time() && situation.ca_ahead.is_none() => IssuanceStep::AskTime,
-        None => too_many(situation, wanted, &due, now)
+        None if is_due_by_time(situation, &due, now) && situation.ca_ahead.is_none() => IssuanceStep::AskTime,
+        None => too_soon(situation, &due, now)
+            .or_else(|| too_many(situation, wanted, &due, now))
             .unwrap_or_else(|| begin(situation, wanted, profile.clone(), now)),
         Some(order) if order.account != *account => {
             IssuanceStep::Abandon { message: "the order belongs to another account".to_owned() }

@@ -4,19 +4,26 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::step::make_room;
 use super::{Failure, IssuanceStep, Situation};
+use crate::conditions::condition;
 use crate::disposition::Disposition;
 use crate::duplicates;
 use crate::reissue::Due;
 use crate::renewal::whole_seconds_up;
-use certwright_api::{CertificateStatus, certificate_reason as reason};
+use certwright_api::{CONDITION_ISSUING, CertificateStatus, certificate_reason as reason};
+
+/// Whether a certificate is due because of time: it has to be renewed, or the Secret was lost and its certificate has expired.
+pub(super) fn is_due_by_time(situation: &Situation<'_>, due: &Due, now: Timestamp) -> bool {
+    let last = situation.state.status.recent_issuances.last();
+    let has_expired = || last.is_some_and(|last| last.not_after.0 <= situation.at_ca(now));
+    due.by_time() || (duplicates::is_loss(due) && has_expired())
+}
 
 /// A certificate that is due because of time waits until the minimum interval between two orders has passed: otherwise, if
-/// certificates live only for seconds, the operator would order without pause. A lost Secret whose certificate has expired also
-/// waits; a changed spec and a requested renewal do not.
+/// certificates live only for seconds, the operator would order without pause. A changed spec and a requested renewal do not
+/// wait.
 pub(super) fn too_soon(situation: &Situation<'_>, due: &Due, now: Timestamp) -> Option<IssuanceStep> {
     let last = situation.state.status.recent_issuances.last()?;
-    let by_time = due.by_time() || (duplicates::is_loss(due) && last.not_after.0 <= situation.at_ca(now));
-    if !by_time || situation.asks_for_another() {
+    if !is_due_by_time(situation, due, now) || situation.asks_for_another() {
         return None;
     }
     let until = whole_seconds_up(floor_end(situation, last.time.0)?);
@@ -63,7 +70,5 @@ pub(super) fn backing_off(situation: &Situation<'_>, now: Timestamp) -> Option<T
 
 /// The generation of the spec whose issuance failed last.
 pub fn failed_generation(status: &CertificateStatus) -> Option<i64> {
-    let issuing =
-        status.conditions.iter().find(|condition| condition.type_ == certwright_api::CONDITION_ISSUING)?;
-    issuing.observed_generation
+    condition(&status.conditions, CONDITION_ISSUING)?.observed_generation
 }

@@ -13,6 +13,7 @@ mod reports;
 mod rest;
 mod revocation;
 mod secret;
+mod status;
 mod suggestion;
 mod validation;
 mod world;

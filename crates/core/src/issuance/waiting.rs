@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use super::step::make_room;
 use super::{IssuanceStep, Situation};
 use crate::backoff::look_again;
-use certwright_api::certificate_reason as reason;
+use crate::conditions::condition;
+use certwright_api::{CONDITION_ISSUING, certificate_reason as reason};
 
 /// Bounds of the wait for something in the cluster that is not watched.
 const CLUSTER_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -21,14 +22,9 @@ pub(super) fn without_password(situation: &Situation<'_>, now: Timestamp) -> Opt
 
 /// Since when the condition `Issuing` has had this reason.
 pub(super) fn waiting_since(situation: &Situation<'_>, reason: &str, now: Timestamp) -> Timestamp {
-    let issuing = situation
-        .state
-        .status
-        .conditions
-        .iter()
-        .find(|condition| condition.type_ == certwright_api::CONDITION_ISSUING);
-    let same = issuing.filter(|condition| condition.reason == reason);
-    same.map_or(now, |condition| condition.last_transition_time.0)
+    let issuing = condition(&situation.state.status.conditions, CONDITION_ISSUING);
+    let same = issuing.filter(|issuing| issuing.reason == reason);
+    same.map_or(now, |issuing| issuing.last_transition_time.0)
 }
 
 /// When to check again something in the cluster that is not watched, and that has been unchanged since `since`.

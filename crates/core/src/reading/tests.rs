@@ -241,3 +241,70 @@ fn what_nobody_looks_at_is_not_kept() {
     assert_eq!(found.annotations().keys().collect::<Vec<_>>(), ["certwright.dev/renew"]);
     assert_eq!(found.labels()["team"], "web", "a solver's selector may name it");
 }
+
+#[test]
+fn annotations_are_kept_up_to_64_kib_and_labels_only_where_something_selects_by_them() {
+    let metadata = json!({
+        "name": "web", "labels": { "team": "web", "certwright.dev/secret": "tls" },
+        "annotations": { "certwright.dev/a": "x".repeat(65_520), "certwright.dev/b": "y" },
+        "managedFields": [{ "manager": "kubectl" }],
+    });
+    let object =
+        |kind: &str, version: &str| json!({ "apiVersion": version, "kind": kind, "metadata": metadata });
+    let issuer = {
+        let mut issuer = object("Issuer", "certwright.dev/v1alpha1");
+        issuer["spec"] = json!({ "acme": { "server": "https://ca.test/dir" } });
+        reduced::<Issuer>(&issuer)
+    };
+    assert_eq!(issuer.annotations.unwrap().keys().collect::<Vec<_>>(), ["certwright.dev/a"]);
+    assert_eq!((issuer.labels.unwrap().len(), issuer.managed_fields), (0, None));
+    let secret = reduced::<PartialObjectMeta<Secret>>(&object("Secret", "v1"));
+    assert_eq!(secret.labels.unwrap().keys().collect::<Vec<_>>(), ["certwright.dev/secret"]);
+    let namespace = object("Namespace", "v1");
+    let namespace = reduced::<PartialObjectMeta<k8s_openapi::api::core::v1::Namespace>>(&namespace);
+    assert_eq!(namespace.labels.unwrap().len(), 2, "a ClusterIssuer may select by any");
+}
+
+#[test]
+fn of_a_list_with_more_than_sixteen_unreadable_items_nothing_is_read() {
+    let spec = &good()["spec"];
+    for (unreadable, left) in [(16, 1), (17, 0)] {
+        let mut items = vec![json!("no record"); unreadable];
+        items.push(json!({
+            "name": "one", "fqdn": "_acme-challenge.a.test.", "zone": "a.test.", "value": "v", "keyAuthorization": "k",
+            "solver": { "webhook": { "groupName": "acme.test", "solverName": "dns" } }, "secretsNamespace": "shop",
+        }));
+        let found = one(&certificate(spec, &json!({ "observedGeneration": 2, "dnsRecords": items })));
+        assert_eq!(found.fault, None);
+        assert_eq!(found.status_fault.unwrap().path, "status.dnsRecords[0]");
+        let status = found.object.status;
+        assert_eq!(status.as_ref().map_or(0, |status| status.dns_records.len()), left, "{unreadable}");
+        assert_eq!(status.is_some(), left > 0, "{unreadable}");
+    }
+}
+
+#[test]
+fn what_can_be_read_of_unreadable_metadata_is_what_cleaning_up_needs() {
+    let mut object = good();
+    object["metadata"]["creationTimestamp"] = json!("never");
+    object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    let found = one(&object).usable().unwrap();
+    assert_eq!((found.name_any().as_str(), found.uid().as_deref()), ("web", Some("1")));
+    assert_eq!((found.metadata.generation, found.finalizers().len()), (Some(3), 1));
+    assert_eq!(found.spec.secret_name, "web");
+    object["metadata"]["uid"] = json!(1);
+    object["metadata"]["finalizers"] = json!(["certwright.dev/cleanup", 1]);
+    let found = one(&object).usable().unwrap();
+    assert_eq!((found.uid(), found.finalizers().len()), (None, 0));
+    object["status"] = json!({ "observedGeneration": 2 });
+    let status = one(&object).usable().unwrap().status;
+    assert_eq!(status.unwrap().observed_generation, Some(2), "the status is read all the same");
+}
+
+/// The metadata of an object that is kept in memory.
+fn reduced<K: Readable + Clone>(object: &Value) -> ObjectMeta {
+    let mut found = listed::<K>(std::slice::from_ref(object)).remove(0);
+    assert_eq!(found.fault, None);
+    found.object.reduce();
+    found.object.meta().clone()
+}

@@ -96,7 +96,7 @@ fn a_ca_that_always_says_now_costs_a_few_orders_and_not_a_few_per_certificate() 
 }
 
 proptest! {
-    #![proptest_config(cases(40))]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 20, ..ProptestConfig::with_cases(40) })]
 
     #[test]
     fn in_three_years_nothing_expires_that_could_be_renewed_and_no_order_is_wasted(fate in fate(&DAYS)) {
@@ -119,19 +119,12 @@ proptest! {
 
 proptest! {
     // Some eight hundred certificates each.
-    #![proptest_config(cases(20))]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 20, ..ProptestConfig::with_cases(20) })]
 
     #[test]
     fn the_same_holds_for_certificates_of_six_hours(fate in fate(&[6 * HOUR])) {
         check(&fate)?;
     }
-}
-
-/// The number of cases in the suite; `PROPTEST_CASES` overrides it.
-fn cases(number: u32) -> ProptestConfig {
-    let asked_for = std::env::var_os("PROPTEST_CASES").is_some();
-    let default = ProptestConfig::default();
-    ProptestConfig { cases: if asked_for { default.cases } else { number }, max_shrink_iters: 20, ..default }
 }
 
 const DAYS: [i64; 6] = [6 * DAY, 45 * DAY, 47 * DAY, 90 * DAY, 200 * DAY, 398 * DAY];

@@ -166,6 +166,49 @@ fn labels_and_annotations_of_ours_are_refused_and_others_taken() {
 }
 
 #[test]
+fn a_label_value_is_what_kubernetes_takes() {
+    let with = |value: &str| {
+        let labels = BTreeMap::from([("team".to_owned(), value.to_owned())]);
+        let template = SecretTemplate { labels, annotations: BTreeMap::new() };
+        let spec = CertificateSpec { secret_template: Some(template), ..named(&["a.test"]) };
+        ValidatedCertificate::new(&spec).map(|_| ())
+    };
+    for value in ["", "web", "0.a_B-9", &"a".repeat(63)] {
+        assert_eq!(with(value), Ok(()));
+    }
+    for value in [" ", "a b", "-a", "a.", "ü", "a/b", &"a".repeat(64)] {
+        assert_eq!(with(value), Err(InvalidSpec::LabelValue(value.to_owned())));
+    }
+}
+
+#[test]
+fn an_empty_profile_is_that_of_the_issuer() {
+    for (given, expected) in [(None, None), (Some(""), None), (Some("short"), Some("short"))] {
+        let spec = CertificateSpec { profile: given.map(str::to_owned), ..named(&["a.test"]) };
+        assert_eq!(ValidatedCertificate::new(&spec).unwrap().profile.as_deref(), expected, "{given:?}");
+    }
+}
+
+#[test]
+fn the_secret_is_written_again_only_for_what_can_change_without_a_certificate() {
+    let of = |change: &dyn Fn(&mut CertificateSpec)| {
+        let mut spec = named(&["a.test"]);
+        change(&mut spec);
+        ValidatedCertificate::new(&spec).unwrap().written_as()
+    };
+    let before = of(&|_| {});
+    let one = || BTreeMap::from([("team".to_owned(), "web".to_owned())]);
+    let template = |labels, annotations| Some(SecretTemplate { labels, annotations });
+    assert_eq!(of(&|spec| spec.dns_names.push("b.test".to_owned())), before);
+    let label = of(&|spec| spec.secret_template = template(one(), BTreeMap::new()));
+    let annotation = of(&|spec| spec.secret_template = template(BTreeMap::new(), one()));
+    let encoding = of(&|spec| {
+        spec.private_key.get_or_insert_default().encoding = Some(PrivateKeyEncoding::Pkcs8);
+    });
+    assert_eq!(BTreeSet::from([before, label, annotation, encoding]).len(), 4);
+}
+
+#[test]
 fn the_renewal_rule_is_what_the_spec_gives() {
     let day = Duration::from_secs(86_400);
     let cases = [

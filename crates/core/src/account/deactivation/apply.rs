@@ -238,3 +238,6 @@ fn describe(undone: Undone, url: &str, snapshot: &Snapshot<'_>) -> Described {
         retry_after: error.retry_after(),
     }
 }
+
+#[cfg(test)]
+mod tests;

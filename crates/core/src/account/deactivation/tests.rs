@@ -23,6 +23,11 @@ fn an_account_is_deactivated_only_if_its_url_is_given() {
         case.deactivate = Some(url);
         assert_eq!(case.step(), deactivate(URL));
     }
+    let acme = case.status.acme.take();
+    assert_eq!(case.step(), deactivate(URL), "the Secret tells that it is ours");
+    case.key_secret = KeySecret::Key { thumbprint: "mine".to_owned(), ours: true, account: None };
+    case.status.acme = acme;
+    assert_eq!(case.step(), deactivate(URL), "the status does");
     case.history = vec![previous()];
     case.deactivate = Some(OLD.to_owned());
     assert_eq!(case.step(), deactivate(OLD));
@@ -111,6 +116,8 @@ fn a_deletion_waits_for_us_only_while_there_is_something_to_deactivate() {
     case.policy(AccountOnDelete::Deactivate);
     case.status.acme.as_mut().unwrap().deactivation_time = Some(Time(now()));
     assert_eq!(case.step(), AccountStep::DropFinalizer);
+    case.key_secret = KeySecret::Key { thumbprint: "new".to_owned(), ours: true, account: None };
+    assert_eq!(case.step(), AccountStep::LookUp, "another key will have another account");
 
     let mut unregistered = Case { looked_up: true, ..Case::registered() };
     unregistered.key_secret = KeySecret::Key { thumbprint: "mine".to_owned(), ours: true, account: None };

@@ -293,3 +293,6 @@ impl State {
         format!("The account key was changed; the thumbprint of the new one is {thumbprint}")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -81,6 +81,13 @@ fn a_next_key_without_an_account_is_nobodys() {
     assert_eq!(case.step(), account::AccountStep::LookUp);
     let replaced = Case { thumbprint: "of another key", ..Case { registered: true, ..case } };
     assert_eq!(replaced.step(), account::AccountStep::LookUp, "somebody has put another key there");
+    let elsewhere = Recorded { server: "https://other.test/dir".to_owned(), ..recorded() };
+    let case = Case { next: Some(P256), known: None, registered: false, ..Case::default() };
+    let case = Case { on_secret: Some(elsewhere), ..case };
+    assert_eq!(case.step(), account::AccountStep::LookUp, "the account is at another CA");
+    let ended = Recorded { deactivated: Some(now()), ..recorded() };
+    let case = Case { on_secret: Some(ended.clone()), ..case };
+    assert_eq!(case.step(), account::AccountStep::NoteEnd(ended));
 }
 
 #[test]
@@ -148,6 +155,10 @@ fn a_failure_of_what_nobody_wants_any_more_is_stale() {
     case.request = None;
     assert!(case.stale());
     assert_eq!(case.step(), account::AccountStep::Rest);
+    case.account_key = Some(AccountKey { rollover_interval: Some(hours(24)), ..AccountKey::default() });
+    assert!(case.stale(), "not before the key is old");
+    case.created = now() - SignedDuration::from_hours(24);
+    assert!(!case.stale());
 }
 
 #[test]
@@ -214,6 +225,7 @@ struct Case {
     email: Option<&'static str>,
     generation: i64,
     registered: bool,
+    on_secret: Option<Recorded>,
     thumbprint: &'static str,
     ours: bool,
     algorithm: KeyAlgorithm,
@@ -237,6 +249,7 @@ impl Default for Case {
             email: None,
             generation: 1,
             registered: true,
+            on_secret: None,
             thumbprint: "mine",
             ours: true,
             algorithm: P256,
@@ -274,8 +287,11 @@ impl Case {
         };
         let status = IssuerStatus { acme: self.registered.then_some(acme), ..IssuerStatus::default() };
         let next = self.next.map(|algorithm| NextKey { algorithm, created: Some(self.next_created) });
-        let key_secret =
-            KeySecret::Key { thumbprint: self.thumbprint.to_owned(), ours: self.ours, account: None };
+        let key_secret = KeySecret::Key {
+            thumbprint: self.thumbprint.to_owned(),
+            ours: self.ours,
+            account: self.on_secret.clone(),
+        };
         let keys = Keys {
             algorithm: Some(self.algorithm),
             created: Some(self.created),

@@ -237,6 +237,40 @@ fn only_an_external_account_that_the_ca_rejected_is_not_tried_again_until_it_cha
 }
 
 #[test]
+fn what_ends_the_wait_after_a_final_refusal_is_said_once() {
+    let rejection = || match problem(403, "unauthorized") {
+        AcmeError::Problem { status, problem, .. } => {
+            AcmeError::Problem { operation: Operation::NewAccount, status, problem, retry_after: None }
+        }
+        error => panic!("{error}"),
+    };
+    let registered_with =
+        |bound| Outcome::Registered { answer: Err(rejection()), contact: Vec::new(), bound };
+    let looked_up = Outcome::LookedUp(Err(problem(403, "unauthorized")));
+    let (spec, or_secret) =
+        ("until the spec of this issuer changes", "until the spec of this issuer or Secret eab changes");
+    for (case, outcome, end) in [
+        (Case::registered_and_bound(), registered_with(true), or_secret),
+        (Case::registered_and_bound(), looked_up, spec),
+        (Case::registered(), registered_with(false), spec),
+    ] {
+        let mut state = registered();
+        let reports = state.apply(&snapshot(&case, None, None), outcome, now()).reports;
+        let message = condition(&state.status.conditions, CONDITION_READY).unwrap().message.clone();
+        assert!(message.ends_with(end), "{message}");
+        assert!(matches!(reports[..], [Report::Write, Report::Event(_)]), "{reports:?}");
+    }
+    let mut state = registered();
+    state.apply(&snapshot(&Case::registered(), None, None), registered_with(false), now());
+    state.recorded = state.status.clone();
+    let again = state.apply(&snapshot(&Case::registered(), None, None), registered_with(false), now());
+    assert_eq!(again.reports, [Report::Write]);
+    let other =
+        state.apply(&snapshot(&Case::registered(), None, None), Outcome::LookedUp(Err(http(503))), now());
+    assert!(matches!(other.reports[..], [Report::Write, Report::Event(_)]));
+}
+
+#[test]
 fn an_account_that_the_ca_does_not_know_is_looked_up_by_its_key_and_another_error_is_a_failure() {
     for (code, fails) in [("accountDoesNotExist", false), ("unauthorized", true)] {
         let answer = Err(problem(400, code));
@@ -273,5 +307,7 @@ fn the_ca_is_asked_which_key_the_account_has_only_if_it_refuses_the_account_and_
     let step = |refusal, next| next_step(&state, &snapshot(&case, refusal, next), now());
     assert_eq!(step(None, None), AccountStep::Rest);
     assert_eq!(step(Some(&refusal), None), AccountStep::Rest);
-    assert_ne!(step(Some(&refusal), Some(&next)), AccountStep::Rest);
+    assert_eq!(step(None, Some(&next)), AccountStep::Rest);
+    let asks = AccountStep::Rollover(rollover::RolloverStep::AskWhichKey(Case::recorded()));
+    assert_eq!(step(Some(&refusal), Some(&next)), asks);
 }

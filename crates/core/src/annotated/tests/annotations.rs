@@ -114,6 +114,94 @@ fn a_value_that_cannot_be_used_is_told_and_nothing_is_changed() {
 }
 
 #[test]
+fn values_are_taken_up_to_their_bounds_and_not_beyond() {
+    let long = |length: usize| format!("{}.{}", "a".repeat(length - 5), "test");
+    let (at_most, too_long) = (long(64), long(65));
+    for (name, value, is_taken) in [
+        ("duration", "1h", true),
+        ("duration", "59m", false),
+        ("renew-before", "5m", true),
+        ("renew-before", "299s", false),
+        ("renew-before-percentage", "1", true),
+        ("renew-before-percentage", "99", true),
+        ("renew-before-percentage", "0", false),
+        ("revision-history-limit", "1", true),
+        ("common-name", at_most.as_str(), true),
+        ("common-name", too_long.as_str(), false),
+        ("common-name", "192.0.2.1", true),
+        ("private-key-size", "8192", true),
+        // An empty value is none.
+        ("duration", "", true),
+        ("issuer-kind", "ClusterIssuer", true),
+        ("issuer-group", "certwright.dev", true),
+    ] {
+        let mut annotations = json!({ "certwright.dev/issuer": "ca" });
+        annotations[format!("certwright.dev/{name}")] = json!(value);
+        assert_eq!(names(&planned(&with(&annotations))).len(), usize::from(is_taken), "{name}: {value}");
+    }
+}
+
+#[test]
+fn the_size_of_a_key_depends_on_its_algorithm() {
+    let ecdsa = "256, 384 or 521 for an ECDSA key";
+    for (algorithm, size, expected) in [
+        ("ECDSA", "521", Ok(Some(521))),
+        ("ECDSA", "2048", Err(ecdsa)),
+        ("RSA", "2048", Ok(Some(2048))),
+        ("Ed25519", "2048", Ok(None)),
+    ] {
+        let plan = planned(&with(&json!({
+            "certwright.dev/issuer": "ca", "certwright.dev/private-key-algorithm": algorithm,
+            "certwright.dev/private-key-size": size,
+        })));
+        match expected {
+            Ok(size) => assert_eq!(plan.certificates[0].spec.private_key.as_ref().unwrap().size, size),
+            Err(allowed) => assert!(plan.remarks[0].note.ends_with(allowed), "{:?}", plan.remarks),
+        }
+    }
+}
+
+#[test]
+fn the_kind_of_the_issuer_is_that_of_its_annotation_unless_another_says_otherwise() {
+    use IssuerKind::{ClusterIssuer, Issuer};
+    let because = "must be ClusterIssuer, because cluster-issuer is set";
+    for (annotation, kind, expected) in [
+        ("issuer", None, Ok(Issuer)),
+        ("issuer", Some("Issuer"), Ok(Issuer)),
+        ("issuer", Some("ClusterIssuer"), Ok(ClusterIssuer)),
+        ("cluster-issuer", None, Ok(ClusterIssuer)),
+        ("cluster-issuer", Some("ClusterIssuer"), Ok(ClusterIssuer)),
+        ("cluster-issuer", Some("Issuer"), Err(because)),
+    ] {
+        for prefix in ["certwright.dev", "cert-manager.io"] {
+            let mut annotations = json!({ format!("{prefix}/{annotation}"): "ca" });
+            if let Some(kind) = kind {
+                annotations[format!("{prefix}/issuer-kind")] = json!(kind);
+            }
+            let settings = AnnotationSettings { cert_manager: true, ..AnnotationSettings::default() };
+            let plan = plan(&with(&annotations), &settings);
+            match expected {
+                Ok(kind) => assert_eq!(plan.certificates[0].spec.issuer_ref.kind, kind, "{annotations}"),
+                Err(why) => assert!(plan.remarks[0].note.ends_with(why), "{:?}", plan.remarks),
+            }
+        }
+    }
+    let nameless = planned(&with(&json!({ "certwright.dev/issuer": "" })));
+    assert!(nameless.remarks[0].note.ends_with("must be the name of an issuer"), "{:?}", nameless.remarks);
+}
+
+#[test]
+fn a_long_value_is_cut_where_it_is_quoted() {
+    let note = |length: usize| {
+        let mut annotations = json!({ "certwright.dev/issuer": "ca" });
+        annotations["certwright.dev/duration"] = json!("x".repeat(length));
+        planned(&with(&annotations)).remarks.remove(0).note
+    };
+    assert!(note(80).contains(&format!("'{}'", "x".repeat(80))));
+    assert!(note(81).contains(&format!("'{}…'", "x".repeat(80))));
+}
+
+#[test]
 fn what_does_nothing_is_told_and_holds_nothing_up() {
     let mut annotations = json!({ "certwright.dev/issuer": "ca", "certwright.dev/renew-befor": "1h" });
     let mut expected = Vec::new();
@@ -153,8 +241,12 @@ fn tls_acme_takes_the_default_issuer_unless_another_is_named() {
         let plan = plan(&with(&annotations), &settings);
         plan.certificates.first().map(|certificate| certificate.spec.issuer_ref.clone())
     };
-    assert_eq!(issuer(json!({ "kubernetes.io/tls-acme": "true" })), Some(default));
-    assert_eq!(issuer(json!({ "kubernetes.io/tls-acme": "false" })), None);
+    for yes in ["1", "t", "T", "true", "TRUE", "True"] {
+        assert_eq!(issuer(json!({ "kubernetes.io/tls-acme": yes })), Some(default.clone()), "{yes}");
+    }
+    for no in ["0", "f", "false", "yes", ""] {
+        assert_eq!(issuer(json!({ "kubernetes.io/tls-acme": no })), None, "{no}");
+    }
     assert_eq!(issuer(json!({})), None);
     let named = issuer(json!({ "kubernetes.io/tls-acme": "true", "certwright.dev/issuer": "ca" }));
     assert_eq!(named.map(|issuer| issuer.name), Some("ca".to_owned()));

@@ -354,6 +354,9 @@ impl Refusal {
         let Self { code, status, retry_after } = self;
         let host = "ca.test".to_owned();
         match status {
+            None if code == "answerOutOfBounds" => {
+                AcmeError::OutOfBounds { operation, host, what: "it is too long".to_owned() }
+            }
             None => AcmeError::Timeout { operation, host },
             Some(status) if code == "unexpectedStatus" => {
                 AcmeError::Http { operation, host, status, kind: String::new(), retry_after }

@@ -46,6 +46,23 @@ fn is_held_against_the_cas_before_an_order_that_is_due_by_time_alone() {
 }
 
 #[test]
+fn is_held_against_the_cas_before_the_interval_between_two_orders_counts() {
+    let is_lost = |world: &mut World| world.secret = None;
+    for (change, orders_again) in [((|_| {}) as fn(&mut World), 0), (is_lost, 1)] {
+        let mut world = world(-1);
+        world.ca.lifetime = SignedDuration::from_hours(6);
+        world.run_until_rest();
+        change(&mut world);
+        world.crash();
+        assert_eq!(world.next_step(), IssuanceStep::AskTime, "it seems to have expired");
+        let begin = world.now;
+        world.run_until_rest();
+        assert_eq!(orders(&world), 1 + orders_again);
+        assert!(world.now.duration_since(begin) < SignedDuration::from_secs(60), "nothing is waited for");
+    }
+}
+
+#[test]
 fn is_not_asked_about_where_the_time_is_not_the_reason() {
     let mut world = World::new();
     world.run_until_rest();

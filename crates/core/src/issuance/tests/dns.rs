@@ -161,7 +161,7 @@ fn a_provider_that_does_not_remove_a_record_delays_nothing_and_is_reported_after
     run_until_rest_within(&mut world, 400);
     world.check_issued();
     assert!(world.now.duration_since(begin) >= SignedDuration::from_hours(24), "{}", world.now);
-    let notes: Vec<_> = events(&world, reason::RECORD_LEFT_BEHIND);
+    let notes = world.events(reason::RECORD_LEFT_BEHIND);
     let [note] = &notes[..] else { panic!("{notes:?}") };
     assert!(note.starts_with("The TXT record _acme-challenge.a.test. with the value token-0-"), "{note}");
     assert!(note.ends_with("could not be removed; remove it manually: the provider says no"), "{note}");
@@ -179,7 +179,7 @@ fn a_deletion_removes_a_record_or_reports_after_a_minute_that_it_is_left_behind(
         world.delete();
         assert_eq!(run_until_rest_within(&mut world, 100), Turn::Gone);
         assert_eq!(world.zone.is_empty(), !provider_fails);
-        assert_eq!(events(&world, reason::RECORD_LEFT_BEHIND).len(), usize::from(provider_fails));
+        assert_eq!(world.events(reason::RECORD_LEFT_BEHIND).len(), usize::from(provider_fails));
         let most = if provider_fails { 62 } else { 0 };
         assert!(world.now.duration_since(begin) <= SignedDuration::from_secs(most), "{}", world.now);
     }
@@ -213,14 +213,6 @@ fn run_until_rest_within(world: &mut World, most: usize) -> Turn {
         }
     }
     panic!("no end is in sight: {:#?}", world.last_steps());
-}
-
-fn events(world: &World, reason: &str) -> Vec<String> {
-    let of_reason = |report: &Report| match report {
-        Report::Event(event) if event.reason == reason => Some(event.note.clone()),
-        _ => None,
-    };
-    world.reports.iter().filter_map(of_reason).collect()
 }
 
 /// A Certificate for a wildcard, and an issuer with a dns-01 solver.

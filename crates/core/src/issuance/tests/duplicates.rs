@@ -35,6 +35,16 @@ fn is_written_again_with_the_certificate_that_is_kept() {
 }
 
 #[test]
+fn is_written_again_first_though_a_renewal_is_requested() {
+    let mut world = used_up();
+    world.secret = None;
+    world.renew_request = Some("now".to_owned());
+    assert_eq!(world.next_step(), IssuanceStep::RestoreSecret);
+    world.run_until_rest();
+    assert_eq!(orders(&world), DUPLICATE_LIMIT + 1);
+}
+
+#[test]
 fn is_not_kept_a_certificate_for_before_it_was_lost_too_often() {
     let mut world = World::new();
     for _ in 1..DUPLICATE_LIMIT {

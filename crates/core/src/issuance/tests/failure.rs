@@ -1,6 +1,7 @@
 //! Failures, and what follows from them.
 
 use super::*;
+use certwright_api::CONDITION_ISSUING;
 
 #[test]
 fn a_failed_issuance_keeps_its_private_key_for_the_next_attempt() {
@@ -78,8 +79,7 @@ fn an_account_that_the_ca_refuses_is_no_failure_of_the_certificate() {
         let status = &world.state.status;
         assert_eq!(status.failed_issuance_attempts, None, "{code}");
         assert_eq!(status.next_attempt_time, None, "{code}");
-        let issuing = crate::conditions::condition(&status.conditions, certwright_api::CONDITION_ISSUING);
-        assert_eq!(issuing.unwrap().reason, reason::ISSUER_NOT_READY, "{code}");
+        assert_eq!(world.condition(CONDITION_ISSUING).unwrap().1, reason::ISSUER_NOT_READY, "{code}");
         assert!(!world.state.progress.slot, "{code}: others may go on");
         let told = |report: &Report| matches!(report, Report::Account { .. });
         assert_eq!(world.reports.iter().filter(|report| told(report)).count(), 1, "{code}");
@@ -215,7 +215,43 @@ fn the_reason_is_the_code_of_the_ca_or_says_what_kind_of_error_it_is() {
         world.run();
         let status = &world.state.status;
         assert_eq!(status.failed_issuance_attempts, Some(1), "{code}");
-        let issuing = crate::conditions::condition(&status.conditions, certwright_api::CONDITION_ISSUING);
-        assert_eq!(issuing.unwrap().reason, expected, "{code}");
+        assert_eq!(world.condition(CONDITION_ISSUING).unwrap().1, expected, "{code}");
+        assert!(!world.step_names().contains(&"AskAccount"), "{code}: nothing is wrong with the account");
+    }
+}
+
+#[test]
+fn an_order_whose_answer_is_not_accepted_is_dropped() {
+    let mut world = World::new();
+    run_to(&mut world, |step| matches!(step, IssuanceStep::ReadOrder(_)));
+    let refusal = Refusal { code: "answerOutOfBounds", status: None, retry_after: None };
+    world.ca.faults.push_back(Fault { refusal, answer_lost: false });
+    world.run();
+    let (status, reason, message) = world.condition(CONDITION_ISSUING).unwrap();
+    assert_eq!((status.as_str(), reason.as_str()), ("False", reason::ANSWER_REFUSED));
+    assert!(message.contains("it is too long"), "{message}");
+    assert_eq!(world.state.status.order, None);
+}
+
+#[test]
+fn an_order_for_a_lifetime_that_the_ca_finds_malformed_is_explained() {
+    let hint = "The order requests the lifetime set in duration, which few CAs support: remove enableDurationFeature from \
+                the issuer if this CA does not";
+    for (call, code, asks, is_explained) in [
+        ("PlaceOrder", "malformed", true, true),
+        ("PlaceOrder", "malformed", false, false),
+        ("PlaceOrder", "badCSR", true, false),
+        ("Finalize", "malformed", true, false),
+    ] {
+        let mut world = World::new();
+        world.asks_lifetime = asks;
+        world.edit(|spec| spec.duration = Some("2160h".parse().unwrap()));
+        run_to(&mut world, |step| format!("{step:?}").starts_with(call));
+        let refusal = Refusal { code, status: Some(400), retry_after: None };
+        world.ca.faults.push_back(Fault { refusal, answer_lost: false });
+        world.run();
+        let (_, _, message) = world.condition(CONDITION_ISSUING).unwrap();
+        assert_eq!(message.ends_with(hint), is_explained, "{call} {code}: {message}");
+        assert!(is_explained || message.ends_with(')'), "nothing follows the CA's words: {message}");
     }
 }

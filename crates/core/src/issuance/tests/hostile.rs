@@ -67,7 +67,14 @@ fn a_certificate_that_cannot_be_downloaded_before_its_order_expires_is_ordered_a
 
 #[test]
 fn nothing_is_presented_for_a_name_that_the_certificate_does_not_have() {
-    for stranger in ["victim.test", "*.a.test", "test"] {
+    let long = "a".repeat(300);
+    for (stranger, shown) in [
+        ("victim.test", "victim.test"),
+        ("*.a.test", "*.a.test"),
+        ("test", "test"),
+        ("a b\u{202e}\n.test", "ab.test"),
+        (&long, &long[..255]),
+    ] {
         let mut world = World::new();
         run_to(&mut world, |step| matches!(step, IssuanceStep::ReadAuthorizations(_)));
         world.ca.orders[0].wants(stranger, false);
@@ -77,7 +84,7 @@ fn nothing_is_presented_for_a_name_that_the_certificate_does_not_have() {
         assert_eq!(
             failure.message,
             format!(
-                "The CA requires validation of \"{stranger}\", which the Certificate does not list; nothing was \
+                "The CA requires validation of \"{shown}\", which the Certificate does not list; nothing was \
                  presented for it. The order is abandoned; tell the CA's operator"
             )
         );
@@ -106,6 +113,8 @@ fn an_order_has_no_more_authorizations_than_names() {
         "The CA created an order with 400 authorizations for 2 names; none of them was read. The order is abandoned; tell \
          the CA's operator"
     );
+    let failure = misplaced(&order(&asked[..1], 2), &asked[..1], None).unwrap();
+    assert!(failure.message.contains("with 2 authorizations for 1 name; none"), "{}", failure.message);
 }
 
 #[test]

@@ -65,6 +65,21 @@ fn what_is_presented_is_removed_when_the_issuer_is_deleted() {
 }
 
 #[test]
+fn an_order_that_has_left_nothing_else_is_given_up_when_the_issuer_is_deleted() {
+    let mut world = World::new();
+    world.rotation_is(RotationPolicy::Never);
+    world.ca.knows_the_names = true;
+    world.run_until_rest();
+    world.renew_request = Some("please".to_owned());
+    run_to(&mut world, |step| matches!(step, IssuanceStep::Finalize(_)));
+    assert!(world.next_key.is_none() && world.presented.is_none());
+    world.issuers.clear();
+    assert!(matches!(world.next_step(), IssuanceStep::Abandon { .. }), "{:?}", world.next_step());
+    assert_eq!(world.run(), Turn::Waits(None));
+    world.check_nothing_is_left();
+}
+
+#[test]
 fn an_order_survives_an_issuer_that_is_not_ready_for_a_while() {
     let mut world = World::new();
     world.run();
@@ -75,6 +90,17 @@ fn an_order_survives_an_issuer_that_is_not_ready_for_a_while() {
     world.issuers.insert("one".to_owned(), ready);
     world.run_until_rest();
     assert_eq!(world.ca.orders.len(), 1);
+}
+
+#[test]
+fn an_order_without_an_expiry_is_kept_for_a_day_while_its_issuer_is_not_ready() {
+    let mut world = World::new();
+    world.run();
+    let order = world.state.status.order.as_mut().unwrap();
+    order.expires = None;
+    let end = order.created.0 + SignedDuration::from_hours(24);
+    world.issuers.insert("one".to_owned(), IssuerView::NotReady { message: "suspended".to_owned() });
+    assert_eq!(world.run(), Turn::Waits(Some(end)));
 }
 
 #[test]

@@ -150,6 +150,34 @@ fn names_that_change_in_mid_order_abandon_it() {
 }
 
 #[test]
+fn a_profile_that_changes_in_mid_order_abandons_it() {
+    let mut world = World::new();
+    world.run();
+    world.learned().order.as_mut().unwrap().profile = Some("short".to_owned());
+    let step = |world: &mut World, wanted: &str| {
+        let Some(IssuerView::Ready { profile, .. }) = world.issuers.get_mut("one") else { unreachable!() };
+        *profile = Some(wanted.to_owned());
+        world.next_step()
+    };
+    let message = "the profile has changed since the order was placed".to_owned();
+    assert_eq!(step(&mut world, "long"), IssuanceStep::Abandon { message });
+    assert!(matches!(step(&mut world, "short"), IssuanceStep::Wait { reason: reason::VALIDATING, .. }));
+}
+
+#[test]
+fn what_is_presented_is_removed_when_the_ca_takes_more_than_half_a_minute_to_issue() {
+    let mut world = World::new();
+    world.ca.finalization = Finalization::Hangs;
+    run_to(&mut world, |step| matches!(step, IssuanceStep::Finalize(_)));
+    let begin = world.now;
+    run_to(&mut world, |step| matches!(step, IssuanceStep::Tidy(_)));
+    let took = world.now.duration_since(begin).as_millis();
+    assert!((30_001..60_000).contains(&took), "{took} ms");
+    world.run();
+    assert_eq!(world.presented, None);
+}
+
+#[test]
 fn names_that_the_ca_writes_in_its_own_way_are_the_same_names() {
     for identifiers in [Identifiers::InCapitals, Identifiers::LeftOut] {
         let mut world = World::new();

@@ -5,6 +5,7 @@ use super::*;
 fn world() -> World {
     let mut world = World::new();
     world.ca.lifetime = SignedDuration::from_secs(10);
+    world.asked_time = true;
     world
 }
 
@@ -53,6 +54,16 @@ fn is_asked_no_more_often_because_of_restarts_or_a_lost_secret() {
 }
 
 #[test]
+fn is_ordered_immediately_for_a_lost_secret_unless_it_has_expired() {
+    let mut world = world();
+    world.run_until_rest();
+    world.secret = None;
+    assert_eq!(world.next_step(), IssuanceStep::StoreKey);
+    world.now = world.state.status.recent_issuances[0].not_after.0;
+    assert!(matches!(world.next_step(), IssuanceStep::Wait { reason: reason::ISSUED_RECENTLY, .. }));
+}
+
+#[test]
 fn is_ordered_immediately_for_a_new_spec_and_on_request() {
     let mut world = world();
     world.run_until_rest();
@@ -61,6 +72,9 @@ fn is_ordered_immediately_for_a_new_spec_and_on_request() {
     world.renew_request = Some("please".to_owned());
     world.run_until_rest();
     assert_eq!(orders(&world), 2);
+    world.renew_request = None;
+    world.now += SignedDuration::from_secs(12);
+    assert!(matches!(world.next_step(), IssuanceStep::Wait { .. }), "{:?}", world.next_step());
     world.names_are(&["c.test"]);
     world.run_until_rest();
     assert_eq!(orders(&world), 3);

@@ -38,6 +38,18 @@ fn each_certificate_is_reported_once_with_its_cause_and_serial_number() {
 }
 
 #[test]
+fn a_certificate_counts_once_though_its_issuance_ends_twice() {
+    let mut world = World::new();
+    run_to(&mut world, |step| matches!(step, IssuanceStep::Remove(_)));
+    world.recorded = world.state.status.clone();
+    world.crash();
+    assert_eq!(world.next_step(), IssuanceStep::CleanUp);
+    world.run_until_rest();
+    assert_eq!(world.state.status.revision, Some(1));
+    assert_eq!(world.state.status.recent_issuances.len(), 1);
+}
+
+#[test]
 fn a_duration_that_the_issuer_does_not_request_is_mentioned() {
     let mut world = World::new();
     world.edit(|spec| spec.duration = Some("2160h".parse().unwrap()));

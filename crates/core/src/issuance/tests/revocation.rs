@@ -182,6 +182,7 @@ fn a_certificate_with_the_serial_number_of_a_revoked_one_is_not_stored() {
     let failure = failure_of(&mut world);
     assert_eq!(failure.reason, reason::CERTIFICATE_REFUSED);
     assert!(failure.message.contains("of a revoked certificate"), "{}", failure.message);
+    assert_eq!(world.step_names().iter().filter(|step| **step == "StoreCertificate").count(), 1);
     assert_eq!(world.ca.orders.len(), 2);
 }
 

@@ -15,6 +15,29 @@ fn a_key_that_is_stored_and_not_on_record_is_removed_all_the_same() {
 }
 
 #[test]
+fn a_key_of_another_kind_than_that_of_the_certificate_is_not_stored_with_it() {
+    use certwright_pki::{KeyAlgorithm, PrivateKey};
+    let mut world = World::new();
+    run_to(&mut world, |step| matches!(step, IssuanceStep::StoreCertificate));
+    world.key_size_is(384);
+    world.next_key = Some(PrivateKey::generate(KeyAlgorithm::ECDSA_P384).unwrap());
+    assert!(matches!(world.next_step(), IssuanceStep::Abandon { .. }), "{:?}", world.next_step());
+}
+
+#[test]
+fn a_key_that_is_on_record_and_lost_is_forgotten_all_the_same() {
+    let mut world = World::new();
+    world.ca.validation = Validation::Fails("caa");
+    failure_of(&mut world);
+    world.run();
+    world.next_key = None;
+    assert!(world.state.status.next_private_key_secret_name.is_some());
+    world.secret_belongs_to(Some("another"));
+    world.run();
+    world.check_nothing_is_left();
+}
+
+#[test]
 fn a_key_that_is_used_again_and_changes_after_the_download_is_not_stored() {
     let mut world = World::new();
     world.rotation_is(RotationPolicy::Never);
@@ -38,6 +61,18 @@ fn a_certificate_that_stays_due_when_it_is_stored_is_not_stored_again_and_again(
         assert_eq!(failure.disposition, disposition);
         assert_eq!(world.step_names().iter().filter(|step| **step == "StoreCertificate").count(), 1);
     }
+}
+
+#[test]
+fn a_changed_template_is_written_without_another_order() {
+    let mut world = World::new();
+    world.run_until_rest();
+    let labels = [("team".to_owned(), "web".to_owned())].into();
+    let template = certwright_api::SecretTemplate { labels, ..Default::default() };
+    world.edit(|spec| spec.secret_template = Some(template));
+    assert_eq!(world.next_step(), IssuanceStep::RefreshSecret);
+    world.run_until_rest();
+    assert_eq!(world.ca.orders.len(), 1);
 }
 
 #[test]
@@ -68,6 +103,12 @@ fn a_secret_of_somebody_else_is_left_alone_and_looked_at_again() {
             }
             step => panic!("{step:?}"),
         }
+    }
+    assert_eq!(world.run(), Turn::Waits(Some(world.now + SignedDuration::from_secs(1))));
+    for (passed, wait) in [(10, 5), (3600, 60)] {
+        world.now += SignedDuration::from_secs(passed);
+        let until = world.now + SignedDuration::from_secs(wait);
+        assert_eq!(world.run(), Turn::Waits(Some(until)), "ever less often");
     }
     world.secret = None;
     world.run_until_rest();

@@ -28,7 +28,7 @@ fn the_ca_is_asked_when_that_is_due_and_nothing_else_is() {
     world.asks = true;
     asks_again(&mut world, renewal + SignedDuration::from_hours(1));
     assert_eq!(world.next_step(), IssuanceStep::Rest { until: Some(renewal) });
-    let again = world.now + SignedDuration::from_hours(6);
+    let again = world.now + SignedDuration::from_mins(5);
     asks_again(&mut world, again);
     assert_eq!(world.next_step(), IssuanceStep::Rest { until: Some(again) });
     world.now = again;
@@ -48,23 +48,25 @@ fn while_the_issuer_is_not_ready_it_is_looked_at_again_within_ten_minutes() {
 }
 
 #[test]
+fn the_status_shows_renewal_information_only_while_the_ca_is_asked_for_it() {
+    let mut world = rested();
+    let id = world.certificate_id().unwrap();
+    world.state.status.acme = Some(CertificateAcmeStatus { ari: Some(known(&world, &id, "account/one")) });
+    let again = world.now + SignedDuration::from_hours(6);
+    asks_again(&mut world, again);
+    world.run();
+    assert!(world.recorded.acme.is_some());
+    world.asks = false;
+    world.run();
+    assert_eq!(world.recorded.acme, None);
+}
+
+#[test]
 fn an_order_replaces_the_certificate_that_the_ca_knows_of_this_account_and_with_one_of_the_names() {
     let replaces = |account: &str, change: fn(&mut World)| {
         let mut world = rested();
         let id = world.certificate_id().unwrap();
-        let ari = RenewalInfoStatus {
-            certificate_id: id.clone(),
-            account: account.to_owned(),
-            first_checked: Time(world.now),
-            since: Time(world.now),
-            check_interval: None,
-            suggested_window: None,
-            selected_time: None,
-            earliest_time: None,
-            explanation_url: None,
-            early_renewals: None,
-            last_error: None,
-        };
+        let ari = known(&world, &id, account);
         world.state.status.acme = Some(CertificateAcmeStatus { ari: Some(ari) });
         world.renew_request = Some("please".to_owned());
         change(&mut world);
@@ -80,4 +82,21 @@ fn an_order_replaces_the_certificate_that_the_ca_knows_of_this_account_and_with_
     assert_eq!(replaces("account/two", issuer_changes), None, "another issuer has issued it");
     let is_not_asked = |world: &mut World| world.asks = false;
     assert_eq!(replaces("account/one", is_not_asked), None);
+}
+
+/// What the CA has said to this account about the certificate.
+fn known(world: &World, id: &str, account: &str) -> RenewalInfoStatus {
+    RenewalInfoStatus {
+        certificate_id: id.to_owned(),
+        account: account.to_owned(),
+        first_checked: Time(world.now),
+        since: Time(world.now),
+        check_interval: None,
+        suggested_window: None,
+        selected_time: None,
+        earliest_time: None,
+        explanation_url: None,
+        early_renewals: None,
+        last_error: None,
+    }
 }

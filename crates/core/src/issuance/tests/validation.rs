@@ -1,6 +1,7 @@
 //! How control of the names is proved.
 
 use super::*;
+use crate::records::CleanupTask;
 
 #[test]
 fn a_name_that_cannot_be_proved_fails_before_anything_is_presented() {
@@ -38,6 +39,42 @@ fn a_challenge_that_stays_pending_after_a_failed_validation_is_answered_again() 
     let (now, url) = (world.now, challenge_url(&again));
     world.learned().saw_told(&url, now);
     assert_ne!(world.next_step(), again, "and not without end");
+}
+
+#[test]
+fn the_authorizations_are_read_when_a_validation_has_taken_more_than_five_seconds() {
+    let mut world = World::new();
+    world.ca.validation = Validation::Hangs;
+    run_to(&mut world, |step| matches!(step, IssuanceStep::Answer(_)));
+    let begin = world.now;
+    run_to(&mut world, |step| matches!(step, IssuanceStep::ReadAuthorizations(_)));
+    let took = world.now.duration_since(begin).as_millis();
+    assert!((5001..10_000).contains(&took), "{took} ms");
+}
+
+#[test]
+fn a_ca_that_is_validating_is_not_asked_before_the_time_that_it_gave() {
+    let mut world = World::new();
+    world.names_are(&["a.test"]);
+    world.ca.validation = Validation::Hangs;
+    run_to(&mut world, |step| matches!(step, IssuanceStep::Answer(_)));
+    world.ca.retry_after = Some(Duration::from_secs(600));
+    let until = world.now + SignedDuration::from_secs(600);
+    assert_eq!(world.run(), Turn::Waits(Some(until)));
+}
+
+#[test]
+fn what_is_presented_is_removed_when_the_issuer_no_longer_has_a_solver_for_it() {
+    let mut world = World::new();
+    world.self_check_passes = false;
+    world.run();
+    assert!(world.presented.is_some());
+    let view = IssuerView::Ready { account: "account/one".to_owned(), solvers: Vec::new(), profile: None };
+    world.issuers.insert("one".to_owned(), view);
+    assert_eq!(world.next_step(), IssuanceStep::Tidy(CleanupTask::Withdraw));
+    world.run();
+    assert_eq!(world.presented, None);
+    assert_eq!(world.condition(certwright_api::CONDITION_ISSUING).unwrap().1, reason::NO_SOLVER);
 }
 
 #[test]
@@ -93,6 +130,25 @@ fn a_failed_validation_says_what_the_ca_said() {
 }
 
 #[test]
+fn a_rejection_without_a_reason_says_so() {
+    let mut world = World::new();
+    world.names_are(&["a.test"]);
+    world.ca.validation = Validation::Fails("connection");
+    run_to(&mut world, |step| matches!(step, IssuanceStep::Fail(_)));
+    let said = |world: &World| match world.next_step() {
+        IssuanceStep::Fail(failure) => (failure.reason, failure.message),
+        step => panic!("{step:?}"),
+    };
+    let found = &mut world.learned().authorizations.as_mut().unwrap().found;
+    found[0].1.challenges[0].error = None;
+    let message = "The CA rejected the order: a.test: the CA gave no reason";
+    assert_eq!(said(&world), (reason::FAILED, message.to_owned()));
+    world.learned().authorizations.as_mut().unwrap().found.clear();
+    let message = "The CA rejected the order: the CA gave no reason";
+    assert_eq!(said(&world), (reason::FAILED, message.to_owned()));
+}
+
+#[test]
 fn a_failed_self_check_is_a_hint_when_the_ca_fails_too() {
     let mut world = World::new();
     world.names_are(&["a.test"]);
@@ -112,6 +168,8 @@ fn a_rate_limit_on_validation_is_its_own_reason() {
     world.ca.validation = Validation::Fails("rateLimited");
     let failure = failure_of(&mut world);
     assert_eq!((failure.reason, failure.disposition), (reason::RATE_LIMITED, Disposition::TooFast));
+    world.run();
+    assert_eq!(world.state.status.order, None, "it is invalid, and not used again");
 }
 
 #[test]

@@ -80,6 +80,7 @@ pub struct World {
     pub place_is_free: bool,
     pub password_missing: Option<String>,
     pub min_interval: Duration,
+    pub asks_lifetime: bool,
     /// Whether the CA is asked for renewal information, and the last request about it.
     pub asks: bool,
     pub asked: Option<RenewalInfoPoll>,
@@ -164,6 +165,7 @@ impl World {
             place_is_free: true,
             password_missing: None,
             min_interval: Duration::from_secs(60),
+            asks_lifetime: false,
             asks: false,
             asked: None,
             state: State::default(),
@@ -203,8 +205,7 @@ impl World {
 
     /// Somebody creates the Secret, or hands it over.
     pub fn secret_belongs_to(&mut self, owner: Option<&str>) {
-        let nothing = TlsSecret { note: 0, certificate_name: None, issuer: None, key: None, chain: None };
-        self.secret.get_or_insert(nothing).certificate_name = owner.map(str::to_owned);
+        self.secret.get_or_insert_default().certificate_name = owner.map(str::to_owned);
     }
 
     // What the operator does.
@@ -305,7 +306,7 @@ impl World {
             not_allowed: self.not_allowed.as_deref(),
             issuer: self.issuers.get(&self.spec.issuer_ref.name).unwrap_or(&IssuerView::NotFound),
             recorded: Some(&self.known),
-            asks_lifetime: false,
+            asks_lifetime: self.asks_lifetime,
             backoff: Backoff::default(),
             ca_ahead: self.asked_time.then_some(self.ca_ahead),
             self_check_timeout: Duration::from_secs(60),
@@ -358,9 +359,11 @@ impl World {
     }
 
     fn secret_view(&self) -> SecretView {
-        let view = self.secret.as_ref().map_or_else(SecretView::default, view);
-        let version = self.secret.as_ref().map(|secret| version(secret.note, &view, self.kept_by.as_deref()));
-        SecretView { version, ..view }
+        let Some(secret) = &self.secret else { return SecretView::default() };
+        let view = view(secret);
+        let version = Some(version(secret, &view, self.kept_by.as_deref()));
+        let as_written = self.wanted().is_ok_and(|wanted| wanted.written_as() == secret.written_as);
+        SecretView { version, as_written, ..view }
     }
 
     /// Somebody adds to the Secret what does not matter.

@@ -8,7 +8,9 @@ impl World {
             IssuanceStep::Rest { until } => {
                 self.take_in(Outcome::Rested { until })?;
                 self.check_nothing_is_left();
-                let until = until.expect("a certificate has a renewal time");
+                let renews = self.wanted().unwrap().renews;
+                assert!(until.is_some() || !renews, "a certificate has a renewal time");
+                let Some(until) = until else { return Ok(Turn::Waits(None)) };
                 assert!(until > self.now);
                 assert_eq!(self.has_finalizer, holds(&self.state.status));
                 return Ok(match next_chore(&self.state.status) {
@@ -90,7 +92,11 @@ impl World {
                 Outcome::Restored
             }
             IssuanceStep::AskForRenewalInfo => panic!("the CA of this world suggests nothing"),
-            IssuanceStep::RefreshSecret => panic!("the Secret is always written as the spec asks for"),
+            IssuanceStep::RefreshSecret => {
+                let written_as = self.wanted().unwrap().written_as();
+                self.write(|world| world.secret.as_mut().unwrap().written_as = written_as)?;
+                Outcome::Refreshed
+            }
             IssuanceStep::Revocation(revocation::RevocationTask::KeepLedger(ledger, remark)) => {
                 Outcome::LedgerKept(ledger, remark)
             }
@@ -236,6 +242,7 @@ impl World {
         assert_eq!(chain.check(&key, &wanted.subject, self.at_ca()), Ok(()));
         let secret = TlsSecret {
             note: 0,
+            written_as: wanted.written_as(),
             certificate_name: Some(NAME.to_owned()),
             issuer: Some((wanted.issuer_name, wanted.issuer_kind.as_str().to_owned())),
             key: Some(Ok(key)),

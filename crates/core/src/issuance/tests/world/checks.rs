@@ -1,6 +1,7 @@
 //! What holds in the end, and the steps that led there.
 
 use super::*;
+use crate::conditions::condition;
 
 impl World {
     pub fn check_nothing_is_left(&self) {
@@ -23,8 +24,10 @@ impl World {
         let IssuanceStep::Rest { until: looks_again } = step else {
             panic!("at rest until {until}, but the next step is {step:?}")
         };
-        let end = self.look(&self.state, |seen, state| state.or_expiry(seen, *looks_again, self.now));
-        assert_eq!(Some(until), end.into_iter().chain(next_chore(&self.state.status)).min());
+        assert_eq!(
+            Some(until),
+            self.or_expiry(*looks_again).into_iter().chain(next_chore(&self.state.status)).min()
+        );
     }
 
     /// Until when it is certain without the Secret that there is nothing to do.
@@ -45,6 +48,35 @@ impl World {
         assert_eq!(key.algorithm(), wanted.key);
         assert_eq!(chain.check(key, &wanted.subject, self.at_ca()), Ok(()));
         assert_eq!(self.state.status.next_attempt_time, None);
+    }
+
+    /// Status, reason and message of the condition `type_`.
+    pub fn condition(&self, type_: &str) -> Option<(String, String, String)> {
+        let found = condition(&self.state.status.conditions, type_)?.clone();
+        Some((found.status, found.reason, found.message))
+    }
+
+    /// The notes of the events with this reason.
+    pub fn events(&self, reason: &str) -> Vec<String> {
+        let of_reason = |report: &Report| match report {
+            Report::Event(event) if event.reason == reason => Some(event.note.clone()),
+            _ => None,
+        };
+        self.reports.iter().filter_map(of_reason).collect()
+    }
+
+    /// Waits, and returns whether that was written into the status.
+    pub fn writes_wait(&mut self, until: Option<Timestamp>, reason: &'static str, message: &str) -> bool {
+        let before = self.recorded.clone();
+        let message = message.to_owned();
+        let turn = self.carry_out(IssuanceStep::Wait { until, reason, message, makes_room: false });
+        assert!(matches!(turn, Ok(Turn::Waits(found)) if found == until));
+        self.recorded != before
+    }
+
+    /// When the status changes, if nothing happens before `until`.
+    pub fn or_expiry(&self, until: Option<Timestamp>) -> Option<Timestamp> {
+        self.look(&self.state, |seen, state| state.or_expiry(seen, until, self.now))
     }
 
     pub fn last_steps(&self) -> &[String] {

@@ -4,10 +4,12 @@ use certwright_pki::{Chain, PrivateKey};
 
 use crate::reissue::SecretView;
 
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct TlsSecret {
     /// What others have added to it.
     pub note: u32,
+    /// The template, and the encoding of the key, that it was written with.
+    pub written_as: String,
     pub certificate_name: Option<String>,
     pub issuer: Option<(String, String)>,
     pub key: Option<Result<PrivateKey, String>>,
@@ -33,6 +35,7 @@ pub(super) fn view(secret: &TlsSecret) -> SecretView {
 }
 
 /// Changes with everything that is written into the Secret.
-pub(super) fn version(note: u32, view: &SecretView, kept_by: Option<&str>) -> String {
-    crate::naming::digest(&format!("{note} {view:?} {kept_by:?}"))
+pub(super) fn version(secret: &TlsSecret, view: &SecretView, kept_by: Option<&str>) -> String {
+    let TlsSecret { note, written_as, .. } = secret;
+    crate::naming::digest(&format!("{note} {written_as} {view:?} {kept_by:?}"))
 }
