@@ -21,6 +21,7 @@ use crate::runtime::metrics::Metrics;
 use certwright_api::{Certificate, CertificateSpec, CertificateStatus};
 use certwright_core::issuance::{Memory, Proof, State};
 use certwright_core::ledger::LedgerKeys;
+use certwright_core::shard::ShardSelector;
 
 const LONG: Duration = Duration::from_secs(600);
 
@@ -58,6 +59,9 @@ async fn a_reconcile_that_panics_is_retried_with_growing_delays_and_others_conti
 #[tokio::test(start_paused = true)]
 async fn the_progress_of_an_object_whose_reconcile_panicked_is_dropped() {
     let scene = Scene::start(["bad"]);
+    let mut certificate = Certificate::new("bad", CertificateSpec::default());
+    certificate.metadata.uid = Some("bad".to_owned());
+    scene.context.in_flight.begin(&certificate);
     let mut state = State::default();
     state.learn().proof = Proof::Withdrawing;
     let memory = Memory::of(&CertificateStatus::default(), state);
@@ -150,7 +154,14 @@ fn context() -> (Arc<Context>, Watches<dyn WatchHandler>) {
         panic!("not run")
     };
     let config = crate::operator::config(&settings, 0);
-    let (cache, watches) = Cache::new(&client, &ApiServer::default(), &[], false, &Metrics::default());
+    let (cache, watches) = Cache::new(
+        &client,
+        &ApiServer::default(),
+        &[],
+        &ShardSelector::default(),
+        false,
+        &Metrics::default(),
+    );
     let keys = LedgerKeys::new(&[0; 32], []);
     let context = Context::new(
         client,
