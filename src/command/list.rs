@@ -294,7 +294,7 @@ mod tests {
         labelled.metadata.labels = Some([("shard".to_owned(), "a".to_owned())].into());
         for (shards, cells) in [
             (&[shard("main", "!shard"), shard("a", "shard=a")][..], ["main", "a"]),
-            (&[shard("a", "shard=a"), shard("some", "shard")], ["none", "2"]),
+            (&[shard("a", "shard=a"), shard("some", "shard")][..], ["none", "2"]),
         ] {
             let table =
                 rendered(&[ready.clone(), labelled.clone()], Columns { shards, ..Columns::default() }, now);

@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_selector_is_written_as_for_kubectl() {
-        let of = |shard: Option<&str>| {
+        let of = |shard: Option<&str>| -> BTreeMap<String, String> {
             shard.map(|shard| ("certwright.dev/shard".to_owned(), shard.to_owned())).into_iter().collect()
         };
         for (text, unlabelled, a, b) in [

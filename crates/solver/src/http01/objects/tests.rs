@@ -86,8 +86,9 @@ fn each_shard_has_its_own_objects_and_says_whose_they_are() {
     assert_eq!(untouched.metadata.labels.unwrap().get("certwright.dev/http01-shard"), None);
     let rendered = ingress(&Presentation { template, shard: shard.clone(), ..presentation() });
     assert_eq!(rendered.metadata.labels.unwrap()["certwright.dev/http01-shard"], "0a0a0a0a");
-    let backend = &rendered.spec.unwrap().rules.unwrap()[0].http.as_ref().unwrap().paths[0].backend;
-    assert_eq!(backend.service.as_ref().unwrap().name, "certwright-http01-0a0a0a0a");
+    let rules = rendered.spec.unwrap().rules.unwrap();
+    let backend = rules[0].http.as_ref().unwrap().paths[0].backend.service.as_ref();
+    assert_eq!(backend.unwrap().name, "certwright-http01-0a0a0a0a");
     let service = service("shop", ServiceType::NodePort, 8089, &shard).metadata;
     assert_eq!(service.name.as_deref(), Some("certwright-http01-nodeport-0a0a0a0a"));
     assert_eq!(service.labels.unwrap()["certwright.dev/http01-shard"], "0a0a0a0a");
