@@ -28,6 +28,7 @@ use crate::runtime::{api_server, shutdown};
 use certwright_api::{GROUP, IssuerRef, PropagationCheck};
 use certwright_core::annotated::AnnotationSettings;
 use certwright_core::backoff::Backoff;
+use certwright_core::shard::ShardSelector;
 use certwright_solver::http01::{self, SelfCheckSetupError};
 
 const WATCHES: &str = "the watches to list all objects";
@@ -94,7 +95,13 @@ pub async fn operate(settings: Run) -> Result<(), OperatorError> {
     let client = api_server::for_requests(reached, saw).map_err(OperatorError::Client)?;
     let config =
         config(&settings, responder.local_addr().map_or(settings.responder_addr.port(), |at| at.port()));
-    info!(version = env!("CARGO_PKG_VERSION"), namespace = settings.namespace, "starting certwright");
+    let selector = config.shard.to_string();
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        namespace = settings.namespace,
+        selector,
+        "starting certwright"
+    );
 
     let mut tasks = Supervisor::new(liveness.clone());
     tasks.spawn("signals", signals);
@@ -109,8 +116,14 @@ pub async fn operate(settings: Run) -> Result<(), OperatorError> {
         tasks.end().await;
         return Ok(());
     };
-    let (cache, watches) =
-        Cache::new(&watching, &api_server, &config.watch_namespaces, config.cluster_issuers, &metrics);
+    let (cache, watches) = Cache::new(
+        &watching,
+        &api_server,
+        &config.watch_namespaces,
+        &config.shard,
+        config.cluster_issuers,
+        &metrics,
+    );
     let context = Context::new(
         client.clone(),
         api_server.clone(),
@@ -167,7 +180,8 @@ async fn elected(
 ) -> Result<(), Ended> {
     let election = Election {
         namespace: settings.namespace.clone(),
-        name: settings.lease_name.clone(),
+        name: lease_name(settings.lease_name.as_deref(), &context.config.shard),
+        selector: context.config.shard.to_string(),
         identity: settings.identity.clone(),
         lease_duration: settings.lease_duration,
     };
@@ -209,11 +223,21 @@ async fn elect(leads: &mut watch::Receiver<bool>, wanted: bool) {
     }
 }
 
+/// The name of the Lease. Each shard has its own, even if it is not named.
+fn lease_name(named: Option<&str>, shard: &ShardSelector) -> String {
+    match (named.filter(|name| !name.is_empty()), shard.id()) {
+        (Some(name), _) => name.to_owned(),
+        (None, None) => "certwright".to_owned(),
+        (None, Some(id)) => format!("certwright-{id}"),
+    }
+}
+
 /// The settings of the controllers.
 pub(crate) fn config(settings: &Run, responder_port: u16) -> Config {
     Config {
         namespace: settings.namespace.clone(),
         watch_namespaces: settings.watch_namespaces.iter().filter(|name| !name.is_empty()).cloned().collect(),
+        shard: settings.watch_label_selector.clone().unwrap_or_default(),
         cluster_issuers: settings.cluster_issuers,
         identity: settings.identity.clone(),
         responder_port,

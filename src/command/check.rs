@@ -5,6 +5,7 @@ mod issuers;
 mod names;
 mod rights;
 mod second;
+mod shards;
 
 use clap::Args;
 use kube::api::ListParams;
@@ -20,9 +21,9 @@ pub struct Check {
     /// The operator's own namespace.
     #[arg(long, value_name = "NAMESPACE", default_value = "certwright")]
     pub operator_namespace: String,
-    /// Name of the operator's Lease.
-    #[arg(long, value_name = "NAME", default_value = "certwright")]
-    pub lease_name: String,
+    /// Name of the operator's Lease. By default, it is `certwright`, or those of all shards.
+    #[arg(long, value_name = "NAME")]
+    pub lease_name: Option<String>,
     /// Check only what is in the cluster, and send nothing to CAs, names or name servers.
     #[arg(long)]
     pub cluster_only: bool,
@@ -84,7 +85,10 @@ impl Check {
         report.title("Operator")?;
         let operator = install::Operator::find(&cluster, &self.operator_namespace).await;
         report.add(operator.findings())?;
-        report.add(install::lease(&cluster, &self.operator_namespace, &self.lease_name, &operator).await)?;
+        let shards = shards::all(&cluster, &self.operator_namespace).await;
+        let lease_name = self.lease_name.as_deref();
+        report
+            .add(install::leases(&cluster, &self.operator_namespace, lease_name, &shards, &operator).await)?;
         report.add(rights::of_operator(&cluster, &self.operator_namespace, &operator).await)?;
         report.title("You")?;
         report.add(rights::of_user(&cluster, namespace).await)?;
@@ -100,6 +104,13 @@ impl Check {
             report.add(issuers::findings(&cluster, &issuers, &self.operator_namespace).await)?;
         }
         report.add(unread)?;
+        if !shards.is_empty() {
+            report.title("Shards")?;
+            match cluster.certificates(namespace, &ListParams::default()).await {
+                Err(error) => report.add(vec![unreadable(&error)])?,
+                Ok(certificates) => report.add(shards::findings(&shards, &certificates, &issuers))?,
+            };
+        }
         if !self.cluster_only {
             let egress = Egress::new(self.egress.rules(), |_| {});
             let (answers, servers) = issuers::directories(&issuers, &egress).await;

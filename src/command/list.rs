@@ -8,6 +8,7 @@ use kube::api::ListParams;
 use serde_json::json;
 
 use super::output::{self, away, print_objects, shown, table, tell};
+use super::shards::{Shard, divide, serving, shards};
 use super::{ClusterArgs, Error, Exit, outlook, print};
 use crate::runtime::clock;
 use certwright_api::{CONDITION_ISSUING, Certificate};
@@ -27,6 +28,9 @@ pub struct List {
     /// List only those that are being issued or renewed, or wait for that, with the phase. Those that expire first come first.
     #[arg(long)]
     pub renewing: bool,
+    /// The operator's own namespace: if several installations share the cluster, their Leases there tell which one serves what.
+    #[arg(long, value_name = "NAMESPACE", default_value = "certwright")]
+    pub operator_namespace: String,
     /// Output format.
     #[arg(short, long, value_enum)]
     pub output: Option<Format>,
@@ -88,7 +92,10 @@ impl List {
             }
             None | Some(Format::Wide) => {
                 let found = found.iter().map(shown).collect::<Result<Vec<_>, _>>()?;
+                // Without permission to list Leases, there is no column for shards.
+                let shards = shards(&cluster.client, &self.operator_namespace).await.unwrap_or_default();
                 let columns = Columns {
+                    shards: if divide(&shards) { &shards } else { &[] },
                     namespace: self.all_namespaces,
                     phase: self.renewing,
                     wide: self.output == Some(Format::Wide),
@@ -130,19 +137,24 @@ fn expiring(certificates: Vec<Certificate>, within: SignedDuration, now: Timesta
 
 /// The columns that a table has besides those it always has.
 #[derive(Clone, Copy, Debug, Default)]
-struct Columns {
+struct Columns<'a> {
+    /// The installations, if they divide the objects.
+    shards: &'a [Shard],
     namespace: bool,
     /// The phase of the issuance and its beginning, instead of what happens next.
     phase: bool,
     wide: bool,
 }
 
-fn rendered(certificates: &[Certificate], columns: Columns, now: Timestamp) -> String {
-    let Columns { namespace, phase, wide } = columns;
+fn rendered(certificates: &[Certificate], columns: Columns<'_>, now: Timestamp) -> String {
+    let Columns { shards, namespace, phase, wide } = columns;
     let mut head = vec!["NAME", "READY", "ISSUER", "EXPIRES"];
     head.extend(if phase { &["PHASE", "SINCE"][..] } else { &["NEXT"] });
     if namespace {
         head.insert(0, "NAMESPACE");
+    }
+    if !shards.is_empty() {
+        head.push("SHARD");
     }
     if wide {
         head.extend(["SECRET", "NAMES", "REASON"]);
@@ -178,6 +190,13 @@ fn rendered(certificates: &[Certificate], columns: Columns, now: Timestamp) -> S
         }
         if namespace {
             row.insert(0, certificate.namespace().unwrap_or_default());
+        }
+        if !shards.is_empty() {
+            row.push(match *serving(shards, certificate.labels()) {
+                [] => "none".to_owned(),
+                [shard] => shard.to_owned(),
+                ref several => several.len().to_string(),
+            });
         }
         if wide {
             let names = spec.dns_names.iter().chain(&spec.ip_addresses).chain(&spec.common_name);
@@ -267,6 +286,21 @@ mod tests {
             wide.contains("2026-03-01T00:00:00Z") && wide.contains("www-tls   www.example.com   Failed"),
             "{wide}"
         );
+        let shard = |lease: &str, selector: &str| Shard {
+            lease: lease.to_owned(),
+            selector: selector.parse().unwrap(),
+        };
+        let mut labelled = ready.clone();
+        labelled.metadata.labels = Some([("shard".to_owned(), "a".to_owned())].into());
+        for (shards, cells) in [
+            (&[shard("main", "!shard"), shard("a", "shard=a")][..], ["main", "a"]),
+            (&[shard("a", "shard=a"), shard("some", "shard")][..], ["none", "2"]),
+        ] {
+            let table =
+                rendered(&[ready.clone(), labelled.clone()], Columns { shards, ..Columns::default() }, now);
+            let last = |line: &str| line.split_whitespace().last().unwrap_or_default().to_owned();
+            assert_eq!(table.lines().map(last).collect::<Vec<_>>(), ["SHARD", cells[0], cells[1]], "{table}");
+        }
         let mut queued = ready.clone();
         queued.metadata.name = Some("mail".to_owned());
         let status = queued.status.as_mut().unwrap();

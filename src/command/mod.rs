@@ -33,6 +33,7 @@ mod renew;
 mod revoke;
 mod rollover;
 mod run;
+mod shards;
 mod status;
 mod values;
 mod wait;

@@ -29,6 +29,7 @@ use crate::runtime::metrics::Metrics;
 use crate::runtime::supervisor::Supervisor;
 use certwright_api::{Certificate, ClusterIssuer, Issuer, IssuerKind, LABEL_SECRET};
 use certwright_core::reading::{Fault, Reading};
+use certwright_core::shard::ShardSelector;
 
 /// What is watched.
 pub struct Cache {
@@ -81,11 +82,12 @@ pub struct Watches<O: ?Sized> {
 type Start<O> = Box<dyn FnOnce(Arc<O>) -> BoxFuture<'static, ()> + Send>;
 
 impl Cache {
-    /// A cache of `namespaces` (empty for all), and the watches that fill it.
+    /// A cache of `namespaces` (empty for all), and the watches that fill it. It has the Certificates of `shard`, and all issuers.
     pub fn new(
         client: &Client,
         api_server: &ApiServer,
         namespaces: &[String],
+        shard: &ShardSelector,
         cluster_issuers: bool,
         metrics: &Metrics,
     ) -> (Self, Watches<dyn WatchHandler>) {
@@ -95,7 +97,7 @@ impl Cache {
             [] => vec![None],
             some => some.iter().cloned().map(Some).collect(),
         };
-        let scopes = scopes.into_iter().map(|namespace| watches.scope(client, namespace)).collect();
+        let scopes = scopes.into_iter().map(|namespace| watches.scope(client, namespace, shard)).collect();
         let cluster_wide = cluster_issuers.then(|| ClusterWide {
             cluster_issuers: watches.add(
                 Api::all(client.clone()),
@@ -186,12 +188,6 @@ impl Cache {
         scope.and_then(|scope| scope.certificates.is_being_deleted(namespace, name, uid)) == Some(false)
     }
 
-    /// Whether the Certificate with this uid is being deleted and still has a finalizer.
-    pub fn is_being_deleted(&self, namespace: &str, name: &str, uid: &str) -> bool {
-        let scope = self.scope(namespace);
-        scope.and_then(|scope| scope.certificates.is_being_deleted(namespace, name, uid)) == Some(true)
-    }
-
     /// The Certificates of all namespaces that have this index value.
     pub fn certificates(&self, index: &Index<'_>) -> Vec<Arc<Certificate>> {
         self.scopes.iter().flat_map(|scope| scope.certificates.indexed(index)).collect()
@@ -210,6 +206,17 @@ impl Cache {
             }
             (IssuerKind::Issuer, None) => None,
         }
+    }
+
+    /// The issuers whose account key is in this Secret. Those of ClusterIssuers are in `own_namespace`.
+    pub fn issuers_of_secret(&self, namespace: &str, name: &str, own_namespace: &str) -> Vec<IssuerRecord> {
+        let index = Index::AccountSecret(name.to_owned());
+        let issuers = self.scope(namespace).map(|scope| scope.issuers.indexed(&index)).unwrap_or_default();
+        let issuers = issuers.iter().filter(|issuer| issuer.metadata.namespace.as_deref() == Some(namespace));
+        let cluster_issuers = self.cluster_issuers().filter(|_| namespace == own_namespace);
+        let cluster_issuers = cluster_issuers.map(|issuers| issuers.indexed(&index)).unwrap_or_default();
+        let issuers = issuers.map(|issuer| IssuerRecord::from(&**issuer));
+        issuers.chain(cluster_issuers.iter().map(|issuer| IssuerRecord::from(&**issuer))).collect()
     }
 
     /// All issuers, of either kind.
@@ -236,11 +243,11 @@ impl Cache {
 }
 
 impl Watches<dyn WatchHandler> {
-    fn scope(&mut self, client: &Client, namespace: Option<String>) -> Scope {
+    fn scope(&mut self, client: &Client, namespace: Option<String>, shard: &ShardSelector) -> Scope {
         let of = namespace.as_deref();
         Scope {
             certificates: self
-                .add(api(client, of), watcher::Config::default(), |to, change| to.certificate(change)),
+                .add(api(client, of), labelled(&[], shard), |to, change| to.certificate(change)),
             issuers: self.add(api(client, of), watcher::Config::default(), |to, change| to.issuer(change)),
             secrets: self.add(
                 api(&metadata_only(client), of),
@@ -285,6 +292,17 @@ impl<O: ?Sized + Send + Sync + 'static> Watches<O> {
             Box::new(move |observer| Box::pin(follow(api, which, watch_store, observer, tell, api_server)));
         self.start.push((name, watch));
         objects
+    }
+}
+
+/// A watch of the objects of a shard that also fulfil these requirements for labels.
+pub fn labelled(requirements: &[&str], shard: &ShardSelector) -> watcher::Config {
+    let shard = shard.to_string();
+    let all: Vec<&str> =
+        requirements.iter().copied().chain([shard.as_str()]).filter(|one| !one.is_empty()).collect();
+    match all.is_empty() {
+        true => watcher::Config::default(),
+        false => watcher::Config::default().labels(&all.join(",")),
     }
 }
 

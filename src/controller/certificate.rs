@@ -82,9 +82,9 @@ async fn reconcile_within(
         true => end(work, context).await,
         false => tokio::select! {
             outcome = run(work, context) => outcome,
-            // A slow CA or provider must not delay a deletion. The current step is cancelled; the deletion itself has requested
-            // the next reconcile.
-            () = context.deleted(&namespace, &name, &uid) => Ok(None),
+            // A slow CA or provider must not delay a deletion, or another shard. The current step is cancelled; the deletion
+            // itself has requested the next reconcile.
+            () = context.certificate_departs(&namespace, &name, &uid) => Ok(None),
         },
     };
     if outcome.is_ok() {
@@ -132,7 +132,8 @@ async fn run(work: &mut ReconcileCertificate, context: &Context) -> Result<Optio
             Next::Decide => {}
             Next::Wait(until) => {
                 let until = work.state.or_expiry(&work.seen.snapshot(context), until, now);
-                return Ok(until.into_iter().chain(next_chore(&work.state.status)).min());
+                let until = until.into_iter().chain(next_chore(&work.state.status));
+                return Ok(until.chain(work.look_at_issuer).min());
             }
         }
     }

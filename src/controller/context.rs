@@ -33,9 +33,10 @@ use certwright_api::{Certificate, ClusterIssuer, FIELD_MANAGER, Issuer, IssuerKi
 use certwright_core::annotated::AnnotationSettings;
 use certwright_core::backoff::Backoff;
 use certwright_core::ledger::LedgerKeys;
+use certwright_core::shard::ShardSelector;
 use certwright_egress::{Egress, Purpose, Rules};
 use certwright_solver::dns01::{Clients, NameServer};
-use certwright_solver::http01::{PathType, SelfCheck, SelfCheckSetupError};
+use certwright_solver::http01::{Http01Shard, PathType, SelfCheck, SelfCheckSetupError};
 
 /// Settings of the controllers.
 #[derive(Clone, Debug)]
@@ -44,6 +45,8 @@ pub struct Config {
     pub namespace: String,
     /// Namespaces to watch; empty for all.
     pub watch_namespaces: Vec<String>,
+    /// The labels of the objects to serve.
+    pub shard: ShardSelector,
     /// Whether ClusterIssuers are served.
     pub cluster_issuers: bool,
     /// Name of this replica, in events.
@@ -126,8 +129,8 @@ pub struct Context {
     pub in_flight: InFlight,
     /// When CAs were asked for renewal information.
     pub renewal_info_polls: RenewalInfoPolls,
-    /// Notified when the deletion of a Certificate or an issuer starts.
-    pub deletions: Notify,
+    /// Notified when the deletion of a Certificate or an issuer starts, or this shard no longer serves it.
+    pub departures: Notify,
     /// Errors about accounts that CAs returned to Certificates.
     pub account_refusals: AccountRefusals,
     /// Requests reconciles of Certificates.
@@ -171,14 +174,14 @@ impl Context {
             ),
             order_slots: OrderSlots::new(config.orders_per_account),
             key_makers: KeyMakers::default(),
-            http01: Http01State::default(),
+            http01: Http01State::new(Http01Shard::new(config.shard.id())),
             self_check: SelfCheck::new(config.nameservers.clone(), egress.clone())?,
             resolvers: Resolvers::new(egress.clone()),
             http_clients: Clients::new(egress.clone(), Purpose::Provider, clock::now),
             egress,
             in_flight: InFlight::default(),
             renewal_info_polls: RenewalInfoPolls::new(clock::now()),
-            deletions: Notify::new(),
+            departures: Notify::new(),
             account_refusals: AccountRefusals::default(),
             certificate_queue: ReconcileQueue::default(),
             issuer_queue: ReconcileQueue::default(),
@@ -209,24 +212,25 @@ impl Context {
         self.annotated.disconnect();
     }
 
-    /// Waits until a Certificate is being deleted.
-    pub async fn deleted(&self, namespace: &str, name: &str, uid: &str) {
+    /// Waits until a Certificate is being deleted, or is gone from the cache.
+    pub async fn certificate_departs(&self, namespace: &str, name: &str, uid: &str) {
         loop {
-            let mut next = pin!(self.deletions.notified());
+            let mut next = pin!(self.departures.notified());
             next.as_mut().enable();
-            if self.cache.is_being_deleted(namespace, name, uid) {
+            if !self.cache.has_certificate(namespace, name, uid) {
                 return;
             }
             next.await;
         }
     }
 
-    /// Waits until an issuer is being deleted.
-    pub async fn issuer_deleted(&self, id: &IssuerId, uid: &str) {
+    /// Waits until an issuer is being deleted, or belongs to another shard.
+    pub async fn issuer_departs(&self, id: &IssuerId, uid: &str) {
+        let departs = |issuer: &IssuerRecord| issuer.deleted.is_some() || !self.serves_issuer(issuer);
         loop {
-            let mut next = pin!(self.deletions.notified());
+            let mut next = pin!(self.departures.notified());
             next.as_mut().enable();
-            if self.cache.issuer(id).is_some_and(|issuer| issuer.uid == uid && issuer.deleted.is_some()) {
+            if self.cache.issuer(id).is_some_and(|issuer| issuer.uid == uid && departs(&issuer)) {
                 return;
             }
             next.await;
@@ -235,8 +239,9 @@ impl Context {
 
     /// The issuers that use an account key, except one.
     pub fn issuers_of_secret(&self, secret: &AccountSecret, but: Option<&IssuerId>) -> Vec<IssuerRecord> {
-        let issuers = self.cache.issuers().into_iter();
+        let issuers = self.cache.issuers_of_secret(&secret.0, &secret.1, &self.config.namespace);
         issuers
+            .into_iter()
             .filter(|issuer| {
                 Some(&issuer.id) != but && account_secret(issuer, &self.config.namespace) == *secret
             })

@@ -70,6 +70,12 @@ pub enum Error {
         /// What the API server said.
         source: kube::Error,
     },
+    /// The Certificates of other shards could not be listed.
+    #[error("the Certificates of other shards cannot be listed")]
+    ListCertificates {
+        /// What the API server said.
+        source: kube::Error,
+    },
     /// A Certificate that annotations request could not be read.
     #[error("Certificate {name} cannot be read")]
     ReadCertificate {

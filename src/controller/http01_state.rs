@@ -11,10 +11,13 @@ use crate::controller::issuer_record::IssuerId;
 use certwright_api::{Certificate, ServiceType};
 use certwright_core::issuance::is_over_http;
 use certwright_core::ledger::{LedgerKeys, Owner};
+use certwright_solver::http01::Http01Shard;
 
 /// The state of http-01.
 #[derive(Default)]
 pub struct Http01State {
+    /// The shard that this process presents for.
+    pub shard: Http01Shard,
     namespaces: Mutex<HashMap<String, Arc<AsyncMutex<Namespace>>>>,
     tokens: RwLock<Tokens>,
 }
@@ -37,6 +40,11 @@ struct Tokens {
 }
 
 impl Http01State {
+    /// Nothing is answered or presented yet.
+    pub fn new(shard: Http01Shard) -> Self {
+        Self { shard, ..Self::default() }
+    }
+
     /// The issuer whose account answers `token`.
     pub fn issuer_of(&self, token: &str) -> Option<IssuerId> {
         self.tokens.read().issuers.get(token).cloned()

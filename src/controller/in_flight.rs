@@ -76,9 +76,8 @@ impl InFlight {
                 }
             }
             (kept, Some(known)) => known.kept = kept,
-            (kept, None) => {
-                all.insert(uid.to_owned(), Known { kept, ..Known::default() });
-            }
+            // It was forgotten during the reconcile: another shard may go on with it, and what this one knows gets old.
+            (Some(_), None) => {}
         }
     }
 
@@ -157,4 +156,31 @@ fn identity(certificate: &Certificate) -> (ObjectRef<Certificate>, IssuerId) {
 /// Resource versions are decimal numbers that grow (Kubernetes 1.35 made comparing them part of the API).
 fn version(certificate: &Certificate) -> u64 {
     certificate.resource_version().and_then(|version| version.parse().ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use certwright_core::issuance::{Proof, State};
+
+    #[test]
+    fn nothing_is_kept_of_a_reconcile_during_which_the_certificate_was_forgotten() {
+        let mut certificate = Certificate::default();
+        certificate.metadata.uid = Some("uid".to_owned());
+        let mut state = State::default();
+        state.learn().proof = Proof::Withdrawing;
+        let memory = Memory::of(&state.status.clone(), state);
+        let in_flight = InFlight::default();
+        let knows = || {
+            let (memory, _) = in_flight.recall("uid");
+            memory.resume(certwright_api::CertificateStatus::default()).learned().proof == Proof::Withdrawing
+        };
+        in_flight.begin(&certificate);
+        in_flight.keep("uid", Some((memory.clone(), Vec::new())));
+        assert!(knows());
+        in_flight.begin(&certificate);
+        in_flight.forget("uid");
+        in_flight.keep("uid", Some((memory, Vec::new())));
+        assert!(!knows());
+    }
 }

@@ -119,6 +119,9 @@ async fn reconcile_within(
     let (id, uid, deleted) = (record.id.clone(), record.uid.clone(), record.deleted);
     let account_secret = account_secret(&record, &context.config.namespace);
     let _writer = context.accounts.write(&account_secret).await;
+    if !context.serves_issuer(&record) {
+        return Ok((None, false));
+    }
     let mut work = ReconcileIssuer::gather(record, account_secret, context).await?;
     let until = match deleted {
         Some(since) => {
@@ -128,9 +131,9 @@ async fn reconcile_within(
         }
         None => tokio::select! {
             until = run(&mut work, context) => until?,
-            // A slow CA does not delay a deletion: the current step is aborted, as in a crash. The deletion itself triggers the
+            // A slow CA does not delay a deletion, or another shard: the current step is aborted, as in a crash. The deletion itself triggers the
             // next reconcile.
-            () = context.issuer_deleted(&id, &uid) => None,
+            () = context.issuer_departs(&id, &uid) => None,
         },
     };
     Ok((until, work.written))

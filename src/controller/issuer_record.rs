@@ -1,5 +1,7 @@
 //! The issuers, of either kind, as the controllers know them.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Resource, ResourceExt};
@@ -43,6 +45,12 @@ pub struct IssuerRecord {
     pub id: IssuerId,
     /// `metadata.uid`.
     pub uid: String,
+    /// `metadata.resourceVersion`.
+    pub version: Option<String>,
+    /// When it was created.
+    pub created: Option<Timestamp>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
     /// `metadata.generation`.
     pub generation: i64,
     /// Its spec.
@@ -73,6 +81,9 @@ impl IssuerRecord {
         Self {
             id: IssuerId { kind, namespace: object.namespace(), name: object.name_any() },
             uid: object.uid().unwrap_or_default(),
+            version: object.resource_version(),
+            created: object.meta().creation_timestamp.as_ref().map(|time| time.0),
+            labels: object.labels().clone(),
             generation: object.meta().generation.unwrap_or_default(),
             spec: spec.clone(),
             allow: None,
@@ -107,9 +118,13 @@ pub fn secrets_namespace<'a>(issuer: &'a IssuerRecord, own_namespace: &'a str) -
 /// Where the account's key is.
 pub fn account_secret(issuer: &IssuerRecord, own_namespace: &str) -> AccountSecret {
     let namespace = secrets_namespace(issuer, own_namespace).to_owned();
-    let reference = issuer.spec.private_key_secret_ref.as_ref();
-    let name =
-        reference.map_or_else(|| account_key_secret(&issuer.id.name), |reference| reference.name.clone());
-    let key = reference.and_then(|reference| reference.key.clone());
+    let name = account_secret_name(&issuer.id.name, &issuer.spec);
+    let key = issuer.spec.private_key_secret_ref.as_ref().and_then(|reference| reference.key.clone());
     (namespace, name, key.unwrap_or_else(|| SECRET_KEY_TLS_KEY.to_owned()))
+}
+
+/// The name of the Secret with the account's key.
+pub fn account_secret_name(issuer: &str, spec: &AcmeIssuer) -> String {
+    let reference = spec.private_key_secret_ref.as_ref();
+    reference.map_or_else(|| account_key_secret(issuer), |reference| reference.name.clone())
 }

@@ -8,6 +8,7 @@
 //! - [`presenter`] presents the answers to challenges, and [`http01_state`] knows which ones this process answers;
 //! - order slots ([`order_slots`]), [`key_makers`] and reads of Secrets are shared fairly by namespaces (`fair_queue`);
 //! - [`api_server`] knows when the API server is away, and `retry` handles failed reconciles;
+//! - `shard`: which objects this installation serves, if several share the cluster;
 //! - [`unreadable`]: objects that cannot be read, and [`report_unreadable`], which reports them;
 //! - [`accounts`], [`resolvers`], [`in_flight`], [`renewal_info_polls`], [`account_refusals`]: state that is only in memory, and may be
 //!   lost at any time.
@@ -39,6 +40,7 @@ pub mod resolvers;
 mod retry;
 pub mod run;
 mod secrets;
+mod shard;
 pub mod unreadable;
 pub mod watch_handlers;
 mod work_queue;

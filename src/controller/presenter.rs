@@ -17,6 +17,9 @@ use std::collections::BTreeSet;
 pub use records::{located, remove, visible};
 pub use services::sweep;
 
+use kube::api::ListParams;
+
+use self::objects::{of_certificate, own_of_certificate};
 use super::context::Context;
 use super::error::Error;
 use certwright_acme::ChallengeType;
@@ -64,10 +67,11 @@ pub async fn withdraw(
 ) -> Result<(), Error> {
     context.http01.forget(uid);
     in_place::withdraw(context, namespace, challenges).await?;
-    withdraw_own(context, namespace, uid, challenges).await
+    withdraw_routes(context, namespace, uid, challenges, &of_certificate(uid)).await
 }
 
-/// The same without the edits of Ingresses of others: a Certificate with such edits is not deleted before they are undone.
+/// Removes what this shard has presented for a Certificate that is gone, or belongs to another shard now, which may present the
+/// same. Edits of Ingresses of others stay: a Certificate is not deleted before they are undone.
 ///
 /// # Errors
 /// If the API server fails.
@@ -77,12 +81,22 @@ pub async fn withdraw_own(
     uid: &str,
     challenges: &[ChallengeStatus],
 ) -> Result<(), Error> {
+    withdraw_routes(context, namespace, uid, challenges, &own_of_certificate(context, uid)).await
+}
+
+async fn withdraw_routes(
+    context: &Context,
+    namespace: &str,
+    uid: &str,
+    challenges: &[ChallengeStatus],
+    which: &ListParams,
+) -> Result<(), Error> {
     let by = |way: ChallengeWay| challenges.iter().any(|challenge| challenge.way == way);
     let ingresses = async {
-        if by(ChallengeWay::Ingress) { ingress::withdraw(context, namespace, uid).await } else { Ok(()) }
+        if by(ChallengeWay::Ingress) { ingress::withdraw(context, namespace, which).await } else { Ok(()) }
     };
     let routes = async {
-        if by(ChallengeWay::HttpRoute) { route::withdraw(context, namespace, uid).await } else { Ok(()) }
+        if by(ChallengeWay::HttpRoute) { route::withdraw(context, namespace, which).await } else { Ok(()) }
     };
     futures::try_join!(ingresses, routes)?;
     let over_http = challenges.iter().any(is_over_http);

@@ -60,6 +60,10 @@ pub async fn report(context: Arc<Context>) {
 }
 
 async fn tell(key: &Key, entry: &Entry, context: &Context) -> Result<(), Error> {
+    // Issuers of other shards are watched, too.
+    if !context.config.shard.matches(&entry.labels) {
+        return Ok(());
+    }
     let object = &entry.reference;
     let namespace = key.namespace.as_deref();
     if let Some(fault) = &entry.status_fault {

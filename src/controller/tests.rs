@@ -15,6 +15,7 @@ use crate::operator;
 use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
 use certwright_core::ledger::LedgerKeys;
+use certwright_core::shard::ShardSelector;
 
 /// A context of an API server that never answers.
 pub fn context() -> (Arc<Context>, Watches<dyn WatchHandler>) {
@@ -26,7 +27,14 @@ pub fn context() -> (Arc<Context>, Watches<dyn WatchHandler>) {
         panic!("not run")
     };
     let config = operator::config(&settings, 0);
-    let (cache, watches) = Cache::new(&client, &ApiServer::default(), &[], false, &Metrics::default());
+    let (cache, watches) = Cache::new(
+        &client,
+        &ApiServer::default(),
+        &[],
+        &ShardSelector::default(),
+        false,
+        &Metrics::default(),
+    );
     let keys = LedgerKeys::new(&[0; 32], []);
     let context = Context::new(
         client,

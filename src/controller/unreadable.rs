@@ -39,6 +39,7 @@ pub struct Key {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Entry {
     pub(super) reference: ObjectReference,
+    pub(super) labels: BTreeMap<String, String>,
     generation: i64,
     /// Why it cannot be used.
     pub(super) fault: Option<Fault>,
@@ -83,6 +84,7 @@ impl Unreadable {
         reference.resource_version = None;
         let entry = Entry {
             reference,
+            labels: reading.labels().clone(),
             generation: reading.meta().generation.unwrap_or_default(),
             fault: reading.fault.clone(),
             status_fault: reading.status_fault.clone(),

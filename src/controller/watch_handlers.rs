@@ -60,24 +60,53 @@ impl WatchHandlers {
         }
     }
 
-    fn issuer_seen(&self, issuer: &IssuerRecord, labels: u64) {
+    fn issuer_seen(&self, issuer: &IssuerRecord, annotations: u64) {
         let ready = is_true(&issuer.status.conditions, CONDITION_READY);
-        let (kind, namespace, name) = named(issuer);
-        self.context.metrics.issuer(kind, namespace, name, ready);
+        self.report_issuer(issuer, ready);
         let account = issuer.status.acme.as_ref().map(|acme| (&acme.uri, &acme.server, &acme.key_thumbprint));
         if issuer.deleted.is_some() {
-            self.context.deletions.notify_waiters();
+            self.context.departures.notify_waiters();
         }
-        let object = (issuer.generation, labels, issuer.deleted.is_some());
+        let labels = self.is_shard().then_some(&issuer.labels);
+        let object = (issuer.generation, annotations, issuer.deleted.is_some(), labels);
         if self.matters(&issuer.uid, Aspect::Object, object) {
             self.context.wake_issuer(&issuer.id);
+            self.wake_issuers_beside(issuer);
         }
         // Waiting Certificates quote its message.
         let words = condition(&issuer.status.conditions, CONDITION_READY)
             .map(|ready| (&ready.reason, &ready.message));
         let for_certificates = (issuer.generation, ready, words, account);
         if self.matters(&issuer.uid, Aspect::ForCertificates, for_certificates) {
+            if !self.context.serves_issuer(issuer) {
+                self.context.account_refusals.lift(&issuer.id);
+            }
             self.context.wake_certificates_of(&issuer.id);
+        }
+    }
+
+    fn is_shard(&self) -> bool {
+        !self.context.config.shard.selects_all()
+    }
+
+    /// Only the shard that serves an issuer shows its metric.
+    fn report_issuer(&self, issuer: &IssuerRecord, ready: bool) {
+        let (kind, namespace, name) = named(issuer);
+        match self.context.serves_issuer(issuer) {
+            true => self.context.metrics.issuer(kind, namespace, name, ready),
+            false => self.context.metrics.forget_issuer(kind, namespace, name),
+        }
+    }
+
+    /// With the labels of one issuer, those that share its account may change their shard.
+    fn wake_issuers_beside(&self, issuer: &IssuerRecord) {
+        if !self.is_shard() {
+            return;
+        }
+        self.context.departures.notify_waiters();
+        for other in self.context.issuers_beside(issuer) {
+            self.report_issuer(&other, is_true(&other.status.conditions, CONDITION_READY));
+            self.context.wake_issuer(&other.id);
         }
     }
 
@@ -108,7 +137,9 @@ impl WatchHandlers {
         self.context.annotated.wake_by_secret(&namespace, &certificate.name_any());
     }
 
+    /// It is deleted, or another shard serves it: what this process knows, and what it has presented, is of no use any more.
     fn certificate_gone(&self, certificate: &Certificate) {
+        self.context.departures.notify_waiters();
         let uid = certificate.uid().unwrap_or_default();
         let namespace = certificate.namespace().unwrap_or_default();
         self.context.metrics.forget_certificate(&namespace, &certificate.name_any());
@@ -144,7 +175,7 @@ impl WatchHandler for WatchHandlers {
                 self.context.http01.answer(&certificate, &self.context.ledger_keys);
                 self.context.in_flight.seen(&certificate);
                 if certificate.metadata.deletion_timestamp.is_some() {
-                    self.context.deletions.notify_waiters();
+                    self.context.departures.notify_waiters();
                 }
                 let spec = (certificate.metadata.generation, certificate.annotations(), certificate.labels());
                 let uid = certificate.metadata.uid.as_deref().unwrap_or_default();
@@ -168,7 +199,9 @@ impl WatchHandler for WatchHandlers {
 
     fn issuer(&self, change: Change<Issuer>) {
         match change {
-            Change::Seen(issuer) => self.issuer_seen(&IssuerRecord::from(&*issuer), label_hash(&*issuer)),
+            Change::Seen(issuer) => {
+                self.issuer_seen(&IssuerRecord::from(&*issuer), annotation_hash(&*issuer))
+            }
             Change::Gone(issuer) => self.issuer_gone(&IssuerRecord::from(&issuer)),
             Change::Unreadable(issuer) => self.issuer_unreadable(&IssuerRecord::from(&issuer)),
         }
@@ -176,7 +209,9 @@ impl WatchHandler for WatchHandlers {
 
     fn cluster_issuer(&self, change: Change<ClusterIssuer>) {
         match change {
-            Change::Seen(issuer) => self.issuer_seen(&IssuerRecord::from(&*issuer), label_hash(&*issuer)),
+            Change::Seen(issuer) => {
+                self.issuer_seen(&IssuerRecord::from(&*issuer), annotation_hash(&*issuer))
+            }
             Change::Gone(issuer) => self.issuer_gone(&IssuerRecord::from(&issuer)),
             Change::Unreadable(issuer) => self.issuer_unreadable(&IssuerRecord::from(&issuer)),
         }
@@ -230,8 +265,7 @@ impl WatchHandlers {
 
     /// Its Certificates report why they wait.
     fn issuer_unreadable(&self, issuer: &IssuerRecord) {
-        let (kind, namespace, name) = named(issuer);
-        self.context.metrics.issuer(kind, namespace, name, false);
+        self.report_issuer(issuer, false);
         let fault = self.context.cache.issuer_fault(&issuer.id);
         if self.matters(&issuer.uid, Aspect::ForCertificates, fault) {
             self.context.wake_certificates_of(&issuer.id);
@@ -254,6 +288,7 @@ impl WatchHandlers {
             self.context.accounts.wait_for_validations(&secret, false);
         }
         self.context.wake_certificates_of(&issuer.id);
+        self.wake_issuers_beside(issuer);
     }
 
     fn wake_issuers_of_secret(&self, namespace: &str, name: &str) {
@@ -293,7 +328,7 @@ fn named(issuer: &IssuerRecord) -> (&'static str, &str, &str) {
     (issuer.id.kind.as_str(), issuer.id.namespace.as_deref().unwrap_or_default(), &issuer.id.name)
 }
 
-fn label_hash<K: Resource>(object: &K) -> u64 {
+fn annotation_hash<K: Resource>(object: &K) -> u64 {
     let mut hasher = DefaultHasher::new();
     object.annotations().hash(&mut hasher);
     hasher.finish()

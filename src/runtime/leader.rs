@@ -22,6 +22,7 @@ use tracing::{debug, info, warn};
 use super::clock;
 use super::metrics::{ApiVerb, Metrics};
 use super::supervisor::Ended;
+use certwright_api::ANNOTATION_WATCH_LABEL_SELECTOR;
 
 /// The Lease and the candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct Election {
     pub namespace: String,
     /// The name of the Lease, which is created if necessary.
     pub name: String,
+    /// Which objects the leader serves, as an annotation of the Lease.
+    pub selector: String,
     /// Our identity, which must be unique among replicas. The name of the pod is a good choice: a container that restarts
     /// within its pod leads immediately.
     pub identity: String,
@@ -257,6 +260,8 @@ impl Candidate {
 
     /// The Lease with us as its holder, from now on.
     fn claim(&self, mut lease: Lease) -> Lease {
+        let annotations = lease.metadata.annotations.get_or_insert_default();
+        annotations.insert(ANNOTATION_WATCH_LABEL_SELECTOR.to_owned(), self.election.selector.clone());
         let spec = lease.spec.get_or_insert_default();
         let now = MicroTime(clock::now());
         if spec.holder_identity.as_deref() != Some(&self.election.identity) {

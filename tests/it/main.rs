@@ -76,6 +76,7 @@ mod route;
 mod runtime;
 mod scale;
 mod secret;
+mod shards;
 mod stumble;
 mod tenancy;
 mod terms_of_service;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use certwright_api::{ParentReference, ServiceType};
 use certwright_cluster::TestNamespace;
 use certwright_solver::http01::{
-    Acceptance, HttpRoute, PresentedChallenge, RoutePresentation, acceptance, routes, service,
+    Acceptance, Http01Shard, HttpRoute, PresentedChallenge, RoutePresentation, acceptance, routes, service,
 };
 use futures::StreamExt;
 use kube::api::{Patch, PatchParams};
@@ -22,7 +22,13 @@ async fn routes_for_a_hundred_names_and_addresses_are_taken_and_written_once() -
     TestNamespace::with("routes", async |ns| {
         let _gateway_api = ns.cluster.gateway_api().await?;
         ns.apply(&gateway("public")).await?;
-        ns.apply(&serde_json::to_string(&service(&ns.name, ServiceType::ClusterIp, 8089))?).await?;
+        ns.apply(&serde_json::to_string(&service(
+            &ns.name,
+            ServiceType::ClusterIp,
+            8089,
+            &Http01Shard::default(),
+        ))?)
+        .await?;
         let rendered = routes(&presentation(ns, &["public"]));
         assert_eq!(rendered.len(), 8);
         let api = ns.api::<HttpRoute>();
@@ -59,7 +65,7 @@ async fn what_a_gateway_has_against_a_route_is_told_and_a_missing_one_is_waited_
         );
         until(&api, |said| *said == Acceptance::Refused(vec![no_service.clone()])).await?;
 
-        ns.apply(&serde_json::to_string(&service(&ns.name, ServiceType::ClusterIp, 8089))?).await?;
+        ns.apply(&serde_json::to_string(&service(&ns.name, ServiceType::ClusterIp, 8089, &Http01Shard::default()))?).await?;
         until(&api, |said| matches!(said, Acceptance::Accepted)).await?;
         Ok(())
     })
@@ -97,6 +103,7 @@ fn presentation(ns: &TestNamespace, gateways: &[&str]) -> RoutePresentation {
             .collect(),
         labels: BTreeMap::from([("team".into(), "shop".into())]),
         service_type: ServiceType::ClusterIp,
+        shard: Http01Shard::default(),
     }
 }
 

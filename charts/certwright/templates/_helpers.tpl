@@ -70,7 +70,7 @@ labels:
 {{- $_ := set $config "watchNamespaces" .Values.watchNamespaces }}
 {{- $_ := set $config "clusterIssuers" false }}
 {{- end }}
-{{- if and (not $config.leaseName) (ne (include "certwright.fullname" .) "certwright") }}
+{{- if not (or $config.leaseName $config.watchLabelSelector (eq (include "certwright.fullname" .) "certwright")) }}
 {{- $_ := set $config "leaseName" (include "certwright.fullname" .) }}
 {{- end }}
 {{- range $name, $value := $config }}

@@ -32,6 +32,7 @@ use crate::unsupported::UnsupportedCertificateFields;
     category = "certwright",
     namespaced,
     status = "CertificateStatus",
+    selectable = ".spec.secretName",
     derive = "Default",
     derive = "PartialEq",
     doc = "A Certificate keeps a TLS Secret filled with a valid certificate for its names.",

@@ -112,6 +112,8 @@ pub const ANNOTATION_REVOKE: &str = "certwright.dev/revoke";
 
 /// On a Certificate that `certwright migrate --adopt` created: the cert-manager Certificate that it replaces, as JSON.
 pub const ANNOTATION_TAKEN_OVER_FROM: &str = "certwright.dev/taken-over-from";
+/// Annotation of the operator's Lease: the label selector of the objects that it serves; empty if it serves all.
+pub const ANNOTATION_WATCH_LABEL_SELECTOR: &str = "certwright.dev/watch-label-selector";
 /// On a TLS Secret, set by cert-manager: the cert-manager Certificate, in the same namespace, that manages the Secret.
 pub const ANNOTATION_CERT_MANAGER_CERTIFICATE: &str = "cert-manager.io/certificate-name";
 

@@ -47,6 +47,7 @@ pub mod reissue;
 pub mod renewal;
 pub mod revocation;
 pub mod secret;
+pub mod shard;
 pub mod solvers;
 pub mod spec;
 pub mod tls_secret;

@@ -12,6 +12,7 @@ use super::Finding;
 use crate::command::Cluster;
 use crate::command::error::words;
 use crate::command::output::{away, length};
+use crate::command::shards::Shard;
 use crate::runtime::clock;
 
 /// The first minor version that has all functions used in the validation rules of Certwright's CRDs.
@@ -174,7 +175,7 @@ impl Operator {
     /// Are all replicas ready, and do they have this version?
     pub(super) fn findings(&self) -> Vec<Finding> {
         let namespace = &self.namespace;
-        let deployment = match &self.found {
+        let deployments = match &self.found {
             Err(words) => {
                 let advice = "Ask somebody who may list Deployments there to run the check, or set --operator-namespace.";
                 return vec![Finding::warn(
@@ -182,15 +183,18 @@ impl Operator {
                     advice,
                 )];
             }
-            Ok(found) => match found.first() {
-                Some(deployment) => deployment,
-                None => {
-                    let words = format!("there is no Deployment of the operator in namespace {namespace}");
-                    let advice = "Install the operator, or set --operator-namespace to its namespace.";
-                    return vec![Finding::warn(words, advice)];
-                }
-            },
+            Ok(found) if found.is_empty() => {
+                let words = format!("there is no Deployment of the operator in namespace {namespace}");
+                let advice = "Install the operator, or set --operator-namespace to its namespace.";
+                return vec![Finding::warn(words, advice)];
+            }
+            Ok(found) => found,
         };
+        deployments.iter().flat_map(|deployment| self.of_deployment(deployment)).collect()
+    }
+
+    fn of_deployment(&self, deployment: &Deployment) -> Vec<Finding> {
+        let namespace = &self.namespace;
         let name = deployment.name_any();
         let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
         let ready = deployment.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or_default();
@@ -219,13 +223,29 @@ fn version(deployment: &Deployment) -> Option<Finding> {
     })
 }
 
-/// Is there a leader?
-pub(super) async fn lease(
+/// Is there a leader, of each shard if there are any?
+pub(super) async fn leases(
     cluster: &Cluster,
     namespace: &str,
-    name: &str,
+    name: Option<&str>,
+    shards: &[Shard],
     operator: &Operator,
 ) -> Vec<Finding> {
+    if name.is_some() || shards.is_empty() {
+        return lease(cluster, namespace, name.unwrap_or("certwright"), operator).await;
+    }
+    let mut findings = Vec::new();
+    for shard in shards {
+        let of_shard = lease(cluster, namespace, &shard.lease, operator).await;
+        findings.extend(of_shard.into_iter().map(|finding| Finding {
+            words: format!("Lease {} ({}): {}", shard.lease, shard.selector, finding.words),
+            ..finding
+        }));
+    }
+    findings
+}
+
+async fn lease(cluster: &Cluster, namespace: &str, name: &str, operator: &Operator) -> Vec<Finding> {
     if operator.setting("--leader-elect", "CERTWRIGHT_LEADER_ELECT").as_deref() == Some("false") {
         return vec![Finding::ok("the operator runs without a Lease (--leader-elect=false)")];
     }

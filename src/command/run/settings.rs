@@ -9,6 +9,7 @@ use crate::command::values::one_of;
 use crate::command::{EgressArgs, causes};
 use crate::runtime::logs::{LogFilter, LogFormat, LogsError};
 use certwright_api::{IssuerKind, SettingDuration};
+use certwright_core::shard::ShardSelector;
 use certwright_solver::dns01::NameServer;
 use certwright_solver::http01::PathType;
 
@@ -21,6 +22,10 @@ pub struct Run {
     /// Namespaces to watch, separated by commas; all by default.
     #[arg(long, env = "CERTWRIGHT_WATCH_NAMESPACES", value_delimiter = ',')]
     pub watch_namespaces: Vec<String>,
+    /// Labels of the objects to serve, such as `certwright.dev/shard=a`, if several installations share the cluster; all by
+    /// default.
+    #[arg(long, env = "CERTWRIGHT_WATCH_LABEL_SELECTOR", value_name = "LABELS")]
+    pub watch_label_selector: Option<ShardSelector>,
     /// Whether to serve ClusterIssuers.
     #[arg(long, env = "CERTWRIGHT_CLUSTER_ISSUERS", default_value_t = true, action = ArgAction::Set)]
     pub cluster_issuers: bool,
@@ -97,9 +102,10 @@ pub struct Run {
     /// Whether to reconcile only while holding the Lease. Turn it off only if there is never more than one replica.
     #[arg(long, env = "CERTWRIGHT_LEADER_ELECT", default_value_t = true, action = ArgAction::Set)]
     pub leader_elect: bool,
-    /// Name of the Lease.
-    #[arg(long, env = "CERTWRIGHT_LEASE_NAME", default_value = "certwright")]
-    pub lease_name: String,
+    /// Name of the Lease. By default, it is `certwright`, and with `--watch-label-selector`, `certwright-` and a hash of the
+    /// selector.
+    #[arg(long, env = "CERTWRIGHT_LEASE_NAME")]
+    pub lease_name: Option<String>,
     /// How long the leader must be silent before another replica takes over.
     #[arg(long, env = "CERTWRIGHT_LEASE_DURATION", default_value = "15s", value_parser = duration)]
     pub lease_duration: Duration,

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
-use kube::runtime::watcher;
 
 use super::reconcile::{error_policy, reconcile};
 use crate::controller::annotated_objects::Scope;
-use crate::controller::cache::{Change, Watches, api};
+use crate::controller::cache::{Change, Watches, api, labelled};
 use crate::controller::context::Context;
 use crate::controller::reconcile_queue::ReconcileQueue;
 use crate::controller::reconciler::reconciler;
@@ -26,14 +25,15 @@ pub fn start(context: &Arc<Context>, tasks: &mut Supervisor) {
     let annotated = &context.annotated;
     for namespace in context.cache.scopes().iter().map(|scope| scope.namespace.clone()) {
         let client = context.cache.client();
+        let shard = &context.config.shard;
         // Our own temporary Ingresses do not request Certificates.
-        let which = watcher::Config::default().labels(&format!("!{HTTP01_LABEL}"));
+        let which = labelled(&[&format!("!{HTTP01_LABEL}")], shard);
         let of = namespace.as_deref();
         let scope = Scope {
             ingresses: watches.add(api(client, of), which, |to: &Context, change| {
                 seen(to, &to.annotated.ingresses, change)
             }),
-            gateways: watches.add(api(client, of), watcher::Config::default(), |to: &Context, change| {
+            gateways: watches.add(api(client, of), labelled(&[], shard), |to: &Context, change| {
                 seen(to, &to.annotated.gateways, change)
             }),
         };

@@ -9,9 +9,10 @@ use kube::core::PartialObjectMeta;
 
 use super::form::Form;
 use super::packed::Packed;
-use crate::controller::issuer_record::IssuerId;
+use crate::controller::issuer_record::{IssuerId, account_secret_name};
 use certwright_api::{
-    CONDITION_ISSUING, CONDITION_READY, Certificate, ClusterIssuer, Issuer, certificate_reason as reason,
+    AcmeIssuer, CONDITION_ISSUING, CONDITION_READY, Certificate, ClusterIssuer, Issuer,
+    certificate_reason as reason,
 };
 use certwright_core::annotated::{Gateway, Ingress};
 use certwright_core::conditions::{condition, is_true};
@@ -22,6 +23,8 @@ use certwright_core::reading::Readable;
 pub enum Index<'a> {
     /// Those that name a Secret, by namespace and name.
     Secret(&'a str, &'a str),
+    /// Issuers whose account key is in a Secret with this name.
+    AccountSecret(String),
     /// Those that an object with this uid owns.
     Owner(&'a str),
     /// Certificates that are not ready, or being issued, by their issuer.
@@ -87,12 +90,21 @@ impl Held for Issuer {
 
     fn index(&self) -> Vec<Index<'_>> {
         let namespace = self.metadata.namespace.as_deref().unwrap_or_default();
-        self.metadata.deletion_timestamp.iter().map(|_| Index::Deleted(namespace)).collect()
+        let deleted = self.metadata.deletion_timestamp.iter().map(|_| Index::Deleted(namespace));
+        deleted.chain([of_account_secret(&self.name_any(), &self.spec.acme)]).collect()
     }
 }
 
 impl Held for ClusterIssuer {
     type Form = Arc<Self>;
+
+    fn index(&self) -> Vec<Index<'_>> {
+        vec![of_account_secret(&self.name_any(), &self.spec.acme)]
+    }
+}
+
+fn of_account_secret(issuer: &str, spec: &AcmeIssuer) -> Index<'static> {
+    Index::AccountSecret(account_secret_name(issuer, spec))
 }
 
 impl Held for Ingress {

@@ -97,7 +97,8 @@ impl ReconcileCertificate {
                 if let Some(issuer) = &self.issuer {
                     let generation = issuer.generation;
                     let refusal = AccountRefusal { generation, disposition, reason, message };
-                    context.account_refusals.pass(issuer.id.clone(), refusal);
+                    let key = self.account.as_ref().map(Account::thumbprint);
+                    context.account_refusals.pass(issuer.id.clone(), refusal, key, clock::now());
                     context.wake_issuer(&issuer.id);
                 }
             }

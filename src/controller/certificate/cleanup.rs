@@ -1,18 +1,16 @@
 //! Removes what an issuance left, however it ended.
 
-use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use super::work::ReconcileCertificate;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
+use crate::controller::shard::Write;
 use crate::controller::{presenter, secrets};
 use crate::runtime::clock;
-use crate::runtime::metrics::ApiVerb;
-use certwright_api::{Certificate, FINALIZER, GROUP, VERSION};
+use certwright_api::{FINALIZER, GROUP, VERSION};
 use certwright_core::issuance::{Ending, KeySecret, Leftovers, Outcome};
-use certwright_core::reading::Reading;
 use certwright_core::records::Removal;
 
 impl ReconcileCertificate {
@@ -90,18 +88,16 @@ impl ReconcileCertificate {
     }
 
     async fn write_finalizers(&mut self, finalizers: &[&str], context: &Context) -> Result<(), Error> {
-        let api = Api::<Reading<Certificate>>::namespaced(context.client.clone(), &self.namespace);
         let patch = json!({
             "apiVersion": format!("{GROUP}/{VERSION}"),
             "kind": "Certificate",
             "metadata": { "name": self.name, "uid": self.uid, "finalizers": finalizers },
         });
-        context.metrics.api_written("Certificate", ApiVerb::Patch);
         // It has its own field manager, because an apply replaces everything that its manager owns: the other one owns the
         // status.
         let params = PatchParams::apply("certwright-finalizer").force();
-        let written =
-            api.patch(&self.name, &params, &Patch::Apply(&patch)).await.map_err(Error::WriteFinalizer)?;
-        self.see_written(written, context)
+        let write = Write { params, ..self.write(patch, Patch::Apply) };
+        let written = write.send(&self.api(context), context, |found| context.serves(found)).await;
+        self.see_written(written.map_err(Error::WriteFinalizer)?, context)
     }
 }

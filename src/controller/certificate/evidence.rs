@@ -1,6 +1,5 @@
 //! Verifies the status before any decision: entries that are not verifiably the operator's own are dropped, and reported.
 
-use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use tracing::warn;
@@ -10,12 +9,11 @@ use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer_record::secrets_namespace;
 use crate::controller::presenter;
-use crate::runtime::metrics::ApiVerb;
-use certwright_api::{Certificate, FIELD_MANAGER, IssuerKind};
+use crate::controller::shard::Write;
+use certwright_api::{FIELD_MANAGER, IssuerKind};
 use certwright_core::issuance::Outcome;
 use certwright_core::ledger::derive::Known;
 use certwright_core::ledger::{ORDER_NOT_OURS, Unverified};
-use certwright_core::reading::Reading;
 use certwright_core::revocation;
 
 impl Seen {
@@ -71,11 +69,10 @@ impl ReconcileCertificate {
     /// Removes dropped entries from the object.
     async fn erase(&mut self, unverified: &Unverified, context: &Context) -> Result<(), Error> {
         let Some(status) = unverified.erasure(&mut self.state.status) else { return Ok(()) };
-        let api = Api::<Reading<Certificate>>::namespaced(context.client.clone(), &self.namespace);
         let patch = json!({ "metadata": { "uid": self.uid }, "status": status });
-        context.metrics.api_written("Certificate", ApiVerb::Patch);
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        let written = api.patch_status(&self.name, &params, &Patch::Merge(&patch)).await;
+        let write = Write { is_status: true, params, ..self.write(patch, Patch::Merge) };
+        let written = write.send(&self.api(context), context, |found| context.serves(found)).await;
         self.see_written(written.map_err(Error::WriteStatus)?, context)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 
@@ -16,10 +16,11 @@ use crate::controller::error::Error;
 use crate::controller::issuer::account_of;
 use crate::controller::issuer_record::{AccountSecret, IssuerId, IssuerRecord, account_secret};
 use crate::controller::secrets;
+use crate::controller::shard::with_secret;
 use crate::runtime::clock;
 use certwright_acme::Account;
 use certwright_api::{CONDITION_READY, Certificate};
-use certwright_core::account::has_other_terms;
+use certwright_core::account::{AccountRefusal, has_other_terms};
 use certwright_core::allow;
 use certwright_core::conditions::{condition, is_true};
 use certwright_core::issuance::{IssuerView, at_rest_until};
@@ -27,6 +28,9 @@ use certwright_core::ledger::Owner;
 use certwright_core::reissue::SecretView;
 use certwright_core::spec::ValidatedCertificate;
 use certwright_core::tls_secret;
+
+/// How long to wait for the shard that serves an issuer to confirm its account.
+const UNCONFIRMED: SignedDuration = SignedDuration::from_mins(1);
 
 impl ReconcileCertificate {
     /// Reads the state of the cluster, except for the Certificate's Secrets.
@@ -43,6 +47,9 @@ impl ReconcileCertificate {
         let wanted = ValidatedCertificate::new(&certificate.spec);
         let profile = certificate.spec.profile.as_deref();
         let (issuer_view, account) = view_issuer(&issuer_id, issuer.as_ref(), profile, context).await?;
+        let look_at_issuer = look_at_issuer(issuer.as_ref(), &issuer_view, context);
+        let same_secret =
+            context.cache.certificates(&Index::Secret(&namespace, &certificate.spec.secret_name));
         let slot_at = issuer.as_ref().map(|issuer| account_secret(issuer, &context.config.namespace));
         state.progress.slot = slot_at.as_ref().is_some_and(|account| context.order_slots.has(account, &uid));
         let namespace_is_ending = context.cache.namespace_is_ending(&namespace);
@@ -50,7 +57,8 @@ impl ReconcileCertificate {
             not_allowed: not_allowed(issuer.as_ref(), &namespace, wanted.as_ref().ok(), context),
             wanted,
             passwords: Passwords::Ok(Arc::default()),
-            claimed_by: claimed_by(&certificate, context),
+            claimed_by: claimed_by(&certificate, &same_secret),
+            same_secret,
             kept_by: None,
             secret: None,
             secret_view: SecretView::default(),
@@ -66,6 +74,7 @@ impl ReconcileCertificate {
             issuer,
             issuer_view,
             account,
+            look_at_issuer,
             slot_at,
             queued: false,
             namespace_is_ending,
@@ -101,9 +110,24 @@ impl ReconcileCertificate {
             Some(secret) => kept_by_cert_manager(secret, &context.client).await?,
             None => None,
         };
+        self.see_rivals(secret.as_ref(), context).await?;
         self.see_secret(secret, context);
         self.see_next_key(next_key, context);
         self.find_out_again(context);
+        Ok(())
+    }
+
+    /// Asks for Certificates of other shards with the same Secret, unless the Secret is already this Certificate's.
+    async fn see_rivals(&mut self, secret: Option<&Secret>, context: &Context) -> Result<(), Error> {
+        let owner =
+            secret.and_then(|secret| secrets::annotation(secret, certwright_api::ANNOTATION_CERTIFICATE));
+        // While the Certificate is being deleted, it matters only whether the Secret belongs to another one.
+        let is_settled = owner == Some(self.name.as_str()) || (owner.is_none() && self.deletion().is_some());
+        if is_settled || context.config.shard.selects_all() {
+            return Ok(());
+        }
+        self.same_secret = with_secret(context, &self.namespace, &self.certificate.spec.secret_name).await?;
+        self.claimed_by = claimed_by(&self.certificate, &self.same_secret);
         Ok(())
     }
 
@@ -156,11 +180,7 @@ impl ReconcileCertificate {
     /// may take the Secret over.
     fn owner_of(&self, secret: &Secret, context: &Context) -> Option<String> {
         let owner = secrets::annotation(secret, certwright_api::ANNOTATION_CERTIFICATE)?;
-        let secret_name = &self.certificate.spec.secret_name;
-        let claims = || {
-            let found = context.cache.certificate(&self.namespace, owner);
-            found.is_some_and(|certificate| certificate.spec.secret_name == *secret_name)
-        };
+        let claims = || self.same_secret.iter().any(|certificate| certificate.name_any() == owner);
         let stands = owner == self.name
             || claims()
             || context.cache.has_unreadable_certificate(&self.namespace, owner);
@@ -169,12 +189,10 @@ impl ReconcileCertificate {
 }
 
 /// The oldest other Certificate with the same Secret, if it is older than this one.
-fn claimed_by(certificate: &Certificate, context: &Context) -> Option<String> {
+fn claimed_by(certificate: &Certificate, same_secret: &[Arc<Certificate>]) -> Option<String> {
     let age = |certificate: &Certificate| {
         (certificate.metadata.creation_timestamp.as_ref().map(|time| time.0), certificate.name_any())
     };
-    let namespace = certificate.namespace().unwrap_or_default();
-    let same_secret = context.cache.certificates(&Index::Secret(&namespace, &certificate.spec.secret_name));
     let others = same_secret.iter().filter(|other| other.metadata.deletion_timestamp.is_none());
     let older = others.filter(|other| age(other) < age(certificate));
     older.min_by_key(|other| age(other)).map(|other| other.name_any())
@@ -193,6 +211,24 @@ fn not_allowed(
     Some(format!("{} {} does not allow this Certificate: {refusal}", issuer.id.kind.as_str(), issuer.id.name))
 }
 
+/// When to look again at an issuer that another shard serves, if it looks ready and cannot be used.
+fn look_at_issuer(issuer: Option<&IssuerRecord>, view: &IssuerView, context: &Context) -> Option<Timestamp> {
+    let issuer = issuer.filter(|issuer| {
+        is_true(&issuer.status.conditions, CONDITION_READY) && !context.serves_issuer(issuer)
+    })?;
+    let IssuerView::NotReady { .. } = view else { return None };
+    let refused = context.account_refusals.on_reader(issuer, clock::now()).map(|(_, until)| until);
+    refused.or_else(|| clock::now().checked_add(UNCONFIRMED).ok())
+}
+
+/// What a CA said about the account of an issuer, if that still holds.
+fn refusal(issuer: &IssuerRecord, context: &Context) -> Option<AccountRefusal> {
+    match context.serves_issuer(issuer) {
+        true => context.account_refusals.on(&issuer.id, issuer.generation),
+        false => context.account_refusals.on_reader(issuer, clock::now()).map(|(refusal, _)| refusal),
+    }
+}
+
 async fn view_issuer(
     id: &IssuerId,
     issuer: Option<&IssuerRecord>,
@@ -205,7 +241,7 @@ async fn view_issuer(
         });
         return Ok((view, None));
     };
-    if let Some(refusal) = context.account_refusals.on(&issuer.id, issuer.generation) {
+    if let Some(refusal) = refusal(issuer, context) {
         return Ok((IssuerView::NotReady { message: refusal.message }, None));
     }
     let status = &issuer.status;

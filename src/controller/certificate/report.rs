@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use kube::Api;
 use kube::api::{Patch, PatchParams};
-use serde_json::json;
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
 
 use super::work::ReconcileCertificate;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::runtime::metrics::{ApiVerb, CertificateFacts};
+use crate::controller::shard::Write;
+use crate::runtime::metrics::CertificateFacts;
 use certwright_api::{
     CONDITION_ISSUING, CONDITION_READY, Certificate, FIELD_MANAGER, GROUP, VERSION,
     certificate_reason as reason,
@@ -48,20 +49,35 @@ impl ReconcileCertificate {
         if self.certificate.status.as_ref() == Some(&self.state.status) {
             return Ok(false);
         }
-        let api = Api::<Reading<Certificate>>::namespaced(context.client.clone(), &self.namespace);
         let patch = json!({
             "apiVersion": format!("{GROUP}/{VERSION}"),
             "kind": "Certificate",
             "metadata": { "name": self.name, "uid": self.uid },
             "status": self.state.status,
         });
-        context.metrics.api_written("Certificate", ApiVerb::Patch);
-        let written = api
-            .patch_status(&self.name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&patch))
-            .await
-            .map_err(Error::WriteStatus)?;
-        self.see_written(written, context)?;
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let write = Write { is_status: true, params, ..self.write(patch, Patch::Apply) };
+        let written = write.send(&self.api(context), context, |found| context.serves(found)).await;
+        self.see_written(written.map_err(Error::WriteStatus)?, context)?;
         Ok(true)
+    }
+
+    /// Where the Certificate is written.
+    pub(super) fn api(&self, context: &Context) -> Api<Reading<Certificate>> {
+        Api::namespaced(context.client.clone(), &self.namespace)
+    }
+
+    /// A patch of the Certificate.
+    pub(super) fn write(&self, patch: Value, type_: fn(Value) -> Patch<Value>) -> Write<'_> {
+        Write {
+            kind: "Certificate",
+            name: &self.name,
+            uid: &self.uid,
+            version: self.certificate.resource_version(),
+            is_status: false,
+            params: PatchParams::default(),
+            patch: (patch, type_),
+        }
     }
 
     /// Records the Certificate as a write has returned it.

@@ -58,6 +58,8 @@ pub(super) struct Seen {
     pub(super) name: String,
     pub(super) uid: String,
     pub(super) wanted: Result<ValidatedCertificate, InvalidSpec>,
+    /// The Certificates that name the same Secret, this one among them.
+    pub(super) same_secret: Vec<Arc<Certificate>>,
     pub(super) claimed_by: Option<String>,
     /// cert-manager's Certificate that manages the Secret.
     pub(super) kept_by: Option<String>,
@@ -78,6 +80,8 @@ pub(super) struct Seen {
     /// Why the issuer does not allow this Certificate.
     pub(super) not_allowed: Option<String>,
     pub(super) account: Option<Account>,
+    /// When to look again at an issuer that another shard serves: nothing may report that it can be used again.
+    pub(super) look_at_issuer: Option<Timestamp>,
     /// The account whose order slots are used.
     pub(super) slot_at: Option<AccountSecret>,
     /// Whether it waits for a slot.

@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 
-use crate::controller::cache::Index;
 use crate::controller::context::Context;
+use crate::controller::error::Error;
 use crate::controller::issuer_record::{AccountSecret, IssuerRecord};
 use crate::controller::secrets;
+use crate::controller::shard::are_validating;
 use certwright_acme::jwk_thumbprint;
 use certwright_api::AcmeIssuer;
 use certwright_core::account::rollover::{Keys, NextKey, Peer, stated_algorithm};
@@ -30,24 +31,35 @@ pub(super) struct AccountKeys {
 }
 
 impl AccountKeys {
-    /// Records which other issuers use the same key, and whether a CA is validating with it.
-    pub(super) fn gather_sharing(
+    /// Records which other issuers use the same key, and, if it is about to be changed, whether a CA is validating with it.
+    pub(super) async fn gather_sharing(
         &mut self,
         issuer: &IssuerRecord,
         secret: &AccountSecret,
         context: &Context,
-    ) {
+    ) -> Result<(), Error> {
         let concerned =
             self.next.is_some() || issuer.roll_over.is_some() || issuer.spec.account_key.is_some();
         if !concerned {
-            return;
+            return Ok(());
         }
         let sharing = context.issuers_of_secret(secret, None);
-        // The CA may be validating challenges of these.
-        self.validating = (sharing.iter())
-            .any(|issuer| !context.cache.certificates(&Index::ValidatingFor(issuer.id.clone())).is_empty());
+        if self.next.is_some() {
+            self.validating = are_validating(context, &sharing).await?;
+        }
         let others = sharing.into_iter().filter(|other| other.uid != issuer.uid);
         self.peers = others.map(peer).collect();
+        Ok(())
+    }
+
+    /// Records whether a CA is validating challenges of any issuer that uses the key.
+    pub(super) async fn see_validations(
+        &mut self,
+        secret: &AccountSecret,
+        context: &Context,
+    ) -> Result<(), Error> {
+        self.validating = are_validating(context, &context.issuers_of_secret(secret, None)).await?;
+        Ok(())
     }
 
     /// Records the next key and the dates of both keys, as the Secret has them; `key` is the current one, stored under

@@ -93,7 +93,7 @@ impl ReconcileIssuer {
         }
         work.seen.read_key_id(context).await?;
         let seen = &mut work.seen;
-        seen.account_keys.gather_sharing(&seen.issuer, &seen.account_secret, context);
+        seen.account_keys.gather_sharing(&seen.issuer, &seen.account_secret, context).await?;
         if work.account_in_use(context).is_some() {
             work.state.key_is_known();
         }

@@ -1,18 +1,21 @@
 //! Report: writes, publishes, logs and counts what follows from a step.
 
+use std::fmt::Debug;
+
 use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
-use kube::{Api, Resource};
-use serde_json::json;
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
 use tracing::{info, warn};
 
 use super::gather::ReconcileIssuer;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::runtime::metrics::ApiVerb;
+use crate::controller::issuer_record::IssuerRecord;
+use crate::controller::shard::Write;
 use certwright_api::{ClusterIssuer, FIELD_MANAGER, GROUP, Issuer, IssuerKind, VERSION};
 use certwright_core::account::{Next, Outcome, Report};
-use certwright_core::reading::Reading;
+use certwright_core::reading::{Readable, Reading};
 
 impl ReconcileIssuer {
     /// Makes the transition that follows from the outcome of a step, and its reports.
@@ -128,13 +131,14 @@ impl ReconcileIssuer {
     }
 
     async fn apply_finalizers<K>(
-        &self,
-        api: Api<K>,
+        &mut self,
+        api: Api<Reading<K>>,
         finalizers: &[&str],
         context: &Context,
     ) -> Result<(), Error>
     where
-        K: Resource<DynamicType = ()> + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
+        K: Readable + Clone + Debug,
+        for<'a> IssuerRecord: From<&'a K>,
     {
         let kind = self.issuer.id.kind.as_str();
         let patch = json!({
@@ -142,19 +146,18 @@ impl ReconcileIssuer {
             "kind": kind,
             "metadata": { "name": self.issuer.id.name, "uid": self.issuer.uid, "finalizers": finalizers },
         });
-        context.metrics.api_written(kind, ApiVerb::Patch);
         // This needs a separate field manager, because a manager that applies an object must send all its fields. The other
         // manager has the status.
         let params = PatchParams::apply("certwright-finalizer").force();
-        api.patch(&self.issuer.id.name, &params, &Patch::Apply(&patch))
-            .await
-            .map(drop)
-            .map_err(Error::WriteFinalizer)
+        let written = self.send(&api, false, params, patch, context).await;
+        self.seen.issuer.version = written.map_err(Error::WriteFinalizer)?;
+        Ok(())
     }
 
-    async fn write<K>(&self, api: Api<K>, context: &Context) -> Result<(), Error>
+    async fn write<K>(&mut self, api: Api<Reading<K>>, context: &Context) -> Result<(), Error>
     where
-        K: Resource<DynamicType = ()> + serde::de::DeserializeOwned,
+        K: Readable + Clone + Debug,
+        for<'a> IssuerRecord: From<&'a K>,
     {
         let kind = self.issuer.id.kind.as_str();
         let patch = json!({
@@ -163,11 +166,36 @@ impl ReconcileIssuer {
             "metadata": { "name": self.issuer.id.name, "uid": self.issuer.uid },
             "status": self.state.status,
         });
-        context.metrics.api_written(kind, ApiVerb::Patch);
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        api.patch_status(&self.issuer.id.name, &params, &Patch::Apply(&patch))
-            .await
-            .map(drop)
-            .map_err(Error::WriteStatus)
+        let written = self.send(&api, true, params, patch, context).await;
+        self.seen.issuer.version = written.map_err(Error::WriteStatus)?;
+        Ok(())
+    }
+
+    /// Writes the issuer, and returns its new `resourceVersion`.
+    async fn send<K>(
+        &self,
+        api: &Api<Reading<K>>,
+        is_status: bool,
+        params: PatchParams,
+        patch: Value,
+        context: &Context,
+    ) -> Result<Option<String>, kube::Error>
+    where
+        K: Readable + Clone + Debug,
+        for<'a> IssuerRecord: From<&'a K>,
+    {
+        let issuer = &self.seen.issuer;
+        let write = Write {
+            kind: issuer.id.kind.as_str(),
+            name: &issuer.id.name,
+            uid: &issuer.uid,
+            version: issuer.version.clone(),
+            is_status,
+            params,
+            patch: (patch, Patch::Apply),
+        };
+        let serves = |found: &K| context.serves_issuer(&IssuerRecord::from(found));
+        Ok(write.send(api, context, serves).await?.resource_version())
     }
 }

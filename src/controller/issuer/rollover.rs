@@ -75,6 +75,7 @@ impl ReconcileIssuer {
         });
         self.patch_secret(&patch, context).await?;
         info!(secret = self.account_secret.1, key = %algorithm, "stored the next account key");
+        self.seen.account_keys.see_validations(&self.seen.account_secret, context).await?;
         Ok(Outcome::NextKeyStored)
     }
 

@@ -42,7 +42,7 @@ pub async fn present(
             for (challenge, service_type) in &challenges {
                 let presented =
                     PresentedChallenge { identifier: challenge.name.clone(), token: challenge.token.clone() };
-                put_in(ingress, &presented, *service_type, context.config.path_type);
+                put_in(ingress, &presented, *service_type, context.config.path_type, &context.http01.shard);
             }
         });
         if !found.await? {

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::ResourceExt;
+use kube::api::ListParams;
 
-use super::objects::{apply, delete_collection, of_certificate};
+use super::objects::{apply, delete_collection};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use certwright_api::Certificate;
@@ -27,12 +28,12 @@ pub async fn present(
     futures::future::try_join_all(applied).await.map(drop)
 }
 
-/// Removes them.
+/// Removes those that `which` selects.
 ///
 /// # Errors
 /// [`Error::Withdraw`]
-pub async fn withdraw(context: &Context, namespace: &str, uid: &str) -> Result<(), Error> {
-    delete_collection::<Ingress>(context, namespace, "Ingress", &of_certificate(uid)).await
+pub async fn withdraw(context: &Context, namespace: &str, which: &ListParams) -> Result<(), Error> {
+    delete_collection::<Ingress>(context, namespace, "Ingress", which).await
 }
 
 fn presentations(
@@ -56,6 +57,7 @@ fn presentations(
             template: spec.ingress_template.clone().unwrap_or_default().metadata,
             service_type: spec.service_type.unwrap_or_default(),
             path_type: context.config.path_type,
+            shard: context.http01.shard.clone(),
         };
         by_ingress
             .entry(ingress_name(&presentation))

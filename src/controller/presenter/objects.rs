@@ -32,9 +32,15 @@ where
         .map_err(|source| Error::Present { kind, name, source })
 }
 
-/// The objects of a Certificate.
+/// The objects of a Certificate, also those of other shards.
 pub fn of_certificate(uid: &str) -> ListParams {
     ListParams::default().labels(&format!("{CERTIFICATE_UID_LABEL}={uid}"))
+}
+
+/// The objects of a Certificate that belong to this shard.
+pub fn own_of_certificate(context: &Context, uid: &str) -> ListParams {
+    let shard = context.http01.shard.selector();
+    ListParams::default().labels(&format!("{CERTIFICATE_UID_LABEL}={uid},{shard}"))
 }
 
 /// Removes the objects of a kind that `which` selects.

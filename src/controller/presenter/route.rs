@@ -1,9 +1,10 @@
 //! Temporary HTTPRoutes, and whether Gateways have accepted them.
 
+use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
 use super::not_presented;
-use super::objects::{apply, delete_collection, of_certificate};
+use super::objects::{apply, delete_collection, own_of_certificate};
 use crate::controller::context::Context;
 use crate::controller::error::{Error, is_absent};
 use certwright_api::{Certificate, Http01GatewayHttpRoute};
@@ -36,7 +37,7 @@ pub async fn present(
     }
     let mut failed = Vec::new();
     for (spec, challenges) in by_solver {
-        let rendered = routes(&presentation(certificate, spec, &challenges));
+        let rendered = routes(&presentation(context, certificate, spec, &challenges));
         let applied = rendered.into_iter().map(|route| apply(context, &namespace, KIND, route));
         match futures::future::try_join_all(applied).await {
             Ok(_) => {}
@@ -49,12 +50,12 @@ pub async fn present(
     Ok(failed)
 }
 
-/// Removes them.
+/// Removes those that `which` selects.
 ///
 /// # Errors
 /// [`Error::Withdraw`]
-pub async fn withdraw(context: &Context, namespace: &str, uid: &str) -> Result<(), Error> {
-    match delete_collection::<HttpRoute>(context, namespace, KIND, &of_certificate(uid)).await {
+pub async fn withdraw(context: &Context, namespace: &str, which: &ListParams) -> Result<(), Error> {
+    match delete_collection::<HttpRoute>(context, namespace, KIND, which).await {
         // The Gateway API was never installed, or was removed together with the HTTPRoutes.
         Err(Error::Withdraw { source: kube::Error::Api(status), .. }) if is_absent(&status) => Ok(()),
         other => other,
@@ -67,7 +68,7 @@ pub async fn withdraw(context: &Context, namespace: &str, uid: &str) -> Result<(
 /// [`Error::ReadRoutes`]
 pub async fn refused(context: &Context, namespace: &str, uid: &str) -> Result<Option<String>, Error> {
     let api = Api::<HttpRoute>::namespaced(context.client.clone(), namespace);
-    let found: Vec<HttpRoute> = match api.list(&of_certificate(uid)).await {
+    let found: Vec<HttpRoute> = match api.list(&own_of_certificate(context, uid)).await {
         Ok(found) => found.items,
         Err(kube::Error::Api(status)) if is_absent(&status) => return Ok(Some(NOT_INSTALLED.to_owned())),
         Err(source) => return Err(Error::ReadRoutes { source }),
@@ -83,6 +84,7 @@ pub async fn refused(context: &Context, namespace: &str, uid: &str) -> Result<Op
 }
 
 fn presentation(
+    context: &Context,
     certificate: &Certificate,
     spec: &Http01GatewayHttpRoute,
     challenges: &[&Challenged],
@@ -98,5 +100,6 @@ fn presentation(
         parent_refs: spec.parent_refs.clone(),
         labels: spec.labels.clone(),
         service_type: spec.service_type.unwrap_or_default(),
+        shard: context.http01.shard.clone(),
     }
 }

@@ -1,5 +1,5 @@
 //! The Service and the EndpointSlices of a namespace, which lead to the operator's replicas: the first Certificate that
-//! presents something creates them, the last one removes them.
+//! presents something creates them, the last one removes them. Each shard has its own.
 
 use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
@@ -18,7 +18,7 @@ use crate::runtime::metrics::ApiVerb;
 use certwright_api::{Certificate, ServiceType};
 use certwright_core::issuance::is_over_http;
 use certwright_core::reading::Reading;
-use certwright_solver::http01::{HTTP01_LABEL, endpoint_slices, service, service_name};
+use certwright_solver::http01::{endpoint_slices, service};
 
 /// A Service in a list.
 type Found = Reading<PartialObjectMeta<Service>>;
@@ -74,13 +74,14 @@ pub async fn leave(context: &Context, namespace: &str, uid: &str) -> Result<(), 
         return Ok(());
     }
     let present = if shared.services.is_empty() {
-        let ours = ListParams::default().labels(&format!("{HTTP01_LABEL}=true"));
+        let ours = ListParams::default().labels(&context.http01.shard.selector());
         let api = Api::<Found>::namespaced(context.client.clone(), namespace);
         let list = api.list(&ours).await;
         let list = list.map_err(|source| Error::Withdraw { kind: "Service", source })?;
         list.items.iter().map(ResourceExt::name_any).collect()
     } else {
-        shared.services.iter().map(|service_type| service_name(*service_type).to_owned()).collect::<Vec<_>>()
+        let name = |service_type: &ServiceType| context.http01.shard.service_name(*service_type);
+        shared.services.iter().map(name).collect::<Vec<_>>()
     };
     // The EndpointSlices go with the Service, which owns them.
     for name in present {
@@ -95,7 +96,7 @@ pub async fn leave(context: &Context, namespace: &str, uid: &str) -> Result<(), 
 /// # Errors
 /// [`Error::Withdraw`]
 pub async fn sweep(context: &Context) -> Result<(), Error> {
-    let ours = ListParams::default().labels(&format!("{HTTP01_LABEL}=true"));
+    let ours = ListParams::default().labels(&context.http01.shard.selector());
     let mut namespaces = BTreeSet::new();
     for scope in context.cache.scopes() {
         let api: Api<Found> = match &scope.namespace {
@@ -116,9 +117,10 @@ pub async fn sweep(context: &Context) -> Result<(), Error> {
 async fn make_service(context: &Context, namespace: &str, service_type: ServiceType) -> Result<(), Error> {
     let port = context.config.responder_port;
     let addresses = replicas(context).await?;
-    let made = apply(context, namespace, "Service", service(namespace, service_type, port)).await?;
+    let shard = &context.http01.shard;
+    let made = apply(context, namespace, "Service", service(namespace, service_type, port, shard)).await?;
     let uid = made.uid();
-    for slice in endpoint_slices(namespace, service_type, uid.as_deref(), port, &addresses) {
+    for slice in endpoint_slices(namespace, service_type, uid.as_deref(), port, &addresses, shard) {
         apply(context, namespace, "EndpointSlice", slice).await?;
     }
     Ok(())

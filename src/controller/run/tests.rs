@@ -52,6 +52,9 @@ async fn a_reconcile_that_panics_is_retried_with_growing_delays_and_others_conti
 #[tokio::test(start_paused = true)]
 async fn the_progress_of_an_object_whose_reconcile_panicked_is_dropped() {
     let scene = Scene::start(["bad"]);
+    let mut certificate = Certificate::new("bad", CertificateSpec::default());
+    certificate.metadata.uid = Some("bad".to_owned());
+    scene.context.in_flight.begin(&certificate);
     let mut state = State::default();
     state.learn().proof = Proof::Withdrawing;
     let memory = Memory::of(&CertificateStatus::default(), state);

@@ -242,6 +242,7 @@ impl FakeApi {
         let election = Election {
             namespace: "system".into(),
             name: "operator".into(),
+            selector: String::new(),
             identity: identity.into(),
             lease_duration: Duration::from_secs(15),
         };

@@ -5,30 +5,30 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::networking::v1::{HTTPIngressPath, HTTPIngressRuleValue, Ingress, IngressRule};
 
-use super::objects::{PathType, PresentedChallenge, path, service_name};
+use super::objects::{PathType, PresentedChallenge, path};
+use super::ownership::{Http01Shard, is_service_of_ours};
 use super::{CHALLENGE_PREFIX, challenge_path};
 use certwright_api::ServiceType;
 
 /// Adds the path of a challenge to an Ingress: to the rule for its host, otherwise in a new rule. Existing rules remain
-/// unchanged.
+/// unchanged. A path that another shard has added for the challenge now leads to this one.
 pub fn put_in(
     ingress: &mut Ingress,
     challenge: &PresentedChallenge,
     service_type: ServiceType,
     path_type: PathType,
+    shard: &Http01Shard,
 ) {
     let is_ip = challenge.identifier.parse::<IpAddr>().is_ok();
     let host = (!is_ip).then(|| challenge.identifier.to_ascii_lowercase());
     let rules = ingress.spec.get_or_insert_default().rules.get_or_insert_default();
     let wanted = challenge_path(&challenge.token);
-    if rules
-        .iter()
-        .filter(|rule| rule.host == host)
-        .any(|rule| paths(rule).any(|path| leads_to(path, &wanted)))
-    {
+    let path = path(&challenge.token, service_type, path_type, shard);
+    let of_host = rules.iter_mut().filter(|rule| rule.host == host).filter_map(|rule| rule.http.as_mut());
+    if let Some(present) = of_host.flat_map(|http| &mut http.paths).find(|path| leads_to(path, &wanted)) {
+        present.backend = path.backend;
         return;
     }
-    let path = path(&challenge.token, service_type, path_type);
     // A rule without paths sends everything to the default backend, and must continue to do so.
     let of_host = rules.iter_mut().find(|rule| rule.host == host && rule.http.is_some());
     match of_host.and_then(|rule| rule.http.as_mut()) {
@@ -49,10 +49,6 @@ pub fn take_out(ingress: &mut Ingress, tokens: &BTreeSet<&str>) {
     });
 }
 
-fn paths(rule: &IngressRule) -> impl Iterator<Item = &HTTPIngressPath> {
-    rule.http.iter().flat_map(|http| &http.paths)
-}
-
 fn leads_to(path: &HTTPIngressPath, wanted: &str) -> bool {
     path.path.as_deref() == Some(wanted) && is_ours(path)
 }
@@ -63,8 +59,7 @@ fn is_of(path: &HTTPIngressPath, tokens: &BTreeSet<&str>) -> bool {
 }
 
 fn is_ours(path: &HTTPIngressPath) -> bool {
-    let service = path.backend.service.as_ref().map(|service| service.name.as_str());
-    ServiceType::ALL.iter().any(|ours| service == Some(service_name(*ours)))
+    path.backend.service.as_ref().is_some_and(|service| is_service_of_ours(&service.name))
 }
 
 #[cfg(test)]
@@ -86,7 +81,7 @@ mod tests {
             [("a.test", "one"), ("b.test", "two"), ("c.test", "three"), ("192.0.2.1", "four")]
         {
             let challenge = PresentedChallenge { identifier: host.to_owned(), token: token.to_owned() };
-            put_in(&mut edited, &challenge, ServiceType::ClusterIp, PathType::Exact);
+            put_in(&mut edited, &challenge, ServiceType::ClusterIp, PathType::Exact, &Http01Shard::default());
         }
         let rules = rules(&edited);
         assert_eq!(rules.len(), 5, "one for each name that had none with paths");
@@ -102,17 +97,32 @@ mod tests {
     fn to_put_in_twice_is_to_put_in_once() {
         let mut edited = ingress(json!([]));
         let challenge = PresentedChallenge { identifier: "A.test".to_owned(), token: "one".to_owned() };
-        put_in(&mut edited, &challenge, ServiceType::ClusterIp, PathType::Exact);
+        put_in(&mut edited, &challenge, ServiceType::ClusterIp, PathType::Exact, &Http01Shard::default());
         let once = edited.clone();
-        put_in(&mut edited, &challenge, ServiceType::ClusterIp, PathType::Exact);
+        put_in(&mut edited, &challenge, ServiceType::ClusterIp, PathType::Exact, &Http01Shard::default());
         assert_eq!(edited, once);
+    }
+
+    #[test]
+    fn another_shard_takes_a_path_over_and_can_take_it_out() {
+        let before = ingress(json!([]));
+        let mut edited = before.clone();
+        let challenge = PresentedChallenge { identifier: "a.test".to_owned(), token: "one".to_owned() };
+        for shard in [None, Some("0a0a0a0a".to_owned()), Some("0b0b0b0b".to_owned())].map(Http01Shard::new) {
+            put_in(&mut edited, &challenge, ServiceType::NodePort, PathType::Exact, &shard);
+            let service = paths(&rules(&edited)[0]).next().unwrap().backend.service.clone().unwrap();
+            assert_eq!(service.name, shard.service_name(ServiceType::NodePort));
+            assert_eq!((rules(&edited).len(), paths(&rules(&edited)[0]).count()), (1, 1));
+        }
+        take_out(&mut edited, &BTreeSet::from(["one"]));
+        assert_eq!(edited.spec.unwrap().rules.unwrap_or_default(), []);
     }
 
     #[test]
     fn what_others_have_edited_meanwhile_stays() {
         let mut edited = ingress(json!([]));
         let challenge = PresentedChallenge { identifier: "a.test".to_owned(), token: "one".to_owned() };
-        put_in(&mut edited, &challenge, ServiceType::ClusterIp, PathType::Exact);
+        put_in(&mut edited, &challenge, ServiceType::ClusterIp, PathType::Exact, &Http01Shard::default());
         let others = ingress(json!([
             { "host": "a.test", "http": { "paths": [
                 { "path": "/.well-known/acme-challenge/one", "pathType": "Exact",
@@ -129,6 +139,10 @@ mod tests {
 
     fn ingress(rules: serde_json::Value) -> Ingress {
         serde_json::from_value(json!({ "metadata": { "name": "web" }, "spec": { "rules": rules } })).unwrap()
+    }
+
+    fn paths(rule: &IngressRule) -> impl Iterator<Item = &HTTPIngressPath> {
+        rule.http.iter().flat_map(|http| &http.paths)
     }
 
     fn rules(ingress: &Ingress) -> &[IngressRule] {

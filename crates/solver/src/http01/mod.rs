@@ -15,9 +15,9 @@ mod self_check;
 
 pub use in_place::{put_in, take_out};
 pub use objects::{
-    PathType, Presentation, PresentedChallenge, endpoint_slices, ingress, ingress_name, service, service_name,
+    PathType, Presentation, PresentedChallenge, endpoint_slices, ingress, ingress_name, service,
 };
-pub use ownership::{CERTIFICATE_UID_LABEL, HTTP01_LABEL};
+pub use ownership::{CERTIFICATE_UID_LABEL, HTTP01_LABEL, Http01Shard};
 pub use responder::{KeyAuthorizations, answer};
 pub use route::{
     Acceptance, HttpRoute, HttpRouteSpec, HttpRouteStatus, RoutePresentation, acceptance, routes,

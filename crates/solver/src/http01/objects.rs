@@ -17,7 +17,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::challenge_path;
-use super::ownership::{NameDigest, certificate_labels, certificate_owner, our_labels};
+use super::ownership::{Http01Shard, NameDigest, certificate_labels, certificate_owner};
 use certwright_api::{IngressTemplateMetadata, ServiceType};
 
 const SLICE_MANAGED_BY_LABEL: &str = "endpointslice.kubernetes.io/managed-by";
@@ -52,6 +52,8 @@ pub struct Presentation {
     pub service_type: ServiceType,
     /// How the paths are matched.
     pub path_type: PathType,
+    /// The shard that presents.
+    pub shard: Http01Shard,
 }
 
 /// A name, and the token that a CA will request there.
@@ -74,14 +76,6 @@ pub enum PathType {
     ImplementationSpecific,
 }
 
-/// The name of the Service of this type, the same in every namespace.
-pub fn service_name(service_type: ServiceType) -> &'static str {
-    match service_type {
-        ServiceType::ClusterIp => "certwright-http01",
-        ServiceType::NodePort => "certwright-http01-nodeport",
-    }
-}
-
 impl PathType {
     /// All of them.
     pub const ALL: [Self; 2] = [Self::Exact, Self::ImplementationSpecific];
@@ -102,7 +96,7 @@ pub fn ingress_name(presentation: &Presentation) -> String {
     for option in [&presentation.ingress_class_name, &presentation.class] {
         digest.add_option(option.as_deref());
     }
-    digest.add(service_name(presentation.service_type));
+    digest.add(&presentation.shard.service_name(presentation.service_type));
     digest.add_map(&presentation.template.labels);
     digest.add_map(&presentation.template.annotations);
     digest.name()
@@ -110,7 +104,8 @@ pub fn ingress_name(presentation: &Presentation) -> String {
 
 /// The Ingress that routes all of a Certificate's challenge paths to the shared Service.
 pub fn ingress(presentation: &Presentation) -> Ingress {
-    let labels = certificate_labels(&presentation.template.labels, &presentation.certificate_uid);
+    let labels =
+        certificate_labels(&presentation.template.labels, &presentation.certificate_uid, &presentation.shard);
     let owner = certificate_owner(&presentation.certificate_name, &presentation.certificate_uid);
     Ingress {
         metadata: ObjectMeta {
@@ -131,12 +126,17 @@ pub fn ingress(presentation: &Presentation) -> Ingress {
 }
 
 /// The Service behind the Ingresses of a namespace. `responder_port` is the port where the operator's pods answer.
-pub fn service(namespace: &str, service_type: ServiceType, responder_port: u16) -> Service {
+pub fn service(
+    namespace: &str,
+    service_type: ServiceType,
+    responder_port: u16,
+    shard: &Http01Shard,
+) -> Service {
     Service {
         metadata: ObjectMeta {
-            name: Some(service_name(service_type).into()),
+            name: Some(shard.service_name(service_type)),
             namespace: Some(namespace.into()),
-            labels: Some(our_labels()),
+            labels: Some(shard.labels()),
             ..ObjectMeta::default()
         },
         spec: Some(ServiceSpec {
@@ -165,6 +165,7 @@ pub fn endpoint_slices(
     service_uid: Option<&str>,
     responder_port: u16,
     addresses: &BTreeSet<IpAddr>,
+    shard: &Http01Shard,
 ) -> Vec<EndpointSlice> {
     let (six, four) =
         addresses.iter().filter(|ip| is_routable(**ip)).partition::<Vec<IpAddr>, _>(|ip| ip.is_ipv6());
@@ -172,7 +173,13 @@ pub fn endpoint_slices(
         .into_iter()
         .filter(|(_, addresses)| !addresses.is_empty())
         .map(|(family, addresses)| EndpointSlice {
-            metadata: slice_metadata(namespace, service_type, service_uid, family),
+            metadata: slice_metadata(
+                namespace,
+                &shard.service_name(service_type),
+                service_uid,
+                family,
+                shard,
+            ),
             address_type: family.into(),
             endpoints: addresses.iter().map(ready_endpoint).collect(),
             ports: Some(vec![EndpointPort {
@@ -183,11 +190,6 @@ pub fn endpoint_slices(
             }]),
         })
         .collect()
-}
-
-/// The name of the slice for `address_type` (`IPv4` or `IPv6`).
-fn endpoint_slice_name(service_type: ServiceType, address_type: &str) -> String {
-    format!("{}-{}", service_name(service_type), address_type.to_ascii_lowercase())
 }
 
 fn annotations(presentation: &Presentation) -> BTreeMap<String, String> {
@@ -221,20 +223,27 @@ fn rules(presentation: &Presentation) -> Vec<IngressRule> {
             http: Some(HTTPIngressRuleValue {
                 paths: tokens
                     .into_iter()
-                    .map(|token| path(token, presentation.service_type, presentation.path_type))
+                    .map(|token| {
+                        path(token, presentation.service_type, presentation.path_type, &presentation.shard)
+                    })
                     .collect(),
             }),
         })
         .collect()
 }
 
-pub(super) fn path(token: &str, service_type: ServiceType, path_type: PathType) -> HTTPIngressPath {
+pub(super) fn path(
+    token: &str,
+    service_type: ServiceType,
+    path_type: PathType,
+    shard: &Http01Shard,
+) -> HTTPIngressPath {
     HTTPIngressPath {
         path: Some(challenge_path(token)),
         path_type: path_type.as_str().into(),
         backend: IngressBackend {
             service: Some(IngressServiceBackend {
-                name: service_name(service_type).into(),
+                name: shard.service_name(service_type),
                 port: Some(ServiceBackendPort { number: Some(SERVICE_PORT), name: None }),
             }),
             resource: None,
@@ -244,22 +253,23 @@ pub(super) fn path(token: &str, service_type: ServiceType, path_type: PathType) 
 
 fn slice_metadata(
     namespace: &str,
-    service_type: ServiceType,
+    service: &str,
     service_uid: Option<&str>,
     family: &str,
+    shard: &Http01Shard,
 ) -> ObjectMeta {
-    let mut labels = our_labels();
-    labels.insert(SERVICE_NAME_LABEL.into(), service_name(service_type).into());
+    let mut labels = shard.labels();
+    labels.insert(SERVICE_NAME_LABEL.into(), service.into());
     labels.insert(SLICE_MANAGED_BY_LABEL.into(), SLICE_MANAGED_BY.into());
     ObjectMeta {
-        name: Some(endpoint_slice_name(service_type, family)),
+        name: Some(format!("{service}-{}", family.to_ascii_lowercase())),
         namespace: Some(namespace.into()),
         labels: Some(labels),
         owner_references: service_uid.map(|uid| {
             vec![OwnerReference {
                 api_version: "v1".into(),
                 kind: "Service".into(),
-                name: service_name(service_type).into(),
+                name: service.into(),
                 uid: uid.into(),
                 controller: Some(true),
                 block_owner_deletion: Some(false),

@@ -6,25 +6,68 @@ use aws_lc_rs::digest::{Context, SHA256};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource;
 
-use certwright_api::{Certificate, LABEL_MANAGED_BY, MANAGED_BY};
+use certwright_api::{Certificate, LABEL_MANAGED_BY, MANAGED_BY, ServiceType};
 
 /// The label of every object of an http-01 validation; its value is `true`.
 pub const HTTP01_LABEL: &str = "certwright.dev/http01";
 /// The label to find a Certificate's Ingresses and HTTPRoutes, for all solvers.
 pub const CERTIFICATE_UID_LABEL: &str = "certwright.dev/certificate-uid";
 
-/// The labels of every object.
-pub(super) fn our_labels() -> BTreeMap<String, String> {
-    BTreeMap::from([(LABEL_MANAGED_BY.into(), MANAGED_BY.into()), (HTTP01_LABEL.into(), "true".into())])
+/// The label with the shard that an object belongs to. Without shards, there is none.
+const SHARD_LABEL: &str = "certwright.dev/http01-shard";
+const CLUSTER_IP_SERVICE: &str = "certwright-http01";
+const NODE_PORT_SERVICE: &str = "certwright-http01-nodeport";
+
+/// The shard that objects belong to, if several installations share the cluster. Each has its own Services.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Http01Shard(Option<String>);
+
+impl Http01Shard {
+    /// The shard with this id; `None` without shards.
+    pub fn new(id: Option<String>) -> Self {
+        Self(id)
+    }
+
+    /// The name of the shard's Service of this type, the same in every namespace.
+    pub fn service_name(&self, service_type: ServiceType) -> String {
+        let name = match service_type {
+            ServiceType::ClusterIp => CLUSTER_IP_SERVICE,
+            ServiceType::NodePort => NODE_PORT_SERVICE,
+        };
+        self.0.as_ref().map_or_else(|| name.to_owned(), |id| format!("{name}-{id}"))
+    }
+
+    /// The label selector of the shard's objects.
+    pub fn selector(&self) -> String {
+        match &self.0 {
+            Some(id) => format!("{HTTP01_LABEL}=true,{SHARD_LABEL}={id}"),
+            None => format!("{HTTP01_LABEL}=true,!{SHARD_LABEL}"),
+        }
+    }
+
+    /// The labels of every object.
+    pub(super) fn labels(&self) -> BTreeMap<String, String> {
+        let labels = [(LABEL_MANAGED_BY, MANAGED_BY), (HTTP01_LABEL, "true")];
+        let shard = self.0.as_deref().map(|id| (SHARD_LABEL, id));
+        labels.into_iter().chain(shard).map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    }
+}
+
+/// Whether this is the name of a Service of some shard.
+pub(super) fn is_service_of_ours(name: &str) -> bool {
+    name.strip_prefix(CLUSTER_IP_SERVICE).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 /// The labels of an object for one Certificate: those from its solver, and ours, which take precedence.
 pub(super) fn certificate_labels(
     added: &BTreeMap<String, String>,
     certificate_uid: &str,
+    shard: &Http01Shard,
 ) -> BTreeMap<String, String> {
     let mut labels = added.clone();
-    labels.extend(our_labels());
+    // A template must not assign the object to another shard.
+    labels.remove(SHARD_LABEL);
+    labels.extend(shard.labels());
     labels.insert(CERTIFICATE_UID_LABEL.into(), certificate_uid.into());
     labels
 }

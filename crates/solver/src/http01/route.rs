@@ -12,8 +12,8 @@ use kube::CustomResource;
 use serde::{Deserialize, Serialize};
 
 use super::challenge_path;
-use super::objects::{PresentedChallenge, SERVICE_PORT, service_name};
-use super::ownership::{NameDigest, certificate_labels, certificate_owner};
+use super::objects::{PresentedChallenge, SERVICE_PORT};
+use super::ownership::{Http01Shard, NameDigest, certificate_labels, certificate_owner};
 use certwright_api::{ParentReference, ServiceType};
 
 mod acceptance;
@@ -43,6 +43,8 @@ pub struct RoutePresentation {
     pub labels: BTreeMap<String, String>,
     /// The solver's `http01.gatewayHTTPRoute.serviceType`.
     pub service_type: ServiceType,
+    /// The shard that presents.
+    pub shard: Http01Shard,
 }
 
 /// A `gateway.networking.k8s.io/v1` HTTPRoute, with the fields used here.
@@ -149,7 +151,7 @@ fn route_name(presentation: &RoutePresentation) -> String {
         digest.add_option(parent.port.map(|port| port.to_string()).as_deref());
     }
     digest.add_map(&presentation.labels);
-    digest.add(service_name(presentation.service_type));
+    digest.add(&presentation.shard.service_name(presentation.service_type));
     digest.name()
 }
 
@@ -212,7 +214,11 @@ fn route(presentation: &RoutePresentation, name: String, part: Part) -> HttpRout
         metadata: ObjectMeta {
             name: Some(name),
             namespace: Some(presentation.namespace.clone()),
-            labels: Some(certificate_labels(&presentation.labels, &presentation.certificate_uid)),
+            labels: Some(certificate_labels(
+                &presentation.labels,
+                &presentation.certificate_uid,
+                &presentation.shard,
+            )),
             owner_references: Some(vec![owner]),
             ..ObjectMeta::default()
         },
@@ -222,7 +228,7 @@ fn route(presentation: &RoutePresentation, name: String, part: Part) -> HttpRout
             rules: vec![HttpRouteRule {
                 matches: part.tokens.iter().map(|token| exactly(challenge_path(token))).collect(),
                 backend_refs: vec![BackendReference {
-                    name: service_name(presentation.service_type).into(),
+                    name: presentation.shard.service_name(presentation.service_type),
                     port: u16::try_from(SERVICE_PORT).ok(),
                 }],
             }],

@@ -74,6 +74,30 @@ fn class_is_an_annotation_and_ingress_class_name_a_field() {
 }
 
 #[test]
+fn each_shard_has_its_own_objects_and_says_whose_they_are() {
+    let shard = Http01Shard::new(Some("0a0a0a0a".into()));
+    assert_eq!(shard.selector(), "certwright.dev/http01=true,certwright.dev/http01-shard=0a0a0a0a");
+    assert_eq!(Http01Shard::default().selector(), "certwright.dev/http01=true,!certwright.dev/http01-shard");
+    let template = IngressTemplateMetadata {
+        labels: map(&[("certwright.dev/http01-shard", "0b0b0b0b")]),
+        ..IngressTemplateMetadata::default()
+    };
+    let untouched = ingress(&Presentation { template: template.clone(), ..presentation() });
+    assert_eq!(untouched.metadata.labels.unwrap().get("certwright.dev/http01-shard"), None);
+    let rendered = ingress(&Presentation { template, shard: shard.clone(), ..presentation() });
+    assert_eq!(rendered.metadata.labels.unwrap()["certwright.dev/http01-shard"], "0a0a0a0a");
+    let rules = rendered.spec.unwrap().rules.unwrap();
+    let backend = rules[0].http.as_ref().unwrap().paths[0].backend.service.as_ref();
+    assert_eq!(backend.unwrap().name, "certwright-http01-0a0a0a0a");
+    let service = service("shop", ServiceType::NodePort, 8089, &shard).metadata;
+    assert_eq!(service.name.as_deref(), Some("certwright-http01-nodeport-0a0a0a0a"));
+    assert_eq!(service.labels.unwrap()["certwright.dev/http01-shard"], "0a0a0a0a");
+    let addresses = BTreeSet::from(["192.0.2.1".parse().unwrap()]);
+    let slice = endpoint_slices("shop", ServiceType::ClusterIp, None, 8089, &addresses, &shard).remove(0);
+    assert_eq!(slice.metadata.name.as_deref(), Some("certwright-http01-0a0a0a0a-ipv4"));
+}
+
+#[test]
 fn the_templates_annotations_win_and_its_labels_do_not() {
     let template = IngressTemplateMetadata {
         labels: map(&[("team", "shop"), (HTTP01_LABEL, "false"), ("app.kubernetes.io/managed-by", "helm")]),
@@ -110,6 +134,7 @@ fn an_ingress_is_named_after_certificate_and_solver_but_not_its_challenges() {
         Presentation { ingress_class_name: None, ..base.clone() },
         Presentation { ingress_class_name: None, class: Some("nginx".into()), ..base.clone() },
         Presentation { service_type: ServiceType::NodePort, ..base.clone() },
+        Presentation { shard: Http01Shard::new(Some("0a0a0a0a".into())), ..base.clone() },
         Presentation {
             template: IngressTemplateMetadata {
                 labels: map(&[("a", "b")]),
@@ -133,7 +158,7 @@ fn an_ingress_is_named_after_certificate_and_solver_but_not_its_challenges() {
 #[test]
 fn the_service_has_no_selector_and_is_named_after_its_type() {
     assert_yaml(
-        &service("shop", ServiceType::NodePort, 8089),
+        &service("shop", ServiceType::NodePort, 8089, &Http01Shard::default()),
         "
 apiVersion: v1
 kind: Service
@@ -220,13 +245,14 @@ fn presentation() -> Presentation {
         class: None,
         template: IngressTemplateMetadata::default(),
         service_type: ServiceType::ClusterIp,
+        shard: Http01Shard::default(),
         path_type: PathType::Exact,
     }
 }
 
 fn slices(addresses: &[&str], service_uid: Option<&str>) -> Vec<EndpointSlice> {
     let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
-    endpoint_slices("shop", ServiceType::ClusterIp, service_uid, 8089, &addresses)
+    endpoint_slices("shop", ServiceType::ClusterIp, service_uid, 8089, &addresses, &Http01Shard::default())
 }
 
 fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {

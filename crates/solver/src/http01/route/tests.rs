@@ -121,6 +121,7 @@ fn a_route_is_named_after_certificate_and_solver_but_not_its_challenges() {
         RoutePresentation { certificate_uid: "77aa".into(), ..base.clone() },
         RoutePresentation { certificate_name: "web2".into(), ..base.clone() },
         RoutePresentation { service_type: ServiceType::NodePort, ..base.clone() },
+        RoutePresentation { shard: Http01Shard::new(Some("0a0a0a0a".into())), ..base.clone() },
         RoutePresentation { labels: BTreeMap::new(), ..base.clone() },
         RoutePresentation { parent_refs: base.parent_refs[..1].to_vec(), ..base.clone() },
         parents(|parent| parent.name = "other".into()),
@@ -228,6 +229,7 @@ fn presentation() -> RoutePresentation {
         parent_refs: serde_json::from_value(parent_refs).unwrap(),
         labels: BTreeMap::from([("team".into(), "shop".into())]),
         service_type: ServiceType::ClusterIp,
+        shard: Http01Shard::default(),
     }
 }
 
