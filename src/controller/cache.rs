@@ -176,10 +176,22 @@ impl Cache {
     }
 
     /// The current version of the same Certificate.
-    pub fn same_certificate(&self, certificate: &Certificate) -> Option<Arc<Certificate>> {
-        let found = self
-            .certificate(certificate.metadata.namespace.as_deref()?, certificate.metadata.name.as_deref()?)?;
-        (found.metadata.uid == certificate.metadata.uid).then_some(found)
+    pub fn same_certificate(&self, certificate: &Arc<Certificate>) -> Option<Arc<Certificate>> {
+        self.scope(certificate.metadata.namespace.as_deref()?)?.certificates.current(certificate)
+    }
+
+    /// The other Certificates that name the Secret of this one.
+    pub fn others_with_secret_of(&self, certificate: &Certificate) -> Vec<Arc<Certificate>> {
+        let namespace = certificate.metadata.namespace.as_deref().unwrap_or_default();
+        let index = Index::Secret(namespace, &certificate.spec.secret_name);
+        let scope = self.scope(namespace);
+        scope.map(|scope| scope.certificates.others_indexed(&index, certificate)).unwrap_or_default()
+    }
+
+    /// Whether the Certificate with this uid exists.
+    pub fn knows_certificate(&self, namespace: &str, name: &str, uid: &str) -> bool {
+        let scope = self.scope(namespace);
+        scope.and_then(|scope| scope.certificates.is_being_deleted(namespace, name, uid)).is_some()
     }
 
     /// Whether the Certificate with this uid exists and is not being deleted.

@@ -125,8 +125,8 @@ fn alerts_and_dashboard_ask_for_metrics_that_there_are() -> Result<()> {
     let rows: Vec<(&str, Vec<&str>)> = rows.map(|(name, rest)| (name, rest.split(" | ").collect())).collect();
     let documented: BTreeMap<&str, &str> =
         rows.iter().filter_map(|(name, cells)| Some((*name, *cells.first()?))).collect();
-    // In addition to the metrics' own labels, there are those of the scraped pod and of histogram buckets.
-    let mut labels = BTreeSet::from(["pod", "le"]);
+    // In addition to the metrics' own labels, there are those of the scraped target and of histogram buckets.
+    let mut labels = BTreeSet::from(["pod", "job", "le"]);
     for (_, cells) in &rows {
         labels.extend(
             cells.get(1).into_iter().flat_map(|cell| cell.split(", ")).map(|label| label.trim_matches('`')),

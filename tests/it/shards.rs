@@ -107,7 +107,11 @@ async fn each_shard_serves_its_own_certificates_with_one_account() -> Result<()>
         shards.a.shows(&sample, false).await?;
 
         let lost = ns.get("certificate/lost").await?.context("it is gone")?;
-        assert_eq!(lost["status"], json!({ "observedGeneration": -1 }), "nobody has seen it");
+        assert_eq!(
+            lost["status"],
+            json!({ "conditions": [], "observedGeneration": -1 }),
+            "nobody has seen it"
+        );
         let leases = ns.api::<Lease>().list(&Default::default()).await?.items;
         let of = |selector: &str| {
             let has = |lease: &&Lease| {

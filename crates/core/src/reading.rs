@@ -325,6 +325,11 @@ impl Readable for Issuer {
     fn needs_annotation(name: &str) -> bool {
         name.contains(OURS)
     }
+
+    // The selector of a shard may name any of them.
+    fn needs_label(_: &str) -> bool {
+        true
+    }
 }
 
 impl Readable for ClusterIssuer {
@@ -334,6 +339,11 @@ impl Readable for ClusterIssuer {
 
     fn needs_annotation(name: &str) -> bool {
         name.contains(OURS)
+    }
+
+    // The selector of a shard may name any of them.
+    fn needs_label(_: &str) -> bool {
+        true
     }
 }
 

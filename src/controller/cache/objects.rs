@@ -93,14 +93,33 @@ impl<K: Held> Objects<K> {
         (*entry.uid == *uid).then_some(entry.is_being_deleted)
     }
 
+    /// The current version of an object: the one that is known, if it has not changed.
+    pub fn current(&self, known: &Arc<K>) -> Option<Arc<K>> {
+        if self.has_version(known).is_some() {
+            return Some(known.clone());
+        }
+        let found = self.find(&ObjectName::of(&**known))?;
+        (found.meta().uid == known.meta().uid).then_some(found)
+    }
+
     /// The objects that have this index value.
     pub fn indexed(&self, index: &Index<'_>) -> Vec<Arc<K>> {
+        self.indexed_if(index, |_| true)
+    }
+
+    /// The objects other than `object` that have this index value.
+    pub fn others_indexed(&self, index: &Index<'_>, object: &K) -> Vec<Arc<K>> {
+        let own = ObjectName::of(object);
+        self.indexed_if(index, |name| *name != own)
+    }
+
+    fn indexed_if(&self, index: &Index<'_>, wanted: impl Fn(&ObjectName) -> bool) -> Vec<Arc<K>> {
         let hash = self.hash(index);
         let names: Vec<_> = {
             let state = self.state.read();
             let from = (hash, Arc::new(ObjectName::new("", "")));
             let same = state.index.range(from..).take_while(|(other, _)| *other == hash);
-            same.map(|(_, name)| name.clone()).collect()
+            same.map(|(_, name)| name.clone()).filter(|name| wanted(name)).collect()
         };
         let objects = names.iter().filter_map(|name| self.find(name));
         // Two values may have the same hash.

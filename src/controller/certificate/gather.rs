@@ -10,7 +10,6 @@ use super::held::{is_backup, private_key};
 use super::keeper::kept_by_cert_manager;
 use super::outputs::{Passwords, keystores_mark, read_passwords};
 use super::work::{ReconcileCertificate, Seen};
-use crate::controller::cache::Index;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer::account_of;
@@ -48,8 +47,7 @@ impl ReconcileCertificate {
         let profile = certificate.spec.profile.as_deref();
         let (issuer_view, account) = view_issuer(&issuer_id, issuer.as_ref(), profile, context).await?;
         let look_at_issuer = look_at_issuer(issuer.as_ref(), &issuer_view, context);
-        let same_secret =
-            context.cache.certificates(&Index::Secret(&namespace, &certificate.spec.secret_name));
+        let same_secret = context.cache.others_with_secret_of(&certificate);
         let slot_at = issuer.as_ref().map(|issuer| account_secret(issuer, &context.config.namespace));
         state.progress.slot = slot_at.as_ref().is_some_and(|account| context.order_slots.has(account, &uid));
         let namespace_is_ending = context.cache.namespace_is_ending(&namespace);
@@ -188,7 +186,7 @@ impl ReconcileCertificate {
     }
 }
 
-/// The oldest other Certificate with the same Secret, if it is older than this one.
+/// The oldest of those with the same Secret, if it is older than this one.
 fn claimed_by(certificate: &Certificate, same_secret: &[Arc<Certificate>]) -> Option<String> {
     let age = |certificate: &Certificate| {
         (certificate.metadata.creation_timestamp.as_ref().map(|time| time.0), certificate.name_any())

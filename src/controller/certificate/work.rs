@@ -58,7 +58,7 @@ pub(super) struct Seen {
     pub(super) name: String,
     pub(super) uid: String,
     pub(super) wanted: Result<ValidatedCertificate, InvalidSpec>,
-    /// The Certificates that name the same Secret, this one among them.
+    /// The Certificates that name the same Secret.
     pub(super) same_secret: Vec<Arc<Certificate>>,
     pub(super) claimed_by: Option<String>,
     /// cert-manager's Certificate that manages the Secret.
@@ -175,8 +175,8 @@ impl ReconcileCertificate {
     /// Keeps what this reconcile has learned, and could not write, for the next one.
     pub(super) fn put_back(&mut self, context: &Context) {
         let state = std::mem::take(&mut self.state);
-        let is_gone = context.cache.same_certificate(&self.certificate).is_none();
-        let kept = (!self.at_rest && !is_gone).then(|| {
+        let exists = context.cache.knows_certificate(&self.namespace, &self.name, &self.uid);
+        let kept = (!self.at_rest && exists).then(|| {
             let recorded = self.certificate.status.clone().unwrap_or_default();
             (Memory::of(&recorded, state), std::mem::take(&mut self.news))
         });

@@ -24,6 +24,39 @@ fn an_object_is_found_by_its_name_and_by_what_it_is_now() {
     assert!(names(&objects, "shop", "other").is_empty() && !objects.has("shop", "web"));
 }
 
+#[test]
+fn the_current_version_is_the_known_one_until_it_changes() {
+    let lookups = Counter::default();
+    let objects = Objects::<Certificate>::new(lookups.clone());
+    let version = |secret: &str, version: &str, uid: &str| {
+        let mut object = Arc::unwrap_or_clone(certificate("shop", "web", secret));
+        (object.metadata.resource_version, object.metadata.uid) =
+            (Some(version.to_owned()), Some(uid.to_owned()));
+        Arc::new(object)
+    };
+    objects.put(version("tls", "1", "one"));
+    let known = objects.get("shop", "web").unwrap();
+    assert!(Arc::ptr_eq(&objects.current(&known).unwrap(), &known));
+    assert_eq!(lookups.get(), 1, "it is not looked up again");
+    objects.put(version("other", "2", "one"));
+    assert_eq!(objects.current(&known).unwrap().spec.secret_name, "other");
+    objects.put(version("tls", "3", "two"));
+    assert!(objects.current(&known).is_none(), "another object of the same name");
+    objects.remove(&ObjectName::new("shop", "web"));
+    assert!(objects.current(&known).is_none());
+}
+
+#[test]
+fn others_with_the_same_secret_do_not_include_the_object_itself() {
+    let objects = Objects::<Certificate>::new(Counter::default());
+    let own = certificate("shop", "web", "tls");
+    objects.put(own.clone());
+    objects.put(certificate("shop", "api", "tls"));
+    objects.put(certificate("shop", "blog", "other"));
+    let others = objects.others_indexed(&Index::Secret("shop", "tls"), &own);
+    assert_eq!(others.iter().map(|other| other.name_any()).collect::<Vec<_>>(), ["api"]);
+}
+
 proptest! {
     /// Each object is in the index under its present values, and nothing else is.
     #[test]
