@@ -20,6 +20,18 @@ fn a_pending_authorization_is_proved_over_http() {
 }
 
 #[test]
+fn a_challenge_that_is_presented_again_keeps_what_it_waits_for() {
+    let authorizations = [pending("a.test", &["http-01"]), pending("*.b.test", &["dns-01"])];
+    let solvers = [solver("any", &[]), dns_solver("192.0.2.53", &[])];
+    let chosen = challenges(&authorizations, &solvers, &no_labels()).unwrap();
+    let mut before: Vec<_> = chosen.iter().map(|one| one.recorded(&[])).collect();
+    assert!(is_over_http(&before[0]) && !is_over_http(&before[1]));
+    before[0].reason = Some("connection refused".to_owned());
+    let reasons: Vec<_> = chosen.iter().map(|one| one.recorded(&before).reason).collect();
+    assert_eq!(reasons, [Some("connection refused".to_owned()), None]);
+}
+
+#[test]
 fn an_authorization_that_is_valid_already_needs_no_solver() {
     let mut valid = pending("*.a.test", &[]);
     valid.1.status = AuthorizationStatus::Valid;

@@ -239,4 +239,5 @@ fn a_self_check_that_never_passes_does_not_hold_up_an_order_that_the_ca_stumbled
     assert_eq!(failures, 1);
     assert!(world.now.duration_since(begin) < SignedDuration::from_mins(10), "{}", world.now);
     assert_eq!(world.ca.orders.len(), 1);
+    assert_eq!(world.step_names().iter().filter(|step| **step == "Present").count(), 1);
 }
