@@ -218,7 +218,10 @@ async fn a_shard_leaves_what_another_presents_in_the_same_namespace() -> Result<
         let services = ns.api::<Service>().list(&ours()).await?.items;
         let backend = left[0].spec.as_ref().and_then(|spec| spec.rules.as_ref()?.first()?.http.as_ref());
         let backend = backend.context("no path")?.paths[0].backend.service.as_ref().context("no Service")?;
-        assert_eq!(services.iter().map(|one| one.name_any()).collect::<Vec<_>>(), [backend.name.clone()]);
+        assert_eq!(
+            services.iter().filter_map(|one| one.metadata.name.as_deref()).collect::<Vec<_>>(),
+            [backend.name.as_str()]
+        );
         two.let_go().await?;
         issued(ns, "two").await?;
         wait_nothing_left(ns).await
