@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_of_a_reconcile_during_which_the_certificate_was_forgotten() {
-        let mut certificate = Certificate::default();
+        let mut certificate = Certificate::new("web", certwright_api::CertificateSpec::default());
         certificate.metadata.uid = Some("uid".to_owned());
         let mut state = State::default();
         state.learn().proof = Proof::Withdrawing;
