@@ -92,7 +92,7 @@ async fn each_shard_serves_its_own_certificates_with_one_account() -> Result<()>
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
         assert_eq!(shards.main.written("certificates"), names(&["one", "two"]));
         assert_eq!(shards.a.written("certificates"), names(&["three", "four"]));
-        assert_eq!(shards.main.written("clusterissuers"), names(&[&ns.name]));
+        assert!(shards.main.written("clusterissuers").contains(&ns.name));
         assert_eq!(shards.a.written("clusterissuers"), names(&[]), "a reader writes nothing");
         let account_key = format!("{}-account-key", ns.name);
         assert!(!shards.a.written("secrets").contains(&account_key));

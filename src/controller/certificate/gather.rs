@@ -56,7 +56,7 @@ impl ReconcileCertificate {
             wanted,
             passwords: Passwords::Ok(Arc::default()),
             claimed_by: claimed_by(&certificate, &same_secret),
-            same_secret,
+            same_secret: names_of(&same_secret),
             kept_by: None,
             secret: None,
             secret_view: SecretView::default(),
@@ -124,8 +124,9 @@ impl ReconcileCertificate {
         if is_settled || context.config.shard.selects_all() {
             return Ok(());
         }
-        self.same_secret = with_secret(context, &self.namespace, &self.certificate.spec.secret_name).await?;
-        self.claimed_by = claimed_by(&self.certificate, &self.same_secret);
+        let found = with_secret(context, &self.namespace, &self.certificate.spec.secret_name).await?;
+        self.claimed_by = claimed_by(&self.certificate, &found);
+        self.same_secret = names_of(&found);
         Ok(())
     }
 
@@ -178,12 +179,17 @@ impl ReconcileCertificate {
     /// may take the Secret over.
     fn owner_of(&self, secret: &Secret, context: &Context) -> Option<String> {
         let owner = secrets::annotation(secret, certwright_api::ANNOTATION_CERTIFICATE)?;
-        let claims = || self.same_secret.iter().any(|certificate| certificate.name_any() == owner);
+        let claims = || self.same_secret.iter().any(|name| name == owner);
         let stands = owner == self.name
             || claims()
             || context.cache.has_unreadable_certificate(&self.namespace, owner);
         Some(if stands { owner.to_owned() } else { self.name.clone() })
     }
+}
+
+/// Only the names are kept: hundreds of reconciles may each see the same hundreds of Certificates.
+fn names_of(certificates: &[Arc<Certificate>]) -> Vec<String> {
+    certificates.iter().map(|certificate| certificate.name_any()).collect()
 }
 
 /// The oldest of those with the same Secret, if it is older than this one.

@@ -58,8 +58,8 @@ pub(super) struct Seen {
     pub(super) name: String,
     pub(super) uid: String,
     pub(super) wanted: Result<ValidatedCertificate, InvalidSpec>,
-    /// The Certificates that name the same Secret.
-    pub(super) same_secret: Vec<Arc<Certificate>>,
+    /// The names of the Certificates that name the same Secret.
+    pub(super) same_secret: Vec<String>,
     pub(super) claimed_by: Option<String>,
     /// cert-manager's Certificate that manages the Secret.
     pub(super) kept_by: Option<String>,
