@@ -190,14 +190,16 @@ impl Cache {
 
     /// Whether the Certificate with this uid exists.
     pub fn knows_certificate(&self, namespace: &str, name: &str, uid: &str) -> bool {
-        let scope = self.scope(namespace);
-        scope.and_then(|scope| scope.certificates.is_being_deleted(namespace, name, uid)).is_some()
+        self.is_being_deleted(namespace, name, uid).is_some()
     }
 
     /// Whether the Certificate with this uid exists and is not being deleted.
     pub fn has_certificate(&self, namespace: &str, name: &str, uid: &str) -> bool {
-        let scope = self.scope(namespace);
-        scope.and_then(|scope| scope.certificates.is_being_deleted(namespace, name, uid)) == Some(false)
+        self.is_being_deleted(namespace, name, uid) == Some(false)
+    }
+
+    fn is_being_deleted(&self, namespace: &str, name: &str, uid: &str) -> Option<bool> {
+        self.scope(namespace)?.certificates.is_being_deleted(namespace, name, uid)
     }
 
     /// The Certificates of all namespaces that have this index value.

@@ -131,8 +131,8 @@ async fn reconcile_within(
         }
         None => tokio::select! {
             until = run(&mut work, context) => until?,
-            // A slow CA does not delay a deletion, or another shard: the current step is aborted, as in a crash. The deletion itself triggers the
-            // next reconcile.
+            // A slow CA does not delay a deletion, or another shard: the current step is aborted, as in a crash. The deletion
+            // itself triggers the next reconcile.
             () = context.issuer_departs(&id, &uid) => None,
         },
     };

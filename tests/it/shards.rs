@@ -1,79 +1,22 @@
 //! Two installations beside each other, which divide the objects by a label, with one ClusterIssuer.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+mod pair;
 
+use std::collections::BTreeSet;
+
+use self::pair::{LABEL, cluster_issuer, labelled, relabel, with_shards};
 use crate::common::faults::issuing;
 use crate::common::http01::{HeldName, hold, host, ours, presented};
-use crate::common::overheard::{NEW_ORDER, Overheard};
+use crate::common::overheard::NEW_ORDER;
 use crate::common::program::certwright;
-use crate::common::{
-    CLUSTER_ISSUERS, SOON, certificate, count, issued, issuer, of_issuer, revision, tls, wait_all,
-    wait_nothing_left,
-};
+use crate::common::{SOON, count, issued, revision, tls, wait_all, wait_nothing_left};
 use anyhow::{Context, Result, bail, ensure};
-use certwright_cluster::{Operator, Pebble, Proxy, TestNamespace};
+use certwright_cluster::TestNamespace;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::ResourceExt;
 use serde_json::{Value, json};
-use tokio::time::timeout;
-
-const LABEL: &str = "certwright.dev/shard";
-
-/// One of the installations, with its connection to the API server.
-struct Shard {
-    operator: Operator,
-    api: Proxy,
-}
-
-/// The installation that serves what has no label, and the one for `a`.
-struct Shards {
-    main: Shard,
-    a: Shard,
-    ca: Proxy,
-    heard: Overheard,
-}
-
-impl Shard {
-    async fn start(ns: &TestNamespace, identity: &str, selector: &str) -> Result<Self> {
-        let api = Proxy::of_api_server(&ns.cluster).await?;
-        let operator = Operator::builder(ns)
-            .api_server(&api.url)
-            .argument("--cluster-issuers", "true")
-            .argument("--leader-elect", "true")
-            .argument("--identity", identity)
-            .argument("--watch-label-selector", selector)
-            .start()
-            .await?;
-        Ok(Self { operator, api })
-    }
-
-    /// The names of the objects of this resource that it has written.
-    fn written(&self, resource: &str) -> BTreeSet<String> {
-        let beginning = format!("/{resource}/");
-        let writes = self.api.requests().into_iter().filter(|request| request.method != http::Method::GET);
-        let paths = writes.filter(|request| request.status.is_some_and(|status| status.is_success()));
-        let names = paths.filter_map(|request| {
-            let (_, rest) = request.path.split_once(&beginning)?;
-            Some(rest.split(['/', '?']).next()?.to_owned())
-        });
-        names.collect()
-    }
-
-    /// Waits until its metrics have this sample, or no longer have it.
-    async fn shows(&self, sample: &str, wanted: bool) -> Result<()> {
-        let mut interval = tokio::time::interval(Duration::from_millis(20));
-        let shown = async {
-            while self.operator.metrics().await?.contains(sample) != wanted {
-                interval.tick().await;
-            }
-            Ok(())
-        };
-        timeout(SOON, shown).await.with_context(|| format!("{sample} is not shown: {wanted}"))?
-    }
-}
 
 #[tokio::test]
 async fn each_shard_serves_its_own_certificates_with_one_account() -> Result<()> {
@@ -336,53 +279,6 @@ async fn the_label_of_an_annotated_ingress_decides_for_its_certificate() -> Resu
 
 const HTTP01: &str = "certwright.dev/http01=true";
 const SHARD_LABEL: &str = "certwright.dev/http01-shard";
-
-/// Runs `test` with two shards and a ready ClusterIssuer that has the name of the namespace.
-async fn with_shards(test: impl AsyncFnOnce(&TestNamespace, &Shards) -> Result<()>) -> Result<()> {
-    let _alone = CLUSTER_ISSUERS.lock().await;
-    TestNamespace::with("shards", async |ns| {
-        let pebble = Pebble::builder()
-            .nonce_reject_percent(0)
-            .authorization_reuse_percent(0)
-            .start(&ns.cluster)
-            .await?;
-        let ca = Proxy::start(&ns.cluster, &pebble.address).await?;
-        let heard = Overheard::at(&ca);
-        let main = Shard::start(ns, "main", &format!("!{LABEL}")).await?;
-        let a = Shard::start(ns, "a", &format!("{LABEL}=a")).await?;
-        let shards = Shards { main, a, ca, heard };
-        let yaml = of_issuer(&ns.name, &issuer(&format!("{}/dir", shards.ca.url), &pebble.ca_pem, ""));
-        ns.apply(&yaml.replace("kind: Issuer", "kind: ClusterIssuer")).await?;
-        let outcome = async {
-            ns.wait_condition(&cluster_issuer(ns), "Ready", "True", SOON).await?;
-            test(ns, &shards).await
-        }
-        .await;
-        ns.delete_object(&cluster_issuer(ns)).await?;
-        outcome
-    })
-    .await
-}
-
-fn cluster_issuer(ns: &TestNamespace) -> String {
-    format!("clusterissuer/{}", ns.name)
-}
-
-/// A Certificate for a name of its own, with the label of a shard.
-fn labelled(ns: &TestNamespace, name: &str, shard: Option<&str>) -> String {
-    let reference = format!("issuerRef: {{ name: {}, kind: ClusterIssuer }}", ns.name);
-    let yaml = certificate(name, &[&host(ns, name)], "").replace("issuerRef: { name: ca }", &reference);
-    match shard {
-        Some(shard) => {
-            yaml.replace("metadata: { ", &format!("metadata: {{ labels: {{ {LABEL}: {shard} }}, "))
-        }
-        None => yaml,
-    }
-}
-
-fn relabel(shard: Option<&str>) -> Value {
-    json!({ "metadata": { "labels": { (LABEL): shard } } })
-}
 
 fn with(object: &Value, field: &str, value: Value) -> Value {
     let mut object = object.clone();
