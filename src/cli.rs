@@ -6,8 +6,8 @@ use std::path::Path;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::command::{
-    Check, Completion, Deactivate, Error, Exit, Explain, List, Migrate, Renew, Revoke, Rollover, Run, Status,
-    crds, man,
+    Check, Completion, Deactivate, Error, Exit, Explain, List, Migrate, Rebind, Renew, Revoke, Rollover, Run,
+    Status, crds, man,
 };
 
 /// Keeps TLS Secrets filled with certificates from any ACME certificate authority.
@@ -36,6 +36,8 @@ pub enum Command {
     Revoke(Revoke),
     /// Roll over the account key of an issuer now.
     Rollover(Rollover),
+    /// Bind the account of an issuer anew, with a new key.
+    Rebind(Rebind),
     /// Deactivate an account of an issuer, permanently.
     Deactivate(Deactivate),
     /// Check everything that an issuance needs: the installation, issuers, their CAs, names.
@@ -71,6 +73,7 @@ impl Cli {
             Command::Renew(command) => command.execute().await,
             Command::Revoke(command) => command.execute().await,
             Command::Rollover(command) => command.execute().await,
+            Command::Rebind(command) => command.execute().await,
             Command::Deactivate(command) => command.execute().await,
             Command::Check(command) => command.execute().await,
             Command::Explain(command) => command.execute(),

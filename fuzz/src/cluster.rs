@@ -286,6 +286,7 @@ pub fn issuer(data: &[u8]) {
             mac_key: &MacKey::Usable,
             external_account_version: None,
             deactivate: object.annotations().get("certwright.dev/deactivate-account").map(String::as_str),
+            rebind: object.annotations().get("certwright.dev/rebind-account").map(String::as_str),
             deleted: None,
             has_finalizer: ours,
             keys: rollover::Keys {
@@ -301,7 +302,7 @@ pub fn issuer(data: &[u8]) {
         let mut state = account::State::new(status.clone(), &spec.server);
         state.drop_unconfirmed(&key_secret);
         state.key_is_known();
-        state.note_request(&snapshot, *NOW);
+        state.note_requests(&snapshot, *NOW);
         match account::next_step(&state, &snapshot, *NOW) {
             account::AccountStep::Wait { until, message: words, .. } => {
                 message(&words);
@@ -310,7 +311,7 @@ pub fn issuer(data: &[u8]) {
             account::AccountStep::Hold { until } => assert!(until.is_none_or(|until| until > *NOW)),
             _ => {}
         }
-        let _ = state.news_of_deactivation();
+        let _ = state.news_of_requests().count();
         let consequence = state.apply(&snapshot, account::Outcome::Rested, *NOW);
         assert!(consequence.reports.contains(&account::Report::Write));
     }

@@ -143,7 +143,7 @@ async fn run(work: &mut ReconcileIssuer, context: &Context) -> Result<Option<Tim
     for _ in 0..MAX_STEPS {
         let now = clock::now();
         work.seen.look_around(context);
-        work.state.note_request(&work.seen.snapshot(), now);
+        work.state.note_requests(&work.seen.snapshot(), now);
         let step = next_step(&work.state, &work.seen.snapshot(), now);
         debug!(?step, "next step");
         let span = debug_span!("step", step = name_of(&step));

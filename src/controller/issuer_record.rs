@@ -7,13 +7,16 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Resource, ResourceExt};
 
 use certwright_api::{
-    ANNOTATION_DEACTIVATE_ACCOUNT, ANNOTATION_ROLLOVER, AcmeIssuer, Allow, Certificate, ClusterIssuer,
-    FINALIZER_ACCOUNT, Issuer, IssuerKind, IssuerStatus, SECRET_KEY_TLS_KEY,
+    ANNOTATION_DEACTIVATE_ACCOUNT, ANNOTATION_REBIND, ANNOTATION_ROLLOVER, AcmeIssuer, Allow, Certificate,
+    ClusterIssuer, FINALIZER_ACCOUNT, Issuer, IssuerKind, IssuerStatus, SECRET_KEY_TLS_KEY,
 };
 use certwright_core::naming::account_key_secret;
 
 /// Where an account's key is: namespace and name of the Secret, and the key in its data.
 pub type AccountSecret = (String, String, String);
+
+/// The maximum number of characters of a request.
+const LONGEST_REQUEST: usize = 256;
 
 /// Which issuer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -67,6 +70,8 @@ pub struct IssuerRecord {
     pub has_finalizer: bool,
     /// The annotation that requests the deactivation of an account.
     pub deactivate: Option<String>,
+    /// The annotation that requests a rebinding of the account.
+    pub rebind: Option<String>,
     /// The annotation that requests a rollover of the account key.
     pub roll_over: Option<String>,
 }
@@ -92,9 +97,16 @@ impl IssuerRecord {
             deleted: object.meta().deletion_timestamp.as_ref().map(|time| time.0),
             has_finalizer: object.finalizers().iter().any(|finalizer| finalizer == FINALIZER_ACCOUNT),
             deactivate: object.annotations().get(ANNOTATION_DEACTIVATE_ACCOUNT).cloned(),
-            roll_over: object.annotations().get(ANNOTATION_ROLLOVER).cloned(),
+            rebind: request(object, ANNOTATION_REBIND),
+            roll_over: request(object, ANNOTATION_ROLLOVER),
         }
     }
+}
+
+/// The beginning of an annotation whose new values are requests. The status repeats it, so it must not be long.
+fn request<K: Resource>(object: &K, annotation: &str) -> Option<String> {
+    let value = object.annotations().get(annotation)?;
+    Some(value.chars().take(LONGEST_REQUEST).collect())
 }
 
 impl From<&Issuer> for IssuerRecord {

@@ -33,7 +33,7 @@ pub enum AccountOnDelete {
     Deactivate,
 }
 
-/// An account that an issuer had before it was bound to another external account.
+/// An account that an issuer had before another one replaced it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PreviousAccount {
@@ -53,6 +53,9 @@ pub struct PreviousAccount {
     /// Time at which another account replaced this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replacement_time: Option<Time>,
+    /// Whether the account was replaced because of the annotation `certwright.dev/rebind-account`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rebound: Option<bool>,
     /// Time at which the CA confirmed the deactivation of the account.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deactivation_time: Option<Time>,

@@ -8,6 +8,8 @@ pub const CONDITION_RECONCILING: &str = "Reconciling";
 pub const CONDITION_STALLED: &str = "Stalled";
 /// On an issuer, if its annotation requests a deactivation: is the account deactivated?
 pub const CONDITION_ACCOUNT_DEACTIVATED: &str = "AccountDeactivated";
+/// On an issuer, if its annotation requests a rebinding: is the account bound anew?
+pub const CONDITION_ACCOUNT_REBOUND: &str = "AccountRebound";
 /// On a Certificate: is an issuance in progress?
 pub const CONDITION_ISSUING: &str = "Issuing";
 /// On a Certificate: did the last revocation succeed? Absent if there was none.
@@ -67,6 +69,12 @@ pub mod issuer_reason {
         DEACTIVATED = "Deactivated";
         /// The annotation that requests a deactivation does not name an account of this issuer.
         UNKNOWN_ACCOUNT = "UnknownAccount";
+        /// An account with a new key replaces the one that was to be rebound.
+        ACCOUNT_REBOUND = "AccountRebound";
+        /// A rebinding is requested, and the spec has no external account.
+        NO_EXTERNAL_ACCOUNT = "NoExternalAccount";
+        /// The request for a rebinding was withdrawn; the previous account is used again.
+        REBINDING_WITHDRAWN = "RebindingWithdrawn";
         /// The issuer is deleted; its account is kept because another issuer uses it. Events only.
         ACCOUNT_RETAINED = "AccountRetained";
         /// The issuer is deleted; its account could not be deactivated. Events only.

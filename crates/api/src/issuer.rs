@@ -345,6 +345,12 @@ pub struct AcmeAccountStatus {
     /// Current terms of service of the CA, if they differ from those the account agreed to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latest_terms_of_service: Option<String>,
+    /// Time at which the CA last confirmed that the account is valid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_check_time: Option<Time>,
+    /// Time at which the operator asks the CA again whether the account is valid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_check_time: Option<Time>,
     /// Time at which the CA confirmed the deactivation of the account. A deactivated account cannot be used again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deactivation_time: Option<Time>,
@@ -363,6 +369,9 @@ pub struct AcmeAccountStatus {
     /// Value of the annotation `certwright.dev/rollover-account-key` that was last acted on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_rollover_request: Option<String>,
+    /// Value of the annotation `certwright.dev/rebind-account` that was last acted on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_rebind_request: Option<String>,
     /// The last rollover of the account key, if it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed_key_rollover: Option<FailedKeyRollover>,

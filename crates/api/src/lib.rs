@@ -105,6 +105,9 @@ pub const ANNOTATION_NEXT_KEY_CREATED: &str = "certwright.dev/next-key-created";
 pub const ANNOTATION_LAST_KEY_ROLLOVER: &str = "certwright.dev/last-key-rollover";
 /// On an Issuer or ClusterIssuer, set by a user: a new value requests a rollover of the account key now.
 pub const ANNOTATION_ROLLOVER: &str = "certwright.dev/rollover-account-key";
+/// On an Issuer or ClusterIssuer, set by a user: a new value requests an account with a new key that is bound to the same external
+/// account.
+pub const ANNOTATION_REBIND: &str = "certwright.dev/rebind-account";
 /// On a Certificate, set by a user: a new value requests a renewal now.
 pub const ANNOTATION_RENEW: &str = "certwright.dev/renew";
 /// On a Certificate, set by a user: revoke its certificate now, for this reason.

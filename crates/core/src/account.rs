@@ -4,6 +4,7 @@
 //! [`Outcome`]. All conditions, events and backoffs are decided here, and all errors of the CA are interpreted here.
 
 mod apply;
+mod check;
 mod contact;
 pub mod deactivation;
 pub mod evidence;
@@ -12,6 +13,7 @@ mod history;
 mod next_step;
 mod outcome;
 mod ownership;
+mod rebinding;
 mod registration;
 mod replacement;
 pub mod rollover;

@@ -21,6 +21,13 @@ pub enum Disposition {
     ValidationFailed,
 }
 
+impl Disposition {
+    /// Whether the account is the cause, so that its issuer is not ready.
+    pub fn is_about_account(self) -> bool {
+        matches!(self, Self::AccountUnusable | Self::CaOperatorMustAct)
+    }
+}
+
 /// What the failed call was about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum About {
@@ -80,6 +87,16 @@ pub fn disposition(code: &str, status: Option<u16>, about: About) -> Disposition
         (Some(400..=499), About::Order) => OrderLost,
         _ => Stumbled,
     }
+}
+
+/// What happens next if the CA answered a request for the state of an account like this; `None` if that says nothing about the
+/// account. Not every CA supports such requests.
+pub fn of_account_request(error: &AcmeError) -> Option<Disposition> {
+    let code = error.problem()?.code();
+    if code == "unauthorized" {
+        return Some(Disposition::AccountUnusable);
+    }
+    Some(Code::find(code).and_then(|known| of_class(known.class))?).filter(|next| next.is_about_account())
 }
 
 /// What happens next after an answer that is not accepted, because it is too long or contains something that must not be used.

@@ -34,6 +34,7 @@ const PASS_FOR_ISSUERS: &[&str] = &[
     issuer_reason::RATE_LIMITED,
     issuer_reason::SECRET_NOT_FOUND,
     issuer_reason::SECRET_KEY_NOT_FOUND,
+    issuer_reason::REBINDING_WITHDRAWN,
 ];
 
 /// The standing of a Certificate; `None` if it is ready, even while it is renewed.

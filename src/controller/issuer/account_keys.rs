@@ -38,8 +38,10 @@ impl AccountKeys {
         secret: &AccountSecret,
         context: &Context,
     ) -> Result<(), Error> {
-        let concerned =
-            self.next.is_some() || issuer.roll_over.is_some() || issuer.spec.account_key.is_some();
+        let concerned = self.next.is_some()
+            || issuer.roll_over.is_some()
+            || issuer.rebind.is_some()
+            || issuer.spec.account_key.is_some();
         if !concerned {
             return Ok(());
         }

@@ -50,6 +50,7 @@ impl ReconcileIssuer {
             AccountStep::RecordEnd(url) => self.record_end(&url, now, context).await?,
             AccountStep::NoteEnd(recorded) => Outcome::EndNoted(recorded),
             AccountStep::ReturnTo(previous) => self.return_to(previous, now, context).await?,
+            AccountStep::Check { url } => self.check(url, context).await?,
             AccountStep::UpdateContact => self.update_contact(context).await?,
             AccountStep::Deactivate { url, patience } => self.deactivate(Some(url), patience, context).await,
             AccountStep::SetFinalizer => {
@@ -165,6 +166,16 @@ impl ReconcileIssuer {
         };
         let answer = answer.await;
         Ok(Outcome::Adopted { recorded, answer })
+    }
+
+    async fn check(&mut self, url: String, context: &Context) -> Result<Outcome, Error> {
+        let (key, secret) = (self.key()?, self.account_secret.clone());
+        let answer = async {
+            let account = context.accounts.resume(&self.issuer.spec, secret, key, &url)?;
+            Ok(account.state().await?.status)
+        };
+        let answer = answer.await;
+        Ok(Outcome::Checked { url, answer })
     }
 
     async fn record_account(

@@ -132,6 +132,7 @@ impl Seen {
             mac_key: &self.mac_key,
             external_account_version: self.external_account_version.as_deref(),
             deactivate: self.issuer.deactivate.as_deref(),
+            rebind: self.issuer.rebind.as_deref(),
             deleted: self.issuer.deleted,
             has_finalizer: self.issuer.has_finalizer,
             keys: self.account_keys.view(self.key.as_ref(), self.issuer.roll_over.as_deref()),

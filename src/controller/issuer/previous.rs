@@ -19,13 +19,13 @@ use certwright_core::renewal::whole_seconds;
 use certwright_pki::{KeyEncoding, PrivateKey};
 
 impl ReconcileIssuer {
-    /// Replaces the key, because a new external account requires a new account, and a new account requires a new key. The old
+    /// Replaces the key, because another binding requires a new account, and a new account requires a new key. The old
     /// key stays in the Secret under its thumbprint, because only that key can deactivate the old account.
     pub(super) async fn replace_key(&mut self, now: Timestamp, context: &Context) -> Result<Outcome, Error> {
         let key =
             context.key_makers.make(account_key_algorithm(&self.issuer.spec), &self.account_secret.0).await?;
         self.put_key(pem(&key)?, None, now, context).await?;
-        info!(secret = self.account_secret.1, "made a new account key for another external account");
+        info!(secret = self.account_secret.1, "made a new account key for another account");
         Ok(Outcome::KeyReplaced)
     }
 

@@ -61,6 +61,7 @@ impl ReconcileIssuer {
                 }
             }
             Report::LiftRefusal => context.account_refusals.lift(&self.issuer.id),
+            Report::NotChecked(why) => info!(why, "the account could not be checked"),
             Report::Registered { url, found: true } => {
                 info!(account = url, "found the account of the key")
             }
@@ -94,7 +95,7 @@ impl ReconcileIssuer {
         if self.state.recorded == self.state.status {
             return Ok(());
         }
-        if let Some(event) = self.state.news_of_deactivation() {
+        for event in self.state.news_of_requests() {
             context.events.publish(&self.issuer.reference, &event).await;
         }
         match (self.issuer.id.kind, &self.issuer.id.namespace) {

@@ -1,14 +1,16 @@
 //! What follows from the outcome of a step: the second half of the state machine.
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::outcome::{CaAccount, Consequence, Failure, Outcome, Report};
 use super::state::{Pending, State};
-use super::{Recorded, Snapshot, changed_terms, look_at_key_id, note_contact, note_terms};
+use super::{Recorded, Snapshot, changed_terms, check, look_at_key_id, note_contact, note_terms};
 use crate::conditions::{sentence, set_condition};
 use crate::consequence::Next;
 use crate::disposition::{self, Disposition};
 use crate::events::Event;
+use crate::renewal::whole_seconds;
 use certwright_acme::{AccountStatus, AcmeError, Operation};
 use certwright_api::{AcmeAccountStatus, issuer_reason as reason};
 
@@ -17,7 +19,9 @@ impl State {
     pub fn apply(&mut self, snapshot: &Snapshot<'_>, outcome: Outcome, now: Timestamp) -> Consequence {
         let mut consequence = self.transition(snapshot, outcome, now);
         if let Next::Wait(until) = &mut consequence.next {
-            *until = (*until).into_iter().chain(self.next_deactivation(snapshot)).min();
+            let requests =
+                [self.next_deactivation(snapshot), self.next_rebinding(snapshot, now)].into_iter().flatten();
+            *until = requests.chain(*until).min();
         }
         consequence
     }
@@ -61,6 +65,7 @@ impl State {
                 self.refused(&error, Operation::NewAccount, snapshot, now)
             }
             Outcome::Adopted { recorded, answer } => self.adopted(recorded, answer, snapshot, now),
+            Outcome::Checked { url, answer } => self.checked(url, answer, snapshot, now),
             Outcome::Recorded => self.conclude(snapshot, now),
             Outcome::EndNoted(recorded) => {
                 self.note_end(&recorded, snapshot);
@@ -114,7 +119,8 @@ impl State {
         let news = news.map(|news| Event::normal(reason::TERMS_OF_SERVICE_CHANGED, "Agree", news));
         reports.extend(news.map(Report::Event));
         reports.extend(std::mem::take(&mut self.awaited).then_some(Report::WakeCertificates));
-        let until = look_at_key_id(snapshot.spec, now).into_iter().chain(rollover).min();
+        let check = self.plan_check(snapshot, now);
+        let until = look_at_key_id(snapshot.spec, now).into_iter().chain(rollover).chain(check).min();
         Consequence::wait(until, reports)
     }
 
@@ -160,7 +166,7 @@ impl State {
                 self.note_account(account, contact, recorded.key_id, snapshot, now);
                 Consequence::DECIDE
             }
-            Ok(account) => self.has_ended(&account, snapshot, now),
+            Ok(account) => self.has_ended(&account.url, account.status, snapshot, now),
             Err(error) if error.code() == "accountDoesNotExist" => {
                 self.pending = Some(Pending::Unknown { recorded, error });
                 Consequence::DECIDE
@@ -180,7 +186,7 @@ impl State {
         now: Timestamp,
     ) -> Consequence {
         if account.status != AccountStatus::Valid {
-            return self.has_ended(&account, snapshot, now);
+            return self.has_ended(&account.url, account.status, snapshot, now);
         }
         let contact = if contact.is_empty() { account.contact.clone() } else { contact };
         self.pending = Some(Pending::Confirmed { account, contact, found });
@@ -188,12 +194,18 @@ impl State {
     }
 
     /// The account exists, but is no longer valid.
-    fn has_ended(&mut self, account: &CaAccount, snapshot: &Snapshot<'_>, now: Timestamp) -> Consequence {
-        if account.status == AccountStatus::Deactivated {
-            self.pending = Some(Pending::Ended { url: account.url.clone(), by_us: false });
+    pub(super) fn has_ended(
+        &mut self,
+        url: &str,
+        status: AccountStatus,
+        snapshot: &Snapshot<'_>,
+        now: Timestamp,
+    ) -> Consequence {
+        if status == AccountStatus::Deactivated {
+            self.pending = Some(Pending::Ended { url: url.to_owned(), by_us: false });
             return Consequence::DECIDE;
         }
-        let message = format!("The CA says that the account {} is {}", account.url, account.status);
+        let message = format!("The CA says that the account {url} is {status}");
         self.account_unusable(None, &message, snapshot, now)
     }
 
@@ -237,10 +249,13 @@ impl State {
             bound_key_id: key_id,
             terms_of_service: account.terms_of_service,
             previous_accounts: self.history.clone(),
+            last_check_time: Some(Time(whole_seconds(now))),
+            next_check_time: Some(Time(check::next(snapshot.uid, now))),
             ..AcmeAccountStatus::default()
         };
         note_contact(&mut acme, contact);
         let before = self.status.acme.replace(acme);
+        self.note_rebound(before.as_ref(), snapshot, now);
         self.note_key_dates(before, snapshot, now);
     }
 

@@ -39,18 +39,22 @@ pub fn with_deactivated(history: &[PreviousAccount], uri: &str, now: Timestamp) 
     history
 }
 
-/// The previous account that is bound to `key_id` at `server` and can be used again.
+/// The previous account to return to, because it is bound to `key_id` at `server`. An account that was rebound on request is
+/// not returned to.
 pub(super) fn to_return_to<'a>(
     history: &'a [PreviousAccount],
     server: &str,
     key_id: &str,
 ) -> Option<&'a PreviousAccount> {
-    history.iter().rfind(|account| {
-        account.server == server
-            && account.bound_key_id.as_deref() == Some(key_id)
-            && account.deactivation_time.is_none()
-            && account.secret_key.is_some()
-    })
+    history.iter().rfind(|account| account.rebound != Some(true) && is_usable(account, server, key_id))
+}
+
+/// Whether a previous account is bound to `key_id` at `server` and can be used again.
+pub(super) fn is_usable(account: &PreviousAccount, server: &str, key_id: &str) -> bool {
+    account.server == server
+        && account.bound_key_id.as_deref() == Some(key_id)
+        && account.deactivation_time.is_none()
+        && account.secret_key.is_some()
 }
 
 #[cfg(test)]

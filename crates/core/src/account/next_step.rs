@@ -6,7 +6,8 @@ use super::registration::register;
 use super::situation::{Situation, wait_for_secret};
 use super::state::{Pending, State};
 use super::{
-    AccountStep, KeySecret, Recorded, Snapshot, contact, deactivation, history, rollover, wanted_contact,
+    AccountStep, KeySecret, Recorded, Snapshot, check, contact, deactivation, history, rebinding, rollover,
+    wanted_contact,
 };
 use crate::conditions::condition;
 use certwright_api::{CONDITION_READY, issuer_reason as reason};
@@ -42,6 +43,7 @@ pub(super) fn decide(situation: &Situation<'_>, now: Timestamp) -> AccountStep {
         // No request can be made for the account until it is known which key it has.
         Some(doubt) => holding(situation, now).unwrap_or(AccountStep::Rollover(doubt)),
         None => deactivation::due(situation, now)
+            .or_else(|| rebinding::due(situation, now))
             .or_else(|| holding(situation, now))
             .unwrap_or_else(|| with_secret(situation, now)),
     };
@@ -129,10 +131,10 @@ fn with_key(
         return match (&acme.deactivation_time, ended) {
             (Some(_), _) => deactivation::ended(situation, &acme.uri),
             (None, Some(ended)) => AccountStep::NoteEnd(ended.clone()),
-            (None, None) if contact::is_told(acme, &wanted_contact(spec)) => {
-                rollover::next_step(situation, now).map_or(AccountStep::Rest, AccountStep::Rollover)
-            }
-            (None, None) => AccountStep::UpdateContact,
+            (None, None) if !contact::is_told(acme, &wanted_contact(spec)) => AccountStep::UpdateContact,
+            (None, None) => check::due(acme, now)
+                .or_else(|| rollover::next_step(situation, now).map(AccountStep::Rollover))
+                .unwrap_or(AccountStep::Rest),
         };
     }
     if let Some(recorded) = on_secret
@@ -152,6 +154,9 @@ fn with_key(
     match bound_to {
         Some(_) if ours && situation.may_make_key() => AccountStep::ReplaceKey,
         Some(bound_to) => bound_otherwise(situation, bound_to, now),
+        None if let Some(previous) = rebinding::withdrawn(situation) => {
+            AccountStep::ReturnTo(previous.clone())
+        }
         None if !situation.state.looked_up => AccountStep::LookUp,
         None => register(situation, now),
     }
@@ -181,6 +186,9 @@ fn holding(situation: &Situation<'_>, now: Timestamp) -> Option<AccountStep> {
         return None;
     }
     status.failed_attempts?;
+    if let Some(previous) = rebinding::withdrawn(situation) {
+        return Some(rebinding::forget_failures(previous, now));
+    }
     // The CA may have rejected the MAC key or the key id. If they have changed, the next attempt is made immediately.
     let refused = status.refused_external_account_version.as_deref();
     if refused.is_some() && situation.external_account_version.is_some_and(|version| Some(version) != refused)

@@ -70,7 +70,7 @@ pub enum Outcome {
         /// Whether it was just generated.
         made: bool,
     },
-    /// A new key has replaced the one whose account is bound to another external account.
+    /// A new key has replaced the current one, whose account is replaced, too.
     KeyReplaced,
     /// The key of a previous account is the account key again.
     KeyRestored,
@@ -97,6 +97,13 @@ pub enum Outcome {
         recorded: Recorded,
         /// The CA's answer.
         answer: Result<CaAccount, AcmeError>,
+    },
+    /// The CA was asked whether the account is still valid.
+    Checked {
+        /// URL of the account.
+        url: String,
+        /// The state of the account.
+        answer: Result<AccountStatus, AcmeError>,
     },
     /// The CA's answer is recorded in the account key Secret.
     Recorded,
@@ -168,6 +175,8 @@ pub enum Report {
     WakeSharing,
     /// Forget the verdict, which no longer counts.
     LiftRefusal,
+    /// Log that the account could not be checked, and why.
+    NotChecked(String),
     /// Log that the account can be used.
     Registered {
         /// URL of the account.

@@ -37,6 +37,9 @@ impl State {
                 replaced.secret_key.clone_from(&kept_under);
             }
             replaced.replacement_time = Some(Time(whole_seconds(now)));
+            // A new key for the same external account is only generated for a rebinding.
+            let same = returned_to.is_none() && replaced.bound_key_id.as_deref() == snapshot.wanted_key_id();
+            replaced.rebound = (same && replaced.bound_key_id.is_some()).then_some(true);
             history = with_previous(&history, replaced);
         }
         Replacement { history, kept_under }

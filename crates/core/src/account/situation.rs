@@ -40,6 +40,8 @@ pub struct Snapshot<'a> {
     pub external_account_version: Option<&'a str>,
     /// The annotation that requests the deactivation of an account.
     pub deactivate: Option<&'a str>,
+    /// The annotation that requests a rebinding of the account.
+    pub rebind: Option<&'a str>,
     /// Since when the issuer is being deleted.
     pub deleted: Option<Timestamp>,
     /// Whether the issuer has our finalizer.

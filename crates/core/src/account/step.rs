@@ -28,7 +28,8 @@ pub enum AccountStep {
     },
     /// Generate a key and store it.
     MakeKey,
-    /// Replace the key, because its account is bound to another external account. The old key is kept in the Secret.
+    /// Replace the key, because its account is bound to another external account, or is to be bound anew. The old key is kept
+    /// in the Secret.
     ReplaceKey,
     /// Look up the account of the key at the CA.
     LookUp,
@@ -51,6 +52,11 @@ pub enum AccountStep {
     NoteEnd(Recorded),
     /// Restore the key of a previous account. The current key is kept in the Secret.
     ReturnTo(PreviousAccount),
+    /// Read the state of the account from the CA, as is done regularly.
+    Check {
+        /// URL of the account.
+        url: String,
+    },
     /// Send the new e-mail addresses to the CA.
     UpdateContact,
     /// Deactivate an account.

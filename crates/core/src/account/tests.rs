@@ -13,9 +13,11 @@ mod binding;
 mod failure;
 mod machine;
 mod snapshot;
-mod world;
+pub(super) mod world;
 
+pub(super) use machine::fates;
 pub(super) use snapshot::snapshot;
+pub(super) use world::refusal;
 
 const SERVER: &str = "https://acme.test/v2/DV";
 
@@ -373,7 +375,7 @@ fn recorded(server: &str, key_id: Option<&str>) -> Recorded {
     }
 }
 
-fn binding(key_id: &str) -> ExternalAccountBinding {
+pub(super) fn binding(key_id: &str) -> ExternalAccountBinding {
     ExternalAccountBinding {
         key_id: Some(key_id.to_owned()),
         key_id_secret_ref: None,

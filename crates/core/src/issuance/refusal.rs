@@ -6,7 +6,9 @@ use super::outcome::{Consequence, Report};
 use super::{Ending, Failure, Snapshot, State};
 use crate::backoff::ask_once_more;
 use crate::conditions::sentence;
-use crate::disposition::{self, About, Disposition, about, disposition, of_unacceptable, words};
+use crate::disposition::{
+    self, About, Disposition, about, disposition, of_account_request, of_unacceptable, words,
+};
 use crate::renewal::whole_seconds_up;
 use certwright_acme::{AccountStatus, AcmeError, Operation};
 use certwright_api::certificate_reason as reason;
@@ -27,8 +29,7 @@ impl State {
                 let until = now.checked_add(DOUBT).ok();
                 self.wait_for_account(seen, until, reason::ISSUER_NOT_READY, &message, now)
             }
-            // RFC 8555 section 7.3.6: after an account is deactivated, the CA answers all its requests like this.
-            AcmeError::Problem { .. } if error.code() == "unauthorized" => {
+            error if may_be_about_account(&error) => {
                 self.progress.doubted = Some(Box::new(error));
                 Consequence::decide(Vec::new())
             }
@@ -47,12 +48,12 @@ impl State {
         now: Timestamp,
     ) -> Consequence {
         let Some(error) = self.progress.doubted.take() else { return Consequence::decide(Vec::new()) };
-        let has_ended = match answer {
-            Ok(status) => status != AccountStatus::Valid,
-            Err(error) => matches!(error.code(), "unauthorized" | "accountDoesNotExist"),
+        let told = match answer {
+            Ok(AccountStatus::Valid) => None,
+            Ok(_) => Some(Disposition::AccountUnusable),
+            Err(error) => of_account_request(&error),
         };
-        let disposition = if has_ended { Disposition::AccountUnusable } else { disposition_of(&error) };
-        self.refused_as(seen, &error, disposition, now)
+        self.refused_as(seen, &error, told.unwrap_or(disposition_of(&error)), now)
     }
 
     fn wait_for_account(
@@ -83,7 +84,7 @@ impl State {
                 return self.ask_once_more(error, soon);
             }
         }
-        if matches!(disposition, Disposition::AccountUnusable | Disposition::CaOperatorMustAct) {
+        if disposition.is_about_account() {
             return self.blame_account(seen, error, disposition, now);
         }
         // A connection error may have the same name as a code of the CA, but does not come from the CA.
@@ -128,6 +129,19 @@ impl State {
         let reports =
             vec![Report::Account { disposition, reason, message }, Report::LeaveSlot, Report::Write];
         Consequence::wait(None, reports)
+    }
+}
+
+/// Whether the error leaves open if the account is the cause. After an account is deactivated, the CA answers all its requests
+/// with `unauthorized` (RFC 8555 section 7.3.6), and some CAs with 401 or 403 and a code of their own.
+fn may_be_about_account(error: &AcmeError) -> bool {
+    match error {
+        AcmeError::Problem { status, .. } => {
+            let code = error.code();
+            code == "unauthorized" || (matches!(status, 401 | 403) && disposition::reason(code).is_none())
+        }
+        AcmeError::Http { status, .. } => matches!(status, 401 | 403),
+        _ => false,
     }
 }
 

@@ -33,7 +33,7 @@ struct Described {
 
 impl State {
     /// Records in the status the progress of the deactivation that the annotation requests.
-    pub fn note_request(&mut self, snapshot: &Snapshot<'_>, now: Timestamp) {
+    pub(in crate::account) fn note_deactivation(&mut self, snapshot: &Snapshot<'_>, now: Timestamp) {
         match asked(&snapshot.with(self)) {
             Asked::Nothing => {
                 let conditions = &mut self.status.conditions;
@@ -76,7 +76,7 @@ impl State {
     }
 
     /// An event to publish with the status, if the condition has a new message about a deactivation that has not succeeded.
-    pub fn news_of_deactivation(&self) -> Option<Event> {
+    pub(in crate::account) fn news_of_deactivation(&self) -> Option<Event> {
         let now = condition(&self.status.conditions, CONDITION_ACCOUNT_DEACTIVATED)?;
         let before = condition(&self.recorded.conditions, CONDITION_ACCOUNT_DEACTIVATED);
         let is_news = now.status == "False" && before.is_none_or(|before| before.message != now.message);

@@ -55,6 +55,7 @@ fn snapshot<'a>(
         mac_key: &case.mac_key,
         external_account_version: Some("7"),
         deactivate: None,
+        rebind: None,
         deleted: None,
         has_finalizer: false,
         keys: rollover::Keys {

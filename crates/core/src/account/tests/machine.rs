@@ -18,7 +18,7 @@ fn fate() -> impl Strategy<Value = Fate> {
     ]
 }
 
-fn fates() -> impl Strategy<Value = Vec<Fate>> {
+pub(in crate::account) fn fates() -> impl Strategy<Value = Vec<Fate>> {
     prop::collection::vec(fate(), 0..25)
 }
 

@@ -15,6 +15,7 @@ pub(in crate::account) fn snapshot<'a>(spec: &'a AcmeIssuer, key_secret: &'a Key
         mac_key: &MacKey::NotRead,
         external_account_version: None,
         deactivate: None,
+        rebind: None,
         deleted: None,
         has_finalizer: false,
         keys: rollover::Keys::default(),

@@ -17,11 +17,11 @@ use certwright_acme::{AccountStatus, AcmeError, Operation, Problem};
 use certwright_api::{AcmeIssuer, CONDITION_READY, IssuerStatus, PreviousAccount};
 use certwright_pki::KeyAlgorithm;
 
-pub(super) const SERVER: &str = "https://acme.test/dir";
+pub(in crate::account) const SERVER: &str = "https://acme.test/dir";
 
 /// What happens to one effect: a call to the CA, or a write to the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(in crate::account) enum Fate {
     /// It works.
     Works,
     /// It has no effect: the CA answers 503, or the API server rejects the write.
@@ -36,11 +36,11 @@ pub(super) enum Fate {
 
 /// The reconcile ended: the process was killed, or the API server failed.
 #[derive(Debug)]
-pub(super) struct Broken;
+pub(in crate::account) struct Broken;
 
 /// An account at the CA.
 #[derive(Clone, Debug)]
-pub(super) struct Account {
+pub(in crate::account) struct Account {
     pub url: String,
     pub key: u32,
     pub key_id: Option<String>,
@@ -50,7 +50,7 @@ pub(super) struct Account {
 
 /// What a CA does when it is asked to change a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum KeyChanges {
+pub(in crate::account) enum KeyChanges {
     Made,
     /// It reports success, but keeps the old key.
     Pretended,
@@ -60,24 +60,26 @@ pub(super) enum KeyChanges {
 
 /// The account key Secret.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Secret {
+pub(in crate::account) struct Secret {
     pub key: u32,
     pub next: Option<(u32, Timestamp)>,
     pub account: Option<Recorded>,
     pub thumbprint_of: Option<u32>,
     pub created: Option<Timestamp>,
     pub last_rollover: Option<Timestamp>,
-    pub history: Vec<PreviousAccount>,
+    /// The list of previous accounts, if it was ever written.
+    pub history: Option<Vec<PreviousAccount>>,
     /// The keys of previous accounts, by their names in the data.
     pub kept: Vec<(String, u32)>,
 }
 
-pub(super) struct World {
+pub(in crate::account) struct World {
     pub now: Timestamp,
     pub spec: AcmeIssuer,
     pub generation: i64,
     pub request: Option<String>,
     pub deactivate: Option<String>,
+    pub rebind: Option<String>,
     pub deleted: Option<Timestamp>,
     pub has_finalizer: bool,
     pub released: bool,
@@ -86,10 +88,18 @@ pub(super) struct World {
     pub accounts: Vec<Account>,
     pub changes: KeyChanges,
     pub requires_binding: bool,
+    /// Whether the CA rejects every external account binding.
+    pub refuses_bindings: bool,
+    /// The MAC key, once it is read.
+    pub mac_key: MacKey,
+    /// The CA's error when it is asked for the state of an account.
+    pub says_of_account: Option<AcmeError>,
     /// What happens to the next effects. All later ones work.
     pub fates: VecDeque<Fate>,
     pub effects: usize,
     keys: u32,
+    /// Whether this reconcile has read the MAC key.
+    read_mac_key: bool,
     /// The account that this process uses, and its key.
     in_use: Option<(String, u32)>,
 }
@@ -102,6 +112,7 @@ impl World {
             generation: 1,
             request: None,
             deactivate: None,
+            rebind: None,
             deleted: None,
             has_finalizer: false,
             released: false,
@@ -110,9 +121,13 @@ impl World {
             accounts: Vec::new(),
             changes: KeyChanges::Made,
             requires_binding: false,
+            refuses_bindings: false,
+            mac_key: MacKey::Usable,
+            says_of_account: None,
             fates: VecDeque::new(),
             effects: 0,
             keys: 0,
+            read_mac_key: false,
             in_use: None,
         }
     }
@@ -131,14 +146,10 @@ impl World {
             .is_some_and(|ready| ready.status == "True" && ready.observed_generation == Some(self.generation))
     }
 
-    /// Reconciles until nothing is due within an hour, or the issuer is gone.
+    /// Reconciles until nothing is due within nine hours, or the issuer is gone.
     pub fn settle(&mut self) {
         for _ in 0..200 {
-            let next = match self.reconcile() {
-                Ok(None) => return,
-                Ok(Some(next)) => next,
-                Err(Broken) => self.now + SignedDuration::from_secs(1),
-            };
+            let Some(next) = self.reconcile_or_break() else { return };
             // A failing account is tried again, however long that takes.
             let is_failing = self.status.failed_attempts.is_some();
             if self.released || (!is_failing && next > self.now + SignedDuration::from_hours(9)) {
@@ -147,6 +158,32 @@ impl World {
             self.now = self.now.max(next) + SignedDuration::from_secs(1);
         }
         panic!("it does not come to rest: {:?}", self.status);
+    }
+
+    /// Reconciles whenever something is due within this time.
+    pub fn settle_for(&mut self, time: SignedDuration) {
+        let end = self.now + time;
+        for _ in 0..2000 {
+            let next = self.reconcile_or_break().filter(|next| *next < end);
+            self.now = next.map_or(end, |next| self.now.max(next) + SignedDuration::from_secs(1));
+            if next.is_none() {
+                return;
+            }
+        }
+        panic!("it does not come to rest: {:?}", self.status);
+    }
+
+    /// Reconciles so many times.
+    pub fn reconcile_times(&mut self, times: usize) {
+        for _ in 0..times {
+            let Some(next) = self.reconcile_or_break() else { return };
+            self.now = self.now.max(next.min(self.now + SignedDuration::from_hours(9)));
+        }
+    }
+
+    /// Reconciles, and returns when the next reconcile is due. One that broke is repeated a second later.
+    fn reconcile_or_break(&mut self) -> Option<Timestamp> {
+        self.reconcile().unwrap_or_else(|Broken| Some(self.now + SignedDuration::from_secs(1)))
     }
 
     fn fate(&mut self) -> Result<Fate, Broken> {
@@ -222,6 +259,8 @@ impl World {
             spec: self.spec.clone(),
             request: self.request.clone(),
             deactivate: self.deactivate.clone(),
+            rebind: self.rebind.clone(),
+            mac_key: if self.read_mac_key { self.mac_key.clone() } else { MacKey::NotRead },
         }
     }
 
@@ -229,8 +268,9 @@ impl World {
         Snapshot {
             generation: self.generation,
             key_id: &seen.key_id,
-            mac_key: &MacKey::Usable,
+            mac_key: &seen.mac_key,
             deactivate: seen.deactivate.as_deref(),
+            rebind: seen.rebind.as_deref(),
             deleted: self.deleted,
             has_finalizer: self.has_finalizer,
             keys: Keys {
@@ -248,6 +288,7 @@ impl World {
     }
 
     fn reconcile(&mut self) -> Result<Option<Timestamp>, Broken> {
+        self.read_mac_key = false;
         let mut state = State::new(self.status.clone(), &self.spec.server);
         self.note_secret(&mut state);
         state.drop_unconfirmed(&self.seen().key_secret);
@@ -279,7 +320,7 @@ impl World {
                     }
                 }
                 None => {
-                    state.note_request(&self.snapshot(&seen), now);
+                    state.note_requests(&self.snapshot(&seen), now);
                     let step = next_step(&state, &self.snapshot(&seen), now);
                     self.act(step, &mut state)?
                 }
@@ -295,8 +336,8 @@ impl World {
     }
 
     fn note_secret(&mut self, state: &mut State) {
-        let history = self.secret.as_ref().map(|secret| secret.history.clone());
-        state.note_history(history.filter(|history| !history.is_empty()));
+        let history = self.secret.as_ref().and_then(|secret| secret.history.clone());
+        state.note_history(history);
     }
 
     fn report(&mut self, reports: Vec<Report>, state: &mut State) -> Result<(), Broken> {
@@ -327,13 +368,15 @@ struct Seen {
     last_rollover: Option<Timestamp>,
     request: Option<String>,
     deactivate: Option<String>,
+    rebind: Option<String>,
+    mac_key: MacKey,
 }
 
-pub(super) fn thumbprint(key: u32) -> String {
+pub(in crate::account) fn thumbprint(key: u32) -> String {
     format!("key-{key}")
 }
 
-fn refusal(operation: Operation, status: u16, code: &str) -> AcmeError {
+pub(in crate::account) fn refusal(operation: Operation, status: u16, code: &str) -> AcmeError {
     let typ = format!("urn:ietf:params:acme:error:{code}");
     let problem = Box::new(Problem { typ, detail: code.to_owned(), ..Problem::default() });
     AcmeError::Problem { operation, status, problem, retry_after: None }

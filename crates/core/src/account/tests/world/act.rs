@@ -22,7 +22,10 @@ impl World {
                     Ok(world.account_of(key).map(|account| describe(account)))
                 })?)
             }
-            AccountStep::ReadMacKey => Outcome::MacKeyRead,
+            AccountStep::ReadMacKey => {
+                self.read_mac_key = true;
+                Outcome::MacKeyRead
+            }
             AccountStep::Register => self.register(key.unwrap())?,
             AccountStep::Adopt(recorded) => {
                 let url = recorded.url.clone();
@@ -48,8 +51,9 @@ impl World {
                 self.write(|world| {
                     let server = world.spec.server.clone();
                     let secret = world.secret.as_mut().unwrap();
-                    if secret.history.iter().any(|account| account.uri == url) {
-                        secret.history = with_deactivated(&secret.history, &url, now);
+                    let history = secret.history.get_or_insert_default();
+                    if history.iter().any(|account| account.uri == url) {
+                        *history = with_deactivated(history, &url, now);
                     } else {
                         let key_id = secret.account.as_ref().and_then(|account| account.key_id.clone());
                         secret.thumbprint_of = Some(secret.key);
@@ -75,6 +79,19 @@ impl World {
                 let replacement = state.replacement(&self.snapshot(&seen), Some(&previous), now);
                 self.write(|world| world.put_key(kept, Some(&previous), replacement, now))?;
                 Outcome::KeyRestored
+            }
+            AccountStep::Check { url } => {
+                let named = url.clone();
+                let answer = self.call(Operation::Account, |world| {
+                    if let Some(error) = world.says_of_account.clone() {
+                        return Err(error);
+                    }
+                    let found = world.accounts.iter().find(|account| account.url == named);
+                    found
+                        .map(|account| describe(account).status)
+                        .ok_or_else(|| refusal(Operation::Account, 400, "accountDoesNotExist"))
+                })?;
+                Outcome::Checked { url, answer }
             }
             AccountStep::UpdateContact => {
                 let contact: Vec<String> =
@@ -113,6 +130,9 @@ impl World {
             assert_eq!(world.secret.as_ref().map(|secret| secret.key), Some(key), "the key is in its Secret");
             if let Some(account) = world.account_of(key) {
                 return Ok((describe(account), false));
+            }
+            if world.refuses_bindings && key_id.is_some() {
+                return Err(refusal(Operation::NewAccount, 403, "unauthorized"));
             }
             let url = format!("https://acme.test/account/{}", world.accounts.len() + 1);
             let account = Account { url, key, key_id, contact: sent, deactivated: false };
@@ -213,7 +233,7 @@ impl World {
         let server = self.spec.server.clone();
         let secret = self.secret.as_mut().unwrap();
         secret.kept.extend(replacement.kept_under.map(|entry| (entry, secret.key)));
-        secret.history = replacement.history;
+        secret.history = Some(replacement.history);
         secret.key = key;
         secret.next = None;
         secret.created = account.is_none().then_some(now);
