@@ -20,7 +20,7 @@ use certwright_core::reissue::SecretView;
 use certwright_core::renewal::{RenewalInfoPolling, Windows};
 use certwright_core::spec::{ValidatedCertificate, is_dns_name};
 use certwright_core::{allow, disposition, kstatus, records, revocation};
-use certwright_pki::{KeyAlgorithm, certificate_signing_request};
+use certwright_pki::{KeyAlgorithm, SignatureHash, certificate_signing_request};
 use certwright_solver::http01::{Acceptance, HttpRoute, acceptance};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
@@ -80,7 +80,7 @@ fn check_seals(certificate: &Certificate) {
 }
 
 fn check_spec(spec: &CertificateSpec) {
-    let wanted = match ValidatedCertificate::new(spec) {
+    let wanted = match ValidatedCertificate::new(spec, None) {
         Ok(wanted) => wanted,
         Err(error) => return refusal(&error),
     };
@@ -92,7 +92,7 @@ fn check_spec(spec: &CertificateSpec) {
     }
     // The CRD's rules see to the names.
     if wanted.subject.dns_names.iter().all(|name| is_dns_name(name)) {
-        certificate_signing_request(&KEY, &wanted.subject)
+        certificate_signing_request(&KEY, &wanted.subject, SignatureHash::MatchKey)
             .expect("a spec that was validated can be asked for");
     }
 }
@@ -132,7 +132,7 @@ fn decide_on(case: &Case) {
     fn decide(case: &Case, secret: &SecretView) {
         let Case { certificate, order, authorizations, .. } = case;
         let status = certificate.status.clone().unwrap_or_default();
-        let wanted = ValidatedCertificate::new(&certificate.spec);
+        let wanted = ValidatedCertificate::new(&certificate.spec, None);
         let now = NOW.saturating_add(SignedDuration::from_secs(case.seconds)).unwrap_or(*NOW);
         let mut state = State { status: status.clone(), ..State::default() };
         state.progress.slot = true;
@@ -206,7 +206,7 @@ pub fn decide_with(secret: SecretView) {
         issuer_ref: IssuerRef { name: "ca".to_owned(), ..IssuerRef::default() },
         ..CertificateSpec::default()
     };
-    let wanted = ValidatedCertificate::new(&spec).expect("it is valid");
+    let wanted = ValidatedCertificate::new(&spec, None).expect("it is valid");
     let current = certwright_core::reissue::Current {
         wanted: &wanted,
         secret: &secret,

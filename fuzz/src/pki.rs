@@ -5,7 +5,9 @@ use std::sync::LazyLock;
 use certwright_acme::{jwk_thumbprint, parse_mac_key};
 use certwright_core::reissue::SecretView;
 use certwright_pki::keystore::{self, Pkcs12Encryption};
-use certwright_pki::{Chain, KeyEncoding, Leaf, PrivateKey, Subject, certificate_signing_request};
+use certwright_pki::{
+    Chain, KeyAlgorithm, KeyEncoding, Leaf, PrivateKey, SignatureHash, Subject, certificate_signing_request,
+};
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 
@@ -88,7 +90,10 @@ pub fn private_key(data: &[u8]) {
     key.sign(b"message").expect("it can sign");
     assert_eq!(jwk_thumbprint(&key).len(), 43);
     let subject = Subject { dns_names: vec!["www.example.com".to_owned()], ..Subject::default() };
-    certificate_signing_request(&key, &subject).expect("it can ask for a certificate");
+    certificate_signing_request(&key, &subject, SignatureHash::MatchKey)
+        .expect("it can ask for a certificate");
+    let with_sha256 = certificate_signing_request(&key, &subject, SignatureHash::Sha256);
+    assert_eq!(with_sha256.is_err(), key.algorithm() == KeyAlgorithm::Ed25519);
 }
 
 pub fn mac_key(data: &[u8]) {

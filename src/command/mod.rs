@@ -25,6 +25,7 @@ mod exit;
 mod explain;
 mod handbook;
 mod list;
+mod mac_key;
 pub mod man;
 mod migrate;
 mod outlook;

@@ -5,7 +5,7 @@ mod issuer;
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Event;
+use k8s_openapi::api::core::v1::{Event, Secret};
 use kube::Api;
 use kube::api::ListParams;
 
@@ -14,7 +14,7 @@ use super::outlook::{self, Outlook};
 use super::output::{BAD, BOLD, DIM, GOOD, SO_SO, away, moment, shown, styled, table, wrapped};
 use super::{Cluster, ClusterArgs, Error, Exit, print};
 use crate::runtime::clock;
-use certwright_api::{Certificate, ClusterIssuer, Issuer, IssuerKind};
+use certwright_api::{AcmeIssuer, Certificate, ClusterIssuer, Issuer, IssuerKind};
 use certwright_core::reading::Reading;
 
 /// The column where values start.
@@ -90,7 +90,9 @@ async fn issuer_status(cluster: &Cluster, name: &str) -> Result<(String, Option<
     let events = events(cluster, Some(&cluster.namespace), found.metadata.uid.as_deref()).await;
     let now = clock::now();
     let outlook = outlook::of_issuer(&found, found.status.as_ref());
-    let text = issuer::rendered(&called, &found.spec.acme, found.status.as_ref(), &outlook, &events, now);
+    let mac_key = mac_key(cluster, &found.spec.acme, &cluster.namespace).await;
+    let (spec, status) = (&found.spec.acme, found.status.as_ref());
+    let text = issuer::rendered(&called, spec, status, &outlook, mac_key.as_ref(), &events, now);
     Ok((text, outlook.ready))
 }
 
@@ -101,7 +103,8 @@ async fn cluster_issuer_status(cluster: &Cluster, name: &str) -> Result<(String,
     let events = events(cluster, None, found.metadata.uid.as_deref()).await;
     let now = clock::now();
     let outlook = outlook::of_issuer(&found, found.status.as_ref());
-    let text = issuer::rendered(&called, &found.spec.acme, found.status.as_ref(), &outlook, &events, now);
+    let (spec, status) = (&found.spec.acme, found.status.as_ref());
+    let text = issuer::rendered(&called, spec, status, &outlook, None, &events, now);
     Ok((text, outlook.ready))
 }
 
@@ -120,6 +123,12 @@ async fn issuer_of(cluster: &Cluster, certificate: &Certificate) -> Option<Outlo
             Some(outlook::of_issuer(&issuer, issuer.status.as_ref()))
         }
     }
+}
+
+/// The Secret with the MAC key of an issuer; `None` if there is none, or the user may not read it.
+async fn mac_key(cluster: &Cluster, spec: &AcmeIssuer, namespace: &str) -> Option<Secret> {
+    let name = &spec.external_account_binding.as_ref()?.key_secret_ref.name;
+    Api::<Secret>::namespaced(cluster.client.clone(), namespace).get_opt(name).await.ok().flatten()
 }
 
 /// The events about an object, the newest first; none if the user may not read events.

@@ -38,7 +38,7 @@ pub fn marks_of_certificate(
     let spec = outcome.object.as_ref().and_then(|ours| serde_json::from_value(ours["spec"].clone()).ok());
     let spec: CertificateSpec =
         spec.ok_or_else(|| "there is no Certificate of Certwright's for it".to_owned())?;
-    let wanted = ValidatedCertificate::new(&spec).map_err(|error| error.to_string())?;
+    let wanted = ValidatedCertificate::new(&spec, None).map_err(|error| error.to_string())?;
     let secret_name = &wanted.secret_name;
     under_way(&outcome.original)?;
     let Some(secret) = secret else {

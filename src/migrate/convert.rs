@@ -141,7 +141,7 @@ fn certificate(object: &Value, issuers: &[Outcome]) -> Outcome {
     }
     let (taken, mut notes) = take(fields::CERTIFICATE, object);
     let invalid = match serde_json::from_value::<CertificateSpec>(taken["spec"].clone()) {
-        Ok(spec) => ValidatedCertificate::new(&spec).err().map(|error| error.to_string()),
+        Ok(spec) => ValidatedCertificate::new(&spec, None).err().map(|error| error.to_string()),
         Err(error) => Some(error.to_string()),
     };
     if let Some(invalid) = invalid {

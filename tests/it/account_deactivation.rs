@@ -6,16 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::common::accounts::{
-    Ca, deactivate, deactivates, events, key_in, key_secret, not_ready, registered, uri,
+    Ca, client_of, deactivate, deactivates, events, key_in, key_secret, not_ready, registered, uri,
 };
 use crate::common::overheard::{ACCOUNT, NEW_ACCOUNT, problem, refusal};
 use crate::common::{SOON, certificate, condition, hang, issued, of_issuer};
 use anyhow::{Context, Result};
 use certwright::runtime::clock::Stopwatch;
+use certwright_acme::Account;
 use certwright_cluster::proxy::Action;
 use certwright_cluster::{Operator, Pebble, TestNamespace};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
@@ -286,4 +289,36 @@ fn at_pebble(ca: &Ca, url: &str) -> String {
 /// A name that no other test uses.
 fn host(ns: &TestNamespace, label: &str) -> String {
     format!("{label}.{}.example.com", ns.name)
+}
+
+/// In the CA's portal, for example. The check is made due here; it is made once a day.
+#[tokio::test]
+async fn an_account_that_ended_at_the_ca_is_noticed_by_the_daily_check() -> Result<()> {
+    TestNamespace::with("deactivation", async |ns| {
+        let ca = Ca::start(ns, Pebble::builder()).await?;
+        let _operator = Operator::builder(ns).start().await?;
+        ns.apply(&ca.issuer("")).await?;
+        let issuer = registered(ns, "ca").await?;
+        let time = |field: &str| -> Result<Timestamp> {
+            Ok(issuer["status"]["acme"][field].as_str().context("no time")?.parse()?)
+        };
+        let wait = time("nextCheckTime")?.duration_since(time("lastCheckTime")?);
+        assert!((21..=24).contains(&wait.as_hours()), "{wait}");
+
+        let due = json!({ "status": { "acme": { "nextCheckTime": "2026-01-01T00:00:00Z" } } });
+        let issuers = ns.api::<certwright_api::Issuer>();
+        issuers.patch_status("ca", &PatchParams::default(), &Patch::Merge(&due)).await?;
+        let checked = |issuer: &Value| issuer["status"]["acme"]["nextCheckTime"] != "2026-01-01T00:00:00Z";
+        ns.wait("issuer/ca", SOON, checked).await?;
+        registered(ns, "ca").await?;
+
+        let key = key_in(ns, "ca-account-key", "tls.key").await?;
+        let found = Account::look_up(&client_of(&ca.pebble)?, key).await?.context("no account")?;
+        found.account.deactivate().await?;
+        issuers.patch_status("ca", &PatchParams::default(), &Patch::Merge(&due)).await?;
+        let message = not_ready(ns, "ca", "Unauthorized").await?;
+        assert!(message.contains("deactivated"), "{message}");
+        Ok(())
+    })
+    .await
 }

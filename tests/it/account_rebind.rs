@@ -1,5 +1,7 @@
 //! A new key id binds a new account; the previous account stays on record until it is deactivated on request.
 
+mod same_key_id;
+
 use crate::common::accounts::{
     Ca, MAC_KEY, OTHER_MAC_KEY, deactivate, is_up_to_date, key_in, not_ready, registered, uri,
 };

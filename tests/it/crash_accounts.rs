@@ -9,22 +9,41 @@ use anyhow::{Context, Result, ensure};
 use certwright_cluster::proxy::RequestInfo;
 use certwright_cluster::{Operator, Pebble, Proxy, TestNamespace};
 use k8s_openapi::api::core::v1::Secret;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A key, a registration, and two deactivations, each with its records.
 const LEAST_WRITES: usize = 8;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_after_any_write_leaves_two_accounts_that_both_end() -> Result<()> {
-    walk(LEAST_WRITES, |point| life(point, When::Answered)).await
+    walk(LEAST_WRITES, |point| life(point, When::Answered, By::KeyId)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_before_any_write_leaves_two_accounts_that_both_end() -> Result<()> {
-    walk(LEAST_WRITES, |point| life(point, When::NotSent)).await
+    walk(LEAST_WRITES, |point| life(point, When::NotSent, By::KeyId)).await
 }
 
-async fn life(point: usize, when: When) -> Result<Run> {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_after_any_write_of_a_rebinding_leaves_two_accounts_that_both_end() -> Result<()> {
+    walk(LEAST_WRITES, |point| life(point, When::Answered, By::Request)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_before_any_write_of_a_rebinding_leaves_two_accounts_that_both_end() -> Result<()> {
+    walk(LEAST_WRITES, |point| life(point, When::NotSent, By::Request)).await
+}
+
+/// How the account is replaced.
+#[derive(Clone, Copy)]
+enum By {
+    /// The spec has another key id.
+    KeyId,
+    /// The annotation requests another account with the same key id.
+    Request,
+}
+
+async fn life(point: usize, when: When, by: By) -> Result<Run> {
     let mut run = None;
     TestNamespace::with("crash", async |ns| {
         let ca = Ca::start(ns, Pebble::builder().eab("kid-1", MAC_KEY).eab("kid-2", OTHER_MAC_KEY)).await?;
@@ -41,13 +60,15 @@ async fn life(point: usize, when: When) -> Result<Run> {
         ns.apply(&issuer(&ca, "kid-1")).await?;
         let old = uri(&registered(ns, "ca").await?);
         let old_key = key_in(ns, "ca-account-key", "tls.key").await?;
-        ns.apply(&mac_key("eab", OTHER_MAC_KEY)).await?;
+        if let By::KeyId = by {
+            ns.apply(&mac_key("eab", OTHER_MAC_KEY)).await?;
+        }
         killer.arm(&operator)?;
-        killer.until(end(ns, &ca, &old), &operator).await?;
-        end(ns, &ca, &old).await?;
+        killer.until(end(ns, &ca, &old, by), &operator).await?;
+        end(ns, &ca, &old, by).await?;
 
         let heard = killer.heard().get(NEW_ACCOUNT).copied().unwrap_or_default();
-        ensure!(heard == 2, "{heard} registrations, but there are two key ids");
+        ensure!(heard == 2, "{heard} registrations, but there are two accounts");
         let new_key = key_in(ns, "ca-account-key", "tls.key").await?;
         ensure!(ca.has_deactivated(old_key).await?, "the first account lives on");
         ensure!(ca.has_deactivated(new_key).await?, "the second account lives on");
@@ -62,12 +83,18 @@ async fn life(point: usize, when: When) -> Result<Run> {
 
 /// Binds another account, deactivates the first one, and then the second one with its issuer; continues from wherever the last
 /// run ended.
-async fn end(ns: &TestNamespace, ca: &Ca, old: &str) -> Result<()> {
+async fn end(ns: &TestNamespace, ca: &Ca, old: &str, by: By) -> Result<()> {
     let Some(present) = ns.get("issuer/ca").await? else { return Ok(()) };
     if present["metadata"]["deletionTimestamp"].is_null() {
-        ns.apply(&issuer(ca, "kid-2")).await?;
-        let bound = |issuer: &Value| issuer["status"]["acme"]["boundKeyID"] == "kid-2";
-        ns.wait("issuer/ca", SOON, bound).await?;
+        match by {
+            By::KeyId => drop(ns.apply(&issuer(ca, "kid-2")).await?),
+            By::Request => {
+                let request = json!({"metadata": {"annotations": {"certwright.dev/rebind-account": "1"}}});
+                ns.patch("issuer/ca", request).await?;
+            }
+        }
+        let replaced = |issuer: &Value| issuer["status"]["acme"]["previousAccounts"][0]["uri"] == old;
+        ns.wait("issuer/ca", SOON, replaced).await?;
         ns.patch("issuer/ca", deactivate(old)).await?;
         let ended =
             |issuer: &Value| issuer["status"]["acme"]["previousAccounts"][0]["deactivationTime"].is_string();

@@ -11,7 +11,8 @@ use crate::account_end::{AccountPolicy, DeactivationStatus, PreviousAccount};
 use crate::allow::Allow;
 use crate::base64::PemBundle;
 use crate::bounds::{self, MAX_SOLVERS, MAX_URL};
-use crate::duration::{AcmeRequestTimeout, RolloverInterval};
+use crate::certificate::CertificatePrivateKey;
+use crate::duration::{AcmeRequestTimeout, RenewBefore, RolloverInterval};
 use crate::renewal::RenewalInformationSource;
 use crate::schema;
 use crate::solver::Solver;
@@ -138,6 +139,14 @@ pub struct AcmeIssuer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 255))]
     pub profile: Option<String>,
+    /// What applies to the Certificates of this issuer unless they say otherwise. A change takes effect with the next issuance
+    /// of each Certificate, and never causes one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_defaults: Option<CertificateDefaults>,
+    /// Hash of the signatures of certificate signing requests. `MatchKey` (the default): SHA-256 for RSA and ECDSA P-256, SHA-384
+    /// for P-384, SHA-512 for P-521. `SHA256`: always SHA-256, for CAs that accept no other. Ed25519 keys have no choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub csr_signature_hash: Option<CsrSignatureHash>,
     /// Where to get suggested renewal times. `ARI` (the default): from the CA, if it supports ACME Renewal Information (RFC
     /// 9773). `None`: nowhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -163,6 +172,33 @@ pub struct AcmeIssuer {
     )]
     #[schemars(length(max = MAX_SOLVERS))]
     pub solvers: Vec<Solver>,
+}
+
+/// Values for fields that a Certificate does not set.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CertificateDefaults {
+    /// The certificate's private key. `size` applies only to Certificates that set neither `algorithm` nor `size`, or the same
+    /// `algorithm`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private_key: Option<CertificatePrivateKey>,
+    /// How long before it expires the certificate is renewed, for Certificates without `renewBefore` and
+    /// `renewBeforePercentage`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "RenewBefore::schema")]
+    pub renew_before: Option<RenewBefore>,
+}
+
+/// Hash of the signatures of certificate signing requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = schema::without_description)]
+pub enum CsrSignatureHash {
+    /// The hash that matches the key.
+    #[default]
+    MatchKey,
+    /// SHA-256.
+    #[serde(rename = "SHA256")]
+    Sha256,
 }
 
 /// Reference to the Secret that stores the account's private key.

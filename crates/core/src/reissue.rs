@@ -219,7 +219,7 @@ fn names_differ(current: &Current<'_>) -> Option<Due> {
 
 fn algorithm_differs(current: &Current<'_>) -> Option<Due> {
     let found = current.secret.key_algorithm()?;
-    (found != current.wanted.key).then(|| Due {
+    (!current.wanted.accepts_key(found)).then(|| Due {
         reason: reason::KEY_ALGORITHM_CHANGED,
         message: format!("the private key is {found}, but the spec requires {}", current.wanted.key),
     })

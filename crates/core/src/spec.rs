@@ -11,8 +11,8 @@ use crate::renewal::{InvalidWindow, RenewalRule, Windows};
 use certwright_acme::Identifier;
 use certwright_api::bounds::MAX_DNS_NAME;
 use certwright_api::{
-    CertificateSpec, IssuerKind, PrivateKeyAlgorithm, PrivateKeyEncoding, RenewalPolicy, RevocationPolicy,
-    RotationPolicy, SecretTemplate,
+    CertificateDefaults, CertificatePrivateKey, CertificateSpec, IssuerKind, PrivateKeyAlgorithm,
+    PrivateKeyEncoding, RenewalPolicy, RevocationPolicy, RotationPolicy, SecretTemplate,
 };
 use certwright_pki::{Curve, KeyAlgorithm, KeyEncoding, Subject};
 
@@ -25,6 +25,8 @@ pub struct ValidatedCertificate {
     pub subject: Subject,
     /// The private key to generate.
     pub key: KeyAlgorithm,
+    /// What the Certificate itself says about the private key.
+    stated_key: StatedKey,
     /// The encoding of the private key.
     pub encoding: KeyEncoding,
     /// Whether each issuance has a new private key.
@@ -49,6 +51,17 @@ pub struct ValidatedCertificate {
     pub labels: BTreeMap<String, String>,
     /// Annotations for the Secret.
     pub annotations: BTreeMap<String, String>,
+}
+
+/// What a Certificate itself says about its private key, which may have defaults of its issuer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum StatedKey {
+    /// Nothing.
+    Nothing,
+    /// Only the algorithm.
+    Algorithm(PrivateKeyAlgorithm),
+    /// Both, or the size.
+    Size,
 }
 
 /// Why a spec is invalid. The CRD's own rules are not repeated here.
@@ -95,11 +108,11 @@ const KEY: &str = "at most 63 letters, digits, '-', '_' and '.', with a letter o
     DNS name and '/'";
 
 impl ValidatedCertificate {
-    /// Checks `spec` and fills in its defaults.
+    /// Checks `spec`, and fills in the `defaults` of its issuer and those of the API.
     ///
     /// # Errors
     /// [`InvalidSpec`], with a message that names the field.
-    pub fn new(spec: &CertificateSpec) -> Result<Self, InvalidSpec> {
+    pub fn new(spec: &CertificateSpec, defaults: Option<&CertificateDefaults>) -> Result<Self, InvalidSpec> {
         let template = spec.secret_template.clone().unwrap_or_default();
         for key in template.labels.keys().chain(template.annotations.keys()) {
             if key.starts_with("certwright.dev/") || key == certwright_api::LABEL_MANAGED_BY {
@@ -107,12 +120,18 @@ impl ValidatedCertificate {
             }
         }
         check_template(&template)?;
-        let key = spec.private_key.clone().unwrap_or_default();
+        let stated = spec.private_key.clone().unwrap_or_default();
+        let key = with_defaults(stated.clone(), defaults);
         let renewal = spec.renewal.clone().unwrap_or_default();
         Ok(Self {
             secret_name: spec.secret_name.clone(),
             subject: subject(spec)?,
             key: key_algorithm(key.algorithm.unwrap_or_default(), key.size)?,
+            stated_key: match (stated.algorithm, stated.size) {
+                (None, None) => StatedKey::Nothing,
+                (Some(algorithm), None) => StatedKey::Algorithm(algorithm),
+                (_, Some(_)) => StatedKey::Size,
+            },
             encoding: match key.encoding.unwrap_or_default() {
                 PrivateKeyEncoding::Pkcs1 => KeyEncoding::Pkcs1,
                 PrivateKeyEncoding::Pkcs8 => KeyEncoding::Pkcs8,
@@ -122,13 +141,28 @@ impl ValidatedCertificate {
             issuer_name: spec.issuer_ref.name.clone(),
             profile: spec.profile.clone().filter(|profile| !profile.is_empty()),
             duration: spec.duration.map(SignedDuration::from),
-            renewal: renewal_rule(spec),
+            renewal: renewal_rule(spec, defaults),
             outputs: Outputs::of(spec),
             renews: renewal.policy.unwrap_or_default() == RenewalPolicy::RenewBefore,
             windows: Windows::new(&renewal.windows),
             labels: template.labels,
             annotations: template.annotations,
         })
+    }
+
+    /// Whether a certificate with this key matches the spec. What the spec does not say takes effect with the next issuance: a
+    /// change of an issuer's defaults must not replace all its certificates.
+    pub fn accepts_key(&self, key: KeyAlgorithm) -> bool {
+        let family = match key {
+            KeyAlgorithm::Rsa(_) => PrivateKeyAlgorithm::Rsa,
+            KeyAlgorithm::Ecdsa(_) => PrivateKeyAlgorithm::Ecdsa,
+            KeyAlgorithm::Ed25519 => PrivateKeyAlgorithm::Ed25519,
+        };
+        match self.stated_key {
+            StatedKey::Nothing => true,
+            StatedKey::Algorithm(stated) => family == stated,
+            StatedKey::Size => key == self.key,
+        }
     }
 
     /// A digest of what can change in the Secret without a new certificate: its template, and the encoding of its key.
@@ -222,6 +256,29 @@ fn is_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
+/// The private key that the Certificate asks for, with the defaults of its issuer.
+fn with_defaults(
+    key: CertificatePrivateKey,
+    defaults: Option<&CertificateDefaults>,
+) -> CertificatePrivateKey {
+    let Some(default) = defaults.and_then(|defaults| defaults.private_key.as_ref()) else { return key };
+    let own = (key.algorithm, key.size);
+    let (algorithm, size) = match own {
+        (None, None) => (default.algorithm, default.size),
+        (Some(algorithm), None) if algorithm == default.algorithm.unwrap_or_default() => {
+            (Some(algorithm), default.size)
+        }
+        (None, Some(_)) => (default.algorithm, key.size),
+        _ => own,
+    };
+    CertificatePrivateKey {
+        algorithm,
+        size,
+        encoding: key.encoding.or(default.encoding),
+        rotation_policy: key.rotation_policy.or(default.rotation_policy),
+    }
+}
+
 fn key_algorithm(algorithm: PrivateKeyAlgorithm, size: Option<i32>) -> Result<KeyAlgorithm, InvalidSpec> {
     match (algorithm, size.filter(|size| *size != 0)) {
         (PrivateKeyAlgorithm::Rsa, None) => Ok(KeyAlgorithm::Rsa(2048)),
@@ -244,14 +301,15 @@ fn rotation(spec: &CertificateSpec, asked: RotationPolicy) -> RotationPolicy {
     if on_replace == Some(RevocationPolicy::KeyCompromise) { RotationPolicy::Always } else { asked }
 }
 
-fn renewal_rule(spec: &CertificateSpec) -> RenewalRule {
+fn renewal_rule(spec: &CertificateSpec, defaults: Option<&CertificateDefaults>) -> RenewalRule {
     if let Some(before) = spec.renew_before {
         return RenewalRule::Before(before.into());
     }
-    match spec.renew_before_percentage.and_then(|percent| u8::try_from(percent).ok()) {
-        Some(percent) => RenewalRule::BeforePercentage(percent),
-        None => RenewalRule::Default,
+    if let Some(percent) = spec.renew_before_percentage.and_then(|percent| u8::try_from(percent).ok()) {
+        return RenewalRule::BeforePercentage(percent);
     }
+    let before = defaults.and_then(|defaults| defaults.renew_before);
+    before.map_or(RenewalRule::Default, |before| RenewalRule::Before(before.into()))
 }
 
 #[cfg(test)]

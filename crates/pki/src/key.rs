@@ -4,10 +4,15 @@ mod jwk;
 use std::fmt;
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::encoding::{AsDer, EcPrivateKeyRfc5915Der, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{self, KeySize};
-use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256};
+use aws_lc_rs::signature::{
+    ECDSA_P521_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256,
+};
+use p384::ecdsa::signature::hazmat::PrehashSigner;
+use p384::pkcs8::DecodePrivateKey;
 use pem::{EncodeConfig, LineEnding, Pem};
 use x509_parser::asn1_rs::{Any, FromDer, OctetString, Sequence};
 use zeroize::{Zeroize, Zeroizing};
@@ -153,6 +158,26 @@ impl PrivateKey {
             }
             Pair::Rsa(pair) => sign_rsa(pair, message),
             Pair::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
+        }
+    }
+
+    /// Signs with ECDSA and SHA-256, whatever the curve, as a DER sequence.
+    pub(super) fn sign_ecdsa_sha256(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let der = self.pkcs8_der()?;
+        match &self.0.pair {
+            Pair::Ecdsa(Curve::P384, _) => {
+                let key = p384::ecdsa::SigningKey::from_pkcs8_der(&der).map_err(|_| KeyError::Sign)?;
+                let digest = digest(&SHA256, message);
+                let signature: p384::ecdsa::Signature =
+                    key.sign_prehash(digest.as_ref()).map_err(|_| KeyError::Sign)?;
+                Ok(signature.to_der().as_bytes().to_vec())
+            }
+            Pair::Ecdsa(Curve::P521, _) => {
+                let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P521_SHA256_ASN1_SIGNING, &der);
+                sign_ecdsa(&pair.map_err(|_| KeyError::Sign)?, message)
+            }
+            Pair::Ecdsa(Curve::P256, _) => self.sign_x509(message),
+            Pair::Rsa(_) | Pair::Ed25519(_) => Err(KeyError::Sign),
         }
     }
 

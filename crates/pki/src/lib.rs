@@ -7,5 +7,5 @@ pub mod keystore;
 mod signature;
 
 pub use chain::{Chain, ChainError, Leaf};
-pub use csr::{CsrError, Subject, certificate_signing_request};
+pub use csr::{CsrError, SignatureHash, Subject, certificate_signing_request};
 pub use key::{Curve, KeyAlgorithm, KeyEncoding, KeyError, PrivateKey, PublicNumbers};

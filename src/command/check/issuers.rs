@@ -10,6 +10,7 @@ use kube::{Api, Resource, ResourceExt};
 
 use super::Finding;
 use crate::command::error::words;
+use crate::command::mac_key::age;
 use crate::command::outlook::{condition, named};
 use crate::command::{Cluster, Error, causes};
 use crate::controller::accounts::trust;
@@ -118,7 +119,7 @@ async fn mac_key(cluster: &Cluster, issuer: &IssuerRecord, own_namespace: &str) 
     let (called, secret) = (called(issuer), format!("Secret {namespace}/{name}"));
     let registered = issuer.status.acme.is_some();
     let found = Api::<Secret>::namespaced(cluster.client.clone(), namespace).get_opt(name).await;
-    let data = match &found {
+    let found = match &found {
         Err(error) => {
             let words = format!("the MAC key of {called} cannot be read: {}", words(error));
             return Some(Finding::warn(words, "Ask somebody who may read Secrets there to run the check."));
@@ -126,14 +127,20 @@ async fn mac_key(cluster: &Cluster, issuer: &IssuerRecord, own_namespace: &str) 
         Ok(None) if registered => {
             return Some(Finding::ok(format!("{called} is registered, and no longer needs {secret}")));
         }
+        Ok(Some(_)) if registered => {
+            let words = format!("{called} is registered, and no longer needs {secret}, which can be deleted");
+            return Some(Finding::ok(words));
+        }
         Ok(None) => {
             return Some(Finding::fail(
                 format!("{secret} with the MAC key of {called} does not exist"),
                 "Create it.",
             ));
         }
-        Ok(Some(found)) => found.data.as_ref().and_then(|data| data.get(key)),
+        Ok(Some(found)) => found,
     };
+    let (data, age) =
+        (found.data.as_ref().and_then(|data| data.get(key)), age(&issuer.spec, found, clock::now()));
     Some(match data.map(|data| parse_mac_key(&data.0)) {
         None => Finding::fail(
             format!("{secret} has no key {key}, where {called} expects its MAC key"),
@@ -143,7 +150,15 @@ async fn mac_key(cluster: &Cluster, issuer: &IssuerRecord, own_namespace: &str) 
             format!("{key} of {secret} is not a valid MAC key for {called}: {error}"),
             "Paste it as the CA shows it. In a manifest, stringData takes it as it is.",
         ),
-        Some(Ok(_)) => Finding::ok(format!("{key} of {secret} is a well-formed MAC key for {called}")),
+        Some(Ok(_)) => {
+            let words = format!("{key} of {secret} is a well-formed MAC key for {called}, {}", age.words);
+            match age.too_old {
+                false => Finding::ok(words),
+                true => {
+                    Finding::warn(words, "Create a new one in the CA's portal, and paste it into the Secret.")
+                }
+            }
+        }
     })
 }
 

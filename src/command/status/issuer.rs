@@ -1,14 +1,16 @@
 //! One screen about an Issuer or ClusterIssuer.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Event;
+use k8s_openapi::api::core::v1::{Event, Secret};
 
 use super::{field, headline, optional, rendered_events, trouble, what_to_do};
 use crate::command::handbook::Chapter;
+use crate::command::mac_key::age;
 use crate::command::outlook::{Outlook, condition, time};
 use crate::command::output::moment;
 use certwright_api::{
-    AcmeAccountStatus, AcmeIssuer, CONDITION_ACCOUNT_DEACTIVATED, CONDITION_KEY_ROLLOVER, IssuerStatus,
+    AcmeAccountStatus, AcmeIssuer, CONDITION_ACCOUNT_DEACTIVATED, CONDITION_ACCOUNT_REBOUND,
+    CONDITION_KEY_ROLLOVER, IssuerStatus,
 };
 
 /// The screen.
@@ -17,6 +19,7 @@ pub(super) fn rendered(
     spec: &AcmeIssuer,
     status: Option<&IssuerStatus>,
     outlook: &Outlook,
+    mac_key: Option<&Secret>,
     events: &[Event],
     now: Timestamp,
 ) -> String {
@@ -25,7 +28,7 @@ pub(super) fn rendered(
     text.push_str(&trouble(outlook, Chapter::Issuers, now));
     text.push('\n');
     text.push_str(&field("Server", &spec.server));
-    text.push_str(&binding(spec));
+    text.push_str(&binding(spec, status.acme.as_ref(), mac_key, now));
     text.push_str(&status.acme.as_ref().map_or(String::new(), |acme| account(acme, now)));
     let failures = status.failed_attempts.map(|attempts| {
         let last = time(status.last_failure_time.as_ref());
@@ -35,9 +38,11 @@ pub(super) fn rendered(
         )
     });
     text.push_str(&optional("Failures", failures));
-    for (name, type_) in
-        [("Key rollover", CONDITION_KEY_ROLLOVER), ("Deactivation", CONDITION_ACCOUNT_DEACTIVATED)]
-    {
+    for (name, type_) in [
+        ("Key rollover", CONDITION_KEY_ROLLOVER),
+        ("Rebinding", CONDITION_ACCOUNT_REBOUND),
+        ("Deactivation", CONDITION_ACCOUNT_DEACTIVATED),
+    ] {
         let Some(condition) = condition(&status.conditions, type_) else { continue };
         text.push_str(&field(name, &format!("{}: {}", condition.reason, condition.message)));
         if condition.status != "True" {
@@ -48,14 +53,30 @@ pub(super) fn rendered(
     text
 }
 
-fn binding(spec: &AcmeIssuer) -> String {
+/// The external account. Its MAC key is needed only until the account is bound.
+fn binding(
+    spec: &AcmeIssuer,
+    acme: Option<&AcmeAccountStatus>,
+    mac_key: Option<&Secret>,
+    now: Timestamp,
+) -> String {
     let Some(binding) = &spec.external_account_binding else { return String::new() };
     let id = match (&binding.key_id, &binding.key_id_secret_ref) {
         (Some(id), _) => format!("key id {id}"),
         (None, Some(secret)) => format!("key id in Secret {}", secret.name),
         (None, None) => "no key id".to_owned(),
     };
-    field("Bound to", &format!("{id}, MAC key in Secret {}", binding.key_secret_ref.name))
+    let secret = &binding.key_secret_ref.name;
+    if acme.is_some_and(|acme| acme.bound_key_id.is_some()) {
+        let mac_key = match mac_key {
+            Some(_) => format!("; the MAC key in Secret {secret} is no longer needed and can be deleted"),
+            None => String::new(),
+        };
+        return field("Bound to", &format!("{id}{mac_key}"));
+    }
+    let age = mac_key.map(|mac_key| age(spec, mac_key, now).words);
+    let age = age.map_or(String::new(), |age| format!(", {age}"));
+    field("Binding", &format!("{id}, MAC key in Secret {secret}{age}"))
 }
 
 fn account(acme: &AcmeAccountStatus, now: Timestamp) -> String {
@@ -68,6 +89,7 @@ fn account(acme: &AcmeAccountStatus, now: Timestamp) -> String {
         optional("Key created", at(acme.key_created.as_ref())),
         optional("Key changed", at(acme.last_key_rollover.as_ref())),
         optional("Next key", at(acme.next_key_rollover.as_ref())),
+        optional("Checked", at(acme.last_check_time.as_ref())),
         optional("Deactivated", at(acme.deactivation_time.as_ref())),
         optional("New terms", acme.latest_terms_of_service.clone()),
     ]

@@ -43,7 +43,8 @@ impl ReconcileCertificate {
         let mut state = memory.resume(recorded);
         let issuer_id = IssuerId::of(&certificate);
         let issuer = context.cache.issuer(&issuer_id);
-        let wanted = ValidatedCertificate::new(&certificate.spec);
+        let defaults = issuer.as_ref().and_then(|issuer| issuer.spec.certificate_defaults.as_ref());
+        let wanted = ValidatedCertificate::new(&certificate.spec, defaults);
         let profile = certificate.spec.profile.as_deref();
         let (issuer_view, account) = view_issuer(&issuer_id, issuer.as_ref(), profile, context).await?;
         let look_at_issuer = look_at_issuer(issuer.as_ref(), &issuer_view, context);

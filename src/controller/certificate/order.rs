@@ -12,10 +12,10 @@ use crate::controller::issuer_record::secrets_namespace;
 use crate::controller::presenter;
 use crate::runtime::clock;
 use certwright_acme::{Account, AcmeError, Authorization, NewOrder};
-use certwright_api::{ChallengeWay, DnsRecordStatus, IssuerKind};
+use certwright_api::{ChallengeWay, CsrSignatureHash, DnsRecordStatus, IssuerKind};
 use certwright_core::issuance::{Challenged, Download, Outcome, Unseen, challenge_type};
 use certwright_core::{records, reissue, revocation};
-use certwright_pki::{Chain, PrivateKey, certificate_signing_request};
+use certwright_pki::{Chain, PrivateKey, SignatureHash, certificate_signing_request};
 
 /// The number of authorizations of an order that are read concurrently.
 const READS: usize = 8;
@@ -99,7 +99,11 @@ impl ReconcileCertificate {
     pub(super) async fn finalize(&mut self, url: &str) -> Result<Outcome, Error> {
         let (account, key) = (self.account()?, self.key_of_order()?);
         let wanted = self.wanted.as_ref().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
-        match certificate_signing_request(&key, &wanted.subject) {
+        let hash = match self.issuer.as_ref().and_then(|issuer| issuer.spec.csr_signature_hash) {
+            Some(CsrSignatureHash::Sha256) => SignatureHash::Sha256,
+            Some(CsrSignatureHash::MatchKey) | None => SignatureHash::MatchKey,
+        };
+        match certificate_signing_request(&key, &wanted.subject, hash) {
             Ok(request) => Ok(Outcome::Finalized(account.finalize(url, &request).await)),
             Err(error) => Ok(Outcome::Unsignable(error.to_string())),
         }

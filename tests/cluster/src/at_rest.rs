@@ -86,7 +86,7 @@ impl Signer {
 
     /// The TLS Secret of a Certificate that was issued at `issued`.
     pub fn secret(&self, certificate: &Certificate, issued: Timestamp) -> Result<Secret> {
-        let wanted = ValidatedCertificate::new(&certificate.spec)?;
+        let wanted = ValidatedCertificate::new(&certificate.spec, None)?;
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(wanted.subject.dns_names.clone())?;
         let epoch = rcgen::date_time_ymd(1970, 1, 1);
@@ -164,7 +164,7 @@ pub fn status_at_rest(
     issued: Timestamp,
 ) -> Result<CertificateStatus> {
     let (name, uid) = (certificate.name_any(), certificate.uid().context("a Certificate without uid")?);
-    let wanted = ValidatedCertificate::new(&certificate.spec);
+    let wanted = ValidatedCertificate::new(&certificate.spec, None);
     let issuer = IssuerView::Ready { account: account.to_owned(), solvers: Vec::new(), profile: None };
     let (missing, stored) = (SecretView::default(), view(secret, Some(name.clone()), true));
     let before = Snapshot {

@@ -111,7 +111,7 @@ pub fn build(
         add(names, host);
     }
     fields.ip_addresses.iter().for_each(|address| add(&mut spec.ip_addresses, address.clone()));
-    if let Err(error) = ValidatedCertificate::new(&spec) {
+    if let Err(error) = ValidatedCertificate::new(&spec, None) {
         return Err(Remark { reason: reason::INVALID_ANNOTATION, note: error.to_string() });
     }
     let mut labels = object.labels.clone();

@@ -51,7 +51,7 @@ impl Case {
             ..certwright_api::CertificateSpec::default()
         };
         Self {
-            wanted: ValidatedCertificate::new(&spec),
+            wanted: ValidatedCertificate::new(&spec, None),
             secret: secret(serial),
             issuer: IssuerView::Ready { account: "account/1".to_owned(), solvers: Vec::new(), profile: None },
             state: State::default(),

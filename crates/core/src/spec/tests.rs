@@ -1,11 +1,11 @@
 use std::time::Duration;
 
 use super::*;
-use certwright_api::{CertificatePrivateKey, IssuerRef, RenewBefore, SecretTemplate};
+use certwright_api::{IssuerRef, RenewBefore, SecretTemplate};
 
 #[test]
 fn what_is_left_out_has_a_default() {
-    let validated = ValidatedCertificate::new(&named(&["example.com"])).unwrap();
+    let validated = ValidatedCertificate::new(&named(&["example.com"]), None).unwrap();
     let subject = Subject { dns_names: vec!["example.com".to_owned()], ..Subject::default() };
     assert_eq!(
         validated,
@@ -13,6 +13,7 @@ fn what_is_left_out_has_a_default() {
             secret_name: "tls".to_owned(),
             subject,
             key: KeyAlgorithm::Rsa(2048),
+            stated_key: StatedKey::Nothing,
             encoding: KeyEncoding::Pkcs1,
             rotation: RotationPolicy::Always,
             issuer_kind: IssuerKind::Issuer,
@@ -36,7 +37,7 @@ fn names_are_lower_case_sorted_and_there_once() {
         common_name: Some("B.example.com".to_owned()),
         ..named(&["c.example.com", "A.Example.com", "a.example.COM", "*.example.com"])
     };
-    let subject = ValidatedCertificate::new(&spec).unwrap().subject;
+    let subject = ValidatedCertificate::new(&spec, None).unwrap().subject;
     assert_eq!(subject.dns_names, ["*.example.com", "a.example.com", "b.example.com", "c.example.com"]);
     assert_eq!(
         subject.ip_addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>(),
@@ -53,7 +54,7 @@ fn the_common_name_is_spelled_as_among_the_names() {
         ("2001:DB8::7", Identifier::ip("2001:db8::7".parse().unwrap())),
     ] {
         let spec = CertificateSpec { common_name: Some(common_name.to_owned()), ..named(&[]) };
-        let validated = ValidatedCertificate::new(&spec).unwrap();
+        let validated = ValidatedCertificate::new(&spec, None).unwrap();
         assert_eq!(validated.identifiers(), std::slice::from_ref(&expected));
         assert_eq!(validated.subject.common_name, Some(expected.value));
     }
@@ -62,13 +63,13 @@ fn the_common_name_is_spelled_as_among_the_names() {
 #[test]
 fn an_empty_common_name_is_none() {
     let spec = CertificateSpec { common_name: Some(String::new()), ..named(&["example.com"]) };
-    assert_eq!(ValidatedCertificate::new(&spec).unwrap().subject.common_name, None);
+    assert_eq!(ValidatedCertificate::new(&spec, None).unwrap().subject.common_name, None);
 }
 
 #[test]
 fn an_order_asks_for_dns_names_first() {
     let spec = CertificateSpec { ip_addresses: strings(&["192.0.2.1"]), ..named(&["z.test", "a.test"]) };
-    let asked: Vec<_> = ValidatedCertificate::new(&spec)
+    let asked: Vec<_> = ValidatedCertificate::new(&spec, None)
         .unwrap()
         .identifiers()
         .into_iter()
@@ -80,14 +81,14 @@ fn an_order_asks_for_dns_names_first() {
 
 #[test]
 fn names_that_cannot_be_asked_for_are_refused() {
-    let no_names = ValidatedCertificate::new(&named(&[])).unwrap_err();
+    let no_names = ValidatedCertificate::new(&named(&[]), None).unwrap_err();
     assert_eq!(no_names, InvalidSpec::NoNames);
     assert_eq!(no_names.to_string(), "a certificate needs a name: set dnsNames, ipAddresses or commonName");
     let empty = CertificateSpec { common_name: Some(String::new()), ..named(&[]) };
-    assert_eq!(ValidatedCertificate::new(&empty).unwrap_err(), InvalidSpec::NoNames);
+    assert_eq!(ValidatedCertificate::new(&empty, None).unwrap_err(), InvalidSpec::NoNames);
     for text in ["example.com", "192.0.2.256", "192.0.2.0/24", "", " 192.0.2.1"] {
         let spec = CertificateSpec { ip_addresses: strings(&[text]), ..named(&["example.com"]) };
-        let refused = ValidatedCertificate::new(&spec).unwrap_err();
+        let refused = ValidatedCertificate::new(&spec, None).unwrap_err();
         assert_eq!(refused, InvalidSpec::IpAddress(text.to_owned()));
         assert_eq!(refused.to_string(), format!("ipAddresses: '{text}' is not an IP address"));
     }
@@ -95,7 +96,7 @@ fn names_that_cannot_be_asked_for_are_refused() {
     for text in ["My Company", "example.com.", "a..b", "-a.test", "a-.test", "*", "a.*.test", "ü.test", &long]
     {
         let spec = CertificateSpec { common_name: Some(text.to_owned()), ..named(&["example.com"]) };
-        let refused = ValidatedCertificate::new(&spec).unwrap_err();
+        let refused = ValidatedCertificate::new(&spec, None).unwrap_err();
         assert_eq!(refused, InvalidSpec::CommonName(text.to_owned()));
         assert!(refused.to_string().starts_with(&format!("commonName: '{text}' is not a DNS name")));
     }
@@ -126,7 +127,7 @@ fn every_key_that_can_be_made_can_be_asked_for_and_no_other() {
     for (algorithm, size, expected) in cases {
         let key = CertificatePrivateKey { algorithm, size, ..CertificatePrivateKey::default() };
         let spec = CertificateSpec { private_key: Some(key), ..named(&["example.com"]) };
-        let found = ValidatedCertificate::new(&spec).map(|validated| validated.key);
+        let found = ValidatedCertificate::new(&spec, None).map(|validated| validated.key);
         assert_eq!(found, expected, "{algorithm:?} {size:?}");
     }
     assert_eq!(
@@ -144,7 +145,10 @@ fn labels_and_annotations_of_ours_are_refused_and_others_taken() {
     let with = |labels: &[&str], annotations: &[&str]| {
         let map = |keys: &[&str]| keys.iter().map(|key| ((*key).to_owned(), "x".to_owned())).collect();
         let template = SecretTemplate { labels: map(labels), annotations: map(annotations) };
-        ValidatedCertificate::new(&CertificateSpec { secret_template: Some(template), ..named(&["a.test"]) })
+        ValidatedCertificate::new(
+            &CertificateSpec { secret_template: Some(template), ..named(&["a.test"]) },
+            None,
+        )
     };
     for key in ["certwright.dev/secret", "certwright.dev/anything", "app.kubernetes.io/managed-by"] {
         assert_eq!(with(&[key], &[]), Err(InvalidSpec::ReservedKey(key.to_owned())));
@@ -171,7 +175,7 @@ fn a_label_value_is_what_kubernetes_takes() {
         let labels = BTreeMap::from([("team".to_owned(), value.to_owned())]);
         let template = SecretTemplate { labels, annotations: BTreeMap::new() };
         let spec = CertificateSpec { secret_template: Some(template), ..named(&["a.test"]) };
-        ValidatedCertificate::new(&spec).map(|_| ())
+        ValidatedCertificate::new(&spec, None).map(|_| ())
     };
     for value in ["", "web", "0.a_B-9", &"a".repeat(63)] {
         assert_eq!(with(value), Ok(()));
@@ -185,7 +189,7 @@ fn a_label_value_is_what_kubernetes_takes() {
 fn an_empty_profile_is_that_of_the_issuer() {
     for (given, expected) in [(None, None), (Some(""), None), (Some("short"), Some("short"))] {
         let spec = CertificateSpec { profile: given.map(str::to_owned), ..named(&["a.test"]) };
-        assert_eq!(ValidatedCertificate::new(&spec).unwrap().profile.as_deref(), expected, "{given:?}");
+        assert_eq!(ValidatedCertificate::new(&spec, None).unwrap().profile.as_deref(), expected, "{given:?}");
     }
 }
 
@@ -194,7 +198,7 @@ fn the_secret_is_written_again_only_for_what_can_change_without_a_certificate() 
     let of = |change: &dyn Fn(&mut CertificateSpec)| {
         let mut spec = named(&["a.test"]);
         change(&mut spec);
-        ValidatedCertificate::new(&spec).unwrap().written_as()
+        ValidatedCertificate::new(&spec, None).unwrap().written_as()
     };
     let before = of(&|_| {});
     let one = || BTreeMap::from([("team".to_owned(), "web".to_owned())]);
@@ -224,7 +228,11 @@ fn the_renewal_rule_is_what_the_spec_gives() {
             renew_before_percentage: percentage,
             ..named(&["example.com"])
         };
-        assert_eq!(ValidatedCertificate::new(&spec).unwrap().renewal, expected, "{before:?} {percentage:?}");
+        assert_eq!(
+            ValidatedCertificate::new(&spec, None).unwrap().renewal,
+            expected,
+            "{before:?} {percentage:?}"
+        );
     }
 }
 
@@ -238,10 +246,87 @@ fn encoding_rotation_and_issuer_are_taken_over() {
     let issuer_ref =
         IssuerRef { name: "big".to_owned(), kind: IssuerKind::ClusterIssuer, ..IssuerRef::default() };
     let spec = CertificateSpec { private_key: Some(key), issuer_ref, ..named(&["example.com"]) };
-    let validated = ValidatedCertificate::new(&spec).unwrap();
+    let validated = ValidatedCertificate::new(&spec, None).unwrap();
     assert_eq!(validated.encoding, KeyEncoding::Pkcs8);
     assert_eq!(validated.rotation, RotationPolicy::Never);
     assert_eq!((validated.issuer_kind, validated.issuer_name.as_str()), (IssuerKind::ClusterIssuer, "big"));
+}
+
+/// Certigna issues RSA keys with at least 3072 bits, which an issuer can say once for all its Certificates.
+#[test]
+fn the_issuer_has_defaults_for_what_a_certificate_does_not_set() {
+    use PrivateKeyAlgorithm::{Ecdsa, Rsa};
+    let hours = |hours: u64| RenewBefore::clamped(Duration::from_secs(hours * 3600));
+    let defaults = CertificateDefaults {
+        private_key: Some(CertificatePrivateKey {
+            algorithm: Some(Rsa),
+            size: Some(3072),
+            encoding: Some(PrivateKeyEncoding::Pkcs8),
+            rotation_policy: Some(RotationPolicy::Never),
+        }),
+        renew_before: Some(hours(48)),
+    };
+    for (algorithm, size, expected) in [
+        (None, None, KeyAlgorithm::Rsa(3072)),
+        (Some(Rsa), None, KeyAlgorithm::Rsa(3072)),
+        (Some(Rsa), Some(4096), KeyAlgorithm::Rsa(4096)),
+        (None, Some(4096), KeyAlgorithm::Rsa(4096)),
+        (Some(Ecdsa), None, KeyAlgorithm::ECDSA_P256),
+        (Some(Ecdsa), Some(384), KeyAlgorithm::ECDSA_P384),
+    ] {
+        let key = CertificatePrivateKey { algorithm, size, ..CertificatePrivateKey::default() };
+        let spec = CertificateSpec { private_key: Some(key), ..named(&["example.com"]) };
+        let validated = ValidatedCertificate::new(&spec, Some(&defaults)).unwrap();
+        assert_eq!(validated.key, expected, "{algorithm:?} {size:?}");
+        assert_eq!((validated.encoding, validated.rotation), (KeyEncoding::Pkcs8, RotationPolicy::Never));
+    }
+    let spec = CertificateSpec {
+        private_key: Some(CertificatePrivateKey {
+            encoding: Some(PrivateKeyEncoding::Pkcs1),
+            rotation_policy: Some(RotationPolicy::Always),
+            ..CertificatePrivateKey::default()
+        }),
+        ..named(&["example.com"])
+    };
+    let validated = ValidatedCertificate::new(&spec, Some(&defaults)).unwrap();
+    assert_eq!((validated.encoding, validated.rotation), (KeyEncoding::Pkcs1, RotationPolicy::Always));
+    for (before, percentage, expected) in [
+        (None, None, RenewalRule::Before(hours(48).into())),
+        (Some(hours(24)), None, RenewalRule::Before(hours(24).into())),
+        (None, Some(25), RenewalRule::BeforePercentage(25)),
+    ] {
+        let spec = CertificateSpec {
+            renew_before: before,
+            renew_before_percentage: percentage,
+            ..named(&["example.com"])
+        };
+        assert_eq!(ValidatedCertificate::new(&spec, Some(&defaults)).unwrap().renewal, expected);
+    }
+}
+
+/// Another default of an issuer must not replace all its certificates.
+#[test]
+fn a_key_is_only_replaced_if_the_certificate_itself_says_so() {
+    use PrivateKeyAlgorithm::{Ecdsa, Rsa};
+    let found = [
+        KeyAlgorithm::Rsa(2048),
+        KeyAlgorithm::Rsa(3072),
+        KeyAlgorithm::ECDSA_P256,
+        KeyAlgorithm::ECDSA_P384,
+    ];
+    for (algorithm, size, expected) in [
+        (None, None, [true, true, true, true]),
+        (Some(Rsa), None, [true, true, false, false]),
+        (Some(Ecdsa), None, [false, false, true, true]),
+        (Some(Rsa), Some(3072), [false, true, false, false]),
+        (None, Some(3072), [false, true, false, false]),
+        (Some(Ecdsa), Some(384), [false, false, false, true]),
+    ] {
+        let key = CertificatePrivateKey { algorithm, size, ..CertificatePrivateKey::default() };
+        let spec = CertificateSpec { private_key: Some(key), ..named(&["example.com"]) };
+        let validated = ValidatedCertificate::new(&spec, None).unwrap();
+        assert_eq!(found.map(|key| validated.accepts_key(key)), expected, "{algorithm:?} {size:?}");
+    }
 }
 
 fn named(dns_names: &[&str]) -> CertificateSpec {

@@ -355,7 +355,7 @@ impl World {
     }
 
     pub fn wanted(&self) -> Result<ValidatedCertificate, InvalidSpec> {
-        ValidatedCertificate::new(&self.spec)
+        ValidatedCertificate::new(&self.spec, None)
     }
 
     fn secret_view(&self) -> SecretView {
