@@ -9,8 +9,9 @@ use crate::conditions::{condition, sentence, set_standing};
 use crate::disposition::{self, Disposition, about, disposition, words};
 use crate::events::Event;
 use crate::kstatus;
+use crate::remedy::with_remedy;
 use crate::renewal::whole_seconds;
-use certwright_acme::{AcmeError, Operation};
+use certwright_acme::{AcmeError, Operation, Place, Problem};
 use certwright_api::{CONDITION_READY, issuer_reason as reason};
 
 /// The reason for an error whose code is unknown.
@@ -45,7 +46,9 @@ impl State {
             AcmeError::OutOfBounds { .. } => (Disposition::Stumbled, Some(reason::ANSWER_REFUSED)),
             _ => (Disposition::Stumbled, None),
         };
-        let message = sentence(&words(error));
+        // A connection error may have the same name as a code of the CA.
+        let code = error.problem().map(Problem::code).unwrap_or_default();
+        let message = with_remedy(&sentence(&words(error)), code, Place::Account, None);
         let retry_after = error.retry_after();
         self.fail(Failure { disposition, reason, message: &message, retry_after }, snapshot, now)
     }

@@ -7,8 +7,9 @@ use super::{Ending, Failure, Snapshot, State};
 use crate::backoff::ask_once_more;
 use crate::conditions::sentence;
 use crate::disposition::{self, About, Disposition, about, disposition, of_unacceptable, words};
+use crate::remedy::{Retry, with_remedy};
 use crate::renewal::whole_seconds_up;
-use certwright_acme::{AccountStatus, AcmeError, Operation};
+use certwright_acme::{AccountStatus, AcmeError, Operation, Place};
 use certwright_api::certificate_reason as reason;
 
 /// When to check again while an account key is in doubt, unless that is resolved earlier.
@@ -96,7 +97,10 @@ impl State {
         });
         let failure = Failure {
             reason,
-            message: sentence(&format!("{error}{}", hint(seen, error))),
+            message: match hint(seen, error) {
+                "" => seen.advised(&sentence(&error.to_string()), error, disposition),
+                hint => sentence(&format!("{error}{hint}")),
+            },
             disposition,
             retry_after: error.retry_after(),
         };
@@ -120,7 +124,7 @@ impl State {
         disposition: Disposition,
         now: Timestamp,
     ) -> Consequence {
-        let message = sentence(&words(error));
+        let message = seen.advised(&sentence(&words(error)), error, disposition);
         let not_ready = format!("{} is not ready: {message}", seen.issuer_in_words());
         let reason = disposition::reason(error.code());
         self.progress.slot = false;
@@ -128,6 +132,25 @@ impl State {
         let reports =
             vec![Report::Account { disposition, reason, message }, Report::LeaveSlot, Report::Write];
         Consequence::wait(None, reports)
+    }
+}
+
+impl Snapshot<'_> {
+    /// What was said about the CA's error, followed by what to do.
+    fn advised(&self, said: &str, error: &AcmeError, disposition: Disposition) -> String {
+        // A connection error may have the same name as a code of the CA.
+        let Some(problem) = error.problem() else { return said.to_owned() };
+        let place = match (disposition, error.operation()) {
+            (Disposition::AccountUnusable, _) => Place::Account,
+            (Disposition::TooFast, Some(Operation::Challenge)) => Place::Challenge,
+            _ => Place::Order,
+        };
+        with_remedy(said, problem.code(), place, self.retry(disposition).as_ref())
+    }
+
+    /// What to retry once a person has acted as the disposition requires.
+    pub(super) fn retry(&self, disposition: Disposition) -> Option<Retry<'_>> {
+        (disposition == Disposition::NotAllowed).then_some(Retry::Certificate(self.name))
     }
 }
 

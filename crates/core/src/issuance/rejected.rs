@@ -2,7 +2,8 @@
 
 use super::{Failure, IssuanceStep, Learned, Situation, asked};
 use crate::disposition::{self, of_invalid};
-use certwright_acme::Problem;
+use crate::remedy::with_remedy;
+use certwright_acme::{Place, Problem};
 use certwright_api::certificate_reason as reason;
 
 /// The order, or one of its authorizations, has failed: reports the CA's errors.
@@ -32,9 +33,12 @@ pub(super) fn invalid(situation: &Situation<'_>, learned: &Learned) -> IssuanceS
     let seen = learned.proof.self_check().filter(|result| !result.failures.is_empty());
     let hint = seen.map(|result| format!(". {}", result.message())).unwrap_or_default();
     let disposition = of_invalid(code);
+    let place = if failed.is_empty() { Place::Order } else { Place::Challenge };
+    let said = format!("The CA rejected the order: {said}{hint}");
+    let message = with_remedy(&said, code, place, situation.retry(disposition).as_ref());
     IssuanceStep::Fail(Failure {
         reason: disposition::reason(code).unwrap_or(reason::FAILED),
-        message: format!("The CA rejected the order: {said}{hint}"),
+        message,
         disposition,
         retry_after: learned.poll.retry_after,
     })

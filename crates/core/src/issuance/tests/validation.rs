@@ -122,7 +122,8 @@ fn a_failed_validation_says_what_the_ca_said() {
     let failure = failure_of(&mut world);
     assert_eq!(
         failure.message,
-        "The CA rejected the order: a.test: the CA's own words (urn:ietf:params:acme:error:connection)"
+        "The CA rejected the order: a.test: the CA's own words (urn:ietf:params:acme:error:connection). Make port 80 of the \
+         name reachable from the whole internet: check its DNS records, the load balancer and firewalls"
     );
     assert_eq!((failure.reason, failure.disposition), ("Connection", Disposition::ValidationFailed));
     assert!(matches!(world.run(), Turn::Waits(Some(_))));
@@ -156,7 +157,9 @@ fn a_failed_self_check_is_a_hint_when_the_ca_fails_too() {
     world.ca.validation = Validation::Fails("connection");
     let failure = failure_of(&mut world);
     assert!(
-        failure.message.ends_with(". The self-check does not see the answer yet: a.test: connection refused"),
+        failure.message.contains(
+            ". The self-check does not see the answer yet: a.test: connection refused. Make port 80"
+        ),
         "{}",
         failure.message
     );
