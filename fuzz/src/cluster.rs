@@ -277,6 +277,7 @@ pub fn issuer(data: &[u8]) {
         };
         let snapshot = account::Snapshot {
             spec,
+            name: "ca",
             uid: "1",
             generation: object.metadata.generation.unwrap_or_default(),
             key_secret_name: ("ca-account-key", "tls.key"),
@@ -286,6 +287,7 @@ pub fn issuer(data: &[u8]) {
             mac_key: &MacKey::Usable,
             external_account_version: None,
             deactivate: object.annotations().get("certwright.dev/deactivate-account").map(String::as_str),
+            retry_request: object.annotations().get("certwright.dev/retry").map(String::as_str),
             deleted: None,
             has_finalizer: ours,
             keys: rollover::Keys {
@@ -302,6 +304,7 @@ pub fn issuer(data: &[u8]) {
         state.drop_unconfirmed(&key_secret);
         state.key_is_known();
         state.note_request(&snapshot, *NOW);
+        state.note_retry(&snapshot, *NOW);
         match account::next_step(&state, &snapshot, *NOW) {
             account::AccountStep::Wait { until, message: words, .. } => {
                 message(&words);

@@ -144,6 +144,7 @@ async fn run(work: &mut ReconcileIssuer, context: &Context) -> Result<Option<Tim
         let now = clock::now();
         work.seen.look_around(context);
         work.state.note_request(&work.seen.snapshot(), now);
+        work.state.note_retry(&work.seen.snapshot(), now);
         let step = next_step(&work.state, &work.seen.snapshot(), now);
         debug!(?step, "next step");
         let span = debug_span!("step", step = name_of(&step));

@@ -7,8 +7,8 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Resource, ResourceExt};
 
 use certwright_api::{
-    ANNOTATION_DEACTIVATE_ACCOUNT, ANNOTATION_ROLLOVER, AcmeIssuer, Allow, Certificate, ClusterIssuer,
-    FINALIZER_ACCOUNT, Issuer, IssuerKind, IssuerStatus, SECRET_KEY_TLS_KEY,
+    ANNOTATION_DEACTIVATE_ACCOUNT, ANNOTATION_RETRY, ANNOTATION_ROLLOVER, AcmeIssuer, Allow, Certificate,
+    ClusterIssuer, FINALIZER_ACCOUNT, Issuer, IssuerKind, IssuerStatus, SECRET_KEY_TLS_KEY,
 };
 use certwright_core::naming::account_key_secret;
 
@@ -67,6 +67,8 @@ pub struct IssuerRecord {
     pub has_finalizer: bool,
     /// The annotation that requests the deactivation of an account.
     pub deactivate: Option<String>,
+    /// The annotation that requests a retry.
+    pub retry: Option<String>,
     /// The annotation that requests a rollover of the account key.
     pub roll_over: Option<String>,
 }
@@ -92,6 +94,7 @@ impl IssuerRecord {
             deleted: object.meta().deletion_timestamp.as_ref().map(|time| time.0),
             has_finalizer: object.finalizers().iter().any(|finalizer| finalizer == FINALIZER_ACCOUNT),
             deactivate: object.annotations().get(ANNOTATION_DEACTIVATE_ACCOUNT).cloned(),
+            retry: object.annotations().get(ANNOTATION_RETRY).cloned(),
             roll_over: object.annotations().get(ANNOTATION_ROLLOVER).cloned(),
         }
     }

@@ -55,9 +55,9 @@ pub enum Source {
 /// What a code means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// The account cannot be used, and that does not change by itself.
+    /// The account cannot be used, and nobody can mend that at the CA: another account, another key or another key id is needed.
     AccountUnusable,
-    /// The CA's staff, or the owner of the account in the CA's portal, must act.
+    /// The CA's staff, or the owner of the account in the CA's portal, must act, and can: then the same account is usable again.
     CaMustAct,
     /// The CA does not allow what the order requests.
     NotAllowed,

@@ -105,6 +105,8 @@ pub const ANNOTATION_NEXT_KEY_CREATED: &str = "certwright.dev/next-key-created";
 pub const ANNOTATION_LAST_KEY_ROLLOVER: &str = "certwright.dev/last-key-rollover";
 /// On an Issuer or ClusterIssuer, set by a user: a new value requests a rollover of the account key now.
 pub const ANNOTATION_ROLLOVER: &str = "certwright.dev/rollover-account-key";
+/// On an Issuer or ClusterIssuer, set by a user: a new value requests an attempt now, whatever failed before.
+pub const ANNOTATION_RETRY: &str = "certwright.dev/retry";
 /// On a Certificate, set by a user: a new value requests a renewal now.
 pub const ANNOTATION_RENEW: &str = "certwright.dev/renew";
 /// On a Certificate, set by a user: revoke its certificate now, for this reason.

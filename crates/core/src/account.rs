@@ -14,6 +14,7 @@ mod outcome;
 mod ownership;
 mod registration;
 mod replacement;
+mod retry;
 pub mod rollover;
 mod secrets;
 mod situation;

@@ -5,9 +5,9 @@ use certwright_acme::{AcmeError, Class, Code, Operation};
 /// What happens next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Disposition {
-    /// The account cannot be used: the issuer is not ready, its Certificates wait, nothing is retried.
+    /// The account cannot be used: the issuer is not ready, its Certificates wait, nothing is retried unless that is requested.
     AccountUnusable,
-    /// The CA's operator, or a user with an account there, must act: the issuer is not ready, retried slowly.
+    /// The CA's operator, or a user with an account there, must act: the issuer is not ready, retried hourly.
     CaOperatorMustAct,
     /// The CA does not allow what this Certificate requests: it fails, and is retried slowly or when its spec changes.
     NotAllowed,
@@ -19,6 +19,13 @@ pub enum Disposition {
     OrderLost,
     /// The CA could not validate a name: back off, then place a new order.
     ValidationFailed,
+}
+
+impl Disposition {
+    /// Whether the account is the cause, so that the issuer is not ready.
+    pub fn is_of_account(self) -> bool {
+        matches!(self, Self::AccountUnusable | Self::CaOperatorMustAct)
+    }
 }
 
 /// What the failed call was about.

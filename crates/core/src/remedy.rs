@@ -8,7 +8,7 @@ use certwright_api::IssuerKind;
 /// The longest message, in bytes, to which a remedy is added: longer ones list many names, and conditions are bounded.
 const ROOM: usize = 4096;
 
-/// What to retry once a person has acted. `Display` is the end of a message.
+/// What to retry once a person has acted. `Display` is the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry<'a> {
     /// An issuer.
@@ -27,7 +27,7 @@ pub enum Retry<'a> {
 pub fn with_remedy(said: &str, code: &str, place: Place, retry: Option<&Retry<'_>>) -> String {
     let Some(known) = Code::find(code).filter(|_| said.len() <= ROOM) else { return said.to_owned() };
     let said = said.trim_end_matches('.');
-    format!("{said}. {}{}", known.remedy.at(place), retry.map(ToString::to_string).unwrap_or_default())
+    format!("{said}. {}{}", known.remedy.at(place), retry.map(then).unwrap_or_default())
 }
 
 /// The remedy for a code, for all places in which it can occur. In Markdown.
@@ -37,7 +37,7 @@ pub fn explained(code: &Code) -> String {
         Class::NotAllowed => Some(Retry::Certificate("NAME")),
         Class::AccountUnusable | Class::RateLimit | Class::Temporary | Class::DependsOnRequest => None,
     };
-    let mut text = format!("{}{}.", code.remedy.usual, retry.map(ToString::to_string).unwrap_or_default());
+    let mut text = format!("{}{}.", code.remedy.usual, retry.as_ref().map(then).unwrap_or_default());
     let special = [("an account", code.remedy.of_account), ("a challenge", code.remedy.of_challenge)];
     for (place, remedy) in special {
         text.extend(remedy.map(|remedy| format!(" **About {place}**: {remedy}.")));
@@ -45,15 +45,21 @@ pub fn explained(code: &Code) -> String {
     text
 }
 
+/// What to do in the end. A changed spec of a Certificate is tried at once.
+fn then(retry: &Retry<'_>) -> String {
+    match retry {
+        Retry::Issuer { .. } => format!(". Then run `{retry}`"),
+        Retry::Certificate(_) => format!(". Then run `{retry}`, unless you have changed its spec"),
+    }
+}
+
 impl fmt::Display for Retry<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Issuer { kind, name } => {
-                write!(f, ". Then run `certwright retry {} {name}`", kind.as_str().to_ascii_lowercase())
+                write!(f, "certwright retry {} {name}", kind.as_str().to_ascii_lowercase())
             }
-            Self::Certificate(name) => {
-                write!(f, ". Then run `certwright renew {name}`, unless you have changed its spec")
-            }
+            Self::Certificate(name) => write!(f, "certwright renew {name}"),
         }
     }
 }

@@ -20,7 +20,7 @@ pub const CODES: &[Code] = {
         ),
         certigna(
             "EXPIRED_ACCOUNT",
-            AccountUnusable,
+            CaMustAct,
             "Renew the account in the CA's portal; if the portal then shows another MAC key, configure \
              that",
         ),
@@ -38,7 +38,7 @@ pub const CODES: &[Code] = {
         ),
         certigna(
             "EXPIRED_EXTERNAL_ACCOUNT",
-            AccountUnusable,
+            CaMustAct,
             "Generate a new MAC key for this key id in the CA's portal, and configure it",
         ),
         certigna(

@@ -48,7 +48,9 @@ impl State {
         };
         // A connection error may have the same name as a code of the CA.
         let code = error.problem().map(Problem::code).unwrap_or_default();
-        let message = with_remedy(&sentence(&words(error)), code, Place::Account, None);
+        let retry = matches!(disposition, Disposition::CaOperatorMustAct | Disposition::NotAllowed);
+        let retry = retry.then_some(snapshot.retry());
+        let message = with_remedy(&sentence(&words(error)), code, Place::Account, retry.as_ref());
         let retry_after = error.retry_after();
         self.fail(Failure { disposition, reason, message: &message, retry_after }, snapshot, now)
     }
@@ -83,13 +85,17 @@ impl State {
             _ => String::new(),
         };
         let message = if is_final {
-            format!("{message}. Nothing is sent to the CA until the spec of this issuer{or_secret} changes")
+            format!(
+                "{message}. Nothing is sent to the CA until the spec of this issuer{or_secret} changes, or you run `{}`",
+                snapshot.retry()
+            )
         } else {
             message.to_owned()
         };
         let attempts = self.attempts_of_this_spec(snapshot.generation).saturating_add(1);
         let backoff = match disposition {
             Disposition::Stumbled | Disposition::TooFast => snapshot.backoff,
+            Disposition::CaOperatorMustAct => snapshot.backoff.hourly(),
             _ => snapshot.backoff.slow(),
         };
         let failures = u32::try_from(attempts).unwrap_or(1);

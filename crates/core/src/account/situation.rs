@@ -22,6 +22,8 @@ const KEY_ID_AGE: SignedDuration = SignedDuration::from_mins(10);
 pub struct Snapshot<'a> {
     /// The spec.
     pub spec: &'a AcmeIssuer,
+    /// Name of the issuer.
+    pub name: &'a str,
     /// `metadata.uid` of the issuer.
     pub uid: &'a str,
     /// `metadata.generation` of the issuer.
@@ -40,6 +42,8 @@ pub struct Snapshot<'a> {
     pub external_account_version: Option<&'a str>,
     /// The annotation that requests the deactivation of an account.
     pub deactivate: Option<&'a str>,
+    /// The annotation that requests a retry.
+    pub retry_request: Option<&'a str>,
     /// Since when the issuer is being deleted.
     pub deleted: Option<Timestamp>,
     /// Whether the issuer has our finalizer.

@@ -99,6 +99,12 @@ impl State {
         self.status.order = None;
         self.progress = Progress::default();
         match ending {
+            // The CA said of the order what is true of the account.
+            Some(Ending::Failed(Failure { reason, message, disposition, .. }))
+                if disposition.is_of_account() =>
+            {
+                self.blame_account(seen, disposition, Some(reason), message, now)
+            }
             Some(Ending::Failed(failure)) => self.fail(seen, failure, now),
             _ => {
                 self.status.next_private_key_secret_name = None;

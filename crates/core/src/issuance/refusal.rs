@@ -84,8 +84,9 @@ impl State {
                 return self.ask_once_more(error, soon);
             }
         }
-        if matches!(disposition, Disposition::AccountUnusable | Disposition::CaOperatorMustAct) {
-            return self.blame_account(seen, error, disposition, now);
+        if disposition.is_of_account() {
+            let message = seen.advised(&sentence(&words(error)), error, disposition);
+            return self.blame_account(seen, disposition, disposition::reason(error.code()), message, now);
         }
         // A connection error may have the same name as a code of the CA, but does not come from the CA.
         let said = error.problem().and_then(|problem| disposition::reason(problem.code()));
@@ -117,16 +118,15 @@ impl State {
     }
 
     /// The account is the cause: the issuer's own controller reports that, and this Certificate waits for the issuer.
-    fn blame_account(
+    pub(super) fn blame_account(
         &mut self,
         seen: &Snapshot<'_>,
-        error: &AcmeError,
         disposition: Disposition,
+        reason: Option<&'static str>,
+        message: String,
         now: Timestamp,
     ) -> Consequence {
-        let message = seen.advised(&sentence(&words(error)), error, disposition);
         let not_ready = format!("{} is not ready: {message}", seen.issuer_in_words());
-        let reason = disposition::reason(error.code());
         self.progress.slot = false;
         self.report_wait(seen, reason::ISSUER_NOT_READY, &not_ready, now);
         let reports =
@@ -150,7 +150,15 @@ impl Snapshot<'_> {
 
     /// What to retry once a person has acted as the disposition requires.
     pub(super) fn retry(&self, disposition: Disposition) -> Option<Retry<'_>> {
-        (disposition == Disposition::NotAllowed).then_some(Retry::Certificate(self.name))
+        match disposition {
+            Disposition::NotAllowed => Some(Retry::Certificate(self.name)),
+            Disposition::CaOperatorMustAct => self
+                .wanted
+                .as_ref()
+                .ok()
+                .map(|wanted| Retry::Issuer { kind: wanted.issuer_kind, name: &wanted.issuer_name }),
+            _ => None,
+        }
     }
 }
 

@@ -18,7 +18,7 @@ fn fate() -> impl Strategy<Value = Fate> {
     ]
 }
 
-fn fates() -> impl Strategy<Value = Vec<Fate>> {
+pub(super) fn fates() -> impl Strategy<Value = Vec<Fate>> {
     prop::collection::vec(fate(), 0..25)
 }
 
@@ -173,7 +173,7 @@ fn an_attempt_that_failed_is_forgotten_once_the_account_is_deactivated() {
 }
 
 /// Checks that the issuer is ready, and that the CA, the Secret and the status agree on its account.
-fn check_account(world: &World) {
+pub(super) fn check_account(world: &World) {
     assert!(world.is_ready(), "{:?}", world.status);
     let acme = world.status.acme.as_ref().unwrap();
     let secret = world.secret.as_ref().unwrap();

@@ -86,6 +86,10 @@ pub(super) struct World {
     pub accounts: Vec<Account>,
     pub changes: KeyChanges,
     pub requires_binding: bool,
+    /// The annotation that requests a retry.
+    pub retry: Option<String>,
+    /// The code with which the CA refuses every call.
+    pub refuses: Option<&'static str>,
     /// What happens to the next effects. All later ones work.
     pub fates: VecDeque<Fate>,
     pub effects: usize,
@@ -110,6 +114,8 @@ impl World {
             accounts: Vec::new(),
             changes: KeyChanges::Made,
             requires_binding: false,
+            retry: None,
+            refuses: None,
             fates: VecDeque::new(),
             effects: 0,
             keys: 0,
@@ -124,6 +130,10 @@ impl World {
 
     pub fn ready(&self) -> Option<&Condition> {
         condition(&self.status.conditions, CONDITION_READY)
+    }
+
+    pub fn reason(&self) -> Option<String> {
+        self.ready().map(|ready| ready.reason.clone())
     }
 
     pub fn is_ready(&self) -> bool {
@@ -185,7 +195,10 @@ impl World {
         if fate == Fate::Refused {
             return Ok(Err(refusal(operation, 503, "serverInternal")));
         }
-        let answer = effect(self);
+        let answer = match self.refuses {
+            Some(code) => Err(refusal(operation, 403, code)),
+            None => effect(self),
+        };
         match fate {
             Fate::KilledAfter => Err(self.killed()),
             Fate::AnswerLost => Ok(Err(AcmeError::Timeout { operation, host: "acme.test".to_owned() })),
@@ -222,6 +235,7 @@ impl World {
             spec: self.spec.clone(),
             request: self.request.clone(),
             deactivate: self.deactivate.clone(),
+            retry: self.retry.clone(),
         }
     }
 
@@ -231,6 +245,7 @@ impl World {
             key_id: &seen.key_id,
             mac_key: &MacKey::Usable,
             deactivate: seen.deactivate.as_deref(),
+            retry_request: seen.retry.as_deref(),
             deleted: self.deleted,
             has_finalizer: self.has_finalizer,
             keys: Keys {
@@ -247,7 +262,7 @@ impl World {
         }
     }
 
-    fn reconcile(&mut self) -> Result<Option<Timestamp>, Broken> {
+    pub fn reconcile(&mut self) -> Result<Option<Timestamp>, Broken> {
         let mut state = State::new(self.status.clone(), &self.spec.server);
         self.note_secret(&mut state);
         state.drop_unconfirmed(&self.seen().key_secret);
@@ -280,6 +295,7 @@ impl World {
                 }
                 None => {
                     state.note_request(&self.snapshot(&seen), now);
+                    state.note_retry(&self.snapshot(&seen), now);
                     let step = next_step(&state, &self.snapshot(&seen), now);
                     self.act(step, &mut state)?
                 }
@@ -327,6 +343,7 @@ struct Seen {
     last_rollover: Option<Timestamp>,
     request: Option<String>,
     deactivate: Option<String>,
+    retry: Option<String>,
 }
 
 pub(super) fn thumbprint(key: u32) -> String {

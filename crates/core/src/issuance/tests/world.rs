@@ -67,6 +67,8 @@ pub struct World {
     pub zone: BTreeSet<(String, String)>,
     pub provider_fails: bool,
     pub issuers: BTreeMap<String, IssuerView>,
+    /// An issuer that is tried again at this time, after the CA said that people must act.
+    pub issuer_again: Option<(Timestamp, String, IssuerView)>,
     /// The status in the API server.
     pub recorded: CertificateStatus,
     /// The outcomes of the next writes to the API server.
@@ -156,6 +158,7 @@ impl World {
             zone: BTreeSet::new(),
             provider_fails: false,
             issuers: BTreeMap::new(),
+            issuer_again: None,
             recorded: CertificateStatus::default(),
             writes: VecDeque::new(),
             self_check_passes: true,
@@ -250,6 +253,9 @@ impl World {
         if self.is_gone {
             return Turn::Gone;
         }
+        if let Some((_, name, view)) = self.issuer_again.take_if(|(at, ..)| *at <= self.now) {
+            self.issuers.insert(name, view);
+        }
         let step = match self.deleted {
             None => Some(self.next_step()),
             Some(_) => self.look(&self.state, |seen, state| last_step(state, seen, self.now)),
@@ -335,15 +341,22 @@ impl World {
         let Consequence { reports, next } = self.change(|state, seen, now| state.apply(seen, outcome, now));
         let mut next = match next {
             Next::Decide => Turn::On,
-            Next::Wait(until) => Turn::Waits(until.into_iter().chain(next_chore(&self.state.status)).min()),
+            Next::Wait(until) => {
+                let issuer = self.issuer_again.as_ref().map(|(at, ..)| *at);
+                let chore = next_chore(&self.state.status);
+                Turn::Waits(until.into_iter().chain(chore).chain(issuer).min())
+            }
         };
         for report in reports {
             match &report {
                 Report::Write => self.flush()?,
-                Report::Account { message, .. } => {
+                Report::Account { message, disposition, .. } => {
                     let message = message.clone();
                     let name = self.spec.issuer_ref.name.clone();
-                    self.issuers.insert(name, IssuerView::NotReady { message });
+                    let view = self.issuers.insert(name.clone(), IssuerView::NotReady { message });
+                    let is_final = *disposition == super::Disposition::AccountUnusable;
+                    let again = self.now + SignedDuration::from_hours(1);
+                    self.issuer_again = view.filter(|_| !is_final).map(|view| (again, name, view));
                     // The issuer's new condition wakes waiting Certificates.
                     next = Turn::On;
                 }
