@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::polling::{LONG_VALIDATION, poll, processing_since};
-use super::rejected::invalid;
+use super::rejected::{invalid, not_validated};
 use super::solve::{Challenged, Way, challenges};
 use super::step::{make_room, wait};
 use super::{Authorizations, IssuanceStep, Learned, Presented, Proof, SelfCheckResult, Situation, asked};
@@ -22,10 +22,18 @@ const PRESENT_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::
 /// Bounds of the interval at which authorizations without a matching solver are read again: somebody may prove control manually
 /// at the CA.
 const NO_SOLVER_BOUNDS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
-/// Bounds of the interval at which a CA whose validation failed, but that keeps the challenge pending, is told to validate
-/// again.
-const ANSWER_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-/// The same, for a CA that keeps a challenge pending without an error: it may have lost the request.
+/// How often the CA is told to validate a challenge of one authorization. Some CAs allow only 20 validations.
+const MOST_TRIES: u32 = 5;
+/// When a CA whose validation failed, but that keeps the challenge pending, is told to validate again, after each time that it was
+/// told. Some wait until then (RFC 8555 section 8.2).
+const ANSWER_WAITS: [SignedDuration; 4] = [
+    SignedDuration::from_secs(1),
+    SignedDuration::from_secs(10),
+    SignedDuration::from_secs(60),
+    SignedDuration::from_secs(600),
+];
+/// Bounds of the interval at which a CA is told again that keeps a challenge pending without an error: it may have lost the
+/// request.
 const SILENCE_BOUNDS: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(3600));
 /// How long a TXT record may take to reach all name servers, unless the solver sets another time.
 const PROPAGATION_TIMEOUT: Duration = Duration::from_secs(600);
@@ -77,6 +85,10 @@ pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestam
             step => step,
         };
     }
+    let tries = |one: &&&Challenged| learned.tries.get(&one.authorization).copied().unwrap_or_default();
+    if let Some(one) = open.iter().find(|one| tries(one) >= MOST_TRIES) {
+        return not_validated(situation, one, found, MOST_TRIES);
+    }
     // The issuer's solvers have changed since.
     let changed = |old: &Challenged| challenged.iter().any(|new| new.url == old.url && new.way != old.way);
     if learned.proof == Proof::Withdrawing || learned.proof.challenged().iter().any(changed) {
@@ -105,10 +117,12 @@ fn tell_at(challenged: &Challenged, learned: &Learned) -> Option<Timestamp> {
     }
     Some(match learned.told.get(&challenged.url) {
         None => Timestamp::MIN,
-        Some(told) => {
-            let bounds = if challenged.stalled { ANSWER_BOUNDS } else { SILENCE_BOUNDS };
-            look_again(told.first, told.last, None, bounds)
+        Some(told) if challenged.stalled => {
+            let tries = learned.tries.get(&challenged.authorization).copied().unwrap_or(1);
+            let index = usize::try_from(tries).unwrap_or_default().clamp(1, ANSWER_WAITS.len()) - 1;
+            told.last.saturating_add(ANSWER_WAITS[index]).unwrap_or(told.last)
         }
+        Some(told) => look_again(told.first, told.last, None, SILENCE_BOUNDS),
     })
 }
 

@@ -142,7 +142,7 @@ impl Snapshot<'_> {
         let Some(problem) = error.problem() else { return said.to_owned() };
         let place = match (disposition, error.operation()) {
             (Disposition::AccountUnusable, _) => Place::Account,
-            (Disposition::TooFast, Some(Operation::Challenge)) => Place::Challenge,
+            (Disposition::ValidationFailed, Some(Operation::Challenge)) => Place::Challenge,
             _ => Place::Order,
         };
         with_remedy(said, problem.code(), place, self.retry(disposition).as_ref())
@@ -164,6 +164,10 @@ impl Snapshot<'_> {
 
 fn disposition_of(error: &AcmeError) -> Disposition {
     match error {
+        // The CA validates no challenge of this authorization any more.
+        AcmeError::Problem { operation: Operation::Challenge, .. } if error.code() == "RATE_LIMITED" => {
+            Disposition::ValidationFailed
+        }
         AcmeError::Problem { status, .. } | AcmeError::Http { status, .. } => {
             disposition(error.code(), Some(*status), error.operation().map_or(About::Order, about))
         }

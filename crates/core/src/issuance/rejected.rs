@@ -1,10 +1,10 @@
 //! An order that the CA rejected.
 
-use super::{Failure, IssuanceStep, Learned, Situation, asked};
+use super::{Challenged, Failure, IssuanceStep, Learned, Situation, asked};
 use crate::conditions::condition;
 use crate::disposition::{self, Disposition, of_invalid};
 use crate::remedy::with_remedy;
-use certwright_acme::{Place, Problem};
+use certwright_acme::{Authorization, Place, Problem};
 use certwright_api::{CONDITION_ISSUING, certificate_reason as reason};
 
 /// The order, or one of its authorizations, has failed: reports the CA's errors.
@@ -52,6 +52,38 @@ pub(super) fn invalid(situation: &Situation<'_>, learned: &Learned) -> IssuanceS
         message,
         disposition,
         retry_after: learned.poll.retry_after,
+    })
+}
+
+/// The CA was told `times` times to validate a challenge, and keeps it pending.
+pub(super) fn not_validated(
+    situation: &Situation<'_>,
+    challenged: &Challenged,
+    authorizations: &[(String, Authorization)],
+    times: u32,
+) -> IssuanceStep {
+    let of = authorizations.iter().find(|(url, _)| *url == challenged.authorization);
+    let problem = of.and_then(|(_, authorization)| authorization.error());
+    let code = problem.map(Problem::code).unwrap_or_default();
+    let said = match problem {
+        Some(problem) => format!(
+            "The CA could not validate {} within {times} attempts, so the next attempt places another order: {problem}",
+            challenged.name
+        ),
+        None => format!(
+            "The CA has not validated {}, though it was asked {times} times, so the next attempt places another order",
+            challenged.name
+        ),
+    };
+    let disposition = match of_invalid(code) {
+        Disposition::NotAllowed => Disposition::NotAllowed,
+        _ => Disposition::ValidationFailed,
+    };
+    IssuanceStep::Fail(Failure {
+        reason: disposition::reason(code).unwrap_or(reason::FAILED),
+        message: with_remedy(&said, code, Place::Challenge, situation.retry(disposition).as_ref()),
+        disposition,
+        retry_after: None,
     })
 }
 
