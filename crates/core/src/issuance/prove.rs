@@ -8,7 +8,9 @@ use super::polling::{LONG_VALIDATION, poll, processing_since};
 use super::rejected::{invalid, not_validated};
 use super::solve::{Challenged, Way, challenges};
 use super::step::{make_room, wait};
-use super::{Authorizations, IssuanceStep, Learned, Presented, Proof, SelfCheckResult, Situation, asked};
+use super::{
+    Authorizations, IssuanceStep, Learned, Presented, Proof, SelfCheckResult, Situation, asked, value_count,
+};
 use crate::backoff::look_again;
 use crate::records::CleanupTask;
 use certwright_api::{Solver, certificate_reason as reason};
@@ -17,6 +19,8 @@ use certwright_api::{Solver, certificate_reason as reason};
 const SELF_CHECK_BOUNDS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(10));
 /// The same, once a TXT record is overdue.
 const OVERDUE_BOUNDS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(300));
+/// Bounds of the interval at which the TXT records at a name are counted again if there are too many.
+const ROOM_BOUNDS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 /// Bounds of the interval at which presenting an answer is retried.
 const PRESENT_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 /// Bounds of the interval at which authorizations without a matching solver are read again: somebody may prove control manually
@@ -147,10 +151,23 @@ fn see(
     answer: IssuanceStep,
     now: Timestamp,
 ) -> IssuanceStep {
-    if result.failures.is_empty() {
-        return answer;
-    }
     let deadline = |timeout: Duration| since.checked_add(SignedDuration::try_from(timeout).ok()?).ok();
+    let is_overdue = || deadline(propagation_timeout(&challenged)).is_some_and(|deadline| now >= deadline);
+    if result.failures.is_empty() {
+        return match value_count::why_wait(&result.counts) {
+            // The others may wait as well, and some records may never be removed: in the end, the CA decides.
+            Some(_) if is_overdue() => answer,
+            Some(why) => {
+                let until = look_again(since, result.at, None, ROOM_BOUNDS);
+                if until > now {
+                    wait(Some(until), reason::PROPAGATION, why)
+                } else {
+                    IssuanceStep::SelfCheck
+                }
+            }
+            None => answer,
+        };
+    }
     if !result.lacks_record() {
         let deadline = deadline(situation.self_check_timeout);
         if deadline.is_none_or(|deadline| now >= deadline) {
@@ -164,14 +181,7 @@ fn see(
             IssuanceStep::SelfCheck
         };
     }
-    let timeouts = challenged.iter().filter_map(|challenged| match &challenged.way {
-        Way::Record(solver) => {
-            let set = solver.propagation.as_ref().and_then(|propagation| propagation.timeout);
-            Some(set.map_or(PROPAGATION_TIMEOUT, Duration::from))
-        }
-        Way::Ingress(_) | Way::Route(_) => None,
-    });
-    let overdue = deadline(timeouts.max().unwrap_or_default()).is_some_and(|deadline| now >= deadline);
+    let overdue = is_overdue();
     let until = look_again(since, result.at, None, if overdue { OVERDUE_BOUNDS } else { SELF_CHECK_BOUNDS });
     match until > now {
         true if overdue => make_room(Some(until), reason::PROPAGATION, result.message()),
@@ -180,6 +190,18 @@ fn see(
         false if overdue => IssuanceStep::Present(challenged),
         false => IssuanceStep::SelfCheck,
     }
+}
+
+/// How long the records of the challenges may take to reach all name servers.
+fn propagation_timeout(challenged: &[Challenged]) -> Duration {
+    let timeouts = challenged.iter().filter_map(|challenged| match &challenged.way {
+        Way::Record(solver) => {
+            let set = solver.propagation.as_ref().and_then(|propagation| propagation.timeout);
+            Some(set.map_or(PROPAGATION_TIMEOUT, Duration::from))
+        }
+        Way::Ingress(_) | Way::Route(_) => None,
+    });
+    timeouts.max().unwrap_or_default()
 }
 
 fn names(challenged: &[Challenged]) -> String {

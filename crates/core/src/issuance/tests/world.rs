@@ -21,7 +21,8 @@ use crate::backoff::Backoff;
 use crate::deletion::Deletion;
 use crate::issuance::{
     Challenged, Consequence, Download, Ending, IssuanceStep, IssuerView, KeySecret, Learned, Leftovers,
-    Memory, Next, Outcome, Report, Snapshot, State, Unseen, at_rest_until, last_step, next_chore, next_step,
+    Memory, Next, Outcome, Report, Snapshot, State, Unseen, ValueCount, at_rest_until, last_step, next_chore,
+    next_step,
 };
 use crate::records::{CleanupTask, holds, requires_finalizer};
 use crate::reissue::{SecretView, reuses_key};
@@ -74,6 +75,8 @@ pub struct World {
     /// The outcomes of the next writes to the API server.
     pub writes: VecDeque<Write>,
     pub self_check_passes: bool,
+    /// How many TXT records the self-check sees.
+    pub value_count: Option<ValueCount>,
     /// How far the CA's clock is ahead, and whether the operator has asked.
     pub ca_ahead: SignedDuration,
     pub asked_time: bool,
@@ -162,6 +165,7 @@ impl World {
             recorded: CertificateStatus::default(),
             writes: VecDeque::new(),
             self_check_passes: true,
+            value_count: None,
             ca_ahead: SignedDuration::ZERO,
             asked_time: false,
             account_has_ended: false,
@@ -253,9 +257,7 @@ impl World {
         if self.is_gone {
             return Turn::Gone;
         }
-        if let Some((_, name, view)) = self.issuer_again.take_if(|(at, ..)| *at <= self.now) {
-            self.issuers.insert(name, view);
-        }
+        self.retry_issuer();
         let step = match self.deleted {
             None => Some(self.next_step()),
             Some(_) => self.look(&self.state, |seen, state| last_step(state, seen, self.now)),
@@ -351,12 +353,7 @@ impl World {
             match &report {
                 Report::Write => self.flush()?,
                 Report::Account { message, disposition, .. } => {
-                    let message = message.clone();
-                    let name = self.spec.issuer_ref.name.clone();
-                    let view = self.issuers.insert(name.clone(), IssuerView::NotReady { message });
-                    let is_final = *disposition == super::Disposition::AccountUnusable;
-                    let again = self.now + SignedDuration::from_hours(1);
-                    self.issuer_again = view.filter(|_| !is_final).map(|view| (again, name, view));
+                    self.refuse_issuer(message.clone(), *disposition);
                     // The issuer's new condition wakes waiting Certificates.
                     next = Turn::On;
                 }
