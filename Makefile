@@ -150,7 +150,7 @@ crds: need-cargo ## Write crds/ anew from crates/api
 		'match($$0, /  name: [a-z]+/) { printf "%s", $$0 > ("crds/" substr($$0, RSTART + 8, RLENGTH - 8) ".yaml") }'
 
 .PHONY: reference
-reference: need-cargo ## Write docs/api-reference.md anew from crds/
+reference: need-cargo ## Write docs/api-reference.md, and the remedies in docs/troubleshooting.md, anew
 	CERTWRIGHT_WRITE_DOCS=1 $(CARGO) test $(BUILD) --test it reference::
 
 .PHONY: features

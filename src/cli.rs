@@ -6,8 +6,8 @@ use std::path::Path;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::command::{
-    Check, Completion, Deactivate, Error, Exit, Explain, List, Migrate, Rebind, Renew, Revoke, Rollover, Run,
-    Status, crds, man,
+    Check, Completion, Deactivate, Error, Exit, Explain, List, Migrate, Rebind, Renew, Retry, Revoke,
+    Rollover, Run, Status, crds, man,
 };
 
 /// Keeps TLS Secrets filled with certificates from any ACME certificate authority.
@@ -34,6 +34,8 @@ pub enum Command {
     Renew(Renew),
     /// Revoke the certificate of a Certificate now.
     Revoke(Revoke),
+    /// Try an issuer again now, whatever failed before.
+    Retry(Retry),
     /// Roll over the account key of an issuer now.
     Rollover(Rollover),
     /// Bind the account of an issuer anew, with a new key.
@@ -72,6 +74,7 @@ impl Cli {
             Command::List(command) => command.execute().await,
             Command::Renew(command) => command.execute().await,
             Command::Revoke(command) => command.execute().await,
+            Command::Retry(command) => command.execute().await,
             Command::Rollover(command) => command.execute().await,
             Command::Rebind(command) => command.execute().await,
             Command::Deactivate(command) => command.execute().await,

@@ -277,6 +277,7 @@ pub fn issuer(data: &[u8]) {
         };
         let snapshot = account::Snapshot {
             spec,
+            name: "ca",
             uid: "1",
             generation: object.metadata.generation.unwrap_or_default(),
             key_secret_name: ("ca-account-key", "tls.key"),
@@ -287,6 +288,7 @@ pub fn issuer(data: &[u8]) {
             external_account_version: None,
             deactivate: object.annotations().get("certwright.dev/deactivate-account").map(String::as_str),
             rebind: object.annotations().get("certwright.dev/rebind-account").map(String::as_str),
+            retry_request: object.annotations().get("certwright.dev/retry").map(String::as_str),
             deleted: None,
             has_finalizer: ours,
             keys: rollover::Keys {

@@ -36,7 +36,7 @@ impl Explain {
 }
 
 fn shown(entry: &Entry) -> String {
-    format!("{} ({})\n\n{}\n", styled(BOLD, entry.reason), entry.of, handbook::plain(entry.text, 2))
+    format!("{} ({})\n\n{}\n", styled(BOLD, entry.reason), entry.of, handbook::plain(&entry.text, 2))
 }
 
 fn list(entries: &[Entry]) -> String {

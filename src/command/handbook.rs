@@ -1,6 +1,9 @@
-//! The entries of `docs/troubleshooting.md`, one for each reason. The page is part of the binary, so there is a single source.
+//! The entries of `docs/troubleshooting.md`, one for each reason. The page is part of the binary, so there is a single source. What
+//! to do about a CA's code is part of the table of codes, from which the page has it.
 
 use super::output::{BOLD, styled, wrapped};
+use certwright_acme::CODES;
+use certwright_core::remedy;
 
 const PAGE: &str = include_str!("../../docs/troubleshooting.md");
 const OF_CAS: &str = "What a CA says";
@@ -25,14 +28,14 @@ impl Chapter {
 }
 
 /// What the page says about a reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The reason.
     pub reason: &'static str,
     /// The heading above it, which says what it is a reason of.
     pub of: &'static str,
     /// What it means and what to do, in Markdown.
-    pub text: &'static str,
+    pub text: String,
 }
 
 /// All entries, in the order of the page.
@@ -42,13 +45,13 @@ pub fn entries() -> Vec<Entry> {
         let sections = section(of).split("\n### ").skip(1);
         entries.extend(sections.filter_map(|entry| {
             let (heading, text) = entry.split_once('\n')?;
-            Some(Entry { reason: heading.trim_matches('`'), of, text: text.trim() })
+            Some(Entry { reason: heading.trim_matches('`'), of, text: text.trim().to_owned() })
         }));
     }
     entries
 }
 
-/// The entry of a reason of an issuer or a Certificate, with what to do. For a CA's code: what happens next.
+/// The entry of a reason of an issuer or a Certificate, with what to do. For a CA's code, what happens next follows.
 pub fn entry(chapter: Chapter, reason: &str) -> Option<Entry> {
     let of =
         |heading: &str| entries().into_iter().find(|entry| entry.of == heading && entry.reason == reason);
@@ -61,13 +64,17 @@ pub fn look_up(reason: &str) -> Vec<Entry> {
     entries().into_iter().filter(|entry| entry.reason.eq_ignore_ascii_case(reason)).collect()
 }
 
-/// The rows of the table "What a CA says", one entry for each code.
+/// One entry for each code of a CA: what to do, and what happens next, from the first table below "What a CA says".
 fn codes() -> Vec<Entry> {
-    let rows = section(OF_CAS)
-        .lines()
-        .filter_map(|row| row.strip_prefix("| `")?.strip_suffix(" |")?.split_once(" | "));
+    let table = section(OF_CAS).split("\n### ").next().unwrap_or_default();
+    let rows = table.lines().filter_map(|row| row.strip_prefix("| `")?.strip_suffix(" |")?.split_once(" | "));
     let of_row = |(codes, text): (&'static str, &'static str)| {
-        codes.split(", ").map(move |code| Entry { reason: code.trim_matches('`'), of: OF_CAS, text })
+        codes.split(", ").map(move |code| {
+            let reason = code.trim_matches('`');
+            let known = CODES.iter().find(|known| known.name == reason);
+            let to_do = known.map(remedy::explained).unwrap_or_default();
+            Entry { reason, of: OF_CAS, text: format!("{to_do}\n\n{text}") }
+        })
     };
     rows.flat_map(of_row).collect()
 }
@@ -137,7 +144,6 @@ fn bold(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use certwright_acme::CODES;
     use certwright_api::{certificate_reason, issuer_reason};
 
     #[test]
@@ -145,7 +151,7 @@ mod tests {
         let all = |chapter, reasons: &[&str]| {
             for reason in reasons {
                 let entry = entry(chapter, reason).unwrap_or_else(|| panic!("{reason}"));
-                assert!(plain(entry.text, 0).len() > 20, "{reason}: {entry:?}");
+                assert!(plain(&entry.text, 0).len() > 20, "{reason}: {entry:?}");
             }
         };
         all(Chapter::Issuers, issuer_reason::ALL);
@@ -162,6 +168,13 @@ mod tests {
             ["What a CA says", "Issuers and ClusterIssuers", "Certificates"]
         );
         assert_eq!(look_up("no such thing"), []);
+    }
+
+    #[test]
+    fn what_to_do_about_a_code_comes_before_what_happens_next() {
+        let [entry] = &look_up("OUT_OF_CREDIT")[..] else { panic!("{:?}", look_up("OUT_OF_CREDIT")) };
+        assert!(entry.text.starts_with("Buy credit in the CA's portal"), "{}", entry.text);
+        assert!(entry.text.contains("\n\nThe CA's staff must act"), "{}", entry.text);
     }
 
     #[test]

@@ -7,8 +7,9 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Resource, ResourceExt};
 
 use certwright_api::{
-    ANNOTATION_DEACTIVATE_ACCOUNT, ANNOTATION_REBIND, ANNOTATION_ROLLOVER, AcmeIssuer, Allow, Certificate,
-    ClusterIssuer, FINALIZER_ACCOUNT, Issuer, IssuerKind, IssuerStatus, SECRET_KEY_TLS_KEY,
+    ANNOTATION_DEACTIVATE_ACCOUNT, ANNOTATION_REBIND, ANNOTATION_RETRY, ANNOTATION_ROLLOVER, AcmeIssuer,
+    Allow, Certificate, ClusterIssuer, FINALIZER_ACCOUNT, Issuer, IssuerKind, IssuerStatus,
+    SECRET_KEY_TLS_KEY,
 };
 use certwright_core::naming::account_key_secret;
 
@@ -72,6 +73,8 @@ pub struct IssuerRecord {
     pub deactivate: Option<String>,
     /// The annotation that requests a rebinding of the account.
     pub rebind: Option<String>,
+    /// The annotation that requests a retry.
+    pub retry: Option<String>,
     /// The annotation that requests a rollover of the account key.
     pub roll_over: Option<String>,
 }
@@ -99,6 +102,7 @@ impl IssuerRecord {
             deactivate: object.annotations().get(ANNOTATION_DEACTIVATE_ACCOUNT).cloned(),
             rebind: request(object, ANNOTATION_REBIND),
             roll_over: request(object, ANNOTATION_ROLLOVER),
+            retry: request(object, ANNOTATION_RETRY),
         }
     }
 }

@@ -76,7 +76,8 @@ impl WatchHandlers {
         // Waiting Certificates quote its message.
         let words = condition(&issuer.status.conditions, CONDITION_READY)
             .map(|ready| (&ready.reason, &ready.message));
-        let for_certificates = (issuer.generation, ready, words, account);
+        let retried = &issuer.status.observed_retry_request;
+        let for_certificates = (issuer.generation, ready, words, account, retried);
         if self.matters(&issuer.uid, Aspect::ForCertificates, for_certificates) {
             if !self.context.serves_issuer(issuer) {
                 self.context.account_refusals.lift(&issuer.id);

@@ -222,7 +222,9 @@ async fn a_deactivation_that_the_ca_refuses_is_said_in_its_words_and_tried_again
             condition(issuer, "AccountDeactivated").is_some_and(|(status, reason, message)| {
                 status == "False"
                     && reason == "ServerInternal"
-                    && message == "Deactivating the account failed: try tomorrow (urn:ietf:params:acme:error:serverInternal)"
+                    && message
+                        == "Deactivating the account failed: try tomorrow (urn:ietf:params:acme:error:serverInternal). If \
+                            this lasts for hours, look at the CA's status page, or ask its support"
             })
         };
         let issuer = ns.wait("issuer/ca", SOON, told).await?;

@@ -1,6 +1,8 @@
 //! Every known error code of a CA, in every place where CAs send it: the code is the reason, the message quotes the CA verbatim,
 //! and the code determines what happens next. The expectations are the same as those in docs/troubleshooting.md.
 
+mod retry;
+
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -46,9 +48,9 @@ fn no_code_is_without_an_expectation() {
 /// What happens after an error.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Next {
-    /// The account cannot be used: nothing is retried until the issuer's spec changes.
+    /// The account cannot be used: nothing is retried until the issuer's spec changes, or somebody asks.
     AccountUnusable,
-    /// The CA's operator must act: the issuer backs off slowly.
+    /// The CA's operator must act: the issuer is retried every hour.
     CaOperatorMustAct,
     /// The CA does not allow what the Certificate requests: it backs off slowly.
     NotAllowed,
@@ -88,13 +90,13 @@ const CODES: &[Code] = {
     &[
         word("DEACTIVATED_ACCOUNT", AccountUnusable),
         word("REVOKED_ACCOUNT", AccountUnusable),
-        word("EXPIRED_ACCOUNT", AccountUnusable),
         word("DEACTIVATED_EXTERNAL_ACCOUNT", AccountUnusable),
         word("REVOKED_EXTERNAL_ACCOUNT", AccountUnusable),
-        word("EXPIRED_EXTERNAL_ACCOUNT", AccountUnusable),
         word("EXTERNAL_ACCOUNT_NOT_FOUND", AccountUnusable),
         word("BAD_SIGNATURE", AccountUnusable),
         code("accountDoesNotExist", "AccountDoesNotExist", Always(AccountUnusable)),
+        word("EXPIRED_ACCOUNT", CaOperatorMustAct),
+        word("EXPIRED_EXTERNAL_ACCOUNT", CaOperatorMustAct),
         word("PENDING_EXTERNAL_ACCOUNT", CaOperatorMustAct),
         word("SUSPENDED_ACCOUNT", CaOperatorMustAct),
         word("SUSPENDED_EXTERNAL_ACCOUNT", CaOperatorMustAct),
@@ -150,6 +152,8 @@ enum Place {
     Finalize,
     /// The challenge is answered, and the order becomes invalid.
     Validation,
+    /// The CSR is accepted, and then the order becomes invalid.
+    Rejection,
 }
 
 impl Code {
@@ -157,9 +161,11 @@ impl Code {
     fn places(&self) -> &'static [Place] {
         match self.follows {
             Follows::Always(Next::AccountUnusable | Next::CaOperatorMustAct) => {
-                &[Place::NewAccount, Place::NewOrder]
+                &[Place::NewAccount, Place::NewOrder, Place::Finalize, Place::Rejection]
             }
-            Follows::Always(Next::NotAllowed) => &[Place::NewOrder, Place::Finalize, Place::Validation],
+            Follows::Always(Next::NotAllowed) => {
+                &[Place::NewOrder, Place::Finalize, Place::Validation, Place::Rejection]
+            }
             Follows::Always(_) => &[Place::NewAccount, Place::NewOrder, Place::Finalize],
             Follows::OfAccount(_) => &[Place::NewAccount, Place::NewOrder, Place::Validation],
         }
@@ -250,36 +256,22 @@ impl Case {
         match self.place {
             Place::NewAccount => path::NEW_ACCOUNT,
             Place::NewOrder => path::NEW_ORDER,
-            Place::Finalize => path::FINALIZE,
+            Place::Finalize | Place::Rejection => path::FINALIZE,
             Place::Validation => path::CHALLENGE,
         }
     }
 
     fn script(&self, proxy: &Proxy) {
-        let (place, path, problem) = (self.place, self.path(), self.problem());
-        let answered = AtomicBool::new(false);
-        proxy.script(move |request: &RequestInfo| {
-            let there = request.path.starts_with(path);
-            if place != Place::Validation {
-                return if there { refusal(403, &problem) } else { Action::Pass };
+        let (path, problem) = (self.path(), self.problem());
+        match self.place {
+            Place::Validation | Place::Rejection => proxy.script(invalid_after(path, problem)),
+            Place::NewAccount | Place::NewOrder | Place::Finalize => {
+                proxy.script(move |request: &RequestInfo| match request.path.starts_with(path) {
+                    true => refusal(403, &problem),
+                    false => Action::Pass,
+                });
             }
-            if there {
-                answered.store(true, Ordering::SeqCst);
-            }
-            let invalid = answered.load(Ordering::SeqCst)
-                && [path::ORDER, path::AUTHORIZATION].iter().any(|path| request.path.starts_with(path));
-            if !invalid {
-                return Action::Pass;
-            }
-            let problem = problem.clone();
-            change_json(move |object| {
-                object["status"] = json!("invalid");
-                for challenge in object["challenges"].as_array_mut().into_iter().flatten() {
-                    challenge["status"] = json!("invalid");
-                    challenge["error"] = problem.clone();
-                }
-            })
-        });
+        }
     }
 
     /// The Certificate waits for its issuer and quotes its message; this is not a failure of the Certificate.
@@ -305,5 +297,36 @@ impl Case {
         };
         ensure!(asked == expected, "asked {asked} times, not {expected}");
         Ok(())
+    }
+}
+
+/// After the first request to `path`, which the CA processes, it reports the order as invalid because of `problem`: if that was
+/// an answer to a challenge, the challenge has the problem, otherwise the order.
+fn invalid_after(
+    path: &'static str,
+    problem: Value,
+) -> impl Fn(&RequestInfo) -> Action + Send + Sync + 'static {
+    let asked = AtomicBool::new(false);
+    move |request| {
+        if request.path.starts_with(path) {
+            asked.store(true, Ordering::SeqCst);
+        }
+        let of_challenge = path == path::CHALLENGE;
+        let is_order = request.path.starts_with(path::ORDER);
+        let is_read = is_order || (of_challenge && request.path.starts_with(path::AUTHORIZATION));
+        if !asked.load(Ordering::SeqCst) || !is_read {
+            return Action::Pass;
+        }
+        let problem = problem.clone();
+        change_json(move |object| {
+            object["status"] = json!("invalid");
+            if !of_challenge {
+                object["error"] = problem.clone();
+            }
+            for challenge in object["challenges"].as_array_mut().into_iter().flatten() {
+                challenge["status"] = json!("invalid");
+                challenge["error"] = problem.clone();
+            }
+        })
     }
 }

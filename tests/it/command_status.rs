@@ -107,8 +107,9 @@ async fn one_that_the_ca_refuses_has_its_words_and_the_time_of_the_next_try() ->
             String::new(),
             format!("Problem       CAA, failed {last} (… ago) {message}"),
             format!("Next          retries at {next} (in …)"),
-            "What to do    The CA does not allow what the Certificate requests: change its spec, the CAA record, or \
-             your arrangements with the CA. The operator backs off slowly, and retries immediately when the spec changes."
+            "What to do    Add a CAA record that allows this CA, with the domain in the CA's documentation, to the zone that \
+             the message names, or remove the records that forbid it. Then run `certwright renew NAME`, unless you have \
+             changed its spec. More: certwright explain CAA"
                 .to_owned(),
             String::new(),
             "Names         a.example.com".to_owned(),

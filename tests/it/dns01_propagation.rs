@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use crate::common::dns::{Ground, waiting, with, with_lagging_server};
-use crate::common::faults::{issuing, path, requests_to};
+use crate::common::faults::{event, issuing, path, requests_to};
 use crate::common::{certificate, issued, stays_as_it_is};
 use anyhow::{Result, ensure};
 use certwright_cluster::{Proxy, Resolver, TestNamespace};
@@ -38,6 +38,31 @@ async fn a_server_that_lags_is_named_and_the_ca_is_told_once_it_has_caught_up() 
         ensure!(caught_up.elapsed() < WITHIN_SECONDS, "it took {:?}", caught_up.elapsed());
         assert_eq!(told(&proxy), 1);
         assert_eq!(ground.values("a.test").await?, [""; 0]);
+        Ok(())
+    })
+    .await
+}
+
+/// CAs read about 100 values at a name.
+#[tokio::test]
+async fn a_name_with_too_many_values_is_reported_and_waited_for() -> Result<()> {
+    TestNamespace::with("crowded", async |ns| {
+        let mut ground = Ground::of_zones(ns, &["a.test"]).await?;
+        let proxy = ground.through_proxy(ns).await?;
+        ground.solve_by(ns, ground.rfc2136()).await?;
+        let others = |command: &str, count: usize| -> String {
+            (0..count).map(|number| format!("update {command} TXT \"of-another-{number}\"\n")).collect()
+        };
+        ground.bind.edit(&others("add _acme-challenge.a.test. 5", 95)).await?;
+        ns.apply(&certificate("web", &["a.test"], "")).await?;
+        let words = "There are 90 or more TXT records at _acme-challenge.a.test, and CAs may not read more than about 100";
+        waiting(ns, "web", "WaitingForPropagation", words).await?;
+        let (_, note) = event(ns, "web", "ManyTxtRecords").await?;
+        ensure!(note.starts_with("There are more than 50 TXT records at _acme-challenge.a.test"), "{note}");
+        assert_eq!(told(&proxy), 0, "the CA was told before");
+        ground.bind.edit(&others("delete _acme-challenge.a.test.", 60)).await?;
+        issued(ns, "web").await?;
+        assert_eq!(ground.values("a.test").await?.len(), 35, "those of others stay");
         Ok(())
     })
     .await

@@ -72,7 +72,8 @@ fn the_codes_of_a_row_mean_the_same() -> Result<()> {
 /// The reasons of each row in the table of codes.
 fn rows_of_codes(text: &str) -> Result<Vec<Vec<&str>>> {
     let (_, section) = text.split_once("\n## What a CA says\n").context("no heading")?;
-    let rows = section.split("\n## ").next().unwrap_or_default().lines();
+    let rows =
+        section.split("\n## ").next().unwrap_or_default().split("\n### ").next().unwrap_or_default().lines();
     let cells = rows.filter_map(|row| row.strip_prefix("| `")?.split_once(" | "));
     Ok(cells
         .map(|(reasons, _)| reasons.split(", ").map(|reason| reason.trim_matches('`')).collect())

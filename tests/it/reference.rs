@@ -1,10 +1,13 @@
-//! `docs/api-reference.md` is generated from the CustomResourceDefinitions. `make reference` regenerates it.
+//! `docs/api-reference.md` is generated from the CustomResourceDefinitions, and a table of `docs/troubleshooting.md` from the codes
+//! of CAs. `make reference` regenerates both.
 
 use std::fmt::Write;
 use std::fs;
 
 use crate::common::helm::{compare, root};
 use anyhow::{Context, Result};
+use certwright_acme::{CODES, Code};
+use certwright_core::remedy;
 use serde_json::{Map, Value};
 
 const PAGE: &str = "docs/api-reference.md";
@@ -33,6 +36,18 @@ fn the_reference_has_every_field_as_the_crds_have_it() -> Result<()> {
     spec["properties"].as_object_mut().context("no fields")?.remove("acme");
     fields(&mut page, "ClusterIssuer", "spec", spec)?;
     compare(&root().join(PAGE), &page, "make reference")
+}
+
+#[test]
+fn troubleshooting_says_what_to_do_about_each_code() -> Result<()> {
+    let file = root().join("docs/troubleshooting.md");
+    let page = fs::read_to_string(&file)?;
+    let head = "\n| reason | what to do |\n| --- | --- |\n";
+    let (before, rest) = page.split_once(head).context("no table")?;
+    let (_, after) = rest.split_once("\n\n").context("the table has no end")?;
+    let row = |code: &Code| format!("| `{}` | {} |", code.name, remedy::explained(code));
+    let rows: Vec<String> = CODES.iter().map(row).collect();
+    compare(&file, &format!("{before}{head}{}\n\n{after}", rows.join("\n")), "make reference")
 }
 
 /// A kind: its spec and its status, field by field.

@@ -42,7 +42,7 @@ mod wire;
 mod tests;
 
 pub use account::{Account, AccountState, AccountStatus, Registered, Registration};
-pub use code::{CODES, Class, Code, Source};
+pub use code::{CODES, Class, Code, Place, Remedy, Source};
 pub use config::{Observe, ServerConfig, Trust};
 pub use directory::{Directory, Meta};
 pub use error::{AcmeError, Operation};

@@ -24,10 +24,14 @@ const OF_THE_ACCOUNT: [&str; 2] = ["from this account", "from this ip"];
 
 /// What the rate limit in `error` applies to.
 ///
-/// It applies to names if each subproblem has an identifier (RFC 8555 section 6.7.1), or if Boulder's messages say so. Only
-/// newOrder contains names that can be limited; all other rate limits are considered limits on the account.
+/// It applies to names if each subproblem has an identifier (RFC 8555 section 6.7.1), or if Boulder's messages say so. Certigna
+/// limits how often it validates one challenge, with a code of its own. Otherwise, only newOrder contains names that can be limited;
+/// all other rate limits are considered limits on the account.
 pub(super) fn about(error: &AcmeError) -> About {
     let AcmeError::Problem { problem, .. } = error else { return of_operation(error) };
+    if error.operation() == Some(Operation::Challenge) && error.code() == "RATE_LIMITED" {
+        return About::Names;
+    }
     let subproblems = &problem.subproblems;
     if !subproblems.is_empty() && subproblems.iter().all(|sub| sub.identifier.is_some()) {
         return About::Names;
@@ -115,6 +119,14 @@ mod tests {
             retry_after: None,
         };
         assert_eq!(about(&busy), About::Account, "the CA is busy");
+    }
+
+    #[test]
+    fn a_challenge_that_was_validated_too_often_does_not_limit_the_account() {
+        let about = |operation, detail| about(&refusal(operation, detail, json!([])));
+        assert_eq!(about(Operation::Challenge, "RATE_LIMITED"), About::Names);
+        assert_eq!(about(Operation::Challenge, "slow down"), About::Account);
+        assert_eq!(about(Operation::Finalize, "RATE_LIMITED"), About::Account);
     }
 
     const RATE_LIMITED: &str = "urn:ietf:params:acme:error:rateLimited";

@@ -167,6 +167,8 @@ pub mod certificate_reason {
         SECRET_RESTORED = "SecretRestored";
         /// The CA offers no chain with the issuer in `preferredChain`. Events only.
         PREFERRED_CHAIN_NOT_OFFERED = "PreferredChainNotOffered";
+        /// There are so many TXT records at one name that a CA may not read all of them. Events only.
+        MANY_TXT_RECORDS = "ManyTxtRecords";
         /// A TXT record could not be removed and is left behind. Events only.
         RECORD_LEFT_BEHIND = "RecordLeftBehind";
         /// The status contained an entry that this operator did not write; the operator does not act on it. Events only.

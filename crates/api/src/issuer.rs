@@ -349,6 +349,9 @@ pub struct IssuerStatus {
     /// immediately.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused_external_account_version: Option<String>,
+    /// Value of the annotation `certwright.dev/retry` that was last acted on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_retry_request: Option<String>,
     /// A requested deactivation of an account that has not succeeded yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deactivation: Option<DeactivationStatus>,

@@ -108,6 +108,8 @@ pub const ANNOTATION_ROLLOVER: &str = "certwright.dev/rollover-account-key";
 /// On an Issuer or ClusterIssuer, set by a user: a new value requests an account with a new key that is bound to the same external
 /// account.
 pub const ANNOTATION_REBIND: &str = "certwright.dev/rebind-account";
+/// On an Issuer or ClusterIssuer, set by a user: a new value requests an attempt now, whatever failed before.
+pub const ANNOTATION_RETRY: &str = "certwright.dev/retry";
 /// On a Certificate, set by a user: a new value requests a renewal now.
 pub const ANNOTATION_RENEW: &str = "certwright.dev/renew";
 /// On a Certificate, set by a user: revoke its certificate now, for this reason.

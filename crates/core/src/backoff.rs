@@ -43,6 +43,13 @@ impl Backoff {
         whole_seconds_up(now.saturating_add(wait).unwrap_or(now))
     }
 
+    /// The bounds for failures that people fix at the CA, where nothing can be noticed but by asking: each hour, unless the
+    /// longest wait is shorter.
+    pub fn hourly(&self) -> Self {
+        let wait = self.slow().first;
+        Self { first: wait, longest: wait }
+    }
+
     /// The bounds for failures that only a person can fix: at least an hour, unless the longest wait is shorter.
     pub fn slow(&self) -> Self {
         Self { first: self.first.saturating_mul(60).min(self.longest), longest: self.longest }

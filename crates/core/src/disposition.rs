@@ -5,9 +5,9 @@ use certwright_acme::{AcmeError, Class, Code, Operation};
 /// What happens next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Disposition {
-    /// The account cannot be used: the issuer is not ready, its Certificates wait, nothing is retried.
+    /// The account cannot be used: the issuer is not ready, its Certificates wait, nothing is retried unless that is requested.
     AccountUnusable,
-    /// The CA's operator, or a user with an account there, must act: the issuer is not ready, retried slowly.
+    /// The CA's operator, or a user with an account there, must act: the issuer is not ready, retried hourly.
     CaOperatorMustAct,
     /// The CA does not allow what this Certificate requests: it fails, and is retried slowly or when its spec changes.
     NotAllowed,
@@ -22,8 +22,8 @@ pub enum Disposition {
 }
 
 impl Disposition {
-    /// Whether the account is the cause, so that its issuer is not ready.
-    pub fn is_about_account(self) -> bool {
+    /// Whether the account is the cause, so that the issuer is not ready.
+    pub fn is_of_account(self) -> bool {
         matches!(self, Self::AccountUnusable | Self::CaOperatorMustAct)
     }
 }
@@ -96,7 +96,7 @@ pub fn of_account_request(error: &AcmeError) -> Option<Disposition> {
     if code == "unauthorized" {
         return Some(Disposition::AccountUnusable);
     }
-    Some(Code::find(code).and_then(|known| of_class(known.class))?).filter(|next| next.is_about_account())
+    Some(Code::find(code).and_then(|known| of_class(known.class))?).filter(|next| next.is_of_account())
 }
 
 /// What happens next after an answer that is not accepted, because it is too long or contains something that must not be used.

@@ -27,6 +27,7 @@ mod situation;
 mod solve;
 mod state;
 mod step;
+mod value_count;
 mod waiting;
 
 pub use crate::consequence::Next;
@@ -44,6 +45,7 @@ pub use situation::{IssuerView, Situation, Snapshot};
 pub use solve::{Challenged, NoSolver, Way, challenge_type, challenges, is_over_http};
 pub use state::{Memory, State};
 pub use step::IssuanceStep;
+pub use value_count::ValueCount;
 
 #[cfg(test)]
 mod tests;

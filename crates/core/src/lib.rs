@@ -10,6 +10,7 @@
 //! - [`tls_secret`]: what is written into TLS Secrets and read from them;
 //! - [`solvers`]: selects the solver for a name;
 //! - [`disposition`]: what happens next after an error of the CA;
+//! - [`remedy`]: what a person does about an error of the CA;
 //! - [`conditions`] and [`events`]: what is reported;
 //! - [`kstatus`]: the meaning of conditions for GitOps tools;
 //! - [`duplicates`]: duplicate certificates, whose number CAs limit;
@@ -44,6 +45,7 @@ pub mod outputs;
 pub mod reading;
 pub mod records;
 pub mod reissue;
+pub mod remedy;
 pub mod renewal;
 pub mod revocation;
 pub mod secret;

@@ -13,7 +13,7 @@ use crate::controller::presenter;
 use crate::runtime::clock;
 use certwright_acme::{Account, AcmeError, Authorization, NewOrder};
 use certwright_api::{ChallengeWay, CsrSignatureHash, DnsRecordStatus, IssuerKind};
-use certwright_core::issuance::{Challenged, Download, Outcome, Unseen, challenge_type};
+use certwright_core::issuance::{Challenged, Download, Outcome, Unseen, ValueCount, challenge_type};
 use certwright_core::{records, reissue, revocation};
 use certwright_pki::{Chain, PrivateKey, SignatureHash, certificate_signing_request};
 
@@ -63,21 +63,27 @@ impl ReconcileCertificate {
             let expected = account.key_authorization(&challenge.token);
             let (refused, records) = (&refused, &status.dns_records);
             async move {
-                let words = match challenge.way {
-                    ChallengeWay::TxtRecord => see_record(context, records, &expected).await,
-                    ChallengeWay::HttpRoute if refused.is_some() => refused.clone(),
-                    ChallengeWay::HttpRoute | ChallengeWay::Ingress | ChallengeWay::EditedIngress => {
+                let seen = match (challenge.way, refused) {
+                    (ChallengeWay::TxtRecord, _) => see_record(context, records, &expected).await.map(Some),
+                    (ChallengeWay::HttpRoute, Some(refused)) => Err(refused.clone()),
+                    (ChallengeWay::HttpRoute | ChallengeWay::Ingress | ChallengeWay::EditedIngress, _) => {
                         let seen =
                             context.self_check.check(&challenge.name, &challenge.token, &expected).await;
-                        seen.err().map(|failure| failure.to_string())
+                        seen.map(|_| None).map_err(|failure| failure.to_string())
                     }
-                }?;
+                };
                 let typ = challenge_type(challenge.way);
-                Some(Unseen { challenge: challenge.url.clone(), typ, words })
+                seen.map_err(|words| Unseen { challenge: challenge.url.clone(), typ, words })
             }
         });
-        let failures = futures::future::join_all(checks).await.into_iter().flatten().collect();
-        Ok(Outcome::SelfChecked(failures))
+        let (mut failures, mut counts) = (Vec::new(), Vec::new());
+        for seen in futures::future::join_all(checks).await {
+            match seen {
+                Ok(count) => counts.extend(count),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        Ok(Outcome::SelfChecked { failures, counts })
     }
 
     /// Whether the account key has changed since its records were presented. The CA validates with the current key of the
@@ -143,12 +149,19 @@ impl ReconcileCertificate {
     }
 }
 
-/// Why the record with this key authorization is not visible, if it is not.
-async fn see_record(context: &Context, records: &[DnsRecordStatus], expected: &str) -> Option<String> {
+/// How many TXT records there are beside the one with this key authorization, or why it is not visible.
+async fn see_record(
+    context: &Context,
+    records: &[DnsRecordStatus],
+    expected: &str,
+) -> Result<ValueCount, String> {
     let its = |record: &&DnsRecordStatus| record.removal.is_none() && record.key_authorization == expected;
     match records.iter().find(its) {
-        Some(record) => presenter::visible(context, record).await.err(),
-        None => Some("the TXT record is missing from the status".to_owned()),
+        Some(record) => {
+            let values = presenter::visible(context, record).await?;
+            Ok(ValueCount { fqdn: record.fqdn.clone(), values })
+        }
+        None => Err("the TXT record is missing from the status".to_owned()),
     }
 }
 

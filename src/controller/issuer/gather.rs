@@ -123,6 +123,7 @@ impl Seen {
     pub(super) fn snapshot(&self) -> Snapshot<'_> {
         Snapshot {
             spec: &self.issuer.spec,
+            name: &self.issuer.id.name,
             uid: &self.issuer.uid,
             generation: self.issuer.generation,
             key_secret_name: (&self.account_secret.1, &self.account_secret.2),
@@ -133,6 +134,7 @@ impl Seen {
             external_account_version: self.external_account_version.as_deref(),
             deactivate: self.issuer.deactivate.as_deref(),
             rebind: self.issuer.rebind.as_deref(),
+            retry_request: self.issuer.retry.as_deref(),
             deleted: self.issuer.deleted,
             has_finalizer: self.issuer.has_finalizer,
             keys: self.account_keys.view(self.key.as_ref(), self.issuer.roll_over.as_deref()),

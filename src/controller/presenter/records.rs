@@ -99,8 +99,8 @@ pub async fn remove(
     Ok(removed.unwrap_or_else(|_| Err("the provider did not answer in time".to_owned())))
 }
 
-/// Whether the name servers have a record; if not, returns which ones lack it.
-pub async fn visible(context: &Context, record: &DnsRecordStatus) -> Result<(), String> {
+/// How many TXT records there are at the name of a record that the name servers have, or which ones lack it.
+pub async fn visible(context: &Context, record: &DnsRecordStatus) -> Result<usize, String> {
     let resolver = resolver(context, &record.solver)?;
     let check = record.solver.propagation.as_ref().and_then(|propagation| propagation.check);
     let check = check.unwrap_or(context.config.propagation_check);

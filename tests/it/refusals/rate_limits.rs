@@ -28,6 +28,35 @@ async fn a_rate_limit_at_any_endpoint_pauses_the_whole_account_for_as_long_as_th
     .await
 }
 
+/// Certigna answers RATE_LIMITED after 20 validations of one challenge, which it then never validates.
+#[tokio::test]
+async fn a_challenge_that_the_ca_has_checked_too_often_costs_the_order() -> Result<()> {
+    TestNamespace::with("looks", async |ns| {
+        let pebble = steady().start(&ns.cluster).await?;
+        let _operator = Operator::builder(ns).start().await?;
+        let proxy = ready_behind_proxy(ns, &pebble, "ca").await?;
+        let problem = json!({ "type": "urn:ietf:params:acme:error:malformed", "detail": "RATE_LIMITED" });
+        proxy.script(move |request| match request.path.starts_with(path::CHALLENGE) {
+            true => refusal(403, &problem),
+            false => Action::Pass,
+        });
+        ns.apply(&certificate("web", &["web.looks.test"], "")).await?;
+        let (failed, message) = issuing(ns, "web", "RATE_LIMITED").await?;
+        let words = "RATE_LIMITED (urn:ietf:params:acme:error:malformed). The CA has checked the same challenge too often";
+        ensure!(message.contains(words), "{message}");
+        assert_eq!(failed["status"]["order"], Value::Null);
+        assert_eq!(requests_to(&proxy, path::CHALLENGE).len(), 1);
+
+        proxy.pass();
+        ns.patch("certificate/web", json!({ "metadata": { "annotations": { "certwright.dev/renew": "now" } } }))
+            .await?;
+        issued(ns, "web").await?;
+        assert_eq!(requests_to(&proxy, path::NEW_ORDER).len(), 2);
+        Ok(())
+    })
+    .await
+}
+
 #[tokio::test]
 async fn a_rate_limit_on_the_directory_pauses_the_account_too() -> Result<()> {
     TestNamespace::with("directory", async |ns| {

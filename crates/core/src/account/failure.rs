@@ -9,8 +9,9 @@ use crate::conditions::{condition, sentence, set_standing};
 use crate::disposition::{self, Disposition, about, disposition, words};
 use crate::events::Event;
 use crate::kstatus;
+use crate::remedy::with_remedy;
 use crate::renewal::whole_seconds;
-use certwright_acme::{AcmeError, Operation};
+use certwright_acme::{AcmeError, Operation, Place, Problem};
 use certwright_api::{CONDITION_READY, issuer_reason as reason};
 
 /// The reason for an error whose code is unknown.
@@ -45,7 +46,11 @@ impl State {
             AcmeError::OutOfBounds { .. } => (Disposition::Stumbled, Some(reason::ANSWER_REFUSED)),
             _ => (Disposition::Stumbled, None),
         };
-        let message = sentence(&words(error));
+        // A connection error may have the same name as a code of the CA.
+        let code = error.problem().map(Problem::code).unwrap_or_default();
+        let retry = matches!(disposition, Disposition::CaOperatorMustAct | Disposition::NotAllowed);
+        let retry = retry.then_some(snapshot.retry());
+        let message = with_remedy(&sentence(&words(error)), code, Place::Account, retry.as_ref());
         let retry_after = error.retry_after();
         self.fail(Failure { disposition, reason, message: &message, retry_after }, snapshot, now)
     }
@@ -80,13 +85,17 @@ impl State {
             _ => String::new(),
         };
         let message = if is_final {
-            format!("{message}. Nothing is sent to the CA until the spec of this issuer{or_secret} changes")
+            format!(
+                "{message}. Nothing is sent to the CA until the spec of this issuer{or_secret} changes, or you run `{}`",
+                snapshot.retry()
+            )
         } else {
             message.to_owned()
         };
         let attempts = self.attempts_of_this_spec(snapshot.generation).saturating_add(1);
         let backoff = match disposition {
             Disposition::Stumbled | Disposition::TooFast => snapshot.backoff,
+            Disposition::CaOperatorMustAct => snapshot.backoff.hourly(),
             _ => snapshot.backoff.slow(),
         };
         let failures = u32::try_from(attempts).unwrap_or(1);

@@ -22,6 +22,8 @@ const KEY_ID_AGE: SignedDuration = SignedDuration::from_mins(10);
 pub struct Snapshot<'a> {
     /// The spec.
     pub spec: &'a AcmeIssuer,
+    /// Name of the issuer.
+    pub name: &'a str,
     /// `metadata.uid` of the issuer.
     pub uid: &'a str,
     /// `metadata.generation` of the issuer.
@@ -42,6 +44,8 @@ pub struct Snapshot<'a> {
     pub deactivate: Option<&'a str>,
     /// The annotation that requests a rebinding of the account.
     pub rebind: Option<&'a str>,
+    /// The annotation that requests a retry.
+    pub retry_request: Option<&'a str>,
     /// Since when the issuer is being deleted.
     pub deleted: Option<Timestamp>,
     /// Whether the issuer has our finalizer.

@@ -85,10 +85,11 @@ impl State {
         }
     }
 
-    /// Records in the status what the annotations request: a deactivation, or a rebinding.
+    /// Records in the status what the annotations request: a deactivation, a rebinding, or a retry.
     pub fn note_requests(&mut self, snapshot: &Snapshot<'_>, now: Timestamp) {
         self.note_deactivation(snapshot, now);
         self.note_rebinding(snapshot, now);
+        self.note_retry(snapshot, now);
     }
 
     /// Events about requests, to publish with the status.

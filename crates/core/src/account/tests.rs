@@ -12,6 +12,7 @@ use certwright_pki::KeyAlgorithm;
 mod binding;
 mod failure;
 mod machine;
+mod retry;
 mod snapshot;
 pub(super) mod world;
 

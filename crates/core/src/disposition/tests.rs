@@ -9,10 +9,8 @@ const TABLE: [(Disposition, &[&str]); 5] = [
         &[
             "DEACTIVATED_ACCOUNT",
             "REVOKED_ACCOUNT",
-            "EXPIRED_ACCOUNT",
             "DEACTIVATED_EXTERNAL_ACCOUNT",
             "REVOKED_EXTERNAL_ACCOUNT",
-            "EXPIRED_EXTERNAL_ACCOUNT",
             "EXTERNAL_ACCOUNT_NOT_FOUND",
             "BAD_SIGNATURE",
             "accountDoesNotExist",
@@ -21,6 +19,8 @@ const TABLE: [(Disposition, &[&str]); 5] = [
     (
         CaOperatorMustAct,
         &[
+            "EXPIRED_ACCOUNT",
+            "EXPIRED_EXTERNAL_ACCOUNT",
             "PENDING_EXTERNAL_ACCOUNT",
             "SUSPENDED_ACCOUNT",
             "SUSPENDED_EXTERNAL_ACCOUNT",

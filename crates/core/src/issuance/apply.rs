@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::outcome::{Consequence, Download, Outcome, Report};
 use super::{
     Challenged, Ending, Failure, Learned, Proof, SelfCheckResult, Snapshot, State, altered, misplaced,
+    value_count,
 };
 use crate::conditions::sentence;
 use crate::disposition::Disposition;
@@ -68,9 +69,12 @@ impl State {
                 self.learn().proof = Proof::Absent;
                 Consequence::DECIDE
             }
-            Outcome::SelfChecked(failures) => {
-                self.learn().proof.saw_self_check(SelfCheckResult { at: now, failures });
-                Consequence::DECIDE
+            Outcome::SelfChecked { failures, counts } => {
+                let proof = &mut self.learn().proof;
+                let before = proof.self_check().map_or(&[][..], |result| &result.counts);
+                let events = value_count::warnings(&counts, before);
+                proof.saw_self_check(SelfCheckResult { at: now, failures, counts });
+                Consequence::decide(events.into_iter().map(Report::Event).collect())
             }
             Outcome::Answered(answers) => self.told(seen, answers, now),
             Outcome::Unsignable(words) => self.end(seen, Ending::Failed(unsignable(&words)), now),

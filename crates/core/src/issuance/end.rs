@@ -73,8 +73,12 @@ impl State {
     }
 
     fn keeps_order(&self, failure: &Failure) -> bool {
-        let is_invalid =
-            self.learned().order.as_ref().is_some_and(|order| order.status == OrderStatus::Invalid);
+        let learned = self.learned();
+        let mut authorizations =
+            learned.authorizations.iter().flat_map(|authorizations| &authorizations.found);
+        // An authorization may be invalid before the order is read again, which then is invalid as well.
+        let is_invalid = authorizations.any(|(_, authorization)| authorization.is_dead())
+            || learned.order.as_ref().is_some_and(|order| order.status == OrderStatus::Invalid);
         matches!(failure.disposition, Disposition::Stumbled | Disposition::TooFast) && !is_invalid
     }
 
@@ -99,6 +103,12 @@ impl State {
         self.status.order = None;
         self.progress = Progress::default();
         match ending {
+            // The CA said of the order what is true of the account.
+            Some(Ending::Failed(Failure { reason, message, disposition, .. }))
+                if disposition.is_of_account() =>
+            {
+                self.blame_account(seen, disposition, Some(reason), message, now)
+            }
             Some(Ending::Failed(failure)) => self.fail(seen, failure, now),
             _ => {
                 self.status.next_private_key_secret_name = None;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Challenged, Ending, Unseen};
+use super::{Challenged, Ending, Unseen, ValueCount};
 use crate::disposition::Disposition;
 use crate::events::Event;
 use crate::revocation::{Attempt, Remark, Revocation};
@@ -74,8 +74,13 @@ pub enum Outcome {
     },
     /// Nothing was done, because the account key has changed since the answers were presented.
     KeyChanged,
-    /// The self-check ran; these answers were not visible.
-    SelfChecked(Vec<Unseen>),
+    /// The self-check ran.
+    SelfChecked {
+        /// These answers were not visible.
+        failures: Vec<Unseen>,
+        /// How many TXT records there are at the names of those that were.
+        counts: Vec<ValueCount>,
+    },
     /// The CA was told to validate challenges, each by its URL.
     Answered(Vec<(String, Result<AcmeResponse<Challenge>, AcmeError>)>),
     /// Creating the certificate signing request failed.

@@ -45,12 +45,13 @@ impl Progress {
         &mut self.learned.get_or_insert_with(|| (url.to_owned(), Learned::NOTHING)).1
     }
 
-    /// After a failure that does not end the order: forgets everything except what is presented. The rest is read again.
+    /// After a failure that does not end the order: forgets everything except what is presented, and how often the CA was told to
+    /// validate it. The rest is read again.
     pub fn start_over(&mut self) {
         let learned = self.learned.take().map(|(url, learned)| {
             let mut proof = learned.proof;
             proof.forget_self_check();
-            (url, Learned { proof, ..Learned::NOTHING })
+            (url, Learned { proof, tries: learned.tries, ..Learned::NOTHING })
         });
         *self = Self { learned, ..Self::default() };
     }
@@ -71,6 +72,8 @@ pub struct Learned {
     pub proof: Proof,
     /// The challenges that the CA was told to validate, by URL.
     pub told: BTreeMap<String, Told>,
+    /// How often the CA was told to validate a challenge of each authorization, by its URL.
+    pub tries: BTreeMap<String, u32>,
     /// When the CSR was sent.
     pub finalized: Option<Timestamp>,
     /// When the CA was last asked for any of this.
@@ -121,6 +124,7 @@ impl Learned {
         authorizations: None,
         proof: Proof::Absent,
         told: BTreeMap::new(),
+        tries: BTreeMap::new(),
         finalized: None,
         poll: Poll { at: None, retry_after: None },
         chain: None,
@@ -153,6 +157,10 @@ impl Learned {
     /// Records that the CA was told at `now` to validate the challenge with this URL.
     pub fn saw_told(&mut self, challenge: &str, now: Timestamp) {
         self.told.entry(challenge.to_owned()).or_insert(Told { first: now, last: now }).last = now;
+        let authorizations = self.authorizations.iter().flat_map(|authorizations| &authorizations.found);
+        let mut of = authorizations.filter(|(_, one)| one.challenges.iter().any(|one| one.url == challenge));
+        let of = of.next().map_or(challenge, |(url, _)| url).to_owned();
+        *self.tries.entry(of).or_default() += 1;
         if let Some(authorizations) = &mut self.authorizations {
             authorizations.at = now;
         }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::Challenged;
+use super::{Challenged, ValueCount};
 use certwright_acme::ChallengeType;
 
 /// The proof of control over the names of an order.
@@ -110,6 +110,8 @@ pub struct SelfCheckResult {
     pub at: Timestamp,
     /// The challenges whose answer was not seen.
     pub failures: Vec<Unseen>,
+    /// How many TXT records there are at the names of those that were seen.
+    pub counts: Vec<ValueCount>,
 }
 
 /// A challenge whose answer is not visible.

@@ -5,10 +5,12 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::polling::{LONG_VALIDATION, poll, processing_since};
-use super::rejected::invalid;
+use super::rejected::{invalid, not_validated};
 use super::solve::{Challenged, Way, challenges};
 use super::step::{make_room, wait};
-use super::{Authorizations, IssuanceStep, Learned, Presented, Proof, SelfCheckResult, Situation, asked};
+use super::{
+    Authorizations, IssuanceStep, Learned, Presented, Proof, SelfCheckResult, Situation, asked, value_count,
+};
 use crate::backoff::look_again;
 use crate::records::CleanupTask;
 use certwright_api::{Solver, certificate_reason as reason};
@@ -17,15 +19,25 @@ use certwright_api::{Solver, certificate_reason as reason};
 const SELF_CHECK_BOUNDS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(10));
 /// The same, once a TXT record is overdue.
 const OVERDUE_BOUNDS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(300));
+/// Bounds of the interval at which the TXT records at a name are counted again if there are too many.
+const ROOM_BOUNDS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 /// Bounds of the interval at which presenting an answer is retried.
 const PRESENT_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 /// Bounds of the interval at which authorizations without a matching solver are read again: somebody may prove control manually
 /// at the CA.
 const NO_SOLVER_BOUNDS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
-/// Bounds of the interval at which a CA whose validation failed, but that keeps the challenge pending, is told to validate
-/// again.
-const ANSWER_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-/// The same, for a CA that keeps a challenge pending without an error: it may have lost the request.
+/// How often the CA is told to validate a challenge of one authorization. Some CAs allow only 20 validations.
+const MOST_TRIES: u32 = 5;
+/// When a CA whose validation failed, but that keeps the challenge pending, is told to validate again, after each time that it was
+/// told. Some wait until then (RFC 8555 section 8.2).
+const ANSWER_WAITS: [SignedDuration; 4] = [
+    SignedDuration::from_secs(1),
+    SignedDuration::from_secs(10),
+    SignedDuration::from_secs(60),
+    SignedDuration::from_secs(600),
+];
+/// Bounds of the interval at which a CA is told again that keeps a challenge pending without an error: it may have lost the
+/// request.
 const SILENCE_BOUNDS: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(3600));
 /// How long a TXT record may take to reach all name servers, unless the solver sets another time.
 const PROPAGATION_TIMEOUT: Duration = Duration::from_secs(600);
@@ -77,6 +89,10 @@ pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestam
             step => step,
         };
     }
+    let tries = |one: &&&Challenged| learned.tries.get(&one.authorization).copied().unwrap_or_default();
+    if let Some(one) = open.iter().find(|one| tries(one) >= MOST_TRIES) {
+        return not_validated(situation, one, found, MOST_TRIES);
+    }
     // The issuer's solvers have changed since.
     let changed = |old: &Challenged| challenged.iter().any(|new| new.url == old.url && new.way != old.way);
     if learned.proof == Proof::Withdrawing || learned.proof.challenged().iter().any(changed) {
@@ -105,10 +121,12 @@ fn tell_at(challenged: &Challenged, learned: &Learned) -> Option<Timestamp> {
     }
     Some(match learned.told.get(&challenged.url) {
         None => Timestamp::MIN,
-        Some(told) => {
-            let bounds = if challenged.stalled { ANSWER_BOUNDS } else { SILENCE_BOUNDS };
-            look_again(told.first, told.last, None, bounds)
+        Some(told) if challenged.stalled => {
+            let tries = learned.tries.get(&challenged.authorization).copied().unwrap_or(1);
+            let index = usize::try_from(tries).unwrap_or_default().clamp(1, ANSWER_WAITS.len()) - 1;
+            told.last.saturating_add(ANSWER_WAITS[index]).unwrap_or(told.last)
         }
+        Some(told) => look_again(told.first, told.last, None, SILENCE_BOUNDS),
     })
 }
 
@@ -133,10 +151,23 @@ fn see(
     answer: IssuanceStep,
     now: Timestamp,
 ) -> IssuanceStep {
-    if result.failures.is_empty() {
-        return answer;
-    }
     let deadline = |timeout: Duration| since.checked_add(SignedDuration::try_from(timeout).ok()?).ok();
+    let is_overdue = || deadline(propagation_timeout(&challenged)).is_some_and(|deadline| now >= deadline);
+    if result.failures.is_empty() {
+        return match value_count::why_wait(&result.counts) {
+            // The others may wait as well, and some records may never be removed: in the end, the CA decides.
+            Some(_) if is_overdue() => answer,
+            Some(why) => {
+                let until = look_again(since, result.at, None, ROOM_BOUNDS);
+                if until > now {
+                    wait(Some(until), reason::PROPAGATION, why)
+                } else {
+                    IssuanceStep::SelfCheck
+                }
+            }
+            None => answer,
+        };
+    }
     if !result.lacks_record() {
         let deadline = deadline(situation.self_check_timeout);
         if deadline.is_none_or(|deadline| now >= deadline) {
@@ -150,14 +181,7 @@ fn see(
             IssuanceStep::SelfCheck
         };
     }
-    let timeouts = challenged.iter().filter_map(|challenged| match &challenged.way {
-        Way::Record(solver) => {
-            let set = solver.propagation.as_ref().and_then(|propagation| propagation.timeout);
-            Some(set.map_or(PROPAGATION_TIMEOUT, Duration::from))
-        }
-        Way::Ingress(_) | Way::Route(_) => None,
-    });
-    let overdue = deadline(timeouts.max().unwrap_or_default()).is_some_and(|deadline| now >= deadline);
+    let overdue = is_overdue();
     let until = look_again(since, result.at, None, if overdue { OVERDUE_BOUNDS } else { SELF_CHECK_BOUNDS });
     match until > now {
         true if overdue => make_room(Some(until), reason::PROPAGATION, result.message()),
@@ -166,6 +190,18 @@ fn see(
         false if overdue => IssuanceStep::Present(challenged),
         false => IssuanceStep::SelfCheck,
     }
+}
+
+/// How long the records of the challenges may take to reach all name servers.
+fn propagation_timeout(challenged: &[Challenged]) -> Duration {
+    let timeouts = challenged.iter().filter_map(|challenged| match &challenged.way {
+        Way::Record(solver) => {
+            let set = solver.propagation.as_ref().and_then(|propagation| propagation.timeout);
+            Some(set.map_or(PROPAGATION_TIMEOUT, Duration::from))
+        }
+        Way::Ingress(_) | Way::Route(_) => None,
+    });
+    timeouts.max().unwrap_or_default()
 }
 
 fn names(challenged: &[Challenged]) -> String {

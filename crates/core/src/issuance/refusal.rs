@@ -9,8 +9,9 @@ use crate::conditions::sentence;
 use crate::disposition::{
     self, About, Disposition, about, disposition, of_account_request, of_unacceptable, words,
 };
+use crate::remedy::{Retry, with_remedy};
 use crate::renewal::whole_seconds_up;
-use certwright_acme::{AccountStatus, AcmeError, Operation};
+use certwright_acme::{AccountStatus, AcmeError, Operation, Place};
 use certwright_api::certificate_reason as reason;
 
 /// When to check again while an account key is in doubt, unless that is resolved earlier.
@@ -84,8 +85,9 @@ impl State {
                 return self.ask_once_more(error, soon);
             }
         }
-        if disposition.is_about_account() {
-            return self.blame_account(seen, error, disposition, now);
+        if disposition.is_of_account() {
+            let message = seen.advised(&sentence(&words(error)), error, disposition);
+            return self.blame_account(seen, disposition, disposition::reason(error.code()), message, now);
         }
         // A connection error may have the same name as a code of the CA, but does not come from the CA.
         let said = error.problem().and_then(|problem| disposition::reason(problem.code()));
@@ -97,7 +99,10 @@ impl State {
         });
         let failure = Failure {
             reason,
-            message: sentence(&format!("{error}{}", hint(seen, error))),
+            message: match hint(seen, error) {
+                "" => seen.advised(&sentence(&error.to_string()), error, disposition),
+                hint => sentence(&format!("{error}{hint}")),
+            },
             disposition,
             retry_after: error.retry_after(),
         };
@@ -114,16 +119,15 @@ impl State {
     }
 
     /// The account is the cause: the issuer's own controller reports that, and this Certificate waits for the issuer.
-    fn blame_account(
+    pub(super) fn blame_account(
         &mut self,
         seen: &Snapshot<'_>,
-        error: &AcmeError,
         disposition: Disposition,
+        reason: Option<&'static str>,
+        message: String,
         now: Timestamp,
     ) -> Consequence {
-        let message = sentence(&words(error));
         let not_ready = format!("{} is not ready: {message}", seen.issuer_in_words());
-        let reason = disposition::reason(error.code());
         self.progress.slot = false;
         self.report_wait(seen, reason::ISSUER_NOT_READY, &not_ready, now);
         let reports =
@@ -145,8 +149,39 @@ fn may_be_about_account(error: &AcmeError) -> bool {
     }
 }
 
+impl Snapshot<'_> {
+    /// What was said about the CA's error, followed by what to do.
+    fn advised(&self, said: &str, error: &AcmeError, disposition: Disposition) -> String {
+        // A connection error may have the same name as a code of the CA.
+        let Some(problem) = error.problem() else { return said.to_owned() };
+        let place = match (disposition, error.operation()) {
+            (Disposition::AccountUnusable, _) => Place::Account,
+            (Disposition::ValidationFailed, Some(Operation::Challenge)) => Place::Challenge,
+            _ => Place::Order,
+        };
+        with_remedy(said, problem.code(), place, self.retry(disposition).as_ref())
+    }
+
+    /// What to retry once a person has acted as the disposition requires.
+    pub(super) fn retry(&self, disposition: Disposition) -> Option<Retry<'_>> {
+        match disposition {
+            Disposition::NotAllowed => Some(Retry::Certificate(self.name)),
+            Disposition::CaOperatorMustAct => self
+                .wanted
+                .as_ref()
+                .ok()
+                .map(|wanted| Retry::Issuer { kind: wanted.issuer_kind, name: &wanted.issuer_name }),
+            _ => None,
+        }
+    }
+}
+
 fn disposition_of(error: &AcmeError) -> Disposition {
     match error {
+        // The CA validates no challenge of this authorization any more.
+        AcmeError::Problem { operation: Operation::Challenge, .. } if error.code() == "RATE_LIMITED" => {
+            Disposition::ValidationFailed
+        }
         AcmeError::Problem { status, .. } | AcmeError::Http { status, .. } => {
             disposition(error.code(), Some(*status), error.operation().map_or(About::Order, about))
         }

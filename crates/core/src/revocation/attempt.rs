@@ -138,10 +138,7 @@ fn not_by_account(why: NotByAccount, held: &RevocableCertificate, now: Timestamp
 fn account_may_not(why: &NotByAccount) -> bool {
     let NotByAccount::Refused(error) = why else { return true };
     let (code, status, about) = (error.code(), error.status(), subject(error));
-    let of_account = matches!(
-        disposition(code, status, about),
-        Disposition::AccountUnusable | Disposition::CaOperatorMustAct
-    );
+    let of_account = disposition(code, status, about).is_of_account();
     about != About::Server && (of_account || code == "unauthorized" || matches!(status, Some(401 | 403)))
 }
 

@@ -161,8 +161,8 @@ impl fmt::Display for Listed<'_> {
 }
 
 impl Resolver {
-    /// Checks whether the servers that `check` selects have `value` among the TXT records at `location`.
-    /// Recursive servers may have cached that there was no record.
+    /// Checks whether the servers that `check` selects have `value` among the TXT records at `location`. Returns the largest number
+    /// of values that a server has there. Recursive servers may have cached that there was no record.
     ///
     /// All are queried once, at the same time; it does not wait for a record to appear. Takes at most 30 seconds.
     pub async fn visible(
@@ -170,7 +170,7 @@ impl Resolver {
         location: &Location,
         value: &str,
         check: PropagationCheck,
-    ) -> Result<(), NotVisible> {
+    ) -> Result<usize, NotVisible> {
         let asked = async {
             match check {
                 PropagationCheck::Authoritative => self.visible_at_authoritative(location, value).await,
@@ -181,7 +181,7 @@ impl Resolver {
         timeout(self.time_limit(), asked).await.unwrap_or_else(|_| Err(out_of_time()))
     }
 
-    async fn visible_at_authoritative(&self, location: &Location, value: &str) -> Result<(), NotVisible> {
+    async fn visible_at_authoritative(&self, location: &Location, value: &str) -> Result<usize, NotVisible> {
         let zone = undotted(&location.zone).to_owned();
         let (zone_name, fqdn) = (parsed(&location.zone)?, parsed(&location.fqdn)?);
         let mut names = self
@@ -198,37 +198,35 @@ impl Resolver {
             names.truncate(MAX_NAME_SERVERS);
         }
         let reports = join_all(names.iter().map(|server| self.ask_name_server(server, &fqdn, value))).await;
-        let (asked, lacking) = (names.len(), reports.into_iter().flatten());
-        verdict(location, whose, asked, lacking)
+        verdict(location, whose, reports)
     }
 
-    async fn visible_at_recursive(&self, location: &Location, value: &str) -> Result<(), NotVisible> {
+    async fn visible_at_recursive(&self, location: &Location, value: &str) -> Result<usize, NotVisible> {
         let whose = "recursive name servers".to_owned();
-        let asked = self.servers().len();
         let fqdn = parsed(&location.fqdn)?;
         let reports = self.servers().iter().map(|server| self.ask_cache(server, &fqdn, value));
-        verdict(location, whose, asked, join_all(reports).await.into_iter().flatten())
+        verdict(location, whose, join_all(reports).await)
     }
 
     /// Queries the name server called `server` at each of its addresses. An address that does not answer matters only if none
     /// does: there may be no IPv6 here, for example.
-    async fn ask_name_server(&self, server: &Name, fqdn: &Name, value: &str) -> Option<ServerReport> {
-        let addresses = match self.addresses(server).await {
-            Ok(addresses) => addresses,
-            Err(what) => return Some(ServerReport { server: shown(server), what }),
-        };
+    async fn ask_name_server(&self, server: &Name, fqdn: &Name, value: &str) -> Result<usize, ServerReport> {
+        let addresses = self.addresses(server).await;
+        let addresses = addresses.map_err(|what| ServerReport { server: shown(server), what })?;
         let ask = |address: IpAddr| async move {
             let answer = self.ask_authoritative(address, fqdn, RecordType::TXT).await;
             (address, judge(answer, fqdn, value))
         };
         let answers = join_all(addresses.into_iter().map(ask)).await;
-        let silent =
-            |lacking: &Option<Lacking>| matches!(lacking, Some(Lacking::Failure(ServerFailure::NoAnswer(_))));
-        let any_answered = answers.iter().any(|(_, lacking)| !silent(lacking));
-        let of_interest = answers.into_iter().filter(|(_, lacking)| !any_answered || !silent(lacking));
-        let (address, what) =
-            of_interest.into_iter().find_map(|(address, lacking)| Some((address, lacking?)))?;
-        Some(ServerReport { server: format!("{} ({address})", shown(server)), what })
+        let silent = |found: &Result<usize, Lacking>| {
+            matches!(found, Err(Lacking::Failure(ServerFailure::NoAnswer(_))))
+        };
+        let any_answered = answers.iter().any(|(_, found)| !silent(found));
+        let of_interest = answers.into_iter().filter(|(_, found)| !any_answered || !silent(found));
+        let server = |address| format!("{} ({address})", shown(server));
+        let counts = of_interest
+            .map(|(address, found)| found.map_err(|what| ServerReport { server: server(address), what }));
+        counts.collect::<Result<Vec<usize>, _>>().map(most)
     }
 
     async fn addresses(&self, server: &Name) -> Result<Vec<IpAddr>, Lacking> {
@@ -244,11 +242,11 @@ impl Resolver {
         if addresses.is_empty() { Err(Lacking::NoAddress) } else { Ok(addresses) }
     }
 
-    async fn ask_cache(&self, server: &Recursive, fqdn: &Name, value: &str) -> Option<ServerReport> {
+    async fn ask_cache(&self, server: &Recursive, fqdn: &Name, value: &str) -> Result<usize, ServerReport> {
         let answer = self.ask_recursive(server, fqdn, RecordType::TXT).await;
         let what = match answer {
             Err(failure) => Lacking::Failure(failure),
-            Ok(answer) if has(&answer, value) => return None,
+            Ok(answer) if has(&answer, value) => return Ok(answer.txt_values().count()),
             Ok(answer) => {
                 let cached_at_most = answer.negative_soa().map(|soa| soa.minimum);
                 match answer.txt_values().next() {
@@ -258,8 +256,12 @@ impl Resolver {
                 }
             }
         };
-        Some(ServerReport { server: server.to_string(), what })
+        Err(ServerReport { server: server.to_string(), what })
     }
+}
+
+fn most(counts: Vec<usize>) -> usize {
+    counts.into_iter().max().unwrap_or_default()
 }
 
 /// The addresses to query, of both families if there are both: there may be no IPv6 here.
@@ -269,17 +271,17 @@ fn some_of_both(mut six: Vec<IpAddr>, mut four: Vec<IpAddr>) -> Vec<IpAddr> {
     [six, four].concat()
 }
 
-/// What a server that should serve the zone returned instead of `value`.
-fn judge(answer: Result<DnsResponse, ServerFailure>, fqdn: &Name, value: &str) -> Option<Lacking> {
+/// How many values a server that should serve the zone has, or what it returned instead of `value`.
+fn judge(answer: Result<DnsResponse, ServerFailure>, fqdn: &Name, value: &str) -> Result<usize, Lacking> {
     let answer = match answer {
         Ok(answer) => answer,
-        Err(ServerFailure::ServFail) => return Some(Lacking::NotLoaded),
-        Err(failure) => return Some(Lacking::Failure(failure)),
+        Err(ServerFailure::ServFail) => return Err(Lacking::NotLoaded),
+        Err(failure) => return Err(Lacking::Failure(failure)),
     };
     if has(&answer, value) {
-        return None;
+        return Ok(answer.txt_values().count());
     }
-    Some(match answer.cname(fqdn) {
+    Err(match answer.cname(fqdn) {
         // The response code is about the CNAME's target.
         Some(target) => Lacking::Cname { target: shown(&target) },
         None if !answer.is_authoritative() => Lacking::Lame,
@@ -296,13 +298,14 @@ fn has(answer: &DnsResponse, value: &str) -> bool {
 fn verdict(
     location: &Location,
     whose: String,
-    asked: usize,
-    lacking: impl IntoIterator<Item = ServerReport>,
-) -> Result<(), NotVisible> {
-    let mut lacking = lacking.into_iter().collect::<Vec<_>>();
+    reports: Vec<Result<usize, ServerReport>>,
+) -> Result<usize, NotVisible> {
+    let asked = reports.len();
+    let (counts, lacking): (Vec<_>, Vec<_>) = reports.into_iter().partition(Result::is_ok);
+    let mut lacking: Vec<ServerReport> = lacking.into_iter().filter_map(Result::err).collect();
     lacking.sort_unstable_by(|a, b| a.server.cmp(&b.server));
     match lacking.is_empty() {
-        true => Ok(()),
+        true => Ok(most(counts.into_iter().flatten().collect())),
         false => {
             Err(NotVisible::Lacking { fqdn: undotted(&location.fqdn).to_owned(), whose, asked, lacking })
         }

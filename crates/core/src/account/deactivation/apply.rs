@@ -13,8 +13,9 @@ use crate::account::{Recorded, Snapshot, State};
 use crate::conditions::{condition, sentence};
 use crate::disposition::{self, Disposition, about, disposition, words};
 use crate::events::Event;
+use crate::remedy::with_remedy;
 use crate::renewal::whole_seconds;
-use certwright_acme::AcmeError;
+use certwright_acme::{AcmeError, Place, Problem};
 use certwright_api::{
     AcmeAccountStatus, CONDITION_ACCOUNT_DEACTIVATED, DeactivationStatus, issuer_reason as reason,
 };
@@ -224,6 +225,7 @@ fn describe(undone: Undone, url: &str, snapshot: &Snapshot<'_>) -> Described {
         }
     };
     let code = error.code();
+    let code_of_ca = error.problem().map(Problem::code).unwrap_or_default();
     let (disposition, reason) = match &error {
         AcmeError::Problem { operation, status, .. } | AcmeError::Http { operation, status, .. } => {
             (disposition(code, Some(*status), about(*operation)), disposition::reason(code))
@@ -233,7 +235,7 @@ fn describe(undone: Undone, url: &str, snapshot: &Snapshot<'_>) -> Described {
     };
     Described {
         reason: reason.unwrap_or(reason_of(disposition)),
-        message: sentence(&words(&error)),
+        message: with_remedy(&sentence(&words(&error)), code_of_ca, Place::Account, None),
         slow: !matches!(disposition, Disposition::Stumbled | Disposition::TooFast),
         retry_after: error.retry_after(),
     }

@@ -46,6 +46,7 @@ fn snapshot<'a>(
 ) -> Snapshot<'a> {
     Snapshot {
         spec: &case.spec,
+        name: "ca",
         uid: "uid",
         generation: 1,
         key_secret_name: ("account", "tls.key"),
@@ -56,6 +57,7 @@ fn snapshot<'a>(
         external_account_version: Some("7"),
         deactivate: None,
         rebind: None,
+        retry_request: None,
         deleted: None,
         has_finalizer: false,
         keys: rollover::Keys {
@@ -248,8 +250,10 @@ fn what_ends_the_wait_after_a_final_refusal_is_said_once() {
     let registered_with =
         |bound| Outcome::Registered { answer: Err(rejection()), contact: Vec::new(), bound };
     let looked_up = Outcome::LookedUp(Err(problem(403, "unauthorized")));
-    let (spec, or_secret) =
-        ("until the spec of this issuer changes", "until the spec of this issuer or Secret eab changes");
+    let (spec, or_secret) = (
+        "until the spec of this issuer changes, or you run `certwright retry issuer ca`",
+        "until the spec of this issuer or Secret eab changes, or you run `certwright retry issuer ca`",
+    );
     for (case, outcome, end) in [
         (Case::registered_and_bound(), registered_with(true), or_secret),
         (Case::registered_and_bound(), looked_up, spec),

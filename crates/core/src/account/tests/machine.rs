@@ -173,7 +173,7 @@ fn an_attempt_that_failed_is_forgotten_once_the_account_is_deactivated() {
 }
 
 /// Checks that the issuer is ready, and that the CA, the Secret and the status agree on its account.
-fn check_account(world: &World) {
+pub(super) fn check_account(world: &World) {
     assert!(world.is_ready(), "{:?}", world.status);
     let acme = world.status.acme.as_ref().unwrap();
     let secret = world.secret.as_ref().unwrap();

@@ -6,6 +6,7 @@ use certwright_api::AcmeIssuer;
 pub(in crate::account) fn snapshot<'a>(spec: &'a AcmeIssuer, key_secret: &'a KeySecret) -> Snapshot<'a> {
     Snapshot {
         spec,
+        name: "ca",
         uid: "uid",
         generation: 1,
         key_secret_name: ("account", "tls.key"),
@@ -16,6 +17,7 @@ pub(in crate::account) fn snapshot<'a>(spec: &'a AcmeIssuer, key_secret: &'a Key
         external_account_version: None,
         deactivate: None,
         rebind: None,
+        retry_request: None,
         deleted: None,
         has_finalizer: false,
         keys: rollover::Keys::default(),

@@ -94,6 +94,10 @@ pub(in crate::account) struct World {
     pub mac_key: MacKey,
     /// The CA's error when it is asked for the state of an account.
     pub says_of_account: Option<AcmeError>,
+    /// The annotation that requests a retry.
+    pub retry: Option<String>,
+    /// The code with which the CA refuses every call.
+    pub refuses: Option<&'static str>,
     /// What happens to the next effects. All later ones work.
     pub fates: VecDeque<Fate>,
     pub effects: usize,
@@ -124,6 +128,8 @@ impl World {
             refuses_bindings: false,
             mac_key: MacKey::Usable,
             says_of_account: None,
+            retry: None,
+            refuses: None,
             fates: VecDeque::new(),
             effects: 0,
             keys: 0,
@@ -139,6 +145,10 @@ impl World {
 
     pub fn ready(&self) -> Option<&Condition> {
         condition(&self.status.conditions, CONDITION_READY)
+    }
+
+    pub fn reason(&self) -> Option<String> {
+        self.ready().map(|ready| ready.reason.clone())
     }
 
     pub fn is_ready(&self) -> bool {
@@ -222,7 +232,10 @@ impl World {
         if fate == Fate::Refused {
             return Ok(Err(refusal(operation, 503, "serverInternal")));
         }
-        let answer = effect(self);
+        let answer = match self.refuses {
+            Some(code) => Err(refusal(operation, 403, code)),
+            None => effect(self),
+        };
         match fate {
             Fate::KilledAfter => Err(self.killed()),
             Fate::AnswerLost => Ok(Err(AcmeError::Timeout { operation, host: "acme.test".to_owned() })),
@@ -261,6 +274,7 @@ impl World {
             deactivate: self.deactivate.clone(),
             rebind: self.rebind.clone(),
             mac_key: if self.read_mac_key { self.mac_key.clone() } else { MacKey::NotRead },
+            retry: self.retry.clone(),
         }
     }
 
@@ -271,6 +285,7 @@ impl World {
             mac_key: &seen.mac_key,
             deactivate: seen.deactivate.as_deref(),
             rebind: seen.rebind.as_deref(),
+            retry_request: seen.retry.as_deref(),
             deleted: self.deleted,
             has_finalizer: self.has_finalizer,
             keys: Keys {
@@ -287,7 +302,7 @@ impl World {
         }
     }
 
-    fn reconcile(&mut self) -> Result<Option<Timestamp>, Broken> {
+    pub fn reconcile(&mut self) -> Result<Option<Timestamp>, Broken> {
         self.read_mac_key = false;
         let mut state = State::new(self.status.clone(), &self.spec.server);
         self.note_secret(&mut state);
@@ -370,6 +385,7 @@ struct Seen {
     deactivate: Option<String>,
     rebind: Option<String>,
     mac_key: MacKey,
+    retry: Option<String>,
 }
 
 pub(in crate::account) fn thumbprint(key: u32) -> String {

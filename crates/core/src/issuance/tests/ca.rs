@@ -29,8 +29,8 @@ pub struct Ca {
     /// How many orders were placed whose URL was in a lost answer.
     pub orders_unheard_of: usize,
     pub validation: Validation,
-    /// It accepts the answer to a challenge, but continues as if it had not.
-    pub forgets_answers: bool,
+    /// It accepts the answer to a challenge, but keeps the challenge pending, with an error of this code unless that is empty.
+    pub keeps_pending: Option<&'static str>,
     pub finalization: Finalization,
     /// New orders find their names validated already.
     pub knows_the_names: bool,
@@ -116,7 +116,7 @@ impl Ca {
             calls: VecDeque::new(),
             orders_unheard_of: 0,
             validation: Validation::Succeeds,
-            forgets_answers: false,
+            keeps_pending: None,
             finalization: Finalization::Succeeds,
             knows_the_names: false,
             flaw: None,
@@ -201,8 +201,9 @@ impl Ca {
             if challenge.status != ChallengeStatus::Pending || order.status != OrderStatus::Pending {
                 return Err(Refusal { code: "malformed", status: Some(400), retry_after: None });
             }
-            if !ca.forgets_answers {
-                challenge.status = ChallengeStatus::Processing;
+            match ca.keeps_pending {
+                None => challenge.status = ChallengeStatus::Processing,
+                Some(code) => challenge.error = (!code.is_empty()).then(|| problem(code)),
             }
             Ok(challenge.clone())
         })

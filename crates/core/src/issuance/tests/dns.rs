@@ -204,6 +204,61 @@ fn a_crash_or_a_failing_write_at_any_point_loses_no_record() {
     }
 }
 
+#[test]
+fn with_ninety_values_at_its_name_a_record_waits_and_in_the_end_the_ca_decides() {
+    for (timeout, expected) in [(None, 600), (Some("30s"), 30)] {
+        let mut world = with_records(timeout);
+        world.value_count = Some(values(90));
+        let begin = world.now;
+        let mut looks = 0;
+        while world.learned().answered().is_none() {
+            wait(&mut world);
+            looks += 1;
+            if world.learned().answered().is_none() {
+                let (_, reason, message) = world.condition(certwright_api::CONDITION_ISSUING).unwrap();
+                assert_eq!(reason, reason::PROPAGATION);
+                assert!(
+                    message.starts_with(
+                        "There are 90 or more TXT records at _acme-challenge.a.test, and CAs may"
+                    )
+                );
+            }
+        }
+        let waited = world.learned().answered().unwrap().duration_since(begin).as_secs();
+        assert!((expected..=expected + 60).contains(&waited), "{waited} s");
+        assert!(looks <= 30, "{looks}");
+        assert_eq!(warnings(&world), 1, "people are warned once");
+        world.run_until_rest();
+        world.check_issued();
+    }
+}
+
+#[test]
+fn a_record_goes_on_as_soon_as_there_are_fewer_values() {
+    let mut world = with_records(None);
+    world.value_count = Some(values(120));
+    wait(&mut world);
+    wait(&mut world);
+    assert_eq!(world.learned().answered(), None);
+    world.value_count = Some(values(60));
+    let begin = world.now;
+    world.run_until_rest();
+    world.check_issued();
+    assert!(world.now.duration_since(begin) < SignedDuration::from_secs(10), "{}", world.now);
+    assert_eq!(warnings(&world), 1);
+}
+
+fn values(values: usize) -> ValueCount {
+    ValueCount { fqdn: "_acme-challenge.a.test.".to_owned(), values }
+}
+
+/// How often it was reported that there are many values.
+fn warnings(world: &World) -> usize {
+    let is_warning =
+        |report: &&Report| matches!(report, Report::Event(event) if event.reason == reason::MANY_TXT_RECORDS);
+    world.reports.iter().filter(is_warning).count()
+}
+
 /// Lets time pass until nothing is left to do, over at most `most` waits.
 fn run_until_rest_within(world: &mut World, most: usize) -> Turn {
     for _ in 0..most {

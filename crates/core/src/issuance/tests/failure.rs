@@ -104,14 +104,72 @@ fn what_the_ca_refuses_an_account_that_is_valid_fails_the_certificate() {
 #[test]
 fn an_order_that_fails_when_it_is_finalized_says_why() {
     let mut world = World::new();
-    world.ca.finalization = Finalization::Fails("OUT_OF_CREDIT");
+    world.ca.finalization = Finalization::Fails("caa");
     let failure = failure_of(&mut world);
     assert!(
         failure.message.starts_with("The CA rejected the order: order: the CA's own words"),
         "{}",
         failure.message
     );
-    assert_eq!(failure.disposition, Disposition::CaOperatorMustAct);
+    assert_eq!(failure.disposition, Disposition::NotAllowed);
+}
+
+#[test]
+fn an_order_that_fails_because_of_the_account_is_no_failure_of_the_certificate() {
+    for (code, remedy) in [
+        ("OUT_OF_CREDIT", "Buy credit in the CA's portal. Then run `certwright retry issuer one`"),
+        ("REVOKED_ACCOUNT", "and configure its key id and MAC key"),
+    ] {
+        let mut world = World::new();
+        world.ca.finalization = Finalization::Fails(code);
+        while world.reports.iter().all(|report| !matches!(report, Report::Account { .. })) {
+            if let Turn::Waits(Some(until)) = world.step() {
+                world.now = until;
+            }
+        }
+        let told = world.reports.iter().find_map(|report| match report {
+            Report::Account { reason, message, .. } => Some((*reason, message.clone())),
+            _ => None,
+        });
+        let (reason, message) = told.unwrap();
+        assert_eq!(reason, Some(code));
+        assert!(message.starts_with("The CA rejected the order: order: the CA's own words"), "{message}");
+        assert!(message.ends_with(remedy), "{message}");
+        let Turn::Waits(_) = world.run() else { panic!("{code}: {:?}", world.last_steps()) };
+        assert_eq!(world.state.status.failed_issuance_attempts, None, "{code}");
+        assert_eq!(world.state.status.next_attempt_time, None, "{code}");
+        assert_eq!(world.condition(CONDITION_ISSUING).unwrap().1, reason::ISSUER_NOT_READY, "{code}");
+        assert!(!world.state.progress.slot, "{code}: others may go on");
+        assert!(world.presented.is_none(), "{code}");
+
+        world.ca.mend();
+        world.issuer_is_ready("one", "account/one");
+        world.run_until_rest();
+        world.check_issued();
+        assert_eq!(world.ca.orders.len(), 2, "{code}: the first one is invalid");
+    }
+}
+
+#[test]
+fn an_order_that_failed_because_of_the_account_says_nothing_once_the_issuer_was_not_ready() {
+    for crashes in [false, true] {
+        let mut world = World::new();
+        world.ca.finalization = Finalization::Fails("OUT_OF_CREDIT");
+        run_to(&mut world, |step| matches!(step, IssuanceStep::Fail(_)));
+        // Another Certificate was faster.
+        let message = "no credit".to_owned();
+        world.issuers.insert("one".to_owned(), IssuerView::NotReady { message });
+        assert!(matches!(world.run(), Turn::Waits(_)));
+        if crashes {
+            world.crash();
+        }
+        world.ca.mend();
+        world.issuer_is_ready("one", "account/one");
+        world.run_until_rest();
+        world.check_issued();
+        assert!(world.reports.iter().all(|report| !matches!(report, Report::Account { .. })));
+        assert_eq!(world.ca.orders.len(), 2);
+    }
 }
 
 #[test]
@@ -239,11 +297,14 @@ fn an_order_whose_answer_is_not_accepted_is_dropped() {
 fn an_order_for_a_lifetime_that_the_ca_finds_malformed_is_explained() {
     let hint = "The order requests the lifetime set in duration, which few CAs support: remove enableDurationFeature from \
                 the issuer if this CA does not";
-    for (call, code, asks, is_explained) in [
-        ("PlaceOrder", "malformed", true, true),
-        ("PlaceOrder", "malformed", false, false),
-        ("PlaceOrder", "badCSR", true, false),
-        ("Finalize", "malformed", true, false),
+    let settings = "Remove settings that the CA may not support, such as a profile; otherwise report the message to the CA";
+    let key = "Choose a key algorithm, key size and names that the CA accepts; its documentation lists them. Then run \
+               `certwright renew cert`, unless you have changed its spec";
+    for (call, code, asks, end) in [
+        ("PlaceOrder", "malformed", true, hint),
+        ("PlaceOrder", "malformed", false, settings),
+        ("PlaceOrder", "badCSR", true, key),
+        ("Finalize", "malformed", true, settings),
     ] {
         let mut world = World::new();
         world.asks_lifetime = asks;
@@ -253,7 +314,6 @@ fn an_order_for_a_lifetime_that_the_ca_finds_malformed_is_explained() {
         world.ca.faults.push_back(Fault { refusal, answer_lost: false });
         world.run();
         let (_, _, message) = world.condition(CONDITION_ISSUING).unwrap();
-        assert_eq!(message.ends_with(hint), is_explained, "{call} {code}: {message}");
-        assert!(is_explained || message.ends_with(')'), "nothing follows the CA's words: {message}");
+        assert!(message.ends_with(&format!("). {end}")), "{call} {code}: {message}");
     }
 }

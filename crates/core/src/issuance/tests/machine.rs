@@ -158,6 +158,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         ("unexpectedStatus", Some(404)),
         ("unexpectedStatus", Some(502)),
         ("rateLimited", Some(429)),
+        ("RATE_LIMITED", Some(429)),
         ("serverInternal", Some(500)),
         ("orderNotReady", Some(403)),
         ("malformed", Some(400)),

@@ -38,7 +38,83 @@ fn a_challenge_that_stays_pending_after_a_failed_validation_is_answered_again() 
     assert_eq!(world.next_step(), again, "and no other with it");
     let (now, url) = (world.now, challenge_url(&again));
     world.learned().saw_told(&url, now);
-    assert_ne!(world.next_step(), again, "and not without end");
+    assert_ne!(world.next_step(), again, "and not at once");
+}
+
+#[test]
+fn a_challenge_is_answered_at_most_five_times_and_then_another_order_is_placed() {
+    for (error, least, words) in [
+        (
+            "connection",
+            SignedDuration::from_mins(20),
+            "The CA could not validate a.test within 5 attempts, so the next attempt places another order: the CA's own \
+             words (urn:ietf:params:acme:error:connection). Make port 80 of the name reachable",
+        ),
+        (
+            "",
+            SignedDuration::from_mins(30),
+            "The CA has not validated a.test, though it was asked 5 times, so the next attempt places another order",
+        ),
+    ] {
+        let mut world = World::new();
+        world.names_are(&["a.test"]);
+        world.ca.keeps_pending = Some(error);
+        let begin = world.now;
+        let failure = failure_of(&mut world);
+        assert!(failure.message.starts_with(words), "{}", failure.message);
+        assert_eq!(failure.disposition, Disposition::ValidationFailed);
+        let took = world.now.duration_since(begin);
+        assert!(took >= least && took < SignedDuration::from_hours(1), "{took:#}");
+        let told = world.step_names().iter().filter(|step| **step == "Answer").count();
+        assert_eq!(told, 5);
+        world.ca.mend();
+        world.run_until_rest();
+        world.check_issued();
+        assert_eq!(world.ca.orders.len(), 2);
+    }
+}
+
+#[test]
+fn tries_are_counted_on_after_a_failure_that_keeps_the_order() {
+    let mut world = World::new();
+    world.names_are(&["a.test"]);
+    world.ca.keeps_pending = Some("");
+    for _ in 0..4 {
+        run_to(&mut world, |step| matches!(step, IssuanceStep::Answer(_)));
+        world.step();
+    }
+    let refusal = Refusal { code: "rateLimited", status: Some(429), retry_after: None };
+    world.ca.faults.push_back(Fault { refusal, answer_lost: false });
+    while world.state.status.failed_issuance_attempts.is_none() {
+        if let Turn::Waits(Some(until)) = world.step() {
+            world.now = until;
+        }
+    }
+    assert!(world.learned().told.is_empty());
+    failure_of(&mut world);
+    let told = world.step_names().iter().filter(|step| **step == "Answer").count();
+    assert_eq!(told, 5);
+}
+
+#[test]
+fn a_challenge_that_the_ca_has_checked_too_often_costs_the_order_and_a_rate_limit_does_not() {
+    for (code, orders, remedy) in [
+        ("RATE_LIMITED", 2, "The CA has checked the same challenge too often without success"),
+        ("rateLimited", 1, "This ends by itself"),
+    ] {
+        let mut world = World::new();
+        world.names_are(&["a.test"]);
+        run_to(&mut world, |step| matches!(step, IssuanceStep::Answer(_)));
+        let refusal = Refusal { code, status: Some(429), retry_after: None };
+        world.ca.faults.push_back(Fault { refusal, answer_lost: false });
+        world.run();
+        let (_, _, message) = world.condition(certwright_api::CONDITION_ISSUING).unwrap();
+        assert!(message.contains(&format!("). {remedy}")), "{message}");
+        assert_eq!(world.state.status.failed_issuance_attempts, Some(1), "{code}");
+        world.run_until_rest();
+        world.check_issued();
+        assert_eq!(world.ca.orders.len(), orders, "{code}");
+    }
 }
 
 #[test]
@@ -80,17 +156,17 @@ fn what_is_presented_is_removed_when_the_issuer_no_longer_has_a_solver_for_it() 
 #[test]
 fn a_ca_that_keeps_a_challenge_open_in_silence_is_told_again_after_minutes() {
     let mut world = World::new();
-    world.ca.forgets_answers = true;
+    world.ca.keeps_pending = Some("");
     let begin = world.now;
-    while world.now.duration_since(begin) < SignedDuration::from_hours(1) {
+    while world.now.duration_since(begin) < SignedDuration::from_mins(20) {
         match world.run() {
             Turn::Waits(Some(until)) => world.now = until,
             turn => panic!("{turn:?}"),
         }
     }
     let told = world.step_names().iter().filter(|step| **step == "Answer").count();
-    assert!((4..=8).contains(&told), "{told} times within an hour");
-    world.ca.forgets_answers = false;
+    assert!((3..=5).contains(&told), "{told} times within twenty minutes");
+    world.ca.keeps_pending = None;
     world.run_until_rest();
     world.check_issued();
     assert_eq!(world.ca.orders.len(), 1);
@@ -122,7 +198,8 @@ fn a_failed_validation_says_what_the_ca_said() {
     let failure = failure_of(&mut world);
     assert_eq!(
         failure.message,
-        "The CA rejected the order: a.test: the CA's own words (urn:ietf:params:acme:error:connection)"
+        "The CA rejected the order: a.test: the CA's own words (urn:ietf:params:acme:error:connection). Make port 80 of the \
+         name reachable from the whole internet: check its DNS records, the load balancer and firewalls"
     );
     assert_eq!((failure.reason, failure.disposition), ("Connection", Disposition::ValidationFailed));
     assert!(matches!(world.run(), Turn::Waits(Some(_))));
@@ -156,7 +233,9 @@ fn a_failed_self_check_is_a_hint_when_the_ca_fails_too() {
     world.ca.validation = Validation::Fails("connection");
     let failure = failure_of(&mut world);
     assert!(
-        failure.message.ends_with(". The self-check does not see the answer yet: a.test: connection refused"),
+        failure.message.contains(
+            ". The self-check does not see the answer yet: a.test: connection refused. Make port 80"
+        ),
         "{}",
         failure.message
     );

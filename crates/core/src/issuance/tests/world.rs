@@ -21,7 +21,8 @@ use crate::backoff::Backoff;
 use crate::deletion::Deletion;
 use crate::issuance::{
     Challenged, Consequence, Download, Ending, IssuanceStep, IssuerView, KeySecret, Learned, Leftovers,
-    Memory, Next, Outcome, Report, Snapshot, State, Unseen, at_rest_until, last_step, next_chore, next_step,
+    Memory, Next, Outcome, Report, Snapshot, State, Unseen, ValueCount, at_rest_until, last_step, next_chore,
+    next_step,
 };
 use crate::records::{CleanupTask, holds, requires_finalizer};
 use crate::reissue::{SecretView, reuses_key};
@@ -67,11 +68,15 @@ pub struct World {
     pub zone: BTreeSet<(String, String)>,
     pub provider_fails: bool,
     pub issuers: BTreeMap<String, IssuerView>,
+    /// An issuer that is tried again at this time, after the CA said that people must act.
+    pub issuer_again: Option<(Timestamp, String, IssuerView)>,
     /// The status in the API server.
     pub recorded: CertificateStatus,
     /// The outcomes of the next writes to the API server.
     pub writes: VecDeque<Write>,
     pub self_check_passes: bool,
+    /// How many TXT records the self-check sees.
+    pub value_count: Option<ValueCount>,
     /// How far the CA's clock is ahead, and whether the operator has asked.
     pub ca_ahead: SignedDuration,
     pub asked_time: bool,
@@ -156,9 +161,11 @@ impl World {
             zone: BTreeSet::new(),
             provider_fails: false,
             issuers: BTreeMap::new(),
+            issuer_again: None,
             recorded: CertificateStatus::default(),
             writes: VecDeque::new(),
             self_check_passes: true,
+            value_count: None,
             ca_ahead: SignedDuration::ZERO,
             asked_time: false,
             account_has_ended: false,
@@ -250,6 +257,7 @@ impl World {
         if self.is_gone {
             return Turn::Gone;
         }
+        self.retry_issuer();
         let step = match self.deleted {
             None => Some(self.next_step()),
             Some(_) => self.look(&self.state, |seen, state| last_step(state, seen, self.now)),
@@ -335,15 +343,17 @@ impl World {
         let Consequence { reports, next } = self.change(|state, seen, now| state.apply(seen, outcome, now));
         let mut next = match next {
             Next::Decide => Turn::On,
-            Next::Wait(until) => Turn::Waits(until.into_iter().chain(next_chore(&self.state.status)).min()),
+            Next::Wait(until) => {
+                let issuer = self.issuer_again.as_ref().map(|(at, ..)| *at);
+                let chore = next_chore(&self.state.status);
+                Turn::Waits(until.into_iter().chain(chore).chain(issuer).min())
+            }
         };
         for report in reports {
             match &report {
                 Report::Write => self.flush()?,
-                Report::Account { message, .. } => {
-                    let message = message.clone();
-                    let name = self.spec.issuer_ref.name.clone();
-                    self.issuers.insert(name, IssuerView::NotReady { message });
+                Report::Account { message, disposition, .. } => {
+                    self.refuse_issuer(message.clone(), *disposition);
                     // The issuer's new condition wakes waiting Certificates.
                     next = Turn::On;
                 }

@@ -27,11 +27,11 @@ async fn world() -> (World, Data, Data) {
 
 async fn visible(world: &World) -> Result<(), NotVisible> {
     let resolver = world.resolver();
-    resolver.visible(&location(), "ours", PropagationCheck::Authoritative).await
+    resolver.visible(&location(), "ours", PropagationCheck::Authoritative).await.map(|_| ())
 }
 
 async fn recursive(world: &World) -> Result<(), NotVisible> {
-    world.resolver().visible(&location(), "ours", PropagationCheck::Recursive).await
+    world.resolver().visible(&location(), "ours", PropagationCheck::Recursive).await.map(|_| ())
 }
 
 async fn text(world: &World) -> String {
@@ -64,6 +64,25 @@ async fn a_value_on_every_server_is_visible_and_costs_only_the_queries() {
     assert_eq!(asked, once.into_iter().map(|(name, kind)| ((name.to_owned(), kind), 1)).collect());
     let txt = [(format!("{FQDN}."), RecordType::TXT, Over::Udp)];
     assert_eq!((ns1.queries(), ns2.queries()), (txt.to_vec(), txt.to_vec()));
+}
+
+#[tokio::test]
+async fn the_values_are_counted_at_the_server_that_has_most_of_them() {
+    let (world, ns1, ns2) = world().await;
+    ns2.add(&["_acme-challenge.a.test TXT ours"]);
+    world.known.add(&["_acme-challenge.a.test TXT ours"]);
+    for number in 0..70 {
+        let one = format!("_acme-challenge.a.test TXT value-{number:0>40}");
+        ns2.add(&[one.as_str()]);
+        if number < 30 {
+            ns1.add(&[one.as_str()]);
+            world.known.add(&[one.as_str()]);
+        }
+    }
+    let resolver = world.resolver();
+    for (check, count) in [(PropagationCheck::Authoritative, 71), (PropagationCheck::Recursive, 31)] {
+        assert_eq!(resolver.visible(&location(), "ours", check).await, Ok(count), "{check:?}");
+    }
 }
 
 #[tokio::test]

@@ -82,7 +82,10 @@ impl World {
                 Outcome::AuthorizationsRead(read.map_err(|refusal| refusal.error(Operation::Authorization)))
             }
             IssuanceStep::Present(challenged) => self.present(challenged)?,
-            IssuanceStep::SelfCheck => Outcome::SelfChecked(self.self_check()),
+            IssuanceStep::SelfCheck => {
+                let counts = self.value_count.clone().into_iter().collect();
+                Outcome::SelfChecked { failures: self.self_check(), counts }
+            }
             IssuanceStep::Answer(challenges) => self.answer(&challenges)?,
             IssuanceStep::Finalize(_) => self.finalize()?,
             IssuanceStep::Download(_) => self.download(),

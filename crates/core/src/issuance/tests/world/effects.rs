@@ -1,6 +1,7 @@
 //! Effects that a crash does not undo, writes that may fail, and crashes.
 
 use super::*;
+use crate::disposition::Disposition;
 
 impl World {
     pub fn crash(&mut self) {
@@ -8,6 +9,22 @@ impl World {
         self.known = self.recorded.clone();
         self.asked_time = false;
         self.crash_after = None;
+    }
+
+    /// The issuer is not ready, for an hour unless the refusal is final.
+    pub(super) fn refuse_issuer(&mut self, message: String, disposition: Disposition) {
+        let name = self.spec.issuer_ref.name.clone();
+        let view = self.issuers.insert(name.clone(), IssuerView::NotReady { message });
+        let again = self.now + SignedDuration::from_hours(1);
+        let is_final = disposition == Disposition::AccountUnusable;
+        self.issuer_again = view.filter(|_| !is_final).map(|view| (again, name, view));
+    }
+
+    /// The issuer is ready again, if its hour is over.
+    pub(super) fn retry_issuer(&mut self) {
+        if let Some((_, name, view)) = self.issuer_again.take_if(|(at, ..)| *at <= self.now) {
+            self.issuers.insert(name, view);
+        }
     }
 
     fn record(&mut self) -> Result<(), Broken> {
