@@ -8,6 +8,7 @@
 
 mod apply;
 mod asked;
+mod caa;
 mod end;
 mod ending;
 mod failure;
@@ -31,6 +32,7 @@ mod waiting;
 
 pub use crate::consequence::Next;
 pub use asked::{altered, misplaced};
+pub use caa::{CaaAnswer, CaaName, CaaQuestion};
 pub use ending::{Ending, KeySecret, Leftovers};
 pub use failure::Failure;
 pub use next_step::{last_step, next_chore, next_step};

@@ -15,7 +15,7 @@ use tracing::debug;
 
 use super::name_server::{DNS_PORT, shown};
 use super::transport::{NoAnswer, Request, TimeLimits, ask};
-use super::{NameServer, doh, http};
+use super::{CaaRecord, NameServer, doh, http};
 use certwright_egress::{Egress, HttpClient, Purpose};
 
 /// Looks up names, without a cache. Clones share its connections.
@@ -111,13 +111,23 @@ impl Resolver {
         name: &Name,
         kind: RecordType,
     ) -> Result<DnsResponse, ServerFailure> {
-        let request = Request::query(name, kind, true).map_err(ServerFailure::NoAnswer)?;
+        self.ask_recursive_with(server, Request::query(name, kind, true))
+            .await
+            .inspect_err(|failure| debug!(%server, %name, %kind, %failure, "a DNS lookup failed"))
+    }
+
+    /// Sends a request to a recursive server.
+    pub(super) async fn ask_recursive_with(
+        &self,
+        server: &Recursive,
+        request: Result<Request, NoAnswer>,
+    ) -> Result<DnsResponse, ServerFailure> {
+        let request = request.map_err(ServerFailure::NoAnswer)?;
         let reply = match server {
             Recursive::Plain(address) => ask(&self.recursive, *address, &request, self.limits).await,
             Recursive::Https(url, client) => doh::ask(client, url, &request).await,
         };
         DnsResponse::judge(reply.map(|reply| reply.message))
-            .inspect_err(|failure| debug!(%server, %name, %kind, %failure, "a DNS lookup failed"))
     }
 
     /// Queries an authoritative server for `name`.
@@ -214,6 +224,22 @@ impl DnsResponse {
             RData::TXT(txt) => Some(txt.txt_data.concat()),
             _ => None,
         })
+    }
+
+    /// The CAA records of `name`, in order, because servers shuffle them.
+    pub(super) fn caa(&self, name: &Name) -> Vec<CaaRecord> {
+        let records = self.0.answers.iter().filter_map(|record| match &record.data {
+            RData::CAA(caa) if record.name == *name => Some(CaaRecord {
+                critical: caa.issuer_critical,
+                tag: caa.tag.clone(),
+                value: caa.value.clone(),
+            }),
+            _ => None,
+        });
+        let mut records = records.collect::<Vec<_>>();
+        records.sort_unstable();
+        records.dedup();
+        records
     }
 
     /// The names of the name servers, in order.
