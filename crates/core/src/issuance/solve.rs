@@ -105,7 +105,7 @@ pub fn challenge_type(way: ChallengeWay) -> ChallengeType {
 }
 
 /// The solver for a name, and its type of challenge, if the CA offers all types.
-pub(super) fn solver_of<'a>(
+pub fn solver_of<'a>(
     solvers: &'a [Solver],
     full_name: &str,
     labels: &BTreeMap<String, String>,
