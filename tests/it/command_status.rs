@@ -107,8 +107,10 @@ async fn one_that_the_ca_refuses_has_its_words_and_the_time_of_the_next_try() ->
             String::new(),
             format!("Problem       CAA, failed {last} (… ago) {message}"),
             format!("Next          retries at {next} (in …)"),
-            "What to do    The CA does not allow what the Certificate requests: change its spec, the CAA record, or \
-             your arrangements with the CA. The operator backs off slowly, and retries immediately when the spec changes."
+            "What to do    CAA records do not allow the CA to issue. If the message begins with \"No order was placed\", \
+             the operator noticed that itself: add the record in the message; the operator looks again at least every 18 \
+             minutes. Otherwise the CA refused: correct the CAA records (docs/issuers.md); the operator backs off slowly, \
+             and retries immediately when the spec changes."
                 .to_owned(),
             String::new(),
             "Names         a.example.com".to_owned(),

@@ -192,9 +192,9 @@ impl<'a> Grant<'a> {
         let account = self.value_of("accounturi").is_none_or(|value| {
             value.is_some_and(|value| request.account.is_none_or(|ours| may_be_same_account(value, ours)))
         });
-        let method = self.value_of("validationmethods").is_none_or(|value| {
-            value.is_some_and(|value| allows(value, request.method))
-        });
+        let method = self
+            .value_of("validationmethods")
+            .is_none_or(|value| value.is_some_and(|value| allows(value, request.method)));
         match (account, method) {
             (false, _) => Some(Constraint::Account),
             (true, false) => Some(Constraint::Method),

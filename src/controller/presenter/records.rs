@@ -114,7 +114,10 @@ async fn locate(context: &Context, solver: &Dns01Solver, name: &str) -> Result<L
         Some(_) => CnameStrategy::Follow,
         None => solver.cname_strategy.unwrap_or_default(),
     };
-    resolver(context, own_nameservers(solver))?.locate(name, strategy).await.map_err(|error| error.to_string())
+    resolver(context, own_nameservers(solver))?
+        .locate(name, strategy)
+        .await
+        .map_err(|error| error.to_string())
 }
 
 fn own_nameservers(solver: &Dns01Solver) -> &[String] {

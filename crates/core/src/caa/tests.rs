@@ -108,7 +108,8 @@ fn a_record_may_be_for_one_account() {
         assert_eq!(allowed("a.test", &[&value]).is_ok(), allows, "{account}");
         assert_eq!(check(&unknown, &set(&[&value])), Ok(()), "{account}");
     }
-    let twice = "0 issue ca.example; accounturi=https://ca.example/acct/1; accounturi=https://ca.example/acct/1";
+    let twice =
+        "0 issue ca.example; accounturi=https://ca.example/acct/1; accounturi=https://ca.example/acct/1";
     allowed("a.test", &[twice]).unwrap_err();
     assert_eq!(
         allowed("a.test", &["0 issue ca.example; accounturi=https://ca.example/acct/2; x=y"]).unwrap_err(),
@@ -137,8 +138,11 @@ fn a_record_may_be_for_some_validation_methods() {
     let unknown = Request { method: None, ..request("a.test", &identities) };
     assert_eq!(check(&unknown, &set(&["0 issue ca.example; validationmethods=dns-01"])), Ok(()));
     assert_eq!(
-        allowed("a.test", &["0 issue ca.example;accounturi=https://ca.example/acct/1;validationmethods=dns-01"])
-            .unwrap_err(),
+        allowed(
+            "a.test",
+            &["0 issue ca.example;accounturi=https://ca.example/acct/1;validationmethods=dns-01"]
+        )
+        .unwrap_err(),
         "the CAA records of a.test do not allow ca.example to issue for a.test: those for this CA do not allow validation \
          with http-01 (0 issue \"ca.example;accounturi=https://ca.example/acct/1;validationmethods=dns-01\"); add the record \
          a.test. IN CAA 0 issue \"ca.example; accounturi=https://ca.example/acct/1; validationmethods=http-01\", and check \
@@ -154,7 +158,8 @@ fn the_record_to_add_is_like_the_one_that_is_closest() {
         "0 issue second.example; validationmethods=dns-01; x=y",
     ];
     let words = allowed("a.test", &values).unwrap_err();
-    let record = "add the record a.test. IN CAA 0 issue \"second.example; validationmethods=http-01; x=y\", and";
+    let record =
+        "add the record a.test. IN CAA 0 issue \"second.example; validationmethods=http-01; x=y\", and";
     assert!(words.contains(record), "{words}");
 }
 
@@ -179,7 +184,19 @@ fn only_domain_names_are_identities() {
 
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let word = prop::sample::select(vec![
-        "ca.example", ";", " ", "=", "accounturi", "validationmethods", ",", "http-01", ACCOUNT, "\"", "\\", "\n", "a",
+        "ca.example",
+        ";",
+        " ",
+        "=",
+        "accounturi",
+        "validationmethods",
+        ",",
+        "http-01",
+        ACCOUNT,
+        "\"",
+        "\\",
+        "\n",
+        "a",
     ]);
     let piece = prop_oneof![4 => word.prop_map(|word| word.as_bytes().to_vec()), 1 => prop::collection::vec(any::<u8>(), 0..40)];
     prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
@@ -218,8 +235,9 @@ proptest! {
 /// What is said, if the records, written as `<flags> <tag> <value>`, do not allow the CA.
 fn allowed(name: &str, records: &[&str]) -> Result<(), String> {
     let identities = identities();
-    check(&request(name, &identities), &set(records))
-        .map_err(|forbidden| format!("{}; {}", forbidden.words("ca.example", &[name]), forbidden.what_to_do()))
+    check(&request(name, &identities), &set(records)).map_err(|forbidden| {
+        format!("{}; {}", forbidden.words("ca.example", &[name]), forbidden.what_to_do())
+    })
 }
 
 fn identities() -> Vec<String> {

@@ -64,7 +64,9 @@ impl Forbidden {
     pub fn what_to_do(&self) -> String {
         let domain = &self.domain;
         let what = match &self.remedy {
-            Remedy::Add { tag, value } => format!("add the record {domain}. IN CAA 0 {tag} {}", quoted(value)),
+            Remedy::Add { tag, value } => {
+                format!("add the record {domain}. IN CAA 0 {tag} {}", quoted(value))
+            }
             Remedy::Remove => "remove the critical flag or that record".to_owned(),
         };
         format!("{what}, and check the result with: dig {domain} CAA")

@@ -162,9 +162,7 @@ fn choose(
     let wildcard = full_name.starts_with("*.");
     let offered = |typ: &ChallengeType| authorization.challenges.iter().find(|offer| offer.typ == *typ);
     let usable = |solver: &Solver| {
-        Way::of(solver).is_some_and(|way| {
-            offered(&way.challenge_type()).is_some() && way.proves(wildcard)
-        })
+        Way::of(solver).is_some_and(|way| offered(&way.challenge_type()).is_some() && way.proves(wildcard))
     };
     let way = solver_for(solvers, name, wildcard, labels, usable).and_then(Way::of);
     let challenge = way.as_ref().and_then(|way| offered(&way.challenge_type()));

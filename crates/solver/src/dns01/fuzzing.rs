@@ -3,10 +3,10 @@
 use ::http::{HeaderMap, StatusCode};
 use hickory_resolver::proto::rr::{Name, RecordType};
 
-use super::{CaaRecord, HttpFailure};
 use super::locate::shown;
 use super::resolver::DnsResponse;
 use super::transport::Request;
+use super::{CaaRecord, HttpFailure};
 use certwright_egress::excerpt::{excerpt, media_type};
 
 pub use super::rfc2136::fuzzing::answer_to_update;

@@ -17,14 +17,21 @@ fn a_name_that_the_ca_must_refuse_is_not_ordered_until_the_record_is_corrected()
          (0 issue \"other.test\"); add the record a.test. IN CAA 0 issue \"ca.test\", and check the result with: dig a.test CAA"
     );
     assert!(world.ca.orders.is_empty());
-    assert_eq!(world.next_key.as_ref().map(certwright_pki::PrivateKey::algorithm), None, "no key is generated in the meantime");
+    assert_eq!(
+        world.next_key.as_ref().map(certwright_pki::PrivateKey::algorithm),
+        None,
+        "no key is generated in the meantime"
+    );
     // It is looked up again at least every quarter of an hour, with a fifth added.
     let mut begin = world.now;
     for attempt in 1..12 {
         let until = world.state.status.next_attempt_time.as_ref().unwrap().0;
         let longest = SignedDuration::from_secs(60 * (1 << (attempt - 1)).min(15));
         let wait = until.duration_since(begin);
-        assert!(wait >= longest && wait <= longest * 6 / 5 + SignedDuration::from_secs(1), "{attempt}: {wait}");
+        assert!(
+            wait >= longest && wait <= longest * 6 / 5 + SignedDuration::from_secs(1),
+            "{attempt}: {wait}"
+        );
         begin = until;
         world.now = until;
         world.run();
@@ -100,7 +107,13 @@ fn what_is_asked_names_account_method_and_name_servers() {
     let asked: Vec<_> = question
         .names
         .iter()
-        .map(|asked| (asked.name.as_str(), asked.method.as_ref().map(|method| method.as_str()), asked.nameservers.len()))
+        .map(|asked| {
+            (
+                asked.name.as_str(),
+                asked.method.as_ref().map(|method| method.as_str()),
+                asked.nameservers.len(),
+            )
+        })
         .collect();
     assert_eq!(question.account, "account/one");
     assert_eq!(asked, [("*.a.test", Some("dns-01"), 1), ("a.test", Some("http-01"), 0)]);

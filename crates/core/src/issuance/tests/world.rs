@@ -21,8 +21,9 @@ use crate::backoff::Backoff;
 use crate::caa::RelevantSet;
 use crate::deletion::Deletion;
 use crate::issuance::{
-    CaaAnswer, Challenged, Consequence, Download, Ending, IssuanceStep, IssuerView, KeySecret, Learned, Leftovers,
-    Memory, Next, Outcome, Report, Snapshot, State, Unseen, at_rest_until, last_step, next_chore, next_step,
+    CaaAnswer, Challenged, Consequence, Download, Ending, IssuanceStep, IssuerView, KeySecret, Learned,
+    Leftovers, Memory, Next, Outcome, Report, Snapshot, State, Unseen, at_rest_until, last_step, next_chore,
+    next_step,
 };
 use crate::records::{CleanupTask, holds, requires_finalizer};
 use crate::reissue::{SecretView, reuses_key};

@@ -11,7 +11,11 @@ use crate::dns01::{CaaLookupError, CaaRecord, CaaRecords, Resolver};
 #[tokio::test]
 async fn the_closest_domain_with_records_counts() {
     let world = World::new().await;
-    world.known.add(&["test SOA", "a.test CAA 0;issue;one.example", "b.a.test CAA 128;issuewild;two.example"]);
+    world.known.add(&[
+        "test SOA",
+        "a.test CAA 0;issue;one.example",
+        "b.a.test CAA 128;issuewild;two.example",
+    ]);
     world.known.add(&["b.a.test CAA 0;issue;", "c.a.test A 192.0.2.1"]);
     let resolver = world.resolver();
     assert_eq!(
@@ -45,7 +49,10 @@ async fn the_target_of_a_cname_counts_and_its_parents_do_not() {
     world.known.add(&["alias.a.test CNAME two.host.test", "two.host.test CAA 0;issue;two.example"]);
     let resolver = world.resolver();
     assert_eq!(caa(&resolver, "www.a.test").await, found("a.test", &[(false, "issue", "a.example")]));
-    assert_eq!(caa(&resolver, "alias.a.test").await, found("two.host.test", &[(false, "issue", "two.example")]));
+    assert_eq!(
+        caa(&resolver, "alias.a.test").await,
+        found("two.host.test", &[(false, "issue", "two.example")])
+    );
 }
 
 /// A server that does not follow CNAMEs itself.
@@ -78,7 +85,9 @@ async fn a_failing_lookup_is_told_from_no_records() {
     // The failure of a parent does not matter if the name has records.
     assert_eq!(caa(&resolver, "a.b.test").await, found("a.b.test", &[(false, "issue", "a.example")]));
     let error = caa(&resolver, "x.b.test").await.unwrap_err();
-    assert!(error.to_string().starts_with("looking up the CAA records of b.test failed: name server 127.0.0.1"));
+    assert!(
+        error.to_string().starts_with("looking up the CAA records of b.test failed: name server 127.0.0.1")
+    );
     assert!(!resolver.is_bogus(&error).await, "it fails without DNSSEC, too");
     let error = caa(&resolver, "d.test").await.unwrap_err();
     assert!(error.to_string().ends_with("did not answer in time"), "{error}");
