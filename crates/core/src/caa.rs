@@ -77,8 +77,8 @@ pub enum Why {
     OtherMethod {
         /// The records for this CA.
         records: Vec<String>,
-        /// The validation method.
-        method: String,
+        /// The validation method. If it is not known, no record allows any.
+        method: Option<String>,
     },
 }
 
@@ -121,12 +121,12 @@ pub fn check(request: &Request<'_>, set: &RelevantSet) -> Result<(), Forbidden> 
     let remedy = Remedy::set(tag, request, closest.map(|(_, grant, _)| grant));
     let of_ca: Vec<&Property> = unmet.iter().map(|(property, ..)| *property).collect();
     Err(forbidden(
-        match (closest, request.method) {
-            (None, _) => Why::OtherCas { records: records(&applying) },
-            (Some((.., Constraint::Method)), Some(method)) => {
-                Why::OtherMethod { records: records(&of_ca), method: method.to_owned() }
+        match closest {
+            None => Why::OtherCas { records: records(&applying) },
+            Some((.., Constraint::Account)) => Why::OtherAccount { records: records(&of_ca) },
+            Some((.., Constraint::Method)) => {
+                Why::OtherMethod { records: records(&of_ca), method: request.method.map(str::to_owned) }
             }
-            (Some(_), _) => Why::OtherAccount { records: records(&of_ca) },
         },
         remedy,
     ))

@@ -9,6 +9,7 @@
 mod apply;
 mod asked;
 mod caa;
+mod check_caa;
 mod end;
 mod ending;
 mod failure;

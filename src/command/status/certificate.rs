@@ -175,7 +175,7 @@ mod tests {
         for words in [
             "Problem       CAA, failed 2026-01-01T00:04:00Z (1m ago)\n",
             "Next          retries at 2026-01-01T01:07:00Z (in 1h2m)\n",
-            "What to do    The CA does not allow what the Certificate requests",
+            "What to do    CAA records do not allow the CA to issue",
             "Failures      2 in a row, last 2026-01-01T00:04:00Z (1m ago)\n",
         ] {
             assert!(text.contains(words), "it lacks {words:?}: {text}");

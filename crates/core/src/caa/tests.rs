@@ -137,6 +137,10 @@ fn a_record_may_be_for_some_validation_methods() {
     let identities = identities();
     let unknown = Request { method: None, ..request("a.test", &identities) };
     assert_eq!(check(&unknown, &set(&["0 issue ca.example; validationmethods=dns-01"])), Ok(()));
+    let none = check(&unknown, &set(&["0 issue ca.example; validationmethods="])).unwrap_err();
+    assert!(
+        none.words("ca.example", &["a.test"]).contains("do not allow validation with any method (0 issue")
+    );
     assert_eq!(
         allowed(
             "a.test",

@@ -85,6 +85,7 @@ impl Why {
                 format!("those for this CA are for another account ({})", quote(records))
             }
             Self::OtherMethod { records, method } => {
+                let method = method.as_ref().map_or("any method", String::as_str);
                 format!("those for this CA do not allow validation with {method} ({})", quote(records))
             }
         }

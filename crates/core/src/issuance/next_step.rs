@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::caa;
+use super::check_caa;
 use super::order::go_on;
 use super::pace::{backing_off, failed_generation, is_due_by_time, too_soon};
 use super::step::{make_room, wait};
@@ -255,7 +255,7 @@ fn begin(
     if let Some(step) = without_password(situation, now) {
         return step;
     }
-    if let Some(step) = caa::ask(situation, wanted, account, solvers) {
+    if let Some(step) = check_caa::ask(situation, wanted, account, solvers) {
         return step;
     }
     // Generating a key may take minutes. It happens before an order slot is taken, so nobody waits for that slot.

@@ -8,7 +8,7 @@ use hickory_resolver::proto::rr::{Name, RecordType};
 use tokio::time::timeout;
 
 use super::locate::{MAX_HOPS, domain_name, shown};
-use super::resolver::{Resolver, ServerFailure, ServerFailures};
+use super::resolver::{DnsResponse, Resolver, ServerFailure, ServerFailures};
 use super::transport::Request;
 
 /// The number of domains that are looked up concurrently.
@@ -128,7 +128,7 @@ impl Resolver {
                     return Err(CaaLookupError::TooManyCnames { domain: shown(domain) });
                 }
             }
-            let records = answer.caa(&end);
+            let records = records(&answer, &end);
             if !records.is_empty() {
                 return Ok(Some(CaaRecords { domain: shown(&end), records }));
             }
@@ -137,6 +137,19 @@ impl Resolver {
             }
         }
     }
+}
+
+/// The CAA records of `name` in an answer, sorted, because servers shuffle them.
+pub(super) fn records(answer: &DnsResponse, name: &Name) -> Vec<CaaRecord> {
+    let records = answer.caa(name).map(|caa| CaaRecord {
+        critical: caa.issuer_critical,
+        tag: caa.tag.clone(),
+        value: caa.value.clone(),
+    });
+    let mut records = records.collect::<Vec<_>>();
+    records.sort_unstable();
+    records.dedup();
+    records
 }
 
 type Answers = BTreeMap<Name, Result<Option<CaaRecords>, CaaLookupError>>;

@@ -6,7 +6,7 @@ use hickory_resolver::proto::rr::{Name, RecordType};
 use super::locate::shown;
 use super::resolver::DnsResponse;
 use super::transport::Request;
-use super::{CaaRecord, HttpFailure};
+use super::{CaaRecord, HttpFailure, caa};
 use certwright_egress::excerpt::{excerpt, media_type};
 
 pub use super::rfc2136::fuzzing::answer_to_update;
@@ -43,7 +43,7 @@ pub fn answer(message: &[u8]) -> Option<Seen> {
     Some(Seen {
         names: names.map(|name| shown(&name)).collect(),
         values: answer.txt_values().collect(),
-        caa: answer.caa(&name),
+        caa: caa::records(&answer, &name),
         failure: None,
     })
 }

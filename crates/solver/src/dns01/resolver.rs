@@ -8,14 +8,14 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
 use hickory_resolver::proto::op::{Message, ResponseCode};
-use hickory_resolver::proto::rr::rdata::SOA;
+use hickory_resolver::proto::rr::rdata::{CAA, SOA};
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use reqwest::Url;
 use tracing::debug;
 
 use super::name_server::{DNS_PORT, shown};
 use super::transport::{NoAnswer, Request, TimeLimits, ask};
-use super::{CaaRecord, NameServer, doh, http};
+use super::{NameServer, doh, http};
 use certwright_egress::{Egress, HttpClient, Purpose};
 
 /// Looks up names, without a cache. Clones share its connections.
@@ -226,20 +226,12 @@ impl DnsResponse {
         })
     }
 
-    /// The CAA records of `name`, in order, because servers shuffle them.
-    pub(super) fn caa(&self, name: &Name) -> Vec<CaaRecord> {
-        let records = self.0.answers.iter().filter_map(|record| match &record.data {
-            RData::CAA(caa) if record.name == *name => Some(CaaRecord {
-                critical: caa.issuer_critical,
-                tag: caa.tag.clone(),
-                value: caa.value.clone(),
-            }),
+    /// The CAA records of `name`.
+    pub(super) fn caa(&self, name: &Name) -> impl Iterator<Item = &CAA> {
+        self.0.answers.iter().filter_map(move |record| match &record.data {
+            RData::CAA(caa) if record.name == *name => Some(caa),
             _ => None,
-        });
-        let mut records = records.collect::<Vec<_>>();
-        records.sort_unstable();
-        records.dedup();
-        records
+        })
     }
 
     /// The names of the name servers, in order.

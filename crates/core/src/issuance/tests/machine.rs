@@ -63,9 +63,7 @@ enum Event {
     IssuerIsReady(&'static str, &'static str),
     SelfCheckPasses(bool),
     PlaceIsFree(bool),
-    /// CAA records for `a.test` allow this CA only.
-    CaaAllows(Option<&'static str>),
-    ChecksCaa(bool),
+    CaaAllowsOnly(Option<&'static str>),
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -144,8 +142,7 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(issuer, account)| IssuerIsReady(issuer, account)),
         any::<bool>().prop_map(SelfCheckPasses),
         any::<bool>().prop_map(PlaceIsFree),
-        prop::sample::select(vec![None, Some("ca.test"), Some("other.test")]).prop_map(CaaAllows),
-        any::<bool>().prop_map(ChecksCaa),
+        prop::sample::select(vec![None, Some("ca.test"), Some("other.test")]).prop_map(CaaAllowsOnly),
     ];
     prop_oneof![6 => operator, 3 => ca, 2 => spec, 2 => cluster]
 }
@@ -263,8 +260,7 @@ impl World {
             Event::IssuerIsReady(name, account) => self.issuer_is_ready(name, account),
             Event::SelfCheckPasses(passes) => self.self_check_passes = passes,
             Event::PlaceIsFree(free) => self.place_is_free = free,
-            Event::CaaAllows(ca) => self.caa_allows("a.test", ca),
-            Event::ChecksCaa(checks) => self.checks_caa = checks,
+            Event::CaaAllowsOnly(ca) => self.caa_allows("a.test", ca),
         }
     }
 
