@@ -120,8 +120,7 @@ async fn a_lookup_that_fails_does_not_hold_up_an_order() -> Result<()> {
 async fn without_identities_in_the_directory_nothing_is_looked_up() -> Result<()> {
     TestNamespace::with("caa", async |ns| {
         let zone = impatient().zone_with("a.test", |zone| zone.record("@ CAA 0 issue \"other.test\""));
-        let ground = zone.start(ns).await?;
-        ground.solve_by(ns, ground.rfc2136()).await?;
+        let (ground, _proxy) = start_as(ns, zone, &[]).await?;
         ns.apply(&certificate("web", &["a.test"], "")).await?;
         issued(ns, "web").await?;
         let queries = ground.resolver.queries()?;
@@ -143,11 +142,20 @@ fn impatient() -> GroundBuilder {
 
 /// A CA whose directory says that its name is `ca.test`, and an Issuer for it that solves dns-01.
 async fn start(ns: &TestNamespace, ground: GroundBuilder) -> Result<(Ground, Proxy)> {
+    start_as(ns, ground, &["ca.test"]).await
+}
+
+/// The same, with these names of the CA.
+async fn start_as(
+    ns: &TestNamespace,
+    ground: GroundBuilder,
+    identities: &'static [&str],
+) -> Result<(Ground, Proxy)> {
     let mut ground = ground.start(ns).await?;
     let proxy = ground.through_proxy(ns).await?;
-    proxy.script(|request| match request.method {
+    proxy.script(move |request| match request.method {
         Method::GET if request.path.starts_with(path::DIRECTORY) => {
-            change_json(|directory| directory["meta"]["caaIdentities"] = json!(["ca.test"]))
+            change_json(move |directory| directory["meta"]["caaIdentities"] = json!(identities))
         }
         _ => Action::Pass,
     });
