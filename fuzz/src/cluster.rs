@@ -173,6 +173,7 @@ fn decide_on(case: &Case) {
             not_allowed: None,
             recorded: certificate.status.as_ref(),
             asks_lifetime: false,
+            checks_caa: false,
             backoff: Backoff::default(),
             ca_ahead: Some(SignedDuration::ZERO),
             self_check_timeout: Duration::from_secs(60),

@@ -1,5 +1,6 @@
 //! DNS messages and their signatures; providers' answers, accounts and keys; how name servers are written down.
 
+use certwright_core::caa::{Property, RelevantSet, Remedy, Request, check};
 use certwright_solver::dns01::{NameServer, acme_dns, fuzzing, rfc2136, webhook};
 use secrecy::SecretString;
 
@@ -17,7 +18,34 @@ pub fn answer(data: &[u8]) {
         message(&name);
     }
     assert!(seen.values.iter().map(Vec::len).sum::<usize>() <= data.len());
+    assert!(seen.caa.iter().map(|record| record.tag.len() + record.value.len()).sum::<usize>() <= data.len());
     seen.failure.iter().for_each(|failure| message(failure));
+}
+
+/// CAA records of a domain, each in a line with a flag, a tag and a value.
+pub fn caa(data: &[u8]) {
+    let records = data.split(|byte| *byte == b'\n').filter_map(|line| {
+        let (flag, rest) = line.split_first()?;
+        let end = rest.iter().position(|byte| *byte == b' ')?;
+        let (tag, value) = (String::from_utf8_lossy(&rest[..end]).into_owned(), rest[end + 1..].to_vec());
+        Some(Property { critical: *flag == b'!', tag, value })
+    });
+    let mut set = RelevantSet { domain: "example.com".to_owned(), properties: records.collect() };
+    let identities = ["ca.example".to_owned()];
+    for (name, account) in [("example.com", Some("https://ca.example/1")), ("*.example.com", None)] {
+        let request = Request { name, identities: &identities, account, method: Some("dns-01") };
+        let Err(forbidden) = check(&request, &set) else { continue };
+        message(&forbidden.words("ca.example", &[name]));
+        message(&forbidden.what_to_do());
+        match forbidden.remedy {
+            Remedy::Add { tag, value } => {
+                let added = Property { critical: false, tag: tag.to_owned(), value: value.into_bytes() };
+                set.properties.push(added);
+                assert_eq!(check(&request, &set), Ok(()), "the record that is to be added allows it");
+            }
+            Remedy::Remove => set.properties.iter_mut().for_each(|property| property.critical = false),
+        }
+    }
 }
 
 /// The answer to an update that was signed; the first byte says whether it is to be signed rightly.

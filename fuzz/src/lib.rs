@@ -49,6 +49,7 @@ pub const TARGETS: &[Target] = &[
     target("pki-private-key", pki::private_key),
     target("pki-keystores", pki::keystores),
     target("mac-key", pki::mac_key),
+    target("caa", dns::caa),
     target("dns-answer", dns::answer),
     target("dns-tsig", dns::tsig),
     target("dns-tsig-key", dns::tsig_key),

@@ -1,5 +1,6 @@
 //! `certwright check`: checks everything that an issuance needs. Each line has a result, and what to do about a problem.
 
+mod caa;
 mod install;
 mod issuers;
 mod names;
@@ -121,7 +122,11 @@ impl Check {
             match cluster.certificates(namespace, &ListParams::default()).await {
                 Err(error) => report.add(vec![unreadable(&error)])?,
                 Ok(certificates) => {
-                    report.add(names::findings(&certificates, &issuers, &self.nameservers, &egress).await)?
+                    report.add(names::findings(&certificates, &issuers, &self.nameservers, &egress).await)?;
+                    report.title("CAA records and DNSSEC, as seen from this machine")?;
+                    report.add(
+                        caa::findings(&certificates, &issuers, &servers, &self.nameservers, &egress).await,
+                    )?
                 }
             };
         }

@@ -5,6 +5,7 @@
 //! - [`certificate`] and [`issuer`]: one reconcile each, in gather, act and report;
 //! - [`annotated`] creates the Certificates that Ingresses and Gateways ([`annotated_objects`]) request;
 //! - [`ledger_key`]: the Secret with the keys that verify which entries of a status the operator wrote;
+//! - [`caa`] looks up CAA records before an order is placed;
 //! - [`presenter`] presents the answers to challenges, and [`http01_state`] knows which ones this process answers;
 //! - order slots ([`order_slots`]), [`key_makers`] and reads of Secrets are shared fairly by namespaces (`fair_queue`);
 //! - [`api_server`] knows when the API server is away, and `retry` handles failed reconciles;
@@ -18,6 +19,7 @@ pub mod accounts;
 pub mod annotated;
 pub mod annotated_objects;
 pub mod api_server;
+pub mod caa;
 pub mod cache;
 pub mod certificate;
 pub mod context;

@@ -14,7 +14,7 @@ mod services;
 
 use std::collections::BTreeSet;
 
-pub use records::{located, remove, visible};
+pub use records::{located, remove, resolver, visible};
 pub use services::sweep;
 
 use kube::api::ListParams;

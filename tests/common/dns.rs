@@ -135,6 +135,12 @@ impl GroundBuilder {
         self
     }
 
+    /// The resolver expects this zone to be signed.
+    pub fn signed(mut self, zone: &str) -> Self {
+        self.resolver = self.resolver.signed(zone);
+        self
+    }
+
     /// `bind` knows this key in addition to [`KEY`].
     pub fn tsig_key(mut self, key: &TsigKey) -> Self {
         self.bind = self.bind.tsig_key(key);

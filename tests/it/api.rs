@@ -199,6 +199,7 @@ async fn an_issuer_that_cannot_be_honoured_is_refused_with_a_sentence() -> Resul
                 format!("{server}, caBundle: YQ==, skipTLSVerify: true"),
                 "caBundle and skipTLSVerify are mutually exclusive; remove one",
             ),
+            (format!("{server}, caaCheck: Warn"), "caaCheck: Unsupported value"),
             (format!("{server}, requestTimeout: 4s"), "must be a duration from 5s to 5m"),
             (format!("{server}, requestTimeout: 301s"), "must be a duration from 5s to 5m"),
             (

@@ -18,6 +18,7 @@ mod api_solvers;
 mod book;
 mod ca_codes;
 mod ca_faults;
+mod caa;
 mod chart;
 mod chart_release;
 mod clock;

@@ -171,6 +171,14 @@ impl Account {
         }
     }
 
+    /// The names that stand for the CA in CAA records, as its directory lists them (RFC 8555 section 9.7.6).
+    ///
+    /// # Errors
+    /// [`AcmeError`], if the directory had to be fetched and could not be.
+    pub async fn caa_identities(&self) -> Result<Vec<String>, AcmeError> {
+        Ok(self.directory().await?.meta.caa_identities.clone())
+    }
+
     /// Places an order (RFC 8555 section 7.4). The answer always has a location: the order's URL.
     ///
     /// # Errors

@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
-use crate::wire::or_default;
+use crate::limits::MAX_CAA_IDENTITIES;
+use crate::wire::{lenient, or_default};
 
 /// A CA's directory (RFC 8555 section 7.1.1). Unknown entries are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -39,8 +40,9 @@ pub struct Meta {
     pub terms_of_service: Option<String>,
     /// The CA's web site.
     pub website: Option<String>,
-    /// The names that allow this CA in a CAA record (RFC 8659).
-    #[serde(deserialize_with = "or_default")]
+    /// The names that allow this CA in a CAA record (RFC 8659). None if there are more than anyone needs: part of them could
+    /// make a record seem to forbid what it allows.
+    #[serde(deserialize_with = "identities")]
     pub caa_identities: Vec<String>,
     /// Whether a new account requires external account binding. Not every CA that requires it says so.
     #[serde(deserialize_with = "or_default")]
@@ -48,4 +50,9 @@ pub struct Meta {
     /// The certificate profiles: names with descriptions (draft-ietf-acme-profiles).
     #[serde(deserialize_with = "or_default")]
     pub profiles: BTreeMap<String, String>,
+}
+
+fn identities<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let identities: Vec<String> = lenient(deserializer)?;
+    Ok(if identities.len() > MAX_CAA_IDENTITIES { Vec::new() } else { identities })
 }

@@ -22,5 +22,7 @@ pub(super) const MAX_LINKS: usize = 10;
 pub(super) const MAX_CHALLENGES: usize = 20;
 /// The maximum number of subproblems that are kept from a problem document.
 pub(super) const MAX_SUBPROBLEMS: usize = 100;
+/// The maximum number of identities for CAA records in a directory. Let's Encrypt has one, others have about ten.
+pub(super) const MAX_CAA_IDENTITIES: usize = 64;
 /// The permitted length of a token. 22 characters of base64url contain the 128 bits that RFC 8555 section 8.3 requires.
 pub(super) const TOKEN: std::ops::RangeInclusive<usize> = 22..=256;

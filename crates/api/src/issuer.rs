@@ -11,6 +11,7 @@ use crate::account_end::{AccountPolicy, DeactivationStatus, PreviousAccount};
 use crate::allow::Allow;
 use crate::base64::PemBundle;
 use crate::bounds::{self, MAX_SOLVERS, MAX_URL};
+use crate::caa::CaaCheck;
 use crate::certificate::CertificatePrivateKey;
 use crate::duration::{AcmeRequestTimeout, RenewBefore, RolloverInterval};
 use crate::renewal::RenewalInformationSource;
@@ -151,6 +152,10 @@ pub struct AcmeIssuer {
     /// 9773). `None`: nowhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewal_information_source: Option<RenewalInformationSource>,
+    /// Whether to check the CAA records of a Certificate's names before an order is placed. `Enforce` (the default): do not place
+    /// an order that the CA must refuse, if its directory says which names it has in CAA records. `None`: do not look them up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caa_check: Option<CaaCheck>,
     /// Request the lifetime in a Certificate's `duration` from the CA, as `notAfter` of the order (RFC 8555 section 7.4). Few
     /// CAs support it; Let's Encrypt rejects such orders. Defaults to false.
     #[serde(default, skip_serializing_if = "Option::is_none")]

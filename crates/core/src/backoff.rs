@@ -54,6 +54,12 @@ impl Backoff {
     pub fn slow(&self) -> Self {
         Self { first: self.first.saturating_mul(60).min(self.longest), longest: self.longest }
     }
+
+    /// The bounds for failures that a person can fix, and that are found without asking a CA: at most a quarter of an hour.
+    pub fn often(&self) -> Self {
+        const LONGEST: Duration = Duration::from_secs(15 * 60);
+        Self { first: self.first.min(LONGEST), longest: self.longest.min(LONGEST) }
+    }
 }
 
 /// When to ask a CA again after its `stumbles`th temporary error in a row (from 1): soon, because a database conflict or a

@@ -11,6 +11,9 @@ pub enum Disposition {
     CaOperatorMustAct,
     /// The CA does not allow what this Certificate requests: it fails, and is retried slowly or when its spec changes.
     NotAllowed,
+    /// The CA would not allow what this Certificate requests, because of a DNS record. The CA was not asked: back off, but look
+    /// again often, since nothing else tells when the record is corrected.
+    ForbiddenInDns,
     /// Too many requests: wait as long as Retry-After says, or back off.
     TooFast,
     /// The CA failed temporarily, or could not be reached: back off, then continue with the same order while it is valid.

@@ -8,6 +8,8 @@
 
 mod apply;
 mod asked;
+mod caa;
+mod check_caa;
 mod end;
 mod ending;
 mod failure;
@@ -32,6 +34,7 @@ mod waiting;
 
 pub use crate::consequence::Next;
 pub use asked::{altered, misplaced};
+pub use caa::{CaaAnswer, CaaName, CaaQuestion};
 pub use ending::{Ending, KeySecret, Leftovers};
 pub use failure::Failure;
 pub use next_step::{last_step, next_chore, next_step};
@@ -42,7 +45,7 @@ pub use progress::{Authorizations, Learned, Poll, Progress, Told};
 pub use proof::{PresentFailed, Presented, Proof, SelfCheckResult, Unseen};
 pub use rest::at_rest_until;
 pub use situation::{IssuerView, Situation, Snapshot};
-pub use solve::{Challenged, NoSolver, Way, challenge_type, challenges, is_over_http};
+pub use solve::{Challenged, NoSolver, Way, challenge_type, challenges, is_over_http, solver_of};
 pub use state::{Memory, State};
 pub use step::IssuanceStep;
 pub use value_count::ValueCount;

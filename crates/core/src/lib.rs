@@ -4,6 +4,7 @@
 //! - [`reissue`]: when an issuance is due, as an ordered list of checks, and how urgent it is;
 //! - [`issuance`]: the next step of an issuance;
 //! - [`allow`]: who may use a ClusterIssuer;
+//! - [`caa`]: whether CAA records allow a CA to issue;
 //! - [`account`]: the next step of an issuer's account;
 //! - [`annotated`]: Certificates requested by annotations on Ingresses and Gateways;
 //! - [`fair_slots`]: slots that are shared fairly between namespaces;
@@ -29,6 +30,7 @@ pub mod account;
 pub mod allow;
 pub mod annotated;
 pub mod backoff;
+pub mod caa;
 pub mod conditions;
 pub mod consequence;
 pub mod deletion;

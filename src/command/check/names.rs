@@ -14,7 +14,7 @@ use certwright_solver::dns01::{self, NameServer, Resolver, Whose};
 use certwright_solver::http01::{SelfCheck, SelfCheckFailure};
 
 /// The maximum number of names to check.
-const MOST: usize = 50;
+pub(super) const MOST: usize = 50;
 /// The maximum number of concurrent checks.
 const AT_ONCE: usize = 8;
 /// A token that no CA generates.
@@ -58,13 +58,13 @@ pub(super) async fn findings(
     };
     let mut findings: Vec<Finding> =
         stream::iter(names.into_iter().take(MOST)).map(look).buffered(AT_ONCE).collect().await;
-    if more > 0 {
-        findings.push(Finding::warn(
-            format!("{more} more names were not checked"),
-            "Restrict the check with --namespace.",
-        ));
-    }
+    findings.extend(unchecked(more));
     findings
+}
+
+pub(super) fn unchecked(more: usize) -> Option<Finding> {
+    let words = format!("{more} more names were not checked");
+    (more > 0).then(|| Finding::warn(words, "Restrict the check with --namespace."))
 }
 
 /// The names, and how each is validated. Leaves out names without a solver: their Certificates report that.
@@ -119,6 +119,6 @@ async fn zone(name: &str, strategy: CnameStrategy, resolver: &Resolver) -> Findi
     }
 }
 
-fn unusable(error: &str) -> Finding {
+pub(super) fn unusable(error: &str) -> Finding {
     Finding::warn(format!("names cannot be looked up: {error}"), "Set --nameservers.")
 }

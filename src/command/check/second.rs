@@ -110,6 +110,7 @@ fn all_entries(directory: &Directory) -> Entries {
     all.extend(optional.into_iter().filter_map(|(name, url)| Some((name.to_owned(), url.clone()?))));
     let external = directory.meta.external_account_required;
     all.insert("externalAccountRequired".to_owned(), external.to_string());
+    all.insert("caaIdentities".to_owned(), directory.meta.caa_identities.join(", "));
     all
 }
 

@@ -60,8 +60,9 @@ pub struct Run {
     /// of `.well-known` in an exact path.
     #[arg(long, env = "CERTWRIGHT_HTTP01_PATH_TYPE", default_value = "Exact", value_parser = one_of(&PathType::ALL, PathType::as_str))]
     pub http01_path_type: PathType,
-    /// Name servers that dns-01 uses to find the place of a record and to check it, separated by commas: `ip`, `ip:port`, or
-    /// an https:// URL for DNS over HTTPS. Those of the system by default. A solver can set its own.
+    /// Name servers that dns-01 uses to find the place of a record and to check it, and that are queried for CAA records,
+    /// separated by commas: `ip`, `ip:port`, or an https:// URL for DNS over HTTPS. Those of the system by default. A solver can
+    /// set its own.
     #[arg(long, env = "CERTWRIGHT_DNS01_RECURSIVE_NAMESERVERS", value_delimiter = ',')]
     pub dns01_recursive_nameservers: Vec<NameServer>,
     /// Whether dns-01 checks records with these servers only, and not with the authoritative servers of the zone: for

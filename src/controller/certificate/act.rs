@@ -36,6 +36,7 @@ impl ReconcileCertificate {
             IssuanceStep::AskAccount => {
                 Outcome::AskedAccount(self.account()?.state().await.map(|account| account.status))
             }
+            IssuanceStep::CheckCaa(question) => self.check_caa(question, context).await?,
             IssuanceStep::TakeSlot(urgency) => self.take_slot(urgency, context)?,
             IssuanceStep::StoreKey => self.store_key(context).await?,
             IssuanceStep::PlaceOrder(order) => self.place_order(*order).await?,

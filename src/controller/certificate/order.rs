@@ -6,6 +6,7 @@ use futures::{StreamExt, TryStreamExt};
 
 use super::renewal_info::new_order;
 use super::work::ReconcileCertificate;
+use crate::controller::caa;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer_record::secrets_namespace;
@@ -13,7 +14,9 @@ use crate::controller::presenter;
 use crate::runtime::clock;
 use certwright_acme::{Account, AcmeError, Authorization, NewOrder};
 use certwright_api::{ChallengeWay, CsrSignatureHash, DnsRecordStatus, IssuerKind};
-use certwright_core::issuance::{Challenged, Download, Outcome, Unseen, ValueCount, challenge_type};
+use certwright_core::issuance::{
+    CaaQuestion, Challenged, Download, Outcome, Unseen, ValueCount, challenge_type,
+};
 use certwright_core::{records, reissue, revocation};
 use certwright_pki::{Chain, PrivateKey, SignatureHash, certificate_signing_request};
 
@@ -21,6 +24,15 @@ use certwright_pki::{Chain, PrivateKey, SignatureHash, certificate_signing_reque
 const READS: usize = 8;
 
 impl ReconcileCertificate {
+    pub(super) async fn check_caa(
+        &self,
+        question: Box<CaaQuestion>,
+        context: &Context,
+    ) -> Result<Outcome, Error> {
+        let answer = caa::answer(&self.account()?, &question, context).await;
+        Ok(Outcome::CheckedCaa(question, answer))
+    }
+
     pub(super) async fn place_order(&mut self, order: NewOrder) -> Result<Outcome, Error> {
         let account = self.account()?;
         let answer = new_order(&account, order.clone()).await;

@@ -11,7 +11,7 @@ use super::outputs::Passwords;
 use crate::controller::context::Context;
 use crate::controller::issuer_record::{AccountSecret, IssuerRecord};
 use certwright_acme::Account;
-use certwright_api::Certificate;
+use certwright_api::{CaaCheck, Certificate};
 use certwright_core::deletion::Deletion;
 use certwright_core::events::Event;
 use certwright_core::issuance::{IssuerView, Memory, Snapshot, State};
@@ -115,6 +115,7 @@ impl Seen {
             recorded: self.certificate.status.as_ref(),
             asks_lifetime: self.issuer.as_ref().and_then(|issuer| issuer.spec.enable_duration_feature)
                 == Some(true),
+            checks_caa: self.checks_caa(),
             backoff: context.config.backoff,
             ca_ahead: self.ca_ahead(),
             self_check_timeout: context.config.self_check_timeout,
@@ -126,6 +127,12 @@ impl Seen {
             },
             revocation: self.asked_to_revoke(),
         }
+    }
+
+    /// Whether CAA records are checked before an order is placed.
+    fn checks_caa(&self) -> bool {
+        let check = self.issuer.as_ref().and_then(|issuer| issuer.spec.caa_check);
+        check.unwrap_or_default() == CaaCheck::Enforce
     }
 
     /// The deletion of the Certificate, if it is being deleted.

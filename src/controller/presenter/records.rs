@@ -101,7 +101,7 @@ pub async fn remove(
 
 /// How many TXT records there are at the name of a record that the name servers have, or which ones lack it.
 pub async fn visible(context: &Context, record: &DnsRecordStatus) -> Result<usize, String> {
-    let resolver = resolver(context, &record.solver)?;
+    let resolver = resolver(context, own_nameservers(&record.solver))?;
     let check = record.solver.propagation.as_ref().and_then(|propagation| propagation.check);
     let check = check.unwrap_or(context.config.propagation_check);
     let location = Location { fqdn: record.fqdn.clone(), zone: record.zone.clone() };
@@ -114,18 +114,28 @@ async fn locate(context: &Context, solver: &Dns01Solver, name: &str) -> Result<L
         Some(_) => CnameStrategy::Follow,
         None => solver.cname_strategy.unwrap_or_default(),
     };
-    resolver(context, solver)?.locate(name, strategy).await.map_err(|error| error.to_string())
+    resolver(context, own_nameservers(solver))?
+        .locate(name, strategy)
+        .await
+        .map_err(|error| error.to_string())
 }
 
-fn resolver(context: &Context, solver: &Dns01Solver) -> Result<Resolver, String> {
-    let own = solver.propagation.as_ref().map(|propagation| propagation.nameservers.as_slice());
-    let (servers, whose) = match own.filter(|own| !own.is_empty()) {
-        Some(own) => {
+fn own_nameservers(solver: &Dns01Solver) -> &[String] {
+    solver.propagation.as_ref().map(|propagation| propagation.nameservers.as_slice()).unwrap_or_default()
+}
+
+/// The resolver that asks a solver's own name servers, or the operator's if it has none.
+///
+/// # Errors
+/// If one of them is not a name server, or the system's cannot be found.
+pub fn resolver(context: &Context, own: &[String]) -> Result<Resolver, String> {
+    let (servers, whose) = match own {
+        [] => (context.config.recursive_nameservers.clone(), Whose::Administrators),
+        own => {
             let parsed = own.iter().map(|text| text.parse::<NameServer>());
             let parsed = parsed.collect::<Result<Vec<_>, _>>();
             (parsed.map_err(|error| format!("propagation.nameservers: {error}"))?, Whose::Tenants)
         }
-        None => (context.config.recursive_nameservers.clone(), Whose::Administrators),
     };
     context.resolvers.of(&servers, whose).map_err(|error| error.to_string())
 }

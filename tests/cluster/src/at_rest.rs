@@ -185,6 +185,7 @@ pub fn status_at_rest(
         not_allowed: None,
         recorded: certificate.status.as_ref(),
         asks_lifetime: false,
+        checks_caa: false,
         backoff: Backoff::default(),
         ca_ahead: Some(SignedDuration::ZERO),
         self_check_timeout: Duration::from_secs(60),

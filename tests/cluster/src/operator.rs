@@ -287,6 +287,7 @@ impl OperatorBuilder<'_> {
             ("--advertise-ip", self.address.clone()),
             ("--metrics-addr", metrics),
             ("--http01-nameservers", description.dns.to_string()),
+            ("--dns01-recursive-nameservers", description.dns.to_string()),
             ("--leader-elect", "false".into()),
             // Servers of tests that need a separate address are there; the rest of the loopback network stays forbidden.
             ("--egress-allow", "127.80.0.0/16".into()),

@@ -28,6 +28,7 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 #[derive(Default)]
 pub struct ResolverBuilder {
     zones: Vec<(String, String)>,
+    signed: Vec<String>,
     caching: bool,
     https: bool,
 }
@@ -48,6 +49,12 @@ impl ResolverBuilder {
     /// Queries this server about names in this zone, and the cluster's [`Dns`](crate::Dns) about all others.
     pub fn zone_at(mut self, zone: &str, server: &NameServer) -> Self {
         self.zones.push((zone.into(), server.ip().into()));
+        self
+    }
+
+    /// Expects this zone to be signed. If it is not, its answers are bogus (RFC 4035 section 4.3).
+    pub fn signed(mut self, zone: &str) -> Self {
+        self.signed.push(zone.into());
         self
     }
 
@@ -101,6 +108,12 @@ impl ResolverBuilder {
         } else {
             String::new()
         };
+        let modules = if self.signed.is_empty() { "iterator" } else { "validator iterator" };
+        let anchors = self.signed.iter().map(|zone| {
+            // The digest of no key.
+            format!("trust-anchor: \"{zone}. DS 1 13 2 {}\"\n    ", "00".repeat(32))
+        });
+        let anchors: String = anchors.collect();
         // Zones below `test` are not its own here, and there is no trust anchor for them.
         let mut text = format!(
             r#"server:
@@ -117,13 +130,14 @@ impl ResolverBuilder {
     outgoing-interface: {ip}
     access-control: 0.0.0.0/0 allow
     do-ip6: no
-    module-config: "iterator"
+    module-config: "{modules}"
     local-zone: "test." nodefault
     unblock-lan-zones: yes
     insecure-lan-zones: yes
     qname-minimisation: no
     infra-host-ttl: 0
     {memory}
+    {anchors}
     {https}
 forward-zone:
     name: "."

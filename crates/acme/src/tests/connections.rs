@@ -26,6 +26,25 @@ async fn an_unknown_directory_entry_does_no_harm() {
     let directory = directory_at(raw_server(ok(&directory.to_string()))).await.unwrap();
     assert_eq!(directory.meta.profiles["classic"], "as ever");
     assert_eq!((directory.key_change.as_deref(), directory.meta.external_account_required), (None, false));
+    assert!(directory.meta.caa_identities.is_empty());
+}
+
+#[tokio::test]
+async fn identities_for_caa_records_are_read_unless_there_are_too_many() {
+    for (identities, count) in [
+        (serde_json::json!(["ca.example", "ca.example.org"]), 2),
+        (serde_json::json!(vec!["ca.example"; 64]), 64),
+        (serde_json::json!(vec!["ca.example"; 65]), 0),
+        (serde_json::json!("ca.example"), 0),
+        (serde_json::json!([1]), 0),
+    ] {
+        let directory = serde_json::json!({
+            "newNonce": "https://ca.example/n", "newAccount": "https://ca.example/a", "newOrder": "https://ca.example/o",
+            "meta": { "caaIdentities": identities },
+        });
+        let directory = directory_at(raw_server(ok(&directory.to_string()))).await.unwrap();
+        assert_eq!(directory.meta.caa_identities.len(), count, "{identities}");
+    }
 }
 
 #[tokio::test]

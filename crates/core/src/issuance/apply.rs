@@ -39,6 +39,8 @@ impl State {
             Outcome::Recorded | Outcome::Refreshed | Outcome::Released => Consequence::DECIDE,
             Outcome::AskedTime(answer) => self.answered(seen, answer, now, |_, ()| Consequence::DECIDE),
             Outcome::AskedAccount(answer) => self.learned_of_account(seen, answer, now),
+            Outcome::CheckedCaa(question, answer) => self
+                .answered(seen, answer, now, |state, answer| state.checked_caa(seen, question, &answer, now)),
             Outcome::Slot { taken, per_account } => self.slot(seen, taken, per_account, now),
             Outcome::KeyStored(name) => {
                 self.status.next_private_key_secret_name = Some(name);

@@ -125,6 +125,7 @@ impl State {
         let attempts = self.status.failed_issuance_attempts.unwrap_or_default().saturating_add(1);
         let backoff = match disposition {
             Disposition::NotAllowed => seen.backoff.slow(),
+            Disposition::ForbiddenInDns => seen.backoff.often(),
             _ => seen.backoff,
         };
         let until = backoff.next_attempt(u32::try_from(attempts).unwrap_or(1), retry_after, now, seen.uid);

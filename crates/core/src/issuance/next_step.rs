@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::check_caa;
 use super::order::go_on;
 use super::pace::{backing_off, failed_generation, is_due_by_time, too_soon};
 use super::step::{make_room, wait};
@@ -14,7 +15,7 @@ use crate::renewal::{Placement, whole_seconds};
 use crate::revocation;
 use crate::spec::ValidatedCertificate;
 use certwright_acme::NewOrder;
-use certwright_api::{CertificateStatus, certificate_reason as reason};
+use certwright_api::{CertificateStatus, Solver, certificate_reason as reason};
 
 /// If renewal information is due but the issuer is not ready, it is checked again after this time.
 const UNASKED: SignedDuration = SignedDuration::from_mins(10);
@@ -141,7 +142,7 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> IssuanceStep {
         None if is_due_by_time(situation, &due, now) && situation.ca_ahead.is_none() => IssuanceStep::AskTime,
         None => too_soon(situation, &due, now)
             .or_else(|| too_many(situation, wanted, &due, now))
-            .unwrap_or_else(|| begin(situation, wanted, profile.clone(), now)),
+            .unwrap_or_else(|| begin(situation, wanted, (account, solvers, profile.clone()), now)),
         Some(order) if order.account != *account => {
             IssuanceStep::Abandon { message: "the order belongs to another account".to_owned() }
         }
@@ -248,10 +249,13 @@ fn too_many(
 fn begin(
     situation: &Situation<'_>,
     wanted: &ValidatedCertificate,
-    profile: Option<String>,
+    (account, solvers, profile): (&str, &[Solver], Option<String>),
     now: Timestamp,
 ) -> IssuanceStep {
     if let Some(step) = without_password(situation, now) {
+        return step;
+    }
+    if let Some(step) = check_caa::ask(situation, wanted, account, solvers) {
         return step;
     }
     // Generating a key may take minutes. It happens before an order slot is taken, so nobody waits for that slot.

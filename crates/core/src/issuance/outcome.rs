@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Challenged, Ending, Unseen, ValueCount};
+use super::{CaaAnswer, CaaQuestion, Challenged, Ending, Unseen, ValueCount};
 use crate::disposition::Disposition;
 use crate::events::Event;
 use crate::revocation::{Attempt, Remark, Revocation};
@@ -43,6 +43,8 @@ pub enum Outcome {
     AskedTime(Result<(), AcmeError>),
     /// The account was read from the CA.
     AskedAccount(Result<AccountStatus, AcmeError>),
+    /// The CAA records of the names were looked up, unless the CA's directory could not be read.
+    CheckedCaa(Box<CaaQuestion>, Result<CaaAnswer, AcmeError>),
     /// An order slot was requested.
     Slot {
         /// Whether there was a free one.

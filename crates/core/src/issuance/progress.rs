@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Ending, Proof};
+use super::{CaaQuestion, Ending, Proof};
 use crate::backoff::look_again;
 use certwright_acme::{AcmeError, Authorization, Order, OrderStatus};
 use certwright_pki::Chain;
@@ -22,6 +22,8 @@ pub struct Progress {
     pub reported_at: Option<Timestamp>,
     /// An error whose meaning depends on the state of the account, which is read from the CA first.
     pub doubted: Option<Box<AcmeError>>,
+    /// The order that CAA records allow, as they were looked up before it is placed.
+    pub caa_allows: Option<Box<CaaQuestion>>,
     /// The issuance has ended, and its leftovers are being removed.
     pub ending: Option<Ending>,
     /// What was learned about one order, with the URL of that order.

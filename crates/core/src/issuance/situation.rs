@@ -82,6 +82,8 @@ pub struct Snapshot<'a> {
     pub recorded: Option<&'a CertificateStatus>,
     /// Whether the issuer allows orders to request a lifetime.
     pub asks_lifetime: bool,
+    /// Whether CAA records are looked up before an order is placed.
+    pub checks_caa: bool,
     /// Bounds of the wait after failures.
     pub backoff: Backoff,
     /// How far the clock of the issuer's CA is ahead of the local one; `None` if that is not known yet.

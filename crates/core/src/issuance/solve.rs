@@ -83,6 +83,11 @@ impl Way {
         }
     }
 
+    /// Whether it can prove control of a name; a wildcard requires dns-01.
+    fn proves(&self, wildcard: bool) -> bool {
+        !wildcard || self.challenge_type() == ChallengeType::Dns01
+    }
+
     /// The type of the challenges that are answered in this way.
     fn challenge_type(&self) -> ChallengeType {
         challenge_type(self.recorded().0)
@@ -97,6 +102,19 @@ pub fn challenge_type(way: ChallengeWay) -> ChallengeType {
         }
         ChallengeWay::TxtRecord => ChallengeType::Dns01,
     }
+}
+
+/// The solver for a name, and its type of challenge, if the CA offers all types.
+pub fn solver_of<'a>(
+    solvers: &'a [Solver],
+    full_name: &str,
+    labels: &BTreeMap<String, String>,
+) -> Option<(&'a Solver, ChallengeType)> {
+    let name = full_name.trim_start_matches("*.");
+    let wildcard = full_name.starts_with("*.");
+    let usable = |solver: &Solver| Way::of(solver).is_some_and(|way| way.proves(wildcard));
+    let solver = solver_for(solvers, name, wildcard, labels, usable)?;
+    Some((solver, Way::of(solver)?.challenge_type()))
 }
 
 /// Whether the answer to this challenge is presented over HTTP.
@@ -144,10 +162,7 @@ fn choose(
     let wildcard = full_name.starts_with("*.");
     let offered = |typ: &ChallengeType| authorization.challenges.iter().find(|offer| offer.typ == *typ);
     let usable = |solver: &Solver| {
-        Way::of(solver).is_some_and(|way| {
-            let typ = way.challenge_type();
-            offered(&typ).is_some() && (typ == ChallengeType::Dns01 || !wildcard)
-        })
+        Way::of(solver).is_some_and(|way| offered(&way.challenge_type()).is_some() && way.proves(wildcard))
     };
     let way = solver_for(solvers, name, wildcard, labels, usable).and_then(Way::of);
     let challenge = way.as_ref().and_then(|way| offered(&way.challenge_type()));

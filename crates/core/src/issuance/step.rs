@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Challenged, Failure, Leftovers};
+use super::{CaaQuestion, Challenged, Failure, Leftovers};
 use crate::reissue::Urgency;
 use crate::{records, revocation};
 use certwright_acme::NewOrder;
@@ -37,6 +37,8 @@ pub enum IssuanceStep {
     AskTime,
     /// Read the account from the CA: it returned an error that may mean that the account is deactivated.
     AskAccount,
+    /// Look up the CAA records of the names, before an order is placed.
+    CheckCaa(Box<CaaQuestion>),
     /// Take one of the account's order slots.
     TakeSlot(Urgency),
     /// Generate a private key and store it.

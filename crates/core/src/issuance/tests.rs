@@ -1,4 +1,5 @@
 mod ca;
+mod caa;
 mod clock;
 mod dns;
 mod duplicates;
@@ -37,6 +38,7 @@ fn an_issuance_runs_through_without_a_wait_where_nothing_has_to_be_waited_for() 
     assert_eq!(
         world.step_names(),
         [
+            "CheckCaa",
             "StoreKey",
             "TakeSlot",
             "PlaceOrder",

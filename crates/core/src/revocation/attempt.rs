@@ -151,6 +151,7 @@ fn is_final(error: &AcmeError) -> bool {
             Disposition::TooFast | Disposition::Stumbled | Disposition::CaOperatorMustAct => false,
             Disposition::AccountUnusable
             | Disposition::NotAllowed
+            | Disposition::ForbiddenInDns
             | Disposition::OrderLost
             | Disposition::ValidationFailed => true,
         },

@@ -89,6 +89,7 @@ impl Case {
             issuer: &self.issuer,
             recorded: None,
             asks_lifetime: false,
+            checks_caa: false,
             backoff: Backoff::default(),
             self_check_timeout: Duration::from_secs(60),
             name: "cert",

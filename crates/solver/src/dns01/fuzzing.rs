@@ -3,10 +3,10 @@
 use ::http::{HeaderMap, StatusCode};
 use hickory_resolver::proto::rr::{Name, RecordType};
 
-use super::HttpFailure;
 use super::locate::shown;
 use super::resolver::DnsResponse;
 use super::transport::Request;
+use super::{CaaRecord, HttpFailure, caa};
 use certwright_egress::excerpt::{excerpt, media_type};
 
 pub use super::rfc2136::fuzzing::answer_to_update;
@@ -21,6 +21,8 @@ pub struct Seen {
     pub names: Vec<String>,
     /// Values of TXT records.
     pub values: Vec<Vec<u8>>,
+    /// CAA records of that name.
+    pub caa: Vec<CaaRecord>,
     /// The failure, if the server did not answer.
     pub failure: Option<String>,
 }
@@ -41,6 +43,7 @@ pub fn answer(message: &[u8]) -> Option<Seen> {
     Some(Seen {
         names: names.map(|name| shown(&name)).collect(),
         values: answer.txt_values().collect(),
+        caa: caa::records(&answer, &name),
         failure: None,
     })
 }

@@ -10,7 +10,7 @@ use certwright_api::CnameStrategy;
 /// The label below the validated name (RFC 8555 section 8.4).
 const CHALLENGE_LABEL: &str = "_acme-challenge";
 /// CAs follow fewer.
-const MAX_HOPS: usize = 16;
+pub(super) const MAX_HOPS: usize = 16;
 
 /// Where a challenge's record belongs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -220,16 +220,18 @@ impl Resolver {
 }
 
 fn challenge_name(name: &str) -> Result<Name, LocateError> {
-    let error = || LocateError::NotAName { name: name.to_owned() };
+    let challenge = domain_name(name).and_then(|name| name.prepend_label(CHALLENGE_LABEL).ok());
+    challenge.map(fully_qualified).ok_or_else(|| LocateError::NotAName { name: name.to_owned() })
+}
+
+/// The domain that is validated for `name`, without `*.`, in lower case.
+pub(super) fn domain_name(name: &str) -> Option<Name> {
     let base = base_domain(name);
     let base = base.strip_suffix('.').unwrap_or(base);
     // DNS permits other characters, but no CA issues certificates for them.
     let usual = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if base.is_empty() || !base.chars().all(usual) {
-        return Err(error());
-    }
-    let text = format!("{CHALLENGE_LABEL}.{}.", base.to_ascii_lowercase());
-    Name::from_ascii(text).map_err(|_| error())
+    let is_usual = !base.is_empty() && base.chars().all(usual);
+    is_usual.then(|| Name::from_ascii(format!("{}.", base.to_ascii_lowercase())).ok())?
 }
 
 fn no_zone(challenge: &Name, end: &Name) -> LocateError {

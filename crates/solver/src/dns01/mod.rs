@@ -2,10 +2,11 @@
 //!
 //! [`Resolver::locate`] finds the name and the zone of the record. A provider adds it: [`rfc2136`], [`http_request`],
 //! [`acme_dns`], or a [`webhook`] in the cluster. [`Resolver::visible`] checks whether it is publicly visible, so that the CA
-//! is told to validate only then. Nothing here waits for a record to appear or keeps state between calls. Every call ends
+//! is told to validate only then. [`Resolver::caa`] looks up CAA records, which are checked before an order is placed. Nothing here waits for a record to appear or keeps state between calls. Every call ends
 //! within a bounded time.
 
 pub mod acme_dns;
+mod caa;
 mod doh;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -23,6 +24,7 @@ pub mod webhook;
 #[cfg(test)]
 mod tests;
 
+pub use self::caa::{CaaLookupError, CaaRecord, CaaRecords};
 pub use self::http::{ClientError, Clients, HttpFailure};
 pub use self::locate::{LocateError, Location};
 pub use self::name_server::{NameServer, NameServerError};

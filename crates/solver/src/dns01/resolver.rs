@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
 use hickory_resolver::proto::op::{Message, ResponseCode};
-use hickory_resolver::proto::rr::rdata::SOA;
+use hickory_resolver::proto::rr::rdata::{CAA, SOA};
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use reqwest::Url;
 use tracing::debug;
@@ -111,13 +111,23 @@ impl Resolver {
         name: &Name,
         kind: RecordType,
     ) -> Result<DnsResponse, ServerFailure> {
-        let request = Request::query(name, kind, true).map_err(ServerFailure::NoAnswer)?;
+        self.ask_recursive_with(server, Request::query(name, kind, true))
+            .await
+            .inspect_err(|failure| debug!(%server, %name, %kind, %failure, "a DNS lookup failed"))
+    }
+
+    /// Sends a request to a recursive server.
+    pub(super) async fn ask_recursive_with(
+        &self,
+        server: &Recursive,
+        request: Result<Request, NoAnswer>,
+    ) -> Result<DnsResponse, ServerFailure> {
+        let request = request.map_err(ServerFailure::NoAnswer)?;
         let reply = match server {
             Recursive::Plain(address) => ask(&self.recursive, *address, &request, self.limits).await,
             Recursive::Https(url, client) => doh::ask(client, url, &request).await,
         };
         DnsResponse::judge(reply.map(|reply| reply.message))
-            .inspect_err(|failure| debug!(%server, %name, %kind, %failure, "a DNS lookup failed"))
     }
 
     /// Queries an authoritative server for `name`.
@@ -212,6 +222,14 @@ impl DnsResponse {
     pub(super) fn txt_values(&self) -> impl Iterator<Item = Vec<u8>> {
         self.0.answers.iter().filter_map(|record| match &record.data {
             RData::TXT(txt) => Some(txt.txt_data.concat()),
+            _ => None,
+        })
+    }
+
+    /// The CAA records of `name`.
+    pub(super) fn caa(&self, name: &Name) -> impl Iterator<Item = &CAA> {
+        self.0.answers.iter().filter_map(move |record| match &record.data {
+            RData::CAA(caa) if record.name == *name => Some(caa),
             _ => None,
         })
     }

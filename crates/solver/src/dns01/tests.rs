@@ -2,6 +2,7 @@
 
 use super::*;
 
+mod caa;
 mod locate;
 mod propagation;
 mod transport;

@@ -102,8 +102,20 @@ impl fmt::Display for NoAnswer {
 impl Request {
     /// A standard query (RFC 1035) that permits longer answers (EDNS, RFC 6891).
     pub(super) fn query(name: &Name, kind: RecordType, recurse: bool) -> Result<Self, NoAnswer> {
+        Self::query_with(name, kind, |message| message.metadata.recursion_desired = recurse)
+    }
+
+    /// A query that a recursive server answers without checking DNSSEC signatures (RFC 4035 section 3.2.2).
+    pub(super) fn query_unchecked(name: &Name, kind: RecordType) -> Result<Self, NoAnswer> {
+        Self::query_with(name, kind, |message| {
+            message.metadata.recursion_desired = true;
+            message.metadata.checking_disabled = true;
+        })
+    }
+
+    fn query_with(name: &Name, kind: RecordType, flags: impl FnOnce(&mut Message)) -> Result<Self, NoAnswer> {
         let mut message = Message::query();
-        message.metadata.recursion_desired = recurse;
+        flags(&mut message);
         message.add_query(Query::query(name.clone(), kind));
         let mut edns = Edns::new();
         edns.set_max_payload(MAX_UDP_PAYLOAD).set_version(0);

@@ -183,7 +183,7 @@ fn after_a_failure_a_changed_spec_is_tried_at_once_and_the_same_one_is_not() {
     world.crash();
     assert_eq!(world.next_step(), IssuanceStep::BackOff { until });
     world.names_are(&["c.test"]);
-    assert!(matches!(world.next_step(), IssuanceStep::TakeSlot(_)));
+    assert!(matches!(world.next_step(), IssuanceStep::CheckCaa(_)));
     world.ca.validation = Validation::Succeeds;
     let begin = world.now;
     world.run_until_rest();
@@ -199,7 +199,7 @@ fn after_a_failure_it_is_tried_at_once_for_each_time_that_somebody_asks() {
     let Turn::Waits(Some(until)) = world.run() else { panic!("{:?}", world.last_steps()) };
     assert_eq!(world.next_step(), IssuanceStep::BackOff { until }, "this request was there when it failed");
     world.renew_request = Some("second".to_owned());
-    assert!(matches!(world.next_step(), IssuanceStep::TakeSlot(_)));
+    assert!(matches!(world.next_step(), IssuanceStep::CheckCaa(_)));
     failure_of(&mut world);
     let Turn::Waits(Some(longer)) = world.run() else { panic!("{:?}", world.last_steps()) };
     assert!(longer > until, "the wait goes on to double");

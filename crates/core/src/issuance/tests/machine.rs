@@ -63,6 +63,7 @@ enum Event {
     IssuerIsReady(&'static str, &'static str),
     SelfCheckPasses(bool),
     PlaceIsFree(bool),
+    CaaAllowsOnly(Option<&'static str>),
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -141,6 +142,7 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(issuer, account)| IssuerIsReady(issuer, account)),
         any::<bool>().prop_map(SelfCheckPasses),
         any::<bool>().prop_map(PlaceIsFree),
+        prop::sample::select(vec![None, Some("ca.test"), Some("other.test")]).prop_map(CaaAllowsOnly),
     ];
     prop_oneof![6 => operator, 3 => ca, 2 => spec, 2 => cluster]
 }
@@ -259,6 +261,7 @@ impl World {
             Event::IssuerIsReady(name, account) => self.issuer_is_ready(name, account),
             Event::SelfCheckPasses(passes) => self.self_check_passes = passes,
             Event::PlaceIsFree(free) => self.place_is_free = free,
+            Event::CaaAllowsOnly(ca) => self.caa_allows("a.test", ca),
         }
     }
 
@@ -270,6 +273,7 @@ impl World {
         self.self_check_passes = true;
         self.place_is_free = true;
         self.claimed_by = None;
+        self.caa.clear();
         if self.secret.as_ref().is_some_and(|secret| secret.certificate_name.as_deref() != Some(NAME)) {
             self.secret = None;
         }

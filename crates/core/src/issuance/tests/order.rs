@@ -11,6 +11,7 @@ fn an_order_found_ready_needs_no_solver() {
     assert_eq!(
         world.step_names(),
         [
+            "CheckCaa",
             "StoreKey",
             "TakeSlot",
             "PlaceOrder",

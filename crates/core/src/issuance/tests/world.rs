@@ -18,11 +18,12 @@ pub use self::secret::TlsSecret;
 use self::secret::{version, view};
 use super::ca::{Ca, Refusal};
 use crate::backoff::Backoff;
+use crate::caa::RelevantSet;
 use crate::deletion::Deletion;
 use crate::issuance::{
-    Challenged, Consequence, Download, Ending, IssuanceStep, IssuerView, KeySecret, Learned, Leftovers,
-    Memory, Next, Outcome, Report, Snapshot, State, Unseen, ValueCount, at_rest_until, last_step, next_chore,
-    next_step,
+    CaaAnswer, Challenged, Consequence, Download, Ending, IssuanceStep, IssuerView, KeySecret, Learned,
+    Leftovers, Memory, Next, Outcome, Report, Snapshot, State, Unseen, ValueCount, at_rest_until, last_step,
+    next_chore, next_step,
 };
 use crate::records::{CleanupTask, holds, requires_finalizer};
 use crate::reissue::{SecretView, reuses_key};
@@ -86,6 +87,10 @@ pub struct World {
     pub password_missing: Option<String>,
     pub min_interval: Duration,
     pub asks_lifetime: bool,
+    /// The names that stand for the CA in CAA records, and the records, by the name that they apply to.
+    pub identities: Vec<String>,
+    pub caa: BTreeMap<String, RelevantSet>,
+    pub checks_caa: bool,
     /// Whether the CA is asked for renewal information, and the last request about it.
     pub asks: bool,
     pub asked: Option<RenewalInfoPoll>,
@@ -173,6 +178,9 @@ impl World {
             password_missing: None,
             min_interval: Duration::from_secs(60),
             asks_lifetime: false,
+            identities: Vec::new(),
+            caa: BTreeMap::new(),
+            checks_caa: true,
             asks: false,
             asked: None,
             state: State::default(),
@@ -315,6 +323,7 @@ impl World {
             issuer: self.issuers.get(&self.spec.issuer_ref.name).unwrap_or(&IssuerView::NotFound),
             recorded: Some(&self.known),
             asks_lifetime: self.asks_lifetime,
+            checks_caa: self.checks_caa,
             backoff: Backoff::default(),
             ca_ahead: self.asked_time.then_some(self.ca_ahead),
             self_check_timeout: Duration::from_secs(60),
@@ -331,7 +340,7 @@ impl World {
     }
 
     /// Lets the state machine change its state.
-    fn change<T>(&mut self, change: impl FnOnce(&mut State, &Snapshot<'_>, Timestamp) -> T) -> T {
+    pub fn change<T>(&mut self, change: impl FnOnce(&mut State, &Snapshot<'_>, Timestamp) -> T) -> T {
         let mut state = std::mem::take(&mut self.state);
         let outcome = self.look(&mut state, |seen, state| change(state, seen, self.now));
         self.state = state;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hickory_resolver::proto::op::{Message, ResponseCode};
-use hickory_resolver::proto::rr::rdata::{CNAME, NS, SOA, TXT};
+use hickory_resolver::proto::rr::rdata::{CAA, CNAME, NS, SOA, TXT};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
@@ -170,7 +170,7 @@ struct Inner {
 }
 
 impl Data {
-    /// Adds records, each written as `<name> <type> <data>`. SOA has no data.
+    /// Adds records, each written as `<name> <type> <data>`. SOA has no data, and CAA has `<flags>;<tag>;<value>`.
     pub(in crate::dns01) fn add(&self, records: &[&str]) -> &Self {
         self.0.lock().unwrap().records.extend(records.iter().map(|text| record(text)));
         self
@@ -299,8 +299,18 @@ fn record(text: &str) -> Record {
         "CNAME" => RData::CNAME(CNAME(name(data))),
         "NS" => RData::NS(NS(name(data))),
         "SOA" => RData::SOA(SOA::new(name("ns.test"), name("admin.test"), 1, 2, 3, 4, SOA_MINIMUM)),
+        "CAA" => RData::CAA(caa(data)),
         "TXT" => RData::TXT(TXT::new(vec![data.to_owned()])),
         _ => panic!("no such type: {kind}"),
     };
     Record::from_rdata(name(owner), 60, data)
+}
+
+fn caa(data: &str) -> CAA {
+    let mut parts = data.splitn(3, ';');
+    let critical = parts.next() == Some("128");
+    let (tag, value) = (parts.next().unwrap(), parts.next().unwrap());
+    let mut caa = CAA::new_issue(critical, None, Vec::new());
+    (caa.tag, caa.value) = (tag.to_owned(), value.as_bytes().to_vec());
+    caa
 }

@@ -41,6 +41,16 @@ impl World {
                 true => AccountStatus::Deactivated,
                 false => AccountStatus::Valid,
             })),
+            IssuanceStep::CheckCaa(question) => {
+                assert!(self.checks_caa && self.state.status.order.is_none());
+                let found = question.names.iter().filter_map(|asked| {
+                    let base = asked.name.trim_start_matches("*.");
+                    Some((asked.name.clone(), self.caa.get(base)?.clone()))
+                });
+                let found = if self.identities.is_empty() { Vec::new() } else { found.collect() };
+                let answer = CaaAnswer { identities: self.identities.clone(), found };
+                Outcome::CheckedCaa(question, Ok(answer))
+            }
             IssuanceStep::TakeSlot(_) => {
                 let taken = self.place_is_free;
                 let turn = self.take_in(Outcome::Slot { taken, per_account: 50 })?;
@@ -61,6 +71,9 @@ impl World {
             }
             IssuanceStep::PlaceOrder(asked) => {
                 assert!(self.state.progress.slot, "orders under way are bounded");
+                let allowed = self.state.progress.caa_allows.as_ref();
+                let names = allowed.iter().flat_map(|question| &question.names).map(|asked| &asked.name);
+                assert!(!self.checks_caa || names.eq(&self.wanted().unwrap().subject.dns_names));
                 let account = self.account();
                 let placed = self.ca.place(&account, asked.identifiers.clone(), self.at_ca());
                 let answer = self.called(Operation::NewOrder, placed)?.map(|(url, order)| AcmeResponse {
