@@ -1,15 +1,12 @@
 mod revocation_day;
 mod urgency;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 
 use super::*;
-use crate::outputs::Outputs;
-use crate::renewal::{RenewalRule, Windows};
-use certwright_api::IssuerKind;
-use certwright_pki::{KeyEncoding, Subject};
+use certwright_api::{CertificatePrivateKey, CertificateSpec, IssuerRef, PrivateKeyAlgorithm};
 
 #[test]
 fn a_secret_as_the_spec_asks_for_is_left_alone() {
@@ -290,27 +287,22 @@ impl Case {
 impl Default for Case {
     fn default() -> Self {
         Self {
-            wanted: ValidatedCertificate {
-                secret_name: "tls".to_owned(),
-                subject: Subject {
-                    common_name: None,
+            wanted: ValidatedCertificate::new(
+                &CertificateSpec {
+                    secret_name: "tls".to_owned(),
                     dns_names: vec!["a.test".to_owned(), "b.test".to_owned()],
-                    ip_addresses: vec!["192.0.2.1".parse().unwrap()],
+                    ip_addresses: vec!["192.0.2.1".to_owned()],
+                    issuer_ref: IssuerRef { name: "ca".to_owned(), ..IssuerRef::default() },
+                    private_key: Some(CertificatePrivateKey {
+                        algorithm: Some(PrivateKeyAlgorithm::Ecdsa),
+                        size: Some(256),
+                        ..CertificatePrivateKey::default()
+                    }),
+                    ..CertificateSpec::default()
                 },
-                key: KeyAlgorithm::ECDSA_P256,
-                encoding: KeyEncoding::Pkcs1,
-                rotation: RotationPolicy::Always,
-                issuer_kind: IssuerKind::Issuer,
-                issuer_name: "ca".to_owned(),
-                renewal: RenewalRule::Default,
-                outputs: Outputs::default(),
-                profile: None,
-                duration: None,
-                renews: true,
-                windows: Ok(Windows::default()),
-                labels: BTreeMap::new(),
-                annotations: BTreeMap::new(),
-            },
+                None,
+            )
+            .unwrap(),
             secret: SecretView {
                 type_: None,
                 requested_names: None,
