@@ -18,7 +18,6 @@ use certwright_cluster::{Operator, Pebble, TestNamespace};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
@@ -293,7 +292,7 @@ fn host(ns: &TestNamespace, label: &str) -> String {
     format!("{label}.{}.example.com", ns.name)
 }
 
-/// In the CA's portal, for example. The check is made due here; it is made once a day.
+/// In the CA's portal, for example. The check is made once a day, and on request.
 #[tokio::test]
 async fn an_account_that_ended_at_the_ca_is_noticed_by_the_daily_check() -> Result<()> {
     TestNamespace::with("deactivation", async |ns| {
@@ -307,17 +306,22 @@ async fn an_account_that_ended_at_the_ca_is_noticed_by_the_daily_check() -> Resu
         let wait = time("nextCheckTime")?.duration_since(time("lastCheckTime")?);
         assert!((21..=24).contains(&wait.as_hours()), "{wait}");
 
-        let due = json!({ "status": { "acme": { "nextCheckTime": "2026-01-01T00:00:00Z" } } });
-        let issuers = ns.api::<certwright_api::Issuer>();
-        issuers.patch_status("ca", &PatchParams::default(), &Patch::Merge(&due)).await?;
-        let checked = |issuer: &Value| issuer["status"]["acme"]["nextCheckTime"] != "2026-01-01T00:00:00Z";
+        let retry = |value: &str| json!({ "metadata": { "annotations": { "certwright.dev/retry": value } } });
+        ns.patch("issuer/ca", retry("1")).await?;
+        let before = time("nextCheckTime")?;
+        let checked = |issuer: &Value| {
+            let next = issuer["status"]["acme"]["nextCheckTime"].as_str().and_then(|time| time.parse().ok());
+            issuer["status"]["observedRetryRequest"] == "1"
+                && next.is_some_and(|next: Timestamp| next >= before)
+        };
         ns.wait("issuer/ca", SOON, checked).await?;
-        registered(ns, "ca").await?;
+        let checks = ca.overheard.those(|said| said.path.starts_with(ACCOUNT) && said.payload.is_null());
+        assert_eq!(checks.len(), 1, "the CA is asked about the account");
 
         let key = key_in(ns, "ca-account-key", "tls.key").await?;
         let found = Account::look_up(&client_of(&ca.pebble)?, key).await?.context("no account")?;
         found.account.deactivate().await?;
-        issuers.patch_status("ca", &PatchParams::default(), &Patch::Merge(&due)).await?;
+        ns.patch("issuer/ca", retry("2")).await?;
         let message = not_ready(ns, "ca", "Unauthorized").await?;
         assert!(message.contains("deactivated"), "{message}");
         Ok(())

@@ -7,6 +7,7 @@ use crate::common::program::{Ran, certwright, command, run};
 use crate::common::{SOON, certificate, condition, external_account, issued, issuer, mac_key, ready};
 use anyhow::{Context, Result, ensure};
 use certwright_cluster::{Operator, Pebble, TestNamespace};
+use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -141,6 +142,7 @@ async fn an_issuer_with_a_broken_mac_key_is_told_by_itself_and_by_its_certificat
         let (_, message) = issuing(ns, "web", "IssuerNotReady").await?;
         ensure!(message.contains(&why), "{message}");
 
+        let written = ns.api::<Secret>().get("eab").await?.metadata.creation_timestamp.context("no time")?.0;
         let ran = certwright(ns, &["status", "issuer", "ca"]).await?.ended(3)?;
         let what_to_do = what_to_do("Issuers and ClusterIssuers", "InvalidMACKey")?;
         let expected = [
@@ -151,7 +153,9 @@ async fn an_issuer_with_a_broken_mac_key_is_told_by_itself_and_by_its_certificat
             what_to_do.clone(),
             String::new(),
             format!("Server        {}", pebble.directory_url),
-            "Bound to      key id kid-1, MAC key in Secret eab".to_owned(),
+            format!(
+                "Binding       key id kid-1, MAC key in Secret eab, written {written} (… ago); most CAs accept a MAC key once"
+            ),
         ];
         assert_shows(&ran, &expected);
 

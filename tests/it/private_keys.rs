@@ -1,11 +1,15 @@
 //! Private keys: rare types, and those that take long to generate.
 
+use crate::common::accounts::{Ca, registered};
 use crate::common::faults::issuing;
-use crate::common::{certificate, condition, issued, issuer, ready, tls};
-use anyhow::Result;
+use crate::common::{SOON, certificate, condition, issued, issuer, ready, revision, tls};
+use anyhow::{Context, Result, ensure};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use certwright::runtime::clock::Stopwatch;
-use certwright_cluster::{Operator, StepCa, TestNamespace};
+use certwright_cluster::{Operator, Pebble, StepCa, TestNamespace};
 use certwright_pki::KeyAlgorithm;
+use jiff::Timestamp;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn an_ed25519_key_is_made_for_a_ca_that_takes_it() -> Result<()> {
@@ -59,6 +63,46 @@ async fn large_rsa_keys_hold_nobody_up() -> Result<()> {
         }
         assert!(ready < large.len(), "the RSA keys took no time, so that this shows nothing");
         operator.terminate().await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_defaults_of_an_issuer_apply_to_the_next_issuance_and_never_cause_one() -> Result<()> {
+    TestNamespace::with("keys", async |ns| {
+        let ca = Ca::start(ns, Pebble::builder()).await?;
+        let _operator = Operator::builder(ns).start().await?;
+        let defaults = "    certificateDefaults: { privateKey: { algorithm: ECDSA, size: 384 }, renewBefore: 48h }\n    \
+                        csrSignatureHash: SHA256\n    renewalInformationSource: None\n";
+        ns.apply(&ca.issuer(defaults)).await?;
+        let yaml = certificate("web", &["web.example.com"], "");
+        let (before, after) = yaml.split_once("  privateKey:").context("no privateKey")?;
+        let after = after.split_once('\n').map_or("", |(_, after)| after);
+        ns.apply(&format!("{before}{after}")).await?;
+        let web = revision(ns, "web", 1).await?;
+        assert_eq!(tls(ns, "web-tls").await?.key.algorithm(), KeyAlgorithm::ECDSA_P384);
+        let time = |field: &str| -> Result<Timestamp> {
+            Ok(web["status"][field].as_str().context(field.to_owned())?.parse()?)
+        };
+        let before = time("notAfter")?.duration_since(time("renewalTime")?).as_hours();
+        ensure!((48..96).contains(&before), "{}", web["status"]);
+        // ecdsa-with-SHA256, and not ecdsa-with-SHA384.
+        let requests = ca.overheard.those(|said| said.payload["csr"].is_string());
+        let request = BASE64_URL_SAFE_NO_PAD.decode(requests[0].payload["csr"].as_str().unwrap_or_default())?;
+        let has = |hash: u8| request.windows(10).any(|part| part == [6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, hash]);
+        ensure!(has(2) && !has(3), "it is signed with another hash");
+
+        ns.apply(&ca.issuer("    certificateDefaults: { privateKey: { algorithm: RSA, size: 3072 } }\n")).await?;
+        registered(ns, "ca").await?;
+        ns.patch("certificate/web", json!({ "spec": { "renewBefore": "25h" } })).await?;
+        let seen = |web: &Value| web["status"]["observedGeneration"] == web["metadata"]["generation"];
+        let web = ns.wait("certificate/web", SOON, seen).await?;
+        assert_eq!((&web["status"]["revision"], condition(&web, "Issuing").map(|issuing| issuing.0)), (&json!(1), Some("False".to_owned())));
+        assert_eq!(tls(ns, "web-tls").await?.key.algorithm(), KeyAlgorithm::ECDSA_P384);
+        ns.patch("certificate/web", json!({ "metadata": { "annotations": { "certwright.dev/renew": "1" } } })).await?;
+        revision(ns, "web", 2).await?;
+        assert_eq!(tls(ns, "web-tls").await?.key.algorithm(), KeyAlgorithm::Rsa(3072));
         Ok(())
     })
     .await

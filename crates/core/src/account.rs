@@ -16,6 +16,7 @@ mod ownership;
 mod rebinding;
 mod registration;
 mod replacement;
+mod requests;
 mod retry;
 pub mod rollover;
 mod secrets;

@@ -9,13 +9,16 @@ use crate::renewal::whole_seconds;
 use certwright_api::IssuerKind;
 
 impl State {
-    /// Records a new request. The wait after the last failure, if there is one, is over.
+    /// Records a new request. The wait after the last failure, if there is one, is over, and the account is checked.
     pub(super) fn note_retry(&mut self, snapshot: &Snapshot<'_>, now: Timestamp) {
         let Some(request) = snapshot.retry_request else { return };
         if self.status.observed_retry_request.as_deref() == Some(request) {
             return;
         }
         self.status.observed_retry_request = Some(request.to_owned());
+        if let Some(acme) = &mut self.status.acme {
+            acme.next_check_time = Some(Time(whole_seconds(now)));
+        }
         if self.status.failed_attempts.is_some() {
             self.status.next_attempt_time = Some(Time(whole_seconds(now)));
         }

@@ -1,11 +1,8 @@
 //! The state of an issuer's account.
 
-use jiff::Timestamp;
-
 use super::outcome::CaAccount;
 use super::rollover::Known;
-use super::{KeySecret, Recorded, Snapshot, evidence};
-use crate::events::Event;
+use super::{KeySecret, Recorded, evidence};
 use certwright_acme::AcmeError;
 use certwright_api::{IssuerStatus, PreviousAccount};
 
@@ -83,18 +80,6 @@ impl State {
         if let Some(acme) = &mut self.status.acme {
             acme.previous_accounts.clone_from(&self.history);
         }
-    }
-
-    /// Records in the status what the annotations request: a deactivation, a rebinding, or a retry.
-    pub fn note_requests(&mut self, snapshot: &Snapshot<'_>, now: Timestamp) {
-        self.note_deactivation(snapshot, now);
-        self.note_rebinding(snapshot, now);
-        self.note_retry(snapshot, now);
-    }
-
-    /// Events about requests, to publish with the status.
-    pub fn news_of_requests(&self) -> impl Iterator<Item = Event> {
-        self.news_of_deactivation().into_iter().chain(self.news_of_rebinding())
     }
 
     /// Drops an account that the Secret does not confirm from the status, and returns its URL. It is then looked up again.
