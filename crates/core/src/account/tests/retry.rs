@@ -8,6 +8,7 @@ use super::world::World;
 use super::*;
 use crate::conditions::condition;
 use crate::disposition::Disposition;
+use certwright_acme::AccountStatus;
 
 proptest! {
     /// After a final refusal nothing is sent. Each value of the annotation causes an attempt, and the last of them registers the
@@ -106,6 +107,13 @@ fn a_request_lifts_what_the_ca_said_to_a_certificate_even_if_that_was_final() {
         let asked = Snapshot { refusal: Some(&refusal), ..asked(&case, Some("now")) };
         let later = now() + SignedDuration::from_secs(5);
         state.note_retry(&asked, later);
+        let url = state.status.acme.as_ref().unwrap().uri.clone();
+        assert_eq!(
+            next_step(&state, &asked, later),
+            AccountStep::Check { url: url.clone() },
+            "{disposition:?}"
+        );
+        state.apply(&asked, Outcome::Checked { url, answer: Ok(AccountStatus::Valid) }, later);
         assert_eq!(next_step(&state, &asked, later), AccountStep::Rest, "{disposition:?}");
         let reports = state.apply(&asked, Outcome::Rested, later).reports;
         assert!(reports.contains(&Report::LiftRefusal), "{disposition:?}");
