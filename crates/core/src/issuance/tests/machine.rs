@@ -394,7 +394,6 @@ proptest! {
         world.check_issued();
         let orders = 1 + world.ca.orders_unheard_of;
         prop_assert!(world.ca.orders.len() <= orders, "an order whose URL is known goes on: {:#?}", world.last_steps());
-        // The backoff after each failure of the CA, and only seconds in addition.
         let most = SignedDuration::from_secs(72 * (1 << faults) + 60);
         prop_assert!(world.now.duration_since(begin) <= most, "{} after {faults} failures", world.now);
     }

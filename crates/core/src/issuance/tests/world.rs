@@ -8,6 +8,7 @@ mod effects;
 mod records;
 mod revoke;
 mod secret;
+mod spec;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -33,7 +34,7 @@ use crate::spec::{InvalidSpec, ValidatedCertificate};
 use certwright_acme::{AccountStatus, AcmeError, AcmeResponse, Operation, Order};
 use certwright_api::{
     CertificatePrivateKey, CertificateSpec, CertificateStatus, Http01Ingress, Http01Solver, IssuerRef,
-    PrivateKeyAlgorithm, RotationPolicy, Solver,
+    PrivateKeyAlgorithm, Solver,
 };
 use certwright_pki::{Chain, PrivateKey};
 
@@ -393,13 +394,5 @@ impl World {
     /// What was learned about the current order.
     pub fn learned(&mut self) -> &mut Learned {
         self.state.learn()
-    }
-
-    pub fn rotation_is(&mut self, policy: RotationPolicy) {
-        self.edit(|spec| spec.private_key.as_mut().unwrap().rotation_policy = Some(policy));
-    }
-
-    pub fn key_size_is(&mut self, size: i32) {
-        self.edit(|spec| spec.private_key.as_mut().unwrap().size = Some(size));
     }
 }
