@@ -6,9 +6,10 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::common::accounts::MAC_KEY;
 use crate::common::helm::{objects, rendered, root, run};
 use crate::common::markdown::{Block, Page, book, collect};
-use crate::common::{SOON, base64};
+use crate::common::{SOON, base64, mac_key};
 use anyhow::{Context, Result, bail, ensure};
 use certwright_cluster::{Operator, Pebble, TestNamespace};
 use serde_json::Value;
@@ -72,6 +73,58 @@ async fn the_tutorial_leads_to_a_certificate_as_it_is_written() -> Result<()> {
             .await?
             .context("the Ingress uses a Secret that there is not")?;
         assert_eq!(secret["type"], "kubernetes.io/tls");
+        Ok(())
+    })
+    .await
+}
+
+/// The pages of the CAs with external account binding, with a CA, a name and the ingress class of this cluster.
+#[tokio::test]
+async fn the_page_of_each_ca_leads_to_a_certificate_as_it_is_written() -> Result<()> {
+    TestNamespace::with("ca-pages", async |ns| {
+        let _operator = Operator::builder(ns).start().await?;
+        for (page, server, key_id, secret, name) in [
+            (
+                "globalsign",
+                "https://emea.acme.atlas.globalsign.com/directory",
+                "your-atlas-api-key",
+                "atlas-eab",
+                "www",
+            ),
+            ("sectigo", "https://acme.sectigo.com/v2/DV", "your-key-id", "sectigo-eab", "www"),
+            (
+                "certigna",
+                "https://acme-ov.certigna.com/directory",
+                "00000000-0000-4000-8000-000000000000",
+                "certigna-eab",
+                "intranet",
+            ),
+        ] {
+            let pebble = Pebble::builder().eab(key_id, MAC_KEY).start(&ns.cluster).await?;
+            let ca = format!("{}\n    caBundle: {}", pebble.directory_url, base64(&pebble.ca_pem));
+            ns.apply(&mac_key(secret, MAC_KEY)).await?;
+            let page = Page::read(&format!("docs/ca-{page}.md"))?;
+            let blocks: Vec<_> = page.blocks().into_iter().filter(|block| block.mark == "yaml").collect();
+            assert_eq!(blocks.len(), 2, "an issuer and a Certificate");
+            for block in blocks {
+                ensure!(
+                    block.code.contains(server) || block.code.contains("kind: Certificate"),
+                    "{}",
+                    block.code
+                );
+                let yaml = block.code.replace(&format!("server: {server}"), &format!("server: {ca}"));
+                let yaml = yaml
+                    .replace("kind: ClusterIssuer", "kind: Issuer")
+                    .replace("lass: nginx", "lass: router");
+                let yaml = yaml.replace("lassName: nginx", "lassName: router");
+                ns.apply(&yaml.replace("example.com\n", &format!("{}.example.com\n", ns.name))).await?;
+            }
+            let certificate = format!("certificate/{name}");
+            ns.wait_condition(&certificate, "Ready", "True", SOON).await?;
+            ns.delete_object(&certificate).await?;
+            ns.wait_gone(&certificate, SOON).await?;
+            ns.delete_object(&format!("secret/{name}-tls")).await?;
+        }
         Ok(())
     })
     .await
