@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::polling::{LONG_VALIDATION, poll, processing_since};
 use super::rejected::{invalid, not_validated};
-use super::solve::{Challenged, Way, challenges};
+use super::solve::{Challenged, NoSolver, Way, challenges};
 use super::step::{make_room, wait};
 use super::{
     Authorizations, IssuanceStep, Learned, Presented, Proof, SelfCheckResult, Situation, asked, value_count,
@@ -63,7 +63,7 @@ pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestam
         Err(none) => {
             let since = processing_since(situation, now);
             return match learned.poll.next(since, NO_SOLVER_BOUNDS).filter(|until| *until > now) {
-                Some(until) => make_room(Some(until), reason::NO_SOLVER, none.to_string()),
+                Some(until) => make_room(Some(until), reason::NO_SOLVER, unproved(situation, &none)),
                 None => asked::read(situation),
             };
         }
@@ -112,6 +112,25 @@ pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestam
         None => IssuanceStep::SelfCheck,
         Some(result) => see(situation, presented.since, result, challenged, answer, now),
     }
+}
+
+/// Which names have no solver. One that the current certificate has was proved at the CA in another way, such as by e-mail.
+fn unproved(situation: &Situation<'_>, none: &NoSolver) -> String {
+    let wanted = situation.wanted.as_ref().ok();
+    let leaf =
+        situation.secret.leaf().filter(|_| wanted.is_some_and(|wanted| situation.is_from_issuer_of(wanted)));
+    let lapsed: Vec<&str> = none
+        .names()
+        .filter(|name| leaf.is_some_and(|leaf| leaf.dns_names.iter().any(|had| had == name)))
+        .collect();
+    if lapsed.is_empty() {
+        return none.to_string();
+    }
+    format!(
+        "{none}. The CA accepted proof of control over {} before, and that proof has lapsed: prove control again in the CA's portal, for example by e-mail, \
+         or add a solver; the operator asks the CA again at least every hour",
+        lapsed.join(", ")
+    )
 }
 
 /// When to tell the CA, or tell it again, to validate a challenge; `None` while it reports that it is validating.

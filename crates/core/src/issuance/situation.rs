@@ -188,12 +188,16 @@ impl Situation<'_> {
         let IssuerView::Ready { account, .. } = self.issuer else { return None };
         let id = leaf.certificate_id.as_deref()?;
         let known = self.suggestion()?;
-        let issuer = (&wanted.issuer_name, wanted.issuer_kind.as_str());
-        let same_issuer =
-            self.secret.issuer.as_ref().is_some_and(|(name, kind)| (name, kind.as_str()) == issuer);
+        let same_issuer = self.is_from_issuer_of(wanted);
         let shares_name = wanted.subject.dns_names.iter().any(|name| leaf.dns_names.contains(name))
             || wanted.subject.ip_addresses.iter().any(|address| leaf.ip_addresses.contains(address));
         (known.certificate_id == id && known.account == *account && same_issuer && shares_name).then_some(id)
+    }
+
+    /// Whether the certificate in the Secret is from the issuer that the spec names.
+    pub(super) fn is_from_issuer_of(&self, wanted: &ValidatedCertificate) -> bool {
+        let issuer = (&wanted.issuer_name, wanted.issuer_kind.as_str());
+        self.secret.issuer.as_ref().is_some_and(|(name, kind)| (name, kind.as_str()) == issuer)
     }
 
     /// Whether the private key of the issuance is stored: the one generated for it, or else the one in the Secret. If the

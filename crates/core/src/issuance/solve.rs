@@ -124,8 +124,15 @@ pub fn is_over_http(challenge: &certwright_api::ChallengeStatus) -> bool {
 
 /// Control of some names cannot be proved.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .0.join("; "))]
-pub struct NoSolver(Vec<String>);
+#[error("{}", .0.iter().map(|(name, why)| format!("{name}: {why}")).collect::<Vec<_>>().join("; "))]
+pub struct NoSolver(Vec<(String, String)>);
+
+impl NoSolver {
+    /// The names without a solver.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+}
 
 /// The chosen challenges, one for each pending authorization. An authorization that is already valid needs none, so no solver
 /// has to match it.
@@ -156,7 +163,7 @@ fn choose(
     authorization: &Authorization,
     solvers: &[Solver],
     labels: &BTreeMap<String, String>,
-) -> Result<Challenged, String> {
+) -> Result<Challenged, (String, String)> {
     let full_name = authorization.name();
     let name = full_name.trim_start_matches("*.");
     let wildcard = full_name.starts_with("*.");
@@ -167,7 +174,8 @@ fn choose(
     let way = solver_for(solvers, name, wildcard, labels, usable).and_then(Way::of);
     let challenge = way.as_ref().and_then(|way| offered(&way.challenge_type()));
     let (Some(way), Some(challenge)) = (way, challenge) else {
-        return Err(format!("{full_name}: {}", why_none(authorization, solvers, labels)));
+        let why = why_none(authorization, solvers, labels);
+        return Err((full_name, why));
     };
     Ok(Challenged {
         name: name.to_owned(),

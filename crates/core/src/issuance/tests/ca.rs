@@ -48,7 +48,7 @@ pub struct CaOrder {
     identifiers: Vec<Identifier>,
     pub status: OrderStatus,
     pub expires: Timestamp,
-    authorizations: Vec<Authorization>,
+    pub authorizations: Vec<Authorization>,
     key: Option<PrivateKey>,
     error: Option<Problem>,
     chain: Option<String>,

@@ -153,6 +153,30 @@ fn what_is_presented_is_removed_when_the_issuer_no_longer_has_a_solver_for_it() 
     assert_eq!(world.condition(certwright_api::CONDITION_ISSUING).unwrap().1, reason::NO_SOLVER);
 }
 
+/// GlobalSign reuses a validation by e-mail for months. When that is over, the names need a person again.
+#[test]
+fn a_name_that_was_proved_by_hand_is_reported_as_lapsed() {
+    let mut world = World::new();
+    let view = IssuerView::Ready { account: "account/one".to_owned(), solvers: Vec::new(), profile: None };
+    world.issuers.insert("one".to_owned(), view);
+    let message = |world: &World| world.condition(certwright_api::CONDITION_ISSUING).unwrap().2;
+    world.run();
+    assert!(!message(&world).contains("lapsed"), "there was no proof: {}", message(&world));
+    world.ca.knows_the_names = true;
+    world.ca.orders[0].authorizations[0].status = certwright_acme::AuthorizationStatus::Valid;
+    world.run_until_rest();
+    world.check_issued();
+    world.ca.knows_the_names = false;
+    world.renew_request = Some("now".to_owned());
+    world.run();
+    let message = message(&world);
+    assert!(
+        message.contains("proof of control over a.test, b.test before, and that proof has lapsed"),
+        "{message}"
+    );
+    assert!(message.contains("prove control again in the CA's portal"), "{message}");
+}
+
 #[test]
 fn a_ca_that_keeps_a_challenge_open_in_silence_is_told_again_after_minutes() {
     let mut world = World::new();
