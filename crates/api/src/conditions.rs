@@ -73,6 +73,8 @@ pub mod issuer_reason {
         ACCOUNT_REBOUND = "AccountRebound";
         /// A rebinding is requested, and the spec has no external account.
         NO_EXTERNAL_ACCOUNT = "NoExternalAccount";
+        /// A rebinding is requested, and too many previous accounts are still valid.
+        TOO_MANY_ACCOUNTS = "TooManyAccounts";
         /// The request for a rebinding was withdrawn; the previous account is used again.
         REBINDING_WITHDRAWN = "RebindingWithdrawn";
         /// The issuer is deleted; its account is kept because another issuer uses it. Events only.

@@ -12,6 +12,8 @@ use certwright_api::{
     AcmeAccountStatus, CONDITION_ACCOUNT_REBOUND, PreviousAccount, issuer_reason as reason,
 };
 
+/// The maximum number of previous accounts that are still valid. The account key Secret holds their keys.
+const MOST_ACCOUNTS: usize = 20;
 /// The action of the events.
 const ACTION: &str = "Rebind";
 
@@ -58,6 +60,14 @@ fn request(situation: &Situation<'_>, now: Timestamp) -> Request {
             peer.name, peer.server
         );
         return Request::Refused(reason::ACCOUNT_KEY_SHARED, message, None);
+    }
+    let valid = situation.state.history.iter().filter(|account| account.deactivation_time.is_none()).count();
+    if valid >= MOST_ACCOUNTS {
+        let message = format!(
+            "The account was not rebound: the issuer has {valid} previous accounts that are still valid; deactivate those in \
+             status.acme.previousAccounts that you no longer need"
+        );
+        return Request::Refused(reason::TOO_MANY_ACCOUNTS, message, None);
     }
     // The current account is given up only once its replacement has a MAC key to be registered with.
     match registration::register(situation, now) {

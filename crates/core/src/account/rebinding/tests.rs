@@ -115,6 +115,23 @@ fn an_issuer_without_an_external_account_says_so_and_stays_ready() {
     );
 }
 
+/// Each value of the annotation takes an account at the CA, and room in the Secret and in the status.
+#[test]
+fn accounts_cannot_pile_up() {
+    let mut world = bound();
+    for request in 0..30 {
+        world.rebind = Some(request.to_string());
+        world.settle();
+    }
+    assert!(world.is_ready());
+    assert_eq!(world.accounts.len(), 21);
+    assert_eq!(said(&world).map(|(is, reason, _)| (is, reason)), Some(("False", reason::TOO_MANY_ACCOUNTS)));
+    let old = world.accounts[3].url.clone();
+    world.deactivate = Some(old);
+    world.settle();
+    assert_eq!(world.accounts.len(), 22, "the request is granted once there is room");
+}
+
 #[test]
 fn a_request_that_was_a_mistake_can_be_withdrawn() {
     let mut world = bound();
