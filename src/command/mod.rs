@@ -24,6 +24,7 @@ mod error;
 mod exit;
 mod explain;
 mod handbook;
+mod issuer_request;
 mod list;
 mod mac_key;
 pub mod man;

@@ -1,44 +1,18 @@
 //! `certwright rebind`: asks the operator to bind the account of an issuer anew.
 
-use clap::{Args, Subcommand};
+use clap::Args;
 
-use super::chosen_issuer::ChosenIssuer;
-use super::wait::{Wait, WaitStatus};
-use super::{ClusterArgs, Error, Exit, outlook};
-use crate::runtime::clock;
+use super::issuer_request::IssuerRequest;
+use super::wait::WaitStatus;
+use super::{Error, Exit, outlook};
 use certwright_api::{ANNOTATION_REBIND, CONDITION_ACCOUNT_REBOUND, CONDITION_READY, IssuerStatus};
-
-/// What is requested.
-const WHAT: &str = "rebinding of the account";
 
 /// Which issuer.
 #[derive(Args, Clone, Debug)]
 pub struct Rebind {
-    /// The kind of the issuer.
-    #[command(subcommand)]
-    pub of: Of,
-}
-
-/// The kinds of issuers.
-#[derive(Clone, Debug, Subcommand)]
-pub enum Of {
-    /// Rebind the account of an Issuer.
-    Issuer(Named),
-    /// Rebind the account of a ClusterIssuer.
-    Clusterissuer(Named),
-}
-
-/// Which issuer.
-#[derive(Args, Clone, Debug)]
-pub struct Named {
-    /// Name of the issuer.
-    pub name: String,
-    /// Whether to wait.
+    /// Which issuer.
     #[command(flatten)]
-    pub wait: Wait,
-    /// Which cluster.
-    #[command(flatten)]
-    pub cluster: ClusterArgs,
+    pub issuer: IssuerRequest,
 }
 
 impl Rebind {
@@ -47,17 +21,7 @@ impl Rebind {
     /// # Errors
     /// [`Error`], if the request or, with `--wait`, the wait fails.
     pub async fn execute(self) -> Result<Exit, Error> {
-        let value = (ANNOTATION_REBIND, clock::now().to_string());
-        match self.of {
-            Of::Issuer(named) => {
-                let issuer = ChosenIssuer::issuer(&named.name, &named.cluster).await?;
-                issuer.request(WHAT, value, &named.wait, judge).await
-            }
-            Of::Clusterissuer(named) => {
-                let issuer = ChosenIssuer::cluster_issuer(&named.name, &named.cluster).await?;
-                issuer.request(WHAT, value, &named.wait, judge).await
-            }
-        }
+        self.issuer.execute("rebinding of the account", ANNOTATION_REBIND, judge).await
     }
 }
 

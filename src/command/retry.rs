@@ -1,44 +1,18 @@
 //! `certwright retry`: asks the operator to try an issuer again now.
 
-use clap::{Args, Subcommand};
+use clap::Args;
 
-use super::chosen_issuer::ChosenIssuer;
-use super::wait::{Wait, WaitStatus};
-use super::{ClusterArgs, Error, Exit, outlook};
-use crate::runtime::clock;
+use super::issuer_request::IssuerRequest;
+use super::wait::WaitStatus;
+use super::{Error, Exit, outlook};
 use certwright_api::{ANNOTATION_RETRY, CONDITION_READY, IssuerStatus};
-
-/// What is requested.
-const WHAT: &str = "retry";
 
 /// Which issuer.
 #[derive(Args, Clone, Debug)]
 pub struct Retry {
-    /// The kind of the issuer.
-    #[command(subcommand)]
-    pub of: Of,
-}
-
-/// The kinds of issuers.
-#[derive(Clone, Debug, Subcommand)]
-pub enum Of {
-    /// Try an Issuer again.
-    Issuer(Named),
-    /// Try a ClusterIssuer again.
-    Clusterissuer(Named),
-}
-
-/// Which issuer.
-#[derive(Args, Clone, Debug)]
-pub struct Named {
-    /// Name of the issuer.
-    pub name: String,
-    /// Whether to wait.
+    /// Which issuer.
     #[command(flatten)]
-    pub wait: Wait,
-    /// Which cluster.
-    #[command(flatten)]
-    pub cluster: ClusterArgs,
+    pub issuer: IssuerRequest,
 }
 
 impl Retry {
@@ -47,17 +21,7 @@ impl Retry {
     /// # Errors
     /// [`Error`], if the request or, with `--wait`, the wait fails.
     pub async fn execute(self) -> Result<Exit, Error> {
-        let value = (ANNOTATION_RETRY, clock::now().to_string());
-        match self.of {
-            Of::Issuer(named) => {
-                let issuer = ChosenIssuer::issuer(&named.name, &named.cluster).await?;
-                issuer.request(WHAT, value, &named.wait, judge).await
-            }
-            Of::Clusterissuer(named) => {
-                let issuer = ChosenIssuer::cluster_issuer(&named.name, &named.cluster).await?;
-                issuer.request(WHAT, value, &named.wait, judge).await
-            }
-        }
+        self.issuer.execute("retry", ANNOTATION_RETRY, judge).await
     }
 }
 

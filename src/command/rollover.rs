@@ -1,44 +1,18 @@
 //! `certwright rollover`: asks the operator to roll over the account key of an issuer now.
 
-use clap::{Args, Subcommand};
+use clap::Args;
 
-use super::chosen_issuer::ChosenIssuer;
-use super::wait::{Wait, WaitStatus};
-use super::{ClusterArgs, Error, Exit, outlook};
-use crate::runtime::clock;
+use super::issuer_request::IssuerRequest;
+use super::wait::WaitStatus;
+use super::{Error, Exit, outlook};
 use certwright_api::{ANNOTATION_ROLLOVER, CONDITION_KEY_ROLLOVER, IssuerStatus};
-
-/// What is requested.
-const WHAT: &str = "account key rollover";
 
 /// Which issuer.
 #[derive(Args, Clone, Debug)]
 pub struct Rollover {
-    /// The kind of the issuer.
-    #[command(subcommand)]
-    pub of: Of,
-}
-
-/// The kinds of issuers.
-#[derive(Clone, Debug, Subcommand)]
-pub enum Of {
-    /// Roll over the account key of an Issuer.
-    Issuer(Named),
-    /// Roll over the account key of a ClusterIssuer.
-    Clusterissuer(Named),
-}
-
-/// Which issuer.
-#[derive(Args, Clone, Debug)]
-pub struct Named {
-    /// Name of the issuer.
-    pub name: String,
-    /// Whether to wait.
+    /// Which issuer.
     #[command(flatten)]
-    pub wait: Wait,
-    /// Which cluster.
-    #[command(flatten)]
-    pub cluster: ClusterArgs,
+    pub issuer: IssuerRequest,
 }
 
 impl Rollover {
@@ -47,17 +21,7 @@ impl Rollover {
     /// # Errors
     /// [`Error`], if the request or, with `--wait`, the wait fails.
     pub async fn execute(self) -> Result<Exit, Error> {
-        let value = (ANNOTATION_ROLLOVER, clock::now().to_string());
-        match self.of {
-            Of::Issuer(named) => {
-                let issuer = ChosenIssuer::issuer(&named.name, &named.cluster).await?;
-                issuer.request(WHAT, value, &named.wait, judge).await
-            }
-            Of::Clusterissuer(named) => {
-                let issuer = ChosenIssuer::cluster_issuer(&named.name, &named.cluster).await?;
-                issuer.request(WHAT, value, &named.wait, judge).await
-            }
-        }
+        self.issuer.execute("account key rollover", ANNOTATION_ROLLOVER, judge).await
     }
 }
 

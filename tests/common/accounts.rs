@@ -125,6 +125,15 @@ pub fn uri(issuer: &Value) -> String {
     issuer["status"]["acme"]["uri"].as_str().unwrap_or_default().to_owned()
 }
 
+/// The account in the status of an Issuer, without the times of its checks.
+pub fn account(issuer: &Value) -> Value {
+    let mut account = issuer["status"]["acme"].clone();
+    if let Some(fields) = account.as_object_mut() {
+        fields.retain(|name, _| !["lastCheckTime", "nextCheckTime"].contains(&name.as_str()));
+    }
+    account
+}
+
 /// The private key in a Secret.
 pub async fn key_in(ns: &TestNamespace, secret: &str, entry: &str) -> Result<PrivateKey> {
     let secret = ns.api::<Secret>().get(secret).await?;

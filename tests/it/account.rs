@@ -9,6 +9,7 @@ use crate::common;
 
 use std::{collections::BTreeMap, process::Command, sync::Arc, time::Duration};
 
+use crate::common::accounts::account;
 use crate::common::faults::path::NEW_ORDER;
 use crate::common::overheard::{ACCOUNT, NEW_ACCOUNT, Overheard, refusal};
 use crate::common::{SOON, certificate, condition, external_account, issued, issuer, mac_key, of_issuer};
