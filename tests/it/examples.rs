@@ -103,7 +103,7 @@ async fn the_page_of_each_ca_leads_to_a_certificate_as_it_is_written() -> Result
             let pebble = Pebble::builder().eab(key_id, MAC_KEY).start(&ns.cluster).await?;
             let ca = format!("{}\n    caBundle: {}", pebble.directory_url, base64(&pebble.ca_pem));
             ns.apply(&mac_key(secret, MAC_KEY)).await?;
-            let page = Page::read(&format!("docs/ca-{page}.md"))?;
+            let page = Page::read(format!("docs/ca-{page}.md"))?;
             let blocks: Vec<_> = page.blocks().into_iter().filter(|block| block.mark == "yaml").collect();
             assert_eq!(blocks.len(), 2, "an issuer and a Certificate");
             for block in blocks {
