@@ -88,7 +88,8 @@ pub(super) fn check_url(what: &str, url: &str) -> Result<(), String> {
     if url.len() > MAX_URL {
         return Err(too_long(what));
     }
-    let parsed = reqwest::Url::parse(url).ok();
+    // The parser ignores tabs and line breaks, but the URL is kept as it was sent.
+    let parsed = reqwest::Url::parse(url).ok().filter(|_| !url.contains(char::is_control));
     match parsed.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
         Some(_) => Ok(()),
         None => Err(format!("its {what} URL is not an http or https URL")),
@@ -133,6 +134,9 @@ mod tests {
 
     #[test]
     fn a_url_is_of_http_and_bounded() {
+        for hidden in ["https://ca.example/a\tb", "https://ca.example/a\nb", "https://ca.example/\u{7f}"] {
+            assert!(check_url("order", hidden).is_err(), "{hidden:?}");
+        }
         assert_eq!(check_url("finalize", "https://ca.example/f/1"), Ok(()));
         for bad in ["", "/f/1", "ftp://ca.example/f", "file:///etc/passwd", "https://"] {
             assert_eq!(

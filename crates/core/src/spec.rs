@@ -15,6 +15,7 @@ use certwright_api::{
     PrivateKeyEncoding, RenewalPolicy, RevocationPolicy, RotationPolicy, SecretTemplate,
 };
 use certwright_pki::{Curve, KeyAlgorithm, KeyEncoding, Subject};
+use certwright_text::escaped;
 
 /// A Certificate's spec with its defaults filled in.
 #[derive(Clone, Debug, PartialEq)]
@@ -116,7 +117,7 @@ impl ValidatedCertificate {
         let template = spec.secret_template.clone().unwrap_or_default();
         for key in template.labels.keys().chain(template.annotations.keys()) {
             if key.starts_with("certwright.dev/") || key == certwright_api::LABEL_MANAGED_BY {
-                return Err(InvalidSpec::ReservedKey(key.clone()));
+                return Err(InvalidSpec::ReservedKey(shown(key)));
             }
         }
         check_template(&template)?;
@@ -184,16 +185,21 @@ impl ValidatedCertificate {
     }
 }
 
+/// A user's text in a message.
+fn shown(text: &str) -> String {
+    escaped(text, MAX_DNS_NAME)
+}
+
 fn subject(spec: &CertificateSpec) -> Result<Subject, InvalidSpec> {
     let mut common_name = spec.common_name.clone().filter(|name| !name.is_empty());
     let mut dns_names: Vec<String> = spec.dns_names.iter().map(|name| name.to_ascii_lowercase()).collect();
     if let Some(wrong) = dns_names.iter().find(|name| !is_dns_name(name)) {
-        return Err(InvalidSpec::DnsName(wrong.chars().take(MAX_DNS_NAME).collect()));
+        return Err(InvalidSpec::DnsName(shown(wrong)));
     }
     let mut ip_addresses = spec
         .ip_addresses
         .iter()
-        .map(|text| text.parse::<IpAddr>().map_err(|_| InvalidSpec::IpAddress(text.clone())))
+        .map(|text| text.parse::<IpAddr>().map_err(|_| InvalidSpec::IpAddress(shown(text))))
         .collect::<Result<Vec<_>, _>>()?;
     if let Some(name) = &mut common_name {
         match name.parse::<IpAddr>() {
@@ -205,7 +211,7 @@ fn subject(spec: &CertificateSpec) -> Result<Subject, InvalidSpec> {
                 name.make_ascii_lowercase();
                 dns_names.push(name.clone());
             }
-            Err(_) => return Err(InvalidSpec::CommonName(name.clone())),
+            Err(_) => return Err(InvalidSpec::CommonName(shown(name))),
         }
     }
     dns_names.sort();
@@ -234,12 +240,12 @@ pub fn is_dns_name(name: &str) -> bool {
 fn check_template(template: &SecretTemplate) -> Result<(), InvalidSpec> {
     let wrong = |key: &&String| !is_qualified_name(key);
     if let Some(key) = template.labels.keys().find(wrong) {
-        return Err(InvalidSpec::LabelKey(key.clone()));
+        return Err(InvalidSpec::LabelKey(shown(key)));
     }
     if let Some(value) = template.labels.values().find(|value| !value.is_empty() && !is_name(value)) {
-        return Err(InvalidSpec::LabelValue(value.clone()));
+        return Err(InvalidSpec::LabelValue(shown(value)));
     }
-    template.annotations.keys().find(wrong).map_or(Ok(()), |key| Err(InvalidSpec::AnnotationKey(key.clone())))
+    template.annotations.keys().find(wrong).map_or(Ok(()), |key| Err(InvalidSpec::AnnotationKey(shown(key))))
 }
 
 /// A label or annotation key, with or without a prefix.

@@ -54,11 +54,35 @@ pub fn is_invisible(c: char) -> bool {
     )
 }
 
+/// The first `most` characters of what a user wrote, with control characters escaped. White space stays, because it may be what is
+/// wrong.
+#[must_use]
+pub fn escaped(text: &str, most: usize) -> String {
+    let mut shown = String::new();
+    for c in text.chars().take(most) {
+        match c.is_control() {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
+        }
+    }
+    if text.chars().nth(most).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn what_a_user_wrote_is_escaped_and_not_rearranged() {
+        assert_eq!(escaped(" a\n\u{7f}b  c", 20), " a\\n\\u{7f}b  c");
+        assert_eq!(escaped("abcd", 3), "abc…");
+        assert_eq!(escaped("abc", 3), "abc");
+    }
 
     #[test]
     fn plain_text_stays_as_it_is() {

@@ -15,6 +15,7 @@ use certwright_api::{
     SecretTemplate, annotated_reason as reason,
 };
 use certwright_pki::KeyAlgorithm;
+use certwright_text::escaped;
 
 const ISSUER: &str = "certwright.dev/issuer";
 const CLUSTER_ISSUER: &str = "certwright.dev/cluster-issuer";
@@ -249,10 +250,7 @@ fn kind(issuer: IssuerRef, named: Option<(String, &str)>) -> Result<IssuerRef, R
 }
 
 pub fn wrong(key: &str, value: &str, allowed: &str) -> Remark {
-    let mut shown: String = value.chars().take(MAX_SHOWN).collect();
-    if shown.len() < value.len() {
-        shown.push('…');
-    }
+    let shown = escaped(value, MAX_SHOWN);
     Remark {
         reason: reason::INVALID_ANNOTATION,
         note: format!("{key}: '{shown}' is not valid; it must be {allowed}"),

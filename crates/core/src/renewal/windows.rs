@@ -8,6 +8,7 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use jiff::{SignedDuration, Timestamp};
 
 use certwright_api::RenewalWindow;
+use certwright_text::escaped;
 
 /// The time zones as of the build, independent of the system's database.
 static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
@@ -81,21 +82,26 @@ impl Windows {
     }
 }
 
+/// A user's text in a message.
+fn shown(text: &str) -> String {
+    escaped(text, 200)
+}
+
 impl Window {
     fn new(index: usize, spec: &RenewalWindow) -> Result<Self, InvalidWindow> {
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
         let opens = parser
             .parse(&spec.cron)
-            .map_err(|error| InvalidWindow::Cron(index, spec.cron.clone(), error.to_string()))?;
+            .map_err(|error| InvalidWindow::Cron(index, shown(&spec.cron), shown(&error.to_string())))?;
         let zone = match spec.timezone.as_deref() {
             None | Some("") => TimeZone::UTC,
-            Some(name) => ZONES.get(name).map_err(|_| InvalidWindow::Zone(index, name.to_owned()))?,
+            Some(name) => ZONES.get(name).map_err(|_| InvalidWindow::Zone(index, shown(name)))?,
         };
         let length = SignedDuration::from(spec.window_duration);
         let window = Self { opens, zone, length };
         match window.next(Timestamp::UNIX_EPOCH) {
             Some(_) => Ok(window),
-            None => Err(InvalidWindow::Never(index, spec.cron.clone())),
+            None => Err(InvalidWindow::Never(index, shown(&spec.cron))),
         }
     }
 

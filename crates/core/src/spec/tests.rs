@@ -252,6 +252,19 @@ fn encoding_rotation_and_issuer_are_taken_over() {
     assert_eq!((validated.issuer_kind, validated.issuer_name.as_str()), (IssuerKind::ClusterIssuer, "big"));
 }
 
+/// Conditions and events are shown in terminals.
+#[test]
+fn a_message_about_a_spec_has_no_control_characters() {
+    let common_name = CertificateSpec { common_name: Some("x\ny".to_owned()), ..named(&["a.test"]) };
+    let address = CertificateSpec { ip_addresses: vec!["1.2\t3".to_owned()], ..named(&["a.test"]) };
+    for (spec, shown) in
+        [(common_name, r"'x\ny'"), (address, r"'1.2\t3'"), (named(&["a\u{7f}b"]), r"'a\u{7f}b'")]
+    {
+        let message = ValidatedCertificate::new(&spec, None).unwrap_err().to_string();
+        assert!(message.contains(shown) && !message.contains(char::is_control), "{message:?}");
+    }
+}
+
 /// Certigna issues RSA keys with at least 3072 bits, which an issuer can say once for all its Certificates.
 #[test]
 fn the_issuer_has_defaults_for_what_a_certificate_does_not_set() {
