@@ -12,11 +12,7 @@ use crate::common::{SOON, certificate, condition, external_account, issued, mac_
 #[tokio::test]
 async fn an_account_is_bound_anew_on_request_and_the_one_before_is_kept() -> Result<()> {
     TestNamespace::with("rebind", async |ns| {
-        let ca = Ca::start(ns, two_keys()).await?;
-        let operator = Operator::builder(ns).start().await?;
-        ns.apply(&mac_key("eab", MAC_KEY)).await?;
-        ns.apply(&ca.issuer(&external_account("kid-1"))).await?;
-        let old = uri(&registered(ns, "ca").await?);
+        let (ca, operator, old) = bound(ns).await?;
         let old_key = key_in(ns, "ca-account-key", "tls.key").await?;
         ns.apply(&certificate("web", &[&host(ns, "web")], "")).await?;
         issued(ns, "web").await?;
@@ -64,11 +60,7 @@ async fn an_account_is_bound_anew_on_request_and_the_one_before_is_kept() -> Res
 #[tokio::test]
 async fn without_its_mac_key_a_rebinding_waits_and_the_account_stays_in_use() -> Result<()> {
     TestNamespace::with("rebind", async |ns| {
-        let ca = Ca::start(ns, two_keys()).await?;
-        let _operator = Operator::builder(ns).start().await?;
-        ns.apply(&mac_key("eab", MAC_KEY)).await?;
-        ns.apply(&ca.issuer(&external_account("kid-1"))).await?;
-        let old = uri(&registered(ns, "ca").await?);
+        let (_ca, _operator, old) = bound(ns).await?;
         ns.delete_object("secret/eab").await?;
         ns.patch("issuer/ca", json!({ "metadata": { "annotations": { "certwright.dev/rebind-account": "1" } } })).await?;
         let issuer = ns.wait_condition("issuer/ca", "AccountRebound", "False", SOON).await?;
@@ -93,11 +85,7 @@ async fn without_its_mac_key_a_rebinding_waits_and_the_account_stays_in_use() ->
 #[tokio::test]
 async fn a_rebinding_that_the_ca_rejects_can_be_withdrawn() -> Result<()> {
     TestNamespace::with("rebind", async |ns| {
-        let ca = Ca::start(ns, two_keys()).await?;
-        let operator = Operator::builder(ns).start().await?;
-        ns.apply(&mac_key("eab", MAC_KEY)).await?;
-        ns.apply(&ca.issuer(&external_account("kid-1"))).await?;
-        let old = uri(&registered(ns, "ca").await?);
+        let (_ca, operator, old) = bound(ns).await?;
         ns.apply(&mac_key("eab", crate::common::accounts::OTHER_MAC_KEY)).await?;
         let request = |value: Value| json!({ "metadata": { "annotations": { "certwright.dev/rebind-account": value } } });
         ns.patch("issuer/ca", request(json!("1"))).await?;
@@ -114,4 +102,14 @@ async fn a_rebinding_that_the_ca_rejects_can_be_withdrawn() -> Result<()> {
         Ok(())
     })
     .await
+}
+
+/// A CA, an operator, and the URL of the account that the Issuer `ca` has there.
+async fn bound(ns: &TestNamespace) -> Result<(Ca, Operator, String)> {
+    let ca = Ca::start(ns, two_keys()).await?;
+    let operator = Operator::builder(ns).start().await?;
+    ns.apply(&mac_key("eab", MAC_KEY)).await?;
+    ns.apply(&ca.issuer(&external_account("kid-1"))).await?;
+    let account = uri(&registered(ns, "ca").await?);
+    Ok((ca, operator, account))
 }
