@@ -6,8 +6,8 @@ use std::path::Path;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::command::{
-    Check, Completion, Deactivate, Error, Exit, Explain, List, Migrate, Rebind, Renew, Retry, Revoke,
-    Rollover, Run, Status, crds, man,
+    Check, Completion, Deactivate, DnsRecord, Error, Exit, Explain, List, Migrate, Rebind, Renew, Retry,
+    Revoke, Rollover, Run, Status, crds, man,
 };
 
 /// Keeps TLS Secrets filled with certificates from any ACME certificate authority.
@@ -44,6 +44,8 @@ pub enum Command {
     Deactivate(Deactivate),
     /// Check everything that an issuance needs: the installation, issuers, their CAs, names.
     Check(Check),
+    /// Print the TXT records to set for dns-persist-01.
+    DnsRecord(DnsRecord),
     /// Explain a reason or a CA's error code, and what to do.
     Explain(Explain),
     /// Print a script that completes commands and flags in a shell.
@@ -79,6 +81,7 @@ impl Cli {
             Command::Rebind(command) => command.execute().await,
             Command::Deactivate(command) => command.execute().await,
             Command::Check(command) => command.execute().await,
+            Command::DnsRecord(command) => command.execute().await,
             Command::Explain(command) => command.execute(),
             Command::Completion(command) => command.execute(&mut Cli::command()),
             Command::Man => man::execute(Cli::command()),

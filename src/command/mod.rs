@@ -12,6 +12,7 @@
 //! Functions without a client turn objects and `now` into the text that a command shows, and [`print()`] prints it. Everything
 //! shown from an object first goes through `shown`, and other text from outside through [`plain`].
 
+mod ca;
 mod check;
 mod chosen_issuer;
 mod cluster;
@@ -19,6 +20,7 @@ mod completion;
 mod confirm;
 pub mod crds;
 mod deactivate;
+mod dns_record;
 mod egress;
 mod error;
 mod exit;
@@ -46,6 +48,7 @@ pub use check::Check;
 pub use cluster::{Cluster, ClusterArgs};
 pub use completion::Completion;
 pub use deactivate::Deactivate;
+pub use dns_record::DnsRecord;
 pub use egress::EgressArgs;
 pub use error::{Error, causes};
 pub use exit::Exit;

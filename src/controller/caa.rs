@@ -21,7 +21,7 @@ pub async fn answer(
     question: &CaaQuestion,
     context: &Context,
 ) -> Result<CaaAnswer, AcmeError> {
-    let identities = account.caa_identities().await?;
+    let identities = account.meta().await?.caa_identities;
     if usable(&identities).is_empty() {
         return Ok(CaaAnswer::default());
     }

@@ -105,6 +105,12 @@ impl IssuerRecord {
             retry: request(object, ANNOTATION_RETRY),
         }
     }
+
+    /// The URL of its account, if it has one at its current CA.
+    pub fn account_url(&self) -> Option<&str> {
+        let acme = self.status.acme.as_ref().filter(|acme| acme.server == self.spec.server)?;
+        Some(&acme.uri)
+    }
 }
 
 /// The beginning of an annotation whose new values are requests. The status repeats it, so it must not be long.

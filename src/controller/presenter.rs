@@ -7,6 +7,7 @@
 mod in_place;
 mod ingress;
 mod objects;
+mod persistent;
 mod provider;
 mod records;
 mod route;
@@ -14,7 +15,8 @@ mod services;
 
 use std::collections::BTreeSet;
 
-pub use records::{located, remove, resolver, visible};
+pub use persistent::persistent;
+pub use records::{challenge_label, located, remove, resolver, visible};
 pub use services::sweep;
 
 use kube::api::ListParams;
@@ -22,7 +24,6 @@ use kube::api::ListParams;
 use self::objects::{of_certificate, own_of_certificate};
 use super::context::Context;
 use super::error::Error;
-use certwright_acme::ChallengeType;
 use certwright_api::{Certificate, ChallengeStatus, ChallengeWay, ServiceType};
 use certwright_core::issuance::{Challenged, Unseen, Way, is_over_http};
 
@@ -137,19 +138,19 @@ async fn present_over_http(
 }
 
 fn over_http(challenged: &[Challenged]) -> impl Iterator<Item = &Challenged> {
-    challenged.iter().filter(|challenge| challenge.typ == ChallengeType::Http01)
+    challenged.iter().filter(|challenge| service_type(&challenge.way).is_some())
 }
 
 fn service_type(way: &Way) -> Option<ServiceType> {
     let asked_for = match way {
         Way::Ingress(spec) => spec.service_type,
         Way::Route(spec) => spec.service_type,
-        Way::Record(_) => return None,
+        Way::Record(_) | Way::Persistent(_) => return None,
     };
     Some(asked_for.unwrap_or_default())
 }
 
 /// A challenge whose answer could not be presented over HTTP.
 fn not_presented(challenged: &Challenged, words: String) -> Unseen {
-    Unseen { challenge: challenged.url.clone(), typ: ChallengeType::Http01, words }
+    Unseen { challenge: challenged.url.clone(), typ: challenged.typ.clone(), words }
 }

@@ -238,7 +238,7 @@ pub async fn waiting(ns: &TestNamespace, name: &str, reason: &str, words: &str) 
         let challenges = object["status"]["challenges"].as_array().map(Vec::as_slice).unwrap_or_default();
         let of_challenge = challenges.iter().any(|challenge| {
             challenge["state"] == "pending"
-                && challenge["type"] == "dns-01"
+                && challenge["type"] != "http-01"
                 && challenge["reason"].as_str().is_some_and(|reason| reason.contains(words))
         });
         told && of_challenge

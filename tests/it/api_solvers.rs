@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_solver_is_for_one_type_of_challenge_and_has_one_way_to_prove_it() -> Result<()> {
-    let solver = "solvers: set either http01 or dns01";
+    let solver = "solvers: set exactly one of http01, dns01 and dnsPersist01";
     let http01 = "http01: set either ingress or gatewayHTTPRoute";
     let dns01 = "dns01: set exactly one of webhook, httpRequest, rfc2136 and acmeDNS";
     let rfc2136 = json!({ "nameserver": "192.0.2.53" });

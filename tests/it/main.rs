@@ -37,6 +37,8 @@ mod dns01_delegation;
 mod dns01_propagation;
 mod dns01_providers;
 mod dns01_webhooks;
+mod dns_account01;
+mod dns_persist01;
 mod documentation;
 mod duplicates;
 mod events;

@@ -11,7 +11,7 @@ use crate::shared_key::SharedKey;
 use crate::wire::{or_default, words};
 use crate::{
     AcmeError, AcmeResponse, Authorization, Challenge, Directory, DownloadedChain, ExternalAccountKey,
-    Limiter, NewOrder, Operation, Order, Server,
+    Limiter, Meta, NewOrder, Operation, Order, Server,
 };
 use certwright_pki::PrivateKey;
 
@@ -171,12 +171,12 @@ impl Account {
         }
     }
 
-    /// The names that stand for the CA in CAA records, as its directory lists them (RFC 8555 section 9.7.6).
+    /// What the CA's directory says about the CA (RFC 8555 section 9.7.6).
     ///
     /// # Errors
     /// [`AcmeError`], if the directory had to be fetched and could not be.
-    pub async fn caa_identities(&self) -> Result<Vec<String>, AcmeError> {
-        Ok(self.directory().await?.meta.caa_identities.clone())
+    pub async fn meta(&self) -> Result<Meta, AcmeError> {
+        Ok(self.directory().await?.meta.clone())
     }
 
     /// Places an order (RFC 8555 section 7.4). The answer always has a location: the order's URL.

@@ -44,6 +44,12 @@ pub struct Meta {
     /// make a record seem to forbid what it allows.
     #[serde(deserialize_with = "identities")]
     pub caa_identities: Vec<String>,
+    /// The names of the CA in the records of dns-persist-01 (draft-ietf-acme-dns-persist-02).
+    #[serde(deserialize_with = "lenient")]
+    pub issuer_domain_names: Vec<String>,
+    /// What comes before the hash of an account in these records.
+    #[serde(deserialize_with = "lenient")]
+    pub account_hash_prefix: Option<String>,
     /// Whether a new account requires external account binding. Not every CA that requires it says so.
     #[serde(deserialize_with = "or_default")]
     pub external_account_required: bool,

@@ -49,7 +49,7 @@ pub use error::{AcmeError, Operation};
 pub use external_account::{ExternalAccountKey, MacAlgorithm, MacKeyError, parse_mac_key};
 pub use identifier::Identifier;
 pub use jws::jwk_thumbprint;
-pub use key_authorization::txt_value;
+pub use key_authorization::{account_label, txt_value};
 pub use key_change::KeyChange;
 pub use limiter::Limiter;
 pub use order::{

@@ -108,6 +108,12 @@ pub struct Challenge {
     /// Why the validation failed.
     #[serde(default, deserialize_with = "lenient")]
     pub error: Option<Problem>,
+    /// The names of the CA for dns-persist-01, whose record has a hash of the account (draft-ietf-acme-dns-persist-02).
+    #[serde(default, rename = "issuerDomainNames", deserialize_with = "lenient")]
+    pub issuer_domain_names: Vec<String>,
+    /// The same for a record that has the URL of the account (draft-ietf-acme-dns-persist-01).
+    #[serde(default, rename = "issuer-domain-names", deserialize_with = "lenient")]
+    pub issuer_domain_names_01: Vec<String>,
 }
 
 /// A PEM chain as the CA sends it (RFC 8555 section 9.1).
@@ -180,6 +186,10 @@ words! {
         Http01 = "http-01",
         /// A TXT record (RFC 8555 section 8.4).
         Dns01 = "dns-01",
+        /// A TXT record at a name that belongs to the account (draft-ietf-acme-dns-account-label).
+        DnsAccount01 = "dns-account-01",
+        /// A TXT record that stays (draft-ietf-acme-dns-persist).
+        DnsPersist01 = "dns-persist-01",
         /// A TLS handshake (RFC 8737).
         TlsAlpn01 = "tls-alpn-01",
     }

@@ -145,6 +145,8 @@ pub mod certificate_reason {
         PRESENTING = "WaitingForSolver";
         /// TXT records were added; name servers do not return them yet.
         PROPAGATION = "WaitingForPropagation";
+        /// A TXT record for dns-persist-01 is not there, or does not prove control; you have to set it.
+        PERSISTENT_RECORD = "WaitingForRecord";
         /// Challenges are presented; the self-check does not succeed yet.
         SELF_CHECK = "WaitingForSelfCheck";
         /// The CA is validating the challenges.
@@ -171,6 +173,8 @@ pub mod certificate_reason {
         PREFERRED_CHAIN_NOT_OFFERED = "PreferredChainNotOffered";
         /// There are so many TXT records at one name that a CA may not read all of them. Events only.
         MANY_TXT_RECORDS = "ManyTxtRecords";
+        /// A TXT record for dns-persist-01 ends before the certificate does.
+        RECORD_ENDS = "RecordEnds";
         /// A TXT record could not be removed and is left behind. Events only.
         RECORD_LEFT_BEHIND = "RecordLeftBehind";
         /// The status contained an entry that this operator did not write; the operator does not act on it. Events only.

@@ -11,14 +11,22 @@ use crate::duration::{DeletionTimeout, PropagationTimeout, RequestTimeout};
 use crate::opaque_json::OpaqueJson;
 use crate::schema;
 
-/// dns-01 (RFC 8555 section 8.4): a provider adds a TXT record at `_acme-challenge.<name>`.
+/// dns-01 (RFC 8555 section 8.4): a provider adds a TXT record at `_acme-challenge.<name>`. With `label: Account`, dns-account-01
+/// (draft-ietf-acme-dns-account-label).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("[has(self.webhook), has(self.httpRequest), has(self.rfc2136), has(self.acmeDNS), has(self.akamai), has(self.azureDNS), has(self.cloudDNS), has(self.cloudflare), has(self.digitalocean), has(self.route53)].filter(x, x).size() == 1")
         .message("dns01: set exactly one of webhook, httpRequest, rfc2136 and acmeDNS"),
+    validation = Rule::new("self.?label.orValue('Standard') != 'Account' || self.?httpRequest.?mode.orValue('') != 'RAW'")
+        .message("dns01.label: a provider in mode RAW chooses the name of the record itself, which is that of dns-01; leave out label or httpRequest.mode"),
 )]
 pub struct Dns01Solver {
+    /// The name of the record. `Standard` (the default): `_acme-challenge.<name>`, for the challenge dns-01. `Account`: a label of
+    /// the account comes first, for the challenge dns-account-01, so that several accounts can prove control of one name
+    /// independently. The CA must offer that challenge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<ChallengeLabel>,
     /// `None` (the default): the record is added at `_acme-challenge.<name>` itself. `Follow`: if there is a CNAME record at
     /// that name, the record is added at its target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,6 +54,17 @@ pub struct Dns01Solver {
     /// Providers of cert-manager that are not supported.
     #[serde(flatten)]
     pub unsupported: UnsupportedDns01Providers,
+}
+
+/// The name of the record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = schema::without_description)]
+pub enum ChallengeLabel {
+    /// The same for all accounts.
+    #[default]
+    Standard,
+    /// One for each account.
+    Account,
 }
 
 /// What to do with a CNAME record at `_acme-challenge.<name>`.

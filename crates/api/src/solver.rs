@@ -7,15 +7,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::bounds::{self, MAX_LABEL, MAX_NAMES};
-use crate::dns01::Dns01Solver;
+use crate::dns_persist01::DnsPersist01Solver;
+use crate::dns01::{Dns01Propagation, Dns01Solver};
 use crate::http01::Http01Solver;
 use crate::schema;
 
 /// A way to prove control of names.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("[has(self.http01), has(self.dns01)].filter(x, x).size() == 1")
-    .message("solvers: set either http01 or dns01"))]
+#[x_kube(validation = Rule::new("[has(self.http01), has(self.dns01), has(self.dnsPersist01)].filter(x, x).size() == 1")
+    .message("solvers: set exactly one of http01, dns01 and dnsPersist01"))]
 pub struct Solver {
     /// Names that this solver is used for. By default, all names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -23,9 +24,20 @@ pub struct Solver {
     /// Prove control with the http-01 challenge: by an HTTP response on port 80.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http01: Option<Http01Solver>,
-    /// Prove control with the dns-01 challenge: by a TXT record in the DNS. Required for wildcards.
+    /// Prove control with the dns-01 challenge: by a TXT record in the DNS. Wildcards require this or `dnsPersist01`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dns01: Option<Dns01Solver>,
+    /// Prove control with the dns-persist-01 challenge: by a TXT record that you add once.
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "dnsPersist01")]
+    pub dns_persist01: Option<DnsPersist01Solver>,
+}
+
+impl Solver {
+    /// How its records are looked up, if it has any.
+    pub fn propagation(&self) -> Option<&Dns01Propagation> {
+        let of_dns01 = self.dns01.as_ref().and_then(|dns01| dns01.propagation.as_ref());
+        of_dns01.or_else(|| self.dns_persist01.as_ref()?.propagation.as_ref())
+    }
 }
 
 /// Which names a solver is used for. All fields that are set must match.

@@ -7,6 +7,8 @@ mod words;
 
 pub use self::words::Remedy;
 
+use crate::issue_value::{IssueValue, is_domain, is_label};
+
 /// Tags that some CAs understand, although they do not restrict certificates for servers: RFC 8659 section 4.4, RFC 9495, and the
 /// requirements of the CA/Browser Forum.
 const OTHER_TAGS: [&str; 5] = ["iodef", "issuemail", "issuevmc", "contactemail", "contactphone"];
@@ -104,9 +106,9 @@ pub fn check(request: &Request<'_>, set: &RelevantSet) -> Result<(), Forbidden> 
         return Ok(());
     }
     // The constraint that each record for this CA does not meet.
-    let mut unmet: Vec<(&Property, Grant<'_>, Constraint)> = Vec::new();
+    let mut unmet: Vec<(&Property, IssueValue<'_>, Constraint)> = Vec::new();
     for property in &applying {
-        let Some(grant) = Grant::parse(&property.value) else { continue };
+        let Some(grant) = IssueValue::parse(&property.value) else { continue };
         if !request.identities.iter().any(|identity| identity.eq_ignore_ascii_case(grant.issuer)) {
             continue;
         }
@@ -152,15 +154,6 @@ impl RelevantSet {
     }
 }
 
-/// The parsed value of a property `issue` or `issuewild` (RFC 8659 section 4.2).
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Grant<'a> {
-    /// The CA; empty if the record allows none.
-    issuer: &'a str,
-    /// Parameters, in order.
-    parameters: Vec<(&'a str, &'a str)>,
-}
-
 /// A restriction of RFC 8657, in the order in which they are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Constraint {
@@ -168,25 +161,7 @@ enum Constraint {
     Method,
 }
 
-impl<'a> Grant<'a> {
-    /// `None` if the value does not match the grammar, in which case it allows no CA.
-    fn parse(value: &'a [u8]) -> Option<Self> {
-        let trimmed = |text: &'a str| text.trim_matches([' ', '\t']);
-        let text = std::str::from_utf8(value).ok()?;
-        let (issuer, rest) = text.split_once(';').map_or((text, None), |(issuer, rest)| (issuer, Some(rest)));
-        let issuer = trimmed(issuer);
-        if !issuer.is_empty() && !is_domain(issuer) {
-            return None;
-        }
-        let rest = rest.map(trimmed).filter(|rest| !rest.is_empty());
-        let parameters = rest.iter().flat_map(|rest| rest.split(';')).map(|parameter| {
-            let (tag, value) = parameter.split_once('=')?;
-            let (tag, value) = (trimmed(tag), trimmed(value));
-            (is_label(tag) && value.bytes().all(|byte| byte.is_ascii_graphic())).then_some((tag, value))
-        });
-        Some(Self { issuer, parameters: parameters.collect::<Option<_>>()? })
-    }
-
+impl<'a> IssueValue<'a> {
     /// The constraint that the request does not meet.
     fn unmet(&self, request: &Request<'_>) -> Option<Constraint> {
         let account = self.value_of("accounturi").is_none_or(|value| {
@@ -235,16 +210,6 @@ fn allows(methods: &str, method: Option<&str>) -> bool {
     };
     let has = |method: &str| methods.split(',').any(|one| one.eq_ignore_ascii_case(method));
     methods.split(',').all(is_method) && method.is_none_or(has)
-}
-
-fn is_domain(text: &str) -> bool {
-    text.split('.').all(is_label)
-}
-
-/// Letters, digits and hyphens, which are neither first nor last.
-fn is_label(text: &str) -> bool {
-    let usual = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    usual && !text.is_empty() && !text.starts_with('-') && !text.ends_with('-')
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ pub use progress::{Authorizations, Learned, Poll, Progress, Told};
 pub use proof::{PresentFailed, Presented, Proof, SelfCheckResult, Unseen};
 pub use rest::at_rest_until;
 pub use situation::{IssuerView, Situation, Snapshot};
-pub use solve::{Challenged, NoSolver, Way, challenge_type, challenges, is_over_http, solver_of};
+pub use solve::{Challenged, NoSolver, Way, challenges, is_over_http, solver_of};
 pub use state::{Memory, State};
 pub use step::IssuanceStep;
 pub use value_count::ValueCount;

@@ -67,11 +67,10 @@ fn asked(certificates: &[Certificate], all: &[IssuerRecord], servers: &Servers) 
         let directory = servers.get(&server_key(issuer)).and_then(|server| server.known_directory());
         let identities = directory.map(|directory| usable(&directory.meta.caa_identities));
         let labels: BTreeMap<_, _> = certificate.metadata.labels.clone().unwrap_or_default();
-        let account = issuer.status.acme.as_ref().filter(|acme| acme.server == issuer.spec.server);
         asked.extend(certificate.spec.dns_names.iter().map(|name| Asked {
             name: name.to_ascii_lowercase(),
             identities: identities.clone().unwrap_or_default(),
-            account: account.map(|acme| acme.uri.clone()),
+            account: issuer.account_url().map(str::to_owned),
             method: solver_of(&issuer.spec.solvers, name, &labels).map(|(_, method)| method.to_string()),
             enforced: issuer.spec.caa_check.unwrap_or_default() == CaaCheck::Enforce,
         }));

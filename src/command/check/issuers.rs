@@ -1,7 +1,6 @@
 //! The issuers: are they ready, are their MAC keys well-formed, and do their CAs answer?
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Secret;
@@ -9,21 +8,18 @@ use kube::api::ListParams;
 use kube::{Api, Resource, ResourceExt};
 
 use super::Finding;
+use crate::command::ca::answering;
 use crate::command::error::words;
 use crate::command::mac_key::age;
 use crate::command::outlook::{condition, named};
 use crate::command::{Cluster, Error, causes};
-use crate::controller::accounts::trust;
 use crate::controller::issuer_record::{IssuerId, IssuerRecord};
 use crate::runtime::clock;
-use certwright_acme::{AcmeError, Server, ServerConfig, parse_mac_key};
+use certwright_acme::{Server, parse_mac_key};
 use certwright_api::{CONDITION_READY, Certificate, ClusterIssuer, Issuer, IssuerKind};
 use certwright_core::account::mac_key_in_secret;
 use certwright_core::reading::Reading;
 use certwright_egress::Egress;
-
-/// How long to wait for a CA's answer.
-const PATIENCE: Duration = Duration::from_secs(15);
 
 /// All issuers of a namespace or of all namespaces, the ClusterIssuers, and findings about those that cannot be read.
 pub(super) async fn all(
@@ -180,7 +176,7 @@ pub(super) async fn directories(issuers: &[IssuerRecord], egress: &Egress) -> (V
         by_server.entry(server_key(issuer)).or_insert(issuer);
     }
     let asked = by_server.into_iter().map(async |(key, issuer)| {
-        let answer = directory(issuer, egress).await;
+        let answer = answering(issuer, egress).await;
         (key, issuer, answer)
     });
     let (mut findings, mut servers) = (Vec::new(), Servers::new());
@@ -201,17 +197,4 @@ pub(super) async fn directories(issuers: &[IssuerRecord], egress: &Egress) -> (V
         });
     }
     (findings, servers)
-}
-
-/// The CA of an issuer, once its directory was fetched.
-async fn directory(issuer: &IssuerRecord, egress: &Egress) -> Result<Server, AcmeError> {
-    let config = ServerConfig {
-        trust: trust(&issuer.spec),
-        timeout: PATIENCE,
-        egress: egress.clone(),
-        ..ServerConfig::new(&issuer.spec.server, clock::now)
-    };
-    let server = Server::new(config)?;
-    server.directory().await?;
-    Ok(server)
 }

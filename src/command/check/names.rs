@@ -7,7 +7,9 @@ use futures::{StreamExt, stream};
 
 use super::{Finding, issuers};
 use crate::controller::issuer_record::IssuerRecord;
+use crate::controller::presenter::challenge_label;
 use certwright_api::{Certificate, CnameStrategy};
+use certwright_core::persistent_record::LABEL;
 use certwright_core::solvers::solver_for;
 use certwright_egress::Egress;
 use certwright_solver::dns01::{self, NameServer, Resolver, Whose};
@@ -21,10 +23,10 @@ const AT_ONCE: usize = 8;
 const TOKEN: &str = "certwright-check";
 
 /// How control of a name is validated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Way {
     Http,
-    Dns(CnameStrategy),
+    Dns { label: String, strategy: CnameStrategy },
 }
 
 /// Checks each name in the way that its solver will.
@@ -53,7 +55,7 @@ pub(super) async fn findings(
     let look = |(name, way): (String, Way)| async move {
         match way {
             Way::Http => port_80(&name, self_check).await,
-            Way::Dns(strategy) => zone(&name, strategy, resolver).await,
+            Way::Dns { label, strategy } => zone(&label, &name, strategy, resolver).await,
         }
     };
     let mut findings: Vec<Finding> =
@@ -76,12 +78,18 @@ fn names(certificates: &[Certificate], all: &[IssuerRecord]) -> BTreeMap<String,
         for full in &certificate.spec.dns_names {
             let (name, wildcard) =
                 full.strip_prefix("*.").map_or((full.as_str(), false), |name| (name, true));
-            let usable = |solver: &certwright_api::Solver| solver.dns01.is_some() || !wildcard;
+            let usable = |solver: &certwright_api::Solver| solver.http01.is_none() || !wildcard;
             let Some(solver) = solver_for(&issuer.spec.solvers, name, wildcard, &labels, usable) else {
                 continue;
             };
             let way = match &solver.dns01 {
-                Some(dns01) => Way::Dns(dns01.cname_strategy.unwrap_or_default()),
+                None if solver.dns_persist01.is_some() => {
+                    Way::Dns { label: LABEL.to_owned(), strategy: CnameStrategy::Follow }
+                }
+                Some(dns01) => Way::Dns {
+                    label: challenge_label(dns01, issuer.account_url()),
+                    strategy: dns01.cname_strategy.unwrap_or_default(),
+                },
                 None => Way::Http,
             };
             names.insert(name.to_owned(), way);
@@ -107,8 +115,8 @@ async fn port_80(name: &str, self_check: &SelfCheck) -> Finding {
     }
 }
 
-async fn zone(name: &str, strategy: CnameStrategy, resolver: &Resolver) -> Finding {
-    match resolver.locate(name, strategy).await {
+async fn zone(label: &str, name: &str, strategy: CnameStrategy, resolver: &Resolver) -> Finding {
+    match resolver.locate(label, name, strategy).await {
         Ok(dns01::Location { fqdn, zone }) => {
             Finding::ok(format!("{name}: name servers answer, and {fqdn} is in the zone {zone}"))
         }

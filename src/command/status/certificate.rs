@@ -73,6 +73,7 @@ fn facts(
         field("Secret", &spec.secret_name),
         optional("Expires", at(status.not_after.as_ref())),
         optional("Renewal", at(status.renewal_time.as_ref())),
+        optional("Record ends", at(status.persist_until.as_ref())),
         optional("Serial", status.serial_number.clone()),
         optional("Failures", failure),
         optional("Order", order),

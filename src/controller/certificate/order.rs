@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use futures::{StreamExt, TryStreamExt};
+use jiff::Timestamp;
 
 use super::renewal_info::new_order;
 use super::work::ReconcileCertificate;
@@ -12,11 +13,9 @@ use crate::controller::error::Error;
 use crate::controller::issuer_record::secrets_namespace;
 use crate::controller::presenter;
 use crate::runtime::clock;
-use certwright_acme::{Account, AcmeError, Authorization, NewOrder};
-use certwright_api::{ChallengeWay, CsrSignatureHash, DnsRecordStatus, IssuerKind};
-use certwright_core::issuance::{
-    CaaQuestion, Challenged, Download, Outcome, Unseen, ValueCount, challenge_type,
-};
+use certwright_acme::{Account, AcmeError, Authorization, Challenge, ChallengeType, NewOrder};
+use certwright_api::{ChallengeWay, CsrSignatureHash, DnsPersist01Solver, DnsRecordStatus, IssuerKind};
+use certwright_core::issuance::{CaaQuestion, Challenged, Download, Outcome, Unseen, ValueCount};
 use certwright_core::{records, reissue, revocation};
 use certwright_pki::{Chain, PrivateKey, SignatureHash, certificate_signing_request};
 
@@ -71,31 +70,45 @@ impl ReconcileCertificate {
         let status = &self.state.status;
         let challenges = &status.challenges;
         let refused = presenter::refused_routes(context, &self.namespace, &self.uid, challenges).await?;
+        let rolled_over = self.issuer.as_ref().and_then(|issuer| issuer.status.acme.as_ref());
+        let rolled_over = rolled_over.is_some_and(|acme| acme.last_key_rollover.is_some());
+        let learned = self.state.learned();
         let checks = challenges.iter().map(|challenge| {
             let expected = account.key_authorization(&challenge.token);
-            let (refused, records) = (&refused, &status.dns_records);
+            let (refused, records, account) = (&refused, &status.dns_records, &account);
             async move {
                 let seen = match (challenge.way, refused) {
-                    (ChallengeWay::TxtRecord, _) => see_record(context, records, &expected).await.map(Some),
+                    (ChallengeWay::TxtRecord, _) => {
+                        see_record(context, records, &expected).await.map(Seen::Record)
+                    }
+                    (ChallengeWay::PersistentRecord, _) => {
+                        let persistent = learned.persistent(&challenge.url);
+                        see_persistent(context, account, persistent, rolled_over).await.map(Seen::Persistent)
+                    }
                     (ChallengeWay::HttpRoute, Some(refused)) => Err(refused.clone()),
                     (ChallengeWay::HttpRoute | ChallengeWay::Ingress | ChallengeWay::EditedIngress, _) => {
                         let seen =
                             context.self_check.check(&challenge.name, &challenge.token, &expected).await;
-                        seen.map(|_| None).map_err(|failure| failure.to_string())
+                        seen.map(|()| Seen::Response).map_err(|failure| failure.to_string())
                     }
                 };
-                let typ = challenge_type(challenge.way);
-                seen.map_err(|words| Unseen { challenge: challenge.url.clone(), typ, words })
+                seen.map_err(|words| Unseen {
+                    challenge: challenge.url.clone(),
+                    typ: ChallengeType::from(challenge.type_.as_str()),
+                    words,
+                })
             }
         });
-        let (mut failures, mut counts) = (Vec::new(), Vec::new());
+        let (mut failures, mut counts, mut persist_until) = (Vec::new(), Vec::new(), None);
         for seen in futures::future::join_all(checks).await {
             match seen {
-                Ok(count) => counts.extend(count),
+                Ok(Seen::Record(count)) => counts.push(count),
+                Ok(Seen::Persistent(until)) => persist_until = persist_until.into_iter().chain(until).min(),
+                Ok(Seen::Response) => {}
                 Err(failure) => failures.push(failure),
             }
         }
-        Ok(Outcome::SelfChecked { failures, counts })
+        Ok(Outcome::SelfChecked { failures, counts, persist_until })
     }
 
     /// Whether the account key has changed since its records were presented. The CA validates with the current key of the
@@ -159,6 +172,30 @@ impl ReconcileCertificate {
         let current = || self.current_key.clone().filter(|_| reused);
         made.or_else(current).ok_or(Error::Bug("an order goes on without its private key"))
     }
+}
+
+/// An answer to a challenge that the self-check has seen.
+enum Seen {
+    /// Over HTTP.
+    Response,
+    /// A TXT record, and how many there are beside it.
+    Record(ValueCount),
+    /// A TXT record that is there permanently, and when it ends.
+    Persistent(Option<Timestamp>),
+}
+
+/// When the record ends that a person set for this challenge, or what is wrong.
+async fn see_persistent(
+    context: &Context,
+    account: &Account,
+    persistent: Option<(String, &Challenge, &DnsPersist01Solver)>,
+    rolled_over: bool,
+) -> Result<Option<Timestamp>, String> {
+    let Some((name, challenge, solver)) = persistent else {
+        return Err("the challenge is missing from the authorization".to_owned());
+    };
+    let seen = presenter::persistent(context, account, &name, challenge, solver, rolled_over).await;
+    seen.map_err(|words| format!("{name}: {words}"))
 }
 
 /// How many TXT records there are beside the one with this key authorization, or why it is not visible.

@@ -8,11 +8,10 @@ use tokio::time::timeout;
 use super::provider::Provider;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use certwright_acme::txt_value;
-use certwright_acme::{Account, ChallengeType};
-use certwright_api::{Certificate, CnameStrategy, Dns01Solver, DnsRecordStatus};
+use certwright_acme::{Account, account_label, txt_value};
+use certwright_api::{Certificate, ChallengeLabel, CnameStrategy, Dns01Solver, DnsRecordStatus};
 use certwright_core::issuance::{Challenged, Unseen, Way};
-use certwright_solver::dns01::{Location, NameServer, Record, Resolver, Whose};
+use certwright_solver::dns01::{CHALLENGE_LABEL, Location, NameServer, Record, Resolver, Whose};
 
 /// Determines where the records of the challenges belong. Returns them as ledger entries, and the failures of others.
 /// `secrets_namespace` has the Secrets of the issuer; providers of a ClusterIssuer may use ambient credentials.
@@ -26,7 +25,8 @@ pub async fn located(
     let searches = challenged.iter().filter_map(|challenge| match &challenge.way {
         Way::Record(solver) => Some(async move {
             let key_authorization = account.key_authorization(&challenge.token);
-            let location = locate(context, solver, &challenge.name).await;
+            let label = challenge_label(solver, Some(account.url()));
+            let location = locate(context, solver, &label, &challenge.name).await;
             let location = location.map_err(|words| not_presented(challenge, words))?;
             Ok(DnsRecordStatus {
                 name: challenge.name.clone(),
@@ -41,7 +41,7 @@ pub async fn located(
                 seal: None,
             })
         }),
-        Way::Ingress(_) | Way::Route(_) => None,
+        Way::Ingress(_) | Way::Route(_) | Way::Persistent(_) => None,
     });
     let (mut records, mut failures) = (Vec::new(), Vec::new());
     for found in join_all(searches).await {
@@ -108,14 +108,27 @@ pub async fn visible(context: &Context, record: &DnsRecordStatus) -> Result<usiz
     resolver.visible(&location, &record.value, check).await.map_err(|lacking| lacking.to_string())
 }
 
-async fn locate(context: &Context, solver: &Dns01Solver, name: &str) -> Result<Location, String> {
+/// The labels of a solver's records, below the validated name. Without an account, those for all accounts: the zone is the same.
+pub fn challenge_label(solver: &Dns01Solver, account_url: Option<&str>) -> String {
+    match (solver.label.unwrap_or_default(), account_url) {
+        (ChallengeLabel::Account, Some(url)) => format!("{}.{CHALLENGE_LABEL}", account_label(url)),
+        (ChallengeLabel::Account, None) | (ChallengeLabel::Standard, _) => CHALLENGE_LABEL.to_owned(),
+    }
+}
+
+async fn locate(
+    context: &Context,
+    solver: &Dns01Solver,
+    label: &str,
+    name: &str,
+) -> Result<Location, String> {
     let strategy = match solver.acme_dns {
         // acme-dns answers for its own name, to which the CNAME leads: the CNAME must be followed.
         Some(_) => CnameStrategy::Follow,
         None => solver.cname_strategy.unwrap_or_default(),
     };
     resolver(context, own_nameservers(solver))?
-        .locate(name, strategy)
+        .locate(label, name, strategy)
         .await
         .map_err(|error| error.to_string())
 }
@@ -158,7 +171,7 @@ fn certificate_uid(certificate: &Certificate) -> String {
 fn not_presented(challenged: &Challenged, words: String) -> Unseen {
     Unseen {
         challenge: challenged.url.clone(),
-        typ: ChallengeType::Dns01,
+        typ: challenged.typ.clone(),
         words: format!("{}: {words}", challenged.name),
     }
 }

@@ -74,6 +74,10 @@ pub struct CertificateStatus {
     /// TXT records that were added to the DNS and are not yet removed. Each is recorded here before it is added.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dns_records: Vec<DnsRecordStatus>,
+    /// When the first of the TXT records ends that proved control of the names with dns-persist-01, as the last issuance found
+    /// them. Absent if none of them ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub persist_until: Option<Time>,
     /// Certificates that may have to be revoked, and the result of the last revocation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revocation: Option<RevocationStatus>,
@@ -139,7 +143,7 @@ pub struct ChallengeStatus {
     /// What the challenge is waiting for, or why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Token of the challenge. Every replica of the operator reads it here to answer the CA.
+    /// Token of the challenge. Every replica of the operator reads it here to answer the CA. Empty for dns-persist-01.
     pub token: String,
     /// URL of the challenge.
     pub url: String,
@@ -171,6 +175,8 @@ pub enum ChallengeWay {
     /// Through a TXT record.
     #[serde(rename = "TXTRecord")]
     TxtRecord,
+    /// By a TXT record that is there permanently.
+    PersistentRecord,
 }
 
 /// A TXT record that was added to the DNS.

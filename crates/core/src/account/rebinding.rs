@@ -147,7 +147,15 @@ impl State {
             before.bound_key_id == acme.bound_key_id && before.observed_rebind_request != request
         });
         let Some((replaced, _)) = replaced.zip(request) else { return };
-        let message = format!("The account {} replaces {}, as requested", acme.uri, replaced.uri);
+        let has_records = snapshot.spec.solvers.iter().any(|solver| solver.dns_persist01.is_some());
+        let records = match has_records {
+            true => {
+                ". Names that are proved with dns-persist-01 need a record for the new account before their next renewal; \
+                 `certwright dns-record` prints it"
+            }
+            false => "",
+        };
+        let message = format!("The account {} replaces {}, as requested{records}", acme.uri, replaced.uri);
         self.set_condition(CONDITION_ACCOUNT_REBOUND, true, reason::ACCOUNT_REBOUND, &message, snapshot, now);
     }
 

@@ -1,6 +1,7 @@
 //! What forbids it, and the record that would allow it, in words and as it is in a zone file.
 
-use super::{Forbidden, Grant, Property, Request, Why, allows};
+use super::{Forbidden, Property, Request, Why, allows};
+use crate::issue_value::IssueValue;
 use certwright_text::clean;
 
 /// The longest value of a record that is quoted in full, and that another one repeats.
@@ -28,7 +29,7 @@ pub enum Remedy {
 
 impl Remedy {
     /// A record for the CA with as many restrictions as `closest`.
-    pub(super) fn set(tag: &'static str, request: &Request<'_>, closest: Option<&Grant<'_>>) -> Self {
+    pub(super) fn set(tag: &'static str, request: &Request<'_>, closest: Option<&IssueValue<'_>>) -> Self {
         let issuer = closest.map(|grant| grant.issuer).or(request.identities.first().map(String::as_str));
         let mut value = issuer.unwrap_or_default().to_owned();
         let (mut has_account, mut has_method) = (false, false);

@@ -71,11 +71,12 @@ impl State {
                 self.learn().proof = Proof::Absent;
                 Consequence::DECIDE
             }
-            Outcome::SelfChecked { failures, counts } => {
+            Outcome::SelfChecked { failures, counts, persist_until } => {
                 let proof = &mut self.learn().proof;
                 let before = proof.self_check().map_or(&[][..], |result| &result.counts);
                 let events = value_count::warnings(&counts, before);
-                proof.saw_self_check(SelfCheckResult { at: now, failures, counts });
+                proof.saw_self_check(SelfCheckResult { at: now, failures, counts, persist_until });
+                self.status.persist_until = persist_until.map(|time| Time(whole_seconds(time)));
                 Consequence::decide(events.into_iter().map(Report::Event).collect())
             }
             Outcome::Answered(answers) => self.told(seen, answers, now),
@@ -286,7 +287,7 @@ impl State {
             "Issued by {}: serial number {}, valid until {}{duration}",
             leaf.issuer_name, leaf.serial_number, leaf.not_after
         );
-        vec![
+        let mut reports = vec![
             Report::Issued {
                 why,
                 took,
@@ -294,8 +295,21 @@ impl State {
                 not_after: leaf.not_after,
             },
             Report::Event(Event::normal(reason::ISSUED, "Issue", note)),
-        ]
+        ];
+        reports.extend(record_ends(self.status.persist_until.as_ref(), leaf.not_after).map(Report::Event));
+        reports
     }
+}
+
+/// The warning about a record for dns-persist-01 that may have ended when the certificate is renewed.
+fn record_ends(until: Option<&Time>, not_after: Timestamp) -> Option<Event> {
+    let until = until.filter(|until| until.0 < not_after)?;
+    let note = format!(
+        "A TXT record that proves control of the names ends at {}, before the certificate expires at {not_after}: set its \
+         persistUntil to a later time, or the renewal waits",
+        until.0
+    );
+    Some(Event::warning(reason::RECORD_ENDS, "Issue", note))
 }
 
 /// Records a challenge as the CA returned it.

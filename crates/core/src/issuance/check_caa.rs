@@ -29,8 +29,7 @@ pub(super) fn ask(
     }
     let names = wanted.subject.dns_names.iter().map(|name| {
         let solver = solver_of(solvers, name, situation.labels);
-        let dns01 = solver.as_ref().and_then(|(solver, _)| solver.dns01.as_ref());
-        let propagation = dns01.and_then(|dns01| dns01.propagation.as_ref());
+        let propagation = solver.as_ref().and_then(|(solver, _)| solver.propagation());
         CaaName {
             name: name.clone(),
             method: solver.map(|(_, method)| method),

@@ -82,6 +82,8 @@ pub enum Outcome {
         failures: Vec<Unseen>,
         /// How many TXT records there are at the names of those that were.
         counts: Vec<ValueCount>,
+        /// When the first of the persistent records ends.
+        persist_until: Option<Timestamp>,
     },
     /// The CA was told to validate challenges, each by its URL.
     Answered(Vec<(String, Result<AcmeResponse<Challenge>, AcmeError>)>),

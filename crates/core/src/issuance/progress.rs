@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{CaaQuestion, Ending, Proof};
+use super::{CaaQuestion, Ending, Proof, Way};
 use crate::backoff::look_again;
-use certwright_acme::{AcmeError, Authorization, Order, OrderStatus};
+use certwright_acme::{AcmeError, Authorization, Challenge, Order, OrderStatus};
+use certwright_api::DnsPersist01Solver;
 use certwright_pki::Chain;
 
 /// What was learned on the way.
@@ -167,6 +168,17 @@ impl Learned {
             authorizations.at = now;
         }
         self.poll.at = Some(now);
+    }
+
+    /// The challenge with this URL, if it is answered by a record that a person sets: the full name, what the CA offers, and the
+    /// solver.
+    pub fn persistent(&self, url: &str) -> Option<(String, &Challenge, &DnsPersist01Solver)> {
+        let challenged = self.proof.challenged().iter().find(|challenged| challenged.url == url)?;
+        let Way::Persistent(solver) = &challenged.way else { return None };
+        let found = &self.authorizations.as_ref()?.found;
+        let (_, authorization) = found.iter().find(|(of, _)| *of == challenged.authorization)?;
+        let challenge = authorization.challenges.iter().find(|challenge| challenge.url == url)?;
+        Some((authorization.name(), challenge, &**solver))
     }
 
     /// When the CA was first told to validate a challenge.

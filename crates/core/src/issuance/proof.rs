@@ -112,6 +112,8 @@ pub struct SelfCheckResult {
     pub failures: Vec<Unseen>,
     /// How many TXT records there are at the names of those that were seen.
     pub counts: Vec<ValueCount>,
+    /// When the first of the persistent records ends.
+    pub persist_until: Option<Timestamp>,
 }
 
 /// A challenge whose answer is not visible.
@@ -138,9 +140,22 @@ impl SelfCheckResult {
         format!("The self-check does not see the answer yet: {}", joined(&self.failures))
     }
 
+    /// Which TXT records have to be set, as a message.
+    pub fn missing_record(&self) -> String {
+        let persistent = |failure: &&Unseen| failure.typ == ChallengeType::DnsPersist01;
+        let missing: Vec<Unseen> = self.failures.iter().filter(persistent).cloned().collect();
+        format!("Waiting for a TXT record that you set: {}", joined(&missing))
+    }
+
+    /// Whether a TXT record that a person sets was not seen.
+    pub fn lacks_persistent_record(&self) -> bool {
+        self.failures.iter().any(|failure| failure.typ == ChallengeType::DnsPersist01)
+    }
+
     /// Whether a TXT record was not seen.
     pub fn lacks_record(&self) -> bool {
-        self.failures.iter().any(|failure| failure.typ == ChallengeType::Dns01)
+        let records = [ChallengeType::Dns01, ChallengeType::DnsAccount01];
+        self.failures.iter().any(|failure| records.contains(&failure.typ))
     }
 }
 

@@ -17,6 +17,8 @@ use certwright_api::{Solver, certificate_reason as reason};
 
 /// Bounds of the interval at which a failing self-check is repeated.
 const SELF_CHECK_BOUNDS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(10));
+/// Bounds of the interval at which the operator looks for a TXT record that a person sets.
+const PERSISTENT_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 /// The same, once a TXT record is overdue.
 const OVERDUE_BOUNDS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(300));
 /// Bounds of the interval at which the TXT records at a name are counted again if there are too many.
@@ -187,6 +189,15 @@ fn see(
             None => answer,
         };
     }
+    if result.lacks_persistent_record() {
+        // A person sets it, which may take days.
+        let until = look_again(since, result.at, None, PERSISTENT_BOUNDS);
+        return if until > now {
+            make_room(Some(until), reason::PERSISTENT_RECORD, result.missing_record())
+        } else {
+            IssuanceStep::SelfCheck
+        };
+    }
     if !result.lacks_record() {
         let deadline = deadline(situation.self_check_timeout);
         if deadline.is_none_or(|deadline| now >= deadline) {
@@ -218,7 +229,7 @@ fn propagation_timeout(challenged: &[Challenged]) -> Duration {
             let set = solver.propagation.as_ref().and_then(|propagation| propagation.timeout);
             Some(set.map_or(PROPAGATION_TIMEOUT, Duration::from))
         }
-        Way::Ingress(_) | Way::Route(_) => None,
+        Way::Ingress(_) | Way::Route(_) | Way::Persistent(_) => None,
     });
     timeouts.max().unwrap_or_default()
 }

@@ -76,7 +76,10 @@ impl State {
             .recorded
             .and_then(|status| condition(&status.conditions, CONDITION_ISSUING))
             .is_some_and(|issuing| issuing.reason == reason && issuing.status == "True");
-        let fresh = self.progress.reported_at.is_some_and(|at| now.duration_since(at) < WORDS_INTERVAL);
+        // Somebody is about to set a record, and its message changes only when the record does.
+        let is_followed = reason == reason::PERSISTENT_RECORD;
+        let fresh = !is_followed
+            && self.progress.reported_at.is_some_and(|at| now.duration_since(at) < WORDS_INTERVAL);
         // Without a next time there may be no other opportunity to write the message.
         !(same_reason && fresh && until.is_some())
     }
@@ -107,7 +110,11 @@ impl State {
     ) {
         if matches!(
             reason,
-            reason::SELF_CHECK | reason::PROPAGATION | reason::PRESENTING | reason::VALIDATING
+            reason::SELF_CHECK
+                | reason::PROPAGATION
+                | reason::PERSISTENT_RECORD
+                | reason::PRESENTING
+                | reason::VALIDATING
         ) {
             self.report_challenges();
         }

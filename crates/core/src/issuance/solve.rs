@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::solvers::solver_for;
 use certwright_acme::{Authorization, AuthorizationStatus, ChallengeStatus, ChallengeType};
-use certwright_api::{ChallengeWay, Dns01Solver, Http01GatewayHttpRoute, Http01Ingress, Solver};
+use certwright_api::{
+    ChallengeLabel, ChallengeWay, Dns01Solver, DnsPersist01Solver, Http01GatewayHttpRoute, Http01Ingress,
+    Solver,
+};
 
 /// A challenge that was chosen, and how its answer is presented.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,6 +63,8 @@ pub enum Way {
     Route(Http01GatewayHttpRoute),
     /// By a TXT record.
     Record(Box<Dns01Solver>),
+    /// By a TXT record that is there permanently.
+    Persistent(Box<DnsPersist01Solver>),
 }
 
 impl Way {
@@ -68,7 +73,8 @@ impl Way {
         let ingress = http01.and_then(|http01| http01.ingress.clone()).map(Self::Ingress);
         let route = || http01.and_then(|http01| http01.gateway_http_route.clone()).map(Self::Route);
         let record = || solver.dns01.clone().map(Box::new).map(Self::Record);
-        ingress.or_else(route).or_else(record)
+        let persistent = || solver.dns_persist01.clone().map(Box::new).map(Self::Persistent);
+        ingress.or_else(route).or_else(record).or_else(persistent)
     }
 
     /// How the status records it, and the name of the edited Ingress.
@@ -80,27 +86,36 @@ impl Way {
             },
             Self::Route(_) => (ChallengeWay::HttpRoute, None),
             Self::Record(_) => (ChallengeWay::TxtRecord, None),
+            Self::Persistent(_) => (ChallengeWay::PersistentRecord, None),
         }
     }
 
-    /// Whether it can prove control of a name; a wildcard requires dns-01.
+    /// Whether it can prove control of a name; a wildcard requires DNS.
     fn proves(&self, wildcard: bool) -> bool {
-        !wildcard || self.challenge_type() == ChallengeType::Dns01
+        !wildcard || !self.is_over_http()
+    }
+
+    fn is_over_http(&self) -> bool {
+        over_http(self.recorded().0)
     }
 
     /// The type of the challenges that are answered in this way.
     fn challenge_type(&self) -> ChallengeType {
-        challenge_type(self.recorded().0)
+        match self {
+            Self::Ingress(_) | Self::Route(_) => ChallengeType::Http01,
+            Self::Record(solver) => match solver.label.unwrap_or_default() {
+                ChallengeLabel::Standard => ChallengeType::Dns01,
+                ChallengeLabel::Account => ChallengeType::DnsAccount01,
+            },
+            Self::Persistent(_) => ChallengeType::DnsPersist01,
+        }
     }
 }
 
-/// The type of the challenges that are answered in this way.
-pub fn challenge_type(way: ChallengeWay) -> ChallengeType {
+fn over_http(way: ChallengeWay) -> bool {
     match way {
-        ChallengeWay::Ingress | ChallengeWay::EditedIngress | ChallengeWay::HttpRoute => {
-            ChallengeType::Http01
-        }
-        ChallengeWay::TxtRecord => ChallengeType::Dns01,
+        ChallengeWay::Ingress | ChallengeWay::EditedIngress | ChallengeWay::HttpRoute => true,
+        ChallengeWay::TxtRecord | ChallengeWay::PersistentRecord => false,
     }
 }
 
@@ -119,7 +134,7 @@ pub fn solver_of<'a>(
 
 /// Whether the answer to this challenge is presented over HTTP.
 pub fn is_over_http(challenge: &certwright_api::ChallengeStatus) -> bool {
-    challenge_type(challenge.way) == ChallengeType::Http01
+    over_http(challenge.way)
 }
 
 /// Control of some names cannot be proved.
@@ -189,6 +204,10 @@ fn choose(
     })
 }
 
+/// The types of challenges that solvers answer.
+const TYPES: [ChallengeType; 4] =
+    [ChallengeType::Http01, ChallengeType::Dns01, ChallengeType::DnsAccount01, ChallengeType::DnsPersist01];
+
 /// Why no solver can prove control of the name.
 fn why_none(authorization: &Authorization, solvers: &[Solver], labels: &BTreeMap<String, String>) -> String {
     let full_name = authorization.name();
@@ -197,20 +216,17 @@ fn why_none(authorization: &Authorization, solvers: &[Solver], labels: &BTreeMap
     if solvers.is_empty() {
         return "the issuer has no solvers; add one to spec.acme.solvers".to_owned();
     }
-    let selecting = |typ: ChallengeType| {
-        let of_type = |solver: &Solver| Way::of(solver).is_some_and(|way| way.challenge_type() == typ);
+    let selecting = |typ: &ChallengeType| {
+        let of_type = |solver: &Solver| Way::of(solver).is_some_and(|way| way.challenge_type() == *typ);
         solver_for(solvers, name, wildcard, labels, of_type).is_some()
     };
-    let has = match (selecting(ChallengeType::Http01), selecting(ChallengeType::Dns01)) {
-        (false, false) => {
-            return "no solver of the issuer matches this name and these labels".to_owned();
-        }
-        (true, false) if wildcard => {
+    let has: Vec<&ChallengeType> = TYPES.iter().filter(|typ| selecting(typ)).collect();
+    let has = match &has[..] {
+        [] => return "no solver of the issuer matches this name and these labels".to_owned(),
+        [ChallengeType::Http01] if wildcard => {
             return "a wildcard requires dns-01, but the issuer's solvers for it use http-01".to_owned();
         }
-        (true, false) => "http-01",
-        (false, true) => "dns-01",
-        (true, true) => "http-01 and dns-01",
+        has => has.iter().map(|typ| typ.as_str()).collect::<Vec<_>>().join(" and "),
     };
     let offered: Vec<&str> =
         authorization.challenges.iter().map(|challenge| challenge.typ.as_str()).collect();

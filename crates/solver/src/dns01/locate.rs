@@ -7,8 +7,8 @@ use super::resolver::{DnsResponse, Resolver, ServerFailures, fully_qualified};
 use super::{base_domain, undotted};
 use certwright_api::CnameStrategy;
 
-/// The label below the validated name (RFC 8555 section 8.4).
-const CHALLENGE_LABEL: &str = "_acme-challenge";
+/// The label of the records of dns-01 (RFC 8555 section 8.4).
+pub const CHALLENGE_LABEL: &str = "_acme-challenge";
 /// CAs follow fewer.
 pub(super) const MAX_HOPS: usize = 16;
 
@@ -115,13 +115,19 @@ impl LocateError {
 }
 
 impl Resolver {
-    /// Finds where the record that validates `name` belongs. A leading `*.` or trailing dot is ignored.
+    /// Finds where the record that validates `name` belongs: at `label`, which may be several labels, below the name. A leading
+    /// `*.` or trailing dot of the name is ignored.
     ///
     /// Takes at most 30 seconds, and one query if there is no CNAME and the answer names the zone, as it usually does. Before
     /// the record exists, that answer is "no such name", and a recursive server may cache it for as long as the zone's SOA
     /// says.
-    pub async fn locate(&self, name: &str, strategy: CnameStrategy) -> Result<Location, LocateError> {
-        let challenge = challenge_name(name)?;
+    pub async fn locate(
+        &self,
+        label: &str,
+        name: &str,
+        strategy: CnameStrategy,
+    ) -> Result<Location, LocateError> {
+        let challenge = challenge_name(label, name)?;
         let located = async {
             match strategy {
                 CnameStrategy::None => self.locate_as_it_is(&challenge).await,
@@ -207,7 +213,7 @@ impl Resolver {
     async fn has_domain(&self, zone: &Name, name: &Name) -> Result<bool, LocateError> {
         let domain = fully_qualified(name.trim_to(labels(zone) + 1));
         // The challenge of the top-level domain itself, which may not exist yet.
-        if domain.iter().next() == Some(CHALLENGE_LABEL.as_bytes()) {
+        if domain.iter().next().is_some_and(|label| label.starts_with(b"_")) {
             return Ok(true);
         }
         Ok(!self.look_up(&domain, RecordType::SOA).await?.is_nx_domain())
@@ -219,8 +225,9 @@ impl Resolver {
     }
 }
 
-fn challenge_name(name: &str) -> Result<Name, LocateError> {
-    let challenge = domain_name(name).and_then(|name| name.prepend_label(CHALLENGE_LABEL).ok());
+fn challenge_name(label: &str, name: &str) -> Result<Name, LocateError> {
+    let below = |name: Name| label.rsplit('.').try_fold(name, |name, label| name.prepend_label(label));
+    let challenge = domain_name(name).and_then(|name| below(name).ok());
     challenge.map(fully_qualified).ok_or_else(|| LocateError::NotAName { name: name.to_owned() })
 }
 

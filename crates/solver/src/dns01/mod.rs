@@ -26,7 +26,7 @@ mod tests;
 
 pub use self::caa::{CaaLookupError, CaaRecord, CaaRecords};
 pub use self::http::{ClientError, Clients, HttpFailure};
-pub use self::locate::{LocateError, Location};
+pub use self::locate::{CHALLENGE_LABEL, LocateError, Location};
 pub use self::name_server::{NameServer, NameServerError};
 pub use self::propagation::{Lacking, NotVisible, ServerReport};
 pub use self::resolver::{Resolver, ResolverSetupError, ServerFailure, ServerFailures, Whose};

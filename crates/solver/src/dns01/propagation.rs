@@ -160,6 +160,35 @@ impl fmt::Display for Listed<'_> {
     }
 }
 
+/// The TXT values that a server has at a name, and what it means if the sought one is not among them.
+#[derive(Clone, Debug)]
+struct Held {
+    values: Vec<Vec<u8>>,
+    otherwise: Lacking,
+}
+
+impl Held {
+    /// How many there are, if `value` is one of them.
+    fn with(self, value: &str) -> Result<usize, Lacking> {
+        match self.values.iter().any(|found| found == value.as_bytes()) {
+            true => Ok(self.values.len()),
+            false => Err(self.otherwise),
+        }
+    }
+
+    /// The values, unless there is something else at the name.
+    fn any(self) -> Result<Vec<Vec<u8>>, Lacking> {
+        match self.otherwise {
+            Lacking::NoSuchName { .. } | Lacking::NoTxt { .. } | Lacking::OtherValues => Ok(self.values),
+            other if self.values.is_empty() => Err(other),
+            _ => Ok(self.values),
+        }
+    }
+}
+
+/// Which servers were queried, in words, and what each answered, at each of its addresses.
+type Answers<T> = (String, Vec<Result<Vec<T>, ServerReport>>);
+
 impl Resolver {
     /// Checks whether the servers that `check` selects have `value` among the TXT records at `location`. Returns the largest number
     /// of values that a server has there. Recursive servers may have cached that there was no record.
@@ -171,17 +200,42 @@ impl Resolver {
         value: &str,
         check: PropagationCheck,
     ) -> Result<usize, NotVisible> {
+        let counts = self.held(location, check, |held| held.with(value)).await?;
+        Ok(counts.into_iter().max().unwrap_or_default())
+    }
+
+    /// The TXT values at `location`, as each of the servers has them that `check` selects. Otherwise like [`Self::visible`].
+    pub async fn txt_values(
+        &self,
+        location: &Location,
+        check: PropagationCheck,
+    ) -> Result<Vec<Vec<Vec<u8>>>, NotVisible> {
+        self.held(location, check, Held::any).await
+    }
+
+    /// What `judge` makes of the answer of each server.
+    async fn held<T>(
+        &self,
+        location: &Location,
+        check: PropagationCheck,
+        judge: impl Fn(Held) -> Result<T, Lacking>,
+    ) -> Result<Vec<T>, NotVisible> {
         let asked = async {
             match check {
-                PropagationCheck::Authoritative => self.visible_at_authoritative(location, value).await,
-                PropagationCheck::Recursive => self.visible_at_recursive(location, value).await,
+                PropagationCheck::Authoritative => self.held_by_authoritative(location, &judge).await,
+                PropagationCheck::Recursive => self.held_by_recursive(location, &judge).await,
             }
         };
         let out_of_time = || NotVisible::OutOfTime { fqdn: undotted(&location.fqdn).to_owned() };
-        timeout(self.time_limit(), asked).await.unwrap_or_else(|_| Err(out_of_time()))
+        let answers = timeout(self.time_limit(), asked).await.unwrap_or_else(|_| Err(out_of_time()))?;
+        verdict(location, answers)
     }
 
-    async fn visible_at_authoritative(&self, location: &Location, value: &str) -> Result<usize, NotVisible> {
+    async fn held_by_authoritative<T>(
+        &self,
+        location: &Location,
+        judge: &impl Fn(Held) -> Result<T, Lacking>,
+    ) -> Result<Answers<T>, NotVisible> {
         let zone = undotted(&location.zone).to_owned();
         let (zone_name, fqdn) = (parsed(&location.zone)?, parsed(&location.fqdn)?);
         let mut names = self
@@ -197,36 +251,44 @@ impl Resolver {
             whose = format!("{whose} (it has {}, of which {MAX_NAME_SERVERS} are queried)", names.len());
             names.truncate(MAX_NAME_SERVERS);
         }
-        let reports = join_all(names.iter().map(|server| self.ask_name_server(server, &fqdn, value))).await;
-        verdict(location, whose, reports)
+        let reports = names.iter().map(|server| self.ask_name_server(server, &fqdn, judge));
+        Ok((whose, join_all(reports).await))
     }
 
-    async fn visible_at_recursive(&self, location: &Location, value: &str) -> Result<usize, NotVisible> {
+    async fn held_by_recursive<T>(
+        &self,
+        location: &Location,
+        judge: &impl Fn(Held) -> Result<T, Lacking>,
+    ) -> Result<Answers<T>, NotVisible> {
         let whose = "recursive name servers".to_owned();
         let fqdn = parsed(&location.fqdn)?;
-        let reports = self.servers().iter().map(|server| self.ask_cache(server, &fqdn, value));
-        verdict(location, whose, join_all(reports).await)
+        let reports = self.servers().iter().map(|server| self.ask_cache(server, &fqdn, judge));
+        Ok((whose, join_all(reports).await))
     }
 
     /// Queries the name server called `server` at each of its addresses. An address that does not answer matters only if none
     /// does: there may be no IPv6 here, for example.
-    async fn ask_name_server(&self, server: &Name, fqdn: &Name, value: &str) -> Result<usize, ServerReport> {
+    async fn ask_name_server<T>(
+        &self,
+        server: &Name,
+        fqdn: &Name,
+        judge: &impl Fn(Held) -> Result<T, Lacking>,
+    ) -> Result<Vec<T>, ServerReport> {
         let addresses = self.addresses(server).await;
         let addresses = addresses.map_err(|what| ServerReport { server: shown(server), what })?;
         let ask = |address: IpAddr| async move {
             let answer = self.ask_authoritative(address, fqdn, RecordType::TXT).await;
-            (address, judge(answer, fqdn, value))
+            (address, held_by_server(answer, fqdn).and_then(judge))
         };
         let answers = join_all(addresses.into_iter().map(ask)).await;
-        let silent = |found: &Result<usize, Lacking>| {
-            matches!(found, Err(Lacking::Failure(ServerFailure::NoAnswer(_))))
-        };
+        let silent =
+            |found: &Result<T, Lacking>| matches!(found, Err(Lacking::Failure(ServerFailure::NoAnswer(_))));
         let any_answered = answers.iter().any(|(_, found)| !silent(found));
         let of_interest = answers.into_iter().filter(|(_, found)| !any_answered || !silent(found));
         let server = |address| format!("{} ({address})", shown(server));
-        let counts = of_interest
-            .map(|(address, found)| found.map_err(|what| ServerReport { server: server(address), what }));
-        counts.collect::<Result<Vec<usize>, _>>().map(most)
+        of_interest
+            .map(|(address, found)| found.map_err(|what| ServerReport { server: server(address), what }))
+            .collect()
     }
 
     async fn addresses(&self, server: &Name) -> Result<Vec<IpAddr>, Lacking> {
@@ -242,26 +304,17 @@ impl Resolver {
         if addresses.is_empty() { Err(Lacking::NoAddress) } else { Ok(addresses) }
     }
 
-    async fn ask_cache(&self, server: &Recursive, fqdn: &Name, value: &str) -> Result<usize, ServerReport> {
+    async fn ask_cache<T>(
+        &self,
+        server: &Recursive,
+        fqdn: &Name,
+        judge: &impl Fn(Held) -> Result<T, Lacking>,
+    ) -> Result<Vec<T>, ServerReport> {
         let answer = self.ask_recursive(server, fqdn, RecordType::TXT).await;
-        let what = match answer {
-            Err(failure) => Lacking::Failure(failure),
-            Ok(answer) if has(&answer, value) => return Ok(answer.txt_values().count()),
-            Ok(answer) => {
-                let cached_at_most = answer.negative_soa().map(|soa| soa.minimum);
-                match answer.txt_values().next() {
-                    Some(_) => Lacking::OtherValues,
-                    None if answer.is_nx_domain() => Lacking::NoSuchName { cached_at_most },
-                    None => Lacking::NoTxt { cached_at_most },
-                }
-            }
-        };
-        Err(ServerReport { server: server.to_string(), what })
+        let found = answer.map_err(Lacking::Failure).map(held_by_cache).and_then(judge);
+        let report = |what| ServerReport { server: server.to_string(), what };
+        found.map(|found| vec![found]).map_err(report)
     }
-}
-
-fn most(counts: Vec<usize>) -> usize {
-    counts.into_iter().max().unwrap_or_default()
 }
 
 /// The addresses to query, of both families if there are both: there may be no IPv6 here.
@@ -271,45 +324,51 @@ fn some_of_both(mut six: Vec<IpAddr>, mut four: Vec<IpAddr>) -> Vec<IpAddr> {
     [six, four].concat()
 }
 
-/// How many values a server that should serve the zone has, or what it returned instead of `value`.
-fn judge(answer: Result<DnsResponse, ServerFailure>, fqdn: &Name, value: &str) -> Result<usize, Lacking> {
+/// What a server has that should serve the zone.
+fn held_by_server(answer: Result<DnsResponse, ServerFailure>, fqdn: &Name) -> Result<Held, Lacking> {
     let answer = match answer {
         Ok(answer) => answer,
         Err(ServerFailure::ServFail) => return Err(Lacking::NotLoaded),
         Err(failure) => return Err(Lacking::Failure(failure)),
     };
-    if has(&answer, value) {
-        return Ok(answer.txt_values().count());
-    }
-    Err(match answer.cname(fqdn) {
+    let values: Vec<Vec<u8>> = answer.txt_values().collect();
+    let otherwise = match answer.cname(fqdn) {
         // The response code is about the CNAME's target.
         Some(target) => Lacking::Cname { target: shown(&target) },
         None if !answer.is_authoritative() => Lacking::Lame,
         None if answer.is_nx_domain() => Lacking::NoSuchName { cached_at_most: None },
-        None if answer.txt_values().next().is_some() => Lacking::OtherValues,
-        None => Lacking::NoTxt { cached_at_most: None },
-    })
+        None if values.is_empty() => Lacking::NoTxt { cached_at_most: None },
+        None => Lacking::OtherValues,
+    };
+    Ok(Held { values, otherwise })
 }
 
-fn has(answer: &DnsResponse, value: &str) -> bool {
-    answer.txt_values().any(|found| found == value.as_bytes())
+/// What a recursive server has.
+fn held_by_cache(answer: DnsResponse) -> Held {
+    let values: Vec<Vec<u8>> = answer.txt_values().collect();
+    let cached_at_most = answer.negative_soa().map(|soa| soa.minimum);
+    let otherwise = match values.is_empty() {
+        false => Lacking::OtherValues,
+        true if answer.is_nx_domain() => Lacking::NoSuchName { cached_at_most },
+        true => Lacking::NoTxt { cached_at_most },
+    };
+    Held { values, otherwise }
 }
 
-fn verdict(
-    location: &Location,
-    whose: String,
-    reports: Vec<Result<usize, ServerReport>>,
-) -> Result<usize, NotVisible> {
+fn verdict<T>(location: &Location, (whose, reports): Answers<T>) -> Result<Vec<T>, NotVisible> {
     let asked = reports.len();
-    let (counts, lacking): (Vec<_>, Vec<_>) = reports.into_iter().partition(Result::is_ok);
-    let mut lacking: Vec<ServerReport> = lacking.into_iter().filter_map(Result::err).collect();
-    lacking.sort_unstable_by(|a, b| a.server.cmp(&b.server));
-    match lacking.is_empty() {
-        true => Ok(most(counts.into_iter().flatten().collect())),
-        false => {
-            Err(NotVisible::Lacking { fqdn: undotted(&location.fqdn).to_owned(), whose, asked, lacking })
+    let (mut found, mut lacking) = (Vec::new(), Vec::new());
+    for report in reports {
+        match report {
+            Ok(of_server) => found.extend(of_server),
+            Err(report) => lacking.push(report),
         }
     }
+    lacking.sort_unstable_by(|a, b| a.server.cmp(&b.server));
+    if lacking.is_empty() {
+        return Ok(found);
+    }
+    Err(NotVisible::Lacking { fqdn: undotted(&location.fqdn).to_owned(), whose, asked, lacking })
 }
 
 fn parsed(name: &str) -> Result<Name, NotVisible> {

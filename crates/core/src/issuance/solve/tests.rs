@@ -74,6 +74,35 @@ fn an_issuer_without_a_fitting_solver_says_so() {
 }
 
 #[test]
+fn the_label_of_a_record_decides_which_challenge_it_answers() {
+    let mut with_label = dns_solver("192.0.2.53", &[]);
+    with_label.dns01.as_mut().unwrap().label = Some(ChallengeLabel::Account);
+    let all = [pending("*.a.test", &["http-01", "dns-01", "dns-account-01", "dns-persist-01"])];
+    let types = |solver: Solver| {
+        challenges(&all, &[solver], &no_labels()).unwrap().into_iter().map(|one| one.typ).collect::<Vec<_>>()
+    };
+    assert_eq!(types(dns_solver("192.0.2.53", &[])), [ChallengeType::Dns01]);
+    assert_eq!(types(with_label.clone()), [ChallengeType::DnsAccount01]);
+    assert_eq!(types(persistent_solver()), [ChallengeType::DnsPersist01]);
+    assert_eq!(
+        refusal(&[pending("*.a.test", &["dns-01"])], &[solver("any", &[]), with_label, persistent_solver()]),
+        "*.a.test: the CA offers dns-01, but the issuer's solvers for this name use http-01 and dns-account-01 and dns-persist-01"
+    );
+}
+
+#[test]
+fn a_persistent_record_is_recorded_without_a_token() {
+    let chosen = challenges(&[pending("a.test", &["dns-persist-01"])], &[persistent_solver()], &no_labels());
+    let recorded = chosen.unwrap()[0].recorded(&[]);
+    assert_eq!((recorded.type_.as_str(), recorded.way), ("dns-persist-01", ChallengeWay::PersistentRecord));
+    assert!(!is_over_http(&recorded));
+}
+
+fn persistent_solver() -> Solver {
+    Solver { dns_persist01: Some(DnsPersist01Solver::default()), ..Solver::default() }
+}
+
+#[test]
 fn the_offer_of_the_ca_decides_between_solvers() {
     let solvers = [solver("any", &[]), dns_solver("192.0.2.53", &[])];
     let types = |name: &str, offered: &[&str]| -> Vec<String> {
@@ -120,7 +149,7 @@ fn the_selector_chooses_by_name_and_by_label() {
         let chosen = challenges(&authorizations, &solvers, labels).unwrap();
         let class = |way| match way {
             Way::Ingress(ingress) => ingress.class,
-            Way::Route(_) | Way::Record(_) => None,
+            Way::Route(_) | Way::Record(_) | Way::Persistent(_) => None,
         };
         chosen.into_iter().filter_map(|challenged| class(challenged.way)).collect()
     };
@@ -156,6 +185,8 @@ fn pending(name: &str, offered: &[&str]) -> (String, Authorization) {
         status: ChallengeStatus::Pending,
         token: format!("token-{typ}"),
         error: None,
+        issuer_domain_names: Vec::new(),
+        issuer_domain_names_01: vec!["ca.example".to_owned()],
     };
     let authorization = Authorization {
         identifier: Identifier::dns(name.trim_start_matches("*.")),

@@ -38,6 +38,8 @@ pub struct Ca {
     pub identifiers: Identifiers,
     pub retry_after: Option<Duration>,
     pub lifetime: SignedDuration,
+    /// The only type of challenge that it offers, instead of http-01, or dns-01 for wildcards.
+    pub offers: Option<ChallengeType>,
     pub revokes: Revokes,
     pub revoked: Vec<Revoked>,
     pub revocation_requests: usize,
@@ -123,6 +125,7 @@ impl Ca {
             identifiers: Identifiers::AsAsked,
             retry_after: None,
             lifetime: SignedDuration::from_hours(90 * 24),
+            offers: None,
             revokes: Revokes::Willingly,
             revoked: Vec::new(),
             revocation_requests: 0,
@@ -132,7 +135,13 @@ impl Ca {
     /// Fixes everything that was wrong.
     pub fn mend(&mut self) {
         let (orders, revoked) = (std::mem::take(&mut self.orders), std::mem::take(&mut self.revoked));
-        *self = Self { orders, revoked, identifiers: self.identifiers, ..Self::new() };
+        *self = Self {
+            orders,
+            revoked,
+            identifiers: self.identifiers,
+            offers: self.offers.take(),
+            ..Self::new()
+        };
     }
 
     pub fn place(
@@ -147,7 +156,7 @@ impl Ca {
         self.call(|ca| {
             let number = ca.orders.len();
             let authorizations =
-                identifiers.iter().map(|name| authorization(name, number, ca.knows_the_names)).collect();
+                identifiers.iter().map(|name| ca.authorization(name, number, ca.knows_the_names)).collect();
             ca.orders.push(CaOrder {
                 account: account.to_owned(),
                 identifiers,
@@ -341,7 +350,7 @@ impl Ca {
 impl CaOrder {
     /// The CA also requires validation of this name, or has validated it.
     pub fn wants(&mut self, name: &str, valid: bool) {
-        self.authorizations.push(authorization(&Identifier::dns(name), 0, valid));
+        self.authorizations.push(authorization(&Identifier::dns(name), 0, valid, None));
     }
 }
 
@@ -371,15 +380,28 @@ impl Refusal {
     }
 }
 
-fn authorization(name: &Identifier, order: usize, valid: bool) -> Authorization {
+impl Ca {
+    fn authorization(&self, name: &Identifier, order: usize, valid: bool) -> Authorization {
+        authorization(name, order, valid, self.offers.clone())
+    }
+}
+
+fn authorization(
+    name: &Identifier,
+    order: usize,
+    valid: bool,
+    offers: Option<ChallengeType>,
+) -> Authorization {
     let wildcard = name.value.starts_with("*.");
-    let typ = if wildcard { ChallengeType::Dns01 } else { ChallengeType::Http01 };
+    let typ = offers.unwrap_or(if wildcard { ChallengeType::Dns01 } else { ChallengeType::Http01 });
     let challenge = Challenge {
         typ,
         url: format!("challenge/{order}/{name}"),
         status: if valid { ChallengeStatus::Valid } else { ChallengeStatus::Pending },
         token: format!("token-{order}-{name}"),
         error: None,
+        issuer_domain_names: Vec::new(),
+        issuer_domain_names_01: Vec::new(),
     };
     Authorization {
         identifier: Identifier { value: name.value.trim_start_matches("*.").to_owned(), ..name.clone() },

@@ -5,7 +5,8 @@ use jiff::SignedDuration;
 use super::world::{Turn, World};
 use super::*;
 use crate::records::CleanupTask;
-use certwright_api::{Dns01Propagation, Dns01Rfc2136, Dns01Solver};
+use certwright_acme::ChallengeType;
+use certwright_api::{CONDITION_ISSUING, Dns01Propagation, Dns01Rfc2136, Dns01Solver, DnsPersist01Solver};
 
 #[test]
 fn a_wildcard_is_proved_by_a_record() {
@@ -246,6 +247,34 @@ fn a_record_goes_on_as_soon_as_there_are_fewer_values() {
     world.check_issued();
     assert!(world.now.duration_since(begin) < SignedDuration::from_secs(10), "{}", world.now);
     assert_eq!(warnings(&world), 1);
+}
+
+#[test]
+fn a_record_that_a_person_sets_is_waited_for_without_a_slot() {
+    let mut world = World::new();
+    world.names_are(&["*.a.test", "b.test"]);
+    world.ca.offers = Some(ChallengeType::DnsPersist01);
+    let persistent = Solver { dns_persist01: Some(DnsPersist01Solver::default()), ..Solver::default() };
+    let issuer = world.spec.issuer_ref.name.clone();
+    world.issuer_solves(&issuer, &format!("account/{issuer}"), persistent);
+    world.self_check_passes = false;
+    let begin = world.now;
+    let mut waits = 0;
+    while world.now.duration_since(begin) < SignedDuration::from_hours(20) {
+        wait(&mut world);
+        waits += 1;
+        assert_eq!(world.learned().answered(), None, "the CA is not told");
+    }
+    assert!((200..400).contains(&waits), "it looked {waits} times in 20 hours");
+    let message = "Waiting for a TXT record that you set: a.test: connection refused".to_owned();
+    let waiting = ("True".to_owned(), reason::PERSISTENT_RECORD.to_owned(), message);
+    assert_eq!(world.condition(CONDITION_ISSUING), Some(waiting));
+    assert_eq!(world.state.status.challenges[0].reason.as_deref(), Some("a.test: connection refused"));
+    assert!(!world.state.progress.slot);
+    assert_eq!(world.zone.len(), 0, "nothing is added to DNS");
+    world.self_check_passes = true;
+    world.run_until_rest();
+    world.check_issued();
 }
 
 fn values(values: usize) -> ValueCount {

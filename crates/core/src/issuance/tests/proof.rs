@@ -40,11 +40,21 @@ fn answers_that_cannot_be_presented_fail_since_the_first_attempt_with_the_same_o
 #[test]
 fn what_the_last_self_check_did_not_see_counts_until_it_is_forgotten_or_presented_again() {
     let mut proof = Proof::default();
-    proof.saw_self_check(SelfCheckResult { at: at(0), failures: vec![unseen("no")], counts: Vec::new() });
+    proof.saw_self_check(SelfCheckResult {
+        at: at(0),
+        failures: vec![unseen("no")],
+        counts: Vec::new(),
+        persist_until: None,
+    });
     assert_eq!(proof, Proof::Absent, "nothing is presented");
     proof.saw_presented(challenged("a.test"), Vec::new(), at(0));
     assert_eq!(proof.failures(), []);
-    let result = SelfCheckResult { at: at(5), failures: vec![unseen("not yet")], counts: Vec::new() };
+    let result = SelfCheckResult {
+        at: at(5),
+        failures: vec![unseen("not yet")],
+        counts: Vec::new(),
+        persist_until: None,
+    };
     proof.saw_self_check(result.clone());
     assert_eq!(proof.failures(), [unseen("not yet")]);
     proof.forget_self_check();

@@ -5,13 +5,13 @@ use hickory_resolver::proto::rr::RecordType;
 use tokio::net::UdpSocket;
 
 use super::world::{HURRIED, IMPATIENT, Over, World};
-use crate::dns01::Whose;
+use crate::dns01::{CHALLENGE_LABEL, Whose};
 use crate::dns01::{LocateError, Location, NameServer, Resolver};
 use certwright_api::CnameStrategy;
 use certwright_egress::Egress;
 
 async fn follow(world: &World, name: &str) -> Result<Location, LocateError> {
-    world.resolver().locate(name, CnameStrategy::Follow).await
+    world.resolver().locate(CHALLENGE_LABEL, name, CnameStrategy::Follow).await
 }
 
 async fn text(world: &World, name: &str) -> String {
@@ -36,7 +36,7 @@ async fn a_name_without_a_cname_costs_one_query() {
     assert_eq!(follow(&world, "a.test").await, at("_acme-challenge.a.test.", "a.test."));
     let asked = ("_acme-challenge.a.test.".to_owned(), RecordType::CNAME, Over::Udp);
     assert_eq!(world.known.queries(), [asked]);
-    let located = world.resolver().locate("a.test", CnameStrategy::None).await;
+    let located = world.resolver().locate(CHALLENGE_LABEL, "a.test", CnameStrategy::None).await;
     assert_eq!(located, at("_acme-challenge.a.test.", "a.test."));
     assert_eq!(world.known.queries().len(), 1);
 }
@@ -82,7 +82,7 @@ async fn cnames_are_followed_across_zones_and_several_hops() {
 async fn a_cname_is_left_alone_if_so_wanted() {
     let world = world().await;
     world.known.add(&["_acme-challenge.a.test CNAME x.acme.test"]);
-    let located = world.resolver().locate("a.test", CnameStrategy::None).await;
+    let located = world.resolver().locate(CHALLENGE_LABEL, "a.test", CnameStrategy::None).await;
     assert_eq!(located, at("_acme-challenge.a.test.", "a.test."));
 }
 
@@ -129,7 +129,7 @@ async fn a_wildcard_cname_that_catches_the_challenge_by_accident_is_refused() {
             )
         );
     }
-    let located = world.resolver().locate("a.test", CnameStrategy::None).await;
+    let located = world.resolver().locate(CHALLENGE_LABEL, "a.test", CnameStrategy::None).await;
     assert_eq!(located, at("_acme-challenge.a.test.", "a.test."));
 }
 
@@ -171,7 +171,7 @@ async fn a_name_in_no_zone_is_refused() {
              configure others for dns-01"
         );
         assert_eq!(text(&world, name).await, expected);
-        let as_it_is = world.resolver().locate(name, CnameStrategy::None).await.unwrap_err();
+        let as_it_is = world.resolver().locate(CHALLENGE_LABEL, name, CnameStrategy::None).await.unwrap_err();
         assert_eq!(as_it_is.to_string(), expected);
     }
     let nowhere = World::new().await;
@@ -217,7 +217,7 @@ async fn each_failure_has_its_own_message() {
         ("odd.test", "answered the response code 11"),
         ("silent.test", "did not answer in time"),
     ] {
-        let error = resolver.locate(name, CnameStrategy::Follow).await.unwrap_err();
+        let error = resolver.locate(CHALLENGE_LABEL, name, CnameStrategy::Follow).await.unwrap_err();
         assert_eq!(
             error.to_string(),
             format!(
@@ -255,7 +255,8 @@ async fn a_failing_lookup_of_a_random_name_does_not_show_that_name() {
     });
     let resolver =
         Resolver::new(&[NameServer::Plain(address)], Whose::Administrators, &Egress::default()).unwrap();
-    let error = resolver.locate("a.test", CnameStrategy::Follow).await.unwrap_err().to_string();
+    let error =
+        resolver.locate(CHALLENGE_LABEL, "a.test", CnameStrategy::Follow).await.unwrap_err().to_string();
     let expected =
         format!("looking up a random name under a.test failed: name server {address} answered REFUSED");
     assert!(error.starts_with(&expected), "{error}");
@@ -269,10 +270,11 @@ async fn the_next_server_decides_where_one_fails() {
     world.close(3);
     let servers = [2, 3, 1].map(|number| NameServer::Plain(world.address(number)));
     let resolver = world.resolver_of(&servers);
-    let located = resolver.locate("a.test", CnameStrategy::Follow).await;
+    let located = resolver.locate(CHALLENGE_LABEL, "a.test", CnameStrategy::Follow).await;
     assert_eq!(located, at("_acme-challenge.a.test.", "a.test."));
     world.known.code("_acme-challenge.a.test", ResponseCode::Refused);
-    let error = resolver.locate("a.test", CnameStrategy::Follow).await.unwrap_err().to_string();
+    let error =
+        resolver.locate(CHALLENGE_LABEL, "a.test", CnameStrategy::Follow).await.unwrap_err().to_string();
     assert_eq!(
         error,
         format!(
@@ -305,7 +307,7 @@ async fn a_call_ends_even_if_every_server_is_slow() {
     let resolver = world.resolver().with_limits(HURRIED);
     for strategy in [CnameStrategy::None, CnameStrategy::Follow] {
         assert_eq!(
-            resolver.locate("a.test", strategy).await.unwrap_err().to_string(),
+            resolver.locate(CHALLENGE_LABEL, "a.test", strategy).await.unwrap_err().to_string(),
             "the lookups for _acme-challenge.a.test took too long; check the name servers, or configure others for \
              dns-01"
         );

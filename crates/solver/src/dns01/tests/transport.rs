@@ -5,12 +5,13 @@ use wiremock::matchers::{header, method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::world::{Handler, IMPATIENT, Over, World};
-use crate::dns01::{Location, NameServer, NotVisible, Resolver, Whose};
+use crate::dns01::{CHALLENGE_LABEL, Location, NameServer, NotVisible, Resolver, Whose};
 use certwright_api::{CnameStrategy, PropagationCheck};
 use certwright_egress::Egress;
 
 async fn failure(resolver: &Resolver) -> String {
-    let text = resolver.locate("a.test", CnameStrategy::Follow).await.unwrap_err().to_string();
+    let text =
+        resolver.locate(CHALLENGE_LABEL, "a.test", CnameStrategy::Follow).await.unwrap_err().to_string();
     let text = text.strip_prefix("looking up _acme-challenge.a.test failed: name server ").unwrap();
     let text = text.strip_suffix("; check these name servers, or configure others for dns-01").unwrap();
     text.split_once(' ').unwrap().1.to_owned()
@@ -128,7 +129,7 @@ async fn names_are_looked_up_over_https() {
         .await;
     let url = |path: &str| NameServer::Https(format!("{}{path}", server.uri()).parse().unwrap());
     let resolver = resolver_of(url("/dns-query"));
-    let located = resolver.locate("a.test", CnameStrategy::Follow).await;
+    let located = resolver.locate(CHALLENGE_LABEL, "a.test", CnameStrategy::Follow).await;
     let expected = Location { fqdn: "_acme-challenge.a.test.".to_owned(), zone: "a.test.".to_owned() };
     assert_eq!(located, Ok(expected));
     let resolver = resolver_of(url("/elsewhere"));
@@ -172,7 +173,7 @@ async fn name_servers_are_asked_only_where_the_egress_rules_permit_it() {
     assert_eq!(failure(&of(https, Whose::Tenants)).await, FORBIDDEN);
 
     let resolver = of(world.recursive(), Whose::Administrators);
-    let location = resolver.locate("a.test", CnameStrategy::Follow).await.unwrap();
+    let location = resolver.locate(CHALLENGE_LABEL, "a.test", CnameStrategy::Follow).await.unwrap();
     let unseen = resolver.visible(&location, "value", PropagationCheck::Authoritative).await.unwrap_err();
     let NotVisible::Lacking { lacking, .. } = &unseen else { panic!("{unseen}") };
     assert_eq!(lacking[0].to_string(), format!("ns.a.test (127.0.0.2) {FORBIDDEN}"));

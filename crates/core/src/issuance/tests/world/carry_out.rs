@@ -97,7 +97,7 @@ impl World {
             IssuanceStep::Present(challenged) => self.present(challenged)?,
             IssuanceStep::SelfCheck => {
                 let counts = self.value_count.clone().into_iter().collect();
-                Outcome::SelfChecked { failures: self.self_check(), counts }
+                Outcome::SelfChecked { failures: self.self_check(), counts, persist_until: None }
             }
             IssuanceStep::Answer(challenges) => self.answer(&challenges)?,
             IssuanceStep::Finalize(_) => self.finalize()?,

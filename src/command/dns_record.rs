@@ -1,0 +1,231 @@
+//! `certwright dns-record`: prints the TXT records that prove control of names with dns-persist-01, to be set once.
+
+use std::collections::BTreeMap;
+
+use clap::{Args, Subcommand};
+use kube::Api;
+use kube::api::ListParams;
+
+use super::ca::answering;
+use super::outlook::{certificate_named, named};
+use super::{Cluster, ClusterArgs, EgressArgs, Error, Exit, causes, plain, print};
+use crate::controller::issuer_record::{IssuerId, IssuerRecord};
+use certwright_acme::Meta;
+use certwright_api::{Certificate, ClusterIssuer, DnsPersist01Solver, Issuer, IssuerKind};
+use certwright_core::issuance::solver_of;
+use certwright_core::persistent_record::{Offer, PersistentAccount, PersistentRecord};
+use certwright_egress::Egress;
+
+/// What to print the records of.
+#[derive(Args, Clone, Debug)]
+pub struct DnsRecord {
+    /// What to print the records of.
+    #[command(subcommand)]
+    pub of: Of,
+}
+
+/// What has names that need records.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Of {
+    /// The names of a Certificate.
+    Certificate(OfCertificate),
+    /// The names of all Certificates of an Issuer, or other names.
+    Issuer(OfIssuer),
+    /// The names of all Certificates of a ClusterIssuer, or other names.
+    Clusterissuer(OfIssuer),
+}
+
+/// Which Certificate.
+#[derive(Args, Clone, Debug)]
+pub struct OfCertificate {
+    /// Name of the Certificate.
+    pub name: String,
+    /// Where to connect to.
+    #[command(flatten)]
+    pub egress: EgressArgs,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+/// Which issuer, and which names.
+#[derive(Args, Clone, Debug)]
+pub struct OfIssuer {
+    /// Name of the issuer.
+    pub name: String,
+    /// Print the records for these names, such as `example.com` or `*.example.com`, instead of those of Certificates. Separated by
+    /// commas.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub dns_name: Vec<String>,
+    /// Where to connect to.
+    #[command(flatten)]
+    pub egress: EgressArgs,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+/// Names, each with its solver.
+type Names = Vec<(String, DnsPersist01Solver)>;
+
+impl DnsRecord {
+    /// Prints the records, one a line, as in a zone file.
+    ///
+    /// # Errors
+    /// [`Error`], if there is no such object, the issuer has no account, or its CA cannot be reached.
+    pub async fn execute(self) -> Result<Exit, Error> {
+        match self.of {
+            Of::Certificate(of) => {
+                let cluster = of.cluster.connect().await?;
+                let api = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+                let called = named("Certificate", Some(&cluster.namespace), &of.name);
+                let certificate: Certificate = cluster.one(&api, &of.name, &called).await?;
+                let issuer = issuer(&cluster, &IssuerId::of(&certificate)).await?;
+                let names = names_of(&certificate, &issuer);
+                show(&certificate_named(&certificate), &issuer, names, &of.egress).await
+            }
+            Of::Issuer(of) => of.execute(IssuerKind::Issuer).await,
+            Of::Clusterissuer(of) => of.execute(IssuerKind::ClusterIssuer).await,
+        }
+    }
+}
+
+impl OfIssuer {
+    async fn execute(self, kind: IssuerKind) -> Result<Exit, Error> {
+        let cluster = self.cluster.connect().await?;
+        let namespace = (kind == IssuerKind::Issuer).then(|| cluster.namespace.clone());
+        let id = IssuerId { kind, namespace, name: self.name };
+        let issuer = issuer(&cluster, &id).await?;
+        let names = match self.dns_name.is_empty() {
+            false => self.dns_name.into_iter().map(|name| with_solver(name, &issuer)).collect(),
+            true => {
+                let of = cluster.certificates(id.namespace.as_deref(), &ListParams::default()).await?;
+                let its = of.iter().filter(|certificate| IssuerId::of(certificate) == id);
+                its.flat_map(|certificate| names_of(certificate, &issuer)).collect()
+            }
+        };
+        show(&called(&id), &issuer, names, &self.egress).await
+    }
+}
+
+async fn issuer(cluster: &Cluster, id: &IssuerId) -> Result<IssuerRecord, Error> {
+    let client = cluster.client.clone();
+    Ok(match &id.namespace {
+        Some(namespace) => {
+            let api = Api::namespaced(client, namespace);
+            IssuerRecord::from(&cluster.one::<Issuer>(&api, &id.name, &called(id)).await?)
+        }
+        None => {
+            let api = Api::all(client);
+            IssuerRecord::from(&cluster.one::<ClusterIssuer>(&api, &id.name, &called(id)).await?)
+        }
+    })
+}
+
+fn called(id: &IssuerId) -> String {
+    named(id.kind.as_str(), id.namespace.as_deref(), &id.name)
+}
+
+/// The names of a Certificate that are proved with dns-persist-01.
+fn names_of(certificate: &Certificate, issuer: &IssuerRecord) -> Names {
+    let labels = certificate.metadata.labels.clone().unwrap_or_default();
+    let with_solver = |name: &String| {
+        let (solver, _) = solver_of(&issuer.spec.solvers, name, &labels)?;
+        Some((name.clone(), solver.dns_persist01.clone()?))
+    };
+    certificate.spec.dns_names.iter().filter_map(with_solver).collect()
+}
+
+/// The settings of the solver for a name, or the usual ones.
+fn with_solver(name: String, issuer: &IssuerRecord) -> (String, DnsPersist01Solver) {
+    let solver = solver_of(&issuer.spec.solvers, &name, &BTreeMap::new());
+    let settings = solver.and_then(|(solver, _)| solver.dns_persist01.clone()).unwrap_or_default();
+    (name, settings)
+}
+
+async fn show(of: &str, issuer: &IssuerRecord, names: Names, egress: &EgressArgs) -> Result<Exit, Error> {
+    if names.is_empty() {
+        return Err(Error::Usage(format!(
+            "{of} has no name that is proved with dns-persist-01; add a solver dnsPersist01 to its issuer, or name names with \
+             `certwright dns-record issuer NAME --dns-name`"
+        )));
+    }
+    let egress = Egress::new(egress.rules(), |_| {});
+    let server = answering(issuer, &egress).await.map_err(|error| {
+        let url = plain(&issuer.spec.server);
+        Error::Usage(format!("the CA at {url} cannot be used from this machine: {}", causes(&error)))
+    })?;
+    let directory = server.known_directory();
+    let meta = directory.map(|directory| directory.meta.clone()).unwrap_or_default();
+    print(&lines(issuer, &names, &meta).map_err(Error::Usage)?)?;
+    Ok(Exit::Fine)
+}
+
+/// The records, one for each name of a record. The record for a wildcard is also right for the name itself.
+fn lines(issuer: &IssuerRecord, names: &Names, meta: &Meta) -> Result<String, String> {
+    let acme = issuer.status.acme.as_ref().filter(|_| issuer.account_url().is_some());
+    let acme = acme.ok_or_else(|| {
+        format!("{} has no account yet, which the record names; see `certwright status`", called(&issuer.id))
+    })?;
+    let account = PersistentAccount {
+        directory: &issuer.spec.server,
+        url: &acme.uri,
+        thumbprint: &acme.key_thumbprint,
+        rolled_over: acme.last_key_rollover.is_some(),
+    };
+    let offer = Offer::of_directory(meta)
+        .map_err(|_| "the CA's directory has neither issuerDomainNames nor caaIdentities, so the record is only known once there \
+                      is an order: see the Certificate's condition Issuing".to_owned())?;
+    let mut lines = BTreeMap::new();
+    for (name, solver) in names {
+        let record = PersistentRecord::new(name, &offer, &account, solver);
+        let record = record.map_err(|error| error.to_string())?;
+        let (fqdn, line) = (record.fqdn(), record.zone_line());
+        let kept = lines.entry(fqdn).or_insert_with(|| line.clone());
+        if name.starts_with("*.") {
+            *kept = line;
+        }
+    }
+    Ok(lines.into_values().map(|line| format!("{}\n", plain(&line))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use certwright_api::{AcmeAccountStatus, AcmeIssuer, IssuerSpec, IssuerStatus, Solver};
+
+    #[test]
+    fn each_name_has_one_record_and_a_wildcard_has_that_of_its_name() {
+        let names =
+            ["a.test", "*.a.test", "b.test"].map(|name| with_solver(name.to_owned(), &issuer("c.test")));
+        let meta = Meta { caa_identities: vec!["ca.example".to_owned()], ..Meta::default() };
+        assert_eq!(
+            lines(&issuer("c.test"), &names.to_vec(), &meta).unwrap(),
+            "_validation-persist.a.test. IN TXT \"ca.example; accounturi=https://c.test/acct/1; policy=wildcard\"\n\
+             _validation-persist.b.test. IN TXT \"ca.example; accounturi=https://c.test/acct/1\"\n"
+        );
+        let unsaid = lines(&issuer("c.test"), &names.to_vec(), &Meta::default()).unwrap_err();
+        assert!(unsaid.starts_with("the CA's directory has neither"), "{unsaid}");
+        let other_ca = lines(&issuer("other.test"), &names.to_vec(), &meta).unwrap_err();
+        assert!(other_ca.contains("has no account yet"), "{other_ca}");
+    }
+
+    /// An Issuer with an account at c.test.
+    fn issuer(server: &str) -> IssuerRecord {
+        let acme = AcmeIssuer {
+            server: format!("https://{server}/dir"),
+            solvers: vec![Solver { dns_persist01: Some(DnsPersist01Solver::default()), ..Solver::default() }],
+            ..AcmeIssuer::default()
+        };
+        let mut issuer = Issuer::new("ca", IssuerSpec { acme });
+        issuer.status = Some(IssuerStatus {
+            acme: Some(AcmeAccountStatus {
+                uri: "https://c.test/acct/1".to_owned(),
+                server: "https://c.test/dir".to_owned(),
+                ..AcmeAccountStatus::default()
+            }),
+            ..IssuerStatus::default()
+        });
+        IssuerRecord::from(&issuer)
+    }
+}
