@@ -25,6 +25,7 @@ use super::order_slots::OrderSlots;
 use super::reconcile_queue::ReconcileQueue;
 use super::renewal_info_polls::RenewalInfoPolls;
 use super::resolvers::Resolvers;
+use super::self_checks::SelfChecks;
 use crate::runtime::clock;
 use crate::runtime::leader::Term;
 use crate::runtime::liveness::Liveness;
@@ -36,7 +37,7 @@ use certwright_core::ledger::LedgerKeys;
 use certwright_core::shard::ShardSelector;
 use certwright_egress::{Egress, Purpose, Rules};
 use certwright_solver::dns01::{Clients, NameServer};
-use certwright_solver::http01::{Http01Shard, PathType, SelfCheck, SelfCheckSetupError};
+use certwright_solver::http01::{Http01Shard, PathType, SelfCheckSetupError};
 
 /// Settings of the controllers.
 #[derive(Clone, Debug)]
@@ -118,7 +119,7 @@ pub struct Context {
     /// The state of http-01.
     pub http01: Http01State,
     /// The self-check of http-01 answers.
-    pub self_check: SelfCheck,
+    pub self_checks: SelfChecks,
     /// The self-check of TXT records.
     pub resolvers: Resolvers,
     /// The egress rules.
@@ -175,7 +176,7 @@ impl Context {
             order_slots: OrderSlots::new(config.orders_per_account),
             key_makers: KeyMakers::default(),
             http01: Http01State::new(Http01Shard::new(config.shard.id())),
-            self_check: SelfCheck::new(config.nameservers.clone(), egress.clone())?,
+            self_checks: SelfChecks::new(config.nameservers.clone(), egress.clone())?,
             resolvers: Resolvers::new(egress.clone()),
             http_clients: Clients::new(egress.clone(), Purpose::Provider, clock::now),
             egress,

@@ -42,6 +42,7 @@ pub mod resolvers;
 mod retry;
 pub mod run;
 mod secrets;
+mod self_checks;
 mod shard;
 pub mod unreadable;
 pub mod watch_handlers;

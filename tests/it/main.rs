@@ -79,6 +79,7 @@ mod route;
 mod runtime;
 mod scale;
 mod secret;
+mod self_check;
 mod shards;
 mod stumble;
 mod tenancy;

@@ -30,6 +30,8 @@ pub type AcmeRequestTimeout = Bounded<5, { 5 * MINUTE }>;
 pub type RequestTimeout = Bounded<1, { 5 * MINUTE }>;
 /// How long an order keeps its place while its record is not visible.
 pub type PropagationTimeout = Bounded<1, DAY>;
+/// `solvers[].selfCheck.timeout`.
+pub type SelfCheckTimeout = Bounded<0, DAY>;
 /// How often a CA is asked for a suggested renewal time.
 pub type CheckInterval = Bounded<MINUTE, DAY>;
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::bounds::{self, MAX_LABEL, MAX_NAMES};
 use crate::dns_persist01::DnsPersist01Solver;
 use crate::dns01::{Dns01Propagation, Dns01Solver};
+use crate::duration::SelfCheckTimeout;
 use crate::http01::Http01Solver;
 use crate::schema;
 
@@ -16,7 +17,9 @@ use crate::schema;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("[has(self.http01), has(self.dns01), has(self.dnsPersist01)].filter(x, x).size() == 1")
-    .message("solvers: set exactly one of http01, dns01 and dnsPersist01"))]
+    .message("solvers: set exactly one of http01, dns01 and dnsPersist01"),
+    validation = Rule::new("!has(self.selfCheck) || !has(self.selfCheck.nameservers) || has(self.http01)")
+        .message("solvers.selfCheck.nameservers: applies only to http01; set propagation.nameservers of dns01 or dnsPersist01 instead"))]
 pub struct Solver {
     /// Names that this solver is used for. By default, all names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -30,6 +33,28 @@ pub struct Solver {
     /// Prove control with the dns-persist-01 challenge: by a TXT record that you add once.
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "dnsPersist01")]
     pub dns_persist01: Option<DnsPersist01Solver>,
+    /// How to check an answer before the CA is told to validate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub self_check: Option<SolverSelfCheck>,
+}
+
+/// How to check an answer before the CA is told to validate.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SolverSelfCheck {
+    /// Do not check. The CA is told to validate when the answer is presented and `timeout`, if it is set, has passed. For networks
+    /// from which the name cannot be reached or looked up. Defaults to false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<bool>,
+    /// After this time the CA is told to validate even if the check does not succeed, at most `24h`. For http-01, the flag
+    /// `--http01-self-check-timeout` sets the default. By default, the CA is not told of a TXT record that is not visible.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "SelfCheckTimeout::schema")]
+    pub timeout: Option<SelfCheckTimeout>,
+    /// Name servers that look up the name for http-01: `ip` or `ip:port`. Defaults to those in the flag `--http01-nameservers`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "bounds::list::<_, _, 16>")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 300)))]
+    pub nameservers: Vec<String>,
 }
 
 impl Solver {

@@ -117,8 +117,11 @@ async fn port_80(name: &str, self_check: &SelfCheck) -> Finding {
 
 async fn zone(label: &str, name: &str, strategy: CnameStrategy, resolver: &Resolver) -> Finding {
     match resolver.locate(label, name, strategy).await {
-        Ok(dns01::Location { fqdn, zone }) => {
-            Finding::ok(format!("{name}: name servers answer, and {fqdn} is in the zone {zone}"))
+        Ok(dns01::Location { fqdn, zone, passed_over }) => {
+            let wildcard = passed_over.map_or(String::new(), |target| {
+                format!("; the wildcard CNAME to {target} that it matches is not followed")
+            });
+            Finding::ok(format!("{name}: name servers answer, and {fqdn} is in the zone {zone}{wildcard}"))
         }
         Err(error) => Finding::warn(
             format!("{name}: {error}"),

@@ -1,6 +1,7 @@
 //! The calls to the CA, in the order of RFC 8555 section 7.4.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
@@ -14,10 +15,13 @@ use crate::controller::issuer_record::secrets_namespace;
 use crate::controller::presenter;
 use crate::runtime::clock;
 use certwright_acme::{Account, AcmeError, Authorization, Challenge, ChallengeType, NewOrder};
-use certwright_api::{ChallengeWay, CsrSignatureHash, DnsPersist01Solver, DnsRecordStatus, IssuerKind};
+use certwright_api::{
+    ChallengeStatus, ChallengeWay, CsrSignatureHash, DnsPersist01Solver, DnsRecordStatus, IssuerKind,
+};
 use certwright_core::issuance::{CaaQuestion, Challenged, Download, Outcome, Unseen, ValueCount};
 use certwright_core::{records, reissue, revocation};
 use certwright_pki::{Chain, PrivateKey, SignatureHash, certificate_signing_request};
+use certwright_solver::http01::SelfCheck;
 
 /// The number of authorizations of an order that are read concurrently.
 const READS: usize = 8;
@@ -73,7 +77,12 @@ impl ReconcileCertificate {
         let rolled_over = self.issuer.as_ref().and_then(|issuer| issuer.status.acme.as_ref());
         let rolled_over = rolled_over.is_some_and(|acme| acme.last_key_rollover.is_some());
         let learned = self.state.learned();
-        let checks = challenges.iter().map(|challenge| {
+        let settings = |challenge: &ChallengeStatus| {
+            let challenged = learned.proof.challenged().iter().find(|one| one.url == challenge.url);
+            challenged.map(|one| one.check.clone()).unwrap_or_default()
+        };
+        let checked = challenges.iter().map(|challenge| (challenge, settings(challenge)));
+        let checks = checked.filter(|(_, check)| check.disabled != Some(true)).map(|(challenge, check)| {
             let expected = account.key_authorization(&challenge.token);
             let (refused, records, account) = (&refused, &status.dns_records, &account);
             async move {
@@ -87,9 +96,8 @@ impl ReconcileCertificate {
                     }
                     (ChallengeWay::HttpRoute, Some(refused)) => Err(refused.clone()),
                     (ChallengeWay::HttpRoute | ChallengeWay::Ingress | ChallengeWay::EditedIngress, _) => {
-                        let seen =
-                            context.self_check.check(&challenge.name, &challenge.token, &expected).await;
-                        seen.map(|()| Seen::Response).map_err(|failure| failure.to_string())
+                        let self_check = context.self_checks.of(&check.nameservers);
+                        see_response(self_check, challenge, &expected).await.map(|()| Seen::Response)
                     }
                 };
                 seen.map_err(|words| Unseen {
@@ -182,6 +190,16 @@ enum Seen {
     Record(ValueCount),
     /// A TXT record that is there permanently, and when it ends.
     Persistent(Option<Timestamp>),
+}
+
+/// Whether the response is there, or what is wrong.
+async fn see_response(
+    self_check: Result<Arc<SelfCheck>, String>,
+    challenge: &ChallengeStatus,
+    expected: &str,
+) -> Result<(), String> {
+    let seen = self_check?.check(&challenge.name, &challenge.token, expected).await;
+    seen.map_err(|failure| failure.to_string())
 }
 
 /// When the record ends that a person set for this challenge, or what is wrong.

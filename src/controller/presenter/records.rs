@@ -9,7 +9,9 @@ use super::provider::Provider;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use certwright_acme::{Account, account_label, txt_value};
-use certwright_api::{Certificate, ChallengeLabel, CnameStrategy, Dns01Solver, DnsRecordStatus};
+use certwright_api::{
+    Certificate, ChallengeLabel, CnameStrategy, Dns01Solver, DnsRecordStatus, PropagationCheck,
+};
 use certwright_core::issuance::{Challenged, Unseen, Way};
 use certwright_solver::dns01::{CHALLENGE_LABEL, Location, NameServer, Record, Resolver, Whose};
 
@@ -32,6 +34,7 @@ pub async fn located(
                 name: challenge.name.clone(),
                 fqdn: location.fqdn,
                 zone: location.zone,
+                passed_over: location.passed_over,
                 value: txt_value(&key_authorization),
                 key_authorization,
                 solver: (**solver).clone(),
@@ -104,8 +107,20 @@ pub async fn visible(context: &Context, record: &DnsRecordStatus) -> Result<usiz
     let resolver = resolver(context, own_nameservers(&record.solver))?;
     let check = record.solver.propagation.as_ref().and_then(|propagation| propagation.check);
     let check = check.unwrap_or(context.config.propagation_check);
-    let location = Location { fqdn: record.fqdn.clone(), zone: record.zone.clone() };
-    resolver.visible(&location, &record.value, check).await.map_err(|lacking| lacking.to_string())
+    let location = Location { fqdn: record.fqdn.clone(), zone: record.zone.clone(), passed_over: None };
+    let seen = resolver.visible(&location, &record.value, check).await;
+    let Some(target) = &record.passed_over else { return seen.map_err(|lacking| lacking.to_string()) };
+    // The lookup of the name may have put the wildcard into the caches of these servers, and the CA may use the same.
+    let seen = match seen {
+        Ok(_) => resolver.visible(&location, &record.value, PropagationCheck::Recursive).await,
+        Err(lacking) => Err(lacking),
+    };
+    seen.map_err(|lacking| {
+        format!(
+            "{lacking}; a wildcard CNAME to {target} matched this name until the record was added, and name servers may have \
+             cached that"
+        )
+    })
 }
 
 /// The labels of a solver's records, below the validated name. Without an account, those for all accounts: the zone is the same.
@@ -127,10 +142,15 @@ async fn locate(
         Some(_) => CnameStrategy::Follow,
         None => solver.cname_strategy.unwrap_or_default(),
     };
-    resolver(context, own_nameservers(solver))?
-        .locate(label, name, strategy)
-        .await
-        .map_err(|error| error.to_string())
+    let location = resolver(context, own_nameservers(solver))?.locate(label, name, strategy).await;
+    let location = location.map_err(|error| error.to_string())?;
+    match &location.passed_over {
+        Some(target) if solver.acme_dns.is_some() => Err(format!(
+            "{} has no record of its own, but matches a wildcard CNAME to {target}: add a CNAME to the name at acme-dns",
+            location.fqdn.trim_end_matches('.')
+        )),
+        _ => Ok(location),
+    }
 }
 
 fn own_nameservers(solver: &Dns01Solver) -> &[String] {

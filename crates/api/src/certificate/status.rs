@@ -204,6 +204,9 @@ pub struct DnsRecordStatus {
     /// Progress of the removal. Set when the record is no longer needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removal: Option<DnsRecordRemoval>,
+    /// Target of a wildcard CNAME record that matched the name before the TXT record was added, and that was not followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passed_over: Option<String>,
     /// Proves that the operator wrote this entry. The operator does not act on an entry whose seal is missing or invalid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seal: Option<String>,

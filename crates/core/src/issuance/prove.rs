@@ -9,10 +9,12 @@ use super::rejected::{invalid, not_validated};
 use super::solve::{Challenged, NoSolver, Way, challenges};
 use super::step::{make_room, wait};
 use super::{
-    Authorizations, IssuanceStep, Learned, Presented, Proof, SelfCheckResult, Situation, asked, value_count,
+    Authorizations, IssuanceStep, Learned, Presented, Proof, SelfCheckResult, Situation, Unseen, asked,
+    value_count,
 };
 use crate::backoff::look_again;
 use crate::records::CleanupTask;
+use certwright_acme::ChallengeType;
 use certwright_api::{Solver, certificate_reason as reason};
 
 /// Bounds of the interval at which a failing self-check is repeated.
@@ -110,7 +112,11 @@ pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestam
     if open.iter().all(|one| learned.told.contains_key(&one.url)) {
         return answer;
     }
+    if let Some(wait) = wait_unchecked(&open, presented.since, now) {
+        return wait;
+    }
     match &presented.self_check {
+        None if open.iter().all(|one| one.is_unchecked()) => answer,
         None => IssuanceStep::SelfCheck,
         Some(result) => see(situation, presented.since, result, challenged, answer, now),
     }
@@ -162,8 +168,37 @@ fn present(situation: &Situation<'_>, challenged: Vec<Challenged>, now: Timestam
     }
 }
 
-/// Acts on the result of the self-check. A CA that does not find the TXT record rejects the order; over HTTP it may see what
-/// the operator cannot.
+/// Waits for as long as the solvers of answers that are not checked say.
+fn wait_unchecked(open: &[&Challenged], since: Timestamp, now: Timestamp) -> Option<IssuanceStep> {
+    let timeouts = open.iter().filter(|one| one.is_unchecked()).filter_map(|one| one.check.timeout);
+    let until = after(since, timeouts.map(Duration::from).max()?);
+    let message = format!(
+        "The CA is told to validate at {until}, without a self-check, as selfCheck of the solver says"
+    );
+    (until > now).then(|| wait(Some(until), reason::SELF_CHECK, message))
+}
+
+/// When the CA is told to validate an answer that is not seen. It may see what the operator cannot; but if it does not find a TXT
+/// record, it rejects the order.
+fn told_anyway(
+    situation: &Situation<'_>,
+    since: Timestamp,
+    failure: &Unseen,
+    challenged: &[Challenged],
+) -> Option<Timestamp> {
+    let of = challenged.iter().find(|one| one.url == failure.challenge);
+    let timeout = of.and_then(|one| one.check.timeout).map(Duration::from);
+    let usual = (failure.typ == ChallengeType::Http01).then_some(situation.self_check_timeout);
+    timeout.or(usual).map(|timeout| after(since, timeout))
+}
+
+fn after(since: Timestamp, timeout: Duration) -> Timestamp {
+    let timeout = SignedDuration::try_from(timeout).unwrap_or(SignedDuration::MAX);
+    since.saturating_add(timeout).unwrap_or(Timestamp::MAX)
+}
+
+/// Acts on the result of the self-check. The CA is not told of a TXT record that is not seen, unless the solver says so; over HTTP
+/// it may see what the operator cannot.
 fn see(
     situation: &Situation<'_>,
     since: Timestamp,
@@ -172,54 +207,50 @@ fn see(
     answer: IssuanceStep,
     now: Timestamp,
 ) -> IssuanceStep {
-    let deadline = |timeout: Duration| since.checked_add(SignedDuration::try_from(timeout).ok()?).ok();
-    let is_overdue = || deadline(propagation_timeout(&challenged)).is_some_and(|deadline| now >= deadline);
+    let is_overdue = || now >= after(since, propagation_timeout(&challenged));
     if result.failures.is_empty() {
         return match value_count::why_wait(&result.counts) {
             // The others may wait as well, and some records may never be removed: in the end, the CA decides.
             Some(_) if is_overdue() => answer,
-            Some(why) => {
-                let until = look_again(since, result.at, None, ROOM_BOUNDS);
-                if until > now {
-                    wait(Some(until), reason::PROPAGATION, why)
-                } else {
-                    IssuanceStep::SelfCheck
-                }
-            }
+            Some(why) => look(look_again(since, result.at, None, ROOM_BOUNDS), now)
+                .unwrap_or_else(|until| wait(Some(until), reason::PROPAGATION, why)),
             None => answer,
         };
     }
+    let told = |failure: &Unseen| told_anyway(situation, since, failure, &challenged);
+    if result.failures.iter().all(|failure| told(failure).is_some_and(|time| time <= now)) {
+        return answer;
+    }
+    let next = result.failures.iter().filter_map(told).filter(|time| *time > now).min();
+    let again = |bounds| {
+        let again = look_again(since, result.at, None, bounds);
+        next.map_or(again, |next| again.min(next))
+    };
     if result.lacks_persistent_record() {
         // A person sets it, which may take days.
-        let until = look_again(since, result.at, None, PERSISTENT_BOUNDS);
-        return if until > now {
+        return look(again(PERSISTENT_BOUNDS), now).unwrap_or_else(|until| {
             make_room(Some(until), reason::PERSISTENT_RECORD, result.missing_record())
-        } else {
-            IssuanceStep::SelfCheck
-        };
+        });
     }
     if !result.lacks_record() {
-        let deadline = deadline(situation.self_check_timeout);
-        if deadline.is_none_or(|deadline| now >= deadline) {
-            return answer;
-        }
-        let until = look_again(since, result.at, None, SELF_CHECK_BOUNDS);
-        let until = deadline.map_or(until, |deadline| until.min(deadline));
-        return if until > now {
-            wait(Some(until), reason::SELF_CHECK, result.message())
-        } else {
-            IssuanceStep::SelfCheck
-        };
+        return look(again(SELF_CHECK_BOUNDS), now)
+            .unwrap_or_else(|until| wait(Some(until), reason::SELF_CHECK, result.message()));
     }
-    let overdue = is_overdue();
-    let until = look_again(since, result.at, None, if overdue { OVERDUE_BOUNDS } else { SELF_CHECK_BOUNDS });
+    if !is_overdue() {
+        return look(again(SELF_CHECK_BOUNDS), now)
+            .unwrap_or_else(|until| wait(Some(until), reason::PROPAGATION, result.message()));
+    }
+    let until = again(OVERDUE_BOUNDS);
     match until > now {
-        true if overdue => make_room(Some(until), reason::PROPAGATION, result.message()),
-        true => wait(Some(until), reason::PROPAGATION, result.message()),
+        true => make_room(Some(until), reason::PROPAGATION, result.message()),
         // The provider may have lost the record, or never stored it.
-        false if overdue => IssuanceStep::Present(challenged),
-        false => IssuanceStep::SelfCheck,
+        false => IssuanceStep::Present(challenged),
     }
+}
+
+/// Looks again, if it is time to.
+fn look(again: Timestamp, now: Timestamp) -> Result<IssuanceStep, Timestamp> {
+    if again > now { Err(again) } else { Ok(IssuanceStep::SelfCheck) }
 }
 
 /// How long the records of the challenges may take to reach all name servers.

@@ -6,7 +6,7 @@ use crate::solvers::solver_for;
 use certwright_acme::{Authorization, AuthorizationStatus, ChallengeStatus, ChallengeType};
 use certwright_api::{
     ChallengeLabel, ChallengeWay, Dns01Solver, DnsPersist01Solver, Http01GatewayHttpRoute, Http01Ingress,
-    Solver,
+    Solver, SolverSelfCheck,
 };
 
 /// A challenge that was chosen, and how its answer is presented.
@@ -28,9 +28,16 @@ pub struct Challenged {
     pub stalled: bool,
     /// How its answer is presented.
     pub way: Way,
+    /// How its answer is checked.
+    pub check: SolverSelfCheck,
 }
 
 impl Challenged {
+    /// Whether its answer is not checked.
+    pub fn is_unchecked(&self) -> bool {
+        self.check.disabled == Some(true)
+    }
+
     /// The entry for the status; `before` are its current entries.
     pub(super) fn recorded(
         &self,
@@ -186,7 +193,8 @@ fn choose(
     let usable = |solver: &Solver| {
         Way::of(solver).is_some_and(|way| offered(&way.challenge_type()).is_some() && way.proves(wildcard))
     };
-    let way = solver_for(solvers, name, wildcard, labels, usable).and_then(Way::of);
+    let solver = solver_for(solvers, name, wildcard, labels, usable);
+    let way = solver.and_then(Way::of);
     let challenge = way.as_ref().and_then(|way| offered(&way.challenge_type()));
     let (Some(way), Some(challenge)) = (way, challenge) else {
         let why = why_none(authorization, solvers, labels);
@@ -201,6 +209,7 @@ fn choose(
         processing: challenge.status == ChallengeStatus::Processing,
         stalled: challenge.status == ChallengeStatus::Pending && challenge.error.is_some(),
         way,
+        check: solver.and_then(|solver| solver.self_check.clone()).unwrap_or_default(),
     })
 }
 

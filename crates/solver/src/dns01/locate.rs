@@ -19,6 +19,8 @@ pub struct Location {
     pub fqdn: String,
     /// The zone that contains it, in lower case, with a trailing dot.
     pub zone: String,
+    /// The target of a wildcard CNAME that the name matches as long as it has no record of its own. It is not followed.
+    pub passed_over: Option<String>,
 }
 
 /// Why the location of a challenge's record could not be found. `Display` is stable; names have no trailing dot.
@@ -42,18 +44,6 @@ pub enum LocateError {
         from: Option<String>,
         /// Why each server failed.
         failures: ServerFailures,
-    },
-    /// The CNAME is not at the challenge's name itself: it is a wildcard.
-    #[error(
-        "{name} has no record of its own, but matches a wildcard CNAME to {target}: add a CNAME at {name} \
-         to the name where challenges are answered, or set cnameStrategy to None so that the TXT record is added \
-         at {name} itself"
-    )]
-    WildcardCname {
-        /// The challenge's name.
-        name: String,
-        /// The target of the CNAME.
-        target: String,
     },
     /// The CNAMEs form a loop.
     #[error(
@@ -143,7 +133,7 @@ impl Resolver {
         let answer = self.look_up(challenge, RecordType::SOA).await?;
         let zone = self.zone(challenge, &answer).await?;
         let zone = zone.ok_or_else(|| LocateError::NoZone { name: shown(challenge) })?;
-        Ok(Location { fqdn: challenge.to_ascii(), zone: zone.to_ascii() })
+        Ok(Location { fqdn: challenge.to_ascii(), zone: zone.to_ascii(), passed_over: None })
     }
 
     /// Follows the CNAMEs one by one, because a server that follows them itself answers SERVFAIL to any problem on the way.
@@ -156,12 +146,16 @@ impl Resolver {
             let Some(target) = answer.cname(&end) else {
                 let zone = self.zone(&end, &answer).await.map_err(|error| error.come_upon_at(challenge))?;
                 return match zone {
-                    Some(zone) => Ok(Location { fqdn: end.to_ascii(), zone: zone.to_ascii() }),
+                    Some(zone) => {
+                        Ok(Location { fqdn: end.to_ascii(), zone: zone.to_ascii(), passed_over: None })
+                    }
                     None => Err(no_zone(challenge, &end)),
                 };
             };
-            if path.len() == 1 {
-                self.refuse_wildcard(challenge, &target).await?;
+            if path.len() == 1 && self.is_wildcard(challenge, &target).await? {
+                // It swallows every name by accident. The record makes the name one of its own.
+                let location = self.locate_as_it_is(challenge).await?;
+                return Ok(Location { passed_over: Some(shown(&target)), ..location });
             }
             let looping = path.contains(&target);
             path.push(target);
@@ -175,21 +169,17 @@ impl Resolver {
         }
     }
 
-    /// A random name next to the challenge's has the same CNAME only if it is a wildcard (RFC 4592).
-    async fn refuse_wildcard(&self, challenge: &Name, target: &Name) -> Result<(), LocateError> {
+    /// Whether the CNAME to `target` is not at the challenge's name itself, but a wildcard: a random name next to it has the same
+    /// only then (RFC 4592).
+    async fn is_wildcard(&self, challenge: &Name, target: &Name) -> Result<bool, LocateError> {
         let parent = challenge.base_name();
         // The name is so long that no random name fits.
-        let Ok(sibling) = parent.prepend_label(made_up_label()) else { return Ok(()) };
+        let Ok(sibling) = parent.prepend_label(made_up_label()) else { return Ok(false) };
         let answer = self.recurse(&sibling, RecordType::CNAME).await.map_err(|failures| {
             let name = format!("a random name under {}", shown(&parent));
             LocateError::Lookup { name, from: None, failures }
         })?;
-        match answer.cname(&sibling) {
-            Some(same) if same == *target => {
-                Err(LocateError::WildcardCname { name: shown(challenge), target: shown(target) })
-            }
-            _ => Ok(()),
-        }
+        Ok(answer.cname(&sibling).is_some_and(|same| same == *target))
     }
 
     /// The zone of `name`. In most cases `answer`, the answer to a query for `name`, names it; otherwise the parent names are

@@ -67,6 +67,17 @@ impl SelfCheck {
         })
     }
 
+    /// The same, but it looks up names at `nameservers`.
+    pub fn with_name_servers(&self, nameservers: &[SocketAddr]) -> Result<Self, SelfCheckSetupError> {
+        Ok(Self {
+            name_servers: NameServers::new(nameservers).map_err(SelfCheckSetupError::NameServers)?,
+            tls: self.tls.clone(),
+            egress: self.egress.clone(),
+            ports: self.ports,
+            time_limit: self.time_limit,
+        })
+    }
+
     /// Fetches `http://<identifier>/.well-known/acme-challenge/<token>` once and compares the answer with `expected`, the key
     /// authorization. `identifier` is a DNS name or an IP address.
     ///
@@ -180,6 +191,7 @@ impl SelfCheck {
 }
 
 /// The ports that a check may use. They differ from the standard ports only in tests.
+#[derive(Clone, Copy, Debug)]
 struct Ports {
     http: u16,
     redirects_to_any: bool,

@@ -14,6 +14,7 @@ fn a_pending_authorization_is_proved_over_http() {
         typ: ChallengeType::Http01,
         processing: false,
         stalled: false,
+        check: SolverSelfCheck::default(),
         way: Way::Ingress(Http01Ingress { class: Some("any".to_owned()), ..Http01Ingress::default() }),
     };
     assert_eq!(chosen, Ok(vec![expected]));

@@ -6,7 +6,9 @@ use super::world::{Turn, World};
 use super::*;
 use crate::records::CleanupTask;
 use certwright_acme::ChallengeType;
-use certwright_api::{CONDITION_ISSUING, Dns01Propagation, Dns01Rfc2136, Dns01Solver, DnsPersist01Solver};
+use certwright_api::{
+    CONDITION_ISSUING, Dns01Propagation, Dns01Rfc2136, Dns01Solver, DnsPersist01Solver, SolverSelfCheck,
+};
 
 #[test]
 fn a_wildcard_is_proved_by_a_record() {
@@ -247,6 +249,59 @@ fn a_record_goes_on_as_soon_as_there_are_fewer_values() {
     world.check_issued();
     assert!(world.now.duration_since(begin) < SignedDuration::from_secs(10), "{}", world.now);
     assert_eq!(warnings(&world), 1);
+}
+
+#[test]
+fn the_deadline_of_a_solver_decides_when_the_ca_is_told_of_a_record_that_is_not_seen() {
+    let mut world = with_records(None);
+    let timeout = Some("90s".parse().unwrap());
+    check_by(&mut world, SolverSelfCheck { timeout, ..SolverSelfCheck::default() });
+    world.self_check_passes = false;
+    let begin = world.now;
+    world.run_until_rest();
+    world.check_issued();
+    let took = world.now.duration_since(begin).as_secs();
+    assert!((90..=92).contains(&took), "{took} s");
+}
+
+#[test]
+fn without_a_check_the_ca_is_told_at_once_or_after_the_time_that_the_solver_says() {
+    for (timeout, expected) in [(None, 0), (Some("2m"), 120)] {
+        let mut world = with_records(None);
+        let timeout = timeout.map(|text| text.parse().unwrap());
+        check_by(&mut world, SolverSelfCheck { disabled: Some(true), timeout, ..SolverSelfCheck::default() });
+        world.self_check_passes = false;
+        let begin = world.now;
+        let mut checked = 0;
+        while world.learned().answered().is_none() {
+            match world.next_step() {
+                IssuanceStep::Wait { until: Some(until), reason, message, .. } => {
+                    assert_eq!(reason, reason::SELF_CHECK);
+                    assert!(
+                        message.contains(&format!("validate at {until}, without a self-check")),
+                        "{message}"
+                    );
+                    world.now = until;
+                }
+                step => {
+                    checked += u32::from(step == IssuanceStep::SelfCheck);
+                    world.step();
+                }
+            }
+        }
+        assert_eq!((world.now.duration_since(begin).as_secs(), checked), (expected, 0), "{timeout:?}");
+        world.run_until_rest();
+        world.check_issued();
+    }
+}
+
+/// The issuer's solver checks answers like this.
+fn check_by(world: &mut World, check: SolverSelfCheck) {
+    let rfc2136 = Dns01Rfc2136 { nameserver: "192.0.2.53".to_owned(), ..Dns01Rfc2136::default() };
+    let dns01 = Dns01Solver { rfc2136: Some(rfc2136), ..Dns01Solver::default() };
+    let issuer = world.spec.issuer_ref.name.clone();
+    let solver = Solver { dns01: Some(dns01), self_check: Some(check), ..Solver::default() };
+    world.issuer_solves(&issuer, &format!("account/{issuer}"), solver);
 }
 
 #[test]

@@ -16,6 +16,7 @@ fn challenged(name: &str) -> Vec<Challenged> {
         typ: ChallengeType::Http01,
         processing: false,
         stalled: false,
+        check: certwright_api::SolverSelfCheck::default(),
         way: Way::Ingress(certwright_api::Http01Ingress::default()),
     }]
 }

@@ -107,6 +107,7 @@ fn challenges_that_together_exceed_48_kib_are_refused() {
         typ: certwright_acme::ChallengeType::Http01,
         processing: false,
         stalled: false,
+        check: certwright_api::SolverSelfCheck::default(),
         way: Way::Ingress(certwright_api::Http01Ingress::default()),
     };
     assert_eq!(asked::too_long(&[challenged(8 << 10), challenged(8 << 10)]), None);

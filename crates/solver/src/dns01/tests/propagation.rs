@@ -11,7 +11,7 @@ use certwright_api::PropagationCheck;
 const FQDN: &str = "_acme-challenge.a.test";
 
 fn location() -> Location {
-    Location { fqdn: format!("{FQDN}."), zone: "a.test.".to_owned() }
+    Location { fqdn: format!("{FQDN}."), zone: "a.test.".to_owned(), passed_over: None }
 }
 
 /// The zone a.test with the name servers ns1 at 127.0.0.2 and ns2 at 127.0.0.3.
@@ -193,7 +193,7 @@ async fn name_servers_that_cannot_be_found_are_told_apart() {
 #[tokio::test]
 async fn a_location_that_cannot_be_is_not_visible() {
     let (world, ..) = world().await;
-    let location = Location { fqdn: "a..b.".to_owned(), zone: "b.".to_owned() };
+    let location = Location { fqdn: "a..b.".to_owned(), zone: "b.".to_owned(), passed_over: None };
     for check in [PropagationCheck::Authoritative, PropagationCheck::Recursive] {
         let error = world.resolver().visible(&location, "ours", check).await.unwrap_err();
         assert_eq!(error, NotVisible::NotAName { name: "a..b.".to_owned() });

@@ -130,7 +130,8 @@ async fn names_are_looked_up_over_https() {
     let url = |path: &str| NameServer::Https(format!("{}{path}", server.uri()).parse().unwrap());
     let resolver = resolver_of(url("/dns-query"));
     let located = resolver.locate(CHALLENGE_LABEL, "a.test", CnameStrategy::Follow).await;
-    let expected = Location { fqdn: "_acme-challenge.a.test.".to_owned(), zone: "a.test.".to_owned() };
+    let (fqdn, zone) = ("_acme-challenge.a.test.".to_owned(), "a.test.".to_owned());
+    let expected = Location { fqdn, zone, passed_over: None };
     assert_eq!(located, Ok(expected));
     let resolver = resolver_of(url("/elsewhere"));
     assert_eq!(failure(&resolver).await, "answered HTTP 404");
