@@ -66,6 +66,11 @@ async fn a_crash_before_any_write_leaves_no_record_in_the_dns() -> Result<()> {
     walk_issuance(When::NotSent, Proof::Record).await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_after_any_write_leaves_a_record_that_stays() -> Result<()> {
+    walk_issuance(When::Answered, Proof::PersistentRecord).await
+}
+
 async fn walk_issuance(when: When, proof: Proof) -> Result<()> {
     walk(LEAST_WRITES, |point| issuance(point, when, proof)).await
 }
@@ -79,6 +84,8 @@ enum Proof {
     EditedIngressAndRoute,
     /// A TXT record at a provider; requests to the provider count as writes.
     Record,
+    /// A TXT record that a person sets, once there is an account.
+    PersistentRecord,
 }
 
 /// Whether a request registers an account with external account binding (RFC 8555 section 7.3.4), or finalizes an order.
@@ -98,7 +105,7 @@ async fn issuance(point: usize, when: When, proof: Proof) -> Result<Run> {
         let pebble = Pebble::builder().eab("kid", MAC_KEY);
         let pebble = match proof {
             Proof::Ingress | Proof::EditedIngressAndRoute => pebble,
-            Proof::Record => pebble.dns_server(&bind.address()),
+            Proof::Record | Proof::PersistentRecord => pebble.dns_server(&bind.address()),
         };
         let pebble = pebble.start(&ns.cluster).await?;
         let provider = ScriptedProvider::http().await?.publish_to(&bind);
@@ -132,6 +139,7 @@ async fn issuance(point: usize, when: When, proof: Proof) -> Result<Run> {
             Proof::Record => {
                 (vec!["*.crash.test".to_owned()], json!([{"dns01": {"httpRequest": {"url": provider.url}}}]))
             }
+            Proof::PersistentRecord => (vec!["*.crash.test".to_owned()], json!([{"dnsPersist01": {}}])),
         };
         ns.apply(&mac_key("eab", MAC_KEY)).await?;
         let mut issuer = common::dns::issuer("ca", &format!("{}/dir", ca.url), &pebble.ca_pem, &solvers);
@@ -140,8 +148,13 @@ async fn issuance(point: usize, when: When, proof: Proof) -> Result<Run> {
         ns.apply(&issuer.to_string()).await?;
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         ns.apply(&certificate("web", &names, "")).await?;
-        killer.until(ns.wait_condition("certificate/web", "Ready", "True", SOON), &operator).await?;
-        at_rest(ns).await?;
+        let record =
+            async { if proof == Proof::PersistentRecord { set_record(ns, &bind).await } else { Ok(()) } };
+        let issued = async {
+            killer.until(ns.wait_condition("certificate/web", "Ready", "True", SOON), &operator).await?;
+            at_rest(ns).await
+        };
+        tokio::try_join!(record, issued)?;
         check_outcome(ns, &killer).await?;
         let now = ns.get("ingress/shop").await?.context("the Ingress is gone")?["spec"].clone();
         ensure!(now == shop, "the Ingress of somebody else is not what it was: {now:#}, but was: {shop:#}");
@@ -152,6 +165,14 @@ async fn issuance(point: usize, when: When, proof: Proof) -> Result<Run> {
     })
     .await?;
     run.context("the issuance did not end")
+}
+
+/// Sets the record for the account of the Issuer, once it has one.
+async fn set_record(ns: &TestNamespace, bind: &Bind) -> Result<()> {
+    let issuer = ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
+    let account = issuer["status"]["acme"]["uri"].as_str().context("no account")?;
+    let value = format!("pebble.letsencrypt.org; accounturi={account}; policy=wildcard");
+    bind.add_txt("_validation-persist.crash.test", &value).await
 }
 
 /// Waits until the Certificate is ready and nothing is in progress.
