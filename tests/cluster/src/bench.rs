@@ -10,14 +10,14 @@ pub mod site;
 
 use std::{path::Path, time::Duration};
 
-use anyhow::Result;
-use certwright_cluster::{Bind, Cluster, StepCa, TsigKey, description::Description};
+use anyhow::{Context, Result};
+use certwright_cluster::{Bind, Cluster, Pebble, StepCa, TsigKey, description::Description};
 use serde_json::{Value, json};
 
 use self::{
     counts::{Counts, print_counts, rounded},
     report::{Report, median_of},
-    site::{LIMIT, Proof, Site, ZONE, certificates},
+    site::{Authority, LIMIT, Proof, Site, ZONE, certificates},
 };
 use crate::exec::start_cluster;
 
@@ -25,6 +25,8 @@ use crate::exec::start_cluster;
 const BATCHES: [usize; 3] = [1, 50, 500];
 /// How many Certificates for wildcards each scenario over TXT records applies.
 const RECORD_BATCHES: [usize; 2] = [1, 50];
+/// How many Certificates for wildcards the scenario over records that are there already applies.
+const PERSISTENT_BATCH: usize = 50;
 /// How long it is watched when nothing changes.
 const IDLE: Duration = Duration::from_secs(15);
 /// How long writes are counted while a self-check fails.
@@ -60,6 +62,7 @@ pub async fn run(state: &Path, runs: usize) -> Result<i32> {
     }
     report.add("self-check-failing", median_of(&failing))?;
     with_records(&running.description, &mut report, runs).await?;
+    with_persistent_records(&running.description, &mut report, runs).await?;
     report.print(runs);
     Ok(0)
 }
@@ -94,17 +97,44 @@ async fn with_records(description: &Description, report: &mut Report, runs: usiz
     Ok(())
 }
 
+/// The scenario over TXT records that are there already, with the one CA here that offers dns-persist-01.
+async fn with_persistent_records(description: &Description, report: &mut Report, runs: usize) -> Result<()> {
+    let cluster = Cluster::new(description.clone());
+    let bind = Bind::builder().zone(ZONE).start(&cluster).await?;
+    let ca = Pebble::builder().dns_server(&bind.address()).start(&cluster).await?;
+    let mut figures = Vec::new();
+    for run in 1..=runs {
+        let name = format!("dns-persist-{PERSISTENT_BATCH}-run-{run}");
+        let proof = Proof::PersistentRecords;
+        figures.push(batch_with_records(PERSISTENT_BATCH, &name, description, &ca, &proof, &bind).await?);
+    }
+    report.add(&format!("dns-persist-{PERSISTENT_BATCH}"), median_of(&figures))
+}
+
+/// Sets the records that prove the names of `n` Certificates.
+async fn set_records(site: &Site<'_>, bind: &Bind, n: usize) -> Result<()> {
+    let issuer = site.namespace.get("issuer.certwright.dev/ca").await?.context("no issuer")?;
+    let account = issuer["status"]["acme"]["uri"].as_str().context("no account")?;
+    let value = format!("pebble.letsencrypt.org; accounturi={account}; policy=wildcard");
+    let updates =
+        (0..n).map(|number| format!("update add _validation-persist.web-{number}.{ZONE}. 5 TXT \"{value}\""));
+    bind.edit(&updates.collect::<Vec<_>>().join("\n")).await
+}
+
 async fn batch_with_records(
     n: usize,
     name: &str,
     description: &Description,
-    ca: &StepCa,
+    ca: &impl Authority,
     proof: &Proof,
     bind: &Bind,
 ) -> Result<Value> {
     let address = bind.address();
     let arguments = [("--dns01-recursive-nameservers", address.as_str())];
     let site = Site::create(name, description, ca, proof, &arguments).await?;
+    if let Proof::PersistentRecords = proof {
+        set_records(&site, bind, n).await?;
+    }
     bind.forget_queries()?;
     let mut figures = site.batch(n, LIMIT).await?;
     let queries = bind.queries()?;

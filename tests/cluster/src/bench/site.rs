@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use certwright_cluster::{
-    Cluster, Operator, StepCa, TestNamespace, TsigKey, description::Description, router,
+    Cluster, Operator, Pebble, StepCa, TestNamespace, TsigKey, description::Description, router,
 };
 use futures::{StreamExt, TryStreamExt, future::try_join, stream};
 use kube::{
@@ -37,7 +37,40 @@ const SETTLED: Duration = Duration::from_secs(1);
 /// How control of the names is proved.
 pub enum Proof {
     Http,
-    Records { nameserver: String, key: TsigKey },
+    Records {
+        nameserver: String,
+        key: TsigKey,
+    },
+    /// By records that are there before the Certificates are.
+    PersistentRecords,
+}
+
+/// A CA, as an issuer names it.
+pub trait Authority {
+    /// URL of its directory.
+    fn directory_url(&self) -> &str;
+    /// The certificate that it can be verified against.
+    fn trust_pem(&self) -> &str;
+}
+
+impl Authority for StepCa {
+    fn directory_url(&self) -> &str {
+        &self.directory_url
+    }
+
+    fn trust_pem(&self) -> &str {
+        &self.root_pem
+    }
+}
+
+impl Authority for Pebble {
+    fn directory_url(&self) -> &str {
+        &self.directory_url
+    }
+
+    fn trust_pem(&self) -> &str {
+        &self.ca_pem
+    }
 }
 
 impl Proof {
@@ -49,6 +82,7 @@ impl Proof {
                 "nameserver": nameserver, "tsigKeyName": key.name, "tsigAlgorithm": "HMACSHA256",
                 "tsigSecretSecretRef": {"name": "tsig", "key": "secret"},
             }}}),
+            Self::PersistentRecords => json!({"dnsPersist01": {}}),
         }
     }
 
@@ -56,7 +90,7 @@ impl Proof {
     pub fn dns_name(&self, name: &str, namespace: &str) -> String {
         match self {
             Self::Http => format!("{name}.{namespace}.example"),
-            Self::Records { .. } => format!("*.{name}.{ZONE}"),
+            Self::Records { .. } | Self::PersistentRecords => format!("*.{name}.{ZONE}"),
         }
     }
 }
@@ -72,7 +106,7 @@ impl<'a> Site<'a> {
     pub async fn create(
         name: &str,
         description: &Description,
-        ca: &StepCa,
+        ca: &impl Authority,
         proof: &'a Proof,
         arguments: &[(&str, &str)],
     ) -> Result<Self> {
@@ -224,12 +258,12 @@ impl Issued {
 }
 
 /// An issuer at `ca`.
-pub fn issuer(kind: &str, name: &str, ca: &StepCa, solvers: &[Value]) -> Value {
+pub fn issuer(kind: &str, name: &str, ca: &impl Authority, solvers: &[Value]) -> Value {
     json!({
         "apiVersion": "certwright.dev/v1alpha1", "kind": kind, "metadata": {"name": name},
         "spec": {"acme": {
-            "server": ca.directory_url,
-            "caBundle": BASE64_STANDARD.encode(&ca.root_pem),
+            "server": ca.directory_url(),
+            "caBundle": BASE64_STANDARD.encode(ca.trust_pem()),
             "solvers": solvers,
         }},
     })
