@@ -84,7 +84,8 @@ fn issuer(object: &Value) -> Outcome {
         );
         return left(object, Vec::new(), why);
     }
-    let (mut taken, notes) = take(fields::ISSUER, object);
+    let (mut taken, mut notes) = take(fields::ISSUER, object);
+    notes.extend(needs_no_provider(object));
     let lost = drop_lost_solvers(&mut taken);
     if let Err(error) = serde_json::from_value::<ClusterIssuerSpec>(taken["spec"].clone()) {
         return left(object, notes, format!("Its spec cannot be read: {error}. Correct it, and try again."));
@@ -99,6 +100,25 @@ fn issuer(object: &Value) -> Outcome {
         )),
     };
     Outcome { source: Source::of(object), original: object.clone(), object: Some(taken), fitness, notes }
+}
+
+/// Hosts of the directories of CAs that offer dns-persist-01.
+const OFFER_PERSISTENT_RECORDS: [&str; 3] =
+    ["acme-staging-v02.api.letsencrypt.org", "dv.acme-v02.api.pki.goog", "dv.acme-v02.test-api.pki.goog"];
+
+/// The hint that the CA takes TXT records that somebody sets once.
+fn needs_no_provider(issuer: &Value) -> Option<Note> {
+    let acme = &issuer["spec"]["acme"];
+    let (_, server) = acme["server"].as_str()?.split_once("://")?;
+    let offers = OFFER_PERSISTENT_RECORDS.contains(&server.split('/').next()?);
+    let has_provider = acme["solvers"].as_array()?.iter().any(|solver| solver["dns01"].is_object());
+    (offers && has_provider).then(|| Note {
+        path: "spec.acme.solvers".to_owned(),
+        what: What::Hint,
+        text: "The CA offers dns-persist-01: with a TXT record that you set once for each name, you need no provider, and no \
+               credentials for it in the cluster. See docs/dns-persist01.md."
+            .to_owned(),
+    })
 }
 
 /// Removes the solvers that can no longer prove control of a name, and returns their paths.

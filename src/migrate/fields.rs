@@ -52,6 +52,8 @@ pub enum What {
     Changed,
     /// It was left out.
     LeftOut,
+    /// It is the same, and something else may be better.
+    Hint,
 }
 
 const fn same(path: &'static str) -> Fields {

@@ -21,6 +21,7 @@ pub fn report(outcomes: &[Outcome]) -> String {
             let what = match note.what {
                 What::Changed => "changed",
                 What::LeftOut => "left out",
+                What::Hint => "hint",
             };
             let _ = writeln!(text, "  {what:8}  {}: {}", plain(&note.path), plain(&note.text));
         }

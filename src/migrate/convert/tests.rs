@@ -165,6 +165,26 @@ fn a_solver_of_a_cloud_provider_leaves_its_issuer_and_its_certificates_incomplet
 }
 
 #[test]
+fn an_issuer_whose_ca_takes_records_that_stay_gets_a_hint() {
+    let hints = |host: &str, way: &str| {
+        let issuer = format!(
+            "apiVersion: cert-manager.io/v1\nkind: Issuer\nmetadata: {{ name: ca, namespace: shop }}\nspec:\n  acme:\n    \
+             server: https://{host}/directory\n    privateKeySecretRef: {{ name: key }}\n    solvers:\n      - {way}\n"
+        );
+        let notes = convert(&objects(&issuer)).remove(0).notes;
+        notes.into_iter().filter(|note| note.what == What::Hint).map(|note| note.text).collect::<Vec<_>>()
+    };
+    let dns01 = "dns01: { rfc2136: { nameserver: 192.0.2.53 } }";
+    let staging = "acme-staging-v02.api.letsencrypt.org";
+    assert!(
+        hints(staging, dns01)[0]
+            .starts_with("The CA offers dns-persist-01: with a TXT record that you set once")
+    );
+    assert_eq!(hints(staging, "http01: { ingress: {} }"), [""; 0]);
+    assert_eq!(hints("acme-v02.api.letsencrypt.org", dns01), [""; 0]);
+}
+
+#[test]
 fn certificates_of_ingresses_and_of_other_programs_issuers_are_left() {
     let of_ingress = json!({
         "apiVersion": "cert-manager.io/v1", "kind": "Certificate",
