@@ -185,6 +185,8 @@ fn decide_on(case: &Case) {
                 request,
                 deleted,
             ),
+            listed: None,
+            checks_lists: true,
         };
         check_step(next_step(&state, &seen, now), now);
         let situation = seen.with(&state);

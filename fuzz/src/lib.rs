@@ -45,6 +45,7 @@ pub const TARGETS: &[Target] = &[
     target("migrate-adopt", migrate::adopt),
     target("migrate-give-back", migrate::give_back),
     target("pki-chain", pki::chain),
+    target("pki-crl", pki::crl),
     target("pki-leaf", pki::leaf_der),
     target("pki-private-key", pki::private_key),
     target("pki-keystores", pki::keystores),

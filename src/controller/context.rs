@@ -25,6 +25,7 @@ use super::order_slots::OrderSlots;
 use super::reconcile_queue::ReconcileQueue;
 use super::renewal_info_polls::RenewalInfoPolls;
 use super::resolvers::Resolvers;
+use super::revocation_lists::RevocationLists;
 use crate::runtime::clock;
 use crate::runtime::leader::Term;
 use crate::runtime::liveness::Liveness;
@@ -78,6 +79,8 @@ pub struct Config {
     pub duplicate_certificate_limit: usize,
     /// The minimum time between the last order and one that is due because of time.
     pub min_issuance_interval: Duration,
+    /// How often revocation lists are fetched; never, if it is zero.
+    pub revocation_check_interval: Duration,
     /// Certificates from annotations.
     pub annotations: AnnotationsConfig,
 }
@@ -129,6 +132,8 @@ pub struct Context {
     pub in_flight: InFlight,
     /// When CAs were asked for renewal information.
     pub renewal_info_polls: RenewalInfoPolls,
+    /// The revocation lists that Certificates name.
+    pub revocation_lists: RevocationLists,
     /// Notified when the deletion of a Certificate or an issuer starts, or this shard no longer serves it.
     pub departures: Notify,
     /// Errors about accounts that CAs returned to Certificates.
@@ -181,6 +186,7 @@ impl Context {
             egress,
             in_flight: InFlight::default(),
             renewal_info_polls: RenewalInfoPolls::new(clock::now()),
+            revocation_lists: RevocationLists::default(),
             departures: Notify::new(),
             account_refusals: AccountRefusals::default(),
             certificate_queue: ReconcileQueue::default(),

@@ -9,6 +9,7 @@ use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use super::check_revocation_lists::check_revocation_lists;
 use super::context::Context;
 use super::reconciler::reconciler;
 use super::report_unreadable::report;
@@ -39,6 +40,7 @@ pub async fn lead(
     if !context.led_before_in(term) {
         context.in_flight.clear();
         context.renewal_info_polls.begin(clock::now());
+        context.revocation_lists.begin();
         context.accounts.clear();
         context.order_slots.clear();
         context.http01.clear();
@@ -50,6 +52,7 @@ pub async fn lead(
     if context.config.annotations.enabled {
         annotated::start(&context, &mut annotated);
     }
+    let checks_lists = !context.config.revocation_check_interval.is_zero();
     let farewell = async {
         stop.cancelled().await;
         context.disconnect();
@@ -60,6 +63,7 @@ pub async fn lead(
         // These send no requests to CAs: they need not finish.
         Err(ended) = annotated.until_done(&stop) => Err(ended),
         never = sweep(&context) => match never {},
+        never = check_revocation_lists(context.clone()), if checks_lists => match never {},
         () = report(context.clone()) => Ok(()),
         _ = farewell => {
             info!("reconciles that take too long are cancelled");

@@ -147,6 +147,7 @@ impl WatchHandlers {
         self.context.http01.forget(&uid);
         self.context.in_flight.forget(&uid);
         self.context.renewal_info_polls.forget(&uid);
+        self.context.revocation_lists.forget(&uid);
         for next in self.context.order_slots.free(&uid) {
             self.context.certificate_queue.add(next);
         }
@@ -175,6 +176,7 @@ impl WatchHandler for WatchHandlers {
             Change::Seen(certificate) => {
                 self.context.http01.answer(&certificate, &self.context.ledger_keys);
                 self.context.in_flight.seen(&certificate);
+                self.context.revocation_lists.see(&certificate);
                 if certificate.metadata.deletion_timestamp.is_some() {
                     self.context.departures.notify_waiters();
                 }
@@ -259,6 +261,7 @@ impl WatchHandlers {
             renewal: None,
             issuing: false,
             queued: false,
+            revoked: false,
         };
         let namespace = certificate.namespace().unwrap_or_default();
         self.context.metrics.certificate(&namespace, &certificate.name_any(), facts);

@@ -72,6 +72,7 @@ async fn a_certificate_that_cannot_be_honoured_is_refused_with_a_sentence() -> R
                 "revocation.deletionTimeout: has no effect without onDelete; set onDelete or remove the field",
             ),
             ("dnsNames: [a.test], revocation: { onDelete: superseded, deletionTimeout: 1d }", "deletionTimeout"),
+            ("dnsNames: [a.test], revocation: { onRevoked: Never }", "supported values: \"Reissue\", \"Report\""),
             ("dnsNames: [a.test], renewal: { policy: Never }", "supported values: \"RenewBefore\", \"Disabled\""),
             (
                 "dnsNames: [a.test], renewal: { policy: Disabled, windows: [{ cron: '0 2 * * *', windowDuration: 1h }] }",

@@ -182,12 +182,20 @@ fn used() -> Result<Metrics> {
     metrics.account_key_rolled_over(true);
     metrics.cache_lookups("Certificate").inc();
     metrics.unreadable("Certificate", Part::Object, 1);
+    metrics.revoked_by_ca();
+    metrics.revocation_list_checked(true);
     metrics.revocation(RevocationOutcome::GivenUp, RevocationReason::Superseded.as_str());
     let now = Some("2026-01-01T00:00:00Z".parse()?);
     metrics.certificate(
         "web",
         "www",
-        CertificateFacts { ready: true, not_after: now, renewal: now, ..CertificateFacts::default() },
+        CertificateFacts {
+            ready: true,
+            not_after: now,
+            renewal: now,
+            revoked: true,
+            ..CertificateFacts::default()
+        },
     );
     metrics.issuer("Issuer", "web", "ca", true);
     Ok(metrics)

@@ -73,6 +73,8 @@ mod renewal_info;
 mod renewal_windows;
 mod revocation;
 mod revocation_crash;
+mod revoked;
+mod revoked_crash;
 mod route;
 mod runtime;
 mod scale;

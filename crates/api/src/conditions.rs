@@ -14,6 +14,8 @@ pub const CONDITION_ACCOUNT_REBOUND: &str = "AccountRebound";
 pub const CONDITION_ISSUING: &str = "Issuing";
 /// On a Certificate: did the last revocation succeed? Absent if there was none.
 pub const CONDITION_REVOCATION: &str = "Revocation";
+/// On a Certificate: has the CA revoked its certificate without being asked by the operator? Absent if not.
+pub const CONDITION_REVOKED: &str = "Revoked";
 
 /// On an Issuer or ClusterIssuer: did the last rollover of the account key succeed?
 pub const CONDITION_KEY_ROLLOVER: &str = "KeyRollover";
@@ -195,6 +197,26 @@ pub mod certificate_reason {
         INVALID_REVOCATION_REASON = "InvalidRevocationReason";
         /// A revocation was requested, but there is no certificate.
         NOTHING_TO_REVOKE = "NothingToRevoke";
+        /// The CA has revoked the certificate without being asked by the operator. Events only.
+        REVOKED_BY_CA = "RevokedByCA";
+        /// The CA has revoked the certificate, and gives no reason.
+        UNSPECIFIED = "Unspecified";
+        /// The CA has revoked the certificate: its private key is compromised.
+        KEY_COMPROMISE = "KeyCompromise";
+        /// The CA has revoked the certificate: the CA's private key is compromised.
+        CA_COMPROMISE = "CACompromise";
+        /// The CA has revoked the certificate: the subject's name or organization has changed.
+        AFFILIATION_CHANGED = "AffiliationChanged";
+        /// The CA has revoked the certificate: another one has replaced it.
+        SUPERSEDED = "Superseded";
+        /// The CA has revoked the certificate: the service it was for no longer exists.
+        CESSATION_OF_OPERATION = "CessationOfOperation";
+        /// The CA has suspended the certificate.
+        CERTIFICATE_HOLD = "CertificateHold";
+        /// The CA has revoked the certificate: the subject is no longer entitled to it.
+        PRIVILEGE_WITHDRAWN = "PrivilegeWithdrawn";
+        /// The CA has revoked the certificate: the attribute authority is compromised.
+        AA_COMPROMISE = "AACompromise";
     }
 }
 

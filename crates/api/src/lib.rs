@@ -20,6 +20,7 @@ mod opaque_json;
 mod outputs;
 mod renewal;
 mod revocation;
+mod revoked;
 mod schema;
 mod solver;
 mod unsupported;
@@ -40,6 +41,7 @@ pub use opaque_json::*;
 pub use outputs::*;
 pub use renewal::*;
 pub use revocation::*;
+pub use revoked::*;
 pub use solver::*;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};

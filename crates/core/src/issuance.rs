@@ -13,6 +13,7 @@ mod check_caa;
 mod end;
 mod ending;
 mod failure;
+mod listed;
 mod next_step;
 mod order;
 mod outcome;

@@ -50,6 +50,7 @@ pub mod reissue;
 pub mod remedy;
 pub mod renewal;
 pub mod revocation;
+pub mod revoked;
 pub mod secret;
 pub mod shard;
 pub mod solvers;

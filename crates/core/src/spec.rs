@@ -12,7 +12,7 @@ use certwright_acme::Identifier;
 use certwright_api::bounds::MAX_DNS_NAME;
 use certwright_api::{
     CertificateDefaults, CertificatePrivateKey, CertificateSpec, IssuerKind, PrivateKeyAlgorithm,
-    PrivateKeyEncoding, RenewalPolicy, RevocationPolicy, RotationPolicy, SecretTemplate,
+    PrivateKeyEncoding, RenewalPolicy, RevocationPolicy, RevokedPolicy, RotationPolicy, SecretTemplate,
 };
 use certwright_pki::{Curve, KeyAlgorithm, KeyEncoding, Subject};
 use certwright_text::escaped;
@@ -48,6 +48,8 @@ pub struct ValidatedCertificate {
     pub renews: bool,
     /// When a renewal may start. A mistake here does not prevent renewals.
     pub windows: Result<Windows, InvalidWindow>,
+    /// What to do if the CA has revoked the certificate without being asked by the operator.
+    pub on_revoked: RevokedPolicy,
     /// Labels for the Secret.
     pub labels: BTreeMap<String, String>,
     /// Annotations for the Secret.
@@ -146,6 +148,7 @@ impl ValidatedCertificate {
             outputs: Outputs::of(spec),
             renews: renewal.policy.unwrap_or_default() == RenewalPolicy::RenewBefore,
             windows: Windows::new(&renewal.windows),
+            on_revoked: spec.revocation.as_ref().map(|revocation| revocation.on_revoked).unwrap_or_default(),
             labels: template.labels,
             annotations: template.annotations,
         })

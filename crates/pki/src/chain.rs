@@ -11,6 +11,7 @@ use x509_parser::prelude::FromDer;
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::X509Name;
 
+use crate::distribution_point::revocation_list_url;
 use crate::signature::{key_algorithm, signed_by};
 use crate::{KeyAlgorithm, PrivateKey, Subject};
 use certwright_text::clean;
@@ -75,6 +76,14 @@ impl Chain {
         self.certificates.iter().map(encode).collect()
     }
 
+    /// The certificate of the leaf's issuer as DER: the second one, if its subject is that issuer.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&[u8]> {
+        let (leaf, issuer) = (self.certificates.first()?, self.certificates.get(1)?);
+        let (leaf, parsed) = (parse(1, leaf).ok()?, parse(2, issuer).ok()?);
+        (leaf.issuer().as_raw() == parsed.subject().as_raw()).then_some(issuer)
+    }
+
     /// The topmost certificate as PEM, which clients may trust if they have nothing better; `None` if there is only the leaf.
     #[must_use]
     pub fn topmost_pem(&self) -> Option<String> {
@@ -120,6 +129,8 @@ pub struct Leaf {
     /// The certificate's id in the CA's renewal information (RFC 9773 section 4.1): the authority key identifier and the serial
     /// number, each in base64url. `None` if it has no authority key identifier.
     pub certificate_id: Option<String>,
+    /// The HTTP URL of the revocation list that tells whether the certificate is revoked. `None` if it names none.
+    pub revocation_list_url: Option<String>,
     /// The certificate itself, as DER.
     pub der: Vec<u8>,
 }
@@ -148,6 +159,7 @@ impl Leaf {
             public_key_algorithm: key_algorithm(certificate.public_key()),
             issuer_name: name(certificate.issuer()),
             certificate_id: certificate_id(certificate),
+            revocation_list_url: revocation_list_url(certificate),
             der: certificate.as_raw().to_vec(),
         })
     }
@@ -318,11 +330,11 @@ fn certificate_id(certificate: &X509Certificate<'_>) -> Option<String> {
     Some(format!("{}.{}", BASE64.encode(authority.0), BASE64.encode(certificate.raw_serial())))
 }
 
-fn timestamp(time: ASN1Time) -> Option<Timestamp> {
+pub(super) fn timestamp(time: ASN1Time) -> Option<Timestamp> {
     Timestamp::from_second(time.timestamp()).ok()
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

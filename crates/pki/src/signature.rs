@@ -19,14 +19,33 @@ pub(super) fn signed_by(
     signature: &BitString<'_>,
     message: &[u8],
 ) -> bool {
-    if let Some(p521) = p521_verification(key, algorithm) {
-        let key = UnparsedPublicKey::new(p521, &key.subject_public_key.data);
-        return key.verify(message, &signature.data).is_ok();
-    }
     matches!(
-        verify_signature(key, algorithm, signature, message),
+        verify(key, algorithm, signature, message),
         Ok(()) | Err(X509Error::SignatureUnsupportedAlgorithm)
     )
+}
+
+/// Whether `key` made the signature, with an algorithm that we support.
+pub(super) fn certainly_signed_by(
+    key: &SubjectPublicKeyInfo<'_>,
+    algorithm: &AlgorithmIdentifier<'_>,
+    signature: &BitString<'_>,
+    message: &[u8],
+) -> bool {
+    verify(key, algorithm, signature, message).is_ok()
+}
+
+fn verify(
+    key: &SubjectPublicKeyInfo<'_>,
+    algorithm: &AlgorithmIdentifier<'_>,
+    signature: &BitString<'_>,
+    message: &[u8],
+) -> Result<(), X509Error> {
+    let Some(p521) = p521_verification(key, algorithm) else {
+        return verify_signature(key, algorithm, signature, message);
+    };
+    let key = UnparsedPublicKey::new(p521, &key.subject_public_key.data);
+    key.verify(message, &signature.data).map_err(|_| X509Error::SignatureVerificationError)
 }
 
 /// x509-parser supports only P-256 and P-384.

@@ -8,7 +8,7 @@ use crate::command::handbook::Chapter;
 use crate::command::outlook::{self, Outlook, condition, time};
 use crate::command::output::{moment, table};
 use certwright_api::{
-    CONDITION_RENEWAL_WINDOW, CONDITION_REVOCATION, Certificate, CertificateStatus,
+    CONDITION_RENEWAL_WINDOW, CONDITION_REVOCATION, CONDITION_REVOKED, Certificate, CertificateStatus,
     certificate_reason as reason,
 };
 
@@ -76,6 +76,7 @@ fn facts(
         optional("Serial", status.serial_number.clone()),
         optional("Failures", failure),
         optional("Order", order),
+        remark("Revoked", status, CONDITION_REVOKED),
         remark("Revocation", status, CONDITION_REVOCATION),
         to_be_revoked(status, now),
         remark("Windows", status, CONDITION_RENEWAL_WINDOW),

@@ -66,6 +66,7 @@ impl ReconcileCertificate {
             backup_view: None,
             next_key: None,
             asked: context.renewal_info_polls.last(&uid),
+            listed: context.revocation_lists.finding(&uid),
             certificate,
             namespace,
             name,

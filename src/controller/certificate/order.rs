@@ -17,7 +17,7 @@ use certwright_api::{ChallengeWay, CsrSignatureHash, DnsRecordStatus, IssuerKind
 use certwright_core::issuance::{
     CaaQuestion, Challenged, Download, Outcome, Unseen, ValueCount, challenge_type,
 };
-use certwright_core::{records, reissue, revocation};
+use certwright_core::{records, reissue, revoked};
 use certwright_pki::{Chain, PrivateKey, SignatureHash, certificate_signing_request};
 
 /// The number of authorizations of an order that are read concurrently.
@@ -154,8 +154,8 @@ impl ReconcileCertificate {
     pub(super) fn key_of_order(&self) -> Result<PrivateKey, Error> {
         let wanted = self.wanted.as_ref().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
         let made = self.next_key.clone().filter(|key| key.algorithm() == wanted.key);
-        let revoked = revocation::reason_of(&self.state.status, &self.secret_view);
-        let reused = reissue::reuses_key(wanted, &self.secret_view, revoked);
+        let needs_new_key = revoked::needs_new_key(&self.state.status, &self.secret_view);
+        let reused = reissue::reuses_key(wanted, &self.secret_view, needs_new_key);
         let current = || self.current_key.clone().filter(|_| reused);
         made.or_else(current).ok_or(Error::Bug("an order goes on without its private key"))
     }

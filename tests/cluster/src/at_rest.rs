@@ -193,6 +193,8 @@ pub fn status_at_rest(
         has_finalizer: false,
         asking: RenewalInfoPolling { wanted: false, asked: None, began: issued },
         revocation: RevocationRequests::default(),
+        listed: None,
+        checks_lists: false,
     };
     let after = Snapshot { secret: &stored, ..before };
     let mut state = State { status: certificate.status.clone().unwrap_or_default(), ..State::default() };

@@ -116,6 +116,8 @@ impl State {
             Outcome::RevocationGivenUp(revocation, words) => {
                 self.give_up_revocation(seen, &revocation, words, now)
             }
+            Outcome::RevokedRecorded(finding) => self.record_revoked(seen, &finding, now),
+            Outcome::RevocationListRead => self.saw_revocation_list(seen),
         }
     }
 

@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::check_caa;
+use super::listed;
 use super::order::go_on;
 use super::pace::{backing_off, failed_generation, is_due_by_time, too_soon};
 use super::step::{make_room, wait};
@@ -27,6 +28,9 @@ pub fn next_step(state: &State, seen: &Snapshot<'_>, now: Timestamp) -> Issuance
     let situation = &seen.with(state);
     if let Some(chore) = revocation::next(situation, now) {
         return IssuanceStep::Revocation(chore);
+    }
+    if let Some(step) = listed::news(situation) {
+        return step;
     }
     match next_of_issuance(situation, now) {
         // Cleaning up is less urgent than the issuance.
@@ -142,6 +146,7 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> IssuanceStep {
         None if is_due_by_time(situation, &due, now) && situation.ca_ahead.is_none() => IssuanceStep::AskTime,
         None => too_soon(situation, &due, now)
             .or_else(|| too_many(situation, wanted, &due, now))
+            .or_else(|| listed::revoked_again(situation, &due, now))
             .unwrap_or_else(|| begin(situation, wanted, (account, solvers, profile.clone()), now)),
         Some(order) if order.account != *account => {
             IssuanceStep::Abandon { message: "the order belongs to another account".to_owned() }
@@ -253,6 +258,9 @@ fn begin(
     now: Timestamp,
 ) -> IssuanceStep {
     if let Some(step) = without_password(situation, now) {
+        return step;
+    }
+    if let Some(step) = listed::look(situation, now) {
         return step;
     }
     if let Some(step) = check_caa::ask(situation, wanted, account, solvers) {

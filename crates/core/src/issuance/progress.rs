@@ -24,6 +24,8 @@ pub struct Progress {
     pub doubted: Option<Box<AcmeError>>,
     /// The order that CAA records allow, as they were looked up before it is placed.
     pub caa_allows: Option<Box<CaaQuestion>>,
+    /// The serial number of the certificate in the Secret, if its issuer's revocation list was fetched.
+    pub list_seen_for: Option<String>,
     /// The issuance has ended, and its leftovers are being removed.
     pub ending: Option<Ending>,
     /// What was learned about one order, with the URL of that order.

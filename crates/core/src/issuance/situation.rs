@@ -11,7 +11,8 @@ use crate::backoff::Backoff;
 use crate::duplicates;
 use crate::reissue::{self, Current, Due, SecretView, Urgency};
 use crate::renewal::RenewalInfoPolling;
-use crate::revocation::{self, RevocationRequests};
+use crate::revocation::RevocationRequests;
+use crate::revoked::{self, Finding};
 use crate::spec::{InvalidSpec, ValidatedCertificate};
 use certwright_api::{CertificateStatus, RenewalInfoStatus, Solver};
 use certwright_pki::{Chain, KeyAlgorithm};
@@ -98,6 +99,10 @@ pub struct Snapshot<'a> {
     pub asking: RenewalInfoPolling<'a>,
     /// Which certificates are to be revoked.
     pub revocation: RevocationRequests<'a>,
+    /// What the issuer's revocation list says about a certificate of this Certificate, if that may be news.
+    pub listed: Option<&'a Finding>,
+    /// Whether revocation lists are fetched.
+    pub checks_lists: bool,
 }
 
 /// What the decision on the next step is based on: a snapshot, and the state of the issuance.
@@ -157,10 +162,11 @@ impl<'a> Situation<'a> {
 impl Situation<'_> {
     /// The input of the reissue checks; `None` if the spec is invalid.
     pub fn current<'a>(&'a self, now: Timestamp) -> Option<Current<'a>> {
+        let wanted = self.wanted.as_ref().ok()?;
         Some(Current {
-            wanted: self.wanted.as_ref().ok()?,
+            wanted,
             secret: self.secret,
-            revoked: revocation::reason_of(&self.state.status, self.secret),
+            revoked: revoked::why(&self.state.status, self.secret, wanted.on_revoked),
             uid: self.uid,
             suggestion: self.suggestion(),
             under_way: self.state.status.order.is_some(),
@@ -208,8 +214,7 @@ impl Situation<'_> {
             return leaf.is_none_or(|leaf| leaf.public_key_algorithm == Some(wanted.key));
         }
         let public_key = || Some(&self.secret.key.as_ref()?.as_ref().ok()?.1);
-        let revoked = revocation::reason_of(&self.state.status, self.secret);
-        reissue::reuses_key(wanted, self.secret, revoked)
+        reissue::reuses_key(wanted, self.secret, revoked::needs_new_key(&self.state.status, self.secret))
             && leaf.is_none_or(|leaf| public_key() == Some(&leaf.public_key_der))
     }
 
@@ -246,7 +251,7 @@ impl Situation<'_> {
     /// Whether the backup matches the spec.
     pub(super) fn can_restore(&self, now: Timestamp) -> bool {
         let (Some(backup), Some(current)) = (self.backup, self.current(now)) else { return false };
-        let revoked = revocation::reason_of(&self.state.status, backup);
+        let revoked = revoked::why(&self.state.status, backup, current.wanted.on_revoked);
         reissue::due(&Current { secret: backup, revoked, renew_request: None, ..current }).is_none()
     }
 

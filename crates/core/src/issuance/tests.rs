@@ -6,6 +6,7 @@ mod duplicates;
 mod failure;
 mod hostile;
 mod issuer;
+mod listed;
 mod machine;
 mod order;
 mod pace;

@@ -96,6 +96,8 @@ impl Case {
             has_finalizer: true,
             asking: RenewalInfoPolling { wanted: false, asked: None, began: self.now },
             revocation: self.asked,
+            listed: None,
+            checks_lists: false,
         }
     }
 
@@ -238,6 +240,7 @@ fn secret(serial: &str) -> SecretView {
             public_key_algorithm: Some(KeyAlgorithm::ECDSA_P256),
             issuer_name: "Intermediate".to_owned(),
             certificate_id: None,
+            revocation_list_url: None,
             der: serial.as_bytes().to_vec(),
         })),
         ..SecretView::default()

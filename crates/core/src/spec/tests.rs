@@ -24,6 +24,7 @@ fn what_is_left_out_has_a_default() {
             duration: None,
             renews: true,
             windows: Ok(Windows::default()),
+            on_revoked: RevokedPolicy::Reissue,
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
         }

@@ -30,6 +30,7 @@ use crate::records::{CleanupTask, holds, requires_finalizer};
 use crate::reissue::{SecretView, reuses_key};
 use crate::renewal::{RenewalInfoPoll, RenewalInfoPolling};
 use crate::revocation::{self, RevocationRequests};
+use crate::revoked::{Finding, needs_new_key};
 use crate::spec::{InvalidSpec, ValidatedCertificate};
 use certwright_acme::{AccountStatus, AcmeError, AcmeResponse, Operation, Order};
 use certwright_api::{
@@ -95,6 +96,10 @@ pub struct World {
     /// Whether the CA is asked for renewal information, and the last request about it.
     pub asks: bool,
     pub asked: Option<RenewalInfoPoll>,
+    /// What the operator has found on the issuer's revocation list, and what it finds there when it looks.
+    pub listed: Option<Finding>,
+    pub on_list: Option<Finding>,
+    pub checks_lists: bool,
 
     // The operator.
     pub state: State,
@@ -184,6 +189,9 @@ impl World {
             checks_caa: true,
             asks: false,
             asked: None,
+            listed: None,
+            on_list: None,
+            checks_lists: true,
             state: State::default(),
             reports: Vec::new(),
             known: CertificateStatus::default(),
@@ -336,6 +344,8 @@ impl World {
                 self.revoke_request.as_deref(),
                 self.deletion(),
             ),
+            listed: self.listed.as_ref(),
+            checks_lists: self.checks_lists,
         };
         then(&seen, state)
     }

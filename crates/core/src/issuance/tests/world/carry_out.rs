@@ -141,6 +141,11 @@ impl World {
                 Outcome::Ended(Ending::Failed(failure))
             }
             IssuanceStep::Remove(leftovers) => self.remove(&leftovers)?,
+            IssuanceStep::RecordRevoked(finding) => Outcome::RevokedRecorded(finding),
+            IssuanceStep::ReadRevocationList(_) => {
+                self.listed.clone_from(&self.on_list);
+                Outcome::RevocationListRead
+            }
         };
         self.take_in(outcome)
     }
@@ -304,7 +309,7 @@ impl World {
         let next = self.next_key.as_ref().filter(|key| key.algorithm() == wanted.key);
         next.cloned().or_else(|| {
             let secret = self.secret_view();
-            let used = reuses_key(&wanted, &secret, revocation::reason_of(&self.state.status, &secret));
+            let used = reuses_key(&wanted, &secret, needs_new_key(&self.state.status, &secret));
             self.secret.as_ref().filter(|_| used)?.key.clone()?.ok()
         })
     }
