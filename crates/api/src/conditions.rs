@@ -165,7 +165,7 @@ pub mod certificate_reason {
         CERTIFICATE_REFUSED = "CertificateRefused";
         /// Duplicate certificates were issued repeatedly because the Secret was lost each time; the next one is ordered later.
         DUPLICATE_CERTIFICATES = "DuplicateCertificates";
-        /// The certificate is due for renewal so soon after it was ordered that the next order waits.
+        /// The certificate is due for renewal, or was revoked again by the CA, so soon after it was ordered that the next order waits.
         ISSUED_RECENTLY = "IssuedRecently";
         /// The Secret was lost, and was restored with the certificate that it contained. Events only.
         SECRET_RESTORED = "SecretRestored";
