@@ -49,7 +49,7 @@ struct Inner {
     accounts_left_behind: Counter,
     account_key_rollovers: Family<ByResult, Counter>,
     revocations: Family<Revocations, Counter>,
-    certificates_revoked_by_ca: Counter,
+    revocations_by_ca: Counter,
     revocation_list_checks: Family<ByResult, Counter>,
     cache_lookups: Family<Watched, Counter>,
     unreadable_objects: Family<UnreadableObjects, Gauge>,
@@ -122,9 +122,9 @@ impl Metrics {
         let revocations = Family::default();
         let help = "Attempts to revoke a certificate, by result and revocation reason";
         registry.register("revocations", help, revocations.clone());
-        let certificates_revoked_by_ca = Counter::default();
+        let revocations_by_ca = Counter::default();
         let help = "Certificates that the CA was found to have revoked without being asked by the operator";
-        registry.register("certificates_revoked_by_ca", help, certificates_revoked_by_ca.clone());
+        registry.register("revocations_by_ca", help, revocations_by_ca.clone());
         let revocation_list_checks = Family::default();
         let help = "Revocation lists of CAs that were compared with the certificates in use, by result";
         registry.register("revocation_list_checks", help, revocation_list_checks.clone());
@@ -171,7 +171,7 @@ impl Metrics {
             accounts_left_behind,
             account_key_rollovers,
             revocations,
-            certificates_revoked_by_ca,
+            revocations_by_ca,
             revocation_list_checks,
             cache_lookups,
             unreadable_objects,
@@ -242,7 +242,7 @@ impl Metrics {
 
     /// The CA was found to have revoked a certificate.
     pub fn revoked_by_ca(&self) {
-        self.0.certificates_revoked_by_ca.inc();
+        self.0.revocations_by_ca.inc();
     }
 
     /// A revocation list was checked, or could not be.

@@ -51,7 +51,7 @@ async fn a_certificate_that_was_revoked_elsewhere_is_replaced_with_a_new_key() -
             "{note}"
         );
         let metrics = operator.metrics().await?;
-        ensure!(metrics.contains("certwright_certificates_revoked_by_ca_total 1\n"), "{metrics}");
+        ensure!(metrics.contains("certwright_revocations_by_ca_total 1\n"), "{metrics}");
         ensure!(!metrics.contains("certwright_certificate_revoked{"), "{metrics}");
         assert_eq!(tls(ns, "other-tls").await?.key_pem, other.key_pem, "the other one is not touched");
         stays_as_it_is(ns, "web", Duration::from_secs(5)).await
@@ -83,7 +83,7 @@ async fn with_report_the_certificate_stays_and_the_condition_until_it_is_renewed
         stays_as_it_is(ns, "web", Duration::from_secs(2)).await?;
         assert_eq!(tls(ns, "web-tls").await?.key_pem, old.key_pem);
         ensure!(
-            operator.metrics().await?.contains("certwright_certificates_revoked_by_ca_total 0\n"),
+            operator.metrics().await?.contains("certwright_revocations_by_ca_total 0\n"),
             "counted again"
         );
 
@@ -113,10 +113,7 @@ async fn what_the_operator_has_revoked_itself_is_not_reported() -> Result<()> {
         checked(&operator, "succeeded", 3).await?;
         stays_as_it_is(ns, "web", Duration::from_secs(3)).await?;
         assert_eq!(web["status"]["revoked"], Value::Null);
-        ensure!(
-            operator.metrics().await?.contains("certwright_certificates_revoked_by_ca_total 0\n"),
-            "counted"
-        );
+        ensure!(operator.metrics().await?.contains("certwright_revocations_by_ca_total 0\n"), "counted");
         Ok(())
     })
     .await

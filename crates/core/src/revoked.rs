@@ -33,8 +33,13 @@ pub fn why(status: &CertificateStatus, secret: &SecretView, policy: RevokedPolic
     if let Some(reason) = revocation::reason_of_serial(status, serial) {
         return Some(Revoked::ByOperator(reason));
     }
-    let known = recorded(status, serial).filter(|_| policy == RevokedPolicy::Reissue)?;
-    (!is_on_hold(known)).then_some(Revoked::ByCa(known.reason))
+    by_ca(status, serial, policy).map(Revoked::ByCa)
+}
+
+/// The reason for which the CA has revoked the certificate with this serial number, if it must be replaced.
+pub fn by_ca(status: &CertificateStatus, serial_number: &str, policy: RevokedPolicy) -> Option<ListedReason> {
+    let known = recorded(status, serial_number).filter(|_| policy == RevokedPolicy::Reissue)?;
+    (!is_on_hold(known)).then_some(known.reason)
 }
 
 /// Whether the next certificate needs another private key than the one in a Secret: the key is, or may be, compromised. An

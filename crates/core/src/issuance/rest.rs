@@ -8,7 +8,7 @@ use crate::conditions::{condition, is_true};
 use crate::naming::digest;
 use crate::renewal::whole_seconds;
 use crate::revocation::RevocationRequests;
-use crate::revoked::is_news;
+use crate::revoked::{by_ca, is_news};
 use crate::spec::ValidatedCertificate;
 use certwright_api::{CONDITION_ISSUING, CONDITION_READY, SecretCheckStatus};
 
@@ -49,9 +49,10 @@ pub fn at_rest_until(
                 ..RevocationRequests::default()
             }
         && (seen.asking.wanted || status.acme.is_none());
-    let listed = seen.listed.zip(status.serial_number.as_ref());
-    let nothing_found = listed.is_none_or(|(finding, serial)| !is_news(status, serial, finding));
-    if !(unchanged && is_idle && nothing_asked && nothing_found) {
+    let serial = status.serial_number.as_deref().unwrap_or_default();
+    let not_revoked = by_ca(status, serial, wanted.on_revoked).is_none()
+        && seen.listed.is_none_or(|finding| !is_news(status, serial, finding));
+    if !(unchanged && is_idle && nothing_asked && not_revoked) {
         return None;
     }
     let renewal = status.renewal_time.as_ref().map(|time| seen.here(time.0));
