@@ -179,18 +179,19 @@ fn check_extensions(extensions: &[u8]) -> Result<(), RevocationListError> {
     while !rest.is_empty() {
         let (next, extension) = X509Extension::from_der(rest).map_err(malformed)?;
         rest = next;
-        match extension.parsed_extension() {
+        let fault = match extension.parsed_extension() {
             ParsedExtension::IssuingDistributionPoint(scope) => {
-                if scope.indirect_crl || scope.only_contains_ca_certs || scope.only_contains_attribute_certs {
-                    return Err(RevocationListError::OtherScope);
-                }
+                let is_other =
+                    scope.indirect_crl || scope.only_contains_ca_certs || scope.only_contains_attribute_certs;
+                is_other.then_some(RevocationListError::OtherScope)
             }
             _ if extension.oid == oid::OID_X509_EXT_DELTA_CRL_INDICATOR => {
-                return Err(RevocationListError::OtherScope);
+                Some(RevocationListError::OtherScope)
             }
-            _ if extension.critical => return Err(RevocationListError::UnknownExtension),
-            _ => {}
-        }
+            _ if extension.critical => Some(RevocationListError::UnknownExtension),
+            _ => None,
+        };
+        fault.map_or(Ok(()), Err)?;
     }
     Ok(())
 }
