@@ -40,7 +40,7 @@ const CONCURRENT: usize = 2;
 const FIRST: f64 = 1.0 / 24.0;
 /// A list that could not be fetched is fetched again after this part of the interval.
 const AGAIN: u32 = 4;
-/// A list that was fetched within this time is not fetched again, even if somebody needs it now.
+/// A list that was fetched within this time, or could not be, is not fetched again, even if somebody needs it now.
 const FRESH: SignedDuration = SignedDuration::from_secs(60);
 
 /// Why a list could not be checked.
@@ -78,8 +78,9 @@ pub async fn check_revocation_lists(context: Arc<Context>) -> Infallible {
                 // Whoever waits is told at once by dropping the sender.
                 Request::Now(url, _) if is_fresh(&url, &context) => None,
                 Request::Now(url, done) => {
-                    waiting.entry(url.clone()).or_default().push(done);
-                    queue.add(url)
+                    let waiting = waiting.entry(url.clone()).or_default();
+                    waiting.push(done);
+                    if waiting.len() == 1 { queue.add(url) } else { None }
                 }
             },
             started = queue.pass_time() => Some(started),
@@ -94,8 +95,8 @@ pub async fn check_revocation_lists(context: Arc<Context>) -> Infallible {
 }
 
 fn is_fresh(url: &str, context: &Context) -> bool {
-    let fetched = context.revocation_lists.list(url).and_then(|(_, fetched)| fetched);
-    fetched.is_some_and(|fetched| clock::now().duration_since(fetched) < FRESH)
+    let checked = context.revocation_lists.list(url).and_then(|(_, checked)| checked);
+    checked.is_some_and(|checked| clock::now().duration_since(checked) < FRESH)
 }
 
 /// Checks a list; returns when to check it again, if a Certificate still names it.
@@ -114,12 +115,10 @@ async fn check_in_turn(
     }
     let outcome = caught(check(url, context)).await.unwrap_or_else(|panic| Err(panic.into()));
     context.metrics.revocation_list_checked(outcome.is_ok());
+    context.revocation_lists.checked(url, clock::now());
     let interval = context.config.revocation_check_interval;
     match outcome {
-        Ok(()) => {
-            context.revocation_lists.fetched(url, clock::now());
-            Some(interval)
-        }
+        Ok(()) => Some(interval),
         Err(why) => {
             info!(url, %why, "a revocation list could not be checked");
             Some(interval / AGAIN)
@@ -133,14 +132,19 @@ async fn check(url: &str, context: &Arc<Context>) -> Result<(), CheckError> {
     let found = spawn_blocking(move || candidates(&parsed, &named, &of.cache, clock::now())).await;
     let found = found.map_err(|_| CheckError::Cancelled)??;
     debug!(url, bytes = list.len(), found = found.len(), "checked a revocation list");
-    let mut signers = Signers::new(list);
+    let (mut signers, mut outcome) = (Signers::new(list), Ok(()));
     for candidate in found {
-        if is_confirmed(&candidate, &mut signers, context).await? {
-            context.revocation_lists.found(candidate.uid, candidate.finding);
-            context.certificate_queue.add(ObjectRef::new(&candidate.name).within(&candidate.namespace));
+        match is_confirmed(&candidate, &mut signers, context).await {
+            Ok(true) => {
+                context.revocation_lists.found(candidate.uid, candidate.finding);
+                context.certificate_queue.add(ObjectRef::new(&candidate.name).within(&candidate.namespace));
+            }
+            Ok(false) => {}
+            // A Secret that cannot be read affects only its own Certificate.
+            Err(error) => outcome = Err(error),
         }
     }
-    Ok(())
+    outcome
 }
 
 /// Whether the Secret has the certificate that was found, and the list is signed by that certificate's issuer.

@@ -29,7 +29,7 @@ struct Known {
 struct List {
     /// The namespace in which it was seen first. Namespaces take turns.
     namespace: String,
-    fetched: Option<Timestamp>,
+    checked: Option<Timestamp>,
 }
 
 /// A list to fetch.
@@ -58,7 +58,7 @@ impl RevocationLists {
             );
             return;
         }
-        known.lists.insert(url.clone(), List { namespace: namespace.clone(), fetched: None });
+        known.lists.insert(url.clone(), List { namespace: namespace.clone(), checked: None });
         known.request(Request::Sometime(url.clone()));
     }
 
@@ -80,15 +80,15 @@ impl RevocationLists {
         receiver
     }
 
-    /// The namespace for which a list is fetched, and when it was last fetched.
+    /// The namespace for which a list is fetched, and when that was last done or tried.
     pub fn list(&self, url: &str) -> Option<(String, Option<Timestamp>)> {
-        self.0.lock().lists.get(url).map(|list| (list.namespace.clone(), list.fetched))
+        self.0.lock().lists.get(url).map(|list| (list.namespace.clone(), list.checked))
     }
 
-    /// A list was fetched.
-    pub fn fetched(&self, url: &str, now: Timestamp) {
+    /// A list was fetched, or could not be.
+    pub fn checked(&self, url: &str, now: Timestamp) {
         if let Some(list) = self.0.lock().lists.get_mut(url) {
-            list.fetched = Some(now);
+            list.checked = Some(now);
         }
     }
 
@@ -116,7 +116,7 @@ impl RevocationLists {
     pub fn begin(&self) {
         let mut known = self.0.lock();
         known.findings.clear();
-        known.lists.values_mut().for_each(|list| list.fetched = None);
+        known.lists.values_mut().for_each(|list| list.checked = None);
     }
 }
 

@@ -145,7 +145,7 @@ async fn a_list_that_cannot_be_believed_changes_nothing() -> Result<()> {
             ("from the future", ResponseTemplate::new(200).set_body_bytes(list(&ca, hours(24), hours(48))?)),
             ("not a DER-encoded CRL", ResponseTemplate::new(200).set_body_bytes(&good[..good.len() - 1])),
             ("not a DER-encoded CRL", ResponseTemplate::new(200).set_body_string("<html>maintenance</html>")),
-            ("larger than 16 MiB", ResponseTemplate::new(200).set_body_bytes(vec![0x30; 17 << 20])),
+            ("larger than 8 MiB", ResponseTemplate::new(200).set_body_bytes(vec![0x30; 9 << 20])),
             ("answered HTTP 503", ResponseTemplate::new(503)),
             ("more than 3 times", ResponseTemplate::new(302).insert_header("location", "/crl")),
             (

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use certwright_egress::{Egress, Forbidden, HttpClient, NoAnswer, Purpose, SendError, USER_AGENT, tls};
 
 /// Larger lists are not used.
-const MAX_LIST: usize = 16 << 20;
+const MAX_LIST: usize = 8 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long it may take altogether.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -37,7 +37,7 @@ pub(super) enum FetchError {
     Redirects,
     #[error("the server sent an incomplete answer")]
     Cut,
-    #[error("it is larger than 16 MiB")]
+    #[error("it is larger than 8 MiB")]
     TooLarge,
 }
 
@@ -77,16 +77,15 @@ async fn follow(client: &HttpClient, url: &str) -> Result<Vec<u8>, FetchError> {
 }
 
 async fn body(mut response: Response) -> Result<Vec<u8>, FetchError> {
-    let mut body = Vec::new();
+    // Growing would need twice the memory, and what is not written takes none.
+    let mut body = Vec::with_capacity(MAX_LIST);
     loop {
         match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() > MAX_LIST => return Err(FetchError::TooLarge),
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
             Ok(None) => return Ok(body),
             Err(error) if error.is_timeout() => return Err(FetchError::Timeout),
             Err(_) => return Err(FetchError::Cut),
-        }
-        if body.len() > MAX_LIST {
-            return Err(FetchError::TooLarge);
         }
     }
 }

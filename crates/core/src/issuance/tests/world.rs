@@ -5,6 +5,7 @@
 mod carry_out;
 mod checks;
 mod effects;
+mod friendly;
 mod records;
 mod revoke;
 mod secret;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 pub use self::secret::TlsSecret;
-use self::secret::{version, view};
+use self::secret::view;
 use super::ca::{Ca, Refusal};
 use crate::backoff::Backoff;
 use crate::caa::RelevantSet;
@@ -386,19 +387,6 @@ impl World {
 
     pub fn wanted(&self) -> Result<ValidatedCertificate, InvalidSpec> {
         ValidatedCertificate::new(&self.spec, None)
-    }
-
-    fn secret_view(&self) -> SecretView {
-        let Some(secret) = &self.secret else { return SecretView::default() };
-        let view = view(secret);
-        let version = Some(version(secret, &view, self.kept_by.as_deref()));
-        let as_written = self.wanted().is_ok_and(|wanted| wanted.written_as() == secret.written_as);
-        SecretView { version, as_written, ..view }
-    }
-
-    /// Somebody adds to the Secret what does not matter.
-    pub fn touch_secret(&mut self) {
-        self.secret.as_mut().unwrap().note += 1;
     }
 
     /// What was learned about the current order.

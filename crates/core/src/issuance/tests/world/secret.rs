@@ -2,6 +2,7 @@
 
 use certwright_pki::{Chain, PrivateKey};
 
+use super::World;
 use crate::reissue::SecretView;
 
 #[derive(Clone, Default)]
@@ -35,7 +36,22 @@ pub(super) fn view(secret: &TlsSecret) -> SecretView {
 }
 
 /// Changes with everything that is written into the Secret.
-pub(super) fn version(secret: &TlsSecret, view: &SecretView, kept_by: Option<&str>) -> String {
+fn version(secret: &TlsSecret, view: &SecretView, kept_by: Option<&str>) -> String {
     let TlsSecret { note, written_as, .. } = secret;
     crate::naming::digest(&format!("{note} {written_as} {view:?} {kept_by:?}"))
+}
+
+impl World {
+    pub(super) fn secret_view(&self) -> SecretView {
+        let Some(secret) = &self.secret else { return SecretView::default() };
+        let view = view(secret);
+        let version = Some(version(secret, &view, self.kept_by.as_deref()));
+        let as_written = self.wanted().is_ok_and(|wanted| wanted.written_as() == secret.written_as);
+        SecretView { version, as_written, ..view }
+    }
+
+    /// Somebody adds to the Secret what does not matter.
+    pub fn touch_secret(&mut self) {
+        self.secret.as_mut().unwrap().note += 1;
+    }
 }
