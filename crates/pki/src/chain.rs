@@ -89,7 +89,20 @@ impl Chain {
     /// # Errors
     /// The first failure in the order above, as a variant of [`ChainError`].
     pub fn check(&self, key: &PrivateKey, wanted: &Subject, now: Timestamp) -> Result<(), ChainError> {
-        self.leaf.check_key(key)?;
+        self.check_for(key.public_key_der(), wanted, now)
+    }
+
+    /// The same, for a private key that is elsewhere: `public_key_der` is its `SubjectPublicKeyInfo`.
+    ///
+    /// # Errors
+    /// As [`Chain::check`].
+    pub fn check_for(
+        &self,
+        public_key_der: &[u8],
+        wanted: &Subject,
+        now: Timestamp,
+    ) -> Result<(), ChainError> {
+        self.leaf.check_public_key(public_key_der)?;
         self.leaf.check_names(wanted)?;
         self.leaf.check_validity(now)?;
         check_signatures(&parse_all(&self.certificates)?)
@@ -157,7 +170,11 @@ impl Leaf {
     /// # Errors
     /// [`ChainError::OtherKey`]
     pub fn check_key(&self, key: &PrivateKey) -> Result<(), ChainError> {
-        if self.public_key_der == key.public_key_der() { Ok(()) } else { Err(ChainError::OtherKey) }
+        self.check_public_key(key.public_key_der())
+    }
+
+    fn check_public_key(&self, public_key_der: &[u8]) -> Result<(), ChainError> {
+        if self.public_key_der == public_key_der { Ok(()) } else { Err(ChainError::OtherKey) }
     }
 
     /// Checks that the certificate contains every name in `wanted`. The common name is not checked: clients ignore it, and some
@@ -284,7 +301,7 @@ fn name(name: &X509Name<'_>) -> String {
     common_name(name).unwrap_or_else(|| shown(&name.to_string()))
 }
 
-fn common_name(name: &X509Name<'_>) -> Option<String> {
+pub(super) fn common_name(name: &X509Name<'_>) -> Option<String> {
     name.iter_common_name().next()?.as_str().ok().map(shown)
 }
 
@@ -300,7 +317,7 @@ fn dns_name(name: &GeneralName<'_>) -> Option<String> {
     }
 }
 
-fn ip_address(name: &GeneralName<'_>) -> Option<IpAddr> {
+pub(super) fn ip_address(name: &GeneralName<'_>) -> Option<IpAddr> {
     let GeneralName::IPAddress(bytes) = name else { return None };
     match bytes.len() {
         4 => <[u8; 4]>::try_from(*bytes).ok().map(|bytes| Ipv4Addr::from(bytes).into()),

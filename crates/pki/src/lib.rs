@@ -5,7 +5,9 @@ mod csr;
 mod key;
 pub mod keystore;
 mod signature;
+mod signing_request;
 
 pub use chain::{Chain, ChainError, Leaf};
 pub use csr::{CsrError, SignatureHash, Subject, certificate_signing_request};
 pub use key::{Curve, KeyAlgorithm, KeyEncoding, KeyError, PrivateKey, PublicNumbers};
+pub use signing_request::{SigningRequest, SigningRequestError};
