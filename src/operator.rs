@@ -257,6 +257,7 @@ pub(crate) fn config(settings: &Run, responder_port: u16) -> Config {
         duplicate_certificate_limit: settings.duplicate_certificate_limit,
         min_issuance_interval: settings.min_issuance_interval,
         annotations: annotations(settings),
+        certificate_signing_requests: settings.certificate_signing_requests,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Objects in the cluster, which whoever may write them wrote: specs, annotations, and status read back.
 
 mod annotated;
+mod signing_request;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -30,6 +31,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use self::annotated::{gateway, ingress};
+pub use self::signing_request::signing_request;
 use crate::pki::{CHAIN, KEY, NOW};
 use crate::property::{message, refusal};
 

@@ -6,7 +6,8 @@ use certwright_acme::{jwk_thumbprint, parse_mac_key};
 use certwright_core::reissue::SecretView;
 use certwright_pki::keystore::{self, Pkcs12Encryption};
 use certwright_pki::{
-    Chain, KeyAlgorithm, KeyEncoding, Leaf, PrivateKey, SignatureHash, Subject, certificate_signing_request,
+    Chain, KeyAlgorithm, KeyEncoding, Leaf, PrivateKey, SignatureHash, SigningRequest, Subject,
+    certificate_signing_request,
 };
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
@@ -42,6 +43,16 @@ pub fn check_chain(chain: &Chain) {
         Chain::parse_pem(format!("{}{}", CHAIN.pem(), chain.pem()).as_bytes()).expect("both can be read");
     if let Err(error) = own.check(&KEY, &wanted, *NOW) {
         refusal(&error);
+    }
+}
+
+pub fn signing_request(data: &[u8]) {
+    match SigningRequest::parse_pem(data) {
+        Ok(request) => {
+            let again = SigningRequest::parse_pem(request.pem().as_bytes());
+            assert_eq!(again.as_ref(), Ok(&request), "what was written can be read");
+        }
+        Err(error) => refusal(&error),
     }
 }
 

@@ -25,6 +25,7 @@ use super::order_slots::OrderSlots;
 use super::reconcile_queue::ReconcileQueue;
 use super::renewal_info_polls::RenewalInfoPolls;
 use super::resolvers::Resolvers;
+use super::signing_requests::SigningRequests;
 use crate::runtime::clock;
 use crate::runtime::leader::Term;
 use crate::runtime::liveness::Liveness;
@@ -80,6 +81,8 @@ pub struct Config {
     pub min_issuance_interval: Duration,
     /// Certificates from annotations.
     pub annotations: AnnotationsConfig,
+    /// Whether CertificateSigningRequests are served.
+    pub certificate_signing_requests: bool,
 }
 
 /// Settings of Certificates that are created from annotations on Ingresses and Gateways.
@@ -141,6 +144,8 @@ pub struct Context {
     pub cluster_issuer_queue: ReconcileQueue<ClusterIssuer>,
     /// Ingresses and Gateways.
     pub annotated: AnnotatedObjects,
+    /// CertificateSigningRequests.
+    pub signing_requests: SigningRequests,
     /// The term in which this replica last led.
     led: Mutex<Option<Term>>,
 }
@@ -187,6 +192,7 @@ impl Context {
             issuer_queue: ReconcileQueue::default(),
             cluster_issuer_queue: ReconcileQueue::default(),
             annotated: AnnotatedObjects::default(),
+            signing_requests: SigningRequests::default(),
             led: Mutex::default(),
             client,
             api_server,
@@ -210,6 +216,7 @@ impl Context {
         self.issuer_queue.disconnect();
         self.cluster_issuer_queue.disconnect();
         self.annotated.disconnect();
+        self.signing_requests.disconnect();
     }
 
     /// Waits until a Certificate is being deleted, or is gone from the cache.

@@ -4,6 +4,7 @@
 //!   [`reconciler`] runs the reconciles of one kind (`work_queue` says when), and [`events`] publishes events;
 //! - [`certificate`] and [`issuer`]: one reconcile each, in gather, act and report;
 //! - [`annotated`] creates the Certificates that Ingresses and Gateways ([`annotated_objects`]) request;
+//! - [`signing_request`] has certificates issued for CertificateSigningRequests ([`signing_requests`]);
 //! - [`ledger_key`]: the Secret with the keys that verify which entries of a status the operator wrote;
 //! - [`caa`] looks up CAA records before an order is placed;
 //! - [`presenter`] presents the answers to challenges, and [`http01_state`] knows which ones this process answers;
@@ -43,6 +44,8 @@ mod retry;
 pub mod run;
 mod secrets;
 mod shard;
+pub mod signing_request;
+pub mod signing_requests;
 pub mod unreadable;
 pub mod watch_handlers;
 mod work_queue;

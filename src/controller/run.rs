@@ -13,7 +13,7 @@ use super::context::Context;
 use super::reconciler::reconciler;
 use super::report_unreadable::report;
 use super::retry::until_done;
-use super::{annotated, certificate, issuer, presenter};
+use super::{annotated, certificate, issuer, presenter, signing_request};
 use crate::runtime::clock;
 use crate::runtime::leader::Term;
 use crate::runtime::panics::caught;
@@ -50,6 +50,9 @@ pub async fn lead(
     if context.config.annotations.enabled {
         annotated::start(&context, &mut annotated);
     }
+    if context.config.certificate_signing_requests {
+        signing_request::start(&context, &mut annotated);
+    }
     let farewell = async {
         stop.cancelled().await;
         context.disconnect();
@@ -70,7 +73,9 @@ pub async fn lead(
     if outcome.is_ok() {
         controllers.end().await;
         annotated.end().await;
-        context.liveness.unwatched(annotated::watches);
+        context
+            .liveness
+            .unwatched(|watched| annotated::watches(watched) || signing_request::watches(watched));
         info!("no longer leading");
     }
     outcome

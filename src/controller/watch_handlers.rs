@@ -175,6 +175,7 @@ impl WatchHandler for WatchHandlers {
             Change::Seen(certificate) => {
                 self.context.http01.answer(&certificate, &self.context.ledger_keys);
                 self.context.in_flight.seen(&certificate);
+                self.context.signing_requests.wake_by_certificate(&certificate);
                 if certificate.metadata.deletion_timestamp.is_some() {
                     self.context.departures.notify_waiters();
                 }
@@ -193,6 +194,7 @@ impl WatchHandler for WatchHandlers {
                 self.forget(certificate.metadata.uid.as_deref().unwrap_or_default());
                 self.certificate_gone(&certificate);
                 self.wake_entrances_of(&certificate);
+                self.context.signing_requests.wake_by_certificate(&certificate);
             }
             Change::Unreadable(certificate) => self.certificate_unreadable(&certificate),
         }

@@ -78,6 +78,7 @@ mod runtime;
 mod scale;
 mod secret;
 mod shards;
+mod signing_requests;
 mod stumble;
 mod tenancy;
 mod terms_of_service;

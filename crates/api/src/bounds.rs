@@ -23,6 +23,8 @@ pub const MAX_SOLVERS: usize = 100;
 pub const MAX_URL: usize = 2048;
 /// The longest configuration of a webhook, in characters of JSON.
 pub const MAX_CONFIG: usize = 65_536;
+/// The longest certificate signing request, in characters of PEM.
+pub const MAX_CSR: usize = 65_536;
 
 /// The pattern of a DNS name, for groups and solvers of webhooks.
 pub const DNS_NAME: &str =
@@ -84,6 +86,22 @@ pub fn is_object_name(name: &str) -> bool {
         && bytes.first().is_some_and(|first| is_end(*first))
         && bytes.last().is_some_and(|last| is_end(*last))
         && bytes.iter().all(|byte| is_end(*byte) || matches!(byte, b'-' | b'.'))
+}
+
+/// Like [`text`], for an optional field.
+///
+/// # Errors
+/// If it is longer, or is not a text.
+pub fn optional_text<'de, D: Deserializer<'de>, const MAX: usize>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
+    struct Text<const MAX: usize>(String);
+    impl<'de, const MAX: usize> Deserialize<'de> for Text<MAX> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            text::<D, MAX>(deserializer).map(Self)
+        }
+    }
+    Ok(Option::<Text<MAX>>::deserialize(deserializer)?.map(|text| text.0))
 }
 
 /// Parses a text of at most `MAX` characters.

@@ -195,6 +195,8 @@ pub mod certificate_reason {
         INVALID_REVOCATION_REASON = "InvalidRevocationReason";
         /// A revocation was requested, but there is no certificate.
         NOTHING_TO_REVOKE = "NothingToRevoke";
+        /// The certificate is for another private key than `spec.csr`.
+        CSR_CHANGED = "CSRChanged";
     }
 }
 
@@ -219,5 +221,27 @@ pub mod annotated_reason {
         CERTIFICATE_NOT_WRITTEN = "CertificateNotWritten";
         /// The object cannot be read. Certificates created from it remain unchanged.
         INVALID_SPEC = "InvalidSpec";
+    }
+}
+
+/// Reasons of the condition `Failed` and of events of a Kubernetes CertificateSigningRequest.
+pub mod signing_request_reason {
+    reasons! {
+        /// The certificate was issued.
+        CERTIFICATE_ISSUED = "CertificateIssued";
+        /// The signer name is not that of an issuer.
+        INVALID_SIGNER_NAME = "InvalidSignerName";
+        /// The certificate signing request cannot be used.
+        INVALID_REQUEST = "InvalidRequest";
+        /// A certificate for one of the usages cannot be issued.
+        USAGE_NOT_SUPPORTED = "UsageNotSupported";
+        /// The user who created the request may not use the Issuer.
+        REFERENCE_DENIED = "ReferenceDenied";
+        /// The issuer does not allow the request.
+        NOT_ALLOWED = "NotAllowed";
+        /// The issuer does not exist yet. Events only.
+        ISSUER_NOT_FOUND = "IssuerNotFound";
+        /// The Certificate for the request could not be created. Events only.
+        CERTIFICATE_NOT_WRITTEN = "CertificateNotWritten";
     }
 }

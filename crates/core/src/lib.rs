@@ -7,6 +7,7 @@
 //! - [`caa`]: whether CAA records allow a CA to issue;
 //! - [`account`]: the next step of an issuer's account;
 //! - [`annotated`]: Certificates requested by annotations on Ingresses and Gateways;
+//! - [`signing_request`]: certificates for Kubernetes CertificateSigningRequests;
 //! - [`fair_slots`]: slots that are shared fairly between namespaces;
 //! - [`tls_secret`]: what is written into TLS Secrets and read from them;
 //! - [`solvers`]: selects the solver for a name;
@@ -52,6 +53,7 @@ pub mod renewal;
 pub mod revocation;
 pub mod secret;
 pub mod shard;
+pub mod signing_request;
 pub mod solvers;
 pub mod spec;
 pub mod tls_secret;

@@ -155,6 +155,10 @@ fn secret_missing(current: &Current<'_>) -> Option<Due> {
 
 fn data_missing(current: &Current<'_>) -> Option<Due> {
     let missing = match (&current.secret.leaf, &current.secret.key) {
+        (leaf, _) if current.wanted.csr.is_some() => match leaf {
+            None => "no tls.crt",
+            Some(_) => return None,
+        },
         (None, None) => "neither tls.crt nor tls.key",
         (None, _) => "no tls.crt",
         (_, None) => "no tls.key",
@@ -169,7 +173,7 @@ fn data_missing(current: &Current<'_>) -> Option<Due> {
 fn data_unreadable(current: &Current<'_>) -> Option<Due> {
     let (name, why) = match (&current.secret.leaf, &current.secret.key) {
         (Some(Err(why)), _) => ("tls.crt", why),
-        (_, Some(Err(why))) => ("tls.key", why),
+        (_, Some(Err(why))) if current.wanted.csr.is_none() => ("tls.key", why),
         _ => return None,
     };
     Some(Due {
@@ -179,6 +183,13 @@ fn data_unreadable(current: &Current<'_>) -> Option<Due> {
 }
 
 fn key_differs(current: &Current<'_>) -> Option<Due> {
+    if let Some(csr) = &current.wanted.csr {
+        return (current.secret.leaf()?.public_key_der != csr.public_key_der).then(|| Due {
+            reason: reason::CSR_CHANGED,
+            message: "the certificate is for another private key than the certificate signing request in csr"
+                .to_owned(),
+        });
+    }
     let (_, public_key) = current.secret.key.as_ref()?.as_ref().ok()?;
     (current.secret.leaf()?.public_key_der != *public_key).then(|| Due {
         reason: reason::KEY_MISMATCH,
@@ -219,7 +230,7 @@ fn names_differ(current: &Current<'_>) -> Option<Due> {
 
 fn algorithm_differs(current: &Current<'_>) -> Option<Due> {
     let found = current.secret.key_algorithm()?;
-    (!current.wanted.accepts_key(found)).then(|| Due {
+    (current.wanted.csr.is_none() && !current.wanted.accepts_key(found)).then(|| Due {
         reason: reason::KEY_ALGORITHM_CHANGED,
         message: format!("the private key is {found}, but the spec requires {}", current.wanted.key),
     })

@@ -94,6 +94,9 @@ pub struct Run {
     /// The kind of that issuer.
     #[arg(long, env = "CERTWRIGHT_DEFAULT_ISSUER_KIND", default_value = "Issuer", value_parser = one_of(&[IssuerKind::Issuer, IssuerKind::ClusterIssuer], IssuerKind::as_str))]
     pub default_issuer_kind: IssuerKind,
+    /// Whether to serve CertificateSigningRequests of Kubernetes whose signer name is that of an issuer.
+    #[arg(long, env = "CERTWRIGHT_CERTIFICATE_SIGNING_REQUESTS", default_value_t = false, action = ArgAction::Set)]
+    pub certificate_signing_requests: bool,
     /// The wait after the first failed issuance. It doubles with each further failure.
     #[arg(long, env = "CERTWRIGHT_BACKOFF_FIRST", default_value = "1m", value_parser = duration)]
     pub backoff_first: Duration,

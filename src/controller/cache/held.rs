@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
@@ -105,6 +106,10 @@ impl Held for ClusterIssuer {
 
 fn of_account_secret(issuer: &str, spec: &AcmeIssuer) -> Index<'static> {
     Index::AccountSecret(account_secret_name(issuer, spec))
+}
+
+impl Held for CertificateSigningRequest {
+    type Form = Arc<Self>;
 }
 
 impl Held for Ingress {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use futures::{StreamExt, TryStreamExt};
 
+use super::held::OrderKey;
 use super::renewal_info::new_order;
 use super::work::ReconcileCertificate;
 use crate::controller::caa;
@@ -18,7 +19,7 @@ use certwright_core::issuance::{
     CaaQuestion, Challenged, Download, Outcome, Unseen, ValueCount, challenge_type,
 };
 use certwright_core::{records, reissue, revocation};
-use certwright_pki::{Chain, PrivateKey, SignatureHash, certificate_signing_request};
+use certwright_pki::{Chain, SignatureHash, certificate_signing_request};
 
 /// The number of authorizations of an order that are read concurrently.
 const READS: usize = 8;
@@ -117,6 +118,12 @@ impl ReconcileCertificate {
     pub(super) async fn finalize(&mut self, url: &str) -> Result<Outcome, Error> {
         let (account, key) = (self.account()?, self.key_of_order()?);
         let wanted = self.wanted.as_ref().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
+        let key = match key {
+            OrderKey::Own(key) => key,
+            OrderKey::Elsewhere(request) => {
+                return Ok(Outcome::Finalized(account.finalize(url, &request.der).await));
+            }
+        };
         let hash = match self.issuer.as_ref().and_then(|issuer| issuer.spec.csr_signature_hash) {
             Some(CsrSignatureHash::Sha256) => SignatureHash::Sha256,
             Some(CsrSignatureHash::MatchKey) | None => SignatureHash::MatchKey,
@@ -134,7 +141,8 @@ impl ReconcileCertificate {
         let preferred = self.issuer.as_ref().and_then(|issuer| issuer.spec.preferred_chain.clone());
         let chosen = choose_chain(&account, url, preferred.as_deref()).await;
         Ok(Outcome::Downloaded(chosen.map(|(pem, offered)| {
-            let check = |chain: &Chain| chain.check(&key, &wanted.subject, self.at_ca(clock::now()));
+            let (public_key, now) = (key.public_key_der(), self.at_ca(clock::now()));
+            let check = |chain: &Chain| chain.check_for(public_key, &wanted.subject, now);
             let chain = Chain::parse_pem(pem.as_bytes()).and_then(|chain| check(&chain).map(|()| chain));
             Download { chain, not_offered: preferred.zip(offered) }
         })))
@@ -150,14 +158,19 @@ impl ReconcileCertificate {
         }
     }
 
-    /// The key of this issuance: the one generated for it, or the current one if it is reused.
-    pub(super) fn key_of_order(&self) -> Result<PrivateKey, Error> {
+    /// The key of this issuance: the one generated for it, the current one if it is reused, or the one in the spec's certificate
+    /// signing request.
+    pub(super) fn key_of_order(&self) -> Result<OrderKey, Error> {
         let wanted = self.wanted.as_ref().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
+        if let Some(request) = &wanted.csr {
+            return Ok(OrderKey::Elsewhere(request.clone()));
+        }
         let made = self.next_key.clone().filter(|key| key.algorithm() == wanted.key);
         let revoked = revocation::reason_of(&self.state.status, &self.secret_view);
         let reused = reissue::reuses_key(wanted, &self.secret_view, revoked);
         let current = || self.current_key.clone().filter(|_| reused);
-        made.or_else(current).ok_or(Error::Bug("an order goes on without its private key"))
+        let key = made.or_else(current).ok_or(Error::Bug("an order goes on without its private key"))?;
+        Ok(OrderKey::Own(key))
     }
 }
 

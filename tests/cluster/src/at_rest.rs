@@ -111,7 +111,11 @@ impl Signer {
                 ..ObjectMeta::default()
             },
             type_: Some(TYPE_TLS.to_owned()),
-            data: Some(tls_data(chain.pem().as_bytes(), pem.as_bytes(), ca.as_deref().map(str::as_bytes))),
+            data: Some(tls_data(
+                chain.pem().as_bytes(),
+                Some(pem.as_bytes()),
+                ca.as_deref().map(str::as_bytes),
+            )),
             ..Secret::default()
         })
     }

@@ -13,6 +13,7 @@ use crate::records;
 use crate::reissue::Due;
 use crate::renewal::{Placement, whole_seconds};
 use crate::revocation;
+use crate::secret::TYPE_TLS;
 use crate::spec::ValidatedCertificate;
 use certwright_acme::NewOrder;
 use certwright_api::{CertificateStatus, Solver, certificate_reason as reason};
@@ -165,16 +166,20 @@ fn not_ours(
                  over with `certwright migrate --adopt`, or choose another secretName"
             ),
         ),
-        (Some(owner), _) if owner == situation.name => match &situation.secret.type_ {
-            None => return None,
-            Some(type_) => (
+        (Some(owner), _) if owner == situation.name => {
+            let type_ = situation.secret.type_.as_deref().unwrap_or(TYPE_TLS);
+            let wanted = wanted.secret_type();
+            if type_ == wanted || !situation.secret.exists {
+                return None;
+            }
+            (
                 reason::SECRET_NOT_OURS,
                 format!(
-                    "Secret {name} has type {type_}, which cannot be changed to kubernetes.io/tls; delete it, or choose \
-                     another secretName"
+                    "Secret {name} has type {type_}, which cannot be changed to {wanted}; delete it, or choose another \
+                     secretName"
                 ),
-            ),
-        },
+            )
+        }
         (Some(owner), _) => (
             reason::SECRET_CLAIMED,
             format!("Secret {name} belongs to Certificate {owner}; choose another secretName"),

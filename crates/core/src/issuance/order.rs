@@ -171,7 +171,9 @@ fn store(situation: &Situation<'_>, chain: &Chain, now: Timestamp) -> IssuanceSt
     };
     let Some(due) = situation.due(now).filter(|_| stored) else { return store };
     let disposition = match due.reason {
-        reason::NAMES_CHANGED | reason::KEY_ALGORITHM_CHANGED => Disposition::NotAllowed,
+        reason::NAMES_CHANGED | reason::KEY_ALGORITHM_CHANGED | reason::CSR_CHANGED => {
+            Disposition::NotAllowed
+        }
         reason::EXPIRED | reason::RENEWAL_DUE => Disposition::OrderLost,
         // This issuance is complete; the next one replaces the certificate.
         reason::REVOKED => return IssuanceStep::CleanUp,

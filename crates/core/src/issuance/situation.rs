@@ -201,9 +201,12 @@ impl Situation<'_> {
     }
 
     /// Whether the private key of the issuance is stored: the one generated for it, or else the one in the Secret. If the
-    /// certificate has been downloaded, the key must match it.
+    /// certificate has been downloaded, the key must match it. The key of a certificate signing request is kept elsewhere.
     pub(super) fn has_key(&self, wanted: &ValidatedCertificate) -> bool {
         let leaf = self.learned().chain.as_ref().map(Chain::leaf);
+        if let Some(csr) = &wanted.csr {
+            return leaf.is_none_or(|leaf| leaf.public_key_der == csr.public_key_der);
+        }
         if self.next_key == Some(wanted.key) {
             return leaf.is_none_or(|leaf| leaf.public_key_algorithm == Some(wanted.key));
         }

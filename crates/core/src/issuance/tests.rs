@@ -1,6 +1,7 @@
 mod ca;
 mod caa;
 mod clock;
+mod csr;
 mod dns;
 mod duplicates;
 mod failure;

@@ -10,6 +10,7 @@ fn what_is_left_out_has_a_default() {
     assert_eq!(
         validated,
         ValidatedCertificate {
+            csr: None,
             secret_name: "tls".to_owned(),
             subject,
             key: KeyAlgorithm::Rsa(2048),

@@ -13,7 +13,7 @@ use certwright_api::{RevocationPolicy, RevocationSpec, RotationPolicy};
 use certwright_pki::PrivateKey;
 
 #[derive(Clone, Debug)]
-enum Event {
+pub enum Event {
     /// The operator takes this many steps, unless it has to wait.
     Steps(usize),
     /// The operator continues until it has to wait.
@@ -66,7 +66,7 @@ enum Event {
     CaaAllowsOnly(Option<&'static str>),
 }
 
-fn event() -> impl Strategy<Value = Event> {
+pub fn event() -> impl Strategy<Value = Event> {
     use Event::*;
     let issuer = || prop::sample::select(vec!["one", "two"]);
     let operator = prop_oneof![
@@ -179,7 +179,7 @@ fn fault() -> impl Strategy<Value = Fault> {
 }
 
 impl World {
-    fn meet(&mut self, event: Event) {
+    pub fn meet(&mut self, event: Event) {
         match event {
             Event::Steps(count) => {
                 for _ in 0..count {
@@ -293,7 +293,7 @@ impl World {
 
     /// Once the world is friendly, there is a certificate; then nothing is ordered before the renewal time, and one
     /// certificate at that time.
-    fn ends_with_a_certificate(&mut self) {
+    pub fn ends_with_a_certificate(&mut self) {
         self.becomes_friendly();
         let (begin, orders) = (self.now, self.ca.orders.len());
         let mut renewal = self.run_until_rest();

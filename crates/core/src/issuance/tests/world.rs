@@ -63,6 +63,7 @@ pub struct World {
     pub kept_by: Option<String>,
     pub secret: Option<TlsSecret>,
     pub next_key: Option<PrivateKey>,
+    pub csr_key: Option<PrivateKey>,
     pub backup: Option<TlsSecret>,
     /// The answers that the CA can see, by name.
     pub presented: Option<BTreeMap<String, String>>,
@@ -162,6 +163,7 @@ impl World {
             kept_by: None,
             secret: None,
             next_key: None,
+            csr_key: None,
             backup: None,
             presented: None,
             zone: BTreeSet::new(),

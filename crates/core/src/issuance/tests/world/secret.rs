@@ -11,6 +11,8 @@ pub struct TlsSecret {
     /// The template, and the encoding of the key, that it was written with.
     pub written_as: String,
     pub certificate_name: Option<String>,
+    /// Its type, if that is not `kubernetes.io/tls`.
+    pub type_: Option<String>,
     pub issuer: Option<(String, String)>,
     pub key: Option<Result<PrivateKey, String>>,
     pub chain: Option<Result<Chain, String>>,
@@ -25,7 +27,7 @@ pub(super) fn view(secret: &TlsSecret) -> SecretView {
         issuer: secret.issuer.clone(),
         requested_names: None,
         as_written: true,
-        type_: None,
+        type_: secret.type_.clone(),
         key: secret.key.as_ref().map(|key| {
             let key = key.as_ref().map_err(Clone::clone)?;
             Ok((key.algorithm(), key.public_key_der().to_vec()))
