@@ -151,6 +151,7 @@ fn decide_on(case: &Case) {
             account: "https://ca.example/account/1".to_owned(),
             solvers: case.solvers.clone(),
             profile: None,
+            authorized: Vec::new(),
         };
         let deleted = certificate.metadata.deletion_timestamp.as_ref().map(|time| time.0);
         let deleted = deleted.map(|since| Deletion { since, with_namespace: false });
@@ -190,7 +191,7 @@ fn decide_on(case: &Case) {
         let situation = seen.with(&state);
         let _ = (situation.due(now), situation.replaces(), situation.next_duplicate(now));
         let _ = kstatus::of_certificate(&status.conditions);
-        let _ = (records::holds(&status), records::next_removal(&status), revocation::next_attempt(&status));
+        let _ = (records::holds(&status), records::next_removal(&status.dns_records), revocation::next_attempt(&status));
         let _ = records::last_chore(&status, true, deleted, now);
         let mut ledger = status.dns_records;
         let failed = |record: &DnsRecordStatus| (record.clone(), Err("words".to_owned()));

@@ -15,6 +15,7 @@ use super::account_refusals::AccountRefusals;
 use super::accounts::Accounts;
 use super::annotated_objects::AnnotatedObjects;
 use super::api_server::ApiServer;
+use super::authorizations::AuthorizationsInProgress;
 use super::cache::{Cache, Index};
 use super::events::EventPublisher;
 use super::http01_state::Http01State;
@@ -133,6 +134,8 @@ pub struct Context {
     pub departures: Notify,
     /// Errors about accounts that CAs returned to Certificates.
     pub account_refusals: AccountRefusals,
+    /// The authorizations that issuers are having validated.
+    pub authorizations: AuthorizationsInProgress,
     /// Requests reconciles of Certificates.
     pub certificate_queue: ReconcileQueue<Certificate>,
     /// Requests reconciles of Issuers.
@@ -183,6 +186,7 @@ impl Context {
             renewal_info_polls: RenewalInfoPolls::new(clock::now()),
             departures: Notify::new(),
             account_refusals: AccountRefusals::default(),
+            authorizations: AuthorizationsInProgress::default(),
             certificate_queue: ReconcileQueue::default(),
             issuer_queue: ReconcileQueue::default(),
             cluster_issuer_queue: ReconcileQueue::default(),

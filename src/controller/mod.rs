@@ -19,6 +19,7 @@ pub mod accounts;
 pub mod annotated;
 pub mod annotated_objects;
 pub mod api_server;
+pub mod authorizations;
 pub mod caa;
 pub mod cache;
 pub mod certificate;

@@ -40,6 +40,7 @@ pub async fn lead(
         context.in_flight.clear();
         context.renewal_info_polls.begin(clock::now());
         context.accounts.clear();
+        context.authorizations.clear();
         context.order_slots.clear();
         context.http01.clear();
     }

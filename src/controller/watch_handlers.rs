@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
@@ -77,7 +78,10 @@ impl WatchHandlers {
         let words = condition(&issuer.status.conditions, CONDITION_READY)
             .map(|ready| (&ready.reason, &ready.message));
         let retried = &issuer.status.observed_retry_request;
-        let for_certificates = (issuer.generation, ready, words, account, retried);
+        // An order that lacks a solver is placed again once its names are authorized.
+        let authorizations = issuer.status.authorizations.iter();
+        let authorized: Vec<_> = authorizations.map(|entry| (&entry.dns_name, seconds(&entry.valid_since))).collect();
+        let for_certificates = (issuer.generation, ready, words, account, retried, authorized);
         if self.matters(&issuer.uid, Aspect::ForCertificates, for_certificates) {
             if !self.context.serves_issuer(issuer) {
                 self.context.account_refusals.lift(&issuer.id);
@@ -278,6 +282,7 @@ impl WatchHandlers {
         self.context.metrics.forget_issuer(kind, namespace, name);
         self.forget(&issuer.uid);
         self.context.account_refusals.lift(&issuer.id);
+        self.context.authorizations.forget(&issuer.uid);
         let own = &self.context.config.namespace;
         let secret = account_secret(issuer, own);
         let others = self.context.cache.issuers();
@@ -327,6 +332,10 @@ impl KeyAuthorizations for Context {
 /// The labels of an issuer's metric.
 fn named(issuer: &IssuerRecord) -> (&'static str, &str, &str) {
     (issuer.id.kind.as_str(), issuer.id.namespace.as_deref().unwrap_or_default(), &issuer.id.name)
+}
+
+fn seconds(time: &Option<Time>) -> Option<i64> {
+    time.as_ref().map(|time| time.0.as_second())
 }
 
 fn annotation_hash<K: Resource>(object: &K) -> u64 {

@@ -47,8 +47,9 @@ struct Inner {
     egress_refused: Family<ForPurpose, Counter>,
     dns_records_left_behind: Counter,
     accounts_left_behind: Counter,
-    account_key_rollovers: Family<Rollovers, Counter>,
+    account_key_rollovers: Family<Attempts, Counter>,
     revocations: Family<Revocations, Counter>,
+    authorizations: Family<Attempts, Counter>,
     cache_lookups: Family<Watched, Counter>,
     unreadable_objects: Family<UnreadableObjects, Gauge>,
     leader: Gauge,
@@ -120,6 +121,9 @@ impl Metrics {
         let revocations = Family::default();
         let help = "Attempts to revoke a certificate, by result and revocation reason";
         registry.register("revocations", help, revocations.clone());
+        let authorizations = Family::default();
+        let help = "Attempts to prove control of names in spec.acme.authorizations";
+        registry.register("authorizations", help, authorizations.clone());
         let cache_lookups = Family::default();
         let help = "Objects that were looked up in the caches of the watches";
         registry.register("cache_lookups", help, cache_lookups.clone());
@@ -163,6 +167,7 @@ impl Metrics {
             accounts_left_behind,
             account_key_rollovers,
             revocations,
+            authorizations,
             cache_lookups,
             unreadable_objects,
             leader,
@@ -196,7 +201,7 @@ impl Metrics {
     /// An attempt to change an account key has ended.
     pub fn account_key_rolled_over(&self, succeeded: bool) {
         let result = if succeeded { "succeeded" } else { "failed" };
-        self.0.account_key_rollovers.get_or_create(&Rollovers { result }).inc();
+        self.0.account_key_rollovers.get_or_create(&Attempts { result }).inc();
     }
 
     /// A certificate is in its Secret, `took` after its issuance started, which was due for this reason.
@@ -223,6 +228,12 @@ impl Metrics {
     /// An account that was to be deactivated is left behind.
     pub fn account_left_behind(&self) {
         self.0.accounts_left_behind.inc();
+    }
+
+    /// An attempt to prove control of a name in `spec.acme.authorizations` has ended.
+    pub fn authorization(&self, succeeded: bool) {
+        let result = if succeeded { "succeeded" } else { "failed" };
+        self.0.authorizations.get_or_create(&Attempts { result }).inc();
     }
 
     /// The CA was asked to revoke a certificate for this reason.
@@ -326,7 +337,7 @@ struct OfOperation {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Rollovers {
+struct Attempts {
     result: &'static str,
 }
 

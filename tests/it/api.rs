@@ -200,6 +200,9 @@ async fn an_issuer_that_cannot_be_honoured_is_refused_with_a_sentence() -> Resul
                 "caBundle and skipTLSVerify are mutually exclusive; remove one",
             ),
             (format!("{server}, caaCheck: Warn"), "caaCheck: Unsupported value"),
+            (format!("{server}, authorizations: [{{ dnsName: '*.a.test' }}]"), "authorizations[0].dnsName"),
+            (format!("{server}, authorizations: [{{ dnsName: a.test }}, {{ dnsName: a.test }}]"), "Duplicate value"),
+            (format!("{server}, authorizations: [{{ subdomains: true }}]"), "dnsName: Required value"),
             (format!("{server}, requestTimeout: 4s"), "must be a duration from 5s to 5m"),
             (format!("{server}, requestTimeout: 301s"), "must be a duration from 5s to 5m"),
             (

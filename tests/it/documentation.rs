@@ -180,6 +180,7 @@ fn used() -> Result<Metrics> {
     metrics.egress_refused("acme");
     metrics.account_left_behind();
     metrics.account_key_rolled_over(true);
+    metrics.authorization(true);
     metrics.cache_lookups("Certificate").inc();
     metrics.unreadable("Certificate", Part::Object, 1);
     metrics.revocation(RevocationOutcome::GivenUp, RevocationReason::Superseded.as_str());

@@ -19,12 +19,14 @@ pub const MAX_ANNOTATION: usize = 65_536;
 pub const MAX_LABEL: usize = 63;
 /// The maximum number of solvers in an issuer.
 pub const MAX_SOLVERS: usize = 100;
+/// The maximum number of authorizations that an issuer keeps.
+pub const MAX_AUTHORIZATIONS: usize = 50;
 /// The longest URL, in characters.
 pub const MAX_URL: usize = 2048;
 /// The longest configuration of a webhook, in characters of JSON.
 pub const MAX_CONFIG: usize = 65_536;
 
-/// The pattern of a DNS name, for groups and solvers of webhooks.
+/// The pattern of a DNS name without a wildcard.
 pub const DNS_NAME: &str =
     "^[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?([.][a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?)*$";
 /// The pattern of an object's name.

@@ -21,6 +21,9 @@ pub const CONDITION_KEY_ROLLOVER: &str = "KeyRollover";
 /// On a Certificate with `renewal.windows`: does its renewal start within a window?
 pub const CONDITION_RENEWAL_WINDOW: &str = "RenewalWindow";
 
+/// On an issuer with `authorizations`: are all of them valid?
+pub const CONDITION_AUTHORIZATIONS_KEPT: &str = "AuthorizationsKept";
+
 /// Defines a constant for each reason, and a list of all reasons. `tests/it/documentation.rs` compares the list with the
 /// documentation.
 macro_rules! reasons {
@@ -91,6 +94,18 @@ pub mod issuer_reason {
         ACCOUNT_KEY_NOT_OURS = "AccountKeyNotOurs";
         /// Another issuer uses the same account key Secret, and a new key would not suit it.
         ACCOUNT_KEY_SHARED = "AccountKeyShared";
+        /// All authorizations in the spec are valid.
+        AUTHORIZATIONS_VALID = "AuthorizationsValid";
+        /// Control of a name is being proved for the first time.
+        AUTHORIZATION_PENDING = "AuthorizationPending";
+        /// The CA did not validate a name, or rejected the request; the message quotes its error. The operator retries.
+        AUTHORIZATION_FAILED = "AuthorizationFailed";
+        /// An authorization has expired, and could not be renewed; the message says why. The operator retries.
+        AUTHORIZATION_EXPIRED = "AuthorizationExpired";
+        /// The CA does not offer pre-authorization.
+        PRE_AUTHORIZATION_NOT_OFFERED = "PreAuthorizationNotOffered";
+        /// No dns-01 solver of the issuer matches a name in `authorizations`.
+        NO_DNS01_SOLVER = "NoDNS01Solver";
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod account_end;
 mod allow;
+mod authorization;
 mod base64;
 pub mod bounds;
 mod caa;
@@ -26,6 +27,7 @@ mod unsupported;
 
 pub use account_end::*;
 pub use allow::*;
+pub use authorization::*;
 pub use base64::*;
 pub use caa::*;
 pub use certificate::*;
@@ -129,7 +131,7 @@ pub const ANNOTATION_CERT_MANAGER_CERTIFICATE: &str = "cert-manager.io/certifica
 /// Finalizer on a Certificate that requires cleanup before it is deleted: to remove a TXT record or rules in an existing
 /// Ingress, or to revoke a certificate.
 pub const FINALIZER: &str = "certwright.dev/cleanup";
-/// Finalizer on an issuer whose account must be deactivated when the issuer is deleted.
+/// Finalizer on an issuer whose account must be deactivated when the issuer is deleted, or that has a TXT record to remove.
 pub const FINALIZER_ACCOUNT: &str = "certwright.dev/account";
 
 /// Data key of a Secret with a private key.

@@ -6,6 +6,7 @@
 //! - [`allow`]: who may use a ClusterIssuer;
 //! - [`caa`]: whether CAA records allow a CA to issue;
 //! - [`account`]: the next step of an issuer's account;
+//! - [`authorization`]: the next step of the authorizations that an issuer keeps;
 //! - [`annotated`]: Certificates requested by annotations on Ingresses and Gateways;
 //! - [`fair_slots`]: slots that are shared fairly between namespaces;
 //! - [`tls_secret`]: what is written into TLS Secrets and read from them;
@@ -29,6 +30,7 @@
 pub mod account;
 pub mod allow;
 pub mod annotated;
+pub mod authorization;
 pub mod backoff;
 pub mod caa;
 pub mod conditions;

@@ -76,6 +76,7 @@ fn facts(
         optional("Serial", status.serial_number.clone()),
         optional("Failures", failure),
         optional("Order", order),
+        optional("Proved until", at(status.authorization_expires.as_ref())),
         remark("Revocation", status, CONDITION_REVOCATION),
         to_be_revoked(status, now),
         remark("Windows", status, CONDITION_RENEWAL_WINDOW),

@@ -22,6 +22,7 @@ use certwright_api::{CONDITION_READY, Certificate};
 use certwright_core::account::{AccountRefusal, has_other_terms};
 use certwright_core::allow;
 use certwright_core::conditions::{condition, is_true};
+use certwright_core::authorization::authorized;
 use certwright_core::issuance::{IssuerView, at_rest_until};
 use certwright_core::ledger::Owner;
 use certwright_core::reissue::SecretView;
@@ -268,7 +269,9 @@ async fn view_issuer(
             if has_other_terms(acme, terms) {
                 context.wake_issuer(&issuer.id);
             }
+            let at_ca = clock::now().saturating_add(account.server().ahead().unwrap_or_default());
             let view = IssuerView::Ready {
+                authorized: at_ca.map_or_else(|_| Vec::new(), |at_ca| authorized(status, &acme.uri, at_ca)),
                 account: acme.uri.clone(),
                 solvers: issuer.spec.solvers.clone(),
                 profile: profile.map(str::to_owned).or_else(|| issuer.spec.profile.clone()),

@@ -13,9 +13,9 @@ use crate::controller::issuer_record::secrets_namespace;
 use crate::controller::presenter;
 use crate::runtime::clock;
 use certwright_acme::{Account, AcmeError, Authorization, NewOrder};
-use certwright_api::{ChallengeWay, CsrSignatureHash, DnsRecordStatus, IssuerKind};
+use certwright_api::{ChallengeWay, CsrSignatureHash, IssuerKind};
 use certwright_core::issuance::{
-    CaaQuestion, Challenged, Download, Outcome, Unseen, ValueCount, challenge_type,
+    CaaQuestion, Challenged, Download, Outcome, Unseen, challenge_type,
 };
 use certwright_core::{records, reissue, revocation};
 use certwright_pki::{Chain, PrivateKey, SignatureHash, certificate_signing_request};
@@ -76,7 +76,7 @@ impl ReconcileCertificate {
             let (refused, records) = (&refused, &status.dns_records);
             async move {
                 let seen = match (challenge.way, refused) {
-                    (ChallengeWay::TxtRecord, _) => see_record(context, records, &expected).await.map(Some),
+                    (ChallengeWay::TxtRecord, _) => presenter::see(context, records, &expected).await.map(Some),
                     (ChallengeWay::HttpRoute, Some(refused)) => Err(refused.clone()),
                     (ChallengeWay::HttpRoute | ChallengeWay::Ingress | ChallengeWay::EditedIngress, _) => {
                         let seen =
@@ -158,22 +158,6 @@ impl ReconcileCertificate {
         let reused = reissue::reuses_key(wanted, &self.secret_view, revoked);
         let current = || self.current_key.clone().filter(|_| reused);
         made.or_else(current).ok_or(Error::Bug("an order goes on without its private key"))
-    }
-}
-
-/// How many TXT records there are beside the one with this key authorization, or why it is not visible.
-async fn see_record(
-    context: &Context,
-    records: &[DnsRecordStatus],
-    expected: &str,
-) -> Result<ValueCount, String> {
-    let its = |record: &&DnsRecordStatus| record.removal.is_none() && record.key_authorization == expected;
-    match records.iter().find(its) {
-        Some(record) => {
-            let values = presenter::visible(context, record).await?;
-            Ok(ValueCount { fqdn: record.fqdn.clone(), values })
-        }
-        None => Err("the TXT record is missing from the status".to_owned()),
     }
 }
 

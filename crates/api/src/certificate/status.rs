@@ -68,6 +68,10 @@ pub struct CertificateStatus {
     /// The current order at the CA.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order: Option<OrderStatus>,
+    /// The earliest time at which the CA's validation of a name of the last order expires, if the operator has read that. A name
+    /// without a solver has to be validated again before the next order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authorization_expires: Option<Time>,
     /// The challenges of the current order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub challenges: Vec<ChallengeStatus>,

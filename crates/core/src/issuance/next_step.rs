@@ -8,13 +8,14 @@ use super::pace::{backing_off, failed_generation, is_due_by_time, too_soon};
 use super::step::{make_room, wait};
 use super::waiting::{look_at_cluster_again, waiting_since, without_password};
 use super::{IssuanceStep, IssuerView, Situation, Snapshot, State};
+use crate::authorization::{Authorized, ancestor};
 use crate::duplicates;
 use crate::records;
 use crate::reissue::Due;
 use crate::renewal::{Placement, whole_seconds};
 use crate::revocation;
 use crate::spec::ValidatedCertificate;
-use certwright_acme::NewOrder;
+use certwright_acme::{Identifier, NewOrder};
 use certwright_api::{CertificateStatus, Solver, certificate_reason as reason};
 
 /// If renewal information is due but the issuer is not ready, it is checked again after this time.
@@ -55,7 +56,7 @@ pub fn last_step(state: &State, seen: &Snapshot<'_>, now: Timestamp) -> Option<I
 
 /// When the ledgers in the status next require something.
 pub fn next_chore(status: &CertificateStatus) -> Option<Timestamp> {
-    records::next_removal(status).into_iter().chain(revocation::next_attempt(status)).min()
+    records::next_removal(&status.dns_records).into_iter().chain(revocation::next_attempt(status)).min()
 }
 
 /// While there is nothing to do, asks the CA at intervals for renewal information.
@@ -108,7 +109,7 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> IssuanceStep {
             false => make_room(None, reason::NOT_ALLOWED, message.to_owned()),
         };
     }
-    let (account, solvers, profile) = match situation.issuer {
+    let (account, solvers, profile, authorized) = match situation.issuer {
         IssuerView::NotFound if situation.has_leftovers(now) => {
             return IssuanceStep::Abandon { message: "the issuer of the order no longer exists".to_owned() };
         }
@@ -130,7 +131,7 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> IssuanceStep {
                 format!("{} {} is not ready: {message}", wanted.issuer_kind.as_str(), wanted.issuer_name);
             return make_room(situation.leftovers_end(), reason::ISSUER_NOT_READY, message);
         }
-        IssuerView::Ready { account, solvers, profile } => (account, solvers, profile),
+        IssuerView::Ready { account, solvers, profile, authorized } => (account, solvers, profile, authorized),
     };
     if situation.state.progress.doubted.is_some() {
         return IssuanceStep::AskAccount;
@@ -142,11 +143,11 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> IssuanceStep {
         None if is_due_by_time(situation, &due, now) && situation.ca_ahead.is_none() => IssuanceStep::AskTime,
         None => too_soon(situation, &due, now)
             .or_else(|| too_many(situation, wanted, &due, now))
-            .unwrap_or_else(|| begin(situation, wanted, (account, solvers, profile.clone()), now)),
+            .unwrap_or_else(|| begin(situation, wanted, (account, solvers, profile.clone(), authorized), now)),
         Some(order) if order.account != *account => {
             IssuanceStep::Abandon { message: "the order belongs to another account".to_owned() }
         }
-        Some(_) => go_on(situation, wanted, solvers, profile.as_deref(), now),
+        Some(_) => go_on(situation, wanted, (solvers, authorized), profile.as_deref(), now),
     }
 }
 
@@ -249,7 +250,7 @@ fn too_many(
 fn begin(
     situation: &Situation<'_>,
     wanted: &ValidatedCertificate,
-    (account, solvers, profile): (&str, &[Solver], Option<String>),
+    (account, solvers, profile, authorized): (&str, &[Solver], Option<String>, &[Authorized]),
     now: Timestamp,
 ) -> IssuanceStep {
     if let Some(step) = without_password(situation, now) {
@@ -268,9 +269,18 @@ fn begin(
     let lifetime = situation.lifetime();
     let not_after = lifetime.and_then(|lifetime| situation.at_ca(now).checked_add(lifetime).ok());
     IssuanceStep::PlaceOrder(Box::new(NewOrder {
-        identifiers: wanted.identifiers(),
+        identifiers: identifiers(wanted, authorized),
         not_after: not_after.map(whole_seconds),
         profile,
         replaces: situation.replaces().map(str::to_owned),
     }))
+}
+
+/// The names to order. The CA is told which ones an authorization of a domain above covers, if it knows such authorizations.
+fn identifiers(wanted: &ValidatedCertificate, authorized: &[Authorized]) -> Vec<Identifier> {
+    let with_ancestor = |identifier: Identifier| {
+        let ancestor_domain = ancestor(authorized, &identifier.value).map(str::to_owned);
+        Identifier { ancestor_domain, ..identifier }
+    };
+    wanted.identifiers().into_iter().map(with_ancestor).collect()
 }

@@ -106,7 +106,7 @@ pub struct Poll {
 
 impl Poll {
     /// When to ask a CA again that has been working since `since`; `None` if immediately.
-    pub(super) fn next(&self, since: Timestamp, bounds: (Duration, Duration)) -> Option<Timestamp> {
+    pub(crate) fn next(&self, since: Timestamp, bounds: (Duration, Duration)) -> Option<Timestamp> {
         Some(look_again(since, self.at?, self.retry_after, bounds))
     }
 }

@@ -11,18 +11,19 @@ use super::step::{make_room, wait};
 use super::{
     Authorizations, IssuanceStep, Learned, Presented, Proof, SelfCheckResult, Situation, asked, value_count,
 };
+use crate::authorization::Authorized;
 use crate::backoff::look_again;
 use crate::records::CleanupTask;
 use certwright_api::{Solver, certificate_reason as reason};
 
 /// Bounds of the interval at which a failing self-check is repeated.
-const SELF_CHECK_BOUNDS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(10));
+pub(crate) const SELF_CHECK_BOUNDS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(10));
 /// The same, once a TXT record is overdue.
 const OVERDUE_BOUNDS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(300));
 /// Bounds of the interval at which the TXT records at a name are counted again if there are too many.
 const ROOM_BOUNDS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 /// Bounds of the interval at which presenting an answer is retried.
-const PRESENT_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+pub(crate) const PRESENT_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 /// Bounds of the interval at which authorizations without a matching solver are read again: somebody may prove control manually
 /// at the CA.
 const NO_SOLVER_BOUNDS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
@@ -43,7 +44,11 @@ const SILENCE_BOUNDS: (Duration, Duration) = (Duration::from_secs(300), Duration
 const PROPAGATION_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The order waits for its authorizations.
-pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestamp) -> IssuanceStep {
+pub(super) fn prove(
+    situation: &Situation<'_>,
+    (solvers, authorized): (&[Solver], &[Authorized]),
+    now: Timestamp,
+) -> IssuanceStep {
     let learned = situation.learned();
     let Some(Authorizations { found, at }) = &learned.authorizations else { return asked::read(situation) };
     if let Some(failure) = asked::for_other_name(situation, found) {
@@ -60,6 +65,14 @@ pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestam
     let challenged = match challenges(found, solvers, situation.labels) {
         Ok(challenged) => challenged,
         Err(_) if situation.is_presented() => return IssuanceStep::Tidy(CleanupTask::Withdraw),
+        Err(none) if is_authorized_since(situation, &none, authorized, now) => {
+            return match situation.order_settles().filter(|until| *until > now) {
+                Some(until) => make_room(Some(until), reason::NO_SOLVER, unproved(situation, &none)),
+                None => IssuanceStep::Abandon {
+                    message: "the issuer was authorized for its names after the order was placed".to_owned(),
+                },
+            };
+        }
         Err(none) => {
             let since = processing_since(situation, now);
             return match learned.poll.next(since, NO_SOLVER_BOUNDS).filter(|until| *until > now) {
@@ -112,6 +125,19 @@ pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestam
         None => IssuanceStep::SelfCheck,
         Some(result) => see(situation, presented.since, result, challenged, answer, now),
     }
+}
+
+/// Whether each name without a solver was authorized after the order was placed. An order does not take note of that, but the next
+/// one will.
+fn is_authorized_since(
+    situation: &Situation<'_>,
+    none: &NoSolver,
+    authorized: &[Authorized],
+    now: Timestamp,
+) -> bool {
+    let Some(order) = &situation.state.status.order else { return false };
+    let later = |one: &&Authorized| (order.created.0..=now).contains(&one.since);
+    none.names().all(|name| authorized.iter().filter(later).any(|one| one.may_cover(name)))
 }
 
 /// Which names have no solver. One that the current certificate has was proved at the CA in another way, such as by e-mail.
@@ -212,7 +238,7 @@ fn see(
 }
 
 /// How long the records of the challenges may take to reach all name servers.
-fn propagation_timeout(challenged: &[Challenged]) -> Duration {
+pub(crate) fn propagation_timeout(challenged: &[Challenged]) -> Duration {
     let timeouts = challenged.iter().filter_map(|challenged| match &challenged.way {
         Way::Record(solver) => {
             let set = solver.propagation.as_ref().and_then(|propagation| propagation.timeout);

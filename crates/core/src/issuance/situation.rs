@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Learned, State};
+use crate::authorization::Authorized;
 use crate::backoff::Backoff;
 use crate::duplicates;
 use crate::reissue::{self, Current, Due, SecretView, Urgency};
@@ -41,6 +42,8 @@ pub enum IssuerView {
         solvers: Vec<Solver>,
         /// The profile to ask for.
         profile: Option<String>,
+        /// The names that its account is authorized for ahead of any order.
+        authorized: Vec<Authorized>,
     },
 }
 
@@ -258,6 +261,12 @@ impl Situation<'_> {
     pub(super) fn failed_with_this_order(&self) -> bool {
         let failed = self.state.status.last_failure_time.as_ref();
         self.state.status.order.as_ref().zip(failed).is_some_and(|(order, failed)| order.created <= *failed)
+    }
+
+    /// When the order is old enough to tell whether something happened before or after it was placed.
+    pub(super) fn order_settles(&self) -> Option<Timestamp> {
+        const RESOLUTION: SignedDuration = SignedDuration::from_secs(2);
+        self.state.status.order.as_ref()?.created.0.checked_add(RESOLUTION).ok()
     }
 
     /// When the leftovers of an order become useless.

@@ -1,3 +1,4 @@
+mod authorized;
 mod ca;
 mod caa;
 mod clock;
