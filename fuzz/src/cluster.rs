@@ -1,6 +1,7 @@
 //! Objects in the cluster, which whoever may write them wrote: specs, annotations, and status read back.
 
 mod annotated;
+mod authorizations;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -191,7 +192,11 @@ fn decide_on(case: &Case) {
         let situation = seen.with(&state);
         let _ = (situation.due(now), situation.replaces(), situation.next_duplicate(now));
         let _ = kstatus::of_certificate(&status.conditions);
-        let _ = (records::holds(&status), records::next_removal(&status.dns_records), revocation::next_attempt(&status));
+        let _ = (
+            records::holds(&status),
+            records::next_removal(&status.dns_records),
+            revocation::next_attempt(&status),
+        );
         let _ = records::last_chore(&status, true, deleted, now);
         let mut ledger = status.dns_records;
         let failed = |record: &DnsRecordStatus| (record.clone(), Err("words".to_owned()));
@@ -319,6 +324,7 @@ pub fn issuer(data: &[u8]) {
         let consequence = state.apply(&snapshot, account::Outcome::Rested, *NOW);
         assert!(consequence.reports.contains(&account::Report::Write));
     }
+    authorizations::kept(spec, status.clone());
     let _ = kstatus::of_issuer(&status.conditions);
     let offered: Authorization = serde_json::from_value(serde_json::json!({
         "status": "pending", "identifier": { "type": "dns", "value": "www.example.com" },

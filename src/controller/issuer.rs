@@ -4,11 +4,11 @@ mod account_keys;
 mod act;
 mod authorizations;
 mod deactivation;
-mod verified;
 mod gather;
 mod previous;
 mod report;
 mod rollover;
+mod verified;
 
 use std::sync::Arc;
 
@@ -126,6 +126,9 @@ async fn reconcile_within(
     }
     let mut work = ReconcileIssuer::gather(record, account_secret, context).await?;
     let until = reconcile_once(&mut work, (&id, &uid), deleted, context).await;
+    if until.is_err() {
+        work.progress.keep_unwritten(&work.state.status);
+    }
     context.authorizations.keep(&uid, std::mem::take(&mut work.progress));
     Ok((until?, work.written))
 }

@@ -38,7 +38,8 @@ pub async fn present(
     certificate: &Certificate,
     challenged: &[Challenged],
 ) -> Result<Vec<Unseen>, Error> {
-    let (namespace, uid) = (certificate.namespace().unwrap_or_default(), certificate.uid().unwrap_or_default());
+    let (namespace, uid) =
+        (certificate.namespace().unwrap_or_default(), certificate.uid().unwrap_or_default());
     let ledger = certificate.status.as_ref().map(|status| status.dns_records.as_slice()).unwrap_or_default();
     let records = records::add(context, (&namespace, &uid), ledger, challenged);
     let services: BTreeSet<ServiceType> =

@@ -80,7 +80,8 @@ impl WatchHandlers {
         let retried = &issuer.status.observed_retry_request;
         // An order that lacks a solver is placed again once its names are authorized.
         let authorizations = issuer.status.authorizations.iter();
-        let authorized: Vec<_> = authorizations.map(|entry| (&entry.dns_name, seconds(&entry.valid_since))).collect();
+        let authorized: Vec<_> =
+            authorizations.map(|entry| (&entry.dns_name, seconds(&entry.valid_since))).collect();
         let for_certificates = (issuer.generation, ready, words, account, retried, authorized);
         if self.matters(&issuer.uid, Aspect::ForCertificates, for_certificates) {
             if !self.context.serves_issuer(issuer) {

@@ -17,7 +17,8 @@ const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
 #[tokio::test]
 async fn a_certificate_under_a_kept_name_needs_no_solver() -> Result<()> {
     TestNamespace::with("kept", async |ns| {
-        let scene = Scene::start(ns, steady().new_authz(MONTH).config("subdomainsCovered", json!(true))).await?;
+        let scene =
+            Scene::start(ns, steady().new_authz(MONTH).config("subdomainsCovered", json!(true))).await?;
         scene.keep(ns, json!([{ "dnsName": "a.test" }])).await?;
         let kept = ns.wait_condition("issuer/ca", "AuthorizationsKept", "True", SOON).await?;
         let entry = &kept["status"]["authorizations"][0];
@@ -37,10 +38,20 @@ async fn a_certificate_under_a_kept_name_needs_no_solver() -> Result<()> {
         assert_eq!(tls(ns, "web-tls").await?.chain.leaf().dns_names.len(), 2);
         assert_eq!(scene.said(path::CHALLENGE).len(), 0, "nothing was to be proved");
         let orders = scene.said(NEW_ORDER);
-        ensure!(!orders.is_empty() && !orders[0].payload.to_string().contains("ancestorDomain"), "{orders:?}");
+        ensure!(
+            !orders.is_empty() && !orders[0].payload.to_string().contains("ancestorDomain"),
+            "{orders:?}"
+        );
         let until = web["status"]["authorizationExpires"].as_str().context("no expiry")?;
         assert_eq!(until, expires);
-        ensure!(scene.ground.operator.metrics().await?.contains("certwright_authorizations_total{result=\"succeeded\"} 1"));
+        ensure!(
+            scene
+                .ground
+                .operator
+                .metrics()
+                .await?
+                .contains("certwright_authorizations_total{result=\"succeeded\"} 1")
+        );
         Ok(())
     })
     .await
@@ -92,7 +103,8 @@ async fn a_ca_that_knows_rfc_9444_is_told_of_subdomains() -> Result<()> {
 #[tokio::test]
 async fn a_certificate_that_came_too_early_is_ordered_again_once_its_name_is_kept() -> Result<()> {
     TestNamespace::with("early", async |ns| {
-        let scene = Scene::start(ns, steady().new_authz(MONTH).config("subdomainsCovered", json!(true))).await?;
+        let scene =
+            Scene::start(ns, steady().new_authz(MONTH).config("subdomainsCovered", json!(true))).await?;
         scene.keep(ns, json!([])).await?;
         ns.apply(&certificate("web", &["www.a.test"], "")).await?;
         let refused =
@@ -155,6 +167,7 @@ async fn what_the_ca_says_of_a_wrong_record_is_reported_and_the_record_is_remove
         ensure!(message.contains("a.test: The CA could not validate it: "), "{message}");
         assert_eq!(condition(&issuer, "Ready").context("not ready")?.0, "True");
         ensure!(issuer["status"]["authorizations"][0]["nextAttemptTime"].is_string(), "{issuer:#}");
+        assert_eq!(issuer["status"]["authorizations"][0]["state"], "invalid");
         let (type_, note) = event(ns, "ca", "Unauthorized").await?;
         assert_eq!(type_, "Warning");
         ensure!(note.contains("a.test: The CA could not validate it"), "{note}");
@@ -168,7 +181,8 @@ async fn what_the_ca_says_of_a_wrong_record_is_reported_and_the_record_is_remove
 #[tokio::test]
 async fn an_issuer_deleted_while_it_waits_takes_its_record_along() -> Result<()> {
     TestNamespace::with("deleted", async |ns| {
-        let (ground, _lagging) = with_lagging_server(ns, Ground::builder().pebble(steady().new_authz(MONTH))).await?;
+        let (ground, _lagging) =
+            with_lagging_server(ns, Ground::builder().pebble(steady().new_authz(MONTH))).await?;
         let scene = Scene::on(ns, ground).await?;
         scene.keep(ns, json!([{ "dnsName": "a.test" }])).await?;
         scene.ground.wait_values("a.test", 1).await?;

@@ -14,9 +14,7 @@ use crate::controller::presenter;
 use crate::runtime::clock;
 use certwright_acme::{Account, AcmeError, Authorization, NewOrder};
 use certwright_api::{ChallengeWay, CsrSignatureHash, IssuerKind};
-use certwright_core::issuance::{
-    CaaQuestion, Challenged, Download, Outcome, Unseen, challenge_type,
-};
+use certwright_core::issuance::{CaaQuestion, Challenged, Download, Outcome, Unseen, challenge_type};
 use certwright_core::{records, reissue, revocation};
 use certwright_pki::{Chain, PrivateKey, SignatureHash, certificate_signing_request};
 
@@ -76,7 +74,9 @@ impl ReconcileCertificate {
             let (refused, records) = (&refused, &status.dns_records);
             async move {
                 let seen = match (challenge.way, refused) {
-                    (ChallengeWay::TxtRecord, _) => presenter::see(context, records, &expected).await.map(Some),
+                    (ChallengeWay::TxtRecord, _) => {
+                        presenter::see(context, records, &expected).await.map(Some)
+                    }
                     (ChallengeWay::HttpRoute, Some(refused)) => Err(refused.clone()),
                     (ChallengeWay::HttpRoute | ChallengeWay::Ingress | ChallengeWay::EditedIngress, _) => {
                         let seen =

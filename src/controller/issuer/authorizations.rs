@@ -126,7 +126,8 @@ impl ReconcileIssuer {
             AuthorizationStep::SelfCheck(challenged) => {
                 let expected = account.key_authorization(&challenged.token);
                 let seen = presenter::see(context, &self.state.status.dns_records, &expected).await;
-                let unseen = |words| Unseen { challenge: challenged.url.clone(), typ: challenged.typ.clone(), words };
+                let unseen =
+                    |words| Unseen { challenge: challenged.url.clone(), typ: challenged.typ.clone(), words };
                 match seen {
                     Ok(count) => Outcome::SelfChecked { failures: Vec::new(), counts: vec![count] },
                     Err(words) => Outcome::SelfChecked { failures: vec![unseen(words)], counts: Vec::new() },
@@ -140,7 +141,9 @@ impl ReconcileIssuer {
                 }
                 Outcome::GivenUp
             }
-            AuthorizationStep::Remove(removals) => Outcome::RecordsRemoved(self.withdraw(removals, context).await?),
+            AuthorizationStep::Remove(removals) => {
+                Outcome::RecordsRemoved(self.withdraw(removals, context).await?)
+            }
         })
     }
 

@@ -72,10 +72,11 @@ impl ReconcileIssuer {
         context: &Context,
     ) -> Result<Self, Error> {
         let secret = secrets::read(&context.client, &account_secret.0, &account_secret.1).await?;
-        let (status, unverified) = verified(&issuer, context);
+        let (mut status, unverified) = verified(&issuer, context);
+        let mut progress = context.authorizations.recall(&issuer.uid);
+        progress.resume(&mut status);
         let mut state = State::new(status, &issuer.spec.server);
         state.recorded = issuer.status.clone();
-        let progress = context.authorizations.recall(&issuer.uid);
         let seen = Seen {
             issuer,
             account_secret,

@@ -8,8 +8,8 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
-use super::verified::owner;
 use super::gather::ReconcileIssuer;
+use super::verified::owner;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer_record::IssuerRecord;

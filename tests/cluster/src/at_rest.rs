@@ -165,7 +165,12 @@ pub fn status_at_rest(
 ) -> Result<CertificateStatus> {
     let (name, uid) = (certificate.name_any(), certificate.uid().context("a Certificate without uid")?);
     let wanted = ValidatedCertificate::new(&certificate.spec, None);
-    let issuer = IssuerView::Ready { account: account.to_owned(), solvers: Vec::new(), profile: None, authorized: Vec::new() };
+    let issuer = IssuerView::Ready {
+        account: account.to_owned(),
+        solvers: Vec::new(),
+        profile: None,
+        authorized: Vec::new(),
+    };
     let (missing, stored) = (SecretView::default(), view(secret, Some(name.clone()), true));
     let before = Snapshot {
         uid: &uid,

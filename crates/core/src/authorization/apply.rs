@@ -126,7 +126,8 @@ impl State<'_> {
             AuthorizationStatus::Valid
                 if authorization.expires.is_some_and(|expires| expires <= seen.at_ca(now)) =>
             {
-                let message = "The CA answered with an authorization that has expired; tell the CA's operator";
+                let message =
+                    "The CA answered with an authorization that has expired; tell the CA's operator";
                 self.forget_attempt(name);
                 self.fail(
                     seen,
@@ -143,7 +144,8 @@ impl State<'_> {
                         entry.state = authorization.status.to_string();
                     }
                 }
-                let before = self.progress.attempt.take().filter(|attempt| attempt.pending.url == pending.url);
+                let before =
+                    self.progress.attempt.take().filter(|attempt| attempt.pending.url == pending.url);
                 let (proof, told) =
                     before.map_or((Proof::Absent, None), |attempt| (attempt.proof, attempt.told));
                 let poll = Poll { at: Some(now), retry_after };
@@ -151,8 +153,13 @@ impl State<'_> {
                 self.progress.attempt = Some(Attempt { name, pending, authorization, poll, proof, told });
                 Consequence::DECIDE
             }
-            _ => {
+            status => {
                 self.forget_attempt(name);
+                let is_known = !matches!(status, AuthorizationStatus::Other(_));
+                if let Some(entry) = self.entry(name).filter(|entry| is_known && entry.valid_since.is_none())
+                {
+                    entry.state = status.to_string();
+                }
                 self.fail(seen, Failure::rejected(name, &authorization), now)
             }
         }
@@ -173,8 +180,8 @@ impl State<'_> {
         let renewal = seen.here(renewal_time(at_ca, end, RenewalRule::Default, &seed));
         let renewal = renewal.max(now.saturating_add(LEAST_WAIT).unwrap_or(now));
         let Some(entry) = self.entry(name) else { return Consequence::DECIDE };
-        let is_news = entry.valid_since.is_none() || entry.expires.as_ref().map(|time| time.0)
-            != authorization.expires.map(whole_seconds);
+        let is_news = entry.valid_since.is_none()
+            || entry.expires.as_ref().map(|time| time.0) != authorization.expires.map(whole_seconds);
         entry.state = authorization.status.to_string();
         entry.subdomains = authorization.covers_subdomains;
         entry.expires = authorization.expires.map(|time| Time(whole_seconds(time)));
@@ -208,7 +215,8 @@ impl State<'_> {
                 attempt.told = Some(now);
                 let at = (!is_validated(&challenge.status)).then_some(now);
                 attempt.poll = Poll { at, retry_after };
-                let its = attempt.authorization.challenges.iter_mut().filter(|known| known.url == challenge.url);
+                let its =
+                    attempt.authorization.challenges.iter_mut().filter(|known| known.url == challenge.url);
                 its.for_each(|known| {
                     (known.status, known.error) = (challenge.status.clone(), challenge.error.clone());
                 });
@@ -221,13 +229,7 @@ impl State<'_> {
         }
     }
 
-    fn refused(
-        &mut self,
-        name: &str,
-        error: &AcmeError,
-        seen: &Snapshot<'_>,
-        now: Timestamp,
-    ) -> Consequence {
+    fn refused(&mut self, name: &str, error: &AcmeError, seen: &Snapshot<'_>, now: Timestamp) -> Consequence {
         match error {
             AcmeError::Paused { until } => {
                 Consequence::wait(Some(whole_seconds_up(*until)), vec![Report::Write])

@@ -56,7 +56,9 @@ impl Failure {
         let problem = authorization.error();
         let said = match problem {
             Some(problem) => format!("The CA could not validate it: {problem}"),
-            None => format!("The CA reports the authorization as {}, and gives no reason", authorization.status),
+            None => {
+                format!("The CA reports the authorization as {}, and gives no reason", authorization.status)
+            }
         };
         let code = problem.map(Problem::code).unwrap_or_default();
         Self {

@@ -10,7 +10,8 @@ use super::{AuthorizationStep, Failure, Snapshot};
 use crate::backoff::look_again;
 use crate::disposition::Disposition;
 use crate::issuance::{
-    Challenged, PRESENT_BOUNDS, Proof, SELF_CHECK_BOUNDS, challenges, propagation_timeout, solver_of, why_wait,
+    Challenged, PRESENT_BOUNDS, Proof, SELF_CHECK_BOUNDS, challenges, propagation_timeout, solver_of,
+    why_wait,
 };
 use certwright_acme::{Authorization, ChallengeStatus};
 use certwright_api::{IssuerStatus, Solver, issuer_reason as reason};
@@ -84,25 +85,21 @@ pub(super) fn without_solver(name: &str, seen: &Snapshot<'_>) -> Option<Failure>
 /// The challenge, and the solver that answers it: the one for the name, or else the one for the wildcard below it.
 fn challenge(attempt: &Attempt, seen: &Snapshot<'_>) -> Result<Challenged, Failure> {
     let solvers = dns01(seen);
-    let mut why = None;
+    let mut why = String::new();
     for wildcard in [false, true] {
         let authorization = Authorization { wildcard, ..attempt.authorization.clone() };
         let authorizations = [(attempt.pending.url.clone(), authorization)];
-        match challenges(&authorizations, &solvers, &BTreeMap::new()) {
-            Ok(chosen) => why = why.or(chosen.into_iter().next().map(Ok)),
-            Err(none) => why = why.or(Some(Err(none.to_string()))),
-        }
-        if let Some(Ok(challenged)) = why {
-            return Ok(challenged);
+        match challenges(&authorizations, &solvers, &BTreeMap::new()).map(|chosen| chosen.into_iter().next())
+        {
+            Ok(Some(challenged)) => return Ok(challenged),
+            Ok(None) => {}
+            Err(none) => why = none.to_string(),
         }
     }
-    match (without_solver(&attempt.name, seen), why) {
-        (None, Some(Err(words))) => {
-            let failed = reason::AUTHORIZATION_FAILED;
-            Err(Failure::found(&attempt.name, failed, words, Disposition::NotAllowed))
-        }
-        _ => Err(no_solver(&attempt.name)),
-    }
+    // If there is a solver, the CA does not offer its challenge.
+    Err(without_solver(&attempt.name, seen).unwrap_or_else(|| {
+        Failure::found(&attempt.name, reason::AUTHORIZATION_FAILED, why, Disposition::NotAllowed)
+    }))
 }
 
 fn no_solver(name: &str) -> Failure {

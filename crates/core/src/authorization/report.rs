@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::Snapshot;
 use crate::conditions;
-use certwright_acme::AuthorizationStatus;
+use certwright_acme::{AuthorizationStatus, CODES};
 use certwright_api::{
     CONDITION_AUTHORIZATIONS_KEPT, IssuerStatus, KeptAuthorizationStatus, issuer_reason as reason,
 };
@@ -57,7 +57,10 @@ fn lack(entry: &KeptAuthorizationStatus, at_ca: Timestamp) -> Option<(&'static s
     let expires = entry.expires.as_ref().map(|time| time.0).filter(|_| is_valid);
     let words = entry.message.as_deref().unwrap_or("control of it is being proved");
     if expires.is_some_and(|expires| expires <= at_ca) {
-        return Some((reason::AUTHORIZATION_EXPIRED, format!("{name}: the authorization has expired. {words}")));
+        return Some((
+            reason::AUTHORIZATION_EXPIRED,
+            format!("{name}: the authorization has expired. {words}"),
+        ));
     }
     let failed = entry.failed_attempts.is_some().then(|| word_of(entry.reason.as_deref()));
     match (is_valid, failed) {
@@ -74,6 +77,7 @@ fn lack(entry: &KeptAuthorizationStatus, at_ca: Timestamp) -> Option<(&'static s
 /// The constant for a reason in the status. Anything else was not written by this operator.
 fn word_of(reason: Option<&str>) -> &'static str {
     let word = reason.unwrap_or_default();
-    let ours = reason::ALL.iter().find(|known| **known == word).copied();
-    ours.or_else(|| crate::disposition::reason(word)).unwrap_or(reason::AUTHORIZATION_FAILED)
+    let ours = reason::ALL.iter().copied().find(|known| *known == word);
+    let of_ca = || CODES.iter().map(|code| code.name).find(|known| *known == word);
+    ours.or_else(of_ca).unwrap_or(reason::AUTHORIZATION_FAILED)
 }

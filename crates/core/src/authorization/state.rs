@@ -6,9 +6,7 @@ use super::progress::Progress;
 use super::{Snapshot, report};
 use crate::conditions::condition;
 use crate::records;
-use certwright_api::{
-    CONDITION_AUTHORIZATIONS_KEPT, DnsRecordStatus, IssuerStatus, KeptAuthorizationStatus,
-};
+use certwright_api::{CONDITION_AUTHORIZATIONS_KEPT, DnsRecordStatus, IssuerStatus, KeptAuthorizationStatus};
 
 /// The state of the authorizations that an issuer keeps.
 #[derive(Debug)]
@@ -28,9 +26,12 @@ impl State<'_> {
         let mut known = std::mem::take(&mut self.status.authorizations);
         for (name, _) in seen.names() {
             let place = known.iter().position(|entry| entry.dns_name == name);
-            let entry = place.map(|place| known.swap_remove(place)).filter(|entry| is_of(entry, seen.account));
-            let mut entry = entry
-                .unwrap_or_else(|| KeptAuthorizationStatus { dns_name: name, ..KeptAuthorizationStatus::default() });
+            let entry =
+                place.map(|place| known.swap_remove(place)).filter(|entry| is_of(entry, seen.account));
+            let mut entry = entry.unwrap_or_else(|| KeptAuthorizationStatus {
+                dns_name: name,
+                ..KeptAuthorizationStatus::default()
+            });
             entry.pending.take_if(|pending| pending.account != seen.account);
             if is_new_spec {
                 entry.next_attempt_time = None;
@@ -46,21 +47,18 @@ impl State<'_> {
         {
             self.progress.useless = Some(dropped.pending.url);
         }
-        self.note_unwritten();
+        self.drop_other();
         self.retire_others(seen, now);
         report::set_condition(self.status, seen, now);
     }
 
-    /// An authorization that could not be recorded is recorded with the next write. If the status records another one, another
-    /// replica has gone on in the meantime.
-    fn note_unwritten(&mut self) {
+    /// If the status does not record what this process is having validated, another replica has gone on in the meantime.
+    fn drop_other(&mut self) {
         let Some(attempt) = &self.progress.attempt else { return };
-        let (name, pending) = (attempt.name.clone(), attempt.pending.clone());
-        let Some(entry) = self.entry(&name) else { return };
-        match &entry.pending {
-            Some(other) if other.url != pending.url => self.progress.attempt = None,
-            Some(_) => {}
-            None => entry.pending = Some(pending),
+        let (name, url) = (attempt.name.clone(), attempt.pending.url.clone());
+        let recorded = self.entry(&name).and_then(|entry| entry.pending.as_ref());
+        if recorded.is_none_or(|recorded| recorded.url != url) {
+            self.progress.attempt = None;
         }
     }
 

@@ -220,7 +220,7 @@ fn an_authorization_that_cannot_be_renewed_is_reported_as_expired_only_when_it_i
 fn a_record_that_no_server_has_ends_the_attempt() {
     let mut world = World::new(1);
     world.visible = false;
-    world.settle_for(SignedDuration::from_mins(12));
+    world.settle_for(SignedDuration::from_secs(640));
     let (_, reason, message) = world.kept().unwrap();
     assert_eq!(reason, reason::AUTHORIZATION_FAILED);
     assert!(message.contains("does not see the answer yet"), "{message}");

@@ -17,7 +17,8 @@ use crate::events::Event;
 use crate::records;
 use crate::renewal::whole_seconds;
 use certwright_acme::{
-    AcmeError, AcmeResponse, Authorization, AuthorizationStatus, Challenge, ChallengeStatus, NewOrder, Order, OrderStatus,
+    AcmeError, AcmeResponse, Authorization, AuthorizationStatus, Challenge, ChallengeStatus, NewOrder, Order,
+    OrderStatus,
 };
 use certwright_api::{CertificateAcmeStatus, DnsRecordStatus, certificate_reason as reason};
 

@@ -131,7 +131,9 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> IssuanceStep {
                 format!("{} {} is not ready: {message}", wanted.issuer_kind.as_str(), wanted.issuer_name);
             return make_room(situation.leftovers_end(), reason::ISSUER_NOT_READY, message);
         }
-        IssuerView::Ready { account, solvers, profile, authorized } => (account, solvers, profile, authorized),
+        IssuerView::Ready { account, solvers, profile, authorized } => {
+            (account, solvers, profile, authorized)
+        }
     };
     if situation.state.progress.doubted.is_some() {
         return IssuanceStep::AskAccount;
@@ -141,9 +143,11 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> IssuanceStep {
     }
     match &situation.state.status.order {
         None if is_due_by_time(situation, &due, now) && situation.ca_ahead.is_none() => IssuanceStep::AskTime,
-        None => too_soon(situation, &due, now)
-            .or_else(|| too_many(situation, wanted, &due, now))
-            .unwrap_or_else(|| begin(situation, wanted, (account, solvers, profile.clone(), authorized), now)),
+        None => {
+            too_soon(situation, &due, now).or_else(|| too_many(situation, wanted, &due, now)).unwrap_or_else(
+                || begin(situation, wanted, (account, solvers, profile.clone(), authorized), now),
+            )
+        }
         Some(order) if order.account != *account => {
             IssuanceStep::Abandon { message: "the order belongs to another account".to_owned() }
         }

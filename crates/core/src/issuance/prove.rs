@@ -17,7 +17,8 @@ use crate::records::CleanupTask;
 use certwright_api::{Solver, certificate_reason as reason};
 
 /// Bounds of the interval at which a failing self-check is repeated.
-pub(crate) const SELF_CHECK_BOUNDS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(10));
+pub(crate) const SELF_CHECK_BOUNDS: (Duration, Duration) =
+    (Duration::from_millis(50), Duration::from_secs(10));
 /// The same, once a TXT record is overdue.
 const OVERDUE_BOUNDS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(300));
 /// Bounds of the interval at which the TXT records at a name are counted again if there are too many.

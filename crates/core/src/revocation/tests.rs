@@ -53,7 +53,12 @@ impl Case {
         Self {
             wanted: ValidatedCertificate::new(&spec, None),
             secret: secret(serial),
-            issuer: IssuerView::Ready { account: "account/1".to_owned(), solvers: Vec::new(), profile: None, authorized: Vec::new() },
+            issuer: IssuerView::Ready {
+                account: "account/1".to_owned(),
+                solvers: Vec::new(),
+                profile: None,
+                authorized: Vec::new(),
+            },
             state: State::default(),
             labels: std::collections::BTreeMap::new(),
             asked: RevocationRequests::default(),

@@ -1,16 +1,19 @@
 //! A world for the state machine: a CA, the DNS, the status in the API server, and a process that is killed, fails to write, and
 //! loses answers. It decides nothing: that is left to `next_step` and `apply`.
 
+mod ca;
+
 use std::collections::{BTreeSet, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 
+use self::ca::AtCa;
 use super::super::*;
 use crate::backoff::Backoff;
 use crate::conditions::condition;
 use crate::deletion::Deletion;
 use crate::issuance::{Unseen, ValueCount};
-use certwright_acme::{AcmeError, AcmeResponse, Authorization, Challenge, ChallengeType, Operation, txt_value};
+use certwright_acme::{AcmeError, ChallengeType, Operation, txt_value};
 use certwright_api::{
     CONDITION_AUTHORIZATIONS_KEPT, Dns01Solver, DnsRecordStatus, IssuerStatus, KeptAuthorization, Solver,
 };
@@ -34,16 +37,6 @@ pub enum Fate {
 /// The reconcile ended: the process was killed, or the API server failed.
 #[derive(Debug)]
 struct Broken;
-
-/// An authorization at the CA.
-#[derive(Clone, Debug)]
-pub struct AtCa {
-    pub url: String,
-    pub name: String,
-    pub state: &'static str,
-    pub expires: Timestamp,
-    pub account: String,
-}
 
 pub struct World {
     pub now: Timestamp,
@@ -135,6 +128,7 @@ impl World {
     /// One reconcile that is aborted after this many steps.
     pub fn reconcile_up_to(&mut self, steps: usize) -> Option<Timestamp> {
         let mut status = self.status.clone();
+        self.progress.resume(&mut status);
         for _ in 0..steps {
             match self.step(&mut status) {
                 Ok(Next::Decide) => {}
@@ -157,7 +151,8 @@ impl World {
                 None => break,
                 Some(LastStep::Wait(until)) => self.now = until,
                 Some(LastStep::Remove(removals)) => {
-                    let answers: Vec<_> = removals.into_iter().map(|removal| self.remove(removal.record)).collect();
+                    let answers: Vec<_> =
+                        removals.into_iter().map(|removal| self.remove(removal.record)).collect();
                     state.removed(&answers, Some(deletion), self.now);
                 }
             }
@@ -202,7 +197,8 @@ impl World {
         let outcome = match self.act(step, &mut state) {
             Ok(outcome) => outcome,
             Err((Broken, survives)) => {
-                self.progress = if survives { progress } else { Progress::default() };
+                self.progress = progress;
+                self.is_broken(survives, status);
                 return Err(Broken);
             }
         };
@@ -212,13 +208,19 @@ impl World {
             if report == Report::Write
                 && let Err((Broken, survives)) = self.write(status)
             {
-                if !survives {
-                    self.progress = Progress::default();
-                }
+                self.is_broken(survives, status);
                 return Err(Broken);
             }
         }
         Ok(consequence.next)
+    }
+
+    /// The process was killed, or continues from what it could not write.
+    fn is_broken(&mut self, survives: bool, status: &IssuerStatus) {
+        match survives {
+            true => self.progress.keep_unwritten(status),
+            false => self.progress = Progress::default(),
+        }
     }
 
     /// Writes the status, if it has changed.
@@ -243,8 +245,12 @@ impl World {
     }
 
     /// Makes an effect at somebody else; an error is a lost answer.
-    fn effect<T>(&mut self, effect: impl FnOnce(&mut Self) -> T) -> Result<Result<T, AcmeError>, (Broken, bool)> {
-        let error = || AcmeError::Timeout { operation: Operation::NewAuthorization, host: "acme.test".to_owned() };
+    fn effect<T>(
+        &mut self,
+        effect: impl FnOnce(&mut Self) -> T,
+    ) -> Result<Result<T, AcmeError>, (Broken, bool)> {
+        let error =
+            || AcmeError::Timeout { operation: Operation::NewAuthorization, host: "acme.test".to_owned() };
         match self.fates.pop_front().unwrap_or(Fate::Works) {
             Fate::Works => Ok(Ok(effect(self))),
             Fate::Refused => Ok(Err(error())),
@@ -284,7 +290,8 @@ impl World {
                 };
                 state.begin_presentation(vec![record.clone()], self.now);
                 self.write(state.status)?;
-                let recorded = |world: &Self| world.status.dns_records.iter().any(|known| known.value == record.value);
+                let recorded =
+                    |world: &Self| world.status.dns_records.iter().any(|known| known.value == record.value);
                 assert!(recorded(self), "a record is in the status before it is in the DNS");
                 let added = self.effect(|world| {
                     world.added += 1;
@@ -341,51 +348,5 @@ impl World {
         self.removed += 1;
         self.dns.remove(&(record.fqdn.clone(), record.value.clone()));
         (record, Ok(()))
-    }
-
-    fn request(&mut self, name: &str) -> Option<AcmeResponse<Authorization>> {
-        if !self.offers {
-            return None;
-        }
-        let url = format!("authz/{}", self.ca.len());
-        let name = self.other_name.clone().unwrap_or_else(|| name.to_owned());
-        let state = if self.already_valid { "valid" } else { "pending" };
-        let (expires, account) = (self.now + self.lifetime, self.account.clone());
-        self.ca.push(AtCa { url: url.clone(), name, state, expires, account });
-        Some(self.read(&url))
-    }
-
-    fn read(&self, url: &str) -> AcmeResponse<Authorization> {
-        let one = self.ca.iter().find(|one| one.url == url).unwrap();
-        assert_eq!(one.account, self.account, "an authorization of another account is not read");
-        let error = (one.state == "invalid").then(
-            || serde_json::json!({ "type": "urn:ietf:params:acme:error:unauthorized", "detail": "no such record" }),
-        );
-        let authorization = serde_json::json!({
-            "status": one.state,
-            "expires": one.expires.to_string(),
-            "identifier": { "type": "dns", "value": one.name },
-            "challenges": [{
-                "type": "dns-01", "url": format!("{url}/challenge"), "token": format!("token-{url}"),
-                "status": if one.state == "pending" { "pending" } else { one.state }, "error": error,
-            }],
-        });
-        let value = serde_json::from_value(authorization).unwrap();
-        AcmeResponse { value, location: Some(url.to_owned()), retry_after: None }
-    }
-
-    /// The CA validates at once.
-    fn answer(&mut self, url: &str) -> AcmeResponse<Challenge> {
-        let authorization = url.strip_suffix("/challenge").unwrap().to_owned();
-        let value = txt_value(&format!("token-{authorization}.{}", self.thumbprint));
-        let proved = self.dns.iter().any(|(_, known)| *known == value) && !self.rejects;
-        let expires = self.now + self.lifetime;
-        let one = self.ca.iter_mut().find(|one| one.url == authorization).unwrap();
-        if one.state == "pending" {
-            (one.state, one.expires) = (if proved { "valid" } else { "invalid" }, expires);
-        }
-        let read = self.read(&authorization);
-        let value = read.value.challenges.into_iter().next().unwrap();
-        AcmeResponse { value, location: None, retry_after: None }
     }
 }

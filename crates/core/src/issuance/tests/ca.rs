@@ -3,7 +3,8 @@
 mod certificate;
 mod revocation;
 
-use certificate::certificate;
+pub use certificate::VALID_UNTIL;
+use certificate::{certificate, without_ancestor};
 pub use revocation::{By, Revoked, Revokes};
 
 use std::collections::VecDeque;
@@ -19,9 +20,6 @@ use certwright_pki::PrivateKey;
 
 /// The lifetime of an order that is not complete.
 pub const ORDER_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
-
-/// When the validations expire that a new order finds.
-pub const VALID_UNTIL: &str = "2026-06-01T00:00:00Z";
 
 pub struct Ca {
     pub orders: Vec<CaOrder>,
@@ -149,6 +147,7 @@ impl Ca {
         }
         self.call(|ca| {
             let number = ca.orders.len();
+            let identifiers: Vec<Identifier> = identifiers.into_iter().map(without_ancestor).collect();
             let authorizations =
                 identifiers.iter().map(|name| authorization(name, number, ca.knows_the_names)).collect();
             ca.orders.push(CaOrder {

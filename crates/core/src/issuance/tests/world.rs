@@ -215,7 +215,8 @@ impl World {
     }
 
     pub fn issuer_solves(&mut self, name: &str, account: &str, solver: Solver) {
-        let view = IssuerView::Ready { account: account.to_owned(), solvers: vec![solver], profile: None, authorized: Vec::new() };
+        let (account, solvers) = (account.to_owned(), vec![solver]);
+        let view = IssuerView::Ready { account, solvers, profile: None, authorized: Vec::new() };
         self.issuers.insert(name.to_owned(), view);
     }
 

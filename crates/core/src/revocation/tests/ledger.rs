@@ -31,7 +31,12 @@ fn the_account_of_a_certificate_is_recorded_when_it_is_known_and_stays() {
     case.issuer = ready;
     case.keeps_ledger(None);
     assert_eq!(case.ledger().certificates[0].account.as_deref(), Some("account/1"));
-    case.issuer = IssuerView::Ready { account: "account/2".to_owned(), solvers: Vec::new(), profile: None, authorized: Vec::new() };
+    case.issuer = IssuerView::Ready {
+        account: "account/2".to_owned(),
+        solvers: Vec::new(),
+        profile: None,
+        authorized: Vec::new(),
+    };
     assert_eq!(case.next(), None, "a new account has not issued it");
 }
 

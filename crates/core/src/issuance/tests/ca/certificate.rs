@@ -68,3 +68,11 @@ fn intermediate() -> &'static CertifiedIssuer<'static, KeyPair> {
         CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
     })
 }
+
+/// When the validations expire that a new order finds.
+pub const VALID_UNTIL: &str = "2026-06-01T00:00:00Z";
+
+/// A name of an order as the certificate has it.
+pub(super) fn without_ancestor(name: Identifier) -> Identifier {
+    Identifier { ancestor_domain: None, ..name }
+}
