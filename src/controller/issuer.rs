@@ -8,6 +8,7 @@ mod gather;
 mod previous;
 mod report;
 mod rollover;
+mod unverified;
 mod verified;
 
 use std::sync::Arc;
