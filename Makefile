@@ -25,7 +25,7 @@ IMAGE_PROFILE ?= release
 IMAGE_TARGET ?= $(shell rustc --print host-tuple)
 IMAGE_SOURCE ?=
 # What the image is made from. tests/it/image.rs reads this line, too.
-IMAGE_INPUTS := Cargo.lock Cargo.toml LICENSE Makefile crates deploy/base/rbac.yaml docs/troubleshooting.md image src
+IMAGE_INPUTS := Cargo.lock Cargo.toml LICENSE Makefile crates deploy/base/rbac.yaml deploy/certificate-signing-requests/rbac.yaml docs/troubleshooting.md image src
 VERSION := $(shell sed -n '/^version = /{ s/.*"\(.*\)"/\1/p; q }' Cargo.toml)
 IMAGE := $(TARGET)/image/certwright-$(VERSION)-oci.tar
 SBOM := $(TARGET)/image/certwright-$(VERSION).cdx.json

@@ -256,7 +256,9 @@ pub(crate) fn config(settings: &Run, responder_port: u16) -> Config {
         orders_per_account: settings.orders_per_account,
         duplicate_certificate_limit: settings.duplicate_certificate_limit,
         min_issuance_interval: settings.min_issuance_interval,
+        revocation_check_interval: settings.revocation_check_interval,
         annotations: annotations(settings),
+        certificate_signing_requests: settings.certificate_signing_requests,
     }
 }
 

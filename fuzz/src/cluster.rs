@@ -1,6 +1,8 @@
 //! Objects in the cluster, which whoever may write them wrote: specs, annotations, and status read back.
 
 mod annotated;
+mod authorizations;
+mod signing_request;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -30,6 +32,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use self::annotated::{gateway, ingress};
+pub use self::signing_request::signing_request;
 use crate::pki::{CHAIN, KEY, NOW};
 use crate::property::{message, refusal};
 
@@ -151,6 +154,7 @@ fn decide_on(case: &Case) {
             account: "https://ca.example/account/1".to_owned(),
             solvers: case.solvers.clone(),
             profile: None,
+            authorized: Vec::new(),
         };
         let deleted = certificate.metadata.deletion_timestamp.as_ref().map(|time| time.0);
         let deleted = deleted.map(|since| Deletion { since, with_namespace: false });
@@ -185,12 +189,18 @@ fn decide_on(case: &Case) {
                 request,
                 deleted,
             ),
+            listed: None,
+            checks_lists: true,
         };
         check_step(next_step(&state, &seen, now), now);
         let situation = seen.with(&state);
         let _ = (situation.due(now), situation.replaces(), situation.next_duplicate(now));
         let _ = kstatus::of_certificate(&status.conditions);
-        let _ = (records::holds(&status), records::next_removal(&status), revocation::next_attempt(&status));
+        let _ = (
+            records::holds(&status),
+            records::next_removal(&status.dns_records),
+            revocation::next_attempt(&status),
+        );
         let _ = records::last_chore(&status, true, deleted, now);
         let mut ledger = status.dns_records;
         let failed = |record: &DnsRecordStatus| (record.clone(), Err("words".to_owned()));
@@ -318,6 +328,7 @@ pub fn issuer(data: &[u8]) {
         let consequence = state.apply(&snapshot, account::Outcome::Rested, *NOW);
         assert!(consequence.reports.contains(&account::Report::Write));
     }
+    authorizations::kept(spec, status.clone());
     let _ = kstatus::of_issuer(&status.conditions);
     let offered: Authorization = serde_json::from_value(serde_json::json!({
         "status": "pending", "identifier": { "type": "dns", "value": "www.example.com" },

@@ -6,7 +6,8 @@ use certwright_acme::{jwk_thumbprint, parse_mac_key};
 use certwright_core::reissue::SecretView;
 use certwright_pki::keystore::{self, Pkcs12Encryption};
 use certwright_pki::{
-    Chain, KeyAlgorithm, KeyEncoding, Leaf, PrivateKey, SignatureHash, Subject, certificate_signing_request,
+    Chain, KeyAlgorithm, KeyEncoding, Leaf, PrivateKey, RevocationList, SignatureHash, SigningRequest,
+    Subject, certificate_signing_request,
 };
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
@@ -45,6 +46,39 @@ pub fn check_chain(chain: &Chain) {
     }
 }
 
+pub fn crl(data: &[u8]) {
+    let list = match RevocationList::from_der(data) {
+        Ok(list) => list,
+        Err(error) => return refusal(&error),
+    };
+    for time in [Timestamp::MIN, Timestamp::MAX, *NOW] {
+        let _ = list.check_time(time).map_err(|error| refusal(&error));
+    }
+    let entries: Vec<_> = list.entries().collect();
+    for (place, entry) in entries.iter().enumerate() {
+        match entry {
+            Ok(entry) => assert!(entry.serial_number.bytes().all(|byte| byte.is_ascii_hexdigit())),
+            Err(error) => {
+                refusal(error);
+                assert_eq!(place + 1, entries.len(), "it is the last one");
+            }
+        }
+    }
+    for issuer in CHAIN.certificates() {
+        assert!(!list.is_signed_by(issuer), "nobody has the key of this CA");
+    }
+}
+
+pub fn signing_request(data: &[u8]) {
+    match SigningRequest::parse_pem(data) {
+        Ok(request) => {
+            let again = SigningRequest::parse_pem(request.pem().as_bytes());
+            assert_eq!(again.as_ref(), Ok(&request), "what was written can be read");
+        }
+        Err(error) => refusal(&error),
+    }
+}
+
 pub fn leaf_der(data: &[u8]) {
     match Leaf::from_der(data) {
         Ok(leaf) => check_leaf(&leaf),
@@ -54,6 +88,9 @@ pub fn leaf_der(data: &[u8]) {
 
 fn check_leaf(leaf: &Leaf) {
     assert!(leaf.serial_number.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    if let Some(url) = &leaf.revocation_list_url {
+        assert!(url.len() <= 1024 && url.bytes().all(|byte| byte.is_ascii_graphic()), "{url:?}");
+    }
     if let Some(id) = &leaf.certificate_id {
         let (authority, serial) = id.split_once('.').expect("two parts");
         let is_base64 =

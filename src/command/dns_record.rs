@@ -14,6 +14,7 @@ use certwright_acme::Meta;
 use certwright_api::{Certificate, ClusterIssuer, DnsPersist01Solver, Issuer, IssuerKind};
 use certwright_core::issuance::solver_of;
 use certwright_core::persistent_record::{Offer, PersistentAccount, PersistentRecord};
+use certwright_core::spec::names::dns_names;
 use certwright_egress::Egress;
 
 /// What to print the records of.
@@ -133,7 +134,7 @@ fn names_of(certificate: &Certificate, issuer: &IssuerRecord) -> Names {
         let (solver, _) = solver_of(&issuer.spec.solvers, name, &labels)?;
         Some((name.clone(), solver.dns_persist01.clone()?))
     };
-    certificate.spec.dns_names.iter().filter_map(with_solver).collect()
+    dns_names(&certificate.spec).iter().filter_map(with_solver).collect()
 }
 
 /// The settings of the solver for a name, or the usual ones.

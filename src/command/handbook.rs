@@ -8,6 +8,7 @@ use certwright_core::remedy;
 const PAGE: &str = include_str!("../../docs/troubleshooting.md");
 const OF_CAS: &str = "What a CA says";
 const OF_ANNOTATIONS: &str = "Ingresses and Gateways";
+const OF_SIGNING_REQUESTS: &str = "CertificateSigningRequests";
 
 /// A heading of the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +42,8 @@ pub struct Entry {
 /// All entries, in the order of the page.
 pub fn entries() -> Vec<Entry> {
     let mut entries = codes();
-    for of in [Chapter::Issuers.heading(), Chapter::Certificates.heading(), OF_ANNOTATIONS] {
+    let certificates = Chapter::Certificates.heading();
+    for of in [Chapter::Issuers.heading(), certificates, OF_ANNOTATIONS, OF_SIGNING_REQUESTS] {
         let sections = section(of).split("\n### ").skip(1);
         entries.extend(sections.filter_map(|entry| {
             let (heading, text) = entry.split_once('\n')?;

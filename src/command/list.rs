@@ -12,6 +12,7 @@ use super::shards::{Shard, divide, serving, shards};
 use super::{ClusterArgs, Error, Exit, outlook, print};
 use crate::runtime::clock;
 use certwright_api::{CONDITION_ISSUING, Certificate};
+use certwright_core::spec::names;
 
 /// Which Certificates to list, and how.
 #[derive(Args, Clone, Debug)]
@@ -199,14 +200,8 @@ fn rendered(certificates: &[Certificate], columns: Columns<'_>, now: Timestamp) 
             });
         }
         if wide {
-            let names = spec.dns_names.iter().chain(&spec.ip_addresses).chain(&spec.common_name);
-            let mut shown: Vec<&str> = Vec::new();
-            names.for_each(|name| {
-                if !shown.contains(&name.as_str()) {
-                    shown.push(name)
-                }
-            });
-            row.extend([spec.secret_name.clone(), shown.join(","), reason.unwrap_or_else(|| "-".to_owned())]);
+            let names = names::requested(spec).join(",");
+            row.extend([spec.secret_name.clone(), names, reason.unwrap_or_else(|| "-".to_owned())]);
         }
         row
     };

@@ -207,6 +207,11 @@ impl Cache {
         self.scopes.iter().flat_map(|scope| scope.certificates.indexed(index)).collect()
     }
 
+    /// Whether there is such a Certificate.
+    pub fn has_certificates(&self, index: &Index<'_>) -> bool {
+        self.scopes.iter().any(|scope| scope.certificates.has_indexed(index))
+    }
+
     /// An issuer.
     pub fn issuer(&self, id: &IssuerId) -> Option<IssuerRecord> {
         match (id.kind, &id.namespace) {

@@ -167,6 +167,7 @@ pub fn error_policy(certificate: Arc<Certificate>, error: &Error, context: Arc<C
     if error.object_is_gone() {
         context.in_flight.forget(&uid);
         context.renewal_info_polls.forget(&uid);
+        context.revocation_lists.forget(&uid);
         return None;
     }
     retry(&*certificate, error, &context)

@@ -15,6 +15,7 @@ use super::account_refusals::AccountRefusals;
 use super::accounts::Accounts;
 use super::annotated_objects::AnnotatedObjects;
 use super::api_server::ApiServer;
+use super::authorizations::AuthorizationsInProgress;
 use super::cache::{Cache, Index};
 use super::events::EventPublisher;
 use super::http01_state::Http01State;
@@ -25,7 +26,9 @@ use super::order_slots::OrderSlots;
 use super::reconcile_queue::ReconcileQueue;
 use super::renewal_info_polls::RenewalInfoPolls;
 use super::resolvers::Resolvers;
+use super::revocation_lists::RevocationLists;
 use super::self_checks::SelfChecks;
+use super::signing_requests::SigningRequests;
 use crate::runtime::clock;
 use crate::runtime::leader::Term;
 use crate::runtime::liveness::Liveness;
@@ -79,8 +82,12 @@ pub struct Config {
     pub duplicate_certificate_limit: usize,
     /// The minimum time between the last order and one that is due because of time.
     pub min_issuance_interval: Duration,
+    /// How often revocation lists are fetched; never, if it is zero.
+    pub revocation_check_interval: Duration,
     /// Certificates from annotations.
     pub annotations: AnnotationsConfig,
+    /// Whether CertificateSigningRequests are served.
+    pub certificate_signing_requests: bool,
 }
 
 /// Settings of Certificates that are created from annotations on Ingresses and Gateways.
@@ -130,10 +137,14 @@ pub struct Context {
     pub in_flight: InFlight,
     /// When CAs were asked for renewal information.
     pub renewal_info_polls: RenewalInfoPolls,
+    /// The revocation lists that Certificates name.
+    pub revocation_lists: RevocationLists,
     /// Notified when the deletion of a Certificate or an issuer starts, or this shard no longer serves it.
     pub departures: Notify,
     /// Errors about accounts that CAs returned to Certificates.
     pub account_refusals: AccountRefusals,
+    /// The authorizations that issuers are having validated.
+    pub authorizations: AuthorizationsInProgress,
     /// Requests reconciles of Certificates.
     pub certificate_queue: ReconcileQueue<Certificate>,
     /// Requests reconciles of Issuers.
@@ -142,6 +153,8 @@ pub struct Context {
     pub cluster_issuer_queue: ReconcileQueue<ClusterIssuer>,
     /// Ingresses and Gateways.
     pub annotated: AnnotatedObjects,
+    /// CertificateSigningRequests.
+    pub signing_requests: SigningRequests,
     /// The term in which this replica last led.
     led: Mutex<Option<Term>>,
 }
@@ -182,12 +195,15 @@ impl Context {
             egress,
             in_flight: InFlight::default(),
             renewal_info_polls: RenewalInfoPolls::new(clock::now()),
+            revocation_lists: RevocationLists::default(),
             departures: Notify::new(),
             account_refusals: AccountRefusals::default(),
+            authorizations: AuthorizationsInProgress::default(),
             certificate_queue: ReconcileQueue::default(),
             issuer_queue: ReconcileQueue::default(),
             cluster_issuer_queue: ReconcileQueue::default(),
             annotated: AnnotatedObjects::default(),
+            signing_requests: SigningRequests::default(),
             led: Mutex::default(),
             client,
             api_server,
@@ -211,6 +227,7 @@ impl Context {
         self.issuer_queue.disconnect();
         self.cluster_issuer_queue.disconnect();
         self.annotated.disconnect();
+        self.signing_requests.disconnect();
     }
 
     /// Waits until a Certificate is being deleted, or is gone from the cache.

@@ -92,6 +92,9 @@ pub enum Error {
         /// What the API server said.
         source: kube::Error,
     },
+    /// The API server could not be asked whether a user may use an Issuer.
+    #[error("a SubjectAccessReview failed; the operator needs the role for --certificate-signing-requests")]
+    ReviewAccess(#[source] kube::Error),
     /// The system has no random bytes.
     #[error("generating a random key failed")]
     NoRandomness,

@@ -2,11 +2,14 @@
 
 mod account_keys;
 mod act;
+mod authorizations;
 mod deactivation;
 mod gather;
 mod previous;
 mod report;
 mod rollover;
+mod unverified;
+mod verified;
 
 use std::sync::Arc;
 
@@ -18,7 +21,7 @@ use self::account_keys::next_key;
 use self::gather::{ReconcileIssuer, recorded};
 use super::context::Context;
 use super::error::Error;
-use super::issuer_record::{AccountSecret, IssuerRecord, account_secret};
+use super::issuer_record::{AccountSecret, IssuerId, IssuerRecord, account_secret};
 use super::reconciler::{Again, Gathering};
 use super::retry::retry;
 use super::secrets;
@@ -123,20 +126,34 @@ async fn reconcile_within(
         return Ok((None, false));
     }
     let mut work = ReconcileIssuer::gather(record, account_secret, context).await?;
-    let until = match deleted {
+    let until = reconcile_once(&mut work, (&id, &uid), deleted, context).await;
+    if until.is_err() {
+        work.progress.keep_unwritten(&work.state.status);
+    }
+    context.authorizations.keep(&uid, std::mem::take(&mut work.progress));
+    Ok((until?, work.written))
+}
+
+async fn reconcile_once(
+    work: &mut ReconcileIssuer,
+    (id, uid): (&IssuerId, &str),
+    deleted: Option<Timestamp>,
+    context: &Context,
+) -> Result<Option<Timestamp>, Error> {
+    work.drop_unverified(context).await?;
+    match deleted {
         Some(since) => {
             let namespace = id.namespace.as_deref();
             let with_namespace = namespace.is_some_and(|name| context.cache.namespace_is_ending(name));
-            work.end(Deletion { since, with_namespace }, context).await?
+            work.end(Deletion { since, with_namespace }, context).await
         }
         None => tokio::select! {
-            until = run(&mut work, context) => until?,
+            until = run(work, context) => until,
             // A slow CA does not delay a deletion, or another shard: the current step is aborted, as in a crash. The deletion
             // itself triggers the next reconcile.
-            () = context.issuer_departs(&id, &uid) => None,
+            () = context.issuer_departs(id, uid) => Ok(None),
         },
-    };
-    Ok((until, work.written))
+    }
 }
 
 async fn run(work: &mut ReconcileIssuer, context: &Context) -> Result<Option<Timestamp>, Error> {
@@ -152,7 +169,7 @@ async fn run(work: &mut ReconcileIssuer, context: &Context) -> Result<Option<Tim
             work.conclude(outcome, now, context).await
         };
         if let Next::Wait(until) = done.instrument(span).await? {
-            return Ok(until);
+            return work.keep_authorizations(until, context).await;
         }
     }
     let step = next_step(&work.state, &work.seen.snapshot(), clock::now());

@@ -16,9 +16,10 @@ mod services;
 use std::collections::BTreeSet;
 
 pub use persistent::persistent;
-pub use records::{challenge_label, located, remove, resolver, visible};
+pub use records::{add, challenge_label, located, remove, resolver, see};
 pub use services::sweep;
 
+use kube::ResourceExt;
 use kube::api::ListParams;
 
 use self::objects::{of_certificate, own_of_certificate};
@@ -38,7 +39,10 @@ pub async fn present(
     certificate: &Certificate,
     challenged: &[Challenged],
 ) -> Result<Vec<Unseen>, Error> {
-    let records = records::present(context, certificate, challenged);
+    let (namespace, uid) =
+        (certificate.namespace().unwrap_or_default(), certificate.uid().unwrap_or_default());
+    let ledger = certificate.status.as_ref().map(|status| status.dns_records.as_slice()).unwrap_or_default();
+    let records = records::add(context, (&namespace, &uid), ledger, challenged);
     let services: BTreeSet<ServiceType> =
         challenged.iter().filter_map(|one| service_type(&one.way)).collect();
     let over_http = async {

@@ -70,4 +70,5 @@ pub fn wake_whoever_failed(context: &Context) {
         context.wake_issuer(&issuer.id);
     }
     context.annotated.wake_those(|uid| failing.contains(uid));
+    context.signing_requests.wake_those(|uid| failing.contains(uid));
 }

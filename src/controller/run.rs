@@ -9,11 +9,12 @@ use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use super::check_revocation_lists::check_revocation_lists;
 use super::context::Context;
 use super::reconciler::reconciler;
 use super::report_unreadable::report;
 use super::retry::until_done;
-use super::{annotated, certificate, issuer, presenter};
+use super::{annotated, certificate, issuer, presenter, signing_request};
 use crate::runtime::clock;
 use crate::runtime::leader::Term;
 use crate::runtime::panics::caught;
@@ -39,7 +40,9 @@ pub async fn lead(
     if !context.led_before_in(term) {
         context.in_flight.clear();
         context.renewal_info_polls.begin(clock::now());
+        context.revocation_lists.begin();
         context.accounts.clear();
+        context.authorizations.clear();
         context.order_slots.clear();
         context.http01.clear();
     }
@@ -49,6 +52,10 @@ pub async fn lead(
     annotated.spawn("report of unreadable objects", report(context.clone()));
     if context.config.annotations.enabled {
         annotated::start(&context, &mut annotated);
+    }
+    let checks_lists = !context.config.revocation_check_interval.is_zero();
+    if context.config.certificate_signing_requests {
+        signing_request::start(&context, &mut annotated);
     }
     let farewell = async {
         stop.cancelled().await;
@@ -60,6 +67,7 @@ pub async fn lead(
         // These send no requests to CAs: they need not finish.
         Err(ended) = annotated.until_done(&stop) => Err(ended),
         never = sweep(&context) => match never {},
+        never = check_revocation_lists(context.clone()), if checks_lists => match never {},
         () = report(context.clone()) => Ok(()),
         _ = farewell => {
             info!("reconciles that take too long are cancelled");
@@ -70,7 +78,9 @@ pub async fn lead(
     if outcome.is_ok() {
         controllers.end().await;
         annotated.end().await;
-        context.liveness.unwatched(annotated::watches);
+        context
+            .liveness
+            .unwatched(|watched| annotated::watches(watched) || signing_request::watches(watched));
         info!("no longer leading");
     }
     outcome

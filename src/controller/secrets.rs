@@ -15,7 +15,7 @@ use crate::runtime::metrics::{ApiVerb, Metrics};
 use certwright_api::FIELD_MANAGER;
 use certwright_core::reading::{Fault, Reading};
 use certwright_core::secret::labels;
-pub use certwright_core::secret::{TYPE_TLS, annotation, data, purpose};
+pub use certwright_core::secret::{annotation, data, purpose};
 
 /// Kind of what is written, as metrics name it.
 const KIND: &str = "Secret";

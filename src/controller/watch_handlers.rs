@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
@@ -77,7 +78,11 @@ impl WatchHandlers {
         let words = condition(&issuer.status.conditions, CONDITION_READY)
             .map(|ready| (&ready.reason, &ready.message));
         let retried = &issuer.status.observed_retry_request;
-        let for_certificates = (issuer.generation, ready, words, account, retried);
+        // An order that lacks a solver is placed again once its names are authorized.
+        let authorizations = issuer.status.authorizations.iter();
+        let authorized: Vec<_> =
+            authorizations.map(|entry| (&entry.dns_name, seconds(&entry.valid_since))).collect();
+        let for_certificates = (issuer.generation, ready, words, account, retried, authorized);
         if self.matters(&issuer.uid, Aspect::ForCertificates, for_certificates) {
             if !self.context.serves_issuer(issuer) {
                 self.context.account_refusals.lift(&issuer.id);
@@ -147,6 +152,7 @@ impl WatchHandlers {
         self.context.http01.forget(&uid);
         self.context.in_flight.forget(&uid);
         self.context.renewal_info_polls.forget(&uid);
+        self.context.revocation_lists.forget(&uid);
         for next in self.context.order_slots.free(&uid) {
             self.context.certificate_queue.add(next);
         }
@@ -175,6 +181,8 @@ impl WatchHandler for WatchHandlers {
             Change::Seen(certificate) => {
                 self.context.http01.answer(&certificate, &self.context.ledger_keys);
                 self.context.in_flight.seen(&certificate);
+                self.context.revocation_lists.see(&certificate);
+                self.context.signing_requests.wake_by_certificate(&certificate);
                 if certificate.metadata.deletion_timestamp.is_some() {
                     self.context.departures.notify_waiters();
                 }
@@ -193,6 +201,7 @@ impl WatchHandler for WatchHandlers {
                 self.forget(certificate.metadata.uid.as_deref().unwrap_or_default());
                 self.certificate_gone(&certificate);
                 self.wake_entrances_of(&certificate);
+                self.context.signing_requests.wake_by_certificate(&certificate);
             }
             Change::Unreadable(certificate) => self.certificate_unreadable(&certificate),
         }
@@ -259,6 +268,7 @@ impl WatchHandlers {
             renewal: None,
             issuing: false,
             queued: false,
+            revoked: false,
         };
         let namespace = certificate.namespace().unwrap_or_default();
         self.context.metrics.certificate(&namespace, &certificate.name_any(), facts);
@@ -278,6 +288,7 @@ impl WatchHandlers {
         self.context.metrics.forget_issuer(kind, namespace, name);
         self.forget(&issuer.uid);
         self.context.account_refusals.lift(&issuer.id);
+        self.context.authorizations.forget(&issuer.uid);
         let own = &self.context.config.namespace;
         let secret = account_secret(issuer, own);
         let others = self.context.cache.issuers();
@@ -327,6 +338,10 @@ impl KeyAuthorizations for Context {
 /// The labels of an issuer's metric.
 fn named(issuer: &IssuerRecord) -> (&'static str, &str, &str) {
     (issuer.id.kind.as_str(), issuer.id.namespace.as_deref().unwrap_or_default(), &issuer.id.name)
+}
+
+fn seconds(time: &Option<Time>) -> Option<i64> {
+    time.as_ref().map(|time| time.0.as_second())
 }
 
 fn annotation_hash<K: Resource>(object: &K) -> u64 {

@@ -47,8 +47,11 @@ struct Inner {
     egress_refused: Family<ForPurpose, Counter>,
     dns_records_left_behind: Counter,
     accounts_left_behind: Counter,
-    account_key_rollovers: Family<Rollovers, Counter>,
+    account_key_rollovers: Family<ByResult, Counter>,
     revocations: Family<Revocations, Counter>,
+    revocations_by_ca: Counter,
+    revocation_list_checks: Family<ByResult, Counter>,
+    authorizations: Family<ByResult, Counter>,
     cache_lookups: Family<Watched, Counter>,
     unreadable_objects: Family<UnreadableObjects, Gauge>,
     leader: Gauge,
@@ -120,6 +123,15 @@ impl Metrics {
         let revocations = Family::default();
         let help = "Attempts to revoke a certificate, by result and revocation reason";
         registry.register("revocations", help, revocations.clone());
+        let revocations_by_ca = Counter::default();
+        let help = "Certificates that the CA was found to have revoked without being asked by the operator";
+        registry.register("revocations_by_ca", help, revocations_by_ca.clone());
+        let revocation_list_checks = Family::default();
+        let help = "Revocation lists of CAs that were compared with the certificates in use, by result";
+        registry.register("revocation_list_checks", help, revocation_list_checks.clone());
+        let authorizations = Family::default();
+        let help = "Attempts to prove control of names in spec.acme.authorizations";
+        registry.register("authorizations", help, authorizations.clone());
         let cache_lookups = Family::default();
         let help = "Objects that were looked up in the caches of the watches";
         registry.register("cache_lookups", help, cache_lookups.clone());
@@ -163,6 +175,9 @@ impl Metrics {
             accounts_left_behind,
             account_key_rollovers,
             revocations,
+            revocations_by_ca,
+            revocation_list_checks,
+            authorizations,
             cache_lookups,
             unreadable_objects,
             leader,
@@ -196,7 +211,7 @@ impl Metrics {
     /// An attempt to change an account key has ended.
     pub fn account_key_rolled_over(&self, succeeded: bool) {
         let result = if succeeded { "succeeded" } else { "failed" };
-        self.0.account_key_rollovers.get_or_create(&Rollovers { result }).inc();
+        self.0.account_key_rollovers.get_or_create(&ByResult { result }).inc();
     }
 
     /// A certificate is in its Secret, `took` after its issuance started, which was due for this reason.
@@ -225,9 +240,26 @@ impl Metrics {
         self.0.accounts_left_behind.inc();
     }
 
+    /// An attempt to prove control of a name in `spec.acme.authorizations` has ended.
+    pub fn authorization(&self, succeeded: bool) {
+        let result = if succeeded { "succeeded" } else { "failed" };
+        self.0.authorizations.get_or_create(&ByResult { result }).inc();
+    }
+
     /// The CA was asked to revoke a certificate for this reason.
     pub fn revocation(&self, outcome: RevocationOutcome, reason: &'static str) {
         self.0.revocations.get_or_create(&Revocations { result: outcome.as_str(), reason }).inc();
+    }
+
+    /// The CA was found to have revoked a certificate.
+    pub fn revoked_by_ca(&self) {
+        self.0.revocations_by_ca.inc();
+    }
+
+    /// A revocation list was checked, or could not be.
+    pub fn revocation_list_checked(&self, succeeded: bool) {
+        let result = if succeeded { "succeeded" } else { "failed" };
+        self.0.revocation_list_checks.get_or_create(&ByResult { result }).inc();
     }
 
     /// An object of this kind was written through the Kubernetes API.
@@ -326,7 +358,7 @@ struct OfOperation {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Rollovers {
+struct ByResult {
     result: &'static str,
 }
 

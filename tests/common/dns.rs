@@ -153,6 +153,12 @@ impl GroundBuilder {
         self
     }
 
+    /// The CA is set up like this.
+    pub fn pebble(mut self, pebble: PebbleBuilder) -> Self {
+        self.pebble = pebble;
+        self
+    }
+
     /// The CA queries a server that does not know the zones.
     pub fn unseen_by_the_ca(mut self) -> Self {
         self.ca_sees_zones = false;

@@ -6,6 +6,7 @@ use crate::common::schema;
 use std::collections::BTreeMap;
 
 use certwright_api::{Certificate, ClusterIssuer, Issuer};
+use certwright_core::authorization::authorized;
 use certwright_core::reading::{Readable, Reading};
 use certwright_core::solvers::solver_for;
 use certwright_core::spec::ValidatedCertificate;
@@ -59,14 +60,16 @@ proptest! {
         let status = certificate.status.unwrap_or_default();
         let now: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let _ = kstatus::of_certificate(&status.conditions);
-        let _ = (records::next_removal(&status), records::due(&status, true, None, now), records::due(&status, false, None, now));
+        let _ = (records::next_removal(&status.dns_records), records::due(&status, true, None, now), records::due(&status, false, None, now));
         let _ = (records::last_chore(&status, true, None, now), revocation::next_attempt(&status));
     }
 
     #[test]
     fn any_issuer_that_the_schema_takes_is_read_or_reported(object in schema::objects("issuers")) {
         let Some(issuer) = read_or_reported::<Issuer>(&object)? else { return Ok(()) };
-        let _ = kstatus::of_issuer(&issuer.status.unwrap_or_default().conditions);
+        let status = issuer.status.unwrap_or_default();
+        let _ = kstatus::of_issuer(&status.conditions);
+        let _ = (authorized(&status, "account", jiff::Timestamp::UNIX_EPOCH), records::next_removal(&status.dns_records));
         let _ = solver_for(&issuer.spec.acme.solvers, "a.test", true, &BTreeMap::new(), |_| true);
     }
 

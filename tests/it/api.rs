@@ -72,6 +72,7 @@ async fn a_certificate_that_cannot_be_honoured_is_refused_with_a_sentence() -> R
                 "revocation.deletionTimeout: has no effect without onDelete; set onDelete or remove the field",
             ),
             ("dnsNames: [a.test], revocation: { onDelete: superseded, deletionTimeout: 1d }", "deletionTimeout"),
+            ("dnsNames: [a.test], revocation: { onRevoked: Never }", "supported values: \"Reissue\", \"Report\""),
             ("dnsNames: [a.test], renewal: { policy: Never }", "supported values: \"RenewBefore\", \"Disabled\""),
             (
                 "dnsNames: [a.test], renewal: { policy: Disabled, windows: [{ cron: '0 2 * * *', windowDuration: 1h }] }",
@@ -200,6 +201,9 @@ async fn an_issuer_that_cannot_be_honoured_is_refused_with_a_sentence() -> Resul
                 "caBundle and skipTLSVerify are mutually exclusive; remove one",
             ),
             (format!("{server}, caaCheck: Warn"), "caaCheck: Unsupported value"),
+            (format!("{server}, authorizations: [{{ dnsName: '*.a.test' }}]"), "authorizations[0].dnsName"),
+            (format!("{server}, authorizations: [{{ dnsName: a.test }}, {{ dnsName: a.test }}]"), "Duplicate value"),
+            (format!("{server}, authorizations: [{{ subdomains: true }}]"), "dnsName: Required value"),
             (format!("{server}, requestTimeout: 4s"), "must be a duration from 5s to 5m"),
             (format!("{server}, requestTimeout: 301s"), "must be a duration from 5s to 5m"),
             (

@@ -11,7 +11,9 @@ use certwright::runtime::metrics::{
     ApiVerb, CertificateFacts, Metrics, Part, PerCertificate, ReconcileOutcome, RevocationOutcome,
 };
 use certwright_acme::CODES;
-use certwright_api::{RevocationReason, annotated_reason, certificate_reason, issuer_reason};
+use certwright_api::{
+    RevocationReason, annotated_reason, certificate_reason, issuer_reason, signing_request_reason,
+};
 use certwright_core::annotated::{ANNOTATIONS, Effect};
 use clap::CommandFactory;
 
@@ -28,6 +30,11 @@ fn every_reason_of_a_certificate_has_an_entry() -> Result<()> {
 #[test]
 fn every_reason_of_an_ingress_or_gateway_has_an_entry() -> Result<()> {
     assert_entries("Ingresses and Gateways", annotated_reason::ALL)
+}
+
+#[test]
+fn every_reason_of_a_signing_request_has_an_entry() -> Result<()> {
+    assert_entries("CertificateSigningRequests", signing_request_reason::ALL)
 }
 
 #[test]
@@ -180,14 +187,23 @@ fn used() -> Result<Metrics> {
     metrics.egress_refused("acme");
     metrics.account_left_behind();
     metrics.account_key_rolled_over(true);
+    metrics.authorization(true);
     metrics.cache_lookups("Certificate").inc();
     metrics.unreadable("Certificate", Part::Object, 1);
+    metrics.revoked_by_ca();
+    metrics.revocation_list_checked(true);
     metrics.revocation(RevocationOutcome::GivenUp, RevocationReason::Superseded.as_str());
     let now = Some("2026-01-01T00:00:00Z".parse()?);
     metrics.certificate(
         "web",
         "www",
-        CertificateFacts { ready: true, not_after: now, renewal: now, ..CertificateFacts::default() },
+        CertificateFacts {
+            ready: true,
+            not_after: now,
+            renewal: now,
+            revoked: true,
+            ..CertificateFacts::default()
+        },
     );
     metrics.issuer("Issuer", "web", "ca", true);
     Ok(metrics)

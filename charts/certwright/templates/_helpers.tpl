@@ -130,6 +130,9 @@ subjects:
 {{- if and .Values.watchNamespaces (eq (toString .Values.config.clusterIssuers) "true") }}
 {{- fail "config.clusterIssuers is true and watchNamespaces is set: the operator then has rights in these namespaces only, and ClusterIssuers are in none. Leave one of them empty." }}
 {{- end }}
+{{- if and .Values.watchNamespaces (eq (toString .Values.config.certificateSigningRequests) "true") }}
+{{- fail "config.certificateSigningRequests is true and watchNamespaces is set: the operator then has rights in these namespaces only, and CertificateSigningRequests are in none. Leave one of them empty." }}
+{{- end }}
 {{- if and .Values.caBundle.configMap .Values.caBundle.secret }}
 {{- fail "caBundle.configMap and caBundle.secret are both set: the certificates can come from one of them only. Leave the other empty." }}
 {{- end }}

@@ -11,7 +11,7 @@ use crate::shared_key::SharedKey;
 use crate::wire::{or_default, words};
 use crate::{
     AcmeError, AcmeResponse, Authorization, Challenge, Directory, DownloadedChain, ExternalAccountKey,
-    Limiter, Meta, NewOrder, Operation, Order, Server,
+    Identifier, Limiter, Meta, NewOrder, Operation, Order, Server,
 };
 use certwright_pki::PrivateKey;
 
@@ -196,6 +196,29 @@ impl Account {
     /// [`AcmeError`]
     pub async fn order(&self, url: &str) -> Result<AcmeResponse<Order>, AcmeError> {
         self.read(Operation::Order, url).await?.bounded()
+    }
+
+    /// Requests an authorization for a DNS name outside of any order (RFC 8555 section 7.4.1), if the CA offers that: `None` if
+    /// it does not. With `subdomains`, for its subdomains as well, if the CA knows such authorizations (RFC 9444 section 4.2). The
+    /// answer always has a location: the authorization's URL.
+    ///
+    /// # Errors
+    /// [`AcmeError`]
+    pub async fn new_authorization(
+        &self,
+        name: &str,
+        subdomains: bool,
+    ) -> Result<Option<AcmeResponse<Authorization>>, AcmeError> {
+        let directory = self.directory().await?;
+        let Some(url) = &directory.new_authz else { return Ok(None) };
+        let mut identifier = json!(Identifier::dns(name));
+        if subdomains && directory.meta.subdomain_auth_allowed {
+            identifier["subdomainAuthAllowed"] = json!(true);
+        }
+        let payload = json!({ "identifier": identifier });
+        let reply = self.post(Operation::NewAuthorization, url, &payload).await?;
+        reply.required_location()?;
+        reply.bounded().map(Some)
     }
 
     /// Reads an authorization (RFC 8555 section 7.5).

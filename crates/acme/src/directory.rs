@@ -56,6 +56,9 @@ pub struct Meta {
     /// The certificate profiles: names with descriptions (draft-ietf-acme-profiles).
     #[serde(deserialize_with = "or_default")]
     pub profiles: BTreeMap<String, String>,
+    /// Whether the CA knows authorizations that cover subdomains (RFC 9444 section 4.4).
+    #[serde(deserialize_with = "lenient")]
+    pub subdomain_auth_allowed: bool,
 }
 
 fn identities<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {

@@ -254,6 +254,8 @@ pub enum Operation {
     RenewalInfo,
     /// revokeCert (section 7.6).
     RevokeCertificate,
+    /// newAuthz (section 7.4.1).
+    NewAuthorization,
 }
 
 impl Operation {
@@ -294,6 +296,7 @@ impl fmt::Display for Operation {
             Self::Certificate => "downloading the certificate",
             Self::RenewalInfo => "fetching the renewal information",
             Self::RevokeCertificate => "revoking the certificate",
+            Self::NewAuthorization => "requesting the authorization",
         })
     }
 }

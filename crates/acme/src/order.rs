@@ -67,6 +67,9 @@ pub struct Authorization {
     /// Whether it is for the wildcard below the name.
     #[serde(default, deserialize_with = "or_default")]
     pub wildcard: bool,
+    /// Whether the CA says that it covers the subdomains of the name (RFC 9444 section 4.1).
+    #[serde(default, rename = "subdomainAuthAllowed", deserialize_with = "lenient")]
+    pub covers_subdomains: bool,
 }
 
 impl Authorization {

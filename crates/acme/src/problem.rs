@@ -143,9 +143,10 @@ fn instance<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>
 
 fn identifier<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Identifier>, D::Error> {
     let identifier: Option<Identifier> = lenient(deserializer)?;
-    Ok(identifier.map(|Identifier { typ, value }| Identifier {
+    Ok(identifier.map(|Identifier { typ, value, .. }| Identifier {
         typ: clean(&typ, MAX_SHORT),
         value: clean(&value, MAX_NAME),
+        ancestor_domain: None,
     }))
 }
 

@@ -50,7 +50,9 @@ pub(super) fn about(error: &AcmeError) -> About {
 
 fn of_operation(error: &AcmeError) -> About {
     match error.operation() {
-        Some(Operation::NewOrder) if error.status() != Some(503) => About::AnOrder,
+        Some(Operation::NewOrder | Operation::NewAuthorization) if error.status() != Some(503) => {
+            About::AnOrder
+        }
         _ => About::Account,
     }
 }

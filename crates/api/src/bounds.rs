@@ -19,12 +19,16 @@ pub const MAX_ANNOTATION: usize = 65_536;
 pub const MAX_LABEL: usize = 63;
 /// The maximum number of solvers in an issuer.
 pub const MAX_SOLVERS: usize = 100;
+/// The maximum number of authorizations that an issuer keeps.
+pub const MAX_AUTHORIZATIONS: usize = 50;
 /// The longest URL, in characters.
 pub const MAX_URL: usize = 2048;
 /// The longest configuration of a webhook, in characters of JSON.
 pub const MAX_CONFIG: usize = 65_536;
+/// The longest certificate signing request, in characters of PEM.
+pub const MAX_CSR: usize = 65_536;
 
-/// The pattern of a DNS name, for groups and solvers of webhooks.
+/// The pattern of a DNS name without a wildcard.
 pub const DNS_NAME: &str =
     "^[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?([.][a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?)*$";
 /// The pattern of an object's name.
@@ -84,6 +88,22 @@ pub fn is_object_name(name: &str) -> bool {
         && bytes.first().is_some_and(|first| is_end(*first))
         && bytes.last().is_some_and(|last| is_end(*last))
         && bytes.iter().all(|byte| is_end(*byte) || matches!(byte, b'-' | b'.'))
+}
+
+/// Like [`text`], for an optional field.
+///
+/// # Errors
+/// If it is longer, or is not a text.
+pub fn optional_text<'de, D: Deserializer<'de>, const MAX: usize>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
+    struct Text<const MAX: usize>(String);
+    impl<'de, const MAX: usize> Deserialize<'de> for Text<MAX> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            text::<D, MAX>(deserializer).map(Self)
+        }
+    }
+    Ok(Option::<Text<MAX>>::deserialize(deserializer)?.map(|text| text.0))
 }
 
 /// Parses a text of at most `MAX` characters.

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::status::*;
-use crate::bounds::{self, MAX_ANNOTATION, MAX_LABEL, MAX_NAMES};
+use crate::bounds::{self, MAX_ANNOTATION, MAX_CSR, MAX_LABEL, MAX_NAMES};
 use crate::duration::{Lifetime, RenewBefore};
 use crate::issuer_ref::IssuerRef;
 use crate::outputs::{AdditionalOutputFormat, Keystores};
@@ -55,8 +55,14 @@ use crate::unsupported::UnsupportedCertificateFields;
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("size(self.?dnsNames.orValue([])) + size(self.?ipAddresses.orValue([])) > 0 || (has(self.commonName) && self.commonName != '')")
+    validation = Rule::new("size(self.?dnsNames.orValue([])) + size(self.?ipAddresses.orValue([])) > 0 || (has(self.commonName) && self.commonName != '') || has(self.csr)")
         .message("a certificate needs a name: set dnsNames, ipAddresses or commonName"),
+    validation = Rule::new("!has(self.csr) || (size(self.?dnsNames.orValue([])) + size(self.?ipAddresses.orValue([])) == 0 && !has(self.commonName))")
+        .message("csr: the names are those in the certificate signing request; remove dnsNames, ipAddresses and commonName"),
+    validation = Rule::new("!has(self.csr) || !(has(self.privateKey) || has(self.keystores) || has(self.additionalOutputFormats))")
+        .message("csr: the private key is kept elsewhere; remove privateKey, keystores and additionalOutputFormats"),
+    validation = Rule::new("!(has(self.csr) && has(self.revocation))")
+        .message("csr: only certificates whose private key is in the Secret are revoked; remove revocation"),
     validation = Rule::new("!(has(self.renewBefore) && has(self.renewBeforePercentage))")
         .message("renewBefore and renewBeforePercentage are mutually exclusive; remove one")
 )]
@@ -88,6 +94,15 @@ pub struct CertificateSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub common_name: Option<String>,
+    /// Certificate signing request in PEM (PKCS#10), for a private key that is kept elsewhere, such as in an HSM. The names are
+    /// those in the request, and renewals use it again. The Secret has the type `Opaque`, and no `tls.key`.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "bounds::optional_text::<_, MAX_CSR>"
+    )]
+    #[schemars(length(min = 1, max = MAX_CSR))]
+    pub csr: Option<String>,
     /// The issuer to request the certificate from.
     pub issuer_ref: IssuerRef,
     /// The certificate's private key.

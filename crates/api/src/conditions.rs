@@ -14,12 +14,17 @@ pub const CONDITION_ACCOUNT_REBOUND: &str = "AccountRebound";
 pub const CONDITION_ISSUING: &str = "Issuing";
 /// On a Certificate: did the last revocation succeed? Absent if there was none.
 pub const CONDITION_REVOCATION: &str = "Revocation";
+/// On a Certificate: has the CA revoked its certificate without being asked by the operator? Absent if not.
+pub const CONDITION_REVOKED: &str = "Revoked";
 
 /// On an Issuer or ClusterIssuer: did the last rollover of the account key succeed?
 pub const CONDITION_KEY_ROLLOVER: &str = "KeyRollover";
 
 /// On a Certificate with `renewal.windows`: does its renewal start within a window?
 pub const CONDITION_RENEWAL_WINDOW: &str = "RenewalWindow";
+
+/// On an issuer with `authorizations`: are all of them valid?
+pub const CONDITION_AUTHORIZATIONS_KEPT: &str = "AuthorizationsKept";
 
 /// Defines a constant for each reason, and a list of all reasons. `tests/it/documentation.rs` compares the list with the
 /// documentation.
@@ -91,6 +96,18 @@ pub mod issuer_reason {
         ACCOUNT_KEY_NOT_OURS = "AccountKeyNotOurs";
         /// Another issuer uses the same account key Secret, and a new key would not suit it.
         ACCOUNT_KEY_SHARED = "AccountKeyShared";
+        /// All authorizations in the spec are valid.
+        AUTHORIZATIONS_VALID = "AuthorizationsValid";
+        /// Control of a name is being proved for the first time.
+        AUTHORIZATION_PENDING = "AuthorizationPending";
+        /// The CA did not validate a name, or rejected the request; the message quotes its error. The operator retries.
+        AUTHORIZATION_FAILED = "AuthorizationFailed";
+        /// An authorization has expired, and could not be renewed; the message says why. The operator retries.
+        AUTHORIZATION_EXPIRED = "AuthorizationExpired";
+        /// The CA does not offer pre-authorization.
+        PRE_AUTHORIZATION_NOT_OFFERED = "PreAuthorizationNotOffered";
+        /// No dns-01 solver of the issuer matches a name in `authorizations`.
+        NO_DNS01_SOLVER = "NoDNS01Solver";
     }
 }
 
@@ -165,7 +182,7 @@ pub mod certificate_reason {
         CERTIFICATE_REFUSED = "CertificateRefused";
         /// Duplicate certificates were issued repeatedly because the Secret was lost each time; the next one is ordered later.
         DUPLICATE_CERTIFICATES = "DuplicateCertificates";
-        /// The certificate is due for renewal so soon after it was ordered that the next order waits.
+        /// The certificate is due for renewal, or was revoked again by the CA, so soon after it was ordered that the next order waits.
         ISSUED_RECENTLY = "IssuedRecently";
         /// The Secret was lost, and was restored with the certificate that it contained. Events only.
         SECRET_RESTORED = "SecretRestored";
@@ -199,6 +216,28 @@ pub mod certificate_reason {
         INVALID_REVOCATION_REASON = "InvalidRevocationReason";
         /// A revocation was requested, but there is no certificate.
         NOTHING_TO_REVOKE = "NothingToRevoke";
+        /// The CA has revoked the certificate without being asked by the operator. Events only.
+        REVOKED_BY_CA = "RevokedByCA";
+        /// The CA has revoked the certificate, and gives no reason.
+        UNSPECIFIED = "Unspecified";
+        /// The CA has revoked the certificate: its private key is compromised.
+        KEY_COMPROMISE = "KeyCompromise";
+        /// The CA has revoked the certificate: the CA's private key is compromised.
+        CA_COMPROMISE = "CACompromise";
+        /// The CA has revoked the certificate: the subject's name or organization has changed.
+        AFFILIATION_CHANGED = "AffiliationChanged";
+        /// The CA has revoked the certificate: another one has replaced it.
+        SUPERSEDED = "Superseded";
+        /// The CA has revoked the certificate: the service it was for no longer exists.
+        CESSATION_OF_OPERATION = "CessationOfOperation";
+        /// The CA has suspended the certificate.
+        CERTIFICATE_HOLD = "CertificateHold";
+        /// The CA has revoked the certificate: the subject is no longer entitled to it.
+        PRIVILEGE_WITHDRAWN = "PrivilegeWithdrawn";
+        /// The CA has revoked the certificate: the attribute authority is compromised.
+        AA_COMPROMISE = "AACompromise";
+        /// The certificate is for another private key than `spec.csr`.
+        CSR_CHANGED = "CSRChanged";
     }
 }
 
@@ -223,5 +262,27 @@ pub mod annotated_reason {
         CERTIFICATE_NOT_WRITTEN = "CertificateNotWritten";
         /// The object cannot be read. Certificates created from it remain unchanged.
         INVALID_SPEC = "InvalidSpec";
+    }
+}
+
+/// Reasons of the condition `Failed` and of events of a Kubernetes CertificateSigningRequest.
+pub mod signing_request_reason {
+    reasons! {
+        /// The certificate was issued.
+        CERTIFICATE_ISSUED = "CertificateIssued";
+        /// The signer name is not that of an issuer.
+        INVALID_SIGNER_NAME = "InvalidSignerName";
+        /// The certificate signing request cannot be used.
+        INVALID_REQUEST = "InvalidRequest";
+        /// A certificate for one of the usages cannot be issued.
+        USAGE_NOT_SUPPORTED = "UsageNotSupported";
+        /// The user who created the request may not use the Issuer.
+        REFERENCE_DENIED = "ReferenceDenied";
+        /// The issuer does not allow the request.
+        NOT_ALLOWED = "NotAllowed";
+        /// The issuer does not exist yet. Events only.
+        ISSUER_NOT_FOUND = "IssuerNotFound";
+        /// The Certificate for the request could not be created. Events only.
+        CERTIFICATE_NOT_WRITTEN = "CertificateNotWritten";
     }
 }

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::account_end::AccountPolicy;
 use crate::allow::Allow;
+use crate::authorization::KeptAuthorization;
 use crate::base64::PemBundle;
-use crate::bounds::{self, MAX_SOLVERS, MAX_URL};
+use crate::bounds::{self, MAX_AUTHORIZATIONS, MAX_SOLVERS, MAX_URL};
 use crate::caa::CaaCheck;
 use crate::certificate::CertificatePrivateKey;
 use crate::duration::{AcmeRequestTimeout, RenewBefore, RolloverInterval};
@@ -177,6 +178,18 @@ pub struct AcmeIssuer {
     )]
     #[schemars(length(max = MAX_SOLVERS))]
     pub solvers: Vec<Solver>,
+    /// Names whose authorizations are kept, if the CA offers pre-authorization (RFC 8555 section 7.4.1): control of them is proved
+    /// ahead of any order over dns-01, and again before the proof expires. Certificates for these names then need no solver.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "bounds::list::<_, _, MAX_AUTHORIZATIONS>"
+    )]
+    #[schemars(
+        length(max = MAX_AUTHORIZATIONS),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["dnsName"])
+    )]
+    pub authorizations: Vec<KeptAuthorization>,
 }
 
 /// Values for fields that a Certificate does not set.

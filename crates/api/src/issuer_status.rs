@@ -5,6 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::account_end::{DeactivationStatus, PreviousAccount};
+use crate::authorization::KeptAuthorizationStatus;
+use crate::certificate::DnsRecordStatus;
 use crate::schema;
 
 /// Observed state of the account.
@@ -14,8 +16,9 @@ pub struct IssuerStatus {
     /// The `metadata.generation` that the conditions refer to; -1 until the operator has seen the object.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`: the account can be used. `KeyRollover`: the last rollover of the account key succeeded. While the issuer is not
-    /// ready, `Reconciling` means that the operator is working on it, and `Stalled` that it waits for you.
+    /// `Ready`: the account can be used. `KeyRollover`: the last rollover of the account key succeeded. `AuthorizationsKept`: all
+    /// of `spec.acme.authorizations` are valid. While the issuer is not ready, `Reconciling` means that the operator is working on
+    /// it, and `Stalled` that it waits for you.
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
     /// The account at the CA.
@@ -40,6 +43,13 @@ pub struct IssuerStatus {
     /// A requested deactivation of an account that has not succeeded yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deactivation: Option<DeactivationStatus>,
+    /// The authorizations in `spec.acme.authorizations`, in the same order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub authorizations: Vec<KeptAuthorizationStatus>,
+    /// TXT records that were added to the DNS for these authorizations and are not yet removed. Each is recorded here before it
+    /// is added.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dns_records: Vec<DnsRecordStatus>,
 }
 
 /// An account at a CA.

@@ -5,6 +5,7 @@
 
 mod account_end;
 mod allow;
+mod authorization;
 mod base64;
 pub mod bounds;
 mod caa;
@@ -21,12 +22,14 @@ mod opaque_json;
 mod outputs;
 mod renewal;
 mod revocation;
+mod revoked;
 mod schema;
 mod solver;
 mod unsupported;
 
 pub use account_end::*;
 pub use allow::*;
+pub use authorization::*;
 pub use base64::*;
 pub use caa::*;
 pub use certificate::*;
@@ -42,6 +45,7 @@ pub use opaque_json::*;
 pub use outputs::*;
 pub use renewal::*;
 pub use revocation::*;
+pub use revoked::*;
 pub use solver::*;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};
@@ -131,7 +135,7 @@ pub const ANNOTATION_CERT_MANAGER_CERTIFICATE: &str = "cert-manager.io/certifica
 /// Finalizer on a Certificate that requires cleanup before it is deleted: to remove a TXT record or rules in an existing
 /// Ingress, or to revoke a certificate.
 pub const FINALIZER: &str = "certwright.dev/cleanup";
-/// Finalizer on an issuer whose account must be deactivated when the issuer is deleted.
+/// Finalizer on an issuer whose account must be deactivated when the issuer is deleted, or that has a TXT record to remove.
 pub const FINALIZER_ACCOUNT: &str = "certwright.dev/account";
 
 /// Data key of a Secret with a private key.

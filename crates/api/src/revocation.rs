@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::base64::Der;
 use crate::duration::DeletionTimeout;
 use crate::issuer_ref::IssuerKind;
+use crate::revoked::RevokedPolicy;
 use crate::schema;
 
 /// Which certificates are revoked.
@@ -31,6 +32,11 @@ pub struct RevocationSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "DeletionTimeout::schema")]
     pub deletion_timeout: Option<DeletionTimeout>,
+    /// What to do if the CA has revoked the certificate without being asked by the operator: `Reissue` (the default) orders
+    /// another certificate with a new private key, regardless of `privateKey.rotationPolicy`; `Report` only reports it. Both set
+    /// the condition `Revoked`.
+    #[serde(default)]
+    pub on_revoked: RevokedPolicy,
 }
 
 /// Defines the reasons for which a subscriber may request a revocation, and the policies with these reasons.

@@ -60,7 +60,8 @@ pub fn about(operation: Operation) -> About {
         | Operation::Finalize
         | Operation::Certificate
         | Operation::RenewalInfo
-        | Operation::RevokeCertificate => About::Order,
+        | Operation::RevokeCertificate
+        | Operation::NewAuthorization => About::Order,
     }
 }
 

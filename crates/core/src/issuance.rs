@@ -13,6 +13,7 @@ mod check_caa;
 mod end;
 mod ending;
 mod failure;
+mod listed;
 mod next_step;
 mod order;
 mod outcome;
@@ -33,6 +34,7 @@ mod value_count;
 mod waiting;
 
 pub use crate::consequence::Next;
+pub(crate) use apply::left_behind;
 pub use asked::{altered, misplaced};
 pub use caa::{CaaAnswer, CaaName, CaaQuestion};
 pub use ending::{Ending, KeySecret, Leftovers};
@@ -43,12 +45,14 @@ pub use pace::failed_generation;
 pub use polling::LONG_VALIDATION;
 pub use progress::{Authorizations, Learned, Poll, Progress, Told};
 pub use proof::{PresentFailed, Presented, Proof, SelfCheckResult, Unseen};
+pub(crate) use prove::{PRESENT_BOUNDS, SELF_CHECK_BOUNDS, propagation_timeout};
 pub use rest::at_rest_until;
 pub use situation::{IssuerView, Situation, Snapshot};
 pub use solve::{Challenged, NoSolver, Way, challenges, is_over_http, solver_of};
 pub use state::{Memory, State};
 pub use step::IssuanceStep;
 pub use value_count::ValueCount;
+pub(crate) use value_count::why_wait;
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use certwright_api::{
-    CertificateStatus, ChallengeStatus, DnsRecordStatus, OrderStatus, RevocableCertificate,
+    CertificateStatus, ChallengeStatus, DnsRecordStatus, IssuerStatus, OrderStatus, PendingAuthorization,
+    RevocableCertificate,
 };
 
 pub mod derive;
@@ -35,7 +36,7 @@ pub struct LedgerKeys {
 /// Whose status it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Owner<'a> {
-    /// Namespace of the Certificate.
+    /// Namespace of the Certificate or Issuer; empty for a ClusterIssuer.
     pub namespace: &'a str,
     /// Its uid.
     pub uid: &'a str,
@@ -74,6 +75,33 @@ impl LedgerKeys {
             None => Vec::new(),
         };
         Unverified { order, challenges, dns_records, certificates }
+    }
+
+    /// Seals every entry of an issuer's status.
+    pub fn seal_issuer(&self, owner: Owner<'_>, status: &mut IssuerStatus) {
+        for entry in &mut status.authorizations {
+            let name = entry.dns_name.clone();
+            if let Some(pending) = &mut entry.pending {
+                pending.seal = Some(self.seal_of(owner, &Pending(&name, pending)));
+            }
+        }
+        for record in &mut status.dns_records {
+            record.seal = Some(self.seal_of(owner, record));
+        }
+    }
+
+    /// Removes TXT records without a valid seal from an issuer's status, and returns them. An authorization without a valid seal is
+    /// forgotten, and another one is requested.
+    pub fn take_unverified_of_issuer(
+        &self,
+        owner: Owner<'_>,
+        status: &mut IssuerStatus,
+    ) -> Vec<DnsRecordStatus> {
+        for entry in &mut status.authorizations {
+            let name = &entry.dns_name;
+            entry.pending.take_if(|pending| !self.is_sealed(owner, &Pending(name, pending)));
+        }
+        self.take(owner, &mut status.dns_records)
     }
 
     /// Whether the operator has written this challenge.
@@ -154,6 +182,21 @@ impl Entry for DnsRecordStatus {
             self.secrets_namespace,
             self.allow_ambient_credentials
         ])
+    }
+}
+
+/// The pending authorization of a name.
+struct Pending<'a>(&'a str, &'a PendingAuthorization);
+
+impl Entry for Pending<'_> {
+    const KIND: &'static str = "authorization";
+
+    fn sealed(&self) -> Option<&str> {
+        self.1.seal.as_deref()
+    }
+
+    fn content(&self) -> Value {
+        json!([self.0, self.1.url, self.1.account])
     }
 }
 

@@ -6,7 +6,9 @@
 //! - [`allow`]: who may use a ClusterIssuer;
 //! - [`caa`]: whether CAA records allow a CA to issue;
 //! - [`account`]: the next step of an issuer's account;
+//! - [`authorization`]: the next step of the authorizations that an issuer keeps;
 //! - [`annotated`]: Certificates requested by annotations on Ingresses and Gateways;
+//! - [`signing_request`]: certificates for Kubernetes CertificateSigningRequests;
 //! - [`fair_slots`]: slots that are shared fairly between namespaces;
 //! - [`tls_secret`]: what is written into TLS Secrets and read from them;
 //! - [`solvers`]: selects the solver for a name;
@@ -30,6 +32,7 @@
 pub mod account;
 pub mod allow;
 pub mod annotated;
+pub mod authorization;
 pub mod backoff;
 pub mod caa;
 pub mod conditions;
@@ -53,8 +56,10 @@ pub mod reissue;
 pub mod remedy;
 pub mod renewal;
 pub mod revocation;
+pub mod revoked;
 pub mod secret;
 pub mod shard;
+pub mod signing_request;
 pub mod solvers;
 pub mod spec;
 pub mod tls_secret;

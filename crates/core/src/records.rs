@@ -62,12 +62,22 @@ pub fn due(
     deleted: Option<Deletion>,
     now: Timestamp,
 ) -> Option<CleanupTask> {
-    let most = if status.order.is_some() && deleted.is_none() { HASTE } else { PATIENCE };
-    let removals = removals(&status.dns_records, most, deleted, now);
+    let hurries = status.order.is_some() && deleted.is_none();
+    let removals = due_removals(&status.dns_records, hurries, deleted, now);
     if !removals.is_empty() {
         return Some(CleanupTask::RemoveRecords(removals));
     }
     (held && !holds(status)).then_some(CleanupTask::Release)
+}
+
+/// The records whose removal is due. If something else waits for it, it `hurries`.
+pub fn due_removals(
+    ledger: &[DnsRecordStatus],
+    hurries: bool,
+    deleted: Option<Deletion>,
+    now: Timestamp,
+) -> Vec<Removal> {
+    removals(ledger, if hurries { HASTE } else { PATIENCE }, deleted, now)
 }
 
 /// The records whose removal is due, while an issuance waits for it.
@@ -112,8 +122,7 @@ pub fn requires_finalizer(status: &CertificateStatus, held: bool, deleted: Optio
 }
 
 /// When a provider is next asked to remove a record.
-pub fn next_removal(status: &CertificateStatus) -> Option<Timestamp> {
-    let ledger = &status.dns_records;
+pub fn next_removal(ledger: &[DnsRecordStatus]) -> Option<Timestamp> {
     ledger.iter().filter_map(|record| removal_time(ledger, record)).min()
 }
 

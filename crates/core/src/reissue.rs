@@ -11,7 +11,9 @@ use jiff::Timestamp;
 
 use crate::renewal::{Plan, Reasons, plan};
 use crate::spec::ValidatedCertificate;
-use certwright_api::{RenewalInfoStatus, RevocationReason, RotationPolicy, certificate_reason as reason};
+use certwright_api::{
+    ListedReason, RenewalInfoStatus, RevocationReason, RotationPolicy, certificate_reason as reason,
+};
 use certwright_pki::{KeyAlgorithm, Leaf};
 use certwright_text::clean;
 
@@ -53,6 +55,15 @@ impl SecretView {
     }
 }
 
+/// Why a certificate must be replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revoked {
+    /// The operator has revoked it, or will, for this reason.
+    ByOperator(RevocationReason),
+    /// The CA has revoked it for this reason, without being asked by the operator.
+    ByCa(ListedReason),
+}
+
 /// The input of the checks.
 #[derive(Clone, Copy, Debug)]
 pub struct Current<'a> {
@@ -60,8 +71,8 @@ pub struct Current<'a> {
     pub wanted: &'a ValidatedCertificate,
     /// The Secret.
     pub secret: &'a SecretView,
-    /// The reason for which its certificate is or will be revoked.
-    pub revoked: Option<RevocationReason>,
+    /// Why its certificate must be replaced, if it is revoked.
+    pub revoked: Option<Revoked>,
     /// The Certificate's uid, which determines when in the cycle of its renewals it is renewed.
     pub uid: &'a str,
     /// The CA's renewal information.
@@ -155,6 +166,10 @@ fn secret_missing(current: &Current<'_>) -> Option<Due> {
 
 fn data_missing(current: &Current<'_>) -> Option<Due> {
     let missing = match (&current.secret.leaf, &current.secret.key) {
+        (leaf, _) if current.wanted.csr.is_some() => match leaf {
+            None => "no tls.crt",
+            Some(_) => return None,
+        },
         (None, None) => "neither tls.crt nor tls.key",
         (None, _) => "no tls.crt",
         (_, None) => "no tls.key",
@@ -169,7 +184,7 @@ fn data_missing(current: &Current<'_>) -> Option<Due> {
 fn data_unreadable(current: &Current<'_>) -> Option<Due> {
     let (name, why) = match (&current.secret.leaf, &current.secret.key) {
         (Some(Err(why)), _) => ("tls.crt", why),
-        (_, Some(Err(why))) => ("tls.key", why),
+        (_, Some(Err(why))) if current.wanted.csr.is_none() => ("tls.key", why),
         _ => return None,
     };
     Some(Due {
@@ -179,6 +194,13 @@ fn data_unreadable(current: &Current<'_>) -> Option<Due> {
 }
 
 fn key_differs(current: &Current<'_>) -> Option<Due> {
+    if let Some(csr) = &current.wanted.csr {
+        return (current.secret.leaf()?.public_key_der != csr.public_key_der).then(|| Due {
+            reason: reason::CSR_CHANGED,
+            message: "the certificate is for another private key than the certificate signing request in csr"
+                .to_owned(),
+        });
+    }
     let (_, public_key) = current.secret.key.as_ref()?.as_ref().ok()?;
     (current.secret.leaf()?.public_key_der != *public_key).then(|| Due {
         reason: reason::KEY_MISMATCH,
@@ -187,8 +209,11 @@ fn key_differs(current: &Current<'_>) -> Option<Due> {
 }
 
 fn revoked(current: &Current<'_>) -> Option<Due> {
-    let why = current.revoked?;
-    Some(Due { reason: reason::REVOKED, message: format!("the certificate is revoked: {}", why.as_str()) })
+    let message = match current.revoked? {
+        Revoked::ByOperator(why) => format!("the certificate is revoked: {}", why.as_str()),
+        Revoked::ByCa(why) => format!("the CA has revoked the certificate: {}", why.as_str()),
+    };
+    Some(Due { reason: reason::REVOKED, message })
 }
 
 fn names_differ(current: &Current<'_>) -> Option<Due> {
@@ -219,7 +244,7 @@ fn names_differ(current: &Current<'_>) -> Option<Due> {
 
 fn algorithm_differs(current: &Current<'_>) -> Option<Due> {
     let found = current.secret.key_algorithm()?;
-    (!current.wanted.accepts_key(found)).then(|| Due {
+    (current.wanted.csr.is_none() && !current.wanted.accepts_key(found)).then(|| Due {
         reason: reason::KEY_ALGORITHM_CHANGED,
         message: format!("the private key is {found}, but the spec requires {}", current.wanted.key),
     })
@@ -267,16 +292,9 @@ fn asked_for(current: &Current<'_>) -> Option<Due> {
     })
 }
 
-/// Whether the issuance reuses the key in the Secret, whose certificate is or will be revoked for the reason `revoked`. A
-/// compromised key is never reused.
-pub fn reuses_key(
-    wanted: &ValidatedCertificate,
-    secret: &SecretView,
-    revoked: Option<RevocationReason>,
-) -> bool {
-    revoked != Some(RevocationReason::KeyCompromise)
-        && wanted.rotation == RotationPolicy::Never
-        && secret.key_algorithm() == Some(wanted.key)
+/// Whether the issuance reuses the key in the Secret. It does not if it `needs_new_key`, whatever the spec says.
+pub fn reuses_key(wanted: &ValidatedCertificate, secret: &SecretView, needs_new_key: bool) -> bool {
+    !needs_new_key && wanted.rotation == RotationPolicy::Never && secret.key_algorithm() == Some(wanted.key)
 }
 
 #[cfg(test)]

@@ -6,12 +6,14 @@ mod suggestion;
 mod windows;
 
 pub use plan::{Placement, Plan, Reasons, plan};
+pub(crate) use suggestion::early_wait;
 pub use suggestion::{NoSuggestion, RenewalInfoPoll, RenewalInfoPolling, RenewalInfoRequest};
 pub use windows::{InvalidWindow, Windows};
 
 use jiff::{SignedDuration, Timestamp};
 
 use self::phase::in_phase;
+use certwright_pki::Leaf;
 
 /// The renewal rule of the spec.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,6 +62,12 @@ fn latest(not_before: Timestamp, not_after: Timestamp) -> Timestamp {
     let lifetime = not_after.duration_since(not_before).max(SignedDuration::ZERO);
     let margin = part(lifetime, MARGIN).min(LONGEST_MARGIN);
     whole_seconds(not_after.saturating_sub(margin).unwrap_or(not_after))
+}
+
+/// Whether `time` is within the first tenth of the lifetime of a certificate.
+pub(crate) fn is_early(leaf: &Leaf, time: Timestamp) -> bool {
+    let lifetime = leaf.not_after.duration_since(leaf.not_before);
+    time.duration_since(leaf.not_before) < part(lifetime, LEAST_USE)
 }
 
 fn default_use(lifetime: SignedDuration) -> SignedDuration {

@@ -12,7 +12,7 @@ mod next;
 mod request;
 
 pub use attempt::{Attempt, NotByAccount, NotByKey, Signer};
-pub use ledger::{holds, next_attempt, reason_of, reason_of_serial};
+pub use ledger::{holds, next_attempt, reason_of_serial};
 pub use next::{in_secret, next};
 pub use request::{Remark, Revocation, RevocationRequests, RevocationTask};
 

@@ -8,6 +8,8 @@ use certwright_api::{LABEL_MANAGED_BY, LABEL_SECRET, MANAGED_BY};
 
 /// Type of a Secret that holds a certificate and its key.
 pub const TYPE_TLS: &str = "kubernetes.io/tls";
+/// Type of a Secret that holds a certificate without its key.
+pub const TYPE_OPAQUE: &str = "Opaque";
 
 /// The bytes under `key`.
 pub fn data<'a>(secret: &'a Secret, key: &str) -> Option<&'a [u8]> {

@@ -1,5 +1,8 @@
 //! Validates a Certificate's spec once: everything derived from a [`ValidatedCertificate`] cannot fail.
 
+pub mod csr;
+pub mod names;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -8,13 +11,14 @@ use jiff::SignedDuration;
 use crate::naming::digest;
 use crate::outputs::Outputs;
 use crate::renewal::{InvalidWindow, RenewalRule, Windows};
+use crate::secret::{TYPE_OPAQUE, TYPE_TLS};
 use certwright_acme::Identifier;
 use certwright_api::bounds::MAX_DNS_NAME;
 use certwright_api::{
     CertificateDefaults, CertificatePrivateKey, CertificateSpec, IssuerKind, PrivateKeyAlgorithm,
-    PrivateKeyEncoding, RenewalPolicy, RevocationPolicy, RotationPolicy, SecretTemplate,
+    PrivateKeyEncoding, RenewalPolicy, RevocationPolicy, RevokedPolicy, RotationPolicy, SecretTemplate,
 };
-use certwright_pki::{Curve, KeyAlgorithm, KeyEncoding, Subject};
+use certwright_pki::{Curve, KeyAlgorithm, KeyEncoding, SigningRequest, Subject};
 use certwright_text::escaped;
 
 /// A Certificate's spec with its defaults filled in.
@@ -24,7 +28,9 @@ pub struct ValidatedCertificate {
     pub secret_name: String,
     /// The names: lower case, sorted, each once; the common name, if there is one, is among them.
     pub subject: Subject,
-    /// The private key to generate.
+    /// The certificate signing request, if the private key is kept elsewhere.
+    pub csr: Option<SigningRequest>,
+    /// The private key to generate, or the one of the certificate signing request.
     pub key: KeyAlgorithm,
     /// What the Certificate itself says about the private key.
     stated_key: StatedKey,
@@ -48,6 +54,8 @@ pub struct ValidatedCertificate {
     pub renews: bool,
     /// When a renewal may start. A mistake here does not prevent renewals.
     pub windows: Result<Windows, InvalidWindow>,
+    /// What to do if the CA has revoked the certificate without being asked by the operator.
+    pub on_revoked: RevokedPolicy,
     /// Labels for the Secret.
     pub labels: BTreeMap<String, String>,
     /// Annotations for the Secret.
@@ -103,6 +111,9 @@ pub enum InvalidSpec {
     /// `secretTemplate.annotations` has an invalid key.
     #[error("secretTemplate.annotations: '{0}' is not an annotation key: {KEY}")]
     AnnotationKey(String),
+    /// The certificate signing request cannot be used.
+    #[error("csr: {0}")]
+    Csr(String),
 }
 
 const KEY: &str = "at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends, optionally after a \
@@ -124,10 +135,18 @@ impl ValidatedCertificate {
         let stated = spec.private_key.clone().unwrap_or_default();
         let key = with_defaults(stated.clone(), defaults);
         let renewal = spec.renewal.clone().unwrap_or_default();
+        let csr = spec.csr.as_deref().map(csr::read).transpose()?;
         Ok(Self {
             secret_name: spec.secret_name.clone(),
-            subject: subject(spec)?,
-            key: key_algorithm(key.algorithm.unwrap_or_default(), key.size)?,
+            subject: match &csr {
+                Some(request) => csr::names(request)?,
+                None => subject_of(spec)?,
+            },
+            key: match &csr {
+                Some(request) => request.key,
+                None => key_algorithm(key.algorithm.unwrap_or_default(), key.size)?,
+            },
+            csr,
             stated_key: match (stated.algorithm, stated.size) {
                 (None, None) => StatedKey::Nothing,
                 (Some(algorithm), None) => StatedKey::Algorithm(algorithm),
@@ -146,6 +165,7 @@ impl ValidatedCertificate {
             outputs: Outputs::of(spec),
             renews: renewal.policy.unwrap_or_default() == RenewalPolicy::RenewBefore,
             windows: Windows::new(&renewal.windows),
+            on_revoked: spec.revocation.as_ref().map(|revocation| revocation.on_revoked).unwrap_or_default(),
             labels: template.labels,
             annotations: template.annotations,
         })
@@ -173,6 +193,11 @@ impl ValidatedCertificate {
         digest(&format!("{:?}", (&self.labels, &self.annotations, self.encoding, formats)))
     }
 
+    /// The type of the Secret. `kubernetes.io/tls` requires a private key.
+    pub fn secret_type(&self) -> &'static str {
+        if self.csr.is_some() { TYPE_OPAQUE } else { TYPE_TLS }
+    }
+
     /// The names, of both kinds, as text.
     pub fn names(&self) -> BTreeSet<String> {
         self.identifiers().into_iter().map(|identifier| identifier.value).collect()
@@ -190,17 +215,24 @@ fn shown(text: &str) -> String {
     escaped(text, MAX_DNS_NAME)
 }
 
-fn subject(spec: &CertificateSpec) -> Result<Subject, InvalidSpec> {
-    let mut common_name = spec.common_name.clone().filter(|name| !name.is_empty());
-    let mut dns_names: Vec<String> = spec.dns_names.iter().map(|name| name.to_ascii_lowercase()).collect();
+fn subject_of(spec: &CertificateSpec) -> Result<Subject, InvalidSpec> {
+    let common_name = spec.common_name.clone().filter(|name| !name.is_empty());
+    let addresses = spec.ip_addresses.iter();
+    let addresses =
+        addresses.map(|text| text.parse::<IpAddr>().map_err(|_| InvalidSpec::IpAddress(shown(text))));
+    subject(common_name, spec.dns_names.clone(), addresses.collect::<Result<Vec<_>, _>>()?)
+}
+
+/// The names in the form in which they are requested.
+fn subject(
+    mut common_name: Option<String>,
+    mut dns_names: Vec<String>,
+    mut ip_addresses: Vec<IpAddr>,
+) -> Result<Subject, InvalidSpec> {
+    dns_names.iter_mut().for_each(|name| name.make_ascii_lowercase());
     if let Some(wrong) = dns_names.iter().find(|name| !is_dns_name(name)) {
         return Err(InvalidSpec::DnsName(shown(wrong)));
     }
-    let mut ip_addresses = spec
-        .ip_addresses
-        .iter()
-        .map(|text| text.parse::<IpAddr>().map_err(|_| InvalidSpec::IpAddress(shown(text))))
-        .collect::<Result<Vec<_>, _>>()?;
     if let Some(name) = &mut common_name {
         match name.parse::<IpAddr>() {
             Ok(address) => {

@@ -25,13 +25,14 @@ pub fn tls_annotations(wanted: &ValidatedCertificate, name: &str) -> BTreeMap<St
 }
 
 /// The data of a TLS Secret, all in PEM, without what else the spec requests.
-pub fn tls_data(chain: &[u8], key: &[u8], ca: Option<&[u8]>) -> BTreeMap<String, ByteString> {
-    let mut data = BTreeMap::from([
-        (certwright_api::SECRET_KEY_TLS_CRT.to_owned(), ByteString(chain.to_vec())),
-        (certwright_api::SECRET_KEY_TLS_KEY.to_owned(), ByteString(key.to_vec())),
-    ]);
-    data.extend(ca.map(|ca| (certwright_api::SECRET_KEY_CA_CRT.to_owned(), ByteString(ca.to_vec()))));
-    data
+pub fn tls_data(chain: &[u8], key: Option<&[u8]>, ca: Option<&[u8]>) -> BTreeMap<String, ByteString> {
+    let parts = [
+        (certwright_api::SECRET_KEY_TLS_CRT, Some(chain)),
+        (certwright_api::SECRET_KEY_TLS_KEY, key),
+        (certwright_api::SECRET_KEY_CA_CRT, ca),
+    ];
+    let parts = parts.into_iter().filter_map(|(name, bytes)| Some((name.to_owned(), bytes?.to_vec())));
+    parts.map(|(name, bytes)| (name, ByteString(bytes))).collect()
 }
 
 /// The parsed content of a TLS Secret that belongs to the Certificate `certificate_name`.

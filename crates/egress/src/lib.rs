@@ -45,6 +45,8 @@ pub enum Purpose {
     Dns,
     /// The self-check of http-01.
     SelfCheck,
+    /// A CA's revocation list.
+    RevocationList,
 }
 
 impl Purpose {

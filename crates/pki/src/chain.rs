@@ -11,6 +11,7 @@ use x509_parser::prelude::FromDer;
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::X509Name;
 
+use crate::distribution_point::revocation_list_url;
 use crate::signature::{key_algorithm, signed_by};
 use crate::{KeyAlgorithm, PrivateKey, Subject};
 use certwright_text::clean;
@@ -75,6 +76,14 @@ impl Chain {
         self.certificates.iter().map(encode).collect()
     }
 
+    /// The certificate of the leaf's issuer as DER: the second one, if its subject is that issuer.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&[u8]> {
+        let (leaf, issuer) = (self.certificates.first()?, self.certificates.get(1)?);
+        let (leaf, parsed) = (parse(1, leaf).ok()?, parse(2, issuer).ok()?);
+        (leaf.issuer().as_raw() == parsed.subject().as_raw()).then_some(issuer)
+    }
+
     /// The topmost certificate as PEM, which clients may trust if they have nothing better; `None` if there is only the leaf.
     #[must_use]
     pub fn topmost_pem(&self) -> Option<String> {
@@ -89,7 +98,20 @@ impl Chain {
     /// # Errors
     /// The first failure in the order above, as a variant of [`ChainError`].
     pub fn check(&self, key: &PrivateKey, wanted: &Subject, now: Timestamp) -> Result<(), ChainError> {
-        self.leaf.check_key(key)?;
+        self.check_for(key.public_key_der(), wanted, now)
+    }
+
+    /// The same, for a private key that is elsewhere: `public_key_der` is its `SubjectPublicKeyInfo`.
+    ///
+    /// # Errors
+    /// As [`Chain::check`].
+    pub fn check_for(
+        &self,
+        public_key_der: &[u8],
+        wanted: &Subject,
+        now: Timestamp,
+    ) -> Result<(), ChainError> {
+        self.leaf.check_public_key(public_key_der)?;
         self.leaf.check_names(wanted)?;
         self.leaf.check_validity(now)?;
         check_signatures(&parse_all(&self.certificates)?)
@@ -120,6 +142,8 @@ pub struct Leaf {
     /// The certificate's id in the CA's renewal information (RFC 9773 section 4.1): the authority key identifier and the serial
     /// number, each in base64url. `None` if it has no authority key identifier.
     pub certificate_id: Option<String>,
+    /// The HTTP URL of the revocation list that tells whether the certificate is revoked. `None` if it names none.
+    pub revocation_list_url: Option<String>,
     /// The certificate itself, as DER.
     pub der: Vec<u8>,
 }
@@ -148,6 +172,7 @@ impl Leaf {
             public_key_algorithm: key_algorithm(certificate.public_key()),
             issuer_name: name(certificate.issuer()),
             certificate_id: certificate_id(certificate),
+            revocation_list_url: revocation_list_url(certificate),
             der: certificate.as_raw().to_vec(),
         })
     }
@@ -157,7 +182,11 @@ impl Leaf {
     /// # Errors
     /// [`ChainError::OtherKey`]
     pub fn check_key(&self, key: &PrivateKey) -> Result<(), ChainError> {
-        if self.public_key_der == key.public_key_der() { Ok(()) } else { Err(ChainError::OtherKey) }
+        self.check_public_key(key.public_key_der())
+    }
+
+    fn check_public_key(&self, public_key_der: &[u8]) -> Result<(), ChainError> {
+        if self.public_key_der == public_key_der { Ok(()) } else { Err(ChainError::OtherKey) }
     }
 
     /// Checks that the certificate contains every name in `wanted`. The common name is not checked: clients ignore it, and some
@@ -284,7 +313,7 @@ fn name(name: &X509Name<'_>) -> String {
     common_name(name).unwrap_or_else(|| shown(&name.to_string()))
 }
 
-fn common_name(name: &X509Name<'_>) -> Option<String> {
+pub(super) fn common_name(name: &X509Name<'_>) -> Option<String> {
     name.iter_common_name().next()?.as_str().ok().map(shown)
 }
 
@@ -300,7 +329,7 @@ fn dns_name(name: &GeneralName<'_>) -> Option<String> {
     }
 }
 
-fn ip_address(name: &GeneralName<'_>) -> Option<IpAddr> {
+pub(super) fn ip_address(name: &GeneralName<'_>) -> Option<IpAddr> {
     let GeneralName::IPAddress(bytes) = name else { return None };
     match bytes.len() {
         4 => <[u8; 4]>::try_from(*bytes).ok().map(|bytes| Ipv4Addr::from(bytes).into()),
@@ -318,11 +347,11 @@ fn certificate_id(certificate: &X509Certificate<'_>) -> Option<String> {
     Some(format!("{}.{}", BASE64.encode(authority.0), BASE64.encode(certificate.raw_serial())))
 }
 
-fn timestamp(time: ASN1Time) -> Option<Timestamp> {
+pub(super) fn timestamp(time: ASN1Time) -> Option<Timestamp> {
     Timestamp::from_second(time.timestamp()).ok()
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

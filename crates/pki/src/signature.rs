@@ -19,14 +19,25 @@ pub(super) fn signed_by(
     signature: &BitString<'_>,
     message: &[u8],
 ) -> bool {
+    verify(key, algorithm, signature, message).unwrap_or(true)
+}
+
+/// Whether `key` made the signature; `None` if we do not support its algorithm.
+pub(super) fn verify(
+    key: &SubjectPublicKeyInfo<'_>,
+    algorithm: &AlgorithmIdentifier<'_>,
+    signature: &BitString<'_>,
+    message: &[u8],
+) -> Option<bool> {
     if let Some(p521) = p521_verification(key, algorithm) {
         let key = UnparsedPublicKey::new(p521, &key.subject_public_key.data);
-        return key.verify(message, &signature.data).is_ok();
+        return Some(key.verify(message, &signature.data).is_ok());
     }
-    matches!(
-        verify_signature(key, algorithm, signature, message),
-        Ok(()) | Err(X509Error::SignatureUnsupportedAlgorithm)
-    )
+    match verify_signature(key, algorithm, signature, message) {
+        Ok(()) => Some(true),
+        Err(X509Error::SignatureUnsupportedAlgorithm) => None,
+        Err(_) => Some(false),
+    }
 }
 
 /// x509-parser supports only P-256 and P-384.

@@ -10,6 +10,7 @@ use crate::controller::issuer_record::IssuerRecord;
 use certwright_api::{CaaCheck, Certificate};
 use certwright_core::caa::{Request, check, usable};
 use certwright_core::issuance::solver_of;
+use certwright_core::spec::names::dns_names;
 use certwright_egress::Egress;
 use certwright_solver::dns01::{CaaLookupError, CaaRecords, NameServer, Resolver, Whose};
 
@@ -67,7 +68,7 @@ fn asked(certificates: &[Certificate], all: &[IssuerRecord], servers: &Servers) 
         let directory = servers.get(&server_key(issuer)).and_then(|server| server.known_directory());
         let identities = directory.map(|directory| usable(&directory.meta.caa_identities));
         let labels: BTreeMap<_, _> = certificate.metadata.labels.clone().unwrap_or_default();
-        asked.extend(certificate.spec.dns_names.iter().map(|name| Asked {
+        asked.extend(dns_names(&certificate.spec).iter().map(|name| Asked {
             name: name.to_ascii_lowercase(),
             identities: identities.clone().unwrap_or_default(),
             account: issuer.account_url().map(str::to_owned),

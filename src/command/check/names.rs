@@ -11,6 +11,7 @@ use crate::controller::presenter::challenge_label;
 use certwright_api::{Certificate, CnameStrategy};
 use certwright_core::persistent_record::LABEL;
 use certwright_core::solvers::solver_for;
+use certwright_core::spec::names::dns_names;
 use certwright_egress::Egress;
 use certwright_solver::dns01::{self, NameServer, Resolver, Whose};
 use certwright_solver::http01::{SelfCheck, SelfCheckFailure};
@@ -75,7 +76,7 @@ fn names(certificates: &[Certificate], all: &[IssuerRecord]) -> BTreeMap<String,
     for certificate in certificates {
         let Some(issuer) = issuers::of(all, certificate) else { continue };
         let labels = certificate.metadata.labels.clone().unwrap_or_default();
-        for full in &certificate.spec.dns_names {
+        for full in &dns_names(&certificate.spec) {
             let (name, wildcard) =
                 full.strip_prefix("*.").map_or((full.as_str(), false), |name| (name, true));
             let usable = |solver: &certwright_api::Solver| solver.http01.is_none() || !wildcard;

@@ -7,7 +7,7 @@ use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec, SubjectAccessReview,
     SubjectAccessReviewSpec,
 };
-use k8s_openapi::api::rbac::v1::ClusterRole;
+use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
 use kube::Api;
 use kube::api::PostParams;
 use serde::Deserialize;
@@ -20,6 +20,8 @@ use certwright_api::GROUP;
 
 /// The roles that the operator ships with.
 const ROLES: &str = include_str!("../../../deploy/base/rbac.yaml");
+/// The role for `--certificate-signing-requests`.
+const SIGNING_ROLES: &str = include_str!("../../../deploy/certificate-signing-requests/rbac.yaml");
 /// The maximum number of concurrent requests.
 const AT_ONCE: usize = 8;
 
@@ -30,7 +32,11 @@ pub(super) async fn of_operator(cluster: &Cluster, own_namespace: &str, operator
     let watched: Vec<&str> = watched.split(',').filter(|name| !name.is_empty()).collect();
     let cluster_issuers =
         operator.setting("--cluster-issuers", "CERTWRIGHT_CLUSTER_ISSUERS").as_deref() != Some("false");
-    let rights = needed(own_namespace, &watched, cluster_issuers);
+    let mut rights = needed(own_namespace, &watched, cluster_issuers);
+    let signs = operator.setting("--certificate-signing-requests", "CERTWRIGHT_CERTIFICATE_SIGNING_REQUESTS");
+    if signs.as_deref() == Some("true") {
+        rights.extend(needed_to_sign());
+    }
     let user = format!("system:serviceaccount:{own_namespace}:{account}");
     let groups = [
         "system:serviceaccounts",
@@ -85,27 +91,21 @@ pub(super) async fn of_operator(cluster: &Cluster, own_namespace: &str, operator
     let lacking = Vec::from_iter(lacking).join(", ");
     vec![Finding::fail(
         format!("service account {own_namespace}/{account} may not {lacking}"),
-        "Apply the roles of this version: deploy/base/rbac.yaml, or those of the chart.",
+        "Apply the roles of this version: those in deploy, or those of the chart.",
     )]
 }
 
 /// All permissions in the roles that the operator ships with.
 fn needed(own_namespace: &str, watched: &[&str], cluster_issuers: bool) -> Vec<ResourceAttributes> {
     let mut rights = Vec::new();
-    for document in serde_yaml::Deserializer::from_str(ROLES) {
-        let Ok(value) = serde_json::Value::deserialize(document) else { continue };
-        let namespaces: Vec<Option<&str>> = match value["kind"].as_str() {
-            Some("ClusterRole") if watched.is_empty() => vec![None],
-            Some("ClusterRole") => watched.iter().copied().map(Some).collect(),
-            Some("Role") => vec![Some(own_namespace)],
+    for (kind, rules) in roles(ROLES) {
+        let namespaces: Vec<Option<&str>> = match kind.as_str() {
+            "ClusterRole" if watched.is_empty() => vec![None],
+            "ClusterRole" => watched.iter().copied().map(Some).collect(),
+            "Role" => vec![Some(own_namespace)],
             _ => continue,
         };
-        // The rules of a Role have the same form as those of a ClusterRole.
-        let Ok(role) = serde_json::from_value::<ClusterRole>(serde_json::json!({ "rules": value["rules"] }))
-        else {
-            continue;
-        };
-        for rule in role.rules.unwrap_or_default() {
+        for rule in rules {
             for (group, resource, verb) in each(&rule) {
                 let is_clusters = resource.starts_with("clusterissuers");
                 if is_clusters && !cluster_issuers {
@@ -122,8 +122,38 @@ fn needed(own_namespace: &str, watched: &[&str], cluster_issuers: bool) -> Vec<R
     rights
 }
 
+/// The additional permissions for CertificateSigningRequests, which are in no namespace.
+fn needed_to_sign() -> Vec<ResourceAttributes> {
+    let mut rights = Vec::new();
+    for rule in roles(SIGNING_ROLES).into_iter().flat_map(|(_, rules)| rules) {
+        let names: Vec<Option<&String>> = match rule.resource_names.as_deref() {
+            Some(names) => names.iter().map(Some).collect(),
+            None => vec![None],
+        };
+        for (group, resource, verb) in each(&rule) {
+            rights.extend(names.iter().map(|name| ResourceAttributes {
+                name: name.cloned(),
+                ..attributes(None, &group, &resource, &verb)
+            }));
+        }
+    }
+    rights
+}
+
+/// The kinds and rules of the roles in a YAML stream. The rules of a Role have the same form as those of a ClusterRole.
+fn roles(yaml: &str) -> Vec<(String, Vec<PolicyRule>)> {
+    let documents = serde_yaml::Deserializer::from_str(yaml);
+    let roles = documents.filter_map(|document| {
+        let value = serde_json::Value::deserialize(document).ok()?;
+        let rules = serde_json::json!({ "rules": value["rules"] });
+        let role = serde_json::from_value::<ClusterRole>(rules).ok()?;
+        Some((value["kind"].as_str()?.to_owned(), role.rules.unwrap_or_default()))
+    });
+    roles.collect()
+}
+
 /// Each combination of group, resource and verb of a rule.
-fn each(rule: &k8s_openapi::api::rbac::v1::PolicyRule) -> Vec<(String, String, String)> {
+fn each(rule: &PolicyRule) -> Vec<(String, String, String)> {
     let mut all = Vec::new();
     for group in rule.api_groups.iter().flatten() {
         for resource in rule.resources.iter().flatten() {
@@ -152,7 +182,8 @@ fn shown(right: &ResourceAttributes) -> String {
     let group = right.group.as_ref().filter(|group| !group.is_empty());
     let group = group.map_or(String::new(), |group| format!(".{group}"));
     let place = right.namespace.as_ref().map_or(String::new(), |namespace| format!(" in {namespace}"));
-    format!("{} {resource}{group}{sub}{place}", right.verb.as_deref().unwrap_or_default())
+    let name = right.name.as_ref().map_or(String::new(), |name| format!(" {name}"));
+    format!("{} {resource}{group}{sub}{name}{place}", right.verb.as_deref().unwrap_or_default())
 }
 
 /// The resources, the commands that use them, and the verbs that these need.
@@ -212,6 +243,14 @@ mod tests {
             "update leases.coordination.k8s.io in own",
         ] {
             assert!(everywhere.contains(right), "{right}: {everywhere:#?}");
+        }
+        let to_sign: BTreeSet<_> = needed_to_sign().iter().map(super::shown).collect();
+        for right in [
+            "patch certificatesigningrequests.certificates.k8s.io/status",
+            "sign signers.certificates.k8s.io issuers.certwright.dev/*",
+            "sign signers.certificates.k8s.io clusterissuers.certwright.dev/*",
+        ] {
+            assert!(to_sign.contains(right), "{right}: {to_sign:#?}");
         }
         let some = shown(&["a", "b"], false);
         assert!(some.contains("get secrets in a") && some.contains("get secrets in b"), "{some:#?}");

@@ -82,6 +82,10 @@ pub struct Run {
     /// Minimum time between the last order and a renewal, however short the certificate's lifetime is.
     #[arg(long, env = "CERTWRIGHT_MIN_ISSUANCE_INTERVAL", default_value = "1m", value_parser = duration)]
     pub min_issuance_interval: Duration,
+    /// How often to fetch the revocation lists (CRLs) of the certificates in use, to find those that the CA has revoked. 0s means
+    /// never.
+    #[arg(long, env = "CERTWRIGHT_REVOCATION_CHECK_INTERVAL", default_value = "24h", value_parser = duration)]
+    pub revocation_check_interval: Duration,
     /// Whether to create Certificates for annotations on Ingresses and Gateways. If not, these are not watched.
     #[arg(long, env = "CERTWRIGHT_ANNOTATIONS", default_value_t = true, action = ArgAction::Set)]
     pub annotations: bool,
@@ -94,6 +98,9 @@ pub struct Run {
     /// The kind of that issuer.
     #[arg(long, env = "CERTWRIGHT_DEFAULT_ISSUER_KIND", default_value = "Issuer", value_parser = one_of(&[IssuerKind::Issuer, IssuerKind::ClusterIssuer], IssuerKind::as_str))]
     pub default_issuer_kind: IssuerKind,
+    /// Whether to serve CertificateSigningRequests of Kubernetes whose signer name is that of an issuer.
+    #[arg(long, env = "CERTWRIGHT_CERTIFICATE_SIGNING_REQUESTS", default_value_t = false, action = ArgAction::Set)]
+    pub certificate_signing_requests: bool,
     /// The wait after the first failed issuance. It doubles with each further failure.
     #[arg(long, env = "CERTWRIGHT_BACKOFF_FIRST", default_value = "1m", value_parser = duration)]
     pub backoff_first: Duration,

@@ -8,9 +8,10 @@ use crate::command::handbook::Chapter;
 use crate::command::outlook::{self, Outlook, condition, time};
 use crate::command::output::{moment, table};
 use certwright_api::{
-    CONDITION_RENEWAL_WINDOW, CONDITION_REVOCATION, Certificate, CertificateStatus,
+    CONDITION_RENEWAL_WINDOW, CONDITION_REVOCATION, CONDITION_REVOKED, Certificate, CertificateStatus,
     certificate_reason as reason,
 };
+use certwright_core::spec::names;
 
 /// The screen. `issuer` is the state of its issuer, if it is known.
 pub(super) fn rendered(
@@ -44,13 +45,6 @@ fn facts(
     now: Timestamp,
 ) -> String {
     let spec = &certificate.spec;
-    let names = spec.dns_names.iter().chain(&spec.ip_addresses).chain(&spec.common_name);
-    let mut shown: Vec<&str> = Vec::new();
-    names.for_each(|name| {
-        if !shown.contains(&name.as_str()) {
-            shown.push(name)
-        }
-    });
     let stands = match issuer.map(|issuer| issuer.ready) {
         Some(Some(true)) => "ready",
         Some(Some(false)) => "not ready",
@@ -68,7 +62,7 @@ fn facts(
         .as_ref()
         .map(|order| format!("{}, placed {}; {}", order.state, moment(order.created.0, now), order.url));
     [
-        field("Names", &shown.join(", ")),
+        field("Names", &names::requested(spec).join(", ")),
         field("Issuer", &format!("{}: {stands}", outlook::issuer_named(certificate))),
         field("Secret", &spec.secret_name),
         optional("Expires", at(status.not_after.as_ref())),
@@ -77,6 +71,8 @@ fn facts(
         optional("Serial", status.serial_number.clone()),
         optional("Failures", failure),
         optional("Order", order),
+        remark("Revoked", status, CONDITION_REVOKED),
+        optional("Proved until", at(status.authorization_expires.as_ref())),
         remark("Revocation", status, CONDITION_REVOCATION),
         to_be_revoked(status, now),
         remark("Windows", status, CONDITION_RENEWAL_WINDOW),

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{field, headline, optional, rendered_events, trouble, what_to_do};
 use crate::command::handbook::Chapter;
@@ -10,7 +11,7 @@ use crate::command::outlook::{Outlook, condition, time};
 use crate::command::output::moment;
 use certwright_api::{
     AcmeAccountStatus, AcmeIssuer, CONDITION_ACCOUNT_DEACTIVATED, CONDITION_ACCOUNT_REBOUND,
-    CONDITION_KEY_ROLLOVER, IssuerStatus,
+    CONDITION_AUTHORIZATIONS_KEPT, CONDITION_KEY_ROLLOVER, IssuerStatus, KeptAuthorizationStatus,
 };
 
 /// The screen.
@@ -42,6 +43,7 @@ pub(super) fn rendered(
         ("Key rollover", CONDITION_KEY_ROLLOVER),
         ("Rebinding", CONDITION_ACCOUNT_REBOUND),
         ("Deactivation", CONDITION_ACCOUNT_DEACTIVATED),
+        ("Kept names", CONDITION_AUTHORIZATIONS_KEPT),
     ] {
         let Some(condition) = condition(&status.conditions, type_) else { continue };
         text.push_str(&field(name, &format!("{}: {}", condition.reason, condition.message)));
@@ -49,8 +51,27 @@ pub(super) fn rendered(
             text.push_str(&what_to_do(Chapter::Issuers, &condition.reason));
         }
     }
+    status.authorizations.iter().for_each(|kept| text.push_str(&authorization(kept, now)));
     text.push_str(&rendered_events(events, now));
     text
+}
+
+/// A name that is kept authorized.
+fn authorization(kept: &KeptAuthorizationStatus, now: Timestamp) -> String {
+    let at = |what: &str, field: Option<&Time>| {
+        time(field).map_or(String::new(), |time| format!(", {what} {}", moment(time, now)))
+    };
+    let state = if kept.state.is_empty() { "not requested yet" } else { &kept.state };
+    let subdomains = if kept.subdomains { " with subdomains" } else { "" };
+    let renewal = kept.renewal_time.as_ref().filter(|_| kept.failed_attempts.is_none());
+    let text = format!(
+        "{}{subdomains}: {state}{}{}{}",
+        kept.dns_name,
+        at("expires", kept.expires.as_ref()),
+        at("renewed", renewal),
+        at("next attempt", kept.next_attempt_time.as_ref())
+    );
+    field("Authorized", &text)
 }
 
 /// The external account. Its MAC key is needed only until the account is bound.

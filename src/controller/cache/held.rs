@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
@@ -11,12 +12,13 @@ use super::form::Form;
 use super::packed::Packed;
 use crate::controller::issuer_record::{IssuerId, account_secret_name};
 use certwright_api::{
-    AcmeIssuer, CONDITION_ISSUING, CONDITION_READY, Certificate, ClusterIssuer, Issuer,
+    AcmeIssuer, CONDITION_ISSUING, CONDITION_READY, Certificate, CertificateStatus, ClusterIssuer, Issuer,
     certificate_reason as reason,
 };
 use certwright_core::annotated::{Gateway, Ingress};
 use certwright_core::conditions::{condition, is_true};
 use certwright_core::reading::Readable;
+use certwright_core::revoked::{is_on_hold, recorded};
 
 /// What objects are looked up by, besides their names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -37,6 +39,12 @@ pub enum Index<'a> {
     NotAllowed(&'a str),
     /// Those that are being deleted, by namespace.
     Deleted(&'a str),
+    /// Certificates that name a revocation list, by its URL.
+    RevocationList(&'a str),
+    /// Certificates that would be on a revocation list if they were revoked, by its URL and their serial number.
+    Listed(&'a str, &'a str),
+    /// Certificates that were found to be on hold, by the URL of the list.
+    OnHold(&'a str),
 }
 
 /// A kind that is watched.
@@ -73,8 +81,18 @@ impl Held for Certificate {
             index.push(Index::Presenting(namespace));
             index.extend(status.order.is_some().then(|| Index::ValidatingFor(IssuerId::of(self))));
         }
+        index.extend(status.into_iter().flat_map(of_revocation_list));
         index
     }
+}
+
+fn of_revocation_list(status: &CertificateStatus) -> Vec<Index<'_>> {
+    let (Some(url), Some(serial)) = (&status.revocation_list_url, &status.serial_number) else {
+        return Vec::new();
+    };
+    let on_hold = recorded(status, serial).filter(|known| is_on_hold(known));
+    let on_hold = on_hold.map(|_| Index::OnHold(url));
+    [Index::RevocationList(url), Index::Listed(url, serial)].into_iter().chain(on_hold).collect()
 }
 
 impl Held for PartialObjectMeta<Secret> {
@@ -105,6 +123,10 @@ impl Held for ClusterIssuer {
 
 fn of_account_secret(issuer: &str, spec: &AcmeIssuer) -> Index<'static> {
     Index::AccountSecret(account_secret_name(issuer, spec))
+}
+
+impl Held for CertificateSigningRequest {
+    type Form = Arc<Self>;
 }
 
 impl Held for Ingress {

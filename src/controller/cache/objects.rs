@@ -107,6 +107,13 @@ impl<K: Held> Objects<K> {
         self.indexed_if(index, |_| true)
     }
 
+    /// Whether an object has this index value. Rarely, another value looks the same.
+    pub fn has_indexed(&self, index: &Index<'_>) -> bool {
+        let hash = self.hash(index);
+        let from = (hash, Arc::new(ObjectName::new("", "")));
+        self.state.read().index.range(from..).next().is_some_and(|(other, _)| *other == hash)
+    }
+
     /// The objects other than `object` that have this index value.
     pub fn others_indexed(&self, index: &Index<'_>, object: &K) -> Vec<Arc<K>> {
         let own = ObjectName::of(object);

@@ -1,7 +1,10 @@
 //! Act: executes one step at a time. The state machine decides what follows from the outcome.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use kube::runtime::reflector::ObjectRef;
+use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use super::work::ReconcileCertificate;
@@ -18,6 +21,8 @@ use certwright_core::revocation::RevocationTask;
 
 /// When to retry publishing events.
 const NEWS: SignedDuration = SignedDuration::from_secs(5);
+/// How long an issuance waits for a revocation list.
+const LIST_PATIENCE: Duration = Duration::from_secs(10);
 
 impl ReconcileCertificate {
     /// Does one step.
@@ -55,6 +60,13 @@ impl ReconcileCertificate {
             IssuanceStep::Abandon { message } => Outcome::Ended(Ending::Abandoned(message)),
             IssuanceStep::Fail(failure) => Outcome::Ended(Ending::Failed(failure)),
             IssuanceStep::Remove(leftovers) => self.remove(&leftovers, context).await?,
+            IssuanceStep::RecordRevoked(finding) => Outcome::RevokedRecorded(finding),
+            IssuanceStep::ReadRevocationList(url) => {
+                // Without an answer in time, the issuance goes on. It will be asked for again if that fails.
+                let _ = timeout(LIST_PATIENCE, context.revocation_lists.fetch_now(&url)).await;
+                self.listed = context.revocation_lists.finding(&self.uid);
+                Outcome::RevocationListRead
+            }
             IssuanceStep::Tidy(records::CleanupTask::Withdraw) => {
                 self.withdraw(context).await?;
                 Outcome::Withdrawn
@@ -131,6 +143,14 @@ impl ReconcileCertificate {
             Report::RevocationGivenUp { serial_number, why, words } => {
                 warn!(serial_number, words, "gave up revoking a certificate");
                 context.metrics.revocation(RevocationOutcome::GivenUp, why.as_str());
+            }
+            Report::RevokedByCa { serial_number, why } => {
+                let reason = why.as_str();
+                warn!(
+                    serial_number,
+                    reason, "the CA has revoked a certificate without being asked by the operator"
+                );
+                context.metrics.revoked_by_ca();
             }
         }
         Ok(())

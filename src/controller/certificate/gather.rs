@@ -21,11 +21,12 @@ use certwright_acme::Account;
 use certwright_api::{CONDITION_READY, Certificate};
 use certwright_core::account::{AccountRefusal, has_other_terms};
 use certwright_core::allow;
+use certwright_core::authorization::authorized;
 use certwright_core::conditions::{condition, is_true};
 use certwright_core::issuance::{IssuerView, at_rest_until};
 use certwright_core::ledger::Owner;
 use certwright_core::reissue::SecretView;
-use certwright_core::spec::ValidatedCertificate;
+use certwright_core::spec::{ValidatedCertificate, csr};
 use certwright_core::tls_secret;
 
 /// How long to wait for the shard that serves an issuer to confirm its account.
@@ -66,6 +67,7 @@ impl ReconcileCertificate {
             backup_view: None,
             next_key: None,
             asked: context.renewal_info_polls.last(&uid),
+            listed: context.revocation_lists.finding(&uid),
             certificate,
             namespace,
             name,
@@ -203,7 +205,7 @@ fn claimed_by(certificate: &Certificate, same_secret: &[Arc<Certificate>]) -> Op
     older.min_by_key(|other| age(other)).map(|other| other.name_any())
 }
 
-/// Why the issuer does not allow this Certificate, if it does not.
+/// Why the issuer does not allow this Certificate, or its CA does not accept the certificate signing request in it.
 fn not_allowed(
     issuer: Option<&IssuerRecord>,
     namespace: &str,
@@ -211,8 +213,14 @@ fn not_allowed(
     context: &Context,
 ) -> Option<String> {
     let (issuer, wanted) = (issuer?, wanted?);
-    let labels = context.cache.namespace_labels(namespace);
-    let refusal = allow::check(issuer.allow.as_ref()?, namespace, &labels, &wanted.subject).err()?;
+    let refusal = match issuer.allow.as_ref() {
+        Some(allow) => {
+            let labels = context.cache.namespace_labels(namespace);
+            allow::check(allow, namespace, &labels, &wanted.subject).err().map(|refusal| refusal.to_string())
+        }
+        None => None,
+    };
+    let refusal = refusal.or_else(|| csr::refusal(wanted.csr.as_ref()?, &issuer.spec))?;
     Some(format!("{} {} does not allow this Certificate: {refusal}", issuer.id.kind.as_str(), issuer.id.name))
 }
 
@@ -268,7 +276,9 @@ async fn view_issuer(
             if has_other_terms(acme, terms) {
                 context.wake_issuer(&issuer.id);
             }
+            let at_ca = clock::now().saturating_add(account.server().ahead().unwrap_or_default());
             let view = IssuerView::Ready {
+                authorized: at_ca.map_or_else(|_| Vec::new(), |at_ca| authorized(status, &acme.uri, at_ca)),
                 account: acme.uri.clone(),
                 solvers: issuer.spec.solvers.clone(),
                 profile: profile.map(str::to_owned).or_else(|| issuer.spec.profile.clone()),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
+use super::held::OrderKey;
 use super::renewal_info::new_order;
 use super::work::ReconcileCertificate;
 use crate::controller::caa;
@@ -15,12 +16,10 @@ use crate::controller::issuer_record::secrets_namespace;
 use crate::controller::presenter;
 use crate::runtime::clock;
 use certwright_acme::{Account, AcmeError, Authorization, Challenge, ChallengeType, NewOrder};
-use certwright_api::{
-    ChallengeStatus, ChallengeWay, CsrSignatureHash, DnsPersist01Solver, DnsRecordStatus, IssuerKind,
-};
+use certwright_api::{ChallengeStatus, ChallengeWay, CsrSignatureHash, DnsPersist01Solver, IssuerKind};
 use certwright_core::issuance::{CaaQuestion, Challenged, Download, Outcome, Unseen, ValueCount};
-use certwright_core::{records, reissue, revocation};
-use certwright_pki::{Chain, PrivateKey, SignatureHash, certificate_signing_request};
+use certwright_core::{records, reissue, revoked};
+use certwright_pki::{Chain, SignatureHash, certificate_signing_request};
 use certwright_solver::http01::SelfCheck;
 
 /// The number of authorizations of an order that are read concurrently.
@@ -88,7 +87,7 @@ impl ReconcileCertificate {
             async move {
                 let seen = match (challenge.way, refused) {
                     (ChallengeWay::TxtRecord, _) => {
-                        see_record(context, records, &expected).await.map(Seen::Record)
+                        presenter::see(context, records, &expected).await.map(Seen::Record)
                     }
                     (ChallengeWay::PersistentRecord, _) => {
                         let persistent = learned.persistent(&challenge.url);
@@ -138,6 +137,12 @@ impl ReconcileCertificate {
     pub(super) async fn finalize(&mut self, url: &str) -> Result<Outcome, Error> {
         let (account, key) = (self.account()?, self.key_of_order()?);
         let wanted = self.wanted.as_ref().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
+        let key = match key {
+            OrderKey::Own(key) => key,
+            OrderKey::Elsewhere(request) => {
+                return Ok(Outcome::Finalized(account.finalize(url, &request.der).await));
+            }
+        };
         let hash = match self.issuer.as_ref().and_then(|issuer| issuer.spec.csr_signature_hash) {
             Some(CsrSignatureHash::Sha256) => SignatureHash::Sha256,
             Some(CsrSignatureHash::MatchKey) | None => SignatureHash::MatchKey,
@@ -155,7 +160,8 @@ impl ReconcileCertificate {
         let preferred = self.issuer.as_ref().and_then(|issuer| issuer.spec.preferred_chain.clone());
         let chosen = choose_chain(&account, url, preferred.as_deref()).await;
         Ok(Outcome::Downloaded(chosen.map(|(pem, offered)| {
-            let check = |chain: &Chain| chain.check(&key, &wanted.subject, self.at_ca(clock::now()));
+            let (public_key, now) = (key.public_key_der(), self.at_ca(clock::now()));
+            let check = |chain: &Chain| chain.check_for(public_key, &wanted.subject, now);
             let chain = Chain::parse_pem(pem.as_bytes()).and_then(|chain| check(&chain).map(|()| chain));
             Download { chain, not_offered: preferred.zip(offered) }
         })))
@@ -171,14 +177,19 @@ impl ReconcileCertificate {
         }
     }
 
-    /// The key of this issuance: the one generated for it, or the current one if it is reused.
-    pub(super) fn key_of_order(&self) -> Result<PrivateKey, Error> {
+    /// The key of this issuance: the one generated for it, the current one if it is reused, or the one in the spec's certificate
+    /// signing request.
+    pub(super) fn key_of_order(&self) -> Result<OrderKey, Error> {
         let wanted = self.wanted.as_ref().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
+        if let Some(request) = &wanted.csr {
+            return Ok(OrderKey::Elsewhere(request.clone()));
+        }
         let made = self.next_key.clone().filter(|key| key.algorithm() == wanted.key);
-        let revoked = revocation::reason_of(&self.state.status, &self.secret_view);
-        let reused = reissue::reuses_key(wanted, &self.secret_view, revoked);
+        let needs_new_key = revoked::needs_new_key(&self.state.status, &self.secret_view);
+        let reused = reissue::reuses_key(wanted, &self.secret_view, needs_new_key);
         let current = || self.current_key.clone().filter(|_| reused);
-        made.or_else(current).ok_or(Error::Bug("an order goes on without its private key"))
+        let key = made.or_else(current).ok_or(Error::Bug("an order goes on without its private key"))?;
+        Ok(OrderKey::Own(key))
     }
 }
 
@@ -214,22 +225,6 @@ async fn see_persistent(
     };
     let seen = presenter::persistent(context, account, &name, challenge, solver, rolled_over).await;
     seen.map_err(|words| format!("{name}: {words}"))
-}
-
-/// How many TXT records there are beside the one with this key authorization, or why it is not visible.
-async fn see_record(
-    context: &Context,
-    records: &[DnsRecordStatus],
-    expected: &str,
-) -> Result<ValueCount, String> {
-    let its = |record: &&DnsRecordStatus| record.removal.is_none() && record.key_authorization == expected;
-    match records.iter().find(its) {
-        Some(record) => {
-            let values = presenter::visible(context, record).await?;
-            Ok(ValueCount { fqdn: record.fqdn.clone(), values })
-        }
-        None => Err("the TXT record is missing from the status".to_owned()),
-    }
 }
 
 async fn read_all(account: &Account, urls: &[String]) -> Result<Vec<(String, Authorization)>, AcmeError> {

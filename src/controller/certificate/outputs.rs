@@ -63,9 +63,10 @@ pub(super) async fn more_data(
     wanted: &ValidatedCertificate,
     passwords: Passwords,
     held: &Held,
+    key: &PrivateKey,
 ) -> Result<BTreeMap<String, ByteString>, Error> {
     let mut data = BTreeMap::new();
-    let pem = held.key.to_pem(wanted.encoding)?;
+    let pem = key.to_pem(wanted.encoding)?;
     if wanted.outputs.der
         && let Ok(block) = pem::parse(pem.as_bytes())
     {
@@ -78,9 +79,9 @@ pub(super) async fn more_data(
     let (Ok(passwords), false) = (passwords, wanted.outputs.keystores.is_empty()) else {
         return Ok(data);
     };
-    let (outputs, held) = (wanted.outputs.clone(), held.clone());
+    let (outputs, held, key) = (wanted.outputs.clone(), held.clone(), key.clone());
     // Each keystore takes thousands of digest rounds.
-    let made = tokio::task::spawn_blocking(move || keystores(&outputs, &passwords, &held)).await;
+    let made = tokio::task::spawn_blocking(move || keystores(&outputs, &passwords, &held, &key)).await;
     data.extend(made.map_err(|_| Error::Keystore(KeystoreError::Interrupted))??);
     Ok(data)
 }
@@ -89,6 +90,7 @@ fn keystores(
     outputs: &Outputs,
     passwords: &[Zeroizing<String>],
     held: &Held,
+    key: &PrivateKey,
 ) -> Result<BTreeMap<String, ByteString>, KeystoreError> {
     let chain = Chain::parse_pem(&held.chain)?;
     let ca = held.ca.as_deref().and_then(|ca| pem::parse(ca).ok()).map(pem::Pem::into_contents);
@@ -99,12 +101,12 @@ fn keystores(
             KeystoreFormat::Pkcs12(profile) => {
                 let encryption = encryption(*profile);
                 (
-                    keystore::pkcs12(&held.key, &chain, password, encryption)?,
+                    keystore::pkcs12(key, &chain, password, encryption)?,
                     ca.as_deref().map(|ca| keystore::pkcs12_trusting(ca, password, encryption)),
                 )
             }
             KeystoreFormat::Jks(alias) => (
-                keystore::jks(&held.key, &chain, alias, password)?,
+                keystore::jks(key, &chain, alias, password)?,
                 ca.as_deref().map(|ca| keystore::jks_trusting(ca, &chain, password)),
             ),
         };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
 use kube::Resource;
 use tracing::warn;
 
@@ -14,6 +15,7 @@ use crate::controller::error::Error;
 use crate::controller::secrets;
 use crate::runtime::clock;
 use certwright_core::issuance::Outcome;
+use certwright_core::signing_request::is_for_request;
 use certwright_core::spec::ValidatedCertificate;
 use certwright_core::tls_secret::{tls_annotations, tls_data};
 
@@ -69,28 +71,28 @@ impl ReconcileCertificate {
 
     /// Rewrites the TLS Secret with its current certificate: its template, or the encoding of its key, has changed.
     pub(super) async fn refresh_secret(&mut self, context: &Context) -> Result<Outcome, Error> {
-        self.write_again(self.secret.as_ref().and_then(Held::by), context).await?;
+        self.write_again(self.secret.clone(), context).await?;
         Ok(Outcome::Refreshed)
     }
 
     /// Rewrites the lost TLS Secret from the backup.
     pub(super) async fn restore_secret(&mut self, context: &Context) -> Result<Outcome, Error> {
-        self.write_again(self.backup.as_ref().and_then(Held::by), context).await?;
+        self.write_again(self.backup.clone(), context).await?;
         warn!(secret = self.certificate.spec.secret_name, "restored a lost Secret");
         Ok(Outcome::Restored)
     }
 
-    async fn write_again(&mut self, held: Option<Held>, context: &Context) -> Result<(), Error> {
+    async fn write_again(&mut self, from: Option<Secret>, context: &Context) -> Result<(), Error> {
         let wanted = self.wanted.clone().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
+        let held = from.and_then(|secret| Held::by(&secret, &wanted));
         let held = held.ok_or(Error::Bug("there is no certificate to write again"))?;
         self.write_secret(&wanted, &held, context).await
     }
 
     /// Stores a backup of the certificate and key of the TLS Secret in the Secret for the key of an issuance.
     pub(super) async fn keep_backup(&mut self, context: &Context) -> Result<(), Error> {
-        let (Ok(wanted), Some(held)) = (&self.wanted, self.secret.as_ref().and_then(Held::by)) else {
-            return Ok(());
-        };
+        let (Ok(wanted), Some(secret)) = (&self.wanted, &self.secret) else { return Ok(()) };
+        let Some(held) = Held::by(secret, wanted) else { return Ok(()) };
         let name = self.next_key_name();
         let kept = secrets::Written {
             name: &name,
@@ -124,20 +126,27 @@ impl ReconcileCertificate {
         wanted: &'a ValidatedCertificate,
         held: &Held,
     ) -> Result<secrets::Written<'a>, Error> {
-        let pem = held.key.to_pem(wanted.encoding)?;
-        let mut data = tls_data(&held.chain, pem.as_bytes(), held.ca.as_deref());
-        data.extend(more_data(wanted, self.passwords.clone(), held).await?);
         let mut annotations = tls_annotations(wanted, &self.name);
-        let mark = keystores_mark(&wanted.outputs, &self.passwords, &held.key)?;
-        annotations.extend(mark.map(|mark| (certwright_api::ANNOTATION_KEYSTORES.to_owned(), mark)));
+        let data = match &held.key {
+            Some(key) => {
+                let mark = keystores_mark(&wanted.outputs, &self.passwords, key)?;
+                annotations.extend(mark.map(|mark| (certwright_api::ANNOTATION_KEYSTORES.to_owned(), mark)));
+                let pem = key.to_pem(wanted.encoding)?;
+                let mut data = tls_data(&held.chain, Some(pem.as_bytes()), held.ca.as_deref());
+                data.extend(more_data(wanted, self.passwords.clone(), held, key).await?);
+                data
+            }
+            None => tls_data(&held.chain, None, held.ca.as_deref()),
+        };
         Ok(secrets::Written {
             namespace: &self.namespace,
             name: &wanted.secret_name,
             purpose: certwright_api::SECRET_TLS,
-            type_: Some(secrets::TYPE_TLS),
+            type_: Some(wanted.secret_type()),
             labels: wanted.labels.clone(),
             annotations,
-            owner: None,
+            // The certificate for a Kubernetes CertificateSigningRequest is copied to that; nobody else needs the Secret.
+            owner: self.certificate.controller_owner_ref(&()).filter(|_| is_for_request(&self.certificate)),
             data,
         })
     }

@@ -19,6 +19,7 @@ use certwright_core::ledger::Unverified;
 use certwright_core::naming::next_private_key_secret;
 use certwright_core::reissue::SecretView;
 use certwright_core::renewal::{RenewalInfoPoll, RenewalInfoPolling};
+use certwright_core::revoked::Finding;
 use certwright_core::spec::{InvalidSpec, ValidatedCertificate};
 use certwright_pki::PrivateKey;
 
@@ -90,6 +91,8 @@ pub(super) struct Seen {
     pub(super) asked: Option<RenewalInfoPoll>,
     /// Whether its namespace is being deleted.
     pub(super) namespace_is_ending: bool,
+    /// What was found on a revocation list.
+    pub(super) listed: Option<Arc<Finding>>,
 }
 
 impl Seen {
@@ -126,6 +129,8 @@ impl Seen {
                 began: context.renewal_info_polls.began(),
             },
             revocation: self.asked_to_revoke(),
+            listed: self.listed.as_deref(),
+            checks_lists: !context.config.revocation_check_interval.is_zero(),
         }
     }
 

@@ -26,6 +26,9 @@ impl ReconcileIssuer {
         deletion: Deletion,
         context: &Context,
     ) -> Result<Option<Timestamp>, Error> {
+        if let Some(until) = self.remove_records(Some(deletion), context).await? {
+            return Ok(Some(until));
+        }
         loop {
             let now = clock::now();
             let shared_with = self.shared_with(context);

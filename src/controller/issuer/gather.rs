@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Secret;
 use tracing::warn;
 
 use super::account_keys::{AccountKeys, usable};
+use super::verified::verified;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer_record::{AccountSecret, IssuerRecord};
@@ -17,13 +18,19 @@ use certwright_core::account::{
     AccountRefusal, KeyId, KeySecret, MacKey, Recorded, Snapshot, State, key_id_in_secret, mac_key_in_secret,
     of_somebody_else,
 };
+use certwright_core::authorization::Progress;
 use certwright_core::backoff::Backoff;
+use certwright_core::ledger::Unverified;
 use certwright_pki::PrivateKey;
 
 /// One reconcile of an issuer.
 pub(super) struct ReconcileIssuer {
     pub(super) seen: Seen,
     pub(super) state: State,
+    /// What is known of the authorization that is being validated.
+    pub(super) progress: Progress,
+    /// TXT records in the status that are not verifiably the operator's.
+    pub(super) unverified: Unverified,
     /// The key change that the CA was asked for. While it is kept here, no other request is sent for the account.
     pub(super) change: Option<KeyChange>,
     /// Whether this reconcile has written an object.
@@ -65,7 +72,11 @@ impl ReconcileIssuer {
         context: &Context,
     ) -> Result<Self, Error> {
         let secret = secrets::read(&context.client, &account_secret.0, &account_secret.1).await?;
-        let state = State::new(issuer.status.clone(), &issuer.spec.server);
+        let (mut status, unverified) = verified(&issuer, context);
+        let mut progress = context.authorizations.recall(&issuer.uid);
+        progress.resume(&mut status);
+        let mut state = State::new(status, &issuer.spec.server);
+        state.recorded = issuer.status.clone();
         let seen = Seen {
             issuer,
             account_secret,
@@ -82,7 +93,7 @@ impl ReconcileIssuer {
             latest_terms: None,
             backoff: context.config.backoff,
         };
-        let mut work = Self { seen, state, change: None, written: false };
+        let mut work = Self { seen, state, progress, unverified, change: None, written: false };
         work.see_secret(secret);
         if let Some(account) = work.state.drop_unconfirmed(&work.seen.key_secret) {
             warn!(
@@ -117,6 +128,11 @@ impl Seen {
     /// Records what may have changed since the last step.
     pub(super) fn look_around(&mut self, context: &Context) {
         self.refusal = context.account_refusals.on(&self.issuer.id, self.issuer.generation);
+    }
+
+    /// Bounds of the wait after failures.
+    pub(super) fn backoff(&self) -> Backoff {
+        self.backoff
     }
 
     /// The snapshot of what was gathered.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tracing::{info, warn};
 
 use super::gather::ReconcileIssuer;
+use super::verified::owner;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer_record::IssuerRecord;
@@ -92,6 +93,7 @@ impl ReconcileIssuer {
 
     /// Writes the status, if it has changed.
     pub(super) async fn flush(&mut self, context: &Context) -> Result<(), Error> {
+        context.ledger_keys.seal_issuer(owner(&self.seen.issuer), &mut self.state.status);
         if self.state.recorded == self.state.status {
             return Ok(());
         }
@@ -150,7 +152,7 @@ impl ReconcileIssuer {
         // This needs a separate field manager, because a manager that applies an object must send all its fields. The other
         // manager has the status.
         let params = PatchParams::apply("certwright-finalizer").force();
-        let written = self.send(&api, false, params, patch, context).await;
+        let written = self.send(&api, false, params, (patch, Patch::Apply), context).await;
         self.seen.issuer.version = written.map_err(Error::WriteFinalizer)?;
         Ok(())
     }
@@ -168,18 +170,18 @@ impl ReconcileIssuer {
             "status": self.state.status,
         });
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        let written = self.send(&api, true, params, patch, context).await;
+        let written = self.send(&api, true, params, (patch, Patch::Apply), context).await;
         self.seen.issuer.version = written.map_err(Error::WriteStatus)?;
         Ok(())
     }
 
     /// Writes the issuer, and returns its new `resourceVersion`.
-    async fn send<K>(
+    pub(super) async fn send<K>(
         &self,
         api: &Api<Reading<K>>,
         is_status: bool,
         params: PatchParams,
-        patch: Value,
+        patch: (Value, fn(Value) -> Patch<Value>),
         context: &Context,
     ) -> Result<Option<String>, kube::Error>
     where
@@ -194,7 +196,7 @@ impl ReconcileIssuer {
             version: issuer.version.clone(),
             is_status,
             params,
-            patch: (patch, Patch::Apply),
+            patch,
         };
         let serves = |found: &K| context.serves_issuer(&IssuerRecord::from(found));
         Ok(write.send(api, context, serves).await?.resource_version())

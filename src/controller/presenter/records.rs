@@ -9,10 +9,8 @@ use super::provider::Provider;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use certwright_acme::{Account, account_label, txt_value};
-use certwright_api::{
-    Certificate, ChallengeLabel, CnameStrategy, Dns01Solver, DnsRecordStatus, PropagationCheck,
-};
-use certwright_core::issuance::{Challenged, Unseen, Way};
+use certwright_api::{ChallengeLabel, CnameStrategy, Dns01Solver, DnsRecordStatus, PropagationCheck};
+use certwright_core::issuance::{Challenged, Unseen, ValueCount, Way};
 use certwright_solver::dns01::{CHALLENGE_LABEL, Location, NameServer, Record, Resolver, Whose};
 
 /// Determines where the records of the challenges belong. Returns them as ledger entries, and the failures of others.
@@ -56,22 +54,19 @@ pub async fn located(
     (records, failures)
 }
 
-/// Adds the needed records of the ledger to DNS. Returns the failures.
+/// Adds the needed records in the ledger of the object with this namespace and uid to DNS. Returns the failures.
 ///
 /// # Errors
 /// [`Error::ReadSecret`]
-pub async fn present(
+pub async fn add(
     context: &Context,
-    certificate: &Certificate,
+    (namespace, uid): (&str, &str),
+    ledger: &[DnsRecordStatus],
     challenged: &[Challenged],
 ) -> Result<Vec<Unseen>, Error> {
-    let namespace = certificate.metadata.namespace.clone().unwrap_or_default();
-    let ledger = certificate.status.iter().flat_map(|status| &status.dns_records);
-    let presented = ledger.filter(|record| record.removal.is_none()).map(async |record| {
-        let done = match Provider::of(context, &namespace, record).await? {
-            Ok(provider) => {
-                provider.present(context, &certificate_uid(certificate), &as_record(record)).await
-            }
+    let presented = ledger.iter().filter(|record| record.removal.is_none()).map(async |record| {
+        let done = match Provider::of(context, namespace, record).await? {
+            Ok(provider) => provider.present(context, uid, &as_record(record)).await,
             Err(words) => Err(words),
         };
         let is_its = |challenge: &&Challenged| {
@@ -84,7 +79,7 @@ pub async fn present(
     Ok(try_join_all(presented).await?.into_iter().flatten().collect())
 }
 
-/// Removes a record of the Certificate with this namespace and uid from DNS within `bound`, or returns why that failed.
+/// Removes a record of the object with this namespace and uid from DNS within `bound`, or returns why that failed.
 ///
 /// # Errors
 /// [`Error::ReadSecret`]
@@ -103,7 +98,7 @@ pub async fn remove(
 }
 
 /// How many TXT records there are at the name of a record that the name servers have, or which ones lack it.
-pub async fn visible(context: &Context, record: &DnsRecordStatus) -> Result<usize, String> {
+async fn visible(context: &Context, record: &DnsRecordStatus) -> Result<usize, String> {
     let resolver = resolver(context, own_nameservers(&record.solver))?;
     let check = record.solver.propagation.as_ref().and_then(|propagation| propagation.check);
     let check = check.unwrap_or(context.config.propagation_check);
@@ -121,6 +116,22 @@ pub async fn visible(context: &Context, record: &DnsRecordStatus) -> Result<usiz
              cached that"
         )
     })
+}
+
+/// How many TXT records there are beside the one with this key authorization, or why it is not visible.
+pub async fn see(
+    context: &Context,
+    records: &[DnsRecordStatus],
+    expected: &str,
+) -> Result<ValueCount, String> {
+    let its = |record: &&DnsRecordStatus| record.removal.is_none() && record.key_authorization == expected;
+    match records.iter().find(its) {
+        Some(record) => {
+            let values = visible(context, record).await?;
+            Ok(ValueCount { fqdn: record.fqdn.clone(), values })
+        }
+        None => Err("the TXT record is missing from the status".to_owned()),
+    }
 }
 
 /// The labels of a solver's records, below the validated name. Without an account, those for all accounts: the zone is the same.
@@ -182,10 +193,6 @@ fn as_record(record: &DnsRecordStatus) -> Record {
         token: record.key_authorization.split('.').next().unwrap_or_default().to_owned(),
         key_authorization: record.key_authorization.clone(),
     }
-}
-
-fn certificate_uid(certificate: &Certificate) -> String {
-    certificate.metadata.uid.clone().unwrap_or_default()
 }
 
 fn not_presented(challenged: &Challenged, words: String) -> Unseen {

@@ -25,6 +25,8 @@ pub struct CertificateFacts {
     pub issuing: bool,
     /// Whether it waits for an order slot.
     pub queued: bool,
+    /// Whether the CA has revoked the certificate in its Secret without being asked by the operator.
+    pub revoked: bool,
 }
 
 /// The gauges of all Certificates, written from one map so that each name is stored once.
@@ -73,7 +75,7 @@ impl Collector for Certificates {
         if self.of_each == PerCertificate::Off {
             return Ok(());
         }
-        let gauges: [Described; 3] = [
+        let gauges: [Described; 4] = [
             (
                 "certificate_not_after_timestamp",
                 "When the certificate expires",
@@ -89,6 +91,12 @@ impl Collector for Certificates {
             ("certificate_ready", "1 if the Certificate is ready, 0 if not", None, |facts| {
                 Some(facts.ready.into())
             }),
+            (
+                "certificate_revoked",
+                "1 if the CA has revoked the certificate without being asked by the operator",
+                None,
+                |facts| facts.revoked.then_some(1),
+            ),
         ];
         for (metric, help, unit, value) in gauges {
             let mut family = encoder.encode_descriptor(metric, help, unit.as_ref(), MetricType::Gauge)?;

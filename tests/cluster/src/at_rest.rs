@@ -111,7 +111,11 @@ impl Signer {
                 ..ObjectMeta::default()
             },
             type_: Some(TYPE_TLS.to_owned()),
-            data: Some(tls_data(chain.pem().as_bytes(), pem.as_bytes(), ca.as_deref().map(str::as_bytes))),
+            data: Some(tls_data(
+                chain.pem().as_bytes(),
+                Some(pem.as_bytes()),
+                ca.as_deref().map(str::as_bytes),
+            )),
             ..Secret::default()
         })
     }
@@ -165,7 +169,12 @@ pub fn status_at_rest(
 ) -> Result<CertificateStatus> {
     let (name, uid) = (certificate.name_any(), certificate.uid().context("a Certificate without uid")?);
     let wanted = ValidatedCertificate::new(&certificate.spec, None);
-    let issuer = IssuerView::Ready { account: account.to_owned(), solvers: Vec::new(), profile: None };
+    let issuer = IssuerView::Ready {
+        account: account.to_owned(),
+        solvers: Vec::new(),
+        profile: None,
+        authorized: Vec::new(),
+    };
     let (missing, stored) = (SecretView::default(), view(secret, Some(name.clone()), true));
     let before = Snapshot {
         uid: &uid,
@@ -193,6 +202,8 @@ pub fn status_at_rest(
         has_finalizer: false,
         asking: RenewalInfoPolling { wanted: false, asked: None, began: issued },
         revocation: RevocationRequests::default(),
+        listed: None,
+        checks_lists: false,
     };
     let after = Snapshot { secret: &stored, ..before };
     let mut state = State { status: certificate.status.clone().unwrap_or_default(), ..State::default() };

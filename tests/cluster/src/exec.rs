@@ -98,12 +98,15 @@ async fn start(state: &Path, node: bool, capacity: Capacity) -> Result<Running> 
     })
 }
 
-/// Applies the repository's own manifests: what `deploy/base` puts together, CRDs included, and the roles for `--metrics-auth`.
+/// Applies the repository's own manifests: what `deploy/base` puts together, CRDs included, and the roles for `--metrics-auth`
+/// and `--certificate-signing-requests`.
 async fn install(tools: &Tools, state: &Path) -> Result<()> {
     let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy");
-    let (base, roles) = (deploy.join("base"), deploy.join("metrics-auth/rbac.yaml"));
+    let base = deploy.join("base");
     kubectl(tools, state, &["apply", "--server-side", "--kustomize", &base.display().to_string()]).await?;
-    kubectl(tools, state, &["apply", "--server-side", "--filename", &roles.display().to_string()])
-        .await
-        .map(drop)
+    for part in ["metrics-auth", "certificate-signing-requests"] {
+        let roles = deploy.join(part).join("rbac.yaml").display().to_string();
+        kubectl(tools, state, &["apply", "--server-side", "--filename", &roles]).await?;
+    }
+    Ok(())
 }

@@ -28,6 +28,8 @@ pub struct PebbleBuilder {
     eab_keys: BTreeMap<String, String>,
     profiles: BTreeMap<String, Value>,
     environment: BTreeMap<String, String>,
+    /// Which Pebble it is, if not the original.
+    program: Option<&'static str>,
 }
 
 /// A running Pebble; it is stopped when this is dropped.
@@ -113,6 +115,12 @@ impl PebbleBuilder {
     pub fn retry_after(mut self, order: u32, authorization: u32) -> Self {
         self.config.insert("retryAfter".into(), json!({"order": order, "authz": authorization}));
         self
+    }
+
+    /// Offers pre-authorization (RFC 8555 section 7.4.1) over dns-01. An authorization is valid for `lifetime`, and orders reuse it.
+    pub fn new_authz(mut self, lifetime: Duration) -> Self {
+        self.program = Some("pebble-new-authz");
+        self.config("authorizationLifetime", json!(lifetime.as_secs())).authorization_reuse_percent(100)
     }
 
     /// Sets anything else in the `pebble` object of its configuration file.
@@ -203,7 +211,8 @@ impl Pebble {
     /// Starts it again on the same ports, after [`Pebble::stop`]. It has forgotten all accounts and orders, and has a new root.
     pub async fn start(&mut self) -> Result<()> {
         let dns_server = self.builder.dns_server.clone().unwrap_or(self.description.dns.to_string());
-        let mut command = Command::new(self.description.tools.program("pebble")?);
+        let program = self.builder.program.unwrap_or("pebble");
+        let mut command = Command::new(self.description.tools.program(program)?);
         command
             .arg("-config")
             .arg(self.directory.join("pebble.json"))

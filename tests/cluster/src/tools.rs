@@ -117,6 +117,11 @@ const MODULES: &[Module] = &[
         tags: "",
         programs: &[Program { name: "cert-manager", package: ".", seconds: 90 }],
     },
+    Module {
+        name: "pebble-new-authz",
+        tags: "",
+        programs: &[Program { name: "pebble-new-authz", package: ".", seconds: 25 }],
+    },
 ];
 
 /// The directory of the built programs.

@@ -53,6 +53,7 @@ async fn an_issuer_written_for_cert_manager_is_accepted_as_it_is() -> Result<()>
             format!("{server}, caBundle: YQ==, skipTLSVerify: false"),
             format!("{server}, requestTimeout: 2m30s"),
             format!("{server}, caaCheck: None"),
+            format!("{server}, authorizations: [{{ dnsName: a.test }}, {{ dnsName: B.test, subdomains: true }}]"),
             format!("{server}, skipTLSVerify: true, preferredChain: ISRG Root X1, profile: shortlived"),
             format!("{server}, accountKey: {{ algorithm: RSA }}, privateKeySecretRef: {{ name: a, key: b }}"),
             format!("{server}, accountKey: {{ size: 384, rolloverInterval: 1h }}"),

@@ -27,6 +27,10 @@ const REFUSED: &[(&str, &str)] = &[
         "watchNamespaces={shop},config.clusterIssuers=true",
         "config.clusterIssuers is true and watchNamespaces is set",
     ),
+    (
+        "watchNamespaces={shop},config.certificateSigningRequests=true",
+        "config.certificateSigningRequests is true and watchNamespaces is set",
+    ),
     ("caBundle.configMap=a,caBundle.secret=b", "caBundle.configMap and caBundle.secret are both set"),
     ("serviceAccount.create=false", "serviceAccount.create is false and serviceAccount.name is empty"),
 ];

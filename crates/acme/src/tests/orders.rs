@@ -140,3 +140,37 @@ fn one_name() -> NewOrder {
         replaces: None,
     }
 }
+
+#[tokio::test]
+async fn an_authorization_ahead_of_an_order_names_subdomains_only_to_a_ca_that_knows_them() {
+    for (knows, subdomains) in [(false, true), (true, false), (true, true)] {
+        let ca = FakeCa::start_with(|directory, base| {
+            directory["newAuthz"] = json!(format!("{base}/new-authz"));
+            directory["meta"]["subdomainAuthAllowed"] = json!(knows);
+        })
+        .await;
+        let authorization = json!({
+            "status": "valid", "identifier": { "type": "dns", "value": "a.example" }, "challenges": [],
+            "subdomainAuthAllowed": knows && subdomains,
+        });
+        ca.on("/new-authz", move |_| {
+            ResponseTemplate::new(201).insert_header("location", "/authz/1").set_body_json(&authorization)
+        })
+        .await;
+        let answer = ca.account().new_authorization("a.example", subdomains).await.unwrap().unwrap();
+        assert_eq!(answer.location, Some(ca.url("/authz/1")));
+        assert_eq!(answer.value.covers_subdomains, knows && subdomains);
+        let mut identifier = json!({ "type": "dns", "value": "a.example" });
+        if knows && subdomains {
+            identifier["subdomainAuthAllowed"] = json!(true);
+        }
+        assert_eq!(ca.requests().pop().unwrap().json(), json!({ "identifier": identifier }));
+    }
+}
+
+#[tokio::test]
+async fn a_ca_without_new_authz_is_not_asked_for_an_authorization() {
+    let ca = FakeCa::start().await;
+    assert_eq!(ca.account().new_authorization("a.example", true).await.unwrap(), None);
+    assert!(ca.requests().is_empty());
+}

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::dns01::Dns01Solver;
 use crate::renewal::CertificateAcmeStatus;
 use crate::revocation::RevocationStatus;
+use crate::revoked::RevokedStatus;
 use crate::schema;
 
 /// Observed state of the certificate and of the current issuance.
@@ -68,6 +69,10 @@ pub struct CertificateStatus {
     /// The current order at the CA.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order: Option<OrderStatus>,
+    /// The earliest time at which the CA's validation of a name of the last order expires, if the operator has read that. A name
+    /// without a solver has to be validated again before the next order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authorization_expires: Option<Time>,
     /// The challenges of the current order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub challenges: Vec<ChallengeStatus>,
@@ -81,6 +86,12 @@ pub struct CertificateStatus {
     /// Certificates that may have to be revoked, and the result of the last revocation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revocation: Option<RevocationStatus>,
+    /// URL of the revocation list that the certificate in the Secret names. The operator fetches it once a day.
+    #[serde(rename = "revocationListURL", skip_serializing_if = "Option::is_none")]
+    pub revocation_list_url: Option<String>,
+    /// The last certificate that the CA revoked without being asked by the operator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<RevokedStatus>,
 }
 
 /// A check of the Secret.

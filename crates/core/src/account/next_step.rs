@@ -47,7 +47,9 @@ pub(super) fn decide(situation: &Situation<'_>, now: Timestamp) -> AccountStep {
             .or_else(|| holding(situation, now))
             .unwrap_or_else(|| with_secret(situation, now)),
     };
-    match (situation.has_finalizer, deactivation::needs_hold(situation, &step)) {
+    // A TXT record must be removed before the issuer is deleted, too.
+    let holds = deactivation::needs_hold(situation, &step) || !situation.state.status.dns_records.is_empty();
+    match (situation.has_finalizer, holds) {
         (false, true) => AccountStep::SetFinalizer,
         (true, false) => AccountStep::DropFinalizer,
         _ => step,

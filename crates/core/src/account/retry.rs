@@ -16,6 +16,7 @@ impl State {
             return;
         }
         self.status.observed_retry_request = Some(request.to_owned());
+        self.status.authorizations.iter_mut().for_each(|entry| entry.next_attempt_time = None);
         if let Some(acme) = &mut self.status.acme {
             acme.next_check_time = Some(Time(whole_seconds(now)));
         }

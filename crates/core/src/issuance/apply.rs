@@ -16,7 +16,10 @@ use crate::disposition::Disposition;
 use crate::events::Event;
 use crate::records;
 use crate::renewal::whole_seconds;
-use certwright_acme::{AcmeError, AcmeResponse, Challenge, ChallengeStatus, NewOrder, Order};
+use certwright_acme::{
+    AcmeError, AcmeResponse, Authorization, AuthorizationStatus, Challenge, ChallengeStatus, NewOrder, Order,
+    OrderStatus,
+};
 use certwright_api::{CertificateAcmeStatus, DnsRecordStatus, certificate_reason as reason};
 
 impl State {
@@ -59,7 +62,13 @@ impl State {
                 state.saw_order(answer, now);
                 Consequence::DECIDE
             }),
+            // They were read only to show how long they last.
+            Outcome::AuthorizationsRead(Err(_)) if self.is_proved() => {
+                self.learn().saw_authorizations(Vec::new(), now);
+                Consequence::DECIDE
+            }
             Outcome::AuthorizationsRead(answer) => self.answered(seen, answer, now, |state, found| {
+                state.note_expiry(&found);
                 state.learn().saw_authorizations(found, now);
                 Consequence::DECIDE
             }),
@@ -108,7 +117,11 @@ impl State {
             Outcome::RecordsRemoved(answers) => {
                 let ledger = &mut self.status.dns_records;
                 let left = records::after_removals(ledger, &answers, seen.revocation.deleted, now);
-                Consequence::decide(left.into_iter().flat_map(left_behind).collect())
+                let reports = left.into_iter().flat_map(|(record, words)| {
+                    let event = left_behind(&record, &words);
+                    [Report::LeftBehind(Box::new(record), words), Report::Event(event)]
+                });
+                Consequence::decide(reports.collect())
             }
             Outcome::LedgerKept(ledger, remark) => self.keep_ledger(seen, *ledger, remark, now),
             Outcome::RevocationAsked(revocation, attempt) => {
@@ -117,6 +130,8 @@ impl State {
             Outcome::RevocationGivenUp(revocation, words) => {
                 self.give_up_revocation(seen, &revocation, words, now)
             }
+            Outcome::RevokedRecorded(finding) => self.record_revoked(seen, &finding, now),
+            Outcome::RevocationListRead => self.saw_revocation_list(seen),
         }
     }
 
@@ -131,6 +146,20 @@ impl State {
         match answer {
             Ok(answer) => go_on(self, answer),
             Err(error) => self.refused(seen, error, now),
+        }
+    }
+
+    /// Whether the CA needs no more proof for the order.
+    fn is_proved(&self) -> bool {
+        self.learned().order.as_ref().is_some_and(|order| order.status == OrderStatus::Ready)
+    }
+
+    /// Records when the first of the valid authorizations expires.
+    fn note_expiry(&mut self, found: &[(String, Authorization)]) {
+        let valid = found.iter().filter(|(_, one)| one.status == AuthorizationStatus::Valid);
+        let first = valid.filter_map(|(_, one)| one.expires).min();
+        if let Some(first) = first {
+            self.status.authorization_expires = Some(Time(whole_seconds(first)));
         }
     }
 
@@ -173,6 +202,7 @@ impl State {
             account,
             seal: None,
         });
+        self.status.authorization_expires = None;
         self.report_wait(seen, reason::ORDERING, "The order is placed", now);
         self.progress.stumbles = 0;
         self.saw_order(answer, now);
@@ -341,13 +371,13 @@ fn restored(seen: &Snapshot<'_>) -> Event {
     Event::warning(reason::SECRET_RESTORED, "Restore", note)
 }
 
-fn left_behind((record, words): (DnsRecordStatus, String)) -> [Report; 2] {
+/// The event about a record that could not be removed.
+pub(crate) fn left_behind(record: &DnsRecordStatus, words: &str) -> Event {
     let note = format!(
         "The TXT record {} with the value {} could not be removed; remove it manually: {words}",
         record.fqdn, record.value
     );
-    let event = Event::warning(reason::RECORD_LEFT_BEHIND, "CleanUp", note);
-    [Report::LeftBehind(Box::new(record), words), Report::Event(event)]
+    Event::warning(reason::RECORD_LEFT_BEHIND, "CleanUp", note)
 }
 
 fn unsignable(words: &str) -> Failure {

@@ -3,18 +3,21 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::check_caa;
+use super::listed;
 use super::order::go_on;
 use super::pace::{backing_off, failed_generation, is_due_by_time, too_soon};
 use super::step::{make_room, wait};
 use super::waiting::{look_at_cluster_again, waiting_since, without_password};
 use super::{IssuanceStep, IssuerView, Situation, Snapshot, State};
+use crate::authorization::{Authorized, ancestor};
 use crate::duplicates;
 use crate::records;
 use crate::reissue::Due;
 use crate::renewal::{Placement, whole_seconds};
 use crate::revocation;
+use crate::secret::TYPE_TLS;
 use crate::spec::ValidatedCertificate;
-use certwright_acme::NewOrder;
+use certwright_acme::{Identifier, NewOrder};
 use certwright_api::{CertificateStatus, Solver, certificate_reason as reason};
 
 /// If renewal information is due but the issuer is not ready, it is checked again after this time.
@@ -27,6 +30,9 @@ pub fn next_step(state: &State, seen: &Snapshot<'_>, now: Timestamp) -> Issuance
     let situation = &seen.with(state);
     if let Some(chore) = revocation::next(situation, now) {
         return IssuanceStep::Revocation(chore);
+    }
+    if let Some(step) = listed::news(situation) {
+        return step;
     }
     match next_of_issuance(situation, now) {
         // Cleaning up is less urgent than the issuance.
@@ -55,7 +61,7 @@ pub fn last_step(state: &State, seen: &Snapshot<'_>, now: Timestamp) -> Option<I
 
 /// When the ledgers in the status next require something.
 pub fn next_chore(status: &CertificateStatus) -> Option<Timestamp> {
-    records::next_removal(status).into_iter().chain(revocation::next_attempt(status)).min()
+    records::next_removal(&status.dns_records).into_iter().chain(revocation::next_attempt(status)).min()
 }
 
 /// While there is nothing to do, asks the CA at intervals for renewal information.
@@ -108,7 +114,7 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> IssuanceStep {
             false => make_room(None, reason::NOT_ALLOWED, message.to_owned()),
         };
     }
-    let (account, solvers, profile) = match situation.issuer {
+    let (account, solvers, profile, authorized) = match situation.issuer {
         IssuerView::NotFound if situation.has_leftovers(now) => {
             return IssuanceStep::Abandon { message: "the issuer of the order no longer exists".to_owned() };
         }
@@ -130,7 +136,9 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> IssuanceStep {
                 format!("{} {} is not ready: {message}", wanted.issuer_kind.as_str(), wanted.issuer_name);
             return make_room(situation.leftovers_end(), reason::ISSUER_NOT_READY, message);
         }
-        IssuerView::Ready { account, solvers, profile } => (account, solvers, profile),
+        IssuerView::Ready { account, solvers, profile, authorized } => {
+            (account, solvers, profile, authorized)
+        }
     };
     if situation.state.progress.doubted.is_some() {
         return IssuanceStep::AskAccount;
@@ -142,11 +150,14 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> IssuanceStep {
         None if is_due_by_time(situation, &due, now) && situation.ca_ahead.is_none() => IssuanceStep::AskTime,
         None => too_soon(situation, &due, now)
             .or_else(|| too_many(situation, wanted, &due, now))
-            .unwrap_or_else(|| begin(situation, wanted, (account, solvers, profile.clone()), now)),
+            .or_else(|| listed::revoked_again(situation, &due, now))
+            .unwrap_or_else(|| {
+                begin(situation, wanted, (account, solvers, profile.clone(), authorized), now)
+            }),
         Some(order) if order.account != *account => {
             IssuanceStep::Abandon { message: "the order belongs to another account".to_owned() }
         }
-        Some(_) => go_on(situation, wanted, solvers, profile.as_deref(), now),
+        Some(_) => go_on(situation, wanted, (solvers, authorized), profile.as_deref(), now),
     }
 }
 
@@ -165,16 +176,20 @@ fn not_ours(
                  over with `certwright migrate --adopt`, or choose another secretName"
             ),
         ),
-        (Some(owner), _) if owner == situation.name => match &situation.secret.type_ {
-            None => return None,
-            Some(type_) => (
+        (Some(owner), _) if owner == situation.name => {
+            let type_ = situation.secret.type_.as_deref().unwrap_or(TYPE_TLS);
+            let wanted = wanted.secret_type();
+            if type_ == wanted || !situation.secret.exists {
+                return None;
+            }
+            (
                 reason::SECRET_NOT_OURS,
                 format!(
-                    "Secret {name} has type {type_}, which cannot be changed to kubernetes.io/tls; delete it, or choose \
-                     another secretName"
+                    "Secret {name} has type {type_}, which cannot be changed to {wanted}; delete it, or choose another \
+                     secretName"
                 ),
-            ),
-        },
+            )
+        }
         (Some(owner), _) => (
             reason::SECRET_CLAIMED,
             format!("Secret {name} belongs to Certificate {owner}; choose another secretName"),
@@ -249,10 +264,13 @@ fn too_many(
 fn begin(
     situation: &Situation<'_>,
     wanted: &ValidatedCertificate,
-    (account, solvers, profile): (&str, &[Solver], Option<String>),
+    (account, solvers, profile, authorized): (&str, &[Solver], Option<String>, &[Authorized]),
     now: Timestamp,
 ) -> IssuanceStep {
     if let Some(step) = without_password(situation, now) {
+        return step;
+    }
+    if let Some(step) = listed::look(situation, now) {
         return step;
     }
     if let Some(step) = check_caa::ask(situation, wanted, account, solvers) {
@@ -268,9 +286,18 @@ fn begin(
     let lifetime = situation.lifetime();
     let not_after = lifetime.and_then(|lifetime| situation.at_ca(now).checked_add(lifetime).ok());
     IssuanceStep::PlaceOrder(Box::new(NewOrder {
-        identifiers: wanted.identifiers(),
+        identifiers: identifiers(wanted, authorized),
         not_after: not_after.map(whole_seconds),
         profile,
         replaces: situation.replaces().map(str::to_owned),
     }))
+}
+
+/// The names to order. The CA is told which ones an authorization of a domain above covers, if it knows such authorizations.
+fn identifiers(wanted: &ValidatedCertificate, authorized: &[Authorized]) -> Vec<Identifier> {
+    let with_ancestor = |identifier: Identifier| {
+        let ancestor_domain = ancestor(authorized, &identifier.value).map(str::to_owned);
+        Identifier { ancestor_domain, ..identifier }
+    };
+    wanted.identifiers().into_iter().map(with_ancestor).collect()
 }

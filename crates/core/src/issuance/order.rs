@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::asked::canonical;
+use super::asked::{self, canonical};
 use super::pace::expired_unstored;
 use super::polling::{poll, processing_since, read_order};
 use super::prove::prove;
 use super::rejected::invalid;
+use super::solve::solver_of;
 use super::step::wait;
 use super::waiting::without_password;
 use super::{Failure, IssuanceStep, Situation};
+use crate::authorization::Authorized;
 use crate::backoff::look_again;
 use crate::disposition::Disposition;
 use crate::records::CleanupTask;
@@ -31,7 +33,7 @@ const EXPIRY_MARGIN: SignedDuration = SignedDuration::from_secs(5);
 pub(super) fn go_on(
     situation: &Situation<'_>,
     wanted: &ValidatedCertificate,
-    solvers: &[Solver],
+    (solvers, authorized): (&[Solver], &[Authorized]),
     profile: Option<&str>,
     now: Timestamp,
 ) -> IssuanceStep {
@@ -91,8 +93,9 @@ pub(super) fn go_on(
             retry_after: None,
         }),
         OrderStatus::Pending if !progress.slot => IssuanceStep::TakeSlot(situation.urgency(now)),
-        OrderStatus::Pending => prove(situation, solvers, now),
+        OrderStatus::Pending => prove(situation, (solvers, authorized), now),
         OrderStatus::Ready if !progress.slot => IssuanceStep::TakeSlot(situation.urgency(now)),
+        OrderStatus::Ready if lacks_expiry(situation, wanted, solvers, authorized) => asked::read(situation),
         OrderStatus::Ready => finalize(situation, order, now),
         OrderStatus::Processing | OrderStatus::Other(_)
             if situation.is_presented()
@@ -104,6 +107,21 @@ pub(super) fn go_on(
             poll(situation, now, reason::FINALIZING, "The CA is issuing the certificate".to_owned())
         }
     }
+}
+
+/// Whether the authorizations are read before the CSR is sent, once: if the proof of control over a name will have to be repeated
+/// by somebody else, the status says how long it lasts.
+fn lacks_expiry(
+    situation: &Situation<'_>,
+    wanted: &ValidatedCertificate,
+    solvers: &[Solver],
+    authorized: &[Authorized],
+) -> bool {
+    let learned = situation.learned();
+    let has_solver = |name: &String| solver_of(solvers, name, situation.labels).is_some();
+    let matters = !authorized.is_empty() || !wanted.names().iter().all(has_solver);
+    let read = learned.authorizations.as_ref().map(|authorizations| authorizations.at);
+    matters && learned.finalized.is_none() && read < learned.poll.at
 }
 
 /// Sends the CSR, and sends it again after a while if the CA accepted it but still reports the order as ready.
@@ -171,7 +189,9 @@ fn store(situation: &Situation<'_>, chain: &Chain, now: Timestamp) -> IssuanceSt
     };
     let Some(due) = situation.due(now).filter(|_| stored) else { return store };
     let disposition = match due.reason {
-        reason::NAMES_CHANGED | reason::KEY_ALGORITHM_CHANGED => Disposition::NotAllowed,
+        reason::NAMES_CHANGED | reason::KEY_ALGORITHM_CHANGED | reason::CSR_CHANGED => {
+            Disposition::NotAllowed
+        }
         reason::EXPIRED | reason::RENEWAL_DUE => Disposition::OrderLost,
         // This issuance is complete; the next one replaces the certificate.
         reason::REVOKED => return IssuanceStep::CleanUp,

@@ -9,8 +9,9 @@ use super::{CaaAnswer, CaaQuestion, Challenged, Ending, Unseen, ValueCount};
 use crate::disposition::Disposition;
 use crate::events::Event;
 use crate::revocation::{Attempt, Remark, Revocation};
+use crate::revoked::Finding;
 use certwright_acme::{AccountStatus, AcmeError, AcmeResponse, Authorization, Challenge, NewOrder, Order};
-use certwright_api::{DnsRecordStatus, RenewalInfoStatus, RevocationReason, RevocationStatus};
+use certwright_api::{DnsRecordStatus, ListedReason, RenewalInfoStatus, RevocationReason, RevocationStatus};
 use certwright_pki::{Chain, ChainError};
 
 /// The outcome of a step.
@@ -117,6 +118,10 @@ pub enum Outcome {
     RevocationAsked(Box<Revocation>, Attempt),
     /// A revocation is given up, as the step says.
     RevocationGivenUp(Box<Revocation>, String),
+    /// What the issuer's revocation list says is to be recorded, as the step says.
+    RevokedRecorded(Box<Finding>),
+    /// The revocation list was fetched, or could not be: the next snapshot has what it says.
+    RevocationListRead,
 }
 
 /// A downloaded certificate.
@@ -203,5 +208,12 @@ pub enum Report {
         why: RevocationReason,
         /// What happened.
         words: String,
+    },
+    /// Log and metrics: the CA has revoked the certificate without being asked by the operator.
+    RevokedByCa {
+        /// The certificate's serial number.
+        serial_number: String,
+        /// The reason that the revocation list gives.
+        why: ListedReason,
     },
 }

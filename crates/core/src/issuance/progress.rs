@@ -25,6 +25,8 @@ pub struct Progress {
     pub doubted: Option<Box<AcmeError>>,
     /// The order that CAA records allow, as they were looked up before it is placed.
     pub caa_allows: Option<Box<CaaQuestion>>,
+    /// The serial number of the certificate in the Secret, if its issuer's revocation list was fetched.
+    pub list_seen_for: Option<String>,
     /// The issuance has ended, and its leftovers are being removed.
     pub ending: Option<Ending>,
     /// What was learned about one order, with the URL of that order.
@@ -107,7 +109,7 @@ pub struct Poll {
 
 impl Poll {
     /// When to ask a CA again that has been working since `since`; `None` if immediately.
-    pub(super) fn next(&self, since: Timestamp, bounds: (Duration, Duration)) -> Option<Timestamp> {
+    pub(crate) fn next(&self, since: Timestamp, bounds: (Duration, Duration)) -> Option<Timestamp> {
         Some(look_again(since, self.at?, self.retry_after, bounds))
     }
 }

@@ -6,19 +6,21 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::polling::{LONG_VALIDATION, poll, processing_since};
 use super::rejected::{invalid, not_validated};
-use super::solve::{Challenged, NoSolver, Way, challenges};
+use super::solve::{Challenged, NoSolver, Way, after, challenges};
 use super::step::{make_room, wait};
 use super::{
     Authorizations, IssuanceStep, Learned, Presented, Proof, SelfCheckResult, Situation, Unseen, asked,
     value_count,
 };
+use crate::authorization::Authorized;
 use crate::backoff::look_again;
 use crate::records::CleanupTask;
 use certwright_acme::ChallengeType;
 use certwright_api::{Solver, certificate_reason as reason};
 
 /// Bounds of the interval at which a failing self-check is repeated.
-const SELF_CHECK_BOUNDS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(10));
+pub(crate) const SELF_CHECK_BOUNDS: (Duration, Duration) =
+    (Duration::from_millis(50), Duration::from_secs(10));
 /// Bounds of the interval at which the operator looks for a TXT record that a person sets.
 const PERSISTENT_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 /// The same, once a TXT record is overdue.
@@ -26,7 +28,7 @@ const OVERDUE_BOUNDS: (Duration, Duration) = (Duration::from_secs(60), Duration:
 /// Bounds of the interval at which the TXT records at a name are counted again if there are too many.
 const ROOM_BOUNDS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 /// Bounds of the interval at which presenting an answer is retried.
-const PRESENT_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+pub(crate) const PRESENT_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 /// Bounds of the interval at which authorizations without a matching solver are read again: somebody may prove control manually
 /// at the CA.
 const NO_SOLVER_BOUNDS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
@@ -47,7 +49,11 @@ const SILENCE_BOUNDS: (Duration, Duration) = (Duration::from_secs(300), Duration
 const PROPAGATION_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The order waits for its authorizations.
-pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestamp) -> IssuanceStep {
+pub(super) fn prove(
+    situation: &Situation<'_>,
+    (solvers, authorized): (&[Solver], &[Authorized]),
+    now: Timestamp,
+) -> IssuanceStep {
     let learned = situation.learned();
     let Some(Authorizations { found, at }) = &learned.authorizations else { return asked::read(situation) };
     if let Some(failure) = asked::for_other_name(situation, found) {
@@ -64,6 +70,14 @@ pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestam
     let challenged = match challenges(found, solvers, situation.labels) {
         Ok(challenged) => challenged,
         Err(_) if situation.is_presented() => return IssuanceStep::Tidy(CleanupTask::Withdraw),
+        Err(none) if is_authorized_since(situation, &none, authorized, now) => {
+            return match situation.order_settles().filter(|until| *until > now) {
+                Some(until) => make_room(Some(until), reason::NO_SOLVER, unproved(situation, &none)),
+                None => IssuanceStep::Abandon {
+                    message: "the issuer was authorized for its names after the order was placed".to_owned(),
+                },
+            };
+        }
         Err(none) => {
             let since = processing_since(situation, now);
             return match learned.poll.next(since, NO_SOLVER_BOUNDS).filter(|until| *until > now) {
@@ -122,6 +136,19 @@ pub(super) fn prove(situation: &Situation<'_>, solvers: &[Solver], now: Timestam
     }
 }
 
+/// Whether each name without a solver was authorized after the order was placed. An order does not take note of that, but the next
+/// one will.
+fn is_authorized_since(
+    situation: &Situation<'_>,
+    none: &NoSolver,
+    authorized: &[Authorized],
+    now: Timestamp,
+) -> bool {
+    let Some(order) = &situation.state.status.order else { return false };
+    let later = |one: &&Authorized| (order.created.0..=now).contains(&one.since);
+    none.names().all(|name| authorized.iter().filter(later).any(|one| one.may_cover(name)))
+}
+
 /// Which names have no solver. One that the current certificate has was proved at the CA in another way, such as by e-mail.
 fn unproved(situation: &Situation<'_>, none: &NoSolver) -> String {
     let wanted = situation.wanted.as_ref().ok();
@@ -170,8 +197,8 @@ fn present(situation: &Situation<'_>, challenged: Vec<Challenged>, now: Timestam
 
 /// Waits for as long as the solvers of answers that are not checked say.
 fn wait_unchecked(open: &[&Challenged], since: Timestamp, now: Timestamp) -> Option<IssuanceStep> {
-    let timeouts = open.iter().filter(|one| one.is_unchecked()).filter_map(|one| one.check.timeout);
-    let until = after(since, timeouts.map(Duration::from).max()?);
+    let unchecked = open.iter().filter(|one| one.is_unchecked());
+    let until = unchecked.filter_map(|one| one.told_anyway(since)).max()?;
     let message = format!(
         "The CA is told to validate at {until}, without a self-check, as selfCheck of the solver says"
     );
@@ -187,14 +214,11 @@ fn told_anyway(
     challenged: &[Challenged],
 ) -> Option<Timestamp> {
     let of = challenged.iter().find(|one| one.url == failure.challenge);
-    let timeout = of.and_then(|one| one.check.timeout).map(Duration::from);
-    let usual = (failure.typ == ChallengeType::Http01).then_some(situation.self_check_timeout);
-    timeout.or(usual).map(|timeout| after(since, timeout))
-}
-
-fn after(since: Timestamp, timeout: Duration) -> Timestamp {
-    let timeout = SignedDuration::try_from(timeout).unwrap_or(SignedDuration::MAX);
-    since.saturating_add(timeout).unwrap_or(Timestamp::MAX)
+    let usual = || {
+        let is_over_http = failure.typ == ChallengeType::Http01;
+        is_over_http.then(|| after(since, situation.self_check_timeout))
+    };
+    of.and_then(|one| one.told_anyway(since)).or_else(usual)
 }
 
 /// Acts on the result of the self-check. The CA is not told of a TXT record that is not seen, unless the solver says so; over HTTP
@@ -254,7 +278,7 @@ fn look(again: Timestamp, now: Timestamp) -> Result<IssuanceStep, Timestamp> {
 }
 
 /// How long the records of the challenges may take to reach all name servers.
-fn propagation_timeout(challenged: &[Challenged]) -> Duration {
+pub(crate) fn propagation_timeout(challenged: &[Challenged]) -> Duration {
     let timeouts = challenged.iter().filter_map(|challenged| match &challenged.way {
         Way::Record(solver) => {
             let set = solver.propagation.as_ref().and_then(|propagation| propagation.timeout);

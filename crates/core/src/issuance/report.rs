@@ -183,7 +183,9 @@ impl State {
                 self.status.not_after = leaf.map(|leaf| Time(leaf.not_after));
                 self.status.serial_number = leaf.map(|leaf| leaf.serial_number.clone());
                 self.status.renewal_time = renewal.as_ref().map(|plan| Time(plan.time));
+                self.status.revocation_list_url = leaf.and_then(|leaf| leaf.revocation_list_url.clone());
                 self.report_windows(seen, renewal.as_ref(), now);
+                self.report_revoked(seen, now);
                 due
             }
             _ => Some(reissue::Due { reason: reason::SECRET_INVALID, message: String::new() }),

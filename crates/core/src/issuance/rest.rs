@@ -8,11 +8,12 @@ use crate::conditions::{condition, is_true};
 use crate::naming::digest;
 use crate::renewal::whole_seconds;
 use crate::revocation::RevocationRequests;
+use crate::revoked::{by_ca, is_news};
 use crate::spec::ValidatedCertificate;
 use certwright_api::{CONDITION_ISSUING, CONDITION_READY, SecretCheckStatus};
 
 /// Increment this when a Certificate that is at rest according to an older version may not be so according to this one.
-const CHECKS: u32 = 1;
+const CHECKS: u32 = 2;
 /// If others change the Secret again and again, not every change is recorded.
 const INTERVAL: SignedDuration = SignedDuration::from_hours(1);
 
@@ -48,7 +49,10 @@ pub fn at_rest_until(
                 ..RevocationRequests::default()
             }
         && (seen.asking.wanted || status.acme.is_none());
-    if !(unchanged && is_idle && nothing_asked) {
+    let serial = status.serial_number.as_deref().unwrap_or_default();
+    let not_revoked = by_ca(status, serial, wanted.on_revoked).is_none()
+        && seen.listed.is_none_or(|finding| !is_news(status, serial, finding));
+    if !(unchanged && is_idle && nothing_asked && not_revoked) {
         return None;
     }
     let renewal = status.renewal_time.as_ref().map(|time| seen.here(time.0));

@@ -7,11 +7,13 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Learned, State};
+use crate::authorization::Authorized;
 use crate::backoff::Backoff;
 use crate::duplicates;
 use crate::reissue::{self, Current, Due, SecretView, Urgency};
 use crate::renewal::RenewalInfoPolling;
-use crate::revocation::{self, RevocationRequests};
+use crate::revocation::RevocationRequests;
+use crate::revoked::{self, Finding};
 use crate::spec::{InvalidSpec, ValidatedCertificate};
 use certwright_api::{CertificateStatus, RenewalInfoStatus, Solver};
 use certwright_pki::{Chain, KeyAlgorithm};
@@ -41,6 +43,8 @@ pub enum IssuerView {
         solvers: Vec<Solver>,
         /// The profile to ask for.
         profile: Option<String>,
+        /// The names that its account is authorized for ahead of any order.
+        authorized: Vec<Authorized>,
     },
 }
 
@@ -98,6 +102,10 @@ pub struct Snapshot<'a> {
     pub asking: RenewalInfoPolling<'a>,
     /// Which certificates are to be revoked.
     pub revocation: RevocationRequests<'a>,
+    /// What the issuer's revocation list says about a certificate of this Certificate, if that may be news.
+    pub listed: Option<&'a Finding>,
+    /// Whether revocation lists are fetched.
+    pub checks_lists: bool,
 }
 
 /// What the decision on the next step is based on: a snapshot, and the state of the issuance.
@@ -157,10 +165,11 @@ impl<'a> Situation<'a> {
 impl Situation<'_> {
     /// The input of the reissue checks; `None` if the spec is invalid.
     pub fn current<'a>(&'a self, now: Timestamp) -> Option<Current<'a>> {
+        let wanted = self.wanted.as_ref().ok()?;
         Some(Current {
-            wanted: self.wanted.as_ref().ok()?,
+            wanted,
             secret: self.secret,
-            revoked: revocation::reason_of(&self.state.status, self.secret),
+            revoked: revoked::why(&self.state.status, self.secret, wanted.on_revoked),
             uid: self.uid,
             suggestion: self.suggestion(),
             under_way: self.state.status.order.is_some(),
@@ -201,15 +210,17 @@ impl Situation<'_> {
     }
 
     /// Whether the private key of the issuance is stored: the one generated for it, or else the one in the Secret. If the
-    /// certificate has been downloaded, the key must match it.
+    /// certificate has been downloaded, the key must match it. The key of a certificate signing request is kept elsewhere.
     pub(super) fn has_key(&self, wanted: &ValidatedCertificate) -> bool {
         let leaf = self.learned().chain.as_ref().map(Chain::leaf);
+        if let Some(csr) = &wanted.csr {
+            return leaf.is_none_or(|leaf| leaf.public_key_der == csr.public_key_der);
+        }
         if self.next_key == Some(wanted.key) {
             return leaf.is_none_or(|leaf| leaf.public_key_algorithm == Some(wanted.key));
         }
         let public_key = || Some(&self.secret.key.as_ref()?.as_ref().ok()?.1);
-        let revoked = revocation::reason_of(&self.state.status, self.secret);
-        reissue::reuses_key(wanted, self.secret, revoked)
+        reissue::reuses_key(wanted, self.secret, revoked::needs_new_key(&self.state.status, self.secret))
             && leaf.is_none_or(|leaf| public_key() == Some(&leaf.public_key_der))
     }
 
@@ -246,7 +257,7 @@ impl Situation<'_> {
     /// Whether the backup matches the spec.
     pub(super) fn can_restore(&self, now: Timestamp) -> bool {
         let (Some(backup), Some(current)) = (self.backup, self.current(now)) else { return false };
-        let revoked = revocation::reason_of(&self.state.status, backup);
+        let revoked = revoked::why(&self.state.status, backup, current.wanted.on_revoked);
         reissue::due(&Current { secret: backup, revoked, renew_request: None, ..current }).is_none()
     }
 
@@ -258,6 +269,12 @@ impl Situation<'_> {
     pub(super) fn failed_with_this_order(&self) -> bool {
         let failed = self.state.status.last_failure_time.as_ref();
         self.state.status.order.as_ref().zip(failed).is_some_and(|(order, failed)| order.created <= *failed)
+    }
+
+    /// When the order is old enough to tell whether something happened before or after it was placed.
+    pub(super) fn order_settles(&self) -> Option<Timestamp> {
+        const RESOLUTION: SignedDuration = SignedDuration::from_secs(2);
+        self.state.status.order.as_ref()?.created.0.checked_add(RESOLUTION).ok()
     }
 
     /// When the leftovers of an order become useless.

@@ -1,6 +1,9 @@
 //! Chooses a challenge for each authorization.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
 
 use crate::solvers::solver_for;
 use certwright_acme::{Authorization, AuthorizationStatus, ChallengeStatus, ChallengeType};
@@ -36,6 +39,14 @@ impl Challenged {
     /// Whether its answer is not checked.
     pub fn is_unchecked(&self) -> bool {
         self.check.disabled == Some(true)
+    }
+
+    /// When the CA is told to validate whatever the self-check sees, if the solver says so. The answer is presented since `since`.
+    pub fn told_anyway(&self, since: Timestamp) -> Option<Timestamp> {
+        match self.check.timeout {
+            Some(timeout) => Some(after(since, timeout.into())),
+            None => self.is_unchecked().then_some(since),
+        }
     }
 
     /// The entry for the status; `before` are its current entries.
@@ -117,6 +128,12 @@ impl Way {
             Self::Persistent(_) => ChallengeType::DnsPersist01,
         }
     }
+}
+
+/// The time `timeout` after `since`.
+pub(crate) fn after(since: Timestamp, timeout: Duration) -> Timestamp {
+    let timeout = SignedDuration::try_from(timeout).unwrap_or(SignedDuration::MAX);
+    since.saturating_add(timeout).unwrap_or(Timestamp::MAX)
 }
 
 fn over_http(way: ChallengeWay) -> bool {

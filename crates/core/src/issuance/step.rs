@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::{CaaQuestion, Challenged, Failure, Leftovers};
 use crate::reissue::Urgency;
+use crate::revoked::Finding;
 use crate::{records, revocation};
 use certwright_acme::NewOrder;
 
@@ -83,6 +84,10 @@ pub enum IssuanceStep {
     Fail(Failure),
     /// The issuance has ended: remove what is presented, and these leftovers.
     Remove(Leftovers),
+    /// Record what the issuer's revocation list says about the certificate in the Secret.
+    RecordRevoked(Box<Finding>),
+    /// Fetch the revocation list with this URL.
+    ReadRevocationList(String),
 }
 
 /// Waits, and keeps its order slot.

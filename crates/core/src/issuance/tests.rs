@@ -1,11 +1,14 @@
+mod authorized;
 mod ca;
 mod caa;
 mod clock;
+mod csr;
 mod dns;
 mod duplicates;
 mod failure;
 mod hostile;
 mod issuer;
+mod listed;
 mod machine;
 mod order;
 mod pace;

@@ -21,7 +21,7 @@ pub struct ValueCount {
 }
 
 /// Why to wait before the CA is told to validate, if one of the names has too many records.
-pub(super) fn why_wait(counts: &[ValueCount]) -> Option<String> {
+pub(crate) fn why_wait(counts: &[ValueCount]) -> Option<String> {
     let full = counts.iter().find(|count| count.values >= TOO_MANY)?;
     Some(format!(
         "There are {TOO_MANY} or more TXT records at {}, and CAs may not read more than about 100: waiting until some are \

@@ -13,6 +13,7 @@ use certwright_api::{
     RevocationReason, RevocationStatus, Solver,
 };
 
+mod issuer;
 mod unverified;
 
 const OWNER: Owner<'_> = Owner { namespace: "shop", uid: "uid" };

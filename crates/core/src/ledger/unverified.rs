@@ -69,12 +69,17 @@ impl Unverified {
         self.challenges.iter().filter(|challenge| known.confirms_challenge(challenge)).cloned().collect()
     }
 
-    /// The event about the dropped entries.
+    /// The event about the dropped entries of a Certificate.
     pub fn event(&self) -> Event {
+        self.event_about("certificates/status")
+    }
+
+    /// The event about the dropped entries of an object whose status is this resource.
+    pub fn event_about(&self, resource: &str) -> Event {
         let note = format!(
             "The status has entries that cannot be verified as written by this operator, so they are dropped: {}. No \
              request is sent to a provider or a CA because of them; if these records or certificates exist, remove or \
-             revoke them manually. Find out who can write certificates/status",
+             revoke them manually. Find out who can write {resource}",
             self.named()
         );
         Event::warning(reason::UNVERIFIED_STATUS, "Verify", note)

@@ -6,7 +6,7 @@ fn a_record_that_is_needed_is_left_alone_and_holds_the_certificate() {
     let status = with_record(None);
     assert_eq!(due(&status, true, None, at(1_000_000)), None);
     assert!(holds(&status));
-    assert_eq!(next_removal(&status), None);
+    assert_eq!(next_removal(&status.dns_records), None);
 }
 
 #[test]
@@ -14,7 +14,7 @@ fn a_record_that_is_not_needed_any_more_is_removed_at_once() {
     let mut status = with_record(None);
     retire(&mut status.dns_records, |_| true, at(0));
     assert_eq!(removed(&status, None, at(0)), [30]);
-    assert_eq!(next_removal(&status), Some(at(0)));
+    assert_eq!(next_removal(&status.dns_records), Some(at(0)));
 }
 
 #[test]
@@ -23,7 +23,7 @@ fn a_record_that_is_needed_again_by_way_of_another_solver_is_not_removed_meanwhi
     retire(&mut status.dns_records, |_| true, at(0));
     let again = with_record(Some("7s")).dns_records.remove(0);
     status.dns_records.push(again);
-    assert_eq!((due(&status, true, None, at(9)), next_removal(&status)), (None, None));
+    assert_eq!((due(&status, true, None, at(9)), next_removal(&status.dns_records)), (None, None));
     retire(&mut status.dns_records, |_| true, at(10));
     assert_eq!(removed(&status, None, at(10)).len(), 2, "by both solvers");
 }

@@ -361,7 +361,8 @@ pub fn suggested_time(
     Some(selected.max(earliest).min(latest(leaf.not_before, leaf.not_after)))
 }
 
-fn early_wait(renewals: i32, lifetime: SignedDuration) -> SignedDuration {
+/// How long a certificate is kept at least, if this many before it had to be replaced early.
+pub(crate) fn early_wait(renewals: i32, lifetime: SignedDuration) -> SignedDuration {
     let Ok(further) = u32::try_from(renewals.saturating_sub(1)) else { return SignedDuration::ZERO };
     let first = FIRST_EARLY_WAIT.min(part(lifetime, LEAST_USE));
     let factor = EARLY_FACTOR.saturating_pow(further);

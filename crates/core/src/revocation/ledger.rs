@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{Remark, RevocationRequests};
-use crate::reissue::SecretView;
 use crate::renewal::{whole_seconds, whole_seconds_up};
 use certwright_api::{
     Base64, CertificateRevocation, CertificateStatus, IssuerKind, RevocableCertificate, RevocationCause,
@@ -27,11 +26,6 @@ pub(super) fn next_time(held: &RevocableCertificate) -> Option<Timestamp> {
 pub fn holds(status: &CertificateStatus) -> bool {
     let mut held = status.revocation.iter().flat_map(|ledger| &ledger.certificates);
     held.any(|held| !held.has_ended())
-}
-
-/// The reason for which the certificate in a Secret is or will be revoked.
-pub fn reason_of(status: &CertificateStatus, secret: &SecretView) -> Option<RevocationReason> {
-    reason_of_serial(status, &secret.leaf()?.serial_number)
 }
 
 /// The reason for which the certificate with this serial number is or will be revoked.

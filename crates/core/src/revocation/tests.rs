@@ -53,7 +53,12 @@ impl Case {
         Self {
             wanted: ValidatedCertificate::new(&spec, None),
             secret: secret(serial),
-            issuer: IssuerView::Ready { account: "account/1".to_owned(), solvers: Vec::new(), profile: None },
+            issuer: IssuerView::Ready {
+                account: "account/1".to_owned(),
+                solvers: Vec::new(),
+                profile: None,
+                authorized: Vec::new(),
+            },
             state: State::default(),
             labels: std::collections::BTreeMap::new(),
             asked: RevocationRequests::default(),
@@ -96,6 +101,8 @@ impl Case {
             has_finalizer: true,
             asking: RenewalInfoPolling { wanted: false, asked: None, began: self.now },
             revocation: self.asked,
+            listed: None,
+            checks_lists: false,
         }
     }
 
@@ -238,6 +245,7 @@ fn secret(serial: &str) -> SecretView {
             public_key_algorithm: Some(KeyAlgorithm::ECDSA_P256),
             issuer_name: "Intermediate".to_owned(),
             certificate_id: None,
+            revocation_list_url: None,
             der: serial.as_bytes().to_vec(),
         })),
         ..SecretView::default()

@@ -10,6 +10,7 @@ fn what_is_left_out_has_a_default() {
     assert_eq!(
         validated,
         ValidatedCertificate {
+            csr: None,
             secret_name: "tls".to_owned(),
             subject,
             key: KeyAlgorithm::Rsa(2048),
@@ -24,6 +25,7 @@ fn what_is_left_out_has_a_default() {
             duration: None,
             renews: true,
             windows: Ok(Windows::default()),
+            on_revoked: RevokedPolicy::Reissue,
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
         }

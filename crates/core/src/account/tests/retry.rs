@@ -139,3 +139,31 @@ fn a_message_names_the_command_for_the_kind_of_the_issuer() {
 fn asked<'a>(case: &'a Case, retry_request: Option<&'a str>) -> Snapshot<'a> {
     Snapshot { retry_request, generation: case.generation, ..snapshot(&case.spec, &case.key_secret) }
 }
+
+#[test]
+fn a_request_also_ends_the_wait_for_authorizations() {
+    let mut world = World::new();
+    world.settle();
+    world.status.authorizations = vec![certwright_api::KeptAuthorizationStatus {
+        next_attempt_time: Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(world.now)),
+        ..certwright_api::KeptAuthorizationStatus::default()
+    }];
+    world.settle();
+    assert!(world.status.authorizations[0].next_attempt_time.is_some());
+    world.retry = Some("now".to_owned());
+    world.settle();
+    assert_eq!(world.status.authorizations[0].next_attempt_time, None);
+}
+
+#[test]
+fn an_issuer_with_a_record_in_the_dns_is_held_until_it_is_removed() {
+    let mut world = World::new();
+    world.settle();
+    assert!(!world.has_finalizer);
+    world.status.dns_records = vec![certwright_api::DnsRecordStatus::default()];
+    world.settle();
+    assert!(world.has_finalizer);
+    world.status.dns_records.clear();
+    world.settle();
+    assert!(!world.has_finalizer);
+}

@@ -195,6 +195,7 @@ fn pending(name: &str, offered: &[&str]) -> (String, Authorization) {
         expires: None,
         challenges: offered.iter().map(challenge).collect(),
         wildcard: name.starts_with("*."),
+        covers_subdomains: false,
     };
     (format!("authz/{name}"), authorization)
 }

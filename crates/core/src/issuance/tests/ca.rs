@@ -3,7 +3,8 @@
 mod certificate;
 mod revocation;
 
-use certificate::certificate;
+pub use certificate::VALID_UNTIL;
+use certificate::{certificate, without_ancestor};
 pub use revocation::{By, Revoked, Revokes};
 
 use std::collections::VecDeque;
@@ -155,6 +156,7 @@ impl Ca {
         }
         self.call(|ca| {
             let number = ca.orders.len();
+            let identifiers: Vec<Identifier> = identifiers.into_iter().map(without_ancestor).collect();
             let authorizations =
                 identifiers.iter().map(|name| ca.authorization(name, number, ca.knows_the_names)).collect();
             ca.orders.push(CaOrder {
@@ -406,9 +408,10 @@ fn authorization(
     Authorization {
         identifier: Identifier { value: name.value.trim_start_matches("*.").to_owned(), ..name.clone() },
         status: if valid { AuthorizationStatus::Valid } else { AuthorizationStatus::Pending },
-        expires: None,
+        expires: valid.then(|| VALID_UNTIL.parse().unwrap()),
         challenges: vec![challenge],
         wildcard,
+        covers_subdomains: false,
     }
 }
 

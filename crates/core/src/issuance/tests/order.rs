@@ -15,6 +15,7 @@ fn an_order_found_ready_needs_no_solver() {
             "StoreKey",
             "TakeSlot",
             "PlaceOrder",
+            "ReadAuthorizations",
             "Record",
             "Finalize",
             "Download",

@@ -25,6 +25,7 @@ fn issued(cause: RevocationCause) -> (World, String) {
             on_delete: revoked_for(RevocationCause::Deleted),
             on_replace: revoked_for(RevocationCause::Replaced),
             deletion_timeout: None,
+            ..RevocationSpec::default()
         });
     });
     world.run_until_rest();

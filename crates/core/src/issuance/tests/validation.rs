@@ -145,7 +145,12 @@ fn what_is_presented_is_removed_when_the_issuer_no_longer_has_a_solver_for_it() 
     world.self_check_passes = false;
     world.run();
     assert!(world.presented.is_some());
-    let view = IssuerView::Ready { account: "account/one".to_owned(), solvers: Vec::new(), profile: None };
+    let view = IssuerView::Ready {
+        account: "account/one".to_owned(),
+        solvers: Vec::new(),
+        profile: None,
+        authorized: Vec::new(),
+    };
     world.issuers.insert("one".to_owned(), view);
     assert_eq!(world.next_step(), IssuanceStep::Tidy(CleanupTask::Withdraw));
     world.run();
@@ -157,7 +162,12 @@ fn what_is_presented_is_removed_when_the_issuer_no_longer_has_a_solver_for_it() 
 #[test]
 fn a_name_that_was_proved_by_hand_is_reported_as_lapsed() {
     let mut world = World::new();
-    let view = IssuerView::Ready { account: "account/one".to_owned(), solvers: Vec::new(), profile: None };
+    let view = IssuerView::Ready {
+        account: "account/one".to_owned(),
+        solvers: Vec::new(),
+        profile: None,
+        authorized: Vec::new(),
+    };
     world.issuers.insert("one".to_owned(), view);
     let message = |world: &World| world.condition(certwright_api::CONDITION_ISSUING).unwrap().2;
     world.run();

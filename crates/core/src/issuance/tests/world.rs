@@ -5,6 +5,7 @@
 mod carry_out;
 mod checks;
 mod effects;
+mod friendly;
 mod records;
 mod revoke;
 mod secret;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 pub use self::secret::TlsSecret;
-use self::secret::{version, view};
+use self::secret::view;
 use super::ca::{Ca, Refusal};
 use crate::backoff::Backoff;
 use crate::caa::RelevantSet;
@@ -30,6 +31,7 @@ use crate::records::{CleanupTask, holds, requires_finalizer};
 use crate::reissue::{SecretView, reuses_key};
 use crate::renewal::{RenewalInfoPoll, RenewalInfoPolling};
 use crate::revocation::{self, RevocationRequests};
+use crate::revoked::{Finding, needs_new_key};
 use crate::spec::{InvalidSpec, ValidatedCertificate};
 use certwright_acme::{AccountStatus, AcmeError, AcmeResponse, Operation, Order};
 use certwright_api::{
@@ -63,6 +65,7 @@ pub struct World {
     pub kept_by: Option<String>,
     pub secret: Option<TlsSecret>,
     pub next_key: Option<PrivateKey>,
+    pub csr_key: Option<PrivateKey>,
     pub backup: Option<TlsSecret>,
     /// The answers that the CA can see, by name.
     pub presented: Option<BTreeMap<String, String>>,
@@ -95,6 +98,10 @@ pub struct World {
     /// Whether the CA is asked for renewal information, and the last request about it.
     pub asks: bool,
     pub asked: Option<RenewalInfoPoll>,
+    /// What the operator has found on the issuer's revocation list, and what it finds there when it looks.
+    pub listed: Option<Finding>,
+    pub on_list: Option<Finding>,
+    pub checks_lists: bool,
 
     // The operator.
     pub state: State,
@@ -162,6 +169,7 @@ impl World {
             kept_by: None,
             secret: None,
             next_key: None,
+            csr_key: None,
             backup: None,
             presented: None,
             zone: BTreeSet::new(),
@@ -184,6 +192,9 @@ impl World {
             checks_caa: true,
             asks: false,
             asked: None,
+            listed: None,
+            on_list: None,
+            checks_lists: true,
             state: State::default(),
             reports: Vec::new(),
             known: CertificateStatus::default(),
@@ -215,7 +226,8 @@ impl World {
     }
 
     pub fn issuer_solves(&mut self, name: &str, account: &str, solver: Solver) {
-        let view = IssuerView::Ready { account: account.to_owned(), solvers: vec![solver], profile: None };
+        let (account, solvers) = (account.to_owned(), vec![solver]);
+        let view = IssuerView::Ready { account, solvers, profile: None, authorized: Vec::new() };
         self.issuers.insert(name.to_owned(), view);
     }
 
@@ -336,6 +348,8 @@ impl World {
                 self.revoke_request.as_deref(),
                 self.deletion(),
             ),
+            listed: self.listed.as_ref(),
+            checks_lists: self.checks_lists,
         };
         then(&seen, state)
     }
@@ -376,19 +390,6 @@ impl World {
 
     pub fn wanted(&self) -> Result<ValidatedCertificate, InvalidSpec> {
         ValidatedCertificate::new(&self.spec, None)
-    }
-
-    fn secret_view(&self) -> SecretView {
-        let Some(secret) = &self.secret else { return SecretView::default() };
-        let view = view(secret);
-        let version = Some(version(secret, &view, self.kept_by.as_deref()));
-        let as_written = self.wanted().is_ok_and(|wanted| wanted.written_as() == secret.written_as);
-        SecretView { version, as_written, ..view }
-    }
-
-    /// Somebody adds to the Secret what does not matter.
-    pub fn touch_secret(&mut self) {
-        self.secret.as_mut().unwrap().note += 1;
     }
 
     /// What was learned about the current order.

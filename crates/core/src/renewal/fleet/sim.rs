@@ -200,6 +200,7 @@ fn leaf() -> Leaf {
         public_key_algorithm: None,
         issuer_name: "Intermediate".to_owned(),
         certificate_id: Some("aYhb.01".to_owned()),
+        revocation_list_url: None,
         der: Vec::new(),
     }
 }

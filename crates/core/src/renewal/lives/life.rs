@@ -153,6 +153,7 @@ impl<'a> Life<'a> {
             public_key_algorithm: None,
             issuer_name: "Intermediate".to_owned(),
             certificate_id: Some(format!("aYhb.{:x}", self.orders)),
+            revocation_list_url: None,
             der: Vec::new(),
         });
         self.now

@@ -151,6 +151,7 @@ impl Default for Case {
                 public_key_algorithm: None,
                 issuer_name: "Intermediate".to_owned(),
                 certificate_id: Some("aYhb.01".to_owned()),
+                revocation_list_url: None,
                 der: Vec::new(),
             },
             rule: RenewalRule::Default,

@@ -241,6 +241,7 @@ fn leaf_from(seconds: i64, id: &str) -> Leaf {
         public_key_algorithm: None,
         issuer_name: "Intermediate".to_owned(),
         certificate_id: Some(id.to_owned()),
+        revocation_list_url: None,
         der: Vec::new(),
     }
 }

@@ -31,7 +31,12 @@ fn the_account_of_a_certificate_is_recorded_when_it_is_known_and_stays() {
     case.issuer = ready;
     case.keeps_ledger(None);
     assert_eq!(case.ledger().certificates[0].account.as_deref(), Some("account/1"));
-    case.issuer = IssuerView::Ready { account: "account/2".to_owned(), solvers: Vec::new(), profile: None };
+    case.issuer = IssuerView::Ready {
+        account: "account/2".to_owned(),
+        solvers: Vec::new(),
+        profile: None,
+        authorized: Vec::new(),
+    };
     assert_eq!(case.next(), None, "a new account has not issued it");
 }
 
@@ -106,17 +111,17 @@ fn a_request_is_answered_once_and_its_certificate_stays_marked_until_it_is_repla
     case.asked.request = Some("keyCompromise");
     case.keeps_ledger(None);
     assert!(case.is_next(OLD));
-    assert_eq!(reason_of(&case.state.status, &secret(OLD)), Some(RevocationReason::KeyCompromise));
+    assert_eq!(reason_of_serial(&case.state.status, OLD), Some(RevocationReason::KeyCompromise));
     case.is_revoked(OLD);
     assert_eq!(case.next(), None);
     case.secret = SecretView::default();
     assert_eq!(case.next(), None, "it could come back");
-    assert_eq!(reason_of(&case.state.status, &secret(OLD)), Some(RevocationReason::KeyCompromise));
+    assert_eq!(reason_of_serial(&case.state.status, OLD), Some(RevocationReason::KeyCompromise));
     case.secret = secret(NEW);
     case.keeps_ledger(None);
     assert_eq!(case.states(), []);
     assert_eq!(case.next(), None, "the annotation, which still stands, is not for the new one");
-    assert_eq!(reason_of(&case.state.status, &secret(NEW)), None);
+    assert_eq!(reason_of_serial(&case.state.status, NEW), None);
 }
 
 #[test]
@@ -164,7 +169,7 @@ fn a_request_with_a_worse_reason_overrides_one_that_is_not_answered_yet() {
     case.keeps_ledger(None);
     case.asked.request = Some("keyCompromise");
     case.keeps_ledger(None);
-    assert_eq!(reason_of(&case.state.status, &secret(OLD)), Some(RevocationReason::KeyCompromise));
+    assert_eq!(reason_of_serial(&case.state.status, OLD), Some(RevocationReason::KeyCompromise));
 }
 
 #[test]

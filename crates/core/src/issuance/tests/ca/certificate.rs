@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose, SanType,
-    SerialNumber,
+    BasicConstraints, CertificateParams, CertifiedIssuer, CrlDistributionPoint, IsCa, KeyPair,
+    KeyUsagePurpose, SanType, SerialNumber,
 };
 
 use super::Flaw;
@@ -33,6 +33,8 @@ pub(super) fn certificate(
         params.serial_number = Some(next_serial_number());
     }
     params.use_authority_key_identifier_extension = true;
+    params.crl_distribution_points =
+        vec![CrlDistributionPoint { uris: vec!["http://crl.test/1".to_owned()] }];
     params.subject_alt_names = names.iter().map(san).collect();
     if flaw == Some(Flaw::NameAdded) {
         params.subject_alt_names.push(SanType::DnsName("www.added.test".try_into().unwrap()));
@@ -67,4 +69,12 @@ fn intermediate() -> &'static CertifiedIssuer<'static, KeyPair> {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
     })
+}
+
+/// When the validations expire that a new order finds.
+pub const VALID_UNTIL: &str = "2026-06-01T00:00:00Z";
+
+/// A name of an order as the certificate has it.
+pub(super) fn without_ancestor(name: Identifier) -> Identifier {
+    Identifier { ancestor_domain: None, ..name }
 }

@@ -1,6 +1,7 @@
 //! The steps of the operator, executed.
 
 use super::*;
+use crate::secret::TYPE_TLS;
 
 impl World {
     pub(super) fn carry_out(&mut self, step: IssuanceStep) -> Result<Turn, Broken> {
@@ -59,7 +60,8 @@ impl World {
                 return Ok(if taken { turn } else { Turn::Waits(Some(soon)) });
             }
             IssuanceStep::StoreKey => {
-                let algorithm = self.wanted().unwrap().key;
+                let ValidatedCertificate { key: algorithm, csr, .. } = self.wanted().unwrap();
+                assert_eq!(csr, None, "its key is elsewhere");
                 self.write(|world| {
                     let fits = |key: &PrivateKey| key.algorithm() == algorithm;
                     if !world.next_key.as_ref().is_some_and(fits) {
@@ -141,6 +143,11 @@ impl World {
                 Outcome::Ended(Ending::Failed(failure))
             }
             IssuanceStep::Remove(leftovers) => self.remove(&leftovers)?,
+            IssuanceStep::RecordRevoked(finding) => Outcome::RevokedRecorded(finding),
+            IssuanceStep::ReadRevocationList(_) => {
+                self.listed.clone_from(&self.on_list);
+                Outcome::RevocationListRead
+            }
         };
         self.take_in(outcome)
     }
@@ -260,8 +267,9 @@ impl World {
             note: 0,
             written_as: wanted.written_as(),
             certificate_name: Some(NAME.to_owned()),
-            issuer: Some((wanted.issuer_name, wanted.issuer_kind.as_str().to_owned())),
-            key: Some(Ok(key)),
+            issuer: Some((wanted.issuer_name.clone(), wanted.issuer_kind.as_str().to_owned())),
+            type_: Some(wanted.secret_type().to_owned()).filter(|type_| type_ != TYPE_TLS),
+            key: wanted.csr.is_none().then_some(Ok(key)),
             chain: Some(Ok(chain)),
         };
         self.change(|state, seen, now| state.begin_storing(seen, now));
@@ -301,10 +309,13 @@ impl World {
     /// The private key of the issuance: the one stored for it or, if there is none that fits, the one in the Secret.
     pub(super) fn key(&self) -> Option<PrivateKey> {
         let wanted = self.wanted().unwrap();
+        if let Some(request) = &wanted.csr {
+            return self.csr_key.clone().filter(|key| key.public_key_der() == request.public_key_der);
+        }
         let next = self.next_key.as_ref().filter(|key| key.algorithm() == wanted.key);
         next.cloned().or_else(|| {
             let secret = self.secret_view();
-            let used = reuses_key(&wanted, &secret, revocation::reason_of(&self.state.status, &secret));
+            let used = reuses_key(&wanted, &secret, needs_new_key(&self.state.status, &secret));
             self.secret.as_ref().filter(|_| used)?.key.clone()?.ok()
         })
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::conditions::condition;
+use crate::reissue::Due;
 
 impl World {
     pub fn check_nothing_is_left(&self) {
@@ -38,12 +39,20 @@ impl World {
         })
     }
 
+    /// Why an issuance is due, if one is.
+    pub fn due(&self) -> Option<Due> {
+        self.look(&self.state, |seen, state| seen.with(state).due(self.now))
+    }
+
     pub fn check_issued(&self) {
         let wanted = self.wanted().unwrap();
         let secret = self.secret.as_ref().expect("a Secret");
         assert_eq!(secret.certificate_name.as_deref(), Some(NAME));
-        let (Some(Ok(key)), Some(Ok(chain))) = (&secret.key, &secret.chain) else {
-            panic!("no key, no chain")
+        let Some(Ok(chain)) = &secret.chain else { panic!("no chain") };
+        let key = match (&secret.key, &self.csr_key) {
+            (Some(Ok(key)), _) if wanted.csr.is_none() => key,
+            (_, Some(key)) if wanted.csr.is_some() => key,
+            other => panic!("no key: {other:?}"),
         };
         assert_eq!(key.algorithm(), wanted.key);
         assert_eq!(chain.check(key, &wanted.subject, self.at_ca()), Ok(()));

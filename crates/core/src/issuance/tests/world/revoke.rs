@@ -3,7 +3,7 @@
 use super::*;
 use crate::issuance::tests::ca::{By, Revokes};
 use crate::revocation::{Attempt, NotByAccount, NotByKey, Revocation, Signer};
-use certwright_api::{RevocableCertificate, RevocationCause};
+use certwright_api::{ListedReason, RevocableCertificate, RevocationCause};
 use certwright_pki::Leaf;
 
 impl World {
@@ -21,6 +21,21 @@ impl World {
     /// Serial number of the certificate in the Secret.
     pub fn serial_number(&self) -> Option<String> {
         self.secret_view().leaf().map(|leaf| leaf.serial_number.clone())
+    }
+
+    /// The public key of the certificate in the Secret.
+    pub fn public_key(&self) -> Option<Vec<u8>> {
+        self.secret_view().leaf().map(|leaf| leaf.public_key_der.clone())
+    }
+
+    /// The CA revokes the certificate in the Secret, and the operator has found that on the list.
+    pub fn ca_revokes(&mut self, reason: ListedReason) {
+        let list_url = "http://crl.test/1".to_owned();
+        let entry = Some((self.now, reason));
+        let serial_number = self.serial_number();
+        self.listed = serial_number
+            .map(|serial_number| Finding { serial_number, list_url, entry })
+            .or(self.listed.take());
     }
 
     pub(super) fn revoke(

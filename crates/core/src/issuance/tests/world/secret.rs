@@ -2,6 +2,7 @@
 
 use certwright_pki::{Chain, PrivateKey};
 
+use super::World;
 use crate::reissue::SecretView;
 
 #[derive(Clone, Default)]
@@ -11,6 +12,8 @@ pub struct TlsSecret {
     /// The template, and the encoding of the key, that it was written with.
     pub written_as: String,
     pub certificate_name: Option<String>,
+    /// Its type, if that is not `kubernetes.io/tls`.
+    pub type_: Option<String>,
     pub issuer: Option<(String, String)>,
     pub key: Option<Result<PrivateKey, String>>,
     pub chain: Option<Result<Chain, String>>,
@@ -25,7 +28,7 @@ pub(super) fn view(secret: &TlsSecret) -> SecretView {
         issuer: secret.issuer.clone(),
         requested_names: None,
         as_written: true,
-        type_: None,
+        type_: secret.type_.clone(),
         key: secret.key.as_ref().map(|key| {
             let key = key.as_ref().map_err(Clone::clone)?;
             Ok((key.algorithm(), key.public_key_der().to_vec()))
@@ -35,7 +38,22 @@ pub(super) fn view(secret: &TlsSecret) -> SecretView {
 }
 
 /// Changes with everything that is written into the Secret.
-pub(super) fn version(secret: &TlsSecret, view: &SecretView, kept_by: Option<&str>) -> String {
+fn version(secret: &TlsSecret, view: &SecretView, kept_by: Option<&str>) -> String {
     let TlsSecret { note, written_as, .. } = secret;
     crate::naming::digest(&format!("{note} {written_as} {view:?} {kept_by:?}"))
+}
+
+impl World {
+    pub(super) fn secret_view(&self) -> SecretView {
+        let Some(secret) = &self.secret else { return SecretView::default() };
+        let view = view(secret);
+        let version = Some(version(secret, &view, self.kept_by.as_deref()));
+        let as_written = self.wanted().is_ok_and(|wanted| wanted.written_as() == secret.written_as);
+        SecretView { version, as_written, ..view }
+    }
+
+    /// Somebody adds to the Secret what does not matter.
+    pub fn touch_secret(&mut self) {
+        self.secret.as_mut().unwrap().note += 1;
+    }
 }
