@@ -1,6 +1,7 @@
 //! The metrics of the process, for Prometheus.
 
 mod certificates;
+mod durations;
 mod issuers;
 mod labels;
 mod process;
@@ -20,6 +21,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 pub use self::certificates::CertificateFacts;
 use self::certificates::Certificates;
+use self::durations::{Durations, durations};
 use self::issuers::Issuers;
 pub use self::labels::{ApiVerb, Part, ReconcileOutcome, RevocationOutcome};
 use self::process::Process;
@@ -389,21 +391,6 @@ struct Watched {
 struct UnreadableObjects {
     kind: String,
     part: &'static str,
-}
-
-type Durations<L> = Family<L, Histogram, Buckets>;
-
-#[derive(Clone, Debug)]
-struct Buckets(&'static [f64]);
-
-impl prometheus_client::metrics::family::MetricConstructor<Histogram> for Buckets {
-    fn new_metric(&self) -> Histogram {
-        Histogram::new(self.0.iter().copied())
-    }
-}
-
-fn durations<L: Clone + std::hash::Hash + Eq>(buckets: &'static [f64]) -> Durations<L> {
-    Family::new_with_constructor(Buckets(buckets))
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! A CA in memory: orders with the states of RFC 8555 section 7.1.6, and real certificates.
 
+mod authorization;
 mod certificate;
 mod revocation;
 
+use authorization::authorization;
 pub use certificate::VALID_UNTIL;
 use certificate::{certificate, without_ancestor};
 pub use revocation::{By, Revoked, Revokes};
@@ -379,39 +381,6 @@ impl Refusal {
                 AcmeError::Problem { operation, status, problem, retry_after }
             }
         }
-    }
-}
-
-impl Ca {
-    fn authorization(&self, name: &Identifier, order: usize, valid: bool) -> Authorization {
-        authorization(name, order, valid, self.offers.clone())
-    }
-}
-
-fn authorization(
-    name: &Identifier,
-    order: usize,
-    valid: bool,
-    offers: Option<ChallengeType>,
-) -> Authorization {
-    let wildcard = name.value.starts_with("*.");
-    let typ = offers.unwrap_or(if wildcard { ChallengeType::Dns01 } else { ChallengeType::Http01 });
-    let challenge = Challenge {
-        typ,
-        url: format!("challenge/{order}/{name}"),
-        status: if valid { ChallengeStatus::Valid } else { ChallengeStatus::Pending },
-        token: format!("token-{order}-{name}"),
-        error: None,
-        issuer_domain_names: Vec::new(),
-        issuer_domain_names_01: Vec::new(),
-    };
-    Authorization {
-        identifier: Identifier { value: name.value.trim_start_matches("*.").to_owned(), ..name.clone() },
-        status: if valid { AuthorizationStatus::Valid } else { AuthorizationStatus::Pending },
-        expires: valid.then(|| VALID_UNTIL.parse().unwrap()),
-        challenges: vec![challenge],
-        wildcard,
-        covers_subdomains: false,
     }
 }
 
