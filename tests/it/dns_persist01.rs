@@ -1,11 +1,12 @@
 //! dns-persist-01: a TXT record that a person sets once. Certwright prints it and looks for it, and never changes DNS.
 
 use crate::common::dns::{Ground, values, waiting};
-use crate::common::faults::{event, path, requests_to};
+use crate::common::faults::{change_json, event, path, requests_to};
 use crate::common::program::certwright;
 use crate::common::{certificate, issued, revision};
 use anyhow::{Context, Result, ensure};
 use certwright::runtime::clock;
+use certwright_cluster::proxy::Action;
 use certwright_cluster::{Proxy, TestNamespace};
 use serde_json::{Value, json};
 
@@ -108,6 +109,43 @@ async fn a_record_that_ends_before_the_certificate_is_warned_of() -> Result<()> 
         assert_eq!(kind, "Warning");
         ensure!(note.starts_with("A TXT record that proves control of the names ends at "), "{note}");
         certwright(ns, &["status", "certificate", "web"]).await?.says(&["Record ends"])?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_ca_of_the_second_draft_gets_a_hash_of_the_account() -> Result<()> {
+    TestNamespace::with("persist01", async |ns| {
+        let mut ground = Ground::of_zones(ns, &["a.test"]).await?;
+        let proxy = ground.through_proxy(ns).await?;
+        // No CA here implements it. This one does not know the hash, and reads the record that names the account itself.
+        proxy.script(|request| match &request.path {
+            path if path.starts_with(path::DIRECTORY) => change_json(|directory| {
+                directory["meta"]["accountHashPrefix"] = json!("https://ca.test/account-hash/");
+                directory["meta"]["issuerDomainNames"] = json!([CA]);
+            }),
+            path if path.starts_with(path::AUTHORIZATION) => change_json(|authorization| {
+                let challenges = authorization["challenges"].as_array_mut().into_iter().flatten();
+                for challenge in challenges.filter(|challenge| challenge["type"] == "dns-persist-01") {
+                    challenge["issuerDomainNames"] = challenge["issuer-domain-names"].take();
+                }
+            }),
+            _ => Action::Pass,
+        });
+        ground.solvers(ns, json!([{ "dnsPersist01": {} }])).await?;
+        let names = ["dns-record", "issuer", "ca", "--dns-name", "a.test", "--egress-allow", "127.0.0.0/8"];
+        let line = certwright(ns, &names).await?.ended(0)?.output;
+        let hashed = format!("{FQDN}. IN TXT \"{CA}; accounturi=https://ca.test/account-hash/sha-256/");
+        ensure!(line.starts_with(&hashed), "{line}");
+        ground.bind.add_txt(FQDN, &format!("{CA}; accounturi={}", account(ns).await?)).await?;
+        ns.apply(&certificate("web", &["a.test"], "")).await?;
+        waiting(ns, "web", "WaitingForRecord", "the TXT record is for another account (").await?;
+        waiting(ns, "web", "WaitingForRecord", &format!("set {}", line.trim())).await?;
+        assert_eq!(requests_to(&proxy, path::CHALLENGE).len(), 0);
+        ground.bind.edit(&format!("update add {}", line.trim().replace(" IN ", " 5 IN "))).await?;
+        issued(ns, "web").await?;
+        assert_eq!(requests_to(&proxy, path::CHALLENGE).len(), 1, "the CA was told of it");
         Ok(())
     })
     .await
