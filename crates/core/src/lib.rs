@@ -42,6 +42,8 @@ pub mod disposition;
 pub mod duplicates;
 pub mod events;
 pub mod fair_slots;
+#[cfg(test)]
+mod fate;
 pub mod issuance;
 mod issue_value;
 pub mod kstatus;

@@ -16,7 +16,6 @@ mod retry;
 mod snapshot;
 pub(super) mod world;
 
-pub(super) use machine::fates;
 pub(super) use snapshot::snapshot;
 pub(super) use world::refusal;
 

@@ -5,25 +5,15 @@ mod world;
 use jiff::SignedDuration;
 use proptest::prelude::*;
 
-use self::world::{Fate, NAME, World};
+use self::world::{NAME, World};
 use super::*;
 use crate::conditions::condition;
+use crate::fate::{Fate, fates};
 use certwright_api::{
     CONDITION_AUTHORIZATIONS_KEPT, IssuerStatus, Solver, SolverSelfCheck, issuer_reason as reason,
 };
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
-
-fn fates() -> impl Strategy<Value = Vec<Fate>> {
-    let fate = prop_oneof![
-        4 => Just(Fate::Works),
-        1 => Just(Fate::Refused),
-        1 => Just(Fate::AnswerLost),
-        1 => Just(Fate::KilledBefore),
-        1 => Just(Fate::KilledAfter),
-    ];
-    prop::collection::vec(fate, 0..30)
-}
 
 proptest! {
     /// All names are authorized, and no TXT record is left. At every moment, each record in the DNS is in the status.
@@ -65,7 +55,7 @@ proptest! {
         world.settle_for(3 * DAY);
         for name in [NAME.to_owned(), "1.a.test".to_owned()] {
             let times: Vec<_> =
-                world.requests.iter().filter(|(_, of)| *of == name).map(|(time, _)| *time).collect();
+                world.requests.iter().filter(|(_, of, _)| *of == name).map(|(time, ..)| *time).collect();
             prop_assert!(times.len() > 3);
             let least = world.backoff.first;
             for pair in times.windows(2) {
@@ -102,6 +92,17 @@ fn a_name_is_proved_by_one_record_and_the_status_says_until_when() {
     assert_eq!((world.added, world.removed), (1, 1));
     assert_eq!((world.requests.len(), world.ca.len()), (1, 1));
     assert!(entry.pending.is_none());
+}
+
+#[test]
+fn subdomains_are_requested_for_the_names_that_want_them() {
+    let mut world = World::new(3);
+    world.wanted[1].subdomains = Some(true);
+    world.wanted[2].subdomains = Some(false);
+    world.settle();
+    let requests: Vec<_> =
+        world.requests.iter().map(|(_, name, subdomains)| (name.as_str(), *subdomains)).collect();
+    assert_eq!(requests, [(NAME, false), ("1.a.test", true), ("2.a.test", false)]);
 }
 
 #[test]

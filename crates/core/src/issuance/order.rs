@@ -23,7 +23,7 @@ use certwright_acme::{Order, OrderStatus};
 use certwright_api::{Solver, certificate_reason as reason};
 use certwright_pki::Chain;
 
-/// If the CA processes an order for longer than this, presented answers are removed.
+/// If the CA processes an order for this long, presented answers are removed.
 const LONG_PROCESSING: SignedDuration = SignedDuration::from_secs(30);
 /// Bounds of the wait before the CSR is sent again to a CA that accepted it but still reports the order as ready.
 const FINALIZE_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
@@ -99,7 +99,7 @@ pub(super) fn go_on(
         OrderStatus::Ready => finalize(situation, order, now),
         OrderStatus::Processing | OrderStatus::Other(_)
             if situation.is_presented()
-                && now.duration_since(processing_since(situation, now)) > LONG_PROCESSING =>
+                && now.duration_since(processing_since(situation, now)) >= LONG_PROCESSING =>
         {
             IssuanceStep::Tidy(CleanupTask::Withdraw)
         }

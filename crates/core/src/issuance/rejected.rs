@@ -40,11 +40,7 @@ pub(super) fn invalid(situation: &Situation<'_>, learned: &Learned) -> IssuanceS
                 .to_owned(),
         };
     }
-    let place = match disposition {
-        Disposition::AccountUnusable | Disposition::CaOperatorMustAct => Place::Account,
-        _ if failed.is_empty() => Place::Order,
-        _ => Place::Challenge,
-    };
+    let place = if failed.is_empty() { Place::Order } else { Place::Challenge };
     let said = format!("The CA rejected the order: {said}{hint}");
     let message = with_remedy(&said, code, place, situation.retry(disposition).as_ref());
     IssuanceStep::Fail(Failure {

@@ -1,8 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::account::tests::refusal;
 use crate::account::tests::world::World;
-use crate::account::tests::{fates, refusal};
+use crate::fate::fates;
 use certwright_api::issuer_reason as reason;
 
 fn registered() -> World {

@@ -3,9 +3,9 @@ use proptest::prelude::*;
 
 use crate::account::MacKey;
 use crate::account::rollover::{Keys, Peer};
-use crate::account::tests::fates;
 use crate::account::tests::world::{SERVER, World, thumbprint};
 use crate::conditions::condition;
+use crate::fate::fates;
 use certwright_api::{CONDITION_ACCOUNT_REBOUND, issuer_reason as reason};
 
 use super::*;

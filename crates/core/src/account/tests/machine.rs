@@ -2,25 +2,12 @@
 
 use proptest::prelude::*;
 
-use super::world::{Fate, KeyChanges, World, thumbprint};
+use super::world::{KeyChanges, World, thumbprint};
 use crate::conditions::condition;
+use crate::fate::{Fate, fates};
 use certwright_api::{
     AccountOnDelete, AccountPolicy, CONDITION_KEY_ROLLOVER, IssuerStatus, issuer_reason as reason,
 };
-
-fn fate() -> impl Strategy<Value = Fate> {
-    prop_oneof![
-        4 => Just(Fate::Works),
-        1 => Just(Fate::Refused),
-        1 => Just(Fate::AnswerLost),
-        1 => Just(Fate::KilledBefore),
-        1 => Just(Fate::KilledAfter),
-    ]
-}
-
-pub(in crate::account) fn fates() -> impl Strategy<Value = Vec<Fate>> {
-    prop::collection::vec(fate(), 0..25)
-}
 
 proptest! {
     /// Exactly one account is registered. Its key is in the Secret, and its URL is recorded in the Secret and in the status.

@@ -3,11 +3,12 @@
 use jiff::SignedDuration;
 use proptest::prelude::*;
 
-use super::machine::{check_account, fates};
+use super::machine::check_account;
 use super::world::World;
 use super::*;
 use crate::conditions::condition;
 use crate::disposition::Disposition;
+use crate::fate::fates;
 use certwright_acme::AccountStatus;
 
 proptest! {

@@ -13,30 +13,12 @@ use super::super::rollover::{self, Keys, NextKey};
 use super::super::*;
 use crate::conditions::condition;
 use crate::deletion::Deletion;
+use crate::fate::{Broken, Fate};
 use certwright_acme::{AccountStatus, AcmeError, Operation, Problem};
 use certwright_api::{AcmeIssuer, CONDITION_READY, IssuerStatus, PreviousAccount};
 use certwright_pki::KeyAlgorithm;
 
 pub(in crate::account) const SERVER: &str = "https://acme.test/dir";
-
-/// What happens to one effect: a call to the CA, or a write to the API server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::account) enum Fate {
-    /// It works.
-    Works,
-    /// It has no effect: the CA answers 503, or the API server rejects the write.
-    Refused,
-    /// It takes effect, but the answer is lost.
-    AnswerLost,
-    /// The process is killed before it.
-    KilledBefore,
-    /// The process is killed after it.
-    KilledAfter,
-}
-
-/// The reconcile ended: the process was killed, or the API server failed.
-#[derive(Debug)]
-pub(in crate::account) struct Broken;
 
 /// An account at the CA.
 #[derive(Clone, Debug)]

@@ -12,6 +12,7 @@ use super::super::*;
 use crate::backoff::Backoff;
 use crate::conditions::condition;
 use crate::deletion::Deletion;
+use crate::fate::{Broken, Fate};
 use crate::issuance::{Unseen, ValueCount};
 use certwright_acme::{AcmeError, ChallengeType, Operation, txt_value};
 use certwright_api::{
@@ -19,24 +20,6 @@ use certwright_api::{
 };
 
 pub const NAME: &str = "0.a.test";
-
-/// What happens to one effect: a call to the CA or a provider, or a write to the API server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    Works,
-    /// It has no effect, and an error is returned.
-    Refused,
-    /// It takes effect, but the answer is lost.
-    AnswerLost,
-    /// The process is killed before it.
-    KilledBefore,
-    /// The process is killed after it.
-    KilledAfter,
-}
-
-/// The reconcile ended: the process was killed, or the API server failed.
-#[derive(Debug)]
-struct Broken;
 
 pub struct World {
     pub now: Timestamp,
@@ -62,7 +45,8 @@ pub struct World {
     pub dns: BTreeSet<(String, String)>,
     pub added: usize,
     pub removed: usize,
-    pub requests: Vec<(Timestamp, String)>,
+    /// When a name was requested, and whether with its subdomains.
+    pub requests: Vec<(Timestamp, String, bool)>,
     pub fates: VecDeque<Fate>,
     /// No name may lapse from now on.
     pub must_stay_valid: bool,
@@ -270,8 +254,8 @@ impl World {
         Ok(match step {
             AuthorizationStep::Rest { until } => Outcome::Rested { until },
             AuthorizationStep::Wait { until, name, message } => Outcome::Waited { until, name, message },
-            AuthorizationStep::Request { name, .. } => {
-                self.requests.push((self.now, name.clone()));
+            AuthorizationStep::Request { name, subdomains } => {
+                self.requests.push((self.now, name.clone(), subdomains));
                 let answer = self.effect(|world| world.request(&name))?;
                 Outcome::Requested { name, answer }
             }
