@@ -57,6 +57,14 @@ fn a_request_for_another_key_or_other_names_is_a_reason_to_issue() {
 }
 
 #[test]
+fn what_somebody_else_puts_into_the_secret_as_the_key_is_no_reason_to_issue() {
+    let mut world = with_csr();
+    world.run_until_rest();
+    world.secret.as_mut().unwrap().key = Some(Err("damaged".to_owned()));
+    assert_eq!(world.due(), None);
+}
+
+#[test]
 fn a_request_that_changes_during_the_order_is_the_one_that_counts() {
     for step in ["TakeSlot", "SelfCheck", "Finalize", "Download", "StoreCertificate"] {
         let mut world = with_csr();
