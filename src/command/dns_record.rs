@@ -164,8 +164,7 @@ async fn show(of: &str, issuer: &IssuerRecord, names: Names, egress: &EgressArgs
 
 /// The records, one for each name of a record. The record for a wildcard is also right for the name itself.
 fn lines(issuer: &IssuerRecord, names: &Names, meta: &Meta) -> Result<String, String> {
-    let acme = issuer.status.acme.as_ref().filter(|_| issuer.account_url().is_some());
-    let acme = acme.ok_or_else(|| {
+    let acme = issuer.account().ok_or_else(|| {
         format!("{} has no account yet, which the record names; see `certwright status`", called(&issuer.id))
     })?;
     let account = PersistentAccount {

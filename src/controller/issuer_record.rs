@@ -7,9 +7,9 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Resource, ResourceExt};
 
 use certwright_api::{
-    ANNOTATION_DEACTIVATE_ACCOUNT, ANNOTATION_REBIND, ANNOTATION_RETRY, ANNOTATION_ROLLOVER, AcmeIssuer,
-    Allow, Certificate, ClusterIssuer, FINALIZER_ACCOUNT, Issuer, IssuerKind, IssuerStatus,
-    SECRET_KEY_TLS_KEY,
+    ANNOTATION_DEACTIVATE_ACCOUNT, ANNOTATION_REBIND, ANNOTATION_RETRY, ANNOTATION_ROLLOVER,
+    AcmeAccountStatus, AcmeIssuer, Allow, Certificate, ClusterIssuer, FINALIZER_ACCOUNT, Issuer, IssuerKind,
+    IssuerStatus, SECRET_KEY_TLS_KEY,
 };
 use certwright_core::naming::account_key_secret;
 
@@ -106,10 +106,14 @@ impl IssuerRecord {
         }
     }
 
-    /// The URL of its account, if it has one at its current CA.
+    /// Its account, if it has one at its current CA.
+    pub fn account(&self) -> Option<&AcmeAccountStatus> {
+        self.status.acme.as_ref().filter(|acme| acme.server == self.spec.server)
+    }
+
+    /// The URL of that account.
     pub fn account_url(&self) -> Option<&str> {
-        let acme = self.status.acme.as_ref().filter(|acme| acme.server == self.spec.server)?;
-        Some(&acme.uri)
+        self.account().map(|acme| acme.uri.as_str())
     }
 }
 

@@ -47,15 +47,15 @@ pub async fn lead(
         context.http01.clear();
     }
     let mut controllers = Supervisor::new(context.liveness.clone());
-    let mut annotated = Supervisor::new(context.liveness.clone());
+    let mut others = Supervisor::new(context.liveness.clone());
     start(&context, &mut controllers);
-    annotated.spawn("report of unreadable objects", report(context.clone()));
+    others.spawn("report of unreadable objects", report(context.clone()));
     if context.config.annotations.enabled {
-        annotated::start(&context, &mut annotated);
+        annotated::start(&context, &mut others);
     }
     let checks_lists = !context.config.revocation_check_interval.is_zero();
     if context.config.certificate_signing_requests {
-        signing_request::start(&context, &mut annotated);
+        signing_request::start(&context, &mut others);
     }
     let farewell = async {
         stop.cancelled().await;
@@ -65,10 +65,9 @@ pub async fn lead(
     let outcome = tokio::select! {
         outcome = controllers.until_done(&stop) => outcome,
         // These send no requests to CAs: they need not finish.
-        Err(ended) = annotated.until_done(&stop) => Err(ended),
+        Err(ended) = others.until_done(&stop) => Err(ended),
         never = sweep(&context) => match never {},
         never = check_revocation_lists(context.clone()), if checks_lists => match never {},
-        () = report(context.clone()) => Ok(()),
         _ = farewell => {
             info!("reconciles that take too long are cancelled");
             Ok(())
@@ -77,7 +76,7 @@ pub async fn lead(
     };
     if outcome.is_ok() {
         controllers.end().await;
-        annotated.end().await;
+        others.end().await;
         context
             .liveness
             .unwatched(|watched| annotated::watches(watched) || signing_request::watches(watched));

@@ -83,15 +83,13 @@ fn names(certificates: &[Certificate], all: &[IssuerRecord]) -> BTreeMap<String,
             let Some(solver) = solver_for(&issuer.spec.solvers, name, wildcard, &labels, usable) else {
                 continue;
             };
-            let way = match &solver.dns01 {
-                None if solver.dns_persist01.is_some() => {
-                    Way::Dns { label: LABEL.to_owned(), strategy: CnameStrategy::Follow }
-                }
-                Some(dns01) => Way::Dns {
+            let way = match (&solver.dns01, &solver.dns_persist01) {
+                (Some(dns01), _) => Way::Dns {
                     label: challenge_label(dns01, issuer.account_url()),
                     strategy: dns01.cname_strategy.unwrap_or_default(),
                 },
-                None => Way::Http,
+                (None, Some(_)) => Way::Dns { label: LABEL.to_owned(), strategy: CnameStrategy::Follow },
+                (None, None) => Way::Http,
             };
             names.insert(name.to_owned(), way);
         }

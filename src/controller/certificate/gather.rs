@@ -258,10 +258,7 @@ async fn view_issuer(
         return Ok((IssuerView::NotReady { message: refusal.message }, None));
     }
     let status = &issuer.status;
-    let usable = status
-        .acme
-        .as_ref()
-        .filter(|acme| is_true(&status.conditions, CONDITION_READY) && acme.server == issuer.spec.server);
+    let usable = issuer.account().filter(|_| is_true(&status.conditions, CONDITION_READY));
     let Some(acme) = usable else {
         let message = condition(&status.conditions, CONDITION_READY)
             .filter(|ready| ready.status == "False")

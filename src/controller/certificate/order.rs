@@ -73,7 +73,7 @@ impl ReconcileCertificate {
         let status = &self.state.status;
         let challenges = &status.challenges;
         let refused = presenter::refused_routes(context, &self.namespace, &self.uid, challenges).await?;
-        let rolled_over = self.issuer.as_ref().and_then(|issuer| issuer.status.acme.as_ref());
+        let rolled_over = self.issuer.as_ref().and_then(|issuer| issuer.account());
         let rolled_over = rolled_over.is_some_and(|acme| acme.last_key_rollover.is_some());
         let learned = self.state.learned();
         let settings = |challenge: &ChallengeStatus| {

@@ -57,16 +57,14 @@ pub async fn reconcile(
 /// Whether this installation serves the issuer that a request names, and the Certificate that would be created for it.
 fn is_served(request: &CertificateSigningRequest, context: &Context) -> bool {
     let config = &context.config;
-    let watches = |namespace: &str| {
-        config.watch_namespaces.is_empty()
-            || config.watch_namespaces.iter().any(|watched| watched == namespace)
-    };
+    let all = config.watch_namespaces.is_empty();
+    let watches = |namespace: &str| all || config.watch_namespaces.iter().any(|watched| watched == namespace);
     match Signer::parse(&request.spec.signer_name) {
         Some(Signer { kind: IssuerKind::ClusterIssuer, .. }) => {
             config.cluster_issuers && watches(&config.namespace)
         }
         Some(Signer { namespace, .. }) => namespace.as_deref().is_some_and(watches),
-        None => config.watch_namespaces.is_empty(),
+        None => all,
     }
 }
 
