@@ -5,10 +5,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::channel::mpsc::UnboundedReceiver;
 use futures::future::BoxFuture;
-use futures::stream::FuturesUnordered;
-use futures::{FutureExt, StreamExt};
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use tracing::debug;
@@ -17,7 +16,7 @@ use super::cache::{Held, Objects};
 use super::context::Context;
 use super::error::Error;
 use super::fair_queue::{FairQueue, Turn};
-use super::work_queue::{Started, WorkQueue};
+use super::work_queue::{Started, work_through};
 use crate::runtime::clock::Stopwatch;
 use crate::runtime::metrics::ReconcileOutcome;
 use crate::runtime::panics::caught;
@@ -27,8 +26,6 @@ use crate::runtime::panics::caught;
 const GATHERING: usize = 64;
 /// How many of them are reserved for namespaces in which none gathers.
 const RESERVE: usize = 16;
-/// How many of the objects that are there at the start are in the queue at a time.
-const AT_THE_START: usize = 2 * GATHERING;
 
 /// A reconcile holds this while it reads what it depends on, and then drops it.
 pub type Gathering = Turn;
@@ -41,7 +38,7 @@ pub type Again = Option<Duration>;
 pub fn reconciler<K, F>(
     kind: &'static str,
     objects: Arc<Objects<K>>,
-    mut requests: UnboundedReceiver<ObjectRef<K>>,
+    requests: UnboundedReceiver<ObjectRef<K>>,
     reconcile: impl Fn(Arc<K>, Arc<Context>, Gathering) -> F + Send + Sync + 'static,
     error_policy: impl Fn(Arc<K>, &Error, Arc<Context>) -> Again + Send + Sync + 'static,
     context: Arc<Context>,
@@ -53,8 +50,7 @@ where
     context.metrics.reconciling(kind);
     async move {
         let turns = FairQueue::with_reserve(GATHERING, RESERVE);
-        let (mut queue, mut running) = (WorkQueue::default(), FuturesUnordered::new());
-        let mut at_the_start = objects.names().into_iter();
+        let there = objects.names().into_iter().map(|name| name.reference());
         let one = async |started: Started<ObjectRef<K>>| {
             let namespace = started.object.namespace.as_deref().unwrap_or_default();
             let turn = turns.turn(namespace, 0).await;
@@ -73,23 +69,7 @@ where
             debug!(object = %started.object, ?again, "reconciled");
             (started, again)
         };
-        loop {
-            while running.len() < AT_THE_START
-                && let Some(name) = at_the_start.next()
-            {
-                running.extend(queue.add(name.reference()).map(&one));
-            }
-            let due = tokio::select! {
-                request = requests.next() => match request {
-                    Some(object) => queue.add(object),
-                    None => break,
-                },
-                Some((started, again)) = running.next() => queue.end(started, again),
-                started = queue.pass_time() => Some(started),
-            };
-            running.extend(due.map(&one));
-        }
-        while running.next().await.is_some() {}
+        work_through(there, requests, one).await;
     }
     .boxed()
 }

@@ -1,90 +1,95 @@
 //! Reports objects that cannot be read: with a condition on our own kinds, an event, and a log line.
 
-use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Duration;
 
+use futures::future::BoxFuture;
+use futures::{FutureExt, stream};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::core::object::HasStatus;
 use kube::{Api, Resource};
 use serde::Serialize;
 use serde_json::json;
-use tracing::warn;
+use tracing::{Instrument, info_span, warn};
 
 use super::cache::api;
 use super::context::Context;
 use super::error::Error;
+use super::fair_queue::FairQueue;
+use super::retry::until_done;
 use super::unreadable::{Entry, Key};
+use super::work_queue::{Started, work_through};
 use crate::runtime::clock;
 use crate::runtime::metrics::ApiVerb;
 use certwright_api::{Certificate, ClusterIssuer, FIELD_MANAGER, GROUP, Issuer, VERSION};
 use certwright_core::reading::{Fault, Readable, Reading};
 use certwright_core::unreadable::{ConditionedStatus, event_of_fault, event_of_status_fault, report_fault};
 
-/// When to retry a failed report.
-const AGAIN: Duration = Duration::from_secs(30);
+/// How many are reported at a time: each report reads an object that may be large.
+const AT_A_TIME: usize = 2;
 
-/// Reports the objects that cannot be read, while this replica leads.
+/// Reports the objects that cannot be read, while this replica leads. Namespaces take turns. A report that fails is retried.
 pub async fn report(context: Arc<Context>) {
     let unreadable = context.cache.unreadable();
     unreadable.begin();
-    let mut failed: BTreeMap<Key, Entry> = BTreeMap::new();
-    loop {
-        let next = match failed.is_empty() {
-            true => Some(unreadable.next().await),
-            false => tokio::time::timeout(AGAIN, unreadable.next()).await.ok(),
-        };
-        let (due, again): (Vec<_>, _) = match next {
-            Some(next) => (vec![next], false),
-            None => (std::mem::take(&mut failed).into_iter().collect(), true),
-        };
-        for (key, entry) in due {
-            if again && !unreadable.is_current(&key, &entry) {
-                continue;
-            }
-            if let Err(error) = tell(&key, &entry, &context).await {
-                if !again {
-                    let error = &error as &dyn std::error::Error;
-                    let (kind, namespace, name) = (&key.kind, key.namespace.as_deref(), &key.name);
-                    warn!(
-                        object = kind,
-                        namespace, name, error, "could not report that an object cannot be read"
-                    );
-                }
-                failed.insert(key, entry);
-            }
+    let turns = FairQueue::new(AT_A_TIME);
+    let requests = stream::unfold((), |()| unreadable.next().map(|key| Some((key, ()))));
+    let one = async |started: Started<Key>| {
+        started.begins();
+        let key = &*started.object;
+        // Issuers of other shards are watched, too.
+        if let Some(entry) = unreadable.entry(key)
+            && context.config.shard.matches(&entry.labels)
+        {
+            log(key, &entry);
+            let (kind, namespace, name) = (&key.kind, key.namespace.as_deref(), &key.name);
+            let span = info_span!("report", object = kind, namespace, name);
+            let work = || tell_in_turn(started.object.clone(), entry.clone(), turns.clone(), context.clone());
+            until_done(&context, name, "reporting an object that cannot be read", work)
+                .instrument(span)
+                .await;
         }
+        (started, None)
+    };
+    work_through([], requests, one).await;
+}
+
+fn tell_in_turn(
+    key: Arc<Key>,
+    entry: Entry,
+    turns: FairQueue,
+    context: Arc<Context>,
+) -> BoxFuture<'static, Result<(), Error>> {
+    async move {
+        let _turn = turns.turn(key.namespace.as_deref().unwrap_or_default(), 0).await;
+        match context.cache.unreadable().entry(&key).as_ref() == Some(&entry) {
+            true => tell(&key, &entry, &context).await,
+            // It has changed since, and is reported as it is now.
+            false => Ok(()),
+        }
+    }
+    .boxed()
+}
+
+fn log(key: &Key, entry: &Entry) {
+    let (kind, namespace, name) = (&key.kind, key.namespace.as_deref(), &key.name);
+    if let Some(fault) = &entry.status_fault {
+        warn!(object = kind, namespace, name, %fault, "part of a status cannot be read, and is ignored");
+    }
+    if let Some(fault) = &entry.fault {
+        warn!(object = kind, namespace, name, %fault, "an object cannot be read; it is ignored until it is corrected");
     }
 }
 
 async fn tell(key: &Key, entry: &Entry, context: &Context) -> Result<(), Error> {
-    // Issuers of other shards are watched, too.
-    if !context.config.shard.matches(&entry.labels) {
-        return Ok(());
-    }
     let object = &entry.reference;
     let namespace = key.namespace.as_deref();
+    let client = &context.client;
     if let Some(fault) = &entry.status_fault {
-        warn!(
-            object = key.kind,
-            namespace,
-            name = key.name,
-            %fault,
-            "part of a status cannot be read, and is ignored"
-        );
         context.events.publish(object, &event_of_status_fault(fault)).await;
     }
     let Some(fault) = &entry.fault else { return Ok(()) };
-    warn!(
-        object = key.kind,
-        namespace,
-        name = key.name,
-        %fault,
-        "an object cannot be read; it is ignored until it is corrected"
-    );
-    let client = &context.client;
     let written = match key.kind.as_str() {
         "Certificate" => {
             write::<Certificate>(api(client, namespace), "Certificate", entry, fault, context).await

@@ -28,7 +28,7 @@ struct State {
 }
 
 /// Which object.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     pub(super) kind: String,
     pub(super) namespace: Option<String>,
@@ -113,18 +113,18 @@ impl Unreadable {
     }
 
     /// Waits for the next object to report.
-    pub(super) async fn next(&self) -> (Key, Entry) {
+    pub(super) async fn next(&self) -> Key {
         loop {
-            {
-                let mut state = self.state();
-                while let Some(key) = state.news.pop_first() {
-                    if let Some(entry) = state.objects.get(&key) {
-                        return (key, entry.clone());
-                    }
-                }
+            if let Some(key) = self.state().news.pop_first() {
+                return key;
             }
             self.news.notified().await;
         }
+    }
+
+    /// What is known of an object, if it cannot be read.
+    pub(super) fn entry(&self, key: &Key) -> Option<Entry> {
+        self.state().objects.get(key).cloned()
     }
 
     /// Replaces an entry, and updates the counts.
@@ -148,11 +148,6 @@ impl Unreadable {
             Some(entry) => state.objects.insert(key.clone(), entry),
             None => state.objects.remove(key),
         };
-    }
-
-    /// Whether `entry` is the current entry of an object.
-    pub(super) fn is_current(&self, key: &Key, entry: &Entry) -> bool {
-        self.state().objects.get(key) == Some(entry)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

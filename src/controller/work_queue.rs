@@ -7,7 +7,41 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures::stream::FuturesUnordered;
+use futures::{Stream, StreamExt};
 use tokio_util::time::{DelayQueue, delay_queue};
+
+/// How many of the objects that are there at the start are in the queue at a time.
+const AT_THE_START: usize = 128;
+
+/// Works on all objects that are `there` at the start, and then on those that are requested, until the requests end and those
+/// under way are done. `work` returns after which time the object is due again, if it is.
+pub async fn work_through<T: Eq + Hash, F: Future<Output = (Started<T>, Option<Duration>)>>(
+    there: impl IntoIterator<Item = T>,
+    requests: impl Stream<Item = T>,
+    work: impl Fn(Started<T>) -> F,
+) {
+    let (mut queue, mut running) = (WorkQueue::default(), FuturesUnordered::new());
+    let mut requests = std::pin::pin!(requests);
+    let mut at_the_start = there.into_iter();
+    loop {
+        while running.len() < AT_THE_START
+            && let Some(object) = at_the_start.next()
+        {
+            running.extend(queue.add(object).map(&work));
+        }
+        let due = tokio::select! {
+            request = requests.next() => match request {
+                Some(object) => queue.add(object),
+                None => break,
+            },
+            Some((started, again)) = running.next() => queue.end(started, again),
+            started = queue.pass_time() => Some(started),
+        };
+        running.extend(due.map(&work));
+    }
+    while running.next().await.is_some() {}
+}
 
 /// [`DelayQueue`] panics at delays of more than about two years. After a longer wait than this, the object is reconciled once early,
 /// and waits again.

@@ -51,15 +51,15 @@ async fn objects_as_large_as_the_api_server_takes_do_not_exhaust_the_operator() 
         let created = stream::iter(objects).map(|object| create(scene, object)).buffer_unordered(2);
         created.try_collect::<Vec<()>>().await?;
 
-        for (target, path) in
-            [("issuer/maps", "spec"), ("issuer/texts-0", "spec"), ("certificate/labels-0", "metadata.labels")]
-        {
+        let texts = (0..COUNT).map(|n| (format!("issuer/texts-{n}"), "spec"));
+        let labels = (0..COUNT).map(|n| (format!("certificate/labels-{n}"), "metadata.labels"));
+        for (target, path) in texts.chain(labels).chain([("issuer/maps".to_owned(), "spec")]) {
             let told = |object: &Value| {
                 condition(object, "Ready").is_some_and(|(_, reason, message)| {
                     reason == "InvalidSpec" && message.contains(&format!("{path}: larger than "))
                 })
             };
-            scene.ns.wait(target, SOON, told).await.with_context(|| format!("{target} is not reported"))?;
+            scene.ns.wait(&target, SOON, told).await.with_context(|| format!("{target} is not reported"))?;
         }
         scene.memory_is_bounded()?;
         scene.aftermath().await

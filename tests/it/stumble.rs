@@ -2,6 +2,7 @@
 //! that of an undisturbed run: one valid certificate, no second order where the first one could continue, and nothing left over.
 
 mod load;
+mod unreadable;
 
 use crate::common;
 
