@@ -1,10 +1,8 @@
 //! `certwright deactivate`: asks the operator to deactivate an account of an issuer now.
 
-use std::fmt::Debug;
+use clap::Args;
 
-use clap::{Args, Subcommand};
-
-use super::chosen_issuer::ChosenIssuer;
+use super::chosen_issuer::{ChosenIssuer, OfIssuer};
 use super::confirm::Confirm;
 use super::output::plain;
 use super::wait::{Wait, WaitStatus};
@@ -12,23 +10,13 @@ use super::{ClusterArgs, Error, Exit, outlook};
 use certwright_api::{
     ANNOTATION_DEACTIVATE_ACCOUNT, CONDITION_ACCOUNT_DEACTIVATED, IssuerStatus, PreviousAccount,
 };
-use certwright_core::reading::Readable;
 
 /// Which issuer.
 #[derive(Args, Clone, Debug)]
 pub struct Deactivate {
     /// The kind of the issuer.
     #[command(subcommand)]
-    pub of: Of,
-}
-
-/// The kinds of issuers.
-#[derive(Clone, Debug, Subcommand)]
-pub enum Of {
-    /// Deactivate an account of an Issuer.
-    Issuer(Named),
-    /// Deactivate an account of a ClusterIssuer.
-    Clusterissuer(Named),
+    pub of: OfIssuer<Named>,
 }
 
 /// Which issuer, and which of its accounts.
@@ -56,27 +44,15 @@ impl Deactivate {
     /// # Errors
     /// [`Error`], if the request or, with `--wait`, the wait fails.
     pub async fn execute(self) -> Result<Exit, Error> {
-        match self.of {
-            Of::Issuer(named) => {
-                let issuer = ChosenIssuer::issuer(&named.name, &named.cluster).await?;
-                deactivate(issuer, &named).await
-            }
-            Of::Clusterissuer(named) => {
-                let issuer = ChosenIssuer::cluster_issuer(&named.name, &named.cluster).await?;
-                deactivate(issuer, &named).await
-            }
-        }
+        let (kind, named) = self.of.split();
+        let cluster = named.cluster.connect().await?;
+        let issuer = ChosenIssuer::new(kind, named.name, &cluster);
+        let url = account(&issuer.read().await?.status, named.account.as_deref(), &issuer.called)?;
+        let question = format!("Deactivate the account {} of {}?", plain(&url), issuer.called);
+        named.confirm.require(("a deactivation", "deactivated"), &question)?;
+        let annotation = (ANNOTATION_DEACTIVATE_ACCOUNT, url);
+        issuer.request("account deactivation", annotation, &named.wait, judge).await
     }
-}
-
-async fn deactivate<K>(issuer: ChosenIssuer<K>, named: &Named) -> Result<Exit, Error>
-where
-    K: Readable + Clone + Debug + Send + 'static,
-{
-    let url = account(&issuer.status().await?, named.account.as_deref(), &issuer.called)?;
-    let question = format!("Deactivate the account {} of {}?", plain(&url), issuer.called);
-    named.confirm.require(("a deactivation", "deactivated"), &question)?;
-    issuer.request("account deactivation", (ANNOTATION_DEACTIVATE_ACCOUNT, url), &named.wait, judge).await
 }
 
 /// The URL of the account to deactivate: `wanted` or, by default, the current account.

@@ -7,11 +7,12 @@ use kube::Api;
 use kube::api::ListParams;
 
 use super::ca::answering;
+use super::chosen_issuer::ChosenIssuer;
 use super::outlook::{certificate_named, named};
-use super::{Cluster, ClusterArgs, EgressArgs, Error, Exit, causes, plain, print};
+use super::{ClusterArgs, EgressArgs, Error, Exit, causes, plain, print};
 use crate::controller::issuer_record::{IssuerId, IssuerRecord};
 use certwright_acme::Meta;
-use certwright_api::{Certificate, ClusterIssuer, DnsPersist01Solver, Issuer, IssuerKind};
+use certwright_api::{Certificate, DnsPersist01Solver, IssuerKind};
 use certwright_core::issuance::solver_of;
 use certwright_core::persistent_record::{Offer, PersistentAccount, PersistentRecord};
 use certwright_core::spec::names::dns_names;
@@ -29,16 +30,16 @@ pub struct DnsRecord {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Of {
     /// The names of a Certificate.
-    Certificate(OfCertificate),
+    Certificate(NamesOfCertificate),
     /// The names of all Certificates of an Issuer, or other names.
-    Issuer(OfIssuer),
+    Issuer(NamesOfIssuer),
     /// The names of all Certificates of a ClusterIssuer, or other names.
-    Clusterissuer(OfIssuer),
+    Clusterissuer(NamesOfIssuer),
 }
 
 /// Which Certificate.
 #[derive(Args, Clone, Debug)]
-pub struct OfCertificate {
+pub struct NamesOfCertificate {
     /// Name of the Certificate.
     pub name: String,
     /// Where to connect to.
@@ -51,7 +52,7 @@ pub struct OfCertificate {
 
 /// Which issuer, and which names.
 #[derive(Args, Clone, Debug)]
-pub struct OfIssuer {
+pub struct NamesOfIssuer {
     /// Name of the issuer.
     pub name: String,
     /// Print the records for these names, such as `example.com` or `*.example.com`, instead of those of Certificates. Separated by
@@ -76,55 +77,40 @@ impl DnsRecord {
     /// [`Error`], if there is no such object, the issuer has no account, or its CA cannot be reached.
     pub async fn execute(self) -> Result<Exit, Error> {
         match self.of {
-            Of::Certificate(of) => {
-                let cluster = of.cluster.connect().await?;
-                let api = Api::namespaced(cluster.client.clone(), &cluster.namespace);
-                let called = named("Certificate", Some(&cluster.namespace), &of.name);
-                let certificate: Certificate = cluster.one(&api, &of.name, &called).await?;
-                let issuer = issuer(&cluster, &IssuerId::of(&certificate)).await?;
-                let names = names_of(&certificate, &issuer);
-                show(&certificate_named(&certificate), &issuer, names, &of.egress).await
-            }
+            Of::Certificate(of) => of.execute().await,
             Of::Issuer(of) => of.execute(IssuerKind::Issuer).await,
             Of::Clusterissuer(of) => of.execute(IssuerKind::ClusterIssuer).await,
         }
     }
 }
 
-impl OfIssuer {
-    async fn execute(self, kind: IssuerKind) -> Result<Exit, Error> {
+impl NamesOfCertificate {
+    async fn execute(self) -> Result<Exit, Error> {
         let cluster = self.cluster.connect().await?;
-        let namespace = (kind == IssuerKind::Issuer).then(|| cluster.namespace.clone());
-        let id = IssuerId { kind, namespace, name: self.name };
-        let issuer = issuer(&cluster, &id).await?;
-        let names = match self.dns_name.is_empty() {
-            false => self.dns_name.into_iter().map(|name| with_solver(name, &issuer)).collect(),
-            true => {
-                let of = cluster.certificates(id.namespace.as_deref(), &ListParams::default()).await?;
-                let its = of.iter().filter(|certificate| IssuerId::of(certificate) == id);
-                its.flat_map(|certificate| names_of(certificate, &issuer)).collect()
-            }
-        };
-        show(&called(&id), &issuer, names, &self.egress).await
+        let api = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+        let called = named("Certificate", Some(&cluster.namespace), &self.name);
+        let certificate: Certificate = cluster.one(&api, &self.name, &called).await?;
+        let issuer = ChosenIssuer::with(IssuerId::of(&certificate), &cluster).read().await?;
+        let names = names_of(&certificate, &issuer);
+        show(&certificate_named(&certificate), &issuer, names, &self.egress).await
     }
 }
 
-async fn issuer(cluster: &Cluster, id: &IssuerId) -> Result<IssuerRecord, Error> {
-    let client = cluster.client.clone();
-    Ok(match &id.namespace {
-        Some(namespace) => {
-            let api = Api::namespaced(client, namespace);
-            IssuerRecord::from(&cluster.one::<Issuer>(&api, &id.name, &called(id)).await?)
-        }
-        None => {
-            let api = Api::all(client);
-            IssuerRecord::from(&cluster.one::<ClusterIssuer>(&api, &id.name, &called(id)).await?)
-        }
-    })
-}
-
-fn called(id: &IssuerId) -> String {
-    named(id.kind.as_str(), id.namespace.as_deref(), &id.name)
+impl NamesOfIssuer {
+    async fn execute(self, kind: IssuerKind) -> Result<Exit, Error> {
+        let cluster = self.cluster.connect().await?;
+        let chosen = ChosenIssuer::new(kind, self.name, &cluster);
+        let issuer = chosen.read().await?;
+        let names = match self.dns_name.is_empty() {
+            false => self.dns_name.into_iter().map(|name| with_solver(name, &issuer)).collect(),
+            true => {
+                let of = cluster.certificates(chosen.id.namespace.as_deref(), &ListParams::default()).await?;
+                let its = of.iter().filter(|certificate| IssuerId::of(certificate) == chosen.id);
+                its.flat_map(|certificate| names_of(certificate, &issuer)).collect()
+            }
+        };
+        show(&chosen.called, &issuer, names, &self.egress).await
+    }
 }
 
 /// The names of a Certificate that are proved with dns-persist-01.
@@ -165,7 +151,9 @@ async fn show(of: &str, issuer: &IssuerRecord, names: Names, egress: &EgressArgs
 /// The records, one for each name of a record. The record for a wildcard is also right for the name itself.
 fn lines(issuer: &IssuerRecord, names: &Names, meta: &Meta) -> Result<String, String> {
     let acme = issuer.account().ok_or_else(|| {
-        format!("{} has no account yet, which the record names; see `certwright status`", called(&issuer.id))
+        let IssuerId { kind, namespace, name } = &issuer.id;
+        let called = named(kind.as_str(), namespace.as_deref(), name);
+        format!("{called} has no account yet, which the record names; see `certwright status`")
     })?;
     let account = PersistentAccount {
         directory: &issuer.spec.server,
@@ -192,7 +180,7 @@ fn lines(issuer: &IssuerRecord, names: &Names, meta: &Meta) -> Result<String, St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use certwright_api::{AcmeAccountStatus, AcmeIssuer, IssuerSpec, IssuerStatus, Solver};
+    use certwright_api::{AcmeAccountStatus, AcmeIssuer, Issuer, IssuerSpec, IssuerStatus, Solver};
 
     #[test]
     fn each_name_has_one_record_and_a_wildcard_has_that_of_its_name() {

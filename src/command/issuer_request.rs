@@ -1,9 +1,9 @@
 //! A request to the operator about an issuer: an annotation with a new value, as users set it. `certwright rebind`, `retry` and
 //! `rollover` are such requests.
 
-use clap::{Args, Subcommand};
+use clap::Args;
 
-use super::chosen_issuer::ChosenIssuer;
+use super::chosen_issuer::{ChosenIssuer, OfIssuer};
 use super::wait::{Wait, WaitStatus};
 use super::{ClusterArgs, Error, Exit};
 use crate::runtime::clock;
@@ -14,16 +14,7 @@ use certwright_api::IssuerStatus;
 pub struct IssuerRequest {
     /// The kind of the issuer.
     #[command(subcommand)]
-    pub of: Of,
-}
-
-/// The kinds of issuers.
-#[derive(Clone, Debug, Subcommand)]
-pub enum Of {
-    /// An Issuer.
-    Issuer(Named),
-    /// A ClusterIssuer.
-    Clusterissuer(Named),
+    pub of: OfIssuer<Named>,
 }
 
 /// Which issuer.
@@ -49,15 +40,8 @@ impl IssuerRequest {
     /// [`Error`], if the request or the wait fails.
     pub async fn execute(self, what: &str, annotation: &str, judge: Judge) -> Result<Exit, Error> {
         let value = (annotation, clock::now().to_string());
-        match self.of {
-            Of::Issuer(named) => {
-                let issuer = ChosenIssuer::issuer(&named.name, &named.cluster).await?;
-                issuer.request(what, value, &named.wait, judge).await
-            }
-            Of::Clusterissuer(named) => {
-                let issuer = ChosenIssuer::cluster_issuer(&named.name, &named.cluster).await?;
-                issuer.request(what, value, &named.wait, judge).await
-            }
-        }
+        let (kind, named) = self.of.split();
+        let cluster = named.cluster.connect().await?;
+        ChosenIssuer::new(kind, named.name, &cluster).request(what, value, &named.wait, judge).await
     }
 }

@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, Secret};
 use kube::Api;
 use kube::api::ListParams;
+use serde::Serialize;
 
+use super::chosen_issuer::IssuerApi;
 use super::handbook::{self, Chapter};
 use super::outlook::{self, Outlook};
 use super::output::{BAD, BOLD, DIM, GOOD, SO_SO, away, moment, shown, styled, table, wrapped};
@@ -64,8 +66,8 @@ impl Status {
         let (name, cluster) = (&named.name, named.cluster.connect().await?);
         let (text, ready) = match &self.of {
             Of::Certificate(_) => certificate_status(&cluster, name).await?,
-            Of::Issuer(_) => issuer_status(&cluster, name).await?,
-            Of::Clusterissuer(_) => cluster_issuer_status(&cluster, name).await?,
+            Of::Issuer(_) => issuer_status::<Issuer>(&cluster, name).await?,
+            Of::Clusterissuer(_) => issuer_status::<ClusterIssuer>(&cluster, name).await?,
         };
         print(&text)?;
         Ok(if ready == Some(true) { Exit::Fine } else { Exit::NotWell })
@@ -83,28 +85,23 @@ async fn certificate_status(cluster: &Cluster, name: &str) -> Result<(String, Op
     Ok((certificate::rendered(&found, &outlook, issuer.as_ref(), &events, now), outlook.ready))
 }
 
-async fn issuer_status(cluster: &Cluster, name: &str) -> Result<(String, Option<bool>), Error> {
-    let api = Api::<Reading<Issuer>>::namespaced(cluster.client.clone(), &cluster.namespace);
-    let called = outlook::named("Issuer", Some(&cluster.namespace), name);
+async fn issuer_status<K>(cluster: &Cluster, name: &str) -> Result<(String, Option<bool>), Error>
+where
+    K: IssuerApi + Serialize,
+{
+    let namespace = (K::KIND == IssuerKind::Issuer).then_some(&*cluster.namespace);
+    let called = outlook::named(K::KIND.as_str(), namespace, name);
+    let api = K::api(cluster.client.clone(), &cluster.namespace);
     let found = shown(&cluster.one(&api, name, &called).await?)?;
-    let events = events(cluster, Some(&cluster.namespace), found.metadata.uid.as_deref()).await;
+    let events = events(cluster, namespace, found.meta().uid.as_deref()).await;
     let now = clock::now();
-    let outlook = outlook::of_issuer(&found, found.status.as_ref());
-    let mac_key = mac_key(cluster, &found.spec.acme, &cluster.namespace).await;
-    let (spec, status) = (&found.spec.acme, found.status.as_ref());
-    let text = issuer::rendered(&called, spec, status, &outlook, mac_key.as_ref(), &events, now);
-    Ok((text, outlook.ready))
-}
-
-async fn cluster_issuer_status(cluster: &Cluster, name: &str) -> Result<(String, Option<bool>), Error> {
-    let api = Api::<Reading<ClusterIssuer>>::all(cluster.client.clone());
-    let called = outlook::named("ClusterIssuer", None, name);
-    let found = shown(&cluster.one(&api, name, &called).await?)?;
-    let events = events(cluster, None, found.metadata.uid.as_deref()).await;
-    let now = clock::now();
-    let outlook = outlook::of_issuer(&found, found.status.as_ref());
-    let (spec, status) = (&found.spec.acme, found.status.as_ref());
-    let text = issuer::rendered(&called, spec, status, &outlook, None, &events, now);
+    let outlook = outlook::of_issuer(&found, found.status());
+    let mac_key = match namespace {
+        Some(namespace) => mac_key(cluster, found.acme(), namespace).await,
+        None => None,
+    };
+    let text =
+        issuer::rendered(&called, found.acme(), found.status(), &outlook, mac_key.as_ref(), &events, now);
     Ok((text, outlook.ready))
 }
 
@@ -112,17 +109,15 @@ async fn cluster_issuer_status(cluster: &Cluster, name: &str) -> Result<(String,
 async fn issuer_of(cluster: &Cluster, certificate: &Certificate) -> Option<Outlook> {
     let reference = &certificate.spec.issuer_ref;
     match reference.kind {
-        IssuerKind::Issuer => {
-            let api = Api::<Reading<Issuer>>::namespaced(cluster.client.clone(), &cluster.namespace);
-            let issuer = shown(&api.get(&reference.name).await.ok()?.usable().ok()?).ok()?;
-            Some(outlook::of_issuer(&issuer, issuer.status.as_ref()))
-        }
-        IssuerKind::ClusterIssuer => {
-            let api = Api::<Reading<ClusterIssuer>>::all(cluster.client.clone());
-            let issuer = shown(&api.get(&reference.name).await.ok()?.usable().ok()?).ok()?;
-            Some(outlook::of_issuer(&issuer, issuer.status.as_ref()))
-        }
+        IssuerKind::Issuer => outlook_of::<Issuer>(cluster, &reference.name).await,
+        IssuerKind::ClusterIssuer => outlook_of::<ClusterIssuer>(cluster, &reference.name).await,
     }
+}
+
+async fn outlook_of<K: IssuerApi + Serialize>(cluster: &Cluster, name: &str) -> Option<Outlook> {
+    let api = K::api(cluster.client.clone(), &cluster.namespace);
+    let issuer = shown(&api.get(name).await.ok()?.usable().ok()?).ok()?;
+    Some(outlook::of_issuer(&issuer, issuer.status()))
 }
 
 /// The Secret with the MAC key of an issuer; `None` if there is none, or the user may not read it.

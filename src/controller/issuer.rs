@@ -14,7 +14,6 @@ mod verified;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use kube::Resource;
 use tracing::{Instrument, debug, debug_span, info_span};
 
 use self::account_keys::next_key;
@@ -29,6 +28,7 @@ use crate::runtime::clock::{self, Stopwatch};
 use crate::runtime::metrics::ReconcileOutcome;
 use crate::runtime::traces::name_of;
 use certwright_acme::{Account, jwk_thumbprint};
+use certwright_api::AnyIssuer;
 use certwright_core::account::{Next, evidence, next_step};
 use certwright_core::deletion::Deletion;
 use certwright_pki::PrivateKey;
@@ -83,11 +83,11 @@ pub async fn account_of(
 ///
 /// # Errors
 /// [`Error`], if the API server fails; see [`error_policy`].
-pub async fn reconcile<K>(issuer: Arc<K>, context: Arc<Context>, gathering: Gathering) -> Result<Again, Error>
-where
-    K: Resource<DynamicType = ()>,
-    for<'a> IssuerRecord: From<&'a K>,
-{
+pub async fn reconcile<K: AnyIssuer>(
+    issuer: Arc<K>,
+    context: Arc<Context>,
+    gathering: Gathering,
+) -> Result<Again, Error> {
     // It may wait for others that write with the same account key.
     drop(gathering);
     let record = IssuerRecord::from(&*issuer);
@@ -179,7 +179,7 @@ async fn run(work: &mut ReconcileIssuer, context: &Context) -> Result<Option<Tim
 /// Retries a reconcile that failed because of the API server, with a longer wait after each failure.
 pub fn error_policy<K>(issuer: Arc<K>, error: &Error, context: Arc<Context>) -> Again
 where
-    K: Resource<DynamicType = ()>,
+    K: AnyIssuer,
 {
     if error.object_is_gone() {
         return None;

@@ -8,7 +8,7 @@ use kube::{Resource, ResourceExt};
 
 use certwright_api::{
     ANNOTATION_DEACTIVATE_ACCOUNT, ANNOTATION_REBIND, ANNOTATION_RETRY, ANNOTATION_ROLLOVER,
-    AcmeAccountStatus, AcmeIssuer, Allow, Certificate, ClusterIssuer, FINALIZER_ACCOUNT, Issuer, IssuerKind,
+    AcmeAccountStatus, AcmeIssuer, Allow, AnyIssuer, Certificate, FINALIZER_ACCOUNT, IssuerKind,
     IssuerStatus, SECRET_KEY_TLS_KEY,
 };
 use certwright_core::naming::account_key_secret;
@@ -80,32 +80,6 @@ pub struct IssuerRecord {
 }
 
 impl IssuerRecord {
-    fn new<K: Resource<DynamicType = ()>>(
-        object: &K,
-        kind: IssuerKind,
-        spec: &AcmeIssuer,
-        status: Option<&IssuerStatus>,
-    ) -> Self {
-        Self {
-            id: IssuerId { kind, namespace: object.namespace(), name: object.name_any() },
-            uid: object.uid().unwrap_or_default(),
-            version: object.resource_version(),
-            created: object.meta().creation_timestamp.as_ref().map(|time| time.0),
-            labels: object.labels().clone(),
-            generation: object.meta().generation.unwrap_or_default(),
-            spec: spec.clone(),
-            allow: None,
-            status: status.cloned().unwrap_or_default(),
-            reference: object.object_ref(&()),
-            deleted: object.meta().deletion_timestamp.as_ref().map(|time| time.0),
-            has_finalizer: object.finalizers().iter().any(|finalizer| finalizer == FINALIZER_ACCOUNT),
-            deactivate: object.annotations().get(ANNOTATION_DEACTIVATE_ACCOUNT).cloned(),
-            rebind: request(object, ANNOTATION_REBIND),
-            roll_over: request(object, ANNOTATION_ROLLOVER),
-            retry: request(object, ANNOTATION_RETRY),
-        }
-    }
-
     /// Its account, if it has one at its current CA.
     pub fn account(&self) -> Option<&AcmeAccountStatus> {
         self.status.acme.as_ref().filter(|acme| acme.server == self.spec.server)
@@ -123,16 +97,26 @@ fn request<K: Resource>(object: &K, annotation: &str) -> Option<String> {
     Some(value.chars().take(LONGEST_REQUEST).collect())
 }
 
-impl From<&Issuer> for IssuerRecord {
-    fn from(issuer: &Issuer) -> Self {
-        Self::new(issuer, IssuerKind::Issuer, &issuer.spec.acme, issuer.status.as_ref())
-    }
-}
-
-impl From<&ClusterIssuer> for IssuerRecord {
-    fn from(issuer: &ClusterIssuer) -> Self {
-        let record = Self::new(issuer, IssuerKind::ClusterIssuer, &issuer.spec.acme, issuer.status.as_ref());
-        Self { allow: issuer.spec.allow.clone(), ..record }
+impl<K: AnyIssuer> From<&K> for IssuerRecord {
+    fn from(object: &K) -> Self {
+        Self {
+            id: IssuerId { kind: K::KIND, namespace: object.namespace(), name: object.name_any() },
+            uid: object.uid().unwrap_or_default(),
+            version: object.resource_version(),
+            created: object.meta().creation_timestamp.as_ref().map(|time| time.0),
+            labels: object.labels().clone(),
+            generation: object.meta().generation.unwrap_or_default(),
+            spec: object.acme().clone(),
+            allow: object.allow().cloned(),
+            status: object.status().cloned().unwrap_or_default(),
+            reference: object.object_ref(&()),
+            deleted: object.meta().deletion_timestamp.as_ref().map(|time| time.0),
+            has_finalizer: object.finalizers().iter().any(|finalizer| finalizer == FINALIZER_ACCOUNT),
+            deactivate: object.annotations().get(ANNOTATION_DEACTIVATE_ACCOUNT).cloned(),
+            rebind: request(object, ANNOTATION_REBIND),
+            roll_over: request(object, ANNOTATION_ROLLOVER),
+            retry: request(object, ANNOTATION_RETRY),
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod account_end;
 mod allow;
+mod any_issuer;
 mod authorization;
 mod base64;
 pub mod bounds;
@@ -29,6 +30,7 @@ mod unsupported;
 
 pub use account_end::*;
 pub use allow::*;
+pub use any_issuer::*;
 pub use authorization::*;
 pub use base64::*;
 pub use caa::*;

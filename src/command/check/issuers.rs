@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::ListParams;
-use kube::{Api, Resource, ResourceExt};
+use kube::{Api, ResourceExt};
 
 use super::Finding;
 use crate::command::ca::answering;
@@ -16,7 +16,7 @@ use crate::command::{Cluster, Error, causes};
 use crate::controller::issuer_record::{IssuerId, IssuerRecord};
 use crate::runtime::clock;
 use certwright_acme::{Server, parse_mac_key};
-use certwright_api::{CONDITION_READY, Certificate, ClusterIssuer, Issuer, IssuerKind};
+use certwright_api::{AnyIssuer, CONDITION_READY, Certificate, ClusterIssuer, Issuer, IssuerKind};
 use certwright_core::account::mac_key_in_secret;
 use certwright_core::reading::Reading;
 use certwright_egress::Egress;
@@ -40,11 +40,7 @@ pub(super) async fn all(
     Ok(found)
 }
 
-fn sort<K>(reading: Reading<K>, (issuers, findings): &mut (Vec<IssuerRecord>, Vec<Finding>))
-where
-    K: Resource<DynamicType = ()>,
-    for<'a> IssuerRecord: From<&'a K>,
-{
+fn sort<K: AnyIssuer>(reading: Reading<K>, (issuers, findings): &mut (Vec<IssuerRecord>, Vec<Finding>)) {
     let called = named(&K::kind(&()), reading.namespace().as_deref(), &reading.name_any());
     match reading.usable() {
         Ok(issuer) => issuers.push(IssuerRecord::from(&issuer)),

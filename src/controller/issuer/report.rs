@@ -14,7 +14,7 @@ use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer_record::IssuerRecord;
 use crate::controller::shard::Write;
-use certwright_api::{ClusterIssuer, FIELD_MANAGER, GROUP, Issuer, IssuerKind, VERSION};
+use certwright_api::{AnyIssuer, ClusterIssuer, FIELD_MANAGER, GROUP, Issuer, IssuerKind, VERSION};
 use certwright_core::account::{Next, Outcome, Report};
 use certwright_core::reading::{Readable, Reading};
 
@@ -140,8 +140,7 @@ impl ReconcileIssuer {
         context: &Context,
     ) -> Result<(), Error>
     where
-        K: Readable + Clone + Debug,
-        for<'a> IssuerRecord: From<&'a K>,
+        K: AnyIssuer + Readable + Clone + Debug,
     {
         let kind = self.issuer.id.kind.as_str();
         let patch = json!({
@@ -159,8 +158,7 @@ impl ReconcileIssuer {
 
     async fn write<K>(&mut self, api: Api<Reading<K>>, context: &Context) -> Result<(), Error>
     where
-        K: Readable + Clone + Debug,
-        for<'a> IssuerRecord: From<&'a K>,
+        K: AnyIssuer + Readable + Clone + Debug,
     {
         let kind = self.issuer.id.kind.as_str();
         let patch = json!({
@@ -185,8 +183,7 @@ impl ReconcileIssuer {
         context: &Context,
     ) -> Result<Option<String>, kube::Error>
     where
-        K: Readable + Clone + Debug,
-        for<'a> IssuerRecord: From<&'a K>,
+        K: AnyIssuer + Readable + Clone + Debug,
     {
         let issuer = &self.seen.issuer;
         let write = Write {
