@@ -179,13 +179,16 @@ impl Account {
         Ok(self.directory().await?.meta.clone())
     }
 
-    /// Places an order (RFC 8555 section 7.4). The answer always has a location: the order's URL.
+    /// Places an order (RFC 8555 section 7.4). The answer always has a location: the order's URL. A CA without renewal information
+    /// is not told what the order replaces (RFC 9773 section 5).
     ///
     /// # Errors
     /// [`AcmeError`]
     pub async fn new_order(&self, order: &NewOrder) -> Result<AcmeResponse<Order>, AcmeError> {
-        let url = self.directory().await?.new_order.clone();
-        let reply = self.post(Operation::NewOrder, &url, &json!(order)).await?;
+        let directory = self.directory().await?;
+        let replaces = order.replaces.clone().filter(|_| directory.renewal_info.is_some());
+        let order = NewOrder { replaces, ..order.clone() };
+        let reply = self.post(Operation::NewOrder, &directory.new_order, &json!(order)).await?;
         reply.required_location()?;
         reply.bounded()
     }

@@ -50,12 +50,4 @@ impl Account {
         answer.value.explanation_url.take_if(|page| check_url("explanation", page).is_err());
         Ok(Some(answer))
     }
-
-    /// Whether the CA supports renewal information, and should therefore be told what an order replaces.
-    ///
-    /// # Errors
-    /// [`AcmeError`], if the directory had to be fetched and could not be.
-    pub async fn has_renewal_info(&self) -> Result<bool, AcmeError> {
-        Ok(self.server().directory().await?.renewal_info.is_some())
-    }
 }

@@ -24,6 +24,7 @@ mod proof;
 mod prove;
 mod refusal;
 mod rejected;
+mod renewal_info;
 mod report;
 mod rest;
 mod situation;

@@ -1,7 +1,5 @@
 //! Act: executes one step at a time. The state machine decides what follows from the outcome.
 
-use std::time::Duration;
-
 use jiff::{SignedDuration, Timestamp};
 use kube::runtime::reflector::ObjectRef;
 use tokio::time::timeout;
@@ -21,8 +19,6 @@ use certwright_core::revocation::RevocationTask;
 
 /// When to retry publishing events.
 const NEWS: SignedDuration = SignedDuration::from_secs(5);
-/// How long an issuance waits for a revocation list.
-const LIST_PATIENCE: Duration = Duration::from_secs(10);
 
 impl ReconcileCertificate {
     /// Does one step.
@@ -53,7 +49,9 @@ impl ReconcileCertificate {
             IssuanceStep::Finalize(url) => self.finalize(&url).await?,
             IssuanceStep::Download(url) => self.download(&url).await?,
             IssuanceStep::StoreCertificate => self.store_certificate(context).await?,
-            IssuanceStep::AskForRenewalInfo => self.ask_for_renewal_info(context).await?,
+            IssuanceStep::AskForRenewalInfo { certificate_id, patience } => {
+                self.ask_for_renewal_info(&certificate_id, patience).await?
+            }
             IssuanceStep::RefreshSecret => self.refresh_secret(context).await?,
             IssuanceStep::RestoreSecret => self.restore_secret(context).await?,
             IssuanceStep::CleanUp => Outcome::Ended(Ending::Done),
@@ -61,9 +59,8 @@ impl ReconcileCertificate {
             IssuanceStep::Fail(failure) => Outcome::Ended(Ending::Failed(failure)),
             IssuanceStep::Remove(leftovers) => self.remove(&leftovers, context).await?,
             IssuanceStep::RecordRevoked(finding) => Outcome::RevokedRecorded(finding),
-            IssuanceStep::ReadRevocationList(url) => {
-                // Without an answer in time, the issuance goes on. It will be asked for again if that fails.
-                let _ = timeout(LIST_PATIENCE, context.revocation_lists.fetch_now(&url)).await;
+            IssuanceStep::ReadRevocationList { url, patience } => {
+                let _ = timeout(patience, context.revocation_lists.fetch_now(&url)).await;
                 self.listed = context.revocation_lists.finding(&self.uid);
                 Outcome::RevocationListRead
             }
@@ -119,6 +116,17 @@ impl ReconcileCertificate {
             Report::Failed { reason, attempts, until, message } => {
                 info!(reason, attempts, %until, message, "the issuance failed");
                 context.metrics.issuance_failed(reason);
+            }
+            Report::ReplacesRejected(error) => {
+                info!(error, "placing the order again without the field replaces")
+            }
+            Report::Suggested { time, explanation } => {
+                info!(%time, explanation, "the CA suggests a renewal time");
+            }
+            Report::NotSuggested(why) => debug!(why, "the CA does not suggest a renewal time"),
+            Report::RenewalInfoAsked(asked) => {
+                context.renewal_info_polls.remember(&self.uid, asked.clone());
+                self.asked = Some(asked);
             }
             Report::Abandoned(message) => info!(message, "the order is abandoned"),
             Report::AskedAgain(error, soon) => {

@@ -26,6 +26,7 @@ use certwright_core::conditions::{condition, is_true};
 use certwright_core::issuance::{IssuerView, at_rest_until};
 use certwright_core::ledger::Owner;
 use certwright_core::reissue::SecretView;
+use certwright_core::secret_claim::claimed_by;
 use certwright_core::spec::{ValidatedCertificate, csr};
 use certwright_core::tls_secret;
 
@@ -193,16 +194,6 @@ impl ReconcileCertificate {
 /// Only the names are kept: hundreds of reconciles may each see the same hundreds of Certificates.
 fn names_of(certificates: &[Arc<Certificate>]) -> Vec<String> {
     certificates.iter().map(|certificate| certificate.name_any()).collect()
-}
-
-/// The oldest of those with the same Secret, if it is older than this one.
-fn claimed_by(certificate: &Certificate, same_secret: &[Arc<Certificate>]) -> Option<String> {
-    let age = |certificate: &Certificate| {
-        (certificate.metadata.creation_timestamp.as_ref().map(|time| time.0), certificate.name_any())
-    };
-    let others = same_secret.iter().filter(|other| other.metadata.deletion_timestamp.is_none());
-    let older = others.filter(|other| age(other) < age(certificate));
-    older.min_by_key(|other| age(other)).map(|other| other.name_any())
 }
 
 /// Why the issuer does not allow this Certificate, or its CA does not accept the certificate signing request in it.

@@ -7,7 +7,6 @@ use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
 use super::held::OrderKey;
-use super::renewal_info::new_order;
 use super::work::ReconcileCertificate;
 use crate::controller::caa;
 use crate::controller::context::Context;
@@ -17,6 +16,7 @@ use crate::controller::presenter;
 use crate::runtime::clock;
 use certwright_acme::{Account, AcmeError, Authorization, Challenge, ChallengeType, NewOrder};
 use certwright_api::{ChallengeStatus, ChallengeWay, CsrSignatureHash, DnsPersist01Solver, IssuerKind};
+use certwright_core::chain_choice::ChainChoice;
 use certwright_core::issuance::{CaaQuestion, Challenged, Download, Outcome, Unseen, ValueCount};
 use certwright_core::{records, reissue, revoked};
 use certwright_pki::{Chain, SignatureHash, certificate_signing_request};
@@ -37,7 +37,7 @@ impl ReconcileCertificate {
 
     pub(super) async fn place_order(&mut self, order: NewOrder) -> Result<Outcome, Error> {
         let account = self.account()?;
-        let answer = new_order(&account, order.clone()).await;
+        let answer = account.new_order(&order).await;
         Ok(Outcome::OrderPlaced { asked: order, account: account.url().to_owned(), answer })
     }
 
@@ -157,13 +157,13 @@ impl ReconcileCertificate {
     pub(super) async fn download(&mut self, url: &str) -> Result<Outcome, Error> {
         let (account, key) = (self.account()?, self.key_of_order()?);
         let wanted = self.wanted.as_ref().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
-        let preferred = self.issuer.as_ref().and_then(|issuer| issuer.spec.preferred_chain.clone());
-        let chosen = choose_chain(&account, url, preferred.as_deref()).await;
-        Ok(Outcome::Downloaded(chosen.map(|(pem, offered)| {
+        let preferred = self.issuer.as_ref().and_then(|issuer| issuer.spec.preferred_chain.as_deref());
+        let chosen = choose_chain(&account, url, preferred).await;
+        Ok(Outcome::Downloaded(chosen.map(|(pem, not_offered)| {
             let (public_key, now) = (key.public_key_der(), self.at_ca(clock::now()));
             let check = |chain: &Chain| chain.check_for(public_key, &wanted.subject, now);
             let chain = Chain::parse_pem(pem.as_bytes()).and_then(|chain| check(&chain).map(|()| chain));
-            Download { chain, not_offered: preferred.zip(offered) }
+            Download { chain, not_offered }
         })))
     }
 
@@ -237,29 +237,22 @@ async fn read_all(account: &Account, urls: &[String]) -> Result<Vec<(String, Aut
     Ok(authorizations)
 }
 
-/// The chain that has the preferred issuer, else the one that the CA serves, and with it the issuers of all that it offers.
+/// The chain to use, and the preferred issuer and the offered ones if none of them is the preferred one.
 async fn choose_chain(
     account: &Account,
     url: &str,
     preferred: Option<&str>,
-) -> Result<(String, Option<BTreeSet<String>>), AcmeError> {
+) -> Result<(String, Option<(String, BTreeSet<String>)>), AcmeError> {
     let served = account.certificate(url).await?.value;
-    let Some(name) = preferred.filter(|name| !name.is_empty()) else { return Ok((served.pem, None)) };
-    let mut offered = BTreeSet::new();
-    let mut has = |pem: &str| {
-        let issuers =
-            Chain::parse_pem(pem.as_bytes()).map(|chain| chain.issuers().to_vec()).unwrap_or_default();
-        offered.extend(issuers);
-        offered.contains(name)
-    };
-    if has(&served.pem) {
+    let mut choice = ChainChoice::new(preferred);
+    if choice.is_it(&served.pem) {
         return Ok((served.pem, None));
     }
     for alternate in &served.alternates {
         let alternate = account.certificate(alternate).await?.value;
-        if has(&alternate.pem) {
+        if choice.is_it(&alternate.pem) {
             return Ok((alternate.pem, None));
         }
     }
-    Ok((served.pem, Some(offered)))
+    Ok((served.pem, choice.not_offered()))
 }

@@ -29,6 +29,26 @@ async fn a_new_order_has_its_url_from_the_location() {
     assert_eq!(payload, json!({ "identifiers": identifiers, "profile": "tlsserver" }));
 }
 
+/// RFC 9773 section 5.
+#[tokio::test]
+async fn only_a_ca_with_renewal_information_is_told_what_an_order_replaces() {
+    for (has_it, told) in [(true, json!("id.AQ")), (false, json!(null))] {
+        let ca = FakeCa::start_with(|directory, base| {
+            if has_it {
+                directory["renewalInfo"] = json!(format!("{base}/renewal-info"));
+            }
+        })
+        .await;
+        ca.on("/order", |_| {
+            ResponseTemplate::new(201).insert_header("location", "/order/1").set_body_json(order_json())
+        })
+        .await;
+        let order = NewOrder { replaces: Some("id.AQ".to_owned()), ..one_name() };
+        ca.account().new_order(&order).await.unwrap();
+        assert_eq!(ca.requests().pop().unwrap().json()["replaces"], told);
+    }
+}
+
 #[tokio::test]
 async fn the_location_is_kept_character_for_character() {
     let ca = FakeCa::start().await;

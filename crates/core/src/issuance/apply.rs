@@ -12,7 +12,7 @@ use super::{
     value_count,
 };
 use crate::conditions::sentence;
-use crate::disposition::Disposition;
+use crate::disposition::{Disposition, may_be_about_replaces};
 use crate::events::Event;
 use crate::records;
 use crate::renewal::whole_seconds;
@@ -20,7 +20,7 @@ use certwright_acme::{
     AcmeError, AcmeResponse, Authorization, AuthorizationStatus, Challenge, ChallengeStatus, NewOrder, Order,
     OrderStatus,
 };
-use certwright_api::{CertificateAcmeStatus, DnsRecordStatus, certificate_reason as reason};
+use certwright_api::{DnsRecordStatus, certificate_reason as reason};
 
 impl State {
     /// Applies the outcome of a step that ended at `now`; returns what to report, and what comes next.
@@ -48,6 +48,12 @@ impl State {
             Outcome::KeyStored(name) => {
                 self.status.next_private_key_secret_name = Some(name);
                 Consequence::DECIDE
+            }
+            Outcome::OrderPlaced {
+                asked: NewOrder { replaces: Some(_), .. }, answer: Err(error), ..
+            } if may_be_about_replaces(&error) => {
+                self.progress.without_replaces = true;
+                Consequence::decide(vec![Report::ReplacesRejected(error.to_string())])
             }
             Outcome::OrderPlaced { asked, account, answer } => {
                 self.answered(seen, answer, now, |state, answer| {
@@ -104,10 +110,7 @@ impl State {
                 Consequence::decide(self.issued(seen, now))
             }
             Outcome::Restored => Consequence::decide(vec![Report::Event(restored(seen))]),
-            Outcome::Suggested(suggestion) => {
-                self.status.acme = suggestion.map(|ari| CertificateAcmeStatus { ari: Some(ari) });
-                Consequence::DECIDE
-            }
+            Outcome::RenewalInfoRead(answer) => self.learned_renewal_info(seen, answer, now),
             Outcome::Ended(ending) => self.end(seen, ending, now),
             Outcome::Removed => self.removed(seen, now),
             Outcome::Withdrawn => {

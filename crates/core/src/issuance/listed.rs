@@ -1,6 +1,8 @@
 //! The certificate in the Secret is on its issuer's revocation list: that is recorded and reported, and the certificate is
 //! replaced if the spec says so.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::outcome::{Consequence, Report};
@@ -15,6 +17,8 @@ use certwright_api::{
 };
 use certwright_text::clean;
 
+/// How long an issuance waits for a revocation list.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest URL that a message quotes in full.
 const LONGEST_URL: usize = 1024;
 
@@ -36,7 +40,8 @@ pub(super) fn look(situation: &Situation<'_>, now: Timestamp) -> Option<Issuance
     let is_known = situation.state.progress.list_seen_for.as_ref() == Some(&leaf.serial_number)
         || recorded(&situation.state.status, &leaf.serial_number).is_some()
         || current.revoked.is_some();
-    (end <= current.now && !is_known).then(|| IssuanceStep::ReadRevocationList(url.clone()))
+    (end <= current.now && !is_known)
+        .then(|| IssuanceStep::ReadRevocationList { url: url.clone(), patience: PATIENCE })
 }
 
 /// The certificate and its predecessors were revoked soon after they were issued: the next one waits, but not beyond the renewal

@@ -6,6 +6,7 @@ use super::check_caa;
 use super::listed;
 use super::order::go_on;
 use super::pace::{backing_off, failed_generation, is_due_by_time, too_soon};
+use super::renewal_info::ask_before_rest;
 use super::step::{make_room, wait};
 use super::waiting::{look_at_cluster_again, waiting_since, without_password};
 use super::{IssuanceStep, IssuerView, Situation, Snapshot, State};
@@ -20,8 +21,6 @@ use crate::spec::ValidatedCertificate;
 use certwright_acme::{Identifier, NewOrder};
 use certwright_api::{CertificateStatus, Solver, certificate_reason as reason};
 
-/// If renewal information is due but the issuer is not ready, it is checked again after this time.
-const UNASKED: SignedDuration = SignedDuration::from_mins(10);
 /// How often passwords of keystores are read again.
 const PASSWORD_AGE: SignedDuration = SignedDuration::from_hours(1);
 
@@ -62,21 +61,6 @@ pub fn last_step(state: &State, seen: &Snapshot<'_>, now: Timestamp) -> Option<I
 /// When the ledgers in the status next require something.
 pub fn next_chore(status: &CertificateStatus) -> Option<Timestamp> {
     records::next_removal(&status.dns_records).into_iter().chain(revocation::next_attempt(status)).min()
-}
-
-/// While there is nothing to do, asks the CA at intervals for renewal information.
-fn ask_before_rest(situation: &Situation<'_>, step: IssuanceStep, now: Timestamp) -> IssuanceStep {
-    let IssuanceStep::Rest { until } = step else { return step };
-    let Some(next) = situation.next_question() else { return IssuanceStep::Rest { until } };
-    match situation.issuer {
-        IssuerView::Ready { .. } if next <= now => IssuanceStep::AskForRenewalInfo,
-        IssuerView::Ready { .. } => IssuanceStep::Rest { until: until.into_iter().chain([next]).min() },
-        // When an issuer becomes ready, it wakes only Certificates that are waiting for it.
-        _ => {
-            let next = next.max(now.saturating_add(UNASKED).unwrap_or(now));
-            IssuanceStep::Rest { until: until.into_iter().chain([next]).min() }
-        }
-    }
 }
 
 fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> IssuanceStep {
@@ -289,7 +273,10 @@ fn begin(
         identifiers: identifiers(wanted, authorized),
         not_after: not_after.map(whole_seconds),
         profile,
-        replaces: situation.replaces().map(str::to_owned),
+        replaces: situation
+            .replaces()
+            .filter(|_| !situation.state.progress.without_replaces)
+            .map(str::to_owned),
     }))
 }
 

@@ -8,10 +8,13 @@ use jiff::Timestamp;
 use super::{CaaAnswer, CaaQuestion, Challenged, Ending, Unseen, ValueCount};
 use crate::disposition::Disposition;
 use crate::events::Event;
+use crate::renewal::{NoSuggestion, RenewalInfoPoll};
 use crate::revocation::{Attempt, Remark, Revocation};
 use crate::revoked::Finding;
-use certwright_acme::{AccountStatus, AcmeError, AcmeResponse, Authorization, Challenge, NewOrder, Order};
-use certwright_api::{DnsRecordStatus, ListedReason, RenewalInfoStatus, RevocationReason, RevocationStatus};
+use certwright_acme::{
+    AccountStatus, AcmeError, AcmeResponse, Authorization, Challenge, NewOrder, Order, RenewalInfo,
+};
+use certwright_api::{DnsRecordStatus, ListedReason, RevocationReason, RevocationStatus};
 use certwright_pki::{Chain, ChainError};
 
 /// The outcome of a step.
@@ -100,8 +103,8 @@ pub enum Outcome {
     Refreshed,
     /// The TLS Secret was restored from the backup.
     Restored,
-    /// The CA was asked for renewal information.
-    Suggested(Option<RenewalInfoStatus>),
+    /// The CA was asked for renewal information; `None` if it has no such service.
+    RenewalInfoRead(Result<Option<AcmeResponse<RenewalInfo>>, NoSuggestion>),
     /// The issuance ends.
     Ended(Ending),
     /// Its leftovers are removed.
@@ -167,6 +170,19 @@ pub enum Report {
         /// What happened.
         message: String,
     },
+    /// The log: the CA rejected the order with this error, and is asked again without the field `replaces`.
+    ReplacesRejected(String),
+    /// The log: the CA suggests a renewal time.
+    Suggested {
+        /// The time, chosen from the CA's window.
+        time: Timestamp,
+        /// The page on which the CA explains the window.
+        explanation: Option<String>,
+    },
+    /// The log: the CA suggests no renewal time, and why.
+    NotSuggested(String),
+    /// The memory of the process: the CA was asked for renewal information.
+    RenewalInfoAsked(RenewalInfoPoll),
     /// The log: the order is abandoned.
     Abandoned(String),
     /// The log: the CA failed temporarily, and is asked again at this time.

@@ -25,6 +25,8 @@ pub struct Progress {
     pub doubted: Option<Box<AcmeError>>,
     /// The order that CAA records allow, as they were looked up before it is placed.
     pub caa_allows: Option<Box<CaaQuestion>>,
+    /// The CA rejected an order, perhaps because it said what it replaces: the next one does not.
+    pub without_replaces: bool,
     /// The serial number of the certificate in the Secret, if its issuer's revocation list was fetched.
     pub list_seen_for: Option<String>,
     /// The issuance has ended, and its leftovers are being removed.

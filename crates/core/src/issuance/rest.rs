@@ -80,11 +80,14 @@ impl State {
         }
     }
 
-    /// When to ask the CA for renewal information, as far as the status tells.
+    /// When to ask the CA for renewal information, as far as the status tells; or, if nothing is known yet because the CA did not
+    /// answer, this process.
     fn next_question(&self, seen: &Snapshot<'_>) -> Option<Timestamp> {
-        let known = self.status.acme.as_ref()?.ari.as_ref()?;
+        let known = self.status.acme.as_ref().and_then(|acme| acme.ari.as_ref());
+        let unanswered = seen.asking.asked.filter(|asked| asked.failures > 0);
+        let id = known.map(|known| &known.certificate_id).or(unanswered.map(|asked| &asked.certificate_id))?;
         let not_after = self.status.not_after.as_ref()?;
-        seen.asking.next_about(&known.certificate_id, not_after.0, Some(known), seen.uid)
+        seen.asking.next_about(id, not_after.0, known, seen.uid)
     }
 }
 

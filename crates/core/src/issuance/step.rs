@@ -1,5 +1,7 @@
 //! The steps of an issuance.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::{CaaQuestion, Challenged, Failure, Leftovers};
@@ -63,7 +65,12 @@ pub enum IssuanceStep {
     /// Write the TLS Secret, and record the renewal request that this fulfils.
     StoreCertificate,
     /// Ask the CA for renewal information.
-    AskForRenewalInfo,
+    AskForRenewalInfo {
+        /// Which certificate it is about.
+        certificate_id: String,
+        /// How long to wait for the answer, if something else waits for it.
+        patience: Option<Duration>,
+    },
     /// No issuance is due: remove what the last one left, and forget its failures. This is not done earlier, because a
     /// certificate that is due again as soon as it is stored is a failure, too.
     CleanUp,
@@ -86,8 +93,13 @@ pub enum IssuanceStep {
     Remove(Leftovers),
     /// Record what the issuer's revocation list says about the certificate in the Secret.
     RecordRevoked(Box<Finding>),
-    /// Fetch the revocation list with this URL.
-    ReadRevocationList(String),
+    /// Fetch the revocation list with this URL. Without an answer in time, the issuance goes on; it is fetched again if that fails.
+    ReadRevocationList {
+        /// Its URL.
+        url: String,
+        /// How long to wait for the answer.
+        patience: Duration,
+    },
 }
 
 /// Waits, and keeps its order slot.

@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use certwright_acme::{
     AcmeError, Authorization, AuthorizationStatus, Challenge, ChallengeStatus, ChallengeType, Identifier,
-    Operation, Order, OrderStatus, Problem,
+    Operation, Order, OrderStatus, Problem, SuggestedWindow,
 };
 use certwright_pki::PrivateKey;
 
@@ -43,6 +43,8 @@ pub struct Ca {
     pub lifetime: SignedDuration,
     /// The only type of challenge that it offers, instead of http-01, or dns-01 for wildcards.
     pub offers: Option<ChallengeType>,
+    /// When it suggests to renew a certificate.
+    pub suggests: Option<SuggestedWindow>,
     pub revokes: Revokes,
     pub revoked: Vec<Revoked>,
     pub revocation_requests: usize,
@@ -129,6 +131,7 @@ impl Ca {
             retry_after: None,
             lifetime: SignedDuration::from_hours(90 * 24),
             offers: None,
+            suggests: None,
             revokes: Revokes::Willingly,
             revoked: Vec::new(),
             revocation_requests: 0,

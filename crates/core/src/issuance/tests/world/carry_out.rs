@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::secret::TYPE_TLS;
+use certwright_acme::RenewalInfo;
 
 impl World {
     pub(super) fn carry_out(&mut self, step: IssuanceStep) -> Result<Turn, Broken> {
@@ -109,7 +110,18 @@ impl World {
                 self.write(|world| world.secret.clone_from(&world.backup))?;
                 Outcome::Restored
             }
-            IssuanceStep::AskForRenewalInfo => panic!("the CA of this world suggests nothing"),
+            IssuanceStep::AskForRenewalInfo { certificate_id, .. } => {
+                assert_eq!(Some(certificate_id), self.certificate_id());
+                let info = |suggested_window| RenewalInfo { suggested_window, explanation_url: None };
+                let answer = |value| AcmeResponse { value, location: None, retry_after: None };
+                let turn =
+                    self.take_in(Outcome::RenewalInfoRead(Ok(self.ca.suggests.map(info).map(answer))))?;
+                self.asked = self.reports.iter().rev().find_map(|report| match report {
+                    Report::RenewalInfoAsked(asked) => Some(asked.clone()),
+                    _ => None,
+                });
+                return Ok(turn);
+            }
             IssuanceStep::RefreshSecret => {
                 let written_as = self.wanted().unwrap().written_as();
                 self.write(|world| world.secret.as_mut().unwrap().written_as = written_as)?;
@@ -144,7 +156,7 @@ impl World {
             }
             IssuanceStep::Remove(leftovers) => self.remove(&leftovers)?,
             IssuanceStep::RecordRevoked(finding) => Outcome::RevokedRecorded(finding),
-            IssuanceStep::ReadRevocationList(_) => {
+            IssuanceStep::ReadRevocationList { .. } => {
                 self.listed.clone_from(&self.on_list);
                 Outcome::RevocationListRead
             }
