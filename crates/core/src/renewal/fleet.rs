@@ -34,17 +34,19 @@ fn the_renewals_of_a_hundred_thousand_certificates_of_47_days_are_even_also_afte
 #[test]
 fn the_renewals_of_certificates_of_6_days_are_even_also_after_an_outage_of_a_day() {
     let mut fleet = Fleet::created_over(CYCLE_OF_6, 10_000, DAYS_6);
-    let (outage, end) = (CYCLE_OF_6 + 90 * 24, CYCLE_OF_6 + 120 * 24);
+    let (outage, end) = (CYCLE_OF_6 + 150 * 24, CYCLE_OF_6 + YEAR);
     fleet.is_away(outage, outage + OUTAGE);
     fleet.run_until(end);
     let before = fleet.spread(CYCLE_OF_6, outage);
     assert!((3_300.0..3_700.0).contains(&(before.mean * 24.0)), "{before:?} in an hour");
     assert!(before.most() <= 1.75, "{before:?}");
-    // A third of all was due on that day, which takes six hours. So many cannot all be in phase again with the next renewal.
+    // A third of all was due on that day, which takes six hours. Their next renewals are spread over these hours and a seventh of
+    // the cycle, 16 hours: 210 an hour, beside the 93 of the other two thirds, which is 2.2 times the mean. Chance adds a third in
+    // the worst hours.
     let backlog = fleet.spread(outage + OUTAGE, outage + OUTAGE + 7);
     assert!(backlog.max <= fleet.pace() && backlog.sum > 3_300, "{backlog:?}");
     let echo = fleet.spread(outage + OUTAGE + 7, outage + OUTAGE + CYCLE_OF_6 + 7);
-    assert!(echo.most() <= 2.5, "{echo:?}");
+    assert!(echo.most() <= 2.9, "{echo:?}");
     let after = fleet.spread(outage + OUTAGE + 3 * CYCLE_OF_6, end);
     assert!(after.most() <= 1.75, "{after:?}: the outage echoes");
     assert_eq!(fleet.expired, 0);
