@@ -77,6 +77,7 @@ mod renewal_info;
 mod renewal_windows;
 mod revocation;
 mod revocation_crash;
+mod revocation_day;
 mod revoked;
 mod revoked_crash;
 mod route;
