@@ -51,7 +51,7 @@ impl ReconcileIssuer {
             AccountStep::NoteEnd(recorded) => Outcome::EndNoted(recorded),
             AccountStep::ReturnTo(previous) => self.return_to(previous, now, context).await?,
             AccountStep::Check { url } => self.check(url, context).await?,
-            AccountStep::UpdateContact => self.update_contact(context).await?,
+            AccountStep::UpdateContact { account } => self.update_contact(&account, context).await?,
             AccountStep::Deactivate { url, patience } => self.deactivate(Some(url), patience, context).await,
             AccountStep::SetFinalizer => {
                 self.write_finalizers(&[FINALIZER_ACCOUNT], context).await?;
@@ -223,12 +223,11 @@ impl ReconcileIssuer {
         Ok(Outcome::Recorded)
     }
 
-    async fn update_contact(&mut self, context: &Context) -> Result<Outcome, Error> {
+    async fn update_contact(&mut self, url: &str, context: &Context) -> Result<Outcome, Error> {
         let (key, contact) = (self.key()?, self.wanted_contact());
-        let acme = self.state.status.acme.as_ref().ok_or(Error::Bug("a contact without an account"))?;
         let answer = async {
             let secret = self.account_secret.clone();
-            let account = context.accounts.resume(&self.issuer.spec, secret, key, &acme.uri)?;
+            let account = context.accounts.resume(&self.issuer.spec, secret, key, url)?;
             account.update_contact(&contact).await.map(drop)
         };
         let answer = answer.await;

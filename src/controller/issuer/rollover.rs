@@ -43,8 +43,8 @@ impl ReconcileIssuer {
                 self.see_terms(context);
                 Ok(Outcome::WaitedForValidations { until })
             }
-            RolloverStep::ChangeKey => self.change_key(context).await,
-            RolloverStep::PromoteKey => self.promote_key(now, context).await,
+            RolloverStep::ChangeKey { account } => self.change_key(&account, context).await,
+            RolloverStep::PromoteKey(account) => self.promote_key(account, now, context).await,
             RolloverStep::DiscardNextKey => self.discard_next_key(context).await,
             RolloverStep::Refuse { reason, message } => Ok(Outcome::KeyChangeRefused { reason, message }),
         }
@@ -79,11 +79,10 @@ impl ReconcileIssuer {
         Ok(Outcome::NextKeyStored)
     }
 
-    async fn change_key(&mut self, context: &Context) -> Result<Outcome, Error> {
+    async fn change_key(&mut self, url: &str, context: &Context) -> Result<Outcome, Error> {
         let (key, (next, _)) = (self.key()?, self.next_private_key()?);
-        let acme = self.state.status.acme.as_ref().ok_or(Error::Bug("a key change without an account"))?;
         let secret = self.account_secret.clone();
-        let asked = match context.accounts.resume(&self.issuer.spec, secret, key, &acme.uri) {
+        let asked = match context.accounts.resume(&self.issuer.spec, secret, key, url) {
             Ok(account) => account.change_key(&next).await,
             Err(error) => Err(error),
         };
@@ -123,9 +122,13 @@ impl ReconcileIssuer {
     }
 
     /// Replaces the current key in the Secret with the next key, in one write.
-    async fn promote_key(&mut self, now: Timestamp, context: &Context) -> Result<Outcome, Error> {
+    async fn promote_key(
+        &mut self,
+        account: Recorded,
+        now: Timestamp,
+        context: &Context,
+    ) -> Result<Outcome, Error> {
         let (next, seen) = self.next_private_key()?;
-        let account = self.state.asked_about().ok_or(Error::Bug("a key change without an account"))?;
         let data_key = &self.account_secret.2;
         let created = seen.created.unwrap_or(now);
         let patch = json!({

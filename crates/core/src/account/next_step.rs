@@ -133,7 +133,9 @@ fn with_key(
         return match (&acme.deactivation_time, ended) {
             (Some(_), _) => deactivation::ended(situation, &acme.uri),
             (None, Some(ended)) => AccountStep::NoteEnd(ended.clone()),
-            (None, None) if !contact::is_told(acme, &wanted_contact(spec)) => AccountStep::UpdateContact,
+            (None, None) if !contact::is_told(acme, &wanted_contact(spec)) => {
+                AccountStep::UpdateContact { account: acme.uri.clone() }
+            }
             (None, None) => check::due(acme, now)
                 .or_else(|| rollover::next_step(situation, now).map(AccountStep::Rollover))
                 .unwrap_or(AccountStep::Rest),

@@ -43,7 +43,7 @@ pub(super) fn in_doubt(situation: &Situation<'_>) -> Option<RolloverStep> {
     match situation.state.known {
         None if situation.state.next_is_unknown => Some(RolloverStep::AskForPresentKey(account)),
         None => Some(RolloverStep::AskWhichKey(account)),
-        Some(Known::Next) => Some(RolloverStep::PromoteKey),
+        Some(Known::Next) => Some(RolloverStep::PromoteKey(account)),
         Some(Known::NextIsTaken) => Some(RolloverStep::DiscardNextKey),
         Some(Known::Current) => None,
     }
@@ -73,7 +73,8 @@ pub(super) fn next_step(situation: &Situation<'_>, now: Timestamp) -> Option<Rol
     if keys.validating && until > now {
         return Some(RolloverStep::WaitForValidations { until });
     }
-    Some(RolloverStep::ChangeKey)
+    let account = situation.state.status.acme.as_ref()?.uri.clone();
+    Some(RolloverStep::ChangeKey { account })
 }
 
 /// When the next rollover, or the retry of a failed one, is due. This may be in the past.

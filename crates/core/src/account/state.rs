@@ -67,11 +67,6 @@ impl State {
         self.known = Some(Known::Current);
     }
 
-    /// The account whose keys the CA was asked about.
-    pub fn asked_about(&self) -> Option<&Recorded> {
-        self.asked_about.as_ref()
-    }
-
     /// Records the previous accounts that the account key Secret lists. If it has no list, keeps those from the status.
     pub fn note_history(&mut self, on_secret: Option<Vec<PreviousAccount>>) {
         if let Some(history) = on_secret {

@@ -58,7 +58,10 @@ pub enum AccountStep {
         url: String,
     },
     /// Send the new e-mail addresses to the CA.
-    UpdateContact,
+    UpdateContact {
+        /// The URL of the account.
+        account: String,
+    },
     /// Deactivate an account.
     Deactivate {
         /// URL of the account.

@@ -20,9 +20,12 @@ pub enum RolloverStep {
         until: Timestamp,
     },
     /// Ask the CA to change the key.
-    ChangeKey,
-    /// Make the next key the account key.
-    PromoteKey,
+    ChangeKey {
+        /// The URL of the account.
+        account: String,
+    },
+    /// Make the next key the account key of this account.
+    PromoteKey(Recorded),
     /// Remove the next key, because it belongs to another account.
     DiscardNextKey,
     /// Refuse the rollover, because of who owns the Secret or which issuers share it.

@@ -31,11 +31,11 @@ fn a_rollover_stores_asks_finds_out_and_promotes() {
     let mut case = Case { request: Some("1"), ..Case::default() };
     assert_eq!(case.rollover(), RolloverStep::StoreNextKey(P256));
     case.next = Some(P256);
-    assert_eq!(case.rollover(), RolloverStep::ChangeKey);
+    assert_eq!(case.rollover(), change_key());
     case.known = None;
     assert_eq!(case.rollover(), RolloverStep::AskWhichKey(recorded()));
     case.known = Some(Known::Next);
-    assert_eq!(case.rollover(), RolloverStep::PromoteKey);
+    assert_eq!(case.rollover(), RolloverStep::PromoteKey(recorded()));
     case.next = None;
     case.observed = Some("1");
     assert_eq!(case.step(), account::AccountStep::Rest);
@@ -52,7 +52,7 @@ fn no_other_key_is_put_into_a_secret_of_somebody_else() {
     (case.next, case.known) = (Some(P256), None);
     assert_eq!(case.rollover(), RolloverStep::AskWhichKey(recorded()));
     case.known = Some(Known::Next);
-    assert_eq!(case.rollover(), RolloverStep::PromoteKey);
+    assert_eq!(case.rollover(), RolloverStep::PromoteKey(recorded()));
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn which_key_the_account_has_is_found_out_before_anything_else() {
         let case = Case { next: Some(P256), known, email: Some("a@test"), ..Case::default() };
         let expected = match known {
             None => RolloverStep::AskWhichKey(recorded()),
-            Some(Known::Next) => RolloverStep::PromoteKey,
+            Some(Known::Next) => RolloverStep::PromoteKey(recorded()),
             _ => RolloverStep::DiscardNextKey,
         };
         assert_eq!(case.rollover(), expected, "{known:?}");
@@ -69,7 +69,7 @@ fn which_key_the_account_has_is_found_out_before_anything_else() {
     let case = Case { next: Some(P256), email: Some("a@test"), ..Case::default() };
     assert_eq!(
         case.step(),
-        account::AccountStep::UpdateContact,
+        account::AccountStep::UpdateContact { account: ACCOUNT.to_owned() },
         "the next key is only kept for the next attempt"
     );
 }
@@ -137,13 +137,13 @@ fn a_failure_is_repeated_when_its_time_has_come_or_something_has_changed() {
     case.retry = Some(now() + SignedDuration::from_hours(2));
     assert_eq!((case.step(), case.due(), case.failures()), (account::AccountStep::Rest, case.retry, 3));
     case.retry = Some(now() - SignedDuration::from_secs(31));
-    assert_eq!((case.rollover(), case.failures()), (RolloverStep::ChangeKey, 3));
+    assert_eq!((case.rollover(), case.failures()), (change_key(), 3));
     case.retry = Some(now() + SignedDuration::from_hours(2));
     case.request = Some("2");
-    assert_eq!((case.rollover(), case.failures()), (RolloverStep::ChangeKey, 0), "asked for anew");
+    assert_eq!((case.rollover(), case.failures()), (change_key(), 0), "asked for anew");
     case.request = Some("1");
     case.generation = 2;
-    assert_eq!((case.rollover(), case.failures()), (RolloverStep::ChangeKey, 0), "another spec");
+    assert_eq!((case.rollover(), case.failures()), (change_key(), 0), "another spec");
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn challenges_that_are_looked_at_are_waited_for_but_not_for_long() {
     let until = now() + LONGEST_VALIDATION;
     assert_eq!(case.rollover(), RolloverStep::WaitForValidations { until });
     case.next_created = now() - LONGEST_VALIDATION;
-    assert_eq!(case.rollover(), RolloverStep::ChangeKey);
+    assert_eq!(case.rollover(), change_key());
     case.failed =
         Some(FailedKeyRollover { attempts: 1, time: Time(now()), generation: 1, request: Some("1".into()) });
     case.retry = Some(now());
@@ -328,6 +328,10 @@ impl Case {
     fn stale(&self) -> bool {
         self.with(|situation| has_stale_failure(situation, now()))
     }
+}
+
+fn change_key() -> RolloverStep {
+    RolloverStep::ChangeKey { account: ACCOUNT.to_owned() }
 }
 
 fn recorded() -> Recorded {

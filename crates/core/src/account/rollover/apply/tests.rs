@@ -18,12 +18,14 @@ const OTHER: &str = "https://acme.test/account/2";
 fn a_next_key_that_was_just_stored_is_used_without_asking_which_key_the_account_has() {
     let mut case = Case::default();
     case.apply(Outcome::NextKeyStored);
-    assert_eq!(case.step(), AccountStep::Rollover(RolloverStep::ChangeKey));
+    assert_eq!(case.step(), AccountStep::Rollover(change_key()));
 }
 
 #[test]
 fn the_ca_says_whose_the_next_key_is() {
-    for (url, expected) in [(ACCOUNT, RolloverStep::PromoteKey), (OTHER, RolloverStep::DiscardNextKey)] {
+    for (url, expected) in
+        [(ACCOUNT, RolloverStep::PromoteKey(recorded())), (OTHER, RolloverStep::DiscardNextKey)]
+    {
         let mut case = Case::default();
         case.apply(Outcome::NextKeyLookedUp(recorded(), Ok(Some(url.to_owned()))));
         assert_eq!(case.step(), AccountStep::Rollover(expected));
@@ -221,6 +223,10 @@ impl Case {
     fn condition(&self, type_: &str) -> k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition {
         condition(&self.state.status.conditions, type_).unwrap().clone()
     }
+}
+
+fn change_key() -> RolloverStep {
+    RolloverStep::ChangeKey { account: ACCOUNT.to_owned() }
 }
 
 fn recorded() -> Recorded {

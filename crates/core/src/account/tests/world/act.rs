@@ -93,7 +93,7 @@ impl World {
                 })?;
                 Outcome::Checked { url, answer }
             }
-            AccountStep::UpdateContact => {
+            AccountStep::UpdateContact { .. } => {
                 let contact: Vec<String> =
                     wanted_contact(&self.spec).into_iter().map(str::to_owned).collect();
                 let sent = contact.clone();
@@ -112,7 +112,7 @@ impl World {
                 self.write(|world| world.has_finalizer = false)?;
                 Outcome::FinalizerWritten
             }
-            AccountStep::Rollover(step) => self.roll_over(step, state)?,
+            AccountStep::Rollover(step) => self.roll_over(step)?,
         };
         self.note_secret(state);
         Ok(outcome)
@@ -159,7 +159,7 @@ impl World {
         Ok(Outcome::Deactivated { url, answer: answer.map_err(Undone::Refused) })
     }
 
-    fn roll_over(&mut self, step: rollover::RolloverStep, state: &State) -> Result<Outcome, Broken> {
+    fn roll_over(&mut self, step: rollover::RolloverStep) -> Result<Outcome, Broken> {
         let now = self.now;
         let secret = self.secret.clone().unwrap();
         Ok(match step {
@@ -173,7 +173,7 @@ impl World {
                 Outcome::NextKeyStored
             }
             rollover::RolloverStep::WaitForValidations { until } => Outcome::WaitedForValidations { until },
-            rollover::RolloverStep::ChangeKey => {
+            rollover::RolloverStep::ChangeKey { .. } => {
                 let (next, _) = secret.next.expect("the next key is in the Secret first");
                 let changes = self.changes;
                 let answer = self.call(Operation::KeyChange, |world| match changes {
@@ -200,8 +200,7 @@ impl World {
                     self.call(Operation::LookUpAccount, |world| Ok(world.account_of(secret.key).is_some()))?;
                 Outcome::PresentKeyLookedUp(account, answer)
             }
-            rollover::RolloverStep::PromoteKey => {
-                let account = state.asked_about().unwrap().clone();
+            rollover::RolloverStep::PromoteKey(account) => {
                 self.write(|world| {
                     let secret = world.secret.as_mut().unwrap();
                     let (next, created) = secret.next.take().unwrap();
