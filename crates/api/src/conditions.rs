@@ -238,6 +238,8 @@ pub mod certificate_reason {
         AA_COMPROMISE = "AACompromise";
         /// The certificate is for another private key than `spec.csr`.
         CSR_CHANGED = "CSRChanged";
+        /// The issuer in use cannot issue, so another one of the spec is tried. Events only.
+        FALLING_BACK = "FallingBack";
     }
 }
 

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use jiff::SignedDuration;
 
+use crate::issuers::{FallbackRule, Issuers};
 use crate::naming::digest;
 use crate::outputs::Outputs;
 use crate::renewal::{InvalidWindow, RenewalRule, Windows};
@@ -15,7 +16,7 @@ use crate::secret::{TYPE_OPAQUE, TYPE_TLS};
 use certwright_acme::Identifier;
 use certwright_api::bounds::MAX_DNS_NAME;
 use certwright_api::{
-    CertificateDefaults, CertificatePrivateKey, CertificateSpec, IssuerKind, PrivateKeyAlgorithm,
+    CertificateDefaults, CertificatePrivateKey, CertificateSpec, IssuerKind, IssuerRef, PrivateKeyAlgorithm,
     PrivateKeyEncoding, RenewalPolicy, RevocationPolicy, RevokedPolicy, RotationPolicy, SecretTemplate,
 };
 use certwright_pki::{Curve, KeyAlgorithm, KeyEncoding, SigningRequest, Subject};
@@ -38,10 +39,16 @@ pub struct ValidatedCertificate {
     pub encoding: KeyEncoding,
     /// Whether each issuance has a new private key.
     pub rotation: RotationPolicy,
-    /// Kind of the issuer.
+    /// Kind of the issuer in use.
     pub issuer_kind: IssuerKind,
-    /// Name of the issuer.
+    /// Name of the issuer in use.
     pub issuer_name: String,
+    /// The issuer in `issuerRef`.
+    pub first_issuer: IssuerRef,
+    /// The fallback issuer that issued the certificate in the Secret.
+    pub issued_by: Option<IssuerRef>,
+    /// When the next issuer is tried; `None` if there is only one.
+    pub fallback: Option<FallbackRule>,
     /// The profile to request, instead of the issuer's.
     pub profile: Option<String>,
     /// The lifetime to request, if the issuer requests one.
@@ -159,6 +166,9 @@ impl ValidatedCertificate {
             rotation: rotation(spec, key.rotation_policy.unwrap_or_default()),
             issuer_kind: spec.issuer_ref.kind,
             issuer_name: spec.issuer_ref.name.clone(),
+            first_issuer: spec.issuer_ref.clone(),
+            issued_by: None,
+            fallback: FallbackRule::of(spec),
             profile: spec.profile.clone().filter(|profile| !profile.is_empty()),
             duration: spec.duration.map(SignedDuration::from),
             renewal: renewal_rule(spec, defaults),
@@ -169,6 +179,49 @@ impl ValidatedCertificate {
             labels: template.labels,
             annotations: template.annotations,
         })
+    }
+
+    /// The same, for the issuer in use, with the `defaults` of that one.
+    ///
+    /// # Errors
+    /// As [`ValidatedCertificate::new`].
+    pub fn for_issuers(
+        spec: &CertificateSpec,
+        issuers: &Issuers<'_>,
+        defaults: Option<&CertificateDefaults>,
+    ) -> Result<Self, InvalidSpec> {
+        Ok(Self {
+            issuer_kind: issuers.in_use.kind,
+            issuer_name: issuers.in_use.name.clone(),
+            issued_by: issuers.issued_by.cloned(),
+            ..Self::new(spec, defaults)?
+        })
+    }
+
+    /// The same, as if the issuer with this name and kind were in use.
+    #[must_use]
+    pub fn issued_by_this(self, issuer: Option<&(String, String)>) -> Self {
+        let kinds = [IssuerKind::Issuer, IssuerKind::ClusterIssuer];
+        let known = |(name, kind): &(String, String)| {
+            Some((name.clone(), kinds.into_iter().find(|known| known.as_str() == kind)?))
+        };
+        match issuer.and_then(known) {
+            Some((issuer_name, issuer_kind)) => Self { issuer_name, issuer_kind, ..self },
+            None => self,
+        }
+    }
+
+    /// Whether this is the issuer in use.
+    pub fn uses(&self, issuer: &IssuerRef) -> bool {
+        (&issuer.name, issuer.kind) == (&self.issuer_name, self.issuer_kind)
+    }
+
+    /// Whether a certificate from this issuer matches the spec.
+    pub fn accepts_issuer(&self, name: &str, kind: &str) -> bool {
+        let of = |issuer: &IssuerRef| (issuer.name.as_str(), issuer.kind.as_str()) == (name, kind);
+        (self.issuer_name.as_str(), self.issuer_kind.as_str()) == (name, kind)
+            || of(&self.first_issuer)
+            || self.issued_by.as_ref().is_some_and(of)
     }
 
     /// Whether a certificate with this key matches the spec. What the spec does not say takes effect with the next issuance: a

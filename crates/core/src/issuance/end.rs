@@ -40,6 +40,7 @@ impl State {
             Ending::Abandoned(message) => reports.push(Report::Abandoned(message.clone())),
             Ending::Done => {
                 self.count(seen, now);
+                self.note_issuer(seen);
                 // If the answer to the write of the Secret was lost, this is not reported yet.
                 reports.extend(self.issued(seen, now));
             }
@@ -121,6 +122,7 @@ impl State {
     fn fail(&mut self, seen: &Snapshot<'_>, failure: Failure, now: Timestamp) -> Consequence {
         self.progress.slot = false;
         self.report_failure(seen, &failure, now);
+        self.note_failure(seen, &failure, now);
         let Failure { reason, message, disposition, retry_after } = failure;
         let attempts = self.status.failed_issuance_attempts.unwrap_or_default().saturating_add(1);
         let backoff = match disposition {

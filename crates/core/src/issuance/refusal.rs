@@ -23,7 +23,10 @@ impl State {
             AcmeError::Paused { until } => {
                 let until = whole_seconds_up(until);
                 let message = format!("{error}: it ends at {until}");
-                self.wait_for_account(seen, Some(until), reason::RATE_LIMITED, &message, now)
+                let Consequence { reports, .. } =
+                    self.wait_for_account(seen, Some(until), reason::RATE_LIMITED, &message, now);
+                self.note_outage(seen, reason::RATE_LIMITED, &error.to_string(), now);
+                Consequence { reports, next: self.or_fallback(seen, until, now) }
             }
             AcmeError::KeyInDoubt => {
                 let message = sentence(&format!("{error}; it goes on when the CA has"));
@@ -130,6 +133,7 @@ impl State {
         let not_ready = format!("{} is not ready: {message}", seen.issuer_in_words());
         self.progress.slot = false;
         self.report_wait(seen, reason::ISSUER_NOT_READY, &not_ready, now);
+        self.note_outage(seen, reason::ISSUER_NOT_READY, &message, now);
         let reports =
             vec![Report::Account { disposition, reason, message }, Report::LeaveSlot, Report::Write];
         Consequence::wait(None, reports)

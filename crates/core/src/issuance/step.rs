@@ -7,6 +7,7 @@ use crate::reissue::Urgency;
 use crate::revoked::Finding;
 use crate::{records, revocation};
 use certwright_acme::NewOrder;
+use certwright_api::IssuerRef;
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,6 +85,8 @@ pub enum IssuanceStep {
     Fail(Failure),
     /// The issuance has ended: remove what is presented, and these leftovers.
     Remove(Leftovers),
+    /// Go on with this issuer of the spec.
+    UseIssuer(IssuerRef),
     /// Record what the issuer's revocation list says about the certificate in the Secret.
     RecordRevoked(Box<Finding>),
     /// Fetch the revocation list with this URL.

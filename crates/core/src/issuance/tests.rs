@@ -6,6 +6,7 @@ mod csr;
 mod dns;
 mod duplicates;
 mod failure;
+mod fallback;
 mod hostile;
 mod issuer;
 mod listed;

@@ -143,6 +143,10 @@ impl World {
                 Outcome::Ended(Ending::Failed(failure))
             }
             IssuanceStep::Remove(leftovers) => self.remove(&leftovers)?,
+            IssuanceStep::UseIssuer(issuer) => {
+                assert_eq!(self.state.status.order, None, "an order is abandoned at its own CA");
+                Outcome::IssuerChosen(issuer)
+            }
             IssuanceStep::RecordRevoked(finding) => Outcome::RevokedRecorded(finding),
             IssuanceStep::ReadRevocationList(_) => {
                 self.listed.clone_from(&self.on_list);
@@ -293,7 +297,7 @@ impl World {
     }
 
     pub(super) fn account(&self) -> String {
-        match self.issuers.get(&self.spec.issuer_ref.name) {
+        match Some(self.issuer_in_use()) {
             Some(IssuerView::Ready { account, .. }) => account.clone(),
             issuer => panic!("the CA is called with the account of {issuer:?}"),
         }
