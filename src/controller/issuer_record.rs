@@ -40,12 +40,12 @@ impl IssuerId {
     /// The issuer that a Certificate uses if it has this status.
     pub fn in_use(certificate: &Certificate, status: Option<&CertificateStatus>) -> Self {
         let generation = certificate.metadata.generation.unwrap_or_default();
-        Self::named(Issuers::of(&certificate.spec, status, generation).in_use, certificate)
+        Self::named(Issuers::of(&certificate.spec, status, generation).in_use(), certificate)
     }
 
     /// All issuers that a Certificate may use.
     pub fn all_of(certificate: &Certificate) -> impl Iterator<Item = Self> {
-        issuers::all(&certificate.spec).map(|reference| Self::named(reference, certificate))
+        issuers::named(&certificate.spec).map(|reference| Self::named(reference, certificate))
     }
 
     /// The issuer that a Certificate refers to like this.

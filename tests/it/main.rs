@@ -46,6 +46,8 @@ mod duplicates;
 mod events;
 mod examples;
 mod external_account;
+mod fallback;
+mod fallback_crash;
 mod gateway;
 mod gitops;
 mod hostile_ca;

@@ -69,7 +69,11 @@ use crate::unsupported::UnsupportedCertificateFields;
     validation = Rule::new("!has(self.fallbackIssuerRefs) || self.fallbackIssuerRefs.all(one, one.name != self.issuerRef.name || one.kind != self.issuerRef.kind)")
         .message("fallbackIssuerRefs: must not name the issuer in issuerRef"),
     validation = Rule::new("!has(self.fallbackIssuerRefs) || self.fallbackIssuerRefs.all(one, self.fallbackIssuerRefs.exists_one(other, other.name == one.name && other.kind == one.kind))")
-        .message("fallbackIssuerRefs: must not name an issuer twice")
+        .message("fallbackIssuerRefs: must not name an issuer twice"),
+    validation = Rule::new("!has(self.rehearsalIssuerRef) || self.rehearsalIssuerRef.name != self.issuerRef.name || self.rehearsalIssuerRef.kind != self.issuerRef.kind")
+        .message("rehearsalIssuerRef: must not name the issuer in issuerRef"),
+    validation = Rule::new("!has(self.rehearsalIssuerRef) || !has(self.fallbackIssuerRefs) || !self.fallbackIssuerRefs.exists(one, one.name == self.rehearsalIssuerRef.name && one.kind == self.rehearsalIssuerRef.kind)")
+        .message("rehearsalIssuerRef: must not name an issuer in fallbackIssuerRefs")
 )]
 pub struct CertificateSpec {
     /// Name of the Secret, in the Certificate's namespace, that stores `tls.crt`, `tls.key` and, if known, `ca.crt`. It is
@@ -121,6 +125,10 @@ pub struct CertificateSpec {
     /// When the next of these issuers is tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback_policy: Option<FallbackPolicy>,
+    /// An issuer with a CA for tests, such as the staging environment of the CA in `issuerRef`. After a failed validation, the
+    /// next attempts go there, until all names are validated; then `issuerRef` is used again. No certificate is requested from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsal_issuer_ref: Option<IssuerRef>,
     /// The certificate's private key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private_key: Option<CertificatePrivateKey>,

@@ -58,6 +58,9 @@ pub struct AttemptStatus {
     /// Its message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// Whether the next attempts go to `spec.rehearsalIssuerRef`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearses: Option<bool>,
     /// The issuers that were given up, and when each of them may be tried again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub given_up: Vec<GivenUpIssuerStatus>,

@@ -4,9 +4,10 @@
 
 use jiff::SignedDuration;
 
-use crate::issuance::failed_generation;
+use crate::conditions::condition;
 use certwright_api::{
-    AttemptStatus, CertificateSpec, CertificateStatus, IssuedByStatus, IssuerRef, issuer_reason,
+    AttemptStatus, CONDITION_ISSUING, CertificateSpec, CertificateStatus, IssuedByStatus, IssuerRef,
+    issuer_reason,
 };
 
 /// The default of `fallbackPolicy.after`.
@@ -20,7 +21,9 @@ pub struct Issuers<'a> {
     /// The one in `issuerRef`.
     pub first: &'a IssuerRef,
     /// The one that the current issuance uses or, if there is none, that issued the certificate.
-    pub in_use: &'a IssuerRef,
+    pub tried: &'a IssuerRef,
+    /// The one that is used instead of the first one, because a validation has failed.
+    pub rehearsal: Option<&'a IssuerRef>,
     /// The fallback issuer that issued the certificate in the Secret.
     pub issued_by: Option<&'a IssuerRef>,
 }
@@ -33,19 +36,32 @@ impl<'a> Issuers<'a> {
         let issued_by = status.and_then(|status| status.issued_by.as_ref());
         let issued_by = issued_by.filter(|by| by.instead_of == *first).and_then(|by| find(&by.issuer_ref));
         let attempt = status.and_then(|status| attempt(status, generation));
-        let tried = attempt.and_then(|attempt| find(&attempt.issuer_ref));
-        Self { first, in_use: tried.or(issued_by).unwrap_or(first), issued_by }
+        let tried = attempt.and_then(|attempt| find(&attempt.issuer_ref)).or(issued_by).unwrap_or(first);
+        let rehearses = attempt.and_then(|attempt| attempt.rehearses) == Some(true) && tried == first;
+        let rehearsal = spec.rehearsal_issuer_ref.as_ref().filter(|_| rehearses);
+        Self { first, tried, rehearsal, issued_by }
+    }
+
+    /// The issuer that is asked.
+    pub fn in_use(&self) -> &'a IssuerRef {
+        self.rehearsal.unwrap_or(self.tried)
     }
 }
 
-/// All issuers that a Certificate may use, in the order in which they are tried.
+/// All issuers that a Certificate may use.
+pub fn named(spec: &CertificateSpec) -> impl Iterator<Item = &IssuerRef> {
+    all(spec).chain(&spec.rehearsal_issuer_ref)
+}
+
+/// All issuers that may issue, in the order in which they are tried.
 pub fn all(spec: &CertificateSpec) -> impl Iterator<Item = &IssuerRef> {
     std::iter::once(&spec.issuer_ref).chain(&spec.fallback_issuer_refs)
 }
 
 /// What is recorded of the current issuance, if that is an issuance for this spec: each spec begins with its first issuer.
 pub(crate) fn attempt(status: &CertificateStatus, generation: i64) -> Option<&AttemptStatus> {
-    status.attempt.as_ref().filter(|_| failed_generation(status) == Some(generation))
+    let issuing = condition(&status.conditions, CONDITION_ISSUING)?;
+    status.attempt.as_ref().filter(|_| issuing.observed_generation == Some(generation))
 }
 
 /// Kind and name of an issuer, for people.

@@ -45,6 +45,12 @@ pub struct ValidatedCertificate {
     pub issuer_name: String,
     /// The issuer in `issuerRef`.
     pub first_issuer: IssuerRef,
+    /// The issuer that is tried: the one in use, unless that one rehearses for it.
+    pub tried_issuer: IssuerRef,
+    /// The issuer for rehearsals.
+    pub rehearsal_issuer: Option<IssuerRef>,
+    /// Whether the issuer in use is that one.
+    pub rehearses: bool,
     /// The fallback issuer that issued the certificate in the Secret.
     pub issued_by: Option<IssuerRef>,
     /// When the next issuer is tried; `None` if there is only one.
@@ -167,6 +173,9 @@ impl ValidatedCertificate {
             issuer_kind: spec.issuer_ref.kind,
             issuer_name: spec.issuer_ref.name.clone(),
             first_issuer: spec.issuer_ref.clone(),
+            tried_issuer: spec.issuer_ref.clone(),
+            rehearsal_issuer: spec.rehearsal_issuer_ref.clone(),
+            rehearses: false,
             issued_by: None,
             fallback: FallbackRule::of(spec),
             profile: spec.profile.clone().filter(|profile| !profile.is_empty()),
@@ -191,8 +200,10 @@ impl ValidatedCertificate {
         defaults: Option<&CertificateDefaults>,
     ) -> Result<Self, InvalidSpec> {
         Ok(Self {
-            issuer_kind: issuers.in_use.kind,
-            issuer_name: issuers.in_use.name.clone(),
+            issuer_kind: issuers.in_use().kind,
+            issuer_name: issuers.in_use().name.clone(),
+            tried_issuer: issuers.tried.clone(),
+            rehearses: issuers.rehearsal.is_some(),
             issued_by: issuers.issued_by.cloned(),
             ..Self::new(spec, defaults)?
         })
@@ -211,17 +222,15 @@ impl ValidatedCertificate {
         }
     }
 
-    /// Whether this is the issuer in use.
-    pub fn uses(&self, issuer: &IssuerRef) -> bool {
-        (&issuer.name, issuer.kind) == (&self.issuer_name, self.issuer_kind)
+    /// Whether this is the issuer that is tried.
+    pub fn tries(&self, issuer: &IssuerRef) -> bool {
+        self.tried_issuer == *issuer
     }
 
     /// Whether a certificate from this issuer matches the spec.
     pub fn accepts_issuer(&self, name: &str, kind: &str) -> bool {
         let of = |issuer: &IssuerRef| (issuer.name.as_str(), issuer.kind.as_str()) == (name, kind);
-        (self.issuer_name.as_str(), self.issuer_kind.as_str()) == (name, kind)
-            || of(&self.first_issuer)
-            || self.issued_by.as_ref().is_some_and(of)
+        of(&self.tried_issuer) || of(&self.first_issuer) || self.issued_by.as_ref().is_some_and(of)
     }
 
     /// Whether a certificate with this key matches the spec. What the spec does not say takes effect with the next issuance: a

@@ -61,6 +61,7 @@ impl ReconcileCertificate {
             IssuanceStep::Abandon { message } => Outcome::Ended(Ending::Abandoned(message)),
             IssuanceStep::Fail(failure) => Outcome::Ended(Ending::Failed(failure)),
             IssuanceStep::Remove(leftovers) => self.remove(&leftovers, context).await?,
+            IssuanceStep::EndRehearsal(rehearsal) => Outcome::Ended(Ending::Rehearsed(rehearsal)),
             IssuanceStep::UseIssuer(issuer) => Outcome::IssuerChosen(issuer),
             IssuanceStep::RecordRevoked(finding) => Outcome::RevokedRecorded(finding),
             IssuanceStep::ReadRevocationList(url) => {

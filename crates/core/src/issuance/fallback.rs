@@ -27,7 +27,7 @@ pub(super) fn another<'a>(
     now: Timestamp,
 ) -> Option<&'a IssuerRef> {
     let rule = wanted.fallback?;
-    if attempt(&situation.state.status, situation.generation).is_none() && !wanted.uses(&wanted.first_issuer)
+    if attempt(&situation.state.status, situation.generation).is_none() && !wanted.tries(&wanted.first_issuer)
     {
         return Some(&wanted.first_issuer);
     }
@@ -73,7 +73,7 @@ fn gives_up_at(
     due: &Due,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    if !wanted.uses(&wanted.first_issuer) && !can_be_used(situation) {
+    if !wanted.tries(&wanted.first_issuer) && !situation.can_be_used() {
         return Some(now);
     }
     let since = attempt(&situation.state.status, situation.generation)?.failing_since.as_ref()?.0;
@@ -92,10 +92,6 @@ fn last_third(situation: &Situation<'_>, now: Timestamp) -> Option<Timestamp> {
     Some(situation.here(not_after.saturating_sub(third).unwrap_or(not_after)))
 }
 
-fn can_be_used(situation: &Situation<'_>) -> bool {
-    matches!(situation.issuer, IssuerView::Ready { .. }) && situation.not_allowed.is_none()
-}
-
 /// The issuer that is tried next: the first one that was not tried yet, or else the one that may be asked again first.
 fn next<'a>(
     situation: &Situation<'a>,
@@ -110,33 +106,45 @@ fn next<'a>(
     };
     let usable = situation.candidates.iter().filter(|one| one.unusable.is_none());
     let others: Vec<&IssuerRef> =
-        usable.map(|one| &one.issuer).filter(|issuer| !wanted.uses(issuer)).collect();
+        usable.map(|one| &one.issuer).filter(|issuer| !wanted.tries(issuer)).collect();
     if let Some(fresh) = others.iter().find(|issuer| again(issuer).is_none()) {
         return Some(fresh);
     }
     let first = others.into_iter().min_by_key(|issuer| again(issuer))?;
+    let can_go_on = wanted.rehearses || situation.can_be_used();
     let own = status.next_attempt_time.as_ref().map_or(now, |time| time.0.max(now));
-    (!can_be_used(situation) || again(first) < Some(own)).then_some(first)
+    (!can_go_on || again(first) < Some(own)).then_some(first)
 }
 
 impl State {
-    /// The issuance has failed.
-    pub(super) fn note_failure(&mut self, seen: &Snapshot<'_>, failure: &Failure, now: Timestamp) {
+    /// The issuance has failed; returns what to report besides.
+    pub(super) fn note_failure(
+        &mut self,
+        seen: &Snapshot<'_>,
+        failure: &Failure,
+        now: Timestamp,
+    ) -> Option<Event> {
         match failure.disposition {
+            Disposition::ValidationFailed => self.note_refusal(seen, failure, now),
+            // That is about the CA for tests.
+            _ if seen.rehearses() => {}
             Disposition::Stumbled | Disposition::TooFast => {
                 self.note_outage(seen, failure.reason, &failure.message, now);
             }
-            Disposition::ValidationFailed => {
-                let Some(rule) = rule(seen) else { return };
-                let attempt = self.tried(seen);
-                let failures = attempt.validation_failures.unwrap_or_default().saturating_add(1);
-                attempt.validation_failures = Some(failures);
-                match failures >= rule.validation_failures {
-                    true => self.note_outage(seen, failure.reason, &failure.message, now),
-                    false => attempt.failing_since = None,
-                }
-            }
             _ => self.note_answer(seen, true),
+        }
+        self.note_rehearsal(seen, failure)
+    }
+
+    /// The CA has refused to validate a name.
+    fn note_refusal(&mut self, seen: &Snapshot<'_>, failure: &Failure, now: Timestamp) {
+        let Some(rule) = rule(seen) else { return };
+        let attempt = self.tried(seen);
+        let failures = attempt.validation_failures.unwrap_or_default().saturating_add(1);
+        attempt.validation_failures = Some(failures);
+        match failures >= rule.validation_failures {
+            true => self.note_outage(seen, failure.reason, &failure.message, now),
+            false => attempt.failing_since = None,
         }
     }
 
@@ -162,7 +170,7 @@ impl State {
         if rule(seen).is_none() {
             return;
         }
-        let is_first = seen.wanted.as_ref().is_ok_and(|wanted| wanted.uses(&wanted.first_issuer));
+        let is_first = seen.wanted.as_ref().is_ok_and(|wanted| wanted.tries(&wanted.first_issuer));
         let attempt = self.tried(seen);
         attempt.failing_since.get_or_insert(Time(whole_seconds(now)));
         if is_first {
@@ -173,6 +181,9 @@ impl State {
     /// The CA has done what it was asked for.
     pub(super) fn note_progress(&mut self, seen: &Snapshot<'_>) {
         self.progress.stumbles = 0;
+        if seen.rehearses() {
+            return;
+        }
         let enough = rule(seen).map_or(0, |rule| rule.validation_failures);
         let failures = self.status.attempt.as_ref().and_then(|attempt| attempt.validation_failures);
         if failures.is_none_or(|failures| failures < enough) {
@@ -182,7 +193,7 @@ impl State {
 
     /// The CA works. If the spec `is_wrong`, refused validations say nothing about the CA either.
     fn note_answer(&mut self, seen: &Snapshot<'_>, is_wrong: bool) {
-        let is_first = seen.wanted.as_ref().is_ok_and(|wanted| wanted.uses(&wanted.first_issuer));
+        let is_first = seen.wanted.as_ref().is_ok_and(|wanted| wanted.tries(&wanted.first_issuer));
         let Some(attempt) = &mut self.status.attempt else { return };
         attempt.failing_since = None;
         if is_wrong {
@@ -194,12 +205,12 @@ impl State {
     }
 
     /// What is recorded of the issuer in use.
-    fn tried(&mut self, seen: &Snapshot<'_>) -> &mut AttemptStatus {
+    pub(super) fn tried(&mut self, seen: &Snapshot<'_>) -> &mut AttemptStatus {
         if attempt(&self.status, seen.generation).is_none() {
             self.status.attempt = None;
         }
         let issuer_ref = || match seen.wanted {
-            Ok(wanted) => in_use(seen, wanted),
+            Ok(wanted) => wanted.tried_issuer.clone(),
             Err(_) => IssuerRef::default(),
         };
         self.status
@@ -228,7 +239,7 @@ impl State {
         now: Timestamp,
     ) -> Consequence {
         let Ok(wanted) = seen.wanted else { return Consequence::DECIDE };
-        let before = in_use(seen, wanted);
+        let before = wanted.tried_issuer.clone();
         let (now_used, first) = (in_words(&issuer), in_words(&wanted.first_issuer));
         let mut reports = vec![Report::LeaveSlot];
         let attempt = match attempt(&self.status, seen.generation).cloned() {
@@ -242,6 +253,7 @@ impl State {
                 AttemptStatus { issuer_ref: issuer, ..AttemptStatus::default() }
             }
             Some(mut attempt) => {
+                let may_rehearse = issuer == wanted.first_issuer && wanted.rehearsal_issuer.is_some();
                 let because = attempt.message.clone().unwrap_or_default();
                 let message = match issuer == wanted.first_issuer {
                     true => format!("{now_used} is tried again"),
@@ -267,6 +279,8 @@ impl State {
                     issuer_ref: issuer,
                     failing_since: again.failing_since,
                     validation_failures: again.validation_failures,
+                    // Its last validation has failed.
+                    rehearses: again.validation_failures.map(|_| true).filter(|_| may_rehearse),
                     ..attempt
                 }
             }
@@ -314,7 +328,13 @@ impl State {
     pub(super) fn with_issuers(&self, seen: &Snapshot<'_>, message: &str, blames_issuer: bool) -> String {
         let mut message = format!("{message}{}", self.in_use_instead(seen));
         let Ok(wanted) = seen.wanted else { return message };
-        let others = seen.candidates.iter().filter(|one| blames_issuer && !wanted.uses(&one.issuer));
+        if wanted.rehearses {
+            let (now_used, first) = (seen.issuer_in_words(), in_words(&wanted.first_issuer));
+            message.push_str(&format!(
+                ". {now_used} is asked first, because {first} could not validate the names"
+            ));
+        }
+        let others = seen.candidates.iter().filter(|one| blames_issuer && !wanted.tries(&one.issuer));
         for (issuer, words) in others.filter_map(|one| Some((&one.issuer, one.unusable.as_ref()?))) {
             if *issuer != wanted.first_issuer {
                 message.push_str(&format!(". {} cannot be used instead: {words}", in_words(issuer)));
@@ -326,10 +346,4 @@ impl State {
 
 fn rule(seen: &Snapshot<'_>) -> Option<FallbackRule> {
     seen.wanted.as_ref().ok()?.fallback
-}
-
-/// The issuer in use.
-fn in_use(seen: &Snapshot<'_>, wanted: &ValidatedCertificate) -> IssuerRef {
-    let known = seen.candidates.iter().map(|one| &one.issuer).find(|issuer| wanted.uses(issuer));
-    known.unwrap_or(&wanted.first_issuer).clone()
 }

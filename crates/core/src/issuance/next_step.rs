@@ -7,6 +7,7 @@ use super::fallback;
 use super::listed;
 use super::order::go_on;
 use super::pace::{backing_off, failed_generation, is_due_by_time, too_soon};
+use super::rehearse;
 use super::step::{make_room, wait};
 use super::waiting::{look_at_cluster_again, waiting_since, without_password};
 use super::{IssuanceStep, IssuerView, Situation, Snapshot, State};
@@ -117,6 +118,9 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> IssuanceStep {
             }
             false => IssuanceStep::UseIssuer(issuer.clone()),
         };
+    }
+    if let Some(step) = rehearse::skip(situation, wanted, now) {
+        return step;
     }
     fallback::or_fallback(situation, wanted, &due, from_issuer(situation, wanted, &due, now), now)
 }
@@ -297,7 +301,8 @@ fn begin(
         return step;
     }
     // Generating a key may take minutes. It happens before an order slot is taken, so nobody waits for that slot.
-    if !situation.has_key(wanted) {
+    // A rehearsal does not need one.
+    if !wanted.rehearses && !situation.has_key(wanted) {
         return IssuanceStep::StoreKey;
     }
     if !situation.state.progress.slot {

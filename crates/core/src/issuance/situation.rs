@@ -162,6 +162,16 @@ impl<'a> Snapshot<'a> {
         })
     }
 
+    /// Whether the issuer in use can be asked.
+    pub(super) fn can_be_used(&self) -> bool {
+        matches!(self.issuer, IssuerView::Ready { .. }) && self.not_allowed.is_none()
+    }
+
+    /// Whether the issuer in use is the one for rehearsals.
+    pub(super) fn rehearses(&self) -> bool {
+        self.wanted.as_ref().is_ok_and(|wanted| wanted.rehearses)
+    }
+
     /// The lifetime to request from the CA, if the issuer allows that.
     pub fn lifetime(&self) -> Option<SignedDuration> {
         self.wanted.as_ref().ok()?.duration.filter(|_| self.asks_lifetime)

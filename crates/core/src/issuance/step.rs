@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{CaaQuestion, Challenged, Failure, Leftovers};
+use super::{CaaQuestion, Challenged, Failure, Leftovers, Rehearsal};
 use crate::reissue::Urgency;
 use crate::revoked::Finding;
 use crate::{records, revocation};
@@ -87,6 +87,8 @@ pub enum IssuanceStep {
     Remove(Leftovers),
     /// Go on with this issuer of the spec.
     UseIssuer(IssuerRef),
+    /// The rehearsal has ended: remove what it left, and go on with the first issuer.
+    EndRehearsal(Rehearsal),
     /// Record what the issuer's revocation list says about the certificate in the Secret.
     RecordRevoked(Box<Finding>),
     /// Fetch the revocation list with this URL.

@@ -14,6 +14,7 @@ mod machine;
 mod order;
 mod pace;
 mod proof;
+mod rehearsal;
 mod reports;
 mod rest;
 mod revocation;

@@ -224,6 +224,7 @@ fn faults() -> Vec<(Fault, &'static str, &'static str)> {
             |case| {
                 case.wanted.issuer_name = "other".to_owned();
                 case.wanted.first_issuer.name = "other".to_owned();
+                case.wanted.tried_issuer.name = "other".to_owned();
             },
             reason::ISSUER_CHANGED,
             "the certificate was issued by Issuer ca, but the spec names Issuer other",

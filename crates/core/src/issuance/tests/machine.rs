@@ -45,6 +45,7 @@ pub enum Event {
     Spoilt(bool),
     NamesIssuer(&'static str),
     FallsBackTo(&'static [&'static str]),
+    RehearsesWith(bool),
     AccountIsOut(&'static str, bool),
     AccountIsRefused(&'static str, bool),
     RenewalIsRequested(u8),
@@ -125,6 +126,7 @@ pub fn event() -> impl Strategy<Value = Event> {
         1 => any::<bool>().prop_map(Spoilt),
         1 => issuer().prop_map(NamesIssuer),
         1 => prop::sample::select(vec![&["two"][..], &["one"], &["two", "one"], &[]]).prop_map(FallsBackTo),
+        1 => any::<bool>().prop_map(RehearsesWith),
         1 => (issuer(), any::<bool>()).prop_map(|(name, out)| AccountIsOut(name, out)),
         1 => (issuer(), any::<bool>()).prop_map(|(name, refused)| AccountIsRefused(name, refused)),
         1 => any::<u8>().prop_map(RenewalIsRequested),
@@ -224,6 +226,10 @@ impl World {
                 spec.ip_addresses = if spoilt { vec!["none".to_owned()] } else { Vec::new() };
             }),
             Event::FallsBackTo(names) => self.falls_back_to(names),
+            Event::RehearsesWith(rehearses) => match rehearses {
+                true => self.rehearses_with("two"),
+                false => self.edit(|spec| spec.rehearsal_issuer_ref = None),
+            },
             Event::AccountIsOut(name, out) => match out {
                 true => drop(self.ca.accounts.out.insert(format!("account/{name}"), Refusal::no_answer())),
                 false => drop(self.ca.accounts.out.remove(&format!("account/{name}"))),

@@ -12,7 +12,7 @@ impl World {
 
     /// The name of the issuer in use.
     pub fn in_use(&self) -> &str {
-        &self.issuers_of_spec().in_use.name
+        &self.issuers_of_spec().in_use().name
     }
 
     pub(super) fn issuer_in_use(&self) -> &IssuerView {
@@ -32,6 +32,12 @@ impl World {
             },
         };
         issuers::all(&self.spec).map(candidate).collect()
+    }
+
+    /// The issuer that rehearses after a failed validation.
+    pub fn rehearses_with(&mut self, name: &str) {
+        let issuer = IssuerRef { name: name.to_owned(), ..IssuerRef::default() };
+        self.edit(|spec| spec.rehearsal_issuer_ref = Some(issuer));
     }
 
     /// The issuers that are tried when the first one cannot issue.
