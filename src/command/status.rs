@@ -110,7 +110,7 @@ async fn cluster_issuer_status(cluster: &Cluster, name: &str) -> Result<(String,
 
 /// The state of the issuer of a Certificate; `None` if it cannot be read.
 async fn issuer_of(cluster: &Cluster, certificate: &Certificate) -> Option<Outlook> {
-    let reference = &certificate.spec.issuer_ref;
+    let reference = outlook::issuer_in_use(certificate);
     match reference.kind {
         IssuerKind::Issuer => {
             let api = Api::<Reading<Issuer>>::namespaced(cluster.client.clone(), &cluster.namespace);

@@ -74,6 +74,7 @@ mod private_keys;
 mod queue;
 mod reference;
 mod refusals;
+mod rehearsal;
 mod renewal;
 mod renewal_info;
 mod renewal_windows;
