@@ -49,6 +49,7 @@ async fn issuance(point: usize, when: When) -> Result<Run> {
                     .all(|left| left.is_null())
         };
         killer.until(ns.wait("certificate/web", SOON, at_rest), &operator).await?;
+        ns.wait("certificate/web", SOON, at_rest).await?;
         let heard = killer.heard();
         ensure!(heard.len() == 1 && heard.values().all(|times| *times == 1), "finalized once: {heard:?}");
         ensure!(requests_to(&first, path::FINALIZE).is_empty(), "the first CA has failed");

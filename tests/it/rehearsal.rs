@@ -101,7 +101,8 @@ async fn issuance(point: usize, when: When) -> Result<Run> {
             status["revision"] == 1 && left.iter().all(|left| left.is_null())
         };
         let issued = killer.until(ns.wait("certificate/web", SOON, at_rest), &operator);
-        tokio::try_join!(mended, async { issued.await.map(drop) })?;
+        tokio::try_join!(mended, issued)?;
+        ns.wait("certificate/web", SOON, at_rest).await?;
         let heard = killer.heard();
         ensure!(heard.len() == 1 && heard.values().all(|times| *times == 1), "finalized once: {heard:?}");
         ensure!(requests_to(&staging, path::FINALIZE).is_empty(), "no certificate of the CA for tests");

@@ -76,6 +76,15 @@ fn gives_up_at(
     if !wanted.tries(&wanted.first_issuer) && !situation.can_be_used() {
         return Some(now);
     }
+    // The first one must exist, and must be able to issue as soon as its CA does.
+    let is_wrong = match situation.issuer {
+        IssuerView::NotFound => true,
+        IssuerView::NotReady { ca_is_cause, .. } => !ca_is_cause,
+        IssuerView::Ready { .. } => situation.not_allowed.is_some(),
+    };
+    if is_wrong && !wanted.rehearses {
+        return None;
+    }
     let since = attempt(&situation.state.status, situation.generation)?.failing_since.as_ref()?.0;
     let time = since.saturating_add(rule.after).unwrap_or(since);
     match due.leaves_ready() {

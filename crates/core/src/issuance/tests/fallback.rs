@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::issuers::in_words;
 use crate::renewal::whole_seconds;
+use certwright_acme::{AcmeError, NewOrder};
 use certwright_api::{CONDITION_ISSUING, FallbackAfter, FallbackPolicy};
 
 const ONE: &str = "account/one";
@@ -133,6 +134,33 @@ fn a_mistake_in_a_spec_is_never_a_reason_for_another_issuer() {
         assert_eq!(pass(&mut world, DAY * 30), DAY * 30, "mistake {number}");
         assert_eq!(world.ca.accounts.count(TWO), 0);
     }
+}
+
+#[test]
+fn an_issuer_that_is_deleted_during_an_outage_of_its_ca_is_waited_for() {
+    let mut world = with_fallback();
+    is_out(&mut world, ONE, Refusal::no_answer());
+    pass(&mut world, HOUR / 2);
+    world.issuers.remove("one");
+    assert_eq!(pass(&mut world, DAY), DAY);
+    assert_eq!(world.ca.accounts.count(TWO), 0);
+}
+
+#[test]
+fn a_long_pause_of_the_account_ends_with_another_issuer() {
+    let mut world = with_fallback();
+    run_to(&mut world, |step| matches!(step, IssuanceStep::PlaceOrder(_)));
+    let until = world.now + DAY;
+    let next = world.change(|state, seen, now| {
+        let asked = NewOrder { identifiers: Vec::new(), not_after: None, profile: None, replaces: None };
+        let answer = Err(AcmeError::Paused { until });
+        state.apply(seen, Outcome::OrderPlaced { asked, account: ONE.to_owned(), answer }, now).next
+    });
+    assert_eq!(next, Next::Wait(Some(whole_seconds(world.now) + HOUR)));
+    world.now += HOUR;
+    world.run_until_rest();
+    world.check_issued();
+    assert_eq!(world.in_use(), "two");
 }
 
 #[test]

@@ -230,14 +230,8 @@ impl World {
                 true => self.rehearses_with("two"),
                 false => self.edit(|spec| spec.rehearsal_issuer_ref = None),
             },
-            Event::AccountIsOut(name, out) => match out {
-                true => drop(self.ca.accounts.out.insert(format!("account/{name}"), Refusal::no_answer())),
-                false => drop(self.ca.accounts.out.remove(&format!("account/{name}"))),
-            },
-            Event::AccountIsRefused(name, refused) => match refused {
-                true => drop(self.ca.accounts.refused.insert(format!("account/{name}"))),
-                false => drop(self.ca.accounts.refused.remove(&format!("account/{name}"))),
-            },
+            Event::AccountIsOut(name, out) => self.account_is_out(name, out),
+            Event::AccountIsRefused(name, refused) => self.account_is_refused(name, refused),
             Event::NamesIssuer(name) => self.edit(|spec| spec.issuer_ref.name = name.to_owned()),
             Event::RenewalIsRequested(value) => self.renew_request = Some(value.to_string()),
             Event::RevocationIsRequested(reason) => self.revoke_request = reason.map(str::to_owned),

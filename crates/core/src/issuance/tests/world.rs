@@ -391,10 +391,6 @@ impl World {
         Ok(next)
     }
 
-    pub fn wanted(&self) -> Result<ValidatedCertificate, InvalidSpec> {
-        ValidatedCertificate::for_issuers(&self.spec, &self.issuers_of_spec(), None)
-    }
-
     /// What was learned about the current order.
     pub fn learned(&mut self) -> &mut Learned {
         self.state.learn()

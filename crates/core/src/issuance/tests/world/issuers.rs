@@ -10,6 +10,28 @@ impl World {
         Issuers::of(&self.spec, Some(&self.state.status), self.generation)
     }
 
+    pub fn wanted(&self) -> Result<ValidatedCertificate, InvalidSpec> {
+        ValidatedCertificate::for_issuers(&self.spec, &self.issuers_of_spec(), None)
+    }
+
+    /// All calls with the account of this issuer fail, or no longer do.
+    pub fn account_is_out(&mut self, name: &str, out: bool) {
+        let (account, accounts) = (format!("account/{name}"), &mut self.ca.accounts.out);
+        match out {
+            true => drop(accounts.insert(account, Refusal::no_answer())),
+            false => drop(accounts.remove(&account)),
+        }
+    }
+
+    /// No name is validated for the account of this issuer, or all are again.
+    pub fn account_is_refused(&mut self, name: &str, refused: bool) {
+        let (account, accounts) = (format!("account/{name}"), &mut self.ca.accounts.refused);
+        match refused {
+            true => drop(accounts.insert(account)),
+            false => drop(accounts.remove(&account)),
+        }
+    }
+
     /// The name of the issuer in use.
     pub fn in_use(&self) -> &str {
         &self.issuers_of_spec().in_use().name
