@@ -7,12 +7,13 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 
 use super::held::{is_backup, private_key};
-use super::issuers::IssuerInUse;
+use super::issuers::{IssuerInUse, candidates};
 use super::keeper::kept_by_cert_manager;
 use super::outputs::{Passwords, keystores_mark, read_passwords};
 use super::work::{ReconcileCertificate, Seen};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
+use crate::controller::issuer_record::IssuerId;
 use crate::controller::secrets;
 use crate::controller::shard::with_secret;
 use crate::runtime::clock;
@@ -110,6 +111,24 @@ impl ReconcileCertificate {
         let found = with_secret(context, &self.namespace, &self.certificate.spec.secret_name).await?;
         self.claimed_by = claimed_by(&self.certificate, &found);
         self.same_secret = names_of(&found);
+        Ok(())
+    }
+
+    /// If the state machine has chosen another issuer, looks at that one.
+    pub(super) async fn follow_issuer(&mut self, context: &Context) -> Result<(), Error> {
+        if IssuerId::in_use(&self.certificate, Some(&self.state.status)) == self.in_use.id {
+            return Ok(());
+        }
+        self.in_use = IssuerInUse::of(&self.certificate, &self.state.status, context).await?;
+        // Its defaults determine how the Secret is written.
+        let secret = self.secret.take();
+        self.see_secret(secret, context);
+        self.see_candidates(context).await
+    }
+
+    async fn see_candidates(&mut self, context: &Context) -> Result<(), Error> {
+        let wanted = self.in_use.wanted.as_ref().ok();
+        self.candidates = candidates(&self.certificate, wanted, context).await?;
         Ok(())
     }
 

@@ -3,7 +3,6 @@
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
-use super::work::ReconcileCertificate;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer::account_of;
@@ -24,7 +23,7 @@ const UNCONFIRMED: SignedDuration = SignedDuration::from_mins(1);
 
 /// The issuer in use, and what follows from it.
 pub(super) struct IssuerInUse {
-    id: IssuerId,
+    pub(super) id: IssuerId,
     /// The spec, with the defaults of this issuer.
     pub(super) wanted: Result<ValidatedCertificate, InvalidSpec>,
     pub(super) issuer: Option<IssuerRecord>,
@@ -67,40 +66,28 @@ impl IssuerInUse {
     }
 }
 
-impl ReconcileCertificate {
-    /// If the state machine has chosen another issuer, looks at that one.
-    pub(super) async fn follow_issuer(&mut self, context: &Context) -> Result<(), Error> {
-        if IssuerId::in_use(&self.certificate, Some(&self.state.status)) == self.in_use.id {
-            return Ok(());
-        }
-        self.in_use = IssuerInUse::of(&self.certificate, &self.state.status, context).await?;
-        // Its defaults determine how the Secret is written.
-        let secret = self.secret.take();
-        self.see_secret(secret, context);
-        self.see_candidates(context).await
+/// The issuers that the spec names, if it names more than one.
+pub(super) async fn candidates(
+    certificate: &Certificate,
+    wanted: Option<&ValidatedCertificate>,
+    context: &Context,
+) -> Result<Vec<Candidate>, Error> {
+    if certificate.spec.fallback_issuer_refs.is_empty() {
+        return Ok(Vec::new());
     }
-
-    /// Looks at all issuers that the spec names, if it names more than one.
-    pub(super) async fn see_candidates(&mut self, context: &Context) -> Result<(), Error> {
-        if self.certificate.spec.fallback_issuer_refs.is_empty() {
-            return Ok(());
-        }
-        let mut candidates = Vec::new();
-        for reference in issuers::all(&self.certificate.spec) {
-            let id = IssuerId::named(reference, &self.certificate);
-            let issuer = context.cache.issuer(&id);
-            let unusable = match view_issuer(&id, issuer.as_ref(), None, context).await?.0 {
-                IssuerView::NotFound => Some("it does not exist".to_owned()),
-                IssuerView::NotReady { message, .. } => Some(format!("it is not ready: {message}")),
-                IssuerView::Ready { .. } => {
-                    not_allowed(issuer.as_ref(), &self.namespace, self.in_use.wanted.as_ref().ok(), context)
-                }
-            };
-            candidates.push(Candidate { issuer: reference.clone(), unusable });
-        }
-        self.candidates = candidates;
-        Ok(())
+    let namespace = certificate.namespace().unwrap_or_default();
+    let mut candidates = Vec::new();
+    for reference in issuers::all(&certificate.spec) {
+        let id = IssuerId::named(reference, certificate);
+        let issuer = context.cache.issuer(&id);
+        let unusable = match view_issuer(&id, issuer.as_ref(), None, context).await?.0 {
+            IssuerView::NotFound => Some("it does not exist".to_owned()),
+            IssuerView::NotReady { message, .. } => Some(format!("it is not ready: {message}")),
+            IssuerView::Ready { .. } => not_allowed(issuer.as_ref(), &namespace, wanted, context),
+        };
+        candidates.push(Candidate { issuer: reference.clone(), unusable });
     }
+    Ok(candidates)
 }
 
 /// Why the issuer does not allow this Certificate, or its CA does not accept the certificate signing request in it.

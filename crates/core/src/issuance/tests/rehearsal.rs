@@ -101,7 +101,7 @@ fn a_rehearsal_issuer_that_cannot_be_used_does_not_hold_up_the_first_one() {
             let message = "no key".to_owned();
             world.issuers.insert("two".to_owned(), IssuerView::NotReady { message, ca_is_cause: false });
         },
-        |world| drop(world.ca.accounts.out.insert(TWO.to_owned(), Refusal::no_answer())),
+        |world| world.account_is_out("two", true),
         |world| {
             let refusal = Refusal { code: "rejectedIdentifier", status: Some(400), retry_after: None };
             world.ca.accounts.out.insert(TWO.to_owned(), refusal);
