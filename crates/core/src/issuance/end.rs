@@ -40,9 +40,9 @@ impl State {
             Ending::Abandoned(message) => reports.push(Report::Abandoned(message.clone())),
             Ending::Done => {
                 self.count(seen, now);
-                self.note_issuer(seen);
                 // If the answer to the write of the Secret was lost, this is not reported yet.
                 reports.extend(self.issued(seen, now));
+                self.note_issuer(seen);
             }
         }
         self.begin_withdrawal(seen, now);
@@ -129,7 +129,11 @@ impl State {
         let rehearsal = self.note_failure(seen, &failure, now);
         let Failure { reason, message, disposition, retry_after } = failure;
         let attempts = self.status.failed_issuance_attempts.unwrap_or_default().saturating_add(1);
+        // The CA for tests does not determine when the first issuer is asked.
+        let leaves_rehearsal = seen.rehearses() && disposition != Disposition::ValidationFailed;
+        let retry_after = retry_after.filter(|_| !leaves_rehearsal);
         let backoff = match disposition {
+            _ if leaves_rehearsal => seen.backoff,
             Disposition::NotAllowed => seen.backoff.slow(),
             Disposition::ForbiddenInDns => seen.backoff.often(),
             _ => seen.backoff,

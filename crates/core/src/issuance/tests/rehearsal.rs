@@ -95,13 +95,18 @@ fn the_condition_says_that_it_is_a_rehearsal() {
 #[test]
 fn a_rehearsal_issuer_that_cannot_be_used_does_not_hold_up_the_first_one() {
     type Fault = fn(&mut World);
-    let faults: [Fault; 4] = [
+    let faults: [Fault; 5] = [
         |world| drop(world.issuers.remove("two")),
         |world| {
             let message = "no key".to_owned();
             world.issuers.insert("two".to_owned(), IssuerView::NotReady { message, ca_is_cause: false });
         },
         |world| world.account_is_out("two", true),
+        |world| {
+            let retry_after = Some(Duration::from_secs(36_000));
+            let refusal = Refusal { code: "rateLimited", status: Some(429), retry_after };
+            world.ca.accounts.out.insert(TWO.to_owned(), refusal);
+        },
         |world| {
             let refusal = Refusal { code: "rejectedIdentifier", status: Some(400), retry_after: None };
             world.ca.accounts.out.insert(TWO.to_owned(), refusal);
@@ -111,7 +116,9 @@ fn a_rehearsal_issuer_that_cannot_be_used_does_not_hold_up_the_first_one() {
         let mut world = with_rehearsal();
         refuses(&mut world, &[ONE]);
         fault(&mut world);
+        let begin = world.now;
         run_to_order(&mut world, ONE, 3);
+        assert!(world.now.duration_since(begin) < SignedDuration::from_mins(30), "{number}");
         assert!(!world.events(reason::REHEARSAL_SKIPPED).is_empty(), "{number}");
         refuses(&mut world, &[]);
         world.run_until_rest();
