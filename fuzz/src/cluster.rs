@@ -173,6 +173,7 @@ fn decide_on(case: &Case) {
             password_missing: None,
             min_interval: Duration::from_secs(60),
             next_key: Some(KEY.algorithm()),
+            candidates: &[],
             issuer: &issuer,
             not_allowed: None,
             recorded: certificate.status.as_ref(),

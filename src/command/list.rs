@@ -163,7 +163,7 @@ fn rendered(certificates: &[Certificate], columns: Columns<'_>, now: Timestamp) 
     let row = |certificate: &Certificate| {
         let outlook = outlook::of_certificate(certificate, now);
         let status = certificate.status.clone().unwrap_or_default();
-        let (spec, reference) = (&certificate.spec, &certificate.spec.issuer_ref);
+        let (spec, reference) = (&certificate.spec, outlook::issuer_in_use(certificate));
         let expires = status.not_after.as_ref().map_or("-".to_owned(), |end| match wide {
             true => end.0.to_string(),
             false => away(end.0, now),

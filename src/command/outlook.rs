@@ -6,10 +6,11 @@ use kube::{Resource, ResourceExt};
 
 use super::output::{away, moment};
 use certwright_api::{
-    CONDITION_ISSUING, CONDITION_READY, Certificate, IssuerKind, IssuerStatus, RenewalPolicy,
+    CONDITION_ISSUING, CONDITION_READY, Certificate, IssuerKind, IssuerRef, IssuerStatus, RenewalPolicy,
     certificate_reason as reason,
 };
 use certwright_core::issuance::failed_generation;
+use certwright_core::issuers::Issuers;
 
 /// The state of an object.
 #[derive(Clone, Debug, PartialEq)]
@@ -211,9 +212,15 @@ pub fn certificate_named(certificate: &Certificate) -> String {
     named("Certificate", certificate.namespace().as_deref(), &certificate.name_any())
 }
 
-/// The name of the issuer of a Certificate in messages.
+/// The issuer that a Certificate uses.
+pub fn issuer_in_use(certificate: &Certificate) -> &IssuerRef {
+    let generation = certificate.metadata.generation.unwrap_or_default();
+    Issuers::of(&certificate.spec, certificate.status.as_ref(), generation).in_use()
+}
+
+/// The name of that issuer in messages.
 pub fn issuer_named(certificate: &Certificate) -> String {
-    let reference = &certificate.spec.issuer_ref;
+    let reference = issuer_in_use(certificate);
     let namespace = certificate.namespace().filter(|_| reference.kind == IssuerKind::Issuer);
     named(reference.kind.as_str(), namespace.as_deref(), &reference.name)
 }

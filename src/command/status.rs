@@ -107,7 +107,7 @@ where
 
 /// The state of the issuer of a Certificate; `None` if it cannot be read.
 async fn issuer_of(cluster: &Cluster, certificate: &Certificate) -> Option<Outlook> {
-    let reference = &certificate.spec.issuer_ref;
+    let reference = outlook::issuer_in_use(certificate);
     match reference.kind {
         IssuerKind::Issuer => outlook_of::<Issuer>(cluster, &reference.name).await,
         IssuerKind::ClusterIssuer => outlook_of::<ClusterIssuer>(cluster, &reference.name).await,

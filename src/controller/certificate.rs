@@ -5,6 +5,7 @@ mod cleanup;
 mod evidence;
 mod gather;
 mod held;
+mod issuers;
 mod keeper;
 mod order;
 mod outputs;
@@ -124,6 +125,7 @@ async fn run(work: &mut ReconcileCertificate, context: &Context) -> Result<Optio
         if !work.still_exists(context) {
             return Ok(None);
         }
+        work.follow_issuer(context).await?;
         let now = clock::now();
         let step = next_step(&work.state, &work.seen.snapshot(context), now);
         debug!(?step, "next step");
@@ -133,7 +135,7 @@ async fn run(work: &mut ReconcileCertificate, context: &Context) -> Result<Optio
             Next::Wait(until) => {
                 let until = work.state.or_expiry(&work.seen.snapshot(context), until, now);
                 let until = until.into_iter().chain(next_chore(&work.state.status));
-                return Ok(until.chain(work.look_at_issuer).min());
+                return Ok(until.chain(work.in_use.look_at_issuer).min());
             }
         }
     }

@@ -279,7 +279,7 @@ impl Context {
 
     /// Wakes the Certificates that wait for an issuer.
     pub fn wake_certificates_of(&self, issuer: &IssuerId) {
-        self.wake_certificates(&Index::Waiting(issuer.clone()), |_, of| of == issuer);
+        self.wake_certificates(&Index::Waiting(issuer.clone()), |_, of| of.contains(issuer));
     }
 
     /// Wakes the Certificates that their issuer may not allow because of the labels of their namespace.
@@ -293,7 +293,7 @@ impl Context {
     fn wake_certificates(
         &self,
         index: &Index<'_>,
-        may_get: impl Fn(&ObjectRef<Certificate>, &IssuerId) -> bool,
+        may_get: impl Fn(&ObjectRef<Certificate>, &[IssuerId]) -> bool,
     ) {
         for certificate in self.cache.certificates(index) {
             self.certificate_queue.add(ObjectRef::from_obj(&*certificate));

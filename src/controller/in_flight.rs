@@ -19,8 +19,8 @@ pub struct InFlight(Mutex<HashMap<String, Known>>);
 
 #[derive(Default)]
 struct Known {
-    /// Its name and issuer, from the start of a reconcile until it is at rest.
-    at_work: Option<(ObjectRef<Certificate>, IssuerId)>,
+    /// Its name and issuers, from the start of a reconcile until it is at rest.
+    at_work: Option<(ObjectRef<Certificate>, Vec<IssuerId>)>,
     kept: Option<Kept>,
     newest: Option<Arc<Certificate>>,
     errors: u32,
@@ -53,13 +53,13 @@ impl InFlight {
     /// seen the cluster as it was, or the watch has not delivered what it wrote.
     pub fn unsettled(
         &self,
-        which: impl Fn(&ObjectRef<Certificate>, &IssuerId) -> bool,
+        which: impl Fn(&ObjectRef<Certificate>, &[IssuerId]) -> bool,
     ) -> Vec<ObjectRef<Certificate>> {
         let all = self.0.lock();
         let written = |known: &Known| known.newest.as_deref().map(identity);
         let unsettled = all.values().filter_map(|known| known.at_work.clone().or_else(|| written(known)));
         unsettled
-            .filter(|(certificate, issuer)| which(certificate, issuer))
+            .filter(|(certificate, issuers)| which(certificate, issuers))
             .map(|(certificate, _)| certificate)
             .collect()
     }
@@ -149,8 +149,8 @@ impl InFlight {
     }
 }
 
-fn identity(certificate: &Certificate) -> (ObjectRef<Certificate>, IssuerId) {
-    (ObjectRef::from_obj(certificate), IssuerId::of(certificate))
+fn identity(certificate: &Certificate) -> (ObjectRef<Certificate>, Vec<IssuerId>) {
+    (ObjectRef::from_obj(certificate), IssuerId::all_of(certificate).collect())
 }
 
 /// Resource versions are decimal numbers that grow (Kubernetes 1.35 made comparing them part of the API).

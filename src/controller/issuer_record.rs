@@ -8,9 +8,10 @@ use kube::{Resource, ResourceExt};
 
 use certwright_api::{
     ANNOTATION_DEACTIVATE_ACCOUNT, ANNOTATION_REBIND, ANNOTATION_RETRY, ANNOTATION_ROLLOVER,
-    AcmeAccountStatus, AcmeIssuer, Allow, AnyIssuer, Certificate, FINALIZER_ACCOUNT, IssuerKind,
-    IssuerStatus, SECRET_KEY_TLS_KEY,
+    AcmeAccountStatus, AcmeIssuer, Allow, AnyIssuer, Certificate, CertificateStatus, FINALIZER_ACCOUNT,
+    IssuerKind, IssuerRef, IssuerStatus, SECRET_KEY_TLS_KEY,
 };
+use certwright_core::issuers::{self, Issuers};
 use certwright_core::naming::account_key_secret;
 
 /// Where an account's key is: namespace and name of the Secret, and the key in its data.
@@ -31,9 +32,24 @@ pub struct IssuerId {
 }
 
 impl IssuerId {
-    /// The issuer that a Certificate names.
+    /// The issuer that a Certificate uses, according to its status.
     pub fn of(certificate: &Certificate) -> Self {
-        let reference = &certificate.spec.issuer_ref;
+        Self::in_use(certificate, certificate.status.as_ref())
+    }
+
+    /// The issuer that a Certificate uses if it has this status.
+    pub fn in_use(certificate: &Certificate, status: Option<&CertificateStatus>) -> Self {
+        let generation = certificate.metadata.generation.unwrap_or_default();
+        Self::named(Issuers::of(&certificate.spec, status, generation).in_use(), certificate)
+    }
+
+    /// All issuers that a Certificate may use.
+    pub fn all_of(certificate: &Certificate) -> impl Iterator<Item = Self> {
+        issuers::named(&certificate.spec).map(|reference| Self::named(reference, certificate))
+    }
+
+    /// The issuer that a Certificate refers to like this.
+    pub fn named(reference: &IssuerRef, certificate: &Certificate) -> Self {
         let namespace = match reference.kind {
             IssuerKind::Issuer => certificate.namespace(),
             IssuerKind::ClusterIssuer => None,

@@ -19,8 +19,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-pub use self::certificates::CertificateFacts;
 use self::certificates::Certificates;
+pub use self::certificates::{CertificateFacts, PerCertificate};
 use self::durations::{Durations, durations};
 use self::issuers::Issuers;
 pub use self::labels::{ApiVerb, Part, ReconcileOutcome, RevocationOutcome};
@@ -44,6 +44,7 @@ struct Inner {
     acme_requests: Family<AcmeRequests, Counter>,
     acme_request_duration: Durations<OfOperation>,
     issuances: Family<Issuances, Counter>,
+    fallback_issuances: Counter,
     issuance_duration: Histogram,
     api_writes: Family<ApiWrites, Counter>,
     egress_refused: Family<ForPurpose, Counter>,
@@ -62,16 +63,6 @@ struct Inner {
     watch_silence: Gauge<f64, AtomicU64>,
     certificates: Certificates,
     issuers: Issuers,
-}
-
-/// Whether every Certificate has its own metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PerCertificate {
-    /// Three time series for each Certificate.
-    #[default]
-    On,
-    /// None: for clusters with more Certificates than the monitoring can take.
-    Off,
 }
 
 impl Metrics {
@@ -102,6 +93,9 @@ impl Metrics {
         );
         let issuances = Family::default();
         registry.register("issuances", "Issuances that ended, by result and reason", issuances.clone());
+        let fallback_issuances = Counter::default();
+        let help = "Certificates that a fallback issuer has issued";
+        registry.register("fallback_issuances", help, fallback_issuances.clone());
         let issuance_duration = Histogram::new([
             1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0,
         ]);
@@ -170,6 +164,7 @@ impl Metrics {
             acme_requests,
             acme_request_duration,
             issuances,
+            fallback_issuances,
             issuance_duration,
             api_writes,
             egress_refused,
@@ -217,7 +212,8 @@ impl Metrics {
     }
 
     /// A certificate is in its Secret, `took` after its issuance started, which was due for this reason.
-    pub fn issued(&self, reason: &'static str, took: Duration) {
+    pub fn issued(&self, reason: &'static str, took: Duration, by_fallback: bool) {
+        self.0.fallback_issuances.inc_by(u64::from(by_fallback));
         self.0.issuances.get_or_create(&Issuances { result: "succeeded", reason }).inc();
         self.0.issuance_duration.observe(took.as_secs_f64());
     }

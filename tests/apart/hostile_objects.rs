@@ -31,6 +31,7 @@ const DURATIONS: &[(&str, &str, &str)] = &[
     ("Certificate", "duration", "spec.duration"),
     ("Certificate", "revocation.deletionTimeout", "spec.revocation.deletionTimeout"),
     ("Certificate", "renewal.windows.windowDuration", "spec.renewal.windows[0].windowDuration"),
+    ("Certificate", "fallbackPolicy.after", "spec.fallbackPolicy.after"),
     ("Issuer", "accountKey.rolloverInterval", "spec.acme.accountKey.rolloverInterval"),
     ("Issuer", "accountPolicy.deactivationTimeout", "spec.acme.accountPolicy.deactivationTimeout"),
     ("Issuer", "dns01.cleanupTimeout", "spec.acme.solvers[0].dns01.cleanupTimeout"),
@@ -195,6 +196,7 @@ fn absurd(kind: &str, field: &str) -> Value {
             "renewal.windows.windowDuration" => {
                 spec["renewal"] = json!({ "windows": [{ "cron": "0 2 * * 6", "windowDuration": ABSURD }] });
             }
+            "fallbackPolicy.after" => spec["fallbackPolicy"] = json!({ "after": ABSURD }),
             field => spec[field] = json!(ABSURD),
         }
         return spec;

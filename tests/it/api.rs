@@ -73,6 +73,24 @@ async fn a_certificate_that_cannot_be_honoured_is_refused_with_a_sentence() -> R
             ),
             ("dnsNames: [a.test], revocation: { onDelete: superseded, deletionTimeout: 1d }", "deletionTimeout"),
             ("dnsNames: [a.test], revocation: { onRevoked: Never }", "supported values: \"Reissue\", \"Report\""),
+            (
+                "dnsNames: [a.test], fallbackIssuerRefs: [{ name: b }, { name: ca }]",
+                "fallbackIssuerRefs: must not name the issuer in issuerRef",
+            ),
+            (
+                "dnsNames: [a.test], fallbackIssuerRefs: [{ name: b }, { name: b, kind: Issuer }]",
+                "fallbackIssuerRefs: must not name an issuer twice",
+            ),
+            ("dnsNames: [a.test], fallbackPolicy: { after: 721h }", "must be a duration from 0s to 720h"),
+            ("dnsNames: [a.test], fallbackPolicy: { validationFailures: 0 }", "fallbackPolicy.validationFailures"),
+            (
+                "dnsNames: [a.test], rehearsalIssuerRef: { name: ca }",
+                "rehearsalIssuerRef: must not name the issuer in issuerRef",
+            ),
+            (
+                "dnsNames: [a.test], fallbackIssuerRefs: [{ name: b }], rehearsalIssuerRef: { name: b }",
+                "rehearsalIssuerRef: must not name an issuer in fallbackIssuerRefs",
+            ),
             ("dnsNames: [a.test], renewal: { policy: Never }", "supported values: \"RenewBefore\", \"Disabled\""),
             (
                 "dnsNames: [a.test], renewal: { policy: Disabled, windows: [{ cron: '0 2 * * *', windowDuration: 1h }] }",

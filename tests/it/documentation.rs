@@ -181,7 +181,7 @@ fn used() -> Result<Metrics> {
     let metrics = Metrics::new(PerCertificate::On);
     metrics.reconciled("Certificate", ReconcileOutcome::Unchanged, Duration::from_millis(2));
     metrics.acme_requested("newOrder", Some(201), Duration::from_millis(200));
-    metrics.issued(certificate_reason::RENEWAL_DUE, Duration::from_secs(3));
+    metrics.issued(certificate_reason::RENEWAL_DUE, Duration::from_secs(3), true);
     metrics.api_written("Secret", ApiVerb::Patch);
     metrics.record_left_behind();
     metrics.egress_refused("acme");

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 pub use self::status::*;
 use crate::bounds::{self, MAX_ANNOTATION, MAX_CSR, MAX_LABEL, MAX_NAMES};
 use crate::duration::{Lifetime, RenewBefore};
+use crate::fallback::{FallbackPolicy, MAX_FALLBACK_ISSUERS};
 use crate::issuer_ref::IssuerRef;
 use crate::outputs::{AdditionalOutputFormat, Keystores};
 use crate::renewal::CertificateRenewal;
@@ -64,7 +65,15 @@ use crate::unsupported::UnsupportedCertificateFields;
     validation = Rule::new("!(has(self.csr) && has(self.revocation))")
         .message("csr: only certificates whose private key is in the Secret are revoked; remove revocation"),
     validation = Rule::new("!(has(self.renewBefore) && has(self.renewBeforePercentage))")
-        .message("renewBefore and renewBeforePercentage are mutually exclusive; remove one")
+        .message("renewBefore and renewBeforePercentage are mutually exclusive; remove one"),
+    validation = Rule::new("!has(self.fallbackIssuerRefs) || self.fallbackIssuerRefs.all(one, one.name != self.issuerRef.name || one.kind != self.issuerRef.kind)")
+        .message("fallbackIssuerRefs: must not name the issuer in issuerRef"),
+    validation = Rule::new("!has(self.fallbackIssuerRefs) || self.fallbackIssuerRefs.all(one, self.fallbackIssuerRefs.exists_one(other, other.name == one.name && other.kind == one.kind))")
+        .message("fallbackIssuerRefs: must not name an issuer twice"),
+    validation = Rule::new("!has(self.rehearsalIssuerRef) || self.rehearsalIssuerRef.name != self.issuerRef.name || self.rehearsalIssuerRef.kind != self.issuerRef.kind")
+        .message("rehearsalIssuerRef: must not name the issuer in issuerRef"),
+    validation = Rule::new("!has(self.rehearsalIssuerRef) || !has(self.fallbackIssuerRefs) || !self.fallbackIssuerRefs.exists(one, one.name == self.rehearsalIssuerRef.name && one.kind == self.rehearsalIssuerRef.kind)")
+        .message("rehearsalIssuerRef: must not name an issuer in fallbackIssuerRefs")
 )]
 pub struct CertificateSpec {
     /// Name of the Secret, in the Certificate's namespace, that stores `tls.crt`, `tls.key` and, if known, `ca.crt`. It is
@@ -105,6 +114,21 @@ pub struct CertificateSpec {
     pub csr: Option<String>,
     /// The issuer to request the certificate from.
     pub issuer_ref: IssuerRef,
+    /// Issuers to try, in this order, when the one in `issuerRef` cannot issue. Each renewal begins with `issuerRef` again.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "bounds::list::<_, _, MAX_FALLBACK_ISSUERS>"
+    )]
+    #[schemars(length(max = MAX_FALLBACK_ISSUERS))]
+    pub fallback_issuer_refs: Vec<IssuerRef>,
+    /// When the next of these issuers is tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback_policy: Option<FallbackPolicy>,
+    /// An issuer with a CA for tests, such as the staging environment of the CA in `issuerRef`. After a failed validation, the
+    /// next attempts go there, until all names are validated; then `issuerRef` is used again. No certificate is requested from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsal_issuer_ref: Option<IssuerRef>,
     /// The certificate's private key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private_key: Option<CertificatePrivateKey>,

@@ -238,6 +238,14 @@ pub mod certificate_reason {
         AA_COMPROMISE = "AACompromise";
         /// The certificate is for another private key than `spec.csr`.
         CSR_CHANGED = "CSRChanged";
+        /// The issuer in use cannot issue, so another one of the spec is tried. Events only.
+        FALLING_BACK = "FallingBack";
+        /// A validation failed, so the next attempts go to the rehearsal issuer. Events only.
+        REHEARSING = "Rehearsing";
+        /// The rehearsal succeeded, so the first issuer is asked again. Events only.
+        REHEARSED = "Rehearsed";
+        /// The rehearsal issuer cannot be used, so the first issuer is asked again. Events only.
+        REHEARSAL_SKIPPED = "RehearsalSkipped";
     }
 }
 

@@ -35,6 +35,9 @@ pub type SelfCheckTimeout = Bounded<0, DAY>;
 /// How often a CA is asked for a suggested renewal time.
 pub type CheckInterval = Bounded<MINUTE, DAY>;
 
+/// How long an issuer has to be unable to issue before another one is tried.
+pub type FallbackAfter = Bounded<0, { 30 * DAY }>;
+
 /// A duration in the operator's settings.
 pub type SettingDuration = Bounded<0, TEN_YEARS>;
 

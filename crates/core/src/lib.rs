@@ -16,6 +16,7 @@
 //! - [`remedy`]: what a person does about an error of the CA;
 //! - [`conditions`] and [`events`]: what is reported;
 //! - [`kstatus`]: the meaning of conditions for GitOps tools;
+//! - [`issuers`]: which of its issuers a Certificate uses;
 //! - [`duplicates`]: duplicate certificates, whose number CAs limit;
 //! - [`ledger`]: verifies which entries of a status the operator wrote;
 //! - [`outage`]: whether the API server is away, or a single request has failed;
@@ -47,6 +48,7 @@ pub mod fair_slots;
 mod fate;
 pub mod issuance;
 mod issue_value;
+pub mod issuers;
 pub mod kstatus;
 pub mod ledger;
 pub mod naming;

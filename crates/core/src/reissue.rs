@@ -124,7 +124,7 @@ impl Due {
     }
 
     /// Whether the certificate in the Secret nevertheless matches the spec.
-    fn leaves_ready(&self) -> bool {
+    pub(crate) fn leaves_ready(&self) -> bool {
         matches!(self.reason, reason::RENEWAL_DUE | reason::RENEWAL_REQUESTED)
     }
 }
@@ -251,9 +251,11 @@ fn algorithm_differs(current: &Current<'_>) -> Option<Due> {
 }
 
 fn issuer_differs(current: &Current<'_>) -> Option<Due> {
-    let wanted = (current.wanted.issuer_name.as_str(), current.wanted.issuer_kind.as_str());
+    let first = &current.wanted.first_issuer;
+    let wanted = (first.name.as_str(), first.kind.as_str());
     let found = current.secret.issuer.as_ref().map(|(name, kind)| (name.as_str(), kind.as_str()));
-    (found != Some(wanted)).then(|| Due {
+    let accepted = found.is_some_and(|(name, kind)| current.wanted.accepts_issuer(name, kind));
+    (!accepted).then(|| Due {
         reason: reason::ISSUER_CHANGED,
         message: match found {
             Some((name, kind)) => {

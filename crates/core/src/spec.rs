@@ -1,6 +1,7 @@
 //! Validates a Certificate's spec once: everything derived from a [`ValidatedCertificate`] cannot fail.
 
 pub mod csr;
+mod issuers;
 pub mod names;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,6 +9,7 @@ use std::net::IpAddr;
 
 use jiff::SignedDuration;
 
+use crate::issuers::FallbackRule;
 use crate::naming::digest;
 use crate::outputs::Outputs;
 use crate::renewal::{InvalidWindow, RenewalRule, Windows};
@@ -15,7 +17,7 @@ use crate::secret::{TYPE_OPAQUE, TYPE_TLS};
 use certwright_acme::Identifier;
 use certwright_api::bounds::MAX_DNS_NAME;
 use certwright_api::{
-    CertificateDefaults, CertificatePrivateKey, CertificateSpec, IssuerKind, PrivateKeyAlgorithm,
+    CertificateDefaults, CertificatePrivateKey, CertificateSpec, IssuerKind, IssuerRef, PrivateKeyAlgorithm,
     PrivateKeyEncoding, RenewalPolicy, RevocationPolicy, RevokedPolicy, RotationPolicy, SecretTemplate,
 };
 use certwright_pki::{Curve, KeyAlgorithm, KeyEncoding, SigningRequest, Subject};
@@ -38,10 +40,22 @@ pub struct ValidatedCertificate {
     pub encoding: KeyEncoding,
     /// Whether each issuance has a new private key.
     pub rotation: RotationPolicy,
-    /// Kind of the issuer.
+    /// Kind of the issuer in use.
     pub issuer_kind: IssuerKind,
-    /// Name of the issuer.
+    /// Name of the issuer in use.
     pub issuer_name: String,
+    /// The issuer in `issuerRef`.
+    pub first_issuer: IssuerRef,
+    /// The issuer that is tried: the one in use, unless that one rehearses for it.
+    pub tried_issuer: IssuerRef,
+    /// The issuer for rehearsals.
+    pub rehearsal_issuer: Option<IssuerRef>,
+    /// Whether the issuer in use is that one.
+    pub rehearses: bool,
+    /// The fallback issuer that issued the certificate in the Secret.
+    pub issued_by: Option<IssuerRef>,
+    /// When the next issuer is tried; `None` if there is only one.
+    pub fallback: Option<FallbackRule>,
     /// The profile to request, instead of the issuer's.
     pub profile: Option<String>,
     /// The lifetime to request, if the issuer requests one.
@@ -159,6 +173,12 @@ impl ValidatedCertificate {
             rotation: rotation(spec, key.rotation_policy.unwrap_or_default()),
             issuer_kind: spec.issuer_ref.kind,
             issuer_name: spec.issuer_ref.name.clone(),
+            first_issuer: spec.issuer_ref.clone(),
+            tried_issuer: spec.issuer_ref.clone(),
+            rehearsal_issuer: spec.rehearsal_issuer_ref.clone(),
+            rehearses: false,
+            issued_by: None,
+            fallback: FallbackRule::of(spec),
             profile: spec.profile.clone().filter(|profile| !profile.is_empty()),
             duration: spec.duration.map(SignedDuration::from),
             renewal: renewal_rule(spec, defaults),

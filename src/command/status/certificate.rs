@@ -11,6 +11,7 @@ use certwright_api::{
     CONDITION_RENEWAL_WINDOW, CONDITION_REVOCATION, CONDITION_REVOKED, Certificate, CertificateStatus,
     certificate_reason as reason,
 };
+use certwright_core::issuers::{Issuers, in_words};
 use certwright_core::spec::names;
 
 /// The screen. `issuer` is the state of its issuer, if it is known.
@@ -64,6 +65,7 @@ fn facts(
     [
         field("Names", &names::requested(spec).join(", ")),
         field("Issuer", &format!("{}: {stands}", outlook::issuer_named(certificate))),
+        optional("Instead of", instead_of(certificate, status)),
         field("Secret", &spec.secret_name),
         optional("Expires", at(status.not_after.as_ref())),
         optional("Renewal", at(status.renewal_time.as_ref())),
@@ -79,6 +81,20 @@ fn facts(
         to_be_removed(status, now),
     ]
     .concat()
+}
+
+/// The issuer in `issuerRef`, and why it is not used.
+fn instead_of(certificate: &Certificate, status: &CertificateStatus) -> Option<String> {
+    let (spec, generation) = (&certificate.spec, certificate.metadata.generation.unwrap_or_default());
+    let issuers = Issuers::of(spec, Some(status), generation);
+    let first = in_words(issuers.first);
+    if issuers.rehearsal.is_some() {
+        return Some(format!("{first}, until all names are validated in a rehearsal"));
+    }
+    let attempt = status.attempt.as_ref().and_then(|attempt| attempt.message.as_ref());
+    let issued_by = status.issued_by.as_ref().map(|by| &by.message);
+    let why = attempt.or(issued_by).map_or("", String::as_str);
+    (issuers.tried != issuers.first).then(|| format!("{first}, which could not issue: {why}"))
 }
 
 /// A condition other than the main ones.

@@ -29,7 +29,7 @@ pub enum Index<'a> {
     AccountSecret(String),
     /// Those that an object with this uid owns.
     Owner(&'a str),
-    /// Certificates that are not ready, or being issued, by their issuer.
+    /// Certificates that are not ready, or being issued, by each issuer that they may use.
     Waiting(IssuerId),
     /// Certificates whose challenges are presented, by their issuer.
     ValidatingFor(IssuerId),
@@ -75,7 +75,7 @@ impl Held for Certificate {
             index.push(Index::NotAllowed(namespace));
         }
         if !is_true(conditions, CONDITION_READY) || is_true(conditions, CONDITION_ISSUING) {
-            index.push(Index::Waiting(IssuerId::of(self)));
+            index.extend(IssuerId::all_of(self).map(Index::Waiting));
         }
         if let Some(status) = status.filter(|status| !status.challenges.is_empty()) {
             index.push(Index::Presenting(namespace));

@@ -13,6 +13,7 @@ use crate::runtime::metrics::RevocationOutcome;
 use certwright_acme::Account;
 use certwright_core::account::AccountRefusal;
 use certwright_core::issuance::{Consequence, Ending, IssuanceStep, Next, Outcome, Report};
+use certwright_core::issuers;
 use certwright_core::records;
 use certwright_core::reissue::Urgency;
 use certwright_core::revocation::RevocationTask;
@@ -58,6 +59,8 @@ impl ReconcileCertificate {
             IssuanceStep::Abandon { message } => Outcome::Ended(Ending::Abandoned(message)),
             IssuanceStep::Fail(failure) => Outcome::Ended(Ending::Failed(failure)),
             IssuanceStep::Remove(leftovers) => self.remove(&leftovers, context).await?,
+            IssuanceStep::EndRehearsal(rehearsal) => Outcome::Ended(Ending::Rehearsed(rehearsal)),
+            IssuanceStep::UseIssuer(issuer) => Outcome::IssuerChosen(issuer),
             IssuanceStep::RecordRevoked(finding) => Outcome::RevokedRecorded(finding),
             IssuanceStep::ReadRevocationList { url, patience } => {
                 let _ = timeout(patience, context.revocation_lists.fetch_now(&url)).await;
@@ -104,10 +107,10 @@ impl ReconcileCertificate {
             Report::Event(event) => self.news.push(event),
             Report::LeaveSlot => self.leave_slot(context),
             Report::Account { disposition, reason, message } => {
-                if let Some(issuer) = &self.issuer {
+                if let Some(issuer) = &self.in_use.issuer {
                     let generation = issuer.generation;
                     let refusal = AccountRefusal { generation, disposition, reason, message };
-                    let key = self.account.as_ref().map(Account::thumbprint);
+                    let key = self.in_use.account.as_ref().map(Account::thumbprint);
                     context.account_refusals.pass(issuer.id.clone(), refusal, key, clock::now());
                     context.wake_issuer(&issuer.id);
                 }
@@ -132,9 +135,13 @@ impl ReconcileCertificate {
             Report::AskedAgain(error, soon) => {
                 debug!(error, %soon, "the CA failed temporarily; asking again soon");
             }
-            Report::Issued { why, took, serial_number, not_after } => {
-                info!(serial_number, %not_after, "issued");
-                context.metrics.issued(why, took);
+            Report::FellBack(from, to) => {
+                let (from, to) = (issuers::in_words(&from), issuers::in_words(&to));
+                info!(from, to, "the issuer could not issue; trying another one");
+            }
+            Report::Issued { why, took, serial_number, not_after, by_fallback } => {
+                info!(serial_number, %not_after, by_fallback, "issued");
+                context.metrics.issued(why, took, by_fallback);
             }
             Report::LeftBehind(record, words) => {
                 warn!(fqdn = record.fqdn, words, "a TXT record is left behind");
@@ -186,12 +193,15 @@ impl ReconcileCertificate {
 
     /// The account of the issuer.
     pub(super) fn account(&self) -> Result<Account, Error> {
-        self.account.clone().ok_or(Error::Bug("a step that calls the CA was decided on without an account"))
+        self.in_use
+            .account
+            .clone()
+            .ok_or(Error::Bug("a step that calls the CA was decided on without an account"))
     }
 
     fn take_slot(&mut self, urgency: Urgency, context: &Context) -> Result<Outcome, Error> {
         let account =
-            self.slot_at.clone().ok_or(Error::Bug("an order slot was requested without an issuer"))?;
+            self.in_use.slot_at.clone().ok_or(Error::Bug("an order slot was requested without an issuer"))?;
         let reference = ObjectRef::new(&self.name).within(&self.namespace);
         let taken = context.order_slots.take(&account, &self.uid, reference, urgency);
         self.queued = !taken;
@@ -207,7 +217,7 @@ impl ReconcileCertificate {
     /// Gives up an order slot that is not used: the issuer has changed, or nothing is to be ordered.
     pub(super) fn leave_unused_slot(&mut self, context: &Context) {
         let used = (self.state.progress.slot || self.queued) && !self.at_rest;
-        let but = self.slot_at.as_ref().filter(|_| used);
+        let but = self.in_use.slot_at.as_ref().filter(|_| used);
         let next = context.order_slots.free_elsewhere(&self.uid, but);
         next.into_iter().for_each(|next| context.certificate_queue.add(next));
     }

@@ -19,7 +19,9 @@ use certwright_core::revocation;
 impl Seen {
     /// What is known without the status. Nothing is known without an issuer that allows this Certificate.
     fn known<'a>(&'a self, context: &'a Context) -> Option<Known<'a>> {
-        let (Ok(wanted), Some(issuer), None) = (&self.wanted, &self.issuer, &self.not_allowed) else {
+        let (Ok(wanted), Some(issuer), None) =
+            (&self.in_use.wanted, &self.in_use.issuer, &self.in_use.not_allowed)
+        else {
             return None;
         };
         Some(Known {

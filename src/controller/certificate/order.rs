@@ -52,7 +52,7 @@ impl ReconcileCertificate {
         context: &Context,
     ) -> Result<Outcome, Error> {
         let account = self.account()?;
-        let issuer = self.issuer.clone().ok_or(Error::Bug("there is an account, and no issuer"))?;
+        let issuer = self.in_use.issuer.clone().ok_or(Error::Bug("there is an account, and no issuer"))?;
         let secrets = secrets_namespace(&issuer, &context.config.namespace);
         let cluster_wide = issuer.id.kind == IssuerKind::ClusterIssuer;
         let (located, mut failures) =
@@ -73,7 +73,7 @@ impl ReconcileCertificate {
         let status = &self.state.status;
         let challenges = &status.challenges;
         let refused = presenter::refused_routes(context, &self.namespace, &self.uid, challenges).await?;
-        let rolled_over = self.issuer.as_ref().and_then(|issuer| issuer.account());
+        let rolled_over = self.in_use.issuer.as_ref().and_then(|issuer| issuer.account());
         let rolled_over = rolled_over.is_some_and(|acme| acme.last_key_rollover.is_some());
         let learned = self.state.learned();
         let settings = |challenge: &ChallengeStatus| {
@@ -136,14 +136,14 @@ impl ReconcileCertificate {
 
     pub(super) async fn finalize(&mut self, url: &str) -> Result<Outcome, Error> {
         let (account, key) = (self.account()?, self.key_of_order()?);
-        let wanted = self.wanted.as_ref().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
+        let wanted = self.in_use.wanted.as_ref().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
         let key = match key {
             OrderKey::Own(key) => key,
             OrderKey::Elsewhere(request) => {
                 return Ok(Outcome::Finalized(account.finalize(url, &request.der).await));
             }
         };
-        let hash = match self.issuer.as_ref().and_then(|issuer| issuer.spec.csr_signature_hash) {
+        let hash = match self.in_use.issuer.as_ref().and_then(|issuer| issuer.spec.csr_signature_hash) {
             Some(CsrSignatureHash::Sha256) => SignatureHash::Sha256,
             Some(CsrSignatureHash::MatchKey) | None => SignatureHash::MatchKey,
         };
@@ -156,8 +156,8 @@ impl ReconcileCertificate {
     /// Downloads the certificate, chooses the chain and checks it.
     pub(super) async fn download(&mut self, url: &str) -> Result<Outcome, Error> {
         let (account, key) = (self.account()?, self.key_of_order()?);
-        let wanted = self.wanted.as_ref().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
-        let preferred = self.issuer.as_ref().and_then(|issuer| issuer.spec.preferred_chain.as_deref());
+        let wanted = self.in_use.wanted.as_ref().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
+        let preferred = self.in_use.issuer.as_ref().and_then(|issuer| issuer.spec.preferred_chain.as_deref());
         let chosen = choose_chain(&account, url, preferred).await;
         Ok(Outcome::Downloaded(chosen.map(|(pem, not_offered)| {
             let (public_key, now) = (key.public_key_der(), self.at_ca(clock::now()));
@@ -170,7 +170,7 @@ impl ReconcileCertificate {
     /// Deactivates authorizations that are still pending, so that they do not count against the account. If that fails, they
     /// expire at the CA.
     pub(super) async fn give_up_authorizations(&self, authorizations: &[String]) {
-        let Some(account) = &self.account else { return };
+        let Some(account) = &self.in_use.account else { return };
         let calls = authorizations.iter().map(|url| account.deactivate_authorization(url));
         for error in futures::future::join_all(calls).await.into_iter().filter_map(Result::err) {
             tracing::debug!(%error, "could not deactivate a pending authorization");
@@ -180,7 +180,7 @@ impl ReconcileCertificate {
     /// The key of this issuance: the one generated for it, the current one if it is reused, or the one in the spec's certificate
     /// signing request.
     pub(super) fn key_of_order(&self) -> Result<OrderKey, Error> {
-        let wanted = self.wanted.as_ref().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
+        let wanted = self.in_use.wanted.as_ref().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
         if let Some(request) = &wanted.csr {
             return Ok(OrderKey::Elsewhere(request.clone()));
         }

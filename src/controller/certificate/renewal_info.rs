@@ -13,7 +13,7 @@ use certwright_core::renewal::NoSuggestion;
 impl Seen {
     /// Whether the CA is asked for renewal information. Without an issuer, its last answer still counts.
     pub(super) fn asks_ca(&self) -> bool {
-        let source = self.issuer.as_ref().and_then(|issuer| issuer.spec.renewal_information_source);
+        let source = self.in_use.issuer.as_ref().and_then(|issuer| issuer.spec.renewal_information_source);
         source.unwrap_or_default() == RenewalInformationSource::Ari
     }
 }

@@ -17,12 +17,12 @@ use crate::runtime::clock;
 use certwright_core::issuance::Outcome;
 use certwright_core::signing_request::is_for_request;
 use certwright_core::spec::ValidatedCertificate;
-use certwright_core::tls_secret::{tls_annotations, tls_data};
+use certwright_core::tls_secret::{self, tls_annotations, tls_data};
 
 impl ReconcileCertificate {
     /// Generates the private key of this issuance and stores it.
     pub(super) async fn store_key(&mut self, context: &Context) -> Result<Outcome, Error> {
-        let wanted = self.wanted.as_ref().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
+        let wanted = self.in_use.wanted.as_ref().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
         let key = context.key_makers.make(wanted.key, &self.namespace).await?;
         let name = self.next_key_name();
         let pem = key.to_pem(wanted.encoding)?;
@@ -59,7 +59,7 @@ impl ReconcileCertificate {
 
     /// Writes the TLS Secret, whole and in one write.
     pub(super) async fn store_certificate(&mut self, context: &Context) -> Result<Outcome, Error> {
-        let wanted = self.wanted.clone().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
+        let wanted = self.in_use.wanted.clone().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
         let chain = self.state.learned().chain.clone();
         let chain = chain.ok_or(Error::Bug("there is no certificate to store"))?;
         let key = self.key_of_order()?;
@@ -83,7 +83,10 @@ impl ReconcileCertificate {
     }
 
     async fn write_again(&mut self, from: Option<Secret>, context: &Context) -> Result<(), Error> {
-        let wanted = self.wanted.clone().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
+        let wanted = self.in_use.wanted.clone().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
+        // The issuer in use may be another one than the one that has issued it.
+        let issuer = from.as_ref().and_then(|secret| tls_secret::view(secret, None, true).issuer);
+        let wanted = wanted.issued_by_this(issuer.as_ref());
         let held = from.and_then(|secret| Held::by(&secret, &wanted));
         let held = held.ok_or(Error::Bug("there is no certificate to write again"))?;
         self.write_secret(&wanted, &held, context).await
@@ -91,7 +94,7 @@ impl ReconcileCertificate {
 
     /// Stores a backup of the certificate and key of the TLS Secret in the Secret for the key of an issuance.
     pub(super) async fn keep_backup(&mut self, context: &Context) -> Result<(), Error> {
-        let (Ok(wanted), Some(secret)) = (&self.wanted, &self.secret) else { return Ok(()) };
+        let (Ok(wanted), Some(secret)) = (&self.in_use.wanted, &self.secret) else { return Ok(()) };
         let Some(held) = Held::by(secret, wanted) else { return Ok(()) };
         let name = self.next_key_name();
         let kept = secrets::Written {

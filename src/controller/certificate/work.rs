@@ -7,20 +7,18 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ObjectReference, Secret};
 use kube::{Resource, ResourceExt};
 
+use super::issuers::IssuerInUse;
 use super::outputs::Passwords;
 use crate::controller::context::Context;
-use crate::controller::issuer_record::{AccountSecret, IssuerRecord};
-use certwright_acme::Account;
 use certwright_api::{CaaCheck, Certificate};
 use certwright_core::deletion::Deletion;
 use certwright_core::events::Event;
-use certwright_core::issuance::{IssuerView, Memory, Snapshot, State};
+use certwright_core::issuance::{Candidate, Memory, Snapshot, State};
 use certwright_core::ledger::Unverified;
 use certwright_core::naming::next_private_key_secret;
 use certwright_core::reissue::SecretView;
 use certwright_core::renewal::{RenewalInfoPoll, RenewalInfoPolling};
 use certwright_core::revoked::Finding;
-use certwright_core::spec::{InvalidSpec, ValidatedCertificate};
 use certwright_pki::PrivateKey;
 
 /// One reconcile of a Certificate.
@@ -58,7 +56,10 @@ pub(super) struct Seen {
     pub(super) namespace: String,
     pub(super) name: String,
     pub(super) uid: String,
-    pub(super) wanted: Result<ValidatedCertificate, InvalidSpec>,
+    /// The issuer in use.
+    pub(super) in_use: IssuerInUse,
+    /// The issuers that the spec names, if it names more than one.
+    pub(super) candidates: Vec<Candidate>,
     /// The names of the Certificates that name the same Secret.
     pub(super) same_secret: Vec<String>,
     pub(super) claimed_by: Option<String>,
@@ -76,15 +77,6 @@ pub(super) struct Seen {
     pub(super) backup_view: Option<SecretView>,
     /// The key that is stored for this issuance.
     pub(super) next_key: Option<PrivateKey>,
-    pub(super) issuer: Option<IssuerRecord>,
-    pub(super) issuer_view: IssuerView,
-    /// Why the issuer does not allow this Certificate.
-    pub(super) not_allowed: Option<String>,
-    pub(super) account: Option<Account>,
-    /// When to look again at an issuer that another shard serves: nothing may report that it can be used again.
-    pub(super) look_at_issuer: Option<Timestamp>,
-    /// The account whose order slots are used.
-    pub(super) slot_at: Option<AccountSecret>,
     /// Whether it waits for a slot.
     pub(super) queued: bool,
     /// When the CA was last asked for renewal information.
@@ -104,7 +96,7 @@ impl Seen {
             generation: self.generation(),
             labels: self.certificate.labels(),
             renew_request: self.renew_request(),
-            wanted: &self.wanted,
+            wanted: &self.in_use.wanted,
             claimed_by: self.claimed_by.as_deref(),
             kept_by: self.kept_by.as_deref(),
             secret: &self.secret_view,
@@ -113,10 +105,11 @@ impl Seen {
             duplicate_limit: context.config.duplicate_certificate_limit,
             min_interval: context.config.min_issuance_interval,
             next_key: self.next_key.as_ref().map(PrivateKey::algorithm),
-            issuer: &self.issuer_view,
-            not_allowed: self.not_allowed.as_deref(),
+            issuer: &self.in_use.issuer_view,
+            candidates: &self.candidates,
+            not_allowed: self.in_use.not_allowed.as_deref(),
             recorded: self.certificate.status.as_ref(),
-            asks_lifetime: self.issuer.as_ref().and_then(|issuer| issuer.spec.enable_duration_feature)
+            asks_lifetime: self.in_use.issuer.as_ref().and_then(|issuer| issuer.spec.enable_duration_feature)
                 == Some(true),
             checks_caa: self.checks_caa(),
             backoff: context.config.backoff,
@@ -136,7 +129,7 @@ impl Seen {
 
     /// Whether CAA records are checked before an order is placed.
     fn checks_caa(&self) -> bool {
-        let check = self.issuer.as_ref().and_then(|issuer| issuer.spec.caa_check);
+        let check = self.in_use.issuer.as_ref().and_then(|issuer| issuer.spec.caa_check);
         check.unwrap_or_default() == CaaCheck::Enforce
     }
 
@@ -148,7 +141,7 @@ impl Seen {
 
     /// How far the CA's clock is ahead.
     pub(super) fn ca_ahead(&self) -> Option<SignedDuration> {
-        self.account.as_ref()?.server().ahead()
+        self.in_use.account.as_ref()?.server().ahead()
     }
 
     /// The CA's time when it is `now` here.

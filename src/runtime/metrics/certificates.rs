@@ -10,7 +10,15 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
-use super::PerCertificate;
+/// Whether every Certificate has its own metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PerCertificate {
+    /// Three time series for each Certificate.
+    #[default]
+    On,
+    /// None: for clusters with more Certificates than the monitoring can take.
+    Off,
+}
 
 /// The facts about a Certificate that are exported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

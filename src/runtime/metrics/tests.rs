@@ -6,7 +6,7 @@ fn names_and_labels_are_those_that_are_documented() {
     metrics.reconciled("Certificate", ReconcileOutcome::Unchanged, Duration::from_millis(2));
     metrics.acme_requested("newOrder", Some(201), Duration::from_millis(200));
     metrics.acme_requested("newOrder", None, Duration::from_secs(30));
-    metrics.issued("Renewing", Duration::from_secs(3));
+    metrics.issued("Renewing", Duration::from_secs(3), true);
     metrics.issuance_failed("RateLimited");
     metrics.api_written("Secret", ApiVerb::Patch);
     metrics.leading(true);

@@ -192,6 +192,7 @@ pub fn status_at_rest(
         next_key: None,
         issuer: &issuer,
         not_allowed: None,
+        candidates: &[],
         recorded: certificate.status.as_ref(),
         asks_lifetime: false,
         checks_caa: false,

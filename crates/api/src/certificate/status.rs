@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::dns01::Dns01Solver;
+use crate::fallback::{AttemptStatus, IssuedByStatus};
 use crate::renewal::CertificateAcmeStatus;
 use crate::revocation::RevocationStatus;
 use crate::revoked::RevokedStatus;
@@ -92,6 +93,12 @@ pub struct CertificateStatus {
     /// The last certificate that the CA revoked without being asked by the operator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revoked: Option<RevokedStatus>,
+    /// The fallback issuer that issued the certificate in the Secret. Absent if `spec.issuerRef` did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issued_by: Option<IssuedByStatus>,
+    /// The issuers that the current issuance has tried. Absent if `spec.issuerRef` is in use and has not failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<AttemptStatus>,
 }
 
 /// A check of the Secret.

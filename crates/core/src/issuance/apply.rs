@@ -33,7 +33,11 @@ impl State {
                 if makes_room || self.status.order.is_none() {
                     consequence.reports.push(self.leave_slot());
                 }
-                consequence
+                match self.note_wait(seen, reason, now) {
+                    // The wait may end earlier.
+                    true => Consequence::decide(consequence.reports),
+                    false => consequence,
+                }
             }
             Outcome::BackedOff { until } => {
                 self.report_backoff(seen, now);
@@ -98,7 +102,7 @@ impl State {
             Outcome::Unsignable(words) => self.end(seen, Ending::Failed(unsignable(&words)), now),
             Outcome::Finalized(answer) => self.answered(seen, answer, now, |state, answer| {
                 state.learn().finalized = Some(now);
-                state.progress.stumbles = 0;
+                state.note_progress(seen);
                 state.saw_order(answer, now);
                 Consequence::decide(vec![state.leave_slot()])
             }),
@@ -135,6 +139,7 @@ impl State {
             }
             Outcome::RevokedRecorded(finding) => self.record_revoked(seen, &finding, now),
             Outcome::RevocationListRead => self.saw_revocation_list(seen),
+            Outcome::IssuerChosen(issuer) => self.use_issuer(seen, issuer, now),
         }
     }
 
@@ -207,7 +212,7 @@ impl State {
         });
         self.status.authorization_expires = None;
         self.report_wait(seen, reason::ORDERING, "The order is placed", now);
-        self.progress.stumbles = 0;
+        self.note_progress(seen);
         self.saw_order(answer, now);
         Consequence::decide(vec![Report::Placed(url)])
     }
@@ -257,7 +262,7 @@ impl State {
         if let Some(error) = refusal {
             return self.refused(seen, error, now);
         }
-        self.progress.stumbles = 0;
+        self.note_progress(seen);
         let learned = self.learn();
         taken.iter().for_each(|answer| saw_challenge(learned, &answer.value));
         learned.poll.retry_after = taken.iter().filter_map(|answer| answer.retry_after).max();
@@ -316,8 +321,9 @@ impl State {
             ),
             false => String::new(),
         };
+        let instead = self.in_use_instead(seen);
         let note = format!(
-            "Issued by {}: serial number {}, valid until {}{duration}",
+            "Issued by {}: serial number {}, valid until {}{duration}{instead}",
             leaf.issuer_name, leaf.serial_number, leaf.not_after
         );
         let mut reports = vec![
@@ -326,6 +332,7 @@ impl State {
                 took,
                 serial_number: leaf.serial_number.clone(),
                 not_after: leaf.not_after,
+                by_fallback: !instead.is_empty(),
             },
             Report::Event(Event::normal(reason::ISSUED, "Issue", note)),
         ];

@@ -32,16 +32,17 @@ impl State {
     pub(super) fn end(&mut self, seen: &Snapshot<'_>, ending: Ending, now: Timestamp) -> Consequence {
         let mut reports = Vec::new();
         match &ending {
-            Ending::Failed(failure) if self.keeps_order(failure) => {
+            Ending::Failed(failure) if self.keeps_order(seen, failure) => {
                 self.progress.start_over();
                 return self.fail(seen, failure.clone(), now);
             }
-            Ending::Failed(_) => {}
+            Ending::Failed(_) | Ending::Rehearsed(_) => {}
             Ending::Abandoned(message) => reports.push(Report::Abandoned(message.clone())),
             Ending::Done => {
                 self.count(seen, now);
                 // If the answer to the write of the Secret was lost, this is not reported yet.
                 reports.extend(self.issued(seen, now));
+                self.note_issuer(seen);
             }
         }
         self.begin_withdrawal(seen, now);
@@ -54,7 +55,7 @@ impl State {
         let ending = self.progress.ending.as_ref()?;
         let is_counted = self.status.order.is_some() && seen.with(self).next_duplicate(now).is_some();
         let key_secret = match ending {
-            Ending::Failed(_) => KeySecret::Keep,
+            Ending::Failed(_) | Ending::Rehearsed(_) => KeySecret::Keep,
             Ending::Done if is_counted => KeySecret::BackUp,
             Ending::Done | Ending::Abandoned(_) if self.has_key_secret(seen) => KeySecret::Delete,
             Ending::Done | Ending::Abandoned(_) => KeySecret::Keep,
@@ -62,6 +63,7 @@ impl State {
         let authorizations = match ending {
             Ending::Done => Vec::new(),
             Ending::Failed(_) | Ending::Abandoned(_) => pending_authorizations(self),
+            Ending::Rehearsed(_) => self.rehearsed_authorizations(),
         };
         Some(Leftovers { authorizations, key_secret })
     }
@@ -72,14 +74,16 @@ impl State {
         seen.next_key.is_some() || seen.backup.is_some() || is_recorded
     }
 
-    fn keeps_order(&self, failure: &Failure) -> bool {
+    fn keeps_order(&self, seen: &Snapshot<'_>, failure: &Failure) -> bool {
         let learned = self.learned();
         let mut authorizations =
             learned.authorizations.iter().flat_map(|authorizations| &authorizations.found);
         // An authorization may be invalid before the order is read again, which then is invalid as well.
         let is_invalid = authorizations.any(|(_, authorization)| authorization.is_dead())
             || learned.order.as_ref().is_some_and(|order| order.status == OrderStatus::Invalid);
-        matches!(failure.disposition, Disposition::Stumbled | Disposition::TooFast) && !is_invalid
+        // After such a failure, a rehearsal does not go on.
+        let goes_on = matches!(failure.disposition, Disposition::Stumbled | Disposition::TooFast);
+        goes_on && !is_invalid && !seen.rehearses()
     }
 
     /// What is presented is about to be removed. What may still exist stays recorded, but no longer counts as presented. Returns
@@ -110,6 +114,7 @@ impl State {
                 self.blame_account(seen, disposition, Some(reason), message, now)
             }
             Some(Ending::Failed(failure)) => self.fail(seen, failure, now),
+            Some(Ending::Rehearsed(rehearsal)) => self.end_rehearsal(seen, &rehearsal),
             _ => {
                 self.status.next_private_key_secret_name = None;
                 Consequence::decide(vec![Report::LeaveSlot])
@@ -121,9 +126,14 @@ impl State {
     fn fail(&mut self, seen: &Snapshot<'_>, failure: Failure, now: Timestamp) -> Consequence {
         self.progress.slot = false;
         self.report_failure(seen, &failure, now);
+        let rehearsal = self.note_failure(seen, &failure, now);
         let Failure { reason, message, disposition, retry_after } = failure;
         let attempts = self.status.failed_issuance_attempts.unwrap_or_default().saturating_add(1);
+        // The CA for tests does not determine when the first issuer is asked.
+        let leaves_rehearsal = seen.rehearses() && disposition != Disposition::ValidationFailed;
+        let retry_after = retry_after.filter(|_| !leaves_rehearsal);
         let backoff = match disposition {
+            _ if leaves_rehearsal => seen.backoff,
             Disposition::NotAllowed => seen.backoff.slow(),
             Disposition::ForbiddenInDns => seen.backoff.often(),
             _ => seen.backoff,
@@ -133,12 +143,14 @@ impl State {
         self.status.last_failure_time = Some(Time(whole_seconds(now)));
         self.status.next_attempt_time = Some(Time(until));
         self.status.failed_renew_request = seen.renew_request.map(str::to_owned);
-        Consequence::decide(vec![
+        let mut reports = vec![
             Report::LeaveSlot,
             Report::Failed { reason, attempts, until, message: message.clone() },
             Report::Event(Event::warning(reason, "Issue", message)),
-            Report::Write,
-        ])
+        ];
+        reports.extend(rehearsal.map(Report::Event));
+        reports.push(Report::Write);
+        Consequence::decide(reports)
     }
 
     /// Counts the certificate in the Secret, if this issuance has put it there. This happens here, not when it is stored, so

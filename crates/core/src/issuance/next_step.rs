@@ -3,15 +3,18 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::check_caa;
+use super::fallback;
 use super::listed;
 use super::order::go_on;
 use super::pace::{backing_off, failed_generation, is_due_by_time, too_soon};
+use super::rehearse;
 use super::renewal_info::ask_before_rest;
 use super::step::{make_room, wait};
 use super::waiting::{look_at_cluster_again, waiting_since, without_password};
 use super::{IssuanceStep, IssuerView, Situation, Snapshot, State};
 use crate::authorization::{Authorized, ancestor};
 use crate::duplicates;
+use crate::issuers;
 use crate::records;
 use crate::reissue::Due;
 use crate::renewal::{Placement, whole_seconds};
@@ -92,6 +95,27 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> IssuanceStep {
     if duplicates::is_loss(&due) && situation.can_restore(now) {
         return without_password(situation, now).unwrap_or(IssuanceStep::RestoreSecret);
     }
+    if let Some(issuer) = fallback::another(situation, wanted, &due, now) {
+        return match situation.has_leftovers(now) {
+            true => {
+                IssuanceStep::Abandon { message: format!("{} is tried instead", issuers::in_words(issuer)) }
+            }
+            false => IssuanceStep::UseIssuer(issuer.clone()),
+        };
+    }
+    if let Some(step) = rehearse::skip(situation, wanted, now) {
+        return step;
+    }
+    fallback::or_fallback(situation, wanted, &due, from_issuer(situation, wanted, &due, now), now)
+}
+
+/// The next step with the issuer in use.
+fn from_issuer(
+    situation: &Situation<'_>,
+    wanted: &ValidatedCertificate,
+    due: &Due,
+    now: Timestamp,
+) -> IssuanceStep {
     if let Some(message) = situation.not_allowed {
         return match situation.has_leftovers(now) {
             true => IssuanceStep::Abandon { message: message.to_owned() },
@@ -115,7 +139,7 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> IssuanceStep {
                 message: "the order expired while its issuer was not ready".to_owned(),
             };
         }
-        IssuerView::NotReady { message } => {
+        IssuerView::NotReady { message, .. } => {
             let message =
                 format!("{} {} is not ready: {message}", wanted.issuer_kind.as_str(), wanted.issuer_name);
             return make_room(situation.leftovers_end(), reason::ISSUER_NOT_READY, message);
@@ -131,10 +155,10 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> IssuanceStep {
         return IssuanceStep::BackOff { until };
     }
     match &situation.state.status.order {
-        None if is_due_by_time(situation, &due, now) && situation.ca_ahead.is_none() => IssuanceStep::AskTime,
-        None => too_soon(situation, &due, now)
-            .or_else(|| too_many(situation, wanted, &due, now))
-            .or_else(|| listed::revoked_again(situation, &due, now))
+        None if is_due_by_time(situation, due, now) && situation.ca_ahead.is_none() => IssuanceStep::AskTime,
+        None => too_soon(situation, due, now)
+            .or_else(|| too_many(situation, wanted, due, now))
+            .or_else(|| listed::revoked_again(situation, due, now))
             .unwrap_or_else(|| {
                 begin(situation, wanted, (account, solvers, profile.clone(), authorized), now)
             }),
@@ -261,7 +285,8 @@ fn begin(
         return step;
     }
     // Generating a key may take minutes. It happens before an order slot is taken, so nobody waits for that slot.
-    if !situation.has_key(wanted) {
+    // A rehearsal does not need one.
+    if !wanted.rehearses && !situation.has_key(wanted) {
         return IssuanceStep::StoreKey;
     }
     if !situation.state.progress.slot {

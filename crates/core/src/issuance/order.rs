@@ -8,6 +8,7 @@ use super::asked::{self, canonical};
 use super::pace::expired_unstored;
 use super::polling::{poll, processing_since, read_order};
 use super::prove::prove;
+use super::rehearse;
 use super::rejected::invalid;
 use super::solve::solver_of;
 use super::step::wait;
@@ -54,7 +55,10 @@ pub(super) fn go_on(
             message: "the profile has changed since the order was placed".to_owned(),
         };
     }
-    if !situation.has_key(wanted) {
+    if let Some(step) = rehearse::passed(situation, wanted, learned) {
+        return step;
+    }
+    if !wanted.rehearses && !situation.has_key(wanted) {
         return IssuanceStep::Abandon {
             message: "the private key of the order is missing or has changed".to_owned(),
         };

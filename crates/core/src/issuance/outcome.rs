@@ -14,7 +14,7 @@ use crate::revoked::Finding;
 use certwright_acme::{
     AccountStatus, AcmeError, AcmeResponse, Authorization, Challenge, NewOrder, Order, RenewalInfo,
 };
-use certwright_api::{DnsRecordStatus, ListedReason, RevocationReason, RevocationStatus};
+use certwright_api::{DnsRecordStatus, IssuerRef, ListedReason, RevocationReason, RevocationStatus};
 use certwright_pki::{Chain, ChainError};
 
 /// The outcome of a step.
@@ -123,6 +123,8 @@ pub enum Outcome {
     RevocationGivenUp(Box<Revocation>, String),
     /// What the issuer's revocation list says is to be recorded, as the step says.
     RevokedRecorded(Box<Finding>),
+    /// The issuance goes on with this issuer of the spec, as the step says.
+    IssuerChosen(IssuerRef),
     /// The revocation list was fetched, or could not be: the next snapshot has what it says.
     RevocationListRead,
 }
@@ -197,7 +199,11 @@ pub enum Report {
         serial_number: String,
         /// The end of its validity.
         not_after: Timestamp,
+        /// Whether a fallback issuer has issued it.
+        by_fallback: bool,
     },
+    /// The log: this issuer could not issue, and the other one is tried.
+    FellBack(IssuerRef, IssuerRef),
     /// Log and metrics: a record could not be removed, with the cause.
     LeftBehind(Box<DnsRecordStatus>, String),
     /// Log and metrics: a certificate is revoked.

@@ -20,10 +20,17 @@ const DOUBT: SignedDuration = SignedDuration::from_secs(10);
 impl State {
     pub(super) fn refused(&mut self, seen: &Snapshot<'_>, error: AcmeError, now: Timestamp) -> Consequence {
         match error {
+            // The pause may be long, and the first issuer is not concerned.
+            AcmeError::Paused { .. } if seen.rehearses() => {
+                self.refused_as(seen, &error, Disposition::TooFast, now)
+            }
             AcmeError::Paused { until } => {
                 let until = whole_seconds_up(until);
                 let message = format!("{error}: it ends at {until}");
-                self.wait_for_account(seen, Some(until), reason::RATE_LIMITED, &message, now)
+                let Consequence { reports, .. } =
+                    self.wait_for_account(seen, Some(until), reason::RATE_LIMITED, &message, now);
+                self.note_outage(seen, reason::RATE_LIMITED, &error.to_string(), now);
+                Consequence { reports, next: self.or_fallback(seen, until, now) }
             }
             AcmeError::KeyInDoubt => {
                 let message = sentence(&format!("{error}; it goes on when the CA has"));
@@ -130,6 +137,9 @@ impl State {
         let not_ready = format!("{} is not ready: {message}", seen.issuer_in_words());
         self.progress.slot = false;
         self.report_wait(seen, reason::ISSUER_NOT_READY, &not_ready, now);
+        if !seen.rehearses() {
+            self.note_outage(seen, reason::ISSUER_NOT_READY, &message, now);
+        }
         let reports =
             vec![Report::Account { disposition, reason, message }, Report::LeaveSlot, Report::Write];
         Consequence::wait(None, reports)

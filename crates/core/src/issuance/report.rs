@@ -93,6 +93,7 @@ impl State {
         self.status.last_failure_time = None;
         self.status.next_attempt_time = None;
         self.status.failed_renew_request = None;
+        self.note_issuer(seen);
         if condition(&self.status.conditions, CONDITION_ISSUING).is_some() {
             self.issuing(seen, false, reason::ISSUED, "No issuance is in progress", now);
         }
@@ -118,14 +119,17 @@ impl State {
         ) {
             self.report_challenges();
         }
+        let blames_issuer = matches!(reason, reason::ISSUER_NOT_READY | reason::RATE_LIMITED);
+        let message = &self.with_issuers(seen, message, blames_issuer);
         self.issuing(seen, true, reason, message, now);
         self.report_ready(seen, now, reason, message);
     }
 
     /// The issuance has failed.
     pub(super) fn report_failure(&mut self, seen: &Snapshot<'_>, failure: &Failure, now: Timestamp) {
-        self.issuing(seen, false, failure.reason, &failure.message, now);
-        self.report_ready(seen, now, failure.reason, &failure.message);
+        let message = &self.with_issuers(seen, &failure.message, true);
+        self.issuing(seen, false, failure.reason, message, now);
+        self.report_ready(seen, now, failure.reason, message);
     }
 
     /// Backs off after the failure in the condition. The certificate may have expired since.
@@ -164,6 +168,7 @@ impl State {
             self.status.last_failure_time = None;
             self.status.next_attempt_time = None;
             self.status.failed_renew_request = None;
+            self.status.attempt = None;
         }
     }
 

@@ -15,7 +15,7 @@ use crate::renewal::RenewalInfoPolling;
 use crate::revocation::RevocationRequests;
 use crate::revoked::{self, Finding};
 use crate::spec::{InvalidSpec, ValidatedCertificate};
-use certwright_api::{CertificateStatus, RenewalInfoStatus, Solver};
+use certwright_api::{CertificateStatus, IssuerRef, RenewalInfoStatus, Solver};
 use certwright_pki::{Chain, KeyAlgorithm};
 
 /// The longest wait for an order, whatever its expiry: a person at the CA may have to approve it.
@@ -25,7 +25,7 @@ const ENDLESS_ORDER: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// The assumed lifetime of an order, if the CA does not say when it expires.
 const ORDER_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
 
-/// The issuer that a Certificate names.
+/// The issuer that a Certificate uses.
 #[derive(Clone, Debug, PartialEq)]
 pub enum IssuerView {
     /// It does not exist.
@@ -34,6 +34,8 @@ pub enum IssuerView {
     NotReady {
         /// What its condition says.
         message: String,
+        /// Whether the CA or the account is the cause, not the issuer's own spec.
+        ca_is_cause: bool,
     },
     /// Its account can be used.
     Ready {
@@ -46,6 +48,15 @@ pub enum IssuerView {
         /// The names that its account is authorized for ahead of any order.
         authorized: Vec<Authorized>,
     },
+}
+
+/// An issuer that the spec names.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    /// Which one.
+    pub issuer: IssuerRef,
+    /// Why it cannot be used.
+    pub unusable: Option<String>,
 }
 
 /// What was found in the cluster, and the operator's settings. The state machine does not change any of it.
@@ -80,6 +91,8 @@ pub struct Snapshot<'a> {
     pub next_key: Option<KeyAlgorithm>,
     /// The issuer.
     pub issuer: &'a IssuerView,
+    /// The issuers that the spec names, in the order in which they are tried, if it names more than one.
+    pub candidates: &'a [Candidate],
     /// Why the issuer does not allow this Certificate.
     pub not_allowed: Option<&'a str>,
     /// The status in the API server.
@@ -147,6 +160,16 @@ impl<'a> Snapshot<'a> {
         wanted.map_or_else(String::new, |wanted| {
             format!("{} {}", wanted.issuer_kind.as_str(), wanted.issuer_name)
         })
+    }
+
+    /// Whether the issuer in use can be asked.
+    pub(super) fn can_be_used(&self) -> bool {
+        matches!(self.issuer, IssuerView::Ready { .. }) && self.not_allowed.is_none()
+    }
+
+    /// Whether the issuer in use is the one for rehearsals.
+    pub(super) fn rehearses(&self) -> bool {
+        self.wanted.as_ref().is_ok_and(|wanted| wanted.rehearses)
     }
 
     /// The lifetime to request from the CA, if the issuer allows that.

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{CaaQuestion, Challenged, Failure, Leftovers};
+use super::{CaaQuestion, Challenged, Failure, Leftovers, Rehearsal};
 use crate::reissue::Urgency;
 use crate::revoked::Finding;
 use crate::{records, revocation};
 use certwright_acme::NewOrder;
+use certwright_api::IssuerRef;
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,6 +92,10 @@ pub enum IssuanceStep {
     Fail(Failure),
     /// The issuance has ended: remove what is presented, and these leftovers.
     Remove(Leftovers),
+    /// Go on with this issuer of the spec.
+    UseIssuer(IssuerRef),
+    /// The rehearsal has ended: remove what it left, and go on with the first issuer.
+    EndRehearsal(Rehearsal),
     /// Record what the issuer's revocation list says about the certificate in the Secret.
     RecordRevoked(Box<Finding>),
     /// Fetch the revocation list with this URL. Without an answer in time, the issuance goes on; it is fetched again if that fails.

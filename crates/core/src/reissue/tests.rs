@@ -221,7 +221,11 @@ fn faults() -> Vec<(Fault, &'static str, &'static str)> {
             "the private key is ECDSA P-256, but the spec requires RSA 3072",
         ),
         (
-            |case| case.wanted.issuer_name = "other".to_owned(),
+            |case| {
+                case.wanted.issuer_name = "other".to_owned();
+                case.wanted.first_issuer.name = "other".to_owned();
+                case.wanted.tried_issuer.name = "other".to_owned();
+            },
             reason::ISSUER_CHANGED,
             "the certificate was issued by Issuer ca, but the spec names Issuer other",
         ),

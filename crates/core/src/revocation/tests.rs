@@ -91,6 +91,7 @@ impl Case {
             password_missing: None,
             next_key: None,
             not_allowed: None,
+            candidates: &[],
             issuer: &self.issuer,
             recorded: None,
             asks_lifetime: false,

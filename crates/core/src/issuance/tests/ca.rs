@@ -2,6 +2,7 @@
 
 mod authorization;
 mod certificate;
+mod outage;
 mod revocation;
 
 use authorization::authorization;
@@ -32,6 +33,8 @@ pub struct Ca {
     /// How many orders were placed whose URL was in a lost answer.
     pub orders_unheard_of: usize,
     pub validation: Validation,
+    /// What it does with single accounts, as if each had a CA of its own.
+    pub accounts: outage::Accounts,
     /// It accepts the answer to a challenge, but keeps the challenge pending, with an error of this code unless that is empty.
     pub keeps_pending: Option<&'static str>,
     pub finalization: Finalization,
@@ -123,6 +126,7 @@ impl Ca {
             calls: VecDeque::new(),
             orders_unheard_of: 0,
             validation: Validation::Succeeds,
+            accounts: outage::Accounts::default(),
             keeps_pending: None,
             finalization: Finalization::Succeeds,
             knows_the_names: false,
@@ -156,10 +160,11 @@ impl Ca {
         identifiers: Vec<Identifier>,
         now: Timestamp,
     ) -> Result<(String, Order), Refusal> {
+        self.accounts.placed.push(account.to_owned());
         if self.calls.front().is_some_and(|call| call.as_ref().is_some_and(|fault| fault.answer_lost)) {
             self.orders_unheard_of += 1;
         }
-        self.call(|ca| {
+        self.call(account, |ca| {
             let number = ca.orders.len();
             let identifiers: Vec<Identifier> = identifiers.into_iter().map(without_ancestor).collect();
             let authorizations =
@@ -181,7 +186,7 @@ impl Ca {
     }
 
     pub fn read(&mut self, account: &str, url: &str, now: Timestamp) -> Result<Order, Refusal> {
-        self.call(|ca| {
+        self.call(account, |ca| {
             ca.work(now);
             let number = ca.known(account, url)?;
             Ok(ca.shown(number))
@@ -194,7 +199,7 @@ impl Ca {
         url: &str,
         now: Timestamp,
     ) -> Result<Vec<(String, Authorization)>, Refusal> {
-        self.call(|ca| {
+        self.call(account, |ca| {
             ca.work(now);
             let number = ca.known(account, url)?;
             let authorizations = ca.orders[number].authorizations.iter().cloned();
@@ -206,7 +211,7 @@ impl Ca {
 
     /// The client reports that the answer to the challenge of `authorization` is in place.
     pub fn answer(&mut self, account: &str, url: &str, authorization: &str) -> Result<Challenge, Refusal> {
-        self.call(|ca| {
+        self.call(account, |ca| {
             let number = ca.known(account, url)?;
             let order = &mut ca.orders[number];
             let found = order
@@ -233,7 +238,7 @@ impl Ca {
         names: Vec<Identifier>,
         now: Timestamp,
     ) -> Result<Order, Refusal> {
-        self.call(|ca| {
+        self.call(account, |ca| {
             ca.work(now);
             let number = ca.known(account, url)?;
             let order = &mut ca.orders[number];
@@ -251,7 +256,7 @@ impl Ca {
     }
 
     pub fn download(&mut self, account: &str, url: &str) -> Result<String, Refusal> {
-        self.call(|ca| {
+        self.call(account, |ca| {
             let number = ca.known(account, url)?;
             Ok(ca.orders[number].chain.clone().expect("only a valid order is downloaded"))
         })
@@ -265,12 +270,12 @@ impl Ca {
     }
 
     fn work_on(&mut self, number: usize, now: Timestamp) {
-        let flaw = self.flaw;
+        let (flaw, validation) = (self.flaw, self.validation_of(number));
         let order = &mut self.orders[number];
         if order.status == OrderStatus::Pending {
             for authorization in &mut order.authorizations {
                 let challenge = &mut authorization.challenges[0];
-                match self.validation {
+                match validation {
                     _ if challenge.status != ChallengeStatus::Processing => {}
                     Validation::Hangs => {}
                     Validation::Succeeds => {
@@ -308,7 +313,12 @@ impl Ca {
         }
     }
 
-    fn call<T>(&mut self, effect: impl FnOnce(&mut Self) -> Result<T, Refusal>) -> Result<T, Refusal> {
+    fn call<T>(
+        &mut self,
+        account: &str,
+        effect: impl FnOnce(&mut Self) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        self.accounts.answer(account)?;
         match self.calls.pop_front().unwrap_or_else(|| self.faults.pop_front()) {
             None => effect(self),
             Some(fault) => {

@@ -158,7 +158,7 @@ fn an_order_that_failed_because_of_the_account_says_nothing_once_the_issuer_was_
         run_to(&mut world, |step| matches!(step, IssuanceStep::Fail(_)));
         // Another Certificate was faster.
         let message = "no credit".to_owned();
-        world.issuers.insert("one".to_owned(), IssuerView::NotReady { message });
+        world.issuers.insert("one".to_owned(), IssuerView::NotReady { message, ca_is_cause: true });
         assert!(matches!(world.run(), Turn::Waits(_)));
         if crashes {
             world.crash();

@@ -38,7 +38,9 @@ fn an_issuer_that_is_missing_or_not_ready_is_waited_for_and_named() {
         IssuanceStep::Wait { until: None, reason, message, .. } => (reason, message),
         step => panic!("{step:?}"),
     };
-    world.issuers.insert("one".to_owned(), IssuerView::NotReady { message: "no key".to_owned() });
+    world
+        .issuers
+        .insert("one".to_owned(), IssuerView::NotReady { message: "no key".to_owned(), ca_is_cause: true });
     assert_eq!(said(&world), (reason::ISSUER_NOT_READY, "Issuer one is not ready: no key".to_owned()));
     world.issuers.clear();
     assert_eq!(
@@ -83,7 +85,8 @@ fn an_order_that_has_left_nothing_else_is_given_up_when_the_issuer_is_deleted() 
 fn an_order_survives_an_issuer_that_is_not_ready_for_a_while() {
     let mut world = World::new();
     world.run();
-    let not_ready = IssuerView::NotReady { message: "the CA cannot be reached".to_owned() };
+    let not_ready =
+        IssuerView::NotReady { message: "the CA cannot be reached".to_owned(), ca_is_cause: true };
     let ready = world.issuers.insert("one".to_owned(), not_ready).unwrap();
     let expires = world.now + ca::ORDER_LIFETIME;
     assert_eq!(world.run(), Turn::Waits(Some(expires)));
@@ -99,7 +102,10 @@ fn an_order_without_an_expiry_is_kept_for_a_day_while_its_issuer_is_not_ready() 
     let order = world.state.status.order.as_mut().unwrap();
     order.expires = None;
     let end = order.created.0 + SignedDuration::from_hours(24);
-    world.issuers.insert("one".to_owned(), IssuerView::NotReady { message: "suspended".to_owned() });
+    world.issuers.insert(
+        "one".to_owned(),
+        IssuerView::NotReady { message: "suspended".to_owned(), ca_is_cause: true },
+    );
     assert_eq!(world.run(), Turn::Waits(Some(end)));
 }
 
@@ -107,7 +113,10 @@ fn an_order_without_an_expiry_is_kept_for_a_day_while_its_issuer_is_not_ready() 
 fn what_is_presented_is_removed_when_the_order_expires_and_the_issuer_is_not_ready() {
     let mut world = World::new();
     world.run();
-    world.issuers.insert("one".to_owned(), IssuerView::NotReady { message: "suspended".to_owned() });
+    world.issuers.insert(
+        "one".to_owned(),
+        IssuerView::NotReady { message: "suspended".to_owned(), ca_is_cause: true },
+    );
     world.now += ca::ORDER_LIFETIME;
     assert_eq!(world.run(), Turn::Waits(None));
     world.check_nothing_is_left();

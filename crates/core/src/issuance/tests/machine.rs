@@ -44,6 +44,10 @@ pub enum Event {
     /// The spec becomes invalid, or valid again.
     Spoilt(bool),
     NamesIssuer(&'static str),
+    FallsBackTo(&'static [&'static str]),
+    RehearsesWith(bool),
+    AccountIsOut(&'static str, bool),
+    AccountIsRefused(&'static str, bool),
     RenewalIsRequested(u8),
     RevocationIsRequested(Option<&'static str>),
     RevokesReplaced(bool),
@@ -121,6 +125,10 @@ pub fn event() -> impl Strategy<Value = Event> {
         2 => prop::sample::select(vec![RotationPolicy::Always, RotationPolicy::Never]).prop_map(Rotation),
         1 => any::<bool>().prop_map(Spoilt),
         1 => issuer().prop_map(NamesIssuer),
+        1 => prop::sample::select(vec![&["two"][..], &["one"], &["two", "one"], &[]]).prop_map(FallsBackTo),
+        1 => any::<bool>().prop_map(RehearsesWith),
+        1 => (issuer(), any::<bool>()).prop_map(|(name, out)| AccountIsOut(name, out)),
+        1 => (issuer(), any::<bool>()).prop_map(|(name, refused)| AccountIsRefused(name, refused)),
         1 => any::<u8>().prop_map(RenewalIsRequested),
         1 => prop::sample::select(vec![
             None, Some("superseded"), Some("keyCompromise"), Some("nonsense"),
@@ -217,6 +225,13 @@ impl World {
             Event::Spoilt(spoilt) => self.edit(|spec| {
                 spec.ip_addresses = if spoilt { vec!["none".to_owned()] } else { Vec::new() };
             }),
+            Event::FallsBackTo(names) => self.falls_back_to(names),
+            Event::RehearsesWith(rehearses) => match rehearses {
+                true => self.rehearses_with("two"),
+                false => self.edit(|spec| spec.rehearsal_issuer_ref = None),
+            },
+            Event::AccountIsOut(name, out) => self.account_is_out(name, out),
+            Event::AccountIsRefused(name, refused) => self.account_is_refused(name, refused),
             Event::NamesIssuer(name) => self.edit(|spec| spec.issuer_ref.name = name.to_owned()),
             Event::RenewalIsRequested(value) => self.renew_request = Some(value.to_string()),
             Event::RevocationIsRequested(reason) => self.revoke_request = reason.map(str::to_owned),
@@ -259,7 +274,7 @@ impl World {
             Event::IssuerIsGone(name) => drop(self.issuers.remove(name)),
             Event::IssuerIsNotReady(name) => {
                 let message = "the CA cannot be reached".to_owned();
-                self.issuers.insert(name.to_owned(), IssuerView::NotReady { message });
+                self.issuers.insert(name.to_owned(), IssuerView::NotReady { message, ca_is_cause: true });
             }
             Event::IssuerIsReady(name, account) => self.issuer_is_ready(name, account),
             Event::SelfCheckPasses(passes) => self.self_check_passes = passes,

@@ -75,7 +75,7 @@ fn an_invalid_spec_or_an_issuer_that_is_not_ready_frees_the_order_slot() {
     run_to(&mut world, |step| matches!(step, IssuanceStep::Finalize(_)));
     assert!(world.state.progress.slot);
     let message = "its account is unusable".to_owned();
-    world.issuers.insert("one".to_owned(), IssuerView::NotReady { message });
+    world.issuers.insert("one".to_owned(), IssuerView::NotReady { message, ca_is_cause: true });
     world.run();
     assert!(!world.state.progress.slot, "with an order");
     world.issuer_is_ready("one", "account/one");

@@ -20,7 +20,9 @@ fn a_certificate_is_ready_while_its_secret_matches_the_spec_and_otherwise_the_co
     assert_eq!(said(&world), says("True", reason::READY, &format!("The certificate is valid until {END}")));
 
     world.now = end() + SignedDuration::from_secs(1);
-    world.issuers.insert("one".to_owned(), IssuerView::NotReady { message: "no key".to_owned() });
+    world
+        .issuers
+        .insert("one".to_owned(), IssuerView::NotReady { message: "no key".to_owned(), ca_is_cause: true });
     world.run();
     let message = format!("Issuer one is not ready: no key (the certificate expired at {END})");
     assert_eq!(said(&world), says("False", reason::ISSUER_NOT_READY, &message));

@@ -46,7 +46,7 @@ fn the_ca_is_asked_when_that_is_due_and_nothing_else_is() {
 fn while_the_issuer_is_not_ready_it_is_looked_at_again_within_ten_minutes() {
     let mut world = rested();
     let message = "its account is unusable".to_owned();
-    world.issuers.insert("one".to_owned(), IssuerView::NotReady { message });
+    world.issuers.insert("one".to_owned(), IssuerView::NotReady { message, ca_is_cause: true });
     let soon = world.now + SignedDuration::from_mins(10);
     assert_eq!(world.next_step(), IssuanceStep::Rest { until: Some(soon) });
     let later = world.now + SignedDuration::from_hours(6);

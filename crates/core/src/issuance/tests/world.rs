@@ -6,6 +6,7 @@ mod carry_out;
 mod checks;
 mod effects;
 mod friendly;
+mod issuers;
 mod records;
 mod revoke;
 mod secret;
@@ -318,6 +319,7 @@ impl World {
     fn look_at<S, T>(&self, secret: &SecretView, state: S, then: impl FnOnce(&Snapshot<'_>, S) -> T) -> T {
         let (wanted, labels) = (self.wanted(), BTreeMap::new());
         let backup = self.backup.as_ref().map(view);
+        let candidates = self.candidates();
         let seen = Snapshot {
             uid: UID,
             generation: self.generation,
@@ -333,7 +335,8 @@ impl World {
             password_missing: self.password_missing.as_deref(),
             next_key: self.next_key.as_ref().map(PrivateKey::algorithm),
             not_allowed: self.not_allowed.as_deref(),
-            issuer: self.issuers.get(&self.spec.issuer_ref.name).unwrap_or(&IssuerView::NotFound),
+            issuer: self.issuer_in_use(),
+            candidates: &candidates,
             recorded: Some(&self.known),
             asks_lifetime: self.asks_lifetime,
             checks_caa: self.checks_caa,
@@ -356,7 +359,7 @@ impl World {
 
     /// Lets the state machine change its state.
     pub fn change<T>(&mut self, change: impl FnOnce(&mut State, &Snapshot<'_>, Timestamp) -> T) -> T {
-        let mut state = std::mem::take(&mut self.state);
+        let mut state = self.state.clone();
         let outcome = self.look(&mut state, |seen, state| change(state, seen, self.now));
         self.state = state;
         outcome
@@ -386,10 +389,6 @@ impl World {
             self.reports.push(report);
         }
         Ok(next)
-    }
-
-    pub fn wanted(&self) -> Result<ValidatedCertificate, InvalidSpec> {
-        ValidatedCertificate::new(&self.spec, None)
     }
 
     /// What was learned about the current order.

@@ -39,7 +39,7 @@ pub struct Revoked {
 impl Ca {
     pub fn revoke(&mut self, by: &By<'_>, der: &[u8], reason: RevocationReason) -> Result<(), Refusal> {
         self.revocation_requests += 1;
-        self.call(|ca| {
+        self.call("", |ca| {
             let leaf = Leaf::from_der(der).expect("a certificate");
             let refusal = |code, status| Err(Refusal { code, status: Some(status), retry_after: None });
             let (is_allowed, signer) = match by {

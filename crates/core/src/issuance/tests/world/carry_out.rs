@@ -155,6 +155,11 @@ impl World {
                 Outcome::Ended(Ending::Failed(failure))
             }
             IssuanceStep::Remove(leftovers) => self.remove(&leftovers)?,
+            IssuanceStep::EndRehearsal(rehearsal) => Outcome::Ended(Ending::Rehearsed(rehearsal)),
+            IssuanceStep::UseIssuer(issuer) => {
+                assert_eq!(self.state.status.order, None, "an order is abandoned at its own CA");
+                Outcome::IssuerChosen(issuer)
+            }
             IssuanceStep::RecordRevoked(finding) => Outcome::RevokedRecorded(finding),
             IssuanceStep::ReadRevocationList { .. } => {
                 self.listed.clone_from(&self.on_list);
@@ -235,6 +240,7 @@ impl World {
     }
 
     fn finalize(&mut self) -> Result<Outcome, Broken> {
+        assert!(!self.wanted().unwrap().rehearses, "no certificate is requested in a rehearsal");
         assert!(self.state.progress.slot, "orders under way are bounded");
         let (account, url) = self.order();
         self.check_order_is_recorded(&url);
@@ -272,6 +278,7 @@ impl World {
             None => assert_eq!(self.claimed_by, None, "the name of the Secret is somebody else's"),
         }
         let wanted = self.wanted().unwrap();
+        assert!(!wanted.rehearses, "no certificate of a rehearsal is stored");
         let key = self.key().expect("the private key of the certificate");
         let chain = self.state.learned().chain.clone().expect("the certificate");
         assert_eq!(chain.check(&key, &wanted.subject, self.at_ca()), Ok(()));
@@ -305,7 +312,7 @@ impl World {
     }
 
     pub(super) fn account(&self) -> String {
-        match self.issuers.get(&self.spec.issuer_ref.name) {
+        match Some(self.issuer_in_use()) {
             Some(IssuerView::Ready { account, .. }) => account.clone(),
             issuer => panic!("the CA is called with the account of {issuer:?}"),
         }

@@ -13,8 +13,8 @@ impl World {
 
     /// The issuer is not ready, for an hour unless the refusal is final.
     pub(super) fn refuse_issuer(&mut self, message: String, disposition: Disposition) {
-        let name = self.spec.issuer_ref.name.clone();
-        let view = self.issuers.insert(name.clone(), IssuerView::NotReady { message });
+        let name = self.in_use().to_owned();
+        let view = self.issuers.insert(name.clone(), IssuerView::NotReady { message, ca_is_cause: true });
         let again = self.now + SignedDuration::from_hours(1);
         let is_final = disposition == Disposition::AccountUnusable;
         self.issuer_again = view.filter(|_| !is_final).map(|view| (again, name, view));

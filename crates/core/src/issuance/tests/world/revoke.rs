@@ -94,7 +94,7 @@ impl World {
     fn account_of(&self, held: &RevocableCertificate) -> Result<String, NotByAccount> {
         match self.issuers.get(&held.issuer_name) {
             Some(IssuerView::Ready { account, .. }) => Ok(account.clone()),
-            Some(IssuerView::NotReady { message }) => Err(NotByAccount::Unusable(message.clone())),
+            Some(IssuerView::NotReady { message, .. }) => Err(NotByAccount::Unusable(message.clone())),
             Some(IssuerView::NotFound) | None => Err(NotByAccount::IssuerGone),
         }
     }
