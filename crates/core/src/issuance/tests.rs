@@ -19,6 +19,7 @@ mod revocation;
 mod secret;
 mod status;
 mod suggestion;
+mod tls;
 mod validation;
 mod world;
 
