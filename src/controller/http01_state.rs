@@ -63,7 +63,7 @@ impl Http01State {
         let owner = Owner { namespace: &namespace, uid: &uid };
         let issuer = IssuerId::of(certificate);
         let challenges = status.iter().flat_map(|status| &status.challenges);
-        let challenges: Vec<_> = challenges.filter(|challenge| keys.knows(owner, *challenge)).collect();
+        let challenges: Vec<_> = challenges.filter(|challenge| keys.knows(owner, challenge)).collect();
         let over_http = challenges.iter().filter(|challenge| is_over_http(challenge));
         self.set_tokens(&uid, over_http.map(|challenge| challenge.token.clone()).collect(), &issuer);
         let over_tls = challenges.iter().filter(|challenge| is_over_tls(challenge));
