@@ -74,7 +74,7 @@ async fn something_else_on_port_443_is_told_and_once_it_is_mended_there_is_a_cer
         );
         waiting(ns, "web", &words).await?;
         stays_as_it_is(ns, "web", Duration::from_secs(5)).await?;
-        let check = ["check", "--namespace", &ns.name, "--egress-allow", "127.80.0.0/16"];
+        let check = ["check", "--operator-namespace", &ns.name, "--egress-allow", "127.80.0.0/16"];
         let dns = ns.cluster.dns()?.address().to_string();
         let found = certwright(ns, &[&check[..], &["--nameservers", &dns]].concat()).await?;
         found.says(&["without the protocol acme-tls/1: something else serves port 443"])?;
