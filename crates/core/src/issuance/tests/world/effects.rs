@@ -29,14 +29,15 @@ impl World {
         }
     }
 
-    /// The CA offers tls-alpn-01 only, and the issuers have a solver for it.
+    /// The CA offers tls-alpn-01 only, and the issuers have a solver for it, too. Earlier orders keep their challenges.
     pub fn proves_over_tls(&mut self, gateway_tls_route: Option<TlsAlpn01GatewayTlsRoute>) {
         self.ca.offers = Some(ChallengeType::TlsAlpn01);
         let solver = Solver { tls_alpn01: Some(TlsAlpn01Solver { gateway_tls_route }), ..Solver::default() };
         let again = self.issuer_again.as_mut().map(|(_, _, view)| view);
         for view in self.issuers.values_mut().chain(again) {
             if let IssuerView::Ready { solvers, .. } = view {
-                *solvers = vec![solver.clone()];
+                solvers.retain(|solver| solver.tls_alpn01.is_none());
+                solvers.push(solver.clone());
             }
         }
     }
