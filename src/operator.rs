@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::Request;
 use hyper::body::Incoming;
 use kube::Client;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -17,12 +17,14 @@ use crate::command::Run;
 use crate::controller::api_server::ApiServer;
 use crate::controller::cache::{Cache, WatchHandler};
 use crate::controller::watch_handlers::WatchHandlers;
-use crate::controller::{AnnotationsConfig, Config, Context, ledger_key, run, wake_whoever_failed};
+use crate::controller::{
+    AnnotationsConfig, Config, Context, ResponderPorts, ledger_key, run, wake_whoever_failed,
+};
 use crate::runtime::health::{self, HealthError, Readiness, Vitals};
 use crate::runtime::leader::{CurrentTerm, Election, Leadership};
 use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::{Metrics, PerCertificate};
-use crate::runtime::server::{self, Limits};
+use crate::runtime::server::{self, Limits, Ticket};
 use crate::runtime::supervisor::{Ended, Supervisor};
 use crate::runtime::{api_server, shutdown};
 use certwright_api::{GROUP, IssuerRef, PropagationCheck};
@@ -30,6 +32,7 @@ use certwright_core::annotated::AnnotationSettings;
 use certwright_core::backoff::Backoff;
 use certwright_core::shard::ShardSelector;
 use certwright_solver::http01::{self, SelfCheckSetupError};
+use certwright_solver::tls_alpn01::{self, ResponderSetupError};
 
 const WATCHES: &str = "the watches to list all objects";
 
@@ -48,9 +51,13 @@ pub enum OperatorError {
     /// The signal handlers cannot be installed.
     #[error("cannot install the signal handlers")]
     Signals(#[source] io::Error),
-    /// The responder's address cannot be used.
-    #[error("cannot listen on {address} for http-01 challenges; choose another with --responder-addr")]
+    /// A responder's address cannot be used.
+    #[error("cannot listen on {address} for {challenge} challenges; choose another with {flag}")]
     Responder {
+        /// What is answered there.
+        challenge: &'static str,
+        /// The flag that sets the address.
+        flag: &'static str,
         /// The address.
         address: SocketAddr,
         /// The system's error.
@@ -65,6 +72,9 @@ pub enum OperatorError {
     /// The self-check cannot be set up.
     #[error("cannot set up the self-check; check --http01-nameservers")]
     SelfCheck(#[from] SelfCheckSetupError),
+    /// The responder for tls-alpn-01 cannot be set up.
+    #[error("cannot set up the responder for tls-alpn-01")]
+    TlsAlpn01(#[from] ResponderSetupError),
 }
 
 /// Runs the operator until SIGTERM or SIGINT, or until one of its tasks ends unexpectedly.
@@ -76,9 +86,9 @@ pub async fn operate(settings: Run) -> Result<(), OperatorError> {
     let metrics =
         Metrics::new(if settings.per_certificate_metrics { PerCertificate::On } else { PerCertificate::Off });
     let health = health::Server::bind(settings.metrics_addr).await?;
-    let responder = TcpListener::bind(settings.responder_addr)
-        .await
-        .map_err(|source| OperatorError::Responder { address: settings.responder_addr, source })?;
+    let responder = bind(settings.responder_addr, "http-01", "--responder-addr").await?;
+    let tls_responder =
+        bind(settings.tls_alpn01_responder_addr, "tls-alpn-01", "--tls-alpn01-responder-addr").await?;
     let reached = kube::Config::infer().await.map_err(OperatorError::Configuration)?;
     let (readiness, liveness) = (Readiness::awaiting([WATCHES]), Liveness::default());
     let vitals = Vitals {
@@ -93,8 +103,12 @@ pub async fn operate(settings: Run) -> Result<(), OperatorError> {
     let watching = api_server::for_watches(reached.clone(), liveness.clone(), saw.clone())
         .map_err(OperatorError::Client)?;
     let client = api_server::for_requests(reached, saw).map_err(OperatorError::Client)?;
-    let config =
-        config(&settings, responder.local_addr().map_or(settings.responder_addr.port(), |at| at.port()));
+    let port = |listener: &TcpListener, at: SocketAddr| listener.local_addr().unwrap_or(at).port();
+    let ports = ResponderPorts {
+        http01: port(&responder, settings.responder_addr),
+        tls_alpn01: port(&tls_responder, settings.tls_alpn01_responder_addr),
+    };
+    let config = config(&settings, ports);
     let selector = config.shard.to_string();
     info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -141,6 +155,8 @@ pub async fn operate(settings: Run) -> Result<(), OperatorError> {
     });
     // While reconciles finish, this replica still answers probes and challenges, as the other replicas do.
     tasks.spawn("http-01 responder", respond(responder, context.clone()));
+    let handshakes = tls_alpn01::Responder::new(context.clone())?;
+    tasks.spawn("tls-alpn-01 responder", shake_hands(tls_responder, handshakes));
     let work = async {
         tokio::select! {
             () = context.cache.ready() => readiness.reached(WATCHES),
@@ -168,6 +184,24 @@ pub async fn operate(settings: Run) -> Result<(), OperatorError> {
 async fn respond(listener: TcpListener, context: Arc<Context>) {
     let answer = move |request: Request<Incoming>| ready(http01::answer(&request, context.as_ref()));
     server::serve(listener, answer, RESPONDER, CancellationToken::new()).await;
+}
+
+async fn shake_hands(listener: TcpListener, responder: tls_alpn01::Responder) {
+    let responder = Arc::new(responder);
+    let answer = move |stream: TcpStream, ticket: Arc<Ticket>| {
+        let responder = responder.clone();
+        async move { responder.answer(stream, || ticket.answering()).await }
+    };
+    server::serve_handshakes(listener, answer, RESPONDER.connections, CancellationToken::new()).await;
+}
+
+async fn bind(
+    address: SocketAddr,
+    challenge: &'static str,
+    flag: &'static str,
+) -> Result<TcpListener, OperatorError> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|source| OperatorError::Responder { challenge, flag, address, source })
 }
 
 /// Leads while this replica is elected.
@@ -233,14 +267,14 @@ fn lease_name(named: Option<&str>, shard: &ShardSelector) -> String {
 }
 
 /// The settings of the controllers.
-pub(crate) fn config(settings: &Run, responder_port: u16) -> Config {
+pub(crate) fn config(settings: &Run, responder_ports: ResponderPorts) -> Config {
     Config {
         namespace: settings.namespace.clone(),
         watch_namespaces: settings.watch_namespaces.iter().filter(|name| !name.is_empty()).cloned().collect(),
         shard: settings.watch_label_selector.clone().unwrap_or_default(),
         cluster_issuers: settings.cluster_issuers,
         identity: settings.identity.clone(),
-        responder_port,
+        responder_ports,
         advertise: settings.advertise_ip.clone(),
         responder_service: settings.responder_service.clone().filter(|name| !name.is_empty()),
         nameservers: settings.http01_nameservers.clone(),

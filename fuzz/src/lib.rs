@@ -62,6 +62,7 @@ pub const TARGETS: &[Target] = &[
     target("provider-webhook", dns::webhook_answer),
     target("http01-request", http01::request),
     target("http01-self-check", http01::self_check),
+    target("tls-alpn01-certificate", pki::shown),
     target("flags", flags::run),
     target("flags-networks", flags::networks),
     target("tls-bundle", pki::bundle),

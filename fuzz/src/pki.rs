@@ -6,8 +6,8 @@ use certwright_acme::{jwk_thumbprint, parse_mac_key};
 use certwright_core::reissue::SecretView;
 use certwright_pki::keystore::{self, Pkcs12Encryption};
 use certwright_pki::{
-    Chain, KeyAlgorithm, KeyEncoding, Leaf, PrivateKey, RevocationList, SignatureHash, SigningRequest,
-    Subject, certificate_signing_request,
+    Chain, KeyAlgorithm, KeyEncoding, Leaf, PrivateKey, RevocationList, ShownCertificate, SignatureHash,
+    SigningRequest, Subject, certificate_signing_request,
 };
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
@@ -83,6 +83,15 @@ pub fn leaf_der(data: &[u8]) {
     match Leaf::from_der(data) {
         Ok(leaf) => check_leaf(&leaf),
         Err(error) => refusal(&error),
+    }
+}
+
+/// What a server shows in the handshake of a challenge.
+pub fn shown(data: &[u8]) {
+    for identifier in ["a.test", "192.0.2.1"] {
+        if let ShownCertificate::Answer(digest) = ShownCertificate::read(data, identifier) {
+            assert!(data.windows(digest.len()).any(|part| part == digest), "the digest is not in it");
+        }
     }
 }
 

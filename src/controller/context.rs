@@ -55,13 +55,13 @@ pub struct Config {
     pub cluster_issuers: bool,
     /// Name of this replica, in events.
     pub identity: String,
-    /// Port on which every replica answers http-01 challenges.
-    pub responder_port: u16,
+    /// Ports on which every replica answers challenges.
+    pub responder_ports: ResponderPorts,
     /// Addresses at which this replica answers.
     pub advertise: Vec<IpAddr>,
     /// Service in the operator's namespace whose endpoints are all replicas.
     pub responder_service: Option<String>,
-    /// Name servers of the self-check; empty for those of the system.
+    /// Name servers of the self-checks; empty for those of the system.
     pub nameservers: Vec<SocketAddr>,
     /// How long a self-check may fail before the CA is told to validate anyway.
     pub self_check_timeout: Duration,
@@ -88,6 +88,15 @@ pub struct Config {
     pub annotations: AnnotationsConfig,
     /// Whether CertificateSigningRequests are served.
     pub certificate_signing_requests: bool,
+}
+
+/// Ports on which challenges are answered.
+#[derive(Clone, Copy, Debug)]
+pub struct ResponderPorts {
+    /// For http-01.
+    pub http01: u16,
+    /// For tls-alpn-01.
+    pub tls_alpn01: u16,
 }
 
 /// Settings of Certificates that are created from annotations on Ingresses and Gateways.
@@ -123,9 +132,9 @@ pub struct Context {
     pub order_slots: OrderSlots,
     /// Generates private keys.
     pub key_makers: KeyMakers,
-    /// The state of http-01.
+    /// The state of http-01 and tls-alpn-01.
     pub http01: Http01State,
-    /// The self-check of http-01 answers.
+    /// The self-check of http-01 and tls-alpn-01 answers.
     pub self_checks: SelfChecks,
     /// The self-check of TXT records.
     pub resolvers: Resolvers,

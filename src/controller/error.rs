@@ -64,9 +64,11 @@ pub enum Error {
         /// What the API server said.
         source: kube::Error,
     },
-    /// HTTPRoutes could not be read.
-    #[error("HTTPRoutes cannot be read")]
+    /// HTTPRoutes or TLSRoutes could not be read.
+    #[error("{kind}s cannot be read")]
     ReadRoutes {
+        /// Their kind.
+        kind: String,
         /// What the API server said.
         source: kube::Error,
     },

@@ -1,4 +1,5 @@
-//! The state of http-01: the tokens that this process answers, and the objects that the Certificates of a namespace share.
+//! The state of http-01 and tls-alpn-01: the challenges that this process answers, and the objects that the Certificates of a
+//! namespace share.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -7,19 +8,22 @@ use kube::ResourceExt;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Mutex as AsyncMutex;
 
+use crate::controller::handshakes::{Handshake, Handshakes};
 use crate::controller::issuer_record::IssuerId;
-use certwright_api::{Certificate, ServiceType};
-use certwright_core::issuance::is_over_http;
+use certwright_api::Certificate;
+use certwright_core::issuance::{is_over_http, is_over_tls};
 use certwright_core::ledger::{LedgerKeys, Owner};
-use certwright_solver::http01::Http01Shard;
+use certwright_solver::http01::{Backend, Http01Shard};
 
-/// The state of http-01.
+/// The state of http-01 and tls-alpn-01.
 #[derive(Default)]
 pub struct Http01State {
     /// The shard that this process presents for.
     pub shard: Http01Shard,
     namespaces: Mutex<HashMap<String, Arc<AsyncMutex<Namespace>>>>,
     tokens: RwLock<Tokens>,
+    /// The names that are answered in TLS handshakes.
+    pub handshakes: Handshakes,
 }
 
 /// What this process has created in a namespace.
@@ -30,7 +34,7 @@ pub(super) struct Namespace {
     /// Uids of those that had; the cache may be behind.
     pub(super) left: HashSet<String>,
     /// Services that exist.
-    pub(super) services: BTreeSet<ServiceType>,
+    pub(super) services: BTreeSet<Backend>,
 }
 
 #[derive(Default)]
@@ -50,24 +54,31 @@ impl Http01State {
         self.tokens.read().issuers.get(token).cloned()
     }
 
-    /// Answers exactly the tokens in the status of a Certificate. Every replica does so. Tokens that the operator did not write
-    /// are not answered: they could belong to somebody else's challenge.
+    /// Answers exactly the challenges in the status of a Certificate. Every replica does so. Those that the operator did not write
+    /// are not answered: they could belong to somebody else.
     pub fn answer(&self, certificate: &Certificate, keys: &LedgerKeys) {
         let status = certificate.status.as_ref();
         let (namespace, uid) =
             (certificate.namespace().unwrap_or_default(), certificate.uid().unwrap_or_default());
         let owner = Owner { namespace: &namespace, uid: &uid };
-        let tokens: Vec<String> = status
-            .iter()
-            .flat_map(|status| &status.challenges)
-            .filter(|challenge| is_over_http(challenge) && keys.knows(owner, challenge))
-            .map(|challenge| challenge.token.clone())
-            .collect();
-        self.set_tokens(&uid, tokens, &IssuerId::of(certificate));
+        let issuer = IssuerId::of(certificate);
+        let challenges = status.iter().flat_map(|status| &status.challenges);
+        let challenges: Vec<_> = challenges.filter(|challenge| keys.knows(owner, challenge)).collect();
+        let over_http = challenges.iter().filter(|challenge| is_over_http(challenge));
+        self.set_tokens(&uid, over_http.map(|challenge| challenge.token.clone()).collect(), &issuer);
+        let over_tls = challenges.iter().filter(|challenge| is_over_tls(challenge));
+        let handshakes = over_tls.map(|challenge| Handshake {
+            identifier: challenge.name.clone(),
+            token: challenge.token.clone(),
+            issuer: issuer.clone(),
+        });
+        let since = status.and_then(|status| status.order.as_ref()).map(|order| order.created.0);
+        self.handshakes.set(&uid, since.unwrap_or_default(), handshakes.collect());
     }
 
-    /// No longer answers any token of the Certificate with this uid.
+    /// No longer answers any challenge of the Certificate with this uid.
     pub fn forget(&self, uid: &str) {
+        self.handshakes.forget(uid);
         self.tokens.write().replace(uid, Vec::new(), None);
     }
 

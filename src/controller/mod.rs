@@ -8,7 +8,8 @@
 //! - [`ledger_key`]: the Secret with the keys that verify which entries of a status the operator wrote;
 //! - [`caa`] looks up CAA records before an order is placed;
 //! - [`check_revocation_lists`] finds certificates that the CA has revoked, on the lists in [`revocation_lists`];
-//! - [`presenter`] presents the answers to challenges, and [`http01_state`] knows which ones this process answers;
+//! - [`presenter`] presents the answers to challenges, and [`http01_state`] knows which ones this process answers,
+//!   with [`handshakes`] for tls-alpn-01;
 //! - order slots ([`order_slots`]), [`key_makers`] and reads of Secrets are shared fairly by namespaces (`fair_queue`);
 //! - [`api_server`] knows when the API server is away, and `retry` handles failed reconciles;
 //! - `shard`: which objects this installation serves, if several share the cluster;
@@ -30,6 +31,7 @@ pub mod context;
 pub mod error;
 pub mod events;
 mod fair_queue;
+pub mod handshakes;
 pub mod http01_state;
 pub mod in_flight;
 pub mod issuer;
@@ -55,7 +57,7 @@ pub mod unreadable;
 pub mod watch_handlers;
 mod work_queue;
 
-pub use context::{AnnotationsConfig, Config, Context};
+pub use context::{AnnotationsConfig, Config, Context, ResponderPorts};
 pub use retry::wake_whoever_failed;
 
 #[cfg(test)]

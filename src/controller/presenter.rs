@@ -1,7 +1,7 @@
 //! Presents the answers to challenges, and removes them again.
 //!
-//! Over HTTP, each Certificate has its own Ingresses or HTTPRoutes that lead to the operator. The Certificates of a namespace
-//! share the Service and the EndpointSlices behind them. An ingress controller reports a route without a Service or endpoints as
+//! Over HTTP, each Certificate has its own Ingresses or HTTPRoutes that lead to the operator, and over TLS its own TLSRoutes. The
+//! Certificates of a namespace share the Services and the EndpointSlices behind them. An ingress controller reports a route without a Service or endpoints as
 //! an error, so routes are created last and removed first. Providers add TXT records to DNS.
 
 mod in_place;
@@ -12,6 +12,7 @@ mod provider;
 mod records;
 mod route;
 mod services;
+mod tls_route;
 
 use std::collections::BTreeSet;
 
@@ -25,8 +26,10 @@ use kube::api::ListParams;
 use self::objects::{of_certificate, own_of_certificate};
 use super::context::Context;
 use super::error::Error;
-use certwright_api::{Certificate, ChallengeStatus, ChallengeWay, ServiceType};
-use certwright_core::issuance::{Challenged, Unseen, Way, is_over_http};
+use certwright_api::{Certificate, ChallengeStatus, ChallengeWay};
+use certwright_core::issuance::{Challenged, Unseen, Way, has_service};
+use certwright_solver::http01::{Backend, HttpRoute};
+use certwright_solver::tls_alpn01::TlsRoute;
 
 /// Presents the answers to `challenged`, all challenges of the Certificate. Its status already records them.
 ///
@@ -43,23 +46,22 @@ pub async fn present(
         (certificate.namespace().unwrap_or_default(), certificate.uid().unwrap_or_default());
     let ledger = certificate.status.as_ref().map(|status| status.dns_records.as_slice()).unwrap_or_default();
     let records = records::add(context, (&namespace, &uid), ledger, challenged);
-    let services: BTreeSet<ServiceType> =
-        challenged.iter().filter_map(|one| service_type(&one.way)).collect();
-    let over_http = async {
+    let services: BTreeSet<Backend> = challenged.iter().filter_map(|one| backend(&one.way)).collect();
+    let routed = async {
         if services.is_empty() {
             return Ok(Vec::new());
         }
-        present_over_http(context, certificate, challenged, &services).await.or_else(|error| {
+        present_routes(context, certificate, challenged, &services).await.or_else(|error| {
             // An immediate retry would not help: a person has to fix this.
             let words = error.refusal().ok_or(error)?;
-            Ok(over_http(challenged).map(|one| not_presented(one, words.clone())).collect())
+            Ok(routed(challenged).map(|one| not_presented(one, words.clone())).collect())
         })
     };
-    let (records, over_http) = futures::try_join!(records, over_http)?;
-    Ok([records, over_http].concat())
+    let (records, routed) = futures::try_join!(records, routed)?;
+    Ok([records, routed].concat())
 }
 
-/// Removes the routes to a Certificate's answers over HTTP, and the shared objects if no other Certificate of the namespace
+/// Removes the routes to a Certificate's answers, and the shared objects if no other Certificate of the namespace
 /// needs them.
 ///
 /// # Errors
@@ -103,12 +105,24 @@ async fn withdraw_routes(
     let routes = async {
         if by(ChallengeWay::HttpRoute) { route::withdraw(context, namespace, which).await } else { Ok(()) }
     };
-    futures::try_join!(ingresses, routes)?;
-    let over_http = challenges.iter().any(is_over_http);
-    if over_http { services::leave(context, namespace, uid).await } else { Ok(()) }
+    let tls_routes = async {
+        if by(ChallengeWay::TlsRoute) { tls_route::withdraw(context, namespace, which).await } else { Ok(()) }
+    };
+    futures::try_join!(ingresses, routes, tls_routes)?;
+    let had_service = challenges.iter().any(has_service);
+    if had_service { services::leave(context, namespace, uid).await } else { Ok(()) }
 }
 
-/// Why a Certificate's routes do not work, if it has any and they do not.
+/// Why a Certificate's routes of each kind do not work, if it has any and they do not.
+#[derive(Debug, Default)]
+pub struct RefusedRoutes {
+    /// HTTPRoutes.
+    pub http: Option<String>,
+    /// TLSRoutes.
+    pub tls: Option<String>,
+}
+
+/// Why a Certificate's routes do not work.
 ///
 /// # Errors
 /// If the API server fails.
@@ -117,44 +131,51 @@ pub async fn refused_routes(
     namespace: &str,
     uid: &str,
     challenges: &[ChallengeStatus],
-) -> Result<Option<String>, Error> {
-    match challenges.iter().any(|challenge| challenge.way == ChallengeWay::HttpRoute) {
-        true => route::refused(context, namespace, uid).await,
-        false => Ok(None),
+) -> Result<RefusedRoutes, Error> {
+    let by = |way: ChallengeWay| challenges.iter().any(|challenge| challenge.way == way);
+    let mut refused = RefusedRoutes::default();
+    if by(ChallengeWay::HttpRoute) {
+        refused.http = route::refused::<HttpRoute>(context, namespace, uid, route::NOT_INSTALLED).await?;
     }
+    if by(ChallengeWay::TlsRoute) {
+        refused.tls = route::refused::<TlsRoute>(context, namespace, uid, tls_route::NOT_INSTALLED).await?;
+    }
+    Ok(refused)
 }
 
-async fn present_over_http(
+async fn present_routes(
     context: &Context,
     certificate: &Certificate,
     challenged: &[Challenged],
-    services: &BTreeSet<ServiceType>,
+    services: &BTreeSet<Backend>,
 ) -> Result<Vec<Unseen>, Error> {
     if !services::enter(context, certificate, services).await? {
         return Ok(Vec::new());
     }
-    let ((), edited, routed) = futures::try_join!(
+    let ((), edited, routed, over_tls) = futures::try_join!(
         ingress::present(context, certificate, challenged),
         in_place::present(context, certificate, challenged),
         route::present(context, certificate, challenged),
+        tls_route::present(context, certificate, challenged),
     )?;
-    Ok([edited, routed].concat())
+    Ok([edited, routed, over_tls].concat())
 }
 
-fn over_http(challenged: &[Challenged]) -> impl Iterator<Item = &Challenged> {
-    challenged.iter().filter(|challenge| service_type(&challenge.way).is_some())
+fn routed(challenged: &[Challenged]) -> impl Iterator<Item = &Challenged> {
+    challenged.iter().filter(|challenge| backend(&challenge.way).is_some())
 }
 
-fn service_type(way: &Way) -> Option<ServiceType> {
-    let asked_for = match way {
-        Way::Ingress(spec) => spec.service_type,
-        Way::Route(spec) => spec.service_type,
-        Way::Record(_) | Way::Persistent(_) => return None,
-    };
-    Some(asked_for.unwrap_or_default())
+/// The Service that leads to the answer, if there is one.
+fn backend(way: &Way) -> Option<Backend> {
+    match way {
+        Way::Ingress(spec) => Some(Backend::Http01(spec.service_type.unwrap_or_default())),
+        Way::Route(spec) => Some(Backend::Http01(spec.service_type.unwrap_or_default())),
+        Way::TlsRoute(spec) => Some(Backend::TlsAlpn01(spec.service_type.unwrap_or_default())),
+        Way::Record(_) | Way::Persistent(_) | Way::FrontProxy => None,
+    }
 }
 
-/// A challenge whose answer could not be presented over HTTP.
+/// A challenge whose answer could not be presented by a route.
 fn not_presented(challenged: &Challenged, words: String) -> Unseen {
     Unseen { challenge: challenged.url.clone(), typ: challenged.typ.clone(), words }
 }

@@ -9,7 +9,7 @@ use kube::client::Body;
 
 use super::api_server::ApiServer;
 use super::cache::{Cache, WatchHandler, Watches};
-use super::context::Context;
+use super::context::{Context, ResponderPorts};
 use crate::cli::{Cli, Command};
 use crate::operator;
 use crate::runtime::liveness::Liveness;
@@ -26,7 +26,7 @@ pub fn context() -> (Arc<Context>, Watches<dyn WatchHandler>) {
     let Command::Run(settings) = Cli::try_parse_from(["certwright", "run"]).unwrap().command else {
         panic!("not run")
     };
-    let config = operator::config(&settings, 0);
+    let config = operator::config(&settings, ResponderPorts { http01: 0, tls_alpn01: 0 });
     let (cache, watches) = Cache::new(
         &client,
         &ApiServer::default(),

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 
 use super::cache::{Change, Index, WatchHandler};
 use super::context::Context;
+use super::handshakes::Handshake;
 use super::issuer_record::{IssuerId, IssuerRecord, account_secret};
 use super::presenter;
 use super::retry::until_done;
@@ -21,6 +22,7 @@ use crate::runtime::metrics::CertificateFacts;
 use certwright_api::{CONDITION_READY, Certificate, ClusterIssuer, Issuer, LABEL_SECRET, SECRET_ACCOUNT_KEY};
 use certwright_core::conditions::{condition, is_true};
 use certwright_solver::http01::KeyAuthorizations;
+use certwright_solver::tls_alpn01::{PendingChallenge, PendingChallenges};
 
 /// Turns changes into reconciles, and keeps the http-01 answers of this replica up to date.
 pub struct WatchHandlers {
@@ -169,7 +171,7 @@ impl WatchHandlers {
                     async move { presenter::withdraw_own(&context, &namespace, &uid, &challenges).await }
                         .boxed()
                 };
-                until_done(&context, &uid, "removing http-01 answers", withdraw).await;
+                until_done(&context, &uid, "removing the routes to answers", withdraw).await;
             });
         }
     }
@@ -332,6 +334,15 @@ impl KeyAuthorizations for Context {
     fn find(&self, _host: &str, token: &str) -> Option<String> {
         let issuer = self.cache.issuer(&self.http01.issuer_of(token)?)?;
         Some(format!("{token}.{}", issuer.status.acme?.key_thumbprint))
+    }
+}
+
+impl PendingChallenges for Context {
+    fn pending(&self, server_name: &str) -> Option<PendingChallenge> {
+        let Handshake { identifier, token, issuer } = self.http01.handshakes.find(server_name)?;
+        let issuer = self.cache.issuer(&issuer)?;
+        let key_authorization = format!("{token}.{}", issuer.status.acme?.key_thumbprint);
+        Some(PendingChallenge { identifier, key_authorization })
     }
 }
 

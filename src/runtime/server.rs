@@ -1,9 +1,11 @@
-//! The HTTP servers of this process: one for http-01 answers, one for health and metrics.
+//! The servers of this process: over HTTP, one for http-01 answers and one for health and metrics; and one for tls-alpn-01
+//! answers.
 //!
 //! Anybody can connect to them. So every connection is short, limited in time and size, and answers one request; and no peer
 //! can block others by holding many connections: see `Connections`.
 
 mod connections;
+mod handshakes;
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -24,7 +26,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use self::connections::{Connections, Ticket};
+use self::connections::Connections;
+
+pub use self::connections::Ticket;
+pub use self::handshakes::serve_handshakes;
 
 const MAX_HEADERS: usize = 64;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -49,21 +54,35 @@ where
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    let connections = Connections::new(limits.connections as usize);
-    let slots = Arc::new(Semaphore::new(limits.connections as usize));
+    let stopping = stop.clone();
+    let serve = move |stream, ticket| {
+        let (answer, stop) = (answer.clone(), stopping.clone());
+        serve_connection(stream, answer, limits, ticket, stop)
+    };
+    serve_each(listener, serve, limits.connections, stop).await;
+}
+
+/// Serves each connection on `listener`, at most `limit` at a time, until `stop` is cancelled, then lets open ones finish.
+async fn serve_each<S, F>(listener: TcpListener, serve: S, limit: u32, stop: CancellationToken)
+where
+    S: Fn(TcpStream, Ticket) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let connections = Connections::new(limit as usize);
+    let slots = Arc::new(Semaphore::new(limit as usize));
     while let Some((stream, peer)) = next_connection(&listener, &stop).await {
         // If all slots were taken, this closes another connection, which then frees its slot.
         let ticket = connections.enter(peer);
         let Some(Ok(slot)) = stop.run_until_cancelled(slots.clone().acquire_owned()).await else { break };
-        let (answer, stop) = (answer.clone(), stop.clone());
+        let served = serve(stream, ticket);
         tokio::spawn(async move {
-            serve_connection(stream, answer, limits, ticket, stop).await;
+            served.await;
             drop(slot);
         });
     }
     drop(listener);
     // Every open connection holds a slot, so acquiring all slots waits for all connections.
-    let _all_done = slots.acquire_many(limits.connections).await;
+    let _all_done = slots.acquire_many(limit).await;
 }
 
 async fn next_connection(listener: &TcpListener, stop: &CancellationToken) -> Option<(TcpStream, IpAddr)> {

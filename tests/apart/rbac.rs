@@ -62,8 +62,8 @@ async fn the_roles_grant_what_is_used_and_nothing_else() -> Result<()> {
 }
 
 /// Everything that the operator does: an issuer of each kind; one whose account is deactivated with it; Certificates that are
-/// issued, renewed, repaired, rejected repeatedly, and deleted, by an Ingress of the operator, one of somebody else, and an
-/// HTTPRoute; one that is created for an Ingress; two replicas, of which one hands over. Returns the names of the two in the
+/// issued, renewed, repaired, rejected repeatedly, and deleted, by an Ingress of the operator, one of somebody else, an
+/// HTTPRoute and a TLSRoute; one that is created for an Ingress; two replicas, of which one hands over. Returns the names of the two in the
 /// audit log.
 async fn live_a_full_life(ns: &TestNamespace) -> Result<[String; 2]> {
     let _gateway_api = ns.cluster.gateway_api().await?;
@@ -104,7 +104,7 @@ async fn live_a_full_life(ns: &TestNamespace) -> Result<[String; 2]> {
     ns.apply(&other.replace("issuerRef: { name: ca }", &by_cluster_issuer)).await?;
     issued(ns, "web").await?;
     issued(ns, "other").await?;
-    for name in ["edited", "routed"] {
+    for name in ["edited", "routed", "shaken"] {
         ns.apply(&certificate(name, &[&format!("{name}.example.com")], "")).await?;
         issued(ns, name).await?;
     }
@@ -203,10 +203,11 @@ async fn read_metrics(ns: &TestNamespace, operator: &Operator) -> Result<u16> {
     Ok(response.status().as_u16())
 }
 
-/// A solver that edits an Ingress, and one that creates HTTPRoutes.
+/// A solver that edits an Ingress, one that creates HTTPRoutes, and one that creates TLSRoutes.
 const OTHER_SOLVERS: &str = "{ selector: { dnsNames: [edited.example.com] }, http01: { ingress: { name: shop } } }, { \
                              selector: { dnsNames: [routed.example.com] }, http01: { gatewayHTTPRoute: { parentRefs: \
-                             [{ name: public }] } } }";
+                             [{ name: public }] } } }, { selector: { dnsNames: [shaken.example.com] }, tlsAlpn01: { \
+                             gatewayTLSRoute: { parentRefs: [{ name: public }] } } }";
 /// The Ingress and the Gateway that the solvers name.
 const ENTRANCES: &str = "
 apiVersion: networking.k8s.io/v1
@@ -217,7 +218,11 @@ spec: { ingressClassName: router, defaultBackend: { service: { name: shop, port:
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
 metadata: { name: public }
-spec: { gatewayClassName: router, listeners: [{ name: http, port: 80, protocol: HTTP }] }
+spec:
+  gatewayClassName: router
+  listeners:
+    - { name: http, port: 80, protocol: HTTP }
+    - { name: tls, port: 443, protocol: TLS, tls: { mode: Passthrough } }
 ";
 
 /// An Ingress that requests a Certificate.

@@ -10,6 +10,7 @@ pub mod dns;
 pub mod fault_cells;
 pub mod faults;
 pub mod gitops;
+pub mod haproxy;
 pub mod helm;
 pub mod hostile;
 pub mod http01;

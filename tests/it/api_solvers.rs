@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_solver_is_for_one_type_of_challenge_and_has_one_way_to_prove_it() -> Result<()> {
-    let solver = "solvers: set exactly one of http01, dns01 and dnsPersist01";
+    let solver = "solvers: set exactly one of http01, dns01, dnsPersist01 and tlsAlpn01";
+    let tls_route = "tlsAlpn01.gatewayTLSRoute: parentRefs must list at least one Gateway";
     let http01 = "http01: set either ingress or gatewayHTTPRoute";
     let dns01 = "dns01: set exactly one of webhook, httpRequest, rfc2136 and acmeDNS";
     let rfc2136 = json!({ "nameserver": "192.0.2.53" });
@@ -19,6 +20,9 @@ async fn a_solver_is_for_one_type_of_challenge_and_has_one_way_to_prove_it() -> 
         (json!({}), solver),
         (json!({ "selector": { "dnsZones": ["a.test"] } }), solver),
         (json!({ "http01": { "ingress": {} }, "dns01": { "rfc2136": rfc2136 } }), solver),
+        (json!({ "tlsAlpn01": {}, "dns01": { "rfc2136": rfc2136 } }), solver),
+        (json!({ "tlsAlpn01": { "gatewayTLSRoute": {} } }), tls_route),
+        (json!({ "tlsAlpn01": { "gatewayTLSRoute": { "parentRefs": [] } } }), tls_route),
         (json!({ "http01": {} }), http01),
         (json!({ "http01": { "ingress": {}, "gatewayHTTPRoute": routes } }), http01),
         (json!({ "dns01": {} }), dns01),

@@ -11,6 +11,7 @@ use certwright_cluster::proxy::RequestInfo;
 use certwright_cluster::{Bind, Operator, Pebble, Proxy, ScriptedProvider, TestNamespace};
 use certwright_pki::{Chain, PrivateKey};
 use certwright_solver::http01::HttpRoute;
+use certwright_solver::tls_alpn01::TlsRoute;
 use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::Ingress;
@@ -31,7 +32,11 @@ spec: { ingressClassName: router, defaultBackend: { service: { name: shop, port:
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
 metadata: { name: public }
-spec: { gatewayClassName: router, listeners: [{ name: http, port: 80, protocol: HTTP }] }
+spec:
+  gatewayClassName: router
+  listeners:
+    - { name: http, port: 80, protocol: HTTP }
+    - { name: tls, port: 443, protocol: TLS, tls: { mode: Passthrough } }
 ";
 /// An issuance has more writes than this, with any solver.
 const LEAST_WRITES: usize = 10;
@@ -71,6 +76,16 @@ async fn a_crash_after_any_write_leaves_a_record_that_stays() -> Result<()> {
     walk_issuance(When::Answered, Proof::PersistentRecord).await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_after_any_write_leaves_no_tls_route() -> Result<()> {
+    walk_issuance(When::Answered, Proof::TlsRoute).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_before_any_write_leaves_no_tls_route() -> Result<()> {
+    walk_issuance(When::NotSent, Proof::TlsRoute).await
+}
+
 async fn walk_issuance(when: When, proof: Proof) -> Result<()> {
     walk(LEAST_WRITES, |point| issuance(point, when, proof)).await
 }
@@ -86,6 +101,8 @@ enum Proof {
     Record,
     /// A TXT record that a person sets, once there is an account.
     PersistentRecord,
+    /// In a TLS handshake, through a TLSRoute.
+    TlsRoute,
 }
 
 /// Whether a request registers an account with external account binding (RFC 8555 section 7.3.4), or finalizes an order.
@@ -104,7 +121,7 @@ async fn issuance(point: usize, when: When, proof: Proof) -> Result<Run> {
         let bind = Bind::builder().zone("crash.test").start(&ns.cluster).await?;
         let pebble = Pebble::builder().eab("kid", MAC_KEY);
         let pebble = match proof {
-            Proof::Ingress | Proof::EditedIngressAndRoute => pebble,
+            Proof::Ingress | Proof::EditedIngressAndRoute | Proof::TlsRoute => pebble,
             Proof::Record | Proof::PersistentRecord => pebble.dns_server(&bind.address()),
         };
         let pebble = pebble.start(&ns.cluster).await?;
@@ -138,6 +155,11 @@ async fn issuance(point: usize, when: When, proof: Proof) -> Result<Run> {
             }
             Proof::Record => {
                 (vec!["*.crash.test".to_owned()], json!([{"dns01": {"httpRequest": {"url": provider.url}}}]))
+            }
+            Proof::TlsRoute => {
+                let route =
+                    json!({"gatewayTLSRoute": {"parentRefs": [{"name": "public", "sectionName": "tls"}]}});
+                (vec![web], json!([{"tlsAlpn01": route}]))
             }
             Proof::PersistentRecord => (vec!["*.crash.test".to_owned()], json!([{"dnsPersist01": {}}])),
         };
@@ -215,6 +237,8 @@ async fn leftovers(ns: &TestNamespace) -> Result<Vec<String>> {
     left.extend(ours.map(|name| format!("Ingress {name}")));
     let routes = ns.api::<HttpRoute>().list(&all).await?;
     left.extend(routes.iter().map(|object| format!("HTTPRoute {}", object.name_any())));
+    let tls_routes = ns.api::<TlsRoute>().list(&all).await?;
+    left.extend(tls_routes.iter().map(|object| format!("TLSRoute {}", object.name_any())));
     left.extend(
         ns.api::<Service>().list(&all).await?.iter().map(|object| format!("Service {}", object.name_any())),
     );

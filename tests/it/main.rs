@@ -93,4 +93,5 @@ mod signing_requests;
 mod stumble;
 mod tenancy;
 mod terms_of_service;
+mod tls_alpn01;
 mod traces;

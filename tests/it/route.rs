@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use certwright_api::{ParentReference, ServiceType};
 use certwright_cluster::TestNamespace;
 use certwright_solver::http01::{
-    Acceptance, Http01Shard, HttpRoute, PresentedChallenge, RoutePresentation, acceptance, routes, service,
+    Acceptance, Backend, Http01Shard, HttpRoute, PresentedChallenge, RoutePresentation, acceptance, routes,
+    service,
 };
 use futures::StreamExt;
 use kube::api::{Patch, PatchParams};
@@ -24,7 +25,7 @@ async fn routes_for_a_hundred_names_and_addresses_are_taken_and_written_once() -
         ns.apply(&gateway("public")).await?;
         ns.apply(&serde_json::to_string(&service(
             &ns.name,
-            ServiceType::ClusterIp,
+            Backend::Http01(ServiceType::ClusterIp),
             8089,
             &Http01Shard::default(),
         ))?)
@@ -65,7 +66,7 @@ async fn what_a_gateway_has_against_a_route_is_told_and_a_missing_one_is_waited_
         );
         until(&api, |said| *said == Acceptance::Refused(vec![no_service.clone()])).await?;
 
-        ns.apply(&serde_json::to_string(&service(&ns.name, ServiceType::ClusterIp, 8089, &Http01Shard::default()))?).await?;
+        ns.apply(&serde_json::to_string(&service(&ns.name, Backend::Http01(ServiceType::ClusterIp), 8089, &Http01Shard::default()))?).await?;
         until(&api, |said| matches!(said, Acceptance::Accepted)).await?;
         Ok(())
     })

@@ -59,6 +59,10 @@ labels:
 {{- include "certwright.port" (.Values.config.responderAddr | default "[::]:8089") }}
 {{- end }}
 
+{{- define "certwright.tlsAlpn01ResponderPort" -}}
+{{- include "certwright.port" (.Values.config.tlsAlpn01ResponderAddr | default "[::]:8090") }}
+{{- end }}
+
 {{- define "certwright.metricsPort" -}}
 {{- include "certwright.port" (.Values.config.metricsAddr | default "[::]:8080") }}
 {{- end }}

@@ -66,11 +66,14 @@ impl Bounded for Authorization {
 impl Challenge {
     fn check(&self) -> Result<(), String> {
         match self.typ {
-            ChallengeType::Http01 | ChallengeType::Dns01 | ChallengeType::DnsAccount01 => {}
+            ChallengeType::Http01
+            | ChallengeType::Dns01
+            | ChallengeType::DnsAccount01
+            | ChallengeType::TlsAlpn01 => {}
             // It has no token.
             ChallengeType::DnsPersist01 => return check_url("challenge", &self.url),
             // Challenges of other types are not used.
-            ChallengeType::TlsAlpn01 | ChallengeType::Other(_) => return Ok(()),
+            ChallengeType::Other(_) => return Ok(()),
         }
         check_url("challenge", &self.url)?;
         let base64url = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
@@ -132,6 +135,7 @@ mod tests {
             assert!(refusal.contains("22 to 256 characters of the base64url alphabet"), "{bad}: {refusal}");
         }
         assert!(challenge("dns-01", "https://ca.example/c/1", "x").check().is_err());
+        assert!(challenge("tls-alpn-01", "https://ca.example/c/1", "x").check().is_err());
         assert_eq!(challenge("vendor-01", "", "").check(), Ok(()), "of another type nothing is used");
         assert_eq!(challenge("dns-persist-01", "https://ca.example/c/1", "").check(), Ok(()));
         assert!(challenge("dns-persist-01", "", "").check().is_err());

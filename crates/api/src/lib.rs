@@ -27,6 +27,7 @@ mod revocation;
 mod revoked;
 mod schema;
 mod solver;
+mod tls_alpn01;
 mod unsupported;
 
 pub use account_end::*;
@@ -51,6 +52,7 @@ pub use renewal::*;
 pub use revocation::*;
 pub use revoked::*;
 pub use solver::*;
+pub use tls_alpn01::*;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};
 use kube::CustomResourceExt;

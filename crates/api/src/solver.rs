@@ -12,14 +12,15 @@ use crate::dns01::{Dns01Propagation, Dns01Solver};
 use crate::duration::SelfCheckTimeout;
 use crate::http01::Http01Solver;
 use crate::schema;
+use crate::tls_alpn01::TlsAlpn01Solver;
 
 /// A way to prove control of names.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("[has(self.http01), has(self.dns01), has(self.dnsPersist01)].filter(x, x).size() == 1")
-    .message("solvers: set exactly one of http01, dns01 and dnsPersist01"),
-    validation = Rule::new("!has(self.selfCheck) || !has(self.selfCheck.nameservers) || has(self.http01)")
-        .message("solvers.selfCheck.nameservers: applies only to http01; set propagation.nameservers of dns01 or dnsPersist01 instead"))]
+#[x_kube(validation = Rule::new("[has(self.http01), has(self.dns01), has(self.dnsPersist01), has(self.tlsAlpn01)].filter(x, x).size() == 1")
+    .message("solvers: set exactly one of http01, dns01, dnsPersist01 and tlsAlpn01"),
+    validation = Rule::new("!has(self.selfCheck) || !has(self.selfCheck.nameservers) || has(self.http01) || has(self.tlsAlpn01)")
+        .message("solvers.selfCheck.nameservers: applies only to http01 and tlsAlpn01; set propagation.nameservers of dns01 or dnsPersist01 instead"))]
 pub struct Solver {
     /// Names that this solver is used for. By default, all names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,6 +34,9 @@ pub struct Solver {
     /// Prove control with the dns-persist-01 challenge: by a TXT record that you add once.
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "dnsPersist01")]
     pub dns_persist01: Option<DnsPersist01Solver>,
+    /// Prove control with the tls-alpn-01 challenge: by a TLS handshake on port 443.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_alpn01: Option<TlsAlpn01Solver>,
     /// How to check an answer before the CA is told to validate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub self_check: Option<SolverSelfCheck>,
@@ -46,12 +50,13 @@ pub struct SolverSelfCheck {
     /// from which the name cannot be reached or looked up. Defaults to false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled: Option<bool>,
-    /// After this time the CA is told to validate even if the check does not succeed, at most `24h`. For http-01, the flag
-    /// `--http01-self-check-timeout` sets the default. By default, the CA is not told of a TXT record that is not visible.
+    /// After this time the CA is told to validate even if the check does not succeed, at most `24h`. For http-01 and tls-alpn-01, the
+    /// flag `--http01-self-check-timeout` sets the default. By default, the CA is not told of a TXT record that is not visible.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "SelfCheckTimeout::schema")]
     pub timeout: Option<SelfCheckTimeout>,
-    /// Name servers that look up the name for http-01: `ip` or `ip:port`. Defaults to those in the flag `--http01-nameservers`.
+    /// Name servers that look up the name for http-01 and tls-alpn-01: `ip` or `ip:port`. Defaults to those in the flag
+    /// `--http01-nameservers`.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "bounds::list::<_, _, 16>")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 300)))]
     pub nameservers: Vec<String>,

@@ -51,7 +51,7 @@ pub use proof::{PresentFailed, Presented, Proof, SelfCheckResult, Unseen};
 pub(crate) use prove::{PRESENT_BOUNDS, SELF_CHECK_BOUNDS, propagation_timeout};
 pub use rest::at_rest_until;
 pub use situation::{Candidate, IssuerView, Situation, Snapshot};
-pub use solve::{Challenged, NoSolver, Way, challenges, is_over_http, solver_of};
+pub use solve::{Challenged, NoSolver, Way, challenges, has_service, is_over_http, is_over_tls, solver_of};
 pub use state::{Memory, State};
 pub use step::IssuanceStep;
 pub use value_count::ValueCount;

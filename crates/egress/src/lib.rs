@@ -43,7 +43,7 @@ pub enum Purpose {
     Provider,
     /// A name server.
     Dns,
-    /// The self-check of http-01.
+    /// The self-check of http-01 or tls-alpn-01.
     SelfCheck,
     /// A CA's revocation list.
     RevocationList,

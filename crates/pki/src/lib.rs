@@ -1,6 +1,7 @@
-//! Private keys, certificate signing requests, certificate chains, revocation lists, keystores.
+//! Private keys, certificate signing requests, certificate chains, revocation lists, keystores, answers to tls-alpn-01.
 
 mod chain;
+mod challenge;
 mod crl;
 mod csr;
 mod distribution_point;
@@ -10,6 +11,7 @@ mod signature;
 mod signing_request;
 
 pub use chain::{Chain, ChainError, Leaf};
+pub use challenge::{ChallengeCertificateError, ChallengeSigner, ShownCertificate, acme_identifier};
 pub use crl::{RevocationList, RevocationListError, RevokedEntry};
 pub use csr::{CsrError, SignatureHash, Subject, certificate_signing_request};
 pub use key::{Curve, KeyAlgorithm, KeyEncoding, KeyError, PrivateKey, PublicNumbers};

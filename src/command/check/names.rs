@@ -1,4 +1,5 @@
-//! The names of Certificates: is port 80 open for http-01, and do name servers know the zones for dns-01?
+//! The names of Certificates: is port 80 open for http-01, does port 443 answer for tls-alpn-01, and do name servers know the zones
+//! for dns-01?
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use certwright_core::spec::names::dns_names;
 use certwright_egress::Egress;
 use certwright_solver::dns01::{self, NameServer, Resolver, Whose};
 use certwright_solver::http01::{SelfCheck, SelfCheckFailure};
+use certwright_solver::tls_alpn01::HandshakeFailure;
 
 /// The maximum number of names to check.
 pub(super) const MOST: usize = 50;
@@ -27,7 +29,14 @@ const TOKEN: &str = "certwright-check";
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Way {
     Http,
-    Dns { label: String, strategy: CnameStrategy },
+    /// Whether it is a proxy that leads to the operator at any time.
+    Tls {
+        front_proxy: bool,
+    },
+    Dns {
+        label: String,
+        strategy: CnameStrategy,
+    },
 }
 
 /// Checks each name in the way that its solver will.
@@ -56,6 +65,7 @@ pub(super) async fn findings(
     let look = |(name, way): (String, Way)| async move {
         match way {
             Way::Http => port_80(&name, self_check).await,
+            Way::Tls { front_proxy } => port_443(&name, front_proxy, self_check).await,
             Way::Dns { label, strategy } => zone(&label, &name, strategy, resolver).await,
         }
     };
@@ -79,17 +89,20 @@ fn names(certificates: &[Certificate], all: &[IssuerRecord]) -> BTreeMap<String,
         for full in &dns_names(&certificate.spec) {
             let (name, wildcard) =
                 full.strip_prefix("*.").map_or((full.as_str(), false), |name| (name, true));
-            let usable = |solver: &certwright_api::Solver| solver.http01.is_none() || !wildcard;
+            let usable = |solver: &certwright_api::Solver| {
+                !wildcard || (solver.http01.is_none() && solver.tls_alpn01.is_none())
+            };
             let Some(solver) = solver_for(&issuer.spec.solvers, name, wildcard, &labels, usable) else {
                 continue;
             };
-            let way = match (&solver.dns01, &solver.dns_persist01) {
-                (Some(dns01), _) => Way::Dns {
+            let way = match (&solver.dns01, &solver.dns_persist01, &solver.tls_alpn01) {
+                (Some(dns01), ..) => Way::Dns {
                     label: challenge_label(dns01, issuer.account_url()),
                     strategy: dns01.cname_strategy.unwrap_or_default(),
                 },
-                (None, Some(_)) => Way::Dns { label: LABEL.to_owned(), strategy: CnameStrategy::Follow },
-                (None, None) => Way::Http,
+                (_, Some(_), _) => Way::Dns { label: LABEL.to_owned(), strategy: CnameStrategy::Follow },
+                (.., Some(tls)) => Way::Tls { front_proxy: tls.gateway_tls_route.is_none() },
+                (None, None, None) => Way::Http,
             };
             names.insert(name.to_owned(), way);
         }
@@ -111,6 +124,21 @@ async fn port_80(name: &str, self_check: &SelfCheck) -> Finding {
             format!("{name}: {failure}"),
             "The CA must be able to reach port 80 from outside. The result from this machine may differ.",
         ),
+    }
+}
+
+/// Through a proxy, a handshake leads to the operator at any time; a TLSRoute is only there while a name is being validated.
+async fn port_443(name: &str, front_proxy: bool, self_check: &SelfCheck) -> Finding {
+    let remedy = "let what listens there forward connections that offer acme-tls/1 (ALPN) to the operator";
+    match self_check.check_handshake(name, TOKEN, remedy).await {
+        Err(failure @ HandshakeFailure::SomethingElse { .. }) if front_proxy => {
+            Finding::warn(format!("{name}: {failure}"), "See docs/tls-alpn01.md for proxies that do this.")
+        }
+        Err(failure) if !failure.is_answer() => Finding::warn(
+            format!("{name}: {failure}"),
+            "The CA must be able to reach port 443 from outside. The result from this machine may differ.",
+        ),
+        Ok(()) | Err(_) => Finding::ok(format!("{name}: port 443 answers")),
     }
 }
 

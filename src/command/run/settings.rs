@@ -35,6 +35,9 @@ pub struct Run {
     /// Address and port to answer http-01 challenges on.
     #[arg(long, env = "CERTWRIGHT_RESPONDER_ADDR", default_value = "[::]:8089")]
     pub responder_addr: SocketAddr,
+    /// Address and port to answer tls-alpn-01 challenges on.
+    #[arg(long, env = "CERTWRIGHT_TLS_ALPN01_RESPONDER_ADDR", default_value = "[::]:8090")]
+    pub tls_alpn01_responder_addr: SocketAddr,
     /// Addresses at which other pods can reach this replica, separated by commas: the pod's addresses.
     #[arg(long, env = "CERTWRIGHT_ADVERTISE_IP", value_delimiter = ',')]
     pub advertise_ip: Vec<IpAddr>,
@@ -50,10 +53,10 @@ pub struct Run {
     /// Whether /metrics requires a bearer token of somebody whose role allows `get` on the path /metrics.
     #[arg(long, env = "CERTWRIGHT_METRICS_AUTH", default_value_t = false, action = ArgAction::Set)]
     pub metrics_auth: bool,
-    /// Name servers for the http-01 self-check, as ip:port separated by commas; those of the system by default.
+    /// Name servers for the self-checks of http-01 and tls-alpn-01, as ip:port separated by commas; those of the system by default.
     #[arg(long, env = "CERTWRIGHT_HTTP01_NAMESERVERS", value_delimiter = ',')]
     pub http01_nameservers: Vec<SocketAddr>,
-    /// How long to wait for a failing http-01 self-check before telling the CA to validate anyway.
+    /// How long to wait for a failing self-check of http-01 or tls-alpn-01 before telling the CA to validate anyway.
     #[arg(long, env = "CERTWRIGHT_HTTP01_SELF_CHECK_TIMEOUT", default_value = "60s", value_parser = duration)]
     pub http01_self_check_timeout: Duration,
     /// pathType of temporary Ingresses: `Exact`, or `ImplementationSpecific` for ingress controllers that reject the dot

@@ -12,7 +12,7 @@ use crate::controller::caa;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer_record::secrets_namespace;
-use crate::controller::presenter;
+use crate::controller::presenter::{self, RefusedRoutes};
 use crate::runtime::clock;
 use certwright_acme::{Account, AcmeError, Authorization, Challenge, ChallengeType, NewOrder};
 use certwright_api::{ChallengeStatus, ChallengeWay, CsrSignatureHash, DnsPersist01Solver, IssuerKind};
@@ -93,10 +93,20 @@ impl ReconcileCertificate {
                         let persistent = learned.persistent(&challenge.url);
                         see_persistent(context, account, persistent, rolled_over).await.map(Seen::Persistent)
                     }
-                    (ChallengeWay::HttpRoute, Some(refused)) => Err(refused.clone()),
+                    (ChallengeWay::HttpRoute, RefusedRoutes { http: Some(refused), .. })
+                    | (ChallengeWay::TlsRoute, RefusedRoutes { tls: Some(refused), .. }) => {
+                        Err(refused.clone())
+                    }
                     (ChallengeWay::HttpRoute | ChallengeWay::Ingress | ChallengeWay::EditedIngress, _) => {
                         let self_check = context.self_checks.of(&check.nameservers);
                         see_response(self_check, challenge, &expected).await.map(|()| Seen::Response)
+                    }
+                    (ChallengeWay::TlsRoute | ChallengeWay::FrontProxy, _) => {
+                        let self_check = context.self_checks.of(&check.nameservers);
+                        let remedy = remedy(context, challenge.way);
+                        see_handshake(self_check, challenge, &expected, &remedy)
+                            .await
+                            .map(|()| Seen::Response)
                     }
                 };
                 seen.map_err(|words| Unseen {
@@ -195,7 +205,7 @@ impl ReconcileCertificate {
 
 /// An answer to a challenge that the self-check has seen.
 enum Seen {
-    /// Over HTTP.
+    /// Over HTTP, or in a TLS handshake.
     Response,
     /// A TXT record, and how many there are beside it.
     Record(ValueCount),
@@ -211,6 +221,35 @@ async fn see_response(
 ) -> Result<(), String> {
     let seen = self_check?.check(&challenge.name, &challenge.token, expected).await;
     seen.map_err(|failure| failure.to_string())
+}
+
+/// Whether the answer is in the TLS handshake, or what is wrong.
+async fn see_handshake(
+    self_check: Result<Arc<SelfCheck>, String>,
+    challenge: &ChallengeStatus,
+    expected: &str,
+    remedy: &str,
+) -> Result<(), String> {
+    let seen = self_check?.check_handshake(&challenge.name, expected, remedy).await;
+    seen.map_err(|failure| failure.to_string())
+}
+
+/// What must be done so that handshakes lead to the operator.
+fn remedy(context: &Context, way: ChallengeWay) -> String {
+    if way == ChallengeWay::TlsRoute {
+        return "check that the Gateway has no other listener and no other TLSRoute for this name; if it must have one, leave out \
+                gatewayTLSRoute, and let a proxy in front forward acme-tls/1"
+            .to_owned();
+    }
+    let port = context.config.responder_ports.tls_alpn01;
+    let service = context.config.responder_service.as_ref();
+    let operator = service.map_or_else(
+        || "the operator".to_owned(),
+        |name| format!("the Service {name} in namespace {}", context.config.namespace),
+    );
+    format!(
+        "let what listens there forward connections that offer acme-tls/1 (ALPN) to port {port} of {operator}"
+    )
 }
 
 /// When the record ends that a person set for this challenge, or what is wrong.

@@ -42,7 +42,7 @@ pub async fn located(
                 seal: None,
             })
         }),
-        Way::Ingress(_) | Way::Route(_) | Way::Persistent(_) => None,
+        Way::Ingress(_) | Way::Route(_) | Way::Persistent(_) | Way::TlsRoute(_) | Way::FrontProxy => None,
     });
     let (mut records, mut failures) = (Vec::new(), Vec::new());
     for found in join_all(searches).await {

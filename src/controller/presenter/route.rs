@@ -1,7 +1,11 @@
 //! Temporary HTTPRoutes, and whether Gateways have accepted them.
 
+use std::fmt::Debug;
+
 use kube::api::ListParams;
-use kube::{Api, ResourceExt};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 
 use super::not_presented;
 use super::objects::{apply, delete_collection, own_of_certificate};
@@ -10,11 +14,11 @@ use crate::controller::error::{Error, is_absent};
 use certwright_api::{Certificate, Http01GatewayHttpRoute};
 use certwright_core::issuance::{Challenged, Unseen, Way};
 use certwright_solver::http01::{
-    Acceptance, HttpRoute, PresentedChallenge, RoutePresentation, acceptance, routes,
+    Acceptance, HttpRoute, PresentedChallenge, Route, RoutePresentation, acceptance, routes,
 };
 
 const KIND: &str = "HTTPRoute";
-const NOT_INSTALLED: &str = "the cluster does not have HTTPRoutes of gateway.networking.k8s.io/v1; install the Gateway API, or \
+pub(super) const NOT_INSTALLED: &str = "the cluster does not have HTTPRoutes of gateway.networking.k8s.io/v1; install the Gateway API, or \
                              use http01.ingress or dns01";
 
 /// Applies the HTTPRoutes of a Certificate: one per solver with all names, or several if the names do not fit.
@@ -62,22 +66,32 @@ pub async fn withdraw(context: &Context, namespace: &str, which: &ListParams) ->
     }
 }
 
-/// Why Gateways rejected the HTTPRoutes of a Certificate, or which have not answered yet.
+/// Why Gateways rejected the routes of a Certificate, or which have not answered yet. If the cluster does not have the kind, the
+/// answer is `not_installed`.
 ///
 /// # Errors
 /// [`Error::ReadRoutes`]
-pub async fn refused(context: &Context, namespace: &str, uid: &str) -> Result<Option<String>, Error> {
-    let api = Api::<HttpRoute>::namespaced(context.client.clone(), namespace);
-    let found: Vec<HttpRoute> = match api.list(&own_of_certificate(context, uid)).await {
+pub async fn refused<R>(
+    context: &Context,
+    namespace: &str,
+    uid: &str,
+    not_installed: &str,
+) -> Result<Option<String>, Error>
+where
+    R: Route + Resource<Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+{
+    let api = Api::<R>::namespaced(context.client.clone(), namespace);
+    let found: Vec<R> = match api.list(&own_of_certificate(context, uid)).await {
         Ok(found) => found.items,
-        Err(kube::Error::Api(status)) if is_absent(&status) => return Ok(Some(NOT_INSTALLED.to_owned())),
-        Err(source) => return Err(Error::ReadRoutes { source }),
+        Err(kube::Error::Api(status)) if is_absent(&status) => return Ok(Some(not_installed.to_owned())),
+        Err(source) => return Err(Error::ReadRoutes { kind: R::kind(&()).into_owned(), source }),
     };
     Ok(match acceptance(&found) {
         Acceptance::Accepted => None,
         Acceptance::Pending(parents) => Some(format!(
-            "{} has not accepted or rejected the HTTPRoute yet; check that it exists and that its controller is running",
-            parents.join(" and ")
+            "{} has not accepted or rejected the {} yet; check that it exists and that its controller is running",
+            parents.join(" and "),
+            R::kind(&())
         )),
         Acceptance::Refused(sentences) => Some(sentences.join("; ")),
     })

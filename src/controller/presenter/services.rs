@@ -15,10 +15,10 @@ use crate::controller::cache::Index;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::runtime::metrics::ApiVerb;
-use certwright_api::{Certificate, ServiceType};
-use certwright_core::issuance::is_over_http;
+use certwright_api::Certificate;
+use certwright_core::issuance::has_service;
 use certwright_core::reading::Reading;
-use certwright_solver::http01::{endpoint_slices, service};
+use certwright_solver::http01::{Backend, endpoint_slices, service};
 
 /// A Service in a list.
 type Found = Reading<PartialObjectMeta<Service>>;
@@ -30,7 +30,7 @@ type Found = Reading<PartialObjectMeta<Service>>;
 pub async fn enter(
     context: &Context,
     certificate: &Certificate,
-    wanted: &BTreeSet<ServiceType>,
+    wanted: &BTreeSet<Backend>,
 ) -> Result<bool, Error> {
     let (namespace, name) = (certificate.namespace().unwrap_or_default(), certificate.name_any());
     let uid = certificate.uid().unwrap_or_default();
@@ -43,10 +43,10 @@ pub async fn enter(
     }
     shared.left.remove(&uid);
     shared.presenting.insert(uid.clone());
-    let missing: Vec<ServiceType> = wanted.difference(&shared.services).copied().collect();
-    for service_type in missing {
-        make_service(context, &namespace, service_type).await?;
-        shared.services.insert(service_type);
+    let missing: Vec<Backend> = wanted.difference(&shared.services).copied().collect();
+    for backend in missing {
+        make_service(context, &namespace, backend).await?;
+        shared.services.insert(backend);
     }
     Ok(exists())
 }
@@ -62,7 +62,7 @@ pub async fn leave(context: &Context, namespace: &str, uid: &str) -> Result<(), 
     shared.left.insert(uid.to_owned());
     let presents = |certificate: &Certificate| {
         let challenges = certificate.status.iter().flat_map(|status| &status.challenges);
-        challenges.into_iter().any(is_over_http)
+        challenges.into_iter().any(has_service)
     };
     let recorded = context.cache.certificates(&Index::Presenting(namespace));
     let recorded = recorded.iter().filter(|certificate| presents(certificate));
@@ -80,7 +80,7 @@ pub async fn leave(context: &Context, namespace: &str, uid: &str) -> Result<(), 
         let list = list.map_err(|source| Error::Withdraw { kind: "Service", source })?;
         list.items.iter().map(ResourceExt::name_any).collect()
     } else {
-        let name = |service_type: &ServiceType| context.http01.shard.service_name(*service_type);
+        let name = |backend: &Backend| context.http01.shard.service_name(*backend);
         shared.services.iter().map(name).collect::<Vec<_>>()
     };
     // The EndpointSlices go with the Service, which owns them.
@@ -114,13 +114,16 @@ pub async fn sweep(context: &Context) -> Result<(), Error> {
     outcome
 }
 
-async fn make_service(context: &Context, namespace: &str, service_type: ServiceType) -> Result<(), Error> {
-    let port = context.config.responder_port;
+async fn make_service(context: &Context, namespace: &str, backend: Backend) -> Result<(), Error> {
+    let port = match backend {
+        Backend::Http01(_) => context.config.responder_ports.http01,
+        Backend::TlsAlpn01(_) => context.config.responder_ports.tls_alpn01,
+    };
     let addresses = replicas(context).await?;
     let shard = &context.http01.shard;
-    let made = apply(context, namespace, "Service", service(namespace, service_type, port, shard)).await?;
+    let made = apply(context, namespace, "Service", service(namespace, backend, port, shard)).await?;
     let uid = made.uid();
-    for slice in endpoint_slices(namespace, service_type, uid.as_deref(), port, &addresses, shard) {
+    for slice in endpoint_slices(namespace, backend, uid.as_deref(), port, &addresses, shard) {
         apply(context, namespace, "EndpointSlice", slice).await?;
     }
     Ok(())

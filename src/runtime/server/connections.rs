@@ -32,7 +32,7 @@ struct Connection {
 
 /// The slot of a connection, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Ticket {
+pub struct Ticket {
     connections: Connections,
     peer: IpAddr,
     id: u64,
@@ -66,7 +66,7 @@ impl Connections {
 
 impl Ticket {
     /// A complete request has arrived: connections without one are closed first.
-    pub(super) fn answering(&self) {
+    pub fn answering(&self) {
         let mut inner = self.connections.inner();
         let found = inner.peers.get_mut(&self.peer).and_then(|connections| connections.get_mut(&self.id));
         if let Some(connection) = found {

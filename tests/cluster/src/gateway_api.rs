@@ -19,7 +19,7 @@ use crate::{
 pub mod definitions;
 
 const GROUP: &str = "gateway.networking.k8s.io";
-const KINDS: [&str; 3] = ["GatewayClass", "Gateway", "HTTPRoute"];
+const KINDS: [&str; 4] = ["GatewayClass", "Gateway", "HTTPRoute", "TLSRoute"];
 /// The tests that hold it may need all their time.
 const TURN_LIMIT: Duration = Duration::from_secs(600);
 const FOLLOW_LIMIT: Duration = Duration::from_secs(60);

@@ -54,6 +54,8 @@ pub struct OperatorBuilder<'a> {
 pub struct Operator {
     /// `ip:port` at which it answers HTTP-01 challenges.
     pub responder: String,
+    /// `ip:port` at which it answers TLS-ALPN-01 challenges.
+    pub tls_responder: String,
     /// URL of its metrics and health endpoints, without a final slash.
     pub metrics_url: String,
     /// The file its output goes to.
@@ -276,16 +278,16 @@ impl OperatorBuilder<'_> {
         let token = self.token().await?;
         fs::write(&credentials, kubeconfig(&self.api_server, &self.namespace.cluster.ca()?.pem, &token))?;
 
-        let responder = format!("{}:{}", self.address, ports::free(&self.address)?);
-        let metrics = format!("127.0.0.1:{}", ports::free("127.0.0.1")?);
+        let free = |at: &str| ports::free(at).map(|port| format!("{at}:{port}"));
         let defaults = [
             ("--namespace", self.namespace.name.clone()),
             ("--watch-namespaces", self.namespace.name.clone()),
             ("--cluster-issuers", "false".into()),
             ("--identity", name),
-            ("--responder-addr", responder),
+            ("--responder-addr", free(&self.address)?),
+            ("--tls-alpn01-responder-addr", free(&self.address)?),
             ("--advertise-ip", self.address.clone()),
-            ("--metrics-addr", metrics),
+            ("--metrics-addr", free("127.0.0.1")?),
             ("--http01-nameservers", description.dns.to_string()),
             ("--dns01-recursive-nameservers", description.dns.to_string()),
             ("--leader-elect", "false".into()),
@@ -304,6 +306,7 @@ impl OperatorBuilder<'_> {
         self.namespace.add_operator_log(log.clone());
         Ok(Operator {
             responder: self.arguments["--responder-addr"].clone(),
+            tls_responder: self.arguments["--tls-alpn01-responder-addr"].clone(),
             metrics_url: format!("http://{}", self.arguments["--metrics-addr"]),
             log,
             token,

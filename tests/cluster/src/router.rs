@@ -1,5 +1,5 @@
-//! A small ingress and Gateway controller: it follows Ingresses and HTTPRoutes, Services and EndpointSlices, and routes
-//! plain HTTP.
+//! A small ingress and Gateway controller: it follows Ingresses, HTTPRoutes and TLSRoutes, Services and EndpointSlices, and
+//! routes plain HTTP, and TLS without ending it.
 //!
 //! It serves Ingresses of the class `router` or without a class, and Gateways of GatewayClasses that name [`CONTROLLER_NAME`]. As
 //! in real controllers, an exact host wins over a wildcard, an exact path over a prefix, a longer prefix over a shorter one, and
@@ -24,12 +24,13 @@ mod follow;
 mod forward;
 mod gateway;
 mod ingress;
+mod passthrough;
 mod route;
 mod status;
 
 pub(crate) use forward::end_to_end;
 pub use gateway::CONTROLLER_NAME;
-use gateway::{Gateway, GatewayClass, HttpRoute};
+use gateway::{Gateway, GatewayClass, HttpRoute, TlsRoute};
 
 /// The name of the ingress class it serves, and of the tests' GatewayClass.
 pub const CLASS: &str = "router";
@@ -40,12 +41,15 @@ pub struct Router {
 }
 
 impl Router {
-    /// Listens on port 80 of `address` and follows the cluster of `client`. HTTPRoutes are followed while the cluster has the
-    /// Gateway API.
+    /// Listens on ports 80 and 443 of `address` and follows the cluster of `client`. HTTPRoutes and TLSRoutes are followed while the
+    /// cluster has the Gateway API.
     pub async fn start(client: Client, address: &str) -> Result<Self> {
         let listener = TcpListener::bind((address, 80))
             .await
             .context("cannot listen on port 80 of the ingress address")?;
+        let tls_listener = TcpListener::bind((address, 443))
+            .await
+            .context("cannot listen on port 443 of the ingress address")?;
         let mut tasks = JoinSet::new();
         let changed = Arc::new(Notify::new());
         let routes = Arc::new(Routes {
@@ -55,6 +59,7 @@ impl Router {
             gateway_classes: follow::while_defined(&mut tasks, &client, &changed),
             gateways: follow::while_defined(&mut tasks, &client, &changed),
             http_routes: follow::while_defined(&mut tasks, &client, &changed),
+            tls_routes: follow::while_defined(&mut tasks, &client, &changed),
             // A test that stops a backend expects that the next connection is refused and that no old one is reused.
             http: reqwest::Client::builder()
                 .no_proxy()
@@ -64,6 +69,7 @@ impl Router {
                 .build()?,
         });
         tasks.spawn(serve(listener, routes.clone()));
+        tasks.spawn(passthrough::serve(tls_listener, routes.clone()));
         tasks.spawn(status::report(client, address.to_owned(), routes, changed));
         Ok(Self { _tasks: tasks })
     }
@@ -77,6 +83,7 @@ struct Routes {
     gateway_classes: Store<GatewayClass>,
     gateways: Store<Gateway>,
     http_routes: Store<HttpRoute>,
+    tls_routes: Store<TlsRoute>,
     http: reqwest::Client,
 }
 

@@ -319,8 +319,8 @@ pub const CODES: &[Code] = {
             "connection",
             "Connection",
             DependsOnRequest,
-            "Make port 80 of the name reachable from the whole internet: check its DNS records, the load \
-             balancer and firewalls",
+            "Make port 80 of the name reachable from the whole internet, or port 443 for tls-alpn-01: check its DNS \
+             records, the load balancer and firewalls",
         ),
         rfc8555(
             "dns",

@@ -195,6 +195,11 @@ pub enum ChallengeWay {
     TxtRecord,
     /// By a TXT record that is there permanently.
     PersistentRecord,
+    /// Through temporary TLSRoutes.
+    #[serde(rename = "TLSRoute")]
+    TlsRoute,
+    /// Through a proxy in front of the name.
+    FrontProxy,
 }
 
 /// A TXT record that was added to the DNS.

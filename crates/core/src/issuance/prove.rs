@@ -205,8 +205,8 @@ fn wait_unchecked(open: &[&Challenged], since: Timestamp, now: Timestamp) -> Opt
     (until > now).then(|| wait(Some(until), reason::SELF_CHECK, message))
 }
 
-/// When the CA is told to validate an answer that is not seen. It may see what the operator cannot; but if it does not find a TXT
-/// record, it rejects the order.
+/// When the CA is told to validate an answer that is not seen. Over HTTP or TLS, it may see what the operator cannot; but if it
+/// does not find a TXT record, it rejects the order.
 fn told_anyway(
     situation: &Situation<'_>,
     since: Timestamp,
@@ -215,14 +215,14 @@ fn told_anyway(
 ) -> Option<Timestamp> {
     let of = challenged.iter().find(|one| one.url == failure.challenge);
     let usual = || {
-        let is_over_http = failure.typ == ChallengeType::Http01;
-        is_over_http.then(|| after(since, situation.self_check_timeout))
+        let is_connected_to = matches!(failure.typ, ChallengeType::Http01 | ChallengeType::TlsAlpn01);
+        is_connected_to.then(|| after(since, situation.self_check_timeout))
     };
     of.and_then(|one| one.told_anyway(since)).or_else(usual)
 }
 
 /// Acts on the result of the self-check. The CA is not told of a TXT record that is not seen, unless the solver says so; over HTTP
-/// it may see what the operator cannot.
+/// or TLS it may see what the operator cannot.
 fn see(
     situation: &Situation<'_>,
     since: Timestamp,
@@ -284,7 +284,7 @@ pub(crate) fn propagation_timeout(challenged: &[Challenged]) -> Duration {
             let set = solver.propagation.as_ref().and_then(|propagation| propagation.timeout);
             Some(set.map_or(PROPAGATION_TIMEOUT, Duration::from))
         }
-        Way::Ingress(_) | Way::Route(_) | Way::Persistent(_) => None,
+        Way::Ingress(_) | Way::Route(_) | Way::Persistent(_) | Way::TlsRoute(_) | Way::FrontProxy => None,
     });
     timeouts.max().unwrap_or_default()
 }

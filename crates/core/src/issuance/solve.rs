@@ -9,7 +9,7 @@ use crate::solvers::solver_for;
 use certwright_acme::{Authorization, AuthorizationStatus, ChallengeStatus, ChallengeType};
 use certwright_api::{
     ChallengeLabel, ChallengeWay, Dns01Solver, DnsPersist01Solver, Http01GatewayHttpRoute, Http01Ingress,
-    Solver, SolverSelfCheck,
+    Solver, SolverSelfCheck, TlsAlpn01GatewayTlsRoute, TlsAlpn01Solver,
 };
 
 /// A challenge that was chosen, and how its answer is presented.
@@ -83,6 +83,10 @@ pub enum Way {
     Record(Box<Dns01Solver>),
     /// By a TXT record that is there permanently.
     Persistent(Box<DnsPersist01Solver>),
+    /// By a TLSRoute that leads to it.
+    TlsRoute(TlsAlpn01GatewayTlsRoute),
+    /// By a proxy in front of the name, which forwards TLS handshakes with the protocol `acme-tls/1`.
+    FrontProxy,
 }
 
 impl Way {
@@ -92,7 +96,11 @@ impl Way {
         let route = || http01.and_then(|http01| http01.gateway_http_route.clone()).map(Self::Route);
         let record = || solver.dns01.clone().map(Box::new).map(Self::Record);
         let persistent = || solver.dns_persist01.clone().map(Box::new).map(Self::Persistent);
-        ingress.or_else(route).or_else(record).or_else(persistent)
+        let tls = |solver: &TlsAlpn01Solver| {
+            solver.gateway_tls_route.clone().map_or(Self::FrontProxy, Self::TlsRoute)
+        };
+        let tls = || solver.tls_alpn01.as_ref().map(tls);
+        ingress.or_else(route).or_else(record).or_else(persistent).or_else(tls)
     }
 
     /// How the status records it, and the name of the edited Ingress.
@@ -105,16 +113,14 @@ impl Way {
             Self::Route(_) => (ChallengeWay::HttpRoute, None),
             Self::Record(_) => (ChallengeWay::TxtRecord, None),
             Self::Persistent(_) => (ChallengeWay::PersistentRecord, None),
+            Self::TlsRoute(_) => (ChallengeWay::TlsRoute, None),
+            Self::FrontProxy => (ChallengeWay::FrontProxy, None),
         }
     }
 
     /// Whether it can prove control of a name; a wildcard requires DNS.
     fn proves(&self, wildcard: bool) -> bool {
-        !wildcard || !self.is_over_http()
-    }
-
-    fn is_over_http(&self) -> bool {
-        over_http(self.recorded().0)
+        !wildcard || carrier(self.recorded().0) == Carrier::Dns
     }
 
     /// The type of the challenges that are answered in this way.
@@ -126,6 +132,7 @@ impl Way {
                 ChallengeLabel::Account => ChallengeType::DnsAccount01,
             },
             Self::Persistent(_) => ChallengeType::DnsPersist01,
+            Self::TlsRoute(_) | Self::FrontProxy => ChallengeType::TlsAlpn01,
         }
     }
 }
@@ -136,10 +143,19 @@ pub(crate) fn after(since: Timestamp, timeout: Duration) -> Timestamp {
     since.saturating_add(timeout).unwrap_or(Timestamp::MAX)
 }
 
-fn over_http(way: ChallengeWay) -> bool {
+/// What carries the answer to the CA.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Carrier {
+    Http,
+    Tls,
+    Dns,
+}
+
+fn carrier(way: ChallengeWay) -> Carrier {
     match way {
-        ChallengeWay::Ingress | ChallengeWay::EditedIngress | ChallengeWay::HttpRoute => true,
-        ChallengeWay::TxtRecord | ChallengeWay::PersistentRecord => false,
+        ChallengeWay::Ingress | ChallengeWay::EditedIngress | ChallengeWay::HttpRoute => Carrier::Http,
+        ChallengeWay::TlsRoute | ChallengeWay::FrontProxy => Carrier::Tls,
+        ChallengeWay::TxtRecord | ChallengeWay::PersistentRecord => Carrier::Dns,
     }
 }
 
@@ -158,7 +174,17 @@ pub fn solver_of<'a>(
 
 /// Whether the answer to this challenge is presented over HTTP.
 pub fn is_over_http(challenge: &certwright_api::ChallengeStatus) -> bool {
-    over_http(challenge.way)
+    carrier(challenge.way) == Carrier::Http
+}
+
+/// Whether the answer to this challenge is presented in a TLS handshake.
+pub fn is_over_tls(challenge: &certwright_api::ChallengeStatus) -> bool {
+    carrier(challenge.way) == Carrier::Tls
+}
+
+/// Whether a Service in the Certificate's namespace leads to the answer to this challenge.
+pub fn has_service(challenge: &certwright_api::ChallengeStatus) -> bool {
+    is_over_http(challenge) || challenge.way == ChallengeWay::TlsRoute
 }
 
 /// Control of some names cannot be proved.
@@ -231,8 +257,13 @@ fn choose(
 }
 
 /// The types of challenges that solvers answer.
-const TYPES: [ChallengeType; 4] =
-    [ChallengeType::Http01, ChallengeType::Dns01, ChallengeType::DnsAccount01, ChallengeType::DnsPersist01];
+const TYPES: [ChallengeType; 5] = [
+    ChallengeType::Http01,
+    ChallengeType::Dns01,
+    ChallengeType::DnsAccount01,
+    ChallengeType::DnsPersist01,
+    ChallengeType::TlsAlpn01,
+];
 
 /// Why no solver can prove control of the name.
 fn why_none(authorization: &Authorization, solvers: &[Solver], labels: &BTreeMap<String, String>) -> String {
@@ -247,13 +278,15 @@ fn why_none(authorization: &Authorization, solvers: &[Solver], labels: &BTreeMap
         solver_for(solvers, name, wildcard, labels, of_type).is_some()
     };
     let has: Vec<&ChallengeType> = TYPES.iter().filter(|typ| selecting(typ)).collect();
-    let has = match &has[..] {
-        [] => return "no solver of the issuer matches this name and these labels".to_owned(),
-        [ChallengeType::Http01] if wildcard => {
-            return "a wildcard requires dns-01, but the issuer's solvers for it use http-01".to_owned();
-        }
-        has => has.iter().map(|typ| typ.as_str()).collect::<Vec<_>>().join(" and "),
-    };
+    if has.is_empty() {
+        return "no solver of the issuer matches this name and these labels".to_owned();
+    }
+    let for_one_name = |typ: &&ChallengeType| matches!(typ, ChallengeType::Http01 | ChallengeType::TlsAlpn01);
+    let needs_dns = wildcard && has.iter().all(for_one_name);
+    let has = has.iter().map(|typ| typ.as_str()).collect::<Vec<_>>().join(" and ");
+    if needs_dns {
+        return format!("a wildcard requires dns-01, but the issuer's solvers for it use {has}");
+    }
     let offered: Vec<&str> =
         authorization.challenges.iter().map(|challenge| challenge.typ.as_str()).collect();
     let offered = if offered.is_empty() { "no challenge".to_owned() } else { offered.join(", ") };

@@ -21,6 +21,7 @@ mod revocation;
 mod secret;
 mod status;
 mod suggestion;
+mod tls;
 mod validation;
 mod world;
 

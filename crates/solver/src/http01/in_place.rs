@@ -67,6 +67,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::http01::Backend;
 
     #[test]
     fn what_was_put_in_is_taken_out_and_nothing_else() {
@@ -111,7 +112,7 @@ mod tests {
         for shard in [None, Some("0a0a0a0a".to_owned()), Some("0b0b0b0b".to_owned())].map(Http01Shard::new) {
             put_in(&mut edited, &challenge, ServiceType::NodePort, PathType::Exact, &shard);
             let service = paths(&rules(&edited)[0]).next().unwrap().backend.service.clone().unwrap();
-            assert_eq!(service.name, shard.service_name(ServiceType::NodePort));
+            assert_eq!(service.name, shard.service_name(Backend::Http01(ServiceType::NodePort)));
             assert_eq!((rules(&edited).len(), paths(&rules(&edited)[0]).count()), (1, 1));
         }
         take_out(&mut edited, &BTreeSet::from(["one"]));

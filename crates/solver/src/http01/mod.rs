@@ -17,10 +17,12 @@ pub use in_place::{put_in, take_out};
 pub use objects::{
     PathType, Presentation, PresentedChallenge, endpoint_slices, ingress, ingress_name, service,
 };
-pub use ownership::{CERTIFICATE_UID_LABEL, HTTP01_LABEL, Http01Shard};
+pub use ownership::{Backend, CERTIFICATE_UID_LABEL, HTTP01_LABEL, Http01Shard};
+pub(crate) use ownership::{NameDigest, certificate_labels, certificate_owner};
 pub use responder::{KeyAuthorizations, answer};
 pub use route::{
-    Acceptance, HttpRoute, HttpRouteSpec, HttpRouteStatus, RoutePresentation, acceptance, routes,
+    Acceptance, BackendReference, HttpRoute, HttpRouteSpec, Route, RouteParentStatus, RoutePresentation,
+    RouteStatus, acceptance, routes,
 };
 pub use self_check::{
     ConnectFailure, DnsFailure, NameServerFailure, OtherAddresses, SelfCheck, SelfCheckFailure,

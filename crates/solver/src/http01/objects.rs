@@ -17,7 +17,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::challenge_path;
-use super::ownership::{Http01Shard, NameDigest, certificate_labels, certificate_owner};
+use super::ownership::{Backend, Http01Shard, NameDigest, certificate_labels, certificate_owner};
 use certwright_api::{IngressTemplateMetadata, ServiceType};
 
 const SLICE_MANAGED_BY_LABEL: &str = "endpointslice.kubernetes.io/managed-by";
@@ -26,9 +26,6 @@ const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 const INGRESS_CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
 const SSL_REDIRECT_ANNOTATION: &str = "nginx.ingress.kubernetes.io/ssl-redirect";
 const SOURCE_RANGE_ANNOTATION: &str = "nginx.ingress.kubernetes.io/whitelist-source-range";
-/// The port of the Services behind Ingresses and HTTPRoutes.
-pub(super) const SERVICE_PORT: i32 = 80;
-const PORT_NAME: &str = "http";
 
 /// What is presented for one Certificate through one solver.
 #[derive(Clone, Debug)]
@@ -96,10 +93,10 @@ pub fn ingress_name(presentation: &Presentation) -> String {
     for option in [&presentation.ingress_class_name, &presentation.class] {
         digest.add_option(option.as_deref());
     }
-    digest.add(&presentation.shard.service_name(presentation.service_type));
+    digest.add(&presentation.shard.service_name(Backend::Http01(presentation.service_type)));
     digest.add_map(&presentation.template.labels);
     digest.add_map(&presentation.template.annotations);
-    digest.name()
+    digest.name("certwright-http01")
 }
 
 /// The Ingress that routes all of a Certificate's challenge paths to the shared Service.
@@ -125,26 +122,22 @@ pub fn ingress(presentation: &Presentation) -> Ingress {
     }
 }
 
-/// The Service behind the Ingresses of a namespace. `responder_port` is the port where the operator's pods answer.
-pub fn service(
-    namespace: &str,
-    service_type: ServiceType,
-    responder_port: u16,
-    shard: &Http01Shard,
-) -> Service {
+/// The Service behind the Ingresses, HTTPRoutes or TLSRoutes of a namespace. `responder_port` is the port where the operator's pods
+/// answer.
+pub fn service(namespace: &str, backend: Backend, responder_port: u16, shard: &Http01Shard) -> Service {
     Service {
         metadata: ObjectMeta {
-            name: Some(shard.service_name(service_type)),
+            name: Some(shard.service_name(backend)),
             namespace: Some(namespace.into()),
             labels: Some(shard.labels()),
             ..ObjectMeta::default()
         },
         spec: Some(ServiceSpec {
-            type_: Some(service_type.as_str().into()),
+            type_: Some(backend.service_type().as_str().into()),
             ip_family_policy: Some("PreferDualStack".into()),
             ports: Some(vec![ServicePort {
-                name: Some(PORT_NAME.into()),
-                port: SERVICE_PORT,
+                name: Some(backend.port_name().into()),
+                port: backend.port().into(),
                 protocol: Some("TCP".into()),
                 target_port: Some(IntOrString::Int(responder_port.into())),
                 ..ServicePort::default()
@@ -161,7 +154,7 @@ pub fn service(
 /// Service's uid, the slices are garbage-collected with it.
 pub fn endpoint_slices(
     namespace: &str,
-    service_type: ServiceType,
+    backend: Backend,
     service_uid: Option<&str>,
     responder_port: u16,
     addresses: &BTreeSet<IpAddr>,
@@ -173,17 +166,11 @@ pub fn endpoint_slices(
         .into_iter()
         .filter(|(_, addresses)| !addresses.is_empty())
         .map(|(family, addresses)| EndpointSlice {
-            metadata: slice_metadata(
-                namespace,
-                &shard.service_name(service_type),
-                service_uid,
-                family,
-                shard,
-            ),
+            metadata: slice_metadata(namespace, &shard.service_name(backend), service_uid, family, shard),
             address_type: family.into(),
             endpoints: addresses.iter().map(ready_endpoint).collect(),
             ports: Some(vec![EndpointPort {
-                name: Some(PORT_NAME.into()),
+                name: Some(backend.port_name().into()),
                 port: Some(responder_port.into()),
                 protocol: Some("TCP".into()),
                 ..EndpointPort::default()
@@ -243,8 +230,11 @@ pub(super) fn path(
         path_type: path_type.as_str().into(),
         backend: IngressBackend {
             service: Some(IngressServiceBackend {
-                name: shard.service_name(service_type),
-                port: Some(ServiceBackendPort { number: Some(SERVICE_PORT), name: None }),
+                name: shard.service_name(Backend::Http01(service_type)),
+                port: Some(ServiceBackendPort {
+                    number: Some(Backend::Http01(service_type).port().into()),
+                    name: None,
+                }),
             }),
             resource: None,
         },

@@ -6,17 +6,62 @@ use aws_lc_rs::digest::{Context, SHA256};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource;
 
-use certwright_api::{Certificate, LABEL_MANAGED_BY, MANAGED_BY, ServiceType};
+use certwright_api::{Certificate, LABEL_MANAGED_BY, MANAGED_BY, ParentReference, ServiceType};
 
-/// The label of every object of an http-01 validation; its value is `true`.
+/// The label of every object of a validation by http-01 or tls-alpn-01; its value is `true`.
 pub const HTTP01_LABEL: &str = "certwright.dev/http01";
-/// The label to find a Certificate's Ingresses and HTTPRoutes, for all solvers.
+/// The label to find a Certificate's Ingresses, HTTPRoutes and TLSRoutes, for all solvers.
 pub const CERTIFICATE_UID_LABEL: &str = "certwright.dev/certificate-uid";
 
 /// The label with the shard that an object belongs to. Without shards, there is none.
 const SHARD_LABEL: &str = "certwright.dev/http01-shard";
-const CLUSTER_IP_SERVICE: &str = "certwright-http01";
-const NODE_PORT_SERVICE: &str = "certwright-http01-nodeport";
+const HTTP01_SERVICE: &str = "certwright-http01";
+const TLS_ALPN01_SERVICE: &str = "certwright-tls-alpn01";
+
+/// A Service that leads to the operator. Each combination has its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Backend {
+    /// Behind Ingresses and HTTPRoutes.
+    Http01(ServiceType),
+    /// Behind TLSRoutes.
+    TlsAlpn01(ServiceType),
+}
+
+impl Backend {
+    /// The port of the Service.
+    pub(crate) fn port(self) -> u16 {
+        match self {
+            Self::Http01(_) => 80,
+            Self::TlsAlpn01(_) => 443,
+        }
+    }
+
+    /// The name of the port.
+    pub(super) fn port_name(self) -> &'static str {
+        match self {
+            Self::Http01(_) => "http",
+            Self::TlsAlpn01(_) => "tls",
+        }
+    }
+
+    /// The type of the Service.
+    pub(super) fn service_type(self) -> ServiceType {
+        match self {
+            Self::Http01(service_type) | Self::TlsAlpn01(service_type) => service_type,
+        }
+    }
+
+    fn service_name(self) -> String {
+        let name = match self {
+            Self::Http01(_) => HTTP01_SERVICE,
+            Self::TlsAlpn01(_) => TLS_ALPN01_SERVICE,
+        };
+        match self.service_type() {
+            ServiceType::ClusterIp => name.to_owned(),
+            ServiceType::NodePort => format!("{name}-nodeport"),
+        }
+    }
+}
 
 /// The shard that objects belong to, if several installations share the cluster. Each has its own Services.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,13 +73,10 @@ impl Http01Shard {
         Self(id)
     }
 
-    /// The name of the shard's Service of this type, the same in every namespace.
-    pub fn service_name(&self, service_type: ServiceType) -> String {
-        let name = match service_type {
-            ServiceType::ClusterIp => CLUSTER_IP_SERVICE,
-            ServiceType::NodePort => NODE_PORT_SERVICE,
-        };
-        self.0.as_ref().map_or_else(|| name.to_owned(), |id| format!("{name}-{id}"))
+    /// The name of the shard's Service, the same in every namespace.
+    pub fn service_name(&self, backend: Backend) -> String {
+        let name = backend.service_name();
+        self.0.as_ref().map_or_else(|| name.clone(), |id| format!("{name}-{id}"))
     }
 
     /// The label selector of the shard's objects.
@@ -53,13 +95,13 @@ impl Http01Shard {
     }
 }
 
-/// Whether this is the name of a Service of some shard.
+/// Whether this is the name of a Service of some shard, for http-01.
 pub(super) fn is_service_of_ours(name: &str) -> bool {
-    name.strip_prefix(CLUSTER_IP_SERVICE).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    name.strip_prefix(HTTP01_SERVICE).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 /// The labels of an object for one Certificate: those from its solver, and ours, which take precedence.
-pub(super) fn certificate_labels(
+pub(crate) fn certificate_labels(
     added: &BTreeMap<String, String>,
     certificate_uid: &str,
     shard: &Http01Shard,
@@ -73,7 +115,7 @@ pub(super) fn certificate_labels(
 }
 
 /// The owner of an object for one Certificate, with which it is garbage-collected.
-pub(super) fn certificate_owner(name: &str, uid: &str) -> OwnerReference {
+pub(crate) fn certificate_owner(name: &str, uid: &str) -> OwnerReference {
     OwnerReference {
         api_version: Certificate::api_version(&()).into_owned(),
         kind: Certificate::kind(&()).into_owned(),
@@ -85,17 +127,17 @@ pub(super) fn certificate_owner(name: &str, uid: &str) -> OwnerReference {
 }
 
 /// Computes a name from everything that distinguishes an object: a Certificate, and a solver's settings.
-pub(super) struct NameDigest(Context);
+pub(crate) struct NameDigest(Context);
 
 impl NameDigest {
-    pub(super) fn of_certificate(uid: &str, name: &str) -> Self {
+    pub(crate) fn of_certificate(uid: &str, name: &str) -> Self {
         let mut digest = Self(Context::new(&SHA256));
         digest.add(uid);
         digest.add(name);
         digest
     }
 
-    pub(super) fn add(&mut self, part: &str) {
+    pub(crate) fn add(&mut self, part: &str) {
         // The length prefix keeps adjacent parts separate.
         self.0.update(&(part.len() as u64).to_be_bytes());
         self.0.update(part.as_bytes());
@@ -106,7 +148,7 @@ impl NameDigest {
         self.add(part.unwrap_or_default());
     }
 
-    pub(super) fn add_map(&mut self, map: &BTreeMap<String, String>) {
+    pub(crate) fn add_map(&mut self, map: &BTreeMap<String, String>) {
         self.add(&map.len().to_string());
         for (key, value) in map {
             self.add(key);
@@ -114,9 +156,20 @@ impl NameDigest {
         }
     }
 
-    pub(super) fn name(self) -> String {
+    pub(crate) fn add_parents(&mut self, parents: &[ParentReference]) {
+        self.add(&parents.len().to_string());
+        for parent in parents {
+            for option in [&parent.group, &parent.kind, &parent.namespace, &parent.section_name] {
+                self.add_option(option.as_deref());
+            }
+            self.add(&parent.name);
+            self.add_option(parent.port.map(|port| port.to_string()).as_deref());
+        }
+    }
+
+    pub(crate) fn name(self, prefix: &str) -> String {
         let digest = self.0.finish();
         let short = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>();
-        format!("certwright-http01-{short}")
+        format!("{prefix}-{short}")
     }
 }

@@ -12,15 +12,15 @@ use kube::CustomResource;
 use serde::{Deserialize, Serialize};
 
 use super::challenge_path;
-use super::objects::{PresentedChallenge, SERVICE_PORT};
-use super::ownership::{Http01Shard, NameDigest, certificate_labels, certificate_owner};
+use super::objects::PresentedChallenge;
+use super::ownership::{Backend, Http01Shard, NameDigest, certificate_labels, certificate_owner};
 use certwright_api::{ParentReference, ServiceType};
 
 mod acceptance;
 #[cfg(test)]
 mod tests;
 
-pub use acceptance::{Acceptance, acceptance};
+pub use acceptance::{Acceptance, Route, acceptance};
 
 /// Limits of the API (v1.7.0): `spec.hostnames`, and `matches` of a rule.
 const MAX_HOSTNAMES: usize = 16;
@@ -56,7 +56,7 @@ pub struct RoutePresentation {
     plural = "httproutes",
     root = "HttpRoute",
     namespaced,
-    status = "HttpRouteStatus",
+    status = "RouteStatus",
     schema = "disabled",
     derive = "Default",
     derive = "PartialEq",
@@ -117,7 +117,7 @@ pub struct BackendReference {
 
 /// The status of a route.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct HttpRouteStatus {
+pub struct RouteStatus {
     /// The status for each parent, written by its controller.
     #[serde(default)]
     pub parents: Vec<RouteParentStatus>,
@@ -137,22 +137,25 @@ pub struct RouteParentStatus {
     pub conditions: Vec<Condition>,
 }
 
+impl Route for HttpRoute {
+    fn parent_refs(&self) -> &[ParentReference] {
+        &self.spec.parent_refs
+    }
+
+    fn parents(&self) -> &[RouteParentStatus] {
+        self.status.as_ref().map(|status| status.parents.as_slice()).unwrap_or_default()
+    }
+}
+
 /// The name of the first of [`routes`]: the same for the same Certificate and solver, regardless of the challenges. The names
 /// of further routes begin with it.
 fn route_name(presentation: &RoutePresentation) -> String {
     let mut digest =
         NameDigest::of_certificate(&presentation.certificate_uid, &presentation.certificate_name);
-    digest.add(&presentation.parent_refs.len().to_string());
-    for parent in &presentation.parent_refs {
-        for option in [&parent.group, &parent.kind, &parent.namespace, &parent.section_name] {
-            digest.add_option(option.as_deref());
-        }
-        digest.add(&parent.name);
-        digest.add_option(parent.port.map(|port| port.to_string()).as_deref());
-    }
+    digest.add_parents(&presentation.parent_refs);
     digest.add_map(&presentation.labels);
-    digest.add(&presentation.shard.service_name(presentation.service_type));
-    digest.name()
+    digest.add(&presentation.shard.service_name(Backend::Http01(presentation.service_type)));
+    digest.name("certwright-http01")
 }
 
 /// The HTTPRoutes that route all of a Certificate's challenge paths to the shared Service: one for each 16 names, the maximum
@@ -228,8 +231,8 @@ fn route(presentation: &RoutePresentation, name: String, part: Part) -> HttpRout
             rules: vec![HttpRouteRule {
                 matches: part.tokens.iter().map(|token| exactly(challenge_path(token))).collect(),
                 backend_refs: vec![BackendReference {
-                    name: presentation.shard.service_name(presentation.service_type),
-                    port: u16::try_from(SERVICE_PORT).ok(),
+                    name: presentation.shard.service_name(Backend::Http01(presentation.service_type)),
+                    port: Some(Backend::Http01(presentation.service_type).port()),
                 }],
             }],
         },

@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use reqwest::Url;
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use self::answer::HttpResponse;
@@ -125,21 +126,44 @@ impl SelfCheck {
     }
 
     async fn fetch(&self, url: &Url, progress: &mut Progress) -> Result<HttpResponse, SelfCheckFailure> {
-        let addresses = self.addresses(url, progress).await?;
         let host = url.host_str().unwrap_or_default();
-        let (stream, at) = fetch::connect(&self.egress, host, &addresses, progress).await?;
+        let port = url.port_or_known_default().unwrap_or(self.ports.http);
+        let (stream, at) = self.connect(host, port, progress).await?;
         progress.unfinished = SelfCheckFailure::NoAnswer { at };
         fetch::get(stream, at, url, &self.tls).await
     }
 
-    /// The addresses to connect to for `url`. Like a CA, we use one or two of many.
+    /// Connects to `port` of `identifier`, a DNS name or an IP address, as a CA would.
+    ///
+    /// Takes at most 10 seconds.
+    pub(crate) async fn reach(
+        &self,
+        identifier: &str,
+        port: u16,
+    ) -> Result<(TcpStream, SocketAddr), SelfCheckFailure> {
+        let mut progress = Progress::new(identifier);
+        let connected = self.connect(identifier, port, &mut progress);
+        let connected = tokio::time::timeout(self.time_limit, connected).await;
+        connected.unwrap_or_else(|_| Err(progress.unfinished.clone()))
+    }
+
+    async fn connect(
+        &self,
+        host: &str,
+        port: u16,
+        progress: &mut Progress,
+    ) -> Result<(TcpStream, SocketAddr), SelfCheckFailure> {
+        let addresses = self.addresses(host, port, progress).await?;
+        fetch::connect(&self.egress, host, &addresses, progress).await
+    }
+
+    /// The addresses to connect to. Like a CA, we use one or two of many.
     async fn addresses(
         &self,
-        url: &Url,
+        host: &str,
+        port: u16,
         progress: &mut Progress,
     ) -> Result<Vec<SocketAddr>, SelfCheckFailure> {
-        let host = url.host_str().unwrap_or_default();
-        let port = url.port_or_known_default().unwrap_or(self.ports.http);
         if let Some(address) = ip(host) {
             return Ok(vec![SocketAddr::new(address, port)]);
         }

@@ -1,7 +1,7 @@
 //! The kinds of the Gateway API, as far as the router reads them.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::CustomResource;
+use kube::{CustomResource, Resource, core::NamespaceResourceScope};
 use serde::{Deserialize, Serialize};
 
 /// The controller name of GatewayClasses that the router serves.
@@ -54,7 +54,14 @@ pub(super) struct Listener {
     pub(super) port: i32,
     pub(super) protocol: String,
     #[serde(default)]
+    pub(super) tls: Option<ListenerTls>,
+    #[serde(default)]
     pub(super) allowed_routes: AllowedRoutes,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct ListenerTls {
+    pub(super) mode: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -95,6 +102,88 @@ pub(super) struct HttpRouteSpec {
     pub(super) hostnames: Vec<String>,
     #[serde(default)]
     pub(super) rules: Vec<Rule>,
+}
+
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "gateway.networking.k8s.io",
+    version = "v1",
+    kind = "TLSRoute",
+    plural = "tlsroutes",
+    root = "TlsRoute",
+    namespaced,
+    status = "RouteStatus",
+    schema = "disabled"
+)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TlsRouteSpec {
+    #[serde(default)]
+    pub(super) parent_refs: Vec<ParentReference>,
+    #[serde(default)]
+    pub(super) hostnames: Vec<String>,
+    #[serde(default)]
+    pub(super) rules: Vec<Rule>,
+}
+
+/// A kind of route.
+pub(super) trait Route: Resource<DynamicType = (), Scope = NamespaceResourceScope> {
+    /// The protocol and port of listeners that it can be attached to.
+    const LISTENER: (&str, i32);
+
+    fn parent_refs(&self) -> &[ParentReference];
+    fn hostnames(&self) -> &[String];
+    fn rules(&self) -> &[Rule];
+    fn status(&self) -> Option<&RouteStatus>;
+
+    /// Whether a listener can have such routes.
+    fn fits(listener: &Listener) -> bool {
+        (listener.protocol.as_str(), listener.port) == Self::LISTENER
+    }
+}
+
+impl Route for HttpRoute {
+    const LISTENER: (&str, i32) = ("HTTP", 80);
+
+    fn parent_refs(&self) -> &[ParentReference] {
+        &self.spec.parent_refs
+    }
+
+    fn hostnames(&self) -> &[String] {
+        &self.spec.hostnames
+    }
+
+    fn rules(&self) -> &[Rule] {
+        &self.spec.rules
+    }
+
+    fn status(&self) -> Option<&RouteStatus> {
+        self.status.as_ref()
+    }
+}
+
+impl Route for TlsRoute {
+    const LISTENER: (&str, i32) = ("TLS", 443);
+
+    fn parent_refs(&self) -> &[ParentReference] {
+        &self.spec.parent_refs
+    }
+
+    fn hostnames(&self) -> &[String] {
+        &self.spec.hostnames
+    }
+
+    fn rules(&self) -> &[Rule] {
+        &self.spec.rules
+    }
+
+    fn status(&self) -> Option<&RouteStatus> {
+        self.status.as_ref()
+    }
+
+    fn fits(listener: &Listener) -> bool {
+        let mode = listener.tls.as_ref().and_then(|tls| tls.mode.as_deref());
+        (listener.protocol.as_str(), listener.port) == Self::LISTENER && mode == Some("Passthrough")
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

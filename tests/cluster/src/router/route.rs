@@ -1,4 +1,4 @@
-//! Where HTTPRoutes route requests, and whether their Gateways accept them.
+//! Where HTTPRoutes and TLSRoutes lead, and whether their Gateways accept them.
 
 use std::cmp::Reverse;
 
@@ -6,13 +6,9 @@ use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
 use super::{
     Backend, PathRank, Port, Rank, Routes, age, exact_path,
-    gateway::{
-        BackendReference, CONTROLLER_NAME, GROUP, Gateway, HttpRoute, Listener, Match, ParentReference,
-    },
+    gateway::{BackendReference, CONTROLLER_NAME, GROUP, Gateway, Listener, Match, ParentReference, Route},
     path_prefix,
 };
-
-const HTTP_PORT: i32 = 80;
 
 /// The status of a condition, with its reason and message.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,7 +38,7 @@ impl Routes {
     /// The Gateway that a parent reference of a route names, if it is one of ours.
     pub(super) fn parent(
         &self,
-        route: &HttpRoute,
+        route: &impl Route,
         parent: &ParentReference,
     ) -> Option<std::sync::Arc<Gateway>> {
         let is_gateway = parent.group.as_deref().unwrap_or(GROUP) == GROUP
@@ -57,14 +53,15 @@ impl Routes {
         let mut candidates = Vec::new();
         for route in self.http_routes.state() {
             for parent in &route.spec.parent_refs {
-                let Some(gateway) = self.parent(&route, parent) else { continue };
-                let Ok(listeners) = attached(&route, parent, &gateway) else { continue };
-                let hosts = listeners.into_iter().filter_map(|listener| host_rank(listener, &route, host));
+                let Some(gateway) = self.parent(&*route, parent) else { continue };
+                let Ok(listeners) = attached(&*route, parent, &gateway) else { continue };
+                let hosts = listeners.into_iter().filter_map(|listener| host_rank(listener, &*route, host));
                 let Some(host_rank) = hosts.max() else { continue };
                 for rule in &route.spec.rules {
                     let paths = rule.matches.iter().filter_map(|one| path_rank(one, path));
                     let fits = if rule.matches.is_empty() { Some((1, 0)) } else { paths.max() };
-                    let backend = rule.backend_refs.first().and_then(|backend| service(&route, backend).ok());
+                    let backend =
+                        rule.backend_refs.first().and_then(|backend| service(&*route, backend).ok());
                     if let Some((path_rank, backend)) = fits.zip(backend) {
                         candidates.push(((host_rank, path_rank, Reverse(age(&*route))), backend));
                     }
@@ -74,9 +71,28 @@ impl Routes {
         candidates
     }
 
+    /// The backend in the TLSRoutes for a server name.
+    pub(super) fn tls_backend(&self, host: &str) -> Option<Backend> {
+        let mut candidates = Vec::new();
+        for route in self.tls_routes.state() {
+            for parent in &route.spec.parent_refs {
+                let Some(gateway) = self.parent(&*route, parent) else { continue };
+                let Ok(listeners) = attached(&*route, parent, &gateway) else { continue };
+                let hosts = listeners.into_iter().filter_map(|listener| host_rank(listener, &*route, host));
+                let reference = route.spec.rules.iter().flat_map(|rule| &rule.backend_refs).next();
+                let backend = reference.and_then(|reference| service(&*route, reference).ok());
+                if let Some((rank, backend)) = hosts.max().zip(backend) {
+                    candidates.push(((rank, Reverse(age(&*route))), backend));
+                }
+            }
+        }
+        let best = candidates.into_iter().max_by(|(left, _), (right, _)| left.cmp(right));
+        best.map(|(_, backend)| backend)
+    }
+
     /// Whether all backends of a route exist.
-    pub(super) fn resolved(&self, route: &HttpRoute) -> Verdict {
-        for reference in route.spec.rules.iter().flat_map(|rule| &rule.backend_refs) {
+    pub(super) fn resolved(&self, route: &impl Route) -> Verdict {
+        for reference in route.rules().iter().flat_map(|rule| &rule.backend_refs) {
             let backend = match service(route, reference) {
                 Ok(backend) => backend,
                 Err(verdict) => return verdict,
@@ -93,7 +109,7 @@ impl Routes {
 }
 
 /// Whether a Gateway accepts a route.
-pub(super) fn accepted(route: &HttpRoute, parent: &ParentReference, gateway: &Gateway) -> Verdict {
+pub(super) fn accepted(route: &impl Route, parent: &ParentReference, gateway: &Gateway) -> Verdict {
     match attached(route, parent, gateway) {
         Ok(_) => Verdict::yes("Accepted"),
         Err(verdict) => verdict,
@@ -101,20 +117,21 @@ pub(super) fn accepted(route: &HttpRoute, parent: &ParentReference, gateway: &Ga
 }
 
 /// The listeners of a Gateway that accept a route, or why none does.
-fn attached<'a>(
-    route: &HttpRoute,
+fn attached<'a, R: Route>(
+    route: &R,
     parent: &ParentReference,
     gateway: &'a Gateway,
 ) -> Result<Vec<&'a Listener>, Verdict> {
     let wanted = gateway.spec.listeners.iter().filter(|listener| {
-        listener.protocol == "HTTP"
-            && listener.port == HTTP_PORT
+        R::fits(listener)
             && parent.section_name.as_ref().is_none_or(|name| *name == listener.name)
             && parent.port.is_none_or(|port| port == listener.port)
     });
     let wanted: Vec<_> = wanted.collect();
     if wanted.is_empty() {
-        return Err(Verdict::no("NoMatchingParent", "no listener for HTTP on port 80 is meant".into()));
+        let (protocol, port) = R::LISTENER;
+        let message = format!("no listener for {protocol} on port {port} is meant");
+        return Err(Verdict::no("NoMatchingParent", message));
     }
     let same = route.namespace() == gateway.namespace();
     let allows = |listener: &&Listener| {
@@ -127,30 +144,30 @@ fn attached<'a>(
             || allowed
                 .kinds
                 .iter()
-                .any(|one| one.kind == "HTTPRoute" && one.group.as_deref().unwrap_or(GROUP) == GROUP);
+                .any(|one| one.kind == R::kind(&()) && one.group.as_deref().unwrap_or(GROUP) == GROUP);
         namespaces && kind_fits
     };
     let allowed: Vec<_> = wanted.into_iter().filter(allows).collect();
     if allowed.is_empty() {
         let namespace = route.namespace().unwrap_or_default();
-        let message = format!("no listener takes HTTPRoutes of namespace {namespace}");
+        let message = format!("no listener takes {}s of namespace {namespace}", R::kind(&()));
         return Err(Verdict::no("NotAllowedByListeners", message));
     }
     let meets = |listener: &&Listener| {
-        let names = &route.spec.hostnames;
+        let names = route.hostnames();
         let listens = listener.hostname.as_deref().unwrap_or_default();
         names.is_empty() || names.iter().any(|name| hostnames_meet(listens, name))
     };
     let attached: Vec<_> = allowed.into_iter().filter(meets).collect();
     if attached.is_empty() {
-        let message = format!("no listener has one of the hostnames {}", route.spec.hostnames.join(", "));
+        let message = format!("no listener has one of the hostnames {}", route.hostnames().join(", "));
         return Err(Verdict::no("NoMatchingListenerHostname", message));
     }
     Ok(attached)
 }
 
 /// The Service that a backend reference names.
-fn service(route: &HttpRoute, backend: &BackendReference) -> Result<Backend, Verdict> {
+fn service(route: &impl Route, backend: &BackendReference) -> Result<Backend, Verdict> {
     let kind = backend.kind.as_deref().unwrap_or("Service");
     if !backend.group.as_deref().unwrap_or_default().is_empty() || kind != "Service" {
         return Err(Verdict::no("InvalidKind", format!("the backend {} is no Service", backend.name)));
@@ -166,10 +183,10 @@ fn service(route: &HttpRoute, backend: &BackendReference) -> Result<Backend, Ver
 }
 
 /// How well a host matches a route at a listener: not at all, any host, a wildcard, exactly.
-fn host_rank(listener: &Listener, route: &HttpRoute, host: &str) -> Option<u8> {
+fn host_rank(listener: &Listener, route: &impl Route, host: &str) -> Option<u8> {
     let at_listener = hostname_rank(listener.hostname.as_deref().unwrap_or_default(), host)?;
-    let of_route = route.spec.hostnames.iter().filter_map(|name| hostname_rank(name, host)).max();
-    if route.spec.hostnames.is_empty() { Some(at_listener) } else { of_route }
+    let of_route = route.hostnames().iter().filter_map(|name| hostname_rank(name, host)).max();
+    if route.hostnames().is_empty() { Some(at_listener) } else { of_route }
 }
 
 /// Unlike in an Ingress, a wildcard matches one or more labels.
@@ -207,6 +224,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::router::gateway::HttpRoute;
 
     #[test]
     fn a_wildcard_stands_for_one_label_or_more() {

@@ -1,4 +1,4 @@
-//! The status of Gateways and HTTPRoutes that the router writes.
+//! The status of Gateways, HTTPRoutes and TLSRoutes that the router writes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 use super::{
     Routes,
-    gateway::{CONTROLLER_NAME, Gateway, GatewayClass, HttpRoute, ParentStatus},
+    gateway::{CONTROLLER_NAME, Gateway, GatewayClass, ParentStatus, Route},
     route::{Verdict, accepted},
 };
 
@@ -59,20 +59,31 @@ impl Routes {
             }
         }
         for route in self.http_routes.state() {
-            let before = route.status.clone().unwrap_or_default().parents;
-            let parents = self.parents(&route, &before);
-            if parents != before {
-                write(&api::<HttpRoute>(client, &route), &*route, json!({"parents": parents})).await?;
-            }
+            self.report_route(client, &*route).await?;
+        }
+        for route in self.tls_routes.state() {
+            self.report_route(client, &*route).await?;
+        }
+        Ok(())
+    }
+
+    async fn report_route<R>(&self, client: &Client, route: &R) -> kube::Result<()>
+    where
+        R: Route + Clone + DeserializeOwned + std::fmt::Debug,
+    {
+        let before = route.status().cloned().unwrap_or_default().parents;
+        let parents = self.parents(route, &before);
+        if parents != before {
+            write(&api::<R>(client, route), route, json!({"parents": parents})).await?;
         }
         Ok(())
     }
 
     /// The conditions of a route: those of other controllers unchanged, and those of each Gateway that the router serves.
-    fn parents(&self, route: &HttpRoute, before: &[ParentStatus]) -> Vec<ParentStatus> {
+    fn parents(&self, route: &impl Route, before: &[ParentStatus]) -> Vec<ParentStatus> {
         let (ours, others): (Vec<_>, Vec<_>) =
             before.iter().cloned().partition(|entry| entry.controller_name == CONTROLLER_NAME);
-        let said = route.spec.parent_refs.iter().filter_map(|parent| {
+        let said = route.parent_refs().iter().filter_map(|parent| {
             let gateway = self.parent(route, parent)?;
             let known = ours.iter().find(|entry| entry.parent_ref == *parent);
             let known = known.map(|entry| entry.conditions.clone()).unwrap_or_default();

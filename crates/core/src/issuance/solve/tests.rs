@@ -138,6 +138,39 @@ fn every_name_without_a_solver_is_named() {
 }
 
 #[test]
+fn a_handshake_proves_a_name_and_no_wildcard() {
+    let [proxy, routed] = [None, Some(TlsAlpn01GatewayTlsRoute::default())].map(tls_solver);
+    let ways = |name: &str, offered: &[&str], solver: &Solver| {
+        let chosen = challenges(&[pending(name, offered)], std::slice::from_ref(solver), &no_labels());
+        chosen.map(|chosen| chosen.iter().map(|one| one.recorded(&[])).collect::<Vec<_>>())
+    };
+    let all = ["http-01", "dns-01", "tls-alpn-01"];
+    for (solver, way, with_service) in
+        [(&proxy, ChallengeWay::FrontProxy, false), (&routed, ChallengeWay::TlsRoute, true)]
+    {
+        let recorded = ways("a.test", &all, solver).unwrap();
+        assert_eq!((recorded[0].type_.as_str(), recorded[0].way), ("tls-alpn-01", way));
+        assert!(is_over_tls(&recorded[0]) && !is_over_http(&recorded[0]));
+        assert_eq!(has_service(&recorded[0]), with_service);
+        assert_eq!(recorded[0].token, "token-tls-alpn-01");
+    }
+    let words = "a.test: the CA offers http-01, but the issuer's solvers for this name use tls-alpn-01";
+    assert_eq!(ways("a.test", &["http-01"], &proxy).unwrap_err().to_string(), words);
+    let words = "*.a.test: a wildcard requires dns-01, but the issuer's solvers for it use tls-alpn-01";
+    assert_eq!(ways("*.a.test", &all, &proxy).unwrap_err().to_string(), words);
+    assert_eq!(
+        refusal(&[pending("*.a.test", &all)], &[solver("any", &[]), proxy.clone()]),
+        "*.a.test: a wildcard requires dns-01, but the issuer's solvers for it use http-01 and tls-alpn-01"
+    );
+    let by_name = |name| solver_of(std::slice::from_ref(&proxy), name, &no_labels()).map(|(_, typ)| typ);
+    assert_eq!((by_name("a.test"), by_name("*.a.test")), (Some(ChallengeType::TlsAlpn01), None));
+}
+
+fn tls_solver(gateway_tls_route: Option<TlsAlpn01GatewayTlsRoute>) -> Solver {
+    Solver { tls_alpn01: Some(TlsAlpn01Solver { gateway_tls_route }), ..Solver::default() }
+}
+
+#[test]
 fn the_selector_chooses_by_name_and_by_label() {
     let mut labelled = solver("labelled", &[]);
     labelled.selector = Some(SolverSelector {
@@ -150,7 +183,7 @@ fn the_selector_chooses_by_name_and_by_label() {
         let chosen = challenges(&authorizations, &solvers, labels).unwrap();
         let class = |way| match way {
             Way::Ingress(ingress) => ingress.class,
-            Way::Route(_) | Way::Record(_) | Way::Persistent(_) => None,
+            _ => None,
         };
         chosen.into_iter().filter_map(|challenged| class(challenged.way)).collect()
     };

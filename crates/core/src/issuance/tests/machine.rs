@@ -66,6 +66,8 @@ pub enum Event {
     IssuerIsGone(&'static str),
     IssuerIsNotReady(&'static str),
     IssuerIsReady(&'static str, &'static str),
+    /// Names are proved by tls-alpn-01 from now on.
+    ProvesOverTls,
     SelfCheckPasses(bool),
     PlaceIsFree(bool),
     CaaAllowsOnly(Option<&'static str>),
@@ -150,6 +152,7 @@ pub fn event() -> impl Strategy<Value = Event> {
         issuer().prop_map(IssuerIsNotReady),
         (issuer(), prop::sample::select(vec!["account/one", "account/two", "account/three"]))
             .prop_map(|(issuer, account)| IssuerIsReady(issuer, account)),
+        Just(ProvesOverTls),
         any::<bool>().prop_map(SelfCheckPasses),
         any::<bool>().prop_map(PlaceIsFree),
         prop::sample::select(vec![None, Some("ca.test"), Some("other.test")]).prop_map(CaaAllowsOnly),
@@ -277,6 +280,7 @@ impl World {
                 self.issuers.insert(name.to_owned(), IssuerView::NotReady { message, ca_is_cause: true });
             }
             Event::IssuerIsReady(name, account) => self.issuer_is_ready(name, account),
+            Event::ProvesOverTls => self.proves_over_tls(None),
             Event::SelfCheckPasses(passes) => self.self_check_passes = passes,
             Event::PlaceIsFree(free) => self.place_is_free = free,
             Event::CaaAllowsOnly(ca) => self.caa_allows("a.test", ca),

@@ -233,7 +233,8 @@ fn a_failed_validation_says_what_the_ca_said() {
     assert_eq!(
         failure.message,
         "The CA rejected the order: a.test: the CA's own words (urn:ietf:params:acme:error:connection). Make port 80 of the \
-         name reachable from the whole internet: check its DNS records, the load balancer and firewalls"
+         name reachable from the whole internet, or port 443 for tls-alpn-01: check its DNS records, the load balancer and \
+         firewalls"
     );
     assert_eq!((failure.reason, failure.disposition), ("Connection", Disposition::ValidationFailed));
     assert!(matches!(world.run(), Turn::Waits(Some(_))));

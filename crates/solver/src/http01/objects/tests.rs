@@ -89,11 +89,13 @@ fn each_shard_has_its_own_objects_and_says_whose_they_are() {
     let rules = rendered.spec.unwrap().rules.unwrap();
     let backend = rules[0].http.as_ref().unwrap().paths[0].backend.service.as_ref();
     assert_eq!(backend.unwrap().name, "certwright-http01-0a0a0a0a");
-    let service = service("shop", ServiceType::NodePort, 8089, &shard).metadata;
+    let service = service("shop", Backend::Http01(ServiceType::NodePort), 8089, &shard).metadata;
     assert_eq!(service.name.as_deref(), Some("certwright-http01-nodeport-0a0a0a0a"));
     assert_eq!(service.labels.unwrap()["certwright.dev/http01-shard"], "0a0a0a0a");
     let addresses = BTreeSet::from(["192.0.2.1".parse().unwrap()]);
-    let slice = endpoint_slices("shop", ServiceType::ClusterIp, None, 8089, &addresses, &shard).remove(0);
+    let slice =
+        endpoint_slices("shop", Backend::Http01(ServiceType::ClusterIp), None, 8089, &addresses, &shard)
+            .remove(0);
     assert_eq!(slice.metadata.name.as_deref(), Some("certwright-http01-0a0a0a0a-ipv4"));
 }
 
@@ -158,7 +160,7 @@ fn an_ingress_is_named_after_certificate_and_solver_but_not_its_challenges() {
 #[test]
 fn the_service_has_no_selector_and_is_named_after_its_type() {
     assert_yaml(
-        &service("shop", ServiceType::NodePort, 8089, &Http01Shard::default()),
+        &service("shop", Backend::Http01(ServiceType::NodePort), 8089, &Http01Shard::default()),
         "
 apiVersion: v1
 kind: Service
@@ -252,7 +254,14 @@ fn presentation() -> Presentation {
 
 fn slices(addresses: &[&str], service_uid: Option<&str>) -> Vec<EndpointSlice> {
     let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
-    endpoint_slices("shop", ServiceType::ClusterIp, service_uid, 8089, &addresses, &Http01Shard::default())
+    endpoint_slices(
+        "shop",
+        Backend::Http01(ServiceType::ClusterIp),
+        service_uid,
+        8089,
+        &addresses,
+        &Http01Shard::default(),
+    )
 }
 
 fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {

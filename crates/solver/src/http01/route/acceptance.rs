@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource;
 
-use super::{HttpRoute, RouteParentStatus};
+use super::RouteParentStatus;
 use certwright_api::ParentReference;
 use certwright_text::clean;
 
@@ -14,6 +14,14 @@ const LONGEST_MESSAGE: usize = 500;
 const LONGEST_REASON: usize = 100;
 const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
 const GATEWAY_KIND: &str = "Gateway";
+
+/// A kind of route of the Gateway API.
+pub trait Route: Resource<DynamicType = ()> {
+    /// The Gateways that it is attached to.
+    fn parent_refs(&self) -> &[ParentReference];
+    /// What their controllers report.
+    fn parents(&self) -> &[RouteParentStatus];
+}
 
 /// What the parents of routes report about the current generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,11 +39,11 @@ pub enum Acceptance {
 ///
 /// The conditions `Accepted` and `ResolvedRefs` are used. A condition without `observedGeneration` counts as current, and a
 /// missing `ResolvedRefs` as true, because not every implementation sets them.
-pub fn acceptance<'a>(routes: impl IntoIterator<Item = &'a HttpRoute>) -> Acceptance {
+pub fn acceptance<'a, R: Route + 'a>(routes: impl IntoIterator<Item = &'a R>) -> Acceptance {
     let mut pending = BTreeSet::new();
     let mut refused = BTreeSet::new();
     for route in routes {
-        for parent in &route.spec.parent_refs {
+        for parent in route.parent_refs() {
             match said_by(route, parent) {
                 Said::Yes => {}
                 Said::Nothing => _ = pending.insert(shown(route, parent)),
@@ -58,11 +66,11 @@ enum Said {
 
 /// A parent may have several entries while one controller takes over from another. In this case, an acceptance takes
 /// precedence.
-fn said_by(route: &HttpRoute, parent: &ParentReference) -> Said {
+fn said_by<R: Route>(route: &R, parent: &ParentReference) -> Said {
     let wanted = Key::of(route, parent);
-    let entries = route.status.iter().flat_map(|status| &status.parents);
+    let entries = route.parents();
     let mut refusals = Vec::new();
-    for entry in entries.filter(|entry| Key::of(route, &entry.parent_ref) == wanted) {
+    for entry in entries.iter().filter(|entry| Key::of(route, &entry.parent_ref) == wanted) {
         match verdict(route, parent, entry) {
             Said::Yes => return Said::Yes,
             Said::No(sentences) => refusals.extend(sentences),
@@ -72,7 +80,7 @@ fn said_by(route: &HttpRoute, parent: &ParentReference) -> Said {
     if refusals.is_empty() { Said::Nothing } else { Said::No(refusals) }
 }
 
-fn verdict(route: &HttpRoute, parent: &ParentReference, entry: &RouteParentStatus) -> Said {
+fn verdict<R: Route>(route: &R, parent: &ParentReference, entry: &RouteParentStatus) -> Said {
     let current = |type_: &str| {
         entry.conditions.iter().find(|condition| condition.type_ == type_).filter(|condition| {
             condition.observed_generation.is_none()
@@ -87,8 +95,9 @@ fn verdict(route: &HttpRoute, parent: &ParentReference, entry: &RouteParentStatu
             refusals.push(sentence);
         }
     };
-    refuses(accepted, "does not accept the HTTPRoute");
-    refuses(resolved, "cannot use the HTTPRoute's backend");
+    let kind = R::kind(&());
+    refuses(accepted, &format!("does not accept the {kind}"));
+    refuses(resolved, &format!("cannot use the {kind}'s backend"));
     let is_true = |condition: &Condition| condition.status == "True";
     match () {
         () if !refusals.is_empty() => Said::No(refusals),
@@ -117,8 +126,8 @@ struct Key<'a> {
 }
 
 impl<'a> Key<'a> {
-    fn of(route: &'a HttpRoute, parent: &'a ParentReference) -> Self {
-        let own = route.metadata.namespace.as_deref().unwrap_or_default();
+    fn of<R: Route>(route: &'a R, parent: &'a ParentReference) -> Self {
+        let own = route.meta().namespace.as_deref().unwrap_or_default();
         Self {
             group: parent.group.as_deref().unwrap_or(GATEWAY_GROUP),
             kind: parent.kind.as_deref().unwrap_or(GATEWAY_KIND),
@@ -130,7 +139,7 @@ impl<'a> Key<'a> {
     }
 }
 
-fn shown(route: &HttpRoute, parent: &ParentReference) -> String {
+fn shown<R: Route>(route: &R, parent: &ParentReference) -> String {
     let Key { kind, namespace, name, section_name, port, .. } = Key::of(route, parent);
     let listener = section_name.map(|name| format!(", listener {name}")).unwrap_or_default();
     let port = port.map(|port| format!(", port {port}")).unwrap_or_default();

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::disposition::Disposition;
+use certwright_acme::ChallengeType;
+use certwright_api::{TlsAlpn01GatewayTlsRoute, TlsAlpn01Solver};
 
 impl World {
     pub fn crash(&mut self) {
@@ -24,6 +26,19 @@ impl World {
     pub(super) fn retry_issuer(&mut self) {
         if let Some((_, name, view)) = self.issuer_again.take_if(|(at, ..)| *at <= self.now) {
             self.issuers.insert(name, view);
+        }
+    }
+
+    /// The CA offers tls-alpn-01 only, and the issuers have a solver for it, too. Earlier orders keep their challenges.
+    pub fn proves_over_tls(&mut self, gateway_tls_route: Option<TlsAlpn01GatewayTlsRoute>) {
+        self.ca.offers = Some(ChallengeType::TlsAlpn01);
+        let solver = Solver { tls_alpn01: Some(TlsAlpn01Solver { gateway_tls_route }), ..Solver::default() };
+        let again = self.issuer_again.as_mut().map(|(_, _, view)| view);
+        for view in self.issuers.values_mut().chain(again) {
+            if let IssuerView::Ready { solvers, .. } = view {
+                solvers.retain(|solver| solver.tls_alpn01.is_none());
+                solvers.push(solver.clone());
+            }
         }
     }
 

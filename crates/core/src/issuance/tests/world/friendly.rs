@@ -1,6 +1,7 @@
 //! The end of all obstacles.
 
 use super::*;
+use certwright_acme::ChallengeType;
 
 impl World {
     /// Every obstacle is removed.
@@ -19,6 +20,9 @@ impl World {
             if !matches!(self.issuers.get(issuer), Some(IssuerView::Ready { .. })) {
                 self.issuer_is_ready(issuer, &format!("account/{issuer}"));
             }
+        }
+        if self.ca.offers == Some(ChallengeType::TlsAlpn01) {
+            self.proves_over_tls(None);
         }
         let unprovable = self.spec.dns_names.iter().any(|name| name.starts_with('*'));
         if unprovable || !self.spec.ip_addresses.is_empty() {
