@@ -17,6 +17,7 @@ use certwright_core::issuers;
 use certwright_core::records;
 use certwright_core::reissue::Urgency;
 use certwright_core::revocation::RevocationTask;
+use certwright_core::spec::ValidatedCertificate;
 
 /// When to retry publishing events.
 const NEWS: SignedDuration = SignedDuration::from_secs(5);
@@ -189,6 +190,11 @@ impl ReconcileCertificate {
         self.at_rest = true;
         self.report_metrics(context);
         self.leave_unused_slot(context);
+    }
+
+    /// The spec. A step that needs it is decided only if it is valid.
+    pub(super) fn wanted(&self) -> Result<&ValidatedCertificate, Error> {
+        self.in_use.wanted.as_ref().map_err(|_| Error::Bug("a spec that cannot be honoured"))
     }
 
     /// The account of the issuer.

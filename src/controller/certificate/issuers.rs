@@ -1,6 +1,6 @@
 //! The issuer in use, and the others that the spec names.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kube::ResourceExt;
 
 use crate::controller::context::Context;
@@ -11,15 +11,10 @@ use crate::runtime::clock;
 use certwright_acme::Account;
 use certwright_api::{CONDITION_READY, Certificate, CertificateStatus};
 use certwright_core::account::{AccountRefusal, has_other_terms};
-use certwright_core::allow;
-use certwright_core::authorization::authorized;
-use certwright_core::conditions::{condition, is_true};
-use certwright_core::issuance::{Candidate, IssuerView};
-use certwright_core::issuers::{self, Issuers, ca_is_cause};
-use certwright_core::spec::{InvalidSpec, ValidatedCertificate, csr};
-
-/// How long to wait for the shard that serves an issuer to confirm its account.
-const UNCONFIRMED: SignedDuration = SignedDuration::from_mins(1);
+use certwright_core::conditions::is_true;
+use certwright_core::issuance::{self, Candidate, IssuerView, account_in_status};
+use certwright_core::issuers::{self, Issuers};
+use certwright_core::spec::{InvalidSpec, ValidatedCertificate};
 
 /// The issuer in use, and what follows from it.
 pub(super) struct IssuerInUse {
@@ -80,43 +75,37 @@ pub(super) async fn candidates(
     for reference in issuers::all(&certificate.spec) {
         let id = IssuerId::named(reference, certificate);
         let issuer = context.cache.issuer(&id);
-        let unusable = match view_issuer(&id, issuer.as_ref(), None, context).await?.0 {
-            IssuerView::NotFound => Some("it does not exist".to_owned()),
-            IssuerView::NotReady { message, .. } => Some(format!("it is not ready: {message}")),
-            IssuerView::Ready { .. } => not_allowed(issuer.as_ref(), &namespace, wanted, context),
-        };
+        let (view, _) = view_issuer(&id, issuer.as_ref(), None, context).await?;
+        let unusable =
+            view.why_unusable().or_else(|| not_allowed(issuer.as_ref(), &namespace, wanted, context));
         candidates.push(Candidate { issuer: reference.clone(), unusable });
     }
     Ok(candidates)
 }
 
-/// Why the issuer does not allow this Certificate, or its CA does not accept the certificate signing request in it.
 fn not_allowed(
     issuer: Option<&IssuerRecord>,
     namespace: &str,
     wanted: Option<&ValidatedCertificate>,
     context: &Context,
 ) -> Option<String> {
-    let (issuer, wanted) = (issuer?, wanted?);
-    let refusal = match issuer.allow.as_ref() {
-        Some(allow) => {
-            let labels = context.cache.namespace_labels(namespace);
-            allow::check(allow, namespace, &labels, &wanted.subject).err().map(|refusal| refusal.to_string())
-        }
-        None => None,
-    };
-    let refusal = refusal.or_else(|| csr::refusal(wanted.csr.as_ref()?, &issuer.spec))?;
-    Some(format!("{} {} does not allow this Certificate: {refusal}", issuer.id.kind.as_str(), issuer.id.name))
+    let issuer = issuer?;
+    let labels = issuer.allow.as_ref().map(|_| context.cache.namespace_labels(namespace));
+    issuance::not_allowed(
+        (issuer.id.kind, &issuer.id.name),
+        &issuer.spec,
+        issuer.allow.as_ref(),
+        (namespace, &labels.unwrap_or_default()),
+        wanted?,
+    )
 }
 
-/// When to look again at an issuer that another shard serves, if it looks ready and cannot be used.
+/// When to look again at the issuer, if another shard serves it.
 fn look_at_issuer(issuer: Option<&IssuerRecord>, view: &IssuerView, context: &Context) -> Option<Timestamp> {
-    let issuer = issuer.filter(|issuer| {
-        is_true(&issuer.status.conditions, CONDITION_READY) && !context.serves_issuer(issuer)
-    })?;
-    let IssuerView::NotReady { .. } = view else { return None };
-    let refused = context.account_refusals.on_reader(issuer, clock::now()).map(|(_, until)| until);
-    refused.or_else(|| clock::now().checked_add(UNCONFIRMED).ok())
+    let is_ready = |issuer: &IssuerRecord| is_true(&issuer.status.conditions, CONDITION_READY);
+    let issuer = issuer.filter(|issuer| is_ready(issuer) && !context.serves_issuer(issuer))?;
+    let now = clock::now();
+    view.look_again(context.account_refusals.on_reader(issuer, now).map(|(_, until)| until), now)
 }
 
 /// What a CA said about the account of an issuer, if that still holds.
@@ -135,24 +124,12 @@ async fn view_issuer(
     context: &Context,
 ) -> Result<(IssuerView, Option<Account>), Error> {
     let Some(issuer) = issuer else {
-        let view = context
-            .cache
-            .issuer_fault(id)
-            .map_or(IssuerView::NotFound, |fault| not_ready(format!("it cannot be read: {fault}"), false));
-        return Ok((view, None));
+        return Ok((IssuerView::absent(context.cache.issuer_fault(id).as_ref()), None));
     };
-    if let Some(refusal) = refusal(issuer, context) {
-        return Ok((not_ready(refusal.message, true), None));
-    }
-    let status = &issuer.status;
-    let usable = issuer.account().filter(|_| is_true(&status.conditions, CONDITION_READY));
-    let Some(acme) = usable else {
-        let ready = condition(&status.conditions, CONDITION_READY).filter(|ready| ready.status == "False");
-        let view = ready.map_or_else(
-            || not_ready("its account is not registered yet".to_owned(), false),
-            |ready| not_ready(ready.message.clone(), ca_is_cause(&ready.reason)),
-        );
-        return Ok((view, None));
+    let (spec, status) = (&issuer.spec, &issuer.status);
+    let acme = match account_in_status(spec, status, refusal(issuer, context)) {
+        Ok(acme) => acme,
+        Err(view) => return Ok((view, None)),
     };
     let secret: AccountSecret = account_secret(issuer, &context.config.namespace);
     match account_of(issuer, &secret, context).await? {
@@ -163,18 +140,8 @@ async fn view_issuer(
                 context.wake_issuer(&issuer.id);
             }
             let at_ca = clock::now().saturating_add(account.server().ahead().unwrap_or_default());
-            let view = IssuerView::Ready {
-                authorized: at_ca.map_or_else(|_| Vec::new(), |at_ca| authorized(status, &acme.uri, at_ca)),
-                account: acme.uri.clone(),
-                solvers: issuer.spec.solvers.clone(),
-                profile: profile.map(str::to_owned).or_else(|| issuer.spec.profile.clone()),
-            };
-            Ok((view, Some(account)))
+            Ok((IssuerView::ready(spec, status, acme, profile, at_ca.ok()), Some(account)))
         }
-        Err(message) => Ok((not_ready(message, false), None)),
+        Err(why) => Ok((IssuerView::without_account(why), None)),
     }
-}
-
-fn not_ready(message: String, ca_is_cause: bool) -> IssuerView {
-    IssuerView::NotReady { message, ca_is_cause }
 }

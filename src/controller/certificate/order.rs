@@ -146,7 +146,7 @@ impl ReconcileCertificate {
 
     pub(super) async fn finalize(&mut self, url: &str) -> Result<Outcome, Error> {
         let (account, key) = (self.account()?, self.key_of_order()?);
-        let wanted = self.in_use.wanted.as_ref().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
+        let wanted = self.wanted()?;
         let key = match key {
             OrderKey::Own(key) => key,
             OrderKey::Elsewhere(request) => {
@@ -166,7 +166,7 @@ impl ReconcileCertificate {
     /// Downloads the certificate, chooses the chain and checks it.
     pub(super) async fn download(&mut self, url: &str) -> Result<Outcome, Error> {
         let (account, key) = (self.account()?, self.key_of_order()?);
-        let wanted = self.in_use.wanted.as_ref().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
+        let wanted = self.wanted()?;
         let preferred = self.in_use.issuer.as_ref().and_then(|issuer| issuer.spec.preferred_chain.as_deref());
         let chosen = choose_chain(&account, url, preferred).await;
         Ok(Outcome::Downloaded(chosen.map(|(pem, not_offered)| {
@@ -190,7 +190,7 @@ impl ReconcileCertificate {
     /// The key of this issuance: the one generated for it, the current one if it is reused, or the one in the spec's certificate
     /// signing request.
     pub(super) fn key_of_order(&self) -> Result<OrderKey, Error> {
-        let wanted = self.in_use.wanted.as_ref().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
+        let wanted = self.wanted()?;
         if let Some(request) = &wanted.csr {
             return Ok(OrderKey::Elsewhere(request.clone()));
         }

@@ -22,7 +22,7 @@ use certwright_core::tls_secret::{self, tls_annotations, tls_data};
 impl ReconcileCertificate {
     /// Generates the private key of this issuance and stores it.
     pub(super) async fn store_key(&mut self, context: &Context) -> Result<Outcome, Error> {
-        let wanted = self.in_use.wanted.as_ref().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
+        let wanted = self.wanted()?;
         let key = context.key_makers.make(wanted.key, &self.namespace).await?;
         let name = self.next_key_name();
         let pem = key.to_pem(wanted.encoding)?;
@@ -59,7 +59,7 @@ impl ReconcileCertificate {
 
     /// Writes the TLS Secret, whole and in one write.
     pub(super) async fn store_certificate(&mut self, context: &Context) -> Result<Outcome, Error> {
-        let wanted = self.in_use.wanted.clone().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
+        let wanted = self.wanted()?.clone();
         let chain = self.state.learned().chain.clone();
         let chain = chain.ok_or(Error::Bug("there is no certificate to store"))?;
         let key = self.key_of_order()?;
@@ -83,7 +83,7 @@ impl ReconcileCertificate {
     }
 
     async fn write_again(&mut self, from: Option<Secret>, context: &Context) -> Result<(), Error> {
-        let wanted = self.in_use.wanted.clone().map_err(|_| Error::Bug("a spec that cannot be honoured"))?;
+        let wanted = self.wanted()?.clone();
         // The issuer in use may be another one than the one that has issued it.
         let issuer = from.as_ref().and_then(|secret| tls_secret::view(secret, None, true).issuer);
         let wanted = wanted.issued_by_this(issuer.as_ref());

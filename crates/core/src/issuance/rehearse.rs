@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::outcome::{Consequence, Report};
 use super::pace::backing_off;
-use super::{Failure, IssuanceStep, IssuerView, Learned, Rehearsal, Situation, Snapshot, State, asked};
+use super::{Failure, IssuanceStep, Learned, Rehearsal, Situation, Snapshot, State, asked};
 use crate::disposition::Disposition;
 use crate::events::Event;
 use crate::issuers::in_words;
@@ -25,11 +25,7 @@ pub(super) fn skip(
     if let Some(until) = backing_off(situation, now) {
         return Some(IssuanceStep::BackOff { until });
     }
-    let why = match (situation.not_allowed, situation.issuer) {
-        (Some(why), _) => why.to_owned(),
-        (None, IssuerView::NotReady { message, .. }) => format!("it is not ready: {message}"),
-        _ => "it does not exist".to_owned(),
-    };
+    let why = situation.not_allowed.map(str::to_owned).or_else(|| situation.issuer.why_unusable())?;
     Some(IssuanceStep::EndRehearsal(Rehearsal::Skipped(why)))
 }
 

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Learned, State};
-use crate::authorization::Authorized;
+use super::{Candidate, IssuerView, Learned, State};
 use crate::backoff::Backoff;
 use crate::duplicates;
 use crate::reissue::{self, Current, Due, SecretView, Urgency};
@@ -15,7 +14,7 @@ use crate::renewal::RenewalInfoPolling;
 use crate::revocation::RevocationRequests;
 use crate::revoked::{self, Finding};
 use crate::spec::{InvalidSpec, ValidatedCertificate};
-use certwright_api::{CertificateStatus, IssuerRef, RenewalInfoStatus, Solver};
+use certwright_api::{CertificateStatus, RenewalInfoStatus};
 use certwright_pki::{Chain, KeyAlgorithm};
 
 /// The longest wait for an order, whatever its expiry: a person at the CA may have to approve it.
@@ -24,40 +23,6 @@ const LONGEST_ORDER: SignedDuration = SignedDuration::from_hours(30 * 24);
 const ENDLESS_ORDER: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// The assumed lifetime of an order, if the CA does not say when it expires.
 const ORDER_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
-
-/// The issuer that a Certificate uses.
-#[derive(Clone, Debug, PartialEq)]
-pub enum IssuerView {
-    /// It does not exist.
-    NotFound,
-    /// It exists and cannot be used; the message says why.
-    NotReady {
-        /// What its condition says.
-        message: String,
-        /// Whether the CA or the account is the cause, not the issuer's own spec.
-        ca_is_cause: bool,
-    },
-    /// Its account can be used.
-    Ready {
-        /// URL of the account.
-        account: String,
-        /// Its solvers.
-        solvers: Vec<Solver>,
-        /// The profile to ask for.
-        profile: Option<String>,
-        /// The names that its account is authorized for ahead of any order.
-        authorized: Vec<Authorized>,
-    },
-}
-
-/// An issuer that the spec names.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Candidate {
-    /// Which one.
-    pub issuer: IssuerRef,
-    /// Why it cannot be used.
-    pub unusable: Option<String>,
-}
 
 /// What was found in the cluster, and the operator's settings. The state machine does not change any of it.
 #[derive(Clone, Copy, Debug)]

@@ -20,6 +20,7 @@ mod rest;
 mod revocation;
 mod secret;
 mod status;
+mod stumbles;
 mod suggestion;
 mod tls;
 mod validation;

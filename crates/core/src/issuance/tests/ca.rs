@@ -3,11 +3,13 @@
 mod authorization;
 mod certificate;
 mod outage;
+mod refusal;
 mod revocation;
 
 use authorization::authorization;
 pub use certificate::VALID_UNTIL;
 use certificate::{certificate, without_ancestor};
+pub use refusal::Refusal;
 pub use revocation::{By, Revoked, Revokes};
 
 use std::collections::VecDeque;
@@ -16,8 +18,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use certwright_acme::{
-    AcmeError, Authorization, AuthorizationStatus, Challenge, ChallengeStatus, ChallengeType, Identifier,
-    Operation, Order, OrderStatus, Problem, SuggestedWindow,
+    Authorization, AuthorizationStatus, Challenge, ChallengeStatus, ChallengeType, Identifier, Order,
+    OrderStatus, Problem, SuggestedWindow,
 };
 use certwright_pki::PrivateKey;
 
@@ -72,14 +74,6 @@ pub struct Fault {
     pub refusal: Refusal,
     /// The call takes effect, and only the answer is lost.
     pub answer_lost: bool,
-}
-
-/// A refusal, or no answer.
-#[derive(Clone, Debug)]
-pub struct Refusal {
-    pub code: &'static str,
-    pub status: Option<u16>,
-    pub retry_after: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -368,32 +362,6 @@ impl CaOrder {
     /// The CA also requires validation of this name, or has validated it.
     pub fn wants(&mut self, name: &str, valid: bool) {
         self.authorizations.push(authorization(&Identifier::dns(name), 0, valid, None));
-    }
-}
-
-impl Refusal {
-    pub fn no_answer() -> Self {
-        Self { code: "timeout", status: None, retry_after: None }
-    }
-
-    /// The error as the client returns it for `operation`.
-    pub fn error(self, operation: Operation) -> AcmeError {
-        let Self { code, status, retry_after } = self;
-        let host = "ca.test".to_owned();
-        match status {
-            None if code == "answerOutOfBounds" => {
-                AcmeError::OutOfBounds { operation, host, what: "it is too long".to_owned() }
-            }
-            None => AcmeError::Timeout { operation, host },
-            Some(status) if code == "unexpectedStatus" => {
-                AcmeError::Http { operation, host, status, kind: String::new(), retry_after }
-            }
-            Some(status) => {
-                let typ = format!("urn:ietf:params:acme:error:{code}");
-                let problem = Box::new(Problem { typ, detail: code.to_owned(), ..Problem::default() });
-                AcmeError::Problem { operation, status, problem, retry_after }
-            }
-        }
     }
 }
 
