@@ -123,7 +123,15 @@ fn rehearses(ns: &TestNamespace) -> String {
 async fn leads_to(ns: &TestNamespace, issuer: &str, class: &str) -> Result<()> {
     let http01 = json!({ "ingress": { "ingressClassName": class } });
     let solvers = json!([{ "selfCheck": { "disabled": class != "router" }, "http01": http01 }]);
-    ns.patch(&format!("issuer/{issuer}"), json!({ "spec": { "acme": { "solvers": solvers } } })).await?;
+    let issuer = format!("issuer/{issuer}");
+    let patched = ns.patch(&issuer, json!({ "spec": { "acme": { "solvers": solvers } } })).await?;
+    let generation = patched["metadata"]["generation"].as_i64();
+    // The operator has seen the change.
+    let seen = |object: &Value| {
+        let conditions = object["status"]["conditions"].as_array();
+        conditions.into_iter().flatten().any(|one| one["observedGeneration"].as_i64() >= generation)
+    };
+    ns.wait(&issuer, SOON, seen).await?;
     Ok(())
 }
 
