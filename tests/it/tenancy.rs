@@ -1,10 +1,12 @@
 //! Tenants of one cluster: who may use which issuer, for which names, with which Secrets. All of it is checked before any order.
 
+use std::time::Duration;
+
 use crate::common::api::is_refused;
 use crate::common::overheard::{NEW_ACCOUNT, NEW_ORDER};
 use crate::common::{
     CLUSTER_ISSUERS, SOON, certificate, condition, count, external_account, hold, issued, issuer, mac_key,
-    of_issuer, wait_nothing_left,
+    of_issuer, stays_as_it_is, wait_nothing_left,
 };
 use anyhow::{Context, Result};
 use certwright_cluster::{Operator, Pebble, Proxy, TestNamespace};
@@ -228,6 +230,33 @@ async fn the_roles_view_edit_and_admin_extend_to_our_kinds() -> Result<()> {
             let answer = answer.status.context("no answer")?.allowed;
             assert_eq!(answer, allowed, "{user} {verb} {resource}/{subresource}");
         }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_fallback_issuer_that_does_not_allow_the_names_is_passed_over_until_it_does() -> Result<()> {
+    with_cluster_issuer("dnsNames: [\"*.other.example.com\"]", async |ns, proxy| {
+        // Nobody is there.
+        ns.apply(&issuer("https://192.0.2.10:1/dir", &ns.cluster.ca()?.pem, "")).await?;
+        let fallback = format!(
+            "  fallbackIssuerRefs: [{{ kind: ClusterIssuer, name: {} }}]\n  fallbackPolicy: {{ after: 1s }}\n",
+            ns.name
+        );
+        ns.apply(&certificate("web", &["web.example.com"], &fallback)).await?;
+        let words = format!(
+            ". ClusterIssuer {0} cannot be used instead: ClusterIssuer {0} does not allow this Certificate: ",
+            ns.name
+        );
+        refused(ns, "web", "IssuerNotReady", &words).await?;
+        stays_as_it_is(ns, "web", Duration::from_secs(3)).await?;
+        assert_eq!(count(proxy, NEW_ORDER), 0);
+
+        let allow = json!({ "spec": { "allow": { "dnsNames": ["*.example.com"] } } });
+        ns.patch(&format!("clusterissuer/{}", ns.name), allow).await?;
+        let web = issued(ns, "web").await?;
+        assert_eq!(web["status"]["issuedBy"]["issuerRef"]["name"], ns.name);
         Ok(())
     })
     .await
