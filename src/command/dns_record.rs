@@ -90,9 +90,17 @@ impl NamesOfCertificate {
         let api = Api::namespaced(cluster.client.clone(), &cluster.namespace);
         let called = named("Certificate", Some(&cluster.namespace), &self.name);
         let certificate: Certificate = cluster.one(&api, &self.name, &called).await?;
-        let issuer = ChosenIssuer::with(IssuerId::of(&certificate), &cluster).read().await?;
-        let names = names_of(&certificate, &issuer);
-        show(&certificate_named(&certificate), &issuer, names, &self.egress).await
+        let mut records = Vec::new();
+        for id in IssuerId::all_of(&certificate) {
+            let issuer = match ChosenIssuer::with(id, &cluster).read().await {
+                // It is not needed, as long as the first one works.
+                Err(Error::NotFound(_)) if !records.is_empty() => continue,
+                issuer => issuer?,
+            };
+            let names = names_of(&certificate, &issuer);
+            records.push((issuer, names));
+        }
+        show(&certificate_named(&certificate), records, &self.egress).await
     }
 }
 
@@ -105,11 +113,12 @@ impl NamesOfIssuer {
             false => self.dns_name.into_iter().map(|name| with_solver(name, &issuer)).collect(),
             true => {
                 let of = cluster.certificates(chosen.id.namespace.as_deref(), &ListParams::default()).await?;
-                let its = of.iter().filter(|certificate| IssuerId::of(certificate) == chosen.id);
+                let its =
+                    of.iter().filter(|certificate| IssuerId::all_of(certificate).any(|id| id == chosen.id));
                 its.flat_map(|certificate| names_of(certificate, &issuer)).collect()
             }
         };
-        show(&chosen.called, &issuer, names, &self.egress).await
+        show(&chosen.called, vec![(issuer, names)], &self.egress).await
     }
 }
 
@@ -130,21 +139,25 @@ fn with_solver(name: String, issuer: &IssuerRecord) -> (String, DnsPersist01Solv
     (name, settings)
 }
 
-async fn show(of: &str, issuer: &IssuerRecord, names: Names, egress: &EgressArgs) -> Result<Exit, Error> {
-    if names.is_empty() {
+/// Prints the records for the names of each issuer.
+async fn show(of: &str, records: Vec<(IssuerRecord, Names)>, egress: &EgressArgs) -> Result<Exit, Error> {
+    let records: Vec<_> = records.into_iter().filter(|(_, names)| !names.is_empty()).collect();
+    if records.is_empty() {
         return Err(Error::Usage(format!(
             "{of} has no name that is proved with dns-persist-01; add a solver dnsPersist01 to its issuer, or name names with \
              `certwright dns-record issuer NAME --dns-name`"
         )));
     }
     let egress = Egress::new(egress.rules(), |_| {});
-    let server = answering(issuer, &egress).await.map_err(|error| {
-        let url = plain(&issuer.spec.server);
-        Error::Usage(format!("the CA at {url} cannot be used from this machine: {}", causes(&error)))
-    })?;
-    let directory = server.known_directory();
-    let meta = directory.map(|directory| directory.meta.clone()).unwrap_or_default();
-    print(&lines(issuer, &names, &meta).map_err(Error::Usage)?)?;
+    for (issuer, names) in &records {
+        let server = answering(issuer, &egress).await.map_err(|error| {
+            let url = plain(&issuer.spec.server);
+            Error::Usage(format!("the CA at {url} cannot be used from this machine: {}", causes(&error)))
+        })?;
+        let directory = server.known_directory();
+        let meta = directory.map(|directory| directory.meta.clone()).unwrap_or_default();
+        print(&lines(issuer, names, &meta).map_err(Error::Usage)?)?;
+    }
     Ok(Exit::Fine)
 }
 

@@ -71,6 +71,7 @@ impl Http01State {
             identifier: challenge.name.clone(),
             token: challenge.token.clone(),
             issuer: issuer.clone(),
+            namespace: namespace.clone(),
         });
         let since = status.and_then(|status| status.order.as_ref()).map(|order| order.created.0);
         self.handshakes.set(&uid, since.unwrap_or_default(), handshakes.collect());

@@ -18,6 +18,7 @@ use super::handshakes::Handshake;
 use super::issuer_record::{IssuerId, IssuerRecord, account_secret};
 use super::presenter;
 use super::retry::until_done;
+use crate::runtime::clock;
 use crate::runtime::metrics::CertificateFacts;
 use certwright_api::{CONDITION_READY, Certificate, ClusterIssuer, Issuer, LABEL_SECRET, SECRET_ACCOUNT_KEY};
 use certwright_core::conditions::{condition, is_true};
@@ -339,7 +340,8 @@ impl KeyAuthorizations for Context {
 
 impl PendingChallenges for Context {
     fn pending(&self, server_name: &str) -> Option<PendingChallenge> {
-        let Handshake { identifier, token, issuer } = self.http01.handshakes.find(server_name)?;
+        let found = self.http01.handshakes.find(server_name, clock::now())?;
+        let Handshake { identifier, token, issuer, .. } = found;
         let issuer = self.cache.issuer(&issuer)?;
         let key_authorization = format!("{token}.{}", issuer.status.acme?.key_thumbprint);
         Some(PendingChallenge { identifier, key_authorization })
