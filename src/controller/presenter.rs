@@ -54,7 +54,7 @@ pub async fn present(
         present_routes(context, certificate, challenged, &services).await.or_else(|error| {
             // An immediate retry would not help: a person has to fix this.
             let words = error.refusal().ok_or(error)?;
-            Ok(routed(challenged).map(|one| not_presented(one, words.clone())).collect())
+            Ok(routed(challenged).map(|one| one.unseen(words.clone())).collect())
         })
     };
     let (records, routed) = futures::try_join!(records, routed)?;
@@ -173,9 +173,4 @@ fn backend(way: &Way) -> Option<Backend> {
         Way::TlsRoute(spec) => Some(Backend::TlsAlpn01(spec.service_type.unwrap_or_default())),
         Way::Record(_) | Way::Persistent(_) | Way::FrontProxy => None,
     }
-}
-
-/// A challenge whose answer could not be presented by a route.
-fn not_presented(challenged: &Challenged, words: String) -> Unseen {
-    Unseen { challenge: challenged.url.clone(), typ: challenged.typ.clone(), words }
 }

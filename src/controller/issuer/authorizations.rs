@@ -18,7 +18,7 @@ use certwright_core::authorization::{
 };
 use certwright_core::conditions::is_true;
 use certwright_core::deletion::Deletion;
-use certwright_core::issuance::{Challenged, Unseen};
+use certwright_core::issuance::Challenged;
 use certwright_core::records::Removal;
 
 /// The number of steps after which other issuers with the same account get their turn.
@@ -126,11 +126,11 @@ impl ReconcileIssuer {
             AuthorizationStep::SelfCheck(challenged) => {
                 let expected = account.key_authorization(&challenged.token);
                 let seen = presenter::see(context, &self.state.status.dns_records, &expected).await;
-                let unseen =
-                    |words| Unseen { challenge: challenged.url.clone(), typ: challenged.typ.clone(), words };
                 match seen {
                     Ok(count) => Outcome::SelfChecked { failures: Vec::new(), counts: vec![count] },
-                    Err(words) => Outcome::SelfChecked { failures: vec![unseen(words)], counts: Vec::new() },
+                    Err(words) => {
+                        Outcome::SelfChecked { failures: vec![challenged.unseen(words)], counts: Vec::new() }
+                    }
                 }
             }
             AuthorizationStep::Answer(url) => Outcome::Answered(account.answer(&url).await),

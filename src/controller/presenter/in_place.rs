@@ -7,7 +7,6 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
-use super::not_presented;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::runtime::metrics::ApiVerb;
@@ -49,7 +48,7 @@ pub async fn present(
             let words = format!(
                 "Ingress {name}, which http01.ingress.name names, does not exist; create it, or name another"
             );
-            missing.extend(challenges.iter().map(|(challenge, _)| not_presented(challenge, words.clone())));
+            missing.extend(challenges.iter().map(|(challenge, _)| challenge.unseen(words.clone())));
         }
     }
     Ok(missing)

@@ -27,7 +27,7 @@ pub async fn located(
             let key_authorization = account.key_authorization(&challenge.token);
             let label = challenge_label(solver, Some(account.url()));
             let location = locate(context, solver, &label, &challenge.name).await;
-            let location = location.map_err(|words| not_presented(challenge, words))?;
+            let location = location.map_err(|words| unseen(challenge, &words))?;
             Ok(DnsRecordStatus {
                 name: challenge.name.clone(),
                 fqdn: location.fqdn,
@@ -74,7 +74,7 @@ pub async fn add(
                 && record.key_authorization.starts_with(&format!("{}.", challenge.token))
         };
         let challenge = challenged.iter().find(is_its);
-        Ok::<_, Error>(done.err().zip(challenge).map(|(words, challenge)| not_presented(challenge, words)))
+        Ok::<_, Error>(done.err().zip(challenge).map(|(words, challenge)| unseen(challenge, &words)))
     });
     Ok(try_join_all(presented).await?.into_iter().flatten().collect())
 }
@@ -195,10 +195,7 @@ fn as_record(record: &DnsRecordStatus) -> Record {
     }
 }
 
-fn not_presented(challenged: &Challenged, words: String) -> Unseen {
-    Unseen {
-        challenge: challenged.url.clone(),
-        typ: challenged.typ.clone(),
-        words: format!("{}: {words}", challenged.name),
-    }
+/// A provider does not say which name its words are about.
+fn unseen(challenged: &Challenged, words: &str) -> Unseen {
+    challenged.unseen(format!("{}: {words}", challenged.name))
 }

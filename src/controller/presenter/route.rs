@@ -7,7 +7,6 @@ use kube::core::NamespaceResourceScope;
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
-use super::not_presented;
 use super::objects::{apply, delete_collection, own_of_certificate};
 use crate::controller::context::Context;
 use crate::controller::error::{Error, is_absent};
@@ -46,7 +45,7 @@ pub async fn present(
         match futures::future::try_join_all(applied).await {
             Ok(_) => {}
             Err(Error::Present { source: kube::Error::Api(status), .. }) if is_absent(&status) => {
-                failed.extend(challenges.iter().map(|one| not_presented(one, NOT_INSTALLED.to_owned())));
+                failed.extend(challenges.iter().map(|one| one.unseen(NOT_INSTALLED.to_owned())));
             }
             Err(error) => return Err(error),
         }

@@ -3,7 +3,6 @@
 use kube::ResourceExt;
 use kube::api::ListParams;
 
-use super::not_presented;
 use super::objects::{apply, delete_collection};
 use crate::controller::context::Context;
 use crate::controller::error::{Error, is_absent};
@@ -48,7 +47,7 @@ pub async fn present(
         match apply(context, &namespace, KIND, route).await {
             Ok(_) => {}
             Err(Error::Present { source: kube::Error::Api(status), .. }) if is_absent(&status) => {
-                failed.extend(challenges.iter().map(|one| not_presented(one, NOT_INSTALLED.to_owned())));
+                failed.extend(challenges.iter().map(|one| one.unseen(NOT_INSTALLED.to_owned())));
             }
             Err(error) => return Err(error),
         }
