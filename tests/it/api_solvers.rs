@@ -16,7 +16,10 @@ async fn a_solver_is_for_one_type_of_challenge_and_has_one_way_to_prove_it() -> 
     let rfc2136 = json!({ "nameserver": "192.0.2.53" });
     let http_request = json!({ "url": "https://a.test" });
     let routes = json!({ "parentRefs": [{ "name": "a" }] });
+    // Written in UTC, this one is in the year 10000.
+    let ends = "persistUntil: must be before the year 9999";
     refuses(&[
+        (json!({ "dnsPersist01": { "persistUntil": "9999-12-31T23:59:59-23:59" } }), ends),
         (json!({}), solver),
         (json!({ "selector": { "dnsZones": ["a.test"] } }), solver),
         (json!({ "http01": { "ingress": {} }, "dns01": { "rfc2136": rfc2136 } }), solver),
