@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use crate::common::crash::{Killer, Run, When, payload, walk};
 use crate::common::{SOON, certificate, mac_key, wait_nothing_left};
 use anyhow::{Context, Result, ensure};
+use certwright_acme::account_label;
 use certwright_cluster::proxy::RequestInfo;
 use certwright_cluster::{Bind, Operator, Pebble, Proxy, ScriptedProvider, TestNamespace};
 use certwright_pki::{Chain, PrivateKey};
@@ -72,6 +73,11 @@ async fn a_crash_before_any_write_leaves_no_record_in_the_dns() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_crash_after_any_write_leaves_no_record_at_the_name_of_the_account() -> Result<()> {
+    walk_issuance(When::Answered, Proof::RecordOfAccount).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_crash_after_any_write_leaves_a_record_that_stays() -> Result<()> {
     walk_issuance(When::Answered, Proof::PersistentRecord).await
 }
@@ -99,6 +105,8 @@ enum Proof {
     EditedIngressAndRoute,
     /// A TXT record at a provider; requests to the provider count as writes.
     Record,
+    /// The same, at the name that belongs to the account (dns-account-01).
+    RecordOfAccount,
     /// A TXT record that a person sets, once there is an account.
     PersistentRecord,
     /// In a TLS handshake, through a TLSRoute.
@@ -122,7 +130,9 @@ async fn issuance(point: usize, when: When, proof: Proof) -> Result<Run> {
         let pebble = Pebble::builder().eab("kid", MAC_KEY);
         let pebble = match proof {
             Proof::Ingress | Proof::EditedIngressAndRoute | Proof::TlsRoute => pebble,
-            Proof::Record | Proof::PersistentRecord => pebble.dns_server(&bind.address()),
+            Proof::Record | Proof::RecordOfAccount | Proof::PersistentRecord => {
+                pebble.dns_server(&bind.address())
+            }
         };
         let pebble = pebble.start(&ns.cluster).await?;
         let provider = ScriptedProvider::http().await?.publish_to(&bind);
@@ -156,6 +166,10 @@ async fn issuance(point: usize, when: When, proof: Proof) -> Result<Run> {
             Proof::Record => {
                 (vec!["*.crash.test".to_owned()], json!([{"dns01": {"httpRequest": {"url": provider.url}}}]))
             }
+            Proof::RecordOfAccount => {
+                let dns01 = json!({"httpRequest": {"url": provider.url}, "label": "Account"});
+                (vec!["*.crash.test".to_owned()], json!([{ "dns01": dns01 }]))
+            }
             Proof::TlsRoute => {
                 let route =
                     json!({"gatewayTLSRoute": {"parentRefs": [{"name": "public", "sectionName": "tls"}]}});
@@ -180,8 +194,12 @@ async fn issuance(point: usize, when: When, proof: Proof) -> Result<Run> {
         check_outcome(ns, &killer).await?;
         let now = ns.get("ingress/shop").await?.context("the Ingress is gone")?["spec"].clone();
         ensure!(now == shop, "the Ingress of somebody else is not what it was: {now:#}, but was: {shop:#}");
-        let left = bind.query("_acme-challenge.crash.test", "TXT").await?;
-        ensure!(left.is_empty(), "left in the DNS: {left:?}");
+        let issuer = ns.get("issuer/ca").await?.context("no Issuer")?;
+        let label = account_label(issuer["status"]["acme"]["uri"].as_str().context("no account")?);
+        for name in ["_acme-challenge.crash.test".to_owned(), format!("{label}._acme-challenge.crash.test")] {
+            let left = bind.query(&name, "TXT").await?;
+            ensure!(left.is_empty(), "left in the DNS: {left:?}");
+        }
         run = Some(killer.run());
         Ok(())
     })
