@@ -127,6 +127,13 @@ pub struct Unseen {
     pub words: String,
 }
 
+impl Challenged {
+    /// Its answer is not there, for this reason.
+    pub fn unseen(&self, words: String) -> Unseen {
+        Unseen { challenge: self.url.clone(), typ: self.typ.clone(), words }
+    }
+}
+
 impl PresentFailed {
     /// The cause, as a message.
     pub fn message(&self) -> String {

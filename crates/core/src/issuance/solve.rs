@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Unseen;
 use crate::solvers::solver_for;
 use certwright_acme::{Authorization, AuthorizationStatus, ChallengeStatus, ChallengeType};
 use certwright_api::{
@@ -40,11 +39,6 @@ impl Challenged {
     /// Whether its answer is not checked.
     pub fn is_unchecked(&self) -> bool {
         self.check.disabled == Some(true)
-    }
-
-    /// Its answer is not there, for this reason.
-    pub fn unseen(&self, words: String) -> Unseen {
-        Unseen { challenge: self.url.clone(), typ: self.typ.clone(), words }
     }
 
     /// When the CA is told to validate whatever the self-check sees, if the solver says so. The answer is presented since `since`.
