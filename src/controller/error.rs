@@ -126,9 +126,9 @@ pub enum Error {
     /// A bug: the reconcile panicked.
     #[error("the reconcile {0}")]
     Panicked(Panic),
-    /// A bug: something that a step needs is missing.
-    #[error("{0}; this is a bug in Certwright, please report it")]
-    Bug(&'static str),
+    /// Something that a step names is not there: everything is read again.
+    #[error("{0} is no longer there")]
+    Missing(&'static str),
     /// A bug: the issuance takes more steps than any issuance needs.
     #[error("the issuance does not get past {0}")]
     Circles(String),

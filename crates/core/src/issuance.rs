@@ -55,7 +55,7 @@ pub use rest::at_rest_until;
 pub use situation::{Situation, Snapshot};
 pub use solve::{Challenged, NoSolver, Way, challenges, has_service, is_over_http, is_over_tls, solver_of};
 pub use state::{Memory, State};
-pub use step::IssuanceStep;
+pub use step::{IssuanceStep, KeyOfOrder, Request};
 pub use value_count::ValueCount;
 pub(crate) use value_count::why_wait;
 

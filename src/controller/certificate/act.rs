@@ -8,6 +8,7 @@ use tracing::{debug, info, warn};
 use super::work::ReconcileCertificate;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
+use crate::controller::issuer_record::{IssuerRecord, account_secret};
 use crate::runtime::clock;
 use crate::runtime::metrics::RevocationOutcome;
 use certwright_acme::Account;
@@ -17,7 +18,6 @@ use certwright_core::issuers;
 use certwright_core::records;
 use certwright_core::reissue::Urgency;
 use certwright_core::revocation::RevocationTask;
-use certwright_core::spec::ValidatedCertificate;
 
 /// When to retry publishing events.
 const NEWS: SignedDuration = SignedDuration::from_secs(5);
@@ -41,21 +41,25 @@ impl ReconcileCertificate {
             }
             IssuanceStep::CheckCaa(question) => self.check_caa(question, context).await?,
             IssuanceStep::TakeSlot(urgency) => self.take_slot(urgency, context)?,
-            IssuanceStep::StoreKey => self.store_key(context).await?,
+            IssuanceStep::StoreKey(algorithm, encoding) => {
+                self.store_key(algorithm, encoding, context).await?
+            }
             IssuanceStep::PlaceOrder(order) => self.place_order(*order).await?,
             IssuanceStep::ReadOrder(url) => Outcome::OrderRead(self.account()?.order(&url).await),
             IssuanceStep::ReadAuthorizations(urls) => self.read_authorizations(&urls).await?,
             IssuanceStep::Present(challenged) => self.present(challenged, context).await?,
             IssuanceStep::SelfCheck => self.self_check(context).await?,
             IssuanceStep::Answer(challenges) => self.answer(&challenges).await?,
-            IssuanceStep::Finalize(url) => self.finalize(&url).await?,
-            IssuanceStep::Download(url) => self.download(&url).await?,
-            IssuanceStep::StoreCertificate => self.store_certificate(context).await?,
+            IssuanceStep::Finalize(url, request) => self.finalize(&url, &request).await?,
+            IssuanceStep::Download(url, request) => self.download(&url, &request).await?,
+            IssuanceStep::StoreCertificate { wanted, chain, key } => {
+                self.store_certificate(&wanted, &chain, &key, context).await?
+            }
             IssuanceStep::AskForRenewalInfo { certificate_id, patience } => {
                 self.ask_for_renewal_info(&certificate_id, patience).await?
             }
-            IssuanceStep::RefreshSecret => self.refresh_secret(context).await?,
-            IssuanceStep::RestoreSecret => self.restore_secret(context).await?,
+            IssuanceStep::RefreshSecret(wanted) => self.refresh_secret(*wanted, context).await?,
+            IssuanceStep::RestoreSecret(wanted) => self.restore_secret(*wanted, context).await?,
             IssuanceStep::CleanUp => Outcome::Ended(Ending::Done),
             IssuanceStep::Abandon { message } => Outcome::Ended(Ending::Abandoned(message)),
             IssuanceStep::Fail(failure) => Outcome::Ended(Ending::Failed(failure)),
@@ -192,22 +196,19 @@ impl ReconcileCertificate {
         self.leave_unused_slot(context);
     }
 
-    /// The spec. A step that needs it is decided only if it is valid.
-    pub(super) fn wanted(&self) -> Result<&ValidatedCertificate, Error> {
-        self.in_use.wanted.as_ref().map_err(|_| Error::Bug("a spec that cannot be honoured"))
+    /// The issuer and its account.
+    pub(super) fn issuer(&self) -> Result<(&IssuerRecord, Account), Error> {
+        let (issuer, account) = (self.in_use.issuer.as_ref(), self.in_use.account.clone());
+        issuer.zip(account).ok_or(Error::Missing("the account of the issuer"))
     }
 
     /// The account of the issuer.
     pub(super) fn account(&self) -> Result<Account, Error> {
-        self.in_use
-            .account
-            .clone()
-            .ok_or(Error::Bug("a step that calls the CA was decided on without an account"))
+        Ok(self.issuer()?.1)
     }
 
     fn take_slot(&mut self, urgency: Urgency, context: &Context) -> Result<Outcome, Error> {
-        let account =
-            self.in_use.slot_at.clone().ok_or(Error::Bug("an order slot was requested without an issuer"))?;
+        let account = account_secret(self.issuer()?.0, &context.config.namespace);
         let reference = ObjectRef::new(&self.name).within(&self.namespace);
         let taken = context.order_slots.take(&account, &self.uid, reference, urgency);
         self.queued = !taken;

@@ -17,8 +17,10 @@ use crate::runtime::clock;
 use certwright_acme::{Account, AcmeError, Authorization, Challenge, ChallengeType, NewOrder};
 use certwright_api::{ChallengeStatus, ChallengeWay, CsrSignatureHash, DnsPersist01Solver, IssuerKind};
 use certwright_core::chain_choice::ChainChoice;
-use certwright_core::issuance::{CaaQuestion, Challenged, Download, Outcome, Unseen, ValueCount};
-use certwright_core::{records, reissue, revoked};
+use certwright_core::issuance::{
+    CaaQuestion, Challenged, Download, KeyOfOrder, Outcome, Request, Unseen, ValueCount,
+};
+use certwright_core::records;
 use certwright_pki::{Chain, SignatureHash, certificate_signing_request};
 use certwright_solver::http01::SelfCheck;
 
@@ -51,9 +53,8 @@ impl ReconcileCertificate {
         challenged: Vec<Challenged>,
         context: &Context,
     ) -> Result<Outcome, Error> {
-        let account = self.account()?;
-        let issuer = self.in_use.issuer.clone().ok_or(Error::Bug("there is an account, and no issuer"))?;
-        let secrets = secrets_namespace(&issuer, &context.config.namespace);
+        let (issuer, account) = self.issuer()?;
+        let secrets = secrets_namespace(issuer, &context.config.namespace);
         let cluster_wide = issuer.id.kind == IssuerKind::ClusterIssuer;
         let (located, mut failures) =
             presenter::located(context, &account, &challenged, secrets, cluster_wide).await;
@@ -144,34 +145,32 @@ impl ReconcileCertificate {
         Ok(Outcome::Answered(challenges.iter().cloned().zip(answers).collect()))
     }
 
-    pub(super) async fn finalize(&mut self, url: &str) -> Result<Outcome, Error> {
-        let (account, key) = (self.account()?, self.key_of_order()?);
-        let wanted = self.wanted()?;
-        let key = match key {
+    pub(super) async fn finalize(&mut self, url: &str, request: &Request) -> Result<Outcome, Error> {
+        let (issuer, account) = self.issuer()?;
+        let key = match self.key_of_order(&request.key)? {
             OrderKey::Own(key) => key,
             OrderKey::Elsewhere(request) => {
                 return Ok(Outcome::Finalized(account.finalize(url, &request.der).await));
             }
         };
-        let hash = match self.in_use.issuer.as_ref().and_then(|issuer| issuer.spec.csr_signature_hash) {
+        let hash = match issuer.spec.csr_signature_hash {
             Some(CsrSignatureHash::Sha256) => SignatureHash::Sha256,
             Some(CsrSignatureHash::MatchKey) | None => SignatureHash::MatchKey,
         };
-        match certificate_signing_request(&key, &wanted.subject, hash) {
+        match certificate_signing_request(&key, &request.subject, hash) {
             Ok(request) => Ok(Outcome::Finalized(account.finalize(url, &request).await)),
             Err(error) => Ok(Outcome::Unsignable(error.to_string())),
         }
     }
 
     /// Downloads the certificate, chooses the chain and checks it.
-    pub(super) async fn download(&mut self, url: &str) -> Result<Outcome, Error> {
-        let (account, key) = (self.account()?, self.key_of_order()?);
-        let wanted = self.wanted()?;
-        let preferred = self.in_use.issuer.as_ref().and_then(|issuer| issuer.spec.preferred_chain.as_deref());
-        let chosen = choose_chain(&account, url, preferred).await;
+    pub(super) async fn download(&mut self, url: &str, request: &Request) -> Result<Outcome, Error> {
+        let (issuer, account) = self.issuer()?;
+        let key = self.key_of_order(&request.key)?;
+        let chosen = choose_chain(&account, url, issuer.spec.preferred_chain.as_deref()).await;
         Ok(Outcome::Downloaded(chosen.map(|(pem, not_offered)| {
             let (public_key, now) = (key.public_key_der(), self.at_ca(clock::now()));
-            let check = |chain: &Chain| chain.check_for(public_key, &wanted.subject, now);
+            let check = |chain: &Chain| chain.check_for(public_key, &request.subject, now);
             let chain = Chain::parse_pem(pem.as_bytes()).and_then(|chain| check(&chain).map(|()| chain));
             Download { chain, not_offered }
         })))
@@ -187,19 +186,14 @@ impl ReconcileCertificate {
         }
     }
 
-    /// The key of this issuance: the one generated for it, the current one if it is reused, or the one in the spec's certificate
-    /// signing request.
-    pub(super) fn key_of_order(&self) -> Result<OrderKey, Error> {
-        let wanted = self.wanted()?;
-        if let Some(request) = &wanted.csr {
-            return Ok(OrderKey::Elsewhere(request.clone()));
-        }
-        let made = self.next_key.clone().filter(|key| key.algorithm() == wanted.key);
-        let needs_new_key = revoked::needs_new_key(&self.state.status, &self.secret_view);
-        let reused = reissue::reuses_key(wanted, &self.secret_view, needs_new_key);
-        let current = || self.current_key.clone().filter(|_| reused);
-        let key = made.or_else(current).ok_or(Error::Bug("an order goes on without its private key"))?;
-        Ok(OrderKey::Own(key))
+    /// The key of this issuance.
+    pub(super) fn key_of_order(&self, key: &KeyOfOrder) -> Result<OrderKey, Error> {
+        let stored = match key {
+            KeyOfOrder::Elsewhere(request) => return Ok(OrderKey::Elsewhere(request.clone())),
+            KeyOfOrder::Generated => &self.next_key,
+            KeyOfOrder::Current => &self.current_key,
+        };
+        stored.clone().map(OrderKey::Own).ok_or(Error::Missing("the private key of the order"))
     }
 }
 

@@ -14,18 +14,23 @@ use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::secrets;
 use crate::runtime::clock;
-use certwright_core::issuance::Outcome;
+use certwright_core::issuance::{KeyOfOrder, Outcome};
 use certwright_core::signing_request::is_for_request;
 use certwright_core::spec::ValidatedCertificate;
 use certwright_core::tls_secret::{self, tls_annotations, tls_data};
+use certwright_pki::{Chain, KeyAlgorithm, KeyEncoding};
 
 impl ReconcileCertificate {
     /// Generates the private key of this issuance and stores it.
-    pub(super) async fn store_key(&mut self, context: &Context) -> Result<Outcome, Error> {
-        let wanted = self.wanted()?;
-        let key = context.key_makers.make(wanted.key, &self.namespace).await?;
+    pub(super) async fn store_key(
+        &mut self,
+        algorithm: KeyAlgorithm,
+        encoding: KeyEncoding,
+        context: &Context,
+    ) -> Result<Outcome, Error> {
+        let key = context.key_makers.make(algorithm, &self.namespace).await?;
         let name = self.next_key_name();
-        let pem = key.to_pem(wanted.encoding)?;
+        let pem = key.to_pem(encoding)?;
         let written = secrets::Written {
             namespace: &self.namespace,
             name: &name,
@@ -46,7 +51,7 @@ impl ReconcileCertificate {
             self.next_key = Some(key);
         } else if let Some(found) = secrets::read(&context.client, &self.namespace, &name).await? {
             self.next_key = match private_key(&found) {
-                Some(stored) if stored.algorithm() == wanted.key && !is_backup(&found) => Some(stored),
+                Some(stored) if stored.algorithm() == algorithm && !is_backup(&found) => Some(stored),
                 _ => {
                     written.apply(&context.client, &context.metrics, Some(&found)).await?;
                     Some(key)
@@ -58,37 +63,51 @@ impl ReconcileCertificate {
     }
 
     /// Writes the TLS Secret, whole and in one write.
-    pub(super) async fn store_certificate(&mut self, context: &Context) -> Result<Outcome, Error> {
-        let wanted = self.wanted()?.clone();
-        let chain = self.state.learned().chain.clone();
-        let chain = chain.ok_or(Error::Bug("there is no certificate to store"))?;
-        let key = self.key_of_order()?;
-        let held = Held::new(&chain, key);
+    pub(super) async fn store_certificate(
+        &mut self,
+        wanted: &ValidatedCertificate,
+        chain: &Chain,
+        key: &KeyOfOrder,
+        context: &Context,
+    ) -> Result<Outcome, Error> {
+        let held = Held::new(chain, self.key_of_order(key)?);
         self.state.begin_storing(&self.seen.snapshot(context), clock::now());
-        self.write_secret(&wanted, &held, context).await?;
+        self.write_secret(wanted, &held, context).await?;
         Ok(Outcome::Stored)
     }
 
     /// Rewrites the TLS Secret with its current certificate: its template, or the encoding of its key, has changed.
-    pub(super) async fn refresh_secret(&mut self, context: &Context) -> Result<Outcome, Error> {
-        self.write_again(self.secret.clone(), context).await?;
+    pub(super) async fn refresh_secret(
+        &mut self,
+        wanted: ValidatedCertificate,
+        context: &Context,
+    ) -> Result<Outcome, Error> {
+        self.write_again(wanted, self.secret.clone(), context).await?;
         Ok(Outcome::Refreshed)
     }
 
     /// Rewrites the lost TLS Secret from the backup.
-    pub(super) async fn restore_secret(&mut self, context: &Context) -> Result<Outcome, Error> {
-        self.write_again(self.backup.clone(), context).await?;
+    pub(super) async fn restore_secret(
+        &mut self,
+        wanted: ValidatedCertificate,
+        context: &Context,
+    ) -> Result<Outcome, Error> {
+        self.write_again(wanted, self.backup.clone(), context).await?;
         warn!(secret = self.certificate.spec.secret_name, "restored a lost Secret");
         Ok(Outcome::Restored)
     }
 
-    async fn write_again(&mut self, from: Option<Secret>, context: &Context) -> Result<(), Error> {
-        let wanted = self.wanted()?.clone();
+    async fn write_again(
+        &mut self,
+        wanted: ValidatedCertificate,
+        from: Option<Secret>,
+        context: &Context,
+    ) -> Result<(), Error> {
         // The issuer in use may be another one than the one that has issued it.
         let issuer = from.as_ref().and_then(|secret| tls_secret::view(secret, None, true).issuer);
         let wanted = wanted.issued_by_this(issuer.as_ref());
         let held = from.and_then(|secret| Held::by(&secret, &wanted));
-        let held = held.ok_or(Error::Bug("there is no certificate to write again"))?;
+        let held = held.ok_or(Error::Missing("the certificate that is to be written again"))?;
         self.write_secret(&wanted, &held, context).await
     }
 

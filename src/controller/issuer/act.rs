@@ -241,9 +241,9 @@ impl ReconcileIssuer {
         wanted_contact(&self.issuer.spec).into_iter().map(str::to_owned).collect()
     }
 
-    /// The account key. A step that needs it is decided only if there is one.
+    /// The account key.
     pub(super) fn key(&self) -> Result<PrivateKey, Error> {
-        self.key.clone().ok_or(Error::Bug("an account without its key"))
+        self.key.clone().ok_or(Error::Missing("the account key"))
     }
 
     fn thumbprint(&self) -> Result<String, Error> {

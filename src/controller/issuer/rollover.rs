@@ -21,7 +21,7 @@ impl Seen {
     }
 
     fn next_private_key(&self) -> Result<(PrivateKey, NextKey), Error> {
-        self.account_keys.next.clone().ok_or(Error::Bug("a key change without the next key"))
+        self.account_keys.next.clone().ok_or(Error::Missing("the next account key"))
     }
 }
 

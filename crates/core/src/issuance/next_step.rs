@@ -83,9 +83,8 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> IssuanceStep {
     let Some(due) = situation.due(now) else {
         return match situation.has_leftovers(now) {
             true => IssuanceStep::CleanUp,
-            false if !situation.secret.as_written => {
-                without_password(situation, now).unwrap_or(IssuanceStep::RefreshSecret)
-            }
+            false if !situation.secret.as_written => without_password(situation, now)
+                .unwrap_or_else(|| IssuanceStep::RefreshSecret(Box::new(wanted.clone()))),
             false => match waits_for_window(situation, now) {
                 Some(until) => IssuanceStep::BackOff { until },
                 None => IssuanceStep::Rest { until: look_again_at_rest(situation, now) },
@@ -93,7 +92,8 @@ fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> IssuanceStep {
         };
     };
     if duplicates::is_loss(&due) && situation.can_restore(now) {
-        return without_password(situation, now).unwrap_or(IssuanceStep::RestoreSecret);
+        return without_password(situation, now)
+            .unwrap_or_else(|| IssuanceStep::RestoreSecret(Box::new(wanted.clone())));
     }
     if let Some(issuer) = fallback::another(situation, wanted, &due, now) {
         return match situation.has_leftovers(now) {
@@ -286,8 +286,8 @@ fn begin(
     }
     // Generating a key may take minutes. It happens before an order slot is taken, so nobody waits for that slot.
     // A rehearsal does not need one.
-    if !wanted.rehearses && !situation.has_key(wanted) {
-        return IssuanceStep::StoreKey;
+    if !wanted.rehearses && situation.key_of_order(wanted).is_none() {
+        return IssuanceStep::StoreKey(wanted.key, wanted.encoding);
     }
     if !situation.state.progress.slot {
         return IssuanceStep::TakeSlot(situation.urgency(now));

@@ -13,7 +13,7 @@ use super::rejected::invalid;
 use super::solve::solver_of;
 use super::step::wait;
 use super::waiting::without_password;
-use super::{Failure, IssuanceStep, Situation};
+use super::{Failure, IssuanceStep, KeyOfOrder, Request, Situation};
 use crate::authorization::Authorized;
 use crate::backoff::look_again;
 use crate::disposition::Disposition;
@@ -30,6 +30,7 @@ const LONG_PROCESSING: SignedDuration = SignedDuration::from_secs(30);
 const FINALIZE_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 /// No validation is started for an order that expires within this time.
 const EXPIRY_MARGIN: SignedDuration = SignedDuration::from_secs(5);
+
 /// Continues with the current order.
 pub(super) fn go_on(
     situation: &Situation<'_>,
@@ -58,10 +59,9 @@ pub(super) fn go_on(
     if let Some(step) = rehearse::passed(situation, wanted, learned) {
         return step;
     }
-    if !wanted.rehearses && !situation.has_key(wanted) {
-        return IssuanceStep::Abandon {
-            message: "the private key of the order is missing or has changed".to_owned(),
-        };
+    let key = situation.key_of_order(wanted);
+    if !wanted.rehearses && key.is_none() {
+        return without_key();
     }
     let left = |expires: Timestamp| expires.duration_since(situation.at_ca(now));
     let expired = order.expires.is_some_and(|expires| left(expires) < EXPIRY_MARGIN);
@@ -73,13 +73,14 @@ pub(super) fn go_on(
             IssuanceStep::Abandon { message: "the order expired before the next attempt".to_owned() }
         }
         OrderStatus::Invalid => invalid(situation, learned),
-        OrderStatus::Valid => match &learned.chain {
-            Some(chain) => store(situation, chain, now),
-            None if (expired || situation.is_overdue(now)) && situation.failed_with_this_order() => {
+        OrderStatus::Valid => match (&learned.chain, key) {
+            (_, None) => without_key(),
+            (Some(chain), Some(key)) => store(situation, wanted, (chain, key), now),
+            (None, _) if (expired || situation.is_overdue(now)) && situation.failed_with_this_order() => {
                 let message = "its certificate could not be downloaded before the order expired";
                 IssuanceStep::Abandon { message: message.to_owned() }
             }
-            None => download(order),
+            (None, Some(key)) => download(order, Request { key, subject: wanted.subject.clone() }),
         },
         _ if expired => IssuanceStep::Fail(Failure {
             reason: reason::FAILED,
@@ -100,7 +101,13 @@ pub(super) fn go_on(
         OrderStatus::Pending => prove(situation, (solvers, authorized), now),
         OrderStatus::Ready if !progress.slot => IssuanceStep::TakeSlot(situation.urgency(now)),
         OrderStatus::Ready if lacks_expiry(situation, wanted, solvers, authorized) => asked::read(situation),
-        OrderStatus::Ready => finalize(situation, order, now),
+        OrderStatus::Ready => match key {
+            None => without_key(),
+            Some(key) => {
+                let request = Request { key, subject: wanted.subject.clone() };
+                finalize(situation, order, request, now)
+            }
+        },
         OrderStatus::Processing | OrderStatus::Other(_)
             if situation.is_presented()
                 && now.duration_since(processing_since(situation, now)) >= LONG_PROCESSING =>
@@ -111,6 +118,10 @@ pub(super) fn go_on(
             poll(situation, now, reason::FINALIZING, "The CA is issuing the certificate".to_owned())
         }
     }
+}
+
+fn without_key() -> IssuanceStep {
+    IssuanceStep::Abandon { message: "the private key of the order is missing or has changed".to_owned() }
 }
 
 /// Whether the authorizations are read before the CSR is sent, once: if the proof of control over a name will have to be repeated
@@ -129,14 +140,14 @@ fn lacks_expiry(
 }
 
 /// Sends the CSR, and sends it again after a while if the CA accepted it but still reports the order as ready.
-fn finalize(situation: &Situation<'_>, order: &Order, now: Timestamp) -> IssuanceStep {
+fn finalize(situation: &Situation<'_>, order: &Order, request: Request, now: Timestamp) -> IssuanceStep {
     let (learned, status) = (situation.learned(), &situation.state.status);
     // The order must be recorded before the CA issues a certificate for it.
     let on_record = situation.recorded.and_then(|recorded| recorded.order.as_ref());
     if on_record.map(|order| &order.url) != status.order.as_ref().map(|order| &order.url) {
         return IssuanceStep::Record;
     }
-    let send = IssuanceStep::Finalize(order.finalize.clone());
+    let send = IssuanceStep::Finalize(order.finalize.clone(), Box::new(request));
     let (Some(sent), Some(order)) = (learned.finalized, &status.order) else { return send };
     let until = look_again(order.created.0, sent, learned.poll.retry_after, FINALIZE_BOUNDS);
     match until > now {
@@ -150,9 +161,9 @@ fn finalize(situation: &Situation<'_>, order: &Order, now: Timestamp) -> Issuanc
     }
 }
 
-fn download(order: &Order) -> IssuanceStep {
+fn download(order: &Order, request: Request) -> IssuanceStep {
     match &order.certificate {
-        Some(url) => IssuanceStep::Download(url.clone()),
+        Some(url) => IssuanceStep::Download(url.clone(), Box::new(request)),
         None => IssuanceStep::Fail(Failure {
             reason: reason::CA_UNAVAILABLE,
             message: "The CA reports the order as valid, but gives no URL of the certificate".to_owned(),
@@ -164,7 +175,12 @@ fn download(order: &Order) -> IssuanceStep {
 
 /// Stores the certificate, unless it is already in the Secret and an issuance is nevertheless due: storing it again, or
 /// ordering another one immediately, would be an endless loop.
-fn store(situation: &Situation<'_>, chain: &Chain, now: Timestamp) -> IssuanceStep {
+fn store(
+    situation: &Situation<'_>,
+    wanted: &ValidatedCertificate,
+    (chain, key): (&Chain, KeyOfOrder),
+    now: Timestamp,
+) -> IssuanceStep {
     if chain.leaf().check_validity(situation.at_ca(now)).is_err() {
         return expired_unstored(situation, now);
     }
@@ -188,7 +204,11 @@ fn store(situation: &Situation<'_>, chain: &Chain, now: Timestamp) -> IssuanceSt
     // The certificate that is about to be replaced must be recorded first.
     let on_record = situation.recorded.and_then(|recorded| recorded.revocation.as_ref());
     let store = match on_record == situation.state.status.revocation.as_ref() {
-        true => IssuanceStep::StoreCertificate,
+        true => IssuanceStep::StoreCertificate {
+            wanted: Box::new(wanted.clone()),
+            chain: Box::new(chain.clone()),
+            key,
+        },
         false => IssuanceStep::Record,
     };
     let Some(due) = situation.due(now).filter(|_| stored) else { return store };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Candidate, IssuerView, Learned, State};
+use super::{Candidate, IssuerView, KeyOfOrder, Learned, State};
 use crate::backoff::Backoff;
 use crate::duplicates;
 use crate::reissue::{self, Current, Due, SecretView, Urgency};
@@ -197,19 +197,23 @@ impl Situation<'_> {
         self.secret.issuer.as_ref().is_some_and(|(name, kind)| (name, kind.as_str()) == issuer)
     }
 
-    /// Whether the private key of the issuance is stored: the one generated for it, or else the one in the Secret. If the
+    /// The private key of the issuance, if it is there: the one generated for it, or else the one in the Secret. If the
     /// certificate has been downloaded, the key must match it. The key of a certificate signing request is kept elsewhere.
-    pub(super) fn has_key(&self, wanted: &ValidatedCertificate) -> bool {
+    pub(super) fn key_of_order(&self, wanted: &ValidatedCertificate) -> Option<KeyOfOrder> {
         let leaf = self.learned().chain.as_ref().map(Chain::leaf);
         if let Some(csr) = &wanted.csr {
-            return leaf.is_none_or(|leaf| leaf.public_key_der == csr.public_key_der);
+            let fits = leaf.is_none_or(|leaf| leaf.public_key_der == csr.public_key_der);
+            return fits.then(|| KeyOfOrder::Elsewhere(csr.clone()));
         }
         if self.next_key == Some(wanted.key) {
-            return leaf.is_none_or(|leaf| leaf.public_key_algorithm == Some(wanted.key));
+            let fits = leaf.is_none_or(|leaf| leaf.public_key_algorithm == Some(wanted.key));
+            return fits.then_some(KeyOfOrder::Generated);
         }
         let public_key = || Some(&self.secret.key.as_ref()?.as_ref().ok()?.1);
-        reissue::reuses_key(wanted, self.secret, revoked::needs_new_key(&self.state.status, self.secret))
-            && leaf.is_none_or(|leaf| public_key() == Some(&leaf.public_key_der))
+        let reused =
+            reissue::reuses_key(wanted, self.secret, revoked::needs_new_key(&self.state.status, self.secret));
+        let fits = reused && leaf.is_none_or(|leaf| public_key() == Some(&leaf.public_key_der));
+        fits.then_some(KeyOfOrder::Current)
     }
 
     /// Why an issuance is due, if one is.

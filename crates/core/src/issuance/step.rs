@@ -7,9 +7,11 @@ use jiff::Timestamp;
 use super::{CaaQuestion, Challenged, Failure, Leftovers, Rehearsal};
 use crate::reissue::Urgency;
 use crate::revoked::Finding;
+use crate::spec::ValidatedCertificate;
 use crate::{records, revocation};
 use certwright_acme::NewOrder;
 use certwright_api::IssuerRef;
+use certwright_pki::{Chain, KeyAlgorithm, KeyEncoding, SigningRequest, Subject};
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,7 +48,7 @@ pub enum IssuanceStep {
     /// Take one of the account's order slots.
     TakeSlot(Urgency),
     /// Generate a private key and store it.
-    StoreKey,
+    StoreKey(KeyAlgorithm, KeyEncoding),
     /// Place an order.
     PlaceOrder(Box<NewOrder>),
     /// Read the order with this URL.
@@ -60,11 +62,18 @@ pub enum IssuanceStep {
     /// Tell the CA to validate the challenges with these URLs.
     Answer(Vec<String>),
     /// Send the certificate signing request to this URL.
-    Finalize(String),
-    /// Fetch the certificate from this URL, choose the chain, check it.
-    Download(String),
+    Finalize(String, Box<Request>),
+    /// Fetch the certificate from this URL, choose the chain, and check that it is what was requested.
+    Download(String, Box<Request>),
     /// Write the TLS Secret, and record the renewal request that this fulfils.
-    StoreCertificate,
+    StoreCertificate {
+        /// The spec that the Secret is written for.
+        wanted: Box<ValidatedCertificate>,
+        /// The certificate.
+        chain: Box<Chain>,
+        /// Its private key.
+        key: KeyOfOrder,
+    },
     /// Ask the CA for renewal information.
     AskForRenewalInfo {
         /// Which certificate it is about.
@@ -80,9 +89,9 @@ pub enum IssuanceStep {
     /// Process pending revocations.
     Revocation(revocation::RevocationTask),
     /// Rewrite the TLS Secret with its current certificate: its template, or the encoding of its key, has changed.
-    RefreshSecret,
+    RefreshSecret(Box<ValidatedCertificate>),
     /// Rewrite the lost TLS Secret from the backup.
-    RestoreSecret,
+    RestoreSecret(Box<ValidatedCertificate>),
     /// The order cannot be used: remove what it left, and continue without it.
     Abandon {
         /// Why.
@@ -105,6 +114,26 @@ pub enum IssuanceStep {
         /// How long to wait for the answer.
         patience: Duration,
     },
+}
+
+/// The private key of an order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum KeyOfOrder {
+    /// The one that was generated for this issuance.
+    Generated,
+    /// The one in the TLS Secret, which is used again.
+    Current,
+    /// One that is kept elsewhere, for which there is a certificate signing request.
+    Elsewhere(SigningRequest),
+}
+
+/// What a certificate is requested for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// Its private key.
+    pub key: KeyOfOrder,
+    /// Its names.
+    pub subject: Subject,
 }
 
 /// Waits, and keeps its order slot.

@@ -21,7 +21,7 @@ fn a_failed_issuance_keeps_its_private_key_for_the_next_attempt() {
 fn a_ca_that_stumbles_is_asked_twice_more_before_it_is_a_failure() {
     for stumbles in 1..=3 {
         let mut world = World::new();
-        run_to(&mut world, |step| matches!(step, IssuanceStep::Finalize(_)));
+        run_to(&mut world, |step| matches!(step, IssuanceStep::Finalize(..)));
         let down = Fault { refusal: Refusal::no_answer(), answer_lost: false };
         world.ca.faults.extend(vec![down; stumbles]);
         let begin = world.now;

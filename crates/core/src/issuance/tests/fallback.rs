@@ -234,7 +234,7 @@ fn a_renewal_begins_with_the_first_issuer_and_waits_until_a_third_of_the_time_is
 fn an_order_at_the_first_issuer_is_given_up_with_what_it_has_left() {
     let mut world = with_fallback();
     world.ca.finalization = Finalization::Hangs;
-    run_to(&mut world, |step| matches!(step, IssuanceStep::Finalize(_)));
+    run_to(&mut world, |step| matches!(step, IssuanceStep::Finalize(..)));
     is_out(&mut world, ONE, refusal("serverInternal", 500));
     world.ca.finalization = Finalization::Succeeds;
     pass(&mut world, HOUR * 2);

@@ -73,7 +73,7 @@ fn an_order_that_has_left_nothing_else_is_given_up_when_the_issuer_is_deleted() 
     world.ca.knows_the_names = true;
     world.run_until_rest();
     world.renew_request = Some("please".to_owned());
-    run_to(&mut world, |step| matches!(step, IssuanceStep::Finalize(_)));
+    run_to(&mut world, |step| matches!(step, IssuanceStep::Finalize(..)));
     assert!(world.next_key.is_none() && world.presented.is_none());
     world.issuers.clear();
     assert!(matches!(world.next_step(), IssuanceStep::Abandon { .. }), "{:?}", world.next_step());

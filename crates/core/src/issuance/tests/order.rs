@@ -111,7 +111,7 @@ fn what_the_ca_says_of_waiting_counts() {
 fn an_answer_to_finalize_that_is_lost_costs_no_second_order() {
     let mut world = World::new();
     world.ca.knows_the_names = true;
-    run_to(&mut world, |step| matches!(step, IssuanceStep::Finalize(_)));
+    run_to(&mut world, |step| matches!(step, IssuanceStep::Finalize(..)));
     world.ca.faults.push_back(Fault { refusal: Refusal::no_answer(), answer_lost: true });
     world.run_until_rest();
     assert_eq!(world.ca.orders.len(), 1);
@@ -122,7 +122,7 @@ fn an_answer_to_finalize_that_is_lost_costs_no_second_order() {
 fn an_order_whose_key_is_lost_is_dropped_for_exactly_one_other() {
     let mut world = World::new();
     world.ca.knows_the_names = true;
-    run_to(&mut world, |step| matches!(step, IssuanceStep::Download(_)));
+    run_to(&mut world, |step| matches!(step, IssuanceStep::Download(..)));
     world.next_key = None;
     world.run_until_rest();
     world.check_issued();
@@ -170,7 +170,7 @@ fn a_profile_that_changes_in_mid_order_abandons_it() {
 fn what_is_presented_is_removed_when_the_ca_takes_more_than_half_a_minute_to_issue() {
     let mut world = World::new();
     world.ca.finalization = Finalization::Hangs;
-    run_to(&mut world, |step| matches!(step, IssuanceStep::Finalize(_)));
+    run_to(&mut world, |step| matches!(step, IssuanceStep::Finalize(..)));
     let begin = world.now;
     run_to(&mut world, |step| matches!(step, IssuanceStep::Tidy(_)));
     let took = world.now.duration_since(begin).as_millis();
@@ -194,7 +194,7 @@ fn names_that_the_ca_writes_in_its_own_way_are_the_same_names() {
 fn names_that_change_after_the_download_are_not_stored_though_the_ca_names_none() {
     let mut world = World::new();
     world.ca.identifiers = Identifiers::LeftOut;
-    run_to(&mut world, |step| matches!(step, IssuanceStep::StoreCertificate));
+    run_to(&mut world, |step| matches!(step, IssuanceStep::StoreCertificate { .. }));
     world.names_are(&["c.test"]);
     assert!(matches!(world.next_step(), IssuanceStep::Abandon { .. }), "{:?}", world.next_step());
 }
@@ -202,7 +202,7 @@ fn names_that_change_after_the_download_are_not_stored_though_the_ca_names_none(
 #[test]
 fn a_certificate_that_expires_before_it_is_stored_is_ordered_again() {
     let mut world = World::new();
-    run_to(&mut world, |step| matches!(step, IssuanceStep::StoreCertificate));
+    run_to(&mut world, |step| matches!(step, IssuanceStep::StoreCertificate { .. }));
     world.now += SignedDuration::from_hours(91 * 24);
     let message = "the certificate expired before it was stored".to_owned();
     assert_eq!(world.next_step(), IssuanceStep::Abandon { message });

@@ -83,7 +83,7 @@ fn is_ordered_immediately_for_a_new_spec_and_on_request() {
 #[test]
 fn fails_if_it_issues_what_expires_before_it_can_be_stored() {
     let mut world = world();
-    run_to(&mut world, |step| matches!(step, IssuanceStep::StoreCertificate));
+    run_to(&mut world, |step| matches!(step, IssuanceStep::StoreCertificate { .. }));
     world.now += SignedDuration::from_secs(11);
     let IssuanceStep::Fail(failure) = world.next_step() else { panic!("{:?}", world.next_step()) };
     assert_eq!(failure.reason, reason::CERTIFICATE_REFUSED);

@@ -72,7 +72,7 @@ fn an_invalid_spec_or_an_issuer_that_is_not_ready_frees_the_order_slot() {
     assert!(!world.state.progress.slot, "without an order");
 
     world.names_are(&["a.test"]);
-    run_to(&mut world, |step| matches!(step, IssuanceStep::Finalize(_)));
+    run_to(&mut world, |step| matches!(step, IssuanceStep::Finalize(..)));
     assert!(world.state.progress.slot);
     let message = "its account is unusable".to_owned();
     world.issuers.insert("one".to_owned(), IssuerView::NotReady { message, ca_is_cause: true });

@@ -162,7 +162,7 @@ fn a_crash_at_every_point_of_a_revocation_loses_nothing() {
 #[test]
 fn a_certificate_that_is_revoked_before_its_issuance_ends_is_replaced_by_another_order() {
     let mut world = World::new();
-    run_to(&mut world, |step| matches!(step, IssuanceStep::StoreCertificate));
+    run_to(&mut world, |step| matches!(step, IssuanceStep::StoreCertificate { .. }));
     world.step();
     let first = world.serial_number().unwrap();
     world.revoke_request = Some("superseded".to_owned());

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn a_key_that_is_stored_and_not_on_record_is_removed_all_the_same() {
     let mut world = World::new();
-    run_to(&mut world, |step| matches!(step, IssuanceStep::StoreKey));
+    run_to(&mut world, |step| matches!(step, IssuanceStep::StoreKey(..)));
     world.crash_after = Some(0);
     world.step();
     assert!(world.next_key.is_some() && world.state.status.next_private_key_secret_name.is_none());
@@ -18,7 +18,7 @@ fn a_key_that_is_stored_and_not_on_record_is_removed_all_the_same() {
 fn a_key_of_another_kind_than_that_of_the_certificate_is_not_stored_with_it() {
     use certwright_pki::{KeyAlgorithm, PrivateKey};
     let mut world = World::new();
-    run_to(&mut world, |step| matches!(step, IssuanceStep::StoreCertificate));
+    run_to(&mut world, |step| matches!(step, IssuanceStep::StoreCertificate { .. }));
     world.key_size_is(384);
     world.next_key = Some(PrivateKey::generate(KeyAlgorithm::ECDSA_P384).unwrap());
     assert!(matches!(world.next_step(), IssuanceStep::Abandon { .. }), "{:?}", world.next_step());
@@ -43,7 +43,7 @@ fn a_key_that_is_used_again_and_changes_after_the_download_is_not_stored() {
     world.rotation_is(RotationPolicy::Never);
     world.run_until_rest();
     world.renew_request = Some("now".to_owned());
-    run_to(&mut world, |step| matches!(step, IssuanceStep::StoreCertificate));
+    run_to(&mut world, |step| matches!(step, IssuanceStep::StoreCertificate { .. }));
     let other = certwright_pki::PrivateKey::generate(certwright_pki::KeyAlgorithm::ECDSA_P256).unwrap();
     world.secret.as_mut().unwrap().key = Some(Ok(other));
     assert!(matches!(world.next_step(), IssuanceStep::Abandon { .. }), "{:?}", world.next_step());
@@ -70,7 +70,7 @@ fn a_changed_template_is_written_without_another_order() {
     let labels = [("team".to_owned(), "web".to_owned())].into();
     let template = certwright_api::SecretTemplate { labels, ..Default::default() };
     world.edit(|spec| spec.secret_template = Some(template));
-    assert_eq!(world.next_step(), IssuanceStep::RefreshSecret);
+    assert!(matches!(world.next_step(), IssuanceStep::RefreshSecret(_)));
     world.run_until_rest();
     assert_eq!(world.ca.orders.len(), 1);
 }
@@ -81,7 +81,7 @@ fn a_crash_between_the_secret_and_its_status_is_made_good() {
     world.ca.knows_the_names = true;
     world.run_until_rest();
     world.renew_request = Some("now".to_owned());
-    run_to(&mut world, |step| matches!(step, IssuanceStep::StoreCertificate));
+    run_to(&mut world, |step| matches!(step, IssuanceStep::StoreCertificate { .. }));
     world.crash_after = Some(0);
     world.step();
     assert_ne!(world.recorded.observed_renew_request.as_deref(), Some("now"));

@@ -29,10 +29,10 @@ use crate::issuance::{
     next_chore, next_step,
 };
 use crate::records::{CleanupTask, holds, requires_finalizer};
-use crate::reissue::{SecretView, reuses_key};
+use crate::reissue::SecretView;
 use crate::renewal::{RenewalInfoPoll, RenewalInfoPolling};
 use crate::revocation::{self, RevocationRequests};
-use crate::revoked::{Finding, needs_new_key};
+use crate::revoked::Finding;
 use crate::spec::{InvalidSpec, ValidatedCertificate};
 use certwright_acme::{AccountStatus, AcmeError, AcmeResponse, Operation, Order};
 use certwright_api::{

@@ -1,6 +1,7 @@
 //! The steps of the operator, executed.
 
 use super::*;
+use crate::issuance::{KeyOfOrder, Request};
 use crate::secret::TYPE_TLS;
 use certwright_acme::RenewalInfo;
 
@@ -60,9 +61,8 @@ impl World {
                 let soon = self.now + SignedDuration::from_secs(1);
                 return Ok(if taken { turn } else { Turn::Waits(Some(soon)) });
             }
-            IssuanceStep::StoreKey => {
-                let ValidatedCertificate { key: algorithm, csr, .. } = self.wanted().unwrap();
-                assert_eq!(csr, None, "its key is elsewhere");
+            IssuanceStep::StoreKey(algorithm, _) => {
+                assert_eq!(self.wanted().unwrap().csr, None, "its key is elsewhere");
                 self.write(|world| {
                     let fits = |key: &PrivateKey| key.algorithm() == algorithm;
                     if !world.next_key.as_ref().is_some_and(fits) {
@@ -103,10 +103,12 @@ impl World {
                 Outcome::SelfChecked { failures: self.self_check(), counts, persist_until: None }
             }
             IssuanceStep::Answer(challenges) => self.answer(&challenges)?,
-            IssuanceStep::Finalize(_) => self.finalize()?,
-            IssuanceStep::Download(_) => self.download(),
-            IssuanceStep::StoreCertificate => self.store_certificate()?,
-            IssuanceStep::RestoreSecret => {
+            IssuanceStep::Finalize(url, request) => self.finalize(&url, &request)?,
+            IssuanceStep::Download(_, request) => self.download(&request),
+            IssuanceStep::StoreCertificate { wanted, chain, key } => {
+                self.store_certificate(&wanted, *chain, &key)?
+            }
+            IssuanceStep::RestoreSecret(_) => {
                 self.write(|world| world.secret.clone_from(&world.backup))?;
                 Outcome::Restored
             }
@@ -122,8 +124,8 @@ impl World {
                 });
                 return Ok(turn);
             }
-            IssuanceStep::RefreshSecret => {
-                let written_as = self.wanted().unwrap().written_as();
+            IssuanceStep::RefreshSecret(wanted) => {
+                let written_as = wanted.written_as();
                 self.write(|world| world.secret.as_mut().unwrap().written_as = written_as)?;
                 Outcome::Refreshed
             }
@@ -239,12 +241,13 @@ impl World {
         Ok(Outcome::Answered(answers))
     }
 
-    fn finalize(&mut self) -> Result<Outcome, Broken> {
+    fn finalize(&mut self, finalize: &str, request: &Request) -> Result<Outcome, Broken> {
         assert!(!self.wanted().unwrap().rehearses, "no certificate is requested in a rehearsal");
         assert!(self.state.progress.slot, "orders under way are bounded");
         let (account, url) = self.order();
         self.check_order_is_recorded(&url);
-        let key = self.key().expect("the private key is stored before the request leaves");
+        assert_eq!(self.state.learned().order.as_ref().map(|order| order.finalize.as_str()), Some(finalize));
+        let key = self.stored(&request.key).expect("the private key is stored before the request leaves");
         let names = self.wanted().unwrap().identifiers();
         let order = self.ca.finalize(&account, &url, &key, names, self.at_ca());
         if order.is_ok() {
@@ -258,29 +261,32 @@ impl World {
         assert_eq!(recorded, Some(url), "the order is on record before the CA acts upon it");
     }
 
-    fn download(&mut self) -> Outcome {
+    fn download(&mut self, request: &Request) -> Outcome {
         let (account, url) = self.order();
         let pem = self.ca.download(&account, &url);
-        let key = self.key().expect("the private key of the order");
-        let (subject, now) = (self.wanted().unwrap().subject, self.at_ca());
+        let key = self.stored(&request.key).expect("the private key of the order");
+        let now = self.at_ca();
         Outcome::Downloaded(pem.map_err(|refusal| refusal.error(Operation::Certificate)).map(|pem| {
             let chain = Chain::parse_pem(pem.as_bytes());
-            let chain = chain.and_then(|chain| chain.check(&key, &subject, now).map(|()| chain));
+            let chain = chain.and_then(|chain| chain.check(&key, &request.subject, now).map(|()| chain));
             Download { chain, not_offered: None }
         }))
     }
 
-    fn store_certificate(&mut self) -> Result<Outcome, Broken> {
+    fn store_certificate(
+        &mut self,
+        wanted: &ValidatedCertificate,
+        chain: Chain,
+        key: &KeyOfOrder,
+    ) -> Result<Outcome, Broken> {
         match &self.secret {
             Some(secret) => {
                 assert_eq!(secret.certificate_name.as_deref(), Some(NAME), "the Secret is somebody else's");
             }
             None => assert_eq!(self.claimed_by, None, "the name of the Secret is somebody else's"),
         }
-        let wanted = self.wanted().unwrap();
         assert!(!wanted.rehearses, "no certificate of a rehearsal is stored");
-        let key = self.key().expect("the private key of the certificate");
-        let chain = self.state.learned().chain.clone().expect("the certificate");
+        let key = self.stored(key).expect("the private key of the certificate");
         assert_eq!(chain.check(&key, &wanted.subject, self.at_ca()), Ok(()));
         let secret = TlsSecret {
             note: 0,
@@ -325,17 +331,14 @@ impl World {
         (order.account.clone(), order.url.clone())
     }
 
-    /// The private key of the issuance: the one stored for it or, if there is none that fits, the one in the Secret.
-    pub(super) fn key(&self) -> Option<PrivateKey> {
-        let wanted = self.wanted().unwrap();
-        if let Some(request) = &wanted.csr {
-            return self.csr_key.clone().filter(|key| key.public_key_der() == request.public_key_der);
+    /// The private key that a step names, if it is there.
+    pub(super) fn stored(&self, key: &KeyOfOrder) -> Option<PrivateKey> {
+        match key {
+            KeyOfOrder::Generated => self.next_key.clone(),
+            KeyOfOrder::Current => self.secret.as_ref()?.key.clone()?.ok(),
+            KeyOfOrder::Elsewhere(request) => {
+                self.csr_key.clone().filter(|key| key.public_key_der() == request.public_key_der)
+            }
         }
-        let next = self.next_key.as_ref().filter(|key| key.algorithm() == wanted.key);
-        next.cloned().or_else(|| {
-            let secret = self.secret_view();
-            let used = reuses_key(&wanted, &secret, needs_new_key(&self.state.status, &secret));
-            self.secret.as_ref().filter(|_| used)?.key.clone()?.ok()
-        })
     }
 }
