@@ -68,7 +68,7 @@ pub enum Error {
     #[error("{kind}s cannot be read")]
     ReadRoutes {
         /// Their kind.
-        kind: String,
+        kind: &'static str,
         /// What the API server said.
         source: kube::Error,
     },

@@ -12,7 +12,6 @@ mod provider;
 mod records;
 mod route;
 mod services;
-mod tls_route;
 
 use std::collections::BTreeSet;
 
@@ -103,10 +102,18 @@ async fn withdraw_routes(
         if by(ChallengeWay::Ingress) { ingress::withdraw(context, namespace, which).await } else { Ok(()) }
     };
     let routes = async {
-        if by(ChallengeWay::HttpRoute) { route::withdraw(context, namespace, which).await } else { Ok(()) }
+        if by(ChallengeWay::HttpRoute) {
+            route::withdraw::<HttpRoute>(context, namespace, which).await
+        } else {
+            Ok(())
+        }
     };
     let tls_routes = async {
-        if by(ChallengeWay::TlsRoute) { tls_route::withdraw(context, namespace, which).await } else { Ok(()) }
+        if by(ChallengeWay::TlsRoute) {
+            route::withdraw::<TlsRoute>(context, namespace, which).await
+        } else {
+            Ok(())
+        }
     };
     futures::try_join!(ingresses, routes, tls_routes)?;
     let had_service = challenges.iter().any(has_service);
@@ -135,10 +142,10 @@ pub async fn refused_routes(
     let by = |way: ChallengeWay| challenges.iter().any(|challenge| challenge.way == way);
     let mut refused = RefusedRoutes::default();
     if by(ChallengeWay::HttpRoute) {
-        refused.http = route::refused::<HttpRoute>(context, namespace, uid, route::NOT_INSTALLED).await?;
+        refused.http = route::refused::<HttpRoute>(context, namespace, uid).await?;
     }
     if by(ChallengeWay::TlsRoute) {
-        refused.tls = route::refused::<TlsRoute>(context, namespace, uid, tls_route::NOT_INSTALLED).await?;
+        refused.tls = route::refused::<TlsRoute>(context, namespace, uid).await?;
     }
     Ok(refused)
 }
@@ -155,8 +162,8 @@ async fn present_routes(
     let ((), edited, routed, over_tls) = futures::try_join!(
         ingress::present(context, certificate, challenged),
         in_place::present(context, certificate, challenged),
-        route::present(context, certificate, challenged),
-        tls_route::present(context, certificate, challenged),
+        route::present::<HttpRoute>(context, certificate, challenged),
+        route::present::<TlsRoute>(context, certificate, challenged),
     )?;
     Ok([edited, routed, over_tls].concat())
 }

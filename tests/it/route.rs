@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use certwright_api::{ParentReference, ServiceType};
 use certwright_cluster::TestNamespace;
 use certwright_solver::http01::{
-    Acceptance, Backend, Http01Shard, HttpRoute, PresentedChallenge, RoutePresentation, acceptance, routes,
+    Acceptance, Backend, Http01Shard, HttpRoute, PresentedChallenge, RouteTemplate, acceptance, routes,
     service,
 };
 use futures::StreamExt;
@@ -30,7 +30,7 @@ async fn routes_for_a_hundred_names_and_addresses_are_taken_and_written_once() -
             &Http01Shard::default(),
         ))?)
         .await?;
-        let rendered = routes(&presentation(ns, &["public"]));
+        let rendered = routes(&template(ns), &challenges(ns));
         assert_eq!(rendered.len(), 8);
         let api = ns.api::<HttpRoute>();
         let first = apply(&api, &rendered).await?;
@@ -54,7 +54,7 @@ async fn what_a_gateway_has_against_a_route_is_told_and_a_missing_one_is_waited_
     TestNamespace::with("objections", async |ns| {
         let _gateway_api = ns.cluster.gateway_api().await?;
         let api = ns.api::<HttpRoute>();
-        apply(&api, &routes(&presentation(ns, &["public"]))).await?;
+        apply(&api, &routes(&template(ns), &challenges(ns))).await?;
         let name = format!("the Gateway {}/public", ns.name);
         until(&api, |said| *said == Acceptance::Pending(vec![name.clone()])).await?;
 
@@ -86,22 +86,20 @@ fn gateway(name: &str) -> String {
 }
 
 /// A hundred names and two addresses.
-fn presentation(ns: &TestNamespace, gateways: &[&str]) -> RoutePresentation {
+fn challenges(ns: &TestNamespace) -> Vec<PresentedChallenge> {
     let names = (0..100).map(|n| format!("n{n}.{}.test", ns.name));
     let identifiers = names.chain(["192.0.2.1".to_owned(), "2001:db8::1".to_owned()]);
-    let challenges = identifiers.enumerate().map(|(n, identifier)| PresentedChallenge {
-        identifier,
-        token: format!("Token_{n}-{}", "x".repeat(40)),
-    });
-    RoutePresentation {
+    let challenge =
+        |(n, identifier)| PresentedChallenge { identifier, token: format!("Token_{n}-{}", "x".repeat(40)) };
+    identifiers.enumerate().map(challenge).collect()
+}
+
+fn template(ns: &TestNamespace) -> RouteTemplate {
+    RouteTemplate {
         namespace: ns.name.clone(),
         certificate_name: "web".into(),
         certificate_uid: "5c2f".into(),
-        challenges: challenges.collect(),
-        parent_refs: gateways
-            .iter()
-            .map(|name| ParentReference { name: (*name).into(), ..ParentReference::default() })
-            .collect(),
+        parent_refs: vec![ParentReference { name: "public".into(), ..ParentReference::default() }],
         labels: BTreeMap::from([("team".into(), "shop".into())]),
         service_type: ServiceType::ClusterIp,
         shard: Http01Shard::default(),

@@ -8,12 +8,14 @@ use tracing::debug;
 use super::gather::ReconcileIssuer;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
-use crate::controller::issuer_record::{IssuerRecord, account_secret};
+use crate::controller::issuer_record::account_secret;
 use crate::controller::secrets;
 use crate::runtime::clock;
 use certwright_acme::Account;
 use certwright_api::AcmeIssuer;
-use certwright_core::account::deactivation::{LastStep, Standing, last_step, standing};
+use certwright_core::account::deactivation::{
+    LastStep, OtherIssuer, Standing, last_step, shared_with, standing,
+};
 use certwright_core::account::{Outcome, Undone};
 use certwright_core::deletion::Deletion;
 use certwright_pki::PrivateKey;
@@ -49,13 +51,17 @@ impl ReconcileIssuer {
         }
     }
 
-    /// Another issuer with the same account, which is not being deleted itself.
+    /// Another issuer that keeps the account.
     fn shared_with(&self, context: &Context) -> Option<String> {
-        let others = sharing(&self.issuer, context).into_iter();
-        others
-            .filter(|other| other.deleted.is_none() && other.spec.server == self.issuer.spec.server)
-            .map(|other| format!("{} {}", other.id.kind.as_str(), other.id.name))
-            .min()
+        let secret = account_secret(&self.issuer, &context.config.namespace);
+        let others = context.issuers_of_secret(&secret, Some(&self.issuer.id));
+        let others = others.iter().map(|other| OtherIssuer {
+            kind: other.id.kind,
+            name: &other.id.name,
+            server: &other.spec.server,
+            is_deleted: other.deleted.is_some(),
+        });
+        shared_with(&self.issuer.spec.server, others)
     }
 
     /// Asks the CA to deactivate the account at `url`, or the account of the current key if `url` is not known.
@@ -121,9 +127,4 @@ impl ReconcileIssuer {
             (None, None) => Err(Undone::NoKey(self.account_secret.2.clone())),
         }
     }
-}
-
-/// The other issuers with the same account key Secret.
-fn sharing(issuer: &IssuerRecord, context: &Context) -> Vec<IssuerRecord> {
-    context.issuers_of_secret(&account_secret(issuer, &context.config.namespace), Some(&issuer.id))
 }

@@ -11,7 +11,9 @@ use super::{AccountStep, KeySecret, Situation, Snapshot};
 use crate::backoff::Backoff;
 use crate::deletion::Deletion;
 use certwright_acme::ServerConfig;
-use certwright_api::{AccountOnDelete, AccountPolicy, AcmeIssuer, PreviousAccount, issuer_reason as reason};
+use certwright_api::{
+    AccountOnDelete, AccountPolicy, AcmeIssuer, IssuerKind, PreviousAccount, issuer_reason as reason,
+};
 
 /// How long the deletion of an issuer waits for the CA, unless its policy sets another timeout.
 const DEACTIVATION_TIMEOUT: SignedDuration = SignedDuration::from_secs(120);
@@ -183,6 +185,26 @@ pub enum LastStep {
         /// How long the CA may take.
         patience: Duration,
     },
+}
+
+/// Another issuer with the same account key Secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtherIssuer<'a> {
+    /// Its kind.
+    pub kind: IssuerKind,
+    /// Its name.
+    pub name: &'a str,
+    /// Its directory.
+    pub server: &'a str,
+    /// Whether it is being deleted, too.
+    pub is_deleted: bool,
+}
+
+/// The issuer that keeps the account at `server` when another one is deleted, if there is one: the first by name.
+pub fn shared_with<'a>(server: &str, others: impl IntoIterator<Item = OtherIssuer<'a>>) -> Option<String> {
+    let keeps = |other: &OtherIssuer<'_>| !other.is_deleted && other.server == server;
+    let others = others.into_iter().filter(keeps);
+    others.map(|other| format!("{} {}", other.kind.as_str(), other.name)).min()
 }
 
 /// Decides the next step for an issuer that is being deleted. `shared_with` names another issuer with the same account.

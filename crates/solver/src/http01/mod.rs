@@ -18,11 +18,10 @@ pub use objects::{
     PathType, Presentation, PresentedChallenge, endpoint_slices, ingress, ingress_name, service,
 };
 pub use ownership::{Backend, CERTIFICATE_UID_LABEL, HTTP01_LABEL, Http01Shard};
-pub(crate) use ownership::{NameDigest, certificate_labels, certificate_owner};
 pub use responder::{KeyAuthorizations, answer};
 pub use route::{
-    Acceptance, BackendReference, HttpRoute, HttpRouteSpec, Route, RouteParentStatus, RoutePresentation,
-    RouteStatus, acceptance, routes,
+    Acceptance, BackendReference, HttpRoute, HttpRouteSpec, Route, RouteParentStatus, RouteStatus,
+    RouteTemplate, acceptance, routes,
 };
 pub use self_check::{
     ConnectFailure, DnsFailure, NameServerFailure, OtherAddresses, SelfCheck, SelfCheckFailure,

@@ -26,25 +26,51 @@ pub use acceptance::{Acceptance, Route, acceptance};
 const MAX_HOSTNAMES: usize = 16;
 const MAX_MATCHES: usize = 64;
 
-/// What is presented for one Certificate through one solver.
+/// What all temporary routes of one Certificate through one solver have in common.
 #[derive(Clone, Debug)]
-pub struct RoutePresentation {
+pub struct RouteTemplate {
     /// The Certificate's namespace.
     pub namespace: String,
     /// The Certificate's name.
     pub certificate_name: String,
     /// The Certificate's `metadata.uid`.
     pub certificate_uid: String,
-    /// The challenges that are being validated, in any order.
-    pub challenges: Vec<PresentedChallenge>,
-    /// The solver's `http01.gatewayHTTPRoute.parentRefs`.
+    /// The solver's `parentRefs`.
     pub parent_refs: Vec<ParentReference>,
-    /// The solver's `http01.gatewayHTTPRoute.labels`, added to ours; ours take precedence.
+    /// The solver's `labels`, added to ours; ours take precedence.
     pub labels: BTreeMap<String, String>,
-    /// The solver's `http01.gatewayHTTPRoute.serviceType`.
+    /// The solver's `serviceType`.
     pub service_type: ServiceType,
     /// The shard that presents.
     pub shard: Http01Shard,
+}
+
+impl RouteTemplate {
+    /// A name that begins with `prefix`: the same for the same Certificate, solver and backend, regardless of the challenges.
+    pub(crate) fn name(&self, prefix: &str, backend: Backend) -> String {
+        let mut digest = NameDigest::of_certificate(&self.certificate_uid, &self.certificate_name);
+        digest.add_parents(&self.parent_refs);
+        digest.add_map(&self.labels);
+        digest.add(&self.shard.service_name(backend));
+        digest.name(prefix)
+    }
+
+    /// The metadata of the route with this name.
+    pub(crate) fn metadata(&self, name: String) -> ObjectMeta {
+        let labels = certificate_labels(&self.labels, &self.certificate_uid, &self.shard);
+        ObjectMeta {
+            name: Some(name),
+            namespace: Some(self.namespace.clone()),
+            labels: Some(labels),
+            owner_references: Some(vec![certificate_owner(&self.certificate_name, &self.certificate_uid)]),
+            ..ObjectMeta::default()
+        }
+    }
+
+    /// The Service behind the route.
+    pub(crate) fn backend(&self, backend: Backend) -> BackendReference {
+        BackendReference { name: self.shard.service_name(backend), port: Some(backend.port()) }
+    }
 }
 
 /// A `gateway.networking.k8s.io/v1` HTTPRoute, with the fields used here.
@@ -147,15 +173,9 @@ impl Route for HttpRoute {
     }
 }
 
-/// The name of the first of [`routes`]: the same for the same Certificate and solver, regardless of the challenges. The names
-/// of further routes begin with it.
-fn route_name(presentation: &RoutePresentation) -> String {
-    let mut digest =
-        NameDigest::of_certificate(&presentation.certificate_uid, &presentation.certificate_name);
-    digest.add_parents(&presentation.parent_refs);
-    digest.add_map(&presentation.labels);
-    digest.add(&presentation.shard.service_name(Backend::Http01(presentation.service_type)));
-    digest.name("certwright-http01")
+/// The name of the first of [`routes`]. The names of further routes begin with it.
+fn route_name(template: &RouteTemplate) -> String {
+    template.name("certwright-http01", Backend::Http01(template.service_type))
 }
 
 /// The HTTPRoutes that route all of a Certificate's challenge paths to the shared Service: one for each 16 names, the maximum
@@ -163,10 +183,10 @@ fn route_name(presentation: &RoutePresentation) -> String {
 ///
 /// A route that was rendered for more challenges than there are now may no longer be rendered. It can stay until all of the
 /// Certificate's routes are removed.
-pub fn routes(presentation: &RoutePresentation) -> Vec<HttpRoute> {
-    let base = route_name(presentation);
+pub fn routes(template: &RouteTemplate, challenges: &[PresentedChallenge]) -> Vec<HttpRoute> {
+    let base = route_name(template);
     let (addresses, names): (Vec<_>, Vec<_>) =
-        presentation.challenges.iter().partition(|challenge| challenge.identifier.parse::<IpAddr>().is_ok());
+        challenges.iter().partition(|challenge| challenge.identifier.parse::<IpAddr>().is_ok());
     let named = |prefix: String, parts: Vec<Part>| {
         parts.into_iter().enumerate().map(move |(index, part)| match index {
             0 => (prefix.clone(), part),
@@ -176,7 +196,7 @@ pub fn routes(presentation: &RoutePresentation) -> Vec<HttpRoute> {
     let for_names =
         named(base.clone(), parts(names, |challenge| Some(challenge.identifier.to_ascii_lowercase())));
     let for_addresses = named(format!("{base}-ip"), parts(addresses, |_| None));
-    for_names.chain(for_addresses).map(|(name, part)| route(presentation, name, part)).collect()
+    for_names.chain(for_addresses).map(|(name, part)| route(template, name, part)).collect()
 }
 
 /// The contents of one HTTPRoute.
@@ -211,29 +231,15 @@ fn parts(
     parts
 }
 
-fn route(presentation: &RoutePresentation, name: String, part: Part) -> HttpRoute {
-    let owner = certificate_owner(&presentation.certificate_name, &presentation.certificate_uid);
+fn route(template: &RouteTemplate, name: String, part: Part) -> HttpRoute {
     HttpRoute {
-        metadata: ObjectMeta {
-            name: Some(name),
-            namespace: Some(presentation.namespace.clone()),
-            labels: Some(certificate_labels(
-                &presentation.labels,
-                &presentation.certificate_uid,
-                &presentation.shard,
-            )),
-            owner_references: Some(vec![owner]),
-            ..ObjectMeta::default()
-        },
+        metadata: template.metadata(name),
         spec: HttpRouteSpec {
-            parent_refs: presentation.parent_refs.clone(),
+            parent_refs: template.parent_refs.clone(),
             hostnames: part.hostnames.into_iter().collect(),
             rules: vec![HttpRouteRule {
                 matches: part.tokens.iter().map(|token| exactly(challenge_path(token))).collect(),
-                backend_refs: vec![BackendReference {
-                    name: presentation.shard.service_name(Backend::Http01(presentation.service_type)),
-                    port: Some(Backend::Http01(presentation.service_type).port()),
-                }],
+                backend_refs: vec![template.backend(Backend::Http01(template.service_type))],
             }],
         },
         status: None,

@@ -12,7 +12,7 @@ mod route;
 mod self_check;
 
 pub use responder::{PendingChallenge, PendingChallenges, Responder, ResponderSetupError};
-pub use route::{TlsRoute, TlsRoutePresentation, TlsRouteSpec, tls_route};
+pub use route::{TlsRoute, TlsRouteSpec, tls_route};
 pub use self_check::HandshakeFailure;
 
 /// The protocol that a CA offers in its handshake.

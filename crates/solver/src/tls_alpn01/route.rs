@@ -3,39 +3,14 @@
 //! Like an HTTPRoute for http-01, it is rendered without a client, and the same input renders the same bytes. All of the names'
 //! connections lead to the operator while it exists.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::CustomResource;
 use serde::{Deserialize, Serialize};
 
 use super::server_name;
-use crate::http01::{
-    Backend, BackendReference, Http01Shard, NameDigest, Route, RouteParentStatus, RouteStatus,
-    certificate_labels, certificate_owner,
-};
-use certwright_api::{ParentReference, ServiceType};
-
-/// What is presented for one Certificate through one solver.
-#[derive(Clone, Debug)]
-pub struct TlsRoutePresentation {
-    /// The Certificate's namespace.
-    pub namespace: String,
-    /// The Certificate's name.
-    pub certificate_name: String,
-    /// The Certificate's `metadata.uid`.
-    pub certificate_uid: String,
-    /// The DNS names and IP addresses that are being validated, in any order.
-    pub identifiers: Vec<String>,
-    /// The solver's `tlsAlpn01.gatewayTLSRoute.parentRefs`.
-    pub parent_refs: Vec<ParentReference>,
-    /// The solver's `tlsAlpn01.gatewayTLSRoute.labels`, added to ours; ours take precedence.
-    pub labels: BTreeMap<String, String>,
-    /// The solver's `tlsAlpn01.gatewayTLSRoute.serviceType`.
-    pub service_type: ServiceType,
-    /// The shard that presents.
-    pub shard: Http01Shard,
-}
+use crate::http01::{Backend, BackendReference, Route, RouteParentStatus, RouteStatus, RouteTemplate};
+use certwright_api::ParentReference;
 
 /// A `gateway.networking.k8s.io/v1` TLSRoute, with the fields used here.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -86,29 +61,15 @@ impl Route for TlsRoute {
 
 /// The TLSRoute that routes all of a Certificate's names to the shared Service. An IP address has the server name of its reverse
 /// mapping, so it is a host name here.
-pub fn tls_route(presentation: &TlsRoutePresentation) -> TlsRoute {
-    let TlsRoutePresentation { certificate_name, certificate_uid, parent_refs, .. } = presentation;
-    let service = presentation.shard.service_name(Backend::TlsAlpn01(presentation.service_type));
-    let mut digest = NameDigest::of_certificate(certificate_uid, certificate_name);
-    digest.add_parents(parent_refs);
-    digest.add_map(&presentation.labels);
-    digest.add(&service);
-    let names: BTreeSet<String> = presentation.identifiers.iter().map(|name| server_name(name)).collect();
-    let port = Backend::TlsAlpn01(presentation.service_type).port();
+pub fn tls_route(template: &RouteTemplate, identifiers: &[String]) -> TlsRoute {
+    let backend = Backend::TlsAlpn01(template.service_type);
+    let names: BTreeSet<String> = identifiers.iter().map(|name| server_name(name)).collect();
     TlsRoute {
-        metadata: ObjectMeta {
-            name: Some(digest.name("certwright-tls-alpn01")),
-            namespace: Some(presentation.namespace.clone()),
-            labels: Some(certificate_labels(&presentation.labels, certificate_uid, &presentation.shard)),
-            owner_references: Some(vec![certificate_owner(certificate_name, certificate_uid)]),
-            ..ObjectMeta::default()
-        },
+        metadata: template.metadata(template.name("certwright-tls-alpn01", backend)),
         spec: TlsRouteSpec {
-            parent_refs: parent_refs.clone(),
+            parent_refs: template.parent_refs.clone(),
             hostnames: names.into_iter().collect(),
-            rules: vec![TlsRouteRule {
-                backend_refs: vec![BackendReference { name: service, port: Some(port) }],
-            }],
+            rules: vec![TlsRouteRule { backend_refs: vec![template.backend(backend)] }],
         },
         status: None,
     }
@@ -116,14 +77,18 @@ pub fn tls_route(presentation: &TlsRoutePresentation) -> TlsRoute {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use certwright_api::ServiceType;
     use serde_json::json;
 
     use super::*;
+    use crate::http01::Http01Shard;
 
     #[test]
     fn a_route_has_all_names_of_a_certificate_and_the_service_of_its_type() {
-        let rendered = serde_json::to_value(tls_route(&presentation(ServiceType::ClusterIp))).unwrap();
-        let name = rendered["metadata"]["name"].as_str().unwrap();
+        let rendered_one = serde_json::to_value(rendered(ServiceType::ClusterIp)).unwrap();
+        let name = rendered_one["metadata"]["name"].as_str().unwrap();
         assert!(name.starts_with("certwright-tls-alpn01-"), "{name}");
         let expected = json!({
             "apiVersion": "gateway.networking.k8s.io/v1",
@@ -152,22 +117,22 @@ mod tests {
                 "rules": [{ "backendRefs": [{ "name": "certwright-tls-alpn01", "port": 443 }] }],
             },
         });
-        assert_eq!(rendered, expected);
-        let node_port = tls_route(&presentation(ServiceType::NodePort));
+        assert_eq!(rendered_one, expected);
+        let node_port = rendered(ServiceType::NodePort);
         assert_eq!(node_port.spec.rules[0].backend_refs[0].name, "certwright-tls-alpn01-nodeport");
         assert_ne!(node_port.metadata.name.as_deref(), Some(name), "each solver has its own");
     }
 
-    fn presentation(service_type: ServiceType) -> TlsRoutePresentation {
-        TlsRoutePresentation {
+    fn rendered(service_type: ServiceType) -> TlsRoute {
+        let template = RouteTemplate {
             namespace: "shop".to_owned(),
             certificate_name: "web".to_owned(),
             certificate_uid: "5c2f".to_owned(),
-            identifiers: ["b.test", "A.test", "192.0.2.1", "a.test"].map(str::to_owned).into(),
             parent_refs: vec![ParentReference { name: "public".to_owned(), ..ParentReference::default() }],
             labels: BTreeMap::from([("team".to_owned(), "web".to_owned())]),
             service_type,
             shard: Http01Shard::default(),
-        }
+        };
+        tls_route(&template, &["b.test", "A.test", "192.0.2.1", "a.test"].map(str::to_owned))
     }
 }

@@ -294,3 +294,16 @@ fn now() -> Timestamp {
 fn deleted() -> Deletion {
     Deletion { since: now(), with_namespace: false }
 }
+
+#[test]
+fn an_issuer_that_stays_at_the_same_ca_keeps_the_account() {
+    let other = |name, server, is_deleted| OtherIssuer { kind: IssuerKind::Issuer, name, server, is_deleted };
+    let others = [
+        other("deleted", "https://ca.test/a", true),
+        other("elsewhere", "https://ca.test/b", false),
+        other("second", "https://ca.test/a", false),
+        other("first", "https://ca.test/a", false),
+    ];
+    assert_eq!(shared_with("https://ca.test/a", others).as_deref(), Some("Issuer first"));
+    assert_eq!(shared_with("https://ca.test/a", others.into_iter().take(2)), None);
+}

@@ -5,8 +5,8 @@ use crate::http01::{CERTIFICATE_UID_LABEL, HTTP01_LABEL};
 
 #[test]
 fn a_route_carries_all_names_and_tokens_of_a_certificate_and_another_its_addresses() {
-    let rendered = routes(&presentation());
-    let name = route_name(&presentation());
+    let rendered = routes(&template(), &presented());
+    let name = route_name(&template());
     assert_eq!(rendered.len(), 2);
     assert_yaml(
         &rendered[0],
@@ -51,10 +51,10 @@ spec:
 
 #[test]
 fn the_order_of_challenges_does_not_matter() {
-    let mut reversed = presentation();
-    reversed.challenges.reverse();
-    let bytes = |presentation| serde_json::to_vec(&routes(presentation)).unwrap();
-    assert_eq!(bytes(&reversed), bytes(&presentation()));
+    let mut reversed = presented();
+    reversed.reverse();
+    let bytes = |challenges: &[_]| serde_json::to_vec(&routes(&template(), challenges)).unwrap();
+    assert_eq!(bytes(&reversed), bytes(&presented()));
 }
 
 #[test]
@@ -62,10 +62,10 @@ fn more_names_than_a_route_takes_get_further_routes() {
     let challenges = |count: usize| -> Vec<_> {
         (0..count).map(|n| challenge(&format!("n{n:03}.example.com"), &format!("token-{n:03}"))).collect()
     };
-    let with = |count| routes(&RoutePresentation { challenges: challenges(count), ..presentation() });
+    let with = |count| routes(&template(), &challenges(count));
     assert_eq!(with(16).len(), 1);
     let rendered = with(100);
-    let name = route_name(&presentation());
+    let name = route_name(&template());
     assert_eq!(rendered.len(), 7);
     assert_eq!(rendered[0].metadata.name.as_deref(), Some(name.as_str()));
     assert_eq!(rendered[6].metadata.name, Some(format!("{name}-7")));
@@ -83,8 +83,8 @@ fn more_names_than_a_route_takes_get_further_routes() {
 #[test]
 fn more_tokens_than_a_rule_takes_get_further_routes() {
     for identifier in ["a.example.com", "192.0.2.1"] {
-        let challenges = (0..65).map(|n| challenge(identifier, &format!("token-{n:03}"))).collect();
-        let rendered = routes(&RoutePresentation { challenges, ..presentation() });
+        let challenges: Vec<_> = (0..65).map(|n| challenge(identifier, &format!("token-{n:03}"))).collect();
+        let rendered = routes(&template(), &challenges);
         assert_eq!(rendered.iter().map(|route| paths(route).len()).collect::<Vec<_>>(), [64, 1]);
         assert_eq!(rendered[0].spec.hostnames, rendered[1].spec.hostnames);
     }
@@ -92,7 +92,7 @@ fn more_tokens_than_a_rule_takes_get_further_routes() {
 
 #[test]
 fn without_challenges_there_is_no_route() {
-    assert_eq!(routes(&RoutePresentation { challenges: Vec::new(), ..presentation() }), []);
+    assert_eq!(routes(&template(), &[]), []);
 }
 
 #[test]
@@ -101,29 +101,28 @@ fn labels_of_the_solver_do_not_replace_ours() {
         (HTTP01_LABEL.to_owned(), "false".to_owned()),
         (CERTIFICATE_UID_LABEL.to_owned(), "0".to_owned()),
     ]);
-    let rendered = routes(&RoutePresentation { labels, ..presentation() }).remove(0);
+    let rendered = routes(&RouteTemplate { labels, ..template() }, &presented()).remove(0);
     let labels = rendered.metadata.labels.unwrap();
     assert_eq!((labels[HTTP01_LABEL].as_str(), labels[CERTIFICATE_UID_LABEL].as_str()), ("true", "5c2f"));
 }
 
 #[test]
-fn a_route_is_named_after_certificate_and_solver_but_not_its_challenges() {
-    let base = presentation();
+fn a_route_is_named_after_certificate_and_solver() {
+    let base = template();
     let name = route_name(&base);
     assert!(name.len() <= 50 && name.starts_with("certwright-http01-"), "{name}");
-    assert_eq!(route_name(&RoutePresentation { challenges: Vec::new(), ..base.clone() }), name);
     let parents = |change: fn(&mut ParentReference)| {
         let mut parent_refs = base.parent_refs.clone();
         change(&mut parent_refs[0]);
-        RoutePresentation { parent_refs, ..base.clone() }
+        RouteTemplate { parent_refs, ..base.clone() }
     };
     let others = [
-        RoutePresentation { certificate_uid: "77aa".into(), ..base.clone() },
-        RoutePresentation { certificate_name: "web2".into(), ..base.clone() },
-        RoutePresentation { service_type: ServiceType::NodePort, ..base.clone() },
-        RoutePresentation { shard: Http01Shard::new(Some("0a0a0a0a".into())), ..base.clone() },
-        RoutePresentation { labels: BTreeMap::new(), ..base.clone() },
-        RoutePresentation { parent_refs: base.parent_refs[..1].to_vec(), ..base.clone() },
+        RouteTemplate { certificate_uid: "77aa".into(), ..base.clone() },
+        RouteTemplate { certificate_name: "web2".into(), ..base.clone() },
+        RouteTemplate { service_type: ServiceType::NodePort, ..base.clone() },
+        RouteTemplate { shard: Http01Shard::new(Some("0a0a0a0a".into())), ..base.clone() },
+        RouteTemplate { labels: BTreeMap::new(), ..base.clone() },
+        RouteTemplate { parent_refs: base.parent_refs[..1].to_vec(), ..base.clone() },
         parents(|parent| parent.name = "other".into()),
         parents(|parent| parent.namespace = None),
         parents(|parent| parent.section_name = None),
@@ -210,27 +209,30 @@ fn one_route_of_many_that_is_refused_is_enough() {
     assert!(matches!(both, Acceptance::Refused(sentences) if sentences.len() == 1));
 }
 
-fn presentation() -> RoutePresentation {
+fn template() -> RouteTemplate {
     let parent_refs = json!([
         {"name": "public", "namespace": "infra", "sectionName": "http"},
         {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "local", "port": 80},
     ]);
-    RoutePresentation {
+    RouteTemplate {
         namespace: "shop".into(),
         certificate_name: "web".into(),
         certificate_uid: "5c2f".into(),
-        challenges: vec![
-            challenge("b.example.com", "token-b"),
-            challenge("A.example.com", "token-a2"),
-            challenge("a.example.com", "token-a1"),
-            challenge("192.0.2.1", "ip-four"),
-            challenge("2001:db8::1", "ip-six"),
-        ],
         parent_refs: serde_json::from_value(parent_refs).unwrap(),
         labels: BTreeMap::from([("team".into(), "shop".into())]),
         service_type: ServiceType::ClusterIp,
         shard: Http01Shard::default(),
     }
+}
+
+fn presented() -> Vec<PresentedChallenge> {
+    vec![
+        challenge("b.example.com", "token-b"),
+        challenge("A.example.com", "token-a2"),
+        challenge("a.example.com", "token-a1"),
+        challenge("192.0.2.1", "ip-four"),
+        challenge("2001:db8::1", "ip-six"),
+    ]
 }
 
 fn challenge(identifier: &str, token: &str) -> PresentedChallenge {
@@ -243,7 +245,7 @@ fn said(parents: &[Value]) -> Acceptance {
 
 /// The first rendered route, with generation 3 and a status from its parents.
 fn with_status(parents: &[Value]) -> HttpRoute {
-    let mut route = routes(&presentation()).remove(0);
+    let mut route = routes(&template(), &presented()).remove(0);
     route.metadata.generation = Some(3);
     route.status = Some(serde_json::from_value(json!({"parents": parents})).unwrap());
     route
