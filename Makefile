@@ -1,4 +1,4 @@
-# The first run builds Kubernetes, etcd, ACME servers and a Gateway controller from their pinned sources and keeps them in
+# The first run builds Kubernetes, etcd, ACME servers and Traefik from their pinned sources and keeps them in
 # the user's cache directory (CERTWRIGHT_CACHE): some 30 minutes on two cores. Later runs find them there.
 
 CARGO ?= cargo
@@ -69,7 +69,7 @@ $(MDBOOK)/bin/mdbook:
 	$(CARGO) install --quiet --locked --root $(MDBOOK) --version $(MDBOOK_VERSION) --no-default-features --features search mdbook
 
 .PHONY: tools
-tools: need-cargo ## Build what the tests need: Kubernetes, etcd, ACME servers, a Gateway controller
+tools: need-cargo ## Build what the tests need: Kubernetes, etcd, ACME servers, Traefik
 	$(CARGO) build $(BUILD) --bin cluster
 	$(CLUSTER) tools
 

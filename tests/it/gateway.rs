@@ -7,7 +7,7 @@ use crate::common::faults::{issuing, steady};
 use crate::common::http01::{hold, host, ingresses, nothing_is_left, ours, presented};
 use crate::common::{SOON, certificate, dns, issued, stays_as_it_is, wait_nothing_presented};
 use anyhow::{Context, Result, ensure};
-use certwright_cluster::{GATEWAY_CONTROLLER_ADDRESS, GatewayController, Operator, Pebble, TestNamespace};
+use certwright_cluster::{Operator, Pebble, TestNamespace};
 use certwright_solver::http01::HttpRoute;
 use kube::ResourceExt;
 use kube::api::ListParams;
@@ -62,25 +62,6 @@ async fn temporary_routes_lead_to_the_operator_and_go_once_issued() -> Result<()
         );
 
         held.let_go().await?;
-        let issued = issued(ns, "web").await?;
-        assert_eq!(issued["status"]["failedIssuanceAttempts"], Value::Null);
-        no_routes_are_left(ns).await
-    })
-    .await
-}
-
-#[tokio::test]
-async fn a_certificate_is_issued_through_a_real_gateway_controller() -> Result<()> {
-    TestNamespace::with("real-gateway", async |ns| {
-        let gateway_api = ns.cluster.gateway_api().await?;
-        let _controller = GatewayController::start(&ns.cluster, &gateway_api).await?;
-        let (_pebble, _operator) = start(ns, &json!([{ "name": "public", "sectionName": "http" }])).await?;
-        ns.apply(&gateway(GatewayController::CLASS, "public", "Same")).await?;
-        let names = [host(ns, "a"), host(ns, "b")];
-        for name in &names {
-            ns.cluster.dns()?.set_a(name, &[GATEWAY_CONTROLLER_ADDRESS]).await?;
-        }
-        ns.apply(&certificate("web", &[&names[0], &names[1]], "")).await?;
         let issued = issued(ns, "web").await?;
         assert_eq!(issued["status"]["failedIssuanceAttempts"], Value::Null);
         no_routes_are_left(ns).await

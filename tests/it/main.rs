@@ -95,3 +95,4 @@ mod tenancy;
 mod terms_of_service;
 mod tls_alpn01;
 mod traces;
+mod traefik;

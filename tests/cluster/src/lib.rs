@@ -20,7 +20,6 @@ pub mod ports;
 pub mod process;
 pub mod proxy;
 pub mod router;
-pub mod rust_web_server;
 pub mod sandbox;
 pub mod tools;
 pub mod venv;
@@ -31,7 +30,6 @@ mod bind;
 mod bind_config;
 mod cluster;
 mod fake_clock;
-mod gateway_controller;
 mod http_server;
 mod ingress_controller;
 mod knot;
@@ -46,6 +44,7 @@ mod query_log;
 mod resolver;
 mod scripted_provider;
 mod step_ca;
+mod traefik;
 mod webhook_provider;
 mod zone;
 
@@ -58,7 +57,6 @@ pub use cluster::Cluster;
 pub use dns::Dns;
 pub use fake_clock::FakeClock;
 pub use gateway_api::{GatewayApi, NoGatewayApi};
-pub use gateway_controller::GatewayController;
 pub use ingress_controller::IngressController;
 pub use knot::Knot;
 pub use metrics::{ApiServerMetrics, RequestKind};
@@ -73,6 +71,7 @@ pub use query_log::DnsQuery;
 pub use resolver::{Resolver, ResolverBuilder};
 pub use scripted_provider::{ProviderRequest, Reply, ScriptedProvider};
 pub use step_ca::StepCa;
+pub use traefik::Traefik;
 pub use webhook_provider::WebhookProvider;
 pub use zone::Zone;
 
@@ -86,8 +85,8 @@ pub const SECOND_ADDRESS: &str = "192.0.2.11";
 /// The address that a real ingress controller listens on; the router has [`ADDRESS`].
 pub const INGRESS_CONTROLLER_ADDRESS: &str = "192.0.2.20";
 
-/// The address that a real Gateway controller listens on.
-pub const GATEWAY_CONTROLLER_ADDRESS: &str = "192.0.2.21";
+/// The address that [`Traefik`] listens on.
+pub const TRAEFIK_ADDRESS: &str = "192.0.2.21";
 
 /// The range of the cluster addresses of Services.
 pub const SERVICE_NETWORK: &str = "10.96.0.0/16";

@@ -11,7 +11,7 @@ use anyhow::Result;
 use certwright_cluster::{
     forward::{accept_outside, api_socket},
     gateway_api::definitions,
-    packages, rust_web_server,
+    packages,
     sandbox::{self, StateDir},
     tools::Tools,
     venv,
@@ -86,7 +86,6 @@ fn run() -> Result<i32> {
             packages::ensure_installed(&needs.iter().collect::<Vec<_>>())?;
             venv::install()?;
             definitions::install()?;
-            rust_web_server::install()?;
             Tools::build().map(|_| 0)
         }
         // Ctrl-C is the normal end of a demo.

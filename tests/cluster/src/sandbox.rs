@@ -17,8 +17,8 @@ use rustix::process::{WaitOptions, geteuid, wait};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    ADDRESS, GATEWAY_CONTROLLER_ADDRESS, INGRESS_CONTROLLER_ADDRESS, SECOND_ADDRESS, SERVICE_NETWORK,
-    addresses, cgroups, packages,
+    ADDRESS, INGRESS_CONTROLLER_ADDRESS, SECOND_ADDRESS, SERVICE_NETWORK, TRAEFIK_ADDRESS, addresses,
+    cgroups, packages,
 };
 
 const PREFIX: &str = "certwright-";
@@ -163,7 +163,7 @@ pub fn be_init() -> Result<i32> {
 pub fn set_up(state: &Path) -> Result<()> {
     mount(&["-t", "tmpfs", "tmpfs", "/run"])?;
     ip(&["link", "set", "lo", "up"])?;
-    for address in [ADDRESS, SECOND_ADDRESS, INGRESS_CONTROLLER_ADDRESS, GATEWAY_CONTROLLER_ADDRESS] {
+    for address in [ADDRESS, SECOND_ADDRESS, INGRESS_CONTROLLER_ADDRESS, TRAEFIK_ADDRESS] {
         ip(&["address", "add", &format!("{address}/32"), "dev", "lo"])?;
     }
     let batch: String =

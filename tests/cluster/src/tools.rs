@@ -118,6 +118,16 @@ const MODULES: &[Module] = &[
         programs: &[Program { name: "cert-manager", package: ".", seconds: 90 }],
     },
     Module {
+        name: "traefik",
+        // Without clients of DNS services.
+        tags: "lego_dnslight",
+        programs: &[Program {
+            name: "traefik",
+            package: "github.com/traefik/traefik/v3/cmd/traefik",
+            seconds: 130,
+        }],
+    },
+    Module {
         name: "pebble-new-authz",
         tags: "",
         programs: &[Program { name: "pebble-new-authz", package: ".", seconds: 25 }],
@@ -186,18 +196,29 @@ impl Module {
     /// Changes whenever the result of the build would change.
     fn digest(&self) -> Result<String> {
         let mut hash = Sha256::new();
-        for file in ["go.mod", "go.sum", "main.go"] {
-            let path = self.source().join(file);
-            // Most modules consist of pins only.
-            if file == "main.go" && !path.exists() {
-                continue;
-            }
-            hash.update(fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?);
+        let source = self.source();
+        // Most modules consist of pins only.
+        let code =
+            ["main.go", "stubs"].map(|name| source.join(name)).into_iter().filter(|path| path.exists());
+        for path in [source.join("go.mod"), source.join("go.sum")].into_iter().chain(code) {
+            hash_all(&path, &mut hash)?;
         }
         hash.update(BUILD_FLAGS.join(" "));
         hash.update(self.tags);
         Ok(hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect())
     }
+}
+
+/// Adds the content of a file, or of all files of a directory.
+fn hash_all(path: &Path, hash: &mut Sha256) -> Result<()> {
+    if !path.is_dir() {
+        hash.update(fs::read(path).with_context(|| format!("cannot read {}", path.display()))?);
+        return Ok(());
+    }
+    let mut entries: Vec<_> =
+        fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+    entries.sort();
+    entries.iter().try_for_each(|entry| hash_all(entry, hash))
 }
 
 fn check_go() -> Result<()> {

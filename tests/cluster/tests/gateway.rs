@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use certwright_cluster::{
-    ADDRESS, GATEWAY_CONTROLLER_ADDRESS, GatewayController, TestNamespace, ports,
+    ADDRESS, TestNamespace, ports,
     router::{self, CONTROLLER_NAME},
 };
 use serde_json::{Value, json};
@@ -117,26 +117,6 @@ async fn the_router_follows_a_gateway_api_that_goes_and_comes_again() -> Result<
     .await
 }
 
-#[tokio::test]
-async fn a_real_gateway_controller_routes_to_the_endpoints_of_a_selectorless_service() -> Result<()> {
-    TestNamespace::with("real", async |ns| {
-        let gateway_api = ns.cluster.gateway_api().await?;
-        let _controller = GatewayController::start(&ns.cluster, &gateway_api).await?;
-        let host = format!("web.{}.test", ns.name);
-        backend(ns, "here").await?;
-        ns.apply(&gateway(GatewayController::CLASS, "public", &json!({}))).await?;
-        ns.apply(&route("web", &json!([{"name": "public"}]), &host)).await?;
-        let taken =
-            |route: &Value| said(route, 0).iter().filter(|(_, status, _)| *status == "True").count() == 2;
-        let route = ns.wait("httproute/web", SOON, taken).await?;
-        let mut said = said(&route, 0);
-        said.sort();
-        assert_eq!(said, [("Accepted", "True", "Accepted"), ("ResolvedRefs", "True", "ResolvedRefs")]);
-        leads_at(GATEWAY_CONTROLLER_ADDRESS, &host, "/exact", "here").await
-    })
-    .await
-}
-
 /// A Gateway with a listener `http`.
 fn gateway(class: &str, name: &str, listener: &Value) -> String {
     let mut http = json!({"name": "http", "port": 80, "protocol": "HTTP"});
@@ -206,12 +186,8 @@ async fn backend(ns: &TestNamespace, text: &'static str) -> Result<()> {
 
 /// Waits until a path of a host is answered with `text`.
 async fn leads(host: &str, path: &str, text: &str) -> Result<()> {
-    leads_at(ADDRESS, host, path, text).await
-}
-
-async fn leads_at(address: &str, host: &str, path: &str, text: &str) -> Result<()> {
     let routed = async {
-        while !get_at(address, host, path).await.is_ok_and(|answer| answer.as_deref() == Some(text)) {
+        while !get(host, path).await.is_ok_and(|answer| answer.as_deref() == Some(text)) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -220,11 +196,7 @@ async fn leads_at(address: &str, host: &str, path: &str, text: &str) -> Result<(
 
 /// The router's answer, if it has a route.
 async fn get(host: &str, path: &str) -> Result<Option<String>> {
-    get_at(ADDRESS, host, path).await
-}
-
-async fn get_at(address: &str, host: &str, path: &str) -> Result<Option<String>> {
     let http = reqwest::Client::builder().no_proxy().build()?;
-    let answer = http.get(format!("http://{address}{path}")).header("host", host).send().await?;
+    let answer = http.get(format!("http://{ADDRESS}{path}")).header("host", host).send().await?;
     Ok(if answer.status().is_success() { Some(answer.text().await?) } else { None })
 }

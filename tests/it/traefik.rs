@@ -1,0 +1,96 @@
+//! Traefik as Ingress controller and as implementation of the Gateway API, from the presentation of an answer to its removal.
+#![allow(clippy::disallowed_methods, reason = "a log has no events to wait for")]
+
+use std::time::Duration;
+
+use crate::common::dns::issuer;
+use crate::common::faults::steady;
+use crate::common::http01::{host, nothing_is_left};
+use crate::common::{SOON, certificate, issued};
+use anyhow::Result;
+use certwright_cluster::{Operator, TRAEFIK_ADDRESS, TestNamespace, Traefik};
+use certwright_solver::http01::HttpRoute;
+use certwright_solver::tls_alpn01::TlsRoute;
+use kube::api::ListParams;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+/// The certificates of each solver are issued at once, so that their routes come and go while others are used.
+const CERTIFICATES: usize = 4;
+
+const WITHOUT_SERVICE: &str = "
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: { name: shop }
+spec: { ingressClassName: traefik, defaultBackend: { service: { name: shop, port: { number: 80 } } } }
+";
+
+#[tokio::test]
+async fn certificates_are_issued_through_traefik_without_a_complaint_in_its_log() -> Result<()> {
+    TestNamespace::with("traefik", async |ns| {
+        let gateway_api = ns.cluster.gateway_api().await?;
+        let traefik = Traefik::start(&ns.cluster, &gateway_api).await?;
+        ns.apply(&gateway()).await?;
+        let pebble = steady().start(&ns.cluster).await?;
+        let _operator = Operator::builder(ns).start().await?;
+        let (ingress, http, tls) = ("ingress", "http", "tls");
+        let parent = |listener: &str| json!([{ "name": "public", "sectionName": listener }]);
+        let solver = |way: &str, solver: Value| {
+            let mut solver = solver;
+            solver["selector"] = json!({ "matchLabels": { "way": way } });
+            solver
+        };
+        let solvers = json!([
+            solver(ingress, json!({ "http01": { "ingress": { "ingressClassName": Traefik::CLASS } } })),
+            solver(http, json!({ "http01": { "gatewayHTTPRoute": { "parentRefs": parent("http") } } })),
+            solver(tls, json!({ "tlsAlpn01": { "gatewayTLSRoute": { "parentRefs": parent("tls") } } })),
+        ]);
+        ns.apply(&issuer("ca", &pebble.directory_url, &pebble.ca_pem, &solvers).to_string()).await?;
+        ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
+
+        for way in [ingress, http, tls] {
+            let names: Vec<_> = (0..CERTIFICATES).map(|number| format!("{way}-{number}")).collect();
+            for name in &names {
+                let host = host(ns, name);
+                ns.cluster.dns()?.set_a(&host, &[TRAEFIK_ADDRESS]).await?;
+                let labelled = format!("metadata: {{ name: {name}, labels: {{ way: {way} }} }}");
+                let certificate = certificate(name, &[&host], "");
+                ns.apply(&certificate.replace(&format!("metadata: {{ name: {name} }}"), &labelled)).await?;
+            }
+            for name in &names {
+                let issued = issued(ns, name).await?;
+                assert_eq!(issued["status"]["failedIssuanceAttempts"], Value::Null, "{name}");
+            }
+            nothing_is_left(ns).await?;
+        }
+        let http = ns.api::<HttpRoute>().list(&ListParams::default()).await?.items;
+        let tls = ns.api::<TlsRoute>().list(&ListParams::default()).await?.items;
+        assert!(http.is_empty() && tls.is_empty(), "{http:#?} {tls:#?}");
+        assert_eq!(traefik.complaints()?, Vec::<String>::new());
+
+        // It would complain.
+        ns.apply(WITHOUT_SERVICE).await?;
+        let complains = async {
+            while traefik.complaints()?.is_empty() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Ok(())
+        };
+        timeout(SOON, complains).await?
+    })
+    .await
+}
+
+fn gateway() -> String {
+    let gateway = json!({
+        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": { "name": "public" },
+        "spec": {
+            "gatewayClassName": Traefik::CLASS,
+            "listeners": [
+                { "name": "http", "port": 80, "protocol": "HTTP" },
+                { "name": "tls", "port": 443, "protocol": "TLS", "tls": { "mode": "Passthrough" } },
+            ],
+        },
+    });
+    gateway.to_string()
+}
