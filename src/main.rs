@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use certwright::cli::Cli;
 use certwright::command::{Exit, causes, plain};
-use certwright::runtime::panics::caught;
+use certwright_runtime::panics::caught;
 
 fn main() -> ExitCode {
     let cli = Cli::of_arguments();

@@ -1,5 +1,6 @@
 //! `certwright run`: starts the parts of the operator, and shuts them down again.
 
+use std::collections::BTreeMap;
 use std::future::{pending, ready};
 use std::io;
 use std::net::SocketAddr;
@@ -21,16 +22,16 @@ use crate::controller::{
     AnnotationsConfig, Config, Context, ResponderPorts, ledger_key, run, wake_whoever_failed,
 };
 use crate::runtime::health::{self, HealthError, Readiness, Vitals};
-use crate::runtime::leader::{CurrentTerm, Election, Leadership};
-use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::{Metrics, PerCertificate};
-use crate::runtime::server::{self, Limits, Ticket};
-use crate::runtime::supervisor::{Ended, Supervisor};
-use crate::runtime::{api_server, shutdown};
-use certwright_api::{GROUP, IssuerRef, PropagationCheck};
+use certwright_api::{ANNOTATION_WATCH_LABEL_SELECTOR, GROUP, IssuerRef, PropagationCheck};
 use certwright_core::annotated::AnnotationSettings;
 use certwright_core::backoff::Backoff;
 use certwright_core::shard::ShardSelector;
+use certwright_runtime::leader::{CurrentTerm, Election, Leadership, Observer as _};
+use certwright_runtime::liveness::Liveness;
+use certwright_runtime::server::{self, Limits, Ticket};
+use certwright_runtime::supervisor::{Ended, Supervisor};
+use certwright_runtime::{api_server, shutdown};
 use certwright_solver::http01::{self, SelfCheckSetupError};
 use certwright_solver::tls_alpn01::{self, ResponderSetupError};
 
@@ -215,11 +216,14 @@ async fn elected(
     let election = Election {
         namespace: settings.namespace.clone(),
         name: lease_name(settings.lease_name.as_deref(), &context.config.shard),
-        selector: context.config.shard.to_string(),
+        annotations: BTreeMap::from([(
+            ANNOTATION_WATCH_LABEL_SELECTOR.to_owned(),
+            context.config.shard.to_string(),
+        )]),
         identity: settings.identity.clone(),
         lease_duration: settings.lease_duration,
     };
-    let mut leadership = Leadership::start(client, election, metrics);
+    let mut leadership = Leadership::start(client, election, Arc::new(metrics));
     let (leads, term) = (leadership.watch(), leadership.term());
     tokio::select! {
         biased;

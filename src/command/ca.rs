@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crate::controller::accounts::trust;
 use crate::controller::issuer_record::IssuerRecord;
-use crate::runtime::clock;
 use certwright_acme::{AcmeError, Server, ServerConfig};
 use certwright_egress::Egress;
+use certwright_runtime::clock;
 
 /// How long to wait for a CA's answer.
 const PATIENCE: Duration = Duration::from_secs(15);

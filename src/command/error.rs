@@ -6,9 +6,9 @@ use std::io;
 use kube::config::{InferConfigError, KubeconfigError};
 
 use super::{Exit, MigrateError};
-use crate::runtime::logs::LogsError;
 use crate::runtime::traces::TracesError;
 use certwright_core::reading::Fault;
+use certwright_runtime::logs::LogsError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]

@@ -6,8 +6,8 @@ use clap::Args;
 use super::chosen_issuer::{ChosenIssuer, OfIssuer};
 use super::wait::{Wait, WaitStatus};
 use super::{ClusterArgs, Error, Exit};
-use crate::runtime::clock;
 use certwright_api::IssuerStatus;
+use certwright_runtime::clock;
 
 /// Which issuer.
 #[derive(Args, Clone, Debug)]

@@ -10,9 +10,9 @@ use serde_json::json;
 use super::output::{self, away, print_objects, shown, table, tell};
 use super::shards::{Shard, divide, serving, shards};
 use super::{ClusterArgs, Error, Exit, outlook, print};
-use crate::runtime::clock;
 use certwright_api::{CONDITION_ISSUING, Certificate};
 use certwright_core::spec::names;
+use certwright_runtime::clock;
 
 /// Which Certificates to list, and how.
 #[derive(Args, Clone, Debug)]

@@ -9,9 +9,9 @@ use kube::{Api, ResourceExt};
 use super::output::{plain, tell};
 use super::wait::{Wait, WaitStatus};
 use super::{Cluster, ClusterArgs, Error, Exit, outlook, print};
-use crate::runtime::clock;
 use certwright_api::{ANNOTATION_RENEW, Certificate};
 use certwright_core::reading::Reading;
+use certwright_runtime::clock;
 
 /// Which Certificates.
 #[derive(Args, Clone, Debug)]

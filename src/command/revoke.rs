@@ -10,12 +10,12 @@ use super::output::{moment, plain};
 use super::values::one_of;
 use super::wait::{Wait, WaitStatus};
 use super::{Cluster, ClusterArgs, Error, Exit, outlook, print};
-use crate::runtime::clock;
 use certwright_api::{
     ANNOTATION_REVOKE, CONDITION_REVOCATION, Certificate, LastRevocation, RevocationReason, RevocationResult,
     certificate_reason as reason,
 };
 use certwright_core::reading::Reading;
+use certwright_runtime::clock;
 
 /// Which Certificate, and why.
 #[derive(Args, Clone, Debug)]

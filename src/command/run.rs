@@ -10,9 +10,9 @@ use tracing::error;
 
 use super::{Error, Exit};
 use crate::operator;
-use crate::runtime::logs;
-use crate::runtime::panics::{self, caught};
 use crate::runtime::traces::{self, Traces};
+use certwright_runtime::logs;
+use certwright_runtime::panics::{self, caught};
 
 /// How long the process waits at its end until the last spans are sent.
 const LAST_TRACES: Duration = Duration::from_secs(2);

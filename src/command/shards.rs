@@ -7,9 +7,9 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
-use crate::runtime::clock;
 use certwright_api::ANNOTATION_WATCH_LABEL_SELECTOR;
 use certwright_core::shard::ShardSelector;
+use certwright_runtime::clock;
 
 /// If a Lease was not renewed for this long, its shard is considered removed.
 const REMOVED: SignedDuration = SignedDuration::from_mins(10);

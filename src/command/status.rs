@@ -15,9 +15,9 @@ use super::handbook::{self, Chapter};
 use super::outlook::{self, Outlook};
 use super::output::{BAD, BOLD, DIM, GOOD, SO_SO, away, moment, shown, styled, table, wrapped};
 use super::{Cluster, ClusterArgs, Error, Exit, print};
-use crate::runtime::clock;
 use certwright_api::{AcmeIssuer, Certificate, ClusterIssuer, Issuer, IssuerKind};
 use certwright_core::reading::Reading;
+use certwright_runtime::clock;
 
 /// The column where values start.
 const INDENT: usize = 14;

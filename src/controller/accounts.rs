@@ -9,8 +9,6 @@ use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use super::issuer_record::{AccountSecret, IssuerRecord};
-use crate::runtime::clock;
-use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
 use certwright_acme::{Account, AcmeError, Server, ServerConfig, Share, Trust};
 use certwright_api::{AcmeAccountStatus, AcmeIssuer};
@@ -18,6 +16,8 @@ use certwright_core::account::deactivation::request_timeout;
 use certwright_egress::Egress;
 use certwright_egress::recent::Recent;
 use certwright_pki::PrivateKey;
+use certwright_runtime::clock;
+use certwright_runtime::liveness::Liveness;
 
 /// The maximum number of cached accounts of one namespace. The key of any other account is read again when it is used.
 const MOST_ACCOUNTS: usize = 512;

@@ -11,8 +11,8 @@ use tokio::sync::Notify;
 use tokio::time::{interval_at, timeout};
 use tracing::{info, warn};
 
-use crate::runtime::clock;
 use certwright_core::outage::Outage;
+use certwright_runtime::clock;
 
 /// The polling interval while the API server is away.
 pub const PROBES: Duration = Duration::from_secs(1);

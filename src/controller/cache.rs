@@ -24,12 +24,12 @@ use self::watch_store::WatchStore;
 use super::api_server::ApiServer;
 use super::issuer_record::{IssuerId, IssuerRecord};
 use super::unreadable::Unreadable;
-use crate::runtime::api_server::metadata_only;
 use crate::runtime::metrics::Metrics;
-use crate::runtime::supervisor::Supervisor;
 use certwright_api::{Certificate, ClusterIssuer, Issuer, IssuerKind, LABEL_SECRET};
 use certwright_core::reading::{Fault, Reading};
 use certwright_core::shard::ShardSelector;
+use certwright_runtime::api_server::metadata_only;
+use certwright_runtime::supervisor::Supervisor;
 
 /// What is watched.
 pub struct Cache {

@@ -26,12 +26,12 @@ use super::context::Context;
 use super::error::Error;
 use super::reconciler::{Again, Gathering};
 use super::retry::retry;
-use crate::runtime::clock::{self, Stopwatch};
 use crate::runtime::metrics::ReconcileOutcome;
 use crate::runtime::traces::name_of;
 use certwright_api::{Certificate, FINALIZER};
 use certwright_core::issuance::{IssuanceStep, Next, last_step, next_chore, next_step};
 use certwright_core::records::CleanupTask;
+use certwright_runtime::clock::{self, Stopwatch};
 
 const KIND: &str = "Certificate";
 /// The maximum number of steps between two waits; no issuance needs as many.

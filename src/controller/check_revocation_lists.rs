@@ -28,11 +28,11 @@ use super::fair_queue::FairQueue;
 use super::revocation_lists::Request;
 use super::secrets;
 use super::work_queue::{Started, WorkQueue};
-use crate::runtime::clock;
-use crate::runtime::panics::{Panic, caught};
 use certwright_api::SECRET_KEY_TLS_CRT;
 use certwright_core::naming::stable_fraction;
 use certwright_pki::{Chain, RevocationListError};
+use certwright_runtime::clock;
+use certwright_runtime::panics::{Panic, caught};
 
 /// How many lists are fetched at a time: each may take some megabytes of memory.
 const CONCURRENT: usize = 2;

@@ -3,10 +3,10 @@
 use kube::core::Status;
 use strum::IntoStaticStr;
 
-use crate::runtime::panics::Panic;
 use certwright_core::reading::Fault;
 use certwright_pki::KeyError;
 use certwright_pki::keystore::KeystoreError;
+use certwright_runtime::panics::Panic;
 
 /// Which request to the API server failed. A reconcile that ends with it is retried.
 #[derive(Debug, thiserror::Error, IntoStaticStr)]

@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 use tracing::{debug, warn};
 
 use super::error::may_pass;
-use crate::runtime::clock;
 use crate::runtime::metrics::{ApiVerb, Metrics};
 use certwright_core::events as core;
+use certwright_runtime::clock;
 use certwright_text::clean;
 
 /// The maximum length of a note in the API, in bytes.

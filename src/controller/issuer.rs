@@ -24,7 +24,6 @@ use super::issuer_record::{AccountSecret, IssuerId, IssuerRecord, account_secret
 use super::reconciler::{Again, Gathering};
 use super::retry::retry;
 use super::secrets;
-use crate::runtime::clock::{self, Stopwatch};
 use crate::runtime::metrics::ReconcileOutcome;
 use crate::runtime::traces::name_of;
 use certwright_acme::{Account, jwk_thumbprint};
@@ -32,6 +31,7 @@ use certwright_api::AnyIssuer;
 use certwright_core::account::{Next, evidence, next_step};
 use certwright_core::deletion::Deletion;
 use certwright_pki::PrivateKey;
+use certwright_runtime::clock::{self, Stopwatch};
 
 /// The maximum number of steps between two waits. No registration needs as many.
 const MAX_STEPS: usize = 16;

@@ -17,9 +17,9 @@ use super::context::Context;
 use super::error::Error;
 use super::fair_queue::{FairQueue, Turn};
 use super::work_queue::{Started, work_through};
-use crate::runtime::clock::Stopwatch;
 use crate::runtime::metrics::ReconcileOutcome;
-use crate::runtime::panics::caught;
+use certwright_runtime::clock::Stopwatch;
+use certwright_runtime::panics::caught;
 
 /// The maximum number of reconciles of a kind that gather at a time. Later, each waits for others (CAs, providers) that must not
 /// delay it, so there is no limit.

@@ -20,11 +20,11 @@ use super::fair_queue::FairQueue;
 use super::retry::until_done;
 use super::unreadable::{Entry, Key};
 use super::work_queue::{Started, work_through};
-use crate::runtime::clock;
 use crate::runtime::metrics::ApiVerb;
 use certwright_api::{Certificate, ClusterIssuer, FIELD_MANAGER, GROUP, Issuer, VERSION};
 use certwright_core::reading::{Fault, Readable, Reading};
 use certwright_core::unreadable::{ConditionedStatus, event_of_fault, event_of_status_fault, report_fault};
+use certwright_runtime::clock;
 
 /// How many are reported at a time: each report reads an object that may be large.
 const AT_A_TIME: usize = 2;

@@ -1,8 +1,8 @@
 //! The resolvers in use, one for each list of name servers.
 
-use crate::runtime::clock;
 use certwright_egress::Egress;
 use certwright_egress::recent::Recent;
+use certwright_runtime::clock;
 use certwright_solver::dns01::{NameServer, Resolver, ResolverSetupError, Whose};
 
 /// The maximum number of cached resolvers: tenants can name their own servers.

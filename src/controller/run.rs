@@ -15,10 +15,10 @@ use super::reconciler::reconciler;
 use super::report_unreadable::report;
 use super::retry::until_done;
 use super::{annotated, certificate, issuer, presenter, signing_request};
-use crate::runtime::clock;
-use crate::runtime::leader::Term;
-use crate::runtime::panics::caught;
-use crate::runtime::supervisor::{Ended, Supervisor};
+use certwright_runtime::clock;
+use certwright_runtime::leader::Term;
+use certwright_runtime::panics::caught;
+use certwright_runtime::supervisor::{Ended, Supervisor};
 
 /// How long current reconciles may take to finish.
 const FAREWELL: Duration = Duration::from_secs(1);

@@ -3,9 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use crate::runtime::clock;
 use certwright_egress::Egress;
 use certwright_egress::recent::Recent;
+use certwright_runtime::clock;
 use certwright_solver::http01::{SelfCheck, SelfCheckSetupError};
 
 /// The maximum number of cached self-checks: tenants can name their own servers.

@@ -12,10 +12,10 @@ use super::cache::{Cache, WatchHandler, Watches};
 use super::context::{Context, ResponderPorts};
 use crate::cli::{Cli, Command};
 use crate::operator;
-use crate::runtime::liveness::Liveness;
 use crate::runtime::metrics::Metrics;
 use certwright_core::ledger::LedgerKeys;
 use certwright_core::shard::ShardSelector;
+use certwright_runtime::liveness::Liveness;
 
 /// A context of an API server that never answers.
 pub fn context() -> (Arc<Context>, Watches<dyn WatchHandler>) {

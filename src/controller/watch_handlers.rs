@@ -18,10 +18,10 @@ use super::handshakes::Handshake;
 use super::issuer_record::{IssuerId, IssuerRecord, account_secret};
 use super::presenter;
 use super::retry::until_done;
-use crate::runtime::clock;
 use crate::runtime::metrics::CertificateFacts;
 use certwright_api::{CONDITION_READY, Certificate, ClusterIssuer, Issuer, LABEL_SECRET, SECRET_ACCOUNT_KEY};
 use certwright_core::conditions::{condition, is_true};
+use certwright_runtime::clock;
 use certwright_solver::http01::KeyAuthorizations;
 use certwright_solver::tls_alpn01::{PendingChallenge, PendingChallenges};
 

@@ -26,11 +26,11 @@ use tower::ServiceExt;
 use tracing::{error, info};
 
 use self::scrapes::Scrapes;
-use super::liveness::Liveness;
 use super::metrics::{self, Metrics};
 use super::metrics_auth::Gate;
-use super::server::{Limits, serve};
-use super::{api_server, clock};
+use certwright_runtime::liveness::Liveness;
+use certwright_runtime::server::{Limits, serve};
+use certwright_runtime::{api_server, clock};
 
 /// A kubelet and two Prometheus servers need three connections.
 const LIMITS: Limits = Limits { connections: 64, headers: 16 * 1024 };

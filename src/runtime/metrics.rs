@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use certwright_runtime::leader::{LeaseWrite, Observer};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -279,11 +280,6 @@ impl Metrics {
         }
     }
 
-    /// This replica leads, or no longer does.
-    pub fn leading(&self, leads: bool) {
-        self.0.leader.set(leads.into());
-    }
-
     /// The results of the probes, and how long a watch has had no answer from the API server.
     pub fn vital_signs(&self, healthy: bool, ready: bool, silence: Duration) {
         self.0.healthy.set(healthy.into());
@@ -387,6 +383,20 @@ struct Watched {
 struct UnreadableObjects {
     kind: String,
     part: &'static str,
+}
+
+impl Observer for Metrics {
+    fn writing(&self, write: LeaseWrite) {
+        let verb = match write {
+            LeaseWrite::Create => ApiVerb::Create,
+            LeaseWrite::Update => ApiVerb::Update,
+        };
+        self.api_written("Lease", verb);
+    }
+
+    fn leading(&self, leads: bool) {
+        self.0.leader.set(leads.into());
+    }
 }
 
 #[cfg(test)]

@@ -17,8 +17,8 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tracing::warn;
 
-use super::clock;
 use super::metrics::{ApiVerb, Metrics};
+use certwright_runtime::clock;
 
 /// The path that a role must allow.
 const PATH: &str = "/metrics";

@@ -2,10 +2,7 @@
 
 use std::fmt::Debug;
 
-use tracing_subscriber::{Layer, Registry};
-
-/// The layer that turns spans into traces.
-pub type TraceLayer = Box<dyn Layer<Registry> + Send + Sync>;
+use certwright_runtime::logs::TraceLayer;
 
 /// Why traces cannot be sent.
 #[derive(Debug, thiserror::Error)]

@@ -89,7 +89,7 @@ impl Ca {
 pub fn client_of(pebble: &Pebble) -> Result<Server> {
     let config = ServerConfig {
         trust: Trust::Bundle(pebble.ca_pem.clone().into_bytes()),
-        ..ServerConfig::new(pebble.directory_url.clone(), certwright::runtime::clock::now)
+        ..ServerConfig::new(pebble.directory_url.clone(), certwright_runtime::clock::now)
     };
     Ok(Server::new(config)?)
 }

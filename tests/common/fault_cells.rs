@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use certwright::runtime::clock;
 use certwright_cluster::Proxy;
 use certwright_cluster::proxy::Action;
+use certwright_runtime::clock;
 use serde_json::json;
 
 use super::faults::{change_json, path, refusal};

@@ -11,10 +11,10 @@ use crate::common::accounts::{
 use crate::common::overheard::{ACCOUNT, NEW_ACCOUNT, problem, refusal};
 use crate::common::{SOON, certificate, condition, hang, issued, of_issuer};
 use anyhow::{Context, Result};
-use certwright::runtime::clock::Stopwatch;
 use certwright_acme::Account;
 use certwright_cluster::proxy::Action;
 use certwright_cluster::{Operator, Pebble, TestNamespace};
+use certwright_runtime::clock::Stopwatch;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;

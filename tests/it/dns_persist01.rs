@@ -5,9 +5,9 @@ use crate::common::faults::{change_json, event, path, requests_to};
 use crate::common::program::certwright;
 use crate::common::{certificate, issued, revision};
 use anyhow::{Context, Result, ensure};
-use certwright::runtime::clock;
 use certwright_cluster::proxy::Action;
 use certwright_cluster::{Proxy, TestNamespace};
+use certwright_runtime::clock;
 use serde_json::{Value, json};
 
 /// Pebble's name in records.

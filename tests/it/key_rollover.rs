@@ -305,7 +305,7 @@ fn path(url: &str) -> String {
 
 fn server(directory: &str, ca_pem: &str) -> Result<Server> {
     let trust = Trust::Bundle(ca_pem.as_bytes().to_vec());
-    Ok(Server::new(ServerConfig { trust, ..ServerConfig::new(directory, certwright::runtime::clock::now) })?)
+    Ok(Server::new(ServerConfig { trust, ..ServerConfig::new(directory, certwright_runtime::clock::now) })?)
 }
 
 /// The number of registered accounts.

@@ -161,7 +161,7 @@ async fn a_secret_that_cert_manager_owns_survives_if_it_is_stopped_first() -> Re
         let owned = |secret: &Value| secret["metadata"]["ownerReferences"][0]["kind"] == "Certificate";
         ns.wait("secret/www-tls", SOON, owned).await?;
         let held = tls(ns, "www-tls").await?;
-        ns.apply(&lease(&format!("{:.6}", certwright::runtime::clock::now()))).await?;
+        ns.apply(&lease(&format!("{:.6}", certwright_runtime::clock::now()))).await?;
 
         let said = migrated(ns, &["--adopt"], 3).await?;
         assert!(said.contains("Scale cert-manager's controller to zero"), "{said}");

@@ -5,9 +5,9 @@ use crate::common::faults::issuing;
 use crate::common::{SOON, certificate, condition, issued, issuer, ready, revision, tls};
 use anyhow::{Context, Result, ensure};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use certwright::runtime::clock::Stopwatch;
 use certwright_cluster::{Operator, Pebble, StepCa, TestNamespace};
 use certwright_pki::KeyAlgorithm;
+use certwright_runtime::clock::Stopwatch;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 

@@ -13,9 +13,9 @@ use crate::common::faults::{
 };
 use crate::common::{SOON, certificate, issued, issuer, of_issuer};
 use anyhow::{Context, Result, ensure};
-use certwright::runtime::clock;
 use certwright_cluster::proxy::Action;
 use certwright_cluster::{Operator, Pebble, Proxy, TestNamespace};
+use certwright_runtime::clock;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::networking::v1::Ingress;

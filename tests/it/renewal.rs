@@ -7,8 +7,8 @@ use crate::common::{
     SOON, certificate, condition, issued, issuer, ready, ready_through_proxy, revision, tls,
 };
 use anyhow::{Context, Result};
-use certwright::runtime::clock;
 use certwright_cluster::{Operator, Pebble, Proxy, TestNamespace};
+use certwright_runtime::clock;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 

@@ -7,9 +7,9 @@ use crate::common::faults::path::RENEWAL_INFO;
 use crate::common::overheard::{NEW_ORDER, Overheard, problem};
 use crate::common::{SOON, certificate, count, issuer, ready_through_proxy, revision, stays_as_it_is, tls};
 use anyhow::{Context, Result};
-use certwright::runtime::clock;
 use certwright_cluster::proxy::Action;
 use certwright_cluster::{Operator, Pebble, PebbleBuilder, Proxy, TestNamespace};
+use certwright_runtime::clock;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 

@@ -4,10 +4,10 @@
 use crate::common::crash::{Killer, Run, When, walk};
 use crate::common::{SOON, certificate, condition, issuer, revision, tls, wait_nothing_left};
 use anyhow::{Context, Result, ensure};
-use certwright::runtime::clock;
 use certwright_acme::{Server, ServerConfig, Trust};
 use certwright_cluster::proxy::RequestInfo;
 use certwright_cluster::{Operator, Proxy, StepCa, TestNamespace};
+use certwright_runtime::clock;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_after_any_write_of_a_replacement_leaves_one_new_certificate() -> Result<()> {

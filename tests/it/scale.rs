@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use certwright::runtime::clock;
 use certwright_api::IssuerKind;
 use certwright_cluster::at_rest::{Writer, certificate as at_rest, issued as issued_at, issuer_ref};
 use certwright_cluster::{Operator, TestNamespace};
+use certwright_runtime::clock;
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::time::{interval, timeout};
 

@@ -4,8 +4,8 @@ use crate::common::dns::{Ground, waiting, with_lagging_server};
 use crate::common::faults::{issuing, steady};
 use crate::common::{SOON, certificate, issued, issuer};
 use anyhow::{Result, ensure};
-use certwright::runtime::clock::Stopwatch;
 use certwright_cluster::{Bind, Operator, Pebble, TestNamespace};
+use certwright_runtime::clock::Stopwatch;
 use serde_json::json;
 
 #[tokio::test]

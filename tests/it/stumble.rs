@@ -18,11 +18,11 @@ use crate::common::faults::{path, steady};
 use crate::common::stumble::{Gait, Stumbler, status, walk, walk_in_every_way};
 use crate::common::{SOON, certificate, condition, mac_key, tls, wait_nothing_left};
 use anyhow::{Context, Result, ensure};
-use certwright::runtime::clock::{self, Stopwatch};
 use certwright_cluster::proxy::Action;
 use certwright_cluster::{
     Bind, Operator, OperatorBuilder, Pebble, PebbleBuilder, Proxy, ScriptedProvider, StepCa, TestNamespace,
 };
+use certwright_runtime::clock::{self, Stopwatch};
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value, json};
 use tokio::time::timeout;

@@ -13,7 +13,7 @@ use crate::command::Cluster;
 use crate::command::error::words;
 use crate::command::output::{away, length};
 use crate::command::shards::Shard;
-use crate::runtime::clock;
+use certwright_runtime::clock;
 
 /// The first minor version that has all functions used in the validation rules of Certwright's CRDs.
 const OLDEST_MINOR: u32 = 30;

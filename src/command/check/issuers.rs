@@ -14,12 +14,12 @@ use crate::command::mac_key::age;
 use crate::command::outlook::{condition, named};
 use crate::command::{Cluster, Error, causes};
 use crate::controller::issuer_record::{IssuerId, IssuerRecord};
-use crate::runtime::clock;
 use certwright_acme::{Server, parse_mac_key};
 use certwright_api::{AnyIssuer, CONDITION_READY, Certificate, ClusterIssuer, Issuer, IssuerKind};
 use certwright_core::account::mac_key_in_secret;
 use certwright_core::reading::Reading;
 use certwright_egress::Egress;
+use certwright_runtime::clock;
 
 /// All issuers of a namespace or of all namespaces, the ClusterIssuers, and findings about those that cannot be read.
 pub(super) async fn all(

@@ -13,8 +13,8 @@ use crate::command::output::harmless;
 use crate::command::{Error, Exit, plain};
 use crate::migrate::adoption::{self, Marks};
 use crate::migrate::{Fitness, GROUP, Outcome, Source};
-use crate::runtime::clock;
 use certwright_api::{ANNOTATION_TAKEN_OVER_FROM, LABEL_SECRET, SECRET_TLS};
+use certwright_runtime::clock;
 
 /// A migration in the cluster.
 pub struct Adoption {

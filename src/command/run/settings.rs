@@ -7,9 +7,9 @@ use clap::{ArgAction, Args};
 
 use crate::command::values::one_of;
 use crate::command::{EgressArgs, causes};
-use crate::runtime::logs::{LogFilter, LogFormat, LogsError};
 use certwright_api::{IssuerKind, SettingDuration};
 use certwright_core::shard::ShardSelector;
+use certwright_runtime::logs::{LogFilter, LogFormat, LogsError};
 use certwright_solver::dns01::NameServer;
 use certwright_solver::http01::PathType;
 

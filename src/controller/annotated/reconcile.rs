@@ -12,10 +12,10 @@ use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::reconciler::{Again, Gathering};
 use crate::controller::retry::retry;
-use crate::runtime::clock::Stopwatch;
 use crate::runtime::metrics::ReconcileOutcome;
 use certwright_core::annotated::{AnnotatedObject, Decision, Plan, Remark, decide, is_surplus, plan};
 use certwright_core::events::Event;
+use certwright_runtime::clock::Stopwatch;
 
 /// Reconciles an Ingress or a Gateway.
 ///

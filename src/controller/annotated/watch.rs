@@ -11,10 +11,10 @@ use crate::controller::cache::{Change, Watches, api, labelled};
 use crate::controller::context::Context;
 use crate::controller::reconcile_queue::ReconcileQueue;
 use crate::controller::reconciler::reconciler;
-use crate::runtime::supervisor::Supervisor;
+use certwright_runtime::supervisor::Supervisor;
 use certwright_solver::http01::HTTP01_LABEL;
 
-/// Whether this name in [`Liveness`](crate::runtime::liveness::Liveness) belongs to a watch of this module.
+/// Whether this name in [`Liveness`](certwright_runtime::liveness::Liveness) belongs to a watch of this module.
 pub fn watches(watched: &str) -> bool {
     ["ingresses", "gateways"].contains(&watched.rsplit('/').next().unwrap_or_default())
 }

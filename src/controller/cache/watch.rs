@@ -14,8 +14,8 @@ use super::held::Held;
 use super::watch_store::{Change, WatchStore};
 use crate::controller::api_server::{ApiServer, PROBES, WORTH_A_WARNING};
 use crate::controller::error;
-use crate::runtime::panics;
 use certwright_core::reading::Reading;
+use certwright_runtime::panics;
 
 /// The page size of lists, where the API server cannot stream them: a page is held in memory as a whole, and an object may have
 /// one and a half megabytes.

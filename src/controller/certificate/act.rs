@@ -9,7 +9,6 @@ use super::work::ReconcileCertificate;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer_record::{IssuerRecord, account_secret};
-use crate::runtime::clock;
 use crate::runtime::metrics::RevocationOutcome;
 use certwright_acme::Account;
 use certwright_core::account::AccountRefusal;
@@ -18,6 +17,7 @@ use certwright_core::issuers;
 use certwright_core::records;
 use certwright_core::reissue::Urgency;
 use certwright_core::revocation::RevocationTask;
+use certwright_runtime::clock;
 
 /// When to retry publishing events.
 const NEWS: SignedDuration = SignedDuration::from_secs(5);

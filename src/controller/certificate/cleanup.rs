@@ -8,10 +8,10 @@ use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::shard::Write;
 use crate::controller::{presenter, secrets};
-use crate::runtime::clock;
 use certwright_api::{FINALIZER, GROUP, VERSION};
 use certwright_core::issuance::{Ending, KeySecret, Leftovers, Outcome};
 use certwright_core::records::Removal;
+use certwright_runtime::clock;
 
 impl ReconcileCertificate {
     /// Removes the leftovers of an issuance that has ended.

@@ -16,13 +16,13 @@ use crate::controller::error::Error;
 use crate::controller::issuer_record::IssuerId;
 use crate::controller::secrets;
 use crate::controller::shard::with_secret;
-use crate::runtime::clock;
 use certwright_api::Certificate;
 use certwright_core::issuance::at_rest_until;
 use certwright_core::ledger::Owner;
 use certwright_core::reissue::SecretView;
 use certwright_core::secret_claim::claimed_by;
 use certwright_core::tls_secret;
+use certwright_runtime::clock;
 
 impl ReconcileCertificate {
     /// Reads the state of the cluster, except for the Certificate's Secrets.

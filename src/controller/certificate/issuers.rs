@@ -7,7 +7,6 @@ use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer::account_of;
 use crate::controller::issuer_record::{AccountSecret, IssuerId, IssuerRecord, account_secret};
-use crate::runtime::clock;
 use certwright_acme::Account;
 use certwright_api::{CONDITION_READY, Certificate, CertificateStatus};
 use certwright_core::account::{AccountRefusal, has_other_terms};
@@ -15,6 +14,7 @@ use certwright_core::conditions::is_true;
 use certwright_core::issuance::{self, Candidate, IssuerView, account_in_status};
 use certwright_core::issuers::{self, Issuers};
 use certwright_core::spec::{InvalidSpec, ValidatedCertificate};
+use certwright_runtime::clock;
 
 /// The issuer in use, and what follows from it.
 pub(super) struct IssuerInUse {

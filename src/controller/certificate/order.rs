@@ -13,7 +13,6 @@ use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer_record::secrets_namespace;
 use crate::controller::presenter::{self, RefusedRoutes};
-use crate::runtime::clock;
 use certwright_acme::{Account, AcmeError, Authorization, Challenge, ChallengeType, NewOrder};
 use certwright_api::{ChallengeStatus, ChallengeWay, CsrSignatureHash, DnsPersist01Solver, IssuerKind};
 use certwright_core::chain_choice::ChainChoice;
@@ -22,6 +21,7 @@ use certwright_core::issuance::{
 };
 use certwright_core::records;
 use certwright_pki::{Chain, SignatureHash, certificate_signing_request};
+use certwright_runtime::clock;
 use certwright_solver::http01::SelfCheck;
 
 /// The number of authorizations of an order that are read concurrently.

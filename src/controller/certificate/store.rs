@@ -13,12 +13,12 @@ use super::work::ReconcileCertificate;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::secrets;
-use crate::runtime::clock;
 use certwright_core::issuance::{KeyOfOrder, Outcome};
 use certwright_core::signing_request::is_for_request;
 use certwright_core::spec::ValidatedCertificate;
 use certwright_core::tls_secret::{self, tls_annotations, tls_data};
 use certwright_pki::{Chain, KeyAlgorithm, KeyEncoding};
+use certwright_runtime::clock;
 
 impl ReconcileCertificate {
     /// Generates the private key of this issuance and stores it.

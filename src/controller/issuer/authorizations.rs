@@ -9,7 +9,6 @@ use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer_record::secrets_namespace;
 use crate::controller::presenter;
-use crate::runtime::clock;
 use crate::runtime::traces::name_of;
 use certwright_acme::Account;
 use certwright_api::{CONDITION_READY, DnsRecordStatus, FINALIZER_ACCOUNT, IssuerKind};
@@ -20,6 +19,7 @@ use certwright_core::conditions::is_true;
 use certwright_core::deletion::Deletion;
 use certwright_core::issuance::Challenged;
 use certwright_core::records::Removal;
+use certwright_runtime::clock;
 
 /// The number of steps after which other issuers with the same account get their turn.
 const TURN: usize = 64;

@@ -10,7 +10,6 @@ use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::issuer_record::account_secret;
 use crate::controller::secrets;
-use crate::runtime::clock;
 use certwright_acme::Account;
 use certwright_api::AcmeIssuer;
 use certwright_core::account::deactivation::{
@@ -19,6 +18,7 @@ use certwright_core::account::deactivation::{
 use certwright_core::account::{Outcome, Undone};
 use certwright_core::deletion::Deletion;
 use certwright_pki::PrivateKey;
+use certwright_runtime::clock;
 
 impl ReconcileIssuer {
     /// Deactivates the account of an issuer that is being deleted, if its policy says so, and releases the issuer in bounded

@@ -4,10 +4,10 @@ use jiff::Timestamp;
 
 use super::records::resolver;
 use crate::controller::context::Context;
-use crate::runtime::clock;
 use certwright_acme::{Account, Challenge};
 use certwright_api::{CnameStrategy, DnsPersist01Solver};
 use certwright_core::persistent_record::{LABEL, Offer, PersistentAccount, PersistentRecord};
+use certwright_runtime::clock;
 
 /// Until when the record for `full_name` proves control to the CA that offers `challenge`; `None` means for ever. Otherwise,
 /// what is wrong, and the record to set.

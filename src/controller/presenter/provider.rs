@@ -13,9 +13,9 @@ use tokio::time::timeout;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::secrets;
-use crate::runtime::clock;
 use certwright_api::{Dns01SecretKeySelector, Dns01Webhook, DnsRecordStatus, OpaqueJson};
 use certwright_core::naming::digest;
+use certwright_runtime::clock;
 use certwright_solver::dns01::{Record, acme_dns, http_request, rfc2136, webhook};
 
 /// How long to wait for a webhook's answer: less than for the API server itself.

@@ -13,11 +13,11 @@ use crate::controller::issuer_record::IssuerId;
 use crate::controller::reconciler::{Again, Gathering};
 use crate::controller::retry::retry;
 use crate::controller::secrets;
-use crate::runtime::clock::Stopwatch;
 use crate::runtime::metrics::ReconcileOutcome;
 use certwright_api::{IssuerKind, SECRET_KEY_TLS_CRT};
 use certwright_core::reading::Readable;
 use certwright_core::signing_request::{IssuerTerms, Seen, Signer, Step, certificate_name, next_step};
+use certwright_runtime::clock::Stopwatch;
 
 const KIND: &str = "CertificateSigningRequest";
 

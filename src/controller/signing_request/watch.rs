@@ -10,10 +10,10 @@ use super::reconcile::{error_policy, reconcile};
 use crate::controller::cache::{Change, Watches, labelled};
 use crate::controller::context::Context;
 use crate::controller::reconciler::reconciler;
-use crate::runtime::supervisor::Supervisor;
 use certwright_core::reading::Readable;
+use certwright_runtime::supervisor::Supervisor;
 
-/// Whether this name in [`Liveness`](crate::runtime::liveness::Liveness) belongs to the watch of this module.
+/// Whether this name in [`Liveness`](certwright_runtime::liveness::Liveness) belongs to the watch of this module.
 pub fn watches(watched: &str) -> bool {
     watched.rsplit('/').next() == Some("certificatesigningrequests")
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::common::{is_issued, ready_through_proxy};
-use certwright::runtime::clock::Stopwatch;
+use certwright_runtime::clock::Stopwatch;
 
 #[tokio::test]
 async fn a_ca_that_takes_long_to_finalize_is_waited_for_as_long_as_the_issuer_says() -> Result<()> {

@@ -6,10 +6,10 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::*;
 use crate::command::check::Level;
-use crate::runtime::clock;
 use certwright_acme::ServerConfig;
 use certwright_api::Issuer;
 use certwright_egress::Egress;
+use certwright_runtime::clock;
 
 const OURS: &str = "https://ca.example/account/1";
 const OTHER: &str = "https://ca.example/account/2";

@@ -13,10 +13,12 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormattedFields, MakeWrit
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
-use tracing_subscriber::{EnvFilter, Layer};
+use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use super::clock;
-use super::traces::TraceLayer;
+
+/// A layer that turns spans into traces.
+pub type TraceLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// The default filter: our own messages, and only warnings of the libraries. We log failed requests of the Kubernetes client
 /// ourselves.
@@ -196,7 +198,7 @@ mod tests {
         assert_eq!(
             Value::Object(line),
             serde_json::json!({
-                "level": "INFO", "target": "certwright::runtime::logs::tests", "message": "certificate stored",
+                "level": "INFO", "target": "certwright_runtime::logs::tests", "message": "certificate stored",
                 "object": "Certificate", "namespace": "web", "name": "inner", "step": "finalize", "attempt": 2,
                 "status": 200, "ready": true,
             })

@@ -5,6 +5,8 @@
 //! replica measures that with its own clock, so clocks need not agree. A write succeeds only on the version that was read, so
 //! two replicas can never both take it.
 
+use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,9 +22,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, info, warn};
 
 use super::clock;
-use super::metrics::{ApiVerb, Metrics};
 use super::supervisor::Ended;
-use certwright_api::ANNOTATION_WATCH_LABEL_SELECTOR;
 
 /// The Lease and the candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,13 +31,30 @@ pub struct Election {
     pub namespace: String,
     /// The name of the Lease, which is created if necessary.
     pub name: String,
-    /// Which objects the leader serves, as an annotation of the Lease.
-    pub selector: String,
+    /// Annotations of the Lease, for people who look at it.
+    pub annotations: BTreeMap<String, String>,
     /// Our identity, which must be unique among replicas. The name of the pod is a good choice: a container that restarts
     /// within its pod leads immediately.
     pub identity: String,
     /// How long the holder may be silent until another replica takes over. The renewal interval is a third of it.
     pub lease_duration: Duration,
+}
+
+/// Who counts what a candidate does.
+pub trait Observer: Debug + Send + Sync {
+    /// The Lease is written.
+    fn writing(&self, write: LeaseWrite);
+    /// The candidate leads, or no longer does.
+    fn leading(&self, leads: bool);
+}
+
+/// How a Lease is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseWrite {
+    /// It is created.
+    Create,
+    /// It is replaced.
+    Update,
 }
 
 impl Election {
@@ -94,14 +111,14 @@ pub struct Leadership {
 impl Leadership {
     /// Enters the election. Must be called within a tokio runtime.
     #[must_use]
-    pub fn start(client: Client, election: Election, metrics: Metrics) -> Self {
+    pub fn start(client: Client, election: Election, observer: Arc<dyn Observer>) -> Self {
         let (sender, leads) = watch::channel(false);
         let api = Api::namespaced(client, &election.namespace);
         let term = CurrentTerm::default();
         let candidate = Candidate {
             api,
             election,
-            metrics,
+            observer,
             leads: sender,
             term: term.clone(),
             held: None,
@@ -169,7 +186,7 @@ impl ElectionError {
 struct Candidate {
     api: Api<Lease>,
     election: Election,
-    metrics: Metrics,
+    observer: Arc<dyn Observer>,
     leads: watch::Sender<bool>,
     term: CurrentTerm,
     held: Option<Held>,
@@ -261,7 +278,7 @@ impl Candidate {
     /// The Lease with us as its holder, from now on.
     fn claim(&self, mut lease: Lease) -> Lease {
         let annotations = lease.metadata.annotations.get_or_insert_default();
-        annotations.insert(ANNOTATION_WATCH_LABEL_SELECTOR.to_owned(), self.election.selector.clone());
+        annotations.extend(self.election.annotations.clone());
         let spec = lease.spec.get_or_insert_default();
         let now = MicroTime(clock::now());
         if spec.holder_identity.as_deref() != Some(&self.election.identity) {
@@ -280,14 +297,14 @@ impl Candidate {
     async fn create(&self) -> Result<Option<Lease>, ElectionError> {
         let metadata = ObjectMeta { name: Some(self.election.name.clone()), ..ObjectMeta::default() };
         let lease = self.claim(Lease { metadata, spec: None });
-        self.metrics.api_written("Lease", ApiVerb::Create);
+        self.observer.writing(LeaseWrite::Create);
         let created = self.api.create(&PostParams::default(), &lease).await;
         unless_outrun(created, &[409], ElectionError::Create)
     }
 
     /// `None` if somebody else has written or deleted the Lease since it was read.
     async fn write(&self, lease: Lease) -> Result<Option<Lease>, ElectionError> {
-        self.metrics.api_written("Lease", ApiVerb::Update);
+        self.observer.writing(LeaseWrite::Update);
         let written = self.api.replace(&self.election.name, &PostParams::default(), &lease).await;
         unless_outrun(written, &[404, 409], ElectionError::Write)
     }
@@ -338,7 +355,7 @@ impl Candidate {
 
     fn announce(&self, leads: bool) {
         self.leads.send_replace(leads);
-        self.metrics.leading(leads);
+        self.observer.leading(leads);
     }
 
     /// Logs once that the API server rejects our requests, and once that it no longer does. An API server that does not answer

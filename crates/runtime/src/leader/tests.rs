@@ -11,6 +11,14 @@ use axum::routing::{get, post};
 
 use super::*;
 
+#[derive(Debug)]
+struct Unobserved;
+
+impl Observer for Unobserved {
+    fn writing(&self, _: LeaseWrite) {}
+    fn leading(&self, _: bool) {}
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_first_replica_leads_and_the_second_stands_by() {
     let api = FakeApi::default();
@@ -242,11 +250,11 @@ impl FakeApi {
         let election = Election {
             namespace: "system".into(),
             name: "operator".into(),
-            selector: String::new(),
+            annotations: BTreeMap::new(),
             identity: identity.into(),
             lease_duration: Duration::from_secs(15),
         };
-        let leadership = Leadership::start(Client::new(router, "system"), election, Metrics::default());
+        let leadership = Leadership::start(Client::new(router, "system"), election, Arc::new(Unobserved));
         Replica { leads: leadership.watch(), leadership }
     }
 

@@ -1,0 +1,4 @@
+//! `certwright-dns`: a DNS provider webhook for Certwright and cert-manager.
+
+pub mod challenge;
+pub mod service;
