@@ -24,11 +24,10 @@ MUTANTS := $(CACHE)/cargo/cargo-mutants-$(MUTANTS_VERSION)
 IMAGE_PROFILE ?= release
 IMAGE_TARGET ?= $(shell rustc --print host-tuple)
 IMAGE_SOURCE ?=
-# What the image is made from. tests/it/image.rs reads this line, too.
-IMAGE_INPUTS := Cargo.lock Cargo.toml LICENSE Makefile crates deploy/base/rbac.yaml deploy/certificate-signing-requests/rbac.yaml docs/troubleshooting.md image src
+# What the images are made from. tests/it/image.rs reads this line, too.
+IMAGE_INPUTS := Cargo.lock Cargo.toml LICENSE Makefile crates deploy/base/rbac.yaml deploy/certificate-signing-requests/rbac.yaml docs/troubleshooting.md image src webhooks
 VERSION := $(shell sed -n '/^version = /{ s/.*"\(.*\)"/\1/p; q }' Cargo.toml)
-IMAGE := $(TARGET)/image/certwright-$(VERSION)-oci.tar
-SBOM := $(TARGET)/image/certwright-$(VERSION).cdx.json
+IMAGES := $(TARGET)/image
 
 .DEFAULT_GOAL := help
 
@@ -78,23 +77,28 @@ tools: need-cargo ## Build what the tests need: Kubernetes, etcd, ACME servers, 
 IMAGE_BUILD = $(CACHE)/image/$(shell { rustc --version --verbose; cat Cargo.lock; } | sha256sum | cut -c1-12)
 
 .PHONY: image
-image: need-cargo $(CYCLONEDX)/bin/cargo-cyclonedx ## Write the operator's image, an OCI archive, without Docker
+image: need-cargo $(CYCLONEDX)/bin/cargo-cyclonedx ## Write the images, OCI archives, without Docker
 	RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo" \
-		$(CARGO) build --target-dir $(IMAGE_BUILD) --profile $(IMAGE_PROFILE) --locked --package certwright --bin certwright --target $(IMAGE_TARGET)
+		$(CARGO) build --target-dir $(IMAGE_BUILD) --profile $(IMAGE_PROFILE) --locked --target $(IMAGE_TARGET) \
+		--package certwright --bin certwright --package certwright-dns --bin certwright-dns
 	$(CARGO) build $(BUILD) --bins
-	mkdir -p $(dir $(SBOM))
+	mkdir -p $(IMAGES)
 	$(of-last-commit) $(CYCLONEDX)/bin/cargo-cyclonedx cyclonedx --quiet --format json --target $(IMAGE_TARGET) \
 		--override-filename certwright-sbom
-	sed 's|$(CURDIR)|/certwright|g' certwright-sbom.json > $(SBOM)
+	sed 's|$(CURDIR)|/certwright|g' certwright-sbom.json > $(IMAGES)/certwright-$(VERSION).cdx.json
+	sed 's|$(CURDIR)|/certwright|g' webhooks/dns/certwright-sbom.json > $(IMAGES)/certwright-dns-$(VERSION).cdx.json
 	rm -f certwright-sbom.json */certwright-sbom.json */*/certwright-sbom.json
-	$(of-last-commit) $(TARGET)/debug/certwright-image write --version $(VERSION) --output $(IMAGE) --sbom $(SBOM) \
-		--program $(IMAGE_BUILD)/$(IMAGE_TARGET)/$(IMAGE_PROFILE)/certwright \
-		--revision "$(image-revision)" $(if $(IMAGE_SOURCE),--source $(IMAGE_SOURCE))
+	for program in certwright certwright-dns; do \
+		$(of-last-commit) $(TARGET)/debug/certwright-image write $$program --version $(VERSION) \
+			--output $(IMAGES)/$$program-$(VERSION)-oci.tar --sbom $(IMAGES)/$$program-$(VERSION).cdx.json \
+			--program $(IMAGE_BUILD)/$(IMAGE_TARGET)/$(IMAGE_PROFILE)/$$program \
+			--revision "$(image-revision)" $(if $(IMAGE_SOURCE),--source $(IMAGE_SOURCE)) || exit 1; \
+	done
 
-# The commit, and whether what the image is made from has been changed since.
+# The commit, and whether what the images are made from has been changed since.
 image-revision = $$(git rev-parse HEAD)$$(test -z "$$(git status --porcelain -- $(IMAGE_INPUTS))" || echo -dirty)
 
-# The time that everything in the image has.
+# The time that everything in the images has.
 of-last-commit = SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct)
 
 $(CYCLONEDX)/bin/cargo-cyclonedx:
@@ -107,7 +111,7 @@ demo: tools ## Issue a certificate in a new cluster, and keep it running; ONCE=1
 	$(CLUSTER) demo
 
 .PHONY: bench
-bench: need-cargo ## Measure the operator under load, RUNS times (3)
+bench: need-cargo ## Measure the operator under load, RUNS times (3); SCENARIOS selects some
 	$(CARGO) build --workspace --bins --release
 	$(TARGET)/release/cluster bench
 
@@ -150,8 +154,9 @@ crds: need-cargo ## Write crds/ anew from crates/api
 		'match($$0, /  name: [a-z]+/) { printf "%s", $$0 > ("crds/" substr($$0, RSTART + 8, RLENGTH - 8) ".yaml") }'
 
 .PHONY: reference
-reference: need-cargo ## Write docs/api-reference.md, and the remedies in docs/troubleshooting.md, anew
+reference: need-cargo ## Write docs/api-reference.md, the remedies in docs/troubleshooting.md, and docs/dns-providers.md anew
 	CERTWRIGHT_WRITE_DOCS=1 $(CARGO) test $(BUILD) --test it reference::
+	CERTWRIGHT_WRITE_DOCS=1 $(CARGO) test $(BUILD) --test documentation
 
 .PHONY: features
 features: tools ## Write the table of docs/ca-features.md anew, from what CAs do
@@ -162,7 +167,7 @@ features: tools ## Write the table of docs/ca-features.md anew, from what CAs do
 .PHONY: chart
 chart: tools ## Write anew what is made from the Helm chart: renderings, the table of values
 	$(CARGO) test $(BUILD) --no-run --test it
-	CERTWRIGHT_WRITE_DOCS=1 $(CLUSTER) exec -- $(CARGO) test --offline $(BUILD) --test it chart::
+	CERTWRIGHT_WRITE_DOCS=1 $(CLUSTER) exec -- $(CARGO) test --offline $(BUILD) --test it -- chart:: chart_dns::
 
 .PHONY: clean
 clean: ## Remove what cargo built; built tools stay in the cache

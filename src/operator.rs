@@ -19,7 +19,8 @@ use crate::controller::api_server::ApiServer;
 use crate::controller::cache::{Cache, WatchHandler};
 use crate::controller::watch_handlers::WatchHandlers;
 use crate::controller::{
-    AnnotationsConfig, Config, Context, ResponderPorts, ledger_key, run, wake_whoever_failed,
+    AmbientCredentials, AnnotationsConfig, Config, Context, ResponderPorts, ledger_key, run,
+    wake_whoever_failed,
 };
 use crate::runtime::health::{self, HealthError, Readiness, Vitals};
 use crate::runtime::metrics::{Metrics, PerCertificate};
@@ -38,7 +39,7 @@ use certwright_solver::tls_alpn01::{self, ResponderSetupError};
 const WATCHES: &str = "the watches to list all objects";
 
 /// Challenge requests come from a handful of a CA's servers, but anybody can send one.
-const RESPONDER: Limits = Limits { connections: 512, headers: 8 * 1024 };
+const RESPONDER: Limits = Limits { connections: 512, headers: 8 * 1024, keep_alive: None };
 
 /// Why the operator could not start, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -290,6 +291,11 @@ pub(crate) fn config(settings: &Run, responder_ports: ResponderPorts) -> Config 
         propagation_check: match settings.dns01_recursive_nameservers_only {
             true => PropagationCheck::Recursive,
             false => PropagationCheck::Authoritative,
+        },
+        dns_webhook_group: settings.dns_webhook_group.clone(),
+        ambient_credentials: AmbientCredentials {
+            cluster_issuers: settings.cluster_issuer_ambient_credentials,
+            issuers: settings.issuer_ambient_credentials,
         },
         orders_per_account: settings.orders_per_account,
         duplicate_certificate_limit: settings.duplicate_certificate_limit,

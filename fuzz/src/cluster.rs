@@ -23,6 +23,7 @@ use certwright_core::renewal::{RenewalInfoPolling, Windows};
 use certwright_core::spec::{ValidatedCertificate, is_dns_name};
 use certwright_core::{allow, disposition, kstatus, records, revocation};
 use certwright_pki::{KeyAlgorithm, SignatureHash, certificate_signing_request};
+use certwright_solver::dns01::services;
 use certwright_solver::http01::{Acceptance, HttpRoute, acceptance};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
@@ -273,6 +274,10 @@ pub fn issuer(data: &[u8]) {
         let subject =
             certwright_pki::Subject { dns_names: vec!["www.example.com".to_owned()], ..Default::default() };
         let _ = allow::check(rules, "shop", &BTreeMap::new(), &subject).map_err(|error| refusal(&error));
+    }
+    for dns01 in spec.solvers.iter().filter_map(|solver| solver.dns01.as_ref()) {
+        let _ = services::webhook(&dns01.services, services::DEFAULT_GROUP);
+        let _ = services::secrets(&dns01.services);
     }
     let account = status.acme.as_ref().map(|acme| Recorded {
         url: acme.uri.clone(),

@@ -2,8 +2,8 @@
 //! each time.
 
 mod archive;
+pub mod contents;
 mod layer;
-pub mod operator;
 mod program;
 
 pub use archive::Image;

@@ -1,15 +1,15 @@
-//! `certwright-image`: writes the operator's image as an OCI archive. `make image` calls it.
+//! `certwright-image`: writes an image as an OCI archive. `make image` calls it for each program.
 
 use std::{fs, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, Result};
 use certwright_image::{
     Program,
-    operator::{self, Build},
+    contents::{self, Build, Which},
 };
 use clap::{Parser, Subcommand};
 
-/// Writes the operator's image as an OCI archive.
+/// Writes an image as an OCI archive.
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -26,7 +26,10 @@ enum Task {
 
 #[derive(clap::Args)]
 struct Write {
-    /// The operator, linked statically.
+    /// Which image.
+    #[arg(value_enum)]
+    which: Which,
+    /// The program, linked statically.
     #[arg(long)]
     program: PathBuf,
     /// Its bill of materials, in CycloneDX's JSON.
@@ -53,7 +56,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Write(write) => run(*write),
         Task::Roots => {
-            print!("{}", operator::roots());
+            print!("{}", contents::roots());
             Ok(())
         }
     };
@@ -77,7 +80,7 @@ fn run(write: Write) -> Result<()> {
         source: write.source,
         bill_of_materials: write.sbom.as_ref().map(read).transpose()?,
     };
-    operator::image(program, build).write(&write.output)?;
+    contents::image(write.which, program, build).write(&write.output)?;
     let megabytes = fs::metadata(&write.output)?.len() as f64 / 1e6;
     println!("{} ({megabytes:.1} MB)", write.output.display());
     Ok(())

@@ -1,6 +1,7 @@
 //! `certwright check`: checks everything that an issuance needs. Each line has a result, and what to do about a problem.
 
 mod caa;
+mod certwright_dns;
 mod install;
 mod issuers;
 mod names;
@@ -103,6 +104,7 @@ impl Check {
         };
         if unread.is_empty() || !issuers.is_empty() {
             report.add(issuers::findings(&cluster, &issuers, &self.operator_namespace).await)?;
+            report.add(certwright_dns::finding(&cluster, &issuers, &operator).await.into_iter().collect())?;
         }
         report.add(unread)?;
         if !shards.is_empty() {

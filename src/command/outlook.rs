@@ -140,7 +140,7 @@ fn looks_again(awaited: &str) -> &'static str {
         reason::PASSWORD_NOT_FOUND | reason::SECRET_NOT_OURS | reason::SECRET_CLAIMED => {
             "checks again at least once a minute"
         }
-        reason::PRESENTING | reason::VALIDATING | reason::FINALIZING => {
+        reason::PRESENTING | reason::DNS_WEBHOOK_UNAVAILABLE | reason::VALIDATING | reason::FINALIZING => {
             "checks again at least every five minutes"
         }
         reason::PROPAGATION => {

@@ -69,6 +69,10 @@ pub struct Config {
     pub recursive_nameservers: Vec<NameServer>,
     /// Which name servers must have a TXT record before the CA is told, unless the solver sets it.
     pub propagation_check: PropagationCheck,
+    /// The API group that `certwright-dns` serves.
+    pub dns_webhook_group: String,
+    /// Which issuers' providers may use ambient credentials.
+    pub ambient_credentials: AmbientCredentials,
     /// The allowed destinations of connections that tenants can cause.
     pub egress: Rules,
     /// How the paths of temporary Ingresses are matched.
@@ -88,6 +92,25 @@ pub struct Config {
     pub annotations: AnnotationsConfig,
     /// Whether CertificateSigningRequests are served.
     pub certificate_signing_requests: bool,
+}
+
+/// Which issuers' providers may use credentials that no Secret of theirs has, such as those of a cloud's nodes.
+#[derive(Clone, Copy, Debug)]
+pub struct AmbientCredentials {
+    /// ClusterIssuers.
+    pub cluster_issuers: bool,
+    /// Issuers.
+    pub issuers: bool,
+}
+
+impl AmbientCredentials {
+    /// Whether those of an issuer of this kind may.
+    pub fn may_use(self, kind: IssuerKind) -> bool {
+        match kind {
+            IssuerKind::ClusterIssuer => self.cluster_issuers,
+            IssuerKind::Issuer => self.issuers,
+        }
+    }
 }
 
 /// Ports on which challenges are answered.

@@ -57,7 +57,7 @@ pub mod unreadable;
 pub mod watch_handlers;
 mod work_queue;
 
-pub use context::{AnnotationsConfig, Config, Context, ResponderPorts};
+pub use context::{AmbientCredentials, AnnotationsConfig, Config, Context, ResponderPorts};
 pub use retry::wake_whoever_failed;
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod provider;
 mod records;
 mod route;
 mod services;
+mod webhook;
 
 use std::collections::BTreeSet;
 

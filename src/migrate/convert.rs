@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::fields::{self, Fields, Note, What};
 use super::object::{GROUP, Source, VERSION};
+use super::services;
 use certwright_api::{CertificateSpec, ClusterIssuerSpec};
 use certwright_core::spec::ValidatedCertificate;
 
@@ -85,16 +86,18 @@ fn issuer(object: &Value) -> Outcome {
         return left(object, Vec::new(), why);
     }
     let (mut taken, mut notes) = take(fields::ISSUER, object);
+    notes.extend(services::needs(object));
     notes.extend(needs_no_provider(object));
-    let lost = drop_lost_solvers(&mut taken);
+    let lost = drop_lost_solvers(&mut taken, object);
     if let Err(error) = serde_json::from_value::<ClusterIssuerSpec>(taken["spec"].clone()) {
         return left(object, notes, format!("Its spec cannot be read: {error}. Correct it, and try again."));
     }
     let fitness = match lost.is_empty() {
         true => Fitness::TakenOver,
         false => Fitness::Incomplete(format!(
-            "{} left out, since the provider is not supported: {}. Install a webhook for the provider, and create an issuer \
-             of this name yourself. Until it exists, --adopt leaves this issuer and its Certificates with cert-manager.",
+            "{} left out, since the provider or its settings are not supported: {}. Create an issuer of this name yourself, \
+             with other settings or a webhook for the provider. Until it exists, --adopt leaves this issuer and its Certificates \
+             with cert-manager.",
             if lost.len() == 1 { "A solver is" } else { "Solvers are" },
             lost.join(", ")
         )),
@@ -121,18 +124,24 @@ fn needs_no_provider(issuer: &Value) -> Option<Note> {
     })
 }
 
-/// Removes the solvers that can no longer prove control of a name, and returns their paths.
-fn drop_lost_solvers(issuer: &mut Value) -> Vec<String> {
+/// Removes the solvers that can no longer prove control of a name, and returns their paths. What could not be taken over from
+/// `original` would have changed what a solver does.
+fn drop_lost_solvers(issuer: &mut Value, original: &Value) -> Vec<String> {
     let Some(solvers) = issuer.pointer_mut("/spec/acme/solvers").and_then(Value::as_array_mut) else {
         return Vec::new();
     };
-    let proves = |solver: &Value| {
+    let originals = &original["spec"]["acme"]["solvers"];
+    let proves = |(index, solver): (usize, &Value)| {
         let has = |way: &str, names: &[&str]| names.iter().any(|name| solver[way][name].is_object());
-        has("http01", &["ingress", "gatewayHTTPRoute"]) || has("dns01", &["webhook", "rfc2136", "acmeDNS"])
+        has("http01", &["ingress", "gatewayHTTPRoute"])
+            || has("dns01", &["webhook", "rfc2136", "acmeDNS"])
+            || has("dns01", &services::NAMES) && services::refused(&originals[index]).is_none()
     };
-    let lost = solvers.iter().enumerate().filter(|(_, solver)| !proves(solver));
+    let proving: Vec<bool> = solvers.iter().enumerate().map(proves).collect();
+    let lost = proving.iter().enumerate().filter(|(_, proves)| !**proves);
     let lost = lost.map(|(index, _)| format!("spec.acme.solvers[{index}]")).collect();
-    solvers.retain(proves);
+    let mut proving = proving.into_iter();
+    solvers.retain(|_| proving.next() == Some(true));
     lost
 }
 

@@ -77,8 +77,6 @@ const fn bookkeeping(path: &'static str) -> Fields {
 }
 
 const NO_PODS: &str = "There are no solver pods: the operator itself answers.";
-const NO_CLOUD: &str = "The operator has no built-in support for cloud providers. Install a webhook for the provider, and \
-                        name it in dns01.webhook of an issuer of this name.";
 const NOT_ACME: &str =
     "Certwright has only ACME issuers. Leave this one, and what it issues, with cert-manager.";
 const SUBJECT: &str = "The CA sets what it has on file for the account (OV, EV), or nothing (DV).";
@@ -195,9 +193,40 @@ pub const ISSUER: &[Fields] = &[
     ),
     same("spec.acme.solvers[].dns01.webhook.solverName"),
     same("spec.acme.solvers[].dns01.webhook.config.*"),
+    same("spec.acme.solvers[].dns01.akamai.serviceConsumerDomain"),
+    same("spec.acme.solvers[].dns01.akamai.clientTokenSecretRef.{name,key}"),
+    same("spec.acme.solvers[].dns01.akamai.clientSecretSecretRef.{name,key}"),
+    same("spec.acme.solvers[].dns01.akamai.accessTokenSecretRef.{name,key}"),
+    same("spec.acme.solvers[].dns01.azureDNS.{subscriptionID,resourceGroupName,hostedZoneName,zoneType}"),
+    same("spec.acme.solvers[].dns01.azureDNS.{tenantID,clientID}"),
+    same("spec.acme.solvers[].dns01.azureDNS.clientSecretSecretRef.{name,key}"),
+    same("spec.acme.solvers[].dns01.azureDNS.managedIdentity.{clientID,resourceID,tenantID}"),
+    depends(
+        "spec.acme.solvers[].dns01.azureDNS.environment",
+        "Taken over. A solver with `AzureGermanCloud`, which no longer exists, is left out.",
+        values::azure_environment,
+    ),
+    same("spec.acme.solvers[].dns01.cloudDNS.{project,hostedZoneName}"),
+    same("spec.acme.solvers[].dns01.cloudDNS.serviceAccountSecretRef.{name,key}"),
+    same("spec.acme.solvers[].dns01.cloudflare.email"),
+    same("spec.acme.solvers[].dns01.cloudflare.apiTokenSecretRef.{name,key}"),
     nothing(
-        "spec.acme.solvers[].dns01.{akamai,azureDNS,cloudDNS,cloudflare,digitalocean,route53}.*",
-        NO_CLOUD,
+        "spec.acme.solvers[].dns01.cloudflare.apiKeySecretRef.*",
+        "The API key of a whole Cloudflare account is not supported, and the solver is left out. Create an API token with the \
+         permission Zone / DNS / Edit, and set apiTokenSecretRef.",
+    ),
+    same("spec.acme.solvers[].dns01.digitalocean.tokenSecretRef.{name,key}"),
+    same("spec.acme.solvers[].dns01.route53.{region,role,hostedZoneID,accessKeyID}"),
+    same("spec.acme.solvers[].dns01.route53.accessKeyIDSecretRef.{name,key}"),
+    depends(
+        "spec.acme.solvers[].dns01.route53.secretAccessKeySecretRef.*",
+        "Taken over, unless the name is empty.",
+        values::named_secret,
+    ),
+    nothing(
+        "spec.acme.solvers[].dns01.route53.auth.*",
+        "The operator does not request tokens of other service accounts, and the solver is left out. Give the service account of \
+         certwright-dns the role (IRSA or EKS Pod Identity), and remove auth.",
     ),
     nothing(
         "spec.acme.solvers[].waitInsteadOfSelfCheck",

@@ -9,6 +9,7 @@ mod convert;
 pub mod fields;
 mod object;
 mod report;
+mod services;
 mod values;
 
 pub use convert::{Fitness, Outcome, convert};

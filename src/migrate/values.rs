@@ -126,6 +126,20 @@ pub fn usages(value: &Value) -> Adapted {
     }
 }
 
+pub fn azure_environment(value: &Value) -> Adapted {
+    match value.as_str() {
+        Some("AzureGermanCloud") => Adapted::Gone("AzureGermanCloud was shut down in 2021.".to_owned()),
+        _ => Adapted::Same,
+    }
+}
+
+pub fn named_secret(value: &Value) -> Adapted {
+    match value["name"].as_str().unwrap_or_default() {
+        "" => Adapted::Gone("It names no Secret.".to_owned()),
+        _ => Adapted::Same,
+    }
+}
+
 pub fn only_empty(value: &Value) -> Adapted {
     match value.as_array().is_some_and(Vec::is_empty) {
         true => Adapted::Same,

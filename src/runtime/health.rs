@@ -33,7 +33,7 @@ use certwright_runtime::server::{Limits, serve};
 use certwright_runtime::{api_server, clock};
 
 /// A kubelet and two Prometheus servers need three connections.
-const LIMITS: Limits = Limits { connections: 64, headers: 16 * 1024 };
+const LIMITS: Limits = Limits { connections: 64, headers: 16 * 1024, keep_alive: None };
 
 /// What the port exposes.
 #[derive(Clone, Debug, Default)]

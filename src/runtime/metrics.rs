@@ -4,14 +4,14 @@ mod certificates;
 mod durations;
 mod issuers;
 mod labels;
-mod process;
+mod leadership;
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use certwright_runtime::leader::{LeaseWrite, Observer};
+use certwright_runtime::process_metrics::Process;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -25,7 +25,6 @@ pub use self::certificates::{CertificateFacts, PerCertificate};
 use self::durations::{Durations, durations};
 use self::issuers::Issuers;
 pub use self::labels::{ApiVerb, Part, ReconcileOutcome, RevocationOutcome};
-use self::process::Process;
 
 /// The content type of what [`Metrics::encode`] writes.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -383,20 +382,6 @@ struct Watched {
 struct UnreadableObjects {
     kind: String,
     part: &'static str,
-}
-
-impl Observer for Metrics {
-    fn writing(&self, write: LeaseWrite) {
-        let verb = match write {
-            LeaseWrite::Create => ApiVerb::Create,
-            LeaseWrite::Update => ApiVerb::Update,
-        };
-        self.api_written("Lease", verb);
-    }
-
-    fn leading(&self, leads: bool) {
-        self.0.leader.set(leads.into());
-    }
 }
 
 #[cfg(test)]

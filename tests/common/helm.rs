@@ -23,8 +23,14 @@ pub fn chart() -> PathBuf {
 
 /// A copy of the chart for any version of Kubernetes: an API server built with `go build` does not know its own version.
 pub fn for_this_api_server(copy: &Path) -> Result<String> {
+    copy_for_this_api_server(&chart(), copy)
+}
+
+/// The same of any chart.
+pub fn copy_for_this_api_server(chart: &Path, copy: &Path) -> Result<String> {
     let copy = copy.display().to_string();
-    run("cp", &["--recursive", "--dereference", &chart().display().to_string(), &copy])?;
+    run("rm", &["--recursive", "--force", &copy])?;
+    run("cp", &["--recursive", "--dereference", &chart.display().to_string(), &copy])?;
     let file = format!("{copy}/Chart.yaml");
     let text = std::fs::read_to_string(&file)?;
     std::fs::write(

@@ -5,6 +5,7 @@ pub mod accounts;
 pub mod annotations;
 pub mod api;
 pub mod cas;
+pub mod certwright_dns;
 pub mod crash;
 pub mod dns;
 pub mod fault_cells;

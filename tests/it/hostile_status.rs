@@ -232,6 +232,7 @@ async fn limits(ns: &TestNamespace) -> Result<()> {
     let update = |server: &str, other: &str| json!({ "dns01": { "rfc2136": { "nameserver": server }, "propagation": { "nameservers": [other] } } });
     let webhook = |group: &str| json!({ "dns01": { "webhook": { "groupName": group, "solverName": "x" } } });
     let acme_dns = json!({ "dns01": { "acmeDNS": { "host": "https://evil.example.com", "accountSecretRef": { "name": "x" } } } });
+    let service = json!({ "dns01": { "digitalocean": { "tokenSecretRef": { "name": "x", "key": "x" } } } });
     let (one, other) = ("ns1.example.com:53", "192.0.2.1");
     let refused = [
         (
@@ -245,6 +246,7 @@ async fn limits(ns: &TestNamespace) -> Result<()> {
         (CA, update(other, one), "the name server 192.0.2.1 is not allowed"),
         (CA, update(one, other), "propagation.nameservers has 192.0.2.1"),
         (CA, webhook("evil.example.com"), "the webhook evil.example.com"),
+        (CA, service, "the webhook dns.certwright.dev is not allowed here"),
     ];
     // A policy takes effect a moment after it was applied.
     let in_force = async {

@@ -1,4 +1,4 @@
-//! The result of `make image`: the operator and nothing that it does not need.
+//! The results of `make image`: each program and nothing that it does not need.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use certwright_cluster::node::operator_archive;
+use certwright_cluster::node::{archive_of, operator_archive};
 use flate2::read::GzDecoder;
 use serde_json::Value;
 
@@ -15,9 +15,26 @@ const MEGABYTE: u64 = 1_000_000;
 
 #[test]
 fn the_image_is_small() -> Result<()> {
-    let size = fs::metadata(operator_archive()?)?.len();
-    ensure!(size < 25 * MEGABYTE, "the archive has {size} bytes");
+    for archive in [operator_archive()?, archive_of("certwright-dns")?] {
+        let size = fs::metadata(&archive)?.len();
+        ensure!(size < 25 * MEGABYTE, "{} has {size} bytes", archive.display());
+    }
     Ok(())
+}
+
+#[test]
+fn the_dns_webhook_has_an_image_of_the_same_form() -> Result<()> {
+    let (operator, webhook) = (Image::read()?, Image::read_from(&archive_of("certwright-dns")?)?);
+    let renamed = |name: &String| name.replace("certwright-dns", "certwright");
+    let files = webhook.files()?;
+    assert_eq!(Vec::from_iter(files.keys().map(renamed)), Vec::from_iter(operator.files()?.into_keys()));
+    assert_eq!(webhook.config["config"]["User"], "65532:65532");
+    assert_eq!(webhook.config["config"]["Entrypoint"], serde_json::json!(["/certwright-dns"]));
+    let revision = "/config/Labels/org.opencontainers.image.revision";
+    assert_eq!(webhook.config.pointer(revision), operator.config.pointer(revision));
+    let bill: Value = serde_json::from_slice(&files["usr/share/doc/certwright-dns/sbom.cdx.json"])?;
+    assert_eq!(bill["metadata"]["component"]["name"], "certwright-dns");
+    no_path_of_the_machine(&files["certwright-dns"])
 }
 
 #[test]
@@ -114,9 +131,13 @@ fn the_bill_of_materials_names_what_the_operator_is_made_of() -> Result<()> {
 #[test]
 fn no_path_of_the_machine_that_built_it_is_in_the_operator() -> Result<()> {
     let files = Image::read()?.files()?;
-    let operator = String::from_utf8_lossy(&files["certwright"]).into_owned();
+    no_path_of_the_machine(&files["certwright"])
+}
+
+fn no_path_of_the_machine(program: &[u8]) -> Result<()> {
+    let program = String::from_utf8_lossy(program).into_owned();
     for path in [env!("CARGO_MANIFEST_DIR"), "/.cargo/registry/"] {
-        ensure!(!operator.contains(path), "{path} is in it");
+        ensure!(!program.contains(path), "{path} is in it");
     }
     Ok(())
 }
@@ -149,8 +170,11 @@ struct Image {
 
 impl Image {
     fn read() -> Result<Self> {
-        let path = operator_archive()?;
-        let archive = fs::read(&path)
+        Self::read_from(&operator_archive()?)
+    }
+
+    fn read_from(path: &Path) -> Result<Self> {
+        let archive = fs::read(path)
             .with_context(|| format!("no image in {}; make it by `make image`", path.display()))?;
         let mut archive = unpack(&archive)?;
         let index: Value = serde_json::from_slice(&archive["index.json"])?;

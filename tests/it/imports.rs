@@ -12,8 +12,10 @@ use crate::common::markdown::collect;
 fn no_two_files_depend_on_each_other() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders = vec![PathBuf::from("src")];
-    for entry in fs::read_dir(root.join("crates"))? {
-        folders.push(Path::new("crates").join(entry?.file_name()).join("src"));
+    for members in ["crates", "webhooks"] {
+        for entry in fs::read_dir(root.join(members))? {
+            folders.push(Path::new(members).join(entry?.file_name()).join("src"));
+        }
     }
     for folder in folders {
         let mut paths = Vec::new();

@@ -290,7 +290,8 @@ async fn what_is_printed_is_taken_by_the_api_server_and_what_is_left_out_is_told
         let told = std::fs::read_to_string(&report)?;
         for line in [
             "Issuer ca: INCOMPLETE. A solver is left out",
-            "left out  spec.acme.solvers[1].dns01.route53: The operator has no built-in support for cloud providers",
+            "left out  spec.acme.solvers[1].dns01.route53.auth: The operator does not request tokens of other service accounts",
+            "changed   spec.acme.solvers[3].dns01.digitalocean: certwright-dns changes the records: install it, and let it read Secret do",
             "Certificate www: INCOMPLETE. Its issuer, Issuer ca, lacks a solver.",
             "left out  spec.subject: The CA sets",
             "Issuer root: NOT TAKEN OVER. It is an issuer of the type selfSigned",
@@ -327,8 +328,9 @@ spec:
     privateKeySecretRef: { name: account }
     solvers:
       - http01: { ingress: { ingressClassName: nginx, podTemplate: { spec: { nodeSelector: { a: b } } } } }
-      - { selector: { dnsZones: [example.com] }, dns01: { route53: { region: eu-west-1 } } }
+      - { selector: { dnsZones: [example.com] }, dns01: { route53: { region: eu-west-1, auth: { kubernetes: { serviceAccountRef: { name: dns } } } } } }
       - { dns01: { webhook: { groupName: acme.example.com, solverName: dns, config: { zone: a } } } }
+      - { selector: { dnsZones: [example.net] }, dns01: { digitalocean: { tokenSecretRef: { name: do, key: token } } } }
 ---
 apiVersion: cert-manager.io/v1
 kind: Certificate

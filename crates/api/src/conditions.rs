@@ -246,6 +246,8 @@ pub mod certificate_reason {
         REHEARSED = "Rehearsed";
         /// The rehearsal issuer cannot be used, so the first issuer is asked again. Events only.
         REHEARSAL_SKIPPED = "RehearsalSkipped";
+        /// `certwright-dns`, which the solver needs, is not installed, does not answer, or may not be called; the operator retries.
+        DNS_WEBHOOK_UNAVAILABLE = "DNSWebhookUnavailable";
     }
 }
 

@@ -3,10 +3,10 @@
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::base64::PemBundle;
 use crate::bounds::{self, MAX_URL};
+use crate::dns_services::Dns01Services;
 use crate::duration::{DeletionTimeout, PropagationTimeout, RequestTimeout};
 use crate::opaque_json::OpaqueJson;
 use crate::schema;
@@ -17,7 +17,7 @@ use crate::schema;
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("[has(self.webhook), has(self.httpRequest), has(self.rfc2136), has(self.acmeDNS), has(self.akamai), has(self.azureDNS), has(self.cloudDNS), has(self.cloudflare), has(self.digitalocean), has(self.route53)].filter(x, x).size() == 1")
-        .message("dns01: set exactly one of webhook, httpRequest, rfc2136 and acmeDNS"),
+        .message("dns01: set exactly one of webhook, httpRequest, rfc2136, acmeDNS, akamai, azureDNS, cloudDNS, cloudflare, digitalocean and route53"),
     validation = Rule::new("self.?label.orValue('Standard') != 'Account' || self.?httpRequest.?mode.orValue('') != 'RAW'")
         .message("dns01.label: a provider in mode RAW chooses the name of the record itself, which is that of dns-01; leave out label or httpRequest.mode"),
 )]
@@ -51,9 +51,9 @@ pub struct Dns01Solver {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "DeletionTimeout::schema")]
     pub cleanup_timeout: Option<DeletionTimeout>,
-    /// Providers of cert-manager that are not supported.
+    /// The DNS services that cert-manager has built in.
     #[serde(flatten)]
-    pub unsupported: UnsupportedDns01Providers,
+    pub services: Dns01Services,
 }
 
 /// The name of the record.
@@ -252,40 +252,4 @@ pub enum PropagationCheck {
     Authoritative,
     /// The recursive servers.
     Recursive,
-}
-
-/// Providers of cert-manager that are not supported. Each is rejected by its own rule.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct UnsupportedDns01Providers {
-    /// Not supported: Certwright contains no code for cloud DNS providers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::object")]
-    #[x_kube(validation = Rule::new("false").message("dns01.akamai: Certwright contains no code for cloud DNS providers; install a webhook for the provider and set dns01.webhook"))]
-    pub akamai: Option<Value>,
-    /// Not supported: Certwright contains no code for cloud DNS providers.
-    #[serde(default, skip_serializing_if = "Option::is_none", rename = "azureDNS")]
-    #[schemars(schema_with = "schema::object")]
-    #[x_kube(validation = Rule::new("false").message("dns01.azureDNS: Certwright contains no code for cloud DNS providers; install a webhook for the provider and set dns01.webhook"))]
-    pub azure_dns: Option<Value>,
-    /// Not supported: Certwright contains no code for cloud DNS providers.
-    #[serde(default, skip_serializing_if = "Option::is_none", rename = "cloudDNS")]
-    #[schemars(schema_with = "schema::object")]
-    #[x_kube(validation = Rule::new("false").message("dns01.cloudDNS: Certwright contains no code for cloud DNS providers; install a webhook for the provider and set dns01.webhook"))]
-    pub cloud_dns: Option<Value>,
-    /// Not supported: Certwright contains no code for cloud DNS providers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::object")]
-    #[x_kube(validation = Rule::new("false").message("dns01.cloudflare: Certwright contains no code for cloud DNS providers; install a webhook for the provider and set dns01.webhook"))]
-    pub cloudflare: Option<Value>,
-    /// Not supported: Certwright contains no code for cloud DNS providers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::object")]
-    #[x_kube(validation = Rule::new("false").message("dns01.digitalocean: Certwright contains no code for cloud DNS providers; install a webhook for the provider and set dns01.webhook"))]
-    pub digitalocean: Option<Value>,
-    /// Not supported: Certwright contains no code for cloud DNS providers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::object")]
-    #[x_kube(validation = Rule::new("false").message("dns01.route53: Certwright contains no code for cloud DNS providers; install a webhook for the provider and set dns01.webhook"))]
-    pub route53: Option<Value>,
 }

@@ -16,6 +16,24 @@ impl Egress {
         TcpStream::connect(at).await
     }
 
+    /// The addresses of `host` that the rules permit, for a connection that another library makes: that library resolves the name
+    /// again, unless it is given one of these addresses.
+    ///
+    /// # Errors
+    /// As for [`Egress::tcp`]; an error for which [`is_forbidden`] is true if the rules forbid all of its addresses.
+    pub async fn addresses(&self, purpose: Purpose, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        let found = tokio::net::lookup_host((host, port)).await?;
+        let (permitted, forbidden): (Vec<_>, Vec<_>) = found.partition(|address| self.permits(address.ip()));
+        match (permitted.is_empty(), forbidden.first()) {
+            (true, Some(address)) => {
+                self.refuse(purpose, host, address.ip());
+                Err(io::Error::new(io::ErrorKind::PermissionDenied, Forbidden))
+            }
+            (true, None) => Err(io::ErrorKind::NotFound.into()),
+            (false, _) => Ok(permitted),
+        }
+    }
+
     /// Opens a UDP socket with its own port, connected to `at`, so that the system drops datagrams from others.
     ///
     /// # Errors
@@ -70,6 +88,16 @@ mod tests {
         assert_eq!(refused.load(Ordering::SeqCst), 2);
         let accepted = futures::poll!(std::pin::pin!(tcp.accept()));
         assert!(accepted.is_pending(), "{accepted:?}");
+    }
+
+    #[tokio::test]
+    async fn a_name_has_only_the_addresses_that_are_permitted() {
+        let error = Egress::default().addresses(Purpose::Provider, "localhost", 80).await.unwrap_err();
+        assert!(is_forbidden(&error), "{error}");
+        let found = Egress::unrestricted().addresses(Purpose::Provider, "127.0.0.1", 80).await.unwrap();
+        assert_eq!(found, ["127.0.0.1:80".parse().unwrap()]);
+        let found = Egress::default().addresses(Purpose::Provider, "192.0.2.1", 80).await.unwrap();
+        assert_eq!(found, ["192.0.2.1:80".parse().unwrap()]);
     }
 
     #[tokio::test]

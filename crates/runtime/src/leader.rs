@@ -5,8 +5,8 @@
 //! replica measures that with its own clock, so clocks need not agree. A write succeeds only on the version that was read, so
 //! two replicas can never both take it.
 
-use std::collections::BTreeMap;
-use std::fmt::Debug;
+mod election;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,60 +21,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, info, warn};
 
+pub use self::election::{Election, LeaseWrite, Observer};
 use super::clock;
 use super::supervisor::Ended;
-
-/// The Lease and the candidate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Election {
-    /// The namespace of the Lease.
-    pub namespace: String,
-    /// The name of the Lease, which is created if necessary.
-    pub name: String,
-    /// Annotations of the Lease, for people who look at it.
-    pub annotations: BTreeMap<String, String>,
-    /// Our identity, which must be unique among replicas. The name of the pod is a good choice: a container that restarts
-    /// within its pod leads immediately.
-    pub identity: String,
-    /// How long the holder may be silent until another replica takes over. The renewal interval is a third of it.
-    pub lease_duration: Duration,
-}
-
-/// Who counts what a candidate does.
-pub trait Observer: Debug + Send + Sync {
-    /// The Lease is written.
-    fn writing(&self, write: LeaseWrite);
-    /// The candidate leads, or no longer does.
-    fn leading(&self, leads: bool);
-}
-
-/// How a Lease is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeaseWrite {
-    /// It is created.
-    Create,
-    /// It is replaced.
-    Update,
-}
-
-impl Election {
-    fn renewal(&self) -> Duration {
-        self.lease_duration / 3
-    }
-
-    fn deadline(&self) -> Duration {
-        self.lease_duration * 2 / 3
-    }
-
-    /// How long one request may take.
-    fn patience(&self) -> Duration {
-        self.lease_duration / 5
-    }
-
-    fn retry(&self) -> Duration {
-        self.lease_duration * 2 / 15
-    }
-}
 
 /// A period during which one replica held the Lease and no other did, however often that one stepped down.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,6 +7,8 @@ pub mod leader;
 pub mod liveness;
 pub mod logs;
 pub mod panics;
+pub mod process_metrics;
+pub mod reviews;
 pub mod server;
 pub mod shutdown;
 pub mod supervisor;

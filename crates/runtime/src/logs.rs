@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
-use tracing_subscriber::filter::{FilterExt, FilterFn, ParseError};
+use tracing_subscriber::filter::{FilterExt, FilterFn, LevelFilter, ParseError};
 use tracing_subscriber::fmt::format::{JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormattedFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
@@ -64,7 +64,8 @@ pub fn init(
         _ => EnvFilter::try_new(directives(filter)),
     }?;
     let registry = tracing_subscriber::registry().with(traces);
-    let filter = filter.and(FilterFn::new(has_no_body));
+    // Without a hint, everything is evaluated before it is filtered, and an event whose own fields log something gets through.
+    let filter = filter.and(FilterFn::new(has_no_body).with_max_level_hint(LevelFilter::TRACE));
     match format {
         LogFormat::Json => registry.with(json(io::stderr).with_filter(filter)).try_init()?,
         LogFormat::Text => {

@@ -1,11 +1,11 @@
-//! The servers of this process: over HTTP, one for http-01 answers and one for health and metrics; and one for tls-alpn-01
-//! answers.
+//! The servers of a process: HTTP, HTTPS, and TLS handshakes alone.
 //!
-//! Anybody can connect to them. So every connection is short, limited in time and size, and answers one request; and no peer
-//! can block others by holding many connections: see `Connections`.
+//! Anybody can connect to them. So every connection is limited in time and size, and, unless the server says otherwise, answers
+//! one request; and no peer can block others by holding many connections: see `Connections`.
 
 mod connections;
 mod handshakes;
+mod tls;
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -20,6 +20,7 @@ use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -30,10 +31,16 @@ use self::connections::Connections;
 
 pub use self::connections::Ticket;
 pub use self::handshakes::serve_handshakes;
+pub use self::tls::{ClientCertificate, serve_tls};
 
 const MAX_HEADERS: usize = 64;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection that is used again may be idle. Go's clients, such as the API server, close theirs after 90 s: if they
+/// are first, no request is lost.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(100);
+/// How long the last request of such a connection may take.
+const LAST_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const PAUSE_AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(500);
 
 /// Limits of a server.
@@ -43,11 +50,24 @@ pub struct Limits {
     pub connections: u32,
     /// The maximum size of a request's headers, in bytes; at least 8 KiB.
     pub headers: usize,
+    /// For how long a connection is used for further requests. Without it, a connection answers one request, and lasts 10 seconds
+    /// at most.
+    pub keep_alive: Option<Duration>,
+}
+
+impl Limits {
+    fn idle(&self) -> Duration {
+        if self.keep_alive.is_some() { IDLE_TIMEOUT } else { HEADER_TIMEOUT }
+    }
+
+    fn connection(&self) -> Duration {
+        self.keep_alive.map_or(CONNECTION_TIMEOUT, |duration| duration + LAST_REQUEST_TIMEOUT)
+    }
 }
 
 /// Answers requests on `listener` until `stop` is cancelled, then lets open ones finish.
 ///
-/// Returns within 10 seconds after `stop`, the maximum duration of a connection.
+/// Returns within 10 seconds after `stop`, or within 30 with [`Limits::keep_alive`].
 pub async fn serve<A, F, B>(listener: TcpListener, answer: A, limits: Limits, stop: CancellationToken)
 where
     A: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
@@ -100,13 +120,14 @@ async fn next_connection(listener: &TcpListener, stop: &CancellationToken) -> Op
     }
 }
 
-async fn serve_connection<A, F, B>(
-    stream: TcpStream,
+async fn serve_connection<S, A, F, B>(
+    stream: S,
     answer: A,
     limits: Limits,
     ticket: Ticket,
     stop: CancellationToken,
 ) where
+    S: AsyncRead + AsyncWrite + Unpin,
     A: Fn(Request<Incoming>) -> F,
     F: Future<Output = Response<B>>,
     B: Body<Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
@@ -118,13 +139,13 @@ async fn serve_connection<A, F, B>(
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
+        .header_read_timeout(limits.idle())
         .max_buf_size(limits.headers)
         .max_headers(MAX_HEADERS)
-        .keep_alive(false)
+        .keep_alive(limits.keep_alive.is_some())
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
-    let served = timeout(CONNECTION_TIMEOUT, async {
+    let served = timeout(limits.connection(), async {
         tokio::select! {
             biased;
             result = connection.as_mut() => result,
@@ -132,9 +153,9 @@ async fn serve_connection<A, F, B>(
                 debug!("a connection was closed to make room");
                 Ok(())
             }
-            () = stop.cancelled() => {
+            () = last_request(limits, &stop) => {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                timeout(LAST_REQUEST_TIMEOUT, connection).await.unwrap_or(Ok(()))
             }
         }
     });
@@ -142,6 +163,14 @@ async fn serve_connection<A, F, B>(
         Ok(Ok(())) => {}
         Ok(Err(error)) => debug!(%error, "a connection failed"),
         Err(_) => debug!("a connection took too long and was closed"),
+    }
+}
+
+/// Waits until a connection must not be used for another request.
+async fn last_request(limits: Limits, stop: &CancellationToken) {
+    match limits.keep_alive {
+        Some(duration) => drop(timeout(duration, stop.cancelled()).await),
+        None => stop.cancelled().await,
     }
 }
 

@@ -7,10 +7,11 @@ use clap::{ArgAction, Args};
 
 use crate::command::values::one_of;
 use crate::command::{EgressArgs, causes};
+use certwright_api::bounds::is_object_name;
 use certwright_api::{IssuerKind, SettingDuration};
 use certwright_core::shard::ShardSelector;
 use certwright_runtime::logs::{LogFilter, LogFormat, LogsError};
-use certwright_solver::dns01::NameServer;
+use certwright_solver::dns01::{NameServer, services};
 use certwright_solver::http01::PathType;
 
 /// Settings of the operator. Each can also be set by an environment variable.
@@ -72,6 +73,16 @@ pub struct Run {
     /// networks that block port 53.
     #[arg(long, env = "CERTWRIGHT_DNS01_RECURSIVE_NAMESERVERS_ONLY", default_value_t = false, action = ArgAction::Set)]
     pub dns01_recursive_nameservers_only: bool,
+    /// The API group that `certwright-dns` serves, which changes records at Cloudflare, Route 53 and others.
+    #[arg(long, env = "CERTWRIGHT_DNS_WEBHOOK_GROUP", default_value = services::DEFAULT_GROUP, value_parser = api_group)]
+    pub dns_webhook_group: String,
+    /// Whether DNS providers may use credentials of their own, such as the cloud identity of their pod, for ClusterIssuers that name
+    /// no Secret.
+    #[arg(long, env = "CERTWRIGHT_CLUSTER_ISSUER_AMBIENT_CREDENTIALS", default_value_t = true, action = ArgAction::Set)]
+    pub cluster_issuer_ambient_credentials: bool,
+    /// The same for Issuers: whoever can create one can then change records with these credentials.
+    #[arg(long, env = "CERTWRIGHT_ISSUER_AMBIENT_CREDENTIALS", default_value_t = false, action = ArgAction::Set)]
+    pub issuer_ambient_credentials: bool,
     /// Where the operator may connect to on behalf of issuers and Certificates.
     #[command(flatten)]
     pub egress: EgressArgs,
@@ -134,6 +145,13 @@ pub struct Run {
 
 fn duration(text: &str) -> Result<Duration, String> {
     text.parse::<SettingDuration>().map(Duration::from).map_err(|error| error.to_string())
+}
+
+fn api_group(text: &str) -> Result<String, String> {
+    match is_object_name(text) {
+        true => Ok(text.to_owned()),
+        false => Err("not the name of an API group, such as dns.example.com".to_owned()),
+    }
 }
 
 fn log_filter(text: &str) -> Result<LogFilter, String> {

@@ -10,7 +10,7 @@ use crate::controller::error::Error;
 use crate::controller::issuer_record::secrets_namespace;
 use crate::controller::presenter;
 use crate::controller::shard::Write;
-use certwright_api::{FIELD_MANAGER, IssuerKind};
+use certwright_api::FIELD_MANAGER;
 use certwright_core::issuance::Outcome;
 use certwright_core::ledger::derive::Known;
 use certwright_core::ledger::{ORDER_NOT_OURS, Unverified};
@@ -28,7 +28,7 @@ impl Seen {
             names: wanted.names(),
             solvers: &issuer.spec.solvers,
             secrets_namespace: secrets_namespace(issuer, &context.config.namespace),
-            cluster_wide: issuer.id.kind == IssuerKind::ClusterIssuer,
+            ambient: context.config.ambient_credentials.may_use(issuer.id.kind),
         })
     }
 }

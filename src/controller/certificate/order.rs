@@ -14,7 +14,7 @@ use crate::controller::error::Error;
 use crate::controller::issuer_record::secrets_namespace;
 use crate::controller::presenter::{self, RefusedRoutes};
 use certwright_acme::{Account, AcmeError, Authorization, Challenge, ChallengeType, NewOrder};
-use certwright_api::{ChallengeStatus, ChallengeWay, CsrSignatureHash, DnsPersist01Solver, IssuerKind};
+use certwright_api::{ChallengeStatus, ChallengeWay, CsrSignatureHash, DnsPersist01Solver};
 use certwright_core::chain_choice::ChainChoice;
 use certwright_core::issuance::{
     CaaQuestion, Challenged, Download, KeyOfOrder, Outcome, Request, Unseen, ValueCount,
@@ -55,9 +55,9 @@ impl ReconcileCertificate {
     ) -> Result<Outcome, Error> {
         let (issuer, account) = self.issuer()?;
         let secrets = secrets_namespace(issuer, &context.config.namespace);
-        let cluster_wide = issuer.id.kind == IssuerKind::ClusterIssuer;
+        let ambient = context.config.ambient_credentials.may_use(issuer.id.kind);
         let (located, mut failures) =
-            presenter::located(context, &account, &challenged, secrets, cluster_wide).await;
+            presenter::located(context, &account, &challenged, secrets, ambient).await;
         let seen = self.seen.snapshot(context);
         self.state.begin_presentation(&seen, &challenged, located, clock::now());
         self.flush(context).await?;
@@ -114,6 +114,7 @@ impl ReconcileCertificate {
                     challenge: challenge.url.clone(),
                     typ: ChallengeType::from(challenge.type_.as_str()),
                     words,
+                    unserved: false,
                 })
             }
         });

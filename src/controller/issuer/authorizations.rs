@@ -11,7 +11,7 @@ use crate::controller::issuer_record::secrets_namespace;
 use crate::controller::presenter;
 use crate::runtime::traces::name_of;
 use certwright_acme::Account;
-use certwright_api::{CONDITION_READY, DnsRecordStatus, FINALIZER_ACCOUNT, IssuerKind};
+use certwright_api::{CONDITION_READY, DnsRecordStatus, FINALIZER_ACCOUNT};
 use certwright_core::authorization::{
     AuthorizationStep, LastStep, Next, Outcome, Report, Snapshot, State, last_step, next_step,
 };
@@ -156,8 +156,8 @@ impl ReconcileIssuer {
     ) -> Result<Outcome, Error> {
         let one = std::slice::from_ref(&*challenged);
         let secrets = secrets_namespace(&self.issuer, &context.config.namespace).to_owned();
-        let cluster_wide = self.issuer.id.kind == IssuerKind::ClusterIssuer;
-        let (located, failures) = presenter::located(context, account, one, &secrets, cluster_wide).await;
+        let ambient = context.config.ambient_credentials.may_use(self.issuer.id.kind);
+        let (located, failures) = presenter::located(context, account, one, &secrets, ambient).await;
         if !failures.is_empty() {
             return Ok(Outcome::Presented { challenged, failures });
         }

@@ -2,7 +2,7 @@
 
 use crate::controller::context::Context;
 use crate::controller::issuer_record::{IssuerRecord, secrets_namespace};
-use certwright_api::{DnsRecordStatus, IssuerKind, IssuerStatus};
+use certwright_api::{DnsRecordStatus, IssuerStatus};
 use certwright_core::ledger::derive::Known;
 use certwright_core::ledger::{Owner, Unverified};
 
@@ -20,7 +20,7 @@ pub(super) fn verified(issuer: &IssuerRecord, context: &Context) -> (IssuerStatu
         names: issuer.spec.authorizations.iter().map(|one| one.dns_name.to_ascii_lowercase()).collect(),
         solvers: &issuer.spec.solvers,
         secrets_namespace: secrets_namespace(issuer, &context.config.namespace),
-        cluster_wide: issuer.id.kind == IssuerKind::ClusterIssuer,
+        ambient: context.config.ambient_credentials.may_use(issuer.id.kind),
     };
     let confirmed = |record: &DnsRecordStatus| known.confirms_record(record);
     let (confirmed, dns_records) = unverified.into_iter().partition::<Vec<_>, _>(confirmed);

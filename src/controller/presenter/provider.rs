@@ -1,37 +1,22 @@
 //! A solver's provider, with the content of its Secrets.
 
-use std::time::Duration;
-
-use http::Request;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use k8s_openapi::api::core::v1::Secret;
-use kube::client::Body;
 use reqwest::Url;
 use secrecy::SecretString;
-use tokio::time::timeout;
 
+use super::webhook::{Failure, Webhook};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::secrets;
-use certwright_api::{Dns01SecretKeySelector, Dns01Webhook, DnsRecordStatus, OpaqueJson};
-use certwright_core::naming::digest;
+use certwright_api::{Dns01SecretKeySelector, DnsRecordStatus};
 use certwright_runtime::clock;
-use certwright_solver::dns01::{Record, acme_dns, http_request, rfc2136, webhook};
-
-/// How long to wait for a webhook's answer: less than for the API server itself.
-const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(25);
+use certwright_solver::dns01::webhook::Action;
+use certwright_solver::dns01::{Record, acme_dns, http_request, rfc2136, services};
 
 /// Adds TXT records to DNS, and removes them.
 pub enum Provider {
     /// A webhook behind the Kubernetes API.
-    Webhook {
-        /// Which.
-        settings: Dns01Webhook,
-        /// The namespace of the Secrets in its config.
-        namespace: String,
-        /// Whether it may use ambient credentials.
-        ambient: bool,
-    },
+    Webhook(Webhook),
     /// An HTTP server.
     HttpRequest(http_request::Provider),
     /// A name server.
@@ -51,16 +36,21 @@ impl Provider {
         record: &DnsRecordStatus,
     ) -> Result<Result<Self, String>, Error> {
         let solver = &record.solver;
-        // This follows from the kind of issuer. The namespace in the status is only informative.
-        let namespace = match record.allow_ambient_credentials {
-            true => &context.config.namespace,
-            false => certificate_namespace,
+        // A ClusterIssuer's Secrets are in the operator's own namespace, also if it has moved since.
+        let namespace = match record.secrets_namespace == certificate_namespace {
+            true => certificate_namespace,
+            false => &context.config.namespace,
         };
         let secrets = Secrets { context, namespace };
-        if let Some(settings) = &solver.webhook {
+        let webhook = match services::webhook(&solver.services, &context.config.dns_webhook_group) {
+            Some(Err(refused)) => return Ok(Err(refused.to_owned())),
+            Some(Ok(certwright_dns)) => Some(certwright_dns),
+            None => solver.webhook.clone(),
+        };
+        if let Some(settings) = webhook {
             let namespace = namespace.to_owned();
             let ambient = record.allow_ambient_credentials;
-            return Ok(Ok(Self::Webhook { settings: settings.clone(), namespace, ambient }));
+            return Ok(Ok(Self::Webhook(Webhook { settings, namespace, ambient })));
         }
         if let Some(settings) = &solver.http_request {
             return secrets.http_request(settings).await;
@@ -75,70 +65,29 @@ impl Provider {
     }
 
     /// Adds a record; this is idempotent.
-    pub async fn present(&self, context: &Context, uid: &str, record: &Record) -> Result<(), String> {
-        match self {
-            Self::Webhook { .. } => self.call(context, uid, webhook::Action::Present, record).await,
+    pub async fn present(&self, context: &Context, uid: &str, record: &Record) -> Result<(), Failure> {
+        let done = match self {
+            Self::Webhook(webhook) => return webhook.call(context, uid, Action::Present, record).await,
             Self::HttpRequest(provider) => provider.present(record).await.map_err(|error| error.to_string()),
             Self::Rfc2136(settings) => {
                 rfc2136::present(settings, record).await.map_err(|error| error.to_string())
             }
             Self::AcmeDns(provider) => provider.present(record).await.map_err(|error| error.to_string()),
-        }
+        };
+        done.map_err(Failure::from)
     }
 
     /// Removes a record, and no other record with the same name.
     pub async fn clean_up(&self, context: &Context, uid: &str, record: &Record) -> Result<(), String> {
         match self {
-            Self::Webhook { .. } => self.call(context, uid, webhook::Action::CleanUp, record).await,
+            Self::Webhook(webhook) => {
+                webhook.call(context, uid, Action::CleanUp, record).await.map_err(|failure| failure.words)
+            }
             Self::HttpRequest(provider) => provider.clean_up(record).await.map_err(|error| error.to_string()),
             Self::Rfc2136(settings) => {
                 rfc2136::clean_up(settings, record).await.map_err(|error| error.to_string())
             }
             Self::AcmeDns(provider) => provider.clean_up(record).await.map_err(|error| error.to_string()),
-        }
-    }
-
-    /// Calls a webhook through the API server.
-    async fn call(
-        &self,
-        context: &Context,
-        uid: &str,
-        action: webhook::Action,
-        record: &Record,
-    ) -> Result<(), String> {
-        let Self::Webhook { settings, namespace, ambient } = self else { return Ok(()) };
-        let Dns01Webhook { group_name, solver_name, config } = settings;
-        let request_id = format!("{uid}-{}", digest(&format!("{action:?} {}", record.value)));
-        let named = |words: String| format!("the webhook {solver_name} of {group_name} {words}");
-        let config = config.as_ref().map(OpaqueJson::value).transpose();
-        let config = config.map_err(|error| named(format!("cannot be called: {error}")))?;
-        let payload = webhook::request(&request_id, action, record, namespace, *ambient, config);
-        let body =
-            serde_json::to_vec(&payload).map_err(|error| named(format!("cannot be called: {error}")))?;
-        let request = Request::post(webhook::path(group_name, solver_name))
-            .header(http::header::CONTENT_TYPE, "application/json")
-            .body(Body::from(body))
-            .map_err(|error| named(format!("cannot be called: {error}")))?;
-        let called = async {
-            let answer = context.client.send(request).await;
-            let answer = answer.map_err(|_| "cannot be reached through the API server")?;
-            let status = answer.status();
-            let body = Limited::new(answer.into_body(), webhook::MAX_ANSWER).collect().await;
-            let body = body.map_err(|error| match error.is::<LengthLimitError>() {
-                true => "sent an answer of more than 128 KiB, which is not read; check its log",
-                false => "sent an incomplete answer",
-            })?;
-            Ok((status, body.to_bytes()))
-        };
-        let called = timeout(WEBHOOK_TIMEOUT, called).await.unwrap_or(Err("did not answer in time"));
-        let (status, body) = called.map_err(|words| named(words.to_owned()))?;
-        match webhook::read(&body, &request_id) {
-            Ok(()) if status.is_success() => Ok(()),
-            Ok(()) => Err(named(format!("answered HTTP {}", status.as_u16()))),
-            Err(webhook::Error::NotJson) if !status.is_success() => {
-                Err(named(format!("answered HTTP {}", status.as_u16())))
-            }
-            Err(error) => Err(named(error.to_string())),
         }
     }
 }

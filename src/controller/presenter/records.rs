@@ -6,6 +6,7 @@ use futures::future::{join_all, try_join_all};
 use tokio::time::timeout;
 
 use super::provider::Provider;
+use super::webhook::Failure;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use certwright_acme::{Account, account_label, txt_value};
@@ -14,20 +15,20 @@ use certwright_core::issuance::{Challenged, Unseen, ValueCount, Way};
 use certwright_solver::dns01::{CHALLENGE_LABEL, Location, NameServer, Record, Resolver, Whose};
 
 /// Determines where the records of the challenges belong. Returns them as ledger entries, and the failures of others.
-/// `secrets_namespace` has the Secrets of the issuer; providers of a ClusterIssuer may use ambient credentials.
+/// `secrets_namespace` has the Secrets of the issuer. Its providers may use ambient credentials if `ambient`.
 pub async fn located(
     context: &Context,
     account: &Account,
     challenged: &[Challenged],
     secrets_namespace: &str,
-    cluster_wide: bool,
+    ambient: bool,
 ) -> (Vec<DnsRecordStatus>, Vec<Unseen>) {
     let searches = challenged.iter().filter_map(|challenge| match &challenge.way {
         Way::Record(solver) => Some(async move {
             let key_authorization = account.key_authorization(&challenge.token);
             let label = challenge_label(solver, Some(account.url()));
             let location = locate(context, solver, &label, &challenge.name).await;
-            let location = location.map_err(|words| unseen(challenge, &words))?;
+            let location = location.map_err(|words| unseen(challenge, words.into()))?;
             Ok(DnsRecordStatus {
                 name: challenge.name.clone(),
                 fqdn: location.fqdn,
@@ -37,7 +38,7 @@ pub async fn located(
                 key_authorization,
                 solver: (**solver).clone(),
                 secrets_namespace: secrets_namespace.to_owned(),
-                allow_ambient_credentials: cluster_wide,
+                allow_ambient_credentials: ambient,
                 removal: None,
                 seal: None,
             })
@@ -67,14 +68,14 @@ pub async fn add(
     let presented = ledger.iter().filter(|record| record.removal.is_none()).map(async |record| {
         let done = match Provider::of(context, namespace, record).await? {
             Ok(provider) => provider.present(context, uid, &as_record(record)).await,
-            Err(words) => Err(words),
+            Err(words) => Err(words.into()),
         };
         let is_its = |challenge: &&Challenged| {
             challenge.name == record.name
                 && record.key_authorization.starts_with(&format!("{}.", challenge.token))
         };
         let challenge = challenged.iter().find(is_its);
-        Ok::<_, Error>(done.err().zip(challenge).map(|(words, challenge)| unseen(challenge, &words)))
+        Ok::<_, Error>(done.err().zip(challenge).map(|(failure, challenge)| unseen(challenge, failure)))
     });
     Ok(try_join_all(presented).await?.into_iter().flatten().collect())
 }
@@ -196,6 +197,7 @@ fn as_record(record: &DnsRecordStatus) -> Record {
 }
 
 /// A provider does not say which name its words are about.
-fn unseen(challenged: &Challenged, words: &str) -> Unseen {
-    challenged.unseen(format!("{}: {words}", challenged.name))
+fn unseen(challenged: &Challenged, failure: Failure) -> Unseen {
+    let Failure { words, unserved } = failure;
+    Unseen { unserved, ..challenged.unseen(format!("{}: {words}", challenged.name)) }
 }

@@ -4,6 +4,8 @@ use super::*;
 use crate::migrate::documents;
 use crate::migrate::fields::{CERTIFICATE, Fate, Fields, ISSUER, METADATA, fate};
 
+mod of_services;
+
 #[test]
 fn common_fields_are_taken_over_unchanged() {
     let outcomes = convert(&objects(EVERYDAY));
@@ -139,28 +141,6 @@ fn issuers_that_are_not_acme_stay_and_keep_their_certificates() {
             "{certificate:#?}"
         );
         assert_eq!((&issuer.object, &certificate.object), (&None, &None));
-    }
-}
-
-#[test]
-fn a_solver_of_a_cloud_provider_leaves_its_issuer_and_its_certificates_incomplete() {
-    for provider in ["route53", "cloudflare", "cloudDNS", "azureDNS", "akamai", "digitalocean"] {
-        let issuer = format!(
-            "apiVersion: cert-manager.io/v1\nkind: Issuer\nmetadata: {{ name: ca, namespace: shop }}\nspec:\n  acme:\n    \
-             server: https://ca.example.com/directory\n    privateKeySecretRef: {{ name: key }}\n    solvers:\n      \
-             - {{ selector: {{ dnsZones: [example.com] }}, dns01: {{ {provider}: {{ region: a }} }} }}\n      \
-             - {{ http01: {{ ingress: {{ podTemplate: {{ spec: {{}} }} }} }} }}\n---\n{}",
-            certificate_yaml("")
-        );
-        let outcomes = convert(&objects(&issuer));
-        let ours = outcomes[0].object.as_ref().unwrap();
-        assert_eq!(ours["spec"]["acme"]["solvers"], json!([{"http01": {"ingress": {}}}]));
-        let noted: Vec<_> = outcomes[0].notes.iter().map(|note| note.path.clone()).collect();
-        let lost = format!("spec.acme.solvers[0].dns01.{provider}");
-        assert_eq!(noted, [lost, "spec.acme.solvers[1].http01.ingress.podTemplate".to_owned()]);
-        for outcome in &outcomes {
-            assert!(matches!(&outcome.fitness, Fitness::Incomplete(_)), "{outcome:#?}");
-        }
     }
 }
 

@@ -1,3 +1,5 @@
+use certwright_runtime::leader::Observer;
+
 use super::*;
 
 #[test]

@@ -58,6 +58,15 @@ impl ApiService {
 
     /// Registers the group. The server, on this port of [`ADDRESS`], has a certificate of the test CA.
     pub(crate) async fn register(namespace: &TestNamespace, group: &str, port: u16) -> Result<Self> {
+        let ca = BASE64_STANDARD.encode(namespace.cluster.ca()?.pem);
+        let registered = Self::announce(namespace, group, json!({"caBundle": ca})).await?;
+        registered.lead_to(namespace, port, &[ADDRESS]).await?;
+        registered.wait_available(namespace).await?;
+        Ok(registered)
+    }
+
+    /// Registers the group, which leads nowhere yet. Its spec also has these fields.
+    pub(crate) async fn announce(namespace: &TestNamespace, group: &str, fields: Value) -> Result<Self> {
         let service = Self::service_name(group);
         let description = &namespace.cluster.description;
         let registered = Self {
@@ -66,35 +75,48 @@ impl ApiService {
             kubeconfig: description.kubeconfig.clone(),
             _group: GROUPS.read().await,
         };
-        let ca = BASE64_STANDARD.encode(namespace.cluster.ca()?.pem);
-        let objects = [
-            json!({
-                "apiVersion": "v1", "kind": "Service", "metadata": {"name": service},
-                "spec": {"ports": [{"name": "https", "port": 443}]},
-            }),
-            json!({
-                "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
-                "metadata": {"name": service, "labels": {"kubernetes.io/service-name": service}},
-                "addressType": "IPv4",
-                "ports": [{"name": "https", "port": port}],
-                "endpoints": [{"addresses": [ADDRESS], "conditions": {"ready": true}}],
-            }),
-            json!({
-                "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
-                "metadata": {"name": registered.name()},
-                "spec": {
-                    "group": group, "version": VERSION,
-                    "groupPriorityMinimum": 1000, "versionPriority": 15,
-                    "caBundle": ca,
-                    "service": {"name": service, "namespace": namespace.name, "port": 443},
-                },
-            }),
-        ];
-        for object in objects {
+        let mut api_service = json!({
+            "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
+            "metadata": {"name": registered.name()},
+            "spec": {
+                "group": group, "version": VERSION,
+                "groupPriorityMinimum": 1000, "versionPriority": 15,
+                "service": {"name": service, "namespace": namespace.name, "port": 443},
+            },
+        });
+        for (name, value) in fields.as_object().into_iter().flatten() {
+            api_service["spec"][name] = value.clone();
+        }
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": service},
+            "spec": {"ports": [{"name": "https", "port": 443}]},
+        });
+        for object in [service, api_service] {
             namespace.apply(&object.to_string()).await?;
         }
-        registered.wait_available(namespace).await?;
         Ok(registered)
+    }
+
+    /// From now on, the group leads to this port of these addresses.
+    pub(crate) async fn lead_to(
+        &self,
+        namespace: &TestNamespace,
+        port: u16,
+        addresses: &[&str],
+    ) -> Result<()> {
+        let service = Self::service_name(&self.group);
+        let endpoints: Vec<_> = addresses
+            .iter()
+            .map(|address| json!({"addresses": [address], "conditions": {"ready": true}}))
+            .collect();
+        let slice = json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+            "metadata": {"name": service, "labels": {"kubernetes.io/service-name": service}},
+            "addressType": "IPv4",
+            "ports": [{"name": "https", "port": port}],
+            "endpoints": endpoints,
+        });
+        namespace.apply(&slice.to_string()).await.map(drop)
     }
 
     /// Waits until the API server forwards requests, and the server knows their users. The API server checks unavailable servers
@@ -151,7 +173,13 @@ impl ApiService {
         format!("{group}:delegation")
     }
 
-    fn name(&self) -> String {
+    /// The name of the binding of a provider's own cluster-wide role.
+    pub(crate) fn own_name(group: &str) -> String {
+        format!("{group}:own")
+    }
+
+    /// The name of the APIService.
+    pub(crate) fn name(&self) -> String {
         format!("{VERSION}.{}", self.group)
     }
 }
@@ -185,7 +213,9 @@ impl Drop for ApiService {
             .arg(format!("apiservice/{}", self.name()))
             .arg(format!("clusterrole/{}", self.group))
             .arg(format!("clusterrolebinding/{}", self.group))
+            .arg(format!("clusterrole/{}", Self::delegation_name(&self.group)))
             .arg(format!("clusterrolebinding/{}", Self::delegation_name(&self.group)))
+            .arg(format!("clusterrolebinding/{}", Self::own_name(&self.group)))
             .arg(format!("rolebinding/{}", Self::delegation_name(&self.group)))
             .output();
     }

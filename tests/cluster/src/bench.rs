@@ -11,11 +11,14 @@ pub mod site;
 use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result};
-use certwright_cluster::{Bind, Cluster, Pebble, StepCa, TsigKey, description::Description};
+use certwright_cluster::{
+    Bind, CertwrightDns, Cluster, Pebble, PowerDns, StepCa, TsigKey, description::Description,
+};
+use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use self::{
-    counts::{Counts, print_counts, rounded},
+    counts::{Counts, megabytes, print_counts, rounded},
     report::{Report, median_of},
     site::{Authority, LIMIT, Proof, Site, ZONE, certificates},
 };
@@ -27,25 +30,69 @@ const BATCHES: [usize; 3] = [1, 50, 500];
 const RECORD_BATCHES: [usize; 2] = [1, 50];
 /// How many Certificates for wildcards the scenario over records that are there already applies.
 const PERSISTENT_BATCH: usize = 50;
+/// How many Certificates for wildcards the scenario through `certwright-dns` applies.
+const WEBHOOK_BATCH: usize = 50;
 /// How long it is watched when nothing changes.
 const IDLE: Duration = Duration::from_secs(15);
 /// How long writes are counted while a self-check fails.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Runs every scenario `runs` times, prints the medians and writes all figures to `bench.json` in cargo's target
-/// directory.
-pub async fn run(state: &Path, runs: usize) -> Result<i32> {
+/// What is to be measured.
+#[derive(Clone, Debug, Args)]
+pub struct Wanted {
+    /// How often each scenario runs.
+    #[arg(long, env = "RUNS", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    runs: u16,
+    /// Which scenarios run, separated by commas; all by default.
+    #[arg(long, env = "SCENARIOS", value_enum, value_delimiter = ',')]
+    scenarios: Vec<Scenario>,
+}
+
+/// Scenarios with the same way to prove control.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Scenario {
+    /// http-01 through an Ingress.
+    Http01,
+    /// http-01 that never succeeds.
+    SelfCheckFailing,
+    /// dns-01 with RFC 2136.
+    Dns01Rfc2136,
+    /// dns-persist-01.
+    DnsPersist,
+    /// dns-01 through `certwright-dns`.
+    Dns01Webhook,
+}
+
+/// Runs the scenarios, prints the medians and writes all figures to `bench.json` in cargo's target directory.
+pub async fn run(state: &Path, wanted: &Wanted) -> Result<i32> {
     if cfg!(debug_assertions) {
         println!("This is a development build: its figures say nothing of a release. See `make bench`.");
     }
     let running = start_cluster(state).await?;
-    let ca = StepCa::start(&Cluster::new(running.description.clone())).await?;
+    let (description, runs) = (&running.description, wanted.runs);
     let mut report = Report::create()?;
+    let all = Scenario::value_variants();
+    for scenario in if wanted.scenarios.is_empty() { all } else { &wanted.scenarios } {
+        match scenario {
+            Scenario::Http01 => over_http(description, &mut report, runs).await?,
+            Scenario::SelfCheckFailing => self_check_failing(description, &mut report, runs).await?,
+            Scenario::Dns01Rfc2136 => with_records(description, &mut report, runs).await?,
+            Scenario::DnsPersist => with_persistent_records(description, &mut report, runs).await?,
+            Scenario::Dns01Webhook => with_webhook(description, &mut report, runs).await?,
+        }
+    }
+    report.print(runs);
+    Ok(0)
+}
+
+/// The scenarios over HTTP.
+async fn over_http(description: &Description, report: &mut Report, runs: u16) -> Result<()> {
+    let ca = StepCa::start(&Cluster::new(description.clone())).await?;
     for n in BATCHES {
         let (mut figures, mut idle) = (Vec::new(), Vec::new());
         for run in 1..=runs {
             let name = format!("http01-{n}-run-{run}");
-            let site = Site::create(&name, &running.description, &ca, &Proof::Http, &[]).await?;
+            let site = Site::create(&name, description, &ca, &Proof::Http, &[]).await?;
             figures.push(site.batch(n, LIMIT).await?);
             if n == 500 {
                 idle.push(json!({"writes": site.writes_in(IDLE).await?}));
@@ -56,31 +103,28 @@ pub async fn run(state: &Path, runs: usize) -> Result<i32> {
             report.add(&format!("idle-{n}"), median_of(&idle))?;
         }
     }
-    let mut failing = Vec::new();
-    for run in 1..=runs {
-        failing.push(self_check_failing(&running.description, &ca, run).await?);
-    }
-    report.add("self-check-failing", median_of(&failing))?;
-    with_records(&running.description, &mut report, runs).await?;
-    with_persistent_records(&running.description, &mut report, runs).await?;
-    report.print(runs);
-    Ok(0)
+    Ok(())
 }
 
 /// What is written while a self-check keeps failing.
-async fn self_check_failing(description: &Description, ca: &StepCa, run: usize) -> Result<Value> {
-    let arguments = [("--http01-self-check-timeout", "10m")];
-    let name = format!("self-check-failing-run-{run}");
-    let site = Site::create(&name, description, ca, &Proof::Http, &arguments).await?;
-    site.namespace.cluster.dns()?.set_servfail(&site.dns_name("web-0")).await?;
-    site.apply(&certificates(&site.namespace), 0).await?;
-    let failing = |object: &Value| object["status"]["challenges"][0]["reason"].is_string();
-    site.namespace.wait("certificate.certwright.dev/web-0", LIMIT, failing).await?;
-    Ok(json!({"writes_per_minute": site.writes_in(MINUTE).await?}))
+async fn self_check_failing(description: &Description, report: &mut Report, runs: u16) -> Result<()> {
+    let ca = StepCa::start(&Cluster::new(description.clone())).await?;
+    let mut figures = Vec::new();
+    for run in 1..=runs {
+        let arguments = [("--http01-self-check-timeout", "10m")];
+        let name = format!("self-check-failing-run-{run}");
+        let site = Site::create(&name, description, &ca, &Proof::Http, &arguments).await?;
+        site.namespace.cluster.dns()?.set_servfail(&site.dns_name("web-0")).await?;
+        site.apply(&certificates(&site.namespace), 0).await?;
+        let failing = |object: &Value| object["status"]["challenges"][0]["reason"].is_string();
+        site.namespace.wait("certificate.certwright.dev/web-0", LIMIT, failing).await?;
+        figures.push(json!({"writes_per_minute": site.writes_in(MINUTE).await?}));
+    }
+    report.add("self-check-failing", median_of(&figures))
 }
 
 /// The scenarios over TXT records: RFC 2136, with a bind9 that the CA asks as well.
-async fn with_records(description: &Description, report: &mut Report, runs: usize) -> Result<()> {
+async fn with_records(description: &Description, report: &mut Report, runs: u16) -> Result<()> {
     let cluster = Cluster::new(description.clone());
     let key = TsigKey::new("bench", "hmac-sha256");
     let bind = Bind::builder().zone(ZONE).tsig_key(&key).start(&cluster).await?;
@@ -98,7 +142,7 @@ async fn with_records(description: &Description, report: &mut Report, runs: usiz
 }
 
 /// The scenario over TXT records that are there already, with the one CA here that offers dns-persist-01.
-async fn with_persistent_records(description: &Description, report: &mut Report, runs: usize) -> Result<()> {
+async fn with_persistent_records(description: &Description, report: &mut Report, runs: u16) -> Result<()> {
     let cluster = Cluster::new(description.clone());
     let bind = Bind::builder().zone(ZONE).start(&cluster).await?;
     let ca = Pebble::builder().dns_server(&bind.address()).start(&cluster).await?;
@@ -109,6 +153,28 @@ async fn with_persistent_records(description: &Description, report: &mut Report,
         figures.push(batch_with_records(PERSISTENT_BATCH, &name, description, &ca, &proof, &bind).await?);
     }
     report.add(&format!("dns-persist-{PERSISTENT_BATCH}"), median_of(&figures))
+}
+
+/// The scenario through `certwright-dns`, at a PowerDNS that the CA asks as well.
+async fn with_webhook(description: &Description, report: &mut Report, runs: u16) -> Result<()> {
+    let cluster = Cluster::new(description.clone());
+    let server = PowerDns::start(&cluster, &[ZONE]).await?;
+    let address = server.server.address();
+    let ca = StepCa::start_with_dns_server(&cluster, &address).await?;
+    let arguments = [("--dns01-recursive-nameservers", address.as_str())];
+    let mut figures = Vec::new();
+    for run in 1..=runs {
+        let name = format!("dns01-webhook-{WEBHOOK_BATCH}-run-{run}");
+        let group = format!("{name}.dns.example.com");
+        let proof = Proof::Webhook { group: group.clone(), url: server.url.clone() };
+        let site = Site::create(&name, description, &ca, &proof, &arguments).await?;
+        let (webhook, replica) = CertwrightDns::start(&site.namespace, &group).await?;
+        webhook.allow_operator().await?;
+        let mut batch = site.batch(WEBHOOK_BATCH, LIMIT).await?;
+        batch["webhook_rss_mb"] = megabytes(replica.memory()?).into();
+        figures.push(batch);
+    }
+    report.add(&format!("dns01-webhook-{WEBHOOK_BATCH}"), median_of(&figures))
 }
 
 /// Sets the records that prove the names of `n` Certificates.

@@ -27,13 +27,23 @@ impl CertManager {
     /// Starts them. With `owner_references`, each Certificate owns its Secret. The cluster must have the definitions: see
     /// [`Cluster::cert_manager_api`].
     pub async fn start(namespace: &TestNamespace, owner_references: bool) -> Result<Self> {
+        let resolver = namespace.cluster.description.dns.to_string();
+        Self::run(namespace, owner_references, &resolver).await
+    }
+
+    /// The same, with this resolver for dns-01.
+    pub async fn start_with_resolver(namespace: &TestNamespace, resolver: &str) -> Result<Self> {
+        Self::run(namespace, false, resolver).await
+    }
+
+    async fn run(namespace: &TestNamespace, owner_references: bool, resolver: &str) -> Result<Self> {
         let description = &namespace.cluster.description;
         let mut command = Command::new(description.tools.program("cert-manager")?);
         command
             .env("KUBECONFIG", &description.kubeconfig)
             .env("NAMESPACE", &namespace.name)
             .env("CLUSTER_RESOURCE_NAMESPACE", &namespace.name)
-            .env("NAMESERVERS", description.dns.to_string())
+            .env("NAMESERVERS", resolver)
             .env("ENABLE_OWNER_REF", owner_references.to_string());
         let logs = description.state.join("logs");
         let mut process = Process::start(&format!("cert-manager-{}", namespace.name), command, &logs)?;

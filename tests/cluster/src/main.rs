@@ -52,11 +52,7 @@ enum Task {
         once: bool,
     },
     /// Measure what certificates cost in time, writes, ACME requests, processor time and memory.
-    Bench {
-        /// How often each scenario runs.
-        #[arg(long, env = "RUNS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
-        runs: u64,
-    },
+    Bench(bench::Wanted),
     /// Measure what the operator costs with tens of thousands of Certificates.
     BenchScale(bench_scale::Wanted),
 }
@@ -98,7 +94,7 @@ fn run() -> Result<i32> {
                 Task::Exec { node, command } => exec::run(&state, node, command).await,
                 Task::Demo { once } => demo::run(&state, arguments.api_port, once).await,
                 Task::BenchScale(wanted) => bench_scale::run(&state, &wanted).await,
-                Task::Bench { runs } => bench::run(&state, usize::try_from(runs)?).await,
+                Task::Bench(wanted) => bench::run(&state, &wanted).await,
             }
         }),
     }

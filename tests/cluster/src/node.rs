@@ -62,13 +62,17 @@ impl Node {
     /// Loads the operator's image, `certwright:<version>`, into the node: the archive named by `CERTWRIGHT_IMAGE`, or the one
     /// that `make image` wrote beside the directory of this program.
     pub async fn import_operator(&self) -> Result<()> {
-        let archive = operator_archive()?;
-        ensure!(
-            archive.exists(),
-            "there is no image of the operator in {}. Make it by `make image`",
-            archive.display()
-        );
-        machine::import(&self.cluster.description.tools, &archive).await
+        self.import(&operator_archive()?).await
+    }
+
+    /// Loads the image of the DNS provider webhook, `certwright-dns:<version>`, which `make image` wrote as well.
+    pub async fn import_dns(&self) -> Result<()> {
+        self.import(&archive_of("certwright-dns")?).await
+    }
+
+    async fn import(&self, archive: &Path) -> Result<()> {
+        ensure!(archive.exists(), "there is no image in {}. Make it by `make image`", archive.display());
+        machine::import(&self.cluster.description.tools, archive).await
     }
 
     /// The end of the logs of all pods, including deleted ones.
@@ -99,9 +103,14 @@ pub fn operator_archive() -> Result<PathBuf> {
     if let Some(path) = env::var_os("CERTWRIGHT_IMAGE") {
         return Ok(path.into());
     }
+    archive_of("certwright")
+}
+
+/// The archive with the image of this program, which `make image` wrote beside the directory of this one.
+pub fn archive_of(program: &str) -> Result<PathBuf> {
     let profile = process::built_beside("cluster").context("the program cluster is not built")?;
     let target = profile.ancestors().nth(2).unwrap_or(Path::new("."));
-    Ok(target.join("image").join(format!("certwright-{}-oci.tar", env!("CARGO_PKG_VERSION"))))
+    Ok(target.join("image").join(format!("{program}-{}-oci.tar", env!("CARGO_PKG_VERSION"))))
 }
 
 /// The name of the test that contains this closure: `a_test` for `tests::a_test::{{closure}}`.

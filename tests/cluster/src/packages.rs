@@ -37,7 +37,11 @@ pub const INGRESS_CONTROLLER: &[Need] = &[
         package: "haproxy",
         purpose: "is the proxy of the ingress controller EasyHAProxy",
     },
-    Need { program: "python3", package: "python3-venv", purpose: "runs EasyHAProxy, and acme2certifier" },
+    Need {
+        program: "python3",
+        package: "python3-venv",
+        purpose: "runs EasyHAProxy, acme2certifier and moto",
+    },
 ];
 
 /// What a node with pods needs.
@@ -64,6 +68,11 @@ pub const NAME_SERVERS: &[Need] = &[
     },
     Need { program: "knotd", package: "knot", purpose: "is a name server by other authors" },
     Need { program: "unbound", package: "unbound", purpose: "is the resolver of tests of DNS-01" },
+    Need {
+        program: "pdns_server",
+        package: "pdns-server pdns-backend-lmdb",
+        purpose: "is a name server with an HTTP API",
+    },
     Need { program: "faketime", package: "faketime", purpose: "gives programs another clock" },
 ];
 

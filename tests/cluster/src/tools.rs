@@ -110,13 +110,17 @@ const MODULES: &[Module] = &[
     Module {
         name: "cert-manager-webhook",
         tags: "",
-        programs: &[Program { name: "cert-manager-webhook", package: ".", seconds: 170 }],
+        programs: &[
+            Program { name: "cert-manager-webhook", package: ".", seconds: 170 },
+            Program { name: "cert-manager-conformance", package: "./conformance", seconds: 30 },
+        ],
     },
     Module {
         name: "cert-manager",
         tags: "",
         programs: &[Program { name: "cert-manager", package: ".", seconds: 90 }],
     },
+    Module { name: "lego", tags: "", programs: &[Program { name: "lego-dns", package: ".", seconds: 90 }] },
     Module {
         name: "traefik",
         // Without clients of DNS services.
@@ -196,13 +200,7 @@ impl Module {
     /// Changes whenever the result of the build would change.
     fn digest(&self) -> Result<String> {
         let mut hash = Sha256::new();
-        let source = self.source();
-        // Most modules consist of pins only.
-        let code =
-            ["main.go", "stubs"].map(|name| source.join(name)).into_iter().filter(|path| path.exists());
-        for path in [source.join("go.mod"), source.join("go.sum")].into_iter().chain(code) {
-            hash_all(&path, &mut hash)?;
-        }
+        hash_all(&self.source(), &mut hash)?;
         hash.update(BUILD_FLAGS.join(" "));
         hash.update(self.tags);
         Ok(hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect())

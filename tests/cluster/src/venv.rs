@@ -29,9 +29,12 @@ pub const EASYHAPROXY: Venv = Venv {
 /// The ACME server acme2certifier.
 pub const ACME2CERTIFIER: Venv = Venv { name: "acme2certifier", last: "installed" };
 
+/// The emulator of AWS moto. Its other dependencies belong to services that no test uses.
+pub const MOTO: Venv = Venv { name: "moto", last: "bin/moto_server" };
+
 /// Installs the missing ones.
 pub fn install() -> Result<()> {
-    [EASYHAPROXY, ACME2CERTIFIER].iter().try_for_each(Venv::install)
+    [EASYHAPROXY, ACME2CERTIFIER, MOTO].iter().try_for_each(Venv::install)
 }
 
 impl Venv {

@@ -221,7 +221,7 @@ pub struct DnsRecordStatus {
     pub solver: Dns01Solver,
     /// Namespace of the Secrets that the solver refers to.
     pub secrets_namespace: String,
-    /// Whether the provider may use ambient credentials. It may for a ClusterIssuer.
+    /// Whether the provider may use ambient credentials. By default, it may for a ClusterIssuer.
     #[serde(default)]
     pub allow_ambient_credentials: bool,
     /// Progress of the removal. Set when the record is no longer needed.

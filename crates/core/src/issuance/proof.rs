@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::{Challenged, ValueCount};
 use certwright_acme::ChallengeType;
+use certwright_api::certificate_reason;
 
 /// The proof of control over the names of an order.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -125,16 +126,26 @@ pub struct Unseen {
     pub typ: ChallengeType,
     /// What was seen instead, or the cause.
     pub words: String,
+    /// Whether the cause is that `certwright-dns` is not installed, does not answer, or may not be called.
+    pub unserved: bool,
 }
 
 impl Challenged {
     /// Its answer is not there, for this reason.
     pub fn unseen(&self, words: String) -> Unseen {
-        Unseen { challenge: self.url.clone(), typ: self.typ.clone(), words }
+        Unseen { challenge: self.url.clone(), typ: self.typ.clone(), words, unserved: false }
     }
 }
 
 impl PresentFailed {
+    /// The reason of the condition.
+    pub fn reason(&self) -> &'static str {
+        match self.failures.iter().any(|failure| failure.unserved) {
+            true => certificate_reason::DNS_WEBHOOK_UNAVAILABLE,
+            false => certificate_reason::PRESENTING,
+        }
+    }
+
     /// The cause, as a message.
     pub fn message(&self) -> String {
         format!("The answer cannot be presented yet: {}", joined(&self.failures))

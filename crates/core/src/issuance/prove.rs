@@ -189,7 +189,7 @@ fn present(situation: &Situation<'_>, challenged: Vec<Challenged>, now: Timestam
     let Proof::Failed(failed) = &situation.learned().proof else { return IssuanceStep::Present(challenged) };
     let until = look_again(failed.since, failed.at, None, PRESENT_BOUNDS);
     if until > now {
-        make_room(Some(until), reason::PRESENTING, failed.message())
+        make_room(Some(until), failed.reason(), failed.message())
     } else {
         IssuanceStep::Present(challenged)
     }

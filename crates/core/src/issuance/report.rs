@@ -115,6 +115,7 @@ impl State {
                 | reason::PROPAGATION
                 | reason::PERSISTENT_RECORD
                 | reason::PRESENTING
+                | reason::DNS_WEBHOOK_UNAVAILABLE
                 | reason::VALIDATING
         ) {
             self.report_challenges();

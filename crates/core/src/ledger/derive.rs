@@ -16,8 +16,8 @@ pub struct Known<'a> {
     pub solvers: &'a [Solver],
     /// The namespace of the Secrets of that issuer.
     pub secrets_namespace: &'a str,
-    /// Whether it is a ClusterIssuer.
-    pub cluster_wide: bool,
+    /// Whether its providers may use ambient credentials.
+    pub ambient: bool,
 }
 
 impl Known<'_> {
@@ -27,7 +27,7 @@ impl Known<'_> {
         let solvers = self.solvers.iter().filter_map(|solver| solver.dns01.as_ref());
         self.has_name(&record.name)
             && record.secrets_namespace == self.secrets_namespace
-            && record.allow_ambient_credentials == self.cluster_wide
+            && record.allow_ambient_credentials == self.ambient
             && record.fqdn.eq_ignore_ascii_case(&format!("_acme-challenge.{}.", record.name))
             && record.value == txt_value(&record.key_authorization)
             && solvers.into_iter().any(|solver| *solver == record.solver)

@@ -160,7 +160,7 @@ proptest! {
 fn a_record_without_a_seal_is_confirmed_by_what_would_put_it_there_now_and_by_nothing_else() {
     let names = BTreeSet::from(["*.a.test".to_owned()]);
     let solvers = [Solver { dns01: Some(ledger().dns_records[0].solver.clone()), ..Solver::default() }];
-    let known = Known { names, solvers: &solvers, secrets_namespace: "shop", cluster_wide: false };
+    let known = Known { names, solvers: &solvers, secrets_namespace: "shop", ambient: false };
     let record = &ledger().dns_records[0];
     assert!(known.confirms_record(record));
     type Change = fn(&mut DnsRecordStatus);
@@ -186,7 +186,7 @@ fn a_challenge_without_a_seal_is_confirmed_if_its_ingress_is_the_one_that_the_is
     let ingress = Http01Ingress { name: Some("shop".to_owned()), ..Http01Ingress::default() };
     let http01 = Http01Solver { ingress: Some(ingress), ..Http01Solver::default() };
     let solvers = [Solver { http01: Some(http01), ..Solver::default() }];
-    let known = Known { names, solvers: &solvers, secrets_namespace: "shop", cluster_wide: false };
+    let known = Known { names, solvers: &solvers, secrets_namespace: "shop", ambient: false };
     let of = |name: &str, ingress: Option<&str>| ChallengeStatus {
         name: name.to_owned(),
         ingress: ingress.map(str::to_owned),

@@ -250,7 +250,7 @@ impl FakeApi {
         let election = Election {
             namespace: "system".into(),
             name: "operator".into(),
-            annotations: BTreeMap::new(),
+            annotations: std::collections::BTreeMap::new(),
             identity: identity.into(),
             lease_duration: Duration::from_secs(15),
         };

@@ -8,8 +8,9 @@ use tokio::net::TcpSocket;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::clock;
 
-const LIMITS: Limits = Limits { connections: 8, headers: 8 * 1024 };
+const LIMITS: Limits = Limits { connections: 8, headers: 8 * 1024, keep_alive: None };
 
 #[tokio::test]
 async fn idle_connections_of_one_peer_do_not_keep_others_out() {
@@ -80,6 +81,42 @@ async fn the_end_does_not_wait_for_silent_peers() {
     assert!(TcpStream::connect(server.address).await.is_err());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_used_again_if_the_server_says_so_and_not_for_ever() {
+    let begun = clock::instant();
+    let once = Server::start();
+    let mut connection = once.connect("127.0.0.1").await;
+    assert_eq!(answers(&mut connection, 3).await, 1);
+
+    let again = Server::with(Limits { keep_alive: Some(KEEP_ALIVE), ..LIMITS });
+    let mut connection = again.connect("127.0.0.1").await;
+    assert_eq!(answers(&mut connection, 3).await, 3);
+    let mut end = [0];
+    let closed = timeout(KEEP_ALIVE * 2, connection.read(&mut end)).await.unwrap();
+    assert_eq!(closed.unwrap_or(0), 0);
+    assert!(begun.elapsed() >= KEEP_ALIVE, "{:?}", begun.elapsed());
+}
+
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+/// How many of these requests are answered on a connection, one after the other.
+async fn answers(connection: &mut TcpStream, requests: usize) -> usize {
+    for answered in 0..requests {
+        let sent = connection.write_all(b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n").await;
+        let mut response = Vec::new();
+        while sent.is_ok() && !response.ends_with(b"answered") {
+            match connection.read_buf(&mut response).await {
+                Ok(1..) => {}
+                _ => return answered,
+            }
+        }
+        if sent.is_err() {
+            return answered;
+        }
+    }
+    requests
+}
+
 struct Server {
     address: SocketAddr,
     stop: CancellationToken,
@@ -88,6 +125,10 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
+        Self::with(LIMITS)
+    }
+
+    fn with(limits: Limits) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let listener = TcpListener::from_std(listener).unwrap();
@@ -97,7 +138,7 @@ impl Server {
             assert_ne!(request.uri().path(), "/panic");
             ready(Response::new(Full::new(Bytes::from_static(b"answered"))))
         };
-        let task = tokio::spawn(serve(listener, answer, LIMITS, stop.clone()));
+        let task = tokio::spawn(serve(listener, answer, limits, stop.clone()));
         Self { address, stop, task }
     }
 

@@ -1,7 +1,7 @@
 //! The dns-01 challenge: proof of control with a TXT record (RFC 8555 section 8.4).
 //!
 //! [`Resolver::locate`] finds the name and the zone of the record. A provider adds it: [`rfc2136`], [`http_request`],
-//! [`acme_dns`], or a [`webhook`] in the cluster. [`Resolver::visible`] checks whether it is publicly visible, so that the CA
+//! [`acme_dns`], or a [`webhook`] in the cluster, such as `certwright-dns` for several [`services`]. [`Resolver::visible`] checks whether it is publicly visible, so that the CA
 //! is told to validate only then. [`Resolver::caa`] looks up CAA records, which are checked before an order is placed. Nothing here waits for a record to appear or keeps state between calls. Every call ends
 //! within a bounded time.
 
@@ -18,6 +18,7 @@ mod name_server;
 mod propagation;
 mod resolver;
 pub mod rfc2136;
+pub mod services;
 mod transport;
 pub mod webhook;
 

@@ -9,7 +9,8 @@ use std::{
 use anyhow::{Context, Result};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use certwright_cluster::{
-    Cluster, Operator, Pebble, StepCa, TestNamespace, TsigKey, description::Description, router,
+    CertwrightDns, Cluster, Operator, Pebble, PowerDns, StepCa, TestNamespace, TsigKey,
+    description::Description, router,
 };
 use futures::{StreamExt, TryStreamExt, future::try_join, stream};
 use kube::{
@@ -40,6 +41,11 @@ pub enum Proof {
     Records {
         nameserver: String,
         key: TsigKey,
+    },
+    /// By `certwright-dns` at a PowerDNS with this API.
+    Webhook {
+        group: String,
+        url: String,
     },
     /// By records that are there before the Certificates are.
     PersistentRecords,
@@ -82,6 +88,12 @@ impl Proof {
                 "nameserver": nameserver, "tsigKeyName": key.name, "tsigAlgorithm": "HMACSHA256",
                 "tsigSecretSecretRef": {"name": "tsig", "key": "secret"},
             }}}),
+            Self::Webhook { group, url } => json!({"dns01": {"webhook": {
+                "groupName": group, "solverName": CertwrightDns::SOLVER, "config": {
+                    "provider": "powerdns", "settings": {"url": url},
+                    "credentials": {"apiKey": {"secretRef": {"name": "powerdns", "key": "api-key"}}},
+                },
+            }}}),
             Self::PersistentRecords => json!({"dnsPersist01": {}}),
         }
     }
@@ -90,7 +102,9 @@ impl Proof {
     pub fn dns_name(&self, name: &str, namespace: &str) -> String {
         match self {
             Self::Http => format!("{name}.{namespace}.example"),
-            Self::Records { .. } | Self::PersistentRecords => format!("*.{name}.{ZONE}"),
+            Self::Records { .. } | Self::Webhook { .. } | Self::PersistentRecords => {
+                format!("*.{name}.{ZONE}")
+            }
         }
     }
 }
@@ -116,9 +130,11 @@ impl<'a> Site<'a> {
         let builder = arguments.iter().fold(builder, |builder, (name, value)| builder.argument(name, value));
         let operator = builder.start().await?;
         let issuer = issuer("Issuer", "ca", ca, &[proof.solver()]);
-        if let Proof::Records { key, .. } = proof {
-            namespace.apply(&key.object("tsig")).await?;
-        }
+        let _secrets = match proof {
+            Proof::Records { key, .. } => namespace.apply(&key.object("tsig")).await?,
+            Proof::Webhook { .. } => namespace.apply(&api_key().to_string()).await?,
+            Proof::Http | Proof::PersistentRecords => Vec::new(),
+        };
         namespace.apply(&issuer.to_string()).await?;
         namespace.wait_condition("issuer.certwright.dev/ca", "Ready", "True", LIMIT).await?;
         let site = Self { namespace, operator, proof };
@@ -255,6 +271,14 @@ impl Issued {
         let slowest_tenth = rates.fold(f64::INFINITY, f64::min);
         Self { times, whole: start.elapsed(), slowest_tenth }
     }
+}
+
+/// The Secret with the key of PowerDNS's API.
+fn api_key() -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "powerdns"},
+        "stringData": {"api-key": PowerDns::API_KEY},
+    })
 }
 
 /// An issuer at `ca`.

@@ -285,6 +285,7 @@ impl World {
                     challenge: challenged.url.clone(),
                     typ: ChallengeType::Dns01,
                     words: words.to_string(),
+                    unserved: false,
                 };
                 Outcome::Presented { failures: added.err().map(failure).into_iter().collect(), challenged }
             }
@@ -295,6 +296,7 @@ impl World {
                     challenge: challenged.url.clone(),
                     typ: ChallengeType::Dns01,
                     words: "no".to_owned(),
+                    unserved: false,
                 };
                 let counts = vec![ValueCount { fqdn: "x.".to_owned(), values: 1 }];
                 match seen {

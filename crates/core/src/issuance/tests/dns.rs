@@ -76,6 +76,7 @@ fn what_cannot_be_presented_makes_room_and_is_tried_again_ever_less_often() {
         challenge: "chall/1".to_owned(),
         typ: certwright_acme::ChallengeType::Dns01,
         words: "a.test: the provider says no".to_owned(),
+        unserved: false,
     };
     let IssuanceStep::Present(challenged) = world.next_step() else { panic!("{:?}", world.next_step()) };
     let mut waits = Vec::new();
@@ -96,8 +97,14 @@ fn what_cannot_be_presented_makes_room_and_is_tried_again_ever_less_often() {
     assert!(waits.is_sorted() && waits.first() == Some(&1) && waits.last() == Some(&300), "{waits:?}");
     assert!(world.now.duration_since(begin) >= SignedDuration::from_mins(10), "it was tried for long");
 
-    // Another solver is tried immediately.
+    // That certwright-dns is not there has a reason of its own, also beside other failures.
     let now = world.now;
+    let failures = vec![failure.clone(), Unseen { unserved: true, ..failure.clone() }];
+    world.learned().proof.saw_presented(challenged.clone(), failures, now);
+    let IssuanceStep::Wait { reason, .. } = world.next_step() else { panic!("{:?}", world.next_step()) };
+    assert_eq!(reason, reason::DNS_WEBHOOK_UNAVAILABLE);
+
+    // Another solver is tried immediately.
     world.learned().proof.saw_presented(challenged.clone(), vec![failure.clone()], now);
     assert!(matches!(world.next_step(), IssuanceStep::Wait { .. }));
     solve_by(&mut world, "192.0.2.54", None);

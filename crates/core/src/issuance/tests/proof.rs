@@ -4,7 +4,12 @@ use super::*;
 use certwright_acme::ChallengeType;
 
 fn unseen(words: &str) -> Unseen {
-    Unseen { challenge: "challenge/1".to_owned(), typ: ChallengeType::Http01, words: words.to_owned() }
+    Unseen {
+        challenge: "challenge/1".to_owned(),
+        typ: ChallengeType::Http01,
+        words: words.to_owned(),
+        unserved: false,
+    }
 }
 
 fn challenged(name: &str) -> Vec<Challenged> {

@@ -123,7 +123,7 @@ fn solvers() -> Vec<Solver> {
 
 fn known(solvers: &[Solver]) -> Known<'_> {
     let names = BTreeSet::from(["a.test".to_owned()]);
-    Known { names, solvers, secrets_namespace: "shop", cluster_wide: false }
+    Known { names, solvers, secrets_namespace: "shop", ambient: false }
 }
 
 fn in_secret() -> RevocableCertificate {

@@ -199,6 +199,7 @@ impl World {
             challenge: challenge.url.clone(),
             typ: serde_json::from_value(challenge.type_.clone().into()).unwrap(),
             words: "a.test: connection refused".to_owned(),
+            unserved: false,
         };
         if self.self_check_passes { Vec::new() } else { vec![failure] }
     }

@@ -1,7 +1,8 @@
-//! The operator's image.
+//! What is in the images: the operator's, and that of the DNS provider webhook.
 
 use std::collections::BTreeMap;
 
+use clap::ValueEnum;
 use oci_spec::image::{
     ANNOTATION_CREATED, ANNOTATION_DESCRIPTION, ANNOTATION_LICENSES, ANNOTATION_REVISION, ANNOTATION_SOURCE,
     ANNOTATION_TITLE, ANNOTATION_VERSION,
@@ -11,21 +12,25 @@ use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
 use crate::{File, Image, Program};
 
-/// Its name, as the chart and `deploy/base` have it.
-pub const NAME: &str = "certwright";
+/// A program with an image of its own.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Which {
+    /// The operator.
+    Certwright,
+    /// The DNS provider webhook.
+    CertwrightDns,
+}
 
 /// Neither root nor anybody on the node.
 const USER: &str = "65532:65532";
-const PROGRAM: &str = "certwright";
-/// Where programs of all kinds look for roots, and the operator's TLS library, too.
+/// Where programs of all kinds look for roots, and the TLS library of these, too.
 const ROOTS: &str = "etc/ssl/certs/ca-certificates.crt";
 /// What a pod has in `hostAliases` is in /etc/hosts.
 const NAME_SERVICES: &str = "hosts: files dns\n";
-const ABOUT: &str = "usr/share/doc/certwright";
 
 /// What is known of the build.
 pub struct Build {
-    /// Version of the operator; also the image's tag.
+    /// Version of the program; also the image's tag.
     pub version: String,
     /// Unix time of the sources, in seconds.
     pub created: u64,
@@ -37,21 +42,47 @@ pub struct Build {
     pub bill_of_materials: Option<Vec<u8>>,
 }
 
+impl Which {
+    /// Its name, as its chart has it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Certwright => "certwright",
+            Self::CertwrightDns => "certwright-dns",
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Certwright => "Certwright",
+            Self::CertwrightDns => "Certwright DNS",
+        }
+    }
+
+    fn description(self) -> &'static str {
+        match self {
+            Self::Certwright => "Keeps TLS Secrets filled with certificates from any ACME CA",
+            Self::CertwrightDns => "DNS provider webhook for Certwright and cert-manager",
+        }
+    }
+}
+
 /// The image: the program, the roots of public CAs, the licence and the bill of materials; no shell.
-pub fn image(program: Program, build: Build) -> Image {
-    let labels = labels(&build);
+pub fn image(which: Which, program: Program, build: Build) -> Image {
+    let labels = labels(which, &build);
+    let name = which.name();
+    let about = format!("usr/share/doc/{name}");
     let mut files = vec![
-        File::program(PROGRAM, program.content),
+        File::program(name, program.content),
         File::data(ROOTS, roots()),
         File::data("etc/nsswitch.conf", NAME_SERVICES),
-        File::data(&format!("{ABOUT}/LICENSE"), include_str!("../../LICENSE")),
+        File::data(&format!("{about}/LICENSE"), include_str!("../../LICENSE")),
     ];
-    files.extend(build.bill_of_materials.map(|bill| File::data(&format!("{ABOUT}/sbom.cdx.json"), bill)));
+    files.extend(build.bill_of_materials.map(|bill| File::data(&format!("{about}/sbom.cdx.json"), bill)));
     Image {
-        name: NAME.into(),
+        name: name.into(),
         tag: build.version,
         architecture: program.architecture,
-        entrypoint: vec![format!("/{PROGRAM}")],
+        entrypoint: vec![format!("/{name}")],
         user: USER.into(),
         labels,
         created: build.created,
@@ -59,14 +90,11 @@ pub fn image(program: Program, build: Build) -> Image {
     }
 }
 
-fn labels(build: &Build) -> BTreeMap<String, String> {
+fn labels(which: Which, build: &Build) -> BTreeMap<String, String> {
     let created = i64::try_from(build.created).ok().and_then(|time| jiff::Timestamp::from_second(time).ok());
     let all = [
-        (ANNOTATION_TITLE, Some("Certwright".to_owned())),
-        (
-            ANNOTATION_DESCRIPTION,
-            Some("Keeps TLS Secrets filled with certificates from any ACME CA".to_owned()),
-        ),
+        (ANNOTATION_TITLE, Some(which.title().to_owned())),
+        (ANNOTATION_DESCRIPTION, Some(which.description().to_owned())),
         (ANNOTATION_LICENSES, Some("Apache-2.0".to_owned())),
         (ANNOTATION_VERSION, Some(build.version.clone())),
         (ANNOTATION_CREATED, created.map(|time| time.to_string())),

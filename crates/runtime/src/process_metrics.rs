@@ -1,3 +1,5 @@
+//! The standard metrics of a process, for Prometheus.
+
 use std::fmt;
 use std::fs;
 
@@ -12,7 +14,7 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 /// The standard process metrics (Prometheus, "Writing client libraries"), read at each scrape. Empty without `/proc`.
 #[derive(Debug)]
-pub(super) struct Process;
+pub struct Process;
 
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {

@@ -1,0 +1,173 @@
+//! `certwright-dns` is killed before or after each of its calls of a DNS service.
+#![allow(clippy::disallowed_methods, reason = "this is the test's own DNS service")]
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::common::dns::{Ground, values};
+use crate::common::{SOON, certificate, is_issued};
+use anyhow::{Context, Result, ensure};
+use axum::Router;
+use axum::body::to_bytes;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use certwright_cluster::{ADDRESS, CertwrightDns, PowerDns, TestNamespace};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+const ZONE: &str = "crash.test";
+/// The value of somebody else, at each name.
+const FOREIGN: &str = "of somebody else";
+/// Another replica leads after this time at the latest.
+const LEASE: Duration = Duration::from_secs(3);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    Before,
+    After,
+}
+
+#[tokio::test]
+async fn whichever_call_it_is_killed_at_nothing_is_lost_and_nothing_is_left() -> Result<()> {
+    TestNamespace::with("dns-crash", async |ns| {
+        let server = PowerDns::start(&ns.cluster, &[ZONE]).await?;
+        let ground = Ground::builder().zone_at(ZONE, &server.server).start(ns).await?;
+        let front = Front::start(&server.url).await?;
+        let group = format!("{}.dns.test", ns.name);
+        let dns = CertwrightDns::register(ns, &group).await?;
+        let dns = dns.argument(&format!("--lease-duration={}s", LEASE.as_secs()));
+        let mut replica = dns.replica(ADDRESS).await?;
+        replica.wait_ready(SOON).await?;
+        dns.lead_to(&[&replica]).await?;
+        dns.wait_available().await?;
+        dns.allow_operator().await?;
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "powerdns" },
+            "stringData": { "api-key": PowerDns::API_KEY },
+        });
+        ns.apply(&secret.to_string()).await?;
+        let config = json!({
+            "provider": "powerdns", "settings": { "url": front.url },
+            "credentials": { "apiKey": { "secretRef": { "name": "powerdns", "key": "api-key" } } },
+        });
+        let webhook = json!({ "groupName": group, "solverName": CertwrightDns::SOLVER, "config": config });
+        ground.solve_by(ns, json!({ "webhook": webhook })).await?;
+
+        let mut calls = Vec::new();
+        for when in [When::Before, When::After] {
+            for call in 0.. {
+                let name = format!("{}-{call}", format!("{when:?}").to_lowercase());
+                let record = format!("_acme-challenge.{name}.{ZONE}");
+                front.add_foreign(&record).await?;
+                front.arm(when, call);
+                ns.apply(&certificate(&name, &[&format!("*.{name}.{ZONE}")], "")).await?;
+                let target = format!("certificate/{name}");
+                let done = |object: &Value| is_issued(object) && object["status"]["dnsRecords"].is_null();
+                let killed = tokio::select! {
+                    waited = ns.wait(&target, SOON * 2, done) => waited.map(|_| false)?,
+                    () = front.struck.notified() => true,
+                };
+                if killed {
+                    replica.kill9().await?;
+                    replica = dns.replica(ADDRESS).await?;
+                    replica.wait_ready(SOON).await?;
+                    dns.lead_to(&[&replica]).await?;
+                    ns.wait(&target, SOON * 2, done)
+                        .await
+                        .with_context(|| format!("killed {when:?} call {call}"))?;
+                }
+                let left = values(&server.server, &record).await?;
+                ensure!(left == [FOREIGN], "{when:?} call {call}: {left:?}");
+                if !killed {
+                    calls.push(call);
+                    break;
+                }
+            }
+        }
+        // It looks, writes and looks again, to add the value and to remove it.
+        ensure!(calls.iter().all(|calls| *calls >= 6), "killed at {calls:?} calls");
+        Ok(())
+    })
+    .await
+}
+
+/// A DNS service: PowerDNS, and at one of the calls somebody who has to kill the caller.
+struct Front {
+    url: String,
+    upstream: String,
+    http: reqwest::Client,
+    armed: Mutex<Option<(When, u32)>>,
+    struck: Notify,
+}
+
+impl Front {
+    async fn start(upstream: &str) -> Result<Arc<Self>> {
+        let listener = TcpListener::bind((ADDRESS, 0)).await?;
+        let front = Arc::new(Self {
+            url: format!("http://{}", listener.local_addr()?),
+            upstream: upstream.to_owned(),
+            http: reqwest::Client::builder().no_proxy().build()?,
+            armed: Mutex::default(),
+            struck: Notify::new(),
+        });
+        let router = Router::new().fallback(answer).with_state(Arc::clone(&front));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Ok(front)
+    }
+
+    /// The caller is killed before or after this call, counted from now on.
+    fn arm(&self, when: When, call: u32) {
+        *self.armed.lock() = Some((when, call));
+    }
+
+    /// Whether the caller is killed at this call.
+    fn strikes(&self) -> Option<When> {
+        let mut armed = self.armed.lock();
+        let (when, call) = (*armed)?;
+        *armed = call.checked_sub(1).map(|call| (when, call));
+        (call == 0).then_some(when)
+    }
+
+    async fn strike(&self) -> Response {
+        self.struck.notify_one();
+        pending().await
+    }
+
+    async fn forward(&self, request: Request) -> Result<Response> {
+        let (parts, body) = request.into_parts();
+        let path = parts.uri.path_and_query().context("no path")?;
+        let asked = self.http.request(parts.method, format!("{}{path}", self.upstream));
+        let answered = asked.headers(parts.headers).body(to_bytes(body, 1 << 20).await?).send().await?;
+        let status = answered.status();
+        Ok((status, answered.bytes().await?).into_response())
+    }
+
+    async fn add_foreign(&self, record: &str) -> Result<()> {
+        let records = [json!({ "content": format!("\"{FOREIGN}\""), "disabled": false })];
+        let set = json!({
+            "name": format!("{record}."), "type": "TXT", "ttl": 60, "changetype": "REPLACE", "records": records,
+        });
+        let url = format!("{}/api/v1/servers/localhost/zones/{ZONE}.", self.upstream);
+        let request = self.http.patch(url).header("X-API-Key", PowerDns::API_KEY);
+        let sent = request.body(json!({ "rrsets": [set] }).to_string()).send();
+        timeout(SOON, sent).await??.error_for_status()?;
+        Ok(())
+    }
+}
+
+async fn answer(State(front): State<Arc<Front>>, request: Request) -> Response {
+    let strikes = front.strikes();
+    if strikes == Some(When::Before) {
+        return front.strike().await;
+    }
+    let answered = front.forward(request).await;
+    if strikes == Some(When::After) {
+        return front.strike().await;
+    }
+    answered.unwrap_or_else(|error| (StatusCode::BAD_GATEWAY, format!("{error:#}")).into_response())
+}
