@@ -6,6 +6,7 @@
 
 mod input;
 mod property;
+mod webhook;
 
 mod acme;
 mod cluster;
@@ -53,6 +54,8 @@ pub const TARGETS: &[Target] = &[
     target("pki-signing-request", pki::signing_request),
     target("mac-key", pki::mac_key),
     target("caa", dns::caa),
+    target("certwright-dns-challenge", webhook::challenge),
+    target("certwright-dns-config", webhook::config),
     target("dns-answer", dns::answer),
     target("dns-tsig", dns::tsig),
     target("dns-tsig-key", dns::tsig_key),

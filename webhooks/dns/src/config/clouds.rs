@@ -17,6 +17,12 @@ pub(super) async fn aws(
     ambient: Option<Ambient>,
 ) -> Result<(), ServiceError> {
     let source = match ambient {
+        Some(_) if given.get("endpoint").is_some() => {
+            return Err(ServiceError::new(
+                "config.settings.endpoint needs credentials of its own: those of certwright-dns are sent only to AWS; add the \
+                 Secret under credentials, or remove endpoint",
+            ));
+        }
         Some(ambient) => AwsSource::Ambient(ambient),
         None => AwsSource::Key(AwsCredentials {
             access_key_id: given.need("accessKeyID").to_owned(),

@@ -44,6 +44,15 @@ async fn the_credentials_of_the_pod_are_used_only_if_that_is_allowed_and_the_con
 }
 
 #[tokio::test]
+async fn the_credentials_of_the_pod_are_not_sent_to_a_server_of_the_issuers_author() {
+    let server = pod_identity().await;
+    let config = json!({"provider": "route53", "settings": {"endpoint": "https://192.0.2.1"}});
+    let error = connect(config, &[], true, &server).await.err().unwrap();
+    assert!(error.message.starts_with("config.settings.endpoint needs credentials of its own"), "{error}");
+    assert!(server.received_requests().await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn credentials_of_a_secret_are_used_although_the_pod_has_others() {
     let server = pod_identity().await;
     let config = json!({
