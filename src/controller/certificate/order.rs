@@ -115,6 +115,7 @@ impl ReconcileCertificate {
                     typ: ChallengeType::from(challenge.type_.as_str()),
                     words,
                     unserved: false,
+                    retry_after: None,
                 })
             }
         });

@@ -198,6 +198,6 @@ fn as_record(record: &DnsRecordStatus) -> Record {
 
 /// A provider does not say which name its words are about.
 fn unseen(challenged: &Challenged, failure: Failure) -> Unseen {
-    let Failure { words, unserved } = failure;
-    Unseen { unserved, ..challenged.unseen(format!("{}: {words}", challenged.name)) }
+    let Failure { words, unserved, retry_after } = failure;
+    Unseen { unserved, retry_after, ..challenged.unseen(format!("{}: {words}", challenged.name)) }
 }

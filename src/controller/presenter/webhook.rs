@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{Request, StatusCode};
+use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use kube::client::Body;
 use tokio::time::timeout;
@@ -54,16 +54,16 @@ impl Webhook {
         let called = async {
             let answer = context.client.send(request).await;
             let answer = answer.map_err(|_| "cannot be reached through the API server")?;
-            let status = answer.status();
+            let (status, retry_after) = (answer.status(), retry_after(answer.headers()));
             let body = Limited::new(answer.into_body(), webhook::MAX_ANSWER).collect().await;
             let body = body.map_err(|error| match error.is::<LengthLimitError>() {
                 true => "sent an answer of more than 128 KiB, which is not read; check its log",
                 false => "sent an incomplete answer",
             })?;
-            Ok((status, body.to_bytes()))
+            Ok((status, retry_after, body.to_bytes()))
         };
         let called = timeout(WEBHOOK_TIMEOUT, called).await.unwrap_or(Err("did not answer in time"));
-        let (status, body) = called.map_err(|words| named(words.to_owned()))?;
+        let (status, retry_after, body) = called.map_err(|words| named(words.to_owned()))?;
         let http_status = || named(format!("answered HTTP {}", status.as_u16()));
         let error = match webhook::read(&body, &request_id) {
             Ok(()) if status.is_success() => return Ok(()),
@@ -74,12 +74,13 @@ impl Webhook {
             && let Some(unserved) = Unserved::of(group_name, status, &error)
         {
             let unserved = explained(unserved, context).await;
-            return Err(Failure { words: unserved.to_string(), unserved: true });
+            return Err(Failure { words: unserved.to_string(), unserved: true, retry_after: None });
         }
-        Err(match error {
+        let failure = match error {
             webhook::Error::NotJson if !status.is_success() => http_status(),
             error => named(error.to_string()),
-        })
+        };
+        Err(Failure { retry_after, ..failure })
     }
 }
 
@@ -89,11 +90,13 @@ pub struct Failure {
     pub words: String,
     /// Whether `certwright-dns` is not installed, does not answer, or may not be called.
     pub unserved: bool,
+    /// How long it wants to be left alone.
+    pub retry_after: Option<Duration>,
 }
 
 impl From<String> for Failure {
     fn from(words: String) -> Self {
-        Self { words, unserved: false }
+        Self { words, unserved: false, retry_after: None }
     }
 }
 
@@ -106,5 +109,26 @@ async fn explained(unserved: Unserved, context: &Context) -> Unserved {
             Unserved::NotInstalled { group: group.clone() }
         }
         _ => unserved,
+    }
+}
+
+/// The header of the same name, in seconds.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_read_in_seconds() {
+        let read = |value: &'static str| {
+            retry_after(&HeaderMap::from_iter([(http::header::RETRY_AFTER, value.parse().unwrap())]))
+        };
+        assert_eq!(read("60"), Some(Duration::from_secs(60)));
+        assert_eq!([read("soon"), read("-1"), read("Sun, 29 Nov 2026 12:00:00 GMT")], [None; 3]);
+        assert_eq!(retry_after(&HeaderMap::new()), None);
     }
 }

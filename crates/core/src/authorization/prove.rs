@@ -74,7 +74,7 @@ pub(super) fn prove(
             if failed.at.duration_since(failed.since) >= PRESENT_TIMEOUT {
                 return fail(attempt, failed.message());
             }
-            let until = look_again(failed.since, failed.at, None, PRESENT_BOUNDS);
+            let until = failed.next_attempt(PRESENT_BOUNDS);
             wait_or(attempt, until, failed.message(), AuthorizationStep::Present(Box::new(challenged)), now)
         }
         _ => AuthorizationStep::Present(Box::new(challenged)),

@@ -1,8 +1,11 @@
 //! The proof of control over the names of an order: answers to challenges, as far as this process knows of them.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::{Challenged, ValueCount};
+use crate::backoff::look_again;
 use certwright_acme::ChallengeType;
 use certwright_api::certificate_reason;
 
@@ -128,12 +131,15 @@ pub struct Unseen {
     pub words: String,
     /// Whether the cause is that `certwright-dns` is not installed, does not answer, or may not be called.
     pub unserved: bool,
+    /// How long to wait before another attempt, if the provider says so.
+    pub retry_after: Option<Duration>,
 }
 
 impl Challenged {
     /// Its answer is not there, for this reason.
     pub fn unseen(&self, words: String) -> Unseen {
-        Unseen { challenge: self.url.clone(), typ: self.typ.clone(), words, unserved: false }
+        let (challenge, typ) = (self.url.clone(), self.typ.clone());
+        Unseen { challenge, typ, words, unserved: false, retry_after: None }
     }
 }
 
@@ -144,6 +150,12 @@ impl PresentFailed {
             true => certificate_reason::DNS_WEBHOOK_UNAVAILABLE,
             false => certificate_reason::PRESENTING,
         }
+    }
+
+    /// When to try again, within these bounds: when the providers say, if they do.
+    pub fn next_attempt(&self, bounds: (Duration, Duration)) -> Timestamp {
+        let retry_after = self.failures.iter().filter_map(|failure| failure.retry_after).max();
+        look_again(self.since, self.at, retry_after.map(|wait| wait.min(bounds.1)), bounds)
     }
 
     /// The cause, as a message.

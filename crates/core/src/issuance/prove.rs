@@ -187,7 +187,7 @@ fn tell_at(challenged: &Challenged, learned: &Learned) -> Option<Timestamp> {
 /// Presents the answers, or waits before retrying that.
 fn present(situation: &Situation<'_>, challenged: Vec<Challenged>, now: Timestamp) -> IssuanceStep {
     let Proof::Failed(failed) = &situation.learned().proof else { return IssuanceStep::Present(challenged) };
-    let until = look_again(failed.since, failed.at, None, PRESENT_BOUNDS);
+    let until = failed.next_attempt(PRESENT_BOUNDS);
     if until > now {
         make_room(Some(until), failed.reason(), failed.message())
     } else {

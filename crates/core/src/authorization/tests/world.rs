@@ -286,6 +286,7 @@ impl World {
                     typ: ChallengeType::Dns01,
                     words: words.to_string(),
                     unserved: false,
+                    retry_after: None,
                 };
                 Outcome::Presented { failures: added.err().map(failure).into_iter().collect(), challenged }
             }
@@ -297,6 +298,7 @@ impl World {
                     typ: ChallengeType::Dns01,
                     words: "no".to_owned(),
                     unserved: false,
+                    retry_after: None,
                 };
                 let counts = vec![ValueCount { fqdn: "x.".to_owned(), values: 1 }];
                 match seen {

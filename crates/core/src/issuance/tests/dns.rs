@@ -77,6 +77,7 @@ fn what_cannot_be_presented_makes_room_and_is_tried_again_ever_less_often() {
         typ: certwright_acme::ChallengeType::Dns01,
         words: "a.test: the provider says no".to_owned(),
         unserved: false,
+        retry_after: None,
     };
     let IssuanceStep::Present(challenged) = world.next_step() else { panic!("{:?}", world.next_step()) };
     let mut waits = Vec::new();
@@ -103,6 +104,16 @@ fn what_cannot_be_presented_makes_room_and_is_tried_again_ever_less_often() {
     world.learned().proof.saw_presented(challenged.clone(), failures, now);
     let IssuanceStep::Wait { reason, .. } = world.next_step() else { panic!("{:?}", world.next_step()) };
     assert_eq!(reason, reason::DNS_WEBHOOK_UNAVAILABLE);
+
+    // A provider may say when to ask again, but not that nobody asks for days.
+    for (says, waits) in [(60, 60), (86_400, 300)] {
+        let later = Unseen { retry_after: Some(Duration::from_secs(says)), ..failure.clone() };
+        world.learned().proof.saw_presented(challenged.clone(), vec![failure.clone(), later], now);
+        let IssuanceStep::Wait { until: Some(until), .. } = world.next_step() else {
+            panic!("{:?}", world.next_step())
+        };
+        assert_eq!(until.duration_since(now).as_secs(), waits, "{says}");
+    }
 
     // Another solver is tried immediately.
     world.learned().proof.saw_presented(challenged.clone(), vec![failure.clone()], now);

@@ -9,6 +9,7 @@ fn unseen(words: &str) -> Unseen {
         typ: ChallengeType::Http01,
         words: words.to_owned(),
         unserved: false,
+        retry_after: None,
     }
 }
 

@@ -200,6 +200,7 @@ impl World {
             typ: serde_json::from_value(challenge.type_.clone().into()).unwrap(),
             words: "a.test: connection refused".to_owned(),
             unserved: false,
+            retry_after: None,
         };
         if self.self_check_passes { Vec::new() } else { vec![failure] }
     }
