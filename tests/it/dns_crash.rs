@@ -18,7 +18,6 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
-use tokio::time::timeout;
 
 const ZONE: &str = "crash.test";
 /// The value of somebody else, at each name.
@@ -63,7 +62,7 @@ async fn whichever_call_it_is_killed_at_nothing_is_lost_and_nothing_is_left() ->
             for call in 0.. {
                 let name = format!("{}-{call}", format!("{when:?}").to_lowercase());
                 let record = format!("_acme-challenge.{name}.{ZONE}");
-                front.add_foreign(&record).await?;
+                server.set_txt(ZONE, &record, FOREIGN).await?;
                 front.arm(when, call);
                 ns.apply(&certificate(&name, &[&format!("*.{name}.{ZONE}")], "")).await?;
                 let target = format!("certificate/{name}");
@@ -145,18 +144,6 @@ impl Front {
         let answered = asked.headers(parts.headers).body(to_bytes(body, 1 << 20).await?).send().await?;
         let status = answered.status();
         Ok((status, answered.bytes().await?).into_response())
-    }
-
-    async fn add_foreign(&self, record: &str) -> Result<()> {
-        let records = [json!({ "content": format!("\"{FOREIGN}\""), "disabled": false })];
-        let set = json!({
-            "name": format!("{record}."), "type": "TXT", "ttl": 60, "changetype": "REPLACE", "records": records,
-        });
-        let url = format!("{}/api/v1/servers/localhost/zones/{ZONE}.", self.upstream);
-        let request = self.http.patch(url).header("X-API-Key", PowerDns::API_KEY);
-        let sent = request.body(json!({ "rrsets": [set] }).to_string()).send();
-        timeout(SOON, sent).await??.error_for_status()?;
-        Ok(())
     }
 }
 

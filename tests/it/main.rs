@@ -47,6 +47,7 @@ mod dns_conformance;
 mod dns_crash;
 mod dns_persist01;
 mod dns_server;
+mod dns_values;
 mod documentation;
 mod duplicates;
 mod events;

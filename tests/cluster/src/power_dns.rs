@@ -70,6 +70,19 @@ impl PowerDns {
         Ok(Self { server: NameServer::new(address.ip()), url, process, _address: address })
     }
 
+    /// Makes this the one TXT value at a name of a zone.
+    pub async fn set_txt(&self, zone: &str, name: &str, value: &str) -> Result<()> {
+        let set = json!({
+            "name": format!("{name}."), "type": "TXT", "ttl": 60, "changetype": "REPLACE",
+            "records": [{"content": format!("\"{value}\""), "disabled": false}],
+        });
+        let url = format!("{}/api/v1/servers/localhost/zones/{zone}.", self.url);
+        let request =
+            reqwest::Client::builder().no_proxy().build()?.patch(url).header("X-API-Key", Self::API_KEY);
+        request.body(json!({"rrsets": [set]}).to_string()).send().await?.error_for_status()?;
+        Ok(())
+    }
+
     /// The last lines of its log.
     pub fn log_tail(&self, lines: usize) -> String {
         self.process.log_tail(lines)

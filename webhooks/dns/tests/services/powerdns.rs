@@ -6,7 +6,6 @@ use certwright_solver::dns01::webhook::Action;
 use serde_json::json;
 
 use crate::compare::{FOREIGN, Lego, NAME, ZONE, compare, environment};
-use crate::fake::http;
 use crate::webhook::{Given, Webhook};
 
 #[tokio::test]
@@ -59,10 +58,5 @@ fn given(server: &PowerDns, key: &str) -> Given {
 
 /// Leaves only the foreign value.
 async fn reset(server: &PowerDns) -> Result<()> {
-    let records = [json!({ "content": format!("\"{FOREIGN}\""), "disabled": false })];
-    let set = json!({ "name": format!("{NAME}."), "type": "TXT", "ttl": 300, "changetype": "REPLACE", "records": records });
-    let url = format!("{}/api/v1/servers/localhost/zones/{ZONE}.", server.url);
-    let request = http().patch(url).header("X-API-Key", PowerDns::API_KEY);
-    request.body(json!({ "rrsets": [set] }).to_string()).send().await?.error_for_status()?;
-    Ok(())
+    server.set_txt(ZONE, NAME, FOREIGN).await
 }
