@@ -267,7 +267,7 @@ pub struct Dns01Route53 {
     )]
     #[schemars(length(max = 2048))]
     pub role: Option<String>,
-    /// Id of the hosted zone. By default, the public one for the name.
+    /// Id of the hosted zone. By default, it is looked up by name; set it if there is a private zone of the same name, too.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
