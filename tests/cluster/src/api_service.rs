@@ -4,7 +4,9 @@ use std::{path::PathBuf, process::Command, time::Duration};
 
 use anyhow::{Context, Result};
 use base64::{Engine, prelude::BASE64_STANDARD};
-use k8s_openapi::api::authorization::v1::SubjectAccessReview;
+use k8s_openapi::api::{
+    authentication::v1::TokenRequest, authorization::v1::SubjectAccessReview, core::v1::ServiceAccount,
+};
 use kube::{Api, api::PostParams};
 use reqwest::{Certificate, StatusCode};
 use serde_json::{Value, json};
@@ -182,6 +184,14 @@ impl ApiService {
     pub(crate) fn name(&self) -> String {
         format!("{VERSION}.{}", self.group)
     }
+}
+
+/// A token for a service account of a namespace.
+pub(crate) async fn token(namespace: &TestNamespace, account: &str) -> Result<String> {
+    let accounts: Api<ServiceAccount> = namespace.api();
+    let request: TokenRequest = serde_json::from_value(json!({"spec": {"expirationSeconds": 86_400}}))?;
+    let token = accounts.create_token_request(account, &PostParams::default(), &request).await?;
+    Ok(token.status.context("a token request without a token")?.token)
 }
 
 /// Waits until the API server allows a user to do something: it learns of new bindings with a delay.

@@ -8,8 +8,6 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use k8s_openapi::api::{authentication::v1::TokenRequest, core::v1::ServiceAccount};
-use kube::{Api, api::PostParams};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -17,7 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     ADDRESS, TestNamespace,
-    api_service::{ApiService, VERSION, wait_allowed},
+    api_service::{ApiService, VERSION, token, wait_allowed},
     control_plane::kubeconfig,
     ports,
     process::{self, Process},
@@ -125,7 +123,7 @@ impl<'a> CertwrightDns<'a> {
         let description = &self.namespace.cluster.description;
         let name = format!("dns-{}-{}", self.namespace.name, COUNT.fetch_add(1, Ordering::Relaxed));
         let credentials = description.state.join(format!("{name}.kubeconfig"));
-        let token = token(self.namespace).await?;
+        let token = token(self.namespace, ACCOUNT).await?;
         fs::write(&credentials, kubeconfig(&self.api_server, &self.namespace.cluster.ca()?.pem, &token))?;
         let (secure, metrics) =
             (format!("{address}:{}", self.port), format!("127.0.0.1:{}", ports::free("127.0.0.1")?));
@@ -257,11 +255,4 @@ async fn grant(namespace: &TestNamespace, api: &ApiService) -> Result<()> {
         wait_allowed(namespace, &user, &attributes).await?;
     }
     Ok(())
-}
-
-async fn token(namespace: &TestNamespace) -> Result<String> {
-    let accounts: Api<ServiceAccount> = namespace.api();
-    let request: TokenRequest = serde_json::from_value(json!({"spec": {"expirationSeconds": 86_400}}))?;
-    let token = accounts.create_token_request(ACCOUNT, &PostParams::default(), &request).await?;
-    Ok(token.status.context("a token request without a token")?.token)
 }

@@ -7,16 +7,14 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
-use k8s_openapi::api::{authentication::v1::TokenRequest, core::v1::ServiceAccount};
-use kube::{Api, api::PostParams};
+use anyhow::Result;
 use reqwest::Certificate;
 use serde_json::json;
 use tokio::process::Command;
 
 use crate::{
     ADDRESS, TestNamespace,
-    api_service::{ApiService, wait_allowed},
+    api_service::{ApiService, token, wait_allowed},
     control_plane::kubeconfig,
     ports,
     process::Process,
@@ -50,7 +48,7 @@ impl<'a> WebhookProvider<'a> {
         let host = ApiService::host(namespace, group);
         ca.sign("provider", &[&host, ADDRESS])?.write(&directory, "tls")?;
         grant(namespace, group).await?;
-        let token = token(namespace).await?;
+        let token = token(namespace, ACCOUNT).await?;
         let server = &namespace.cluster.description.api_server;
         fs::write(directory.join("kubeconfig"), kubeconfig(server, &ca.pem, &token))?;
 
@@ -166,11 +164,4 @@ async fn grant(namespace: &TestNamespace, group: &str) -> Result<()> {
         wait_allowed(namespace, &user, &attributes).await?;
     }
     Ok(())
-}
-
-async fn token(namespace: &TestNamespace) -> Result<String> {
-    let accounts: Api<ServiceAccount> = namespace.api();
-    let request: TokenRequest = serde_json::from_value(json!({"spec": {"expirationSeconds": 86_400}}))?;
-    let token = accounts.create_token_request(ACCOUNT, &PostParams::default(), &request).await?;
-    Ok(token.status.context("a token request without a token")?.token)
 }

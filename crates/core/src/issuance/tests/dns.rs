@@ -72,14 +72,8 @@ fn what_cannot_be_presented_makes_room_and_is_tried_again_ever_less_often() {
         world.step();
     }
     let begin = world.now;
-    let failure = Unseen {
-        challenge: "chall/1".to_owned(),
-        typ: certwright_acme::ChallengeType::Dns01,
-        words: "a.test: the provider says no".to_owned(),
-        unserved: false,
-        retry_after: None,
-    };
     let IssuanceStep::Present(challenged) = world.next_step() else { panic!("{:?}", world.next_step()) };
+    let failure = challenged[0].unseen("a.test: the provider says no".to_owned());
     let mut waits = Vec::new();
     for _ in 0..20 {
         let now = world.now;
