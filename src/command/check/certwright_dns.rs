@@ -11,7 +11,8 @@ use crate::command::error::words;
 use crate::controller::issuer_record::IssuerRecord;
 use certwright_api::Solver;
 use certwright_api::bounds::is_object_name;
-use certwright_solver::dns01::services::{self, DEFAULT_GROUP, Unserved};
+use certwright_solver::dns01::Unserved;
+use certwright_solver::dns01::services::{self, DEFAULT_GROUP};
 
 /// The finding, unless no issuer needs it.
 pub(super) async fn finding(

@@ -11,7 +11,7 @@ use crate::controller::context::Context;
 use certwright_api::{Dns01Webhook, OpaqueJson};
 use certwright_core::naming::digest;
 use certwright_solver::dns01::Record;
-use certwright_solver::dns01::services::Unserved;
+use certwright_solver::dns01::Unserved;
 use certwright_solver::dns01::webhook::{self, Action};
 
 /// How long to wait for a webhook's answer: less than for the API server itself.

@@ -13,9 +13,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::call::{Answer, Caller, Purpose};
+use crate::error::ServiceError;
 use crate::google::text;
 use crate::providers::Given;
-use crate::service::ServiceError;
 
 /// Edge DNS, with the credentials of an API client.
 pub struct EdgeDns {

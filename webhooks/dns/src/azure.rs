@@ -14,8 +14,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::call::{Answer, Caller, Purpose, url};
+use crate::error::ServiceError;
 use crate::identity::{AzureCloud, AzureSource, Identity};
-use crate::service::ServiceError;
 
 /// Where records are.
 #[derive(Clone, Debug)]

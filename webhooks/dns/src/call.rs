@@ -12,7 +12,8 @@ use reqwest::{RequestBuilder, Url};
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 
-use crate::service::{Redactor, ServiceError, advice};
+use crate::error::{ServiceError, advice};
+use crate::redact::Redactor;
 
 /// How long a call may take in total. The API server waits at most 30 seconds for a challenge.
 const TIMEOUT: Duration = Duration::from_secs(8);
@@ -26,8 +27,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// An HTTP client for the APIs of clouds.
 ///
-/// Hosts are constants, or come from the environment of this process, never from a tenant. So no address is forbidden: metadata
-/// services have link-local ones.
+/// Hosts are constants, or come from the environment of this process, so no address is forbidden: metadata services have link-local
+/// ones. Only [`Caller::restricted`] is for hosts that a tenant names.
 #[derive(Clone, Debug)]
 pub struct Caller {
     client: HttpClient,
@@ -62,7 +63,15 @@ impl Caller {
     /// # Errors
     /// If the system has no trusted roots.
     pub fn remote() -> Result<Self, ServiceError> {
-        Self::new(false)
+        Self::new(&Egress::unrestricted(), false)
+    }
+
+    /// A client for servers that an issuer's author chooses, which must be where `egress` permits.
+    ///
+    /// # Errors
+    /// As for [`Caller::remote`].
+    pub fn restricted(egress: &Egress) -> Result<Self, ServiceError> {
+        Self::new(egress, false)
     }
 
     /// A client for services of this machine, such as its metadata service, without proxies.
@@ -70,24 +79,23 @@ impl Caller {
     /// # Errors
     /// As for [`Caller::remote`].
     pub fn local() -> Result<Self, ServiceError> {
-        Self::new(true)
+        Self::new(&Egress::unrestricted(), true)
     }
 
-    fn new(direct: bool) -> Result<Self, ServiceError> {
+    fn new(egress: &Egress, direct: bool) -> Result<Self, ServiceError> {
         let failed = |why: String| ServiceError::new(format!("creating the HTTPS client failed: {why}"));
         let tls = tls::system_roots().map_err(|error| failed(error.to_string()))?;
-        let client =
-            HttpClient::new(&Egress::unrestricted(), certwright_egress::Purpose::Provider, |builder| {
-                let builder = builder
-                    .user_agent(certwright_egress::USER_AGENT)
-                    .connect_timeout(CONNECT_TIMEOUT)
-                    .timeout(TIMEOUT)
-                    .pool_max_idle_per_host(2)
-                    .pool_idle_timeout(Duration::from_secs(30))
-                    .tcp_nodelay(true)
-                    .tls_backend_preconfigured(tls.clone());
-                if direct { builder.no_proxy() } else { builder }
-            });
+        let client = HttpClient::new(egress, certwright_egress::Purpose::Provider, |builder| {
+            let builder = builder
+                .user_agent(certwright_egress::USER_AGENT)
+                .connect_timeout(CONNECT_TIMEOUT)
+                .timeout(TIMEOUT)
+                .pool_max_idle_per_host(2)
+                .pool_idle_timeout(Duration::from_secs(30))
+                .tcp_nodelay(true)
+                .tls_backend_preconfigured(tls.clone());
+            if direct { builder.no_proxy() } else { builder }
+        });
         Ok(Self {
             client: client.map_err(|_| failed("the TLS library rejected the settings".to_owned()))?,
             #[cfg(test)]

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::call::{Answer, Caller, Purpose, url};
+use crate::error::ServiceError;
 use crate::identity::{GoogleSource, Identity};
-use crate::service::ServiceError;
 
 const HOST: &str = "https://dns.googleapis.com";
 

@@ -2,7 +2,7 @@
 //!
 //! The credentials of this process are its operator's. Only a request that allows it gets some of them ([`Ambient`]).
 
-mod aws;
+pub(crate) mod aws;
 mod azure;
 mod cache;
 mod environment;
@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 
 use crate::call::Caller;
-use crate::service::ServiceError;
+use crate::error::ServiceError;
 
 pub use self::aws::{AwsCredentials, AwsSource};
 pub use self::azure::{AzureCloud, AzureSource};

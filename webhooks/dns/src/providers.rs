@@ -52,8 +52,8 @@ pub struct Provider {
 pub(crate) enum Connect {
     /// With a client of the crate `dns-update`.
     Known(Client),
-    /// With a client of the crate, and credentials of AWS that may be short-lived.
-    Aws(Client),
+    /// With our client of Route 53.
+    Aws,
     /// With our client of Google Cloud DNS.
     Google,
     /// With our client of Azure DNS.

@@ -1,17 +1,14 @@
 //! A DNS service, as far as the TXT values of one name are concerned.
 
-mod error;
-mod redact;
-
 use dns_update::{DnsRecord, DnsRecordType, DnsUpdater};
 
-pub use self::error::ServiceError;
-pub(crate) use self::error::advice;
-pub use self::redact::Redactor;
 use crate::akamai::EdgeDns;
 use crate::azure::AzureDns;
+use crate::error::ServiceError;
 use crate::google::CloudDns;
 use crate::providers::{Holds, Provider};
+use crate::redact::Redactor;
+use crate::route53::Route53;
 
 /// A DNS service with the credentials for it.
 pub enum Service {
@@ -23,6 +20,8 @@ pub enum Service {
     Azure(Box<AzureDns>),
     /// Akamai Edge DNS.
     Akamai(Box<EdgeDns>),
+    /// Amazon Route 53.
+    Aws(Box<Route53>),
 }
 
 /// A service that the crate `dns-update` knows.
@@ -41,7 +40,7 @@ impl Service {
     pub fn holds(&self) -> Holds {
         match self {
             Self::Known(known) => known.provider.holds,
-            Self::Google(_) | Self::Azure(_) | Self::Akamai(_) => Holds::Many,
+            Self::Google(_) | Self::Azure(_) | Self::Akamai(_) | Self::Aws(_) => Holds::Many,
         }
     }
 
@@ -65,6 +64,7 @@ impl Service {
             Self::Google(service) => service.values(name, zone).await,
             Self::Azure(service) => service.values(name, zone).await,
             Self::Akamai(service) => service.values(name, zone).await,
+            Self::Aws(service) => service.values(name, zone).await,
         }
     }
 
@@ -87,6 +87,7 @@ impl Service {
             Self::Google(service) => service.add(name, zone, ttl, value).await,
             Self::Azure(service) => service.add(name, zone, ttl, value).await,
             Self::Akamai(service) => service.add(name, zone, ttl, value).await,
+            Self::Aws(service) => service.add(name, zone, ttl, value).await,
         }
     }
 
@@ -111,6 +112,7 @@ impl Service {
             Self::Google(service) => service.remove(name, zone, value).await,
             Self::Azure(service) => service.remove(name, zone, value).await,
             Self::Akamai(service) => service.remove(name, zone, value).await,
+            Self::Aws(service) => service.remove(name, zone, value).await,
         }
     }
 }

@@ -15,8 +15,9 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::challenge::Challenge;
 use crate::config::{Account, Config};
+use crate::error::ServiceError;
 use crate::providers::Holds;
-use crate::service::{Service, ServiceError};
+use crate::service::Service;
 
 /// How long a change may take. The API server gives up after 30 seconds.
 const LIMIT: Duration = Duration::from_secs(25);
@@ -112,7 +113,7 @@ impl<'a> Change<'a> {
             return self.write(service, &[self.value.to_owned()]).await;
         }
         let mut before = service.values(self.name, self.zone).await?;
-        let mut pause = PAUSE;
+        let (mut pause, mut refusal) = (PAUSE, None);
         for attempt in 1..=ATTEMPTS {
             if self.is_done(&before) {
                 return Ok(());
@@ -129,26 +130,26 @@ impl<'a> Change<'a> {
                 (Ok(()), Err(error)) => return Err(error),
                 (Err(_), Err(_)) => return written,
             };
-            if let Err(error) = written
+            if let Err(error) = &written
                 && !self.is_done(&after)
                 && !error.conflict
                 && same(&before, &after)
             {
-                return Err(error);
+                return written;
             }
-            before = after;
+            (before, refusal) = (after, written.err());
         }
         if self.is_done(&before) {
             return Ok(());
         }
-        Err(ServiceError::new(match self.action {
+        Err(refusal.unwrap_or_else(|| ServiceError::new(match self.action {
             Action::Present => {
                 "the service accepted the value, but does not list it; check whether another program writes the same name"
             }
             Action::CleanUp => {
                 "the service accepted the removal, but still lists the value; check whether another program writes the same name"
             }
-        }))
+        })))
     }
 
     fn is_done(&self, shown: &[String]) -> bool {

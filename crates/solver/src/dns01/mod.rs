@@ -1,9 +1,11 @@
 //! The dns-01 challenge: proof of control with a TXT record (RFC 8555 section 8.4).
 //!
 //! [`Resolver::locate`] finds the name and the zone of the record. A provider adds it: [`rfc2136`], [`http_request`],
-//! [`acme_dns`], or a [`webhook`] in the cluster, such as `certwright-dns` for several [`services`]. [`Resolver::visible`] checks whether it is publicly visible, so that the CA
-//! is told to validate only then. [`Resolver::caa`] looks up CAA records, which are checked before an order is placed. Nothing here waits for a record to appear or keeps state between calls. Every call ends
-//! within a bounded time.
+//! [`acme_dns`], or a [`webhook`] in the cluster, such as `certwright-dns` for several [`services`]. [`Resolver::visible`]
+//! checks whether it is publicly visible, so that the CA is told to validate only then. [`Resolver::caa`] looks up CAA records,
+//! which are checked before an order is placed.
+//!
+//! Nothing here waits for a record to appear or keeps state between calls. Every call ends within a bounded time.
 
 pub mod acme_dns;
 mod caa;
@@ -20,6 +22,7 @@ mod resolver;
 pub mod rfc2136;
 pub mod services;
 mod transport;
+mod unserved;
 pub mod webhook;
 
 #[cfg(test)]
@@ -32,6 +35,7 @@ pub use self::name_server::{NameServer, NameServerError};
 pub use self::propagation::{Lacking, NotVisible, ServerReport};
 pub use self::resolver::{Resolver, ResolverSetupError, ServerFailure, ServerFailures, Whose};
 pub use self::transport::NoAnswer;
+pub use self::unserved::Unserved;
 
 /// A TXT record to add or delete, and the challenge that it is for.
 ///

@@ -1,16 +1,11 @@
 //! The DNS services that cert-manager has built in: their settings become a call of `certwright-dns`, a [`webhook`](super::webhook).
-//!
-//! [`Unserved`] says why the API server did not pass such a call on.
 
 use certwright_api::{
     AZURE_GERMAN_CLOUD, AzureEnvironment, AzureZoneType, CLOUDFLARE_API_KEY, Dns01Akamai, Dns01AzureDns,
     Dns01CloudDns, Dns01Cloudflare, Dns01DigitalOcean, Dns01Route53, Dns01SecretKey, Dns01Services,
     Dns01Webhook, OpaqueJson, ROUTE53_AUTH,
 };
-use http::StatusCode;
 use serde_json::{Map, Value, json};
-
-use super::webhook::Error;
 
 #[cfg(test)]
 mod tests;
@@ -158,58 +153,5 @@ impl Config {
 
     fn end(self) -> Value {
         Value::Object(self.0)
-    }
-}
-
-/// Why the API server did not pass a call of `certwright-dns` on. `Display` is stable, and names what to do.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unserved {
-    /// No API group of this name is registered.
-    #[error(
-        "certwright-dns is not installed: the API server has no API group {group}; install it with `helm install \
-         certwright-dns charts/certwright-dns --namespace certwright`, see docs/certwright-dns.md"
-    )]
-    NotInstalled {
-        /// The group.
-        group: String,
-    },
-    /// The group is registered, and the operator may not call it.
-    #[error(
-        "the operator may not call certwright-dns: {message}; bind a ClusterRole with the verb create on {SOLVER} in the API \
-         group {group} to its service account, as the chart of certwright-dns does"
-    )]
-    Forbidden {
-        /// The group.
-        group: String,
-        /// What the API server says, verbatim.
-        message: String,
-    },
-    /// The group is registered, and its server does not answer.
-    #[error(
-        "certwright-dns does not answer: the API server cannot reach it; check its pods, and `kubectl describe apiservice \
-         v1alpha1.{group}`"
-    )]
-    Unavailable {
-        /// The group.
-        group: String,
-    },
-}
-
-impl Unserved {
-    /// What an answer to a call in `group` means that did not come from `certwright-dns`; `None` if it means something else. It is
-    /// [`Self::Forbidden`] also if nothing has the group.
-    pub fn of(group: &str, status: StatusCode, error: &Error) -> Option<Self> {
-        let group = group.to_owned();
-        let message = match error {
-            Error::ApiServer { message } => format!("the API server says: {message}"),
-            Error::NotJson => format!("the API server answered HTTP {}", status.as_u16()),
-            _ => return None,
-        };
-        match status {
-            StatusCode::NOT_FOUND => Some(Self::NotInstalled { group }),
-            StatusCode::FORBIDDEN => Some(Self::Forbidden { group, message }),
-            StatusCode::SERVICE_UNAVAILABLE => Some(Self::Unavailable { group }),
-            _ => None,
-        }
     }
 }

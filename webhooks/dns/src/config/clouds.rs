@@ -3,19 +3,24 @@
 #[cfg(test)]
 mod tests;
 
+use certwright_egress::Egress;
+
 use super::missing;
 use crate::azure::{AzureDns, AzureDnsSettings};
+use crate::call::Caller;
+use crate::error::ServiceError;
 use crate::google::{CloudDns, CloudDnsSettings};
 use crate::identity::{Ambient, AwsCredentials, AwsSource, AzureSource, GoogleSource, Identity};
 use crate::providers::{Given, Provider};
-use crate::service::{Service, ServiceError};
+use crate::route53::{Route53, Route53Settings, Server};
+use crate::service::Service;
 
-/// Puts the credentials that are to be used in place of those that are given.
 pub(super) async fn aws(
-    given: &mut Given,
+    given: &Given,
+    egress: &Egress,
     identity: &Identity,
     ambient: Option<Ambient>,
-) -> Result<(), ServiceError> {
+) -> Result<Service, ServiceError> {
     let source = match ambient {
         Some(_) if given.get("endpoint").is_some() => {
             return Err(ServiceError::new(
@@ -30,14 +35,17 @@ pub(super) async fn aws(
             session_token: given.get("sessionToken").map(Into::into),
         }),
     };
-    let AwsCredentials { access_key_id, secret_access_key, session_token } =
-        identity.aws(&source, given.get("region"), given.get("role")).await?;
-    given.set("accessKeyID", access_key_id);
-    given.set_secret("secretAccessKey", secret_access_key);
-    if let Some(token) = session_token {
-        given.set_secret("sessionToken", token);
-    }
-    Ok(())
+    let credentials = identity.aws(&source, given.get("region"), given.get("role")).await?;
+    let settings = Route53Settings {
+        region: given.need("region").to_owned(),
+        hosted_zone_id: given.owned("hostedZoneID"),
+        private: given.is("privateZone"),
+    };
+    let server = match given.get("endpoint") {
+        Some(endpoint) => Server::of_the_issuers_author(endpoint, Caller::restricted(egress)?)?,
+        None => Server::of_aws(identity.caller())?,
+    };
+    Ok(Service::Aws(Box::new(Route53::new(server, credentials, settings))))
 }
 
 pub(super) async fn google(

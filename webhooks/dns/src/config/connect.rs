@@ -11,10 +11,12 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{Config, SecretKeyRef, clouds};
 use crate::akamai::EdgeDns;
+use crate::error::ServiceError;
 use crate::identity::{Ambient, Identity};
 use crate::providers::field::host_and_port;
 use crate::providers::{Connect, Field, Given, Kind, Presence};
-use crate::service::{Known, Redactor, Service, ServiceError};
+use crate::redact::Redactor;
+use crate::service::{Known, Service};
 
 /// A service with certain credentials. Only a digest of them is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,10 +67,8 @@ impl Config {
         }
         let client = match self.provider.connect {
             Connect::Known(client) => client,
-            Connect::Aws(client) => {
-                let ambient = self.ambient(&given, may_use_ambient)?;
-                clouds::aws(&mut given, identity, ambient).await?;
-                client
+            Connect::Aws => {
+                return clouds::aws(&given, egress, identity, self.ambient(&given, may_use_ambient)?).await;
             }
             Connect::Akamai => {
                 return Ok(Service::Akamai(Box::new(EdgeDns::new(identity.caller(), &given))));

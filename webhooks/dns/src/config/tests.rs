@@ -5,9 +5,9 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::error::ServiceError;
 use crate::identity::{Environment, Identity};
 use crate::providers::{self, Place, Presence};
-use crate::service::ServiceError;
 
 mod shapes;
 

@@ -1,6 +1,6 @@
 //! Credentials of AWS: from a Secret, from IRSA or EKS Pod Identity, and of a role that these can assume.
 
-mod sign;
+pub(crate) mod sign;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +15,7 @@ use super::cache::{Key, Lent};
 use super::environment::read;
 use super::{Ambient, Identity};
 use crate::call::{Answer, Purpose, form, url};
-use crate::service::ServiceError;
+use crate::error::ServiceError;
 
 /// The name of sessions, which is part of AWS's messages and of its audit log.
 const SESSION: &str = "certwright-dns";
@@ -165,7 +165,8 @@ impl Identity {
         let sts = sts(region)?;
         let host = sts.host_str().unwrap_or_default();
         let scope = sign::Scope { region: region.unwrap_or("us-east-1"), service: "sts" };
-        let request = sign::Request { method: "POST", host, query: "", content_type: FORM, body: &body };
+        let request =
+            sign::Request { method: "POST", host, path: "/", query: "", content_type: FORM, body: &body };
         let signed = sign::headers(&request, &scope, source, (self.clock)());
         let doing = Purpose::Credentials("assuming the AWS role");
         let fill = |request: reqwest::RequestBuilder| {
@@ -238,15 +239,16 @@ impl StsCredentials {
     }
 }
 
+/// A refusal of any service of AWS with an XML API.
 #[derive(Deserialize)]
-struct StsRefusal {
+struct Refusal {
     #[serde(rename = "Error")]
-    error: StsError,
+    error: RefusalDetails,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct StsError {
+struct RefusalDetails {
     code: String,
     #[serde(default)]
     message: String,
@@ -268,18 +270,23 @@ struct AgentRefusal {
     message: String,
 }
 
-fn xml<T: serde::de::DeserializeOwned>(answer: &Answer) -> Option<T> {
+/// The answer, if it is a document of this form.
+pub(crate) fn xml<T: serde::de::DeserializeOwned>(answer: &Answer) -> Option<T> {
     quick_xml::de::from_str(std::str::from_utf8(answer.body()).ok()?).ok()
 }
 
-/// What STS said, without the times in it.
-fn words(answer: &Answer) -> Option<String> {
-    let StsError { code, message } = xml::<StsRefusal>(answer)?.error;
+/// The code and the message of a refusal, without the times in it.
+pub(crate) fn refusal(answer: &Answer) -> Option<(String, String)> {
+    let RefusalDetails { code, message } = xml::<Refusal>(answer)?.error;
     let changes = [": current date/time", "Signature expired: ", "Signature not yet current: "];
     let end = changes.iter().filter_map(|text| message.find(text)).min().unwrap_or(message.len());
     let message = match message[..end].trim() {
         "" if end < message.len() => "the clock of certwright-dns is wrong",
         message => message,
     };
-    Some(format!("{code}: {message}"))
+    Some((code, message.to_owned()))
+}
+
+fn words(answer: &Answer) -> Option<String> {
+    refusal(answer).map(|(code, message)| format!("{code}: {message}"))
 }

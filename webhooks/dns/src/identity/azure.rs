@@ -16,7 +16,7 @@ use super::cache::{Key, Lent};
 use super::environment::read;
 use super::{Ambient, Identity};
 use crate::call::{Answer, Purpose, form, url};
-use crate::service::ServiceError;
+use crate::error::ServiceError;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 

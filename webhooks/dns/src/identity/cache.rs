@@ -9,7 +9,7 @@ use certwright_egress::recent::Recent;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 
-use crate::service::ServiceError;
+use crate::error::ServiceError;
 
 /// Credentials are renewed when this is left of their lifetime. Google's metadata service hands out the same token until 5 minutes
 /// are left of it, so a larger margin would ask it anew each time.

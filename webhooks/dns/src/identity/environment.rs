@@ -6,7 +6,7 @@ use std::path::Path;
 
 use secrecy::SecretString;
 
-use crate::service::ServiceError;
+use crate::error::ServiceError;
 
 /// A token or a credentials file has a tenth of that.
 const MAX_FILE: u64 = 64 << 10;

@@ -18,7 +18,7 @@ use super::cache::{Key, Lent};
 use super::environment::read;
 use super::{Ambient, Identity};
 use crate::call::{Answer, Purpose, form, url};
-use crate::service::ServiceError;
+use crate::error::ServiceError;
 
 use self::external_account::ExternalAccount;
 use self::service_account::ServiceAccount;

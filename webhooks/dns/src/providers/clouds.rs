@@ -5,7 +5,6 @@ use base64::engine::general_purpose::STANDARD;
 use dns_update::DnsUpdater;
 use dns_update::providers::lightsail::LightsailConfig;
 use dns_update::providers::oraclecloud::OracleCloudConfig;
-use dns_update::providers::route53::Route53Config;
 use dns_update::providers::volcengine::VolcengineConfig;
 use dns_update::providers::yandexcloud::YandexCloudConfig;
 
@@ -26,23 +25,13 @@ pub(super) const PROVIDERS: &[Provider] = &[
             credential("sessionToken", "Session token of temporary keys").optional(),
             setting("role", "ARN of a role to assume with the access key, or with the credentials of the pod").optional(),
             setting("region", "Region that requests are signed for").kind(Kind::Region).or("us-east-1"),
-            setting("hostedZoneID", "ID of the hosted zone. If it is not given, it is looked up by name").optional(),
-            setting("privateZone", "Look up private zones only").kind(Kind::Boolean).or("false"),
+            setting("hostedZoneID", "ID of the hosted zone. If it is not given, the public one is looked up by name").optional(),
+            setting("privateZone", "Look up private zones, not public ones").kind(Kind::Boolean).or("false"),
             setting("endpoint", "URL of the API, for partitions such as China").kind(Kind::Url).optional(),
         ],
         "`route53:ChangeResourceRecordSets` and `route53:ListResourceRecordSets` for the hosted zone; \
          `route53:ListHostedZonesByName` if `hostedZoneID` is not given.",
-        Connect::Aws(|given| {
-            DnsUpdater::new_route53(Route53Config {
-                access_key_id: given.need("accessKeyID").to_owned(),
-                secret_access_key: given.need("secretAccessKey").to_owned(),
-                session_token: given.owned("sessionToken"),
-                region: given.owned("region"),
-                hosted_zone_id: given.owned("hostedZoneID"),
-                private_zone_only: Some(given.is("privateZone")),
-                endpoint: given.owned("endpoint"),
-            })
-        }),
+        Connect::Aws,
     )
     .ttl(60)
     .tested(),

@@ -165,21 +165,3 @@ fn the_secrets_of_a_service_are_named_once() {
     let solver: Dns01Solver = serde_json::from_value(solver).unwrap();
     assert_eq!(secrets(&solver.services), ["a", "b"]);
 }
-
-#[test]
-fn only_an_answer_of_the_api_server_itself_says_that_certwright_dns_is_not_served() {
-    let says = Error::ApiServer { message: "no".to_owned() };
-    let of = |status, error: &Error| Unserved::of(GROUP, StatusCode::from_u16(status).unwrap(), error);
-    let group = || GROUP.to_owned();
-    for error in [&says, &Error::NotJson] {
-        assert_eq!(of(404, error), Some(Unserved::NotInstalled { group: group() }));
-        assert_eq!(of(503, error), Some(Unserved::Unavailable { group: group() }));
-        assert_eq!(of(500, error), None);
-    }
-    let message = "the API server says: no".to_owned();
-    assert_eq!(of(403, &says), Some(Unserved::Forbidden { group: group(), message }));
-    let refused = Error::Refused { message: "no".to_owned(), reason: None, code: Some(404) };
-    for error in [&refused, &Error::NoResponse, &Error::NotAPayload] {
-        assert_eq!(of(404, error), None);
-    }
-}

@@ -9,8 +9,9 @@ use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::config::{SecretKeyRef, parse};
+use crate::error::ServiceError;
 use crate::identity::{Environment, Identity};
-use crate::service::{Service, ServiceError};
+use crate::service::Service;
 
 #[tokio::test]
 async fn the_credentials_of_the_pod_are_used_only_if_that_is_allowed_and_the_config_names_none() {

@@ -1,4 +1,4 @@
-//! Signature Version 4 of a request for `/`:
+//! Signature Version 4 of a request:
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -11,9 +11,11 @@ use secrecy::ExposeSecret;
 use super::AwsCredentials;
 
 /// What is signed.
-pub(super) struct Request<'a> {
+pub(crate) struct Request<'a> {
     pub method: &'a str,
     pub host: &'a str,
+    /// In its canonical form.
+    pub path: &'a str,
     /// In its canonical form.
     pub query: &'a str,
     pub content_type: &'a str,
@@ -21,13 +23,13 @@ pub(super) struct Request<'a> {
 }
 
 /// What the signature is valid for.
-pub(super) struct Scope<'a> {
+pub(crate) struct Scope<'a> {
     pub region: &'a str,
     pub service: &'a str,
 }
 
 /// The headers that the request needs in addition to its content type.
-pub(super) fn headers(
+pub(crate) fn headers(
     request: &Request<'_>,
     scope: &Scope<'_>,
     credentials: &AwsCredentials,
@@ -35,13 +37,13 @@ pub(super) fn headers(
 ) -> Vec<(&'static str, String)> {
     let now = now.to_zoned(TimeZone::UTC);
     let (time, date) = (now.strftime("%Y%m%dT%H%M%SZ").to_string(), now.strftime("%Y%m%d").to_string());
-    let Request { method, host, query, content_type, body } = request;
+    let Request { method, host, path, query, content_type, body } = request;
     let mut signed = vec![("content-type", *content_type), ("host", host), ("x-amz-date", &time)];
     let token = credentials.session_token.as_ref().map(ExposeSecret::expose_secret);
     signed.extend(token.map(|token| ("x-amz-security-token", token)));
     let lines: String = signed.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
     let names = signed.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
-    let canonical = format!("{method}\n/\n{query}\n{lines}\n{names}\n{}", sha256(body));
+    let canonical = format!("{method}\n{path}\n{query}\n{lines}\n{names}\n{}", sha256(body));
     let Scope { region, service } = scope;
     let scope = format!("{date}/{region}/{service}/aws4_request");
     let to_sign = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{}", sha256(&canonical));
@@ -75,6 +77,7 @@ mod tests {
         let request = Request {
             method: "GET",
             host: "iam.amazonaws.com",
+            path: "/",
             query: "Action=ListUsers&Version=2010-05-08",
             content_type: "application/x-www-form-urlencoded; charset=utf-8",
             body: "",

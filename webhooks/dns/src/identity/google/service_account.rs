@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::service::ServiceError;
+use crate::error::ServiceError;
 
 const TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
 /// What the file of an old key has.

@@ -7,7 +7,7 @@ use dns_update::Error;
 use serde_json::Value;
 use tracing::debug;
 
-use super::redact::Redactor;
+use crate::redact::Redactor;
 
 /// The longest text of a service that is quoted.
 const MAX_WORDS: usize = 300;
@@ -37,7 +37,7 @@ impl ServiceError {
     }
 
     /// What the crate says about a request to the service `title`. If it may not be quoted, only its HTTP status is shown.
-    pub(super) fn of(error: &Error, title: &str, redactor: &Redactor, may_be_quoted: bool) -> Self {
+    pub(crate) fn of(error: &Error, title: &str, redactor: &Redactor, may_be_quoted: bool) -> Self {
         let failure = Failure::of(error);
         if let (false, Some(words)) = (may_be_quoted, &failure.words) {
             let excerpt = clean(&redactor.redact(words), MAX_WORDS);
