@@ -46,6 +46,7 @@ mod dns_account01;
 mod dns_conformance;
 mod dns_crash;
 mod dns_persist01;
+mod dns_retry_after;
 mod dns_server;
 mod dns_values;
 mod documentation;

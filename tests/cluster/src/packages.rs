@@ -40,7 +40,7 @@ pub const INGRESS_CONTROLLER: &[Need] = &[
     Need {
         program: "python3",
         package: "python3-venv",
-        purpose: "runs EasyHAProxy, acme2certifier and moto",
+        purpose: "runs EasyHAProxy, acme2certifier, moto and DNS clients",
     },
 ];
 

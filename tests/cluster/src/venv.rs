@@ -32,9 +32,13 @@ pub const ACME2CERTIFIER: Venv = Venv { name: "acme2certifier", last: "installed
 /// The emulator of AWS moto. Its other dependencies belong to services that no test uses.
 pub const MOTO: Venv = Venv { name: "moto", last: "bin/moto_server" };
 
+/// DNS clients of others, for the services that lego's providers cannot be built for. Their other dependencies belong to services
+/// that no test uses.
+pub const DNS_CLIENTS: Venv = Venv { name: "dns-clients", last: "installed" };
+
 /// Installs the missing ones.
 pub fn install() -> Result<()> {
-    [EASYHAPROXY, ACME2CERTIFIER, MOTO].iter().try_for_each(Venv::install)
+    [EASYHAPROXY, ACME2CERTIFIER, MOTO, DNS_CLIENTS].iter().try_for_each(Venv::install)
 }
 
 impl Venv {

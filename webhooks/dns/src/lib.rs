@@ -15,6 +15,7 @@ pub mod identity;
 pub mod metrics;
 pub mod providers;
 pub mod redact;
+pub mod relay;
 pub mod route53;
 pub mod run;
 pub mod secrets;

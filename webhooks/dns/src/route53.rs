@@ -241,3 +241,18 @@ fn zone_id(text: &str) -> Option<String> {
     let is_id = (1..=32).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
     is_id.then(|| id.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_cannot_lead_to_another_path() {
+        for id in ["Z1", "/hostedzone/Z1", "hostedzone/Z1"] {
+            assert_eq!(zone_id(id).as_deref(), Some("Z1"), "{id}");
+        }
+        for id in ["", "/hostedzone/", "..", "Z1/rrset", "Z1?x", "Z".repeat(33).as_str()] {
+            assert_eq!(zone_id(id), None, "{id}");
+        }
+    }
+}

@@ -8,6 +8,7 @@ use crate::error::ServiceError;
 use crate::google::CloudDns;
 use crate::providers::{Holds, Provider};
 use crate::redact::Redactor;
+use crate::relay::Relay;
 use crate::route53::Route53;
 
 /// A DNS service with the credentials for it.
@@ -29,6 +30,8 @@ pub struct Known {
     pub(crate) provider: &'static Provider,
     pub(crate) updater: DnsUpdater,
     pub(crate) redactor: Redactor,
+    /// What leads to the server, if the issuer's author chose it.
+    pub(crate) relay: Option<Relay>,
     /// Whether what it says may be shown: not if the issuer's author chose the server, which may be one that only this process can
     /// reach.
     pub(crate) may_be_quoted: bool,
@@ -119,6 +122,9 @@ impl Service {
 
 impl Known {
     fn error(&self, error: &dns_update::Error) -> ServiceError {
+        if let Some(failure) = self.relay.as_ref().and_then(Relay::failure) {
+            return failure;
+        }
         ServiceError::of(error, self.provider.title, &self.redactor, self.may_be_quoted)
     }
 }

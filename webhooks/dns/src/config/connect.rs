@@ -11,11 +11,13 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{Config, SecretKeyRef, clouds};
 use crate::akamai::EdgeDns;
+use crate::call::Caller;
 use crate::error::ServiceError;
 use crate::identity::{Ambient, Identity};
 use crate::providers::field::host_and_port;
 use crate::providers::{Connect, Field, Given, Kind, Presence};
 use crate::redact::Redactor;
+use crate::relay::Relay;
 use crate::service::{Known, Service};
 
 /// A service with certain credentials. Only a digest of them is kept.
@@ -58,12 +60,23 @@ impl Config {
         may_use_ambient: bool,
     ) -> Result<Service, ServiceError> {
         let mut given = self.given(secrets)?;
-        let mut tenants_server = false;
+        let (mut tenants_server, mut relay) = (false, None);
         for field in self.provider.fields {
             if let Some(address) = permitted(field, &given, egress).await? {
                 given.set(field.name, address);
             }
-            tenants_server |= matches!(field.kind, Kind::Url | Kind::Host) && given.get(field.name).is_some();
+            let Some(url) = given.get(field.name).and_then(|text| api(field.kind, text)) else { continue };
+            tenants_server = true;
+            if !matches!(self.provider.connect, Connect::Known(_)) {
+                continue;
+            }
+            // A proxy for requests to this process itself would have to lead back to it.
+            given.set(field.name, url.to_string());
+            if !is_proxied_itself() {
+                let started = Relay::start(self.provider.title, url, Caller::restricted(egress)?).await?;
+                given.set(field.name, started.url().to_owned());
+                relay = Some(started);
+            }
         }
         let client = match self.provider.connect {
             Connect::Known(client) => client,
@@ -92,7 +105,8 @@ impl Config {
             ServiceError::new(format!("{} cannot be used with this config: {words}", self.provider.title))
         })?;
         let provider = self.provider;
-        Ok(Service::Known(Box::new(Known { provider, updater, redactor, may_be_quoted: !tenants_server })))
+        let may_be_quoted = !tenants_server;
+        Ok(Service::Known(Box::new(Known { provider, updater, redactor, relay, may_be_quoted })))
     }
 
     /// The values of all fields.
@@ -135,8 +149,8 @@ impl Config {
     }
 }
 
-/// Checks the server that a field names. A name server is replaced by its address, which is the one that is connected to. The crate
-/// resolves the host of a URL again.
+/// Checks the server that a field names. A name server is replaced by its address, which is the one that is connected to. That of an
+/// HTTP API is checked again for each connection.
 async fn permitted(field: &Field, given: &Given, egress: &Egress) -> Result<Option<String>, ServiceError> {
     let Some((host, port)) = given.get(field.name).and_then(|text| server(field.kind, text)) else {
         return Ok(None);
@@ -147,27 +161,38 @@ async fn permitted(field: &Field, given: &Given, egress: &Egress) -> Result<Opti
         Ok(_) => Ok(None),
         Err(error) if is_forbidden(&error) => failed(&Forbidden.to_string()),
         // A proxy resolves names itself, by its own rules.
-        Err(_) if field.kind != Kind::NameServer && has_proxy(&host) => Ok(None),
+        Err(_) if api(field.kind, given.need(field.name)).is_some_and(|url| has_proxy(&url)) => Ok(None),
         Err(_) => failed("cannot be resolved; check the name, and the cluster's DNS"),
     }
 }
 
 /// The host and the port that a field names.
 fn server(kind: Kind, text: &str) -> Option<(String, u16)> {
+    if kind == Kind::NameServer {
+        return host_and_port(text, 53);
+    }
+    let url = api(kind, text)?;
+    let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']').to_owned();
+    Some((host, url.port_or_known_default()?))
+}
+
+/// The URL of the HTTP API that a field names.
+fn api(kind: Kind, text: &str) -> Option<Url> {
     match kind {
-        Kind::NameServer => host_and_port(text, 53),
-        Kind::Host => host_and_port(text, 443),
-        Kind::Url => {
-            let url = Url::parse(text).ok()?;
-            let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']').to_owned();
-            Some((host, url.port_or_known_default()?))
-        }
+        Kind::Url => Url::parse(text).ok(),
+        Kind::Host => Url::parse(&format!("https://{text}")).ok(),
         _ => None,
     }
 }
 
-/// Whether requests to this host go through a proxy of the environment.
-fn has_proxy(host: &str) -> bool {
-    let uri = format!("https://{host}/").parse::<http::Uri>();
+/// Whether requests to this server go through a proxy of the environment.
+fn has_proxy(url: &Url) -> bool {
+    let uri = url.as_str().parse::<http::Uri>();
     uri.is_ok_and(|uri| Matcher::from_system().intercept(&uri).is_some())
+}
+
+/// Whether even requests to this host do.
+fn is_proxied_itself() -> bool {
+    let uri = http::Uri::from_static("http://127.0.0.1/");
+    Matcher::from_system().intercept(&uri).is_some()
 }

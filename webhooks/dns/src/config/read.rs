@@ -116,13 +116,13 @@ fn settings(
     Ok(settings)
 }
 
-/// A setting may be in a Secret, too.
+/// Some settings may be in a Secret, too.
 fn credentials(
     provider: &Provider,
     object: &Map<String, Value>,
 ) -> Result<BTreeMap<&'static str, SecretKeyRef>, ConfigError> {
-    let names: Vec<_> = provider.fields.iter().map(|field| field.name).collect();
-    known(object, "config.credentials", &names)?;
+    let names = provider.fields.iter().filter(|field| field.may_be_in_secret()).map(|field| field.name);
+    known(object, "config.credentials", &names.collect::<Vec<_>>())?;
     let mut credentials = BTreeMap::new();
     for field in provider.fields {
         let Some(value) = object.get(field.name) else { continue };

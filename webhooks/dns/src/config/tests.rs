@@ -321,6 +321,22 @@ fn a_setting_may_be_in_a_secret_too() {
     assert_eq!(keys, ["accessKeyID", "secretAccessKey"]);
 }
 
+#[test]
+fn what_messages_show_may_not_be_in_a_secret() {
+    for (name, field, expected) in [
+        ("rfc2136", "nameserver", "tsigKeyName, tsigSecret"),
+        ("powerdns", "url", "serverName, apiKey"),
+        ("infoblox", "host", "username, password, wapiVersion, dnsView"),
+        ("google", "project", "serviceAccount"),
+        ("route53", "role", "accessKeyID, secretAccessKey, sessionToken"),
+    ] {
+        let error = parse(&config(name, &json!({}), &[field])).unwrap_err().to_string();
+        let beginning =
+            format!("config.credentials.{field} is not a field that is known; known are {expected}");
+        assert_eq!(error, beginning);
+    }
+}
+
 #[tokio::test]
 async fn servers_that_the_egress_rules_forbid_are_refused() {
     for (name, settings, secret) in [

@@ -20,6 +20,8 @@ pub struct Field {
     pub presence: Presence,
     /// What it is for, for the documentation.
     pub about: &'static str,
+    /// Whether messages may show it, as some services do in theirs.
+    pub shown: bool,
 }
 
 /// Where a field is in `config`.
@@ -71,12 +73,14 @@ pub enum Kind {
 
 /// A field that must be in a Secret.
 pub(super) const fn credential(name: &'static str, about: &'static str) -> Field {
-    Field { name, place: Place::Credentials, kind: Kind::Text, presence: Presence::Required, about }
+    let (place, kind, presence) = (Place::Credentials, Kind::Text, Presence::Required);
+    Field { name, place, kind, presence, about, shown: false }
 }
 
 /// A field that is no secret.
 pub(super) const fn setting(name: &'static str, about: &'static str) -> Field {
-    Field { name, place: Place::Settings, kind: Kind::Text, presence: Presence::Required, about }
+    let (place, kind, presence) = (Place::Settings, Kind::Text, Presence::Required);
+    Field { name, place, kind, presence, about, shown: false }
 }
 
 impl Field {
@@ -94,6 +98,17 @@ impl Field {
 
     pub(super) const fn unless_ambient(self) -> Self {
         Self { presence: Presence::UnlessAmbient, ..self }
+    }
+
+    pub(super) const fn shown(self) -> Self {
+        Self { shown: true, ..self }
+    }
+
+    /// Whether it may be in a Secret: it must, or it is a text like a user's name, which no message shows. Whoever writes an issuer may
+    /// not be allowed to read that Secret.
+    #[must_use]
+    pub fn may_be_in_secret(&self) -> bool {
+        self.place == Place::Credentials || (self.kind == Kind::Text && !self.shown)
     }
 
     /// What it must look like, in words that follow "must be".

@@ -92,7 +92,8 @@ pub(super) const PROVIDERS: &[Provider] = &[
         "API access, and read and write permission for TXT records of the zone.",
         |given| {
             DnsUpdater::new_infoblox(InfobloxConfig {
-                host: format!("https://{}", given.need("host")),
+                // A URL by now.
+                host: given.need("host").to_owned(),
                 port: None,
                 username: given.need("username").to_owned(),
                 password: given.need("password").to_owned(),

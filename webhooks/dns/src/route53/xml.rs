@@ -153,3 +153,44 @@ fn record_sets<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<
     }
     Ok(List::deserialize(deserializer)?.sets)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_set_is_read_and_written_back_with_its_time_to_live() {
+        let read = "<ListResourceRecordSetsResponse><ResourceRecordSets><ResourceRecordSet><Name>a.example.</Name><Type>TXT</Type>\
+                    <TTL>300</TTL><ResourceRecords><ResourceRecord><Value>\"one\"</Value></ResourceRecord><ResourceRecord><Value>\
+                    \"two\"</Value></ResourceRecord></ResourceRecords></ResourceRecordSet></ResourceRecordSets><IsTruncated>false\
+                    </IsTruncated><MaxItems>1</MaxItems></ListResourceRecordSetsResponse>";
+        let RecordSets { mut sets } = quick_xml::de::from_str(read).unwrap();
+        let set = sets.pop().unwrap();
+        assert!(set.is_of("A.example") && !set.is_of("b.a.example"));
+        let mut set = set.without(|value| value == "\"two\"");
+        set.add("\"<&\\\"\"".to_owned());
+        assert_eq!(
+            change("UPSERT", &set).unwrap(),
+            "<ChangeResourceRecordSetsRequest xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\"><ChangeBatch><Changes><Change>\
+             <Action>UPSERT</Action><ResourceRecordSet><Name>a.example.</Name><Type>TXT</Type><TTL>300</TTL><ResourceRecords>\
+             <ResourceRecord><Value>\"one\"</Value></ResourceRecord><ResourceRecord><Value>\"&lt;&amp;\\\"\"</Value></ResourceRecord>\
+             </ResourceRecords></ResourceRecordSet></Change></Changes></ChangeBatch></ChangeResourceRecordSetsRequest>"
+        );
+    }
+
+    #[test]
+    fn record_sets_with_an_identifier_and_empty_lists_are_none() {
+        let weighted = "<R><ResourceRecordSets><ResourceRecordSet><Name>a.example.</Name><Type>TXT</Type><SetIdentifier>x\
+                        </SetIdentifier><Weight>1</Weight><TTL>300</TTL><ResourceRecords><ResourceRecord><Value>\"one\"</Value>\
+                        </ResourceRecord></ResourceRecords></ResourceRecordSet></ResourceRecordSets></R>";
+        let RecordSets { sets } = quick_xml::de::from_str(weighted).unwrap();
+        assert!(!sets[0].is_of("a.example"));
+        for empty in ["<R><ResourceRecordSets/></R>", "<R><ResourceRecordSets></ResourceRecordSets></R>"] {
+            let RecordSets { sets } = quick_xml::de::from_str(empty).unwrap();
+            assert!(sets.is_empty());
+        }
+        let HostedZones { zones } =
+            quick_xml::de::from_str("<R><HostedZones/><MaxItems>1</MaxItems></R>").unwrap();
+        assert!(zones.is_empty());
+    }
+}

@@ -102,6 +102,23 @@ async fn a_write_that_failed_is_repeated_only_if_somebody_else_wrote() {
 }
 
 #[tokio::test]
+async fn a_long_answer_is_not_read() {
+    let webhook = Webhook::answering(ResponseTemplate::new(200).set_body_string("x".repeat(2 << 20))).await;
+    let error = webhook.change(Action::Present, "one").await.unwrap_err().message;
+    assert_eq!(
+        error,
+        "adding the TXT record failed: PowerDNS sent an answer of more than 1 MiB, which is not read"
+    );
+}
+
+#[tokio::test]
+async fn what_a_service_asked_to_wait_for_is_kept() {
+    let limited = ResponseTemplate::new(429).insert_header("retry-after", "90");
+    let error = Webhook::answering(limited).await.change(Action::Present, "one").await.unwrap_err();
+    assert_eq!(error.retry_after, Some(Duration::from_secs(90)));
+}
+
+#[tokio::test]
 async fn a_zone_that_does_not_contain_the_name_is_refused() {
     let zone = Zone::with(&[]);
     let mut webhook = Webhook::at(&zone).await;

@@ -50,9 +50,14 @@ impl FakeAzureDns {
             return error(400, "InvalidApiVersionParameter", "The api-version is invalid.");
         }
         let path: Vec<_> = path.trim_start_matches('/').split('/').collect();
-        let [_, subscription, _, group, _, "Microsoft.Network", kind, zone, "TXT", name] = path.as_slice()
-        else {
-            return error(404, "InvalidResourceType", "The resource type could not be found.");
+        let (subscription, group, kind, zone, name) = match path.as_slice() {
+            [_, subscription, _, group, _, "Microsoft.Network", kind, zone, "TXT", name] => {
+                (subscription, group, kind, zone, name)
+            }
+            [_, "sub-1", _, "dns-rg", _, "Microsoft.Network", "dnsZones", rest @ ..] if method == "GET" => {
+                return self.list(rest);
+            }
+            _ => return error(404, "InvalidResourceType", "The resource type could not be found."),
         };
         if (*subscription, *group) != ("sub-1", "dns-rg") {
             return error(
@@ -103,6 +108,22 @@ impl FakeAzureDns {
             return (if self.sets.remove(&key).is_some() { 200 } else { 204 }, Value::Null);
         }
         self.put(key, &serde_json::from_slice(body).unwrap())
+    }
+
+    /// All public zones, or all record sets of one.
+    fn list(&self, path: &[&str]) -> (u16, Value) {
+        let id = |zone: &str| {
+            format!("/subscriptions/sub-1/resourceGroups/dns-rg/providers/Microsoft.Network/dnsZones/{zone}")
+        };
+        let values: Vec<_> = match path {
+            [] => self.zones.iter().map(|zone| json!({"id": id(zone), "name": zone})).collect(),
+            [zone, "TXT"] => {
+                let sets = self.sets.iter().filter(|((of, _), _)| of == zone);
+                sets.map(|(key, set)| self.described(key, set)).collect()
+            }
+            _ => return error(404, "InvalidResourceType", "The resource type could not be found."),
+        };
+        (200, json!({"value": values}))
     }
 
     fn put(&mut self, key: (String, String), body: &Value) -> (u16, Value) {

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use certwright_solver::dns01::webhook::Action;
 use serde_json::{Value, json};
 
-use crate::compare::{NAME, ZONE, compare};
+use crate::compare::{NAME, Other, ZONE, compare};
 use crate::driver::Driver;
 use crate::fake::{Answer, Call, fake};
 use crate::lab::Lab;
@@ -20,13 +20,20 @@ const CLIENT_SECRET: &str = "client-secret-0123456789=";
 const ACCESS_TOKEN: &str = "akab-access-token";
 
 #[tokio::test]
-async fn akamai_keeps_the_values_of_others() -> Result<()> {
+async fn akamai_is_left_as_its_own_plugin_for_certbot_leaves_it() -> Result<()> {
     let (lab, zone) = (Lab::start().await?, Zone::default());
     let served = zone.clone();
     lab.host(HOST, fake(move |call| answer(call, &served)))?;
+    let other = Other::Python(
+        "edgedns",
+        json!({
+            "host": HOST, "client_token": CLIENT_TOKEN, "client_secret": CLIENT_SECRET, "access_token": ACCESS_TOKEN,
+        }),
+    );
     let reset = async || zone.reset();
     let environment = lab.environment();
-    compare(&lab.cluster, &given(CLIENT_SECRET), &environment, None, reset, async || zone.values()).await?;
+    compare(&lab.cluster, &given(CLIENT_SECRET), &environment, Some(other), reset, async || zone.values())
+        .await?;
     // A name that has no record set yet.
     let mut driver = Driver::own(&environment)?;
     let name = "_acme-challenge.new.service.test";
@@ -72,6 +79,9 @@ fn answer(call: &Call, zone: &Zone) -> Answer {
         return problem(401, "Not authorized", "The signature does not match");
     }
     let (method, path) = call.line();
+    if path.as_slice() == ["config-dns", "v2", "zones", ZONE] {
+        return Answer::Json(200, json!({ "zone": ZONE, "type": "PRIMARY", "activationState": "ACTIVE" }));
+    }
     let ["config-dns", "v2", "zones", ZONE, "names", name, "types", kind] = path.as_slice() else {
         return problem(404, "Not Found", "The zone does not exist");
     };

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::compare::{Lego, ZONE, compare, environment};
+use crate::compare::{Lego, Other, ZONE, compare, environment};
 use crate::fake::{Answer, Call, fake};
 use crate::lab::Lab;
 use crate::webhook::Given;
@@ -25,7 +25,8 @@ async fn cloudflare_is_left_as_lego_leaves_it() -> Result<()> {
     };
     let given = Given::new(json!({ "provider": "cloudflare" }), &[("apiToken", TOKEN)]);
     let reset = async || zone.reset();
-    compare(&lab.cluster, &given, &lab.environment(), Some(lego), reset, async || zone.values()).await
+    compare(&lab.cluster, &given, &lab.environment(), Some(Other::Lego(lego)), reset, async || zone.values())
+        .await
 }
 
 fn answer(call: &Call, zone: &Zone) -> Answer {

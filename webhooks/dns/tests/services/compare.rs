@@ -1,10 +1,11 @@
-//! The comparison: the same requests to `certwright-dns` and to lego, and what is in the zone after each.
+//! The comparison: the same requests to `certwright-dns` and to a client of others, and what is in the zone after each.
 
 use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use certwright_cluster::Cluster;
 use certwright_solver::dns01::webhook::Action::{CleanUp, Present};
+use serde_json::Value;
 
 use crate::driver::{Driver, Environment};
 use crate::webhook::Given;
@@ -16,6 +17,14 @@ pub const FOREIGN: &str = "a-foreign-value";
 
 const DOMAIN: &str = "www.service.test";
 const KEY_AUTHORIZATION: &str = "token.thumbprint";
+
+/// Whom `certwright-dns` is compared with.
+pub enum Other<'a> {
+    /// lego.
+    Lego(Lego<'a>),
+    /// A client in Python (`clients.py`), with its options.
+    Python(&'a str, Value),
+}
 
 /// lego's part.
 pub struct Lego<'a> {
@@ -36,7 +45,7 @@ pub async fn compare(
     cluster: &Cluster,
     given: &Given,
     environment: &Environment,
-    lego: Option<Lego<'_>>,
+    other: Option<Other<'_>>,
     reset: impl AsyncFn() -> Result<()>,
     values: impl AsyncFn() -> Result<Vec<String>>,
 ) -> Result<()> {
@@ -59,17 +68,25 @@ pub async fn compare(
         assert_eq!(seen().await?, expected, "certwright-dns, step {step}: {action:?}");
     }
 
-    let Some(lego) = lego else { return Ok(()) };
+    let (mut driver, other, differs) = match other {
+        None => return Ok(()),
+        Some(Other::Lego(lego)) => {
+            let mut environment = environment.clone();
+            environment.extend(lego.environment);
+            let driver = Driver::lego(cluster, lego.provider, DOMAIN, lego.nameserver, &environment)?;
+            (driver, "lego", lego.differs)
+        }
+        Some(Other::Python(client, options)) => {
+            (Driver::python(client, ZONE, NAME, &options, environment)?, client, &[] as &[_])
+        }
+    };
     reset().await?;
-    let environment =
-        environment.iter().chain(&lego.environment).map(|(name, value)| (name.clone(), value.clone()));
-    let mut driver = Driver::lego(cluster, lego.provider, DOMAIN, lego.nameserver, &environment.collect())?;
     for (step, (action, expected)) in steps.into_iter().zip(expected).enumerate() {
-        // lego reports a record that is there, or gone, as an error; what counts is the zone.
-        let failed = driver.lego_change(action, KEY_AUTHORIZATION).await.context("lego")?;
-        assert!(failed.is_none() || step % 2 == 1, "lego, step {step}: {action:?}: {failed:?}");
-        let differs = lego.differs.iter().find(|(at, _)| *at == step).map(|(_, values)| *values);
-        assert_eq!(seen().await?, differs.unwrap_or(expected), "lego, step {step}: {action:?}");
+        // Some report a record that is there, or gone, as an error; what counts is the zone.
+        let failed = driver.others_change(action, KEY_AUTHORIZATION).await.context("another client")?;
+        assert!(failed.is_none() || step % 2 == 1, "{other}, step {step}: {action:?}: {failed:?}");
+        let differs = differs.iter().find(|(at, _)| *at == step).map(|(_, values)| *values);
+        assert_eq!(seen().await?, differs.unwrap_or(expected), "{other}, step {step}: {action:?}");
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::compare::{ZONE, compare};
+use crate::compare::{Other, ZONE, compare};
 use crate::fake::{Answer, Call, fake};
 use crate::lab::Lab;
 use crate::webhook::Given;
@@ -12,13 +12,14 @@ use crate::zone::{Zone, absolute, unquoted};
 const TOKEN: &str = "desec-token";
 
 #[tokio::test]
-async fn desec_keeps_the_values_of_others() -> Result<()> {
+async fn desec_is_left_as_lexicon_leaves_it() -> Result<()> {
     let (lab, zone) = (Lab::start().await?, Zone::default());
     let served = zone.clone();
     lab.host("desec.io", fake(move |call| answer(call, &served)))?;
     let given = Given::new(json!({ "provider": "desec" }), &[("token", TOKEN)]);
+    let other = Other::Python("desec", json!({ "auth_token": TOKEN }));
     let reset = async || zone.reset();
-    compare(&lab.cluster, &given, &lab.environment(), None, reset, async || zone.values()).await
+    compare(&lab.cluster, &given, &lab.environment(), Some(other), reset, async || zone.values()).await
 }
 
 fn answer(call: &Call, zone: &Zone) -> Answer {
@@ -42,6 +43,10 @@ fn answer(call: &Call, zone: &Zone) -> Answer {
                 );
             }
             write(call, zone, &subname, &kind, 201)
+        }
+        ("GET", ["rrsets"]) => {
+            let (subname, kind) = (call.parameter("subname"), call.parameter("type"));
+            Answer::Json(200, shown(zone, subname, kind).into_iter().collect())
         }
         ("GET", ["rrsets", subname, kind]) => match shown(zone, subname, kind) {
             Some(set) => Answer::Json(200, set),

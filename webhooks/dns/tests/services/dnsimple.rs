@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::compare::{ZONE, compare};
+use crate::compare::{Other, ZONE, compare};
 use crate::fake::{Answer, Call, fake};
 use crate::lab::Lab;
 use crate::webhook::Given;
@@ -12,14 +12,15 @@ use crate::zone::{Record, Zone, absolute, relative, unquoted};
 const TOKEN: &str = "dnsimple_a_0123456789";
 
 #[tokio::test]
-async fn dnsimple_keeps_the_values_of_others() -> Result<()> {
+async fn dnsimple_is_left_as_lexicon_leaves_it() -> Result<()> {
     let (lab, zone) = (Lab::start().await?, Zone::default());
     let served = zone.clone();
     lab.host("api.dnsimple.com", fake(move |call| answer(call, &served)))?;
     let config = json!({ "provider": "dnsimple", "settings": { "accountID": 1010 } });
     let given = Given::new(config, &[("token", TOKEN)]);
+    let other = Other::Python("dnsimple", json!({ "auth_token": TOKEN }));
     let reset = async || zone.reset();
-    compare(&lab.cluster, &given, &lab.environment(), None, reset, async || zone.values()).await
+    compare(&lab.cluster, &given, &lab.environment(), Some(other), reset, async || zone.values()).await
 }
 
 fn answer(call: &Call, zone: &Zone) -> Answer {
@@ -29,6 +30,14 @@ fn answer(call: &Call, zone: &Zone) -> Answer {
     }
     let (method, path) = call.line();
     match (method, path.as_slice()) {
+        ("GET", ["v2", "accounts"]) => {
+            let account =
+                json!({ "id": 1010, "email": "you@service.test", "plan_identifier": "teams-v2-monthly" });
+            Answer::Json(200, json!({ "data": [account] }))
+        }
+        ("GET", ["v2", "1010", "domains"]) => {
+            Answer::Json(200, json!({ "data": [{ "id": 1, "account_id": 1010, "name": ZONE }] }))
+        }
         ("GET", ["v2", "1010", "zones", ZONE, "records"]) => {
             let (name, kind) = (absolute(call.parameter("name"), ZONE), call.parameter("type"));
             let found = zone.find(|record| record.name == name && record.kind == kind);

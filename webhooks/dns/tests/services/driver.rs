@@ -1,4 +1,4 @@
-//! Programs that change TXT records as they are told, line by line: this one and lego. They are processes of their own, because
+//! Programs that change TXT records as they are told, line by line: this one, lego, and clients in Python. They are processes of their own, because
 //! proxies and trusted roots come from the environment.
 
 use std::collections::HashMap;
@@ -6,9 +6,10 @@ use std::env;
 use std::process::Stdio;
 
 use anyhow::{Context, Result};
-use certwright_cluster::Cluster;
+use certwright_cluster::{Cluster, venv};
 use certwright_solver::dns01::webhook::Action;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
@@ -26,7 +27,7 @@ pub struct Driver {
     _child: Child,
     input: ChildStdin,
     output: Lines<BufReader<ChildStdout>>,
-    is_lego: bool,
+    is_of_others: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -89,7 +90,23 @@ impl Driver {
         Self::start(command, environment, true)
     }
 
-    fn start(mut command: Command, environment: &Environment, is_lego: bool) -> Result<Self> {
+    /// A client in Python for a record of a zone.
+    pub fn python(
+        client: &str,
+        zone: &str,
+        name: &str,
+        options: &Value,
+        environment: &Environment,
+    ) -> Result<Self> {
+        let mut command = Command::new(venv::DNS_CLIENTS.python()?);
+        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/services/clients.py"));
+        command.args([client, zone, name]).env("CLIENT_OPTIONS", options.to_string());
+        // Python's clients have trusted roots of their own.
+        command.envs(environment.get("SSL_CERT_FILE").map(|roots| ("REQUESTS_CA_BUNDLE", roots)));
+        Self::start(command, environment, true)
+    }
+
+    fn start(mut command: Command, environment: &Environment, is_of_others: bool) -> Result<Self> {
         let mut child = command
             .envs(environment)
             .stdin(Stdio::piped())
@@ -99,7 +116,7 @@ impl Driver {
             .context("cannot start a driver. Run `make tools`")?;
         let input = child.stdin.take().context("no standard input")?;
         let output = BufReader::new(child.stdout.take().context("no standard output")?).lines();
-        Ok(Self { _child: child, input, output, is_lego })
+        Ok(Self { _child: child, input, output, is_of_others })
     }
 
     /// What this program says to a request: nothing, or why it failed.
@@ -116,8 +133,8 @@ impl Driver {
         self.ask(&serde_json::to_string(&order)?).await
     }
 
-    /// What lego says to a request.
-    pub async fn lego_change(&mut self, action: Action, key_authorization: &str) -> Result<Option<String>> {
+    /// What the client of others says to a request.
+    pub async fn others_change(&mut self, action: Action, key_authorization: &str) -> Result<Option<String>> {
         let action = if action == Action::Present { "present" } else { "cleanup" };
         self.ask(&format!("{action} {key_authorization}")).await
     }
@@ -127,7 +144,7 @@ impl Driver {
         self.input.flush().await?;
         loop {
             let line = self.output.next_line().await?.context("the driver has ended")?;
-            let answer = if self.is_lego {
+            let answer = if self.is_of_others {
                 Some(line.as_str())
             } else {
                 line.split_once(ANSWER).map(|(_, rest)| rest)

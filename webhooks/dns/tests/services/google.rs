@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 
 use crate::cloud_dns::FakeCloudDns;
-use crate::compare::{FOREIGN, Lego, NAME, compare, environment};
+use crate::compare::{FOREIGN, Lego, NAME, Other, compare, environment};
 use crate::fake::{Answer, Call, fake};
 use crate::lab::Lab;
 use crate::webhook::Given;
@@ -39,7 +39,7 @@ async fn google_cloud_dns_is_left_as_lego_leaves_it() -> Result<()> {
         let data = zones.lock().sets.get(&place()).map(|(_, data)| data.clone()).unwrap_or_default();
         Ok(data.iter().map(|data| data.trim_matches('"').to_owned()).collect())
     };
-    compare(&lab.cluster, &given, &lab.environment(), Some(lego), reset, values).await
+    compare(&lab.cluster, &given, &lab.environment(), Some(Other::Lego(lego)), reset, values).await
 }
 
 fn zones() -> Arc<Mutex<FakeCloudDns>> {

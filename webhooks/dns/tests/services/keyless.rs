@@ -6,7 +6,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Response, Uri};
 use serde_json::{Value, json};
 
-use crate::compare::{Lego, compare, environment};
+use crate::compare::{Lego, Other, compare, environment};
 use crate::fake::http;
 use crate::lab::Lab;
 use crate::route53::Aws;
@@ -43,7 +43,7 @@ async fn route_53_is_changed_with_the_web_identity_of_the_pod_as_by_lego() -> Re
         differs: &[],
     };
     let given = keyless(json!({}));
-    compare(&lab.cluster, &given, &pod, Some(lego), reset, values).await?;
+    compare(&lab.cluster, &given, &pod, Some(Other::Lego(lego)), reset, values).await?;
     // moto lets anybody assume any role.
     let given = keyless(json!({ "role": "arn:aws:iam::123456789012:role/zones" }));
     compare(&lab.cluster, &given, &pod, None, reset, values).await

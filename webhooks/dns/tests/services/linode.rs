@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::compare::{ZONE, compare};
+use crate::compare::{Other, ZONE, compare};
 use crate::fake::{Answer, Call, fake};
 use crate::lab::Lab;
 use crate::webhook::Given;
@@ -12,13 +12,14 @@ use crate::zone::{Record, Zone, absolute, relative};
 const TOKEN: &str = "linode-token";
 
 #[tokio::test]
-async fn linode_keeps_the_values_of_others() -> Result<()> {
+async fn linode_is_left_as_lexicon_leaves_it() -> Result<()> {
     let (lab, zone) = (Lab::start().await?, Zone::default());
     let served = zone.clone();
     lab.host("api.linode.com", fake(move |call| answer(call, &served)))?;
     let given = Given::new(json!({ "provider": "linode" }), &[("token", TOKEN)]);
+    let other = Other::Python("linode", json!({ "auth_token": TOKEN }));
     let reset = async || zone.reset();
-    compare(&lab.cluster, &given, &lab.environment(), None, reset, async || zone.values()).await
+    compare(&lab.cluster, &given, &lab.environment(), Some(other), reset, async || zone.values()).await
 }
 
 fn answer(call: &Call, zone: &Zone) -> Answer {

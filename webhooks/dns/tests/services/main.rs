@@ -1,5 +1,5 @@
 //! What `certwright-dns` does at DNS services: real servers, emulators, and fakes made from public API documents, each compared
-//! with what lego does there. Runs in the tests' cluster (`cluster exec`).
+//! with what lego or another client does there. Runs in the tests' cluster (`cluster exec`).
 
 #![expect(clippy::unwrap_used, reason = "a fake that fails fails the test")]
 

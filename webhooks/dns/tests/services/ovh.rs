@@ -4,7 +4,7 @@ use anyhow::Result;
 use certwright_runtime::clock;
 use serde_json::{Value, json};
 
-use crate::compare::{FOREIGN, Lego, ZONE, compare, environment};
+use crate::compare::{FOREIGN, Lego, Other, ZONE, compare, environment};
 use crate::fake::{Answer, Call, fake};
 use crate::lab::Lab;
 use crate::webhook::Given;
@@ -34,7 +34,8 @@ async fn ovh_is_left_as_lego_leaves_it() -> Result<()> {
     let secrets = [("applicationKey", KEY), ("applicationSecret", SECRET), ("consumerKey", CONSUMER)];
     let given = Given::new(json!({ "provider": "ovh" }), &secrets);
     let reset = async || zone.reset();
-    compare(&lab.cluster, &given, &lab.environment(), Some(lego), reset, async || zone.values()).await
+    compare(&lab.cluster, &given, &lab.environment(), Some(Other::Lego(lego)), reset, async || zone.values())
+        .await
 }
 
 fn answer(call: &Call, zone: &Zone) -> Answer {

@@ -5,7 +5,7 @@ use certwright_cluster::{Cluster, PowerDns};
 use certwright_solver::dns01::webhook::Action;
 use serde_json::json;
 
-use crate::compare::{FOREIGN, Lego, NAME, ZONE, compare, environment};
+use crate::compare::{FOREIGN, Lego, NAME, Other, ZONE, compare, environment};
 use crate::webhook::{Given, Webhook};
 
 #[tokio::test]
@@ -20,7 +20,15 @@ async fn powerdns_is_left_as_lego_leaves_it() -> Result<()> {
     };
     let values = async || server.server.query(NAME, "TXT").await;
     let reset = async || reset(&server).await;
-    compare(&cluster, &given(&server, PowerDns::API_KEY), &environment(&[]), Some(lego), reset, values).await
+    compare(
+        &cluster,
+        &given(&server, PowerDns::API_KEY),
+        &environment(&[]),
+        Some(Other::Lego(lego)),
+        reset,
+        values,
+    )
+    .await
 }
 
 #[tokio::test]

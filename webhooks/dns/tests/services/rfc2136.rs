@@ -5,7 +5,7 @@ use certwright_cluster::{Bind, Cluster, TsigKey};
 use certwright_solver::dns01::webhook::Action;
 use serde_json::json;
 
-use crate::compare::{FOREIGN, Lego, NAME, ZONE, compare, environment};
+use crate::compare::{FOREIGN, Lego, NAME, Other, ZONE, compare, environment};
 use crate::webhook::{Given, Webhook};
 
 #[tokio::test]
@@ -29,7 +29,7 @@ async fn bind_is_left_as_lego_leaves_it() -> Result<()> {
         bind.add_txt(NAME, FOREIGN).await
     };
     let values = async || bind.query(NAME, "TXT").await;
-    compare(&cluster, &given(&bind, &key), &environment(&[]), Some(lego), reset, values).await
+    compare(&cluster, &given(&bind, &key), &environment(&[]), Some(Other::Lego(lego)), reset, values).await
 }
 
 #[tokio::test]

@@ -1,17 +1,13 @@
 //! Route 53 at moto, an emulator of AWS.
 
 use anyhow::{Context, Result};
-use axum::Router;
-use axum::body::Bytes;
-use axum::http::{HeaderMap, Method, Uri};
-use certwright_cluster::{ADDRESS, Bind, Cluster, Moto};
+use certwright_cluster::{Bind, Cluster, Moto};
 use certwright_solver::dns01::webhook::Action;
 use dns_update::providers::route53::Route53Config;
 use dns_update::{DnsRecord, DnsRecordType, DnsUpdater};
 use serde_json::json;
-use tokio::net::TcpListener;
 
-use crate::compare::{FOREIGN, Lego, NAME, ZONE, compare, environment};
+use crate::compare::{FOREIGN, Lego, NAME, Other, ZONE, compare, environment};
 use crate::fake::http;
 use crate::webhook::{Given, Webhook};
 
@@ -46,7 +42,7 @@ async fn route_53_is_left_as_lego_leaves_it() -> Result<()> {
     }
     let given = aws.given(json!({}));
     let (reset, values) = (async || aws.reset().await, async || aws.values().await);
-    compare(&cluster, &given, &environment(&[]), Some(lego), reset, values).await
+    compare(&cluster, &given, &environment(&[]), Some(Other::Lego(lego)), reset, values).await
 }
 
 #[tokio::test]
@@ -64,62 +60,60 @@ async fn a_zone_that_is_not_there_is_an_error() -> Result<()> {
     let error = webhook.change(Action::Present, "a.other.test", "other.test", "value").await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "adding the TXT record failed: Amazon Route 53 rejected the request, or its answer is not understood; the debug log of \
-         certwright-dns says why"
+        "adding the TXT record failed: there is no public hosted zone for other.test or a parent of it; check which account the \
+         credentials are for, or name the zone in hostedZoneID"
     );
     Ok(())
 }
 
-/// A server in front of moto that adds what moto leaves out: AWS always says whether a list of zones is complete.
-async fn completed(moto: &str) -> Result<String> {
-    let (client, moto) = (http(), moto.to_owned());
-    let handler = move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| async move {
-        let sent = client.request(method, format!("{moto}{uri}")).headers(headers).body(body).send().await;
-        let answer = sent.unwrap();
-        let (status, text) = (answer.status(), answer.text().await.unwrap());
-        let end = "</HostedZones></ListHostedZonesByNameResponse>";
-        let full = "</HostedZones><IsTruncated>false</IsTruncated><MaxItems>100</MaxItems></ListHostedZonesByNameResponse>";
-        (status, text.replace(end, full))
+#[tokio::test]
+async fn a_private_zone_of_the_same_name_is_left_alone_unless_it_is_meant() -> Result<()> {
+    let aws = Aws::start(&Cluster::from_env()?).await?;
+    let private = at_zone(&aws.url, &aws.private_zone_id)?;
+    let of_private = async || {
+        let records = private.list_rrset(NAME, DnsRecordType::TXT, ZONE).await?.into_iter();
+        anyhow::Ok(records.map(|record| record.to_string()).collect::<Vec<_>>())
     };
-    let listener = TcpListener::bind((ADDRESS, 0)).await?;
-    let url = format!("http://{}", listener.local_addr()?);
-    let router = Router::new().fallback(handler);
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    Ok(url)
+    let public = Webhook::connect(&aws.given(json!({}))).await?;
+    public.change(Action::Present, NAME, ZONE, "in-public").await?;
+    assert_eq!((aws.values().await?, of_private().await?), (vec!["in-public".to_owned()], vec![]));
+    let internal = Webhook::connect(&aws.given(json!({ "privateZone": true }))).await?;
+    internal.change(Action::Present, NAME, ZONE, "in-private").await?;
+    assert_eq!(of_private().await?, ["in-private"]);
+    internal.change(Action::CleanUp, NAME, ZONE, "in-private").await?;
+    public.change(Action::CleanUp, NAME, ZONE, "in-public").await?;
+    assert_eq!((aws.values().await?, of_private().await?), (vec![], vec![]));
+
+    aws.create(false, "again").await?;
+    let several = Webhook::connect(&aws.given(json!({}))).await?;
+    let error = several.change(Action::Present, NAME, ZONE, "value").await.unwrap_err().to_string();
+    let beginning = "adding the TXT record failed: there are several public hosted zones for service.test: ";
+    assert!(error.starts_with(beginning) && error.ends_with("; name one of them in hostedZoneID"), "{error}");
+    Ok(())
 }
 
-/// An AWS with the zone.
+/// An AWS with the zone, and a private one of the same name that was there before.
 pub struct Aws {
     _moto: Moto,
-    /// The URL of its services, where answers are complete.
+    /// The URL of its services.
     pub url: String,
     zone_id: String,
+    private_zone_id: String,
     updater: DnsUpdater,
 }
 
 impl Aws {
     pub async fn start(cluster: &Cluster) -> Result<Self> {
         let moto = Moto::start(cluster).await?;
-        let body = format!(
-            "<CreateHostedZoneRequest xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\"><Name>{ZONE}.</Name>\
-             <CallerReference>test</CallerReference></CreateHostedZoneRequest>"
-        );
-        let scope = "Credential=key/20260101/us-east-1/route53/aws4_request, SignedHeaders=host, Signature=0";
-        let request = http().post(format!("{}/2013-04-01/hostedzone", moto.url));
-        let request = request.header("Authorization", format!("AWS4-HMAC-SHA256 {scope}")).body(body);
-        let created = request.send().await?.error_for_status()?.text().await?;
-        let (_, rest) = created.split_once("/hostedzone/").with_context(|| created.clone())?;
-        let zone_id = rest.split('<').next().unwrap_or_default().to_owned();
-        let updater = DnsUpdater::new_route53(Route53Config {
-            access_key_id: "key".to_owned(),
-            secret_access_key: "secret".to_owned(),
-            session_token: None,
-            region: None,
-            hosted_zone_id: Some(zone_id.clone()),
-            private_zone_only: None,
-            endpoint: Some(moto.url.clone()),
-        })?;
-        Ok(Self { url: completed(&moto.url).await?, _moto: moto, zone_id, updater })
+        let url = moto.url.clone();
+        let private_zone_id = create(&url, true, "private").await?;
+        let zone_id = create(&url, false, "public").await?;
+        let updater = at_zone(&url, &zone_id)?;
+        Ok(Self { _moto: moto, url, zone_id, private_zone_id, updater })
+    }
+
+    async fn create(&self, private: bool, reference: &str) -> Result<String> {
+        create(&self.url, private, reference).await
     }
 
     fn given(&self, mut settings: serde_json::Value) -> Given {
@@ -137,4 +131,32 @@ impl Aws {
         let records = self.updater.list_rrset(NAME, DnsRecordType::TXT, ZONE).await?.into_iter();
         Ok(records.map(|record| record.to_string()).collect())
     }
+}
+
+/// Creates a zone of the name, and returns its id.
+async fn create(url: &str, private: bool, reference: &str) -> Result<String> {
+    let body = format!(
+        "<CreateHostedZoneRequest xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\"><Name>{ZONE}.</Name>\
+         <CallerReference>{reference}</CallerReference><HostedZoneConfig><PrivateZone>{private}</PrivateZone></HostedZoneConfig>\
+         </CreateHostedZoneRequest>"
+    );
+    let scope = "Credential=key/20260101/us-east-1/route53/aws4_request, SignedHeaders=host, Signature=0";
+    let request = http().post(format!("{url}/2013-04-01/hostedzone"));
+    let request = request.header("Authorization", format!("AWS4-HMAC-SHA256 {scope}")).body(body);
+    let created = request.send().await?.error_for_status()?.text().await?;
+    let (_, rest) = created.split_once("/hostedzone/").with_context(|| created.clone())?;
+    Ok(rest.split('<').next().unwrap_or_default().to_owned())
+}
+
+/// The crate's client, which sees what is in a zone.
+fn at_zone(url: &str, id: &str) -> Result<DnsUpdater> {
+    Ok(DnsUpdater::new_route53(Route53Config {
+        access_key_id: "key".to_owned(),
+        secret_access_key: "secret".to_owned(),
+        session_token: None,
+        region: None,
+        hosted_zone_id: Some(id.to_owned()),
+        private_zone_only: None,
+        endpoint: Some(url.to_owned()),
+    })?)
 }

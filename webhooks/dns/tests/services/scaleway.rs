@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::compare::{Lego, NAME, ZONE, compare, environment};
+use crate::compare::{Lego, NAME, Other, ZONE, compare, environment};
 use crate::fake::{Answer, Call, fake};
 use crate::lab::Lab;
 use crate::webhook::Given;
@@ -28,7 +28,8 @@ async fn scaleway_is_left_as_lego_leaves_it() -> Result<()> {
     };
     let given = Given::new(json!({ "provider": "scaleway" }), &[("secretKey", KEY)]);
     let reset = async || zone.reset();
-    compare(&lab.cluster, &given, &lab.environment(), Some(lego), reset, async || zone.values()).await
+    compare(&lab.cluster, &given, &lab.environment(), Some(Other::Lego(lego)), reset, async || zone.values())
+        .await
 }
 
 fn answer(call: &Call, zone: &Zone) -> Answer {
