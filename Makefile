@@ -67,6 +67,16 @@ $(MDBOOK)/bin/mdbook:
 	@echo "Building mdBook $(MDBOOK_VERSION), once: some 2 minutes on two cores"
 	$(CARGO) install --quiet --locked --root $(MDBOOK) --version $(MDBOOK_VERSION) --no-default-features --features search mdbook
 
+# A test compares the hash at the end of each drawing with its source.
+.PHONY: drawings
+drawings: ## Draw docs/images anew, from docs/drawings
+	@for source in $(filter-out %/style.d2,$(wildcard docs/drawings/*.d2)); do \
+		drawing=docs/images/$$(basename $$source .d2).svg; \
+		go -C tests/cluster/tools/d2 tool d2 --scale 0.75 $(CURDIR)/$$source $(CURDIR)/$$drawing || exit 1; \
+		printf '<!-- %s -->\n' $$(cat docs/drawings/style.d2 $$source | sha256sum | cut -d ' ' -f 1) >> $$drawing; \
+		chmod 644 $$drawing; \
+	done
+
 .PHONY: tools
 tools: need-cargo ## Build what the tests need: Kubernetes, etcd, ACME servers, Traefik
 	$(CARGO) build $(BUILD) --bin cluster

@@ -88,6 +88,23 @@ impl Page {
         blocks
     }
 
+    /// Its text without code.
+    pub fn prose(&self) -> String {
+        let mut prose = String::new();
+        let mut code = false;
+        for event in self.events() {
+            match event {
+                Event::Start(Tag::CodeBlock(_)) => code = true,
+                Event::End(TagEnd::CodeBlock) => code = false,
+                Event::Text(text) if !code => prose.push_str(&text),
+                Event::Start(Tag::Link { .. })
+                | Event::End(TagEnd::Link | TagEnd::Emphasis | TagEnd::Strong) => {}
+                _ => prose.push('\n'),
+            }
+        }
+        prose
+    }
+
     /// The possible link targets after `#`: headings, with the ids that mdBook and the usual forges derive from them, and ids in
     /// HTML.
     pub fn anchors(&self) -> BTreeSet<String> {

@@ -120,7 +120,7 @@ fn crds_stay_when_a_release_goes_unless_asked_otherwise() -> Result<()> {
 
 #[test]
 fn alerts_and_dashboard_ask_for_metrics_that_there_are() -> Result<()> {
-    let table = fs::read_to_string(root().join("docs/operations.md"))?;
+    let table = fs::read_to_string(root().join("docs/monitoring.md"))?;
     let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
     let rows: Vec<(&str, Vec<&str>)> = rows.map(|(name, rest)| (name, rest.split(" | ").collect())).collect();
     let documented: BTreeMap<&str, &str> =
@@ -149,10 +149,10 @@ fn alerts_and_dashboard_ask_for_metrics_that_there_are() -> Result<()> {
                 .collect();
             assert!(!metrics.is_empty(), "{file}: no metric in {query}");
             let unknown: Vec<_> = metrics.iter().filter(|name| !exists(name)).collect();
-            assert!(unknown.is_empty(), "{file}: docs/operations.md has no {unknown:?}, in {query}");
+            assert!(unknown.is_empty(), "{file}: docs/monitoring.md has no {unknown:?}, in {query}");
             let unknown: Vec<_> =
                 used_labels(query).into_iter().filter(|label| !labels.contains(label)).collect();
-            assert!(unknown.is_empty(), "{file}: docs/operations.md has no label {unknown:?}, in {query}");
+            assert!(unknown.is_empty(), "{file}: docs/monitoring.md has no label {unknown:?}, in {query}");
         }
     }
     Ok(())

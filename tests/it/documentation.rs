@@ -121,8 +121,8 @@ fn every_subcommand_is_described() -> Result<()> {
 #[test]
 fn every_metric_is_in_the_table_with_its_type_and_labels() -> Result<()> {
     let exposed = exposed(&used()?.encode()?)?;
-    let documented = rows("operations.md", &["`certwright_", "`process_"])?;
-    assert_same(&exposed, &documented, "docs/operations.md, the metrics");
+    let documented = rows("monitoring.md", &["`certwright_", "`process_"])?;
+    assert_same(&exposed, &documented, "docs/monitoring.md, the metrics");
     Ok(())
 }
 

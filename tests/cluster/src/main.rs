@@ -77,6 +77,7 @@ fn run() -> Result<i32> {
                 packages::NAME_SERVERS,
                 packages::MONITORING,
                 packages::NODE,
+                packages::DOCUMENTATION,
             ]
             .concat();
             packages::ensure_installed(&needs.iter().collect::<Vec<_>>())?;

@@ -80,6 +80,17 @@ pub const NAME_SERVERS: &[Need] = &[
 pub const MONITORING: &[Need] =
     &[Need { program: "promtool", package: "prometheus", purpose: "tells which alerts fire" }];
 
+/// What the tests of the documentation need.
+pub const DOCUMENTATION: &[Need] = &[
+    Need { program: "chromium", package: "chromium", purpose: "shows the pages of the user guide" },
+    Need { program: "hunspell", package: "hunspell", purpose: "checks the spelling of the documentation" },
+    Need {
+        program: "/usr/share/hunspell/en_US.dic",
+        package: "hunspell-en-us",
+        purpose: "is the dictionary of hunspell",
+    },
+];
+
 /// Fails if a program is missing, and says how to install it. Installs it if this runs as root on Debian.
 pub fn ensure_installed(needs: &[&Need]) -> Result<()> {
     let missing: Vec<_> = needs.iter().filter(|need| find(need.program).is_none()).collect();
