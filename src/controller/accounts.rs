@@ -5,11 +5,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Uri;
 use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use super::issuer_record::{AccountSecret, IssuerRecord};
-use crate::runtime::metrics::Metrics;
+use crate::runtime::metrics::{AccountFacts, Metrics};
 use certwright_acme::{Account, AcmeError, Server, ServerConfig, Share, Trust};
 use certwright_api::{AcmeAccountStatus, AcmeIssuer};
 use certwright_core::account::deactivation::request_timeout;
@@ -88,6 +89,7 @@ impl Accounts {
         let key = server_key(spec);
         let server = self.servers.get_or_try_insert(&key, || {
             let (metrics, liveness) = (self.metrics.clone(), self.liveness.clone());
+            let requests = metrics.acme_server(&host(&key.0));
             Server::new(ServerConfig {
                 directory_url: key.0.clone(),
                 trust: key.1.clone(),
@@ -96,6 +98,7 @@ impl Accounts {
                 clock: clock::now,
                 observe: Arc::new(move |operation, status, took| {
                     metrics.acme_requested(operation.as_str(), status, took);
+                    requests.count(status);
                     liveness.reconcile_moved();
                 }),
                 egress: self.egress.clone(),
@@ -105,6 +108,13 @@ impl Accounts {
             Some(share) => server.within(share),
             None => server,
         })
+    }
+
+    /// What the metrics show of them.
+    pub fn facts(&self) -> AccountFacts {
+        let paused = self.accounts.each(Account::is_paused).into_iter().filter(|paused| *paused).count();
+        let ahead = self.servers.each(|server| server.ahead().unwrap_or_default().as_secs().abs());
+        AccountFacts { paused, clock_difference_seconds: ahead.into_iter().max().unwrap_or_default() }
     }
 
     /// The limit on concurrent requests of a namespace's issuers. The operator's own namespace has no limit.
@@ -209,6 +219,13 @@ impl Accounts {
 
 fn server_key(spec: &AcmeIssuer) -> ServerKey {
     (spec.server.clone(), trust(spec), request_timeout(spec))
+}
+
+/// The host of a directory, and its port if the URL names one.
+fn host(url: &str) -> String {
+    let url = url.parse::<Uri>().unwrap_or_default();
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}{port}", url.host().unwrap_or_default())
 }
 
 /// Which server certificates of its CA an issuer trusts.

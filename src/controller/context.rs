@@ -210,7 +210,7 @@ impl Context {
         let refused = metrics.clone();
         let egress =
             Egress::new(config.egress.clone(), move |purpose| refused.egress_refused(purpose.as_str()));
-        Ok(Arc::new(Self {
+        let context = Arc::new(Self {
             events: EventPublisher::new(client.clone(), reporter, metrics.clone()),
             accounts: Accounts::new(
                 config.namespace.clone(),
@@ -244,7 +244,11 @@ impl Context {
             liveness,
             cache,
             ledger_keys,
-        }))
+        });
+        let asked = Arc::downgrade(&context);
+        let facts = move || asked.upgrade().map(|context| context.accounts.facts()).unwrap_or_default();
+        context.metrics.ask_about_accounts(facts);
+        Ok(context)
     }
 
     /// Whether this replica has already led in this term.

@@ -271,6 +271,7 @@ impl WatchHandlers {
             renewal: None,
             issuing: false,
             queued: false,
+            waiting: None,
             revoked: false,
         };
         let namespace = certificate.namespace().unwrap_or_default();

@@ -5,6 +5,7 @@ mod durations;
 mod issuers;
 mod labels;
 mod leadership;
+mod servers;
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,19 +13,28 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use certwright_runtime::process_metrics::Process;
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use certwright_api::RevocationReason;
+use certwright_core::issuance::failure_reasons;
+use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+use strum::IntoEnumIterator;
 
 use self::certificates::Certificates;
-pub use self::certificates::{CertificateFacts, PerCertificate};
+pub use self::certificates::{CertificateFacts, PerCertificate, Waiting};
 use self::durations::{Durations, durations};
 use self::issuers::Issuers;
 pub use self::labels::{ApiVerb, Part, ReconcileOutcome, RevocationOutcome};
+use self::labels::{
+    AcmeRequests, ApiWrites, ByResult, ForPurpose, Issuances, OfKind, OfOperation, Reconciles, Revocations,
+    UnreadableObjects, Watched,
+};
+pub use self::servers::{AccountFacts, ServerRequests};
+use self::servers::{Accounts, Servers};
 
 /// The content type of what [`Metrics::encode`] writes.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -48,6 +58,7 @@ struct Inner {
     issuance_duration: Histogram,
     api_writes: Family<ApiWrites, Counter>,
     egress_refused: Family<ForPurpose, Counter>,
+    secrets_restored: Counter,
     dns_records_left_behind: Counter,
     accounts_left_behind: Counter,
     account_key_rollovers: Family<ByResult, Counter>,
@@ -63,6 +74,8 @@ struct Inner {
     watch_silence: Gauge<f64, AtomicU64>,
     certificates: Certificates,
     issuers: Issuers,
+    servers: Servers,
+    accounts: Accounts,
 }
 
 impl Metrics {
@@ -107,6 +120,9 @@ impl Metrics {
         let egress_refused = Family::default();
         let help = "Connections denied by the egress rules, by purpose";
         registry.register("egress_refused", help, egress_refused.clone());
+        let secrets_restored = Counter::default();
+        let help = "Lost Secrets that got their last certificate again, since too many had been ordered for them";
+        registry.register("secrets_restored", help, secrets_restored.clone());
         let dns_records_left_behind = Counter::default();
         let help = "TXT records that could not be removed in time";
         registry.register("dns_records_left_behind", help, dns_records_left_behind.clone());
@@ -156,8 +172,13 @@ impl Metrics {
         registry.register_collector(Box::new(certificates.clone()));
         let issuers = Issuers::default();
         registry.register_collector(Box::new(issuers.clone()));
+        let servers = Servers::default();
+        let help = "Requests to each ACME server. failed: there was no answer, or HTTP status 5xx";
+        registry.register("acme_server_requests", help, servers.requests.clone());
+        let accounts = Accounts::default();
+        registry.register_collector(Box::new(accounts.clone()));
 
-        Self(Arc::new(Inner {
+        let metrics = Self(Arc::new(Inner {
             registry: root,
             reconciles,
             reconcile_duration,
@@ -168,6 +189,7 @@ impl Metrics {
             issuance_duration,
             api_writes,
             egress_refused,
+            secrets_restored,
             dns_records_left_behind,
             accounts_left_behind,
             account_key_rollovers,
@@ -183,13 +205,37 @@ impl Metrics {
             watch_silence,
             certificates,
             issuers,
-        }))
+            servers,
+            accounts,
+        }));
+        metrics.begin_at_zero();
+        metrics
     }
 
-    /// Reconciles of this kind are about to start. An alert notices the first panic only if the counter was 0 before.
+    /// Creates the counters that alerts use: the first event is an increase only if the counter was 0 before.
+    fn begin_at_zero(&self) {
+        for reason in failure_reasons() {
+            drop(self.0.issuances.get_or_create(&Issuances { result: "failed", reason }));
+        }
+        for result in RevocationOutcome::iter().map(RevocationOutcome::as_str) {
+            for reason in RevocationReason::ALL.iter().map(|reason| reason.as_str()) {
+                drop(self.0.revocations.get_or_create(&Revocations { result, reason }));
+            }
+        }
+        for result in ["succeeded", "failed"] {
+            for family in
+                [&self.0.account_key_rollovers, &self.0.revocation_list_checks, &self.0.authorizations]
+            {
+                drop(family.get_or_create(&ByResult { result }));
+            }
+        }
+    }
+
+    /// Reconciles of this kind are about to start.
     pub fn reconciling(&self, kind: &'static str) {
-        let panicked = Reconciles { kind, outcome: ReconcileOutcome::Panicked.as_str() };
-        drop(self.0.reconciles.get_or_create(&panicked));
+        for outcome in ReconcileOutcome::iter().map(ReconcileOutcome::as_str) {
+            drop(self.0.reconciles.get_or_create(&Reconciles { kind, outcome }));
+        }
     }
 
     /// A reconcile has ended.
@@ -203,6 +249,16 @@ impl Metrics {
         let code = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
         self.0.acme_requests.get_or_create(&AcmeRequests { operation, status: code }).inc();
         self.0.acme_request_duration.get_or_create(&OfOperation { operation }).observe(took.as_secs_f64());
+    }
+
+    /// Counts the requests to the ACME server with this host.
+    pub fn acme_server(&self, host: &str) -> ServerRequests {
+        self.0.servers.of(host)
+    }
+
+    /// From now on, this tells about the accounts in use.
+    pub fn ask_about_accounts(&self, facts: impl Fn() -> AccountFacts + Send + Sync + 'static) {
+        self.0.accounts.ask(facts);
     }
 
     /// An attempt to change an account key has ended.
@@ -226,6 +282,11 @@ impl Metrics {
     /// The egress rules denied a connection for this purpose.
     pub fn egress_refused(&self, purpose: &'static str) {
         self.0.egress_refused.get_or_create(&ForPurpose { purpose }).inc();
+    }
+
+    /// A lost Secret has its last certificate again.
+    pub fn secret_restored(&self) {
+        self.0.secrets_restored.inc();
     }
 
     /// A TXT record is left behind.
@@ -321,67 +382,6 @@ impl Default for Metrics {
     fn default() -> Self {
         Self::new(PerCertificate::default())
     }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Reconciles {
-    kind: &'static str,
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ForPurpose {
-    purpose: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfKind {
-    kind: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct AcmeRequests {
-    operation: &'static str,
-    status: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfOperation {
-    operation: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByResult {
-    result: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Issuances {
-    result: &'static str,
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Revocations {
-    result: &'static str,
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ApiWrites {
-    kind: &'static str,
-    verb: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Watched {
-    kind: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct UnreadableObjects {
-    kind: String,
-    part: &'static str,
 }
 
 #[cfg(test)]

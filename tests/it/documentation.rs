@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use certwright::cli::Cli;
 use certwright::runtime::metrics::{
-    ApiVerb, CertificateFacts, Metrics, Part, PerCertificate, ReconcileOutcome, RevocationOutcome,
+    ApiVerb, CertificateFacts, Metrics, Part, PerCertificate, ReconcileOutcome, RevocationOutcome, Waiting,
 };
 use certwright_acme::CODES;
 use certwright_api::{
@@ -181,8 +181,10 @@ fn used() -> Result<Metrics> {
     let metrics = Metrics::new(PerCertificate::On);
     metrics.reconciled("Certificate", ReconcileOutcome::Unchanged, Duration::from_millis(2));
     metrics.acme_requested("newOrder", Some(201), Duration::from_millis(200));
+    metrics.acme_server("acme.example.com").count(Some(201));
     metrics.issued(certificate_reason::RENEWAL_DUE, Duration::from_secs(3), true);
     metrics.api_written("Secret", ApiVerb::Patch);
+    metrics.secret_restored();
     metrics.record_left_behind();
     metrics.egress_refused("acme");
     metrics.account_left_behind();
@@ -202,6 +204,7 @@ fn used() -> Result<Metrics> {
             not_after: now,
             renewal: now,
             revoked: true,
+            waiting: now.map(|since| Waiting::of(certificate_reason::ORDERING, since)),
             ..CertificateFacts::default()
         },
     );

@@ -112,6 +112,12 @@ impl Account {
         format!("{token}.{}", self.thumbprint())
     }
 
+    /// Whether the CA has asked for a pause that is not over.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.limiter.paused_until(self.server.clock()()).is_some()
+    }
+
     /// Asks the CA for the time, unless the account is paused. See [`Server::ahead`].
     ///
     /// # Errors

@@ -42,7 +42,7 @@ pub(crate) use apply::left_behind;
 pub use asked::{altered, misplaced};
 pub use caa::{CaaAnswer, CaaName, CaaQuestion};
 pub use ending::{Ending, KeySecret, Leftovers, Rehearsal};
-pub use failure::Failure;
+pub use failure::{Failure, failure_reasons};
 pub use issuer_view::{Candidate, IssuerView, account_in_status, not_allowed};
 pub use next_step::{last_step, next_chore, next_step};
 pub use outcome::{Consequence, Download, Outcome, Report};

@@ -83,6 +83,11 @@ impl<K: Eq + Hash + Clone, V: Clone> Recent<K, V> {
         }
     }
 
+    /// What `each` says of each value; that does not count as a use.
+    pub fn each<T>(&self, each: impl FnMut(&V) -> T) -> Vec<T> {
+        self.state().0.entries.values().map(|entry| &entry.value).map(each).collect()
+    }
+
     /// Drops one entry.
     pub fn remove(&self, key: &K) {
         self.state().0.entries.remove(key);

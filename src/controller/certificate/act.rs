@@ -148,6 +148,7 @@ impl ReconcileCertificate {
                 info!(serial_number, %not_after, by_fallback, "issued");
                 context.metrics.issued(why, took, by_fallback);
             }
+            Report::Restored => context.metrics.secret_restored(),
             Report::LeftBehind(record, words) => {
                 warn!(fqdn = record.fqdn, words, "a TXT record is left behind");
                 context.metrics.record_left_behind();

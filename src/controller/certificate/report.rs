@@ -10,7 +10,7 @@ use super::work::ReconcileCertificate;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::shard::Write;
-use crate::runtime::metrics::CertificateFacts;
+use crate::runtime::metrics::{CertificateFacts, Waiting};
 use certwright_api::{
     CONDITION_ISSUING, CONDITION_READY, CONDITION_REVOKED, Certificate, FIELD_MANAGER, GROUP, VERSION,
     certificate_reason as reason,
@@ -102,6 +102,7 @@ impl ReconcileCertificate {
             renewal: self.state.status.renewal_time.as_ref().map(|time| time.0),
             issuing: issuing.is_some(),
             queued: issuing.is_some_and(|issuing| issuing.reason == reason::QUEUED),
+            waiting: issuing.map(|issuing| Waiting::of(&issuing.reason, issuing.last_transition_time.0)),
             revoked: is_true(&self.state.status.conditions, CONDITION_REVOKED),
         };
         context.metrics.certificate(&self.namespace, &self.name, facts);

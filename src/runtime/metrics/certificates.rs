@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use certwright_api::certificate_reason;
+use certwright_runtime::clock;
 use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 use prometheus_client::collector::Collector;
@@ -20,6 +22,22 @@ pub enum PerCertificate {
     Off,
 }
 
+/// An issuance in progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    reason: &'static str,
+    since: Timestamp,
+}
+
+impl Waiting {
+    /// The reason comes from a status, which others may write: only known ones become values of a label.
+    #[must_use]
+    pub fn of(reason: &str, since: Timestamp) -> Self {
+        let known = certificate_reason::ALL.iter().find(|known| **known == reason);
+        Self { reason: known.copied().unwrap_or("Other"), since }
+    }
+}
+
 /// The facts about a Certificate that are exported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CertificateFacts {
@@ -33,6 +51,8 @@ pub struct CertificateFacts {
     pub issuing: bool,
     /// Whether it waits for an order slot.
     pub queued: bool,
+    /// What its issuance waits for, and since when it is in progress.
+    pub waiting: Option<Waiting>,
     /// Whether the CA has revoked the certificate in its Secret without being asked by the operator.
     pub revoked: bool,
 }
@@ -80,6 +100,7 @@ impl Collector for Certificates {
             let family = encoder.encode_descriptor(metric, help, None, MetricType::Gauge)?;
             ConstGauge::new(i64::try_from(number).unwrap_or(i64::MAX)).encode(family)?;
         }
+        encode_waiting(&mut encoder, certificates.values().filter_map(|facts| facts.waiting))?;
         if self.of_each == PerCertificate::Off {
             return Ok(());
         }
@@ -116,6 +137,26 @@ impl Collector for Certificates {
         }
         Ok(())
     }
+}
+
+/// For each reason, the age of the oldest issuance in progress.
+fn encode_waiting(
+    encoder: &mut DescriptorEncoder<'_>,
+    issuances: impl Iterator<Item = Waiting>,
+) -> fmt::Result {
+    let now = clock::now();
+    let mut oldest = BTreeMap::new();
+    for Waiting { reason, since } in issuances {
+        let age = now.duration_since(since).as_secs().max(0);
+        oldest.entry(reason).and_modify(|most: &mut i64| *most = age.max(*most)).or_insert(age);
+    }
+    let help = "How long the oldest issuance in progress that waits for this reason has been in progress";
+    let unit = Some(&Unit::Seconds);
+    let mut family = encoder.encode_descriptor("issuance_waiting", help, unit, MetricType::Gauge)?;
+    for (reason, age) in oldest {
+        ConstGauge::new(age).encode(family.encode_family(&[("reason", reason)])?)?;
+    }
+    Ok(())
 }
 
 type Counted = (&'static str, &'static str, fn(&CertificateFacts) -> bool);

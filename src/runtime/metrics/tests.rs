@@ -1,3 +1,4 @@
+use certwright_runtime::clock;
 use certwright_runtime::leader::Observer;
 
 use super::*;
@@ -113,4 +114,43 @@ fn the_process_measures_itself() {
 fn shown(metrics: &Metrics) -> Vec<String> {
     let text = metrics.encode().unwrap();
     text.lines().filter(|line| line.starts_with("certwright_certificate_")).map(str::to_owned).collect()
+}
+
+#[test]
+fn an_issuance_waits_for_one_reason_and_only_known_ones_become_labels() {
+    let metrics = Metrics::default();
+    let since = |text: &str| text.parse().unwrap();
+    let waiting = |reason, time| CertificateFacts { waiting: Some(Waiting::of(reason, since(time))), ..Default::default() };
+    metrics.certificate("web", "new", waiting("WaitingForSolver", "2026-01-02T00:00:00Z"));
+    metrics.certificate("web", "old", waiting("WaitingForSolver", "2026-01-01T00:00:00Z"));
+    metrics.certificate("web", "odd", waiting("a\"} 1\nb", "2026-01-01T00:00:00Z"));
+    metrics.certificate("web", "ready", CertificateFacts::default());
+    let text = metrics.encode().unwrap();
+    let ages: Vec<(&str, i64)> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("certwright_issuance_waiting_seconds{reason=")?.split_once("} "))
+        .map(|(reason, age)| (reason, age.parse().unwrap()))
+        .collect();
+    let [("\"Other\"", other), ("\"WaitingForSolver\"", solver)] = ages[..] else { panic!("{ages:?}") };
+    let expected = clock::now().duration_since(since("2026-01-01T00:00:00Z")).as_secs();
+    assert!((expected - 5..=expected).contains(&solver), "the oldest: {solver}, not {expected}");
+    assert!((expected - 5..=expected).contains(&other));
+}
+
+#[test]
+fn the_number_of_servers_with_labels_is_bounded() {
+    let metrics = Metrics::default();
+    for server in 0..200 {
+        metrics.acme_server(&format!("{server}.example.com")).count(None);
+    }
+    metrics.acme_server("0.example.com").count(Some(429));
+    let text = metrics.encode().unwrap();
+    let value = |labels: &str| {
+        let line = format!("certwright_acme_server_requests_total{{{labels}}} ");
+        text.lines().find_map(|found| found.strip_prefix(&line).map(str::to_owned))
+    };
+    assert_eq!(value("server=\"0.example.com\",result=\"failed\"").as_deref(), Some("1"));
+    assert_eq!(value("server=\"0.example.com\",result=\"answered\"").as_deref(), Some("1"));
+    assert_eq!(value("server=\"199.example.com\",result=\"failed\""), None);
+    assert_eq!(value("server=\"other\",result=\"failed\"").as_deref(), Some("150"));
 }

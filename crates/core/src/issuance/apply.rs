@@ -113,7 +113,7 @@ impl State {
                 self.status.observed_renew_request = seen.renew_request.map(str::to_owned);
                 Consequence::decide(self.issued(seen, now))
             }
-            Outcome::Restored => Consequence::decide(vec![Report::Event(restored(seen))]),
+            Outcome::Restored => Consequence::decide(vec![Report::Event(restored(seen)), Report::Restored]),
             Outcome::RenewalInfoRead(answer) => self.learned_renewal_info(seen, answer, now),
             Outcome::Ended(ending) => self.end(seen, ending, now),
             Outcome::Removed => self.removed(seen, now),

@@ -204,6 +204,8 @@ pub enum Report {
     },
     /// The log: this issuer could not issue, and the other one is tried.
     FellBack(IssuerRef, IssuerRef),
+    /// Metrics: the Secret was lost, and has its last certificate again.
+    Restored,
     /// Log and metrics: a record could not be removed, with the cause.
     LeftBehind(Box<DnsRecordStatus>, String),
     /// Log and metrics: a certificate is revoked.

@@ -26,7 +26,7 @@ use crate::deletion::Deletion;
 use crate::issuance::{
     CaaAnswer, Challenged, Consequence, Download, Ending, IssuanceStep, IssuerView, KeySecret, Learned,
     Leftovers, Memory, Next, Outcome, Report, Snapshot, State, Unseen, ValueCount, at_rest_until, last_step,
-    next_chore, next_step,
+    next_chore, next_step, failure_reasons,
 };
 use crate::records::{CleanupTask, holds, requires_finalizer};
 use crate::reissue::SecretView;
@@ -385,6 +385,9 @@ impl World {
                     next = Turn::On;
                 }
                 _ => {}
+            }
+            if let Report::Failed { reason, .. } = &report {
+                assert!(failure_reasons().any(|known| known == *reason), "{reason} is not counted from 0");
             }
             self.reports.push(report);
         }
